@@ -1,0 +1,33 @@
+// What the rest of the project uses of nftables: a table whose wanted content is told piece by piece, and one call that makes the kernel's so.
+import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
+
+/** What the kernel refused: nothing of that transaction was applied. `object` names the chain, set or element that it was about, in nft's words. */
+export type NftRefusal = { readonly code: string; readonly object: string; readonly detail?: string };
+
+export type ApplyReport = { readonly operations: number; readonly bytes: number; readonly tookMs: number; readonly resynced: boolean };
+
+/**
+ * One table, owned whole: what is in it and not wanted goes. Wanted content is held here; `apply` commits the difference to what the kernel is known to hold, in
+ * one atomic transaction: sets and their elements before chains that use them, verdict-map elements after the chains that they jump to, removals in reverse.
+ * After a refusal, or at first, the kernel's content is read and compared: what was right already is not touched (a restart changes nothing).
+ */
+export interface TableProgrammer {
+  readonly family: TableFamily;
+  readonly name: string;
+  setChain(chain: NftChain): void;
+  removeChain(name: string): void;
+  /** Makes the set or map wanted, with exactly these elements. */
+  setSet(set: NftSet, elements: Iterable<NftElement>): void;
+  removeSet(name: string): void;
+  /** Cost follows the number of elements named, not the size of the set. Adding what is there (same key) replaces its data. */
+  addElements(set: string, elements: Iterable<NftElement>): void;
+  removeElements(set: string, elements: Iterable<NftElement>): void;
+  /** Whether something is wanted that is not known to be in the kernel. */
+  readonly dirty: boolean;
+  /** All or nothing. Throws NftablesError (with a NftRefusal) when the kernel refuses; the next apply starts from a fresh reading. */
+  apply(): ApplyReport;
+  /** Read the kernel's content at the next apply and put right what somebody else changed. */
+  distrust(): void;
+  /** The wanted content as nft text, for people. */
+  print(): string;
+}

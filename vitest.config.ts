@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config';
+
+const everywhere = ['packages/*/src', 'lab', 'bench', 'tools'];
+const ending = (suffix: string): string[] => everywhere.map((folder) => `${folder}/**/*${suffix}`);
+const system = '.system.test.ts';
+const long = '.long.test.ts';
+
+export default defineConfig({
+  test: {
+    projects: [
+      // Needs neither root nor servers.
+      { test: { name: 'unit', include: ending('.test.ts'), exclude: ['**/node_modules/**', ...ending(system), ...ending(long), '**/e2e/**'] } },
+      // Root, namespaces, real servers. One file at a time: they share the machine's two cores, not their worlds.
+      { test: { name: 'system', include: ending(system), fileParallelism: false, testTimeout: 60_000, hookTimeout: 180_000 } },
+      // Long properties, interleavings, faults.
+      { test: { name: 'long', include: ending(long), fileParallelism: false, testTimeout: 3_600_000, hookTimeout: 180_000 } },
+    ],
+  },
+});
