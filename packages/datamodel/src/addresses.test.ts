@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  addressBytes,
+  addressFromBytes,
+  cidrContains,
+  cidrRange,
+  familyOf,
+  hostCidr,
+  isHostCidr,
+  parseAddress,
+  parseCidr,
+  parseMac,
+  prefixLength,
+} from './addresses.ts';
+import type { Cidr } from './desired.ts';
+
+describe('a prefix has one canonical text', () => {
+  test.each([
+    ['10.65.0.4/32', '10.65.0.4/32'],
+    ['10.65.0.4', '10.65.0.4/32'],
+    ['10.65.0.5/24', '10.65.0.0/24'],
+    ['255.255.255.255/1', '128.0.0.0/1'],
+    ['0.0.0.0/0', '0.0.0.0/0'],
+    ['203.0.113.77/0', '0.0.0.0/0'],
+    ['2001:DB8::4', '2001:db8::4/128'],
+    ['2001:0db8:0:0::5/64', '2001:db8::/64'],
+    ['2001:db8:0:0:1:0:0:1/128', '2001:db8::1:0:0:1/128'],
+    ['::/0', '::/0'],
+    ['fe80::ffff/9', 'fe80::/9'],
+  ])('%s → %s', (text, canonical) => expect(parseCidr(text)).toBe(canonical));
+
+  test.each([
+    '',
+    '/',
+    '10.65.0',
+    '10.65.0.4.5',
+    '010.1.1.1',
+    '10.65.0.256',
+    '10.65.0.4/33',
+    '10.65.0.4/-1',
+    '10.65.0.4/ 8',
+    '10.65.0.4/',
+    '10.0.0.0/8/32',
+    ' 10.0.0.1',
+    '1e1.0.0.1',
+    '0x10.0.0.1',
+    '2001:db8::/129',
+    '2001:db8:::1',
+    'fe80::1%eth0',
+    '::ffff:10.0.0.1',
+    'g::1',
+    ':',
+    'tap0',
+    '10.0.0.1\n',
+  ])('%j is not one', (text) => expect(parseCidr(text)).toBeUndefined());
+
+  test('an address is not a prefix, nor the other way round', () => {
+    expect(parseAddress('10.0.0.1/32')).toBeUndefined();
+    expect(parseAddress('2001:DB8:0::1')).toBe('2001:db8::1');
+  });
+});
+
+const bytes = fc.oneof(
+  fc.uint8Array({ minLength: 4, maxLength: 4 }),
+  fc.uint8Array({ minLength: 16, maxLength: 16 }).filter((b) => !(b.subarray(0, 10).every((x) => x === 0) && b[10] === 255 && b[11] === 255)),
+);
+
+test('text and bytes of an address are each other’s inverse', () => {
+  fc.assert(
+    fc.property(bytes, (given) => {
+      const text = addressFromBytes(given);
+      expect(parseAddress(text)).toBe(text);
+      expect(addressBytes(text)).toEqual(given);
+    }),
+  );
+});
+
+test('a prefix holds its first and last address, and is the canonical text of each with its length', () => {
+  fc.assert(
+    fc.property(bytes, fc.nat(128), (given, bits) => {
+      const length = Math.min(bits, given.length * 8);
+      const cidr = parseCidr(`${addressFromBytes(given)}/${length}`)!;
+      expect(prefixLength(cidr)).toBe(length);
+      expect(isHostCidr(cidr)).toBe(length === given.length * 8);
+      const { first, last } = cidrRange(cidr);
+      for (const end of [first, last, given]) {
+        expect(parseCidr(`${addressFromBytes(end)}/${length}`)).toBe(cidr);
+        expect(cidrContains(cidr, addressFromBytes(end))).toBe(true);
+      }
+      expect(Buffer.compare(first, last)).toBeLessThanOrEqual(0);
+    }),
+  );
+});
+
+test('a prefix contains what lies in it, of its own family only', () => {
+  const cidr = (text: string): Cidr => parseCidr(text)!;
+  expect(cidrContains(cidr('10.0.0.0/8'), cidr('10.65.0.0/16'))).toBe(true);
+  expect(cidrContains(cidr('10.65.0.0/16'), cidr('10.0.0.0/8'))).toBe(false);
+  expect(cidrContains(cidr('0.0.0.0/0'), cidr('::/0'))).toBe(false);
+  expect(hostCidr(parseAddress('2001:db8::1')!)).toBe('2001:db8::1/128');
+  expect(familyOf(cidr('::/0'))).toBe(6);
+});
+
+test.each([
+  ['FA:16:3E:00:00:01', 'fa:16:3e:00:00:01'],
+  ['fa-16-3e-00-00-01', 'fa:16:3e:00:00:01'],
+  ['fa:16:3e:00:00', undefined],
+  ['fa:16:3e:00:00:1', undefined],
+  ['', undefined],
+])('MAC %j → %j', (text, mac) => expect(parseMac(text)).toBe(mac));

@@ -1,0 +1,88 @@
+// Name rules of the datastore (reference: the Neutron driver's and Felix's own conventions, which both ends must apply alike).
+import { createHash } from 'node:crypto';
+
+/** What a part of a WorkloadEndpoint's name looks like: every dash doubled, so that single dashes part the parts. */
+const doubleDashes = (part: string): string => part.replaceAll('-', '--');
+
+export type WorkloadEndpointName = { readonly host: string; readonly orchestrator: string; readonly workload: string; readonly endpoint: string };
+
+/** `<host>-<orchestrator>-<workload>-<endpoint>`, each part with doubled dashes. */
+export function workloadEndpointName(parts: WorkloadEndpointName): string {
+  return [parts.host, parts.orchestrator, parts.workload, parts.endpoint].map(doubleDashes).join('-');
+}
+
+/** What all names of a host's endpoints of one orchestrator begin with: for reading them by key prefix. */
+export const workloadEndpointNamePrefix = (host: string, orchestrator = 'openstack'): string => `${doubleDashes(host)}-${doubleDashes(orchestrator)}-`;
+
+/** The parts of a WorkloadEndpoint's name; undefined when it does not split into exactly four that are not empty. */
+export function parseWorkloadEndpointName(name: string): WorkloadEndpointName | undefined {
+  const parts: string[] = [''];
+  for (let index = 0; index < name.length; index += 1) {
+    const character = name[index]!;
+    if (character === '-' && name[index + 1] !== '-') parts.push('');
+    else {
+      if (character === '-') index += 1;
+      parts[parts.length - 1] += character;
+    }
+  }
+  const [host, orchestrator, workload, endpoint] = parts;
+  return parts.length === 4 && host && orchestrator && workload && endpoint ? { host, orchestrator, workload, endpoint } : undefined;
+}
+
+/** Escaping inside keys outside the resource tree: `%` first, then `/`, lower-case hexadecimal. */
+export const escapeKeyPart = (part: string): string => part.replaceAll('%', '%25').replaceAll('/', '%2f');
+
+/** The reverse of `escapeKeyPart`. */
+export const unescapeKeyPart = (part: string): string => part.replaceAll(/%2f/gi, '/').replaceAll('%25', '%');
+
+const regionPattern = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
+
+/** Whether `region` may be an OpenStack region in Calico: a lower-case DNS label of at most 46 characters. */
+export const isRegion = (region: string): boolean => region.length <= 46 && regionPattern.test(region);
+
+/** `no-region`, or `region-<name>`: the path segment of region-aware keys. `region` is undefined or empty when none is configured. */
+export const regionString = (region: string | undefined): string => (region ? `region-${region}` : 'no-region');
+
+/** The namespace of the resources that the Neutron driver writes: `openstack`, or `openstack-region-<name>`. */
+export const openstackNamespace = (region: string | undefined): string => (region ? `openstack-${regionString(region)}` : 'openstack');
+
+/** Longest name kept: project and network names. */
+export const labelValueMax = 63;
+/** Longest security group or address group name kept: it also becomes a label's name, after a prefix. */
+export const groupNameMax = 27;
+
+/** A name that a tenant chose, as a label value: cut to `max`, anything outside `[-_.A-Za-z0-9]` made `_`, then both ends stripped to alphanumerics. May be empty. */
+export function sanitiseLabel(name: string, max: number): string {
+  return [...name]
+    .slice(0, max)
+    .join('')
+    .replaceAll(/[^-_.A-Za-z0-9]/gu, '_')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .replace(/[^A-Za-z0-9]+$/, '');
+}
+
+/** The name of a port's tap, as Nova makes it: `tap` and the first eleven characters of the port id. */
+export const tapName = (portId: string): string => `tap${portId.slice(0, 11)}`;
+
+/** Whether the kernel could have an interface of this name (dev_valid_name): 1 to 15 bytes, no slash, colon or white space, not `.` or `..`. Control characters are refused too. */
+export function isInterfaceName(name: string): boolean {
+  return /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:]/.test(name) && name !== '.' && name !== '..';
+}
+
+/** A digest of text as `length` characters of [0-9a-v]: names of kernel objects by what they hold. 24 characters carry 120 bits. */
+export function shortDigest(text: string, length: number): string {
+  const bytes = createHash('sha256').update(text).digest();
+  let digest = '';
+  let [buffer, bits] = [0, 0];
+  for (const byte of bytes) {
+    buffer = (buffer << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      digest += ((buffer >> bits) & 31).toString(32);
+    }
+    buffer &= (1 << bits) - 1;
+    if (digest.length >= length) break;
+  }
+  return digest.slice(0, length);
+}

@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest';
+import { decodeResource } from './resource.ts';
+import { decodeAgentStatus, decodeEndpointStatus, encodeAgentStatus, encodeEndpointStatus } from './status.ts';
+import { decodeSubnet, encodeSubnet } from './subnet.ts';
+import { decodeWorkloadEndpoint } from './workload-endpoint.ts';
+
+const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+const value = <T>(decoded: { ok: true; value: T } | { ok: false; reason: string }): T => {
+  if (!decoded.ok) throw new Error(decoded.reason);
+  return decoded.value;
+};
+
+const endpoint = (spec: object, metadata: object = {}): Uint8Array =>
+  bytes({
+    kind: 'WorkloadEndpoint',
+    apiVersion: 'projectcalico.org/v3',
+    metadata: { name: 'x', namespace: 'openstack', labels: { a: 'b' }, ...metadata },
+    spec: { orchestrator: 'openstack', interfaceName: 'tap9f8e7d6c-11', mac: 'FA:16:3e:10:20:30', ipNetworks: ['10.40.0.7/32', '2001:DB8:40::7/128'], ...spec },
+  });
+
+describe('a WorkloadEndpoint', () => {
+  test('as the driver writes it', () => {
+    const decoded = value(
+      decodeWorkloadEndpoint(
+        endpoint({
+          allowedIps: ['10.40.0.200/32'],
+          ipv4Gateway: '10.40.0.1',
+          ipv6Gateway: '2001:db8:40::1',
+          ipNATs: [{ internalIP: '10.40.0.7', externalIP: '203.0.113.9' }],
+          qosControls: { egressBandwidth: 5000000, odd: 'x' },
+          profiles: ['p'],
+          ports: [
+            { name: 'web', protocol: 'TCP', port: 80 },
+            { protocol: 'UDP', port: 1 },
+          ],
+        }),
+      ),
+    );
+    expect(decoded).toMatchObject({
+      labels: { a: 'b' },
+      annotations: {},
+      interfaceName: 'tap9f8e7d6c-11',
+      mac: 'fa:16:3e:10:20:30',
+      ipNetworks: ['10.40.0.7/32', '2001:db8:40::7/128'],
+      allowedIps: ['10.40.0.200/32'],
+      ipv4Gateway: '10.40.0.1',
+      ipv6Gateway: '2001:db8:40::1',
+      ipNats: [{ internal: '10.40.0.7', external: '203.0.113.9' }],
+      qosControls: { egressBandwidth: 5000000 },
+      profiles: ['p'],
+      ports: [{ name: 'web', protocol: 6, port: 80 }],
+    });
+  });
+  test.each<[string, object]>([
+    ['no address', { ipNetworks: [] }],
+    ['an address that is none', { ipNetworks: ['10.40.0.0/24/32'] }],
+    ['a MAC that is none', { mac: 'fa:16' }],
+    ['no interface', { interfaceName: '' }],
+    ['an interface that the kernel could not have', { interfaceName: '../../all' }],
+    ['a gateway of the other family', { ipv4Gateway: '2001:db8::1' }],
+    ['a port of another protocol', { ports: [{ name: 'x', protocol: 'ICMP', port: 1 }] }],
+    ['profiles that are not text', { profiles: [1] }],
+    ['a spoofing prefix that is none', { allowSpoofedSourcePrefixes: ['all'] }],
+  ])('with %s is refused whole', (_, spec) => expect(decodeWorkloadEndpoint(endpoint(spec)).ok).toBe(false));
+  test('with a floating IP that does not parse keeps the others', () => {
+    const decoded = decodeWorkloadEndpoint(
+      endpoint({
+        ipNATs: [
+          { internalIP: 'x', externalIP: '203.0.113.9' },
+          { internalIP: '10.40.0.7', externalIP: '203.0.113.9' },
+        ],
+      }),
+    );
+    expect(value(decoded).ipNats).toHaveLength(1);
+  });
+});
+
+test.each([
+  ['', 'not JSON'],
+  ['[]', 'not a JSON object'],
+  ['{"metadata":{"labels":{"a":1}}}', 'metadata.labels'],
+  ['{"spec":[]}', 'spec'],
+])('the value %j is refused: %s', (text, reason) => {
+  const decoded = decodeResource(bytes(text));
+  expect(decoded).toMatchObject({ ok: false, reason: expect.stringContaining(reason) as string });
+});
+test('a value that is not UTF-8 is refused', () => expect(decodeResource(new Uint8Array([0x7b, 0xff, 0x7d])).ok).toBe(false));
+
+describe('a subnet', () => {
+  test.each([
+    '{"network_id":"c0de","cidr":"10.40.0.0/24","host_routes":[{"destination":"10.99.0.0/16","nexthop":"10.40.0.1"}],"gateway_ip":"10.40.0.1","dns_servers":["10.40.0.2","10.40.0.3"]}',
+    '{"network_id":"c0de","cidr":"2001:db8:40::/64","host_routes":[],"gateway_ip":"2001:db8:40::1","ipv6_ra_mode":"slaac","ipv6_address_mode":"slaac"}',
+    '{"network_id":"c0de","cidr":"10.40.0.0/24","host_routes":[],"gateway_ip":null}',
+  ])('%s', (text) => expect(encodeSubnet(value(decodeSubnet(bytes(text))))).toBe(text));
+  test.each([
+    '{}',
+    '{"network_id":"x","cidr":"10.0.0.0"}x',
+    '{"network_id":"a\\nb","cidr":"10.0.0.0/8"}',
+    '{"network_id":"x","cidr":"10.0.0.0/8","dns_servers":["8.8.8.8,evil"]}',
+    '{"network_id":"x","cidr":"10.0.0.0/8","host_routes":[{"destination":"a","nexthop":"b"}]}',
+    '{"network_id":"x","cidr":"10.0.0.0/8","gateway_ip":"gw"}',
+  ])('%s is none', (text) => expect(decodeSubnet(bytes(text)).ok).toBe(false));
+});
+
+test('statuses', () => {
+  const status = { time: '2026-03-01T10:00:30Z', uptimeSeconds: 1234.56, firstUpdate: false };
+  expect(encodeAgentStatus(status)).toBe('{"time":"2026-03-01T10:00:30Z","uptime":1234.56,"first_update":false}');
+  expect(value(decodeAgentStatus(bytes(encodeAgentStatus(status))))).toEqual(status);
+  expect(encodeEndpointStatus('up')).toBe('{"status":"up"}');
+  expect(value(decodeEndpointStatus(bytes('{"status":"down"}')))).toBe('down');
+  expect(decodeEndpointStatus(bytes('{"status":"fine"}')).ok).toBe(false);
+});
