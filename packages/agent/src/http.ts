@@ -1,0 +1,37 @@
+// The small HTTP face of an agent: health and metrics.
+import { createServer, type Server } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { Health } from './health.ts';
+
+type Answer = { readonly status: number; readonly body: string; readonly type?: string };
+type Page = () => Answer | Promise<Answer>;
+
+/** Serves pages by exact path; anything else is 404. Resolves once it listens; `port` 0 picks a free one. */
+export async function servePages(host: string, port: number, pages: ReadonlyMap<string, Page>): Promise<Server> {
+  const server = createServer((request, response) => {
+    const page = pages.get((request.url ?? '').split('?')[0]!);
+    Promise.resolve(page ? page() : { status: 404, body: 'not found' }).then(
+      ({ status, body, type = 'text/plain; charset=utf-8' }) => response.writeHead(status, { 'content-type': type }).end(body),
+      (error: unknown) => response.writeHead(500).end(String(error)),
+    );
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
+  server.unref(); // an agent that has nothing else to do ends
+  return server;
+}
+
+/** `/liveness` and `/readiness`: 200 or 503, with the table of components. */
+export function healthPages(health: Health): ReadonlyMap<string, Page> {
+  const page =
+    (what: 'live' | 'ready'): Page =>
+    () => ({ status: health[what] ? 200 : 503, body: health.table() });
+  return new Map([
+    ['/liveness', page('live')],
+    ['/readiness', page('ready')],
+  ]);
+}
+
+/** `/metrics` in Prometheus's text format. */
+export function metricsPages(registry: Registry): ReadonlyMap<string, Page> {
+  return new Map([['/metrics', async () => ({ status: 200, body: await registry.metrics(), type: registry.contentType })]]);
+}

@@ -1,0 +1,55 @@
+// Configuration files in the two dialects that operators have here: felix.cfg (ini, sections of no meaning) and OpenStack's (oslo.config: continued lines, repeated options).
+
+/** Options by section, both as written; an option's values in the order of the file. Options before any section stand in section ''. */
+export type Ini = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
+
+export class IniError extends Error {
+  readonly code = 'CONFIG_UNREADABLE';
+  override readonly name = 'IniError';
+}
+
+/**
+ * Lines `[section]`, `option = value` (or `option: value`), comments with `#` or `;` at the start of a line, and continuation lines that begin with white space.
+ * @param file named in errors
+ * @throws IniError naming file and line for a line that is none of these
+ */
+export function parseIni(text: string, file: string): Ini {
+  const sections = new Map<string, Map<string, string[]>>();
+  let section = sectionOf(sections, '');
+  let last: string[] | undefined;
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const content = line.trim();
+    if (content === '' || content.startsWith('#') || content.startsWith(';')) {
+      if (content === '') last = undefined;
+      continue;
+    }
+    if (/^\s/.test(line) && last) {
+      last[last.length - 1] += `\n${content}`;
+      continue;
+    }
+    const header = /^\[([^\]]+)\]$/.exec(content);
+    if (header) {
+      section = sectionOf(sections, header[1]!.trim());
+      last = undefined;
+      continue;
+    }
+    const option = /^([^=:]+?)\s*[=:]\s*(.*)$/.exec(content);
+    if (!option) throw new IniError(`${file}:${index + 1}: "${content}" is neither "[section]" nor "option = value"`);
+    const name = option[1]!.trim();
+    last = section.get(name) ?? [];
+    last.push(unquote(option[2]!));
+    section.set(name, last);
+  }
+  return sections;
+}
+
+function sectionOf(sections: Map<string, Map<string, string[]>>, name: string): Map<string, string[]> {
+  const section = sections.get(name) ?? new Map<string, string[]>();
+  sections.set(name, section);
+  return section;
+}
+
+function unquote(value: string): string {
+  const quoted = /^"(.*)"$|^'(.*)'$/.exec(value);
+  return quoted ? (quoted[1] ?? quoted[2]!) : value;
+}

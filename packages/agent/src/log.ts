@@ -1,0 +1,81 @@
+// One event a line, fields behind the message. Several destinations, each with its own threshold.
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type DestinationStream, destination, type Level, type Logger, multistream, pino } from 'pino';
+
+export type { Logger } from 'pino';
+
+/** Calico's severities, as operators write them. */
+export const severities = ['TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'FATAL'] as const;
+export type Severity = (typeof severities)[number];
+
+const levels: Readonly<Record<Severity, Level>> = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARNING: 'warn', ERROR: 'error', FATAL: 'fatal' };
+const severityOfLevel: Readonly<Record<number, Severity>> = { 10: 'TRACE', 20: 'DEBUG', 30: 'INFO', 40: 'WARNING', 50: 'ERROR', 60: 'FATAL' };
+
+export type LogOptions = {
+  /** Stands in every line: `felix`, `dhcp-agent`. */
+  readonly name: string;
+  /** Standard output. undefined: nothing goes there. */
+  readonly screen?: Severity | undefined;
+  readonly file?: { readonly path: string; readonly severity: Severity } | undefined;
+};
+
+/**
+ * Opens the destinations. The file's directory is made where it is missing; `reopen` follows a rotation by rename.
+ * @throws when the file cannot be opened: an agent that cannot say anything must not start
+ */
+export function openLog(options: LogOptions): { readonly log: Logger; reopen(): void; flush(): void } {
+  const streams: { level: Level; stream: DestinationStream }[] = [];
+  let file: ReturnType<typeof destination> | undefined;
+  if (options.screen) streams.push({ level: levels[options.screen], stream: lines(process.stdout) });
+  if (options.file) {
+    mkdirSync(dirname(options.file.path), { recursive: true, mode: 0o755 });
+    file = destination({ dest: options.file.path, append: true, mkdir: true, sync: true, mode: 0o644 });
+    streams.push({ level: levels[options.file.severity], stream: lines(file) });
+  }
+  const lowest = streams.map((stream) => stream.level).sort((a, b) => pino.levels.values[a]! - pino.levels.values[b]!)[0];
+  const log = pino(
+    { name: options.name, level: lowest ?? 'silent', base: { pid: process.pid }, serializers: { err: pino.stdSerializers.err } },
+    multistream(streams),
+  );
+  return { log, reopen: () => file?.reopen(), flush: () => file?.flushSync() };
+}
+
+/** A stream that turns pino's JSON into a line for people: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. */
+function lines(to: { write(text: string): unknown }): DestinationStream {
+  return { write: (json) => to.write(`${formatLine(JSON.parse(json) as Record<string, unknown>)}\n`) };
+}
+
+/** Local time, severity, process, name, message, then the fields; text with blanks is quoted, so that a field's end can always be found. */
+export function formatLine(entry: Record<string, unknown>): string {
+  const { level, time, pid, name, msg, err, ...fields } = entry;
+  const date = new Date(time as number);
+  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString();
+  const parts = [`${local.slice(0, 10)} ${local.slice(11, 23)} [${severityOfLevel[level as number] ?? level}][${pid}] ${name}: ${oneLine(String(msg ?? ''))}`];
+  for (const [field, value] of Object.entries(fields)) parts.push(`${field}=${formatValue(value)}`);
+  if (err && typeof err === 'object') {
+    const { code, message } = err as { code?: unknown; message?: unknown };
+    if (code !== undefined) parts.push(`code=${formatValue(code)}`);
+    parts.push(`error=${formatValue(message)}`);
+    // A stack helps only with what nobody expected: errors of our own carry a code and a sentence.
+    if (code === undefined && (level as number) >= 50) parts.push(`stack=${formatValue((err as { stack?: unknown }).stack)}`);
+  }
+  return parts.join(' ');
+}
+
+/** A message cannot begin a second line, whatever it quotes. */
+const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}]/gu, ' ');
+
+function formatValue(value: unknown): string {
+  if (typeof value === 'string') return /^[-\w./:,%@+]+$/.test(value) ? value : JSON.stringify(value);
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : (JSON.stringify(value) ?? 'undefined');
+}
+
+/** A log that goes nowhere, for tests. */
+export const silentLog = (): Logger => pino({ level: 'silent' });
+
+/** A log that keeps its entries, for tests that ask what was said. */
+export function recordingLog(): { readonly log: Logger; readonly entries: Record<string, unknown>[] } {
+  const entries: Record<string, unknown>[] = [];
+  return { log: pino({ level: 'trace' }, { write: (json: string) => entries.push(JSON.parse(json) as Record<string, unknown>) }), entries };
+}

@@ -1,0 +1,100 @@
+// How every executable starts and ends: options, signals, exit codes.
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import type { Logger } from './log.ts';
+
+/** A start that must not go on. The sentence is for the person who started it. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export interface Running {
+  readonly log: Logger;
+  /** Ends the agent's work in order. What it has put into kernel and datastore stays. */
+  close(): Promise<void>;
+  /** SIGHUP. */
+  reload?(): void;
+  /** Rejects when the agent cannot go on. Never resolves. */
+  readonly failed?: Promise<never>;
+}
+
+export type ExecutableOptions = {
+  readonly name: string;
+  readonly description: string;
+  readonly defaultConfigFiles: readonly string[];
+  /** Starts the agent. Rejects (StartError) when it cannot. */
+  readonly start: (configFiles: readonly string[]) => Promise<Running>;
+};
+
+const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
+
+/**
+ * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--version`, `--help`.
+ * SIGTERM and SIGINT end it cleanly with exit code 0, a second one at once; a failure to start or to go on ends it with 1; bad usage with 2.
+ */
+export async function runExecutable(options: ExecutableOptions): Promise<void> {
+  const command = new Command(options.name)
+    .description(options.description)
+    .option('-c, --config-file <file>', 'configuration file; may be given several times, later ones win', collect)
+    .version(version(), '--version')
+    .exitOverride();
+  try {
+    command.parse(process.argv);
+  } catch (error) {
+    if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
+    throw error;
+  }
+  const configFiles = command.opts<{ configFile?: readonly string[] }>().configFile ?? options.defaultConfigFiles;
+  let running: Running;
+  try {
+    running = await options.start(configFiles);
+  } catch (error) {
+    process.stderr.write(`${options.name}: ${error instanceof StartError ? error.message : ((error as Error).stack ?? String(error))}\n`);
+    process.exit(1);
+  }
+  const { log } = running;
+  let ending = false;
+  const end = async (exitCode: number): Promise<never> => {
+    if (ending) process.exit(exitCode);
+    ending = true;
+    const impatient = setTimeout(() => process.exit(exitCode), closeLimitMs);
+    impatient.unref();
+    await running.close().catch((error: unknown) => log.error({ err: error }, 'could not end in order'));
+    process.exit(exitCode);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      log.info({ signal }, 'ending');
+      void end(0);
+    });
+  }
+  process.on('SIGHUP', () => running.reload?.());
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'unexpected error; ending, to be restarted');
+    void end(1);
+  });
+  await running.failed?.catch((error: unknown) => {
+    log.fatal({ err: error }, 'cannot go on; ending, to be restarted');
+    return end(1);
+  });
+}
+
+/** Longest that an orderly end may take. */
+const closeLimitMs = 5000;
+
+/** The workspace's version: the executables are built into packages/<room>/dist. */
+function version(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    try {
+      return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
+    } catch {
+      // not beside this file: the next place
+    }
+  }
+  return 'unknown';
+}
