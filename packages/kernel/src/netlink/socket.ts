@@ -1,14 +1,252 @@
-// A netlink socket: four methods. How bytes reach the kernel, and nothing about what they mean.
+// A netlink socket: how bytes reach the kernel, and nothing about what they mean.
+import { eachAttribute, flag, headerLength, readI32, readString, readU16, readU32 } from './attributes.ts';
+import { bind, close, errno, errnoName, hostIsLittleEndian, recv, send, setSocketOption, socket, waitReadable } from './libc.ts';
 
-/** A whole netlink message as it came: header fields and payload. */
-export type NetlinkMessage = { readonly type: number; readonly flags: number; readonly sequence: number; readonly payload: Uint8Array };
+/** A whole netlink message as it came: header fields and payload. `portId` names the socket that caused it (0: the kernel itself). */
+export type NetlinkMessage = {
+  readonly type: number;
+  readonly flags: number;
+  readonly sequence: number;
+  readonly portId: number;
+  readonly payload: Uint8Array;
+};
 
 /** The kernel's refusal of one message. `code` is the errno's name (`ENOENT`), `detail` the kernel's extended acknowledgement, if any. */
 export type NetlinkRefusal = { readonly sequence: number; readonly code: string; readonly detail?: string };
 
+export type Exchange = { readonly answers: readonly NetlinkMessage[]; readonly refusals: readonly NetlinkRefusal[] };
+
 export interface NetlinkSocket {
-  /** Sends messages (each with header) in one datagram and collects every answer until each one that asked for an acknowledgement has it, dumps until their end. Synchronous: the kernel answers inside send. */
-  exchange(messages: readonly Uint8Array[]): { readonly answers: readonly NetlinkMessage[]; readonly refusals: readonly NetlinkRefusal[] };
+  /**
+   * Sends messages (each with header; one array may hold several) in one datagram and collects every answer until each one that asked for an acknowledgement has
+   * it, dumps until their end. Synchronous: the kernel answers inside send. A dump goes alone; one that the kernel says changed under it is asked for again.
+   * What the kernel refuses comes back as a value. Throws NetlinkError when it is not known what the kernel did: ENOBUFS (answers were lost), ETIMEDOUT, EINTR (a
+   * dump that kept changing); or when it did nothing: EMSGSIZE (more than the socket may send at once), EBADF (closed).
+   */
+  exchange(messages: readonly Uint8Array[]): Exchange;
   nextSequence(): number;
   close(): void;
+}
+
+/** A call on a netlink socket failed. `code` is the errno's name. */
+export class NetlinkError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.name = 'NetlinkError';
+    this.code = code;
+  }
+}
+
+/** Values for `openNetlinkSocket` (linux/netlink.h). */
+export const netlinkProtocol = { route: 0, netfilter: 12 } as const;
+
+const familyNetlink = 16;
+const socketRaw = 3;
+const closeOnExec = 0o2000000;
+const dontWait = 0x40;
+const truncate = 0x20;
+const levelSocket = 1;
+const levelNetlink = 270;
+const sendBufferForce = 32;
+const receiveBufferForce = 33;
+const addMembership = 1;
+const capAcknowledge = 10;
+const extendedAcknowledge = 11;
+const messageError = 2;
+const messageDone = 3;
+const cappedFlag = 0x100;
+const tlvsFlag = 0x200;
+/** A limit, not an allocation: a whole table goes in one datagram. */
+const sendBufferBytes = 512 * 1024 * 1024;
+const receiveBufferBytes = 32 * 1024 * 1024;
+/** The kernel builds dumps in pieces of 32 KB at most. */
+const receiveBytes = 256 * 1024;
+/** The answer is there when send returns; this is for a kernel that is short of memory in the middle of a dump. */
+const answerWaitMs = 10_000;
+const dumpAttempts = 20;
+
+/**
+ * Opens a socket of a netlink protocol (`netlinkProtocol`) in the calling thread's network namespace, for good. `groups` are multicast groups to join.
+ * NetlinkError when the kernel refuses.
+ */
+export function openNetlinkDescriptor(protocol: number, groups: readonly number[] = []): number {
+  const fd = socket(familyNetlink, socketRaw | closeOnExec, protocol);
+  if (fd < 0) throw systemError(`cannot open a netlink socket of protocol ${protocol}`);
+  const address = new Uint8Array(12);
+  address[0] = familyNetlink; // the port is the kernel's choice
+  if (bind(fd, address, address.length) < 0) throw closing(fd, systemError(`cannot bind a netlink socket of protocol ${protocol}`));
+  // Refused without CAP_NET_ADMIN, and then the defaults have to do: the messages that this matters for would be refused as well.
+  setSocketOption(fd, levelSocket, sendBufferForce, sendBufferBytes);
+  setSocketOption(fd, levelSocket, receiveBufferForce, receiveBufferBytes);
+  // Unknown to kernels before 4.12: there, refusals come without detail.
+  setSocketOption(fd, levelNetlink, capAcknowledge, 1);
+  setSocketOption(fd, levelNetlink, extendedAcknowledge, 1);
+  for (const group of groups) {
+    if (setSocketOption(fd, levelNetlink, addMembership, group) < 0)
+      throw closing(fd, systemError(`cannot join group ${group} of netlink protocol ${protocol}`));
+  }
+  return fd;
+}
+
+/** Opens a socket for requests and their answers. See `openNetlinkDescriptor`. */
+export function openNetlinkSocket(protocol: number): NetlinkSocket {
+  let fd = openNetlinkDescriptor(protocol);
+  let sequence = 0;
+  const receive = new Uint8Array(receiveBytes);
+
+  /** Messages of the next datagram; undefined: nothing there. */
+  function read(): readonly NetlinkMessage[] | undefined {
+    const messages = receiveMessages(fd, receive);
+    if (messages === 'overrun') {
+      drain();
+      throw new NetlinkError('ENOBUFS', 'the kernel lost answers on a netlink socket: its receive buffer was full, so it is not known what was done');
+    }
+    return messages;
+  }
+
+  function drain(): void {
+    while (receiveMessages(fd, receive) !== undefined);
+  }
+
+  function exchangeOnce(datagram: Uint8Array, requests: Requests): Exchange & { readonly interrupted: boolean } {
+    const pending = new Set(requests.awaited);
+    const answers: NetlinkMessage[] = [];
+    const refusals: NetlinkRefusal[] = [];
+    let interrupted = false;
+    if (send(fd, datagram, datagram.length, 0) < 0) throw systemError(`cannot send ${datagram.length} bytes to the kernel`);
+    for (;;) {
+      const messages = read();
+      if (messages === undefined) {
+        if (pending.size === 0) return { answers, refusals, interrupted };
+        if (!waitReadable(fd, answerWaitMs)) {
+          throw new NetlinkError(
+            'ETIMEDOUT',
+            `the kernel did not answer ${pending.size} of ${requests.awaited.length} netlink requests within ${answerWaitMs} ms`,
+          );
+        }
+        continue;
+      }
+      for (const message of messages) {
+        if (!requests.all.has(message.sequence)) continue; // left over from an exchange that threw
+        if ((message.flags & flag.dumpInterrupted) !== 0) interrupted = true;
+        if (message.type === messageError || message.type === messageDone) {
+          pending.delete(message.sequence);
+          const refusal = refusalOf(message);
+          if (refusal !== undefined) refusals.push(refusal);
+        } else {
+          answers.push(message);
+        }
+      }
+    }
+  }
+
+  return {
+    exchange(messages) {
+      if (fd < 0) throw new NetlinkError('EBADF', 'this netlink socket is closed');
+      const datagram = messages.length === 1 && messages[0] !== undefined ? messages[0] : Buffer.concat(messages);
+      const requests = readRequests(datagram);
+      for (let attempt = 1; ; attempt++) {
+        const { answers, refusals, interrupted } = exchangeOnce(datagram, requests);
+        if (!interrupted) return { answers, refusals };
+        if (attempt === dumpAttempts) throw new NetlinkError('EINTR', `what a netlink dump lists changed during each of ${dumpAttempts} attempts to read it`);
+      }
+    },
+    nextSequence() {
+      sequence = sequence === 0xffffffff ? 1 : sequence + 1;
+      return sequence;
+    },
+    close() {
+      if (fd >= 0) close(fd);
+      fd = -1;
+    },
+  };
+}
+
+/** Reads one datagram into `buffer` without waiting. undefined: there is none; 'overrun': the kernel had to throw some away. */
+export function receiveMessages(fd: number, buffer: Uint8Array): readonly NetlinkMessage[] | 'overrun' | undefined {
+  for (;;) {
+    const length = recv(fd, buffer, buffer.length, dontWait | truncate);
+    if (length < 0) {
+      const code = errnoName(errno());
+      if (code === 'EAGAIN') return undefined;
+      if (code === 'EINTR') continue;
+      if (code === 'ENOBUFS') return 'overrun';
+      throw new NetlinkError(code, `cannot read from a netlink socket: ${code}`);
+    }
+    if (length > buffer.length)
+      throw new NetlinkError('EMSGSIZE', `the kernel sent a netlink datagram of ${length} bytes, more than the ${buffer.length} expected`);
+    return splitMessages(buffer.slice(0, length));
+  }
+}
+
+/** The messages in a datagram. */
+export function splitMessages(datagram: Uint8Array): NetlinkMessage[] {
+  const messages: NetlinkMessage[] = [];
+  for (let at = 0; at + headerLength <= datagram.length; ) {
+    const length = readU32(datagram, at);
+    if (length < headerLength || at + length > datagram.length) break;
+    messages.push({
+      type: readU16(datagram, at + 4),
+      flags: readU16(datagram, at + 6),
+      sequence: readU32(datagram, at + 8),
+      portId: readU32(datagram, at + 12),
+      payload: datagram.subarray(at + headerLength, at + length),
+    });
+    at += (length + 3) & ~3;
+  }
+  return messages;
+}
+
+type Requests = { readonly all: ReadonlySet<number>; readonly awaited: readonly number[] };
+
+/**
+ * Which sequence numbers a datagram holds, and which of them the kernel is to answer with an acknowledgement or the end of a dump.
+ * NLM_F_DUMP is two bits that mean other things in requests to make or delete something, but nothing sets both there.
+ */
+function readRequests(datagram: Uint8Array): Requests {
+  const all = new Set<number>();
+  const awaited: number[] = [];
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);
+  for (let at = 0; at + headerLength <= datagram.length; ) {
+    const flags = view.getUint16(at + 6, hostIsLittleEndian);
+    const sequence = view.getUint32(at + 8, hostIsLittleEndian);
+    all.add(sequence);
+    if ((flags & flag.acknowledge) !== 0 || (flags & flag.dump) === flag.dump) awaited.push(sequence);
+    at += Math.max(headerLength, (view.getUint32(at, hostIsLittleEndian) + 3) & ~3);
+  }
+  return { all, awaited };
+}
+
+/** Out of NLMSG_ERROR or NLMSG_DONE: undefined when it says that all went well. */
+function refusalOf({ type, flags, sequence, payload }: NetlinkMessage): NetlinkRefusal | undefined {
+  if (payload.length < 4) return undefined;
+  const number = readI32(payload);
+  if (number === 0) return undefined;
+  const detail = (flags & tlvsFlag) === 0 ? undefined : extendedDetail(payload, type === messageDone ? 4 : afterEchoedRequest(payload, flags));
+  return { sequence, code: errnoName(number), ...(detail === undefined ? {} : { detail }) };
+}
+
+/** An error carries the request's header behind its number, and the whole request unless capped. */
+const afterEchoedRequest = (payload: Uint8Array, flags: number): number => 4 + ((flags & cappedFlag) !== 0 ? headerLength : (readU32(payload, 4) + 3) & ~3);
+
+function extendedDetail(payload: Uint8Array, offset: number): string | undefined {
+  let text: string | undefined;
+  let at: number | undefined;
+  eachAttribute(payload, offset, (type, value) => {
+    if (type === 1 /* NLMSGERR_ATTR_MSG */) text = readString(value);
+    if (type === 2 /* NLMSGERR_ATTR_OFFS */) at = readU32(value);
+  });
+  if (text !== undefined) return at === undefined ? text : `${text} (at byte ${at})`;
+  return at === undefined ? undefined : `at byte ${at} of the message`;
+}
+
+function systemError(what: string): NetlinkError {
+  const code = errnoName(errno());
+  return new NetlinkError(code, `${what}: ${code}`);
+}
+
+function closing(fd: number, error: NetlinkError): NetlinkError {
+  close(fd);
+  return error;
 }

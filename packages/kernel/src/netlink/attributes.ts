@@ -1,0 +1,215 @@
+// Netlink messages as bytes: headers and attributes, written into one growing buffer and read back.
+import { hostIsLittleEndian } from './libc.ts';
+
+/** Flags of a message's header (linux/netlink.h). */
+export const flag = {
+  request: 0x1,
+  multi: 0x2,
+  acknowledge: 0x4,
+  echo: 0x8,
+  dumpInterrupted: 0x10,
+  dump: 0x300,
+  replace: 0x100,
+  exclusive: 0x200,
+  create: 0x400,
+  append: 0x800,
+  nonRecursive: 0x100,
+} as const;
+
+export const headerLength = 16;
+const attributeHeaderLength = 4;
+const nestedFlag = 0x8000;
+const typeMask = 0x3fff;
+/** An attribute's length field has 16 bits. */
+export const longestAttribute = 0xffff;
+const aligned = (length: number): number => (length + 3) & ~3;
+
+/**
+ * Writes messages one after the other into one buffer that grows. Numbers are in the host's order unless the method's name starts with `be`.
+ *
+ *     writer.begin(RTM_NEWROUTE, flag.request | flag.acknowledge, socket.nextSequence());
+ *     writer.raw(rtmsg);
+ *     writer.u32(RTA_OIF, index);
+ *     writer.nested(RTA_METRICS, () => writer.u32(RTAX_MTU, mtuBytes));
+ *     writer.end();
+ *     socket.exchange([writer.bytes()]);
+ */
+export class MessageWriter {
+  #buffer: Uint8Array;
+  #view: DataView;
+  #length = 0;
+  #messageStart = -1;
+
+  constructor(initialBytes = 4096) {
+    this.#buffer = new Uint8Array(initialBytes);
+    this.#view = new DataView(this.#buffer.buffer);
+  }
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Bytes of the message being written. */
+  get messageLength(): number {
+    return this.#length - this.#messageStart;
+  }
+
+  /** Starts a message; `end` must follow before the next. */
+  begin(type: number, flags: number, sequence: number): void {
+    const at = this.#take(headerLength);
+    this.#messageStart = at;
+    this.#view.setUint16(at + 4, type, hostIsLittleEndian);
+    this.#view.setUint16(at + 6, flags, hostIsLittleEndian);
+    this.#view.setUint32(at + 8, sequence, hostIsLittleEndian);
+  }
+
+  /** Closes the message: its header now says how long it is. */
+  end(): void {
+    this.#view.setUint32(this.#messageStart, this.#length - this.#messageStart, hostIsLittleEndian);
+    this.#messageStart = -1;
+  }
+
+  /** Bytes as they are, padded to 4: the fixed part of a message after its header. */
+  raw(bytes: Uint8Array): void {
+    this.#buffer.set(bytes, this.#take(bytes.length));
+  }
+
+  u8(type: number, value: number): void {
+    this.#buffer[this.#attribute(type, 1)] = value;
+  }
+
+  u16(type: number, value: number): void {
+    this.#view.setUint16(this.#attribute(type, 2), value, hostIsLittleEndian);
+  }
+
+  be16(type: number, value: number): void {
+    this.#view.setUint16(this.#attribute(type, 2), value);
+  }
+
+  u32(type: number, value: number): void {
+    this.#view.setUint32(this.#attribute(type, 4), value, hostIsLittleEndian);
+  }
+
+  be32(type: number, value: number): void {
+    this.#view.setUint32(this.#attribute(type, 4), value);
+  }
+
+  u64(type: number, value: bigint): void {
+    this.#view.setBigUint64(this.#attribute(type, 8), value, hostIsLittleEndian);
+  }
+
+  be64(type: number, value: bigint): void {
+    this.#view.setBigUint64(this.#attribute(type, 8), value);
+  }
+
+  /** The bytes as they are. */
+  binary(type: number, value: Uint8Array): void {
+    this.#buffer.set(value, this.#attribute(type, value.length));
+  }
+
+  /** Text with a NUL behind it. A NUL inside would end it early in the kernel: RangeError. */
+  string(type: number, value: string): void {
+    if (value.includes('\0')) throw new RangeError(`${JSON.stringify(value)} holds a NUL: the kernel would take only what stands before it`);
+    const bytes = Buffer.from(value, 'utf8');
+    this.#buffer.set(bytes, this.#attribute(type, bytes.length + 1));
+  }
+
+  /** An attribute whose presence is its value. */
+  presence(type: number): void {
+    this.#attribute(type, 0);
+  }
+
+  /** An attribute that holds attributes: what `write` writes. RangeError when they do not fit into 64 KB. */
+  nested(type: number, write: () => void): void {
+    const start = this.openNest(type);
+    write();
+    this.closeNest(start);
+  }
+
+  /** The two halves of `nested`, for lists that are written in a loop. `closeNest` wants what `openNest` gave. */
+  openNest(type: number): number {
+    return this.#attribute(type | nestedFlag, 0) - attributeHeaderLength;
+  }
+
+  closeNest(start: number): void {
+    const length = this.#length - start;
+    if (length > longestAttribute) throw new RangeError(`a nested attribute of ${length} bytes does not fit: the limit is ${longestAttribute}`);
+    this.#view.setUint16(start, length, hostIsLittleEndian);
+  }
+
+  /** All messages written, as a view: writing on may change it. */
+  bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Writes the next message over the old ones; the buffer stays. */
+  reset(): void {
+    this.#length = 0;
+    this.#messageStart = -1;
+  }
+
+  /** Writes the attribute's header and returns where its value goes. */
+  #attribute(type: number, length: number): number {
+    if (length > longestAttribute - attributeHeaderLength) throw new RangeError(`an attribute of ${length} bytes does not fit: the limit is 65531`);
+    const at = this.#take(attributeHeaderLength + length);
+    this.#view.setUint16(at, attributeHeaderLength + length, hostIsLittleEndian);
+    this.#view.setUint16(at + 2, type, hostIsLittleEndian);
+    return at + attributeHeaderLength;
+  }
+
+  /** Makes room for `length` bytes, padded to 4 and zero, and returns where they start. */
+  #take(length: number): number {
+    const at = this.#length;
+    const end = at + aligned(length);
+    if (end > this.#buffer.length) {
+      const larger = new Uint8Array(Math.max(end, this.#buffer.length * 2));
+      larger.set(this.#buffer.subarray(0, at));
+      this.#buffer = larger;
+      this.#view = new DataView(larger.buffer);
+    } else {
+      this.#buffer.fill(0, at, end); // may hold what an earlier message left
+    }
+    this.#length = end;
+    return at;
+  }
+}
+
+/** Calls `visit` for each attribute in `bytes` from `offset` on, in order. Flags are taken off the type. Stops at the first one that does not fit. */
+export function eachAttribute(bytes: Uint8Array, offset: number, visit: (type: number, value: Uint8Array) => void): void {
+  const little = hostIsLittleEndian;
+  let at = offset;
+  while (at + attributeHeaderLength <= bytes.length) {
+    const first = (bytes[at] as number) + ((bytes[at + 1] as number) << 8);
+    const second = (bytes[at + 2] as number) + ((bytes[at + 3] as number) << 8);
+    const length = little ? first : swap16(first);
+    if (length < attributeHeaderLength || at + length > bytes.length) return;
+    visit((little ? second : swap16(second)) & typeMask, bytes.subarray(at + attributeHeaderLength, at + length));
+    at += aligned(length);
+  }
+}
+
+/** The attributes in `bytes` from `offset` on, by type. Of a repeated type the last. */
+export function readAttributes(bytes: Uint8Array, offset = 0): Map<number, Uint8Array> {
+  const attributes = new Map<number, Uint8Array>();
+  eachAttribute(bytes, offset, (type, value) => attributes.set(type, value));
+  return attributes;
+}
+
+const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** Numbers out of an attribute's bytes, at `offset`. `be…`: network order; the others: the host's. RangeError where the bytes do not reach. */
+export const readU16 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint16(offset, hostIsLittleEndian);
+export const readU32 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint32(offset, hostIsLittleEndian);
+export const readI32 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getInt32(offset, hostIsLittleEndian);
+export const readU64 = (bytes: Uint8Array, offset = 0): bigint => viewOf(bytes).getBigUint64(offset, hostIsLittleEndian);
+export const readBe16 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint16(offset);
+export const readBe32 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint32(offset);
+export const readBe64 = (bytes: Uint8Array, offset = 0): bigint => viewOf(bytes).getBigUint64(offset);
+
+/** Text up to the first NUL, or all of it. */
+export function readString(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, end === -1 ? bytes.length : end).toString('utf8');
+}

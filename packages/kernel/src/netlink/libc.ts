@@ -1,0 +1,53 @@
+// The C library's functions that netlink needs, called in-process.
+import { constants, endianness } from 'node:os';
+import koffi from 'koffi';
+
+const libc = koffi.load('libc.so.6');
+
+export const socket: (domain: number, type: number, protocol: number) => number = libc.func('int socket(int, int, int)');
+export const bind: (fd: number, address: Uint8Array, length: number) => number = libc.func('int bind(int, const uint8_t *, uint32_t)');
+export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
+/** Writes into `bytes`. */
+export const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
+export const close: (fd: number) => number = libc.func('int close(int)');
+export const open: (path: string, flags: number) => number = libc.func('int open(const char *, int)');
+export const setns: (fd: number, kind: number) => number = libc.func('int setns(int, int)');
+const pollDescriptors: (descriptors: Uint8Array, count: number, timeoutMs: number) => number = libc.func('int poll(uint8_t *, unsigned long, int)');
+const setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number = libc.func(
+  'int setsockopt(int, int, int, const uint8_t *, uint32_t)',
+);
+
+export const hostIsLittleEndian: boolean = endianness() === 'LE';
+
+/** Sets an option that is an `int`. Returns 0, or -1 with errno set. */
+export function setSocketOption(fd: number, level: number, option: number, value: number): number {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, value, hostIsLittleEndian);
+  return setsockopt(fd, level, option, bytes, bytes.length);
+}
+
+/** Waits until the descriptor can be read, or has an error to tell. False: `timeoutMs` went by. */
+export function waitReadable(fd: number, timeoutMs: number): boolean {
+  const descriptor = new Uint8Array(8);
+  const view = new DataView(descriptor.buffer);
+  view.setInt32(0, fd, hostIsLittleEndian);
+  view.setInt16(4, 1 /* POLLIN */, hostIsLittleEndian);
+  return pollDescriptors(descriptor, 1, timeoutMs) > 0;
+}
+
+/** errno of the last call that failed, by number. Valid only right after it. */
+export const errno = (): number => koffi.errno();
+
+/** Numbers that the kernel uses on netlink and that are no POSIX errors. */
+const kernelsOwn: readonly (readonly [number, string])[] = [
+  [85, 'ERESTART'],
+  [524, 'ENOTSUPP'],
+];
+const aliases = new Set(['EWOULDBLOCK', 'ENOTSUP', 'EDEADLOCK']);
+const names = new Map<number, string>([
+  ...Object.entries(constants.errno).flatMap(([name, number]): [number, string][] => (aliases.has(name) ? [] : [[number, name]])),
+  ...kernelsOwn,
+]);
+
+/** The errno's name: `ENOENT`. A number without a name gives `E1234`. */
+export const errnoName = (number: number): string => names.get(Math.abs(number)) ?? `E${Math.abs(number)}`;
