@@ -1,5 +1,7 @@
 // Netlink messages as bytes: headers and attributes, written into one growing buffer and read back.
-import { hostIsLittleEndian } from './libc.ts';
+
+/** Netlink's numbers are in the host's order unless an attribute's description says otherwise. */
+export const hostIsLittleEndian: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** Flags of a message's header (linux/netlink.h). */
 export const flag = {

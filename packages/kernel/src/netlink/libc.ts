@@ -1,6 +1,7 @@
 // The C library's functions that netlink needs, called in-process.
-import { constants, endianness } from 'node:os';
+import { constants } from 'node:os';
 import koffi from 'koffi';
+import { hostIsLittleEndian } from './attributes.ts';
 
 const libc = koffi.load('libc.so.6');
 
@@ -16,8 +17,6 @@ const pollDescriptors: (descriptors: Uint8Array, count: number, timeoutMs: numbe
 const setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number = libc.func(
   'int setsockopt(int, int, int, const uint8_t *, uint32_t)',
 );
-
-export const hostIsLittleEndian: boolean = endianness() === 'LE';
 
 /** Sets an option that is an `int`. Returns 0, or -1 with errno set. */
 export function setSocketOption(fd: number, level: number, option: number, value: number): number {

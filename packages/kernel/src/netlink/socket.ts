@@ -1,6 +1,6 @@
 // A netlink socket: how bytes reach the kernel, and nothing about what they mean.
-import { eachAttribute, flag, headerLength, readI32, readString, readU16, readU32 } from './attributes.ts';
-import { bind, close, errno, errnoName, hostIsLittleEndian, recv, send, setSocketOption, socket, waitReadable } from './libc.ts';
+import { flag, headerLength, hostIsLittleEndian, readAttributes, readI32, readString, readU16, readU32 } from './attributes.ts';
+import { bind, close, errno, errnoName, recv, send, setSocketOption, socket, waitReadable } from './libc.ts';
 
 /** A whole netlink message as it came: header fields and payload. `portId` names the socket that caused it (0: the kernel itself). */
 export type NetlinkMessage = {
@@ -11,8 +11,11 @@ export type NetlinkMessage = {
   readonly payload: Uint8Array;
 };
 
-/** The kernel's refusal of one message. `code` is the errno's name (`ENOENT`), `detail` the kernel's extended acknowledgement, if any. */
-export type NetlinkRefusal = { readonly sequence: number; readonly code: string; readonly detail?: string };
+/**
+ * The kernel's refusal of one message. `code` is the errno's name (`ENOENT`), `detail` the kernel's extended acknowledgement, if any, and `offset` the byte of the
+ * message (its header included) where the attribute starts that it complains of.
+ */
+export type NetlinkRefusal = { readonly sequence: number; readonly code: string; readonly detail?: string; readonly offset?: number };
 
 export type Exchange = { readonly answers: readonly NetlinkMessage[]; readonly refusals: readonly NetlinkRefusal[] };
 
@@ -223,22 +226,18 @@ function refusalOf({ type, flags, sequence, payload }: NetlinkMessage): NetlinkR
   if (payload.length < 4) return undefined;
   const number = readI32(payload);
   if (number === 0) return undefined;
-  const detail = (flags & tlvsFlag) === 0 ? undefined : extendedDetail(payload, type === messageDone ? 4 : afterEchoedRequest(payload, flags));
-  return { sequence, code: errnoName(number), ...(detail === undefined ? {} : { detail }) };
+  const extended = (flags & tlvsFlag) === 0 ? {} : extendedDetail(payload, type === messageDone ? 4 : afterEchoedRequest(payload, flags));
+  return { sequence, code: errnoName(number), ...extended };
 }
 
 /** An error carries the request's header behind its number, and the whole request unless capped. */
 const afterEchoedRequest = (payload: Uint8Array, flags: number): number => 4 + ((flags & cappedFlag) !== 0 ? headerLength : (readU32(payload, 4) + 3) & ~3);
 
-function extendedDetail(payload: Uint8Array, offset: number): string | undefined {
-  let text: string | undefined;
-  let at: number | undefined;
-  eachAttribute(payload, offset, (type, value) => {
-    if (type === 1 /* NLMSGERR_ATTR_MSG */) text = readString(value);
-    if (type === 2 /* NLMSGERR_ATTR_OFFS */) at = readU32(value);
-  });
-  if (text !== undefined) return at === undefined ? text : `${text} (at byte ${at})`;
-  return at === undefined ? undefined : `at byte ${at} of the message`;
+function extendedDetail(payload: Uint8Array, tlvs: number): { readonly detail?: string; readonly offset?: number } {
+  const attributes = readAttributes(payload, tlvs);
+  const text = attributes.get(1 /* NLMSGERR_ATTR_MSG */);
+  const offset = attributes.get(2 /* NLMSGERR_ATTR_OFFS */);
+  return { ...(text === undefined ? {} : { detail: readString(text) }), ...(offset === undefined ? {} : { offset: readU32(offset) }) };
 }
 
 function systemError(what: string): NetlinkError {
