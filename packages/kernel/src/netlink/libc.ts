@@ -3,6 +3,8 @@ import { constants } from 'node:os';
 import koffi from 'koffi';
 import { hostIsLittleEndian } from './attributes.ts';
 
+export { hostIsLittleEndian };
+
 const libc = koffi.load('libc.so.6');
 
 export const socket: (domain: number, type: number, protocol: number) => number = libc.func('int socket(int, int, int)');
