@@ -1,0 +1,249 @@
+// The chains that stand whatever the datastore holds: hooks, anti-spoofing, dispatch, the exceptions on the way to the host. With empty sets they let nothing pass from or to a workload interface.
+//
+// A packet from a workload:  prerouting, before conntrack: known interface? own MAC? own source?   then NAT, then
+//     to the host:  exceptions, egress policy, endpointToHostAction          forwarded:  egress policy, then, to a workload, ingress policy
+// A packet to a workload from elsewhere: ingress policy. From the host itself: never policed.
+
+import { addressBytes, familyOf, parseCidr } from '@calico-openstack/datamodel';
+import type { Hook, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
+import { classMap } from './classes.ts';
+import type { TableName } from './edits.ts';
+import type { Direction } from './names.ts';
+import type { RenderOptions } from './options.ts';
+import { deny } from './rules.ts';
+import {
+  accept,
+  byte,
+  clearMark,
+  commented,
+  connectionIs,
+  drop,
+  equal,
+  goBack,
+  goTo,
+  inCidr,
+  inSet,
+  jump,
+  l4proto,
+  markHas,
+  nameBegins,
+  nfproto,
+  port,
+  portRange,
+  rule,
+  u32,
+} from './statements.ts';
+import {
+  anyClaim,
+  anyMac,
+  fixedToFloating,
+  floatingToFixed,
+  interfaceClasses,
+  knownInterfaces,
+  ownAddresses,
+  ownMacs,
+  spoofMap,
+  workloadSets,
+} from './workloads.ts';
+
+const hook = (type: Hook['type'], at: Hook['hook'], priority: number): Hook => ({ type, hook: at, priority, policy: 'accept' });
+
+const RAW = -300;
+const DSTNAT = -100;
+const FILTER = 0;
+const SRCNAT = 100;
+
+const [TCP, UDP, ICMPV6, IPIP] = [6, 17, 58, 4];
+const [ROUTER_ADVERTISEMENT, NEIGHBOUR_ADVERTISEMENT] = [134, 136];
+
+export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
+  inet: [...workloadSets.inet, { name: classMap('ingress'), key: ['mark'], data: 'verdict' }, { name: classMap('egress'), key: ['mark'], data: 'verdict' }],
+  arp: workloadSets.arp,
+};
+
+/** The chains of one table, for these options. */
+export function baseChains(options: RenderOptions): Readonly<Record<TableName, readonly NftChain[]>> {
+  return { inet: [...antiSpoofing(options), ...natChains(options), ...forwarding(options), ...toHost(options)], arp: arpChains(options) };
+}
+
+/** `statements` for each prefix of workload interfaces. */
+const fromWorkload = (options: RenderOptions, ...statements: readonly Statement[]): NftRule[] =>
+  options.interfacePrefixes.map((prefix) => rule(nameBegins('meta iifname', prefix), ...statements));
+const toWorkload = (options: RenderOptions, ...statements: readonly Statement[]): NftRule[] =>
+  options.interfacePrefixes.map((prefix) => rule(nameBegins('meta oifname', prefix), ...statements));
+
+/** What follows the checks of a source address: also the end of every chain of allowed prefixes. */
+export function reversePath(options: RenderOptions): readonly NftRule[] {
+  return [commented('the way back must lead through the interface that it came by', equal('fib saddr . mark . iif oif', u32(0)), deny(options))];
+}
+
+/** Before conntrack, so that nothing spoofed makes an entry. */
+function antiSpoofing(options: RenderOptions): NftChain[] {
+  const linkLayer = options.antiSpoofLinkLayer
+    ? [
+        rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), deny(options)),
+        rule(l4proto(ICMPV6), equal('icmpv6 type', byte(NEIGHBOUR_ADVERTISEMENT)), jump('claims')),
+      ]
+    : [];
+  const dhcp = options.openstackActive
+    ? [rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack)]
+    : [];
+  return [
+    { name: 'raw-prerouting', hook: hook('filter', 'prerouting', RAW), rules: fromWorkload(options, goTo('source-check')) },
+    {
+      name: 'source-check',
+      rules: [
+        rule(inSet(knownInterfaces, ['meta iifname'], true), deny(options)),
+        ...(options.ipv6 ? [] : [rule(nfproto(6), drop)]),
+        ...linkLayer,
+        rule(inSet(ownAddresses(4), ['meta iifname', 'ip saddr']), goBack),
+        rule(inSet(ownAddresses(6), ['meta iifname', 'ip6 saddr']), goBack),
+        ...dhcp,
+        rule({ is: 'verdict-map', fields: ['meta iifname'], map: spoofMap }),
+        ...reversePath(options),
+      ],
+    },
+    ...(options.antiSpoofLinkLayer ? [claims(options)] : []),
+  ];
+}
+
+/** A neighbour advertisement claims an address: it must be the workload's own, or link-local. */
+function claims(options: RenderOptions): NftChain {
+  const linkLocal = inCidr(parseCidr('fe80::/10')!, 'source');
+  return {
+    name: 'claims',
+    rules: [
+      rule(inSet(anyClaim, ['meta iifname']), goBack),
+      rule(inSet(ownAddresses(6), ['meta iifname', 'nd target']), goBack),
+      rule({ ...linkLocal, field: 'nd target' } as Statement, goBack),
+      rule(deny(options)),
+    ],
+  };
+}
+
+function natChains(options: RenderOptions): NftChain[] {
+  const { metadata } = options;
+  const toMetadata = (): NftRule[] => {
+    if (!metadata || !options.openstackActive || familyOf(metadata.address) !== 4) return [];
+    const asked = [inCidr(parseCidr('169.254.169.254')!, 'destination'), l4proto(TCP), portRange('destination', 80, 80)];
+    return fromWorkload(options, ...asked, { is: 'nat', kind: 'dnat', family: 4, address: addressBytes(metadata.address), port: metadata.port });
+  };
+  const floating = ([4, 6] as const).map((family) =>
+    rule({ is: 'nat-map', kind: 'dnat', family, fields: [family === 4 ? 'ip daddr' : 'ip6 daddr'], map: floatingToFixed(family) }),
+  );
+  const toItself = ([4, 6] as const).map((family) =>
+    rule({ is: 'nat-map', kind: 'snat', family, fields: family === 4 ? ['ip saddr', 'ip daddr'] : ['ip6 saddr', 'ip6 daddr'], map: fixedToFloating(family) }),
+  );
+  return [
+    { name: 'nat-prerouting', hook: hook('nat', 'prerouting', DSTNAT), rules: [...floating, ...toMetadata()] },
+    { name: 'nat-output', hook: hook('nat', 'output', DSTNAT), rules: floating },
+    { name: 'nat-postrouting', hook: hook('nat', 'postrouting', SRCNAT), rules: toItself },
+  ];
+}
+
+const invalid = (options: RenderOptions): NftRule[] => (options.dropInvalid ? [rule(connectionIs('invalid'), deny(options))] : []);
+
+/** Hands the packet to the class of its interface; an interface without one ends in deny. */
+function dispatch(direction: Direction, options: RenderOptions): NftRule[] {
+  return [
+    rule(clearMark(options.acceptMark | options.passMark)),
+    rule({ is: 'verdict-map', fields: [direction === 'egress' ? 'meta iifname' : 'meta oifname'], via: interfaceClasses(direction), map: classMap(direction) }),
+    rule(deny(options)),
+  ];
+}
+
+function forwarding(options: RenderOptions): NftChain[] {
+  return [
+    {
+      name: 'filter-forward',
+      hook: hook('filter', 'forward', FILTER),
+      rules: [
+        ...toWorkload(options, inSet(knownInterfaces, ['meta oifname'], true), deny(options)),
+        ...(options.ipv6 ? [] : toWorkload(options, nfproto(6), drop)),
+        ...fromWorkload(options, jump('from-workload')),
+        ...toWorkload(options, jump('to-workload')),
+      ],
+    },
+    {
+      name: 'from-workload',
+      rules: [
+        rule(connectionIs('established', 'related'), goBack),
+        ...invalid(options),
+        rule(jump('egress')),
+        rule(markHas(options.acceptMark), goBack),
+        rule(deny(options)),
+      ],
+    },
+    {
+      name: 'to-workload',
+      rules: [rule(connectionIs('established', 'related'), goBack), ...invalid(options), ...dispatch('ingress', options)],
+    },
+    { name: 'egress', rules: [...neverFromWorkload(options), ...dispatch('egress', options)] },
+  ];
+}
+
+/** What no policy lets a workload send: tunnels that would carry packets past policy, and the part of a DHCP server or router. */
+function neverFromWorkload(options: RenderOptions): NftRule[] {
+  return [
+    ...(options.allowVxlanFromWorkloads ? [] : [rule(l4proto(UDP), portRange('destination', options.vxlanPort, options.vxlanPort), deny(options))]),
+    ...(options.allowIpipFromWorkloads ? [] : [rule(l4proto(IPIP), deny(options))]),
+    rule(l4proto(UDP), portRange('source', 67, 67), portRange('destination', 68, 68), deny(options)),
+    rule(l4proto(UDP), portRange('source', 547, 547), portRange('destination', 546, 546), deny(options)),
+    rule(l4proto(ICMPV6), equal('icmpv6 type', byte(ROUTER_ADVERTISEMENT)), deny(options)),
+  ];
+}
+
+/** Multicast listener queries, reports and dones, router and neighbour solicitations, neighbour advertisements, and version 2 reports. */
+const neighbourly = [130, 131, 132, 133, 135, 136, 143];
+
+function toHost(options: RenderOptions): NftChain[] {
+  const { metadata } = options;
+  const openstack = !options.openstackActive
+    ? []
+    : [
+        ...(metadata ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), accept)] : []),
+        rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
+        rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
+        ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), accept)),
+      ];
+  const allowed = { DROP: drop, RETURN: goBack, ACCEPT: accept }[options.endpointToHostAction];
+  return [
+    { name: 'filter-input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('workload-to-host')) },
+    {
+      name: 'workload-to-host',
+      rules: [
+        ...neighbourly.map((type) => rule(l4proto(ICMPV6), equal('icmpv6 type', byte(type)), accept)),
+        ...openstack,
+        rule(connectionIs('established', 'related'), accept),
+        ...invalid(options),
+        rule(jump('egress')),
+        rule(markHas(options.acceptMark), allowed),
+        rule(deny(options)),
+      ],
+    },
+  ];
+}
+
+const ARP_REPLY = Uint8Array.of(0, 2);
+
+function arpChains(options: RenderOptions): NftChain[] {
+  const claim = options.antiSpoofLinkLayer
+    ? [
+        rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'arp saddr ether'], true), drop),
+        rule(inSet(anyClaim, ['meta iifname']), goBack),
+        rule(equal('arp saddr ip', Uint8Array.of(0, 0, 0, 0)), goBack), // a probe claims nothing yet
+        rule(inSet(ownAddresses(4), ['meta iifname', 'arp saddr ip']), goBack),
+        rule(drop),
+      ]
+    : [];
+  return [
+    { name: 'input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('from-workload')) },
+    { name: 'from-workload', rules: [rule(inSet(knownInterfaces, ['meta iifname'], true), drop), ...claim] },
+    {
+      name: 'output',
+      hook: hook('filter', 'output', FILTER),
+      // Proxy ARP must not answer a guest that asks whether its own address is taken.
+      rules: toWorkload(options, equal('arp operation', ARP_REPLY), inSet(ownAddresses(4), ['meta oifname', 'arp saddr ip']), drop),
+    },
+  ];
+}

@@ -1,0 +1,117 @@
+// Endpoints under the same policies, in the same order, are one class: they share one chain, and a new endpoint of a known class adds no chain and no rule.
+//
+//   interface ──map──► class number ──verdict map──► class chain ──jump──► tier chain ──jump──► policy chain
+//
+// A policy chain returns with the accept mark, with the pass mark, with neither (no rule matched), or drops.
+import { type EndpointPolicy, type PolicyId, type ProfileId, shortDigest, type TierPolicies } from '@calico-openstack/datamodel';
+import type { NftChain, NftElement, NftRule } from '@calico-openstack/kernel/nftables/objects';
+import type { EditList } from './edits.ts';
+import { classChain, type Direction, policyChain, profileChain, tierChain } from './names.ts';
+import type { RenderOptions } from './options.ts';
+import { deny } from './rules.ts';
+import { clearMark, goBack, jump, markHas, markHasAny, rule, u32 } from './statements.ts';
+
+export const classMap = (direction: Direction): string => `classes-${direction}`;
+
+/** What decides a class: for one direction. */
+type ClassPolicy = { readonly tiers: readonly TierPolicies[]; readonly profiles: readonly ProfileId[] };
+
+type Class = { readonly content: string; readonly number: number; readonly policy: ClassPolicy; users: number };
+type Tier = { readonly tier: TierPolicies; users: number };
+
+/** The content of a tier that its chain depends on: its policies and its end, not its name. */
+const tierContent = (tier: TierPolicies): string => JSON.stringify([tier.policies, tier.endAction]);
+
+export class Classes {
+  readonly #direction: Direction;
+  readonly #classes = new Map<string, Class>();
+  readonly #numbers = new Set<number>();
+  readonly #tiers = new Map<string, Tier>();
+
+  constructor(direction: Direction) {
+    this.#direction = direction;
+  }
+
+  /** Notes one more endpoint under this policy. Returns the class's number. */
+  acquire(endpoint: EndpointPolicy, options: RenderOptions, edits: EditList): number {
+    const policy: ClassPolicy = { tiers: endpoint[this.#direction], profiles: endpoint.profiles };
+    const content = JSON.stringify([policy.tiers.map(tierContent), policy.profiles]);
+    const known = this.#classes.get(content);
+    if (known) {
+      known.users += 1;
+      return known.number;
+    }
+    const fresh = { content, number: this.#freeNumber(content), policy, users: 1 };
+    this.#classes.set(content, fresh);
+    this.#numbers.add(fresh.number);
+    for (const tier of policy.tiers) this.#acquireTier(tier, options, edits);
+    edits.setChain(this.#chain(fresh, options));
+    edits.addElements(classMap(this.#direction), [this.#element(fresh)]);
+    return fresh.number;
+  }
+
+  release(endpoint: EndpointPolicy, edits: EditList): void {
+    const content = JSON.stringify([endpoint[this.#direction].map(tierContent), endpoint.profiles]);
+    const known = this.#classes.get(content)!;
+    known.users -= 1;
+    if (known.users > 0) return;
+    this.#classes.delete(content);
+    this.#numbers.delete(known.number);
+    edits.removeElements(classMap(this.#direction), [this.#element(known)]);
+    edits.removeChain(classChain(this.#direction, content));
+    for (const tier of known.policy.tiers) this.#releaseTier(tier, edits);
+  }
+
+  /** Writes every chain anew: the options changed. */
+  rewrite(options: RenderOptions, edits: EditList): void {
+    for (const { tier } of this.#tiers.values()) edits.setChain(this.#tierChain(tier, options));
+    for (const known of this.#classes.values()) edits.setChain(this.#chain(known, options));
+  }
+
+  /** Made from the content, so that a restart finds the number that it left; the next free one where two contents meet. */
+  #freeNumber(content: string): number {
+    let number = Number.parseInt(shortDigest(content, 6), 32) + 1; // 30 bits
+    while (this.#numbers.has(number)) number += 1;
+    return number;
+  }
+
+  #element(known: Class): NftElement {
+    return { key: u32(known.number), verdict: { verdict: 'goto', chain: classChain(this.#direction, known.content) } };
+  }
+
+  #acquireTier(tier: TierPolicies, options: RenderOptions, edits: EditList): void {
+    const content = tierContent(tier);
+    const known = this.#tiers.get(content);
+    if (known) known.users += 1;
+    else {
+      this.#tiers.set(content, { tier, users: 1 });
+      edits.setChain(this.#tierChain(tier, options));
+    }
+  }
+
+  #releaseTier(tier: TierPolicies, edits: EditList): void {
+    const content = tierContent(tier);
+    const known = this.#tiers.get(content)!;
+    known.users -= 1;
+    if (known.users > 0) return;
+    this.#tiers.delete(content);
+    edits.removeChain(tierChain(this.#direction, content));
+  }
+
+  #tierChain(tier: TierPolicies, options: RenderOptions): NftChain {
+    const decided = rule(markHasAny(options.acceptMark | options.passMark), goBack);
+    const policies = tier.policies.flatMap((id: PolicyId): NftRule[] => [rule(jump(policyChain(this.#direction, id))), decided]);
+    return { name: tierChain(this.#direction, tierContent(tier)), rules: tier.endAction === 'deny' ? [...policies, rule(deny(options))] : policies };
+  }
+
+  #chain(known: Class, options: RenderOptions): NftChain {
+    const accepted = rule(markHas(options.acceptMark), goBack);
+    const tiers = known.policy.tiers.flatMap((tier): NftRule[] => [
+      rule(jump(tierChain(this.#direction, tierContent(tier)))),
+      accepted,
+      rule(clearMark(options.passMark)),
+    ]);
+    const profiles = known.policy.profiles.flatMap((id): NftRule[] => [rule(jump(profileChain(this.#direction, id))), accepted]);
+    return { name: classChain(this.#direction, known.content), rules: [...tiers, ...profiles, rule(deny(options))] };
+  }
+}

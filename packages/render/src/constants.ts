@@ -1,0 +1,65 @@
+// Sets that a rule carries inside itself (a list of ports, a list of prefixes): named after their content, shared by all rules that list the same, gone with the last.
+import { type Cidr, type IpFamily, type PortRange, shortDigest } from '@calico-openstack/datamodel';
+import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
+import type { EditList } from './edits.ts';
+import { PrefixCover } from './prefix-cover.ts';
+import { port, rangeElement } from './statements.ts';
+
+export type ConstantSet = { readonly set: NftSet; readonly elements: readonly NftElement[] };
+
+/** Port ranges in order, overlapping and adjacent ones made one. */
+export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
+  const merged: { first: number; last: number }[] = [];
+  for (const { first, last } of [...ranges].sort((a, b) => a.first - b.first)) {
+    const previous = merged.at(-1);
+    if (previous && first <= previous.last + 1) previous.last = Math.max(previous.last, last);
+    else merged.push({ first, last });
+  }
+  return merged;
+}
+
+export function portsConstant(ranges: readonly PortRange[]): ConstantSet {
+  const content = ranges.map(({ first, last }) => `${first}-${last}`).join(',');
+  return {
+    set: { name: `list-ports-${shortDigest(content, 16)}`, key: ['inet_service'], interval: true },
+    elements: ranges.map(({ first, last }) => ({ key: port(first), keyEnd: port(last) })),
+  };
+}
+
+/** Prefixes of one family without those that lie in others, sorted: equal lists in another order are one list. */
+export function coverOf(family: IpFamily, cidrs: readonly Cidr[]): Cidr[] {
+  const cover = new PrefixCover(family);
+  for (const cidr of cidrs) cover.add(cidr);
+  return cover.shown().sort();
+}
+
+export function netsConstant(family: IpFamily, cidrs: readonly Cidr[]): ConstantSet {
+  return {
+    set: { name: `list-nets${family}-${shortDigest(cidrs.join(','), 16)}`, key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'], interval: true },
+    elements: cidrs.map(rangeElement),
+  };
+}
+
+/** Which chain uses which constant, so that a set stands as long as somebody does. */
+export class Constants {
+  readonly #users = new Map<string, number>();
+
+  acquire(constants: readonly ConstantSet[], edits: EditList): void {
+    for (const { set, elements } of constants) {
+      const users = this.#users.get(set.name) ?? 0;
+      if (users === 0) edits.setSet(set, elements);
+      this.#users.set(set.name, users + 1);
+    }
+  }
+
+  release(constants: readonly ConstantSet[], edits: EditList): void {
+    for (const { set } of constants) {
+      const users = this.#users.get(set.name)! - 1;
+      if (users > 0) this.#users.set(set.name, users);
+      else {
+        this.#users.delete(set.name);
+        edits.removeSet(set.name);
+      }
+    }
+  }
+}

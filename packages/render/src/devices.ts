@@ -1,0 +1,31 @@
+// What each workload's interface is to have besides rules: routes, neighbours, sysctls. Values only; felix makes the kernel's so.
+import { addressOf, type Cidr, type IpAddress, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
+
+export type WorkloadDevice = {
+  readonly interfaceName: string;
+  readonly workload: WorkloadId;
+  /** Device routes, in order of text. Empty while this host is only the target of a live migration. */
+  readonly routes: readonly Cidr[];
+  /** Permanent neighbours: each address is at this MAC, whatever the guest claims. */
+  readonly neighbours: readonly { readonly address: IpAddress; readonly mac: string }[];
+  /** Addresses that the host answers neighbour solicitations for: IPv6 has no proxy for all. */
+  readonly proxyNeighbours: readonly IpAddress[];
+  /** Reverse-path filtering by the kernel itself must be off: the rules know the exceptions, it does not. */
+  readonly spoofing: boolean;
+};
+
+/** undefined: nothing is programmed for this endpoint, since another one has its interface. */
+export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
+  if (workload.shadowedBy) return undefined;
+  const routes = workload.liveMigrationRole === 'target' ? [] : [...workload.routed].sort();
+  const { mac } = workload;
+  const own = new Set(workload.addresses);
+  return {
+    interfaceName: workload.interfaceName,
+    workload: workload.id,
+    routes,
+    neighbours: mac ? workload.routed.filter((cidr) => own.has(cidr)).map((cidr) => ({ address: addressOf(cidr), mac })) : [],
+    proxyNeighbours: workload.ipv6Gateway ? [workload.ipv6Gateway] : [],
+    spoofing: workload.allowSpoofedSourcePrefixes.length > 0,
+  };
+}

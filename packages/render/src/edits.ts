@@ -1,0 +1,39 @@
+// What a rendering changes in a table, as values that print and compare. Felix hands them to the table programmer in order.
+import type { NftChain, NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
+
+export type TableEdit =
+  | { readonly edit: 'set-chain'; readonly chain: NftChain }
+  | { readonly edit: 'remove-chain'; readonly name: string }
+  | { readonly edit: 'set-set'; readonly set: NftSet; readonly elements: readonly NftElement[] }
+  | { readonly edit: 'remove-set'; readonly name: string }
+  | { readonly edit: 'add-elements'; readonly set: string; readonly elements: readonly NftElement[] }
+  | { readonly edit: 'remove-elements'; readonly set: string; readonly elements: readonly NftElement[] };
+
+/** The two tables: `inet` for packets, `arp` for what a workload claims about addresses. */
+export type TableName = 'inet' | 'arp';
+export type TableEdits = Readonly<Record<TableName, readonly TableEdit[]>>;
+
+/** Collects edits while a rendering runs. */
+export class EditList {
+  readonly inet: TableEdit[] = [];
+  readonly arp: TableEdit[] = [];
+
+  setChain(chain: NftChain, table: TableName = 'inet'): void {
+    this[table].push({ edit: 'set-chain', chain });
+  }
+  removeChain(name: string, table: TableName = 'inet'): void {
+    this[table].push({ edit: 'remove-chain', name });
+  }
+  setSet(set: NftSet, elements: readonly NftElement[], table: TableName = 'inet'): void {
+    this[table].push({ edit: 'set-set', set, elements });
+  }
+  removeSet(name: string, table: TableName = 'inet'): void {
+    this[table].push({ edit: 'remove-set', name });
+  }
+  addElements(set: string, elements: readonly NftElement[], table: TableName = 'inet'): void {
+    if (elements.length > 0) this[table].push({ edit: 'add-elements', set, elements });
+  }
+  removeElements(set: string, elements: readonly NftElement[], table: TableName = 'inet'): void {
+    if (elements.length > 0) this[table].push({ edit: 'remove-elements', set, elements });
+  }
+}

@@ -1,0 +1,43 @@
+// What the operator's configuration decides about the rules and devices. Felix reads it from its sources and hands it over whole.
+import type { IpAddress } from '@calico-openstack/datamodel';
+
+export type RenderOptions = {
+  /** Beginnings of the names of workload interfaces: everything from and to such an interface that is not known is dropped. Never empty. */
+  readonly interfacePrefixes: readonly string[];
+  /** The exceptions for DHCP, DNS and metadata on the way to the host (peer/felix.md 8.4). */
+  readonly openstackActive: boolean;
+  /** Where 169.254.169.254:80 leads. */
+  readonly metadata?: { readonly address: IpAddress; readonly port: number };
+  /** What happens to a packet from a workload to the host that the workload's egress policy allows. */
+  readonly endpointToHostAction: 'DROP' | 'RETURN' | 'ACCEPT';
+  readonly denyAction: 'DROP' | 'REJECT';
+  /** Two bits of the packet mark that are ours while a packet is judged. */
+  readonly acceptMark: number;
+  readonly passMark: number;
+  /** false: IPv6 from and to workloads is dropped. */
+  readonly ipv6: boolean;
+  readonly allowVxlanFromWorkloads: boolean;
+  readonly allowIpipFromWorkloads: boolean;
+  readonly vxlanPort: number;
+  readonly dropInvalid: boolean;
+  /** Begins the log line of a Log rule; `%t` tier, `%k` kind, `%n` name, `%p` namespace/name of the policy. */
+  readonly logPrefix: string;
+  /** Holds source MACs to the port's, and what a workload claims by ARP and neighbour discovery to its addresses: ours, upstream has no such thing. */
+  readonly antiSpoofLinkLayer: boolean;
+};
+
+export const defaultRenderOptions: RenderOptions = {
+  interfacePrefixes: ['cali', 'tap'],
+  openstackActive: true,
+  endpointToHostAction: 'DROP',
+  denyAction: 'DROP',
+  acceptMark: 0x10000,
+  passMark: 0x20000,
+  ipv6: true,
+  allowVxlanFromWorkloads: false,
+  allowIpipFromWorkloads: false,
+  vxlanPort: 4789,
+  dropInvalid: true,
+  logPrefix: 'calico-packet',
+  antiSpoofLinkLayer: true,
+};

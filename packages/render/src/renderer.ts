@@ -1,0 +1,171 @@
+// Desired local state in, edits of tables and devices out: each flush costs what it changes.
+import type { DesiredChange, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
+import { baseChains, baseSets, reversePath } from './base.ts';
+import { Classes } from './classes.ts';
+import { type ConstantSet, Constants } from './constants.ts';
+import { deviceOf, type WorkloadDevice } from './devices.ts';
+import { EditList, type TableEdits, type TableName } from './edits.ts';
+import { type Direction, policyChain, profileChain, spoofChain } from './names.ts';
+import type { RenderOptions } from './options.ts';
+import { renderRules } from './rules.ts';
+import { Sets } from './sets.ts';
+import { type Contributions, contributionsOf, emitContributions, noContributions, spoofChainOf, spoofContent } from './workloads.ts';
+
+export type Rendering = {
+  readonly tables: TableEdits;
+  /** By workload: what its interface is to have now, undefined when it is gone or another one has its interface. */
+  readonly devices: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>;
+};
+
+const tables: readonly TableName[] = ['inet', 'arp'];
+const directions: readonly Direction[] = ['ingress', 'egress'];
+
+/** The tables as they are before anything is known: nothing passes from or to a workload interface. */
+export function baseTables(options: RenderOptions): TableEdits {
+  const edits = new EditList();
+  for (const table of tables) {
+    for (const set of baseSets[table]) edits.setSet(set, [], table);
+    for (const chain of baseChains(options)[table]) edits.setChain(chain, table);
+  }
+  return edits;
+}
+
+/**
+ * Translates changes one after the other; holds what it needs to know of what was there before. `start()` once, before the first `render`.
+ */
+export class Renderer {
+  #options: RenderOptions;
+  readonly #sets = new Sets();
+  readonly #constants = new Constants();
+  readonly #classes: Readonly<Record<Direction, Classes>> = { ingress: new Classes('ingress'), egress: new Classes('egress') };
+  readonly #ruleChains = new Map<string, readonly ConstantSet[]>();
+  readonly #policies = new Map<PolicyId, Policy>();
+  readonly #profiles = new Map<ProfileId, Profile>();
+  readonly #workloads = new Map<WorkloadId, { readonly workload: LocalWorkload; readonly contributions: Contributions }>();
+  readonly #spoofChains = new Map<string, number>();
+
+  constructor(options: RenderOptions) {
+    this.#options = options;
+  }
+
+  start(): TableEdits {
+    return baseTables(this.#options);
+  }
+
+  render(change: DesiredChange): Rendering {
+    const edits = new EditList();
+    for (const [id, set] of change.ipSets) if (set.change !== 'removed') this.#sets.apply(id, set, edits);
+    for (const [id, policy] of change.policies) this.#renderPolicy(id, policy, edits);
+    for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
+    const devices = this.#renderWorkloads(change.workloads, edits);
+    for (const [id, set] of change.ipSets) if (set.change === 'removed') this.#sets.apply(id, set, edits);
+    return { tables: edits, devices };
+  }
+
+  /** The operator changed the configuration: every chain is written anew, sets stay. */
+  setOptions(options: RenderOptions): TableEdits {
+    const edits = new EditList();
+    const names = (of: RenderOptions, table: TableName): string[] => baseChains(of)[table].map((chain) => chain.name);
+    for (const table of tables) {
+      const wanted = new Set(names(options, table));
+      for (const name of names(this.#options, table)) if (!wanted.has(name)) edits.removeChain(name, table);
+      for (const chain of baseChains(options)[table]) edits.setChain(chain, table);
+    }
+    this.#options = options;
+    for (const [id, policy] of this.#policies) this.#renderPolicy(id, policy, edits);
+    for (const [id, profile] of this.#profiles) this.#renderProfile(id, profile, edits);
+    for (const direction of directions) this.#classes[direction].rewrite(options, edits);
+    for (const { workload } of this.#workloads.values()) this.#writeSpoofChain(workload, edits);
+    return edits;
+  }
+
+  #renderPolicy(id: PolicyId, policy: Policy | undefined, edits: EditList): void {
+    if (policy) this.#policies.set(id, policy);
+    else this.#policies.delete(id);
+    for (const direction of directions) this.#writeRules(policyChain(direction, id), policy?.[direction], this.#logPrefix(policy?.tier ?? '', id), edits);
+  }
+
+  #renderProfile(id: ProfileId, profile: Profile | undefined, edits: EditList): void {
+    if (profile) this.#profiles.set(id, profile);
+    else this.#profiles.delete(id);
+    for (const direction of directions) this.#writeRules(profileChain(direction, id), profile?.[direction], this.#logPrefix('', `Profile//${id}`), edits);
+  }
+
+  #writeRules(name: string, rules: Policy['ingress'] | undefined, logPrefix: string, edits: EditList): void {
+    const had = this.#ruleChains.get(name) ?? [];
+    const rendered = rules && renderRules(rules, this.#options, logPrefix);
+    if (rendered) {
+      this.#constants.acquire(rendered.constants, edits);
+      edits.setChain({ name, rules: rendered.rules });
+      this.#ruleChains.set(name, rendered.constants);
+    } else {
+      edits.removeChain(name);
+      this.#ruleChains.delete(name);
+    }
+    this.#constants.release(had, edits);
+  }
+
+  #logPrefix(tier: string, id: string): string {
+    const [kind = '', namespace = '', name = ''] = id.split('/');
+    const path = namespace ? `${namespace}/${name}` : name;
+    const values: Readonly<Record<string, string>> = { t: tier, k: shortKinds[kind] ?? kind, n: name, p: path };
+    const text = this.#options.logPrefix.replaceAll(/%([tknp])/g, (_, letter: string) => values[letter]!);
+    // The kernel keeps 127 characters. Control characters would break its log's lines.
+    return `${text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 120)}: `;
+  }
+
+  #renderWorkloads(changes: DesiredChange['workloads'], edits: EditList): Map<WorkloadId, WorkloadDevice | undefined> {
+    const devices = new Map<WorkloadId, WorkloadDevice | undefined>();
+    const contributions: { before: Contributions; after: Contributions }[] = [];
+    const released: LocalWorkload[] = [];
+    for (const [id, next] of changes) {
+      const previous = this.#workloads.get(id);
+      const active = next && !next.shadowedBy ? next : undefined;
+      let after = noContributions;
+      if (active) {
+        const classes = {
+          ingress: this.#classes.ingress.acquire(active.policy, this.#options, edits),
+          egress: this.#classes.egress.acquire(active.policy, this.#options, edits),
+        };
+        after = contributionsOf(active, classes);
+        this.#acquireSpoofChain(active, edits);
+        this.#workloads.set(id, { workload: active, contributions: after });
+      } else this.#workloads.delete(id);
+      if (previous) released.push(previous.workload);
+      contributions.push({ before: previous?.contributions ?? noContributions, after });
+      devices.set(id, next && deviceOf(next));
+    }
+    emitContributions(contributions, edits);
+    // Classes are let go after all have been taken, so that one which only changes hands is not taken down and put up again.
+    for (const workload of released) {
+      for (const direction of directions) this.#classes[direction].release(workload.policy, edits);
+      this.#releaseSpoofChain(workload, edits);
+    }
+    return devices;
+  }
+
+  #acquireSpoofChain(workload: LocalWorkload, edits: EditList): void {
+    if (workload.allowSpoofedSourcePrefixes.length === 0) return;
+    const content = spoofContent(workload.allowSpoofedSourcePrefixes);
+    const users = this.#spoofChains.get(content) ?? 0;
+    if (users === 0) this.#writeSpoofChain(workload, edits);
+    this.#spoofChains.set(content, users + 1);
+  }
+
+  #writeSpoofChain(workload: LocalWorkload, edits: EditList): void {
+    if (workload.allowSpoofedSourcePrefixes.length > 0) edits.setChain(spoofChainOf(workload.allowSpoofedSourcePrefixes, reversePath(this.#options)));
+  }
+
+  #releaseSpoofChain(workload: LocalWorkload, edits: EditList): void {
+    if (workload.allowSpoofedSourcePrefixes.length === 0) return;
+    const content = spoofContent(workload.allowSpoofedSourcePrefixes);
+    const users = this.#spoofChains.get(content)! - 1;
+    if (users > 0) this.#spoofChains.set(content, users);
+    else {
+      this.#spoofChains.delete(content);
+      edits.removeChain(spoofChain(content));
+    }
+  }
+}
+
+const shortKinds: Readonly<Record<string, string>> = { NetworkPolicy: 'np', GlobalNetworkPolicy: 'gnp', Profile: 'pro' };

@@ -1,0 +1,155 @@
+// One Calico rule as nftables rules. A rule matches when all that it names holds; lists are alternatives. Where nftables has no "or" for it (numeric ports beside named ones), the rule is written once for each.
+import { type Cidr, familyOf, type IpFamily, prefixLength, type Rule, type RuleSide } from '@calico-openstack/datamodel';
+import type { NftRule, Statement } from '@calico-openstack/kernel/nftables/objects';
+import { type ConstantSet, coverOf, mergePorts, netsConstant, portsConstant } from './constants.ts';
+import type { RenderOptions } from './options.ts';
+import { namedPortSetName, setName } from './sets.ts';
+import { addressField, byte, drop, equal, goBack, inCidr, inSet, l4proto, nfproto, portRange, setMark } from './statements.ts';
+
+export type RenderedRules = { readonly rules: readonly NftRule[]; readonly constants: readonly ConstantSet[] };
+
+/** @param logPrefix what a Log rule's line begins with */
+export function renderRules(rules: readonly Rule[], options: RenderOptions, logPrefix: string): RenderedRules {
+  const constants: ConstantSet[] = [];
+  const rendered = rules.flatMap((rule) => {
+    const outcome = actionStatements(rule.action, options, logPrefix);
+    return familiesOf(rule).flatMap((family) => renderIn(rule, family, constants).map((match) => ({ statements: [...match, ...outcome] })));
+  });
+  const unique = new Map(constants.map((constant) => [constant.set.name, constant]));
+  return { rules: rendered, constants: [...unique.values()] };
+}
+
+function actionStatements(action: Rule['action'], options: RenderOptions, logPrefix: string): readonly Statement[] {
+  switch (action) {
+    case 'allow':
+      return [setMark(options.acceptMark), goBack];
+    case 'pass':
+      return [setMark(options.passMark), goBack];
+    case 'deny':
+      return [deny(options)];
+    case 'log':
+      return [{ is: 'log', prefix: logPrefix }];
+    default:
+      return unreachable(action);
+  }
+}
+
+const unreachable = (value: never): never => {
+  throw new Error(`no rendering for ${String(value)}`);
+};
+
+/** What happens to a packet that policy denies. */
+export const deny = (options: Pick<RenderOptions, 'denyAction'>): Statement =>
+  options.denyAction === 'DROP' ? drop : { is: 'reject', with: 'port-unreachable' };
+
+const sides = ['source', 'destination'] as const;
+
+/**
+ * The families that the rule is written for; `any`: once for both, because nothing in it depends on the family.
+ * A list of prefixes that has none of a family keeps the rule out of that family, a negated one too; so does a negated prefix of length 0 (peer/felix.md 3.2).
+ */
+function familiesOf(rule: Rule): readonly (IpFamily | 'any')[] {
+  const wanted = ([4, 6] as const).filter((family) => rule.ipVersion === undefined || rule.ipVersion === family);
+  const possible = wanted.filter((family) =>
+    sides.every((side) => {
+      const { nets, notNets } = rule[side];
+      const own = (list: readonly Cidr[]): readonly Cidr[] => list.filter((cidr) => familyOf(cidr) === family);
+      if (nets && own(nets).length === 0) return false;
+      return !notNets || (own(notNets).length > 0 && own(notNets).every((cidr) => prefixLength(cidr) > 0));
+    }),
+  );
+  const alike = possible.length === 2 && !rule.icmp && !rule.notIcmp && sides.every((side) => !dependsOnFamily(rule[side]));
+  return alike ? ['any'] : possible;
+}
+
+const dependsOnFamily = ({ nets, notNets, sets, notSets, namedPorts, notNamedPorts }: RuleSide): boolean =>
+  [nets, notNets, sets, notSets, namedPorts, notNamedPorts].some((list) => list && list.length > 0);
+
+function renderIn(rule: Rule, family: IpFamily | 'any', constants: ConstantSet[]): Statement[][] {
+  const common: Statement[] = [];
+  if (rule.protocol !== undefined) common.push(l4proto(rule.protocol));
+  if (rule.notProtocol !== undefined) common.push(l4proto(rule.notProtocol, true));
+  let alternatives: Statement[][] = [common];
+  if (family !== 'any') {
+    if (rule.icmp) alternatives = alternatives.map((statements) => [...statements, ...icmpIs(family, rule.icmp!)]);
+    if (rule.notIcmp) alternatives = product(alternatives, icmpIsNot(family, rule.notIcmp));
+  }
+  for (const side of sides) {
+    alternatives = product(alternatives, portAlternatives(rule[side], side, family, constants));
+    const fixed = [...portExclusions(rule[side], side, family), ...(family === 'any' ? [] : addressMatches(rule[side], side, family, constants))];
+    alternatives = alternatives.map((statements) => [...statements, ...fixed]);
+  }
+  return family === 'any' ? alternatives : alternatives.map((statements) => (statements.some(impliesFamily) ? statements : [nfproto(family), ...statements]));
+}
+
+const product = (left: readonly Statement[][], right: readonly Statement[][]): Statement[][] => left.flatMap((a) => right.map((b) => [...a, ...b]));
+
+/** Matches on addresses are for their own family by themselves. */
+function impliesFamily(statement: Statement): boolean {
+  const fields = 'fields' in statement ? statement.fields : 'field' in statement ? [statement.field] : [];
+  return fields.some((field) => field.startsWith('ip ') || field.startsWith('ip6 '));
+}
+
+const icmpProtocol = (family: IpFamily): number => (family === 4 ? 1 : 58);
+const icmpField = (family: IpFamily, what: 'type' | 'code') => `${family === 4 ? 'icmp' : 'icmpv6'} ${what}` as const;
+
+function icmpIs(family: IpFamily, icmp: NonNullable<Rule['icmp']>): Statement[] {
+  const code = icmp.code === undefined ? [] : [equal(icmpField(family, 'code'), byte(icmp.code))];
+  return [l4proto(icmpProtocol(family)), equal(icmpField(family, 'type'), byte(icmp.type)), ...code];
+}
+
+/** ICMP, but not of this type (and code both): of another type, or of this type with another code. */
+function icmpIsNot(family: IpFamily, icmp: NonNullable<Rule['notIcmp']>): Statement[][] {
+  const protocol = l4proto(icmpProtocol(family));
+  const [type, code] = [icmpField(family, 'type'), icmpField(family, 'code')];
+  const otherType = [protocol, equal(type, byte(icmp.type), true)];
+  return icmp.code === undefined ? [otherType] : [otherType, [protocol, equal(type, byte(icmp.type)), equal(code, byte(icmp.code), true)]];
+}
+
+/** The ways in which the ports can match: by number, or as one of the named ones. Without any: one way, nothing to match. */
+function portAlternatives(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any', constants: ConstantSet[]): Statement[][] {
+  const alternatives: Statement[][] = [];
+  if (side.ports) {
+    const ranges = mergePorts(side.ports);
+    if (ranges.length === 1) alternatives.push([portRange(name, ranges[0]!.first, ranges[0]!.last)]);
+    else if (ranges.length > 1) {
+      const constant = portsConstant(ranges);
+      constants.push(constant);
+      alternatives.push([inSet(constant.set.name, [name === 'source' ? 'th sport' : 'th dport'])]);
+    }
+  }
+  if (family !== 'any') for (const id of side.namedPorts ?? []) alternatives.push([namedPort(name, family, namedPortSetName(family, id))]);
+  if (alternatives.length > 0) return alternatives;
+  return side.ports || side.namedPorts ? [] : [[]]; // a list without entries matches nothing
+}
+
+function namedPort(side: 'source' | 'destination', family: IpFamily, set: string, negate = false): Statement {
+  return inSet(set, [addressField(family, side), 'meta l4proto', side === 'source' ? 'th sport' : 'th dport'], negate);
+}
+
+function portExclusions(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any'): Statement[] {
+  const numeric = mergePorts(side.notPorts ?? []).map(({ first, last }) => portRange(name, first, last, true));
+  const named = family === 'any' ? [] : (side.notNamedPorts ?? []).map((id) => namedPort(name, family, namedPortSetName(family, id), true));
+  return [...numeric, ...named];
+}
+
+function addressMatches(side: RuleSide, name: 'source' | 'destination', family: IpFamily, constants: ConstantSet[]): Statement[] {
+  const statements: Statement[] = [];
+  const field = addressField(family, name);
+  if (side.nets) {
+    const nets = coverOf(
+      family,
+      side.nets.filter((cidr) => familyOf(cidr) === family),
+    );
+    if (nets.length === 1) statements.push(...(prefixLength(nets[0]!) === 0 ? [] : [inCidr(nets[0]!, name)]));
+    else {
+      const constant = netsConstant(family, nets);
+      constants.push(constant);
+      statements.push(inSet(constant.set.name, [field]));
+    }
+  }
+  for (const cidr of side.notNets ?? []) if (familyOf(cidr) === family) statements.push(inCidr(cidr, name, true));
+  for (const id of side.sets ?? []) statements.push(inSet(setName(family, id), [field]));
+  for (const id of side.notSets ?? []) statements.push(inSet(setName(family, id), [field], true));
+  return statements;
+}

@@ -1,0 +1,125 @@
+// The sets that policy speaks of, as nftables sets: one a family, a hash of addresses while every member is a single address, ranges as soon as one is not.
+// Hash sets cost nothing that grows with their size, so the usual security group never pays for the rare network set.
+import {
+  addressBytes,
+  addressOf,
+  type Cidr,
+  familyOf,
+  type IpFamily,
+  type IpSetChange,
+  type IpSetId,
+  type IpSetKind,
+  isHostCidr,
+  type NamedPortMember,
+} from '@calico-openstack/datamodel';
+import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
+import type { EditList } from './edits.ts';
+import { PrefixCover } from './prefix-cover.ts';
+import { addressElement, byte, concat, port, rangeElement } from './statements.ts';
+
+const families = [4, 6] as const;
+
+export const setName = (family: IpFamily, id: IpSetId): string => `group${family}-${id}`;
+export const namedPortSetName = (family: IpFamily, id: IpSetId): string => `ports${family}-${id}`;
+
+type AddressSet = { readonly family: IpFamily; readonly name: string; readonly members: Set<Cidr>; prefixes: number; cover: PrefixCover | undefined };
+
+const addressKey = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');
+
+const definition = ({ family, name, cover }: AddressSet): NftSet => ({ name, key: [addressKey(family)], ...(cover && { interval: true }) });
+
+const namedPortElement = (member: NamedPortMember): NftElement => ({ key: concat(addressBytes(member.address), byte(member.protocol), port(member.port)) });
+
+/** Holds the members, so that a set can change its kind, and prefixes inside others can come back. */
+export class Sets {
+  readonly #addresses = new Map<IpSetId, readonly AddressSet[]>();
+  readonly #kinds = new Map<IpSetId, IpSetKind>();
+
+  apply(id: IpSetId, change: IpSetChange, edits: EditList): void {
+    if (change.change === 'removed') {
+      const kind = this.#kinds.get(id);
+      for (const family of families) if (kind) edits.removeSet(kind === 'addresses' ? setName(family, id) : namedPortSetName(family, id));
+      this.#kinds.delete(id);
+      this.#addresses.delete(id);
+      return;
+    }
+    if (change.change === 'whole') this.#kinds.set(id, change.kind);
+    if (change.kind === 'named-ports') applyNamedPorts(id, change, edits);
+    else if (change.change === 'whole') {
+      this.#addresses.set(
+        id,
+        families.map((family) => wholeSet(family, setName(family, id), change.members, edits)),
+      );
+    } else for (const set of this.#addresses.get(id) ?? []) changeMembers(set, change, edits);
+  }
+}
+
+function applyNamedPorts(id: IpSetId, change: Extract<IpSetChange, { kind: 'named-ports' }>, edits: EditList): void {
+  for (const family of families) {
+    const name = namedPortSetName(family, id);
+    const own = (members: readonly NamedPortMember[]): NftElement[] => members.filter((member) => familyOf(member.address) === family).map(namedPortElement);
+    if (change.change === 'whole') edits.setSet({ name, key: [addressKey(family), 'inet_proto', 'inet_service'] }, own(change.members));
+    else {
+      edits.removeElements(name, own(change.removed));
+      edits.addElements(name, own(change.added));
+    }
+  }
+}
+
+function wholeSet(family: IpFamily, name: string, all: ReadonlySet<Cidr>, edits: EditList): AddressSet {
+  const members = new Set<Cidr>();
+  let prefixes = 0;
+  for (const cidr of all) {
+    if (familyOf(cidr) !== family) continue;
+    members.add(cidr);
+    if (!isHostCidr(cidr)) prefixes += 1;
+  }
+  const set: AddressSet = { family, name, members, prefixes, cover: undefined };
+  emitWhole(set, edits);
+  return set;
+}
+
+/** Chooses the set's kind by what it holds, and emits all of it. */
+function emitWhole(set: AddressSet, edits: EditList): void {
+  if (set.prefixes > 0) {
+    const cover = new PrefixCover(set.family);
+    for (const cidr of set.members) cover.add(cidr);
+    set.cover = cover;
+    edits.setSet(definition(set), cover.shown().map(rangeElement));
+  } else {
+    set.cover = undefined;
+    edits.setSet(
+      definition(set),
+      Array.from(set.members, (cidr) => addressElement(addressOf(cidr))),
+    );
+  }
+}
+
+function changeMembers(set: AddressSet, change: { readonly added: readonly Cidr[]; readonly removed: readonly Cidr[] }, edits: EditList): void {
+  const removed = change.removed.filter((cidr) => familyOf(cidr) === set.family && set.members.delete(cidr));
+  const added = change.added.filter((cidr) => familyOf(cidr) === set.family && !set.members.has(cidr));
+  for (const cidr of added) set.members.add(cidr);
+  set.prefixes += count(added) - count(removed);
+  if (set.prefixes > 0 !== (set.cover !== undefined)) emitWhole(set, edits);
+  else if (!set.cover) {
+    edits.removeElements(
+      set.name,
+      removed.map((cidr) => addressElement(addressOf(cidr))),
+    );
+    edits.addElements(
+      set.name,
+      added.map((cidr) => addressElement(addressOf(cidr))),
+    );
+  } else {
+    // One by one, in order: what one change bares the next may hide again.
+    for (const cidr of removed) emitCover(set.name, set.cover.remove(cidr), edits);
+    for (const cidr of added) emitCover(set.name, set.cover.add(cidr), edits);
+  }
+}
+
+const count = (cidrs: readonly Cidr[]): number => cidrs.reduce((total, cidr) => total + (isHostCidr(cidr) ? 0 : 1), 0);
+
+function emitCover(name: string, { shown, hidden }: { readonly shown: readonly Cidr[]; readonly hidden: readonly Cidr[] }, edits: EditList): void {
+  edits.removeElements(name, hidden.map(rangeElement));
+  edits.addElements(name, shown.map(rangeElement));
+}

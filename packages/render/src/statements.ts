@@ -1,0 +1,99 @@
+// Short names for the statements that the rules here are made of, and the bytes that go into them.
+import {
+  addressBits,
+  addressBytes,
+  addressOf,
+  type Cidr,
+  cidrRange,
+  familyOf,
+  type IpAddress,
+  type IpFamily,
+  isHostCidr,
+  prefixLength,
+} from '@calico-openstack/datamodel';
+import type { Field, NftElement, NftRule, Statement, Verdict } from '@calico-openstack/kernel/nftables/objects';
+
+const ascii = new TextEncoder();
+
+/** An interface's name as a key: 16 bytes, zero-padded. */
+export function ifnameBytes(name: string): Uint8Array {
+  const bytes = new Uint8Array(16);
+  bytes.set(ascii.encode(name));
+  return bytes;
+}
+
+/** 32 bits in the machine's own order: marks, class numbers, connection states. */
+export const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
+/** 16 bits in network order: ports. */
+export const port = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 255);
+export const byte = (value: number): Uint8Array => Uint8Array.of(value);
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
+  return bytes;
+}
+
+export const rule = (...statements: readonly Statement[]): NftRule => ({ statements });
+export const commented = (comment: string, ...statements: readonly Statement[]): NftRule => ({ statements, comment });
+
+export const equal = (field: Field, value: Uint8Array, negate = false): Statement => ({ is: 'match', field, value, ...(negate && { negate }) });
+export const inSet = (set: string, fields: readonly Field[], negate = false): Statement => ({ is: 'in-set', set, fields, ...(negate && { negate }) });
+
+/** The interface's name begins with `prefix`. */
+export const nameBegins = (field: 'meta iifname' | 'meta oifname', prefix: string): Statement => equal(field, ascii.encode(prefix));
+
+export const l4proto = (protocol: number, negate = false): Statement => equal('meta l4proto', byte(protocol), negate);
+export const nfproto = (family: IpFamily): Statement => equal('meta nfproto', byte(family === 4 ? 2 : 10));
+
+export const addressField = (family: IpFamily, side: 'source' | 'destination'): Field =>
+  family === 4 ? (side === 'source' ? 'ip saddr' : 'ip daddr') : side === 'source' ? 'ip6 saddr' : 'ip6 daddr';
+
+/** The address lies in the prefix (or does not). */
+export function inCidr(cidr: Cidr, side: 'source' | 'destination', negate = false): Statement {
+  const family = familyOf(cidr);
+  const field = addressField(family, side);
+  if (isHostCidr(cidr)) return equal(field, addressBytes(addressOf(cidr)), negate);
+  const length = prefixLength(cidr);
+  const mask = Uint8Array.from({ length: addressBits(family) / 8 }, (_, index) => (0xff00 >> Math.min(8, Math.max(0, length - index * 8))) & 0xff);
+  return { is: 'masked', field, mask, value: addressBytes(addressOf(cidr)), ...(negate && { negate }) };
+}
+
+/** The port lies between two ports, both included (or does not). */
+export function portRange(side: 'source' | 'destination', first: number, last: number, negate = false): Statement {
+  const field: Field = side === 'source' ? 'th sport' : 'th dport';
+  return first === last ? equal(field, port(first), negate) : { is: 'range', field, first: port(first), last: port(last), ...(negate && { negate }) };
+}
+
+const stateBits = { invalid: 1, established: 2, related: 4 } as const;
+
+/** The connection is in one of these states. */
+export function connectionIs(...states: readonly (keyof typeof stateBits)[]): Statement {
+  const mask = u32(states.reduce((bits, state) => bits | stateBits[state], 0));
+  return { is: 'masked', field: 'ct state', mask, value: u32(0), negate: true };
+}
+
+/** All of the mark's `bits` are set, or none of them (`negate`: at least one is). */
+export const markHas = (bits: number): Statement => ({ is: 'masked', field: 'meta mark', mask: u32(bits), value: u32(bits) });
+export const markHasAny = (bits: number): Statement => ({ is: 'masked', field: 'meta mark', mask: u32(bits), value: u32(0), negate: true });
+export const setMark = (bits: number): Statement => ({ is: 'set-mark', of: 'packet', and: ~bits >>> 0, xor: bits });
+export const clearMark = (bits: number): Statement => ({ is: 'set-mark', of: 'packet', and: ~bits >>> 0, xor: 0 });
+
+const verdict = (value: Verdict): Statement => ({ is: 'verdict', ...value });
+export const accept = verdict({ verdict: 'accept' });
+export const drop = verdict({ verdict: 'drop' });
+export const goBack = verdict({ verdict: 'return' });
+export const jump = (chain: string): Statement => verdict({ verdict: 'jump', chain });
+export const goTo = (chain: string): Statement => verdict({ verdict: 'goto', chain });
+
+export const addressElement = (address: IpAddress): NftElement => ({ key: addressBytes(address) });
+
+/** A prefix as the range that an interval set holds. */
+export function rangeElement(cidr: Cidr): NftElement {
+  const { first, last } = cidrRange(cidr);
+  return { key: first, keyEnd: last };
+}

@@ -1,0 +1,157 @@
+// What each workload adds to the tables: elements of maps and sets keyed by its interface, and nothing else. Two endpoints never share a chain of their own, only those of their classes.
+import {
+  addressBytes,
+  addressOf,
+  type Cidr,
+  familyOf,
+  hostCidr,
+  type IpFamily,
+  isHostCidr,
+  type LocalWorkload,
+  macBytes,
+  prefixLength,
+} from '@calico-openstack/datamodel';
+import type { NftChain, NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
+import type { EditList, TableName } from './edits.ts';
+import { spoofChain } from './names.ts';
+import { concat, goBack, ifnameBytes, inCidr, nfproto, rule, u32 } from './statements.ts';
+
+/** Interfaces of known endpoints. From and to any other workload interface nothing passes. */
+export const knownInterfaces = 'workload-interfaces';
+/** (interface, address): what a workload may send from, and claim. */
+export const ownAddresses = (family: IpFamily): string => `workload-addresses${family}`;
+/** (interface, MAC) */
+export const ownMacs = 'workload-macs';
+/** Interfaces whose MAC is not checked: the port has none, or port security is off. */
+export const anyMac = 'workload-any-mac';
+/** Interfaces that may claim any address by ARP and neighbour discovery: they may send from prefixes. */
+export const anyClaim = 'workload-any-claim';
+/** interface → chain with the prefixes that it may send from beyond its own addresses */
+export const spoofMap = 'workload-spoofing';
+/** interface → class number */
+export const interfaceClasses = (direction: 'ingress' | 'egress'): string => `workload-${direction}-class`;
+/** external → internal address */
+export const floatingToFixed = (family: IpFamily): string => `floating-to-fixed${family}`;
+/** (internal, internal) → external: a workload that talks to its own floating IP sees it answer */
+export const fixedToFloating = (family: IpFamily): string => `fixed-to-floating${family}`;
+
+const address = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');
+
+export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
+  inet: [
+    { name: knownInterfaces, key: ['ifname'] },
+    { name: ownAddresses(4), key: ['ifname', 'ipv4_addr'] },
+    { name: ownAddresses(6), key: ['ifname', 'ipv6_addr'] },
+    { name: ownMacs, key: ['ifname', 'ether_addr'] },
+    { name: anyMac, key: ['ifname'] },
+    { name: anyClaim, key: ['ifname'] },
+    { name: spoofMap, key: ['ifname'], data: 'verdict' },
+    { name: interfaceClasses('ingress'), key: ['ifname'], data: 'mark' },
+    { name: interfaceClasses('egress'), key: ['ifname'], data: 'mark' },
+    ...([4, 6] as const).flatMap((family): NftSet[] => [
+      { name: floatingToFixed(family), key: [address(family)], data: address(family) },
+      { name: fixedToFloating(family), key: [address(family), address(family)], data: address(family) },
+    ]),
+  ],
+  arp: [
+    { name: knownInterfaces, key: ['ifname'] },
+    { name: ownAddresses(4), key: ['ifname', 'ipv4_addr'] },
+    { name: ownMacs, key: ['ifname', 'ether_addr'] },
+    { name: anyMac, key: ['ifname'] },
+    { name: anyClaim, key: ['ifname'] },
+  ],
+};
+
+type Contribution = { readonly table: TableName; readonly set: string; readonly element: NftElement };
+/** By table, set and key: what must be there because of one workload. */
+export type Contributions = ReadonlyMap<string, Contribution>;
+
+export const noContributions: Contributions = new Map();
+
+/** @param classes the numbers of the workload's classes */
+export function contributionsOf(workload: LocalWorkload, classes: { readonly ingress: number; readonly egress: number }): Contributions {
+  const contributions = new Map<string, Contribution>();
+  const add = (tables: readonly TableName[], set: string, element: NftElement): void => {
+    for (const table of tables) contributions.set(`${table} ${set} ${Buffer.from(element.key).toString('hex')}`, { table, set, element });
+  };
+  const both = ['inet', 'arp'] as const;
+  const name = ifnameBytes(workload.interfaceName);
+  add(both, knownInterfaces, { key: name });
+  add(['inet'], interfaceClasses('ingress'), { key: name, data: u32(classes.ingress) });
+  add(['inet'], interfaceClasses('egress'), { key: name, data: u32(classes.egress) });
+  const routed = new Set(workload.routed);
+  for (const cidr of workload.addresses) {
+    // An address that another endpoint owns is not this one's to send from.
+    if (!isHostCidr(cidr) || !routed.has(cidr)) continue;
+    const family = familyOf(cidr);
+    add(family === 4 ? both : ['inet'], ownAddresses(family), { key: concat(name, addressBytes(addressOf(cidr))) });
+  }
+  const spoofed = workload.allowSpoofedSourcePrefixes;
+  if (workload.mac && !spoofed.some((cidr) => prefixLength(cidr) === 0)) add(both, ownMacs, { key: concat(name, macBytes(workload.mac)) });
+  else add(both, anyMac, { key: name });
+  if (spoofed.length > 0) {
+    add(both, anyClaim, { key: name });
+    add(['inet'], spoofMap, { key: name, verdict: { verdict: 'goto', chain: spoofChain(spoofContent(spoofed)) } });
+  }
+  for (const { internal, external } of floatingIps(workload, routed)) {
+    const family = familyOf(external);
+    add(['inet'], floatingToFixed(family), { key: addressBytes(external), data: addressBytes(internal) });
+    const loop = concat(addressBytes(internal), addressBytes(internal));
+    // The first external address of several answers.
+    if (!contributions.has(`inet ${fixedToFloating(family)} ${Buffer.from(loop).toString('hex')}`))
+      add(['inet'], fixedToFloating(family), { key: loop, data: addressBytes(external) });
+  }
+  return contributions;
+}
+
+/** In order of external, then internal address; one internal for an external; only those that this endpoint owns. */
+function floatingIps(workload: LocalWorkload, routed: ReadonlySet<Cidr>): LocalWorkload['ipNats'] {
+  const taken = new Set<string>();
+  return [...workload.ipNats]
+    .sort((a, b) => compare(a.external, b.external) || compare(a.internal, b.internal))
+    .filter(({ external }) => routed.has(hostCidr(external)) && !taken.has(external) && taken.add(external));
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** What the chain of allowed prefixes is named after. */
+export const spoofContent = (prefixes: readonly Cidr[]): string => [...prefixes].sort().join(',');
+
+/** Lets packets from the prefixes pass the source check; falls off its end, back to the base chain, where they are to be dropped. */
+export function spoofChainOf(prefixes: readonly Cidr[], otherwise: NftChain['rules']): NftChain {
+  const allowed = [...prefixes].sort().map((cidr) => rule(prefixLength(cidr) === 0 ? nfproto(familyOf(cidr)) : inCidr(cidr, 'source'), goBack));
+  return { name: spoofChain(spoofContent(prefixes)), rules: [...allowed, ...otherwise] };
+}
+
+/** Turns what several workloads contributed into what they now contribute: all that goes before all that comes, since an address may pass from one to the other. */
+export function emitContributions(changes: readonly { readonly before: Contributions; readonly after: Contributions }[], edits: EditList): void {
+  const [gone, come] = [new Batches(), new Batches()];
+  for (const { before, after } of changes) {
+    for (const [key, contribution] of before) if (!after.has(key)) gone.add(contribution);
+    for (const [key, contribution] of after) {
+      const had = before.get(key);
+      if (!had || !sameValue(had.element, contribution.element)) come.add(contribution);
+    }
+  }
+  for (const { table, set, elements } of gone.all()) edits.removeElements(set, elements, table);
+  for (const { table, set, elements } of come.all()) edits.addElements(set, elements, table);
+}
+
+class Batches {
+  readonly #batches = new Map<string, { table: TableName; set: string; elements: NftElement[] }>();
+
+  add({ table, set, element }: Contribution): void {
+    const key = `${table} ${set}`;
+    const batch = this.#batches.get(key) ?? { table, set, elements: [] };
+    batch.elements.push(element);
+    this.#batches.set(key, batch);
+  }
+
+  all(): Iterable<{ readonly table: TableName; readonly set: string; readonly elements: readonly NftElement[] }> {
+    return this.#batches.values();
+  }
+}
+
+const sameValue = (a: NftElement, b: NftElement): boolean =>
+  Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && JSON.stringify(a.verdict) === JSON.stringify(b.verdict);
+const empty = new Uint8Array();
