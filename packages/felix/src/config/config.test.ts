@@ -1,0 +1,113 @@
+import { StartError } from '@calico-openstack/agent';
+import { describe, expect, test } from 'vitest';
+import { etcdOptions, openstackActive, renderOptions } from './derive.ts';
+import { resolveConfig } from './resolve.ts';
+import { environmentSource, felixConfigurationSource, libcalicoSource, type Source } from './sources.ts';
+
+const file = (values: Record<string, string>): Source => ({
+  name: '/etc/calico/felix.cfg',
+  fromDatastore: false,
+  values: new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value])),
+});
+const resource = (name: string, spec: object, annotations: object = {}): Source => {
+  const source = felixConfigurationSource(
+    name,
+    new TextEncoder().encode(JSON.stringify({ kind: 'FelixConfiguration', metadata: { name, annotations }, spec })),
+  );
+  if (!source.ok) throw new Error(source.reason);
+  return source.value.source;
+};
+const config = (...sources: Source[]) => resolveConfig(sources).config;
+
+describe('precedence', () => {
+  test('environment, file, FelixConfiguration of the node, then the default one, then the default', () => {
+    const sources = [
+      environmentSource({ FELIX_METADATAPORT: '1' }),
+      file({ metadataport: '2', HealthPort: '3' }),
+      resource('node.h', { healthPort: 4, vxlanPort: 5 }),
+      resource('default', { vxlanPort: 6, interfacePrefix: 'tap' }),
+    ];
+    expect(config(...sources)).toMatchObject({ MetadataPort: 1, HealthPort: 3, VXLANPort: 5, InterfacePrefix: ['tap'], Ipv6Support: true });
+  });
+  test('what is set to nothing is not set', () => expect(config(environmentSource({ FELIX_HEALTHPORT: '' }), file({ HealthPort: '3' })).HealthPort).toBe(3));
+  test('names are taken in any case, from etcd’s too', () => {
+    expect(etcdOptions(config(environmentSource({ felix_EtcdEndpoints: 'http://a:1,http://b:2/' })))).toEqual({ endpoints: ['http://a:1', 'http://b:2'] });
+    expect(etcdOptions(config(file({ etcdaddr: 'e:4', ETCDSCHEME: 'https' })))).toEqual({ endpoints: ['https://e:4'] });
+  });
+  test('libcalico’s names count below the file, those with CALICO_ first', () => {
+    const libcalico = libcalicoSource({ ETCD_ENDPOINTS: 'http://a:1', CALICO_ETCD_ENDPOINTS: 'http://b:1', ETCD_CA_CERT_FILE: '/ca' });
+    expect(etcdOptions(config(libcalico))).toEqual({ endpoints: ['http://b:1'], caFile: '/ca' });
+    expect(etcdOptions(config(file({ EtcdEndpoints: 'http://c:1' }), libcalico)).endpoints).toEqual(['http://c:1']);
+  });
+  test('what is for the host alone is not taken from the datastore', () => {
+    const { config: resolved, complaints } = resolveConfig([resource('default', { etcdEndpoints: 'http://evil:1' })]);
+    expect(resolved.EtcdEndpoints).toBeUndefined();
+    expect(complaints).toMatchObject([{ parameter: 'EtcdEndpoints', source: 'FelixConfiguration default' }]);
+  });
+});
+
+describe('fields of a FelixConfiguration', () => {
+  test('durations, lists and other names become the parameters’ texts', () => {
+    expect(
+      config(resource('default', { reportingInterval: '1m30s', reportingTTL: '90s', endpointReportingEnabled: true, defaultEndpointToHostAction: 'Return' })),
+    ).toMatchObject({
+      ReportingIntervalSecs: 90,
+      ReportingTTLSecs: 90,
+      EndpointReportingEnabled: true,
+      DefaultEndpointToHostAction: 'RETURN',
+    });
+  });
+  test('an annotation beats the field', () =>
+    expect(config(resource('default', { healthPort: 1 }, { 'config.projectcalico.org/HealthPort': '2' })).HealthPort).toBe(2));
+});
+
+describe('bad values', () => {
+  test('give way to the next source’s, and are complained of with source and value', () => {
+    const { config: resolved, complaints } = resolveConfig([environmentSource({ FELIX_HEALTHPORT: 'x' }), file({ HealthPort: '7' })]);
+    expect(resolved.HealthPort).toBe(7);
+    expect(complaints).toEqual([
+      {
+        parameter: 'HealthPort',
+        source: 'environment',
+        value: 'x',
+        problem: "must be a whole number from 0 to 65535; the next source's value or the default is used",
+      },
+    ]);
+  });
+  test('of what must not be wrong stop the start, and say where and what to do', () => {
+    expect(() => config(file({ InterfacePrefix: 'tap eth' }))).toThrow(StartError);
+    expect(() => config(file({ OpenstackRegion: 'Europe' }))).toThrow(
+      'OpenstackRegion is "Europe" in /etc/calico/felix.cfg, and must be a lower-case DNS label of at most 46 characters. Correct it there, then start again.',
+    );
+  });
+  test('of what must not be wrong leave the last good value at run time', () => {
+    const before = config(file({ InterfacePrefix: 'tap' }));
+    expect(resolveConfig([resource('default', { interfacePrefix: '!' })], before).config.InterfacePrefix).toEqual(['tap']);
+  });
+  test('passwords are not repeated', () =>
+    expect(JSON.stringify(resolveConfig([resource('default', { etcdPassword: 'secret' })]).complaints)).not.toContain('secret'));
+});
+
+describe('none', () => {
+  test('turns off what may be off', () =>
+    expect(config(environmentSource({ FELIX_METADATAADDR: 'None', FELIX_LOGFILEPATH: 'none', FELIX_LOGSEVERITYFILE: 'none' }))).toMatchObject({
+      MetadataAddr: undefined,
+      LogFilePath: undefined,
+      LogSeverityFile: undefined,
+    }));
+  test('is refused where there must be something', () => expect(() => config(file({ InterfacePrefix: 'none' }))).toThrow('set to something'));
+});
+
+test.each([
+  [{}, 'k8s', false],
+  [{}, 'k8s,OpenStack', true],
+  [{ MetadataAddr: '10.0.0.1' }, '', true],
+  [{ MetadataAddr: 'none', MetadataPort: '0' }, '', false],
+  [{ MetadataPort: '8776' }, '', true],
+  [{ InterfacePrefix: 'cali,tap' }, '', true],
+])('with %j and cluster type "%s", OpenStack is active: %s', (values, clusterType, active) => {
+  expect(openstackActive(config(file(values)), clusterType)).toBe(active);
+});
+
+test('the lowest two bits of the mark mask are ours', () =>
+  expect(renderOptions(config(file({ NftablesMarkMask: '0xff00' })), '')).toMatchObject({ acceptMark: 0x100, passMark: 0x200 }));

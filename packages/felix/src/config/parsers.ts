@@ -1,0 +1,95 @@
+// How the text of a parameter is read. A parser says what it expected, so that the operator can put it right.
+import { type IpAddress, parseAddress } from '@calico-openstack/datamodel';
+
+export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly expected: string };
+export type Parser<T> = (text: string) => Parsed<T>;
+
+const good = <T>(value: T): Parsed<T> => ({ ok: true, value });
+const bad = (expected: string): Parsed<never> => ({ ok: false, expected });
+
+export const text: Parser<string> = good;
+
+const booleans: Readonly<Record<string, boolean>> = {
+  true: true,
+  '1': true,
+  yes: true,
+  y: true,
+  t: true,
+  false: false,
+  '0': false,
+  no: false,
+  n: false,
+  f: false,
+};
+export const bool: Parser<boolean> = (value) => {
+  const known = booleans[value.toLowerCase()];
+  return known === undefined ? bad('true or false') : good(known);
+};
+
+/** Decimal, 0x… or 0… (octal), both ends included. */
+export const integer =
+  (least: number, most: number): Parser<number> =>
+  (value) => {
+    const number = /^0[0-7]+$/.test(value) ? Number.parseInt(value, 8) : /^[+-]?[0-9]+$|^0x[0-9a-f]+$/i.test(value) ? Number(value) : Number.NaN;
+    return Number.isInteger(number) && number >= least && number <= most ? good(number) : bad(`a whole number from ${least} to ${most}`);
+  };
+
+export const seconds: Parser<number> = (value) => {
+  const number = /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(value) ? Number(value) : Number.NaN;
+  return Number.isFinite(number) ? good(number) : bad('a number of seconds');
+};
+
+/** One of some words, in any case; gives the word as it is written here. */
+export const oneOf =
+  <const T extends string>(...words: readonly T[]): Parser<T> =>
+  (value) => {
+    const known = words.find((word) => word.toLowerCase() === value.toLowerCase());
+    return known === undefined ? bad(`one of ${words.join(', ')}`) : good(known);
+  };
+
+export const address: Parser<IpAddress> = (value) => {
+  const parsed = parseAddress(value);
+  return parsed ? good(parsed) : bad('an IP address (a host name has no effect on packets)');
+};
+
+export const matching =
+  (pattern: RegExp, expected: string): Parser<string> =>
+  (value) =>
+    pattern.test(value) ? good(value) : bad(expected);
+
+/** Beginnings of interface names, separated by commas. */
+export const interfacePrefixes: Parser<readonly string[]> = (value) => {
+  const prefixes = value
+    .split(',')
+    .map((prefix) => prefix.trim())
+    .filter((prefix) => prefix !== '');
+  return prefixes.length > 0 && prefixes.every((prefix) => /^[A-Za-z0-9_-]{1,15}$/.test(prefix))
+    ? good(prefixes)
+    : bad('interface name beginnings of at most 15 letters, digits, _ and -, separated by commas');
+};
+
+/** `http(s)://host:port`, separated by commas; all of one scheme; no path, user or query. */
+export const endpoints: Parser<readonly string[]> = (value) => {
+  const urls = value
+    .split(',')
+    .map((url) => url.trim())
+    .filter((url) => url !== '');
+  const schemes = new Set(urls.map((url) => /^(https?):\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?\/?$/.exec(url)?.[1]));
+  return urls.length > 0 && schemes.size === 1 && !schemes.has(undefined)
+    ? good(urls.map((url) => url.replace(/\/$/, '')))
+    : bad('http://host:port or https://host:port, several separated by commas, all of one scheme');
+};
+
+/** A mark mask with room for our bits. */
+export const markMask: Parser<number> = (value) => {
+  const number = integer(0, 0xffffffff)(value);
+  if (!number.ok) return number;
+  return bitsOf(number.value).length >= 2 ? number : bad('a mask of 32 bits with at least 2 set');
+};
+
+/** The single bits of a mask, lowest first. */
+export function bitsOf(mask: number): number[] {
+  const bits: number[] = [];
+  for (let bit = 0; bit < 32; bit += 1) if ((mask >>> bit) & 1) bits.push((1 << bit) >>> 0);
+  return bits;
+}
