@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import type { Source } from './config/sources.ts';
+import { keepSettings } from './settings.ts';
+
+const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+const root = '/calico/resources/v3/projectcalico.org/';
+const clusterKey = `${root}clusterinformations/default`;
+const local: Source[] = [{ name: 'environment', fromDatastore: false, values: new Map([['healthport', '1']]) }];
+
+test('nothing is ready before ClusterInformation says so, and a pause is honoured', () => {
+  const keeper = keepSettings(local, 'h1');
+  expect(keeper.settings.ready).toBe(false);
+  const say = (spec: object): boolean => {
+    keeper.update(clusterKey, bytes({ spec }));
+    keeper.refresh();
+    return keeper.settings.ready;
+  };
+  expect(say({ clusterType: 'openstack' })).toBe(false);
+  expect(say({ clusterType: 'openstack', datastoreReady: true })).toBe(true);
+  expect(keeper.settings.clusterType).toBe('openstack');
+  expect(say({ datastoreReady: false })).toBe(false);
+  say({ datastoreReady: true });
+  keeper.update(clusterKey, undefined);
+  expect(keeper.refresh().changed).toBe(true);
+  expect(keeper.settings.ready).toBe(false);
+});
+
+test('the node’s FelixConfiguration beats the default one, local sources beat both, and going back is taken live', () => {
+  const keeper = keepSettings(local, 'h1');
+  const put = (name: string, spec: object | undefined): void => {
+    expect(keeper.update(`${root}felixconfigurations/${name}`, spec && bytes({ spec }))).toBe(true);
+    keeper.refresh();
+  };
+  put('default', { healthPort: 2, vxlanPort: 3, interfacePrefix: 'tap' });
+  put('node.h1', { vxlanPort: 4 });
+  put('node.h2', { vxlanPort: 5 });
+  expect(keeper.settings.config).toMatchObject({ HealthPort: 1, VXLANPort: 4, InterfacePrefix: ['tap'] });
+  put('node.h1', undefined);
+  expect(keeper.settings.config.VXLANPort).toBe(3);
+});
+
+test('a value that is not understood counts as absent and is complained of once', () => {
+  const keeper = keepSettings(local, 'h1');
+  keeper.update(`${root}felixconfigurations/default`, bytes('{'));
+  expect(keeper.refresh().complaints).toMatchObject([{ source: 'FelixConfiguration default' }]);
+  expect(keeper.refresh()).toEqual({ changed: false, complaints: [] });
+});
+
+test('other keys do not concern it', () => expect(keepSettings(local, 'h1').update(`${root}tiers/default`, bytes('{}'))).toBe(false));
