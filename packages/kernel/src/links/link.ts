@@ -1,0 +1,105 @@
+// Network interfaces ("links") and their addresses as values, and what the rest of the project may ask about them. No I/O.
+import type { IpFamily } from '../addresses/ip.ts';
+
+/** One interface as the kernel last told of it. */
+export type Link = {
+  readonly name: string;
+  readonly index: number;
+  /** IFF_UP: somebody switched it on. Routes need no more. */
+  readonly up: boolean;
+  /** IFF_RUNNING: up, and there is a carrier (for a tap: something has it open). */
+  readonly running: boolean;
+  /** Absent where the link has no address of six bytes. */
+  readonly mac: string | undefined;
+  readonly mtuBytes: number;
+  /** `tun`, `veth`, `bridge` …; absent for hardware. */
+  readonly kind: string | undefined;
+  readonly masterIndex: number | undefined;
+  /**
+   * Grows, and is used once: it changes whenever the kernel may have dropped, without a word, what hangs on the link (routes, neighbours, settings): it appeared
+   * (again), went down, or events were lost. What was programmed under another epoch is in doubt.
+   */
+  readonly epoch: number;
+};
+
+/** An address of this host on a link. */
+export type LinkAddress = {
+  readonly family: IpFamily;
+  readonly address: string;
+  readonly prefixLength: number;
+  /** RT_SCOPE_*: 0 everywhere, 253 link, 254 host. */
+  readonly scope: number;
+  /** Duplicate detection has not ended well (yet): the kernel does not use the address. */
+  readonly tentative: boolean;
+  /** The kernel keeps no route to the prefix for it. */
+  readonly noPrefixRoute: boolean;
+};
+
+/** Names whose link (any field), or whose list of addresses, is now another. A name that is gone is among them. */
+export type LinkChange = { readonly links: ReadonlySet<string>; readonly addresses: ReadonlySet<string> };
+
+export type Subscription = { close(): void };
+
+/** The links that are here, kept current by the kernel's events. */
+export interface Links {
+  /** By name, as of the last event. */
+  readonly links: ReadonlyMap<string, Link>;
+  link(name: string): Link | undefined;
+  /** The name of the link with this index; asks the kernel when its event has not come yet. */
+  nameOf(index: number): string | undefined;
+  /** In no particular order. Empty where there is no such link. */
+  addresses(name: string): readonly LinkAddress[];
+  /**
+   * Calls back with what changed, at once, and once for all events that came together: the reader looks at what is there now. A link that went and came back
+   * meanwhile is told, by its epoch.
+   */
+  watch(listener: (change: LinkChange) => void): Subscription;
+  /** Reads everything again; watchers are told of what differs. For a periodic check. Throws what the kernel's refusal throws. */
+  refresh(): void;
+  close(): void;
+}
+
+/** The kernel's refusal. `code` is the errno's name: EEXIST (there already), ENODEV (no such link), EOPNOTSUPP (the kernel lacks this kind of link) … */
+export type LinkRefusal = { readonly code: string; readonly detail?: string };
+
+/** What the kernel is to keep for an address: see ip-address(8). */
+export type AddressOptions = { readonly noPrefixRoute?: boolean; readonly noDad?: boolean };
+
+/** Making and changing links. Each call is done when it returns, or says why not; `Links` shows it when the kernel's event has come. */
+export interface LinkEditor {
+  /** A link with nothing at its other end, switched off. `ifb` does what `dummy` does where the kernel has no dummy links. */
+  createLink(name: string, kind: 'dummy' | 'ifb'): LinkRefusal | undefined;
+  removeLink(name: string): LinkRefusal | undefined;
+  setLink(name: string, change: { readonly up?: boolean; readonly mtuBytes?: number; readonly mac?: string; readonly name?: string }): LinkRefusal | undefined;
+  addAddress(name: string, address: string, prefixLength: number, options?: AddressOptions): LinkRefusal | undefined;
+  removeAddress(name: string, address: string, prefixLength: number): LinkRefusal | undefined;
+}
+
+/** Everything in the kernel at one time. */
+export type LinkReading = { readonly links: readonly LinkFacts[]; readonly addresses: readonly { readonly index: number; readonly address: LinkAddress }[] };
+/** What the kernel itself says of a link. */
+export type LinkFacts = Omit<Link, 'epoch'>;
+
+export type LinkEvent =
+  | { readonly event: 'link'; readonly link: LinkFacts }
+  | { readonly event: 'gone'; readonly index: number }
+  | { readonly event: 'address'; readonly index: number; readonly address: LinkAddress }
+  | { readonly event: 'address-gone'; readonly index: number; readonly address: LinkAddress };
+
+/** Where a `Links` learns of the kernel: netlink, or the fake. */
+export interface LinkSource {
+  read(): LinkReading;
+  /** Events in order; `onLost` after some are missing. From the return of this call on nothing is missed silently. */
+  watch(onEvents: (events: readonly LinkEvent[]) => void, onLost: () => void): Subscription;
+  nameOf(index: number): string | undefined;
+  close(): void;
+}
+
+/**
+ * Whether the kernel would take it as an interface's name as it stands: 1 to 15 bytes, none of `/`, `:`, white space and `%` (a template), not `.` or `..`.
+ * So it is one component of a path.
+ */
+export function isInterfaceName(name: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL would end the name early in the kernel
+  return name !== '.' && name !== '..' && !/[/:%\s\u0000]/.test(name) && name.length > 0 && Buffer.byteLength(name) <= 15;
+}

@@ -1,0 +1,70 @@
+// `Links` over any source: reads, then follows the events; reads again when some were lost.
+import type { LinkChange, LinkSource, Links } from './link.ts';
+import { linkTable } from './table.ts';
+
+export type LinksOptions = {
+  /** Told when a reading after lost events failed; it is tried again. */
+  readonly onTrouble?: (error: unknown) => void;
+  /** Whether a failed reading is worth another attempt; anything else is thrown. */
+  readonly isTransient?: (error: unknown) => boolean;
+  /** Runs something after a pause. */
+  readonly later?: (run: () => void) => void;
+};
+
+const pauseMs = 50;
+
+/** Reads the source at once. Throws what that throws. */
+export function linksFrom(source: LinkSource, options: LinksOptions = {}): Links {
+  const { onTrouble = () => undefined, isTransient = () => false, later = (run) => setTimeout(run, pauseMs) } = options;
+  const table = linkTable();
+  const listeners = new Set<(change: LinkChange) => void>();
+  let closed = false;
+
+  function tell(change: LinkChange): void {
+    if (change.links.size === 0 && change.addresses.size === 0) return;
+    for (const listener of [...listeners]) listener(change);
+  }
+
+  function readAfterLoss(): void {
+    if (closed) return;
+    let reading: ReturnType<LinkSource['read']>;
+    try {
+      reading = source.read();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      onTrouble(error);
+      later(readAfterLoss);
+      return;
+    }
+    tell(table.replace(reading, true));
+  }
+
+  // Watching starts first: what changes during the reading comes as an event.
+  const subscription = source.watch((events) => tell(table.apply(events)), readAfterLoss);
+  try {
+    table.replace(source.read(), false);
+  } catch (error) {
+    subscription.close();
+    source.close();
+    throw error;
+  }
+
+  return {
+    links: table.links,
+    link: (name) => table.links.get(name),
+    nameOf: (index) => table.nameOf(index) ?? source.nameOf(index),
+    addresses: table.addresses,
+    watch(listener) {
+      const own = (change: LinkChange): void => listener(change);
+      listeners.add(own);
+      return { close: () => listeners.delete(own) };
+    },
+    refresh: () => tell(table.replace(source.read(), false)),
+    close() {
+      closed = true;
+      listeners.clear();
+      subscription.close();
+      source.close();
+    },
+  };
+}

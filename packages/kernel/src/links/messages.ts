@@ -1,0 +1,154 @@
+// Links and addresses in rtnetlink's words (linux/if_link.h, linux/if_addr.h).
+import { addressFamily, familyOf, familyOfNumber, formatIp, formatMac, ipBytes, macBytes } from '../addresses/ip.ts';
+import { flag, hostIsLittleEndian, MessageWriter, readAttributes, readString, readU32 } from '../netlink/attributes.ts';
+import type { NetlinkMessage } from '../netlink/socket.ts';
+import type { AddressOptions, LinkAddress, LinkEvent, LinkFacts } from './link.ts';
+
+const type = { newLink: 16, deleteLink: 17, getLink: 18, newAddress: 20, deleteAddress: 21, getAddress: 22 } as const;
+/** Multicast groups: links, IPv4 and IPv6 addresses. */
+export const linkGroups: readonly number[] = [1, 5, 9];
+
+const attribute = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, extendedMask: 29 } as const;
+const infoKind = 1;
+const deviceUp = 0x1;
+const deviceRunning = 0x40;
+/** RTEXT_FILTER_SKIP_STATS: counters are not wanted. */
+const skipStatistics = 8;
+
+const addressAttribute = { address: 1, local: 2, flags: 8 } as const;
+const addressFlag = { noDad: 0x02, dadFailed: 0x08, tentative: 0x40, noPrefixRoute: 0x200 } as const;
+
+/** What a message from a dump or from the link groups says; undefined: nothing about a link or an IP address as such (a bridge speaking of its ports, for one). */
+export function readLinkMessage(message: NetlinkMessage): LinkEvent | undefined {
+  switch (message.type) {
+    case type.newLink: {
+      const link = readLink(message.payload);
+      return link && { event: 'link', link };
+    }
+    case type.deleteLink:
+      // A port that leaves a bridge is told as the deletion of a "link" of family AF_BRIDGE: the link itself stays.
+      return message.payload[0] === 0 ? { event: 'gone', index: readU32(message.payload, 4) } : undefined;
+    case type.newAddress:
+    case type.deleteAddress: {
+      const read = readAddress(message.payload);
+      return read && { event: message.type === type.newAddress ? 'address' : 'address-gone', ...read };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** struct ifinfomsg: family, type (16 bits), index, flags, change mask. */
+function readLink(payload: Uint8Array): LinkFacts | undefined {
+  if (payload[0] !== 0) return undefined;
+  const attributes = readAttributes(payload, 16);
+  const [name, mtu] = [attributes.get(attribute.name), attributes.get(attribute.mtu)];
+  if (!name || !mtu) return undefined; // a wireless driver's event: no news about the link
+  const [mac, master, linkInfo] = [attributes.get(attribute.address), attributes.get(attribute.master), attributes.get(attribute.linkInfo)];
+  const kind = linkInfo && readAttributes(linkInfo).get(infoKind);
+  const flags = readU32(payload, 8);
+  return {
+    name: readString(name),
+    index: readU32(payload, 4),
+    up: (flags & deviceUp) !== 0,
+    running: (flags & deviceRunning) !== 0,
+    mac: mac?.length === 6 ? formatMac(mac) : undefined,
+    mtuBytes: readU32(mtu),
+    kind: kind && readString(kind),
+    masterIndex: master && readU32(master),
+  };
+}
+
+/** struct ifaddrmsg: family, prefix length, 8 flags, scope, index. On a link with two ends ADDRESS is the other one's. */
+function readAddress(payload: Uint8Array): { readonly index: number; readonly address: LinkAddress } | undefined {
+  const family = familyOfNumber(payload[0] as number);
+  const attributes = readAttributes(payload, 8);
+  const bytes = attributes.get(addressAttribute.local) ?? attributes.get(addressAttribute.address);
+  if (!family || !bytes) return undefined;
+  const all = attributes.get(addressAttribute.flags);
+  const flags = all ? readU32(all) : (payload[2] as number);
+  const address = {
+    family,
+    address: formatIp(bytes),
+    prefixLength: payload[1] as number,
+    scope: payload[3] as number,
+    tentative: (flags & (addressFlag.tentative | addressFlag.dadFailed)) !== 0,
+    noPrefixRoute: (flags & addressFlag.noPrefixRoute) !== 0,
+  };
+  return { index: readU32(payload, 4), address };
+}
+
+function message(kind: number, flags: number, sequence: number, fixed: Uint8Array, write: (writer: MessageWriter) => void): Uint8Array {
+  const writer = new MessageWriter(256);
+  writer.begin(kind, flag.request | flags, sequence);
+  writer.raw(fixed);
+  write(writer);
+  writer.end();
+  return writer.bytes();
+}
+
+function linkHeader(index: number, flags = 0, change = 0): Uint8Array {
+  const header = new Uint8Array(16);
+  const view = new DataView(header.buffer);
+  view.setInt32(4, index, hostIsLittleEndian);
+  view.setUint32(8, flags, hostIsLittleEndian);
+  view.setUint32(12, change, hostIsLittleEndian);
+  return header;
+}
+
+export const dumpLinks = (sequence: number): Uint8Array =>
+  message(type.getLink, flag.dump, sequence, linkHeader(0), (writer) => writer.u32(attribute.extendedMask, skipStatistics));
+
+export const dumpAddresses = (sequence: number): Uint8Array => message(type.getAddress, flag.dump, sequence, new Uint8Array(8), () => undefined);
+
+/** Asks for one link, by index or by name. */
+export const getLink = (sequence: number, which: number | string): Uint8Array =>
+  message(type.getLink, flag.acknowledge, sequence, linkHeader(typeof which === 'number' ? which : 0), (writer) => {
+    if (typeof which === 'string') writer.string(attribute.name, which);
+    writer.u32(attribute.extendedMask, skipStatistics);
+  });
+
+export const createLink = (sequence: number, name: string, kind: string): Uint8Array =>
+  message(type.newLink, flag.acknowledge | flag.create | flag.exclusive, sequence, linkHeader(0), (writer) => {
+    writer.string(attribute.name, name);
+    writer.nested(attribute.linkInfo, () => writer.string(infoKind, kind));
+  });
+
+export const removeLink = (sequence: number, name: string): Uint8Array =>
+  message(type.deleteLink, flag.acknowledge, sequence, linkHeader(0), (writer) => writer.string(attribute.name, name));
+
+export function setLink(
+  sequence: number,
+  index: number,
+  change: { readonly up?: boolean; readonly mtuBytes?: number; readonly mac?: string; readonly name?: string },
+): Uint8Array {
+  const header = change.up === undefined ? linkHeader(index) : linkHeader(index, change.up ? deviceUp : 0, deviceUp);
+  return message(type.newLink, flag.acknowledge, sequence, header, (writer) => {
+    if (change.mac !== undefined) writer.binary(attribute.address, macBytes(change.mac));
+    if (change.mtuBytes !== undefined) writer.u32(attribute.mtu, change.mtuBytes);
+    if (change.name !== undefined) writer.string(attribute.name, change.name);
+  });
+}
+
+export function changeAddress(
+  verb: 'add' | 'remove',
+  sequence: number,
+  index: number,
+  address: string,
+  prefixLength: number,
+  options: AddressOptions = {},
+): Uint8Array {
+  const bytes = ipBytes(address);
+  const header = new Uint8Array(8);
+  header[0] = addressFamily[familyOf(address)];
+  header[1] = prefixLength;
+  new DataView(header.buffer).setUint32(4, index, hostIsLittleEndian);
+  const [kind, flags] = verb === 'add' ? [type.newAddress, flag.create | flag.exclusive] : [type.deleteAddress, 0];
+  return message(kind, flag.acknowledge | flags, sequence, header, (writer) => {
+    writer.binary(addressAttribute.local, bytes);
+    writer.binary(addressAttribute.address, bytes);
+    if (verb === 'add') {
+      writer.u32(addressAttribute.flags, (options.noPrefixRoute ? addressFlag.noPrefixRoute : 0) | (options.noDad ? addressFlag.noDad : 0));
+    }
+  });
+}

@@ -1,0 +1,130 @@
+// What is known of the links, from a reading and the events since: pure, and every question of order is answered here.
+import type { Link, LinkAddress, LinkChange, LinkEvent, LinkFacts, LinkReading } from './link.ts';
+
+export interface LinkTable {
+  readonly links: ReadonlyMap<string, Link>;
+  nameOf(index: number): string | undefined;
+  addresses(name: string): readonly LinkAddress[];
+  /** Events in the kernel's order. They may be older than the last reading: what they lead to is the same. */
+  apply(events: readonly LinkEvent[]): LinkChange;
+  /** Makes the reading what is known. `lost`: events are missing, so every link may have lost what hung on it in between. */
+  replace(reading: LinkReading, lost: boolean): LinkChange;
+}
+
+const none: readonly LinkAddress[] = [];
+
+export function linkTable(): LinkTable {
+  const byIndex = new Map<number, Link>();
+  /** Which indices claim a name, the latest last: around a rename two may for a moment. */
+  const claims = new Map<string, readonly number[]>();
+  const named = new Map<string, Link>();
+  /** By index; an address can be told before its link. */
+  const addressesOn = new Map<number, readonly LinkAddress[]>();
+  let lastEpoch = 0;
+
+  const addresses = (name: string): readonly LinkAddress[] => addressesOn.get(named.get(name)?.index ?? -1) ?? none;
+
+  /** Runs `change` and says what is different afterwards. */
+  function observed(change: (touch: (name: string | undefined) => void) => void): LinkChange {
+    const before = new Map<string, { readonly link: Link | undefined; readonly addresses: readonly LinkAddress[] }>();
+    change((name) => {
+      if (name !== undefined && !before.has(name)) before.set(name, { link: named.get(name), addresses: addresses(name) });
+    });
+    for (const name of before.keys()) {
+      const link = byIndex.get(claims.get(name)?.at(-1) ?? -1);
+      if (link) named.set(name, link);
+      else named.delete(name);
+    }
+    const changed = { links: new Set<string>(), addresses: new Set<string>() };
+    for (const [name, was] of before) {
+      if (!sameLink(was.link, named.get(name))) changed.links.add(name);
+      if (!sameAddresses(was.addresses, addresses(name))) changed.addresses.add(name);
+    }
+    return changed;
+  }
+
+  function put(facts: LinkFacts, lost: boolean): void {
+    const known = byIndex.get(facts.index);
+    const epoch = known && !lost && !(known.up && !facts.up) ? known.epoch : ++lastEpoch;
+    if (known) disclaim(known);
+    byIndex.set(facts.index, { ...facts, epoch });
+    claims.set(facts.name, [...(claims.get(facts.name) ?? []), facts.index]);
+  }
+
+  function remove(index: number): void {
+    const known = byIndex.get(index);
+    if (known) disclaim(known);
+    byIndex.delete(index);
+  }
+
+  function disclaim({ name, index }: Link): void {
+    const others = (claims.get(name) ?? []).filter((other) => other !== index);
+    if (others.length > 0) claims.set(name, others);
+    else claims.delete(name);
+  }
+
+  function applyOne(event: LinkEvent, touch: (name: string | undefined) => void): void {
+    switch (event.event) {
+      case 'link':
+        touch(byIndex.get(event.link.index)?.name);
+        touch(event.link.name);
+        put(event.link, false);
+        break;
+      case 'gone':
+        touch(byIndex.get(event.index)?.name);
+        addressesOn.delete(event.index);
+        remove(event.index);
+        break;
+      case 'address':
+      case 'address-gone': {
+        touch(byIndex.get(event.index)?.name);
+        const others = (addressesOn.get(event.index) ?? none).filter((address) => !isSameAddress(address, event.address));
+        const now = event.event === 'address' ? [...others, event.address] : others;
+        if (now.length > 0) addressesOn.set(event.index, now);
+        else addressesOn.delete(event.index);
+        break;
+      }
+      default:
+        unreachable(event);
+    }
+  }
+
+  return {
+    links: named,
+    nameOf: (index) => byIndex.get(index)?.name,
+    addresses,
+    apply: (events) =>
+      observed((touch) => {
+        for (const event of events) applyOne(event, touch);
+      }),
+    replace: (reading, lost) =>
+      observed((touch) => {
+        for (const name of claims.keys()) touch(name);
+        for (const link of reading.links) touch(link.name);
+        const here = new Set(reading.links.map((link) => link.index));
+        for (const index of [...byIndex.keys()]) if (!here.has(index)) remove(index);
+        for (const link of reading.links) put(link, lost);
+        addressesOn.clear();
+        for (const { index, address } of reading.addresses) addressesOn.set(index, [...(addressesOn.get(index) ?? none), address]);
+      }),
+  };
+}
+
+/** One link can have an address twice, with two prefix lengths. */
+const isSameAddress = (a: LinkAddress, b: LinkAddress): boolean => a.address === b.address && a.prefixLength === b.prefixLength;
+
+const linkFields = ['name', 'index', 'up', 'running', 'mac', 'mtuBytes', 'kind', 'masterIndex', 'epoch'] as const satisfies readonly (keyof Link)[];
+const sameLink = (a: Link | undefined, b: Link | undefined): boolean => a === b || (!!a && !!b && linkFields.every((field) => a[field] === b[field]));
+
+const print = (a: LinkAddress): string => `${a.address}/${a.prefixLength} ${a.scope} ${a.tentative} ${a.noPrefixRoute}`;
+/** The order says nothing: a changed address goes to the end. */
+function sameAddresses(a: readonly LinkAddress[], b: readonly LinkAddress[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  const printed = new Set(a.map(print));
+  return b.every((address) => printed.has(print(address)));
+}
+
+function unreachable(value: never): never {
+  throw new TypeError(`not a link event: ${JSON.stringify(value)}`);
+}
