@@ -6,6 +6,17 @@ export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly o
 export const decoded = <T>(value: T): Decoded<T> => ({ ok: true, value });
 export const refused = (reason: string): Decoded<never> => ({ ok: false, reason });
 
+/**
+ * A value as it stands in the datastore, short enough for a message. Objects and lists are not printed: one that nests deeply enough would overflow the stack,
+ * and no content of the datastore may stop an agent.
+ */
+export function show(value: unknown): string {
+  if (value === undefined) return 'absent';
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'a list' : 'an object';
+  const text = JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
 export type Fields = Readonly<Record<string, unknown>>;
 export type Labels = Readonly<Record<string, string>>;
 

@@ -1,5 +1,5 @@
 // What Felix reports: that it lives, and how each endpoint is.
-import { type Decoded, decoded, decodeJsonObject, refused } from './resource.ts';
+import { type Decoded, decoded, decodeJsonObject, refused, show } from './resource.ts';
 
 export type AgentStatus = {
   /** RFC 3339, UTC */ readonly time: string;
@@ -21,7 +21,7 @@ export function decodeAgentStatus(bytes: Uint8Array): Decoded<AgentStatus> {
   const object = decodeJsonObject(bytes);
   if (!object.ok) return object;
   const { time, uptime, first_update } = object.value;
-  if (typeof time !== 'string' || Number.isNaN(Date.parse(time))) return refused(`time ${JSON.stringify(time)} is not a time`);
+  if (typeof time !== 'string' || Number.isNaN(Date.parse(time))) return refused(`time ${show(time)} is not a time`);
   return decoded({ time, uptimeSeconds: typeof uptime === 'number' ? uptime : 0, firstUpdate: first_update === true });
 }
 
@@ -31,7 +31,5 @@ export function decodeEndpointStatus(bytes: Uint8Array): Decoded<EndpointStatus>
   const object = decodeJsonObject(bytes);
   if (!object.ok) return object;
   const { status } = object.value;
-  return (endpointStatuses as readonly unknown[]).includes(status)
-    ? decoded(status as EndpointStatus)
-    : refused(`status ${JSON.stringify(status)} is not known`);
+  return (endpointStatuses as readonly unknown[]).includes(status) ? decoded(status as EndpointStatus) : refused(`status ${show(status)} is not known`);
 }

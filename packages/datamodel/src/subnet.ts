@@ -1,7 +1,7 @@
 // A subnet as the driver tells it to the DHCP agents: bare JSON, no envelope.
 import { parseAddress, parseCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
-import { type Decoded, decoded, decodeJsonObject, isFields, refused } from './resource.ts';
+import { type Decoded, decoded, decodeJsonObject, isFields, refused, show } from './resource.ts';
 
 export type HostRoute = { readonly destination: Cidr; readonly nexthop: IpAddress };
 
@@ -26,18 +26,17 @@ export function decodeSubnet(bytes: Uint8Array): Decoded<Subnet> {
   const object = decodeJsonObject(bytes);
   if (!object.ok) return object;
   const { network_id, cidr: cidrText, gateway_ip, host_routes = [], dns_servers, ipv6_ra_mode, ipv6_address_mode } = object.value;
-  if (typeof network_id !== 'string' || !/^[-0-9A-Za-z]{1,64}$/.test(network_id)) return refused(`network_id ${JSON.stringify(network_id)} is not an id`);
+  if (typeof network_id !== 'string' || !/^[-0-9A-Za-z]{1,64}$/.test(network_id)) return refused(`network_id ${show(network_id)} is not an id`);
   const cidr = typeof cidrText === 'string' ? parseCidr(cidrText) : undefined;
-  if (!cidr) return refused(`cidr ${JSON.stringify(cidrText)} is not a prefix`);
+  if (!cidr) return refused(`cidr ${show(cidrText)} is not a prefix`);
   const gatewayIp = typeof gateway_ip === 'string' && gateway_ip !== '' ? parseAddress(gateway_ip) : undefined;
-  if (gateway_ip !== null && gateway_ip !== undefined && gateway_ip !== '' && !gatewayIp)
-    return refused(`gateway_ip ${JSON.stringify(gateway_ip)} is not an address`);
+  if (gateway_ip !== null && gateway_ip !== undefined && gateway_ip !== '' && !gatewayIp) return refused(`gateway_ip ${show(gateway_ip)} is not an address`);
   if (!Array.isArray(host_routes)) return refused('host_routes is not a list');
   const hostRoutes: HostRoute[] = [];
   for (const entry of host_routes as unknown[]) {
     const destination = isFields(entry) && typeof entry['destination'] === 'string' ? parseCidr(entry['destination']) : undefined;
     const nexthop = isFields(entry) && typeof entry['nexthop'] === 'string' ? parseAddress(entry['nexthop']) : undefined;
-    if (!destination || !nexthop) return refused(`host_routes holds ${JSON.stringify(entry)}`);
+    if (!destination || !nexthop) return refused(`host_routes holds ${show(entry)}`);
     hostRoutes.push({ destination, nexthop });
   }
   const dnsServers: IpAddress[] = [];
@@ -45,7 +44,7 @@ export function decodeSubnet(bytes: Uint8Array): Decoded<Subnet> {
     if (!Array.isArray(dns_servers)) return refused('dns_servers is not a list');
     for (const entry of dns_servers as unknown[]) {
       const address = typeof entry === 'string' ? parseAddress(entry) : undefined;
-      if (!address) return refused(`dns_servers holds ${JSON.stringify(entry)}`);
+      if (!address) return refused(`dns_servers holds ${show(entry)}`);
       dnsServers.push(address);
     }
   }

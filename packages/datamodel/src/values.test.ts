@@ -59,6 +59,8 @@ describe('a WorkloadEndpoint', () => {
     ['an interface that the kernel could not have', { interfaceName: '../../all' }],
     ['a gateway of the other family', { ipv4Gateway: '2001:db8::1' }],
     ['a port of another protocol', { ports: [{ name: 'x', protocol: 'ICMP', port: 1 }] }],
+    ['a port of a protocol that only JavaScript knows', { ports: [{ name: 'x', protocol: 'constructor', port: 1 }] }],
+    ['a port of a list of protocols', { ports: [{ name: 'x', protocol: ['TCP'], port: 1 }] }],
     ['profiles that are not text', { profiles: [1] }],
     ['a spoofing prefix that is none', { allowSpoofedSourcePrefixes: ['all'] }],
   ])('with %s is refused whole', (_, spec) => expect(decodeWorkloadEndpoint(endpoint(spec)).ok).toBe(false));
@@ -83,6 +85,12 @@ test.each([
 ])('the value %j is refused: %s', (text, reason) => {
   const decoded = decodeResource(bytes(text));
   expect(decoded).toMatchObject({ ok: false, reason: expect.stringContaining(reason) as string });
+});
+test('a value that nests too deeply to be printed is refused, not thrown at', () => {
+  const nested = '['.repeat(200_000) + ']'.repeat(200_000);
+  const spec = (field: string): Uint8Array => bytes(`{"spec":{"interfaceName":"tap1","ipNetworks":["10.0.0.1"],"${field}":${nested}}}`);
+  for (const field of ['interfaceName', 'mac', 'ipNetworks', 'ipv4Gateway', 'profiles']) expect(decodeWorkloadEndpoint(spec(field)).ok).toBe(false);
+  expect(decodeWorkloadEndpoint(bytes(`{"spec":{"interfaceName":"tap1","ipNetworks":["10.0.0.1"],"ports":[{"protocol":${nested}}]}}`)).ok).toBe(false);
 });
 test('a value that is not UTF-8 is refused', () => expect(decodeResource(new Uint8Array([0x7b, 0xff, 0x7d])).ok).toBe(false));
 

@@ -2,7 +2,7 @@
 import { parseAddress, parseCidr, parseMac } from './addresses.ts';
 import type { Cidr, IpAddress, IpNat, QosControls } from './desired.ts';
 import { isInterfaceName } from './names.ts';
-import { type Decoded, decoded, decodeResource, type Fields, isFields, type Labels, refused } from './resource.ts';
+import { type Decoded, decoded, decodeResource, type Fields, isFields, type Labels, refused, show } from './resource.ts';
 
 export const networkIdAnnotation = 'openstack.projectcalico.org/network-id';
 export const fqdnAnnotation = 'openstack.projectcalico.org/fqdn';
@@ -14,6 +14,8 @@ export type EndpointPort = { readonly name: string /** 6, 17 or 132 */; readonly
 export type WorkloadEndpoint = {
   readonly labels: Labels;
   readonly annotations: Labels;
+  /** What rules' `serviceAccounts` match; OpenStack's endpoints have none. */
+  readonly serviceAccount?: string;
   readonly interfaceName: string;
   readonly mac?: string;
   /** Never empty. */
@@ -51,7 +53,7 @@ function gateway(spec: Fields, field: string, colon: boolean): Decoded<IpAddress
   const value = spec[field];
   if (value === undefined || value === null || value === '') return decoded(undefined);
   const address = typeof value === 'string' ? parseAddress(value) : undefined;
-  if (!address || address.includes(':') !== colon) return refused(`spec.${field} is ${JSON.stringify(value)}, not an address of its family`);
+  if (!address || address.includes(':') !== colon) return refused(`spec.${field} is ${show(value)}, not an address of its family`);
   return decoded(address);
 }
 
@@ -67,7 +69,12 @@ function ipNats(value: unknown): readonly IpNat[] {
   });
 }
 
-const portProtocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 };
+const portProtocols: ReadonlyMap<string, number> = new Map(Object.entries({ tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 }));
+
+/** TCP, UDP or SCTP, by name or number. */
+function portProtocol(value: unknown): number | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? portProtocols.get(String(value).toLowerCase()) : undefined;
+}
 
 /** Ports without a name are left out; one with another protocol than TCP, UDP or SCTP makes the endpoint invalid. */
 function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
@@ -76,10 +83,10 @@ function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
   const ports: EndpointPort[] = [];
   for (const entry of value as unknown[]) {
     if (!isFields(entry)) return refused('spec.ports holds something that is not an object');
-    const protocol = portProtocols[String(entry['protocol']).toLowerCase()];
+    const protocol = portProtocol(entry['protocol']);
     const { name, port } = entry;
-    if (protocol === undefined) return refused(`spec.ports has protocol ${JSON.stringify(entry['protocol'])}, which is not TCP, UDP or SCTP`);
-    if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) return refused(`spec.ports has port ${JSON.stringify(port)}`);
+    if (protocol === undefined) return refused(`spec.ports has protocol ${show(entry['protocol'])}, which is not TCP, UDP or SCTP`);
+    if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) return refused(`spec.ports has port ${show(port)}`);
     if (typeof name === 'string' && name !== '') ports.push({ name, protocol, port });
   }
   return decoded(ports);
@@ -96,11 +103,11 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;
   const { spec, metadata } = resource.value;
-  const { interfaceName } = spec;
+  const { interfaceName, serviceAccountName } = spec;
   if (typeof interfaceName !== 'string' || !isInterfaceName(interfaceName))
-    return refused(`spec.interfaceName ${JSON.stringify(interfaceName)} is not an interface's name`);
+    return refused(`spec.interfaceName ${show(interfaceName)} is not an interface's name`);
   const mac = typeof spec['mac'] === 'string' && spec['mac'] !== '' ? parseMac(spec['mac']) : undefined;
-  if (spec['mac'] !== undefined && spec['mac'] !== null && spec['mac'] !== '' && !mac) return refused(`spec.mac ${JSON.stringify(spec['mac'])} is not a MAC`);
+  if (spec['mac'] !== undefined && spec['mac'] !== null && spec['mac'] !== '' && !mac) return refused(`spec.mac ${show(spec['mac'])} is not a MAC`);
   const ipNetworks = cidrList(spec, 'ipNetworks');
   if (!ipNetworks.ok) return ipNetworks;
   if (ipNetworks.value.length === 0) return refused('spec.ipNetworks is empty');
@@ -120,6 +127,7 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
   return decoded({
     labels: metadata.labels,
     annotations: metadata.annotations,
+    ...(typeof serviceAccountName === 'string' && serviceAccountName !== '' && { serviceAccount: serviceAccountName }),
     interfaceName,
     ...(mac && { mac }),
     ipNetworks: ipNetworks.value,
