@@ -72,49 +72,64 @@ export class MessageWriter {
     this.#messageStart = -1;
   }
 
+  /** Adds flags to the message that starts at byte `at` of what was written. */
+  addFlags(at: number, flags: number): void {
+    this.#view.setUint16(at + 6, this.#view.getUint16(at + 6, hostIsLittleEndian) | flags, hostIsLittleEndian);
+  }
+
   /** Bytes as they are, padded to 4: the fixed part of a message after its header. */
   raw(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#take(bytes.length));
+    const at = this.#take(bytes.length); // may put a larger buffer in place: not inside an expression that has read it
+    this.#buffer.set(bytes, at);
   }
 
   u8(type: number, value: number): void {
-    this.#buffer[this.#attribute(type, 1)] = value;
+    const at = this.#attribute(type, 1);
+    this.#buffer[at] = value;
   }
 
   u16(type: number, value: number): void {
-    this.#view.setUint16(this.#attribute(type, 2), value, hostIsLittleEndian);
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value, hostIsLittleEndian);
   }
 
   be16(type: number, value: number): void {
-    this.#view.setUint16(this.#attribute(type, 2), value);
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value);
   }
 
   u32(type: number, value: number): void {
-    this.#view.setUint32(this.#attribute(type, 4), value, hostIsLittleEndian);
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value, hostIsLittleEndian);
   }
 
   be32(type: number, value: number): void {
-    this.#view.setUint32(this.#attribute(type, 4), value);
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value);
   }
 
   u64(type: number, value: bigint): void {
-    this.#view.setBigUint64(this.#attribute(type, 8), value, hostIsLittleEndian);
+    const at = this.#attribute(type, 8);
+    this.#view.setBigUint64(at, value, hostIsLittleEndian);
   }
 
   be64(type: number, value: bigint): void {
-    this.#view.setBigUint64(this.#attribute(type, 8), value);
+    const at = this.#attribute(type, 8);
+    this.#view.setBigUint64(at, value);
   }
 
   /** The bytes as they are. */
   binary(type: number, value: Uint8Array): void {
-    this.#buffer.set(value, this.#attribute(type, value.length));
+    const at = this.#attribute(type, value.length);
+    this.#buffer.set(value, at);
   }
 
   /** Text with a NUL behind it. A NUL inside would end it early in the kernel: RangeError. */
   string(type: number, value: string): void {
     if (value.includes('\0')) throw new RangeError(`${JSON.stringify(value)} holds a NUL: the kernel would take only what stands before it`);
     const bytes = Buffer.from(value, 'utf8');
-    this.#buffer.set(bytes, this.#attribute(type, bytes.length + 1));
+    const at = this.#attribute(type, bytes.length + 1);
+    this.#buffer.set(bytes, at);
   }
 
   /** An attribute whose presence is its value. */

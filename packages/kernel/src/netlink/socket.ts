@@ -56,6 +56,7 @@ const receiveBufferForce = 33;
 const addMembership = 1;
 const capAcknowledge = 10;
 const extendedAcknowledge = 11;
+const strictChecking = 12;
 const messageError = 2;
 const messageDone = 3;
 const cappedFlag = 0x100;
@@ -85,6 +86,8 @@ export function openNetlinkDescriptor(protocol: number, groups: readonly number[
   // Unknown to kernels before 4.12: there, refusals come without detail.
   setSocketOption(fd, levelNetlink, capAcknowledge, 1);
   setSocketOption(fd, levelNetlink, extendedAcknowledge, 1);
+  // Makes the kernel filter dumps (of routes: by table, protocol and device). Unknown before 4.20: there the reader filters.
+  setSocketOption(fd, levelNetlink, strictChecking, 1);
   for (const group of groups) {
     if (setSocketOption(fd, levelNetlink, addMembership, group) < 0)
       throw closing(fd, systemError(`cannot join group ${group} of netlink protocol ${protocol}`));

@@ -2,7 +2,7 @@
 
 export type TableFamily = 'inet' | 'ip' | 'ip6' | 'arp' | 'netdev';
 
-/** What a field or a set's key holds; decides its width and how it prints. */
+/** What a field or a set's key holds; decides its width and how it prints (types.ts). Names are nft's own. */
 export type DataType =
   | 'ipv4_addr' // 4 bytes
   | 'ipv6_addr' // 16
@@ -12,12 +12,18 @@ export type DataType =
   | 'ifname' // 16, zero-padded
   | 'icmp_type' // 1
   | 'icmp_code' // 1
+  | 'icmpv6_type' // 1
+  | 'icmpv6_code' // 1
   | 'mark' // 4, host order
-  | 'ifindex' // 4, host order
+  | 'iface_index' // 4, host order
+  | 'iface_type' // 2, host order
   | 'nf_proto' // 1
   | 'ether_type' // 2, network order
   | 'ct_state' // 4, host order
-  | 'integer'; // as long as its field
+  | 'ct_status' // 4, host order
+  | 'ct_dir' // 1
+  | 'fib_addrtype' // 4, host order
+  | 'arp_op'; // 2, network order
 
 /** Something that a packet has. Names are nft's own. */
 export type Field =
@@ -106,6 +112,8 @@ export type NftRule = { readonly statements: readonly Statement[]; readonly comm
 export type Hook = {
   readonly type: 'filter' | 'nat' | 'route';
   readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress';
+  /** With `ingress`, and only there: the interface whose packets the chain sees. */
+  readonly device?: string;
   readonly priority: number;
   readonly policy: 'accept' | 'drop';
 };

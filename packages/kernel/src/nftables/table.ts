@@ -4,6 +4,19 @@ import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 /** What the kernel refused: nothing of that transaction was applied. `object` names the chain, set or element that it was about, in nft's words. */
 export type NftRefusal = { readonly code: string; readonly object: string; readonly detail?: string };
 
+/** The kernel refused a transaction, or what was to be wanted cannot be programmed (code INVALID). `code` is that of the first refusal. */
+export class NftablesError extends Error {
+  readonly code: string;
+  /** In the order of the transaction; the first is the cause. */
+  readonly refusals: readonly NftRefusal[];
+  constructor(message: string, refusals: readonly [NftRefusal, ...NftRefusal[]]) {
+    super(message);
+    this.name = 'NftablesError';
+    this.code = refusals[0].code;
+    this.refusals = refusals;
+  }
+}
+
 export type ApplyReport = { readonly operations: number; readonly bytes: number; readonly tookMs: number; readonly resynced: boolean };
 
 /**

@@ -1,0 +1,303 @@
+// A transaction's operations as one batch of netlink messages, and a refused message's number and place back as what it was about.
+import { eachAttribute, flag, longestAttribute, MessageWriter, headerLength as netlinkHeaderLength } from '../netlink/attributes.ts';
+import type { NetlinkRefusal } from '../netlink/socket.ts';
+import { writeData } from './expressions.ts';
+import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
+import type { Operation } from './operations.ts';
+import { printElement, printRule } from './print.ts';
+import * as nft from './protocol.ts';
+import { commentData, verdictData } from './rules.ts';
+import type { NftRefusal } from './table.ts';
+import { typeId, widthOf } from './types.ts';
+
+export type Batch = { readonly bytes: Uint8Array; readonly describe: (refusal: NetlinkRefusal) => NftRefusal };
+
+/** What a message was made of: which operation, and which of its rules or elements. */
+type Origin = { readonly sequence: number; readonly at: number; readonly operation?: Operation; readonly first?: number };
+
+/** An element's list attribute ends well before its length field does. */
+const longestElementList = longestAttribute - 1024;
+const write = flag.request | flag.create;
+
+/**
+ * One batch of all operations, in order. With `generation`, the kernel refuses it (ERESTART) when somebody else's transaction came between. The last operation asks
+ * for an acknowledgement, so that a batch of which nothing comes back is not taken for done. `nextSequence` numbers the messages.
+ */
+export function encodeBatch(
+  family: TableFamily,
+  table: string,
+  operations: readonly Operation[],
+  generation: number | undefined,
+  nextSequence: () => number,
+): Batch {
+  const writer = new MessageWriter(64 * 1024);
+  const familyHeader = nft.header(nft.familyNumber[family]);
+  const batchHeader = nft.header(0, nft.subsystemNumber);
+  const origins: Origin[] = [];
+  let setId = 0;
+  let lastMessage = 0;
+
+  function begin(message: number, flags: number, operation?: Operation, first?: number): void {
+    const sequence = nextSequence();
+    lastMessage = writer.length;
+    origins.push({ sequence, at: writer.length, ...(operation === undefined ? {} : { operation }), ...(first === undefined ? {} : { first }) });
+    writer.begin(nft.messageType(message), flags, sequence);
+    writer.raw(familyHeader);
+  }
+
+  function bound(type: number): void {
+    const sequence = nextSequence();
+    origins.push({ sequence, at: writer.length });
+    writer.begin(type, flag.request, sequence);
+    writer.raw(batchHeader);
+  }
+
+  /** A message that names the table and one thing more. */
+  function byName(message: number, operation: Operation, tableAttribute: number, nameAttribute: number, name: string): void {
+    begin(message, flag.request, operation);
+    writer.string(tableAttribute, table);
+    writer.string(nameAttribute, name);
+    writer.end();
+  }
+
+  function addChain(operation: Operation, chain: NftChain): void {
+    begin(nft.message.newChain, write | flag.exclusive, operation);
+    writer.string(nft.chain.table, table);
+    writer.string(nft.chain.name, chain.name);
+    const { hook } = chain;
+    if (hook !== undefined) {
+      const number = nft.hookNumber(family, hook.hook);
+      if (number === undefined) throw new RangeError(`there is no hook ${hook.hook} in the ${family} family`); // checked where the chain was given
+      writer.nested(nft.chain.hook, () => {
+        writer.be32(nft.chainHook.number, number);
+        writer.be32(nft.chainHook.priority, hook.priority);
+        if (hook.device !== undefined) writer.string(nft.chainHook.device, hook.device);
+      });
+      writer.be32(nft.chain.policy, nft.policyNumber[hook.policy]);
+      writer.string(nft.chain.type, hook.type);
+    }
+    writer.end();
+  }
+
+  function addSet(operation: Operation, set: NftSet): void {
+    begin(nft.message.newSet, write | flag.exclusive, operation);
+    writer.string(nft.set.table, table);
+    writer.string(nft.set.name, set.name);
+    const definition = setDefinition(set);
+    if (definition.flags !== 0) writer.be32(nft.set.flags, definition.flags);
+    writer.be32(nft.set.keyType, definition.keyType);
+    writer.be32(nft.set.keyLength, definition.keyLength);
+    if (set.data !== undefined) {
+      writer.be32(nft.set.dataType, definition.dataType);
+      if (set.data !== 'verdict') writer.be32(nft.set.dataLength, definition.dataLength);
+    }
+    writer.be32(nft.set.id, ++setId);
+    const { comment } = set;
+    if (comment !== undefined) writer.binary(nft.set.userData, commentData(nft.setComment, comment));
+    writer.end();
+  }
+
+  function addRules(operation: Operation, chain: NftChain, encoded: readonly Uint8Array[]): void {
+    encoded.forEach((rule, at) => {
+      begin(nft.message.newRule, write | flag.append, operation, at);
+      writer.string(nft.rule.table, table);
+      writer.string(nft.rule.chain, chain.name);
+      writer.raw(rule);
+      writer.end();
+    });
+  }
+
+  /** As many messages as the elements need: a list's length field has 16 bits. */
+  function writeElements(message: number, flags: number, operation: Operation, set: NftSet, elements: readonly NftElement[]): void {
+    for (let at = 0; at < elements.length; ) {
+      begin(message, flags, operation, at);
+      writer.string(nft.elements.table, table);
+      writer.string(nft.elements.set, set.name);
+      const list = writer.openNest(nft.elements.list);
+      const start = writer.length;
+      for (; at < elements.length && writer.length - start < longestElementList; at++) writeElement(writer, set, elements[at] as NftElement);
+      writer.closeNest(list);
+      writer.end();
+    }
+  }
+
+  function encode(operation: Operation): void {
+    switch (operation.verb) {
+      case 'add table':
+        begin(nft.message.newTable, write, operation);
+        writer.string(nft.table.name, table);
+        writer.be32(nft.table.flags, 0); // a table that somebody switched off (dormant) is switched on
+        writer.end();
+        return;
+      case 'delete table':
+        begin(nft.message.deleteTable, flag.request, operation);
+        writer.string(nft.table.name, table);
+        writer.end();
+        return;
+      case 'flush chain':
+        byName(nft.message.deleteRule, operation, nft.rule.table, nft.rule.chain, operation.chain);
+        return;
+      case 'delete chain':
+        byName(nft.message.deleteChain, operation, nft.chain.table, nft.chain.name, operation.chain);
+        return;
+      case 'delete set':
+        byName(nft.message.deleteSet, operation, nft.set.table, nft.set.name, operation.set);
+        return;
+      case 'delete object':
+        begin(nft.message.deleteObject, flag.request, operation);
+        writer.string(nft.object.table, table);
+        writer.string(nft.object.name, operation.object);
+        writer.be32(nft.object.type, operation.kind);
+        writer.end();
+        return;
+      case 'delete flowtable':
+        byName(nft.message.deleteFlowtable, operation, nft.flowtable.table, nft.flowtable.name, operation.flowtable);
+        return;
+      case 'add set':
+        addSet(operation, operation.set);
+        return;
+      case 'add chain':
+        addChain(operation, operation.chain);
+        return;
+      case 'add rules':
+        addRules(operation, operation.chain, operation.encoded);
+        return;
+      case 'add elements':
+        writeElements(nft.message.newElements, write, operation, operation.set, operation.elements);
+        return;
+      case 'delete elements':
+        writeElements(nft.message.deleteElements, flag.request, operation, operation.set, operation.elements);
+        return;
+    }
+  }
+
+  bound(nft.batchBegin);
+  if (generation !== undefined) writer.be32(nft.batchGeneration, generation);
+  writer.end();
+  for (const operation of operations) encode(operation);
+  writer.addFlags(lastMessage, flag.acknowledge);
+  bound(nft.batchEnd);
+  writer.end();
+
+  const bytes = writer.bytes();
+  return { bytes, describe: (refusal) => describe(bytes, origins, family, table, refusal) };
+}
+
+/** What the kernel is told of a set besides names. */
+export function setDefinition(set: NftSet): {
+  readonly flags: number;
+  readonly keyType: number;
+  readonly keyLength: number;
+  readonly dataType: number;
+  readonly dataLength: number;
+} {
+  const concatenated = set.key.length > 1;
+  return {
+    flags: (set.data === undefined ? 0 : nft.setFlag.map) | (set.interval ? nft.setFlag.interval : 0),
+    keyType: set.key.reduce((id, type) => (id << 6) | typeId(type), 0) >>> 0,
+    keyLength: set.key.reduce((length, type) => length + (concatenated ? paddedWidth(widthOf(type)) : widthOf(type)), 0),
+    dataType: set.data === undefined ? 0 : set.data === 'verdict' ? nft.dataTypeVerdict : typeId(set.data),
+    dataLength: set.data === undefined || set.data === 'verdict' ? 0 : widthOf(set.data),
+  };
+}
+
+const paddedWidth = (width: number): number => (width + 3) & ~3;
+
+/** A key of several types: the plain concatenation, with each part padded to registers. */
+function paddedKey(set: NftSet, key: Uint8Array): Uint8Array {
+  if (set.key.length === 1) return key;
+  const padded = new Uint8Array(set.key.reduce((length, type) => length + paddedWidth(widthOf(type)), 0));
+  let from = 0;
+  let to = 0;
+  for (const type of set.key) {
+    const width = widthOf(type);
+    padded.set(key.subarray(from, from + width), to);
+    from += width;
+    to += paddedWidth(width);
+  }
+  return padded;
+}
+
+function writeElement(writer: MessageWriter, set: NftSet, element: NftElement): void {
+  const start = writer.openNest(nft.listElement);
+  writeData(writer, nft.element.key, paddedKey(set, element.key));
+  if (element.verdict !== undefined) writeData(writer, nft.element.data, verdictData(element.verdict));
+  else if (element.data !== undefined) writeData(writer, nft.element.data, element.data);
+  writer.closeNest(start);
+  const end = set.interval ? firstKeyAfter(element) : undefined;
+  if (end === undefined) return;
+  const endStart = writer.openNest(nft.listElement);
+  writeData(writer, nft.element.key, end);
+  writer.be32(nft.element.flags, nft.elementIntervalEnd);
+  writer.closeNest(endStart);
+}
+
+/** The key behind an interval, where the kernel has it end. undefined: it reaches to the last key there is. */
+export function firstKeyAfter(element: NftElement): Uint8Array | undefined {
+  const key = Uint8Array.from(element.keyEnd ?? element.key);
+  for (let at = key.length - 1; at >= 0; at--) {
+    const byte = key[at] ?? 0;
+    key[at] = (byte + 1) & 0xff;
+    if (byte !== 255) return key;
+  }
+  return undefined;
+}
+
+function describe(bytes: Uint8Array, origins: readonly Origin[], family: TableFamily, table: string, refusal: NetlinkRefusal): NftRefusal {
+  const origin = origins.find(({ sequence }) => sequence === refusal.sequence);
+  const object = origin === undefined ? `table ${family} ${table}` : describeOrigin(bytes, origin, family, table, refusal.offset);
+  return { code: refusal.code, object, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };
+}
+
+function describeOrigin(bytes: Uint8Array, { operation, at, first = 0 }: Origin, family: TableFamily, table: string, offset: number | undefined): string {
+  const within = `${family} ${table}`;
+  if (operation === undefined) return `table ${within}`;
+  switch (operation.verb) {
+    case 'add table':
+    case 'delete table':
+      return `${operation.verb} ${within}`;
+    case 'flush chain':
+    case 'delete chain':
+      return `${operation.verb} ${within} ${operation.chain}`;
+    case 'add chain':
+      return `add chain ${within} ${operation.chain.name}`;
+    case 'delete set':
+      return `delete set ${within} ${operation.set}`;
+    case 'add set':
+      return `add set ${within} ${operation.set.name}`;
+    case 'delete object':
+      return `delete object ${within} ${operation.object}`;
+    case 'delete flowtable':
+      return `delete flowtable ${within} ${operation.flowtable}`;
+    case 'add rules': {
+      const rule = operation.chain.rules[first];
+      return `add rule ${within} ${operation.chain.name} ${rule === undefined ? '' : printRule(rule, family)}`;
+    }
+    case 'add elements':
+    case 'delete elements': {
+      const verb = operation.verb === 'add elements' ? 'add' : 'delete';
+      const element = offset === undefined ? undefined : elementAt(bytes, at, first, offset, operation.set, operation.elements);
+      return `${verb} element ${within} ${operation.set.name}${element === undefined ? '' : ` { ${printElement(operation.set, element)} }`}`;
+    }
+  }
+}
+
+/** The element whose attribute starts `offset` bytes into the message at `at`, of which `first` is the first element. */
+function elementAt(bytes: Uint8Array, at: number, first: number, offset: number, set: NftSet, elements: readonly NftElement[]): NftElement | undefined {
+  const place = at + offset;
+  let listed = -1;
+  eachAttribute(bytes, at + netlinkHeaderLength + nft.headerLength, (type, list) => {
+    if (type !== nft.elements.list || listed >= 0) return;
+    let count = 0;
+    eachAttribute(list, 0, (_type, value) => {
+      if (place >= value.byteOffset - bytes.byteOffset - 4 && place < value.byteOffset - bytes.byteOffset + value.length) listed = count;
+      count++;
+    });
+  });
+  for (let index = first; index < elements.length && listed >= 0; index++) {
+    const element = elements[index] as NftElement;
+    listed -= set.interval && firstKeyAfter(element) !== undefined ? 2 : 1;
+    if (listed < 0) return element;
+  }
+  return undefined;
+}

@@ -1,0 +1,172 @@
+// The kernel's own words: a rule is a list of expressions that pass registers on to one another. As values, as attributes, and back.
+import { eachAttribute, type MessageWriter, readAttributes, readBe32, readBe64, readString } from '../netlink/attributes.ts';
+
+export type VerdictData = { readonly code: number; readonly chain?: string };
+export type ExpressionValue = number | bigint | string | Uint8Array | VerdictData;
+export type Expression = { readonly name: string; readonly values: { readonly [attribute: string]: ExpressionValue } };
+
+type Kind = 'register' | 'number' | 'wide' | 'byte' | 'name' | 'data' | 'ignored';
+/** Number, kind, and the value that the kernel means (and tells) when it is not given. */
+type Attribute = readonly [number: number, kind: Kind, unlessGiven?: number];
+
+/** Attributes by expression (linux/netfilter/nf_tables.h). What is not listed here is not ours, and makes a rule one that we did not write. */
+const expressions: { readonly [name: string]: { readonly [attribute: string]: Attribute } } = {
+  meta: { dreg: [1, 'register'], key: [2, 'number'], sreg: [3, 'register'] },
+  ct: { dreg: [1, 'register'], key: [2, 'number'], direction: [3, 'byte'], sreg: [4, 'register'] },
+  payload: { dreg: [1, 'register'], base: [2, 'number'], offset: [3, 'number'], length: [4, 'number'] },
+  fib: { dreg: [1, 'register'], result: [2, 'number'], flags: [3, 'number'] },
+  cmp: { sreg: [1, 'register'], op: [2, 'number'], data: [3, 'data'] },
+  bitwise: { sreg: [1, 'register'], dreg: [2, 'register'], length: [3, 'number'], mask: [4, 'data'], xor: [5, 'data'], op: [6, 'number', 0] },
+  range: { sreg: [1, 'register'], op: [2, 'number'], from: [3, 'data'], to: [4, 'data'] },
+  lookup: { set: [1, 'name'], sreg: [2, 'register'], dreg: [3, 'register'], id: [4, 'ignored'], flags: [5, 'number', 0] },
+  immediate: { dreg: [1, 'register'], data: [2, 'data'] },
+  nat: {
+    type: [1, 'number'],
+    family: [2, 'number'],
+    addressMin: [3, 'register'],
+    addressMax: [4, 'register'],
+    portMin: [5, 'register'],
+    portMax: [6, 'register'],
+    flags: [7, 'number', 0],
+  },
+  masq: { flags: [1, 'number', 0] },
+  limit: { rate: [1, 'wide'], unit: [2, 'wide'], burst: [3, 'number'], type: [4, 'number', 0], flags: [5, 'number', 0], pad: [6, 'ignored'] },
+  connlimit: { count: [1, 'number'], flags: [2, 'number', 0] },
+  reject: { type: [1, 'number'], code: [2, 'byte'] },
+  counter: { bytes: [1, 'ignored'], packets: [2, 'ignored'], pad: [3, 'ignored'] },
+  log: { prefix: [2, 'name'], level: [5, 'number', 4 /* warning */], flags: [6, 'number', 0] },
+  notrack: {},
+};
+
+const byNumber = new Map(
+  Object.entries(expressions).map(([name, attributes]) => [
+    name,
+    new Map(Object.entries(attributes).map(([attribute, [number, kind, unlessGiven]]) => [number, { attribute, kind, unlessGiven }])),
+  ]),
+);
+
+const listElement = 1;
+const expressionName = 1;
+const expressionData = 2;
+const dataValue = 1;
+const dataVerdict = 2;
+const verdictCode = 1;
+const verdictChain = 2;
+
+/** Writes the expressions as the members of a list attribute that is open. */
+export function writeExpressions(writer: MessageWriter, list: readonly Expression[]): void {
+  for (const { name, values } of list) {
+    const start = writer.openNest(listElement);
+    writer.string(expressionName, name);
+    const data = writer.openNest(expressionData);
+    const attributes = expressions[name];
+    for (const attribute in values) {
+      const known = attributes?.[attribute];
+      const value = values[attribute];
+      if (known === undefined || value === undefined) throw new RangeError(`the expression ${name} has no attribute ${attribute}`);
+      writeValue(writer, known[0], known[1], value);
+    }
+    writer.closeNest(data);
+    writer.closeNest(start);
+  }
+}
+
+function writeValue(writer: MessageWriter, number: number, kind: Kind, value: ExpressionValue): void {
+  if (kind === 'data') writeData(writer, number, value);
+  else if (typeof value === 'bigint') writer.be64(number, value);
+  else if (typeof value === 'string') writer.string(number, value);
+  else if (typeof value !== 'number') throw new RangeError(`bytes where ${kind} is meant`);
+  else if (kind === 'byte') writer.u8(number, value);
+  else writer.be32(number, value);
+}
+
+/** NFTA_DATA_*: bytes or a verdict, nested in `number`. */
+export function writeData(writer: MessageWriter, number: number, value: ExpressionValue): void {
+  const start = writer.openNest(number);
+  if (value instanceof Uint8Array) {
+    writer.binary(dataValue, value);
+  } else if (typeof value === 'object') {
+    const verdict = writer.openNest(dataVerdict);
+    writer.be32(verdictCode, value.code);
+    if (value.chain !== undefined) writer.string(verdictChain, value.chain);
+    writer.closeNest(verdict);
+  }
+  writer.closeNest(start);
+}
+
+export function readData(bytes: Uint8Array): Uint8Array | VerdictData | undefined {
+  const attributes = readAttributes(bytes);
+  const value = attributes.get(dataValue);
+  if (value !== undefined) return value;
+  const verdict = attributes.get(dataVerdict);
+  if (verdict === undefined) return undefined;
+  const { code, chain } = readVerdict(readAttributes(verdict));
+  return code === undefined ? undefined : { code, ...(chain === undefined ? {} : { chain }) };
+}
+
+function readVerdict(attributes: ReadonlyMap<number, Uint8Array>): { readonly code: number | undefined; readonly chain: string | undefined } {
+  const code = attributes.get(verdictCode);
+  const chain = attributes.get(verdictChain);
+  return { code: code === undefined ? undefined : readBe32(code) | 0, chain: chain === undefined ? undefined : readString(chain) };
+}
+
+/**
+ * The expressions in a rule's list as the kernel tells them, in the form that rules.ts gives: without what goes without saying, without counts, registers numbered
+ * in words. undefined: there is something in it that this program never writes.
+ */
+export function readExpressions(list: Uint8Array): readonly Expression[] | undefined {
+  const found: (Expression | undefined)[] = [];
+  eachAttribute(list, 0, (_type, element) => {
+    const attributes = readAttributes(element);
+    const name = attributes.get(expressionName);
+    found.push(name === undefined ? undefined : readExpression(readString(name), attributes.get(expressionData) ?? new Uint8Array()));
+  });
+  return found.every((expression) => expression !== undefined) ? found : undefined;
+}
+
+function readExpression(name: string, data: Uint8Array): Expression | undefined {
+  const known = byNumber.get(name);
+  if (known === undefined) return undefined;
+  const values: { [attribute: string]: ExpressionValue } = {};
+  let understood = true;
+  eachAttribute(data, 0, (number, bytes) => {
+    const facts = known.get(number);
+    const value = facts === undefined ? undefined : facts.kind === 'ignored' ? null : readValue(facts.kind, bytes);
+    if (facts === undefined || value === undefined) understood = false;
+    else if (value !== null && value !== facts.unlessGiven) values[facts.attribute] = value;
+  });
+  if (!understood) return undefined;
+  return { name, values: name === 'nat' ? readNat(values) : values };
+}
+
+function readValue(kind: Exclude<Kind, 'ignored'>, bytes: Uint8Array): ExpressionValue | undefined {
+  switch (kind) {
+    case 'register':
+      return wordRegister(readBe32(bytes));
+    case 'number':
+      return readBe32(bytes);
+    case 'wide':
+      return readBe64(bytes);
+    case 'byte':
+      return bytes[0];
+    case 'name':
+      return readString(bytes);
+    case 'data':
+      return readData(bytes);
+  }
+}
+
+/** The registers 1 to 4 of 16 bytes are the words 8 to 23, four at a time; 0 is the verdict. */
+const wordRegister = (register: number): number => (register >= 1 && register <= 4 ? 8 + (register - 1) * 4 : register);
+
+/** The kernel tells a single address or port as a range from it to itself, and the flags that follow from there being one. */
+function readNat(values: { readonly [attribute: string]: ExpressionValue }): { readonly [attribute: string]: ExpressionValue } {
+  const { addressMax, portMax, flags, ...rest } = values;
+  const otherFlags = typeof flags === 'number' ? flags & ~0x3 : 0;
+  return {
+    ...rest,
+    ...(addressMax === undefined || addressMax === rest['addressMin'] ? {} : { addressMax }),
+    ...(portMax === undefined || portMax === rest['portMin'] ? {} : { portMax }),
+    ...(otherFlags === 0 ? {} : { flags: otherFlags }),
+  };
+}

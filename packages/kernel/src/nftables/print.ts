@@ -1,0 +1,156 @@
+// nftables objects as nft text: for people, and such that `nft -f` makes of it what the objects say.
+import { fieldFacts } from './fields.ts';
+import type { Field, Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
+import { wholeBytes } from './rules.ts';
+import { commentText, logPrefixText, quoted } from './text.ts';
+import { networkNumber, printValue, widthOf } from './types.ts';
+
+/** The whole table. Elements and objects in the order in which the table gives them. */
+export function printTable(table: NftTable): string {
+  const sets = [...table.sets.values()].map(({ set, elements }) => indent(printSet(set, elements)));
+  const chains = [...table.chains.values()].map((chain) => indent(printChain(chain, table.family)));
+  return `table ${table.family} ${table.name} {\n${[...sets, ...chains].join('\n')}}\n`;
+}
+
+export function printSet(set: NftSet, elements: readonly NftElement[] = []): string {
+  const lines = [`${set.data === undefined ? 'set' : 'map'} ${set.name} {`, ...definitionLines(set).map((line) => `\t${line}`)];
+  if (elements.length > 0) lines.push('\telements = {', ...elements.map((element) => `\t\t${printElement(set, element)},`), '\t}');
+  return `${[...lines, '}'].join('\n')}\n`;
+}
+
+function definitionLines(set: NftSet): string[] {
+  const type = set.data === undefined ? set.key.join(' . ') : `${set.key.join(' . ')} : ${set.data}`;
+  return [`type ${type}`, ...(set.interval ? ['flags interval'] : []), ...(set.comment === undefined ? [] : [`comment ${quoted(commentText(set.comment))}`])];
+}
+
+/** Equal text, equal definition: what the kernel must have for the set not to be made anew. */
+export const printDefinition = (set: NftSet): string => definitionLines(set).join('; ');
+
+export function printElement(set: NftSet, element: NftElement): string {
+  const key = printKey(set, element.key);
+  const range = element.keyEnd === undefined ? key : `${key}-${printKey(set, element.keyEnd)}`;
+  if (element.verdict !== undefined) return `${range} : ${printVerdict(element.verdict)}`;
+  if (element.data !== undefined && set.data !== undefined && set.data !== 'verdict') return `${range} : ${printValue(set.data, element.data)}`;
+  return range;
+}
+
+function printKey(set: NftSet, key: Uint8Array): string {
+  let at = 0;
+  const parts = set.key.map((type) => {
+    const from = at;
+    at += widthOf(type);
+    return printValue(type, key.subarray(from, at));
+  });
+  return parts.join(' . ');
+}
+
+export function printChain(chain: NftChain, family: TableFamily = 'inet'): string {
+  const hook = chain.hook === undefined ? [] : [`\t${printHook(chain.hook)}`];
+  return `${[`chain ${chain.name} {`, ...hook, ...chain.rules.map((rule) => `\t${printRule(rule, family)}`), '}'].join('\n')}\n`;
+}
+
+export function printHook({ type, hook, device, priority, policy }: Hook): string {
+  return `type ${type} hook ${hook}${device === undefined ? '' : ` device ${quoted(device)}`} priority ${priority}; policy ${policy};`;
+}
+
+export function printRule(rule: NftRule, family: TableFamily = 'inet'): string {
+  const comment = rule.comment === undefined ? [] : [`comment ${quoted(commentText(rule.comment))}`];
+  return [...rule.statements.map((statement) => printStatement(statement, family)), ...comment].join(' ');
+}
+
+export const printVerdict = (verdict: Verdict): string => ('chain' in verdict ? `${verdict.verdict} ${verdict.chain}` : verdict.verdict);
+
+export function printStatement(statement: Statement, family: TableFamily = 'inet'): string {
+  switch (statement.is) {
+    case 'match':
+      return `${fieldText(statement.field)} ${not(statement.negate)}${fieldValue(statement.field, statement.value)}`;
+    case 'masked':
+      return printMasked(statement);
+    case 'range':
+      return `${fieldText(statement.field)} ${not(statement.negate)}${fieldValue(statement.field, statement.first)}-${fieldValue(statement.field, statement.last)}`;
+    case 'in-set':
+      return `${fieldsText(statement.fields)} ${not(statement.negate)}@${statement.set}`;
+    case 'verdict-map':
+      // With `via` this is how nft lists it; nft 1.0.6 cannot read it back.
+      return `${fieldsText(statement.fields)} ${statement.via === undefined ? '' : `map @${statement.via} `}vmap @${statement.map}`;
+    case 'counter':
+      return 'counter';
+    case 'log':
+      return `log prefix ${quoted(logPrefixText(statement.prefix))}`;
+    case 'limit':
+      return printLimit(statement);
+    case 'connections-over':
+      return `ct count over ${statement.count}`;
+    case 'set-mark':
+      return printSetMark(statement.of === 'packet' ? 'meta mark' : 'ct mark', statement.and >>> 0, statement.xor >>> 0);
+    case 'notrack':
+      return 'notrack';
+    case 'nat': {
+      const address = printValue(statement.family === 4 ? 'ipv4_addr' : 'ipv6_addr', statement.address);
+      const port = statement.port === undefined ? '' : `:${statement.port}`;
+      return `${natVerb(statement, family)} ${statement.family === 6 && port !== '' ? `[${address}]` : address}${port}`;
+    }
+    case 'nat-map':
+      return `${natVerb(statement, family)} ${fieldsText(statement.fields)} map @${statement.map}`;
+    case 'masquerade':
+      return 'masquerade';
+    case 'reject':
+      return printReject(statement.with, family);
+    case 'verdict':
+      return printVerdict(statement);
+  }
+}
+
+const not = (negate: boolean | undefined): string => (negate ? '!= ' : '');
+const indent = (text: string): string => text.replace(/^(?=.)/gm, '\t');
+const fieldText = (field: Field): string => fieldFacts(field).text ?? field;
+const fieldsText = (fields: readonly Field[]): string => fields.map(fieldText).join(' . ');
+
+function fieldValue(field: Field, value: Uint8Array): string {
+  const { type, text } = fieldFacts(field);
+  if (text !== undefined) return `0x${Buffer.from(value).toString('hex')}`;
+  return type === undefined ? String(networkNumber(value)) : printValue(type, value);
+}
+
+/** nft's short forms where there is one (a prefix, a name's beginning, one of several bits), else the sum. */
+function printMasked({ field, mask, value, negate }: Extract<Statement, { readonly is: 'masked' }>): string {
+  const { type } = fieldFacts(field);
+  const bits = prefixLength(mask);
+  if (type === 'ifname') {
+    const length = wholeBytes(mask);
+    if (length !== undefined && length > 0) return `${field} ${not(negate)}${quoted(`${new TextDecoder().decode(value.subarray(0, length))}*`)}`;
+  }
+  if ((type === 'ipv4_addr' || type === 'ipv6_addr') && bits !== undefined && fieldFacts(field).text === undefined) {
+    return `${field} ${not(negate)}${printValue(type, value)}/${bits}`;
+  }
+  return `${fieldText(field)} & ${fieldValue(field, mask)} ${negate ? '!=' : '=='} ${value.every((byte) => byte === 0) ? '0' : fieldValue(field, value)}`;
+}
+
+/** How many ones a mask starts with, when it holds no other. */
+function prefixLength(mask: Uint8Array): number | undefined {
+  const text = [...mask].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  const end = text.indexOf('0');
+  if (end === -1) return text.length;
+  return text.includes('1', end) ? undefined : end;
+}
+
+function printLimit({ rate, unit, burst, over, of }: Extract<Statement, { readonly is: 'limit' }>): string {
+  const amount = of === 'bytes' ? `${rate} bytes/${unit}` : `${rate}/${unit}`;
+  const size = of === 'bytes' ? (burst > 0 ? ` burst ${burst} bytes` : '') : ` burst ${burst > 0 ? burst : 5} packets`;
+  return `limit rate ${over ? 'over ' : ''}${amount}${size}`;
+}
+
+function printSetMark(field: string, and: number, xor: number): string {
+  const number = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;
+  if (and === 0) return `${field} set ${number(xor)}`;
+  return `${field} set ${field} & ${number(and)} ^ ${number(xor)}`;
+}
+
+function natVerb({ kind, family: version }: { readonly kind: 'dnat' | 'snat'; readonly family: 4 | 6 }, family: TableFamily): string {
+  return family === 'inet' ? `${kind} ${version === 4 ? 'ip' : 'ip6'} to` : `${kind} to`;
+}
+
+function printReject(how: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset', family: TableFamily): string {
+  if (how === 'tcp-reset') return 'reject with tcp reset';
+  return `reject with ${family === 'ip' ? 'icmp' : family === 'ip6' ? 'icmpv6' : 'icmpx'} ${how}`;
+}

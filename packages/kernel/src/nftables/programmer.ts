@@ -1,0 +1,208 @@
+// A TableProgrammer over anything that can read a table and commit a transaction: the kernel (table.netlink.ts) or the fake (table.fake.ts).
+import { definitionText, difference, hookText, type WantedChain } from './difference.ts';
+import type { NftElement, NftSet, TableFamily } from './objects.ts';
+import { elementId, type Held, type HeldChain, type Operation, sameElement } from './operations.ts';
+import { printTable } from './print.ts';
+import { type ApplyReport, NftablesError, type TableProgrammer } from './table.ts';
+import { nameProblem } from './text.ts';
+import { checkElement, checkedRules, checkLookups, checkSet, invalid } from './validate.ts';
+
+export interface TableKernel {
+  /** What the table holds now, all of one generation. */
+  read(): Held;
+  /**
+   * All or nothing: NftablesError when it was nothing. With `generation`, nothing also when the ruleset is of another one by now (code ERESTART). Any other error
+   * leaves it open what happened. Gives the size of what was sent.
+   */
+  commit(operations: readonly Operation[], generation?: number): { readonly bytes: number };
+}
+
+type ProgrammedSet = { readonly definition: string; readonly elements: Map<string, NftElement> };
+type MutableSet = { readonly set: NftSet; readonly definition: string; readonly elements: Map<string, NftElement>; changed: Set<string> | 'all' };
+
+/** A ruleset that others change all the time must not keep ours from ever being put right: after so many tries it is no longer asked whether anything came between. */
+const readingsThatMustHold = 3;
+
+/** NftablesError (INVALID) when the name cannot be a table's. */
+export function programTable(family: TableFamily, name: string, kernel: TableKernel): TableProgrammer {
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw invalid(`table ${JSON.stringify(name)}`, problem);
+
+  const wantedChains = new Map<string, WantedChain>();
+  const wantedSets = new Map<string, MutableSet>();
+  /** What the kernel was last seen to accept or to hold. Means nothing while not `known`. */
+  let heldChains = new Map<string, HeldChain>();
+  let heldSets = new Map<string, ProgrammedSet>();
+  let known = false;
+  const changedChains = new Set<string>();
+  const changedSets = new Set<string>();
+
+  function setChain(chain: Parameters<TableProgrammer['setChain']>[0]): void {
+    const encoded = checkedRules(family, chain);
+    wantedChains.set(chain.name, { chain, hook: hookText(chain), encoded });
+    changedChains.add(chain.name);
+  }
+
+  function setSet(set: NftSet, elements: Iterable<NftElement>): void {
+    checkSet(set);
+    const wanted = new Map<string, NftElement>();
+    for (const element of elements) {
+      checkElement(set, element);
+      wanted.set(elementId(element), element);
+    }
+    wantedSets.set(set.name, { set, definition: definitionText(set), elements: wanted, changed: 'all' });
+    changedSets.add(set.name);
+  }
+
+  function setNamed(name: string): MutableSet {
+    const wanted = wantedSets.get(name);
+    if (wanted === undefined) throw invalid(`set ${name}`, 'is to get or lose elements, but is not wanted itself');
+    return wanted;
+  }
+
+  function note(wanted: MutableSet, id: string): void {
+    if (wanted.changed !== 'all') wanted.changed.add(id);
+    changedSets.add(wanted.set.name);
+  }
+
+  function addElements(name: string, elements: Iterable<NftElement>): void {
+    const wanted = setNamed(name);
+    for (const element of elements) {
+      checkElement(wanted.set, element);
+      const id = elementId(element);
+      const had = wanted.elements.get(id);
+      if (had !== undefined && sameElement(had, element)) continue;
+      wanted.elements.set(id, element);
+      note(wanted, id);
+    }
+  }
+
+  function removeElements(name: string, elements: Iterable<NftElement>): void {
+    const wanted = setNamed(name);
+    for (const element of elements) {
+      checkElementKey(wanted.set, element);
+      const id = elementId(element);
+      if (wanted.elements.delete(id)) note(wanted, id);
+    }
+  }
+
+  function read(): Held {
+    const held = kernel.read();
+    heldChains = new Map(held.chains);
+    heldSets = new Map([...held.sets].map(([set, { definition, elements }]) => [set, { definition, elements: new Map(elements) }]));
+    for (const chain of [...heldChains.keys(), ...wantedChains.keys()]) changedChains.add(chain);
+    for (const set of [...heldSets.keys(), ...wantedSets.keys()]) changedSets.add(set);
+    for (const wanted of wantedSets.values()) wanted.changed = 'all';
+    return held;
+  }
+
+  /** The operations for what may have changed. Throws NftablesError (INVALID) where a chain looks for the wrong things in a set. */
+  function plan(held: Held | undefined): Operation[] {
+    const setOf = (set: string): NftSet | undefined => wantedSets.get(set)?.set;
+    const operations = difference({ wantedChains, wantedSets, heldChains, heldSets, chains: changedChains, sets: changedSets });
+    for (const operation of operations) if (operation.verb === 'add rules') checkLookups(operation.chain, setOf);
+    if (held === undefined) return operations;
+    const after = operations.findIndex(({ verb }) => verb === 'delete set' || verb === 'delete chain' || verb.startsWith('add'));
+    operations.splice(after === -1 ? operations.length : after, 0, ...held.leftovers);
+    if (!held.table) operations.unshift({ verb: 'add table' });
+    return operations;
+  }
+
+  /** What was committed is what the kernel holds. */
+  function advance(): void {
+    for (const name of changedChains) {
+      const wanted = wantedChains.get(name);
+      if (wanted === undefined) heldChains.delete(name);
+      else heldChains.set(name, { hook: wanted.hook, rules: wanted.encoded });
+    }
+    for (const name of changedSets) {
+      const wanted = wantedSets.get(name);
+      if (wanted === undefined) heldSets.delete(name);
+      else advanceSet(name, wanted);
+    }
+    changedChains.clear();
+    changedSets.clear();
+  }
+
+  function advanceSet(name: string, wanted: MutableSet): void {
+    const held = heldSets.get(name);
+    if (wanted.changed === 'all' || held === undefined) {
+      heldSets.set(name, { definition: wanted.definition, elements: new Map(wanted.elements) });
+    } else {
+      for (const id of wanted.changed) {
+        const element = wanted.elements.get(id);
+        if (element === undefined) held.elements.delete(id);
+        else held.elements.set(id, element);
+      }
+    }
+    wanted.changed = new Set();
+  }
+
+  function attempt(readings: number): { readonly operations: number; readonly bytes: number; readonly resynced: boolean } {
+    const held = known ? undefined : read();
+    known = false; // unless all goes well, it has to be read again
+    const operations = plan(held);
+    const generation = held === undefined || readings >= readingsThatMustHold ? undefined : held.generation;
+    const bytes = operations.length === 0 ? 0 : kernel.commit(operations, generation).bytes;
+    advance();
+    known = true;
+    return { operations: operations.reduce((sum, operation) => sum + sizeOf(operation), 0), bytes, resynced: held !== undefined };
+  }
+
+  function apply(): ApplyReport {
+    const startedMs = performance.now();
+    for (let readings = 0; ; readings++) {
+      try {
+        return { ...attempt(readings), tookMs: performance.now() - startedMs };
+      } catch (error) {
+        const cameBetween = error instanceof NftablesError && error.code === 'ERESTART' && readings < readingsThatMustHold;
+        if (!cameBetween) throw error;
+      }
+    }
+  }
+
+  return {
+    family,
+    name,
+    setChain,
+    removeChain(chain) {
+      if (wantedChains.delete(chain)) changedChains.add(chain);
+    },
+    setSet,
+    removeSet(set) {
+      if (wantedSets.delete(set)) changedSets.add(set);
+    },
+    addElements,
+    removeElements,
+    get dirty() {
+      return !known || changedChains.size > 0 || changedSets.size > 0;
+    },
+    apply,
+    distrust() {
+      known = false;
+    },
+    print() {
+      const sets = new Map([...wantedSets].map(([set, wanted]) => [set, { set: wanted.set, elements: [...wanted.elements.values()] }]));
+      return printTable({ family, name, chains: new Map([...wantedChains].map(([chain, wanted]) => [chain, wanted.chain])), sets });
+    },
+  };
+}
+
+/** To be removed, an element needs no more than its key. */
+function checkElementKey(set: NftSet, element: NftElement): void {
+  const { data, verdict } = element;
+  if (set.data === 'verdict' ? verdict !== undefined : set.data === undefined || data !== undefined) checkElement(set, element);
+}
+
+/** Rules and elements count each; everything else is one. */
+function sizeOf(operation: Operation): number {
+  switch (operation.verb) {
+    case 'add elements':
+    case 'delete elements':
+      return operation.elements.length;
+    case 'add rules':
+      return operation.encoded.length;
+    default:
+      return 1;
+  }
+}

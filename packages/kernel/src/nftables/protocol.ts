@@ -1,0 +1,91 @@
+// Numbers of nfnetlink and of nf_tables that both directions need (linux/netfilter/nfnetlink.h, nf_tables.h).
+import type { Hook, TableFamily } from './objects.ts';
+
+const subsystem = 10;
+/** The type of an nf_tables message in a netlink header. */
+export const messageType = (message: number): number => (subsystem << 8) | message;
+export const batchBegin = 16;
+export const batchEnd = 17;
+export const batchGeneration = 1;
+export const subsystemNumber = subsystem;
+
+export const message = {
+  newTable: 0,
+  getTable: 1,
+  deleteTable: 2,
+  newChain: 3,
+  getChain: 4,
+  deleteChain: 5,
+  newRule: 6,
+  getRule: 7,
+  deleteRule: 8,
+  newSet: 9,
+  getSet: 10,
+  deleteSet: 11,
+  newElements: 12,
+  getElements: 13,
+  deleteElements: 14,
+  getGeneration: 16,
+  getObject: 19,
+  deleteObject: 20,
+  getFlowtable: 23,
+  deleteFlowtable: 24,
+} as const;
+
+export const familyNumber: { readonly [Family in TableFamily]: number } = { inet: 1, ip: 2, arp: 3, netdev: 5, ip6: 10 };
+
+/** The payload of every message starts with these four bytes; `resource` only in a batch's first and last message. */
+export const header = (family: number, resource = 0): Uint8Array => new Uint8Array([family, 0, resource >> 8, resource & 0xff]);
+export const headerLength = 4;
+
+export const table = { name: 1, flags: 2 } as const;
+export const chain = { table: 1, handle: 2, name: 3, hook: 4, policy: 5, type: 7, flags: 10 } as const;
+export const chainHook = { number: 1, priority: 2, device: 3, devices: 4 } as const;
+export const chainFlag = { binding: 4 } as const;
+export const rule = { table: 1, chain: 2, handle: 3, expressions: 4, userData: 7 } as const;
+export const set = {
+  table: 1,
+  name: 2,
+  flags: 3,
+  keyType: 4,
+  keyLength: 5,
+  dataType: 6,
+  dataLength: 7,
+  policy: 8,
+  description: 9,
+  id: 10,
+  timeout: 11,
+  userData: 13,
+  objectType: 15,
+  handle: 16,
+  expression: 17,
+  expressions: 18,
+} as const;
+export const setFlag = { anonymous: 1, constant: 2, interval: 4, map: 8, concatenation: 0x80 } as const;
+export const setComment = 7;
+export const descriptionSize = 1;
+export const descriptionConcatenation = 2;
+export const dataTypeVerdict = 0xffffff00;
+export const elements = { table: 1, set: 2, list: 3 } as const;
+export const element = { key: 1, data: 2, flags: 3, userData: 6, keyEnd: 10 } as const;
+export const elementIntervalEnd = 1;
+export const listElement = 1;
+export const object = { table: 1, name: 2, type: 3 } as const;
+export const flowtable = { table: 1, name: 2 } as const;
+export const generation = { id: 1 } as const;
+
+export const policyNumber = { drop: 0, accept: 1 } as const;
+
+const inetHooks: { readonly [Name in Hook['hook']]?: number } = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4, ingress: 5 };
+const hooks: { readonly [Family in TableFamily]: { readonly [Name in Hook['hook']]?: number } } = {
+  inet: inetHooks,
+  ip: inetHooks,
+  ip6: inetHooks,
+  arp: { input: 0, output: 1, forward: 2 },
+  netdev: { ingress: 0 },
+};
+
+/** undefined: this family has no such hook. */
+export const hookNumber = (family: TableFamily, hook: Hook['hook']): number | undefined => hooks[family][hook];
+export const hookName = (family: TableFamily, number: number): Hook['hook'] | undefined =>
+  (Object.entries(hooks[family]) as [Hook['hook'], number][]).find(([, other]) => other === number)?.[0];

@@ -1,0 +1,145 @@
+// A table in the kernel, over netlink.
+import { flag, MessageWriter } from '../netlink/attributes.ts';
+import { inNamespace } from '../netlink/namespace.ts';
+import { type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
+import { assembleElements, decodeChain, decodeElements, decodeGeneration, decodeObject, decodeRule, decodeSet, decodeTable } from './decode.ts';
+import { encodeBatch } from './encode.ts';
+import type { NftSet, TableFamily } from './objects.ts';
+import { elementId, type Held, type HeldSet, type Operation } from './operations.ts';
+import { printDefinition } from './print.ts';
+import { programTable, type TableKernel } from './programmer.ts';
+import * as nft from './protocol.ts';
+import { NftablesError, type NftRefusal, type TableProgrammer } from './table.ts';
+
+export type OpenTable = TableProgrammer & { close(): void };
+
+/** A table whose elements change while they are read is read again. */
+const readingAttempts = 20;
+
+/**
+ * The table `name`, which need not be there yet, in the calling thread's network namespace or in `namespace` (see `inNamespace`). Nothing is read or changed before
+ * the first `apply`. `apply` throws NetlinkError where it is not known whether the kernel did anything; the next one starts from a reading then.
+ */
+export function openTable(family: TableFamily, name: string, namespace?: string): OpenTable {
+  const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
+  const socket = namespace === undefined ? open() : inNamespace(namespace, open);
+  const table = programTable(family, name, netlinkKernel(family, name, socket));
+  return Object.assign(table, { close: () => socket.close() });
+}
+
+/** Takes a whole table away, if it is there. NftablesError when the kernel refuses. */
+export function deleteTable(family: TableFamily, name: string, namespace?: string): void {
+  const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
+  const socket = namespace === undefined ? open() : inNamespace(namespace, open);
+  try {
+    commit(family, name, socket, [{ verb: 'add table' }, { verb: 'delete table' }]);
+  } finally {
+    socket.close();
+  }
+}
+
+function commit(family: TableFamily, name: string, socket: NetlinkSocket, operations: readonly Operation[], generation?: number): { readonly bytes: number } {
+  const batch = encodeBatch(family, name, operations, generation, () => socket.nextSequence());
+  const refusals = socket.exchange([batch.bytes]).refusals.map(batch.describe);
+  const [first, ...others] = refusals;
+  if (first !== undefined) throw new NftablesError(sentence(family, name, first, others.length), [first, ...others]);
+  return { bytes: batch.bytes.length };
+}
+
+function sentence(family: TableFamily, name: string, { code, object, detail }: NftRefusal, others: number): string {
+  const why = detail === undefined ? code : `${code}, ${detail}`;
+  return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
+}
+
+function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): TableKernel {
+  /** Asks for one object or a list. What is not there is an empty list. */
+  function ask(message: number, flags: number, writeAttributes: (writer: MessageWriter) => void): readonly NetlinkMessage[] {
+    const writer = new MessageWriter(256);
+    writer.begin(nft.messageType(message), flag.request | flags, socket.nextSequence());
+    writer.raw(nft.header(nft.familyNumber[family]));
+    writeAttributes(writer);
+    writer.end();
+    const { answers, refusals } = socket.exchange([writer.bytes()]);
+    const refusal = refusals.find(({ code }) => code !== 'ENOENT');
+    if (refusal !== undefined) {
+      const told = { code: refusal.code, object: `table ${family} ${name}`, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };
+      throw new NftablesError(`the kernel does not tell what table ${family} ${name} holds: ${refusal.code} ${refusal.detail ?? ''}`, [told]);
+    }
+    return answers;
+  }
+
+  const ofTable =
+    (attribute: number): ((writer: MessageWriter) => void) =>
+    (writer) =>
+      writer.string(attribute, name);
+
+  function generation(): number {
+    const [answer] = ask(nft.message.getGeneration, flag.acknowledge, () => undefined);
+    return answer === undefined ? 0 : decodeGeneration(answer.payload);
+  }
+
+  function readChains(): Held['chains'] {
+    const chains = new Map<string, { readonly hook: string; readonly rules: (Uint8Array | undefined)[] }>();
+    for (const { payload } of ask(nft.message.getChain, flag.dump, () => undefined)) {
+      const chain = decodeChain(family, name, payload);
+      if (chain !== undefined) chains.set(chain.name, { hook: chain.hook, rules: [] });
+    }
+    for (const { payload } of ask(nft.message.getRule, flag.dump, ofTable(nft.rule.table))) {
+      const { chain, rule } = decodeRule(payload);
+      chains.get(chain)?.rules.push(rule);
+    }
+    return chains;
+  }
+
+  function readSets(): Held['sets'] {
+    const sets = new Map<string, HeldSet>();
+    for (const { payload } of ask(nft.message.getSet, flag.dump, ofTable(nft.set.table))) {
+      const found = decodeSet(payload);
+      if (found === undefined) continue;
+      const { set } = found;
+      sets.set(
+        found.name,
+        set === undefined ? { definition: 'not ours', elements: new Map() } : { definition: printDefinition(set), elements: readElements(set) },
+      );
+    }
+    return sets;
+  }
+
+  function readElements(set: NftSet): HeldSet['elements'] {
+    const answers = ask(nft.message.getElements, flag.dump, (writer) => {
+      writer.string(nft.elements.table, name);
+      writer.string(nft.elements.set, set.name);
+    });
+    const elements = assembleElements(
+      set,
+      answers.flatMap(({ payload }) => decodeElements(set, payload)),
+    );
+    return new Map(elements.map((element) => [elementId(element), element]));
+  }
+
+  function readLeftovers(): Operation[] {
+    const objects = ask(nft.message.getObject, flag.dump, ofTable(nft.object.table)).map(({ payload }) => decodeObject(payload));
+    const flowtables = ask(nft.message.getFlowtable, flag.dump, ofTable(nft.flowtable.table)).map(({ payload }) => decodeObject(payload));
+    return [
+      ...objects.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete object', object: object.name, kind: object.kind })),
+      ...flowtables.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete flowtable', flowtable: object.name })),
+    ];
+  }
+
+  function readOnce(): Held {
+    const before = generation();
+    const [found] = ask(nft.message.getTable, flag.acknowledge, ofTable(nft.table.name));
+    if (found === undefined) return { generation: before, table: false, chains: new Map(), sets: new Map(), leftovers: [] };
+    return { generation: before, table: decodeTable(found.payload), chains: readChains(), sets: readSets(), leftovers: readLeftovers() };
+  }
+
+  function read(): Held {
+    for (let attempt = 1; ; attempt++) {
+      const held = readOnce();
+      // The last reading is taken as it is: a transaction that does not fit is refused, and what is missed is found at the next distrust.
+      if (attempt === readingAttempts || generation() === held.generation) return held;
+    }
+  }
+
+  return { read, commit: (operations, held) => commit(family, name, socket, operations, held) };
+}

@@ -1,0 +1,116 @@
+// The types of fields and of sets' keys: how wide, in which order, and how a value reads in nft text.
+import { hostIsLittleEndian } from '../netlink/attributes.ts';
+import type { DataType } from './objects.ts';
+import { quoted } from './text.ts';
+
+type TypeFacts = {
+  /** nft's number for it: by it `nft list` knows what a set's key is (nft's include/datatype.h). */
+  readonly id: number;
+  readonly widthBytes: number;
+  /** Host order: the kernel compares such values whole, and a range of them means nothing byte by byte. */
+  readonly hostOrder?: boolean;
+  readonly print: (value: Uint8Array) => string;
+};
+
+const types: { readonly [Type in DataType]: TypeFacts } = {
+  ipv4_addr: { id: 7, widthBytes: 4, print: (value) => value.join('.') },
+  ipv6_addr: { id: 8, widthBytes: 16, print: printIpv6 },
+  ether_addr: { id: 9, widthBytes: 6, print: (value) => [...value].map((byte) => hex(byte, 2)).join(':') },
+  ether_type: { id: 10, widthBytes: 2, print: (value) => `0x${hex(networkNumber(value), 4)}` },
+  arp_op: { id: 11, widthBytes: 2, print: (value) => String(networkNumber(value)) },
+  inet_proto: { id: 12, widthBytes: 1, print: printNumber },
+  inet_service: { id: 13, widthBytes: 2, print: printNumber },
+  icmp_type: { id: 14, widthBytes: 1, print: printNumber },
+  mark: { id: 19, widthBytes: 4, hostOrder: true, print: (value) => `0x${hex(hostNumber(value), 8)}` },
+  iface_index: { id: 20, widthBytes: 4, hostOrder: true, print: (value) => String(hostNumber(value)) },
+  iface_type: { id: 21, widthBytes: 2, hostOrder: true, print: (value) => String(hostNumber(value)) },
+  nf_proto: { id: 2, widthBytes: 1, print: (value) => protocolFamilies.get(networkNumber(value)) ?? printNumber(value) },
+  ct_state: { id: 26, widthBytes: 4, hostOrder: true, print: (value) => printFlags(hostNumber(value), connectionStates) },
+  ct_dir: { id: 27, widthBytes: 1, print: (value) => (value[0] === 0 ? 'original' : value[0] === 1 ? 'reply' : printNumber(value)) },
+  ct_status: { id: 28, widthBytes: 4, hostOrder: true, print: (value) => printFlags(hostNumber(value), connectionStatuses) },
+  icmpv6_type: { id: 29, widthBytes: 1, print: printNumber },
+  icmp_code: { id: 32, widthBytes: 1, print: printNumber },
+  icmpv6_code: { id: 33, widthBytes: 1, print: printNumber },
+  fib_addrtype: { id: 38, widthBytes: 4, hostOrder: true, print: (value) => String(hostNumber(value)) },
+  ifname: { id: 41, widthBytes: 16, print: printInterfaceName },
+};
+
+const protocolFamilies = new Map([
+  [2, 'ipv4'],
+  [10, 'ipv6'],
+]);
+
+/** Bits of a ct_state value (NF_CT_STATE_BIT). */
+export const connectionState = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
+const connectionStates = new Map<number, string>(Object.entries(connectionState).map(([name, bit]) => [bit, name]));
+
+/** Bits of a ct_status value (IPS_…) that nft has names for. */
+export const connectionStatus = { expected: 1, 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 } as const;
+const connectionStatuses = new Map<number, string>(Object.entries(connectionStatus).map(([name, bit]) => [bit, name]));
+
+export const dataTypes = Object.keys(types) as readonly DataType[];
+export const widthOf = (type: DataType): number => types[type].widthBytes;
+export const isHostOrder = (type: DataType): boolean => types[type].hostOrder ?? false;
+export const typeId = (type: DataType): number => types[type].id;
+
+/** The value as nft text that nft reads back to the same bytes. */
+export const printValue = (type: DataType, value: Uint8Array): string => types[type].print(value);
+
+/** The number that a value of up to four bytes holds. */
+export function hostNumber(value: Uint8Array): number {
+  return hostIsLittleEndian ? networkNumber(value.toReversed()) : networkNumber(value);
+}
+
+export const networkNumber = (value: Uint8Array): number => value.reduce((number, byte) => number * 256 + byte, 0);
+
+/** Values for fields and elements: a number in host order (marks, indexes, connection states), in network order (ports), an interface's name. */
+export function hostOrder(number: number, widthBytes = 4): Uint8Array {
+  return hostIsLittleEndian ? networkOrder(number, widthBytes).reverse() : networkOrder(number, widthBytes);
+}
+
+export function networkOrder(number: number, widthBytes: number): Uint8Array {
+  const bytes = new Uint8Array(widthBytes);
+  for (let at = widthBytes - 1, rest = number >>> 0; at >= 0; at--, rest >>>= 8) bytes[at] = rest & 0xff;
+  return bytes;
+}
+
+/** RangeError where the name is longer than the 15 bytes that the kernel has for it. */
+export function interfaceName(name: string): Uint8Array {
+  const text = new TextEncoder().encode(name);
+  if (text.length > 15 || text.includes(0)) throw new RangeError(`${JSON.stringify(name)} cannot be an interface's name: 15 bytes at most, no NUL`);
+  const bytes = new Uint8Array(16);
+  bytes.set(text);
+  return bytes;
+}
+
+const hex = (number: number, digits: number): string => number.toString(16).padStart(digits, '0');
+
+function printNumber(value: Uint8Array): string {
+  return String(networkNumber(value));
+}
+
+function printFlags(number: number, names: ReadonlyMap<number, string>): string {
+  const set = [...names].filter(([bit]) => (number & bit) !== 0);
+  const named = set.reduce((sum, [bit]) => sum | bit, 0);
+  return named === number && number !== 0 ? set.map(([, name]) => name).join(',') : `0x${hex(number, 1)}`;
+}
+
+/** A `*` at the end would be a pattern: nft wants it escaped. */
+function printInterfaceName(value: Uint8Array): string {
+  const end = value.indexOf(0);
+  const name = new TextDecoder().decode(end === -1 ? value : value.subarray(0, end));
+  return quoted(name.endsWith('*') ? `${name.slice(0, -1)}\\*` : name);
+}
+
+/** RFC 5952 without the embedded IPv4 forms. */
+function printIpv6(value: Uint8Array): string {
+  const groups = Array.from({ length: 8 }, (_, at) => ((value[at * 2] ?? 0) << 8) | (value[at * 2 + 1] ?? 0));
+  let [from, length] = [-1, 1];
+  for (let start = 0; start < 8; start++) {
+    let end = start;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - start > length) [from, length] = [start, end - start];
+  }
+  const print = (some: readonly number[]): string => some.map((group) => group.toString(16)).join(':');
+  return from === -1 ? print(groups) : `${print(groups.slice(0, from))}::${print(groups.slice(from + length))}`;
+}

@@ -1,0 +1,111 @@
+// What can be known to be wrong before the kernel is asked: it is told to whoever wants it, when it is wanted.
+
+import { fieldFacts } from './fields.ts';
+import type { NftChain, NftElement, NftSet, Statement, TableFamily } from './objects.ts';
+import { printElement } from './print.ts';
+import { hookNumber } from './protocol.ts';
+import { encodeRule, RuleProblem } from './rules.ts';
+import { NftablesError } from './table.ts';
+import { nameProblem } from './text.ts';
+import { isHostOrder, widthOf } from './types.ts';
+
+const longestKeyBytes = 64;
+const longestDataBytes = 64;
+
+export function invalid(object: string, detail: string): NftablesError {
+  return new NftablesError(`${object} ${detail}`, [{ code: 'INVALID', object, detail }]);
+}
+
+/** Throws NftablesError (INVALID) when the chain could not be programmed; gives its rules as encodeRule does. */
+export function checkedRules(family: TableFamily, chain: NftChain): readonly Uint8Array[] {
+  const object = `chain ${chain.name}`;
+  checkName(object, chain.name);
+  if (chain.hook !== undefined) {
+    const { hook, device } = chain.hook;
+    if (hookNumber(family, hook) === undefined) throw invalid(object, `wants the hook ${hook}, which the ${family} family does not have`);
+    if ((hook === 'ingress') !== (device !== undefined)) throw invalid(object, 'needs a device with the hook ingress, and with no other');
+  }
+  return chain.rules.map((rule, at) => {
+    try {
+      return encodeRule(family, rule);
+    } catch (error) {
+      if (!(error instanceof RuleProblem || error instanceof RangeError)) throw error;
+      throw invalid(object, `has a rule (the ${at + 1}. of ${chain.rules.length}) that ${error.message}`);
+    }
+  });
+}
+
+export function checkSet(set: NftSet): void {
+  const object = `set ${set.name}`;
+  checkName(object, set.name);
+  if (set.key.length === 0) throw invalid(object, 'has no key');
+  const width = set.key.reduce((sum, type) => sum + ((widthOf(type) + 3) & ~3), 0);
+  if (width > longestKeyBytes || set.key.length > 5)
+    throw invalid(object, `has a key of ${set.key.length} parts and ${width} bytes: 5 and ${longestKeyBytes} at most`);
+  if (set.data !== undefined && set.data !== 'verdict' && widthOf(set.data) > longestDataBytes) throw invalid(object, 'has data that no register holds');
+  if (set.interval && set.key.length > 1) throw invalid(object, 'is to hold ranges of a concatenation, which this driver does not write');
+  if (set.interval && set.key.some(isHostOrder))
+    throw invalid(object, 'is to hold ranges of numbers in host order, which the kernel does not compare as numbers');
+}
+
+export function checkElement(set: NftSet, element: NftElement): void {
+  const width = set.key.reduce((sum, type) => sum + widthOf(type), 0);
+  if (element.key.length !== width || (element.keyEnd !== undefined && element.keyEnd.length !== width)) {
+    throw invalid(`set ${set.name}`, `is given a key of ${element.key.length} bytes where its type has ${width}`);
+  }
+  if (element.keyEnd !== undefined && !set.interval) throw complaint(set, element, 'is a range, and the set holds none');
+  if (element.keyEnd !== undefined && Buffer.compare(element.key, element.keyEnd) > 0) throw complaint(set, element, 'ends before it starts');
+  if ((element.verdict !== undefined) !== (set.data === 'verdict')) throw complaint(set, element, 'must have a verdict just when the map holds verdicts');
+  const dataWidth = set.data === undefined || set.data === 'verdict' ? undefined : widthOf(set.data);
+  if (element.data?.length !== dataWidth)
+    throw complaint(set, element, `has ${element.data?.length ?? 'no'} bytes of data where the set holds ${dataWidth ?? 'none'}`);
+  if (element.verdict !== undefined && 'chain' in element.verdict) checkName(`set ${set.name}`, element.verdict.chain);
+}
+
+const complaint = (set: NftSet, element: NftElement, detail: string): NftablesError => invalid(`element ${set.name} { ${printElement(set, element)} }`, detail);
+
+function checkName(object: string, name: string): void {
+  const problem = nameProblem(name);
+  if (problem !== undefined) throw invalid(JSON.stringify(object), problem);
+}
+
+/**
+ * Whether each rule looks its fields up in sets of just those types: the kernel compares bytes, and would take a protocol for a port. Sets that are missing are the
+ * kernel's to refuse. Throws NftablesError (INVALID).
+ */
+export function checkLookups(chain: NftChain, setOf: (name: string) => NftSet | undefined): void {
+  for (const rule of chain.rules)
+    for (const statement of rule.statements) for (const lookup of lookupsOf(statement)) check(chain.name, lookup, setOf(lookup.set));
+}
+
+type Lookup = { readonly set: string; readonly key: readonly string[] | undefined; readonly data: string | undefined };
+
+/** The sets that a statement looks into, with the types of what it looks for and of what it takes out. */
+export function lookupsOf(statement: Statement): readonly Lookup[] {
+  switch (statement.is) {
+    case 'in-set':
+      return [{ set: statement.set, key: typesOf(statement.fields), data: undefined }];
+    case 'verdict-map':
+      if (statement.via === undefined) return [{ set: statement.map, key: typesOf(statement.fields), data: 'verdict' }];
+      return [
+        { set: statement.via, key: typesOf(statement.fields), data: 'number' },
+        { set: statement.map, key: undefined, data: 'verdict' },
+      ];
+    case 'nat-map':
+      return [{ set: statement.map, key: typesOf(statement.fields), data: statement.family === 4 ? 'ipv4_addr' : 'ipv6_addr' }];
+    default:
+      return [];
+  }
+}
+
+const typesOf = (fields: readonly Parameters<typeof fieldFacts>[0][]): string[] => fields.map((field) => fieldFacts(field).type ?? 'a plain number');
+
+function check(chain: string, { set: name, key, data }: Lookup, set: NftSet | undefined): void {
+  if (set === undefined) return;
+  if (key !== undefined && key.join(' . ') !== set.key.join(' . ')) {
+    throw invalid(`chain ${chain}`, `looks for ${key.join(' . ')} in the set ${name}, which holds ${set.key.join(' . ')}`);
+  }
+  const holds = set.data;
+  const fits = data === 'number' ? holds !== undefined && holds !== 'verdict' : holds === data;
+  if (!fits) throw invalid(`chain ${chain}`, `takes ${data ?? 'nothing'} out of ${name}, which holds ${holds ?? 'nothing'} for its keys`);
+}
