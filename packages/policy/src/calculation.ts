@@ -1,0 +1,267 @@
+// The whole calculation: each datastore key's value goes to the nodes that it concerns; a flush lets them settle in the order in which they depend on one another.
+import {
+  type Defect,
+  type DesiredChange,
+  decodeWorkloadEndpoint,
+  type HostEndpointId,
+  type Policy,
+  type PolicyCalculation,
+  type PolicyId,
+  type Profile,
+  type ProfileId,
+  parseResourceKey,
+  parseWorkloadEndpointName,
+  type WorkloadId,
+} from '@calico-openstack/datamodel';
+import { decodeHostEndpoint, hostEndpointNets } from './decode/host-endpoint.ts';
+import { decodeIpPool } from './decode/ip-pool.ts';
+import { labelList, workloadLabels } from './decode/labels.ts';
+import { decodeLiveMigration } from './decode/live-migration.ts';
+import { decodeNetworkSet } from './decode/network-set.ts';
+import { decodePolicy, type PolicyDefinition, type PolicyKind, policyId } from './decode/policy.ts';
+import { allowingRules, decodeProfile, defaultAllowProfile, denyingRules, type ProfileDefinition, type ProfileRules } from './decode/profile.ts';
+import type { Reading } from './decode/reading.ts';
+import { decodeTier } from './decode/tier.ts';
+import { ActiveRules } from './graph/active-rules.ts';
+import { Contributors } from './graph/contributors.ts';
+import { Defects } from './graph/defects.ts';
+import { Governance } from './graph/governance.ts';
+import { LocalHostEndpoints } from './graph/host-endpoints.ts';
+import { IpSets } from './graph/ip-sets.ts';
+import { LabelTable } from './graph/labels.ts';
+import { LiveMigrations } from './graph/live-migrations.ts';
+import { LocalWorkloads, workloadId } from './graph/local-workloads.ts';
+import { Pools } from './graph/pools.ts';
+
+export type PolicyOptions = {
+  /** Whether `allowSpoofedSourcePrefixes` count (FelixConfiguration `workloadSourceSpoofing: Any`). False until it is set. */
+  readonly allowSourceSpoofing: boolean;
+};
+
+export type Calculation = PolicyCalculation & {
+  /** What configuration decides, whose precedence is the agent's business. Takes effect at the next flush. */
+  setOptions(options: Partial<PolicyOptions>): void;
+};
+
+/** @param host Whose endpoints are local: compared exactly with the host in a WorkloadEndpoint's key, and with `spec.node` of a HostEndpoint. */
+export function createPolicyCalculation({ host, ...options }: { readonly host: string } & Partial<PolicyOptions>): Calculation {
+  const calculation = new Graph(host);
+  calculation.setOptions(options);
+  return calculation;
+}
+
+type Value = Uint8Array | undefined;
+
+const noNames: readonly string[] = [];
+
+class Graph implements Calculation {
+  readonly #host: string;
+  readonly #defects = new Defects();
+  readonly #sets = new IpSets();
+  readonly #pools = new Pools();
+  readonly #migrations: LiveMigrations;
+  /** What was said since the last flush and is looked at in it, so that gone and back again costs nothing. */
+  readonly #pendingPolicies = new Map<PolicyId, PolicyDefinition | undefined>();
+  readonly #pendingProfiles = new Map<ProfileId, ProfileDefinition | undefined>();
+  readonly #profiles = new Map<ProfileId, ProfileDefinition>();
+  readonly #activeProfiles: ActiveRules<ProfileId, ProfileRules, Profile>;
+  readonly #activePolicies: ActiveRules<PolicyId, PolicyDefinition, Policy>;
+  readonly #governance: Governance;
+  readonly #workloads: LocalWorkloads;
+  readonly #hostEndpoints: LocalHostEndpoints;
+  readonly #contributors: Contributors;
+  readonly #localKeys = new Map<string, (labelling: Parameters<LocalWorkloads['relabel']>[1]) => void>();
+
+  constructor(host: string) {
+    this.#host = host;
+    this.#migrations = new LiveMigrations(host);
+    this.#activePolicies = new ActiveRules(
+      this.#sets,
+      (id) => this.#governance.policy(id),
+      ({ ingress = [], egress = [] }) => ({ ingress, egress }),
+      (id, { tier }, lists) => ({ id, tier, ...lists }),
+    );
+    this.#activeProfiles = new ActiveRules(
+      this.#sets,
+      (id) => (id === defaultAllowProfile ? allowingRules : (this.#profiles.get(id) ?? denyingRules)),
+      (rules) => rules,
+      (id, _, lists) => ({ id, ...lists }),
+    );
+    this.#governance = new Governance(this.#activePolicies);
+    const surroundings = {
+      governance: this.#governance,
+      defects: this.#defects,
+      profiles: {
+        retain: (id: ProfileId) => this.#activeProfiles.retain(id),
+        release: (id: ProfileId) => this.#activeProfiles.release(id),
+        exists: (id: ProfileId) => id === defaultAllowProfile || this.#profiles.has(id),
+      },
+    };
+    this.#workloads = new LocalWorkloads(surroundings, this.#migrations);
+    this.#hostEndpoints = new LocalHostEndpoints(surroundings);
+    this.#contributors = new Contributors(new LabelTable(), {
+      labellingAppeared: (labelling) => this.#sets.labellingAppeared(labelling),
+      labellingDisappeared: (labelling) => this.#sets.labellingDisappeared(labelling),
+      contributionChanged: (before, after) => this.#sets.contributionChanged(before, after),
+      relabelled: (key, labelling) => this.#localKeys.get(key)?.(labelling),
+    });
+  }
+
+  setOptions({ allowSourceSpoofing }: Partial<PolicyOptions>): void {
+    if (allowSourceSpoofing !== undefined) this.#workloads.setAllowSourceSpoofing(allowSourceSpoofing);
+  }
+
+  update(key: string, value: Value): void {
+    const resource = parseResourceKey(key);
+    if (!resource) return;
+    const { namespace, name } = resource;
+    switch (resource.plural) {
+      case 'workloadendpoints':
+        this.#setWorkloadEndpoint(key, resource.namespace, name, value);
+        break;
+      case 'hostendpoints':
+        this.#setHostEndpoint(key, name as HostEndpointId, value);
+        break;
+      case 'networksets':
+      case 'globalnetworksets':
+        this.#setNetworkSet(key, namespace, value);
+        break;
+      case 'networkpolicies':
+        this.#setPolicy(key, 'NetworkPolicy', namespace, name, value);
+        break;
+      case 'globalnetworkpolicies':
+        this.#setPolicy(key, 'GlobalNetworkPolicy', undefined, name, value);
+        break;
+      case 'tiers':
+        this.#governance.setTier(name, this.#read(key, value, decodeTier));
+        break;
+      case 'profiles':
+        this.#setProfile(key, name as ProfileId, value);
+        break;
+      case 'ippools':
+        this.#pools.set(name, this.#read(key, value, decodeIpPool));
+        break;
+      case 'livemigrations': {
+        const affected = this.#migrations.set(key, this.#read(key, value, decodeLiveMigration));
+        if (affected) this.#workloads.touchWhere(affected);
+        break;
+      }
+      // Nothing of these bears on policy.
+      case 'stagednetworkpolicies':
+      case 'stagedkubernetesnetworkpolicies':
+      case 'stagedglobalnetworkpolicies':
+      case 'felixconfigurations':
+      case 'clusterinformations':
+      case 'nodes':
+      case 'bgpconfigurations':
+      case 'bgppeers':
+      case 'bgpfilters':
+        break;
+    }
+  }
+
+  flush(): DesiredChange {
+    this.#applyProfiles();
+    this.#applyPolicies();
+    this.#governance.settle();
+    const workloads = this.#workloads.flush();
+    const hostEndpoints = this.#hostEndpoints.flush();
+    const policies = this.#activePolicies.flush();
+    const profiles = this.#activeProfiles.flush();
+    return { ipSets: this.#sets.flush(), policies, profiles, workloads, hostEndpoints, pools: this.#pools.take() };
+  }
+
+  takeDefects(): ReadonlyMap<string, Defect | undefined> {
+    return this.#defects.take();
+  }
+
+  #setWorkloadEndpoint(key: string, namespace: string, name: string, value: Value): void {
+    const parts = parseWorkloadEndpointName(name);
+    if (!parts) {
+      this.#defects.set(key, 'content', value ? ['the name has not the four parts host, orchestrator, workload and endpoint; it counts as absent'] : []);
+      return;
+    }
+    const local = parts.host === this.#host;
+    const identity = { orchestrator: parts.orchestrator, workload: `${namespace}/${parts.workload}`, endpoint: parts.endpoint };
+    const id: WorkloadId | undefined = local ? workloadId(identity) : undefined;
+    const decoded = value && decodeWorkloadEndpoint(value);
+    this.#defects.set(key, 'content', decoded && !decoded.ok ? [`${decoded.reason}; the endpoint counts as absent`] : []);
+    if (!decoded?.ok) {
+      if (id) this.#workloads.delete(id);
+      this.#localKeys.delete(key);
+      this.#contributors.delete(key);
+      return;
+    }
+    const endpoint = decoded.value;
+    const { profiles, ipNetworks: nets, ports } = endpoint;
+    const labelling = this.#contributors.set(key, { labels: workloadLabels(endpoint), profiles, contribution: { nets, ports } });
+    if (!id) return;
+    this.#workloads.set(key, id, { ...identity, ...endpoint }, labelling);
+    this.#localKeys.set(key, (relabelled) => this.#workloads.relabel(id, relabelled));
+  }
+
+  #setHostEndpoint(key: string, id: HostEndpointId, value: Value): void {
+    const definition = this.#read(key, value, decodeHostEndpoint);
+    if (definition?.host !== this.#host) {
+      this.#hostEndpoints.delete(id);
+      this.#localKeys.delete(key);
+    }
+    if (!definition) {
+      this.#contributors.delete(key);
+      return;
+    }
+    const { labels, profiles, ports, host } = definition;
+    const contribution = { nets: hostEndpointNets(definition), ports };
+    const labelling = this.#contributors.set(key, { labels: labelList(labels), profiles, contribution });
+    if (host !== this.#host) return;
+    this.#hostEndpoints.set(key, id, definition, labelling);
+    this.#localKeys.set(key, (relabelled) => this.#hostEndpoints.relabel(id, relabelled));
+  }
+
+  #setNetworkSet(key: string, namespace: string | undefined, value: Value): void {
+    const set = this.#read(key, value, (bytes) => decodeNetworkSet(bytes, namespace));
+    if (set) this.#contributors.set(key, { labels: labelList(set.labels), profiles: set.profiles, contribution: { nets: set.nets, ports: [] } });
+    else this.#contributors.delete(key);
+  }
+
+  #setPolicy(key: string, kind: PolicyKind, namespace: string | undefined, name: string, value: Value): void {
+    this.#pendingPolicies.set(
+      policyId(kind, namespace, name),
+      this.#read(key, value, (bytes) => decodePolicy(bytes, kind, namespace, name)),
+    );
+  }
+
+  #setProfile(key: string, id: ProfileId, value: Value): void {
+    if (id === defaultAllowProfile)
+      this.#defects.set(key, 'content', value ? ['the name is that of a profile that cannot be changed; it is ignored'] : noNames);
+    else this.#pendingProfiles.set(id, this.#read(key, value, decodeProfile));
+  }
+
+  #read<T>(key: string, value: Value, decode: (bytes: Uint8Array) => Reading<T>): T | undefined {
+    const reading = value && decode(value);
+    this.#defects.set(key, 'content', reading?.defects ?? noNames);
+    return reading?.value;
+  }
+
+  #applyProfiles(): void {
+    for (const [id, profile] of this.#pendingProfiles) {
+      const existed = this.#profiles.has(id);
+      if (profile) this.#profiles.set(id, profile);
+      else this.#profiles.delete(id);
+      this.#contributors.setProfileLabels(id, profile?.labels);
+      this.#activeProfiles.touch(id);
+      if (existed === (profile !== undefined)) continue;
+      this.#workloads.touchWhere((_, { profiles }) => profiles.includes(id));
+      this.#hostEndpoints.touchWhere((_, { profiles }) => profiles.includes(id));
+    }
+    this.#pendingProfiles.clear();
+  }
+
+  #applyPolicies(): void {
+    for (const [id, policy] of this.#pendingPolicies) {
+      this.#governance.setPolicy(id, policy);
+      this.#activePolicies.touch(id);
+    }
+    this.#pendingPolicies.clear();
+  }
+}

@@ -1,0 +1,20 @@
+// IPPool: what of it matters to NAT.
+import { type IpPool, parseCidr, show } from '@calico-openstack/datamodel';
+import { fieldNames, readFields, readFlag } from './fields.ts';
+import { type Reading, readResource } from './reading.ts';
+
+const poolFields = fieldNames('cidr', 'natOutgoing');
+
+export function decodeIpPool(bytes: Uint8Array): Reading<IpPool> {
+  return readResource(bytes, ({ spec }, complain) => {
+    const { fields } = readFields(spec, poolFields);
+    const cidr = typeof fields.cidr === 'string' ? parseCidr(fields.cidr) : undefined;
+    if (!cidr) {
+      complain(`spec.cidr is ${show(fields.cidr)}, not a prefix; the pool counts as absent`);
+      return undefined;
+    }
+    const natOutgoing = readFlag(fields.natOutgoing);
+    if (!natOutgoing.ok) complain(`spec.natOutgoing ${natOutgoing.reason}; it counts as false`);
+    return { cidr, natOutgoing: natOutgoing.ok && natOutgoing.value };
+  });
+}

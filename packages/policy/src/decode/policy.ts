@@ -1,0 +1,119 @@
+// NetworkPolicy and GlobalNetworkPolicy: whom they govern, where they stand, what they say.
+import { type Decoded, type PolicyId, show } from '@calico-openstack/datamodel';
+import { canonical, type Selector } from '../selector/canonical.ts';
+import { fieldNames, readFields, readFlag, readNumber, readText, readTexts } from './fields.ts';
+import { type Reading, readResource } from './reading.ts';
+import { decodeRules, onlyDenials, type RuleDefinition } from './rule.ts';
+import { readPolicyScope } from './scope.ts';
+
+export type PolicyKind = 'NetworkPolicy' | 'GlobalNetworkPolicy';
+export type Direction = 'ingress' | 'egress';
+
+/** Where a policy's rules are enforced. Only `normal` ones have an effect on workloads; the others are for host endpoints. */
+export type PolicyUse = 'normal' | 'pre-dnat' | 'untracked';
+
+export type PolicyDefinition = {
+  readonly id: PolicyId;
+  /** `name/namespace/kind`: decides between policies of one order. */
+  readonly rank: string;
+  readonly selector: Selector;
+  readonly tier: string;
+  /** Infinity when absent: last. */
+  readonly order: number;
+  readonly use: PolicyUse;
+  /** On host endpoints, forwarded traffic too. */
+  readonly applyOnForward: boolean;
+  /** The rules of each direction that the policy governs; undefined where it does not. */
+  readonly ingress: readonly RuleDefinition[] | undefined;
+  readonly egress: readonly RuleDefinition[] | undefined;
+};
+
+/** The tier of a policy that names none. Nobody need create it. */
+export const defaultTier = 'default';
+/** Where a policy stands whose tier is not understood: before all others, since what it denies may have to be denied first. No Tier can have this name. */
+export const unknownTier = '';
+
+const policyFields = fieldNames(
+  'tier',
+  'order',
+  'selector',
+  'namespaceSelector',
+  'serviceAccountSelector',
+  'ingress',
+  'egress',
+  'types',
+  'doNotTrack',
+  'preDNAT',
+  'applyOnForward',
+);
+type PolicyFields = ReturnType<typeof readFields<'tier' | 'order' | 'types' | 'doNotTrack' | 'preDNAT' | 'applyOnForward' | 'ingress' | 'egress'>>['fields'];
+
+export const policyId = (kind: PolicyKind, namespace: string | undefined, name: string): PolicyId => `${kind}/${namespace ?? ''}/${name}` as PolicyId;
+
+/**
+ * Absent when the value is no resource, or when one of the policy's own selectors does not parse: nobody knows whom it governs. Anything else that is not understood
+ * leaves of the policy what it denies, at the place where that denies most.
+ * @param namespace undefined for a GlobalNetworkPolicy.
+ */
+export function decodePolicy(bytes: Uint8Array, kind: PolicyKind, namespace: string | undefined, name: string): Reading<PolicyDefinition> {
+  return readResource(bytes, ({ spec }, complain) => {
+    const { fields } = readFields(spec, policyFields);
+    const scope = readPolicyScope({ ...fields, namespace });
+    if (!scope.ok) {
+      complain(`${scope.reason}; the policy counts as absent`);
+      return undefined;
+    }
+    const place = readPlace(fields, kind, complain);
+    return {
+      id: policyId(kind, namespace, name),
+      rank: `${name}/${namespace ?? ''}/${kind}`,
+      selector: canonical(scope.value),
+      ...place.value,
+      ...readDirections(fields, namespace, place, complain),
+    };
+  });
+}
+
+type Place = { readonly value: Pick<PolicyDefinition, 'tier' | 'order' | 'use' | 'applyOnForward'>; readonly understood: boolean };
+
+function readPlace(fields: PolicyFields, kind: PolicyKind, complain: (reason: string) => void): Place {
+  let understood = true;
+  const read = <T>(name: string, content: Decoded<T>, otherwise: T): T => {
+    if (content.ok) return content.value;
+    understood = false;
+    complain(`spec.${name} ${content.reason}; only what the policy denies counts`);
+    return otherwise;
+  };
+  const tier = read('tier', readText(fields.tier), unknownTier) ?? defaultTier;
+  const order = read('order', readNumber(fields.order), Number.NEGATIVE_INFINITY) ?? Number.POSITIVE_INFINITY;
+  if (kind === 'NetworkPolicy') return { value: { tier, order, use: 'normal', applyOnForward: false }, understood };
+  const untracked = read('doNotTrack', readFlag(fields.doNotTrack), undefined);
+  const preDnat = read('preDNAT', readFlag(fields.preDNAT), undefined);
+  const forward = read('applyOnForward', readFlag(fields.applyOnForward), undefined);
+  // Of an unknown use: where it meets the most traffic.
+  if (untracked === undefined || preDnat === undefined || forward === undefined)
+    return { value: { tier, order, use: 'normal', applyOnForward: true }, understood };
+  return { value: { tier, order, use: untracked ? 'untracked' : preDnat ? 'pre-dnat' : 'normal', applyOnForward: forward }, understood };
+}
+
+/** Absent or empty `types`: both directions, whatever rules there are. A policy before DNAT has only ingress. */
+function readDirections(
+  fields: PolicyFields,
+  namespace: string | undefined,
+  place: Place,
+  complain: (reason: string) => void,
+): Pick<PolicyDefinition, Direction> {
+  const types = readTexts(fields.types);
+  if (!types.ok) complain(`spec.types ${types.reason}; in both directions only what the policy denies counts`);
+  const named = types.ok ? types.value.map((type) => type.toLowerCase()) : [];
+  const unknown = types.ok ? types.value.filter((type) => !['ingress', 'egress'].includes(type.toLowerCase())) : ['?'];
+  if (types.ok && unknown.length > 0) complain(`spec.types holds ${show(unknown[0])}; in the other direction only what the policy denies counts`);
+  const rules = (direction: Direction): readonly RuleDefinition[] | undefined => {
+    const governs = (types.ok && types.value.length === 0) || named.includes(direction);
+    if (!governs && unknown.length === 0) return undefined;
+    if (place.value.use === 'pre-dnat' && direction === 'egress') return undefined;
+    const decoded = decodeRules(fields[direction], `spec.${direction}`, namespace, complain);
+    return governs && place.understood ? decoded : onlyDenials(decoded);
+  };
+  return { ingress: rules('ingress'), egress: rules('egress') };
+}

@@ -1,0 +1,102 @@
+// `source` or `destination` of a rule.
+import { type Cidr, type Decoded, decoded, isFields, type PortRange, refused, show } from '@calico-openstack/datamodel';
+import { canonical, type Selector } from '../selector/canonical.ts';
+import { and, type Expression, isIn, not } from '../selector/expression.ts';
+import { readNets, readPorts } from './conditions.ts';
+import { fieldNames, readFields, readTexts } from './fields.ts';
+import { inNamespace, readRuleNamespaceSelector, readSelector, readServiceAccountSelector, serviceAccountLabel } from './scope.ts';
+
+/** The conditions of one side that are understood, its selectors scoped and merged into one: `selector`, or `notSelector` when there is nothing but that. */
+export type SideDefinition = {
+  readonly nets?: readonly Cidr[];
+  readonly notNets?: readonly Cidr[];
+  readonly selector?: Selector;
+  readonly notSelector?: Selector;
+  readonly ports?: readonly PortRange[];
+  readonly namedPorts?: readonly string[];
+  readonly notPorts?: readonly PortRange[];
+  readonly notNamedPorts?: readonly string[];
+};
+
+export type SideContext = {
+  /** The policy's; undefined for what is global. */
+  readonly namespace: string | undefined;
+  /** The rule's, if it is understood. */
+  readonly protocol: number | undefined;
+  /** Told of every condition that is not understood, and that is therefore not in the result. */
+  readonly complain: (reason: string) => void;
+};
+
+/** `impossible`: it matches no packet, whatever the rest of the rule says. */
+export type ReadSide = SideDefinition | 'impossible';
+
+const sideFields = fieldNames('nets', 'notNets', 'selector', 'notSelector', 'namespaceSelector', 'ports', 'notPorts', 'serviceAccounts', 'services');
+
+export function readSide(value: unknown, context: SideContext): ReadSide {
+  if (value === undefined) return {};
+  const { complain, protocol } = context;
+  if (!isFields(value)) {
+    complain(`is ${show(value)}, not an object`);
+    return {};
+  }
+  const { fields, unknown } = readFields(value, sideFields);
+  for (const name of unknown) complain(`has the field ${show(name)}, which is not known`);
+  const understood = <T>(name: string, condition: Decoded<T>): T | undefined => {
+    if (condition.ok) return condition.value;
+    complain(`${name} ${condition.reason}`);
+    return undefined;
+  };
+  const nets = understood('nets', readNets(fields.nets));
+  const notNets = understood('notNets', readNets(fields.notNets));
+  const ports = understood('ports', readPorts(fields.ports, protocol));
+  const notPorts = understood('notPorts', readPorts(fields.notPorts, protocol));
+  const side = {
+    ...(nets && { nets }),
+    ...(notNets && { notNets }),
+    ...readSelectors(fields, context),
+    ...(ports && ports.ranges.length > 0 && { ports: ports.ranges }),
+    ...(ports && ports.names.length > 0 && { namedPorts: ports.names }),
+    ...(notPorts && notPorts.ranges.length > 0 && { notPorts: notPorts.ranges }),
+    ...(notPorts && notPorts.names.length > 0 && { notNamedPorts: notPorts.names }),
+  };
+  if (fields.services === undefined) return side;
+  complain('services match nothing: this datastore holds none'); // peer/felix.md 1.5
+  return 'impossible';
+}
+
+type SelectorFields = { readonly selector?: unknown; readonly notSelector?: unknown; readonly namespaceSelector?: unknown; readonly serviceAccounts?: unknown };
+
+/** As soon as one of the four is there, the side is confined to the policy's own namespace, unless `namespaceSelector` says otherwise. */
+function readSelectors(fields: SelectorFields, { namespace, complain }: SideContext): Pick<SideDefinition, 'selector' | 'notSelector'> {
+  let present = false;
+  const part = (name: keyof SelectorFields, read: (value: unknown) => Decoded<Expression | undefined>) => {
+    const selector = read(fields[name]);
+    if (!selector.ok) complain(`${name} ${selector.reason}`);
+    else if (selector.value === undefined) return undefined;
+    present = true;
+    return selector.ok ? selector.value : undefined;
+  };
+  const accounts = readAccounts(fields.serviceAccounts);
+  const positive = [part('selector', readSelector), part('serviceAccounts', () => accounts), part('namespaceSelector', readRuleNamespaceSelector)];
+  const excluded = part('notSelector', readSelector);
+  if (present && namespace !== undefined && (fields.namespaceSelector === undefined || fields.namespaceSelector === '')) positive.push(inNamespace(namespace));
+  const wanted = positive.filter((expression) => expression !== undefined);
+  if (wanted.length > 0) return { selector: canonical(and(...wanted, ...(excluded ? [not(excluded)] : []))) };
+  return excluded ? { notSelector: canonical(excluded) } : {};
+}
+
+const accountFields = fieldNames('names', 'selector');
+
+/** `serviceAccounts`: names and a selector, both of which must hold. */
+function readAccounts(value: unknown): Decoded<Expression | undefined> {
+  if (value === undefined) return decoded(undefined);
+  if (!isFields(value)) return refused('is not an object');
+  const { fields, unknown } = readFields(value, accountFields);
+  if (unknown.length > 0) return refused(`has the field ${show(unknown[0])}, which is not known`);
+  const names = readTexts(fields.names);
+  if (!names.ok) return refused(`names ${names.reason}`);
+  const selector = readServiceAccountSelector(fields.selector);
+  if (!selector.ok) return refused(`selector ${selector.reason}`);
+  const parts = [...(names.value.length > 0 ? [isIn(serviceAccountLabel, names.value)] : []), ...(selector.value ? [selector.value] : [])];
+  return decoded(parts.length > 0 ? and(...parts) : undefined);
+}

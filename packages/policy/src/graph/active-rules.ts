@@ -1,0 +1,79 @@
+// The rules of the policies, or of the profiles, that some local endpoint uses. What nobody uses holds no sets and is not told.
+import type { IpSetId, Rule } from '@calico-openstack/datamodel';
+import type { RuleDefinition } from '../decode/rule.ts';
+import { compileRule } from './compile.ts';
+import type { IpSetContent, IpSets } from './ip-sets.ts';
+import { Outbox } from './outbox.ts';
+
+export type RuleLists = { readonly ingress: readonly RuleDefinition[]; readonly egress: readonly RuleDefinition[] };
+export type CompiledLists = { readonly ingress: readonly Rule[]; readonly egress: readonly Rule[] };
+
+/** `Definition`: what the rules are made from; `Output`: what is told of them. */
+export class ActiveRules<Id extends string, Definition, Output> {
+  readonly #sets: IpSets;
+  readonly #read: (id: Id) => Definition | undefined;
+  readonly #lists: (definition: Definition) => RuleLists;
+  readonly #output: (id: Id, definition: Definition, lists: CompiledLists) => Output;
+  readonly #uses = new Map<Id, number>();
+  readonly #held = new Map<Id, readonly IpSetContent[]>();
+  readonly #dirty = new Set<Id>();
+  readonly #outbox = new Outbox<Id, Output>();
+
+  /** @param read The definition as it stands; what is in use always has one. */
+  constructor(
+    sets: IpSets,
+    read: (id: Id) => Definition | undefined,
+    lists: (definition: Definition) => RuleLists,
+    output: (id: Id, definition: Definition, lists: CompiledLists) => Output,
+  ) {
+    this.#sets = sets;
+    this.#read = read;
+    this.#lists = lists;
+    this.#output = output;
+  }
+
+  retain(id: Id): void {
+    const uses = this.#uses.get(id) ?? 0;
+    this.#uses.set(id, uses + 1);
+    if (uses === 0) this.#dirty.add(id);
+  }
+
+  release(id: Id): void {
+    const uses = this.#uses.get(id)! - 1;
+    if (uses > 0) this.#uses.set(id, uses);
+    else {
+      this.#uses.delete(id);
+      this.#dirty.add(id);
+    }
+  }
+
+  /** The definition changed. */
+  touch(id: Id): void {
+    if (this.#uses.has(id)) this.#dirty.add(id);
+  }
+
+  /** Cost: the rules of what changed, and the sets that they are the first to use. */
+  flush(): Map<Id, Output | undefined> {
+    for (const id of this.#dirty) {
+      const definition = this.#uses.has(id) ? this.#read(id) : undefined;
+      const before = this.#held.get(id) ?? [];
+      if (definition === undefined) {
+        this.#held.delete(id);
+        this.#outbox.put(id, undefined);
+      } else {
+        const held: IpSetContent[] = [];
+        const setOf = (content: IpSetContent): IpSetId => {
+          held.push(content);
+          return this.#sets.acquire(content);
+        };
+        const lists = this.#lists(definition);
+        const compiled = { ingress: lists.ingress.map((rule) => compileRule(rule, setOf)), egress: lists.egress.map((rule) => compileRule(rule, setOf)) };
+        this.#held.set(id, held);
+        this.#outbox.put(id, this.#output(id, definition, compiled));
+      }
+      for (const content of before) this.#sets.release(content);
+    }
+    this.#dirty.clear();
+    return this.#outbox.take();
+  }
+}

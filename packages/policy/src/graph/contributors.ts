@@ -1,0 +1,145 @@
+// Every endpoint and network set of the cluster: its labels, its own over those of its profiles, and what it adds to sets. Nothing else of it is kept.
+import { type Contribution, sameContribution } from './contribution.ts';
+import type { LabelList, Labelling, LabelTable } from './labels.ts';
+
+/** Own labels, and the profiles that labels are inherited from: the first of them that has a label decides. */
+export type Contributor = { readonly labels: LabelList; readonly profiles: readonly string[]; readonly contribution: Contribution };
+
+/** A contribution under its labels. */
+export type Placed = { readonly labelling: Labelling; readonly contribution: Contribution };
+
+export type ContributorsListener = {
+  /** Before its first carrier comes. */
+  labellingAppeared(labelling: Labelling): void;
+  /** After its last carrier went. */
+  labellingDisappeared(labelling: Labelling): void;
+  contributionChanged(before: Placed | undefined, after: Placed | undefined): void;
+  /** A profile's labels moved this one, whose own value did not change, to another labelling. */
+  relabelled(key: string, labelling: Labelling): void;
+};
+
+type Entry = {
+  labelling: Labelling;
+  contribution: Contribution;
+  place: number;
+  /** Kept only where there are profiles: then the labels must be put together again when one changes. */
+  own: LabelList;
+  profiles: readonly string[];
+};
+
+const none: readonly string[] = [];
+
+export class Contributors {
+  readonly #entries = new Map<string, Entry>();
+  readonly #heirs = new Map<string, Set<string>>();
+  readonly #profileLabels = new Map<string, ReadonlyMap<string, string>>();
+  readonly #table: LabelTable;
+  readonly #listener: ContributorsListener;
+
+  constructor(table: LabelTable, listener: ContributorsListener) {
+    this.#table = table;
+    this.#listener = listener;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** What the datastore key now holds. Returns its labelling. Cost: the selectors that match it before and after. */
+  set(key: string, contributor: Contributor): Labelling {
+    const { labels, profiles, contribution } = contributor;
+    const entry = this.#entries.get(key);
+    const labelling = this.#acquire(this.#inherit(labels, profiles));
+    if (!entry) {
+      const created: Entry = { labelling, contribution, place: 0, own: profiles.length > 0 ? labels : none, profiles };
+      this.#entries.set(key, created);
+      labelling.addCarrier(created);
+      this.#setHeir(key, none, profiles);
+      this.#listener.contributionChanged(undefined, created);
+      return labelling;
+    }
+    this.#setHeir(key, entry.profiles, profiles);
+    entry.own = profiles.length > 0 ? labels : none;
+    entry.profiles = profiles;
+    this.#move(entry, labelling, sameContribution(entry.contribution, contribution) ? entry.contribution : contribution);
+    return labelling;
+  }
+
+  delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#entries.delete(key);
+    this.#setHeir(key, entry.profiles, none);
+    entry.labelling.removeCarrier(entry);
+    this.#listener.contributionChanged(entry, undefined);
+    this.#release(entry.labelling);
+  }
+
+  /** A profile's labels, undefined when it is gone. Cost: the endpoints that name it. */
+  setProfileLabels(profile: string, labels: ReadonlyMap<string, string> | undefined): void {
+    if (sameLabels(this.#profileLabels.get(profile), labels)) return;
+    if (labels && labels.size > 0) this.#profileLabels.set(profile, labels);
+    else this.#profileLabels.delete(profile);
+    for (const key of this.#heirs.get(profile) ?? none) {
+      const entry = this.#entries.get(key)!;
+      const labelling = this.#acquire(this.#inherit(entry.own, entry.profiles));
+      const moved = labelling !== entry.labelling;
+      this.#move(entry, labelling, entry.contribution);
+      if (moved) this.#listener.relabelled(key, labelling);
+    }
+  }
+
+  /** `labelling` is held already, for the entry. */
+  #move(entry: Entry, labelling: Labelling, contribution: Contribution): void {
+    const before: Placed = { labelling: entry.labelling, contribution: entry.contribution };
+    if (labelling === before.labelling && contribution === before.contribution) {
+      this.#table.release(labelling); // held twice now
+      return;
+    }
+    entry.labelling.removeCarrier(entry);
+    entry.labelling = labelling;
+    entry.contribution = contribution;
+    labelling.addCarrier(entry);
+    this.#listener.contributionChanged(before, entry);
+    this.#release(before.labelling);
+  }
+
+  #inherit(own: LabelList, profiles: readonly string[]): LabelList {
+    if (profiles.length === 0 || this.#profileLabels.size === 0) return own;
+    const labels = new Map<string, string>();
+    for (let index = 0; index < own.length; index += 2) labels.set(own[index]!, own[index + 1]!);
+    for (const profile of profiles) for (const [name, value] of this.#profileLabels.get(profile) ?? []) if (!labels.has(name)) labels.set(name, value);
+    return [...labels].flat();
+  }
+
+  #setHeir(key: string, before: readonly string[], after: readonly string[]): void {
+    if (before === after) return;
+    for (const profile of before) {
+      const heirs = this.#heirs.get(profile);
+      heirs?.delete(key);
+      if (heirs?.size === 0) this.#heirs.delete(profile);
+    }
+    for (const profile of after) {
+      const heirs = this.#heirs.get(profile);
+      if (heirs) heirs.add(key);
+      else this.#heirs.set(profile, new Set([key]));
+    }
+  }
+
+  #acquire(labels: LabelList): Labelling {
+    const labelling = this.#table.acquire(labels);
+    if (labelling.uses === 1) this.#listener.labellingAppeared(labelling);
+    return labelling;
+  }
+
+  #release(labelling: Labelling): void {
+    this.#table.release(labelling);
+    if (labelling.uses === 0) this.#listener.labellingDisappeared(labelling);
+  }
+}
+
+function sameLabels(first: ReadonlyMap<string, string> | undefined, second: ReadonlyMap<string, string> | undefined): boolean {
+  if ((first?.size ?? 0) !== (second?.size ?? 0)) return false;
+  for (const [name, value] of first ?? []) if (second?.get(name) !== value) return false;
+  return true;
+}

@@ -1,0 +1,153 @@
+// Which policies govern the local endpoints. Endpoints with the same labels are one subject: the same policies in the same order.
+import type { PolicyId, TierPolicies } from '@calico-openstack/datamodel';
+import type { PolicyDefinition } from '../decode/policy.ts';
+import type { TierDefinition } from '../decode/tier.ts';
+import type { Labelling } from './labels.ts';
+import { Matching } from './matching.ts';
+import { sameContent } from './outbox.ts';
+import { inOrder, tiersOf } from './tiers.ts';
+
+export type TierLists = { readonly ingress: readonly TierPolicies[]; readonly egress: readonly TierPolicies[] };
+
+/** For workloads only `normal` matters. */
+export type Governed = { readonly normal: TierLists; readonly forward: TierLists; readonly untracked: TierLists; readonly preDnat: TierLists };
+
+const ungoverned: TierLists = { ingress: [], egress: [] };
+const nothing: Governed = { normal: ungoverned, forward: ungoverned, untracked: ungoverned, preDnat: ungoverned };
+
+/** A local endpoint. `touch`: it is governed otherwise than before. */
+export type Member = { readonly kind: 'workload' | 'host-endpoint'; touch(): void };
+
+export type Subject = {
+  readonly labelling: Labelling;
+  readonly members: Set<Member>;
+  hostEndpoints: number;
+  governed: Governed;
+  /** The policies in its lists. */
+  policies: ReadonlySet<PolicyId>;
+};
+
+export type PolicyUsers = { retain(id: PolicyId): void; release(id: PolicyId): void };
+
+export class Governance {
+  readonly #users: PolicyUsers;
+  readonly #policies = new Map<PolicyId, PolicyDefinition>();
+  readonly #tiers = new Map<string, TierDefinition>();
+  readonly #subjects = new Map<Labelling, Subject>();
+  readonly #matching = new Matching<PolicyId>();
+  readonly #dirty = new Set<Subject>();
+
+  constructor(users: PolicyUsers) {
+    this.#users = users;
+  }
+
+  policy(id: PolicyId): PolicyDefinition | undefined {
+    return this.#policies.get(id);
+  }
+
+  /** Cost: the local labellings that it governs before and after; nothing but the rules changed: none. */
+  setPolicy(id: PolicyId, policy: PolicyDefinition | undefined): void {
+    const before = this.#policies.get(id);
+    if (policy) this.#policies.set(id, policy);
+    else this.#policies.delete(id);
+    if (before && policy && governsAlike(before, policy)) return;
+    if (before) this.#markGoverned(before);
+    if (policy) {
+      this.#matching.addUser(policy.selector, id);
+      this.#markGoverned(policy);
+    }
+    if (before && before.selector.text !== policy?.selector.text) this.#matching.removeUser(before.selector, id);
+  }
+
+  /** Every subject looks again: tiers are few and change seldom. */
+  setTier(name: string, tier: TierDefinition | undefined): void {
+    if (sameContent(this.#tiers.get(name), tier)) return;
+    if (tier) this.#tiers.set(name, tier);
+    else this.#tiers.delete(name);
+    for (const subject of this.#subjects.values()) this.#dirty.add(subject);
+  }
+
+  /** A local endpoint carries these labels. */
+  join(labelling: Labelling, member: Member): Subject {
+    let subject = this.#subjects.get(labelling);
+    if (!subject) {
+      subject = { labelling, members: new Set(), hostEndpoints: 0, governed: nothing, policies: new Set() };
+      this.#subjects.set(labelling, subject);
+      this.#matching.addLabelling(labelling);
+    }
+    subject.members.add(member);
+    if (member.kind === 'host-endpoint') subject.hostEndpoints += 1;
+    if (subject.members.size === 1 || (member.kind === 'host-endpoint' && subject.hostEndpoints === 1)) this.#dirty.add(subject);
+    return subject;
+  }
+
+  leave(subject: Subject, member: Member): void {
+    subject.members.delete(member);
+    if (member.kind === 'host-endpoint') subject.hostEndpoints -= 1;
+    if (subject.members.size === 0 || (member.kind === 'host-endpoint' && subject.hostEndpoints === 0)) this.#dirty.add(subject);
+  }
+
+  /** Looks again at what changed, and touches the members of the subjects that are governed otherwise than before. */
+  settle(): void {
+    for (const subject of this.#dirty) {
+      const { labelling, members } = subject;
+      const governed = this.#govern(subject);
+      if (members.size === 0) {
+        this.#matching.removeLabelling(labelling);
+        this.#subjects.delete(labelling);
+      }
+      if (sameContent(subject.governed, governed)) continue;
+      subject.governed = governed;
+      const policies = policiesIn(governed);
+      for (const id of policies) if (!subject.policies.has(id)) this.#users.retain(id);
+      for (const id of subject.policies) if (!policies.has(id)) this.#users.release(id);
+      subject.policies = policies;
+      for (const member of members) member.touch();
+    }
+    this.#dirty.clear();
+  }
+
+  #govern(subject: Subject): Governed {
+    if (subject.members.size === 0) return nothing;
+    const policies: PolicyDefinition[] = [];
+    for (const id of this.#matching.usersOf(subject.labelling)) policies.push(this.#policies.get(id)!);
+    const ordered = inOrder(policies, this.#tiers);
+    const lists = (chosen: (policy: PolicyDefinition) => boolean, endAction?: 'pass'): TierLists => {
+      const some = ordered.filter(chosen);
+      return { ingress: tiersOf(some, 'ingress', this.#tiers, endAction), egress: tiersOf(some, 'egress', this.#tiers, endAction) };
+    };
+    const normal = lists(({ use }) => use === 'normal');
+    if (subject.hostEndpoints === 0) return { ...nothing, normal };
+    return {
+      normal,
+      forward: lists(({ use, applyOnForward }) => use === 'normal' && applyOnForward),
+      untracked: lists(({ use }) => use === 'untracked', 'pass'),
+      preDnat: lists(({ use }) => use === 'pre-dnat', 'pass'),
+    };
+  }
+
+  #markGoverned(policy: PolicyDefinition): void {
+    for (const labelling of this.#matching.labellingsOf(policy.selector)) {
+      const subject = this.#subjects.get(labelling);
+      if (subject) this.#dirty.add(subject);
+    }
+  }
+}
+
+function governsAlike(before: PolicyDefinition, after: PolicyDefinition): boolean {
+  return (
+    before.selector.text === after.selector.text &&
+    before.tier === after.tier &&
+    before.order === after.order &&
+    before.use === after.use &&
+    before.applyOnForward === after.applyOnForward &&
+    !before.ingress === !after.ingress &&
+    !before.egress === !after.egress
+  );
+}
+
+function policiesIn(governed: Governed): Set<PolicyId> {
+  const ids = new Set<PolicyId>();
+  for (const { ingress, egress } of Object.values(governed)) for (const { policies } of [...ingress, ...egress]) for (const id of policies) ids.add(id);
+  return ids;
+}

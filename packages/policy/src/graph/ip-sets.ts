@@ -1,0 +1,129 @@
+// The sets that active rules use: each distinct selector of addresses or of a named port is one, found by who asked for it and filled from whom its selector matches.
+import { type Cidr, type IpAddress, type IpSetChange, type IpSetId, type NamedPortMember, shortDigest } from '@calico-openstack/datamodel';
+import type { Selector } from '../selector/canonical.ts';
+import { type Contribution, type NamedPort, namedPortKeys } from './contribution.ts';
+import type { Placed } from './contributors.ts';
+import { CountedMembers } from './counted-members.ts';
+import type { Labelling } from './labels.ts';
+import { Matching } from './matching.ts';
+
+/** What a set holds: the addresses of whom the selector matches, or their ports of a name. */
+export type IpSetContent = { readonly selector: Selector; readonly port?: NamedPort };
+
+const idLength = 24;
+
+class IpSet {
+  readonly id: IpSetId;
+  readonly content: IpSetContent;
+  readonly members = new CountedMembers();
+  uses = 0;
+  told = false;
+
+  constructor(id: IpSetId, content: IpSetContent) {
+    this.id = id;
+    this.content = content;
+  }
+
+  keysOf(contribution: Contribution): readonly string[] {
+    return this.content.port ? namedPortKeys(contribution, this.content.port) : contribution.nets;
+  }
+}
+
+export class IpSets {
+  readonly #sets = new Map<string, IpSet>();
+  readonly #matching = new Matching<IpSet>();
+  /** New, unused or with other members since the last flush. */
+  readonly #touched = new Set<IpSet>();
+
+  get size(): number {
+    return this.#sets.size;
+  }
+
+  /** The id of the set with this content, held once more. Cost, when nobody held it: who its selector may match. */
+  acquire(content: IpSetContent): IpSetId {
+    const text = contentText(content);
+    let set = this.#sets.get(text);
+    if (!set) {
+      set = new IpSet(shortDigest(text, idLength) as IpSetId, content);
+      this.#sets.set(text, set);
+      this.#touched.add(set);
+      this.#matching.addUser(content.selector, set);
+      for (const labelling of this.#matching.labellingsOf(content.selector)) {
+        for (const { contribution } of labelling.carriers) for (const key of set.keysOf(contribution)) set.members.add(key);
+      }
+    }
+    set.uses += 1;
+    return set.id;
+  }
+
+  /** A set that nobody holds any more at the next flush goes then: one that changes hands stays. */
+  release(content: IpSetContent): void {
+    const set = this.#sets.get(contentText(content))!;
+    set.uses -= 1;
+    if (set.uses === 0) this.#touched.add(set);
+  }
+
+  labellingAppeared(labelling: Labelling): void {
+    this.#matching.addLabelling(labelling);
+  }
+
+  labellingDisappeared(labelling: Labelling): void {
+    this.#matching.removeLabelling(labelling);
+  }
+
+  contributionChanged(before: Placed | undefined, after: Placed | undefined): void {
+    if (before && after && before.labelling === after.labelling) {
+      for (const set of this.#matching.usersOf(after.labelling)) this.#exchange(set, set.keysOf(before.contribution), set.keysOf(after.contribution));
+      return;
+    }
+    // First in, then out: what stays in a set is never without a contributor.
+    if (after) for (const set of this.#matching.usersOf(after.labelling)) this.#exchange(set, [], set.keysOf(after.contribution));
+    if (before) for (const set of this.#matching.usersOf(before.labelling)) this.#exchange(set, set.keysOf(before.contribution), []);
+  }
+
+  flush(): Map<IpSetId, IpSetChange> {
+    const changes = new Map<IpSetId, IpSetChange>();
+    for (const set of this.#touched) {
+      if (set.uses === 0) {
+        this.#matching.removeUser(set.content.selector, set);
+        this.#sets.delete(contentText(set.content));
+        if (set.told) changes.set(set.id, { change: 'removed' });
+        continue;
+      }
+      set.told = true;
+      const taken = set.members.take();
+      if (taken) changes.set(set.id, set.content.port ? namedPortsChange(taken) : addressesChange(taken));
+    }
+    this.#touched.clear();
+    return changes;
+  }
+
+  #exchange(set: IpSet, before: readonly string[], after: readonly string[]): void {
+    for (const key of after) set.members.add(key);
+    for (const key of before) set.members.remove(key);
+    this.#touched.add(set);
+  }
+}
+
+function contentText({ selector, port }: IpSetContent): string {
+  return port ? `named-ports ${port.name} ${port.protocol ?? 'any'} ${selector.text}` : `addresses ${selector.text}`;
+}
+
+type Taken = NonNullable<ReturnType<CountedMembers['take']>>;
+
+function addressesChange(taken: Taken): IpSetChange {
+  if (taken instanceof Set) return { change: 'whole', kind: 'addresses', members: taken as ReadonlySet<Cidr> };
+  const { added, removed } = taken as { added: readonly Cidr[]; removed: readonly Cidr[] };
+  return { change: 'members', kind: 'addresses', added, removed };
+}
+
+function namedPortsChange(taken: Taken): IpSetChange {
+  if (taken instanceof Set) return { change: 'whole', kind: 'named-ports', members: [...taken].map(namedPortMember) };
+  const { added, removed } = taken as { added: readonly string[]; removed: readonly string[] };
+  return { change: 'members', kind: 'named-ports', added: added.map(namedPortMember), removed: removed.map(namedPortMember) };
+}
+
+function namedPortMember(key: string): NamedPortMember {
+  const [address, protocol, port] = key.split(',');
+  return { address: address as IpAddress, protocol: Number(protocol), port: Number(port) };
+}

@@ -1,0 +1,96 @@
+// The endpoints of this host, of one kind: which labels they carry, which profiles they use, and which of them are to be looked at again.
+import type { ProfileId } from '@calico-openstack/datamodel';
+import type { Defects } from './defects.ts';
+import type { Governance, Member, Subject } from './governance.ts';
+import type { Labelling } from './labels.ts';
+import { Outbox } from './outbox.ts';
+
+export type ProfileUsers = { retain(id: ProfileId): void; release(id: ProfileId): void; exists(id: ProfileId): boolean };
+
+/** Where a kind stands among the others. */
+export type Surroundings = { readonly governance: Governance; readonly profiles: ProfileUsers; readonly defects: Defects };
+
+export type LocalEndpoint<Definition> = { readonly key: string; definition: Definition; subject: Subject };
+
+export abstract class LocalEndpoints<Id extends string, Definition extends { readonly profiles: readonly string[] }, Output> {
+  protected readonly locals = new Map<Id, LocalEndpoint<Definition> & { readonly member: Member }>();
+  protected readonly dirty = new Set<Id>();
+  readonly #kind: Member['kind'];
+  readonly #surroundings: Surroundings;
+  /** What the last look at an endpoint left behind. */
+  readonly #seen = new Map<Id, { readonly key: string; readonly profiles: readonly ProfileId[] }>();
+  readonly #outbox = new Outbox<Id, Output>();
+
+  constructor(kind: Member['kind'], surroundings: Surroundings) {
+    this.#kind = kind;
+    this.#surroundings = surroundings;
+  }
+
+  /** What is handed on of it. `complain` is told what cannot be as its value says. */
+  protected abstract output(id: Id, local: LocalEndpoint<Definition>, complain: (reason: string) => void): Output;
+
+  /** Before the dirty ones are looked at: may find others dirty too. */
+  protected abstract settle(): void;
+
+  set(key: string, id: Id, definition: Definition, labelling: Labelling): void {
+    const local = this.locals.get(id);
+    if (local) local.definition = definition;
+    else {
+      const member: Member = { kind: this.#kind, touch: () => this.dirty.add(id) };
+      this.locals.set(id, { key, definition, member, subject: this.#surroundings.governance.join(labelling, member) });
+    }
+    this.relabel(id, labelling);
+    this.dirty.add(id);
+  }
+
+  delete(id: Id): void {
+    const local = this.locals.get(id);
+    if (!local) return;
+    this.locals.delete(id);
+    this.#surroundings.governance.leave(local.subject, local.member);
+    this.dirty.add(id);
+  }
+
+  relabel(id: Id, labelling: Labelling): void {
+    const local = this.locals.get(id);
+    if (!local || local.subject.labelling === labelling) return;
+    this.#surroundings.governance.leave(local.subject, local.member);
+    local.subject = this.#surroundings.governance.join(labelling, local.member);
+    this.dirty.add(id);
+  }
+
+  /** Cost: the local endpoints. */
+  touchWhere(test: (id: Id, definition: Definition) => boolean): void {
+    for (const [id, { definition }] of this.locals) if (test(id, definition)) this.dirty.add(id);
+  }
+
+  flush(): Map<Id, Output | undefined> {
+    this.settle();
+    for (const id of this.dirty) this.#look(id);
+    this.dirty.clear();
+    return this.#outbox.take();
+  }
+
+  #look(id: Id): void {
+    const { profiles, defects } = this.#surroundings;
+    const local = this.locals.get(id);
+    const before = this.#seen.get(id);
+    const named = (local?.definition.profiles ?? []) as readonly ProfileId[];
+    for (const profile of named) profiles.retain(profile);
+    for (const profile of before?.profiles ?? []) profiles.release(profile);
+    if (!local) {
+      this.#seen.delete(id);
+      if (before) defects.set(before.key, 'place', []);
+      this.#outbox.put(id, undefined);
+      return;
+    }
+    this.#seen.set(id, { key: local.key, profiles: named });
+    const reasons: string[] = [];
+    for (const profile of named) if (!profiles.exists(profile)) reasons.push(`profile "${profile}" does not exist; it denies everything in its place`);
+    this.#outbox.put(
+      id,
+      this.output(id, local, (reason) => reasons.push(reason)),
+    );
+    defects.set(local.key, 'place', reasons);
+  }
+}

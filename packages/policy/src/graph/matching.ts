@@ -1,0 +1,73 @@
+// Which selectors match which labellings, kept current as either comes and goes. Equal selectors are one node, evaluated once for each labelling that may match.
+import type { Selector } from '../selector/canonical.ts';
+import { matches } from '../selector/evaluate.ts';
+import { type Cover, covers } from '../selector/requirements.ts';
+import { LabellingIndex, SelectorIndex } from './label-index.ts';
+import type { Labelling } from './labels.ts';
+
+type Node<User> = { readonly selector: Selector; readonly covers: readonly Cover[]; filedUnder: Cover | undefined; readonly users: Set<User> };
+
+/** `User`: what waits behind a selector (a policy, a set). */
+export class Matching<User> {
+  readonly #nodes = new Map<string, Node<User>>();
+  readonly #selectors = new SelectorIndex<Node<User>>();
+  readonly #labellings = new LabellingIndex();
+  /** Labellings that no selector matches are not here. */
+  readonly #matches = new Map<Labelling, Set<Node<User>>>();
+
+  get selectorCount(): number {
+    return this.#nodes.size;
+  }
+
+  /** Cost: the labellings that have what the selector demands; none if the selector is known already. */
+  addUser(selector: Selector, user: User): void {
+    let node = this.#nodes.get(selector.text);
+    if (!node) {
+      node = { selector, covers: covers(selector.expression), filedUnder: undefined, users: new Set() };
+      node.filedUnder = this.#selectors.add(node, node.covers);
+      this.#nodes.set(selector.text, node);
+      for (const labelling of this.#labellings.find(node.covers)) if (matches(selector.expression, labelling)) this.#match(labelling, node);
+    }
+    node.users.add(user);
+  }
+
+  removeUser(selector: Selector, user: User): void {
+    const node = this.#nodes.get(selector.text);
+    if (!node?.users.delete(user) || node.users.size > 0) return;
+    for (const labelling of this.#labellings.find(node.covers)) {
+      const matched = this.#matches.get(labelling);
+      if (matched?.delete(node) && matched.size === 0) this.#matches.delete(labelling);
+    }
+    this.#selectors.delete(node, node.filedUnder);
+    this.#nodes.delete(selector.text);
+  }
+
+  /** Cost: the selectors that its labels touch. */
+  addLabelling(labelling: Labelling): void {
+    this.#labellings.add(labelling);
+    for (const node of this.#selectors.candidates(labelling)) {
+      if (!this.#matches.get(labelling)?.has(node) && matches(node.selector.expression, labelling)) this.#match(labelling, node);
+    }
+  }
+
+  removeLabelling(labelling: Labelling): void {
+    this.#labellings.delete(labelling);
+    this.#matches.delete(labelling);
+  }
+
+  *labellingsOf(selector: Selector): Iterable<Labelling> {
+    const node = this.#nodes.get(selector.text);
+    if (!node) return;
+    for (const labelling of this.#labellings.find(node.covers)) if (this.#matches.get(labelling)?.has(node)) yield labelling;
+  }
+
+  *usersOf(labelling: Labelling): Iterable<User> {
+    for (const node of this.#matches.get(labelling) ?? []) yield* node.users;
+  }
+
+  #match(labelling: Labelling, node: Node<User>): void {
+    const matched = this.#matches.get(labelling);
+    if (matched) matched.add(node);
+    else this.#matches.set(labelling, new Set([node]));
+  }
+}

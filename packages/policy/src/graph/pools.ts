@@ -1,0 +1,26 @@
+// IP pools, by prefix. Of two with one prefix, the one with the lowest name counts.
+import type { IpPool } from '@calico-openstack/datamodel';
+import { Claims } from './claims.ts';
+import { Outbox } from './outbox.ts';
+
+export class Pools {
+  readonly #pools = new Map<string, IpPool>();
+  readonly #claims = new Claims<string>();
+  readonly #outbox = new Outbox<string, IpPool>();
+
+  set(name: string, pool: IpPool | undefined): void {
+    const before = this.#pools.get(name);
+    if (pool) this.#pools.set(name, pool);
+    else this.#pools.delete(name);
+    this.#claims.set(name, pool ? [pool.cidr] : []);
+    for (const cidr of new Set([before?.cidr, pool?.cidr])) {
+      if (cidr === undefined) continue;
+      const owner = this.#claims.owner(cidr);
+      this.#outbox.put(cidr, owner === undefined ? undefined : this.#pools.get(owner));
+    }
+  }
+
+  take(): Map<string, IpPool | undefined> {
+    return this.#outbox.take();
+  }
+}

@@ -1,0 +1,33 @@
+// Whether a selector matches. A missing label fails every comparison, and so satisfies every negated one.
+import type { Expression } from './expression.ts';
+
+/** What a selector is asked of: the labels of one endpoint or network set, its inherited ones included. */
+export interface LabelLookup {
+  get(name: string): string | undefined;
+}
+
+export function matches(expression: Expression, labels: LabelLookup): boolean {
+  switch (expression.kind) {
+    case 'all':
+    case 'global':
+      return true;
+    case 'has':
+      return labels.get(expression.label) !== undefined;
+    case 'in': {
+      const value = labels.get(expression.label);
+      return value !== undefined && expression.values.includes(value);
+    }
+    case 'contains':
+      return labels.get(expression.label)?.includes(expression.text) === true;
+    case 'starts with':
+      return labels.get(expression.label)?.startsWith(expression.text) === true;
+    case 'ends with':
+      return labels.get(expression.label)?.endsWith(expression.text) === true;
+    case 'not':
+      return !matches(expression.operand, labels);
+    case 'and':
+      return expression.operands.every((operand) => matches(operand, labels));
+    case 'or':
+      return expression.operands.some((operand) => matches(operand, labels));
+  }
+}
