@@ -1,0 +1,80 @@
+"""Carries out what the daemon says: states of ports and liveness of agents. Runs in the rows process."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping
+
+import sqlalchemy as sa
+from neutron.agent.common import utils as agent_utils
+from neutron.db.models import agent as agent_models
+from neutron_lib import context as neutron_context
+from neutron_lib import exceptions
+from neutron_lib.db import api as db_api
+from neutron_lib.plugins import directory
+from oslo_utils import timeutils
+
+AGENT_TYPE = "Calico per-host agent (felix)"
+BINARY = "calico-felix"
+TOPIC = "N/A"
+
+
+def set_port_status(params: Mapping[str, str]) -> None:
+    """Through ML2, so that Nova hears of it. A port that is gone is none."""
+    directory.get_plugin().update_port_status(neutron_context.get_admin_context(), params["port"], params["status"], host=params["host"])
+
+
+def notify_port_active(params: Mapping[str, str]) -> None:
+    """Tells Nova that the port works on the host it is moving to, which ML2 does not: to it the port is still on the other."""
+    plugin = directory.get_plugin()
+    notifier = getattr(plugin, "nova_notifier", None)
+    if notifier is None:
+        return
+    context = neutron_context.get_admin_context()
+    try:
+        with db_api.CONTEXT_READER.using(context):
+            port = plugin._get_port(context, params["port"])  # pylint: disable=protected-access
+            notifier.notify_port_active_direct(port)
+    except exceptions.PortNotFound:
+        return
+
+
+def report_agents(params: Mapping[str, Any]) -> None:
+    """The Felixes on these hosts have reported. One statement for all that were alive; new, revived and restarted ones go Neutron's own way, which others listen to."""
+    reports: List[Mapping[str, Any]] = params["agents"]
+    started = {report["host"] for report in reports if report["started"]}
+    hosts = {report["host"] for report in reports}
+    known = _heartbeats(hosts)
+    steady = {host for host in hosts if host in known and host not in started and not agent_utils.is_agent_down(known[host])}
+    if steady:
+        _beat(steady)
+    plugin = directory.get_plugin()
+    for host in sorted(hosts - steady):
+        plugin.create_or_update_agent(neutron_context.get_admin_context(), agent_state(host, host in started), timeutils.utcnow())
+
+
+def agent_state(host: str, started: bool) -> Dict[str, Any]:
+    state: Dict[str, Any] = {"agent_type": AGENT_TYPE, "binary": BINARY, "host": host, "topic": TOPIC, "configurations": {}}
+    if started:
+        state["start_flag"] = True
+    return state
+
+
+@db_api.retry_db_errors
+def _heartbeats(hosts: "set[str]") -> Dict[str, Any]:
+    table = agent_models.Agent.__table__
+    context = neutron_context.get_admin_context()
+    with db_api.CONTEXT_READER.using(context):
+        query = sa.select(table.c.host, table.c.heartbeat_timestamp).where(table.c.agent_type == AGENT_TYPE, table.c.host.in_(sorted(hosts)))
+        return {row[0]: row[1] for row in context.session.execute(query)}
+
+
+@db_api.retry_db_errors
+def _beat(hosts: "set[str]") -> None:
+    table = agent_models.Agent.__table__
+    context = neutron_context.get_admin_context()
+    with db_api.CONTEXT_WRITER.using(context):
+        statement = sa.update(table).where(table.c.agent_type == AGENT_TYPE, table.c.host.in_(sorted(hosts)))
+        context.session.execute(statement.values(heartbeat_timestamp=timeutils.utcnow()))
+
+
+ORDERS = {"set_port_status": set_port_status, "notify_port_active": notify_port_active, "report_agents": report_agents}

@@ -1,0 +1,125 @@
+"""The ML2 mechanism driver `calico`. Neutron's end of the wire: it decides nothing, it names what changed, and calico-neutron-driver reads the facts."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Tuple
+
+from neutron.plugins.ml2.drivers import mech_agent
+from neutron_lib.api.definitions import portbindings
+from neutron_lib.plugins.ml2 import api
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from calico_openstack import announce, callbacks, options, rows, wire
+from calico_openstack.apply import AGENT_TYPE
+
+LOG = logging.getLogger(__name__)
+
+
+VIF_TYPE = "tap"
+NETWORK_TYPES = ("local", "flat")
+VIF_DETAILS_MAC = "mac_address"
+
+
+def tap_mac(port_mac: str) -> str:
+    """The MAC of the host's side of a port's tap: the port's own with its first octet made fe, as libvirt once made it.
+
+    The same on every host, so that the guest's ARP entry of its gateway stays true across a live migration.
+    """
+    return "fe" + port_mac.lower()[2:]
+
+
+class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
+    """Binds ports to taps where Felix is alive, and announces changes of networks, subnets and ports; `callbacks` those of all else."""
+
+    def __init__(self) -> None:
+        super().__init__(AGENT_TYPE, VIF_TYPE, {portbindings.CAP_PORT_FILTER: True}, [portbindings.VNIC_NORMAL])
+
+    def initialize(self) -> None:
+        options.register()
+        self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer)
+        self._changes = announce.Announcer(self._daemon)
+        callbacks.subscribe(self._changes)
+        LOG.info("Calico: changes go to calico-neutron-driver at %s", cfg.CONF.calico.neutron_driver_socket)
+
+    # Binding
+
+    def get_allowed_network_types(self, agent: Optional[Dict[str, Any]] = None) -> Tuple[str, ...]:
+        return NETWORK_TYPES
+
+    def get_mappings(self, agent: Dict[str, Any]) -> Dict[str, str]:
+        return {}  # routed, not bridged: no physical network is mapped to anything
+
+    def check_segment_for_agent(self, segment: Dict[str, Any], agent: Dict[str, Any]) -> bool:
+        return bool(agent["agent_type"] == AGENT_TYPE and segment[api.NETWORK_TYPE] in NETWORK_TYPES)
+
+    def get_vif_details(self, context: Any, agent: Dict[str, Any], segment: Dict[str, Any]) -> Dict[str, Any]:
+        return {**self.vif_details, VIF_DETAILS_MAC: tap_mac(context.current["mac_address"])}
+
+    # Networks
+
+    def create_network_precommit(self, context: Any) -> None:
+        self._before(context, "network", None, context.current)
+
+    def create_network_postcommit(self, context: Any) -> None:
+        self._after(context, "network", None, context.current)
+
+    def update_network_precommit(self, context: Any) -> None:
+        self._before(context, "network", context.original, context.current)
+
+    def update_network_postcommit(self, context: Any) -> None:
+        self._after(context, "network", context.original, context.current)
+
+    def delete_network_precommit(self, context: Any) -> None:
+        self._before(context, "network", context.current, None)
+
+    def delete_network_postcommit(self, context: Any) -> None:
+        self._after(context, "network", context.current, None)
+
+    # Subnets
+
+    def create_subnet_precommit(self, context: Any) -> None:
+        self._before(context, "subnet", None, context.current)
+
+    def create_subnet_postcommit(self, context: Any) -> None:
+        self._after(context, "subnet", None, context.current)
+
+    def update_subnet_precommit(self, context: Any) -> None:
+        self._before(context, "subnet", context.original, context.current)
+
+    def update_subnet_postcommit(self, context: Any) -> None:
+        self._after(context, "subnet", context.original, context.current)
+
+    def delete_subnet_precommit(self, context: Any) -> None:
+        self._before(context, "subnet", context.current, None)
+
+    def delete_subnet_postcommit(self, context: Any) -> None:
+        self._after(context, "subnet", context.current, None)
+
+    # Ports. The base class would also hold a port DOWN until an L2 agent reports over RPC; here Felix reports, through the daemon.
+
+    def create_port_precommit(self, context: Any) -> None:
+        self._before(context, "port", None, context.current)
+
+    def create_port_postcommit(self, context: Any) -> None:
+        self._after(context, "port", None, context.current)
+
+    def update_port_precommit(self, context: Any) -> None:
+        self._before(context, "port", context.original, context.current)
+
+    def update_port_postcommit(self, context: Any) -> None:
+        self._after(context, "port", context.original, context.current)
+
+    def delete_port_precommit(self, context: Any) -> None:
+        self._before(context, "port", context.current, None)
+
+    def delete_port_postcommit(self, context: Any) -> None:
+        self._after(context, "port", context.current, None)
+
+    def _before(self, context: Any, kind: str, original: Optional[announce.Row], current: Optional[announce.Row]) -> None:
+        row = current or original or {}
+        self._changes.before(context._plugin_context, kind, row["id"], original, current)  # pylint: disable=protected-access
+
+    def _after(self, context: Any, kind: str, original: Optional[announce.Row], current: Optional[announce.Row]) -> None:
+        row = current or original or {}
+        self._changes.after(context._plugin_context, kind, row["id"], original, current)  # pylint: disable=protected-access

@@ -1,0 +1,91 @@
+"""The rows process: has Neutron's plugin loaded and answers the daemon's questions at any time. calico-neutron-driver starts it, and it ends when the daemon does.
+
+API workers cannot do this: under uWSGI nothing of theirs runs between two requests, and a second thread breaks eventlet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+from calico_openstack import wire
+
+#: Questions answered at a time. Each holds a database connection.
+CONCURRENCY = 8
+
+
+def patch_eventlet() -> None:
+    """Neutron releases that run on eventlet expect a patched process; those that do not have nothing here to call."""
+    try:
+        utils = importlib.import_module("neutron.common.eventlet_utils")
+    except ImportError:
+        return
+    patch: Optional[Callable[[], None]] = getattr(utils, "monkey_patch", None)
+    if patch:
+        patch()
+
+
+def load_neutron(arguments: List[str]) -> None:
+    """As neutron-rpc-server does, short of listening."""
+    from neutron import manager  # pylint: disable=import-outside-toplevel
+    from neutron.api import extensions  # pylint: disable=import-outside-toplevel
+    from neutron.common import config  # pylint: disable=import-outside-toplevel
+    from neutron_lib.api import attributes  # pylint: disable=import-outside-toplevel
+    from sqlalchemy import orm  # pylint: disable=import-outside-toplevel
+
+    config.register_common_config_options()
+    config.init(arguments)
+    config.setup_logging()
+    config.set_config_defaults()
+    manager.init()
+    extension_manager = extensions.PluginAwareExtensionManager.get_instance()
+    extension_manager.extend_resources("2.0", attributes.RESOURCES)
+    orm.configure_mappers()  # the plugin's port queries name relations that exist only after this
+
+
+def serve(connection: wire.Connection, answer: wire.Answer) -> None:
+    """Answers until the daemon closes the connection. Several questions at a time, each in a thread of its own."""
+    sending = threading.Lock()
+    free = threading.Semaphore(CONCURRENCY)
+
+    def respond(message: Dict[str, Any]) -> None:
+        try:
+            reply = wire.reply_to(message, answer)
+            with sending:
+                connection.send(reply)
+        except wire.Disconnected:
+            pass  # serve() sees it too, and ends
+        finally:
+            free.release()
+
+    connection.wait_for_ever()
+    while True:
+        try:
+            message = connection.receive()
+        except wire.Disconnected:
+            return
+        free.acquire()
+        threading.Thread(target=respond, args=(message,), daemon=True).start()
+
+
+def main() -> None:
+    patch_eventlet()
+    load_neutron(sys.argv[1:])
+    from calico_openstack import apply, options, rows  # pylint: disable=import-outside-toplevel
+    from oslo_config import cfg  # pylint: disable=import-outside-toplevel
+
+    options.register()
+    questions: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {**rows.QUESTIONS, **apply.ORDERS}
+
+    def answer(method: str, params: Mapping[str, Any]) -> Any:
+        if method not in questions:
+            raise LookupError(f"no such question: {method}")
+        return questions[method](params)
+
+    serve(wire.Connection(cfg.CONF.calico.neutron_driver_socket, "rows", 10), answer)
+
+
+if __name__ == "__main__":
+    main()

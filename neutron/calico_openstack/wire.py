@@ -1,0 +1,186 @@
+"""The wire to calico-neutron-driver: one JSON object a line, over a Unix socket. See README.md, "The wire".
+
+While a call is under way the daemon may call back on the same connection, to ask the caller for rows as they are now.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import socket
+import time
+from typing import Any, Callable, Deque, Dict, Mapping, Optional
+
+PROTOCOL = 1
+
+Params = Mapping[str, Any]
+"""Answers the daemon's question: (method, params) -> result."""
+Answer = Callable[[str, Params], Any]
+
+
+class DaemonError(Exception):
+    """The daemon's own answer, or what stands in for it. `code` is for programs, the message for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Disconnected(Exception):
+    """The connection ended before the answer came. Calls name what changed, so they may be sent again."""
+
+
+def _plain(value: Any) -> Any:
+    """Neutron's dictionaries hold addresses, times and translated text: their text is what its API would show."""
+    return str(value)
+
+
+class Connection:
+    """One connection, for one caller at a time."""
+
+    def __init__(self, path: str, role: str, timeout_seconds: float) -> None:
+        self.pid = os.getpid()
+        self._calls = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(timeout_seconds)
+            self._socket.connect(path)
+            self._lines = self._socket.makefile("rb")
+            self.send({"hello": {"protocol": PROTOCOL, "role": role, "pid": self.pid}})
+            greeting = self.receive()
+        except BaseException:
+            self._socket.close()
+            raise
+        if "error" in greeting:
+            self._socket.close()
+            raise DaemonError(greeting["error"]["code"], greeting["error"]["message"])
+
+    def send(self, message: Params) -> None:
+        line = json.dumps(message, default=_plain, separators=(",", ":")).encode() + b"\n"
+        try:
+            self._socket.sendall(line)
+        except socket.timeout:
+            raise
+        except OSError as error:
+            raise Disconnected(str(error)) from error
+
+    def receive(self) -> Dict[str, Any]:
+        try:
+            line = self._lines.readline()
+        except socket.timeout:
+            raise
+        except OSError as error:
+            raise Disconnected(str(error)) from error
+        if not line.endswith(b"\n"):
+            raise Disconnected("the daemon closed the connection")
+        message: Dict[str, Any] = json.loads(line)
+        return message
+
+    def call(self, method: str, params: Params, answer: Answer, deadline: float) -> Any:
+        """Calls the daemon and answers its questions until it replies.
+
+        Raises DaemonError with the daemon's refusal, Disconnected, or socket.timeout when `deadline` (monotonic) passes.
+        """
+        self._calls += 1
+        self._await(deadline)
+        self.send({"call": self._calls, "method": method, "params": params})
+        while True:
+            self._await(deadline)
+            message = self.receive()
+            if "call" in message:
+                self.send(reply_to(message, answer))
+            elif message.get("reply") == self._calls:
+                if "error" in message:
+                    raise DaemonError(message["error"]["code"], message["error"]["message"])
+                return message.get("result")
+
+    def _await(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self._socket.settimeout(left)
+
+    def wait_for_ever(self) -> None:
+        self._socket.settimeout(None)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def reply_to(message: Mapping[str, Any], answer: Answer) -> Dict[str, Any]:
+    """Answers one question of the daemon. What goes wrong here is told there: the daemon knows what to do about it."""
+    try:
+        return {"reply": message["call"], "result": answer(message["method"], message["params"])}
+    except Exception as error:  # pylint: disable=broad-except
+        return {"reply": message["call"], "error": {"code": type(error).__name__, "message": str(error)}}
+
+
+class Daemon:
+    """calico-neutron-driver as its callers see it: connections are made when needed, kept, and made anew when the daemon was restarted."""
+
+    def __init__(
+        self,
+        path: str,
+        answer: Answer,
+        restart_seconds: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = path
+        self._answer = answer
+        self._restart_seconds = restart_seconds
+        self._clock = clock
+        self._pause = pause
+        self._idle: Deque[Connection] = collections.deque()
+
+    def call(self, method: str, params: Params, timeout_seconds: float) -> Any:
+        """Calls the daemon. A daemon that is being restarted is waited for, a few seconds; the call is then sent again.
+
+        Raises DaemonError: the daemon's refusal, or DAEMON_UNAVAILABLE, or DAEMON_TIMEOUT.
+        """
+        begun = self._clock()
+        deadline = begun + timeout_seconds
+        patience = begun + min(self._restart_seconds, timeout_seconds)
+        while True:
+            connection: Optional[Connection] = None
+            try:
+                connection = self._take(deadline)
+                result = connection.call(method, params, self._answer, deadline)
+            except DaemonError:
+                if connection:
+                    self._idle.append(connection)
+                raise
+            except socket.timeout as error:
+                if connection:
+                    connection.close()
+                raise DaemonError(
+                    "DAEMON_TIMEOUT",
+                    f"calico-neutron-driver did not answer within {timeout_seconds:g} s ({self._path}); look into its log",
+                ) from error
+            except (Disconnected, OSError) as error:
+                if connection:
+                    connection.close()
+                if self._clock() >= patience:
+                    raise DaemonError(
+                        "DAEMON_UNAVAILABLE",
+                        f"calico-neutron-driver cannot be reached at {self._path} ({error}); start it, then try again",
+                    ) from error
+                self._pause(0.1)
+            except BaseException:
+                if connection:
+                    connection.close()  # killed in mid-call: what comes next on it would be another call's answer
+                raise
+            else:
+                self._idle.append(connection)
+                return result
+
+    def _take(self, deadline: float) -> Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return Connection(self._path, "api", max(0.1, deadline - self._clock()))
+            if connection.pid == os.getpid():
+                return connection
+            connection.close()  # the parent's, from before the fork

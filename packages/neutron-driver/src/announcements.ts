@@ -1,0 +1,129 @@
+// The daemon's answers to Neutron's announcements: before a commit, whether it may be; after it, that etcd has it.
+import type { Logger } from '@calico-openstack/agent';
+import { type Etcd, EtcdError } from '@calico-openstack/etcd';
+import type { RowsSource } from './rows.ts';
+import { type Announcement, derive, parseAnnouncement } from './sync/announcement.ts';
+import type { Journal } from './sync/journal.ts';
+import { felixConfigurationKey } from './sync/plan.ts';
+import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
+import { type Peer, Refusal, WireError } from './wire/peer.ts';
+
+export type AnnouncementsOptions = {
+  readonly etcd: Etcd;
+  readonly sync: Sync;
+  readonly journal: Journal;
+  readonly sourceOf: (peer: Peer) => RowsSource;
+  readonly etcdTimeoutSeconds: number;
+  readonly log: Logger;
+  readonly now?: () => number;
+  /** The journal has something to do. */
+  readonly onJournal: () => void;
+};
+
+/** How long a transaction of Neutron's waits at most for a sign of etcd: a change of its leader takes no longer. */
+const probeSeconds = 5;
+
+export function announcements(options: AnnouncementsOptions) {
+  const { etcd, sync, journal, log, now = Date.now } = options;
+  const marks = new Map<string, Peer>();
+  let probe: Promise<void> | undefined;
+  let unwritable: Error | undefined;
+
+  /** Asks etcd for something that takes a majority to answer. One question serves all who ask meanwhile. */
+  function etcdAnswers(): Promise<void> {
+    if (!probe) {
+      const limit = Promise.withResolvers<void>();
+      const timer = setTimeout(() => limit.reject(new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${probeSeconds} s`)), probeSeconds * 1000);
+      probe = Promise.race([etcd.get(felixConfigurationKey).then(() => undefined), limit.promise]).finally(() => {
+        clearTimeout(timer);
+        probe = undefined;
+      });
+    }
+    return probe;
+  }
+
+  async function before(peer: Peer, announcement: Announcement): Promise<void> {
+    const { changes, refusal } = derive(announcement);
+    if (refusal !== undefined) throw new Refusal('REFUSED', refusal);
+    if (changes.length === 0) return;
+    if (!announcement.rollback) {
+      if (unwritable)
+        throw new Refusal('ETCD_UNAVAILABLE', `etcd takes no writes (${unwritable.message}), so nothing was changed; repair etcd, then try again`);
+      await etcdAnswers().catch((error: unknown) => {
+        throw new Refusal('ETCD_UNAVAILABLE', `${(error as Error).message}, so nothing was changed; see that etcd runs and can be reached, then try again`, {
+          cause: error,
+        });
+      });
+    }
+    try {
+      journal.before(changes, announcement.marks);
+    } catch (error) {
+      throw new Refusal(
+        'JOURNAL_UNWRITABLE',
+        `calico-neutron-driver cannot write its journal (${(error as Error).message}), so nothing was changed; make room or give it the right to`,
+        { cause: error },
+      );
+    }
+    for (const mark of announcement.marks) marks.set(mark, peer);
+    options.onJournal();
+  }
+
+  async function after(peer: Peer, announcement: Announcement): Promise<void> {
+    const { changes } = derive(announcement);
+    for (const mark of announcement.marks) marks.delete(mark);
+    if (changes.length === 0) return;
+    const looks = journal.after(changes, announcement.marks);
+    const [later, direct] = [looks.filter((look) => look.change.kind === 'ports_of'), looks.filter((look) => look.change.kind !== 'ports_of')];
+    journal.add(later.map((look) => look.change)); // may be many: not while a user waits
+    journal.done(later, []);
+    try {
+      const result = await sync(
+        direct.map((look) => look.change),
+        options.sourceOf(peer),
+        now() + options.etcdTimeoutSeconds * 1000,
+      );
+      succeeded(result);
+      journal.done(direct, result.wrote);
+    } catch (error) {
+      journal.failed(direct);
+      failed(error);
+      log.error({ err: error, kind: announcement.kind, id: announcement.id ?? '' }, 'a change of Neutron has not reached etcd; it will be tried again');
+      throw refusalFor(error);
+    } finally {
+      options.onJournal();
+    }
+  }
+
+  function succeeded(result: SyncResult): void {
+    if (unwritable) log.info({}, 'etcd takes writes again');
+    unwritable = undefined;
+    for (const warning of result.warnings) log.warn({ object: warning.object }, warning.what);
+  }
+
+  /** Some of etcd's refusals hold for every write. */
+  function failed(error: unknown): void {
+    if (error instanceof EtcdError && (error.code === 'ETCD_OVERLOADED' || error.code === 'ETCD_DENIED')) unwritable = error;
+  }
+
+  return {
+    succeeded,
+    failed,
+    before: (peer: Peer, params: unknown): Promise<void> => before(peer, parseAnnouncement(params)),
+    after: (peer: Peer, params: unknown): Promise<void> => after(peer, parseAnnouncement(params)),
+    /** A connection is gone: what was announced on it may have been committed, or not. */
+    gone(peer: Peer): void {
+      const abandoned = [...marks].filter(([, owner]) => owner === peer).map(([mark]) => mark);
+      for (const mark of abandoned) marks.delete(mark);
+      journal.abandon(abandoned);
+      if (abandoned.length > 0) options.onJournal();
+    },
+  };
+}
+
+function refusalFor(error: unknown): Refusal {
+  const noted = 'calico-neutron-driver keeps a note of it, and makes up for it as soon as it can';
+  if (error instanceof EtcdError) return new Refusal('ETCD_UNAVAILABLE', `etcd has not got the change: ${error.message}; ${noted}`, { cause: error });
+  if (error instanceof SyncError) return new Refusal('ETCD_UNAVAILABLE', `etcd has not got the change: ${error.message}; ${noted}`, { cause: error });
+  if (error instanceof WireError) return new Refusal('INTERNAL', `Neutron's rows could not be read (${error.message}); ${noted}`, { cause: error });
+  return new Refusal('INTERNAL', `${(error as Error).message}; ${noted}`, { cause: error });
+}

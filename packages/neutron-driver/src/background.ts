@@ -1,0 +1,76 @@
+// Works off the journal: looks at what is due, through a rows process.
+import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { isTransient } from '@calico-openstack/etcd';
+import type { Background } from './sources.ts';
+import type { Journal, Look } from './sync/journal.ts';
+import type { Sync, SyncResult } from './sync/sync.ts';
+import { WireError } from './wire/peer.ts';
+
+export type JournalLoopOptions = {
+  readonly journal: Journal;
+  readonly sync: Sync;
+  readonly source: Background;
+  readonly log: Logger;
+  readonly onSucceeded: (result: SyncResult) => void;
+  readonly onFailed: (error: unknown) => void;
+};
+
+const batchSize = 40;
+const deadlineMs = 60_000;
+
+export function startJournalLoop({ journal, sync, source, log, onSucceeded, onFailed }: JournalLoopOptions): Loop {
+  let inTrouble = false;
+
+  async function expand(look: Look): Promise<void> {
+    const { change } = look;
+    if (change.kind !== 'ports_of') return;
+    const ports = await source.portsOf(change.of, change.id);
+    journal.add(ports.map((id) => ({ kind: 'port', id, slots: [] })));
+    journal.done([look], []);
+  }
+
+  async function examine(looks: readonly Look[]): Promise<void> {
+    const result = await sync(
+      looks.map((look) => look.change),
+      source,
+      Date.now() + deadlineMs,
+    );
+    onSucceeded(result);
+    if (result.wrote.length > 0) log.info({ objects: result.wrote.length, puts: result.puts, deletes: result.deletes }, 'etcd made to agree with Neutron');
+    journal.done(looks, result.wrote);
+  }
+
+  /** Whatever happens, each look is handed back. */
+  async function settle(looks: readonly Look[], work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      if (inTrouble) log.info({ left: journal.size }, 'the journal is being worked off again');
+      inTrouble = false;
+      return true;
+    } catch (error) {
+      if (looks.length > 1 && !isTransient(error) && !(error instanceof WireError)) {
+        // One of them is at fault, and must not hold up the others.
+        for (const look of looks) await settle([look], () => examine([look]));
+        return true;
+      }
+      journal.failed(looks);
+      onFailed(error);
+      if (!inTrouble) log.warn({ err: error, objects: journal.size }, 'changes of Neutron wait for etcd; they are tried again and again');
+      inTrouble = true;
+      return false;
+    }
+  }
+
+  return startLoop({
+    run: async () => {
+      for (let looks = journal.take(batchSize); looks.length > 0; looks = journal.take(batchSize)) {
+        const direct = looks.filter((look) => look.change.kind !== 'ports_of');
+        let well = direct.length === 0 || (await settle(direct, () => examine(direct)));
+        for (const look of looks) if (look.change.kind === 'ports_of') well = (await settle([look], () => expand(look))) && well;
+        if (!well) break;
+      }
+      return journal.restMs;
+    },
+    onFailure: (error) => log.error({ err: error }, 'the journal could not be worked off'),
+  });
+}

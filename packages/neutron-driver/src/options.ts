@@ -1,0 +1,123 @@
+// [calico] of neutron.conf, with upstream's names, and a few of our own.
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { type Ini, parseIni, type Severity, StartError, severities } from '@calico-openstack/agent';
+import { isRegion } from '@calico-openstack/datamodel';
+import type { EtcdOptions } from '@calico-openstack/etcd';
+import type { QosOptions } from './translate/qos.ts';
+
+export type Options = {
+  readonly etcd: EtcdOptions;
+  /** Longest that an API call waits until etcd has its change. */
+  readonly etcdTimeoutSeconds: number;
+  readonly region: string | undefined;
+  readonly serverName: string;
+  readonly startupResync: boolean;
+  readonly compactionPeriodMinutes: number;
+  readonly compactionMinRevisions: number;
+  readonly portStatusThreads: number;
+  readonly projectNameCacheMax: number;
+  readonly qos: QosOptions;
+  readonly socketPath: string;
+  readonly stateDirectory: string;
+  /** The command that answers questions for rows in the background. Empty: somebody else starts it. */
+  readonly rowsCommand: readonly string[];
+  readonly rowsConfigFiles: readonly string[];
+  readonly agentReportSeconds: number;
+  readonly log: { readonly screen: Severity; readonly file: string | undefined };
+};
+
+export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
+
+/** Reads the files, later ones win. @throws StartError naming the option and what may stand there */
+export function readOptions(files: readonly string[]): Options {
+  const inis = files.map((file) => {
+    try {
+      return parseIni(readFileSync(file, 'utf8'), file);
+    } catch (error) {
+      throw new StartError('CONFIG_UNREADABLE', `cannot read ${file}: ${(error as Error).message}`, { cause: error });
+    }
+  });
+  return parseOptions(inis, files);
+}
+
+export function parseOptions(inis: readonly Ini[], files: readonly string[] = []): Options {
+  const text = (name: string, section = 'calico'): string | undefined => {
+    const value = inis
+      .flatMap((ini) => ini.get(section)?.get(name) ?? [])
+      .at(-1)
+      ?.trim();
+    return value === '' ? undefined : value;
+  };
+  const number = (name: string, otherwise: number, least = 0): number => {
+    const value = text(name);
+    if (value === undefined) return otherwise;
+    const parsed = Number(value);
+    if (!Number.isFinite(parsed) || parsed < least) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not a number of at least ${least}`);
+    return parsed;
+  };
+  const list = (value: string | undefined): readonly string[] => (value ?? '').split(/[\s,]+/).filter((part) => part !== '');
+  const choice = <T extends string>(name: string, among: readonly T[], otherwise: T): T => {
+    const value = (text(name) ?? otherwise).toLowerCase();
+    const found = among.find((one) => one.toLowerCase() === value);
+    if (found === undefined) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not one of ${among.join(', ')}`);
+    return found;
+  };
+  const direction = (name: 'ingress' | 'egress') => ({
+    burstBits: number(`${name}_burst_bits`, 4294967296),
+    minburstBytes: number(`${name}_minburst_bytes`, 0),
+    burstPackets: number(`${name}_burst_packets`, 5),
+    maxConnections: number(`max_${name}_connections_per_port`, 0),
+  });
+  const region = text('openstack_region');
+  if (region !== undefined && !isRegion(region)) {
+    throw new StartError('CONFIG_INVALID', `[calico] openstack_region = ${region} is not a lower-case DNS label of at most 46 characters`);
+  }
+  const stateDirectory = text('neutron_driver_state_dir') ?? '/var/lib/calico/neutron-driver';
+  const rowsCommand = inis.some((ini) => ini.get('calico')?.has('neutron_rows_command'))
+    ? list(text('neutron_rows_command'))
+    : ['/usr/bin/python3', '-m', 'calico_openstack.rows_process'];
+  return {
+    etcd: etcdOptions(text, number, list),
+    etcdTimeoutSeconds: number('etcd_timeout', 60, 1),
+    region,
+    serverName: text('elector_name') ?? hostname(),
+    startupResync: choice('startup_resync', ['always', 'never'], 'always') === 'always',
+    compactionPeriodMinutes: number('etcd_compaction_period_mins', 60),
+    compactionMinRevisions: number('etcd_compaction_min_revisions', 1000),
+    portStatusThreads: Math.floor(number('num_port_status_threads', 4, 1)),
+    projectNameCacheMax: Math.floor(number('project_name_cache_max', 100, 1)),
+    qos: { ingress: direction('ingress'), egress: direction('egress') },
+    socketPath: text('neutron_driver_socket') ?? '/run/calico/neutron-driver.sock',
+    stateDirectory,
+    rowsCommand,
+    rowsConfigFiles: files,
+    agentReportSeconds: number('agent_report_interval_secs', 10, 1),
+    log: { screen: choice('neutron_driver_log_severity', severities, 'INFO'), file: text('neutron_driver_log_file') },
+  };
+}
+
+function etcdOptions(
+  text: (name: string) => string | undefined,
+  number: (name: string, otherwise: number, least?: number) => number,
+  list: (value: string | undefined) => readonly string[],
+): EtcdOptions {
+  const [caFile, certFile, keyFile] = [text('etcd_ca_cert_file'), text('etcd_cert_file'), text('etcd_key_file')];
+  const [username, password] = [text('etcd_username'), text('etcd_password')];
+  // Upstream chooses TLS by the presence of its files, whatever the scheme says.
+  const scheme = caFile !== undefined || certFile !== undefined || keyFile !== undefined ? 'https' : (text('etcd_scheme') ?? 'http');
+  if (scheme !== 'http' && scheme !== 'https') throw new StartError('CONFIG_INVALID', `[calico] etcd_scheme = ${scheme} is neither http nor https`);
+  const port = number('etcd_port', 2379, 1);
+  const hosts = list(text('etcd_host'));
+  const endpoints = list(text('etcd_endpoints'));
+  const urlOf = (host: string): string => `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
+  return {
+    endpoints: endpoints.length > 0 ? endpoints : (hosts.length > 0 ? hosts : ['127.0.0.1']).map(urlOf),
+    timeoutSeconds: Math.min(10, number('etcd_timeout', 60, 1)),
+    ...(caFile !== undefined && { caFile }),
+    ...(certFile !== undefined && { certFile }),
+    ...(keyFile !== undefined && { keyFile }),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+  };
+}

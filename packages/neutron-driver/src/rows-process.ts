@@ -1,0 +1,57 @@
+// The rows process: a Python that has Neutron loaded, started by the daemon and started again when it ends.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { type Backoff, backoffMs, type Logger, pause } from '@calico-openstack/agent';
+
+const backoff: Backoff = { firstMs: 1000, maxMs: 30_000 };
+/** Who ran so long was well, and is started again at once. */
+const settledMs = 60_000;
+
+/** Runs `command` with the configuration files as options, for ever. Ends with the daemon: it sees its connection close, and its standard input. */
+export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): { close(): Promise<void> } {
+  const [program, ...args] = command;
+  if (program === undefined) return { close: async () => {} };
+  const stop = new AbortController();
+  let child: ChildProcess | undefined;
+
+  function once(file: string): Promise<string> {
+    return new Promise((resolve) => {
+      const running = spawn(file, [...args, ...configFiles.flatMap((config) => ['--config-file', config])], { stdio: ['pipe', 'pipe', 'pipe'] });
+      child = running;
+      for (const stream of [running.stdout, running.stderr]) {
+        // Neutron's own log lines: kept as they are, for who looks for them.
+        createInterface({ input: stream }).on('line', (text) => log.debug({ pid: running.pid }, text));
+      }
+      running.on('error', (error) => resolve(error.message));
+      running.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+    });
+  }
+
+  const ended = (async () => {
+    let failures = 0;
+    while (!stop.signal.aborted) {
+      const startedMs = performance.now();
+      const reason = await once(program);
+      child = undefined;
+      if (stop.signal.aborted) break;
+      failures = performance.now() - startedMs > settledMs ? 1 : failures + 1;
+      const retryMs = backoffMs(backoff, failures);
+      log.error(
+        { command: command.join(' '), reason, retrySeconds: Math.round(retryMs / 100) / 10 },
+        'the rows process ended: resync and status wait until it runs again',
+      );
+      await pause(retryMs, stop.signal);
+    }
+  })();
+
+  return {
+    close: async () => {
+      stop.abort();
+      const running = child;
+      running?.kill('SIGTERM');
+      const impatient = setTimeout(() => running?.kill('SIGKILL'), 2000);
+      await ended;
+      clearTimeout(impatient);
+    },
+  };
+}

@@ -1,0 +1,135 @@
+// Neutron's rows as they come over the wire: plain JSON under Neutron's own field names, checked once, here.
+import { z } from 'zod';
+
+const id = z.string().min(1);
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? '');
+const optionalText = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? undefined);
+const optionalNumber = z
+  .number()
+  .nullish()
+  .transform((value) => value ?? undefined);
+
+const binding = z.object({
+  host: text,
+  /** ACTIVE, or INACTIVE for the one that a live migration prepares. */
+  status: text,
+  vif_type: text,
+  profile: z.record(z.string(), z.unknown()),
+});
+
+const port = z.object({
+  id,
+  network_id: id,
+  project_id: text,
+  mac_address: text,
+  admin_state_up: z.boolean(),
+  status: text,
+  device_id: text,
+  device_owner: text,
+  fixed_ips: z.array(z.object({ ip_address: z.string(), subnet_id: z.string() })),
+  bindings: z.array(binding),
+  security_groups: z.array(id),
+  allowed_address_pairs: z.array(z.object({ ip_address: z.string(), mac_address: text })),
+  port_security_enabled: z.boolean(),
+  dns: z.object({ dns_name: text, current_dns_domain: text }).nullable(),
+  qos_policy_id: optionalText,
+});
+
+const subnet = z.object({
+  id,
+  network_id: id,
+  cidr: z.string(),
+  gateway_ip: optionalText,
+  enable_dhcp: z.boolean(),
+  host_routes: z.array(z.object({ destination: z.string(), nexthop: z.string() })),
+  dns_nameservers: z.array(z.string()),
+  ipv6_ra_mode: optionalText,
+  ipv6_address_mode: optionalText,
+});
+
+const rule = z.object({
+  id,
+  security_group_id: id,
+  direction: text,
+  ethertype: text,
+  protocol: z
+    .union([z.string(), z.number()])
+    .nullish()
+    .transform((value) => value ?? undefined),
+  port_range_min: optionalNumber,
+  port_range_max: optionalNumber,
+  remote_ip_prefix: z.unknown().transform((value) => (value === null || value === undefined ? undefined : String(value))),
+  remote_group_id: optionalText,
+  remote_address_group_id: optionalText,
+});
+
+const qosRule = z.object({
+  type: z.string(),
+  direction: optionalText,
+  max_kbps: optionalNumber,
+  max_burst_kbps: optionalNumber,
+  max_kpps: optionalNumber,
+});
+
+const rows = z.object({
+  ports: z.array(port),
+  networks: z.array(z.object({ id, name: text, qos_policy_id: optionalText })),
+  subnets: z.array(subnet),
+  /** With their rules where they were asked for themselves; those that ports only belong to come by name. */
+  security_groups: z.array(z.object({ id, name: text, stateful: z.boolean(), rules: z.array(rule).optional() })),
+  floating_ips: z.array(z.object({ fixed_port_id: id, fixed_ip_address: text, floating_ip_address: text })),
+  address_groups: z.array(z.object({ id, name: text, addresses: z.array(z.string()) })),
+  qos_policies: z.array(z.object({ id, rules: z.array(qosRule) })),
+  /** Neutron's option; null while its DNS extension is not loaded, and ports have no assigned names then. */
+  dns_domain: z.string().nullable(),
+});
+
+const project = z.object({ id, name: text, parent_id: text });
+
+export type BindingRow = z.infer<typeof binding>;
+export type PortRow = z.infer<typeof port>;
+export type SubnetRow = z.infer<typeof subnet>;
+export type RuleRow = z.infer<typeof rule>;
+export type QosRuleRow = z.infer<typeof qosRule>;
+export type Rows = z.infer<typeof rows>;
+export type SecurityGroupRow = Rows['security_groups'][number];
+export type AddressGroupRow = Rows['address_groups'][number];
+export type ProjectRow = z.infer<typeof project>;
+
+/** Which rows a question is for. What the named ports and groups refer to comes along. */
+export type RowsQuestion = {
+  readonly ports: readonly string[];
+  readonly subnets: readonly string[];
+  readonly security_groups: readonly string[];
+  readonly address_groups: readonly string[];
+};
+
+export const noRowsQuestion: RowsQuestion = { ports: [], subnets: [], security_groups: [], address_groups: [] };
+export const noRows: Rows = {
+  ports: [],
+  networks: [],
+  subnets: [],
+  security_groups: [],
+  floating_ips: [],
+  address_groups: [],
+  qos_policies: [],
+  dns_domain: null,
+};
+
+export const parseRows = (answer: unknown): Rows => rows.parse(answer);
+export const parseRule = (value: unknown): RuleRow | undefined => rule.safeParse(value).data;
+export const parseProjects = (answer: unknown): readonly ProjectRow[] => z.array(project).parse(answer);
+export const parseIds = (answer: unknown): readonly string[] => z.array(id).parse(answer);
+
+/** Somebody who answers questions for rows: the Neutron process that announced a change, or the rows process. */
+export interface RowsSource {
+  /** The rows as they are committed now, all in one transaction begun after this call. */
+  rows(question: RowsQuestion): Promise<Rows>;
+  projects(ids: readonly string[]): Promise<readonly ProjectRow[]>;
+}

@@ -1,0 +1,94 @@
+// Who can be asked for rows: the Neutron process that made a call, while it waits; and the rows processes, at any time.
+import { type ProjectRow, parseIds, parseProjects, parseRows, type Rows, type RowsQuestion, type RowsSource } from './rows.ts';
+import type { PortsOf } from './sync/change.ts';
+import { endpointOwners } from './translate/endpoint.ts';
+import { type Peer, WireError } from './wire/peer.ts';
+
+export const pagedKinds = ['subnets', 'address_groups', 'security_groups', 'ports'] as const;
+export type PagedKind = (typeof pagedKinds)[number];
+
+export type StatusUpdate = { readonly port: string; readonly host: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
+export type AgentReport = { readonly host: string; readonly started: boolean };
+
+/** What a rows process can do beside answering for named objects. */
+export interface Background extends RowsSource {
+  page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
+  portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
+  /** Sets a port's status through ML2, which tells Nova. */
+  setPortStatus(update: StatusUpdate): Promise<void>;
+  /** Tells Nova that the port is up at the destination of its move. */
+  notifyPortActive(port: string): Promise<void>;
+  /** Writes the heartbeats of all these agents at once. */
+  reportAgents(agents: readonly AgentReport[]): Promise<void>;
+}
+
+export function sourceOf(peer: Peer, timeoutMs: number): RowsSource {
+  return {
+    rows: async (question: RowsQuestion) => parseRows(await peer.call('rows', question, timeoutMs)),
+    projects: async (ids: readonly string[]): Promise<readonly ProjectRow[]> =>
+      ids.length === 0 ? [] : parseProjects(await peer.call('projects', { ids }, timeoutMs)),
+  };
+}
+
+function backgroundOf(peer: Peer, timeoutMs: number): Background {
+  const call = (method: string, params: object): Promise<unknown> => peer.call(method, params, timeoutMs);
+  return {
+    ...sourceOf(peer, timeoutMs),
+    page: async (kind, after, limit) => {
+      const answer = (await call('page', { kind, after, limit, owners: endpointOwners })) as { ids: unknown; rows: unknown };
+      return { ids: parseIds(answer.ids), rows: parseRows(answer.rows) };
+    },
+    portsOf: async (of, id) => parseIds(await call('ports_of', { of, id })),
+    setPortStatus: async (update) => void (await call('set_port_status', update)),
+    notifyPortActive: async (port) => void (await call('notify_port_active', { port })),
+    reportAgents: async (agents) => void (await call('report_agents', { agents })),
+  };
+}
+
+/** The rows processes that are connected, asked in turn. A call waits a while for the first one to connect. */
+export function backgroundSources(timeoutMs: number, patienceMs: number) {
+  let peers: readonly { readonly peer: Peer; readonly source: Background }[] = [];
+  let turn = 0;
+  let arrival = Promise.withResolvers<void>();
+
+  async function next(): Promise<Background> {
+    if (peers.length === 0) {
+      const patience = Promise.withResolvers<void>();
+      const timer = setTimeout(patience.resolve, patienceMs);
+      await Promise.race([arrival.promise, patience.promise]);
+      clearTimeout(timer);
+    }
+    turn += 1;
+    const chosen = peers[turn % Math.max(1, peers.length)];
+    if (!chosen)
+      throw new WireError(
+        'NO_ROWS_PROCESS',
+        'no rows process is connected, so Neutron cannot be asked: see why python3 -m calico_openstack.rows_process does not run',
+      );
+    return chosen.source;
+  }
+
+  const source: Background = {
+    rows: async (question) => (await next()).rows(question),
+    projects: async (ids) => (await next()).projects(ids),
+    page: async (...args) => (await next()).page(...args),
+    portsOf: async (...args) => (await next()).portsOf(...args),
+    setPortStatus: async (update) => (await next()).setPortStatus(update),
+    notifyPortActive: async (port) => (await next()).notifyPortActive(port),
+    reportAgents: async (agents) => (await next()).reportAgents(agents),
+  };
+  return {
+    source,
+    get connected() {
+      return peers.length > 0;
+    },
+    add(peer: Peer): void {
+      peers = [...peers, { peer, source: backgroundOf(peer, timeoutMs) }];
+      arrival.resolve();
+    },
+    remove(peer: Peer): void {
+      peers = peers.filter((one) => one.peer !== peer);
+      if (peers.length === 0) arrival = Promise.withResolvers<void>();
+    },
+  };
+}

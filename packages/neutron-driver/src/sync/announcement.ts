@@ -1,0 +1,125 @@
+// What Neutron's side announces → what has to be looked at again, or why it must not be.
+import { z } from 'zod';
+import { parseRule } from '../rows.ts';
+import { migrationTarget, ownsEndpoint, type Slot } from '../translate/endpoint.ts';
+import { calicoRule, groupRefusal } from '../translate/policy.ts';
+import { type Change, mergeSlots } from './change.ts';
+
+const row = z.record(z.string(), z.unknown()).nullable();
+const schema = z.object({
+  /** A resource's name in Neutron. */
+  kind: z.string(),
+  id: z.string().nullable(),
+  /** The object's fields before and after, as far as Neutron's event has them: null where it was not, or is no more. */
+  original: row,
+  current: row,
+  /** Of the announcements before the commit that this one completes; before the commit, its own. */
+  marks: z.array(z.string()),
+  /** Neutron is undoing what could not be carried out: not to be refused. */
+  rollback: z.boolean(),
+});
+export type Announcement = z.infer<typeof schema>;
+export const parseAnnouncement = (params: unknown): Announcement => schema.parse(params);
+
+export type Derived = { readonly changes: readonly Change[]; readonly refusal?: string };
+const nothing: Derived = { changes: [] };
+
+type Row = Readonly<Record<string, unknown>>;
+const field = (fields: Row | null, name: string): string => (typeof fields?.[name] === 'string' ? (fields[name] as string) : '');
+const changed = (original: Row | null, current: Row | null, name: string): boolean =>
+  original !== null && current !== null && JSON.stringify(original[name] ?? null) !== JSON.stringify(current[name] ?? null);
+
+/** Pure. An object of a kind that is not known concerns nobody. */
+export function derive({ kind, id, original, current }: Announcement): Derived {
+  switch (kind) {
+    case 'port':
+      return id === null ? nothing : portChanges(id, original, current);
+    case 'subnet':
+      return id === null ? nothing : subnetChanges(id, original, current);
+    case 'network':
+      return id !== null && ['name', 'qos_policy_id'].some((name) => changed(original, current, name))
+        ? { changes: [{ kind: 'ports_of', of: 'network', id }] }
+        : nothing;
+    case 'security_group':
+      return id === null ? nothing : groupChanges(id, original, current);
+    case 'security_group_rule':
+      return ruleChanges(original, current);
+    case 'address_group':
+      return id === null ? nothing : { changes: [{ kind: 'address_group', id }] };
+    case 'floatingip':
+      return { changes: floatingIpPorts(original, current).map((port) => ({ kind: 'port', id: port, slots: [] })) };
+    case 'qos_policy':
+      return id === null ? nothing : { changes: [{ kind: 'ports_of', of: 'qos_policy', id }] };
+    default:
+      return nothing;
+  }
+}
+
+/** Fields that say nothing about the endpoint. */
+const bookkeeping = new Set([
+  'status',
+  'updated_at',
+  'revision_number',
+  'created_at',
+  'standard_attr_id',
+  'name',
+  'description',
+  'tags',
+  'network',
+  'resource_request',
+]);
+
+function portChanges(id: string, original: Row | null, current: Row | null): Derived {
+  const slots = mergeSlots(portSlots(original), portSlots(current));
+  if (slots.length === 0) return nothing; // no VM's port, before or after
+  if (original && current) {
+    const names = new Set([...Object.keys(original), ...Object.keys(current)]);
+    if ([...names].every((name) => bookkeeping.has(name) || !changed(original, current, name))) return nothing;
+  }
+  // A new port that is not bound yet is nowhere: binding it is announced in its turn.
+  if (!original && field(current, 'binding:vif_type') === 'unbound') return nothing;
+  return { changes: [{ kind: 'port', id, slots }] };
+}
+
+/** Where a port with these fields may have endpoints. */
+function portSlots(port: Row | null): readonly Slot[] {
+  const [host, device] = [field(port, 'binding:host_id'), field(port, 'device_id')];
+  if (!port || device === '' || !ownsEndpoint(field(port, 'device_owner'))) return [];
+  const profile = port['binding:profile'];
+  const target = migrationTarget(host, typeof profile === 'object' && profile !== null ? (profile as Row) : undefined);
+  return [host, target].filter((name) => name !== undefined && name !== '').map((name) => ({ host: name as string, device }));
+}
+
+function subnetChanges(id: string, original: Row | null, current: Row | null): Derived {
+  const subnet: Change = { kind: 'subnet', id };
+  if (changed(original, current, 'gateway_ip')) return { changes: [subnet, { kind: 'ports_of', of: 'subnet', id }] };
+  // Deleting a subnet whose addresses are automatic takes them from the ports, without a word about the ports.
+  const automatic = ['slaac', 'dhcpv6-stateless'].includes(field(original, 'ipv6_address_mode'));
+  const network = field(original, 'network_id');
+  return { changes: original && !current && automatic && network !== '' ? [subnet, { kind: 'ports_of', of: 'network', id: network }] : [subnet] };
+}
+
+function groupChanges(id: string, original: Row | null, current: Row | null): Derived {
+  const refusal = current ? groupRefusal(current) : undefined;
+  if (refusal !== undefined && (!original || changed(original, current, 'stateful')))
+    return { changes: [], refusal: `security group ${field(current, 'name')}: ${refusal}` };
+  const group: Change = { kind: 'security_group', id };
+  return { changes: changed(original, current, 'name') ? [group, { kind: 'ports_of', of: 'security_group', id }] : [group] };
+}
+
+function ruleChanges(original: Row | null, current: Row | null): Derived {
+  const group = field(current ?? original, 'security_group_id');
+  if (group === '') return nothing;
+  if (current) {
+    const rule = parseRule(current);
+    const said = rule ? calicoRule(rule) : { reason: 'it lacks fields that every rule has' };
+    if ('reason' in said) return { changes: [], refusal: `a security group rule that Calico cannot enforce is refused: ${said.reason}` };
+  }
+  return { changes: [{ kind: 'security_group', id: group }] };
+}
+
+/** The event's dictionaries say port_id, the database's object fixed_port_id. */
+function floatingIpPorts(original: Row | null, current: Row | null): readonly string[] {
+  const ports = [original, current].flatMap((fields) => [field(fields, 'port_id'), field(fields, 'fixed_port_id')]);
+  return [...new Set(ports.filter((port) => port !== ''))];
+}

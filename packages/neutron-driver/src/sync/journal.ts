@@ -1,0 +1,245 @@
+// What has to be looked at (again), kept in a file until etcd has it: announced changes, those that failed, and those just written, which are checked once more.
+//
+// Why once more: a writer that finds nothing to change leaves no trace in etcd, so another writer that read the rows before it may still write after it, and nobody would
+// notice. Therefore every write is followed by one more look, later than the write: then the rows seen are at least as new as everybody's who found nothing to change.
+import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
+
+type Entry = {
+  change: Change;
+  /** Announced before a commit, and not yet after it: until when that is waited for. */
+  readonly marks: Map<string, number>;
+  /** When to look; undefined: only when a mark runs out. */
+  dueMs: number | undefined;
+  /** Counts what came in, so that who looked knows whether something came since. */
+  generation: number;
+  failures: number;
+};
+
+/** A change taken out for a look, and what it must be handed back with. */
+export type Look = { readonly change: Change; readonly generation: number };
+
+export interface Journal {
+  /** Before a commit: until `after` completes the marks, or they run out, the change stands here. @throws when it cannot be written down: then there must be no commit */
+  before(changes: readonly Change[], marks: readonly string[]): void;
+  /** After the commit, before the look: what to look at, and that it is being looked at. */
+  after(changes: readonly Change[], marks: readonly string[]): readonly Look[];
+  /** To be looked at in the background. */
+  add(changes: readonly Change[]): void;
+  /** It was looked at. Those that took a write are looked at once more. */
+  done(looks: readonly Look[], wrote: readonly Change[]): void;
+  /** It could not be looked at; it is tried again after a pause. */
+  failed(looks: readonly Look[]): void;
+  /** Nobody will complete these marks any more: the connection that they came by is gone. */
+  abandon(marks: Iterable<string>): void;
+  /** What is due, up to `limit`, taken out until it is handed back. */
+  take(limit: number): readonly Look[];
+  /** Milliseconds until something is due; 0: now; undefined: nothing will be. */
+  readonly restMs: number | undefined;
+  readonly size: number;
+  readonly failing: number;
+  close(): void;
+}
+
+export type JournalOptions = {
+  /** undefined: only in memory (tests). */
+  readonly file?: string;
+  readonly now?: () => number;
+  /** How long a change announced before its commit is waited for: longer than Neutron's transactions take. [60000] */
+  readonly announcedMs?: number;
+  /** How long after a write it is looked at once more. [1000] */
+  readonly checkMs?: number;
+};
+
+const slot = z.object({ host: z.string(), device: z.string() });
+const storedChange = z.union([
+  z.object({ kind: z.literal('port'), id: z.string(), slots: z.array(slot) }),
+  z.object({ kind: z.enum(['subnet', 'security_group', 'address_group']), id: z.string() }),
+  z.object({ kind: z.literal('ports_of'), of: z.enum(portsOf), id: z.string() }),
+]);
+const line = z.union([z.object({ open: storedChange }), z.object({ done: z.string() })]);
+
+const firstRetryMs = 500;
+const maxRetryMs = 30_000;
+/** The file is written anew, with what stands open, when it has grown by so many lines. */
+const compactLines = 20_000;
+
+/** Opens the journal and takes up what stood in it: all of that is due at once. A last line that a crash cut short is left out; so is one that cannot be read. */
+export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkMs = 1000 }: JournalOptions = {}): Journal {
+  const entries = new Map<string, Entry>();
+  /** How many are looking at it just now. */
+  const taken = new Map<string, number>();
+  let lines = 0;
+  let descriptor: number | undefined;
+
+  if (file !== undefined) {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
+    for (const change of readOpen(file)) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });
+    rewrite(file);
+  }
+
+  function rewrite(path: string): void {
+    const next = `${path}.new`;
+    const handle = openSync(next, 'w', 0o640);
+    for (const { change } of entries.values()) writeSync(handle, `${JSON.stringify({ open: change })}\n`);
+    fsyncSync(handle);
+    closeSync(handle);
+    renameSync(next, path);
+    if (descriptor !== undefined) closeSync(descriptor);
+    descriptor = openSync(path, 'a', 0o640);
+    lines = 0;
+  }
+
+  // Not forced to the disk: a killed process loses nothing, and after a crash of the machine the start-up resync looks at everything.
+  function record(entry: object): void {
+    if (file === undefined || descriptor === undefined) return;
+    appendFileSync(descriptor, `${JSON.stringify(entry)}\n`);
+    lines += 1;
+    if (lines > compactLines && lines > 4 * entries.size) rewrite(file);
+  }
+
+  function note(change: Change): Entry {
+    const key = changeKey(change);
+    const known = entries.get(key);
+    const merged = mergeChanges(known?.change, change);
+    if (!known || JSON.stringify(known.change) !== JSON.stringify(merged)) record({ open: merged });
+    const entry = known ?? { change: merged, marks: new Map(), dueMs: undefined, generation: 0, failures: 0 };
+    entry.change = merged;
+    entry.generation += 1;
+    entries.set(key, entry);
+    return entry;
+  }
+
+  function closeIfSettled(key: string, entry: Entry): void {
+    if (entry.marks.size > 0 || entry.dueMs !== undefined || taken.has(key)) return;
+    entries.delete(key);
+    record({ done: key });
+  }
+
+  const dueOf = (entry: Entry): number | undefined => {
+    const times = [...(entry.dueMs === undefined ? [] : [entry.dueMs]), ...entry.marks.values()];
+    return times.length > 0 ? Math.min(...times) : undefined;
+  };
+
+  const look = (key: string, entry: Entry): Look => {
+    taken.set(key, (taken.get(key) ?? 0) + 1);
+    entry.dueMs = undefined;
+    return { change: entry.change, generation: entry.generation };
+  };
+
+  const back = (looks: readonly Look[], each: (entry: Entry, look: Look) => void): void => {
+    for (const one of looks) {
+      const key = changeKey(one.change);
+      const others = (taken.get(key) ?? 1) - 1;
+      if (others > 0) taken.set(key, others);
+      else taken.delete(key);
+      const entry = entries.get(key);
+      if (!entry) continue;
+      each(entry, one);
+      closeIfSettled(key, entry);
+    }
+  };
+
+  const soonest = (entry: Entry, atMs: number): void => {
+    entry.dueMs = Math.min(entry.dueMs ?? atMs, atMs);
+  };
+
+  return {
+    before(changes, marks) {
+      for (const change of changes) {
+        const entry = note(change);
+        for (const mark of marks) entry.marks.set(mark, now() + announcedMs);
+      }
+    },
+    after(changes, marks) {
+      return changes.map((change) => {
+        const entry = note(change);
+        for (const mark of marks) entry.marks.delete(mark);
+        return look(changeKey(change), entry);
+      });
+    },
+    add(changes) {
+      for (const change of changes) soonest(note(change), now());
+    },
+    done(looks, wrote) {
+      const written = new Set(wrote.map(changeKey));
+      back(looks, (entry, one) => {
+        entry.failures = 0;
+        if (written.has(changeKey(one.change))) soonest(entry, now() + checkMs);
+        else if (entry.generation !== one.generation && entry.marks.size === 0) soonest(entry, now());
+      });
+    },
+    failed(looks) {
+      back(looks, (entry) => {
+        entry.failures += 1;
+        soonest(entry, now() + Math.min(maxRetryMs, firstRetryMs * 2 ** (entry.failures - 1)));
+      });
+    },
+    abandon(marks) {
+      const gone = new Set(marks);
+      if (gone.size === 0) return;
+      for (const entry of entries.values()) for (const mark of entry.marks.keys()) if (gone.has(mark) && entry.marks.delete(mark)) soonest(entry, now());
+    },
+    take(limit) {
+      const looks: Look[] = [];
+      for (const [key, entry] of entries) {
+        if (looks.length >= limit) break;
+        if (taken.has(key) || (dueOf(entry) ?? Number.POSITIVE_INFINITY) > now()) continue;
+        for (const [mark, until] of entry.marks) if (until <= now()) entry.marks.delete(mark);
+        looks.push(look(key, entry));
+      }
+      return looks;
+    },
+    get restMs() {
+      let next: number | undefined;
+      for (const [key, entry] of entries) {
+        const due = taken.has(key) ? undefined : dueOf(entry);
+        if (due !== undefined && (next === undefined || due < next)) next = due;
+      }
+      return next === undefined ? undefined : Math.max(0, next - now());
+    },
+    get size() {
+      return entries.size;
+    },
+    get failing() {
+      let failing = 0;
+      for (const entry of entries.values()) if (entry.failures > 0) failing += 1;
+      return failing;
+    },
+    close() {
+      if (descriptor !== undefined) closeSync(descriptor);
+      descriptor = undefined;
+    },
+  };
+}
+
+function readOpen(file: string): readonly Change[] {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  const open = new Map<string, Change>();
+  for (const entry of text.split('\n')) {
+    const parsed = line.safeParse(jsonOf(entry)).data;
+    if (!parsed) continue;
+    if ('done' in parsed) open.delete(parsed.done);
+    else {
+      const change = parsed.open as Change;
+      open.set(changeKey(change), mergeChanges(open.get(changeKey(change)), change));
+    }
+  }
+  return [...open.values()];
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // cut short
+  }
+}

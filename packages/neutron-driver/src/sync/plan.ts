@@ -1,0 +1,318 @@
+// The decision: what etcd holds and what Neutron's rows say → what to write, compared with what was read. Pure.
+import { type Fields, isFields, openstackNamespace, resourceKey, subnetKey } from '@calico-openstack/datamodel';
+import type { Compare, KeyValue, Operation } from '@calico-openstack/etcd';
+import { noRowsQuestion, type PortRow, type ProjectRow, type Rows, type RowsQuestion } from '../rows.ts';
+import { networkSetContent, networkSetName } from '../translate/address-group.ts';
+import {
+  type EndpointFacts,
+  endpointContent,
+  endpointName,
+  endpointWishes,
+  migrationContent,
+  migrationOf,
+  projectNameLabel,
+  projectParentLabel,
+  type Slot,
+} from '../translate/endpoint.ts';
+import { policyContent, policyName } from '../translate/policy.ts';
+import type { QosOptions } from '../translate/qos.ts';
+import { subnetContent } from '../translate/subnet.ts';
+import { type Change, mergeSlots } from './change.ts';
+import { type Birth, encodeContent, holds, type ResourceContent, storedFields } from './content.ts';
+
+/** The etcd keys of what the driver writes, in one region. */
+export type Keys = ReturnType<typeof keysOf>;
+export function keysOf(region: string | undefined) {
+  const namespace = openstackNamespace(region);
+  return {
+    region,
+    namespace,
+    endpoint: (slot: Slot, portId: string): string => resourceKey({ plural: 'workloadendpoints', namespace, name: endpointName(slot, portId) }),
+    migration: (slot: Slot, portId: string): string => resourceKey({ plural: 'livemigrations', namespace, name: endpointName(slot, portId) }),
+    policy: (groupId: string): string => resourceKey({ plural: 'networkpolicies', namespace, name: policyName(groupId) }),
+    networkSet: (groupId: string): string => resourceKey({ plural: 'networksets', namespace, name: networkSetName(groupId) }),
+    subnet: (subnetId: string): string => subnetKey(region, subnetId),
+  };
+}
+export const felixConfigurationKey = resourceKey({ plural: 'felixconfigurations', name: 'default' });
+
+export type Settings = { readonly keys: Keys; readonly qos: QosOptions };
+
+/** What etcd holds, as far as it was read: undefined under a key that is there means "read, and absent". */
+export type Found = ReadonlyMap<string, KeyValue | undefined>;
+
+export type Warning = { readonly object: string; readonly what: string };
+
+/** What belongs together: written in one transaction, or not at all. */
+export type Unit = { readonly change: Change; readonly compares: readonly Compare[]; readonly operations: readonly Operation[] };
+
+export type Plan = {
+  readonly units: readonly Unit[];
+  /** What has to be read first: then the plan is made again, from etcd and rows read anew. */
+  readonly missing: { readonly keys: readonly string[]; readonly question: RowsQuestion };
+  readonly warnings: readonly Warning[];
+};
+
+/** Which keys are sure to be needed for these changes, before any row is known. */
+export function keysToRead(changes: readonly Change[], { keys }: Settings): readonly string[] {
+  return changes.flatMap((change): readonly string[] => {
+    switch (change.kind) {
+      case 'port':
+        return [felixConfigurationKey, ...change.slots.flatMap((slot) => [keys.endpoint(slot, change.id), keys.migration(slot, change.id)])];
+      case 'subnet':
+        return [keys.subnet(change.id)];
+      case 'security_group':
+        return [keys.policy(change.id)];
+      case 'address_group':
+        return [keys.networkSet(change.id)];
+      case 'ports_of':
+        return [];
+      default:
+        return change satisfies never;
+    }
+  });
+}
+
+export function questionFor(changes: readonly Change[]): RowsQuestion {
+  const ids = (kind: Change['kind']): readonly string[] => changes.filter((change) => change.kind === kind).map((change) => change.id);
+  return { ...noRowsQuestion, ports: ids('port'), subnets: ids('subnet'), security_groups: ids('security_group'), address_groups: ids('address_group') };
+}
+
+/** The projects whose names the endpoints in these rows carry. */
+export const projectsOf = (rows: Rows): readonly string[] => [
+  ...new Set(rows.ports.filter((port) => endpointWishes(port).length > 0 && port.project_id !== '').map((port) => port.project_id)),
+];
+
+export type Knowledge = {
+  readonly found: Found;
+  readonly rows: Rows;
+  readonly projects: ReadonlyMap<string, ProjectRow>;
+  readonly settings: Settings;
+  readonly born: () => Birth;
+};
+
+/** Plans each change by itself. A port's groups and what their rules refer to come before it. */
+export function plan(changes: readonly Change[], knowledge: Knowledge): Plan {
+  const planner = new Planner(knowledge);
+  const units = changes.map((change) => planner.unit(change)).filter((unit) => unit.operations.length > 0);
+  return { units, missing: planner.missing(), warnings: planner.warnings };
+}
+
+class Planner {
+  readonly warnings: Warning[] = [];
+  private readonly missingKeys = new Set<string>();
+  private readonly missingGroups = new Set<string>();
+  private readonly missingAddressGroups = new Set<string>();
+  private readonly knowledge: Knowledge;
+  private readonly ports: ReadonlyMap<string, PortRow>;
+  private readonly gateways: ReadonlyMap<string, string>;
+  private readonly groups: ReadonlyMap<string, Rows['security_groups'][number]>;
+  private readonly groupNames: ReadonlyMap<string, string>;
+  private readonly addressGroups: ReadonlyMap<string, Rows['address_groups'][number]>;
+
+  constructor(knowledge: Knowledge) {
+    const { rows } = knowledge;
+    this.knowledge = knowledge;
+    this.ports = new Map(rows.ports.map((port) => [port.id, port]));
+    this.gateways = new Map(rows.subnets.flatMap((subnet) => (subnet.gateway_ip === undefined ? [] : [[subnet.id, subnet.gateway_ip] as const])));
+    this.groups = new Map(rows.security_groups.map((group) => [group.id, group]));
+    this.groupNames = new Map(rows.security_groups.map((group) => [group.id, group.name]));
+    this.addressGroups = new Map(rows.address_groups.map((group) => [group.id, group]));
+  }
+
+  missing(): Plan['missing'] {
+    return {
+      keys: [...this.missingKeys],
+      question: { ...noRowsQuestion, security_groups: [...this.missingGroups], address_groups: [...this.missingAddressGroups] },
+    };
+  }
+
+  unit(change: Change): Unit {
+    const writer = new Writer(this.knowledge, this.missingKeys);
+    switch (change.kind) {
+      case 'port':
+        this.port(change, writer);
+        break;
+      case 'subnet':
+        this.subnet(change.id, writer);
+        break;
+      case 'security_group':
+        this.securityGroup(change.id, writer);
+        break;
+      case 'address_group':
+        this.addressGroup(change.id, writer);
+        break;
+      case 'ports_of':
+        break;
+      default:
+        change satisfies never;
+    }
+    return { change, compares: writer.compares, operations: writer.operations };
+  }
+
+  private port(change: Change & { kind: 'port' }, writer: Writer): void {
+    const { settings } = this.knowledge;
+    const { keys } = settings;
+    const row = this.ports.get(change.id);
+    const wishes = endpointWishes(row);
+    const move = migrationOf(row);
+    const slots = mergeSlots(
+      change.slots,
+      wishes.map((wish) => wish.slot),
+    );
+    // The move is known before the endpoint at its destination, and ends after it.
+    for (const slot of slots) {
+      const key = keys.migration(slot, change.id);
+      if (move && slot.host === move.to.host && slot.device === move.to.device) writer.resource(key, migrationContent(change.id, move, keys.namespace));
+    }
+    for (const slot of slots) {
+      const wish = wishes.find((candidate) => candidate.slot.host === slot.host && candidate.slot.device === slot.device);
+      const key = keys.endpoint(slot, change.id);
+      if (!wish || !row) writer.absent(key);
+      else if (!wish.onlyIfPresent || writer.found(key)) {
+        const before = writer.operations.length;
+        writer.resource(key, (stored) => this.endpoint(row, slot, stored));
+        if (writer.operations.length > before && row.port_security_enabled) for (const group of row.security_groups) this.groupBefore(group, writer, before);
+      }
+    }
+    for (const slot of slots) {
+      if (!(move && slot.host === move.to.host && slot.device === move.to.device)) writer.absent(keys.migration(slot, change.id));
+    }
+  }
+
+  private endpoint(port: PortRow, slot: Slot, stored: Fields | undefined): ResourceContent {
+    const { rows, projects, settings, found } = this.knowledge;
+    const network = rows.networks.find((candidate) => candidate.id === port.network_id);
+    const qosPolicy = port.qos_policy_id ?? network?.qos_policy_id;
+    const facts: EndpointFacts = {
+      namespace: settings.keys.namespace,
+      network,
+      gateways: this.gateways,
+      groupNames: this.groupNames,
+      floatingIps: rows.floating_ips.filter((ip) => ip.fixed_port_id === port.id),
+      qosRules: rows.qos_policies.find((policy) => policy.id === qosPolicy)?.rules ?? [],
+      project: projects.get(port.project_id) ?? projectFrom(stored, port.project_id),
+      dnsDomain: rows.dns_domain,
+      spoofingAllowed: spoofingAllowed(found.get(felixConfigurationKey)),
+      qos: settings.qos,
+    };
+    return endpointContent(port, slot, facts, (what) => this.warnings.push({ object: `port ${port.id}`, what }));
+  }
+
+  /** Sees to it that the group's policy is in etcd when the endpoint is, without rewriting one that is there. */
+  private groupBefore(groupId: string, writer: Writer, position: number): void {
+    const key = this.knowledge.settings.keys.policy(groupId);
+    if (!this.knowledge.found.has(key) || writer.found(key)) {
+      writer.requireExisting(key); // taken for granted: the transaction finds out
+      return;
+    }
+    const group = this.groups.get(groupId);
+    if (!group) return; // its binding is gone as well, or about to go
+    if (!group.rules) this.missingGroups.add(groupId);
+    else this.securityGroup(groupId, writer, position);
+  }
+
+  private securityGroup(groupId: string, writer: Writer, position?: number): void {
+    const { keys } = this.knowledge.settings;
+    const group = this.groups.get(groupId);
+    const key = keys.policy(groupId);
+    if (!group) return writer.absent(key);
+    const content = policyContent(group, keys.namespace, (ruleId, what) =>
+      this.warnings.push({ object: `security group ${groupId}`, what: `rule ${ruleId} is left out: ${what}` }),
+    );
+    const wrote = writer.resource(key, content, position);
+    if (!wrote) return;
+    const addressGroups = new Set((group.rules ?? []).map((rule) => rule.remote_address_group_id).filter((id) => id !== undefined));
+    for (const id of addressGroups) this.addressGroupBefore(id, writer, position ?? 0);
+  }
+
+  private addressGroupBefore(groupId: string, writer: Writer, position: number): void {
+    const key = this.knowledge.settings.keys.networkSet(groupId);
+    if (!this.knowledge.found.has(key) || writer.found(key)) return writer.requireExisting(key);
+    if (!this.addressGroups.has(groupId)) this.missingAddressGroups.add(groupId);
+    else this.addressGroup(groupId, writer, position);
+  }
+
+  private addressGroup(groupId: string, writer: Writer, position?: number): void {
+    const { keys } = this.knowledge.settings;
+    const group = this.addressGroups.get(groupId);
+    if (group) writer.resource(keys.networkSet(groupId), networkSetContent(group, keys.namespace), position);
+    else writer.absent(keys.networkSet(groupId));
+  }
+
+  private subnet(subnetId: string, writer: Writer): void {
+    const { rows, settings } = this.knowledge;
+    const key = settings.keys.subnet(subnetId);
+    const row = rows.subnets.find((subnet) => subnet.id === subnetId);
+    const content = row && subnetContent(row);
+    if (content && !content.ok) this.warnings.push({ object: `subnet ${subnetId}`, what: content.reason });
+    if (content?.ok && content.value !== undefined) writer.text(key, content.value);
+    else writer.absent(key);
+  }
+}
+
+/** The operations of one unit, each compared with what was read. */
+class Writer {
+  readonly compares: Compare[] = [];
+  readonly operations: Operation[] = [];
+  private readonly knowledge: Knowledge;
+  private readonly missingKeys: Set<string>;
+  private readonly touched = new Set<string>();
+
+  constructor(knowledge: Knowledge, missingKeys: Set<string>) {
+    this.knowledge = knowledge;
+    this.missingKeys = missingKeys;
+  }
+
+  /** What etcd holds there; a key that was not read is noted, and counts as absent for the moment. */
+  found(key: string): KeyValue | undefined {
+    if (!this.knowledge.found.has(key)) this.missingKeys.add(key);
+    return this.knowledge.found.get(key);
+  }
+
+  /** Whether that takes a write. */
+  resource(key: string, content: ResourceContent | ((stored: Fields | undefined) => ResourceContent), position = this.operations.length): boolean {
+    const stored = storedFields(this.found(key)?.value);
+    const wanted = typeof content === 'function' ? content(stored) : content;
+    if (holds(stored, wanted)) return false;
+    this.write(key, { put: key, value: encodeContent(stored, wanted, this.knowledge.born()) }, position);
+    return true;
+  }
+
+  text(key: string, value: string): void {
+    const stored = this.found(key)?.value;
+    if (!stored || new TextDecoder().decode(stored) !== value) this.write(key, { put: key, value });
+  }
+
+  absent(key: string): void {
+    if (this.found(key)) this.write(key, { delete: key });
+  }
+
+  requireExisting(key: string): void {
+    if (this.touched.has(key)) return;
+    this.touched.add(key);
+    this.compares.push({ key, exists: true });
+  }
+
+  private write(key: string, operation: Operation, position = this.operations.length): void {
+    if (this.touched.has(key)) return;
+    this.touched.add(key);
+    this.compares.push({ key, modRevision: this.knowledge.found.get(key)?.modRevision ?? 0 });
+    this.operations.splice(position, 0, operation);
+  }
+}
+
+/** Whether Felix takes endpoints that may use others' source addresses. */
+function spoofingAllowed(felixConfiguration: KeyValue | undefined): boolean {
+  const spec = storedFields(felixConfiguration?.value)?.['spec'];
+  return isFields(spec) && spec['workloadSourceSpoofing'] === 'Any';
+}
+
+/** What the endpoint says of its project already: kept while Keystone cannot be asked. */
+function projectFrom(stored: Fields | undefined, projectId: string): ProjectRow | undefined {
+  const metadata = stored?.['metadata'];
+  const labels = isFields(metadata) ? metadata['labels'] : undefined;
+  if (!isFields(labels) || labels['projectcalico.org/openstack-project-id'] !== projectId) return undefined;
+  const [name, parent] = [labels[projectNameLabel], labels[projectParentLabel]];
+  return typeof name === 'string' && typeof parent === 'string' ? { id: projectId, name, parent_id: parent } : undefined;
+}

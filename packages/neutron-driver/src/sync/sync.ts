@@ -1,0 +1,153 @@
+// The writer: reads etcd, then the rows, decides, and writes what differs if nobody wrote in between; else again. Safe to run for anything, at any time, any number of times.
+import type { Compare, Etcd, KeyValue, Operation } from '@calico-openstack/etcd';
+import type { ProjectRow, RowsQuestion, RowsSource } from '../rows.ts';
+import type { Change } from './change.ts';
+import { birth } from './content.ts';
+import { keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
+
+export class SyncError extends Error {
+  override readonly name = 'SyncError';
+  readonly code: 'SYNC_TIMEOUT';
+  constructor(message: string) {
+    super(message);
+    this.code = 'SYNC_TIMEOUT';
+  }
+}
+
+export type SyncResult = {
+  /** The changes that took a write: to be looked at once more, after it (see Journal). */
+  readonly wrote: readonly Change[];
+  readonly puts: number;
+  readonly deletes: number;
+  readonly conflicts: number;
+  readonly warnings: readonly Warning[];
+};
+
+export type SyncOptions = {
+  readonly etcd: Etcd;
+  readonly settings: Settings;
+  /** Names of projects; what is not known stays out of the map. */
+  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ReadonlyMap<string, ProjectRow>>;
+  readonly now?: () => number;
+};
+
+/** etcd takes so many comparisons, operations or both in one transaction. */
+const maxOperations = 128;
+
+export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: number) => Promise<SyncResult>;
+
+/**
+ * Makes etcd say of each changed object what Neutron's rows say. Rejects with EtcdError, with what the source rejects with, or with SyncError when others
+ * write without end until `deadlineMs` (of `now`). What was written until then stays: every unit is whole.
+ */
+export function createSync({ etcd, settings, projects, now = Date.now }: SyncOptions): Sync {
+  return async function sync(changes, source, deadlineMs) {
+    const wrote = new Set<Change>();
+    const warnings = new Map<string, Warning>();
+    let [puts, deletes, conflicts] = [0, 0, 0];
+    let pending = changes;
+    const keys = new Set(keysToRead(changes, settings));
+    let more: Partial<RowsQuestion> = {};
+    while (pending.length > 0) {
+      if (now() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
+      // etcd first: of two racing writers, the later one then saw the newer rows.
+      const found = await readKeys(etcd, [...keys]);
+      const rows = await source.rows(joinQuestions(questionFor(pending), more));
+      const known = await projects(projectsOf(rows), source);
+      const decision = plan(pending, { found, rows, projects: known, settings, born: () => birth() });
+      const { missing } = decision;
+      const newQuestion = missing.question.security_groups.length + missing.question.address_groups.length > 0;
+      if (missing.keys.length > 0 || newQuestion) {
+        for (const key of missing.keys) keys.add(key);
+        more = joinQuestions(missing.question, more);
+        continue;
+      }
+      for (const warning of decision.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);
+      const failed: Change[] = [];
+      for (const units of packed(decision.units)) {
+        const compares = comparesOf(units);
+        if (await write(etcd, compares, units)) {
+          for (const unit of units) {
+            wrote.add(unit.change);
+            puts += count(unit, 'put');
+            deletes += count(unit, 'delete');
+          }
+        } else {
+          conflicts += 1;
+          failed.push(...units.map((unit) => unit.change));
+          for (const { key } of compares) keys.add(key); // a group's policy that was taken for granted may be what is missing
+        }
+      }
+      pending = failed;
+      if (failed.length > 1) {
+        // One object that is being fought over must not hold up the others.
+        for (const change of failed) {
+          const one = await sync([change], source, deadlineMs);
+          for (const each of one.wrote) wrote.add(each);
+          for (const warning of one.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);
+          puts += one.puts;
+          deletes += one.deletes;
+          conflicts += one.conflicts;
+        }
+        pending = [];
+      }
+    }
+    return { wrote: [...wrote], puts, deletes, conflicts, warnings: [...warnings.values()] };
+  };
+}
+
+const count = (unit: Unit, kind: 'put' | 'delete'): number => unit.operations.filter((operation) => kind in operation).length;
+
+/** Keys in as few transactions as etcd allows. An absent key comes as undefined. */
+export async function readKeys(etcd: Etcd, keys: readonly string[]): Promise<Map<string, KeyValue | undefined>> {
+  const found = new Map<string, KeyValue | undefined>();
+  for (let start = 0; start < keys.length; start += maxOperations) {
+    const some = keys.slice(start, start + maxOperations);
+    const result = await etcd.transact(
+      [],
+      some.map((key) => ({ get: key })),
+    );
+    for (const [index, key] of some.entries()) found.set(key, result.found[index]);
+  }
+  return found;
+}
+
+/** Units side by side in transactions as large as they may be; a unit of its own is never divided unless it alone is too large. */
+function* packed(units: Plan['units']): Generator<readonly Unit[]> {
+  let some: Unit[] = [];
+  let size = 0;
+  for (const unit of units) {
+    const needs = Math.max(unit.operations.length, unit.compares.length);
+    if (some.length > 0 && size + needs > maxOperations) {
+      yield some;
+      some = [];
+      size = 0;
+    }
+    some.push(unit);
+    size += needs;
+  }
+  if (some.length > 0) yield some;
+}
+
+/** One comparison a key: where a unit wants only that it exists and another that it is unchanged, it has to be unchanged. */
+function comparesOf(units: readonly Unit[]): readonly Compare[] {
+  const compares = new Map<string, Compare>();
+  for (const compare of units.flatMap((unit) => unit.compares)) if ('modRevision' in compare || !compares.has(compare.key)) compares.set(compare.key, compare);
+  return [...compares.values()];
+}
+
+async function write(etcd: Etcd, compares: readonly Compare[], units: readonly Unit[]): Promise<boolean> {
+  const operations = [...new Map(units.flatMap((unit) => unit.operations).map((operation) => [keyOf(operation), operation])).values()];
+  return (await etcd.transact(compares, operations)).succeeded;
+}
+
+function keyOf(operation: Operation): string {
+  if ('put' in operation) return operation.put;
+  if ('delete' in operation) return operation.delete;
+  return 'get' in operation ? operation.get : operation.deletePrefix;
+}
+
+function joinQuestions(a: Partial<RowsQuestion>, b: Partial<RowsQuestion>): RowsQuestion {
+  const join = (kind: keyof RowsQuestion): readonly string[] => [...new Set([...(a[kind] ?? []), ...(b[kind] ?? [])])];
+  return { ports: join('ports'), subnets: join('subnets'), security_groups: join('security_groups'), address_groups: join('address_groups') };
+}

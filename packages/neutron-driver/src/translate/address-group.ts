@@ -1,0 +1,19 @@
+// An address group → its NetworkSet. Rules refer to it by its label.
+import { groupNameMax, parseCidr, sanitiseLabel } from '@calico-openstack/datamodel';
+import type { AddressGroupRow } from '../rows.ts';
+import type { ResourceContent } from '../sync/content.ts';
+import { addressGroupLabel } from './policy.ts';
+
+export const networkSetName = (groupId: string): string => `osag.${groupId}`;
+
+/** Sorted, each once. What is not a prefix is left out. */
+export function networkSetContent(group: AddressGroupRow, namespace: string): ResourceContent {
+  const nets = new Set(group.addresses.map(parseCidr).filter((cidr) => cidr !== undefined));
+  return {
+    kind: 'NetworkSet',
+    name: networkSetName(group.id),
+    namespace,
+    labels: { [addressGroupLabel(group.id)]: sanitiseLabel(group.name, groupNameMax) },
+    spec: { nets: [...nets].toSorted() },
+  };
+}

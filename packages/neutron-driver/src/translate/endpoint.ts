@@ -1,0 +1,190 @@
+// A port's rows → its WorkloadEndpoints, and its LiveMigration while it moves ("WorkloadEndpoint", "LiveMigration" in the datastore's reference).
+import {
+  fqdnAnnotation,
+  groupNameMax,
+  hostCidr,
+  isHostCidr,
+  labelValueMax,
+  namespaceLabel,
+  networkIdAnnotation,
+  parseAddress,
+  parseCidr,
+  parseMac,
+  sanitiseLabel,
+  tapName,
+  workloadEndpointName,
+} from '@calico-openstack/datamodel';
+import type { BindingRow, PortRow, ProjectRow, Rows } from '../rows.ts';
+import type { ResourceContent } from '../sync/content.ts';
+import { type QosOptions, qosControls } from './qos.ts';
+
+/** Where an endpoint's key may be: on this host, for this workload. */
+export type Slot = { readonly host: string; readonly device: string };
+
+/** What one port's endpoint is made of, beside the port itself. */
+export type EndpointFacts = {
+  readonly namespace: string;
+  readonly network: Rows['networks'][number] | undefined;
+  readonly gateways: ReadonlyMap<string, string>; // by subnet
+  readonly groupNames: ReadonlyMap<string, string>;
+  readonly floatingIps: readonly Rows['floating_ips'][number][];
+  readonly qosRules: readonly Rows['qos_policies'][number]['rules'][number][];
+  readonly project: ProjectRow | undefined;
+  readonly dnsDomain: string | null;
+  readonly spoofingAllowed: boolean;
+  readonly qos: QosOptions;
+};
+
+export type Wish = {
+  readonly slot: Slot /** Between unbinding and binding anew on one host: what is there stays, nothing is made. */;
+  readonly onlyIfPresent: boolean;
+};
+
+export const endpointOwners = ['compute:', 'kuryr:container'] as const;
+export const ownsEndpoint = (deviceOwner: string): boolean => endpointOwners.some((prefix) => deviceOwner.startsWith(prefix));
+
+const activeBinding = (port: PortRow): BindingRow | undefined => port.bindings.find((binding) => binding.status !== 'INACTIVE');
+
+/** The host that Nova is moving the port to; its present host is none. */
+export function migrationTarget(host: string, profile: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const target = profile?.['migrating_to'];
+  return typeof target === 'string' && target !== '' && target !== host ? target : undefined;
+}
+
+/** On which hosts the port has an endpoint. */
+export function endpointWishes(port: PortRow | undefined): readonly Wish[] {
+  if (!port || !port.admin_state_up || port.device_id === '' || !ownsEndpoint(port.device_owner)) return [];
+  if (port.fixed_ips.length === 0 || !parseMac(port.mac_address)) return []; // Felix would not act on it
+  const binding = activeBinding(port);
+  if (!binding || binding.host === '') return [];
+  const target = migrationTarget(binding.host, binding.profile);
+  const device = port.device_id;
+  // ML2 unbinds and rebinds on every change of profile, vNIC type or host, and calls for both halves. A binding that failed is none.
+  const here = binding.vif_type === 'tap' ? [false] : binding.vif_type === 'unbound' ? [true] : [];
+  return [
+    ...here.map((onlyIfPresent) => ({ slot: { host: binding.host, device }, onlyIfPresent })),
+    ...(target !== undefined && here.length > 0 ? [{ slot: { host: target, device }, onlyIfPresent: false }] : []),
+  ];
+}
+
+/** The move under way: from, to. */
+export function migrationOf(port: PortRow | undefined): { readonly from: Slot; readonly to: Slot } | undefined {
+  const [from, to] = endpointWishes(port);
+  return from && to && { from: from.slot, to: to.slot };
+}
+
+export const endpointName = (slot: Slot, portId: string): string =>
+  workloadEndpointName({ host: slot.host, orchestrator: 'openstack', workload: slot.device, endpoint: portId });
+
+/** The port's WorkloadEndpoint on one host. `warn` hears of what was left out. */
+export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts, warn: (what: string) => void = () => {}): ResourceContent {
+  const own = addresses(port.fixed_ips.map((ip) => ip.ip_address));
+  const pairs = port.port_security_enabled ? addressPairs(port, own) : noPairs; // without port security Neutron has no pairs
+  const spoofed = port.port_security_enabled ? pairs.prefixes : ['0.0.0.0/0', '::/0'];
+  if (spoofed.length > 0 && !facts.spoofingAllowed)
+    warn(`source prefixes ${spoofed.join(', ')} are not allowed: FelixConfiguration has workloadSourceSpoofing other than Any`);
+  for (const bad of pairs.bad) warn(`allowed address pair ${JSON.stringify(bad)} is neither an address nor a prefix`);
+  const gateways = port.fixed_ips.map((ip) => facts.gateways.get(ip.subnet_id)).filter((gateway) => gateway !== undefined);
+  const gateway = (v6: boolean): string | undefined => gateways.findLast((address) => address.includes(':') === v6);
+  const [ipv4Gateway, ipv6Gateway] = [gateway(false), gateway(true)];
+  const nats = facts.floatingIps.map((ip) => ({ internalIP: ip.fixed_ip_address, externalIP: ip.floating_ip_address })).filter((nat) => nat.internalIP !== '');
+  const qos = qosControls(facts.qosRules, facts.qos);
+  const fqdn = assignedFqdn(port, facts.dnsDomain);
+  return {
+    kind: 'WorkloadEndpoint',
+    name: endpointName(slot, port.id),
+    namespace: facts.namespace,
+    labels: {
+      ...(port.port_security_enabled && groupLabels(port.security_groups, facts.groupNames)),
+      [namespaceLabel]: facts.namespace,
+      'projectcalico.org/orchestrator': 'openstack',
+      'projectcalico.org/openstack-project-id': port.project_id,
+      ...projectLabels(facts.project),
+      'projectcalico.org/openstack-network-name': sanitiseLabel(facts.network?.name ?? '', labelValueMax),
+    },
+    annotations: { [networkIdAnnotation]: port.network_id, ...(fqdn !== undefined && { [fqdnAnnotation]: fqdn }) },
+    spec: {
+      orchestrator: 'openstack',
+      workload: slot.device,
+      node: slot.host,
+      endpoint: port.id,
+      interfaceName: tapName(port.id),
+      mac: port.mac_address,
+      ipNetworks: [...own, ...pairs.hosts],
+      allowedIps: pairs.hosts,
+      ...(ipv4Gateway !== undefined && { ipv4Gateway }),
+      ...(ipv6Gateway !== undefined && { ipv6Gateway }),
+      ...(nats.length > 0 && { ipNATs: nats.toSorted((a, b) => (`${a.internalIP} ${a.externalIP}` < `${b.internalIP} ${b.externalIP}` ? -1 : 1)) }),
+      ...(!port.port_security_enabled && { profiles: ['projectcalico-default-allow'] }),
+      ...(spoofed.length > 0 && facts.spoofingAllowed && { allowSpoofedSourcePrefixes: spoofed }),
+      ...(qos && { qosControls: qos }),
+    },
+  };
+}
+
+const addresses = (texts: readonly string[]): readonly string[] => [
+  ...new Set(
+    texts
+      .map(parseAddress)
+      .filter((address) => address !== undefined)
+      .map(hostCidr),
+  ),
+];
+
+type Pairs = { readonly hosts: readonly string[]; readonly prefixes: readonly string[]; readonly bad: readonly string[] };
+const noPairs: Pairs = { hosts: [], prefixes: [], bad: [] };
+
+/** Single addresses are addresses of the endpoint; prefixes are sources that it may use. Its own addresses stand in neither list: DHCP would not serve them. */
+function addressPairs(port: PortRow, own: readonly string[]): Pairs {
+  const [hosts, prefixes, bad] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  for (const { ip_address } of port.allowed_address_pairs) {
+    const cidr = parseCidr(ip_address);
+    if (!cidr) bad.add(ip_address);
+    else if (!isHostCidr(cidr)) prefixes.add(cidr);
+    else if (!own.includes(cidr)) hosts.add(cidr);
+  }
+  return { hosts: [...hosts], prefixes: [...prefixes], bad: [...bad] };
+}
+
+export const groupLabel = (groupId: string): string => `sg.projectcalico.org/openstack-${groupId}`;
+
+/** By id, so that of two groups whose names are the same after sanitising always the same one holds the name. */
+function groupLabels(groups: readonly string[], names: ReadonlyMap<string, string>): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const id of groups.toSorted()) {
+    const name = sanitiseLabel(names.get(id) ?? '', groupNameMax);
+    labels[groupLabel(id)] = name;
+    if (name !== '') labels[`sg-name.projectcalico.org/openstack-${name}`] = id;
+  }
+  return labels;
+}
+
+/** The labels that Keystone's knowledge gives. */
+export const projectNameLabel = 'projectcalico.org/openstack-project-name';
+export const projectParentLabel = 'projectcalico.org/openstack-project-parent-id';
+function projectLabels(project: ProjectRow | undefined): Record<string, string> {
+  if (!project) return {};
+  return { [projectNameLabel]: sanitiseLabel(project.name, labelValueMax), [projectParentLabel]: project.parent_id };
+}
+
+/** The name that Neutron's DNS extension assigns to the port's first address, as its API shows it in dns_assignment. */
+function assignedFqdn(port: PortRow, dnsDomain: string | null): string | undefined {
+  const first = port.fixed_ips[0];
+  if (dnsDomain === null || !first) return undefined;
+  const configured = dnsDomain === '' || dnsDomain.endsWith('.') ? dnsDomain : `${dnsDomain}.`;
+  const ownDomain = configured !== '' && configured !== defaultDnsDomain; // Neutron knows ports by name only then
+  const name = ownDomain && port.dns ? port.dns.dns_name : '';
+  const domain = ownDomain && port.dns && port.dns.current_dns_domain !== '' ? port.dns.current_dns_domain : configured;
+  if (name.endsWith('.')) return name;
+  const host = name !== '' ? name : `host-${first.ip_address.replaceAll(/[.:]/g, '-')}`;
+  return domain === '' && name === '' ? host : `${host}.${domain}`;
+}
+const defaultDnsDomain = 'openstacklocal.';
+
+/** The LiveMigration of a port that moves; its name is that of the endpoint at the destination. */
+export function migrationContent(portId: string, move: { readonly from: Slot; readonly to: Slot }, namespace: string): ResourceContent {
+  const end = (slot: Slot) => ({
+    workloadEndpoint: { hostname: slot.host, orchestratorID: 'openstack', workloadID: `${namespace}/${slot.device}`, endpointID: portId },
+  });
+  return { kind: 'LiveMigration', name: endpointName(move.to, portId), namespace, spec: { source: end(move.from), target: end(move.to) } };
+}

@@ -1,0 +1,156 @@
+// One connection of the wire (neutron/README.md): both ends may call, replies come in any order.
+import type { Socket } from 'node:net';
+import { z } from 'zod';
+import { lineSplitter } from './lines.ts';
+
+export const protocolVersion = 1;
+
+/** `api`: a Neutron process that announces changes, and answers questions while it waits. `rows`: a process that answers at any time. `tool`: a command of an operator. */
+export const roles = ['api', 'rows', 'tool'] as const;
+export type Role = (typeof roles)[number];
+
+const hello = z.object({ hello: z.object({ protocol: z.number(), role: z.enum(roles), pid: z.number() }) });
+const failure = z.object({ code: z.string(), message: z.string() });
+const message = z.union([
+  z.object({ call: z.number(), method: z.string(), params: z.unknown() }),
+  z.object({ reply: z.number(), error: failure }),
+  z.object({ reply: z.number(), result: z.unknown() }),
+]);
+
+/** What the other end answered with, or why there is no answer. */
+export class WireError extends Error {
+  override readonly name = 'WireError';
+  /** `PEER_GONE`, `PEER_TIMEOUT`, or the other end's own. */
+  readonly code: string;
+  constructor(code: string, text: string) {
+    super(text);
+    this.code = code;
+  }
+}
+
+/** An answer to a call that is not its result: told to the caller as it is. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly code: string;
+  constructor(code: string, text: string, options?: ErrorOptions) {
+    super(text, options);
+    this.code = code;
+  }
+}
+
+export interface Peer {
+  readonly role: Role;
+  readonly pid: number;
+  readonly gone: boolean;
+  call(method: string, params: unknown, timeoutMs: number): Promise<unknown>;
+  close(): void;
+}
+
+export type PeerEvents = {
+  onReady(peer: Peer): void;
+  /** Resolves to the result; a Refusal goes to the caller, anything else too, as INTERNAL. */
+  onCall(peer: Peer, method: string, params: unknown): Promise<unknown>;
+  onGone(peer: Peer): void;
+  /** It does not keep to the protocol, and was disconnected. */
+  onMisbehaved(reason: string): void;
+};
+
+/** Serves a connection that was accepted. */
+export function servePeer(socket: Socket, events: PeerEvents): void {
+  const waiting = new Map<number, { resolve(result: unknown): void; reject(error: WireError): void; timer: NodeJS.Timeout }>();
+  let calls = 0;
+  let peer: (Peer & { gone: boolean }) | undefined;
+  const send = (value: object): void => {
+    if (!socket.destroyed) socket.write(`${JSON.stringify(value)}\n`);
+  };
+  const misbehaved = (reason: string): void => {
+    if (socket.destroyed) return;
+    send({ error: { code: 'PROTOCOL', message: reason } });
+    socket.end();
+    socket.destroySoon();
+    events.onMisbehaved(reason);
+  };
+
+  function greet(line: unknown): void {
+    const parsed = hello.safeParse(line);
+    if (!parsed.success) return misbehaved('the first line is not a hello');
+    const { protocol, role, pid } = parsed.data.hello;
+    if (protocol !== protocolVersion) {
+      return misbehaved(
+        `the Neutron driver speaks version ${protocol} of the protocol, calico-neutron-driver version ${protocolVersion}: install both from one release`,
+      );
+    }
+    peer = {
+      role,
+      pid,
+      gone: false,
+      call: (method, params, timeoutMs) =>
+        new Promise((resolve, reject) => {
+          if (socket.destroyed) return reject(new WireError('PEER_GONE', `the Neutron process ${pid} is gone`));
+          calls += 1;
+          const call = calls;
+          const timer = setTimeout(() => {
+            waiting.delete(call);
+            reject(new WireError('PEER_TIMEOUT', `the Neutron process ${pid} did not answer ${method} within ${timeoutMs / 1000} s`));
+          }, timeoutMs);
+          waiting.set(call, { resolve, reject, timer });
+          send({ call, method, params });
+        }),
+      close: () => socket.destroy(),
+    };
+    send({ hello: { protocol: protocolVersion } });
+    events.onReady(peer);
+  }
+
+  async function answer(from: Peer, call: number, method: string, params: unknown): Promise<void> {
+    try {
+      send({ reply: call, result: (await events.onCall(from, method, params)) ?? null });
+    } catch (error) {
+      const code = error instanceof Refusal ? error.code : 'INTERNAL';
+      send({ reply: call, error: { code, message: error instanceof Error ? error.message : String(error) } });
+    }
+  }
+
+  function take(line: string): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      return misbehaved('a line is not JSON');
+    }
+    if (!peer) return greet(value);
+    const parsed = message.safeParse(value);
+    if (!parsed.success) return misbehaved('a line is neither a call nor a reply');
+    if ('call' in parsed.data) {
+      void answer(peer, parsed.data.call, parsed.data.method, parsed.data.params);
+      return;
+    }
+    const asked = waiting.get(parsed.data.reply);
+    if (!asked) return; // came too late
+    waiting.delete(parsed.data.reply);
+    clearTimeout(asked.timer);
+    if ('error' in parsed.data) asked.reject(new WireError(parsed.data.error.code, parsed.data.error.message));
+    else asked.resolve(parsed.data.result);
+  }
+
+  const split = lineSplitter(take);
+  socket.on('data', (piece: Buffer) => {
+    try {
+      split(piece);
+    } catch (error) {
+      misbehaved((error as Error).message);
+    }
+  });
+  socket.on('error', () => {}); // 'close' follows, and says all there is to say
+  socket.on('close', () => {
+    for (const asked of waiting.values()) {
+      clearTimeout(asked.timer);
+      asked.reject(new WireError('PEER_GONE', `the Neutron process ${peer?.pid} went away without an answer`));
+    }
+    waiting.clear();
+    if (peer) {
+      peer.gone = true;
+      events.onGone(peer);
+    }
+  });
+}

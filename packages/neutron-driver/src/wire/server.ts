@@ -1,0 +1,55 @@
+// The Unix socket on which Neutron's processes find the daemon.
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
+import { dirname } from 'node:path';
+import { StartError } from '@calico-openstack/agent';
+import { type PeerEvents, servePeer } from './peer.ts';
+
+/** Longest path that fits a Unix socket's address. */
+const maxPathBytes = 107;
+
+/**
+ * Listens. A socket that a killed daemon left is replaced; one that a living daemon answers on is not. Owner and group may connect, nobody else: whoever connects may say
+ * what changed, and ask for nothing.
+ */
+export async function listen(path: string, events: PeerEvents): Promise<{ close(): Promise<void> }> {
+  if (Buffer.byteLength(path) > maxPathBytes)
+    throw new StartError('SOCKET_PATH', `neutron_driver_socket ${path} is longer than ${maxPathBytes} bytes; choose a shorter one`);
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  if (await answers(path))
+    throw new StartError('ALREADY_RUNNING', `another calico-neutron-driver answers at ${path}; stop it first, or give this one another neutron_driver_socket`);
+  rmSync(path, { force: true });
+  const sockets = new Set<{ destroy(): void }>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    servePeer(socket, events);
+  });
+  const mask = process.umask(0o117); // never open to others, not even for the moment until chmod
+  try {
+    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve));
+  } catch (error) {
+    throw new StartError('SOCKET_UNUSABLE', `cannot listen at ${path}: ${(error as Error).message}; see that its directory can be written`, { cause: error });
+  } finally {
+    process.umask(mask);
+  }
+  chmodSync(path, 0o660);
+  return {
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
