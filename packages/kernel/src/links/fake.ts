@@ -141,12 +141,12 @@ export function fakeLinks(
       });
       return undefined;
     },
-    addAddress(name, address, prefixLength, { noPrefixRoute = false } = {}) {
+    addAddress(name, address, prefixLength, { noPrefixRoute = false, scope = 0 } = {}) {
       const link = find(name);
       if (!link) return refused('ENODEV');
       const list = addresses.get(link.index) ?? [];
       if (list.some((other) => other.address === address && other.prefixLength === prefixLength)) return refused('EEXIST');
-      const added = { family: familyOf(address), address, prefixLength, scope: 0, tentative: false, noPrefixRoute };
+      const added = { family: familyOf(address), address, prefixLength, scope, tentative: false, noPrefixRoute };
       addresses.set(link.index, [...list, added]);
       happen({ event: 'address', index: link.index, address: added });
       return undefined;

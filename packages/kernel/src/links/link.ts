@@ -63,7 +63,12 @@ export interface Links {
 export type LinkRefusal = { readonly code: string; readonly detail?: string };
 
 /** What the kernel is to keep for an address: see ip-address(8). */
-export type AddressOptions = { readonly noPrefixRoute?: boolean; readonly noDad?: boolean };
+export type AddressOptions = {
+  readonly noPrefixRoute?: boolean;
+  readonly noDad?: boolean;
+  /** IPv4 only. RT_SCOPE_*: [0] everywhere; 253 (link): never the source of what leaves by another link. */
+  readonly scope?: number;
+};
 
 /** Making and changing links. Each call is done when it returns, or says why not; `Links` shows it when the kernel's event has come. */
 export interface LinkEditor {

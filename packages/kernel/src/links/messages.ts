@@ -142,6 +142,7 @@ export function changeAddress(
   const header = new Uint8Array(8);
   header[0] = addressFamily[familyOf(address)];
   header[1] = prefixLength;
+  header[3] = options.scope ?? 0;
   new DataView(header.buffer).setUint32(4, index, hostIsLittleEndian);
   const [kind, flags] = verb === 'add' ? [type.newAddress, flag.create | flag.exclusive] : [type.deleteAddress, 0];
   return message(kind, flag.acknowledge | flags, sequence, header, (writer) => {

@@ -158,6 +158,14 @@ export function linksContract(open: () => LinksWorld): void {
       expect(has('2001:db8::1')).toBe(true);
     });
 
+    test('an IPv4 address keeps the scope that it was given', async () => {
+      await create('ns-1');
+      const there = nextChange(links, () => links.addresses('ns-1').length > 0);
+      expect(links.addAddress('ns-1', '10.65.0.1', 32, { noPrefixRoute: true, scope: 253 })).toBeUndefined();
+      await there;
+      expect(links.addresses('ns-1')).toEqual([{ family: 4, address: '10.65.0.1', prefixLength: 32, scope: 253, tentative: false, noPrefixRoute: true }]);
+    });
+
     test('a link that goes down keeps its IPv4 addresses and loses its IPv6 ones', async () => {
       await create('ns-1');
       links.setLink('ns-1', { up: true });
