@@ -1,0 +1,245 @@
+// The datastore's resources as the oracle sees them: endpoints with their labels, who contributes addresses, policies by tier. Everything is read at once; nothing is kept up to date.
+import { type Address, type Prefix, readAddress, readPrefix } from './address.ts';
+import { type Fields, isFields, namespaceLabel, type Rule, readRule, serviceAccountLabel } from './rule.ts';
+import { type LabelsOf, type Matcher, readSelector } from './selector.ts';
+
+export type NamedPort = { readonly name: string; readonly protocol: number; readonly port: number };
+
+/** Whoever stands behind addresses in selectors: endpoints and network sets. */
+export type Contributor = { readonly labels: LabelsOf; readonly prefixes: readonly Prefix[]; readonly ports: readonly NamedPort[] };
+
+export type Endpoint = Contributor & { readonly key: string; readonly profiles: readonly string[]; readonly spoofable: readonly Prefix[] };
+
+export type Kind = 'NetworkPolicy' | 'GlobalNetworkPolicy';
+
+export type Policy = {
+  readonly kind: Kind;
+  readonly namespace: string;
+  readonly name: string;
+  readonly tier: string;
+  readonly order: number;
+  readonly selects: Matcher;
+  readonly governs: { readonly ingress: boolean; readonly egress: boolean };
+  /** `undefined`: a rule that can match nothing; it keeps its place so that rules are numbered as in the datastore. */
+  readonly ingress: readonly (Rule | undefined)[];
+  readonly egress: readonly (Rule | undefined)[];
+};
+
+export type Tier = { readonly name: string; readonly exists: boolean; readonly order: number; readonly endsIn: 'deny' | 'pass' };
+
+export type Profile = {
+  readonly ingress: readonly (Rule | undefined)[];
+  readonly egress: readonly (Rule | undefined)[];
+  readonly labels: ReadonlyMap<string, string>;
+};
+
+export type World = {
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly contributors: readonly Contributor[];
+  readonly policies: readonly Policy[];
+  readonly tiers: ReadonlyMap<string, Tier>;
+  readonly profiles: ReadonlyMap<string, Profile>;
+};
+
+const root = '/calico/resources/v3/projectcalico.org/';
+
+type Read = { readonly key: string; readonly path: readonly string[]; readonly metadata: Fields; readonly spec: Fields };
+
+/** @param resources datastore keys and values as text; others than those that policy needs are ignored */
+export function readWorld(resources: ReadonlyMap<string, string>): World {
+  const byPlural = new Map<string, Read[]>();
+  for (const [key, value] of resources) {
+    if (!key.startsWith(root)) continue;
+    const [plural = '', ...path] = key.slice(root.length).split('/');
+    const envelope = readEnvelope(value);
+    if (envelope) byPlural.set(plural, [...(byPlural.get(plural) ?? []), { key, path, ...envelope }]);
+  }
+  const all = (plural: string, depth: 1 | 2): readonly Read[] =>
+    (byPlural.get(plural) ?? []).filter((read) => read.path.length === depth && !read.path.includes(''));
+
+  const profiles = new Map(all('profiles', 1).map((read) => [read.path[0]!, readProfile(read.spec)]));
+  profiles.set('projectcalico-default-allow', { ingress: [allowAll], egress: [allowAll], labels: new Map() });
+
+  const endpoints = new Map(
+    all('workloadendpoints', 2).flatMap((read): [string, Endpoint][] => {
+      const endpoint = readEndpoint(read, profiles);
+      return endpoint ? [[read.key, endpoint]] : [];
+    }),
+  );
+  const contributors: Contributor[] = [
+    ...endpoints.values(),
+    ...all('hostendpoints', 1).map((read) => readHostEndpoint(read, profiles)),
+    ...all('networksets', 2).map((read) => readNetworkSet(read, profiles)),
+    ...all('globalnetworksets', 1).map((read) => readNetworkSet(read, profiles)),
+  ];
+  const policies = [
+    ...all('networkpolicies', 2).flatMap((read) => readPolicy(read, 'NetworkPolicy')),
+    ...all('globalnetworkpolicies', 1).flatMap((read) => readPolicy(read, 'GlobalNetworkPolicy')),
+  ];
+  const tiers = new Map(all('tiers', 1).map((read) => [read.path[0]!, readTier(read)]));
+  for (const { tier } of policies) if (!tiers.has(tier)) tiers.set(tier, { name: tier, exists: false, order: Number.POSITIVE_INFINITY, endsIn: 'deny' });
+  return { endpoints, contributors, policies, tiers, profiles };
+}
+
+function readEnvelope(text: string): { readonly metadata: Fields; readonly spec: Fields } | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!isFields(value)) return undefined;
+    const { metadata = {}, spec = {} } = value;
+    if (!isFields(metadata) || !isFields(spec)) return undefined;
+    for (const what of ['labels', 'annotations']) {
+      const map = metadata[what];
+      if (map !== undefined && map !== null && !(isFields(map) && Object.values(map).every((entry) => typeof entry === 'string'))) return undefined;
+    }
+    return { metadata, spec };
+  } catch {
+    return undefined; // not JSON: as good as absent
+  }
+}
+
+const allowAll: Rule = { action: 'allow', source: {}, destination: {} };
+
+const texts = (value: unknown): readonly string[] | undefined =>
+  value === undefined || value === null ? [] : Array.isArray(value) && value.every((entry) => typeof entry === 'string') ? value : undefined;
+
+const ownLabels = (metadata: Fields): ReadonlyMap<string, string> => new Map(Object.entries((metadata['labels'] ?? {}) as Record<string, string>));
+
+/** Own labels first, then those of the profiles, the first profile that has one first. */
+function withInheritance(own: ReadonlyMap<string, string>, profileNames: readonly string[], profiles: ReadonlyMap<string, Profile>): LabelsOf {
+  return (name) => {
+    if (own.has(name)) return own.get(name);
+    const profile = profileNames.find((candidate) => profiles.get(candidate)?.labels.has(name));
+    return profile === undefined ? undefined : profiles.get(profile)!.labels.get(name);
+  };
+}
+
+const portProtocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 };
+
+/** undefined: what Felix does not act on. */
+function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Endpoint | undefined {
+  // Four parts of the name, parted by single dashes.
+  if (path[1]!.replaceAll('--', '').split('-').length !== 4) return undefined;
+  const prefixes = (texts(spec['ipNetworks']) ?? ['?']).map(readPrefix);
+  const spoofable = (texts(spec['allowSpoofedSourcePrefixes']) ?? ['?']).map(readPrefix);
+  const profileNames = texts(spec['profiles']);
+  const gateways = ['ipv4Gateway', 'ipv6Gateway'].map((field) => spec[field]).filter((gateway) => gateway !== undefined && gateway !== null && gateway !== '');
+  const ports = readPorts(spec['ports']);
+  const mac = spec['mac'];
+  const macIsBad = mac !== undefined && mac !== null && mac !== '' && !(typeof mac === 'string' && /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(mac));
+  if (prefixes.length === 0 || prefixes.includes(undefined) || spoofable.includes(undefined) || !profileNames || !ports || macIsBad) return undefined;
+  if (
+    typeof spec['interfaceName'] !== 'string' ||
+    spec['interfaceName'] === '' ||
+    gateways.some((gateway) => typeof gateway !== 'string' || !readAddress(gateway))
+  )
+    return undefined;
+  const own = new Map([...ownLabels(metadata)].filter(([name]) => !name.startsWith('pcns.') && !name.startsWith('pcsa.')));
+  const account = spec['serviceAccountName'];
+  if (typeof account === 'string' && account !== '') own.set(serviceAccountLabel, account);
+  return {
+    key,
+    labels: withInheritance(own, profileNames, profiles),
+    prefixes: prefixes as Prefix[],
+    ports,
+    profiles: profileNames,
+    spoofable: spoofable as Prefix[],
+  };
+}
+
+function readPorts(value: unknown): readonly NamedPort[] | undefined {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) return undefined;
+  const ports: NamedPort[] = [];
+  for (const entry of value as unknown[]) {
+    if (!isFields(entry)) return undefined;
+    const protocol = portProtocols[String(entry['protocol']).toLowerCase()];
+    const { name, port } = entry;
+    if (protocol === undefined || typeof port !== 'number') return undefined;
+    if (typeof name === 'string' && name !== '') ports.push({ name, protocol, port });
+  }
+  return ports;
+}
+
+const goodPrefixes = (value: unknown): readonly Prefix[] =>
+  (Array.isArray(value) ? value : []).flatMap((entry: unknown) => (typeof entry === 'string' ? (readPrefix(entry) ?? []) : []));
+
+function readHostEndpoint({ metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor {
+  const addresses = goodPrefixes(spec['expectedIPs']).filter((prefix) => prefix.length === (prefix.family === 4 ? 32 : 128));
+  return { labels: withInheritance(ownLabels(metadata), texts(spec['profiles']) ?? [], profiles), prefixes: addresses, ports: readPorts(spec['ports']) ?? [] };
+}
+
+function readNetworkSet({ path, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor {
+  const own = new Map(ownLabels(metadata));
+  const namespace = path.length === 2 ? path[0]! : undefined;
+  if (namespace !== undefined) own.set(namespaceLabel, namespace);
+  return { labels: withInheritance(own, namespace === undefined ? [] : [`kns.${namespace}`], profiles), prefixes: goodPrefixes(spec['nets']), ports: [] };
+}
+
+function readRules(value: unknown, namespace: string | undefined): (Rule | undefined)[] {
+  if (value === undefined || value === null) return [];
+  // Rules that cannot be told apart: as one Deny that says nothing of what it denies.
+  return Array.isArray(value)
+    ? value.map((rule: unknown) => readRule(rule, namespace))
+    : [{ action: 'deny', source: {}, destination: {}, problem: 'is not a list' }];
+}
+
+function readProfile(spec: Fields): Profile {
+  const labels = isFields(spec['labelsToApply'])
+    ? Object.entries(spec['labelsToApply']).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
+    : [];
+  return { ingress: readRules(spec['ingress'], undefined), egress: readRules(spec['egress'], undefined), labels: new Map(labels) };
+}
+
+function readTier({ path, spec }: Read): Tier {
+  const { order, defaultAction } = spec;
+  return {
+    name: path[0]!,
+    exists: true,
+    order: typeof order === 'number' ? order : Number.POSITIVE_INFINITY,
+    endsIn: defaultAction === 'Pass' ? 'pass' : 'deny',
+  };
+}
+
+/** Empty when nobody can say whom the policy governs, or when it does not apply to workloads. */
+function readPolicy({ path, spec }: Read, kind: Kind): Policy[] {
+  const namespace = kind === 'NetworkPolicy' ? path[0]! : undefined;
+  const selects = readPolicySelector(spec, namespace);
+  if (!selects || spec['preDNAT'] === true || spec['doNotTrack'] === true) return [];
+  const { tier, order, types } = spec;
+  const governs = (direction: string): boolean => !Array.isArray(types) || types.length === 0 || types.includes(direction);
+  return [
+    {
+      kind,
+      namespace: namespace ?? '',
+      name: path.at(-1)!,
+      tier: typeof tier === 'string' && tier !== '' ? tier : 'default',
+      order: typeof order === 'number' ? order : Number.POSITIVE_INFINITY,
+      selects,
+      governs: { ingress: governs('Ingress'), egress: governs('Egress') },
+      ingress: readRules(spec['ingress'], namespace),
+      egress: readRules(spec['egress'], namespace),
+    },
+  ];
+}
+
+function readPolicySelector(spec: Fields, namespace: string | undefined): Matcher | undefined {
+  const matchers: Matcher[] = [];
+  const parts: readonly [string, Parameters<typeof readSelector>[1]][] = [
+    ['selector', {}],
+    ['serviceAccountSelector', { renameLabel: (name: string) => `pcsa.${name}` }],
+    ['namespaceSelector', { renameLabel: (name: string) => `pcns.${name}`, all: (labels) => labels(namespaceLabel) !== undefined }],
+  ];
+  for (const [field, dialect] of parts) {
+    const text = spec[field];
+    if (text === undefined || text === null || text === '' || (field === 'namespaceSelector' && namespace !== undefined)) continue;
+    const matcher = typeof text === 'string' ? readSelector(text, dialect) : undefined;
+    if (!matcher) return undefined;
+    matchers.push(matcher);
+  }
+  if (namespace !== undefined) matchers.push((labels) => labels(namespaceLabel) === namespace);
+  return (labels) => matchers.every((matcher) => matcher(labels));
+}
+
+/** Whether somebody who matches stands behind the address. */
+export const stands = (world: World, matcher: Matcher, address: Address, holds: (prefix: Prefix, address: Address) => boolean): boolean =>
+  world.contributors.some((contributor) => contributor.prefixes.some((prefix) => holds(prefix, address)) && matcher(contributor.labels));
