@@ -2,13 +2,13 @@
 import { eachAttribute, flag, longestAttribute, MessageWriter, headerLength as netlinkHeaderLength } from '../netlink/attributes.ts';
 import type { NetlinkRefusal } from '../netlink/socket.ts';
 import { writeData } from './expressions.ts';
-import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
+import type { DataType, NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 import type { Operation } from './operations.ts';
 import { printElement, printRule } from './print.ts';
 import * as nft from './protocol.ts';
 import { commentData, verdictData } from './rules.ts';
 import type { NftRefusal } from './table.ts';
-import { typeId, widthOf } from './types.ts';
+import { hostOrder, isHostOrder, typeId, widthOf } from './types.ts';
 
 export type Batch = { readonly bytes: Uint8Array; readonly describe: (refusal: NetlinkRefusal) => NftRefusal };
 
@@ -92,8 +92,7 @@ export function encodeBatch(
       if (set.data !== 'verdict') writer.be32(nft.set.dataLength, definition.dataLength);
     }
     writer.be32(nft.set.id, ++setId);
-    const { comment } = set;
-    if (comment !== undefined) writer.binary(nft.set.userData, commentData(nft.setComment, comment));
+    writer.binary(nft.set.userData, setUserData(set));
     writer.end();
   }
 
@@ -200,6 +199,19 @@ export function setDefinition(set: NftSet): {
     dataLength: set.data === undefined || set.data === 'verdict' ? 0 : widthOf(set.data),
   };
 }
+
+/** Byte orders, without which nft lists marks and names backwards, and the comment (libnftnl, udata.h). */
+function setUserData(set: NftSet): Uint8Array {
+  const [key] = set.key;
+  const keyOrder = key !== undefined && set.key.length === 1 ? byteOrder(key) : 0;
+  const parts = [Buffer.from([nft.setKeyByteOrder, 4]), hostOrder(keyOrder)];
+  if (set.data !== undefined) parts.push(Buffer.from([nft.setDataByteOrder, 4]), hostOrder(set.data === 'verdict' ? 0 : byteOrder(set.data)));
+  if (set.comment !== undefined) parts.push(commentData(nft.setComment, set.comment));
+  return Buffer.concat(parts);
+}
+
+/** nft's numbers. It takes names for numbers of 16 bytes in the host's order. */
+const byteOrder = (type: DataType): number => (type === 'ifname' || isHostOrder(type) ? 1 : 2);
 
 const paddedWidth = (width: number): number => (width + 3) & ~3;
 

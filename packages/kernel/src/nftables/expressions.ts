@@ -59,12 +59,14 @@ export function writeExpressions(writer: MessageWriter, list: readonly Expressio
     const start = writer.openNest(listElement);
     writer.string(expressionName, name);
     const data = writer.openNest(expressionData);
-    const attributes = expressions[name];
-    for (const attribute in values) {
-      const known = attributes?.[attribute];
+    const attributes = expressions[name] ?? {};
+    const unknown = Object.keys(values).find((attribute) => attributes[attribute] === undefined);
+    if (unknown !== undefined) throw new RangeError(`the expression ${name} has no attribute ${unknown}`);
+    // In the order of the list above, so that equal expressions are equal bytes.
+    for (const attribute in attributes) {
+      const [number, kind] = attributes[attribute] as Attribute;
       const value = values[attribute];
-      if (known === undefined || value === undefined) throw new RangeError(`the expression ${name} has no attribute ${attribute}`);
-      writeValue(writer, known[0], known[1], value);
+      if (value !== undefined) writeValue(writer, number, kind, value);
     }
     writer.closeNest(data);
     writer.closeNest(start);

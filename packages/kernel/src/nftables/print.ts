@@ -1,9 +1,10 @@
 // nftables objects as nft text: for people, and such that `nft -f` makes of it what the objects say.
+import { hostIsLittleEndian } from '../netlink/attributes.ts';
 import { fieldFacts } from './fields.ts';
 import type { Field, Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
 import { wholeBytes } from './rules.ts';
 import { commentText, logPrefixText, quoted } from './text.ts';
-import { networkNumber, printValue, widthOf } from './types.ts';
+import { isHostOrder, networkNumber, printValue, widthOf } from './types.ts';
 
 /** The whole table. Elements and objects in the order in which the table gives them. */
 export function printTable(table: NftTable): string {
@@ -63,7 +64,7 @@ export const printVerdict = (verdict: Verdict): string => ('chain' in verdict ? 
 export function printStatement(statement: Statement, family: TableFamily = 'inet'): string {
   switch (statement.is) {
     case 'match':
-      return `${fieldText(statement.field)} ${not(statement.negate)}${fieldValue(statement.field, statement.value)}`;
+      return `${fieldText(statement.field)} ${equals(statement.field, statement.negate)}${fieldValue(statement.field, statement.value)}`;
     case 'masked':
       return printMasked(statement);
     case 'range':
@@ -102,6 +103,8 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
 }
 
 const not = (negate: boolean | undefined): string => (negate ? '!= ' : '');
+/** Without the sign, nft takes several bits for "any of them". */
+const equals = (field: Field, negate: boolean | undefined): string => (negate ? '!= ' : field === 'ct state' || field === 'ct status' ? '== ' : '');
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '\t');
 const fieldText = (field: Field): string => fieldFacts(field).text ?? field;
 const fieldsText = (fields: readonly Field[]): string => fields.map(fieldText).join(' . ');
@@ -123,7 +126,16 @@ function printMasked({ field, mask, value, negate }: Extract<Statement, { readon
   if ((type === 'ipv4_addr' || type === 'ipv6_addr') && bits !== undefined && fieldFacts(field).text === undefined) {
     return `${field} ${not(negate)}${printValue(type, value)}/${bits}`;
   }
-  return `${fieldText(field)} & ${fieldValue(field, mask)} ${negate ? '!=' : '=='} ${value.every((byte) => byte === 0) ? '0' : fieldValue(field, value)}`;
+  const nothing = value.every((byte) => byte === 0);
+  if ((type === 'ct_state' || type === 'ct_status') && nothing && negate) return `${field} ${printValue(type, mask)}`;
+  return `${fieldText(field)} & 0x${bigEndianHex(field, mask)} ${negate ? '!=' : '=='} 0x${bigEndianHex(field, value)}`;
+}
+
+/** A value as one number, as nft takes it for any type. */
+function bigEndianHex(field: Field, value: Uint8Array): string {
+  const { type } = fieldFacts(field);
+  const ordered = type !== undefined && isHostOrder(type) && hostIsLittleEndian ? value.toReversed() : value;
+  return Buffer.from(ordered).toString('hex');
 }
 
 /** How many ones a mask starts with, when it holds no other. */

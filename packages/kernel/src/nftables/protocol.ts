@@ -62,6 +62,8 @@ export const set = {
   expressions: 18,
 } as const;
 export const setFlag = { anonymous: 1, constant: 2, interval: 4, map: 8, concatenation: 0x80 } as const;
+export const setKeyByteOrder = 0;
+export const setDataByteOrder = 1;
 export const setComment = 7;
 export const descriptionSize = 1;
 export const descriptionConcatenation = 2;
