@@ -1,0 +1,125 @@
+// A kernel table over rtnetlink, for any kind of object that speaks its words.
+import { getLink } from '../links/messages.ts';
+import { MessageWriter } from '../netlink/attributes.ts';
+import { openMonitor } from '../netlink/monitor.ts';
+import { NetlinkError, type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
+import type { Operation } from './diff.ts';
+import type { Change, KernelTable, Refusal, RefusalCode } from './table.ts';
+
+/** How a kind of object is said in netlink. */
+export type NetlinkWords<Held> = {
+  /** For errors: `the routes`. */
+  readonly plural: string;
+  readonly groups: readonly number[];
+  /** What a message from a dump or from the groups says; undefined: nothing about an object of this kind. */
+  parse(message: NetlinkMessage): Change<Held> | undefined;
+  write(writer: MessageWriter, sequence: number, operation: Operation<Held>): void;
+};
+
+export type DumpRequest = (sequence: number) => Uint8Array;
+
+export interface NetlinkTable<Held> extends KernelTable<Held> {
+  /** Like `read`, with dumps of the caller's choice, of which only the messages that `accept` takes count. */
+  dump(requests: readonly DumpRequest[], accept: (message: NetlinkMessage) => boolean): readonly Held[];
+}
+
+/** One send carries at most so many messages, so that their answers fit into any receive buffer. */
+const messagesAtOnce = 500;
+
+/**
+ * A table of the objects that `dumps` lists, of those only the ones whose message `concerns` takes. In the calling thread's network namespace: its sockets stay there.
+ * Keeps the process alive until closed. Throws NetlinkError when the kernel refuses.
+ */
+export function openNetlinkTable<Held>(
+  words: NetlinkWords<Held>,
+  dumps: readonly DumpRequest[],
+  concerns: (message: NetlinkMessage) => boolean = () => true,
+): NetlinkTable<Held> {
+  const socket = openNetlinkSocket(netlinkProtocol.route);
+  const monitor = openMonitor();
+  const ownPort = portOf(socket);
+  const writer = new MessageWriter();
+  const watchers = new Set<{ onChanges(changes: readonly Change<Held>[]): void; onLost(): void }>();
+
+  // At once, not when the first watcher comes: that would be in another namespace.
+  monitor.subscribe(
+    netlinkProtocol.route,
+    words.groups,
+    (messages) => {
+      if (watchers.size === 0) return;
+      const changes = messages.flatMap((message) => (message.portId !== ownPort && concerns(message) ? (words.parse(message) ?? []) : []));
+      if (changes.length > 0) for (const watcher of [...watchers]) watcher.onChanges(changes);
+    },
+    () => {
+      for (const watcher of [...watchers]) watcher.onLost();
+    },
+  );
+
+  function dump(requests: readonly DumpRequest[], accept: (message: NetlinkMessage) => boolean): readonly Held[] {
+    return requests.flatMap((request) => {
+      const { answers, refusals } = socket.exchange([request(socket.nextSequence())]);
+      const [refusal] = refusals;
+      if (refusal?.code === 'ENOENT') return []; // a routing table without routes does not exist
+      if (refusal)
+        throw new NetlinkError(refusal.code, `cannot read ${words.plural}: the kernel says ${refusal.code}${refusal.detail ? ` (${refusal.detail})` : ''}`);
+      return answers.flatMap((answer) => (accept(answer) ? (words.parse(answer)?.object ?? []) : []));
+    });
+  }
+
+  function commit(operations: readonly Operation<Held>[]): readonly Refusal<Held>[] {
+    const refused: Refusal<Held>[] = [];
+    for (let first = 0; first < operations.length; first += messagesAtOnce) {
+      const bySequence = new Map<number, Operation<Held>>();
+      writer.reset();
+      for (const operation of operations.slice(first, first + messagesAtOnce)) {
+        const sequence = socket.nextSequence();
+        bySequence.set(sequence, operation);
+        words.write(writer, sequence, operation);
+      }
+      for (const { sequence, code, detail } of socket.exchange([writer.bytes()]).refusals) {
+        const operation = bySequence.get(sequence);
+        if (operation) refused.push({ operation, code: refusalCode(code), errno: code, ...(detail === undefined ? {} : { detail }) });
+      }
+    }
+    return refused;
+  }
+
+  return {
+    read: () => dump(dumps, concerns),
+    dump,
+    commit,
+    watch(onChanges, onLost) {
+      const watcher = { onChanges, onLost };
+      watchers.add(watcher);
+      return { close: () => watchers.delete(watcher) };
+    },
+    close() {
+      monitor.close();
+      socket.close();
+    },
+  };
+}
+
+/** The port that the kernel gave the socket; it names the author of a change in what the kernel tells everybody. Every namespace has link 1. */
+function portOf(socket: NetlinkSocket): number {
+  const [answer] = socket.exchange([getLink(socket.nextSequence(), 1)]).answers;
+  if (!answer) throw new NetlinkError('ENODEV', 'cannot learn the port of a netlink socket: the kernel did not describe link 1');
+  return answer.portId;
+}
+
+function refusalCode(errno: string): RefusalCode {
+  switch (errno) {
+    case 'ENODEV':
+    case 'ENXIO':
+      return 'DEVICE_GONE';
+    case 'ENETDOWN':
+      return 'DEVICE_DOWN';
+    case 'EEXIST':
+      return 'EXISTS';
+    case 'ESRCH':
+    case 'ENOENT':
+      return 'ABSENT';
+    default:
+      return 'REFUSED';
+  }
+}

@@ -1,0 +1,139 @@
+// Routes in memory, as strict as the kernel, several programs at once: the same refusals, and the same losses when a link goes down.
+import type { FakeLinkKernel } from '../links/fake.ts';
+import type { Operation } from '../programmer/diff.ts';
+import type { Change, Refusal } from '../programmer/table.ts';
+import type { RouteFilter, RouteTable } from './netlink.ts';
+import { type KernelRoute, routeKind, routeTable } from './route.ts';
+
+export interface FakeRoutes {
+  /** What one program has open: its own changes are not told to it. */
+  open(scope?: RouteFilter): RouteTable;
+  readonly routes: readonly KernelRoute[];
+  /** Adds a route behind others with the same key, which only `ip route append` does. */
+  append(route: KernelRoute): void;
+  /** All that was committed, a list a call. */
+  readonly commits: (readonly Operation<KernelRoute>[])[];
+  /** Hands the changes that happened to the watchers now, not in the next microtask. */
+  deliver(): void;
+  /** Throws waiting changes away; the watchers are told that some are missing. */
+  loseChanges(): void;
+  /** Thrown by the next commits, one each, half of the operations being done. */
+  readonly failures: Error[];
+}
+
+export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?: 'itself' | 'hand' } = {}): FakeRoutes {
+  const { deliverBy = 'itself' } = options;
+  const byKey = new Map<string, KernelRoute[]>();
+  const programs = new Set<{ onChanges(changes: readonly Change<KernelRoute>[]): void; onLost(): void; waiting: Change<KernelRoute>[] }>();
+  const commits: (readonly Operation<KernelRoute>[])[] = [];
+  const failures: Error[] = [];
+
+  function happen(change: Change<KernelRoute>, author?: unknown): void {
+    for (const program of programs) {
+      if (program === author) continue;
+      program.waiting.push(change);
+      if (deliverBy === 'itself' && program.waiting.length === 1) queueMicrotask(deliver);
+    }
+  }
+
+  function deliver(): void {
+    for (const program of programs) {
+      const changes = program.waiting;
+      program.waiting = [];
+      if (changes.length > 0) program.onChanges(changes);
+    }
+  }
+
+  links.dropped.add((index) => {
+    for (const [key, list] of byKey) {
+      const kept = list.filter((route) => route.deviceIndex !== index);
+      byKey.set(key, kept);
+      // IPv4's go without a word.
+      for (const object of list) if (object.deviceIndex === index && object.family === 6) happen({ is: 'absent', object });
+    }
+  });
+
+  function put(verb: 'create' | 'replace' | 'append', object: KernelRoute, author: unknown): Pick<Refusal<KernelRoute>, 'code' | 'errno'> | undefined {
+    const link = object.deviceIndex === undefined ? undefined : links.links.get(object.deviceIndex);
+    if (object.deviceIndex !== undefined && !link) return { code: 'DEVICE_GONE', errno: 'ENODEV' };
+    if (link && !link.up) return { code: 'DEVICE_DOWN', errno: 'ENETDOWN' };
+    const key = routeKind.key(object);
+    const list = byKey.get(key) ?? [];
+    const equal = list.findIndex((route) => routeKind.same(route, object));
+    if ((verb === 'create' && list.length > 0) || (verb === 'replace' && equal > 0) || (verb === 'append' && equal >= 0))
+      return { code: 'EXISTS', errno: 'EEXIST' };
+    if (verb === 'replace' && equal === 0) return undefined;
+    byKey.set(key, verb === 'append' ? [...list, object] : [object, ...list.slice(1)]);
+    happen({ is: 'present', object }, author);
+    return undefined;
+  }
+
+  /** Everything that the request names must fit, but an IPv4 metric of 0 fits any. */
+  function remove(object: KernelRoute, author: unknown): Pick<Refusal<KernelRoute>, 'code' | 'errno'> | undefined {
+    const anyMetric = object.family === 4 && object.metric === 0;
+    const fits = (route: KernelRoute): boolean =>
+      routeKind.same(route, object) && routeKind.key(anyMetric ? { ...route, metric: 0 } : route) === routeKind.key(object);
+    const found = [...byKey.values()]
+      .flat()
+      .filter(fits)
+      .sort((a, b) => a.metric - b.metric)[0];
+    if (!found) return { code: 'ABSENT', errno: 'ESRCH' };
+    const key = routeKind.key(found);
+    byKey.set(
+      key,
+      (byKey.get(key) ?? []).filter((route) => route !== found),
+    );
+    happen({ is: 'absent', object: found }, author);
+    return undefined;
+  }
+
+  function open(scope: RouteFilter = { table: routeTable.main }): RouteTable {
+    const passes = (route: KernelRoute, filter: RouteFilter): boolean =>
+      (['table', 'protocol', 'deviceIndex'] as const).every((field) => filter[field] === undefined || filter[field] === route[field]);
+    const program = { waiting: [] as Change<KernelRoute>[], onChanges: (_: readonly Change<KernelRoute>[]): void => undefined, onLost: (): void => undefined };
+    return {
+      read: (filter = scope) => [...byKey.values()].flat().filter((route) => passes(route, filter)),
+      commit(operations) {
+        commits.push(operations);
+        const failure = failures.shift();
+        const done = failure ? operations.slice(0, operations.length / 2) : operations;
+        const refused = done.flatMap((operation) => {
+          const { verb, object } = operation;
+          const refusal = verb === 'delete' ? remove(object, program) : put(verb, object, program);
+          return refusal ? [{ operation, ...refusal }] : [];
+        });
+        if (failure) throw failure;
+        return refused;
+      },
+      watch(onChanges, onLost) {
+        program.onChanges = (changes) => {
+          const passing = changes.filter(({ object }) => passes(object, scope));
+          if (passing.length > 0) onChanges(passing);
+        };
+        program.onLost = onLost;
+        programs.add(program);
+        return { close: () => programs.delete(program) };
+      },
+      close: () => undefined,
+    };
+  }
+
+  return {
+    open,
+    get routes() {
+      return [...byKey.values()].flat();
+    },
+    append: (route) => {
+      if (put('append', route, undefined)) throw new RangeError('the kernel refuses to append this route');
+    },
+    commits,
+    deliver,
+    loseChanges() {
+      for (const program of programs) {
+        program.waiting = [];
+        program.onLost();
+      }
+    },
+    failures,
+  };
+}

@@ -1,0 +1,204 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { deviceRoute, type KernelRoute, printRoute, type Route, routeKey, routeKind } from './route.ts';
+import { foreign, openProgrammerWorld, own, routesProperty } from './testing/property.ts';
+
+const web = '10.65.0.4/32';
+const route = (destination: string, device: string, change: Partial<Route> = {}): Route => ({
+  ...deviceRoute({ destination, device, metric: 1024, protocol: own }),
+  ...change,
+});
+
+describe('routes are made as they are wanted', () => {
+  let world: ReturnType<typeof openProgrammerWorld>;
+  beforeEach(() => {
+    world = openProgrammerWorld();
+  });
+  const placed = (wanted: Route): KernelRoute => routeKind.place(wanted, world.index(wanted.device ?? ''));
+  const inKernel = (): string[] => world.routes.routes.map(printRoute).sort();
+  const wantedInKernel = (...wanted: readonly Route[]): string[] => wanted.map((one) => printRoute(placed(one))).sort();
+
+  test('what is wanted comes, what is no longer wanted goes, and nothing else is sent', () => {
+    const [first, second] = [route(web, 'tap1'), route('2001:db8::4/128', 'tap1')];
+    world.programmer.set(first);
+    world.programmer.set(second);
+    expect(world.programmer.dirty).toBe(true);
+    expect(world.programmer.apply()).toEqual({ operations: 2, compared: true, refusals: [] });
+    expect(world.programmer.dirty).toBe(false);
+    expect(inKernel()).toEqual(wantedInKernel(first, second));
+    world.programmer.remove(routeKey(first));
+    expect(world.programmer.apply()).toEqual({ operations: 1, compared: false, refusals: [] });
+    expect(inKernel()).toEqual(wantedInKernel(second));
+    expect(world.programmer.apply()).toEqual({ operations: 0, compared: false, refusals: [] });
+  });
+
+  test('after a restart what was right already is not touched, and what is ours and not wanted goes', () => {
+    for (const wanted of [route(web, 'tap1'), route('10.65.0.9/32', 'tap1')]) world.others('create', placed(wanted));
+    world.programmer.set(route(web, 'tap1'));
+    world.routes.commits.length = 0;
+    world.programmer.apply();
+    expect(world.operations()).toEqual([`delete ${printRoute(placed(route('10.65.0.9/32', 'tap1')))}`]);
+  });
+
+  test('an address that moves to another device is never without a route', () => {
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    world.routes.commits.length = 0;
+    world.programmer.set(route(web, 'tap2'));
+    world.programmer.apply();
+    expect(world.operations()).toEqual([`replace ${printRoute(placed(route(web, 'tap2')))}`]);
+  });
+
+  test('a route that changes its metric is there with the new one before the old one goes', () => {
+    world.programmer.set(route(web, 'tap1', { metric: 512 }));
+    world.programmer.apply();
+    world.routes.commits.length = 0;
+    world.programmer.remove(routeKey(route(web, 'tap1', { metric: 512 })));
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    expect(world.operations().map((words) => words.split(' ')[0])).toEqual(['create', 'delete']);
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
+  });
+
+  test('a route that somebody deletes comes back', () => {
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    world.others('delete', placed(route(web, 'tap1')));
+    world.deliver();
+    expect(world.drifts()).toBe(1);
+    expect(world.programmer.dirty).toBe(true);
+    expect(world.programmer.apply()).toEqual({ operations: 1, compared: false, refusals: [] });
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
+  });
+
+  test('a route that somebody adds on a device of ours goes; elsewhere it is none of our business', () => {
+    world.programmer.apply();
+    world.others('create', placed(route(web, 'eth0', { protocol: foreign })));
+    world.deliver();
+    expect(world.drifts()).toBe(0);
+    expect(world.programmer.dirty).toBe(false);
+    world.others('create', placed(route('10.65.0.5/32', 'tap1', { protocol: foreign })));
+    world.deliver();
+    expect(world.drifts()).toBe(1);
+    world.programmer.apply();
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'eth0', { protocol: foreign })));
+  });
+
+  test('what the kernel itself keeps on our devices stays', () => {
+    world.others('create', { ...placed(route('fe80::/64', 'tap1')), protocol: 2, metric: 256 });
+    world.programmer.apply();
+    world.deliver();
+    world.programmer.apply();
+    expect(inKernel()).toHaveLength(1);
+  });
+
+  test('somebody else’s route keeps its place, and what is wanted there follows when it goes', () => {
+    const theirs = placed(route(web, 'eth0', { protocol: foreign }));
+    world.others('create', theirs);
+    world.programmer.set(route(web, 'tap1'));
+    expect(world.programmer.apply().refusals).toMatchObject([{ key: routeKey(route(web, 'tap1')), code: 'OCCUPIED', errno: 'EEXIST' }]);
+    expect(world.programmer.apply()).toMatchObject({ compared: false, refusals: [{ code: 'OCCUPIED' }] });
+    expect(inKernel()).toEqual([printRoute(theirs)]);
+    world.others('delete', theirs);
+    world.deliver();
+    expect(world.programmer.apply().refusals).toEqual([]);
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
+  });
+
+  test('a route that keeps ours out and goes without a word, with its device, is found out', () => {
+    world.others('create', placed(route(web, 'eth0', { protocol: foreign })));
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    world.links.setLink('eth0', { up: false });
+    expect(world.programmer.apply().refusals).toEqual([]);
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
+  });
+
+  test('away with an IPv4 route of metric 0 that may be gone already does not mean another metric', () => {
+    const [zero, other] = [route(web, 'tap1', { metric: 0 }), route(web, 'tap1')];
+    world.programmer.set(zero);
+    world.programmer.set(other);
+    world.programmer.apply();
+    world.others('delete', placed(zero));
+    world.deliver();
+    world.programmer.remove(routeKey(zero));
+    expect(world.programmer.apply()).toEqual({ operations: 0, compared: true, refusals: [] });
+    expect(inKernel()).toEqual(wantedInKernel(other));
+  });
+
+  test('a route whose device is not there waits for it', () => {
+    world.programmer.set(route(web, 'tap9'));
+    expect(world.programmer.apply()).toMatchObject({ operations: 0, refusals: [{ key: routeKey(route(web, 'tap9')), code: 'DEVICE_GONE' }] });
+    expect(world.programmer.dirty).toBe(false);
+    world.links.kernel.add('tap9', { up: true });
+    world.deliver();
+    expect(world.programmer.dirty).toBe(true);
+    expect(world.programmer.apply().refusals).toEqual([]);
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap9')));
+  });
+
+  test('a route whose device is down comes with it, and the wrong one in its place goes at once', () => {
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    world.links.setLink('tap2', { up: false });
+    world.deliver();
+    world.programmer.set(route(web, 'tap2'));
+    expect(world.programmer.apply().refusals).toMatchObject([{ key: routeKey(route(web, 'tap2')), code: 'DEVICE_DOWN', errno: 'ENETDOWN' }]);
+    expect(inKernel()).toEqual([]);
+    expect(world.programmer.dirty).toBe(true);
+    world.links.setLink('tap2', { up: true });
+    world.deliver();
+    expect(world.programmer.apply().refusals).toEqual([]);
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap2')));
+  });
+
+  test('a link that was down for a moment gets its routes back, and the kernel is not read for it', () => {
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.set(route('2001:db8::4/128', 'tap1'));
+    world.programmer.apply();
+    world.links.setLink('tap1', { up: false });
+    world.links.setLink('tap1', { up: true });
+    expect(inKernel()).toEqual([]);
+    world.deliver();
+    expect(world.programmer.apply()).toEqual({ operations: 2, compared: false, refusals: [] });
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1'), route('2001:db8::4/128', 'tap1')));
+  });
+
+  test('a link deleted and made again under its name gets its routes, with its new index', () => {
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    world.links.kernel.remove(world.index('tap1'));
+    world.links.kernel.add('tap1', { up: true });
+    world.deliver();
+    expect(world.programmer.apply().refusals).toEqual([]);
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
+  });
+
+  test('after lost changes everything is compared', () => {
+    world.programmer.set(route(web, 'tap1'));
+    world.programmer.apply();
+    world.others('delete', placed(route(web, 'tap1')));
+    world.routes.loseChanges();
+    expect(world.drifts()).toBe(1);
+    expect(world.programmer.apply()).toEqual({ operations: 1, compared: true, refusals: [] });
+    expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
+  });
+
+  test('a commit of which nobody knows the end is thrown, and the next apply starts from a reading', () => {
+    for (const last of [1, 2, 3, 4]) world.programmer.set(route(`10.65.0.${last}/32`, 'tap1'));
+    world.routes.failures.push(new Error('answers were lost'));
+    expect(() => world.programmer.apply()).toThrow('answers were lost');
+    expect(world.programmer.dirty).toBe(true);
+    expect(world.programmer.apply()).toEqual({ operations: 2, compared: true, refusals: [] });
+    expect(inKernel()).toHaveLength(4);
+  });
+
+  test('what does not name a route is refused where it is said', () => {
+    for (const wrong of [{ destination: '10.65.0.4' }, { family: 6 }, { metric: -1 }, { protocol: 256 }, { via: 'nowhere' }, { prefSource: '::1' }] as const) {
+      expect(() => world.programmer.set({ ...route(web, 'tap1'), ...wrong })).toThrow(RangeError);
+    }
+  });
+});
+
+test('whatever anybody does, and whenever it is told: in the end our routes are what is wanted, nobody else’s was touched, and then nothing more is sent', () => {
+  routesProperty(1000);
+});
