@@ -18,6 +18,8 @@ export type AnnouncementsOptions = {
   readonly now?: () => number;
   /** The journal has something to do. */
   readonly onJournal: () => void;
+  /** A port was bound, unbound or bound anew: Neutron has set its status itself, and Felix may have reported before. */
+  readonly onPort: (port: string) => void;
 };
 
 /** How long a transaction of Neutron's waits at most for a sign of etcd: a change of its leader takes no longer. */
@@ -84,6 +86,7 @@ export function announcements(options: AnnouncementsOptions) {
       );
       succeeded(result);
       journal.done(direct, result.wrote);
+      if (rebound(announcement)) options.onPort(announcement.id ?? '');
     } catch (error) {
       journal.failed(direct);
       failed(error);
@@ -126,4 +129,10 @@ function refusalFor(error: unknown): Refusal {
   if (error instanceof SyncError) return new Refusal('ETCD_UNAVAILABLE', `etcd has not got the change: ${error.message}; ${noted}`, { cause: error });
   if (error instanceof WireError) return new Refusal('INTERNAL', `Neutron's rows could not be read (${error.message}); ${noted}`, { cause: error });
   return new Refusal('INTERNAL', `${(error as Error).message}; ${noted}`, { cause: error });
+}
+
+/** Whether a port's binding changed, or its status without Felix. */
+function rebound({ kind, original, current }: Announcement): boolean {
+  const binding = ['status', 'binding:host_id', 'binding:vif_type', 'binding:profile', 'binding:vnic_type'];
+  return kind === 'port' && original !== null && current !== null && binding.some((name) => JSON.stringify(original[name]) !== JSON.stringify(current[name]));
 }

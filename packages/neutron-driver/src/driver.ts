@@ -1,16 +1,21 @@
 // The daemon: wires Neutron's announcements, the journal, etcd, resync and status.
 import { join } from 'node:path';
 import { type Logger, openLog, type Running } from '@calico-openstack/agent';
-import { connectEtcd } from '@calico-openstack/etcd';
+import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
+import { connectEtcd, elect } from '@calico-openstack/etcd';
 import { announcements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import type { Options } from './options.ts';
 import { projectNames } from './projects.ts';
 import { keepRowsProcess } from './rows-process.ts';
 import { backgroundSources, sourceOf } from './sources.ts';
+import { startAgentReports } from './status/agents.ts';
+import { followStatus } from './status/follow.ts';
+import { startPortStatusLoop } from './status/port-loop.ts';
 import { openJournal } from './sync/journal.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
+import { startUpkeep } from './upkeep.ts';
 import { type Peer, Refusal } from './wire/peer.ts';
 import { listen } from './wire/server.ts';
 
@@ -53,8 +58,30 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     etcdTimeoutSeconds: options.etcdTimeoutSeconds,
     log,
     onJournal: () => loop.wake(),
+    onPort: (port) => ports.look(port),
   });
   const loop = startJournalLoop({ journal, sync, source: background.source, log, onSucceeded: announced.succeeded, onFailed: announced.failed });
+
+  const ports = startPortStatusLoop({ etcd, keys: settings.keys, source: background.source, threads: options.portStatusThreads, log });
+  const agents = startAgentReports({ source: background.source, everySeconds: options.agentReportSeconds, log });
+  const upkeep = startUpkeep({
+    etcd,
+    startupResync: options.startupResync,
+    resync: {
+      etcd,
+      source: background.source,
+      sync,
+      settings,
+      projects,
+      onWrote: (changes) => {
+        journal.add(changes);
+        loop.wake();
+      },
+      onWarning: (object, what) => log.warn({ object }, what),
+    },
+    log,
+  });
+  let following: { close(): void } | undefined;
 
   async function onCall(peer: Peer, method: string, params: unknown): Promise<unknown> {
     switch (method) {
@@ -62,6 +89,8 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
         return announced.before(peer, params);
       case 'after':
         return announced.after(peer, params);
+      case 'resync':
+        return upkeep.resync();
       default:
         throw new Refusal('NO_SUCH_METHOD', `no such method: ${method}`);
     }
@@ -82,12 +111,31 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     },
     onMisbehaved: (reason) => log.warn({ reason }, 'a connection was closed'),
   });
+  const election = elect(etcd, {
+    keys: [electionKey(options.region), legacyElectionKey],
+    value: `${options.serverName}:${process.pid}`,
+    onElected: () => {
+      log.info({}, 'elected: states of ports and agents go to Neutron from here');
+      following = followStatus({ etcd, region: options.region, ports, agents, log });
+    },
+    onLost: (reason) => {
+      log.warn({ reason }, 'no longer elected');
+      following?.close();
+      following = undefined;
+    },
+    onWaiting: (leader) => log.info({ leader }, 'another driver is elected'),
+    onError: (error) => log.debug({ err: error }, 'the election waits for etcd'),
+  });
   const rowsProcess = keepRowsProcess(options.rowsCommand, options.rowsConfigFiles, log);
   log.info({ socket: options.socketPath, etcd: options.etcd.endpoints.join(','), region: options.region ?? '', journal: journal.size }, 'started');
   loop.wake();
   return {
     close: async () => {
       await server.close();
+      following?.close();
+      await election.close();
+      await upkeep.close();
+      await Promise.all([ports.close(), agents.close()]);
       await rowsProcess.close();
       await loop.close();
       journal.close();

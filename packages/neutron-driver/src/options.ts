@@ -92,7 +92,7 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
     stateDirectory,
     rowsCommand,
     rowsConfigFiles: files,
-    agentReportSeconds: number('agent_report_interval_secs', 10, 1),
+    agentReportSeconds: number('agent_report_interval_secs', 15, 1),
     log: { screen: choice('neutron_driver_log_severity', severities, 'INFO'), file: text('neutron_driver_log_file') },
   };
 }

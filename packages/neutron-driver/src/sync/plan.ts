@@ -39,7 +39,7 @@ export const felixConfigurationKey = resourceKey({ plural: 'felixconfigurations'
 export type Settings = { readonly keys: Keys; readonly qos: QosOptions };
 
 /** What etcd holds, as far as it was read: undefined under a key that is there means "read, and absent". */
-export type Found = ReadonlyMap<string, KeyValue | undefined>;
+export type Found = Pick<ReadonlyMap<string, KeyValue | undefined>, 'has' | 'get'>;
 
 export type Warning = { readonly object: string; readonly what: string };
 
@@ -216,7 +216,10 @@ class Planner {
     const { keys } = this.knowledge.settings;
     const group = this.groups.get(groupId);
     const key = keys.policy(groupId);
-    if (!group) return writer.absent(key);
+    if (!group) {
+      writer.absent(key);
+      return;
+    }
     const content = policyContent(group, keys.namespace, (ruleId, what) =>
       this.warnings.push({ object: `security group ${groupId}`, what: `rule ${ruleId} is left out: ${what}` }),
     );
@@ -228,8 +231,8 @@ class Planner {
 
   private addressGroupBefore(groupId: string, writer: Writer, position: number): void {
     const key = this.knowledge.settings.keys.networkSet(groupId);
-    if (!this.knowledge.found.has(key) || writer.found(key)) return writer.requireExisting(key);
-    if (!this.addressGroups.has(groupId)) this.missingAddressGroups.add(groupId);
+    if (!this.knowledge.found.has(key) || writer.found(key)) writer.requireExisting(key);
+    else if (!this.addressGroups.has(groupId)) this.missingAddressGroups.add(groupId);
     else this.addressGroup(groupId, writer, position);
   }
 

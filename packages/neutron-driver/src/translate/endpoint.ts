@@ -43,7 +43,7 @@ export type Wish = {
 export const endpointOwners = ['compute:', 'kuryr:container'] as const;
 export const ownsEndpoint = (deviceOwner: string): boolean => endpointOwners.some((prefix) => deviceOwner.startsWith(prefix));
 
-const activeBinding = (port: PortRow): BindingRow | undefined => port.bindings.find((binding) => binding.status !== 'INACTIVE');
+export const activeBinding = (port: PortRow): BindingRow | undefined => port.bindings.find((binding) => binding.status !== 'INACTIVE');
 
 /** The host that Nova is moving the port to; its present host is none. */
 export function migrationTarget(host: string, profile: Readonly<Record<string, unknown>> | undefined): string | undefined {
@@ -53,7 +53,7 @@ export function migrationTarget(host: string, profile: Readonly<Record<string, u
 
 /** On which hosts the port has an endpoint. */
 export function endpointWishes(port: PortRow | undefined): readonly Wish[] {
-  if (!port || !port.admin_state_up || port.device_id === '' || !ownsEndpoint(port.device_owner)) return [];
+  if (!port?.admin_state_up || port.device_id === '' || !ownsEndpoint(port.device_owner)) return [];
   if (port.fixed_ips.length === 0 || !parseMac(port.mac_address)) return []; // Felix would not act on it
   const binding = activeBinding(port);
   if (!binding || binding.host === '') return [];

@@ -73,12 +73,16 @@ export function servePeer(socket: Socket, events: PeerEvents): void {
 
   function greet(line: unknown): void {
     const parsed = hello.safeParse(line);
-    if (!parsed.success) return misbehaved('the first line is not a hello');
+    if (!parsed.success) {
+      misbehaved('the first line is not a hello');
+      return;
+    }
     const { protocol, role, pid } = parsed.data.hello;
     if (protocol !== protocolVersion) {
-      return misbehaved(
+      misbehaved(
         `the Neutron driver speaks version ${protocol} of the protocol, calico-neutron-driver version ${protocolVersion}: install both from one release`,
       );
+      return;
     }
     peer = {
       role,
@@ -116,11 +120,18 @@ export function servePeer(socket: Socket, events: PeerEvents): void {
     try {
       value = JSON.parse(line);
     } catch {
-      return misbehaved('a line is not JSON');
+      misbehaved('a line is not JSON');
+      return;
     }
-    if (!peer) return greet(value);
+    if (!peer) {
+      greet(value);
+      return;
+    }
     const parsed = message.safeParse(value);
-    if (!parsed.success) return misbehaved('a line is neither a call nor a reply');
+    if (!parsed.success) {
+      misbehaved('a line is neither a call nor a reply');
+      return;
+    }
     if ('call' in parsed.data) {
       void answer(peer, parsed.data.call, parsed.data.method, parsed.data.params);
       return;

@@ -1,0 +1,250 @@
+// Compares all that etcd holds of Neutron's with all that Neutron has, and has the differing objects looked at again. Decides nothing by what it read: that is old by then.
+import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
+import type { Etcd, KeyValue } from '@calico-openstack/etcd';
+import type { ProjectRow, RowsSource } from './rows.ts';
+import { type Background, type PagedKind, pagedKinds } from './sources.ts';
+import { type Change, changeKey } from './sync/change.ts';
+import { birth } from './sync/content.ts';
+import { type Found, felixConfigurationKey, plan, projectsOf, type Settings, type Unit } from './sync/plan.ts';
+import type { Sync } from './sync/sync.ts';
+import { networkSetName } from './translate/address-group.ts';
+import type { Slot } from './translate/endpoint.ts';
+import { policyName } from './translate/policy.ts';
+
+export type Phase = {
+  total_ms: number;
+  etcd_read_ms: number;
+  neutron_read_ms: number;
+  etcd_items: number;
+  neutron_items: number;
+  correct: number;
+  created: number;
+  updated: number;
+  deleted: number;
+};
+
+/** For programs: names as upstream's calico-resync has them. */
+export type ResyncSummary = {
+  readonly scope: { readonly all: true };
+  readonly phases: Readonly<Record<string, Phase>>;
+  readonly started_at: string;
+  readonly finished_at: string;
+  readonly total_ms: number;
+  readonly ok: boolean;
+  readonly error: string | null;
+};
+
+export type ResyncOptions = {
+  readonly etcd: Etcd;
+  readonly source: Background;
+  readonly sync: Sync;
+  readonly settings: Settings;
+  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ReadonlyMap<string, ProjectRow>>;
+  /** What was written is to be looked at once more. */
+  readonly onWrote: (changes: readonly Change[]) => void;
+  readonly onWarning: (object: string, what: string) => void;
+};
+
+const pageSize = 500;
+/** Differing objects looked at together. Few, so that live calls never wait long for the database. */
+const batchSize = 50;
+const deadlineMs = 300_000;
+
+const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };
+
+/** Everything, groups before the endpoints that belong to them. Never rejects: what went wrong stands in the summary. */
+export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
+  const begun = new Date();
+  const startedMs = performance.now();
+  const phases: Record<string, Phase> = {};
+  let failure: unknown;
+  try {
+    for (const kind of pagedKinds) {
+      const phase = newPhase();
+      phases[phaseNames[kind]] = phase;
+      const phaseStartedMs = performance.now();
+      await runPhase(kind, options, phase).finally(() => {
+        phase.total_ms = Math.round(performance.now() - phaseStartedMs);
+      });
+    }
+  } catch (error) {
+    failure = error;
+  }
+  return {
+    scope: { all: true },
+    phases,
+    started_at: rfc3339Seconds(begun),
+    finished_at: rfc3339Seconds(new Date()),
+    total_ms: Math.round(performance.now() - startedMs),
+    ok: failure === undefined,
+    error: failure === undefined ? null : failure instanceof Error ? failure.message : String(failure),
+  };
+}
+
+const newPhase = (): Phase => ({
+  total_ms: 0,
+  etcd_read_ms: 0,
+  neutron_read_ms: 0,
+  etcd_items: 0,
+  neutron_items: 0,
+  correct: 0,
+  created: 0,
+  updated: 0,
+  deleted: 0,
+});
+
+async function runPhase(kind: PagedKind, options: ResyncOptions, phase: Phase): Promise<void> {
+  const { source, settings, projects } = options;
+  const held = await timed(phase, 'etcd_read_ms', () => readHeld(kind, options));
+  phase.etcd_items = held.items;
+  for (let after = ''; ; ) {
+    const { ids, rows } = await timed(phase, 'neutron_read_ms', () => source.page(kind, after, pageSize));
+    const last = ids.at(-1);
+    if (last === undefined) break;
+    after = last;
+    phase.neutron_items += ids.length;
+    const changes = ids.map((id) => held.change(id));
+    const names = await projects(projectsOf(rows), source);
+    const { units } = plan(changes, { found: held.found, rows, projects: names, settings, born: () => birth() });
+    phase.correct += ids.length - units.length;
+    await repair(units, options, phase);
+    for (const change of changes) held.seen(change.id);
+  }
+  const { units } = plan(held.unseen(), { found: held.found, rows: emptyRows, projects: new Map(), settings, born: () => birth() });
+  await repair(units, options, phase);
+  await held.removeUnreadable(phase);
+}
+
+const emptyRows = { ports: [], networks: [], subnets: [], security_groups: [], floating_ips: [], address_groups: [], qos_policies: [], dns_domain: null };
+
+async function timed<T>(phase: Phase, field: 'etcd_read_ms' | 'neutron_read_ms', work: () => Promise<T>): Promise<T> {
+  const startedMs = performance.now();
+  try {
+    return await work();
+  } finally {
+    phase[field] += Math.round(performance.now() - startedMs);
+  }
+}
+
+async function repair(units: readonly Unit[], { sync, source, onWrote, onWarning }: ResyncOptions, phase: Phase): Promise<void> {
+  for (let start = 0; start < units.length; start += batchSize) {
+    const some = units.slice(start, start + batchSize);
+    const result = await sync(
+      some.map((unit) => unit.change),
+      source,
+      Date.now() + deadlineMs,
+    );
+    onWrote(result.wrote);
+    for (const warning of result.warnings) onWarning(warning.object, warning.what);
+    const wrote = new Set(result.wrote.map(changeKey));
+    for (const unit of some) if (wrote.has(changeKey(unit.change))) phase[verdict(unit)] += 1;
+  }
+}
+
+/** What was to be done to the object, by its own operations. */
+function verdict(unit: Unit): 'created' | 'updated' | 'deleted' {
+  if (unit.operations.every((operation) => 'delete' in operation)) return 'deleted';
+  const fresh = unit.compares.some((compare) => 'modRevision' in compare && compare.modRevision === 0);
+  return fresh ? 'created' : 'updated';
+}
+
+type Held = {
+  readonly items: number;
+  readonly found: Found;
+  change(id: string): Change;
+  seen(id: string): void;
+  /** What etcd holds of objects that Neutron's pages did not bring. */
+  unseen(): readonly Change[];
+  removeUnreadable(phase: Phase): Promise<void>;
+};
+
+/** What etcd holds of a kind. Only names that this driver gives: an operator's own policies and sets are none of its business. */
+async function readHeld(kind: PagedKind, { etcd, settings }: ResyncOptions): Promise<Held> {
+  const { keys } = settings;
+  const prefixOf = (plural: NamespacedPlural): string => resourcePrefix(plural, keys.namespace);
+  switch (kind) {
+    case 'subnets': {
+      const prefix = subnetPrefix(keys.region);
+      return byId(
+        await readPrefixes(etcd, [prefix]),
+        (key) => key.slice(prefix.length),
+        (id) => ({ kind: 'subnet', id }),
+      );
+    }
+    case 'address_groups': {
+      const start = `${prefixOf('networksets')}${networkSetName('')}`;
+      return byId(
+        await readPrefixes(etcd, [start]),
+        (key) => key.slice(start.length),
+        (id) => ({ kind: 'address_group', id }),
+      );
+    }
+    case 'security_groups': {
+      const start = `${prefixOf('networkpolicies')}${policyName('')}`;
+      const sets = `${prefixOf('networksets')}${networkSetName('')}`;
+      const held = await readPrefixes(etcd, [start, sets]);
+      return byId(
+        held,
+        (key) => (key.startsWith(start) ? key.slice(start.length) : undefined),
+        (id) => ({ kind: 'security_group', id }),
+      );
+    }
+    case 'ports':
+      return heldPorts(etcd, [prefixOf('workloadendpoints'), prefixOf('livemigrations')], `${prefixOf('networkpolicies')}${policyName('')}`);
+    default:
+      return kind satisfies never;
+  }
+}
+
+async function readPrefixes(etcd: Etcd, prefixes: readonly string[]): Promise<Map<string, KeyValue>> {
+  const held = new Map<string, KeyValue>();
+  for (const prefix of prefixes) for (const entry of (await etcd.range(prefix)).found) held.set(entry.key, entry);
+  return held;
+}
+
+/** Whole prefixes were read: what is not among them is known to be absent. */
+const wholly = (held: ReadonlyMap<string, KeyValue>): Found => ({ has: () => true, get: (key) => held.get(key) });
+
+function byId(held: ReadonlyMap<string, KeyValue>, idOf: (key: string) => string | undefined, changeOf: (id: string) => Change): Held {
+  const left = new Set([...held.keys()].map(idOf).filter((id) => id !== undefined));
+  return {
+    items: left.size,
+    found: wholly(held),
+    change: changeOf,
+    seen: (id) => left.delete(id),
+    unseen: () => [...left].map(changeOf),
+    removeUnreadable: async () => {},
+  };
+}
+
+async function heldPorts(etcd: Etcd, prefixes: readonly string[], policies: string): Promise<Held> {
+  const held = await readPrefixes(etcd, prefixes);
+  const slots = new Map<string, Slot[]>();
+  const unreadable: KeyValue[] = [];
+  for (const entry of held.values()) {
+    const name = entry.key.slice(prefixes.find((prefix) => entry.key.startsWith(prefix))!.length);
+    const parts = parseWorkloadEndpointName(name);
+    if (parts && parts.orchestrator !== 'openstack') continue; // another orchestrator's
+    if (parts) slots.set(parts.endpoint, [...(slots.get(parts.endpoint) ?? []), { host: parts.host, device: parts.workload }]);
+    else if (name.includes('-openstack-')) unreadable.push(entry);
+  }
+  const configuration = (await etcd.get(felixConfigurationKey)).found;
+  const known = new Map([...held, ...(await readPrefixes(etcd, [policies]))]);
+  if (configuration) known.set(felixConfigurationKey, configuration);
+  const change = (id: string): Change => ({ kind: 'port', id, slots: slots.get(id) ?? [] });
+  const left = new Set(slots.keys());
+  return {
+    items: held.size,
+    found: wholly(known),
+    change,
+    seen: (id) => left.delete(id),
+    unseen: () => [...left].map(change),
+    /** Names that nobody can read: upstream writes them for ports without a device. */
+    removeUnreadable: async (phase) => {
+      for (const { key, modRevision } of unreadable) {
+        const { succeeded } = await etcd.transact([{ key, modRevision }], [{ delete: key }]);
+        if (succeeded) phase.deleted += 1;
+      }
+    },
+  };
+}

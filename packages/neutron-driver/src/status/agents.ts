@@ -1,0 +1,59 @@
+// Liveness of the Felixes, brought into Neutron's table of agents: who reported since the last time, all in one write.
+import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import type { Background } from '../sources.ts';
+
+export type AgentReports = {
+  /** A host's Felix reported. `news`: it is new to us or was restarted, and Neutron shall know at once. */
+  reported(host: string, started: boolean, news: boolean): void;
+  close(): Promise<void>;
+};
+
+export function startAgentReports({
+  source,
+  everySeconds,
+  log,
+}: {
+  readonly source: Background;
+  readonly everySeconds: number;
+  readonly log: Logger;
+}): AgentReports {
+  const waiting = new Map<string, boolean>();
+  let lastMs = Number.NEGATIVE_INFINITY;
+  let urgent = false;
+  let inTrouble = false;
+
+  const loop: Loop = startLoop({
+    run: async () => {
+      if (waiting.size === 0) return undefined;
+      const restMs = lastMs + everySeconds * 1000 - performance.now();
+      if (restMs > 0 && !urgent) return restMs;
+      const agents = [...waiting].map(([host, started]) => ({ host, started }));
+      waiting.clear();
+      urgent = false;
+      lastMs = performance.now();
+      try {
+        await source.reportAgents(agents);
+      } catch (error) {
+        for (const { host, started } of agents) waiting.set(host, started || (waiting.get(host) ?? false));
+        urgent = true;
+        throw error;
+      }
+      inTrouble = false;
+      log.debug({ agents: agents.length }, 'agents reported');
+      return undefined;
+    },
+    onFailure: (error) => {
+      if (!inTrouble) log.warn({ err: error, agents: waiting.size }, 'the liveness of agents could not be brought to Neutron; it is tried again and again');
+      inTrouble = true;
+    },
+  });
+
+  return {
+    reported(host, started, news) {
+      waiting.set(host, started || (waiting.get(host) ?? false));
+      urgent ||= news;
+      loop.wake();
+    },
+    close: () => loop.close(),
+  };
+}

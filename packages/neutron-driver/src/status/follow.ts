@@ -1,0 +1,51 @@
+// Follows what the Felixes report, while this driver is the elected one, and tells the loops which port or agent to look at.
+import type { Logger } from '@calico-openstack/agent';
+import { decodeAgentStatus, felixStatusRoot, parseFelixStatusKey } from '@calico-openstack/datamodel';
+import type { Change, Etcd } from '@calico-openstack/etcd';
+import type { AgentReports } from './agents.ts';
+import type { PortStatusLoop } from './port-loop.ts';
+
+export type StatusFollowOptions = {
+  readonly etcd: Etcd;
+  readonly region: string | undefined;
+  readonly ports: PortStatusLoop;
+  readonly agents: AgentReports;
+  readonly log: Logger;
+};
+
+/** Until closed. A snapshot taken again brings only what differs: what was told once is not told again. */
+export function followStatus({ etcd, region, ports, agents, log }: StatusFollowOptions): { close(): void } {
+  const hosts = new Set<string>();
+
+  function one({ key, value }: Change): void {
+    const reports = parseFelixStatusKey(region, key);
+    if (!reports) return;
+    const { host } = reports;
+    if (reports.kind === 'endpoint') {
+      ports.vanished(reports.endpoint, host, value === undefined);
+      ports.look(reports.endpoint);
+      return;
+    }
+    if (value === undefined) {
+      hosts.delete(host);
+      log.error({ host }, 'Felix has stopped reporting: Neutron will show its agent as dead');
+      return;
+    }
+    const status = decodeAgentStatus(value);
+    if (!status.ok) {
+      log.warn({ key, reason: status.reason }, 'a report of an agent cannot be read');
+      return;
+    }
+    agents.reported(host, status.value.firstUpdate, !hosts.has(host) || status.value.firstUpdate);
+    hosts.add(host);
+  }
+
+  return etcd.follow([felixStatusRoot(region)], {
+    onChanges: (changes) => {
+      for (const change of changes) one(change);
+    },
+    onState: (state, reason) => {
+      if (state === 'lost') log.warn({ reason: reason ?? '' }, 'reports of agents and ports cannot be followed');
+    },
+  });
+}

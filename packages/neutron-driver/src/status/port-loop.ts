@@ -1,0 +1,121 @@
+// Brings the states of ports from etcd into Neutron: for each port that may have changed, looks at its row and at what is reported, and writes what differs.
+import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { decodeEndpointStatus, type EndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
+import type { Etcd } from '@calico-openstack/etcd';
+import { noRowsQuestion, type PortRow } from '../rows.ts';
+import type { Background } from '../sources.ts';
+import type { Keys } from '../sync/plan.ts';
+import { readKeys } from '../sync/sync.ts';
+import type { Slot } from '../translate/endpoint.ts';
+import { portStatusUpdate, type Reported, statusSlots, upAtDestination } from './ports.ts';
+
+export type PortStatusLoop = {
+  /** The port's row or its reports may have changed. */
+  look(port: string): void;
+  /** A report was seen to vanish, or to come (back). */
+  vanished(port: string, host: string, gone: boolean): void;
+  close(): Promise<void>;
+};
+
+export type PortStatusOptions = { readonly etcd: Etcd; readonly keys: Keys; readonly source: Background; readonly threads: number; readonly log: Logger };
+
+const batchSize = 60;
+
+export function startPortStatusLoop({ etcd, keys, source, threads, log }: PortStatusOptions): PortStatusLoop {
+  const dirty = new Set<string>();
+  const vanishings = new Map<string, Set<string>>();
+  /** Of whom Nova was told, and for which host. */
+  const told = new Map<string, string>();
+
+  const keyOf = (port: string, { host, device }: Slot): string =>
+    endpointStatusKey(keys.region, { host, orchestrator: 'openstack', workload: `${keys.namespace}/${device}`, endpoint: port });
+
+  async function examine(ports: readonly string[]): Promise<void> {
+    const { ports: rows } = await source.rows({ ...noRowsQuestion, ports });
+    const found = await readKeys(
+      etcd,
+      rows.flatMap((row) => statusSlots(row).map((slot) => keyOf(row.id, slot))),
+    );
+    const statuses = new Map<string, EndpointStatus>();
+    for (const [key, entry] of found) {
+      const status = entry && decodeEndpointStatus(entry.value);
+      if (status?.ok) statuses.set(key, status.value);
+    }
+    const left = [...rows];
+    const failures: unknown[] = [];
+    const work = async (): Promise<void> => {
+      for (let row = left.pop(); row; row = left.pop()) {
+        await settle(row, statuses).catch((error: unknown) => {
+          failures.push(error);
+          dirty.add((row as PortRow).id);
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: threads }, work));
+    const known = new Set(rows.map((row) => row.id));
+    for (const port of ports) if (!known.has(port)) forget(port);
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async function settle(row: PortRow, statuses: ReadonlyMap<string, EndpointStatus>): Promise<void> {
+    const reported: Reported = {
+      at: (slot) => statuses.get(keyOf(row.id, slot)),
+      vanished: (host) => vanishings.get(row.id)?.has(host) ?? false,
+    };
+    const update = portStatusUpdate(row, reported);
+    if (update) {
+      await source.setPortStatus(update);
+      log.info({ port: update.port, host: update.host, status: update.status }, 'port status');
+      dirty.add(row.id); // once more, after the write: what was reported meanwhile may have been written before it
+    }
+    const destination = upAtDestination(row, reported);
+    if (destination === undefined) told.delete(row.id);
+    else if (told.get(row.id) !== destination) {
+      await source.notifyPortActive(row.id);
+      told.set(row.id, destination);
+      log.info({ port: row.id, host: destination }, 'Nova told that the port is up at its destination');
+    }
+  }
+
+  function forget(port: string): void {
+    vanishings.delete(port);
+    told.delete(port);
+  }
+
+  let inTrouble = false;
+  const loop: Loop = startLoop({
+    run: async () => {
+      while (dirty.size > 0) {
+        const some = [...dirty].slice(0, batchSize);
+        for (const port of some) dirty.delete(port);
+        try {
+          await examine(some);
+        } catch (error) {
+          for (const port of some) dirty.add(port);
+          throw error;
+        }
+      }
+      inTrouble = false;
+      return undefined;
+    },
+    onFailure: (error) => {
+      if (!inTrouble) log.warn({ err: error, ports: dirty.size }, 'states of ports could not be brought to Neutron; they are tried again and again');
+      inTrouble = true;
+    },
+  });
+
+  return {
+    look(port) {
+      dirty.add(port);
+      loop.wake();
+    },
+    vanished(port, host, gone) {
+      const hosts = vanishings.get(port) ?? new Set();
+      if (gone) hosts.add(host);
+      else hosts.delete(host);
+      if (hosts.size > 0) vanishings.set(port, hosts);
+      else vanishings.delete(port);
+    },
+    close: () => loop.close(),
+  };
+}
