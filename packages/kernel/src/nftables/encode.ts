@@ -4,7 +4,7 @@ import type { NetlinkRefusal } from '../netlink/socket.ts';
 import { writeData } from './expressions.ts';
 import type { DataType, NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 import type { Operation } from './operations.ts';
-import { printElement, printRule } from './print.ts';
+import { printOperation } from './print.ts';
 import * as nft from './protocol.ts';
 import { commentData, verdictData } from './rules.ts';
 import type { NftRefusal } from './table.ts';
@@ -262,36 +262,13 @@ function describe(bytes: Uint8Array, origins: readonly Origin[], family: TableFa
 }
 
 function describeOrigin(bytes: Uint8Array, { operation, at, first = 0 }: Origin, family: TableFamily, table: string, offset: number | undefined): string {
-  const within = `${family} ${table}`;
-  if (operation === undefined) return `table ${within}`;
-  switch (operation.verb) {
-    case 'add table':
-    case 'delete table':
-      return `${operation.verb} ${within}`;
-    case 'flush chain':
-    case 'delete chain':
-      return `${operation.verb} ${within} ${operation.chain}`;
-    case 'add chain':
-      return `add chain ${within} ${operation.chain.name}`;
-    case 'delete set':
-      return `delete set ${within} ${operation.set}`;
-    case 'add set':
-      return `add set ${within} ${operation.set.name}`;
-    case 'delete object':
-      return `delete object ${within} ${operation.object}`;
-    case 'delete flowtable':
-      return `delete flowtable ${within} ${operation.flowtable}`;
-    case 'add rules': {
-      const rule = operation.chain.rules[first];
-      return `add rule ${within} ${operation.chain.name} ${rule === undefined ? '' : printRule(rule, family)}`;
-    }
-    case 'add elements':
-    case 'delete elements': {
-      const verb = operation.verb === 'add elements' ? 'add' : 'delete';
-      const element = offset === undefined ? undefined : elementAt(bytes, at, first, offset, operation.set, operation.elements);
-      return `${verb} element ${within} ${operation.set.name}${element === undefined ? '' : ` { ${printElement(operation.set, element)} }`}`;
-    }
+  if (operation === undefined) return `table ${family} ${table}`;
+  if (operation.verb === 'add rules') {
+    return printOperation(family, table, { ...operation, chain: { ...operation.chain, rules: operation.chain.rules.slice(first, first + 1) } });
   }
+  if (operation.verb !== 'add elements' && operation.verb !== 'delete elements') return printOperation(family, table, operation);
+  const element = offset === undefined ? undefined : elementAt(bytes, at, first, offset, operation.set, operation.elements);
+  return printOperation(family, table, { ...operation, elements: element === undefined ? operation.elements.slice(first) : [element] });
 }
 
 /** The element whose attribute starts `offset` bytes into the message at `at`, of which `first` is the first element. */

@@ -2,6 +2,7 @@
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 import { fieldFacts } from './fields.ts';
 import type { Field, Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
+import type { Operation } from './operations.ts';
 import { wholeBytes } from './rules.ts';
 import { commentText, logPrefixText, quoted } from './text.ts';
 import { isHostOrder, networkNumber, printValue, widthOf } from './types.ts';
@@ -99,6 +100,40 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
       return printReject(statement.with, family);
     case 'verdict':
       return printVerdict(statement);
+  }
+}
+
+/** Elements that are named where there are many. */
+const fewElements = 3;
+
+/** A step of a transaction, in nft's words. */
+export function printOperation(family: TableFamily, table: string, operation: Operation): string {
+  const within = `${family} ${table}`;
+  switch (operation.verb) {
+    case 'add table':
+    case 'delete table':
+      return `${operation.verb} ${within}`;
+    case 'flush chain':
+    case 'delete chain':
+      return `${operation.verb} ${within} ${operation.chain}`;
+    case 'add chain':
+      return `${operation.verb} ${within} ${operation.chain.name}${operation.chain.hook === undefined ? '' : ` { ${printHook(operation.chain.hook)} }`}`;
+    case 'delete set':
+      return `${operation.verb} ${within} ${operation.set}`;
+    case 'add set':
+      return `${operation.verb} ${within} ${operation.set.name} { ${printDefinition(operation.set)}; }`;
+    case 'delete object':
+      return `${operation.verb} ${within} ${operation.object}`;
+    case 'delete flowtable':
+      return `${operation.verb} ${within} ${operation.flowtable}`;
+    case 'add rules':
+      return operation.chain.rules.map((rule) => `add rule ${within} ${operation.chain.name} ${printRule(rule, family)}`).join('; ');
+    case 'add elements':
+    case 'delete elements': {
+      const some = operation.elements.slice(0, fewElements).map((element) => printElement(operation.set, element));
+      const more = operation.elements.length > fewElements ? [`… (${operation.elements.length})`] : [];
+      return `${operation.verb === 'add elements' ? 'add' : 'delete'} element ${within} ${operation.set.name} { ${[...some, ...more].join(', ')} }`;
+    }
   }
 }
 

@@ -11,7 +11,9 @@ import { programTable, type TableKernel } from './programmer.ts';
 import * as nft from './protocol.ts';
 import { NftablesError, type NftRefusal, type TableProgrammer } from './table.ts';
 
+/** `close` gives the socket back; the table stays. */
 export type OpenTable = TableProgrammer & { close(): void };
+export type OpenTableKernel = TableKernel & { close(): void };
 
 /** A table whose elements change while they are read is read again. */
 const readingAttempts = 20;
@@ -21,21 +23,25 @@ const readingAttempts = 20;
  * the first `apply`. `apply` throws NetlinkError where it is not known whether the kernel did anything; the next one starts from a reading then.
  */
 export function openTable(family: TableFamily, name: string, namespace?: string): OpenTable {
-  const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
-  const socket = namespace === undefined ? open() : inNamespace(namespace, open);
-  const table = programTable(family, name, netlinkKernel(family, name, socket));
-  return Object.assign(table, { close: () => socket.close() });
+  const kernel = openTableKernel(family, name, namespace);
+  return Object.assign(programTable(family, name, kernel), { close: () => kernel.close() });
 }
 
 /** Takes a whole table away, if it is there. NftablesError when the kernel refuses. */
 export function deleteTable(family: TableFamily, name: string, namespace?: string): void {
+  const kernel = openTableKernel(family, name, namespace);
+  try {
+    kernel.commit([{ verb: 'add table' }, { verb: 'delete table' }]);
+  } finally {
+    kernel.close();
+  }
+}
+
+/** What openTable works on: reading a table and committing operations as they are. */
+export function openTableKernel(family: TableFamily, name: string, namespace?: string): OpenTableKernel {
   const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
   const socket = namespace === undefined ? open() : inNamespace(namespace, open);
-  try {
-    commit(family, name, socket, [{ verb: 'add table' }, { verb: 'delete table' }]);
-  } finally {
-    socket.close();
-  }
+  return Object.assign(netlinkKernel(family, name, socket), { close: () => socket.close() });
 }
 
 function commit(family: TableFamily, name: string, socket: NetlinkSocket, operations: readonly Operation[], generation?: number): { readonly bytes: number } {

@@ -1,0 +1,209 @@
+// What becomes of a packet in a table: the rules' meaning, for tests. The packet is what is said of it.
+import type { Field, Hook, NftElement, NftTable, Statement, Verdict } from './objects.ts';
+import { elementId } from './operations.ts';
+import { printRule } from './print.ts';
+import { hostNumber, hostOrder } from './types.ts';
+
+/**
+ * A packet's fields. What is not given it does not have, and a rule that looks at it does not match; but no interface is the empty name, no mark is 0, and the
+ * protocols follow from addresses and ICMP fields.
+ */
+export type Packet = ReadonlyMap<Field, Uint8Array>;
+
+/** What limits see; a packet is within every rate and the connections are few unless it is said. */
+export type Traffic = { readonly overRate?: boolean; readonly connections?: number };
+
+export type Outcome = {
+  readonly verdict: 'accept' | 'drop';
+  /** The rule that decided, as nft text with its chain, or the policy. */
+  readonly by: string;
+  readonly rejected?: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset';
+  readonly mark: number;
+  readonly connectionMark: number;
+  readonly tracked: boolean;
+  readonly translated?: { readonly kind: 'dnat' | 'snat' | 'masquerade'; readonly address?: Uint8Array; readonly port?: number };
+  readonly logged: readonly string[];
+};
+
+type Flight = {
+  mark: number;
+  connectionMark: number;
+  tracked: boolean;
+  rejected?: Outcome['rejected'];
+  translated?: Outcome['translated'];
+  logged: string[];
+  by: string;
+};
+
+/** Sends the packet through all base chains of the hook, lowest priority first, until one drops it. */
+export function evaluate(table: NftTable, hook: Hook['hook'], packet: Packet, traffic: Traffic = {}): Outcome {
+  const bases = [...table.chains.values()]
+    .filter((chain) => chain.hook?.hook === hook)
+    .sort((one, other) => (one.hook?.priority ?? 0) - (other.hook?.priority ?? 0));
+  const flight: Flight = {
+    mark: numberOf(packet.get('meta mark')),
+    connectionMark: numberOf(packet.get('ct mark')),
+    tracked: true,
+    logged: [],
+    by: 'no chain',
+  };
+  const walk = walker(table, packet, traffic, flight);
+  let verdict: 'accept' | 'drop' = 'accept';
+  for (const base of bases) {
+    const decided = walk(base.name);
+    if (decided !== 'accept' && decided !== 'drop') flight.by = `policy of ${base.name}`;
+    verdict = decided === 'accept' || decided === 'drop' ? decided : (base.hook?.policy ?? 'accept');
+    if (verdict === 'drop') break;
+  }
+  const { by, mark, connectionMark, tracked, logged, rejected, translated } = flight;
+  return {
+    verdict,
+    by,
+    mark,
+    connectionMark,
+    tracked,
+    logged,
+    ...(rejected === undefined ? {} : { rejected }),
+    ...(translated === undefined ? {} : { translated }),
+  };
+}
+
+type Decision = 'accept' | 'drop' | 'return' | 'end';
+
+function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Flight): (chain: string) => Decision {
+  function walk(name: string): Decision {
+    for (const rule of table.chains.get(name)?.rules ?? []) {
+      const verdict = follow(rule.statements);
+      if (verdict === undefined || verdict.verdict === 'continue') continue;
+      if (!('chain' in verdict)) {
+        if (verdict.verdict === 'accept' || verdict.verdict === 'drop') flight.by = `${name}: ${printRule(rule, table.family)}`;
+        return verdict.verdict;
+      }
+      const below = walk(verdict.chain);
+      if (below === 'accept' || below === 'drop') return below;
+      if (verdict.verdict === 'goto') return 'return';
+    }
+    return 'end';
+  }
+
+  /** The verdict that the rule comes to; undefined: it does not match, or has none. */
+  function follow(statements: readonly Statement[]): Verdict | undefined {
+    for (const statement of statements) {
+      const step = perform(statement);
+      if (step === 'break') return undefined;
+      if (step !== 'next') return step;
+    }
+    return undefined;
+  }
+
+  function perform(statement: Statement): Verdict | 'next' | 'break' {
+    switch (statement.is) {
+      case 'match':
+        return test(valueIn(statement.field), statement.negate, (value) => same(value, statement.value));
+      case 'masked':
+        return test(valueIn(statement.field), statement.negate, (value) =>
+          value.every((byte, at) => (byte & (statement.mask[at] ?? 0)) === statement.value[at]),
+        );
+      case 'range':
+        return test(
+          valueIn(statement.field),
+          statement.negate,
+          (value) => Buffer.compare(statement.first, value) <= 0 && Buffer.compare(value, statement.last) <= 0,
+        );
+      case 'in-set':
+        return test(keyOf(statement.fields), statement.negate, (key) => find(statement.set, key) !== undefined);
+      case 'verdict-map': {
+        const key = keyOf(statement.fields);
+        const through = key === undefined || statement.via === undefined ? key : find(statement.via, key)?.data;
+        return (through === undefined ? undefined : find(statement.map, through)?.verdict) ?? 'break';
+      }
+      case 'limit':
+        return (traffic.overRate ?? false) === (statement.over ?? false) ? 'next' : 'break';
+      case 'connections-over':
+        return (traffic.connections ?? 0) > statement.count ? 'next' : 'break';
+      case 'counter':
+        return 'next';
+      case 'log':
+        flight.logged.push(statement.prefix);
+        return 'next';
+      case 'notrack':
+        flight.tracked = false;
+        return 'next';
+      case 'set-mark': {
+        const of = statement.of === 'packet' ? 'mark' : 'connectionMark';
+        flight[of] = ((flight[of] & statement.and) ^ statement.xor) >>> 0;
+        return 'next';
+      }
+      case 'nat':
+        flight.translated = { kind: statement.kind, address: statement.address, ...(statement.port === undefined ? {} : { port: statement.port }) };
+        return { verdict: 'accept' };
+      case 'nat-map': {
+        const key = keyOf(statement.fields);
+        const address = key === undefined ? undefined : find(statement.map, key)?.data;
+        if (address === undefined) return 'break';
+        flight.translated = { kind: statement.kind, address };
+        return { verdict: 'accept' };
+      }
+      case 'masquerade':
+        flight.translated = { kind: 'masquerade' };
+        return { verdict: 'accept' };
+      case 'reject':
+        if (statement.with === 'tcp-reset' && valueIn('meta l4proto')?.[0] !== 6) return 'break';
+        flight.rejected = statement.with;
+        return { verdict: 'drop' };
+      case 'verdict':
+        return statement;
+    }
+  }
+
+  function valueIn(field: Field): Uint8Array | undefined {
+    if (field === 'meta mark') return hostOrder(flight.mark);
+    if (field === 'ct mark') return flight.tracked ? hostOrder(flight.connectionMark) : undefined;
+    return packet.get(field) ?? impliedValue(packet, field);
+  }
+
+  function keyOf(fields: readonly Field[]): Uint8Array | undefined {
+    const parts = fields.map(valueIn);
+    return parts.every((part) => part !== undefined) ? Buffer.concat(parts) : undefined;
+  }
+
+  function find(set: string, key: Uint8Array): NftElement | undefined {
+    return lookUp(table, set, key);
+  }
+
+  return walk;
+}
+
+const test = (value: Uint8Array | undefined, negate: boolean | undefined, holds: (value: Uint8Array) => boolean): 'next' | 'break' =>
+  value !== undefined && holds(value) !== (negate ?? false) ? 'next' : 'break';
+const same = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0;
+const numberOf = (value: Uint8Array | undefined): number => (value === undefined ? 0 : hostNumber(value));
+
+function impliedValue(packet: Packet, field: Field): Uint8Array | undefined {
+  const has = (...fields: readonly Field[]): boolean => fields.some((other) => packet.has(other));
+  switch (field) {
+    case 'meta iifname':
+    case 'meta oifname':
+      return new Uint8Array(16);
+    case 'meta nfproto':
+      if (has('ip saddr', 'ip daddr', 'ip protocol', 'icmp type')) return new Uint8Array([2]);
+      return has('ip6 saddr', 'ip6 daddr', 'ip6 hoplimit', 'icmpv6 type') ? new Uint8Array([10]) : undefined;
+    case 'meta l4proto':
+      if (has('ip protocol')) return packet.get('ip protocol');
+      return has('icmp type') ? new Uint8Array([1]) : has('icmpv6 type') ? new Uint8Array([58]) : undefined;
+    case 'ip protocol':
+      return has('ip saddr', 'ip daddr') ? packet.get('meta l4proto') : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** Sets are found by key at once; ranges are looked through. */
+function lookUp(table: NftTable, name: string, key: Uint8Array): NftElement | undefined {
+  const entry = table.sets.get(name);
+  if (entry === undefined) return undefined;
+  if (entry.set.interval)
+    return entry.elements.find((element) => Buffer.compare(element.key, key) <= 0 && Buffer.compare(key, element.keyEnd ?? element.key) <= 0);
+  const id = elementId({ key });
+  return entry.elements.find((element) => elementId(element) === id);
+}
