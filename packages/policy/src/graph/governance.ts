@@ -15,13 +15,17 @@ export type Governed = { readonly normal: TierLists; readonly forward: TierLists
 const ungoverned: TierLists = { ingress: [], egress: [] };
 const nothing: Governed = { normal: ungoverned, forward: ungoverned, untracked: ungoverned, preDnat: ungoverned };
 
+/** What a local endpoint is decides which policies have an effect on it: untracked ones have none on the host endpoint for every interface (`*`). */
+export type MemberKind = 'workload' | 'host-endpoint' | 'every-interface';
+
 /** A local endpoint. `touch`: it is governed otherwise than before. */
-export type Member = { readonly kind: 'workload' | 'host-endpoint'; touch(): void };
+export type Member = { readonly kind: MemberKind; touch(): void };
 
 export type Subject = {
   readonly labelling: Labelling;
   readonly members: Set<Member>;
-  hostEndpoints: number;
+  /** Of each kind. */
+  readonly count: Record<MemberKind, number>;
   governed: Governed;
   /** The policies in its lists. */
   policies: ReadonlySet<PolicyId>;
@@ -71,20 +75,20 @@ export class Governance {
   join(labelling: Labelling, member: Member): Subject {
     let subject = this.#subjects.get(labelling);
     if (!subject) {
-      subject = { labelling, members: new Set(), hostEndpoints: 0, governed: nothing, policies: new Set() };
+      subject = { labelling, members: new Set(), count: { workload: 0, 'host-endpoint': 0, 'every-interface': 0 }, governed: nothing, policies: new Set() };
       this.#subjects.set(labelling, subject);
       this.#matching.addLabelling(labelling);
     }
     subject.members.add(member);
-    if (member.kind === 'host-endpoint') subject.hostEndpoints += 1;
-    if (subject.members.size === 1 || (member.kind === 'host-endpoint' && subject.hostEndpoints === 1)) this.#dirty.add(subject);
+    subject.count[member.kind] += 1;
+    if (subject.count[member.kind] === 1) this.#dirty.add(subject);
     return subject;
   }
 
   leave(subject: Subject, member: Member): void {
     subject.members.delete(member);
-    if (member.kind === 'host-endpoint') subject.hostEndpoints -= 1;
-    if (subject.members.size === 0 || (member.kind === 'host-endpoint' && subject.hostEndpoints === 0)) this.#dirty.add(subject);
+    subject.count[member.kind] -= 1;
+    if (subject.count[member.kind] === 0) this.#dirty.add(subject);
   }
 
   /** Looks again at what changed, and touches the members of the subjects that are governed otherwise than before. */
@@ -116,13 +120,12 @@ export class Governance {
       const some = ordered.filter(chosen);
       return { ingress: tiersOf(some, 'ingress', this.#tiers, endAction), egress: tiersOf(some, 'egress', this.#tiers, endAction) };
     };
-    const normal = lists(({ use }) => use === 'normal');
-    if (subject.hostEndpoints === 0) return { ...nothing, normal };
+    const { 'host-endpoint': named, 'every-interface': unnamed } = subject.count;
     return {
-      normal,
-      forward: lists(({ use, applyOnForward }) => use === 'normal' && applyOnForward),
-      untracked: lists(({ use }) => use === 'untracked', 'pass'),
-      preDnat: lists(({ use }) => use === 'pre-dnat', 'pass'),
+      normal: lists(({ use }) => use === 'normal'),
+      forward: named + unnamed > 0 ? lists(({ use, applyOnForward }) => use === 'normal' && applyOnForward) : ungoverned,
+      untracked: named > 0 ? lists(({ use }) => use === 'untracked', 'pass') : ungoverned,
+      preDnat: named + unnamed > 0 ? lists(({ use }) => use === 'pre-dnat', 'pass') : ungoverned,
     };
   }
 

@@ -1,7 +1,7 @@
 // The endpoints of this host, of one kind: which labels they carry, which profiles they use, and which of them are to be looked at again.
 import type { ProfileId } from '@calico-openstack/datamodel';
 import type { Defects } from './defects.ts';
-import type { Governance, Member, Subject } from './governance.ts';
+import type { Governance, Member, MemberKind, Subject } from './governance.ts';
 import type { Labelling } from './labels.ts';
 import { Outbox } from './outbox.ts';
 
@@ -13,18 +13,18 @@ export type Surroundings = { readonly governance: Governance; readonly profiles:
 export type LocalEndpoint<Definition> = { readonly key: string; definition: Definition; subject: Subject };
 
 export abstract class LocalEndpoints<Id extends string, Definition extends { readonly profiles: readonly string[] }, Output> {
-  protected readonly locals = new Map<Id, LocalEndpoint<Definition> & { readonly member: Member }>();
+  protected readonly locals = new Map<Id, LocalEndpoint<Definition> & { member: Member }>();
   protected readonly dirty = new Set<Id>();
-  readonly #kind: Member['kind'];
   readonly #surroundings: Surroundings;
   /** What the last look at an endpoint left behind. */
   readonly #seen = new Map<Id, { readonly key: string; readonly profiles: readonly ProfileId[] }>();
   readonly #outbox = new Outbox<Id, Output>();
 
-  constructor(kind: Member['kind'], surroundings: Surroundings) {
-    this.#kind = kind;
+  constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings;
   }
+
+  protected abstract kindOf(definition: Definition): MemberKind;
 
   /** What is handed on of it. `complain` is told what cannot be as its value says. */
   protected abstract output(id: Id, local: LocalEndpoint<Definition>, complain: (reason: string) => void): Output;
@@ -34,13 +34,15 @@ export abstract class LocalEndpoints<Id extends string, Definition extends { rea
 
   set(key: string, id: Id, definition: Definition, labelling: Labelling): void {
     const local = this.locals.get(id);
-    if (local) local.definition = definition;
-    else {
-      const member: Member = { kind: this.#kind, touch: () => this.dirty.add(id) };
-      this.locals.set(id, { key, definition, member, subject: this.#surroundings.governance.join(labelling, member) });
-    }
-    this.relabel(id, labelling);
     this.dirty.add(id);
+    if (local?.member.kind === this.kindOf(definition)) {
+      local.definition = definition;
+      this.relabel(id, labelling);
+      return;
+    }
+    if (local) this.#surroundings.governance.leave(local.subject, local.member);
+    const member: Member = { kind: this.kindOf(definition), touch: () => this.dirty.add(id) };
+    this.locals.set(id, { key, definition, member, subject: this.#surroundings.governance.join(labelling, member) });
   }
 
   delete(id: Id): void {

@@ -1,6 +1,7 @@
 // This host's workload endpoints: each with its policies, its share of what two may claim, and its part in a live migration.
 import { type Cidr, hostCidr, type LocalWorkload, type ProfileId, type WorkloadEndpoint, type WorkloadId } from '@calico-openstack/datamodel';
 import { Claims } from './claims.ts';
+import type { MemberKind } from './governance.ts';
 import type { LiveMigrations } from './live-migrations.ts';
 import { type LocalEndpoint, LocalEndpoints, type Surroundings } from './local-endpoints.ts';
 
@@ -19,7 +20,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   #allowSourceSpoofing = false;
 
   constructor(surroundings: Surroundings, migrations: LiveMigrations) {
-    super('workload', surroundings);
+    super(surroundings);
     this.#migrations = migrations;
   }
 
@@ -27,6 +28,10 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     if (allowed === this.#allowSourceSpoofing) return;
     this.#allowSourceSpoofing = allowed;
     this.touchWhere((_, { allowSpoofedSourcePrefixes }) => allowSpoofedSourcePrefixes.length > 0);
+  }
+
+  protected override kindOf(): MemberKind {
+    return 'workload';
   }
 
   /** Interfaces first: an endpoint without its interface claims no address. */
