@@ -80,7 +80,10 @@ export type Statement =
   /** The concatenation of the fields is in the set (or is not). */
   | { readonly is: 'in-set'; readonly fields: readonly Field[]; readonly negate?: boolean; readonly set: string }
   /** The verdict that the map has for the concatenation of the fields; goes on where it has none. */
-  /** … or, with `via`, for what the data map `via` has for it: elements of `via` carry no verdict, so that changing them makes the kernel walk no chains. */
+  /**
+   * … or, with `via`, for the mark that the data map `via` has for it (`map` has marks as keys): elements of `via` carry no verdict, so that changing them makes the
+   * kernel walk no chains. The packet's own mark is not changed.
+   */
   | { readonly is: 'verdict-map'; readonly fields: readonly Field[]; readonly via?: string; readonly map: string }
   | { readonly is: 'counter' }
   | { readonly is: 'log'; readonly prefix: string }

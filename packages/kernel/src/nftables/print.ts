@@ -72,9 +72,13 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
       return `${fieldText(statement.field)} ${not(statement.negate)}${fieldValue(statement.field, statement.first)}-${fieldValue(statement.field, statement.last)}`;
     case 'in-set':
       return `${fieldsText(statement.fields)} ${not(statement.negate)}@${statement.set}`;
-    case 'verdict-map':
-      // With `via` this is how nft lists it; nft 1.0.6 cannot read it back.
-      return `${fieldsText(statement.fields)} ${statement.via === undefined ? '' : `map @${statement.via} `}vmap @${statement.map}`;
+    case 'verdict-map': {
+      const fields = fieldsText(statement.fields);
+      // As nft lists it, and reads it back: but then the mark stays changed, which nft has no words to prevent.
+      return statement.via === undefined
+        ? `${fields} vmap @${statement.map}`
+        : `meta mark set ${fields} map @${statement.via} meta mark set meta mark meta mark vmap @${statement.map}`;
+    }
     case 'counter':
       return 'counter';
     case 'log':

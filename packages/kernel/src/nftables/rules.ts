@@ -10,6 +10,8 @@ import { hostOrder, isHostOrder, networkOrder } from './types.ts';
 const firstRegister = 8;
 const registers = 16;
 const verdictRegister = 0;
+/** The last one: no key reaches so far where a mark is kept in it. */
+const markRegister = 23;
 const operation = { equal: 0, notEqual: 1 } as const;
 const inverted = 1;
 const nfProtocol = { 4: 2, 6: 10 } as const;
@@ -171,6 +173,21 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
     out.push({ name: 'reject', values: { type, code: codes[how === 'port-unreachable' ? 0 : 1] ?? 0 } });
   }
 
+  /**
+   * Leaves in the first register what the data map has for it. nft (1.0.6 to 1.1) ends with a failed assertion when it lists one lookup right behind another, which
+   * would take `nft list ruleset` away from the whole host; so the number passes through the packet's mark, which is itself again before anything can see it.
+   */
+  function lookUpVia(via: string): void {
+    const { name, key } = mark.packet;
+    out.push(
+      { name, values: { dreg: markRegister, key } },
+      { name: 'lookup', values: { set: via, sreg: firstRegister, dreg: firstRegister } },
+      { name, values: { key, sreg: firstRegister } },
+      { name, values: { dreg: firstRegister, key } },
+      { name, values: { key, sreg: markRegister } },
+    );
+  }
+
   function write(statement: Statement): void {
     switch (statement.is) {
       case 'match':
@@ -207,7 +224,7 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
       case 'verdict-map': {
         load(statement.fields, true);
         const { via, map } = statement;
-        if (via !== undefined) out.push({ name: 'lookup', values: { set: named(via), sreg: firstRegister, dreg: firstRegister } });
+        if (via !== undefined) lookUpVia(named(via));
         out.push({ name: 'lookup', values: { set: named(map), sreg: firstRegister, dreg: verdictRegister } });
         return;
       }

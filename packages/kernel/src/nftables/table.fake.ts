@@ -191,10 +191,7 @@ function checkRule(state: State, rule: NftRule): void {
   for (const statement of rule.statements) {
     for (const lookup of lookupsOf(statement)) {
       const { data } = setOf(state, lookup.set).set;
-      const fits =
-        lookup.data === 'number'
-          ? data !== undefined && data !== 'verdict'
-          : (lookup.data === undefined) === (data === undefined) && (lookup.data === 'verdict') === (data === 'verdict');
+      const fits = (lookup.data === undefined) === (data === undefined) && (lookup.data === 'verdict') === (data === 'verdict');
       if (!fits) throw new Refused('EINVAL');
     }
   }

@@ -78,7 +78,7 @@ export function checkLookups(chain: NftChain, setOf: (name: string) => NftSet | 
     for (const statement of rule.statements) for (const lookup of lookupsOf(statement)) check(chain.name, lookup, setOf(lookup.set));
 }
 
-type Lookup = { readonly set: string; readonly key: readonly string[] | undefined; readonly data: string | undefined };
+type Lookup = { readonly set: string; readonly key: readonly string[]; readonly data: string | undefined };
 
 /** The sets that a statement looks into, with the types of what it looks for and of what it takes out. */
 export function lookupsOf(statement: Statement): readonly Lookup[] {
@@ -88,8 +88,8 @@ export function lookupsOf(statement: Statement): readonly Lookup[] {
     case 'verdict-map':
       if (statement.via === undefined) return [{ set: statement.map, key: typesOf(statement.fields), data: 'verdict' }];
       return [
-        { set: statement.via, key: typesOf(statement.fields), data: 'number' },
-        { set: statement.map, key: undefined, data: 'verdict' },
+        { set: statement.via, key: typesOf(statement.fields), data: 'mark' },
+        { set: statement.map, key: ['mark'], data: 'verdict' },
       ];
     case 'nat-map':
       return [{ set: statement.map, key: typesOf(statement.fields), data: statement.family === 4 ? 'ipv4_addr' : 'ipv6_addr' }];
@@ -102,10 +102,8 @@ const typesOf = (fields: readonly Parameters<typeof fieldFacts>[0][]): string[] 
 
 function check(chain: string, { set: name, key, data }: Lookup, set: NftSet | undefined): void {
   if (set === undefined) return;
-  if (key !== undefined && key.join(' . ') !== set.key.join(' . ')) {
+  if (key.join(' . ') !== set.key.join(' . ')) {
     throw invalid(`chain ${chain}`, `looks for ${key.join(' . ')} in the set ${name}, which holds ${set.key.join(' . ')}`);
   }
-  const holds = set.data;
-  const fits = data === 'number' ? holds !== undefined && holds !== 'verdict' : holds === data;
-  if (!fits) throw invalid(`chain ${chain}`, `takes ${data ?? 'nothing'} out of ${name}, which holds ${holds ?? 'nothing'} for its keys`);
+  if (set.data !== data) throw invalid(`chain ${chain}`, `takes ${data ?? 'nothing'} out of ${name}, which holds ${set.data ?? 'nothing'} for its keys`);
 }

@@ -109,6 +109,7 @@ const lookups: readonly (readonly Statement[])[] = [
   [{ is: 'in-set', fields: ['meta iifname', 'ether saddr', 'ip6 saddr'], set: 'sources' }, accept],
   [{ is: 'verdict-map', fields: ['meta iifname'], map: 'dispatch' }],
   [{ is: 'verdict-map', fields: ['meta mark', 'ip saddr'], map: 'marked' }],
+  [{ is: 'verdict-map', fields: ['meta iifname'], via: 'numbers', map: 'classes' }],
 ];
 
 export const corpusSets: readonly { readonly set: NftSet; readonly elements: readonly NftElement[] }[] = [
@@ -145,6 +146,7 @@ export const corpusSets: readonly { readonly set: NftSet; readonly elements: rea
   },
   { set: { name: 'floating', key: ['ipv4_addr'], data: 'ipv4_addr' }, elements: [{ key: address4('172.16.0.9'), data: address4('10.0.0.1') }] },
   { set: { name: 'floating6', key: ['ipv6_addr'], data: 'ipv6_addr' }, elements: [{ key: linkLocal, data: linkLocal }] },
+  { set: { name: 'classes', key: ['mark'], data: 'verdict' }, elements: [{ key: hostOrder(17), verdict: { verdict: 'goto', chain: 'called' } }] },
   { set: { name: 'numbers', key: ['ifname'], data: 'mark' }, elements: [{ key: interfaceName('tap0'), data: hostOrder(17) }] },
 ];
 
@@ -287,6 +289,8 @@ const setKinds: readonly Kind[] = [
   { key: ['ifname', 'ether_addr'], fields: ['meta iifname', 'ether saddr'] },
   { key: ['ifname', 'ipv4_addr'], fields: ['meta oifname', 'ip daddr'], data: 'verdict' },
   { key: ['ipv4_addr'], fields: ['ip daddr'], data: 'ipv4_addr' },
+  { key: ['ifname'], fields: ['meta iifname'], data: 'mark' },
+  { key: ['mark'], fields: ['meta mark'], data: 'verdict' },
 ];
 
 function elementsOf(kind: Kind, chains: readonly string[]): fc.Arbitrary<readonly NftElement[]> {
