@@ -57,8 +57,13 @@ class Announcer:
     def before(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
         """Inside Neutron's transaction. Raises what the API shall answer when the change cannot be carried out; Neutron then rolls back."""
         mark = self._mark()
-        rollback = kind in _failed(request)
-        self._call("before", BEFORE_SECONDS, kind, object_id, original, current, [mark], rollback)
+        rollback = current is None and kind in _failed(request)
+        try:
+            self._call("before", BEFORE_SECONDS, kind, object_id, original, current, [mark], rollback)
+        except (CalicoUnavailable, CalicoRefused):
+            if current is not None:
+                _failed(request).append(kind)  # what Neutron now undoes must not be refused for the same reason
+            raise
         _marks(request).setdefault(object_id or "", []).append(mark)
 
     def after(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
@@ -67,7 +72,7 @@ class Announcer:
         try:
             self._call("after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
         except (CalicoUnavailable, CalicoRefused):
-            _failed(request).append(kind)  # what Neutron now undoes must not be refused for the same reason
+            _failed(request).append(kind)
             raise
 
     def _call(

@@ -23,29 +23,42 @@ export type AnnouncementsOptions = {
 };
 
 /** How long a transaction of Neutron's waits at most for a sign of etcd: a change of its leader takes no longer. */
-const probeSeconds = 5;
+const patienceSeconds = 5;
+/** The same once etcd has failed to answer, until it does: the callers shall not queue up. */
+const impatienceSeconds = 1;
 
 export function announcements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, log, now = Date.now } = options;
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
+  let answering = true;
   let unwritable: Error | undefined;
 
   /** Asks etcd for something that takes a majority to answer. One question serves all who ask meanwhile. */
   function etcdAnswers(): Promise<void> {
-    if (!probe) {
-      const limit = Promise.withResolvers<void>();
-      const timer = setTimeout(() => limit.reject(new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${probeSeconds} s`)), probeSeconds * 1000);
-      probe = Promise.race([etcd.get(felixConfigurationKey).then(() => undefined), limit.promise]).finally(() => {
-        clearTimeout(timer);
-        probe = undefined;
-      });
-    }
+    probe ??= ask().finally(() => {
+      probe = undefined;
+    });
     return probe;
   }
 
+  async function ask(): Promise<void> {
+    const seconds = answering ? patienceSeconds : impatienceSeconds;
+    const limit = Promise.withResolvers<never>();
+    const timer = setTimeout(() => limit.reject(new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${seconds} s`)), seconds * 1000);
+    try {
+      await Promise.race([etcd.get(felixConfigurationKey), limit.promise]);
+      answering = true;
+    } catch (error) {
+      answering = false;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   async function before(peer: Peer, announcement: Announcement): Promise<void> {
-    const { changes, refusal } = derive(announcement);
+    const { changes, refusal } = derive(announcement, 'before');
     if (refusal !== undefined) throw new Refusal('REFUSED', refusal);
     if (changes.length === 0) return;
     if (!announcement.rollback) {
@@ -71,9 +84,12 @@ export function announcements(options: AnnouncementsOptions) {
   }
 
   async function after(peer: Peer, announcement: Announcement): Promise<void> {
-    const { changes } = derive(announcement);
+    const { changes } = derive(announcement, 'after');
     for (const mark of announcement.marks) marks.delete(mark);
-    if (changes.length === 0) return;
+    if (changes.length === 0) {
+      journal.complete(announcement.marks);
+      return;
+    }
     const looks = journal.after(changes, announcement.marks);
     const [later, direct] = [looks.filter((look) => look.change.kind === 'ports_of'), looks.filter((look) => look.change.kind !== 'ports_of')];
     journal.add(later.map((look) => look.change)); // may be many: not while a user waits

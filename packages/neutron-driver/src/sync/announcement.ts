@@ -30,10 +30,10 @@ const changed = (original: Row | null, current: Row | null, name: string): boole
   original !== null && current !== null && JSON.stringify(original[name] ?? null) !== JSON.stringify(current[name] ?? null);
 
 /** Pure. An object of a kind that is not known concerns nobody. */
-export function derive({ kind, id, original, current }: Announcement): Derived {
+export function derive({ kind, id, original, current }: Announcement, phase: 'before' | 'after'): Derived {
   switch (kind) {
     case 'port':
-      return id === null ? nothing : portChanges(id, original, current);
+      return id === null ? nothing : portChanges(id, original, current, phase);
     case 'subnet':
       return id === null ? nothing : subnetChanges(id, original, current);
     case 'network':
@@ -69,15 +69,15 @@ const bookkeeping = new Set([
   'resource_request',
 ]);
 
-function portChanges(id: string, original: Row | null, current: Row | null): Derived {
+function portChanges(id: string, original: Row | null, current: Row | null, phase: 'before' | 'after'): Derived {
   const slots = mergeSlots(portSlots(original), portSlots(current));
   if (slots.length === 0) return nothing; // no VM's port, before or after
   if (original && current) {
     const names = new Set([...Object.keys(original), ...Object.keys(current)]);
     if ([...names].every((name) => bookkeeping.has(name) || !changed(original, current, name))) return nothing;
   }
-  // A new port that is not bound yet is nowhere: binding it is announced in its turn.
-  if (!original && field(current, 'binding:vif_type') === 'unbound') return nothing;
+  // A new port that is not bound yet is nowhere: binding it comes next, and is announced in its turn. But it is now that it can still be refused whole.
+  if (phase === 'after' && !original && field(current, 'binding:vif_type') === 'unbound') return nothing;
   return { changes: [{ kind: 'port', id, slots }] };
 }
 

@@ -26,6 +26,8 @@ export interface Journal {
   before(changes: readonly Change[], marks: readonly string[]): void;
   /** After the commit, before the look: what to look at, and that it is being looked at. */
   after(changes: readonly Change[], marks: readonly string[]): readonly Look[];
+  /** After a commit that left nothing to look at. */
+  complete(marks: readonly string[]): void;
   /** To be looked at in the background. */
   add(changes: readonly Change[]): void;
   /** It was looked at. Those that took a write are looked at once more. */
@@ -159,6 +161,9 @@ export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkM
         for (const mark of marks) entry.marks.delete(mark);
         return look(changeKey(change), entry);
       });
+    },
+    complete(marks) {
+      for (const [key, entry] of entries) if (marks.filter((mark) => entry.marks.delete(mark)).length > 0) closeIfSettled(key, entry);
     },
     add(changes) {
       for (const change of changes) soonest(note(change), now());
