@@ -1,0 +1,88 @@
+// Removes a lab, whatever state it is in: half up, in use no more, or left by somebody who was killed.
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { directoryOf, readState, userOf } from './directory.ts';
+import { LabError } from './errors.ts';
+import { namespaceIdentity, namespacesOf } from './namespace.ts';
+import { allProcesses, commandLineOf, environmentOf, isAlive, networkNamespaceOf, type ProcessFacts } from './proc.ts';
+import { labMark, labProcesses, processRecord, readRecord } from './process.ts';
+import { until } from './wait.ts';
+
+/**
+ * Ends the lab's processes, removes its namespaces (and with them all links, routes and rules) and its directory.
+ * Refuses while another process is using the lab (LAB_EXISTS), unless forced. Hands back whether there was anything to remove.
+ */
+export async function takeDown(prefix: string, { force = false } = {}): Promise<boolean> {
+  const directory = directoryOf(prefix);
+  const state = readState(prefix);
+  const user = state === undefined ? undefined : userOf(state);
+  if (user !== undefined && !force) {
+    throw new LabError(
+      'LAB_EXISTS',
+      `the lab ${prefix} is in use by ${user}: end that, and it removes the lab itself; or take the lab away from under it with --force`,
+    );
+  }
+  const found = existsSync(directory) || namespacesOf(prefix).length > 0;
+  await endProcesses(prefix);
+  await removeNamespaces(prefix);
+  rmSync(directory, { recursive: true, force: true });
+  return found;
+}
+
+/**
+ * The running processes of the lab: those that carry its mark, and those that are in its namespaces in a session that it started (a program may overwrite its
+ * environment, or have lost its parent). Not simply all in its namespaces: somebody may be looking around in there with a shell.
+ */
+export function processesOf(prefix: string): ProcessFacts[] {
+  const directory = directoryOf(prefix);
+  const mark = `${labMark}=${directory}`;
+  const sessions = new Set(recordedIn(directory));
+  const namespaces = new Set<string | undefined>(namespacesOf(prefix).map(namespaceIdentity));
+  const ours = ({ pid, session }: ProcessFacts): boolean =>
+    environmentOf(pid).includes(mark) || (sessions.has(session) && namespaces.has(networkNamespaceOf(pid)));
+  return allProcesses().filter((facts) => !facts.zombie && facts.pid !== process.pid && ours(facts));
+}
+
+/** Kills rather than asks: whatever they would still want to save goes with the lab. Again and again, since one that is about to die may have begun another. */
+async function endProcesses(prefix: string): Promise<void> {
+  let left: ProcessFacts[] = [];
+  await until(
+    'the end of all processes of the lab',
+    () => {
+      left = processesOf(prefix);
+      for (const identity of left) killIfAlive(identity);
+      return left.length === 0 || undefined;
+    },
+    { timeoutSeconds: 20, intervalMs: 10 },
+  ).catch((cause: Error) => {
+    if (left.length === 0) throw cause;
+    throw new LabError('LEFT_OVER', `killed, but still there: ${left.map(({ pid }) => `${pid} (${commandLineOf(pid)})`).join(', ')}`, { cause });
+  });
+}
+
+function killIfAlive(identity: ProcessFacts): void {
+  if (!isAlive(identity)) return;
+  try {
+    process.kill(identity.pid, 'SIGKILL');
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error; // ended by itself just now
+  }
+}
+
+async function removeNamespaces(prefix: string): Promise<void> {
+  const processes = labProcesses('/', new AbortController().signal);
+  await Promise.all(namespacesOf(prefix).map((namespace) => processes.run('ip', ['netns', 'delete', namespace])));
+  const left = namespacesOf(prefix);
+  if (left.length > 0) throw new LabError('LEFT_OVER', `these network namespaces could not be removed: ${left.join(', ')}`);
+}
+
+/** The sessions' leaders: of each service that the lab ever started, the last process. */
+function recordedIn(directory: string): number[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, encoding: 'utf8', withFileTypes: false })
+    .filter((path) => path.endsWith(`/${processRecord}`))
+    .flatMap((path) => {
+      const record = readRecord(join(directory, path));
+      return record === undefined ? [] : [record.pid];
+    });
+}

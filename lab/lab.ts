@@ -1,0 +1,185 @@
+// A whole lab: what it consists of, how it comes up, how it goes.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { claimDirectory, directoryOf, type LabState, type Part, readState, thisProcess, writeState } from './directory.ts';
+import { takeDown } from './down.ts';
+import { LabError } from './errors.ts';
+import { type ComputeHost, computeHost, startHost } from './host.ts';
+import { type OpenStack, openStack } from './openstack.ts';
+import { makePlan, type Plan } from './plan.ts';
+import { labProcesses, type Processes, type Service } from './process.ts';
+import { type Progress, silent } from './progress.ts';
+import { type Bird, birdService, routerConfiguration } from './services/bird.ts';
+import { type Etcd, etcdService } from './services/etcd.ts';
+import { type Keystone, keystoneService } from './services/keystone.ts';
+import { type MariaDb, mariaDbService } from './services/mariadb.ts';
+import { type Neutron, neutronService } from './services/neutron.ts';
+import { type Tables, tables } from './services/tables.ts';
+import { layGround } from './topology.ts';
+import { until } from './wait.ts';
+
+export interface Lab {
+  readonly plan: Plan;
+  readonly directory: string;
+  readonly processes: Processes;
+  readonly router: Plan['router'] & { readonly bird: Bird };
+  readonly etcd: Etcd;
+  readonly mariadb: MariaDb;
+  readonly tables: Tables;
+  readonly keystone: Keystone;
+  readonly neutron: Neutron;
+  /** undefined: this lab goes without, as it does without any part of `without`. */
+  readonly driver: Service | undefined;
+  readonly hosts: readonly ComputeHost[];
+  readonly openstack: OpenStack;
+  readonly without: ReadonlySet<Part>;
+  /** Leaves it up when this process ends. */
+  release(): void;
+  /** Removes all of it. May be called at any time, also while it comes up. */
+  down(): Promise<void>;
+}
+
+export type LabOptions = {
+  /** Tells this lab's namespaces and files from another's. */
+  readonly prefix: string;
+  readonly hosts?: number;
+  /** The project's parts that are left out. */
+  readonly without?: Iterable<Part>;
+  readonly progress?: Progress;
+  /** Aborted: the lab that is coming up stops doing so. */
+  readonly signal?: AbortSignal;
+};
+
+const root = join(import.meta.dirname, '..');
+
+/** Brings a lab up. If that fails, or is aborted, removes what there is of it before it rejects. */
+export async function bringUp({ prefix, hosts = 3, without = [], progress = silent(), signal }: LabOptions): Promise<Lab> {
+  if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab makes network namespaces, for which one has to be root: try sudo');
+  const plan = makePlan(prefix, hosts);
+  const state: LabState = { prefix, hosts, without: [...without], owner: thisProcess() };
+  claimDirectory(state);
+  const abort = new AbortController();
+  const lab = describe(plan, state, abort);
+  const stop = (): void => abort.abort(signal?.reason);
+  signal?.addEventListener('abort', stop);
+  try {
+    if (signal?.aborted) stop();
+    checkExecutables(lab);
+    await startAll(lab, progress, abort);
+    return lab;
+  } catch (error) {
+    await lab.down();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', stop);
+  }
+}
+
+/** A lab that is up already; NO_SUCH_LAB if there is none of that name. */
+export function openLab(prefix: string): Lab {
+  const state = readState(prefix);
+  if (state === undefined) throw new LabError('NO_SUCH_LAB', `there is no lab called ${prefix}; bring it up with: npm run lab -- up --prefix ${prefix}`);
+  return describe(makePlan(prefix, state.hosts), state, new AbortController());
+}
+
+/** All parts of a lab, whether they run or not. Touches nothing. */
+function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
+  const directory = directoryOf(plan.prefix);
+  const processes = labProcesses(directory, abort.signal);
+  const without = new Set(state.without);
+  const { control } = plan;
+  const etcdHost = control.link.machine4;
+  const etcd = etcdService(processes, control);
+  const mariadb = mariaDbService(processes, control);
+  const keystone = keystoneService(processes, control, mariadb);
+  const neutron = neutronService(processes, control, {
+    mariadb,
+    keystone,
+    etcdHost,
+    mechanismDriver: without.has('neutron-driver') ? 'logger' : 'calico',
+    driverFolder: join(root, 'neutron'),
+  });
+  const driver = without.has('neutron-driver')
+    ? undefined
+    : processes.service({
+        name: 'control/neutron-driver',
+        on: control,
+        command: executable('calico-neutron-driver'),
+        args: ['--config-file', neutron.configuration],
+      });
+  return {
+    plan,
+    directory,
+    processes,
+    router: { ...plan.router, bird: birdService(processes, plan.router, routerConfiguration(plan), false) },
+    etcd,
+    mariadb,
+    tables: tables(processes, mariadb, keystone, neutron),
+    keystone,
+    neutron,
+    driver,
+    hosts: plan.hosts.map((host) => computeHost(processes, plan, host, { etcd: { host: etcdHost, port: 2379 }, without, executable })),
+    openstack: openStack(processes, control, keystone, neutron),
+    without,
+    release: () => writeState({ ...state, owner: undefined }),
+    async down() {
+      abort.abort(new Error(`the lab ${plan.prefix} is being removed`));
+      await processes.idle();
+      await takeDown(plan.prefix);
+    },
+  };
+}
+
+async function startAll(lab: Lab, { step }: Progress, abort: AbortController): Promise<void> {
+  const { plan, processes, router, etcd, mariadb, tables, keystone, neutron, driver, hosts, openstack } = lab;
+  await step(`a router and ${hosts.length} compute hosts, as network namespaces`, () => layGround(processes, plan));
+  const compute = async (): Promise<void> => {
+    await step('etcd', etcd.start);
+    await step('BIRD on the router', router.bird.start);
+    await step('the agents on each compute host', async () => void (await allDone(hosts.map(startHost), abort)));
+    await step('BGP between the router and each host', () => bgpUp(lab));
+  };
+  const makeTables = async (): Promise<void> => {
+    await step('MariaDB', async () => {
+      await mariadb.start();
+      await mariadb.sql('CREATE DATABASE keystone CHARACTER SET utf8; CREATE DATABASE neutron CHARACTER SET utf8');
+    });
+    await allDone([step("Keystone's tables", keystone.migrate), step("Neutron's tables", neutron.migrate)], abort);
+    await step('a copy of the tables for the next lab', tables.keep);
+  };
+  const openStackServices = async (): Promise<void> => {
+    if (await tables.restore()) await step('MariaDB, with the tables that an earlier lab made', mariadb.start);
+    else await makeTables();
+    await driver?.start();
+    // Keystone is not asked before Neutron's first request: so the two come up side by side.
+    await allDone([step('Keystone', keystone.start).then(() => step('the catalogue', openstack.register)), step('Neutron', neutron.start)], abort);
+  };
+  await allDone([compute(), openStackServices()], abort);
+}
+
+async function bgpUp({ router, hosts }: Lab): Promise<void> {
+  await until('BGP sessions with all hosts', async () => {
+    const sessions = await router.bird.sessions();
+    return hosts.every(({ number }) => sessions.get(`host${number}`) === 'Established') || undefined;
+  });
+}
+
+/**
+ * Like Promise.all, but the first failure stops the others, and is told only when they have stopped: nothing goes on behind the back of whoever cleans up.
+ */
+async function allDone(works: readonly Promise<void>[], abort: AbortController): Promise<void> {
+  for (const work of works) work.catch((error) => abort.abort(error));
+  await Promise.allSettled(works);
+  await Promise.all(works.map((work) => work.catch(() => abort.signal.throwIfAborted())));
+}
+
+function executable(name: string): string {
+  return join(root, 'node_modules/.bin', name);
+}
+
+/** Better said at once than found in the log of a service that did not start. */
+function checkExecutables({ driver, hosts }: Lab): void {
+  const services = [driver, ...hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])];
+  const missing = new Set(services.flatMap((service) => (service === undefined || existsSync(service.program.command) ? [] : [service.program.command])));
+  if (missing.size > 0) throw new LabError('PROGRAM_MISSING', `not there: ${[...missing].join(', ')}; run: npm ci && npm run build`);
+}

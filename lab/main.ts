@@ -1,0 +1,84 @@
+// npm run lab -- up | down | status
+import { parseArgs } from 'node:util';
+import { type Part, parts } from './directory.ts';
+import { takeDown } from './down.ts';
+import { LabError } from './errors.ts';
+import { bringUp, openLab } from './lab.ts';
+import { draw } from './picture.ts';
+import { onTerminal } from './progress.ts';
+import { look, memoryOf } from './scene.ts';
+
+const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--without PART…]   brings a lab up and leaves it
+       npm run lab -- down [--prefix NAME] [--force]                    removes it
+       npm run lab -- status [--prefix NAME]                            says what runs
+A PART is one of ${parts.join(', ')}.
+`;
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `status | head`
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof LabError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = error.code === 'BAD_OPTION' ? 2 : 1;
+}
+
+async function main(args: string[]): Promise<number> {
+  const { positionals, values } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      prefix: { type: 'string', default: 'calico' },
+      hosts: { type: 'string', default: '3' },
+      without: { type: 'string', multiple: true, default: [] },
+      force: { type: 'boolean', default: false },
+    },
+  });
+  switch (positionals[0]) {
+    case 'up':
+      return await up(values.prefix, Number(values.hosts), values.without.map(asPart));
+    case 'down':
+      process.stdout.write(
+        (await takeDown(values.prefix, { force: values.force })) ? `the lab ${values.prefix} is gone\n` : `there is no lab called ${values.prefix}\n`,
+      );
+      return 0;
+    case 'status':
+      return await status(values.prefix);
+    default:
+      process.stderr.write(usage);
+      return 2;
+  }
+}
+
+async function up(prefix: string, hosts: number, without: Part[]): Promise<number> {
+  const abort = new AbortController();
+  const progress = onTerminal();
+  const begin = performance.now();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (!abort.signal.aborted) process.stderr.write(`\n${name}: removing what there is of the lab\n`);
+      abort.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
+    });
+  }
+  const lab = await bringUp({ prefix, hosts, without, progress, signal: abort.signal }).catch((error) => {
+    if (!abort.signal.aborted) throw error;
+    return undefined;
+  });
+  if (lab === undefined) return 130;
+  lab.release();
+  progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+  return 0;
+}
+
+async function status(prefix: string): Promise<number> {
+  const lab = openLab(prefix);
+  process.stdout.write(`${draw(await look(lab), process.stdout.columns)}\n\n`);
+  process.stdout.write(`all files: ${lab.directory}\nmemory: ${Math.round(memoryOf(prefix) / 1024)} MB\n`);
+  return 0;
+}
+
+function asPart(text: string): Part {
+  const part = parts.find((name) => name === text);
+  if (part === undefined) throw new LabError('BAD_OPTION', `--without ${text}: there is no such part; the parts are ${parts.join(', ')}`);
+  return part;
+}

@@ -1,0 +1,137 @@
+// The OpenStack APIs as a user reaches them: by HTTP, and by the real command-line client.
+import { LabError } from './errors.ts';
+import { type HttpAnswer, http } from './http.ts';
+import type { Joined } from './plan.ts';
+import type { Processes } from './process.ts';
+import { administrator, type Keystone } from './services/keystone.ts';
+import type { Neutron } from './services/neutron.ts';
+
+export type Network = { readonly id: string; readonly name: string; readonly mtu: number; readonly subnets: readonly string[] };
+export type Subnet = {
+  readonly id: string;
+  readonly cidr: string;
+  readonly ip_version: 4 | 6;
+  readonly gateway_ip: string | null;
+  readonly enable_dhcp: boolean;
+};
+export type FixedIp = { readonly subnet_id: string; readonly ip_address: string };
+export type Port = {
+  readonly id: string;
+  readonly name: string;
+  readonly status: 'ACTIVE' | 'DOWN' | 'BUILD' | 'ERROR' | 'N/A';
+  readonly mac_address: string;
+  readonly network_id: string;
+  readonly device_id: string;
+  readonly fixed_ips: readonly FixedIp[];
+  readonly security_groups: readonly string[];
+  readonly 'binding:host_id': string;
+  readonly 'binding:vif_type': string;
+  readonly 'binding:vif_details': { readonly mac_address?: string; readonly port_filter?: boolean };
+};
+export type SecurityGroupRule = { readonly id: string; readonly direction: 'ingress' | 'egress'; readonly security_group_id: string };
+export type SecurityGroup = { readonly id: string; readonly name: string; readonly security_group_rules: readonly SecurityGroupRule[] };
+export type Agent = { readonly id: string; readonly host: string; readonly binary: string; readonly agent_type: string; readonly alive: boolean };
+type Named = { readonly id: string; readonly name: string };
+
+/** What the Networking API calls one of them, and what we read of it. */
+export type Resources = {
+  network: Network;
+  subnet: Subnet;
+  port: Port;
+  security_group: SecurityGroup;
+  security_group_rule: SecurityGroupRule;
+  address_group: Named;
+  floatingip: { readonly id: string; readonly floating_ip_address: string };
+  router: Named;
+  agent: Agent;
+};
+export type Kind = keyof Resources;
+
+/** What goes into a request: the API's own field names. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export interface OpenStack {
+  create<K extends Kind>(kind: K, fields: Fields): Promise<Resources[K]>;
+  get<K extends Kind>(kind: K, id: string): Promise<Resources[K]>;
+  /** Those whose fields have these values. */
+  list<K extends Kind>(kind: K, matching?: Readonly<Record<string, string>>): Promise<readonly Resources[K][]>;
+  update<K extends Kind>(kind: K, id: string, fields: Fields): Promise<Resources[K]>;
+  remove(kind: Kind, id: string): Promise<void>;
+  /** Any request to the Networking API: the answer as it is, errors included. */
+  request(method: string, path: string, body?: unknown): Promise<HttpAnswer>;
+  /** Runs `openstack …` on the control machine; hands back what it prints. */
+  cli(...args: readonly string[]): Promise<string>;
+  /** Enters the Networking service in Keystone's catalogue, once, for the command-line client. */
+  register(): Promise<void>;
+  /** The environment that `openstack` needs. */
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+export function openStack(processes: Processes, on: Joined, keystone: Keystone, neutron: Neutron): OpenStack {
+  const environment = {
+    OS_AUTH_URL: keystone.authUrl,
+    OS_IDENTITY_API_VERSION: '3',
+    OS_USERNAME: administrator.user,
+    OS_PASSWORD: administrator.password,
+    OS_PROJECT_NAME: administrator.project,
+    OS_USER_DOMAIN_NAME: administrator.domain,
+    OS_PROJECT_DOMAIN_NAME: administrator.domain,
+    OS_REGION_NAME: administrator.region,
+  };
+  let token: Promise<string> | undefined;
+
+  async function ask(socket: string, method: string, path: string, body?: unknown): Promise<HttpAnswer> {
+    token ??= login(keystone.socket, processes.signal);
+    const asked = token;
+    const answer = await http({ socket, method, path, body, headers: { 'X-Auth-Token': await asked }, signal: processes.signal });
+    if (answer.status !== 401) return answer;
+    if (token === asked) token = undefined; // it has run out, or Keystone was made anew
+    token ??= login(keystone.socket, processes.signal);
+    return await http({ socket, method, path, body, headers: { 'X-Auth-Token': await token }, signal: processes.signal });
+  }
+
+  /** The answer's one member, or API_REFUSED with what the service says. */
+  async function expect(socket: string, method: string, path: string, body?: unknown): Promise<unknown> {
+    const answer = await ask(socket, method, path, body);
+    if (answer.status >= 400) throw new LabError('API_REFUSED', `${method} ${path} was answered ${answer.status}: ${answer.body.trim()}`);
+    if (answer.body === '') return undefined;
+    return Object.values(JSON.parse(answer.body) as Record<string, unknown>)[0];
+  }
+
+  // Neutron is the one who checks what it answers; the types above say what is read of it.
+  const neutronExpects = <T>(method: string, path: string, body?: unknown): Promise<T> => expect(neutron.socket, method, `/v2.0/${path}`, body) as Promise<T>;
+
+  return {
+    environment,
+    create: (kind, fields) => neutronExpects('POST', collection(kind), { [kind]: fields }),
+    get: (kind, id) => neutronExpects('GET', `${collection(kind)}/${id}`),
+    list: (kind, matching = {}) => neutronExpects('GET', `${collection(kind)}?${new URLSearchParams(matching)}`),
+    update: (kind, id, fields) => neutronExpects('PUT', `${collection(kind)}/${id}`, { [kind]: fields }),
+    remove: (kind, id) => neutronExpects('DELETE', `${collection(kind)}/${id}`),
+    request: (method, path, body) => ask(neutron.socket, method, `/v2.0/${path}`, body),
+    cli: (...args) => processes.run('openstack', args, { on, env: environment }),
+    async register() {
+      const service = (await expect(keystone.socket, 'POST', '/v3/services', { service: { name: 'neutron', type: 'network' } })) as { id: string };
+      const endpoint = { service_id: service.id, region_id: administrator.region, url: neutron.url };
+      for (const face of ['public', 'internal', 'admin'])
+        await expect(keystone.socket, 'POST', '/v3/endpoints', { endpoint: { ...endpoint, interface: face } });
+    },
+  };
+}
+
+/** `security_group` is at `security-groups`, `floatingip` at `floatingips`. */
+const collection = (kind: Kind): string => `${kind.replaceAll('_', '-')}s`;
+
+async function login(socket: string, signal: AbortSignal): Promise<string> {
+  const domain = { name: administrator.domain };
+  const body = {
+    auth: {
+      identity: { methods: ['password'], password: { user: { name: administrator.user, password: administrator.password, domain } } },
+      scope: { project: { name: administrator.project, domain } },
+    },
+  };
+  const { status, headers, body: said } = await http({ socket, method: 'POST', path: '/v3/auth/tokens', body, signal });
+  const token = headers['x-subject-token'];
+  if (token === undefined) throw new LabError('API_REFUSED', `Keystone refused the lab's administrator with ${status}: ${said.trim()}`);
+  return token;
+}

@@ -1,0 +1,94 @@
+// What is really there, read from the kernel and from BIRD: for `status` and for the picture.
+
+import { processesOf } from './down.ts';
+import type { ComputeHost } from './host.ts';
+import type { Lab } from './lab.ts';
+import { ipJson } from './namespace.ts';
+import { type Machine, vmMachine } from './plan.ts';
+import { memoryKilobytes } from './proc.ts';
+import type { Service } from './process.ts';
+import { guestInterface, plugged, type VmFacts } from './vm.ts';
+
+export type Route = { readonly destination: string; readonly via: string };
+export type SceneVm = { readonly name: string; readonly tap: string; readonly addresses: readonly string[] };
+export type SceneHost = {
+  readonly name: string;
+  readonly address: string;
+  readonly asNumber: number;
+  /** State of its session with the router, as the router sees it. */
+  readonly bgp: string;
+  readonly services: readonly SceneService[];
+  readonly vms: readonly SceneVm[];
+  /** To VMs: here, and on other hosts. */
+  readonly routes: readonly Route[];
+};
+export type SceneService = { readonly name: string; readonly running: boolean };
+export type Scene = {
+  readonly prefix: string;
+  readonly control: { readonly name: string; readonly address: string; readonly services: readonly SceneService[] };
+  readonly router: { readonly name: string; readonly asNumber: number; readonly routes: readonly Route[] };
+  readonly hosts: readonly SceneHost[];
+};
+
+export async function look(lab: Lab): Promise<Scene> {
+  const { plan, router, etcd, mariadb, keystone, neutron, driver, hosts } = lab;
+  const vms = plugged(lab);
+  const sessions = router.bird.pid() === undefined ? new Map<string, string>() : await router.bird.sessions();
+  return {
+    prefix: plan.prefix,
+    control: { name: plan.control.name, address: plan.control.link.machine4, services: seenServices([etcd, mariadb, keystone, neutron, driver]) },
+    router: { name: router.name, asNumber: router.asNumber, routes: await routesOf(lab, router) },
+    hosts: await Promise.all(
+      hosts.map((host) =>
+        lookAtHost(
+          lab,
+          host,
+          sessions.get(`host${host.number}`) ?? 'Down',
+          vms.filter((vm) => vm.host === host.name),
+        ),
+      ),
+    ),
+  };
+}
+
+/** Kilobytes of all processes of the lab together; memory that several share counts once. */
+export const memoryOf = (prefix: string): number => processesOf(prefix).reduce((sum, { pid }) => sum + memoryKilobytes(pid), 0);
+
+async function lookAtHost(lab: Lab, host: ComputeHost, bgp: string, vms: readonly VmFacts[]): Promise<SceneHost> {
+  return {
+    name: host.name,
+    address: host.link.machine4,
+    asNumber: host.asNumber,
+    bgp,
+    services: seenServices([host.bird, host.felix, host.dhcpAgent, host.birdAgent]),
+    vms: await Promise.all(vms.map(async ({ name, tap }) => ({ name, tap, addresses: await addressesOf(lab, vmMachine(lab.plan.prefix, name)) }))),
+    routes: await routesOf(lab, host),
+  };
+}
+
+const seenServices = (services: readonly (Service | undefined)[]): SceneService[] =>
+  services.flatMap((service) => (service === undefined ? [] : [{ name: service.name.split('/')[1] ?? service.name, running: service.pid() !== undefined }]));
+
+type KernelRoute = { readonly dst: string; readonly dev?: string; readonly gateway?: string; readonly via?: { readonly host: string } };
+/** With a filter, `ip` prints empty entries for what it leaves out. */
+type KernelAddress = { readonly addr_info?: readonly { readonly local?: string }[] };
+
+/** Those to single addresses that lead to a VM's tap or to another machine. */
+async function routesOf(lab: Lab, machine: Machine): Promise<Route[]> {
+  const shown = await Promise.all(['-4', '-6'].map((family) => ipJson(lab.processes, machine, family, 'route', 'show')));
+  const neighbours = new Map(
+    [lab.plan.control, ...lab.plan.hosts].flatMap(({ name, link }) => [link.machine4, link.machine6].map((address) => [address, name] as const)),
+  );
+  const routers = new Set(lab.plan.hosts.flatMap(({ link }) => [link.router4, link.router6]));
+  return (shown.flat() as KernelRoute[]).flatMap(({ dst, dev = '', gateway, via }) => {
+    if (dst.includes('/') || dst === 'default') return [];
+    const next = gateway ?? via?.host;
+    if (next === undefined) return dev.startsWith('tap') ? [{ destination: dst, via: dev }] : [];
+    return [{ destination: dst, via: routers.has(next) ? 'router' : (neighbours.get(next) ?? next) }];
+  });
+}
+
+async function addressesOf(lab: Lab, machine: Machine): Promise<string[]> {
+  const shown = (await ipJson(lab.processes, machine, 'addr', 'show', 'dev', guestInterface, 'scope', 'global')) as KernelAddress[];
+  return shown.flatMap(({ addr_info = [] }) => addr_info.flatMap(({ local }) => local ?? []));
+}

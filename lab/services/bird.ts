@@ -1,0 +1,96 @@
+// BIRD on the router, as a top-of-rack router would run it, and on the compute hosts.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Host, Machine, Plan } from '../plan.ts';
+import type { Processes, Service } from '../process.ts';
+import { until } from '../wait.ts';
+
+export interface Bird extends Service {
+  readonly configuration: string;
+  readonly controlSocket: string;
+  /** Runs birdc. */
+  ctl(...command: readonly string[]): Promise<string>;
+  /** Its BGP sessions by name: `Established`, `Active`, … */
+  sessions(): Promise<ReadonlyMap<string, string>>;
+}
+
+/** `configuration`: what it starts with. `keep`: a configuration that is there already, written by the agent, stays. */
+export function birdService(processes: Processes, on: Machine, configuration: string, keep: boolean): Bird {
+  const name = `${on.name}/bird`;
+  const directory = join(processes.directory, name);
+  const file = join(directory, 'bird.conf');
+  const controlSocket = join(directory, 'bird.ctl');
+  let written = false;
+  const ctl = (...command: readonly string[]): Promise<string> => processes.run('birdc', ['-s', controlSocket, ...command]);
+  const service = processes.service({
+    name,
+    on,
+    command: 'bird',
+    args: ['-f', '-c', file, '-s', controlSocket, '-P', join(directory, 'bird.pid')],
+    prepare: () => {
+      mkdirSync(directory, { recursive: true });
+      if (!(keep && written)) writeFileSync(file, configuration);
+      written = true;
+    },
+    ready: async (hopeful) => {
+      await until('an answer of BIRD', async () => ((await ctl('show', 'status')).includes('Daemon is up') ? true : undefined), { hopeful });
+    },
+  });
+  return Object.assign(service, { configuration: file, controlSocket, ctl, sessions: async () => bgpSessions(await ctl('show', 'protocols')) });
+}
+
+/** From `show protocols`: name, protocol, table, state, since (date and time may be two words), and for BGP the session's state. */
+export const bgpSessions = (shown: string): ReadonlyMap<string, string> =>
+  new Map(
+    shown
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .flatMap(([name, protocol, ...rest]) =>
+        name !== undefined && protocol === 'BGP' ? [[name, rest.find((word) => /^[A-Z][a-z]+$/.test(word)) ?? 'Down'] as const] : [],
+      ),
+  );
+
+/** Timers that find a new or a lost neighbour in seconds, as in a data centre's fabric. */
+const session = `hold time 9; connect delay time 1; connect retry time 2; error wait time 1, 5; graceful restart on;`;
+
+/** The router speaks with each host, waits to be called, passes all on that it hears, and forwards by it. */
+export const routerConfiguration = ({ router, hosts }: Plan): string => `log stderr all;
+router id ${router.routerId};
+
+protocol device { scan time 5; }
+protocol kernel kernel4 { persist; merge paths on; ipv4 { import none; export where source = RTS_BGP; }; }
+protocol kernel kernel6 { persist; merge paths on; ipv6 { import none; export where source = RTS_BGP; }; }
+
+template bgp compute {
+  local as ${router.asNumber};
+  passive;
+  ${session}
+  ipv4 { import all; export all; };
+  ipv6 { import all; export all; };
+}
+${hosts.map(({ number, link, asNumber }) => `protocol bgp host${number} from compute { neighbor ${link.machine4} as ${asNumber}; }`).join('\n')}
+`;
+
+/** What a host's BIRD needs to run at all; the agent writes the rest. */
+export const idleConfiguration = ({ link }: Host): string => `log stderr all;
+router id ${link.machine4};
+protocol device {}
+`;
+
+/** What a host's BIRD does without our agent: announces the VMs' routes to the router, and forwards by what it learns. */
+export const hostConfiguration = ({ link, asNumber }: Host, router: Plan['router']): string => `log stderr all;
+router id ${link.machine4};
+
+protocol device { scan time 5; }
+filter workloads { if ifname ~ "tap*" then accept; reject; }
+filter learnt { if source = RTS_BGP then accept; reject; }
+protocol kernel kernel4 { learn; persist; merge paths on; scan time 2; ipv4 { import all; export filter learnt; }; }
+protocol kernel kernel6 { learn; persist; merge paths on; scan time 2; ipv6 { import all; export filter learnt; }; }
+protocol bgp tor {
+  local as ${asNumber};
+  neighbor ${link.router4} as ${router.asNumber};
+  ${session}
+  ipv4 { import all; export filter workloads; next hop self; };
+  ipv6 { import all; export filter workloads; next hop self; };
+}
+`;

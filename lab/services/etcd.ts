@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import type { Joined } from '../plan.ts';
+import type { Processes, Service } from '../process.ts';
+import { until } from '../wait.ts';
+
+export interface Etcd extends Service {
+  /** Where the parts reach it, from every machine of the lab. */
+  readonly endpoint: string;
+  /** Runs etcdctl on the control machine. */
+  ctl(...args: readonly string[]): Promise<string>;
+}
+
+/** One member, on the control machine. Its data survive a kill and a restart, as an operator's would. */
+export function etcdService(processes: Processes, control: Joined): Etcd {
+  const name = 'control/etcd';
+  const endpoint = `http://${control.link.machine4}:2379`;
+  const peers = 'http://127.0.0.1:2380';
+  const ctl = (...args: readonly string[]): Promise<string> =>
+    processes.run('etcdctl', ['--endpoints', endpoint, ...args], { on: control, env: { ETCDCTL_API: '3' } });
+  const service = processes.service({
+    name,
+    on: control,
+    command: 'etcd',
+    args: [
+      ...['--name', 'lab', '--data-dir', join(processes.directory, name, 'data')],
+      ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
+      ...['--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers, '--initial-cluster', `lab=${peers}`],
+    ],
+    // etcdctl waits by itself for a server that is not there yet, but looks again only after a second: so it is asked as soon as the log says that clients are served.
+    ready: async (hopeful) => {
+      await until('that etcd serves clients', () => service.said().includes('ready to serve client requests') || undefined, { hopeful });
+      await ctl('endpoint', 'health');
+    },
+  });
+  return Object.assign(service, { endpoint, ctl });
+}

@@ -1,0 +1,63 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { LabError } from '../errors.ts';
+import { http } from '../http.ts';
+import type { Joined } from '../plan.ts';
+import type { Processes, Service } from '../process.ts';
+import { tailOf, until } from '../wait.ts';
+
+export interface WsgiService extends Service {
+  /** Where the lab's own client reaches it, from outside of the namespace. */
+  readonly socket: string;
+  /** Where everybody inside reaches it. */
+  readonly url: string;
+}
+
+export type WsgiProgram = {
+  readonly name: string;
+  readonly on: Joined;
+  readonly port: number;
+  readonly wsgiFile: string;
+  readonly workers: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly prepare: () => void;
+};
+
+/** An OpenStack API under uWSGI, as Debian runs it: each worker loads the application for itself. One thread a worker: Neutron's eventlet does not like more. */
+export function wsgiService(processes: Processes, { name, on, port, wsgiFile, workers, env, prepare }: WsgiProgram): WsgiService {
+  const directory = join(processes.directory, name);
+  const socket = join(directory, 'sock');
+  const service = processes.service({
+    name,
+    on,
+    command: 'uwsgi',
+    args: [
+      ...['--plugins-dir', '/usr/lib/uwsgi/plugins', '--plugin', 'python3', '--wsgi-file', wsgiFile],
+      ...['--http-socket', `${on.link.machine4}:${port}`, '--http-socket', socket, '--add-header', 'Connection: close', '--buffer-size', '65535'],
+      ...['--master', '--processes', String(workers), '--threads', '1', '--enable-threads', '--lazy-apps', '--need-app', '--die-on-term', '--no-orphans'],
+    ],
+    env: { PYTHONDONTWRITEBYTECODE: '1', ...env },
+    prepare: () => {
+      mkdirSync(directory, { recursive: true });
+      rmSync(socket, { force: true });
+      prepare();
+    },
+    ready: async (hopeful) => {
+      const healthy = (): void => {
+        hopeful();
+        // A worker that cannot load the application dies, and is started again for ever.
+        if (/DAMN ! worker|unable to load app/.test(service.said()))
+          throw new LabError('ENDED_EARLY', `${name} cannot load its application; ${tailOf(service.log, 40)}`);
+      };
+      // The socket is there long before the application: the question waits in it.
+      await until(`an answer of ${name}`, () => answers(socket, processes.signal), { timeoutSeconds: 60, intervalMs: 50, hopeful: healthy });
+    },
+  });
+  return Object.assign(service, { socket, url: `http://${on.link.machine4}:${port}` });
+}
+
+/** Any answer that is no server error. Short, so that a look at the log comes in between. */
+async function answers(socket: string, signal: AbortSignal): Promise<true | undefined> {
+  const { status } = await http({ socket, path: '/', timeoutSeconds: 2, signal });
+  return status > 0 && status < 500 ? true : undefined;
+}

@@ -1,0 +1,183 @@
+// Packets between machines of the lab: what tests and the demo ask of the network.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseFrame, type Seen } from './frames.ts';
+import type { Lab } from './lab.ts';
+import type { Machine } from './plan.ts';
+import type { Service } from './process.ts';
+import { until } from './wait.ts';
+
+const python = '/usr/bin/python3';
+const script = (name: string): string => join(import.meta.dirname, 'guest', name);
+
+export type PingReport = { readonly sent: number; readonly received: number /** undefined: none came back. */; readonly averageMs: number | undefined };
+
+export type PingOptions = { readonly count?: number; readonly intervalSeconds?: number; readonly timeoutSeconds?: number };
+
+/** Sends echo requests, waits `timeoutSeconds` for the last, and counts the answers. */
+export async function ping(
+  lab: Lab,
+  from: Machine,
+  to: string,
+  { count = 3, intervalSeconds = 0.1, timeoutSeconds = 1 }: PingOptions = {},
+): Promise<PingReport> {
+  const args = ['-n', '-q', '-c', String(count), '-i', String(intervalSeconds), '-W', String(timeoutSeconds), to];
+  const { stdout, stderr } = await lab.processes.attempt('ping', args, { on: from });
+  return parsePing(stdout, stderr);
+}
+
+/** From ping's last lines. Throws when there are none: ping did not get as far as sending. */
+export function parsePing(stdout: string, stderr = ''): PingReport {
+  const counts = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
+  if (counts === null) throw new Error(`ping did not say how many packets it sent: ${stdout}${stderr}`);
+  const average = /= [\d.]+\/([\d.]+)\//.exec(stdout)?.[1];
+  return { sent: Number(counts[1]), received: Number(counts[2]), averageMs: average === undefined ? undefined : Number(average) };
+}
+
+/** From ping's line for each answer. */
+export function parsePingLines(stdout: string): PingReport {
+  const answers = new Map([...stdout.matchAll(/icmp_seq=(\d+) .*time=([\d.]+) ms/g)].map(([, sequence, ms]) => [Number(sequence), Number(ms)]));
+  const total = [...answers.values()].reduce((sum, ms) => sum + ms, 0);
+  return { sent: Math.max(0, ...answers.keys()), received: answers.size, averageMs: answers.size === 0 ? undefined : total / answers.size };
+}
+
+/** What came of one try: an answer, a refusal by the other side, nothing at all, or the word of a router or the own machine that there is no way. */
+export type Reach = 'answered' | 'refused' | 'silence' | 'unreachable';
+
+export type ReachOptions = { readonly timeoutSeconds?: number; readonly fromPort?: number };
+
+/** One TCP connection, or one UDP datagram, to a port that `listen` has opened (or not). */
+export async function reach(
+  lab: Lab,
+  from: Machine,
+  protocol: 'tcp' | 'udp',
+  to: string,
+  port: number,
+  { timeoutSeconds = 1, fromPort }: ReachOptions = {},
+): Promise<Reach> {
+  const args = [script('reach.py'), protocol, to, String(port), String(timeoutSeconds), ...(fromPort === undefined ? [] : [String(fromPort)])];
+  return (await lab.processes.run(python, args, { on: from })).trim() as Reach;
+}
+
+/** Opens ports that echo, like `tcp:80` and `udp:53`, in both families. Resolves when they are open. */
+export async function listen(lab: Lab, on: Machine, ports: readonly string[]): Promise<Service> {
+  const service = lab.processes.service({
+    name: `${on.name}/echo`,
+    on,
+    command: python,
+    args: [script('echo.py'), ...ports],
+    ready: async (hopeful) => {
+      await until('open ports', () => service.said().includes('listening') || undefined, { hopeful, intervalMs: 5 });
+    },
+  });
+  await service.start();
+  return service;
+}
+
+export type StreamReport = {
+  readonly sent: number;
+  readonly received: number;
+  readonly longestSilenceSeconds: number;
+  /** Empty, or what went wrong. */
+  readonly trouble: string;
+};
+
+export interface Running<Report> {
+  /** Ends it, and tells how it went. */
+  stop(): Promise<Report>;
+}
+
+/** A TCP connection that carries a numbered record each interval, there and back, until it is stopped. Resolves when the first has come back. */
+export async function tcpStream(lab: Lab, from: Machine, to: string, port: number, intervalSeconds = 0.01): Promise<Running<StreamReport>> {
+  const service = lab.processes.service({
+    name: `${from.name}/stream`,
+    on: from,
+    command: python,
+    args: [script('stream.py'), to, String(port), String(intervalSeconds)],
+    ready: async (hopeful) => {
+      await until('the first record to come back', () => service.said().includes('streaming') || undefined, { hopeful, intervalMs: 5 });
+    },
+  });
+  await service.start();
+  return {
+    async stop() {
+      await service.stop();
+      return JSON.parse(service.said().trimEnd().split('\n').at(-1) ?? '') as StreamReport;
+    },
+  };
+}
+
+/**
+ * An echo request each interval until it is stopped. Resolves when the first answer has come. Counts up to the last that was answered: what is still under way at the end
+ * is neither sent nor lost. Good for 65 535 requests.
+ */
+export async function pingStream(lab: Lab, from: Machine, to: string, intervalSeconds = 0.01): Promise<Running<PingReport>> {
+  const service = lab.processes.service({
+    name: `${from.name}/ping`,
+    on: from,
+    command: 'ping',
+    args: ['-n', '-i', String(intervalSeconds), to],
+    ready: async (hopeful) => {
+      await until('the first answer', () => service.said().includes(' bytes from ') || undefined, { hopeful, intervalMs: 5 });
+    },
+  });
+  await service.start();
+  return {
+    async stop() {
+      service.kill('SIGINT');
+      await service.ended();
+      return parsePingLines(service.said());
+    },
+  };
+}
+
+/** Puts frames on an interface as they are: what no honest guest would send. */
+export async function sendFrames(lab: Lab, on: Machine, device: string, frames: readonly Uint8Array[]): Promise<void> {
+  const input = frames.map((frame) => `${Buffer.from(frame).toString('hex')}\n`).join('');
+  await lab.processes.run(python, [script('frames.py'), 'send', device], { on, input });
+}
+
+export type Captured = Seen & { readonly direction: 'in' | 'out' /** Since the epoch. */; readonly seconds: number };
+
+export interface Capture {
+  /** All that was seen so far. */
+  readonly frames: readonly Captured[];
+  /** Resolves with the first frame, past or to come, that is like this; NOT_READY if there is none within the time. */
+  seen(what: string, like: (frame: Captured) => boolean, timeoutSeconds?: number): Promise<Captured>;
+  stop(): Promise<void>;
+}
+
+/** Sees every frame on an interface, both ways: what comes before the machine's filters, what goes after them. Resolves when it misses nothing any more. */
+export async function capture(lab: Lab, on: Machine, device: string): Promise<Capture> {
+  const child = lab.processes.spawn(python, [script('frames.py'), 'watch', device], { on });
+  const frames: Captured[] = [];
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString('utf8');
+  });
+  let watching = false;
+  if (child.stdout !== null) {
+    createInterface(child.stdout).on('line', (line) => {
+      const [seconds, direction, hex] = line.split(' ');
+      if (hex === undefined) watching = true;
+      else frames.push({ ...parseFrame(Buffer.from(hex, 'hex')), direction: direction === 'out' ? 'out' : 'in', seconds: Number(seconds) });
+    });
+  }
+  const hopeful = (): void => {
+    if (child.exitCode !== null) throw new Error(`the capture on ${device} of ${on.name} ended: ${said}`);
+  };
+  await until(`a capture on ${device} of ${on.name}`, () => watching || undefined, { hopeful, intervalMs: 5 });
+  return {
+    frames,
+    seen: (what, like, timeoutSeconds = 5) => until(what, () => frames.find(like), { timeoutSeconds, intervalMs: 5, hopeful }),
+    async stop() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** What a machine's file in its folder says: for a look at leases and logs in tests. */
+export const fileOf = (lab: Lab, on: Machine, ...path: readonly string[]): string => readFileSync(join(lab.directory, on.name, ...path), 'utf8');

@@ -1,0 +1,183 @@
+// Nova's part, and the guest's: a port from Neutron, a tap on the host, and behind it a network namespace in which real DHCP clients run.
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
+import { join } from 'node:path';
+import { LabError } from './errors.ts';
+import type { Lab } from './lab.ts';
+import { type Lease, parseLease } from './lease.ts';
+import { addNamespace, ip } from './namespace.ts';
+import type { Fields, Port } from './openstack.ts';
+import { type Host, type Machine, vmMachine } from './plan.ts';
+import type { Processes, Service } from './process.ts';
+import { until } from './wait.ts';
+
+export const guestInterface = 'eth0';
+const guestScripts = join(import.meta.dirname, 'guest');
+
+export type VmOptions = {
+  /** Unique in the lab. */
+  readonly name: string;
+  readonly host: Host;
+  readonly network: string;
+  /** Ids. Left out: the project's default group; empty: none at all. */
+  readonly securityGroups?: readonly string[];
+  /** More fields of the port, by the API's names. */
+  readonly port?: Fields;
+};
+
+/** What is known of a VM as long as it lives; in its folder as vm.json. */
+export type VmFacts = {
+  readonly name: string;
+  readonly host: string;
+  readonly tap: string;
+  readonly portId: string;
+  readonly mac: string;
+  readonly mtuBytes: number;
+  readonly addresses: readonly string[];
+};
+
+export interface Vm extends Machine {
+  readonly facts: VmFacts;
+  readonly host: Host;
+  readonly address4: string | undefined;
+  readonly address6: string | undefined;
+  /** Makes the tap on the host and the guest behind it, link up. */
+  plug(): Promise<void>;
+  /** Starts the DHCP clients that the port's addresses call for. */
+  startDhcp(): Promise<void>;
+  /** Waits for the client of this family to have been given an address. */
+  lease(family: 4 | 6, timeoutSeconds?: number): Promise<Lease>;
+  /** Ends the clients; the tap goes, and the guest with it. */
+  unplug(): Promise<void>;
+  /** Unplugs, and deletes the port. */
+  remove(): Promise<void>;
+}
+
+/** Asks Neutron for a port of a VM on this host, as Nova does: API_REFUSED if it says no. */
+export async function createVm(lab: Lab, { name, host, network, securityGroups, port: more = {} }: VmOptions): Promise<Vm> {
+  vmMachine(lab.plan.prefix, name); // refuses a bad name before there is a port
+  const fields = { network_id: network, name, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': host.name };
+  const [port, { mtu }] = await Promise.all([
+    lab.openstack.create('port', { ...fields, ...(securityGroups === undefined ? {} : { security_groups: securityGroups }), ...more }),
+    lab.openstack.get('network', network),
+  ]);
+  return vmOf(lab, host, factsOf(name, host, port, mtu), port);
+}
+
+/** Creates, plugs and starts: what `openstack server create` comes to. Does not wait for the lease. */
+export async function bootVm(lab: Lab, options: VmOptions): Promise<Vm> {
+  const vm = await createVm(lab, options);
+  await vm.plug();
+  await vm.startDhcp();
+  return vm;
+}
+
+/** The VMs that are plugged now. */
+export const plugged = (lab: Lab): VmFacts[] =>
+  readdirSync(lab.directory)
+    .map((folder) => join(lab.directory, folder, 'vm.json'))
+    .filter((file) => existsSync(file))
+    .map((file) => JSON.parse(readFileSync(file, 'utf8')) as VmFacts);
+
+const factsOf = (name: string, host: Host, port: Port, mtuBytes: number): VmFacts => ({
+  name,
+  host: host.name,
+  tap: `tap${port.id.slice(0, 11)}`,
+  portId: port.id,
+  mac: port.mac_address,
+  mtuBytes,
+  addresses: port.fixed_ips.map((fixed) => fixed.ip_address),
+});
+
+function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
+  const { processes } = lab;
+  const machine = vmMachine(lab.plan.prefix, facts.name);
+  const directory = join(lab.directory, machine.name);
+  const address4 = facts.addresses.find((address) => isIPv4(address));
+  const address6 = facts.addresses.find((address) => !isIPv4(address));
+  const clients = [
+    ...(address4 === undefined ? [] : [udhcpc(processes, machine, directory)]),
+    ...(address6 === undefined ? [] : [dhclient6(processes, machine, directory)]),
+  ];
+
+  async function unplug(): Promise<void> {
+    for (const client of clients) client.kill('SIGKILL'); // as a VM ends: without giving its lease back
+    await Promise.all(clients.map((client) => client.ended()));
+    await ip(processes, host, [`link delete ${facts.tap}`]);
+    await processes.run('ip', ['netns', 'delete', machine.namespace]);
+    rmSync(directory, { recursive: true });
+  }
+
+  return {
+    ...machine,
+    facts,
+    host,
+    address4,
+    address6,
+    async plug() {
+      const hostMac = hostSideMac(port);
+      mkdirSync(directory);
+      writeFileSync(join(directory, 'vm.json'), JSON.stringify(facts));
+      await addNamespace(processes, machine);
+      await ip(processes, host, [
+        `link add ${facts.tap} mtu ${facts.mtuBytes} address ${hostMac} type veth peer name ${guestInterface} netns ${machine.namespace} address ${facts.mac} mtu ${facts.mtuBytes}`,
+        `link set ${facts.tap} up`,
+      ]);
+      await ip(processes, machine, ['link set lo up', `link set ${guestInterface} up`]);
+    },
+    async startDhcp() {
+      await Promise.all(clients.map((client) => client.start()));
+    },
+    lease: (family, timeoutSeconds = 20) =>
+      until(
+        `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
+        () => {
+          const file = join(directory, `lease${family}`);
+          const lease = existsSync(file) ? parseLease(readFileSync(file, 'utf8')) : undefined;
+          return lease !== undefined && lease.address !== '' ? lease : undefined;
+        },
+        { timeoutSeconds, intervalMs: 10, signal: processes.signal },
+      ),
+    unplug,
+    async remove() {
+      if (existsSync(directory)) await unplug();
+      await lab.openstack.remove('port', facts.portId);
+    },
+  };
+}
+
+/**
+ * What Nova gives the host's end: as the binding says. A port that our driver has not bound has no such detail: then as Nova would make it up itself, 0xfe first.
+ */
+function hostSideMac(port: Port): string {
+  const details = port['binding:vif_details'];
+  if (port['binding:vif_type'] === 'tap' && details.mac_address === undefined) {
+    throw new LabError('API_REFUSED', `port ${port.id} is bound as a tap without the host's MAC address: its vif_details are ${JSON.stringify(details)}`);
+  }
+  return details.mac_address ?? `fe${port.mac_address.slice(2)}`;
+}
+
+/** Stays, and renews. Asks each second until it is answered. */
+const udhcpc = (processes: Processes, on: Machine, directory: string): Service =>
+  processes.service({
+    name: `${on.name}/udhcpc`,
+    on,
+    command: 'busybox',
+    args: [
+      ...['udhcpc', '-f', '-i', guestInterface, '-s', join(guestScripts, 'udhcpc'), '-x', `hostname:${on.name}`],
+      ...['-t', '5', '-T', '1', '-A', '1', ...['mtu', 'staticroutes', 'domain', 'search', 'hostname'].flatMap((option) => ['-O', option])],
+    ],
+    env: { VM_DIRECTORY: directory },
+  });
+
+const dhclient6 = (processes: Processes, on: Machine, directory: string): Service =>
+  processes.service({
+    name: `${on.name}/dhclient6`,
+    on,
+    command: join(guestScripts, 'start-dhclient6'),
+    args: [
+      ...[guestInterface, '-d', '-sf', join(guestScripts, 'dhclient6'), '-e', `VM_DIRECTORY=${directory}`],
+      ...['-cf', '/dev/null', '-lf', join(directory, 'dhclient6.leases'), '-pf', join(directory, 'dhclient6.pid')],
+    ],
+  });
