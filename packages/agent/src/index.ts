@@ -5,3 +5,4 @@ export * from './ini.ts';
 export * from './log.ts';
 export * from './loop.ts';
 export * from './main.ts';
+export * from './metrics.ts';

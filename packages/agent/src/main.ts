@@ -13,6 +13,12 @@ export class StartError extends Error {
   }
 }
 
+/** The agent ends in order to be started again, with a configuration that it cannot take live. Exit code 129, which supervisors of Calico know (peer/felix.md 8.5). */
+export class RestartNeeded extends Error {
+  override readonly name = 'RestartNeeded';
+  readonly code = 'RESTART_NEEDED';
+}
+
 export interface Running {
   readonly log: Logger;
   /** Ends the agent's work in order. What it has put into kernel and datastore stays. */
@@ -35,7 +41,7 @@ const collect = (value: string, previous: readonly string[] | undefined): readon
 
 /**
  * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--version`, `--help`.
- * SIGTERM and SIGINT end it cleanly with exit code 0, a second one at once; a failure to start or to go on ends it with 1; bad usage with 2.
+ * SIGTERM and SIGINT end it cleanly with exit code 0, a second one at once; a failure to start or to go on ends it with 1, the wish to be started again with 129; bad usage with 2.
  */
 export async function runExecutable(options: ExecutableOptions): Promise<void> {
   const command = new Command(options.name)
@@ -79,6 +85,10 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     void end(1);
   });
   await running.failed?.catch((error: unknown) => {
+    if (error instanceof RestartNeeded) {
+      log.warn({ reason: error.message }, 'ending, to be started again');
+      return end(129);
+    }
     log.fatal({ err: error }, 'cannot go on; ending, to be restarted');
     return end(1);
   });

@@ -5,10 +5,19 @@ import { keepSettings } from './settings.ts';
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const root = '/calico/resources/v3/projectcalico.org/';
 const clusterKey = `${root}clusterinformations/default`;
-const local: Source[] = [{ name: 'environment', fromDatastore: false, values: new Map([['healthport', '1']]) }];
+const local: Source[] = [
+  {
+    name: 'environment',
+    fromDatastore: false,
+    values: new Map([
+      ['healthport', '1'],
+      ['felixhostname', 'h1'],
+    ]),
+  },
+];
 
 test('nothing is ready before ClusterInformation says so, and a pause is honoured', () => {
-  const keeper = keepSettings(local, 'h1');
+  const keeper = keepSettings(local);
   expect(keeper.settings.ready).toBe(false);
   const say = (spec: object): boolean => {
     keeper.update(clusterKey, bytes({ spec }));
@@ -26,7 +35,7 @@ test('nothing is ready before ClusterInformation says so, and a pause is honoure
 });
 
 test('the node’s FelixConfiguration beats the default one, local sources beat both, and going back is taken live', () => {
-  const keeper = keepSettings(local, 'h1');
+  const keeper = keepSettings(local);
   const put = (name: string, spec: object | undefined): void => {
     expect(keeper.update(`${root}felixconfigurations/${name}`, spec && bytes({ spec }))).toBe(true);
     keeper.refresh();
@@ -40,10 +49,10 @@ test('the node’s FelixConfiguration beats the default one, local sources beat 
 });
 
 test('a value that is not understood counts as absent and is complained of once', () => {
-  const keeper = keepSettings(local, 'h1');
+  const keeper = keepSettings(local);
   keeper.update(`${root}felixconfigurations/default`, bytes('{'));
   expect(keeper.refresh().complaints).toMatchObject([{ source: 'FelixConfiguration default' }]);
   expect(keeper.refresh()).toEqual({ changed: false, complaints: [] });
 });
 
-test('other keys do not concern it', () => expect(keepSettings(local, 'h1').update(`${root}tiers/default`, bytes('{}'))).toBe(false));
+test('other keys do not concern it', () => expect(keepSettings(local).update(`${root}tiers/default`, bytes('{}'))).toBe(false));

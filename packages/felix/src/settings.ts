@@ -24,8 +24,9 @@ export interface SettingsKeeper {
  * @param local the sources that beat the datastore's (environment, file), and those below the file (libcalico's environment), in order
  * @throws StartError when a local value that must not be wrong is wrong
  */
-export function keepSettings(local: readonly Source[], host: string): SettingsKeeper {
+export function keepSettings(local: readonly Source[]): SettingsKeeper {
   const first = resolveConfig(local);
+  const host = first.config.FelixHostname;
   const resources = new Map<string, Uint8Array>();
   let settings: Settings = { config: first.config, clusterType: '', ready: false };
   let told = new Set<string>();

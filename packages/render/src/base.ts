@@ -80,10 +80,7 @@ export function reversePath(options: RenderOptions): readonly NftRule[] {
 /** Before conntrack, so that nothing spoofed makes an entry. */
 function antiSpoofing(options: RenderOptions): NftChain[] {
   const linkLayer = options.antiSpoofLinkLayer
-    ? [
-        rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), deny(options)),
-        rule(l4proto(ICMPV6), equal('icmpv6 type', byte(NEIGHBOUR_ADVERTISEMENT)), jump('claims')),
-      ]
+    ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), deny(options)), rule(...advertises, jump('claims'))]
     : [];
   const dhcp = options.openstackActive
     ? [rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack)]
@@ -107,6 +104,8 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
   ];
 }
 
+const advertises = [l4proto(ICMPV6), equal('icmpv6 type', byte(NEIGHBOUR_ADVERTISEMENT))];
+
 /** A neighbour advertisement claims an address: it must be the workload's own, or link-local. */
 function claims(options: RenderOptions): NftChain {
   const linkLocal = inCidr(parseCidr('fe80::/10')!, 'source');
@@ -114,8 +113,8 @@ function claims(options: RenderOptions): NftChain {
     name: 'claims',
     rules: [
       rule(inSet(anyClaim, ['meta iifname']), goBack),
-      rule(inSet(ownAddresses(6), ['meta iifname', 'nd target']), goBack),
-      rule({ ...linkLocal, field: 'nd target' } as Statement, goBack),
+      rule(...advertises, inSet(ownAddresses(6), ['meta iifname', 'nd target']), goBack),
+      rule(...advertises, { ...linkLocal, field: 'nd target' } as Statement, goBack),
       rule(deny(options)),
     ],
   };

@@ -1,5 +1,6 @@
 // What a rendering changes in a table, as values that print and compare. Felix hands them to the table programmer in order.
 import type { NftChain, NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
+import type { TableProgrammer } from '@calico-openstack/kernel/nftables/table';
 
 export type TableEdit =
   | { readonly edit: 'set-chain'; readonly chain: NftChain }
@@ -35,5 +36,37 @@ export class EditList {
   }
   removeElements(set: string, elements: readonly NftElement[], table: TableName = 'inet'): void {
     if (elements.length > 0) this[table].push({ edit: 'remove-elements', set, elements });
+  }
+}
+
+const tableNames: readonly TableName[] = ['inet', 'arp'];
+
+/** Hands edits to the programmers of the two tables; nothing is committed yet. */
+export function applyEdits(tables: Readonly<Record<TableName, TableProgrammer>>, edits: TableEdits): void {
+  for (const name of tableNames) for (const edit of edits[name]) applyEdit(tables[name], edit);
+}
+
+function applyEdit(table: TableProgrammer, edit: TableEdit): void {
+  switch (edit.edit) {
+    case 'set-chain':
+      table.setChain(edit.chain);
+      break;
+    case 'remove-chain':
+      table.removeChain(edit.name);
+      break;
+    case 'set-set':
+      table.setSet(edit.set, edit.elements);
+      break;
+    case 'remove-set':
+      table.removeSet(edit.name);
+      break;
+    case 'add-elements':
+      table.addElements(edit.set, edit.elements);
+      break;
+    case 'remove-elements':
+      table.removeElements(edit.set, edit.elements);
+      break;
+    default:
+      edit satisfies never;
   }
 }

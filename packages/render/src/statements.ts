@@ -45,7 +45,10 @@ export const equal = (field: Field, value: Uint8Array, negate = false): Statemen
 export const inSet = (set: string, fields: readonly Field[], negate = false): Statement => ({ is: 'in-set', set, fields, ...(negate && { negate }) });
 
 /** The interface's name begins with `prefix`. */
-export const nameBegins = (field: 'meta iifname' | 'meta oifname', prefix: string): Statement => equal(field, ascii.encode(prefix));
+export function nameBegins(field: 'meta iifname' | 'meta oifname', prefix: string): Statement {
+  const mask = new Uint8Array(16).fill(255, 0, prefix.length);
+  return { is: 'masked', field, mask, value: ifnameBytes(prefix) };
+}
 
 export const l4proto = (protocol: number, negate = false): Statement => equal('meta l4proto', byte(protocol), negate);
 export const nfproto = (family: IpFamily): Statement => equal('meta nfproto', byte(family === 4 ? 2 : 10));

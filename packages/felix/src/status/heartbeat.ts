@@ -1,48 +1,35 @@
 // "This agent lives": a key on a lease, rewritten at an interval; when it expires, the agent counts as dead.
 import { encodeAgentStatus, felixLastStatusKey, felixStatusKey, rfc3339Seconds } from '@calico-openstack/datamodel';
-import type { Etcd, Lease } from '@calico-openstack/etcd/types';
+import { type Etcd, type LeasedWriter, writeUnderLease } from '@calico-openstack/etcd';
 
-export type HeartbeatOptions = { readonly region: string | undefined; readonly host: string; readonly intervalSeconds: number; readonly ttlSeconds: number };
-
-export interface Heartbeat {
-  /** Writes one report. Rejects when it could not; the next one tries anew. */
-  beat(): Promise<void>;
-  setOptions(options: Pick<HeartbeatOptions, 'intervalSeconds' | 'ttlSeconds'>): void;
+export type HeartbeatOptions = {
+  readonly region: string | undefined;
+  readonly host: string;
   readonly intervalSeconds: number;
-}
+  readonly ttlSeconds: number;
+  /** When the process started, in ms since the epoch. */
+  readonly startedAtMs: number;
+  readonly onError: (error: unknown) => void;
+};
 
-/**
- * @param startedAtMs and `now`: when the process started, and the time, in ms since the epoch
- */
-export function createHeartbeat(etcd: Etcd, initial: HeartbeatOptions, startedAtMs: number, now: () => number = Date.now): Heartbeat {
-  let { intervalSeconds, ttlSeconds } = initial;
-  let lease: Lease | undefined;
+/** Writes a report at once and then at every interval; `last_reported_status` is the same without the lease. `first_update` is true until one was written. */
+export function startHeartbeat(etcd: Etcd, options: HeartbeatOptions): LeasedWriter {
+  const { region, host, intervalSeconds, ttlSeconds, startedAtMs, onError } = options;
   let firstUpdate = true;
-  return {
-    get intervalSeconds() {
-      return intervalSeconds;
+  return writeUnderLease(etcd, {
+    intervalSeconds,
+    ttlSeconds: Math.max(1, Math.ceil(ttlSeconds)),
+    operations(lease) {
+      const nowMs = Date.now();
+      const value = encodeAgentStatus({ time: rfc3339Seconds(new Date(nowMs)), uptimeSeconds: (nowMs - startedAtMs) / 1000, firstUpdate });
+      return [
+        { put: felixStatusKey(region, host), value, lease },
+        { put: felixLastStatusKey(region, host), value },
+      ];
     },
-    setOptions(options) {
-      if (options.ttlSeconds !== ttlSeconds) lease = undefined; // the old one runs out by itself
-      ({ intervalSeconds, ttlSeconds } = options);
-    },
-    async beat() {
-      if (!lease || !(await lease.keepAlive())) lease = await etcd.grantLease(Math.max(1, Math.ceil(ttlSeconds)));
-      const value = encodeAgentStatus({ time: rfc3339Seconds(new Date(now())), uptimeSeconds: (now() - startedAtMs) / 1000, firstUpdate });
-      const { id } = lease;
-      await etcd
-        .transact(
-          [],
-          [
-            { put: felixStatusKey(initial.region, initial.host), value, lease: id },
-            { put: felixLastStatusKey(initial.region, initial.host), value },
-          ],
-        )
-        .catch((error: unknown) => {
-          lease = undefined; // whatever was wrong, a fresh one cannot hurt
-          throw error;
-        });
+    onWritten: () => {
       firstUpdate = false;
     },
-  };
+    onError,
+  });
 }

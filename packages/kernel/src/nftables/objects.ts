@@ -71,7 +71,6 @@ export type Verdict = { readonly verdict: 'accept' | 'drop' | 'return' | 'contin
 
 /** Addresses, ports and so on are given as the bytes that the field holds (network order where the field's type says so). */
 export type Statement =
-  /** An interface's name is given as 16 bytes, zero-padded; fewer bytes match every name that begins with them (`iifname "tap*"`). */
   | { readonly is: 'match'; readonly field: Field; readonly negate?: boolean; readonly value: Uint8Array }
   /** (field & mask) == value, or != */
   | { readonly is: 'masked'; readonly field: Field; readonly negate?: boolean; readonly mask: Uint8Array; readonly value: Uint8Array }

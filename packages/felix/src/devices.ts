@@ -1,0 +1,205 @@
+// The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
+
+import type { WorkloadId } from '@calico-openstack/datamodel';
+import { addressOf, familyOf } from '@calico-openstack/datamodel';
+import { deviceRoute, type Links, type Neighbour, neighbourKey, type Programmer, type Route, routeKey, type SysctlOutcome } from '@calico-openstack/kernel';
+import type { WorkloadDevice } from '@calico-openstack/render';
+
+export type DeviceSettings = {
+  readonly routeProtocol: number;
+  readonly metric: Readonly<Record<4 | 6, number>>;
+  readonly ipv6: boolean;
+  /** What `net.ipv4.conf.default.rp_filter` was at the start: interfaces get it unless they may send from prefixes. */
+  readonly rpFilter: string;
+};
+
+export type DeviceKernel = {
+  readonly links: Pick<Links, 'link'>;
+  readonly routes: Programmer<Route>;
+  readonly neighbours: Programmer<Neighbour>;
+  readonly writeSysctl: (path: readonly string[], value: string) => SysctlOutcome;
+};
+
+/** What an endpoint's interface is like. `error`: it is there, and something of it could not be programmed. */
+export type DeviceState = { readonly status: 'up' | 'down' } | { readonly status: 'error'; readonly reason: string };
+
+export interface Devices {
+  /** What the renderer says now. All that goes goes before what comes. */
+  update(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void;
+  setSettings(settings: DeviceSettings): void;
+  /** Names of links that changed. */
+  linksChanged(names: Iterable<string>): void;
+  /** Whether anything may have to be done. */
+  readonly dirty: boolean;
+  /** Makes the kernel's so. Returns the endpoints whose state may have changed, and whether something was refused that is worth another try. */
+  apply(): { readonly changed: ReadonlyMap<WorkloadId, DeviceState>; readonly retry: boolean };
+  /** Compare everything with the kernel at the next `apply`. */
+  distrust(): void;
+}
+
+type Programmed = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
+const nothing: Programmed = { routes: new Map(), neighbours: new Map() };
+
+export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): Devices {
+  let settings = initial;
+  const devices = new Map<WorkloadId, WorkloadDevice>();
+  const programmed = new Map<WorkloadId, Programmed>();
+  const byName = new Map<string, WorkloadId>();
+  /** The epoch of the link under which the sysctls of an interface were written. */
+  const settled = new Map<string, number>();
+  const states = new Map<WorkloadId, string>();
+  const dirty = new Set<WorkloadId>();
+  /** Keys of routes and neighbours that the kernel refused, by workload. */
+  let refused = new Map<string, string>();
+
+  function wantedOf(device: WorkloadDevice): Programmed {
+    const { interfaceName: name } = device;
+    const supported = (address: string): boolean => settings.ipv6 || !address.includes(':');
+    const routes = device.routes
+      .filter(supported)
+      .map((destination) => deviceRoute({ destination, device: name, metric: settings.metric[familyOf(destination)], protocol: settings.routeProtocol }));
+    const permanent = device.neighbours
+      .filter(({ address }) => supported(address))
+      .map(({ address, mac }): Neighbour => ({ kind: 'permanent', device: name, address, mac }));
+    const proxies = device.proxyNeighbours.filter(supported).map((address): Neighbour => ({ kind: 'proxy', device: name, address }));
+    return {
+      routes: new Map(routes.map((route) => [routeKey(route), route])),
+      neighbours: new Map([...permanent, ...proxies].map((neighbour) => [neighbourKey(neighbour), neighbour])),
+    };
+  }
+
+  function program(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void {
+    const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device) : nothing]));
+    for (const [id, wanted] of next) {
+      const { routes, neighbours } = programmed.get(id) ?? nothing;
+      for (const key of routes.keys()) if (!wanted.routes.has(key)) kernel.routes.remove(key);
+      for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) kernel.neighbours.remove(key);
+    }
+    for (const [id, { routes, neighbours }] of next) {
+      for (const route of routes.values()) kernel.routes.set(route);
+      for (const neighbour of neighbours.values()) kernel.neighbours.set(neighbour);
+      if (changes.get(id)) programmed.set(id, next.get(id)!);
+      else programmed.delete(id);
+      dirty.add(id);
+    }
+  }
+
+  return {
+    update(changes) {
+      for (const id of changes.keys()) {
+        const before = devices.get(id);
+        if (before && byName.get(before.interfaceName) === id) byName.delete(before.interfaceName);
+      }
+      for (const [id, device] of changes) {
+        if (device) {
+          devices.set(id, device);
+          byName.set(device.interfaceName, id);
+          settled.delete(device.interfaceName);
+        } else devices.delete(id);
+      }
+      program(changes);
+    },
+    setSettings(next) {
+      settings = next;
+      settled.clear();
+      program(devices);
+    },
+    linksChanged(names) {
+      for (const name of names) {
+        kernel.routes.deviceChanged(name);
+        kernel.neighbours.deviceChanged(name);
+        const id = byName.get(name);
+        if (id !== undefined) dirty.add(id);
+      }
+    },
+    get dirty() {
+      return dirty.size > 0 || kernel.routes.dirty || kernel.neighbours.dirty;
+    },
+    apply() {
+      const problems = new Map<WorkloadId, string>();
+      for (const id of dirty) {
+        const device = devices.get(id);
+        const problem = device && settle(device);
+        if (problem) problems.set(id, problem);
+      }
+      // Neighbours before routes: the first packet then finds its MAC.
+      const reports = [kernel.neighbours.apply(), kernel.routes.apply()];
+      const before = refused;
+      refused = new Map(
+        reports.flatMap(({ refusals }) => refusals.map(({ key, code, errno, detail }) => [key, [code, errno, detail].filter(Boolean).join(' ')])),
+      );
+      // Whose refusals came or went must be looked at, dirty or not.
+      if (before.size > 0 || refused.size > 0)
+        for (const [id, { routes, neighbours }] of programmed)
+          for (const key of [...routes.keys(), ...neighbours.keys()]) if (before.has(key) || refused.has(key)) dirty.add(id);
+      const changed = new Map<WorkloadId, DeviceState>();
+      for (const id of dirty) {
+        const state = stateOf(id, problems.get(id));
+        const text = state && JSON.stringify(state);
+        if (text === states.get(id)) continue;
+        if (state) {
+          states.set(id, text!);
+          changed.set(id, state);
+        } else states.delete(id);
+      }
+      dirty.clear();
+      for (const id of problems.keys()) dirty.add(id);
+      return { changed, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
+    },
+    distrust() {
+      kernel.routes.distrust();
+      kernel.neighbours.distrust();
+    },
+  };
+
+  /** Writes the sysctls of an interface that is there, once for each of its lives. Returns what could not be written. */
+  function settle(device: WorkloadDevice): string | undefined {
+    const { interfaceName: name } = device;
+    const link = kernel.links.link(name);
+    if (!link?.up) {
+      settled.delete(name);
+      return undefined;
+    }
+    if (settled.get(name) === link.epoch) return undefined;
+    const failed = sysctlsOf(device, settings).filter(({ path, value, needed }) => {
+      const outcome = kernel.writeSysctl(path, value);
+      return needed && (outcome.outcome === 'absent' || outcome.outcome === 'refused');
+    });
+    if (failed.length > 0) return `cannot write ${failed.map(({ path }) => path.join('/')).join(', ')}`;
+    settled.set(name, link.epoch);
+    return undefined;
+  }
+
+  function stateOf(id: WorkloadId, problem: string | undefined): DeviceState | undefined {
+    const device = devices.get(id);
+    if (!device) return undefined;
+    if (!kernel.links.link(device.interfaceName)?.running) return { status: 'down' };
+    if (problem) return { status: 'error', reason: problem };
+    const { routes, neighbours } = programmed.get(id)!;
+    for (const key of [...routes.keys(), ...neighbours.keys()]) {
+      const why = refused.get(key);
+      if (why) return { status: 'error', reason: `${key}: ${why}` };
+    }
+    return { status: 'up' };
+  }
+}
+
+type Sysctl = { readonly path: readonly string[]; readonly value: string /** Without it the workload's traffic does not work. */; readonly needed: boolean };
+
+/** peer/felix.md 6.2 */
+function sysctlsOf({ interfaceName: name, spoofing }: WorkloadDevice, { ipv6, rpFilter }: DeviceSettings): readonly Sysctl[] {
+  const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
+  const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
+  return [
+    v6('accept_ra', '0', false),
+    v4('route_localnet', '1'), // metadata at 127.0.0.1 is reached through NAT
+    { path: ['net', 'ipv4', 'neigh', name, 'proxy_delay'], value: '0', needed: false },
+    v4('proxy_arp', '1'),
+    v4('forwarding', '1'),
+    v4('rp_filter', spoofing ? '0' : rpFilter), // the rules do the work
+    ...(ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
+  ];
+}
+
+/** For log lines. */
+export const printDevice = (device: WorkloadDevice): string => `${device.interfaceName} ${device.routes.map(addressOf).join(' ')}`;

@@ -1,0 +1,276 @@
+// The agent: etcd → policy → render → kernel → status. One loop looks at everything that is dirty, whatever made it so.
+import { existsSync } from 'node:fs';
+import {
+  createHealth,
+  healthPages,
+  type Logger,
+  type Loop,
+  metricsPages,
+  openLog,
+  RestartNeeded,
+  type Running,
+  servePages,
+  startLoop,
+} from '@calico-openstack/agent';
+import { resourceRoot } from '@calico-openstack/datamodel';
+import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
+import { createPolicyCalculation } from '@calico-openstack/policy';
+import { applyEdits, baseTables, tableName } from '@calico-openstack/render';
+import { etcdOptions, renderOptions } from './config/derive.ts';
+import { type FelixConfig, readAtStart } from './config/parameters.ts';
+import { environmentSource, fileSource, libcalicoSource } from './config/sources.ts';
+import { createDataplane, type Dataplane } from './dataplane.ts';
+import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
+import { type HostKernel, openHostKernel } from './host-kernel.ts';
+import { createMetrics } from './metrics.ts';
+import { keepSettings, type Settings, type SettingsKeeper } from './settings.ts';
+import { type Statuses, startStatuses } from './status/statuses.ts';
+
+const startedAtMs = Date.now() - performance.now();
+
+/** Starts the agent in this process's network namespace. @throws StartError when it cannot be started as configured */
+export async function startFelix(configFiles: readonly string[]): Promise<Running> {
+  const sources = [environmentSource(process.env), ...[...configFiles].reverse().map(fileSource), libcalicoSource(process.env)];
+  const keeper = keepSettings(sources);
+  const { config } = keeper.settings;
+  const output = openLog({
+    name: 'felix',
+    screen: config.LogSeverityScreen,
+    file: config.LogFilePath && config.LogSeverityFile ? { path: config.LogFilePath, severity: config.LogSeverityFile } : undefined,
+  });
+  const { log } = output;
+  log.info(
+    { host: config.FelixHostname, etcd: etcdOptions(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
+    'starting',
+  );
+  const kernel = openHostKernel(config, log);
+  closeWhatIsOpen(kernel, keeper.settings, log);
+  const felix = new Felix(keeper, kernel, connectEtcd(etcdOptions(config)), log);
+  await felix.serve(config);
+  return {
+    log,
+    failed: felix.failed,
+    reload: () => output.reopen(),
+    async close() {
+      await felix.close();
+      output.flush();
+    },
+  };
+}
+
+/**
+ * Before etcd has been heard of: where no earlier run has left its rules (after a boot), nothing may pass from or to a workload interface. Rules of an earlier run stay:
+ * the running workloads live by them.
+ */
+function closeWhatIsOpen(kernel: HostKernel, settings: Settings, log: Logger): void {
+  const missing = (['inet', 'arp'] as const).filter((name) => !kernel.tables[name].exists());
+  if (missing.length === 0) return;
+  const options = renderOptions(settings.config, settings.clusterType);
+  const prefixes = [...new Set([...options.interfacePrefixes, 'tap'])]; // which ones, only the datastore knows; on OpenStack they are taps
+  const base = baseTables({ ...options, interfacePrefixes: prefixes });
+  applyEdits(kernel.tables, { inet: [], arp: [], ...Object.fromEntries(missing.map((name) => [name, base[name]])) });
+  for (const name of missing) kernel.tables[name].apply();
+  log.info(
+    { tables: missing.map((name) => `${name} ${tableName}`).join(','), interfaces: prefixes.map((prefix) => `${prefix}*`).join(',') },
+    'closed until the datastore is known',
+  );
+}
+
+class Felix {
+  readonly #keeper: SettingsKeeper;
+  readonly #kernel: HostKernel;
+  readonly #etcd: Etcd;
+  readonly #log: Logger;
+  readonly #metrics;
+  readonly #calculation;
+  readonly #statuses: Statuses;
+  readonly #programming: Loop;
+  readonly #health = createHealth();
+  readonly #components = {
+    startup: this.#health.register('FelixStartup'),
+    calculation: this.#health.register('CalculationGraph'),
+    dataplane: this.#health.register('InternalDataplaneMainLoop'),
+  };
+  readonly #fail = Promise.withResolvers<never>();
+  readonly #closing: (() => void)[] = [];
+  /** Made when the datastore is first ready: what it wants then is compared with what an earlier run has left. */
+  #programmed: { readonly dataplane: Dataplane; readonly devices: Devices } | undefined;
+  #inSync = false;
+  #settingsDirty = false;
+  /** When the kernel is next to be compared as a whole; 0: not yet. */
+  #dueMs = { tables: 0, devices: 0 };
+
+  constructor(keeper: SettingsKeeper, kernel: HostKernel, etcd: Etcd, log: Logger) {
+    this.#keeper = keeper;
+    this.#kernel = kernel;
+    this.#etcd = etcd;
+    this.#log = log;
+    const { FelixHostname: host, OpenstackRegion: region, WorkloadSourceSpoofing } = keeper.settings.config;
+    this.#metrics = createMetrics(host);
+    this.#calculation = createPolicyCalculation({ host, allowSourceSpoofing: WorkloadSourceSpoofing === 'Any' });
+    this.#statuses = startStatuses({ etcd, region, host, startedAtMs, log });
+    this.#programming = startLoop({
+      run: () => this.#program(),
+      onFailure: (error, failures, retryMs) => {
+        this.#metrics.dataplaneFailures.inc();
+        this.#components.dataplane.report({ live: true, ready: false, detail: (error as Error).message });
+        this.#log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot program the kernel: what it holds stays, and this is tried again');
+      },
+    });
+    const links = kernel.links.watch(({ links: names }) => {
+      this.#programmed?.devices.linksChanged(names);
+      this.#programming.wake();
+    });
+    this.#closing.push(() => links.close());
+    kernel.onDrift(() => this.#programming.wake());
+    this.#follow();
+  }
+
+  /** Rejects when the agent cannot go on, or has to be started again. */
+  get failed(): Promise<never> {
+    return this.#fail.promise;
+  }
+
+  #follow(): void {
+    const follower = this.#etcd.follow([resourceRoot], {
+      onChanges: (changes) => {
+        for (const { key, value } of changes) {
+          if (this.#keeper.update(key, value)) this.#settingsDirty = true;
+          this.#calculation.update(key, value);
+        }
+        this.#metrics.updates.inc(changes.length);
+        if (this.#inSync) this.#programming.wake();
+      },
+      onInSync: (revision) => {
+        this.#inSync = true;
+        this.#log.info({ revision, sinceStartMs: Math.round(performance.now()) }, 'datastore read');
+        this.#programming.wake();
+      },
+      onState: (state, reason) => {
+        this.#metrics.resyncState.set({ connecting: 1, lost: 1, reading: 2, following: 3 }[state]);
+        this.#components.calculation.report({ live: true, ready: state === 'following', ...(reason && { detail: reason }) });
+        if (state === 'lost') this.#log.warn({ reason }, 'etcd is away: the kernel keeps what it holds');
+        else this.#log.info({ state }, 'datastore');
+      },
+    });
+    this.#closing.push(() => follower.close());
+  }
+
+  /** One look at everything that is dirty. Returns how long it may be until the next one. */
+  #program(): number | undefined {
+    if (this.#settingsDirty) this.#refreshSettings();
+    const { ready, config } = this.#keeper.settings;
+    if (!this.#inSync || !ready) {
+      const detail = this.#inSync ? 'ClusterInformation default does not say datastoreReady' : 'the datastore has not been read';
+      this.#components.dataplane.report({ live: true, ready: false, detail });
+      return undefined;
+    }
+    const startMs = performance.now();
+    const first = !this.#programmed;
+    this.#programmed ??= this.#openDataplane();
+    const { dataplane, devices } = this.#programmed;
+    this.#distrustWhatIsDue(config, startMs, dataplane, devices);
+    dataplane.note(this.#calculation.flush());
+    this.#tellDefects();
+    const { tables, statuses, retry } = dataplane.step();
+    const tookMs = performance.now() - startMs;
+    this.#statuses.note(statuses);
+    if (first) {
+      this.#log.info(
+        { endpoints: dataplane.workloads.size, operations: tables.inet.operations + tables.arp.operations, tookMs: Math.round(tookMs) },
+        'the kernel is as the datastore wants it',
+      );
+    }
+    this.#statuses.configure(config);
+    this.#metrics.applySeconds.observe(tookMs / 1000);
+    this.#metrics.localEndpoints.set(dataplane.workloads.size);
+    this.#components.startup.report({ live: true, ready: true });
+    this.#components.dataplane.report({ live: true, ready: true });
+    const due = Object.values(this.#dueMs).filter((atMs) => atMs > 0);
+    return Math.max(1, Math.min(...due.map((atMs) => atMs - performance.now()), retry ? retryMs : longestRestMs));
+  }
+
+  #openDataplane(): { readonly dataplane: Dataplane; readonly devices: Devices } {
+    const { config, clusterType } = this.#keeper.settings;
+    const devices = createDevices(this.#kernel.openDevices(config), this.#deviceSettings(config));
+    return { devices, dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config, clusterType)) };
+  }
+
+  #deviceSettings(config: FelixConfig): DeviceSettings {
+    return {
+      routeProtocol: config.DeviceRouteProtocol,
+      metric: { 4: config.IPv4NormalRoutePriority, 6: config.IPv6NormalRoutePriority },
+      ipv6: config.Ipv6Support,
+      rpFilter: this.#kernel.defaultRpFilter,
+    };
+  }
+
+  #refreshSettings(): void {
+    this.#settingsDirty = false;
+    const before = this.#keeper.settings;
+    const { changed, complaints } = this.#keeper.refresh();
+    for (const { parameter, source, value, problem } of complaints) this.#log.warn({ parameter, source, value }, problem);
+    const { settings } = this.#keeper;
+    const fixed = readAtStart.filter((name) => settings.config[name] !== before.config[name]);
+    if (fixed.length > 0) this.#fail.reject(new RestartNeeded(`${fixed.join(', ')} changed in the datastore`));
+    if (!changed) return;
+    if (before.ready !== settings.ready)
+      this.#log.info(
+        { ready: settings.ready },
+        settings.ready ? 'the datastore is ready' : 'the datastore is not ready: the kernel keeps what it holds until it is',
+      );
+    this.#calculation.setOptions({ allowSourceSpoofing: settings.config.WorkloadSourceSpoofing === 'Any' });
+    this.#programmed?.dataplane.setOptions(renderOptions(settings.config, settings.clusterType));
+    this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
+  }
+
+  #distrustWhatIsDue(config: FelixConfig, nowMs: number, dataplane: Dataplane, devices: Devices): void {
+    const due = (what: 'tables' | 'devices', intervalSeconds: number): boolean => {
+      if (intervalSeconds <= 0) {
+        this.#dueMs[what] = 0;
+        return false;
+      }
+      const isDue = this.#dueMs[what] > 0 && nowMs >= this.#dueMs[what];
+      if (isDue || this.#dueMs[what] === 0) this.#dueMs[what] = nowMs + intervalSeconds * 1000;
+      return isDue;
+    };
+    if (due('tables', config.NftablesRefreshInterval)) dataplane.distrustTables();
+    if (due('devices', config.RouteRefreshInterval)) devices.distrust();
+  }
+
+  #tellDefects(): void {
+    for (const [key, defect] of this.#calculation.takeDefects()) {
+      if (defect) this.#log.warn({ key, reason: defect.reason }, 'not understood: it lets nothing through that a valid reading would have stopped');
+      else this.#log.info({ key }, 'understood again, or gone');
+      this.#metrics.noteDefect(key, defect !== undefined);
+    }
+  }
+
+  /** Health and metrics, where they are switched on. A port that is taken is said, and stops nothing. */
+  async serve(config: FelixConfig): Promise<void> {
+    const serve = async (what: string, host: string, port: number, pages: Parameters<typeof servePages>[2]): Promise<void> => {
+      try {
+        const server = await servePages(host, port, pages);
+        this.#closing.push(() => server.close());
+      } catch (error) {
+        this.#log.error({ err: error, host, port }, `cannot serve ${what}; everything else goes on`);
+      }
+    };
+    if (config.HealthEnabled) await serve('health', config.HealthHost, config.HealthPort, healthPages(this.#health));
+    if (config.PrometheusMetricsEnabled)
+      await serve('metrics', config.PrometheusMetricsHost || '::', config.PrometheusMetricsPort, metricsPages(this.#metrics.registry));
+  }
+
+  /** What is in the kernel and in etcd stays. */
+  async close(): Promise<void> {
+    await this.#programming.close();
+    await this.#statuses.close();
+    for (const close of this.#closing.reverse()) close();
+    this.#etcd.close();
+    this.#kernel.close();
+  }
+}
+
+/** What the kernel refused of a device is tried again after this. */
+const retryMs = 1000;
+const longestRestMs = 3_600_000;

@@ -1,0 +1,43 @@
+// What can be asked by Prometheus. Names as in Calico where Calico has them.
+import { Counter, Gauge, Registry, Summary } from 'prom-client';
+
+export type Metrics = {
+  readonly registry: Registry;
+  readonly resyncState: Gauge;
+  readonly updates: Counter;
+  readonly localEndpoints: Gauge;
+  readonly dataplaneFailures: Counter;
+  readonly applySeconds: Summary;
+  /** A datastore value stopped or started to be understood. */
+  noteDefect(key: string, present: boolean): void;
+};
+
+export function createMetrics(host: string): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  new Gauge({ name: 'felix_host', help: 'Always 1; the label is the name of this host.', labelNames: ['host'], registers }).set({ host }, 1);
+  const defects = new Set<string>();
+  const invalid = new Gauge({ name: 'felix_invalid_values', help: 'Datastore values that are not understood, and therefore let nothing through.', registers });
+  return {
+    registry,
+    resyncState: new Gauge({ name: 'felix_resync_state', help: 'Of the datastore: 1 waiting, 2 reading, 3 in sync.', registers }),
+    updates: new Counter({ name: 'felix_calc_graph_updates_processed', help: 'Datastore updates taken in.', registers }),
+    localEndpoints: new Gauge({ name: 'felix_active_local_endpoints', help: 'Workload endpoints of this host.', registers }),
+    dataplaneFailures: new Counter({
+      name: 'felix_int_dataplane_failures',
+      help: 'Times that the kernel could not be programmed and it was tried again.',
+      registers,
+    }),
+    applySeconds: new Summary({
+      name: 'felix_int_dataplane_apply_time_seconds',
+      help: 'Time from looking at what changed to the kernel holding it.',
+      percentiles: [0.5, 0.9, 0.99],
+      registers,
+    }),
+    noteDefect(key, present) {
+      if (present) defects.add(key);
+      else defects.delete(key);
+      invalid.set(defects.size);
+    },
+  };
+}
