@@ -2,7 +2,11 @@
 
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import { addressOf, familyOf } from '@calico-openstack/datamodel';
-import { deviceRoute, type Links, type Neighbour, neighbourKey, type Programmer, type Route, routeKey, type SysctlOutcome } from '@calico-openstack/kernel';
+import type { Links } from '@calico-openstack/kernel/links/link';
+import { type Neighbour, neighbourKey } from '@calico-openstack/kernel/neighbours/neighbour';
+import type { Programmer } from '@calico-openstack/kernel/programmer/programmer';
+import { deviceRoute, type Route, routeKey } from '@calico-openstack/kernel/routes/route';
+import type { writeSysctl } from '@calico-openstack/kernel/sysctl/sysctl';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 export type DeviceSettings = {
@@ -17,7 +21,7 @@ export type DeviceKernel = {
   readonly links: Pick<Links, 'link'>;
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
-  readonly writeSysctl: (path: readonly string[], value: string) => SysctlOutcome;
+  readonly writeSysctl: typeof writeSysctl;
 };
 
 /** What an endpoint's interface is like. `error`: it is there, and something of it could not be programmed. */
@@ -162,8 +166,11 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
     }
     if (settled.get(name) === link.epoch) return undefined;
     const failed = sysctlsOf(device, settings).filter(({ path, value, needed }) => {
-      const outcome = kernel.writeSysctl(path, value);
-      return needed && (outcome.outcome === 'absent' || outcome.outcome === 'refused');
+      try {
+        return kernel.writeSysctl(path, value) === 'absent' && needed;
+      } catch {
+        return needed;
+      }
     });
     if (failed.length > 0) return `cannot write ${failed.map(({ path }) => path.join('/')).join(', ')}`;
     settled.set(name, link.epoch);

@@ -63,7 +63,7 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
  * the running workloads live by them.
  */
 function closeWhatIsOpen(kernel: HostKernel, settings: Settings, log: Logger): void {
-  const missing = (['inet', 'arp'] as const).filter((name) => !kernel.tables[name].exists());
+  const missing = (['inet', 'arp'] as const).filter((name) => !kernel.hasTable(name));
   if (missing.length === 0) return;
   const options = renderOptions(settings.config, settings.clusterType);
   const prefixes = [...new Set([...options.interfacePrefixes, 'tap'])]; // which ones, only the datastore knows; on OpenStack they are taps

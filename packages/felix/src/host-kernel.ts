@@ -1,25 +1,22 @@
 // Everything of this host's kernel that the agent holds open, and what it switches on once.
-import { readFileSync } from 'node:fs';
 import type { Logger } from '@calico-openstack/agent';
-import {
-  type Links,
-  neighbourProgrammer,
-  type OpenTable,
-  openLinks,
-  openNeighbours,
-  openRoutes,
-  openTable,
-  ownsRoutes,
-  routeProgrammer,
-  writeSysctl,
-} from '@calico-openstack/kernel';
-import { tableName } from '@calico-openstack/render';
+import type { Links } from '@calico-openstack/kernel/links/link';
+import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { openNeighbours } from '@calico-openstack/kernel/neighbours/netlink';
+import { neighbourProgrammer, ownsNeighbours } from '@calico-openstack/kernel/neighbours/programmer';
+import { type OpenTable, openTable, openTableKernel } from '@calico-openstack/kernel/nftables/table.netlink';
+import { openRoutes } from '@calico-openstack/kernel/routes/netlink';
+import { ownsRoutes, routeProgrammer } from '@calico-openstack/kernel/routes/programmer';
+import { readSysctl, writeSysctl } from '@calico-openstack/kernel/sysctl/sysctl';
+import { type TableName, tableName } from '@calico-openstack/render';
 import type { FelixConfig } from './config/parameters.ts';
 import type { DeviceKernel } from './devices.ts';
 
 export interface HostKernel {
   readonly links: Links;
-  readonly tables: { readonly inet: OpenTable; readonly arp: OpenTable };
+  readonly tables: Readonly<Record<TableName, OpenTable>>;
+  /** Whether the kernel has the table already: of an earlier run. */
+  hasTable(name: TableName): boolean;
   /** `net.ipv4.conf.default.rp_filter` as it was at the start. */
   readonly defaultRpFilter: string;
   openDevices(config: FelixConfig): DeviceKernel;
@@ -44,7 +41,15 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
   return {
     links,
     tables,
-    defaultRpFilter: defaultRpFilter(),
+    hasTable(name) {
+      const kernel = openTableKernel(name, tableName);
+      try {
+        return kernel.read().table;
+      } finally {
+        kernel.close();
+      }
+    },
+    defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // as upstream assumes where it cannot be read
     onDrift(listener) {
       drifted = listener;
     },
@@ -63,7 +68,7 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
             : onWorkload(name) && [settings.DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol),
         onDrift,
       });
-      const neighbours = neighbourProgrammer({ table: openNeighbours(), devices: links, owns: (_, name) => onWorkload(name), onDrift });
+      const neighbours = neighbourProgrammer({ table: openNeighbours(), devices: links, owns: ownsNeighbours({ devicePrefixes: prefixes }), onDrift });
       closing.push(
         () => routes.close(),
         () => neighbours.close(),
@@ -80,14 +85,10 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
 }
 
 function switchOn(path: readonly string[], log: Logger): void {
-  const outcome = writeSysctl(path, '1');
-  if (outcome.outcome === 'absent' || outcome.outcome === 'refused') log.warn({ sysctl: path.join('/'), ...outcome }, 'cannot switch it on');
-}
-
-function defaultRpFilter(): string {
+  const sysctl = path.join('/');
   try {
-    return readFileSync('/proc/sys/net/ipv4/conf/default/rp_filter', 'utf8').trim();
-  } catch {
-    return '1'; // as upstream assumes where it cannot be read
+    if (writeSysctl(path, '1') === 'absent') log.warn({ sysctl }, 'this kernel has no such setting');
+  } catch (error) {
+    log.warn({ sysctl, err: error }, 'cannot switch it on');
   }
 }
