@@ -124,7 +124,8 @@ export function openNetlinkSocket(protocol: number): NetlinkSocket {
     for (;;) {
       const messages = read();
       if (messages === undefined) {
-        if (pending.size === 0) return { answers, refusals, interrupted };
+        // Where a batch is refused whole, its first message is, and the others are not answered at all.
+        if (pending.size === 0 || refusals.length > 0) return { answers, refusals, interrupted };
         if (!waitReadable(fd, answerWaitMs)) {
           throw new NetlinkError(
             'ETIMEDOUT',

@@ -190,7 +190,7 @@ function keyBefore(end: Uint8Array): Uint8Array {
   return key;
 }
 
-/** A stateful object or a flowtable. */
+/** A stateful object. */
 export const decodeObject = (payload: Uint8Array): { readonly table: string; readonly name: string; readonly kind: number } => {
   const attributes = messageAttributes(payload);
   return { table: text(attributes, nft.object.table), name: text(attributes, nft.object.name), kind: number(attributes, nft.object.type) };

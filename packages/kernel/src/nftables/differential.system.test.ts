@@ -1,26 +1,25 @@
-import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fieldNames } from './fields.ts';
 import type { NftTable, Statement } from './objects.ts';
 import { printTable } from './print.ts';
 import { deleteTable, openTable } from './table.netlink.ts';
+import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
 import { corpus, randomTable } from './testing/tables.ts';
 
-const byUs = `nft-us-${process.pid}`;
-const byNft = `nft-it-${process.pid}`;
+let byUs: TestNamespace;
+let byNft: TestNamespace;
 beforeAll(() => {
-  for (const namespace of [byUs, byNft]) execFileSync('ip', ['netns', 'add', namespace]);
+  byUs = makeNamespace();
+  byNft = makeNamespace();
 });
 afterAll(() => {
-  for (const namespace of [byUs, byNft]) execFileSync('ip', ['netns', 'del', namespace]);
+  byUs.remove();
+  byNft.remove();
 });
 
-const nft = (namespace: string, args: readonly string[], input = ''): string =>
-  execFileSync('ip', ['netns', 'exec', namespace, 'nft', ...args], { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'], maxBuffer: 1 << 28 });
-
 function program(table: NftTable): { readonly operations: number; readonly resynced: boolean } {
-  const programmer = openTable(table.family, table.name, byUs);
+  const programmer = openTable(table.family, table.name, byUs.name);
   try {
     for (const { set, elements } of table.sets.values()) programmer.setSet(set, elements);
     for (const chain of table.chains.values()) programmer.setChain(chain);
@@ -34,16 +33,16 @@ function program(table: NftTable): { readonly operations: number; readonly resyn
 function compare(table: NftTable): void {
   try {
     program(table);
-    const ours = nft(byUs, ['list', 'table', table.family, table.name]);
-    nft(byNft, ['-c', '-f', '-'], printTable(table));
-    nft(byNft, ['-f', '-'], printTable(table));
-    expect(ours).toBe(nft(byNft, ['list', 'table', table.family, table.name]));
-    nft(byNft, ['-f', '-'], `delete table ${table.family} ${table.name}\n${ours}`);
-    expect(plainReject(ours)).toBe(plainReject(nft(byNft, ['list', 'table', table.family, table.name])));
+    const ours = byUs.nft(['list', 'table', table.family, table.name]);
+    byNft.nft(['-c', '-f', '-'], printTable(table));
+    byNft.nft(['-f', '-'], printTable(table));
+    expect(ours).toBe(byNft.nft(['list', 'table', table.family, table.name]));
+    byNft.nft(['-f', '-'], `delete table ${table.family} ${table.name}\n${ours}`);
+    expect(plainReject(ours)).toBe(plainReject(byNft.nft(['list', 'table', table.family, table.name])));
     expect(program(table)).toMatchObject({ operations: 0, resynced: true });
   } finally {
-    deleteTable(table.family, table.name, byUs);
-    deleteTable(table.family, table.name, byNft);
+    deleteTable(table.family, table.name, byUs.name);
+    deleteTable(table.family, table.name, byNft.name);
   }
 }
 
@@ -83,5 +82,5 @@ test('the corpus has every field and every kind of statement', () => {
 });
 
 test('any table: programmed by us and loaded from our text, nft lists the same', () => {
-  fc.assert(fc.property(randomTable('at-random'), compare), { numRuns: Number(process.env['RUNS'] ?? 60) });
+  fc.assert(fc.property(randomTable('at-random'), compare), { numRuns: 60 });
 });

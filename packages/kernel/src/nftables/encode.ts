@@ -149,9 +149,6 @@ export function encodeBatch(
         writer.be32(nft.object.type, operation.kind);
         writer.end();
         return;
-      case 'delete flowtable':
-        byName(nft.message.deleteFlowtable, operation, nft.flowtable.table, nft.flowtable.name, operation.flowtable);
-        return;
       case 'add set':
         addSet(operation, operation.set);
         return;

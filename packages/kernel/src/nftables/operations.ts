@@ -9,9 +9,8 @@ export type Operation =
   | { readonly verb: 'flush chain'; readonly chain: string }
   | { readonly verb: 'delete set'; readonly set: string }
   | { readonly verb: 'delete chain'; readonly chain: string }
-  /** Stateful objects and flowtables: others' things, which no part of ours makes. */
+  /** A stateful object (a counter with a name, for example): others' things, which no part of ours makes. */
   | { readonly verb: 'delete object'; readonly object: string; readonly kind: number }
-  | { readonly verb: 'delete flowtable'; readonly flowtable: string }
   | { readonly verb: 'add set'; readonly set: NftSet }
   /** Without its rules. */
   | { readonly verb: 'add chain'; readonly chain: NftChain }

@@ -128,8 +128,6 @@ export function printOperation(family: TableFamily, table: string, operation: Op
       return `${operation.verb} ${within} ${operation.set.name} { ${printDefinition(operation.set)}; }`;
     case 'delete object':
       return `${operation.verb} ${within} ${operation.object}`;
-    case 'delete flowtable':
-      return `${operation.verb} ${within} ${operation.flowtable}`;
     case 'add rules':
       return operation.chain.rules.map((rule) => `add rule ${within} ${operation.chain.name} ${printRule(rule, family)}`).join('; ');
     case 'add elements':

@@ -102,7 +102,7 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
     const operations = difference({ wantedChains, wantedSets, heldChains, heldSets, chains: changedChains, sets: changedSets });
     for (const operation of operations) if (operation.verb === 'add rules') checkLookups(operation.chain, setOf);
     if (held === undefined) return operations;
-    const after = operations.findIndex(({ verb }) => verb === 'delete set' || verb === 'delete chain' || verb.startsWith('add'));
+    const after = operations.findIndex(({ verb }) => verb.startsWith('add')); // by then nothing uses them
     operations.splice(after === -1 ? operations.length : after, 0, ...held.leftovers);
     if (!held.table) operations.unshift({ verb: 'add table' });
     return operations;

@@ -28,8 +28,6 @@ export const message = {
   getGeneration: 16,
   getObject: 19,
   deleteObject: 20,
-  getFlowtable: 23,
-  deleteFlowtable: 24,
 } as const;
 
 export const familyNumber: { readonly [Family in TableFamily]: number } = { inet: 1, ip: 2, arp: 3, netdev: 5, ip6: 10 };
@@ -73,7 +71,6 @@ export const element = { key: 1, data: 2, flags: 3, userData: 6, keyEnd: 10 } as
 export const elementIntervalEnd = 1;
 export const listElement = 1;
 export const object = { table: 1, name: 2, type: 3 } as const;
-export const flowtable = { table: 1, name: 2 } as const;
 export const generation = { id: 1 } as const;
 
 export const policyNumber = { drop: 0, accept: 1 } as const;

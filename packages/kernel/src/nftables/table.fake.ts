@@ -155,7 +155,6 @@ function perform(state: State, operation: Operation): void {
       deleteElements(state, operation.set.name, operation.elements);
       return;
     case 'delete object':
-    case 'delete flowtable':
       throw new Refused('ENOENT'); // it never holds any
   }
 }

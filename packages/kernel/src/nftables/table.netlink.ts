@@ -125,11 +125,7 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
 
   function readLeftovers(): Operation[] {
     const objects = ask(nft.message.getObject, flag.dump, ofTable(nft.object.table)).map(({ payload }) => decodeObject(payload));
-    const flowtables = ask(nft.message.getFlowtable, flag.dump, ofTable(nft.flowtable.table)).map(({ payload }) => decodeObject(payload));
-    return [
-      ...objects.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete object', object: object.name, kind: object.kind })),
-      ...flowtables.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete flowtable', flowtable: object.name })),
-    ];
+    return objects.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete object', object: object.name, kind: object.kind }));
   }
 
   function readOnce(): Held {

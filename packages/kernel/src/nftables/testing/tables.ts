@@ -291,6 +291,8 @@ const setKinds: readonly Kind[] = [
   { key: ['ipv4_addr'], fields: ['ip daddr'], data: 'ipv4_addr' },
   { key: ['ifname'], fields: ['meta iifname'], data: 'mark' },
   { key: ['mark'], fields: ['meta mark'], data: 'verdict' },
+  { key: ['ifname'], fields: ['meta iifname'], data: 'mark' },
+  { key: ['mark'], fields: ['meta mark'], data: 'verdict' },
 ];
 
 function elementsOf(kind: Kind, chains: readonly string[]): fc.Arbitrary<readonly NftElement[]> {
