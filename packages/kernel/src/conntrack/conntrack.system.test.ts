@@ -1,0 +1,54 @@
+import { execFileSync } from 'node:child_process';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { inNamespace } from '../netlink/namespace.ts';
+import { NetlinkError } from '../netlink/socket.ts';
+import { openConntrack } from './netlink.ts';
+import { type ConntrackWorld, conntrackContract } from './testing/contract.ts';
+import { trackFlows, udpFlow } from './testing/flows.ts';
+
+let worlds = 0;
+
+/** A namespace of its own for each. */
+function openWorld(): ConntrackWorld {
+  const namespace = `conntrack-${process.pid}-${worlds++}`;
+  execFileSync('ip', ['netns', 'add', namespace]);
+  return {
+    open: () => inNamespace(namespace, openConntrack),
+    track: (flows) => inNamespace(namespace, () => trackFlows(flows)),
+    close: () => execFileSync('ip', ['netns', 'del', namespace]),
+  };
+}
+
+conntrackContract(openWorld);
+
+let world: ConntrackWorld;
+beforeAll(() => {
+  world = openWorld();
+});
+afterAll(() => world.close());
+
+test('among many flows the rest of the program has its turn while they are read, and what is asked goes', async () => {
+  const many = Array.from({ length: 20_000 }, (_, count) => udpFlow(`10.66.${count >> 8}.${count & 255}`, '192.0.2.7'));
+  world.track([...many, ...Array.from({ length: 1200 }, (_, count) => udpFlow('10.65.0.4', '192.0.2.7', [1000 + count, 53]))]);
+  const conntrack = world.open();
+  let turns = 0;
+  let done = false;
+  const count = (): void => {
+    turns++;
+    if (!done) setImmediate(count);
+  };
+  count();
+  expect(await conntrack.deleteByAddress(['10.65.0.4'])).toEqual({ deleted: 1200, seen: 21_200 });
+  done = true;
+  expect(turns).toBeGreaterThan(20);
+  expect(conntrack.count()).toBe(20_000);
+  conntrack.close();
+});
+
+test('a conntrack that is closed in the middle of a pass says so', async () => {
+  const conntrack = world.open();
+  const pass = conntrack.deleteByAddress(['10.65.0.9']);
+  setImmediate(() => conntrack.close());
+  await expect(pass).rejects.toThrow(NetlinkError);
+  await expect(conntrack.flows()).rejects.toThrow('closed');
+});

@@ -1,0 +1,120 @@
+// Flows in ctnetlink's words (linux/netfilter/nfnetlink_conntrack.h).
+import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes } from '../addresses/ip.ts';
+import { flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
+import type { Flow, FlowTuple } from './flow.ts';
+
+/** NFNL_SUBSYS_CTNETLINK in the upper byte. */
+const type = { new: 0x100, get: 0x101, delete: 0x102, statistics: 0x105 } as const;
+const attribute = { original: 1, reply: 2, timeout: 7, id: 12, zone: 18 } as const;
+const tuple = { addresses: 1, protocol: 2 } as const;
+const address = { ipv4Source: 1, ipv4Destination: 2, ipv6Source: 3, ipv6Destination: 4 } as const;
+const protocol = { number: 1, sourcePort: 2, destinationPort: 3 } as const;
+const globalEntries = 1;
+/** struct nfgenmsg: family, version, resource. */
+export const netfilterHeaderLength = 4;
+
+function message(kind: number, flags: number, sequence: number, family: IpFamily | undefined, write: (writer: MessageWriter) => void): Uint8Array {
+  const writer = new MessageWriter(256);
+  append(writer, kind, flags, sequence, family, write);
+  return writer.bytes();
+}
+
+function append(
+  writer: MessageWriter,
+  kind: number,
+  flags: number,
+  sequence: number,
+  family: IpFamily | undefined,
+  write: (writer: MessageWriter) => void,
+): void {
+  writer.begin(kind, flag.request | flags, sequence);
+  writer.raw(Uint8Array.of(family === undefined ? 0 : addressFamily[family], 0, 0, 0));
+  write(writer);
+  writer.end();
+}
+
+/** Asks for all flows, of one family if given. */
+export const dumpFlows = (sequence: number, family: IpFamily | undefined): Uint8Array => message(type.get, flag.dump, sequence, family, () => undefined);
+
+export const countFlows = (sequence: number): Uint8Array => message(type.statistics, flag.acknowledge, sequence, undefined, () => undefined);
+
+export function readCount(payload: Uint8Array): number | undefined {
+  const entries = readAttributes(payload, netfilterHeaderLength).get(globalEntries);
+  return entries && readBe32(entries);
+}
+
+/** What a dump says of a flow; undefined: it is of no IP family. */
+export function readFlow(payload: Uint8Array): Flow | undefined {
+  const family = familyOfNumber(payload[0] as number);
+  const attributes = readAttributes(payload, netfilterHeaderLength);
+  const [original, reply, zone] = [attributes.get(attribute.original), attributes.get(attribute.reply), attributes.get(attribute.zone)];
+  if (!family || !original || !reply) return undefined;
+  return { family, original: readTuple(original), reply: readTuple(reply), zone: zone ? readBe16(zone) : 0 };
+}
+
+function readTuple(bytes: Uint8Array): FlowTuple {
+  const parts = readAttributes(bytes);
+  const addresses = readAttributes(parts.get(tuple.addresses) ?? new Uint8Array());
+  const fields = readAttributes(parts.get(tuple.protocol) ?? new Uint8Array());
+  const textOf = (...kinds: readonly number[]): string => {
+    const found = kinds.map((kind) => addresses.get(kind)).find((one) => one !== undefined);
+    return found ? formatIp(found) : '';
+  };
+  const [sourcePort, destinationPort] = [fields.get(protocol.sourcePort), fields.get(protocol.destinationPort)];
+  return {
+    protocol: fields.get(protocol.number)?.[0] ?? 0,
+    source: textOf(address.ipv4Source, address.ipv6Source),
+    destination: textOf(address.ipv4Destination, address.ipv6Destination),
+    ...(sourcePort ? { sourcePort: readBe16(sourcePort) } : {}),
+    ...(destinationPort ? { destinationPort: readBe16(destinationPort) } : {}),
+  };
+}
+
+function writeTuple(writer: MessageWriter, kind: number, { source, destination, ...rest }: FlowTuple): void {
+  const [from, to] = familyOf(source) === 4 ? [address.ipv4Source, address.ipv4Destination] : [address.ipv6Source, address.ipv6Destination];
+  writer.nested(kind, () => {
+    writer.nested(tuple.addresses, () => {
+      writer.binary(from, ipBytes(source));
+      writer.binary(to, ipBytes(destination));
+    });
+    writer.nested(tuple.protocol, () => {
+      writer.u8(protocol.number, rest.protocol);
+      if (rest.sourcePort !== undefined) writer.be16(protocol.sourcePort, rest.sourcePort);
+      if (rest.destinationPort !== undefined) writer.be16(protocol.destinationPort, rest.destinationPort);
+    });
+  });
+}
+
+export const deleteFlow = (sequence: number, original: FlowTuple, zone: number): Uint8Array =>
+  message(type.delete, flag.acknowledge, sequence, familyOf(original.source), (writer) => {
+    writeTuple(writer, attribute.original, original);
+    if (zone !== 0) writer.be16(attribute.zone, zone);
+  });
+
+/** Appends the deletion of exactly the flow that a dump described in `payload`: with its id, so not of one that began with the same tuple meanwhile. */
+export function writeDeletionOf(writer: MessageWriter, sequence: number, payload: Uint8Array): void {
+  const attributes = readAttributes(payload, netfilterHeaderLength);
+  append(writer, type.delete, flag.acknowledge, sequence, familyOfNumber(payload[0] as number), () => {
+    for (const kind of [attribute.original, attribute.zone, attribute.id]) {
+      const value = attributes.get(kind);
+      if (value === undefined) continue;
+      if (kind === attribute.original) {
+        const start = writer.openNest(kind);
+        writer.raw(value);
+        writer.closeNest(start);
+      } else {
+        writer.binary(kind, value);
+      }
+    }
+  });
+}
+
+/** Appends the creation of a flow that lasts `seconds`. For tests: flows come into being by packets. */
+export function writeCreation(writer: MessageWriter, sequence: number, { family, original, reply, zone }: Flow, seconds: number): void {
+  append(writer, type.new, flag.acknowledge | flag.create | flag.exclusive, sequence, family, () => {
+    writeTuple(writer, attribute.original, original);
+    writeTuple(writer, attribute.reply, reply);
+    writer.be32(attribute.timeout, seconds);
+    if (zone !== 0) writer.be16(attribute.zone, zone);
+  });
+}

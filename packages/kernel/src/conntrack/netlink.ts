@@ -1,0 +1,87 @@
+// The kernel's connection tracking by ctnetlink.
+import { MessageWriter } from '../netlink/attributes.ts';
+import { close } from '../netlink/libc.ts';
+import { NetlinkError, type NetlinkMessage, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
+import { type AddressSet, hasAddress } from './addresses.ts';
+import { readDump } from './dump.ts';
+import type { Conntrack, Flow, FlowDeletion } from './flow.ts';
+import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, writeDeletionOf } from './messages.ts';
+import { sharedPasses } from './passes.ts';
+
+/** Deletions are sent when so many have gathered, and at the end of a slice's dump. */
+const deletionsAtOnce = 500;
+
+/** The flows of the calling thread's network namespace; sockets stay in it (see `inNamespace`). Throws NetlinkError when the kernel refuses. */
+export function openConntrack(): Conntrack {
+  const socket = openNetlinkSocket(netlinkProtocol.netfilter);
+  const dumpDescriptor = openNetlinkDescriptor(netlinkProtocol.netfilter);
+  let open = true;
+  /** Dumps share a descriptor, so they go one after the other. */
+  let lastDump: Promise<unknown> = Promise.resolve();
+
+  function dump(family: 4 | 6 | undefined, visit: (buffer: Uint8Array, start: number, end: number) => void): Promise<void> {
+    const mine = lastDump.then(() => {
+      if (!open) throw new NetlinkError('EBADF', 'this conntrack is closed');
+      return readDump(dumpDescriptor, dumpFlows(socket.nextSequence(), family), visit, () => open);
+    });
+    lastDump = mine.catch(() => undefined); // whoever asked is told
+    return mine;
+  }
+
+  async function deleteAll(addresses: AddressSet): Promise<FlowDeletion> {
+    let seen = 0;
+    let deleted = 0;
+    const found: Uint8Array[] = [];
+    const [family] = addresses.families.size === 1 ? addresses.families : [undefined];
+    await dump(family, (buffer, start, end) => {
+      seen++;
+      if (!hasAddress(buffer, start + netfilterHeaderLength, end, addresses)) return;
+      found.push(buffer.slice(start, end));
+      if (found.length === deletionsAtOnce) deleted += deleteFound();
+    });
+    deleted += deleteFound();
+    return { deleted, seen };
+
+    function deleteFound(): number {
+      const writer = new MessageWriter();
+      for (const payload of found) writeDeletionOf(writer, socket.nextSequence(), payload);
+      const asked = found.length;
+      found.length = 0;
+      return asked === 0 ? 0 : asked - ask(writer.bytes()).gone;
+    }
+  }
+
+  /** `gone`: how many of the requests were about a flow that is not there. Throws when the kernel refuses for another reason. */
+  function ask(request: Uint8Array): { readonly answers: readonly NetlinkMessage[]; readonly gone: number } {
+    const { answers, refusals } = socket.exchange([request]);
+    const refusal = refusals.find(({ code }) => code !== 'ENOENT');
+    if (refusal)
+      throw new NetlinkError(refusal.code, `the kernel refuses what it is asked of its flows: ${refusal.code}${refusal.detail ? ` (${refusal.detail})` : ''}`);
+    return { answers, gone: refusals.length };
+  }
+
+  return {
+    deleteByAddress: sharedPasses(deleteAll),
+    deleteFlow: (original, zone = 0) => (ask(deleteFlow(socket.nextSequence(), original, zone)).gone === 0 ? 'deleted' : 'absent'),
+    async flows() {
+      const flows: Flow[] = [];
+      await dump(undefined, (buffer, start, end) => {
+        const flow = readFlow(buffer.subarray(start, end));
+        if (flow) flows.push(flow);
+      });
+      return flows;
+    },
+    count() {
+      for (const { payload } of ask(countFlows(socket.nextSequence())).answers) {
+        const count = readCount(payload);
+        if (count !== undefined) return count;
+      }
+      throw new NetlinkError('ENODATA', 'the kernel does not say how many flows it tracks');
+    },
+    close() {
+      if (open) close(dumpDescriptor);
+      open = false;
+      socket.close();
+    },
+  };
+}

@@ -1,0 +1,90 @@
+// What every `Conntrack` promises: the kernel's and the fake's.
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Conntrack, Flow } from '../flow.ts';
+import { udpFlow } from './flows.ts';
+
+/** `track` makes flows; `open` gives what deletes them. */
+export type ConntrackWorld = { open(): Conntrack; track(flows: readonly Flow[]): void; close(): void };
+
+const families = [
+  { family: 4, web: '10.65.0.4', peer: '192.0.2.7', other: '10.65.0.5', external: '203.0.113.9', alike: ['10.65.4.0', '11.65.0.4', '4.0.65.10'] },
+  { family: 6, web: '2001:db8::4', peer: '2001:db8:ff::7', other: '2001:db8::5', external: '2001:db8:e::9', alike: ['2001:db9::4', '2001:db8:1::4', '::4'] },
+] as const;
+
+export function conntrackContract(open: () => ConntrackWorld): void {
+  let world: ConntrackWorld;
+  let conntrack: Conntrack;
+  beforeEach(() => {
+    world = open();
+    conntrack = world.open();
+  });
+  afterEach(() => {
+    conntrack.close();
+    world.close();
+  });
+  const print = ({ original, reply, zone }: Flow): string => JSON.stringify([original, reply, zone], (_, value) => value);
+  const left = async (): Promise<string[]> => (await conntrack.flows()).map(print).sort();
+
+  describe.each(families)('IPv$family flows', ({ web, peer, other, external, alike }) => {
+    const untouched = [udpFlow(other, peer), ...alike.map((address) => udpFlow(address, peer))];
+
+    test('a flow is read as it is', async () => {
+      const flow = udpFlow(web, peer, [1234, 80], { destination: external });
+      world.track([flow]);
+      expect(await conntrack.flows()).toEqual([flow]);
+      expect(conntrack.count()).toBe(1);
+    });
+
+    test.each([
+      { where: 'source', flow: udpFlow(web, peer) },
+      { where: 'destination', flow: udpFlow(peer, web) },
+      { where: 'source behind NAT', flow: udpFlow(web, peer, [1, 2], { destination: external }) },
+      { where: 'real destination of a flow to an external address', flow: udpFlow(peer, external, [1, 2], { source: web }) },
+      { where: 'external address that a flow answers to', flow: udpFlow(other, peer, [1, 2], { destination: web }) },
+      { where: 'external address that a flow was sent to', flow: udpFlow(peer, web, [1, 2], { source: other }) },
+    ])('a flow goes that has the address as its $where, and no other', async ({ flow }) => {
+      world.track([flow, ...untouched]);
+      expect(await conntrack.deleteByAddress([web])).toEqual({ deleted: 1, seen: 1 + untouched.length });
+      expect(await left()).toEqual(untouched.map(print).sort());
+    });
+
+    test('the one flow that began with a tuple goes, and no other', () => {
+      const [flow, later] = [udpFlow(web, peer, [1, 2]), udpFlow(web, peer, [1, 3])];
+      world.track([flow, later]);
+      expect(conntrack.deleteFlow(flow.original)).toBe('deleted');
+      expect(conntrack.deleteFlow(flow.original)).toBe('absent');
+      expect(conntrack.count()).toBe(1);
+    });
+
+    test('flows in every zone go', async () => {
+      const flow = udpFlow(web, peer);
+      world.track([flow, { ...flow, zone: 7 }, { ...flow, zone: 8 }]);
+      expect(conntrack.deleteFlow(flow.original, 8)).toBe('deleted');
+      expect(await left()).toEqual([flow, { ...flow, zone: 7 }].map(print).sort());
+      expect(await conntrack.deleteByAddress([web])).toEqual({ deleted: 2, seen: 2 });
+      expect(conntrack.count()).toBe(0);
+    });
+  });
+
+  test('many addresses of both families are one pass', async () => {
+    const flows = families.flatMap(({ web, other, peer, external }) => [udpFlow(web, peer), udpFlow(peer, other), udpFlow(external, peer)]);
+    world.track(flows);
+    expect(await conntrack.deleteByAddress(families.flatMap(({ web, other }) => [web, other]))).toEqual({ deleted: 4, seen: 6 });
+    expect((await conntrack.flows()).map(({ original }) => original.source).sort()).toEqual(families.map(({ external }) => external).sort());
+  });
+
+  test('those who ask while a pass runs share the next, and all that they asked is done', async () => {
+    const addresses = Array.from({ length: 20 }, (_, count) => `10.65.0.${count + 1}`);
+    world.track(addresses.map((address) => udpFlow(address, '192.0.2.7')));
+    const [first, ...others] = await Promise.all(addresses.map((address) => conntrack.deleteByAddress([address])));
+    expect((first?.deleted ?? 0) + (others[0]?.deleted ?? 0)).toBeGreaterThanOrEqual(20);
+    expect(conntrack.count()).toBe(0);
+  });
+
+  test('no address, no pass; and what is no address is refused before one', async () => {
+    world.track([udpFlow('10.65.0.4', '192.0.2.7')]);
+    expect(await conntrack.deleteByAddress([])).toEqual({ deleted: 0, seen: 0 });
+    await expect(conntrack.deleteByAddress(['10.65.0.4', '10.65.0.4/32'])).rejects.toThrow(RangeError);
+    expect(conntrack.count()).toBe(1);
+  });
+}
