@@ -16,6 +16,7 @@ from oslo_utils import timeutils
 AGENT_TYPE = "Calico per-host agent (felix)"
 BINARY = "calico-felix"
 TOPIC = "N/A"
+VIF_TYPE = "tap"
 
 
 def set_port_status(params: Mapping[str, str]) -> None:

@@ -10,13 +10,12 @@ from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from calico_openstack import announce, callbacks, options, rows, wire
-from calico_openstack.apply import AGENT_TYPE
+from calico_openstack import announce, callbacks, options, qos, rows, wire
+from calico_openstack.apply import AGENT_TYPE, VIF_TYPE
 
 LOG = logging.getLogger(__name__)
 
 
-VIF_TYPE = "tap"
 NETWORK_TYPES = ("local", "flat")
 VIF_DETAILS_MAC = "mac_address"
 
@@ -27,6 +26,15 @@ def tap_mac(port_mac: str) -> str:
     The same on every host, so that the guest's ARP entry of its gateway stays true across a live migration.
     """
     return "fe" + port_mac.lower()[2:]
+
+
+def rebind_on_revival() -> None:
+    """Ports whose binding failed for want of a living Felix are bound when it is back. ML2 does that for the agents in this list."""
+    from neutron.plugins.ml2 import plugin  # pylint: disable=import-outside-toplevel
+
+    agent_types = getattr(plugin.Ml2Plugin, "_rebind_on_revive_agent_types", None)
+    if agent_types is not None and AGENT_TYPE not in agent_types:
+        agent_types.append(AGENT_TYPE)
 
 
 class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
@@ -40,6 +48,8 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
         self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer)
         self._changes = announce.Announcer(self._daemon)
         callbacks.subscribe(self._changes)
+        qos.register(self._changes)
+        rebind_on_revival()
         LOG.info("Calico: changes go to calico-neutron-driver at %s", cfg.CONF.calico.neutron_driver_socket)
 
     # Binding

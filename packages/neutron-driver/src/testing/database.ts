@@ -1,0 +1,68 @@
+// A small Neutron database for tests: rows by id, changed in steps, read as they are at the moment of the question.
+import { noRows, type PortRow, type Rows, type RowsQuestion, type RowsSource } from '../rows.ts';
+import type { Announcement } from '../sync/announcement.ts';
+
+type Kind = 'ports' | 'subnets' | 'security_groups' | 'address_groups';
+type RowOf<K extends Kind> = Rows[K][number];
+
+export function database(networks: Rows['networks'] = []) {
+  const tables: { readonly [K in Kind]: Map<string, RowOf<K>> } = {
+    ports: new Map(),
+    subnets: new Map(),
+    security_groups: new Map(),
+    address_groups: new Map(),
+  };
+  const floatingIps: Rows['floating_ips'][number][] = [];
+
+  function read(question: RowsQuestion): Rows {
+    const pick = <K extends Kind>(kind: K, ids: Iterable<string>): RowOf<K>[] => [...new Set(ids)].flatMap((id) => tables[kind].get(id) ?? []);
+    const ports = pick('ports', question.ports);
+    const withRules = new Set(question.security_groups);
+    const groups = pick('security_groups', [...withRules, ...ports.flatMap((port) => port.security_groups)]);
+    const addressGroups = groups
+      .filter((group) => withRules.has(group.id))
+      .flatMap((group) => (group.rules ?? []).flatMap((rule) => rule.remote_address_group_id ?? []));
+    return structuredClone({
+      ...noRows,
+      ports,
+      networks: networks.filter((network) => ports.some((port) => port.network_id === network.id)),
+      subnets: pick('subnets', [...question.subnets, ...ports.flatMap((port) => port.fixed_ips.map((ip) => ip.subnet_id))]),
+      security_groups: groups.map(({ rules, ...group }) => (withRules.has(group.id) ? { ...group, rules } : group)),
+      address_groups: pick('address_groups', [...question.address_groups, ...addressGroups]),
+      floating_ips: floatingIps.filter((ip) => question.ports.includes(ip.fixed_port_id)),
+    });
+  }
+
+  const source: RowsSource = { rows: async (question) => read(question), projects: async () => [] };
+  return { tables, floatingIps, read, source, ids: (kind: Kind): string[] => [...tables[kind].keys()].sort() };
+}
+
+export type Database = ReturnType<typeof database>;
+
+/** A port as ML2 shows it to a mechanism driver: with the fields that say where it is. */
+export function apiPort(port: PortRow | undefined): Record<string, unknown> | null {
+  if (!port) return null;
+  const binding = port.bindings[0];
+  return {
+    id: port.id,
+    device_id: port.device_id,
+    device_owner: port.device_owner,
+    admin_state_up: port.admin_state_up,
+    fixed_ips: port.fixed_ips,
+    mac_address: port.mac_address,
+    security_groups: port.security_groups,
+    status: port.status,
+    'binding:host_id': binding?.host ?? '',
+    'binding:vif_type': binding?.vif_type ?? 'unbound',
+    'binding:profile': binding?.profile ?? {},
+  };
+}
+
+export const announcement = (kind: string, id: string, original: Record<string, unknown> | null, current: Record<string, unknown> | null): Announcement => ({
+  kind,
+  id,
+  original,
+  current,
+  marks: [],
+  rollback: false,
+});
