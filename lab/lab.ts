@@ -106,6 +106,8 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
         on: control,
         command: executable('calico-neutron-driver'),
         args: ['--config-file', neutron.configuration],
+        env: { PYTHONPATH: neutron.pythonPath },
+        prepare: neutron.configure,
       });
   return {
     plan,

@@ -10,6 +10,10 @@ import { type WsgiService, wsgiService } from './uwsgi.ts';
 export interface Neutron extends WsgiService {
   /** neutron.conf, which the driver daemon and the agents read too. */
   readonly configuration: string;
+  /** Writes it, and our Python package to where it is found. */
+  configure(): void;
+  /** Where Python finds our package: for the daemon too, which starts a process that has Neutron loaded. */
+  readonly pythonPath: string;
   /** Makes the tables. Needs MariaDB with an empty database `neutron`. */
   migrate(): Promise<void>;
   /** What decides what `migrate` makes, beside Neutron's version. */
@@ -47,6 +51,8 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
   return Object.assign(service, {
     configuration: file,
+    configure: prepare,
+    pythonPath,
     contents: 'heads',
     migrate: async () => {
       prepare();
@@ -100,6 +106,8 @@ quota_security_group_rule = -1
 [calico]
 etcd_host = ${etcdHost}
 etcd_port = 2379
+neutron_driver_socket = ${directory}/driver.sock
+neutron_driver_state_dir = ${directory}/driver-state
 `;
 
 /** What pip would leave behind: Neutron finds mechanism drivers by the entry points of what is installed. A copy, so that nobody can change a running lab's driver. */
