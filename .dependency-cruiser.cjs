@@ -9,7 +9,7 @@ const mayImport = {
   render: ['datamodel', 'kernel'],
   felix: ['agent', 'datamodel', 'etcd', 'kernel', 'policy', 'render'],
   'dhcp-agent': ['agent', 'datamodel', 'etcd', 'kernel'],
-  'bird-agent': ['agent', 'datamodel', 'etcd', 'kernel'],
+  'bird-agent': ['agent', 'datamodel', 'etcd', 'kernel', 'policy'], // policy: BGPPeer's selectors
   'neutron-driver': ['agent', 'datamodel', 'etcd', 'kernel'],
 };
 

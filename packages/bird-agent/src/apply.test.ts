@@ -1,0 +1,123 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type BirdHost, birdReconciler } from './apply.ts';
+import { BirdError, type Reply } from './bird/control.ts';
+import type { PrintedConfiguration } from './bird/print.ts';
+
+/** A BIRD in memory: its file, what it runs by, and what it was asked. */
+function fakeBird() {
+  const state = {
+    file: undefined as string | undefined,
+    running: undefined as string | undefined,
+    away: false,
+    readsOtherFile: false,
+    /** Configurations that hold this are refused by the check, or by BIRD itself. */
+    refusedByCheck: 'bad',
+    refusedByBird: 'worse',
+    busyTurns: 0,
+    asked: [] as string[],
+    checked: 0,
+  };
+  const revisionIn = (text: string | undefined): string | undefined => /"(.*)"/.exec(text ?? '')?.[1];
+  const reply = (code: number, ...texts: string[]): Reply => ({ code, lines: texts.map((text) => ({ code, text })) });
+  function answer(command: string): Reply {
+    if (command.startsWith('eval')) {
+      if (state.busyTurns > 0) state.busyTurns -= 1;
+      const revision = state.busyTurns > 0 ? 'old' : revisionIn(state.running);
+      return revision === undefined ? reply(9001, 'syntax error') : reply(23, revision);
+    }
+    state.asked.push(command);
+    if (state.file?.includes(state.refusedByBird)) return reply(8002, 'bird.conf:1:1 no');
+    if (!state.readsOtherFile) state.running = state.file;
+    return reply(3, 'Reconfigured');
+  }
+  const drafts = new Map<string, string>();
+  const host: BirdHost = {
+    readText: async () => state.file,
+    async draft(text) {
+      drafts.set('draft', text);
+      return {
+        path: 'draft',
+        publish: async () => {
+          state.file = drafts.get('draft');
+          drafts.clear();
+        },
+        discard: async () => drafts.clear(),
+      };
+    },
+    async check(path) {
+      state.checked += 1;
+      return drafts.get(path)?.includes(state.refusedByCheck) ? { ok: false, reason: 'line:1:1 no' } : { ok: true };
+    },
+    async control() {
+      if (state.away) throw new BirdError('BIRD_AWAY', 'no BIRD');
+      return { ask: async (command) => answer(command), closed: new Promise(() => undefined), close: () => undefined };
+    },
+    pause: async () => undefined,
+  };
+  return { state, drafts, host };
+}
+
+const configuration = (revision: string): PrintedConfiguration => ({ text: `define calico_revision = "${revision}";`, revision });
+
+describe('BIRD’s configuration', () => {
+  let bird: ReturnType<typeof fakeBird>;
+  let reconcile: ReturnType<typeof birdReconciler>['reconcile'];
+  let retry: () => void;
+  beforeEach(() => {
+    bird = fakeBird();
+    ({ reconcile, retry } = birdReconciler(bird.host));
+  });
+
+  test('that is new is checked, put in place and read', async () => {
+    expect(await reconcile(configuration('a'))).toEqual({ kind: 'configured' });
+    expect(bird.state).toMatchObject({ file: configuration('a').text, running: configuration('a').text, checked: 1, asked: ['configure'] });
+  });
+  test('that is right already is touched by nobody, also not by an agent that has just started', async () => {
+    await reconcile(configuration('a'));
+    expect(await reconcile(configuration('a'))).toEqual({ kind: 'right' });
+    expect(await birdReconciler(bird.host).reconcile(configuration('a'))).toEqual({ kind: 'right' });
+    expect(bird.state).toMatchObject({ checked: 1, asked: ['configure'] });
+  });
+  test('that the check refuses changes neither file nor BIRD, and is not tried again', async () => {
+    await reconcile(configuration('a'));
+    expect(await reconcile(configuration('bad'))).toEqual({ kind: 'refused', by: 'check', reason: 'line:1:1 no' });
+    expect(await reconcile(configuration('bad'))).toMatchObject({ kind: 'refused' });
+    expect(bird.state).toMatchObject({ file: configuration('a').text, running: configuration('a').text, checked: 2, asked: ['configure'] });
+    expect(bird.drafts.size).toBe(0);
+  });
+  test('that BIRD itself refuses leaves the former one in the file too, so that BIRD can start again', async () => {
+    await reconcile(configuration('a'));
+    expect(await reconcile(configuration('worse'))).toEqual({ kind: 'refused', by: 'bird', reason: 'bird.conf:1:1 no' });
+    expect(bird.state).toMatchObject({ file: configuration('a').text, running: configuration('a').text });
+  });
+  test('that was refused is tried again when it has changed, or somebody asks for it', async () => {
+    await reconcile(configuration('bad'));
+    expect(await reconcile(configuration('b'))).toEqual({ kind: 'configured' });
+    await reconcile(configuration('bad'));
+    bird.state.refusedByCheck = 'none';
+    expect(await reconcile(configuration('bad'))).toMatchObject({ kind: 'refused' });
+    retry();
+    expect(await reconcile(configuration('bad'))).toEqual({ kind: 'configured' });
+  });
+  test('waits in the file for a BIRD that is away, which then needs no telling', async () => {
+    bird.state.away = true;
+    await expect(reconcile(configuration('a'))).rejects.toMatchObject({ code: 'BIRD_AWAY' });
+    expect(bird.state.file).toBe(configuration('a').text);
+    Object.assign(bird.state, { away: false, running: bird.state.file });
+    expect(await reconcile(configuration('a'))).toEqual({ kind: 'right' });
+    expect(bird.state.asked).toEqual([]);
+  });
+  test('is read by a BIRD that has the right file and works by another', async () => {
+    bird.state.file = configuration('a').text;
+    expect(await reconcile(configuration('a'))).toEqual({ kind: 'configured' });
+    expect(bird.state.checked).toBe(0);
+  });
+  test('may take BIRD a while', async () => {
+    bird.state.busyTurns = 5;
+    expect(await reconcile(configuration('a'))).toEqual({ kind: 'configured' });
+  });
+  test('in a file that BIRD does not read is an error that says so', async () => {
+    bird.state.readsOtherFile = true;
+    await expect(reconcile(configuration('a'))).rejects.toMatchObject({ code: 'BIRD_WRONG_FILE' });
+  });
+});

@@ -1,0 +1,102 @@
+// BIRD's control socket: commands go as lines, answers come as lines that begin with a code of four digits.
+import { connect } from 'node:net';
+
+/** BIRD_AWAY: nobody answers at the socket. BIRD_SILENT: it took a command and said nothing for long. BIRD_PROTOCOL: what it says is no answer. */
+export type BirdErrorCode = 'BIRD_AWAY' | 'BIRD_SILENT' | 'BIRD_PROTOCOL' | 'BIRD_MISSING' | 'BIRD_START_FAILED';
+
+export class BirdError extends Error {
+  override readonly name = 'BirdError';
+  readonly code: BirdErrorCode;
+  constructor(code: BirdErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export type ReplyLine = { readonly code: number; readonly text: string };
+/** Everything up to the line that ends the answer; `code` is that line's: below 8000 all went well, 8xxx an error while doing it, 9xxx a command not understood. */
+export type Reply = { readonly code: number; readonly lines: readonly ReplyLine[] };
+
+export interface BirdControl {
+  /** One command after the other. Rejects with BirdError. */
+  ask(command: string): Promise<Reply>;
+  /** Resolves when the connection is gone, whoever ended it. */
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/** Takes in what BIRD says, piece by piece; gives each answer that is complete. Throws BIRD_PROTOCOL. */
+export function replyParser(): (text: string) => readonly Reply[] {
+  let rest = '';
+  let lines: ReplyLine[] = [];
+  return (text) => {
+    const replies: Reply[] = [];
+    const pieces = (rest + text).split('\n');
+    rest = pieces.pop() ?? '';
+    for (const piece of pieces) {
+      if (piece.startsWith('+')) continue; // an event that nobody asked for
+      const coded = /^(\d{4})([ -])(.*)$/.exec(piece);
+      const code = coded ? Number(coded[1]) : lines.at(-1)?.code;
+      if (code === undefined || (!coded && !piece.startsWith(' ')))
+        throw new BirdError('BIRD_PROTOCOL', `BIRD said ${JSON.stringify(piece.slice(0, 80))}, which is no answer`);
+      lines.push({ code, text: coded ? coded[3]! : piece.slice(1) });
+      if (coded?.[2] !== ' ') continue;
+      replies.push({ code, lines });
+      lines = [];
+    }
+    return replies;
+  };
+}
+
+/** Connects and waits for BIRD's greeting. Rejects with BIRD_AWAY when there is no BIRD, BIRD_SILENT when it does not greet. */
+export function connectBird(socketPath: string, timeoutMs: number): Promise<BirdControl> {
+  const socket = connect(socketPath);
+  socket.setEncoding('utf8');
+  const waiting: { resolve: (reply: Reply) => void; reject: (error: BirdError) => void }[] = [];
+  const closed = Promise.withResolvers<void>();
+  let gone: BirdError | undefined;
+
+  function fail(error: BirdError): void {
+    gone ??= error;
+    socket.destroy();
+    for (const { reject } of waiting.splice(0)) reject(gone);
+  }
+
+  const parse = replyParser();
+  socket.on('data', (text: string) => {
+    try {
+      for (const reply of parse(text)) waiting.shift()?.resolve(reply);
+    } catch (error) {
+      fail(error as BirdError);
+    }
+  });
+  socket.on('error', (error: NodeJS.ErrnoException) => fail(new BirdError('BIRD_AWAY', `no BIRD answers at ${socketPath}: ${error.code}`, { cause: error })));
+  socket.on('close', () => {
+    fail(new BirdError('BIRD_AWAY', `BIRD at ${socketPath} has gone`));
+    closed.resolve();
+  });
+
+  /** Waits for the next answer. The connection is worth nothing after one that did not come: the following would be taken for it. */
+  async function answer(what: string): Promise<Reply> {
+    if (gone) throw gone;
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+    waiting.push({ resolve, reject });
+    const timer = setTimeout(() => fail(new BirdError('BIRD_SILENT', `BIRD at ${socketPath} gave no answer to ${what} in ${timeoutMs / 1000} s`)), timeoutMs);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  const control: BirdControl = {
+    ask(command) {
+      if (command.includes('\n')) throw new RangeError('a command is one line');
+      if (!gone) socket.write(`${command}\n`);
+      return answer(`"${command}"`);
+    },
+    closed: closed.promise,
+    close: () => fail(new BirdError('BIRD_AWAY', 'the connection to BIRD was closed')),
+  };
+  return answer('a connection').then(() => control);
+}

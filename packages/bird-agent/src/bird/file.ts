@@ -1,0 +1,61 @@
+// BIRD's configuration file: replaced as a whole or not at all, never readable by everybody, since it holds passwords.
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/** The file's text; undefined where there is none. */
+export async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+export interface Draft {
+  readonly path: string;
+  /** Puts it in the file's place. */
+  publish(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/**
+ * Writes a new text for `path` beside it, on disk before this resolves, mode 0640.
+ * @param gid the group that may read it: BIRD, when it does not run as root. undefined: the agent's own.
+ */
+export async function draft(path: string, text: string, gid: number | undefined): Promise<Draft> {
+  const directory = dirname(path);
+  const temporary = join(directory, `.${basename(path)}.${process.pid}.new`);
+  await rm(temporary, { force: true });
+  const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
+  const handle = await open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
+  const discard = (): Promise<void> => rm(temporary, { force: true });
+  try {
+    await fill(handle, text, gid);
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+  return {
+    path: temporary,
+    async publish() {
+      await rename(temporary, path);
+      const folder = await open(directory, 'r');
+      await folder.sync().finally(() => folder.close());
+    },
+    discard,
+  };
+}
+
+async function fill(handle: FileHandle, text: string, gid: number | undefined): Promise<void> {
+  try {
+    // The group first: between the two it can read nothing yet.
+    if (gid !== undefined) await handle.chown(process.getuid?.() ?? 0, gid);
+    await handle.chmod(0o640);
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,217 @@
+// The configuration as BIRD 2 reads it. Symbols of our own begin with `calico_`, so that none is a keyword in this or a later BIRD.
+import { type IpFamily, shortDigest } from '@calico-openstack/datamodel';
+import type { LogSeverity } from '../resources/bgp-configuration.ts';
+import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
+import { addCommunity, filterFunction, filterSymbol, localPrefOfMetricZero } from './filters.ts';
+
+const families = [4, 6] as const satisfies readonly IpFamily[];
+
+/** The constant that says which configuration a running BIRD has: `eval calico_revision` on its control socket. */
+export const revisionSymbol = 'calico_revision';
+
+export type PrintedConfiguration = { readonly text: string; readonly revision: string };
+
+/** The whole file, and its revision: a digest of the rest. The same configuration is always the same text. */
+export function printConfiguration(configuration: BirdConfiguration): PrintedConfiguration {
+  const body = lines(configuration).join('\n');
+  const revision = shortDigest(body, 24);
+  return {
+    text: `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n\n${body}\n`,
+    revision,
+  };
+}
+
+function lines(configuration: BirdConfiguration): readonly string[] {
+  return [
+    ...general(configuration),
+    ...workloads(configuration),
+    ...families.flatMap((family) => exportPolicy(family, configuration.families[family])),
+    ...importPolicy(configuration),
+    ...families.flatMap((family) => kernel(family)),
+    ...usedFilters(configuration.sessions),
+    ...configuration.sessions.flatMap((session) => [...gatewayTo(session), ...sessionLines(session, configuration)]),
+  ];
+}
+
+function general(configuration: BirdConfiguration): readonly string[] {
+  const { logFile, logSeverity, routerId, ignoredInterfaces, workloadInterfacePrefixes } = configuration;
+  const excluded = [...workloadInterfacePrefixes.map((prefix) => `${prefix}*`), 'ns-*', ...ignoredInterfaces];
+  return [
+    `log ${logFile ?? 'syslog'} ${logClasses[logSeverity]};`,
+    `debug protocols ${logSeverity === 'Debug' ? 'all' : logSeverity === 'Info' ? '{ states }' : 'off'};`,
+    `router id ${routerId};`,
+    `graceful restart wait ${restartWaitSeconds};`,
+    '',
+    'protocol device calico_device',
+    '{',
+    '  scan time 10;',
+    '}',
+    '',
+    "# The host's own networks: next hops are found in them. Not those of workloads, nor of the DHCP agent, whose interface holds each subnet's gateway.",
+    'protocol direct calico_direct',
+    '{',
+    '  ipv4;',
+    '  ipv6;',
+    `  interface ${excluded.map((pattern) => `-"${pattern}", `).join('')}"*";`,
+    '}',
+    '',
+  ];
+}
+
+/** How long a BIRD that was started with -R leaves the kernel's routes alone while its neighbours come back; a host that is gone for good must not hold that up for minutes. */
+const restartWaitSeconds = 30;
+
+const logClasses: Readonly<Record<LogSeverity, string>> = {
+  Debug: 'all',
+  Info: '{ info, remote, warning, error, auth, fatal, bug, trace }',
+  Warning: '{ warning, error, auth, fatal, bug }',
+  Error: '{ error, auth, fatal, bug }',
+  Fatal: '{ fatal, bug }',
+};
+
+/**
+ * Preferences decide between a workload's route here (150), one learned by BGP (100) and one to where it has just arrived: 200 if that is elsewhere, 250 if here.
+ * The host's other routes (220) beat those of BGP, as their metrics do in the kernel; BIRD finds next hops by them.
+ */
+function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: configured }: BirdConfiguration): readonly string[] {
+  const interfaces = workloadInterfacePrefixes.map((prefix) => `ifname ~ "${prefix}*"`).join(' || ');
+  return [
+    '# A route that Felix has programmed to a workload here.',
+    'function calico_workload()',
+    '{',
+    `  return source = RTS_INHERIT && krt_source = ${deviceRouteProtocol} && (${interfaces || 'false'}) && ((net.len = 32 && net.type = NET_IP4) || (net.len = 128 && net.type = NET_IP6));`, // BIRD's && and || have one precedence
+    '}',
+    '',
+    ...families.flatMap((family) => [
+      `filter calico_learn${family}`,
+      '{',
+      '  if ! calico_workload() then { preference = 220; accept; }',
+      `  if krt_metric > 0 && krt_metric < ${configured[family].normalRoutePriority} then preference = 250; else preference = 150;`,
+      '  accept;',
+      '}',
+      '',
+    ]),
+  ];
+}
+
+function exportPolicy(family: IpFamily, { normalRoutePriority, exportPrefixes, advertisements }: FamilyConfiguration): readonly string[] {
+  const normal = localPrefOfMetricZero - normalRoutePriority;
+  const configured = exportPrefixes.length > 0 ? `source = RTS_INHERIT && net ~ [ ${exportPrefixes.map((prefix) => `${prefix}+`).join(', ')} ]` : 'false';
+  return [
+    '# What no filter may announce, and what every route carries before filters see it: the metric travels as LOCAL_PREF.',
+    `function calico_prepare_export${family}()`,
+    '{',
+    '  if net.len = 0 then reject;',
+    '  if source = RTS_DEVICE || source = RTS_STATIC then reject;',
+    `  if source = RTS_INHERIT then bgp_local_pref = ${normal};`,
+    `  if calico_workload() && krt_metric > 0 then bgp_local_pref = ${localPrefOfMetricZero} - krt_metric;`,
+    ...advertisements.map(
+      ({ cidr, communities }) => `  if net ~ [ ${cidr}+ ] then { ${communities.map((community) => `${addCommunity(community)}; `).join('')}}`,
+    ),
+    '}',
+    '',
+    `function calico_export${family}(bool calico_reflect)`,
+    '{',
+    '  if calico_workload() then accept;',
+    `  if ${configured} then accept;`,
+    '  if calico_reflect && source = RTS_BGP then accept;',
+    '  reject;',
+    '}',
+    '',
+  ];
+}
+
+function importPolicy({ families: configured }: BirdConfiguration): readonly string[] {
+  const elevatedAbove = (family: IpFamily): number => localPrefOfMetricZero - configured[family].normalRoutePriority;
+  return [
+    'function calico_accept_import()',
+    '{',
+    ...families.map((family) => `  if net.type = NET_IP${family} && bgp_local_pref > ${elevatedAbove(family)} then preference = 200;`),
+    '  accept;',
+    '}',
+    '',
+  ];
+}
+
+/**
+ * Kernel protocols never change with the datastore: a changed parameter would restart them. The periodic scan finds what BIRD's notifications have lost; it costs 1 ms
+ * a thousand routes.
+ */
+function kernel(family: IpFamily): readonly string[] {
+  return [
+    `protocol kernel calico_kernel${family}`,
+    '{',
+    '  learn;',
+    '  persist;',
+    '  scan time 10;',
+    '  graceful restart on;',
+    '  merge paths on;',
+    `  metric ${birdRouteMetric};`,
+    `  ipv${family} {`,
+    `    import filter calico_learn${family};`,
+    '    export where source = RTS_BGP || source = RTS_STATIC;',
+    '  };',
+    '}',
+    '',
+  ];
+}
+
+/** Each function once, by name. */
+function usedFilters(sessions: readonly Session[]): readonly string[] {
+  const functions = new Map<string, readonly string[]>();
+  for (const { family, filters } of sessions) {
+    for (const { filter } of filters) {
+      if (!filter) continue;
+      for (const direction of ['import', 'export'] as const) functions.set(filterSymbol(filter, direction, family), filterFunction(filter, direction, family));
+    }
+  }
+  return [...functions.values()].flatMap((definition) => [...definition, '']);
+}
+
+function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly string[] {
+  if (reachableBy === undefined) return [];
+  const host = `${neighbor.address}/${family === 4 ? 32 : 128}`;
+  return [`protocol static 'via-${symbol.slice(1)}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
+}
+
+function sessionLines(session: Session, { bindToNodeAddress, holdSeconds }: BirdConfiguration): readonly string[] {
+  const { family, local, neighbor, transport } = session;
+  const external = local.asNumber !== neighbor.asNumber;
+  const keepalive = session.keepaliveSeconds;
+  const statement = (text: string | false | undefined): string[] => (text ? [`  ${text};`] : []);
+  return [
+    `protocol bgp ${session.symbol}`,
+    '{',
+    ...statement(`local ${local.address ? `${local.address} ` : ''}port ${local.port} as ${local.asNumber}`),
+    ...statement(`neighbor ${neighbor.address} port ${neighbor.port} as ${neighbor.asNumber}`),
+    ...statement(transport.kind === 'direct' ? 'direct' : `multihop${transport.hops === undefined ? '' : ` ${transport.hops}`}`),
+    ...statement(session.ttlSecurity && 'ttl security on'),
+    ...statement(bindToNodeAddress && local.address !== undefined && 'strict bind on'),
+    ...statement(session.passive && 'passive on'),
+    ...statement(session.password && `password ${session.password}`),
+    ...statement(`hold time ${keepalive === undefined ? holdSeconds : Math.max(holdSeconds, keepalive * 3)}`),
+    ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
+    ...statement('connect delay time 1'), // BIRD's shortest
+    ...statement('connect retry time 5'),
+    ...statement('error wait time 1, 30'),
+    ...statement('graceful restart on'),
+    ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),
+    ...statement(session.allowedLocalAsNumbers !== undefined && `allow local as ${session.allowedLocalAsNumbers}`),
+    ...statement(session.reflector?.neighborIsClient && 'rr client'),
+    ...statement(session.reflector && `rr cluster id ${session.reflector.clusterId}`),
+    `  ipv${family} {`,
+    ...(transport.kind === 'direct' ? [] : ['    gateway recursive;']),
+    ...(session.nextHop === 'auto' ? [] : [`    next hop ${session.nextHop} on;`]),
+    `    import filter { ${calls(session, 'import', external)}calico_accept_import(); };`,
+    `    export filter { calico_prepare_export${family}(); ${calls(session, 'export', external)}calico_export${family}(${session.reflector !== undefined}); };`,
+    '  };',
+    '}',
+    '',
+  ];
+}
+
+/** The operators' filters up to the first that is missing, which rejects all that gets so far. */
+function calls({ filters, family }: Session, direction: 'import' | 'export', external: boolean): string {
+  const call = ({ filter }: FilterUse): string => (filter ? `${filterSymbol(filter, direction, family)}(${external}); ` : 'reject; ');
+  return filters.map(call).join('');
+}

@@ -1,0 +1,56 @@
+// BIRD's executable: it checks configurations, and, where the agent has to, runs as a daemon that outlives the agent.
+import { type ExecFileException, execFile } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { BirdError } from './control.ts';
+import type { Configured } from './daemon.ts';
+
+const checkTimeoutMs = 30_000;
+
+type Ended = { readonly exitCode: number | undefined; readonly words: string; readonly error: ExecFileException | undefined };
+
+const run = (executable: string, args: readonly string[]): Promise<Ended> =>
+  new Promise((resolve) => {
+    execFile(executable, [...args], { timeout: checkTimeoutMs, encoding: 'utf8' }, (error, _, stderr) => {
+      const exitCode = error ? (typeof error.code === 'number' ? error.code : undefined) : 0;
+      resolve({ exitCode, words: stderr.trim(), error: error ?? undefined });
+    });
+  });
+
+/**
+ * Whether BIRD could read a file as its configuration (`bird -p`); its words, without the file's name, when not.
+ * Rejects with BIRD_MISSING when BIRD cannot be asked: a configuration that is not checked must not be used.
+ */
+export async function checkConfiguration(executable: string, file: string): Promise<Configured> {
+  const { exitCode, words, error } = await run(executable, ['-p', '-c', file]);
+  if (exitCode === 0) return { ok: true };
+  if (exitCode === undefined)
+    throw new BirdError('BIRD_MISSING', `cannot run ${executable} -p: ${error?.code ?? error?.signal ?? 'unknown'}`, { cause: error });
+  const lines = words.split('\n').map((line) => line.replace(/^bird: /, '').replaceAll(file, 'line'));
+  return { ok: false, reason: lines.at(-1) ?? `exit code ${exitCode}` };
+}
+
+export type BirdLaunch = {
+  readonly executable: string;
+  readonly configFile: string;
+  readonly controlSocket: string;
+  readonly pidFile: string;
+  /** Whom BIRD runs as once it has its sockets; undefined: whom the agent runs as. */
+  readonly user: string | undefined;
+  readonly group: string | undefined;
+  /** Routes of a former BIRD are in the kernel: they stay until the neighbours have come back (`-R`). */
+  readonly recover: boolean;
+};
+
+/** Starts BIRD as a daemon; resolves when it has read its configuration and gone into the background. Rejects with BIRD_START_FAILED, in BIRD's own words. */
+export async function startBird(launch: BirdLaunch): Promise<void> {
+  for (const path of [launch.controlSocket, launch.pidFile]) mkdirSync(dirname(path), { recursive: true });
+  const { exitCode, words, error } = await run(launch.executable, [
+    ...['-c', launch.configFile, '-s', launch.controlSocket, '-P', launch.pidFile],
+    ...(launch.user ? ['-u', launch.user] : []),
+    ...(launch.group ? ['-g', launch.group] : []),
+    ...(launch.recover ? ['-R'] : []),
+  ]);
+  if (exitCode !== 0)
+    throw new BirdError('BIRD_START_FAILED', `${launch.executable} did not start: ${words || error?.code || error?.signal}`, { cause: error });
+}

@@ -1,0 +1,54 @@
+// What the agent counts.
+import { Counter, Gauge, Registry } from '@calico-openstack/agent';
+import type { ProtocolStatus } from './bird/daemon.ts';
+
+export interface Metrics {
+  readonly registry: Registry;
+  inSync(yes: boolean): void;
+  birdUp(yes: boolean): void;
+  problems(count: number): void;
+  /** BIRD, or the agent itself, refuses what the datastore asks for; the last good configuration is in force. */
+  refused(yes: boolean): void;
+  reconfigured(result: 'configured' | 'refused'): void;
+}
+
+/** @param sessions asked when the metrics are read; undefined while BIRD is away */
+export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] | undefined>): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const gauge = (name: string, help: string): Gauge => new Gauge({ name: `calico_bird_agent_${name}`, help, registers });
+  const inSync = gauge('in_sync', 'Whether the datastore has been read whole.');
+  const up = gauge('bird_up', 'Whether BIRD answers at its control socket.');
+  const problems = gauge('problems', 'Resources and settings that are not followed as they are written.');
+  const refused = gauge('configuration_refused', 'Whether the configuration in force is an older one, because the newest was refused.');
+  const reconfigurations = new Counter({
+    name: 'calico_bird_agent_reconfigurations_total',
+    help: 'Configurations handed to BIRD, by result.',
+    labelNames: ['result'],
+    registers,
+  });
+  new Gauge({
+    name: 'calico_bird_agent_bgp_sessions',
+    help: 'BGP sessions, by whether they are established.',
+    labelNames: ['established'],
+    registers,
+    async collect() {
+      const bgp = (await sessions())?.filter(({ type }) => type === 'BGP') ?? [];
+      const established = bgp.filter(({ detail }) => detail === 'Established').length;
+      this.set({ established: 'true' }, established);
+      this.set({ established: 'false' }, bgp.length - established);
+    },
+  });
+  const set =
+    (of: Gauge) =>
+    (yes: boolean): void =>
+      of.set(yes ? 1 : 0);
+  return {
+    registry,
+    inSync: set(inSync),
+    birdUp: set(up),
+    problems: (count) => problems.set(count),
+    refused: set(refused),
+    reconfigured: (result) => reconfigurations.inc({ result }),
+  };
+}

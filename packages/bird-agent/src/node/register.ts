@@ -1,0 +1,23 @@
+// Writes this host's Node by compare-and-swap.
+import { randomUUID } from 'node:crypto';
+import { resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
+import type { Etcd } from '@calico-openstack/etcd';
+import { type Registration, registerInNode } from './registration.ts';
+
+export type Registered =
+  | { readonly outcome: 'right' | 'written' /** Somebody else wrote meanwhile: look again. */ | 'overtaken' }
+  | { readonly outcome: 'refused'; readonly reason: string };
+
+/**
+ * Makes this host's Node say what the host is. `wanted` is asked after the Node was read, so that of two writers the later knew the newer facts.
+ * Rejects with EtcdError.
+ */
+export async function registerNode(etcd: Etcd, name: string, wanted: () => Registration, now: () => Date = () => new Date()): Promise<Registered> {
+  const key = resourceKey({ plural: 'nodes', name });
+  const { found } = await etcd.get(key);
+  const value = registerInNode(found?.value, name, wanted(), () => ({ uid: randomUUID(), creationTimestamp: rfc3339Seconds(now()) }));
+  if (!value.ok) return { outcome: 'refused', reason: value.reason };
+  if (value.value === undefined) return { outcome: 'right' };
+  const { succeeded } = await etcd.transact([{ key, modRevision: found?.modRevision ?? 0 }], [{ put: key, value: value.value }]);
+  return { outcome: succeeded ? 'written' : 'overtaken' };
+}

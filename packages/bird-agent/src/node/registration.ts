@@ -1,0 +1,75 @@
+// What this host's Node has to say, when the agent writes it: what an operator set stays, what the agent set follows the host.
+import { type Decoded, decoded, decodeJsonObject, type Fields, isFields, refused } from '@calico-openstack/datamodel';
+
+/** What the agent knows of its host. undefined: nothing, so what stands there stays. */
+export type Registration = { readonly ipv4Address: string | undefined; readonly ipv6Address: string | undefined; readonly asNumber: number | undefined };
+
+const fieldNames = ['ipv4Address', 'ipv6Address', 'asNumber'] as const satisfies readonly (keyof Registration)[];
+
+/** Holds, as JSON, the values of `spec.bgp` that the agent wrote: a field that is no longer what stands here has been set by somebody else, and is theirs. */
+export const registeredAnnotation = 'openstack.projectcalico.org/registered-bgp';
+
+export type Birth = { readonly uid: string; readonly creationTimestamp: string };
+
+/**
+ * The Node's new value as JSON; undefined when it is right as it is.
+ * @param current the bytes that are there. undefined: none, so a Node is made, with `birth`
+ * @returns refused for bytes that are no Node: somebody's, and not to be overwritten
+ */
+export function registerInNode(current: Uint8Array | undefined, name: string, wanted: Registration, birth: () => Birth): Decoded<string | undefined> {
+  if (!current) return decoded(JSON.stringify(newNode(name, wanted, birth())));
+  const object = decodeJsonObject(current);
+  if (!object.ok) return object;
+  const node = object.value;
+  const { spec = {}, metadata = {} } = node;
+  if (!isFields(spec) || !isFields(metadata)) return refused('spec or metadata is not an object');
+  const [bgp, annotations] = [spec['bgp'] ?? undefined, metadata['annotations'] ?? undefined];
+  if (!isOptional(bgp) || !isOptional(annotations)) return refused('spec.bgp or metadata.annotations is not an object');
+
+  const registered = readAnnotation(annotations?.[registeredAnnotation]);
+  const { values, ours } = merge(bgp ?? {}, registered, wanted);
+  const unchanged = fieldNames.every((field) => values[field] === bgp?.[field]) && JSON.stringify(ours) === JSON.stringify(registered);
+  if (unchanged) return decoded(undefined);
+  return decoded(
+    JSON.stringify({
+      ...node,
+      metadata: { ...metadata, annotations: { ...annotations, [registeredAnnotation]: JSON.stringify(ours) } },
+      spec: { ...spec, bgp: { ...bgp, ...values } },
+    }),
+  );
+}
+
+const isOptional = (value: unknown): value is Fields | undefined => value === undefined || isFields(value);
+
+function newNode(name: string, wanted: Registration, { uid, creationTimestamp }: Birth): object {
+  const { values, ours } = merge({}, {}, wanted);
+  return {
+    kind: 'Node',
+    apiVersion: 'projectcalico.org/v3',
+    metadata: { name, uid, creationTimestamp, annotations: { [registeredAnnotation]: JSON.stringify(ours) } },
+    spec: { bgp: values },
+  };
+}
+
+/** A field is the agent's when it is absent, or still what the agent wrote. */
+function merge(current: Fields, registered: Fields, wanted: Registration): { readonly values: Fields; readonly ours: Fields } {
+  const values: Record<string, unknown> = {};
+  const ours: Record<string, unknown> = {};
+  for (const field of fieldNames) {
+    const there = current[field] ?? undefined;
+    const free = there === undefined || there === '';
+    if (!free && there !== registered[field]) continue;
+    const value = wanted[field] ?? (free ? undefined : there);
+    if (value === undefined) continue;
+    values[field] = value;
+    ours[field] = value;
+  }
+  return { values: { ...pick(current), ...values }, ours };
+}
+
+const pick = (fields: Fields): Fields => Object.fromEntries(fieldNames.filter((field) => field in fields).map((field) => [field, fields[field]]));
+
+function readAnnotation(text: unknown): Fields {
+  const object = typeof text === 'string' ? decodeJsonObject(new TextEncoder().encode(text)) : undefined;
+  return object?.ok ? object.value : {};
+}

@@ -1,0 +1,142 @@
+// From the datastore's resources and the host's facts to what BIRD is to do. Pure: the same facts give the same plan, whatever came before.
+import { createHash } from 'node:crypto';
+import { addressFromBytes, type Decoded, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/datamodel';
+import { type BirdConfiguration, birdRouteMetric } from '../bird/configuration.ts';
+import { advertisementsOf, type BgpConfiguration, resolveAdvertisements } from '../resources/bgp-configuration.ts';
+import type { Node } from '../resources/node.ts';
+import type { Host, Lookups, Problem, Resources } from './facts.ts';
+import { planSessions, type Speaker } from './sessions.ts';
+
+export type Plan =
+  | { readonly ok: true; readonly configuration: BirdConfiguration; readonly problems: readonly Problem[] }
+  /** What BIRD has must stay as it is: something that everything rests on is not understood. */
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+const defaultAsNumber = 64512;
+const defaultPort = 179;
+const defaultRoutePriority = 1024;
+
+/** Decides everything. Resources that are not understood are named in `problems`, with what follows from it. */
+export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
+  const problems: Problem[] = [];
+  const halt = (key: string, reason: string): Plan => ({
+    ok: false,
+    problems: [...problems, { key, reason, effect: "BIRD's configuration stays as it is" }],
+  });
+
+  const cluster = resources.configurations.get('default');
+  if (cluster?.ok === false) return halt('BGPConfiguration default', cluster.reason);
+  const perHost = resources.configurations.get(`node.${host.name}`);
+  if (perHost?.ok === false) return halt(`BGPConfiguration node.${host.name}`, perHost.reason);
+  const own = resources.nodes.get(host.name);
+  if (!own) return halt(`Node ${host.name}`, 'does not exist (yet)');
+  if (!own.ok) return halt(`Node ${host.name}`, own.reason);
+
+  const settings = combine(cluster?.value, perHost?.value);
+  const advertisements = resolveAdvertisements(settings);
+  if (!advertisements.ok) return halt(`BGPConfiguration ${perHost?.value.prefixAdvertisements ? `node.${host.name}` : 'default'}`, advertisements.reason);
+  problems.push(...unsupportedFields(resources, host.name));
+
+  const speaker = (node: Node): Speaker => ({
+    node,
+    asNumber: node.asNumber ?? settings.asNumber ?? defaultAsNumber,
+    listenPort: understood(resources.configurations.get(`node.${node.name}`))?.listenPort ?? cluster?.value.listenPort ?? defaultPort,
+  });
+  const { sessions, problems: sessionProblems } = planSessions({
+    own: speaker(own.value),
+    others: otherNodes(resources, host.name, problems).map(speaker),
+    mesh: { enabled: settings.nodeToNodeMeshEnabled ?? true, password: settings.nodeMeshPassword, restartSeconds: settings.nodeMeshMaxRestartSeconds },
+    peers: resources.peers,
+    filters: resources.filters,
+    networks: [...host.networks, ...families.flatMap((family) => own.value.addresses[family]?.network ?? [])],
+    lookups,
+  });
+  problems.push(...sessionProblems);
+
+  const family = (of: IpFamily): BirdConfiguration['families'][IpFamily] => ({
+    normalRoutePriority: normalRoutePriority(settings, of, problems),
+    exportPrefixes: host.exportPrefixes.filter((prefix) => familyOf(prefix) === of),
+    advertisements: advertisementsOf(advertisements.value, of),
+  });
+  const configured = { 4: family(4), 6: family(6) };
+  return {
+    ok: true,
+    problems: distinct(problems),
+    configuration: {
+      logFile: host.logFile,
+      logSeverity: settings.logSeverity ?? 'Info',
+      routerId: host.routerId ?? own.value.addresses[4]?.address ?? routerIdFromName(host.name),
+      workloadInterfacePrefixes: host.workloadInterfacePrefixes,
+      deviceRouteProtocol: host.deviceRouteProtocol,
+      ignoredInterfaces: settings.ignoredInterfaces ?? [],
+      bindToNodeAddress: settings.bindMode === 'NodeIP',
+      holdSeconds: host.holdSeconds,
+      families: configured,
+      sessions,
+    },
+  };
+}
+
+const families = [4, 6] as const satisfies readonly IpFamily[];
+
+const understood = <T>(result: Decoded<T> | undefined): T | undefined => (result?.ok ? result.value : undefined);
+
+/** What holds for this host; undefined where Calico's default does. */
+type Settings = Partial<BgpConfiguration> & Pick<BgpConfiguration, 'communities' | 'prefixAdvertisements' | 'logSeverity'>;
+
+/** The host's own values before the cluster's, for the fields that a host may have; the others are the cluster's alone (peer/bird-and-operations.md 1.2). */
+function combine(cluster: BgpConfiguration | undefined, host: BgpConfiguration | undefined): Settings {
+  return {
+    ...cluster,
+    communities: host?.communities ?? cluster?.communities,
+    prefixAdvertisements: host?.prefixAdvertisements ?? cluster?.prefixAdvertisements,
+    logSeverity: host?.logSeverity ?? cluster?.logSeverity,
+  };
+}
+
+/** The same trouble of several sessions is told once. */
+const distinct = (problems: readonly Problem[]): readonly Problem[] => [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
+
+/** In order of name. A Node that is not understood is told and left out: nobody could peer with it. */
+function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): readonly Node[] {
+  const others: Node[] = [];
+  for (const name of [...nodes.keys()].sort()) {
+    const node = nodes.get(name)!;
+    if (name === own) continue;
+    if (node.ok) others.push(node.value);
+    else problems.push({ key: `Node ${name}`, reason: node.reason, effect: 'no session with that host' });
+  }
+  return others;
+}
+
+/** Fields of BGPConfiguration that ask for something which this agent does not do. */
+function unsupportedFields({ configurations }: Resources, host: string): readonly Problem[] {
+  const known = ['default', `node.${host}`].flatMap((name): Problem[] =>
+    (understood(configurations.get(name))?.unsupported ?? []).map((field) => ({
+      key: `BGPConfiguration ${name}`,
+      reason: `${field}: is not supported`,
+      effect: 'the field is ignored',
+    })),
+  );
+  const strange = [...configurations.keys()]
+    .filter((name) => name !== 'default' && !name.startsWith('node.'))
+    .map((name): Problem => ({ key: `BGPConfiguration ${name}`, reason: 'is neither "default" nor "node.<host>"', effect: 'it is ignored' }));
+  return [...known, ...strange];
+}
+
+function normalRoutePriority(settings: Settings, family: IpFamily, problems: Problem[]): number {
+  const wanted = settings.normalRoutePriority?.[family] ?? defaultRoutePriority;
+  if (wanted > birdRouteMetric) return wanted;
+  problems.push({
+    key: 'BGPConfiguration default',
+    reason: `spec.ipv${family}NormalRoutePriority: ${wanted} is not above ${birdRouteMetric}, the metric of BIRD's own routes`,
+    effect: `${defaultRoutePriority} is used`,
+  });
+  return defaultRoutePriority;
+}
+
+/** The router id of a host without IPv4: four bytes of its name's digest, the first kept below 224 and above 0 (upstream's `hash`). */
+function routerIdFromName(name: string): IpAddress {
+  const [first = 0, ...rest] = createHash('sha256').update(name).digest().subarray(0, 4);
+  return addressFromBytes(Uint8Array.of((first % 223) + 1, ...rest));
+}

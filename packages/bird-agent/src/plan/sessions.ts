@@ -1,0 +1,276 @@
+// Who peers with whom: the mesh of all hosts, and BGPPeers in front of it.
+import { type Cidr, cidrContains, type Decoded, decoded, familyOf, type IpAddress, type IpFamily, type Labels, refused } from '@calico-openstack/datamodel';
+import type { FilterUse, Session } from '../bird/configuration.ts';
+import { symbol } from '../bird/text.ts';
+import type { BgpPeer } from '../resources/bgp-peer.ts';
+import type { Node } from '../resources/node.ts';
+import type { SecretRef } from '../resources/values.ts';
+import type { Lookups, Problem, Resources } from './facts.ts';
+
+/** What a session's both ends are made of, resolved from Node and BGPConfiguration. */
+export type Speaker = {
+  readonly node: Node;
+  readonly asNumber: number;
+  readonly listenPort: number;
+};
+
+export type Mesh = {
+  readonly enabled: boolean;
+  readonly password: SecretRef | undefined;
+  readonly restartSeconds: number | undefined;
+};
+
+export type SessionsInput = {
+  readonly own: Speaker;
+  /** All the others, in order of name. */
+  readonly others: readonly Speaker[];
+  readonly mesh: Mesh;
+  readonly peers: Resources['peers'];
+  readonly filters: Resources['filters'];
+  readonly networks: readonly Cidr[];
+  readonly lookups: Lookups;
+};
+
+const families = [4, 6] as const satisfies readonly IpFamily[];
+
+/**
+ * A wish for a session with a neighbour. One neighbour has one session: a BGPPeer's beats one that only mirrors another host's, which beats the mesh's; among equals the
+ * name decides. `session` undefined: there must be none (and the mesh must not step in).
+ */
+type Wish = {
+  readonly from: 'peer' | 'reverse' | 'mesh';
+  readonly key: string;
+  readonly address: IpAddress;
+  readonly port: number | undefined;
+  readonly session: Session | undefined;
+};
+
+const rank = { peer: 0, reverse: 1, mesh: 2 } as const;
+
+/** All sessions of this host in order of their symbols, and what stands in the way of others. */
+export function planSessions(input: SessionsInput): { readonly sessions: readonly Session[]; readonly problems: readonly Problem[] } {
+  const problems: Problem[] = [];
+  const wishes = [...peerWishes(input, problems), ...meshWishes(input, problems)].sort((a, b) => rank[a.from] - rank[b.from]);
+  const winners = new Map<string, Wish>();
+  const forbidden = new Set(wishes.filter(({ session }) => !session).map(({ address }) => address));
+  for (const wish of wishes) {
+    if (!wish.session) continue;
+    if (wish.from !== 'peer' && forbidden.has(wish.address)) continue;
+    const neighbor = `${wish.address} ${wish.port}`;
+    const winner = winners.get(neighbor);
+    if (!winner) winners.set(neighbor, wish);
+    else if (wish.from === 'peer' && winner.key !== wish.key)
+      problems.push({ key: wish.key, reason: `${winner.key} peers with ${wish.address} already`, effect: 'no session of its own with that neighbour' });
+  }
+  const sessions = [...winners.values()].flatMap(({ session }) => session ?? []);
+  return { sessions: sessions.sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), problems };
+}
+
+function meshWishes({ own, others, mesh, lookups }: SessionsInput, problems: Problem[]): Wish[] {
+  // A route reflector's sessions are what BGPPeers say: it has none of the mesh, nor has anybody with it.
+  if (!mesh.enabled || own.node.routeReflectorClusterId !== undefined) return [];
+  const password = mesh.password && lookups.password(mesh.password);
+  if (password?.ok === false) {
+    problems.push({ key: 'BGPConfiguration default', reason: `spec.nodeMeshPassword: ${password.reason}`, effect: 'no mesh' });
+    return [];
+  }
+  const partners = others.filter(({ node }) => node.routeReflectorClusterId === undefined);
+  const foreign = partners.filter(({ asNumber }) => asNumber !== own.asNumber).map(({ node }) => node.name);
+  if (foreign.length > 0) {
+    problems.push({
+      key: `Node ${own.node.name}`,
+      reason: `spec.bgp.asNumber: this host has AS ${own.asNumber}, ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''} in the same mesh another`,
+      effect: 'external sessions with those hosts: route priorities do not travel across them',
+    });
+  }
+  return partners.flatMap((other) =>
+    families.flatMap((family): Wish[] => {
+      const [from, to] = [own.node.addresses[family], other.node.addresses[family]];
+      if (!from || !to) return [];
+      const session: Session = {
+        ...basics(own, family),
+        symbol: symbol(`mesh${family}`, other.node.name),
+        neighbor: { address: to.address, port: other.listenPort, asNumber: other.asNumber },
+        // Upstream's rule, so that hosts of both kinds mesh: the lower address, as text, waits to be called. Connections never cross.
+        passive: from.address < to.address,
+        password: password?.value,
+        restartSeconds: mesh.restartSeconds,
+      };
+      return [{ from: 'mesh', key: 'the mesh', address: to.address, port: other.listenPort, session }];
+    }),
+  );
+}
+
+/** A session without anything that only a BGPPeer can ask for. */
+function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit<Session, 'symbol' | 'neighbor'> {
+  return {
+    family,
+    local: { address: node.addresses[family]?.address, port: listenPort, asNumber },
+    passive: false,
+    transport: { kind: 'multihop', hops: undefined },
+    ttlSecurity: false,
+    password: undefined,
+    restartSeconds: undefined,
+    keepaliveSeconds: undefined,
+    nextHop: 'auto',
+    allowedLocalAsNumbers: undefined,
+    reflector: undefined,
+    filters: [],
+    reachableBy: undefined,
+  };
+}
+
+/** The other end of a BGPPeer's session. */
+type Remote = {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly asNumber: number;
+  /** Set when it is one of our hosts. */
+  readonly speaker: Speaker | undefined;
+};
+
+function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
+  const byName = [...input.peers].sort(([a], [b]) => (a < b ? -1 : 1));
+  return byName.flatMap(([name, peer]) => {
+    const key = `BGPPeer ${name}`;
+    const refuse = (reason: string, effect = 'no session'): void => {
+      problems.push({ key, reason, effect });
+    };
+    if (!peer.ok) {
+      refuse(peer.reason);
+      return peer.neighbor ? [none(key, peer.neighbor)] : [];
+    }
+    for (const field of peer.value.unsupported) refuse(`${field}: is not supported`, 'the field is ignored');
+    const ends = resolveEnds(peer.value, input);
+    if (!ends.ok) {
+      refuse(ends.reason);
+      return peer.value.remotes.kind === 'address' ? [none(key, peer.value.remotes.neighbor.address)] : [];
+    }
+    return [
+      ...ends.value.forward.flatMap((remote) => peerWish('peer', key, peer.value, remote, input, refuse)),
+      ...ends.value.reverse.flatMap((remote) => peerWish('reverse', key, peer.value, remote, input, refuse)),
+    ];
+  });
+}
+
+const none = (key: string, address: IpAddress): Wish => ({ from: 'peer', key, address, port: undefined, session: undefined });
+
+/** Whom this host has to peer with because the BGPPeer is for it, and whom because it is at the other end of one that is for them. */
+function resolveEnds(
+  peer: BgpPeer,
+  { own, others, lookups }: SessionsInput,
+): Decoded<{ readonly forward: readonly Remote[]; readonly reverse: readonly Remote[] }> {
+  const matcher = (selector: string): Decoded<(labels: Labels) => boolean> => lookups.selector(selector);
+  const hosts = peer.hosts.kind === 'selector' ? matcher(peer.hosts.selector) : decoded(() => true);
+  if (!hosts.ok) return refused(`spec.nodeSelector: ${hosts.reason}`);
+  const isFor = ({ node }: Speaker): boolean => (peer.hosts.kind === 'node' ? peer.hosts.node === node.name : hosts.value(node.labels));
+
+  const { remotes } = peer;
+  if (remotes.kind === 'selector') {
+    const found = matcher(remotes.selector);
+    if (!found.ok) return refused(`spec.peerSelector: ${found.reason}`);
+    const isRemote = ({ node }: Speaker): boolean => found.value(node.labels);
+    return decoded({
+      forward: isFor(own) ? others.filter(isRemote).flatMap(endsOf) : [],
+      reverse: peer.reversePeering && isRemote(own) ? others.filter(isFor).flatMap(endsOf) : [],
+    });
+  }
+
+  const { address, port } = remotes.neighbor;
+  const isRemote = ({ node, asNumber }: Speaker): boolean => node.addresses[familyOf(address)]?.address === address && asNumber === remotes.asNumber;
+  const speaker = others.find(isRemote);
+  const forward = isFor(own) && !isRemote(own) ? [{ address, port: port ?? speaker?.listenPort ?? bgpPort, asNumber: remotes.asNumber, speaker }] : [];
+  const mirrored = others.filter(isFor).flatMap(endsOf);
+  return decoded({ forward, reverse: peer.reversePeering && isRemote(own) ? mirrored.filter((end) => familyOf(end.address) === familyOf(address)) : [] });
+}
+
+const bgpPort = 179;
+
+const endsOf = (speaker: Speaker): Remote[] =>
+  families.flatMap((family) => {
+    const address = speaker.node.addresses[family]?.address;
+    return address ? [{ address, port: speaker.listenPort, asNumber: speaker.asNumber, speaker }] : [];
+  });
+
+function peerWish(
+  from: 'peer' | 'reverse',
+  key: string,
+  peer: BgpPeer,
+  remote: Remote,
+  input: SessionsInput,
+  refuse: (reason: string, effect?: string) => void,
+): Wish[] {
+  const { own, lookups } = input;
+  const family = familyOf(remote.address);
+  const address = own.node.addresses[family]?.address;
+  if (remote.address === address) return [];
+  if (peer.useNodeIp && !address) {
+    // A host of one family has no business with the other half of what a selector found.
+    if (peer.remotes.kind === 'address') refuse(`Node ${own.node.name} has no IPv${family} address`);
+    return [];
+  }
+  const password = peer.password && lookups.password(peer.password);
+  if (password?.ok === false) {
+    refuse(`spec.password: ${password.reason}`, `no session with ${remote.address}`);
+    return [none(key, remote.address)];
+  }
+  // A mirrored session speaks for the other end: this host's own AS, and the AS that the other end says is its.
+  const localAs = (from === 'peer' ? peer.localAsNumber : undefined) ?? own.asNumber;
+  const remoteAs = (from === 'reverse' ? peer.localAsNumber : undefined) ?? remote.asNumber;
+  const internal = localAs === remoteAs;
+  const clusterId = own.node.routeReflectorClusterId;
+  const reachableBy = from === 'peer' && peer.reachableBy && familyOf(peer.reachableBy) === family ? peer.reachableBy : undefined;
+  const session: Session = {
+    ...basics(own, family),
+    // An address keeps its session whether or not it is known yet as one of our hosts'.
+    symbol:
+      from === 'peer' && peer.remotes.kind === 'address'
+        ? symbol(`peer${family}`, peer.name)
+        : symbol(`peer${family}`, peer.name, remote.speaker?.node.name ?? ''),
+    local: { address: peer.useNodeIp ? address : undefined, port: own.listenPort, asNumber: localAs },
+    neighbor: { address: remote.address, port: remote.port, asNumber: remoteAs },
+    transport: transportTo(remote.address, internal, peer.ttlSecurityHops, reachableBy, input.networks),
+    ttlSecurity: peer.ttlSecurityHops !== undefined,
+    password: password?.value,
+    restartSeconds: peer.maxRestartSeconds,
+    keepaliveSeconds: peer.keepaliveSeconds,
+    nextHop: peer.nextHop === 'keep' && internal ? 'auto' : peer.nextHop, // inside an AS next hops are kept anyway
+    allowedLocalAsNumbers: peer.allowedLocalAsNumbers,
+    reflector: clusterId && internal ? { clusterId, neighborIsClient: remote.speaker?.node.routeReflectorClusterId !== clusterId } : undefined,
+    filters: peer.filters.map((name) => filterUse(name, family, input.filters, refuse)),
+    reachableBy,
+  };
+  return [{ from, key, address: remote.address, port: remote.port, session }];
+}
+
+/**
+ * An external neighbour next door is spoken to directly: its routes then lead through itself or its network, whatever else BGP says of the way there. (Next hops that
+ * are looked up must not be found by a route whose own next hop is looked up, or BIRD calls them unreachable.)
+ */
+function transportTo(
+  address: IpAddress,
+  internal: boolean,
+  ttlSecurityHops: number | undefined,
+  reachableBy: IpAddress | undefined,
+  networks: readonly Cidr[],
+): Session['transport'] {
+  const nextDoor = !internal && reachableBy === undefined && (ttlSecurityHops ?? 1) === 1 && networks.some((network) => cidrContains(network, address));
+  return nextDoor ? { kind: 'direct' } : { kind: 'multihop', hops: ttlSecurityHops };
+}
+
+/** A filter as the session uses it; what is wrong with it is told by whoever uses it, since nobody else suffers from it. */
+function filterUse(name: string, family: IpFamily, filters: Resources['filters'], refuse: (reason: string, effect?: string) => void): FilterUse {
+  const filter = filters.get(name);
+  if (!filter?.ok) {
+    refuse(
+      `spec.filters: BGPFilter ${name} ${filter ? `is not understood: ${filter.reason}` : 'does not exist'}`,
+      'all routes are rejected where it would stand',
+    );
+    return { name, filter: undefined };
+  }
+  for (const direction of ['import', 'export'] as const) {
+    const { problem } = filter.value.rules[direction][family];
+    if (problem) refuse(`spec.filters: BGPFilter ${name}: ${problem.field}: ${problem.reason}`, 'all routes that get so far are rejected');
+  }
+  return { name, filter: filter.value };
+}

@@ -1,0 +1,14 @@
+import { recordingLog } from '@calico-openstack/agent';
+import { expect, test } from 'vitest';
+import { problemTeller } from './problems.ts';
+
+test('trouble is told when it starts and when it ends, not every time', () => {
+  const { log, entries } = recordingLog();
+  const tell = problemTeller(log);
+  const trouble = { key: 'BGPPeer tor', reason: 'spec.peerIP: is missing', effect: 'no session' };
+  expect([tell([trouble]), tell([trouble]), tell([])]).toEqual([1, 1, 0]);
+  expect(entries.map(({ msg, resource }) => [msg, resource])).toEqual([
+    ['not followed as it is written', 'BGPPeer tor'],
+    ['no longer so', 'BGPPeer tor'],
+  ]);
+});

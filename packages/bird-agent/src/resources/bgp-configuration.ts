@@ -1,0 +1,110 @@
+// BGPConfiguration: `default` for the cluster, `node.<host>` for one host.
+import { type Cidr, type Decoded, decoded, decodeResource, type Fields, familyOf, refused } from '@calico-openstack/datamodel';
+import { type FieldProblem, integer, list, object, oneOf, type Parse, readFields, shown, text, truth } from './fields.ts';
+import { asNumber, type Community, cidr, community, interfacePattern, password, port, restartSeconds, type SecretRef } from './values.ts';
+
+export const logSeverities = ['Debug', 'Info', 'Warning', 'Error', 'Fatal'] as const;
+export type LogSeverity = (typeof logSeverities)[number];
+
+export type NamedCommunity = { readonly name: string; readonly value: Community };
+/** Each of `communities` is a community's text or the name of one. */
+export type PrefixAdvertisement = { readonly cidr: Cidr; readonly communities: readonly string[] };
+
+/** What is absent is undefined: the cluster's value, or Calico's default, holds. */
+export type BgpConfiguration = {
+  readonly asNumber: number | undefined;
+  readonly nodeToNodeMeshEnabled: boolean | undefined;
+  readonly nodeMeshPassword: SecretRef | undefined;
+  readonly nodeMeshMaxRestartSeconds: number | undefined;
+  readonly listenPort: number | undefined;
+  readonly bindMode: 'None' | 'NodeIP' | undefined;
+  readonly logSeverity: LogSeverity | undefined;
+  readonly communities: readonly NamedCommunity[] | undefined;
+  readonly prefixAdvertisements: readonly PrefixAdvertisement[] | undefined;
+  readonly ignoredInterfaces: readonly string[] | undefined;
+  readonly normalRoutePriority: { readonly 4: number | undefined; readonly 6: number | undefined };
+  /** Fields that are there and mean nothing to this agent. */
+  readonly unsupported: readonly string[];
+};
+
+/** Felix's priorities; see the kernel metric that BIRD's own routes have (bird/configuration.ts). */
+const routePriority = integer(1, 2147483646);
+
+/** The values of one BGPConfiguration. One field that is not understood refuses it all: a mesh without its password, or against a `false`, must not be guessed. */
+export function decodeBgpConfiguration(bytes: Uint8Array): Decoded<BgpConfiguration> {
+  const resource = decodeResource(bytes);
+  if (!resource.ok) return resource;
+  const problems: FieldProblem[] = [];
+  const spec = readFields(resource.value.spec, 'spec', problems);
+  const configuration = {
+    asNumber: spec.read('asNumber', asNumber),
+    nodeToNodeMeshEnabled: spec.read('nodeToNodeMeshEnabled', truth),
+    nodeMeshPassword: spec.read('nodeMeshPassword', password),
+    nodeMeshMaxRestartSeconds: spec.read('nodeMeshMaxRestartTime', restartSeconds),
+    listenPort: spec.read('listenPort', portOrNone),
+    bindMode: spec.read('bindMode', oneOf('None', 'NodeIP')),
+    logSeverity: spec.read('logSeverityScreen', logSeverity),
+    communities: spec.read('communities', list(namedCommunity)),
+    prefixAdvertisements: spec.read('prefixAdvertisements', list(prefixAdvertisement)),
+    ignoredInterfaces: spec.read('ignoredInterfaces', list(interfacePattern)),
+    normalRoutePriority: { 4: spec.read('ipv4NormalRoutePriority', routePriority), 6: spec.read('ipv6NormalRoutePriority', routePriority) },
+  };
+  const [problem] = problems;
+  return problem ? refused(`${problem.field}: ${problem.reason}`) : decoded({ ...configuration, unsupported: spec.unread().map(spec.path) });
+}
+
+/** 0 is how an absent port may be written. */
+const portOrNone: Parse<number | undefined> = (value) => (value === 0 ? decoded(undefined) : port(value));
+
+/** Severities are understood in any case, and `trace` as Debug's: upstream's readers take them so. */
+const logSeverity: Parse<LogSeverity> = (value) => {
+  const wanted = typeof value === 'string' ? value.toLowerCase() : undefined;
+  const severity = logSeverities.find((known) => known.toLowerCase() === wanted) ?? (wanted === 'trace' ? 'Debug' : undefined);
+  return severity ? decoded(severity) : refused(`${shown(value)} is none of ${logSeverities.join(', ')}`);
+};
+
+const namedCommunity: Parse<NamedCommunity> = (value) =>
+  parts(value, (fields) => {
+    const [name, parsed] = [fields.require('name', text), fields.require('value', community)];
+    return name !== undefined && parsed !== undefined ? { name, value: parsed } : undefined;
+  });
+
+const prefixAdvertisement: Parse<PrefixAdvertisement> = (value) =>
+  parts(value, (fields) => {
+    const [prefix, communities] = [fields.require('cidr', cidr()), fields.require('communities', list(text))];
+    return prefix !== undefined && communities !== undefined ? { cidr: prefix, communities } : undefined;
+  });
+
+/** An object whose fields `read` reads; refused for the first field that is not understood. */
+function parts<T>(value: unknown, read: (fields: ReturnType<typeof readFields>) => T | undefined): Decoded<T> {
+  const fields = object(value);
+  if (!fields.ok) return fields;
+  const problems: FieldProblem[] = [];
+  const result = read(readFields(fields.value as Fields, '', problems));
+  return result === undefined || problems.length > 0 ? refused(`${problems[0]?.field.slice(1)}: ${problems[0]?.reason}`) : decoded(result);
+}
+
+export type Advertisement = { readonly cidr: Cidr; readonly communities: readonly Community[] };
+
+/**
+ * The advertisements of one family with their communities looked up. One that is neither a community nor a name refuses all: a route without its
+ * `no-export` would travel further than it may.
+ */
+export function resolveAdvertisements(configuration: Pick<BgpConfiguration, 'communities' | 'prefixAdvertisements'>): Decoded<readonly Advertisement[]> {
+  const byName = new Map((configuration.communities ?? []).map(({ name, value }) => [name, value]));
+  const resolved: Advertisement[] = [];
+  for (const { cidr: prefix, communities } of configuration.prefixAdvertisements ?? []) {
+    const values: Community[] = [];
+    for (const wanted of communities) {
+      const named = byName.get(wanted);
+      const literal = named ? decoded(named) : community(wanted);
+      if (!literal.ok) return refused(`spec.prefixAdvertisements: ${prefix}: ${shown(wanted)} is neither a community nor the name of one in spec.communities`);
+      values.push(literal.value);
+    }
+    resolved.push({ cidr: prefix, communities: values });
+  }
+  return decoded(resolved);
+}
+
+export const advertisementsOf = (advertisements: readonly Advertisement[], family: 4 | 6): readonly Advertisement[] =>
+  advertisements.filter((advertisement) => familyOf(advertisement.cidr) === family);

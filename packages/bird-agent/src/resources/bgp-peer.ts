@@ -1,0 +1,98 @@
+// BGPPeer: who peers with whom besides the mesh, and how.
+import { type Decoded, decoded, decodeResource, type IpAddress, isFields, refused } from '@calico-openstack/datamodel';
+import { type FieldProblem, integer, list, oneOf, readFields, text, truth } from './fields.ts';
+import { asNumber, durationSeconds, type Neighbor, neighbor, password, restartSeconds, type SecretRef, speakerAddress } from './values.ts';
+
+/** Which of our hosts have the peering. */
+export type PeerHosts = { readonly kind: 'all' } | { readonly kind: 'node'; readonly node: string } | { readonly kind: 'selector'; readonly selector: string };
+
+/** At the other end: a speaker by its address, or those of our hosts that a selector finds. */
+export type PeerRemotes =
+  | { readonly kind: 'address'; readonly neighbor: Neighbor; readonly asNumber: number }
+  | { readonly kind: 'selector'; readonly selector: string };
+
+export type BgpPeer = {
+  readonly name: string;
+  readonly hosts: PeerHosts;
+  readonly remotes: PeerRemotes;
+  /** Hosts found by `remotes` peer back without a BGPPeer of their own. */
+  readonly reversePeering: boolean;
+  readonly localAsNumber: number | undefined;
+  readonly nextHop: 'auto' | 'self' | 'keep';
+  readonly useNodeIp: boolean;
+  readonly password: SecretRef | undefined;
+  readonly maxRestartSeconds: number | undefined;
+  readonly keepaliveSeconds: number | undefined;
+  readonly allowedLocalAsNumbers: number | undefined;
+  readonly ttlSecurityHops: number | undefined;
+  readonly reachableBy: IpAddress | undefined;
+  /** Names of BGPFilters, in order. */
+  readonly filters: readonly string[];
+  readonly unsupported: readonly string[];
+};
+
+/** Why there is no session, and with whom there must be none for that reason: the mesh must not step in where a peer with a filter or a password was meant. */
+export type PeerRefusal = { readonly ok: false; readonly reason: string; readonly neighbor: IpAddress | undefined };
+
+/** A BGPPeer's values. One field that is not understood refuses the peer. */
+export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: true; readonly value: BgpPeer } | PeerRefusal {
+  const resource = decodeResource(bytes);
+  if (!resource.ok) return { ...resource, neighbor: undefined };
+  const problems: FieldProblem[] = [];
+  const spec = readFields(resource.value.spec, 'spec', problems);
+  const hosts = peerHosts(spec.read('node', text), spec.read('nodeSelector', text));
+  const remotes = peerRemotes(spec.read('peerIP', neighbor), spec.read('asNumber', peerAsNumber), spec.read('peerSelector', text));
+  if (spec.read('localWorkloadSelector', text) !== undefined) spec.problem('localWorkloadSelector', 'peering with workloads is not supported');
+  const nextHopMode = spec.read('nextHopMode', oneOf('Auto', 'Self', 'Keep'));
+  const keepOriginalNextHop = spec.read('keepOriginalNextHop', truth);
+  if (keepOriginalNextHop && nextHopMode) spec.problem('nextHopMode', 'cannot stand beside keepOriginalNextHop');
+  const peer = {
+    name,
+    reversePeering: (spec.read('reversePeering', oneOf('Auto', 'Manual')) ?? 'Auto') === 'Auto',
+    localAsNumber: spec.read('localASNumber', peerAsNumber),
+    nextHop: nextHops[nextHopMode ?? (keepOriginalNextHop ? 'Keep' : 'Auto')],
+    useNodeIp: (spec.read('sourceAddress', oneOf('UseNodeIP', 'None')) ?? 'UseNodeIP') === 'UseNodeIP',
+    password: spec.read('password', password),
+    maxRestartSeconds: spec.read('maxRestartTime', restartSeconds),
+    // BIRD wants the hold time to be at least twice this, and that has 16 bits.
+    keepaliveSeconds: spec.read('keepaliveTime', durationSeconds(1, 21845)),
+    allowedLocalAsNumbers: spec.read('numAllowedLocalASNumbers', integer(0, 255)),
+    ttlSecurityHops: spec.read('ttlSecurity', integer(0, 255)) || undefined,
+    reachableBy: spec.read('reachableBy', speakerAddress),
+    filters: spec.read('filters', list(text)) ?? [],
+    unsupported: [] as readonly string[],
+  };
+  if (peer.reachableBy && remotes.ok && !sameFamily(remotes.value, peer.reachableBy)) spec.problem('reachableBy', 'is not of the family of spec.peerIP');
+  const [problem] = problems;
+  const reason = problem ? `${problem.field}: ${problem.reason}` : !hosts.ok ? hosts.reason : !remotes.ok ? remotes.reason : undefined;
+  if (reason !== undefined || !hosts.ok || !remotes.ok) return { ok: false, reason: reason ?? '', neighbor: addressIn(resource.value.spec) };
+  return { ok: true, value: { ...peer, hosts: hosts.value, remotes: remotes.value, unsupported: spec.unread().map(spec.path) } };
+}
+
+const nextHops = { Auto: 'auto', Self: 'self', Keep: 'keep' } as const;
+
+/** 0 is how an absent AS number may be written. */
+const peerAsNumber: typeof asNumber | ((value: unknown) => Decoded<number | undefined>) = (value: unknown) =>
+  value === 0 ? decoded(undefined) : asNumber(value);
+
+function peerHosts(node: string | undefined, selector: string | undefined): Decoded<PeerHosts> {
+  if (node !== undefined && selector !== undefined) return refused('spec.node and spec.nodeSelector exclude each other');
+  if (node !== undefined) return decoded({ kind: 'node', node });
+  return decoded(selector === undefined ? { kind: 'all' } : { kind: 'selector', selector });
+}
+
+function peerRemotes(address: Neighbor | undefined, as: number | undefined, selector: string | undefined): Decoded<PeerRemotes> {
+  if (selector !== undefined)
+    return address || as ? refused('spec.peerSelector excludes spec.peerIP and spec.asNumber') : decoded({ kind: 'selector', selector });
+  if (!address) return refused('spec.peerIP: is missing, and so is spec.peerSelector');
+  return as === undefined ? refused('spec.asNumber: is missing') : decoded({ kind: 'address', neighbor: address, asNumber: as });
+}
+
+const sameFamily = (remotes: PeerRemotes, address: IpAddress): boolean =>
+  remotes.kind === 'selector' || remotes.neighbor.address.includes(':') === address.includes(':');
+
+/** The address that a refused peer speaks of, if that at least is understood. */
+function addressIn(spec: unknown): IpAddress | undefined {
+  const parsed = neighbor(isFields(spec) ? spec['peerIP'] : undefined);
+  return parsed.ok ? parsed.value.address : undefined;
+}

@@ -1,0 +1,33 @@
+// Node: a host as a BGP speaker. Written by this agent for its own host, by operators where they know better.
+import { type Decoded, decoded, decodeResource, type Fields, type IpAddress, type Labels, refused } from '@calico-openstack/datamodel';
+import { type FieldProblem, object, readFields } from './fields.ts';
+import { asNumber, clusterId, type InterfaceAddress, interfaceAddress } from './values.ts';
+
+export type Node = {
+  readonly name: string;
+  readonly labels: Labels;
+  readonly addresses: { readonly 4: InterfaceAddress | undefined; readonly 6: InterfaceAddress | undefined };
+  /** undefined: BGPConfiguration's. */
+  readonly asNumber: number | undefined;
+  /** Set: this host is a route reflector of that cluster, and takes no part in the mesh. */
+  readonly routeReflectorClusterId: IpAddress | undefined;
+};
+
+/** A Node's bytes. One field of `spec.bgp` that is not understood refuses the Node: half a speaker would be guessed at. */
+export function decodeNode(name: string, bytes: Uint8Array): Decoded<Node> {
+  const resource = decodeResource(bytes);
+  if (!resource.ok) return resource;
+  const problems: FieldProblem[] = [];
+  const bgp = readFields(readFields(resource.value.spec, 'spec', problems).read('bgp', object) ?? noFields, 'spec.bgp', problems);
+  const node: Node = {
+    name,
+    labels: resource.value.metadata.labels,
+    addresses: { 4: bgp.read('ipv4Address', interfaceAddress(4)), 6: bgp.read('ipv6Address', interfaceAddress(6)) },
+    asNumber: bgp.read('asNumber', asNumber),
+    routeReflectorClusterId: bgp.read('routeReflectorClusterID', clusterId),
+  };
+  const [problem] = problems;
+  return problem ? refused(`${problem.field}: ${problem.reason}`) : decoded(node);
+}
+
+const noFields: Fields = Object.freeze({});

@@ -1,0 +1,151 @@
+// The kinds of values that BGP's resources are made of. Each parser is the only way in, so that what the rest of the room holds can be printed for BIRD as it stands.
+import {
+  addressBytes,
+  type Cidr,
+  decoded,
+  type Fields,
+  familyOf,
+  type IpAddress,
+  type IpFamily,
+  isFields,
+  parseAddress,
+  parseCidr,
+  refused,
+} from '@calico-openstack/datamodel';
+import { integer, type Parse, shown } from './fields.ts';
+
+const decimal = /^(?:0|[1-9][0-9]{0,9})$/;
+
+/** A number from its decimal text, at most `most`. */
+function number(digits: string | undefined, most: number): number | undefined {
+  if (digits === undefined || !decimal.test(digits)) return undefined;
+  const value = Number(digits);
+  return value <= most ? value : undefined;
+}
+
+const mostAs = 2 ** 32 - 1;
+
+/** An AS number: a number, its decimal text, or RFC 5396's `high.low`. 0 is nobody's (RFC 7607). */
+export const asNumber: Parse<number> = (value) => {
+  if (typeof value === 'number') return integer(1, mostAs)(value);
+  if (typeof value !== 'string') return refused(`${shown(value)} is not an AS number`);
+  const [high, low, more] = value.split('.');
+  const upper = low === undefined ? 0 : number(high, 65535);
+  const lower = low === undefined ? number(high, mostAs) : number(low, 65535);
+  if (more !== undefined || upper === undefined || lower === undefined || upper * 65536 + lower === 0)
+    return refused(`${shown(value)} is not an AS number from 1 to ${mostAs}`);
+  return decoded(upper * 65536 + lower);
+};
+
+export const port: Parse<number> = integer(1, 65535);
+
+/** An address that a BGP speaker can have: no unspecified, loopback, multicast, broadcast or link-local one (the last would need an interface beside it). */
+export const speakerAddress: Parse<IpAddress> = (value) => {
+  const address = typeof value === 'string' ? parseAddress(value) : undefined;
+  if (!address) return refused(`${shown(value)} is not an IP address`);
+  const bytes = addressBytes(address);
+  const unusable = familyOf(address) === 4 ? unusable4(bytes) : unusable6(address, bytes);
+  return unusable ? refused(`${address} is ${unusable}: no BGP session can use it`) : decoded(address);
+};
+
+function unusable4([first = 0, second = 0]: Uint8Array): string | undefined {
+  if (first === 0) return 'an unspecified address';
+  if (first === 127) return 'a loopback address';
+  if (first === 169 && second === 254) return 'a link-local address';
+  return first >= 224 ? 'a multicast or reserved address' : undefined;
+}
+
+function unusable6(address: IpAddress, [first = 0, second = 0]: Uint8Array): string | undefined {
+  if (address === '::' || address === '::1') return 'an unspecified or loopback address';
+  if (first === 0xff) return 'a multicast address';
+  return first === 0xfe && (second & 0xc0) === 0x80 ? 'a link-local address' : undefined;
+}
+
+export type Neighbor = { readonly address: IpAddress /** undefined: the one that the neighbour listens on */; readonly port: number | undefined };
+
+/** `address`, `IPv4:port` or `[IPv6]:port`. */
+export const neighbor: Parse<Neighbor> = (value) => {
+  if (typeof value !== 'string') return refused(`${shown(value)} is not an IP address with an optional port`);
+  const split = /^\[([^\]]*)\]:(.*)$/.exec(value) ?? /^([^:]*):([^:]*)$/.exec(value);
+  const address = speakerAddress(split ? split[1] : value);
+  if (!address.ok) return address;
+  const parsedPort = split && number(split[2], 65535);
+  if (split && !parsedPort) return refused(`${shown(value)} has no port from 1 to 65535 behind its address`);
+  return decoded({ address: address.value, port: parsedPort || undefined });
+};
+
+export type InterfaceAddress = {
+  readonly address: IpAddress /** The network that the address lies in; of one address where none is given. */;
+  readonly network: Cidr;
+};
+
+/** A host's own address in one family, with or without the length of its network. */
+export const interfaceAddress =
+  (family: IpFamily): Parse<InterfaceAddress> =>
+  (value) => {
+    const network = typeof value === 'string' ? parseCidr(value) : undefined;
+    if (!network || familyOf(network) !== family) return refused(`${shown(value)} is not an IPv${family} address with an optional prefix length`);
+    const address = speakerAddress((value as string).split('/')[0]);
+    return address.ok ? decoded({ address: address.value, network }) : address;
+  };
+
+/** A prefix, of one family where that is given. */
+export const cidr =
+  (family?: IpFamily): Parse<Cidr> =>
+  (value) => {
+    const parsed = typeof value === 'string' ? parseCidr(value) : undefined;
+    return parsed && (family === undefined || familyOf(parsed) === family) ? decoded(parsed) : refused(`${shown(value)} is not an IP${family ?? ''} prefix`);
+  };
+
+/** A route reflector's cluster: written as an IPv4 address, but only an identifier (RFC 4456). */
+export const clusterId: Parse<IpAddress> = (value) => {
+  const address = typeof value === 'string' ? parseAddress(value) : undefined;
+  return address && familyOf(address) === 4 ? decoded(address) : refused(`${shown(value)} is not a cluster id in the form of an IPv4 address`);
+};
+
+/** A standard community (RFC 1997) has two parts, a large one (RFC 8092) three. */
+export type Community = readonly [number, number] | readonly [number, number, number];
+
+export const community: Parse<Community> = (value) => {
+  const parts = typeof value === 'string' ? value.split(':') : [];
+  const [first, second, third] = parts.map((part) => number(part, parts.length === 2 ? 65535 : mostAs));
+  if (first !== undefined && second !== undefined) {
+    if (parts.length === 2) return decoded([first, second]);
+    if (parts.length === 3 && third !== undefined) return decoded([first, second, third]);
+  }
+  return refused(`${shown(value)} is not a community "a:b" (16 bits each) or "a:b:c" (32 bits each)`);
+};
+
+/** Names of interfaces, `*` standing for any text; as Calico's API has it, so that nothing in it can end BIRD's string. */
+export const interfacePattern: Parse<string> = (value) =>
+  typeof value === 'string' && /^[A-Za-z0-9_.*-]{1,15}$/.test(value)
+    ? decoded(value)
+    : refused(`${shown(value)} is not the pattern of an interface's name (1 to 15 of A-Z a-z 0-9 _ . * -)`);
+
+const unitSeconds: Readonly<Record<string, number>> = { h: 3600, m: 60, s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, μs: 1e-6, ns: 1e-9 };
+
+/** A duration as Go writes it (`2m0s`), rounded to whole seconds. */
+export const durationSeconds =
+  (least: number, most: number): Parse<number> =>
+  (value) => {
+    const parts = typeof value === 'string' && value.length <= 40 ? [...value.matchAll(/([0-9]+(?:\.[0-9]+)?)(h|ms|m|s|us|µs|μs|ns)/g)] : [];
+    if (value === '0') return integer(least, most)(0);
+    if (parts.length === 0 || parts.map(([part]) => part).join('') !== value) return refused(`${shown(value)} is not a duration such as "2m0s"`);
+    const seconds = Math.round(parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitSeconds[unit!]!, 0));
+    return seconds >= least && seconds <= most ? decoded(seconds) : refused(`${shown(value)} is not between ${least} s and ${most} s`);
+  };
+
+/** RFC 4724: a restart time has 12 bits. */
+export const restartSeconds = durationSeconds(0, 4095);
+
+/** Where a password is: in the root-only file, section `name`, option `key`. */
+export type SecretRef = { readonly name: string; readonly key: string };
+
+/** `{"secretKeyRef": {"name", "key"}}`; anything else in it is refused: a session whose password is not understood must not come up without one. */
+export const password: Parse<SecretRef> = (value) => {
+  const reference = isFields(value) ? value['secretKeyRef'] : undefined;
+  const { name, key } = isFields(reference) ? reference : ({} as Fields);
+  return typeof name === 'string' && typeof key === 'string' && name !== '' && key !== ''
+    ? decoded({ name, key })
+    : refused('is not {"secretKeyRef": {"name": ..., "key": ...}}');
+};

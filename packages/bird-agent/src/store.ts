@@ -1,0 +1,48 @@
+// The datastore's BGP resources as they were understood. Each value is decoded once, when it comes.
+import { type Decoded, parseResourceKey, resourcePrefix } from '@calico-openstack/datamodel';
+import type { Change } from '@calico-openstack/etcd';
+import type { Resources } from './plan/facts.ts';
+import { type BgpConfiguration, decodeBgpConfiguration } from './resources/bgp-configuration.ts';
+import { type BgpFilter, decodeBgpFilter } from './resources/bgp-filter.ts';
+import { type BgpPeer, decodeBgpPeer, type PeerRefusal } from './resources/bgp-peer.ts';
+import { decodeNode, type Node } from './resources/node.ts';
+
+/** What the agent follows. */
+export const followedPrefixes = (['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters'] as const).map((plural) => resourcePrefix(plural));
+
+export interface ResourceStore {
+  readonly resources: Resources;
+  /** Takes changes in; true when they may matter. */
+  apply(changes: readonly Change[]): boolean;
+}
+
+export function resourceStore(): ResourceStore {
+  const nodes = new Map<string, Decoded<Node>>();
+  const configurations = new Map<string, Decoded<BgpConfiguration>>();
+  const peers = new Map<string, { readonly ok: true; readonly value: BgpPeer } | PeerRefusal>();
+  const filters = new Map<string, Decoded<BgpFilter>>();
+
+  function keep<T>(kept: Map<string, T>, name: string, value: Uint8Array | undefined, decode: (bytes: Uint8Array) => T): boolean {
+    if (value === undefined) return kept.delete(name);
+    kept.set(name, decode(value));
+    return true;
+  }
+
+  function take({ key, value }: Change): boolean {
+    const parsed = parseResourceKey(key);
+    switch (parsed?.plural) {
+      case 'nodes':
+        return keep(nodes, parsed.name, value, (bytes) => decodeNode(parsed.name, bytes));
+      case 'bgpconfigurations':
+        return keep(configurations, parsed.name, value, decodeBgpConfiguration);
+      case 'bgppeers':
+        return keep(peers, parsed.name, value, (bytes) => decodeBgpPeer(parsed.name, bytes));
+      case 'bgpfilters':
+        return keep(filters, parsed.name, value, (bytes) => decodeBgpFilter(parsed.name, bytes));
+      default:
+        return false;
+    }
+  }
+
+  return { resources: { nodes, configurations, peers, filters }, apply: (changes) => changes.map(take).includes(true) };
+}

@@ -1,0 +1,44 @@
+// Facts for tests of the plan: two hosts of one rack, and whatever a test adds.
+import { type Cidr, decoded, type IpAddress, refused } from '@calico-openstack/datamodel';
+import type { Host, Lookups, Resources } from '../plan/facts.ts';
+import { compileSelector } from '../selectors.ts';
+import { resourceStore } from '../store.ts';
+import { bytes } from './bytes.ts';
+
+export type Specs = { readonly [key: `${'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters'}/${string}`]: unknown };
+
+export const nodeSpec = (number: number, bgp: object = {}): object => ({
+  bgp: { ipv4Address: `192.0.2.${number}/24`, ipv6Address: `2001:db8::${number}/64`, ...bgp },
+});
+
+/** Resources by `plural/name`; a value with `labels` beside its spec is written `{ spec, labels }`. */
+export function resourcesOf(specs: Specs): Resources {
+  const store = resourceStore();
+  store.apply(
+    Object.entries(specs).map(([key, value]) => {
+      const { spec, labels } = value as { spec?: object; labels?: object };
+      return { key: `/calico/resources/v3/projectcalico.org/${key}`, value: spec && labels ? bytes(spec, { labels }) : bytes(value), modRevision: 1 };
+    }),
+  );
+  return store.resources;
+}
+
+export const host = (change: Partial<Host> = {}): Host => ({
+  name: 'h1',
+  routerId: undefined,
+  networks: [],
+  workloadInterfacePrefixes: ['cali', 'tap'],
+  deviceRouteProtocol: 3,
+  exportPrefixes: [] as readonly Cidr[],
+  holdSeconds: 90,
+  logFile: undefined,
+  ...change,
+});
+
+/** Knows one password: key `tor` of secret `bgp`. */
+export const lookups: Lookups = {
+  selector: compileSelector,
+  password: ({ name, key }) => (name === 'bgp' && key === 'tor' ? decoded('"s3cret"') : refused(`there is no ${key} in ${name}`)),
+};
+
+export const ip = (text: string): IpAddress => text as IpAddress;

@@ -1,0 +1,264 @@
+// A small world for system tests: a router and hosts as network namespaces on routed links, a real etcd beside the router, real BIRDs, and the agent as its own process.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { resourceKey } from '@calico-openstack/datamodel';
+import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
+import { type BirdControl, connectBird } from '../bird/control.ts';
+import { type ProtocolStatus, protocols } from '../bird/daemon.ts';
+
+const run = promisify(execFile);
+
+export const routerAs = 64500;
+
+/** What is between the router and host number 0, 1, 2 … */
+const link = (number: number) => ({
+  host4: `192.0.2.${number * 4 + 1}`,
+  router4: `192.0.2.${number * 4 + 2}`,
+  host6: `2001:db8:f:${number}::5`,
+  router6: `2001:db8:f:${number}::6`,
+});
+
+/** Asks until the answer is there, or fails with the last words of whoever was asked. */
+export async function until<T>(what: string, ask: () => Promise<T | undefined> | T | undefined, seconds = 30): Promise<T> {
+  const deadlineMs = performance.now() + seconds * 1000;
+  let last: unknown;
+  for (;;) {
+    try {
+      const answer = await ask();
+      if (answer !== undefined && answer !== false) return answer;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadlineMs) throw new Error(`${what}: not within ${seconds} s`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export type Bird = {
+  readonly configFile: string;
+  readonly socket: string;
+  sessions(): Promise<readonly ProtocolStatus[]>;
+  session(symbol: string): Promise<ProtocolStatus | undefined>;
+  ask(command: string): Promise<string>;
+  pid(): number;
+  kill(): Promise<void>;
+};
+
+export type TestHost = ReturnType<typeof link> & {
+  readonly name: string;
+  readonly namespace: string;
+  readonly bird: Bird;
+  /** iproute2 inside. */
+  ip(...args: readonly string[]): Promise<string>;
+  /** Adds or removes a route to a workload, as Felix does. */
+  workloadRoute(verb: 'add' | 'replace' | 'del', prefix: string, metric?: number): Promise<void>;
+  /** What the kernel says of a prefix: one line a route. */
+  routesTo(prefix: string): Promise<readonly string[]>;
+  startAgent(options?: Readonly<Record<string, string>>): void;
+  /** SIGKILL. */
+  killAgent(): Promise<void>;
+  /** SIGTERM; the exit code. */
+  endAgent(): Promise<number | null>;
+  agentLog(): string;
+};
+
+type BgpPlural = 'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters';
+
+export type World = {
+  readonly etcdProcess: EtcdProcess;
+  readonly router: { readonly namespace: string; readonly bird: Bird; ip(...args: readonly string[]): Promise<string> };
+  readonly hosts: readonly TestHost[];
+  put(plural: BgpPlural, name: string, spec: object, metadata?: object): Promise<unknown>;
+  putText(plural: BgpPlural, name: string, text: string): Promise<unknown>;
+  get(plural: BgpPlural, name: string): Promise<string>;
+  remove(plural: BgpPlural, name: string): Promise<unknown>;
+  readonly directory: string;
+  close(): Promise<void>;
+};
+
+let worlds = 0;
+
+export async function makeWorld(size: number): Promise<World> {
+  worlds += 1;
+  const prefix = `ba${process.pid}w${worlds}`;
+  const directory = mkdtempSync(join(tmpdir(), 'bird-agent-test-'));
+  const cleanups: (() => Promise<unknown> | unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
+  const close = async (): Promise<void> => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  };
+  try {
+    const namespace = async (name: string): Promise<string> => {
+      await run('ip', ['netns', 'add', `${prefix}-${name}`]);
+      cleanups.push(() => run('ip', ['netns', 'del', `${prefix}-${name}`]));
+      await run('ip', ['-n', `${prefix}-${name}`, 'link', 'set', 'lo', 'up']);
+      await run('ip', [
+        'netns',
+        'exec',
+        `${prefix}-${name}`,
+        'sysctl',
+        '-qw',
+        'net.ipv4.ip_forward=1',
+        'net.ipv6.conf.all.forwarding=1',
+        'net.ipv6.conf.default.accept_dad=0',
+      ]);
+      return `${prefix}-${name}`;
+    };
+    const routerNamespace = await namespace('router');
+    const hostNamespaces: string[] = [];
+    for (let number = 0; number < size; number += 1) {
+      hostNamespaces.push(await namespace(`h${number}`));
+      await lay(routerNamespace, hostNamespaces[number]!, number);
+    }
+    await run('ip', ['-n', routerNamespace, 'addr', 'add', '198.51.100.1/32', 'dev', 'lo']);
+    const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', routerNamespace], host: '198.51.100.1' });
+    cleanups.push(() => etcdProcess.stop());
+    return {
+      etcdProcess,
+      directory,
+      router: { namespace: routerNamespace, bird: birdAt(directory, 'router', cleanups), ip: ipIn(routerNamespace) },
+      hosts: hostNamespaces.map((name, number) => testHost(`host-${number}`, name, number, directory, etcdProcess.endpoint, cleanups)),
+      put: (plural, name, spec, metadata = {}) =>
+        etcdProcess.etcdctl('put', resourceKey({ plural, name }), JSON.stringify({ metadata: { name, ...metadata }, spec })),
+      putText: (plural, name, text) => etcdProcess.etcdctl('put', resourceKey({ plural, name }), text),
+      get: (plural, name) => etcdProcess.etcdctl('get', '--print-value-only', resourceKey({ plural, name })),
+      remove: (plural, name) => etcdProcess.etcdctl('del', resourceKey({ plural, name })),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+const ipIn =
+  (namespace: string) =>
+  async (...args: readonly string[]): Promise<string> =>
+    (await run('ip', ['-n', namespace, ...args])).stdout;
+
+async function lay(router: string, host: string, number: number): Promise<void> {
+  const { host4, host6, router4, router6 } = link(number);
+  const commands = [
+    ['-n', host, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', `h${number}`, 'netns', router],
+    ['-n', host, 'addr', 'add', `${host4}/30`, 'dev', 'eth0'],
+    ['-n', router, 'addr', 'add', `${router4}/30`, 'dev', `h${number}`],
+    ['-n', host, '-6', 'addr', 'add', `${host6}/64`, 'dev', 'eth0'],
+    ['-n', router, '-6', 'addr', 'add', `${router6}/64`, 'dev', `h${number}`],
+    ['-n', host, 'link', 'set', 'eth0', 'up'],
+    ['-n', router, 'link', 'set', `h${number}`, 'up'],
+    ['-n', host, 'route', 'add', 'default', 'via', router4],
+    ['-n', host, '-6', 'route', 'add', 'default', 'via', router6],
+    ['-n', host, 'link', 'add', 'tap0', 'type', 'ifb'], // stands for a workload's interface
+    ['-n', host, 'link', 'set', 'tap0', 'up'],
+  ];
+  for (const command of commands) await run('ip', command);
+}
+
+function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): Bird {
+  const [configFile, socket, pidFile] = ['conf', 'ctl', 'pid'].map((ending) => join(directory, `${name}.${ending}`)) as [string, string, string];
+  let control: BirdControl | undefined;
+  const connected = async (): Promise<BirdControl> => {
+    if (!control) {
+      const fresh = await connectBird(socket, 5000);
+      control = fresh;
+      void fresh.closed.then(() => {
+        if (control === fresh) control = undefined;
+      });
+    }
+    return control;
+  };
+  const pid = (): number => Number(readFileSync(pidFile, 'utf8'));
+  const kill = async (): Promise<void> => {
+    process.kill(pid(), 'SIGKILL');
+    await control?.closed;
+  };
+  cleanups.push(async () => {
+    control?.close();
+    try {
+      process.kill(pid(), 'SIGKILL');
+    } catch {
+      // it was not running
+    }
+  });
+  return {
+    configFile,
+    socket,
+    sessions: async () => (await protocols(await connected())).filter(({ type }) => type === 'BGP'),
+    session: async (symbol) => (await protocols(await connected())).find((each) => each.name === symbol),
+    ask: async (command) => (await (await connected()).ask(command)).lines.map(({ text }) => text).join('\n'),
+    pid,
+    kill,
+  };
+}
+
+/** Starts a BIRD as a distribution would: in the background, with the configuration that is there. */
+export async function startBirdIn(namespace: string, bird: Bird, configuration: string, ...options: readonly string[]): Promise<void> {
+  writeFileSync(bird.configFile, configuration, { mode: 0o640 });
+  await run('ip', ['netns', 'exec', namespace, 'bird', '-c', bird.configFile, '-s', bird.socket, '-P', bird.socket.replace(/ctl$/, 'pid'), ...options]);
+}
+
+function testHost(name: string, namespace: string, number: number, directory: string, endpoint: string, cleanups: (() => unknown)[]): TestHost {
+  const ip = ipIn(namespace);
+  const bird = birdAt(directory, name, cleanups);
+  const logFile = join(directory, `${name}.log`);
+  let agent: ChildProcess | undefined;
+  let ended: Promise<number | null> = Promise.resolve(null);
+  const end = (signal: NodeJS.Signals): Promise<number | null> => {
+    agent?.kill(signal);
+    return ended;
+  };
+  cleanups.push(() => end('SIGKILL'));
+  const familyOption = (prefix: string): string[] => (prefix.includes(':') ? ['-6'] : []);
+  return {
+    ...link(number),
+    name,
+    namespace,
+    bird,
+    ip,
+    async workloadRoute(verb, prefix, metric = 1024) {
+      await ip(...familyOption(prefix), 'route', verb, prefix, 'dev', 'tap0', 'proto', '3', 'metric', String(metric));
+    },
+    async routesTo(prefix) {
+      return (await ip(...familyOption(prefix), 'route', 'show', prefix))
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== '');
+    },
+    startAgent(options = {}) {
+      const settings = {
+        EtcdEndpoints: endpoint,
+        Hostname: name,
+        BirdConfigFile: bird.configFile,
+        BirdSocket: bird.socket,
+        BirdPidFile: bird.socket.replace(/ctl$/, 'pid'),
+        BirdLogFile: join(directory, `${name}.bird.log`),
+        LogFilePath: 'none',
+        StartBird: 'true',
+        BgpHoldTimeSecs: '9',
+        ...options,
+      };
+      const file = join(directory, `${name}.cfg`);
+      writeFileSync(
+        file,
+        `[global]\n${Object.entries(settings)
+          .map(([option, value]) => `${option} = ${value}\n`)
+          .join('')}`,
+      );
+      const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, join(import.meta.dirname, '../bin/calico-bird-agent.ts'), '-c', file], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      agent = child;
+      const log = createWriteStream(logFile, { flags: 'a' });
+      child.stdout?.pipe(log, { end: false });
+      child.stderr?.pipe(log, { end: false });
+      ended = new Promise((resolve) => child.once('exit', (exitCode) => resolve(exitCode)));
+    },
+    killAgent: async () => {
+      await end('SIGKILL');
+    },
+    endAgent: () => end('SIGTERM'),
+    agentLog: () => readFileSync(logFile, 'utf8'),
+  };
+}
