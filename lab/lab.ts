@@ -5,7 +5,7 @@ import { claimDirectory, directoryOf, type LabState, type Part, readState, thisP
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { type ComputeHost, computeHost, startHost } from './host.ts';
-import { type OpenStack, openStack } from './openstack.ts';
+import { type OpenStack, openStack, writeCredentials } from './openstack.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { labProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
@@ -65,6 +65,7 @@ export async function bringUp({ prefix, hosts = 3, without = [], progress = sile
   try {
     if (signal?.aborted) stop();
     checkExecutables(lab);
+    writeCredentials(lab.directory, lab.openstack.environment);
     await startAll(lab, progress, abort);
     return lab;
   } catch (error) {

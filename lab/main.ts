@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { type Part, parts } from './directory.ts';
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
+import { exploreLines } from './explore.ts';
 import { bringUp, openLab } from './lab.ts';
 import { draw } from './picture.ts';
 import { onTerminal } from './progress.ts';
@@ -66,14 +67,15 @@ async function up(prefix: string, hosts: number, without: Part[]): Promise<numbe
   });
   if (lab === undefined) return 130;
   lab.release();
-  progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+  progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s\n`);
+  for (const line of exploreLines(lab)) progress.say(line);
   return 0;
 }
 
 async function status(prefix: string): Promise<number> {
   const lab = openLab(prefix);
   process.stdout.write(`${draw(await look(lab), process.stdout.columns)}\n\n`);
-  process.stdout.write(`all files: ${lab.directory}\nmemory: ${Math.round(memoryOf(prefix) / 1024)} MB\n`);
+  process.stdout.write(`memory: ${Math.round(memoryOf(prefix) / 1024)} MB\n\n${exploreLines(lab).join('\n')}\n`);
   return 0;
 }
 

@@ -1,4 +1,6 @@
 // The OpenStack APIs as a user reaches them: by HTTP, and by the real command-line client.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { LabError } from './errors.ts';
 import { type HttpAnswer, http } from './http.ts';
 import type { Joined } from './plan.ts';
@@ -117,6 +119,14 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
         await expect(keystone.socket, 'POST', '/v3/endpoints', { endpoint: { ...endpoint, interface: face } });
     },
   };
+}
+
+export const credentialsFile = (labDirectory: string): string => join(labDirectory, 'openrc');
+
+/** A file for the shell, as operators keep one, with what the OpenStack client needs to know. */
+export function writeCredentials(labDirectory: string, environment: OpenStack['environment']): void {
+  const lines = Object.entries(environment).map(([name, value]) => `export ${name}=${value}\n`);
+  writeFileSync(credentialsFile(labDirectory), lines.join(''), { mode: 0o600 });
 }
 
 /** `security_group` is at `security-groups`, `floatingip` at `floatingips`. */

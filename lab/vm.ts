@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { LabError } from './errors.ts';
 import type { Lab } from './lab.ts';
 import { type Lease, parseLease } from './lease.ts';
-import { addNamespace, ip } from './namespace.ts';
+import { addNamespace, ip, ipJson } from './namespace.ts';
 import type { Fields, Port } from './openstack.ts';
 import { type Host, type Machine, vmMachine } from './plan.ts';
 import type { Processes, Service } from './process.ts';
@@ -48,6 +48,8 @@ export interface Vm extends Machine {
   startDhcp(): Promise<void>;
   /** Waits for the client of this family to have been given an address. */
   lease(family: 4 | 6, timeoutSeconds?: number): Promise<Lease>;
+  /** Waits for a lease and a default route, without which nothing beyond the subnet is reached: in IPv6 that comes by router advertisement, in its own time. */
+  online(family: 4 | 6, timeoutSeconds?: number): Promise<void>;
   /** Ends the clients; the tap goes, and the guest with it. */
   unplug(): Promise<void>;
   /** Unplugs, and deletes the port. */
@@ -109,6 +111,17 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
     rmSync(directory, { recursive: true });
   }
 
+  const lease = (family: 4 | 6, timeoutSeconds = 20): Promise<Lease> =>
+    until(
+      `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
+      () => {
+        const file = join(directory, `lease${family}`);
+        const given = existsSync(file) ? parseLease(readFileSync(file, 'utf8')) : undefined;
+        return given !== undefined && given.address !== '' ? given : undefined;
+      },
+      { timeoutSeconds, intervalMs: 10, signal: processes.signal },
+    );
+
   return {
     ...machine,
     facts,
@@ -129,16 +142,15 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
     async startDhcp() {
       await Promise.all(clients.map((client) => client.start()));
     },
-    lease: (family, timeoutSeconds = 20) =>
-      until(
-        `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
-        () => {
-          const file = join(directory, `lease${family}`);
-          const lease = existsSync(file) ? parseLease(readFileSync(file, 'utf8')) : undefined;
-          return lease !== undefined && lease.address !== '' ? lease : undefined;
-        },
-        { timeoutSeconds, intervalMs: 10, signal: processes.signal },
-      ),
+    lease,
+    async online(family, timeoutSeconds = 20) {
+      await lease(family, timeoutSeconds);
+      const routes = (): Promise<unknown> => ipJson(processes, machine, `-${family}`, 'route', 'show', 'default');
+      await until(`an IPv${family} default route of ${facts.name}`, async () => ((await routes()) as unknown[]).length > 0 || undefined, {
+        timeoutSeconds,
+        signal: processes.signal,
+      });
+    },
     unplug,
     async remove() {
       if (existsSync(directory)) await unplug();
