@@ -1,0 +1,68 @@
+// A real Neutron with the driver, for system tests: the lab without the agents on its hosts, which the tests play themselves.
+
+import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { bringUp, type Lab } from '../../../../lab/lab.ts';
+import { until } from '../../../../lab/wait.ts';
+
+export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
+
+export async function bringUpCloud(prefix: string) {
+  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'] });
+  const { openstack } = lab;
+
+  async function contents(start = '/calico/'): Promise<Record<string, unknown>> {
+    const answer = JSON.parse(await lab.etcd.ctl('get', '--prefix', start, '-w', 'json')) as { kvs?: { key: string; value: string }[] };
+    const text = (base64: string): string => Buffer.from(base64, 'base64').toString();
+    return Object.fromEntries((answer.kvs ?? []).map(({ key, value }) => [text(key), json(text(value))]));
+  }
+
+  const resource = (plural: string): Promise<Record<string, Resource>> =>
+    contents(`/calico/resources/v3/projectcalico.org/${plural}/`) as Promise<Record<string, Resource>>;
+
+  return {
+    lab,
+    openstack,
+    contents,
+    endpoints: () => resource('workloadendpoints'),
+    policies: () => resource('networkpolicies'),
+    /** The endpoints of a port, by host. */
+    async endpointsOf(port: string): Promise<Record<string, Resource>> {
+      const all = Object.values(await resource('workloadendpoints'));
+      return Object.fromEntries(all.filter(({ spec }) => spec['endpoint'] === port).map((endpoint) => [String(endpoint.spec['node']), endpoint]));
+    },
+    /** What a Felix writes every 30 s; resolves when Neutron shows it alive. */
+    async felixReports(host: string, started = false): Promise<void> {
+      await lab.etcd.ctl('put', felixStatusKey(undefined, host), JSON.stringify({ time: rfc3339Seconds(new Date()), uptime: 1.5, first_update: started }));
+      await until(`a living agent on ${host}`, async () => (await openstack.list('agent', { host })).some((agent) => agent.alive) || undefined);
+    },
+    /** What a Felix says of a port; undefined: it takes the report away. */
+    async portReport(host: string, device: string, port: string, status: string | undefined): Promise<void> {
+      const key = endpointStatusKey(undefined, { host, orchestrator: 'openstack', workload: `${openstackNamespace(undefined)}/${device}`, endpoint: port });
+      if (status === undefined) await lab.etcd.ctl('del', key);
+      else await lab.etcd.ctl('put', key, JSON.stringify({ status }));
+    },
+    portBecomes: (port: string, status: string): Promise<true> =>
+      until(`port ${port} to be ${status}`, async () => (await openstack.get('port', port)).status === status || undefined),
+    /** Restarts the daemon and waits until it serves. */
+    async restartDriver(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+      lab.driver?.kill(signal);
+      await lab.driver?.ended();
+      await lab.driver?.start();
+      await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+    },
+  };
+}
+
+export type Resource = {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly uid: string; readonly labels?: Record<string, string>; readonly annotations?: Record<string, string> };
+  readonly spec: Record<string, unknown>;
+};
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
