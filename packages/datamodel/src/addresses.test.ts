@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import ipaddr from 'ipaddr.js';
 import { describe, expect, test } from 'vitest';
 import {
   addressBytes,
@@ -65,6 +66,25 @@ const bytes = fc.oneof(
   fc.uint8Array({ minLength: 4, maxLength: 4 }),
   fc.uint8Array({ minLength: 16, maxLength: 16 }).filter((b) => !(b.subarray(0, 10).every((x) => x === 0) && b[10] === 255 && b[11] === 255)),
 );
+
+/** Texts that are, or nearly are, IPv6 addresses. */
+const nearlyIpv6 = fc.oneof(
+  fc.array(fc.constantFrom('0', '1', 'a', 'F', 'ffff', ':', '::', ':1.2.3.4', '0db8'), { maxLength: 17 }).map((parts) => parts.join('')),
+  fc.array(fc.constantFrom('0', '0', '1', 'fFff', '00'), { minLength: 1, maxLength: 9 }).map((parts) => parts.join(':')),
+  fc.tuple(fc.ipV6(), fc.constantFrom('', ':', '0')).map(([text, end]) => text + end),
+);
+
+test('an IPv6 address is what another implementation holds for one, in its canonical text', () => {
+  fc.assert(
+    fc.property(nearlyIpv6, (text) => {
+      fc.pre(!/[0-9a-f]{5}|\.0[0-9]|:0[0-9]+\./i.test(text)); // groups of five digits and octets with leading zeros are taken by the other
+      fc.pre(!/^::[0-9]+\./.test(text)); // RFC 4291's IPv4-compatible form, which the other takes for the mapped one
+      const other = text.includes(':') && ipaddr.IPv6.isValid(text) ? ipaddr.IPv6.parse(text) : undefined;
+      expect(parseCidr(text)).toBe(other && !other.isIPv4MappedAddress() ? `${other.toRFC5952String()}/128` : undefined);
+    }),
+    { numRuns: 20_000 },
+  );
+});
 
 test('text and bytes of an address are each other’s inverse', () => {
   fc.assert(

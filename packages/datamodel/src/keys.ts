@@ -45,12 +45,16 @@ const global: ReadonlySet<string> = new Set(globalPlurals);
 /** What a key of the resource tree names; undefined for keys elsewhere, of kinds that are not known, or with another number of segments. */
 export function parseResourceKey(key: string): ResourceKey | undefined {
   if (!key.startsWith(resourceRoot)) return undefined;
-  const segments = key.slice(resourceRoot.length).split('/');
-  if (segments.some((segment) => segment === '')) return undefined;
-  const [plural, second, third] = segments as [string, string?, string?];
-  if (namespaced.has(plural)) return segments.length === 3 ? { plural: plural as NamespacedPlural, namespace: second!, name: third! } : undefined;
-  if (global.has(plural)) return segments.length === 2 ? { plural: plural as GlobalPlural, name: second! } : undefined;
-  return undefined;
+  const afterPlural = key.indexOf('/', resourceRoot.length);
+  if (afterPlural < 0) return undefined;
+  const plural = key.slice(resourceRoot.length, afterPlural);
+  const slash = key.indexOf('/', afterPlural + 1);
+  if (namespaced.has(plural)) {
+    const [namespace, name] = [key.slice(afterPlural + 1, slash), key.slice(slash + 1)];
+    return slash > 0 && namespace !== '' && name !== '' && !name.includes('/') ? { plural: plural as NamespacedPlural, namespace, name } : undefined;
+  }
+  const name = key.slice(afterPlural + 1);
+  return global.has(plural) && slash < 0 && name !== '' ? { plural: plural as GlobalPlural, name } : undefined;
 }
 
 /** The subnets of a region that have DHCP enabled (written by the driver, read by the DHCP agents). */

@@ -14,20 +14,27 @@ export function workloadEndpointName(parts: WorkloadEndpointName): string {
 /** What all names of a host's endpoints of one orchestrator begin with: for reading them by key prefix. */
 export const workloadEndpointNamePrefix = (host: string, orchestrator = 'openstack'): string => `${doubleDashes(host)}-${doubleDashes(orchestrator)}-`;
 
-/** The parts of a WorkloadEndpoint's name; undefined when it does not split into exactly four that are not empty. */
+/**
+ * The parts of a WorkloadEndpoint's name; undefined when it does not split into exactly four that are not empty.
+ * Dashes are taken in pairs from the left: of an odd number in a row, the last one parts.
+ */
 export function parseWorkloadEndpointName(name: string): WorkloadEndpointName | undefined {
-  const parts: string[] = [''];
-  for (let index = 0; index < name.length; index += 1) {
-    const character = name[index]!;
-    if (character === '-' && name[index + 1] !== '-') parts.push('');
+  const parts: string[] = [];
+  let start = 0;
+  for (let at = name.indexOf('-'); at >= 0; at = name.indexOf('-', at)) {
+    if (name.charCodeAt(at + 1) === dash) at += 2;
     else {
-      if (character === '-') index += 1;
-      parts[parts.length - 1] += character;
+      parts.push(singleDashes(name.slice(start, at)));
+      at += 1;
+      start = at;
     }
   }
+  parts.push(singleDashes(name.slice(start)));
   const [host, orchestrator, workload, endpoint] = parts;
   return parts.length === 4 && host && orchestrator && workload && endpoint ? { host, orchestrator, workload, endpoint } : undefined;
 }
+const dash = 0x2d;
+const singleDashes = (part: string): string => part.replaceAll('--', '-');
 
 /** Escaping inside keys outside the resource tree: `%` first, then `/`, lower-case hexadecimal. */
 export const escapeKeyPart = (part: string): string => part.replaceAll('%', '%25').replaceAll('/', '%2f');

@@ -31,22 +31,24 @@ export type WorkloadEndpoint = {
   readonly qosControls?: QosControls;
 };
 
+/** One empty list for all: a reader of a whole cluster keeps a hundred thousand. */
+const none: readonly never[] = Object.freeze([]);
+
 /** A list of text; absent and null are empty; undefined when it is anything else. */
 function textList(value: unknown): readonly string[] | undefined {
-  if (value === undefined || value === null) return [];
-  return Array.isArray(value) && value.every((entry) => typeof entry === 'string') ? value : undefined;
+  if (value === undefined || value === null) return none;
+  if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string')) return undefined;
+  return value.length > 0 ? value : none;
 }
 
 function cidrList(spec: Fields, field: string): Decoded<readonly Cidr[]> {
   const texts = textList(spec[field]);
   if (!texts) return refused(`spec.${field} is not a list of text`);
-  const cidrs: Cidr[] = [];
-  for (const text of texts) {
-    const cidr = parseCidr(text);
-    if (!cidr) return refused(`spec.${field} holds "${text}", which is not an address or prefix`);
-    if (!cidrs.includes(cidr)) cidrs.push(cidr);
-  }
-  return decoded(cidrs);
+  if (texts.length === 0) return decoded(none);
+  const cidrs = texts.map(parseCidr);
+  const bad = cidrs.indexOf(undefined);
+  if (bad >= 0) return refused(`spec.${field} holds ${show(texts[bad])}, which is not an address or prefix`);
+  return decoded((cidrs.length > 1 ? [...new Set(cidrs)] : cidrs) as readonly Cidr[]);
 }
 
 function gateway(spec: Fields, field: string, colon: boolean): Decoded<IpAddress | undefined> {
@@ -59,7 +61,7 @@ function gateway(spec: Fields, field: string, colon: boolean): Decoded<IpAddress
 
 /** Entries with an address that does not parse are left out, as Felix leaves them out. */
 function ipNats(value: unknown): readonly IpNat[] {
-  if (!Array.isArray(value)) return [];
+  if (!Array.isArray(value) || value.length === 0) return none;
   return value.flatMap((entry: unknown): IpNat[] => {
     if (!isFields(entry)) return [];
     const { internalIP, externalIP } = entry;
@@ -78,7 +80,7 @@ function portProtocol(value: unknown): number | undefined {
 
 /** Ports without a name are left out; one with another protocol than TCP, UDP or SCTP makes the endpoint invalid. */
 function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
-  if (value === undefined || value === null) return decoded([]);
+  if (value === undefined || value === null) return decoded(none);
   if (!Array.isArray(value)) return refused('spec.ports is not a list');
   const ports: EndpointPort[] = [];
   for (const entry of value as unknown[]) {
