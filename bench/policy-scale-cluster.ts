@@ -1,0 +1,126 @@
+// The cluster of the bench: projects with ten security groups each, endpoints over many hosts, 2 000 policies of 10 rules. Made on the fly, so that only what the calculation keeps is resident.
+import { workloadEndpointName } from '@calico-openstack/datamodel';
+
+export const host = 'compute-0';
+export const localEndpoints = 200;
+export const policies = 2_000;
+const groupsPerProject = 10;
+const projects = policies / groupsPerProject;
+const namespace = 'openstack';
+const root = '/calico/resources/v3/projectcalico.org/';
+
+export type Update = readonly [key: string, value: Uint8Array | undefined];
+
+const utf8 = new TextEncoder();
+const fromUtf8 = new TextDecoder();
+/** Key and value as they come off the wire: text of its own, and bytes. */
+const update = (key: string, value: object): Update => [fromUtf8.decode(utf8.encode(key)), utf8.encode(JSON.stringify(value))];
+
+/** An id that looks like a UUID, from a number. */
+function uuid(kind: number, number: number): string {
+  const digits = ((number * 2_654_435_761) >>> 0).toString(16).padStart(8, '0');
+  return `${digits}-${kind.toString(16).padStart(4, '0')}-4000-8000-${number.toString(16).padStart(12, '0')}`;
+}
+
+const groupLabel = (group: number | string): string => `sg.projectcalico.org/openstack-${typeof group === 'number' ? uuid(1, group) : group}`;
+const groupName = (group: number | string): string => `group-${group}`;
+
+export type EndpointChoice = { readonly groups?: readonly (number | string)[]; readonly host?: string; readonly note?: string };
+
+/** Endpoint number `number`: the first 200 are local. Three groups of its project, unless others are said. */
+export function endpoint(number: number, choice: EndpointChoice = {}): Update {
+  const project = number % projects;
+  const first = Math.floor(number / projects);
+  const groups = choice.groups ?? [0, 1, 3].map((step) => project * groupsPerProject + ((first + step) % groupsPerProject));
+  const [device, port] = [uuid(2, number), uuid(3, number)];
+  const node = choice.host ?? (number < localEndpoints ? host : `compute-${1 + (number % 500)}`);
+  const name = workloadEndpointName({ host: node, orchestrator: 'openstack', workload: device, endpoint: port });
+  const value = {
+    kind: 'WorkloadEndpoint',
+    apiVersion: 'projectcalico.org/v3',
+    metadata: {
+      name,
+      namespace,
+      uid: uuid(4, number),
+      creationTimestamp: '2026-11-24T00:00:00Z',
+      labels: {
+        'projectcalico.org/namespace': namespace,
+        'projectcalico.org/orchestrator': 'openstack',
+        'projectcalico.org/openstack-project-id': uuid(5, project).replaceAll('-', ''),
+        'projectcalico.org/openstack-project-name': `project-${project}`,
+        'projectcalico.org/openstack-project-parent-id': 'default',
+        'projectcalico.org/openstack-network-name': `network-${number % 3}`,
+        ...Object.fromEntries(
+          groups.flatMap((group) => [
+            [groupLabel(group), groupName(group)],
+            [`sg-name.projectcalico.org/openstack-${groupName(group)}`, typeof group === 'number' ? uuid(1, group) : group],
+          ]),
+        ),
+      },
+      annotations: { 'openstack.projectcalico.org/network-id': uuid(6, number % 3), ...(choice.note && { 'openstack.projectcalico.org/note': choice.note }) },
+    },
+    spec: {
+      orchestrator: 'openstack',
+      workload: device,
+      node,
+      endpoint: port,
+      interfaceName: `tap${port.slice(0, 11)}`,
+      mac: `fa:16:3e:${[number >> 16, number >> 8, number].map((byte) => (byte & 255).toString(16).padStart(2, '0')).join(':')}`,
+      ipNetworks: [
+        `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}/32`,
+        `fd00:10::1${(number >> 16).toString(16)}:${(number & 65_535).toString(16)}/128`,
+      ],
+      ipv4Gateway: '10.0.0.1',
+      ipv6Gateway: 'fd00:10::1',
+    },
+  };
+  return update(`${root}workloadendpoints/${namespace}/${name}`, value);
+}
+
+/** A security group of ten rules: its own members, two other groups of the project, prefixes, ICMP, and everything outwards. `port` makes it another. */
+export function securityGroup(group: number, port = 443): Update {
+  const project = Math.floor(group / groupsPerProject);
+  const other = (step: number): number => project * groupsPerProject + ((group + step) % groupsPerProject);
+  const from = (remote: number) => ({ selector: `has(${groupLabel(remote)})` });
+  const ingress = [
+    { action: 'Allow', ipVersion: 4, source: from(group) },
+    { action: 'Allow', ipVersion: 6, source: from(group) },
+    { action: 'Allow', ipVersion: 4, protocol: 6, source: from(other(1)), destination: { ports: [port] } },
+    { action: 'Allow', ipVersion: 4, protocol: 6, source: from(other(4)), destination: { ports: ['8000:8080'] } },
+    { action: 'Allow', ipVersion: 4, protocol: 6, source: { nets: ['10.0.0.0/8'] }, destination: { ports: [22] } },
+    { action: 'Allow', ipVersion: 4, protocol: 'ICMP' },
+    { action: 'Allow', ipVersion: 6, protocol: 'ICMPv6', icmp: { type: 128 } },
+  ];
+  const egress = [
+    { action: 'Allow', ipVersion: 4 },
+    { action: 'Allow', ipVersion: 6 },
+    { action: 'Allow', ipVersion: 4, protocol: 17, destination: { ...from(other(2)), ports: [53] } },
+  ];
+  return policy(`ossg.default.${uuid(1, group)}`, { selector: `has(${groupLabel(group)})`, ingress, egress });
+}
+
+/** A group by name that lets in its own members. */
+export const namedGroup = (name: string): Update =>
+  policy(`ossg.default.${name}`, {
+    selector: `has(${groupLabel(name)})`,
+    ingress: [{ action: 'Allow', source: { selector: `has(${groupLabel(name)})` } }],
+    egress: [{ action: 'Allow' }],
+  });
+
+/** A policy of `rules` rules for every endpoint. */
+export const policyForAll = (rules: number): Update =>
+  policy('everybody', {
+    selector: 'all()',
+    ingress: Array.from({ length: rules }, (_, index) => ({ action: 'Allow', protocol: 6, destination: { ports: [1000 + index] } })),
+    egress: [{ action: 'Allow' }],
+  });
+
+function policy(name: string, spec: object): Update {
+  const value = {
+    kind: 'NetworkPolicy',
+    apiVersion: 'projectcalico.org/v3',
+    metadata: { name, namespace, uid: uuid(7, 1), creationTimestamp: '2026-11-24T00:00:00Z' },
+    spec,
+  };
+  return update(`${root}networkpolicies/${namespace}/${name}`, value);
+}
