@@ -84,7 +84,7 @@ results.push(
   ),
 );
 
-// Mixed churn in batches of ten: endpoints that come, go, change groups or say nothing new; groups whose rules change; local ones too.
+// Mixed churn in batches of ten: endpoints that come, go, change groups or say nothing new; groups whose rules change; one in fifty is of a local endpoint.
 const batches = 500;
 let churnMs = 0;
 for (let batch = 0; batch < batches; batch += 1) {
@@ -97,7 +97,7 @@ for (let batch = 0; batch < batches; batch += 1) {
     [endpoint(number(4))[0], undefined],
     endpoint(number(4)),
     endpoint(4_000_000 + batch),
-    endpoint(batch % localEndpoints, { groups: [(batch * 13) % policies] }),
+    batch % 5 === 0 ? endpoint(batch % localEndpoints, { groups: [(batch * 13) % policies] }) : endpoint(number(5), { groups: [(batch * 23) % policies] }),
     securityGroup((batch * 17) % policies, 1 + (batch % 1000)),
     securityGroup((batch * 19) % policies, 1 + (batch % 1000)),
   ];

@@ -2,6 +2,7 @@
 import type { Bench, Measurement } from './bench.ts';
 
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
+  'programming-latency': () => import('./programming-latency.ts'),
   'policy-scale': () => import('./policy-scale.ts'),
 };
 

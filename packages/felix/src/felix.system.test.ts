@@ -1,0 +1,210 @@
+// The whole agent on a real kernel and a real etcd, judged by packets.
+import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Plugged, TestHost } from './testing/host.ts';
+import { clusterInformation, deviceId, felixConfiguration, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
+
+const endpoint = (number: number, groups: readonly string[] = ['open']): TestEndpoint => ({
+  host: 'host0',
+  id: `0000000${number}-0000-4000-8000-000000000000`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  addresses: [`10.65.0.1${number}`, `fd65::1${number}`],
+  groups,
+});
+const udp = (destinationPort: number) => ({ protocol: 17, destinationPort });
+const open = securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7000] } }]);
+
+let host: TestHost;
+let [one, two]: [Plugged, Plugged] = [] as never;
+
+beforeEach(async () => {
+  host = await TestHost.open();
+  one = await host.plug(endpoint(1));
+  two = await host.plug(endpoint(2));
+});
+afterEach(() => host.close());
+
+const statusOf = async (which: TestEndpoint): Promise<string | undefined> => {
+  const key = endpointStatusKey(undefined, { host: 'host0', orchestrator: 'openstack', workload: `openstack/${deviceId(which)}`, endpoint: which.id });
+  const { found } = await host.etcd.get(key);
+  return found && new TextDecoder().decode(found.value);
+};
+
+/** Both endpoints known, and a packet has passed between them. */
+async function running(): Promise<void> {
+  await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
+  host.startAgent();
+  await host.untilPasses(one, two, udp(7000));
+}
+
+describe('from etcd to packets', () => {
+  test('what a security group allows passes, in both families, and nothing else', async () => {
+    await running();
+    expect(await host.passes(one, two, udp(7000), 6)).toBe(true);
+    expect(await host.passes(one, two, udp(7001))).toBe(false);
+    expect(await host.passes(one, two, { protocol: 6, destinationPort: 7000 })).toBe(false);
+    expect(await host.passes(one, two, { protocol: 1, icmp: { type: 8, code: 0 } })).toBe(false);
+  });
+
+  test('spoofed addresses and MACs are dropped', async () => {
+    await running();
+    expect(await host.passes(one, two, { ...udp(7000), source: '10.65.0.99' })).toBe(false);
+    expect(await host.passes(one, two, { ...udp(7000), source: two.addresses[0]! })).toBe(false);
+    expect(await host.passes(one, two, { ...udp(7000), source: 'fd65::99' }, 6)).toBe(false);
+    expect(await host.passes(one, two, { ...udp(7000), sourceMac: two.mac })).toBe(false);
+    expect(await host.passes(one, two, udp(7000))).toBe(true);
+  });
+
+  test('a tap that etcd does not know is closed, from and to, and opens when etcd knows it', async () => {
+    await running();
+    const three = await host.plug(endpoint(3));
+    await host.exec('ip', 'route', 'add', '10.65.0.13/32', 'dev', tapOf(three), 'metric', '5');
+    expect(await host.passes(three, two, udp(7000))).toBe(false);
+    expect(await host.passes(one, three, udp(7000))).toBe(false);
+    await host.put(workloadEndpoint(three));
+    await host.untilPasses(three, two, udp(7000));
+    await host.untilPasses(one, three, udp(7000));
+  });
+
+  test('rules, members and endpoints come and go', async () => {
+    await running();
+    await host.put(
+      securityGroup('open', [
+        { action: 'Allow', protocol: 17, source: { selector: 'has(sg.projectcalico.org/openstack-friends)' }, destination: { ports: [7001] } },
+      ]),
+    );
+    await host.untilPasses(one, two, udp(7000), false);
+    expect(await host.passes(one, two, udp(7001))).toBe(false);
+    await host.put(workloadEndpoint({ ...one, groups: ['open', 'friends'] }), securityGroup('friends', []));
+    await host.untilPasses(one, two, udp(7001));
+    await host.put(workloadEndpoint(one));
+    await host.untilPasses(one, two, udp(7001), false);
+    await host.put(open);
+    await host.untilPasses(one, two, udp(7000));
+    await host.delete(workloadEndpoint(two).key);
+    await host.untilPasses(one, two, udp(7000), false);
+    await host.until(async () => !(await host.exec('ip', 'route')).includes(two.addresses[0]!), 'the route to go');
+  });
+
+  test('interfaces may come before their endpoint or after, go and come again', async () => {
+    await running();
+    const late = endpoint(3);
+    await host.put(workloadEndpoint(late));
+    await host.until(async () => (await statusOf(late)) === '{"status":"down"}', 'down');
+    let plugged = await host.plug(late);
+    await host.untilPasses(one, plugged, udp(7000));
+    await host.until(async () => (await statusOf(late)) === '{"status":"up"}', 'up');
+    await host.unplug(late);
+    await host.until(async () => (await statusOf(late)) === '{"status":"down"}', 'down again');
+    plugged = await host.plug(late);
+    await host.untilPasses(plugged, one, udp(7000));
+  });
+});
+
+describe('what is there at other times', () => {
+  test('before etcd is heard of, every tap is closed, and stays so however long', async () => {
+    await host.etcdProcess.kill();
+    await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+    for (const each of [one, two]) for (const address of each.addresses) await host.exec('ip', 'route', 'add', address, 'dev', tapOf(each));
+    for (const each of [one, two]) for (const address of each.addresses) await host.exec('ip', 'neigh', 'add', address, 'lladdr', each.mac, 'dev', tapOf(each));
+    await host.untilPasses(one, two, udp(7000)); // the kernel alone forwards
+    host.startAgent();
+    await host.until(() => host.output.includes('etcd is away'), 'the agent to give etcd up');
+    for (const family of [4, 6] as const) expect(await host.passes(one, two, udp(7000), family)).toBe(false);
+    await host.etcdProcess.restart();
+    await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
+    await host.untilPasses(one, two, udp(7000));
+  });
+
+  test('a restart changes nothing in the kernel that was right, and puts right what was not', async () => {
+    await running();
+    await host.stopAgent('SIGKILL');
+    const ruleset = await host.exec('nft', '-a', 'list', 'ruleset');
+    const routes = await host.exec('ip', 'route');
+    await host.exec('nft', 'add', 'element', 'inet', 'calico-felix', 'workload-interfaces', '{ "tapstranger" }');
+    await host.exec('ip', 'route', 'add', '10.65.0.77/32', 'dev', tapOf(one), 'proto', '3', 'metric', '1024');
+    await host.delete(workloadEndpoint(two).key);
+    await host.put(workloadEndpoint(two));
+    host.output = '';
+    host.startAgent();
+    await host.until(() => host.output.includes('the kernel is as the datastore wants it'), 'the first step');
+    expect(await host.exec('nft', '-a', 'list', 'ruleset')).toBe(ruleset);
+    expect(await host.exec('ip', 'route')).toBe(routes);
+  });
+
+  test('a pause (datastoreReady: false) freezes the kernel, and its end brings what changed meanwhile', async () => {
+    await running();
+    await host.put(clusterInformation({ datastoreReady: false }));
+    await host.until(() => host.output.includes('the datastore is not ready'), 'the pause');
+    await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await host.passes(one, two, udp(7000))).toBe(true);
+    expect(await host.passes(one, two, udp(7001))).toBe(false);
+    await host.put(clusterInformation());
+    await host.untilPasses(one, two, udp(7001));
+    await host.untilPasses(one, two, udp(7000), false);
+  });
+
+  test('etcd killed and back: packets pass all the time, and later changes arrive', async () => {
+    await running();
+    await host.etcdProcess.kill();
+    for (let count = 0; count < 10; count += 1) expect(await host.passes(one, two, udp(7000))).toBe(true);
+    await host.etcdProcess.restart();
+    await host.put(securityGroup('open', []));
+    await host.untilPasses(one, two, udp(7000), false);
+  });
+
+  test('what somebody takes away comes back', async () => {
+    await running();
+    await host.exec('ip', 'route', 'del', two.addresses[0]!, 'dev', tapOf(two));
+    await host.untilPasses(one, two, udp(7000));
+  });
+
+  test('values that are not understood stop neither the agent nor the others, and are named in its log', async () => {
+    await running();
+    await host.put(
+      { key: workloadEndpoint(endpoint(4)).key, value: '{"spec":' },
+      { key: workloadEndpoint(endpoint(5)).key, value: 'null' },
+      { key: securityGroup('bad', []).key, value: '{"spec":{"selector":"has(","ingress":7}}' },
+      { ...felixConfiguration({ interfacePrefix: 7, mtu: { a: 1 } }, 'node.other') },
+    );
+    await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
+    await host.untilPasses(one, two, udp(7001));
+    expect(host.output).toContain(workloadEndpoint(endpoint(4)).key);
+    expect(host.output).toContain(securityGroup('bad', []).key);
+  });
+});
+
+describe('reports', () => {
+  test('the agent lives, and a second life says so', async () => {
+    await running();
+    const status = async (): Promise<{ time: string; uptime: number; first_update: boolean } | undefined> => {
+      const { found } = await host.etcd.get(felixStatusKey(undefined, 'host0'));
+      return found && (JSON.parse(new TextDecoder().decode(found.value)) as { time: string; uptime: number; first_update: boolean });
+    };
+    await host.until(async () => (await status()) !== undefined, 'the heartbeat');
+    expect(await status()).toMatchObject({
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as string,
+      first_update: true,
+      uptime: expect.any(Number) as number,
+    });
+    expect((await host.etcd.get(felixStatusKey(undefined, 'host0'))).found!.lease).not.toBe('0');
+  });
+
+  test('what is left of endpoints that are gone goes; other hosts’ keys stay; a key that somebody deleted comes back', async () => {
+    const stale = endpointStatusKey(undefined, { host: 'host0', orchestrator: 'openstack', workload: 'openstack/old', endpoint: 'old' });
+    const others = endpointStatusKey(undefined, { host: 'host1', orchestrator: 'openstack', workload: 'openstack/old', endpoint: 'old' });
+    await host.put({ key: stale, value: '{"status":"up"}' }, { key: others, value: '{"status":"up"}' });
+    await running();
+    await host.until(async () => (await host.etcd.get(stale)).found === undefined && (await statusOf(one)) !== undefined, 'the stale key to go');
+    expect((await host.etcd.get(others)).found).toBeDefined();
+    await host.delete(endpointStatusKey(undefined, { host: 'host0', orchestrator: 'openstack', workload: `openstack/${deviceId(one)}`, endpoint: one.id }));
+    await host.until(async () => (await statusOf(one)) === '{"status":"up"}', 'the key to come back');
+  });
+
+  test('SIGTERM ends the agent with 0, and the kernel stays', async () => {
+    await running();
+    expect(await host.stopAgent('SIGTERM')).toBe(0);
+    expect(await host.passes(one, two, udp(7000))).toBe(true);
+  });
+});

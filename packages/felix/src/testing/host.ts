@@ -1,0 +1,241 @@
+// A compute host for tests and benches: a network namespace with etcd and an agent in it, and one with the workloads' ends of its interfaces. Judged by packets.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+import { addressBytes, type IpAddress } from '@calico-openstack/datamodel';
+import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
+import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
+import type { Link, Links } from '@calico-openstack/kernel/links/link';
+import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { inNamespace } from '@calico-openstack/kernel/netlink/namespace';
+import { arpFrame, type FrameOptions, frame } from '@calico-openstack/kernel/testing/frames';
+import { relayInto } from '@calico-openstack/kernel/testing/relay';
+import { openWire, type Received, type Wire } from '@calico-openstack/kernel/testing/wire';
+import { clusterInformation, felixConfiguration, type KeyedValue, type TestEndpoint, tapOf } from './resources.ts';
+
+export const run = promisify(execFile);
+
+export type Plugged = TestEndpoint & {
+  /** Of the workload's end. */ readonly interfaceIndex: number /** MAC of the host's end: where the workload sends to. */;
+  readonly gatewayMac: string;
+};
+
+export type Probe = Pick<FrameOptions, 'protocol' | 'sourcePort' | 'destinationPort' | 'icmp' | 'tcpFlags'> & {
+  /** Another source than the sender's own. */ readonly source?: string;
+  readonly destination?: string;
+  readonly sourceMac?: string;
+};
+
+let worlds = 0;
+
+export class TestHost {
+  readonly name: string;
+  readonly workloadsName: string;
+  readonly hostName: string;
+  readonly etcdProcess: EtcdProcess;
+  readonly etcd: Etcd;
+  readonly wire: Wire;
+  readonly links: Links;
+  readonly #closing: (() => unknown)[];
+  #agent: ChildProcess | undefined;
+  #probes = 0;
+  readonly #arrivals = new Map<number, Received>();
+  output = '';
+
+  private constructor(parts: Pick<TestHost, 'name' | 'workloadsName' | 'hostName' | 'etcdProcess' | 'etcd' | 'wire' | 'links'>, closing: (() => unknown)[]) {
+    this.name = parts.name;
+    this.workloadsName = parts.workloadsName;
+    this.hostName = parts.hostName;
+    this.etcdProcess = parts.etcdProcess;
+    this.etcd = parts.etcd;
+    this.wire = parts.wire;
+    this.links = parts.links;
+    this.#closing = closing;
+  }
+
+  /** Makes the namespaces and starts etcd, with ClusterInformation and FelixConfiguration as the driver leaves them. */
+  static async open(hostName = 'host0'): Promise<TestHost> {
+    worlds += 1;
+    const [name, workloadsName] = [`fx${process.pid}-${worlds}`, `fxw${process.pid}-${worlds}`];
+    const closing: (() => unknown)[] = [];
+    try {
+      for (const namespace of [name, workloadsName]) {
+        await run('ip', ['netns', 'add', namespace]);
+        closing.push(() => run('ip', ['netns', 'delete', namespace]));
+        await run('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
+      }
+      const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', name] });
+      closing.push(() => etcdProcess.stop());
+      const relay = await relayInto(name, etcdProcess.clientPort);
+      closing.push(() => relay.close());
+      const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`] });
+      closing.push(() => etcd.close());
+      const wire = openWire(workloadsName);
+      closing.push(() => wire.close());
+      const links = inNamespace(name, () => openLinks());
+      closing.push(() => links.close());
+      const host = new TestHost({ name, workloadsName, hostName, etcdProcess, etcd, wire, links }, closing);
+      closing.push(() => host.stopAgent('SIGKILL'));
+      await host.put(clusterInformation(), felixConfiguration());
+      return host;
+    } catch (error) {
+      for (const close of closing.reverse()) await close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closing.reverse()) await close();
+  }
+
+  async put(...values: readonly KeyedValue[]): Promise<void> {
+    for (let first = 0; first < values.length; first += 100) {
+      await this.etcd.transact(
+        [],
+        values.slice(first, first + 100).map(({ key, value }) => ({ put: key, value })),
+      );
+    }
+  }
+
+  async delete(...keys: readonly string[]): Promise<void> {
+    await this.etcd.transact(
+      [],
+      keys.map((key) => ({ delete: key })),
+    );
+  }
+
+  /** Starts an agent in the host's namespace; by default this project's Felix, from its sources. */
+  startAgent(command: readonly string[] = felixFromSources, environment: Readonly<Record<string, string>> = {}): void {
+    const endpoint = this.etcdProcess.endpoint;
+    const [program = '', ...args] = ['setpriv', '--pdeathsig', 'KILL', 'ip', 'netns', 'exec', this.name, ...command];
+    this.#agent = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...process.env,
+        ETCD_ENDPOINTS: endpoint,
+        DATASTORE_TYPE: 'etcdv3',
+        FELIX_DATASTORETYPE: 'etcdv3',
+        FELIX_ETCDENDPOINTS: endpoint,
+        FELIX_FELIXHOSTNAME: this.hostName,
+        FELIX_INTERFACEPREFIX: 'tap',
+        FELIX_LOGFILEPATH: 'none',
+        FELIX_LOGSEVERITYSCREEN: 'INFO',
+        FELIX_USAGEREPORTINGENABLED: 'false',
+        FELIX_METADATAADDR: 'none',
+        ...environment,
+      },
+    });
+    for (const stream of [this.#agent.stdout, this.#agent.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
+  }
+
+  get agent(): ChildProcess | undefined {
+    return this.#agent;
+  }
+
+  /** Ends the agent and waits for it; gives its exit code. */
+  async stopAgent(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    const agent = this.#agent;
+    this.#agent = undefined;
+    if (!agent || agent.exitCode !== null || agent.signalCode !== null) return agent?.exitCode ?? null;
+    return new Promise((resolve) => {
+      agent.once('exit', (code) => resolve(code));
+      agent.kill(signal);
+    });
+  }
+
+  /** Makes the endpoint's tap, up, with the workload's end in the other namespace. */
+  async plug(endpoint: TestEndpoint): Promise<Plugged> {
+    const tap = tapOf(endpoint);
+    const peer = `w${tap.slice(3)}`;
+    await run('ip', ['-n', this.name, 'link', 'add', tap, 'type', 'veth', 'peer', 'name', peer, 'address', endpoint.mac, 'netns', this.workloadsName]);
+    await run('ip', ['-n', this.name, 'link', 'set', tap, 'up']);
+    await run('ip', ['-n', this.workloadsName, 'link', 'set', peer, 'up']);
+    const [{ ifindex }] = JSON.parse((await run('ip', ['-n', this.workloadsName, '-j', 'link', 'show', peer])).stdout) as [{ ifindex: number }];
+    const link = await this.link(tap, (found) => found?.mac !== undefined);
+    return { ...endpoint, interfaceIndex: ifindex, gatewayMac: link!.mac! };
+  }
+
+  async unplug(endpoint: TestEndpoint): Promise<void> {
+    await run('ip', ['-n', this.name, 'link', 'delete', tapOf(endpoint)]);
+  }
+
+  /** The link, once it is as wanted. */
+  async link(name: string, wanted: (link: Link | undefined) => boolean): Promise<Link | undefined> {
+    await this.until(() => wanted(this.links.link(name)), `the link ${name}`);
+    return this.links.link(name);
+  }
+
+  /** Sends one packet from a workload to another. Returns its number, by which its arrival is known. */
+  send(from: Plugged, to: { readonly addresses: readonly string[]; readonly interfaceIndex?: number }, probe: Probe, family: 4 | 6 = 4): number {
+    this.#probes += 1;
+    const own = (addresses: readonly string[]): string => addresses.find((address) => address.includes(':') === (family === 6))!;
+    const { source = own(from.addresses), destination = own(to.addresses), sourceMac = from.mac, ...rest } = probe;
+    const payload = new TextEncoder().encode(`FELIX   ${String(this.#probes).padStart(8)}`);
+    const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
+    // A source port not used lately: always a new flow.
+    const sourcePort = rest.sourcePort ?? 20000 + (this.#probes % 40000);
+    this.wire.send(
+      from.interfaceIndex,
+      frame({ sourceMac, destinationMac: from.gatewayMac, source: bytes(source), destination: bytes(destination), payload, ...rest, sourcePort }),
+    );
+    return this.#probes;
+  }
+
+  sendArp(from: Plugged, operation: 1 | 2, sender: string, target: string): void {
+    const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
+    this.wire.send(from.interfaceIndex, arpFrame({ operation, senderMac: from.mac, sender: bytes(sender), target: bytes(target) }));
+  }
+
+  /** Reads what has come in; probes are kept by number. */
+  readArrivals(): readonly Received[] {
+    const received = this.wire.receive();
+    for (const each of received) {
+      const text = Buffer.from(each.frame).toString('latin1');
+      const marked = /FELIX {3}( *\d+)/.exec(text);
+      if (marked) this.#arrivals.set(Number(marked[1]), each);
+    }
+    return received;
+  }
+
+  /** Where and when a probe arrived, if it did so far. */
+  arrivalOf(probe: number): Received | undefined {
+    return this.#arrivals.get(probe);
+  }
+
+  /** Whether a packet passes. The kernel has no way to say that it dropped one: it has had its time when nothing has come for as long as this. */
+  async passes(from: Plugged, to: Plugged, probe: Probe, family: 4 | 6 = 4): Promise<boolean> {
+    const number = this.send(from, to, probe, family);
+    const end = performance.now() + droppedAfterMs;
+    do {
+      this.readArrivals();
+      if (this.arrivalOf(number)?.interfaceIndex === to.interfaceIndex) return true;
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    } while (performance.now() < end);
+    return false;
+  }
+
+  /** Sends until a packet passes (or, with `wanted` false, until none does any more). */
+  async untilPasses(from: Plugged, to: Plugged, probe: Probe, wanted = true, family: 4 | 6 = 4): Promise<void> {
+    await this.until(
+      async () => (await this.passes(from, to, probe, family)) === wanted,
+      `a packet ${wanted ? 'to pass' : 'to be dropped'}: ${JSON.stringify(probe)}`,
+    );
+  }
+
+  async until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 20_000): Promise<void> {
+    const end = performance.now() + limitMs;
+    while (!(await condition())) {
+      if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}\n${this.output.slice(-3000)}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** Runs a command in the host's namespace. */
+  async exec(program: string, ...args: readonly string[]): Promise<string> {
+    return (await run('ip', ['netns', 'exec', this.name, program, ...args], { maxBuffer: 1 << 28 })).stdout;
+  }
+}
+
+/** Forwarding takes some ten microseconds; a machine that is busy with other things may take a thousand times as long. */
+const droppedAfterMs = 100;
+
+const felixFromSources = [process.execPath, new URL('../bin/calico-felix.ts', import.meta.url).pathname];
