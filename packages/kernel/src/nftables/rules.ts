@@ -1,7 +1,7 @@
 // A rule's statements as the kernel's expressions. Matches carry their protocol dependencies without the rule saying so.
 import { MessageWriter } from '../netlink/attributes.ts';
 import { type Expression, readExpressions, type VerdictData, writeExpressions } from './expressions.ts';
-import { type FieldFacts, fieldFacts } from './fields.ts';
+import { type FieldFacts, fieldFacts, protocolsWithPorts } from './fields.ts';
 import type { Field, NftRule, Statement, TableFamily, Verdict } from './objects.ts';
 import { commentText, logPrefixText, nameProblem } from './text.ts';
 import { hostOrder, isHostOrder, networkOrder } from './types.ts';
@@ -78,7 +78,7 @@ export function readComment(userData: Uint8Array, wanted: number): string | unde
 /** See encodeRule. */
 export function compileRule(family: TableFamily, statements: readonly Statement[]): readonly Expression[] {
   const out: Expression[] = [];
-  const known: { network?: number | string; transport?: number; ether?: true; ports?: true } = {};
+  const known: { network?: 4 | 6 | 'arp' | undefined; transport?: number; ether?: true; ports?: boolean } = {};
 
   function require(field: FieldFacts): void {
     const { network, transport, ether } = field.needs;
@@ -90,19 +90,22 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
     if (transport !== undefined) requireTransport(transport);
   }
 
+  /** A rule that asks for two protocols gets both questions, and so matches nothing. */
   function requireNetwork(network: 4 | 6 | 'arp'): void {
-    const only = { ip: 4, ip6: 6, arp: 'arp', inet: undefined, netdev: undefined }[family] ?? known.network;
-    if (only === network) return;
-    if (only !== undefined) throw new RuleProblem(`looks for ${networkName(network)} where only ${networkName(only)} comes`);
-    if (family === 'inet' && network === 'arp') throw new RuleProblem('looks for ARP, which no table of the inet family sees');
-    if (family === 'inet') out.push({ name: 'meta', values: { dreg: firstRegister, key: 15 } }, compare(new Uint8Array([nfProtocol[network as 4 | 6]])));
-    else out.push({ name: 'meta', values: { dreg: firstRegister, key: 1 } }, compare(networkOrder(etherType[network], 2)));
+    const only = onlyNetwork[family];
+    if (only !== undefined && only !== network) throw new RuleProblem(`looks for ${networkName(network)} in a table of the ${family} family`);
+    if (only !== undefined || known.network === network) return;
+    if (family === 'netdev') {
+      out.push({ name: 'meta', values: { dreg: firstRegister, key: 1 } }, compare(networkOrder(etherType[network], 2)));
+    } else {
+      if (network === 'arp') throw new RuleProblem('looks for ARP, which no table of the inet family sees');
+      out.push({ name: 'meta', values: { dreg: firstRegister, key: 15 } }, compare(new Uint8Array([nfProtocol[network]])));
+    }
     known.network = network;
   }
 
   function requireTransport(transport: number): void {
     if (known.transport === transport) return;
-    if (known.transport !== undefined) throw new RuleProblem(`looks for protocol ${transport} and for protocol ${known.transport}`);
     out.push({ name: 'meta', values: { dreg: firstRegister, key: 16 } }, compare(new Uint8Array([transport])));
     known.transport = transport;
   }
@@ -111,10 +114,9 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
   function load(fields: readonly Field[], positive: boolean): void {
     if (fields.length === 0) throw new RuleProblem('looks at no field');
     const facts = fields.map(fieldFacts);
-    // A transport protocol in the same concatenation says what the ports belong to; after a match that is not negated it goes on being so.
-    const together = fields.some(tellsTransport);
-    for (const field of fields) requirePorts(field, together);
-    if (positive && together) known.ports = true;
+    // A protocol in the same concatenation says what the ports belong to, if all of it is in the set.
+    if (positive && fields.length > 1 && fields.some(tellsTransport)) known.ports = true;
+    for (const field of fields) requirePorts(field);
     for (const field of facts) require(field);
     let register = firstRegister;
     for (const field of facts) {
@@ -124,10 +126,10 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
     if (register > firstRegister + registers) throw new RuleProblem('looks at more than 64 bytes at once');
   }
 
-  function requirePorts(field: Field, protocolGiven: boolean): void {
+  function requirePorts(field: Field): void {
     if (field === 'nd target' && known.transport !== 58) throw new RuleProblem('looks for nd target without icmpv6 type before it');
-    if ((field === 'th sport' || field === 'th dport') && !known.ports && !protocolGiven) {
-      throw new RuleProblem(`looks for ${field} without having asked for a protocol (meta l4proto): in others something else stands there`);
+    if ((field === 'th sport' || field === 'th dport') && !known.ports) {
+      throw new RuleProblem(`looks for ${field} without having asked for a protocol that has ports (meta l4proto): in others something else stands there`);
     }
   }
 
@@ -139,9 +141,9 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
 
   function learn(field: Field, value: Uint8Array): void {
     const number = value[0] ?? 0;
-    if (field === 'meta nfproto' && family === 'inet') known.network = number === 2 ? 4 : number === 10 ? 6 : `protocol family ${number}`;
+    if (field === 'meta nfproto') known.network = number === 2 ? 4 : number === 10 ? 6 : undefined;
     if (field === 'meta l4proto') known.transport = number;
-    if (tellsTransport(field)) known.ports = true;
+    if (tellsTransport(field)) known.ports = protocolsWithPorts.includes(number);
     if (field === 'meta iiftype' && sameBytes(value, hostOrder(1, 2))) known.ether = true;
   }
 
@@ -253,7 +255,7 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
       case 'nat': {
         const { address, port, kind, family: version } = statement;
         if (address.length !== (version === 4 ? 4 : 16)) throw new RuleProblem(`translates to an address of ${address.length} bytes in family ${version}`);
-        if (port !== undefined && !known.ports) throw new RuleProblem('translates to a port without having asked for a protocol (meta l4proto)');
+        if (port !== undefined && !known.ports) throw new RuleProblem('translates to a port without having asked for a protocol that has ports (meta l4proto)');
         out.push({ name: 'immediate', values: { dreg: firstRegister, data: address } });
         if (port !== undefined) out.push({ name: 'immediate', values: { dreg: firstRegister + 4, data: networkOrder(port, 2) } });
         nat(kind, version, port);
@@ -282,7 +284,9 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
 }
 
 const tellsTransport = (field: Field): boolean => field === 'meta l4proto' || field === 'ip protocol';
-const networkName = (network: number | string): string => (network === 4 ? 'IPv4' : network === 6 ? 'IPv6' : network === 'arp' ? 'ARP' : String(network));
+const networkName = (network: 4 | 6 | 'arp'): string => (network === 'arp' ? 'ARP' : `IPv${network}`);
+/** What alone comes to a table of that family. */
+const onlyNetwork: { readonly [Family in TableFamily]: 4 | 6 | 'arp' | undefined } = { ip: 4, ip6: 6, arp: 'arp', inet: undefined, netdev: undefined };
 const sameBytes = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0;
 
 function compare(data: Uint8Array, negate?: boolean): Expression {

@@ -456,15 +456,16 @@ export function tableContract(makeWorld: () => World & { close(): void }): void 
       ['a name that nft cannot read', (t) => t.setSet({ ...addresses, name: 'a"; flush ruleset' }, []), 'has characters that nft cannot read'],
       ['a jump to such a name', (t) => t.setChain(withRule(verdict({ verdict: 'jump', chain: 'x y' }))), 'names "x y"'],
       ['ports without a protocol', (t) => t.setChain(withRule(match('th dport', port(80)), drop)), 'without having asked for a protocol'],
+      ['ports of a protocol that has none', (t) => t.setChain(withRule(protocol(1), match('th dport', port(80)), drop)), 'without having asked for a protocol'],
       [
-        'IPv4 and IPv6 in one rule',
-        (t) => t.setChain(withRule(match('ip saddr', address4('10.0.0.1')), match('ip6 saddr', new Uint8Array(16)))),
-        'looks for IPv6 where only IPv4 comes',
+        'ports that are not in a set with protocols, of any protocol',
+        (t) => t.setChain(withRule({ is: 'in-set', fields: ['meta l4proto', 'th dport'], negate: true, set: 'x' }, drop)),
+        'without having asked for a protocol',
       ],
       [
-        'two transport protocols in one rule',
-        (t) => t.setChain(withRule(protocol(6), match('icmp type', bytes(8)))),
-        'looks for protocol 1 and for protocol 6',
+        'ARP in a table that sees none',
+        (t) => t.setChain(withRule(match('arp operation', bytes(0, 1)))),
+        'looks for ARP, which no table of the inet family sees',
       ],
       ['a value of another width', (t) => t.setChain(withRule(match('ip saddr', bytes(1, 2, 3)))), 'which has 4 bytes, with 3 bytes'],
       [
