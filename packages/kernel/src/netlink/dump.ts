@@ -1,0 +1,67 @@
+// A netlink dump read in slices: the kernel goes on only as far as it is read, so the event loop has its turn in between.
+import { setImmediate } from 'node:timers/promises';
+import { headerLength, readI32, readU16, readU32 } from './attributes.ts';
+import { errno, errnoName, recv, send } from './libc.ts';
+import { NetlinkError } from './socket.ts';
+
+/** The kernel fills datagrams of at most 32 KB. */
+const receiveBytes = 64 * 1024;
+const dontWait = 0x40;
+const [messageError, messageDone] = [2, 3];
+/** Datagrams of some 200 to 500 objects, about half a millisecond each. */
+const datagramsPerSlice = 4;
+const emptyReadsAtMost = 1000;
+
+/**
+ * Sends the request of a dump on a descriptor that nothing else uses, and calls `visit` for each answer, of netlink type `type`: the bytes of `buffer` from `start` to
+ * `end` are its payload, valid during the call. What changes meanwhile may be seen or not. Throws NetlinkError when the kernel refuses or fails; `isOpen` says whether to go on at all.
+ */
+export async function readDump(
+  fd: number,
+  request: Uint8Array,
+  visit: (buffer: Uint8Array, start: number, end: number, type: number) => void,
+  isOpen: () => boolean,
+): Promise<void> {
+  const sequence = readU32(request, 8);
+  const buffer = new Uint8Array(receiveBytes);
+  if (send(fd, request, request.length, 0) < 0) throw failed('asked for');
+  let empty = 0;
+  for (;;) {
+    for (let datagram = 0; datagram < datagramsPerSlice; datagram++) {
+      const length = recv(fd, buffer, buffer.length, dontWait);
+      if (length < 0) {
+        const code = errnoName(errno());
+        // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later.
+        if ((code !== 'EAGAIN' && code !== 'EINTR') || ++empty > emptyReadsAtMost) throw failed('read');
+        break;
+      }
+      if (visitAll(length)) return;
+    }
+    await setImmediate();
+    if (!isOpen()) throw new NetlinkError('EBADF', 'a netlink dump was given up: its socket is closed');
+  }
+
+  /** True at the end of the dump. */
+  function visitAll(length: number): boolean {
+    for (let at = 0; at + headerLength <= length; ) {
+      const messageLength = readU32(buffer, at);
+      if (messageLength < headerLength || at + messageLength > length) throw new NetlinkError('EMSGSIZE', 'a message of a netlink dump came in pieces');
+      if (readU32(buffer, at + 8) === sequence) {
+        const type = readU16(buffer, at + 4);
+        if (type === messageError || type === messageDone) {
+          const error = messageLength >= headerLength + 4 ? readI32(buffer, at + headerLength) : 0;
+          if (error !== 0) throw new NetlinkError(errnoName(error), `the kernel refuses a netlink dump: ${errnoName(error)}`);
+          return true;
+        }
+        visit(buffer, at + headerLength, at + messageLength, type);
+      }
+      at += (messageLength + 3) & ~3;
+    }
+    return false;
+  }
+
+  function failed(what: string): NetlinkError {
+    const code = errnoName(errno());
+    return new NetlinkError(code, `a netlink dump cannot be ${what}: ${code}`);
+  }
+}
