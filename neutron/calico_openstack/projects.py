@@ -18,10 +18,14 @@ def identity() -> Any:
     global _identity  # pylint: disable=global-statement
     if _identity is None:
         ks_loading.register_auth_conf_options(cfg.CONF, SECTION)
-        ks_loading.register_session_conf_options(cfg.CONF, SECTION)
+        for option in ks_loading.get_session_conf_options():
+            try:
+                cfg.CONF.register_opt(option, group=SECTION)
+            except cfg.DuplicateOptError:
+                continue  # an API worker's own middleware has registered some of them in its own words
         auth = ks_loading.load_auth_from_conf_options(cfg.CONF, SECTION)
         session = ks_loading.load_session_from_conf_options(cfg.CONF, SECTION, auth=auth, timeout=5)
-        _identity = adapter.Adapter(session, service_type="identity", interface="admin", min_version="3", max_version="3.latest")
+        _identity = adapter.Adapter(session, service_type="identity", interface=["internal", "admin", "public"], min_version="3", max_version="3.latest")
     return _identity
 
 
