@@ -19,15 +19,13 @@ conntrackContract(() => {
 /** Addresses that often agree in some bytes. */
 const bytes = (length: number) =>
   fc.array(fc.constantFrom(0, 1, 10, 255), { minLength: length, maxLength: length }).map((list) => formatIp(Uint8Array.from(list)));
-const addressesOfOneFamily = fc
-  .constantFrom(4, 16)
-  .chain((length) =>
-    fc.record({
-      four: fc.tuple(bytes(length), bytes(length), bytes(length), bytes(length)),
-      asked: fc.array(bytes(length), { maxLength: 3 }),
-      chosen: fc.array(fc.nat(3), { maxLength: 1 }),
-    }),
-  );
+const addressesOfOneFamily = fc.constantFrom(4, 16).chain((length) =>
+  fc.record({
+    four: fc.tuple(bytes(length), bytes(length), bytes(length), bytes(length)),
+    asked: fc.array(bytes(length), { maxLength: 3 }),
+    chosen: fc.array(fc.nat(3), { maxLength: 1 }),
+  }),
+);
 
 test('a flow is found by any of its four addresses, and by no other', () => {
   fc.assert(

@@ -1,9 +1,9 @@
 // The kernel's connection tracking by ctnetlink.
 import { MessageWriter } from '../netlink/attributes.ts';
+import { readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
 import { NetlinkError, type NetlinkMessage, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import { type AddressSet, hasAddress } from './addresses.ts';
-import { readDump } from './dump.ts';
 import type { Conntrack, Flow, FlowDeletion } from './flow.ts';
 import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, writeDeletionOf } from './messages.ts';
 import { sharedPasses } from './passes.ts';

@@ -56,6 +56,13 @@ export function fakeNeighbours(links: FakeLinkKernel, options: { readonly delive
     };
     return {
       read: () => [...byKey.values()],
+      async readInSlices(visit) {
+        for (const key of [...byKey.keys()].sort()) {
+          const neighbour = byKey.get(key);
+          if (neighbour) visit(neighbour);
+          await Promise.resolve();
+        }
+      },
       commit(operations) {
         commits.push(operations);
         return operations.flatMap((operation): Refusal<KernelNeighbour>[] => {

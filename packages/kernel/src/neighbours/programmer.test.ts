@@ -88,15 +88,15 @@ test('a link that was down for a moment gets its entries and proxies back', () =
   expect(neighbours.neighbours).toEqual([placed(web), placed(gateway)]);
 });
 
-test('a proxy that somebody removed is found by the next comparison', () => {
+test('a proxy that somebody removed is found by the next audit', async () => {
   const { neighbours, programmer, placed, others, deliver } = openWorld();
   programmer.set(gateway);
   programmer.apply();
   others('delete', placed(gateway));
   deliver();
   expect(programmer.dirty).toBe(false); // the kernel tells nothing
-  programmer.distrust();
-  programmer.apply();
+  await programmer.audit();
+  expect(programmer.apply()).toEqual({ operations: 1, compared: false, refusals: [] });
   expect(neighbours.neighbours).toEqual([placed(gateway)]);
 });
 

@@ -8,8 +8,6 @@ import { NetlinkError } from './socket.ts';
 const receiveBytes = 64 * 1024;
 const dontWait = 0x40;
 const [messageError, messageDone] = [2, 3];
-/** Datagrams of some 200 to 500 objects, about half a millisecond each. */
-const datagramsPerSlice = 4;
 const emptyReadsAtMost = 1000;
 
 /**
@@ -27,15 +25,14 @@ export async function readDump(
   if (send(fd, request, request.length, 0) < 0) throw failed('asked for');
   let empty = 0;
   for (;;) {
-    for (let datagram = 0; datagram < datagramsPerSlice; datagram++) {
-      const length = recv(fd, buffer, buffer.length, dontWait);
-      if (length < 0) {
-        const code = errnoName(errno());
-        // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later.
-        if ((code !== 'EAGAIN' && code !== 'EINTR') || ++empty > emptyReadsAtMost) throw failed('read');
-        break;
-      }
+    // A datagram is a slice: 170 flows or 500 routes.
+    const length = recv(fd, buffer, buffer.length, dontWait);
+    if (length >= 0) {
       if (visitAll(length)) return;
+    } else {
+      const code = errnoName(errno());
+      // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later.
+      if ((code !== 'EAGAIN' && code !== 'EINTR') || ++empty > emptyReadsAtMost) throw failed('read');
     }
     await setImmediate();
     if (!isOpen()) throw new NetlinkError('EBADF', 'a netlink dump was given up: its socket is closed');

@@ -1,8 +1,10 @@
 // A kernel table over rtnetlink, for any kind of object that speaks its words.
 import { getLink } from '../links/messages.ts';
 import { MessageWriter } from '../netlink/attributes.ts';
+import { readDump } from '../netlink/dump.ts';
+import { close } from '../netlink/libc.ts';
 import { openMonitor } from '../netlink/monitor.ts';
-import { NetlinkError, type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
+import { NetlinkError, type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import type { Operation } from './diff.ts';
 import type { Change, KernelTable, Refusal, RefusalCode } from './table.ts';
 
@@ -36,9 +38,11 @@ export function openNetlinkTable<Held>(
   concerns: (message: NetlinkMessage) => boolean = () => true,
 ): NetlinkTable<Held> {
   const socket = openNetlinkSocket(netlinkProtocol.route);
+  const slowDescriptor = openNetlinkDescriptor(netlinkProtocol.route);
   const monitor = openMonitor();
   const ownPort = portOf(socket);
   const writer = new MessageWriter();
+  let open = true;
   const watchers = new Set<{ onChanges(changes: readonly Change<Held>[]): void; onLost(): void }>();
 
   // At once, not when the first watcher comes: that would be in another namespace.
@@ -66,6 +70,21 @@ export function openNetlinkTable<Held>(
     });
   }
 
+  async function readInSlices(visit: (object: Held) => void): Promise<void> {
+    for (const request of dumps) {
+      const take = (buffer: Uint8Array, start: number, end: number, type: number): void => {
+        const message = { type, flags: 0, sequence: 0, portId: 0, payload: buffer.subarray(start, end) };
+        const change = concerns(message) ? words.parse(message) : undefined;
+        if (change) visit(change.object);
+      };
+      try {
+        await readDump(slowDescriptor, request(socket.nextSequence()), take, () => open);
+      } catch (error) {
+        if (!(error instanceof NetlinkError) || error.code !== 'ENOENT') throw error; // as in `dump`
+      }
+    }
+  }
+
   function commit(operations: readonly Operation<Held>[]): readonly Refusal<Held>[] {
     const refused: Refusal<Held>[] = [];
     for (let first = 0; first < operations.length; first += messagesAtOnce) {
@@ -87,6 +106,7 @@ export function openNetlinkTable<Held>(
   return {
     read: () => dump(dumps, concerns),
     dump,
+    readInSlices,
     commit,
     watch(onChanges, onLost) {
       const watcher = { onChanges, onLost };
@@ -94,6 +114,8 @@ export function openNetlinkTable<Held>(
       return { close: () => watchers.delete(watcher) };
     },
     close() {
+      if (open) close(slowDescriptor);
+      open = false;
       monitor.close();
       socket.close();
     },

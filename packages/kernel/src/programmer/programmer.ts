@@ -25,7 +25,7 @@ export type ProgrammingRefusal = {
   readonly detail?: string;
 };
 
-/** `operations`: those that were sent. `compared`: the kernel was read. `refusals`: all that is not as wanted now; it is tried again with every `apply`. */
+/** `operations`: those that were sent. `compared`: the kernel was read. `refusals`: all that is not as wanted now. Each `apply` tries it again, except what waits for a link (DEVICE_…). */
 export type ProgrammingReport = { readonly operations: number; readonly compared: boolean; readonly refusals: readonly ProgrammingRefusal[] };
 
 export interface Programmer<Wanted> {
@@ -35,9 +35,14 @@ export interface Programmer<Wanted> {
   remove(key: string): void;
   /** To be told of every name that `Links` says has changed. What hung on another epoch of the link is in doubt. */
   deviceChanged(name: string): void;
-  /** Compare everything at the next `apply`: periodically, and whenever in doubt about the whole. */
+  /** Compare everything at the next `apply`, in one go: whenever in doubt about the whole. */
   distrust(): void;
-  /** Whether `apply` may have something to do: also what was refused, which is worth another try after a pause. Not what waits for a link to appear. */
+  /**
+   * Compares everything with the kernel, in slices between which the rest of the program (`apply`, too) has its turn: to be called periodically. What differs is
+   * drift. While one runs, another does nothing. Throws when the kernel does not let itself be read.
+   */
+  audit(): Promise<void>;
+  /** Whether `apply` may have something to do: also what was refused, which is worth another try after a pause. Not what waits for a link to appear or to go up. */
   readonly dirty: boolean;
   /** Makes the kernel's as wanted: what is wanted first, then away with the rest. Throws when it is not known what the kernel did; the next `apply` then reads it. */
   apply(): ProgrammingReport;
@@ -54,6 +59,8 @@ export type ProgrammerOptions<Wanted, Held> = {
   /** Somebody else changed what is ours: there is something to apply. */
   readonly onDrift?: () => void;
 };
+
+const nothing = { ours: [], foreign: false, doubtful: false } as const;
 
 /** A refusal by EXISTS leads to a reading, a reading to the right operations; more would be a race with somebody else, who gets the next turn. */
 const roundsAtMost = 4;
@@ -72,9 +79,14 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
   /** Wanted on a link that is not there. */
   const unplaced = new Set<string>();
   const dirtyKeys = new Set<string>();
+  /** Refused because of the state of a link: worth another try when that changes. */
+  const waiting = new Map<string, ProgrammingRefusal>();
   let compareDue = true;
+  /** While an audit reads: keys about which something became known, links that may have lost what hung on them. What it read of them may be older. */
+  let reading: { readonly keys: Set<string>; readonly links: Set<number> } | undefined;
 
   function hold(key: string, known: Known<Held>): void {
+    reading?.keys.add(key);
     for (const object of held.get(key)?.ours ?? []) dropFrom(heldOn, kind.deviceIndex(object), key);
     for (const object of known.ours) addTo(heldOn, kind.deviceIndex(object), key);
     if (known.ours.length > 0 || known.foreign || known.doubtful) held.set(key, known);
@@ -86,6 +98,15 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
     const more = present.filter((object) => !ours.some((one) => kind.same(one, object)));
     hold(key, { ours: [...ours, ...more], foreign: false, doubtful: true });
     dirtyKeys.add(key);
+  }
+
+  /** What hung on these links may be gone. */
+  function loseFaithIn(indices: readonly (number | undefined)[]): void {
+    for (const index of indices) {
+      if (index === undefined) continue;
+      reading?.links.add(index);
+      for (const key of [...(heldOn.get(index) ?? [])]) doubt(key);
+    }
   }
 
   /** Finds out where the wanted object belongs now. False: nowhere, since its link is not there. */
@@ -115,20 +136,52 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
   function compare(): true {
     for (const wantedKey of wanted.keys()) dirtyWanted.add(wantedKey);
     placeDirty();
-    const found = table.read();
-    held.clear();
-    heldOn.clear();
-    for (const object of found) {
-      const key = kind.key(object);
-      const known = held.get(key) ?? { ours: [], foreign: false, doubtful: false };
-      if (isOurs(object)) hold(key, { ...known, ours: [...known.ours, object] });
-      else if (claims.has(key)) hold(key, { ...known, foreign: true });
-      else continue;
+    const found = new Map<string, Known<Held>>();
+    for (const object of table.read()) note(found, object);
+    for (const key of new Set([...held.keys(), ...found.keys()])) {
+      hold(key, found.get(key) ?? nothing);
       dirtyKeys.add(key);
     }
     compareDue = false;
     return true;
   }
+
+  async function audit(): Promise<void> {
+    if (compareDue || reading) return;
+    const [news, flapped] = [new Set<string>(), new Set<number>()];
+    reading = { keys: news, links: flapped };
+    const found = new Map<string, Known<Held>>();
+    try {
+      await table.readInSlices((object) => note(found, object));
+    } finally {
+      reading = undefined;
+    }
+    if (compareDue) return; // it is known already that nothing is known
+    const differing = [...new Set([...held.keys(), ...found.keys()])].filter(
+      (key) => !news.has(key) && !sameKnown(held.get(key) ?? nothing, found.get(key) ?? nothing),
+    );
+    for (const key of differing) {
+      const known = found.get(key) ?? nothing;
+      hold(key, { ...known, doubtful: known.ours.some((object) => flapped.has(kind.deviceIndex(object) ?? -1)) });
+      dirtyKeys.add(key);
+    }
+    if (differing.length > 0) onDrift();
+  }
+
+  /** Adds what was read to what was found. What is neither ours nor in the way is nothing to know. */
+  function note(found: Map<string, Known<Held>>, object: Held): void {
+    const key = kind.key(object);
+    const ours = isOurs(object);
+    if (!ours && !claims.has(key)) return;
+    const known = found.get(key) ?? nothing;
+    found.set(key, ours ? { ...known, ours: [...known.ours, object] } : { ...known, foreign: true });
+  }
+
+  const sameKnown = (a: Known<Held>, b: Known<Held>): boolean =>
+    a.foreign === b.foreign &&
+    a.doubtful === b.doubtful &&
+    a.ours.length === b.ours.length &&
+    a.ours.every((object, index) => kind.same(object, b.ours[index] as Held));
 
   function isOurs(object: Held): boolean {
     const index = kind.deviceIndex(object);
@@ -169,9 +222,12 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
       if (list.length > 0) commit(list, outcome);
       if (dirtyKeys.size === 0 && !compareDue) break;
     }
-    for (const key of outcome.refusals.keys()) dirtyKeys.add(key);
+    for (const [key, refusal] of outcome.refusals) {
+      if (refusal.code === 'DEVICE_GONE' || refusal.code === 'DEVICE_DOWN') waiting.set(key, refusal);
+      else dirtyKeys.add(key);
+    }
     const refusals = [...unplaced].map((key): ProgrammingRefusal => ({ key, code: 'DEVICE_GONE' }));
-    for (const [key, refusal] of outcome.refusals) refusals.push({ ...refusal, key: claims.get(key) ?? key });
+    for (const [key, refusal] of new Map([...outcome.refusals, ...waiting])) refusals.push({ ...refusal, key: claims.get(key) ?? key });
     return { operations, compared, refusals };
   }
 
@@ -182,6 +238,7 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
     const puts: Operation<Held>[] = [];
     const deletions: Operation<Held>[] = [];
     for (const key of keys) {
+      waiting.delete(key);
       const step = blocked.has(key) ? withoutStray(key) : diff(kind, held.get(key), wantAt(key));
       puts.push(...step.puts);
       deletions.push(...step.deletions);
@@ -277,7 +334,7 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
     deviceChanged(name) {
       const before = placedOn.get(name);
       const now = devices.link(name);
-      if (before && (now?.index !== before.index || now.epoch !== before.epoch)) for (const key of [...(heldOn.get(before.index) ?? [])]) doubt(key);
+      if (!before || now?.index !== before.index || now.epoch !== before.epoch) loseFaithIn([before?.index, now?.index]);
       if (now && before) placedOn.set(name, now);
       if (!now) placedOn.delete(name);
       for (const key of wantedOn.get(name) ?? []) dirtyWanted.add(key);
@@ -285,6 +342,7 @@ export function programmer<Wanted, Held>({ kind, table, devices, owns, onDrift =
     distrust() {
       compareDue = true;
     },
+    audit,
     get dirty() {
       return compareDue || dirtyWanted.size > 0 || dirtyKeys.size > 0;
     },

@@ -16,6 +16,8 @@ export type Change<Held> = { readonly is: 'present' | 'absent'; readonly object:
 export interface KernelTable<Held> {
   /** All that is there now, ours or not, in the kernel's order. */
   read(): readonly Held[];
+  /** The same piece by piece, the rest of the program having its turn in between: what changes meanwhile may be seen or not. */
+  readInSlices(visit: (object: Held) => void): Promise<void>;
   /** In order. What the kernel refuses comes back as a value and does not stop the rest. Throws when it is not known what the kernel did. */
   commit(operations: readonly Operation<Held>[]): readonly Refusal<Held>[];
   /** Changes that were not made through this table, in order; `onLost` after some are missing. */

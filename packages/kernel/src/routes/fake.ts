@@ -93,6 +93,12 @@ export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?
     const program = { waiting: [] as Change<KernelRoute>[], onChanges: (_: readonly Change<KernelRoute>[]): void => undefined, onLost: (): void => undefined };
     return {
       read: (filter = scope) => [...byKey.values()].flat().filter((route) => passes(route, filter)),
+      async readInSlices(visit) {
+        for (const key of [...byKey.keys()].sort()) {
+          for (const route of byKey.get(key) ?? []) if (passes(route, scope)) visit(route);
+          await Promise.resolve();
+        }
+      },
       commit(operations) {
         commits.push(operations);
         const failure = failures.shift();

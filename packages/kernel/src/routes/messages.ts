@@ -1,5 +1,5 @@
 // Routes in rtnetlink's words (linux/rtnetlink.h).
-import { addressFamily, familyOf, familyOfNumber, formatIp, formatPrefix, type IpFamily, ipBytes, splitPrefix } from '../addresses/ip.ts';
+import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes, splitPrefix } from '../addresses/ip.ts';
 import { eachAttribute, flag, hostIsLittleEndian, MessageWriter, readU32 } from '../netlink/attributes.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
@@ -26,8 +26,10 @@ export function readRouteMessage(message: NetlinkMessage): { readonly is: 'prese
 /** Whether a dump's message passes the filter, told without reading all of it: kernels before 4.20 do not filter, and none by everything. */
 export function passes({ payload }: NetlinkMessage, filter: RouteFilter): boolean {
   if (filter.protocol !== undefined && payload[5] !== filter.protocol) return false;
-  if (filter.table === undefined && filter.deviceIndex === undefined) return true;
+  // Numbers that do not fit into the header's byte are marked there by another one.
   let table = payload[4] as number;
+  if (filter.table !== undefined && filter.table < 256 && table !== filter.table) return false;
+  if ((filter.table === undefined || filter.table < 256) && filter.deviceIndex === undefined) return true;
   let deviceIndex: number | undefined;
   eachAttribute(payload, 12, (kind, value) => {
     if (kind === attribute.table) table = readU32(value);
@@ -63,7 +65,7 @@ function readRoute(payload: Uint8Array): KernelRoute | undefined {
   const tos = payload[3] as number;
   return {
     family,
-    destination: formatPrefix(destination, payload[1] as number),
+    destination: `${formatIp(destination)}/${payload[1]}`, // the kernel keeps it masked
     metric,
     table,
     protocol: payload[5] as number,

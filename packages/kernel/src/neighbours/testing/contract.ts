@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LinkEditor, Links } from '../../links/link.ts';
 import type { Change } from '../../programmer/table.ts';
-import type { KernelNeighbour } from '../neighbour.ts';
+import { type KernelNeighbour, printNeighbour } from '../neighbour.ts';
 import type { NeighbourTable } from '../netlink.ts';
 
 /** `open` gives one more program's view of the same kernel's neighbours. `tap1` and `tap2` are there and up. */
@@ -99,6 +99,19 @@ export function neighboursContract(open: () => NeighboursWorld): void {
       create(proxy(tap1));
       world.links.setLink('tap1', { up: true });
       expect(there()).toEqual([entry(tap1), proxy(tap1)]);
+    });
+
+    test('reading in slices reads the same', async () => {
+      create(entry(tap1));
+      create(proxy(tap2));
+      const seen: KernelNeighbour[] = [];
+      await table.readInSlices((object) => seen.push(object));
+      const print = (list: readonly KernelNeighbour[]): string[] =>
+        list
+          .filter(({ kind }) => kind !== 'learned')
+          .map(printNeighbour)
+          .sort();
+      expect(print(seen)).toEqual(print([entry(tap1), proxy(tap2)]));
     });
 
     test('what another program does to entries is told, what is done through this table is not', async () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LinkEditor, Links } from '../../links/link.ts';
 import type { Change, KernelTable } from '../../programmer/table.ts';
 import type { RouteFilter, RouteTable } from '../netlink.ts';
-import { type KernelRoute, routeKind, routeTable } from '../route.ts';
+import { type KernelRoute, printRoute, routeKind, routeTable } from '../route.ts';
 
 /** `open` gives one more program's view of the same kernel's routes. */
 export type RoutesWorld = { readonly links: Links & LinkEditor; open(scope?: RouteFilter): RouteTable; close(): void };
@@ -172,6 +172,18 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(there()).toEqual([route(tap2, { destination: other })]);
       world.links.removeLink('tap2');
       expect(there()).toEqual([]);
+    });
+
+    test('reading in slices reads the same', async () => {
+      const many = Array.from({ length: 1500 }, (_, count) =>
+        route(tap1, { destination: family === 4 ? `10.70.${count >> 8}.${count & 255}/32` : `2001:db8:70::${(count + 1).toString(16)}/128` }),
+      );
+      table.commit(many.map((object) => ({ verb: 'create', object })));
+      create(route(tap2, { table: 1000 }));
+      const seen: KernelRoute[] = [];
+      await table.readInSlices((object) => seen.push(object));
+      expect(seen.length).toBeGreaterThanOrEqual(many.length);
+      expect(seen.map(printRoute).sort()).toEqual(table.read().map(printRoute).sort());
     });
 
     test('reading can be narrowed to a protocol, a device, a table', () => {
