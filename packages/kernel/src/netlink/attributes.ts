@@ -194,14 +194,10 @@ export class MessageWriter {
 
 /** Calls `visit` for each attribute in `bytes` from `offset` on, in order. Flags are taken off the type. Stops at the first one that does not fit. */
 export function eachAttribute(bytes: Uint8Array, offset: number, visit: (type: number, value: Uint8Array) => void): void {
-  const little = hostIsLittleEndian;
-  let at = offset;
-  while (at + attributeHeaderLength <= bytes.length) {
-    const first = (bytes[at] as number) + ((bytes[at + 1] as number) << 8);
-    const second = (bytes[at + 2] as number) + ((bytes[at + 3] as number) << 8);
-    const length = little ? first : swap16(first);
+  for (let at = offset; at + attributeHeaderLength <= bytes.length; ) {
+    const length = hostNumber16(bytes, at);
     if (length < attributeHeaderLength || at + length > bytes.length) return;
-    visit((little ? second : swap16(second)) & typeMask, bytes.subarray(at + attributeHeaderLength, at + length));
+    visit(hostNumber16(bytes, at + 2) & typeMask, bytes.subarray(at + attributeHeaderLength, at + length));
     at += aligned(length);
   }
 }
@@ -213,7 +209,24 @@ export function readAttributes(bytes: Uint8Array, offset = 0): Map<number, Uint8
   return attributes;
 }
 
-const swap16 = (value: number): number => ((value & 0xff) << 8) | (value >> 8);
+/** The value of the first attribute of that type, without looking further. */
+export function findAttribute(bytes: Uint8Array, offset: number, wanted: number): Uint8Array | undefined {
+  for (let at = offset; at + attributeHeaderLength <= bytes.length; ) {
+    const length = hostNumber16(bytes, at);
+    if (length < attributeHeaderLength || at + length > bytes.length) return undefined;
+    if ((hostNumber16(bytes, at + 2) & typeMask) === wanted) return bytes.subarray(at + attributeHeaderLength, at + length);
+    at += aligned(length);
+  }
+  return undefined;
+}
+
+/** Without a DataView: lists hold hundreds of thousands of attributes. */
+function hostNumber16(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] as number;
+  const second = bytes[at + 1] as number;
+  return hostIsLittleEndian ? first | (second << 8) : (first << 8) | second;
+}
+
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 /** Numbers out of an attribute's bytes, at `offset`. `be…`: network order; the others: the host's. RangeError where the bytes do not reach. */

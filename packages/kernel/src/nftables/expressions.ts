@@ -1,5 +1,5 @@
 // The kernel's own words: a rule is a list of expressions that pass registers on to one another. As values, as attributes, and back.
-import { eachAttribute, type MessageWriter, readAttributes, readBe32, readBe64, readString } from '../netlink/attributes.ts';
+import { eachAttribute, findAttribute, type MessageWriter, readBe32, readBe64, readString } from '../netlink/attributes.ts';
 
 export type VerdictData = { readonly code: number; readonly chain?: string };
 export type ExpressionValue = number | bigint | string | Uint8Array | VerdictData;
@@ -97,19 +97,17 @@ export function writeData(writer: MessageWriter, number: number, value: Expressi
 }
 
 export function readData(bytes: Uint8Array): Uint8Array | VerdictData | undefined {
-  const attributes = readAttributes(bytes);
-  const value = attributes.get(dataValue);
+  const value = findAttribute(bytes, 0, dataValue);
   if (value !== undefined) return value;
-  const verdict = attributes.get(dataVerdict);
-  if (verdict === undefined) return undefined;
-  const { code, chain } = readVerdict(readAttributes(verdict));
-  return code === undefined ? undefined : { code, ...(chain === undefined ? {} : { chain }) };
+  const verdict = findAttribute(bytes, 0, dataVerdict);
+  return verdict === undefined ? undefined : readVerdict(verdict);
 }
 
-function readVerdict(attributes: ReadonlyMap<number, Uint8Array>): { readonly code: number | undefined; readonly chain: string | undefined } {
-  const code = attributes.get(verdictCode);
-  const chain = attributes.get(verdictChain);
-  return { code: code === undefined ? undefined : readBe32(code) | 0, chain: chain === undefined ? undefined : readString(chain) };
+function readVerdict(verdict: Uint8Array): VerdictData | undefined {
+  const code = findAttribute(verdict, 0, verdictCode);
+  const chain = findAttribute(verdict, 0, verdictChain);
+  if (code === undefined) return undefined;
+  return { code: readBe32(code) | 0, ...(chain === undefined ? {} : { chain: readString(chain) }) };
 }
 
 /**
@@ -119,9 +117,8 @@ function readVerdict(attributes: ReadonlyMap<number, Uint8Array>): { readonly co
 export function readExpressions(list: Uint8Array): readonly Expression[] | undefined {
   const found: (Expression | undefined)[] = [];
   eachAttribute(list, 0, (_type, element) => {
-    const attributes = readAttributes(element);
-    const name = attributes.get(expressionName);
-    found.push(name === undefined ? undefined : readExpression(readString(name), attributes.get(expressionData) ?? new Uint8Array()));
+    const name = findAttribute(element, 0, expressionName);
+    found.push(name === undefined ? undefined : readExpression(readString(name), findAttribute(element, 0, expressionData) ?? new Uint8Array()));
   });
   return found.every((expression) => expression !== undefined) ? found : undefined;
 }

@@ -52,11 +52,14 @@ const ruleUserData = 7;
 /** nft's number for a comment in a rule's user data (libnftnl, udata.h). */
 const ruleComment = 0;
 
+/** Written over for every rule. */
+const scratch = new MessageWriter(1024);
+
 function ruleBytes(expressions: readonly Expression[], comment: string | undefined): Uint8Array {
-  const writer = new MessageWriter(512);
-  writer.nested(ruleExpressions, () => writeExpressions(writer, expressions));
-  if (comment !== undefined) writer.binary(ruleUserData, commentData(ruleComment, comment));
-  return writer.bytes();
+  scratch.reset();
+  scratch.nested(ruleExpressions, () => writeExpressions(scratch, expressions));
+  if (comment !== undefined) scratch.binary(ruleUserData, commentData(ruleComment, comment));
+  return Buffer.from(scratch.bytes()); // a copy
 }
 
 /** nft's own form of a comment: type, length, text and a NUL. */
