@@ -1,0 +1,40 @@
+// The room's public face. Values and types are pure; what is called `open…` holds sockets. Fakes are beside what they stand for: `@calico-openstack/kernel/links/fake` …
+
+export type { IpFamily } from './addresses/ip.ts';
+export type { Conntrack, Flow, FlowDeletion, FlowTuple } from './conntrack/flow.ts';
+export { openConntrack } from './conntrack/netlink.ts';
+export {
+  type AddressOptions,
+  isInterfaceName,
+  type Link,
+  type LinkAddress,
+  type LinkChange,
+  type LinkEditor,
+  type LinkRefusal,
+  type Links,
+} from './links/link.ts';
+export { openLinks } from './links/netlink.ts';
+export { type KernelNeighbour, type Neighbour, neighbourKey, printNeighbour } from './neighbours/neighbour.ts';
+export { type NeighbourTable, openNeighbours } from './neighbours/netlink.ts';
+export { neighbourProgrammer, ownsNeighbours } from './neighbours/programmer.ts';
+export { inNamespace } from './netlink/namespace.ts';
+export { NetlinkError } from './netlink/socket.ts';
+export type * from './nftables/objects.ts';
+export { printTable } from './nftables/print.ts';
+export { deleteTable, type OpenTable, openTable } from './nftables/table.netlink.ts';
+export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
+export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';
+export { openRoutes, type RouteFilter, type RouteTable } from './routes/netlink.ts';
+export { ownsRoutes, routeProgrammer } from './routes/programmer.ts';
+export {
+  deviceRoute,
+  type KernelRoute,
+  printRoute,
+  type Route,
+  type RouteType,
+  routeKey,
+  routeProtocol,
+  routeScope,
+  routeTable,
+} from './routes/route.ts';
+export { readSysctl, SysctlError, type SysctlOptions, writeSysctl } from './sysctl/sysctl.ts';
