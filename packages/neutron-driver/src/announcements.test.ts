@@ -1,0 +1,134 @@
+import { silentLog } from '@calico-openstack/agent';
+import { EtcdError } from '@calico-openstack/etcd';
+import { fakeEtcd } from '@calico-openstack/etcd/fake';
+import { expect, test } from 'vitest';
+import { announcements } from './announcements.ts';
+import { openJournal } from './sync/journal.ts';
+import { keysOf } from './sync/plan.ts';
+import { createSync } from './sync/sync.ts';
+import { announcement, apiPort, database } from './testing/database.ts';
+import { bindingRow, portRow } from './testing/rows.ts';
+import { defaultQosOptions } from './translate/qos.ts';
+import { type Peer, WireError } from './wire/peer.ts';
+
+const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new Error('not asked')), close: () => {} } satisfies Peer;
+
+function setUp() {
+  const fake = fakeEtcd();
+  const db = database();
+  const journal = openJournal({ now: () => 0 });
+  const state: { rows?: Error; write?: Error } = {};
+  const etcd = {
+    ...fake.etcd,
+    transact: (...args: Parameters<typeof fake.etcd.transact>) =>
+      state.write && args[1].some((operation) => 'put' in operation) ? Promise.reject(state.write) : fake.etcd.transact(...args),
+  };
+  const source = { ...db.source, rows: (...args: Parameters<typeof db.source.rows>) => (state.rows ? Promise.reject(state.rows) : db.source.rows(...args)) };
+  const sync = createSync({ etcd, settings: { keys: keysOf(undefined), qos: defaultQosOptions }, projects: async () => new Map() });
+  const looked: string[] = [];
+  const announced = announcements({
+    etcd,
+    sync,
+    journal,
+    sourceOf: () => source,
+    etcdTimeoutSeconds: 1,
+    log: silentLog(),
+    onJournal: () => {},
+    onPort: (port) => looked.push(port),
+  });
+  const row = portRow({ bindings: [bindingRow('h1')], security_groups: [] });
+  const tell = (marks: string[], rollback = false) => ({
+    ...announcement('port', row.id, apiPort({ ...row, bindings: [bindingRow('h1', 'unbound')] }), apiPort(row)),
+    marks,
+    rollback,
+  });
+  const commit = (): unknown => db.tables.ports.set(row.id, row);
+  return { ...fake, announced, journal, state, tell, commit, looked };
+}
+
+test('announced before, committed, announced after: etcd has it', async () => {
+  const { announced, journal, tell, commit, contents, looked } = setUp();
+  await announced.before(peer, tell(['m']));
+  expect(journal.size).toBe(1);
+  commit();
+  await announced.after(peer, tell(['m']));
+  expect(Object.keys(contents())).toEqual([expect.stringContaining('workloadendpoints')]);
+  expect(looked).toHaveLength(1); // it was bound: Felix may have reported before
+});
+
+test('without etcd a change is refused before its commit, and nothing is noted; what Neutron undoes is let through, and noted', async () => {
+  const { announced, journal, tell, setDown } = setUp();
+  setDown(true);
+  await expect(announced.before(peer, tell(['m']))).rejects.toMatchObject({
+    code: 'ETCD_UNAVAILABLE',
+    message: expect.stringMatching(/nothing was changed; see that etcd runs/),
+  });
+  expect(journal.size).toBe(0);
+  await announced.before(peer, tell(['m'], true));
+  expect(journal.size).toBe(1);
+});
+
+test('etcd lost between commit and write: the call is refused, and the change is kept until it can be made up for', async () => {
+  const { announced, journal, tell, commit, setDown } = setUp();
+  await announced.before(peer, tell(['m']));
+  commit();
+  setDown(true);
+  await expect(announced.after(peer, tell(['m']))).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE', message: expect.stringMatching(/keeps a note of it/) });
+  expect(journal.failing).toBe(1);
+});
+
+test("Neutron's database lost between commit and write: the same", async () => {
+  const { announced, journal, tell, state } = setUp();
+  await announced.before(peer, tell(['m']));
+  state.rows = new WireError('DBConnectionError', 'gone away');
+  await expect(announced.after(peer, tell(['m']))).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringMatching(/gone away.*keeps a note of it/) });
+  expect(journal.failing).toBe(1);
+});
+
+test('an etcd that answers but takes no writes lets no further commit happen, until it takes them', async () => {
+  const { announced, tell, commit, state } = setUp();
+  state.write = new EtcdError('ETCD_OVERLOADED', 'etcd: space quota is used up');
+  await announced.before(peer, tell(['m']));
+  commit();
+  await expect(announced.after(peer, tell(['m']))).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
+  await expect(announced.before(peer, tell(['n']))).rejects.toMatchObject({ message: expect.stringMatching(/space quota.*nothing was changed/) });
+  delete state.write;
+  await announced.after(peer, tell([])); // the journal's loop does this
+  await announced.before(peer, tell(['o']));
+});
+
+test('a journal that cannot be written lets no commit happen', async () => {
+  const { announced, journal, tell } = setUp();
+  const broken = {
+    ...journal,
+    before: () => {
+      throw new Error('ENOSPC: no space left on device');
+    },
+  };
+  const fake = fakeEtcd();
+  const other = announcements({
+    etcd: fake.etcd,
+    sync: () => Promise.reject(new Error('not asked')),
+    journal: broken,
+    sourceOf: () => {
+      throw new Error('not asked');
+    },
+    etcdTimeoutSeconds: 1,
+    log: silentLog(),
+    onJournal: () => {},
+    onPort: () => {},
+  });
+  await expect(other.before(peer, tell(['m']))).rejects.toMatchObject({
+    code: 'JOURNAL_UNWRITABLE',
+    message: expect.stringMatching(/ENOSPC.*nothing was changed/),
+  });
+  await expect(announced.before(peer, tell(['m']))).resolves.toBeUndefined();
+});
+
+test('a caller that goes away between its announcements leaves the object to be looked at', async () => {
+  const { announced, journal, tell } = setUp();
+  await announced.before(peer, tell(['m']));
+  expect(journal.restMs).toBe(60_000);
+  announced.gone(peer);
+  expect(journal.restMs).toBe(0);
+});

@@ -1,0 +1,50 @@
+import { parseIni } from '@calico-openstack/agent';
+import { expect, test } from 'vitest';
+import { parseOptions } from './options.ts';
+
+const options = (...files: string[]) => parseOptions(files.map((text) => parseIni(`[calico]\n${text}`, 'neutron.conf')));
+
+test('without options, upstream’s defaults hold', () => {
+  expect(options('')).toMatchObject({
+    etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutSeconds: 10 },
+    etcdTimeoutSeconds: 60,
+    region: undefined,
+    startupResync: true,
+    compactionPeriodMinutes: 60,
+    compactionMinRevisions: 1000,
+    portStatusThreads: 4,
+    projectNameCacheMax: 100,
+    socketPath: '/run/calico/neutron-driver.sock',
+    qos: { egress: { burstBits: 4294967296, minburstBytes: 0, burstPackets: 5, maxConnections: 0 } },
+  });
+});
+
+test.each([
+  ['etcd_host = ctl-1', ['http://ctl-1:2379']],
+  ['etcd_host = ctl-1, ctl-2 ctl-3\netcd_port = 4001', ['http://ctl-1:4001', 'http://ctl-2:4001', 'http://ctl-3:4001']],
+  ['etcd_host = 2001:db8::1', ['http://[2001:db8::1]:2379']],
+  ['etcd_scheme = https', ['https://127.0.0.1:2379']],
+  ['etcd_ca_cert_file = /ca.pem', ['https://127.0.0.1:2379']],
+  ['etcd_endpoints = https://a:1,https://b:2\netcd_host = c', ['https://a:1', 'https://b:2']],
+])('%s', (text, endpoints) => {
+  expect(options(text).etcd.endpoints).toEqual(endpoints);
+});
+
+test('certificates, user and password go along; a later file wins', () => {
+  const both = options('etcd_username = a\netcd_password = b\netcd_cert_file = /c\netcd_key_file = /k', 'etcd_username = z');
+  expect(both.etcd).toMatchObject({ username: 'z', password: 'b', certFile: '/c', keyFile: '/k' });
+});
+
+test.each([
+  ['openstack_region = Europe', /openstack_region/],
+  ['etcd_port = many', /etcd_port/],
+  ['startup_resync = maybe', /startup_resync/],
+  ['etcd_scheme = ftp', /etcd_scheme/],
+])('%s is refused with the reason', (text, reason) => {
+  expect(() => options(text)).toThrow(reason);
+});
+
+test('the rows process can be left to somebody else', () => {
+  expect(options('').rowsCommand).toEqual(['/usr/bin/python3', '-m', 'calico_openstack.rows_process']);
+  expect(options('neutron_rows_command =').rowsCommand).toEqual([]);
+});

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { projectNames } from './projects.ts';
+import type { RowsSource } from './rows.ts';
+
+function keystone(known: Record<string, string>) {
+  const asked: string[][] = [];
+  const state = { away: false };
+  const source: RowsSource = {
+    rows: () => Promise.reject(new Error('not asked for')),
+    projects: async (ids) => {
+      asked.push([...ids]);
+      if (state.away) throw new Error('no Keystone');
+      return ids.flatMap((id) => (known[id] === undefined ? [] : [{ id, name: known[id], parent_id: 'default' }]));
+    },
+  };
+  return { source, asked, state };
+}
+
+test('a project is asked for once, and one alone, also when it is none of Keystone’s', async () => {
+  const { source, asked } = keystone({ a: 'A', b: 'B' });
+  const names = projectNames({ max: 100, onFailure: () => {}, now: () => 0 });
+  expect([...(await names(['a', 'x'], source)).values()].map(({ name }) => name)).toEqual(['A']);
+  expect([...(await names(['a', 'b', 'x'], source)).values()].map(({ name }) => name)).toEqual(['A', 'B']);
+  expect(asked).toEqual([['a', 'x'], ['b']]);
+});
+
+test('more projects than the cache holds cost one question each, not all of them again', async () => {
+  const { source, asked } = keystone({ a: 'A', b: 'B', c: 'C' });
+  const names = projectNames({ max: 2, onFailure: () => {}, now: () => 0 });
+  for (const id of ['a', 'b', 'a', 'c', 'a']) await names([id], source);
+  expect(asked).toEqual([['a'], ['b'], ['c']]);
+});
+
+test('while Keystone is away nobody waits for it at every call, and it is asked again later', async () => {
+  const { source, asked, state } = keystone({ a: 'A' });
+  let now = 0;
+  const failures: unknown[] = [];
+  const names = projectNames({ max: 100, onFailure: (error) => failures.push(error), now: () => now });
+  state.away = true;
+  expect((await names(['a'], source)).size).toBe(0);
+  expect((await names(['a'], source)).size).toBe(0);
+  expect(asked).toHaveLength(1);
+  expect(failures).toHaveLength(1);
+  state.away = false;
+  now = 10_000;
+  expect((await names(['a'], source)).get('a')?.name).toBe('A');
+});

@@ -1,0 +1,145 @@
+import { fakeEtcd } from '@calico-openstack/etcd/fake';
+import { expect, test } from 'vitest';
+import { type ResyncSummary, resync } from './resync.ts';
+import type { Background } from './sources.ts';
+import { keysOf, type Settings } from './sync/plan.ts';
+import { createSync } from './sync/sync.ts';
+import { database } from './testing/database.ts';
+import { bindingRow, portRow, ruleRow, subnetRow } from './testing/rows.ts';
+import { defaultQosOptions, ownsAll } from './testing/settings.ts';
+
+const settings: Settings = { keys: keysOf(undefined), qos: defaultQosOptions };
+const root = '/calico/resources/v3/projectcalico.org';
+
+function setUp() {
+  const { etcd, contents } = fakeEtcd();
+  const db = database();
+  const state: { beforePage?: (kind: string) => void } = {};
+  const source: Background = {
+    ...db.source,
+    page: async (kind, after, limit) => {
+      state.beforePage?.(kind);
+      const ids = db
+        .ids(kind)
+        .filter((id) => id > after && (kind !== 'ports' || ownsAll(db.tables.ports.get(id))))
+        .slice(0, Math.min(limit, 2));
+      return { ids, rows: db.read({ ports: [], subnets: [], security_groups: [], address_groups: [], [kind]: ids }) };
+    },
+    portsOf: () => Promise.reject(new Error('not asked for')),
+    setPortStatus: () => Promise.reject(new Error('not asked for')),
+    notifyPortActive: () => Promise.reject(new Error('not asked for')),
+    reportAgents: () => Promise.reject(new Error('not asked for')),
+  };
+  const projects = async () => new Map();
+  const wrote: string[] = [];
+  const run = (): Promise<ResyncSummary> =>
+    resync({
+      etcd,
+      source,
+      sync: createSync({ etcd, settings, projects }),
+      settings,
+      projects,
+      onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
+      onWarning: () => {},
+    });
+  const fill = (): void => {
+    db.tables.address_groups.set('office', { id: 'office', name: 'office', addresses: ['10.0.0.0/8'] });
+    for (const id of ['g1', 'g2', 'g3'])
+      db.tables.security_groups.set(id, { id, name: id, stateful: true, rules: [ruleRow({ security_group_id: id, remote_address_group_id: 'office' })] });
+    for (const id of ['s1', 's2']) db.tables.subnets.set(id, subnetRow({ id }));
+    for (const id of ['p1', 'p2', 'p3', 'p4', 'p5']) db.tables.ports.set(id, portRow({ id, security_groups: ['g1'], bindings: [bindingRow('h1')] }));
+  };
+  return { etcd, contents, db, run, fill, state, wrote };
+}
+const counts = (summary: ResyncSummary): unknown =>
+  Object.fromEntries(Object.entries(summary.phases).map(([name, { correct, created, updated, deleted }]) => [name, [correct, created, updated, deleted]]));
+
+test('an empty etcd is filled, and a second look finds everything right and writes nothing', async () => {
+  const { etcd, run, fill } = setUp();
+  fill();
+  const first = await run();
+  expect(first).toMatchObject({ scope: { all: true }, ok: true, error: null });
+  expect(counts(first)).toEqual({ subnets: [0, 2, 0, 0], address_groups: [0, 1, 0, 0], policy: [0, 3, 0, 0], endpoints: [0, 5, 0, 0] });
+  const { revision } = await etcd.get('/');
+  expect(counts(await run())).toEqual({ subnets: [2, 0, 0, 0], address_groups: [1, 0, 0, 0], policy: [3, 0, 0, 0], endpoints: [5, 0, 0, 0] });
+  expect((await etcd.get('/')).revision).toBe(revision);
+});
+
+test('what is missing is made, what differs is put right, what is too much goes; what others own stays', async () => {
+  const { etcd, contents, db, run, fill, wrote } = setUp();
+  fill();
+  await run();
+  const right = contents();
+  wrote.length = 0;
+  const endpoint = (port: string, host = 'h1'): string => settings.keys.endpoint({ host, device: portRow().device_id }, port);
+  await etcd.transact(
+    [],
+    [
+      { put: endpoint('p1'), value: 'torn' },
+      { delete: endpoint('p2') },
+      { put: endpoint('p3', 'h9'), value: '{}' },
+      { put: endpoint('gone'), value: '{}' },
+      { put: `${root}/workloadendpoints/openstack/h1-openstack--gone`, value: '{}' },
+      { put: settings.keys.policy('gone'), value: '{}' },
+      { put: settings.keys.subnet('s1'), value: '{}' },
+      { put: settings.keys.networkSet('gone'), value: '{}' },
+    ],
+  );
+  const others = {
+    [`${root}/networkpolicies/openstack/theirs`]: '{}',
+    [`${root}/networksets/openstack/theirs`]: '{}',
+    [`${root}/workloadendpoints/openstack/h1-k8s-pod-eth0`]: '{}',
+    [`${root}/networkpolicies/other/ossg.default.g1`]: '{}',
+  };
+  await etcd.transact(
+    [],
+    Object.entries(others).map(([put, value]) => ({ put, value })),
+  );
+  expect(counts(await run())).toEqual({ subnets: [1, 0, 1, 0], address_groups: [1, 0, 0, 1], policy: [3, 0, 0, 1], endpoints: [2, 1, 1, 3] });
+  const now = contents();
+  for (const [key, value] of Object.entries(others)) expect(now[key]).toBe(value);
+  const meaning = (text: string | undefined): unknown => JSON.parse(text ?? '{}').spec;
+  for (const key of Object.keys(right)) expect(meaning(now[key])).toEqual(meaning(right[key]));
+  expect(Object.keys(now).sort()).toEqual([...Object.keys(right), ...Object.keys(others)].sort());
+  expect(wrote.toSorted()).toEqual(['gone', 'gone', 'gone', 'p1', 'p2', 'p3', 's1']);
+  void db;
+});
+
+test('what changes while it compares is not undone by what it read before', async () => {
+  const { etcd, contents, db, run, fill, state } = setUp();
+  fill();
+  await run();
+  // After etcd was read, a port is made and one deleted, each with its endpoint, as live calls do.
+  const sync = createSync({ etcd, settings, projects: async () => new Map() });
+  let once = true;
+  const live: Promise<unknown>[] = [];
+  state.beforePage = (kind) => {
+    if (kind !== 'ports' || !once) return;
+    once = false;
+    db.tables.ports.set('p0', portRow({ id: 'p0', security_groups: ['g1'], bindings: [bindingRow('h1')] }));
+    db.tables.ports.delete('p4');
+    const slots = [{ host: 'h1', device: portRow().device_id }];
+    live.push(
+      sync(
+        [
+          { kind: 'port', id: 'p0', slots },
+          { kind: 'port', id: 'p4', slots },
+        ],
+        db.source,
+        Date.now() + 1000,
+      ),
+    );
+  };
+  expect((await run()).ok).toBe(true);
+  await Promise.all(live);
+  const ports = Object.keys(contents(`${root}/workloadendpoints/`)).map((key) => key.slice(-2));
+  expect(ports).toEqual(['p0', 'p1', 'p2', 'p3', 'p5']);
+});
+
+test('what goes wrong stands in the summary', async () => {
+  const { run, state } = setUp();
+  state.beforePage = () => {
+    throw new Error('the database is away');
+  };
+  expect(await run()).toMatchObject({ ok: false, error: 'the database is away' });
+});

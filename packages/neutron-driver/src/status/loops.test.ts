@@ -1,0 +1,141 @@
+import { silentLog } from '@calico-openstack/agent';
+import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
+import { fakeEtcd } from '@calico-openstack/etcd/fake';
+import { expect, test, vi } from 'vitest';
+import type { AgentReport, Background, StatusUpdate } from '../sources.ts';
+import { keysOf } from '../sync/plan.ts';
+import { database } from '../testing/database.ts';
+import { bindingRow, deviceId, portRow } from '../testing/rows.ts';
+import { startAgentReports } from './agents.ts';
+import { followStatus } from './follow.ts';
+import { startPortStatusLoop } from './port-loop.ts';
+
+const log = silentLog();
+
+/** Neutron as the loops see it: what is set shows in its rows. */
+function neutron() {
+  const db = database();
+  const set: StatusUpdate[] = [];
+  const told: string[] = [];
+  const batches: (readonly AgentReport[])[] = [];
+  const state = { away: false, refused: 0 };
+  const check = (): void => {
+    if (state.away) state.refused += 1;
+    if (state.away) throw new Error('the database is away');
+  };
+  const source: Background = {
+    ...db.source,
+    page: () => Promise.reject(new Error('not asked for')),
+    portsOf: () => Promise.reject(new Error('not asked for')),
+    setPortStatus: async (update) => {
+      check();
+      set.push(update);
+      const port = db.tables.ports.get(update.port);
+      if (port) db.tables.ports.set(port.id, { ...port, status: update.status });
+    },
+    notifyPortActive: async (port) => void told.push(port),
+    reportAgents: async (agents) => {
+      check();
+      batches.push(agents);
+    },
+  };
+  return { db, source, set, told, batches, state };
+}
+
+const statusKey = (host: string, port: string): string =>
+  endpointStatusKey(undefined, { host, orchestrator: 'openstack', workload: `openstack/${deviceId}`, endpoint: port });
+const report = (status: string): string => JSON.stringify({ status });
+const alive = (first = false): string => JSON.stringify({ time: '2026-01-01T00:00:00Z', uptime: 1, first_update: first });
+
+test('reports become states; a snapshot, a takeover and a report that says the same write nothing again', async () => {
+  const { etcd, connect } = fakeEtcd();
+  const { db, source, set } = neutron();
+  for (const id of ['p1', 'p2', 'p3']) db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1')] }));
+  db.tables.ports.set('p3', portRow({ id: 'p3', bindings: [bindingRow('h1')], status: 'ACTIVE' }));
+  await etcd.transact(
+    [],
+    ['p1', 'p2', 'p3'].map((port) => ({ put: statusKey('h1', port), value: report('up') })),
+  );
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
+  const agents = startAgentReports({ source, everySeconds: 1000, log });
+  const first = followStatus({ etcd, region: undefined, ports, agents, log });
+  await vi.waitFor(() => expect(set.map(({ port }) => port).sort()).toEqual(['p1', 'p2']));
+  first.close();
+  const other = connect();
+  const again = followStatus({ etcd: other, region: undefined, ports, agents, log });
+  await etcd.transact(
+    [],
+    [
+      { put: statusKey('h1', 'p1'), value: report('up') },
+      { put: statusKey('h1', 'p2'), value: report('down') },
+    ],
+  );
+  await vi.waitFor(() => expect(set.at(-1)).toEqual({ port: 'p2', host: 'h1', status: 'DOWN' }));
+  expect(set).toHaveLength(3);
+  again.close();
+  await Promise.all([ports.close(), agents.close()]);
+});
+
+test('a state that could not be written is written later', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set, state } = neutron();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1')] }));
+  await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('up') }]);
+  state.away = true;
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
+  ports.look('p1');
+  await vi.waitFor(() => expect(state.refused).toBeGreaterThan(0));
+  state.away = false;
+  await vi.waitFor(() => expect(set).toEqual([{ port: 'p1', host: 'h1', status: 'ACTIVE' }]));
+  await ports.close();
+});
+
+test('Nova is told once of a port that is up where it is moving to', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, told } = neutron();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] }));
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
+  await etcd.transact([], [{ put: statusKey('h2', 'p1'), value: report('up') }]);
+  ports.look('p1');
+  await vi.waitFor(() => expect(told).toEqual(['p1']));
+  ports.look('p1');
+  db.tables.ports.set('p2', portRow({ id: 'p2', bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] }));
+  await etcd.transact([], [{ put: statusKey('h2', 'p2'), value: report('up') }]);
+  ports.look('p2');
+  await vi.waitFor(() => expect(told).toEqual(['p1', 'p2']));
+  await ports.close();
+});
+
+test('new agents are reported at once, all in one write; the others wait for the next; upstream’s own probe is nobody', async () => {
+  const { etcd } = fakeEtcd();
+  const { source, batches } = neutron();
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log });
+  const agents = startAgentReports({ source, everySeconds: 1000, log });
+  await etcd.transact(
+    [],
+    [
+      { put: '/calico/felix/v2/no-region/host/round-trip-check', value: '12.5' },
+      { put: `${felixStatusKey(undefined, 'h1')}`, value: alive() },
+      { put: `${felixStatusKey(undefined, 'h2')}`, value: alive(true) },
+    ],
+  );
+  const following = followStatus({ etcd, region: undefined, ports, agents, log });
+  await vi.waitFor(() =>
+    expect(batches).toEqual([
+      [
+        { host: 'h1', started: false },
+        { host: 'h2', started: true },
+      ],
+    ]),
+  );
+  await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
+  await etcd.transact([], [{ put: felixStatusKey(undefined, 'h3'), value: alive(true) }]);
+  await vi.waitFor(() =>
+    expect(batches[1]).toEqual([
+      { host: 'h1', started: false },
+      { host: 'h3', started: true },
+    ]),
+  );
+  following.close();
+  await Promise.all([ports.close(), agents.close()]);
+});

@@ -1,0 +1,120 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Change } from './change.ts';
+import { openJournal } from './journal.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'journal-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+let now = 0;
+const open = () => openJournal({ file: join(directory, 'sub', 'journal'), now: () => now });
+const port = (id: string, ...hosts: string[]): Change => ({ kind: 'port', id, slots: hosts.map((host) => ({ host, device: 'vm' })) });
+const ids = (looks: readonly { change: Change }[]): string[] => looks.map(({ change }) => change.id);
+
+test('what was announced and never completed is looked at when its time is over, or when its caller is gone', () => {
+  now = 0;
+  const journal = open();
+  journal.before([port('a', 'h1'), port('b', 'h1')], ['m1']);
+  journal.before([port('c')], ['m2']);
+  expect(journal.take(10)).toEqual([]);
+  journal.abandon(['m2']);
+  expect(ids(journal.take(10))).toEqual(['c']);
+  now = 60_000;
+  expect(journal.restMs).toBe(0);
+  expect(ids(journal.take(10))).toEqual(['a', 'b']);
+});
+
+test('what was written is looked at once more, and then forgotten; what took no write is forgotten at once', () => {
+  now = 0;
+  const journal = open();
+  journal.before([port('a', 'h1'), port('b', 'h1')], ['m']);
+  const looks = journal.after([port('a', 'h1'), port('b', 'h1')], ['m']);
+  journal.done(looks, [port('a')]);
+  expect(journal.size).toBe(1);
+  expect(journal.restMs).toBe(1000);
+  now = 1000;
+  const again = journal.take(10);
+  expect(again.map(({ change }) => change)).toEqual([port('a', 'h1')]);
+  journal.done(again, []);
+  expect(journal.size).toBe(0);
+  expect(journal.restMs).toBeUndefined();
+});
+
+test('a change that comes while its object is looked at is looked at after that', () => {
+  now = 0;
+  const journal = open();
+  const first = journal.after([port('a', 'h1')], []);
+  journal.add([port('a', 'h2')]);
+  expect(journal.take(10)).toEqual([]); // not two at a time
+  journal.done(first, []);
+  expect(journal.take(10).map(({ change }) => change)).toEqual([port('a', 'h1', 'h2')]);
+});
+
+test('of two calls for one object, the end of the first does not take away the second', () => {
+  now = 0;
+  const journal = open();
+  const first = journal.after([port('a', 'h1')], []);
+  const second = journal.after([port('a', 'h2')], []);
+  journal.done(first, []);
+  expect(journal.size).toBe(1);
+  journal.failed(second);
+  now = 500;
+  expect(journal.take(10)[0]?.change).toEqual(port('a', 'h1', 'h2'));
+});
+
+test('an announcement that is still open keeps the object noted after another call for it has ended', () => {
+  now = 0;
+  const journal = open();
+  journal.before([port('a', 'h1')], ['open']);
+  journal.done(journal.after([port('a', 'h1')], ['other']), []);
+  expect(journal.size).toBe(1);
+  journal.complete(['open']);
+  expect(journal.size).toBe(0);
+});
+
+test('failures are tried again, each time later', () => {
+  now = 0;
+  const journal = open();
+  journal.add([port('a')]);
+  const rests: unknown[] = [];
+  for (let attempt = 0; attempt < 8; attempt += 1) {
+    journal.failed(journal.take(1));
+    rests.push(journal.restMs);
+    now += journal.restMs ?? 0;
+  }
+  expect(rests).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+  expect(journal.failing).toBe(1);
+});
+
+test('what stood open when the process was killed is due at the next start, wherever the last line ends', () => {
+  now = 0;
+  const journal = open();
+  journal.before([port('a', 'h1')], ['m']);
+  journal.before([port('a', 'h2')], ['m']);
+  journal.add([
+    { kind: 'security_group', id: 'g' },
+    { kind: 'ports_of', of: 'network', id: 'n' },
+  ]);
+  journal.done(journal.after([port('b')], []), []);
+  const file = join(directory, 'sub', 'journal');
+  appendFileSync(file, '{"open":{"kind":"port","id":"torn');
+  const next = open();
+  expect(next.take(10).map(({ change }) => change)).toEqual([
+    port('a', 'h1', 'h2'),
+    { kind: 'security_group', id: 'g' },
+    { kind: 'ports_of', of: 'network', id: 'n' },
+  ]);
+  expect(readFileSync(file, 'utf8')).not.toContain('torn');
+});
+
+test('the file does not grow for ever', () => {
+  now = 0;
+  const journal = open();
+  for (let round = 0; round < 11_000; round += 1) journal.done(journal.after([port(`p${round}`)], []), []);
+  expect(readFileSync(join(directory, 'sub', 'journal'), 'utf8').split('\n').length).toBeLessThan(20_010);
+});
