@@ -4,8 +4,9 @@ import { fieldNames } from './fields.ts';
 import type { NftTable, Statement } from './objects.ts';
 import { printTable } from './print.ts';
 import { deleteTable, openTable } from './table.netlink.ts';
+import { corpus } from './testing/corpus.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { corpus, randomTable } from './testing/tables.ts';
+import { randomTable } from './testing/random.ts';
 
 let byUs: TestNamespace;
 let byNft: TestNamespace;

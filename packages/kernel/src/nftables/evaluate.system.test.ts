@@ -7,9 +7,9 @@ import { inNamespace } from '../netlink/namespace.ts';
 import { evaluate, type Packet } from './evaluate.ts';
 import type { Field, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, Verdict } from './objects.ts';
 import { deleteTable, openTable } from './table.netlink.ts';
-import { want } from './testing/contract.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4, bytes, match, port, tableOf, verdict } from './testing/tables.ts';
+import { address4, bytes, match, port, tableOf, verdict } from './testing/values.ts';
+import { want } from './testing/world.ts';
 import { hostOrder, interfaceName, networkOrder } from './types.ts';
 
 const sendto: (fd: number, packet: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: number) => number = koffi

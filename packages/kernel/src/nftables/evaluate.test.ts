@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { evaluate } from './evaluate.ts';
 import type { Field, Hook, NftChain, NftElement, NftSet, Statement } from './objects.ts';
-import { address4, bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './testing/tables.ts';
+import { address4, bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './testing/values.ts';
 import { connectionState, hostOrder, interfaceName } from './types.ts';
 
 const base = (rules: readonly (readonly Statement[])[], hook: Partial<Hook> = {}, name = 'base'): NftChain => ({

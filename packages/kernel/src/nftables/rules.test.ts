@@ -4,7 +4,9 @@ import { readAttributes } from '../netlink/attributes.ts';
 import type { Expression } from './expressions.ts';
 import type { NftRule, Statement, TableFamily } from './objects.ts';
 import { canonicalRule, compileRule, encodeRule } from './rules.ts';
-import { address4, bytes, corpus, linkLocal, match, port, protocol, randomTable } from './testing/tables.ts';
+import { corpus } from './testing/corpus.ts';
+import { randomTable } from './testing/random.ts';
+import { address4, bytes, linkLocal, match, port, protocol } from './testing/values.ts';
 import { hostOrder, interfaceName } from './types.ts';
 
 /** Expressions in short: what is loaded, and what it is compared with. */

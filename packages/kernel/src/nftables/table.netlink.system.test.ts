@@ -5,7 +5,7 @@ import { programTable } from './programmer.ts';
 import { deleteTable, type OpenTable, openTable, openTableKernel } from './table.netlink.ts';
 import { NftablesError } from './table.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4, match, rule, verdict } from './testing/tables.ts';
+import { address4, match, rule, verdict } from './testing/values.ts';
 import { hostOrder, interfaceName, networkOrder } from './types.ts';
 
 let namespace: TestNamespace;

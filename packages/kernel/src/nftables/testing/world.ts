@@ -1,0 +1,99 @@
+// What the contract's tests start from: a world of their own, small objects, and what is compared.
+import { afterEach, beforeEach } from 'vitest';
+import { definitionText, hookText } from '../difference.ts';
+import type { NftChain, NftElement, NftSet, NftTable, TableFamily } from '../objects.ts';
+import { elementId, type Held } from '../operations.ts';
+import type { TableKernel } from '../programmer.ts';
+import { encodeRule } from '../rules.ts';
+import { NftablesError, type TableProgrammer } from '../table.ts';
+import { interfaceName } from '../types.ts';
+import { address4, match, rule, verdict } from './values.ts';
+
+/** A kernel of its own for each test: programmers of one table in it, and the same table as somebody else sees and changes it. */
+export type World = {
+  open(family: TableFamily, name: string): { readonly table: TableProgrammer; readonly others: TableKernel };
+  /** How many runs a property gets. */
+  readonly runs: number;
+};
+
+export const accept = verdict({ verdict: 'accept' });
+export const drop = verdict({ verdict: 'drop' });
+export const hook = { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' } as const;
+export const base: NftChain = { name: 'base', hook, rules: [rule(verdict({ verdict: 'jump', chain: 'one' }))] };
+export const one: NftChain = { name: 'one', rules: [rule(match('ip saddr', address4('10.0.0.1')), drop), { statements: [accept], comment: 'the rest' }] };
+export const addresses: NftSet = { name: 'addresses', key: ['ipv4_addr'] };
+export const nets: NftSet = { name: 'nets', key: ['ipv4_addr'], interval: true };
+export const dispatch: NftSet = { name: 'dispatch', key: ['ifname'], data: 'verdict' };
+export const numbers: NftSet = { name: 'numbers', key: ['ifname'], data: 'mark' };
+export const key = (text: string): NftElement => ({ key: address4(text) });
+export const range = (first: string, last: string): NftElement => ({ key: address4(first), keyEnd: address4(last) });
+export const to = (device: string, chain: string): NftElement => ({ key: interfaceName(device), verdict: { verdict: 'goto', chain } });
+
+export function want(table: TableProgrammer, wanted: NftTable, before?: NftTable): void {
+  for (const { set, elements } of wanted.sets.values()) table.setSet(set, elements);
+  for (const chain of wanted.chains.values()) table.setChain(chain);
+  for (const name of before?.chains.keys() ?? []) if (!wanted.chains.has(name)) table.removeChain(name);
+  for (const name of before?.sets.keys() ?? []) if (!wanted.sets.has(name)) table.removeSet(name);
+}
+
+/** What a reading of the table is compared by. */
+export function plain(held: Held): unknown {
+  const chains = [...held.chains].map(([name, chain]) => [name, chain.hook, chain.rules.map((encoded) => Buffer.from(encoded ?? []).toString('hex'))] as const);
+  const sets = [...held.sets].map(([name, set]) => [name, set.definition, [...set.elements.values()].map(plainElement).sort()] as const);
+  return { chains: chains.sort(byName), sets: sets.sort(byName), leftovers: held.leftovers };
+}
+
+export function plainOf(table: NftTable): unknown {
+  const chains = new Map(
+    [...table.chains].map(([name, chain]) => [name, { hook: hookText(chain), rules: chain.rules.map((some) => encodeRule(table.family, some)) }]),
+  );
+  const sets = new Map(
+    [...table.sets].map(([name, { set, elements }]) => [
+      name,
+      { definition: definitionText(set), elements: new Map(elements.map((element) => [elementId(element), element])) },
+    ]),
+  );
+  return plain({ generation: 0, table: true, chains, sets, leftovers: [] });
+}
+
+const byName = (left: readonly [string, ...unknown[]], right: readonly [string, ...unknown[]]): number => (left[0] < right[0] ? -1 : 1);
+const plainElement = ({ key: first, keyEnd, data, verdict: given }: NftElement): string =>
+  JSON.stringify([hex(first), hex(keyEnd ?? first), data === undefined ? '' : hex(data), given ?? '']);
+const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');
+
+export function refusalOf(act: () => unknown): NftablesError {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof NftablesError) return error;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+export type Opened = ReturnType<World['open']>;
+export type UsedWorld = {
+  open(family: TableFamily, name: string): Opened;
+  /** A table with `wanted` in it. */
+  programmed(wanted: NftTable): Opened;
+  readonly runs: () => number;
+};
+
+/** A new world for each test of the suite that calls this. */
+export function useWorld(makeWorld: () => World & { close(): void }): UsedWorld {
+  let world: World & { close(): void };
+  beforeEach(() => {
+    world = makeWorld();
+  });
+  afterEach(() => world.close());
+  return {
+    open: (family, name) => world.open(family, name),
+    programmed(wanted) {
+      const opened = world.open(wanted.family, wanted.name);
+      want(opened.table, wanted);
+      opened.table.apply();
+      return opened;
+    },
+    runs: () => world.runs,
+  };
+}
