@@ -57,27 +57,34 @@ export async function startHost({ bird, felix, dhcpAgent, birdAgent }: ComputeHo
 
 type EtcdAddress = HostOptions['etcd'];
 
+/** The prefix of workload interfaces is not said: it comes by etcd, from Neutron's driver. */
 const felixConfiguration = (host: Host, etcd: EtcdAddress): string => `[global]
-DatastoreType = etcdv3
 EtcdEndpoints = http://${etcd.host}:${etcd.port}
 FelixHostname = ${host.name}
-InterfacePrefix = tap
 LogFilePath = none
 LogSeverityScreen = INFO
-LogSeveritySys = none
 `;
 
-const dhcpConfiguration = (host: Host, etcd: EtcdAddress, stateDirectory: string): string => `[DEFAULT]
+const dhcpConfiguration = (host: Host, etcd: EtcdAddress, directory: string): string => `[DEFAULT]
 host = ${host.name}
-state_path = ${stateDirectory}/state
+state_path = ${directory}/state
+dnsmasq_base_log_dir = ${directory}
+dns_domain = lab.example.
 [calico]
 etcd_host = ${etcd.host}
 etcd_port = ${etcd.port}
 `;
 
+/** With times that let a lost neighbour be noticed in seconds, as the router's. */
 const birdAgentConfiguration = (host: Host, etcd: EtcdAddress, bird: Bird): string => `[global]
 EtcdEndpoints = http://${etcd.host}:${etcd.port}
 Hostname = ${host.name}
+AsNumber = ${host.asNumber}
+BgpHoldTimeSecs = 9
+BgpPasswordFile = ${bird.directory}/passwords.cfg
 BirdConfigFile = ${bird.configuration}
 BirdSocket = ${bird.controlSocket}
+BirdLogFile = ${bird.directory}/bird.log
+LogFilePath = none
+LogSeverityScreen = INFO
 `;

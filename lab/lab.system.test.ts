@@ -169,7 +169,7 @@ describe('two labs side by side', () => {
     }
     expect(knownLabs()).toContain(two);
     expect((await second.openstack.list('network')).length).toBe(1);
-    expect([...(await second.router.bird.sessions()).values()]).toEqual(['Established']);
+    expect([...(await second.router.bird.sessions()).values()]).toEqual(['Established', 'Established']);
     await second.down();
     expect(remains(two)).toEqual(nothing);
   });

@@ -9,14 +9,14 @@ import { type OpenStack, openStack, writeCredentials } from './openstack.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { labProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
-import { type Bird, birdService, routerConfiguration } from './services/bird.ts';
+import { type Bird, birdService, routerConfiguration, routerSession } from './services/bird.ts';
 import { type Etcd, etcdService } from './services/etcd.ts';
 import { type Keystone, keystoneService } from './services/keystone.ts';
 import { type MariaDb, mariaDbService } from './services/mariadb.ts';
-import { type Neutron, neutronService } from './services/neutron.ts';
+import { driverService, type Neutron, neutronService } from './services/neutron.ts';
+import { writeOperatorResources } from './services/operator.ts';
 import { type Tables, tables } from './services/tables.ts';
 import { layGround } from './topology.ts';
-import { until } from './wait.ts';
 
 export interface Lab {
   readonly plan: Plan;
@@ -100,16 +100,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     mechanismDriver: without.has('neutron-driver') ? 'logger' : 'calico',
     driverFolder: join(root, 'neutron'),
   });
-  const driver = without.has('neutron-driver')
-    ? undefined
-    : processes.service({
-        name: 'control/neutron-driver',
-        on: control,
-        command: executable('calico-neutron-driver'),
-        args: ['--config-file', neutron.configuration],
-        env: { PYTHONPATH: neutron.pythonPath },
-        prepare: neutron.configure,
-      });
+  const driver = without.has('neutron-driver') ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));
   return {
     plan,
     directory,
@@ -139,6 +130,7 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
   const compute = async (): Promise<void> => {
     await step('etcd', etcd.start);
     await step('BIRD on the router', router.bird.start);
+    if (!lab.without.has('bird-agent')) await step('the BGP resources that an operator would make', () => writeOperatorResources(etcd, plan));
     await step('the agents on each compute host', async () => void (await allDone(hosts.map(startHost), abort)));
     await step('BGP between the router and each host', () => bgpUp(lab));
   };
@@ -153,18 +145,31 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
   const openStackServices = async (): Promise<void> => {
     if (await tables.restore()) await step('MariaDB, with the tables that an earlier lab made', mariadb.start);
     else await makeTables();
-    await driver?.start();
+    if (driver !== undefined) await step("Neutron's driver daemon", driver.start);
     // Keystone is not asked before Neutron's first request: so the two come up side by side.
     await allDone([step('Keystone', keystone.start).then(() => step('the catalogue', openstack.register)), step('Neutron', neutron.start)], abort);
   };
   await allDone([compute(), openStackServices()], abort);
+  if (driver !== undefined && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
 }
 
-async function bgpUp({ router, hosts }: Lab): Promise<void> {
-  await until('BGP sessions with all hosts', async () => {
+async function bgpUp({ processes, router, hosts }: Lab): Promise<void> {
+  await processes.until('BGP sessions with all hosts', async () => {
     const sessions = await router.bird.sessions();
-    return hosts.every(({ number }) => sessions.get(`host${number}`) === 'Established') || undefined;
+    return hosts.every((host) => ([4, 6] as const).every((family) => sessions.get(routerSession(host, family)) === 'Established')) || undefined;
   });
+}
+
+/** Neutron binds a port only where Felix is alive. */
+async function agentsAlive({ processes, openstack, hosts }: Lab): Promise<void> {
+  await processes.until(
+    'Felix of each host in the list of agents',
+    async () => {
+      const alive = new Set((await openstack.list('agent')).flatMap((agent) => (agent.alive && agent.binary === 'calico-felix' ? [agent.host] : [])));
+      return hosts.every(({ name }) => alive.has(name)) || undefined;
+    },
+    { timeoutSeconds: 60, intervalMs: 200 },
+  );
 }
 
 /**

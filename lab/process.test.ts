@@ -108,11 +108,13 @@ test('what a service said before its last start does not count', async () => {
 test('an abort ends what is under way and lets nothing new begin', async () => {
   const reason = new Error('enough');
   const never = { ready: (hopeful: () => void) => until('never', () => undefined, { hopeful }) };
-  const outcomes = Promise.allSettled([processes.run('sleep', ['60']), sleeper(never).start()]);
+  const wait = processes.until('never', async () => void (await processes.run('true', [])));
+  const outcomes = Promise.allSettled([processes.run('sleep', ['60']), sleeper(never).start(), wait]);
   await until('the service to run', () => sleeper().pid());
   abort.abort(reason);
   await processes.idle();
   expect(await outcomes).toEqual([
+    { status: 'rejected', reason },
     { status: 'rejected', reason },
     { status: 'rejected', reason },
   ]);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { isLabError, LabError } from './errors.ts';
 import type { Machine } from './plan.ts';
 import { isAlive, type ProcessIdentity, processFacts } from './proc.ts';
-import { tailOf, until } from './wait.ts';
+import { tailOf, until, type WaitOptions } from './wait.ts';
 
 /** Every process of a lab inherits this variable; its value is the lab's directory. */
 export const labMark = 'CALICO_LAB';
@@ -67,6 +67,8 @@ export interface Processes {
   /** A child to talk to: killed when the lab is. */
   spawn(command: string, args: readonly string[], options?: RunOptions): ChildProcess;
   service(program: Program): Service;
+  /** `until`, ended by the signal too: a look that runs a command would else fail for ever. */
+  until<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options?: Omit<WaitOptions, 'signal'>): Promise<T>;
   /** Resolves when no command is under way: after an abort, nothing more will come into being. */
   idle(): Promise<void>;
 }
@@ -134,6 +136,7 @@ export function labProcesses(directory: string, signal: AbortSignal): Processes 
     run,
     attempt,
     spawn: (command, args, options = {}) => spawnChild(command, args, options),
+    until: (what, look, options) => until(what, look, { ...options, signal }),
     service: (program) => makeService(directory, signal, environment, program),
     async idle() {
       await Promise.all([...underWay].map((child) => new Promise((resolve) => child.once('close', resolve))));

@@ -7,6 +7,7 @@ import { ipJson } from './namespace.ts';
 import { type Machine, vmMachine } from './plan.ts';
 import { memoryKilobytes } from './proc.ts';
 import type { Service } from './process.ts';
+import { routerSession } from './services/bird.ts';
 import { guestInterface, plugged, type VmFacts } from './vm.ts';
 
 export type Route = { readonly destination: string; readonly via: string };
@@ -15,7 +16,7 @@ export type SceneHost = {
   readonly name: string;
   readonly address: string;
   readonly asNumber: number;
-  /** State of its session with the router, as the router sees it. */
+  /** State of its sessions with the router, as the router sees them: one word when they agree. */
   readonly bgp: string;
   readonly services: readonly SceneService[];
   readonly vms: readonly SceneVm[];
@@ -34,6 +35,8 @@ export async function look(lab: Lab): Promise<Scene> {
   const { plan, router, etcd, mariadb, keystone, neutron, driver, hosts } = lab;
   const vms = plugged(lab);
   const sessions = router.bird.pid() === undefined ? new Map<string, string>() : await router.bird.sessions();
+  const sessionsOf = (host: ComputeHost): string =>
+    [...new Set(([4, 6] as const).map((family) => sessions.get(routerSession(host, family)) ?? 'Down'))].join('/');
   return {
     prefix: plan.prefix,
     control: { name: plan.control.name, address: plan.control.link.machine4, services: seenServices([etcd, mariadb, keystone, neutron, driver]) },
@@ -43,7 +46,7 @@ export async function look(lab: Lab): Promise<Scene> {
         lookAtHost(
           lab,
           host,
-          sessions.get(`host${host.number}`) ?? 'Down',
+          sessionsOf(host),
           vms.filter((vm) => vm.host === host.name),
         ),
       ),

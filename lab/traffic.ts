@@ -6,7 +6,6 @@ import { parseFrame, type Seen } from './frames.ts';
 import type { Lab } from './lab.ts';
 import type { Machine } from './plan.ts';
 import type { Service } from './process.ts';
-import { until } from './wait.ts';
 
 const python = '/usr/bin/python3';
 const script = (name: string): string => join(import.meta.dirname, 'guest', name);
@@ -68,7 +67,7 @@ export async function listen(lab: Lab, on: Machine, ports: readonly string[]): P
     command: python,
     args: [script('echo.py'), ...ports],
     ready: async (hopeful) => {
-      await until('open ports', () => service.said().includes('listening') || undefined, { hopeful, intervalMs: 5 });
+      await lab.processes.until('open ports', () => service.said().includes('listening') || undefined, { hopeful, intervalMs: 5 });
     },
   });
   await service.start();
@@ -96,7 +95,7 @@ export async function tcpStream(lab: Lab, from: Machine, to: string, port: numbe
     command: python,
     args: [script('stream.py'), to, String(port), String(intervalSeconds)],
     ready: async (hopeful) => {
-      await until('the first record to come back', () => service.said().includes('streaming') || undefined, { hopeful, intervalMs: 5 });
+      await lab.processes.until('the first record to come back', () => service.said().includes('streaming') || undefined, { hopeful, intervalMs: 5 });
     },
   });
   await service.start();
@@ -119,7 +118,7 @@ export async function pingStream(lab: Lab, from: Machine, to: string, intervalSe
     command: 'ping',
     args: ['-n', '-i', String(intervalSeconds), to],
     ready: async (hopeful) => {
-      await until('the first answer', () => service.said().includes(' bytes from ') || undefined, { hopeful, intervalMs: 5 });
+      await lab.processes.until('the first answer', () => service.said().includes(' bytes from ') || undefined, { hopeful, intervalMs: 5 });
     },
   });
   await service.start();
@@ -168,10 +167,10 @@ export async function capture(lab: Lab, on: Machine, device: string): Promise<Ca
   const hopeful = (): void => {
     if (child.exitCode !== null) throw new Error(`the capture on ${device} of ${on.name} ended: ${said}`);
   };
-  await until(`a capture on ${device} of ${on.name}`, () => watching || undefined, { hopeful, intervalMs: 5 });
+  await lab.processes.until(`a capture on ${device} of ${on.name}`, () => watching || undefined, { hopeful, intervalMs: 5 });
   return {
     frames,
-    seen: (what, like, timeoutSeconds = 5) => until(what, () => frames.find(like), { timeoutSeconds, intervalMs: 5, hopeful }),
+    seen: (what, like, timeoutSeconds = 5) => lab.processes.until(what, () => frames.find(like), { timeoutSeconds, intervalMs: 5, hopeful }),
     async stop() {
       child.kill('SIGKILL');
       await ended;

@@ -10,7 +10,6 @@ import { addNamespace, ip, ipJson } from './namespace.ts';
 import type { Fields, Port } from './openstack.ts';
 import { type Host, type Machine, vmMachine } from './plan.ts';
 import type { Processes, Service } from './process.ts';
-import { until } from './wait.ts';
 
 export const guestInterface = 'eth0';
 const guestScripts = join(import.meta.dirname, 'guest');
@@ -112,14 +111,14 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
   }
 
   const lease = (family: 4 | 6, timeoutSeconds = 20): Promise<Lease> =>
-    until(
+    processes.until(
       `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
       () => {
         const file = join(directory, `lease${family}`);
         const given = existsSync(file) ? parseLease(readFileSync(file, 'utf8')) : undefined;
         return given !== undefined && given.address !== '' ? given : undefined;
       },
-      { timeoutSeconds, intervalMs: 10, signal: processes.signal },
+      { timeoutSeconds, intervalMs: 10 },
     );
 
   return {
@@ -146,9 +145,8 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
     async online(family, timeoutSeconds = 20) {
       await lease(family, timeoutSeconds);
       const routes = (): Promise<unknown> => ipJson(processes, machine, `-${family}`, 'route', 'show', 'default');
-      await until(`an IPv${family} default route of ${facts.name}`, async () => ((await routes()) as unknown[]).length > 0 || undefined, {
+      await processes.until(`an IPv${family} default route of ${facts.name}`, async () => ((await routes()) as unknown[]).length > 0 || undefined, {
         timeoutSeconds,
-        signal: processes.signal,
       });
     },
     unplug,

@@ -53,7 +53,10 @@ export const bgpSessions = (shown: string): ReadonlyMap<string, string> =>
 /** Timers that find a new or a lost neighbour in seconds, as in a data centre's fabric. */
 const session = `hold time 9; connect delay time 1; connect retry time 2; error wait time 1, 5; graceful restart on;`;
 
-/** The router speaks with each host, waits to be called, passes all on that it hears, and forwards by it. */
+/** The name of the router's session with a host in one family. */
+export const routerSession = ({ number }: Host, family: 4 | 6): string => `host${number}v${family}`;
+
+/** The router speaks with each host, a session for each family, waits to be called, passes all on that it hears, and forwards by it. */
 export const routerConfiguration = ({ router, hosts }: Plan): string => `log stderr all;
 router id ${router.routerId};
 
@@ -65,16 +68,20 @@ template bgp compute {
   local as ${router.asNumber};
   passive;
   ${session}
-  ipv4 { import all; export all; };
-  ipv6 { import all; export all; };
 }
-${hosts.map(({ number, link, asNumber }) => `protocol bgp host${number} from compute { neighbor ${link.machine4} as ${asNumber}; }`).join('\n')}
+${hosts.flatMap((host) => [routerPeer(host, 4), routerPeer(host, 6)]).join('\n')}
 `;
 
-/** What a host's BIRD needs to run at all; the agent writes the rest. */
+const routerPeer = (host: Host, family: 4 | 6): string =>
+  `protocol bgp ${routerSession(host, family)} from compute { neighbor ${family === 4 ? host.link.machine4 : host.link.machine6} as ${host.asNumber}; ipv${family} { import all; export all; }; }`;
+
+/**
+ * What a host's BIRD needs to run at all; the agent writes the rest. BIRD refuses a file without any protocol; a device protocol would be replaced by the agent's,
+ * and BIRD 2.0.12 then looks at the interfaces again only after the new one's scan time.
+ */
 export const idleConfiguration = ({ link }: Host): string => `log stderr all;
 router id ${link.machine4};
-protocol device {}
+protocol static { ipv4; }
 `;
 
 /** What a host's BIRD does without our agent: announces the VMs' routes to the router, and forwards by what it learns. */
@@ -86,11 +93,10 @@ filter workloads { if ifname ~ "tap*" then accept; reject; }
 filter learnt { if source = RTS_BGP then accept; reject; }
 protocol kernel kernel4 { learn; persist; merge paths on; scan time 2; ipv4 { import all; export filter learnt; }; }
 protocol kernel kernel6 { learn; persist; merge paths on; scan time 2; ipv6 { import all; export filter learnt; }; }
-protocol bgp tor {
+template bgp tor {
   local as ${asNumber};
-  neighbor ${link.router4} as ${router.asNumber};
   ${session}
-  ipv4 { import all; export filter workloads; next hop self; };
-  ipv6 { import all; export filter workloads; next hop self; };
 }
+protocol bgp tor4 from tor { neighbor ${link.router4} as ${router.asNumber}; ipv4 { import all; export filter workloads; next hop self; }; }
+protocol bgp tor6 from tor { neighbor ${link.router6} as ${router.asNumber}; ipv6 { import all; export filter workloads; next hop self; }; }
 `;

@@ -1,17 +1,19 @@
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Joined } from '../plan.ts';
-import type { Processes } from '../process.ts';
-import type { Keystone } from './keystone.ts';
-import { administrator } from './keystone.ts';
-import type { MariaDb } from './mariadb.ts';
+import type { Processes, Service } from '../process.ts';
+import { until } from '../wait.ts';
+import { administrator, type Keystone } from './keystone.ts';
+import { type MariaDb, reaches } from './mariadb.ts';
 import { type WsgiService, wsgiService } from './uwsgi.ts';
 
 export interface Neutron extends WsgiService {
   /** neutron.conf, which the driver daemon and the agents read too. */
   readonly configuration: string;
   /** Writes it, and our Python package to where it is found. */
-  configure(): void;
+  configure(): Promise<void>;
+  /** Where the driver's daemon listens for Neutron's workers. */
+  readonly driverSocket: string;
   /** Where Python finds our package: for the daemon too, which starts a process that has Neutron loaded. */
   readonly pythonPath: string;
   /** Makes the tables. Needs MariaDB with an empty database `neutron`. */
@@ -26,19 +28,23 @@ export type NeutronOptions = {
   readonly etcdHost: string;
   /** `calico`, or one of Neutron's own that do nothing (`logger`). */
   readonly mechanismDriver: string;
-  /** Folder that holds our Python package. */
+  /** Folder of our Python package. */
   readonly driverFolder: string;
 };
+
+/** Not the first python3 on the PATH, which may be another: the one that Debian's Neutron is installed for. */
+const python = '/usr/bin/python3';
 
 export function neutronService(processes: Processes, on: Joined, options: NeutronOptions): Neutron {
   const name = 'control/neutron';
   const directory = join(processes.directory, name);
   const file = join(directory, 'neutron.conf');
   const pythonPath = join(directory, 'python');
-  const prepare = (): void => {
+  const prepare = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(file, configuration(directory, options));
-    registerDriver(pythonPath, options.driverFolder);
+    // A copy, so that nobody can change a running lab's driver.
+    if (options.mechanismDriver === 'calico') await processes.run(python, [join(options.driverFolder, 'make_site.py'), pythonPath]);
   };
   const service = wsgiService(processes, {
     name,
@@ -53,9 +59,10 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
     configuration: file,
     configure: prepare,
     pythonPath,
+    driverSocket: join(directory, 'driver.sock'),
     contents: 'heads',
     migrate: async () => {
-      prepare();
+      await prepare();
       await processes.run('neutron-db-manage', ['--config-file', file, 'upgrade', 'heads'], { on, timeoutSeconds: 180 });
     },
   });
@@ -110,11 +117,20 @@ neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
 `;
 
-/** What pip would leave behind: Neutron finds mechanism drivers by the entry points of what is installed. A copy, so that nobody can change a running lab's driver. */
-function registerDriver(pythonPath: string, driverFolder: string): void {
-  const about = join(pythonPath, 'calico_openstack-0.1.0.dist-info');
-  mkdirSync(about, { recursive: true });
-  cpSync(join(driverFolder, 'calico_openstack'), join(pythonPath, 'calico_openstack'), { recursive: true, filter: (path) => !path.includes('__pycache__') });
-  writeFileSync(join(about, 'METADATA'), 'Metadata-Version: 2.1\nName: calico-openstack\nVersion: 0.1.0\n');
-  writeFileSync(join(about, 'entry_points.txt'), '[neutron.ml2.mechanism_drivers]\ncalico = calico_openstack.driver:CalicoMechanismDriver\n');
+/** Our half of the driver that decides: Neutron's workers call it. */
+export function driverService(processes: Processes, on: Joined, neutron: Neutron, executable: string): Service {
+  return processes.service({
+    name: 'control/neutron-driver',
+    on,
+    command: executable,
+    args: ['--config-file', neutron.configuration],
+    env: { PYTHONPATH: neutron.pythonPath }, // it starts a Python of its own, with Neutron loaded
+    prepare: async () => {
+      rmSync(neutron.driverSocket, { force: true });
+      await neutron.configure();
+    },
+    ready: async (hopeful) => {
+      await until('its socket', () => reaches(neutron.driverSocket), { hopeful });
+    },
+  });
 }

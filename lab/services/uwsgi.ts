@@ -20,7 +20,7 @@ export type WsgiProgram = {
   readonly wsgiFile: string;
   readonly workers: number;
   readonly env: Readonly<Record<string, string>>;
-  readonly prepare: () => void;
+  readonly prepare: () => void | Promise<void>;
 };
 
 /** An OpenStack API under uWSGI, as Debian runs it: each worker loads the application for itself. One thread a worker: Neutron's eventlet does not like more. */
@@ -37,10 +37,10 @@ export function wsgiService(processes: Processes, { name, on, port, wsgiFile, wo
       ...['--master', '--processes', String(workers), '--threads', '1', '--enable-threads', '--lazy-apps', '--need-app', '--die-on-term', '--no-orphans'],
     ],
     env: { PYTHONDONTWRITEBYTECODE: '1', ...env },
-    prepare: () => {
+    prepare: async () => {
       mkdirSync(directory, { recursive: true });
       rmSync(socket, { force: true });
-      prepare();
+      await prepare();
     },
     ready: async (hopeful) => {
       const healthy = (): void => {
