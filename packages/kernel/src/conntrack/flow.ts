@@ -20,7 +20,8 @@ export interface Conntrack {
   /**
    * Deletes every flow that has one of these addresses as source or destination, as sent or as answered (behind NAT these differ). One pass over the kernel's flows
    * for all addresses, in slices between which the rest of the program has its turn; calls that come meanwhile share the next pass. A flow that begins during the
-   * pass may be missed: first see to it that none can. RangeError for what is no address.
+   * pass may be missed: first see to it that none can. RangeError for what is no address;
+   * NetlinkError when the kernel refused, after everything else is deleted.
    */
   deleteByAddress(addresses: Iterable<string>): Promise<FlowDeletion>;
   /** Deletes the one flow that began with this tuple. */

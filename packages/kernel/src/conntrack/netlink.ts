@@ -2,13 +2,13 @@
 import { MessageWriter } from '../netlink/attributes.ts';
 import { readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
-import { NetlinkError, type NetlinkMessage, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
+import { NetlinkError, type NetlinkMessage, type NetlinkRefusal, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import { type AddressSet, hasAddress } from './addresses.ts';
 import type { Conntrack, Flow, FlowDeletion } from './flow.ts';
 import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, writeDeletionOf } from './messages.ts';
 import { sharedPasses } from './passes.ts';
 
-/** Deletions are sent when so many have gathered, and at the end of a slice's dump. */
+/** Deletions are sent when so many have gathered, and at the end. */
 const deletionsAtOnce = 500;
 
 /** The flows of the calling thread's network namespace; sockets stay in it (see `inNamespace`). Throws NetlinkError when the kernel refuses. */
@@ -31,6 +31,7 @@ export function openConntrack(): Conntrack {
   async function deleteAll(addresses: AddressSet): Promise<FlowDeletion> {
     let seen = 0;
     let deleted = 0;
+    let unwilling: NetlinkRefusal | undefined;
     const found: Uint8Array[] = [];
     const [family] = addresses.families.size === 1 ? addresses.families : [undefined];
     await dump(family, (buffer, start, end) => {
@@ -40,14 +41,21 @@ export function openConntrack(): Conntrack {
       if (found.length === deletionsAtOnce) deleted += deleteFound();
     });
     deleted += deleteFound();
+    if (unwilling) {
+      throw new NetlinkError(unwilling.code, `${deleted} flows were deleted, but not all that were to be: the kernel says ${unwilling.code}`);
+    }
     return { deleted, seen };
 
+    /** What the kernel refuses (a flow handed to the hardware, EBUSY) keeps no other flow alive. */
     function deleteFound(): number {
+      if (found.length === 0) return 0;
       const writer = new MessageWriter();
       for (const payload of found) writeDeletionOf(writer, socket.nextSequence(), payload);
+      const { refusals } = socket.exchange([writer.bytes()]);
       const asked = found.length;
       found.length = 0;
-      return asked === 0 ? 0 : asked - ask(writer.bytes()).gone;
+      unwilling ??= refusals.find(({ code }) => code !== 'ENOENT');
+      return asked - refusals.length;
     }
   }
 

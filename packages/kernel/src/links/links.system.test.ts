@@ -53,6 +53,13 @@ test('up without a carrier is not running', async () => {
   if (!links.link('half0')?.running) await nextChange(links, () => links.link('half0')?.running === true);
 });
 
+test('a tap that nothing has open is up, and does not run', async () => {
+  const { links, namespace } = world;
+  execFileSync('ip', ['-n', namespace, '-batch', '-'], { input: 'tuntap add tap0 mode tap\nlink set tap0 up\n' });
+  if (!links.link('tap0')?.up) await nextChange(links, () => links.link('tap0')?.up === true);
+  expect(links.link('tap0')).toMatchObject({ kind: 'tun', up: true, running: false });
+});
+
 test('an index that is used again for the same name is another link', async () => {
   const { links, namespace } = world;
   ip('-n', namespace, 'link', 'add', 'same0', 'index', '4711', 'type', 'ifb');

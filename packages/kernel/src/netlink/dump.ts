@@ -12,7 +12,8 @@ const emptyReadsAtMost = 1000;
 
 /**
  * Sends the request of a dump on a descriptor that nothing else uses, and calls `visit` for each answer, of netlink type `type`: the bytes of `buffer` from `start` to
- * `end` are its payload, valid during the call. What changes meanwhile may be seen or not. Throws NetlinkError when the kernel refuses or fails; `isOpen` says whether to go on at all.
+ * `end` are its payload, valid during the call. What changes meanwhile may be seen or not. What `visit` throws is thrown at the end: a dump that is not read to its end
+ * would be in the way of the next. Throws NetlinkError when the kernel refuses or fails; `isOpen` says whether to go on at all.
  */
 export async function readDump(
   fd: number,
@@ -24,11 +25,15 @@ export async function readDump(
   const buffer = new Uint8Array(receiveBytes);
   if (send(fd, request, request.length, 0) < 0) throw failed('asked for');
   let empty = 0;
+  let broken: { readonly error: unknown } | undefined;
   for (;;) {
     // A datagram is a slice: 170 flows or 500 routes.
     const length = recv(fd, buffer, buffer.length, dontWait);
     if (length >= 0) {
-      if (visitAll(length)) return;
+      if (visitAll(length)) {
+        if (broken) throw broken.error;
+        return;
+      }
     } else {
       const code = errnoName(errno());
       // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later.
@@ -50,7 +55,11 @@ export async function readDump(
           if (error !== 0) throw new NetlinkError(errnoName(error), `the kernel refuses a netlink dump: ${errnoName(error)}`);
           return true;
         }
-        visit(buffer, at + headerLength, at + messageLength, type);
+        try {
+          if (!broken) visit(buffer, at + headerLength, at + messageLength, type);
+        } catch (error) {
+          broken = { error };
+        }
       }
       at += (messageLength + 3) & ~3;
     }

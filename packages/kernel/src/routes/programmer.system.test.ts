@@ -131,6 +131,29 @@ test('an address that moves has a route at every moment, and so has one whose me
   watcher.close();
 });
 
+test('what a failing caller throws in an audit does not spoil the next', async () => {
+  program(web('tap1'), web6('tap1'));
+  let fails = true;
+  const failing = routeProgrammer({
+    table: inNamespace(namespace, () => openRoutes()),
+    devices: links,
+    owns: (route) => {
+      if (fails) throw new Error('cannot say whose it is');
+      return route.protocol === 80;
+    },
+  });
+  fails = false;
+  failing.apply();
+  program(web('tap1', 512));
+  fails = true;
+  await expect(failing.audit()).rejects.toThrow('cannot say whose it is');
+  fails = false;
+  await failing.audit();
+  expect(failing.dirty).toBe(true);
+  expect(failing.apply()).toMatchObject({ compared: false });
+  failing.close();
+});
+
 test('a second programmer, as after a restart, touches nothing that is right', () => {
   program(web('tap1'), web6('tap1'));
   programmer.close();
