@@ -1,0 +1,89 @@
+"""A daemon for tests: answers each call as it is told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+import threading
+from typing import Any, Callable, Dict, List, Mapping, Optional
+
+#: Gets (method, params, ask); `ask` puts a question to the caller. Returns the result, or raises Refusal; None of it: closes the connection.
+Behaviour = Callable[[str, Mapping[str, Any], Callable[[str, Any], Any]], Any]
+
+
+class Refusal(Exception):
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Hangup(Exception):
+    """Close the connection instead of answering."""
+
+
+class FakeDaemon:
+    def __init__(self, behaviour: Behaviour, greeting: Optional[Dict[str, Any]] = None) -> None:
+        self.behaviour = behaviour
+        self.greeting: Dict[str, Any] = greeting or {"hello": {"protocol": 1}}
+        self.hellos: List[Dict[str, Any]] = []
+        self._directory = tempfile.TemporaryDirectory()
+        self.path = os.path.join(self._directory.name, "sock")
+        self._server: Optional[socket.socket] = None
+        self._open: List[socket.socket] = []
+
+    def start(self) -> None:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(self.path)
+        server.listen()
+        self._server = server
+        threading.Thread(target=self._accept, args=(server,), daemon=True).start()
+
+    def stop(self) -> None:
+        if self._server:
+            self._server.close()
+            self._server = None
+        for connection in self._open:
+            connection.close()
+        self._open.clear()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+    def close(self) -> None:
+        self.stop()
+        self._directory.cleanup()
+
+    def _accept(self, server: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        lines = connection.makefile("rb")
+
+        def say(message: Mapping[str, Any]) -> None:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+
+        def ask(method: str, params: Any) -> Any:
+            say({"call": 77, "method": method, "params": params})
+            return json.loads(lines.readline())
+
+        try:
+            self.hellos.append(json.loads(lines.readline()))
+            say(self.greeting)
+            for line in lines:
+                call = json.loads(line)
+                try:
+                    say({"reply": call["call"], "result": self.behaviour(call["method"], call["params"], ask)})
+                except Refusal as refusal:
+                    say({"reply": call["call"], "error": {"code": refusal.code, "message": str(refusal)}})
+        except (Hangup, OSError, ValueError):
+            pass
+        finally:
+            lines.close()
+            connection.close()

@@ -1,0 +1,103 @@
+"""Announcements: what is said before and after a commit, and what the API answers."""
+
+from __future__ import annotations
+
+import types
+import unittest
+from typing import Any, Dict, List, Mapping, Optional
+
+from neutron_lib.callbacks import events
+from oslo_config import cfg
+
+from calico_openstack import announce, callbacks, options, wire
+
+
+class Recorder:
+    """In the daemon's place."""
+
+    def __init__(self) -> None:
+        self.said: List[Dict[str, Any]] = []
+        self.refuse: Optional[wire.DaemonError] = None
+
+    def call(self, method: str, params: Mapping[str, Any], timeout_seconds: float) -> Any:
+        self.said.append({"method": method, "seconds": timeout_seconds, **params})
+        if self.refuse and not params["rollback"]:
+            raise self.refuse
+
+
+class AnnounceTest(unittest.TestCase):
+    def setUp(self) -> None:
+        options.register(cfg.CONF)
+        self.daemon = Recorder()
+        self.changes = announce.Announcer(self.daemon)  # type: ignore[arg-type]
+        self.request = types.SimpleNamespace()
+
+    def test_what_is_said_after_the_commit_carries_the_marks_of_what_was_said_before(self) -> None:
+        self.changes.before(self.request, "port", "p", None, {"id": "p"})
+        self.changes.before(self.request, "port", "p", None, {"id": "p"})  # Neutron retried its transaction
+        self.changes.before(self.request, "port", "other", None, {"id": "other"})
+        self.changes.after(self.request, "port", "p", None, {"id": "p"})
+        marks = [said["marks"] for said in self.daemon.said]
+        self.assertEqual(marks[3], marks[0] + marks[1])
+        self.assertEqual(len({mark for said in marks[:3] for mark in said}), 3)
+        self.changes.after(self.request, "port", "p", {"id": "p"}, None)
+        self.assertEqual(self.daemon.said[-1]["marks"], [])
+
+    def test_inside_neutrons_transaction_nobody_waits_long(self) -> None:
+        self.changes.before(self.request, "port", "p", None, {})
+        self.changes.after(self.request, "port", "p", None, {})
+        self.assertLessEqual(self.daemon.said[0]["seconds"], 10)
+        self.assertGreater(self.daemon.said[1]["seconds"], cfg.CONF.calico.etcd_timeout)
+
+    def test_the_api_answers_503_when_the_change_cannot_reach_etcd_now_and_409_when_it_never_can(self) -> None:
+        for code, status in (("ETCD_UNAVAILABLE", "CalicoUnavailable"), ("DAEMON_UNAVAILABLE", "CalicoUnavailable"), ("REFUSED", "CalicoRefused")):
+            self.daemon.refuse = wire.DaemonError(code, "the reason")
+            with self.assertRaises(Exception) as raised:
+                self.changes.before(self.request, "port", "p", None, {})
+            self.assertEqual((type(raised.exception).__name__, str(raised.exception)), (status, "Calico: the reason"))
+
+    def test_what_neutron_undoes_is_not_refused_for_the_reason_that_made_it_undo(self) -> None:
+        self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
+        with self.assertRaises(announce.CalicoUnavailable):
+            self.changes.after(self.request, "port", "p", None, {"id": "p"})
+        self.changes.before(self.request, "port", "p", {"id": "p"}, None)
+        self.assertTrue(self.daemon.said[-1]["rollback"])
+
+    def test_a_deletion_that_was_refused_is_refused_again(self) -> None:
+        self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
+        for _ in range(2):
+            with self.assertRaises(announce.CalicoUnavailable):
+                self.changes.before(self.request, "port", "p", {"id": "p"}, None)
+
+    def test_a_request_that_fails_grants_nothing_to_the_next(self) -> None:
+        self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
+        with self.assertRaises(announce.CalicoUnavailable):
+            self.changes.after(self.request, "port", "p", None, {"id": "p"})
+        with self.assertRaises(announce.CalicoUnavailable):
+            self.changes.before(types.SimpleNamespace(), "port", "p", {"id": "p"}, None)
+
+
+class StatesTest(unittest.TestCase):
+    """What Neutron 21's events carry, and later ones' too."""
+
+    def states(self, event: str, **payload: Any) -> Any:
+        return callbacks.states(event, events.DBEventPayload(None, **payload))
+
+    def test_events(self) -> None:
+        old, new = {"name": "old"}, {"name": "new"}
+        cases: List[Any] = [
+            (events.PRECOMMIT_CREATE, {"states": (new,)}, (None, new)),
+            (events.AFTER_CREATE, {"states": (new,)}, (None, new)),
+            (events.PRECOMMIT_UPDATE, {"states": (old,), "desired_state": new}, (old, new)),
+            (events.AFTER_UPDATE, {"states": (old, new)}, (old, new)),
+            (events.PRECOMMIT_DELETE, {"states": (old,)}, (old, None)),
+            (events.AFTER_DELETE, {"states": (old,)}, (old, None)),
+            (events.PRECOMMIT_DELETE, {"metadata": {"security_group_id": "g"}}, ({"security_group_id": "g"}, None)),
+        ]
+        for event, payload, expected in cases:
+            with self.subTest(event=event):
+                self.assertEqual(self.states(event, **payload), expected)
+
+    def test_a_state_that_is_a_database_object_is_told_by_its_fields(self) -> None:
+        row = types.SimpleNamespace(to_dict=lambda: {"fixed_port_id": "p"})
+        self.assertEqual(self.states(events.PRECOMMIT_UPDATE, states=({},), desired_state=row), ({}, {"fixed_port_id": "p"}))

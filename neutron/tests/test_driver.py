@@ -1,0 +1,90 @@
+"""Binding, agents, and how Neutron finds the driver."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import pathlib
+import sys
+import tempfile
+import unittest
+from typing import Any, Dict, List
+from unittest import mock
+
+from neutron.agent.common import utils as agent_utils
+from neutron.conf.agent import common as agent_conf
+from neutron.conf.agent.database import agents_db
+from oslo_config import cfg
+from oslo_utils import timeutils
+
+import make_site
+from calico_openstack import apply, driver
+
+
+class BindingTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.driver = driver.CalicoMechanismDriver()
+
+    def bind(self, agents: List[Dict[str, Any]], network_type: str = "local", vnic_type: str = "normal") -> mock.Mock:
+        context = mock.MagicMock()
+        context.current = {"id": "p", "mac_address": "FA:16:3e:10:20:30", "binding:vnic_type": vnic_type, "fixed_ips": []}
+        context.segments_to_bind = [{"id": "s", "network_type": network_type, "physical_network": None, "network_id": "n"}]
+        context.host_agents.side_effect = lambda agent_type: [agent for agent in agents if agent["agent_type"] == agent_type]
+        self.driver.bind_port(context)
+        binding: mock.Mock = context.set_binding
+        return binding
+
+    def felix(self, alive: bool = True) -> Dict[str, Any]:
+        return {"agent_type": "Calico per-host agent (felix)", "alive": alive, "host": "h", "configurations": {}}
+
+    def test_a_port_is_bound_to_a_tap_where_felix_is_alive(self) -> None:
+        for network_type in ("local", "flat"):
+            binding = self.bind([self.felix()], network_type)
+            details = {"connectivity": "legacy", "port_filter": True, "mac_address": "fe:16:3e:10:20:30"}
+            binding.assert_called_once_with("s", "tap", details)
+
+    def test_a_port_is_not_bound_without_a_living_felix_nor_what_calico_has_no_tap_for(self) -> None:
+        self.bind([]).assert_not_called()
+        self.bind([self.felix(alive=False)]).assert_not_called()
+        self.bind([{**self.felix(), "agent_type": "Open vSwitch agent"}]).assert_not_called()
+        self.bind([self.felix()], "vxlan").assert_not_called()
+        self.bind([self.felix()], "local", "direct").assert_not_called()
+
+
+class AgentsTest(unittest.TestCase):
+    def setUp(self) -> None:
+        agent_conf.register_agent_state_opts_helper(cfg.CONF)
+        agents_db.register_db_agents_opts()
+
+    def report(self, known: Dict[str, Any], reports: List[Dict[str, Any]]) -> "tuple[Any, List[Dict[str, Any]]]":
+        plugin = mock.Mock()
+        with mock.patch.object(apply, "_heartbeats", return_value=known), mock.patch.object(apply, "_beat") as beat:
+            with mock.patch("neutron_lib.plugins.directory.get_plugin", return_value=plugin):
+                apply.report_agents({"agents": reports})
+        return beat, [call.args[1] for call in plugin.create_or_update_agent.call_args_list]
+
+    def test_all_that_were_alive_are_one_write_and_the_others_go_neutrons_way(self) -> None:
+        now = timeutils.utcnow()
+        long_ago = now - datetime.timedelta(seconds=cfg.CONF.agent_down_time * 2)
+        self.assertTrue(agent_utils.is_agent_down(long_ago))
+        reports = [{"host": host, "started": host == "restarted"} for host in ("a", "b", "dead", "restarted", "new")]
+        beat, states = self.report({"a": now, "b": now, "dead": long_ago, "restarted": now}, reports)
+        beat.assert_called_once_with({"a", "b"})
+        self.assertEqual([(state["host"], state.get("start_flag")) for state in states], [("dead", None), ("new", None), ("restarted", True)])
+        self.assertEqual(
+            {key: states[1][key] for key in ("agent_type", "binary", "topic")},
+            {"agent_type": "Calico per-host agent (felix)", "binary": "calico-felix", "topic": "N/A"},
+        )
+
+
+class SiteTest(unittest.TestCase):
+    def test_neutron_finds_the_driver_in_a_directory_on_pythonpath(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            make_site.make_site(pathlib.Path(directory))
+            (found,) = importlib.metadata.distributions(path=[directory])
+            self.assertEqual((found.metadata["Name"], found.version), ("calico-openstack", "0.1.0"))
+            (entry,) = found.entry_points
+            self.assertEqual((entry.group, entry.name), ("neutron.ml2.mechanism_drivers", "calico"))
+            module, _, name = entry.value.partition(":")
+            self.assertTrue((pathlib.Path(directory) / (module.replace(".", "/") + ".py")).exists())
+            self.assertIs(getattr(sys.modules[module], name), driver.CalicoMechanismDriver)

@@ -1,0 +1,112 @@
+"""Rows, read from tables that Neutron's own models make, in memory."""
+
+from __future__ import annotations
+
+import json
+import unittest
+from typing import Any, Dict, List
+from unittest import mock
+
+import sqlalchemy as sa
+from neutron.db import models_v2
+from neutron.db.migration.models import head
+from neutron.db.models import address_group, allowed_address_pair, dns, l3, securitygroup
+from neutron.db.port_security import models as psec
+from neutron.db.qos import models as qos
+from neutron.plugins.ml2 import models as ml2
+from sqlalchemy import orm
+
+from calico_openstack import rows
+
+NOTHING: Dict[str, List[str]] = {"ports": [], "subnets": [], "security_groups": [], "address_groups": []}
+
+
+class RowsTest(unittest.TestCase):
+    def setUp(self) -> None:
+        engine = sa.create_engine("sqlite://")
+        head.get_metadata().create_all(engine)
+        self.connection = engine.connect()
+        self.reader = rows.Reader(orm.Session(self.connection))
+        self.addCleanup(engine.dispose)
+        has_dns = mock.patch.object(rows, "_has_dns", return_value=False)
+        has_dns.start()
+        self.addCleanup(has_dns.stop)
+        self.numbers = iter(range(1, 1000))
+
+    def insert(self, model: Any, **values: Any) -> None:
+        if "standard_attr_id" in model.__table__.c:
+            values = {"standard_attr_id": next(self.numbers), **values}
+        self.connection.execute(model.__table__.insert().values(**values))
+
+    def port(self, port_id: str, **values: Any) -> None:
+        fields = {"network_id": "n", "mac_address": f"fa:16:3e:00:00:{next(self.numbers):02x}", "admin_state_up": True, "status": "DOWN", "device_owner": "compute:nova"}
+        self.insert(models_v2.Port, id=port_id, project_id="t", device_id="vm", **{**fields, **values})
+
+    def test_a_port_comes_with_all_that_its_endpoint_is_made_of(self) -> None:
+        self.insert(models_v2.Network, id="n", name="net")
+        self.insert(models_v2.Subnet, id="s", network_id="n", ip_version=4, cidr="10.0.0.0/24", gateway_ip="10.0.0.1", enable_dhcp=True)
+        self.insert(models_v2.DNSNameServer, subnet_id="s", address="10.0.0.3", order=1)
+        self.insert(models_v2.DNSNameServer, subnet_id="s", address="10.0.0.2", order=2)
+        self.insert(models_v2.SubnetRoute, subnet_id="s", destination="10.9.0.0/16", nexthop="10.0.0.1")
+        self.port("p")
+        self.insert(models_v2.IPAllocation, port_id="p", ip_address="10.0.0.7", subnet_id="s", network_id="n")
+        self.insert(ml2.PortBinding, port_id="p", host="h", vnic_type="normal", profile='{"migrating_to": "h2"}', vif_type="tap", vif_details="", status="ACTIVE")
+        self.insert(securitygroup.SecurityGroup, id="g", name="web", stateful=True)
+        self.insert(securitygroup.SecurityGroupPortBinding, port_id="p", security_group_id="g")
+        self.insert(allowed_address_pair.AllowedAddressPair, port_id="p", mac_address="fa:16:3e:00:00:01", ip_address="10.0.0.200")
+        self.insert(psec.PortSecurityBinding, port_id="p", port_security_enabled=False)
+        self.insert(dns.PortDNS, port_id="p", dns_name="vm", current_dns_name="", current_dns_domain="", previous_dns_name="", previous_dns_domain="", dns_domain="")
+        self.insert(l3.FloatingIP, id="f", floating_ip_address="203.0.113.9", floating_network_id="o", floating_port_id="fp", fixed_port_id="p", fixed_ip_address="10.0.0.7")
+        self.insert(qos.QosPolicy, id="q", name="q")
+        self.insert(qos.QosNetworkPolicyBinding, policy_id="q", network_id="n")
+        self.insert(qos.QosBandwidthLimitRule, id="r", qos_policy_id="q", max_kbps=1000, max_burst_kbps=0, direction="egress")
+        answer = json.loads(json.dumps(rows._rows(self.reader, {**NOTHING, "ports": ["p", "gone"]}), default=str))
+        (port,) = answer["ports"]
+        self.assertEqual([ip["ip_address"] for ip in port["fixed_ips"]], ["10.0.0.7"])
+        self.assertEqual([(binding["host"], binding["profile"]) for binding in port["bindings"]], [("h", {"migrating_to": "h2"})])
+        self.assertEqual((port["security_groups"], port["port_security_enabled"], port["dns"]["dns_name"]), (["g"], False, "vm"))
+        self.assertEqual([pair["ip_address"] for pair in port["allowed_address_pairs"]], ["10.0.0.200"])
+        self.assertEqual([(network["name"], network["qos_policy_id"]) for network in answer["networks"]], [("net", "q")])
+        (subnet,) = answer["subnets"]
+        self.assertEqual((subnet["gateway_ip"], subnet["dns_nameservers"]), ("10.0.0.1", ["10.0.0.3", "10.0.0.2"]))
+        self.assertEqual([route["destination"] for route in subnet["host_routes"]], ["10.9.0.0/16"])
+        self.assertEqual([(group["name"], "rules" in group) for group in answer["security_groups"]], [("web", False)])
+        self.assertEqual([ip["floating_ip_address"] for ip in answer["floating_ips"]], ["203.0.113.9"])
+        self.assertEqual([(policy["id"], policy["rules"][0]["type"], policy["rules"][0]["max_kbps"]) for policy in answer["qos_policies"]], [("q", "bandwidth_limit", 1000)])
+
+    def test_port_security_is_on_where_nothing_is_stored(self) -> None:
+        self.port("p")
+        (port,) = rows._rows(self.reader, {**NOTHING, "ports": ["p"]})["ports"]
+        self.assertTrue(port["port_security_enabled"])
+
+    def test_a_group_asked_for_itself_comes_with_its_rules_and_the_address_groups_they_name(self) -> None:
+        self.insert(securitygroup.SecurityGroup, id="g", name="web", stateful=True)
+        self.insert(address_group.AddressGroup, id="a", name="office")
+        self.insert(address_group.AddressAssociation, address_group_id="a", address="10.0.0.0/8")
+        for rule_id in ("r2", "r1"):
+            self.insert(securitygroup.SecurityGroupRule, id=rule_id, security_group_id="g", remote_address_group_id="a", direction="ingress", ethertype="IPv4")
+        answer = rows._rows(self.reader, {**NOTHING, "security_groups": ["g"]})
+        self.assertEqual([rule["id"] for rule in answer["security_groups"][0]["rules"]], ["r1", "r2"])
+        self.assertEqual([(group["name"], group["addresses"]) for group in answer["address_groups"]], [("office", ["10.0.0.0/8"])])
+
+    def test_pages_go_by_id_and_ports_by_owner(self) -> None:
+        for port_id, owner in (("a", "compute:nova"), ("b", "network:dhcp"), ("c", "compute:az_1"), ("d", "compute:nova"), ("e", "computeX")):
+            self.port(port_id, device_owner=owner)
+        with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
+            pages = [rows.page({"kind": "ports", "after": after, "limit": 2, "owners": ["compute:"]})["ids"] for after in ("", "c", "d")]
+        self.assertEqual(pages, [["a", "c"], ["d"], []])
+
+    def test_the_ports_that_an_object_shows_in(self) -> None:
+        for network, policy in (("n", None), ("m", "q")):
+            self.insert(models_v2.Network, id=network, name=network)
+            if policy:
+                self.insert(qos.QosNetworkPolicyBinding, policy_id=policy, network_id=network)
+        self.port("a")
+        self.port("b")
+        self.port("c", network_id="m")
+        self.insert(models_v2.IPAllocation, port_id="b", ip_address="10.0.0.7", subnet_id="s", network_id="n")
+        self.insert(securitygroup.SecurityGroupPortBinding, port_id="a", security_group_id="g")
+        self.insert(qos.QosPortPolicyBinding, port_id="a", policy_id="q")
+        with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
+            found = {kind: sorted(rows.ports_of({"of": kind, "id": i})) for kind, i in (("network", "n"), ("subnet", "s"), ("security_group", "g"), ("qos_policy", "q"))}
+        self.assertEqual(found, {"network": ["a", "b"], "subnet": ["b"], "security_group": ["a"], "qos_policy": ["a", "c"]})
