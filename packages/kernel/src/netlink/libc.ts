@@ -27,6 +27,35 @@ export function setSocketOption(fd: number, level: number, option: number, value
   return setsockopt(fd, level, option, bytes, bytes.length);
 }
 
+/**
+ * Has the kernel keep only datagrams whose first netlink message is of that type: a program for the kernel's packet filter (linux/filter.h), which sees bytes in
+ * network order. Returns 0, or -1 with errno set.
+ */
+export function keepOnlyType(fd: number, type: number): number {
+  const [loadHalf, jumpIfEqual, giveBack] = [0x28, 0x15, 0x06];
+  const offsetOfType = 4;
+  const stored = hostIsLittleEndian ? ((type & 0xff) << 8) | (type >> 8) : type;
+  const program = new Uint8Array(4 * 8);
+  const view = new DataView(program.buffer);
+  const instructions = [
+    [loadHalf, 0, 0, offsetOfType],
+    [jumpIfEqual, 0, 1, stored],
+    [giveBack, 0, 0, 0xffffffff],
+    [giveBack, 0, 0, 0],
+  ] as const;
+  instructions.forEach(([code, ifTrue, ifFalse, operand], at) => {
+    view.setUint16(at * 8, code, hostIsLittleEndian);
+    view.setUint8(at * 8 + 2, ifTrue);
+    view.setUint8(at * 8 + 3, ifFalse);
+    view.setUint32(at * 8 + 4, operand, hostIsLittleEndian);
+  });
+  const descriptor = new Uint8Array(16);
+  const descriptorView = new DataView(descriptor.buffer);
+  descriptorView.setUint16(0, instructions.length, hostIsLittleEndian);
+  descriptorView.setBigUint64(8, koffi.address(program), hostIsLittleEndian);
+  return setsockopt(fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, descriptor, descriptor.length);
+}
+
 /** Waits until the descriptor can be read, or has an error to tell. False: `timeoutMs` went by. */
 export function waitReadable(fd: number, timeoutMs: number): boolean {
   const descriptor = new Uint8Array(8);

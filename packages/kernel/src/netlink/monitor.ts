@@ -8,9 +8,16 @@ export interface NetlinkMonitor {
   /**
    * Joins multicast groups of a netlink protocol (numbers, not masks) in a socket of its own. From the return of this call on nothing is missed silently: messages
    * come in order, many at a time when many wait; `onOverrun` says that the kernel had to drop some (those that it had kept are thrown away then), so that what is
-   * known is to be read afresh. An error in a callback is an uncaught exception. Throws NetlinkError when the kernel refuses.
+   * known is to be read afresh. With `onlyType`, other types of message are thrown away before they reach this program. An error in a callback is an uncaught
+   * exception. Throws NetlinkError when the kernel refuses.
    */
-  subscribe(protocol: number, groups: readonly number[], onMessages: (messages: readonly NetlinkMessage[]) => void, onOverrun: () => void): Subscription;
+  subscribe(
+    protocol: number,
+    groups: readonly number[],
+    onMessages: (messages: readonly NetlinkMessage[]) => void,
+    onOverrun: () => void,
+    onlyType?: number,
+  ): Subscription;
   /** Ends all subscriptions. No callback comes any more. */
   close(): void;
 }
@@ -31,8 +38,9 @@ export function openMonitor(namespace?: string): NetlinkMonitor {
     groups: readonly number[],
     onMessages: (messages: readonly NetlinkMessage[]) => void,
     onOverrun: () => void,
+    onlyType?: number,
   ): Subscription {
-    const open = (): number => openNetlinkDescriptor(protocol, groups);
+    const open = (): number => openNetlinkDescriptor(protocol, groups, onlyType);
     const fd = namespace === undefined ? open() : inNamespace(namespace, open);
     let closed = false;
 

@@ -1,6 +1,6 @@
 // A netlink socket: how bytes reach the kernel, and nothing about what they mean.
 import { flag, headerLength, hostIsLittleEndian, readAttributes, readI32, readString, readU16, readU32 } from './attributes.ts';
-import { bind, close, errno, errnoName, recv, send, setSocketOption, socket, waitReadable } from './libc.ts';
+import { bind, close, errno, errnoName, keepOnlyType, recv, send, setSocketOption, socket, waitReadable } from './libc.ts';
 
 /** A whole netlink message as it came: header fields and payload. `portId` names the socket that caused it (0: the kernel itself). */
 export type NetlinkMessage = {
@@ -71,10 +71,11 @@ const answerWaitMs = 10_000;
 const dumpAttempts = 20;
 
 /**
- * Opens a socket of a netlink protocol (`netlinkProtocol`) in the calling thread's network namespace, for good. `groups` are multicast groups to join.
+ * Opens a socket of a netlink protocol (`netlinkProtocol`) in the calling thread's network namespace, for good. `groups` are multicast groups to join; with `onlyType`,
+ * the kernel throws away what is of another message type.
  * NetlinkError when the kernel refuses.
  */
-export function openNetlinkDescriptor(protocol: number, groups: readonly number[] = []): number {
+export function openNetlinkDescriptor(protocol: number, groups: readonly number[] = [], onlyType?: number): number {
   const fd = socket(familyNetlink, socketRaw | closeOnExec, protocol);
   if (fd < 0) throw systemError(`cannot open a netlink socket of protocol ${protocol}`);
   const address = new Uint8Array(12);
@@ -88,6 +89,7 @@ export function openNetlinkDescriptor(protocol: number, groups: readonly number[
   setSocketOption(fd, levelNetlink, extendedAcknowledge, 1);
   // Makes the kernel filter dumps (of routes: by table, protocol and device). Unknown before 4.20: there the reader filters.
   setSocketOption(fd, levelNetlink, strictChecking, 1);
+  if (onlyType !== undefined && keepOnlyType(fd, onlyType) < 0) throw closing(fd, systemError('cannot filter what a netlink socket receives'));
   for (const group of groups) {
     if (setSocketOption(fd, levelNetlink, addMembership, group) < 0)
       throw closing(fd, systemError(`cannot join group ${group} of netlink protocol ${protocol}`));

@@ -140,8 +140,8 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
 
   function attempt(readings: number): { readonly operations: number; readonly bytes: number; readonly resynced: boolean } {
     const held = known ? undefined : read();
-    known = false; // unless all goes well, it has to be read again
     const operations = plan(held);
+    known = false; // unless all goes well, it has to be read again
     const generation = held === undefined || readings >= readingsThatMustHold ? undefined : held.generation;
     const bytes = operations.length === 0 ? 0 : kernel.commit(operations, generation).bytes;
     advance();

@@ -25,6 +25,7 @@ export const message = {
   newElements: 12,
   getElements: 13,
   deleteElements: 14,
+  newGeneration: 15,
   getGeneration: 16,
   getObject: 19,
   deleteObject: 20,
@@ -71,7 +72,9 @@ export const element = { key: 1, data: 2, flags: 3, userData: 6, keyEnd: 10 } as
 export const elementIntervalEnd = 1;
 export const listElement = 1;
 export const object = { table: 1, name: 2, type: 3 } as const;
-export const generation = { id: 1 } as const;
+export const generation = { id: 1, processId: 2, processName: 3 } as const;
+/** The multicast group that hears of every change of the ruleset. */
+export const rulesetGroup = 7;
 
 export const policyNumber = { drop: 0, accept: 1 } as const;
 

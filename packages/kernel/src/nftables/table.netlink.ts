@@ -11,9 +11,9 @@ import { programTable, type TableKernel } from './programmer.ts';
 import * as nft from './protocol.ts';
 import { NftablesError, type NftRefusal, type TableProgrammer } from './table.ts';
 
-/** `close` gives the socket back; the table stays. */
-export type OpenTable = TableProgrammer & { close(): void };
-export type OpenTableKernel = TableKernel & { close(): void };
+/** `close` gives the socket back; the table stays. `portId` is what our transactions are signed with (watchRuleset); undefined before the first `apply`. */
+export type OpenTable = TableProgrammer & { close(): void; readonly portId: () => number | undefined };
+export type OpenTableKernel = TableKernel & { close(): void; readonly portId: () => number | undefined };
 
 /** A table whose elements change while they are read is read again. */
 const readingAttempts = 20;
@@ -24,7 +24,7 @@ const readingAttempts = 20;
  */
 export function openTable(family: TableFamily, name: string, namespace?: string): OpenTable {
   const kernel = openTableKernel(family, name, namespace);
-  return Object.assign(programTable(family, name, kernel), { close: () => kernel.close() });
+  return Object.assign(programTable(family, name, kernel), { close: () => kernel.close(), portId: kernel.portId });
 }
 
 /** Takes a whole table away, if it is there. NftablesError when the kernel refuses. */
@@ -57,7 +57,9 @@ function sentence(family: TableFamily, name: string, { code, object, detail }: N
   return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
 }
 
-function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): TableKernel {
+function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): TableKernel & { readonly portId: () => number | undefined } {
+  let portId: number | undefined;
+
   /** Asks for one object or a list. What is not there is an empty list. */
   function ask(message: number, flags: number, writeAttributes: (writer: MessageWriter) => void): readonly NetlinkMessage[] {
     const writer = new MessageWriter(256);
@@ -81,6 +83,7 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
 
   function generation(): number {
     const [answer] = ask(nft.message.getGeneration, flag.acknowledge, () => undefined);
+    portId = answer?.portId;
     return answer === undefined ? 0 : decodeGeneration(answer.payload);
   }
 
@@ -143,5 +146,5 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     }
   }
 
-  return { read, commit: (operations, held) => commit(family, name, socket, operations, held) };
+  return { read, commit: (operations, held) => commit(family, name, socket, operations, held), portId: () => portId };
 }
