@@ -76,10 +76,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     if (!inSync) return undefined;
     const problems: Problem[] = [];
     const registration = nodeInDoubt ? await register(problems) : undefined;
-    if (!store.resources.nodes.has(config.Hostname) && problems.length === 0) {
-      nodeInDoubt = true; // written, and on its way back as a change, which wakes the loop
-      return registerRetryMs;
-    }
+    if (registration?.written) return registration.again; // it comes back as a change, which wakes the loop; until then what is known here is out of date
     const planned = makePlan();
     problems.push(...planned.problems);
     const outcome = planned.ok ? await applyPlan(planned, problems) : undefined;
@@ -91,7 +88,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   }
 
   /** Makes sure of this host's Node. etcd away, or a Node that is not ours to touch, does not hold the rest up. */
-  async function register(problems: Problem[]): Promise<{ readonly again: number | undefined }> {
+  async function register(problems: Problem[]): Promise<{ readonly written?: true; readonly again: number | undefined }> {
     nodeInDoubt = false;
     const key = `Node ${config.Hostname}`;
     try {
@@ -101,10 +98,11 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
           return { again: undefined };
         case 'written':
           log.info({ node: config.Hostname }, 'Node registered');
-          return { again: registerRetryMs }; // its coming back as a change wakes the loop
+          nodeInDoubt = true;
+          return { written: true, again: registerRetryMs };
         case 'overtaken':
           nodeInDoubt = true;
-          return { again: 0 };
+          return { written: true, again: 0 };
         case 'refused':
           problems.push({ key, reason: registered.reason, effect: 'it is not registered' });
           return { again: undefined };
@@ -159,9 +157,11 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       if (changes.some(({ key }) => key === ownKey)) nodeInDoubt = true;
       if (store.apply(changes)) loop.wake();
     },
-    onInSync() {
+    onInSync(revision) {
       inSync = true;
       metrics.inSync(true);
+      healthOf.datastore.report({ live: true, ready: true });
+      log.info({ revision }, 'the datastore is read');
       loop.wake();
     },
     onState(state: FollowState, reason) {
@@ -169,8 +169,8 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       healthOf.datastore.report({ live: true, ready: inSync && following, ...(reason !== undefined && { detail: reason }) });
       if (state === 'lost') log.warn({ reason }, 'etcd is away; BIRD goes on with what is known');
       if (following) {
-        log.info({ revision: follower?.revision }, 'following the datastore');
-        loop.wake();
+        log.info('following the datastore');
+        loop.wake(); // the Node may not have been written meanwhile
       }
     },
   });

@@ -42,9 +42,10 @@ function general(configuration: BirdConfiguration): readonly string[] {
     `router id ${routerId};`,
     `graceful restart wait ${restartWaitSeconds};`,
     '',
-    'protocol device calico_device',
+    // BIRD's own name for one without a name, as in the distribution's file: replaced by another, BIRD forgets all interfaces until the next scan.
+    'protocol device device1',
     '{',
-    '  scan time 10;',
+    '  scan time 5;',
     '}',
     '',
     "# The host's own networks: next hops are found in them. Not those of workloads, nor of the DHCP agent, whose interface holds each subnet's gateway.",
@@ -133,6 +134,9 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
   ];
 }
 
+/** For thousands of routes at once: each that BIRD programs comes back to it as a notification, and what does not fit is seen at the next scan only. */
+const netlinkBufferBytes = 4 * 1024 * 1024;
+
 /**
  * Kernel protocols never change with the datastore: a changed parameter would restart them. The periodic scan finds what BIRD's notifications have lost; it costs 1 ms
  * a thousand routes.
@@ -147,6 +151,7 @@ function kernel(family: IpFamily): readonly string[] {
     '  graceful restart on;',
     '  merge paths on;',
     `  metric ${birdRouteMetric};`,
+    `  netlink rx buffer ${netlinkBufferBytes};`,
     `  ipv${family} {`,
     `    import filter calico_learn${family};`,
     '    export where source = RTS_BGP || source = RTS_STATIC;',
@@ -192,7 +197,7 @@ function sessionLines(session: Session, { bindToNodeAddress, holdSeconds }: Bird
     ...statement(`hold time ${keepalive === undefined ? holdSeconds : Math.max(holdSeconds, keepalive * 3)}`),
     ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
     ...statement('connect delay time 1'), // BIRD's shortest
-    ...statement('connect retry time 5'),
+    ...statement('connect retry time 2'), // a host that has just registered may not listen yet
     ...statement('error wait time 1, 30'),
     ...statement('graceful restart on'),
     ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),

@@ -17,8 +17,8 @@ export const routerAs = 64500;
 const link = (number: number) => ({
   host4: `192.0.2.${number * 4 + 1}`,
   router4: `192.0.2.${number * 4 + 2}`,
-  host6: `2001:db8:f:${number}::5`,
-  router6: `2001:db8:f:${number}::6`,
+  host6: `2001:db8:f:${number + 1}::5`,
+  router6: `2001:db8:f:${number + 1}::6`,
 });
 
 /** Asks until the answer is there, or fails with the last words of whoever was asked. */
@@ -60,6 +60,10 @@ export type TestHost = ReturnType<typeof link> & {
   startAgent(options?: Readonly<Record<string, string>>): void;
   /** SIGKILL. */
   killAgent(): Promise<void>;
+  /** Resolves when the agent says that it is ready: everything known is done. */
+  ready(): Promise<void>;
+  /** The value of one of the agent's metrics. */
+  metric(name: string): Promise<number>;
   /** SIGTERM; the exit code. */
   endAgent(): Promise<number | null>;
   agentLog(): string;
@@ -137,6 +141,12 @@ const ipIn =
   (namespace: string) =>
   async (...args: readonly string[]): Promise<string> =>
     (await run('ip', ['-n', namespace, ...args])).stdout;
+
+/** Status and body of an answer to a request from inside a namespace. */
+async function fetchIn(namespace: string, url: string): Promise<string> {
+  const script = 'const answer = await fetch(process.argv[1]); process.stdout.write([answer.status, await answer.text()].join("\\n"));';
+  return (await run('ip', ['netns', 'exec', namespace, process.execPath, '--input-type=module', '-e', script, url])).stdout;
+}
 
 async function lay(router: string, host: string, number: number): Promise<void> {
   const { host4, host6, router4, router6 } = link(number);
@@ -237,6 +247,10 @@ function testHost(name: string, namespace: string, number: number, directory: st
         LogFilePath: 'none',
         StartBird: 'true',
         BgpHoldTimeSecs: '9',
+        HealthEnabled: 'true',
+        HealthHost: '127.0.0.1',
+        PrometheusMetricsEnabled: 'true',
+        PrometheusMetricsHost: '127.0.0.1',
         ...options,
       };
       const file = join(directory, `${name}.cfg`);
@@ -259,6 +273,13 @@ function testHost(name: string, namespace: string, number: number, directory: st
       await end('SIGKILL');
     },
     endAgent: () => end('SIGTERM'),
+    ready: async () => {
+      await until(`${name} ready`, async () => ((await fetchIn(namespace, `http://127.0.0.1:9097/readiness`)).startsWith('200') ? true : undefined));
+    },
+    async metric(metric) {
+      const line = (await fetchIn(namespace, 'http://127.0.0.1:9096/metrics')).split('\n').find((each) => each.startsWith(`${metric} `));
+      return Number(line?.split(' ')[1]);
+    },
     agentLog: () => readFileSync(logFile, 'utf8'),
   };
 }

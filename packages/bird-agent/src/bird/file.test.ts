@@ -1,0 +1,45 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { groupId } from '../groups.ts';
+import { draft, readText } from './file.ts';
+
+let directory: string;
+let path: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'bird-file-'));
+  path = join(directory, 'bird.conf');
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+test('a draft that is published takes the file’s place, closed to others, and leaves nothing beside it', async () => {
+  writeFileSync(path, 'old', { mode: 0o666 });
+  const fresh = await draft(path, 'new', process.getgid?.());
+  expect([readFileSync(path, 'utf8'), readFileSync(fresh.path, 'utf8')]).toEqual(['old', 'new']);
+  await fresh.publish();
+  expect(await readText(path)).toBe('new');
+  expect(statSync(path).mode & 0o777).toBe(0o640);
+  expect(readdirSync(directory)).toEqual(['bird.conf']);
+});
+
+test('a draft that is discarded changes nothing', async () => {
+  await (await draft(path, 'new', undefined)).discard();
+  expect(readdirSync(directory)).toEqual([]);
+  expect(await readText(path)).toBeUndefined();
+});
+
+test('what a killed agent left, or somebody laid in its way, is not written through', async () => {
+  const { path: temporary } = await draft(path, 'left', undefined);
+  rmSync(temporary);
+  writeFileSync(join(directory, 'elsewhere'), 'precious');
+  symlinkSync(join(directory, 'elsewhere'), temporary);
+  await (await draft(path, 'new', undefined)).publish();
+  expect(readFileSync(join(directory, 'elsewhere'), 'utf8')).toBe('precious');
+  expect(await readText(path)).toBe('new');
+});
+
+test('a group is found by its name in the system’s file', () => {
+  writeFileSync(path, 'root:x:0:\nbird:x:117:\nbroken\n');
+  expect([groupId('bird', path), groupId('birds', path), groupId('broken', path)]).toEqual([117, undefined, undefined]);
+});

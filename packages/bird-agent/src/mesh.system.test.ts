@@ -1,0 +1,106 @@
+// Hosts that know of each other from the datastore alone: real BIRDs, a real etcd, routed links between namespaces.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+
+let world: World;
+let a: TestHost;
+let b: TestHost;
+let c: TestHost;
+
+const established = async (host: TestHost, symbol: string): Promise<true | undefined> =>
+  (await host.bird.session(symbol))?.detail === 'Established' ? true : undefined;
+const bothFamilies = (host: TestHost, other: TestHost): Promise<unknown> =>
+  Promise.all(
+    [4, 6].map((family) => until(`${host.name}'s session with ${other.name} in family ${family}`, () => established(host, `mesh${family}-${other.name}`))),
+  );
+const hasRoute = (host: TestHost, prefix: string): Promise<unknown> =>
+  until(`a route to ${prefix} on ${host.name}`, async () => ((await host.routesTo(prefix)).length > 0 ? true : undefined));
+const hasNoRoute = (host: TestHost, prefix: string): Promise<unknown> =>
+  until(`no route to ${prefix} on ${host.name}`, async () => ((await host.routesTo(prefix)).length === 0 ? true : undefined));
+/** What a host has learned in a session. */
+const learned = async (host: TestHost, session: string): Promise<readonly string[]> =>
+  (await host.bird.ask(`show route protocol '${session}'`)).match(/^\S+\/\d+/gm)?.sort() ?? [];
+
+beforeAll(async () => {
+  world = await makeWorld(3);
+  [a, b, c] = world.hosts as [TestHost, TestHost, TestHost];
+  a.startAgent();
+  b.startAgent();
+  await Promise.all([bothFamilies(a, b), bothFamilies(b, a)]);
+});
+afterAll(() => world?.close());
+
+test('each host has registered itself, with the addresses on the interface of its default route', async () => {
+  expect(JSON.parse(await world.get('nodes', a.name))).toMatchObject({ spec: { bgp: { ipv4Address: `${a.host4}/30`, ipv6Address: `${a.host6}/64` } } });
+});
+
+describe.each([
+  [4, '10.65.0.4/32', '10.65.0.5/32', '10.66.0.0/24', '10.67.0.1/32', 'via 192.0.2.6 dev eth0 proto bird metric 768'],
+  [6, '2001:db8:a::4/128', '2001:db8:a::5/128', '2001:db8:b::/64', '2001:db8:c::1/128', 'via 2001:db8:f:2::6 dev eth0 proto bird metric 768 pref medium'],
+])('in IPv%s', (family, workload, second, network, elsewhere, route) => {
+  test('a workload’s route reaches the other host’s kernel, and leaves it', async () => {
+    await a.workloadRoute('add', workload);
+    await hasRoute(b, workload);
+    expect(await b.routesTo(workload)).toEqual([`${workload.split('/')[0]} ${route}`]);
+    await a.workloadRoute('del', workload);
+    await hasNoRoute(b, workload);
+  });
+  test('nothing else is announced: no default route, no network of the host, no network on a workload’s interface', async () => {
+    await a.workloadRoute('add', network);
+    await a.ip(...(family === 6 ? ['-6'] : []), 'route', 'add', elsewhere, 'dev', 'eth0', 'proto', '3');
+    await a.workloadRoute('add', workload);
+    await a.workloadRoute('add', second);
+    await hasRoute(b, second);
+    expect(await learned(b, `mesh${family}-${a.name}`)).toEqual([workload, second].sort());
+    expect(await a.bird.ask(`show route for ${network}`)).toContain(network);
+    for (const prefix of [workload, second, network]) await a.workloadRoute('del', prefix);
+    await hasNoRoute(b, second);
+  });
+});
+
+test('hosts come and go, and no session of others is touched by it', async () => {
+  const before = await Promise.all([a.bird.session(`mesh4-${b.name}`), a.bird.session(`mesh6-${b.name}`)]);
+  c.startAgent();
+  await Promise.all([bothFamilies(a, c), bothFamilies(c, b)]);
+  const names = Array.from({ length: 20 }, (_, number) => `absent-${number}`);
+  for (const [number, name] of names.entries()) {
+    await world.put('nodes', name, { bgp: { ipv4Address: `198.51.100.${number + 10}` } });
+    await until(`a session with ${name}`, () => a.bird.session(`mesh4-${name}`));
+  }
+  for (const name of names) await world.remove('nodes', name);
+  await until('no session with the absent', async () => ((await a.bird.sessions()).some(({ name }) => name.includes('absent')) ? undefined : true));
+  expect(await c.endAgent()).toBe(0);
+  await world.remove('nodes', c.name);
+  await until('no session with the third host', async () => ((await a.bird.session(`mesh4-${c.name}`)) === undefined ? true : undefined));
+  expect(await Promise.all([a.bird.session(`mesh4-${b.name}`), a.bird.session(`mesh6-${b.name}`)])).toEqual(before);
+  expect(before.map((session) => session?.detail)).toEqual(['Established', 'Established']);
+});
+
+test('a Node that somebody deleted comes back', async () => {
+  await world.remove('nodes', a.name);
+  await until('the Node', async () => ((await world.get('nodes', a.name)) !== '' ? true : undefined));
+  await Promise.all([bothFamilies(a, b), bothFamilies(b, a)]);
+});
+
+describe.each([
+  [4, '10.65.0.9/32'],
+  [6, '2001:db8:a::9/128'],
+])('live migration in IPv%s', (family, prefix) => {
+  const address = prefix.split('/')[0]!;
+  const leadsTo = async (host: TestHost): Promise<string> =>
+    /dev (\S+)/.exec(await host.ip(...(family === 6 ? ['-6'] : []), 'route', 'get', address))?.[1] ?? '';
+  test('the new host’s route beats the old one’s tap; back at its normal metric it leaves nothing behind', async () => {
+    await a.workloadRoute('add', prefix, 1024);
+    await hasRoute(b, prefix);
+    await b.workloadRoute('add', prefix, 512);
+    await until('the old host sends to the new', async () => ((await leadsTo(a)) === 'eth0' ? true : undefined));
+    expect(await leadsTo(b)).toBe('tap0');
+    await a.workloadRoute('del', prefix);
+    await b.workloadRoute('add', prefix, 1024);
+    await b.ip(...(family === 6 ? ['-6'] : []), 'route', 'del', prefix, 'dev', 'tap0', 'metric', '512');
+    await until('a normal route again', async () => ((await a.bird.ask(`show route all for ${prefix}`)).includes('local_pref: 2147482623') ? true : undefined));
+    expect(await a.routesTo(prefix)).toHaveLength(1);
+    await b.workloadRoute('del', prefix);
+    await hasNoRoute(a, prefix);
+  });
+});

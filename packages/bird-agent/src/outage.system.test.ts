@@ -1,0 +1,136 @@
+// What goes wrong: refusals, and the death of each of agent, etcd and BIRD.
+import { spawn } from 'node:child_process';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+
+let world: World;
+let a: TestHost;
+let b: TestHost;
+/** While this file is there, `bird -p` refuses everything. */
+let refusing: string;
+let executable: string;
+
+const workload = '10.65.0.4/32';
+const settings = (): Record<string, string> => ({ BirdExecutable: executable });
+const established = (host: TestHost, symbol: string): Promise<unknown> =>
+  until(`${host.name}: ${symbol}`, async () => ((await host.bird.session(symbol))?.detail === 'Established' ? true : undefined));
+const hasRoute = (host: TestHost, prefix: string): Promise<unknown> =>
+  until(`a route to ${prefix} on ${host.name}`, async () => ((await host.routesTo(prefix)).length > 0 ? true : undefined));
+/** What must not change where nothing has happened. */
+const condition = async (host: TestHost): Promise<unknown> => ({
+  sessions: (await host.bird.sessions()).map(({ name, state, since }) => [name, state, since]),
+  reconfigured: /Last reconfiguration on .*/.exec(await host.bird.ask('show status'))?.[0],
+  file: readFileSync(host.bird.configFile, 'utf8'),
+  routes: await host.routesTo(workload),
+});
+
+beforeAll(async () => {
+  world = await makeWorld(2);
+  [a, b] = world.hosts as [TestHost, TestHost];
+  refusing = join(world.directory, 'refusing');
+  executable = join(world.directory, 'bird');
+  writeFileSync(
+    executable,
+    `#!/bin/sh\nif [ "$1" = -p ] && [ -e ${refusing} ]; then echo "bird: $3:1:1 no, thank you" >&2; exit 1; fi\nexec /usr/sbin/bird "$@"\n`,
+  );
+  chmodSync(executable, 0o755);
+  a.startAgent(settings());
+  b.startAgent(settings());
+  await Promise.all(['mesh4-host-1', 'mesh6-host-1'].map((symbol) => established(a, symbol)));
+  await a.workloadRoute('add', workload);
+  await hasRoute(b, workload);
+  await Promise.all([a.ready(), b.ready()]);
+});
+afterAll(() => world?.close());
+
+test('a configuration that BIRD refuses leaves the last good one, and is told in log and metrics', async () => {
+  const before = await condition(b);
+  writeFileSync(refusing, '');
+  await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.10' } });
+  await until('the refusal in the log', () => (b.agentLog().includes('no, thank you') ? true : undefined));
+  expect(await b.metric('calico_bird_agent_configuration_refused')).toBe(1);
+  expect(await condition(b)).toEqual(before);
+  rmSync(refusing);
+  await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.11' } });
+  await until('the next configuration', () => b.bird.session('mesh4-absent'));
+  await until('the end of the refusal', async () => ((await b.metric('calico_bird_agent_configuration_refused')) === 0 ? true : undefined));
+  await world.remove('nodes', 'absent');
+  await until('no absent host', async () => ((await b.bird.session('mesh4-absent')) === undefined ? true : undefined));
+});
+
+test('a BGPConfiguration that is not understood leaves the last good configuration', async () => {
+  const before = await condition(b);
+  await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: 'off' });
+  await until('the trouble in the log', () => (b.agentLog().includes('nodeToNodeMeshEnabled') ? true : undefined));
+  expect(await condition(b)).toEqual(before);
+  await world.putText('bgpconfigurations', 'default', '{');
+  await until('the other trouble in the log', () => (b.agentLog().includes('is not JSON') ? true : undefined));
+  expect(await condition(b)).toEqual(before);
+  await world.remove('bgpconfigurations', 'default');
+  await until('the end of trouble in the log', async () => ((await b.metric('calico_bird_agent_problems')) === 0 ? true : undefined));
+  expect(await condition(b)).toEqual(before);
+});
+
+test('an agent that was killed and comes back changes nothing', async () => {
+  const before = [await condition(a), await condition(b)];
+  await b.killAgent();
+  expect([await condition(a), await condition(b)]).toEqual(before);
+  b.startAgent(settings());
+  await b.ready();
+  expect([await condition(a), await condition(b)]).toEqual(before);
+});
+
+test('an agent that is told to end does, and BIRD goes on', async () => {
+  const before = [await condition(a), await condition(b)];
+  expect(await b.endAgent()).toBe(0);
+  expect([await condition(a), await condition(b)]).toEqual(before);
+  b.startAgent(settings());
+  await b.ready();
+  expect([await condition(a), await condition(b)]).toEqual(before);
+});
+
+test('while etcd is away BIRD goes on, and afterwards the agent follows again', async () => {
+  const before = await condition(b);
+  await world.etcdProcess.kill();
+  await until('the loss in the log', () => (b.agentLog().includes('etcd is away') ? true : undefined));
+  await a.workloadRoute('add', '10.65.0.5/32');
+  await hasRoute(b, '10.65.0.5/32');
+  expect(await condition(b)).toEqual(before);
+  await world.etcdProcess.restart();
+  await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.10' } });
+  await until('a session with a host that came meanwhile', () => b.bird.session('mesh4-absent'));
+  await world.remove('nodes', 'absent');
+  await until('no absent host', async () => ((await b.bird.session('mesh4-absent')) === undefined ? true : undefined));
+});
+
+test('a BIRD that was killed is started again, and neither host loses a route meanwhile', async () => {
+  const deletions: string[] = [];
+  const monitors = [a, b].map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));
+  for (const monitor of monitors)
+    monitor.stdout.on('data', (text: Buffer) =>
+      deletions.push(
+        ...text
+          .toString()
+          .split('\n')
+          .filter((line) => line.startsWith('Deleted 10.65.')),
+      ),
+    );
+  try {
+    await b.workloadRoute('add', '10.65.0.8/32');
+    await hasRoute(a, '10.65.0.8/32');
+    const pid = b.bird.pid();
+    await b.bird.kill();
+    await until('another BIRD', async () => (b.bird.pid() !== pid && (await b.bird.sessions()).length > 0 ? true : undefined));
+    await Promise.all(['mesh4-host-0', 'mesh6-host-0'].map((symbol) => established(b, symbol)));
+    await a.workloadRoute('add', '10.65.0.9/32');
+    await b.workloadRoute('add', '10.65.0.10/32');
+    await Promise.all([hasRoute(b, '10.65.0.9/32'), hasRoute(a, '10.65.0.10/32')]);
+    expect(await b.routesTo(workload)).toHaveLength(1);
+    expect(await a.routesTo('10.65.0.8/32')).toHaveLength(1);
+    expect(deletions).toEqual([]);
+  } finally {
+    for (const monitor of monitors) monitor.kill();
+  }
+});

@@ -1,0 +1,151 @@
+// BGPPeers: a top-of-rack router that knows nothing of Calico, a route reflector, and passwords.
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
+
+let world: World;
+let a: TestHost;
+let b: TestHost;
+let c: TestHost;
+let passwords: string;
+
+const established = (host: TestHost, symbol: string): Promise<unknown> =>
+  until(`${host.name}: ${symbol}`, async () => ((await host.bird.session(symbol))?.detail === 'Established' ? true : undefined));
+const gone = (host: TestHost, symbol: string): Promise<unknown> =>
+  until(`${host.name} without ${symbol}`, async () => ((await host.bird.session(symbol)) === undefined ? true : undefined));
+const hasRoute = (host: Pick<TestHost, 'ip'>, prefix: string): Promise<unknown> =>
+  until(`a route to ${prefix}`, async () => ((await host.ip(...(prefix.includes(':') ? ['-6'] : []), 'route', 'show', prefix)) !== '' ? true : undefined));
+const hasNoRoute = (host: TestHost, prefix: string): Promise<unknown> =>
+  until(`no route to ${prefix}`, async () => ((await host.routesTo(prefix)).length === 0 ? true : undefined));
+
+/** As a network's own people would configure it. It announces a network of its own, and passes on what it hears. */
+const routerConfiguration = (hosts: readonly TestHost[]): string => `
+log "${world.directory}/router.log" all;
+router id 198.51.100.1;
+protocol device {}
+protocol kernel { persist; ipv4 { import none; export where source = RTS_BGP; }; }
+protocol kernel { persist; ipv6 { import none; export where source = RTS_BGP; }; }
+protocol static { ipv4; route 203.0.113.0/24 blackhole; route 0.0.0.0/0 blackhole; }
+${hosts
+  .flatMap(({ host4, host6 }, number) =>
+    [host4, host6].map(
+      (address, family) => `protocol bgp tor${number}${family} {
+  local as ${routerAs}; neighbor ${address} as 64512; passive; connect delay time 1;
+  ${family === 0 ? 'ipv4' : 'ipv6'} { import all; export all; };
+}`,
+    ),
+  )
+  .join('\n')}
+`;
+
+beforeAll(async () => {
+  world = await makeWorld(3);
+  [a, b, c] = world.hosts as [TestHost, TestHost, TestHost];
+  passwords = join(world.directory, 'passwords.cfg');
+  writeFileSync(passwords, '[bgp]\nmesh = s3cret; #{}\n');
+  chmodSync(passwords, 0o600);
+  await startBirdIn(world.router.namespace, world.router.bird, routerConfiguration(world.hosts));
+  // What the operator knows of the reflector; its addresses are for the agent to fill in.
+  await world.put('nodes', c.name, { bgp: { routeReflectorClusterID: '1.0.0.1' } }, { labels: { reflector: 'yes' } });
+  // One BIRD as the distribution runs it, with a configuration of its own; the others are the agents' to start.
+  await startBirdIn(a.namespace, a.bird, 'log syslog all;\nrouter id 9.9.9.9;\nprotocol device {}\n');
+  a.startAgent({ BgpPasswordFile: passwords, StartBird: 'false' });
+  for (const host of [b, c]) host.startAgent({ BgpPasswordFile: passwords });
+  await Promise.all(['mesh4-host-1', 'mesh6-host-1'].map((symbol) => established(a, symbol)));
+  await Promise.all([a.workloadRoute('add', '10.65.0.4/32'), a.workloadRoute('add', '2001:db8:a::4/128'), b.workloadRoute('add', '10.65.0.8/32')]);
+  await hasRoute(b, '10.65.0.4/32');
+});
+afterAll(() => world?.close());
+
+test('what an operator said of a Node stays, and what is missing is filled in', async () => {
+  expect(JSON.parse(await world.get('nodes', c.name))).toMatchObject({
+    metadata: { labels: { reflector: 'yes' } },
+    spec: { bgp: { routeReflectorClusterID: '1.0.0.1', ipv4Address: `${c.host4}/30` } },
+  });
+});
+
+test('a router next door hears of workloads and of nothing else; its routes are programmed, and the mesh is not touched', async () => {
+  const before = await Promise.all([a.bird.session('mesh4-host-1'), a.bird.session('mesh6-host-1')]);
+  await Promise.all([
+    world.put('bgppeers', 'tor-4', { node: a.name, peerIP: a.router4, asNumber: routerAs }),
+    world.put('bgppeers', 'tor-6', { node: a.name, peerIP: a.router6, asNumber: routerAs }),
+  ]);
+  await Promise.all(['peer4-tor-4', 'peer6-tor-6'].map((symbol) => established(a, symbol)));
+  await Promise.all([hasRoute(world.router, '10.65.0.4/32'), hasRoute(world.router, '2001:db8:a::4/128'), hasRoute(a, '203.0.113.0/24')]);
+  expect(await a.routesTo('203.0.113.0/24')).toEqual([`203.0.113.0/24 via ${a.router4} dev eth0 proto bird metric 768`]);
+  const heard = (await world.router.bird.ask('show route protocol tor00')).match(/^\S+\/\d+/gm);
+  expect(heard).toEqual(['10.65.0.4/32']); // nor what it learned in the mesh
+  expect(await a.bird.ask("show protocols all 'peer4-tor-4'")).toMatch(/Session: +external AS4/); // not multihop
+  expect(await Promise.all([a.bird.session('mesh4-host-1'), a.bird.session('mesh6-host-1')])).toEqual(before);
+});
+
+test('a missing filter stops everything, the session stays; the filter then decides, without a flap', async () => {
+  const before = await a.bird.session('peer4-tor-4');
+  await world.put('bgppeers', 'tor-4', { node: a.name, peerIP: a.router4, asNumber: routerAs, filters: ['no-quarter'] });
+  await hasNoRoute(a, '203.0.113.0/24');
+  await until('nothing heard', async () => ((await world.router.bird.ask('show route protocol tor00')).includes('10.65.0.4') ? undefined : true));
+  await world.put('bgpfilters', 'no-quarter', {
+    importV4: [{ action: 'Reject', cidr: '203.0.113.0/24', matchOperator: 'In' }],
+    exportV4: [
+      {
+        action: 'Accept',
+        cidr: '0.0.0.0/0',
+        matchOperator: 'In',
+        operations: [{ addCommunity: { value: '65000:7' } }, { prependASPath: { prefix: [64999] } }],
+      },
+    ],
+  });
+  const heard = await until('the router to hear again', async () => {
+    const shown = await world.router.bird.ask('show route all protocol tor00');
+    return shown.includes('10.65.0.4') ? shown : undefined;
+  });
+  expect(heard).toContain('(65000,7)');
+  expect(heard).toMatch(/as_path: 64512 64999/);
+  expect(heard).not.toContain('0.0.0.0/0'); // whatever a filter accepts
+  expect(await a.routesTo('203.0.113.0/24')).toEqual([]);
+  expect(await a.bird.session('peer4-tor-4')).toEqual(before);
+  await world.put('bgppeers', 'tor-4', { node: a.name, peerIP: a.router4, asNumber: routerAs });
+  await hasRoute(a, '203.0.113.0/24');
+});
+
+test('communities go with the prefixes that they are for', async () => {
+  await world.put('bgpconfigurations', 'default', {
+    communities: [{ name: 'vms', value: '64512:1:2' }],
+    prefixAdvertisements: [{ cidr: '10.65.0.0/24', communities: ['vms'] }],
+  });
+  await until('the community', async () => ((await world.router.bird.ask('show route all protocol tor00')).includes('(64512, 1, 2)') ? true : undefined));
+  await world.remove('bgpconfigurations', 'default');
+  await until('no community', async () => ((await world.router.bird.ask('show route all protocol tor00')).includes('(64512, 1, 2)') ? undefined : true));
+});
+
+test('a mesh with a password comes up where both have it; where one lacks it there is none', async () => {
+  const before = await a.bird.session('mesh4-host-1');
+  await world.put('bgpconfigurations', 'default', { nodeMeshPassword: { secretKeyRef: { name: 'bgp', key: 'mesh' } } });
+  await until('the password in force on both', () =>
+    [a, b].every(({ bird }) => readFileSync(bird.configFile, 'utf8').includes('password "s3cret; #{}";')) ? true : undefined,
+  );
+  expect(statSync(a.bird.configFile).mode & 0o777).toBe(0o640);
+  await until('a new session', async () => ((await a.bird.session('mesh4-host-1'))?.since === before?.since ? undefined : true));
+  await Promise.all(['mesh4-host-1', 'mesh6-host-1'].map((symbol) => established(a, symbol)));
+  await hasRoute(b, '10.65.0.4/32');
+  await world.put('bgpconfigurations', 'default', { nodeMeshPassword: { secretKeyRef: { name: 'bgp', key: 'absent' } } });
+  await gone(a, 'mesh4-host-1');
+  await until('the trouble in the log', () => (a.agentLog().includes('has no \\"absent\\"') ? true : undefined));
+  expect(a.agentLog()).not.toContain('s3cret');
+  await world.remove('bgpconfigurations', 'default');
+  await established(a, 'mesh4-host-1');
+});
+
+test('instead of a mesh, a route reflector that a selector finds passes routes on', async () => {
+  await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: false });
+  await world.put('bgppeers', 'reflectors', { nodeSelector: '!has(reflector)', peerSelector: 'has(reflector)' });
+  await Promise.all([
+    established(a, 'peer4-reflectors:host-2'),
+    established(c, 'peer4-reflectors:host-0'),
+    established(c, 'peer4-reflectors:host-1'),
+    gone(a, 'mesh4-host-1'),
+  ]);
+  await Promise.all([hasRoute(b, '10.65.0.4/32'), hasRoute(b, '2001:db8:a::4/128'), hasRoute(a, '10.65.0.8/32')]);
+  expect(await b.bird.ask('show route all for 10.65.0.4/32')).toMatch(/next_hop: 192\.0\.2\.1\n[\s\S]*cluster_list: 1\.0\.0\.1/);
+});
