@@ -1,0 +1,224 @@
+import { silentLog } from '@calico-openstack/agent';
+import { fakeLinks } from '@calico-openstack/kernel/links/fake';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { createCore } from './agent.ts';
+import { type FakeDnsmasq, fakeDnsmasq } from './dnsmasq/fake.ts';
+import type { PortFiles } from './dnsmasq/files.ts';
+import { familyServer } from './dnsmasq/server.ts';
+import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
+import { serviceOptions, subnet } from './testing/facts.ts';
+
+const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
+  id: `port-${number}`,
+  tap: `tap0000000${number}-aa`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  networkId: 'net-a',
+  addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
+  ...some,
+});
+
+/** An agent over a kernel and two Dnsmasqs that stay when it ends. */
+function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [FakeDnsmasq, FakeDnsmasq]) {
+  const servers = [familyServer(4, dnsmasqs[0]), familyServer(6, dnsmasqs[1])];
+  const core = createCore({ options: { service: serviceOptions }, servers, links: kernel, log: silentLog() });
+  for (const dnsmasq of dnsmasqs) dnsmasq.reload();
+  const watch = kernel.watch((change) => core.linksChanged([...change.links, ...change.addresses]));
+  core.linksChanged([...kernel.links.keys()]);
+  const put = (one: TestPort): void => core.etcdChanged('endpoint', { key: endpointKey(one), value: bytes(endpointValue(one)) });
+  return {
+    ...core,
+    put,
+    remove: (one: TestPort): void => core.etcdChanged('endpoint', { key: endpointKey(one), value: undefined }),
+    putSubnets(dns = '192.0.2.1'): void {
+      core.etcdChanged('subnet', {
+        key: keyOfSubnet('4'),
+        value: bytes(subnetValue('net-a', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: [dns] }))),
+      });
+      core.etcdChanged('subnet', { key: keyOfSubnet('6'), value: bytes(subnetValue('net-a', subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1' }))) });
+    },
+    /** The loop: runs, and again when it has what to do, until it rests for good. */
+    settle(nowMs = 0): void {
+      for (let turn = 0, atMs = nowMs; turn < 10; turn++) {
+        kernel.kernel.deliver();
+        const restMs = core.run(atMs);
+        if (restMs === undefined) break;
+        atMs += restMs;
+      }
+      kernel.kernel.deliver();
+    },
+    end: () => watch.close(),
+  };
+}
+
+function world() {
+  const kernel = fakeLinks({ deliverBy: 'hand' });
+  const dnsmasqs = [fakeDnsmasq(4), fakeDnsmasq(6)] as const;
+  return { kernel, dnsmasqs, start: () => startCore(kernel, dnsmasqs) };
+}
+
+const addressesOn = (kernel: ReturnType<typeof fakeLinks>, tap: string): string[] => kernel.addresses(tap).map(({ address }) => address);
+
+test('a port is served when all is known: files for both families, the gateways on its tap', () => {
+  const { kernel, dnsmasqs, start } = world();
+  const agent = start();
+  agent.inSync();
+  agent.put(port(1));
+  agent.putSubnets();
+  agent.settle();
+  expect(dnsmasqs[0].files.size).toBe(0);
+  kernel.kernel.add(port(1).tap, { up: true, mtuBytes: 1442 });
+  agent.settle();
+  expect(dnsmasqs.map((dnsmasq) => dnsmasq.ask(port(1).tap, port(1).mac)?.addresses)).toEqual([['10.65.0.11'], ['2001:db8:a::11']]);
+  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.options.get('26')).toBe('1442');
+  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
+});
+
+test('a port that goes leaves its tap without the host’s addresses', () => {
+  const { kernel, dnsmasqs, start } = world();
+  kernel.kernel.add(port(1).tap, { up: true });
+  kernel.kernel.deliver();
+  const agent = start();
+  agent.inSync();
+  agent.putSubnets();
+  agent.put(port(1));
+  agent.settle();
+  agent.remove(port(1));
+  agent.settle();
+  expect(addressesOn(kernel, port(1).tap)).toEqual([]);
+  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)).toBeUndefined();
+});
+
+test('until etcd was read whole, what was served is served, and nothing is taken away', () => {
+  const { kernel, dnsmasqs, start } = world();
+  for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
+  kernel.kernel.deliver();
+  const before = start();
+  before.inSync();
+  before.putSubnets();
+  for (const number of [1, 2]) before.put(port(number));
+  before.settle();
+  before.end();
+  kernel.kernel.remove(kernel.link(port(2).tap)!.index);
+  kernel.kernel.deliver();
+
+  const after = start();
+  after.put(port(1)); // a piece of the snapshot, without the subnets yet
+  after.settle();
+  kernel.kernel.add(port(2).tap, { up: true }); // its guest starts again
+  after.settle();
+  for (const number of [1, 2]) {
+    expect(dnsmasqs[0].ask(port(number).tap, port(number).mac)?.addresses).toEqual([`10.65.0.1${number}`]);
+    expect(addressesOn(kernel, port(number).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', `fdca:fa16:3e00:${number}::1`]);
+  }
+  after.putSubnets();
+  after.inSync();
+  after.settle();
+  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
+  expect(dnsmasqs[0].files.has(port(2).tap)).toBe(false);
+  expect(addressesOn(kernel, port(2).tap)).toEqual([]);
+});
+
+test('IPv6 addresses that a tap lost by going down are there again', () => {
+  const { kernel, start } = world();
+  const index = kernel.kernel.add(port(1).tap, { up: true });
+  kernel.kernel.deliver();
+  const agent = start();
+  agent.inSync();
+  agent.putSubnets();
+  agent.put(port(1));
+  agent.settle();
+  kernel.kernel.change(index, { up: false });
+  kernel.kernel.change(index, { up: true });
+  agent.settle();
+  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
+});
+
+const small = fc.integer({ min: 1, max: 3 });
+const step = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('put' as const), port: small, host: small, age: small }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('remove' as const), port: small }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('tap' as const), port: small, there: fc.boolean(), mtuBytes: fc.constantFrom(1400, 1500) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('subnets' as const), dns: fc.constantFrom('192.0.2.1', '192.0.2.2') }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('start again' as const) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('ask' as const), port: small }) },
+);
+
+test('small steps, restarts between them, end where a fresh start would: files, answers, addresses on taps', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const { kernel, dnsmasqs, start } = world();
+      const ports = new Map<number, TestPort>();
+      let dns = '192.0.2.1';
+      let nowMs = 0;
+      let agent = start();
+      agent.putSubnets(dns);
+      agent.inSync();
+      const startAgain = (): void => {
+        agent.end();
+        agent = start();
+        agent.putSubnets(dns);
+        for (const one of ports.values()) agent.put(one);
+        agent.inSync();
+      };
+      for (const now of steps) {
+        nowMs += 50;
+        switch (now.do) {
+          case 'put': {
+            const one = port(now.port, { addresses: [`10.65.0.1${now.host}`, `2001:db8:a::1${now.host}`], createdAt: `2026-01-0${now.age}T00:00:00Z` });
+            ports.set(now.port, one);
+            agent.put(one);
+            break;
+          }
+          case 'remove':
+            ports.delete(now.port);
+            agent.remove(port(now.port));
+            break;
+          case 'tap': {
+            const link = kernel.link(port(now.port).tap);
+            if (link) kernel.kernel.remove(link.index);
+            if (now.there) kernel.kernel.add(port(now.port).tap, { up: true, mtuBytes: now.mtuBytes });
+            kernel.kernel.deliver();
+            break;
+          }
+          case 'subnets':
+            dns = now.dns;
+            agent.putSubnets(dns);
+            break;
+          case 'start again':
+            startAgain();
+            break;
+          case 'settle':
+            agent.settle(nowMs);
+            break;
+          case 'ask':
+            for (const dnsmasq of dnsmasqs) dnsmasq.ask(port(now.port).tap, port(now.port).mac);
+            break;
+        }
+      }
+      agent.settle(nowMs);
+      startAgain(); // files of ports whose tap is away are kept while the agent lives; then not
+      agent.settle(nowMs);
+
+      const fresh = world();
+      for (const link of kernel.links.values()) if (link.name !== 'lo') fresh.kernel.kernel.add(link.name, { up: true, mtuBytes: link.mtuBytes });
+      fresh.kernel.kernel.deliver();
+      const other = fresh.start();
+      other.putSubnets(dns);
+      for (const one of ports.values()) other.put(one);
+      other.inSync();
+      other.settle();
+
+      const bare = (files: ReadonlyMap<string, PortFiles>) =>
+        new Map([...files].map(([tap, { host, options }]) => [tap, { host: host.replace(/,fa:16:3e:[0-9a-f:]{8}(?=,)/g, ''), options }]));
+      for (const index of [0, 1] as const) expect(bare(dnsmasqs[index].files)).toEqual(bare(fresh.dnsmasqs[index].files));
+      for (const number of [1, 2, 3]) {
+        const { tap, mac } = port(number);
+        expect(addressesOn(kernel, tap)).toEqual(addressesOn(fresh.kernel, tap));
+        for (const index of [0, 1] as const) expect(dnsmasqs[index].ask(tap, mac)).toEqual(fresh.dnsmasqs[index].ask(tap, mac));
+      }
+    }),
+    { numRuns: 300 },
+  );
+});

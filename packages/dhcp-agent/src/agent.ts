@@ -1,0 +1,199 @@
+// The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it; handlers only note what changed.
+import { type Logger, StartError, startLoop } from '@calico-openstack/agent';
+import { hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
+import { type Change, connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
+import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
+import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { openDnsmasq } from './dnsmasq/disk.ts';
+import { checkDnsmasq } from './dnsmasq/process.ts';
+import { familyServer } from './dnsmasq/server.ts';
+import { isTapName } from './endpoint.ts';
+import { createModel } from './model.ts';
+import type { AgentOptions } from './options.ts';
+import { type PortService, servicesOf } from './service/service.ts';
+import { setServerAddresses, tapsInUse } from './taps.ts';
+
+export type Agent = {
+  /** Resolves when everything that is known now has been done. */
+  settled(): Promise<void>;
+  /** Ends the agent; Dnsmasq goes on serving what it knows. */
+  close(): Promise<void>;
+};
+
+/** The kernel refused an address: again after this time. */
+const retryMs = 1000;
+
+/** @throws StartError when the agent cannot do its work here */
+export async function startAgent(options: AgentOptions, log: Logger): Promise<Agent> {
+  log.info({ version: await checkDnsmasq('dnsmasq'), host: options.host, region: options.region ?? 'none', directory: options.directory }, 'starting');
+  const dnsmasqs = ([4, 6] as const).map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
+  const etcd = openEtcd(options);
+  const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell of its links; asking again') });
+  for (const { process } of dnsmasqs) process.run();
+
+  const servers = dnsmasqs.map((dnsmasq, index) => familyServer(index === 0 ? 4 : 6, dnsmasq));
+  const core = createCore({ options, servers, links, log });
+  const loop = startLoop({
+    run: () => core.run(performance.now()),
+    onFailure: (error, failures, pauseMs) => log.error({ err: error, failures, retryMs: Math.round(pauseMs) }, 'could not do everything'),
+  });
+  const watch = links.watch((change) => {
+    core.linksChanged([...change.links, ...change.addresses]);
+    loop.wake();
+  });
+  core.linksChanged([...links.links.keys()]);
+  loop.wake();
+  const follower = follow(etcd, options, core, () => loop.wake(), log);
+
+  return {
+    async settled() {
+      await loop.settled();
+      await Promise.all(dnsmasqs.map(({ process }) => process.settled()));
+    },
+    async close() {
+      follower.close();
+      etcd.close();
+      watch.close();
+      await loop.close();
+      links.close();
+      await Promise.all(dnsmasqs.map(({ process }) => process.close()));
+    },
+  };
+}
+
+function openEtcd(options: AgentOptions): Etcd {
+  try {
+    return connectEtcd(options.etcd);
+  } catch (error) {
+    if (error instanceof EtcdError) throw new StartError(error.code, error.message, { cause: error });
+    throw error;
+  }
+}
+
+function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void, log: Logger): { close(): void } {
+  const endpoints = hostEndpointsPrefix(options.region, workloadEndpointNamePrefix(options.host));
+  const subnets = subnetPrefix(options.region);
+  return etcd.follow([endpoints, subnets], {
+    onChanges(changes) {
+      for (const change of changes) core.etcdChanged(change.key.startsWith(subnets) ? 'subnet' : 'endpoint', change);
+      wake();
+    },
+    onInSync(revision) {
+      core.inSync();
+      log.info({ revision }, 'etcd was read');
+      wake();
+    },
+    onState(state: FollowState, reason?: string) {
+      if (state === 'lost') log.warn({ reason }, 'etcd does not answer; serving what is known');
+      else log.debug({ state }, 'etcd');
+    },
+  });
+}
+
+export interface Core {
+  etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
+  inSync(): void;
+  /** Names of links that came, went or changed, or whose addresses did. */
+  linksChanged(names: readonly string[]): void;
+  /** Looks at everything that changed; gives the time after which it wants to look again. */
+  run(nowMs: number): number | undefined;
+}
+
+export type CoreOptions = {
+  readonly options: Pick<AgentOptions, 'service'>;
+  readonly servers: readonly ReturnType<typeof familyServer>[];
+  readonly links: Links & LinkEditor;
+  readonly log: Logger;
+};
+
+/** The loop's body and what it remembers. Until etcd was read whole, nothing is taken away, and what the files say is served. */
+export function createCore({ options, servers, links, log }: CoreOptions): Core {
+  const model = createModel(options.service);
+  const told = new Map<string, string>();
+  let dirtyTaps = new Set<string>();
+  let inSync = false;
+  let swept = false;
+
+  function run(nowMs: number): number | undefined {
+    const taps = dirtyTaps;
+    dirtyTaps = new Set();
+    if (!inSync) {
+      for (const tap of taps) setAddresses(tap, 'add');
+      return dirtyTaps.size > 0 ? retryMs : undefined;
+    }
+    const changed = new Map(model.takeChanged());
+    if (!swept) sweep(changed, taps);
+    // What goes makes room for what comes.
+    for (const [tap, port] of changed) withdraw(tap, port);
+    for (const port of changed.values()) if (port) serve(port);
+    const restsMs = servers.flatMap((server) => server.settle(nowMs) ?? []);
+    for (const tap of new Set([...taps, ...changed.keys()])) setAddresses(tap, 'replace');
+    tellProblems();
+    const restMs = Math.min(...restsMs, dirtyTaps.size > 0 ? retryMs : Number.POSITIVE_INFINITY);
+    return Number.isFinite(restMs) ? restMs : undefined;
+  }
+
+  /** Once: every endpoint has just been looked at, so what else is there on disk or on a tap is left over. */
+  function sweep(changed: Map<string, PortService | undefined>, taps: Set<string>): void {
+    swept = true;
+    for (const server of servers) for (const tap of server.ports.keys()) if (!changed.has(tap)) changed.set(tap, undefined);
+    for (const tap of tapsInUse(links)) taps.add(tap);
+  }
+
+  function withdraw(tap: string, port: PortService | undefined): void {
+    // A tap without our addresses is silent at once, whatever Dnsmasq still knows.
+    if (!port) setServerAddresses(links, tap, []);
+    const gone = servers.filter(({ family, withdraw: withdrawFrom }) => !servicesFor(port).some((service) => service.family === family) && withdrawFrom(tap));
+    if (!port && gone.length > 0) log.info({ tap }, 'port no longer served');
+  }
+
+  function serve(port: PortService): void {
+    const known = servers.some(({ ports }) => ports.has(port.tap));
+    const services = servicesFor(port);
+    const news = servers.filter((server) => services.some((service) => service.family === server.family && server.serve(port.tap, port.mac, service)));
+    if (news.length > 0)
+      log.info({ tap: port.tap, mac: port.mac, addresses: services.flatMap(({ leases }) => leases) }, known ? 'port served in another way' : 'port served');
+  }
+
+  function setAddresses(tap: string, mode: 'add' | 'replace'): void {
+    const wanted = servers.flatMap(({ ports }) => ports.get(tap)?.serverAddresses ?? []);
+    for (const { address, code, detail } of setServerAddresses(links, tap, wanted, mode)) {
+      log.warn({ tap, address, code, detail }, 'the kernel refuses an address on a tap; asking again');
+      dirtyTaps.add(tap);
+    }
+  }
+
+  function tellProblems(): void {
+    for (const [key, problems] of model.problems) {
+      const text = problems.join('; ');
+      if (told.get(key) === text) continue;
+      told.set(key, text);
+      log.warn({ key, problems }, 'not served, or not wholly');
+    }
+    for (const key of told.keys()) {
+      if (model.problems.has(key)) continue;
+      told.delete(key);
+      log.info({ key }, 'served again, or gone');
+    }
+  }
+
+  return {
+    run,
+    inSync() {
+      inSync = true;
+    },
+    etcdChanged(kind, { key, value }) {
+      if (kind === 'subnet') model.setSubnet(key, value);
+      else model.setEndpoint(key, value);
+    },
+    linksChanged(names) {
+      for (const name of names) {
+        if (!isTapName(name)) continue;
+        model.setTap(name, links.link(name)?.mtuBytes);
+        dirtyTaps.add(name);
+      }
+    },
+  };
+}
+
+const servicesFor = (port: PortService | undefined) => (port ? servicesOf(port) : []);

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import type { DnsmasqOptions } from '../options.ts';
+import { dnsmasqArguments, placesIn } from './command.ts';
+
+const options: DnsmasqOptions = {
+  leaseSeconds: 86_400,
+  renewalSeconds: undefined,
+  rebindingSeconds: undefined,
+  leaseMax: 4096,
+  broadcastReply: false,
+  configFile: undefined,
+  logDirectory: undefined,
+};
+const argumentsOf = (family: 4 | 6, some: Partial<DnsmasqOptions> = {}) => dnsmasqArguments(family, placesIn('/srv/dhcp', family), { ...options, ...some });
+
+test('DHCPv4 is served on all taps, for all of IPv4, to known hosts only', () => {
+  expect(argumentsOf(4)).toEqual([
+    '--keep-in-foreground',
+    '--conf-file=',
+    '--port=0',
+    '--no-hosts',
+    '--no-resolv',
+    '--bind-dynamic',
+    '--interface=tap*',
+    '--except-interface=lo',
+    '--dhcp-authoritative',
+    '--dhcp-ignore=tag:!known',
+    '--dhcp-ignore-names',
+    '--dhcp-ignore-clid',
+    '--no-ping',
+    '--dhcp-range=0.0.0.0,static,128.0.0.0,86400s',
+    '--dhcp-range=128.0.0.0,static,128.0.0.0,86400s',
+    '--dhcp-lease-max=4096',
+    '--dhcp-hostsdir=/srv/dhcp/dnsmasq-4/hosts',
+    '--dhcp-optsdir=/srv/dhcp/dnsmasq-4/options',
+    '--dhcp-leasefile=/srv/dhcp/dnsmasq-4/leases',
+    '--pid-file=/srv/dhcp/dnsmasq-4/pid',
+  ]);
+});
+
+test('DHCPv6 and advertisements are served for whatever prefix a tap carries, off the link', () => {
+  expect(argumentsOf(6)).toEqual(
+    expect.arrayContaining(['--interface=tap*', '--dhcp-ignore=tag:!known', '--dhcp-range=::,constructor:tap*,static,off-link,64,86400s', '--enable-ra']),
+  );
+  expect(argumentsOf(6).filter((argument) => argument.startsWith('--dhcp-range='))).toHaveLength(1);
+});
+
+test.each<{ readonly some: Partial<DnsmasqOptions>; readonly gives: readonly string[] }>([
+  { some: { leaseSeconds: undefined }, gives: ['--dhcp-range=0.0.0.0,static,128.0.0.0,infinite'] },
+  { some: { renewalSeconds: 300 }, gives: ['--dhcp-option-force=option:T1,300s'] },
+  { some: { rebindingSeconds: 500 }, gives: ['--dhcp-option-force=option:T2,500s'] },
+  { some: { broadcastReply: true }, gives: ['--dhcp-broadcast'] },
+  { some: { configFile: '/etc/neutron/dnsmasq.conf' }, gives: ['--conf-file=/etc/neutron/dnsmasq.conf'] },
+  { some: { logDirectory: '/var/log/dhcp' }, gives: ['--log-dhcp', '--log-facility=/var/log/dhcp/dnsmasq-4.log'] },
+])('$some', ({ some, gives }) => {
+  expect(argumentsOf(4, some)).toEqual(expect.arrayContaining([...gives]));
+});

@@ -1,0 +1,74 @@
+// The files of one Dnsmasq on disk.
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { StartError } from '@calico-openstack/agent';
+import type { Places } from './command.ts';
+import { type PortFiles, parseHost } from './files.ts';
+
+/** Dnsmasq passes over files whose names begin so. */
+const unfinished = '.';
+
+/**
+ * Makes what is missing. Dnsmasq gives up root's rights when it has started, and reads the files again later.
+ * @throws StartError when it could not
+ */
+export function makeDirectories(places: Places): void {
+  for (const directory of [places.directory, places.hosts, places.options]) {
+    try {
+      mkdirSync(directory, { recursive: true, mode: 0o755 });
+      chmodSync(directory, 0o755);
+    } catch (error) {
+      throw new StartError('DIRECTORY_UNUSABLE', `cannot make ${directory}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  for (let directory = places.directory; directory !== dirname(directory); directory = dirname(directory)) {
+    if ((statSync(directory).mode & 0o001) === 0) {
+      throw new StartError(
+        'DIRECTORY_UNUSABLE',
+        `Dnsmasq runs as an ordinary user and cannot get into ${directory}: "chmod o+x ${directory}", or set dhcp_confs to a directory elsewhere`,
+      );
+    }
+  }
+}
+
+/** By tap. What is no port's, or is incomplete, is removed: Dnsmasq must not read it either. */
+export function readFiles(places: Places): Map<string, PortFiles> {
+  const files = new Map<string, PortFiles>();
+  const options = new Set(readdirSync(places.options));
+  for (const tap of readdirSync(places.hosts)) {
+    const host = readFileSync(join(places.hosts, tap), 'utf8');
+    if (parseHost(host)?.tap === tap && options.has(tap)) files.set(tap, { host, options: readFileSync(join(places.options, tap), 'utf8') });
+    else rmSync(join(places.hosts, tap));
+  }
+  for (const tap of options) if (!files.has(tap)) rmSync(join(places.options, tap));
+  return files;
+}
+
+/** The options come first: from the moment that Dnsmasq knows the host it answers, and with all that it is to say. */
+export function writeFiles(places: Places, tap: string, { host, options }: PortFiles): void {
+  replaceFile(join(places.options, tap), join(places.options, `${unfinished}${tap}`), options);
+  replaceFile(join(places.hosts, tap), join(places.hosts, `${unfinished}${tap}`), host);
+}
+
+export function removeFiles(places: Places, tap: string): void {
+  rmSync(join(places.hosts, tap), { force: true });
+  rmSync(join(places.options, tap), { force: true });
+}
+
+/** The file of leases; empty where there is none yet. */
+export function readLeaseFile(places: Places): string {
+  try {
+    return readFileSync(places.leases, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+/** Only while Dnsmasq is not running: it holds the file open. */
+export const writeLeaseFile = (places: Places, text: string): void => replaceFile(places.leases, `${places.leases}.new`, text);
+
+function replaceFile(path: string, temporary: string, text: string): void {
+  writeFileSync(temporary, text, { mode: 0o644 });
+  renameSync(temporary, path);
+}

@@ -1,0 +1,53 @@
+// A family's Dnsmasq with real files and a real process.
+import type { Logger } from '@calico-openstack/agent';
+import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { AgentOptions } from '../options.ts';
+import { dnsmasqArguments, placesIn } from './command.ts';
+import { makeDirectories, readFiles, readLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
+import { type HostEntry, parseHost } from './files.ts';
+import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
+import { type DnsmasqProcess, superviseDnsmasq } from './process.ts';
+import type { Dnsmasq } from './server.ts';
+
+/** Makes the directories; Dnsmasq is started by `process.run()`. @throws StartError */
+export function openDnsmasq(
+  family: IpFamily,
+  { host, directory, dnsmasq: options }: Pick<AgentOptions, 'host' | 'directory' | 'dnsmasq'>,
+  log: Logger,
+): Dnsmasq & { readonly process: DnsmasqProcess } {
+  const places = placesIn(directory, family);
+  makeDirectories(places);
+  let unwanted: ReadonlySet<IpAddress> = new Set();
+
+  const supervised = superviseDnsmasq({
+    program: 'dnsmasq',
+    arguments: dnsmasqArguments(family, places, options),
+    pidFile: places.pid,
+    log,
+    beforeStart() {
+      const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
+      const leases = pruneLeases(readLeaseFile(places), isKept(entries, unwanted));
+      writeLeaseFile(places, family === 6 ? withServerDuid(leases, host) : leases);
+      unwanted = new Set();
+    },
+  });
+
+  return {
+    process: supervised,
+    readFiles: () => readFiles(places),
+    writeFiles: (tap, files) => writeFiles(places, tap, files),
+    removeFiles: (tap) => removeFiles(places, tap),
+    leases: () => parseLeases(readLeaseFile(places)),
+    reload: () => supervised.reload(),
+    restartWithout(addresses) {
+      unwanted = new Set([...unwanted, ...addresses]);
+      supervised.restart();
+    },
+  };
+}
+
+/** Leases of ports that are gone would only pile up, and be in the way of those that get their addresses. */
+export function isKept(entries: readonly HostEntry[], unwanted: ReadonlySet<IpAddress>): (lease: Lease) => boolean {
+  const macs = new Map(entries.flatMap(({ leases, macs: [mac] }) => leases.map((address) => [address, mac])));
+  return ({ address, mac }) => macs.has(address) && !unwanted.has(address) && (mac === undefined || mac === macs.get(address));
+}

@@ -1,0 +1,87 @@
+// Dnsmasq's files and memory without Dnsmasq: reads as strictly, forgets as little, and gives the same answers. `contract.ts` holds it to the real one.
+import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import { type PortFiles, parseHost } from './files.ts';
+import type { Lease } from './leases.ts';
+import type { Dnsmasq } from './server.ts';
+
+type HostLine = { readonly tap: string; readonly macs: readonly string[]; readonly addresses: readonly IpAddress[] };
+type OptionLine = { readonly tap: string; readonly code: string; readonly value: string };
+
+/** What a guest is told: its addresses, and options by code. */
+export type Answer = { readonly addresses: readonly IpAddress[]; readonly options: ReadonlyMap<string, string> };
+
+export interface FakeDnsmasq extends Dnsmasq {
+  readonly files: Map<string, PortFiles>;
+  readonly leaseTable: Map<IpAddress, string>;
+  readonly calls: { reloads: number; restarts: number };
+  /** A whole exchange: DISCOVER to ACK. undefined: no answer. */
+  ask(tap: string, mac: string): Answer | undefined;
+}
+
+export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>()): FakeDnsmasq {
+  const leaseTable = new Map<IpAddress, string>();
+  const calls = { reloads: 0, restarts: 0 };
+  /** Newest first, as Dnsmasq looks through them. */
+  let hosts: HostLine[] = [];
+  let options: OptionLine[] = [];
+
+  function read(which: PortFiles): void {
+    options = [...readOptionLines(which.options), ...options];
+    const entry = parseHost(which.host);
+    if (!entry) return;
+    const taken = family === 4 && hosts.some(({ addresses }) => addresses.some((address) => entry.leases.includes(address)));
+    if (!taken) hosts = [{ tap: entry.tap, macs: entry.macs, addresses: entry.leases }, ...hosts];
+  }
+
+  function readAll(): void {
+    hosts = [];
+    options = [];
+    for (const which of files.values()) read(which);
+  }
+  readAll();
+
+  return {
+    files,
+    leaseTable,
+    calls,
+    readFiles: () => new Map(files),
+    writeFiles(tap, written) {
+      files.set(tap, written);
+      read(written);
+    },
+    removeFiles: (tap) => files.delete(tap),
+    leases: () => [...leaseTable].map(([address, mac]): Lease => ({ address, mac: family === 4 ? mac : undefined })),
+    reload() {
+      calls.reloads += 1;
+      readAll();
+    },
+    restartWithout(addresses) {
+      calls.restarts += 1;
+      for (const address of addresses) leaseTable.delete(address);
+      readAll();
+    },
+    ask(tap, mac) {
+      const host = hosts.find((line) => line.tap === tap && line.macs.includes(mac));
+      if (!host) return undefined;
+      const free = host.addresses.filter((address) => {
+        const holder = leaseTable.get(address);
+        return holder === undefined || holder === mac || (family === 4 && host.macs.includes(holder));
+      });
+      if (free.length === 0) return undefined;
+      for (const address of free) leaseTable.set(address, mac);
+      const told = new Map<string, string>();
+      for (const { code, value, ...line } of options) if (line.tap === tap && !told.has(code)) told.set(code, value);
+      return { addresses: free, options: told };
+    },
+  };
+}
+
+const readOptionLines = (text: string): OptionLine[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [, tap = '', code = '', value = ''] = /^tag:([^,]*),([^,]*),?(.*)$/.exec(line) ?? [];
+      return { tap, code, value };
+    })
+    .reverse();

@@ -1,0 +1,108 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { servePort } from '../service/serve.ts';
+import { type FamilyService, servicesOf } from '../service/service.ts';
+import { facts, serviceOptions, subnet } from '../testing/facts.ts';
+import { hostilePort, hostileText } from '../testing/hostile.ts';
+import { hostEntryOf, parseHost, printHost, printOptions } from './files.ts';
+
+/**
+ * A line as Dnsmasq 2.90 takes it apart (option.c, read_file and split): quotes hide, `#` behind white space begins a comment, commas part.
+ * Refuses what makes a difference between the text and its parts: our files need none of it.
+ */
+function dnsmasqLines(text: string): string[][] {
+  expect(text).not.toMatch(/["\\\r\0]/);
+  expect(text.endsWith('\n') || text === '').toBe(true);
+  return text
+    .split('\n')
+    .map((line) => line.replace(/(^|\s)#.*$/, '').trim())
+    .filter((line) => line !== '')
+    .map((line) => line.split(','));
+}
+
+const port = facts({
+  addresses: ['10.65.0.11', '2001:db8:a::11', '2001:db8:a::12'],
+  mtuBytes: 1442,
+  fqdn: 'vm-1.cloud.example.',
+  subnets: [
+    subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: { '10.99.0.0/16': '10.65.0.7' } }),
+    subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: ['2001:db8::53'] }),
+  ],
+});
+const { service } = servePort(port, serviceOptions);
+const [ipv4, ipv6] = service ? servicesOf(service) : [];
+
+test('the files of a port', () => {
+  expect(printHost(hostEntryOf(port.tap, port.mac, ipv4!))).toBe('# 10.65.0.1/32\ntag:tap00000001-aa,fa:16:3e:00:00:01,10.65.0.11\n');
+  expect(printHost(hostEntryOf(port.tap, port.mac, ipv4!, ['fa:16:3e:00:00:09', port.mac]))).toBe(
+    '# 10.65.0.1/32\ntag:tap00000001-aa,fa:16:3e:00:00:01,fa:16:3e:00:00:09,10.65.0.11\n',
+  );
+  expect(printHost(hostEntryOf(port.tap, port.mac, ipv6!))).toBe(
+    '# 2001:db8:a::1/64 fdca:fa16:3e00:1::1/64\ntag:tap00000001-aa,fa:16:3e:00:00:01,[2001:db8:a::11],[2001:db8:a::12]\n',
+  );
+  expect(printOptions(port.tap, ipv4!).split('\n')).toEqual([
+    'tag:tap00000001-aa,1,255.255.255.0',
+    'tag:tap00000001-aa,3,10.65.0.1',
+    'tag:tap00000001-aa,6',
+    'tag:tap00000001-aa,12,vm-1',
+    'tag:tap00000001-aa,15,cloud.example',
+    'tag:tap00000001-aa,26,1442',
+    'tag:tap00000001-aa,28,10.65.0.255',
+    'tag:tap00000001-aa,121,0.0.0.0/0,10.65.0.1,10.99.0.0/16,10.65.0.7',
+    'tag:tap00000001-aa,249,0.0.0.0/0,10.65.0.1,10.99.0.0/16,10.65.0.7',
+    '',
+  ]);
+  expect(printOptions(port.tap, ipv6!)).toBe('tag:tap00000001-aa,option6:23,[2001:db8::53]\ntag:tap00000001-aa,option6:24,cloud.example\n');
+});
+
+describe('whatever a tenant chose', () => {
+  const everyService = (check: (tap: string, mac: string, one: FamilyService) => void) =>
+    fc.assert(
+      fc.property(hostilePort, (hostile) => {
+        const served = servePort(hostile, serviceOptions).service;
+        for (const one of served ? servicesOf(served) : []) check(hostile.tap, hostile.mac, one);
+      }),
+      { numRuns: 500 },
+    );
+
+  test('a hosts file is one line: for the port’s tap, MACs and addresses only', () => {
+    everyService((tap, mac, one) => {
+      const addresses = one.leases.map((address) => (one.family === 6 ? `[${address}]` : address));
+      expect(dnsmasqLines(printHost(hostEntryOf(tap, mac, one, ['fa:16:3e:00:00:09'])))).toEqual([[`tag:${tap}`, mac, 'fa:16:3e:00:00:09', ...addresses]]);
+    });
+  });
+
+  test('a hosts file reads back as what was written', () => {
+    everyService((tap, mac, one) => {
+      const entry = hostEntryOf(tap, mac, one, ['fa:16:3e:00:00:09']);
+      expect(parseHost(printHost(entry))).toEqual(entry);
+    });
+  });
+
+  test('an options file is a line for each option, for the port’s tap', () => {
+    everyService((tap, _mac, one) => {
+      const lines = dnsmasqLines(printOptions(tap, one));
+      expect(lines.map(([tag, code]) => [tag, code])).toEqual(one.options.map(({ code }) => [`tag:${tap}`, one.family === 4 ? `${code}` : `option6:${code}`]));
+      for (const [, , ...values] of lines) for (const value of values) expect(value).toMatch(/^[-.:/[\]A-Za-z0-9]+$/);
+    });
+  });
+});
+
+test('what is not a hosts file of this agent is none', () => {
+  const good = printHost(hostEntryOf(port.tap, port.mac, ipv4!));
+  for (const text of [
+    '',
+    good.slice(1),
+    `${good}tag:x,fa:16:3e:00:00:02,10.65.0.12\n`,
+    good.replace('10.65.0.11', '10.65.0.11,set:x'),
+    good.replace('tap0', 'TAP0'),
+    good.replace('\n', '\n\n'),
+  ])
+    expect(parseHost(text)).toBeUndefined();
+  fc.assert(
+    fc.property(hostileText, (text) => {
+      const entry = parseHost(text);
+      if (entry) expect(printHost(entry)).toBe(text);
+    }),
+  );
+});

@@ -1,0 +1,81 @@
+// What Dnsmasq reads about a port: a file in its directory of hosts, and one in its directory of options. Written here, and read back.
+// Every line is bound to the tap by Dnsmasq's own tag for the interface that a packet came in by, so whatever a guest claims to be, it is told its own port's answers.
+// No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and dies of it after a reload.
+import { type IpAddress, type IpFamily, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/datamodel';
+import { isTapName } from '../endpoint.ts';
+import type { DhcpOption, FamilyService, OptionValue, ServerAddress } from '../service/service.ts';
+
+/** Both files of one port, of one family. */
+export type PortFiles = { readonly host: string; readonly options: string };
+
+/** What a hosts file says. */
+export type HostEntry = {
+  readonly tap: string;
+  /** The port's first. Dnsmasq gives an address that is leased to one of the others to the first that asks: leases of ports that are gone must not be in the way. */
+  readonly macs: readonly string[];
+  readonly leases: readonly IpAddress[];
+  /** For the agent's own use, in a comment: what the tap carries while this port is served. */
+  readonly serverAddresses: readonly ServerAddress[];
+};
+
+export const hostEntryOf = (tap: string, mac: string, service: FamilyService, formerMacs: readonly string[] = []): HostEntry => ({
+  tap,
+  macs: [mac, ...formerMacs.filter((former) => former !== mac)],
+  leases: service.leases,
+  serverAddresses: service.serverAddresses,
+});
+
+export function printHost({ tap, macs, leases, serverAddresses }: HostEntry): string {
+  const addresses = leases.map((address) => (address.includes(':') ? `[${address}]` : address));
+  return `# ${serverAddresses.map(({ address, prefixLength: length }) => `${address}/${length}`).join(' ')}\n${[`tag:${tap}`, ...macs, ...addresses].join(',')}\n`;
+}
+
+/** undefined for anything that `printHost` would not have written. */
+export function parseHost(text: string): HostEntry | undefined {
+  const lines = /^# ([^\n]*)\ntag:([^\n]*)\n$/.exec(text);
+  if (!lines) return undefined;
+  const [tap = '', ...fields] = lines[2]!.split(',');
+  const macs = fields.flatMap((field) => parseMac(field) ?? []);
+  const leases = fields.slice(macs.length).flatMap((field) => parseAddress(field.replace(/^\[(.*)\]$/, '$1')) ?? []);
+  const serverAddresses = lines[1]!.split(' ').flatMap((field) => parseServerAddress(field) ?? []);
+  const entry: HostEntry = { tap, macs, leases, serverAddresses };
+  return isTapName(tap) && macs.length > 0 && leases.length > 0 && printHost(entry) === text ? entry : undefined;
+}
+
+function parseServerAddress(text: string): ServerAddress | undefined {
+  const cut = text.lastIndexOf('/');
+  const address = parseAddress(text.slice(0, cut));
+  const length = parseCidr(text);
+  return address && length && { address, prefixLength: prefixLength(length) };
+}
+
+export function printOptions(tap: string, service: FamilyService): string {
+  return service.options.map((option) => `tag:${tap},${printCode(service.family, option)}${printValue(service.family, option.value)}\n`).join('');
+}
+
+const printCode = (family: IpFamily, { code }: DhcpOption): string => (family === 4 ? `${code}` : `option6:${code}`);
+
+function printValue(family: IpFamily, value: OptionValue): string {
+  switch (value.kind) {
+    case 'addresses':
+      return value.addresses.map((address) => (family === 4 ? `,${address}` : `,[${address}]`)).join('');
+    case 'number16':
+      return `,${value.number}`;
+    case 'name':
+      return `,${value.name}`;
+    case 'routes':
+      return value.routes.map(({ destination, nexthop }) => `,${destination},${nexthop}`).join('');
+    case 'withheld':
+      return '';
+    default:
+      return unreachable(value);
+  }
+}
+
+function unreachable(value: never): never {
+  throw new TypeError(`there is no such kind of option: ${JSON.stringify(value)}`);
+}
+
+/** Whether they serve the same, whoever had the addresses before. */
+export const sameEntry = (a: HostEntry, b: HostEntry): boolean =>
+  printHost({ ...a, macs: a.macs.slice(0, 1) }) === printHost({ ...b, macs: b.macs.slice(0, 1) });

@@ -1,0 +1,45 @@
+import { expect, test } from 'vitest';
+import { ip } from '../testing/facts.ts';
+import { isKept } from './disk.ts';
+import { parseLeases, pruneLeases, withServerDuid } from './leases.ts';
+
+const text = `1795529559 fa:16:3e:00:00:01 10.65.0.11 vm-1 *
+0 fa:16:3e:00:00:02 10.65.0.12 * 01:fa:16:3e:00:00:02
+duid 00:01:00:01:32:98:57:76:e6:ad:64:7c:fc:d6
+1795530063 1040187393 2001:db8:a::11 * 00:01:00:01:32:98:57:77:fa:16:3e:00:00:01
+`;
+
+test('leases of both families are read, and nothing else', () => {
+  expect(parseLeases(text)).toEqual([
+    { address: '10.65.0.11', mac: 'fa:16:3e:00:00:01' },
+    { address: '10.65.0.12', mac: 'fa:16:3e:00:00:02' },
+    { address: '2001:db8:a::11', mac: undefined },
+  ]);
+  expect(parseLeases('')).toEqual([]);
+});
+
+test('pruning takes whole lines and leaves the server’s identifier', () => {
+  expect(pruneLeases(text, () => true)).toBe(text);
+  expect(pruneLeases(text, () => false)).toBe('duid 00:01:00:01:32:98:57:76:e6:ad:64:7c:fc:d6\n');
+  expect(pruneLeases(text, ({ mac }) => mac === 'fa:16:3e:00:00:02').split('\n')[0]).toContain('10.65.0.12');
+});
+
+test('a lease is kept while a port has its address and, for IPv4, its MAC', () => {
+  const entry = {
+    tap: 'tap1',
+    macs: ['fa:16:3e:00:00:01', 'fa:16:3e:00:00:02'],
+    leases: [ip('10.65.0.11'), ip('10.65.0.12'), ip('2001:db8:a::11')],
+    serverAddresses: [],
+  };
+  const kept = (unwanted: readonly string[] = []) => parseLeases(pruneLeases(text, isKept([entry], new Set(unwanted.map(ip))))).map(({ address }) => address);
+  expect(kept()).toEqual(['10.65.0.11', '2001:db8:a::11']);
+  expect(kept(['2001:db8:a::11'])).toEqual(['10.65.0.11']);
+});
+
+test('a server without identifier gets one that depends on the host alone, and one that has one keeps it', () => {
+  expect(withServerDuid(text, 'compute-1')).toBe(text);
+  const given = withServerDuid('', 'compute-1');
+  expect(given).toMatch(/^duid 00:04(:[0-9a-f]{2}){16}\n$/);
+  expect(withServerDuid('', 'compute-1')).toBe(given);
+  expect(withServerDuid('', 'compute-2')).not.toBe(given);
+});

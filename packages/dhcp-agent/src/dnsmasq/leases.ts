@@ -1,0 +1,42 @@
+// Dnsmasq's file of leases: IPv4 ones, then its own DHCPv6 identifier, then IPv6 ones. One lease a line, fields with blanks between.
+import { createHash } from 'node:crypto';
+import { type IpAddress, parseAddress, parseMac } from '@calico-openstack/datamodel';
+
+export type Lease = {
+  readonly address: IpAddress;
+  /** IPv4 only: DHCPv6 knows clients by identifiers of their own making. */
+  readonly mac: string | undefined;
+};
+
+/** `expires mac address hostname client-id`; for IPv6 `expires iaid address hostname duid`. undefined for any other line. */
+function parseLease(line: string): Lease | undefined {
+  const fields = line.split(' ');
+  const address = parseAddress(fields[2] ?? '');
+  if (fields.length < 5 || !/^\d+$/.test(fields[0]!) || address === undefined) return undefined;
+  return { address, mac: parseMac(fields[1]!) };
+}
+
+export const parseLeases = (text: string): readonly Lease[] => text.split('\n').flatMap((line) => parseLease(line) ?? []);
+
+/** Without the leases that are not to be kept. Everything else stays: Dnsmasq's identifier, by which guests know it. For while Dnsmasq is not running. */
+export const pruneLeases = (text: string, keep: (lease: Lease) => boolean): string =>
+  text
+    .split('\n')
+    .filter((line) => {
+      const lease = parseLease(line);
+      return lease === undefined || keep(lease);
+    })
+    .join('\n');
+
+/**
+ * With Dnsmasq's DHCPv6 identifier (a DUID-UUID, RFC 6355), where none is there yet. Dnsmasq would make one of a link's MAC, and not start where no link has one;
+ * and guests know their server by it, so it must be the same again when the file was lost.
+ */
+export function withServerDuid(text: string, host: string): string {
+  if (/^duid /m.test(text)) return text;
+  const digest = createHash('sha256').update(`calico-dhcp-agent ${host}`).digest().subarray(0, 16);
+  digest[6] = (digest[6]! & 0x0f) | 0x80; // a UUID of version 8: made in one's own way (RFC 9562)
+  digest[8] = (digest[8]! & 0x3f) | 0x80;
+  const duid = [0, 4, ...digest].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return `duid ${duid}\n${text}`;
+}

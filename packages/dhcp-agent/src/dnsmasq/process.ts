@@ -1,0 +1,158 @@
+// One Dnsmasq, kept running. It outlives the agent: a new agent takes it over as it is, if it was started in the same way.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+import { type Logger, type Loop, pause, StartError, startLoop } from '@calico-openstack/agent';
+import { isAlive, ownNetwork, type ProcessIdentity, processesWith, processFacts } from './proc.ts';
+
+export interface DnsmasqProcess {
+  /** Has it running: takes it over or starts it. From then on it is started again whenever it ends. */
+  run(): void;
+  /** Has it read all its files again, once it runs. */
+  reload(): void;
+  /** Has it ended, and started again after `beforeStart`. */
+  restart(): void;
+  /** Resolves when everything asked for before is done and it serves. */
+  settled(): Promise<void>;
+  /** Leaves it running, and alone. */
+  close(): Promise<void>;
+}
+
+export type DnsmasqProcessOptions = {
+  readonly program: string;
+  readonly arguments: readonly string[];
+  /** Among the arguments: it tells this Dnsmasq from others. */
+  readonly pidFile: string;
+  /** Called before each start, while it is not running. */
+  readonly beforeStart: () => void;
+  readonly log: Logger;
+};
+
+/** One that was taken over is nobody's child, so nobody tells when it ends. */
+const lookEveryMs = 200;
+/** One that ends sooner than this after its start is started again after a pause. */
+const soonMs = 1000;
+const endLimitMs = 2000;
+
+export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess {
+  const { log } = options;
+  const command = [options.program, ...options.arguments];
+  let wanted = false;
+  let restartWanted = false;
+  let reloadWanted = false;
+  let firstLook = true;
+  let running: (ProcessIdentity & { readonly child: boolean; readonly sinceMs: number }) | undefined;
+
+  const loop: Loop = startLoop({
+    run,
+    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'Dnsmasq does not run'),
+  });
+
+  async function run(): Promise<number | undefined> {
+    if (!wanted) return undefined;
+    if (firstLook) {
+      await takeOver();
+      firstLook = false;
+    }
+    if (running && !isAlive(running)) {
+      const livedMs = performance.now() - running.sinceMs;
+      log.warn({ process: running.pid, livedMs: Math.round(livedMs) }, 'Dnsmasq has ended');
+      running = undefined;
+      if (livedMs < soonMs) throw new Error('it ends as soon as it is started');
+    }
+    if (running && restartWanted) {
+      await end(running);
+      running = undefined;
+    }
+    restartWanted = false;
+    if (!running) {
+      reloadWanted = false; // it reads everything at its start
+      options.beforeStart();
+      running = await start();
+    }
+    if (reloadWanted) {
+      reloadWanted = false;
+      process.kill(running.pid, 'SIGHUP');
+    }
+    return running.child ? undefined : lookEveryMs;
+  }
+
+  /** Finds what an earlier agent left. What was started otherwise, or for another network namespace, ends: two would get in each other's way. */
+  async function takeOver(): Promise<void> {
+    for (const found of processesWith(`--pid-file=${options.pidFile}`)) {
+      const same = found.network === ownNetwork() && found.command.length === command.length && found.command.every((word, index) => word === command[index]);
+      if (same && !running) {
+        running = { ...found, child: false, sinceMs: performance.now() - soonMs };
+        reloadWanted = true; // its agent may have ended between a change and telling it
+        log.info({ process: found.pid }, 'took over the Dnsmasq that runs');
+      } else {
+        log.info({ process: found.pid }, 'ending a Dnsmasq that was started in another way');
+        await end(found);
+      }
+    }
+  }
+
+  /** Resolves when it serves. Rejects with what it said when it ends instead. */
+  function start(): Promise<NonNullable<typeof running>> {
+    const child: ChildProcess = spawn(options.program, options.arguments, { detached: true, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
+    return new Promise((resolve, reject) => {
+      let said = '';
+      child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+        said += piece;
+      });
+      child.once('error', (error) => reject(new Error(`cannot start ${options.program}: ${error.message}`, { cause: error })));
+      child.once('exit', () => loop.wake());
+      // Once it has its sockets it lets go of standard error; before that, whatever ends it is said there.
+      child.stderr?.once('close', () => {
+        const facts = child.pid === undefined ? undefined : processFacts(child.pid);
+        if (facts === undefined) {
+          reject(new Error(`${options.program} ended at its start: ${said.trim() || 'it did not say why'}`));
+          return;
+        }
+        child.unref();
+        log.info({ process: facts.pid }, 'started Dnsmasq');
+        resolve({ ...facts, child: true, sinceMs: performance.now() });
+      });
+    });
+  }
+
+  const ask = (change: () => void): void => {
+    change();
+    loop.wake();
+  };
+  return {
+    run: () => ask(() => (wanted = true)),
+    reload: () => ask(() => (reloadWanted = true)),
+    restart: () => ask(() => (restartWanted = true)),
+    settled: () => loop.settled(),
+    close: () => loop.close(),
+  };
+}
+
+/** SIGTERM, then SIGKILL; resolves when it is gone. */
+async function end(running: ProcessIdentity): Promise<void> {
+  const giveUpMs = performance.now() + endLimitMs;
+  for (let signal: NodeJS.Signals = 'SIGTERM'; isAlive(running); ) {
+    try {
+      process.kill(running.pid, signal);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    }
+    await pause(signal === 'SIGTERM' ? 2 : 20);
+    if (performance.now() > giveUpMs) signal = 'SIGKILL';
+  }
+}
+
+const oldest = [2, 81];
+
+/** @throws StartError when Dnsmasq is missing, or cannot do what is needed: hosts bound to a tag, directories that are watched, DHCPv6. */
+export async function checkDnsmasq(program: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(program, ['--version']).catch((error: unknown) => {
+    throw new StartError('DNSMASQ_MISSING', `cannot run ${program}: ${(error as Error).message}; install dnsmasq-base`, { cause: error });
+  });
+  const [, version = '', major = '0', minor = '0'] = /version ((\d+)\.(\d+)\S*)/.exec(stdout) ?? [];
+  const recent = Number(major) > oldest[0]! || (Number(major) === oldest[0] && Number(minor) >= oldest[1]!);
+  const lacking = ['DHCP', 'DHCPv6', 'inotify'].filter((feature) => !new RegExp(`^Compile time options:.* ${feature}( |$)`, 'm').test(stdout));
+  if (!recent) throw new StartError('DNSMASQ_UNFIT', `${program} is version ${version || 'unknown'}, and ${oldest.join('.')} or later is needed`);
+  if (lacking.length > 0) throw new StartError('DNSMASQ_UNFIT', `${program} ${version} was built without ${lacking.join(', ')}`);
+  return version;
+}

@@ -1,0 +1,176 @@
+import type { IpFamily } from '@calico-openstack/datamodel';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { servePort } from '../service/serve.ts';
+import { type FamilyService, servicesOf } from '../service/service.ts';
+import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
+import { fakeDnsmasq } from './fake.ts';
+import { printOptions } from './files.ts';
+import { familyServer } from './server.ts';
+
+const macOf = (port: number): string => `fa:16:3e:00:00:0${port}`;
+const tapOf = (port: number): string => `tap0000000${port}-aa`;
+
+/** A port's service at an address, with a DNS server by which changes can be told apart. */
+function serviceAt(family: IpFamily, port: number, last: number, dns: number, routes = false): FamilyService {
+  const of =
+    family === 4
+      ? { prefix: '10.65.0.0/24', gatewayIp: '10.65.0.1', address: `10.65.0.${last}` }
+      : { prefix: '2001:db8:a::/64', gatewayIp: '2001:db8:a::1', address: `2001:db8:a::${last}` };
+  const { service } = servePort(
+    facts({
+      tap: tapOf(port),
+      mac: macOf(port),
+      addresses: [of.address],
+      subnets: [
+        subnet(of.prefix, {
+          gatewayIp: of.gatewayIp,
+          dnsServers: [family === 4 ? `192.0.2.${dns}` : `2001:db8::${dns}`],
+          routes: routes && family === 4 ? { '10.99.0.0/16': '10.65.0.7' } : {},
+        }),
+      ],
+    }),
+    serviceOptions,
+  );
+  return servicesOf(service!)[0]!;
+}
+
+const optionsOf = (tap: string, service: FamilyService): Record<string, string> =>
+  Object.fromEntries(
+    printOptions(tap, service)
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => {
+        const [, code = '', ...value] = line.split(',');
+        return [code, value.join(',')];
+      }),
+  );
+
+describe.each([4, 6] as const)('DHCPv%i', (family) => {
+  test('a new port is answered without a reload', () => {
+    const dnsmasq = fakeDnsmasq(family);
+    const server = familyServer(family, dnsmasq);
+    const service = serviceAt(family, 1, 11, 1);
+    expect(server.serve(tapOf(1), macOf(1), service)).toBe(true);
+    expect(server.settle(0)).toBeUndefined();
+    expect(dnsmasq.ask(tapOf(1), macOf(1))).toEqual({ addresses: service.leases, options: new Map(Object.entries(optionsOf(tapOf(1), service))) });
+    expect(dnsmasq.calls).toEqual({ reloads: 0, restarts: 0 });
+  });
+
+  test('a port that is served as it was touches nothing', () => {
+    const dnsmasq = fakeDnsmasq(family);
+    const server = familyServer(family, dnsmasq);
+    server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
+    dnsmasq.writeFiles = () => expect.unreachable();
+    expect(server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
+    expect(server.settle(0)).toBeUndefined();
+    expect(familyServer(family, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
+  });
+
+  test('removals are tidied up a second later, all at once', () => {
+    const dnsmasq = fakeDnsmasq(family);
+    const server = familyServer(family, dnsmasq);
+    for (const port of [1, 2, 3]) server.serve(tapOf(port), macOf(port), serviceAt(family, port, 10 + port, 1));
+    server.settle(0);
+    expect(server.withdraw(tapOf(1))).toBe(true);
+    expect(server.settle(100)).toBe(1000);
+    expect(server.withdraw(tapOf(2))).toBe(true);
+    expect(server.withdraw(tapOf(2))).toBe(false);
+    expect(server.settle(600)).toBe(500);
+    expect(dnsmasq.calls.reloads).toBe(0);
+    expect(server.settle(1100)).toBeUndefined();
+    expect(dnsmasq.calls.reloads).toBe(1);
+    expect([1, 2, 3].map((port) => dnsmasq.ask(tapOf(port), macOf(port)) !== undefined)).toEqual([false, false, true]);
+  });
+
+  test('an address that a new port takes over is its at once, and whoever had it leased is not in the way', () => {
+    const dnsmasq = fakeDnsmasq(family);
+    const server = familyServer(family, dnsmasq);
+    server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
+    server.settle(0);
+    expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeDefined();
+    server.withdraw(tapOf(1));
+    server.serve(tapOf(2), macOf(2), serviceAt(family, 2, 11, 1));
+    server.settle(1);
+    expect(dnsmasq.ask(tapOf(2), macOf(2))?.addresses).toEqual(serviceAt(family, 2, 11, 1).leases);
+    expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeUndefined();
+  });
+
+  const step = fc.oneof(
+    fc.record({
+      do: fc.constant('serve' as const),
+      port: fc.integer({ min: 1, max: 3 }),
+      last: fc.integer({ min: 11, max: 13 }),
+      dns: fc.integer({ min: 1, max: 2 }),
+      routes: fc.boolean(),
+    }),
+    fc.record({ do: fc.constant('withdraw' as const), port: fc.integer({ min: 1, max: 3 }) }),
+    fc.record({ do: fc.constant('settle' as const), waitMs: fc.constantFrom(0, 300, 1000) }),
+    fc.record({ do: fc.constant('ask' as const), port: fc.integer({ min: 1, max: 3 }) }),
+    fc.record({ do: fc.constant('agent starts again' as const) }),
+  );
+
+  test('after each turn every port is answered with what it is to have, and after a second nobody else is answered', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const dnsmasq = fakeDnsmasq(family);
+        let server = familyServer(family, dnsmasq);
+        const wanted = new Map<number, FamilyService>();
+        let nowMs = 0;
+        let restMs: number | undefined;
+        for (const now of steps) {
+          switch (now.do) {
+            case 'serve': {
+              // Two ports with one address are the model's business: the later takes it over.
+              const service = serviceAt(family, now.port, now.last, now.dns, now.routes);
+              for (const [port, other] of wanted) {
+                if (port === now.port || other.leases[0] !== service.leases[0]) continue;
+                wanted.delete(port);
+                server.withdraw(tapOf(port));
+              }
+              wanted.set(now.port, service);
+              server.serve(tapOf(now.port), macOf(now.port), service);
+              break;
+            }
+            case 'withdraw':
+              wanted.delete(now.port);
+              server.withdraw(tapOf(now.port));
+              break;
+            case 'ask':
+              dnsmasq.ask(tapOf(now.port), macOf(now.port));
+              continue;
+            case 'settle':
+              nowMs += now.waitMs;
+              break;
+            case 'agent starts again':
+              server = familyServer(family, dnsmasq);
+              dnsmasq.reload(); // taking Dnsmasq over
+              restMs = undefined;
+              break;
+          }
+          restMs = server.settle(nowMs);
+          for (const [port, service] of wanted) {
+            expect(dnsmasq.ask(tapOf(port), macOf(port))?.addresses).toEqual(service.leases);
+            expect(Object.fromEntries(dnsmasq.ask(tapOf(port), macOf(port))?.options ?? [])).toEqual(optionsOf(tapOf(port), service));
+          }
+        }
+        if (restMs !== undefined) server.settle(nowMs + restMs);
+        for (const tap of [1, 2, 3])
+          for (const mac of [1, 2, 3, 4]) expect(dnsmasq.ask(tapOf(tap), macOf(mac)) !== undefined && tap !== mac && !formerMac(dnsmasq, tap, mac)).toBe(false);
+        for (const port of [1, 2, 3]) expect(dnsmasq.ask(tapOf(port), macOf(port)) !== undefined).toBe(wanted.has(port));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** A MAC that stands behind the port's own because it once had the address. */
+const formerMac = (dnsmasq: ReturnType<typeof fakeDnsmasq>, tap: number, mac: number): boolean =>
+  dnsmasq.files.get(tapOf(tap))?.host.includes(macOf(mac)) ?? false;
+
+test('an IPv4 port whose address is leased to another MAC names that MAC behind its own', () => {
+  const dnsmasq = fakeDnsmasq(4);
+  dnsmasq.leaseTable.set(ip('10.65.0.11'), macOf(9));
+  familyServer(4, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(4, 1, 11, 1));
+  expect(dnsmasq.files.get(tapOf(1))?.host).toContain(`${macOf(1)},${macOf(9)},10.65.0.11`);
+});

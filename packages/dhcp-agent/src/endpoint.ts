@@ -1,0 +1,58 @@
+// What the DHCP agent reads out of a WorkloadEndpoint.
+import {
+  addressOf,
+  type Decoded,
+  decoded,
+  decodeResource,
+  decodeWorkloadEndpoint,
+  fqdnAnnotation,
+  type IpAddress,
+  isHostCidr,
+  networkIdAnnotation,
+  refused,
+} from '@calico-openstack/datamodel';
+
+/** One bound port of this host. */
+export type Endpoint = {
+  /** Its key in etcd: names it in logs, and orders what is equal otherwise. */
+  readonly key: string;
+  readonly tap: string;
+  readonly mac: string;
+  readonly networkId: string;
+  /** All of its addresses. */
+  readonly addresses: readonly IpAddress[];
+  /** Those that DHCP may hand out: not the allowed address pairs. */
+  readonly leasable: readonly IpAddress[];
+  readonly fqdn: string | undefined;
+  /** RFC 3339, UTC, as text: it sorts as it stands. */
+  readonly createdAt: string;
+};
+
+/**
+ * Taps' names become file names, tags in Dnsmasq's files and links to ask the kernel about. Nova's are `tap` and eleven characters of [-0-9a-f];
+ * Dnsmasq serves what begins with `tap` and leaves files alone that begin with a dot or end with a tilde.
+ */
+export const isTapName = (name: string): boolean => /^tap[-._A-Za-z0-9]{1,12}$/.test(name);
+
+/** Refused: what cannot be served, with the reason. */
+export function decodeEndpoint(key: string, value: Uint8Array): Decoded<Endpoint> {
+  const workload = decodeWorkloadEndpoint(value);
+  if (!workload.ok) return workload;
+  const { interfaceName, mac, annotations, ipNetworks, allowedIps } = workload.value;
+  if (!isTapName(interfaceName)) return refused(`interfaceName ${JSON.stringify(interfaceName)} is not a tap's name`);
+  if (mac === undefined) return refused('it has no MAC');
+  if ((Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0) return refused(`its MAC ${mac} is not one interface's`);
+  const networkId = annotations[networkIdAnnotation];
+  if (networkId === undefined) return refused(`it does not name its network (annotation ${networkIdAnnotation})`);
+  const resource = decodeResource(value);
+  return decoded({
+    key,
+    tap: interfaceName,
+    mac,
+    networkId,
+    addresses: ipNetworks.filter(isHostCidr).map(addressOf),
+    leasable: ipNetworks.filter((cidr) => isHostCidr(cidr) && !allowedIps.includes(cidr)).map(addressOf),
+    fqdn: annotations[fqdnAnnotation],
+    createdAt: (resource.ok && resource.value.metadata.creationTimestamp) || '',
+  });
+}

@@ -1,0 +1,2 @@
+export { type Agent, startAgent } from './agent.ts';
+export { type AgentOptions, parseOptions, readOptions } from './options.ts';

@@ -1,0 +1,271 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createModel, type Model } from './model.ts';
+import type { PortService } from './service/service.ts';
+import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
+import { serviceOptions, subnet } from './testing/facts.ts';
+
+const subnetA = subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1' });
+
+const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
+  id: `port-${number}`,
+  tap: `tap0000000${number}-aa`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  networkId: 'net-a',
+  addresses: [`10.65.0.1${number}`],
+  ...some,
+});
+
+function put(model: Model, one: TestPort): void {
+  model.setEndpoint(endpointKey(one), bytes(endpointValue(one)));
+}
+const remove = (model: Model, one: TestPort): void => model.setEndpoint(endpointKey(one), undefined);
+const putSubnet = (model: Model, id: string, networkId = 'net-a', what = subnetA): void =>
+  model.setSubnet(keyOfSubnet(id), bytes(subnetValue(networkId, what)));
+
+/** A model that has been told all that it is given, and a view on what it says since. */
+function modelWith(ports: readonly TestPort[], { taps = ports.map(({ tap }) => tap) } = {}) {
+  const model = createModel(serviceOptions);
+  const services = new Map<string, PortService | undefined>();
+  const look = (): string[] => {
+    const changed = model.takeChanged();
+    for (const [tap, service] of changed) services.set(tap, service);
+    return [...changed.keys()].sort();
+  };
+  putSubnet(model, 's');
+  for (const one of ports) put(model, one);
+  for (const tap of taps) model.setTap(tap, 1500);
+  look();
+  return { model, look, addressOf: (one: TestPort) => services.get(one.tap)?.ipv4?.leases[0], macOf: (one: TestPort) => services.get(one.tap)?.mac };
+}
+
+test('a port is served once its endpoint, its subnet and its tap are there, in whatever order they come', () => {
+  const [one] = [port(1)];
+  const steps = [(model: Model) => put(model, one), (model: Model) => putSubnet(model, 's'), (model: Model) => model.setTap(one.tap, 1442)];
+  for (const order of [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+  ]) {
+    const model = createModel(serviceOptions);
+    const served: boolean[] = [];
+    for (const index of order) {
+      steps[index]!(model);
+      served.push([...model.takeChanged().values()].some((service) => service !== undefined));
+    }
+    expect(served).toEqual([false, false, true]);
+  }
+});
+
+test('allowed address pairs are not handed out', () => {
+  const { addressOf } = modelWith([port(1, { addresses: ['10.65.0.200', '10.65.0.11'], allowedIps: ['10.65.0.200'] })]);
+  expect(addressOf(port(1))).toBe('10.65.0.11');
+});
+
+test('a subnet of another network does not serve, even with the same prefix', () => {
+  const { model, look, addressOf } = modelWith([port(1, { networkId: 'net-b' })]);
+  expect(addressOf(port(1))).toBeUndefined();
+  putSubnet(model, 't', 'net-b');
+  look();
+  expect(addressOf(port(1))).toBe('10.65.0.11');
+});
+
+test('a change of a subnet concerns its network’s ports alone', () => {
+  const { model, look } = modelWith([port(1), port(2, { networkId: 'net-b', addresses: ['10.66.0.12'] }), port(3)]);
+  putSubnet(model, 's', 'net-a', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.1'] }));
+  expect(look()).toEqual([port(1).tap, port(3).tap]);
+});
+
+test('a port’s change concerns that port alone', () => {
+  const { model, look } = modelWith([port(1), port(2), port(3)]);
+  put(model, port(2, { fqdn: 'vm-2.example.' }));
+  expect(look()).toEqual([port(2).tap]);
+});
+
+test('a tap that goes leaves its port as it was, for when it comes back', () => {
+  const { model, look, addressOf } = modelWith([port(1)]);
+  model.setTap(port(1).tap, undefined);
+  put(model, port(1, { fqdn: 'vm-1.example.' }));
+  look();
+  expect(addressOf(port(1))).toBe('10.65.0.11');
+});
+
+describe('of two ports', () => {
+  const older = port(1, { createdAt: '2026-01-01T00:00:00Z' });
+  test.each([
+    { what: 'MAC', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac }) },
+    { what: 'MAC, in another network', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac, networkId: 'net-b' }) },
+    { what: 'address', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', addresses: older.addresses }) },
+    { what: 'address among several', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', addresses: ['10.65.0.12', ...older.addresses] }) },
+  ])('with one $what the older is served as before, the newer is not, and that is said', ({ newer }) => {
+    for (const ports of [
+      [older, newer],
+      [newer, older],
+    ]) {
+      const { model, look, addressOf } = modelWith(ports);
+      expect([addressOf(older), addressOf(newer)]).toEqual(['10.65.0.11', undefined]);
+      expect(model.problems.get(endpointKey(newer))?.[0]).toContain(endpointKey(older));
+      expect(model.problems.has(endpointKey(older))).toBe(false);
+      remove(model, older);
+      putSubnet(model, 't', 'net-b');
+      look();
+      expect(addressOf(newer)).toBeDefined();
+      expect(model.problems.size).toBe(0);
+    }
+  });
+
+  test('on one tap the newer is served, as one that was attached anew', () => {
+    const again = { ...older, device: 'other', createdAt: '2026-01-02T00:00:00Z', addresses: ['10.65.0.15'] };
+    for (const ports of [
+      [older, again],
+      [again, older],
+    ]) {
+      const { model, look, addressOf } = modelWith(ports);
+      expect(addressOf(older)).toBe('10.65.0.15');
+      expect(model.problems.get(endpointKey(older))?.[0]).toContain('newer');
+      remove(model, again);
+      look();
+      expect(addressOf(older)).toBe('10.65.0.11');
+      expect(model.problems.size).toBe(0);
+    }
+  });
+
+  test('one that lost its tap to a newer one takes no MAC or address from a third', () => {
+    const again = { ...older, device: 'other', createdAt: '2026-01-03T00:00:00Z', mac: 'fa:16:3e:00:00:09', addresses: ['10.65.0.19'] };
+    const third = port(3, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac, addresses: older.addresses });
+    const { addressOf, macOf } = modelWith([older, again, third]);
+    expect([macOf(older), macOf(third)]).toEqual([again.mac, older.mac]);
+    expect(addressOf(third)).toBe('10.65.0.11');
+  });
+});
+
+test('a port that has its gateway’s address makes the host leave that address alone', () => {
+  const { model, look } = modelWith([port(1)]);
+  const guestAsGateway = port(2, { addresses: ['10.65.0.1'] });
+  put(model, guestAsGateway);
+  expect(look()).toContain(port(1).tap);
+  put(model, port(1, { fqdn: 'again.example' }));
+  expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses).toEqual([{ address: '10.65.0.0', prefixLength: 32 }]);
+  remove(model, guestAsGateway);
+  expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses).toEqual([{ address: '10.65.0.1', prefixLength: 32 }]);
+});
+
+test.each([
+  { what: 'JSON', value: '{', says: 'is not JSON' },
+  { what: 'a tap', value: endpointValue(port(1, { tap: 'eth0' })), says: 'not a tap' },
+  { what: 'a tap that Dnsmasq could read otherwise', value: endpointValue(port(1, { tap: 'tap,x' })), says: 'not a tap' },
+  { what: 'a tap that Dnsmasq passes over', value: endpointValue(port(1, { tap: 'tap1~' })), says: 'not a tap' },
+  { what: 'one interface’s MAC', value: endpointValue(port(1, { mac: '01:00:5e:00:00:01' })), says: 'MAC' },
+  { what: 'a network', value: endpointValue(port(1)).replace('network-id', 'other'), says: 'network' },
+])('an endpoint without $what is not served, and that is said', ({ value, says }) => {
+  const { model, look, addressOf } = modelWith([port(1)]);
+  model.setEndpoint(endpointKey(port(1)), bytes(value));
+  look();
+  expect(addressOf(port(1))).toBeUndefined();
+  expect(model.problems.get(endpointKey(port(1)))?.[0]).toContain(says);
+  put(model, port(1));
+  look();
+  expect(addressOf(port(1))).toBe('10.65.0.11');
+  expect(model.problems.size).toBe(0);
+});
+
+test('a subnet that does not decode serves nobody, and that is said', () => {
+  const { model, look, addressOf } = modelWith([port(1)]);
+  model.setSubnet(keyOfSubnet('s'), bytes('{"network_id":"net-a","cidr":"x"}'));
+  look();
+  expect(addressOf(port(1))).toBeUndefined();
+  expect(model.problems.get(keyOfSubnet('s'))?.[0]).toContain('cidr');
+});
+
+const small = fc.integer({ min: 1, max: 3 });
+const anyPort = fc
+  .record({
+    id: small,
+    tap: small,
+    mac: small,
+    host: small,
+    network: fc.constantFrom('net-a', 'net-b'),
+    age: small,
+    device: fc.constantFrom('vm', 'other'),
+    spoilt: fc.boolean(),
+  })
+  .map(({ id, tap, mac, host, network, age, device, spoilt }) => ({
+    ...port(id, {
+      tap: `tap0000000${tap}-aa`,
+      mac: `fa:16:3e:00:00:0${mac}`,
+      addresses: [`10.65.0.${host}`],
+      networkId: network,
+      createdAt: `2026-01-0${age}T00:00:00Z`,
+      device,
+    }),
+    spoilt,
+  }));
+const step = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('put' as const), port: anyPort }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('remove' as const), port: anyPort }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('subnet' as const), id: small, network: fc.constantFrom('net-a', 'net-b'), there: fc.boolean(), gateway: small }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('tap' as const), tap: small, mtu: fc.constantFrom(1400, 1500) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
+);
+
+test('small steps end where a fresh start would, and what is not told as changed has not changed', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const model = createModel(serviceOptions);
+      const endpoints = new Map<string, Uint8Array>();
+      const subnets = new Map<string, Uint8Array>();
+      const taps = new Map<string, number>();
+      const told = new Map<string, PortService | undefined>();
+      const look = (): void => {
+        for (const [tap, service] of model.takeChanged()) told.set(tap, service);
+      };
+      for (const now of steps) {
+        switch (now.do) {
+          case 'put': {
+            const value = bytes(now.port.spoilt ? '{' : endpointValue(now.port));
+            endpoints.set(endpointKey(now.port), value);
+            model.setEndpoint(endpointKey(now.port), value);
+            break;
+          }
+          case 'remove':
+            endpoints.delete(endpointKey(now.port));
+            remove(model, now.port);
+            break;
+          case 'subnet': {
+            const key = keyOfSubnet(`s${now.id}`);
+            const value = now.there ? bytes(subnetValue(now.network, subnet('10.65.0.0/24', { gatewayIp: `10.65.0.${now.gateway}` }))) : undefined;
+            if (value) subnets.set(key, value);
+            else subnets.delete(key);
+            model.setSubnet(key, value);
+            break;
+          }
+          case 'tap':
+            taps.set(`tap0000000${now.tap}-aa`, now.mtu);
+            model.setTap(`tap0000000${now.tap}-aa`, now.mtu);
+            break;
+          case 'look':
+            look();
+            break;
+        }
+      }
+      look();
+      const fresh = createModel(serviceOptions);
+      for (const [key, value] of subnets) fresh.setSubnet(key, value);
+      for (const [tap, mtu] of taps) fresh.setTap(tap, mtu);
+      for (const [key, value] of endpoints) fresh.setEndpoint(key, value);
+      const served = (services: Iterable<readonly [string, PortService | undefined]>) =>
+        new Map([...services].filter(([, service]) => service !== undefined).sort(([a], [b]) => (a < b ? -1 : 1)));
+      expect(served(told)).toEqual(served(fresh.takeChanged()));
+      expect(new Map(model.problems)).toEqual(new Map(fresh.problems));
+      const owned = [...served(told).values()].flatMap((service) => [service!.mac, ...(service!.ipv4?.leases ?? [])]);
+      expect(new Set(owned).size).toBe(owned.length);
+    }),
+    { numRuns: 500 },
+  );
+});

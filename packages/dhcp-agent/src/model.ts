@@ -1,0 +1,174 @@
+// What is known of this host's ports and the region's subnets, and what DHCP is to do about it. A function of current content alone, computed anew only where something changed.
+import { decodeSubnet, type IpAddress, type Subnet } from '@calico-openstack/datamodel';
+import { decodeEndpoint, type Endpoint } from './endpoint.ts';
+import type { ServiceOptions } from './options.ts';
+import { servePort } from './service/serve.ts';
+import type { PortService } from './service/service.ts';
+
+export interface Model {
+  /** A WorkloadEndpoint of this host by its key; undefined: deleted. What does not decode counts as absent. */
+  setEndpoint(key: string, value: Uint8Array | undefined): void;
+  /** A subnet that has DHCP enabled, by its key. */
+  setSubnet(key: string, value: Uint8Array | undefined): void;
+  /** A tap that is there, with its MTU; undefined: not there (any more). Its last MTU stays known while a port has it. */
+  setTap(tap: string, mtuBytes: number | undefined): void;
+  /** What is now to be done for each tap where that may have changed since the last call. undefined: nothing. */
+  takeChanged(): ReadonlyMap<string, PortService | undefined>;
+  /** By etcd key: why something is not served, or not wholly. */
+  readonly problems: ReadonlyMap<string, readonly string[]>;
+}
+
+export function createModel(options: ServiceOptions): Model {
+  const endpoints = new Map<string, Endpoint>();
+  /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */
+  const holders = new Map<string, Set<string>>();
+  /** Taps whose service depends on whether anybody has the address. */
+  const watchers = new Map<IpAddress, Set<string>>();
+  const subnets = new Map<string, Subnet>();
+  const subnetsOf = new Map<string, Map<string, Subnet>>();
+  const present = new Set<string>();
+  const mtus = new Map<string, number>();
+  const problems = new Map<string, readonly string[]>();
+  const changed = new Set<string>();
+
+  const holdersOf = (token: string): Endpoint[] => [...(holders.get(token) ?? [])].flatMap((key) => endpoints.get(key) ?? []);
+  const claims = ({ mac, addresses }: Endpoint): string[] => [`mac:${mac}`, ...addresses.map((address) => `ip:${address}`)];
+  const tokens = (endpoint: Endpoint): string[] => [`tap:${endpoint.tap}`, `network:${endpoint.networkId}`, ...claims(endpoint)];
+
+  /** Whatever the endpoint's coming or going may make different: its tap, the taps that share a MAC or an address with any port of that tap, those that wanted to know. */
+  function touch(endpoint: Endpoint): void {
+    changed.add(endpoint.tap);
+    for (const one of [endpoint, ...holdersOf(`tap:${endpoint.tap}`)]) {
+      for (const claim of claims(one)) for (const { tap } of holdersOf(claim)) changed.add(tap);
+      for (const address of one.addresses) for (const tap of watchers.get(address) ?? []) changed.add(tap);
+    }
+  }
+
+  function setEndpoint(key: string, value: Uint8Array | undefined): void {
+    const before = endpoints.get(key);
+    const now = value && decodeEndpoint(key, value);
+    if (before) {
+      touch(before);
+      endpoints.delete(key);
+      for (const token of tokens(before)) removeFrom(holders, token, key);
+    }
+    problems.delete(key);
+    if (now?.ok) {
+      endpoints.set(key, now.value);
+      for (const token of tokens(now.value)) addTo(holders, token, key);
+      touch(now.value);
+    } else if (now) {
+      problems.set(key, [`the port is not served: ${now.reason}`]);
+    }
+    if (before) forgetTap(before.tap);
+  }
+
+  function setSubnet(key: string, value: Uint8Array | undefined): void {
+    const before = subnets.get(key);
+    const now = value && decodeSubnet(value);
+    subnets.delete(key);
+    problems.delete(key);
+    if (before) {
+      subnetsOf.get(before.networkId)?.delete(key);
+      if (subnetsOf.get(before.networkId)?.size === 0) subnetsOf.delete(before.networkId);
+    }
+    if (now?.ok) {
+      subnets.set(key, now.value);
+      subnetsOf.set(now.value.networkId, (subnetsOf.get(now.value.networkId) ?? new Map<string, Subnet>()).set(key, now.value));
+    } else if (now) {
+      problems.set(key, [`the subnet is not served: ${now.reason}`]);
+    }
+    for (const networkId of new Set([before?.networkId, now?.ok ? now.value.networkId : undefined]))
+      for (const { tap } of holdersOf(`network:${networkId}`)) changed.add(tap);
+  }
+
+  function setTap(tap: string, mtuBytes: number | undefined): void {
+    if (mtuBytes === undefined) {
+      present.delete(tap);
+      forgetTap(tap);
+      return;
+    }
+    present.add(tap);
+    if (mtus.get(tap) === mtuBytes) return;
+    mtus.set(tap, mtuBytes);
+    if (holders.has(`tap:${tap}`)) changed.add(tap);
+  }
+
+  function forgetTap(tap: string): void {
+    if (!present.has(tap) && !holders.has(`tap:${tap}`)) mtus.delete(tap);
+  }
+
+  /** A port that was detached and attached anew may stand there twice for a while: the later one is the one that is attached. */
+  const endpointOf = (tap: string): Endpoint | undefined => holdersOf(`tap:${tap}`).sort(byAge).at(-1);
+
+  /** Of several ports with one MAC or address the oldest: somebody who comes later, with whatever intent, takes nothing from it. */
+  const ownerOf = (claim: string): Endpoint | undefined =>
+    holdersOf(claim)
+      .filter((endpoint) => endpointOf(endpoint.tap) === endpoint)
+      .sort(byAge)[0];
+
+  function compute(tap: string): PortService | undefined {
+    const endpoint = endpointOf(tap);
+    for (const other of holdersOf(`tap:${tap}`))
+      if (other !== endpoint && endpoint) problems.set(other.key, [`the port is not served: ${endpoint.key}, which is newer, has its tap ${tap}`]);
+    if (!endpoint) return undefined;
+    problems.delete(endpoint.key);
+    for (const claim of claims(endpoint)) {
+      const owner = ownerOf(claim);
+      if (owner === endpoint || owner === undefined) continue;
+      problems.set(endpoint.key, [
+        `the port is not served: ${owner.key}, which is older, has its ${claim.startsWith('mac:') ? 'MAC' : 'address'} ${claim.slice(claim.indexOf(':') + 1)}`,
+      ]);
+      return undefined;
+    }
+    const mtuBytes = mtus.get(tap);
+    if (mtuBytes === undefined) return undefined; // no tap, so nobody to serve yet
+    const { service, problems: found } = servePort(
+      {
+        tap,
+        mac: endpoint.mac,
+        addresses: endpoint.leasable,
+        fqdn: endpoint.fqdn,
+        mtuBytes,
+        subnets: [...(subnetsOf.get(endpoint.networkId)?.values() ?? [])],
+        isTaken(address) {
+          addTo(watchers, address, tap);
+          return holders.has(`ip:${address}`);
+        },
+      },
+      options,
+    );
+    if (found.length > 0) problems.set(endpoint.key, found);
+    return service;
+  }
+
+  return {
+    setEndpoint,
+    setSubnet,
+    setTap,
+    takeChanged() {
+      const taps = [...changed];
+      changed.clear();
+      for (const tap of taps) for (const watching of watchers.values()) watching.delete(tap);
+      const result = new Map(taps.map((tap) => [tap, compute(tap)]));
+      for (const [address, watching] of watchers) if (watching.size === 0) watchers.delete(address);
+      return result;
+    },
+    problems,
+  };
+}
+
+const byAge = (a: Endpoint, b: Endpoint): number => compare(a.createdAt, b.createdAt) || compare(a.key, b.key);
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+function addTo<K>(sets: Map<K, Set<string>>, at: K, value: string): void {
+  const set = sets.get(at);
+  if (set) set.add(value);
+  else sets.set(at, new Set([value]));
+}
+
+function removeFrom<K>(sets: Map<K, Set<string>>, at: K, value: string): void {
+  const set = sets.get(at);
+  set?.delete(value);
+  if (set?.size === 0) sets.delete(at);
+}

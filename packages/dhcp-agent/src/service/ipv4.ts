@@ -1,0 +1,139 @@
+// DHCPv4 for one port.
+import {
+  addressBytes,
+  addressFromBytes,
+  type Cidr,
+  cidrContains,
+  cidrRange,
+  familyOf,
+  type HostRoute,
+  type IpAddress,
+  prefixLength,
+  type Subnet,
+} from '@calico-openstack/datamodel';
+import type { ServiceOptions } from '../options.ts';
+import type { GuestName } from './names.ts';
+import type { DhcpOption, FamilyService, OptionValue, PortFacts, Served } from './service.ts';
+import { dnsServersOf, firstAddress, placeAddresses } from './subnets.ts';
+
+/** Option codes (RFC 2132, RFC 3442; 249 is the same for older Windows). */
+export const option4 = {
+  netmask: 1,
+  router: 3,
+  dnsServers: 6,
+  hostname: 12,
+  domain: 15,
+  mtu: 26,
+  broadcast: 28,
+  classlessRoutes: 121,
+  classlessRoutesOfMicrosoft: 249,
+} as const;
+
+/**
+ * The ranges that Dnsmasq knows: all of IPv4, in two halves, since it takes no range without a netmask. A range counts on a tap that carries an address in it.
+ * What a guest is told of its own subnet is an option of its port.
+ */
+export const ipv4Ranges = ['0.0.0.0/1', '128.0.0.0/1'] as readonly string[] as readonly Cidr[];
+
+const inOneRange = (a: IpAddress, b: IpAddress): boolean => ipv4Ranges.some((range) => cidrContains(range, a) && cidrContains(range, b));
+
+/**
+ * One address (DHCPv4 has no more for a client): the first whose subnet is known. undefined where there is none.
+ */
+export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<FamilyService> {
+  const [placed] = placeAddresses(4, port.addresses, port.subnets);
+  if (!placed) return { service: undefined, problems: [] };
+  const { address, subnet } = placed;
+  const serverAddress = chooseServerAddress(address, subnet, port.isTaken);
+  if (serverAddress === undefined) {
+    return {
+      service: undefined,
+      problems: [
+        `${address} gets no DHCP: the host can take neither the gateway ${subnet.gatewayIp ?? '(none)'} nor the first address of ${subnet.cidr} on the tap`,
+      ],
+    };
+  }
+  const { routes, problems } = routesOf(subnet, port.subnets);
+  const router = subnet.gatewayIp ?? defaultRouteOf(subnet);
+  const { last } = cidrRange(subnet.cidr);
+  const wide = prefixLength(subnet.cidr) <= 30;
+  return {
+    service: {
+      family: 4,
+      leases: [address],
+      serverAddresses: [{ address: serverAddress, prefixLength: 32 }],
+      options: [
+        { code: option4.netmask, value: { kind: 'addresses', addresses: [netmask(subnet.cidr)] } },
+        { code: option4.router, value: addressesOrWithheld(router === undefined ? [] : [router]) },
+        { code: option4.dnsServers, value: addressesOrWithheld(dnsServersOf(4, subnet, options)) },
+        { code: option4.hostname, value: { kind: 'name', name: guest.hostname } },
+        { code: option4.domain, value: guest.domain === undefined ? withheld : { kind: 'name', name: guest.domain } },
+        { code: option4.mtu, value: { kind: 'number16', number: port.mtuBytes } },
+        { code: option4.broadcast, value: addressesOrWithheld(wide ? [addressFromBytes(last)] : []) },
+        ...routes,
+      ],
+    },
+    problems,
+  };
+}
+
+/**
+ * The address by which the guest knows its server, and asks it again: the gateway, which is this host in any case. Where there is none (or it is a guest's own, or
+ * outside the range), the subnet's first address, which nobody else has.
+ */
+function chooseServerAddress(address: IpAddress, subnet: Subnet, isTaken: (address: IpAddress) => boolean): IpAddress | undefined {
+  const candidates = [subnet.gatewayIp, prefixLength(subnet.cidr) <= 30 ? firstAddress(subnet) : undefined];
+  return candidates.find(
+    (candidate): candidate is IpAddress =>
+      candidate !== undefined && familyOf(candidate) === 4 && candidate !== address && inOneRange(candidate, address) && !isTaken(candidate),
+  );
+}
+
+export const netmask = (cidr: Cidr): IpAddress => {
+  const { first, last } = cidrRange(cidr);
+  return addressFromBytes(first.map((byte, index) => ~(byte ^ (last[index] as number)) & 0xff));
+};
+
+const withheld: OptionValue = { kind: 'withheld' };
+const addressesOrWithheld = (addresses: readonly IpAddress[]): OptionValue => (addresses.length > 0 ? { kind: 'addresses', addresses } : withheld);
+
+const everywhere = '0.0.0.0/0';
+const onLink = '0.0.0.0' as IpAddress;
+
+const defaultRouteOf = (subnet: Subnet): IpAddress | undefined => subnet.hostRoutes.find(({ destination }) => destination === everywhere)?.nexthop;
+
+/**
+ * The subnet's host routes, and its sibling subnets as on-link (what a guest without gateway reaches them by). A client that gets these ignores the router option
+ * (RFC 3442), so the default route is among them. No options where there is nothing but the default route.
+ */
+function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly routes: readonly DhcpOption[]; readonly problems: readonly string[] } {
+  const own = subnet.hostRoutes.filter(({ destination, nexthop }) => familyOf(destination) === 4 && familyOf(nexthop) === 4 && destination !== everywhere);
+  const others = siblings
+    .filter(({ cidr }) => familyOf(cidr) === 4 && cidr !== subnet.cidr)
+    .map(({ cidr }): HostRoute => ({ destination: cidr, nexthop: onLink }))
+    .sort((a, b) => (a.destination < b.destination ? -1 : 1));
+  const router = subnet.gatewayIp ?? defaultRouteOf(subnet);
+  const all: HostRoute[] = [...(router === undefined ? [] : [{ destination: everywhere as Cidr, nexthop: router }]), ...own, ...others];
+  if (own.length + others.length === 0) return { routes: [], problems: [] };
+  const fitting: HostRoute[] = [];
+  let bytes = 0;
+  for (const route of all) {
+    bytes += routeBytes(route);
+    if (bytes <= longestOption) fitting.push(route);
+  }
+  const value: OptionValue = { kind: 'routes', routes: fitting };
+  return {
+    routes: [
+      { code: option4.classlessRoutes, value },
+      { code: option4.classlessRoutesOfMicrosoft, value },
+    ],
+    problems:
+      fitting.length < all.length
+        ? [`${all.length - fitting.length} of ${all.length} routes of ${subnet.cidr} are not told to guests: a DHCP option holds ${longestOption} bytes`]
+        : [],
+  };
+}
+
+const longestOption = 255;
+/** Prefix length, as many bytes of the destination as it covers, next hop. */
+const routeBytes = ({ destination, nexthop }: HostRoute): number => 1 + Math.ceil(prefixLength(destination) / 8) + addressBytes(nexthop).length;

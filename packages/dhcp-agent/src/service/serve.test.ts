@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest';
+import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
+import { option4 } from './ipv4.ts';
+import { option6 } from './ipv6.ts';
+import { servePort } from './serve.ts';
+import type { FamilyService, PortFacts } from './service.ts';
+
+const serve = (port: Parameters<typeof facts>[0], options = serviceOptions) => servePort(facts(port), options);
+const optionOf = (service: FamilyService | undefined, code: number) => service?.options.find((option) => option.code === code)?.value;
+
+const v4 = subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.1', '2001:db8::53'] });
+const v6 = subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: ['10.1.1.1', '2001:db8::53'] });
+
+test('a port on an IPv4 subnet is handed its address with mask, gateway, DNS, name, domain, MTU and broadcast address', () => {
+  const { service, problems } = serve({ addresses: ['10.65.0.11'], subnets: [v4], mtuBytes: 1442, fqdn: 'vm-1.cloud.example.' });
+  expect(problems).toEqual([]);
+  expect(service).toEqual({
+    tap: 'tap00000001-aa',
+    mac: 'fa:16:3e:00:00:01',
+    ipv4: {
+      family: 4,
+      leases: ['10.65.0.11'],
+      serverAddresses: [{ address: '10.65.0.1', prefixLength: 32 }],
+      options: [
+        { code: 1, value: { kind: 'addresses', addresses: ['255.255.255.0'] } },
+        { code: 3, value: { kind: 'addresses', addresses: ['10.65.0.1'] } },
+        { code: 6, value: { kind: 'addresses', addresses: ['10.1.1.1'] } },
+        { code: 12, value: { kind: 'name', name: 'vm-1' } },
+        { code: 15, value: { kind: 'name', name: 'cloud.example' } },
+        { code: 26, value: { kind: 'number16', number: 1442 } },
+        { code: 28, value: { kind: 'addresses', addresses: ['10.65.0.255'] } },
+      ],
+    },
+    ipv6: undefined,
+  });
+});
+
+test('a port on an IPv6 subnet is handed its address with DNS and domain, and the tap has the gateway, then an address of its own', () => {
+  const { service, problems } = serve({ addresses: ['2001:db8:a::11'], subnets: [v6], fqdn: 'vm-1.cloud.example.' });
+  expect(problems).toEqual([]);
+  expect(service?.ipv4).toBeUndefined();
+  expect(service?.ipv6).toEqual({
+    family: 6,
+    leases: ['2001:db8:a::11'],
+    serverAddresses: [
+      { address: '2001:db8:a::1', prefixLength: 64 },
+      { address: 'fdca:fa16:3e00:1::1', prefixLength: 64 },
+    ],
+    options: [
+      { code: 23, value: { kind: 'addresses', addresses: ['2001:db8::53'] } },
+      { code: 24, value: { kind: 'name', name: 'cloud.example' } },
+    ],
+  });
+});
+
+test('an address whose subnet is not known is not handed out, and the others are', () => {
+  expect(serve({ addresses: ['10.66.0.5'], subnets: [v4] }).service).toBeUndefined();
+  expect(serve({ addresses: ['10.66.0.5', '10.65.0.11'], subnets: [v4] }).service?.ipv4?.leases).toEqual(['10.65.0.11']);
+  expect(serve({ addresses: ['10.65.0.11', '2001:db8:a::11'], subnets: [v6] }).service).toMatchObject({
+    ipv4: undefined,
+    ipv6: { leases: ['2001:db8:a::11'] },
+  });
+});
+
+test('of several IPv4 addresses the first is handed out, of IPv6 addresses all', () => {
+  const { service } = serve({ addresses: ['10.65.0.12', '10.65.0.11', '2001:db8:a::12', '2001:db8:a::11'], subnets: [v4, v6] });
+  expect(service?.ipv4?.leases).toEqual(['10.65.0.12']);
+  expect(service?.ipv6?.leases).toEqual(['2001:db8:a::12', '2001:db8:a::11']);
+});
+
+describe('DNS servers', () => {
+  const agents = { ...serviceOptions, dnsServers: [ip('192.0.2.53'), ip('2001:db8::35')] };
+  test.each([
+    { of: 'the subnet', servers: ['10.1.1.1', '10.1.1.2'], told: ['10.1.1.1', '10.1.1.2'] },
+    { of: 'the agent where the subnet names none', servers: undefined, told: ['192.0.2.53'] },
+    { of: 'the agent where the subnet names only the other family', servers: ['2001:db8::53'], told: ['192.0.2.53'] },
+    { of: 'nobody where the subnet says 0.0.0.0', servers: ['0.0.0.0'], told: undefined },
+  ])('are those of $of', ({ servers, told }) => {
+    const { service } = serve(
+      { addresses: ['10.65.0.11'], subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', ...(servers && { dnsServers: servers }) })] },
+      agents,
+    );
+    expect(optionOf(service?.ipv4, option4.dnsServers)).toEqual(told ? { kind: 'addresses', addresses: told } : { kind: 'withheld' });
+  });
+
+  test.each([
+    { servers: ['2001:db8::53'], told: ['2001:db8::53'] },
+    { servers: undefined, told: ['2001:db8::35'] },
+    { servers: ['::'], told: undefined },
+  ])('of an IPv6 subnet with $servers are $told', ({ servers, told }) => {
+    const { service } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ...(servers && { dnsServers: servers }) })] }, agents);
+    expect(optionOf(service?.ipv6, option6.dnsServers)).toEqual(told && { kind: 'addresses', addresses: told });
+  });
+});
+
+describe('routes', () => {
+  const routesOf = (subnets: PortFacts['subnets']) => {
+    const { service, problems } = serve({ addresses: ['10.65.0.11'], subnets });
+    const value = optionOf(service?.ipv4, option4.classlessRoutes);
+    expect(optionOf(service?.ipv4, option4.classlessRoutesOfMicrosoft)).toEqual(value);
+    return { problems, routes: value?.kind === 'routes' ? value.routes.map(({ destination, nexthop }) => `${destination} ${nexthop}`) : undefined };
+  };
+  test.each([
+    { case: 'none', subnets: [v4], routes: undefined },
+    {
+      case: 'a host route: the default route with it, since clients ignore the router then',
+      subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: { '10.99.0.0/16': '10.65.0.7' } })],
+      routes: ['0.0.0.0/0 10.65.0.1', '10.99.0.0/16 10.65.0.7'],
+    },
+    { case: 'a host route, no gateway', subnets: [subnet('10.65.0.0/24', { routes: { '10.99.0.0/16': '10.65.0.7' } })], routes: ['10.99.0.0/16 10.65.0.7'] },
+    {
+      case: 'sibling subnets, on the link',
+      subnets: [v4, subnet('10.67.0.0/24'), subnet('10.66.0.0/24'), v6],
+      routes: ['0.0.0.0/0 10.65.0.1', '10.66.0.0/24 0.0.0.0', '10.67.0.0/24 0.0.0.0'],
+    },
+    {
+      case: 'a default route of the other family',
+      subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: { '2001:db8::/32': '2001:db8::1' } })],
+      routes: undefined,
+    },
+  ])('$case', ({ subnets, routes }) => {
+    expect(routesOf(subnets)).toEqual({ problems: [], routes });
+  });
+
+  test('a default route among the host routes is the router where there is no gateway, and nothing where there is one', () => {
+    const withGateway = (gateway: { readonly gatewayIp?: string }) =>
+      optionOf(
+        serve({ addresses: ['10.65.0.11'], subnets: [subnet('10.65.0.0/24', { ...gateway, routes: { '0.0.0.0/0': '10.65.0.9' } })] }).service?.ipv4,
+        option4.router,
+      );
+    expect(withGateway({})).toEqual({ kind: 'addresses', addresses: ['10.65.0.9'] });
+    expect(withGateway({ gatewayIp: '10.65.0.1' })).toEqual({ kind: 'addresses', addresses: ['10.65.0.1'] });
+  });
+
+  test('those that do not fit into an option are left out, and that is said', () => {
+    const many = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`10.99.${index}.0/24`, '10.65.0.7']));
+    const { routes, problems } = routesOf([subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: many })]);
+    expect(routes).toHaveLength(32); // 5 bytes for the default route, 8 for each of the others
+    expect(problems).toEqual(['9 of 41 routes of 10.65.0.0/24 are not told to guests: a DHCP option holds 255 bytes']);
+  });
+});
+
+describe('the host takes on the tap', () => {
+  const taken = (addresses: readonly string[]) => (address: string) => addresses.includes(address);
+  test.each([
+    { case: 'the gateway', prefix: '10.65.0.0/24', gatewayIp: '10.65.0.1', takes: '10.65.0.1' },
+    { case: 'the first address where there is no gateway', prefix: '10.65.0.0/24', takes: '10.65.0.0' },
+    { case: 'the first address where the gateway is a port’s', prefix: '10.65.0.0/24', gatewayIp: '10.65.0.1', ports: ['10.65.0.1'], takes: '10.65.0.0' },
+    { case: 'a gateway outside the subnet', prefix: '10.65.0.0/24', gatewayIp: '10.80.0.1', takes: '10.80.0.1' },
+    { case: 'the first address where the gateway is in the other half of all addresses', prefix: '10.65.0.0/24', gatewayIp: '192.168.0.1', takes: '10.65.0.0' },
+    { case: 'the gateway of a subnet of two addresses', prefix: '10.65.0.10/31', gatewayIp: '10.65.0.10', takes: '10.65.0.10' },
+    { case: 'nothing in a subnet of two addresses without gateway', prefix: '10.65.0.10/31', takes: undefined },
+    { case: 'nothing where both are ports’', prefix: '10.65.0.0/24', gatewayIp: '10.65.0.1', ports: ['10.65.0.1', '10.65.0.0'], takes: undefined },
+  ])('$case', ({ prefix, gatewayIp, ports = [], takes }) => {
+    const { service, problems } = serve({
+      addresses: ['10.65.0.11'],
+      subnets: [subnet(prefix, gatewayIp === undefined ? {} : { gatewayIp })],
+      isTaken: taken(ports),
+    });
+    expect(service?.ipv4?.serverAddresses).toEqual(takes === undefined ? undefined : [{ address: takes, prefixLength: 32 }]);
+    expect(problems).toHaveLength(takes === undefined ? 1 : 0);
+  });
+
+  test.each([
+    { case: 'the gateway', gatewayIp: '2001:db8:a::1', takes: '2001:db8:a::1' },
+    { case: 'the first address where there is no gateway', takes: '2001:db8:a::' },
+    { case: 'the first address where the gateway is link-local', gatewayIp: 'fe80::1', takes: '2001:db8:a::' },
+    { case: 'the first address where the gateway is a port’s', gatewayIp: '2001:db8:a::1', ports: ['2001:db8:a::1'], takes: '2001:db8:a::' },
+  ])('for IPv6 $case', ({ gatewayIp, ports = [], takes }) => {
+    const { service } = serve({
+      addresses: ['2001:db8:a::11'],
+      subnets: [subnet('2001:db8:a::/64', gatewayIp === undefined ? {} : { gatewayIp })],
+      isTaken: taken(ports),
+    });
+    expect(service?.ipv6?.serverAddresses[0]).toEqual({ address: takes, prefixLength: 64 });
+  });
+});
+
+test.each(['slaac', 'dhcpv6-stateless'] as const)('an IPv6 subnet in mode %s is served by DHCPv6 for now, and that is said', (mode) => {
+  const { service, problems } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ipv6RaMode: mode, ipv6AddressMode: mode })] });
+  expect(service?.ipv6?.leases).toEqual(['2001:db8:a::11']);
+  expect(problems).toEqual([`2001:db8:a::11 is handed out by DHCPv6 although 2001:db8:a::/64 says ${mode}, which is not served yet`]);
+});
+
+test('a name that is none by DNS rules is not told, and that is said', () => {
+  const { service, problems } = serve({ addresses: ['10.65.0.11'], subnets: [v4], fqdn: 'vm,tag:x\n' });
+  expect(optionOf(service?.ipv4, option4.hostname)).toEqual({ kind: 'name', name: 'host-10-65-0-11' });
+  expect(optionOf(service?.ipv4, option4.domain)).toEqual({ kind: 'name', name: 'openstacklocal' });
+  expect(problems).toEqual(['its name "vm,tag:x\\n" is none by DNS rules: the guest is not told it']);
+});
+
+test('each port’s own prefix for advertisements differs where MACs differ', () => {
+  const of = (mac: string) => serve({ mac, addresses: ['2001:db8:a::11'], subnets: [v6] }).service?.ipv6?.serverAddresses.at(-1)?.address;
+  expect(new Set(['fa:16:3e:00:00:01', 'fa:16:3e:00:01:00', 'fa:16:3f:00:00:01', '00:16:3e:00:00:01'].map(of)).size).toBe(4);
+});

@@ -1,0 +1,25 @@
+// A port's facts → its service. Pure.
+import type { ServiceOptions } from '../options.ts';
+import { serveIpv4 } from './ipv4.ts';
+import { serveIpv6 } from './ipv6.ts';
+import { type GuestName, nameFromAddress, parseFqdn } from './names.ts';
+import type { PortFacts, PortService, Served } from './service.ts';
+
+/** What DHCP is to do for the port; no service where none of its addresses can be handed out. A name that is none by DNS rules is left out and told as a problem. */
+export function servePort(port: PortFacts, options: ServiceOptions): Served<PortService> {
+  const name = port.fqdn === undefined ? undefined : parseFqdn(port.fqdn);
+  const guest: GuestName = {
+    hostname: name?.hostname ?? nameFromAddress(port.addresses[0]),
+    domain: name?.domain ?? options.domain,
+  };
+  const ipv4 = serveIpv4(port, guest, options);
+  const ipv6 = serveIpv6(port, guest, options);
+  return {
+    service: ipv4.service !== undefined || ipv6.service !== undefined ? { tap: port.tap, mac: port.mac, ipv4: ipv4.service, ipv6: ipv6.service } : undefined,
+    problems: [
+      ...(port.fqdn !== undefined && name === undefined ? [`its name ${JSON.stringify(port.fqdn)} is none by DNS rules: the guest is not told it`] : []),
+      ...ipv4.problems,
+      ...ipv6.problems,
+    ],
+  };
+}

@@ -1,0 +1,168 @@
+// Real DHCP clients in a guest.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Guest } from './world.ts';
+
+/** What busybox's udhcpc hands its script: `ip`, `mask`, `router`, `dns`, `mtu`, `hostname`, `domain`, `staticroutes`, `lease`, `serverid` … and `event`. */
+export type Udhcpc = Readonly<Record<string, string>>;
+
+export interface LeaseHolder {
+  /** Of the events not yet taken the next that is a lease or its renewal, or the end of attempts. */
+  next(): Promise<Udhcpc>;
+  /** Has it renew now, with a packet to the server alone. */
+  renew(): void;
+  stop(): void;
+}
+
+const requested = ['subnet', 'router', 'dns', 'hostname', 'domain', 'mtu', 'broadcast', '121', '249', 'serverid', 'lease'];
+
+/** Starts udhcpc. It configures its interface and stays; `attempts`: gives up after so many seconds without an answer. */
+export function udhcpc(guest: Guest, { attempts = 10, arguments: more = [] as readonly string[] } = {}): LeaseHolder {
+  const directory = mkdtempSync(join(tmpdir(), 'udhcpc-'));
+  const script = join(directory, 'script');
+  writeFileSync(
+    script,
+    `#!/bin/sh
+case $1 in
+bound|renew) /sbin/ip addr replace $ip/$mask dev $interface; [ -n "$router" ] && /sbin/ip route replace default via $router dev $interface;;
+esac
+{ echo "event=$1"; env | grep -E '^(ip|mask|subnet|router|dns|hostname|domain|mtu|broadcast|staticroutes|msstaticroutes|serverid|lease)='; echo; }
+`,
+  );
+  chmodSync(script, 0o755);
+  const child: ChildProcess = spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      guest.namespace,
+      'busybox',
+      'udhcpc',
+      '-i',
+      'eth0',
+      '-f',
+      '-n',
+      '-t',
+      String(attempts),
+      '-T',
+      '1',
+      '-A',
+      '1',
+      '-s',
+      script,
+      ...requested.flatMap((option) => ['-O', option]),
+      ...more,
+    ],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  );
+  const events: Udhcpc[] = [];
+  const waiting: ((event: Udhcpc) => void)[] = [];
+  const happen = (event: Udhcpc): void => {
+    const taker = waiting.shift();
+    if (taker) taker(event);
+    else events.push(event);
+  };
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (piece: string) => {
+    text += piece;
+    for (let cut = text.indexOf('\n\n'); cut >= 0; cut = text.indexOf('\n\n')) {
+      const event = Object.fromEntries(
+        text
+          .slice(0, cut)
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+      );
+      text = text.slice(cut + 2);
+      if (event['event'] !== 'deconfig') happen(event);
+    }
+  });
+  child.once('exit', () => {
+    rmSync(directory, { recursive: true, force: true });
+    happen({ event: 'exit' });
+  });
+  return {
+    next: () =>
+      new Promise((resolve) => {
+        const event = events.shift();
+        if (event) resolve(event);
+        else waiting.push(resolve);
+      }),
+    renew: () => child.kill('SIGUSR1'),
+    stop: () => child.kill('SIGKILL'),
+  };
+}
+
+/** The first lease, or `leasefail`; then the client goes. */
+export async function leaseOnce(guest: Guest, options?: Parameters<typeof udhcpc>[1]): Promise<Udhcpc> {
+  const client = udhcpc(guest, options);
+  try {
+    return await client.next();
+  } finally {
+    client.stop();
+  }
+}
+
+/** What dhclient hands its script for DHCPv6: `new_ip6_address`, `new_dhcp6_name_servers` … */
+export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined as string | undefined } = {}): Promise<Udhcpc | undefined> {
+  const directory = mkdtempSync(join(tmpdir(), 'dhclient-'));
+  const [script, result] = [join(directory, 'script'), join(directory, 'result')];
+  writeFileSync(
+    script,
+    `#!/bin/sh\ncase $reason in BOUND6) /sbin/ip -6 addr replace $new_ip6_address/128 dev $interface nodad; env > ${result};; esac\nexit 0\n`,
+  );
+  chmodSync(script, 0o755);
+  writeFileSync(join(directory, 'conf'), '');
+  if (duid !== undefined) writeFileSync(join(directory, 'leases'), `default-duid "${duid}";\n`);
+  const child = spawn(
+    'ip',
+    [
+      'netns',
+      'exec',
+      guest.namespace,
+      'timeout',
+      String(seconds),
+      'dhclient',
+      '-6',
+      '-1',
+      '-d',
+      '-nw',
+      '-sf',
+      script,
+      '-cf',
+      join(directory, 'conf'),
+      '-lf',
+      join(directory, 'leases'),
+      '-pf',
+      join(directory, 'pid'),
+      'eth0',
+    ],
+    { stdio: 'ignore' },
+  );
+  try {
+    return await new Promise((resolve) => {
+      const look = setInterval(() => {
+        const text = readIf(result);
+        if (text?.includes('new_ip6_address'))
+          done(Object.fromEntries(text.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])));
+      }, 10);
+      const done = (value: Udhcpc | undefined): void => {
+        clearInterval(look);
+        resolve(value);
+      };
+      child.once('exit', () => done(undefined));
+    });
+  } finally {
+    child.kill('SIGTERM');
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function readIf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined; // not yet
+  }
+}

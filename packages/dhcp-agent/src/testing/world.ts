@@ -1,0 +1,154 @@
+// A compute host for system tests: a network namespace with etcd and the agent in it, and guests as namespaces behind taps. Everything in it is gone after `close`.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Subnet } from '@calico-openstack/datamodel';
+import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
+import { endpointKey, endpointValue, hostName, keyOfSubnet, subnetValue, type TestPort } from './etcd-values.ts';
+
+const agentProgram = join(import.meta.dirname, '../bin/calico-dhcp-agent.ts');
+
+export type GuestOptions = { readonly mac: string; readonly mtuBytes?: number; readonly addresses?: readonly string[] };
+
+export interface Guest {
+  readonly namespace: string;
+  readonly tap: string;
+  /** Runs a command in it. */
+  run(...command: readonly string[]): string;
+  close(): void;
+}
+
+export interface World {
+  readonly namespace: string;
+  readonly directory: string;
+  readonly etcd: EtcdProcess;
+  agent(): ChildProcess;
+  startAgent(options?: string): Promise<void>;
+  /** SIGKILL. */
+  killAgent(): Promise<void>;
+  putPort(port: TestPort): Promise<void>;
+  deletePort(port: TestPort): Promise<void>;
+  putSubnet(id: string, subnet: Subnet, networkId?: string): Promise<void>;
+  deleteSubnet(id: string): Promise<void>;
+  /** A guest behind a tap, with the route that Felix gives it. */
+  guest(tap: string, options: GuestOptions): Guest;
+  removeTap(tap: string): void;
+  /** Process id of a family's Dnsmasq. */
+  dnsmasqPid(family: 4 | 6): number;
+  /** Waits until it is true, looking often. */
+  until(what: string, condition: () => boolean): Promise<void>;
+  log(): string;
+  close(): Promise<void>;
+}
+
+let worlds = 0;
+
+export async function openWorld(): Promise<World> {
+  const name = `dhcp-${process.pid}-${worlds++}`;
+  const inHost = ['ip', 'netns', 'exec', name];
+  const run = (...[program = '', ...args]: readonly string[]): string => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const directory = mkdtempSync(join(tmpdir(), 'dhcp-world-'));
+  run('chmod', '755', directory);
+  run('ip', 'netns', 'add', name);
+  run('ip', '-n', name, 'link', 'set', 'lo', 'up');
+  run(...inHost, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.default.accept_dad=0');
+  const guests = new Map<string, Guest>();
+  const etcd = await startEtcd({ prefix: inHost });
+  const state = join(directory, 'state');
+  const logFile = join(directory, 'agent.log');
+  let agent: ChildProcess | undefined;
+  const says = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
+
+  async function until(what: string, condition: () => boolean): Promise<void> {
+    const giveUpMs = performance.now() + 20_000;
+    while (!condition()) {
+      if (performance.now() > giveUpMs) throw new Error(`waited in vain until ${what}\n${says().slice(-6000)}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  const world: World = {
+    namespace: name,
+    directory,
+    etcd,
+    agent: () => agent!,
+    async startAgent(options = '') {
+      const config = join(directory, 'neutron.conf');
+      writeFileSync(
+        config,
+        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\n`,
+      );
+      const before = says().length;
+      const [program = '', ...args] = [...inHost, process.execPath, agentProgram, '--config-file', config];
+      agent = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+      let complaint = '';
+      agent.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));
+      await until('the agent has read etcd', () => {
+        if (agent?.exitCode !== null) throw new Error(`the agent ended: ${complaint}`);
+        return says().slice(before).includes('etcd was read');
+      });
+    },
+    async killAgent() {
+      const ending = agent;
+      if (!ending || ending.exitCode !== null || ending.signalCode !== null) return;
+      const ended = new Promise((resolve) => ending.once('exit', resolve));
+      ending.kill('SIGKILL');
+      await ended;
+    },
+    async putPort(port) {
+      await etcd.etcdctl('put', endpointKey(port), endpointValue(port));
+    },
+    async deletePort(port) {
+      await etcd.etcdctl('del', endpointKey(port));
+    },
+    async putSubnet(id, subnet, networkId = subnet.networkId) {
+      await etcd.etcdctl('put', keyOfSubnet(id), subnetValue(networkId, subnet));
+    },
+    async deleteSubnet(id) {
+      await etcd.etcdctl('del', keyOfSubnet(id));
+    },
+    guest(tap, { mac, mtuBytes = 1500, addresses = [] }) {
+      guests.get(tap)?.close();
+      const namespace = `${name}-${tap.slice(3)}`;
+      run('ip', 'netns', 'add', namespace);
+      run('ip', '-n', name, 'link', 'add', tap, 'mtu', String(mtuBytes), 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
+      run('ip', '-n', namespace, 'link', 'set', 'eth0', 'address', mac);
+      run('ip', 'netns', 'exec', namespace, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0');
+      run('ip', '-n', namespace, 'link', 'set', 'lo', 'up');
+      run('ip', '-n', name, 'link', 'set', tap, 'up');
+      run('ip', '-n', namespace, 'link', 'set', 'eth0', 'up');
+      for (const address of addresses) {
+        if (address.includes(':')) run('ip', '-n', name, '-6', 'route', 'replace', `${address}/128`, 'dev', tap);
+        else run('ip', '-n', name, 'route', 'replace', `${address}/32`, 'dev', tap, 'scope', 'link');
+      }
+      const guest: Guest = {
+        namespace,
+        tap,
+        run: (...command) => run('ip', 'netns', 'exec', namespace, ...command),
+        close() {
+          guests.delete(tap);
+          for (const pid of run('ip', 'netns', 'pids', namespace).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+          run('ip', 'netns', 'del', namespace);
+        },
+      };
+      guests.set(tap, guest);
+      return guest;
+    },
+    removeTap(tap) {
+      run('ip', '-n', name, 'link', 'del', tap);
+    },
+    dnsmasqPid: (family) => Number(readFileSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid'), 'utf8')),
+    until,
+    log: says,
+    async close() {
+      await world.killAgent();
+      for (const guest of [...guests.values()]) guest.close();
+      await etcd.stop();
+      for (const pid of run('ip', 'netns', 'pids', name).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+      run('ip', 'netns', 'del', name);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+  return world;
+}
