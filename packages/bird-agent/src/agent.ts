@@ -54,7 +54,9 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const reconciler = birdReconciler(birdHost(config, () => bird.control()));
 
   let inSync = false;
+  let following = false;
   let nodeInDoubt = true;
+  let registrationProblem: Problem | undefined;
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -74,44 +76,37 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   /** One look at everything. Says when to look again though nothing has changed. */
   async function run(): Promise<number | undefined> {
     if (!inSync) return undefined;
-    const problems: Problem[] = [];
-    const registration = nodeInDoubt ? await register(problems) : undefined;
-    if (registration?.written) return registration.again; // it comes back as a change, which wakes the loop; until then what is known here is out of date
+    if (nodeInDoubt && following) {
+      const written = await register();
+      // It comes back as a change, which wakes the loop; until then what is known here is out of date.
+      if (written) return registerRetryMs;
+    }
     const planned = makePlan();
-    problems.push(...planned.problems);
+    const problems = [...(registrationProblem ? [registrationProblem] : []), ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : undefined;
     metrics.refused(!planned.ok || outcome?.kind === 'refused');
     metrics.problems(tell(problems));
     metrics.birdUp(bird.up);
-    const again = [registration?.again, outcome?.kind === 'away' ? birdRetryMs : undefined].filter((ms) => ms !== undefined);
-    return again.length > 0 ? Math.min(...again) : undefined;
+    if (outcome?.kind === 'away') return birdRetryMs;
+    return nodeInDoubt && following ? registerRetryMs : undefined;
   }
 
-  /** Makes sure of this host's Node. etcd away, or a Node that is not ours to touch, does not hold the rest up. */
-  async function register(problems: Problem[]): Promise<{ readonly written?: true; readonly again: number | undefined }> {
+  /** Makes sure of this host's Node; whether it was written. A Node that is not ours to touch, or cannot be written, does not hold the rest up. */
+  async function register(): Promise<boolean> {
     nodeInDoubt = false;
-    const key = `Node ${config.Hostname}`;
+    const problem = (reason: string, effect: string): Problem => ({ key: `Node ${config.Hostname}`, reason, effect });
     try {
       const registered = await registerNode(etcd, config.Hostname, () => wantedRegistration(config, host));
-      switch (registered.outcome) {
-        case 'right':
-          return { again: undefined };
-        case 'written':
-          log.info({ node: config.Hostname }, 'Node registered');
-          nodeInDoubt = true;
-          return { written: true, again: registerRetryMs };
-        case 'overtaken':
-          nodeInDoubt = true;
-          return { written: true, again: 0 };
-        case 'refused':
-          problems.push({ key, reason: registered.reason, effect: 'it is not registered' });
-          return { again: undefined };
-      }
+      registrationProblem = registered.outcome === 'refused' ? problem(registered.reason, 'it is not registered') : undefined;
+      if (registered.outcome === 'written') log.info({ node: config.Hostname }, 'Node registered');
+      // Whoever was first is heard of as a change; should that not come, there is another look.
+      nodeInDoubt = registered.outcome === 'written' || registered.outcome === 'overtaken';
+      return nodeInDoubt;
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       nodeInDoubt = true;
-      problems.push({ key, reason: `cannot be registered: ${error.code}`, effect: `tried again every ${registerRetryMs / 1000} s` });
-      return { again: registerRetryMs };
+      registrationProblem = problem(`cannot be registered: ${error.code}`, `tried again every ${registerRetryMs / 1000} s`);
+      return false;
     }
   }
 
@@ -165,12 +160,12 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       loop.wake();
     },
     onState(state: FollowState, reason) {
-      const following = state === 'following';
+      following = state === 'following';
       healthOf.datastore.report({ live: true, ready: inSync && following, ...(reason !== undefined && { detail: reason }) });
       if (state === 'lost') log.warn({ reason }, 'etcd is away; BIRD goes on with what is known');
       if (following) {
         log.info('following the datastore');
-        loop.wake(); // the Node may not have been written meanwhile
+        loop.wake(); // the Node could not be written meanwhile
       }
     },
   });

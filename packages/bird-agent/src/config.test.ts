@@ -44,7 +44,7 @@ describe('an option', () => {
     ['InterfacePrefix = tap,vif', { InterfacePrefix: ['tap', 'vif'] }],
     ['ExportPrefixes = 10.9.0.1/16 2001:db8::/48', { ExportPrefixes: ['10.9.0.0/16', '2001:db8::/48'] as never }],
     ['StartBird = yes', { StartBird: true }],
-    ['BirdLogFile = syslog', { BirdLogFile: undefined }],
+    ['BirdLogFile = stderr', { BirdLogFile: 'stderr' }],
     ['BirdLogFile = /var/log/bird.log', { BirdLogFile: '"/var/log/bird.log"' }],
     ['LogFilePath = none\nLogSeverityScreen = debug', { LogFilePath: undefined, LogSeverityScreen: 'DEBUG' }],
   ])('%j', (text, expected) => expect(read(text)).toMatchObject(expected));

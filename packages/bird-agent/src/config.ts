@@ -91,7 +91,8 @@ const routerId: Parse<IpAddress | undefined> = (value) => {
   return address && familyOf(address) === 4 && address !== '0.0.0.0' ? decoded(address) : refused('it must have the form of an IPv4 address');
 };
 
-const logFile: Parse<string | undefined> = (value) => (/^(syslog|)$/i.test(value) ? decoded(undefined) : quoted(value));
+/** As BIRD's `log` has it. */
+const logFile: Parse<string> = (value) => (/^(syslog|stderr)$/.test(value) ? decoded(value) : quoted(value));
 
 /** Names, meanings and defaults: README.md. Names are understood in any case. */
 const options = {
@@ -117,7 +118,7 @@ const options = {
   BirdSocket: option(text, '/run/bird/bird.ctl', ['BirdControlSocket']),
   BirdExecutable: option(text, '/usr/sbin/bird'),
   BirdGroup: option(optionalText, 'bird'),
-  BirdLogFile: option<string | undefined>(logFile, undefined),
+  BirdLogFile: option(logFile, 'syslog'),
   StartBird: option(truth, false),
   BirdPidFile: option(text, '/run/bird/bird.pid'),
   BirdUser: option(optionalText, undefined),

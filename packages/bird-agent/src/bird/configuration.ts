@@ -49,8 +49,8 @@ export type FamilyConfiguration = {
 };
 
 export type BirdConfiguration = {
-  /** A file's path, or undefined for syslog; as BIRD's string. */
-  readonly logFile: string | undefined;
+  /** `syslog`, `stderr`, or a path as BIRD's string. */
+  readonly logFile: string;
   readonly logSeverity: LogSeverity;
   readonly routerId: IpAddress;
   /** Beginnings of the names of workloads' interfaces. */

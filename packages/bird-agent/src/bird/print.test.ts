@@ -23,7 +23,7 @@ const session: Session = {
 };
 const family = { normalRoutePriority: 1024, exportPrefixes: [], advertisements: [] };
 const base: BirdConfiguration = {
-  logFile: undefined,
+  logFile: 'syslog',
   logSeverity: 'Info',
   routerId: '192.0.2.1' as never,
   workloadInterfacePrefixes: ['cali', 'tap'],

@@ -37,7 +37,7 @@ function general(configuration: BirdConfiguration): readonly string[] {
   const { logFile, logSeverity, routerId, ignoredInterfaces, workloadInterfacePrefixes } = configuration;
   const excluded = [...workloadInterfacePrefixes.map((prefix) => `${prefix}*`), 'ns-*', ...ignoredInterfaces];
   return [
-    `log ${logFile ?? 'syslog'} ${logClasses[logSeverity]};`,
+    `log ${logFile} ${logClasses[logSeverity]};`,
     `debug protocols ${logSeverity === 'Debug' ? 'all' : logSeverity === 'Info' ? '{ states }' : 'off'};`,
     `router id ${routerId};`,
     `graceful restart wait ${restartWaitSeconds};`,

@@ -27,8 +27,8 @@ export type Host = {
   readonly deviceRouteProtocol: number;
   readonly exportPrefixes: readonly Cidr[];
   readonly holdSeconds: number;
-  /** As BIRD's string; undefined for syslog. */
-  readonly logFile: string | undefined;
+  /** `syslog`, `stderr`, or a path as BIRD's string. */
+  readonly logFile: string;
 };
 
 /** What is pure but not this room's own, and what is secret. */

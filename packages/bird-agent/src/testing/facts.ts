@@ -31,7 +31,7 @@ export const host = (change: Partial<Host> = {}): Host => ({
   deviceRouteProtocol: 3,
   exportPrefixes: [] as readonly Cidr[],
   holdSeconds: 90,
-  logFile: undefined,
+  logFile: 'syslog',
   ...change,
 });
 
