@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Subnet } from '@calico-openstack/datamodel';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import { endpointKey, endpointValue, hostName, keyOfSubnet, subnetValue, type TestPort } from './etcd-values.ts';
+import { subnet } from './facts.ts';
 
 const agentProgram = join(import.meta.dirname, '../bin/calico-dhcp-agent.ts');
 
@@ -37,8 +38,14 @@ export interface World {
   /** Process id of a family's Dnsmasq. */
   dnsmasqPid(family: 4 | 6): number;
   /** Waits until it is true, looking often. */
-  until(what: string, condition: () => boolean): Promise<void>;
+  until(what: string, condition: () => boolean, limitMs?: number): Promise<void>;
+  /** What the agent has logged since the last `clear`. */
   log(): string;
+  logged(text: string): boolean;
+  /** The subnets of net-a, as most tests want them. */
+  putSubnets(): Promise<void>;
+  /** No ports, no subnets, no guests; the log is new. */
+  clear(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -60,8 +67,9 @@ export async function openWorld(): Promise<World> {
   let agent: ChildProcess | undefined;
   const says = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
 
-  async function until(what: string, condition: () => boolean): Promise<void> {
-    const giveUpMs = performance.now() + 20_000;
+  let clearedAt = 0;
+  async function until(what: string, condition: () => boolean, limitMs = 20_000): Promise<void> {
+    const giveUpMs = performance.now() + limitMs;
     while (!condition()) {
       if (performance.now() > giveUpMs) throw new Error(`waited in vain until ${what}\n${says().slice(-6000)}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -140,7 +148,20 @@ export async function openWorld(): Promise<World> {
     },
     dnsmasqPid: (family) => Number(readFileSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid'), 'utf8')),
     until,
-    log: says,
+    log: () => says().slice(clearedAt),
+    logged: (text) => world.log().includes(text),
+    async putSubnets() {
+      await world.putSubnet(
+        'a4',
+        subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.1', '10.1.1.2'], routes: { '10.99.0.0/16': '10.65.0.7' } }),
+      );
+      await world.putSubnet('a6', subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: ['2001:db8::53'] }));
+    },
+    async clear() {
+      await etcd.etcdctl('del', '--prefix', '/calico/');
+      for (const guest of [...guests.values()]) guest.close();
+      clearedAt = says().length;
+    },
     async close() {
       await world.killAgent();
       for (const guest of [...guests.values()]) guest.close();

@@ -1,0 +1,264 @@
+// The agent as an operator starts it, with a real etcd, real Dnsmasqs and real clients, in a namespace of its own.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
+import type { TestPort } from './testing/etcd-values.ts';
+import { subnet } from './testing/facts.ts';
+import { type Guest, openWorld, type World } from './testing/world.ts';
+
+let world: World;
+let clients: LeaseHolder[] = [];
+beforeAll(async () => {
+  world = await openWorld();
+  await world.startAgent();
+});
+afterAll(() => world.close());
+beforeEach(() => world.putSubnets());
+afterEach(async () => {
+  for (const client of clients) client.stop();
+  clients = [];
+  await world.clear();
+});
+
+let lastPort = 0;
+/** A port of net-a with an address of each family, unless said otherwise. Every one has a number of its own. */
+function port(some: Partial<TestPort> = {}): TestPort {
+  lastPort += 1;
+  const [hex, last] = [lastPort.toString(16).padStart(2, '0'), lastPort + 10];
+  return {
+    id: `port-${lastPort}`,
+    tap: `tap000000${hex}-aa`,
+    mac: `fa:16:3e:00:00:${hex}`,
+    networkId: 'net-a',
+    addresses: [`10.65.0.${last}`, `2001:db8:a::${last}`],
+    ...some,
+  };
+}
+
+/** A guest on the port's tap, with the port in etcd. */
+async function guestOf(one: TestPort, mtuBytes = 1500): Promise<Guest> {
+  await world.putPort(one);
+  return world.guest(one.tap, { mac: one.mac, mtuBytes, addresses: one.addresses });
+}
+
+/** A client that has its lease, and what it was told. */
+async function holder(guest: Guest) {
+  const client = udhcpc(guest);
+  clients.push(client);
+  const lease = await client.next();
+  expect(lease['event']).toBe('bound');
+  return { client, lease };
+}
+
+async function renewed(client: LeaseHolder) {
+  client.renew();
+  return client.next();
+}
+
+const noAnswer = { attempts: 2 };
+
+test('a DHCPv4 client gets address, mask, gateway, DNS, routes, MTU, hostname and domain', async () => {
+  const one = port({ fqdn: 'vm-1.cloud.example.' });
+  const lease = await leaseOnce(await guestOf(one, 1442));
+  expect(lease).toEqual({
+    event: 'bound',
+    ip: one.addresses[0],
+    mask: '24',
+    subnet: '255.255.255.0',
+    broadcast: '10.65.0.255',
+    router: '10.65.0.1',
+    serverid: '10.65.0.1',
+    dns: '10.1.1.1 10.1.1.2',
+    hostname: 'vm-1',
+    domain: 'cloud.example',
+    mtu: '1442',
+    staticroutes: '0.0.0.0/0 10.65.0.1 10.99.0.0/16 10.65.0.7',
+    msstaticroutes: '0.0.0.0/0 10.65.0.1 10.99.0.0/16 10.65.0.7',
+    lease: '86400',
+  });
+});
+
+test('a DHCPv6 client gets address, DNS and domain, and its default route by advertisement', async () => {
+  const one = port({ fqdn: 'vm-1.cloud.example.' });
+  const guest = await guestOf(one);
+  const lease = await dhclient6(guest);
+  expect(lease).toMatchObject({ new_ip6_address: one.addresses[1], new_dhcp6_name_servers: '2001:db8::53', new_dhcp6_domain_search: 'cloud.example.' });
+  await world.until('the guest has a default route', () => guest.run('ip', '-6', 'route', 'show', 'default').includes('proto ra'));
+  guest.run('ping', '-6', '-c', '1', '-W', '2', '2001:db8:a::1');
+});
+
+test('every guest’s default route is refreshed, though they share a prefix', async () => {
+  const guests = await Promise.all([port(), port()].map((one) => guestOf(one)));
+  const expiry = (guest: Guest): number => Number(/expires (\d+)sec/.exec(guest.run('ip', '-6', 'route', 'show', 'default'))?.[1] ?? 0);
+  const lowest = new Map(guests.map((guest) => [guest, Number.POSITIVE_INFINITY]));
+  // The first advertisement may have been asked for by the guest; the next one was not.
+  await world.until(
+    'each has had a second advertisement',
+    () =>
+      guests.every((guest) => {
+        const now = expiry(guest);
+        if (now > 0) lowest.set(guest, Math.min(lowest.get(guest)!, now));
+        return now > lowest.get(guest)!;
+      }),
+    50_000,
+  );
+});
+
+describe('nobody is answered', () => {
+  test('on a tap without port', async () => {
+    const guest = world.guest('tap999999ff-aa', { mac: 'fa:16:3e:00:00:ff' });
+    expect((await leaseOnce(guest, noAnswer))['event']).toBe('leasefail');
+  });
+
+  test('with another MAC than the port’s, not by DHCPv6 either', async () => {
+    const one = port();
+    await world.putPort(one);
+    const guest = world.guest(one.tap, { mac: 'fa:16:3e:00:00:fe', addresses: one.addresses });
+    expect((await leaseOnce(guest, noAnswer))['event']).toBe('leasefail');
+    expect(await dhclient6(guest, { seconds: 4 })).toBeUndefined();
+  });
+
+  test('who claims the MAC of a port behind another tap, and that port keeps its lease', async () => {
+    const [victim, attacker] = [port(), port()];
+    const { client } = await holder(await guestOf(victim));
+    await world.putPort(attacker);
+    const guest = world.guest(attacker.tap, { mac: victim.mac, addresses: attacker.addresses });
+    expect((await leaseOnce(guest, noAnswer))['event']).toBe('leasefail');
+    expect(await renewed(client)).toMatchObject({ event: 'renew', ip: victim.addresses[0] });
+  });
+
+  test('who shows another guest’s client identifier gets its own address, and that guest keeps its lease', async () => {
+    const [victim, attacker] = [port(), port()];
+    const { client } = await holder(await guestOf(victim));
+    const identifier = `0x3d:01${victim.mac.replaceAll(':', '')}`;
+    expect((await leaseOnce(await guestOf(attacker), { arguments: ['-C', '-x', identifier] }))['ip']).toBe(attacker.addresses[0]);
+    expect(await renewed(client)).toMatchObject({ event: 'renew', ip: victim.addresses[0] });
+  });
+});
+
+test('while ports come, change and go, the others’ unicast renewals are all answered', async () => {
+  const steady = await Promise.all([port(), port(), port()].map(async (one) => ({ one, ...(await holder(await guestOf(one))) })));
+  for (let round = 0; round < 6; round++) {
+    const other = port();
+    const guest = await guestOf(other);
+    expect((await leaseOnce(guest))['ip']).toBe(other.addresses[0]);
+    await world.putPort({ ...other, fqdn: `round-${round}.example` });
+    const answers = await Promise.all(steady.map(({ client }) => renewed(client)));
+    expect(answers.map(({ event, ip }) => [event, ip])).toEqual(steady.map(({ one }) => ['renew', one.addresses[0]]));
+    await world.deletePort(other);
+    guest.close();
+  }
+  expect(await Promise.all(steady.map(({ client }) => renewed(client)))).toMatchObject(steady.map(() => ({ event: 'renew' })));
+});
+
+test('a port’s change reaches its guest at the next renewal', async () => {
+  const one = port({ fqdn: 'before.example' });
+  const { client, lease } = await holder(await guestOf(one));
+  expect(lease['hostname']).toBe('before');
+  await world.putPort({ ...one, fqdn: 'after.example' });
+  await world.until('the agent has seen it', () => world.logged('port served in another way'));
+  expect(await renewed(client)).toMatchObject({ event: 'renew', hostname: 'after' });
+});
+
+test('a subnet’s new DNS servers and routes reach a guest at its next renewal', async () => {
+  const one = port();
+  const { client, lease } = await holder(await guestOf(one));
+  expect(lease['dns']).toBe('10.1.1.1 10.1.1.2');
+  await world.putSubnet('a4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.9'] }));
+  await world.until('the agent has seen it', () => world.logged('port served in another way'));
+  const answer = await renewed(client);
+  expect(answer).toMatchObject({ event: 'renew', dns: '10.1.1.9' });
+  expect(answer['staticroutes']).toBeUndefined();
+});
+
+test('an address that a port leaves is the next one’s at once, though its lease still runs', async () => {
+  const former = port();
+  const guest = await guestOf(former);
+  expect((await leaseOnce(guest))['ip']).toBe(former.addresses[0]);
+  expect((await dhclient6(guest))?.['new_ip6_address']).toBe(former.addresses[1]);
+  await world.deletePort(former);
+  guest.close();
+  const next = port({ addresses: former.addresses });
+  const successor = await guestOf(next);
+  expect((await leaseOnce(successor))['ip']).toBe(former.addresses[0]);
+  expect((await dhclient6(successor))?.['new_ip6_address']).toBe(former.addresses[1]);
+});
+
+describe('two networks', () => {
+  test('with subnets of their own are told each its own', async () => {
+    await world.putSubnet('b4', subnet('192.168.7.0/26', { gatewayIp: '192.168.7.1', dnsServers: ['10.2.2.2'] }), 'net-b');
+    const [a, b] = [port(), port({ networkId: 'net-b', addresses: ['192.168.7.20'] })];
+    const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([holder(await guestOf(a)), holder(await guestOf(b))]);
+    expect(leaseA).toMatchObject({ ip: a.addresses[0], mask: '24', router: '10.65.0.1', serverid: '10.65.0.1', dns: '10.1.1.1 10.1.1.2' });
+    expect(leaseB).toMatchObject({
+      ip: '192.168.7.20',
+      mask: '26',
+      router: '192.168.7.1',
+      serverid: '192.168.7.1',
+      dns: '10.2.2.2',
+      broadcast: '192.168.7.63',
+    });
+    expect(await renewed(clientA)).toMatchObject({ event: 'renew', serverid: '10.65.0.1' });
+    expect(await renewed(clientB)).toMatchObject({ event: 'renew', serverid: '192.168.7.1' });
+  });
+
+  test('with one prefix and one gateway are told each its own', async () => {
+    await world.putSubnet('b4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.2.2.2'] }), 'net-b');
+    const [a, b] = [port(), port({ networkId: 'net-b' })];
+    const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([holder(await guestOf(a)), holder(await guestOf(b))]);
+    expect([leaseA['dns'], leaseB['dns']]).toEqual(['10.1.1.1 10.1.1.2', '10.2.2.2']);
+    expect([await renewed(clientA), await renewed(clientB)].map(({ dns }) => dns)).toEqual(['10.1.1.1 10.1.1.2', '10.2.2.2']);
+  });
+
+  test('with one MAC: the older port is served, the newer is not, and the log names both', async () => {
+    const older = port({ createdAt: '2026-01-01T00:00:00Z' });
+    const newer = port({ createdAt: '2026-01-02T00:00:00Z', mac: older.mac, networkId: 'net-b' });
+    await world.putSubnet('b4', subnet('10.66.0.0/24', { gatewayIp: '10.66.0.1' }), 'net-b');
+    const { client } = await holder(await guestOf(older));
+    expect((await leaseOnce(await guestOf({ ...newer, addresses: ['10.66.0.20'] }), noAnswer))['event']).toBe('leasefail');
+    expect(await renewed(client)).toMatchObject({ event: 'renew', ip: older.addresses[0] });
+    expect(world.logged(`which is older, has its MAC ${older.mac}`)).toBe(true);
+  });
+});
+
+test('a subnet without gateway is served, by its first address, and its guests get no router', async () => {
+  await world.putSubnet('b4', subnet('10.70.0.0/24'), 'net-b');
+  const one = port({ networkId: 'net-b', addresses: ['10.70.0.20'] });
+  const { client, lease } = await holder(await guestOf(one));
+  expect(lease).toMatchObject({ ip: '10.70.0.20', serverid: '10.70.0.0' });
+  expect(lease['router']).toBeUndefined();
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.70.0.20' });
+});
+
+test('a port whose subnet comes later is served then', async () => {
+  const one = port({ networkId: 'net-c', addresses: ['10.71.0.20'] });
+  const client = udhcpc(await guestOf(one));
+  clients.push(client);
+  await world.putSubnet('c4', subnet('10.71.0.0/24', { gatewayIp: '10.71.0.1' }), 'net-c');
+  expect(await client.next()).toMatchObject({ event: 'bound', ip: '10.71.0.20' });
+});
+
+describe('a name is only ever a name', () => {
+  test.each([
+    { fqdn: 'ignore.example', hostname: 'ignore', domain: 'example' },
+    { fqdn: 'infinite.example', hostname: 'infinite', domain: 'example' },
+    { fqdn: '60.example', hostname: '60', domain: 'example' },
+    { fqdn: '5m', hostname: '5m', domain: 'openstacklocal' },
+    { fqdn: '10.0.0.9', hostname: '10', domain: '0.0.9' },
+    { fqdn: 'set.known', hostname: 'set', domain: 'known' },
+    { fqdn: 'a,10.65.0.99', domain: 'openstacklocal' },
+    { fqdn: 'a\ntag:x,3,10.65.0.66', domain: 'openstacklocal' },
+    { fqdn: 'a"b', domain: 'openstacklocal' },
+    { fqdn: '$(reboot)', domain: 'openstacklocal' },
+  ])('$fqdn', async ({ fqdn, hostname, domain }) => {
+    const one = port({ fqdn });
+    const lease = await leaseOnce(await guestOf(one));
+    expect(lease).toMatchObject({
+      event: 'bound',
+      ip: one.addresses[0],
+      router: '10.65.0.1',
+      lease: '86400',
+      domain,
+      hostname: hostname ?? `host-${one.addresses[0]!.replaceAll('.', '-')}`,
+    });
+  });
+});
