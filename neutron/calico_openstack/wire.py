@@ -45,15 +45,15 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(timeout_seconds)
-            self._socket.connect(path)
             self._lines = self._socket.makefile("rb")
+            self._socket.connect(path)
             self.send({"hello": {"protocol": PROTOCOL, "role": role, "pid": self.pid}})
             greeting = self.receive()
         except BaseException:
-            self._socket.close()
+            self.close()
             raise
         if "error" in greeting:
-            self._socket.close()
+            self.close()
             raise DaemonError(greeting["error"]["code"], greeting["error"]["message"])
 
     def send(self, message: Params) -> None:
@@ -105,6 +105,7 @@ class Connection:
         self._socket.settimeout(None)
 
     def close(self) -> None:
+        self._lines.close()
         self._socket.close()
 
 
@@ -184,3 +185,8 @@ class Daemon:
             if connection.pid == os.getpid():
                 return connection
             connection.close()  # the parent's, from before the fork
+
+    def close(self) -> None:
+        """Closes the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()

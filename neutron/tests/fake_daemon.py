@@ -42,9 +42,14 @@ class FakeDaemon:
 
     def stop(self) -> None:
         if self._server:
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes who accepts
             self._server.close()
             self._server = None
         for connection in self._open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # the other end was quicker
             connection.close()
         self._open.clear()
         if os.path.exists(self.path):

@@ -22,7 +22,9 @@ class WireTest(unittest.TestCase):
         fake = FakeDaemon(behaviour, **options)
         self.addCleanup(fake.close)
         fake.start()
-        return fake, wire.Daemon(fake.path, rows, restart_seconds=2)
+        daemon = wire.Daemon(fake.path, rows, restart_seconds=2)
+        self.addCleanup(daemon.close)
+        return fake, daemon
 
     def refusal(self, daemon: wire.Daemon, timeout_seconds: float = 5) -> wire.DaemonError:
         with self.assertRaises(wire.DaemonError) as raised:

@@ -16,8 +16,8 @@ const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new 
 function setUp() {
   const fake = fakeEtcd();
   const db = database();
-  const journal = openJournal({ now: () => 0 });
-  const state: { rows?: Error; write?: Error } = {};
+  const state: { now: number; rows?: Error; write?: Error } = { now: 0 };
+  const journal = openJournal({ now: () => state.now });
   const etcd = {
     ...fake.etcd,
     transact: (...args: Parameters<typeof fake.etcd.transact>) =>
@@ -43,7 +43,7 @@ function setUp() {
     rollback,
   });
   const commit = (): unknown => db.tables.ports.set(row.id, row);
-  return { ...fake, announced, journal, state, tell, commit, looked };
+  return { ...fake, announced, journal, state, tell, commit, looked, db };
 }
 
 test('announced before, committed, announced after: etcd has it', async () => {
@@ -54,6 +54,28 @@ test('announced before, committed, announced after: etcd has it', async () => {
   await announced.after(peer, tell(['m']));
   expect(Object.keys(contents())).toEqual([expect.stringContaining('workloadendpoints')]);
   expect(looked).toHaveLength(1); // it was bound: Felix may have reported before
+});
+
+test('a host move is one transaction: the old endpoint goes with the second half, as the new one comes', async () => {
+  const { announced, journal, tell, commit, contents, etcd, db, state } = setUp();
+  commit();
+  await announced.after(peer, tell([]));
+  state.now = 1000;
+  journal.done(journal.take(1), []);
+  const { id } = portRow();
+  const at = (host: string, vif: string) => portRow({ bindings: [bindingRow(host, vif)], security_groups: [] });
+  const say = (original: ReturnType<typeof at>, current: ReturnType<typeof at>): Promise<void> => {
+    db.tables.ports.set(id, current);
+    return announced.after(peer, announcement('port', id, apiPort(original), apiPort(current)));
+  };
+  await say(at('h1', 'tap'), at('h2', 'unbound'));
+  expect(journal.restMs).toBeGreaterThan(1000); // should the worker die now, it is looked at all the same
+  const halfway = contents();
+  expect(Object.keys(halfway)).toEqual([expect.stringContaining('/h1-openstack-')]);
+  const { revision } = await etcd.get('/');
+  await say(at('h2', 'unbound'), at('h2', 'tap'));
+  expect(Object.keys(contents())).toEqual([expect.stringContaining('/h2-openstack-')]);
+  expect((await etcd.get('/')).revision).toBe(revision + 1);
 });
 
 test('without etcd a change is refused before its commit, and nothing is noted; what Neutron undoes is let through, and noted', async () => {

@@ -27,6 +27,9 @@ const patienceSeconds = 5;
 /** The same once etcd has failed to answer, until it does: the callers shall not queue up. */
 const impatienceSeconds = 1;
 
+/** How long the second half of a binding may take until the first is looked at by itself: a worker may have died between them. */
+const halfwayMs = 10_000;
+
 export function announcements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, log, now = Date.now } = options;
   const marks = new Map<string, Peer>();
@@ -84,10 +87,16 @@ export function announcements(options: AnnouncementsOptions) {
   }
 
   async function after(peer: Peer, announcement: Announcement): Promise<void> {
-    const { changes } = derive(announcement, 'after');
+    const { changes, halfway = false } = derive(announcement, 'after');
     for (const mark of announcement.marks) marks.delete(mark);
     if (changes.length === 0) {
       journal.complete(announcement.marks);
+      return;
+    }
+    if (halfway) {
+      journal.add(changes, halfwayMs);
+      journal.complete(announcement.marks);
+      options.onJournal();
       return;
     }
     const looks = journal.after(changes, announcement.marks);

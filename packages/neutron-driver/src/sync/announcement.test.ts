@@ -37,6 +37,14 @@ describe('ports', () => {
   ])('%s', (_, original, current, changes) => {
     expect(derive(announcement('port', portId, original, current), 'after').changes).toEqual(changes);
   });
+  test('of the two halves of a binding only the second is looked at at once', () => {
+    const halfway = (original: Row, current: Row) => derive(announcement('port', portId, original, current), 'after').halfway ?? false;
+    expect(halfway(port(bound('h1')), port(bound('h2', 'unbound')))).toBe(true);
+    expect(halfway(port(bound('h2', 'unbound')), port(bound('h2')))).toBe(false);
+    expect(halfway(port(bound('h2', 'unbound')), port(bound('h2', 'binding_failed')))).toBe(false);
+    expect(halfway(port(bound('h1')), port(bound('', 'unbound')))).toBe(false); // detached: no second half comes
+    expect(halfway(port(bound('h1', 'unbound')), null)).toBe(false);
+  });
   test('a port to be bound is announced before it is created, so that it is refused while it is whole', () => {
     expect(derive(announcement('port', portId, null, port(bound('h1', 'unbound'))), 'before').changes).toEqual(slots('h1'));
   });

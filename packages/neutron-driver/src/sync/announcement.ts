@@ -21,7 +21,12 @@ const schema = z.object({
 export type Announcement = z.infer<typeof schema>;
 export const parseAnnouncement = (params: unknown): Announcement => schema.parse(params);
 
-export type Derived = { readonly changes: readonly Change[]; readonly refusal?: string };
+export type Derived = {
+  readonly changes: readonly Change[];
+  readonly refusal?: string;
+  /** The first half of a binding: the second comes in a moment and needs to look only once for both. */
+  readonly halfway?: boolean;
+};
 const nothing: Derived = { changes: [] };
 
 type Row = Readonly<Record<string, unknown>>;
@@ -76,9 +81,11 @@ function portChanges(id: string, original: Row | null, current: Row | null, phas
     const names = new Set([...Object.keys(original), ...Object.keys(current)]);
     if ([...names].every((name) => bookkeeping.has(name) || !changed(original, current, name))) return nothing;
   }
-  // A new port that is not bound yet is nowhere: binding it comes next, and is announced in its turn. But it is now that it can still be refused whole.
-  if (phase === 'after' && !original && field(current, 'binding:vif_type') === 'unbound') return nothing;
-  return { changes: [{ kind: 'port', id, slots }] };
+  // Binding it comes next, and is announced in its turn. But it is before the first half that a port can still be refused whole.
+  const halfway = phase === 'after' && field(current, 'binding:vif_type') === 'unbound' && field(current, 'binding:host_id') !== '';
+  // A new port that is not bound yet is nowhere.
+  if (halfway && !original) return nothing;
+  return { changes: [{ kind: 'port', id, slots }], ...(halfway && { halfway }) };
 }
 
 /** Where a port with these fields may have endpoints. */

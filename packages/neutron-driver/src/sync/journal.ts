@@ -28,8 +28,8 @@ export interface Journal {
   after(changes: readonly Change[], marks: readonly string[]): readonly Look[];
   /** After a commit that left nothing to look at. */
   complete(marks: readonly string[]): void;
-  /** To be looked at in the background. */
-  add(changes: readonly Change[]): void;
+  /** To be looked at in the background, after a while; a look that comes before serves for it. */
+  add(changes: readonly Change[], delayMs?: number): void;
   /** It was looked at. Those that took a write are looked at once more. */
   done(looks: readonly Look[], wrote: readonly Change[]): void;
   /** It could not be looked at; it is tried again after a pause. */
@@ -165,8 +165,8 @@ export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkM
     complete(marks) {
       for (const [key, entry] of entries) if (marks.filter((mark) => entry.marks.delete(mark)).length > 0) closeIfSettled(key, entry);
     },
-    add(changes) {
-      for (const change of changes) soonest(note(change), now());
+    add(changes, delayMs = 0) {
+      for (const change of changes) soonest(note(change), now() + delayMs);
     },
     done(looks, wrote) {
       const written = new Set(wrote.map(changeKey));
