@@ -25,7 +25,8 @@ export interface World {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   agent(): ChildProcess;
-  startAgent(options?: string): Promise<void>;
+  /** Resolves when it has read etcd, or, while etcd is away, when it has started. `options`: lines for [DEFAULT]. */
+  startAgent(options?: string, more?: { readonly etcdIsAway?: boolean }): Promise<void>;
   /** SIGKILL. */
   killAgent(): Promise<void>;
   putPort(port: TestPort): Promise<void>;
@@ -37,6 +38,12 @@ export interface World {
   removeTap(tap: string): void;
   /** Process id of a family's Dnsmasq. */
   dnsmasqPid(family: 4 | 6): number;
+  /** Whether the process in a family's pid file lives. */
+  runs(family: 4 | 6): boolean;
+  /** The process ids of all Dnsmasqs in the host. */
+  dnsmasqsRunning(): readonly number[];
+  /** Runs a command in the host. */
+  host(...command: readonly string[]): string;
   /** Waits until it is true, looking often. */
   until(what: string, condition: () => boolean, limitMs?: number): Promise<void>;
   /** What the agent has logged since the last `clear`. */
@@ -81,7 +88,7 @@ export async function openWorld(): Promise<World> {
     directory,
     etcd,
     agent: () => agent!,
-    async startAgent(options = '') {
+    async startAgent(options = '', { etcdIsAway = false } = {}) {
       const config = join(directory, 'neutron.conf');
       writeFileSync(
         config,
@@ -94,7 +101,9 @@ export async function openWorld(): Promise<World> {
       agent.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));
       await until('the agent has read etcd', () => {
         if (agent?.exitCode !== null) throw new Error(`the agent ended: ${complaint}`);
-        return says().slice(before).includes('etcd was read');
+        return says()
+          .slice(before)
+          .includes(etcdIsAway ? 'took over' : 'etcd was read');
       });
     },
     async killAgent() {
@@ -147,6 +156,13 @@ export async function openWorld(): Promise<World> {
       run('ip', '-n', name, 'link', 'del', tap);
     },
     dnsmasqPid: (family) => Number(readFileSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid'), 'utf8')),
+    runs: (family) => existsSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid')) && existsSync(`/proc/${world.dnsmasqPid(family)}`),
+    dnsmasqsRunning: () =>
+      run('ip', 'netns', 'pids', name)
+        .split('\n')
+        .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('dnsmasq'))
+        .map(Number),
+    host: (...command) => run(...inHost, ...command),
     until,
     log: () => says().slice(clearedAt),
     logged: (text) => world.log().includes(text),

@@ -1,0 +1,167 @@
+// What guests notice when something dies, goes away or comes back: nothing, or as little as there can be.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
+import type { TestPort } from './testing/etcd-values.ts';
+import { type Guest, openWorld, type World } from './testing/world.ts';
+
+let world: World;
+const clients: LeaseHolder[] = [];
+beforeEach(async () => {
+  world = await openWorld();
+  await world.startAgent();
+  await world.putSubnets();
+});
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.stop();
+  await world.close();
+});
+
+const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
+  id: `port-${number}`,
+  tap: `tap0000000${number}-aa`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  networkId: 'net-a',
+  addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
+  ...some,
+});
+
+async function guestOf(one: TestPort): Promise<Guest> {
+  await world.putPort(one);
+  return world.guest(one.tap, { mac: one.mac, addresses: one.addresses });
+}
+
+async function holder(guest: Guest): Promise<LeaseHolder> {
+  const client = udhcpc(guest);
+  clients.push(client);
+  expect((await client.next())['event']).toBe('bound');
+  return client;
+}
+
+/** Has the client renew until it is answered: what comes while nobody listens is lost, and clients ask again. */
+async function renewed(client: LeaseHolder) {
+  client.renew();
+  return client.next();
+}
+
+describe.each([4, 6] as const)('a Dnsmasq (DHCPv%i) that is killed', (family) => {
+  test('is there again at once, with all ports', async () => {
+    const guest = await guestOf(port(1));
+    expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
+    const former = world.dnsmasqPid(family);
+    process.kill(former, 'SIGKILL');
+    if (family === 4) expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
+    else expect((await dhclient6(guest))?.['new_ip6_address']).toBe('2001:db8:a::11');
+    expect(world.dnsmasqPid(family)).not.toBe(former);
+  });
+
+  test('under an agent that took it over, too', async () => {
+    const former = world.dnsmasqPid(family);
+    await world.killAgent();
+    await world.startAgent();
+    expect(world.dnsmasqPid(family)).toBe(former);
+    process.kill(former, 'SIGKILL');
+    await world.until('another runs', () => world.runs(family) && world.dnsmasqPid(family) !== former);
+  });
+});
+
+test('the agent killed: guests are answered meanwhile, and the next agent takes the Dnsmasqs over and does what it missed', async () => {
+  const client = await holder(await guestOf(port(1)));
+  const gone = await guestOf(port(2));
+  await leaseOnce(gone);
+  const pids = [world.dnsmasqPid(4), world.dnsmasqPid(6)];
+  await world.killAgent();
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
+  await world.deletePort(port(2));
+  const later = port(3, { addresses: port(2).addresses });
+  const guest = await guestOf(later);
+  await world.startAgent();
+  expect([world.dnsmasqPid(4), world.dnsmasqPid(6)]).toEqual(pids);
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
+  expect((await leaseOnce(guest))['ip']).toBe('10.65.0.12');
+  expect((await leaseOnce(gone, { attempts: 2 }))['event']).toBe('leasefail');
+});
+
+test('a Dnsmasq whose pid file was lost is taken over all the same, and never a second one started', async () => {
+  const former = world.dnsmasqPid(4);
+  await world.killAgent();
+  rmSync(join(world.directory, 'state/dhcp/dnsmasq-4/pid'));
+  await world.startAgent();
+  await guestOf(port(1));
+  await world.until('the port is served', () => world.logged('port served'));
+  expect(world.dnsmasqsRunning()).toHaveLength(2);
+  expect(world.dnsmasqsRunning()).toContain(former);
+});
+
+test('an agent that is to start Dnsmasq in another way ends the one that runs, and guests keep their addresses', async () => {
+  const client = await holder(await guestOf(port(1)));
+  const former = world.dnsmasqPid(4);
+  await world.killAgent();
+  await world.startAgent('dhcp_lease_duration = 600');
+  await world.until('another runs', () => world.runs(4) && world.dnsmasqPid(4) !== former);
+  expect(world.dnsmasqsRunning()).toHaveLength(2);
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11', lease: '600' });
+});
+
+test('SIGTERM ends the agent with 0, and Dnsmasq serves on', async () => {
+  const client = await holder(await guestOf(port(1)));
+  const agent = world.agent();
+  const ended = new Promise((resolve) => agent.once('exit', resolve));
+  agent.kill('SIGTERM');
+  expect(await ended).toBe(0);
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
+});
+
+test('etcd killed and back: guests are answered meanwhile, and later changes arrive', async () => {
+  const client = await holder(await guestOf(port(1)));
+  await world.etcd.kill();
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
+  await world.etcd.restart();
+  const guest = await guestOf(port(2));
+  expect((await leaseOnce(guest, { attempts: 20 }))['ip']).toBe('10.65.0.12');
+});
+
+test('an agent that starts while etcd is away serves what was served before, on taps that are new as well', async () => {
+  const client = await holder(await guestOf(port(1)));
+  await leaseOnce(await guestOf(port(2)));
+  await world.etcd.kill();
+  await world.killAgent();
+  await world.startAgent('', { etcdIsAway: true });
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
+  const again = world.guest(port(2).tap, port(2)); // its VM starts again: the tap is a new one
+  expect((await leaseOnce(again))['ip']).toBe('10.65.0.12');
+});
+
+test('a guest whose VM starts again, with a new tap, gets its lease', async () => {
+  await leaseOnce(await guestOf(port(1)));
+  const again = world.guest(port(1).tap, port(1));
+  expect((await leaseOnce(again))['ip']).toBe('10.65.0.11');
+  expect((await dhclient6(again))?.['new_ip6_address']).toBe('2001:db8:a::11');
+});
+
+test('a tap’s new MTU reaches its guest at the next renewal', async () => {
+  const client = await holder(await guestOf(port(1)));
+  world.host('ip', 'link', 'set', port(1).tap, 'mtu', '1400');
+  await world.until('the agent has seen it', () => world.logged('port served in another way'));
+  expect(await renewed(client)).toMatchObject({ event: 'renew', mtu: '1400' });
+});
+
+test('reloads without end, between exchanges and during them, end no Dnsmasq', async () => {
+  const guests = await Promise.all([port(1), port(2), port(3)].map(guestOf));
+  const pids = [world.dnsmasqPid(4), world.dnsmasqPid(6)];
+  for (let round = 0; round < 20; round++) {
+    for (let signal = 0; signal < 10; signal++) for (const pid of pids) process.kill(pid, 'SIGHUP');
+    const leases = await Promise.all(guests.map((guest) => leaseOnce(guest)));
+    expect(leases.map(({ ip }) => ip)).toEqual(['10.65.0.11', '10.65.0.12', '10.65.0.13']);
+    for (const pid of pids) process.kill(pid, 'SIGHUP');
+  }
+  expect((await dhclient6(guests[0]!))?.['new_ip6_address']).toBe('2001:db8:a::11');
+  expect([world.dnsmasqPid(4), world.dnsmasqPid(6)]).toEqual(pids);
+});
+
+test('a start that cannot succeed says why and ends with 1', async () => {
+  await world.killAgent();
+  await expect(world.startAgent('dns_domain = not_a_domain')).rejects.toThrow('[DEFAULT] dns_domain = not_a_domain is not a domain name');
+  expect(world.agent().exitCode).toBe(1);
+});
