@@ -10,7 +10,7 @@ export type KeyValue = {
   readonly lease: string;
 };
 
-/** What a transaction may ask before it acts. */
+/** What a transaction may ask before it acts. A value never equals that of a key which does not exist. */
 export type Compare =
   | { readonly key: string; readonly modRevision: number } // 0: the key does not exist
   | { readonly key: string; readonly exists: boolean }
@@ -24,66 +24,91 @@ export type Operation =
 
 export type TransactionResult = {
   readonly succeeded: boolean;
-  readonly revision: number /** What the `get`s of the branch taken found, in order. */;
+  /** Of the datastore after the transaction: the changes' own revision if it changed anything. */
+  readonly revision: number;
+  /** What the `get`s of the branch taken found, in order. */
   readonly found: readonly (KeyValue | undefined)[];
 };
 
-export type Change = { readonly key: string /** undefined: deleted */; readonly value: Uint8Array | undefined; readonly modRevision: number };
+export type Change = {
+  readonly key: string;
+  /** undefined: deleted. */
+  readonly value: Uint8Array | undefined;
+  /** Of the change; for a deletion that only a fresh snapshot showed, that snapshot's. */
+  readonly modRevision: number;
+};
 
+/** `connecting` until the first snapshot starts; `lost`: etcd does not answer or refuses, and is tried again for ever. */
 export type FollowState = 'connecting' | 'reading' | 'following' | 'lost';
 
 export interface Follower {
-  /** Called with a batch of changes in order of revision. The first snapshot comes in one or several batches before onInSync. Must not throw. */
   readonly state: FollowState;
-  /** The revision up to which everything was delivered. */
+  /** Every change of the prefixes up to this revision was delivered. Lags behind etcd's own while the prefixes are quiet. */
   readonly revision: number;
+  /** Nothing is delivered after this returns. May be called from inside the listener. */
   close(): void;
 }
 
+/** Is called synchronously and must not throw: etcd waits meanwhile. */
 export type FollowListener = {
+  /**
+   * Changes in order of revision; a transaction's changes to sibling prefixes (which share their parent) are in one call. Only before onInSync does a snapshot come in
+   * pieces, in no particular order; a later one comes as one call that holds the differences. What the listener was told already is not told again.
+   */
   onChanges(changes: readonly Change[], revision: number): void;
   /** Once: the first whole snapshot was delivered. */
   onInSync?(revision: number): void;
+  /** Each time that the state, or the reason why it is `lost`, changes. A reason starts with an EtcdError's code. */
   onState?(state: FollowState, reason?: string): void;
 };
 
 export interface Lease {
   readonly id: string;
+  /** As granted, which may be more than was asked for. */
   readonly ttlSeconds: number;
   /** Keeps it alive once; false when it has expired. */
   keepAlive(): Promise<boolean>;
+  /** Deletes the keys that are attached to it. A lease that has expired counts as revoked. */
   revoke(): Promise<void>;
 }
 
 export type EtcdOptions = {
-  /** `http://host:port` or `https://…`, tried in turn. */
+  /** `http://host:port` or `https://…`, all of one cluster. Tried in turn, from a random one on. */
   readonly endpoints: readonly string[];
+  /** PEM. Left out: the authorities that Node trusts. Files are read again for every new connection, so that they may be renewed. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly username?: string;
   readonly password?: string;
-  /** For one request. [10] */
+  /** For one request, failover included. [10] */
   readonly timeoutSeconds?: number;
 };
 
 /** Every call rejects with EtcdError; `isTransient(error)` tells whether trying again later makes sense. */
 export interface Etcd {
   get(key: string): Promise<{ readonly revision: number; readonly found: KeyValue | undefined }>;
-  /** The whole prefix at one revision, read in pages. */
+  /** The whole prefix at one revision (the newest, or the one asked for), read in pages, sorted by key. An empty prefix is everything. */
   range(
     prefix: string,
     options?: { readonly revision?: number; readonly pageSize?: number; readonly keysOnly?: boolean },
   ): Promise<{ readonly revision: number; readonly found: readonly KeyValue[] }>;
+  /**
+   * All or nothing. Never sent twice: when ETCD_UNAVAILABLE or ETCD_TIMEOUT comes back, it may or may not have taken place.
+   * ETCD_LEASE_GONE: a put names a lease that has expired. ETCD_REFUSED: etcd does not take it (too big, two operations on one key).
+   */
   transact(when: readonly Compare[], then: readonly Operation[], otherwise?: readonly Operation[]): Promise<TransactionResult>;
   grantLease(ttlSeconds: number): Promise<Lease>;
   /**
    * Snapshot of the prefixes at one revision, then a watch from there, for ever: a lost watch is resumed from the last revision, a compacted one by a fresh snapshot
    * that is compared with what was delivered, so that what vanished meanwhile comes as a deletion. The reader never passes through "everything is gone".
+   * Order and transactions hold across prefixes that share their parent (`/a/b/`, `/a/c/`); etcd promises neither across trees that lie further apart.
    */
   follow(prefixes: readonly string[], listener: FollowListener): Follower;
+  /** Forgets the history before `revision`. */
   compact(revision: number): Promise<void>;
-  /** Members, leader, revision: for status pages and start-up checks. */
+  /** Of the endpoint in use: for status pages and start-up checks. */
   status(): Promise<{ readonly revision: number; readonly version: string; readonly endpoint: string }>;
+  /** Calls under way reject with ETCD_CLOSED, followers fall silent, nothing of it keeps the process alive. */
   close(): void;
 }

@@ -1,0 +1,108 @@
+// Etcd over gRPC.
+import { type Clock, systemClock } from './clock.ts';
+import { openConnection } from './connection.ts';
+import { EtcdError } from './errors.ts';
+import { followPrefixes, type WatchSource } from './follow.ts';
+import { compactRequest, emptyRequest, grantLeaseRequest, leaseRequest, methods, prefixRange, rangeRequest, transactionRequest } from './messages.ts';
+import type { Etcd, EtcdOptions, KeyValue, Lease, Operation } from './types.ts';
+import { openWatch } from './watch.ts';
+
+const defaultPageKeys = 10_000;
+
+/**
+ * A client of the cluster with these endpoints. Connects when it is first used; what etcd or the network does afterwards shows in the calls.
+ * Throws ETCD_MISCONFIGURED when the options cannot lead to a connection.
+ */
+export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock): Etcd {
+  const connection = openConnection(options, clock);
+  const { call } = connection;
+
+  const source: WatchSource = {
+    clock,
+    random: Math.random,
+    readPage(prefix, { after, limit, revision }) {
+      const { from, to } = prefixRange(prefix);
+      const request = rangeRequest({ from: after === undefined ? from : `${after}\0`, to }, { limit, revision: revision ?? 0 });
+      return call(methods.range, request, { what: `read ${prefix}`, repeatable: true });
+    },
+    watch: (ranges, events) => openWatch(connection, ranges, events),
+  };
+
+  return {
+    async get(key) {
+      const { header, found } = await call(methods.range, rangeRequest({ from: key, to: '' }), { what: `read ${key}`, repeatable: true });
+      return { revision: header.revision, found: found[0] };
+    },
+
+    async range(prefix, { revision: asked, pageSize = defaultPageKeys, keysOnly = false } = {}) {
+      const { from, to } = prefixRange(prefix);
+      const all: KeyValue[] = [];
+      let revision = asked ?? 0;
+      for (let next = from; ; ) {
+        const request = rangeRequest({ from: next, to }, { limit: pageSize, revision, keysOnly });
+        const { header, found, more } = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true });
+        if (revision === 0) revision = header.revision;
+        for (const keyValue of found) all.push(keyValue);
+        const last = found.at(-1);
+        if (!more || !last) return { revision, found: all };
+        next = `${last.key}\0`;
+      }
+    },
+
+    async transact(when, then, otherwise = []) {
+      const what = `carry out a transaction on ${keysOf(then).join(', ') || 'no key'}`;
+      const { header, succeeded, found } = await call(methods.transact, transactionRequest(when, then, otherwise), { what, repeatable: false });
+      return { revision: header.revision, succeeded, found };
+    },
+
+    async grantLease(ttlSeconds) {
+      const { id, ttlSeconds: granted } = await call(methods.grantLease, grantLeaseRequest(ttlSeconds), {
+        what: `get a lease of ${ttlSeconds} s`,
+        repeatable: true,
+      });
+      return lease(id, granted);
+    },
+
+    follow: (prefixes, listener) => followPrefixes(source, prefixes, listener),
+
+    async compact(revision) {
+      await call(methods.compact, compactRequest(revision), { what: `compact revision ${revision}`, repeatable: false });
+    },
+
+    async status() {
+      const { header, version } = await call(methods.status, emptyRequest, { what: 'ask for its status', repeatable: true });
+      return { revision: header.revision, version, endpoint: connection.endpoint };
+    },
+
+    close: () => connection.close(),
+  };
+
+  function lease(id: string, ttlSeconds: number): Lease {
+    return {
+      id,
+      ttlSeconds,
+      async keepAlive() {
+        const options = { what: `keep lease ${id} alive`, repeatable: true };
+        const { ttlSeconds: left } = await call(methods.keepLeaseAlive, leaseRequest(id), options);
+        return left > 0;
+      },
+      async revoke() {
+        try {
+          await call(methods.revokeLease, leaseRequest(id), { what: `revoke lease ${id}`, repeatable: true });
+        } catch (error) {
+          if (!(error instanceof EtcdError) || error.code !== 'ETCD_LEASE_GONE') throw error;
+        }
+      },
+    };
+  }
+}
+
+/** Enough of a transaction's keys to recognise it by. */
+function keysOf(operations: readonly Operation[]): readonly string[] {
+  const keys = operations.slice(0, 3).map((operation) => {
+    if ('put' in operation) return operation.put;
+    if ('get' in operation) return operation.get;
+    return 'delete' in operation ? operation.delete : operation.deletePrefix;
+  });
+  return operations.length > 3 ? [...keys, `and ${operations.length - 3} more`] : keys;
+}

@@ -1,0 +1,267 @@
+// Calls to a cluster: endpoints tried in turn, the user's token, and errors with our codes.
+import { backoff, type Clock, systemClock } from './clock.ts';
+import { type Endpoint, openEndpoint } from './endpoint.ts';
+import { EtcdError, type EtcdErrorCode, isTransient, messageOf } from './errors.ts';
+import { authenticateRequest, type Method, methods } from './messages.ts';
+import { GrpcError, grpcStatus, type Transport } from './transport.ts';
+import type { EtcdOptions } from './types.ts';
+
+/** How long one endpoint may take for its connection, TLS included, before the next is tried. */
+const connectMilliseconds = 3_000;
+
+export type CallOptions = {
+  /** What the call does, for its error: `read /calico/x`. */
+  readonly what: string;
+  /** A call that may be sent twice is, to another endpoint, until it is answered or its time is over. Any other only if it certainly was not sent. */
+  readonly repeatable: boolean;
+};
+
+export type StreamEvents<Answer> = {
+  onAnswer(answer: Answer): void;
+  /** Last, and once, unless it was closed. */
+  onLost(error: EtcdError): void;
+};
+
+export interface Stream {
+  send(request: Buffer): void;
+  /** Its user was refused: the next call asks for a new token. */
+  refused(): void;
+  /** Gives it up because it does not answer: the next call goes to another endpoint. */
+  abandon(): void;
+  close(): void;
+}
+
+export interface Connection {
+  /** Asks once and takes the one answer. */
+  call<Answer>(method: Method<Answer>, request: Buffer, options: CallOptions): Promise<Answer>;
+  /** A stream to the endpoint in use, or to the first that answers. */
+  stream<Answer>(method: Method<Answer>, what: string, events: StreamEvents<Answer>): Promise<Stream>;
+  readonly endpoint: string;
+  close(): void;
+}
+
+type Connected = { readonly endpoint: Endpoint; readonly transport: Transport };
+/** undefined inside: etcd has authentication switched off. */
+type Login = { readonly token: Promise<string | undefined> };
+
+/** Throws ETCD_MISCONFIGURED. Connects with the first call. */
+export function openConnection(options: EtcdOptions, clock: Clock = systemClock, random: () => number = Math.random): Connection {
+  if (options.endpoints.length === 0) throw new EtcdError('ETCD_MISCONFIGURED', 'no etcd endpoint is given');
+  const endpoints = options.endpoints.map((text) => openEndpoint(text, options));
+  const timeoutMilliseconds = (options.timeoutSeconds ?? 10) * 1000;
+  const closing = new AbortController();
+  let current = Math.floor(random() * endpoints.length);
+  let login: Login | undefined;
+
+  const inUse = (): Endpoint => endpoints[current]!;
+  /** The next endpoint's turn, unless somebody has gone on already. */
+  const leave = (endpoint: Endpoint): void => {
+    if (endpoint === inUse()) current = (current + 1) % endpoints.length;
+  };
+  const closedError = (what: string): EtcdError => new EtcdError('ETCD_CLOSED', `cannot ${what}: the connection to etcd was closed`);
+
+  /** The endpoint in use, connected; each is tried once. */
+  async function connected(what: string, deadline: number): Promise<Connected> {
+    const failures: EtcdError[] = [];
+    while (failures.length < endpoints.length) {
+      if (closing.signal.aborted) throw closedError(what);
+      const endpoint = inUse();
+      try {
+        return { endpoint, transport: await endpoint.connect(Math.max(1, Math.min(connectMilliseconds, deadline - clock.now()))) };
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error;
+        leave(endpoint);
+        failures.push(error);
+      }
+    }
+    if (closing.signal.aborted) throw closedError(what);
+    throw new EtcdError('ETCD_UNAVAILABLE', `cannot ${what}: no etcd endpoint can be reached (${failures.map(messageOf).join('; ')})`, {
+      cause: failures.at(-1),
+    });
+  }
+
+  /** One question to one endpoint. */
+  function ask<Answer>(
+    { endpoint, transport }: Connected,
+    method: Method<Answer>,
+    request: Buffer,
+    token: string | undefined,
+    until: number,
+    what: string,
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const milliseconds = Math.max(1, until - clock.now());
+      const timer = setTimeout(() => {
+        call.cancel();
+        fail(new GrpcError(grpcStatus.DEADLINE_EXCEEDED, `did not answer within ${Math.round(milliseconds / 100) / 10} s`));
+      }, milliseconds);
+      const fail = (error: GrpcError): void => {
+        clearTimeout(timer);
+        reject(failure(endpoint, error, what));
+      };
+      let answer: { readonly is: Answer } | undefined;
+      const call = transport.call(method.path, metadata(token), {
+        onMessage(message) {
+          try {
+            answer = { is: method.decode(message) };
+          } catch (error) {
+            fail(unreadable(error));
+          }
+        },
+        onEnd(error) {
+          if (error || !answer) return fail(error ?? new GrpcError(grpcStatus.UNAVAILABLE, 'no answer'));
+          clearTimeout(timer);
+          resolve(answer.is);
+        },
+      });
+      call.send(request);
+      call.end();
+    });
+  }
+
+  function failure(endpoint: Endpoint, error: GrpcError, what: string): EtcdError {
+    if (closing.signal.aborted) return closedError(what);
+    const code = codeOf(error.status);
+    if (code === 'ETCD_UNAVAILABLE' || code === 'ETCD_TIMEOUT') leave(endpoint);
+    return new EtcdError(code, `cannot ${what}: ${endpoint.url}: ${error.message}`, { cause: error });
+  }
+
+  /** The user's login, asked for once for all who wait; undefined without a user. */
+  function loggedIn(deadline: number): Login | undefined {
+    const { username, password } = options;
+    if (username === undefined || login) return login;
+    const mine: Login = { token: authenticate(username, password ?? '', deadline) };
+    mine.token.catch(() => forget(mine)); // whoever waits for it gets the error
+    login = mine;
+    return mine;
+  }
+
+  function forget(stale: Login | undefined): void {
+    if (login === stale) login = undefined;
+  }
+
+  async function authenticate(username: string, password: string, deadline: number): Promise<string | undefined> {
+    const what = `authenticate as ${username}`;
+    try {
+      return await ask(await connected(what, deadline), methods.authenticate, authenticateRequest(username, password), undefined, deadline, what);
+    } catch (error) {
+      const status = grpcStatusOf(error);
+      if (status === grpcStatus.FAILED_PRECONDITION) return undefined; // authentication is not enabled
+      if (status === grpcStatus.INVALID_ARGUMENT) throw new EtcdError('ETCD_DENIED', messageOf(error), { cause: error });
+      throw error;
+    }
+  }
+
+  async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable }: CallOptions): Promise<Answer> {
+    const deadline = clock.now() + timeoutMilliseconds;
+    let failures = 0;
+    let loginRenewed = false;
+    for (;;) {
+      let sent = false;
+      let mine: Login | undefined;
+      try {
+        if (closing.signal.aborted) throw closedError(what);
+        mine = loggedIn(deadline);
+        const token = await mine?.token;
+        const to = await connected(what, deadline);
+        // A repeatable call leaves time for another endpoint when this one is silent.
+        const remaining = deadline - clock.now();
+        const patience = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
+        sent = true;
+        return await ask(to, method, request, token, clock.now() + patience, what);
+      } catch (error) {
+        // 16: the token has expired, or its member was restarted. 3: users were changed meanwhile (and much else: so only once). Neither was carried out.
+        const status = grpcStatusOf(error);
+        if (sent && mine && !loginRenewed && (status === grpcStatus.UNAUTHENTICATED || status === grpcStatus.INVALID_ARGUMENT)) {
+          loginRenewed = true;
+          forget(mine);
+          continue;
+        }
+        if (!isTransient(error) || (sent && !repeatable)) throw error;
+        failures += 1;
+        const pause = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
+        if (clock.now() + pause + 1 >= deadline) throw error;
+        await clock.wait(pause, closing.signal);
+      }
+    }
+  }
+
+  async function stream<Answer>(method: Method<Answer>, what: string, { onAnswer, onLost }: StreamEvents<Answer>): Promise<Stream> {
+    const deadline = clock.now() + timeoutMilliseconds;
+    if (closing.signal.aborted) throw closedError(what);
+    const mine = loggedIn(deadline);
+    const token = await mine?.token;
+    const { endpoint, transport } = await connected(what, deadline);
+    const lose = (error: GrpcError): void => onLost(failure(endpoint, error, what));
+    const opened = transport.call(method.path, metadata(token), {
+      onMessage(message) {
+        let answer: Answer;
+        try {
+          answer = method.decode(message);
+        } catch (error) {
+          opened.cancel();
+          return lose(unreadable(error));
+        }
+        onAnswer(answer);
+      },
+      onEnd: (error) => lose(error ?? new GrpcError(grpcStatus.UNAVAILABLE, 'the stream was ended')),
+    });
+    return {
+      send: opened.send,
+      refused: () => forget(mine),
+      abandon() {
+        leave(endpoint);
+        opened.cancel();
+      },
+      close: opened.cancel,
+    };
+  }
+
+  return {
+    call,
+    stream,
+    get endpoint() {
+      return inUse().url;
+    },
+    close() {
+      closing.abort();
+      for (const endpoint of endpoints) endpoint.close();
+    },
+  };
+}
+
+function metadata(token: string | undefined): Record<string, string> {
+  // hasleader: a member that is cut off from its cluster refuses, instead of keeping us waiting.
+  return { hasleader: 'true', ...(token === undefined ? {} : { token }) };
+}
+
+const unreadable = (error: unknown): GrpcError => new GrpcError(grpcStatus.UNAVAILABLE, `its answer cannot be read: ${messageOf(error)}`, { cause: error });
+
+function grpcStatusOf(error: unknown): number | undefined {
+  return error instanceof EtcdError && error.cause instanceof GrpcError ? error.cause.status : undefined;
+}
+
+/** Which of etcd's codes (api/v3rpc/rpctypes/error.go) is which of ours. */
+function codeOf(status: number): EtcdErrorCode {
+  switch (status) {
+    case grpcStatus.DEADLINE_EXCEEDED:
+      return 'ETCD_TIMEOUT';
+    case grpcStatus.RESOURCE_EXHAUSTED:
+      return 'ETCD_OVERLOADED';
+    case grpcStatus.OUT_OF_RANGE:
+      return 'ETCD_COMPACTED';
+    case grpcStatus.PERMISSION_DENIED:
+    case grpcStatus.UNAUTHENTICATED:
+      return 'ETCD_DENIED';
+    case grpcStatus.NOT_FOUND:
+      return 'ETCD_LEASE_GONE';
+    case grpcStatus.INVALID_ARGUMENT:
+    case grpcStatus.FAILED_PRECONDITION:
+    case grpcStatus.ALREADY_EXISTS:
+    case grpcStatus.UNIMPLEMENTED:
+    case grpcStatus.DATA_LOSS:
+      return 'ETCD_REFUSED';
+    default: // UNAVAILABLE; UNKNOWN and INTERNAL are how a dying member may answer
+      return 'ETCD_UNAVAILABLE';
+  }
+}

@@ -1,0 +1,194 @@
+// An etcd in memory, for other rooms' tests: as strict as the real one, driven by hand.
+import type { Clock } from './clock.ts';
+import { EtcdError } from './errors.ts';
+import { fakeClock, settled } from './fake-clock.ts';
+import { type MemoryStore, memoryStore } from './fake-store.ts';
+import { followPrefixes, type StartedRange, type WatchEvents } from './follow.ts';
+import { type Header, prefixRange } from './messages.ts';
+import type { Etcd, Lease } from './types.ts';
+
+export type FakeConnection = Etcd & {
+  /** Cuts this client off from etcd, or joins it again: its calls reject with ETCD_UNAVAILABLE, its followers are lost and come back by themselves. */
+  cut(away: boolean): void;
+};
+
+export type FakeEtcd = {
+  /** A client, for tests that need but one. */
+  readonly etcd: FakeConnection;
+  /** A further client of the same etcd. */
+  connect(): FakeConnection;
+  /** etcd goes away for all clients, or comes back with everything that it held. */
+  setDown(down: boolean): void;
+  /** Another etcd in its place, empty: what a lost data directory leaves. */
+  replace(): void;
+  /** Time passes: leases expire, who waits on `clock` goes on. Nothing else makes it pass. */
+  advance(seconds: number): Promise<void>;
+  readonly clock: Clock;
+  /** Everything there is: key to value as text. */
+  contents(prefix?: string): Record<string, string>;
+};
+
+export function fakeEtcd(): FakeEtcd {
+  let store = memoryStore();
+  let incarnation = 1;
+  let down = false;
+  const clock = fakeClock(() => store.nextExpiry);
+  /** Each looks at how things are now. */
+  const connections = new Set<() => void>();
+  const tellAll = (): void => queueMicrotask(() => connections.forEach((look) => void look()));
+  store.onCommit.add(tellAll);
+
+  const header = (): Header => ({ clusterId: String(incarnation), revision: store.revision, term: incarnation });
+
+  function connect(): FakeConnection {
+    let away = false;
+    let closed = false;
+    const streams = new Set<FakeStream>();
+    let pauses: (() => void)[] = [];
+
+    const trouble = (): EtcdError | undefined => {
+      if (closed) return new EtcdError('ETCD_CLOSED', 'the connection to etcd was closed');
+      return down || away ? new EtcdError('ETCD_UNAVAILABLE', 'no etcd endpoint can be reached') : undefined;
+    };
+
+    /** The question reaches etcd after the call has returned. */
+    async function ask<Answer>(answer: () => Answer): Promise<Answer> {
+      await Promise.resolve();
+      const error = trouble();
+      if (error) throw error;
+      return answer();
+    }
+
+    /** What is new goes to the followers; or they hear of the trouble, or that it is over. */
+    function look(): void {
+      const error = trouble();
+      for (const stream of [...streams]) {
+        if (error) stream.lose(error);
+        else if (stream.store !== store) stream.lose(new EtcdError('ETCD_UNAVAILABLE', 'etcd was replaced'));
+        else stream.send();
+      }
+      if (error && !closed) return;
+      for (const resume of pauses) resume();
+      pauses = [];
+    }
+    connections.add(look);
+
+    function watch(ranges: readonly StartedRange[], events: WatchEvents): { close(): void } {
+      const stream = fakeStream(ranges, events, store, header, () => streams.delete(stream));
+      streams.add(stream);
+      queueMicrotask(look);
+      return { close: () => stream.close() };
+    }
+
+    /** Until etcd can be reached: tests need not know how long a follower pauses between its attempts. */
+    async function pause(): Promise<void> {
+      if (trouble()) await new Promise<void>((resolve) => pauses.push(resolve));
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+
+    const lease = (id: string, ttlSeconds: number): Lease => ({
+      id,
+      ttlSeconds,
+      keepAlive: () => ask(() => store.keepAlive(id, clock.now())),
+      revoke: () => ask(() => store.endLease(id)),
+    });
+
+    return {
+      get: (key) => ask(() => ({ revision: store.revision, found: store.range({ from: key, to: '' }).found[0] })),
+      range: (prefix, { revision, keysOnly } = {}) =>
+        ask(() => {
+          const { found } = store.range(prefixRange(prefix), revision);
+          return { revision: revision ?? store.revision, found: keysOnly ? found.map((each) => ({ ...each, value: Buffer.alloc(0) })) : found };
+        }),
+      transact: (when, then, otherwise = []) => ask(() => store.transact(when, then, otherwise)),
+      grantLease: (ttlSeconds) => ask(() => lease(store.grantLease(ttlSeconds, clock.now()), ttlSeconds)),
+      follow: (prefixes, listener) =>
+        followPrefixes(
+          {
+            clock: { now: clock.now, wait: pause },
+            random: () => 0,
+            readPage: (prefix, { after, limit, revision }) => ask(() => ({ ...store.range(prefixRange(prefix), revision, after, limit), header: header() })),
+            watch,
+          },
+          prefixes,
+          listener,
+        ),
+      compact: (revision) => ask(() => store.compact(revision)),
+      status: () => ask(() => ({ revision: store.revision, version: 'fake', endpoint: 'http://fake:2379' })),
+      close() {
+        closed = true;
+        look();
+        connections.delete(look);
+      },
+      cut(isAway) {
+        away = isAway;
+        queueMicrotask(look);
+      },
+    };
+  }
+
+  function setDown(isDown: boolean): void {
+    down = isDown;
+    tellAll();
+  }
+
+  return {
+    etcd: connect(),
+    connect,
+    setDown,
+    replace() {
+      store = memoryStore();
+      store.onCommit.add(tellAll);
+      incarnation += 1;
+      tellAll();
+    },
+    async advance(seconds) {
+      const until = clock.now() + seconds * 1000;
+      let more = true;
+      while (more) {
+        await settled();
+        more = clock.step(until);
+        store.expireLeases(clock.now());
+      }
+      await settled();
+    },
+    clock,
+    contents: (prefix = '') => Object.fromEntries(store.range(prefixRange(prefix)).found.map(({ key, value }) => [key, Buffer.from(value).toString()])),
+  };
+}
+
+type FakeStream = { readonly store: MemoryStore; send(): void; lose(error: EtcdError): void; close(): void };
+
+/** One follower's watches. Like etcd's, each sends whole revisions, and the several know nothing of each other. */
+function fakeStream(ranges: readonly StartedRange[], events: WatchEvents, store: MemoryStore, header: () => Header, onClose: () => void): FakeStream {
+  const next = ranges.map(({ fromRevision }) => fromRevision);
+  let created = false;
+  let open = true;
+  const stream: FakeStream = {
+    store,
+    send() {
+      if (!created) for (const range of ranges.keys()) if (open) events.onCreated(range, header());
+      created = true;
+      try {
+        for (const [index, range] of ranges.entries()) {
+          const news = store.history(range, next[index]!);
+          next[index] = store.revision + 1;
+          for (const changes of Map.groupBy(news, ({ modRevision }) => modRevision).values()) if (open) events.onChanges(index, header(), changes);
+        }
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error;
+        stream.lose(error);
+      }
+    },
+    lose(error) {
+      if (!open) return;
+      stream.close();
+      events.onLost(error);
+    },
+    close() {
+      open = false;
+      onClose();
+    },
+  };
+  return stream;
+}

@@ -1,0 +1,276 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { EtcdError } from './errors.ts';
+import { fakeEtcd } from './fake.ts';
+import { fakeClock, settled } from './fake-clock.ts';
+import { followPrefixes, type StartedRange, type WatchEvents, type WatchSource } from './follow.ts';
+import type { Header, RangePage } from './messages.ts';
+import { recorder } from './testing/recorder.ts';
+import type { Change, KeyValue } from './types.ts';
+
+const header = (revision: number, over: Partial<Header> = {}): Header => ({ clusterId: '1', revision, term: 2, ...over });
+const keyValue = (key: string, modRevision: number): KeyValue => ({
+  key,
+  value: Buffer.from(`v${modRevision}`),
+  createRevision: modRevision,
+  modRevision,
+  version: 1,
+  lease: '0',
+});
+const page = (revision: number, ...found: KeyValue[]): RangePage => ({ header: header(revision), found, more: false });
+const change = (key: string, modRevision: number): Change => ({ key, value: Buffer.from(`v${modRevision}`), modRevision });
+
+/** A datastore that answers as it is told to, in the middle of things. */
+function scripted() {
+  const clock = fakeClock();
+  const asked: {
+    readonly prefix: string;
+    readonly after: string | undefined;
+    readonly revision: number | undefined;
+    answer(page: RangePage): void;
+    fail(code: EtcdError['code']): void;
+  }[] = [];
+  const watches: { readonly ranges: readonly StartedRange[]; readonly events: WatchEvents; closed: boolean }[] = [];
+  const source: WatchSource = {
+    clock,
+    random: () => 1,
+    readPage: (prefix, { after, revision }) =>
+      new Promise((resolve, reject) => {
+        asked.push({ prefix, after, revision, answer: resolve, fail: (code) => reject(new EtcdError(code, 'as scripted')) });
+      }),
+    watch(ranges, events) {
+      const watch = { ranges, events, closed: false };
+      watches.push(watch);
+      return {
+        close() {
+          watch.closed = true;
+        },
+      };
+    },
+  };
+  return {
+    source,
+    asked,
+    watches,
+    /** Time passes until something is asked or watched again. */
+    async retried(): Promise<void> {
+      const before = asked.length + watches.length;
+      while (asked.length + watches.length === before) {
+        clock.step(clock.now() + 1000);
+        await settled();
+      }
+    },
+  };
+}
+
+/** Following `/a/`, in sync at a revision, with these keys. */
+async function followingAt(revision: number, ...found: KeyValue[]) {
+  const script = scripted();
+  const told = recorder();
+  const follower = followPrefixes(script.source, ['/a/'], told);
+  await settled();
+  script.asked[0]!.answer(page(revision, ...found));
+  await settled();
+  const events = script.watches[0]!.events;
+  events.onCreated(0, header(revision));
+  return { ...script, told, follower, events };
+}
+const lost = new EtcdError('ETCD_UNAVAILABLE', 'as scripted');
+
+describe('a follower and what etcd may do to it', () => {
+  test('progress moves it on, so that it comes back to where nothing was compacted yet', async () => {
+    const { events, follower, watches, retried, told } = await followingAt(5);
+    events.onChanges(0, header(90), []);
+    expect(follower.revision).toBe(90);
+    events.onLost(lost);
+    await retried();
+    expect(watches[1]!.ranges.map(({ fromRevision }) => fromRevision)).toEqual([90]);
+    expect(told.lines).toEqual([]);
+  });
+
+  test('of what comes again nothing is told again', async () => {
+    const { events, watches, retried, told } = await followingAt(5);
+    events.onChanges(0, header(7), [change('/a/1', 6), change('/a/2', 7)]);
+    events.onLost(lost);
+    await retried();
+    watches[1]!.events.onCreated(0, header(7));
+    watches[1]!.events.onChanges(0, header(8), [change('/a/1', 6), change('/a/2', 7), change('/a/3', 8)]);
+    expect(told.lines).toEqual(['/a/1=v6', '/a/2=v7', '/a/3=v8']);
+  });
+
+  test('pages are all of the first one’s revision, and follow one another by key', async () => {
+    const script = scripted();
+    const told = recorder();
+    followPrefixes(script.source, ['/a/', '/b/x/'], told);
+    await settled();
+    script.asked[0]!.answer({ ...page(5, keyValue('/a/1', 3)), more: true });
+    await settled();
+    script.asked[1]!.answer(page(9, keyValue('/a/2', 4)));
+    await settled();
+    expect(script.asked.map(({ prefix, after, revision }) => [prefix, after, revision])).toEqual([
+      ['/a/', undefined, undefined],
+      ['/a/', '/a/1', 5],
+      ['/b/x/', undefined, 5],
+    ]);
+    script.asked[2]!.answer(page(9));
+    await settled();
+    expect(told.batches.map(({ revision }) => revision)).toEqual([5, 5]);
+    expect(script.watches[0]!.ranges.map(({ fromRevision }) => fromRevision)).toEqual([5, 5]);
+  });
+
+  test('a first snapshot that breaks off is read anew; what was told of it is not told again, what vanished is taken back', async () => {
+    const script = scripted();
+    const told = recorder();
+    followPrefixes(script.source, ['/a/'], told);
+    await settled();
+    script.asked[0]!.answer({ ...page(5, keyValue('/a/1', 3), keyValue('/a/2', 4)), more: true });
+    await settled();
+    script.asked[1]!.fail('ETCD_COMPACTED');
+    await settled();
+    expect(told.inSyncs).toBe(0);
+    script.asked[2]!.answer(page(8, keyValue('/a/1', 3), keyValue('/a/3', 7)));
+    await settled();
+    expect(told.lines).toEqual(['/a/1=v3', '/a/2=v4', '/a/3=v7', '/a/2']);
+    expect(told.inSyncs).toBe(1);
+  });
+
+  test('a member that merely lags behind is waited for, and what it sends meanwhile is told afterwards', async () => {
+    const { events, watches, asked, retried, told } = await followingAt(5, keyValue('/a/1', 5));
+    events.onLost(lost);
+    await retried();
+    watches[1]!.events.onCreated(0, header(3));
+    watches[1]!.events.onChanges(0, header(6), [change('/a/2', 6)]);
+    await settled();
+    expect(told.states.at(-1)).toBe('lost');
+    asked[1]!.answer(page(6));
+    await settled();
+    expect([told.states.at(-1), told.lines]).toEqual(['following', ['/a/1=v5', '/a/2=v6']]);
+  });
+
+  test.each<[string, Partial<Header>]>([
+    ['an earlier revision', { revision: 3 }],
+    ['another cluster', { clusterId: '2' }],
+    ['an earlier term', { term: 1 }],
+  ])('%s, confirmed by the majority, is another history: everything is read and told anew', async (_, over) => {
+    const { events, watches, asked, retried, told } = await followingAt(5, keyValue('/a/1', 3), keyValue('/a/2', 3));
+    events.onLost(lost);
+    await retried();
+    const other = header(8, over);
+    watches[1]!.events.onCreated(0, other);
+    await settled();
+    asked[1]!.answer({ ...page(8), header: other });
+    await retried();
+    asked[2]!.answer({ header: other, found: [keyValue('/a/1', 3)], more: false });
+    await settled();
+    expect(told.lines.slice(2)).toEqual(['/a/1=v3', '/a/2']);
+    expect(watches[1]!.closed).toBe(true);
+  });
+
+  test('a revision whose change is not what it was is another history', async () => {
+    const { events, watches, asked, retried, told } = await followingAt(5);
+    events.onChanges(0, header(6), [change('/a/1', 6)]);
+    events.onLost(lost);
+    await retried();
+    watches[1]!.events.onCreated(0, header(9));
+    watches[1]!.events.onChanges(0, header(9), [change('/a/2', 6), change('/a/2', 9)]);
+    await retried();
+    asked[1]!.answer(page(9, keyValue('/a/2', 9)));
+    await settled();
+    expect(told.lines).toEqual(['/a/1=v6', '/a/2=v9', '/a/1']);
+  });
+
+  test('a snapshot that two etcds answered is not told', async () => {
+    const script = scripted();
+    const told = recorder();
+    followPrefixes(script.source, ['/a/'], told);
+    await settled();
+    script.asked[0]!.answer({ ...page(5), more: true });
+    await settled();
+    script.asked[1]!.answer({ ...page(5, keyValue('/a/1', 3)), header: header(5, { clusterId: '2' }) });
+    await settled();
+    expect([told.inSyncs, told.lines]).toEqual([0, []]);
+  });
+
+  test('the reason for being lost is told when it changes, not at every attempt', async () => {
+    const { events, watches, retried, told } = await followingAt(5);
+    events.onLost(lost);
+    for (const code of ['ETCD_UNAVAILABLE', 'ETCD_DENIED', 'ETCD_DENIED'] as const) {
+      await retried();
+      watches.at(-1)!.events.onLost(new EtcdError(code, 'as scripted'));
+      await settled();
+    }
+    expect(told.reasons.filter(Boolean)).toEqual(['ETCD_UNAVAILABLE: as scripted', 'ETCD_DENIED: as scripted']);
+  });
+
+  test('closed while it reads, waits or watches, it says nothing more and closes its watch', async () => {
+    const { events, watches, follower, told } = await followingAt(5);
+    follower.close();
+    events.onChanges(0, header(6), [change('/a/1', 6)]);
+    events.onLost(lost);
+    await settled();
+    expect([watches[0]!.closed, watches.length, told.lines, told.states]).toEqual([true, 1, [], ['reading', 'following']]);
+
+    const script = scripted();
+    const reading = recorder();
+    followPrefixes(script.source, ['/a/'], reading).close();
+    await settled();
+    script.asked[0]!.answer(page(5, keyValue('/a/1', 1)));
+    await settled();
+    expect([reading.lines, reading.inSyncs, script.watches.length]).toEqual([[], 0, 0]);
+  });
+});
+
+test('whatever happens to etcd and to the way there, the listener ends with what etcd holds, and is never told anything twice', async () => {
+  const key = fc.constantFrom('/a/1', '/a/2', '/a/3', '/b/1', '/c/x/1');
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ put: key, value: fc.string({ maxLength: 2 }) }) },
+    { weight: 3, arbitrary: fc.record({ delete: key }) },
+    { weight: 2, arbitrary: fc.constantFrom('cut', 'join', 'compact', 'wait') },
+    { weight: 1, arbitrary: fc.constantFrom('down', 'up', 'replace') },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      const fake = fakeEtcd();
+      const writer = fake.connect();
+      const told = recorder();
+      const last = new Map<string, string | undefined>();
+      const repeated: string[] = [];
+      let replaced = false;
+      fake.etcd.follow(['/a/', '/c/x/'], {
+        ...told,
+        onChanges(changes, revision) {
+          for (const { key, value } of changes) {
+            const text = value && Buffer.from(value).toString();
+            if (text === undefined && last.get(key) === undefined) repeated.push(key);
+            last.set(key, text);
+          }
+          told.onChanges(changes, revision);
+        },
+      });
+      for (const each of steps) {
+        if (typeof each === 'object') await writer.transact([], [each]).catch(() => undefined);
+        else if (each === 'cut' || each === 'join') fake.etcd.cut(each === 'cut');
+        else if (each === 'down' || each === 'up') fake.setDown(each === 'down');
+        else if (each === 'wait') await settled();
+        else if (each === 'compact') {
+          const { revision } = await writer.status().catch(() => ({ revision: 0 }));
+          await writer.compact(revision).catch(() => undefined);
+        } else {
+          fake.replace();
+          replaced = true;
+        }
+      }
+      fake.etcd.cut(false);
+      fake.setDown(false);
+      for (let turn = 0; turn < 4; turn++) await settled();
+      const wanted = { ...fake.contents('/a/'), ...fake.contents('/c/x/') };
+      expect(Object.fromEntries(told.held)).toEqual(wanted);
+      expect(repeated).toEqual([]);
+      const seen = told.batches.flatMap(({ changes }) => changes.map((each) => `${each.key} ${each.modRevision}`));
+      if (!replaced) expect(new Set(seen).size).toBe(seen.length);
+      expect(told.inSyncs).toBe(1);
+      fake.etcd.close();
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,258 @@
+// Snapshot, then watch, for ever: what makes a datastore of keys into a stream of changes that loses nothing and takes nothing away too early.
+import { backoff, type Clock } from './clock.ts';
+import { EtcdError } from './errors.ts';
+import type { Header, RangePage } from './messages.ts';
+import { type WatchedRange, watchedRanges } from './ranges.ts';
+import type { Change, Follower, FollowListener, FollowState } from './types.ts';
+
+/** What a follower needs of a datastore: client.ts gives it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
+export interface WatchSource {
+  readonly clock: Clock;
+  random(): number;
+  /** Keys with the prefix, after `after` if given, at `revision` or the newest, from a majority of the cluster. */
+  readPage(
+    prefix: string,
+    options: { readonly after?: string | undefined; readonly limit: number; readonly revision?: number | undefined },
+  ): Promise<RangePage>;
+  /** Opens one stream that carries a watch for each range, each from its revision on, that one included. No event comes before this returns, and none after close(). */
+  watch(ranges: readonly StartedRange[], events: WatchEvents): { close(): void };
+}
+
+export type StartedRange = WatchedRange & { readonly fromRevision: number };
+
+export type WatchEvents = {
+  onCreated(range: number, header: Header): void;
+  /** Whole revisions, in order. None: nothing happened in the range up to the header's revision. */
+  onChanges(range: number, header: Header, changes: readonly Change[]): void;
+  /** The end of the stream. ETCD_COMPACTED: the history after a range's revision is no longer there. */
+  onLost(error: EtcdError): void;
+};
+
+/** A page brings about this many bytes: fewer requests cost etcd less, smaller pages cost us less memory. */
+const pageBytes = 6_000_000;
+const firstPageKeys = 500;
+const maxPageKeys = 20_000;
+/** A watch that held this long was a good one: the next loss starts with the shortest pause again. */
+const steadyMilliseconds = 5_000;
+const retryCapMilliseconds = 2_000;
+const refusedCapMilliseconds = 30_000;
+
+export function followPrefixes(source: WatchSource, prefixes: readonly string[], listener: FollowListener): Follower {
+  const ranges = watchedRanges(prefixes);
+  const wanted = ranges.flatMap((range) => range.prefixes);
+  const closing = new AbortController();
+  /** Revision of each key that the listener knows of. */
+  let known = new Map<string, number>();
+  /** Up to where each range was delivered; and the key that was changed there, if one was. */
+  const delivered = ranges.map(() => 0);
+  const anchors = ranges.map((): string | undefined => undefined);
+  /** The history that those revisions belong to. */
+  let history: Header | undefined;
+  let watching: { close(): void } | undefined;
+  let inSync = false;
+  let state: FollowState = 'connecting';
+  let trouble: string | undefined;
+
+  const closed = (): boolean => closing.signal.aborted;
+
+  function enter(next: FollowState, error?: EtcdError): void {
+    if (closed() || (next === state && error?.code === trouble)) return;
+    [state, trouble] = [next, error?.code];
+    if (error) listener.onState?.(next, `${error.code}: ${error.message}`);
+    else listener.onState?.(next);
+  }
+
+  function deliver(changes: readonly Change[], revision: number): void {
+    if (changes.length > 0 && !closed()) listener.onChanges(changes, revision);
+  }
+
+  /** Whether a header can belong to the history that we know up to `revision`. */
+  function continues(header: Header, revision: number): boolean {
+    return !history || (header.clusterId === history.clusterId && header.term >= history.term && header.revision >= revision);
+  }
+
+  /** Whether the first that a new watch brings can follow what was delivered: the last delivered change comes again, unless the history is another one. */
+  function holds(range: number, changes: readonly Change[]): boolean {
+    const anchor = anchors[range];
+    return anchor === undefined || changes.some(({ key, modRevision }) => key === anchor && modRevision === delivered[range]);
+  }
+
+  /** Everything wanted, at one revision. */
+  async function* pages(): AsyncGenerator<RangePage> {
+    let first: Header | undefined;
+    let limit = firstPageKeys;
+    for (const prefix of wanted) {
+      let after: string | undefined;
+      for (let more = true; more; ) {
+        const { header, found, more: rest } = await source.readPage(prefix, { after, limit, revision: first?.revision });
+        first ??= header;
+        if (header.clusterId !== first.clusterId || header.term < first.term)
+          throw new EtcdError('ETCD_REPLACED', 'etcd was replaced by another while it was read');
+        yield { header: first, found, more: rest };
+        more = rest;
+        after = found.at(-1)?.key;
+        const bytes = found.reduce((sum, { key, value }) => sum + key.length + value.length + 32, 1);
+        if (found.length > 0) limit = Math.min(maxPageKeys, Math.max(firstPageKeys, Math.floor((pageBytes / bytes) * found.length)));
+      }
+    }
+  }
+
+  /** Delivers what is new, other or gone since the last time. */
+  async function readSnapshot(): Promise<void> {
+    const next = inSync || known.size > 0 ? new Map<string, number>() : known;
+    const changes: Change[] = [];
+    let header: Header | undefined;
+    for await (const page of pages()) {
+      if (closed()) return;
+      if (!header) {
+        header = page.header;
+        enter('reading');
+        // In another history an equal revision does not mean an equal value.
+        if (!continues(header, Math.max(...delivered))) for (const key of known.keys()) known.set(key, 0);
+      }
+      const fresh = page.found.filter(({ key, modRevision }) => known.get(key) !== modRevision).map(changeOf);
+      for (const { key, modRevision } of page.found) next.set(key, modRevision);
+      if (inSync) changes.push(...fresh);
+      else {
+        for (const { key, modRevision } of fresh) known.set(key, modRevision);
+        deliver(fresh, header.revision);
+      }
+    }
+    if (!header || closed()) return;
+    const { revision } = header;
+    changes.sort((one, other) => one.modRevision - other.modRevision);
+    for (const key of known.keys()) if (!next.has(key)) changes.push({ key, value: undefined, modRevision: revision });
+    known = next;
+    history = header;
+    delivered.fill(revision);
+    anchors.fill(undefined);
+    deliver(changes, revision);
+    if (inSync || closed()) return;
+    inSync = true;
+    listener.onInSync?.(revision);
+  }
+
+  function take(range: number, header: Header, changes: readonly Change[]): void {
+    if (closed()) return;
+    const since = delivered[range]!;
+    const revision = changes.at(-1)?.modRevision ?? header.revision;
+    if (revision <= since) return;
+    delivered[range] = revision;
+    anchors[range] = changes.at(-1)?.key;
+    const fresh: Change[] = [];
+    for (const change of changes) {
+      const { key, value, modRevision } = change;
+      if (modRevision <= since || !ranges[range]!.prefixes.some((prefix) => key.startsWith(prefix))) continue;
+      const wasKnown = value === undefined ? known.delete(key) : known.set(key, modRevision).has(key);
+      if (wasKnown) fresh.push(change);
+    }
+    deliver(fresh, revision);
+  }
+
+  /** Watches until that is lost; rejects with the reason. */
+  function watchUntilLost(onFollowing: () => void): Promise<never> {
+    return new Promise((_, reject) => {
+      let waitingFor = ranges.length;
+      const anchored = new Set<number>();
+      let over = false;
+      let held: (() => void)[] | undefined; // what came while its history was in doubt
+
+      function lose(error: EtcdError): void {
+        over = true;
+        watch.close();
+        reject(error);
+      }
+      function act(what: () => void): void {
+        if (held) held.push(what);
+        else if (!over && !closed()) what();
+      }
+      /** The member's history looks shorter than ours. It may merely lag behind: its majority knows. */
+      async function verify(): Promise<void> {
+        held = [];
+        const { header } = await source.readPage(wanted[0]!, { limit: 1 });
+        if (!continues(header, Math.max(...delivered))) {
+          throw new EtcdError(
+            'ETCD_REPLACED',
+            `etcd is at revision ${header.revision} of another history than before (was at ${Math.max(...delivered)}): restored or replaced`,
+          );
+        }
+        const acts = held;
+        held = undefined;
+        for (const what of acts) act(what);
+      }
+
+      const watch = source.watch(
+        ranges.map((range, index) => ({ ...range, fromRevision: delivered[index]! })),
+        {
+          // From the last revision delivered, not from the next one: etcd takes a watch from the very revision that was compacted, but a deletion there may be gone by then.
+          onCreated(range, header) {
+            if (!continues(header, delivered[range]!)) {
+              if (!held) verify().catch(lose);
+            } else if (history) history = { ...history, term: Math.max(history.term, header.term) };
+            act(() => {
+              waitingFor -= 1;
+              if (waitingFor > 0) return;
+              enter('following');
+              onFollowing();
+            });
+          },
+          onChanges(range, header, changes) {
+            act(() => {
+              if (!anchored.has(range) && !holds(range, changes))
+                lose(new EtcdError('ETCD_REPLACED', `revision ${delivered[range]} of etcd is not what it was: restored or replaced`));
+              else take(range, header, changes);
+              anchored.add(range);
+            });
+          },
+          onLost: lose,
+        },
+      );
+      watching = watch;
+    });
+  }
+
+  async function run(): Promise<void> {
+    let failures = 0;
+    let readAnew = true;
+    let followingSince = Number.POSITIVE_INFINITY;
+    while (!closed()) {
+      try {
+        if (readAnew) await readSnapshot();
+        readAnew = false;
+        if (closed()) return;
+        await watchUntilLost(() => {
+          followingSince = source.clock.now();
+        });
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error; // the listener's own: nobody could carry on after it
+        if (closed() || error.code === 'ETCD_CLOSED') return;
+        if (source.clock.now() - followingSince > steadyMilliseconds) failures = 0;
+        followingSince = Number.POSITIVE_INFINITY;
+        failures += 1;
+        if (error.code === 'ETCD_COMPACTED' || error.code === 'ETCD_REPLACED') {
+          readAnew = true;
+          if (failures === 1) continue;
+        }
+        enter('lost', error);
+        const cap = error.code === 'ETCD_DENIED' || error.code === 'ETCD_REFUSED' ? refusedCapMilliseconds : retryCapMilliseconds;
+        await source.clock.wait(backoff(failures, cap, source.random), closing.signal);
+      }
+    }
+  }
+  void run();
+
+  return {
+    get state() {
+      return state;
+    },
+    get revision() {
+      return Math.min(...delivered);
+    },
+    close() {
+      closing.abort();
+      watching?.close();
+    },
+  };
+}
+
+const changeOf = ({ key, value, modRevision }: Change): Change => ({ key, value, modRevision });

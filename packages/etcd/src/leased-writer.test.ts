@@ -1,0 +1,99 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { EtcdError } from './errors.ts';
+import { type FakeConnection, type FakeEtcd, fakeEtcd } from './fake.ts';
+import { settled } from './fake-clock.ts';
+import { type LeasedWriter, writeUnderLease } from './leased-writer.ts';
+import type { Lease } from './types.ts';
+
+let fake: FakeEtcd;
+let etcd: FakeConnection;
+let beats: number;
+let errors: string[];
+beforeEach(() => {
+  fake = fakeEtcd();
+  etcd = fake.connect();
+  beats = 0;
+  errors = [];
+});
+
+const writer = (): LeasedWriter =>
+  writeUnderLease(etcd, {
+    ttlSeconds: 90,
+    intervalSeconds: 30,
+    operations: (lease) => [
+      { put: '/status', value: String(beats), lease },
+      { put: '/last', value: String(beats) },
+    ],
+    onWritten: () => {
+      beats += 1;
+    },
+    onError: (error) => errors.push(error instanceof EtcdError ? error.code : String(error)),
+    clock: fake.clock,
+  });
+
+describe('keys that live with their writer', () => {
+  test('are written at once and at every interval, under one lease', async () => {
+    writer();
+    await settled();
+    expect(fake.contents()).toEqual({ '/last': '0', '/status': '0' });
+    const { lease } = (await fake.etcd.get('/status')).found!;
+    await fake.advance(600);
+    expect(fake.contents()).toEqual({ '/last': '20', '/status': '20' });
+    expect((await fake.etcd.get('/status')).found).toMatchObject({ lease, version: 21 });
+  });
+
+  test('go away when the writer is cut off for long; what has no lease stays; both are back soon after it is', async () => {
+    writer();
+    await fake.advance(30);
+    etcd.cut(true);
+    await fake.advance(89);
+    expect(fake.contents()).toHaveProperty(['/status']);
+    await fake.advance(1);
+    expect(fake.contents()).toEqual({ '/last': '1' });
+    expect(errors).toEqual(['ETCD_UNAVAILABLE', 'ETCD_UNAVAILABLE', 'ETCD_UNAVAILABLE']);
+    etcd.cut(false);
+    await fake.advance(30);
+    expect(fake.contents()).toEqual({ '/last': '2', '/status': '2' });
+  });
+
+  test.each(['between two writes', 'between its renewal and the write'])('get a new lease when theirs is revoked %s', async (when) => {
+    const leases: Lease[] = [];
+    let revokeBeforeWrite = false;
+    const { grantLease, transact } = etcd;
+    etcd = {
+      ...etcd,
+      async grantLease(ttlSeconds) {
+        leases.push(await grantLease(ttlSeconds));
+        return leases.at(-1)!;
+      },
+      async transact(...transaction) {
+        if (revokeBeforeWrite) await leases[0]!.revoke();
+        revokeBeforeWrite = false;
+        return transact(...transaction);
+      },
+    };
+    writer();
+    await settled();
+    if (when === 'between two writes') await leases[0]!.revoke();
+    else revokeBeforeWrite = true;
+    await fake.advance(60);
+    expect(leases).toHaveLength(2);
+    expect((await fake.etcd.get('/status')).found?.lease).toBe(leases[1]!.id);
+    expect(errors).toEqual(when === 'between two writes' ? [] : ['ETCD_LEASE_GONE']);
+  });
+
+  test('stay until their time is over when the writer ends, or go at once if so wished', async () => {
+    const first = writer();
+    await settled();
+    await first.close();
+    await fake.advance(89);
+    expect(fake.contents()).toHaveProperty(['/status']);
+    await fake.advance(1);
+    expect(fake.contents()).toEqual({ '/last': '0' });
+    const second = writer();
+    await settled();
+    await second.close({ revoke: true });
+    expect(fake.contents()).toEqual({ '/last': '1' });
+    expect(errors).toEqual([]);
+  });
+});

@@ -1,0 +1,102 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { connectEtcd } from './client.ts';
+import { type Election, elect } from './elect.ts';
+import { writeUnderLease } from './leased-writer.ts';
+import { type CuttableProxy, cuttableProxy } from './testing/cuttable-proxy.ts';
+import { type EtcdProcess, startEtcd } from './testing/etcd-process.ts';
+import { recorder } from './testing/recorder.ts';
+import type { Etcd } from './types.ts';
+
+let server: EtcdProcess;
+let proxy: CuttableProxy;
+let near: Etcd;
+let far: Etcd;
+let heard: string[];
+let onHeard: () => void;
+
+beforeEach(async () => {
+  server = await startEtcd();
+  proxy = await cuttableProxy(server.clientPort);
+  near = connectEtcd({ endpoints: [server.endpoint], timeoutSeconds: 1 });
+  far = connectEtcd({ endpoints: [`http://127.0.0.1:${proxy.port}`], timeoutSeconds: 1 });
+  heard = [];
+  onHeard = () => {};
+});
+afterEach(async () => {
+  near.close();
+  far.close();
+  await proxy.close();
+  await server.stop();
+});
+
+function hear(what: string): void {
+  heard.push(what);
+  onHeard();
+}
+async function until(what: string): Promise<void> {
+  while (!heard.includes(what)) {
+    await new Promise<void>((resolve) => {
+      onHeard = resolve;
+    });
+  }
+}
+const candidate = (name: string, etcd: Etcd): Election =>
+  elect(etcd, {
+    keys: ['/v2/election', '/v1/election'],
+    value: name,
+    ttlSeconds: 3,
+    refreshSeconds: 0.5,
+    onElected: () => hear(`${name} leads`),
+    onLost: () => hear(`${name} lost`),
+    onWaiting: (leader) => hear(`${name} waits for ${leader}`),
+  });
+
+test('a leader that a black hole swallowed says so before another leads; the other resigns to it when the hole is gone', async () => {
+  const first = candidate('far', far);
+  await until('far leads');
+  const second = candidate('near', near);
+  await until('near waits for far');
+  proxy.freeze();
+  await until('near leads');
+  expect(heard.indexOf('far lost')).toBeGreaterThan(0);
+  expect(heard.indexOf('far lost')).toBeLessThan(heard.indexOf('near leads'));
+  await proxy.restore();
+  await until('far waits for near');
+  heard = [];
+  await second.close();
+  await until('far leads');
+  await first.close();
+  expect((await near.range('')).found).toEqual([]);
+});
+
+test('a leader outlives a restart of etcd', async () => {
+  const first = candidate('far', far);
+  await until('far leads');
+  const { found } = await near.get('/v2/election');
+  await server.kill();
+  await server.restart();
+  const lease = await near.grantLease(5);
+  const told = recorder();
+  near.follow(['/clock'], told);
+  await near.transact([], [{ put: '/clock', value: '', lease: lease.id }]);
+  await told.until(({ held }) => held.has('/clock'));
+  await told.until(({ held }) => !held.has('/clock')); // longer than the leader's lease, had it not been renewed
+  expect([first.leading, (await near.get('/v2/election')).found]).toEqual([true, found]);
+  expect(heard).toEqual(['far leads']);
+  await first.close();
+});
+
+test('leased keys stay while they are written, come back after a restart of etcd, and go with their writer', async () => {
+  const told = recorder();
+  near.follow(['/status'], told);
+  let beats = 0;
+  const writer = writeUnderLease(far, { ttlSeconds: 2, intervalSeconds: 0.2, operations: (lease) => [{ put: '/status', value: String(beats++), lease }] });
+  await told.until(({ lines }) => lines.length > 12);
+  expect(told.lines.every((line) => line.startsWith('/status='))).toBe(true);
+  await server.kill();
+  await server.restart();
+  const before = told.lines.length;
+  await told.until(({ lines }) => lines.length > before + 3);
+  await writer.close();
+  await told.until(({ held }) => held.size === 0);
+});

@@ -1,0 +1,142 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { connectEtcd } from './client.ts';
+import { EtcdError } from './errors.ts';
+import { type TestCertificates, testCertificates } from './testing/certificates.ts';
+import { cuttableProxy } from './testing/cuttable-proxy.ts';
+import { type EtcdProcess, startEtcd } from './testing/etcd-process.ts';
+import { recorder } from './testing/recorder.ts';
+import type { Etcd, EtcdOptions } from './types.ts';
+
+const codeOf = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(() => 'no error').catch((error: unknown) => (error instanceof EtcdError ? error.code : error));
+const rootPassword = 'correct horse';
+
+let certificates: TestCertificates;
+let server: EtcdProcess;
+const clients: Etcd[] = [];
+const warnings: Error[] = [];
+const onWarning = (warning: Error): void => void warnings.push(warning);
+
+/** A client that is let in, but for what is changed. */
+function client(change: (options: Required<EtcdOptions>) => EtcdOptions = (options) => options): Etcd {
+  const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = certificates;
+  const opened = connectEtcd(change({ endpoints: [server.endpoint], caFile, certFile, keyFile, username: 'root', password: rootPassword, timeoutSeconds: 2 }));
+  clients.push(opened);
+  return opened;
+}
+
+beforeAll(async () => {
+  process.on('warning', onWarning);
+  certificates = testCertificates();
+  server = await startEtcd({ tls: certificates, rootPassword });
+  const root = client();
+  await root.transact(
+    [],
+    [
+      { put: '/open/1', value: '1' },
+      { put: '/shut/1', value: '1' },
+    ],
+  );
+  await server.etcdctl('role', 'add', 'reader');
+  await server.etcdctl('role', 'grant-permission', 'reader', 'read', '/open/', '--prefix');
+  await server.etcdctl('user', 'add', 'agent:secret');
+  await server.etcdctl('user', 'grant-role', 'agent', 'reader');
+});
+afterEach(() => {
+  for (const opened of clients.splice(0)) opened.close();
+});
+afterAll(async () => {
+  process.off('warning', onWarning);
+  await server?.stop();
+  certificates?.remove();
+});
+
+describe('an etcd with certificates and users', () => {
+  test('serves who shows a certificate and knows the password, without a warning of Node about the address in the URL', async () => {
+    expect((await client().get('/shut/1')).found).toBeDefined();
+    expect((await client((options) => ({ ...options, endpoints: [`https://localhost:${server.clientPort}`] })).get('/shut/1')).found).toBeDefined();
+    expect(warnings).toEqual([]);
+  });
+
+  test.each<[string, (options: Required<EtcdOptions>) => EtcdOptions, string]>([
+    ['a wrong password', (options) => ({ ...options, password: 'wrong' }), 'ETCD_DENIED'],
+    ['an unknown user', (options) => ({ ...options, username: 'nobody' }), 'ETCD_DENIED'],
+    ['no user', ({ username, password, ...options }) => options, 'ETCD_DENIED'],
+    ['a user for a key outside its role', (options) => ({ ...options, username: 'agent', password: 'secret' }), 'ETCD_DENIED'],
+    ['an authority that did not sign the server', (options) => ({ ...options, caFile: options.certFile }), 'ETCD_UNAVAILABLE'],
+    ['no certificate', ({ certFile, keyFile, ...options }) => options, 'ETCD_UNAVAILABLE'],
+    ['http instead of https', (options) => ({ ...options, endpoints: [server.endpoint.replace('https', 'http')] }), 'ETCD_UNAVAILABLE'],
+  ])('is not opened by %s', async (_, change, code) => {
+    expect(await codeOf(client(change).get('/shut/1'))).toBe(code);
+  });
+
+  test('a server whose certificate is for another address is not trusted', async () => {
+    const elsewhere = testCertificates('', ['IP:127.0.0.9', 'DNS:etcd']);
+    const other = await startEtcd({ tls: elsewhere });
+    const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = elsewhere;
+    const etcd = connectEtcd({ endpoints: [other.endpoint], caFile, certFile, keyFile, timeoutSeconds: 1 });
+    const error: unknown = await etcd.get('/a').catch((each: unknown) => each);
+    expect(error instanceof EtcdError && [error.code, error.message]).toEqual([
+      'ETCD_UNAVAILABLE',
+      expect.stringMatching(/127\.0\.0\.1 is not in the cert's list/),
+    ]);
+    etcd.close();
+    await other.stop();
+    elsewhere.remove();
+  });
+
+  test.each<[string, (options: Required<EtcdOptions>) => EtcdOptions]>([
+    ['a file that is not there', (options) => ({ ...options, caFile: '/nonexistent/ca.pem' })],
+    ['a file that is no certificate', (options) => ({ ...options, certFile: options.keyFile })],
+    ['a certificate without its key', ({ keyFile, ...options }) => options],
+  ])('options with %s are said to be wrong at once', (_, change) => {
+    expect(() => client(change)).toThrow(expect.objectContaining({ code: 'ETCD_MISCONFIGURED' }));
+  });
+
+  test('a role opens what it grants, and a follower of more than that is lost until the role grants it', async () => {
+    const agent = client((options) => ({ ...options, username: 'agent', password: 'secret' }));
+    expect((await agent.range('/open/')).found).toHaveLength(1);
+    expect(await codeOf(agent.transact([], [{ put: '/open/1', value: '2' }]))).toBe('ETCD_DENIED');
+    const told = recorder();
+    agent.follow(['/later/'], told);
+    await told.until(({ states }) => states.includes('lost'));
+    expect(told.reasons.at(-1)).toMatch(/^ETCD_DENIED: .*permission denied/);
+    await server.etcdctl('role', 'grant-permission', 'reader', 'read', '/later/', '--prefix');
+    await told.until(({ states }) => states.at(-1) === 'following');
+  });
+
+  test('a token that has expired is renewed unseen, for calls and for watches, and a living watch outlives it', async () => {
+    const own = await startEtcd({ rootPassword, options: ['--auth-token-ttl', '1'] });
+    const proxy = await cuttableProxy(own.clientPort);
+    const [root, cutOff] = [own.endpoint, `http://127.0.0.1:${proxy.port}`].map((endpoint) =>
+      client(() => ({ endpoints: [endpoint], username: 'root', password: rootPassword })),
+    );
+    const told = recorder();
+    cutOff!.follow(['/a/'], told);
+    await told.until(({ states }) => states.at(-1) === 'following');
+    await root!.transact([], [{ put: '/a/1', value: '' }]);
+    await own.logged(/deleted a simple token/, 2); // both clients'
+    await root!.transact([], [{ put: '/a/living', value: '' }]);
+    await told.until(({ held }) => held.has('/a/living'));
+    await own.logged(/deleted a simple token/);
+    await proxy.cut();
+    await told.until(({ states }) => states.at(-1) === 'lost');
+    await root!.transact([], [{ put: '/a/again', value: '' }]);
+    await proxy.restore();
+    await told.until(({ held }) => held.has('/a/again'));
+    expect(told.inSyncs).toBe(1);
+    await proxy.close();
+    await own.stop();
+  });
+
+  test('an etcd that was restarted knows no token any more, and is told the password again', async () => {
+    const root = client();
+    const told = recorder();
+    root.follow(['/open/'], told);
+    await told.until(({ states }) => states.at(-1) === 'following');
+    await server.kill();
+    await server.restart();
+    await root.transact([], [{ put: '/open/restarted', value: '' }]);
+    await told.until(({ held }) => held.has('/open/restarted'));
+  });
+});

@@ -1,0 +1,218 @@
+// A real etcd for system tests and labs: its own directory, its own ports, killed and started again at will.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import type { TestCertificates } from './certificates.ts';
+
+const run = promisify(execFile);
+
+export type EtcdProcessOptions = {
+  /** In front of every command, to run it elsewhere: `['ip', 'netns', 'exec', NAME]`. */
+  readonly prefix?: readonly string[];
+  /** The address that it listens on. [127.0.0.1] */
+  readonly host?: string;
+  /** Servers and clients show certificates; clients must. */
+  readonly tls?: TestCertificates;
+  /** The first member's port for clients. [a free one] */
+  readonly clientPort?: number;
+  /** Switches authentication on, with this password for `root`. */
+  readonly rootPassword?: string;
+  /** Further options of etcd. */
+  readonly options?: readonly string[];
+};
+
+export interface EtcdProcess {
+  readonly endpoint: string;
+  readonly clientPort: number;
+  readonly pid: number | undefined;
+  /** SIGKILL, as a crash would. */
+  kill(): Promise<void>;
+  /** Starts it again where it was, with what it had written; resolves when it serves. */
+  restart(): Promise<void>;
+  /** Only while it is not running: loses its data, so that the next restart is an empty etcd at the same place. */
+  forget(): void;
+  /** Only while it is not running: keeps a copy of its data, and goes back to that copy. */
+  backUp(): void;
+  goBack(): void;
+  /** Runs etcdctl against it (as root, where there are users) and gives what it printed. */
+  etcdctl(...args: readonly string[]): Promise<string>;
+  /** Resolves when it has logged that many lines that match, from now on. */
+  logged(pattern: RegExp, times?: number): Promise<void>;
+  /** Ends it and removes its directory. */
+  stop(): Promise<void>;
+}
+
+type Member = { readonly name: string; readonly clientPort: number; readonly peerPort: number };
+
+/** Starts one etcd; resolves when it serves clients. */
+export async function startEtcd(options: EtcdProcessOptions = {}): Promise<EtcdProcess> {
+  const [only] = await startEtcdCluster(1, options);
+  return only!;
+}
+
+/** Starts a cluster of so many members; resolves when all serve clients. */
+export async function startEtcdCluster(size: number, options: EtcdProcessOptions = {}): Promise<readonly EtcdProcess[]> {
+  const ports = await freePorts(size * 2);
+  const members = Array.from({ length: size }, (_, index) => ({
+    name: `m${index}`,
+    clientPort: (index === 0 ? options.clientPort : undefined) ?? ports[2 * index]!,
+    peerPort: ports[2 * index + 1]!,
+  }));
+  const processes = members.map((member) => etcdProcess(member, members, options));
+  try {
+    await Promise.all(processes.map((each) => each.restart()));
+    if (options.rootPassword !== undefined) {
+      await processes[0]!.etcdctl('user', 'add', `root:${options.rootPassword}`);
+      await processes[0]!.etcdctl('user', 'grant-role', 'root', 'root');
+      await processes[0]!.etcdctl('auth', 'enable');
+    }
+  } catch (error) {
+    await Promise.all(processes.map((each) => each.stop()));
+    throw error;
+  }
+  return processes;
+}
+
+function etcdProcess(member: Member, members: readonly Member[], options: EtcdProcessOptions): EtcdProcess {
+  const { prefix = [], host = '127.0.0.1', tls, rootPassword, options: further = [] } = options;
+  const directory = mkdtempSync(join(tmpdir(), 'etcd-test-'));
+  const dataDirectory = join(directory, 'data');
+  const endpoint = `${tls ? 'https' : 'http'}://${host}:${member.clientPort}`;
+  const peerUrl = ({ peerPort }: Member): string => `http://${host}:${peerPort}`;
+  const listeners = new Set<(line: string) => void>();
+  const onLine = (line: string): void => {
+    for (const listen of listeners) listen(line);
+  };
+  let child: ChildProcess | undefined;
+  let enabled = false;
+
+  const args = (): string[] => [
+    ...['--name', member.name, '--data-dir', dataDirectory, '--unsafe-no-fsync', '--logger', 'zap', '--log-level', 'info'],
+    ...[
+      '--listen-client-urls',
+      endpoint,
+      '--advertise-client-urls',
+      endpoint,
+      '--listen-peer-urls',
+      peerUrl(member),
+      '--initial-advertise-peer-urls',
+      peerUrl(member),
+    ],
+    ...['--initial-cluster', members.map((each) => `${each.name}=${peerUrl(each)}`).join(',')],
+    ...(members.length === 1 ? ['--heartbeat-interval', '10', '--election-timeout', '100'] : []), // alone, it need not wait long for itself
+    ...(tls ? ['--client-cert-auth', '--trusted-ca-file', tls.caFile, '--cert-file', tls.serverCertFile, '--key-file', tls.serverKeyFile] : []),
+    ...further,
+  ];
+
+  const onExit = (): void => {
+    child?.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  };
+  process.once('exit', onExit);
+
+  function throwIfRunning(): void {
+    if (child) throw new Error('etcd is running: kill it first');
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    const ending = child;
+    child = undefined;
+    if (!ending || ending.exitCode !== null || ending.signalCode !== null) return;
+    await new Promise((resolve) => {
+      ending.once('exit', resolve);
+      ending.kill(signal);
+    });
+  }
+
+  return {
+    endpoint,
+    clientPort: member.clientPort,
+    get pid() {
+      return child?.pid;
+    },
+    kill: () => end('SIGKILL'),
+    async restart() {
+      await end('SIGKILL');
+      child = await serving(['setpriv', '--pdeathsig', 'KILL', ...prefix, 'etcd', ...args()], onLine); // it does not outlive a test that is killed
+    },
+    forget() {
+      throwIfRunning();
+      rmSync(dataDirectory, { recursive: true, force: true });
+      enabled = false;
+    },
+    backUp() {
+      throwIfRunning();
+      cpSync(dataDirectory, join(directory, 'backup'), { recursive: true });
+    },
+    goBack() {
+      throwIfRunning();
+      rmSync(dataDirectory, { recursive: true });
+      cpSync(join(directory, 'backup'), dataDirectory, { recursive: true });
+    },
+    async etcdctl(...command) {
+      const [program = '', ...rest] = [...prefix, 'etcdctl', '--endpoints', endpoint];
+      const certificates = tls ? ['--cacert', tls.caFile, '--cert', tls.clientCertFile, '--key', tls.clientKeyFile] : [];
+      const user = enabled && rootPassword !== undefined ? ['--user', `root:${rootPassword}`] : [];
+      const { stdout } = await run(program, [...rest, ...certificates, ...user, ...command], { env: { ...process.env, ETCDCTL_API: '3' } });
+      if (command.join(' ') === 'auth enable') enabled = true;
+      return stdout;
+    },
+    logged: (pattern, times = 1) =>
+      new Promise((resolve) => {
+        let left = times;
+        const listen = (line: string): void => {
+          if (pattern.test(line)) left -= 1;
+          if (left > 0) return;
+          listeners.delete(listen);
+          resolve();
+        };
+        listeners.add(listen);
+      }),
+    async stop() {
+      process.removeListener('exit', onExit);
+      await end('SIGKILL');
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Resolves when etcd says that it serves clients, which it does once it knows a leader. */
+function serving([program = '', ...args]: readonly string[], onLine: (line: string) => void): Promise<ChildProcess> {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  return new Promise((resolve, reject) => {
+    const said: string[] = [];
+    const onExit = (code: number | null, signal: string | null): void =>
+      reject(new Error(`etcd ended with ${code ?? signal} before it served:\n${said.join('\n')}`));
+    child.once('error', reject);
+    child.once('exit', onExit);
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      onLine(line);
+      if (said.push(line) > 10) said.shift();
+      if (!/serving client traffic|ready to serve client requests/.test(line)) return; // etcd 3.4; later
+      child.off('exit', onExit);
+      resolve(child);
+    });
+  });
+}
+
+/** Ports that were free a moment ago. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(
+    servers.map(
+      (server) =>
+        new Promise<number>((resolve, reject) => {
+          server.once('error', reject).listen(0, '127.0.0.1', () => {
+            const address = server.address();
+            if (address && typeof address === 'object') resolve(address.port);
+          });
+        }),
+    ),
+  );
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

@@ -1,0 +1,70 @@
+// A FollowListener that remembers what it was told and lets tests wait for it.
+import type { Change, FollowListener, FollowState } from '../types.ts';
+
+export type Told = { readonly changes: readonly Change[]; readonly revision: number };
+
+export interface Recorder extends FollowListener {
+  readonly batches: readonly Told[];
+  readonly states: readonly FollowState[];
+  readonly reasons: readonly (string | undefined)[];
+  /** What all changes so far add up to: key to value as text. */
+  readonly held: ReadonlyMap<string, string>;
+  /** `key=value` or `key` for a deletion, of every change, in order. */
+  readonly lines: readonly string[];
+  readonly inSyncs: number;
+  /** Resolves as soon as the condition holds, which is looked at whenever something is told. */
+  until(condition: (recorder: Recorder) => boolean): Promise<void>;
+}
+
+export function recorder(): Recorder {
+  const batches: Told[] = [];
+  const states: FollowState[] = [];
+  const reasons: (string | undefined)[] = [];
+  const held = new Map<string, string>();
+  const lines: string[] = [];
+  const waiting = new Set<() => void>();
+  let inSyncs = 0;
+  const told = (): void => {
+    for (const look of waiting) look();
+  };
+  const self: Recorder = {
+    batches,
+    states,
+    reasons,
+    held,
+    lines,
+    get inSyncs() {
+      return inSyncs;
+    },
+    onChanges(changes, revision) {
+      batches.push({ changes, revision });
+      for (const { key, value } of changes) {
+        const text = value && Buffer.from(value).toString();
+        lines.push(text === undefined ? key : `${key}=${text}`);
+        if (text === undefined) held.delete(key);
+        else held.set(key, text);
+      }
+      told();
+    },
+    onInSync() {
+      inSyncs += 1;
+      told();
+    },
+    onState(state, reason) {
+      states.push(state);
+      reasons.push(reason);
+      told();
+    },
+    until: (condition) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!condition(self)) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+  };
+  return self;
+}

@@ -1,0 +1,98 @@
+import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { afterEach, expect, test } from 'vitest';
+import { type Call, type CallEvents, GrpcError, openTransport, type Transport } from './transport.ts';
+
+let server: Http2Server | undefined;
+let transport: Transport | undefined;
+afterEach(() => {
+  transport?.close();
+  server?.close();
+});
+
+/** A server that treats every call so, and a connection to it. */
+async function served(onStream: (stream: ServerHttp2Stream) => void): Promise<Transport> {
+  const opened = createServer();
+  server = opened;
+  opened.on('stream', (stream) => {
+    stream.on('error', () => {}); // the client may go away
+    onStream(stream);
+  });
+  await new Promise<void>((resolve) => opened.listen(0, '127.0.0.1', resolve));
+  transport = await openTransport({ host: '127.0.0.1', port: (opened.address() as AddressInfo).port }, 3_000, new AbortController().signal);
+  return transport;
+}
+
+const frame = (text: string, compressed = 0): Buffer => Buffer.concat([Buffer.from([compressed, 0, 0, 0, text.length]), Buffer.from(text)]);
+const headers = { ':status': 200, 'content-type': 'application/grpc' };
+
+/** What comes of a call: its messages, and its end. */
+function called(over: Transport, start: (call: Call) => void = (call) => call.end()): Promise<{ messages: string[]; error: GrpcError | undefined }> {
+  return new Promise((resolve) => {
+    const messages: string[] = [];
+    const events: CallEvents = { onMessage: (message) => messages.push(message.toString()), onEnd: (error) => resolve({ messages, error }) };
+    start(over.call('/x/Y', {}, events));
+  });
+}
+const answer =
+  (trailers: Record<string, string>, ...messages: Buffer[]) =>
+  (stream: ServerHttp2Stream) => {
+    stream.respond(headers, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+    for (const message of messages) stream.write(message);
+    stream.end();
+  };
+
+test('messages arrive, then the end', async () => {
+  const over = await served(answer({ 'grpc-status': '0' }, frame('a'), frame(''), frame('b')));
+  expect(await called(over)).toEqual({ messages: ['a', '', 'b'], error: undefined });
+});
+
+test.each<[string, (stream: ServerHttp2Stream) => void, number, RegExp]>([
+  ['a status in the trailers', answer({ 'grpc-status': '11', 'grpc-message': 'compacted%20%C3%BC%' }), 11, /^compacted%20%C3%BC%$/],
+  ['a status whose text is encoded', answer({ 'grpc-status': '7', 'grpc-message': 'no%20role' }), 7, /^no role$/],
+  ['a status without any message', (stream) => stream.respond({ ...headers, 'grpc-status': '16' }, { endStream: true }), 16, /^$/],
+  ['another HTTP status', (stream) => stream.respond({ ':status': 502 }, { endStream: true }), 14, /HTTP status 502/],
+  ['an end without a status', answer({}), 14, /without a status/],
+  ['a reset', (stream) => stream.close(2), 14, /INTERNAL_ERROR/],
+  ['a connection that breaks', (stream) => stream.session?.destroy(), 14, /./],
+  ['a compressed message', answer({ 'grpc-status': '0' }, frame('a', 1)), 14, /compressed/],
+])('%s is an error', async (_, onStream, status, message) => {
+  const { error } = await called(await served(onStream));
+  expect([error instanceof GrpcError, error?.status, error?.message]).toEqual([true, status, expect.stringMatching(message)]);
+});
+
+test('a call that both ends keep open ends when the server ends it', async () => {
+  const over = await served((stream) => stream.on('data', () => answer({ 'grpc-status': '0' }, frame('a'))(stream)));
+  expect(await called(over, (call) => call.send(Buffer.from('x')))).toEqual({ messages: ['a'], error: undefined });
+});
+
+test('after a goaway no new call goes that way, and the one under way comes to its end', async () => {
+  const over = await served((stream) => {
+    stream.session?.goaway();
+    stream.session?.once('close', () => {});
+    setImmediate(() => answer({ 'grpc-status': '0' }, frame('a'))(stream));
+  });
+  expect(await called(over)).toEqual({ messages: ['a'], error: undefined });
+  expect(over.usable).toBe(false);
+  expect((await called(over)).error?.status).toBe(14);
+});
+
+test('a cancelled call tells nothing more', async () => {
+  const heard: string[] = [];
+  const over = await served((stream) => stream.on('close', () => heard.push('server: closed')));
+  const cancelled = over.call('/x/Y', {}, { onMessage: () => heard.push('message'), onEnd: () => heard.push('end') });
+  cancelled.send(Buffer.from('x'));
+  await new Promise<void>((resolve) => server?.once('stream', () => resolve()));
+  cancelled.cancel();
+  over.close();
+  await new Promise<void>((resolve) => server?.close(() => resolve()));
+  expect(heard).toEqual(['server: closed']);
+});
+
+test.each<[string, () => Promise<Transport>, RegExp]>([
+  ['nobody there', () => openTransport({ host: '127.0.0.1', port: 1 }, 3_000, new AbortController().signal), /ECONNREFUSED/],
+  ['no wish to connect any more', () => openTransport({ host: '127.0.0.1', port: 1 }, 3_000, AbortSignal.abort()), /closed/],
+])('%s is a reason', async (_, open, reason) => {
+  await expect(open()).rejects.toThrow(reason);
+});
