@@ -3,39 +3,45 @@ import type { Cover, LabelKey } from '../selector/requirements.ts';
 import type { Labelling } from './labels.ts';
 import { getOrMake } from './maps.ts';
 
-const newSet = <T>(): Set<T> => new Set();
+/** A labelling in the index. When it is gone it stays in the lists a while, marked; a list is swept when half of it is gone. */
+type Posting = { readonly labelling: Labelling; gone: boolean };
+type Postings = { list: Posting[]; gone: number };
+type NamedPostings = { count: number; readonly values: Map<string, Postings> };
 
-type NamedLabellings = { count: number; readonly values: Map<string, Set<Labelling>> };
-const newLabellings = (): NamedLabellings => ({ count: 0, values: new Map() });
-
-type NamedEntries<Entry> = { readonly any: Set<Entry>; readonly values: Map<string, Set<Entry>> };
-const newEntries = <Entry>(): NamedEntries<Entry> => ({ any: new Set(), values: new Map() });
+const newNamedPostings = (): NamedPostings => ({ count: 0, values: new Map() });
 
 export class LabellingIndex {
-  readonly #all = new Set<Labelling>();
-  readonly #byName = new Map<string, NamedLabellings>();
+  readonly #all = new Map<Labelling, Posting>();
+  readonly #byName = new Map<string, NamedPostings>();
 
   add(labelling: Labelling): void {
-    this.#all.add(labelling);
+    const posting: Posting = { labelling, gone: false };
+    this.#all.set(labelling, posting);
     for (const { name, value } of labelling.labels) {
-      const named = getOrMake(this.#byName, name, newLabellings);
+      const named = getOrMake(this.#byName, name, newNamedPostings);
       named.count += 1;
-      getOrMake(named.values, value, newSet<Labelling>).add(labelling);
+      const postings = named.values.get(value);
+      if (postings) postings.list.push(posting);
+      else named.values.set(value, { list: [posting], gone: 0 }); // a list made with its first entry has room for one, a list pushed to for seventeen
     }
   }
 
   delete(labelling: Labelling): void {
-    if (!this.#all.delete(labelling)) return;
+    const posting = this.#all.get(labelling);
+    if (!posting) return;
+    this.#all.delete(labelling);
+    posting.gone = true;
     for (const { name, value } of labelling.labels) {
       const named = this.#byName.get(name)!;
+      const postings = named.values.get(value)!;
       named.count -= 1;
-      if (named.count === 0) {
-        this.#byName.delete(name);
-        continue;
+      postings.gone += 1;
+      if (postings.gone === postings.list.length) named.values.delete(value);
+      else if (postings.gone * 2 > postings.list.length) {
+        postings.list = postings.list.filter(({ gone }) => !gone);
+        postings.gone = 0;
       }
-      const valued = named.values.get(value)!;
-      valued.delete(labelling);
-      if (valued.size === 0) named.values.delete(value);
+      if (named.count === 0) this.#byName.delete(name);
     }
   }
 
@@ -47,7 +53,7 @@ export class LabellingIndex {
       const count = cover.reduce((sum, key) => sum + this.#count(key), 0);
       if (count < least || cheapest === undefined) [cheapest, least] = [cover, count];
     }
-    if (!cheapest) yield* this.#all;
+    if (!cheapest) yield* this.#all.keys();
     else if (cheapest.length === 1) yield* this.#having(cheapest[0]!);
     else {
       const found = new Set<Labelling>();
@@ -58,17 +64,22 @@ export class LabellingIndex {
 
   #count({ label, value }: LabelKey): number {
     const named = this.#byName.get(label);
-    if (!named) return 0;
-    return value === undefined ? named.count : (named.values.get(value)?.size ?? 0);
+    if (!named || value === undefined) return named?.count ?? 0;
+    const postings = named.values.get(value);
+    return postings ? postings.list.length - postings.gone : 0;
   }
 
   *#having({ label, value }: LabelKey): Iterable<Labelling> {
     const named = this.#byName.get(label);
     if (!named) return;
-    if (value !== undefined) yield* named.values.get(value) ?? [];
-    else for (const labellings of named.values.values()) yield* labellings;
+    const found = value === undefined ? named.values.values() : [named.values.get(value)];
+    for (const postings of found) for (const { labelling, gone } of postings?.list ?? []) if (!gone) yield labelling;
   }
 }
+
+type NamedEntries<Entry> = { readonly any: Set<Entry>; readonly values: Map<string, Set<Entry>> };
+const newEntries = <Entry>(): NamedEntries<Entry> => ({ any: new Set(), values: new Map() });
+const newSet = <T>(): Set<T> => new Set();
 
 export class SelectorIndex<Entry> {
   readonly #everywhere = new Set<Entry>();

@@ -5,11 +5,14 @@ import { getOrMake } from './maps.ts';
 
 export type Label = { readonly name: string; readonly value: string; readonly id: number /** In how many labellings. */; uses: number };
 
+/** Shared until the first comes: many a labelling has but one. */
+const noCarriers: Carrier[] = [];
+
 /** A combination of labels, inherited ones included, and all that carry it. Immutable but for who carries it. */
 export class Labelling implements LabelLookup {
   readonly key: string;
   readonly labels: readonly Label[];
-  readonly carriers: Carrier[] = [];
+  carriers: Carrier[] = noCarriers;
   /** How many hold on to it: it is forgotten when nobody does. */
   uses = 0;
 
@@ -24,7 +27,9 @@ export class Labelling implements LabelLookup {
   }
 
   addCarrier(carrier: Carrier): void {
-    carrier.place = this.carriers.push(carrier) - 1;
+    carrier.place = this.carriers.length;
+    if (carrier.place === 0) this.carriers = [carrier];
+    else this.carriers.push(carrier);
   }
 
   /** The last one takes its place: constant time, however many there are. */
@@ -55,8 +60,7 @@ export class LabelTable {
     const labels: Label[] = [];
     for (let index = 0; index < list.length; index += 2) labels.push(this.#label(list[index]!, list[index + 1]!));
     labels.sort((first, second) => first.id - second.id);
-    let key = '';
-    for (const label of labels) key += `${label.id},`;
+    const key = labels.map(({ id }) => id).join(); // joined text is flat; text put together piece by piece stays a tree, of ten times the size
     let labelling = this.#labellings.get(key);
     if (!labelling) {
       labelling = new Labelling(key, labels);
@@ -84,7 +88,7 @@ export class LabelTable {
     const values = getOrMake(this.#labels, name, () => new Map<string, Label>());
     let label = values.get(value);
     if (!label) {
-      label = { name: [...values.values()][0]?.name ?? name, value, id: this.#nextId, uses: 0 };
+      label = { name: values.values().next().value?.name ?? name, value, id: this.#nextId, uses: 0 };
       this.#nextId += 1;
       values.set(value, label);
     }

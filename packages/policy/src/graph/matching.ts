@@ -12,8 +12,8 @@ export class Matching<User> {
   readonly #nodes = new Map<string, Node<User>>();
   readonly #selectors = new SelectorIndex<Node<User>>();
   readonly #labellings = new LabellingIndex();
-  /** Labellings that no selector matches are not here. */
-  readonly #matches = new Map<Labelling, Set<Node<User>>>();
+  /** Labellings that no selector matches are not here. Lists, not sets: they are short, and there may be one for every endpoint. */
+  readonly #matches = new Map<Labelling, Node<User>[]>();
 
   get selectorCount(): number {
     return this.#nodes.size;
@@ -26,7 +26,12 @@ export class Matching<User> {
       node = { selector, covers: covers(selector.expression), filedUnder: undefined, users: new Set() };
       node.filedUnder = this.#selectors.add(node, node.covers);
       this.#nodes.set(selector.text, node);
-      for (const labelling of this.#labellings.find(node.covers)) if (matches(selector.expression, labelling)) this.#match(labelling, node);
+      for (const labelling of this.#labellings.find(node.covers)) {
+        if (!matches(selector.expression, labelling)) continue;
+        const matched = this.#matches.get(labelling);
+        if (matched) matched.push(node);
+        else this.#matches.set(labelling, [node]);
+      }
     }
     node.users.add(user);
   }
@@ -35,8 +40,11 @@ export class Matching<User> {
     const node = this.#nodes.get(selector.text);
     if (!node?.users.delete(user) || node.users.size > 0) return;
     for (const labelling of this.#labellings.find(node.covers)) {
-      const matched = this.#matches.get(labelling);
-      if (matched?.delete(node) && matched.size === 0) this.#matches.delete(labelling);
+      const matched = this.#matches.get(labelling) ?? [];
+      const index = matched.indexOf(node);
+      if (index < 0) continue;
+      if (matched.length === 1) this.#matches.delete(labelling);
+      else matched.splice(index, 1);
     }
     this.#selectors.delete(node, node.filedUnder);
     this.#nodes.delete(selector.text);
@@ -45,9 +53,12 @@ export class Matching<User> {
   /** Cost: the selectors that its labels touch. */
   addLabelling(labelling: Labelling): void {
     this.#labellings.add(labelling);
+    const matched: Node<User>[] = [];
     for (const node of this.#selectors.candidates(labelling)) {
-      if (!this.#matches.get(labelling)?.has(node) && matches(node.selector.expression, labelling)) this.#match(labelling, node);
+      const known = node.filedUnder && node.filedUnder.length > 1 && matched.includes(node); // filed under several keys, it may come several times
+      if (!known && matches(node.selector.expression, labelling)) matched.push(node);
     }
+    if (matched.length > 0) this.#matches.set(labelling, matched.slice());
   }
 
   removeLabelling(labelling: Labelling): void {
@@ -58,16 +69,10 @@ export class Matching<User> {
   *labellingsOf(selector: Selector): Iterable<Labelling> {
     const node = this.#nodes.get(selector.text);
     if (!node) return;
-    for (const labelling of this.#labellings.find(node.covers)) if (this.#matches.get(labelling)?.has(node)) yield labelling;
+    for (const labelling of this.#labellings.find(node.covers)) if (this.#matches.get(labelling)?.includes(node)) yield labelling;
   }
 
   *usersOf(labelling: Labelling): Iterable<User> {
     for (const node of this.#matches.get(labelling) ?? []) yield* node.users;
-  }
-
-  #match(labelling: Labelling, node: Node<User>): void {
-    const matched = this.#matches.get(labelling);
-    if (matched) matched.add(node);
-    else this.#matches.set(labelling, new Set([node]));
   }
 }
