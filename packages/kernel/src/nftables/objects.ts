@@ -51,13 +51,13 @@ export type Field =
   | 'ip6 saddr'
   | 'ip6 daddr'
   | 'ip6 hoplimit'
-  | 'th sport' // tcp, udp, sctp, udplite: first four bytes of the transport header
+  | 'th sport' // tcp, udp, dccp, sctp, udplite: first four bytes of the transport header; the rule must have matched one of them (meta l4proto)
   | 'th dport'
-  | 'icmp type' // first byte of the transport header; the rule matches l4proto 1 itself
+  | 'icmp type' // first byte of the transport header; IPv4 and l4proto 1 are matched without the rule saying so
   | 'icmp code'
   | 'icmpv6 type'
   | 'icmpv6 code'
-  | 'nd target' // neighbour solicitation and advertisement: 16 bytes at 8
+  | 'nd target' // neighbour solicitation and advertisement: 16 bytes at 8; the rule must have matched the icmpv6 type
   | 'arp operation' // 2 bytes at 6
   | 'arp saddr ether'
   | 'arp saddr ip'
@@ -108,7 +108,7 @@ export type Statement =
   | { readonly is: 'reject'; readonly with: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset' }
   | ({ readonly is: 'verdict' } & Verdict);
 
-/** A rule: its statements in order. `comment` is kept by the kernel and comes back on reading. */
+/** A rule: its statements in order. `comment` is kept by the kernel, and nft shows it: with ' for quotes, spaces for control characters, cut to 128 bytes (text.ts). */
 export type NftRule = { readonly statements: readonly Statement[]; readonly comment?: string };
 
 export type Hook = {

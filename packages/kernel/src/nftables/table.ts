@@ -27,6 +27,7 @@ export type ApplyReport = { readonly operations: number; readonly bytes: number;
 export interface TableProgrammer {
   readonly family: TableFamily;
   readonly name: string;
+  /** This and the other wishes throw NftablesError (INVALID), and change nothing, where the object could not be programmed whatever the kernel holds. */
   setChain(chain: NftChain): void;
   removeChain(name: string): void;
   /** Makes the set or map wanted, with exactly these elements. */
