@@ -14,13 +14,14 @@ export function openDnsmasq(
   family: IpFamily,
   { host, directory, dnsmasq: options }: Pick<AgentOptions, 'host' | 'directory' | 'dnsmasq'>,
   log: Logger,
+  program: readonly [string, ...string[]] = ['dnsmasq'],
 ): Dnsmasq & { readonly process: DnsmasqProcess } {
   const places = placesIn(directory, family);
   makeDirectories(places);
   let unwanted: ReadonlySet<IpAddress> = new Set();
 
   const supervised = superviseDnsmasq({
-    program: 'dnsmasq',
+    program,
     arguments: dnsmasqArguments(family, places, options),
     pidFile: places.pid,
     log,

@@ -18,7 +18,8 @@ export interface DnsmasqProcess {
 }
 
 export type DnsmasqProcessOptions = {
-  readonly program: string;
+  /** Dnsmasq itself, or what becomes it. */
+  readonly program: readonly [string, ...string[]];
   readonly arguments: readonly string[];
   /** Among the arguments: it tells this Dnsmasq from others. */
   readonly pidFile: string;
@@ -35,7 +36,7 @@ const endLimitMs = 2000;
 
 export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess {
   const { log } = options;
-  const command = [options.program, ...options.arguments];
+  const [program, ...before] = options.program;
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;
@@ -79,7 +80,9 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
   /** Finds what an earlier agent left. What was started otherwise, or for another network namespace, ends: two would get in each other's way. */
   async function takeOver(): Promise<void> {
     for (const found of processesWith(`--pid-file=${options.pidFile}`)) {
-      const same = found.network === ownNetwork() && found.command.length === command.length && found.command.every((word, index) => word === command[index]);
+      const words = found.command.slice(1);
+      const same =
+        found.network === ownNetwork() && words.length === options.arguments.length && words.every((word, index) => word === options.arguments[index]);
       if (same && !running) {
         running = { ...found, child: false, sinceMs: performance.now() - soonMs };
         reloadWanted = true; // its agent may have ended between a change and telling it
@@ -93,19 +96,19 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
 
   /** Resolves when it serves. Rejects with what it said when it ends instead. */
   function start(): Promise<NonNullable<typeof running>> {
-    const child: ChildProcess = spawn(options.program, options.arguments, { detached: true, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
+    const child: ChildProcess = spawn(program, [...before, ...options.arguments], { detached: true, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
     return new Promise((resolve, reject) => {
       let said = '';
       child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
         said += piece;
       });
-      child.once('error', (error) => reject(new Error(`cannot start ${options.program}: ${error.message}`, { cause: error })));
+      child.once('error', (error) => reject(new Error(`cannot start ${program}: ${error.message}`, { cause: error })));
       child.once('exit', () => loop.wake());
       // Once it has its sockets it lets go of standard error; before that, whatever ends it is said there.
       child.stderr?.once('close', () => {
         const facts = child.pid === undefined ? undefined : processFacts(child.pid);
         if (facts === undefined) {
-          reject(new Error(`${options.program} ended at its start: ${said.trim() || 'it did not say why'}`));
+          reject(new Error(`${program} ended at its start: ${said.trim() || 'it did not say why'}`));
           return;
         }
         child.unref();

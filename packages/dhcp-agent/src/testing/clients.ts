@@ -106,6 +106,9 @@ export async function leaseOnce(guest: Guest, options?: Parameters<typeof udhcpc
 
 /** What dhclient hands its script for DHCPv6: `new_ip6_address`, `new_dhcp6_name_servers` … */
 export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined as string | undefined } = {}): Promise<Udhcpc | undefined> {
+  // It gives up at once where there is no link-local address yet.
+  while (!guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link', '-tentative').includes('fe80'))
+    await new Promise((resolve) => setTimeout(resolve, 10));
   const directory = mkdtempSync(join(tmpdir(), 'dhclient-'));
   const [script, result] = [join(directory, 'script'), join(directory, 'result')];
   writeFileSync(
@@ -114,7 +117,10 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
   );
   chmodSync(script, 0o755);
   writeFileSync(join(directory, 'conf'), '');
-  if (duid !== undefined) writeFileSync(join(directory, 'leases'), `default-duid "${duid}";\n`);
+  if (duid !== undefined) {
+    const octal = duid.split(':').map((byte) => `\\${Number.parseInt(byte, 16).toString(8).padStart(3, '0')}`);
+    writeFileSync(join(directory, 'leases'), `default-duid "${octal.join('')}";\n`);
+  }
   const child = spawn(
     'ip',
     [
