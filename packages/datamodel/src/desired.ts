@@ -115,8 +115,11 @@ export type LocalHostEndpoint = {
   /** Absent: matched by `expectedIps`. `*`: every interface without a host endpoint of its own. */
   readonly interfaceName?: string;
   readonly expectedIps: readonly IpAddress[];
+  /** Traffic to and from the host itself. */
   readonly policy: EndpointPolicy;
+  /** Forwarded traffic, without profiles. No tier in either direction: nothing governs it, and it passes. */
   readonly forward: EndpointPolicy;
+  /** Before tracking and before DNAT, without profiles: only a rule denies, every tier ends in `pass`. `untracked` is empty for `*`, `preDnat` has no egress. */
   readonly untracked: EndpointPolicy;
   readonly preDnat: EndpointPolicy;
 };
@@ -131,6 +134,7 @@ export type DesiredChange = {
   readonly profiles: ReadonlyMap<ProfileId, Profile | undefined>;
   readonly workloads: ReadonlyMap<WorkloadId, LocalWorkload | undefined>;
   readonly hostEndpoints: ReadonlyMap<HostEndpointId, LocalHostEndpoint | undefined>;
+  /** By prefix. */
   readonly pools: ReadonlyMap<string, IpPool | undefined>;
 };
 

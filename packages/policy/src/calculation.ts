@@ -41,7 +41,14 @@ export type PolicyOptions = {
 export type Calculation = PolicyCalculation & {
   /** What configuration decides, whose precedence is the agent's business. Takes effect at the next flush. */
   setOptions(options: Partial<PolicyOptions>): void;
+  /** How much there is of everything, as of the last flush: for metrics. */
+  counts(): Counts;
 };
+
+/** `contributors`: endpoints and network sets of the cluster; `labellings`: distinct combinations of their labels; `selectors`: distinct ones that sets are made of, `scanned` those of them that no index serves. */
+export type Counts = Readonly<
+  Record<'contributors' | 'labellings' | 'tiers' | 'policies' | 'profiles' | 'activePolicies' | 'activeProfiles' | 'ipSets' | 'selectors' | 'scanned', number>
+>;
 
 /** @param host Whose endpoints are local: compared exactly with the host in a WorkloadEndpoint's key, and with `spec.node` of a HostEndpoint. */
 export function createPolicyCalculation({ host, ...options }: { readonly host: string } & Partial<PolicyOptions>): Calculation {
@@ -57,6 +64,7 @@ const noNames: readonly string[] = [];
 class Graph implements Calculation {
   readonly #host: string;
   readonly #defects = new Defects();
+  readonly #labels = new LabelTable();
   readonly #sets = new IpSets();
   readonly #pools = new Pools();
   readonly #migrations: LiveMigrations;
@@ -99,7 +107,7 @@ class Graph implements Calculation {
     };
     this.#workloads = new LocalWorkloads(surroundings, this.#migrations);
     this.#hostEndpoints = new LocalHostEndpoints(surroundings);
-    this.#contributors = new Contributors(new LabelTable(), {
+    this.#contributors = new Contributors(this.#labels, {
       labellingAppeared: (labelling) => this.#sets.labellingAppeared(labelling),
       labellingDisappeared: (labelling) => this.#sets.labellingDisappeared(labelling),
       contributionChanged: (before, after) => this.#sets.contributionChanged(before, after),
@@ -169,6 +177,20 @@ class Graph implements Calculation {
     const policies = this.#activePolicies.flush();
     const profiles = this.#activeProfiles.flush();
     return { ipSets: this.#sets.flush(), policies, profiles, workloads, hostEndpoints, pools: this.#pools.take() };
+  }
+
+  counts(): Counts {
+    return {
+      contributors: this.#contributors.size,
+      labellings: this.#labels.size,
+      tiers: this.#governance.tierCount,
+      policies: this.#governance.policyCount,
+      profiles: this.#profiles.size,
+      activePolicies: this.#activePolicies.size,
+      activeProfiles: this.#activeProfiles.size,
+      ipSets: this.#sets.size,
+      ...this.#sets.selectorCounts,
+    };
   }
 
   takeDefects(): ReadonlyMap<string, Defect | undefined> {

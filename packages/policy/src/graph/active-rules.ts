@@ -32,6 +32,10 @@ export class ActiveRules<Id extends string, Definition, Output> {
     this.#output = output;
   }
 
+  get size(): number {
+    return this.#uses.size;
+  }
+
   retain(id: Id): void {
     const uses = this.#uses.get(id) ?? 0;
     this.#uses.set(id, uses + 1);

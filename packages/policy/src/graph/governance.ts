@@ -45,6 +45,14 @@ export class Governance {
     this.#users = users;
   }
 
+  get policyCount(): number {
+    return this.#policies.size;
+  }
+
+  get tierCount(): number {
+    return this.#tiers.size;
+  }
+
   policy(id: PolicyId): PolicyDefinition | undefined {
     return this.#policies.get(id);
   }

@@ -39,6 +39,10 @@ export class IpSets {
     return this.#sets.size;
   }
 
+  get selectorCounts(): { readonly selectors: number; readonly scanned: number } {
+    return { selectors: this.#matching.selectorCount, scanned: this.#matching.scannedCount };
+  }
+
   /** The id of the set with this content, held once more. Cost, when nobody held it: who its selector may match. */
   acquire(content: IpSetContent): IpSetId {
     const text = contentText(content);
@@ -73,7 +77,11 @@ export class IpSets {
 
   contributionChanged(before: Placed | undefined, after: Placed | undefined): void {
     if (before && after && before.labelling === after.labelling) {
-      for (const set of this.#matching.usersOf(after.labelling)) this.#exchange(set, set.keysOf(before.contribution), set.keysOf(after.contribution));
+      const [left, came] = [without(before.contribution.nets, after.contribution.nets), without(after.contribution.nets, before.contribution.nets)];
+      for (const set of this.#matching.usersOf(after.labelling)) {
+        if (set.content.port) this.#exchange(set, set.keysOf(before.contribution), set.keysOf(after.contribution));
+        else if (left.length + came.length > 0) this.#exchange(set, left, came);
+      }
       return;
     }
     // First in, then out: what stays in a set is never without a contributor.
@@ -103,6 +111,12 @@ export class IpSets {
     for (const key of before) set.members.remove(key);
     this.#touched.add(set);
   }
+}
+
+/** Those of the first that the second has not. A network set may have a hundred thousand, of which one changed. */
+function without(first: readonly string[], second: readonly string[]): readonly string[] {
+  const others = new Set(second);
+  return first.filter((one) => !others.has(one));
 }
 
 function contentText({ selector, port }: IpSetContent): string {

@@ -85,6 +85,10 @@ export class SelectorIndex<Entry> {
   readonly #everywhere = new Set<Entry>();
   readonly #byName = new Map<string, NamedEntries<Entry>>();
 
+  get everywhereCount(): number {
+    return this.#everywhere.size;
+  }
+
   /**
    * Files an entry under one of its covers and returns which: the one under whose keys the fewest stand already. So a key that all selectors share (the namespace of
    * every security group) soon gathers no more, and each labelling meets few candidates. The choice changes costs only, never results.

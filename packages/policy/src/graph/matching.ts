@@ -19,6 +19,11 @@ export class Matching<User> {
     return this.#nodes.size;
   }
 
+  /** Of them, those that demand no label: every labelling is asked. */
+  get scannedCount(): number {
+    return this.#selectors.everywhereCount;
+  }
+
   /** Cost: the labellings that have what the selector demands; none if the selector is known already. */
   addUser(selector: Selector, user: User): void {
     let node = this.#nodes.get(selector.text);
