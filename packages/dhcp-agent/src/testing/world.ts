@@ -35,7 +35,7 @@ export interface World {
   deleteSubnet(id: string): Promise<void>;
   /** A guest behind a tap, with the route that Felix gives it. */
   guest(tap: string, options: GuestOptions): Guest;
-  removeTap(tap: string): void;
+  hasLink(link: string): boolean;
   /** Process id of a family's Dnsmasq. */
   dnsmasqPid(family: 4 | 6): number;
   /** Whether the process in a family's pid file lives. */
@@ -146,15 +146,17 @@ export async function openWorld(): Promise<World> {
         close() {
           guests.delete(tap);
           for (const pid of run('ip', 'netns', 'pids', namespace).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+          if (world.hasLink(tap)) run('ip', '-n', name, 'link', 'del', tap); // by itself it would go some time after its namespace
           run('ip', 'netns', 'del', namespace);
         },
       };
       guests.set(tap, guest);
       return guest;
     },
-    removeTap(tap) {
-      run('ip', '-n', name, 'link', 'del', tap);
-    },
+    hasLink: (link) =>
+      run('ip', '-n', name, '-br', 'link')
+        .split('\n')
+        .some((line) => line.startsWith(`${link}@`)),
     dnsmasqPid: (family) => Number(readFileSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid'), 'utf8')),
     runs: (family) => existsSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid')) && existsSync(`/proc/${world.dnsmasqPid(family)}`),
     dnsmasqsRunning: () =>
