@@ -6,9 +6,10 @@ API workers cannot do this: under uWSGI nothing of theirs runs between two reque
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 import threading
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping
 
 from calico_openstack import wire
 
@@ -17,14 +18,9 @@ CONCURRENCY = 8
 
 
 def patch_eventlet() -> None:
-    """Neutron releases that run on eventlet expect a patched process; those that do not have nothing here to call."""
-    try:
-        utils = importlib.import_module("neutron.common.eventlet_utils")
-    except ImportError:
-        return
-    patch: Optional[Callable[[], None]] = getattr(utils, "monkey_patch", None)
-    if patch:
-        patch()
+    """Neutron releases whose own servers run on eventlet expect a patched process. Those that have a server without it do not."""
+    if importlib.util.find_spec("neutron.server.rpc") is None:
+        importlib.import_module("neutron.common.eventlet_utils").monkey_patch()
 
 
 def load_neutron(arguments: List[str]) -> None:

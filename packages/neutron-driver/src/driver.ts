@@ -5,6 +5,7 @@ import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { connectEtcd, elect } from '@calico-openstack/etcd';
 import { announcements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
+import { startCompaction } from './compaction.ts';
 import type { Options } from './options.ts';
 import { projectNames } from './projects.ts';
 import { keepRowsProcess } from './rows-process.ts';
@@ -117,6 +118,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     onElected: () => {
       log.info({}, 'elected: states of ports and agents go to Neutron from here');
       following = followStatus({ etcd, region: options.region, ports, agents, log });
+      compaction.wake();
     },
     onLost: (reason) => {
       log.warn({ reason }, 'no longer elected');
@@ -126,6 +128,13 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     onWaiting: (leader) => log.info({ leader }, 'another driver is elected'),
     onError: (error) => log.debug({ err: error }, 'the election waits for etcd'),
   });
+  const compaction = startCompaction({
+    etcd,
+    periodMinutes: options.compactionPeriodMinutes,
+    minRevisions: options.compactionMinRevisions,
+    elected: () => election.leading,
+    log,
+  });
   const rowsProcess = keepRowsProcess(options.rowsCommand, options.rowsConfigFiles, log);
   log.info({ socket: options.socketPath, etcd: options.etcd.endpoints.join(','), region: options.region ?? '', journal: journal.size }, 'started');
   loop.wake();
@@ -133,6 +142,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     close: async () => {
       await server.close();
       following?.close();
+      await compaction.close();
       await election.close();
       await upkeep.close();
       await Promise.all([ports.close(), agents.close()]);

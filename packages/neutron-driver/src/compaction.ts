@@ -1,0 +1,74 @@
+// Forgets etcd's old history, so that it does not grow without end. Upstream's drivers do the same under the same keys, and take turns with this one.
+import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { compactionLastKey, compactionTriggerKey } from '@calico-openstack/datamodel';
+import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
+
+export type CompactionOptions = {
+  readonly etcd: Etcd;
+  /** 0: never. */
+  readonly periodMinutes: number;
+  readonly minRevisions: number;
+  /** Only the elected driver compacts. */
+  readonly elected: () => boolean;
+  readonly log: Logger;
+};
+
+export type Decision = {
+  /** What to forget; undefined: nothing yet. */
+  readonly compactTo: number | undefined;
+  /** The revision to note as the last one forgotten. */
+  readonly last: number;
+};
+
+/** `last`: up to where was forgotten, and when that was looked at (its own revision). At least `minRevisions` and one period of history are kept. */
+export function decideCompaction(revision: number, last: { readonly revision: number; readonly noted: number } | undefined, minRevisions: number): Decision {
+  if (!last || last.revision > revision) return { compactTo: undefined, last: 0 }; // never, or of another etcd
+  const target = revision - Math.max(minRevisions, revision - last.noted);
+  return target > last.revision ? { compactTo: target, last: target } : { compactTo: undefined, last: last.revision };
+}
+
+const lookMs = 60_000;
+
+export function startCompaction({ etcd, periodMinutes, minRevisions, elected, log }: CompactionOptions): Loop {
+  async function look(): Promise<void> {
+    const trigger = await etcd.get(compactionTriggerKey);
+    if (trigger.found && trigger.found.lease !== '0') return; // not yet a period ago
+    const last = await etcd.get(compactionLastKey);
+    const decision = decideCompaction(last.revision, lastOf(last.found), minRevisions);
+    if (decision.compactTo !== undefined) await compact(decision.compactTo);
+    const lease = await etcd.grantLease(periodMinutes * 60);
+    const unchanged = [trigger, last].map(({ found }, index) => ({
+      key: index === 0 ? compactionTriggerKey : compactionLastKey,
+      modRevision: found?.modRevision ?? 0,
+    }));
+    await etcd.transact(unchanged, [
+      { put: compactionTriggerKey, value: String(process.pid), lease: lease.id },
+      { put: compactionLastKey, value: String(decision.last) },
+    ]);
+  }
+
+  async function compact(revision: number): Promise<void> {
+    try {
+      await etcd.compact(revision);
+      log.info({ revision }, 'etcd forgot its history up to here');
+    } catch (error) {
+      if (!(error instanceof EtcdError) || error.code !== 'ETCD_COMPACTED') throw error; // somebody else compacts too
+    }
+  }
+
+  const loop = startLoop({
+    run: async () => {
+      if (periodMinutes === 0) return undefined;
+      if (elected()) await look();
+      return lookMs;
+    },
+    onFailure: (error) => log.debug({ err: error }, 'compaction waits for etcd'),
+  });
+  loop.wake();
+  return loop;
+}
+
+function lastOf(found: KeyValue | undefined): { readonly revision: number; readonly noted: number } | undefined {
+  const revision = found && Number(Buffer.from(found.value).toString());
+  return found && revision !== undefined && Number.isSafeInteger(revision) && revision >= 0 ? { revision, noted: found.modRevision } : undefined;
+}
