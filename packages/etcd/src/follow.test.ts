@@ -78,6 +78,10 @@ async function followingAt(revision: number, ...found: KeyValue[]) {
 const lost = new EtcdError('ETCD_UNAVAILABLE', 'as scripted');
 
 describe('a follower and what etcd may do to it', () => {
+  test('of no prefix at all there is nothing to follow', () => {
+    expect(() => followPrefixes(scripted().source, [], recorder())).toThrow(expect.objectContaining({ code: 'ETCD_REFUSED' }));
+  });
+
   test('progress moves it on, so that it comes back to where nothing was compacted yet', async () => {
     const { events, follower, watches, retried, told } = await followingAt(5);
     events.onChanges(0, header(90), []);

@@ -38,6 +38,7 @@ const retryCapMilliseconds = 2_000;
 const refusedCapMilliseconds = 30_000;
 
 export function followPrefixes(source: WatchSource, prefixes: readonly string[], listener: FollowListener): Follower {
+  if (prefixes.length === 0) throw new EtcdError('ETCD_REFUSED', 'nothing to follow: no prefix is given');
   const ranges = watchedRanges(prefixes);
   const wanted = ranges.flatMap((range) => range.prefixes);
   const closing = new AbortController();

@@ -185,10 +185,12 @@ describe('three etcds', () => {
     await told.until(following);
     await Promise.all([servers[0]!.kill(), servers[1]!.kill()]);
     await told.until(lost);
-    for (const call of [() => etcd.get('/a/1'), () => etcd.transact([], [put('/a/1', '')])]) {
+    const impatient = connectEtcd({ endpoints: servers.map(({ endpoint }) => endpoint), timeoutSeconds: 2 });
+    for (const call of [() => impatient.get('/a/1'), () => impatient.transact([], [put('/a/1', '')])]) {
       const error: unknown = await call().catch((each: unknown) => each);
       expect(error instanceof EtcdError && error.code).toMatch(/^ETCD_(UNAVAILABLE|TIMEOUT)$/);
     }
+    impatient.close();
     await Promise.all([servers[0]!.restart(), servers[1]!.restart()]);
     await persist(etcd, put('/a/end', ''));
     await told.until(({ held }) => held.has('/a/end'));

@@ -81,7 +81,7 @@ export type EtcdOptions = {
   readonly keyFile?: string;
   readonly username?: string;
   readonly password?: string;
-  /** For one request, failover included. [10] */
+  /** For one request, with failover and with waiting for an etcd that is away: so long it takes until a call rejects with ETCD_UNAVAILABLE. [10] */
   readonly timeoutSeconds?: number;
 };
 

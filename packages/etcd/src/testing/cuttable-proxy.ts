@@ -23,6 +23,7 @@ export async function cuttableProxy(toPort: number, toHost = '127.0.0.1'): Promi
       [upstream, client],
     ] as const) {
       sockets.add(from);
+      from.setNoDelay(true);
       from.on('data', (bytes) => {
         if (!frozen) to.write(bytes);
       });
