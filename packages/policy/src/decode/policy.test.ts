@@ -14,6 +14,7 @@ describe('whom a policy governs', () => {
     ['a selector', 'GlobalNetworkPolicy', { selector: 'has(a)' }, 'has(a)'],
     ['a selector, in a namespace', 'NetworkPolicy', { selector: 'has(a) || has(b)' }, `((has(a) || has(b)) && ${ns} == "n")`],
     ['a service account selector', 'NetworkPolicy', { serviceAccountSelector: 'has(a)' }, `(has(pcsa.a) && ${ns} == "n")`],
+    ['a namespace selector in a namespace, which means nothing', 'NetworkPolicy', { namespaceSelector: 'has(b)' }, `${ns} == "n"`],
     ['a namespace selector', 'GlobalNetworkPolicy', { selector: 'has(a)', namespaceSelector: 'has(b)' }, '(has(a) && has(pcns.b))'],
     ['all() as namespace selector: in some namespace', 'GlobalNetworkPolicy', { namespaceSelector: 'all()' }, `has(${ns})`],
     [

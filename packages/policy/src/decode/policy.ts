@@ -58,7 +58,9 @@ export const policyId = (kind: PolicyKind, namespace: string | undefined, name: 
 export function decodePolicy(bytes: Uint8Array, kind: PolicyKind, namespace: string | undefined, name: string): Reading<PolicyDefinition> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, policyFields);
-    const scope = readPolicyScope({ ...fields, namespace });
+    // A NetworkPolicy is in its namespace: it has no such selector, and one that stands there means as little as any other field that it has not.
+    const { namespaceSelector } = kind === 'GlobalNetworkPolicy' ? fields : {};
+    const scope = readPolicyScope({ ...fields, namespaceSelector, namespace });
     if (!scope.ok) {
       complain(`${scope.reason}; the policy counts as absent`);
       return undefined;

@@ -27,12 +27,9 @@ export type SideContext = {
   readonly complain: (reason: string) => void;
 };
 
-/** `impossible`: it matches no packet, whatever the rest of the rule says. */
-export type ReadSide = SideDefinition | 'impossible';
+const sideFields = fieldNames('nets', 'notNets', 'selector', 'notSelector', 'namespaceSelector', 'ports', 'notPorts', 'serviceAccounts');
 
-const sideFields = fieldNames('nets', 'notNets', 'selector', 'notSelector', 'namespaceSelector', 'ports', 'notPorts', 'serviceAccounts', 'services');
-
-export function readSide(value: unknown, context: SideContext): ReadSide {
+export function readSide(value: unknown, context: SideContext): SideDefinition {
   if (value === undefined) return {};
   const { complain, protocol } = context;
   if (!isFields(value)) {
@@ -50,7 +47,7 @@ export function readSide(value: unknown, context: SideContext): ReadSide {
   const notNets = understood('notNets', readNets(fields.notNets));
   const ports = understood('ports', readPorts(fields.ports, protocol));
   const notPorts = understood('notPorts', readPorts(fields.notPorts, protocol));
-  const side = {
+  return {
     ...(nets && { nets }),
     ...(notNets && { notNets }),
     ...readSelectors(fields, context),
@@ -59,28 +56,24 @@ export function readSide(value: unknown, context: SideContext): ReadSide {
     ...(notPorts && notPorts.ranges.length > 0 && { notPorts: notPorts.ranges }),
     ...(notPorts && notPorts.names.length > 0 && { notNamedPorts: notPorts.names }),
   };
-  if (fields.services === undefined) return side;
-  complain('services match nothing: this datastore holds none'); // peer/felix.md 1.5
-  return 'impossible';
 }
 
 type SelectorFields = { readonly selector?: unknown; readonly notSelector?: unknown; readonly namespaceSelector?: unknown; readonly serviceAccounts?: unknown };
 
-/** As soon as one of the four is there, the side is confined to the policy's own namespace, unless `namespaceSelector` says otherwise. */
+/** As soon as one of the four is there and understood, the side is confined to the policy's own namespace, unless `namespaceSelector` speaks of namespaces. */
 function readSelectors(fields: SelectorFields, { namespace, complain }: SideContext): Pick<SideDefinition, 'selector' | 'notSelector'> {
-  let present = false;
-  const part = (name: keyof SelectorFields, read: (value: unknown) => Decoded<Expression | undefined>) => {
+  const part = (name: keyof SelectorFields, read: (value: unknown) => Decoded<Expression | undefined>): Expression | undefined => {
     const selector = read(fields[name]);
-    if (!selector.ok) complain(`${name} ${selector.reason}`);
-    else if (selector.value === undefined) return undefined;
-    present = true;
-    return selector.ok ? selector.value : undefined;
+    if (selector.ok) return selector.value;
+    complain(`${name} ${selector.reason}`);
+    return undefined;
   };
-  const accounts = readAccounts(fields.serviceAccounts);
-  const positive = [part('selector', readSelector), part('serviceAccounts', () => accounts), part('namespaceSelector', readRuleNamespaceSelector)];
   const excluded = part('notSelector', readSelector);
-  if (present && namespace !== undefined && (fields.namespaceSelector === undefined || fields.namespaceSelector === '')) positive.push(inNamespace(namespace));
-  const wanted = positive.filter((expression) => expression !== undefined);
+  const wanted = [part('selector', readSelector), part('serviceAccounts', readAccounts), part('namespaceSelector', readRuleNamespaceSelector)].filter(
+    (expression) => expression !== undefined,
+  );
+  const confined = namespace !== undefined && (fields.namespaceSelector === undefined || fields.namespaceSelector === '');
+  if (confined && (wanted.length > 0 || excluded)) wanted.push(inNamespace(namespace));
   if (wanted.length > 0) return { selector: canonical(and(...wanted, ...(excluded ? [not(excluded)] : []))) };
   return excluded ? { notSelector: canonical(excluded) } : {};
 }

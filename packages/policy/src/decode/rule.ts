@@ -58,7 +58,6 @@ export function decodeRule(value: unknown, namespace: string | undefined, compla
   const action = typeof fields.action === 'string' ? actions.get(fields.action.toLowerCase()) : undefined;
   if (!action) complain(`action is ${show(fields.action)}, none of Allow, Deny, Log and Pass; it denies`);
   for (const problem of problems) complain(problem);
-  if (source === 'impossible' || destination === 'impossible') return undefined;
   if (problems.length > 0 && action !== undefined && action !== 'deny') return undefined;
   return {
     action: action ?? 'deny',
