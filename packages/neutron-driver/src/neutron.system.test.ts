@@ -418,6 +418,52 @@ describe('trouble', () => {
     expect(Object.keys(await cloud.endpointsOf((await call).id))).toEqual(['cmp-1']);
   });
 
+  test('etcd and the daemon killed again and again under load: afterwards etcd says what Neutron says', async () => {
+    const { openstack, lab } = cloud;
+    await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+    let answered = 0;
+    let refused = 0;
+    let ending = false;
+    const ask = async (method: string, path: string, body?: unknown): Promise<Record<string, string>> => {
+      const answer = await openstack.request(method, path, body);
+      answered += 1;
+      if (answer.status >= 400) refused += 1;
+      return answer.status < 300 && answer.body !== '' ? (Object.values(JSON.parse(answer.body))[0] as Record<string, string>) : {};
+    };
+    const user = async (name: string): Promise<void> => {
+      for (let turn = 0; !ending; turn += 1) {
+        const { id } = await ask('POST', 'ports', {
+          port: { network_id: network, device_owner: 'compute:nova', device_id: `${name}-${turn}`, 'binding:host_id': 'cmp-1', security_groups: [group] },
+        });
+        if (id === undefined) continue;
+        if (turn % 3 > 0) await ask('PUT', `ports/${id}`, { port: { 'binding:host_id': 'cmp-2' } });
+        if (turn % 3 > 1) await ask('DELETE', `ports/${id}`);
+      }
+    };
+    const users = [user('anna'), user('bert')];
+    for (const service of [lab.driver, lab.etcd, lab.driver, lab.etcd]) {
+      const before = answered;
+      await until('some calls', () => answered > before + 3 || undefined);
+      service?.kill('SIGKILL');
+      await service?.ended();
+      await service?.start();
+    }
+    await until('some calls that succeed', () => answered > refused + 12 || undefined);
+    ending = true;
+    await Promise.all(users);
+    await until('etcd to say what Neutron says', async () => {
+      const ports = (await openstack.list('port', { network_id: network })) as unknown as Record<string, string>[];
+      const wanted = ports.filter((port) => port['device_owner']?.startsWith('compute:') && port['binding:vif_type'] === 'tap' && port['admin_state_up']);
+      const says = wanted.map((port) => [port['binding:host_id'], 'openstack', port['device_id'], port['id']].map((part) => escaped(part ?? '')).join('-'));
+      expect(
+        Object.values(await cloud.endpoints())
+          .map(({ metadata }) => metadata.name)
+          .sort(),
+      ).toEqual(says.sort());
+      return true;
+    });
+  }, 180_000);
+
   test('what drifted is put right at start, what is not ours is left alone, and the log says what was done', async () => {
     const { lab } = cloud;
     await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
