@@ -1,5 +1,5 @@
 // What can be asked by Prometheus. Names as in Calico where Calico has them.
-import { Counter, Gauge, Registry, Summary } from 'prom-client';
+import { Counter, Gauge, Registry, Summary } from '@calico-openstack/agent';
 
 export type Metrics = {
   readonly registry: Registry;

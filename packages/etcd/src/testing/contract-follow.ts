@@ -1,8 +1,8 @@
 // What following a datastore promises.
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Etcd, Operation } from '../types.ts';
-import { put, type World } from './contract.ts';
 import { type Recorder, recorder } from './recorder.ts';
+import { put, type World } from './world.ts';
 
 export function followContract(current: () => World): void {
   describe('following', () => {

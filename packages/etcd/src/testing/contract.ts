@@ -1,26 +1,9 @@
 // What every Etcd promises: run on the fake by the unit tests, on a real etcd by the system tests.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EtcdError, isTransient } from '../errors.ts';
-import type { Compare, Etcd, KeyValue, Operation } from '../types.ts';
+import type { Compare, Etcd, Operation } from '../types.ts';
 import { followContract } from './contract-follow.ts';
-
-/** One etcd, empty at first, and the means to trouble it. */
-export interface World {
-  readonly etcd: Etcd;
-  /** Another client of the same etcd, never cut off. */
-  readonly other: Etcd;
-  /** Cuts `etcd` off, or joins it again. */
-  cut(): Promise<void>;
-  join(): Promise<void>;
-  /** Puts an empty etcd in this one's place, for both clients. */
-  replace(): Promise<void>;
-  /** Lets time pass where it does not pass by itself. */
-  pass(seconds: number): Promise<void>;
-  close(): Promise<void>;
-}
-
-export const text = (found: KeyValue | undefined): string | undefined => found && Buffer.from(found.value).toString();
-export const put = (key: string, value: string): Operation => ({ put: key, value });
+import { put, text, type World } from './world.ts';
 
 export function etcdContract(name: string, open: () => Promise<World>): void {
   describe(`${name} keeps etcd's promises`, () => {

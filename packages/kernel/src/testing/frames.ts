@@ -108,9 +108,7 @@ export function arpFrame(options: {
 }
 
 /** What a received frame carries, as far as tests ask: undefined for anything but IPv4 without options and IPv6 without extension headers. */
-export function parseFrame(
-  bytes: Uint8Array,
-):
+export function parseFrame(bytes: Uint8Array):
   | {
       readonly protocol: number;
       readonly destinationPort: number;

@@ -1,0 +1,289 @@
+// Random clusters, policies and packets, as broad as policy is: for comparing what the oracle says with what is calculated, rendered, and done by a kernel.
+import type { Question } from '@calico-openstack/oracle';
+import fc from 'fast-check';
+import { type KeyedValue, resource, type TestEndpoint, workloadEndpoint } from './resources.ts';
+
+export type Cluster = { readonly values: ReadonlyMap<string, string>; readonly endpoints: readonly TestEndpoint[] };
+
+export const localHost = 'host0';
+export const localCount = 6;
+const remoteCount = 2;
+
+/** The endpoints that a cluster may have: the first are local. Labels and ports are the cluster's. */
+export const places: readonly TestEndpoint[] = Array.from({ length: localCount + remoteCount }, (_, number) => ({
+  host: number < localCount ? localHost : 'host1',
+  id: `0000000${number}-0000-4000-8000-000000000000`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  addresses: number < localCount ? [`10.128.1.${number}`, `fd00:10::80:${number}`] : [`10.130.0.${number}`, `fd00:10::81:${number}`],
+}));
+
+const labelValues = {
+  role: ['web', 'db', 'cache'],
+  env: ['prod', 'dev', ''],
+  tier: ['a', 'b'],
+  'sg.projectcalico.org/openstack-1': ['web'],
+  'app.kubernetes.io/name': ['x-1', 'x-2'],
+} as const;
+const labelNames = Object.keys(labelValues) as (keyof typeof labelValues)[];
+const pick = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
+const sometimes = <T>(arbitrary: fc.Arbitrary<T>, share: number): fc.Arbitrary<T | undefined> =>
+  fc.integer({ min: 0, max: 99 }).chain((number) => (number < share * 100 ? arbitrary : fc.constant(undefined)));
+const some = <T>(arbitrary: fc.Arbitrary<T>, most = 3): fc.Arbitrary<T[]> => fc.array(arbitrary, { minLength: 1, maxLength: most });
+/** An object of the fields that are there. */
+const fields = (arbitraries: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<Record<string, unknown>> =>
+  fc.record(arbitraries).map((record) => Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)));
+
+const comparison: fc.Arbitrary<string> = pick(...labelNames).chain((name) =>
+  pick(...labelValues[name]).chain((value) =>
+    pick(
+      'all()',
+      `has(${name})`,
+      `!has(${name})`,
+      `${name} == '${value}'`,
+      `${name} == "${value}"`,
+      `${name} != '${value}'`,
+      `${name} in {'${value}', 'nosuch'}`,
+      `${name} not in { '${value}' }`,
+      `${name} starts with '${value.slice(0, 1)}'`,
+      `${name} contains '${value.slice(-1)}'`,
+      `${name} ends with '${value.slice(-1)}'`,
+    ),
+  ),
+);
+export const selector: fc.Arbitrary<string> = fc.oneof(
+  { weight: 6, arbitrary: comparison },
+  {
+    weight: 3,
+    arbitrary: fc
+      .tuple(comparison, comparison, pick('and', 'or', 'not', 'both'))
+      .map(([a, b, how]): string => ({ and: `${a} && ${b}`, or: `${a} || ${b}`, not: `!(${a})`, both: `(${a} || ${b}) && !(${b})` })[how] ?? a),
+  },
+);
+
+const nets4 = some(pick('10.128.1.0/30', '10.128.1.0/29', '10.130.0.0/16', '0.0.0.0/0', '10.128.1.5/32', '10.128.0.0/9', '192.0.2.0/24', '10.128.1.4'));
+const nets6 = some(pick('fd00:10::80:0/126', 'fd00:10::80:0/112', 'fd00:10::/32', 'fd00:10::81:0/112', '::/0', 'fd00:10::80:3/128'));
+const ports = (named: boolean): fc.Arbitrary<unknown[]> =>
+  some(fc.oneof(pick<unknown>(22, 80, 443, 8080, 53, 5000, '80'), pick('1:100', '80:8080', '5000:65535', '1:65535'), ...(named ? [pick('web', 'dns')] : [])));
+
+const protocolParts: fc.Arbitrary<{ readonly part: Record<string, unknown>; readonly ported: boolean; readonly version: 4 | 6 | undefined }> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: pick<unknown>('TCP', 'UDP', 'tcp', 6, 17, '17', 132, 'SCTP').map((protocol) => ({ part: { protocol }, ported: true, version: undefined })),
+  },
+  {
+    weight: 2,
+    arbitrary: fields({
+      icmp: sometimes(fields({ type: pick(8, 13), code: sometimes(pick(0, 1), 0.5) }), 0.6),
+      notICMP: sometimes(fields({ type: pick(8, 13), code: sometimes(pick(0, 1), 0.4) }), 0.2),
+    }).map((icmp) => ({
+      part: { protocol: 'ICMP', ...icmp },
+      ported: false,
+      version: 4 as const,
+    })),
+  },
+  {
+    weight: 1,
+    arbitrary: fields({ icmp: sometimes(pick({ type: 128 }, { type: 128, code: 0 }), 0.6) }).map((icmp) => ({
+      part: { protocol: 'ICMPv6', ...icmp },
+      ported: false,
+      version: 6 as const,
+    })),
+  },
+  { weight: 1, arbitrary: pick<unknown>('TCP', 'UDP', 'ICMP', 58).map((notProtocol) => ({ part: { notProtocol }, ported: false, version: undefined })) },
+  { weight: 3, arbitrary: fc.constant({ part: {}, ported: false, version: undefined }) },
+);
+
+const side = (ported: boolean, version: 4 | 6 | undefined): fc.Arbitrary<Record<string, unknown>> =>
+  fields({
+    selector: sometimes(selector, 0.3),
+    notSelector: sometimes(comparison, 0.12),
+    nets: sometimes(
+      version === 6
+        ? nets6
+        : version === 4
+          ? nets4
+          : fc.oneof(
+              nets4,
+              nets6,
+              fc.tuple(nets4, nets6).map((both) => both.flat()),
+            ),
+      0.2,
+    ),
+    notNets: sometimes(version === 6 ? nets6 : nets4, 0.1),
+    ports: sometimes(ports(true), ported ? 0.5 : 0),
+    notPorts: sometimes(ports(true), ported ? 0.12 : 0),
+    namespaceSelector: sometimes(pick('all()', 'global()', 'has(nosuch)', '!has(nosuch) && all()'), 0.05),
+  });
+
+/** What nobody can read right: an unknown action, field, prefix, protocol, port, selector; ports without a protocol. */
+const damages: readonly ((rule: Record<string, unknown>) => Record<string, unknown>)[] = [
+  (rule) => ({ ...rule, action: 'Permit' }),
+  (rule) => ({ ...rule, source: { ...(rule['source'] as object), domains: ['example.org'] } }),
+  (rule) => ({ ...rule, destination: { ...(rule['destination'] as object), nets: ['10.0.0.0/8', 'nonsense'] } }),
+  (rule) => ({ ...rule, protocol: 'carrier-pigeon' }),
+  (rule) => ({ ...rule, destination: { ...(rule['destination'] as object), ports: [0] } }),
+  (rule) => ({ ...rule, source: { ...(rule['source'] as object), selector: 'role ==' } }),
+  (rule) => ({ ...rule, http: { methods: ['GET'] } }),
+  ({ protocol: _, ...rule }) => ({ ...rule, destination: { ports: [80] } }),
+];
+
+const rule: fc.Arbitrary<object> = fc
+  .tuple(protocolParts, pick('Allow', 'Allow', 'Allow', 'allow', 'Deny', 'Deny', 'Pass', 'Log'))
+  .chain(([{ part, ported, version }, action]) =>
+    fc
+      .tuple(side(false, version), side(ported, version), sometimes(pick(4, 6), version === undefined ? 0.3 : 0), sometimes(pick(...damages), 0.03))
+      .map(([source, destination, ipVersion, damage]) => {
+        const whole = {
+          action,
+          ...part,
+          ...(ipVersion && { ipVersion }),
+          ...(Object.keys(source).length > 0 && { source }),
+          ...(Object.keys(destination).length > 0 && { destination }),
+        };
+        return damage ? damage(whole) : whole;
+      }),
+  );
+const rules = fc.array(rule, { maxLength: 4 });
+
+const policy = (tiers: readonly string[]): fc.Arbitrary<(number: number) => KeyedValue> =>
+  fc
+    .tuple(
+      fields({
+        selector: sometimes(fc.oneof({ weight: 30, arbitrary: selector }, { weight: 1, arbitrary: pick('role == ', 'has(') }), 0.95),
+        order: sometimes(pick(-1, 0, 10, 20.5), 0.6),
+        types: sometimes(pick(['Ingress'], ['Egress'], ['Ingress', 'Egress']), 0.5),
+        ingress: sometimes(rules, 0.8),
+        egress: sometimes(rules, 0.8),
+      }),
+      pick(...tiers),
+      pick(true, false),
+      pick(true, false),
+    )
+    .map(([spec, tier, global, naming]) => (number) => {
+      const full = { ...spec, ...((tier !== 'default' || naming) && { tier }) };
+      const name = `${tier}.p${number}`;
+      return global
+        ? resource('GlobalNetworkPolicy', `globalnetworkpolicies/${name}`, full)
+        : resource('NetworkPolicy', `networkpolicies/openstack/${name}`, full);
+    });
+
+/** What lets most packets out, so that not everything is denied. */
+const lettingOut = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.constant(
+      resource('NetworkPolicy', 'networkpolicies/openstack/ossg.default.1', {
+        selector: 'has(sg.projectcalico.org/openstack-1)',
+        ingress: [{ action: 'Allow', protocol: 'TCP', destination: { ports: [80] } }],
+        egress: [{ action: 'Allow' }],
+      }),
+    ),
+  },
+  { weight: 1, arbitrary: fc.constant(undefined) },
+);
+
+const endpoints = (profiles: readonly string[]): fc.Arbitrary<TestEndpoint[]> =>
+  fc
+    .tuple(
+      ...places.map((place) =>
+        sometimes(
+          fc
+            .tuple(
+              fields(Object.fromEntries(labelNames.map((name) => [name, sometimes(pick(...labelValues[name]), 0.55)]))),
+              fields({
+                ports: sometimes(
+                  fc.tuple(pick('TCP', 'UDP'), pick(80, 8080)).map(([protocol, port]) => [
+                    { name: 'web', protocol, port },
+                    { name: 'dns', protocol: 'UDP', port: 53 },
+                  ]),
+                  0.4,
+                ),
+                profiles: sometimes(pick(...profiles.map((_, index) => profiles.slice(0, index + 1)), ['nosuch'], ['projectcalico-default-allow']), 0.5),
+              }),
+            )
+            .map(([labels, spec]): TestEndpoint => ({ ...place, labels: labels as Record<string, string>, spec })),
+          0.94,
+        ),
+      ),
+    )
+    .map((all) => all.filter((each) => each !== undefined));
+
+const named = <T extends fc.Arbitrary<object>>(names: readonly string[], share: number, spec: T) =>
+  fc
+    .tuple(...names.map((name) => sometimes(spec, share).map((value) => (value ? { name, spec: value } : undefined))))
+    .map((all) => all.filter((each) => each !== undefined));
+
+/** A whole datastore, without ClusterInformation and FelixConfiguration. */
+export const cluster: fc.Arbitrary<Cluster> = fc
+  .tuple(
+    named(['security', 'platform', 'default'], 0.5, fields({ order: sometimes(pick(0, 100, 200), 0.8), defaultAction: sometimes(pick('Pass', 'Deny'), 0.5) })),
+    named(
+      ['prof-a', 'prof-b'],
+      0.5,
+      fields({ ingress: rules, egress: rules, labelsToApply: sometimes(fc.record({ env: pick('prod', 'dev'), tier: pick('a', 'b') }), 0.8) }),
+    ),
+    fc.array(fc.tuple(pick(true, false), pick('web', 'db'), nets4, nets6), { maxLength: 2 }),
+    lettingOut,
+  )
+  .chain(([tiers, profiles, sets, out]) =>
+    fc
+      .tuple(
+        fc.array(policy(['default', 'missing', ...tiers.map(({ name }) => name)]), { minLength: 2, maxLength: 6 }),
+        endpoints(profiles.map(({ name }) => name)),
+      )
+      .map(([policies, present]): Cluster => {
+        const values: KeyedValue[] = [
+          ...tiers.map(({ name, spec }) => resource('Tier', `tiers/${name}`, spec)),
+          ...profiles.map(({ name, spec }) => resource('Profile', `profiles/${name}`, spec)),
+          ...sets.map(([global, role, four, six], number) =>
+            resource(
+              global ? 'GlobalNetworkSet' : 'NetworkSet',
+              global ? `globalnetworksets/gns-${number}` : `networksets/openstack/ns-${number}`,
+              { nets: [...four, ...six] },
+              { labels: { role } },
+            ),
+          ),
+          ...(out ? [out] : []),
+          ...policies.map((make, number) => make(number)),
+          ...present.map(workloadEndpoint),
+        ];
+        return { values: new Map(values.map(({ key, value }) => [key, value])), endpoints: present };
+      }),
+  );
+
+const kinds: readonly Partial<Question['packet']>[] = [
+  ...[22, 80, 443, 8080].map((destinationPort) => ({ protocol: 6, destinationPort })),
+  ...[53, 80, 5000].map((destinationPort) => ({ protocol: 17, destinationPort })),
+  { protocol: 132, destinationPort: 80 },
+  { protocol: 1, icmpType: 8, icmpCode: 0 },
+  { protocol: 1, icmpType: 13, icmpCode: 0 },
+];
+
+/** A packet from one place to another, at least one of them local; sometimes with a neighbour's source. */
+export type Shot = { readonly from: TestEndpoint; readonly to: TestEndpoint; readonly question: Question };
+
+export const shot: fc.Arbitrary<Shot> = fc
+  .tuple(pick(...places), pick(...places), pick<4 | 6>(4, 6), pick(...kinds), fc.integer({ min: 30000, max: 60000 }), fc.integer({ min: 0, max: 19 }))
+  .filter(([from, to]) => from !== to && (from.host === localHost || to.host === localHost))
+  .map(([from, to, family, kind, sourcePort, chance]) => {
+    const own = (place: TestEndpoint): string => place.addresses[family === 4 ? 0 : 1]!;
+    const spoofs = chance === 0 && from.host === localHost;
+    const icmpv6 = family === 6 && kind.protocol === 1 ? { protocol: 58, icmpType: kind.icmpType === 8 ? 128 : 129 } : {};
+    const packet = {
+      protocol: 6,
+      ...kind,
+      ...icmpv6,
+      ...(kind.destinationPort !== undefined && { sourcePort }),
+      source: own(spoofs ? places[(places.indexOf(from) + 1) % localCount]! : from),
+      destination: own(to),
+    };
+    return {
+      from,
+      to,
+      question: {
+        packet,
+        ...(from.host === localHost && { from: workloadEndpoint(from).key }),
+        ...(to.host === localHost && { to: workloadEndpoint(to).key }),
+      },
+    };
+  });
