@@ -5,16 +5,35 @@ API workers cannot do this: under uWSGI nothing of theirs runs between two reque
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
+import os
+import signal
 import sys
 import threading
+import traceback
 from typing import Any, Callable, Dict, List, Mapping
 
 from calico_openstack import wire
 
 #: Questions answered at a time. Each holds a database connection.
 CONCURRENCY = 8
+
+
+#: Set by the daemon that starts this process, which then ends with it.
+PARENT = "CALICO_NEUTRON_DRIVER_PID"
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """However the daemon ends, killed too, the kernel ends this process: one that outlived it would hold database connections for nobody."""
+    parent = os.environ.get(PARENT)
+    if parent is None:
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if str(os.getppid()) != parent:
+        os._exit(0)  # it was gone before
 
 
 def patch_eventlet() -> None:
@@ -67,6 +86,7 @@ def serve(connection: wire.Connection, answer: wire.Answer) -> None:
 
 
 def main() -> None:
+    end_with_parent()
     patch_eventlet()
     load_neutron(sys.argv[1:])
     from calico_openstack import apply, options, rows  # pylint: disable=import-outside-toplevel
@@ -84,4 +104,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Not by way of the interpreter's end: threads of Neutron's libraries may keep that waiting for ever.
+    try:
+        main()
+    except BaseException:  # pylint: disable=broad-except
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)

@@ -140,13 +140,14 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
   loop.wake();
   return {
     close: async () => {
+      background.close();
       await server.close();
+      await rowsProcess.close();
       following?.close();
       await compaction.close();
       await election.close();
       await upkeep.close();
       await Promise.all([ports.close(), agents.close()]);
-      await rowsProcess.close();
       await loop.close();
       journal.close();
       await etcd.close();

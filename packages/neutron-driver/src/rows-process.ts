@@ -7,7 +7,7 @@ const backoff: Backoff = { firstMs: 1000, maxMs: 30_000 };
 /** Who ran so long was well, and is started again at once. */
 const settledMs = 60_000;
 
-/** Runs `command` with the configuration files as options, for ever. Ends with the daemon: it sees its connection close, and its standard input. */
+/** Runs `command` with the configuration files as options, for ever. It ends with the daemon, however that ends: it has the kernel see to it, by the daemon's pid. */
 export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): { close(): Promise<void> } {
   const [program, ...args] = command;
   if (program === undefined) return { close: async () => {} };
@@ -16,7 +16,10 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
 
   function once(file: string): Promise<string> {
     return new Promise((resolve) => {
-      const running = spawn(file, [...args, ...configFiles.flatMap((config) => ['--config-file', config])], { stdio: ['pipe', 'pipe', 'pipe'] });
+      const running = spawn(file, [...args, ...configFiles.flatMap((config) => ['--config-file', config])], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...process.env, CALICO_NEUTRON_DRIVER_PID: String(process.pid) },
+      });
       child = running;
       for (const stream of [running.stdout, running.stderr]) {
         // Neutron's own log lines: kept as they are, for who looks for them.

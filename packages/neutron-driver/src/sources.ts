@@ -50,9 +50,10 @@ export function backgroundSources(timeoutMs: number, patienceMs: number) {
   let peers: readonly { readonly peer: Peer; readonly source: Background }[] = [];
   let turn = 0;
   let arrival = Promise.withResolvers<void>();
+  let closed = false;
 
   async function next(): Promise<Background> {
-    if (peers.length === 0) {
+    if (peers.length === 0 && !closed) {
       const patience = Promise.withResolvers<void>();
       const timer = setTimeout(patience.resolve, patienceMs);
       await Promise.race([arrival.promise, patience.promise]);
@@ -89,6 +90,11 @@ export function backgroundSources(timeoutMs: number, patienceMs: number) {
     remove(peer: Peer): void {
       peers = peers.filter((one) => one.peer !== peer);
       if (peers.length === 0) arrival = Promise.withResolvers<void>();
+    },
+    /** Nobody waits any more. */
+    close(): void {
+      closed = true;
+      arrival.resolve();
     },
   };
 }
