@@ -6,6 +6,8 @@ import { type Backoff, backoffMs, type Logger, pause } from '@calico-openstack/a
 const backoff: Backoff = { firstMs: 1000, maxMs: 30_000 };
 /** Who ran so long was well, and is started again at once. */
 const settledMs = 60_000;
+/** Of what it said, in the log line that tells of its end. */
+const lastLines = 3;
 
 /** Runs `command` with the configuration files as options, for ever. It ends with the daemon, however that ends: it has the kernel see to it, by the daemon's pid. */
 export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): { close(): Promise<void> } {
@@ -13,6 +15,7 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
   if (program === undefined) return { close: async () => {} };
   const stop = new AbortController();
   let child: ChildProcess | undefined;
+  let said: readonly string[] = [];
 
   function once(file: string): Promise<string> {
     return new Promise((resolve) => {
@@ -23,10 +26,13 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
       child = running;
       for (const stream of [running.stdout, running.stderr]) {
         // Neutron's own log lines: kept as they are, for who looks for them.
-        createInterface({ input: stream }).on('line', (text) => log.debug({ pid: running.pid }, text));
+        createInterface({ input: stream }).on('line', (text) => {
+          log.debug({ pid: running.pid }, text);
+          if (text.trim() !== '') said = [...said.slice(1 - lastLines), text];
+        });
       }
       running.on('error', (error) => resolve(error.message));
-      running.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+      running.on('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
     });
   }
 
@@ -34,13 +40,14 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
     let failures = 0;
     while (!stop.signal.aborted) {
       const startedMs = performance.now();
+      said = [];
       const reason = await once(program);
       child = undefined;
       if (stop.signal.aborted) break;
       failures = performance.now() - startedMs > settledMs ? 1 : failures + 1;
       const retryMs = backoffMs(backoff, failures);
       log.error(
-        { command: command.join(' '), reason, retrySeconds: Math.round(retryMs / 100) / 10 },
+        { command: command.join(' '), reason, said: said.join(' | '), retrySeconds: Math.round(retryMs / 100) / 10 },
         'the rows process ended: resync and status wait until it runs again',
       );
       await pause(retryMs, stop.signal);

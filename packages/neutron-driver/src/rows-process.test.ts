@@ -1,0 +1,24 @@
+import { recordingLog } from '@calico-openstack/agent';
+import { expect, test, vi } from 'vitest';
+import { keepRowsProcess } from './rows-process.ts';
+
+test('the rows process is given the configuration files and our pid, is started again when it ends, and its last words are told', async () => {
+  const { log, entries } = recordingLog();
+  const script = 'console.error("cannot", process.argv.slice(1).join(" "), process.env.CALICO_NEUTRON_DRIVER_PID); process.exit(3)';
+  const rows = keepRowsProcess([process.execPath, '-e', script, '--'], ['/a.conf', '/b.conf'], log);
+  const ended = (): unknown[] => entries.filter(({ msg }) => String(msg).startsWith('the rows process ended'));
+  await vi.waitFor(() => expect(ended().length).toBeGreaterThan(1), { timeout: 10_000 });
+  expect(ended()[0]).toMatchObject({ reason: 'exit code 3', said: `cannot --config-file /a.conf --config-file /b.conf ${process.pid}` });
+  await rows.close();
+});
+
+test('a command that is not there says so, and ends with the daemon', async () => {
+  const { log, entries } = recordingLog();
+  const rows = keepRowsProcess(['/nowhere/python3'], [], log);
+  await vi.waitFor(() => expect(entries[0]).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
+  await rows.close();
+});
+
+test('while somebody else starts it, nothing is started', async () => {
+  await keepRowsProcess([], [], recordingLog().log).close();
+});
