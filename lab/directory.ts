@@ -11,11 +11,22 @@ const labsFolder = '/var/lib/calico-lab';
 export const parts = ['felix', 'dhcp-agent', 'bird-agent', 'neutron-driver'] as const;
 export type Part = (typeof parts)[number];
 
+/** How soon a Felix that is gone counts as dead in Neutron. undefined: after the usual minute and a half, and more. */
+export type Reporting = {
+  /** Between a Felix's signs of life, and between the driver's reports of them to Neutron. */
+  readonly intervalSeconds: number;
+  /** After which a sign of life is gone from etcd. */
+  readonly ttlSeconds: number;
+  /** After which Neutron takes an agent for dead that nobody reported. */
+  readonly agentDownSeconds: number;
+};
+
 /** What `status` and `down` need to know. */
 export type LabState = {
   readonly prefix: string;
   readonly hosts: number;
   readonly without: readonly Part[];
+  readonly reporting?: Reporting | undefined;
   /** The process that brings it up or uses it. undefined: it was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };

@@ -1,9 +1,10 @@
 // Removes a lab, whatever state it is in: half up, in use no more, or left by somebody who was killed.
-import { existsSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { directoryOf, readState, userOf } from './directory.ts';
 import { LabError } from './errors.ts';
 import { namespaceIdentity, namespacesOf } from './namespace.ts';
+import { isNamespaceOf } from './plan.ts';
 import { allProcesses, commandLineOf, environmentOf, isAlive, networkNamespaceOf, type ProcessFacts } from './proc.ts';
 import { labMark, labProcesses, processRecord, readRecord } from './process.ts';
 import { until } from './wait.ts';
@@ -42,6 +43,20 @@ export function processesOf(prefix: string): ProcessFacts[] {
     environmentOf(pid).includes(mark) || (sessions.has(session) && namespaces.has(networkNamespaceOf(pid)));
   return allProcesses().filter((facts) => !facts.zombie && facts.pid !== process.pid && ours(facts));
 }
+
+/** Everything of a lab that there is, in words: nothing, when it is gone. */
+export const remainsOf = (prefix: string): string[] => [
+  ...namespacesOf(prefix).map((name) => `network namespace ${name}`),
+  ...processesOf(prefix).map(({ pid }) => `process ${pid} (${commandLineOf(pid)})`),
+  ...readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const [, , , , point = ''] = line.split(' ');
+      const ours = point.startsWith(directoryOf(prefix)) || (point.startsWith('/run/netns/') && isNamespaceOf(prefix, basename(point)));
+      return ours ? [`mount ${point}`] : [];
+    }),
+  ...(existsSync(directoryOf(prefix)) ? [directoryOf(prefix)] : []),
+];
 
 /** Kills rather than asks: whatever they would still want to save goes with the lab. Again and again, since one that is about to die may have begun another. */
 async function endProcesses(prefix: string): Promise<void> {

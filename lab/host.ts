@@ -1,7 +1,7 @@
 // A compute host: real BIRD, and this project's Felix, DHCP agent and BIRD agent, each as an operator would start it.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Part } from './directory.ts';
+import type { Part, Reporting } from './directory.ts';
 import type { Host, Plan } from './plan.ts';
 import type { Processes, Service } from './process.ts';
 import { type Bird, birdService, hostConfiguration, idleConfiguration } from './services/bird.ts';
@@ -17,6 +17,7 @@ export type ComputeHost = Host & {
 export type HostOptions = {
   readonly etcd: { readonly host: string; readonly port: number };
   readonly without: ReadonlySet<Part>;
+  readonly reporting: Reporting | undefined;
   /** Path of one of the project's executables. */
   readonly executable: (name: string) => string;
 };
@@ -43,7 +44,7 @@ export function computeHost(processes: Processes, plan: Plan, host: Host, option
   return {
     ...host,
     bird,
-    felix: agent('felix', 'calico-felix', 'felix.cfg', '-c', felixConfiguration(host, options.etcd)),
+    felix: agent('felix', 'calico-felix', 'felix.cfg', '-c', felixConfiguration(host, options)),
     dhcpAgent: agent('dhcp-agent', 'calico-dhcp-agent', 'neutron.conf', '--config-file', dhcpConfiguration(host, options.etcd, state('dhcp-agent'))),
     birdAgent: agent('bird-agent', 'calico-bird-agent', 'bird-agent.cfg', '-c', birdAgentConfiguration(host, options.etcd, bird)),
   };
@@ -58,12 +59,12 @@ export async function startHost({ bird, felix, dhcpAgent, birdAgent }: ComputeHo
 type EtcdAddress = HostOptions['etcd'];
 
 /** The prefix of workload interfaces is not said: it comes by etcd, from Neutron's driver. */
-const felixConfiguration = (host: Host, etcd: EtcdAddress): string => `[global]
+const felixConfiguration = (host: Host, { etcd, reporting }: HostOptions): string => `[global]
 EtcdEndpoints = http://${etcd.host}:${etcd.port}
 FelixHostname = ${host.name}
 LogFilePath = none
 LogSeverityScreen = INFO
-`;
+${reporting === undefined ? '' : `ReportingIntervalSecs = ${reporting.intervalSeconds}\nReportingTTLSecs = ${reporting.ttlSeconds}\n`}`;
 
 const dhcpConfiguration = (host: Host, etcd: EtcdAddress, directory: string): string => `[DEFAULT]
 host = ${host.name}

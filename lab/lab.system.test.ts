@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { directoryOf, knownLabs, parts } from './directory.ts';
-import { processesOf, takeDown } from './down.ts';
+import { processesOf, remainsOf, takeDown } from './down.ts';
 import { isLabError, type LabErrorCode } from './errors.ts';
 import { bringUp, type Lab, openLab } from './lab.ts';
 import { ipJson, namespacesOf } from './namespace.ts';
@@ -16,17 +16,6 @@ import { until } from './wait.ts';
 const nameOf = (suffix: string): string => `t${process.pid}${suffix}`;
 const withoutParts = { without: parts };
 const labError = (code: LabErrorCode): unknown => expect.toSatisfy((error: unknown) => isLabError(error, code), `a LabError ${code}`);
-
-/** Everything of a lab that there is: nothing, when it is gone. */
-const remains = (prefix: string): unknown => ({
-  namespaces: namespacesOf(prefix),
-  processes: processesOf(prefix).map(({ pid }) => commandLineOf(pid)),
-  mounts: readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(`/${prefix}-`) || line.includes(directoryOf(prefix))),
-  files: existsSync(directoryOf(prefix)),
-});
-const nothing = { namespaces: [], processes: [], mounts: [], files: false };
 
 describe('two labs side by side', () => {
   const [one, two] = [nameOf('one'), nameOf('two')];
@@ -162,7 +151,7 @@ describe('two labs side by side', () => {
     try {
       await until('the stranger', () => (networkNamespaceOf(stranger.pid!) !== networkNamespaceOf(process.pid) ? true : undefined));
       await first.down();
-      expect(remains(one)).toEqual(nothing);
+      expect(remainsOf(one)).toEqual([]);
       expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
     } finally {
       stranger.kill('SIGKILL');
@@ -171,7 +160,7 @@ describe('two labs side by side', () => {
     expect((await second.openstack.list('network')).length).toBe(1);
     expect([...(await second.router.bird.sessions()).values()]).toEqual(['Established', 'Established']);
     await second.down();
-    expect(remains(two)).toEqual(nothing);
+    expect(remainsOf(two)).toEqual([]);
   });
 
   test('down of a lab that is not there is no error', async () => {
@@ -212,7 +201,7 @@ describe('a lab that does not come up', () => {
     child.kill('SIGKILL');
     await end;
     expect(await takeDown(prefix)).toBe(true);
-    expect(remains(prefix)).toEqual(nothing);
+    expect(remainsOf(prefix)).toEqual([]);
   });
 
   test.each(points)('interrupted when $when, it removes itself, and ends with 130', async ({ there }) => {
@@ -221,7 +210,7 @@ describe('a lab that does not come up', () => {
     await until('the moment', () => there() || undefined, { intervalMs: 1 });
     child.kill('SIGINT');
     expect(await end, said).toBe(130);
-    expect(remains(prefix)).toEqual(nothing);
+    expect(remainsOf(prefix)).toEqual([]);
   });
 
   test('down refuses to take a lab away from who is using it', async () => {

@@ -1,7 +1,7 @@
 // A whole lab: what it consists of, how it comes up, how it goes.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimDirectory, directoryOf, type LabState, type Part, readState, thisProcess, writeState } from './directory.ts';
+import { claimDirectory, directoryOf, type LabState, type Part, type Reporting, readState, thisProcess, writeState } from './directory.ts';
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { type ComputeHost, computeHost, startHost } from './host.ts';
@@ -45,6 +45,7 @@ export type LabOptions = {
   readonly hosts?: number;
   /** The project's parts that are left out. */
   readonly without?: Iterable<Part>;
+  readonly reporting?: Reporting;
   readonly progress?: Progress;
   /** Aborted: the lab that is coming up stops doing so. */
   readonly signal?: AbortSignal;
@@ -53,10 +54,10 @@ export type LabOptions = {
 const root = join(import.meta.dirname, '..');
 
 /** Brings a lab up. If that fails, or is aborted, removes what there is of it before it rejects. */
-export async function bringUp({ prefix, hosts = 3, without = [], progress = silent(), signal }: LabOptions): Promise<Lab> {
+export async function bringUp({ prefix, hosts = 3, without = [], reporting, progress = silent(), signal }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab makes network namespaces, for which one has to be root: try sudo');
   const plan = makePlan(prefix, hosts);
-  const state: LabState = { prefix, hosts, without: [...without], owner: thisProcess() };
+  const state: LabState = { prefix, hosts, without: [...without], reporting, owner: thisProcess() };
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -99,6 +100,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     etcdHost,
     mechanismDriver: without.has('neutron-driver') ? 'logger' : 'calico',
     driverFolder: join(root, 'neutron'),
+    reporting: state.reporting,
   });
   const driver = without.has('neutron-driver') ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));
   return {
@@ -112,7 +114,9 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     keystone,
     neutron,
     driver,
-    hosts: plan.hosts.map((host) => computeHost(processes, plan, host, { etcd: { host: etcdHost, port: 2379 }, without, executable })),
+    hosts: plan.hosts.map((host) =>
+      computeHost(processes, plan, host, { etcd: { host: etcdHost, port: 2379 }, without, reporting: state.reporting, executable }),
+    ),
     openstack: openStack(processes, control, keystone, neutron),
     without,
     release: () => writeState({ ...state, owner: undefined }),

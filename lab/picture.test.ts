@@ -13,48 +13,56 @@ const host = (number: number, more: Partial<SceneHost> = {}): SceneHost => ({
   ...more,
 });
 
-const scene = (hosts: readonly SceneHost[]): Scene => ({
+const scene = (hosts: readonly SceneHost[], routes: Scene['router']['routes'] = []): Scene => ({
   prefix: 'lab',
   control: { name: 'control', address: '172.16.0.2', services: [{ name: 'etcd', running: true }] },
-  router: { name: 'router', asNumber: 64500, routes: [{ destination: '10.65.0.11', via: 'host-1' }] },
+  router: { name: 'router', asNumber: 64500, routes },
   hosts,
 });
 
-const web1 = {
-  vms: [{ name: 'web1', tap: 'tap0bbbe8da-69', addresses: ['10.65.0.11'] }],
-  routes: [{ destination: '10.65.0.11', via: 'tap0bbbe8da-69' }],
-  services: [
-    { name: 'bird', running: true },
-    { name: 'felix', running: false },
-  ],
-};
+const to = (via: string, ...destinations: string[]) => destinations.map((destination) => ({ destination, via }));
 
-test('the picture shows hosts, VMs, addresses and routes', () => {
-  expect(draw(scene([host(1, web1), host(2, { bgp: 'Connect' })]))).toBe(
+test('the picture shows hosts, VMs, addresses and routes; a VM’s addresses share a line when their routes agree', () => {
+  const first = host(1, {
+    vms: [
+      { name: 'web', tap: 'tap0bbbe8da-69', addresses: ['10.65.0.11', '2001:db8::11'] },
+      { name: 'db', tap: 'tap19c7124b-7d', addresses: ['10.65.0.12', '2001:db8::12'] },
+    ],
+    routes: [...to('tap0bbbe8da-69', '10.65.0.11', '2001:db8::11'), ...to('tap19c7124b-7d', '10.65.0.12', '2001:db8::12')],
+    services: [
+      { name: 'bird', running: true },
+      { name: 'felix', running: false },
+    ],
+  });
+  const second = host(2, { bgp: 'Connect', routes: to('router', '10.65.0.11', '2001:db8::11', '10.65.0.12', '192.0.2.7') });
+  expect(draw(scene([first, second], to('host-1', '10.65.0.11', '2001:db8::11', '10.65.0.12', '2001:db8::12')))).toBe(
     `\
-+- router -------------+  +- control  172.16.0.2 -+
-| AS 64500             |  | runs: etcd            |
-| 10.65.0.11 -> host-1 |  +-----------------------+
-+----------------------+
-   |
-+- host-1  172.16.1.2 ---------+  +- host-2  172.16.2.2 --+
-| AS 64501, BGP Established    |  | AS 64502, BGP Connect |
-| runs: bird                   |  | runs: bird            |
-| DOES NOT RUN: felix          |  +-----------------------+
-|                              |
-| VMs:                         |
-| [web1]  tap0bbbe8da-69       |
-|     10.65.0.11               |
-|                              |
-| routes:                      |
-| 10.65.0.11 -> tap0bbbe8da-69 |
-+------------------------------+`.replace('| AS 64500                |', '| AS 64500                |'),
+router  AS 64500
+├─ control  172.16.0.2                             runs etcd
+├─ host-1   172.16.1.2  AS 64501, BGP Established  runs bird; DOES NOT RUN: felix
+│  ├─ web  10.65.0.11  2001:db8::11  tap0bbbe8da-69
+│  └─ db   10.65.0.12  2001:db8::12  tap19c7124b-7d
+└─ host-2   172.16.2.2  AS 64502, BGP Connect      runs bird
+
+routes         on router        on host-1        on host-2
+web            host-1           tap0bbbe8da-69   router
+10.65.0.12     host-1           tap19c7124b-7d   router
+2001:db8::12   host-1           tap19c7124b-7d   -
+192.0.2.7      -                -                router`,
   );
 });
 
-test.each([40, 80, 120])('a picture of many hosts keeps to %i columns, and leaves none out', (width) => {
-  const drawn = draw(scene(Array.from({ length: 9 }, (_, index) => host(index + 1))), width);
-  const hostLines = drawn.split('\n').slice(5);
-  for (const line of hostLines) expect(line.length).toBeLessThanOrEqual(width);
-  expect(drawn.match(/host-\d/g)).toHaveLength(9 + 1);
+test('where there are no routes, there is no table of them', () => {
+  expect(draw(scene([host(1)]))).not.toContain('routes');
+});
+
+test.each([60, 80, 120])('tables of many hosts’ routes keep to %i columns, and leave none out', (width) => {
+  const hosts = Array.from({ length: 9 }, (_, index) => host(index + 1, { routes: to('router', '10.65.0.11') }));
+  const drawn = draw(scene(hosts, to('host-1', '10.65.0.11'))).split('\n\n');
+  const tables = draw(scene(hosts, to('host-1', '10.65.0.11')), width)
+    .split('\n\n')
+    .slice(1);
+  expect(drawn.length).toBeGreaterThan(1);
+  for (const line of tables.join('\n').split('\n')) expect(line.length).toBeLessThanOrEqual(width);
+  for (const { name } of hosts) expect(tables.join('\n').match(new RegExp(`on ${name}(?!\\d)`, 'g'))).toHaveLength(1);
 });

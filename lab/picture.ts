@@ -1,46 +1,68 @@
-// The lab, drawn in plain characters. Pure.
-import type { Route, Scene, SceneHost, SceneService } from './scene.ts';
+// The lab, drawn in characters: the machines and their VMs as a tree, and who sends what where as a table. Pure.
+import type { Scene, SceneHost, SceneService } from './scene.ts';
 
 /** Fits into `width` columns, as long as names and addresses let it. */
-export function draw(scene: Scene, width = 100): string {
-  const { control, router, hosts } = scene;
-  const top = beside([
-    box(router.name, [`AS ${router.asNumber}`, ...routeLines(router.routes)]),
-    box(`${control.name}  ${control.address}`, serviceLines(control.services)),
-  ]);
-  const boxes = hosts.map(hostBox);
-  const widest = Math.max(...boxes.map((lines) => lines[0]?.length ?? 0));
-  const inRow = Math.max(1, Math.floor((width + gap.length) / (widest + gap.length)));
-  const rows = Array.from({ length: Math.ceil(boxes.length / inRow) }, (_, row) => beside(boxes.slice(row * inRow, (row + 1) * inRow)));
-  return [...top, '   |', ...rows.flatMap((lines, index) => (index === 0 ? lines : ['', ...lines]))].map((line) => line.trimEnd()).join('\n');
+export const draw = (scene: Scene, width = 100): string => [...tree(scene), ...routeTables(scene, width)].map((line) => line.trimEnd()).join('\n');
+
+function tree({ control, router, hosts }: Scene): string[] {
+  const guests = hosts.flatMap(({ vms }) => vms.map(({ name, addresses, tap }) => [name, ...addresses, tap]));
+  const machines = [
+    [control.name, control.address, '', said(control.services)],
+    ...hosts.map(({ name, address, asNumber, bgp, services }) => [name, address, `AS ${asNumber}, BGP ${bgp}`, said(services)]),
+  ];
+  const [machineLine, guestLine] = [columnsOf(machines), columnsOf(guests)];
+  const lines = machines.flatMap((machine, index) => {
+    const last = index === machines.length - 1;
+    const vms = hosts[index - 1]?.vms ?? []; // the first machine is the control machine
+    return [
+      `${last ? '└' : '├'}─ ${machineLine(machine)}`,
+      ...vms.map(({ name, addresses, tap }, which) => `${last ? ' ' : '│'}  ${which === vms.length - 1 ? '└' : '├'}─ ${guestLine([name, ...addresses, tap])}`),
+    ];
+  });
+  return [`${router.name}  AS ${router.asNumber}`, ...lines];
 }
 
-function hostBox({ name, address, asNumber, bgp, services, vms, routes }: SceneHost): string[] {
-  const guests = vms.flatMap((vm) => [`[${vm.name}]  ${vm.tap}`, ...vm.addresses.map((text) => `    ${text}`)]);
-  return box(`${name}  ${address}`, [
-    `AS ${asNumber}, BGP ${bgp}`,
-    ...serviceLines(services),
-    ...section('VMs', guests),
-    ...section('routes', routeLines(routes)),
-  ]);
-}
-
-const section = (title: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : ['', `${title}:`, ...lines]);
-const routeLines = (routes: readonly Route[]): string[] => routes.map(({ destination, via }) => `${destination} -> ${via}`);
-function serviceLines(services: readonly SceneService[]): string[] {
+function said(services: readonly SceneService[]): string {
   const names = (wanted: boolean): string => services.flatMap(({ name, running }) => (running === wanted ? [name] : [])).join(', ');
-  return [`runs: ${names(true)}`, ...(names(false) === '' ? [] : [`DOES NOT RUN: ${names(false)}`])];
+  return [`runs ${names(true)}`, ...(names(false) === '' ? [] : [`DOES NOT RUN: ${names(false)}`])].join('; ');
 }
 
-const gap = '  ';
-
-function box(title: string, lines: readonly string[]): string[] {
-  const inner = Math.max(title.length + 2, ...lines.map((line) => line.length));
-  return [`+- ${title} ${'-'.repeat(inner - title.length - 1)}+`, ...lines.map((line) => `| ${line.padEnd(inner)} |`), `+${'-'.repeat(inner + 2)}+`];
+/** A column for each machine; as many tables as `width` asks for. Addresses of one VM share a line where their routes agree. */
+function routeTables({ router, hosts }: Scene, width: number): string[] {
+  const machines = [router, ...hosts];
+  const known = new Set(hosts.flatMap(({ vms }) => vms.flatMap(({ addresses }) => addresses)));
+  const others = [...new Set(machines.flatMap(({ routes }) => routes.map(({ destination }) => destination)))].filter((address) => !known.has(address));
+  const vias = machines.map(({ routes }) => new Map(routes.map(({ destination, via }) => [destination, via])));
+  const rowOf = (destination: string): string[] => vias.map((via) => via.get(destination) ?? '-');
+  const rows = [
+    ...hosts.flatMap(({ vms }) => vms.flatMap((vm) => rowsOfVm(vm, rowOf))),
+    ...others.map((address) => ({ name: address, cells: rowOf(address) })),
+  ];
+  if (rows.length === 0) return [];
+  const heads = { name: 'routes', cells: machines.map(({ name }) => `on ${name}`) };
+  const firstWidth = Math.max(...[heads, ...rows].map(({ name }) => name.length));
+  const cellWidth = Math.max(...[heads, ...rows].flatMap(({ cells }) => cells.map((cell) => cell.length)));
+  const inTable = Math.max(1, Math.floor((width - firstWidth) / (cellWidth + gap.length)));
+  return Array.from({ length: Math.ceil(machines.length / inTable) }, (_, table) => [
+    '',
+    ...[heads, ...rows].map(({ name, cells }) =>
+      [name.padEnd(firstWidth), ...cells.slice(table * inTable, (table + 1) * inTable).map((cell) => cell.padEnd(cellWidth))].join(gap),
+    ),
+  ]).flat();
 }
 
-/** Boxes next to one another, tops level. */
-function beside(boxes: readonly (readonly string[])[]): string[] {
-  const height = Math.max(...boxes.map((lines) => lines.length));
-  return Array.from({ length: height }, (_, row) => boxes.map((lines) => (lines[row] ?? '').padEnd(lines[0]?.length ?? 0)).join(gap));
+type Row = { readonly name: string; readonly cells: readonly string[] };
+
+function rowsOfVm({ name, addresses }: SceneHost['vms'][number], rowOf: (destination: string) => string[]): Row[] {
+  const rows = addresses.map((address) => ({ name: address, cells: rowOf(address) }));
+  const alike = rows.every(({ cells }) => cells.join() === rows[0]?.cells.join());
+  return alike && rows[0] !== undefined ? [{ name, cells: rows[0].cells }] : rows;
+}
+
+const gap = '   ';
+
+/** Pads each line's words to the width of their column. */
+function columnsOf(lines: readonly (readonly string[])[]): (line: readonly string[]) => string {
+  const widths = lines.reduce<number[]>((widest, line) => line.map((word, column) => Math.max(word.length, widest[column] ?? 0)), []);
+  return (line) => line.map((word, column) => word.padEnd(widths[column] ?? 0)).join('  ');
 }

@@ -31,6 +31,7 @@ export type VmFacts = {
   readonly host: string;
   readonly tap: string;
   readonly portId: string;
+  readonly deviceId: string;
   readonly mac: string;
   readonly mtuBytes: number;
   readonly addresses: readonly string[];
@@ -69,9 +70,14 @@ export async function createVm(lab: Lab, { name, host, network, securityGroups, 
 /** Creates, plugs and starts: what `openstack server create` comes to. Does not wait for the lease. */
 export async function bootVm(lab: Lab, options: VmOptions): Promise<Vm> {
   const vm = await createVm(lab, options);
+  await powerOn(vm);
+  return vm;
+}
+
+/** Plugs the VM's tap in, and lets its DHCP clients ask. */
+export async function powerOn(vm: Vm): Promise<void> {
   await vm.plug();
   await vm.startDhcp();
-  return vm;
 }
 
 /** The VMs that are plugged now. */
@@ -86,6 +92,7 @@ const factsOf = (name: string, host: Host, port: Port, mtuBytes: number): VmFact
   host: host.name,
   tap: `tap${port.id.slice(0, 11)}`,
   portId: port.id,
+  deviceId: port.device_id,
   mac: port.mac_address,
   mtuBytes,
   addresses: port.fixed_ips.map((fixed) => fixed.ip_address),

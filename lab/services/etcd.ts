@@ -8,6 +8,8 @@ export interface Etcd extends Service {
   readonly endpoint: string;
   /** Runs etcdctl on the control machine. */
   ctl(...args: readonly string[]): Promise<string>;
+  /** All that is in it, by key. */
+  all(): Promise<ReadonlyMap<string, string>>;
 }
 
 /** One member, on the control machine. Its data survive a kill and a restart, as an operator's would. */
@@ -32,5 +34,10 @@ export function etcdService(processes: Processes, control: Joined): Etcd {
       await ctl('endpoint', 'health');
     },
   });
-  return Object.assign(service, { endpoint, ctl });
+  const all = async (): Promise<ReadonlyMap<string, string>> => {
+    const { kvs = [] } = JSON.parse(await ctl('get', '', '--prefix', '-w', 'json')) as { kvs?: { key: string; value?: string }[] };
+    const text = (encoded = ''): string => Buffer.from(encoded, 'base64').toString('utf8');
+    return new Map(kvs.map(({ key, value }) => [text(key), text(value)]));
+  };
+  return Object.assign(service, { endpoint, ctl, all });
 }

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Reporting } from '../directory.ts';
 import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
@@ -30,6 +31,7 @@ export type NeutronOptions = {
   readonly mechanismDriver: string;
   /** Folder of our Python package. */
   readonly driverFolder: string;
+  readonly reporting: Reporting | undefined;
 };
 
 /** Not the first python3 on the PATH, which may be another: the one that Debian's Neutron is installed for. */
@@ -68,7 +70,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
 }
 
-const configuration = (directory: string, { mariadb, keystone, etcdHost, mechanismDriver }: NeutronOptions): string => `[DEFAULT]
+const configuration = (directory: string, { mariadb, keystone, etcdHost, mechanismDriver, reporting }: NeutronOptions): string => `[DEFAULT]
 auth_strategy = keystone
 core_plugin = ml2
 service_plugins = router,qos,revisions
@@ -77,10 +79,11 @@ state_path = ${directory}/state
 api_paste_config = /etc/neutron/api-paste.ini
 dns_domain = lab.example.
 allow_overlapping_ips = true
+dhcp_agent_notification = false
 notify_nova_on_port_status_changes = false
 notify_nova_on_port_data_changes = false
 use_stderr = true
-[database]
+${reporting === undefined ? '' : `agent_down_time = ${reporting.agentDownSeconds}\n`}[database]
 connection = ${mariadb.connection('neutron')}
 [oslo_concurrency]
 lock_path = ${directory}/state/lock
@@ -115,7 +118,7 @@ etcd_host = ${etcdHost}
 etcd_port = 2379
 neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
-`;
+${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;
 
 /** Our half of the driver that decides: Neutron's workers call it. */
 export function driverService(processes: Processes, on: Joined, neutron: Neutron, executable: string): Service {

@@ -1,0 +1,126 @@
+// ./demo: a whole small cloud on this machine, and a story in it, told and checked as it happens.
+import { parseArgs } from 'node:util';
+import { readState } from './directory.ts';
+import { remainsOf, takeDown } from './down.ts';
+import { LabError } from './errors.ts';
+import { exploreLines } from './explore.ts';
+import { bringUp, type Lab } from './lab.ts';
+import { isAlive } from './proc.ts';
+import { tellStory } from './story/story.ts';
+import { ClaimFailed, type Finding, type Telling, telling } from './story/telling.ts';
+import { troubleOf } from './trouble.ts';
+
+const usage = `Usage: ./demo [--keep] [--prefix NAME]     as root
+  --keep     leaves everything up at the end, to look around in
+  --prefix   tells this demo's namespaces and files from another's [demo]
+`;
+
+type Options = { readonly keep: boolean; readonly prefix: string };
+
+const columns = process.stdout.columns ?? 100;
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `./demo | head`
+process.exitCode = await main(process.argv.slice(2));
+
+/** The exit status: 0 when all that was told is so, 1 when not, 2 for options that are none, 130 when interrupted. */
+async function main(args: string[]): Promise<number> {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (!stop.signal.aborted) process.stderr.write(`\n${name}: removing everything\n`);
+      stop.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
+    });
+  }
+  try {
+    const lively = process.stdout.isTTY && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb';
+    await show(optionsOf(args), telling({ write: (text) => process.stdout.write(text), lively, columns }), stop.signal);
+    return 0;
+  } catch (error) {
+    if (stop.signal.aborted) return 130;
+    if (!(error instanceof LabError || error instanceof ClaimFailed)) throw error;
+    process.stderr.write(`\n${error.message}\n`);
+    if (!(error instanceof LabError && error.code === 'BAD_OPTION')) return 1;
+    process.stderr.write(usage);
+    return 2;
+  }
+}
+
+function optionsOf(args: string[]): Options {
+  try {
+    return parseArgs({ args, options: { keep: { type: 'boolean', default: false }, prefix: { type: 'string', default: 'demo' } } }).values;
+  } catch (cause) {
+    throw new LabError('BAD_OPTION', cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+async function show({ keep, prefix }: Options, told: Telling, signal: AbortSignal): Promise<void> {
+  const begin = performance.now();
+  const left = await removeUnowned(prefix);
+  if (left) told.say(`An earlier demo that was killed had left something behind; it is gone now.`);
+  const lab = await told.chapter('A cloud: a router, a control machine and three compute hosts, each a network namespace', () =>
+    bringUp({ prefix, progress: told, signal }),
+  );
+  try {
+    await unlessAborted(signal, tellStory(lab, told, { columns }));
+    if (!keep) await told.chapter('The end', () => clearAway(lab, told));
+  } catch (error) {
+    if (!signal.aborted) tellTrouble(lab);
+    if (signal.aborted || !keep) await lab.down();
+    else leaveUp(lab, told);
+    throw error;
+  }
+  told.say(`\n${proved(told, (performance.now() - begin) / 1000)}`);
+  if (keep) leaveUp(lab, told);
+}
+
+/** What another demo of this name left behind that was killed. One that was left up on purpose, or is in use, stays: bringing up another then fails with LAB_EXISTS. */
+async function removeUnowned(prefix: string): Promise<boolean> {
+  const owner = readState(prefix)?.owner;
+  return owner !== undefined && !isAlive(owner) && (await takeDown(prefix));
+}
+
+/** Rejects as soon as there is an abort, whatever the work is waiting for. */
+function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  work.catch(() => {}); // after an abort its failure is no news
+  return Promise.race([
+    work,
+    new Promise<never>((_, reject) => {
+      signal.throwIfAborted();
+      signal.addEventListener('abort', () => reject(signal.reason));
+    }),
+  ]);
+}
+
+async function clearAway(lab: Lab, told: Telling): Promise<void> {
+  const begin = performance.now();
+  const look = async (): Promise<Finding> => {
+    await lab.down();
+    const remains = remainsOf(lab.plan.prefix);
+    return { holds: remains.length === 0, seen: remains.length === 0 ? `${((performance.now() - begin) / 1000).toFixed(1)} s` : `left: ${remains.join(', ')}` };
+  };
+  await told.check({ says: 'everything is removed: no namespace, process, mount or file is left', look });
+}
+
+function leaveUp(lab: Lab, told: Telling): void {
+  lab.release();
+  told.say(`\nIt is all still up. To look around:\n`);
+  for (const line of exploreLines(lab)) told.say(line);
+}
+
+function tellTrouble(lab: Lab): void {
+  const lines = troubleOf(lab);
+  process.stderr.write(
+    lines.length === 0 ? '\nNo service of the lab has complained of anything.\n' : `\nWhat the services complained of:\n${lines.join('\n')}\n`,
+  );
+}
+
+function proved({ held, chapters }: Telling, seconds: number): string {
+  const times = chapters.map((chapter, index) => `${index + 1}: ${chapter.seconds.toFixed(1)} s`).join(', ');
+  return `\
+Shown, by ${held} looks at packets, kernel, etcd and Neutron that all found what was told:
+  · A port made in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD, and comes back as ACTIVE.
+  · Real DHCP clients get the port's addresses; VMs on different hosts reach each other by BGP routes, in IPv4 and IPv6.
+  · Security groups decide, packet by packet, and a change of them bites at once on every host.
+  · A deleted port leaves nothing behind.
+${seconds.toFixed(1)} s in all (${times})`;
+}

@@ -1,0 +1,229 @@
+// The demo's story, told as it happens. Whatever it says it has looked at; the first claim that does not hold ends it.
+import type { Lab } from '../lab.ts';
+import { draw } from '../picture.ts';
+import { look } from '../scene.ts';
+import { listen, ping, type Reach, reach } from '../traffic.ts';
+import { createVm, powerOn, type Vm } from '../vm.ts';
+import {
+  type Create,
+  cast,
+  createGroups,
+  createSubnets,
+  createVms,
+  type Groups,
+  isActive,
+  moveTo,
+  type Role,
+  roles,
+  type Subnets,
+  shop,
+  type Vms,
+} from './content.ts';
+import { type Claim, ClaimFailed, type Telling } from './telling.ts';
+import { hostsWhoseRulesName, tracesOf } from './traces.ts';
+
+export type StoryOptions = {
+  /** Makes web-1 as a machine that opens its ports by itself. Left out: web-1 is a namespace, as the other VMs are. */
+  readonly machine?: Create | undefined;
+  readonly columns: number;
+};
+
+export async function tellStory(lab: Lab, telling: Telling, { machine, columns }: StoryOptions): Promise<void> {
+  const ground = await telling.chapter('A network, two subnets, two security groups', () => makeNetwork(lab, telling));
+  const vms = await telling.chapter('Five VMs on three hosts', () => startVms(lab, telling, ground, machine));
+  await telling.chapter('Who may talk to whom', () => sendPackets(lab, telling, vms));
+  await telling.chapter('What there is now', () => showPicture(lab, telling, columns));
+  await telling.chapter('batch-1 leaves the group web for the group clients', () => changeGroup(lab, telling, vms, ground.groups));
+  await telling.chapter('client-2 is deleted', () => deleteVm(lab, telling, vms, ground.groups));
+}
+
+type Ground = { readonly network: { readonly id: string }; readonly subnets: Subnets; readonly groups: Groups };
+
+async function makeNetwork(lab: Lab, telling: Telling): Promise<Ground> {
+  telling.command('openstack network create shop', await lab.openstack.cli('network', 'create', shop.name, '-f', 'value', '-c', 'id'));
+  const [network] = await lab.openstack.list('network', { name: shop.name });
+  if (network === undefined) throw new Error('openstack network create ended well, but Neutron knows no network of that name');
+  const [subnets, groups] = await Promise.all([
+    telling.step(`subnets ${shop.cidr4} and ${shop.cidr6}, with DHCP`, () => createSubnets(lab, network)),
+    telling.step('groups web and clients: clients may ping web, and reach TCP port 80; nobody else may', () => createGroups(lab)),
+  ]);
+  return { network, subnets, groups };
+}
+
+async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }: Ground, machine: Create | undefined): Promise<Vms> {
+  const isMachine = (role: Role): boolean => role === 'web1' && machine !== undefined;
+  const create = (role: Role): Create => (isMachine(role) ? (machine ?? createVm) : createVm);
+  const vms = await telling.step('a port in Neutron for each, bound to its host', () => createVms(lab, network, subnets, groups, create));
+  const after = await telling.step('plugged in on the hosts; addresses and routes by DHCP and router advertisement', async () => {
+    const [times] = await Promise.all([
+      Promise.all(roles.map((role) => online(lab, vms[role]))),
+      Promise.all(roles.map(async (role) => void (isMachine(role) || (await listen(lab, vms[role], ['tcp:80', 'tcp:22']))))),
+    ]);
+    return times;
+  });
+  const cell = (seconds: number): string => `${seconds.toFixed(2)} s`;
+  telling.table([
+    ['VM', 'group', 'on', 'by DHCP', 'after', 'by DHCPv6', 'after', 'ACTIVE after'],
+    ...roles.map((role, index) => {
+      const { address4 = '', address6 = '', host, facts } = vms[role];
+      const { lease4, lease6, active } = after[index]!;
+      return [facts.name, cast[role].group, host.name, address4, cell(lease4), address6, cell(lease6), cell(active)];
+    }),
+  ]);
+  await Promise.all([
+    typeCommand(lab, telling, 'openstack network agent list -c Host -c Binary -c Alive', {
+      says: 'Felix of each host is alive',
+      times: lab.hosts.length,
+      word: ':-)',
+    }),
+    typeCommand(lab, telling, 'openstack port list -c Name -c Status', { says: 'every port is ACTIVE', times: roles.length, word: 'ACTIVE' }),
+  ]);
+  return vms;
+}
+
+/** Seconds after it is plugged in. Throws when a lease is not what the port says. */
+async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; readonly lease6: number; readonly active: number }> {
+  const begin = performance.now();
+  const after = async (what: Promise<unknown>): Promise<number> => {
+    await what;
+    return (performance.now() - begin) / 1000;
+  };
+  await powerOn(vm);
+  const active = lab.processes.until(`that the port of ${vm.facts.name} is ACTIVE`, async () => (await isActive(lab, vm)) || undefined, { intervalMs: 100 });
+  const [lease4, lease6, activeAfter] = await Promise.all([after(vm.lease(4)), after(vm.lease(6)), after(active)]);
+  for (const family of families) {
+    const says = `${vm.facts.name} is given its port's address by DHCP`;
+    const { address } = await vm.lease(family);
+    if (address !== addressOf(vm, family)) throw new ClaimFailed(says, `${address} instead of ${addressOf(vm, family)}`);
+  }
+  await Promise.all(families.map((family) => vm.online(family)));
+  return { lease4, lease6, active: activeAfter };
+}
+
+async function sendPackets(lab: Lab, telling: Telling, { web1, web2, client1, client2, batch1 }: Vms): Promise<void> {
+  await telling.check(
+    pings(lab, client1, web1, 'on the same host'),
+    pings(lab, client2, web1, `from ${client2.host.name} to ${web1.host.name}`),
+    reaches(lab, client2, web1, 80, 'answered'),
+    reaches(lab, client1, web2, 80, 'answered'),
+    reaches(lab, client1, web2, 22, 'silence'),
+    { ...reaches(lab, web2, web2, 22, 'answered'), says: `  although something listens there: ${web2.facts.name} reaches it itself` },
+    { ...reaches(lab, batch1, web1, 80, 'silence'), says: `${batch1.facts.name} does not reach TCP port 80 of ${web1.facts.name}: it is not in clients` },
+    notPinged(lab, web2, client1, `${client1.facts.name} is in clients, which lets nobody in`),
+  );
+}
+
+async function showPicture(lab: Lab, telling: Telling, columns: number): Promise<void> {
+  for (const line of draw(await look(lab), columns - 2).split('\n')) telling.say(line === '' ? '' : `  ${line}`);
+}
+
+async function changeGroup(lab: Lab, telling: Telling, { web1, client1, batch1 }: Vms, { clients }: Groups): Promise<void> {
+  await telling.check(reaches(lab, client1, batch1, 80, 'answered'), reaches(lab, batch1, web1, 80, 'silence'));
+  await telling.step('the port changes its group, in Neutron', () => moveTo(lab, batch1, clients));
+  const since = stopwatch();
+  const becomes = (says: string, from: Vm, to: Vm, wanted: Reach): Claim => ({
+    says,
+    look: async () => {
+      const try4 = (): Promise<Reach> => reach(lab, from, 'tcp', addressOf(to, 4), 80, { timeoutSeconds: 0.3 });
+      await lab.processes.until(says, async () => (await try4()) === wanted || undefined);
+      return { holds: true, seen: since() };
+    },
+  });
+  await telling.check(becomes('batch-1 reaches TCP port 80 of web-1 now', batch1, web1, 'answered'));
+  await telling.check(becomes('client-1 reaches TCP port 80 of batch-1 no more', client1, batch1, 'silence'));
+  await telling.check(pings(lab, batch1, web1, 'as those in clients may'));
+}
+
+async function deleteVm(lab: Lab, telling: Telling, { web1, client1, client2 }: Vms, { clients }: Groups): Promise<void> {
+  const own = client2.host.name;
+  const places = ['etcd', 'the router', ...lab.hosts.map(({ name }) => name)];
+  await telling.check(
+    {
+      says: 'it stands in etcd, in routes of the router and all hosts, in rules of hosts with VMs of web',
+      look: async () => {
+        const traces = await tracesOf(lab, client2);
+        const wanted = ['etcd: ', 'route on router ', ...lab.hosts.map(({ name }) => `route on ${name} `), `rules of ${web1.host.name}`, `rules of ${own}`];
+        const missing = wanted.filter((start) => !traces.some((trace) => trace.startsWith(start)));
+        return { holds: missing.length === 0, seen: missing.length === 0 ? `${traces.length} places` : `not in ${missing.join(', ')}` };
+      },
+    },
+    {
+      says: `${own} has the policy of clients`,
+      look: async () => {
+        const hosts = await hostsWhoseRulesName(lab, [clients.id]);
+        return { holds: hosts.includes(own), seen: hosts.includes(own) ? 'yes' : `only ${hosts.join(', ')}` };
+      },
+    },
+  );
+  await telling.step('its tap is unplugged, its port deleted in Neutron', () => client2.remove());
+  const since = stopwatch();
+  const gone = (says: string, left: () => Promise<readonly string[]>): Claim => ({
+    says,
+    look: async () => {
+      let last: readonly string[] = [];
+      const none = async (): Promise<true | undefined> => {
+        last = await left();
+        return last.length === 0 || undefined;
+      };
+      await lab.processes.until(says, none, { timeoutSeconds: 20 }).catch(() => lab.processes.signal.throwIfAborted());
+      return { holds: last.length === 0, seen: last.length === 0 ? since() : `left: ${last.join('; ')}` };
+    },
+  });
+  const policyLeft = async (): Promise<string[]> => (await hostsWhoseRulesName(lab, [clients.id])).filter((name) => name === own);
+  await telling.check(
+    gone(`nothing of it is left in ${places.join(', ')}`, () => tracesOf(lab, client2)),
+    gone(`nothing of the policy of clients on ${own}, which has no other VM`, policyLeft),
+  );
+  await telling.check(pings(lab, client1, web1, 'as before'));
+}
+
+type Family = 4 | 6;
+const families = [4, 6] as const satisfies Family[];
+
+function addressOf(vm: Vm, family: Family): string {
+  const address = family === 4 ? vm.address4 : vm.address6;
+  if (address === undefined) throw new Error(`${vm.facts.name} has no IPv${family} address`);
+  return address;
+}
+
+/** A claim that holds when it does in both families; tells what was seen in each when that differs. */
+const inBothFamilies = (says: string, look: (family: Family) => Promise<{ readonly holds: boolean; readonly seen: string }>): Claim => ({
+  says,
+  look: async () => {
+    const [v4, v6] = await Promise.all([look(4), look(6)]);
+    return { holds: v4.holds && v6.holds, seen: v4.seen === v6.seen ? v4.seen : `IPv4 ${v4.seen}, IPv6 ${v6.seen}` };
+  },
+});
+
+const pings = (lab: Lab, from: Vm, to: Vm, how: string): Claim =>
+  inBothFamilies(`${from.facts.name} pings ${to.facts.name}, ${how}`, async (family) => {
+    const { sent, received, averageMs } = await ping(lab, from, addressOf(to, family));
+    return { holds: received === sent, seen: received === sent ? `${averageMs?.toFixed(2)} ms` : `${received} of ${sent} answered` };
+  });
+
+const notPinged = (lab: Lab, from: Vm, to: Vm, why: string): Claim =>
+  inBothFamilies(`${from.facts.name} does not ping ${to.facts.name}: ${why}`, async (family) => {
+    const { sent, received } = await ping(lab, from, addressOf(to, family), { count: 2 });
+    return { holds: received === 0, seen: received === 0 ? 'dropped' : `${received} of ${sent} answered` };
+  });
+
+const reaches = (lab: Lab, from: Vm, to: Vm, port: number, wanted: Reach): Claim =>
+  inBothFamilies(`${from.facts.name} ${wanted === 'answered' ? 'reaches' : 'does not reach'} TCP port ${port} of ${to.facts.name}`, async (family) => {
+    // TCP repeats a lost first packet after a second, so an answer is waited for longer; silence has to last.
+    const came = await reach(lab, from, 'tcp', addressOf(to, family), port, { timeoutSeconds: wanted === 'silence' ? 1 : 5 });
+    return { holds: came === wanted, seen: came === 'silence' ? 'dropped' : came };
+  });
+
+function stopwatch(): () => string {
+  const begin = performance.now();
+  return () => `${((performance.now() - begin) / 1000).toFixed(2)} s later`;
+}
+
+type Printed = { readonly says: string; readonly times: number; readonly word: string };
+
+/** The real command-line client; what it prints must have the word that often. */
+async function typeCommand(lab: Lab, telling: Telling, typed: string, { says, times, word }: Printed): Promise<void> {
+  const printed = await lab.openstack.cli(...typed.split(' ').slice(1));
+  telling.command(typed, printed);
+  if (printed.split(word).length - 1 !== times) throw new ClaimFailed(says, printed);
+}

@@ -1,0 +1,40 @@
+// What there is of a VM or of a security group, outside of Neutron: in etcd, in the routes, in the hosts' rules. Nothing, once it is gone.
+import { isIP } from 'node:net';
+import type { Lab } from '../lab.ts';
+import { look } from '../scene.ts';
+import type { Vm } from '../vm.ts';
+
+/** Where the VM's port, addresses and tap still stand, in words. */
+export async function tracesOf(lab: Lab, vm: Vm): Promise<string[]> {
+  const { portId, addresses, tap } = vm.facts;
+  const [inEtcd, routes, rules] = await Promise.all([
+    etcdNames(lab, [portId, portId.replaceAll('-', '--'), ...addresses]),
+    routesTo(lab, addresses),
+    hostsWhoseRulesName(lab, [...addresses, tap]),
+  ]);
+  return [...inEtcd.map((key) => `etcd: ${key}`), ...routes.map((route) => `route on ${route}`), ...rules.map((host) => `rules of ${host}`)];
+}
+
+/** As `MACHINE to ADDRESS via NEXT`. */
+async function routesTo(lab: Lab, addresses: readonly string[]): Promise<string[]> {
+  const { router, hosts } = await look(lab);
+  return [router, ...hosts].flatMap(({ name, routes }) =>
+    routes.filter(({ destination }) => addresses.includes(destination)).map(({ destination, via }) => `${name} to ${destination} via ${via}`),
+  );
+}
+
+/** Names of the hosts whose nftables rules or sets have one of these words. */
+export async function hostsWhoseRulesName(lab: Lab, words: readonly string[]): Promise<string[]> {
+  const named = await Promise.all(lab.hosts.map(async (host) => hasWord(await lab.processes.run('nft', ['list', 'ruleset'], { on: host }), words)));
+  return lab.hosts.flatMap(({ name }, index) => (named[index] ? [name] : []));
+}
+
+/** The keys that hold one of these words, or whose value does. */
+async function etcdNames(lab: Lab, words: readonly string[]): Promise<string[]> {
+  return [...(await lab.etcd.all())].flatMap(([key, value]) => (hasWord(`${key}\n${value}`, words) ? [key] : []));
+}
+
+/** An id may stand within a longer name, as a group's does in that of its policy's chain; an address within another is something else. */
+export function hasWord(text: string, words: readonly string[]): boolean {
+  return words.some((word) => (isIP(word) === 0 ? text.includes(word) : new RegExp(`(?<![\\w.:])${word.replaceAll('.', '\\.')}(?![\\w.:])`).test(text)));
+}
