@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from calico_openstack import wire
 
@@ -60,6 +60,15 @@ def load_neutron(arguments: List[str]) -> None:
     orm.configure_mappers()  # the plugin's port queries name relations that exist only after this
 
 
+def check_configuration(mechanism_drivers: Sequence[str]) -> None:
+    """With half of Neutron's files this process would see ports without their extensions, and undo what API workers say."""
+    if "calico" not in mechanism_drivers:
+        raise SystemExit(
+            f"[ml2] mechanism_drivers is {', '.join(mechanism_drivers) or 'empty'}, without calico: give calico-neutron-driver "
+            "every --config-file that Neutron itself is given"
+        )
+
+
 def serve(connection: wire.Connection, answer: wire.Answer) -> None:
     """Answers until the daemon closes the connection. Several questions at a time, each in a thread of its own."""
     sending = threading.Lock()
@@ -93,6 +102,7 @@ def main() -> None:
     from oslo_config import cfg  # pylint: disable=import-outside-toplevel
 
     options.register()
+    check_configuration(cfg.CONF.ml2.mechanism_drivers)
     questions: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {**rows.QUESTIONS, **apply.ORDERS}
 
     def answer(method: str, params: Mapping[str, Any]) -> Any:
@@ -107,8 +117,11 @@ if __name__ == "__main__":
     # Not by way of the interpreter's end: threads of Neutron's libraries may keep that waiting for ever.
     try:
         main()
-    except BaseException:  # pylint: disable=broad-except
-        traceback.print_exc()
+    except BaseException as error:  # pylint: disable=broad-except
+        if isinstance(error, SystemExit):
+            print(error, file=sys.stderr)  # a sentence for people
+        else:
+            traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)

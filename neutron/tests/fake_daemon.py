@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import socket
 import tempfile
 import threading
@@ -28,6 +29,9 @@ class FakeDaemon:
         self.behaviour = behaviour
         self.greeting: Dict[str, Any] = greeting or {"hello": {"protocol": 1}}
         self.hellos: List[Dict[str, Any]] = []
+        #: What callers replied without being asked by `ask`.
+        self.replies: "queue.Queue[Dict[str, Any]]" = queue.Queue()
+        self._accepted: "queue.Queue[socket.socket]" = queue.Queue()
         self._directory = tempfile.TemporaryDirectory()
         self.path = os.path.join(self._directory.name, "sock")
         self._server: Optional[socket.socket] = None
@@ -59,6 +63,10 @@ class FakeDaemon:
         self.stop()
         self._directory.cleanup()
 
+    def accepted(self) -> socket.socket:
+        """A connection that has been greeted, to speak first on."""
+        return self._accepted.get(timeout=5)
+
     def _accept(self, server: socket.socket) -> None:
         while True:
             try:
@@ -81,8 +89,12 @@ class FakeDaemon:
         try:
             self.hellos.append(json.loads(lines.readline()))
             say(self.greeting)
+            self._accepted.put(connection)
             for line in lines:
                 call = json.loads(line)
+                if "reply" in call:
+                    self.replies.put(call)
+                    continue
                 try:
                     say({"reply": call["call"], "result": self.behaviour(call["method"], call["params"], ask)})
                 except Refusal as refusal:

@@ -1,0 +1,67 @@
+"""The rows process, short of loading Neutron."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from typing import Any, List, Mapping
+
+from calico_openstack import rows_process, wire
+from tests.fake_daemon import FakeDaemon
+
+
+class RowsProcessTest(unittest.TestCase):
+    def test_half_a_configuration_is_refused_with_what_to_do(self) -> None:
+        rows_process.check_configuration(["logger", "calico"])
+        halves: List[List[str]] = [[], ["openvswitch"]]
+        for drivers in halves:
+            with self.assertRaisesRegex(SystemExit, "every --config-file that Neutron itself is given"):
+                rows_process.check_configuration(drivers)
+
+    def test_several_questions_are_answered_at_a_time_and_the_end_of_the_connection_ends_it(self) -> None:
+        both = threading.Barrier(2, timeout=5)
+        replies: List[Any] = []
+
+        def answer(method: str, params: Mapping[str, Any]) -> Any:
+            both.wait()  # neither is answered before the other has come
+            return [method, params]
+
+        fake = FakeDaemon(lambda *_: None)
+        self.addCleanup(fake.close)
+        fake.start()
+        connection = wire.Connection(fake.path, "rows", 5)
+        self.addCleanup(connection.close)
+        serving = threading.Thread(target=rows_process.serve, args=(connection, answer))
+        serving.start()
+        daemon_side = fake.accepted()
+        daemon_side.sendall(b'{"call": 1, "method": "rows", "params": {"n": 1}}\n{"call": 2, "method": "rows", "params": {"n": 2}}\n')
+        deadline = time.monotonic() + 5
+        while len(replies) < 2 and time.monotonic() < deadline:
+            replies.append(fake.replies.get(timeout=5))
+        self.assertEqual(sorted((reply["reply"], reply["result"]) for reply in replies), [(1, ["rows", {"n": 1}]), (2, ["rows", {"n": 2}])])
+        fake.stop()
+        serving.join(5)
+        self.assertFalse(serving.is_alive())
+
+    def test_it_ends_with_the_daemon_that_started_it(self) -> None:
+        child = "import time; from calico_openstack import rows_process; rows_process.end_with_parent(); print('ready', flush=True); time.sleep(60)"
+        parent = f"""
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, '-c', {child!r}], env={{**os.environ, 'CALICO_NEUTRON_DRIVER_PID': str(os.getpid())}}, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as daemon:
+            assert daemon.stdout
+            pid = int(daemon.stdout.readline())
+            daemon.kill()
+        deadline = time.monotonic() + 5
+        while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
