@@ -128,21 +128,12 @@ export async function openWorld(): Promise<World> {
     guest(tap, { mac, mtuBytes = 1500, addresses = [] }) {
       guests.get(tap)?.close();
       const namespace = `${name}-${tap.slice(3)}`;
+      const inGuest = ['ip', 'netns', 'exec', namespace];
       run('ip', 'netns', 'add', namespace);
-      run('ip', '-n', name, 'link', 'add', tap, 'mtu', String(mtuBytes), 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
-      run('ip', '-n', namespace, 'link', 'set', 'eth0', 'address', mac);
-      run('ip', 'netns', 'exec', namespace, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0');
-      run('ip', '-n', namespace, 'link', 'set', 'lo', 'up');
-      run('ip', '-n', name, 'link', 'set', tap, 'up');
-      run('ip', '-n', namespace, 'link', 'set', 'eth0', 'up');
-      for (const address of addresses) {
-        if (address.includes(':')) run('ip', '-n', name, '-6', 'route', 'replace', `${address}/128`, 'dev', tap);
-        else run('ip', '-n', name, 'route', 'replace', `${address}/32`, 'dev', tap, 'scope', 'link');
-      }
       const guest: Guest = {
         namespace,
         tap,
-        run: (...command) => run('ip', 'netns', 'exec', namespace, ...command),
+        run: (...command) => run(...inGuest, ...command),
         close() {
           guests.delete(tap);
           for (const pid of run('ip', 'netns', 'pids', namespace).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
@@ -151,6 +142,16 @@ export async function openWorld(): Promise<World> {
         },
       };
       guests.set(tap, guest);
+      run('ip', '-n', name, 'link', 'add', tap, 'mtu', String(mtuBytes), 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
+      run('ip', '-n', namespace, 'link', 'set', 'eth0', 'address', mac);
+      guest.run('sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0');
+      run('ip', '-n', namespace, 'link', 'set', 'lo', 'up');
+      run('ip', '-n', name, 'link', 'set', tap, 'up');
+      run('ip', '-n', namespace, 'link', 'set', 'eth0', 'up');
+      for (const address of addresses) {
+        if (address.includes(':')) run('ip', '-n', name, '-6', 'route', 'replace', `${address}/128`, 'dev', tap);
+        else run('ip', '-n', name, 'route', 'replace', `${address}/32`, 'dev', tap, 'scope', 'link');
+      }
       return guest;
     },
     hasLink: (link) =>
