@@ -1,6 +1,6 @@
 // From what the datastore says to what the kernel holds, one step at a time: what changed is calculated, rendered, committed; first the rules, then the routes, so that nothing is reachable before it is policed.
-import type { DesiredChange, EndpointStatus, LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
-import type { ApplyReport, TableProgrammer } from '@calico-openstack/kernel/nftables/table';
+import type { DesiredChange, EndpointStatus, IpAddress, LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
+import type { ApplyReport, TableProgrammer } from '@calico-openstack/kernel';
 import { applyEdits, Renderer, type RenderOptions, type TableName, type WorkloadDevice } from '@calico-openstack/render';
 import type { Devices } from './devices.ts';
 
@@ -15,6 +15,8 @@ export type StepReport = {
   readonly statuses: ReadonlyMap<WorkloadId, WorkloadStatus | undefined>;
   /** The kernel refused something of a device: worth another try after a pause. */
   readonly retry: boolean;
+  /** Addresses that no longer lead where they led. */
+  readonly left: readonly IpAddress[];
 };
 
 const tableNames: readonly TableName[] = ['inet', 'arp'];
@@ -62,7 +64,7 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
       const changes = waiting;
       waiting = new Map();
       devices.update(changes);
-      const { changed, retry } = devices.apply();
+      const { changed, retry, left } = devices.apply();
       const statuses = new Map<WorkloadId, WorkloadStatus | undefined>();
       for (const id of gone) statuses.set(id, undefined);
       gone.clear();
@@ -74,7 +76,7 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
         const workload = workloads.get(id);
         if (workload) statuses.set(id, { workload, ...state });
       }
-      return { tables: reports, statuses, retry };
+      return { tables: reports, statuses, retry, left };
     },
     distrustTables() {
       for (const name of tableNames) tables[name].distrust();

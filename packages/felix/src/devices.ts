@@ -1,12 +1,17 @@
 // The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
 
-import type { WorkloadId } from '@calico-openstack/datamodel';
-import { addressOf, familyOf } from '@calico-openstack/datamodel';
-import type { Links } from '@calico-openstack/kernel/links/link';
-import { type Neighbour, neighbourKey } from '@calico-openstack/kernel/neighbours/neighbour';
-import type { Programmer } from '@calico-openstack/kernel/programmer/programmer';
-import { deviceRoute, type Route, routeKey } from '@calico-openstack/kernel/routes/route';
-import type { writeSysctl } from '@calico-openstack/kernel/sysctl/sysctl';
+import { addressOf, type Cidr, familyOf, type IpAddress, isHostCidr, parseCidr, type WorkloadId } from '@calico-openstack/datamodel';
+import {
+  deviceRoute,
+  type KernelRoute,
+  type Links,
+  type Neighbour,
+  neighbourKey,
+  type Programmer,
+  type Route,
+  routeKey,
+  type writeSysctl,
+} from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 export type DeviceSettings = {
@@ -18,14 +23,23 @@ export type DeviceSettings = {
 };
 
 export type DeviceKernel = {
-  readonly links: Pick<Links, 'link'>;
+  readonly links: Pick<Links, 'link' | 'nameOf'>;
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
   readonly writeSysctl: typeof writeSysctl;
+  /** Routes that are ours by their marks, whoever made them. */
+  readonly routesOfEarlierRun: () => readonly KernelRoute[];
 };
 
 /** What an endpoint's interface is like. `error`: it is there, and something of it could not be programmed. */
 export type DeviceState = { readonly status: 'up' | 'down' } | { readonly status: 'error'; readonly reason: string };
+
+export type DevicesReport = {
+  readonly changed: ReadonlyMap<WorkloadId, DeviceState>;
+  readonly retry: boolean;
+  /** Single addresses that no longer lead where they led: connections with them must not go on there. */
+  readonly left: readonly IpAddress[];
+};
 
 export interface Devices {
   /** What the renderer says now. All that goes goes before what comes. */
@@ -36,9 +50,9 @@ export interface Devices {
   /** Whether anything may have to be done. */
   readonly dirty: boolean;
   /** Makes the kernel's so. Returns the endpoints whose state may have changed, and whether something was refused that is worth another try. */
-  apply(): { readonly changed: ReadonlyMap<WorkloadId, DeviceState>; readonly retry: boolean };
-  /** Compare everything with the kernel at the next `apply`. */
-  distrust(): void;
+  apply(): DevicesReport;
+  /** Compares everything with the kernel, in slices; what differs is drift. */
+  audit(): Promise<void>;
 }
 
 type Programmed = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
@@ -53,7 +67,12 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
   const settled = new Map<string, number>();
   const states = new Map<WorkloadId, string>();
   const dirty = new Set<WorkloadId>();
-  /** Keys of routes and neighbours that the kernel refused, by workload. */
+  /** The interface that each single address leads to. */
+  const leads = new Map<Cidr, string>();
+  /** Where addresses led when the last `apply` ended, of those that were touched since. */
+  const led = new Map<Cidr, string | undefined>();
+  let first = true;
+  /** Keys of routes and neighbours that the kernel refused. */
   let refused = new Map<string, string>();
 
   function wantedOf(device: WorkloadDevice): Programmed {
@@ -70,6 +89,31 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
       routes: new Map(routes.map((route) => [routeKey(route), route])),
       neighbours: new Map([...permanent, ...proxies].map((neighbour) => [neighbourKey(neighbour), neighbour])),
     };
+  }
+
+  /** Notes where a device's addresses lead from now on: to it, or (`leads` false) not to it any more. */
+  function lead({ routes, interfaceName }: WorkloadDevice, toIt: boolean): void {
+    for (const cidr of routes) {
+      if (!isHostCidr(cidr)) continue;
+      if (!led.has(cidr)) led.set(cidr, leads.get(cidr));
+      if (toIt) leads.set(cidr, interfaceName);
+      else if (leads.get(cidr) === interfaceName) leads.delete(cidr);
+    }
+  }
+
+  /** The addresses that lead elsewhere now, or nowhere. */
+  function takeLeft(): IpAddress[] {
+    if (first) {
+      first = false;
+      for (const { destination, deviceIndex } of kernel.routesOfEarlierRun()) {
+        const cidr = parseCidr(destination);
+        const name = deviceIndex === undefined ? undefined : kernel.links.nameOf(deviceIndex);
+        if (cidr && name && isHostCidr(cidr)) led.set(cidr, name);
+      }
+    }
+    const left = [...led].filter(([cidr, before]) => before !== undefined && before !== leads.get(cidr)).map(([cidr]) => addressOf(cidr));
+    led.clear();
+    return left;
   }
 
   function program(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void {
@@ -92,13 +136,16 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
     update(changes) {
       for (const id of changes.keys()) {
         const before = devices.get(id);
-        if (before && byName.get(before.interfaceName) === id) byName.delete(before.interfaceName);
+        if (!before) continue;
+        if (byName.get(before.interfaceName) === id) byName.delete(before.interfaceName);
+        lead(before, false);
       }
       for (const [id, device] of changes) {
         if (device) {
           devices.set(id, device);
           byName.set(device.interfaceName, id);
           settled.delete(device.interfaceName);
+          lead(device, true);
         } else devices.delete(id);
       }
       program(changes);
@@ -120,6 +167,7 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
       return dirty.size > 0 || kernel.routes.dirty || kernel.neighbours.dirty;
     },
     apply() {
+      const left = takeLeft();
       const problems = new Map<WorkloadId, string>();
       for (const id of dirty) {
         const device = devices.get(id);
@@ -148,11 +196,10 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
       }
       dirty.clear();
       for (const id of problems.keys()) dirty.add(id);
-      return { changed, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
+      return { changed, left, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
     },
-    distrust() {
-      kernel.routes.distrust();
-      kernel.neighbours.distrust();
+    async audit() {
+      await Promise.all([kernel.routes.audit(), kernel.neighbours.audit()]);
     },
   };
 
@@ -207,6 +254,3 @@ function sysctlsOf({ interfaceName: name, spoofing }: WorkloadDevice, { ipv6, rp
     ...(ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
   ];
 }
-
-/** For log lines. */
-export const printDevice = (device: WorkloadDevice): string => `${device.interfaceName} ${device.routes.map(addressOf).join(' ')}`;

@@ -1,5 +1,6 @@
 // The whole agent on a real kernel and a real etcd, judged by packets.
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
+import { inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
 import { clusterInformation, deviceId, felixConfiguration, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
@@ -154,10 +155,30 @@ describe('what is there at other times', () => {
     await host.untilPasses(one, two, udp(7000), false);
   });
 
-  test('what somebody takes away comes back', async () => {
+  test('what somebody takes away or adds is put right at once', async () => {
     await running();
     await host.exec('ip', 'route', 'del', two.addresses[0]!, 'dev', tapOf(two));
     await host.untilPasses(one, two, udp(7000));
+    const ruleset = await host.exec('nft', 'list', 'ruleset');
+    await host.exec('nft', 'flush', 'chain', 'inet', 'calico-felix', 'filter-forward');
+    await host.until(async () => (await host.exec('nft', 'list', 'ruleset')) === ruleset, 'the rules to come back');
+    await host.exec('nft', 'delete', 'table', 'inet', 'calico-felix');
+    await host.until(async () => (await host.exec('nft', 'list', 'ruleset')).includes('filter-forward'), 'the table to come back');
+    expect(await host.passes(one, two, udp(7000))).toBe(true);
+    expect(await host.passes(one, two, udp(7001))).toBe(false);
+  });
+
+  test('connections of an address that has left are cut', async () => {
+    await running();
+    const conntrack = inNamespace(host.name, openConntrack);
+    try {
+      const flows = async (): Promise<number> => (await conntrack.flows()).filter(({ original }) => original.destination === two.addresses[0]).length;
+      expect(await flows()).toBeGreaterThan(0);
+      await host.delete(workloadEndpoint(two).key);
+      await host.until(async () => (await flows()) === 0, 'the connections to go');
+    } finally {
+      conntrack.close();
+    }
   });
 
   test('values that are not understood stop neither the agent nor the others, and are named in its log', async () => {

@@ -97,8 +97,11 @@ class Felix {
   #programmed: { readonly dataplane: Dataplane; readonly devices: Devices } | undefined;
   #inSync = false;
   #settingsDirty = false;
+  #foreignRules = false;
   /** When the kernel is next to be compared as a whole; 0: not yet. */
   #dueMs = { tables: 0, devices: 0 };
+  /** When the tables were last compared because somebody else had changed rules. */
+  #foreignMs = Number.NEGATIVE_INFINITY;
 
   constructor(keeper: SettingsKeeper, kernel: HostKernel, etcd: Etcd, log: Logger) {
     this.#keeper = keeper;
@@ -123,6 +126,10 @@ class Felix {
     });
     this.#closing.push(() => links.close());
     kernel.onDrift(() => this.#programming.wake());
+    kernel.onForeignRules(() => {
+      this.#foreignRules = true;
+      this.#programming.wake();
+    });
     this.#follow();
   }
 
@@ -169,12 +176,15 @@ class Felix {
     const first = !this.#programmed;
     this.#programmed ??= this.#openDataplane();
     const { dataplane, devices } = this.#programmed;
-    this.#distrustWhatIsDue(config, startMs, dataplane, devices);
+    const restMs = this.#compareWhatIsDue(config, startMs, dataplane, devices);
     dataplane.note(this.#calculation.flush());
     this.#tellDefects();
-    const { tables, statuses, retry } = dataplane.step();
+    const { tables, statuses, retry, left } = dataplane.step();
     const tookMs = performance.now() - startMs;
+    // Whoever really touches our tables finds them put right each time; only strangers' changes elsewhere are not looked after each time.
+    if (tables.inet.resynced && tables.inet.operations + tables.arp.operations > 0) this.#foreignMs = Number.NEGATIVE_INFINITY;
     this.#statuses.note(statuses);
+    this.#cutFlows(left);
     if (first) {
       this.#log.info(
         { endpoints: dataplane.workloads.size, operations: tables.inet.operations + tables.arp.operations, tookMs: Math.round(tookMs) },
@@ -186,13 +196,15 @@ class Felix {
     this.#metrics.localEndpoints.set(dataplane.workloads.size);
     this.#components.startup.report({ live: true, ready: true });
     this.#components.dataplane.report({ live: true, ready: true });
-    const due = Object.values(this.#dueMs).filter((atMs) => atMs > 0);
-    return Math.max(1, Math.min(...due.map((atMs) => atMs - performance.now()), retry ? retryMs : longestRestMs));
+    return Math.max(1, Math.min(restMs, retry ? retryMs : longestRestMs));
   }
 
   #openDataplane(): { readonly dataplane: Dataplane; readonly devices: Devices } {
     const { config, clusterType } = this.#keeper.settings;
-    const devices = createDevices(this.#kernel.openDevices(config), this.#deviceSettings(config));
+    const devices = createDevices(
+      this.#kernel.openDevices(() => this.#keeper.settings.config),
+      this.#deviceSettings(config),
+    );
     return { devices, dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config, clusterType)) };
   }
 
@@ -224,18 +236,40 @@ class Felix {
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
   }
 
-  #distrustWhatIsDue(config: FelixConfig, nowMs: number, dataplane: Dataplane, devices: Devices): void {
+  /** Compares with the kernel what is due to be compared, and says how long it may be until the next is. */
+  #compareWhatIsDue(config: FelixConfig, nowMs: number, dataplane: Dataplane, devices: Devices): number {
     const due = (what: 'tables' | 'devices', intervalSeconds: number): boolean => {
-      if (intervalSeconds <= 0) {
-        this.#dueMs[what] = 0;
-        return false;
-      }
-      const isDue = this.#dueMs[what] > 0 && nowMs >= this.#dueMs[what];
+      const isDue = intervalSeconds > 0 && this.#dueMs[what] > 0 && nowMs >= this.#dueMs[what];
       if (isDue || this.#dueMs[what] === 0) this.#dueMs[what] = nowMs + intervalSeconds * 1000;
       return isDue;
     };
     if (due('tables', config.NftablesRefreshInterval)) dataplane.distrustTables();
-    if (due('devices', config.RouteRefreshInterval)) devices.distrust();
+    if (due('devices', config.RouteRefreshInterval)) {
+      devices.audit().then(
+        () => this.#programming.wake(),
+        (error: unknown) => this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),
+      );
+    }
+    const foreignDueMs = this.#foreignMs + foreignRulesPauseMs;
+    if (this.#foreignRules && nowMs >= foreignDueMs) {
+      [this.#foreignRules, this.#foreignMs] = [false, nowMs];
+      dataplane.distrustTables();
+    }
+    const intervals = [
+      config.NftablesRefreshInterval > 0 ? this.#dueMs.tables : 0,
+      config.RouteRefreshInterval > 0 ? this.#dueMs.devices : 0,
+      this.#foreignRules ? foreignDueMs : 0,
+    ];
+    return Math.min(longestRestMs, ...intervals.filter((atMs) => atMs > 0).map((atMs) => atMs - nowMs));
+  }
+
+  /** What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. */
+  #cutFlows(addresses: readonly string[]): void {
+    if (addresses.length === 0) return;
+    this.#kernel.conntrack.deleteByAddress(addresses).then(
+      ({ deleted }) => deleted > 0 && this.#log.debug({ addresses: addresses.length, deleted }, 'connections cut'),
+      (error: unknown) => this.#log.error({ err: error, addresses: addresses.join(',') }, 'cannot cut connections of addresses that have left'),
+    );
   }
 
   #tellDefects(): void {
@@ -274,3 +308,5 @@ class Felix {
 /** What the kernel refused of a device is tried again after this. */
 const retryMs = 1000;
 const longestRestMs = 3_600_000;
+/** Somebody who changes rules all the time must not have the tables compared all the time. */
+const foreignRulesPauseMs = 5000;

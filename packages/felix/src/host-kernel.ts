@@ -1,13 +1,25 @@
 // Everything of this host's kernel that the agent holds open, and what it switches on once.
 import type { Logger } from '@calico-openstack/agent';
-import type { Links } from '@calico-openstack/kernel/links/link';
-import { openLinks } from '@calico-openstack/kernel/links/netlink';
-import { openNeighbours } from '@calico-openstack/kernel/neighbours/netlink';
-import { neighbourProgrammer, ownsNeighbours } from '@calico-openstack/kernel/neighbours/programmer';
-import { type OpenTable, openTable, openTableKernel } from '@calico-openstack/kernel/nftables/table.netlink';
-import { openRoutes } from '@calico-openstack/kernel/routes/netlink';
-import { ownsRoutes, routeProgrammer } from '@calico-openstack/kernel/routes/programmer';
-import { readSysctl, writeSysctl } from '@calico-openstack/kernel/sysctl/sysctl';
+import {
+  type Conntrack,
+  type KernelRoute,
+  type Links,
+  neighbourProgrammer,
+  type OpenTable,
+  openConntrack,
+  openLinks,
+  openMonitor,
+  openNeighbours,
+  openRoutes,
+  openTable,
+  ownsNeighbours,
+  ownsRoutes,
+  readSysctl,
+  routeProgrammer,
+  watchRuleset,
+  writeSysctl,
+} from '@calico-openstack/kernel';
+import { openTableKernel } from '@calico-openstack/kernel/nftables/table.netlink';
 import { type TableName, tableName } from '@calico-openstack/render';
 import type { FelixConfig } from './config/parameters.ts';
 import type { DeviceKernel } from './devices.ts';
@@ -15,19 +27,24 @@ import type { DeviceKernel } from './devices.ts';
 export interface HostKernel {
   readonly links: Links;
   readonly tables: Readonly<Record<TableName, OpenTable>>;
-  /** Whether the kernel has the table already: of an earlier run. */
-  hasTable(name: TableName): boolean;
+  readonly conntrack: Conntrack;
   /** `net.ipv4.conf.default.rp_filter` as it was at the start. */
   readonly defaultRpFilter: string;
-  openDevices(config: FelixConfig): DeviceKernel;
-  /** Somebody else changed a route or neighbour of ours. */
+  /** Whether the kernel has the table already: of an earlier run. */
+  hasTable(name: TableName): boolean;
+  /** Somebody else changed a route or neighbour of ours: there is something to apply. */
   onDrift(listener: () => void): void;
+  /** Somebody else changed the ruleset: perhaps our tables. */
+  onForeignRules(listener: () => void): void;
+  /** @param config the settings in force, asked each time */
+  openDevices(config: () => FelixConfig): DeviceKernel;
   close(): void;
 }
 
 /** RTPROT 80: what Calico's agents have marked routes of workloads with, before and beside `DeviceRouteProtocol` 3. */
 const calicoRouteProtocol = 80;
 
+/** In this process's network namespace. */
 export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
   if (config.IPForwarding === 'Enabled') {
     switchOn(['net', 'ipv4', 'ip_forward'], log);
@@ -36,11 +53,15 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
   switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
   const links = openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') });
   const tables = { inet: openTable('inet', tableName), arp: openTable('arp', tableName) };
-  const closing: (() => void)[] = [];
+  const conntrack = openConntrack();
+  const monitor = openMonitor();
+  const closing: (() => void)[] = [() => links.close(), () => tables.inet.close(), () => tables.arp.close(), () => conntrack.close(), () => monitor.close()];
   let drifted = (): void => undefined;
   return {
     links,
     tables,
+    conntrack,
+    defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // as upstream assumes where it cannot be read
     hasTable(name) {
       const kernel = openTableKernel(name, tableName);
       try {
@@ -49,37 +70,39 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
         kernel.close();
       }
     },
-    defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // as upstream assumes where it cannot be read
     onDrift(listener) {
       drifted = listener;
     },
+    onForeignRules(listener) {
+      const ports = (): (number | undefined)[] => [tables.inet.portId(), tables.arp.portId()];
+      const subscription = watchRuleset(monitor, ports, listener);
+      closing.push(() => subscription.close());
+    },
     openDevices(settings) {
       const onDrift = (): void => drifted();
-      const prefixes = settings.InterfacePrefix;
-      const onWorkload = (name: string | undefined): boolean => name !== undefined && prefixes.some((prefix) => name.startsWith(prefix));
-      const ownsAny = ownsRoutes({ devicePrefixes: prefixes });
-      const routes = routeProgrammer({
-        table: openRoutes(),
+      const ownsRoute = (route: KernelRoute, device: string | undefined): boolean => {
+        const { InterfacePrefix: devicePrefixes, RemoveExternalRoutes, DeviceRouteProtocol } = settings();
+        // By protocol on workload interfaces only: 3 ("boot") is everybody's number.
+        return ownsRoutes({ devicePrefixes })(route, device) && (RemoveExternalRoutes || [DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol));
+      };
+      const table = openRoutes();
+      const routes = routeProgrammer({ table, devices: links, owns: ownsRoute, onDrift });
+      const neighbours = neighbourProgrammer({
+        table: openNeighbours(),
         devices: links,
-        // By protocol only on workload interfaces: 3 ("boot") is everybody's number.
-        owns: (route, name) =>
-          settings.RemoveExternalRoutes
-            ? ownsAny(route, name)
-            : onWorkload(name) && [settings.DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol),
+        owns: (neighbour, device) => ownsNeighbours({ devicePrefixes: settings().InterfacePrefix })(neighbour, device),
         onDrift,
       });
-      const neighbours = neighbourProgrammer({ table: openNeighbours(), devices: links, owns: ownsNeighbours({ devicePrefixes: prefixes }), onDrift });
-      closing.push(
+      closing.unshift(
         () => routes.close(),
         () => neighbours.close(),
       );
-      return { links, routes, neighbours, writeSysctl };
+      const ours = (): readonly KernelRoute[] =>
+        table.read().filter((route) => ownsRoute(route, route.deviceIndex === undefined ? undefined : links.nameOf(route.deviceIndex)));
+      return { links, routes, neighbours, writeSysctl, routesOfEarlierRun: ours };
     },
     close() {
       for (const close of closing) close();
-      tables.inet.close();
-      tables.arp.close();
-      links.close();
     },
   };
 }
