@@ -1,6 +1,6 @@
 // The verdict on one packet, with the reason as data: endpoint by endpoint, direction by direction, tier by tier, rule by rule.
 import { type Address, readAddress, within } from './address.ts';
-import type { PortMatch, Rule, Side } from './rule.ts';
+import type { PortMatch, ReadRule, Rule, Side } from './rule.ts';
 import { type Endpoint, type Kind, type Policy, readWorld, stands, type Tier, type World } from './world.ts';
 
 /** The first packet of a connection. Addresses as text; ports for TCP, UDP and SCTP, type and code for ICMP and ICMPv6. */
@@ -35,6 +35,8 @@ export type Reason =
   | { readonly because: 'rule'; readonly rule: RuleAt }
   | { readonly because: 'end of tier'; readonly tier: string; readonly policies: readonly string[] }
   | { readonly because: 'profile missing'; readonly profile: string }
+  /** One rule of it that is not understood is enough. */
+  | { readonly because: 'profile not understood'; readonly profile: string; readonly problem: string }
   | { readonly because: 'no policy and no profile accepts' }
   | { readonly because: 'endpoint unknown'; readonly key: string }
   | { readonly because: 'source not its own' }
@@ -112,7 +114,7 @@ function judge(world: World, endpoint: Endpoint, direction: Direction, packet: J
     const decision = firstDecision(
       world,
       packet,
-      policies.flatMap((policy) => policy[direction].map((rule, index): [Rule | undefined, RuleAt] => [rule, ruleOf(policy, direction, index)])),
+      policies.flatMap((policy) => policy[direction].map((rule, index): [ReadRule, RuleAt] => [rule, ruleOf(policy, direction, index)])),
     );
     if (decision?.action === 'allow' || decision?.action === 'deny') return say(decision.action, { because: 'rule', rule: decision.at });
     if (decision) passed.push(decision.at);
@@ -121,10 +123,12 @@ function judge(world: World, endpoint: Endpoint, direction: Direction, packet: J
   for (const name of endpoint.profiles) {
     const profile = world.profiles.get(name);
     if (!profile) return say('deny', { because: 'profile missing', profile: name });
+    const problem = [...profile.ingress, ...profile.egress].find((rule) => rule.problem)?.problem;
+    if (problem) return say('deny', { because: 'profile not understood', profile: name, problem });
     const decision = firstDecision(
       world,
       packet,
-      profile[direction].map((rule, index): [Rule | undefined, RuleAt] => [rule, { in: 'profile', name, direction, index }]),
+      profile[direction].map((rule, index): [ReadRule, RuleAt] => [rule, { in: 'profile', name, direction, index }]),
     );
     if (decision?.action === 'allow' || decision?.action === 'deny') return say(decision.action, { because: 'rule', rule: decision.at });
     if (decision) passed.push(decision.at);
@@ -157,9 +161,9 @@ const policyOrder = (a: Policy, b: Policy): number =>
 function firstDecision(
   world: World,
   packet: Judged,
-  rules: readonly [Rule | undefined, RuleAt][],
+  rules: readonly [ReadRule, RuleAt][],
 ): { readonly action: 'allow' | 'deny' | 'pass'; readonly at: RuleAt } | undefined {
-  for (const [rule, at] of rules) if (rule && rule.action !== 'log' && matches(world, rule, packet)) return { action: rule.action, at };
+  for (const [{ matches: rule }, at] of rules) if (rule && rule.action !== 'log' && matches(world, rule, packet)) return { action: rule.action, at };
   return undefined;
 }
 

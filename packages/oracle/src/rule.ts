@@ -28,8 +28,6 @@ export type Rule = {
   readonly notIcmp?: { readonly type: number; readonly code?: number };
   readonly source: Side;
   readonly destination: Side;
-  /** Why it is not understood, if it is not. */
-  readonly problem?: string;
 };
 
 const protocolNames: Readonly<Record<string, number>> = { tcp: 6, udp: 17, icmp: 1, icmpv6: 58, sctp: 132, udplite: 136 };
@@ -38,8 +36,11 @@ const actions: Readonly<Record<string, Rule['action']>> = { allow: 'allow', deny
 const ruleFields = new Set(['action', 'ipVersion', 'protocol', 'notProtocol', 'icmp', 'notICMP', 'source', 'destination', 'metadata']);
 const sideFields = new Set(['nets', 'notNets', 'selector', 'notSelector', 'namespaceSelector', 'serviceAccounts', 'ports', 'notPorts']);
 
-/** @param namespace of the policy; undefined for global policies and profiles. Returns undefined for a rule that can match nothing. */
-export function readRule(value: unknown, namespace: string | undefined): Rule | undefined {
+/** `matches` undefined: nothing. */
+export type ReadRule = { readonly matches: Rule | undefined /** Why it is not understood, if it is not. */; readonly problem?: string };
+
+/** @param namespace of the policy; undefined for global policies and profiles */
+export function readRule(value: unknown, namespace: string | undefined): ReadRule {
   const problems: string[] = [];
   const fields = isFields(value) ? value : {};
   if (!isFields(value)) problems.push('is not an object');
@@ -66,8 +67,8 @@ export function readRule(value: unknown, namespace: string | undefined): Rule | 
     source: readSide(fields['source'], context),
     destination: readSide(fields['destination'], context),
   };
-  if (problems.length === 0) return rule;
-  return rule.action === 'deny' ? { ...rule, problem: problems.join('; ') } : undefined;
+  if (problems.length === 0) return { matches: rule };
+  return { matches: rule.action === 'deny' ? rule : undefined, problem: problems.join('; ') };
 }
 
 const absent = (value: unknown): value is undefined | null => value === undefined || value === null;
@@ -117,16 +118,15 @@ function readSide(value: unknown, context: Context): Side {
   const notNets = readList(value['notNets'], readNet, problems);
   const ports = readList(value['ports'], readPort, problems);
   const notPorts = readList(value['notPorts'], readPort, problems);
-  for (const list of [ports, notPorts]) {
-    if (!list || context.portsAllowed) continue;
-    // Named ports bring their protocol along.
-    if (!context.anyProtocol || list.some((port) => !('name' in port))) problems.push('has ports without a protocol that has ports');
-  }
+  // Named ports bring their protocol along; a number says nothing without one, and is no condition then.
+  const meaningful = (list: readonly PortMatch[] | undefined): boolean =>
+    !list || context.portsAllowed || (context.anyProtocol && list.every((port) => 'name' in port));
+  if (!meaningful(ports) || !meaningful(notPorts)) problems.push('has ports without a protocol that has ports');
   return {
     ...(nets && { nets }),
     ...(notNets && { notNets }),
-    ...(ports && { ports }),
-    ...(notPorts && { notPorts }),
+    ...(ports && meaningful(ports) && { ports }),
+    ...(notPorts && meaningful(notPorts) && { notPorts }),
     ...readSelection(value, context),
   };
 }

@@ -1,6 +1,6 @@
 // The datastore's resources as the oracle sees them: endpoints with their labels, who contributes addresses, policies by tier. Everything is read at once; nothing is kept up to date.
 import { type Address, type Prefix, readAddress, readPrefix } from './address.ts';
-import { type Fields, isFields, namespaceLabel, type Rule, readRule, serviceAccountLabel } from './rule.ts';
+import { type Fields, isFields, namespaceLabel, type ReadRule, type Rule, readRule, serviceAccountLabel } from './rule.ts';
 import { type LabelsOf, type Matcher, readSelector } from './selector.ts';
 
 export type NamedPort = { readonly name: string; readonly protocol: number; readonly port: number };
@@ -20,18 +20,15 @@ export type Policy = {
   readonly order: number;
   readonly selects: Matcher;
   readonly governs: { readonly ingress: boolean; readonly egress: boolean };
-  /** `undefined`: a rule that can match nothing; it keeps its place so that rules are numbered as in the datastore. */
-  readonly ingress: readonly (Rule | undefined)[];
-  readonly egress: readonly (Rule | undefined)[];
+  /** Numbered as in the datastore: one that can match nothing keeps its place. */
+  readonly ingress: readonly ReadRule[];
+  readonly egress: readonly ReadRule[];
 };
 
 export type Tier = { readonly name: string; readonly exists: boolean; readonly order: number; readonly endsIn: 'deny' | 'pass' };
 
-export type Profile = {
-  readonly ingress: readonly (Rule | undefined)[];
-  readonly egress: readonly (Rule | undefined)[];
-  readonly labels: ReadonlyMap<string, string>;
-};
+/** Its labels are inherited also while its rules are not understood. */
+export type Profile = { readonly ingress: readonly ReadRule[]; readonly egress: readonly ReadRule[]; readonly labels: ReadonlyMap<string, string> };
 
 export type World = {
   readonly endpoints: ReadonlyMap<string, Endpoint>;
@@ -97,7 +94,8 @@ function readEnvelope(text: string): { readonly metadata: Fields; readonly spec:
   }
 }
 
-const allowAll: Rule = { action: 'allow', source: {}, destination: {} };
+const allowAll: ReadRule = { matches: { action: 'allow', source: {}, destination: {} } };
+const denyAll: Rule = { action: 'deny', source: {}, destination: {} };
 
 const texts = (value: unknown): readonly string[] | undefined =>
   value === undefined || value === null ? [] : Array.isArray(value) && value.every((entry) => typeof entry === 'string') ? value : undefined;
@@ -175,12 +173,10 @@ function readNetworkSet({ path, metadata, spec }: Read, profiles: ReadonlyMap<st
   return { labels: withInheritance(own, namespace === undefined ? [] : [`kns.${namespace}`], profiles), prefixes: goodPrefixes(spec['nets']), ports: [] };
 }
 
-function readRules(value: unknown, namespace: string | undefined): (Rule | undefined)[] {
+function readRules(value: unknown, namespace: string | undefined): ReadRule[] {
   if (value === undefined || value === null) return [];
   // Rules that cannot be told apart: as one Deny that says nothing of what it denies.
-  return Array.isArray(value)
-    ? value.map((rule: unknown) => readRule(rule, namespace))
-    : [{ action: 'deny', source: {}, destination: {}, problem: 'is not a list' }];
+  return Array.isArray(value) ? value.map((rule: unknown) => readRule(rule, namespace)) : [{ matches: denyAll, problem: 'is not a list' }];
 }
 
 function readProfile(spec: Fields): Profile {
