@@ -272,7 +272,7 @@ class Graph implements Calculation {
       else this.#profiles.delete(id);
       this.#contributors.setProfileLabels(id, profile?.labels);
       this.#activeProfiles.touch(id);
-      if (existed === (profile !== undefined)) continue;
+      if (existed === (profile !== undefined) || !this.#activeProfiles.isUsed(id)) continue;
       this.#workloads.touchWhere((_, { profiles }) => profiles.includes(id));
       this.#hostEndpoints.touchWhere((_, { profiles }) => profiles.includes(id));
     }

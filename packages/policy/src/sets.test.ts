@@ -122,6 +122,15 @@ describe('a set of addresses', () => {
     expect(cluster.put(port(1)).ipSets.get(id!)).toEqual({ change: 'whole', kind: 'addresses', members: new Set(['10.0.0.2/32']) });
   });
 
+  test('does not change when a member goes and comes, or comes and goes, within one flush', () => {
+    const [there, other] = [port(2, { labels: { a: 'x' }, ...remote }), port(3, { labels: { a: 'x' }, ...remote })];
+    const cluster = new Cluster(from("a == 'x'"), port(1), there);
+    expect(isNothing(cluster.put(gone(there), there))).toBe(true);
+    expect(isNothing(cluster.put(other, gone(other)))).toBe(true);
+    expect(isNothing(cluster.put(port(2, { labels: { a: 'y' }, ...remote }), there))).toBe(true);
+    expect(members(cluster)).toEqual(['10.0.0.2/32']);
+  });
+
   test('of host endpoints holds what they expect, of other hosts’ too', () => {
     const cluster = new Cluster(
       from('has(hep)'),

@@ -36,6 +36,10 @@ export class ActiveRules<Id extends string, Definition, Output> {
     return this.#uses.size;
   }
 
+  isUsed(id: Id): boolean {
+    return this.#uses.has(id);
+  }
+
   retain(id: Id): void {
     const uses = this.#uses.get(id) ?? 0;
     this.#uses.set(id, uses + 1);

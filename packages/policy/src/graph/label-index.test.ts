@@ -62,6 +62,27 @@ test('equal selectors are one, and stay while one user is left', () => {
   expect(matching.selectorCount).toBe(1);
 });
 
+test('selectors and labellings that come and go leave nothing behind', () => {
+  const table = new LabelTable();
+  const matching = new Matching<number>();
+  const labellings = ['x', 'y', 'z'].map((value) => table.acquire(['a', value, 'b', '']));
+  for (const labelling of labellings) matching.addLabelling(labelling);
+  const selectors = ["a == 'x'", 'has(b)', 'all()', "a in {'x', 'y'}", "a == 'x' || has(b)"].map(selector);
+  for (const round of [0, 1, 2]) {
+    selectors.forEach((one, user) => {
+      matching.addUser(one, user);
+    });
+    expect(matching.matchCount, `round ${round}`).toBe(1 + 3 + 3 + 2 + 3);
+    matching.removeLabelling(labellings[0]!);
+    expect(matching.matchCount).toBe(0 + 2 + 2 + 1 + 2);
+    matching.addLabelling(labellings[0]!);
+    selectors.forEach((one, user) => {
+      matching.removeUser(one, user);
+    });
+    expect(matching.matchCount).toBe(0);
+  }
+});
+
 test('labels and labellings that nobody carries are forgotten', () => {
   const table = new LabelTable();
   const [one, same] = [table.acquire(['a', 'x', 'b', 'y']), table.acquire(['b', 'y', 'a', 'x'])];

@@ -19,7 +19,12 @@ export class Matching<User> {
     return this.#nodes.size;
   }
 
-  /** Of them, those that demand no label: every labelling is asked. */
+  /** Pairs of labelling and selector: what must not grow for ever. Counted when asked. */
+  get matchCount(): number {
+    return [...this.#matches.values()].reduce((sum, matched) => sum + matched.length, 0);
+  }
+
+  /** Of the selectors, those that demand no label: every labelling is asked. */
   get scannedCount(): number {
     return this.#selectors.everywhereCount;
   }

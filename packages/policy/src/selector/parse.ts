@@ -4,7 +4,7 @@ import { all, type Expression, has, isIn, not } from './expression.ts';
 
 export const labelNameMax = 512;
 /** Deeper than anybody writes, shallower than any stack: content of the datastore must not stop the agent. */
-export const nestingMax = 400;
+export const nestingMax = 100;
 
 const blanks = /[ \t]*/y;
 const labelName = /[A-Za-z0-9_./-]+/y;
