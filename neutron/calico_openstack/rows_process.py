@@ -37,8 +37,13 @@ def end_with_parent() -> None:
 
 
 def patch_eventlet() -> None:
-    """Neutron releases whose own servers run on eventlet expect a patched process. Those that have a server without it do not."""
-    if importlib.util.find_spec("neutron.server.rpc") is None:
+    """Neutron releases whose own servers run on eventlet expect a patched process. Those that have a server without it do not.
+
+    Before anything of Neutron's or oslo's is imported: what they made of locks before would never be let go after. So not even to look for a module.
+    """
+    neutron = importlib.util.find_spec("neutron")
+    folders = list(neutron.submodule_search_locations or ()) if neutron else []
+    if not any(os.path.exists(os.path.join(folder, "server", "rpc.py")) for folder in folders):
         importlib.import_module("neutron.common.eventlet_utils").monkey_patch()
 
 

@@ -126,13 +126,13 @@ class Daemon:
         answer: Answer,
         restart_seconds: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Optional[Callable[[float], None]] = None,
     ) -> None:
         self._path = path
         self._answer = answer
         self._restart_seconds = restart_seconds
         self._clock = clock
-        self._pause = pause
+        self._pause = pause or (lambda seconds: time.sleep(seconds))  # as it is when it is called: eventlet may replace it
         self._idle: Deque[Connection] = collections.deque()
 
     def call(self, method: str, params: Params, timeout_seconds: float) -> Any:

@@ -47,6 +47,24 @@ class RowsProcessTest(unittest.TestCase):
         serving.join(5)
         self.assertFalse(serving.is_alive())
 
+    def test_nothing_of_neutrons_is_imported_before_eventlet_has_patched_the_process(self) -> None:
+        script = """
+import sys
+from calico_openstack import rows_process
+early = [name for name in sys.modules if name.split('.')[0] in ('neutron', 'oslo_config', 'oslo_log', 'sqlalchemy', 'eventlet')]
+import importlib
+def import_module(name):
+    importlib.import_module = original
+    print(early, [name for name in sys.modules if name.startswith('neutron')], name)
+    return original(name)
+original = importlib.import_module
+importlib.import_module = import_module
+rows_process.patch_eventlet()
+"""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        said = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True).stdout
+        self.assertEqual(said.strip(), "[] [] neutron.common.eventlet_utils")
+
     def test_it_ends_with_the_daemon_that_started_it(self) -> None:
         child = "import time; from calico_openstack import rows_process; rows_process.end_with_parent(); print('ready', flush=True); time.sleep(60)"
         parent = f"""
