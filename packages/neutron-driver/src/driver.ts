@@ -107,7 +107,10 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     },
     onCall,
     onGone: (peer) => {
-      if (peer.role === 'rows') background.remove(peer);
+      if (peer.role === 'rows') {
+        background.remove(peer);
+        rowsProcess.lost(peer.pid);
+      }
       announced.gone(peer);
     },
     onMisbehaved: (reason) => log.warn({ reason }, 'a connection was closed'),

@@ -9,10 +9,16 @@ const settledMs = 60_000;
 /** Of what it said, in the log line that tells of its end. */
 const lastLines = 3;
 
+export interface RowsProcess {
+  /** The connection of this process is gone. If it is ours, it is of no use any more, however it fares. */
+  lost(pid: number): void;
+  close(): Promise<void>;
+}
+
 /** Runs `command` with the configuration files as options, for ever. It ends with the daemon, however that ends: it has the kernel see to it, by the daemon's pid. */
-export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): { close(): Promise<void> } {
+export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): RowsProcess {
   const [program, ...args] = command;
-  if (program === undefined) return { close: async () => {} };
+  if (program === undefined) return { lost: () => {}, close: async () => {} };
   const stop = new AbortController();
   let child: ChildProcess | undefined;
   let said: readonly string[] = [];
@@ -55,6 +61,9 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
   })();
 
   return {
+    lost: (pid) => {
+      if (child?.pid === pid) child.kill('SIGKILL');
+    },
     close: async () => {
       stop.abort();
       const running = child;

@@ -31,9 +31,17 @@ export function sourceOf(peer: Peer, timeoutMs: number): RowsSource {
 }
 
 function backgroundOf(peer: Peer, timeoutMs: number): Background {
-  const call = (method: string, params: object): Promise<unknown> => peer.call(method, params, timeoutMs);
+  const call = async (method: string, params: object): Promise<unknown> => {
+    try {
+      return await peer.call(method, params, timeoutMs);
+    } catch (error) {
+      // It hangs: without its connection it ends, or is ended, and another takes its place.
+      if (error instanceof WireError && error.code === 'PEER_TIMEOUT') peer.close();
+      throw error;
+    }
+  };
   return {
-    ...sourceOf(peer, timeoutMs),
+    ...sourceOf({ ...peer, call }, timeoutMs),
     page: async (kind, after, limit) => {
       const answer = (await call('page', { kind, after, limit, owners: endpointOwners })) as { ids: unknown; rows: unknown };
       return { ids: parseIds(answer.ids), rows: parseRows(answer.rows) };
