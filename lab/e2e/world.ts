@@ -1,0 +1,111 @@
+// What the end-to-end tests share: a lab for each file, and the ground that its VMs stand on.
+import { afterAll, beforeAll, beforeEach, onTestFailed } from 'vitest';
+import { bringUp, type Lab, type LabOptions } from '../lab.ts';
+import type { Fields, Network, SecurityGroup, SecurityGroupRule, Subnet } from '../openstack.ts';
+import { troubleOf } from '../trouble.ts';
+import { bootVm, type Vm, type VmOptions } from '../vm.ts';
+
+export type Family = 4 | 6;
+export const families = [4, 6] as const satisfies Family[];
+export const etherTypes = { 4: 'IPv4', 6: 'IPv6' } as const satisfies Record<Family, string>;
+
+export interface World {
+  readonly lab: Lab;
+  readonly network: Network;
+  readonly subnets: Readonly<Record<Family, Subnet>>;
+}
+
+export const plan = {
+  4: { cidr: '10.65.0.0/24', gateway: '10.65.0.1', dns: '192.0.2.53', route: { destination: '198.51.100.0/24', nexthop: '10.65.0.254' } },
+  6: { cidr: '2001:db8:65::/64', gateway: '2001:db8:65::1', dns: '2001:db8:53::53' },
+} as const;
+
+/** Brings a lab up before the tests of the file, with a network of two subnets, and removes it after them, whatever becomes of them. */
+export function labOfThisFile(name: string, options: Omit<LabOptions, 'prefix'> = {}): World {
+  let world: World | undefined;
+  const there = (): World => {
+    if (world === undefined) throw new Error('the lab is up only while tests run');
+    return world;
+  };
+  beforeAll(async () => {
+    const lab = await bringUp({ prefix: `t${process.pid}${name}`, ...options });
+    try {
+      world = { lab, ...(await makeNetwork(lab)) };
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+  });
+  beforeEach(() => {
+    onTestFailed(() => {
+      const trouble = world === undefined ? [] : troubleOf(world.lab);
+      if (trouble.length > 0) process.stderr.write(`What the services complained of so far:\n${trouble.join('\n')}\n`);
+    });
+  });
+  afterAll(async () => {
+    await world?.lab.down();
+  });
+  return {
+    get lab() {
+      return there().lab;
+    },
+    get network() {
+      return there().network;
+    },
+    get subnets() {
+      return there().subnets;
+    },
+  };
+}
+
+async function makeNetwork({ openstack }: Lab): Promise<Pick<World, 'network' | 'subnets'>> {
+  const network = await openstack.create('network', { name: 'ground' });
+  const subnet = (family: Family, more: Fields): Promise<Subnet> => {
+    const { cidr, gateway, dns } = plan[family];
+    return openstack.create('subnet', { network_id: network.id, ip_version: family, cidr, gateway_ip: gateway, dns_nameservers: [dns], ...more });
+  };
+  return {
+    network,
+    subnets: {
+      4: await subnet(4, { host_routes: [plan[4].route] }),
+      6: await subnet(6, { ipv6_ra_mode: 'dhcpv6-stateful', ipv6_address_mode: 'dhcpv6-stateful' }),
+    },
+  };
+}
+
+let groups = 0;
+
+/** A new security group without Neutron's own two rules (all may go out): nothing in, nothing out, but for what is given here. */
+export async function groupOf({ openstack }: Lab, ...rules: readonly Fields[]): Promise<SecurityGroup> {
+  groups += 1;
+  const group = await openstack.create('security_group', { name: `group-${groups}` });
+  for (const rule of group.security_group_rules) await openstack.remove('security_group_rule', rule.id);
+  for (const rule of rules) await addRule({ openstack }, group, rule);
+  return group;
+}
+
+export const addRule = ({ openstack }: Pick<Lab, 'openstack'>, group: SecurityGroup, rule: Fields): Promise<SecurityGroupRule> =>
+  openstack.create('security_group_rule', { security_group_id: group.id, ...rule });
+
+/** Everything in this direction, in both families. */
+export const everything = (direction: 'ingress' | 'egress'): Fields[] => families.map((family) => ({ direction, ethertype: etherTypes[family] }));
+
+/** Boots a VM on the lab's host of this number, and waits for its IPv4 lease; `families`: for those named. */
+export async function vmOn(
+  { lab, network }: World,
+  number: number,
+  options: Pick<VmOptions, 'name'> & Partial<VmOptions>,
+  wanted: readonly Family[] = [4],
+): Promise<Vm> {
+  const host = lab.hosts.find((candidate) => candidate.number === number);
+  if (host === undefined) throw new Error(`this lab has no host ${number}`);
+  const vm = await bootVm(lab, { host, network: network.id, ...options });
+  await Promise.all(wanted.map((family) => vm.online(family)));
+  return vm;
+}
+
+export function addressOf(vm: Vm, family: Family): string {
+  const address = family === 4 ? vm.address4 : vm.address6;
+  if (address === undefined) throw new Error(`${vm.facts.name} has no IPv${family} address`);
+  return address;
+}
