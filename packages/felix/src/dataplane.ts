@@ -1,7 +1,7 @@
 // From what the datastore says to what the kernel holds, one step at a time: what changed is calculated, rendered, committed; first the rules, then the routes, so that nothing is reachable before it is policed.
 import type { DesiredChange, EndpointStatus, IpAddress, LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import type { ApplyReport, TableProgrammer } from '@calico-openstack/kernel';
-import { applyEdits, Renderer, type RenderOptions, type TableName, type WorkloadDevice } from '@calico-openstack/render';
+import { applyEdits, type RejectedEdit, Renderer, type RenderOptions, type TableEdits, type TableName, type WorkloadDevice } from '@calico-openstack/render';
 import type { Devices } from './devices.ts';
 
 export type Tables = Readonly<Record<TableName, TableProgrammer>>;
@@ -33,23 +33,25 @@ export interface Dataplane {
   readonly workloads: ReadonlyMap<WorkloadId, LocalWorkload>;
 }
 
-export function createDataplane(tables: Tables, devices: Devices, initial: RenderOptions): Dataplane {
+/** @param onRejected what the renderer wants and the rules cannot say: a fault of this program, told loudly; it stays closed */
+export function createDataplane(tables: Tables, devices: Devices, initial: RenderOptions, onRejected: (rejected: RejectedEdit) => void): Dataplane {
   const renderer = new Renderer(initial);
   const workloads = new Map<WorkloadId, LocalWorkload>();
   let waiting = new Map<WorkloadId, WorkloadDevice | undefined>();
   const gone = new Set<WorkloadId>();
-  applyEdits(tables, renderer.start());
+  const edit = (edits: TableEdits): void => applyEdits(tables, edits).forEach(onRejected);
+  edit(renderer.start());
 
   return {
     workloads,
-    setOptions: (options) => applyEdits(tables, renderer.setOptions(options)),
+    setOptions: (options) => edit(renderer.setOptions(options)),
     note(change) {
       for (const [id, workload] of change.workloads) {
         if (workload) workloads.set(id, workload);
         else workloads.delete(id);
       }
       const rendering = renderer.render(change);
-      applyEdits(tables, rendering.tables);
+      edit(rendering.tables);
       for (const [id, device] of rendering.devices) {
         waiting.set(id, device);
         if (workloads.has(id)) gone.delete(id);

@@ -205,7 +205,12 @@ class Felix {
       this.#kernel.openDevices(() => this.#keeper.settings.config),
       this.#deviceSettings(config),
     );
-    return { devices, dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config, clusterType)) };
+    return {
+      devices,
+      dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config, clusterType), ({ table, edit, error }) =>
+        this.#log.error({ err: error, table, edit: edit.edit }, 'a rule cannot be programmed: what it governs stays closed'),
+      ),
+    };
   }
 
   #deviceSettings(config: FelixConfig): DeviceSettings {

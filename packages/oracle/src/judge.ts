@@ -1,7 +1,7 @@
 // The verdict on one packet, with the reason as data: endpoint by endpoint, direction by direction, tier by tier, rule by rule.
 import { type Address, readAddress, within } from './address.ts';
 import type { PortMatch, ReadRule, Rule, Side } from './rule.ts';
-import { type Endpoint, type Kind, type Policy, readWorld, stands, type Tier, type World } from './world.ts';
+import { type Endpoint, type Kind, type Policy, readWorld, stands, type Tier, unknownTier, type World } from './world.ts';
 
 /** The first packet of a connection. Addresses as text; ports for TCP, UDP and SCTP, type and code for ICMP and ICMPv6. */
 export type Packet = {
@@ -150,9 +150,12 @@ const ruleOf = ({ kind, namespace, name, tier }: Policy, direction: Direction, i
 const compareText = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 const compareNumbers = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Tiers that exist come before those that are only named. */
+/** First the place of policies whose tier is not understood; tiers that exist come before those that are only named. */
 const tierOrder = (a: Tier, b: Tier): number =>
-  compareNumbers(Number(!a.exists), Number(!b.exists)) || compareNumbers(a.order, b.order) || compareText(a.name, b.name);
+  compareNumbers(Number(a.name !== unknownTier), Number(b.name !== unknownTier)) ||
+  compareNumbers(Number(!a.exists), Number(!b.exists)) ||
+  compareNumbers(a.order, b.order) ||
+  compareText(a.name, b.name);
 
 const policyOrder = (a: Policy, b: Policy): number =>
   compareNumbers(a.order, b.order) || compareText(`${a.name}/${a.namespace}/${a.kind}`, `${b.name}/${b.namespace}/${b.kind}`);
@@ -197,7 +200,7 @@ function sideMatches(world: World, side: Side, address: Address, port: number | 
     return world.contributors.some(
       (contributor) =>
         (!selected || selected(contributor.labels)) &&
-        contributor.prefixes.some((prefix) => within(prefix, address)) &&
+        contributor.prefixes.some((prefix) => prefix.family === address.family && prefix.bits === address.bits) &&
         contributor.ports.some((named) => named.name === match.name && named.protocol === protocol && named.port === port),
     );
   };

@@ -53,7 +53,8 @@ export function readRule(value: unknown, namespace: string | undefined): ReadRul
   const notProtocol = readProtocol(fields['notProtocol'], problems);
   const icmp = readIcmp(fields['icmp'], problems);
   const notIcmp = readIcmp(fields['notICMP'], problems);
-  const version = readVersion(fields['ipVersion'], problems) ?? impliedVersion(fields['protocol']);
+  // A version that is given and not understood is no condition; only an absent one is implied.
+  const version = absent(fields['ipVersion']) ? impliedVersion(fields['protocol']) : readVersion(fields['ipVersion'], problems);
   const portsAllowed = protocol === 6 || protocol === 17 || protocol === 132;
   const anyProtocol = protocol === undefined;
   const context = { namespace, portsAllowed, anyProtocol, problems };

@@ -65,7 +65,7 @@ export function readWorld(resources: ReadonlyMap<string, string>): World {
   );
   const contributors: Contributor[] = [
     ...endpoints.values(),
-    ...all('hostendpoints', 1).map((read) => readHostEndpoint(read, profiles)),
+    ...all('hostendpoints', 1).flatMap((read) => readHostEndpoint(read, profiles)),
     ...all('networksets', 2).map((read) => readNetworkSet(read, profiles)),
     ...all('globalnetworksets', 1).map((read) => readNetworkSet(read, profiles)),
   ];
@@ -73,7 +73,12 @@ export function readWorld(resources: ReadonlyMap<string, string>): World {
     ...all('networkpolicies', 2).flatMap((read) => readPolicy(read, 'NetworkPolicy')),
     ...all('globalnetworkpolicies', 1).flatMap((read) => readPolicy(read, 'GlobalNetworkPolicy')),
   ];
-  const tiers = new Map(all('tiers', 1).map((read) => [read.path[0]!, readTier(read)]));
+  const tiers = new Map(
+    all('tiers', 1).flatMap((read): [string, Tier][] => {
+      const tier = readTier(read);
+      return tier ? [[tier.name, tier]] : [];
+    }),
+  );
   for (const { tier } of policies) if (!tiers.has(tier)) tiers.set(tier, { name: tier, exists: false, order: Number.POSITIVE_INFINITY, endsIn: 'deny' });
   return { endpoints, contributors, policies, tiers, profiles };
 }
@@ -144,6 +149,10 @@ function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap
   };
 }
 
+/** As the kernel would take it. */
+const isInterfaceName = (name: unknown): boolean =>
+  typeof name === 'string' && /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:]/.test(name) && name !== '.' && name !== '..';
+
 function readPorts(value: unknown): readonly NamedPort[] | undefined {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) return undefined;
@@ -161,9 +170,15 @@ function readPorts(value: unknown): readonly NamedPort[] | undefined {
 const goodPrefixes = (value: unknown): readonly Prefix[] =>
   (Array.isArray(value) ? value : []).flatMap((entry: unknown) => (typeof entry === 'string' ? (readPrefix(entry) ?? []) : []));
 
-function readHostEndpoint({ metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor {
-  const addresses = goodPrefixes(spec['expectedIPs']).filter((prefix) => prefix.length === (prefix.family === 4 ? 32 : 128));
-  return { labels: withInheritance(ownLabels(metadata), texts(spec['profiles']) ?? [], profiles), prefixes: addresses, ports: readPorts(spec['ports']) ?? [] };
+/** Adds nothing when it does not say which interface of which host it is. */
+function readHostEndpoint({ metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor[] {
+  const addresses = (texts(spec['expectedIPs']) ?? []).flatMap((text) => (text.includes('/') ? [] : (readPrefix(text) ?? [])));
+  const { node, interfaceName } = spec;
+  const named = !isAbsent(interfaceName) && interfaceName !== '';
+  if (typeof node !== 'string' || node === '' || (named ? interfaceName !== '*' && !isInterfaceName(interfaceName) : addresses.length === 0)) return [];
+  return [
+    { labels: withInheritance(ownLabels(metadata), texts(spec['profiles']) ?? [], profiles), prefixes: addresses, ports: readPorts(spec['ports']) ?? [] },
+  ];
 }
 
 function readNetworkSet({ path, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor {
@@ -180,14 +195,24 @@ function readRules(value: unknown, namespace: string | undefined): ReadRule[] {
 }
 
 function readProfile(spec: Fields): Profile {
-  const labels = isFields(spec['labelsToApply'])
-    ? Object.entries(spec['labelsToApply']).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
-    : [];
-  return { ingress: readRules(spec['ingress'], undefined), egress: readRules(spec['egress'], undefined), labels: new Map(labels) };
+  const { labelsToApply } = spec;
+  const labels = isFields(labelsToApply) ? Object.entries(labelsToApply) : [];
+  const texts = labels.filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  const problem = texts.length < labels.length || !(isAbsent(labelsToApply) || isFields(labelsToApply));
+  const denying: readonly ReadRule[] = problem ? [{ matches: denyAll, problem: 'labelsToApply is not text to text' }] : [];
+  return {
+    ingress: [...denying, ...readRules(spec['ingress'], undefined)],
+    egress: [...denying, ...readRules(spec['egress'], undefined)],
+    labels: new Map(texts),
+  };
 }
 
-function readTier({ path, spec }: Read): Tier {
+const isAbsent = (value: unknown): boolean => value === undefined || value === null;
+
+/** undefined: there is no saying where it stands, so it is as if it did not exist. */
+function readTier({ path, spec }: Read): Tier | undefined {
   const { order, defaultAction } = spec;
+  if (!isAbsent(order) && typeof order !== 'number') return undefined;
   return {
     name: path[0]!,
     exists: true,
@@ -196,26 +221,52 @@ function readTier({ path, spec }: Read): Tier {
   };
 }
 
-/** Empty when nobody can say whom the policy governs, or when it does not apply to workloads. */
+/** Where policies stand whose tier is not understood: before all others. */
+export const unknownTier = '';
+
+/** Empty when nobody can say whom the policy governs, or when it does not apply to workloads. What else of it is not understood leaves its denials, where they deny most. */
 function readPolicy({ path, spec }: Read, kind: Kind): Policy[] {
   const namespace = kind === 'NetworkPolicy' ? path[0]! : undefined;
   const selects = readPolicySelector(spec, namespace);
-  if (!selects || spec['preDNAT'] === true || spec['doNotTrack'] === true) return [];
-  const { tier, order, types } = spec;
-  const governs = (direction: string): boolean => !Array.isArray(types) || types.length === 0 || types.includes(direction);
+  const flags = kind === 'GlobalNetworkPolicy' ? ['doNotTrack', 'preDNAT', 'applyOnForward'].map((name) => spec[name]) : [];
+  const flagsUnderstood = flags.every((flag) => isAbsent(flag) || typeof flag === 'boolean');
+  if (!selects || (flagsUnderstood && (flags[0] === true || flags[1] === true))) return [];
+  const { tier, order } = spec;
+  const tierUnderstood = isAbsent(tier) || typeof tier === 'string';
+  const orderUnderstood = isAbsent(order) || (typeof order === 'number' && Number.isFinite(order));
+  const understood = flagsUnderstood && tierUnderstood && orderUnderstood;
+  const types = readTypes(spec['types']);
+  const rules = (direction: 'ingress' | 'egress'): readonly ReadRule[] => {
+    const read = readRules(spec[direction], namespace);
+    return understood && types[direction] === 'governed'
+      ? read
+      : read.map((rule) => (rule.matches?.action === 'deny' ? rule : { matches: undefined, problem: 'of a policy that is not understood' }));
+  };
   return [
     {
       kind,
       namespace: namespace ?? '',
       name: path.at(-1)!,
-      tier: typeof tier === 'string' && tier !== '' ? tier : 'default',
-      order: typeof order === 'number' ? order : Number.POSITIVE_INFINITY,
+      tier: tierUnderstood ? (tier as string) || 'default' : unknownTier,
+      order: typeof order === 'number' ? order : orderUnderstood ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
       selects,
-      governs: { ingress: governs('Ingress'), egress: governs('Egress') },
-      ingress: readRules(spec['ingress'], namespace),
-      egress: readRules(spec['egress'], namespace),
+      governs: { ingress: types.ingress !== 'not', egress: types.egress !== 'not' },
+      ingress: rules('ingress'),
+      egress: rules('egress'),
     },
   ];
+}
+
+/** `perhaps`: something in the list is not understood, and may have meant this direction. */
+type Governs = 'governed' | 'perhaps' | 'not';
+
+function readTypes(value: unknown): { readonly ingress: Governs; readonly egress: Governs } {
+  if (isAbsent(value) || (Array.isArray(value) && value.length === 0)) return { ingress: 'governed', egress: 'governed' };
+  const names = texts(value)?.map((name) => name.toLowerCase());
+  if (!names) return { ingress: 'perhaps', egress: 'perhaps' };
+  const unknown = names.some((name) => name !== 'ingress' && name !== 'egress');
+  const governs = (direction: string): Governs => (names.includes(direction) ? 'governed' : unknown ? 'perhaps' : 'not');
+  return { ingress: governs('ingress'), egress: governs('egress') };
 }
 
 function readPolicySelector(spec: Fields, namespace: string | undefined): Matcher | undefined {

@@ -41,9 +41,27 @@ export class EditList {
 
 const tableNames: readonly TableName[] = ['inet', 'arp'];
 
-/** Hands edits to the programmers of the two tables; nothing is committed yet. */
-export function applyEdits(tables: Readonly<Record<TableName, TableProgrammer>>, edits: TableEdits): void {
-  for (const name of tableNames) for (const edit of edits[name]) applyEdit(tables[name], edit);
+/** An edit that the programmer cannot take, whatever the kernel holds: `error` says why. */
+export type RejectedEdit = { readonly table: TableName; readonly edit: TableEdit; readonly error: unknown };
+
+/**
+ * Hands edits to the programmers of the two tables; nothing is committed yet. An edit that is not taken stops none of the others, and opens nothing: a chain whose rules
+ * cannot be said drops what comes to it, whoever jumps there. (Not one that hangs on a hook: all of the host's traffic comes there. What it was before stays.)
+ */
+export function applyEdits(tables: Readonly<Record<TableName, TableProgrammer>>, edits: TableEdits): readonly RejectedEdit[] {
+  const rejected: RejectedEdit[] = [];
+  for (const name of tableNames) {
+    for (const edit of edits[name]) {
+      try {
+        applyEdit(tables[name], edit);
+      } catch (error) {
+        rejected.push({ table: name, edit, error });
+        if (edit.edit === 'set-chain' && !edit.chain.hook)
+          tables[name].setChain({ ...edit.chain, rules: [{ statements: [{ is: 'verdict', verdict: 'drop' }] }] });
+      }
+    }
+  }
+  return rejected;
 }
 
 function applyEdit(table: TableProgrammer, edit: TableEdit): void {

@@ -1,5 +1,5 @@
 export type { WorkloadDevice } from './devices.ts';
-export { applyEdits, type TableEdit, type TableEdits, type TableName } from './edits.ts';
+export { applyEdits, type RejectedEdit, type TableEdit, type TableEdits, type TableName } from './edits.ts';
 export { tableName } from './names.ts';
 export { defaultRenderOptions, type RenderOptions } from './options.ts';
 export { baseTables, Renderer, type Rendering } from './renderer.ts';

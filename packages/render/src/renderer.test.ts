@@ -410,6 +410,13 @@ describe('policy', () => {
     expect(allow({ namedPorts: [id], ports: [{ first: 81, last: 81 }] }, { dport: 81 })).toBe('accept');
     expect(allow({ namedPorts: [id] }, { protocol: 17 })).toBe('drop');
     expect(allow({ notNamedPorts: [id] }, {})).toBe('drop');
+    const anyProtocol = (sent: Sent) => reaches([rule({ destination: { notNamedPorts: [id] } })], sent, [[id, named]]).verdict;
+    expect([anyProtocol({}), anyProtocol({ dport: 81 }), anyProtocol({ protocol: 17 }), anyProtocol({ icmp: [8, 0] })]).toEqual([
+      'drop',
+      'accept',
+      'accept',
+      'accept',
+    ]);
   });
 
   test('members come and go, prefixes hide and bare one another', () => {
@@ -475,6 +482,21 @@ describe('policy', () => {
     expect(there.passes('forward', { in: 'tap1', out: 'tap2', from: '10.0.0.1', to: '10.0.0.2' })).toBe(false);
     expect(there.passes('forward', { in: 'tap1', out: 'tap2', from: '10.0.0.1', to: '10.0.0.2', state: ESTABLISHED })).toBe(true);
   });
+});
+
+test('a chain that cannot be said drops, and stops nothing else', () => {
+  const table = fakeTable('inet', 'calico-felix');
+  const nonsense = { name: 'policy', rules: [{ statements: [{ is: 'match', field: 'th dport', value: new Uint8Array(1) } as const] }] };
+  const other = { name: 'other', rules: [] };
+  const rejected = applyEdits(
+    { inet: table.table, arp: fakeTable('arp').table },
+    { inet: [nonsense, other].map((chain) => ({ edit: 'set-chain', chain })), arp: [] },
+  );
+  expect(rejected).toMatchObject([{ table: 'inet', edit: { chain: { name: 'policy' } }, error: { code: 'INVALID' } }]);
+  table.table.apply();
+  const { chains } = table.kernel.content();
+  expect(chains.get('policy')?.rules).toEqual([{ statements: [{ is: 'verdict', verdict: 'drop' }] }]);
+  expect(chains.has('other')).toBe(true);
 });
 
 describe('floating IPs', () => {

@@ -76,8 +76,9 @@ function renderIn(rule: Rule, family: IpFamily | 'any', constants: ConstantSet[]
   }
   for (const side of sides) {
     alternatives = product(alternatives, portAlternatives(rule[side], side, family, constants));
-    const fixed = [...portExclusions(rule[side], side, family), ...(family === 'any' ? [] : addressMatches(rule[side], side, family, constants))];
-    alternatives = alternatives.map((statements) => [...statements, ...fixed]);
+    alternatives = product(alternatives, portExclusions(rule[side], side, family, rule.protocol));
+    const addresses = family === 'any' ? [] : addressMatches(rule[side], side, family, constants);
+    alternatives = alternatives.map((statements) => [...statements, ...addresses]);
   }
   return family === 'any' ? alternatives : alternatives.map((statements) => (statements.some(impliesFamily) ? statements : [nfproto(family), ...statements]));
 }
@@ -127,10 +128,19 @@ function namedPort(side: 'source' | 'destination', family: IpFamily, set: string
   return inSet(set, [addressField(family, side), 'meta l4proto', side === 'source' ? 'th sport' : 'th dport'], negate);
 }
 
-function portExclusions(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any'): Statement[] {
+/** Those that have ports where the rules look for them. */
+const portProtocols = [6, 17, 132];
+
+/**
+ * The ways in which the ports can fail to be excluded. Named ports may be excluded without a protocol: then what has no ports passes, and what has some is asked by protocol,
+ * since in others something else stands where the port is looked for.
+ */
+function portExclusions(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any', protocol: number | undefined): Statement[][] {
   const numeric = mergePorts(side.notPorts ?? []).map(({ first, last }) => portRange(name, first, last, true));
   const named = family === 'any' ? [] : (side.notNamedPorts ?? []).map((id) => namedPort(name, family, namedPortSetName(family, id), true));
-  return [...numeric, ...named];
+  const excluded = [...numeric, ...named];
+  if (named.length === 0 || protocol !== undefined) return [excluded];
+  return [portProtocols.map((each) => l4proto(each, true)), ...portProtocols.map((each) => [l4proto(each), ...excluded])];
 }
 
 function addressMatches(side: RuleSide, name: 'source' | 'destination', family: IpFamily, constants: ConstantSet[]): Statement[] {

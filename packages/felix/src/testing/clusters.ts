@@ -158,9 +158,22 @@ const policy = (tiers: readonly string[]): fc.Arbitrary<(number: number) => Keye
       pick(...tiers),
       pick(true, false),
       pick(true, false),
+      sometimes(
+        pick<object>(
+          { order: '10' },
+          { tier: 7 },
+          { types: ['Both'] },
+          { types: ['egress', 'Sideways'] },
+          { types: 'Ingress' },
+          { doNotTrack: 'yes' },
+          { preDNAT: true },
+          { ingress: 'all' },
+        ),
+        0.04,
+      ),
     )
-    .map(([spec, tier, global, naming]) => (number) => {
-      const full = { ...spec, ...((tier !== 'default' || naming) && { tier }) };
+    .map(([spec, tier, global, naming, damage]) => (number) => {
+      const full = { ...spec, ...((tier !== 'default' || naming) && { tier }), ...damage };
       const name = `${tier}.p${number}`;
       return global
         ? resource('GlobalNetworkPolicy', `globalnetworkpolicies/${name}`, full)
