@@ -207,7 +207,7 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
   function settle(device: WorkloadDevice): string | undefined {
     const { interfaceName: name } = device;
     const link = kernel.links.link(name);
-    if (!link?.up) {
+    if (!link) {
       settled.delete(name);
       return undefined;
     }
@@ -246,6 +246,7 @@ function sysctlsOf({ interfaceName: name, spoofing }: WorkloadDevice, { ipv6, rp
   const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
   return [
     v6('accept_ra', '0', false),
+    v6('accept_dad', '0', false), // nobody else is on a tap; without it the host's own address there is of no use to DHCPv6 for two seconds
     v4('route_localnet', '1'), // metadata at 127.0.0.1 is reached through NAT
     { path: ['net', 'ipv4', 'neigh', name, 'proxy_delay'], value: '0', needed: false },
     v4('proxy_arp', '1'),
