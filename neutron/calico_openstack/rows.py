@@ -77,7 +77,7 @@ def _rows(reader: Reader, params: Mapping[str, Sequence[str]]) -> Row:
     return {
         "ports": ports,
         "networks": networks,
-        "subnets": _subnets(reader, set(params["subnets"]) | subnets),
+        "subnets": _subnets(reader, set(params["subnets"]), subnets),
         "security_groups": groups,
         "floating_ips": reader.by(l3_models.FloatingIP, "fixed_port_id", [port["id"] for port in ports], "id"),
         "address_groups": _address_groups(reader, set(params["address_groups"]) | address_groups),
@@ -123,13 +123,15 @@ def _networks(reader: Reader, ids: Set[str]) -> List[Row]:
     return networks
 
 
-def _subnets(reader: Reader, ids: Set[str]) -> List[Row]:
-    subnets = reader.by(models_v2.Subnet, "id", ids, "id")
-    routes = grouped(reader.by(models_v2.SubnetRoute, "subnet_id", ids, "destination", "nexthop"), "subnet_id")
-    servers = grouped(reader.by(models_v2.DNSNameServer, "subnet_id", ids, "order", "address"), "subnet_id")
+def _subnets(reader: Reader, whole: Set[str], gateways: Set[str]) -> List[Row]:
+    """Of those that ports only have addresses in, the gateway says enough: two questions less while an API call waits."""
+    subnets = reader.by(models_v2.Subnet, "id", whole | gateways, "id")
+    routes = grouped(reader.by(models_v2.SubnetRoute, "subnet_id", whole, "destination", "nexthop"), "subnet_id")
+    servers = grouped(reader.by(models_v2.DNSNameServer, "subnet_id", whole, "order", "address"), "subnet_id")
     for subnet in subnets:
-        subnet["host_routes"] = routes.get(subnet["id"], [])
-        subnet["dns_nameservers"] = [row["address"] for row in servers.get(subnet["id"], [])]
+        if subnet["id"] in whole:
+            subnet["host_routes"] = routes.get(subnet["id"], [])
+            subnet["dns_nameservers"] = [row["address"] for row in servers.get(subnet["id"], [])]
     return subnets
 
 

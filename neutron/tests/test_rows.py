@@ -68,6 +68,8 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([pair["ip_address"] for pair in port["allowed_address_pairs"]], ["10.0.0.200"])
         self.assertEqual([(network["name"], network["qos_policy_id"]) for network in answer["networks"]], [("net", "q")])
         (subnet,) = answer["subnets"]
+        self.assertEqual((subnet["gateway_ip"], "host_routes" in subnet), ("10.0.0.1", False))
+        (subnet,) = rows._rows(self.reader, {**NOTHING, "subnets": ["s"]})["subnets"]
         self.assertEqual((subnet["gateway_ip"], subnet["dns_nameservers"]), ("10.0.0.1", ["10.0.0.3", "10.0.0.2"]))
         self.assertEqual([route["destination"] for route in subnet["host_routes"]], ["10.9.0.0/16"])
         self.assertEqual([(group["name"], "rules" in group) for group in answer["security_groups"]], [("web", False)])

@@ -47,8 +47,9 @@ const subnet = z.object({
   cidr: z.string(),
   gateway_ip: optionalText,
   enable_dhcp: z.boolean(),
-  host_routes: z.array(z.object({ destination: z.string(), nexthop: z.string() })),
-  dns_nameservers: z.array(z.string()),
+  /** Absent, like the name servers, where only ports refer to the subnet. */
+  host_routes: z.array(z.object({ destination: z.string(), nexthop: z.string() })).default([]),
+  dns_nameservers: z.array(z.string()).default([]),
   ipv6_ra_mode: optionalText,
   ipv6_address_mode: optionalText,
 });
