@@ -1,6 +1,6 @@
 // Nova's part, and the guest's: a port from Neutron, a tap on the host, and behind it a network namespace in which real DHCP clients run.
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { LabError } from './errors.ts';
@@ -48,6 +48,8 @@ export interface Vm extends Machine {
   startDhcp(): Promise<void>;
   /** Waits for the client of this family to have been given an address. */
   lease(family: 4 | 6, timeoutSeconds?: number): Promise<Lease>;
+  /** Has the DHCPv4 client ask again for what it has, and waits for the answer. */
+  renew(timeoutSeconds?: number): Promise<Lease>;
   /** Waits for a lease and a default route, without which nothing beyond the subnet is reached: in IPv6 that comes by router advertisement, in its own time. */
   online(family: 4 | 6, timeoutSeconds?: number): Promise<void>;
   /** Ends the clients; the tap goes, and the guest with it. */
@@ -56,7 +58,7 @@ export interface Vm extends Machine {
   remove(): Promise<void>;
 }
 
-/** Asks Neutron for a port of a VM on this host, as Nova does: API_REFUSED if it says no. */
+/** Asks Neutron for a port of a VM on this host, as Nova does: API_REFUSED if it says no, or cannot bind it to the host. */
 export async function createVm(lab: Lab, { name, host, network, securityGroups, port: more = {} }: VmOptions): Promise<Vm> {
   vmMachine(lab.plan.prefix, name); // refuses a bad name before there is a port
   const fields = { network_id: network, name, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': host.name };
@@ -64,6 +66,13 @@ export async function createVm(lab: Lab, { name, host, network, securityGroups, 
     lab.openstack.create('port', { ...fields, ...(securityGroups === undefined ? {} : { security_groups: securityGroups }), ...more }),
     lab.openstack.get('network', network),
   ]);
+  if (lab.driver !== undefined && port['binding:vif_type'] === 'binding_failed') {
+    await lab.openstack.remove('port', port.id);
+    throw new LabError(
+      'API_REFUSED',
+      `Neutron could not bind the port of ${name} to ${host.name}: does it take the host's Felix for dead (openstack network agent list)?`,
+    );
+  }
   return vmOf(lab, host, factsOf(name, host, port, mtu), port);
 }
 
@@ -149,6 +158,17 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
       await Promise.all(clients.map((client) => client.start()));
     },
     lease,
+    async renew(timeoutSeconds = 20) {
+      const file = join(directory, 'lease4');
+      const writtenMs = (): number => statSync(file).mtimeMs;
+      const before = writtenMs();
+      for (const client of clients) if (client.name.endsWith('/udhcpc')) client.kill('SIGUSR1');
+      await processes.until(`an answer to ${facts.name}, which renews its lease`, () => writtenMs() !== before || undefined, {
+        timeoutSeconds,
+        intervalMs: 10,
+      });
+      return await lease(4);
+    },
     async online(family, timeoutSeconds = 20) {
       await lease(family, timeoutSeconds);
       const routes = (): Promise<unknown> => ipJson(processes, machine, `-${family}`, 'route', 'show', 'default');

@@ -36,10 +36,13 @@ export function labOfThisFile(name: string, options: Omit<LabOptions, 'prefix'> 
       throw error;
     }
   });
+  let told = false;
   beforeEach(() => {
     onTestFailed(() => {
-      const trouble = world === undefined ? [] : troubleOf(world.lab);
-      if (trouble.length > 0) process.stderr.write(`What the services complained of so far:\n${trouble.join('\n')}\n`);
+      if (world === undefined || told) return;
+      told = true;
+      const trouble = troubleOf(world.lab).map((line) => `${line.slice(0, 300)}\n`);
+      process.stderr.write(`What the services had complained of when the first test failed:\n${trouble.join('')}`);
     });
   });
   afterAll(async () => {

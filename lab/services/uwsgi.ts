@@ -49,15 +49,27 @@ export function wsgiService(processes: Processes, { name, on, port, wsgiFile, wo
         if (/DAMN ! worker|unable to load app/.test(service.said()))
           throw new LabError('ENDED_EARLY', `${name} cannot load its application; ${tailOf(service.log, 40)}`);
       };
-      // The socket is there long before the application: the question waits in it.
-      await until(`an answer of ${name}`, () => answers(socket, processes.signal), { timeoutSeconds: 60, intervalMs: 50, hopeful: healthy });
+      // The socket is there long before the application: the question waits in it, and nobody likes to answer one who has gone.
+      let waiting = false;
+      let answered: true | undefined;
+      const ask = async (): Promise<void> => {
+        waiting = true;
+        answered = await answers(socket, processes.signal).finally(() => {
+          waiting = false;
+        });
+      };
+      const look = (): true | undefined => {
+        if (!waiting) ask().catch(() => {}); // it is not there yet
+        return answered;
+      };
+      await until(`an answer of ${name}`, look, { timeoutSeconds: 60, intervalMs: 20, hopeful: healthy });
     },
   });
   return Object.assign(service, { socket, url: `http://${on.link.machine4}:${port}` });
 }
 
-/** Any answer that is no server error. Short, so that a look at the log comes in between. */
+/** Any answer that is no server error. */
 async function answers(socket: string, signal: AbortSignal): Promise<true | undefined> {
-  const { status } = await http({ socket, path: '/', timeoutSeconds: 2, signal });
+  const { status } = await http({ socket, path: '/', signal });
   return status > 0 && status < 500 ? true : undefined;
 }

@@ -1,0 +1,241 @@
+// Any part may be killed at any time: what was allowed goes on, what was not stays out, and afterwards later changes arrive.
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Fields, SecurityGroup } from '../openstack.ts';
+import type { Service } from '../process.ts';
+import { capture, listen, ping, pingStream, reach, tcpStream } from '../traffic.ts';
+import { createVm, type Vm } from '../vm.ts';
+import { addRule, addressOf, etherTypes, everything, families, groupOf, labOfThisFile, vmOn } from './world.ts';
+
+const world = labOfThisFile('failures', { hosts: 2 });
+
+/** On host 1 both, and on host 2. */
+let first: Vm;
+let neighbour: Vm;
+let remote: Vm;
+let group: SecurityGroup;
+
+beforeAll(async () => {
+  // All may go out; in may come pings, and TCP to ports up to 100.
+  const tcp = { protocol: 'tcp', port_range_min: 1, port_range_max: 100 };
+  group = await groupOf(
+    world.lab,
+    ...everything('egress'),
+    ...[
+      { protocol: 'icmp', ethertype: 'IPv4' },
+      { protocol: 'ipv6-icmp', ethertype: 'IPv6' },
+    ].map((rule): Fields => ({ direction: 'ingress', ...rule })),
+    ...families.map((family): Fields => ({ direction: 'ingress', ethertype: etherTypes[family], ...tcp })),
+  );
+  const boot = (name: string, host: number): Promise<Vm> => vmOn(world, host, { name, securityGroups: [group.id] }, families);
+  [first, neighbour, remote] = await Promise.all([boot('first', 1), boot('neighbour', 1), boot('remote', 2)]);
+  for (const vm of [first, neighbour, remote]) await listen(world.lab, vm, ['tcp:80', ...laterPorts.map((port) => `tcp:${port}`)]);
+});
+
+/** One for each test that changes a rule. */
+const laterPorts = Array.from({ length: 20 }, (_, index) => 8001 + index);
+let nextPort = 0;
+
+/** A rule made now comes to the packets, on every host. */
+async function laterChangesArrive(): Promise<void> {
+  const port = laterPorts[nextPort++]!;
+  const tries = [
+    [remote, first],
+    [first, remote],
+    [first, neighbour],
+  ] as const;
+  const reached = (from: Vm, to: Vm): Promise<string> => reach(world.lab, from, 'tcp', addressOf(to, 4), port, { timeoutSeconds: 0.5 });
+  for (const [from, to] of tries) expect(await reached(from, to)).toBe('silence');
+  await addRule(world.lab, group, { direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: port, port_range_max: port });
+  for (const [from, to] of tries) {
+    const name = `the new rule for port ${port} on ${to.host.name}`;
+    await world.lab.processes.until(name, async () => ((await reached(from, to)) === 'answered' ? true : undefined));
+  }
+}
+
+/** New connections and pings, in both families, on the host and across. */
+async function allTalk(): Promise<void> {
+  for (const family of families) {
+    for (const to of [neighbour, remote]) {
+      expect.soft(await ping(world.lab, first, addressOf(to, family), { count: 2 }), `ping to ${to.facts.name}`).toMatchObject({ received: 2 });
+      expect.soft(await reach(world.lab, first, 'tcp', addressOf(to, family), 80, { timeoutSeconds: 5 }), `tcp to ${to.facts.name}`).toBe('answered');
+    }
+  }
+}
+
+async function kill(service: Service | undefined): Promise<Service> {
+  if (service === undefined) throw new Error('this lab goes without it');
+  expect(service.pid(), `${service.name} runs`).toBeDefined();
+  service.kill('SIGKILL');
+  await service.ended();
+  return service;
+}
+
+const named = (name: string): Promise<readonly { id: string }[]> => world.lab.openstack.list('port', { name });
+const newPort = (name: string): Fields => ({
+  name,
+  network_id: world.network.id,
+  device_owner: 'compute:nova',
+  device_id: '0b5d7e1c-0000-4000-8000-000000000001',
+  'binding:host_id': first.host.name,
+  security_groups: [group.id],
+});
+
+/** So that a test that failed spoils no other. */
+afterEach(async () => {
+  const { etcd, driver, hosts } = world.lab;
+  for (const service of [etcd, driver, ...hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])])
+    if (service !== undefined && service.pid() === undefined) await service.start();
+});
+
+describe('Felix killed', () => {
+  test('and back, on both hosts, under pings and a TCP stream: not a packet is lost, and none comes in that may not', async () => {
+    const { lab } = world;
+    const streams = [
+      await pingStream(lab, first, addressOf(remote, 4)),
+      await pingStream(lab, neighbour, addressOf(first, 6)),
+      await pingStream(lab, remote, addressOf(neighbour, 6)),
+    ];
+    const tcp = await tcpStream(lab, first, addressOf(remote, 4), 80);
+    const watch = await capture(lab, first.host, first.facts.tap);
+    // A try that may not come in, again and again.
+    let ended = false;
+    const knocking = (async () => {
+      while (!ended) expect(await reach(lab, remote, 'tcp', addressOf(first, 4), 443, { timeoutSeconds: 0.2 })).toBe('silence');
+    })();
+    for (const { felix } of lab.hosts) {
+      const service = await kill(felix);
+      await allTalk();
+      await service.start();
+      await laterChangesArrive();
+    }
+    ended = true;
+    await knocking;
+    for (const stream of streams) {
+      const { sent, received } = await stream.stop();
+      expect(sent).toBeGreaterThan(200);
+      expect(received).toBe(sent);
+    }
+    const report = await tcp.stop();
+    expect(report).toMatchObject({ trouble: '', received: report.sent });
+    expect(report.sent).toBeGreaterThan(200);
+    expect(watch.frames.filter(({ direction, toPort }) => direction === 'out' && toPort === 443)).toEqual([]);
+    await watch.stop();
+  });
+
+  test('misses a VM that is deleted and one that comes meanwhile, and has both right when it is back', async () => {
+    const { lab } = world;
+    const leaving = await vmOn(world, 1, { name: 'leaving', securityGroups: [group.id] });
+    const felix = await kill(lab.hosts[0]?.felix);
+    await leaving.remove();
+    const coming = await createVm(lab, { name: 'coming', host: first.host, network: world.network.id, securityGroups: [group.id] });
+    await coming.plug();
+    await coming.startDhcp();
+    await felix.start();
+    await coming.online(4);
+    await lab.processes.until('a ping', async () => ((await ping(lab, remote, addressOf(coming, 4), { count: 1 })).received === 1 ? true : undefined));
+    await lab.processes.until('the end of its route', async () =>
+      (await lab.processes.run('ip', ['route', 'show', addressOf(leaving, 4)], { on: first.host })).trim() === '' ? true : undefined,
+    );
+    await coming.remove();
+  });
+});
+
+describe('etcd killed', () => {
+  test('VMs keep talking; Neutron refuses what it cannot write, and leaves nothing half made; back, later changes arrive', async () => {
+    const { lab } = world;
+    const stream = await pingStream(lab, first, addressOf(remote, 4));
+    const tcp = await tcpStream(lab, remote, addressOf(neighbour, 6), 80);
+    await kill(lab.etcd);
+
+    const { status, body } = await lab.openstack.request('POST', 'ports', { port: newPort('half-made') });
+    expect(status, body).toBe(503);
+    expect(body).toMatch(/etcd/);
+    expect(await named('half-made')).toEqual([]);
+    const rule = { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', protocol: 'udp' };
+    // Neutron calls it a conflict, whatever the reason why a rule is refused.
+    const refused = await lab.openstack.request('POST', 'security-group-rules', { security_group_rule: rule });
+    expect(refused).toMatchObject({ status: 409, body: expect.stringMatching(/etcd/) });
+    expect(await lab.openstack.list('security_group_rule', rule)).toEqual([]);
+    expect((await lab.openstack.request('PUT', `ports/${first.facts.portId}`, { port: { security_groups: [] } })).status).toBe(503);
+    expect((await lab.openstack.get('port', first.facts.portId)).security_groups).toEqual([group.id]);
+    expect((await lab.openstack.request('DELETE', `ports/${first.facts.portId}`)).status).toBe(503);
+    expect((await lab.openstack.get('port', first.facts.portId)).id).toBe(first.facts.portId);
+    await allTalk();
+    expect(await first.renew()).toMatchObject({ event: 'renew', address: first.address4 });
+
+    await lab.etcd.start();
+    const vm = await lab.processes.until('a port that can be made again', async () => {
+      const answer = await lab.openstack.request('POST', 'ports', { port: newPort('made') });
+      return answer.status === 201 ? (JSON.parse(answer.body) as { port: { id: string } }).port : undefined;
+    });
+    await lab.openstack.remove('port', vm.id);
+    await laterChangesArrive();
+    const late = await vmOn(world, 2, { name: 'late', securityGroups: [group.id] });
+    expect(await ping(lab, first, addressOf(late, 4))).toMatchObject({ received: 3 });
+    await late.remove();
+    const { sent, received } = await stream.stop();
+    expect(received).toBe(sent);
+    const report = await tcp.stop();
+    expect(report).toMatchObject({ trouble: '', received: report.sent });
+    expect([...(await lab.etcd.all()).values()].join('\n')).not.toContain('0b5d7e1c-0000-4000-8000-000000000001');
+  });
+});
+
+describe('the DHCP agent killed', () => {
+  test('a VM renews its lease meanwhile and afterwards, and VMs that come meanwhile are served when it is back', async () => {
+    const { lab } = world;
+    const host = lab.hosts[0]!;
+    const agent = await kill(host.dhcpAgent);
+    expect(await first.renew()).toMatchObject({ event: 'renew', address: first.address4 });
+    const vm = await createVm(lab, { name: 'waiting', host, network: world.network.id, securityGroups: [group.id] });
+    await vm.plug();
+    await vm.startDhcp();
+    await agent.start();
+    expect(await vm.lease(4)).toMatchObject({ event: 'bound', address: vm.address4 });
+    expect(await first.renew()).toMatchObject({ event: 'renew', address: first.address4 });
+    await vm.remove();
+  });
+});
+
+describe('the BIRD agent killed', () => {
+  test('VMs keep talking, and new ones are announced; back, no BGP session is touched', async () => {
+    const { lab } = world;
+    const host = lab.hosts[1]!;
+    const sessions = async (): Promise<string> => (await lab.router.bird.ctl('show', 'protocols')).replace(/^BIRD.*\n/, '');
+    const before = await sessions();
+    const stream = await pingStream(lab, first, addressOf(remote, 4));
+    const agent = await kill(host.birdAgent);
+    await allTalk();
+    const vm = await vmOn(world, 2, { name: 'announced', securityGroups: [group.id] });
+    await lab.processes.until('a ping to it', async () => ((await ping(lab, first, addressOf(vm, 4), { count: 1 })).received === 1 ? true : undefined));
+    await agent.start();
+    await lab.processes.until('the agent’s look at the datastore', () => agent.said().includes('the datastore is read') || undefined);
+    await vm.remove();
+    await lab.processes.until('the end of its route', async () =>
+      (await lab.processes.run('ip', ['route', 'show', addressOf(vm, 4)], { on: lab.router })).trim() === '' ? true : undefined,
+    );
+    const { sent, received } = await stream.stop();
+    expect(received).toBe(sent);
+    expect(await sessions()).toBe(before);
+  });
+});
+
+describe('the Neutron driver’s daemon killed', () => {
+  test('Neutron refuses what cannot reach etcd, and leaves nothing half made; back, it goes on as if nothing had been', async () => {
+    const { lab } = world;
+    const driver = await kill(lab.driver);
+    const { status, body } = await lab.openstack.request('POST', 'ports', { port: newPort('unheard') });
+    expect(status, body).toBe(503);
+    expect(body).toMatch(/calico-neutron-driver/);
+    expect(await named('unheard')).toEqual([]);
+    expect((await lab.openstack.get('port', first.facts.portId)).status).toBe('ACTIVE'); // what only reads is answered
+    await allTalk();
+    await driver.start();
+    await laterChangesArrive();
+    const vm = await vmOn(world, 2, { name: 'afterwards', securityGroups: [group.id] });
+    // States come back once the dead daemon's lease on the election has run out: a minute at most.
+    const active = async (): Promise<true | undefined> => ((await lab.openstack.get('port', vm.facts.portId)).status === 'ACTIVE' ? true : undefined);
+    await lab.processes.until('its port ACTIVE', active, { timeoutSeconds: 80 });
+    await vm.remove();
+  }, 180_000);
+});
