@@ -281,7 +281,8 @@ export const shot: fc.Arbitrary<Shot> = fc
   .map(([from, to, family, kind, sourcePort, chance]) => {
     const own = (place: TestEndpoint): string => place.addresses[family === 4 ? 0 : 1]!;
     const spoofs = chance === 0 && from.host === localHost;
-    const icmpv6 = family === 6 && kind.protocol === 1 ? { protocol: 58, icmpType: kind.icmpType === 8 ? 128 : 129 } : {};
+    // An echo request: an answer without one would be judged by connection tracking, not by policy.
+    const icmpv6 = family === 6 && kind.protocol === 1 ? { protocol: 58, icmpType: 128 } : {};
     const packet = {
       protocol: 6,
       ...kind,

@@ -62,7 +62,8 @@ function transport(options: FrameOptions): Uint8Array {
       return bytes;
     }
     case 132: {
-      const init = [1, 0, 0, 32, ...u32(1), ...u32(65535), 0, 1, 0, 1, ...u32(1), 0x80, 1, 0, 12]; // the last four begin an unknown parameter that holds the payload
+      // INIT, with the payload in a parameter that nobody knows and everybody skips.
+      const init = [1, 0, ...u16(24 + payload.length), ...u32(1), ...u32(65535), ...u16(1), ...u16(1), ...u32(1), 0x80, 1, ...u16(4 + payload.length)];
       const bytes = Uint8Array.from([...ports, 0, 0, 0, 0, 0, 0, 0, 0, ...init, ...payload]);
       const crc = crc32c(bytes);
       bytes.set([crc & 255, (crc >>> 8) & 255, (crc >>> 16) & 255, crc >>> 24], 8);
