@@ -164,6 +164,11 @@ export class TestHost {
     return this.links.link(name);
   }
 
+  /** The port that a probe comes from where none was asked for: not used lately, so that it is always a new flow. */
+  static sourcePortOf(probe: number): number {
+    return 20000 + (probe % 40000);
+  }
+
   /** Sends one packet from a workload to another. Returns its number, by which its arrival is known. */
   send(from: Plugged, to: { readonly addresses: readonly string[]; readonly interfaceIndex?: number }, probe: Probe, family: 4 | 6 = 4): number {
     this.#probes += 1;
@@ -171,8 +176,7 @@ export class TestHost {
     const { source = own(from.addresses), destination = own(to.addresses), sourceMac = from.mac, ...rest } = probe;
     const payload = new TextEncoder().encode(`FELIX   ${String(this.#probes).padStart(8)}`);
     const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
-    // A source port not used lately: always a new flow.
-    const sourcePort = rest.sourcePort ?? 20000 + (this.#probes % 40000);
+    const sourcePort = rest.sourcePort ?? TestHost.sourcePortOf(this.#probes);
     this.wire.send(
       from.interfaceIndex,
       frame({ sourceMac, destinationMac: from.gatewayMac, source: bytes(source), destination: bytes(destination), payload, ...rest, sourcePort }),

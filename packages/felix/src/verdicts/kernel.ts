@@ -64,14 +64,20 @@ export async function compareKernelWithOracle(options: { readonly clusters: numb
       await untilDone(host, number);
       const oracle = createOracle(next.values);
       const shots = fc.sample(shot, { numRuns: options.packets, seed });
-      const arrived = await fire(host, plugged, shots);
+      const sent = shots.map((each) => fire(host, plugged, each));
+      await delivered(host);
+      const passed = new Map<Shot, number>();
       for (const [index, each] of shots.entries()) {
         const answer = oracle.ask(each.question);
         pairs += 1;
         if (answer.verdict === 'allow') allowed += 1;
-        const verdict = arrived[index] ? 'allow' : 'deny';
-        if (verdict !== answer.verdict) return { pairs, allowed, difference: { seed, kernel: verdict, oracle: answer, question: each.question } };
+        const arrived = arrivedAt(host, plugged, sent[index]!, each.to);
+        if (arrived) passed.set(each, sent[index]!);
+        if (arrived !== (answer.verdict === 'allow'))
+          return { pairs, allowed, difference: { seed, kernel: arrived ? 'allow' : 'deny', oracle: answer, question: each.question } };
       }
+      const wrong = await judgeStates(host, plugged, passed);
+      if (wrong) return { pairs, allowed, difference: { seed, ...wrong } };
     }
     return { pairs, allowed };
   } finally {
@@ -85,20 +91,65 @@ async function become(host: TestHost, held: ReadonlyMap<string, string>, next: R
   if (gone.length + come.length > 0) await host.etcd.transact([], [...gone, ...come]);
 }
 
-/** Sends them all, each a new flow; tells which arrived where they were sent to. */
-async function fire(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, shots: readonly Shot[]): Promise<boolean[]> {
-  const sent = shots.map(({ from, to, question: { packet } }) => {
-    const { protocol, destinationPort, icmpType, icmpCode } = packet;
-    const probe = {
-      protocol,
-      source: packet.source,
-      ...(destinationPort !== undefined && { destinationPort }),
-      ...(icmpType !== undefined && { icmp: { type: icmpType, code: icmpCode ?? 0 } }),
-    };
-    return host.send(plugged.get(from)!, plugged.get(to)!, probe, packet.source.includes(':') ? 6 : 4);
-  });
-  // Forwarded packets come in their order, but not over several processors: what has not come after this long was dropped.
+/** Sends it, as a new flow. Returns the probe's number. */
+function fire(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, { from, to, question: { packet } }: Shot): number {
+  const { protocol, destinationPort, icmpType, icmpCode } = packet;
+  const probe = {
+    protocol,
+    source: packet.source,
+    ...(destinationPort !== undefined && { destinationPort }),
+    ...(icmpType !== undefined && { icmp: { type: icmpType, code: icmpCode ?? 0 } }),
+  };
+  return host.send(plugged.get(from)!, plugged.get(to)!, probe, familyOf(packet));
+}
+
+const familyOf = (packet: { readonly source: string }): 4 | 6 => (packet.source.includes(':') ? 6 : 4);
+
+/** Forwarded packets come in their order, but not over several processors: what has not come after this long was dropped. */
+async function delivered(host: TestHost): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 150));
   host.readArrivals();
-  return sent.map((number, index) => host.arrivalOf(number)?.interfaceIndex === plugged.get(shots[index]!.to)!.interfaceIndex);
+}
+
+const arrivedAt = (host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, probe: number, to: TestEndpoint): boolean =>
+  host.arrivalOf(probe)?.interfaceIndex === plugged.get(to)!.interfaceIndex;
+
+/**
+ * What connection tracking decides before policy: the answer to a packet that passed passes, whatever policy says of its direction; an answer that nobody asked for does not.
+ * Returns what was otherwise.
+ */
+async function judgeStates(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, passed: ReadonlyMap<Shot, number>): Promise<object | undefined> {
+  const udp = [...passed].filter(([{ question }]) => question.packet.protocol === 17);
+  const answers = udp.map(
+    ([
+      {
+        from,
+        to,
+        question: { packet },
+      },
+      probe,
+    ]) => ({
+      expected: true,
+      to: from,
+      probe: host.send(
+        plugged.get(to)!,
+        plugged.get(from)!,
+        { protocol: 17, sourcePort: packet.destinationPort!, destinationPort: TestHost.sourcePortOf(probe) },
+        familyOf(packet),
+      ),
+    }),
+  );
+  const unasked = [...passed.keys()].slice(0, 3).map(({ from, to, question: { packet } }) => ({
+    expected: false,
+    to,
+    probe: host.send(
+      plugged.get(from)!,
+      plugged.get(to)!,
+      packet.source.includes(':') ? { protocol: 58, icmp: { type: 129, code: 0 } } : { protocol: 1, icmp: { type: 0, code: 0 } },
+      familyOf(packet),
+    ),
+  }));
+  await delivered(host);
+  const wrong = [...answers, ...unasked].find(({ probe, to, expected }) => arrivedAt(host, plugged, probe, to) !== expected);
+  return wrong && { state: wrong.expected ? 'an answer was dropped' : 'an answer that nobody asked for passed', to: wrong.to.id };
 }
