@@ -12,7 +12,7 @@ import {
   servePages,
   startLoop,
 } from '@calico-openstack/agent';
-import { resourceRoot } from '@calico-openstack/datamodel';
+import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { applyEdits, baseTables, tableName } from '@calico-openstack/render';
@@ -177,7 +177,9 @@ class Felix {
     this.#programmed ??= this.#openDataplane();
     const { dataplane, devices } = this.#programmed;
     const restMs = this.#compareWhatIsDue(config, startMs, dataplane, devices);
-    dataplane.note(this.#calculation.flush());
+    const change = this.#calculation.flush();
+    this.#tellNotProgrammed(change);
+    dataplane.note(change);
     this.#tellDefects();
     const { tables, statuses, retry, left } = dataplane.step();
     const tookMs = performance.now() - startMs;
@@ -283,6 +285,15 @@ class Felix {
       else this.#log.info({ key }, 'understood again, or gone');
       this.#metrics.noteDefect(key, defect !== undefined);
     }
+  }
+
+  /** What is calculated, and not yet programmed by this version: an operator must not believe that it is in force. */
+  #tellNotProgrammed({ hostEndpoints, pools, workloads }: DesiredChange): void {
+    for (const [id, endpoint] of hostEndpoints)
+      if (endpoint) this.#log.warn({ hostEndpoint: id }, 'host endpoints are not programmed by this version: the host’s own interfaces are not policed');
+    for (const pool of pools.values()) if (pool?.natOutgoing) this.#log.warn({ pool: pool.cidr }, 'outgoing NAT of IP pools is not programmed by this version');
+    for (const workload of workloads.values())
+      if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'QoS controls are not programmed by this version');
   }
 
   /** Health and metrics, where they are switched on. A port that is taken is said, and stops nothing. */
