@@ -70,14 +70,12 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
       return [facts.name, cast[role].group, host.name, address4, cell(lease4), address6, cell(lease6), cell(active)];
     }),
   ]);
-  await Promise.all([
-    typeCommand(lab, telling, 'openstack network agent list -c Host -c Binary -c Alive', {
-      says: 'Felix of each host is alive',
-      times: lab.hosts.length,
-      word: ':-)',
-    }),
-    typeCommand(lab, telling, 'openstack port list -c Name -c Status', { says: 'every port is ACTIVE', times: roles.length, word: 'ACTIVE' }),
-  ]);
+  await typeCommands(
+    lab,
+    telling,
+    { typed: 'openstack network agent list -c Host -c Binary -c Alive', says: 'Felix of each host is alive', times: lab.hosts.length, word: ':-)' },
+    { typed: 'openstack port list -c Name -c Status', says: 'every port is ACTIVE', times: roles.length, word: 'ACTIVE' },
+  );
   return vms;
 }
 
@@ -219,11 +217,14 @@ function stopwatch(): () => string {
   return () => `${((performance.now() - begin) / 1000).toFixed(2)} s later`;
 }
 
-type Printed = { readonly says: string; readonly times: number; readonly word: string };
+type Command = { readonly typed: string; readonly says: string; readonly times: number; readonly word: string };
 
-/** The real command-line client; what it prints must have the word that often. */
-async function typeCommand(lab: Lab, telling: Telling, typed: string, { says, times, word }: Printed): Promise<void> {
-  const printed = await lab.openstack.cli(...typed.split(' ').slice(1));
-  telling.command(typed, printed);
-  if (printed.split(word).length - 1 !== times) throw new ClaimFailed(says, printed);
+/** The real command-line client. What it prints shows what the command is typed for: it has the word that often. */
+async function typeCommands(lab: Lab, telling: Telling, ...commands: readonly Command[]): Promise<void> {
+  const printed = await Promise.all(commands.map(({ typed }) => lab.openstack.cli(...typed.split(' ').slice(1))));
+  for (const [index, { typed, says, times, word }] of commands.entries()) {
+    const text = printed[index] ?? '';
+    telling.command(typed, text);
+    if (text.split(word).length - 1 !== times) throw new ClaimFailed(says, text);
+  }
 }
