@@ -1,0 +1,84 @@
+import { endpointStatusKey } from '@calico-openstack/datamodel';
+import { fakeEtcd } from '@calico-openstack/etcd/fake';
+import { settled } from '@calico-openstack/etcd/fake-clock';
+import { describe, expect, test } from 'vitest';
+import { createEndpointStatusReporter } from './endpoints.ts';
+
+const keyOf = (endpoint: string, host = 'h1'): string => endpointStatusKey(undefined, { host, orchestrator: 'openstack', workload: 'openstack/vm', endpoint });
+const up = '{"status":"up"}';
+const down = '{"status":"down"}';
+
+async function world(...before: (readonly [string, string])[]) {
+  const fake = fakeEtcd();
+  const other = fake.connect();
+  await other.transact(
+    [],
+    before.map(([key, value]) => ({ put: key, value })),
+  );
+  let woken = 0;
+  const reporter = createEndpointStatusReporter(fake.etcd, undefined, 'h1', () => {
+    woken += 1;
+  });
+  await settled();
+  return {
+    fake,
+    other,
+    reporter,
+    woken: () => woken,
+    async writeAll() {
+      while (await reporter.write());
+      await settled();
+    },
+    contents: () => fake.contents('/calico/felix/'),
+  };
+}
+
+describe('endpoint statuses', () => {
+  test('are written once, and not again when nothing is new', async () => {
+    const { reporter, writeAll, contents, woken, other } = await world();
+    reporter.want(keyOf('a'), 'down');
+    reporter.want(keyOf('a'), 'up'); // a flap before it was written is no write
+    expect(woken()).toBeGreaterThan(0);
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('a')]: up });
+    const { revision } = await other.get(keyOf('a'));
+    reporter.want(keyOf('a'), 'up');
+    expect(reporter.pending).toBe(0);
+    await writeAll();
+    expect((await other.get(keyOf('a'))).revision).toBe(revision);
+  });
+  test('of endpoints that are gone go, of other hosts stay, and what is not understood is written anew', async () => {
+    const { reporter, writeAll, contents } = await world([keyOf('old'), up], [keyOf('x', 'h2'), up], [keyOf('odd'), '{']);
+    reporter.want(keyOf('odd'), 'down');
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('odd')]: down, [keyOf('x', 'h2')]: up });
+  });
+  test('that somebody deletes or changes come back', async () => {
+    const { reporter, writeAll, contents, other } = await world();
+    reporter.want(keyOf('a'), 'up');
+    reporter.want(keyOf('b'), 'down');
+    await writeAll();
+    await other.transact([], [{ delete: keyOf('a') }, { put: keyOf('b'), value: up }]);
+    await settled();
+    expect(reporter.pending).toBe(2);
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('a')]: up, [keyOf('b')]: down });
+  });
+  test('wait for etcd, and then only the latest is written', async () => {
+    const { fake, reporter, writeAll, contents } = await world();
+    fake.setDown(true);
+    reporter.want(keyOf('a'), 'up');
+    await expect(reporter.write()).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
+    reporter.want(keyOf('a'), 'down');
+    fake.setDown(false);
+    await fake.advance(60);
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('a')]: down });
+  });
+  test('of hundreds of endpoints are written in batches that etcd takes', async () => {
+    const { reporter, writeAll, contents } = await world();
+    for (let number = 0; number < 250; number += 1) reporter.want(keyOf(`e${number}`), 'up');
+    await writeAll();
+    expect(Object.keys(contents())).toHaveLength(250);
+  });
+});
