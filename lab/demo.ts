@@ -5,17 +5,19 @@ import { remainsOf, takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { exploreLines } from './explore.ts';
 import { bringUp, type Lab } from './lab.ts';
+import { createMachine } from './machine/machine.ts';
 import { isAlive } from './proc.ts';
 import { tellStory } from './story/story.ts';
 import { ClaimFailed, type Finding, type Telling, telling } from './story/telling.ts';
 import { troubleOf } from './trouble.ts';
 
-const usage = `Usage: ./demo [--keep] [--prefix NAME]     as root
+const usage = `Usage: ./demo [--keep] [--prefix NAME] [--qemu]     as root
   --keep     leaves everything up at the end, to look around in
   --prefix   tells this demo's namespaces and files from another's [demo]
+  --qemu     one of the VMs is a real machine, emulated, with a kernel of its own; takes longer
 `;
 
-type Options = { readonly keep: boolean; readonly prefix: string };
+type Options = { readonly keep: boolean; readonly prefix: string; readonly qemu: boolean };
 
 const columns = process.stdout.columns ?? 100;
 
@@ -47,13 +49,14 @@ async function main(args: string[]): Promise<number> {
 
 function optionsOf(args: string[]): Options {
   try {
-    return parseArgs({ args, options: { keep: { type: 'boolean', default: false }, prefix: { type: 'string', default: 'demo' } } }).values;
+    const flag = { type: 'boolean', default: false } as const;
+    return parseArgs({ args, options: { keep: flag, prefix: { type: 'string', default: 'demo' }, qemu: flag } }).values;
   } catch (cause) {
     throw new LabError('BAD_OPTION', cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
-async function show({ keep, prefix }: Options, told: Telling, signal: AbortSignal): Promise<void> {
+async function show({ keep, prefix, qemu }: Options, told: Telling, signal: AbortSignal): Promise<void> {
   const begin = performance.now();
   const left = await removeUnowned(prefix);
   if (left) told.say(`An earlier demo that was killed had left something behind; it is gone now.`);
@@ -61,7 +64,7 @@ async function show({ keep, prefix }: Options, told: Telling, signal: AbortSigna
     bringUp({ prefix, progress: told, signal }),
   );
   try {
-    await unlessAborted(signal, tellStory(lab, told, { columns }));
+    await unlessAborted(signal, tellStory(lab, told, { columns, machine: qemu ? createMachine : undefined }));
     if (!keep) await told.chapter('The end', () => clearAway(lab, told));
   } catch (error) {
     if (!signal.aborted) tellTrouble(lab);

@@ -64,7 +64,7 @@ async function lookAtHost(lab: Lab, host: ComputeHost, bgp: string, vms: readonl
     asNumber: host.asNumber,
     bgp,
     services: seenServices([host.bird, host.felix, host.dhcpAgent, host.birdAgent]),
-    vms: await Promise.all(vms.map(async ({ name, tap }) => ({ name, tap, addresses: await addressesOf(lab, vmMachine(lab.plan.prefix, name)) }))),
+    vms: await Promise.all(vms.map(async (vm) => ({ name: vm.name, tap: vm.tap, addresses: await addressesOf(lab, vm) }))),
     routes: await routesOf(lab, host),
   };
 }
@@ -91,7 +91,9 @@ async function routesOf(lab: Lab, machine: Machine): Promise<Route[]> {
   });
 }
 
-async function addressesOf(lab: Lab, machine: Machine): Promise<string[]> {
-  const shown = (await ipJson(lab.processes, machine, 'addr', 'show', 'dev', guestInterface, 'scope', 'global')) as KernelAddress[];
+/** Those that the guest has taken. Into an emulated machine nobody looks: those of its port. */
+async function addressesOf(lab: Lab, { name, kind, addresses }: VmFacts): Promise<readonly string[]> {
+  if (kind === 'machine') return addresses;
+  const shown = (await ipJson(lab.processes, vmMachine(lab.plan.prefix, name), 'addr', 'show', 'dev', guestInterface, 'scope', 'global')) as KernelAddress[];
   return shown.flatMap(({ addr_info = [] }) => addr_info.flatMap(({ local }) => local ?? []));
 }

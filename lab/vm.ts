@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
+import { release, type } from 'node:os';
 import { join } from 'node:path';
 import { LabError } from './errors.ts';
 import type { Lab } from './lab.ts';
@@ -33,6 +34,8 @@ export type VmFacts = {
   readonly portId: string;
   readonly deviceId: string;
   readonly mac: string;
+  /** A network namespace, or an emulated machine with a kernel of its own. */
+  readonly kind: 'namespace' | 'machine';
   readonly mtuBytes: number;
   readonly addresses: readonly string[];
 };
@@ -48,18 +51,33 @@ export interface Vm extends Machine {
   startDhcp(): Promise<void>;
   /** Waits for the client of this family to have been given an address. */
   lease(family: 4 | 6, timeoutSeconds?: number): Promise<Lease>;
-  /** Has the DHCPv4 client ask again for what it has, and waits for the answer. */
-  renew(timeoutSeconds?: number): Promise<Lease>;
   /** Waits for a lease and a default route, without which nothing beyond the subnet is reached: in IPv6 that comes by router advertisement, in its own time. */
   online(family: 4 | 6, timeoutSeconds?: number): Promise<void>;
+  /** The kernel that it runs: a namespace, this machine's. */
+  kernel(): Promise<string>;
   /** Ends the clients; the tap goes, and the guest with it. */
   unplug(): Promise<void>;
   /** Unplugs, and deletes the port. */
   remove(): Promise<void>;
 }
 
-/** Asks Neutron for a port of a VM on this host, as Nova does: API_REFUSED if it says no, or cannot bind it to the host. */
-export async function createVm(lab: Lab, { name, host, network, securityGroups, port: more = {} }: VmOptions): Promise<Vm> {
+/** One whose guest is a namespace: one can look around in it, and send from it whatever one likes. */
+export interface NamespaceVm extends Vm {
+  /** Has the DHCPv4 client ask again for what it has, and waits for the answer. */
+  renew(timeoutSeconds?: number): Promise<Lease>;
+}
+
+/** A VM whose guest is a namespace; nothing is plugged in yet. API_REFUSED if Neutron says no. */
+export const createVm = async (lab: Lab, options: VmOptions): Promise<NamespaceVm> => vmOf(lab, options.host, await requestPort(lab, options, 'namespace'));
+
+export type RequestedPort = { readonly facts: VmFacts /** For the host's end of the tap. */; readonly hostMac: string };
+
+/** Asks Neutron for the port of a VM on this host, as Nova does: API_REFUSED if it says no, or cannot bind it to the host. */
+export async function requestPort(
+  lab: Lab,
+  { name, host, network, securityGroups, port: more = {} }: VmOptions,
+  kind: VmFacts['kind'],
+): Promise<RequestedPort> {
   vmMachine(lab.plan.prefix, name); // refuses a bad name before there is a port
   const fields = { network_id: network, name, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': host.name };
   const [port, { mtu }] = await Promise.all([
@@ -73,11 +91,11 @@ export async function createVm(lab: Lab, { name, host, network, securityGroups, 
       `Neutron could not bind the port of ${name} to ${host.name}: does it take the host's Felix for dead (openstack network agent list)?`,
     );
   }
-  return vmOf(lab, host, factsOf(name, host, port, mtu), port);
+  return { facts: factsOf(name, host, kind, port, mtu), hostMac: hostSideMac(port) };
 }
 
 /** Creates, plugs and starts: what `openstack server create` comes to. Does not wait for the lease. */
-export async function bootVm(lab: Lab, options: VmOptions): Promise<Vm> {
+export async function bootVm(lab: Lab, options: VmOptions): Promise<NamespaceVm> {
   const vm = await createVm(lab, options);
   await powerOn(vm);
   return vm;
@@ -89,6 +107,13 @@ export async function powerOn(vm: Vm): Promise<void> {
   await vm.startDhcp();
 }
 
+/** From here on it is among those that are plugged. Its folder goes when it is unplugged. */
+export function recordVm(lab: Lab, facts: VmFacts): void {
+  const directory = join(lab.directory, vmMachine(lab.plan.prefix, facts.name).name);
+  mkdirSync(directory);
+  writeFileSync(join(directory, 'vm.json'), JSON.stringify(facts));
+}
+
 /** The VMs that are plugged now. */
 export const plugged = (lab: Lab): VmFacts[] =>
   readdirSync(lab.directory)
@@ -96,8 +121,15 @@ export const plugged = (lab: Lab): VmFacts[] =>
     .filter((file) => existsSync(file))
     .map((file) => JSON.parse(readFileSync(file, 'utf8')) as VmFacts);
 
-const factsOf = (name: string, host: Host, port: Port, mtuBytes: number): VmFacts => ({
+/** The first of each family. */
+export const addressesOf = ({ addresses }: VmFacts): Pick<Vm, 'address4' | 'address6'> => ({
+  address4: addresses.find((address) => isIPv4(address)),
+  address6: addresses.find((address) => !isIPv4(address)),
+});
+
+const factsOf = (name: string, host: Host, kind: VmFacts['kind'], port: Port, mtuBytes: number): VmFacts => ({
   name,
+  kind,
   host: host.name,
   tap: `tap${port.id.slice(0, 11)}`,
   portId: port.id,
@@ -107,12 +139,11 @@ const factsOf = (name: string, host: Host, port: Port, mtuBytes: number): VmFact
   addresses: port.fixed_ips.map((fixed) => fixed.ip_address),
 });
 
-function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
+function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): NamespaceVm {
   const { processes } = lab;
   const machine = vmMachine(lab.plan.prefix, facts.name);
   const directory = join(lab.directory, machine.name);
-  const address4 = facts.addresses.find((address) => isIPv4(address));
-  const address6 = facts.addresses.find((address) => !isIPv4(address));
+  const { address4, address6 } = addressesOf(facts);
   const clients = [
     ...(address4 === undefined ? [] : [udhcpc(processes, machine, directory)]),
     ...(address6 === undefined ? [] : [dhclient6(processes, machine, directory)]),
@@ -144,9 +175,7 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
     address4,
     address6,
     async plug() {
-      const hostMac = hostSideMac(port);
-      mkdirSync(directory);
-      writeFileSync(join(directory, 'vm.json'), JSON.stringify(facts));
+      recordVm(lab, facts);
       await addNamespace(processes, machine);
       await ip(processes, host, [
         `link add ${facts.tap} mtu ${facts.mtuBytes} address ${hostMac} type veth peer name ${guestInterface} netns ${machine.namespace} address ${facts.mac} mtu ${facts.mtuBytes}`,
@@ -176,6 +205,7 @@ function vmOf(lab: Lab, host: Host, facts: VmFacts, port: Port): Vm {
         timeoutSeconds,
       });
     },
+    kernel: async () => `${type()} ${release()}`,
     unplug,
     async remove() {
       if (existsSync(directory)) await unplug();

@@ -3,13 +3,13 @@ import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Fields, SecurityGroup } from '../openstack.ts';
 import type { Service } from '../process.ts';
 import { capture, listen, ping, pingStream, reach, tcpStream } from '../traffic.ts';
-import { createVm, type Vm } from '../vm.ts';
+import { createVm, type NamespaceVm, type Vm } from '../vm.ts';
 import { addRule, addressOf, etherTypes, everything, families, groupOf, labOfThisFile, vmOn } from './world.ts';
 
 const world = labOfThisFile('failures', { hosts: 2 });
 
 /** On host 1 both, and on host 2. */
-let first: Vm;
+let first: NamespaceVm;
 let neighbour: Vm;
 let remote: Vm;
 let group: SecurityGroup;
@@ -26,7 +26,7 @@ beforeAll(async () => {
     ].map((rule): Fields => ({ direction: 'ingress', ...rule })),
     ...families.map((family): Fields => ({ direction: 'ingress', ethertype: etherTypes[family], ...tcp })),
   );
-  const boot = (name: string, host: number): Promise<Vm> => vmOn(world, host, { name, securityGroups: [group.id] }, families);
+  const boot = (name: string, host: number): Promise<NamespaceVm> => vmOn(world, host, { name, securityGroups: [group.id] }, families);
   [first, neighbour, remote] = await Promise.all([boot('first', 1), boot('neighbour', 1), boot('remote', 2)]);
   for (const vm of [first, neighbour, remote]) await listen(world.lab, vm, ['tcp:80', ...laterPorts.map((port) => `tcp:${port}`)]);
 });

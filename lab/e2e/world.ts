@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, onTestFailed } from 'vitest';
 import { bringUp, type Lab, type LabOptions } from '../lab.ts';
 import type { Fields, Network, SecurityGroup, SecurityGroupRule, Subnet } from '../openstack.ts';
 import { troubleOf } from '../trouble.ts';
-import { bootVm, type Vm, type VmOptions } from '../vm.ts';
+import { bootVm, type NamespaceVm, type Vm, type VmOptions } from '../vm.ts';
 
 export type Family = 4 | 6;
 export const families = [4, 6] as const satisfies Family[];
@@ -99,7 +99,7 @@ export async function vmOn(
   number: number,
   options: Pick<VmOptions, 'name'> & Partial<VmOptions>,
   wanted: readonly Family[] = [4],
-): Promise<Vm> {
+): Promise<NamespaceVm> {
   const host = lab.hosts.find((candidate) => candidate.number === number);
   if (host === undefined) throw new Error(`this lab has no host ${number}`);
   const vm = await bootVm(lab, { host, network: network.id, ...options });

@@ -8,7 +8,7 @@ import type { Keystone } from './keystone.ts';
 import type { MariaDb } from './mariadb.ts';
 import type { Neutron } from './neutron.ts';
 
-const cache = join(import.meta.dirname, '../.cache');
+export const cache = join(import.meta.dirname, '../.cache');
 
 /** Whose versions decide what is in the tables. */
 const packages = ['mariadb-server', 'python3-keystone', 'python3-neutron'];
@@ -55,7 +55,7 @@ export function tables(processes: Processes, mariadb: MariaDb, keystone: Keyston
 
 /** What other versions made, and what somebody who was killed left unfinished. */
 function prune(current: string): void {
-  for (const name of readdirSync(cache)) {
+  for (const name of readdirSync(cache).filter((found) => found.startsWith('tables-'))) {
     const [, maker] = name.split('.');
     const inTheMaking = maker !== undefined && processFacts(Number(maker)) !== undefined;
     if (join(cache, name) !== current && !inTheMaking) rmSync(join(cache, name), { recursive: true, force: true });

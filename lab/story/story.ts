@@ -70,6 +70,7 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
       return [facts.name, cast[role].group, host.name, address4, cell(lease4), address6, cell(lease6), cell(active)];
     }),
   ]);
+  if (machine !== undefined) await telling.check(hasItsOwnKernel(vms.web1, vms.web2));
   await typeCommands(
     lab,
     telling,
@@ -78,6 +79,14 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
   );
   return vms;
 }
+
+const hasItsOwnKernel = (vm: Vm, other: Vm): Claim => ({
+  says: `${vm.facts.name} is an emulated machine with a kernel of its own`,
+  look: async () => {
+    const [own, shared] = await Promise.all([vm.kernel(), other.kernel()]);
+    return { holds: own !== shared, seen: own };
+  },
+});
 
 /** Seconds after it is plugged in. Throws when a lease is not what the port says. */
 async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; readonly lease6: number; readonly active: number }> {
