@@ -1,1 +1,13 @@
-export { type Answer, createOracle, type Direction, type Oracle, type Packet, type Question, type Reason, type RuleAt, type Say } from './judge.ts';
+export {
+  type Answer,
+  createOracle,
+  type Direction,
+  type HostQuestion,
+  type Oracle,
+  type Packet,
+  type Place,
+  type Question,
+  type Reason,
+  type RuleAt,
+  type Say,
+} from './judge.ts';

@@ -38,6 +38,7 @@ export type Reason =
   /** One rule of it that is not understood is enough. */
   | { readonly because: 'profile not understood'; readonly profile: string; readonly problem: string }
   | { readonly because: 'no policy and no profile accepts' }
+  | { readonly because: 'no policy denies' }
   | { readonly because: 'endpoint unknown'; readonly key: string }
   | { readonly because: 'source not its own' }
   | { readonly because: 'never from a workload'; readonly what: 'VXLAN' | 'IP in IP' | 'DHCP server' | 'router advertisement' };
@@ -54,24 +55,34 @@ export type Say = {
 /** Allowed when every endpoint concerned allows. After the first that denies, nobody is asked. */
 export type Answer = { readonly verdict: 'allow' | 'deny'; readonly says: readonly Say[] };
 
+/** Where a packet meets a host endpoint: at the host's own sockets, on its way through, before it is tracked, before DNAT. */
+export type Place = 'local' | 'forwarded' | 'untracked' | 'before DNAT';
+
+export type HostQuestion = { readonly hostEndpoint: string; readonly direction: Direction; readonly place: Place; readonly packet: Packet };
+
 export interface Oracle {
   ask(question: Question): Answer;
+  /** What a host endpoint's policies say of a packet at one place; failsafe ports, which come before them, are the agent's configuration. */
+  askHost(question: HostQuestion): Say;
 }
 
 /** @param resources datastore keys and values as text */
 export function createOracle(resources: ReadonlyMap<string, string>): Oracle {
   const world = readWorld(resources);
-  return { ask: (question) => ask(world, question) };
+  return { ask: (question) => ask(world, question), askHost: (question) => askHost(world, question) };
 }
 
 type Judged = { readonly family: 4 | 6; readonly source: Address; readonly destination: Address } & Omit<Packet, 'source' | 'destination'>;
 
+function read({ source: from, destination: to, ...rest }: Packet): Judged {
+  const source = readAddress(from);
+  const destination = readAddress(to);
+  if (!source || !destination || source.family !== destination.family) throw new RangeError(`a packet from ${from} to ${to} cannot be`);
+  return { ...rest, family: source.family, source, destination };
+}
+
 function ask(world: World, { from, to, packet }: Question): Answer {
-  const source = readAddress(packet.source);
-  const destination = readAddress(packet.destination);
-  if (!source || !destination || source.family !== destination.family)
-    throw new RangeError(`a packet from ${packet.source} to ${packet.destination} cannot be`);
-  const judged: Judged = { ...packet, family: source.family, source, destination };
+  const judged = read(packet);
   const says: Say[] = [];
   for (const [key, direction] of [
     [from, 'egress'],
@@ -81,13 +92,45 @@ function ask(world: World, { from, to, packet }: Question): Answer {
     const endpoint = world.endpoints.get(key);
     const deny = (reason: Reason): Say => ({ endpoint: key, direction, verdict: 'deny', reason, passed: [] });
     const say = endpoint
-      ? ((direction === 'egress' ? sentByWorkload(endpoint, judged, deny) : undefined) ?? judge(world, endpoint, direction, judged))
+      ? ((direction === 'egress' ? sentByWorkload(endpoint, judged, deny) : undefined) ??
+        judge(world, { ...endpoint, policies: world.policies.filter(isNormal) }, direction, judged))
       : deny({ because: 'endpoint unknown', key });
     says.push(say);
     if (say.verdict === 'deny') return { verdict: 'deny', says };
   }
   return { verdict: 'allow', says };
 }
+
+const isNormal = ({ use }: Policy): boolean => use === 'normal';
+
+/** Only at the host's own sockets is what nobody allows denied; elsewhere, only what a policy denies. Forwarded traffic that a tier governs meets the tier's end. */
+function askHost(world: World, { hostEndpoint: key, direction, place, packet }: HostQuestion): Say {
+  const endpoint = world.hostEndpoints.get(key);
+  const judged = read(packet);
+  if (!endpoint) return { endpoint: key, direction, verdict: 'deny', reason: { because: 'endpoint unknown', key }, passed: [] };
+  switch (place) {
+    case 'local':
+      return judge(world, { ...endpoint, policies: world.policies.filter(isNormal) }, direction, judged);
+    case 'forwarded':
+      return judge(
+        world,
+        { ...endpoint, profiles: undefined, policies: world.policies.filter((policy) => isNormal(policy) && policy.applyOnForward) },
+        direction,
+        judged,
+      );
+    case 'untracked':
+    case 'before DNAT': {
+      const policies = endpoint.everyInterface && place === 'untracked' ? [] : world.policies.filter(({ use }) => use === place);
+      return judge(world, { ...endpoint, profiles: undefined, policies, endless: true }, direction, judged);
+    }
+    default:
+      return unreachable(place);
+  }
+}
+
+const unreachable = (value: never): never => {
+  throw new RangeError(`${String(value)} is no place`);
+};
 
 /** What no policy can allow a workload to send. */
 function sentByWorkload(endpoint: Endpoint, packet: Judged, deny: (reason: Reason) => Say): Say | undefined {
@@ -103,10 +146,19 @@ function sentByWorkload(endpoint: Endpoint, packet: Judged, deny: (reason: Reaso
   return undefined;
 }
 
-function judge(world: World, endpoint: Endpoint, direction: Direction, packet: Judged): Say {
+/** What is asked of policy. `profiles` undefined: none are asked, and what no policy denies is allowed. `endless`: no tier denies at its end. */
+type Subject = {
+  readonly key: string;
+  readonly labels: Endpoint['labels'];
+  readonly policies: readonly Policy[];
+  readonly profiles: readonly string[] | undefined;
+  readonly endless?: boolean;
+};
+
+function judge(world: World, endpoint: Subject, direction: Direction, packet: Judged): Say {
   const passed: RuleAt[] = [];
   const say = (verdict: 'allow' | 'deny', reason: Reason): Say => ({ endpoint: endpoint.key, direction, verdict, reason, passed });
-  const selecting = world.policies.filter((policy) => policy.governs[direction] && policy.selects(endpoint.labels));
+  const selecting = endpoint.policies.filter((policy) => policy.governs[direction] && policy.selects(endpoint.labels));
 
   for (const tier of [...world.tiers.values()].sort(tierOrder)) {
     const policies = selecting.filter((policy) => policy.tier === tier.name).sort(policyOrder);
@@ -118,8 +170,10 @@ function judge(world: World, endpoint: Endpoint, direction: Direction, packet: J
     );
     if (decision?.action === 'allow' || decision?.action === 'deny') return say(decision.action, { because: 'rule', rule: decision.at });
     if (decision) passed.push(decision.at);
-    else if (tier.endsIn === 'deny') return say('deny', { because: 'end of tier', tier: tier.name, policies: policies.map((policy) => policy.name) });
+    else if (tier.endsIn === 'deny' && !endpoint.endless)
+      return say('deny', { because: 'end of tier', tier: tier.name, policies: policies.map((policy) => policy.name) });
   }
+  if (!endpoint.profiles) return say('allow', { because: 'no policy denies' });
   for (const name of endpoint.profiles) {
     const profile = world.profiles.get(name);
     if (!profile) return say('deny', { because: 'profile missing', profile: name });

@@ -12,7 +12,19 @@ export type Endpoint = Contributor & { readonly key: string; readonly profiles: 
 
 export type Kind = 'NetworkPolicy' | 'GlobalNetworkPolicy';
 
+/** Where a policy's rules are enforced; workloads know only `normal` ones. */
+export type Use = 'normal' | 'before DNAT' | 'untracked';
+
+export type HostEndpoint = Contributor & {
+  readonly key: string;
+  readonly profiles: readonly string[] /** Stands for every interface without one of its own. */;
+  readonly everyInterface: boolean;
+};
+
 export type Policy = {
+  readonly use: Use;
+  /** On host endpoints, forwarded traffic too. */
+  readonly applyOnForward: boolean;
   readonly kind: Kind;
   readonly namespace: string;
   readonly name: string;
@@ -32,6 +44,7 @@ export type Profile = { readonly ingress: readonly ReadRule[]; readonly egress: 
 
 export type World = {
   readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly hostEndpoints: ReadonlyMap<string, HostEndpoint>;
   readonly contributors: readonly Contributor[];
   readonly policies: readonly Policy[];
   readonly tiers: ReadonlyMap<string, Tier>;
@@ -63,9 +76,15 @@ export function readWorld(resources: ReadonlyMap<string, string>): World {
       return endpoint ? [[read.key, endpoint]] : [];
     }),
   );
+  const hostEndpoints = new Map(
+    all('hostendpoints', 1).flatMap((read): [string, HostEndpoint][] => {
+      const endpoint = readHostEndpoint(read, profiles);
+      return endpoint ? [[read.key, endpoint]] : [];
+    }),
+  );
   const contributors: Contributor[] = [
     ...endpoints.values(),
-    ...all('hostendpoints', 1).flatMap((read) => readHostEndpoint(read, profiles)),
+    ...hostEndpoints.values(),
     ...all('networksets', 2).map((read) => readNetworkSet(read, profiles)),
     ...all('globalnetworksets', 1).map((read) => readNetworkSet(read, profiles)),
   ];
@@ -80,7 +99,7 @@ export function readWorld(resources: ReadonlyMap<string, string>): World {
     }),
   );
   for (const { tier } of policies) if (!tiers.has(tier)) tiers.set(tier, { name: tier, exists: false, order: Number.POSITIVE_INFINITY, endsIn: 'deny' });
-  return { endpoints, contributors, policies, tiers, profiles };
+  return { endpoints, hostEndpoints, contributors, policies, tiers, profiles };
 }
 
 function readEnvelope(text: string): { readonly metadata: Fields; readonly spec: Fields } | undefined {
@@ -170,15 +189,22 @@ function readPorts(value: unknown): readonly NamedPort[] | undefined {
 const goodPrefixes = (value: unknown): readonly Prefix[] =>
   (Array.isArray(value) ? value : []).flatMap((entry: unknown) => (typeof entry === 'string' ? (readPrefix(entry) ?? []) : []));
 
-/** Adds nothing when it does not say which interface of which host it is. */
-function readHostEndpoint({ metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor[] {
+/** undefined when it does not say which interface of which host it is. */
+function readHostEndpoint({ key, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): HostEndpoint | undefined {
   const addresses = (texts(spec['expectedIPs']) ?? []).flatMap((text) => (text.includes('/') ? [] : (readPrefix(text) ?? [])));
   const { node, interfaceName } = spec;
   const named = !isAbsent(interfaceName) && interfaceName !== '';
-  if (typeof node !== 'string' || node === '' || (named ? interfaceName !== '*' && !isInterfaceName(interfaceName) : addresses.length === 0)) return [];
-  return [
-    { labels: withInheritance(ownLabels(metadata), texts(spec['profiles']) ?? [], profiles), prefixes: addresses, ports: readPorts(spec['ports']) ?? [] },
-  ];
+  const everyInterface = interfaceName === '*';
+  if (typeof node !== 'string' || node === '' || (named ? !everyInterface && !isInterfaceName(interfaceName) : addresses.length === 0)) return undefined;
+  const profileNames = texts(spec['profiles']) ?? [];
+  return {
+    key,
+    everyInterface,
+    profiles: profileNames,
+    labels: withInheritance(ownLabels(metadata), profileNames, profiles),
+    prefixes: addresses,
+    ports: readPorts(spec['ports']) ?? [],
+  };
 }
 
 function readNetworkSet({ path, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Contributor {
@@ -224,13 +250,15 @@ function readTier({ path, spec }: Read): Tier | undefined {
 /** Where policies stand whose tier is not understood: before all others. */
 export const unknownTier = '';
 
-/** Empty when nobody can say whom the policy governs, or when it does not apply to workloads. What else of it is not understood leaves its denials, where they deny most. */
+/** Empty when nobody can say whom the policy governs. What else of it is not understood leaves its denials, where they deny most. */
 function readPolicy({ path, spec }: Read, kind: Kind): Policy[] {
   const namespace = kind === 'NetworkPolicy' ? path[0]! : undefined;
   const selects = readPolicySelector(spec, namespace);
   const flags = kind === 'GlobalNetworkPolicy' ? ['doNotTrack', 'preDNAT', 'applyOnForward'].map((name) => spec[name]) : [];
   const flagsUnderstood = flags.every((flag) => isAbsent(flag) || typeof flag === 'boolean');
-  if (!selects || (flagsUnderstood && (flags[0] === true || flags[1] === true))) return [];
+  if (!selects) return [];
+  const [untracked, beforeDnat, forward] = flagsUnderstood ? flags.map((flag) => flag === true) : [false, false, true];
+  const use: Use = untracked ? 'untracked' : beforeDnat ? 'before DNAT' : 'normal';
   const { tier, order } = spec;
   const tierUnderstood = isAbsent(tier) || typeof tier === 'string';
   const orderUnderstood = isAbsent(order) || (typeof order === 'number' && Number.isFinite(order));
@@ -244,13 +272,15 @@ function readPolicy({ path, spec }: Read, kind: Kind): Policy[] {
   };
   return [
     {
+      use,
+      applyOnForward: forward === true,
       kind,
       namespace: namespace ?? '',
       name: path.at(-1)!,
       tier: tierUnderstood ? (tier as string) || 'default' : unknownTier,
       order: typeof order === 'number' ? order : orderUnderstood ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY,
       selects,
-      governs: { ingress: types.ingress !== 'not', egress: types.egress !== 'not' },
+      governs: { ingress: types.ingress !== 'not', egress: types.egress !== 'not' && use !== 'before DNAT' },
       ingress: rules('ingress'),
       egress: rules('egress'),
     },

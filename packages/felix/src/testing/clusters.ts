@@ -3,7 +3,11 @@ import type { Question } from '@calico-openstack/oracle';
 import fc from 'fast-check';
 import { type KeyedValue, resource, type TestEndpoint, workloadEndpoint } from './resources.ts';
 
-export type Cluster = { readonly values: ReadonlyMap<string, string>; readonly endpoints: readonly TestEndpoint[] };
+export type Cluster = {
+  readonly values: ReadonlyMap<string, string>;
+  readonly endpoints: readonly TestEndpoint[] /** Keys. */;
+  readonly hostEndpoints: readonly string[];
+};
 
 export const localHost = 'host0';
 export const localCount = 6;
@@ -159,6 +163,10 @@ const policy = (tiers: readonly string[]): fc.Arbitrary<(number: number) => Keye
       pick(true, false),
       pick(true, false),
       sometimes(
+        pick<object>({ doNotTrack: true }, { preDNAT: true }, { applyOnForward: true }, { applyOnForward: true }, { doNotTrack: true, preDNAT: true }),
+        0.2,
+      ),
+      sometimes(
         pick<object>(
           { order: '10' },
           { tier: 7 },
@@ -166,19 +174,49 @@ const policy = (tiers: readonly string[]): fc.Arbitrary<(number: number) => Keye
           { types: ['egress', 'Sideways'] },
           { types: 'Ingress' },
           { doNotTrack: 'yes' },
-          { preDNAT: true },
+          { applyOnForward: 1 },
           { ingress: 'all' },
         ),
         0.04,
       ),
     )
-    .map(([spec, tier, global, naming, damage]) => (number) => {
-      const full = { ...spec, ...((tier !== 'default' || naming) && { tier }), ...damage };
+    .map(([spec, tier, global, naming, use, damage]) => (number) => {
+      const full = { ...spec, ...((tier !== 'default' || naming) && { tier }), ...(global && use), ...damage };
       const name = `${tier}.p${number}`;
       return global
         ? resource('GlobalNetworkPolicy', `globalnetworkpolicies/${name}`, full)
         : resource('NetworkPolicy', `networkpolicies/openstack/${name}`, full);
     });
+
+/** Interfaces of the local host itself, and one of another's. */
+const hostEndpoints = (profiles: readonly string[]): fc.Arbitrary<KeyedValue[]> =>
+  fc
+    .tuple(
+      ...['eth0', '*', 'by-address', 'elsewhere'].map((name) =>
+        sometimes(
+          fc
+            .tuple(
+              fields(Object.fromEntries(labelNames.map((label) => [label, sometimes(pick(...labelValues[label]), 0.5)]))),
+              fields({
+                expectedIPs: fc.constant(name === 'by-address' ? ['10.130.0.99', 'fd00:10::81:99'] : name === 'eth0' ? ['10.130.0.98'] : undefined),
+                interfaceName: fc.constant(name === 'by-address' ? undefined : name),
+                profiles: sometimes(pick(...profiles.map((profile) => [profile]), ['nosuch']), 0.4),
+                ports: sometimes(fc.constant([{ name: 'web', protocol: 'TCP', port: 80 }]), 0.3),
+              }),
+            )
+            .map(([labels, spec]) =>
+              resource(
+                'HostEndpoint',
+                `hostendpoints/hep-${name === '*' ? 'any' : name}`,
+                { node: name === 'elsewhere' ? 'host1' : localHost, ...spec },
+                { labels },
+              ),
+            ),
+          0.3,
+        ),
+      ),
+    )
+    .map((all) => all.filter((each) => each !== undefined));
 
 /** What lets most packets out, so that not everything is denied. */
 const lettingOut = fc.oneof(
@@ -243,8 +281,9 @@ export const cluster: fc.Arbitrary<Cluster> = fc
       .tuple(
         fc.array(policy(['default', 'missing', ...tiers.map(({ name }) => name)]), { minLength: 2, maxLength: 6 }),
         endpoints(profiles.map(({ name }) => name)),
+        hostEndpoints(profiles.map(({ name }) => name)),
       )
-      .map(([policies, present]): Cluster => {
+      .map(([policies, present, interfaces]): Cluster => {
         const values: KeyedValue[] = [
           ...tiers.map(({ name, spec }) => resource('Tier', `tiers/${name}`, spec)),
           ...profiles.map(({ name, spec }) => resource('Profile', `profiles/${name}`, spec)),
@@ -259,8 +298,13 @@ export const cluster: fc.Arbitrary<Cluster> = fc
           ...(out ? [out] : []),
           ...policies.map((make, number) => make(number)),
           ...present.map(workloadEndpoint),
+          ...interfaces,
         ];
-        return { values: new Map(values.map(({ key, value }) => [key, value])), endpoints: present };
+        return {
+          values: new Map(values.map(({ key, value }) => [key, value])),
+          endpoints: present,
+          hostEndpoints: interfaces.map(({ key }) => key).filter((key) => !key.endsWith('elsewhere')),
+        };
       }),
   );
 
