@@ -21,7 +21,6 @@ type Options = { readonly keep: boolean; readonly prefix: string; readonly qemu:
 
 const columns = process.stdout.columns ?? 100;
 
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `./demo | head`
 process.exitCode = await main(process.argv.slice(2));
 
 /** The exit status: 0 when all that was told is so, 1 when not, 2 for options that are none, 130 when interrupted. */
@@ -33,6 +32,8 @@ async function main(args: string[]): Promise<number> {
       stop.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
     });
   }
+  // `./demo | head`: a story that nobody reads any more ends, and takes everything with it.
+  process.stdout.on('error', (cause) => stop.abort(new LabError('ENDED_EARLY', `nobody reads what is told: ${cause.message}`, { cause })));
   try {
     const lively = process.stdout.isTTY && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb';
     await show(optionsOf(args), telling({ write: (text) => process.stdout.write(text), lively, columns }), stop.signal);
