@@ -15,9 +15,16 @@ export interface World {
   readonly subnets: Readonly<Record<Family, Subnet>>;
 }
 
+/** VMs get addresses of the pools only: the others are free for whatever tests make up. */
 export const plan = {
-  4: { cidr: '10.65.0.0/24', gateway: '10.65.0.1', dns: '192.0.2.53', route: { destination: '198.51.100.0/24', nexthop: '10.65.0.254' } },
-  6: { cidr: '2001:db8:65::/64', gateway: '2001:db8:65::1', dns: '2001:db8:53::53' },
+  4: {
+    cidr: '10.65.0.0/24',
+    pool: { start: '10.65.0.10', end: '10.65.0.90' },
+    gateway: '10.65.0.1',
+    dns: '192.0.2.53',
+    route: { destination: '198.51.100.0/24', nexthop: '10.65.0.254' },
+  },
+  6: { cidr: '2001:db8:65::/64', pool: { start: '2001:db8:65::1000', end: '2001:db8:65::ffff' }, gateway: '2001:db8:65::1', dns: '2001:db8:53::53' },
 } as const;
 
 /** Brings a lab up before the tests of the file, with a network of two subnets, and removes it after them, whatever becomes of them. */
@@ -64,8 +71,9 @@ export function labOfThisFile(name: string, options: Omit<LabOptions, 'prefix'> 
 async function makeNetwork({ openstack }: Lab): Promise<Pick<World, 'network' | 'subnets'>> {
   const network = await openstack.create('network', { name: 'ground' });
   const subnet = (family: Family, more: Fields): Promise<Subnet> => {
-    const { cidr, gateway, dns } = plan[family];
-    return openstack.create('subnet', { network_id: network.id, ip_version: family, cidr, gateway_ip: gateway, dns_nameservers: [dns], ...more });
+    const { cidr, pool, gateway, dns } = plan[family];
+    const common = { network_id: network.id, ip_version: family, cidr, allocation_pools: [pool], gateway_ip: gateway, dns_nameservers: [dns] };
+    return openstack.create('subnet', { ...common, ...more });
   };
   return {
     network,
