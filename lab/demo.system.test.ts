@@ -38,7 +38,7 @@ const says = (run: Demo, what: string): Promise<true> =>
 test('the demo tells its story to the end, says what it has shown, ends with 0 and leaves nothing', { timeout: 180_000 }, async () => {
   const run = demo();
   expect(await run.ended, run.said()).toBe(0);
-  for (const line of ['Shown, by', 'client-2 pings web-1', 'does not reach TCP port 22', 'nothing of it is left', 'everything is removed'])
+  for (const line of ['Shown, in', 'client-2 pings web-1', 'does not reach TCP port 22', 'nothing of it is left', 'everything is removed'])
     expect(run.said()).toContain(line);
   for (const wrong of ['✗', '\x1b']) expect(run.said()).not.toContain(wrong); // no colours where there is no terminal
   expect(remainsOf(prefix)).toEqual([]);

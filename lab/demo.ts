@@ -121,10 +121,11 @@ function tellTrouble(lab: Lab): void {
 function proved({ held, chapters }: Telling, seconds: number): string {
   const times = chapters.map((chapter, index) => `${index + 1}: ${chapter.seconds.toFixed(1)} s`).join(', ');
   return `\
-Shown, by ${held} looks at packets, kernel, etcd and Neutron that all found what was told:
-  · A port made in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD, and comes back as ACTIVE.
-  · Real DHCP clients get the port's addresses; VMs on different hosts reach each other by BGP routes, in IPv4 and IPv6.
-  · Security groups decide, packet by packet, and a change of them bites at once on every host.
-  · A deleted port leaves nothing behind.
+Shown, in ${held} claims that packets, kernel, etcd and Neutron were asked about:
+  · A port made in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD,
+    and comes back as ACTIVE.
+  · Real DHCP clients get the port's addresses; VMs reach each other over BGP routes, in IPv4 and IPv6.
+  · Security groups decide, packet by packet, and a change of them bites at once, on every host.
+  · A port that is deleted leaves nothing behind.
 ${seconds.toFixed(1)} s in all (${times})`;
 }
