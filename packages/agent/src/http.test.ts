@@ -1,8 +1,9 @@
 import type { AddressInfo } from 'node:net';
 import { Gauge, Registry } from 'prom-client';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { createHealth } from './health.ts';
-import { healthPages, metricsPages, servePages } from './http.ts';
+import { healthPages, metricsPages, type Place, servePages, startPages } from './http.ts';
+import { recordingLog } from './log.ts';
 
 test('health and metrics are served by path, and nothing else is', async () => {
   const health = createHealth();
@@ -20,5 +21,36 @@ test('health and metrics are served by path, and nothing else is', async () => {
     expect((await get('/')).status).toBe(404);
   } finally {
     server.close();
+  }
+});
+
+test('pages open, move and close while the agent runs; a port that is taken is told once, and had when it is free', async () => {
+  const { log, entries } = recordingLog();
+  const pages = startPages('health', new Map([['/here', () => ({ status: 200, body: 'yes' })]]), log);
+  const taken = await servePages('127.0.0.1', 0, new Map([['/here', () => ({ status: 200, body: 'other' })]]));
+  const free = await servePages('127.0.0.1', 0, new Map());
+  const [first, second] = [taken, free].map((server) => ({ host: '127.0.0.1', port: (server.address() as AddressInfo).port })) as [Place, Place];
+  await new Promise((resolve) => free.close(resolve));
+  const answer = ({ port }: Place): Promise<string | undefined> =>
+    fetch(`http://127.0.0.1:${port}/here`, { headers: { connection: 'close' } }).then(
+      (response) => response.text(),
+      () => undefined,
+    );
+  try {
+    pages.serve(first);
+    await vi.waitUntil(() => entries.length > 0);
+    expect(entries).toMatchObject([{ level: 50, port: first.port, err: { code: 'EADDRINUSE' } }]);
+    taken.close();
+    await vi.waitUntil(async () => (await answer(first)) === 'yes', { timeout: 5000 });
+    expect(entries.filter(({ level }) => level === 50)).toHaveLength(1);
+    pages.serve(first);
+    pages.serve(second);
+    await vi.waitUntil(async () => (await answer(second)) === 'yes', { timeout: 5000 });
+    expect(await answer(first)).toBeUndefined();
+    pages.serve(undefined);
+    await vi.waitUntil(async () => (await answer(second)) === undefined, { timeout: 5000 });
+  } finally {
+    taken.close();
+    await pages.close();
   }
 });

@@ -2,6 +2,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { Health } from './health.ts';
+import type { Logger } from './log.ts';
+import { startLoop } from './loop.ts';
 
 type Answer = { readonly status: number; readonly body: string; readonly type?: string };
 type Page = () => Answer | Promise<Answer>;
@@ -18,6 +20,50 @@ export async function servePages(host: string, port: number, pages: ReadonlyMap<
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
   server.unref(); // an agent that has nothing else to do ends
   return server;
+}
+
+export type Place = { readonly host: string; readonly port: number };
+
+export interface ServedPages {
+  /** They are served there from now on, and nowhere else; undefined: nowhere. The same place again changes nothing. */
+  serve(place: Place | undefined): void;
+  close(): Promise<void>;
+}
+
+/** Pages that can be opened, moved and closed while the agent runs. A place that cannot be had is told, stops nothing else, and is tried until it can. */
+export function startPages(name: string, pages: ReadonlyMap<string, Page>, log: Logger): ServedPages {
+  let wanted: Place | undefined;
+  let served: { readonly at: string; readonly server: Server } | undefined;
+  let toldOf: string | undefined;
+  const textOf = (place: Place | undefined): string | undefined => place && `${place.host} ${place.port}`;
+  const loop = startLoop({
+    async run() {
+      const at = textOf(wanted);
+      if (at === served?.at) return undefined;
+      served?.server.close();
+      served = undefined;
+      if (at === undefined) return undefined;
+      served = { at, server: await servePages(wanted!.host, wanted!.port, pages) };
+      toldOf = undefined;
+      log.info({ ...wanted }, `${name} served`);
+      return undefined;
+    },
+    onFailure(error) {
+      if (toldOf === textOf(wanted)) return;
+      toldOf = textOf(wanted);
+      log.error({ err: error, ...wanted }, `cannot serve ${name}; everything else goes on, and it is tried again`);
+    },
+  });
+  return {
+    serve(place) {
+      wanted = place;
+      loop.wake();
+    },
+    async close() {
+      await loop.close();
+      served?.server.close();
+    },
+  };
 }
 
 /** `/liveness` and `/readiness`: 200 or 503, with the table of components. */

@@ -21,6 +21,29 @@ test('a line has time, severity, process, name, message and fields, and cannot b
   );
 });
 
+test('destinations and severities can be changed while it is written, and a file that cannot be opened leaves those of before', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'log-'));
+  try {
+    const [first, second] = [join(directory, 'first.log'), join(directory, 'second.log')];
+    const { log, configure, flush } = openLog({ name: 'felix', file: { path: first, severity: 'WARNING' } });
+    log.info('unsaid');
+    configure({ file: { path: first, severity: 'DEBUG' } });
+    log.debug('one');
+    configure({ file: { path: second, severity: 'INFO' } });
+    log.info('two');
+    expect(() => configure({ file: { path: join(first, 'below-a-file.log'), severity: 'INFO' } })).toThrow();
+    log.info('three');
+    configure({ screen: undefined });
+    log.fatal('to nobody');
+    flush();
+    const said = (path: string): string[] => [...readFileSync(path, 'utf8').matchAll(/felix: (.*)/g)].map(([, text]) => text!);
+    expect(said(first)).toEqual(['one']);
+    expect(said(second)).toEqual(['two', 'three']);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
 test('a file gets what is at least as severe as asked, and follows a rotation by rename', () => {
   const directory = mkdtempSync(join(tmpdir(), 'log-'));
   try {

@@ -1,7 +1,7 @@
 // One event a line, fields behind the message. Several destinations, each with its own threshold.
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type DestinationStream, destination, type Level, type Logger, multistream, pino } from 'pino';
+import { type DestinationStream, destination, type Level, type Logger, pino } from 'pino';
 
 export type { Logger } from 'pino';
 
@@ -12,38 +12,69 @@ export type Severity = (typeof severities)[number];
 const levels: Readonly<Record<Severity, Level>> = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARNING: 'warn', ERROR: 'error', FATAL: 'fatal' };
 const severityOfLevel: Readonly<Record<number, Severity>> = { 10: 'TRACE', 20: 'DEBUG', 30: 'INFO', 40: 'WARNING', 50: 'ERROR', 60: 'FATAL' };
 
-export type LogOptions = {
-  /** Stands in every line: `felix`, `dhcp-agent`. */
-  readonly name: string;
+export type LogDestinations = {
   /** Standard output. undefined: nothing goes there. */
   readonly screen?: Severity | undefined;
   readonly file?: { readonly path: string; readonly severity: Severity } | undefined;
 };
 
-/**
- * Opens the destinations. The file's directory is made where it is missing; `reopen` follows a rotation by rename.
- * @throws when the file cannot be opened: an agent that cannot say anything must not start
- */
-export function openLog(options: LogOptions): { readonly log: Logger; reopen(): void; flush(): void } {
-  const streams: { level: Level; stream: DestinationStream }[] = [];
-  let file: ReturnType<typeof destination> | undefined;
-  if (options.screen) streams.push({ level: levels[options.screen], stream: lines(process.stdout) });
-  if (options.file) {
-    mkdirSync(dirname(options.file.path), { recursive: true, mode: 0o755 });
-    file = destination({ dest: options.file.path, append: true, mkdir: true, sync: true, mode: 0o644 });
-    streams.push({ level: levels[options.file.severity], stream: lines(file) });
-  }
-  const lowest = streams.map((stream) => stream.level).sort((a, b) => pino.levels.values[a]! - pino.levels.values[b]!)[0];
-  const log = pino(
-    { name: options.name, level: lowest ?? 'silent', base: { pid: process.pid }, serializers: { err: pino.stdSerializers.err } },
-    multistream(streams),
-  );
-  return { log, reopen: () => file?.reopen(), flush: () => file?.flushSync() };
+export type LogOptions = LogDestinations & {
+  /** Stands in every line: `felix`, `dhcp-agent`. */
+  readonly name: string;
+};
+
+export interface OpenLog {
+  readonly log: Logger;
+  /**
+   * The destinations are these from now on. Children that were made of the log before keep its threshold of then.
+   * @throws when the file cannot be opened: then those of before stay
+   */
+  configure(destinations: LogDestinations): void;
+  /** Follows a rotation by rename. */
+  reopen(): void;
+  flush(): void;
 }
 
-/** A stream that turns pino's JSON into a line for people: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. */
-function lines(to: { write(text: string): unknown }): DestinationStream {
-  return { write: (json) => to.write(`${formatLine(JSON.parse(json) as Record<string, unknown>)}\n`) };
+type Destination = { readonly level: Level; readonly to: { write(text: string): unknown } };
+type OpenFile = { readonly path: string; readonly stream: ReturnType<typeof destination> };
+
+/**
+ * Opens the destinations. The file's directory is made where it is missing.
+ * @throws when the file cannot be opened: an agent that cannot say anything must not start
+ */
+export function openLog({ name, ...initial }: LogOptions): OpenLog {
+  let destinations: readonly Destination[] = [];
+  let file: OpenFile | undefined;
+  /** A line for people for each of pino's lines of JSON: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. */
+  const stream: DestinationStream = {
+    write(json) {
+      const entry = JSON.parse(json) as Record<string, unknown>;
+      const text = `${formatLine(entry)}\n`;
+      for (const { level, to } of destinations) if ((entry['level'] as number) >= severityValue(level)) to.write(text);
+    },
+  };
+  const log = pino({ name, level: 'silent', base: { pid: process.pid }, serializers: { err: pino.stdSerializers.err } }, stream);
+
+  function configure({ screen, file: wanted }: LogDestinations): void {
+    const before = file;
+    if (wanted?.path !== before?.path) file = wanted && openFile(wanted.path);
+    destinations = [
+      ...(screen ? [{ level: levels[screen], to: process.stdout }] : []),
+      ...(wanted && file ? [{ level: levels[wanted.severity], to: file.stream }] : []),
+    ];
+    log.level = destinations.map(({ level }) => level).sort((one, other) => severityValue(one) - severityValue(other))[0] ?? 'silent';
+    if (before && before !== file) before.stream.end();
+  }
+
+  configure(initial);
+  return { log, configure, reopen: () => file?.stream.reopen(), flush: () => file?.stream.flushSync() };
+}
+
+const severityValue = (level: Level): number => pino.levels.values[level]!;
+
+function openFile(path: string): OpenFile {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  return { path, stream: destination({ dest: path, append: true, mkdir: true, sync: true, mode: 0o644 }) };
 }
 
 /** Local time, severity, process, name, message, then the fields; text with blanks is quoted, so that a field's end can always be found. */
