@@ -73,14 +73,19 @@ const toWorkload = (options: RenderOptions, ...statements: readonly Statement[])
   options.interfacePrefixes.map((prefix) => rule(nameBegins('meta oifname', prefix), ...statements));
 
 /** What follows the checks of a source address: also the end of every chain of allowed prefixes. */
-export function reversePath(options: RenderOptions): readonly NftRule[] {
-  return [commented('the way back must lead through the interface that it came by', equal('fib saddr . mark . iif oif', u32(0)), deny(options))];
-}
+export const reversePath: readonly NftRule[] = [
+  commented('the way back must lead through the interface that it came by', equal('fib saddr . mark . iif oif', u32(0)), drop),
+];
 
-/** Before conntrack, so that nothing spoofed makes an entry. */
+const loopback = inCidr(parseCidr('127.0.0.0/8')!, 'destination');
+
+/**
+ * Before conntrack, so that nothing spoofed makes an entry. Always drops, whatever policy's denial is: a rejection would go to whom the source names, past the policy of that workload.
+ * Nor may a workload name the host's loopback: `route_localnet`, which metadata needs, would let it reach what listens there alone.
+ */
 function antiSpoofing(options: RenderOptions): NftChain[] {
   const linkLayer = options.antiSpoofLinkLayer
-    ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), deny(options)), rule(...advertises, jump('claims'))]
+    ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), drop), rule(...advertises, jump('claims'))]
     : [];
   const dhcp = options.openstackActive
     ? [rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack)]
@@ -90,35 +95,33 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
     {
       name: 'source-check',
       rules: [
-        rule(inSet(knownInterfaces, ['meta iifname'], true), deny(options)),
+        rule(inSet(knownInterfaces, ['meta iifname'], true), drop),
+        rule(loopback, drop),
         ...(options.ipv6 ? [] : [rule(nfproto(6), drop)]),
         ...linkLayer,
         rule(inSet(ownAddresses(4), ['meta iifname', 'ip saddr']), goBack),
         rule(inSet(ownAddresses(6), ['meta iifname', 'ip6 saddr']), goBack),
         ...dhcp,
         rule({ is: 'verdict-map', fields: ['meta iifname'], map: spoofMap }),
-        ...reversePath(options),
+        ...reversePath,
       ],
     },
-    ...(options.antiSpoofLinkLayer ? [claims(options)] : []),
+    ...(options.antiSpoofLinkLayer ? [claims] : []),
   ];
 }
 
 const advertises = [l4proto(ICMPV6), equal('icmpv6 type', byte(NEIGHBOUR_ADVERTISEMENT))];
 
 /** A neighbour advertisement claims an address: it must be the workload's own, or link-local. */
-function claims(options: RenderOptions): NftChain {
-  const linkLocal = inCidr(parseCidr('fe80::/10')!, 'source');
-  return {
-    name: 'claims',
-    rules: [
-      rule(inSet(anyClaim, ['meta iifname']), goBack),
-      rule(...advertises, inSet(ownAddresses(6), ['meta iifname', 'nd target']), goBack),
-      rule(...advertises, { ...linkLocal, field: 'nd target' } as Statement, goBack),
-      rule(deny(options)),
-    ],
-  };
-}
+const claims: NftChain = {
+  name: 'claims',
+  rules: [
+    rule(inSet(anyClaim, ['meta iifname']), goBack),
+    rule(...advertises, inSet(ownAddresses(6), ['meta iifname', 'nd target']), goBack),
+    rule(...advertises, { ...inCidr(parseCidr('fe80::/10')!, 'source'), field: 'nd target' } as Statement, goBack),
+    rule(drop),
+  ],
+};
 
 function natChains(options: RenderOptions): NftChain[] {
   const { metadata } = options;

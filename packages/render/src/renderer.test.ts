@@ -68,6 +68,15 @@ function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp,
   return fields;
 }
 
+const nothing: DesiredChange = {
+  ipSets: new Map(),
+  policies: new Map(),
+  profiles: new Map(),
+  workloads: new Map(),
+  hostEndpoints: new Map(),
+  pools: new Map(),
+};
+
 function host(options: Partial<RenderOptions> = {}) {
   const tables = { inet: fakeTable('inet', 'calico-felix'), arp: fakeTable('arp', 'calico-felix') };
   const programmers = { inet: tables.inet.table, arp: tables.arp.table };
@@ -81,15 +90,7 @@ function host(options: Partial<RenderOptions> = {}) {
   return {
     tables,
     say(change: Partial<DesiredChange>): Rendering {
-      const rendering = renderer.render({
-        ipSets: new Map(),
-        policies: new Map(),
-        profiles: new Map(),
-        workloads: new Map(),
-        hostEndpoints: new Map(),
-        pools: new Map(),
-        ...change,
-      });
+      const rendering = renderer.render({ ...nothing, ...change });
       applyEdits(programmers, rendering.tables);
       apply();
       return rendering;
@@ -187,6 +188,15 @@ describe('a workload', () => {
     expect(passes('prerouting', { in: 'tap1', from: '10.0.0.2' })).toBe(false);
     expect(passes('prerouting', { in: 'tap1', from: 'fd00::2' })).toBe(false);
     expect(passes('prerouting', { in: 'tap1', from: '10.0.0.1', mac: MAC.tap2 })).toBe(false);
+  });
+  test('that sends from another address is dropped, not rejected, whatever denial is: the rejection would go to whom it names', () => {
+    const { at } = both({}, { denyAction: 'REJECT' });
+    expect(at('prerouting', { in: 'tap1', from: '10.0.0.2' }).verdict).toBe('drop');
+    expect(at('prerouting', { in: 'tap1', from: '10.0.0.1', mac: MAC.tap2 }).verdict).toBe('drop');
+    expect(at('prerouting', { in: 'tap9', from: '10.0.0.1' }).verdict).toBe('drop');
+  });
+  test('does not reach the host’s loopback', () => {
+    expect(both().passes('prerouting', { in: 'tap1', from: '10.0.0.1', to: '127.0.0.53', protocol: 17, dport: 53 })).toBe(false);
   });
   test('may send what the routing table would send back to it, such as from its link-local address', () => {
     expect(both().passes('prerouting', { in: 'tap1', from: 'fe80::1', wayBack: 7 })).toBe(true);
@@ -316,6 +326,10 @@ describe('policy', () => {
     return there.at('forward', { in: 'eth0', out: 'tap2', from: '192.0.2.1', to: '10.0.0.2', sport: 9, dport: 80, ...sent });
   };
   const v6: Sent = { from: 'fd09::1', to: 'fd00::2' };
+  const twoRanges = (first: number) => [
+    { first: 22, last: 22 },
+    { first, last: 90 },
+  ];
   const nets = (...cidrs: string[]) => cidrs as Cidr[];
   const members = (...cidrs: string[]): IpSetChange => ({ change: 'whole', kind: 'addresses', members: new Set(nets(...cidrs)) });
   const id = 's1' as IpSetId;
@@ -380,6 +394,11 @@ describe('policy', () => {
     ['not a prefix', { source: { notNets: nets('192.0.2.0/24') } }, {}, 'drop'],
     ['not another prefix', { source: { notNets: nets('192.0.3.0/24') } }, {}, 'accept'],
     ['not everything', { source: { notNets: nets('0.0.0.0/0') } }, {}, 'drop'],
+    ['none of the halves of everything', { source: { notNets: nets('0.0.0.0/1', '128.0.0.0/1') } }, {}, 'drop'],
+    ['none of some prefixes', { source: { notNets: nets('198.51.100.0/24', '192.0.2.0/25', '192.0.0.0/16') } }, {}, 'drop'],
+    ['none of some other prefixes', { source: { notNets: nets('198.51.100.0/24', '192.0.3.0/25') } }, {}, 'accept'],
+    ['none of some ports', { protocol: 6, destination: { notPorts: twoRanges(80) } }, {}, 'drop'],
+    ['none of some other ports', { protocol: 6, destination: { notPorts: twoRanges(81) } }, {}, 'accept'],
     ['not a prefix of the other family', { source: { notNets: nets('192.0.3.0/24') } }, v6, 'drop'],
     ['ICMP type and code', { protocol: 1, icmp: { type: 8, code: 0 } }, { icmp: [8, 0] }, 'accept'],
     ['ICMP of another code', { protocol: 1, icmp: { type: 8, code: 1 } }, { icmp: [8, 0] }, 'drop'],
@@ -482,6 +501,18 @@ describe('policy', () => {
     expect(there.passes('forward', { in: 'tap1', out: 'tap2', from: '10.0.0.1', to: '10.0.0.2' })).toBe(false);
     expect(there.passes('forward', { in: 'tap1', out: 'tap2', from: '10.0.0.1', to: '10.0.0.2', state: ESTABLISHED })).toBe(true);
   });
+});
+
+test('however long its lists are, a rule stays short enough for the kernel, which refuses everything beside a rule of more than 128 expressions', () => {
+  const cidrs = Array.from({ length: 1000 }, (_, index) => `172.16.${index >> 2}.${(index & 3) * 64}/27` as Cidr);
+  const ranges = Array.from({ length: 1000 }, (_, index) => ({ first: 2 * index, last: 2 * index }));
+  const side = { nets: cidrs, notNets: cidrs, ports: ranges, notPorts: ranges };
+  const renderer = new Renderer(defaultRenderOptions);
+  const policy = policyOf('long', [rule({ protocol: 6, source: side, destination: side })]);
+  const { tables } = renderer.render({ ...nothing, policies: new Map([[policy.id, policy]]) });
+  const rules = tables.inet.flatMap((edit) => (edit.edit === 'set-chain' ? edit.chain.rules : []));
+  expect(rules).toHaveLength(1);
+  expect(rules[0]!.statements.length).toBeLessThan(12);
 });
 
 test('a chain that cannot be said drops, and stops nothing else', () => {

@@ -153,7 +153,7 @@ export class Renderer {
   }
 
   #writeSpoofChain(workload: LocalWorkload, edits: EditList): void {
-    if (workload.allowSpoofedSourcePrefixes.length > 0) edits.setChain(spoofChainOf(workload.allowSpoofedSourcePrefixes, reversePath(this.#options)));
+    if (workload.allowSpoofedSourcePrefixes.length > 0) edits.setChain(spoofChainOf(workload.allowSpoofedSourcePrefixes, reversePath));
   }
 
   #releaseSpoofChain(workload: LocalWorkload, edits: EditList): void {

@@ -1,5 +1,5 @@
 // One Calico rule as nftables rules. A rule matches when all that it names holds; lists are alternatives. Where nftables has no "or" for it (numeric ports beside named ones), the rule is written once for each.
-import { type Cidr, familyOf, type IpFamily, prefixLength, type Rule, type RuleSide } from '@calico-openstack/datamodel';
+import { type Cidr, familyOf, type IpFamily, type PortRange, prefixLength, type Rule, type RuleSide } from '@calico-openstack/datamodel';
 import type { NftRule, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { type ConstantSet, coverOf, mergePorts, netsConstant, portsConstant } from './constants.ts';
 import type { RenderOptions } from './options.ts';
@@ -76,7 +76,7 @@ function renderIn(rule: Rule, family: IpFamily | 'any', constants: ConstantSet[]
   }
   for (const side of sides) {
     alternatives = product(alternatives, portAlternatives(rule[side], side, family, constants));
-    alternatives = product(alternatives, portExclusions(rule[side], side, family, rule.protocol));
+    alternatives = product(alternatives, portExclusions(rule[side], side, family, rule.protocol, constants));
     const addresses = family === 'any' ? [] : addressMatches(rule[side], side, family, constants);
     alternatives = alternatives.map((statements) => [...statements, ...addresses]);
   }
@@ -107,18 +107,19 @@ function icmpIsNot(family: IpFamily, icmp: NonNullable<Rule['notIcmp']>): Statem
   return icmp.code === undefined ? [otherType] : [otherType, [protocol, equal(type, byte(icmp.type)), equal(code, byte(icmp.code), true)]];
 }
 
+/** The port is one of these (or none of them): a single range in the rule itself, several in a set, so that a rule stays short however long its lists are. */
+function portIs(ranges: readonly PortRange[], name: 'source' | 'destination', negate: boolean, constants: ConstantSet[]): Statement {
+  if (ranges.length === 1) return portRange(name, ranges[0]!.first, ranges[0]!.last, negate);
+  const constant = portsConstant(ranges);
+  constants.push(constant);
+  return inSet(constant.set.name, [name === 'source' ? 'th sport' : 'th dport'], negate);
+}
+
 /** The ways in which the ports can match: by number, or as one of the named ones. Without any: one way, nothing to match. */
 function portAlternatives(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any', constants: ConstantSet[]): Statement[][] {
   const alternatives: Statement[][] = [];
-  if (side.ports) {
-    const ranges = mergePorts(side.ports);
-    if (ranges.length === 1) alternatives.push([portRange(name, ranges[0]!.first, ranges[0]!.last)]);
-    else if (ranges.length > 1) {
-      const constant = portsConstant(ranges);
-      constants.push(constant);
-      alternatives.push([inSet(constant.set.name, [name === 'source' ? 'th sport' : 'th dport'])]);
-    }
-  }
+  const ranges = mergePorts(side.ports ?? []);
+  if (ranges.length > 0) alternatives.push([portIs(ranges, name, false, constants)]);
   if (family !== 'any') for (const id of side.namedPorts ?? []) alternatives.push([namedPort(name, family, namedPortSetName(family, id))]);
   if (alternatives.length > 0) return alternatives;
   return side.ports || side.namedPorts ? [] : [[]]; // a list without entries matches nothing
@@ -135,8 +136,15 @@ const portProtocols = [6, 17, 132];
  * The ways in which the ports can fail to be excluded. Named ports may be excluded without a protocol: then what has no ports passes, and what has some is asked by protocol,
  * since in others something else stands where the port is looked for.
  */
-function portExclusions(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any', protocol: number | undefined): Statement[][] {
-  const numeric = mergePorts(side.notPorts ?? []).map(({ first, last }) => portRange(name, first, last, true));
+function portExclusions(
+  side: RuleSide,
+  name: 'source' | 'destination',
+  family: IpFamily | 'any',
+  protocol: number | undefined,
+  constants: ConstantSet[],
+): Statement[][] {
+  const ranges = mergePorts(side.notPorts ?? []);
+  const numeric = ranges.length === 0 ? [] : [portIs(ranges, name, true, constants)];
   const named = family === 'any' ? [] : (side.notNamedPorts ?? []).map((id) => namedPort(name, family, namedPortSetName(family, id), true));
   const excluded = [...numeric, ...named];
   if (named.length === 0 || protocol !== undefined) return [excluded];
@@ -146,19 +154,21 @@ function portExclusions(side: RuleSide, name: 'source' | 'destination', family: 
 function addressMatches(side: RuleSide, name: 'source' | 'destination', family: IpFamily, constants: ConstantSet[]): Statement[] {
   const statements: Statement[] = [];
   const field = addressField(family, name);
-  if (side.nets) {
+  /** The address lies in one of these prefixes (or in none of them). */
+  function liesIn(cidrs: readonly Cidr[], negate: boolean): void {
     const nets = coverOf(
       family,
-      side.nets.filter((cidr) => familyOf(cidr) === family),
+      cidrs.filter((cidr) => familyOf(cidr) === family),
     );
-    if (nets.length === 1) statements.push(...(prefixLength(nets[0]!) === 0 ? [] : [inCidr(nets[0]!, name)]));
+    if (nets.length === 1) statements.push(...(prefixLength(nets[0]!) === 0 ? [] : [inCidr(nets[0]!, name, negate)]));
     else {
       const constant = netsConstant(family, nets);
       constants.push(constant);
-      statements.push(inSet(constant.set.name, [field]));
+      statements.push(inSet(constant.set.name, [field], negate));
     }
   }
-  for (const cidr of side.notNets ?? []) if (familyOf(cidr) === family) statements.push(inCidr(cidr, name, true));
+  if (side.nets) liesIn(side.nets, false);
+  if (side.notNets?.some((cidr) => familyOf(cidr) === family)) liesIn(side.notNets, true); // none of length 0 is among them (familiesOf)
   for (const id of side.sets ?? []) statements.push(inSet(setName(family, id), [field]));
   for (const id of side.notSets ?? []) statements.push(inSet(setName(family, id), [field], true));
   return statements;
