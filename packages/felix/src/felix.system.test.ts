@@ -1,6 +1,8 @@
 // The whole agent on a real kernel and a real etcd, judged by packets.
+import { once } from 'node:events';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { inNamespace, openConntrack } from '@calico-openstack/kernel';
+import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
 import { clusterInformation, deviceId, felixConfiguration, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
@@ -32,9 +34,9 @@ const statusOf = async (which: TestEndpoint): Promise<string | undefined> => {
 };
 
 /** Both endpoints known, and a packet has passed between them. */
-async function running(): Promise<void> {
+async function running(environment: Readonly<Record<string, string>> = {}): Promise<void> {
   await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
-  host.startAgent();
+  host.startAgent(undefined, environment);
   await host.untilPasses(one, two, udp(7000));
 }
 
@@ -196,7 +198,172 @@ describe('what is there at other times', () => {
   });
 });
 
+describe('settings', () => {
+  /** What the agent of the host says at a port of its loopback; undefined: nobody is there. */
+  async function page(port: number, path: string): Promise<{ readonly status: number; readonly text: string } | undefined> {
+    const relay = await relayInto(host.name, port);
+    try {
+      const response = await fetch(`http://127.0.0.1:${relay.port}${path}`, { headers: { connection: 'close' } });
+      return { status: response.status, text: await response.text() };
+    } catch {
+      return undefined;
+    } finally {
+      relay.close();
+    }
+  }
+  const untilPage = (port: number, path: string, wanted: number | undefined): Promise<void> =>
+    host.until(async () => (await page(port, path))?.status === wanted, `port ${port}${path} to say ${wanted}`);
+  const forwarding = async (): Promise<string> => (await host.exec('sysctl', '-n', 'net.ipv4.ip_forward')).trim();
+  /** A later change arrives: the agent has not ended. */
+  async function untilChangeArrives(port: number): Promise<void> {
+    await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [port] } }]));
+    await host.untilPasses(one, two, udp(port));
+    expect(host.agent!.exitCode).toBeNull();
+  }
+
+  test.each<[string, object, () => Promise<void>]>([
+    [
+      'health',
+      { healthEnabled: true, healthHost: '127.0.0.1', healthPort: 9098 },
+      async () => {
+        await untilPage(9098, '/readiness', 200);
+        await host.put(felixConfiguration({ healthEnabled: true, healthHost: '127.0.0.1', healthPort: 9097 }));
+        await untilPage(9097, '/readiness', 200);
+        await untilPage(9098, '/readiness', undefined);
+      },
+    ],
+    [
+      'metrics',
+      { prometheusMetricsEnabled: true, prometheusMetricsHost: '127.0.0.1' },
+      async () => {
+        await untilPage(9091, '/metrics', 200);
+        await host.put(felixConfiguration());
+        await untilPage(9091, '/metrics', undefined);
+      },
+    ],
+    [
+      'forwarding',
+      { ipForwarding: 'Disabled' },
+      async () => {
+        expect(await forwarding()).toBe('0');
+        await host.put(felixConfiguration());
+        await host.until(async () => (await forwarding()) === '1', 'forwarding to be switched on');
+      },
+    ],
+    [
+      'the log’s severity',
+      { logSeverityScreen: 'Debug' },
+      async () => {
+        await host.delete(workloadEndpoint(two).key);
+        await host.until(() => host.output.includes('connections cut'), 'a line of severity DEBUG');
+        await host.put(workloadEndpoint(two));
+      },
+    ],
+    [
+      'the region',
+      { openstackRegion: 'r1' },
+      async () => {
+        const lives = async (region: string): Promise<boolean> => (await host.etcd.get(felixStatusKey(region, 'host0'))).found !== undefined;
+        await host.until(() => lives('r1'), 'the heartbeat in the region');
+        const ended = once(host.agent!, 'exit');
+        await host.put(felixConfiguration({ openstackRegion: 'r2' }));
+        expect(await ended).toEqual([129, null]);
+        host.startAgent(undefined, { FELIX_LOGSEVERITYSCREEN: '' });
+        await host.until(() => lives('r2'), 'the heartbeat in the other region');
+      },
+    ],
+  ])('%s: what the datastore says counts at the start, without another one, and a change is followed', async (_, spec, look) => {
+    await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=0');
+    await host.put(felixConfiguration(spec));
+    await running({ FELIX_LOGSEVERITYSCREEN: '' });
+    await untilChangeArrives(7001);
+    await look();
+    await untilChangeArrives(7002);
+  });
+
+  test('health that is switched on locally is shown while etcd is away, and says so', async () => {
+    await host.etcdProcess.kill();
+    host.startAgent(undefined, { FELIX_HEALTHENABLED: 'true', FELIX_HEALTHHOST: '127.0.0.1' });
+    await host.until(() => host.output.includes('etcd is away'), 'the agent to give etcd up');
+    await untilPage(9099, '/liveness', 200);
+    const readiness = await page(9099, '/readiness');
+    expect(readiness?.status).toBe(503);
+    expect(readiness?.text).toContain('ETCD_UNAVAILABLE');
+    await host.etcdProcess.restart();
+    await untilPage(9099, '/readiness', 200);
+  });
+
+  test('a FelixConfiguration that breaks, goes, or names other interfaces leaves every tap policed', async () => {
+    await running({ FELIX_INTERFACEPREFIX: '' });
+    async function policed(port: number): Promise<void> {
+      await untilChangeArrives(port);
+      expect(await host.passes(one, two, udp(7999))).toBe(false);
+      expect(await host.passes(one, two, { ...udp(port), source: '10.65.0.99' })).toBe(false);
+    }
+    const { key } = felixConfiguration();
+    await host.put({ key, value: '{"spec":{"interfacePrefix":"tap"' });
+    await policed(7001);
+    expect(host.output.match(/the last one that could be read stays in force/g)).toHaveLength(1);
+    await host.put(felixConfiguration({ interfacePrefix: 'qvo' }));
+    await policed(7002);
+    await host.put(felixConfiguration({ interfacePrefix: null }));
+    await policed(7003);
+    await host.delete(key);
+    await policed(7004);
+    await host.put({ key, value: '{' });
+    await host.stopAgent('SIGKILL');
+    host.startAgent(undefined, { FELIX_INTERFACEPREFIX: '' });
+    await policed(7005);
+  });
+});
+
 describe('reports', () => {
+  const setLink = (which: TestEndpoint, state: 'up' | 'down'): Promise<string> => host.exec('ip', 'link', 'set', tapOf(which), state);
+  const untilStatus = (which: TestEndpoint, status: 'up' | 'down'): Promise<void> =>
+    host.until(async () => (await statusOf(which)) === `{"status":"${status}"}`, `${status}, of ${which.id}`);
+
+  test('after etcd was emptied and filled again, everything is reported again, and so is what changes then', async () => {
+    const configuration = felixConfiguration({ reportingInterval: '1s' });
+    await host.put(configuration);
+    for (let count = 0; count < 100; count += 1) await host.put({ key: '/elsewhere', value: String(count) }); // the new etcd's revisions are below the old one's
+    await running();
+    for (const each of [one, two]) await untilStatus(each, 'up');
+    await host.etcdProcess.kill();
+    host.etcdProcess.forget();
+    await host.etcdProcess.restart();
+    await host.put(clusterInformation(), configuration, open, workloadEndpoint(one), workloadEndpoint(two));
+    for (const each of [one, two]) await untilStatus(each, 'up');
+    await host.until(async () => (await host.etcd.get(felixStatusKey(undefined, 'host0'))).found !== undefined, 'the heartbeat');
+    await setLink(one, 'down');
+    await untilStatus(one, 'down');
+    await setLink(one, 'up');
+    await untilStatus(one, 'up');
+  });
+
+  test('after etcd was restored from a backup, what was reported since is reported again, and what came back of the dead goes', async () => {
+    const three = await host.plug(endpoint(3));
+    await host.put(workloadEndpoint(three));
+    await running();
+    for (const each of [one, two, three]) await untilStatus(each, 'up');
+    await host.etcdProcess.kill();
+    host.etcdProcess.backUp();
+    await host.etcdProcess.restart();
+    await host.delete(workloadEndpoint(three).key);
+    await host.until(async () => (await statusOf(three)) === undefined, 'the status to go');
+    await setLink(one, 'down');
+    await untilStatus(one, 'down');
+    await host.etcdProcess.kill();
+    host.etcdProcess.goBack();
+    await host.etcdProcess.restart();
+    await host.delete(workloadEndpoint(three).key);
+    await untilStatus(one, 'down');
+    await host.until(async () => (await statusOf(three)) === undefined, 'the status to go again');
+    await setLink(one, 'up');
+    await untilStatus(one, 'up');
+    await setLink(two, 'down');
+    await untilStatus(two, 'down');
+  });
+
   test('the agent lives, and a second life says so', async () => {
     await running();
     const status = async (): Promise<{ time: string; uptime: number; first_update: boolean } | undefined> => {

@@ -6,18 +6,19 @@ import {
   type Logger,
   type Loop,
   metricsPages,
+  type OpenLog,
   openLog,
   RestartNeeded,
   type Running,
-  servePages,
   startLoop,
+  startPages,
 } from '@calico-openstack/agent';
 import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { applyEdits, baseTables, tableName } from '@calico-openstack/render';
-import { etcdOptions, renderOptions } from './config/derive.ts';
-import { type FelixConfig, readAtStart } from './config/parameters.ts';
+import { etcdOptions, logDestinations, renderOptions } from './config/derive.ts';
+import type { FelixConfig } from './config/parameters.ts';
 import { environmentSource, fileSource, libcalicoSource } from './config/sources.ts';
 import { createDataplane, type Dataplane } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
@@ -33,20 +34,15 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   const sources = [environmentSource(process.env), ...[...configFiles].reverse().map(fileSource), libcalicoSource(process.env)];
   const keeper = keepSettings(sources);
   const { config } = keeper.settings;
-  const output = openLog({
-    name: 'felix',
-    screen: config.LogSeverityScreen,
-    file: config.LogFilePath && config.LogSeverityFile ? { path: config.LogFilePath, severity: config.LogSeverityFile } : undefined,
-  });
+  const output = openLog({ name: 'felix', ...logDestinations(config) });
   const { log } = output;
   log.info(
     { host: config.FelixHostname, etcd: etcdOptions(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
     'starting',
   );
-  const kernel = openHostKernel(config, log);
+  const kernel = openHostKernel(log);
   closeWhatIsOpen(kernel, keeper.settings, log);
-  const felix = new Felix(keeper, kernel, connectEtcd(etcdOptions(config)), log);
-  await felix.serve(config);
+  const felix = new Felix(keeper, kernel, connectEtcd(etcdOptions(config)), output);
   return {
     log,
     failed: felix.failed,
@@ -65,25 +61,26 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
 function closeWhatIsOpen(kernel: HostKernel, settings: Settings, log: Logger): void {
   const missing = (['inet', 'arp'] as const).filter((name) => !kernel.hasTable(name));
   if (missing.length === 0) return;
-  const options = renderOptions(settings.config, settings.clusterType);
-  const prefixes = [...new Set([...options.interfacePrefixes, 'tap'])]; // which ones, only the datastore knows; on OpenStack they are taps
-  const base = baseTables({ ...options, interfacePrefixes: prefixes });
+  const options = renderOptions(settings.config);
+  const base = baseTables(options);
   applyEdits(kernel.tables, { inet: [], arp: [], ...Object.fromEntries(missing.map((name) => [name, base[name]])) });
   for (const name of missing) kernel.tables[name].apply();
   log.info(
-    { tables: missing.map((name) => `${name} ${tableName}`).join(','), interfaces: prefixes.map((prefix) => `${prefix}*`).join(',') },
+    { tables: missing.map((name) => `${name} ${tableName}`).join(','), interfaces: options.interfacePrefixes.map((prefix) => `${prefix}*`).join(',') },
     'closed until the datastore is known',
   );
 }
+
+type Programmed = { readonly dataplane: Dataplane; readonly devices: Devices; readonly statuses: Statuses; readonly region: string | undefined };
 
 class Felix {
   readonly #keeper: SettingsKeeper;
   readonly #kernel: HostKernel;
   readonly #etcd: Etcd;
+  readonly #output: OpenLog;
   readonly #log: Logger;
   readonly #metrics;
   readonly #calculation;
-  readonly #statuses: Statuses;
   readonly #programming: Loop;
   readonly #health = createHealth();
   readonly #components = {
@@ -91,27 +88,35 @@ class Felix {
     calculation: this.#health.register('CalculationGraph'),
     dataplane: this.#health.register('InternalDataplaneMainLoop'),
   };
+  readonly #pages;
   readonly #fail = Promise.withResolvers<never>();
   readonly #closing: (() => void)[] = [];
   /** Made when the datastore is first ready: what it wants then is compared with what an earlier run has left. */
-  #programmed: { readonly dataplane: Dataplane; readonly devices: Devices } | undefined;
+  #programmed: Programmed | undefined;
   #inSync = false;
-  #settingsDirty = false;
+  /** From the start: what the datastore says of them is looked at when its first reading is complete, not before. */
+  #settingsDirty = true;
+  #toldReady: boolean | undefined;
   #foreignRules = false;
   /** When the kernel is next to be compared as a whole; 0: not yet. */
   #dueMs = { tables: 0, devices: 0 };
   /** When the tables were last compared because somebody else had changed rules. */
   #foreignMs = Number.NEGATIVE_INFINITY;
 
-  constructor(keeper: SettingsKeeper, kernel: HostKernel, etcd: Etcd, log: Logger) {
+  constructor(keeper: SettingsKeeper, kernel: HostKernel, etcd: Etcd, output: OpenLog) {
+    const { log } = output;
     this.#keeper = keeper;
     this.#kernel = kernel;
     this.#etcd = etcd;
+    this.#output = output;
     this.#log = log;
-    const { FelixHostname: host, OpenstackRegion: region, WorkloadSourceSpoofing } = keeper.settings.config;
+    const { FelixHostname: host, WorkloadSourceSpoofing } = keeper.settings.config;
     this.#metrics = createMetrics(host);
     this.#calculation = createPolicyCalculation({ host, allowSourceSpoofing: WorkloadSourceSpoofing === 'Any' });
-    this.#statuses = startStatuses({ etcd, region, host, startedAtMs, log });
+    this.#pages = {
+      health: startPages('health', healthPages(this.#health), log),
+      metrics: startPages('metrics', metricsPages(this.#metrics.registry), log),
+    };
     this.#programming = startLoop({
       run: () => this.#program(),
       onFailure: (error, failures, retryMs) => {
@@ -130,6 +135,7 @@ class Felix {
       this.#foreignRules = true;
       this.#programming.wake();
     });
+    this.#serve(keeper.settings.config);
     this.#follow();
   }
 
@@ -165,7 +171,7 @@ class Felix {
 
   /** One look at everything that is dirty. Returns how long it may be until the next one. */
   #program(): number | undefined {
-    if (this.#settingsDirty) this.#refreshSettings();
+    if (this.#inSync && this.#settingsDirty) this.#refreshSettings();
     const { ready, config } = this.#keeper.settings;
     if (!this.#inSync || !ready) {
       const detail = this.#inSync ? 'ClusterInformation default does not say datastoreReady' : 'the datastore has not been read';
@@ -175,7 +181,7 @@ class Felix {
     const startMs = performance.now();
     const first = !this.#programmed;
     this.#programmed ??= this.#openDataplane();
-    const { dataplane, devices } = this.#programmed;
+    const { dataplane, devices, statuses: reported } = this.#programmed;
     const restMs = this.#compareWhatIsDue(config, startMs, dataplane, devices);
     const change = this.#calculation.flush();
     this.#tellNotProgrammed(change);
@@ -185,7 +191,8 @@ class Felix {
     const tookMs = performance.now() - startMs;
     // Whoever really touches our tables finds them put right each time; only strangers' changes elsewhere are not looked after each time.
     if (tables.inet.resynced && tables.inet.operations + tables.arp.operations > 0) this.#foreignMs = Number.NEGATIVE_INFINITY;
-    this.#statuses.note(statuses);
+    this.#kernel.forward(config); // what is forwarded is governed now
+    reported.note(statuses);
     this.#cutFlows(left);
     if (first) {
       this.#log.info(
@@ -193,7 +200,7 @@ class Felix {
         'the kernel is as the datastore wants it',
       );
     }
-    this.#statuses.configure(config);
+    reported.configure(config);
     this.#metrics.applySeconds.observe(tookMs / 1000);
     this.#metrics.localEndpoints.set(dataplane.workloads.size);
     this.#components.startup.report({ live: true, ready: true });
@@ -201,15 +208,18 @@ class Felix {
     return Math.max(1, Math.min(restMs, retry ? retryMs : longestRestMs));
   }
 
-  #openDataplane(): { readonly dataplane: Dataplane; readonly devices: Devices } {
-    const { config, clusterType } = this.#keeper.settings;
+  #openDataplane(): Programmed {
+    const { config } = this.#keeper.settings;
     const devices = createDevices(
       this.#kernel.openDevices(() => this.#keeper.settings.config),
       this.#deviceSettings(config),
     );
+    const { FelixHostname: host, OpenstackRegion: region } = config;
     return {
+      region,
+      statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log }),
       devices,
-      dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config, clusterType), ({ table, edit, error }) =>
+      dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config), ({ table, edit, error }) =>
         this.#log.error({ err: error, table, edit: edit.edit }, 'a rule cannot be programmed: what it governs stays closed'),
       ),
     };
@@ -226,20 +236,22 @@ class Felix {
 
   #refreshSettings(): void {
     this.#settingsDirty = false;
-    const before = this.#keeper.settings;
     const { changed, complaints } = this.#keeper.refresh();
     for (const { parameter, source, value, problem } of complaints) this.#log.warn({ parameter, source, value }, problem);
     const { settings } = this.#keeper;
-    const fixed = readAtStart.filter((name) => settings.config[name] !== before.config[name]);
-    if (fixed.length > 0) this.#fail.reject(new RestartNeeded(`${fixed.join(', ')} changed in the datastore`));
-    if (!changed) return;
-    if (before.ready !== settings.ready)
+    if (this.#toldReady !== settings.ready)
       this.#log.info(
         { ready: settings.ready },
         settings.ready ? 'the datastore is ready' : 'the datastore is not ready: the kernel keeps what it holds until it is',
       );
+    this.#toldReady = settings.ready;
+    if (!changed) return;
+    // The keys of all that is reported hang on it. A datastore that is not ready does not say what it is.
+    if (settings.ready && this.#programmed && this.#programmed.region !== settings.config.OpenstackRegion)
+      this.#fail.reject(new RestartNeeded('OpenstackRegion changed in the datastore'));
+    this.#serve(settings.config);
     this.#calculation.setOptions({ allowSourceSpoofing: settings.config.WorkloadSourceSpoofing === 'Any' });
-    this.#programmed?.dataplane.setOptions(renderOptions(settings.config, settings.clusterType));
+    this.#programmed?.dataplane.setOptions(renderOptions(settings.config));
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
   }
 
@@ -296,25 +308,22 @@ class Felix {
       if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'QoS controls are not programmed by this version');
   }
 
-  /** Health and metrics, where they are switched on. A port that is taken is said, and stops nothing. */
-  async serve(config: FelixConfig): Promise<void> {
-    const serve = async (what: string, host: string, port: number, pages: Parameters<typeof servePages>[2]): Promise<void> => {
-      try {
-        const server = await servePages(host, port, pages);
-        this.#closing.push(() => server.close());
-      } catch (error) {
-        this.#log.error({ err: error, host, port }, `cannot serve ${what}; everything else goes on`);
-      }
-    };
-    if (config.HealthEnabled) await serve('health', config.HealthHost, config.HealthPort, healthPages(this.#health));
-    if (config.PrometheusMetricsEnabled)
-      await serve('metrics', config.PrometheusMetricsHost || '::', config.PrometheusMetricsPort, metricsPages(this.#metrics.registry));
+  /** What people see of this process: its log, health and metrics, where and as the settings want them. */
+  #serve(config: FelixConfig): void {
+    try {
+      this.#output.configure(logDestinations(config));
+    } catch (error) {
+      this.#log.error({ err: error, file: config.LogFilePath }, 'cannot write the log there: it stays as it was');
+    }
+    this.#pages.health.serve(config.HealthEnabled ? { host: config.HealthHost, port: config.HealthPort } : undefined);
+    this.#pages.metrics.serve(config.PrometheusMetricsEnabled ? { host: config.PrometheusMetricsHost || '::', port: config.PrometheusMetricsPort } : undefined);
   }
 
   /** What is in the kernel and in etcd stays. */
   async close(): Promise<void> {
     await this.#programming.close();
-    await this.#statuses.close();
+    await this.#programmed?.statuses.close();
+    await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();
     this.#etcd.close();
     this.#kernel.close();

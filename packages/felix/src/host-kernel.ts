@@ -36,6 +36,8 @@ export interface HostKernel {
   onDrift(listener: () => void): void;
   /** Somebody else changed the ruleset: perhaps our tables. */
   onForeignRules(listener: () => void): void;
+  /** Lets the host forward, where the settings have begun to want it. Never forbids it: others may need it too. */
+  forward(config: FelixConfig): void;
   /** @param config the settings in force, asked each time */
   openDevices(config: () => FelixConfig): DeviceKernel;
   close(): void;
@@ -44,12 +46,10 @@ export interface HostKernel {
 /** RTPROT 80: what Calico's agents have marked routes of workloads with, before and beside `DeviceRouteProtocol` 3. */
 const calicoRouteProtocol = 80;
 
+const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
+
 /** In this process's network namespace. */
-export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
-  if (config.IPForwarding === 'Enabled') {
-    switchOn(['net', 'ipv4', 'ip_forward'], log);
-    if (config.Ipv6Support) switchOn(['net', 'ipv6', 'conf', 'all', 'forwarding'], log);
-  }
+export function openHostKernel(log: Logger): HostKernel {
   switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
   const links = openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') });
   const tables = { inet: openTable('inet', tableName), arp: openTable('arp', tableName) };
@@ -57,6 +57,7 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
   const monitor = openMonitor();
   const closing: (() => void)[] = [() => links.close(), () => tables.inet.close(), () => tables.arp.close(), () => conntrack.close(), () => monitor.close()];
   let drifted = (): void => undefined;
+  let forwarded = new Set<4 | 6>();
   return {
     links,
     tables,
@@ -77,6 +78,11 @@ export function openHostKernel(config: FelixConfig, log: Logger): HostKernel {
       const ports = (): (number | undefined)[] => [tables.inet.portId(), tables.arp.portId()];
       const subscription = watchRuleset(monitor, ports, listener);
       closing.push(() => subscription.close());
+    },
+    forward({ IPForwarding, Ipv6Support }) {
+      const wanted = new Set(([4, 6] as const).filter((family) => IPForwarding === 'Enabled' && (family === 4 || Ipv6Support)));
+      for (const family of wanted) if (!forwarded.has(family)) switchOn(forwardingSysctl[family], log);
+      forwarded = wanted;
     },
     openDevices(settings) {
       const onDrift = (): void => drifted();

@@ -6,19 +6,23 @@ import { felixConfigurationSource, type Source } from './config/sources.ts';
 
 export type Settings = {
   readonly config: FelixConfig;
-  /** `ClusterInformation default`: `spec.clusterType` */
-  readonly clusterType: string;
-  /** `spec.datastoreReady` is true: an explicit false is somebody's pause, an absent one a datastore that nobody has set up yet. */
+  /** `ClusterInformation default`: `spec.datastoreReady` is true: an explicit false is somebody's pause, an absent one a datastore that nobody has set up yet. */
   readonly ready: boolean;
 };
 
 export interface SettingsKeeper {
   readonly settings: Settings;
-  /** Notes a key's new value; true when it concerns the settings. `refresh` then says what follows. */
+  /**
+   * Notes a key's new value; true when it concerns the settings. `refresh` then says what follows. Of a FelixConfiguration that cannot be read the last one that could be
+   * stays in force, as long as this process runs: only its deletion takes it away.
+   */
   update(key: string, value: Uint8Array | undefined): boolean;
   /** Resolves anew. What was not taken is in `complaints`, each once as long as it stays the same. */
   refresh(): { readonly changed: boolean; readonly complaints: readonly Complaint[] };
 }
+
+/** What one FelixConfiguration says, or said when it could last be read; and why it cannot be read now. */
+type Configuration = { readonly source?: Source; readonly unreadable?: string };
 
 /**
  * @param local the sources that beat the datastore's (environment, file), and those below the file (libcalico's environment), in order
@@ -27,29 +31,15 @@ export interface SettingsKeeper {
 export function keepSettings(local: readonly Source[]): SettingsKeeper {
   const first = resolveConfig(local);
   const host = first.config.FelixHostname;
-  const resources = new Map<string, Uint8Array>();
-  let settings: Settings = { config: first.config, clusterType: '', ready: false };
+  const configurations = new Map<string, Configuration>([`node.${host}`, 'default'].map((name) => [name, {}])); // in order of precedence
+  let ready = false;
+  let settings: Settings = { config: first.config, ready };
   let told = new Set<string>();
 
-  function sources(): { readonly sources: readonly Source[]; readonly complaints: readonly Complaint[] } {
-    const complaints: Complaint[] = [];
-    const fromDatastore = [`node.${host}`, 'default'].flatMap((name): Source[] => {
-      const bytes = resources.get(`felixconfigurations ${name}`);
-      if (!bytes) return [];
-      const source = felixConfigurationSource(name, bytes);
-      if (source.ok) return [source.value.source];
-      complaints.push({ parameter: '', source: `FelixConfiguration ${name}`, value: '', problem: `${source.reason}; counts as absent` });
-      return [];
-    });
-    return { sources: [...local, ...fromDatastore], complaints };
-  }
-
-  function cluster(): Pick<Settings, 'clusterType' | 'ready'> {
-    const bytes = resources.get('clusterinformations default');
-    const resource = bytes && decodeResource(bytes);
-    if (!resource?.ok) return { clusterType: '', ready: false };
-    const { clusterType, datastoreReady } = resource.value.spec;
-    return { clusterType: typeof clusterType === 'string' ? clusterType : '', ready: datastoreReady === true };
+  function complaintOf([name, { source, unreadable }]: readonly [string, Configuration]): Complaint[] {
+    if (unreadable === undefined) return [];
+    const instead = source ? 'the last one that could be read stays in force' : 'counts as absent';
+    return [{ parameter: '', source: `FelixConfiguration ${name}`, value: '', problem: `${unreadable}; ${instead}` }];
   }
 
   return {
@@ -58,18 +48,26 @@ export function keepSettings(local: readonly Source[]): SettingsKeeper {
     },
     update(key, value) {
       const parsed = parseResourceKey(key);
-      if (parsed?.plural !== 'felixconfigurations' && parsed?.plural !== 'clusterinformations') return false;
-      if (value) resources.set(`${parsed.plural} ${parsed.name}`, value);
-      else resources.delete(`${parsed.plural} ${parsed.name}`);
+      if (parsed?.plural === 'clusterinformations' && parsed.name === 'default') {
+        const resource = value && decodeResource(value);
+        ready = resource?.ok === true && resource.value.spec['datastoreReady'] === true;
+        return true;
+      }
+      const before = parsed?.plural === 'felixconfigurations' ? configurations.get(parsed.name) : undefined;
+      if (!parsed || !before) return false;
+      const read = value && felixConfigurationSource(parsed.name, value);
+      if (!read) configurations.set(parsed.name, {});
+      else if (read.ok) configurations.set(parsed.name, { source: read.value.source });
+      else configurations.set(parsed.name, { ...before, unreadable: read.reason });
       return true;
     },
     refresh() {
-      const inputs = sources();
-      const { config, complaints } = resolveConfig(inputs.sources, settings.config);
-      const all = [...inputs.complaints, ...complaints];
+      const fromDatastore = [...configurations.values()].flatMap(({ source }) => source ?? []);
+      const { config, complaints } = resolveConfig([...local, ...fromDatastore], settings.config);
+      const all = [...[...configurations].flatMap(complaintOf), ...complaints];
       const fresh = all.filter((complaint) => !told.has(JSON.stringify(complaint)));
       told = new Set(all.map((complaint) => JSON.stringify(complaint)));
-      const next: Settings = { config, ...cluster() };
+      const next: Settings = { config, ready };
       const changed = JSON.stringify(next) !== JSON.stringify(settings);
       settings = next;
       return { changed, complaints: fresh };

@@ -1,6 +1,6 @@
 import { StartError } from '@calico-openstack/agent';
 import { describe, expect, test } from 'vitest';
-import { etcdOptions, openstackActive, renderOptions } from './derive.ts';
+import { etcdOptions, renderOptions } from './derive.ts';
 import { resolveConfig } from './resolve.ts';
 import { environmentSource, felixConfigurationSource, libcalicoSource, type Source } from './sources.ts';
 
@@ -99,15 +99,17 @@ describe('none', () => {
 });
 
 test.each([
-  [{}, 'k8s', false],
-  [{}, 'k8s,OpenStack', true],
-  [{ MetadataAddr: '10.0.0.1' }, '', true],
-  [{ MetadataAddr: 'none', MetadataPort: '0' }, '', false],
-  [{ MetadataPort: '8776' }, '', true],
-  [{ InterfacePrefix: 'cali,tap' }, '', true],
-])('with %j and cluster type "%s", OpenStack is active: %s', (values, clusterType, active) => {
-  expect(openstackActive(config(file(values)), clusterType)).toBe(active);
+  [{}, ['cali', 'tap']],
+  [{ InterfacePrefix: 'tap' }, ['tap']],
+  [{ InterfacePrefix: 'cali' }, ['cali', 'tap']],
+  [{ InterfacePrefix: 'qvo, tap,vif' }, ['qvo', 'tap', 'vif']],
+  [{ InterfacePrefix: 'ta' }, ['ta', 'tap']],
+  [{ InterfacePrefix: '' }, ['cali', 'tap']],
+  [{ MetadataAddr: 'none', MetadataPort: '0' }, ['cali', 'tap']],
+])('with %j, interfaces %j* are policed, taps always, and the special rules of OpenStack are there', (values, interfacePrefixes) => {
+  for (const sources of [[file(values)], [resource('default', values)]])
+    expect(renderOptions(config(...sources))).toMatchObject({ interfacePrefixes, openstackActive: true });
 });
 
 test('the lowest two bits of the mark mask are ours', () =>
-  expect(renderOptions(config(file({ NftablesMarkMask: '0xff00' })), '')).toMatchObject({ acceptMark: 0x100, passMark: 0x200 }));
+  expect(renderOptions(config(file({ NftablesMarkMask: '0xff00' })))).toMatchObject({ acceptMark: 0x100, passMark: 0x200 }));

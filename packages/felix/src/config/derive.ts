@@ -1,5 +1,5 @@
-// What follows from the values in force: for the connection to etcd, for the renderer.
-
+// What follows from the values in force: for the connection to etcd, for the log, for the renderer.
+import type { LogDestinations } from '@calico-openstack/agent';
 import type { EtcdOptions } from '@calico-openstack/etcd/types';
 import type { RenderOptions } from '@calico-openstack/render';
 import type { FelixConfig } from './parameters.ts';
@@ -17,22 +17,15 @@ export function etcdOptions(config: FelixConfig): EtcdOptions {
   };
 }
 
-/** The special rules for DHCP, DNS and metadata are there if anything says that this is OpenStack (peer/felix.md 8.4). */
-export function openstackActive(config: FelixConfig, clusterType: string): boolean {
-  const { MetadataAddr, MetadataPort, InterfacePrefix } = config;
-  return (
-    /openstack/i.test(clusterType) ||
-    (MetadataAddr !== undefined && MetadataAddr !== '127.0.0.1') ||
-    (MetadataPort !== 0 && MetadataPort !== 8775) ||
-    InterfacePrefix.includes('tap')
-  );
+export function logDestinations({ LogSeverityScreen: screen, LogFilePath: path, LogSeverityFile: severity }: FelixConfig): LogDestinations {
+  return { screen, file: path && severity ? { path, severity } : undefined };
 }
 
-export function renderOptions(config: FelixConfig, clusterType: string): RenderOptions {
+export function renderOptions(config: FelixConfig): RenderOptions {
   const [acceptMark, passMark] = bitsOf(config.NftablesMarkMask);
   return {
     interfacePrefixes: config.InterfacePrefix,
-    openstackActive: openstackActive(config, clusterType),
+    openstackActive: true, // whatever a ClusterInformation says: peer/felix.md 8.4 asks, among others, whether `tap` is a prefix of workload interfaces, and here it always is
     ...(config.MetadataAddr && config.MetadataPort > 0 && { metadata: { address: config.MetadataAddr, port: config.MetadataPort } }),
     endpointToHostAction: config.DefaultEndpointToHostAction,
     denyAction: config.NftablesFilterDenyAction,

@@ -40,7 +40,8 @@ export const parameters = {
   EtcdUsername: parameter<string | undefined>(text, undefined, file),
   EtcdPassword: parameter<string | undefined>(text, undefined, file),
   OpenstackRegion: parameter<string | undefined>(region, undefined, { dieOnFail: true }),
-  InterfacePrefix: parameter<readonly string[]>(interfacePrefixes, ['cali'], { notNone: true, dieOnFail: true }),
+  /** Always holds `tap`. */
+  InterfacePrefix: parameter<readonly string[]>(interfacePrefixes, ['cali', 'tap'], { notNone: true, dieOnFail: true }),
   Ipv6Support: parameter(bool, true),
   IPForwarding: parameter(oneOf('Enabled', 'Disabled'), 'Enabled'),
   MetadataAddr: parameter<IpAddress | undefined>(address, parseAddress('127.0.0.1'), { whenNone: undefined, dieOnFail: true }),
@@ -86,18 +87,3 @@ const byLowerCase = new Map(Object.keys(parameters).map((name) => [name.toLowerC
 
 /** Finds a parameter whatever the case of its name. */
 export const parameterNamed = (name: string): ParameterName | undefined => byLowerCase.get(name.toLowerCase());
-
-/** Those that are read once, at start: a change of one ends the process, to be started again with it (exit code 129). */
-export const readAtStart: readonly ParameterName[] = [
-  'OpenstackRegion',
-  'LogFilePath',
-  'LogSeverityFile',
-  'LogSeverityScreen',
-  'HealthEnabled',
-  'HealthHost',
-  'HealthPort',
-  'PrometheusMetricsEnabled',
-  'PrometheusMetricsHost',
-  'PrometheusMetricsPort',
-  'IPForwarding',
-];

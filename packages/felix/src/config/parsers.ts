@@ -57,14 +57,17 @@ export const matching =
   (value) =>
     pattern.test(value) ? good(value) : bad(expected);
 
-/** Beginnings of interface names, separated by commas. */
+/**
+ * Beginnings of interface names, separated by commas. `tap` is always one of them, whatever any source says: the workloads of OpenStack are on taps, and no setting may
+ * leave them unpoliced.
+ */
 export const interfacePrefixes: Parser<readonly string[]> = (value) => {
   const prefixes = value
     .split(',')
     .map((prefix) => prefix.trim())
     .filter((prefix) => prefix !== '');
   return prefixes.length > 0 && prefixes.every((prefix) => /^[A-Za-z0-9_-]{1,15}$/.test(prefix))
-    ? good(prefixes)
+    ? good([...new Set([...prefixes, 'tap'])])
     : bad('interface name beginnings of at most 15 letters, digits, _ and -, separated by commas');
 };
 

@@ -1,6 +1,7 @@
 import { endpointStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { settled } from '@calico-openstack/etcd/fake-clock';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createEndpointStatusReporter } from './endpoints.ts';
 
@@ -81,4 +82,89 @@ describe('endpoint statuses', () => {
     await writeAll();
     expect(Object.keys(contents())).toHaveLength(250);
   });
+  test('are written anew to an etcd that was emptied, though its revisions begin again', async () => {
+    const { fake, other, reporter, writeAll, contents } = await world();
+    for (let count = 0; count < 50; count += 1) await other.transact([], [{ put: '/x', value: '' }]);
+    reporter.want(keyOf('a'), 'up');
+    reporter.want(keyOf('b'), 'down');
+    await writeAll();
+    fake.replace();
+    await settled();
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('a')]: up, [keyOf('b')]: down });
+    reporter.want(keyOf('a'), 'down');
+    await other.transact([], [{ delete: keyOf('b') }]);
+    await settled();
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('a')]: down, [keyOf('b')]: down });
+  });
+  test('that a restored backup took back are written again, and what it brought back goes', async () => {
+    const { fake, other, reporter, writeAll, contents } = await world();
+    reporter.want(keyOf('a'), 'up');
+    reporter.want(keyOf('b'), 'up');
+    await writeAll();
+    const backup = Object.entries(contents());
+    reporter.want(keyOf('a'), 'down');
+    reporter.want(keyOf('b'), undefined);
+    await writeAll();
+    fake.replace();
+    await other.transact(
+      [],
+      backup.map(([key, value]) => ({ put: key, value })),
+    );
+    await settled();
+    await writeAll();
+    expect(contents()).toEqual({ [keyOf('a')]: down });
+  });
+  const names = ['a', 'b', 'c'] as const;
+  const status = fc.constantFrom('up', 'down', undefined);
+  const step = fc.oneof(
+    fc.record({ what: fc.constant('want' as const), name: fc.constantFrom(...names), status }),
+    fc.record({ what: fc.constant('others write' as const), name: fc.constantFrom(...names), status }),
+    fc.record({ what: fc.constantFrom('write' as const, 'settle' as const, 'back up' as const, 'wipe' as const, 'restore' as const, 'down and up' as const) }),
+  );
+  const inTheEnd = fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+    const { fake, other, reporter, writeAll, contents } = await world();
+    const wanted: Record<string, string> = {};
+    let backup: Record<string, string> = {};
+    for (const each of steps) {
+      switch (each.what) {
+        case 'want':
+          reporter.want(keyOf(each.name), each.status);
+          if (each.status) wanted[keyOf(each.name)] = `{"status":"${each.status}"}`;
+          else delete wanted[keyOf(each.name)];
+          break;
+        case 'others write':
+          await other.transact([], [each.status ? { put: keyOf(each.name), value: `{"status":"${each.status}"}` } : { delete: keyOf(each.name) }]);
+          break;
+        case 'write': // not waited for: it meets whatever comes next
+          reporter.write().catch((error: unknown) => expect(error).toMatchObject({ code: 'ETCD_UNAVAILABLE' }));
+          break;
+        case 'settle':
+          await settled();
+          break;
+        case 'back up':
+          backup = contents();
+          break;
+        case 'wipe':
+          fake.replace();
+          break;
+        case 'restore':
+          fake.replace();
+          for (const [key, value] of Object.entries(backup)) await other.transact([], [{ put: key, value }]);
+          break;
+        case 'down and up':
+          fake.setDown(true);
+          await settled();
+          fake.setDown(false);
+          break;
+        default:
+          throw new Error(each satisfies never);
+      }
+    }
+    await settled();
+    await writeAll();
+    expect(contents()).toEqual(wanted);
+  });
+  test('are in the end as is wanted, whatever others and etcd did meanwhile', () => fc.assert(inTheEnd, { numRuns: 200 }));
 });

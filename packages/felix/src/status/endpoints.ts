@@ -1,7 +1,7 @@
 // How each endpoint of this host is, in etcd: what is wanted is compared with what stands there, and the difference is written in batches. Level-triggered: a flap between two writes is no write,
-// a key that somebody deleted comes back, and what is left of an endpoint that is gone goes.
+// a key that somebody deleted comes back, and what is left of an endpoint that is gone goes. Each time that the watch begins (anew), all of it is read and compared: etcd may be another than before.
 import { decodeEndpointStatus, type EndpointStatus, encodeEndpointStatus, endpointStatusPrefix } from '@calico-openstack/datamodel';
-import type { Change, Compare, Etcd, Follower, Operation } from '@calico-openstack/etcd/types';
+import type { Change, Etcd, Follower, KeyValue, Operation } from '@calico-openstack/etcd/types';
 
 /** etcd takes at most 128 operations a transaction by default. */
 const batchSize = 100;
@@ -13,46 +13,68 @@ export interface EndpointStatusReporter {
   want(key: string, status: EndpointStatus | undefined): void;
   /** How many keys differ from what is wanted. */
   readonly pending: number;
-  /** Writes what differs. Resolves to whether there is more to do at once. Rejects when etcd cannot be written. */
+  /** Reads what stands there, where that is not known, and writes what differs. Resolves to whether there is more to do at once. Rejects when etcd cannot be read or written. */
   write(): Promise<boolean>;
   close(): void;
 }
 
 /**
- * Follows this host's keys from the start; writes nothing before their snapshot is whole.
- * @param onDifference something differs: `write` has something to do
+ * Follows this host's keys from the start; writes nothing before it has read them.
+ * @param onDifference something differs, or has to be read: `write` has something to do
  */
 export function createEndpointStatusReporter(etcd: Etcd, region: string | undefined, host: string, onDifference: () => void): EndpointStatusReporter {
+  const prefix = endpointStatusPrefix(region, host);
   const wanted = new Map<string, EndpointStatus>();
-  const known = new Map<string, Known>();
+  let known = new Map<string, Known>();
   const dirty = new Set<string>();
-  let inSync = false;
-
-  const differs = (key: string): boolean => known.get(key)?.status !== wanted.get(key) || (known.has(key) && !wanted.has(key));
+  /** Of the last reading of all keys: what changes up to there did is in it. undefined: they are to be read (again). */
+  let readRevision: number | undefined;
+  /** What came while they were not read: by key, the last. */
+  let held = new Map<string, Change>();
 
   function look(key: string): void {
-    if (differs(key)) {
+    if (known.get(key)?.status !== wanted.get(key) || (known.has(key) && !wanted.has(key))) {
       dirty.add(key);
-      if (inSync) onDifference();
+      onDifference();
     } else dirty.delete(key);
   }
 
-  function note({ key, value, modRevision }: Change): void {
-    const had = known.get(key);
-    if (had && had.modRevision > modRevision) return; // an echo that our own later write has overtaken
-    if (value === undefined) known.delete(key);
-    else {
-      const decoded = decodeEndpointStatus(value);
-      known.set(key, { status: decoded.ok ? decoded.value : undefined, modRevision });
+  const knownOf = ({ value, modRevision }: Pick<KeyValue, 'value' | 'modRevision'>): Known => {
+    const decoded = decodeEndpointStatus(value);
+    return { status: decoded.ok ? decoded.value : undefined, modRevision };
+  };
+
+  async function read(): Promise<void> {
+    const holding = held;
+    const { revision, found } = await etcd.range(prefix);
+    if (holding !== held) return; // the watch began anew meanwhile: that may have been another etcd
+    known = new Map(found.map((each) => [each.key, knownOf(each)]));
+    readRevision = revision;
+    for (const key of new Set([...dirty, ...known.keys(), ...wanted.keys()])) look(key);
+    for (const change of held.values()) note(change);
+  }
+
+  function note(change: Change): void {
+    const { key, value, modRevision } = change;
+    if (readRevision === undefined) {
+      held.set(key, change);
+      return;
     }
+    if (modRevision <= readRevision) return;
+    if ((known.get(key)?.modRevision ?? 0) > modRevision) return; // an echo that our own later write has overtaken
+    if (value === undefined) known.delete(key);
+    else known.set(key, knownOf({ value, modRevision }));
     look(key);
   }
 
-  const follower: Follower = etcd.follow([endpointStatusPrefix(region, host)], {
+  const follower: Follower = etcd.follow([prefix], {
     onChanges: (changes) => changes.forEach(note),
-    onInSync: () => {
-      inSync = true;
-      if (dirty.size > 0) onDifference();
+    onState(state) {
+      if (state !== 'following') return;
+      // Where the watch was lost, what is known says nothing: etcd may have been restored, or be another, and what we had written is undone.
+      readRevision = undefined;
+      held = new Map();
+      onDifference();
     },
   });
 
@@ -66,20 +88,15 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
       return dirty.size;
     },
     async write() {
-      if (!inSync || dirty.size === 0) return false;
-      const keys = [...dirty].slice(0, batchSize);
-      const compares: Compare[] = [];
-      const operations: Operation[] = [];
-      const written = new Map<string, EndpointStatus | undefined>();
-      for (const key of keys) {
-        const status = wanted.get(key);
-        compares.push({ key, modRevision: known.get(key)?.modRevision ?? 0 });
-        operations.push(status === undefined ? { delete: key } : { put: key, value: encodeEndpointStatus(status) });
-        written.set(key, status);
-      }
-      const { succeeded, revision } = await etcd.transact(compares, operations);
-      // Where somebody else wrote in between, the follower tells what, and the key is looked at again.
-      if (!succeeded) return false;
+      if (readRevision === undefined) await read();
+      if (readRevision === undefined) return true;
+      const written = new Map([...dirty].slice(0, batchSize).map((key) => [key, wanted.get(key)]));
+      if (written.size === 0) return false;
+      // Without comparing first: these keys are this host's alone, and what is wanted is right whatever stands there.
+      const operations = [...written].map(
+        ([key, status]): Operation => (status === undefined ? { delete: key } : { put: key, value: encodeEndpointStatus(status) }),
+      );
+      const { revision } = await etcd.transact([], operations);
       for (const [key, status] of written) {
         if (status === undefined) known.delete(key);
         else known.set(key, { status, modRevision: revision });
