@@ -82,6 +82,33 @@ describe('endpoint statuses', () => {
     await writeAll();
     expect(Object.keys(contents())).toHaveLength(250);
   });
+  test.each(['up', undefined] as const)(
+    '%s: what another writes right after us is put right, though it is told before our own write is answered',
+    async (status) => {
+      const fake = fakeEtcd();
+      const other = fake.connect();
+      await other.transact([], [{ put: keyOf('a'), value: down }]);
+      let answer: Promise<unknown> = Promise.resolve();
+      const transact: typeof fake.etcd.transact = async (...question) => {
+        const result = await fake.etcd.transact(...question);
+        await answer;
+        return result;
+      };
+      const reporter = createEndpointStatusReporter({ ...fake.etcd, transact }, undefined, 'h1', () => undefined);
+      await settled();
+      reporter.want(keyOf('a'), status);
+      const held = Promise.withResolvers<void>();
+      answer = held.promise;
+      const writing = reporter.write();
+      await settled();
+      await other.transact([], [status ? { delete: keyOf('a') } : { put: keyOf('a'), value: down }]);
+      await settled();
+      held.resolve();
+      await writing;
+      while (await reporter.write());
+      expect(fake.contents()).toEqual(status ? { [keyOf('a')]: up } : {});
+    },
+  );
   test('are written anew to an etcd that was emptied, though its revisions begin again', async () => {
     const { fake, other, reporter, writeAll, contents } = await world();
     for (let count = 0; count < 50; count += 1) await other.transact([], [{ put: '/x', value: '' }]);
@@ -127,6 +154,7 @@ describe('endpoint statuses', () => {
     const { fake, other, reporter, writeAll, contents } = await world();
     const wanted: Record<string, string> = {};
     let backup: Record<string, string> = {};
+    let writing: Promise<unknown> = Promise.resolve();
     for (const each of steps) {
       switch (each.what) {
         case 'want':
@@ -138,7 +166,7 @@ describe('endpoint statuses', () => {
           await other.transact([], [each.status ? { put: keyOf(each.name), value: `{"status":"${each.status}"}` } : { delete: keyOf(each.name) }]);
           break;
         case 'write': // not waited for: it meets whatever comes next
-          reporter.write().catch((error: unknown) => expect(error).toMatchObject({ code: 'ETCD_UNAVAILABLE' }));
+          writing = writing.then(() => reporter.write()).catch((error: unknown) => expect(error).toMatchObject({ code: 'ETCD_UNAVAILABLE' }));
           break;
         case 'settle':
           await settled();
@@ -162,6 +190,7 @@ describe('endpoint statuses', () => {
           throw new Error(each satisfies never);
       }
     }
+    await writing;
     await settled();
     await writeAll();
     expect(contents()).toEqual(wanted);

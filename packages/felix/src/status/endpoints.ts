@@ -13,7 +13,7 @@ export interface EndpointStatusReporter {
   want(key: string, status: EndpointStatus | undefined): void;
   /** How many keys differ from what is wanted. */
   readonly pending: number;
-  /** Reads what stands there, where that is not known, and writes what differs. Resolves to whether there is more to do at once. Rejects when etcd cannot be read or written. */
+  /** One at a time. Reads what stands there, where that is not known, and writes what differs. Resolves to whether there is more to do at once. Rejects when etcd cannot be read or written. */
   write(): Promise<boolean>;
   close(): void;
 }
@@ -31,6 +31,8 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
   let readRevision: number | undefined;
   /** What came while they were not read: by key, the last. */
   let held = new Map<string, Change>();
+  /** Revisions of what came while a write was under way: it may be younger than the write, and yet come before its answer. */
+  let meanwhile = new Map<string, number>();
 
   function look(key: string): void {
     if (known.get(key)?.status !== wanted.get(key) || (known.has(key) && !wanted.has(key))) {
@@ -62,6 +64,7 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
     }
     if (modRevision <= readRevision) return;
     if ((known.get(key)?.modRevision ?? 0) > modRevision) return; // an echo that our own later write has overtaken
+    meanwhile.set(key, modRevision);
     if (value === undefined) known.delete(key);
     else known.set(key, knownOf({ value, modRevision }));
     look(key);
@@ -96,8 +99,10 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
       const operations = [...written].map(
         ([key, status]): Operation => (status === undefined ? { delete: key } : { put: key, value: encodeEndpointStatus(status) }),
       );
+      meanwhile = new Map();
       const { revision } = await etcd.transact([], operations);
       for (const [key, status] of written) {
+        if ((meanwhile.get(key) ?? 0) > revision) continue;
         if (status === undefined) known.delete(key);
         else known.set(key, { status, modRevision: revision });
         look(key);
