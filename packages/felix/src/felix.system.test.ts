@@ -251,8 +251,8 @@ describe('settings', () => {
       },
     ],
     [
-      'the log’s severity',
-      { logSeverityScreen: 'Debug' },
+      'the log’s severities',
+      { logSeverityScreen: 'Debug', logSeverityFile: 'Warning' },
       async () => {
         await host.delete(workloadEndpoint(two).key);
         await host.until(() => host.output.includes('connections cut'), 'a line of severity DEBUG');
