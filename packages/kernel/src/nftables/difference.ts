@@ -1,6 +1,6 @@
 // What has to be done for a table to hold what is wanted: the core of the driver, without any I/O.
 import type { NftChain, NftElement, NftSet } from './objects.ts';
-import { type HeldChain, type HeldSet, type Operation, sameElement, sameRules } from './operations.ts';
+import { type HeldChain, type HeldSet, inOrder, type Operation, sameElement, sameRules } from './operations.ts';
 import { printDefinition, printHook } from './print.ts';
 import { lookupsOf } from './validate.ts';
 
@@ -21,93 +21,187 @@ export type Difference = {
   readonly heldChains: ReadonlyMap<string, HeldChain>;
   readonly heldSets: ReadonlyMap<string, HeldSet>;
   /** Names that are looked at; nothing else can have changed. */
-  readonly chains: Iterable<string>;
-  readonly sets: Iterable<string>;
+  readonly chains: ReadonlySet<string>;
+  readonly sets: ReadonlySet<string>;
+  /** Operations that take away what no part of ours makes. */
+  readonly leftovers: readonly Operation[];
+  /** All in one transaction, whatever it is. */
+  readonly together: boolean;
 };
+
+type Stages = { readonly come: Operation[]; readonly change: Operation[]; readonly go: Operation[] };
 
 export const hookText = (chain: NftChain): string => (chain.hook === undefined ? '' : printHook(chain.hook));
 export const definitionText = (set: NftSet): string => printDefinition(set);
 
 /**
- * The operations, in an order in which every one finds what it needs and nothing that it takes away is still in use:
- * elements go (they may jump), rules go, sets go, chains go; then sets come, chains, rules, and elements.
- * A set or base chain that is to be another comes anew, with everything that uses it.
+ * A transaction is atomic for the packets that come after it, not for those that are under way. Such a packet goes on in the chains as they were when it entered its
+ * hook; but a set or a map tells it what it holds now, a chain that is new is empty for it, and of a set of ranges that is new it may see nothing yet. So what
+ * changes is committed in up to three transactions, and in each of them a packet under way finds whole either what was or what is to be:
+ *
+ * come: what nothing leads to yet. New sets with their elements, new chains with their rules, and elements of new keys in maps by number.
+ * change: everything that something leads to. Here packets pass from the old to the new.
+ * go: what nothing leads to any more. Sets, chains, and elements in maps by number.
+ *
+ * A map by number has marks as keys and verdicts for them: what another map gave the number for (`via`) decides whether an element is reached. Numbers that the other
+ * map gives must be held, and wanted, in this one.
+ *
+ * Where a chain comes to a hook, or leaves its own for another, packets pass by it until it is there: then nothing is done before it, and all is one transaction.
+ *
+ * Returns the transactions, none of them empty. In each, every operation finds what it needs, and nothing that it takes away is still in use.
  */
-export function difference({ wantedChains, wantedSets, heldChains, heldSets, chains, sets }: Difference): Operation[] {
-  const deleteElements: Operation[] = [];
-  const flushChains = new Set<string>();
-  const deleteSets: Operation[] = [];
-  const deleteChains: Operation[] = [];
-  const addSets: Operation[] = [];
-  const addChains: Operation[] = [];
-  const addRules = new Map<string, Operation>();
-  const addElements: Operation[] = [];
-  const remade = new Set<string>();
+export function difference(of: Difference): readonly (readonly Operation[])[] {
+  const { wantedChains, wantedSets, heldChains, heldSets, chains, sets } = of;
+  const rehooked = [...chains].some((name) => {
+    const [wanted, held] = [wantedChains.get(name), heldChains.get(name)];
+    return wanted !== undefined && wanted.hook !== (held?.hook ?? '');
+  });
+  const change: Operation[] = [];
+  const stages: Stages = of.together || rehooked ? { come: change, change, go: change } : { come: [], change, go: [] };
+  const remade = new Set([...sets].filter((name) => isRemade(wantedSets.get(name), heldSets.get(name))));
+  const early = earlyChains(of, remade);
+  changeChains(of, remade, early, stages);
+  changeSets(of, remade, (chain) => heldChains.has(chain) || early.has(chain), stages);
+  stages.go.push(...of.leftovers); // by then nothing uses them
+  return [...new Set([stages.come, change, stages.go])].filter((operations) => operations.length > 0).map(inOrder);
+}
 
-  for (const name of sets) {
-    const [wanted, held] = [wantedSets.get(name), heldSets.get(name)];
-    const same = wanted !== undefined && held !== undefined && wanted.definition === held.definition;
-    if (held !== undefined && !same) deleteSets.push({ verb: 'delete set', set: name });
-    if (wanted === undefined) continue;
-    if (!same) addSets.push({ verb: 'add set', set: wanted.set });
-    if (!same && held !== undefined) remade.add(name);
-    const { gone, come } = same ? elementDifference(wanted, held) : { gone: [], come: [...wanted.elements.values()] };
-    if (gone.length > 0) deleteElements.push({ verb: 'delete elements', set: wanted.set, elements: gone });
-    if (come.length > 0) addElements.push({ verb: 'add elements', set: wanted.set, elements: come });
+/** New chains that hang on no hook, without those that cannot be there before a set is remade: their rules use it, or lead to such a chain. */
+function earlyChains({ wantedChains, heldChains, chains }: Difference, remade: ReadonlySet<string>): ReadonlySet<string> {
+  const early = new Map(
+    [...chains].flatMap((name) => {
+      const wanted = wantedChains.get(name);
+      return wanted === undefined || wanted.hook !== '' || heldChains.has(name) ? [] : [[name, wanted.chain] as const];
+    }),
+  );
+  const late = new Set<string>();
+  let found = remade.size > 0;
+  while (found) {
+    found = false;
+    for (const [name, chain] of early) {
+      if (!usesAny(chain, remade) && !leadsToAny(chain, late)) continue;
+      early.delete(name);
+      late.add(name);
+      found = true;
+    }
+  }
+  return new Set(early.keys());
+}
+
+function changeChains(
+  { wantedChains, heldChains, chains }: Difference,
+  remade: ReadonlySet<string>,
+  early: ReadonlySet<string>,
+  { come, change, go }: Stages,
+): void {
+  const filled = new Set<string>();
+
+  function fill(stage: Operation[], { chain, encoded }: WantedChain): void {
+    filled.add(chain.name);
+    if (encoded.length > 0) stage.push({ verb: 'add rules', chain, encoded });
   }
 
-  function refill({ chain, encoded }: WantedChain): void {
-    if (encoded.length > 0) addRules.set(chain.name, { verb: 'add rules', chain, encoded });
+  function flush(stage: Operation[], name: string, { rules }: HeldChain): void {
+    if (rules.length > 0) stage.push({ verb: 'flush chain', chain: name });
   }
 
   for (const name of chains) {
     const [wanted, held] = [wantedChains.get(name), heldChains.get(name)];
     if (wanted !== undefined && held !== undefined && wanted.hook === held.hook) {
       if (sameRules(held.rules, wanted.encoded)) continue;
-      if (held.rules.length > 0) flushChains.add(name);
-      refill(wanted);
+      flush(change, name, held);
+      fill(change, wanted);
       continue;
     }
     if (held !== undefined) {
-      if (held.rules.length > 0) flushChains.add(name);
-      deleteChains.push({ verb: 'delete chain', chain: name });
+      const stage = wanted === undefined && held.hook === '' ? go : change; // packets come to a hook by themselves
+      flush(remade.size > 0 ? change : stage, name, held); // its rules may be using what is remade
+      stage.push({ verb: 'delete chain', chain: name });
     }
     if (wanted !== undefined) {
-      addChains.push({ verb: 'add chain', chain: wanted.chain });
-      refill(wanted);
+      const stage = early.has(name) ? come : change;
+      stage.push({ verb: 'add chain', chain: wanted.chain });
+      fill(stage, wanted);
     }
   }
 
   // Rare, and then everything is looked at: nothing else says which chains use a set.
-  if (remade.size > 0) {
-    for (const [name, wanted] of wantedChains) {
-      if (!usesAny(wanted.chain, remade) || addRules.has(name)) continue;
-      flushChains.add(name);
-      refill(wanted);
-    }
+  if (remade.size === 0) return;
+  for (const [name, wanted] of wantedChains) {
+    if (!usesAny(wanted.chain, remade) || filled.has(name)) continue;
+    change.push({ verb: 'flush chain', chain: name });
+    fill(change, wanted);
   }
-
-  const flushes = [...flushChains].map((chain): Operation => ({ verb: 'flush chain', chain }));
-  return [...deleteElements, ...flushes, ...deleteSets, ...deleteChains, ...addSets, ...addChains, ...addRules.values(), ...addElements];
 }
 
-function elementDifference(wanted: WantedSet, held: HeldSet): { readonly gone: NftElement[]; readonly come: NftElement[] } {
-  const gone: NftElement[] = [];
-  const come: NftElement[] = [];
+function changeSets(
+  { wantedSets, heldSets, sets }: Difference,
+  remade: ReadonlySet<string>,
+  isThereEarly: (chain: string) => boolean,
+  { come, change, go }: Stages,
+): void {
+  function elements(verb: 'add elements' | 'delete elements', stage: Operation[], set: NftSet, list: readonly NftElement[]): void {
+    if (list.length > 0) stage.push({ verb, set, elements: list });
+  }
+
+  /** Those that lead to a chain that is not there early have to wait for it. */
+  function addEarly(set: NftSet, list: readonly NftElement[]): void {
+    const canCome = ({ verdict }: NftElement): boolean => verdict === undefined || !('chain' in verdict) || isThereEarly(verdict.chain);
+    const late = set.data === 'verdict' ? list.filter((element) => !canCome(element)) : [];
+    elements('add elements', come, set, late.length === 0 ? list : list.filter(canCome));
+    elements('add elements', change, set, late);
+  }
+
+  for (const name of sets) {
+    const [wanted, held] = [wantedSets.get(name), heldSets.get(name)];
+    if (wanted === undefined) {
+      if (held !== undefined) go.push({ verb: 'delete set', set: name });
+    } else if (held === undefined) {
+      come.push({ verb: 'add set', set: wanted.set });
+      addEarly(wanted.set, [...wanted.elements.values()]);
+    } else if (remade.has(name)) {
+      change.push({ verb: 'delete set', set: name }, { verb: 'add set', set: wanted.set });
+      elements('add elements', change, wanted.set, [...wanted.elements.values()]);
+    } else {
+      const { gone, fresh, before, after } = elementDifference(wanted, held);
+      const byNumber = isByNumber(wanted.set);
+      elements('delete elements', change, wanted.set, byNumber ? before : [...before, ...gone]);
+      elements('delete elements', go, wanted.set, byNumber ? gone : []);
+      if (byNumber) addEarly(wanted.set, fresh);
+      elements('add elements', change, wanted.set, byNumber ? after : [...after, ...fresh]);
+    }
+  }
+}
+
+const isRemade = (wanted: WantedSet | undefined, held: HeldSet | undefined): boolean =>
+  wanted !== undefined && held !== undefined && wanted.definition !== held.definition;
+
+const isByNumber = ({ key, data }: NftSet): boolean => data === 'verdict' && key.length === 1 && key[0] === 'mark';
+
+/** Elements of keys that are not wanted and not held; of those that are both, with other content, what they were and what they are to be. */
+type ElementDifference = { readonly [what in 'gone' | 'fresh' | 'before' | 'after']: readonly NftElement[] };
+
+function elementDifference(wanted: WantedSet, held: HeldSet): ElementDifference {
+  const [gone, fresh, before, after]: [NftElement[], NftElement[], NftElement[], NftElement[]] = [[], [], [], []];
   const compare = (id: string): void => {
     const [have, want] = [held.elements.get(id), wanted.elements.get(id)];
-    if (have !== undefined && want !== undefined && sameElement(have, want)) return;
-    if (have !== undefined) gone.push(have);
-    if (want !== undefined) come.push(want);
+    if (have !== undefined && want !== undefined) {
+      if (sameElement(have, want)) return;
+      before.push(have);
+      after.push(want);
+    } else if (have !== undefined) gone.push(have);
+    else if (want !== undefined) fresh.push(want);
   };
   if (wanted.changed !== 'all') {
     for (const id of wanted.changed) compare(id);
-    return { gone, come };
+  } else {
+    for (const id of held.elements.keys()) compare(id);
+    for (const id of wanted.elements.keys()) if (!held.elements.has(id)) compare(id);
   }
-  for (const id of held.elements.keys()) compare(id);
-  for (const id of wanted.elements.keys()) if (!held.elements.has(id)) compare(id);
-  return { gone, come };
+  return { gone, fresh, before, after };
 }
 
 const usesAny = (chain: NftChain, sets: ReadonlySet<string>): boolean =>
   chain.rules.some((rule) => rule.statements.some((statement) => lookupsOf(statement).some(({ set }) => sets.has(set))));
+const leadsToAny = (chain: NftChain, chains: ReadonlySet<string>): boolean =>
+  chain.rules.some((rule) => rule.statements.some((statement) => statement.is === 'verdict' && 'chain' in statement && chains.has(statement.chain)));

@@ -18,6 +18,26 @@ export type Operation =
   | { readonly verb: 'add rules'; readonly chain: NftChain; readonly encoded: readonly Uint8Array[] }
   | { readonly verb: 'add elements'; readonly set: NftSet; readonly elements: readonly NftElement[] };
 
+/** Elements go (they may jump), rules go, sets go, chains go, and objects; then sets come, chains, rules, and elements. */
+const order: readonly Operation['verb'][] = [
+  'delete table',
+  'add table',
+  'delete elements',
+  'flush chain',
+  'delete set',
+  'delete chain',
+  'delete object',
+  'add set',
+  'add chain',
+  'add rules',
+  'add elements',
+];
+const rank = new Map(order.map((verb, at) => [verb, at]));
+
+/** In an order in which every operation finds what it needs, and nothing that one takes away is still in use. */
+export const inOrder = (operations: readonly Operation[]): readonly Operation[] =>
+  operations.toSorted((one, other) => (rank.get(one.verb) ?? 0) - (rank.get(other.verb) ?? 0));
+
 /** A chain as the kernel has it. `hook`: printHook's words, '' for a regular chain. A rule that is undefined holds something that this program never writes. */
 export type HeldChain = { readonly hook: string; readonly rules: readonly (Uint8Array | undefined)[] };
 

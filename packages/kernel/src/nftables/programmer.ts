@@ -1,4 +1,4 @@
-// A TableProgrammer over anything that can read a table and commit a transaction: the kernel (table.netlink.ts) or the fake (table.fake.ts).
+// A TableProgrammer over anything that can read a table and commit transactions: the kernel (table.netlink.ts) or the fake (table.fake.ts).
 import { definitionText, difference, hookText, type WantedChain } from './difference.ts';
 import type { NftElement, NftSet, TableFamily } from './objects.ts';
 import { elementId, type Held, type HeldChain, type Operation, sameElement } from './operations.ts';
@@ -19,6 +19,10 @@ export interface TableKernel {
 
 type ProgrammedSet = { readonly definition: string; readonly elements: Map<string, NftElement> };
 type MutableSet = { readonly set: NftSet; readonly definition: string; readonly elements: Map<string, NftElement>; changed: Set<string> | 'all' };
+
+type Attempt = { readonly operations: number; readonly bytes: number; readonly resynced: boolean };
+/** `staged`: what was refused was one of several transactions. */
+type RefusedAttempt = { readonly refused: NftablesError; readonly staged: boolean };
 
 /** A ruleset that others change all the time must not keep ours from ever being put right: after so many tries it is no longer asked whether anything came between. */
 const readingsThatMustHold = 3;
@@ -96,16 +100,22 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
     return held;
   }
 
-  /** The operations for what may have changed. Throws NftablesError (INVALID) where a chain looks for the wrong things in a set. */
-  function plan(held: Held | undefined): Operation[] {
+  /** The transactions for what may have changed. Throws NftablesError (INVALID) where a chain looks for the wrong things in a set. */
+  function plan(held: Held | undefined, together: boolean): readonly (readonly Operation[])[] {
     const setOf = (set: string): NftSet | undefined => wantedSets.get(set)?.set;
-    const operations = difference({ wantedChains, wantedSets, heldChains, heldSets, chains: changedChains, sets: changedSets });
-    for (const operation of operations) if (operation.verb === 'add rules') checkLookups(operation.chain, setOf);
-    if (held === undefined) return operations;
-    const after = operations.findIndex(({ verb }) => verb.startsWith('add')); // by then nothing uses them
-    operations.splice(after === -1 ? operations.length : after, 0, ...held.leftovers);
-    if (!held.table) operations.unshift({ verb: 'add table' });
-    return operations;
+    const missing = held !== undefined && !held.table;
+    const planned = difference({
+      wantedChains,
+      wantedSets,
+      heldChains,
+      heldSets,
+      chains: changedChains,
+      sets: changedSets,
+      leftovers: held?.leftovers ?? [],
+      together: together || missing,
+    });
+    for (const operation of planned.flat()) if (operation.verb === 'add rules') checkLookups(operation.chain, setOf);
+    return missing ? [[{ verb: 'add table' }, ...planned.flat()]] : planned;
   }
 
   /** What was committed is what the kernel holds. */
@@ -138,26 +148,38 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
     wanted.changed = new Set();
   }
 
-  function attempt(readings: number): { readonly operations: number; readonly bytes: number; readonly resynced: boolean } {
+  /** `together`: all in one transaction. */
+  function attempt(readings: number, together: boolean): Attempt | RefusedAttempt {
     const held = known ? undefined : read();
-    const operations = plan(held);
+    const planned = plan(held, together);
     known = false; // unless all goes well, it has to be read again
-    const generation = held === undefined || readings >= readingsThatMustHold ? undefined : held.generation;
-    const bytes = operations.length === 0 ? 0 : kernel.commit(operations, generation).bytes;
+    let generation = held === undefined || readings >= readingsThatMustHold ? undefined : held.generation;
+    let bytes = 0;
+    try {
+      for (const operations of planned) {
+        bytes += kernel.commit(operations, generation).bytes;
+        if (generation !== undefined) generation = nextGeneration(generation);
+      }
+    } catch (error) {
+      if (error instanceof NftablesError) return { refused: error, staged: planned.length > 1 };
+      throw error;
+    }
     advance();
     known = true;
-    return { operations: operations.reduce((sum, operation) => sum + sizeOf(operation), 0), bytes, resynced: held !== undefined };
+    return { operations: planned.flat().reduce((sum, operation) => sum + sizeOf(operation), 0), bytes, resynced: held !== undefined };
   }
 
   function apply(): ApplyReport {
     const startedMs = performance.now();
-    for (let readings = 0; ; readings++) {
-      try {
-        return { ...attempt(readings), tookMs: performance.now() - startedMs };
-      } catch (error) {
-        const cameBetween = error instanceof NftablesError && error.code === 'ERESTART' && readings < readingsThatMustHold;
-        if (!cameBetween) throw error;
-      }
+    let [readings, together] = [0, false];
+    for (;;) {
+      const done = attempt(readings, together);
+      if (!('refused' in done)) return { ...done, tookMs: performance.now() - startedMs };
+      const { refused, staged } = done;
+      if (refused.code === 'ERESTART' && readings < readingsThatMustHold) readings++;
+      // What is between the old and the new may be refused where both are right (chains that lead back to themselves through what has come or not gone yet).
+      else if (staged && !together) together = true;
+      else throw refused;
     }
   }
 
@@ -187,6 +209,9 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
     },
   };
 }
+
+/** As the kernel counts: 32 bits, without 0. */
+const nextGeneration = (generation: number): number => (generation === 0xffffffff ? 1 : generation + 1);
 
 /** To be removed, an element needs no more than its key. */
 function checkElementKey(set: NftSet, element: NftElement): void {

@@ -17,12 +17,16 @@ export class NftablesError extends Error {
   }
 }
 
+/** Of all transactions of an `apply`. `operations` counts rules and elements each; `resynced`: it started from a reading. */
 export type ApplyReport = { readonly operations: number; readonly bytes: number; readonly tookMs: number; readonly resynced: boolean };
 
 /**
- * One table, owned whole: what is in it and not wanted goes. Wanted content is held here; `apply` commits the difference to what the kernel is known to hold, in
- * one atomic transaction: sets and their elements before chains that use them, verdict-map elements after the chains that they jump to, removals in reverse.
+ * One table, owned whole: what is in it and not wanted goes. Wanted content is held here; `apply` commits the difference to what the kernel is known to hold, so that
+ * each packet is decided as before it or as after it, also one that is under way meanwhile, where all that differs is behind a map by number (difference.ts).
  * After a refusal, or at first, the kernel's content is read and compared: what was right already is not touched (a restart changes nothing).
+ *
+ * One `apply` is up to three transactions: what comes and nothing leads to yet; what something leads to; what goes and nothing leads to any more. Each of them, all or
+ * nothing. Between them every packet is decided as before the second, or as after it. All is one transaction where a chain comes to a hook, or to another one.
  */
 export interface TableProgrammer {
   readonly family: TableFamily;
@@ -38,7 +42,10 @@ export interface TableProgrammer {
   removeElements(set: string, elements: Iterable<NftElement>): void;
   /** Whether something is wanted that is not known to be in the kernel. */
   readonly dirty: boolean;
-  /** All or nothing. Throws NftablesError (with a NftRefusal) when the kernel refuses; the next apply starts from a fresh reading. */
+  /**
+   * Throws NftablesError (with a NftRefusal) when the kernel refuses. Nothing that was to go is gone then; what was to come, or to change, may be there. The wishes
+   * stay, and the next apply starts from a fresh reading.
+   */
   apply(): ApplyReport;
   /** Read the kernel's content at the next apply and put right what somebody else changed. */
   distrust(): void;
