@@ -38,13 +38,13 @@ export function readVerdictData({ code, chain }: VerdictData): Verdict | undefin
 
 /** NFTA_RULE_EXPRESSIONS and NFTA_RULE_USERDATA of the rule: equal bytes, equal rules. RuleProblem where it cannot mean anything in a table of this family. */
 export function encodeRule(family: TableFamily, rule: NftRule): Uint8Array {
-  return ruleBytes(compileRule(family, rule.statements), rule.comment);
+  return encodeExpressions(compileRule(family, rule.statements), rule.comment);
 }
 
 /** The same bytes from what the kernel tells of a rule. undefined: it holds something that encodeRule never gives. */
 export function canonicalRule(expressions: Uint8Array, userData: Uint8Array | undefined): Uint8Array | undefined {
   const list = readExpressions(expressions);
-  return list === undefined ? undefined : ruleBytes(list, userData === undefined ? undefined : readComment(userData, ruleComment));
+  return list === undefined ? undefined : encodeExpressions(list, userData === undefined ? undefined : readComment(userData, ruleComment));
 }
 
 const ruleExpressions = 4;
@@ -55,7 +55,8 @@ const ruleComment = 0;
 /** Written over for every rule. */
 const scratch = new MessageWriter(1024);
 
-function ruleBytes(expressions: readonly Expression[], comment: string | undefined): Uint8Array {
+/** encodeRule's second half: the attributes of a rule that was compiled. */
+export function encodeExpressions(expressions: readonly Expression[], comment: string | undefined): Uint8Array {
   scratch.reset();
   scratch.nested(ruleExpressions, () => writeExpressions(scratch, expressions));
   if (comment !== undefined) scratch.binary(ruleUserData, commentData(ruleComment, comment));

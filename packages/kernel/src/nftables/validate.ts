@@ -1,10 +1,11 @@
 // What can be known to be wrong before the kernel is asked: it is told to whoever wants it, when it is wanted.
 
 import { fieldFacts } from './fields.ts';
+import { sizeProblem } from './limits.ts';
 import type { NftChain, NftElement, NftSet, Statement, TableFamily } from './objects.ts';
 import { printElement } from './print.ts';
 import { hookNumber } from './protocol.ts';
-import { encodeRule, RuleProblem } from './rules.ts';
+import { compileRule, encodeExpressions, RuleProblem } from './rules.ts';
 import { NftablesError } from './table.ts';
 import { nameProblem } from './text.ts';
 import { isHostOrder, widthOf } from './types.ts';
@@ -27,7 +28,10 @@ export function checkedRules(family: TableFamily, chain: NftChain): readonly Uin
   }
   return chain.rules.map((rule, at) => {
     try {
-      return encodeRule(family, rule);
+      const expressions = compileRule(family, rule.statements);
+      const problem = sizeProblem(expressions);
+      if (problem !== undefined) throw new RuleProblem(problem);
+      return encodeExpressions(expressions, rule.comment);
     } catch (error) {
       if (!(error instanceof RuleProblem || error instanceof RangeError)) throw error;
       throw invalid(object, `has a rule (the ${at + 1}. of ${chain.rules.length}) that ${error.message}`);

@@ -242,6 +242,16 @@ export function trouble(world: UsedWorld): void {
         (t) => t.setChain(withRule({ is: 'range', field: 'meta mark', first: hostOrder(1), last: hostOrder(2) })),
         'no order that the kernel could compare by',
       ],
+      [
+        'a rule of more expressions than the kernel takes',
+        (t) => t.setChain(withRule(...Array.from({ length: 129 }, (): Statement => ({ is: 'counter' })))),
+        "has a rule (the 1. of 1) that takes 129 of the kernel's expressions, where a rule may have 128",
+      ],
+      [
+        'a rule of longer expressions than the kernel takes',
+        (t) => t.setChain(withRule(...Array.from({ length: 64 }, (): Statement => ({ is: 'limit', rate: 1, unit: 'second', burst: 1 })))),
+        "that takes 4096 bytes of the kernel's expressions, where a rule may have fewer than 4096",
+      ],
       ['an element of another width', (t) => t.addElements('addresses', [{ key: bytes(1, 2) }]), 'a key of 2 bytes where its type has 4'],
       ['a range in a set of single keys', (t) => t.addElements('addresses', [range('10.0.0.1', '10.0.0.2')]), 'is a range, and the set holds none'],
       ['an element without its verdict', (t) => t.addElements('dispatch', [{ key: interfaceName('tap0') }]), 'must have a verdict'],
