@@ -169,7 +169,8 @@ function forwarding(options: RenderOptions): NftChain[] {
     {
       name: 'from-workload',
       rules: [
-        rule(connectionIs('established', 'related'), goBack),
+        rule(connectionIs('established'), goBack),
+        rule(connectionIs('related'), goTo('related')),
         ...invalid(options),
         rule(jump('egress')),
         rule(markHas(options.acceptMark), goBack),
@@ -180,9 +181,26 @@ function forwarding(options: RenderOptions): NftChain[] {
       name: 'to-workload',
       rules: [rule(connectionIs('established', 'related'), goBack), ...invalid(options), ...dispatch('ingress', options)],
     },
+    related,
     { name: 'egress', rules: [...neverFromWorkload(options), ...dispatch('egress', options)] },
   ];
 }
+
+/**
+ * What a workload says about a connection (an ICMP error, mostly) passes when it has a part in that connection. Otherwise it could break others', the host's own among them,
+ * by telling lies about them, whatever its policy.
+ */
+const related: NftChain = {
+  name: 'related',
+  rules: [
+    rule(inSet(anyClaim, ['meta iifname']), goBack),
+    ...([4, 6] as const).flatMap((family) => {
+      const ip = family === 4 ? 'ip' : 'ip6';
+      return (['original', 'reply'] as const).map((direction) => rule(inSet(ownAddresses(family), ['meta iifname', `ct ${direction} ${ip} saddr`]), goBack));
+    }),
+    rule(drop),
+  ],
+};
 
 /** What no policy lets a workload send: tunnels that would carry packets past policy, and the part of a DHCP server or router. */
 function neverFromWorkload(options: RenderOptions): NftRule[] {
@@ -216,7 +234,8 @@ function toHost(options: RenderOptions): NftChain[] {
       rules: [
         ...neighbourly.map((type) => rule(l4proto(ICMPV6), equal('icmpv6 type', byte(type)), accept)),
         ...openstack,
-        rule(connectionIs('established', 'related'), accept),
+        rule(connectionIs('established'), accept),
+        rule(connectionIs('related'), goTo('related')),
         ...invalid(options),
         rule(jump('egress')),
         rule(markHas(options.acceptMark), allowed),

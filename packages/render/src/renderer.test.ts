@@ -26,7 +26,7 @@ import { Renderer, type Rendering } from './renderer.ts';
 import { ifnameBytes, port, u32 } from './statements.ts';
 
 const MAC = { tap1: 'fa:16:3e:00:00:01', tap2: 'fa:16:3e:00:00:02' } as const;
-const [NEW, ESTABLISHED, INVALID] = [8, 2, 1];
+const [NEW, RELATED, ESTABLISHED, INVALID] = [8, 4, 2, 1];
 
 type Sent = {
   readonly in?: string;
@@ -42,9 +42,11 @@ type Sent = {
   /** What the routing table says of the way back: 0, none through the interface it came by. */
   readonly wayBack?: number;
   readonly ndTarget?: string;
+  /** Sources of the connection that it belongs to, as it began and as it is answered. */
+  readonly connection?: readonly [original: string, reply: string];
 };
 
-function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp, state = NEW, wayBack = 0, ndTarget }: Sent): Packet {
+function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp, state = NEW, wayBack = 0, ndTarget, connection }: Sent): Packet {
   const fields = new Map<Field, Uint8Array>();
   if (iif) fields.set('meta iifname', ifnameBytes(iif));
   if (out) fields.set('meta oifname', ifnameBytes(out));
@@ -64,6 +66,10 @@ function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp,
   if (sender) fields.set('ether saddr', macBytes(sender));
   fields.set('ct state', u32(state));
   fields.set('fib saddr . mark . iif oif', u32(wayBack));
+  if (connection) {
+    fields.set(`ct original ${v6 ? 'ip6' : 'ip'} saddr`, bytes(connection[0]));
+    fields.set(`ct reply ${v6 ? 'ip6' : 'ip'} saddr`, bytes(connection[1]));
+  }
   if (ndTarget) fields.set('nd target', bytes(ndTarget));
   return fields;
 }
@@ -241,6 +247,19 @@ describe('a workload', () => {
     expect(passes('prerouting', { in: 'tap1', from: '10.0.0.2' })).toBe(false);
     expect(arp('input', 'tap1', { ip: '10.0.0.2' })).toBe(true);
     expect(arp('input', 'tap3', { ip: '10.0.0.2', mac: MAC.tap2 })).toBe(false);
+  });
+  test.each([
+    ['forward', { out: 'eth0', to: '192.0.2.9' }],
+    ['input', { to: '192.0.2.1' }],
+  ] as const)('speaks of connections that it has a part in, and of no others, whatever its policy: %s', (hook, where) => {
+    const there = host();
+    there.say({ workloads: new Map([workload('tap1', inTier())]) });
+    const speaks = (...connection: [string, string]) =>
+      there.passes(hook, { in: 'tap1', from: '10.0.0.1', ...where, icmp: [3, 4], state: RELATED, connection });
+    expect(speaks('10.0.0.1', '192.0.2.9')).toBe(true);
+    expect(speaks('192.0.2.9', '10.0.0.1')).toBe(true);
+    expect(speaks('192.0.2.9', '10.0.0.2')).toBe(false);
+    expect(speaks('192.0.2.1', '192.0.2.9')).toBe(false);
   });
   test('never sends tunnels, nor plays DHCP server or router, whatever its policy', () => {
     const { passes } = both();

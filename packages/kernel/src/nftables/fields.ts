@@ -39,6 +39,8 @@ const fields: { readonly [Name in Field]: FieldFacts } = {
   'ct original ip daddr': ct(20, 'ipv4_addr', 0),
   'ct original ip6 saddr': ct(21, 'ipv6_addr', 0),
   'ct original ip6 daddr': ct(22, 'ipv6_addr', 0),
+  'ct reply ip saddr': ct(19, 'ipv4_addr', 1),
+  'ct reply ip6 saddr': ct(21, 'ipv6_addr', 1),
   'ether saddr': payload(linkLayer, 6, 'ether_addr', { ether: true }),
   'ether daddr': payload(linkLayer, 0, 'ether_addr', { ether: true }),
   'ether type': payload(linkLayer, 12, 'ether_type', { ether: true }),

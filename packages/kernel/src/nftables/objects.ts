@@ -42,6 +42,8 @@ export type Field =
   | 'ct original ip daddr'
   | 'ct original ip6 saddr'
   | 'ct original ip6 daddr'
+  | 'ct reply ip saddr'
+  | 'ct reply ip6 saddr'
   | 'ether saddr'
   | 'ether daddr'
   | 'ether type'

@@ -23,6 +23,8 @@ const inetMatches: readonly (readonly Statement[])[] = [
   [match('ct original ip daddr', address4('10.1.2.4'))],
   [match('ct original ip6 saddr', linkLocal)],
   [match('ct original ip6 daddr', linkLocal)],
+  [match('ct reply ip saddr', address4('10.1.2.3'))],
+  [match('ct reply ip6 saddr', linkLocal)],
   [match('ether saddr', mac)],
   [match('ether daddr', mac, true)],
   [match('ether type', bytes(0x86, 0xdd))],
