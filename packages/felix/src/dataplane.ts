@@ -19,13 +19,22 @@ export type StepReport = {
   readonly left: readonly IpAddress[];
 };
 
+const noChange: DesiredChange = {
+  ipSets: new Map(),
+  policies: new Map(),
+  profiles: new Map(),
+  workloads: new Map(),
+  hostEndpoints: new Map(),
+  pools: new Map(),
+};
+
 const tableNames: readonly TableName[] = ['inet', 'arp'];
 
 export interface Dataplane {
   setOptions(options: RenderOptions): void;
   /** Notes a change; the kernel is not touched. */
   note(change: DesiredChange): void;
-  /** Makes the kernel's what was noted. Throws when the rules could not be committed: then nothing else of the step was done, and the next one tries all of it again. */
+  /** Makes the kernel's what was noted, but for the routes of addresses that left (`Devices.release`). Throws when the rules could not be committed: then nothing else of the step was done, and the next one tries all of it again. */
   step(): StepReport;
   /** Whether a step may have something to do. */
   readonly dirty: boolean;
@@ -37,27 +46,48 @@ export interface Dataplane {
 export function createDataplane(tables: Tables, devices: Devices, initial: RenderOptions, onRejected: (rejected: RejectedEdit) => void): Dataplane {
   const renderer = new Renderer(initial);
   const workloads = new Map<WorkloadId, LocalWorkload>();
+  let { interfacePrefixes } = initial;
   let waiting = new Map<WorkloadId, WorkloadDevice | undefined>();
   const gone = new Set<WorkloadId>();
   const edit = (edits: TableEdits): void => applyEdits(tables, edits).forEach(onRejected);
   edit(renderer.start());
 
+  const isPoliced = ({ interfaceName }: LocalWorkload): boolean => interfacePrefixes.some((prefix) => interfaceName.startsWith(prefix));
+
+  function note(change: DesiredChange): void {
+    for (const [id, workload] of change.workloads) {
+      if (workload) workloads.set(id, workload);
+      else workloads.delete(id);
+    }
+    const programmable = [...change.workloads].map(([id, workload]) => [id, workload && isPoliced(workload) ? workload : undefined] as const);
+    const rendering = renderer.render({ ...change, workloads: new Map(programmable) });
+    edit(rendering.tables);
+    for (const [id, device] of rendering.devices) {
+      waiting.set(id, device);
+      if (workloads.has(id)) gone.delete(id);
+      else gone.add(id);
+    }
+  }
+
+  /** Why nothing is programmed for it, though it is wanted here. */
+  function obstacleOf(workload: LocalWorkload): string | undefined {
+    const { shadowedBy, interfaceName } = workload;
+    if (shadowedBy) return `${shadowedBy} has the interface ${interfaceName}`;
+    if (!isPoliced(workload))
+      return `no beginning in InterfacePrefix (${interfacePrefixes.join(',')}) fits its interface ${interfaceName}, so that nothing would police it`;
+    return undefined;
+  }
+
   return {
     workloads,
-    setOptions: (options) => edit(renderer.setOptions(options)),
-    note(change) {
-      for (const [id, workload] of change.workloads) {
-        if (workload) workloads.set(id, workload);
-        else workloads.delete(id);
-      }
-      const rendering = renderer.render(change);
-      edit(rendering.tables);
-      for (const [id, device] of rendering.devices) {
-        waiting.set(id, device);
-        if (workloads.has(id)) gone.delete(id);
-        else gone.add(id);
-      }
+    setOptions(options) {
+      const policed = new Set([...workloads].filter(([, workload]) => isPoliced(workload)).map(([id]) => id));
+      interfacePrefixes = options.interfacePrefixes;
+      edit(renderer.setOptions(options));
+      const turned = [...workloads].filter(([id, workload]) => isPoliced(workload) !== policed.has(id));
+      if (turned.length > 0) note({ ...noChange, workloads: new Map(turned) });
     },
+    note,
     get dirty() {
       return waiting.size > 0 || devices.dirty || tableNames.some((name) => tables[name].dirty);
     },
@@ -72,7 +102,8 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
       gone.clear();
       for (const id of changes.keys()) {
         const workload = workloads.get(id);
-        if (workload?.shadowedBy) statuses.set(id, { workload, status: 'error', reason: `${workload.shadowedBy} has the interface ${workload.interfaceName}` });
+        const reason = workload && obstacleOf(workload);
+        if (reason) statuses.set(id, { workload, status: 'error', reason });
       }
       for (const [id, state] of changed) {
         const workload = workloads.get(id);

@@ -4,6 +4,7 @@ import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
 import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
 import type { WorkloadDevice } from '@calico-openstack/render';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createDevices, type DeviceSettings } from './devices.ts';
 
@@ -112,22 +113,107 @@ describe('an interface', () => {
   });
 });
 
-describe('an address that no longer leads where it led is told', () => {
-  test('when its endpoint goes, and when it moves to another interface; not when it stays', async () => {
-    const { plug, say, routes } = world();
-    await plug('tap1');
-    await plug('tap2');
-    expect(say(['a', device('tap1', '10.0.0.1', '10.0.0.2')], ['b', device('tap2', '10.0.0.3')]).left).toEqual([]);
-    expect(say(['a', device('tap1', '10.0.0.1')], ['b', device('tap2', '10.0.0.2', '10.0.0.3')]).left).toEqual(['10.0.0.2']);
-    expect(routes()).toEqual(['10.0.0.1/32 tap1', '10.0.0.2/32 tap2', '10.0.0.3/32 tap2']);
-    expect(say(['a', undefined]).left).toEqual(['10.0.0.1']);
-    expect(say(['b', device('tap2', '10.0.0.2', '10.0.0.3')]).left).toEqual([]);
+describe('an address that no longer leads where it led is told, and its route stays until its connections are cut', () => {
+  const cut = (w: ReturnType<typeof world>, ...addresses: string[]) => {
+    const moved = w.devices.release(addresses as IpAddress[]);
+    return { moved, ...statuses(w.devices.apply()) };
+  };
+  test('when its endpoint goes', async () => {
+    const w = world();
+    await w.plug('tap1');
+    expect(w.say(['a', device('tap1', '10.0.0.1')]).left).toEqual([]);
+    expect(w.say(['a', undefined]).left).toEqual(['10.0.0.1']);
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap1']);
+    expect(cut(w, '10.0.0.1')).toEqual({ moved: [] });
+    expect(w.routes()).toEqual([]);
   });
-  test('also what an earlier run has left, and is not wanted any more', async () => {
-    const { plug, say, leave, routes } = world();
-    leave('10.0.0.9', await plug('tap1'));
-    expect(say(['a', device('tap1', '10.0.0.1')]).left).toEqual(['10.0.0.9']);
-    expect(routes()).toEqual(['10.0.0.1/32 tap1']);
+  test('when it moves to another endpoint, which is not up before', async () => {
+    const w = world();
+    await w.plug('tap1');
+    await w.plug('tap2');
+    w.say(['a', device('tap1', '10.0.0.1', '10.0.0.2')]);
+    const report = w.say(['a', device('tap1', '10.0.0.1')], ['b', device('tap2', '10.0.0.2', '10.0.0.3')]);
+    expect(report.left).toEqual(['10.0.0.2']);
+    expect(statuses(report)).toEqual({});
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap1', '10.0.0.2/32 tap1', '10.0.0.3/32 tap2']);
+    expect(cut(w, '10.0.0.2')).toEqual({ moved: ['10.0.0.2'], b: 'up' });
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap1', '10.0.0.2/32 tap2', '10.0.0.3/32 tap2']);
+  });
+  test('when its endpoint moves to another interface', async () => {
+    const w = world();
+    await w.plug('tap1');
+    await w.plug('tap2');
+    w.say(['a', device('tap1', '10.0.0.1')]);
+    expect(w.say(['a', device('tap2', '10.0.0.1')]).left).toEqual(['10.0.0.1']);
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap1']);
+    cut(w, '10.0.0.1');
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap2']);
+  });
+  test('not when it stays', async () => {
+    const { plug, say } = world();
+    await plug('tap1');
+    say(['a', device('tap1', '10.0.0.1')]);
+    expect(say(['a', device('tap1', '10.0.0.1', '10.0.0.2')]).left).toEqual([]);
+  });
+  test('also when an earlier run has left the route: on the same interface it is left alone, elsewhere or unwanted it is held', async () => {
+    const w = world();
+    const index = await w.plug('tap1');
+    await w.plug('tap2');
+    for (const address of ['10.0.0.1', '10.0.0.8', '10.0.0.9']) w.leave(address, index);
+    expect(w.say(['a', device('tap1', '10.0.0.1')], ['b', device('tap2', '10.0.0.8')]).left).toEqual(['10.0.0.8', '10.0.0.9']);
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap1', '10.0.0.8/32 tap1', '10.0.0.9/32 tap1']);
+    cut(w, '10.0.0.8', '10.0.0.9');
+    expect(w.routes()).toEqual(['10.0.0.1/32 tap1', '10.0.0.8/32 tap2']);
+  });
+  test('whatever comes in whatever order: no route leads elsewhere without that its address was cut since, and in the end each leads where it is wanted', async () => {
+    const [interfaces, addresses] = [
+      ['tap1', 'tap2', 'tap3'],
+      ['10.0.0.1', '10.0.0.2'],
+    ] as const;
+    const step = fc.oneof(
+      fc.record({ endpoint: fc.constantFrom('a', 'b'), device: fc.option(fc.tuple(fc.constantFrom(...interfaces), fc.subarray([...addresses]))) }),
+      fc.constant('cut' as const),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const w = world();
+        for (const name of interfaces) await w.plug(name);
+        const wanted = new Map<string, readonly [string, readonly string[]]>();
+        let waiting: IpAddress[] = [];
+        let before = new Map<string, string>();
+        const look = (mayMove: readonly string[]): void => {
+          const now = new Map(w.routes().map((route) => route.split('/32 ') as [string, string]));
+          for (const [address, where] of before) if (!mayMove.includes(address)) expect([address, now.get(address)]).toEqual([address, where]);
+          before = now;
+        };
+        for (const one of [...steps, 'cut' as const]) {
+          if (one === 'cut') {
+            w.devices.release(waiting);
+            w.devices.apply();
+            look(waiting);
+            waiting = [];
+            continue;
+          }
+          const taken = [...wanted].filter(([endpoint]) => endpoint !== one.endpoint).map(([, [name]]) => name);
+          const mine = one.device && !taken.includes(one.device[0]) ? one.device : undefined;
+          if (mine) wanted.set(one.endpoint, mine);
+          else wanted.delete(one.endpoint);
+          // As the calculation does: of two endpoints with an address the first by name owns it.
+          const owned = (endpoint: string): readonly string[] => {
+            const others = [...wanted].filter(([other]) => other < endpoint).flatMap(([, [, theirs]]) => theirs);
+            return wanted.get(endpoint)![1].filter((address) => !others.includes(address));
+          };
+          const devices = ['a', 'b'].map((endpoint) => [endpoint, wanted.get(endpoint) && device(wanted.get(endpoint)![0], ...owned(endpoint))] as const);
+          waiting.push(...w.say(...devices).left);
+          look([]);
+        }
+        const expected = ['a', 'b'].flatMap((endpoint) => {
+          const others = endpoint === 'b' ? (wanted.get('a')?.[1] ?? []) : [];
+          return (wanted.get(endpoint)?.[1] ?? []).filter((address) => !others.includes(address)).map((address) => `${address}/32 ${wanted.get(endpoint)![0]}`);
+        });
+        expect(w.routes()).toEqual(expected.sort());
+      }),
+    );
   });
 });
 

@@ -1,6 +1,6 @@
 // The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
 
-import { addressOf, type Cidr, familyOf, type IpAddress, isHostCidr, parseCidr, type WorkloadId } from '@calico-openstack/datamodel';
+import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress, isHostCidr, parseCidr, type WorkloadId } from '@calico-openstack/datamodel';
 import {
   deviceRoute,
   type KernelRoute,
@@ -37,7 +37,7 @@ export type DeviceState = { readonly status: 'up' | 'down' } | { readonly status
 export type DevicesReport = {
   readonly changed: ReadonlyMap<WorkloadId, DeviceState>;
   readonly retry: boolean;
-  /** Single addresses that no longer lead where they led: connections with them must not go on there. */
+  /** Single addresses that no longer lead where they led: connections with them must not go on there. Each is to be released when they are cut. */
   readonly left: readonly IpAddress[];
 };
 
@@ -49,14 +49,22 @@ export interface Devices {
   linksChanged(names: Iterable<string>): void;
   /** Whether anything may have to be done. */
   readonly dirty: boolean;
-  /** Makes the kernel's so. Returns the endpoints whose state may have changed, and whether something was refused that is worth another try. */
+  /**
+   * Makes the kernel's so, but for routes of addresses that leave: those stay until `release`. Returns the endpoints whose state may have changed, and whether
+   * something was refused that is worth another try.
+   */
   apply(): DevicesReport;
+  /** The connections of these addresses, which had left, are cut: the next `apply` lets their routes go. Returns those that have come to another interface. */
+  release(addresses: readonly IpAddress[]): readonly IpAddress[];
   /** Compares everything with the kernel, in slices; what differs is drift. */
   audit(): Promise<void>;
 }
 
 type Programmed = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
 const nothing: Programmed = { routes: new Map(), neighbours: new Map() };
+
+/** Stands for whatever an earlier run has left, until the first update says what of it is wanted. */
+const earlierRun = '' as WorkloadId;
 
 export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): Devices {
   let settings = initial;
@@ -71,6 +79,8 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
   const leads = new Map<Cidr, string>();
   /** Where addresses led when the last `apply` ended, of those that were touched since. */
   const led = new Map<Cidr, string | undefined>();
+  /** Routes of addresses that have left, by destination. Where the agent ends before their connections are cut, the next run finds the routes, and cuts. */
+  const held = new Map<Cidr, { readonly key: string; readonly route: Route }>();
   let first = true;
   /** Keys of routes and neighbours that the kernel refused. */
   let refused = new Map<string, string>();
@@ -101,30 +111,48 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
     }
   }
 
+  const hasLeft = (cidr: Cidr): boolean => led.get(cidr) !== undefined && led.get(cidr) !== leads.get(cidr);
+
   /** The addresses that lead elsewhere now, or nowhere. */
   function takeLeft(): IpAddress[] {
-    if (first) {
-      first = false;
-      for (const { destination, deviceIndex } of kernel.routesOfEarlierRun()) {
-        const cidr = parseCidr(destination);
-        const name = deviceIndex === undefined ? undefined : kernel.links.nameOf(deviceIndex);
-        if (cidr && name && isHostCidr(cidr)) led.set(cidr, name);
-      }
-    }
-    const left = [...led].filter(([cidr, before]) => before !== undefined && before !== leads.get(cidr)).map(([cidr]) => addressOf(cidr));
+    const left = [...led.keys()].filter(hasLeft).map(addressOf);
     led.clear();
     return left;
+  }
+
+  /** Routes of single addresses, as an endpoint of this host would have them. */
+  function adoptEarlierRun(): void {
+    const routes = new Map<string, Route>();
+    for (const { deviceIndex, tos: _, multipath, ...route } of kernel.routesOfEarlierRun()) {
+      const cidr = parseCidr(route.destination);
+      const device = deviceIndex === undefined ? undefined : kernel.links.nameOf(deviceIndex);
+      if (!cidr || !device || !isHostCidr(cidr) || multipath || route.via !== undefined) continue;
+      led.set(cidr, device);
+      routes.set(routeKey(route), { ...route, device });
+    }
+    programmed.set(earlierRun, { routes, neighbours: new Map() });
+  }
+
+  function hold(key: string, route: Route): void {
+    const cidr = route.destination as Cidr;
+    if (held.has(cidr)) return;
+    held.set(cidr, { key, route });
+    kernel.routes.set(route);
   }
 
   function program(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void {
     const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device) : nothing]));
     for (const [id, wanted] of next) {
       const { routes, neighbours } = programmed.get(id) ?? nothing;
-      for (const key of routes.keys()) if (!wanted.routes.has(key)) kernel.routes.remove(key);
+      for (const [key, route] of routes) {
+        const cidr = route.destination as Cidr;
+        if (hasLeft(cidr)) hold(key, route);
+        else if (!wanted.routes.has(key) && held.get(cidr)?.key !== key) kernel.routes.remove(key);
+      }
       for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) kernel.neighbours.remove(key);
     }
     for (const [id, { routes, neighbours }] of next) {
-      for (const route of routes.values()) kernel.routes.set(route);
+      for (const route of routes.values()) if (!held.has(route.destination as Cidr)) kernel.routes.set(route);
       for (const neighbour of neighbours.values()) kernel.neighbours.set(neighbour);
       if (changes.get(id)) programmed.set(id, next.get(id)!);
       else programmed.delete(id);
@@ -132,8 +160,15 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
     }
   }
 
+  /** A route of it is not there yet, since another interface's is held. */
+  const waits = (id: WorkloadId): boolean =>
+    held.size > 0 && [...(programmed.get(id) ?? nothing).routes.values()].some(({ destination }) => held.has(destination as Cidr));
+
   return {
-    update(changes) {
+    update(news) {
+      if (first) adoptEarlierRun();
+      const changes = first ? new Map([...news, [earlierRun, undefined]]) : news;
+      first = false;
       for (const id of changes.keys()) {
         const before = devices.get(id);
         if (!before) continue;
@@ -185,7 +220,12 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
         for (const [id, { routes, neighbours }] of programmed)
           for (const key of [...routes.keys(), ...neighbours.keys()]) if (before.has(key) || refused.has(key)) dirty.add(id);
       const changed = new Map<WorkloadId, DeviceState>();
+      const later = new Set(problems.keys());
       for (const id of dirty) {
+        if (waits(id)) {
+          later.add(id);
+          continue;
+        }
         const state = stateOf(id, problems.get(id));
         const text = state && JSON.stringify(state);
         if (text === states.get(id)) continue;
@@ -195,8 +235,25 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
         } else states.delete(id);
       }
       dirty.clear();
-      for (const id of problems.keys()) dirty.add(id);
+      for (const id of later) dirty.add(id);
       return { changed, left, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
+    },
+    release(addresses) {
+      const moved: IpAddress[] = [];
+      for (const address of addresses) {
+        const cidr = hostCidr(address);
+        const was = held.get(cidr);
+        if (!was) continue;
+        held.delete(cidr);
+        kernel.routes.remove(was.key);
+        const name = leads.get(cidr);
+        const id = name === undefined ? undefined : byName.get(name);
+        if (id === undefined) continue;
+        for (const route of programmed.get(id)!.routes.values()) if (route.destination === cidr) kernel.routes.set(route);
+        dirty.add(id);
+        moved.push(address);
+      }
+      return moved;
     },
     async audit() {
       await Promise.all([kernel.routes.audit(), kernel.neighbours.audit()]);

@@ -13,7 +13,7 @@ import {
   startLoop,
   startPages,
 } from '@calico-openstack/agent';
-import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
+import { type DesiredChange, type IpAddress, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { applyEdits, baseTables, tableName } from '@calico-openstack/render';
@@ -54,17 +54,22 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   };
 }
 
+const tableNames = ['inet', 'arp'] as const;
+
 /**
  * Before etcd has been heard of: where no earlier run has left its rules (after a boot), nothing may pass from or to a workload interface. Rules of an earlier run stay:
  * the running workloads live by them.
  */
 function closeWhatIsOpen(kernel: HostKernel, settings: Settings, log: Logger): void {
-  const missing = (['inet', 'arp'] as const).filter((name) => !kernel.hasTable(name));
+  const missing = tableNames.filter((name) => !kernel.tables[name].exists());
   if (missing.length === 0) return;
   const options = renderOptions(settings.config);
   const base = baseTables(options);
   applyEdits(kernel.tables, { inet: [], arp: [], ...Object.fromEntries(missing.map((name) => [name, base[name]])) });
-  for (const name of missing) kernel.tables[name].apply();
+  for (const name of missing) {
+    kernel.tables[name].distrust();
+    kernel.tables[name].apply();
+  }
   log.info(
     { tables: missing.map((name) => `${name} ${tableName}`).join(','), interfaces: options.interfacePrefixes.map((prefix) => `${prefix}*`).join(',') },
     'closed until the datastore is known',
@@ -100,8 +105,8 @@ class Felix {
   #foreignRules = false;
   /** When the kernel is next to be compared as a whole; 0: not yet. */
   #dueMs = { tables: 0, devices: 0 };
-  /** When the tables were last compared because somebody else had changed rules. */
-  #foreignMs = Number.NEGATIVE_INFINITY;
+  /** From when on the tables may be compared again because somebody else has changed rules. */
+  #foreignDueMs = 0;
 
   constructor(keeper: SettingsKeeper, kernel: HostKernel, etcd: Etcd, output: OpenLog) {
     const { log } = output;
@@ -173,6 +178,7 @@ class Felix {
   #program(): number | undefined {
     if (this.#inSync && this.#settingsDirty) this.#refreshSettings();
     const { ready, config } = this.#keeper.settings;
+    if (this.#foreignRules) this.#putBack();
     if (!this.#inSync || !ready) {
       const detail = this.#inSync ? 'ClusterInformation default does not say datastoreReady' : 'the datastore has not been read';
       this.#components.dataplane.report({ live: true, ready: false, detail });
@@ -189,11 +195,14 @@ class Felix {
     this.#tellDefects();
     const { tables, statuses, retry, left } = dataplane.step();
     const tookMs = performance.now() - startMs;
-    // Whoever really touches our tables finds them put right each time; only strangers' changes elsewhere are not looked after each time.
-    if (tables.inet.resynced && tables.inet.operations + tables.arp.operations > 0) this.#foreignMs = Number.NEGATIVE_INFINITY;
+    if (tables.inet.resynced) {
+      // Whoever really touches our tables finds them put right each time; only strangers' changes elsewhere are not looked after each time.
+      const touched = tables.inet.operations + tables.arp.operations > 0;
+      this.#foreignDueMs = startMs + (touched ? 0 : Math.min(foreignRules.longestPauseMs, (tables.inet.tookMs + tables.arp.tookMs) * foreignRules.pauseOfTime));
+    }
     this.#kernel.forward(config); // what is forwarded is governed now
     reported.note(statuses);
-    this.#cutFlows(left);
+    void this.#cutFlows(left);
     if (first) {
       this.#log.info(
         { endpoints: dataplane.workloads.size, operations: tables.inet.operations + tables.arp.operations, tookMs: Math.round(tookMs) },
@@ -269,26 +278,51 @@ class Felix {
         (error: unknown) => this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),
       );
     }
-    const foreignDueMs = this.#foreignMs + foreignRulesPauseMs;
-    if (this.#foreignRules && nowMs >= foreignDueMs) {
-      [this.#foreignRules, this.#foreignMs] = [false, nowMs];
+    if (this.#foreignRules && nowMs >= this.#foreignDueMs) {
+      this.#foreignRules = false;
       dataplane.distrustTables();
     }
     const intervals = [
       config.NftablesRefreshInterval > 0 ? this.#dueMs.tables : 0,
       config.RouteRefreshInterval > 0 ? this.#dueMs.devices : 0,
-      this.#foreignRules ? foreignDueMs : 0,
+      this.#foreignRules ? this.#foreignDueMs : 0,
     ];
     return Math.min(longestRestMs, ...intervals.filter((atMs) => atMs > 0).map((atMs) => atMs - nowMs));
   }
 
-  /** What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. */
-  #cutFlows(addresses: readonly string[]): void {
+  /** A table of ours that somebody else has removed comes back at once, whether the datastore is there or not. */
+  #putBack(): void {
+    const gone = tableNames.filter((name) => !this.#kernel.tables[name].exists());
+    if (gone.length === 0) return;
+    this.#log.warn({ tables: gone.map((name) => `${name} ${tableName}`).join(',') }, 'somebody else has removed our rules: they are put back');
+    if (!this.#programmed) closeWhatIsOpen(this.#kernel, this.#keeper.settings, this.#log);
+    else
+      for (const name of gone) {
+        this.#kernel.tables[name].distrust();
+        this.#kernel.tables[name].apply();
+      }
+  }
+
+  /**
+   * What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Its route is let go only afterwards; and
+   * where it has come to another interface, whatever was let through in between is cut as well.
+   */
+  async #cutFlows(addresses: readonly IpAddress[]): Promise<void> {
     if (addresses.length === 0) return;
-    this.#kernel.conntrack.deleteByAddress(addresses).then(
-      ({ deleted }) => deleted > 0 && this.#log.debug({ addresses: addresses.length, deleted }, 'connections cut'),
-      (error: unknown) => this.#log.error({ err: error, addresses: addresses.join(',') }, 'cannot cut connections of addresses that have left'),
-    );
+    await this.#deleteFlows(addresses);
+    const moved = this.#programmed?.devices.release(addresses) ?? [];
+    if (moved.length === 0) return this.#programming.wake();
+    await this.#programming.settled();
+    await this.#deleteFlows(moved);
+  }
+
+  async #deleteFlows(addresses: readonly IpAddress[]): Promise<void> {
+    try {
+      const { deleted } = await this.#kernel.conntrack.deleteByAddress(addresses);
+      if (deleted > 0) this.#log.debug({ addresses: addresses.length, deleted }, 'connections cut');
+    } catch (error) {
+      this.#log.error({ err: error, addresses: addresses.join(',') }, 'cannot cut connections of addresses that have left');
+    }
   }
 
   #tellDefects(): void {
@@ -333,5 +367,5 @@ class Felix {
 /** What the kernel refused of a device is tried again after this. */
 const retryMs = 1000;
 const longestRestMs = 3_600_000;
-/** Somebody who changes rules all the time must not have the tables compared all the time. */
-const foreignRulesPauseMs = 5000;
+/** Somebody who changes rules all the time must not have the tables compared all the time: at most a twentieth of it goes there. */
+const foreignRules = { pauseOfTime: 20, longestPauseMs: 5000 };

@@ -19,7 +19,6 @@ import {
   watchRuleset,
   writeSysctl,
 } from '@calico-openstack/kernel';
-import { openTableKernel } from '@calico-openstack/kernel/nftables/table.netlink';
 import { type TableName, tableName } from '@calico-openstack/render';
 import type { FelixConfig } from './config/parameters.ts';
 import type { DeviceKernel } from './devices.ts';
@@ -30,8 +29,6 @@ export interface HostKernel {
   readonly conntrack: Conntrack;
   /** `net.ipv4.conf.default.rp_filter` as it was at the start. */
   readonly defaultRpFilter: string;
-  /** Whether the kernel has the table already: of an earlier run. */
-  hasTable(name: TableName): boolean;
   /** Somebody else changed a route or neighbour of ours: there is something to apply. */
   onDrift(listener: () => void): void;
   /** Somebody else changed the ruleset: perhaps our tables. */
@@ -63,14 +60,6 @@ export function openHostKernel(log: Logger): HostKernel {
     tables,
     conntrack,
     defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // as upstream assumes where it cannot be read
-    hasTable(name) {
-      const kernel = openTableKernel(name, tableName);
-      try {
-        return kernel.read().table;
-      } finally {
-        kernel.close();
-      }
-    },
     onDrift(listener) {
       drifted = listener;
     },

@@ -11,9 +11,16 @@ import { programTable, type TableKernel } from './programmer.ts';
 import * as nft from './protocol.ts';
 import { NftablesError, type NftRefusal, type TableProgrammer } from './table.ts';
 
-/** `close` gives the socket back; the table stays. `portId` is what our transactions are signed with (watchRuleset); undefined before the first `apply`. */
-export type OpenTable = TableProgrammer & { close(): void; readonly portId: () => number | undefined };
-export type OpenTableKernel = TableKernel & { close(): void; readonly portId: () => number | undefined };
+type Open = {
+  /** Gives the socket back; the table stays. */
+  close(): void;
+  /** What our transactions are signed with (watchRuleset); undefined before the first `apply`. */
+  readonly portId: () => number | undefined;
+  /** Whether the kernel has a table of this name, switched on, whatever it holds: cheap. */
+  readonly exists: () => boolean;
+};
+export type OpenTable = TableProgrammer & Open;
+export type OpenTableKernel = TableKernel & Open;
 
 /** A table whose elements change while they are read is read again. */
 const readingAttempts = 20;
@@ -24,7 +31,7 @@ const readingAttempts = 20;
  */
 export function openTable(family: TableFamily, name: string, namespace?: string): OpenTable {
   const kernel = openTableKernel(family, name, namespace);
-  return Object.assign(programTable(family, name, kernel), { close: () => kernel.close(), portId: kernel.portId });
+  return Object.assign(programTable(family, name, kernel), { close: () => kernel.close(), portId: kernel.portId, exists: kernel.exists });
 }
 
 /** Takes a whole table away, if it is there. NftablesError when the kernel refuses. */
@@ -57,7 +64,7 @@ function sentence(family: TableFamily, name: string, { code, object, detail }: N
   return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
 }
 
-function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): TableKernel & { readonly portId: () => number | undefined } {
+function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): Omit<OpenTableKernel, 'close'> {
   let portId: number | undefined;
 
   /** Asks for one object or a list. What is not there is an empty list. */
@@ -131,11 +138,17 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     return objects.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete object', object: object.name, kind: object.kind }));
   }
 
+  /** undefined: there is none. False: it is switched off. */
+  function askTable(): boolean | undefined {
+    const [found] = ask(nft.message.getTable, flag.acknowledge, ofTable(nft.table.name));
+    return found && decodeTable(found.payload);
+  }
+
   function readOnce(): Held {
     const before = generation();
-    const [found] = ask(nft.message.getTable, flag.acknowledge, ofTable(nft.table.name));
-    if (found === undefined) return { generation: before, table: false, chains: new Map(), sets: new Map(), leftovers: [] };
-    return { generation: before, table: decodeTable(found.payload), chains: readChains(), sets: readSets(), leftovers: readLeftovers() };
+    const table = askTable();
+    if (table === undefined) return { generation: before, table: false, chains: new Map(), sets: new Map(), leftovers: [] };
+    return { generation: before, table, chains: readChains(), sets: readSets(), leftovers: readLeftovers() };
   }
 
   function read(): Held {
@@ -146,5 +159,5 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     }
   }
 
-  return { read, commit: (operations, held) => commit(family, name, socket, operations, held), portId: () => portId };
+  return { read, commit: (operations, held) => commit(family, name, socket, operations, held), portId: () => portId, exists: () => askTable() === true };
 }
