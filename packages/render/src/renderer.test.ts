@@ -475,6 +475,20 @@ describe('policy', () => {
     expect([from('10.1.0.1'), from('10.1.0.2')]).toEqual([false, true]);
   });
 
+  test('a set that gets its first prefix is another set, under another name, so that it is never empty for whoever looks into it meanwhile', () => {
+    const there = host();
+    const policy = policyOf('p', [rule({ source: { notSets: [id] } })]);
+    there.say({ ipSets: new Map([[id, members('10.1.0.1/32')]]), policies: policies(policy), workloads: new Map([workload('tap2', inTier(policy))]) });
+    const prefixed: IpSetChange = { change: 'members', kind: 'addresses', added: ['10.2.0.0/16' as Cidr], removed: [] };
+    const { inet } = there.say({ ipSets: new Map([[id, prefixed]]) }).tables;
+    const made = inet.flatMap((edit) => (edit.edit === 'set-set' ? [edit.set.name] : []));
+    const gone = inet.flatMap((edit) => (edit.edit === 'remove-set' ? [edit.name] : []));
+    expect([made.length, gone.length]).toEqual([1, 1]);
+    expect(made).not.toEqual(gone);
+    const reaches = (from: string) => there.passes('forward', { in: 'eth0', out: 'tap2', from, to: '10.0.0.2' });
+    expect([reaches('10.1.0.1'), reaches('10.2.9.9'), reaches('10.3.0.1')]).toEqual([false, false, true]);
+  });
+
   test('the first rule that matches decides; a Log goes on, and says which policy it is of', () => {
     const logged = reaches([rule({ action: 'log' }), rule({ action: 'deny', protocol: 17 }), rule()], {}, [], { logPrefix: 'calico %k %p %n %t' });
     expect(logged).toMatchObject({ verdict: 'accept', logged: ['calico np openstack/p p default: '] });

@@ -1,5 +1,5 @@
 // Desired local state in, edits of tables and devices out: each flush costs what it changes.
-import type { DesiredChange, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
+import type { DesiredChange, IpSetId, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
 import { baseChains, baseSets, reversePath } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
@@ -54,7 +54,9 @@ export class Renderer {
 
   render(change: DesiredChange): Rendering {
     const edits = new EditList();
-    for (const [id, set] of change.ipSets) if (set.change !== 'removed') this.#sets.apply(id, set, edits);
+    const renamed = new Set<IpSetId>();
+    for (const [id, set] of change.ipSets) if (set.change !== 'removed' && this.#sets.apply(id, set, edits)) renamed.add(id);
+    if (renamed.size > 0) this.#renderUsersOf(renamed, edits);
     for (const [id, policy] of change.policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
     const devices = this.#renderWorkloads(change.workloads, edits);
@@ -79,6 +81,16 @@ export class Renderer {
     return edits;
   }
 
+  /** Rare: a set of addresses got its first prefix, or lost its last. */
+  #renderUsersOf(sets: ReadonlySet<IpSetId>, edits: EditList): void {
+    const uses = ({ ingress, egress }: Pick<Policy, Direction>): boolean =>
+      [...ingress, ...egress].some(({ source, destination }) =>
+        [source.sets, source.notSets, destination.sets, destination.notSets].some((ids) => ids?.some((id) => sets.has(id))),
+      );
+    for (const [id, policy] of this.#policies) if (uses(policy)) this.#renderPolicy(id, policy, edits);
+    for (const [id, profile] of this.#profiles) if (uses(profile)) this.#renderProfile(id, profile, edits);
+  }
+
   #renderPolicy(id: PolicyId, policy: Policy | undefined, edits: EditList): void {
     if (policy) this.#policies.set(id, policy);
     else this.#policies.delete(id);
@@ -93,7 +105,7 @@ export class Renderer {
 
   #writeRules(name: string, rules: Policy['ingress'] | undefined, logPrefix: string, edits: EditList): void {
     const had = this.#ruleChains.get(name) ?? [];
-    const rendered = rules && renderRules(rules, this.#options, logPrefix);
+    const rendered = rules && renderRules(rules, this.#sets, this.#options, logPrefix);
     if (rendered) {
       this.#constants.acquire(rendered.constants, edits);
       edits.setChain({ name, rules: rendered.rules });

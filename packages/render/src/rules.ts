@@ -3,17 +3,19 @@ import { type Cidr, familyOf, type IpFamily, type PortRange, prefixLength, type 
 import type { NftRule, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { type ConstantSet, coverOf, mergePorts, netsConstant, portsConstant } from './constants.ts';
 import type { RenderOptions } from './options.ts';
-import { namedPortSetName, setName } from './sets.ts';
+import { namedPortSetName, type Sets } from './sets.ts';
 import { addressField, byte, drop, equal, goBack, inCidr, inSet, l4proto, nfproto, portRange, setMark } from './statements.ts';
 
 export type RenderedRules = { readonly rules: readonly NftRule[]; readonly constants: readonly ConstantSet[] };
 
+type SetNames = Pick<Sets, 'nameOf'>;
+
 /** @param logPrefix what a Log rule's line begins with */
-export function renderRules(rules: readonly Rule[], options: RenderOptions, logPrefix: string): RenderedRules {
+export function renderRules(rules: readonly Rule[], setNames: SetNames, options: RenderOptions, logPrefix: string): RenderedRules {
   const constants: ConstantSet[] = [];
   const rendered = rules.flatMap((rule) => {
     const outcome = actionStatements(rule.action, options, logPrefix);
-    return familiesOf(rule).flatMap((family) => renderIn(rule, family, constants).map((match) => ({ statements: [...match, ...outcome] })));
+    return familiesOf(rule).flatMap((family) => renderIn(rule, family, setNames, constants).map((match) => ({ statements: [...match, ...outcome] })));
   });
   const unique = new Map(constants.map((constant) => [constant.set.name, constant]));
   return { rules: rendered, constants: [...unique.values()] };
@@ -65,7 +67,7 @@ function familiesOf(rule: Rule): readonly (IpFamily | 'any')[] {
 const dependsOnFamily = ({ nets, notNets, sets, notSets, namedPorts, notNamedPorts }: RuleSide): boolean =>
   [nets, notNets, sets, notSets, namedPorts, notNamedPorts].some((list) => list && list.length > 0);
 
-function renderIn(rule: Rule, family: IpFamily | 'any', constants: ConstantSet[]): Statement[][] {
+function renderIn(rule: Rule, family: IpFamily | 'any', setNames: SetNames, constants: ConstantSet[]): Statement[][] {
   const common: Statement[] = [];
   if (rule.protocol !== undefined) common.push(l4proto(rule.protocol));
   if (rule.notProtocol !== undefined) common.push(l4proto(rule.notProtocol, true));
@@ -77,7 +79,7 @@ function renderIn(rule: Rule, family: IpFamily | 'any', constants: ConstantSet[]
   for (const side of sides) {
     alternatives = product(alternatives, portAlternatives(rule[side], side, family, constants));
     alternatives = product(alternatives, portExclusions(rule[side], side, family, rule.protocol, constants));
-    const addresses = family === 'any' ? [] : addressMatches(rule[side], side, family, constants);
+    const addresses = family === 'any' ? [] : addressMatches(rule[side], side, family, setNames, constants);
     alternatives = alternatives.map((statements) => [...statements, ...addresses]);
   }
   return family === 'any' ? alternatives : alternatives.map((statements) => (statements.some(impliesFamily) ? statements : [nfproto(family), ...statements]));
@@ -151,7 +153,7 @@ function portExclusions(
   return [portProtocols.map((each) => l4proto(each, true)), ...portProtocols.map((each) => [l4proto(each), ...excluded])];
 }
 
-function addressMatches(side: RuleSide, name: 'source' | 'destination', family: IpFamily, constants: ConstantSet[]): Statement[] {
+function addressMatches(side: RuleSide, name: 'source' | 'destination', family: IpFamily, setNames: SetNames, constants: ConstantSet[]): Statement[] {
   const statements: Statement[] = [];
   const field = addressField(family, name);
   /** The address lies in one of these prefixes (or in none of them). */
@@ -169,7 +171,7 @@ function addressMatches(side: RuleSide, name: 'source' | 'destination', family: 
   }
   if (side.nets) liesIn(side.nets, false);
   if (side.notNets?.some((cidr) => familyOf(cidr) === family)) liesIn(side.notNets, true); // none of length 0 is among them (familiesOf)
-  for (const id of side.sets ?? []) statements.push(inSet(setName(family, id), [field]));
-  for (const id of side.notSets ?? []) statements.push(inSet(setName(family, id), [field], true));
+  for (const id of side.sets ?? []) statements.push(inSet(setNames.nameOf(family, id), [field]));
+  for (const id of side.notSets ?? []) statements.push(inSet(setNames.nameOf(family, id), [field], true));
   return statements;
 }

@@ -19,14 +19,19 @@ import { addressElement, byte, concat, port, rangeElement } from './statements.t
 
 const families = [4, 6] as const;
 
-export const setName = (family: IpFamily, id: IpSetId): string => `group${family}-${id}`;
+const kindNames = { addresses: 'group', ranges: 'nets' } as const;
+/**
+ * The kinds have names of their own: a set that became another under its old name would be empty for whoever looks into it meanwhile, which opens where it is excluded.
+ */
+const setName = (family: IpFamily, id: IpSetId, kind: keyof typeof kindNames): string => `${kindNames[kind]}${family}-${id}`;
 export const namedPortSetName = (family: IpFamily, id: IpSetId): string => `ports${family}-${id}`;
 
-type AddressSet = { readonly family: IpFamily; readonly name: string; readonly members: Set<Cidr>; prefixes: number; cover: PrefixCover | undefined };
+type AddressSet = { readonly family: IpFamily; readonly id: IpSetId; readonly members: Set<Cidr>; prefixes: number; cover: PrefixCover | undefined };
 
 const addressKey = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');
 
-const definition = ({ family, name, cover }: AddressSet): NftSet => ({ name, key: [addressKey(family)], ...(cover && { interval: true }) });
+const nameOf = ({ family, id, cover }: AddressSet): string => setName(family, id, cover ? 'ranges' : 'addresses');
+const definition = (set: AddressSet): NftSet => ({ name: nameOf(set), key: [addressKey(set.family)], ...(set.cover && { interval: true }) });
 
 const namedPortElement = (member: NamedPortMember): NftElement => ({ key: concat(addressBytes(member.address), byte(member.protocol), port(member.port)) });
 
@@ -35,22 +40,38 @@ export class Sets {
   readonly #addresses = new Map<IpSetId, readonly AddressSet[]>();
   readonly #kinds = new Map<IpSetId, IpSetKind>();
 
-  apply(id: IpSetId, change: IpSetChange, edits: EditList): void {
+  /** What a rule calls the addresses of the set. */
+  nameOf(family: IpFamily, id: IpSetId): string {
+    const set = this.#addresses.get(id)?.find((each) => each.family === family);
+    return set ? nameOf(set) : setName(family, id, 'addresses');
+  }
+
+  /** Returns whether `nameOf` gives another name now, so that rules which use it are to be written anew. */
+  apply(id: IpSetId, change: IpSetChange, edits: EditList): boolean {
+    const before = this.#names(id);
     if (change.change === 'removed') {
-      const kind = this.#kinds.get(id);
-      for (const family of families) if (kind) edits.removeSet(kind === 'addresses' ? setName(family, id) : namedPortSetName(family, id));
+      for (const name of before) edits.removeSet(name);
       this.#kinds.delete(id);
       this.#addresses.delete(id);
-      return;
+      return false;
     }
     if (change.change === 'whole') this.#kinds.set(id, change.kind);
     if (change.kind === 'named-ports') applyNamedPorts(id, change, edits);
     else if (change.change === 'whole') {
       this.#addresses.set(
         id,
-        families.map((family) => wholeSet(family, setName(family, id), change.members, edits)),
+        families.map((family) => wholeSet(family, id, change.members, edits)),
       );
     } else for (const set of this.#addresses.get(id) ?? []) changeMembers(set, change, edits);
+    const now = this.#names(id);
+    const gone = before.filter((name) => !now.includes(name));
+    for (const name of gone) edits.removeSet(name);
+    return gone.length > 0;
+  }
+
+  #names(id: IpSetId): readonly string[] {
+    if (this.#kinds.get(id) === 'named-ports') return families.map((family) => namedPortSetName(family, id));
+    return (this.#addresses.get(id) ?? []).map(nameOf);
   }
 }
 
@@ -66,7 +87,7 @@ function applyNamedPorts(id: IpSetId, change: Extract<IpSetChange, { kind: 'name
   }
 }
 
-function wholeSet(family: IpFamily, name: string, all: ReadonlySet<Cidr>, edits: EditList): AddressSet {
+function wholeSet(family: IpFamily, id: IpSetId, all: ReadonlySet<Cidr>, edits: EditList): AddressSet {
   const members = new Set<Cidr>();
   let prefixes = 0;
   for (const cidr of all) {
@@ -74,7 +95,7 @@ function wholeSet(family: IpFamily, name: string, all: ReadonlySet<Cidr>, edits:
     members.add(cidr);
     if (!isHostCidr(cidr)) prefixes += 1;
   }
-  const set: AddressSet = { family, name, members, prefixes, cover: undefined };
+  const set: AddressSet = { family, id, members, prefixes, cover: undefined };
   emitWhole(set, edits);
   return set;
 }
@@ -103,17 +124,17 @@ function changeMembers(set: AddressSet, change: { readonly added: readonly Cidr[
   if (set.prefixes > 0 !== (set.cover !== undefined)) emitWhole(set, edits);
   else if (!set.cover) {
     edits.removeElements(
-      set.name,
+      nameOf(set),
       removed.map((cidr) => addressElement(addressOf(cidr))),
     );
     edits.addElements(
-      set.name,
+      nameOf(set),
       added.map((cidr) => addressElement(addressOf(cidr))),
     );
   } else {
     // One by one, in order: what one change bares the next may hide again.
-    for (const cidr of removed) emitCover(set.name, set.cover.remove(cidr), edits);
-    for (const cidr of added) emitCover(set.name, set.cover.add(cidr), edits);
+    for (const cidr of removed) emitCover(nameOf(set), set.cover.remove(cidr), edits);
+    for (const cidr of added) emitCover(nameOf(set), set.cover.add(cidr), edits);
   }
 }
 
