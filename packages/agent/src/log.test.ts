@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { formatLine, openLog } from './log.ts';
 
 test('a line has time, severity, process, name, message and fields, and cannot be broken in two by what it quotes', () => {
@@ -41,6 +41,17 @@ test('destinations and severities can be changed while it is written, and a file
     expect(said(second)).toEqual(['two', 'three']);
   } finally {
     rmSync(directory, { recursive: true });
+  }
+});
+
+test('a file that cannot be written, as on a full disk, ends nothing, and is told once', () => {
+  const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  try {
+    const { log } = openLog({ name: 'felix', file: { path: '/dev/full', severity: 'INFO' } });
+    for (let line = 0; line < 1000; line++) log.info({ line }, 'x'.repeat(2000));
+    expect(told.mock.calls.map(([text]) => text)).toEqual([expect.stringMatching(/^cannot write the log file \/dev\/full: ENOSPC/)]);
+  } finally {
+    told.mockRestore();
   }
 });
 

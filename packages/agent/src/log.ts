@@ -72,9 +72,20 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
 
 const severityValue = (level: Level): number => pino.levels.values[level]!;
 
+/** While the file cannot be written (a full disk), lines are lost after this many bytes, never the agent: it goes on, and says so on standard error. */
+const keptBytes = 1024 * 1024;
+const complaintPauseMs = 60_000;
+
 function openFile(path: string): OpenFile {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  return { path, stream: destination({ dest: path, append: true, mkdir: true, sync: true, mode: 0o644 }) };
+  const stream = destination({ dest: path, append: true, mkdir: true, sync: true, mode: 0o644, maxLength: keptBytes });
+  let toldMs = Number.NEGATIVE_INFINITY;
+  stream.on('error', (error: Error) => {
+    if (performance.now() - toldMs < complaintPauseMs) return;
+    toldMs = performance.now();
+    process.stderr.write(`cannot write the log file ${path}: ${error.message}; lines may be lost\n`);
+  });
+  return { path, stream };
 }
 
 /** Local time, severity, process, name, message, then the fields; text with blanks is quoted, so that a field's end can always be found. */
