@@ -87,9 +87,7 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
   const linkLayer = options.antiSpoofLinkLayer
     ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), drop), rule(...advertises, jump('claims'))]
     : [];
-  const dhcp = options.openstackActive
-    ? [rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack)]
-    : [];
+  const dhcp = rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack);
   return [
     { name: 'raw-prerouting', hook: hook('filter', 'prerouting', RAW), rules: fromWorkload(options, goTo('source-check')) },
     {
@@ -101,7 +99,7 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
         ...linkLayer,
         rule(inSet(ownAddresses(4), ['meta iifname', 'ip saddr']), goBack),
         rule(inSet(ownAddresses(6), ['meta iifname', 'ip6 saddr']), goBack),
-        ...dhcp,
+        dhcp,
         rule({ is: 'verdict-map', fields: ['meta iifname'], map: spoofMap }),
         ...reversePath,
       ],
@@ -126,7 +124,7 @@ const claims: NftChain = {
 function natChains(options: RenderOptions): NftChain[] {
   const { metadata } = options;
   const toMetadata = (): NftRule[] => {
-    if (!metadata || !options.openstackActive || familyOf(metadata.address) !== 4) return [];
+    if (!metadata || familyOf(metadata.address) !== 4) return [];
     const asked = [inCidr(parseCidr('169.254.169.254')!, 'destination'), l4proto(TCP), portRange('destination', 80, 80)];
     return fromWorkload(options, ...asked, { is: 'nat', kind: 'dnat', family: 4, address: addressBytes(metadata.address), port: metadata.port });
   };
@@ -218,14 +216,13 @@ const neighbourly = [130, 131, 132, 133, 135, 136, 143];
 
 function toHost(options: RenderOptions): NftChain[] {
   const { metadata } = options;
-  const openstack = !options.openstackActive
-    ? []
-    : [
-        ...(metadata ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), accept)] : []),
-        rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
-        rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
-        ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), accept)),
-      ];
+  /** The special rules of OpenStack (peer/felix.md 8.4). */
+  const openstack = [
+    ...(metadata ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), accept)] : []),
+    rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
+    rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
+    ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), accept)),
+  ];
   const allowed = { DROP: drop, RETURN: goBack, ACCEPT: accept }[options.endpointToHostAction];
   return [
     { name: 'filter-input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('workload-to-host')) },

@@ -4,8 +4,6 @@ import type { IpAddress } from '@calico-openstack/datamodel';
 export type RenderOptions = {
   /** Beginnings of the names of workload interfaces: everything from and to such an interface that is not known is dropped. Never empty. */
   readonly interfacePrefixes: readonly string[];
-  /** The exceptions for DHCP, DNS and metadata on the way to the host (peer/felix.md 8.4). */
-  readonly openstackActive: boolean;
   /** Where 169.254.169.254:80 leads. */
   readonly metadata?: { readonly address: IpAddress; readonly port: number };
   /** What happens to a packet from a workload to the host that the workload's egress policy allows. */
@@ -28,7 +26,6 @@ export type RenderOptions = {
 
 export const defaultRenderOptions: RenderOptions = {
   interfacePrefixes: ['cali', 'tap'],
-  openstackActive: true,
   endpointToHostAction: 'DROP',
   denyAction: 'DROP',
   acceptMark: 0x10000,

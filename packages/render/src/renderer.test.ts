@@ -316,7 +316,6 @@ describe('on the way to the host', () => {
     ['what belongs to no connection', { protocol: 6, sport: 22, dport: 9, state: INVALID }, false],
   ])('%s passes: %s', (_, sent, passes) => expect(world()(sent)).toBe(passes));
 
-  test('the exceptions are OpenStack’s', () => expect(world({ openstackActive: false })({ protocol: 17, sport: 68, dport: 67 })).toBe(false));
   test.each([
     ['DROP', false],
     ['RETURN', true],

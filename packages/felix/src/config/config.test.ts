@@ -106,9 +106,8 @@ test.each([
   [{ InterfacePrefix: 'ta' }, ['ta', 'tap']],
   [{ InterfacePrefix: '' }, ['cali', 'tap']],
   [{ MetadataAddr: 'none', MetadataPort: '0' }, ['cali', 'tap']],
-])('with %j, interfaces %j* are policed, taps always, and the special rules of OpenStack are there', (values, interfacePrefixes) => {
-  for (const sources of [[file(values)], [resource('default', values)]])
-    expect(renderOptions(config(...sources))).toMatchObject({ interfacePrefixes, openstackActive: true });
+])('with %j, interfaces %j* are policed, taps always', (values, interfacePrefixes) => {
+  for (const sources of [[file(values)], [resource('default', values)]]) expect(renderOptions(config(...sources))).toMatchObject({ interfacePrefixes });
 });
 
 test('the lowest two bits of the mark mask are ours', () =>

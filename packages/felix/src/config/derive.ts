@@ -25,7 +25,6 @@ export function renderOptions(config: FelixConfig): RenderOptions {
   const [acceptMark, passMark] = bitsOf(config.NftablesMarkMask);
   return {
     interfacePrefixes: config.InterfacePrefix,
-    openstackActive: true, // whatever a ClusterInformation says: peer/felix.md 8.4 asks, among others, whether `tap` is a prefix of workload interfaces, and here it always is
     ...(config.MetadataAddr && config.MetadataPort > 0 && { metadata: { address: config.MetadataAddr, port: config.MetadataPort } }),
     endpointToHostAction: config.DefaultEndpointToHostAction,
     denyAction: config.NftablesFilterDenyAction,
