@@ -117,6 +117,14 @@ describe('of two ports', () => {
     }
   });
 
+  test('with one allowed address pair, as in a VRRP group, both are served; and no pair takes what another port has', () => {
+    const members = [1, 2].map((number) => port(number, { addresses: [`10.65.0.1${number}`, '10.65.0.200'], allowedIps: ['10.65.0.200'] }));
+    const greedy = port(3, { createdAt: '2025-01-01T00:00:00Z', addresses: ['10.65.0.13', '10.65.0.11'], allowedIps: ['10.65.0.11'] });
+    const { model, addressOf } = modelWith([...members, greedy]);
+    expect([...members, greedy].map(addressOf)).toEqual(['10.65.0.11', '10.65.0.12', '10.65.0.13']);
+    expect(model.problems.size).toBe(0);
+  });
+
   test('on one tap the newer is served, as one that was attached anew', () => {
     const again = { ...older, device: 'other', createdAt: '2026-01-02T00:00:00Z', addresses: ['10.65.0.15'] };
     for (const ports of [
@@ -151,6 +159,20 @@ test('a port that has its gateway’s address makes the host leave that address 
   expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses).toEqual([{ address: '10.65.0.0', prefixLength: 32 }]);
   remove(model, guestAsGateway);
   expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses).toEqual([{ address: '10.65.0.1', prefixLength: 32 }]);
+});
+
+test('a gateway’s address that a port may use by an allowed address pair is left alone in its own network, and in no other', () => {
+  const { model, look } = modelWith([port(1)]);
+  const router = port(2, { addresses: ['10.65.0.12', '10.65.0.1'], allowedIps: ['10.65.0.1'] });
+  const serverAddress = () => {
+    put(model, port(1, { fqdn: `again-${model.takeChanged().size}.example` }));
+    return model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses[0]?.address;
+  };
+  put(model, { ...router, networkId: 'net-b' });
+  expect(serverAddress()).toBe('10.65.0.1');
+  put(model, router);
+  expect(look()).toContain(port(1).tap);
+  expect(serverAddress()).toBe('10.65.0.0');
 });
 
 test.each([

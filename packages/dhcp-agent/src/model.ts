@@ -20,7 +20,7 @@ export interface Model {
 
 export function createModel(options: ServiceOptions): Model {
   const endpoints = new Map<string, Endpoint>();
-  /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */
+  /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`; by `pair:network address` those with an allowed address pair. */
   const holders = new Map<string, Set<string>>();
   /** Taps whose service depends on whether anybody has the address. */
   const watchers = new Map<IpAddress, Set<string>>();
@@ -32,8 +32,14 @@ export function createModel(options: ServiceOptions): Model {
   const changed = new Set<string>();
 
   const holdersOf = (token: string): Endpoint[] => [...(holders.get(token) ?? [])].flatMap((key) => endpoints.get(key) ?? []);
-  const claims = ({ mac, addresses }: Endpoint): string[] => [`mac:${mac}`, ...addresses.map((address) => `ip:${address}`)];
-  const tokens = (endpoint: Endpoint): string[] => [`tap:${endpoint.tap}`, `network:${endpoint.networkId}`, ...claims(endpoint)];
+  /** What one port alone can be served with. Not its allowed address pairs: several may have the same, as members of a VRRP group do, and tenants name what they like. */
+  const claims = ({ mac, leasable }: Endpoint): string[] => [`mac:${mac}`, ...leasable.map((address) => `ip:${address}`)];
+  const pairToken = (networkId: string, address: IpAddress): string => `pair:${networkId} ${address}`;
+  const tokens = (endpoint: Endpoint): string[] => {
+    const { tap, networkId, addresses, leasable } = endpoint;
+    const pairs = addresses.filter((address) => !leasable.includes(address)).map((address) => pairToken(networkId, address));
+    return [`tap:${tap}`, `network:${networkId}`, ...claims(endpoint), ...pairs];
+  };
 
   /** Whatever the endpoint's coming or going may make different: its tap, the taps that share a MAC or an address with any port of that tap, those that wanted to know. */
   function touch(endpoint: Endpoint): void {
@@ -133,7 +139,7 @@ export function createModel(options: ServiceOptions): Model {
         subnets: [...(subnetsOf.get(endpoint.networkId)?.values() ?? [])],
         isTaken(address) {
           addTo(watchers, address, tap);
-          return holders.has(`ip:${address}`);
+          return holders.has(`ip:${address}`) || holders.has(pairToken(endpoint.networkId, address));
         },
       },
       options,

@@ -12,7 +12,7 @@ export type PortFacts = {
   readonly mtuBytes: number;
   /** Those of the port's network that have DHCP enabled. */
   readonly subnets: readonly Subnet[];
-  /** Whether a port of this host has the address: the host may not claim it then. */
+  /** Whether a port of this host has the address, or one of its network may use it: the host may not claim it then. */
   readonly isTaken: (address: IpAddress) => boolean;
 };
 
