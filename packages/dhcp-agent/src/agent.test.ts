@@ -134,6 +134,44 @@ test('IPv6 addresses that a tap lost by going down are there again', () => {
   expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
 });
 
+test('a file that cannot be written holds no other port up, is told once, and is written as soon as it can', () => {
+  const { kernel, dnsmasqs, start } = world();
+  for (const number of [1, 2, 3]) kernel.kernel.add(port(number).tap, { up: true });
+  kernel.kernel.deliver();
+  const full = new Set([port(1).tap]);
+  const { writeFiles, removeFiles } = dnsmasqs[0];
+  const refuse = (tap: string): void => {
+    if (full.has(tap)) throw new Error(`ENOSPC: ${tap}`);
+  };
+  dnsmasqs[0].writeFiles = (tap, files) => {
+    refuse(tap);
+    writeFiles(tap, files);
+  };
+  dnsmasqs[0].removeFiles = (tap) => {
+    refuse(tap);
+    removeFiles(tap);
+  };
+  const agent = start();
+  agent.inSync();
+  agent.putSubnets();
+  for (const number of [1, 2, 3]) agent.put(port(number));
+  agent.settle();
+  expect([...dnsmasqs[0].files.keys()]).toEqual([port(2).tap, port(3).tap]);
+  expect([...dnsmasqs[1].files.keys()]).toEqual([port(2).tap, port(3).tap]);
+  full.clear();
+  agent.settle();
+  expect(dnsmasqs.map((dnsmasq) => dnsmasq.files.has(port(1).tap))).toEqual([true, true]);
+  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
+
+  full.add(port(2).tap);
+  for (const number of [2, 3]) agent.remove(port(number));
+  agent.settle();
+  expect([...dnsmasqs[0].files.keys()]).toEqual([port(2).tap, port(1).tap]);
+  full.clear();
+  agent.settle();
+  expect([...dnsmasqs[0].files.keys()]).toEqual([port(1).tap]);
+});
+
 const small = fc.integer({ min: 1, max: 3 });
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('put' as const), port: small, host: small, age: small }) },

@@ -20,8 +20,8 @@ export type Agent = {
   close(): Promise<void>;
 };
 
-/** The kernel refused an address: again after this time. */
-const retryMs = 1000;
+/** The kernel refused an address, or the disk a file: again after this time, and after twice as long each time that it is refused again. */
+const retry = { firstMs: 1000, maxMs: 30_000 };
 
 /** @throws StartError when the agent cannot do its work here */
 export async function startAgent(options: AgentOptions, log: Logger): Promise<Agent> {
@@ -111,6 +111,11 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
   const model = createModel(options.service);
   const told = new Map<string, string>();
   let dirtyTaps = new Set<string>();
+  /** What could not be done to files, by tap. It stands in nobody's way. */
+  let undone = new Map<string, PortService | undefined>();
+  /** By tap and where: what was refused and has been told. */
+  const toldRefusals = new Map<string, string>();
+  let retryMs = retry.firstMs;
   let inSync = false;
   let swept = false;
 
@@ -119,18 +124,49 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     dirtyTaps = new Set();
     if (!inSync) {
       for (const tap of taps) setAddresses(tap, 'add');
-      return dirtyTaps.size > 0 ? retryMs : undefined;
+      return retryAfterMs();
     }
-    const changed = new Map(model.takeChanged());
+    const changed = new Map([...undone, ...model.takeChanged()]);
+    undone = new Map();
     if (!swept) sweep(changed, taps);
     // What goes makes room for what comes.
-    for (const [tap, port] of changed) withdraw(tap, port);
-    for (const port of changed.values()) if (port) serve(port);
+    for (const [tap, port] of changed) attempt(tap, port, () => withdraw(tap, port));
+    for (const [tap, port] of changed) if (port && !undone.has(tap)) attempt(tap, port, () => serve(port));
+    for (const tap of changed.keys()) if (!undone.has(tap)) tellRefusal(tap, 'files', undefined);
     const restsMs = servers.flatMap((server) => server.settle(nowMs) ?? []);
     for (const tap of new Set([...taps, ...changed.keys()])) setAddresses(tap, 'replace');
     tellProblems();
-    const restMs = Math.min(...restsMs, dirtyTaps.size > 0 ? retryMs : Number.POSITIVE_INFINITY);
+    const restMs = Math.min(...restsMs, retryAfterMs() ?? Number.POSITIVE_INFINITY);
     return Number.isFinite(restMs) ? restMs : undefined;
+  }
+
+  function retryAfterMs(): number | undefined {
+    const nowMs = retryMs;
+    const refused = dirtyTaps.size + undone.size > 0;
+    retryMs = refused ? Math.min(2 * retryMs, retry.maxMs) : retry.firstMs;
+    return refused ? nowMs : undefined;
+  }
+
+  function attempt(tap: string, port: PortService | undefined, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      undone.set(tap, port);
+      tellRefusal(tap, 'files', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Once, however often it is refused again. undefined: no longer. */
+  function tellRefusal(tap: string, what: 'files' | 'addresses', reason: string | undefined): void {
+    const id = `${tap} ${what}`;
+    if (toldRefusals.get(id) === reason) return;
+    if (reason === undefined) {
+      toldRefusals.delete(id);
+      log.info({ tap, what }, 'no longer refused');
+    } else {
+      toldRefusals.set(id, reason);
+      log.error({ tap, what, reason }, 'cannot do what the port needs; everything else goes on, and it is tried again');
+    }
   }
 
   /** Once: every endpoint has just been looked at, so what else is there on disk or on a tap is left over. */
@@ -157,10 +193,10 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
 
   function setAddresses(tap: string, mode: 'add' | 'replace'): void {
     const wanted = servers.flatMap(({ ports }) => ports.get(tap)?.serverAddresses ?? []);
-    for (const { address, code, detail } of setServerAddresses(links, tap, wanted, mode)) {
-      log.warn({ tap, address, code, detail }, 'the kernel refuses an address on a tap; asking again');
-      dirtyTaps.add(tap);
-    }
+    const refusals = setServerAddresses(links, tap, wanted, mode);
+    if (refusals.length > 0) dirtyTaps.add(tap);
+    const reason = refusals.map(({ address, code, detail }) => `the kernel refuses ${address}: ${code}${detail ? ` (${detail})` : ''}`).join('; ');
+    tellRefusal(tap, 'addresses', reason || undefined);
   }
 
   function tellProblems(): void {

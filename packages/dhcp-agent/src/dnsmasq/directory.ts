@@ -34,8 +34,8 @@ export function makeDirectories(places: Places): void {
 /** By tap. What is no port's, or is incomplete, is removed: Dnsmasq must not read it either. */
 export function readFiles(places: Places): Map<string, PortFiles> {
   const files = new Map<string, PortFiles>();
-  const options = new Set(readdirSync(places.options));
-  for (const tap of readdirSync(places.hosts)) {
+  const options = new Set(regularFiles(places.options).map(({ name }) => name));
+  for (const { name: tap } of regularFiles(places.hosts)) {
     const host = readFileSync(join(places.hosts, tap), 'utf8');
     if (parseHost(host)?.tap === tap && options.has(tap)) files.set(tap, { host, options: readFileSync(join(places.options, tap), 'utf8') });
     else rmSync(join(places.hosts, tap));
@@ -43,6 +43,9 @@ export function readFiles(places: Places): Map<string, PortFiles> {
   for (const tap of options) if (!files.has(tap)) rmSync(join(places.options, tap));
   return files;
 }
+
+/** A directory, such as the `lost+found` of a file system of its own, is nothing to Dnsmasq and nothing to us. */
+const regularFiles = (directory: string) => readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile());
 
 /** The options come first: from the moment that Dnsmasq knows the host it answers, and with all that it is to say. */
 export function writeFiles(places: Places, tap: string, { host, options }: PortFiles): void {
@@ -69,6 +72,11 @@ export function readLeaseFile(places: Places): string {
 export const writeLeaseFile = (places: Places, text: string): void => replaceFile(places.leases, `${places.leases}.new`, text);
 
 function replaceFile(path: string, temporary: string, text: string): void {
-  writeFileSync(temporary, text, { mode: 0o644 });
-  renameSync(temporary, path);
+  try {
+    writeFileSync(temporary, text, { mode: 0o644 });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true }); // a piece of it would only take room on a full disk
+    throw error;
+  }
 }

@@ -26,12 +26,21 @@ export function openDnsmasq(
     pidFile: places.pid,
     log,
     beforeStart() {
-      const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
-      const leases = pruneLeases(readLeaseFile(places), isKept(entries, unwanted));
-      writeLeaseFile(places, family === 6 ? withServerDuid(leases, host) : leases);
-      unwanted = new Set();
+      try {
+        tidy();
+        unwanted = new Set();
+      } catch (error) {
+        // A disk that is full or read-only. Old leases are in the way of few; without Dnsmasq nobody gets an answer.
+        log.error({ err: error }, 'cannot tidy up before Dnsmasq starts; it starts with what is there');
+      }
     },
   });
+
+  function tidy(): void {
+    const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
+    const leases = pruneLeases(readLeaseFile(places), isKept(entries, unwanted));
+    writeLeaseFile(places, family === 6 ? withServerDuid(leases, host) : leases);
+  }
 
   return {
     process: supervised,
