@@ -1,7 +1,17 @@
 // From what the datastore says to what the kernel holds, one step at a time: what changed is calculated, rendered, committed; first the rules, then the routes, so that nothing is reachable before it is policed.
-import type { DesiredChange, EndpointStatus, IpAddress, LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
+import { type DesiredChange, type EndpointStatus, familyOf, type IpAddress, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
 import type { ApplyReport, TableProgrammer } from '@calico-openstack/kernel';
-import { applyEdits, type RejectedEdit, Renderer, type RenderOptions, type TableEdits, type TableName, type WorkloadDevice } from '@calico-openstack/render';
+import {
+  addressElement,
+  applyEdits,
+  leavingAddresses,
+  type RejectedEdit,
+  Renderer,
+  type RenderOptions,
+  type TableEdits,
+  type TableName,
+  type WorkloadDevice,
+} from '@calico-openstack/render';
 import type { Devices } from './devices.ts';
 
 export type Tables = Readonly<Record<TableName, TableProgrammer>>;
@@ -15,7 +25,7 @@ export type StepReport = {
   readonly statuses: ReadonlyMap<WorkloadId, WorkloadStatus | undefined>;
   /** The kernel refused something of a device: worth another try after a pause. */
   readonly retry: boolean;
-  /** Addresses that no longer lead where they led. */
+  /** Addresses that no longer lead where they led: their connections are to be cut, and they released. */
   readonly left: readonly IpAddress[];
 };
 
@@ -34,8 +44,10 @@ export interface Dataplane {
   setOptions(options: RenderOptions): void;
   /** Notes a change; the kernel is not touched. */
   note(change: DesiredChange): void;
-  /** Makes the kernel's what was noted, but for the routes of addresses that left (`Devices.release`). Throws when the rules could not be committed: then nothing else of the step was done, and the next one tries all of it again. */
+  /** Makes the kernel's what was noted, but for routes of addresses that left. Throws when the rules could not be committed: then nothing else of the step was done, and the next one tries all of it again. */
   step(): StepReport;
+  /** The connections of these addresses are cut. */
+  release(addresses: readonly IpAddress[]): void;
   /** Whether a step may have something to do. */
   readonly dirty: boolean;
   distrustTables(): void;
@@ -48,6 +60,9 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
   const workloads = new Map<WorkloadId, LocalWorkload>();
   let { interfacePrefixes } = initial;
   let waiting = new Map<WorkloadId, WorkloadDevice | undefined>();
+  /** Since the last step that came to its end: endpoints that changed, and addresses that left. */
+  const changedIds = new Set<WorkloadId>();
+  const left = new Set<IpAddress>();
   const gone = new Set<WorkloadId>();
   const edit = (edits: TableEdits): void => applyEdits(tables, edits).forEach(onRejected);
   edit(renderer.start());
@@ -92,15 +107,18 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
       return waiting.size > 0 || devices.dirty || tableNames.some((name) => tables[name].dirty);
     },
     step() {
-      const reports = { inet: tables.inet.apply(), arp: tables.arp.apply() };
-      const changes = waiting;
+      for (const address of devices.update(waiting)) {
+        left.add(address);
+        tables.inet.addElements(leavingAddresses(familyOf(address)), [addressElement(address)]);
+      }
+      for (const id of waiting.keys()) changedIds.add(id);
       waiting = new Map();
-      devices.update(changes);
-      const { changed, retry, left } = devices.apply();
+      const reports = { inet: tables.inet.apply(), arp: tables.arp.apply() };
+      const { changed, retry } = devices.apply();
       const statuses = new Map<WorkloadId, WorkloadStatus | undefined>();
       for (const id of gone) statuses.set(id, undefined);
       gone.clear();
-      for (const id of changes.keys()) {
+      for (const id of changedIds) {
         const workload = workloads.get(id);
         const reason = workload && obstacleOf(workload);
         if (reason) statuses.set(id, { workload, status: 'error', reason });
@@ -109,7 +127,14 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
         const workload = workloads.get(id);
         if (workload) statuses.set(id, { workload, ...state });
       }
-      return { tables: reports, statuses, retry, left };
+      const report = { tables: reports, statuses, retry, left: [...left] };
+      changedIds.clear();
+      left.clear();
+      return report;
+    },
+    release(addresses) {
+      for (const address of addresses) tables.inet.removeElements(leavingAddresses(familyOf(address)), [addressElement(address)]);
+      devices.release(addresses);
     },
     distrustTables() {
       for (const name of tableNames) tables[name].distrust();

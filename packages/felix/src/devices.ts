@@ -1,17 +1,7 @@
 // The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
 
-import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress, isHostCidr, parseCidr, type WorkloadId } from '@calico-openstack/datamodel';
-import {
-  deviceRoute,
-  type KernelRoute,
-  type Links,
-  type Neighbour,
-  neighbourKey,
-  type Programmer,
-  type Route,
-  routeKey,
-  type writeSysctl,
-} from '@calico-openstack/kernel';
+import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress, isHostCidr, type WorkloadId } from '@calico-openstack/datamodel';
+import { deviceRoute, type Links, type Neighbour, neighbourKey, type Programmer, type Route, routeKey, type writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 export type DeviceSettings = {
@@ -27,8 +17,6 @@ export type DeviceKernel = {
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
   readonly writeSysctl: typeof writeSysctl;
-  /** Routes that are ours by their marks, whoever made them. */
-  readonly routesOfEarlierRun: () => readonly KernelRoute[];
 };
 
 /** What an endpoint's interface is like. `error`: it is there, and something of it could not be programmed. */
@@ -37,25 +25,23 @@ export type DeviceState = { readonly status: 'up' | 'down' } | { readonly status
 export type DevicesReport = {
   readonly changed: ReadonlyMap<WorkloadId, DeviceState>;
   readonly retry: boolean;
-  /** Single addresses that no longer lead where they led: connections with them must not go on there. Each is to be released when they are cut. */
-  readonly left: readonly IpAddress[];
 };
 
 export interface Devices {
-  /** What the renderer says now. All that goes goes before what comes. */
-  update(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void;
+  /**
+   * What the renderer says now. All that goes goes before what comes. Returns the single addresses that no longer lead where they led: connections with them must not go
+   * on there, and until they are released, when those are cut, no route leads to them.
+   */
+  update(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): readonly IpAddress[];
   setSettings(settings: DeviceSettings): void;
   /** Names of links that changed. */
   linksChanged(names: Iterable<string>): void;
   /** Whether anything may have to be done. */
   readonly dirty: boolean;
-  /**
-   * Makes the kernel's so, but for routes of addresses that leave: those stay until `release`. Returns the endpoints whose state may have changed, and whether
-   * something was refused that is worth another try.
-   */
+  /** Makes the kernel's so. Returns the endpoints whose state may have changed, and whether something was refused that is worth another try. */
   apply(): DevicesReport;
-  /** The connections of these addresses, which had left, are cut: the next `apply` lets their routes go. Returns those that have come to another interface. */
-  release(addresses: readonly IpAddress[]): readonly IpAddress[];
+  /** The connections of these addresses, which had left, are cut: the next `apply` lets routes lead to them again. */
+  release(addresses: Iterable<IpAddress>): void;
   /** Compares everything with the kernel, in slices; what differs is drift. */
   audit(): Promise<void>;
 }
@@ -63,10 +49,8 @@ export interface Devices {
 type Programmed = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
 const nothing: Programmed = { routes: new Map(), neighbours: new Map() };
 
-/** Stands for whatever an earlier run has left, until the first update says what of it is wanted. */
-const earlierRun = '' as WorkloadId;
-
-export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): Devices {
+/** @param earlier the interfaces that single addresses led to in an earlier run, as far as something still tells */
+export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, earlier: ReadonlyMap<Cidr, string>): Devices {
   let settings = initial;
   const devices = new Map<WorkloadId, WorkloadDevice>();
   const programmed = new Map<WorkloadId, Programmed>();
@@ -77,10 +61,8 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
   const dirty = new Set<WorkloadId>();
   /** The interface that each single address leads to. */
   const leads = new Map<Cidr, string>();
-  /** Where addresses led when the last `apply` ended, of those that were touched since. */
-  const led = new Map<Cidr, string | undefined>();
-  /** Routes of addresses that have left, by destination. Where the agent ends before their connections are cut, the next run finds the routes, and cuts. */
-  const held = new Map<Cidr, { readonly key: string; readonly route: Route }>();
+  /** Addresses that have left, until they are released. */
+  const leaving = new Set<Cidr>();
   let first = true;
   /** Keys of routes and neighbours that the kernel refused. */
   let refused = new Map<string, string>();
@@ -101,58 +83,37 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
     };
   }
 
-  /** Notes where a device's addresses lead from now on: to it, or (`leads` false) not to it any more. */
-  function lead({ routes, interfaceName }: WorkloadDevice, toIt: boolean): void {
-    for (const cidr of routes) {
-      if (!isHostCidr(cidr)) continue;
-      if (!led.has(cidr)) led.set(cidr, leads.get(cidr));
-      if (toIt) leads.set(cidr, interfaceName);
-      else if (leads.get(cidr) === interfaceName) leads.delete(cidr);
-    }
+  /** Notes where addresses lead after the changes, all that goes before all that comes. Returns those that led elsewhere before. */
+  function lead(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): IpAddress[] {
+    /** Where they led before, of those that are touched. */
+    const led = new Map<Cidr, string | undefined>(first ? earlier : []);
+    first = false;
+    const touch = ({ routes, interfaceName }: WorkloadDevice, toIt: boolean): void => {
+      for (const cidr of routes) {
+        if (!isHostCidr(cidr)) continue;
+        if (!led.has(cidr)) led.set(cidr, leads.get(cidr));
+        if (toIt) leads.set(cidr, interfaceName);
+        else if (leads.get(cidr) === interfaceName) leads.delete(cidr);
+      }
+    };
+    for (const id of changes.keys()) if (devices.has(id)) touch(devices.get(id)!, false);
+    for (const device of changes.values()) if (device) touch(device, true);
+    const left = [...led].filter(([cidr, before]) => before !== undefined && before !== leads.get(cidr)).map(([cidr]) => cidr);
+    for (const cidr of left) leaving.add(cidr);
+    return left.map(addressOf);
   }
 
-  const hasLeft = (cidr: Cidr): boolean => led.get(cidr) !== undefined && led.get(cidr) !== leads.get(cidr);
-
-  /** The addresses that lead elsewhere now, or nowhere. */
-  function takeLeft(): IpAddress[] {
-    const left = [...led.keys()].filter(hasLeft).map(addressOf);
-    led.clear();
-    return left;
-  }
-
-  /** Routes of single addresses, as an endpoint of this host would have them. */
-  function adoptEarlierRun(): void {
-    const routes = new Map<string, Route>();
-    for (const { deviceIndex, tos: _, multipath, ...route } of kernel.routesOfEarlierRun()) {
-      const cidr = parseCidr(route.destination);
-      const device = deviceIndex === undefined ? undefined : kernel.links.nameOf(deviceIndex);
-      if (!cidr || !device || !isHostCidr(cidr) || multipath || route.via !== undefined) continue;
-      led.set(cidr, device);
-      routes.set(routeKey(route), { ...route, device });
-    }
-    programmed.set(earlierRun, { routes, neighbours: new Map() });
-  }
-
-  function hold(key: string, route: Route): void {
-    const cidr = route.destination as Cidr;
-    if (held.has(cidr)) return;
-    held.set(cidr, { key, route });
-    kernel.routes.set(route);
-  }
+  const isLeaving = ({ destination }: Route): boolean => leaving.has(destination as Cidr);
 
   function program(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void {
     const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device) : nothing]));
     for (const [id, wanted] of next) {
       const { routes, neighbours } = programmed.get(id) ?? nothing;
-      for (const [key, route] of routes) {
-        const cidr = route.destination as Cidr;
-        if (hasLeft(cidr)) hold(key, route);
-        else if (!wanted.routes.has(key) && held.get(cidr)?.key !== key) kernel.routes.remove(key);
-      }
+      for (const [key, route] of routes) if (!wanted.routes.has(key) || isLeaving(route)) kernel.routes.remove(key);
       for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) kernel.neighbours.remove(key);
     }
     for (const [id, { routes, neighbours }] of next) {
-      for (const route of routes.values()) if (!held.has(route.destination as Cidr)) kernel.routes.set(route);
+      for (const route of routes.values()) if (!isLeaving(route)) kernel.routes.set(route);
       for (const neighbour of neighbours.values()) kernel.neighbours.set(neighbour);
       if (changes.get(id)) programmed.set(id, next.get(id)!);
       else programmed.delete(id);
@@ -160,30 +121,25 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
     }
   }
 
-  /** A route of it is not there yet, since another interface's is held. */
-  const waits = (id: WorkloadId): boolean =>
-    held.size > 0 && [...(programmed.get(id) ?? nothing).routes.values()].some(({ destination }) => held.has(destination as Cidr));
+  /** A route of it is not there yet, since connections of its address are still to be cut. */
+  const waits = (id: WorkloadId): boolean => leaving.size > 0 && [...(programmed.get(id) ?? nothing).routes.values()].some(isLeaving);
 
   return {
-    update(news) {
-      if (first) adoptEarlierRun();
-      const changes = first ? new Map([...news, [earlierRun, undefined]]) : news;
-      first = false;
+    update(changes) {
+      const left = lead(changes);
       for (const id of changes.keys()) {
         const before = devices.get(id);
-        if (!before) continue;
-        if (byName.get(before.interfaceName) === id) byName.delete(before.interfaceName);
-        lead(before, false);
+        if (before && byName.get(before.interfaceName) === id) byName.delete(before.interfaceName);
       }
       for (const [id, device] of changes) {
         if (device) {
           devices.set(id, device);
           byName.set(device.interfaceName, id);
           settled.delete(device.interfaceName);
-          lead(device, true);
         } else devices.delete(id);
       }
       program(changes);
+      return left;
     },
     setSettings(next) {
       settings = next;
@@ -202,7 +158,6 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
       return dirty.size > 0 || kernel.routes.dirty || kernel.neighbours.dirty;
     },
     apply() {
-      const left = takeLeft();
       const problems = new Map<WorkloadId, string>();
       for (const id of dirty) {
         const device = devices.get(id);
@@ -236,24 +191,18 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings): De
       }
       dirty.clear();
       for (const id of later) dirty.add(id);
-      return { changed, left, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
+      return { changed, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
     },
     release(addresses) {
-      const moved: IpAddress[] = [];
       for (const address of addresses) {
         const cidr = hostCidr(address);
-        const was = held.get(cidr);
-        if (!was) continue;
-        held.delete(cidr);
-        kernel.routes.remove(was.key);
+        leaving.delete(cidr);
         const name = leads.get(cidr);
         const id = name === undefined ? undefined : byName.get(name);
         if (id === undefined) continue;
         for (const route of programmed.get(id)!.routes.values()) if (route.destination === cidr) kernel.routes.set(route);
         dirty.add(id);
-        moved.push(address);
       }
-      return moved;
     },
     async audit() {
       await Promise.all([kernel.routes.audit(), kernel.neighbours.audit()]);

@@ -131,6 +131,8 @@ describe('what is there at other times', () => {
     host.output = '';
     host.startAgent();
     await host.until(() => host.output.includes('the kernel is as the datastore wants it'), 'the first step');
+    // The address that was in the way has its connections cut, and is noted until then.
+    await host.until(async () => !(await host.exec('nft', 'list', 'ruleset')).includes('10.65.0.77'), 'the address to be cut');
     expect(await host.exec('nft', '-a', 'list', 'ruleset')).toBe(ruleset);
     expect(await host.exec('ip', 'route')).toBe(routes);
   });
@@ -181,6 +183,23 @@ describe('what is there at other times', () => {
     } finally {
       conntrack.close();
     }
+  });
+
+  test('an address that changed hands while the agent was away: its connections do not reach the new owner, also where nothing of the old one is left', async () => {
+    await running();
+    const connection = { ...udp(7000), sourcePort: 555 };
+    const answer = { protocol: 17, sourcePort: 7000, destinationPort: 555 };
+    expect([await host.passes(one, two, connection), await host.passes(two, one, answer)]).toEqual([true, true]);
+    await host.stopAgent('SIGKILL');
+    await host.unplug(two);
+    await host.delete(workloadEndpoint(two).key);
+    const heir = await host.plug({ ...endpoint(3, ['closed']), addresses: two.addresses });
+    const other = await host.plug(endpoint(4));
+    await host.put(securityGroup('closed', [], []), workloadEndpoint(heir), workloadEndpoint(other));
+    host.startAgent();
+    await host.untilPasses(one, other, udp(7000));
+    await host.until(async () => (await statusOf(heir)) === '{"status":"up"}', 'the heir');
+    expect([await host.passes(one, heir, connection), await host.passes(heir, one, answer)]).toEqual([false, false]);
   });
 
   test('values that are not understood stop neither the agent nor the others, and are named in its log', async () => {

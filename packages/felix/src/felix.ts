@@ -219,10 +219,8 @@ class Felix {
 
   #openDataplane(): Programmed {
     const { config } = this.#keeper.settings;
-    const devices = createDevices(
-      this.#kernel.openDevices(() => this.#keeper.settings.config),
-      this.#deviceSettings(config),
-    );
+    const { kernel, earlier } = this.#kernel.openDevices(() => this.#keeper.settings.config);
+    const devices = createDevices(kernel, this.#deviceSettings(config), earlier);
     const { FelixHostname: host, OpenstackRegion: region } = config;
     return {
       region,
@@ -303,17 +301,12 @@ class Felix {
       }
   }
 
-  /**
-   * What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Its route is let go only afterwards; and
-   * where it has come to another interface, whatever was let through in between is cut as well.
-   */
+  /** What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Only then is it routed again. */
   async #cutFlows(addresses: readonly IpAddress[]): Promise<void> {
     if (addresses.length === 0) return;
     await this.#deleteFlows(addresses);
-    const moved = this.#programmed?.devices.release(addresses) ?? [];
-    if (moved.length === 0) return this.#programming.wake();
-    await this.#programming.settled();
-    await this.#deleteFlows(moved);
+    this.#programmed?.dataplane.release(addresses);
+    this.#programming.wake();
   }
 
   async #deleteFlows(addresses: readonly IpAddress[]): Promise<void> {

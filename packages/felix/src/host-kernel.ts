@@ -1,5 +1,6 @@
 // Everything of this host's kernel that the agent holds open, and what it switches on once.
 import type { Logger } from '@calico-openstack/agent';
+import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/datamodel';
 import {
   type Conntrack,
   type KernelRoute,
@@ -19,7 +20,7 @@ import {
   watchRuleset,
   writeSysctl,
 } from '@calico-openstack/kernel';
-import { type TableName, tableName } from '@calico-openstack/render';
+import { earlierAddresses, type TableName, tableName } from '@calico-openstack/render';
 import type { FelixConfig } from './config/parameters.ts';
 import type { DeviceKernel } from './devices.ts';
 
@@ -36,7 +37,7 @@ export interface HostKernel {
   /** Lets the host forward, where the settings have begun to want it. Never forbids it: others may need it too. */
   forward(config: FelixConfig): void;
   /** @param config the settings in force, asked each time */
-  openDevices(config: () => FelixConfig): DeviceKernel;
+  openDevices(config: () => FelixConfig): { readonly kernel: DeviceKernel; readonly earlier: ReadonlyMap<Cidr, string> };
   close(): void;
 }
 
@@ -92,9 +93,15 @@ export function openHostKernel(log: Logger): HostKernel {
         () => routes.close(),
         () => neighbours.close(),
       );
-      const ours = (): readonly KernelRoute[] =>
-        table.read().filter((route) => ownsRoute(route, route.deviceIndex === undefined ? undefined : links.nameOf(route.deviceIndex)));
-      return { links, routes, neighbours, writeSysctl, routesOfEarlierRun: ours };
+      /** Where addresses led in an earlier run: by its routes, or upstream's, and by what our table still says. */
+      const earlier = new Map<Cidr, string>();
+      for (const route of table.read()) {
+        const device = route.deviceIndex === undefined ? undefined : links.nameOf(route.deviceIndex);
+        const cidr = parseCidr(route.destination);
+        if (cidr && device && isHostCidr(cidr) && ownsRoute(route, device)) earlier.set(cidr, device);
+      }
+      for (const [cidr, device] of earlierAddresses(tables.inet.elementsOf)) earlier.set(cidr, device);
+      return { kernel: { links, routes, neighbours, writeSysctl }, earlier };
     },
     close() {
       for (const close of closing) close();

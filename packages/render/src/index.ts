@@ -3,3 +3,5 @@ export { applyEdits, type RejectedEdit, type TableEdit, type TableEdits, type Ta
 export { tableName } from './names.ts';
 export { defaultRenderOptions, type RenderOptions } from './options.ts';
 export { baseTables, Renderer, type Rendering } from './renderer.ts';
+export { addressElement } from './statements.ts';
+export { earlierAddresses, leavingAddresses } from './workloads.ts';

@@ -24,6 +24,7 @@ import { applyEdits } from './edits.ts';
 import { defaultRenderOptions, type RenderOptions } from './options.ts';
 import { Renderer, type Rendering } from './renderer.ts';
 import { ifnameBytes, port, u32 } from './statements.ts';
+import { earlierAddresses, leavingAddresses } from './workloads.ts';
 
 const MAC = { tap1: 'fa:16:3e:00:00:01', tap2: 'fa:16:3e:00:00:02' } as const;
 const [NEW, RELATED, ESTABLISHED, INVALID] = [8, 4, 2, 1];
@@ -295,6 +296,20 @@ describe('a workload', () => {
     expect(passes('prerouting', { in: 'tap1', from: '10.0.0.1' })).toBe(false);
     expect(passes('prerouting', { in: 'tap9', from: '10.0.0.1', mac: MAC.tap1 })).toBe(true);
   });
+});
+
+test('where addresses led can be read from what the tables hold', () => {
+  const there = host();
+  there.say({ workloads: new Map([workload('tap1', inTier())]) });
+  const held = there.tables.inet.kernel.content().sets;
+  const elementsOf = ({ name }: { name: string }) => held.get(name)?.elements ?? [];
+  expect([...earlierAddresses(elementsOf)]).toEqual([
+    ['10.0.0.1/32', 'tap1'],
+    ['fd00::1/128', 'tap1'],
+  ]);
+  there.tables.inet.table.addElements(leavingAddresses(4), [{ key: Uint8Array.of(10, 0, 0, 9) }]);
+  there.tables.inet.table.apply();
+  expect(earlierAddresses((set) => there.tables.inet.kernel.content().sets.get(set.name)?.elements ?? []).get('10.0.0.9/32' as Cidr)).toBe('');
 });
 
 describe('on the way to the host', () => {

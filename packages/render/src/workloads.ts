@@ -1,6 +1,7 @@
 // What each workload adds to the tables: elements of maps and sets keyed by its interface, and nothing else. Two endpoints never share a chain of their own, only those of their classes.
 import {
   addressBytes,
+  addressFromBytes,
   addressOf,
   type Cidr,
   familyOf,
@@ -20,6 +21,8 @@ import { concat, goBack, ifnameBytes, inCidr, nfproto, rule, u32 } from './state
 export const knownInterfaces = 'workload-interfaces';
 /** (interface, address): what a workload may send from, and claim. */
 export const ownAddresses = (family: IpFamily): string => `workload-addresses${family}`;
+/** Addresses that no longer lead where they led, while their connections are not cut: no rule asks, the next run of an agent that was killed in between does. */
+export const leavingAddresses = (family: IpFamily): string => `leaving-addresses${family}`;
 /** (interface, MAC) */
 export const ownMacs = 'workload-macs';
 /** Interfaces whose MAC is not checked: the port has none, or port security is off. */
@@ -49,6 +52,7 @@ export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     { name: interfaceClasses('ingress'), key: ['ifname'], data: 'mark' },
     { name: interfaceClasses('egress'), key: ['ifname'], data: 'mark' },
     ...([4, 6] as const).flatMap((family): NftSet[] => [
+      { name: leavingAddresses(family), key: [address(family)] },
       { name: floatingToFixed(family), key: [address(family)], data: address(family) },
       { name: fixedToFloating(family), key: [address(family), address(family)], data: address(family) },
     ]),
@@ -61,6 +65,22 @@ export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     { name: anyClaim, key: ['ifname'] },
   ],
 };
+
+/**
+ * Where addresses led in an earlier run, by what its sets hold: the interface, '' for one that had left and whose connections may not have been cut.
+ * @param elementsOf the elements of a set that the kernel has, none where it has no such set
+ */
+export function earlierAddresses(elementsOf: (set: NftSet) => Iterable<NftElement>): Map<Cidr, string> {
+  const led = new Map<Cidr, string>();
+  const named = (name: string): Iterable<NftElement> => elementsOf(workloadSets.inet.find((set) => set.name === name)!);
+  for (const family of [4, 6] as const) {
+    for (const { key } of named(ownAddresses(family))) led.set(hostCidr(addressFromBytes(key.subarray(16))), nameFromBytes(key.subarray(0, 16)));
+    for (const { key } of named(leavingAddresses(family))) led.set(hostCidr(addressFromBytes(key)), '');
+  }
+  return led;
+}
+
+const nameFromBytes = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).replace(/\0+$/, '');
 
 type Contribution = { readonly table: TableName; readonly set: string; readonly element: NftElement };
 /** By table, set and key: what must be there because of one workload. */

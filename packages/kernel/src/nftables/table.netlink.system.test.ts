@@ -195,3 +195,14 @@ test('deleteTable takes the table away, and does nothing where there is none', (
   table.apply();
   expect(list()).toContain('10.0.0.1, 10.0.0.2');
 });
+
+test('whether there is a table, and what a set of it holds, can be asked without reading all of it', () => {
+  const table = open();
+  expect([table.exists(), [...table.elementsOf(addresses)]]).toEqual([false, []]);
+  want(table);
+  table.apply();
+  expect([open().exists(), [...open().elementsOf(addresses)]]).toEqual([true, [{ key: address4('10.0.0.1') }]]);
+  expect([...open().elementsOf({ name: 'no-such-set', key: ['ipv4_addr'] })]).toEqual([]);
+  namespace.nft(['delete', 'table', 'inet', 'ours']);
+  expect(table.exists()).toBe(false);
+});

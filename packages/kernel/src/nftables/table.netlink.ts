@@ -4,7 +4,7 @@ import { inNamespace } from '../netlink/namespace.ts';
 import { type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
 import { assembleElements, decodeChain, decodeElements, decodeGeneration, decodeObject, decodeRule, decodeSet, decodeTable } from './decode.ts';
 import { encodeBatch } from './encode.ts';
-import type { NftSet, TableFamily } from './objects.ts';
+import type { NftElement, NftSet, TableFamily } from './objects.ts';
 import { elementId, type Held, type HeldSet, type Operation } from './operations.ts';
 import { printDefinition } from './print.ts';
 import { programTable, type TableKernel } from './programmer.ts';
@@ -18,6 +18,8 @@ type Open = {
   readonly portId: () => number | undefined;
   /** Whether the kernel has a table of this name, switched on, whatever it holds: cheap. */
   readonly exists: () => boolean;
+  /** The elements that a set of this name and kind has in the kernel; none where there is no such set. */
+  readonly elementsOf: (set: NftSet) => Iterable<NftElement>;
 };
 export type OpenTable = TableProgrammer & Open;
 export type OpenTableKernel = TableKernel & Open;
@@ -31,7 +33,12 @@ const readingAttempts = 20;
  */
 export function openTable(family: TableFamily, name: string, namespace?: string): OpenTable {
   const kernel = openTableKernel(family, name, namespace);
-  return Object.assign(programTable(family, name, kernel), { close: () => kernel.close(), portId: kernel.portId, exists: kernel.exists });
+  return Object.assign(programTable(family, name, kernel), {
+    close: () => kernel.close(),
+    portId: kernel.portId,
+    exists: kernel.exists,
+    elementsOf: kernel.elementsOf,
+  });
 }
 
 /** Takes a whole table away, if it is there. NftablesError when the kernel refuses. */
@@ -159,5 +166,11 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     }
   }
 
-  return { read, commit: (operations, held) => commit(family, name, socket, operations, held), portId: () => portId, exists: () => askTable() === true };
+  return {
+    read,
+    commit: (operations, held) => commit(family, name, socket, operations, held),
+    portId: () => portId,
+    exists: () => askTable() === true,
+    elementsOf: (set) => readElements(set).values(),
+  };
 }
