@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +54,15 @@ test('a file that cannot be written, as on a full disk, ends nothing, and is tol
   } finally {
     told.mockRestore();
   }
+});
+
+test.each(['| true', '> /dev/full'])('standard output that cannot be written (%s) ends nothing', (where) => {
+  const script = `const { openLog } = await import(${JSON.stringify(new URL('log.ts', import.meta.url).href)});
+    const { log } = openLog({ name: 'felix', screen: 'INFO' });
+    for (let line = 0; line < 20; line++) { log.info('x'.repeat(9000)); await new Promise((resolve) => setTimeout(resolve, 5)); }
+    process.stderr.write('alive');`;
+  const { stderr } = spawnSync('sh', ['-c', `"$0" --input-type=module -e "$1" ${where}`, process.execPath, script], { encoding: 'utf8' });
+  expect(stderr).toBe('alive');
 });
 
 test('a file gets what is at least as severe as asked, and follows a rotation by rename', () => {

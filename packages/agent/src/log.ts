@@ -66,10 +66,13 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
     if (before && before !== file) before.stream.end();
   }
 
+  // Whoever read it is gone (EPIPE), or the disk that it goes to is full.
+  if (process.stdout.listenerCount('error', ignore) === 0) process.stdout.on('error', ignore);
   configure(initial);
   return { log, configure, reopen: () => file?.stream.reopen(), flush: () => file?.stream.flushSync() };
 }
 
+const ignore = (): void => undefined;
 const severityValue = (level: Level): number => pino.levels.values[level]!;
 
 /** While the file cannot be written (a full disk), lines are lost after this many bytes, never the agent: it goes on, and says so on standard error. */
