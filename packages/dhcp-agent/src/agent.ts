@@ -4,8 +4,9 @@ import { hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@
 import { type Change, connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { dnsmasqArguments, placesIn } from './dnsmasq/command.ts';
 import { openDnsmasq } from './dnsmasq/disk.ts';
-import { checkDnsmasq } from './dnsmasq/process.ts';
+import { checkArguments, checkDnsmasq } from './dnsmasq/process.ts';
 import { familyServer } from './dnsmasq/server.ts';
 import { isTapName } from './endpoint.ts';
 import { createModel } from './model.ts';
@@ -26,7 +27,9 @@ const retry = { firstMs: 1000, maxMs: 30_000 };
 /** @throws StartError when the agent cannot do its work here */
 export async function startAgent(options: AgentOptions, log: Logger): Promise<Agent> {
   log.info({ version: await checkDnsmasq('dnsmasq'), host: options.host, region: options.region ?? 'none', directory: options.directory }, 'starting');
-  const dnsmasqs = ([4, 6] as const).map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
+  const families = [4, 6] as const;
+  for (const family of families) await checkArguments('dnsmasq', dnsmasqArguments(family, placesIn(options.directory, family), options.dnsmasq));
+  const dnsmasqs = families.map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
   const etcd = openEtcd(options);
   const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell of its links; asking again') });
   for (const { process } of dnsmasqs) process.run();

@@ -1,5 +1,5 @@
 // What guests notice when something dies, goes away or comes back: nothing, or as little as there can be.
-import { rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
@@ -158,6 +158,41 @@ test('reloads without end, between exchanges and during them, end no Dnsmasq', a
   }
   expect((await dhclient6(guests[0]!))?.['new_ip6_address']).toBe('2001:db8:a::11');
   expect([world.dnsmasqPid(4), world.dnsmasqPid(6)]).toEqual(pids);
+});
+
+test('an operator’s settings: a directory for logs that is missing is made, and a Dnsmasq that logs to standard error is served by', async () => {
+  await world.killAgent();
+  const file = join(world.directory, 'own.conf');
+  writeFileSync(file, 'log-facility=-\n');
+  chmodSync(file, 0o644);
+  await world.startAgent(`dnsmasq_base_log_dir =\ndnsmasq_config_file = ${file}`);
+  const guest = await guestOf(port(1));
+  await leaseOnce(guest);
+  // An address that moves needs a reload, which comes when the agent knows that Dnsmasq runs.
+  await world.putPort(port(1, { addresses: ['10.65.0.19'] }));
+  expect((await leaseOnce(await guestOf(port(2, { addresses: ['10.65.0.11'] }))))['ip']).toBe('10.65.0.11');
+  await world.killAgent();
+  await world.startAgent(`dnsmasq_base_log_dir = ${join(world.directory, 'made/by')}`);
+  await world.until('it logs there', () => existsSync(join(world.directory, 'made/by/dnsmasq-4.log')));
+  expect((await leaseOnce(guest))['ip']).toBe('10.65.0.19');
+});
+
+test('options that Dnsmasq refuses end the agent with Dnsmasq’s words, and the Dnsmasqs that run serve on', async () => {
+  const client = await holder(await guestOf(port(1)));
+  const before = world.dnsmasqsRunning();
+  await world.killAgent();
+  await expect(world.startAgent('dnsmasq_config_file = /nonexistent')).rejects.toThrow('cannot read /nonexistent');
+  expect(world.dnsmasqsRunning()).toEqual(before);
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
+});
+
+test('a Dnsmasq that is killed while nothing can be written beside its leases is there again', async () => {
+  const guest = await guestOf(port(1));
+  await leaseOnce(guest);
+  mkdirSync(join(world.directory, 'state/dhcp/dnsmasq-4/leases.new'));
+  process.kill(world.dnsmasqPid(4), 'SIGKILL');
+  expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
+  expect(world.logged('cannot tidy up')).toBe(true);
 });
 
 test('a start that cannot succeed says why and ends with 1', async () => {

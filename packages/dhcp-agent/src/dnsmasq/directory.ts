@@ -14,12 +14,8 @@ const unfinished = '.';
  */
 export function makeDirectories(places: Places): void {
   for (const directory of [places.directory, places.hosts, places.options]) {
-    try {
-      mkdirSync(directory, { recursive: true, mode: 0o755 });
-      chmodSync(directory, 0o755);
-    } catch (error) {
-      throw new StartError('DIRECTORY_UNUSABLE', `cannot make ${directory}: ${(error as Error).message}`, { cause: error });
-    }
+    makeDirectory(directory);
+    if ((statSync(directory).mode & 0o777) !== 0o755) chmodSync(directory, 0o755);
   }
   for (let directory = places.directory; directory !== dirname(directory); directory = dirname(directory)) {
     if ((statSync(directory).mode & 0o001) === 0) {
@@ -28,6 +24,17 @@ export function makeDirectories(places: Places): void {
         `Dnsmasq runs as an ordinary user and cannot get into ${directory}: "chmod o+x ${directory}", or set dhcp_confs to a directory elsewhere`,
       );
     }
+  }
+}
+
+/** Where Dnsmasq is to log: without it, it would not start. Neutron's agent makes it, too. @throws StartError when it could not */
+export const makeLogDirectory = (directory: string): void => makeDirectory(directory);
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new StartError('DIRECTORY_UNUSABLE', `cannot make ${directory}: ${(error as Error).message}`, { cause: error });
   }
 }
 

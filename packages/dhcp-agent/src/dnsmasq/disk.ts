@@ -3,7 +3,7 @@ import type { Logger } from '@calico-openstack/agent';
 import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
 import type { AgentOptions } from '../options.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
-import { makeDirectories, readFiles, readLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
+import { makeDirectories, makeLogDirectory, readFiles, readLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
 import { type HostEntry, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
 import { type DnsmasqProcess, superviseDnsmasq } from './process.ts';
@@ -18,6 +18,7 @@ export function openDnsmasq(
 ): Dnsmasq & { readonly process: DnsmasqProcess } {
   const places = placesIn(directory, family);
   makeDirectories(places);
+  if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let unwanted: ReadonlySet<IpAddress> = new Set();
 
   const supervised = superviseDnsmasq({

@@ -33,6 +33,10 @@ const lookEveryMs = 200;
 /** One that ends sooner than this after its start is started again after a pause. */
 const soonMs = 1000;
 const endLimitMs = 2000;
+/** One that has not let go of standard error by then logs there, as an operator's own file may tell it to, and serves. */
+const startLimitMs = 2000;
+/** Of what it says before it serves this much is kept. */
+const saidMax = 2000;
 
 export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess {
   const { log } = options;
@@ -100,12 +104,15 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
     return new Promise((resolve, reject) => {
       let said = '';
       child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
-        said += piece;
+        said = (said + piece).slice(-saidMax);
       });
       child.once('error', (error) => reject(new Error(`cannot start ${program}: ${error.message}`, { cause: error })));
       child.once('exit', () => loop.wake());
       // Once it has its sockets it lets go of standard error; before that, whatever ends it is said there.
-      child.stderr?.once('close', () => {
+      child.stderr?.once('close', look);
+      const late = setTimeout(look, startLimitMs);
+      function look(): void {
+        clearTimeout(late);
         const facts = child.pid === undefined ? undefined : processFacts(child.pid);
         if (facts === undefined) {
           reject(new Error(`${program} ended at its start: ${said.trim() || 'it did not say why'}`));
@@ -114,7 +121,7 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
         child.unref();
         log.info({ process: facts.pid }, 'started Dnsmasq');
         resolve({ ...facts, child: true, sinceMs: performance.now() });
-      });
+      }
     });
   }
 
@@ -143,6 +150,17 @@ async function end(running: ProcessIdentity): Promise<void> {
     await pause(signal === 'SIGTERM' ? 2 : 20);
     if (performance.now() > giveUpMs) signal = 'SIGKILL';
   }
+}
+
+/**
+ * Has Dnsmasq read its arguments, and the operator's own file among them, without starting: the one that runs must not end for another that could not follow it.
+ * @throws StartError in Dnsmasq's own words
+ */
+export async function checkArguments(program: string, words: readonly string[]): Promise<void> {
+  await promisify(execFile)(program, [...words, '--test']).catch((error: unknown) => {
+    const said = error instanceof Error && 'stderr' in error && String(error.stderr).trim().split('\n').at(-1);
+    throw new StartError('DNSMASQ_REFUSES', `Dnsmasq does not start with these options: ${said || (error as Error).message}`, { cause: error });
+  });
 }
 
 const oldest = [2, 81];
