@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type BirdHost, birdReconciler } from './apply.ts';
+import { type BirdHost, birdReconciler, refusedRetryMs } from './apply.ts';
 import { BirdError, type Reply } from './bird/control.ts';
 import type { PrintedConfiguration } from './bird/print.ts';
 
@@ -98,6 +98,16 @@ describe('BIRD’s configuration', () => {
     expect(await reconcile(configuration('bad'))).toMatchObject({ kind: 'refused' });
     retry();
     expect(await reconcile(configuration('bad'))).toEqual({ kind: 'configured' });
+  });
+  test('that was refused is tried again after a while, since the cause may lie elsewhere', async () => {
+    let nowMs = 0;
+    const reconciler = birdReconciler(bird.host, () => nowMs);
+    await reconciler.reconcile(configuration('bad'));
+    bird.state.refusedByCheck = 'none';
+    nowMs = refusedRetryMs - 1;
+    expect(await reconciler.reconcile(configuration('bad'))).toMatchObject({ kind: 'refused' });
+    nowMs = refusedRetryMs;
+    expect(await reconciler.reconcile(configuration('bad'))).toEqual({ kind: 'configured' });
   });
   test('waits in the file for a BIRD that is away, which then needs no telling', async () => {
     bird.state.away = true;

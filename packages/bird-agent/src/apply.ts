@@ -24,7 +24,8 @@ export type Outcome =
 
 export interface BirdReconciler {
   /**
-   * Once this resolves with `right` or `configured`, file and BIRD have this configuration. What BIRD has refused is not tried again until it changes.
+   * Once this resolves with `right` or `configured`, file and BIRD have this configuration. What BIRD has refused is not tried again until it changes or
+   * `refusedRetryMs` have passed: the cause may lie outside, as with a log file that BIRD could not open.
    * Rejects with BirdError when BIRD is away: the file is written by then, if it is good.
    */
   reconcile(wanted: PrintedConfiguration): Promise<Outcome>;
@@ -32,11 +33,13 @@ export interface BirdReconciler {
   retry(): void;
 }
 
-export function birdReconciler(host: BirdHost): BirdReconciler {
-  let refused: { readonly text: string; readonly outcome: Outcome } | undefined;
+export const refusedRetryMs = 60_000;
+
+export function birdReconciler(host: BirdHost, nowMs: () => number = () => performance.now()): BirdReconciler {
+  let refused: { readonly text: string; readonly outcome: Outcome; readonly untilMs: number } | undefined;
 
   async function reconcile(wanted: PrintedConfiguration): Promise<Outcome> {
-    if (refused?.text === wanted.text) return refused.outcome;
+    if (refused?.text === wanted.text && nowMs() < refused.untilMs) return refused.outcome;
     refused = undefined;
     const former = await host.readText();
     if (former !== wanted.text) {
@@ -78,7 +81,7 @@ export function birdReconciler(host: BirdHost): BirdReconciler {
   }
 
   function remember({ text }: PrintedConfiguration, outcome: Outcome): Outcome {
-    refused = { text, outcome };
+    refused = { text, outcome, untilMs: nowMs() + refusedRetryMs };
     return outcome;
   }
 

@@ -105,6 +105,16 @@ test('BIRD takes a configuration in which everything occurs that can', async () 
     'bgpfilters/f': { importV4: everyRule('10.0.0.0/8'), exportV4: everyRule('0.0.0.0/0'), importV6: everyRule('2001:db8::/32'), exportV6: everyRule('::/0') },
   };
   expect(await verdict(specs)).toBeUndefined();
+  const long = 'n'.repeat(58);
+  const gateway = { peerIP: '203.0.113.1', asNumber: 7, reachableBy: '192.0.2.7', filters: ['f'] };
+  for (const name of [long, `${long}n`, 'a_b'])
+    expect(
+      await verdict({ 'nodes/h1': nodeSpec(1), [`bgppeers/${name}`]: gateway, 'bgpfilters/f': { importV4: [everyRule('0.0.0.0/0')[0]] } }),
+    ).toBeUndefined();
+  const asPathPrefix = Array.from({ length: 20_000 }, (_, index) => index + 1);
+  expect(
+    await verdict({ 'nodes/h1': nodeSpec(1), 'bgppeers/far': gateway, 'bgpfilters/f': { importV4: [{ action: 'Accept', asPathPrefix }] } }),
+  ).toBeUndefined();
   for (const logSeverityScreen of ['Info', 'Warning', 'Error', 'Fatal'])
     expect(await verdict({ 'nodes/h1': nodeSpec(1), 'nodes/h2': nodeSpec(2), 'bgpconfigurations/default': { logSeverityScreen } })).toBeUndefined();
 });

@@ -39,6 +39,13 @@ test('what a killed agent left, or somebody laid in its way, is not written thro
   expect(await readText(path)).toBe('new');
 });
 
+test('drafts of agents that were killed are removed, and nothing else', async () => {
+  for (const name of ['.bird.conf.17.new', '.bird.conf.18.new', '.bird.conf.x.new', '.other.conf.17.new', 'bird.conf.17.new'])
+    writeFileSync(join(directory, name), 'left');
+  await (await draft(path, 'new', undefined)).publish();
+  expect(readdirSync(directory).sort()).toEqual(['.bird.conf.x.new', '.other.conf.17.new', 'bird.conf', 'bird.conf.17.new']);
+});
+
 test('a group is found by its name in the system’s file', () => {
   writeFileSync(path, 'root:x:0:\nbird:x:117:\nbroken\n');
   expect([groupId('bird', path), groupId('birds', path), groupId('broken', path)]).toEqual([117, undefined, undefined]);

@@ -1,6 +1,6 @@
 // BIRD's configuration file: replaced as a whole or not at all, never readable by everybody, since it holds passwords.
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** The file's text; undefined where there is none. */
@@ -27,7 +27,7 @@ export interface Draft {
 export async function draft(path: string, text: string, gid: number | undefined): Promise<Draft> {
   const directory = dirname(path);
   const temporary = join(directory, `.${basename(path)}.${process.pid}.new`);
-  await rm(temporary, { force: true });
+  await removeDrafts(directory, basename(path));
   const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
   const handle = await open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
   const discard = (): Promise<void> => rm(temporary, { force: true });
@@ -46,6 +46,12 @@ export async function draft(path: string, text: string, gid: number | undefined)
     },
     discard,
   };
+}
+
+/** What agents left that were killed while they wrote: passwords are in it. */
+async function removeDrafts(directory: string, name: string): Promise<void> {
+  const isDraft = (entry: string): boolean => entry.startsWith(`.${name}.`) && /^[0-9]+\.new$/.test(entry.slice(name.length + 2));
+  for (const entry of (await readdir(directory)).filter(isDraft)) await rm(join(directory, entry), { force: true });
 }
 
 async function fill(handle: FileHandle, text: string, gid: number | undefined): Promise<void> {

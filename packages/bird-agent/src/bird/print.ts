@@ -3,6 +3,7 @@ import { type IpFamily, shortDigest } from '@calico-openstack/datamodel';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
 import { addCommunity, filterFunction, filterSymbol, localPrefOfMetricZero } from './filters.ts';
+import { symbol as symbolOf } from './text.ts';
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
@@ -176,7 +177,7 @@ function usedFilters(sessions: readonly Session[]): readonly string[] {
 function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly string[] {
   if (reachableBy === undefined) return [];
   const host = `${neighbor.address}/${family === 4 ? 32 : 128}`;
-  return [`protocol static 'via-${symbol.slice(1)}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
+  return [`protocol static ${symbolOf('via', symbol.slice(1, -1))}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
 }
 
 function sessionLines(session: Session, { bindToNodeAddress, holdSeconds }: BirdConfiguration): readonly string[] {

@@ -69,7 +69,7 @@ function decodeRule(fields: FieldReader, family: IpFamily): FilterRule | undefin
     interface: fields.read('interface', interfacePattern),
     peerType: fields.read('peerType', oneOf('eBGP', 'iBGP')),
     community: fields.read('communities', communityMatch),
-    asPathPrefix: fields.read('asPathPrefix', list(asNumber)),
+    asPathPrefix: fields.read('asPathPrefix', list(asNumber, mostInPath)),
     priority: fields.read('priority', priority),
     operations: fields.read('operations', list(operation)) ?? [],
   };
@@ -79,6 +79,9 @@ function decodeRule(fields: FieldReader, family: IpFamily): FilterRule | undefin
 }
 
 const priority = integer(1, 2147483646);
+
+/** As many as a segment of an AS path holds (RFC 4271 4.3). BIRD's parser gives up at some thousands, and with it on the whole configuration. */
+const mostInPath = 255;
 
 function prefixMatch(fields: FieldReader, family: IpFamily): PrefixMatch | undefined {
   const prefix = fields.read('cidr', cidr(family));

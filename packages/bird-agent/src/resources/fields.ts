@@ -55,11 +55,12 @@ export function shown(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** A list, each of its elements parsed; the first that is not understood refuses the list. */
+/** A list of at most so many, each of its elements parsed; the first that is not understood refuses the list. */
 export const list =
-  <T>(parse: Parse<T>): Parse<readonly T[]> =>
+  <T>(parse: Parse<T>, most = Number.POSITIVE_INFINITY): Parse<readonly T[]> =>
   (value) => {
     if (!Array.isArray(value)) return refused(`${shown(value)} is not a list`);
+    if (value.length > most) return refused(`is a list of ${value.length}, and ${most} are the most`);
     const parsed: T[] = [];
     for (const [index, element] of value.entries()) {
       const result = parse(element);
