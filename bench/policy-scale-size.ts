@@ -42,21 +42,23 @@ results.push({
 globalThis.gc?.();
 results.push({ metric: 'heap after start of day, MB', at: size, value: Math.round(process.memoryUsage().heapUsed / 2 ** 20) });
 
-// A group with this many members, of which one is local: one more remote member.
-const spare = 2_000_000;
-settle([namedGroup('big'), endpoint(spare, { groups: ['big'], host })]);
-for (const first of range(0, Math.ceil(size / 1000)))
-  settle(range(spare + 1 + first * 1000, Math.min(1000, size)).map((number) => endpoint(number, { groups: ['big'], host: 'compute-9' })));
-results.push(
-  ...percentiles(
-    `remote endpoint added to a group of ${size}`,
-    each(500, (index) => [endpoint(spare + size + 10 + index, { groups: ['big'], host: 'compute-9' })]),
-    size,
-    1,
-  ),
-);
+// Groups of few and of all members, of which one is local: one more remote member, which goes again off the clock.
+const members = [...new Set([100, size])];
+members.forEach((count, group) => {
+  const name = `group-of-${count}`;
+  const member = (index: number): number => 2_000_000 + group * 500_000 + index;
+  const remote = (index: number): Update => endpoint(member(index), { groups: [name], host: 'compute-9' });
+  settle([namedGroup(name), endpoint(member(0), { groups: [name], host })]);
+  for (let first = 1; first < count; first += 1000) settle(range(first, Math.min(1000, count - first)).map(remote));
+  const joined = range(count, 500).map((index) => {
+    const ms = settle([remote(index)]);
+    settle([[remote(index)[0], undefined]]);
+    return ms;
+  });
+  results.push(...percentiles(`remote endpoint added to a group of ${count}`, joined, size, 1));
+});
 
-const newcomer = 3_000_000;
+const newcomer = 3_500_000;
 const groupsOf = (index: number): number[] => range(0, 5).map((step) => ((index * 37) % (policies / 10)) * 10 + step);
 results.push(
   ...percentiles(
