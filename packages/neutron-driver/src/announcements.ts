@@ -4,7 +4,7 @@ import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { RowsSource } from './rows.ts';
 import { type Announcement, derive, parseAnnouncement } from './sync/announcement.ts';
 import type { Journal } from './sync/journal.ts';
-import { felixConfigurationKey } from './sync/plan.ts';
+import { keysOf } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
 import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
@@ -22,6 +22,10 @@ export type AnnouncementsOptions = {
   readonly onPort: (port: string) => void;
 };
 
+/** No key was ever changed at this revision, so nothing is put there; but etcd refuses the attempt where it would refuse a write: out of space, no permission. */
+const never = Number.MAX_SAFE_INTEGER;
+const probeKey = keysOf(undefined).policy('probe');
+
 /** How long a transaction of Neutron's waits at most for a sign of etcd: a change of its leader takes no longer. */
 const patienceSeconds = 5;
 /** The same once etcd has failed to answer, until it does: the callers shall not queue up. */
@@ -35,9 +39,8 @@ export function announcements(options: AnnouncementsOptions) {
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
   let answering = true;
-  let unwritable: Error | undefined;
 
-  /** Asks etcd for something that takes a majority to answer. One question serves all who ask meanwhile. */
+  /** Has etcd carry out a write that changes nothing. One question serves all who ask meanwhile. */
   function etcdAnswers(): Promise<void> {
     probe ??= ask().finally(() => {
       probe = undefined;
@@ -50,7 +53,7 @@ export function announcements(options: AnnouncementsOptions) {
     const limit = Promise.withResolvers<never>();
     const timer = setTimeout(() => limit.reject(new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${seconds} s`)), seconds * 1000);
     try {
-      await Promise.race([etcd.get(felixConfigurationKey), limit.promise]);
+      await Promise.race([etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), limit.promise]);
       answering = true;
     } catch (error) {
       answering = false;
@@ -65,12 +68,14 @@ export function announcements(options: AnnouncementsOptions) {
     if (refusal !== undefined) throw new Refusal('REFUSED', refusal);
     if (changes.length === 0) return;
     if (!announcement.rollback) {
-      if (unwritable)
-        throw new Refusal('ETCD_UNAVAILABLE', `etcd takes no writes (${unwritable.message}), so nothing was changed; repair etcd, then try again`);
       await etcdAnswers().catch((error: unknown) => {
-        throw new Refusal('ETCD_UNAVAILABLE', `${(error as Error).message}, so nothing was changed; see that etcd runs and can be reached, then try again`, {
-          cause: error,
-        });
+        throw new Refusal(
+          'ETCD_UNAVAILABLE',
+          `${(error as Error).message}, so nothing was changed; see that etcd runs, can be reached and takes writes, then try again`,
+          {
+            cause: error,
+          },
+        );
       });
     }
     try {
@@ -114,7 +119,6 @@ export function announcements(options: AnnouncementsOptions) {
       if (rebound(announcement)) options.onPort(announcement.id ?? '');
     } catch (error) {
       journal.failed(direct);
-      failed(error);
       log.error({ err: error, kind: announcement.kind, id: announcement.id ?? '' }, 'a change of Neutron has not reached etcd; it will be tried again');
       throw refusalFor(error);
     } finally {
@@ -123,19 +127,11 @@ export function announcements(options: AnnouncementsOptions) {
   }
 
   function succeeded(result: SyncResult): void {
-    if (unwritable) log.info({}, 'etcd takes writes again');
-    unwritable = undefined;
     for (const warning of result.warnings) log.warn({ object: warning.object }, warning.what);
-  }
-
-  /** Some of etcd's refusals hold for every write. */
-  function failed(error: unknown): void {
-    if (error instanceof EtcdError && (error.code === 'ETCD_OVERLOADED' || error.code === 'ETCD_DENIED')) unwritable = error;
   }
 
   return {
     succeeded,
-    failed,
     before: (peer: Peer, params: unknown): Promise<void> => before(peer, parseAnnouncement(params)),
     after: (peer: Peer, params: unknown): Promise<void> => after(peer, parseAnnouncement(params)),
     /** A connection is gone: what was announced on it may have been committed, or not. */

@@ -12,13 +12,12 @@ export type JournalLoopOptions = {
   readonly source: Background;
   readonly log: Logger;
   readonly onSucceeded: (result: SyncResult) => void;
-  readonly onFailed: (error: unknown) => void;
 };
 
 const batchSize = 40;
 const deadlineMs = 60_000;
 
-export function startJournalLoop({ journal, sync, source, log, onSucceeded, onFailed }: JournalLoopOptions): Loop {
+export function startJournalLoop({ journal, sync, source, log, onSucceeded }: JournalLoopOptions): Loop {
   let inTrouble = false;
 
   async function expand(look: Look): Promise<void> {
@@ -54,7 +53,6 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded, onFa
         return true;
       }
       journal.failed(looks);
-      onFailed(error);
       if (!inTrouble) log.warn({ err: error, objects: journal.size }, 'changes of Neutron wait for etcd; they are tried again and again');
       inTrouble = true;
       return false;

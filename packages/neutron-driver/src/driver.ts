@@ -6,6 +6,7 @@ import { connectEtcd, elect } from '@calico-openstack/etcd';
 import { announcements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import { startCompaction } from './compaction.ts';
+import { watchHistory } from './history.ts';
 import type { Options } from './options.ts';
 import { projectNames } from './projects.ts';
 import { keepRowsProcess } from './rows-process.ts';
@@ -43,7 +44,8 @@ export async function startDriver(options: Options): Promise<Running> {
 
 async function start(options: Options, log: Logger): Promise<{ close(): Promise<void> }> {
   const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
-  const etcd = connectEtcd(options.etcd);
+  const history = watchHistory(connectEtcd(options.etcd), (reason) => upkeep.replaced(reason));
+  const { etcd } = history;
   const journal = openJournal({ file: join(options.stateDirectory, 'journal') });
   const background = backgroundSources(rowsTimeoutMs, rowsPatienceMs);
   const projects = projectNames({
@@ -61,7 +63,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     onJournal: () => loop.wake(),
     onPort: (port) => ports.look(port),
   });
-  const loop = startJournalLoop({ journal, sync, source: background.source, log, onSucceeded: announced.succeeded, onFailed: announced.failed });
+  const loop = startJournalLoop({ journal, sync, source: background.source, log, onSucceeded: announced.succeeded });
 
   const ports = startPortStatusLoop({ etcd, keys: settings.keys, source: background.source, threads: options.portStatusThreads, log });
   const agents = startAgentReports({ source: background.source, everySeconds: options.agentReportSeconds, log });
@@ -76,6 +78,14 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
       projects,
       onWrote: (changes) => {
         journal.add(changes);
+        loop.wake();
+      },
+      onFailed: (change, error) => {
+        log.error(
+          { err: error, kind: change.kind, id: change.id },
+          'etcd does not take what Neutron says of an object; the others go on, and it is tried again',
+        );
+        journal.add([change]);
         loop.wake();
       },
       onWarning: (object, what) => log.warn({ object }, what),
@@ -120,7 +130,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     value: `${options.serverName}:${process.pid}`,
     onElected: () => {
       log.info({}, 'elected: states of ports and agents go to Neutron from here');
-      following = followStatus({ etcd, region: options.region, ports, agents, log });
+      following = followStatus({ etcd, region: options.region, ports, agents, log, onReadAnew: (reason) => upkeep.replaced(reason) });
       compaction.wake();
     },
     onLost: (reason) => {
@@ -149,6 +159,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
       following?.close();
       await compaction.close();
       await election.close();
+      await history.loop.close();
       await upkeep.close();
       await Promise.all([ports.close(), agents.close()]);
       await loop.close();

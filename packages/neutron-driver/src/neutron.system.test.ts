@@ -1,4 +1,6 @@
 // The driver under a real Neutron (uWSGI, MariaDB, Keystone) and a real etcd. Felix is played by the test.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../../../lab/wait.ts';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
@@ -463,6 +465,41 @@ describe('trouble', () => {
       return true;
     });
   }, 180_000);
+
+  test('etcd restored from a backup, or emptied, is made to say what Neutron says, without a restart and without being asked', async () => {
+    const { openstack, lab } = cloud;
+    await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+    const data = join(lab.directory, 'control/etcd/data');
+    const backup = join(lab.directory, 'backup.db');
+    const specs = async (): Promise<unknown> =>
+      Object.fromEntries(Object.entries(await cloud.contents('/calico/resources/')).map(([key, value]) => [key, (value as { spec: unknown }).spec]));
+    const replace = async (fill: () => Promise<unknown>): Promise<void> => {
+      lab.etcd.kill('SIGKILL');
+      await lab.etcd.ended();
+      rmSync(data, { recursive: true });
+      await fill();
+      await lab.etcd.start();
+    };
+    const rule = { security_group_id: group, direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: 4444, port_range_max: 4444 };
+    const { id } = await openstack.create('security_group_rule', rule);
+    await lab.etcd.ctl('snapshot', 'save', backup);
+    await openstack.remove('security_group_rule', id);
+    await vmPort();
+    const wanted = (await specs()) as Record<string, Record<string, unknown>>;
+    const peers = 'http://127.0.0.1:2380';
+    const restored = ['--name', 'lab', '--data-dir', data, '--initial-cluster', `lab=${peers}`, '--initial-advertise-peer-urls', peers];
+    const agrees = (): Promise<true> =>
+      until('etcd to say what Neutron says', async () => {
+        const now = (await specs()) as Record<string, Record<string, unknown>>;
+        for (const spec of [now, wanted]) delete spec['/calico/resources/v3/projectcalico.org/clusterinformations/default']?.['clusterGUID'];
+        expect(now).toEqual(wanted);
+        return true;
+      });
+    await replace(() => lab.etcd.ctl('snapshot', 'restore', backup, ...restored));
+    await agrees();
+    await replace(async () => {});
+    await agrees();
+  });
 
   test('what drifted is put right at start, what is not ours is left alone, and the log says what was done', async () => {
     const { lab } = cloud;

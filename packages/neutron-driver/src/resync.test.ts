@@ -1,3 +1,4 @@
+import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { type ResyncSummary, resync } from './resync.ts';
@@ -12,7 +13,16 @@ const settings: Settings = { keys: keysOf(undefined), qos: defaultQosOptions };
 const root = '/calico/resources/v3/projectcalico.org';
 
 function setUp() {
-  const { etcd, contents } = fakeEtcd();
+  const { etcd: fake, contents } = fakeEtcd();
+  /** As etcd refuses a request that is too large. */
+  const etcd: Etcd = {
+    ...fake,
+    transact: async (when, then, otherwise) => {
+      if (then.some((operation) => 'put' in operation && operation.value.length > 100_000))
+        throw new EtcdError('ETCD_REFUSED', 'etcdserver: request is too large');
+      return fake.transact(when, then, otherwise);
+    },
+  };
   const db = database();
   const state: { beforePage?: (kind: string) => void } = {};
   const source: Background = {
@@ -32,6 +42,7 @@ function setUp() {
   };
   const projects = async () => new Map();
   const wrote: string[] = [];
+  const failed: string[] = [];
   const run = (): Promise<ResyncSummary> =>
     resync({
       etcd,
@@ -40,6 +51,7 @@ function setUp() {
       settings,
       projects,
       onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
+      onFailed: ({ id }) => failed.push(id),
       onWarning: () => {},
     });
   const fill = (): void => {
@@ -49,7 +61,7 @@ function setUp() {
     for (const id of ['s1', 's2']) db.tables.subnets.set(id, subnetRow({ id }));
     for (const id of ['p1', 'p2', 'p3', 'p4', 'p5']) db.tables.ports.set(id, portRow({ id, security_groups: ['g1'], bindings: [bindingRow('h1')] }));
   };
-  return { etcd, contents, db, run, fill, state, wrote };
+  return { etcd, contents, db, run, fill, state, wrote, failed };
 }
 const counts = (summary: ResyncSummary): unknown =>
   Object.fromEntries(Object.entries(summary.phases).map(([name, { correct, created, updated, deleted }]) => [name, [correct, created, updated, deleted]]));
@@ -142,4 +154,15 @@ test('what goes wrong stands in the summary', async () => {
     throw new Error('the database is away');
   };
   expect(await run()).toMatchObject({ ok: false, error: 'the database is away' });
+});
+
+test('an object that etcd does not take holds up no other, and the whole is known to have been looked at', async () => {
+  const { contents, db, run, fill, failed } = setUp();
+  fill();
+  db.tables.address_groups.set('huge', { id: 'huge', name: 'huge', addresses: Array.from({ length: 10_000 }, (_, n) => `10.0.${n >> 8}.${n & 255}/32`) });
+  const summary = await run();
+  expect(summary).toMatchObject({ ok: false, complete: true, error: expect.stringMatching(/1 objects/) });
+  expect(failed).toEqual(['huge']);
+  expect(counts(summary)).toEqual({ subnets: [0, 2, 0, 0], address_groups: [0, 1, 0, 0], policy: [0, 3, 0, 0], endpoints: [0, 5, 0, 0] });
+  expect(Object.keys(contents()).filter((key) => key.includes('huge'))).toEqual([]);
 });

@@ -1,6 +1,6 @@
 // Compares all that etcd holds of Neutron's with all that Neutron has, and has the differing objects looked at again. Decides nothing by what it read: that is old by then.
 import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
-import type { Etcd, KeyValue } from '@calico-openstack/etcd';
+import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import type { ProjectRow, RowsSource } from './rows.ts';
 import { type Background, type PagedKind, pagedKinds } from './sources.ts';
 import { type Change, changeKey } from './sync/change.ts';
@@ -21,6 +21,8 @@ export type Phase = {
   created: number;
   updated: number;
   deleted: number;
+  /** etcd takes what they should be for no reason that passes by itself. */
+  failed: number;
 };
 
 /** For programs: names as upstream's calico-resync has them. */
@@ -31,6 +33,8 @@ export type ResyncSummary = {
   readonly finished_at: string;
   readonly total_ms: number;
   readonly ok: boolean;
+  /** Every object was looked at, though some may have failed. */
+  readonly complete: boolean;
   readonly error: string | null;
 };
 
@@ -40,6 +44,8 @@ export type ResyncOptions = {
   readonly sync: Sync;
   readonly settings: Settings;
   readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ReadonlyMap<string, ProjectRow>>;
+  /** An object that etcd does not take. */
+  readonly onFailed: (change: Change, error: unknown) => void;
   /** What was written is to be looked at once more. */
   readonly onWrote: (changes: readonly Change[]) => void;
   readonly onWarning: (object: string, what: string) => void;
@@ -58,6 +64,7 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
   const startedMs = performance.now();
   const phases: Record<string, Phase> = {};
   let failure: unknown;
+  let complete = false;
   try {
     for (const kind of pagedKinds) {
       const phase = newPhase();
@@ -67,6 +74,9 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
         phase.total_ms = Math.round(performance.now() - phaseStartedMs);
       });
     }
+    complete = true;
+    const failed = Object.values(phases).reduce((sum, phase) => sum + phase.failed, 0);
+    if (failed > 0) failure = `etcd does not take what Neutron says of ${failed} objects: see the log`;
   } catch (error) {
     failure = error;
   }
@@ -77,6 +87,7 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
     finished_at: rfc3339Seconds(new Date()),
     total_ms: Math.round(performance.now() - startedMs),
     ok: failure === undefined,
+    complete,
     error: failure === undefined ? null : failure instanceof Error ? failure.message : String(failure),
   };
 }
@@ -91,6 +102,7 @@ const newPhase = (): Phase => ({
   created: 0,
   updated: 0,
   deleted: 0,
+  failed: 0,
 });
 
 async function runPhase(kind: PagedKind, options: ResyncOptions, phase: Phase): Promise<void> {
@@ -126,18 +138,32 @@ async function timed<T>(phase: Phase, field: 'etcd_read_ms' | 'neutron_read_ms',
   }
 }
 
-async function repair(units: readonly Unit[], { sync, source, onWrote, onWarning }: ResyncOptions, phase: Phase): Promise<void> {
-  for (let start = 0; start < units.length; start += batchSize) {
-    const some = units.slice(start, start + batchSize);
+async function repair(units: readonly Unit[], options: ResyncOptions, phase: Phase): Promise<void> {
+  for (let start = 0; start < units.length; start += batchSize) await repairBatch(units.slice(start, start + batchSize), options, phase);
+}
+
+async function repairBatch(units: readonly Unit[], options: ResyncOptions, phase: Phase): Promise<void> {
+  const { sync, source, onWrote, onFailed, onWarning } = options;
+  const [only, ...others] = units;
+  if (!only) return;
+  try {
     const result = await sync(
-      some.map((unit) => unit.change),
+      units.map((unit) => unit.change),
       source,
       Date.now() + deadlineMs,
     );
     onWrote(result.wrote);
     for (const warning of result.warnings) onWarning(warning.object, warning.what);
     const wrote = new Set(result.wrote.map(changeKey));
-    for (const unit of some) if (wrote.has(changeKey(unit.change))) phase[verdict(unit)] += 1;
+    for (const unit of units) if (wrote.has(changeKey(unit.change))) phase[verdict(unit)] += 1;
+  } catch (error) {
+    if (!(error instanceof EtcdError) || error.code !== 'ETCD_REFUSED') throw error;
+    // Too large, say: one tenant's object, which must not hold up everybody else's.
+    if (others.length > 0) for (const unit of units) await repairBatch([unit], options, phase);
+    else {
+      phase.failed += 1;
+      onFailed(only.change, error);
+    }
   }
 }
 

@@ -9,6 +9,8 @@ export type UpkeepOptions = { readonly etcd: Etcd; readonly startupResync: boole
 export interface Upkeep {
   /** One at a time: who asks while one runs gets the next one's summary. */
   resync(): Promise<ResyncSummary>;
+  /** etcd is another one than before: whatever is set for the start, all of it is looked at. */
+  replaced(reason: string): void;
   close(): Promise<void>;
 }
 
@@ -40,26 +42,32 @@ export function startUpkeep({ etcd, startupResync, resync: options, log }: Upkee
     }
   }
 
-  const started = (async () => {
+  const records = (ready: boolean): Promise<void> =>
+    untilDone("the cluster's records could not be written", async () => {
+      await ensureClusterRecords(etcd, ready);
+      return true;
+    });
+
+  async function fill(whole: boolean): Promise<void> {
     // Without yet saying that it is ready: a Felix that starts now must not take a half-filled datastore for the whole.
-    await untilDone("the cluster's records could not be written", async () => {
-      await ensureClusterRecords(etcd, !startupResync);
-      return true;
-    });
-    if (!startupResync) return;
-    await untilDone('resync could not be run', async () => (await run()).ok);
-    if (stop.signal.aborted) return;
-    await untilDone("the cluster's records could not be written", async () => {
-      await ensureClusterRecords(etcd, true);
-      return true;
-    });
-  })();
+    await records(!whole);
+    if (!whole) return;
+    // What cannot be written is in the journal, and in the log. It must not keep the whole cluster waiting.
+    await untilDone('resync could not be run', async () => (await run()).complete);
+    if (!stop.signal.aborted) await records(true);
+  }
+
+  let filling = fill(startupResync);
 
   return {
     resync: run,
+    replaced(reason) {
+      log.error({ reason }, 'etcd is not what it was: all of it is compared with Neutron');
+      filling = filling.then(() => fill(true));
+    },
     close: async () => {
       stop.abort();
-      await started;
+      await filling;
     },
   };
 }

@@ -11,11 +11,14 @@ export type StatusFollowOptions = {
   readonly ports: PortStatusLoop;
   readonly agents: AgentReports;
   readonly log: Logger;
+  /** What was followed could not be followed on: etcd was restored, replaced, or has forgotten too much. */
+  readonly onReadAnew?: (reason: string) => void;
 };
 
 /** Until closed. A snapshot taken again brings only what differs: what was told once is not told again. */
-export function followStatus({ etcd, region, ports, agents, log }: StatusFollowOptions): { close(): void } {
+export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: StatusFollowOptions): { close(): void } {
   const hosts = new Set<string>();
+  let followed = false;
 
   function one({ key, value }: Change): void {
     const reports = parseFelixStatusKey(region, key);
@@ -45,6 +48,9 @@ export function followStatus({ etcd, region, ports, agents, log }: StatusFollowO
       for (const change of changes) one(change);
     },
     onState: (state, reason) => {
+      if (state === 'reading' && followed)
+        onReadAnew?.('the history of reports did not go on where it ended: etcd was restored, replaced, or compacted meanwhile');
+      followed ||= state === 'following';
       if (state === 'lost') log.warn({ reason: reason ?? '' }, 'reports of agents and ports cannot be followed');
     },
   });

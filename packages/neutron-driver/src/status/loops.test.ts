@@ -139,3 +139,21 @@ test('new agents are reported at once, all in one write; the others wait for the
   following.close();
   await Promise.all([ports.close(), agents.close()]);
 });
+
+test('an etcd that was restored or replaced while its reports were followed is told of; one that was only away is not', async () => {
+  const { etcd, setDown, replace } = fakeEtcd();
+  const nobody = { look: () => {}, vanished: () => {}, close: async () => {} };
+  const anew = vi.fn();
+  await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
+  const reported = vi.fn();
+  const follower = followStatus({ etcd, region: undefined, ports: nobody, agents: { reported, close: async () => {} }, log, onReadAnew: anew });
+  await vi.waitFor(() => expect(reported).toHaveBeenCalledTimes(1));
+  setDown(true);
+  setDown(false);
+  await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
+  await vi.waitFor(() => expect(reported).toHaveBeenCalledTimes(2));
+  expect(anew).not.toHaveBeenCalled();
+  replace();
+  await vi.waitFor(() => expect(anew).toHaveBeenCalledTimes(1));
+  follower.close();
+});

@@ -117,7 +117,7 @@ function* packed(units: Plan['units']): Generator<readonly Unit[]> {
   let some: Unit[] = [];
   let size = 0;
   for (const unit of units) {
-    const needs = Math.max(unit.operations.length, unit.compares.length);
+    const needs = Math.min(maxOperations, Math.max(unit.operations.length, unit.compares.length));
     if (some.length > 0 && size + needs > maxOperations) {
       yield some;
       some = [];
@@ -133,7 +133,9 @@ function* packed(units: Plan['units']): Generator<readonly Unit[]> {
 function comparesOf(units: readonly Unit[]): readonly Compare[] {
   const compares = new Map<string, Compare>();
   for (const compare of units.flatMap((unit) => unit.compares)) if ('modRevision' in compare || !compares.has(compare.key)) compares.set(compare.key, compare);
-  return [...compares.values()];
+  const all = [...compares.values()];
+  // An object that refers to very many others is written all the same: that these are there already is a courtesy, that nobody wrote in between is not.
+  return all.length <= maxOperations ? all : all.filter((compare) => 'modRevision' in compare);
 }
 
 async function write(etcd: Etcd, compares: readonly Compare[], units: readonly Unit[]): Promise<boolean> {

@@ -1,0 +1,47 @@
+import { fakeEtcd } from '@calico-openstack/etcd/fake';
+import { expect, test } from 'vitest';
+import { watchHistory } from './history.ts';
+
+async function setUp() {
+  const fake = fakeEtcd();
+  const reasons: string[] = [];
+  const { etcd, loop } = watchHistory(fake.etcd, (reason) => reasons.push(reason), 60_000);
+  await loop.settled();
+  for (const value of ['1', '2', '3']) await etcd.transact([], [{ put: '/calico/x', value }]);
+  return { ...fake, etcd, loop, reasons };
+}
+
+test('an etcd that was emptied or restored is noticed, once, by whatever is asked of it next', async () => {
+  const { etcd, loop, reasons, replace } = await setUp();
+  expect(reasons).toEqual([]);
+  replace();
+  await Promise.all([etcd.get('/calico/x'), etcd.range('/calico/'), etcd.get('/calico/y')]);
+  expect(reasons).toEqual([expect.stringMatching(/restored or replaced/)]);
+  await etcd.transact([], [{ put: '/calico/x', value: '4' }]);
+  await etcd.get('/calico/x');
+  expect(reasons).toHaveLength(1);
+  await loop.close();
+});
+
+test('it is noticed too when nothing is asked', async () => {
+  const { loop, reasons, replace } = await setUp();
+  replace();
+  await loop.settled();
+  expect(reasons).toHaveLength(1);
+  await loop.close();
+});
+
+test('answers that overtake one another, and old revisions that are asked for, mean nothing', async () => {
+  const { connect, etcd, loop, reasons } = await setUp();
+  const gate = Promise.withResolvers<void>();
+  const other = connect();
+  const slow = watchHistory({ ...other, get: async (key) => other.get(key).finally(() => gate.promise) }, (reason) => reasons.push(reason), 60_000);
+  const first = slow.etcd.get('/calico/x');
+  await slow.etcd.transact([], [{ put: '/calico/x', value: '5' }]);
+  gate.resolve();
+  await first;
+  await etcd.range('/calico/', { revision: 2 });
+  expect(reasons).toEqual([]);
+  await loop.close();
+  await slow.loop.close();
+});
