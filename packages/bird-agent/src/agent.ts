@@ -1,13 +1,13 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
-import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, servePages, startLoop } from '@calico-openstack/agent';
+import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages } from '@calico-openstack/agent';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
-import { type BirdHost, birdReconciler, type Outcome } from './apply.ts';
+import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
 import { birdConnection } from './bird/connection.ts';
 import { BirdError } from './bird/control.ts';
 import { protocols } from './bird/daemon.ts';
-import { draft, readText } from './bird/file.ts';
-import { printConfiguration } from './bird/print.ts';
+import { confirmWritten, draft, readText, writtenMs } from './bird/file.ts';
+import { type PrintedConfiguration, printConfiguration, revisionSymbol } from './bird/print.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
 import type { Config } from './config.ts';
 import { groupId } from './groups.ts';
@@ -16,6 +16,7 @@ import { type HostView, openHost } from './node/host.ts';
 import { registerNode } from './node/register.ts';
 import type { Registration } from './node/registration.ts';
 import { openPasswords } from './passwords.ts';
+import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
 import type { Host, Lookups, Problem } from './plan/facts.ts';
 import { type Plan, plan } from './plan/plan.ts';
 import { problemTeller } from './problems.ts';
@@ -24,6 +25,10 @@ import { followedPrefixes, resourceStore } from './store.ts';
 const controlTimeoutMs = 20_000;
 const birdRetryMs = 1000;
 const registerRetryMs = 5000;
+/** What somebody else has made of this host's Node stands this long before it is written over: two hosts of one name must not take it from each other without end. */
+const rewriteMs = 60_000;
+/** A default route that comes after its interface's address is not told of; the host's address is looked up anew this often. */
+const lookMs = 30_000;
 
 export type AgentOptions = { readonly config: Config; readonly log: Logger; readonly compileSelector: Lookups['selector'] };
 
@@ -57,6 +62,10 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   let following = false;
   let nodeInDoubt = true;
   let registrationProblem: Problem | undefined;
+  let lastWritten: { readonly registration: string; readonly atMs: number } | undefined;
+  let lastLook: { readonly registration: string; readonly atMs: number } | undefined;
+  /** The operator has asked for a new look (SIGHUP): nothing is in doubt. */
+  let beyondDoubt = false;
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -75,7 +84,8 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
 
   /** One look at everything. Says when to look again though nothing has changed. */
   async function run(): Promise<number | undefined> {
-    if (!inSync) return undefined;
+    if (!inSync) return (await keepBird()) === 'away' ? birdRetryMs : undefined;
+    lookAtHost();
     if (nodeInDoubt && following) {
       const written = await register();
       // It comes back as a change, which wakes the loop; until then what is known here is out of date.
@@ -83,12 +93,25 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     }
     const planned = makePlan();
     const problems = [...(registrationProblem ? [registrationProblem] : []), ...planned.problems];
-    const outcome = planned.ok ? await applyPlan(planned, problems) : undefined;
-    metrics.refused(!planned.ok || outcome?.kind === 'refused');
+    const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
+    metrics.refused(!planned.ok || outcome.kind === 'refused');
     metrics.problems(tell(problems));
     metrics.birdUp(bird.up);
-    if (outcome?.kind === 'away') return birdRetryMs;
-    return nodeInDoubt && following ? registerRetryMs : undefined;
+    if (outcome.kind === 'away') return birdRetryMs;
+    if (outcome.kind === 'doubted' || (nodeInDoubt && following)) return registerRetryMs;
+    return outcome.kind === 'refused' ? Math.min(refusedRetryMs, lookMs) : lookMs;
+  }
+
+  function lookAtHost(): void {
+    const nowMs = performance.now();
+    if (lastLook && nowMs < lastLook.atMs + lookMs) return;
+    const registration = JSON.stringify(wantedRegistration(config, host));
+    if (registration !== lastLook?.registration) nodeInDoubt = true;
+    lastLook = { registration, atMs: nowMs };
+  }
+
+  function mayRewrite(registration: Registration): boolean {
+    return lastWritten?.registration !== JSON.stringify(registration) || performance.now() >= lastWritten.atMs + rewriteMs;
   }
 
   /** Makes sure of this host's Node; whether it was written. A Node that is not ours to touch, or cannot be written, does not hold the rest up. */
@@ -96,9 +119,27 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     nodeInDoubt = false;
     const problem = (reason: string, effect: string): Problem => ({ key: `Node ${config.Hostname}`, reason, effect });
     try {
-      const registered = await registerNode(etcd, config.Hostname, () => wantedRegistration(config, host));
-      registrationProblem = registered.outcome === 'refused' ? problem(registered.reason, 'it is not registered') : undefined;
-      if (registered.outcome === 'written') log.info({ node: config.Hostname }, 'Node registered');
+      let registration = '';
+      const wanted = (): Registration => {
+        const found = wantedRegistration(config, host);
+        registration = JSON.stringify(found);
+        return found;
+      };
+      const registered = await registerNode(etcd, config.Hostname, wanted, () => new Date(), mayRewrite);
+      registrationProblem = undefined;
+      if (registered.outcome === 'refused') registrationProblem = problem(registered.reason, 'it is not registered');
+      if (registered.outcome === 'contested') {
+        registrationProblem = problem(
+          'what this agent wrote was written over: is there another host of this name?',
+          `written anew every ${rewriteMs / 1000} s`,
+        );
+        nodeInDoubt = true;
+        return false;
+      }
+      if (registered.outcome === 'written') {
+        lastWritten = { registration, atMs: performance.now() };
+        log.info({ node: config.Hostname }, 'Node registered');
+      }
       // Whoever was first is heard of as a change; should that not come, there is another look.
       nodeInDoubt = registered.outcome === 'written' || registered.outcome === 'overtaken';
       return nodeInDoubt;
@@ -124,11 +165,60 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     return plan(store.resources, facts, { selector: compileSelector, password: openPasswords(config.BgpPasswordFile) });
   }
 
-  async function applyPlan(planned: Extract<Plan, { ok: true }>, problems: Problem[]): Promise<Outcome | { readonly kind: 'away' }> {
+  /** Where it is the agent's to start BIRD, and nothing new can be said to it: has it running with the configuration that it had, if that is the agent's. */
+  async function keepBird(): Promise<'kept' | 'away'> {
+    if (!config.StartBird || !(await readText(config.BirdConfigFile))?.includes(`define ${revisionSymbol} `)) return 'kept';
+    try {
+      await bird.control();
+      return 'kept';
+    } catch (error) {
+      return away(error);
+    }
+  }
+
+  /** @throws what is not BIRD being away */
+  function away(error: unknown): 'away' {
+    if (!(error instanceof BirdError) || (error.code !== 'BIRD_AWAY' && error.code !== 'BIRD_START_FAILED')) throw error;
+    healthOf.bird.report({ live: true, ready: false, detail: error.message });
+    say(error.message, () => log.warn({ err: error, retryMs: birdRetryMs }, 'BIRD is away; its routes stay, and its configuration waits for it'));
+    return 'away';
+  }
+
+  /** Sessions that stay since the datastore has lost what asked for them (plan/doubt.ts). */
+  async function doubts(wanted: PrintedConfiguration): Promise<readonly string[]> {
+    const file = config.BirdConfigFile;
+    const [current, fileMs, own] = [await readText(file), await writtenMs(file), store.resources.nodes.get(config.Hostname)];
+    if (beyondDoubt || current === undefined || fileMs === undefined || !own?.ok) return [];
+    const { configurations, peers, filters } = store.resources;
+    const hasOperatorsWord = configurations.size + peers.size + filters.size > 0;
+    const [nodeMadeMs, nowMs] = [own.value.madeMs, Date.now()];
+    const doubted = sessionsInDoubt({ current, writtenMs: fileMs, wanted: wanted.text, nodeMadeMs, hasOperatorsWord, nowMs });
+    const isOver = nodeMadeMs !== undefined && isOlder(fileMs, nodeMadeMs) && nowMs >= nodeMadeMs + returnMs;
+    if (isOver && doubted.length === 0) await confirmWritten(file);
+    return doubted;
+  }
+
+  async function applyPlan(
+    planned: Extract<Plan, { ok: true }>,
+    problems: Problem[],
+  ): Promise<Outcome | { readonly kind: 'away' } | { readonly kind: 'doubted' }> {
     const startedMs = performance.now();
     try {
-      const outcome = await reconciler.reconcile(printConfiguration(planned.configuration));
+      const wanted = printConfiguration(planned.configuration);
+      const doubted = await doubts(wanted);
+      if (doubted.length > 0) {
+        if ((await keepBird()) === 'away') return { kind: 'away' };
+        healthOf.bird.report({ live: true, ready: true });
+        problems.push({
+          key: `Node ${config.Hostname}`,
+          reason: `is newer than BIRD's configuration, which has sessions that nobody asks for any more (${doubted.slice(0, 3).join(', ')}${doubted.length > 3 ? ', …' : ''}): was the datastore emptied?`,
+          effect: `BIRD's configuration stays as it is: ${returnMs / 1000} s for hosts that have to register again, and for peers and passwords until there is any BGP resource of an operator's, or SIGHUP`,
+        });
+        return { kind: 'doubted' };
+      }
+      const outcome = await reconciler.reconcile(wanted);
       say(undefined, () => undefined);
+      if (outcome.kind !== 'refused') beyondDoubt = false; // the file is this datastore's now
       if (outcome.kind === 'configured') {
         metrics.reconfigured('configured');
         log.info({ sessions: planned.configuration.sessions.length, tookMs: Math.round(performance.now() - startedMs) }, 'BIRD reconfigured');
@@ -139,10 +229,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       healthOf.bird.report({ live: true, ready: outcome.kind !== 'refused' });
       return outcome;
     } catch (error) {
-      if (!(error instanceof BirdError) || (error.code !== 'BIRD_AWAY' && error.code !== 'BIRD_START_FAILED')) throw error;
-      healthOf.bird.report({ live: true, ready: false, detail: error.message });
-      say(error.message, () => log.warn({ err: error, retryMs: birdRetryMs }, 'BIRD is away; its routes stay, and its configuration waits for it'));
-      return { kind: 'away' };
+      return { kind: away(error) };
     }
   }
 
@@ -170,16 +257,22 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     },
   });
 
-  await serve(config, healthPages(health), metricsPages(metrics.registry));
+  loop.wake(); // BIRD may have to be started, whether etcd is there or not
+
+  const pages = [startPages('health', healthPages(health), log), startPages('metrics', metricsPages(metrics.registry), log)] as const;
+  pages[0].serve(config.HealthEnabled ? { host: config.HealthHost, port: config.HealthPort } : undefined);
+  pages[1].serve(config.PrometheusMetricsEnabled ? { host: config.PrometheusMetricsHost, port: config.PrometheusMetricsPort } : undefined);
   return {
     log,
     reload() {
       reconciler.retry();
+      beyondDoubt = true;
       nodeInDoubt = true;
       loop.wake();
     },
     async close() {
       follower.close();
+      for (const page of pages) await page.close();
       await loop.close();
       bird.close();
       host.close();
@@ -237,11 +330,6 @@ async function launch(config: Config, host: HostView, log: Logger): Promise<void
     recover,
   });
   log.info({ recover }, 'BIRD started');
-}
-
-async function serve(config: Config, health: ReturnType<typeof healthPages>, metrics: ReturnType<typeof metricsPages>): Promise<void> {
-  if (config.HealthEnabled) await servePages(config.HealthHost, config.HealthPort, health);
-  if (config.PrometheusMetricsEnabled) await servePages(config.PrometheusMetricsHost, config.PrometheusMetricsPort, metrics);
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -105,6 +105,60 @@ test('while etcd is away BIRD goes on, and afterwards the agent follows again', 
   await until('no absent host', async () => ((await b.bird.session('mesh4-absent')) === undefined ? true : undefined));
 });
 
+test('a datastore that was emptied ends no session and withdraws no route, while its hosts register again', async () => {
+  const before = [await condition(a), await condition(b)];
+  const deletions: string[] = [];
+  const monitors = [a, b].map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));
+  for (const monitor of monitors) monitor.stdout.on('data', (text: Buffer) => deletions.push(...(text.toString().match(/^Deleted 10\.65\..*/gm) ?? [])));
+  try {
+    await a.killAgent(); // so that for a while b finds itself alone
+    await world.etcdProcess.etcdctl('del', '--prefix', '/calico/');
+    await until('the doubt in the log', () => (b.agentLog().includes('was the datastore emptied?') ? true : undefined));
+    expect([await condition(a), await condition(b)]).toEqual(before);
+    a.startAgent(settings());
+    await until('both Nodes', async () => ((await world.get('nodes', 'host-0')) !== '' && (await world.get('nodes', 'host-1')) !== '' ? true : undefined));
+    await until('the end of trouble', async () => ((await b.metric('calico_bird_agent_problems')) === 0 ? true : undefined));
+    await a.ready();
+    expect([await condition(a), await condition(b)]).toEqual(before);
+    expect(deletions).toEqual([]);
+  } finally {
+    for (const monitor of monitors) monitor.kill();
+  }
+});
+
+test('an agent that has to start BIRD does so while etcd is away, and a taken port for its pages ends nothing', async () => {
+  await world.etcdProcess.kill();
+  await b.killAgent();
+  await b.bird.kill();
+  const listen = 'net.createServer().listen(9096, "127.0.0.1", () => console.log("listening"))';
+  const other = spawn('ip', ['netns', 'exec', b.namespace, process.execPath, '-e', listen], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((resolve) => other.stdout.once('data', resolve));
+  try {
+    b.startAgent(settings());
+    await until('BIRD with its sessions', async () => ((await b.bird.sessions()).length === 2 ? true : undefined));
+    await established(b, 'mesh4-host-0');
+    expect(b.agentLog()).toContain('cannot serve metrics');
+  } finally {
+    other.kill();
+    await world.etcdProcess.restart();
+  }
+  await b.ready();
+  await until('the metrics', async () => ((await b.metric('calico_bird_agent_in_sync')) === 1 ? true : undefined));
+  expect(await b.routesTo(workload)).toHaveLength(1);
+});
+
+test('two hosts of one name do not take their Node from each other without end, and that is told', async () => {
+  await a.killAgent();
+  a.startAgent({ ...settings(), Hostname: 'host-1' });
+  const complaint = 'is there another host of this name?';
+  await until('the complaint', () => (a.agentLog().includes(complaint) || b.agentLog().includes(complaint) ? true : undefined));
+  await a.killAgent();
+  await b.killAgent();
+  await world.remove('nodes', 'host-1');
+  for (const host of [a, b]) host.startAgent(settings());
+  await Promise.all([established(a, 'mesh4-host-1'), established(b, 'mesh4-host-0'), a.ready(), b.ready()]);
+});
+
 test('a BIRD that was killed is started again, and neither host loses a route meanwhile', async () => {
   const deletions: string[] = [];
   const monitors = [a, b].map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));

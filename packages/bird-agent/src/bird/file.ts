@@ -1,6 +1,6 @@
 // BIRD's configuration file: replaced as a whole or not at all, never readable by everybody, since it holds passwords.
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** The file's text; undefined where there is none. */
@@ -11,6 +11,22 @@ export async function readText(path: string): Promise<string | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** When the file was last written; undefined where there is none. */
+export async function writtenMs(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Has the file count as written now: it is what it should be. */
+export async function confirmWritten(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now);
 }
 
 export interface Draft {

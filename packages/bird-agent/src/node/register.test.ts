@@ -32,6 +32,22 @@ test('who is overtaken writes nothing', async () => {
   expect(contents()[key]).toContain('203.0.113.1');
 });
 
+test('a Node is not rewritten while that is forbidden; one that is gone is made all the same', async () => {
+  const { etcd, contents } = fakeEtcd();
+  const register = (ipv4Address: string) =>
+    registerNode(
+      etcd,
+      'h1',
+      () => ({ ...wanted, ipv4Address }),
+      now,
+      () => false,
+    );
+  expect(await register('192.0.2.1/30')).toEqual({ outcome: 'written' });
+  expect(await register('192.0.2.1/30')).toEqual({ outcome: 'right' });
+  expect(await register('192.0.2.9/30')).toEqual({ outcome: 'contested' });
+  expect(contents()[key]).not.toContain('192.0.2.9');
+});
+
 test('what is no Node is left as it is', async () => {
   const { etcd, contents } = fakeEtcd();
   await etcd.transact([], [{ put: key, value: 'not JSON' }]);

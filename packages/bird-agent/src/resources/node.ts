@@ -6,6 +6,8 @@ import { asNumber, clusterId, type InterfaceAddress, interfaceAddress } from './
 export type Node = {
   readonly name: string;
   readonly labels: Labels;
+  /** undefined: nobody says. */
+  readonly madeMs: number | undefined;
   readonly addresses: { readonly 4: InterfaceAddress | undefined; readonly 6: InterfaceAddress | undefined };
   /** undefined: BGPConfiguration's. */
   readonly asNumber: number | undefined;
@@ -22,12 +24,18 @@ export function decodeNode(name: string, bytes: Uint8Array): Decoded<Node> {
   const node: Node = {
     name,
     labels: resource.value.metadata.labels,
+    madeMs: timeMs(resource.value.metadata.creationTimestamp),
     addresses: { 4: bgp.read('ipv4Address', interfaceAddress(4)), 6: bgp.read('ipv6Address', interfaceAddress(6)) },
     asNumber: bgp.read('asNumber', asNumber),
     routeReflectorClusterId: bgp.read('routeReflectorClusterID', clusterId),
   };
   const [problem] = problems;
   return problem ? refused(`${problem.field}: ${problem.reason}`) : decoded(node);
+}
+
+function timeMs(text: string | undefined): number | undefined {
+  const ms = Date.parse(text ?? '');
+  return Number.isNaN(ms) ? undefined : ms;
 }
 
 const noFields: Fields = Object.freeze({});
