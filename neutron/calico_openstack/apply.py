@@ -11,7 +11,11 @@ from neutron_lib import context as neutron_context
 from neutron_lib import exceptions
 from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
+from oslo_db import exception as db_exception
+from oslo_log import log as logging
 from oslo_utils import timeutils
+
+LOG = logging.getLogger(__name__)
 
 AGENT_TYPE = "Calico per-host agent (felix)"
 BINARY = "calico-felix"
@@ -50,7 +54,12 @@ def report_agents(params: Mapping[str, Any]) -> None:
         _beat(steady)
     plugin = directory.get_plugin()
     for host in sorted(hosts - steady):
-        plugin.create_or_update_agent(neutron_context.get_admin_context(), agent_state(host, host in started), timeutils.utcnow())
+        try:
+            plugin.create_or_update_agent(neutron_context.get_admin_context(), agent_state(host, host in started), timeutils.utcnow())
+        except db_exception.DBError as error:
+            if isinstance(error, (db_exception.DBConnectionError, db_exception.DBDeadlock)):
+                raise
+            LOG.error("Calico: an agent on %r cannot be entered: %s", host, error)  # a name that the table cannot hold: the others are alive all the same
 
 
 def agent_state(host: str, started: bool) -> Dict[str, Any]:

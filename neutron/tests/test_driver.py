@@ -15,6 +15,7 @@ from neutron.agent.common import utils as agent_utils
 from neutron.conf.agent import common as agent_conf
 from neutron.conf.agent.database import agents_db
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
 import make_site
@@ -62,6 +63,24 @@ class AgentsTest(unittest.TestCase):
             with mock.patch("neutron_lib.plugins.directory.get_plugin", return_value=plugin):
                 apply.report_agents({"agents": reports})
         return beat, [call.args[1] for call in plugin.create_or_update_agent.call_args_list]
+
+    def test_a_host_that_neutron_cannot_enter_keeps_no_other_from_being_alive_and_a_database_that_is_away_is_told(self) -> None:
+        entered: List[str] = []
+        failure: List[Exception] = [db_exception.DBDataError()]
+
+        def enter(_context: Any, state: Dict[str, Any], _time: Any) -> None:
+            if state["host"] == "b":
+                raise failure[0]
+            entered.append(state["host"])
+
+        plugin = mock.Mock(create_or_update_agent=enter)
+        reports = {"agents": [{"host": host, "started": False} for host in ("c", "b", "a")]}
+        with mock.patch.object(apply, "_heartbeats", return_value={}), mock.patch("neutron_lib.plugins.directory.get_plugin", return_value=plugin):
+            apply.report_agents(reports)
+            self.assertEqual(entered, ["a", "c"])
+            failure[0] = db_exception.DBConnectionError()
+            with self.assertRaises(db_exception.DBConnectionError):
+                apply.report_agents(reports)
 
     def test_all_that_were_alive_are_one_write_and_the_others_go_neutrons_way(self) -> None:
         now = timeutils.utcnow()

@@ -46,7 +46,11 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
   const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
   const history = watchHistory(connectEtcd(options.etcd), (reason) => upkeep.replaced(reason));
   const { etcd } = history;
-  const journal = openJournal({ file: join(options.stateDirectory, 'journal') });
+  const journal = openJournal({
+    file: join(options.stateDirectory, 'journal'),
+    onUnwritable: (error) => log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be'),
+    onRecovered: () => log.info({}, 'the journal can be written again'),
+  });
   const background = backgroundSources(rowsTimeoutMs, rowsPatienceMs);
   const projects = projectNames({
     max: options.projectNameCacheMax,

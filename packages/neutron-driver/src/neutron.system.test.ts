@@ -488,7 +488,7 @@ describe('trouble', () => {
     const wanted = (await specs()) as Record<string, Record<string, unknown>>;
     const peers = 'http://127.0.0.1:2380';
     const restored = ['--name', 'lab', '--data-dir', data, '--initial-cluster', `lab=${peers}`, '--initial-advertise-peer-urls', peers];
-    const agrees = (): Promise<true> =>
+    const agrees = (): Promise<boolean> =>
       until('etcd to say what Neutron says', async () => {
         const now = (await specs()) as Record<string, Record<string, unknown>>;
         for (const spec of [now, wanted]) delete spec['/calico/resources/v3/projectcalico.org/clusterinformations/default']?.['clusterGUID'];

@@ -1,15 +1,30 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Change } from './change.ts';
 import { openJournal } from './journal.ts';
+
+/** The disk takes half of what is written, and no more. */
+const disk = vi.hoisted(() => ({ full: false }));
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const appendFileSync: typeof fs.appendFileSync = (path, text) => {
+    if (!disk.full) return fs.appendFileSync(path, text);
+    fs.appendFileSync(path, String(text).slice(0, 20));
+    throw new Error('ENOSPC: no space left on device');
+  };
+  return { ...fs, appendFileSync };
+});
 
 let directory: string;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'journal-'));
 });
-afterEach(() => rmSync(directory, { recursive: true }));
+afterEach(() => {
+  disk.full = false;
+  rmSync(directory, { recursive: true });
+});
 
 let now = 0;
 const open = () => openJournal({ file: join(directory, 'sub', 'journal'), now: () => now });
@@ -117,4 +132,26 @@ test('the file does not grow for ever', () => {
   const journal = open();
   for (let round = 0; round < 11_000; round += 1) journal.done(journal.after([port(`p${round}`)], []), []);
   expect(readFileSync(join(directory, 'sub', 'journal'), 'utf8').split('\n').length).toBeLessThan(20_010);
+});
+
+test('with a full disk no commit is let through; what is committed already is looked at all the same, and written down as soon as there is room', () => {
+  now = 0;
+  const [trouble, recovered] = [vi.fn(), vi.fn()];
+  const journal = openJournal({ file: join(directory, 'journal'), now: () => now, onUnwritable: trouble, onRecovered: recovered });
+  journal.before([port('a', 'h1')], ['m1']);
+  disk.full = true;
+  expect(() => journal.before([port('b')], ['m2'])).toThrow('ENOSPC');
+  // An address group has no announcement before its commit; this one's addresses have become fewer.
+  const looks = journal.after([{ kind: 'address_group', id: 'ag' }], []);
+  expect(ids(looks)).toEqual(['ag']);
+  journal.failed(looks);
+  journal.add([port('c')]);
+  journal.done(journal.after([port('a', 'h1')], ['m1']), []);
+  expect(trouble).toHaveBeenCalledTimes(1);
+  disk.full = false;
+  journal.before([port('d')], ['m3']);
+  journal.add([port('e')]);
+  expect(recovered).toHaveBeenCalledTimes(1);
+  journal.close();
+  expect(ids(openJournal({ file: join(directory, 'journal') }).take(10))).toEqual(['ag', 'c', 'd', 'e']);
 });

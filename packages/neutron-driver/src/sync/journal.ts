@@ -2,7 +2,7 @@
 //
 // Why once more: a writer that finds nothing to change leaves no trace in etcd, so another writer that read the rows before it may still write after it, and nobody would
 // notice. Therefore every write is followed by one more look, later than the write: then the rows seen are at least as new as everybody's who found nothing to change.
-import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
@@ -53,6 +53,9 @@ export type JournalOptions = {
   readonly announcedMs?: number;
   /** How long after a write it is looked at once more. [1000] */
   readonly checkMs?: number;
+  /** The file cannot be written: told once, until it can be again. */
+  readonly onUnwritable?: (error: unknown) => void;
+  readonly onRecovered?: () => void;
 };
 
 const slot = z.object({ host: z.string(), device: z.string() });
@@ -69,11 +72,21 @@ const maxRetryMs = 30_000;
 const compactLines = 20_000;
 
 /** Opens the journal and takes up what stood in it: all of that is due at once. A last line that a crash cut short is left out; so is one that cannot be read. */
-export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkMs = 1000 }: JournalOptions = {}): Journal {
+export function openJournal({
+  file,
+  now = Date.now,
+  announcedMs = 60_000,
+  checkMs = 1000,
+  onUnwritable = () => {},
+  onRecovered = () => {},
+}: JournalOptions = {}): Journal {
   const entries = new Map<string, Entry>();
   /** How many are looking at it just now. */
   const taken = new Map<string, number>();
   let lines = 0;
+  /** The file lacks something, or ends in half a line: it is written anew before anything is added. */
+  let behind = false;
+  let silent = false;
   let descriptor: number | undefined;
 
   if (file !== undefined) {
@@ -85,28 +98,50 @@ export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkM
   function rewrite(path: string): void {
     const next = `${path}.new`;
     const handle = openSync(next, 'w', 0o640);
-    for (const { change } of entries.values()) writeSync(handle, `${JSON.stringify({ open: change })}\n`);
-    fsyncSync(handle);
-    closeSync(handle);
+    try {
+      for (const { change } of entries.values()) appendFileSync(handle, `${JSON.stringify({ open: change })}\n`);
+      fsyncSync(handle);
+    } finally {
+      closeSync(handle);
+    }
     renameSync(next, path);
     if (descriptor !== undefined) closeSync(descriptor);
     descriptor = openSync(path, 'a', 0o640);
     lines = 0;
+    behind = false;
   }
 
   // Not forced to the disk: a killed process loses nothing, and after a crash of the machine the start-up resync looks at everything.
   function record(entry: object): void {
     if (file === undefined || descriptor === undefined) return;
-    appendFileSync(descriptor, `${JSON.stringify(entry)}\n`);
+    if (behind || (lines > compactLines && lines > 4 * entries.size)) rewrite(file);
+    try {
+      appendFileSync(descriptor, `${JSON.stringify(entry)}\n`);
+    } catch (error) {
+      behind = true; // half a line may stand there: what came next would be lost with it
+      throw error;
+    }
     lines += 1;
-    if (lines > compactLines && lines > 4 * entries.size) rewrite(file);
   }
 
-  function note(change: Change): Entry {
+  /** After a commit nothing is gained by refusing: what cannot be written down stands in memory, and in the file as soon as that can be written. */
+  function recordIfPossible(entry: object): void {
+    try {
+      record(entry);
+      if (silent) onRecovered();
+      silent = false;
+    } catch (error) {
+      behind = true;
+      if (!silent) onUnwritable(error);
+      silent = true;
+    }
+  }
+
+  function note(change: Change, write: (entry: object) => void = recordIfPossible): Entry {
     const key = changeKey(change);
     const known = entries.get(key);
     const merged = mergeChanges(known?.change, change);
-    if (!known || JSON.stringify(known.change) !== JSON.stringify(merged)) record({ open: merged });
+    if (!known || JSON.stringify(known.change) !== JSON.stringify(merged)) write({ open: merged });
     const entry = known ?? { change: merged, marks: new Map(), dueMs: undefined, generation: 0, failures: 0 };
     entry.change = merged;
     entry.generation += 1;
@@ -117,7 +152,7 @@ export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkM
   function closeIfSettled(key: string, entry: Entry): void {
     if (entry.marks.size > 0 || entry.dueMs !== undefined || taken.has(key)) return;
     entries.delete(key);
-    record({ done: key });
+    recordIfPossible({ done: key });
   }
 
   const dueOf = (entry: Entry): number | undefined => {
@@ -151,7 +186,7 @@ export function openJournal({ file, now = Date.now, announcedMs = 60_000, checkM
   return {
     before(changes, marks) {
       for (const change of changes) {
-        const entry = note(change);
+        const entry = note(change, record);
         for (const mark of marks) entry.marks.set(mark, now() + announcedMs);
       }
     },
