@@ -112,7 +112,12 @@ def _ports(reader: Reader, ids: Sequence[str]) -> List[Row]:
 
 
 def _json(text: str) -> Any:
-    return json.loads(text) if text else {}
+    """As Neutron itself reads it: what is no JSON object counts as empty. One port's must not keep a page of others from being read."""
+    try:
+        stored = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def _networks(reader: Reader, ids: Set[str]) -> List[Row]:

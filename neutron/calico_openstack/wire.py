@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 import os
 import socket
 import time
@@ -36,6 +37,23 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def _line(message: Params) -> bytes:
+    try:
+        text = json.dumps(message, default=_plain, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(message), default=_plain, separators=(",", ":"))
+    return text.encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """Python reads NaN and Infinity where JSON has none, and Neutron's API with it: in a binding:profile, say."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 class Connection:
     """One connection, for one caller at a time."""
 
@@ -57,7 +75,7 @@ class Connection:
             raise DaemonError(greeting["error"]["code"], greeting["error"]["message"])
 
     def send(self, message: Params) -> None:
-        line = json.dumps(message, default=_plain, separators=(",", ":")).encode() + b"\n"
+        line = _line(message)
         try:
             self._socket.sendall(line)
         except socket.timeout:

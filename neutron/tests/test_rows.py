@@ -76,6 +76,10 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([ip["floating_ip_address"] for ip in answer["floating_ips"]], ["203.0.113.9"])
         self.assertEqual([(policy["id"], policy["rules"][0]["type"], policy["rules"][0]["max_kbps"]) for policy in answer["qos_policies"]], [("q", "bandwidth_limit", 1000)])
 
+    def test_a_profile_that_is_no_json_object_is_empty_as_it_is_to_neutron(self) -> None:
+        for stored in ('{"a": [[', "[1]", "7", "[" * 4000, ""):
+            self.assertEqual(rows._json(stored), {}, stored[:10])
+
     def test_port_security_is_on_where_nothing_is_stored(self) -> None:
         self.port("p")
         (port,) = rows._rows(self.reader, {**NOTHING, "ports": ["p"]})["ports"]

@@ -35,6 +35,12 @@ class WireTest(unittest.TestCase):
         _, daemon = self.daemon(lambda method, params, ask: [method, params, ask("rows", {"ports": ["p"]})])
         self.assertEqual(daemon.call("after", {"id": "p"}, 5), ["after", {"id": "p"}, {"reply": 77, "result": {"ports": ["p"]}}])
 
+    def test_numbers_that_json_does_not_have_do_not_end_the_connection(self) -> None:
+        fake, daemon = self.daemon(lambda method, params, ask: params)
+        change = {"binding:profile": {"a": float("nan"), "b": [1.5, (float("inf"), -float("inf"))]}}
+        self.assertEqual(daemon.call("after", change, 5), {"binding:profile": {"a": None, "b": [1.5, [None, None]]}})
+        self.assertEqual(len(fake.hellos), 1)
+
     def test_an_error_of_the_caller_reaches_the_daemon_and_not_the_api(self) -> None:
         _, daemon = self.daemon(lambda method, params, ask: ask("nonsense", {}))
         self.assertEqual(daemon.call("after", {}, 5), {"reply": 77, "error": {"code": "LookupError", "message": "nonsense"}})

@@ -40,6 +40,13 @@ test.each([
   ['etcd_port = many', /etcd_port/],
   ['startup_resync = maybe', /startup_resync/],
   ['etcd_scheme = ftp', /etcd_scheme/],
+  ['etcd_port = 99999', /etcd_port.*from 1 to 65535/],
+  ['etcd_port = 2379.5', /etcd_port.*whole/],
+  ['agent_report_interval_secs = 1e9', /agent_report_interval_secs.*from 1 to 3600/], // past what a timer holds: it would never rest
+  ['num_port_status_threads = 1e9', /num_port_status_threads.*from 1 to 1000/],
+  ['etcd_compaction_period_mins = 0.01', /etcd_compaction_period_mins.*whole/],
+  ['ingress_burst_bits = 1.5', /ingress_burst_bits.*whole/], // Felix takes no endpoint with it
+  ['max_egress_connections_per_port = -1', /max_egress_connections_per_port.*at least 0/],
 ])('%s is refused with the reason', (text, reason) => {
   expect(() => options(text)).toThrow(reason);
 });

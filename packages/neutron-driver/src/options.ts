@@ -49,12 +49,19 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
       ?.trim();
     return value === '' ? undefined : value;
   };
-  const number = (name: string, otherwise: number, least = 0): number => {
+  const number = (name: string, otherwise: number, least = 0, most = Number.MAX_SAFE_INTEGER): number => {
     const value = text(name);
     if (value === undefined) return otherwise;
     const parsed = Number(value);
-    if (!Number.isFinite(parsed) || parsed < least) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not a number of at least ${least}`);
-    return parsed;
+    if (Number.isFinite(parsed) && parsed >= least && parsed <= most) return parsed;
+    const bounds = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+    throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not a number ${bounds}`);
+  };
+  /** What goes into etcd as such, or counts something. */
+  const whole = (name: string, otherwise: number, least = 0, most?: number): number => {
+    const value = number(name, otherwise, least, most);
+    if (!Number.isSafeInteger(value)) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not a whole number`);
+    return value;
   };
   const list = (value: string | undefined): readonly string[] => (value ?? '').split(/[\s,]+/).filter((part) => part !== '');
   const choice = <T extends string>(name: string, among: readonly T[], otherwise: T): T => {
@@ -64,10 +71,10 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
     return found;
   };
   const direction = (name: 'ingress' | 'egress') => ({
-    burstBits: number(`${name}_burst_bits`, 4294967296),
-    minburstBytes: number(`${name}_minburst_bytes`, 0),
-    burstPackets: number(`${name}_burst_packets`, 5),
-    maxConnections: number(`max_${name}_connections_per_port`, 0),
+    burstBits: whole(`${name}_burst_bits`, 4294967296),
+    minburstBytes: whole(`${name}_minburst_bytes`, 0),
+    burstPackets: whole(`${name}_burst_packets`, 5),
+    maxConnections: whole(`max_${name}_connections_per_port`, 0),
   });
   const region = text('openstack_region');
   if (region !== undefined && !isRegion(region)) {
@@ -78,21 +85,21 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
     ? list(text('neutron_rows_command'))
     : ['/usr/bin/python3', '-m', 'calico_openstack.rows_process'];
   return {
-    etcd: etcdOptions(text, number, list),
+    etcd: etcdOptions(text, number, whole, list),
     etcdTimeoutSeconds: number('etcd_timeout', 60, 1),
     region,
     serverName: text('elector_name') ?? hostname(),
     startupResync: choice('startup_resync', ['always', 'never'], 'always') === 'always',
-    compactionPeriodMinutes: number('etcd_compaction_period_mins', 60),
-    compactionMinRevisions: number('etcd_compaction_min_revisions', 1000),
-    portStatusThreads: Math.floor(number('num_port_status_threads', 4, 1)),
-    projectNameCacheMax: Math.floor(number('project_name_cache_max', 100, 1)),
+    compactionPeriodMinutes: whole('etcd_compaction_period_mins', 60, 0, 525_600),
+    compactionMinRevisions: whole('etcd_compaction_min_revisions', 1000),
+    portStatusThreads: whole('num_port_status_threads', 4, 1, 1000),
+    projectNameCacheMax: whole('project_name_cache_max', 100, 1),
     qos: { ingress: direction('ingress'), egress: direction('egress') },
     socketPath: text('neutron_driver_socket') ?? '/run/calico/neutron-driver.sock',
     stateDirectory,
     rowsCommand,
     rowsConfigFiles: files,
-    agentReportSeconds: number('agent_report_interval_secs', 15, 1),
+    agentReportSeconds: number('agent_report_interval_secs', 15, 1, 3600),
     log: { screen: choice('neutron_driver_log_severity', severities, 'INFO'), file: text('neutron_driver_log_file') },
   };
 }
@@ -100,6 +107,7 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
 function etcdOptions(
   text: (name: string) => string | undefined,
   number: (name: string, otherwise: number, least?: number) => number,
+  whole: (name: string, otherwise: number, least?: number, most?: number) => number,
   list: (value: string | undefined) => readonly string[],
 ): EtcdOptions {
   const [caFile, certFile, keyFile] = [text('etcd_ca_cert_file'), text('etcd_cert_file'), text('etcd_key_file')];
@@ -107,7 +115,7 @@ function etcdOptions(
   // Upstream chooses TLS by the presence of its files, whatever the scheme says.
   const scheme = caFile !== undefined || certFile !== undefined || keyFile !== undefined ? 'https' : (text('etcd_scheme') ?? 'http');
   if (scheme !== 'http' && scheme !== 'https') throw new StartError('CONFIG_INVALID', `[calico] etcd_scheme = ${scheme} is neither http nor https`);
-  const port = number('etcd_port', 2379, 1);
+  const port = whole('etcd_port', 2379, 1, 65_535);
   const hosts = list(text('etcd_host'));
   const endpoints = list(text('etcd_endpoints'));
   const urlOf = (host: string): string => `${scheme}://${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`;
