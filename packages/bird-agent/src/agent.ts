@@ -54,6 +54,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     },
   });
   const metrics = agentMetrics(async () => (bird.up ? protocols(await bird.control()) : undefined));
+  const passwords = openPasswords(config.BgpPasswordFile);
   const health = createHealth();
   const healthOf = { datastore: health.register('datastore'), bird: health.register('bird') };
   const reconciler = birdReconciler(birdHost(config, () => bird.control()));
@@ -162,7 +163,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       holdSeconds: config.BgpHoldTimeSecs,
       logFile: config.BirdLogFile,
     };
-    return plan(store.resources, facts, { selector: compileSelector, password: openPasswords(config.BgpPasswordFile) });
+    return plan(store.resources, facts, { selector: compileSelector, password: passwords.password });
   }
 
   /** Where it is the agent's to start BIRD, and nothing new can be said to it: has it running with the configuration that it had, if that is the agent's. */
@@ -267,6 +268,8 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     reload() {
       reconciler.retry();
       beyondDoubt = true;
+      const trouble = passwords.readAgain();
+      if (trouble !== undefined) log.warn({ reason: trouble }, 'the passwords could not be read again; those that are known hold');
       nodeInDoubt = true;
       loop.wake();
     },

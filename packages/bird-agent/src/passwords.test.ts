@@ -17,12 +17,32 @@ function file(text: string, mode = 0o600): string {
   return path;
 }
 const reasonOf = (path: string, name = 'bgp', key = 'tor'): string => {
-  const result = openPasswords(path)({ name, key });
+  const result = openPasswords(path).password({ name, key });
   return result.ok ? '' : result.reason;
 };
 
 test('a password is found by the secret’s name and key, as BIRD’s string', () => {
-  expect(openPasswords(file('[bgp]\ntor = s3cret; #1\n'))({ name: 'bgp', key: 'tor' })).toEqual({ ok: true, value: '"s3cret; #1"' });
+  expect(openPasswords(file('[bgp]\ntor = s3cret; #1\n')).password({ name: 'bgp', key: 'tor' })).toEqual({ ok: true, value: '"s3cret; #1"' });
+});
+
+test('a password that is known holds while the file cannot be read; a file that can is what counts', () => {
+  const path = file('[bgp]\ntor = first\n');
+  const passwords = openPasswords(path);
+  const tor = () => passwords.password({ name: 'bgp', key: 'tor' });
+  expect(passwords.readAgain()).toBeUndefined();
+  expect(tor()).toEqual({ ok: true, value: '"first"' });
+  file('[bgp]\ntor = open\n', 0o644);
+  expect(passwords.readAgain()).toContain('chmod 600');
+  expect(tor()).toEqual({ ok: true, value: '"first"' });
+  file('[bgp]\ntor = second\n');
+  expect(tor()).toEqual({ ok: true, value: '"first"' });
+  expect(passwords.readAgain()).toBeUndefined();
+  expect(tor()).toEqual({ ok: true, value: '"second"' });
+  file('[other]\ntor = third\n');
+  passwords.readAgain();
+  expect(tor()).toMatchObject({ ok: false });
+  file('[bgp]\ntor = fourth\n');
+  expect(tor()).toEqual({ ok: true, value: '"fourth"' });
 });
 
 describe('there is no password', () => {
