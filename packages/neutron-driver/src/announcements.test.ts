@@ -16,7 +16,7 @@ const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new 
 function setUp() {
   const fake = fakeEtcd();
   const db = database();
-  const state: { now: number; rows?: Error; write?: Error } = { now: 0 };
+  const state: { now: number; rows?: Error; write?: Error; keystoneAway?: boolean } = { now: 0 };
   const journal = openJournal({ now: () => state.now });
   const etcd = {
     ...fake.etcd,
@@ -24,7 +24,11 @@ function setUp() {
       state.write && args[1].some((operation) => 'put' in operation) ? Promise.reject(state.write) : fake.etcd.transact(...args),
   };
   const source = { ...db.source, rows: (...args: Parameters<typeof db.source.rows>) => (state.rows ? Promise.reject(state.rows) : db.source.rows(...args)) };
-  const sync = createSync({ etcd, settings: { keys: keysOf(undefined), qos: defaultQosOptions }, projects: async () => new Map() });
+  const sync = createSync({
+    etcd,
+    settings: { keys: keysOf(undefined), qos: defaultQosOptions },
+    projects: async (ids) => new Map(state.keystoneAway ? [] : ids.map((id) => [id, { id, name: `name of ${id}`, parent_id: 'default' }])),
+  });
   const looked: string[] = [];
   const announced = announcements({
     etcd,
@@ -43,7 +47,7 @@ function setUp() {
     rollback,
   });
   const commit = (): unknown => db.tables.ports.set(row.id, row);
-  return { ...fake, announced, journal, state, tell, commit, looked, db };
+  return { ...fake, announced, journal, state, tell, commit, looked, db, sync, source };
 }
 
 test('announced before, committed, announced after: etcd has it', async () => {
@@ -155,4 +159,29 @@ test('a caller that goes away between its announcements leaves the object to be 
   expect(journal.restMs).toBe(60_000);
   announced.gone(peer);
   expect(journal.restMs).toBe(0);
+});
+
+test('an endpoint that was made while Keystone was away gets the names of its project when it is back, without being touched', async () => {
+  const { announced, journal, tell, commit, contents, state, sync, source } = setUp();
+  const names = (): boolean => Object.values(contents()).join().includes('openstack-project-name');
+  state.keystoneAway = true;
+  commit();
+  await announced.after(peer, tell([]));
+  expect(names()).toBe(false);
+  for (const keystoneAway of [true, true, false]) {
+    state.keystoneAway = keystoneAway;
+    state.now += journal.restMs ?? 0;
+    const looks = journal.take(10);
+    expect(looks).toHaveLength(1);
+    const result = await sync(
+      looks.map(({ change }) => change),
+      source,
+      Number.POSITIVE_INFINITY,
+    );
+    journal.done(looks, result.wrote, result.unnamed);
+  }
+  expect(names()).toBe(true);
+  state.now += journal.restMs ?? 0;
+  journal.done(journal.take(10), []);
+  expect(journal.size).toBe(0);
 });

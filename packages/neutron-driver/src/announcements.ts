@@ -115,7 +115,7 @@ export function announcements(options: AnnouncementsOptions) {
         now() + options.etcdTimeoutSeconds * 1000,
       );
       succeeded(result);
-      journal.done(direct, result.wrote);
+      journal.done(direct, result.wrote, result.unnamed);
       if (rebound(announcement)) options.onPort(announcement.id ?? '');
     } catch (error) {
       journal.failed(direct);

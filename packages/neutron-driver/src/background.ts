@@ -36,7 +36,7 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded }: Jo
     );
     onSucceeded(result);
     if (result.wrote.length > 0) log.info({ objects: result.wrote.length, puts: result.puts, deletes: result.deletes }, 'etcd made to agree with Neutron');
-    journal.done(looks, result.wrote);
+    journal.done(looks, result.wrote, result.unnamed);
   }
 
   /** Whatever happens, each look is handed back. */

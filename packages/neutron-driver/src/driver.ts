@@ -1,6 +1,6 @@
 // The daemon: wires Neutron's announcements, the journal, etcd, resync and status.
 import { join } from 'node:path';
-import { type Logger, openLog, type Running } from '@calico-openstack/agent';
+import { type Logger, openLog, type Running, StartError } from '@calico-openstack/agent';
 import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { connectEtcd, elect } from '@calico-openstack/etcd';
 import { announcements } from './announcements.ts';
@@ -14,7 +14,7 @@ import { backgroundSources, sourceOf } from './sources.ts';
 import { startAgentReports } from './status/agents.ts';
 import { followStatus } from './status/follow.ts';
 import { startPortStatusLoop } from './status/port-loop.ts';
-import { openJournal } from './sync/journal.ts';
+import { type Journal, type JournalOptions, openJournal } from './sync/journal.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
 import { startUpkeep } from './upkeep.ts';
@@ -42,15 +42,29 @@ export async function startDriver(options: Options): Promise<Running> {
   };
 }
 
+/** @throws StartError */
+function journalIn(directory: string, options: JournalOptions): Journal {
+  const file = join(directory, 'journal');
+  try {
+    return openJournal({ ...options, file });
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new StartError('JOURNAL_UNUSABLE', `cannot keep a journal at ${file}: ${reason}; see that neutron_driver_state_dir can be written and has room`, {
+      cause: error,
+    });
+  }
+}
+
 async function start(options: Options, log: Logger): Promise<{ close(): Promise<void> }> {
   const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
   const history = watchHistory(connectEtcd(options.etcd), (reason) => upkeep.replaced(reason));
   const { etcd } = history;
-  const journal = openJournal({
-    file: join(options.stateDirectory, 'journal'),
+  const journal = journalIn(options.stateDirectory, {
     onUnwritable: (error) => log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be'),
     onRecovered: () => log.info({}, 'the journal can be written again'),
   });
+  if (journal.unreadable > 0)
+    log.error({ lines: journal.unreadable }, 'lines of the journal cannot be read, so that notes may be lost: all of etcd is compared with Neutron');
   const background = backgroundSources(rowsTimeoutMs, rowsPatienceMs);
   const projects = projectNames({
     max: options.projectNameCacheMax,
@@ -73,7 +87,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
   const agents = startAgentReports({ source: background.source, everySeconds: options.agentReportSeconds, log });
   const upkeep = startUpkeep({
     etcd,
-    startupResync: options.startupResync,
+    startupResync: options.startupResync || journal.unreadable > 0,
     resync: {
       etcd,
       source: background.source,

@@ -1,6 +1,9 @@
 // Names of Keystone's projects, kept for a while. What cannot be learned now is left out, and asked for again later.
 import type { ProjectRow, RowsSource } from './rows.ts';
 
+/** By id. undefined: none of Keystone's. What Keystone could not be asked is not there. */
+export type ProjectNames = ReadonlyMap<string, ProjectRow | undefined>;
+
 export type ProjectsOptions = {
   readonly max: number;
   readonly onFailure: (error: unknown) => void;
@@ -13,7 +16,7 @@ export type ProjectsOptions = {
 export function projectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
   const known = new Map<string, { readonly row: ProjectRow | undefined; readonly untilMs: number }>();
   let silentUntilMs = 0;
-  return async function projects(ids: readonly string[], source: RowsSource): Promise<ReadonlyMap<string, ProjectRow>> {
+  return async function projects(ids: readonly string[], source: RowsSource): Promise<ProjectNames> {
     const unknown = ids.filter((id) => (known.get(id)?.untilMs ?? 0) <= now());
     if (unknown.length > 0 && now() >= silentUntilMs) {
       try {
@@ -24,13 +27,13 @@ export function projectNames({ max, onFailure, now = Date.now, keepMs = 600_000,
         onFailure(error);
       }
     }
-    const result = new Map<string, ProjectRow>();
+    const result = new Map<string, ProjectRow | undefined>();
     for (const id of ids) {
       const entry = known.get(id);
       if (!entry) continue;
       known.delete(id); // the newest used stands last
       known.set(id, entry);
-      if (entry.row) result.set(id, entry.row);
+      result.set(id, entry.row);
     }
     for (const id of known.keys()) {
       if (known.size <= Math.max(max, ids.length)) break;

@@ -40,7 +40,7 @@ function setUp() {
     notifyPortActive: () => Promise.reject(new Error('not asked for')),
     reportAgents: () => Promise.reject(new Error('not asked for')),
   };
-  const projects = async () => new Map();
+  const projects = async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])); // none of Keystone's
   const wrote: string[] = [];
   const failed: string[] = [];
   const run = (): Promise<ResyncSummary> =>

@@ -1,7 +1,8 @@
 // Compares all that etcd holds of Neutron's with all that Neutron has, and has the differing objects looked at again. Decides nothing by what it read: that is old by then.
 import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
-import type { ProjectRow, RowsSource } from './rows.ts';
+import type { ProjectNames } from './projects.ts';
+import type { RowsSource } from './rows.ts';
 import { type Background, type PagedKind, pagedKinds } from './sources.ts';
 import { type Change, changeKey } from './sync/change.ts';
 import { birth } from './sync/content.ts';
@@ -43,7 +44,7 @@ export type ResyncOptions = {
   readonly source: Background;
   readonly sync: Sync;
   readonly settings: Settings;
-  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ReadonlyMap<string, ProjectRow>>;
+  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
   /** An object that etcd does not take. */
   readonly onFailed: (change: Change, error: unknown) => void;
   /** What was written is to be looked at once more. */
@@ -117,7 +118,8 @@ async function runPhase(kind: PagedKind, options: ResyncOptions, phase: Phase): 
     phase.neutron_items += ids.length;
     const changes = ids.map((id) => held.change(id));
     const names = await projects(projectsOf(rows), source);
-    const { units } = plan(changes, { found: held.found, rows, projects: names, settings, born: () => birth() });
+    const { units, unnamed } = plan(changes, { found: held.found, rows, projects: names, settings, born: () => birth() });
+    options.onWrote(changes.filter((change) => unnamed.has(change.id)));
     phase.correct += ids.length - units.length;
     await repair(units, options, phase);
     for (const change of changes) held.seen(change.id);

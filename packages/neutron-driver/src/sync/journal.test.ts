@@ -124,7 +124,9 @@ test('what stood open when the process was killed is due at the next start, wher
     { kind: 'security_group', id: 'g' },
     { kind: 'ports_of', of: 'network', id: 'n' },
   ]);
+  expect(next.unreadable).toBe(1);
   expect(readFileSync(file, 'utf8')).not.toContain('torn');
+  expect(open().unreadable).toBe(0);
 });
 
 test('the file does not grow for ever', () => {

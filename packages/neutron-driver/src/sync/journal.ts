@@ -30,8 +30,8 @@ export interface Journal {
   complete(marks: readonly string[]): void;
   /** To be looked at in the background, after a while; a look that comes before serves for it. */
   add(changes: readonly Change[], delayMs?: number): void;
-  /** It was looked at. Those that took a write are looked at once more. */
-  done(looks: readonly Look[], wrote: readonly Change[]): void;
+  /** It was looked at. Those that took a write are looked at once more, and those that lacked something that passes, after a while. */
+  done(looks: readonly Look[], wrote: readonly Change[], lacking?: readonly Change[]): void;
   /** It could not be looked at; it is tried again after a pause. */
   failed(looks: readonly Look[]): void;
   /** Nobody will complete these marks any more: the connection that they came by is gone. */
@@ -41,6 +41,8 @@ export interface Journal {
   /** Milliseconds until something is due; 0: now; undefined: nothing will be. */
   readonly restMs: number | undefined;
   readonly size: number;
+  /** Lines of the file that could not be read when it was opened: notes may be lost. */
+  readonly unreadable: number;
   readonly failing: number;
   close(): void;
 }
@@ -68,6 +70,7 @@ const line = z.union([z.object({ open: storedChange }), z.object({ done: z.strin
 
 const firstRetryMs = 500;
 const maxRetryMs = 30_000;
+const lackingMs = 30_000;
 /** The file is written anew, with what stands open, when it has grown by so many lines. */
 const compactLines = 20_000;
 
@@ -87,11 +90,14 @@ export function openJournal({
   /** The file lacks something, or ends in half a line: it is written anew before anything is added. */
   let behind = false;
   let silent = false;
+  let unreadable = 0;
   let descriptor: number | undefined;
 
   if (file !== undefined) {
     mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
-    for (const change of readOpen(file)) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });
+    const read = readOpen(file);
+    unreadable = read.unreadable;
+    for (const change of read.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });
     rewrite(file);
   }
 
@@ -203,12 +209,13 @@ export function openJournal({
     add(changes, delayMs = 0) {
       for (const change of changes) soonest(note(change), now() + delayMs);
     },
-    done(looks, wrote) {
-      const written = new Set(wrote.map(changeKey));
+    done(looks, wrote, lacking = []) {
+      const [written, later] = [wrote, lacking].map((changes) => new Set(changes.map(changeKey))) as [Set<string>, Set<string>];
       back(looks, (entry, one) => {
         entry.failures = 0;
         if (written.has(changeKey(one.change))) soonest(entry, now() + checkMs);
         else if (entry.generation !== one.generation && entry.marks.size === 0) soonest(entry, now());
+        else if (later.has(changeKey(one.change))) soonest(entry, now() + lackingMs);
       });
     },
     failed(looks) {
@@ -240,6 +247,9 @@ export function openJournal({
       }
       return next === undefined ? undefined : Math.max(0, next - now());
     },
+    get unreadable() {
+      return unreadable;
+    },
     get size() {
       return entries.size;
     },
@@ -255,25 +265,26 @@ export function openJournal({
   };
 }
 
-function readOpen(file: string): readonly Change[] {
+function readOpen(file: string): { readonly open: readonly Change[]; readonly unreadable: number } {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { open: [], unreadable: 0 };
     throw error;
   }
   const open = new Map<string, Change>();
+  let unreadable = 0;
   for (const entry of text.split('\n')) {
     const parsed = line.safeParse(jsonOf(entry)).data;
-    if (!parsed) continue;
-    if ('done' in parsed) open.delete(parsed.done);
+    if (!parsed) unreadable += entry === '' ? 0 : 1;
+    else if ('done' in parsed) open.delete(parsed.done);
     else {
       const change = parsed.open as Change;
       open.set(changeKey(change), mergeChanges(open.get(changeKey(change)), change));
     }
   }
-  return [...open.values()];
+  return { open: [...open.values()], unreadable };
 }
 
 function jsonOf(text: string): unknown {

@@ -1,6 +1,7 @@
 // The decision: what etcd holds and what Neutron's rows say → what to write, compared with what was read. Pure.
 import { type Fields, isFields, openstackNamespace, resourceKey, subnetKey } from '@calico-openstack/datamodel';
 import type { Compare, KeyValue, Operation } from '@calico-openstack/etcd';
+import type { ProjectNames } from '../projects.ts';
 import { noRowsQuestion, type PortRow, type ProjectRow, type Rows, type RowsQuestion } from '../rows.ts';
 import { networkSetContent, networkSetName } from '../translate/address-group.ts';
 import {
@@ -51,6 +52,8 @@ export type Plan = {
   /** What has to be read first: then the plan is made again, from etcd and rows read anew. */
   readonly missing: { readonly keys: readonly string[]; readonly question: RowsQuestion };
   readonly warnings: readonly Warning[];
+  /** Ports whose project's name Keystone could not be asked for, and nobody knows from before. An operator's policy may go by it. */
+  readonly unnamed: ReadonlySet<string>;
 };
 
 /** Which keys are sure to be needed for these changes, before any row is known. */
@@ -86,7 +89,7 @@ export const projectsOf = (rows: Rows): readonly string[] => [
 export type Knowledge = {
   readonly found: Found;
   readonly rows: Rows;
-  readonly projects: ReadonlyMap<string, ProjectRow>;
+  readonly projects: ProjectNames;
   readonly settings: Settings;
   readonly born: () => Birth;
 };
@@ -95,11 +98,12 @@ export type Knowledge = {
 export function plan(changes: readonly Change[], knowledge: Knowledge): Plan {
   const planner = new Planner(knowledge);
   const units = changes.map((change) => planner.unit(change)).filter((unit) => unit.operations.length > 0);
-  return { units, missing: planner.missing(), warnings: planner.warnings };
+  return { units, missing: planner.missing(), warnings: planner.warnings, unnamed: planner.unnamed };
 }
 
 class Planner {
   readonly warnings: Warning[] = [];
+  readonly unnamed = new Set<string>();
   private readonly missingKeys = new Set<string>();
   private readonly missingGroups = new Set<string>();
   private readonly missingAddressGroups = new Set<string>();
@@ -184,6 +188,8 @@ class Planner {
     const { rows, projects, settings, found } = this.knowledge;
     const network = rows.networks.find((candidate) => candidate.id === port.network_id);
     const qosPolicy = port.qos_policy_id ?? network?.qos_policy_id;
+    const project = projects.get(port.project_id) ?? projectFrom(stored, port.project_id);
+    if (!project && port.project_id !== '' && !projects.has(port.project_id)) this.unnamed.add(port.id);
     const facts: EndpointFacts = {
       namespace: settings.keys.namespace,
       network,
@@ -191,7 +197,7 @@ class Planner {
       groupNames: this.groupNames,
       floatingIps: rows.floating_ips.filter((ip) => ip.fixed_port_id === port.id),
       qosRules: rows.qos_policies.find((policy) => policy.id === qosPolicy)?.rules ?? [],
-      project: projects.get(port.project_id) ?? projectFrom(stored, port.project_id),
+      project,
       dnsDomain: rows.dns_domain,
       spoofingAllowed: spoofingAllowed(found.get(felixConfigurationKey)),
       qos: settings.qos,

@@ -1,6 +1,7 @@
 // The writer: reads etcd, then the rows, decides, and writes what differs if nobody wrote in between; else again. Safe to run for anything, at any time, any number of times.
 import type { Compare, Etcd, KeyValue, Operation } from '@calico-openstack/etcd';
-import type { ProjectRow, RowsQuestion, RowsSource } from '../rows.ts';
+import type { ProjectNames } from '../projects.ts';
+import type { RowsQuestion, RowsSource } from '../rows.ts';
 import type { Change } from './change.ts';
 import { birth } from './content.ts';
 import { keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
@@ -17,6 +18,8 @@ export class SyncError extends Error {
 export type SyncResult = {
   /** The changes that took a write: to be looked at once more, after it (see Journal). */
   readonly wrote: readonly Change[];
+  /** Those that went without their project's name: to be looked at again when Keystone may be back. */
+  readonly unnamed: readonly Change[];
   readonly puts: number;
   readonly deletes: number;
   readonly conflicts: number;
@@ -27,7 +30,7 @@ export type SyncOptions = {
   readonly etcd: Etcd;
   readonly settings: Settings;
   /** Names of projects; what is not known stays out of the map. */
-  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ReadonlyMap<string, ProjectRow>>;
+  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
   readonly now?: () => number;
 };
 
@@ -43,6 +46,7 @@ export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: 
 export function createSync({ etcd, settings, projects, now = Date.now }: SyncOptions): Sync {
   return async function sync(changes, source, deadlineMs) {
     const wrote = new Set<Change>();
+    const unnamed = new Set<Change>();
     const warnings = new Map<string, Warning>();
     let [puts, deletes, conflicts] = [0, 0, 0];
     let pending = changes;
@@ -62,6 +66,7 @@ export function createSync({ etcd, settings, projects, now = Date.now }: SyncOpt
         more = joinQuestions(missing.question, more);
         continue;
       }
+      for (const change of pending) if (decision.unnamed.has(change.id)) unnamed.add(change);
       for (const warning of decision.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);
       const failed: Change[] = [];
       for (const units of packed(decision.units)) {
@@ -92,7 +97,7 @@ export function createSync({ etcd, settings, projects, now = Date.now }: SyncOpt
         pending = [];
       }
     }
-    return { wrote: [...wrote], puts, deletes, conflicts, warnings: [...warnings.values()] };
+    return { wrote: [...wrote], unnamed: [...unnamed], puts, deletes, conflicts, warnings: [...warnings.values()] };
   };
 }
 

@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Peer, type PeerEvents, Refusal } from './peer.ts';
@@ -112,4 +112,15 @@ test("only owner and group may connect; a dead daemon's socket is replaced, a li
   const { say, hear } = client();
   say(hello);
   expect(await hear()).toEqual({ hello: { protocol: 1 } });
+});
+
+test('a place where no socket can be is refused with what to do', async () => {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, '');
+  await expect(
+    listen(join(path, 'below-a-file'), { onReady: () => {}, onCall: async () => null, onGone: () => {}, onMisbehaved: () => {} }),
+  ).rejects.toMatchObject({
+    code: 'SOCKET_UNUSABLE',
+    message: expect.stringMatching(/cannot listen at .*below-a-file/),
+  });
 });

@@ -15,10 +15,20 @@ const maxPathBytes = 107;
 export async function listen(path: string, events: PeerEvents): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > maxPathBytes)
     throw new StartError('SOCKET_PATH', `neutron_driver_socket ${path} is longer than ${maxPathBytes} bytes; choose a shorter one`);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const unusable = (error: unknown): StartError =>
+    new StartError('SOCKET_UNUSABLE', `cannot listen at ${path}: ${(error as Error).message}; see that its directory can be written`, { cause: error });
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw unusable(error);
+  }
   if (await answers(path))
     throw new StartError('ALREADY_RUNNING', `another calico-neutron-driver answers at ${path}; stop it first, or give this one another neutron_driver_socket`);
-  rmSync(path, { force: true });
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw unusable(error);
+  }
   const sockets = new Set<{ destroy(): void }>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
@@ -29,7 +39,7 @@ export async function listen(path: string, events: PeerEvents): Promise<{ close(
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve));
   } catch (error) {
-    throw new StartError('SOCKET_UNUSABLE', `cannot listen at ${path}: ${(error as Error).message}; see that its directory can be written`, { cause: error });
+    throw unusable(error);
   } finally {
     process.umask(mask);
   }
