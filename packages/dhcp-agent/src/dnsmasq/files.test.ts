@@ -2,9 +2,30 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { servePort } from '../service/serve.ts';
 import { type FamilyService, servicesOf } from '../service/service.ts';
-import { facts, serviceOptions, subnet } from '../testing/facts.ts';
+import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { hostilePort, hostileText } from '../testing/hostile.ts';
 import { hostEntryOf, parseHost, printHost, printOptions } from './files.ts';
+
+test('no line is longer than what Dnsmasq reads at once, however much a subnet and a port hold', () => {
+  const many = Array.from({ length: 100 }, (_, index) => index + 100);
+  const routes = (length: number) => Object.fromEntries(many.map((number) => [`${number}.100.0.0/${length}`, '172.100.100.100']));
+  for (const length of [7, 8, 15, 16, 24, 32]) {
+    const subnets = [
+      subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: many.map((number) => `192.168.100.${number}`), routes: routes(length) }),
+      subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: many.map((number) => `2001:db8:ffff:ffff:ffff:ffff:ffff:${number}`) }),
+    ];
+    const addresses = ['10.65.0.11', ...many.map((number) => `2001:db8:a:0:ffff:ffff:ffff:${number}`)];
+    const { service, problems } = servePort(facts({ tap: 'tap12345678-ab', addresses, subnets }), serviceOptions);
+    expect(problems).toContainEqual(expect.stringContaining('routes'));
+    for (const family of servicesOf(service!)) {
+      const host = printHost(hostEntryOf(service!.tap, service!.mac, family, ['fa:16:3e:00:00:09']));
+      expect(parseHost(host)).toBeDefined();
+      for (const line of `${host}${printOptions(service!.tap, family)}`.split('\n')) expect(line.length).toBeLessThan(1024);
+    }
+  }
+  const entry = parseHost(printHost({ tap: 'tap1', macs: ['fa:16:3e:00:00:01'], leases: [ip('10.65.0.11')], serverAddresses: [] }))!;
+  expect(() => printHost({ ...entry, leases: many.map((number) => ip(`10.65.0.${number}`)) })).toThrow(RangeError);
+});
 
 /**
  * A line as Dnsmasq 2.90 takes it apart (option.c, read_file and split): quotes hide, `#` behind white space begins a comment, commas part.

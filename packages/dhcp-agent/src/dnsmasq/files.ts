@@ -27,13 +27,14 @@ export const hostEntryOf = (tap: string, mac: string, service: FamilyService, fo
 
 export function printHost({ tap, macs, leases, serverAddresses }: HostEntry): string {
   const addresses = leases.map((address) => (address.includes(':') ? `[${address}]` : address));
-  return `# ${serverAddresses.map(({ address, prefixLength: length }) => `${address}/${length}`).join(' ')}\n${[`tag:${tap}`, ...macs, ...addresses].join(',')}\n`;
+  const comment = `# ${serverAddresses.map(({ address, prefixLength: length }) => `${address}/${length}`).join(' ')}\n`;
+  return shortLine(comment) + shortLine(`${[`tag:${tap}`, ...macs, ...addresses].join(',')}\n`);
 }
 
 /** undefined for anything that `printHost` would not have written. */
 export function parseHost(text: string): HostEntry | undefined {
   const lines = /^# ([^\n]*)\ntag:([^\n]*)\n$/.exec(text);
-  if (!lines) return undefined;
+  if (!lines || !text.split('\n').every(isShort)) return undefined;
   const [tap = '', ...fields] = lines[2]!.split(',');
   const macs = fields.flatMap((field) => parseMac(field) ?? []);
   const leases = fields.slice(macs.length).flatMap((field) => parseAddress(field.replace(/^\[(.*)\]$/, '$1')) ?? []);
@@ -49,8 +50,20 @@ function parseServerAddress(text: string): ServerAddress | undefined {
   return address && length && { address, prefixLength: prefixLength(length) };
 }
 
+/**
+ * Dnsmasq reads 1024 characters at once, and takes what is behind them for a line of its own: without the tag, it would be told to everybody.
+ * @throws RangeError for a longer line; what services hold is kept short enough (subnets.ts)
+ */
+function shortLine(line: string): string {
+  if (!isShort(line)) throw new RangeError(`${line.slice(0, 40)}… has ${line.length} characters, and Dnsmasq reads ${longestLine}`);
+  return line;
+}
+
+const longestLine = 1000;
+const isShort = (line: string): boolean => Buffer.byteLength(line) <= longestLine;
+
 export function printOptions(tap: string, service: FamilyService): string {
-  return service.options.map((option) => `tag:${tap},${printCode(service.family, option)}${printValue(service.family, option.value)}\n`).join('');
+  return service.options.map((option) => shortLine(`tag:${tap},${printCode(service.family, option)}${printValue(service.family, option.value)}\n`)).join('');
 }
 
 const printCode = (family: IpFamily, { code }: DhcpOption): string => (family === 4 ? `${code}` : `option6:${code}`);

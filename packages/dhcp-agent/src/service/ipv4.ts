@@ -116,10 +116,11 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
   const all: HostRoute[] = [...(router === undefined ? [] : [{ destination: everywhere as Cidr, nexthop: router }]), ...own, ...others];
   if (own.length + others.length === 0) return { routes: [], problems: [] };
   const fitting: HostRoute[] = [];
-  let bytes = 0;
+  let [bytes, characters] = [0, 0];
   for (const route of all) {
     bytes += routeBytes(route);
-    if (bytes <= longestOption) fitting.push(route);
+    characters += route.destination.length + route.nexthop.length + 2;
+    if (bytes <= longestOption && characters <= longestList) fitting.push(route);
   }
   const value: OptionValue = { kind: 'routes', routes: fitting };
   return {
@@ -135,5 +136,7 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
 }
 
 const longestOption = 255;
+/** In Dnsmasq's line, which holds the tag as well (dnsmasq/files.ts). */
+const longestList = 950;
 /** Prefix length, as many bytes of the destination as it covers, next hop. */
 const routeBytes = ({ destination, nexthop }: HostRoute): number => 1 + Math.ceil(prefixLength(destination) / 8) + addressBytes(nexthop).length;

@@ -3,7 +3,7 @@ import { addressOf, type Cidr, cidrContains, type IpAddress, parseAddress, parse
 import type { ServiceOptions } from '../options.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, FamilyService, PortFacts, Served, ServerAddress } from './service.ts';
-import { dnsServersOf, placeAddresses } from './subnets.ts';
+import { dnsServersOf, mostTold, placeAddresses } from './subnets.ts';
 
 /** Option codes (RFC 3646). Dnsmasq puts them into router advertisements as well (RFC 8106). */
 export const option6 = { dnsServers: 23, domainSearch: 24 } as const;
@@ -24,6 +24,10 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
       problems.push(
         `${address} gets no DHCPv6: the host can take neither the gateway ${subnet.gatewayIp ?? '(none)'} nor ${addressOf(prefix64(address))} on the tap`,
       );
+      continue;
+    }
+    if (leases.length >= mostTold) {
+      problems.push(`${address} gets no DHCPv6: a port has at most ${mostTold} addresses by it`);
       continue;
     }
     leases.push(address);
@@ -62,7 +66,7 @@ export function timerAddress(mac: string): IpAddress {
 }
 
 function optionsOf(subnets: readonly Subnet[], guest: GuestName, options: ServiceOptions): readonly DhcpOption[] {
-  const dnsServers = [...new Set(subnets.flatMap((subnet) => dnsServersOf(6, subnet, options)))];
+  const dnsServers = [...new Set(subnets.flatMap((subnet) => dnsServersOf(6, subnet, options)))].slice(0, mostTold);
   return [
     ...(dnsServers.length > 0 ? [{ code: option6.dnsServers, value: { kind: 'addresses', addresses: dnsServers } } as const] : []),
     ...(guest.domain !== undefined ? [{ code: option6.domainSearch, value: { kind: 'name', name: guest.domain } } as const] : []),

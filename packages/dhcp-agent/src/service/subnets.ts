@@ -20,10 +20,13 @@ export const firstAddress = (subnet: Subnet): IpAddress => addressOf(subnet.cidr
 /** How a subnet says that guests are to be told of no DNS server (Neutron's own convention). */
 const none = { 4: '0.0.0.0', 6: '::' } as const;
 
+/** More of one kind are told to nobody: Dnsmasq's lines are limited, and so are DHCP's packets. */
+export const mostTold = 16;
+
 /** The DNS servers that guests in the subnet are told: its own, else the agent's. */
 export function dnsServersOf(family: IpFamily, subnet: Subnet, options: ServiceOptions): readonly IpAddress[] {
   const ofFamily = (servers: readonly IpAddress[]): readonly IpAddress[] => servers.filter((server) => familyOf(server) === family);
   const own = ofFamily(subnet.dnsServers ?? []);
   if (own.some((server) => server === none[family])) return [];
-  return own.length > 0 ? own : ofFamily(options.dnsServers);
+  return (own.length > 0 ? own : ofFamily(options.dnsServers)).slice(0, mostTold);
 }
