@@ -32,6 +32,7 @@ function setUp() {
   const looked: string[] = [];
   const announced = announcements({
     etcd,
+    keys: keysOf(undefined),
     sync,
     journal,
     sourceOf: () => source,
@@ -136,6 +137,7 @@ test('a journal that cannot be written lets no commit happen', async () => {
   const fake = fakeEtcd();
   const other = announcements({
     etcd: fake.etcd,
+    keys: keysOf(undefined),
     sync: () => Promise.reject(new Error('not asked')),
     journal: broken,
     sourceOf: () => {

@@ -4,12 +4,14 @@ import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { RowsSource } from './rows.ts';
 import { type Announcement, derive, parseAnnouncement } from './sync/announcement.ts';
 import type { Journal } from './sync/journal.ts';
-import { keysOf } from './sync/plan.ts';
+import type { Keys } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
 import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
 export type AnnouncementsOptions = {
   readonly etcd: Etcd;
+  /** Where the driver writes, and so has to be allowed to. */
+  readonly keys: Keys;
   readonly sync: Sync;
   readonly journal: Journal;
   readonly sourceOf: (peer: Peer) => RowsSource;
@@ -24,7 +26,6 @@ export type AnnouncementsOptions = {
 
 /** No key was ever changed at this revision, so nothing is put there; but etcd refuses the attempt where it would refuse a write: out of space, no permission. */
 const never = Number.MAX_SAFE_INTEGER;
-const probeKey = keysOf(undefined).policy('probe');
 
 /** How long a transaction of Neutron's waits at most for a sign of etcd: a change of its leader takes no longer. */
 const patienceSeconds = 5;
@@ -36,6 +37,7 @@ const halfwayMs = 10_000;
 
 export function announcements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, log, now = Date.now } = options;
+  const probeKey = options.keys.policy('probe');
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
   let answering = true;

@@ -73,6 +73,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
   const sync = createSync({ etcd, settings, projects });
   const announced = announcements({
     etcd,
+    keys: settings.keys,
     sync,
     journal,
     sourceOf: (peer) => sourceOf(peer, rowsTimeoutMs),
