@@ -1,4 +1,5 @@
 // Replays, reorderings, duplicates and two daemons: etcd ends as a translation of the final rows, whatever the order of reads and writes was.
+import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { announcement, apiPort, database } from '../testing/database.ts';
@@ -103,4 +104,24 @@ test('while ML2 binds anew on one host, the endpoint is neither deleted nor made
   }
   await one.drain();
   expect(contents()).toEqual(before);
+});
+
+test('a port of more groups than etcd compares keys in one transaction is written, once its groups are there', async () => {
+  const { etcd: fake, contents } = fakeEtcd();
+  const etcd: Etcd = {
+    ...fake,
+    transact: async (when, then, otherwise) => {
+      if (Math.max(when.length, then.length) > 128) throw new EtcdError('ETCD_REFUSED', 'etcdserver: too many operations in txn request');
+      return fake.transact(when, then, otherwise);
+    },
+  };
+  const db = database(networks);
+  const groups = Array.from({ length: 200 }, (_, n) => `g${n}`);
+  const one = daemon(etcd, db);
+  for (const id of groups) {
+    db.tables.security_groups.set(id, { id, name: id, stateful: true, rules: [] });
+    await one.after(announcement('security_group', id, null, {}));
+  }
+  await one.after(changePort('p1-a-long-id', (port) => ({ ...port, bindings: [bindingRow('h1')], security_groups: groups }))(db)[0]!);
+  expect(Object.keys(contents()).filter((key) => key.includes('workloadendpoints'))).toHaveLength(1);
 });
