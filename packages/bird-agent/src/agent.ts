@@ -65,8 +65,6 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   let registrationProblem: Problem | undefined;
   let lastWritten: { readonly registration: string; readonly atMs: number } | undefined;
   let lastLook: { readonly registration: string; readonly atMs: number } | undefined;
-  /** The operator has asked for a new look (SIGHUP): nothing is in doubt. */
-  let beyondDoubt = false;
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -189,7 +187,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   async function doubts(wanted: PrintedConfiguration): Promise<readonly string[]> {
     const file = config.BirdConfigFile;
     const [current, fileMs, own] = [await readText(file), await writtenMs(file), store.resources.nodes.get(config.Hostname)];
-    if (beyondDoubt || current === undefined || fileMs === undefined || !own?.ok) return [];
+    if (current === undefined || fileMs === undefined || !own?.ok) return [];
     const { configurations, peers, filters } = store.resources;
     const hasOperatorsWord = configurations.size + peers.size + filters.size > 0;
     const [nodeMadeMs, nowMs] = [own.value.madeMs, Date.now()];
@@ -213,13 +211,12 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
         problems.push({
           key: `Node ${config.Hostname}`,
           reason: `is newer than BIRD's configuration, which has sessions that nobody asks for any more (${doubted.slice(0, 3).join(', ')}${doubted.length > 3 ? ', …' : ''}): was the datastore emptied?`,
-          effect: `BIRD's configuration stays as it is: ${returnMs / 1000} s for hosts that have to register again, and for peers and passwords until there is any BGP resource of an operator's, or SIGHUP`,
+          effect: `BIRD's configuration stays as it is: ${returnMs / 1000} s for hosts that have to register again, and for peers and passwords until there is any BGPConfiguration, BGPPeer or BGPFilter`,
         });
         return { kind: 'doubted' };
       }
       const outcome = await reconciler.reconcile(wanted);
       say(undefined, () => undefined);
-      if (outcome.kind !== 'refused') beyondDoubt = false; // the file is this datastore's now
       if (outcome.kind === 'configured') {
         metrics.reconfigured('configured');
         log.info({ sessions: planned.configuration.sessions.length, tookMs: Math.round(performance.now() - startedMs) }, 'BIRD reconfigured');
@@ -267,7 +264,6 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     log,
     reload() {
       reconciler.retry();
-      beyondDoubt = true;
       const trouble = passwords.readAgain();
       if (trouble !== undefined) log.warn({ reason: trouble }, 'the passwords could not be read again; those that are known hold');
       nodeInDoubt = true;
