@@ -99,6 +99,23 @@ describe('a workload', () => {
     expect(await letIn()).toBe(1);
   });
 
+  test('names no relay to DHCP: the answer would go there, past the policy of whoever it is', async () => {
+    await running();
+    const chain = 'type filter hook input priority 300; iifname "tap*" udp dport 67 counter name let_in;';
+    await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);
+    const letIn = async (): Promise<number> => Number(/packets (\d+)/.exec(await host.exec('nft', 'list', 'counter', 'inet', 'spy', 'let_in'))![1]);
+    const discover = (relay: string): void => {
+      const payload = Uint8Array.from([1, 1, 6, 0, ...new Array<number>(20).fill(0), ...addressBytes(relay as IpAddress), ...new Array<number>(212).fill(0)]);
+      const [source, destination] = ['0.0.0.0', '255.255.255.255'].map((address) => addressBytes(address as IpAddress)) as [Uint8Array, Uint8Array];
+      const packet = { source, destination, protocol: 17, sourcePort: 68, destinationPort: 67, payload };
+      host.wire.send(one.interfaceIndex, frame({ sourceMac: one.mac, destinationMac: 'ff:ff:ff:ff:ff:ff', ...packet }));
+    };
+    discover('10.65.0.12');
+    discover('0.0.0.0');
+    await host.until(async () => (await letIn()) > 0, 'the request without a relay');
+    expect(await letIn()).toBe(1);
+  });
+
   test('tells no lies about others’ connections: an ICMP error passes only about its own', async () => {
     const third = await host.plug(endpoint(3, []));
     await host.put(workloadEndpoint(third));

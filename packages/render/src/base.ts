@@ -219,6 +219,8 @@ function toHost(options: RenderOptions): NftChain[] {
   /** The special rules of OpenStack (peer/felix.md 8.4). */
   const openstack = [
     ...(metadata ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), accept)] : []),
+    // Whoever is named as the relay gets the server's answer: the host's packet, past the policy of that workload.
+    rule(nfproto(4), l4proto(UDP), portRange('destination', 67, 67), equal('dhcp giaddr', Uint8Array.of(0, 0, 0, 0), true), drop),
     rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
     rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
     ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), accept)),

@@ -43,11 +43,12 @@ type Sent = {
   /** What the routing table says of the way back: 0, none through the interface it came by. */
   readonly wayBack?: number;
   readonly ndTarget?: string;
+  readonly relay?: string;
   /** Sources of the connection that it belongs to, as it began and as it is answered. */
   readonly connection?: readonly [original: string, reply: string];
 };
 
-function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp, state = NEW, wayBack = 0, ndTarget, connection }: Sent): Packet {
+function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp, state = NEW, wayBack = 0, ndTarget, relay, connection }: Sent): Packet {
   const fields = new Map<Field, Uint8Array>();
   if (iif) fields.set('meta iifname', ifnameBytes(iif));
   if (out) fields.set('meta oifname', ifnameBytes(out));
@@ -67,6 +68,7 @@ function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp,
   if (sender) fields.set('ether saddr', macBytes(sender));
   fields.set('ct state', u32(state));
   fields.set('fib saddr . mark . iif oif', u32(wayBack));
+  if (relay) fields.set('dhcp giaddr', bytes(relay));
   if (connection) {
     fields.set(`ct original ${v6 ? 'ip6' : 'ip'} saddr`, bytes(connection[0]));
     fields.set(`ct reply ${v6 ? 'ip6' : 'ip'} saddr`, bytes(connection[1]));
@@ -320,6 +322,8 @@ describe('on the way to the host', () => {
   };
   test.each<[string, Sent, boolean]>([
     ['DHCP', { protocol: 17, sport: 68, dport: 67 }, true],
+    ['DHCP by a relay, to which the answer would go', { protocol: 17, sport: 68, dport: 67, relay: '10.0.0.2' }, false],
+    ['DHCP by no relay', { protocol: 17, sport: 68, dport: 67, relay: '0.0.0.0' }, true],
     ['DHCPv6', { from: 'fe80::1', to: 'ff02::1:2', protocol: 17, sport: 546, dport: 547 }, true],
     ['DNS by UDP', { protocol: 17, sport: 9, dport: 53 }, true],
     ['DNS by TCP', { protocol: 6, sport: 9, dport: 53 }, true],

@@ -58,6 +58,7 @@ const fields: { readonly [Name in Field]: FieldFacts } = {
   'icmpv6 code': payload(transportLayer, 1, 'icmpv6_code', icmpv6),
   // nft 1.0.6 has no word for it.
   'nd target': { ...payload(transportLayer, 8, 'ipv6_addr', icmpv6), text: '@th,64,128' },
+  'dhcp giaddr': { ...payload(transportLayer, 32, 'ipv4_addr', {}), text: '@th,256,32' },
   'arp operation': payload(networkLayer, 6, 'arp_op', arp),
   'arp saddr ether': payload(networkLayer, 8, 'ether_addr', arp),
   'arp saddr ip': payload(networkLayer, 14, 'ipv4_addr', arp),

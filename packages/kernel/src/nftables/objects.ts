@@ -59,6 +59,7 @@ export type Field =
   | 'icmp code'
   | 'icmpv6 type'
   | 'icmpv6 code'
+  | 'dhcp giaddr' // BOOTP's relay address, in UDP: 4 bytes at 32; the rule must have matched UDP and the port
   | 'nd target' // neighbour solicitation and advertisement: 16 bytes at 8; the rule must have matched the icmpv6 type
   | 'arp operation' // 2 bytes at 6
   | 'arp saddr ether'

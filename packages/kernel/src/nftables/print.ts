@@ -142,7 +142,12 @@ export function printOperation(family: TableFamily, table: string, operation: Op
 const not = (negate: boolean | undefined): string => (negate ? '!= ' : '');
 /** Without the sign, nft takes several bits for "any of them". */
 const equals = (field: Field, negate: boolean | undefined): string => (negate ? '!= ' : field === 'ct state' || field === 'ct status' ? '== ' : '');
-const indent = (text: string): string => text.replace(/^(?=.)/gm, '\t');
+/** Lines end with a line feed only: what else Unicode calls a line's end may stand in a comment. */
+const indent = (text: string): string =>
+  text
+    .split('\n')
+    .map((line) => (line === '' ? line : `\t${line}`))
+    .join('\n');
 const fieldText = (field: Field): string => fieldFacts(field).text ?? field;
 const fieldsText = (fields: readonly Field[]): string => fields.map(fieldText).join(' . ');
 

@@ -35,6 +35,8 @@ const inetMatches: readonly (readonly Statement[])[] = [
   [match('ip6 daddr', linkLocal)],
   [match('ip6 hoplimit', bytes(255))],
   [protocol(6), match('th sport', port(1024)), match('th dport', port(80))],
+  [protocol(17), match('th dport', port(67)), match('dhcp giaddr', address4('10.0.0.1'), true)],
+  [protocol(17), match('th dport', port(67)), match('dhcp giaddr', address4('0.0.0.0'))],
   [match('icmp type', bytes(8)), match('icmp code', bytes(0))],
   [match('icmpv6 type', bytes(135)), match('icmpv6 code', bytes(0)), match('nd target', linkLocal)],
   [match('fib saddr . iif oif', hostOrder(0))],
@@ -137,7 +139,7 @@ export const corpusSets: readonly { readonly set: NftSet; readonly elements: rea
 const numbered = (prefix: string, rules: readonly (readonly Statement[])[], hook?: Hook): NftChain => ({
   name: prefix,
   ...(hook === undefined ? {} : { hook }),
-  rules: rules.map((statements, at) => ({ statements, ...(at % 3 === 0 ? { comment: `${prefix} ${at}: it's "so" \\ ünd so*` } : {}) })),
+  rules: rules.map((statements, at) => ({ statements, ...(at % 3 === 0 ? { comment: `${prefix} ${at}: it's "so" \\ ünd\u2028so*` } : {}) })),
 });
 
 /** Every kind of statement and every field, in tables of all families. */
