@@ -138,6 +138,15 @@ export type DesiredChange = {
   readonly pools: ReadonlyMap<string, IpPool | undefined>;
 };
 
+export const noChange: DesiredChange = {
+  ipSets: new Map(),
+  policies: new Map(),
+  profiles: new Map(),
+  workloads: new Map(),
+  hostEndpoints: new Map(),
+  pools: new Map(),
+};
+
 /** Something in the datastore that is not understood, and therefore fails closed. Said once when it appears and once when it is gone. */
 export type Defect = { readonly key: string; readonly reason: string };
 

@@ -1,5 +1,5 @@
 // From what the datastore says to what the kernel holds, one step at a time: what changed is calculated, rendered, committed; first the rules, then the routes, so that nothing is reachable before it is policed.
-import { type DesiredChange, type EndpointStatus, familyOf, type IpAddress, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
+import { type DesiredChange, type EndpointStatus, familyOf, type IpAddress, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
 import type { ApplyReport, TableProgrammer } from '@calico-openstack/kernel';
 import {
   addressElement,
@@ -27,15 +27,6 @@ export type StepReport = {
   readonly retry: boolean;
   /** Addresses that no longer lead where they led: their connections are to be cut, and they released. */
   readonly left: readonly IpAddress[];
-};
-
-const noChange: DesiredChange = {
-  ipSets: new Map(),
-  policies: new Map(),
-  profiles: new Map(),
-  workloads: new Map(),
-  hostEndpoints: new Map(),
-  pools: new Map(),
 };
 
 const tableNames: readonly TableName[] = ['inet', 'arp'];

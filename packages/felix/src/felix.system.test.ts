@@ -5,15 +5,17 @@ import { inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
-import { clusterInformation, deviceId, felixConfiguration, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
+import {
+  clusterInformation,
+  deviceId,
+  endpointNumber,
+  felixConfiguration,
+  securityGroup,
+  type TestEndpoint,
+  tapOf,
+  workloadEndpoint,
+} from './testing/resources.ts';
 
-const endpoint = (number: number, groups: readonly string[] = ['open']): TestEndpoint => ({
-  host: 'host0',
-  id: `0000000${number}-0000-4000-8000-000000000000`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  addresses: [`10.65.0.1${number}`, `fd65::1${number}`],
-  groups,
-});
 const udp = (destinationPort: number) => ({ protocol: 17, destinationPort });
 const open = securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7000] } }]);
 
@@ -22,16 +24,10 @@ let [one, two]: [Plugged, Plugged] = [] as never;
 
 beforeEach(async () => {
   host = await TestHost.open();
-  one = await host.plug(endpoint(1));
-  two = await host.plug(endpoint(2));
+  one = await host.plug(endpointNumber(1));
+  two = await host.plug(endpointNumber(2));
 });
 afterEach(() => host.close());
-
-const statusOf = async (which: TestEndpoint): Promise<string | undefined> => {
-  const key = endpointStatusKey(undefined, { host: 'host0', orchestrator: 'openstack', workload: `openstack/${deviceId(which)}`, endpoint: which.id });
-  const { found } = await host.etcd.get(key);
-  return found && new TextDecoder().decode(found.value);
-};
 
 /** Both endpoints known, and a packet has passed between them. */
 async function running(environment: Readonly<Record<string, string>> = {}): Promise<void> {
@@ -60,7 +56,7 @@ describe('from etcd to packets', () => {
 
   test('a tap that etcd does not know is closed, from and to, and opens when etcd knows it', async () => {
     await running();
-    const three = await host.plug(endpoint(3));
+    const three = await host.plug(endpointNumber(3));
     await host.exec('ip', 'route', 'add', '10.65.0.13/32', 'dev', tapOf(three), 'metric', '5');
     expect(await host.passes(three, two, udp(7000))).toBe(false);
     expect(await host.passes(one, three, udp(7000))).toBe(false);
@@ -91,14 +87,14 @@ describe('from etcd to packets', () => {
 
   test('interfaces may come before their endpoint or after, go and come again', async () => {
     await running();
-    const late = endpoint(3);
+    const late = endpointNumber(3);
     await host.put(workloadEndpoint(late));
-    await host.until(async () => (await statusOf(late)) === '{"status":"down"}', 'down');
+    await host.until(async () => (await host.statusOf(late)) === '{"status":"down"}', 'down');
     let plugged = await host.plug(late);
     await host.untilPasses(one, plugged, udp(7000));
-    await host.until(async () => (await statusOf(late)) === '{"status":"up"}', 'up');
+    await host.until(async () => (await host.statusOf(late)) === '{"status":"up"}', 'up');
     await host.unplug(late);
-    await host.until(async () => (await statusOf(late)) === '{"status":"down"}', 'down again');
+    await host.until(async () => (await host.statusOf(late)) === '{"status":"down"}', 'down again');
     plugged = await host.plug(late);
     await host.untilPasses(plugged, one, udp(7000));
   });
@@ -193,26 +189,26 @@ describe('what is there at other times', () => {
     await host.stopAgent('SIGKILL');
     await host.unplug(two);
     await host.delete(workloadEndpoint(two).key);
-    const heir = await host.plug({ ...endpoint(3, ['closed']), addresses: two.addresses });
-    const other = await host.plug(endpoint(4));
+    const heir = await host.plug({ ...endpointNumber(3, ['closed']), addresses: two.addresses });
+    const other = await host.plug(endpointNumber(4));
     await host.put(securityGroup('closed', [], []), workloadEndpoint(heir), workloadEndpoint(other));
     host.startAgent();
     await host.untilPasses(one, other, udp(7000));
-    await host.until(async () => (await statusOf(heir)) === '{"status":"up"}', 'the heir');
+    await host.until(async () => (await host.statusOf(heir)) === '{"status":"up"}', 'the heir');
     expect([await host.passes(one, heir, connection), await host.passes(heir, one, answer)]).toEqual([false, false]);
   });
 
   test('values that are not understood stop neither the agent nor the others, and are named in its log', async () => {
     await running();
     await host.put(
-      { key: workloadEndpoint(endpoint(4)).key, value: '{"spec":' },
-      { key: workloadEndpoint(endpoint(5)).key, value: 'null' },
+      { key: workloadEndpoint(endpointNumber(4)).key, value: '{"spec":' },
+      { key: workloadEndpoint(endpointNumber(5)).key, value: 'null' },
       { key: securityGroup('bad', []).key, value: '{"spec":{"selector":"has(","ingress":7}}' },
       { ...felixConfiguration({ interfacePrefix: 7, mtu: { a: 1 } }, 'node.other') },
     );
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
     await host.untilPasses(one, two, udp(7001));
-    expect(host.output).toContain(workloadEndpoint(endpoint(4)).key);
+    expect(host.output).toContain(workloadEndpoint(endpointNumber(4)).key);
     expect(host.output).toContain(securityGroup('bad', []).key);
   });
 });
@@ -339,7 +335,7 @@ describe('settings', () => {
 describe('reports', () => {
   const setLink = (which: TestEndpoint, state: 'up' | 'down'): Promise<string> => host.exec('ip', 'link', 'set', tapOf(which), state);
   const untilStatus = (which: TestEndpoint, status: 'up' | 'down'): Promise<void> =>
-    host.until(async () => (await statusOf(which)) === `{"status":"${status}"}`, `${status}, of ${which.id}`);
+    host.until(async () => (await host.statusOf(which)) === `{"status":"${status}"}`, `${status}, of ${which.id}`);
 
   test('after etcd was emptied and filled again, everything is reported again, and so is what changes then', async () => {
     const configuration = felixConfiguration({ reportingInterval: '1s' });
@@ -360,7 +356,7 @@ describe('reports', () => {
   });
 
   test('after etcd was restored from a backup, what was reported since is reported again, and what came back of the dead goes', async () => {
-    const three = await host.plug(endpoint(3));
+    const three = await host.plug(endpointNumber(3));
     await host.put(workloadEndpoint(three));
     await running();
     for (const each of [one, two, three]) await untilStatus(each, 'up');
@@ -368,7 +364,7 @@ describe('reports', () => {
     host.etcdProcess.backUp();
     await host.etcdProcess.restart();
     await host.delete(workloadEndpoint(three).key);
-    await host.until(async () => (await statusOf(three)) === undefined, 'the status to go');
+    await host.until(async () => (await host.statusOf(three)) === undefined, 'the status to go');
     await setLink(one, 'down');
     await untilStatus(one, 'down');
     await host.etcdProcess.kill();
@@ -376,7 +372,7 @@ describe('reports', () => {
     await host.etcdProcess.restart();
     await host.delete(workloadEndpoint(three).key);
     await untilStatus(one, 'down');
-    await host.until(async () => (await statusOf(three)) === undefined, 'the status to go again');
+    await host.until(async () => (await host.statusOf(three)) === undefined, 'the status to go again');
     await setLink(one, 'up');
     await untilStatus(one, 'up');
     await setLink(two, 'down');
@@ -403,10 +399,10 @@ describe('reports', () => {
     const others = endpointStatusKey(undefined, { host: 'host1', orchestrator: 'openstack', workload: 'openstack/old', endpoint: 'old' });
     await host.put({ key: stale, value: '{"status":"up"}' }, { key: others, value: '{"status":"up"}' });
     await running();
-    await host.until(async () => (await host.etcd.get(stale)).found === undefined && (await statusOf(one)) !== undefined, 'the stale key to go');
+    await host.until(async () => (await host.etcd.get(stale)).found === undefined && (await host.statusOf(one)) !== undefined, 'the stale key to go');
     expect((await host.etcd.get(others)).found).toBeDefined();
     await host.delete(endpointStatusKey(undefined, { host: 'host0', orchestrator: 'openstack', workload: `openstack/${deviceId(one)}`, endpoint: one.id }));
-    await host.until(async () => (await statusOf(one)) === '{"status":"up"}', 'the key to come back');
+    await host.until(async () => (await host.statusOf(one)) === '{"status":"up"}', 'the key to come back');
   });
 
   test('SIGTERM ends the agent with 0, and the kernel stays', async () => {

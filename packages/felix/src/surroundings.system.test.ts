@@ -1,17 +1,10 @@
 // What others do to the host, and what a workload tries with the host itself: the agent holds its own, and keeps off what is not its own.
-import { addressBytes, endpointStatusKey, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress } from '@calico-openstack/datamodel';
 import { frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
-import { deviceId, felixConfiguration, resource, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
+import { endpointNumber, felixConfiguration, resource, securityGroup, tapOf, workloadEndpoint } from './testing/resources.ts';
 
-const endpoint = (number: number, groups: readonly string[] = ['open']): TestEndpoint => ({
-  host: 'host0',
-  id: `0000000${number}-0000-4000-8000-000000000000`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  addresses: [`10.65.0.1${number}`, `fd65::1${number}`],
-  groups,
-});
 const udp = (destinationPort: number) => ({ protocol: 17, destinationPort });
 const open = securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7000] } }]);
 
@@ -20,16 +13,10 @@ let [one, two]: [Plugged, Plugged] = [] as never;
 
 beforeEach(async () => {
   host = await TestHost.open();
-  one = await host.plug(endpoint(1));
-  two = await host.plug(endpoint(2));
+  one = await host.plug(endpointNumber(1));
+  two = await host.plug(endpointNumber(2));
 });
 afterEach(() => host.close());
-
-const statusOf = async (which: TestEndpoint): Promise<string | undefined> => {
-  const key = endpointStatusKey(undefined, { host: 'host0', orchestrator: 'openstack', workload: `openstack/${deviceId(which)}`, endpoint: which.id });
-  const { found } = await host.etcd.get(key);
-  return found && new TextDecoder().decode(found.value);
-};
 
 async function running(): Promise<void> {
   await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
@@ -70,11 +57,11 @@ describe('an endpoint whose interface is the host’s own', () => {
     const state = async () => [await host.exec('ip', 'route', 'show', 'dev', 'uplink'), await host.exec('sysctl', ...settings)];
     const before = await state();
     await host.put(
-      workloadEndpoint({ ...endpoint(8), spec: { interfaceName: 'uplink' } }),
-      workloadEndpoint({ ...endpoint(9), spec: { interfaceName: 'lo' } }),
+      workloadEndpoint({ ...endpointNumber(8), spec: { interfaceName: 'uplink' } }),
+      workloadEndpoint({ ...endpointNumber(9), spec: { interfaceName: 'lo' } }),
     );
     await running();
-    for (const bad of [endpoint(8), endpoint(9)]) await host.until(async () => (await statusOf(bad)) === '{"status":"error"}', 'the refusal');
+    for (const bad of [endpointNumber(8), endpointNumber(9)]) await host.until(async () => (await host.statusOf(bad)) === '{"status":"error"}', 'the refusal');
     expect(host.output).toContain('fits its interface lo, so that nothing would police it');
     expect(await state()).toEqual(before);
     // The loopback that leads to etcd is as it was: what changes there still arrives.
@@ -117,10 +104,10 @@ describe('a workload', () => {
   });
 
   test('tells no lies about others’ connections: an ICMP error passes only about its own', async () => {
-    const third = await host.plug(endpoint(3, []));
+    const third = await host.plug(endpointNumber(3, []));
     await host.put(workloadEndpoint(third));
     await running();
-    await host.until(async () => (await statusOf(third)) === '{"status":"up"}', 'the third endpoint');
+    await host.until(async () => (await host.statusOf(third)) === '{"status":"up"}', 'the third endpoint');
     const bytes = (workload: Plugged) => addressBytes(workload.addresses[0] as IpAddress);
     const connection = { source: bytes(one), destination: bytes(two), protocol: 17, sourcePort: 555, destinationPort: 7000 };
     expect(await host.passes(one, two, { ...udp(7000), sourcePort: 555 })).toBe(true);

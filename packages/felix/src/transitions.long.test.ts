@@ -2,15 +2,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
-import { felixConfiguration, type KeyedValue, resource, securityGroup, type TestEndpoint, workloadEndpoint } from './testing/resources.ts';
+import { endpointNumber, felixConfiguration, type KeyedValue, resource, securityGroup, type TestEndpoint, workloadEndpoint } from './testing/resources.ts';
 
-const endpoint = (number: number): TestEndpoint => ({
-  host: 'host0',
-  id: `0000000${number}-0000-4000-8000-000000000000`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  addresses: [`10.65.0.1${number}`, `fd65::1${number}`],
-  groups: [],
-});
 const udp = (destinationPort: number) => ({ protocol: 17, destinationPort });
 const allow = (...ports: number[]) => ({ action: 'Allow', protocol: 'UDP', destination: { ports } });
 const globalPolicy = (name: string, spec: object) => resource('GlobalNetworkPolicy', `globalnetworkpolicies/${name}`, spec);
@@ -72,8 +65,8 @@ let host: TestHost;
 let [one, two]: [Plugged, Plugged] = [] as never;
 beforeEach(async () => {
   host = await TestHost.open();
-  one = await host.plug(endpoint(1));
-  two = await host.plug(endpoint(2));
+  one = await host.plug(endpointNumber(1, []));
+  two = await host.plug(endpointNumber(2, []));
 });
 afterEach(() => host.close());
 

@@ -8,6 +8,7 @@ import {
   type IpSetId,
   type LocalWorkload,
   macBytes,
+  noChange,
   type Policy,
   type PolicyId,
   type Profile,
@@ -77,15 +78,6 @@ function packet({ in: iif, out, from, to, mac, protocol = 6, sport, dport, icmp,
   return fields;
 }
 
-const nothing: DesiredChange = {
-  ipSets: new Map(),
-  policies: new Map(),
-  profiles: new Map(),
-  workloads: new Map(),
-  hostEndpoints: new Map(),
-  pools: new Map(),
-};
-
 function host(options: Partial<RenderOptions> = {}) {
   const tables = { inet: fakeTable('inet', 'calico-felix'), arp: fakeTable('arp', 'calico-felix') };
   const programmers = { inet: tables.inet.table, arp: tables.arp.table };
@@ -99,7 +91,7 @@ function host(options: Partial<RenderOptions> = {}) {
   return {
     tables,
     say(change: Partial<DesiredChange>): Rendering {
-      const rendering = renderer.render({ ...nothing, ...change });
+      const rendering = renderer.render({ ...noChange, ...change });
       applyEdits(programmers, rendering.tables);
       apply();
       return rendering;
@@ -560,7 +552,7 @@ test('however long its lists are, a rule stays short enough for the kernel, whic
   const side = { nets: cidrs, notNets: cidrs, ports: ranges, notPorts: ranges };
   const renderer = new Renderer(defaultRenderOptions);
   const policy = policyOf('long', [rule({ protocol: 6, source: side, destination: side })]);
-  const { tables } = renderer.render({ ...nothing, policies: new Map([[policy.id, policy]]) });
+  const { tables } = renderer.render({ ...noChange, policies: new Map([[policy.id, policy]]) });
   const rules = tables.inet.flatMap((edit) => (edit.edit === 'set-chain' ? edit.chain.rules : []));
   expect(rules).toHaveLength(1);
   expect(rules[0]!.statements.length).toBeLessThan(12);

@@ -1,7 +1,7 @@
 // A compute host for tests and benches: a network namespace with etcd and an agent in it, and one with the workloads' ends of its interfaces. Judged by packets.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { addressBytes, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, endpointStatusKey, type IpAddress } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import type { Link, Links } from '@calico-openstack/kernel/links/link';
@@ -10,7 +10,7 @@ import { inNamespace } from '@calico-openstack/kernel/netlink/namespace';
 import { arpFrame, type FrameOptions, frame } from '@calico-openstack/kernel/testing/frames';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { openWire, type Received, type Wire } from '@calico-openstack/kernel/testing/wire';
-import { clusterInformation, felixConfiguration, type KeyedValue, type TestEndpoint, tapOf } from './resources.ts';
+import { clusterInformation, deviceId, felixConfiguration, type KeyedValue, type TestEndpoint, tapOf } from './resources.ts';
 
 export const run = promisify(execFile);
 
@@ -231,6 +231,13 @@ export class TestHost {
       if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}\n${this.output.slice(-3000)}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+  }
+
+  /** What the agent reports of an endpoint, as it stands in etcd. */
+  async statusOf(endpoint: TestEndpoint): Promise<string | undefined> {
+    const names = { host: this.hostName, orchestrator: 'openstack', workload: `openstack/${deviceId(endpoint)}`, endpoint: endpoint.id };
+    const { found } = await this.etcd.get(endpointStatusKey(undefined, names));
+    return found && new TextDecoder().decode(found.value);
   }
 
   /** Runs a command in the host's namespace. */

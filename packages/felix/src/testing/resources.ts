@@ -42,6 +42,15 @@ export type TestEndpoint = {
   readonly spec?: object;
 };
 
+/** Endpoint 1 to 9 of `host0`, with an address of each family. */
+export const endpointNumber = (number: number, groups: readonly string[] = ['open']): TestEndpoint => ({
+  host: 'host0',
+  id: `0000000${number}-0000-4000-8000-000000000000`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  addresses: [`10.65.0.1${number}`, `fd65::1${number}`],
+  groups,
+});
+
 export const deviceId = (endpoint: TestEndpoint): string => `vm-${endpoint.id}`;
 export const tapOf = (endpoint: TestEndpoint): string => tapName(endpoint.id);
 
