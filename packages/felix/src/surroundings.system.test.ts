@@ -18,6 +18,13 @@ beforeEach(async () => {
 });
 afterEach(() => host.close());
 
+/** Counts what the host's rules let in from workloads to a UDP port, from now on. */
+async function countLetIn(udpPort: number): Promise<() => Promise<number>> {
+  const chain = `type filter hook input priority 300; iifname "tap*" udp dport ${udpPort} counter name let_in;`;
+  await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);
+  return async () => Number(/packets (\d+)/.exec(await host.exec('nft', 'list', 'counter', 'inet', 'spy', 'let_in'))![1]);
+}
+
 async function running(): Promise<void> {
   await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
   host.startAgent();
@@ -77,9 +84,7 @@ describe('a workload', () => {
     host.startAgent();
     await host.untilPasses(one, two, udp(7000));
     await host.exec('ip', 'address', 'add', '192.0.2.1/32', 'dev', 'lo');
-    const chain = 'type filter hook input priority 300; iifname "tap*" udp dport 53 counter name let_in;';
-    await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);
-    const letIn = async (): Promise<number> => Number(/packets (\d+)/.exec(await host.exec('nft', 'list', 'counter', 'inet', 'spy', 'let_in'))![1]);
+    const letIn = await countLetIn(53);
     host.send(one, two, { ...udp(53), destination: '127.0.0.53' });
     host.send(one, two, { ...udp(53), destination: '192.0.2.1' }); // later on the same wire: once it is in, the first has had its turn
     await host.until(async () => (await letIn()) > 0, 'the packet to the host’s address');
@@ -88,9 +93,7 @@ describe('a workload', () => {
 
   test('names no relay to DHCP: the answer would go there, past the policy of whoever it is', async () => {
     await running();
-    const chain = 'type filter hook input priority 300; iifname "tap*" udp dport 67 counter name let_in;';
-    await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);
-    const letIn = async (): Promise<number> => Number(/packets (\d+)/.exec(await host.exec('nft', 'list', 'counter', 'inet', 'spy', 'let_in'))![1]);
+    const letIn = await countLetIn(67);
     const discover = (relay: string): void => {
       const payload = Uint8Array.from([1, 1, 6, 0, ...new Array<number>(20).fill(0), ...addressBytes(relay as IpAddress), ...new Array<number>(212).fill(0)]);
       const [source, destination] = ['0.0.0.0', '255.255.255.255'].map((address) => addressBytes(address as IpAddress)) as [Uint8Array, Uint8Array];
