@@ -1,12 +1,11 @@
 // A netlink dump read in slices: the kernel goes on only as far as it is read, so the event loop has its turn in between.
 import { setImmediate } from 'node:timers/promises';
 import { headerLength, readI32, readU16, readU32 } from './attributes.ts';
-import { errno, errnoName, recv, send } from './libc.ts';
+import { errno, errnoName, receive, send } from './libc.ts';
 import { NetlinkError } from './socket.ts';
 
 /** The kernel fills datagrams of at most 32 KB. */
 const receiveBytes = 64 * 1024;
-const dontWait = 0x40;
 const [messageError, messageDone] = [2, 3];
 const emptyReadsAtMost = 1000;
 
@@ -23,21 +22,20 @@ export async function readDump(
 ): Promise<void> {
   const sequence = readU32(request, 8);
   const buffer = new Uint8Array(receiveBytes);
-  if (send(fd, request, request.length, 0) < 0) throw failed('asked for');
+  if (send(fd, request, request.length, 0) < 0) throw failed('asked for', errnoName(errno()));
   let empty = 0;
   let broken: { readonly error: unknown } | undefined;
   for (;;) {
     // A datagram is a slice: 170 flows or 500 routes.
-    const length = recv(fd, buffer, buffer.length, dontWait);
-    if (length >= 0) {
+    const length = receive(fd, buffer);
+    if (typeof length === 'number') {
       if (visitAll(length)) {
         if (broken) throw broken.error;
         return;
       }
-    } else {
-      const code = errnoName(errno());
-      // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later.
-      if ((code !== 'EAGAIN' && code !== 'EINTR') || ++empty > emptyReadsAtMost) throw failed('read');
+    } else if (length !== undefined || ++empty > emptyReadsAtMost) {
+      // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later. So nothing there is no failure at once.
+      throw failed('read', length ?? 'ETIMEDOUT');
     }
     await setImmediate();
     if (!isOpen()) throw new NetlinkError('EBADF', 'a netlink dump was given up: its socket is closed');
@@ -66,8 +64,7 @@ export async function readDump(
     return false;
   }
 
-  function failed(what: string): NetlinkError {
-    const code = errnoName(errno());
+  function failed(what: string, code: string): NetlinkError {
     return new NetlinkError(code, `a netlink dump cannot be ${what}: ${code}`);
   }
 }

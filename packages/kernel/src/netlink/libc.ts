@@ -10,14 +10,16 @@ const libc = koffi.load('libc.so.6');
 export const socket: (domain: number, type: number, protocol: number) => number = libc.func('int socket(int, int, int)');
 export const bind: (fd: number, address: Uint8Array, length: number) => number = libc.func('int bind(int, const uint8_t *, uint32_t)');
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
-/** Writes into `bytes`. */
-export const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
+const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
 export const close: (fd: number) => number = libc.func('int close(int)');
 export const open: (path: string, flags: number) => number = libc.func('int open(const char *, int)');
 export const setns: (fd: number, kind: number) => number = libc.func('int setns(int, int)');
 const pollDescriptors: (descriptors: Uint8Array, count: number, timeoutMs: number) => number = libc.func('int poll(uint8_t *, unsigned long, int)');
 const setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number = libc.func(
   'int setsockopt(int, int, int, const uint8_t *, uint32_t)',
+);
+const getsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: Uint8Array) => number = libc.func(
+  'int getsockopt(int, int, int, uint8_t *, uint8_t *)',
 );
 
 /** Sets an option that is an `int`. Returns 0, or -1 with errno set. */
@@ -56,16 +58,55 @@ export function keepOnlyType(fd: number, type: number): number {
   return setsockopt(fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, descriptor, descriptor.length);
 }
 
-/** Waits until the descriptor can be read, or has an error to tell. False: `timeoutMs` went by. */
-export function waitReadable(fd: number, timeoutMs: number): boolean {
-  const descriptor = new Uint8Array(8);
-  const view = new DataView(descriptor.buffer);
-  view.setInt32(0, fd, hostIsLittleEndian);
-  view.setInt16(4, 1 /* POLLIN */, hostIsLittleEndian);
-  return pollDescriptors(descriptor, 1, timeoutMs) > 0;
+const dontWait = 0x40;
+const truncate = 0x20;
+
+/**
+ * Reads one datagram into `bytes` without waiting: its length, more than `bytes` holds where it was cut off. undefined: there is none. A name: the error that the
+ * socket had to tell, `ENOBUFS` where the kernel had to drop datagrams.
+ *
+ * Every answer is a returned value, none is errno: whatever the engine does between two calls, such as to collect garbage, may set that anew, and "nothing there"
+ * was once read as ENOENT.
+ */
+export function receive(fd: number, bytes: Uint8Array): number | string | undefined {
+  const state = poll(fd, 0);
+  if (state === 0) return undefined;
+  if ((state & pollInvalid) !== 0) return 'EBADF';
+  const error = (state & pollError) !== 0 ? takeError(fd) : 0;
+  const length = recv(fd, bytes, bytes.length, dontWait | truncate);
+  // That recv was for the kernel, which drops datagrams without a word until somebody has found the queue empty.
+  if (error !== 0) return errnoName(error);
+  // Readable and yet no datagram: an error came in between and recv has taken it. The kernel gives a reader no other than this one.
+  return length < 0 ? 'ENOBUFS' : length;
 }
 
-/** errno of the last call that failed, by number. Valid only right after it. */
+/** Waits until the descriptor can be read, or has an error to tell. False: `timeoutMs` went by. */
+export function waitReadable(fd: number, timeoutMs: number): boolean {
+  const end = performance.now() + timeoutMs;
+  // A signal ends poll early, and that is no answer.
+  for (let left = timeoutMs; left > 0; left = end - performance.now()) if (poll(fd, Math.ceil(left)) !== 0) return true;
+  return false;
+}
+
+const [pollReadable, pollError, pollInvalid] = [0x01, 0x08, 0x20];
+const descriptor = new Uint8Array(8);
+const descriptorView = new DataView(descriptor.buffer);
+
+/** What poll(2) says of a descriptor to be read; 0: nothing. */
+function poll(fd: number, timeoutMs: number): number {
+  descriptorView.setInt32(0, fd, hostIsLittleEndian);
+  descriptorView.setInt16(4, pollReadable, hostIsLittleEndian);
+  return pollDescriptors(descriptor, 1, timeoutMs) > 0 ? descriptorView.getInt16(6, hostIsLittleEndian) : 0;
+}
+
+/** The error that a socket has to tell, by number; it is told once. 0: none. */
+function takeError(fd: number): number {
+  const value = new Uint8Array(4);
+  const length = new Uint8Array(new Uint32Array([value.length]).buffer);
+  return getsockopt(fd, 1 /* SOL_SOCKET */, 4 /* SO_ERROR */, value, length) === 0 ? new DataView(value.buffer).getInt32(0, hostIsLittleEndian) : 0;
+}
+
+/** errno of the last call that failed, by number: for a message to people. Nothing is decided by it, see `receive`. */
 export const errno = (): number => koffi.errno();
 
 /** Numbers that the kernel uses on netlink and that are no POSIX errors. */

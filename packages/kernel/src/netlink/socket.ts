@@ -1,6 +1,6 @@
 // A netlink socket: how bytes reach the kernel, and nothing about what they mean.
 import { flag, headerLength, hostIsLittleEndian, readAttributes, readI32, readString, readU16, readU32 } from './attributes.ts';
-import { bind, close, errno, errnoName, keepOnlyType, recv, send, setSocketOption, socket, waitReadable } from './libc.ts';
+import { bind, close, errno, errnoName, keepOnlyType, receive, send, setSocketOption, socket, waitReadable } from './libc.ts';
 
 /** A whole netlink message as it came: header fields and payload. `portId` names the socket that caused it (0: the kernel itself). */
 export type NetlinkMessage = {
@@ -47,8 +47,6 @@ export const netlinkProtocol = { route: 0, netfilter: 12 } as const;
 const familyNetlink = 16;
 const socketRaw = 3;
 const closeOnExec = 0o2000000;
-const dontWait = 0x40;
-const truncate = 0x20;
 const levelSocket = 1;
 const levelNetlink = 270;
 const sendBufferForce = 32;
@@ -101,11 +99,11 @@ export function openNetlinkDescriptor(protocol: number, groups: readonly number[
 export function openNetlinkSocket(protocol: number): NetlinkSocket {
   let fd = openNetlinkDescriptor(protocol);
   let sequence = 0;
-  const receive = new Uint8Array(receiveBytes);
+  const buffer = new Uint8Array(receiveBytes);
 
   /** Messages of the next datagram; undefined: nothing there. */
   function read(): readonly NetlinkMessage[] | undefined {
-    const messages = receiveMessages(fd, receive);
+    const messages = receiveMessages(fd, buffer);
     if (messages === 'overrun') {
       drain();
       throw new NetlinkError('ENOBUFS', 'the kernel lost answers on a netlink socket: its receive buffer was full, so it is not known what was done');
@@ -114,7 +112,7 @@ export function openNetlinkSocket(protocol: number): NetlinkSocket {
   }
 
   function drain(): void {
-    while (receiveMessages(fd, receive) !== undefined);
+    while (receiveMessages(fd, buffer) !== undefined);
   }
 
   function exchangeOnce(datagram: Uint8Array, requests: Requests): Exchange & { readonly interrupted: boolean } {
@@ -172,21 +170,15 @@ export function openNetlinkSocket(protocol: number): NetlinkSocket {
   };
 }
 
-/** Reads one datagram into `buffer` without waiting. undefined: there is none; 'overrun': the kernel had to throw some away. */
+/** Reads one datagram into `buffer` without waiting. undefined: there is none; 'overrun': the kernel had to throw some away, and one that it had kept may have gone too. */
 export function receiveMessages(fd: number, buffer: Uint8Array): readonly NetlinkMessage[] | 'overrun' | undefined {
-  for (;;) {
-    const length = recv(fd, buffer, buffer.length, dontWait | truncate);
-    if (length < 0) {
-      const code = errnoName(errno());
-      if (code === 'EAGAIN') return undefined;
-      if (code === 'EINTR') continue;
-      if (code === 'ENOBUFS') return 'overrun';
-      throw new NetlinkError(code, `cannot read from a netlink socket: ${code}`);
-    }
-    if (length > buffer.length)
-      throw new NetlinkError('EMSGSIZE', `the kernel sent a netlink datagram of ${length} bytes, more than the ${buffer.length} expected`);
-    return splitMessages(buffer.slice(0, length));
-  }
+  const length = receive(fd, buffer);
+  if (length === undefined) return undefined;
+  if (length === 'ENOBUFS') return 'overrun';
+  if (typeof length === 'string') throw new NetlinkError(length, `cannot read from a netlink socket: ${length}`);
+  if (length > buffer.length)
+    throw new NetlinkError('EMSGSIZE', `the kernel sent a netlink datagram of ${length} bytes, more than the ${buffer.length} expected`);
+  return splitMessages(buffer.slice(0, length));
 }
 
 /** The messages in a datagram. */

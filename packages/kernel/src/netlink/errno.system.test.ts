@@ -1,0 +1,60 @@
+// errno is one number per thread, and whatever the engine does between two calls may set it: here it is wrong always.
+import { execFileSync } from 'node:child_process';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { flag, MessageWriter } from './attributes.ts';
+import { readDump } from './dump.ts';
+import { setSocketOption } from './libc.ts';
+import { inNamespace } from './namespace.ts';
+import { netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket, receiveMessages } from './socket.ts';
+
+vi.mock('./libc.ts', async (importOriginal) => ({ ...(await importOriginal<object>()), errno: () => 2 /* ENOENT */ }));
+
+const namespace = `nlerrno-${process.pid}`;
+beforeEach(() => {
+  execFileSync('ip', ['netns', 'add', namespace]);
+});
+afterEach(() => {
+  execFileSync('ip', ['netns', 'del', namespace]);
+});
+
+function dumpOfLinks(sequence: number): Uint8Array {
+  const writer = new MessageWriter(128);
+  writer.begin(18 /* RTM_GETLINK */, flag.request | flag.dump, sequence);
+  writer.raw(new Uint8Array(16));
+  writer.end();
+  return writer.bytes();
+}
+
+test('an exchange ends where nothing is left to read', () => {
+  const socket = inNamespace(namespace, () => openNetlinkSocket(netlinkProtocol.route));
+  expect(socket.exchange([dumpOfLinks(socket.nextSequence())]).answers).toHaveLength(1);
+  socket.close();
+});
+
+test('a dump in slices waits where nothing is there yet', async () => {
+  execFileSync('ip', ['-n', namespace, '-batch', '-'], { input: Array.from({ length: 300 }, (_, at) => `link add many${at} type ifb\n`).join('') });
+  const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route));
+  let seen = 0;
+  await readDump(
+    fd,
+    dumpOfLinks(1),
+    () => {
+      seen++;
+    },
+    () => true,
+  );
+  expect(seen).toBe(301);
+});
+
+test('that messages were dropped is told, and where the queue ends', () => {
+  const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route, [1]));
+  const buffer = new Uint8Array(65_536);
+  expect(receiveMessages(fd, buffer)).toBeUndefined();
+  setSocketOption(fd, 1, 33 /* SO_RCVBUFFORCE */, 2048);
+  for (const state of ['up', 'down', 'up', 'down', 'up', 'down']) execFileSync('ip', ['-n', namespace, 'link', 'set', 'lo', state]);
+  expect(receiveMessages(fd, buffer)).toBe('overrun');
+  while (receiveMessages(fd, buffer) !== undefined);
+  // Told once, and what comes from now on is read again.
+  execFileSync('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
+  expect(receiveMessages(fd, buffer)).toHaveLength(1);
+});
