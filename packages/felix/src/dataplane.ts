@@ -39,8 +39,6 @@ export interface Dataplane {
   step(): StepReport;
   /** The connections of these addresses are cut. */
   release(addresses: readonly IpAddress[]): void;
-  /** Whether a step may have something to do. */
-  readonly dirty: boolean;
   distrustTables(): void;
   readonly workloads: ReadonlyMap<WorkloadId, LocalWorkload>;
 }
@@ -94,9 +92,6 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
       if (turned.length > 0) note({ ...noChange, workloads: new Map(turned) });
     },
     note,
-    get dirty() {
-      return waiting.size > 0 || devices.dirty || tableNames.some((name) => tables[name].dirty);
-    },
     step() {
       for (const address of devices.update(waiting)) {
         left.add(address);

@@ -36,8 +36,6 @@ export interface Devices {
   setSettings(settings: DeviceSettings): void;
   /** Names of links that changed. */
   linksChanged(names: Iterable<string>): void;
-  /** Whether anything may have to be done. */
-  readonly dirty: boolean;
   /** Makes the kernel's so. Returns the endpoints whose state may have changed, and whether something was refused that is worth another try. */
   apply(): DevicesReport;
   /** The connections of these addresses, which had left, are cut: the next `apply` lets routes lead to them again. */
@@ -153,9 +151,6 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
         const id = byName.get(name);
         if (id !== undefined) dirty.add(id);
       }
-    },
-    get dirty() {
-      return dirty.size > 0 || kernel.routes.dirty || kernel.neighbours.dirty;
     },
     apply() {
       const problems = new Map<WorkloadId, string>();
