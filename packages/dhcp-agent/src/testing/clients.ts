@@ -146,6 +146,7 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
     ],
     { stdio: 'ignore' },
   );
+  const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
     return await new Promise((resolve) => {
       const look = setInterval(() => {
@@ -157,10 +158,11 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
         clearInterval(look);
         resolve(value);
       };
-      child.once('exit', () => done(undefined));
+      void ended.then(() => done(undefined));
     });
   } finally {
     child.kill('SIGTERM');
+    await ended; // until then it writes into its directory
     rmSync(directory, { recursive: true, force: true });
   }
 }
