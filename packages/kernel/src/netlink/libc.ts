@@ -12,7 +12,6 @@ export const bind: (fd: number, address: Uint8Array, length: number) => number =
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
 const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
 export const close: (fd: number) => number = libc.func('int close(int)');
-export const open: (path: string, flags: number) => number = libc.func('int open(const char *, int)');
 export const setns: (fd: number, kind: number) => number = libc.func('int setns(int, int)');
 const pollDescriptors: (descriptors: Uint8Array, count: number, timeoutMs: number) => number = libc.func('int poll(uint8_t *, unsigned long, int)');
 const setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number = libc.func(
@@ -37,25 +36,26 @@ export function keepOnlyType(fd: number, type: number): number {
   const [loadHalf, jumpIfEqual, giveBack] = [0x28, 0x15, 0x06];
   const offsetOfType = 4;
   const stored = hostIsLittleEndian ? ((type & 0xff) << 8) | (type >> 8) : type;
-  const program = new Uint8Array(4 * 8);
-  const view = new DataView(program.buffer);
+  // struct sock_fprog, which says where the program is, and the program behind it: so that what the kernel reads is one buffer, alive while the call lasts.
+  const programAt = 16;
+  const both = new Uint8Array(programAt + 4 * 8);
+  const view = new DataView(both.buffer);
   const instructions = [
     [loadHalf, 0, 0, offsetOfType],
     [jumpIfEqual, 0, 1, stored],
     [giveBack, 0, 0, 0xffffffff],
     [giveBack, 0, 0, 0],
   ] as const;
-  instructions.forEach(([code, ifTrue, ifFalse, operand], at) => {
-    view.setUint16(at * 8, code, hostIsLittleEndian);
-    view.setUint8(at * 8 + 2, ifTrue);
-    view.setUint8(at * 8 + 3, ifFalse);
-    view.setUint32(at * 8 + 4, operand, hostIsLittleEndian);
+  instructions.forEach(([code, ifTrue, ifFalse, operand], index) => {
+    const at = programAt + index * 8;
+    view.setUint16(at, code, hostIsLittleEndian);
+    view.setUint8(at + 2, ifTrue);
+    view.setUint8(at + 3, ifFalse);
+    view.setUint32(at + 4, operand, hostIsLittleEndian);
   });
-  const descriptor = new Uint8Array(16);
-  const descriptorView = new DataView(descriptor.buffer);
-  descriptorView.setUint16(0, instructions.length, hostIsLittleEndian);
-  descriptorView.setBigUint64(8, koffi.address(program), hostIsLittleEndian);
-  return setsockopt(fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, descriptor, descriptor.length);
+  view.setUint16(0, instructions.length, hostIsLittleEndian);
+  view.setBigUint64(8, koffi.address(both) + BigInt(programAt), hostIsLittleEndian);
+  return setsockopt(fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, both, programAt);
 }
 
 const dontWait = 0x40;

@@ -1,9 +1,8 @@
 // Network namespaces: sockets remember the one that they were opened in.
-
-import { close, errno, errnoName, open, setns } from './libc.ts';
+import { closeSync, openSync } from 'node:fs';
+import { errno, errnoName, setns } from './libc.ts';
 import { NetlinkError } from './socket.ts';
 
-const readOnlyCloseOnExec = 0o2000000;
 const cloneNewnet = 0x40000000;
 
 /**
@@ -18,7 +17,7 @@ export function inNamespace<T>(namespace: string, body: () => T extends Promise<
     const inside = openNamespace(path);
     const entered = setns(inside, cloneNewnet);
     const why = entered < 0 ? errnoName(errno()) : '';
-    close(inside);
+    closeSync(inside);
     if (entered < 0) throw new NetlinkError(why, `cannot enter the network namespace ${path}: ${why}`);
     try {
       return body();
@@ -27,15 +26,16 @@ export function inNamespace<T>(namespace: string, body: () => T extends Promise<
       if (setns(outside, cloneNewnet) < 0) process.abort();
     }
   } finally {
-    close(outside);
+    closeSync(outside);
   }
 }
 
+/** On this thread: what Node does synchronously. Its errors carry their code, so that none is read from errno. */
 function openNamespace(path: string): number {
-  const fd = open(path, readOnlyCloseOnExec);
-  if (fd < 0) {
-    const code = errnoName(errno());
+  try {
+    return openSync(path, 'r');
+  } catch (cause) {
+    const code = String((cause as NodeJS.ErrnoException).code);
     throw new NetlinkError(code, `cannot open the network namespace ${path}: ${code}`);
   }
-  return fd;
 }
