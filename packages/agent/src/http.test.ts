@@ -5,6 +5,8 @@ import { createHealth } from './health.ts';
 import { healthPages, metricsPages, type Place, servePages, startPages } from './http.ts';
 import { recordingLog } from './log.ts';
 
+const limit = { timeout: 30_000 };
+
 test('health and metrics are served by path, and nothing else is', async () => {
   const health = createHealth();
   const component = health.register('Loop');
@@ -38,17 +40,17 @@ test('pages open, move and close while the agent runs; a port that is taken is t
     );
   try {
     pages.serve(first);
-    await vi.waitUntil(() => entries.length > 0);
+    await vi.waitUntil(() => entries.length > 0, limit);
     expect(entries).toMatchObject([{ level: 50, port: first.port, err: { code: 'EADDRINUSE' } }]);
     taken.close();
-    await vi.waitUntil(async () => (await answer(first)) === 'yes', { timeout: 5000 });
+    await vi.waitUntil(async () => (await answer(first)) === 'yes', limit);
     expect(entries.filter(({ level }) => level === 50)).toHaveLength(1);
     pages.serve(first);
     pages.serve(second);
-    await vi.waitUntil(async () => (await answer(second)) === 'yes', { timeout: 5000 });
+    await vi.waitUntil(async () => (await answer(second)) === 'yes', limit);
     expect(await answer(first)).toBeUndefined();
     pages.serve(undefined);
-    await vi.waitUntil(async () => (await answer(second)) === undefined, { timeout: 5000 });
+    await vi.waitUntil(async () => (await answer(second)) === undefined, limit);
   } finally {
     taken.close();
     await pages.close();

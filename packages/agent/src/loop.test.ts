@@ -8,17 +8,19 @@ const never = (error: unknown): never => {
 
 test('many wakes in one turn are one run, a wake during a run is another', async () => {
   let runs = 0;
+  const begun = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const loop = startLoop({
     run: async () => {
       runs += 1;
+      begun.resolve();
       if (runs === 1) await gate.promise;
       return undefined;
     },
     onFailure: never,
   });
   for (let i = 0; i < 5; i += 1) loop.wake();
-  await new Promise((resolve) => setTimeout(resolve, 10));
+  await begun.promise;
   expect(runs).toBe(1);
   loop.wake();
   const settled = loop.settled();
