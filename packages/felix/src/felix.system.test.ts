@@ -33,6 +33,7 @@ afterEach(() => host.close());
 async function running(environment: Readonly<Record<string, string>> = {}): Promise<void> {
   await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
   host.startAgent(undefined, environment);
+  await host.untilProgrammed();
   await host.untilPasses(one, two, udp(7000));
 }
 
@@ -108,7 +109,7 @@ describe('what is there at other times', () => {
     for (const each of [one, two]) for (const address of each.addresses) await host.exec('ip', 'neigh', 'add', address, 'lladdr', each.mac, 'dev', tapOf(each));
     await host.untilPasses(one, two, udp(7000)); // the kernel alone forwards
     host.startAgent();
-    await host.until(() => host.output.includes('etcd is away'), 'the agent to give etcd up');
+    await host.untilSaid('etcd is away');
     for (const family of [4, 6] as const) expect(await host.passes(one, two, udp(7000), family)).toBe(false);
     await host.etcdProcess.restart();
     await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
@@ -126,7 +127,7 @@ describe('what is there at other times', () => {
     await host.put(workloadEndpoint(two));
     host.output = '';
     host.startAgent();
-    await host.until(() => host.output.includes('the kernel is as the datastore wants it'), 'the first step');
+    await host.untilProgrammed();
     // The address that was in the way has its connections cut, and is noted until then.
     await host.until(async () => !(await host.exec('nft', 'list', 'ruleset')).includes('10.65.0.77'), 'the address to be cut');
     expect(await host.exec('nft', '-a', 'list', 'ruleset')).toBe(ruleset);
@@ -136,7 +137,7 @@ describe('what is there at other times', () => {
   test('a pause (datastoreReady: false) freezes the kernel, and its end brings what changed meanwhile', async () => {
     await running();
     await host.put(clusterInformation({ datastoreReady: false }));
-    await host.until(() => host.output.includes('the datastore is not ready'), 'the pause');
+    await host.untilSaid('the datastore is not ready');
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(await host.passes(one, two, udp(7000))).toBe(true);
@@ -208,8 +209,8 @@ describe('what is there at other times', () => {
     );
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
     await host.untilPasses(one, two, udp(7001));
-    expect(host.output).toContain(workloadEndpoint(endpointNumber(4)).key);
-    expect(host.output).toContain(securityGroup('bad', []).key);
+    await host.untilSaid(workloadEndpoint(endpointNumber(4)).key);
+    await host.untilSaid(securityGroup('bad', []).key);
   });
 });
 
@@ -270,7 +271,7 @@ describe('settings', () => {
       { logSeverityScreen: 'Debug', logSeverityFile: 'Warning' },
       async () => {
         await host.delete(workloadEndpoint(two).key);
-        await host.until(() => host.output.includes('connections cut'), 'a line of severity DEBUG');
+        await host.untilSaid('connections cut'); // of severity DEBUG
         await host.put(workloadEndpoint(two));
       },
     ],
@@ -299,7 +300,7 @@ describe('settings', () => {
   test('health that is switched on locally is shown while etcd is away, and says so', async () => {
     await host.etcdProcess.kill();
     host.startAgent(undefined, { FELIX_HEALTHENABLED: 'true', FELIX_HEALTHHOST: '127.0.0.1' });
-    await host.until(() => host.output.includes('etcd is away'), 'the agent to give etcd up');
+    await host.untilSaid('etcd is away');
     await untilPage(9099, '/liveness', 200);
     const readiness = await page(9099, '/readiness');
     expect(readiness?.status).toBe(503);

@@ -28,6 +28,7 @@ async function countLetIn(udpPort: number): Promise<() => Promise<number>> {
 async function running(): Promise<void> {
   await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
   host.startAgent();
+  await host.untilProgrammed();
   await host.untilPasses(one, two, udp(7000));
 }
 
@@ -51,7 +52,7 @@ describe('another program flushes the ruleset', () => {
     host.startAgent();
     await host.untilPasses(one, two, udp(7000), false);
     await host.exec('nft', 'flush', 'ruleset');
-    await host.until(() => host.output.includes('somebody else has removed our rules'), 'the agent to see it');
+    await host.untilSaid('somebody else has removed our rules');
     await host.untilPasses(one, two, udp(7000), false);
   });
 });
@@ -69,7 +70,7 @@ describe('an endpoint whose interface is the host’s own', () => {
     );
     await running();
     for (const bad of [endpointNumber(8), endpointNumber(9)]) await host.until(async () => (await host.statusOf(bad)) === '{"status":"error"}', 'the refusal');
-    expect(host.output).toContain('fits its interface lo, so that nothing would police it');
+    await host.untilSaid('fits its interface lo, so that nothing would police it');
     expect(await state()).toEqual(before);
     // The loopback that leads to etcd is as it was: what changes there still arrives.
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
