@@ -170,7 +170,7 @@ export async function capture(lab: Lab, on: Machine, device: string): Promise<Ca
   await lab.processes.until(`a capture on ${device} of ${on.name}`, () => watching || undefined, { hopeful, intervalMs: 5 });
   return {
     frames,
-    seen: (what, like, timeoutSeconds = 5) => lab.processes.until(what, () => frames.find(like), { timeoutSeconds, intervalMs: 5, hopeful }),
+    seen: (what, like, timeoutSeconds = 30) => lab.processes.until(what, () => frames.find(like), { timeoutSeconds, intervalMs: 5, hopeful }),
     async stop() {
       child.kill('SIGKILL');
       await ended;

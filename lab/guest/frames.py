@@ -9,15 +9,18 @@ import time
 
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
+SO_RCVBUFFORCE = 33
 
 command, interface = sys.argv[1:]
-raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL if command == "watch" else 0))
-raw.bind((interface, ETH_P_ALL if command == "watch" else 0))
+# Of no protocol until it is bound: else it would also see what the other interfaces carry until then.
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
 if command == "send":
+    raw.bind((interface, 0))
     for line in sys.stdin:
         raw.send(bytes.fromhex(line.strip()))
 else:
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+    raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)  # more than others may have, so that nothing is missed on a busy machine
+    raw.bind((interface, ETH_P_ALL))
     print("watching", flush=True)
     while True:
         frame, about = raw.recvfrom(65536)
