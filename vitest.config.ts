@@ -18,7 +18,7 @@ export default defineConfig({
         },
       },
       // Root, namespaces, real servers. One file at a time: they share the machine's two cores, not their worlds.
-      { test: { name: 'system', include: ending(system), fileParallelism: false, testTimeout: 60_000, hookTimeout: 180_000 } },
+      { test: { name: 'system', include: ending(system), fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000 } },
       // Long properties, interleavings, faults.
       { test: { name: 'long', include: ending(long), fileParallelism: false, testTimeout: 3_600_000, hookTimeout: 180_000 } },
     ],

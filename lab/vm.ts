@@ -157,7 +157,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
     rmSync(directory, { recursive: true });
   }
 
-  const lease = (family: 4 | 6, timeoutSeconds = 20): Promise<Lease> =>
+  const lease = (family: 4 | 6, timeoutSeconds = 60): Promise<Lease> =>
     processes.until(
       `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
       () => {
@@ -187,7 +187,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
       await Promise.all(clients.map((client) => client.start()));
     },
     lease,
-    async renew(timeoutSeconds = 20) {
+    async renew(timeoutSeconds = 60) {
       const file = join(directory, 'lease4');
       const writtenMs = (): number => statSync(file).mtimeMs;
       const before = writtenMs();
@@ -198,7 +198,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
       });
       return await lease(4);
     },
-    async online(family, timeoutSeconds = 20) {
+    async online(family, timeoutSeconds = 60) {
       await lease(family, timeoutSeconds);
       const routes = (): Promise<unknown> => ipJson(processes, machine, `-${family}`, 'route', 'show', 'default');
       await processes.until(`an IPv${family} default route of ${facts.name}`, async () => ((await routes()) as unknown[]).length > 0 || undefined, {
