@@ -29,13 +29,13 @@ function demo(...options: readonly string[]): Demo {
 
 const says = (run: Demo, what: string): Promise<true> =>
   until(what, () => run.said().includes(what) || undefined, {
-    timeoutSeconds: 60,
+    timeoutSeconds: 180,
     hopeful: () => {
       if (run.process.exitCode !== null) throw new Error(run.said());
     },
   });
 
-test('the demo tells its story to the end, says what it has shown, ends with 0 and leaves nothing', { timeout: 180_000 }, async () => {
+test('the demo tells its story to the end, says what it has shown, ends with 0 and leaves nothing', { timeout: 600_000 }, async () => {
   const run = demo();
   expect(await run.ended, run.said()).toBe(0);
   for (const line of ['Shown, in', 'client-2 pings web-1', 'does not reach TCP port 22', 'nothing of it is left', 'everything is removed'])
@@ -44,7 +44,7 @@ test('the demo tells its story to the end, says what it has shown, ends with 0 a
   expect(remainsOf(prefix)).toEqual([]);
 });
 
-test('interrupted in the middle of its story, it ends with 130 and leaves nothing', { timeout: 180_000 }, async () => {
+test('interrupted in the middle of its story, it ends with 130 and leaves nothing', { timeout: 600_000 }, async () => {
   const run = demo();
   await says(run, '\n3. ');
   run.process.kill('SIGINT');
@@ -52,7 +52,7 @@ test('interrupted in the middle of its story, it ends with 130 and leaves nothin
   expect(remainsOf(prefix)).toEqual([]);
 });
 
-test('a claim that does not hold ends it with 1 and the reason; kept, everything is still there to look at', { timeout: 180_000 }, async () => {
+test('a claim that does not hold ends it with 1 and the reason; kept, everything is still there to look at', { timeout: 600_000 }, async () => {
   const run = demo('--keep');
   await says(run, '\n2. ');
   const lab = openLab(prefix);

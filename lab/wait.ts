@@ -16,7 +16,7 @@ export type WaitOptions = {
  * A look that throws counts as nothing seen yet; its last error is told when the time is over (NOT_READY).
  */
 export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options: WaitOptions = {}): Promise<T> {
-  const { timeoutSeconds = 30, intervalMs = 20, signal, hopeful } = options;
+  const { timeoutSeconds = 60, intervalMs = 20, signal, hopeful } = options;
   const deadline = performance.now() + timeoutSeconds * 1000;
   let lastError: unknown;
   for (;;) {
