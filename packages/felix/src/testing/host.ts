@@ -226,7 +226,7 @@ export class TestHost {
     );
   }
 
-  async until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 20_000): Promise<void> {
+  async until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 60_000): Promise<void> {
     const end = performance.now() + limitMs;
     while (!(await condition())) {
       if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}\n${this.output.slice(-3000)}`);
