@@ -9,6 +9,9 @@ const receiveBytes = 64 * 1024;
 const [messageError, messageDone] = [2, 3];
 const emptyReadsAtMost = 1000;
 
+/** The kernel has answered, and its answer is a refusal: the one failure of a dump whose code something may be decided by. */
+export class DumpRefused extends NetlinkError {}
+
 /**
  * Sends the request of a dump on a descriptor that nothing else uses, and calls `visit` for each answer, of netlink type `type`: the bytes of `buffer` from `start` to
  * `end` are its payload, valid during the call. What changes meanwhile may be seen or not. What `visit` throws is thrown at the end: a dump that is not read to its end
@@ -50,7 +53,7 @@ export async function readDump(
         const type = readU16(buffer, at + 4);
         if (type === messageError || type === messageDone) {
           const error = messageLength >= headerLength + 4 ? readI32(buffer, at + headerLength) : 0;
-          if (error !== 0) throw new NetlinkError(errnoName(error), `the kernel refuses a netlink dump: ${errnoName(error)}`);
+          if (error !== 0) throw new DumpRefused(errnoName(error), `the kernel refuses a netlink dump: ${errnoName(error)}`);
           return true;
         }
         try {

@@ -2,10 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { flag, MessageWriter } from './attributes.ts';
-import { readDump } from './dump.ts';
+import { DumpRefused, readDump } from './dump.ts';
 import { setSocketOption } from './libc.ts';
 import { inNamespace } from './namespace.ts';
-import { netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket, receiveMessages } from './socket.ts';
+import { NetlinkError, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket, receiveMessages } from './socket.ts';
 
 vi.mock('./libc.ts', async (importOriginal) => ({ ...(await importOriginal<object>()), errno: () => 2 /* ENOENT */ }));
 
@@ -44,6 +44,13 @@ test('a dump in slices waits where nothing is there yet', async () => {
     () => true,
   );
   expect(seen).toBe(301);
+});
+
+test('a dump that could not be asked for is none that the kernel refuses as being of nothing', async () => {
+  const nobodys = -1;
+  const failure = await readDump(nobodys, dumpOfLinks(1), vi.fn(), () => true).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(NetlinkError);
+  expect(failure).not.toBeInstanceOf(DumpRefused);
 });
 
 test('that messages were dropped is told, and where the queue ends', () => {

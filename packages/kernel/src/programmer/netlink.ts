@@ -1,7 +1,7 @@
 // A kernel table over rtnetlink, for any kind of object that speaks its words.
 import { getLink } from '../links/messages.ts';
 import { MessageWriter } from '../netlink/attributes.ts';
-import { readDump } from '../netlink/dump.ts';
+import { DumpRefused, readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
 import { openMonitor } from '../netlink/monitor.ts';
 import { NetlinkError, type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
@@ -80,7 +80,7 @@ export function openNetlinkTable<Held>(
       try {
         await readDump(slowDescriptor, request(socket.nextSequence()), take, () => open);
       } catch (error) {
-        if (!(error instanceof NetlinkError) || error.code !== 'ENOENT') throw error; // as in `dump`
+        if (!(error instanceof DumpRefused) || error.code !== 'ENOENT') throw error; // as in `dump`
       }
     }
   }
