@@ -265,7 +265,8 @@ export function openJournal({
   };
 }
 
-function readOpen(file: string): { readonly open: readonly Change[]; readonly unreadable: number } {
+/** What a journal's file holds, read without opening it: by a look at it from outside, too. */
+export function readOpen(file: string): { readonly open: readonly Change[]; readonly unreadable: number } {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

@@ -1,13 +1,21 @@
 // A real Neutron with the driver, for system tests: the lab without the agents on its hosts, which the tests play themselves.
 
+import { dirname, join } from 'node:path';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
 import { bringUp, type Lab } from '../../../../lab/lab.ts';
 import { until } from '../../../../lab/wait.ts';
+import { readOpen } from '../sync/journal.ts';
 
 export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
 
+/**
+ * Neutron does not take an agent for dead while a test waits for a driver to be elected: one that was killed stays so until its lease runs out, a minute after the last
+ * restart of etcd, and nobody reports agents meanwhile.
+ */
+const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 };
+
 export async function bringUpCloud(prefix: string) {
-  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'] });
+  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting });
   const { openstack } = lab;
 
   async function contents(start = '/calico/'): Promise<Record<string, unknown>> {
@@ -43,6 +51,13 @@ export async function bringUpCloud(prefix: string) {
     },
     portBecomes: (port: string, status: string): Promise<true> =>
       until(`port ${port} to be ${status}`, async () => (await openstack.get('port', port)).status === status || undefined),
+    /** Resolves when the daemon has nothing to look at any more, which it would do as soon as it is started again. */
+    async settled(): Promise<void> {
+      // It is told its result when those that were under way have ended.
+      await lab.processes.run(process.execPath, [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration]);
+      const journal = join(dirname(lab.neutron.configuration), 'driver-state/journal');
+      await until('the journal to be worked off', () => readOpen(journal).open.length === 0 || undefined, { timeoutSeconds: 90 });
+    },
     /** Restarts the daemon and waits until it serves. */
     async restartDriver(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
       lab.driver?.kill(signal);
