@@ -42,6 +42,8 @@ export type Bird = {
   readonly socket: string;
   sessions(): Promise<readonly ProtocolStatus[]>;
   session(symbol: string): Promise<ProtocolStatus | undefined>;
+  /** When BIRD last read a configuration. */
+  reconfigured(): Promise<string>;
   ask(command: string): Promise<string>;
   pid(): number;
   kill(): Promise<void>;
@@ -166,8 +168,30 @@ async function lay(router: string, host: string, number: number): Promise<void> 
   for (const command of commands) await run('ip', command);
 }
 
+/** Less than a session takes to go and come back (`connect delay time`), and more than BIRD is interrupted for. */
+const sameMomentMs = 100;
+
+/**
+ * BIRD works a moment of the past out anew each time that it tells it, from two clocks that it reads one after the other, and is off by what lies between: a millisecond now
+ * and then, more on a busy machine. Such a one is told as it was before, so that a moment that is told otherwise is another one.
+ */
+function steadyMoments(): (what: string, time: string) => string {
+  const told = new Map<string, string>();
+  const milliseconds = (text: string): number => {
+    const [, hours, minutes, seconds] = /(\d\d):(\d\d):(\d\d\.\d{3})/.exec(text) ?? [];
+    return Number(hours) * 3_600_000 + Number(minutes) * 60_000 + Number(seconds) * 1000;
+  };
+  return (what, time) => {
+    const before = told.get(what);
+    if (before !== undefined && Math.abs(milliseconds(before) - milliseconds(time)) < sameMomentMs) return before;
+    told.set(what, time);
+    return time;
+  };
+}
+
 function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): Bird {
   const [configFile, socket, pidFile] = ['conf', 'ctl', 'pid'].map((ending) => join(directory, `${name}.${ending}`)) as [string, string, string];
+  const steady = steadyMoments();
   let control: BirdControl | undefined;
   const connected = async (): Promise<BirdControl> => {
     if (!control) {
@@ -179,6 +203,9 @@ function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): B
     }
     return control;
   };
+  const all = async (): Promise<readonly ProtocolStatus[]> =>
+    (await protocols(await connected())).map((each) => ({ ...each, since: steady(each.name, each.since) }));
+  const ask = async (command: string): Promise<string> => (await (await connected()).ask(command)).lines.map(({ text }) => text).join('\n');
   const pid = (): number => Number(readFileSync(pidFile, 'utf8'));
   const kill = async (): Promise<void> => {
     process.kill(pid(), 'SIGKILL');
@@ -195,9 +222,10 @@ function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): B
   return {
     configFile,
     socket,
-    sessions: async () => (await protocols(await connected())).filter(({ type }) => type === 'BGP'),
-    session: async (symbol) => (await protocols(await connected())).find((each) => each.name === symbol),
-    ask: async (command) => (await (await connected()).ask(command)).lines.map(({ text }) => text).join('\n'),
+    sessions: async () => (await all()).filter(({ type }) => type === 'BGP'),
+    session: async (symbol) => (await all()).find((each) => each.name === symbol),
+    reconfigured: async () => steady('', /Last reconfiguration on .*/.exec(await ask('show status'))![0]),
+    ask,
     pid,
     kill,
   };
