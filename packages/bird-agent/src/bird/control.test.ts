@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { connectBird, replyParser } from './control.ts';
 import { configure, protocols, runningRevision } from './daemon.ts';
 
@@ -65,6 +65,7 @@ describe('at a socket', () => {
     await new Promise<void>((resolve) => server.listen(path, resolve));
   });
   afterEach(async () => {
+    vi.useRealTimers();
     for (const socket of clients) socket.destroy();
     clients.clear();
     await new Promise((resolve) => server.close(resolve));
@@ -78,13 +79,13 @@ describe('at a socket', () => {
     ['0002-Reading configuration from /x\n8002 /x:20:1 syntax error\n', { ok: false, reason: '/x:20:1 syntax error', file: '/x' }],
   ])('configure answered by %j', async (answer, expected) => {
     answers.set('configure', answer);
-    const control = await connectBird(path, 1000);
+    const control = await connectBird(path, 10_000);
     expect(await configure(control)).toEqual(expected);
     control.close();
   });
   test('an answer to configure that is not known is an error, not a success', async () => {
     answers.set('configure', '0006 Reconfiguration ignored, shutting down\n');
-    const control = await connectBird(path, 1000);
+    const control = await connectBird(path, 10_000);
     await expect(configure(control)).rejects.toMatchObject({ code: 'BIRD_PROTOCOL' });
     control.close();
   });
@@ -93,7 +94,7 @@ describe('at a socket', () => {
     ['9001 syntax error, unexpected CF_SYM_UNDEFINED\n', undefined],
   ])('the running revision, answered by %j, is %s', async (answer, expected) => {
     answers.set('eval calico_revision', answer);
-    const control = await connectBird(path, 1000);
+    const control = await connectBird(path, 10_000);
     expect(await runningRevision(control)).toBe(expected);
     control.close();
   });
@@ -108,7 +109,7 @@ describe('at a socket', () => {
         '0000 \n',
       ].join('\n'),
     );
-    const control = await connectBird(path, 1000);
+    const control = await connectBird(path, 10_000);
     expect(await protocols(control)).toEqual([
       { name: 'calico_kernel4', type: 'Kernel', state: 'up', since: '14:05:35.112', detail: '' },
       { name: 'mesh4-h2', type: 'BGP', state: 'up', since: '14:05:36.080', detail: 'Established' },
@@ -120,8 +121,11 @@ describe('at a socket', () => {
     await expect(connectBird(join(directory, 'nobody.ctl'), 1000)).rejects.toMatchObject({ code: 'BIRD_AWAY' });
   });
   test('who says nothing is not waited for', async () => {
-    const control = await connectBird(path, 20);
-    await expect(control.ask('configure')).rejects.toMatchObject({ code: 'BIRD_SILENT' });
+    const control = await connectBird(path, 10_000);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const asked = expect(control.ask('configure')).rejects.toMatchObject({ code: 'BIRD_SILENT' });
+    vi.advanceTimersByTime(10_000);
+    await asked;
     await control.closed;
   });
   test('the end of the connection ends what is waited for, and is told', async () => {
@@ -133,7 +137,7 @@ describe('at a socket', () => {
     await expect(control.ask('configure')).rejects.toMatchObject({ code: 'BIRD_AWAY' });
   });
   test('a command is one line', async () => {
-    const control = await connectBird(path, 1000);
+    const control = await connectBird(path, 10_000);
     expect(() => control.ask('eval 1\ndown')).toThrow(RangeError);
     control.close();
   });
