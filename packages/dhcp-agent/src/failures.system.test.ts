@@ -12,6 +12,8 @@ beforeEach(async () => {
   world = await openWorld();
   await world.startAgent();
   await world.putSubnets();
+  // etcd may be read before they have started.
+  await world.until('both Dnsmasqs run', () => world.runs(4) && world.runs(6));
 });
 afterEach(async () => {
   for (const client of clients.splice(0)) client.stop();
@@ -62,7 +64,7 @@ describe.each([4, 6] as const)('a Dnsmasq (DHCPv%i) that is killed', (family) =>
     await world.startAgent();
     expect(world.dnsmasqPid(family)).toBe(former);
     process.kill(former, 'SIGKILL');
-    await world.until('another runs', () => world.runs(family) && world.dnsmasqPid(family) !== former);
+    await world.until('another runs', () => world.runs(family, former));
   });
 });
 
@@ -96,10 +98,10 @@ test('a Dnsmasq whose pid file was lost is taken over all the same, and never a 
 
 test('an agent that is to start Dnsmasq in another way ends the one that runs, and guests keep their addresses', async () => {
   const client = await holder(await guestOf(port(1)));
-  const former = world.dnsmasqPid(4);
+  const formers = [world.dnsmasqPid(4), world.dnsmasqPid(6)];
   await world.killAgent();
   await world.startAgent('dhcp_lease_duration = 600');
-  await world.until('another runs', () => world.runs(4) && world.dnsmasqPid(4) !== former);
+  await world.until('others run', () => world.runs(4, ...formers) && world.runs(6, ...formers));
   expect(world.dnsmasqsRunning()).toHaveLength(2);
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11', lease: '600' });
 });

@@ -6,7 +6,7 @@ import { silentLog } from '@calico-openstack/agent';
 import type { IpAddress } from '@calico-openstack/datamodel';
 import { dhclient6, leaseOnce } from '../testing/clients.ts';
 import { contractServerAddresses, contractTaps, dnsmasqContract } from '../testing/dnsmasq-contract.ts';
-import type { Guest } from '../testing/world.ts';
+import { endAllIn, type Guest } from '../testing/world.ts';
 import { openDnsmasq } from './disk.ts';
 
 const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
@@ -50,17 +50,17 @@ for (const family of [4, 6] as const) {
         ip('-n', guest.namespace, 'link', 'set', 'eth0', 'down', 'address', mac);
         ip('-n', guest.namespace, 'link', 'set', 'eth0', 'up');
         if (family === 4) {
-          const lease = await leaseOnce(guest, { attempts: 2 });
+          const lease = await leaseOnce(guest, { attempts: 4 });
           return lease['event'] === 'bound' ? { address: lease['ip'] as IpAddress, dns: lease['dns'], routes: lease['staticroutes'] } : undefined;
         }
-        const lease = await dhclient6(guest, { seconds: 5, duid: `00:03:00:01:${mac}` });
+        const lease = await dhclient6(guest, { seconds: 10, duid: `00:03:00:01:${mac}` });
         return lease && { address: lease['new_ip6_address'] as IpAddress, dns: lease['new_dhcp6_name_servers'], routes: undefined };
       },
       settled: () => dnsmasq.process.settled(),
       async close() {
         await dnsmasq.process.close();
         for (const guest of guests) guest.close();
-        for (const pid of ip('netns', 'pids', namespace).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+        endAllIn(namespace);
         ip('netns', 'del', namespace);
         rmSync(directory, { recursive: true, force: true });
       },

@@ -60,7 +60,7 @@ export function dnsmasqContract(family: IpFamily, open: () => Promise<DnsmasqWor
     test('a new file is served at once', async () => {
       write(tap1, mac1, serviceAt(11, 1));
       expect(await world.ask(tap1, mac1)).toMatchObject({ address: addressAt(11), dns: dnsAt(1) });
-      expect(world.dnsmasq.leases()).toMatchObject([{ address: addressAt(11) }]);
+      await expect.poll(() => world.dnsmasq.leases(), { timeout: 10_000 }).toMatchObject([{ address: addressAt(11) }]); // written after the answer
       expect([...world.dnsmasq.readFiles().keys()]).toEqual([tap1]);
     });
 

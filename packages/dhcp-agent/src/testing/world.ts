@@ -38,8 +38,8 @@ export interface World {
   hasLink(link: string): boolean;
   /** Process id of a family's Dnsmasq. */
   dnsmasqPid(family: 4 | 6): number;
-  /** Whether the process in a family's pid file lives. */
-  runs(family: 4 | 6): boolean;
+  /** Whether the process in a family's pid file lives, and is none of `formers`. */
+  runs(family: 4 | 6, ...formers: readonly number[]): boolean;
   /** The process ids of all Dnsmasqs in the host. */
   dnsmasqsRunning(): readonly number[];
   /** Runs a command in the host. */
@@ -54,6 +54,33 @@ export interface World {
   /** No ports, no subnets, no guests; the log is new. */
   clear(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Ends all that runs in a network namespace. What ends by itself just then is what is wanted. */
+export function endAllIn(namespace: string): void {
+  for (const pid of pidsIn(namespace)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+const pidsIn = (namespace: string): readonly number[] =>
+  execFileSync('ip', ['netns', 'pids', namespace], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    .split('\n')
+    .filter(Boolean)
+    .map(Number);
+
+/** undefined: it is not there, or no longer. */
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes(String((error as NodeJS.ErrnoException).code))) return undefined;
+    throw error;
+  }
 }
 
 let worlds = 0;
@@ -71,6 +98,7 @@ export async function openWorld(): Promise<World> {
   const etcd = await startEtcd({ prefix: inHost });
   const state = join(directory, 'state');
   const logFile = join(directory, 'agent.log');
+  const pidFile = (family: 4 | 6): string => join(state, 'dhcp', `dnsmasq-${family}`, 'pid');
   let agent: ChildProcess | undefined;
   const says = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
 
@@ -136,7 +164,7 @@ export async function openWorld(): Promise<World> {
         run: (...command) => run(...inGuest, ...command),
         close() {
           guests.delete(tap);
-          for (const pid of run('ip', 'netns', 'pids', namespace).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+          endAllIn(namespace);
           if (world.hasLink(tap)) run('ip', '-n', name, 'link', 'del', tap); // by itself it would go some time after its namespace
           run('ip', 'netns', 'del', namespace);
         },
@@ -158,13 +186,13 @@ export async function openWorld(): Promise<World> {
       run('ip', '-n', name, '-br', 'link')
         .split('\n')
         .some((line) => line.startsWith(`${link}@`)),
-    dnsmasqPid: (family) => Number(readFileSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid'), 'utf8')),
-    runs: (family) => existsSync(join(state, 'dhcp', `dnsmasq-${family}`, 'pid')) && existsSync(`/proc/${world.dnsmasqPid(family)}`),
-    dnsmasqsRunning: () =>
-      run('ip', 'netns', 'pids', name)
-        .split('\n')
-        .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('dnsmasq'))
-        .map(Number),
+    dnsmasqPid: (family) => Number(readFileSync(pidFile(family), 'utf8')),
+    runs(family, ...formers) {
+      // Dnsmasq removes the file and makes it anew when it starts, and fills it after that.
+      const pid = Number(readIfThere(pidFile(family))?.trim() || Number.NaN);
+      return !Number.isNaN(pid) && !formers.includes(pid) && existsSync(`/proc/${pid}`);
+    },
+    dnsmasqsRunning: () => pidsIn(name).filter((pid) => readIfThere(`/proc/${pid}/cmdline`)?.startsWith('dnsmasq')),
     host: (...command) => run(...inHost, ...command),
     until,
     log: () => says().slice(clearedAt),
@@ -185,7 +213,7 @@ export async function openWorld(): Promise<World> {
       await world.killAgent();
       for (const guest of [...guests.values()]) guest.close();
       await etcd.stop();
-      for (const pid of run('ip', 'netns', 'pids', name).split('\n').filter(Boolean)) process.kill(Number(pid), 'SIGKILL');
+      endAllIn(name);
       run('ip', 'netns', 'del', name);
       rmSync(directory, { recursive: true, force: true });
     },
