@@ -155,6 +155,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable }: CallOptions): Promise<Answer> {
     const deadline = clock.now() + timeoutMilliseconds;
     let failures = 0;
+    let reason: unknown;
     let loginRenewed = false;
     for (;;) {
       let sent = false;
@@ -179,8 +180,11 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         }
         if (!isTransient(error) || (sent && !repeatable)) throw error;
         failures += 1;
+        // An attempt that had only what was left of the time, a few milliseconds at worst, says no more than that it was not enough: the one before it says why.
+        const cutShort = !sent && clock.now() + 1 >= deadline;
+        if (!cutShort || reason === undefined) reason = error;
         const pause = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
-        if (clock.now() + pause + 1 >= deadline) throw error;
+        if (clock.now() + pause + 1 >= deadline) throw reason;
         await clock.wait(pause, closing.signal);
       }
     }
