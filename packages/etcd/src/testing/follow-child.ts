@@ -3,13 +3,15 @@ import { once } from 'node:events';
 import { connectEtcd } from '../client.ts';
 
 const [prefix = '', ...endpoints] = process.argv.slice(2);
-const say = (what: Record<string, unknown>): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
+/** In the order in which it was told, though some of it takes a question first. */
+let said = Promise.resolve();
+const say = (what: Record<string, unknown>, more?: Promise<Record<string, unknown>>): void => {
+  said = said.then(async () => void process.stdout.write(`${JSON.stringify({ ...what, ...(await more) })}\n`));
+};
 const etcd = connectEtcd({ endpoints, timeoutSeconds: 5 });
 etcd.follow([prefix], {
   onChanges: (changes) => say({ changed: changes.map(({ key }) => key) }),
-  async onState(state) {
-    say({ state, ...(state === 'following' ? { endpoint: (await etcd.status()).endpoint } : {}) });
-  },
+  onState: (state) => say({ state }, state === 'following' ? etcd.status().then(({ endpoint }) => ({ endpoint })) : undefined),
 });
 await once(process.stdin, 'data');
 process.stdin.destroy();
