@@ -153,12 +153,14 @@ describe('three etcds', () => {
     await Promise.all(servers.map((server) => server.stop()));
   });
 
+  /** Who says that it is the leader. They are asked one after the other, and may choose another meanwhile. */
   async function leader(): Promise<EtcdProcess> {
-    for (const server of servers) {
-      const [{ Status }] = JSON.parse(await server.etcdctl('endpoint', 'status', '-w', 'json'));
-      if (Status.leader === Status.header.member_id) return server;
+    for (;;) {
+      for (const server of servers) {
+        const [{ Status }] = JSON.parse(await server.etcdctl('endpoint', 'status', '-w', 'json'));
+        if (Status.leader === Status.header.member_id) return server;
+      }
     }
-    throw new Error('no leader');
   }
 
   test('the leader killed, followers and readers go on with the others and lose nothing; so they do when each has been killed once', async () => {
@@ -175,7 +177,9 @@ describe('three etcds', () => {
       await killed.restart();
     }
     expect([...told.held.keys()].sort()).toEqual([0, 1, 2].flatMap((round) => [`/a/${round}/after`, `/a/${round}/before`]));
-    expect(told.lines).toHaveLength(told.held.size);
+    // As often as it was written: an attempt whose answer was lost may have been carried out, and was followed by another.
+    const { found } = await etcd.range('/a/');
+    expect(told.lines).toHaveLength(found.reduce((sum, { version }) => sum + version, 0));
     expect(told.inSyncs).toBe(1);
   });
 
