@@ -1,13 +1,14 @@
 import { recordingLog } from '@calico-openstack/agent';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { keepRowsProcess } from './rows-process.ts';
+import { eventually } from './testing/eventually.ts';
 
 test('the rows process is given the configuration files and our pid, is started again when it ends, and its last words are told', async () => {
   const { log, entries } = recordingLog();
   const script = 'console.error("cannot", process.argv.slice(1).join(" "), process.env.CALICO_NEUTRON_DRIVER_PID); process.exit(3)';
   const rows = keepRowsProcess([process.execPath, '-e', script, '--'], ['/a.conf', '/b.conf'], log);
   const ended = (): unknown[] => entries.filter(({ msg }) => String(msg).startsWith('the rows process ended'));
-  await vi.waitFor(() => expect(ended().length).toBeGreaterThan(1), { timeout: 10_000 });
+  await eventually(() => expect(ended().length).toBeGreaterThan(1));
   expect(ended()[0]).toMatchObject({ reason: 'exit code 3', said: `cannot --config-file /a.conf --config-file /b.conf ${process.pid}` });
   await rows.close();
 });
@@ -15,7 +16,7 @@ test('the rows process is given the configuration files and our pid, is started 
 test('a command that is not there says so, and ends with the daemon', async () => {
   const { log, entries } = recordingLog();
   const rows = keepRowsProcess(['/nowhere/python3'], [], log);
-  await vi.waitFor(() => expect(entries[0]).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
+  await eventually(() => expect(entries[0]).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
   await rows.close();
 });
 

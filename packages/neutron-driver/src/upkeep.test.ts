@@ -1,9 +1,10 @@
 import { silentLog } from '@calico-openstack/agent';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { keysOf } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
 import { database } from './testing/database.ts';
+import { eventually } from './testing/eventually.ts';
 import { subnetRow } from './testing/rows.ts';
 import { defaultQosOptions } from './translate/qos.ts';
 import { startUpkeep } from './upkeep.ts';
@@ -27,10 +28,10 @@ test.each([true, false])('an etcd that was emptied is filled again, and then cal
   const sync = createSync({ etcd, settings, projects });
   const upkeep = startUpkeep({ etcd, startupResync, resync: { etcd, source, sync, settings, projects, ...quiet }, log: silentLog() });
   const ready = (): void => expect(JSON.stringify(contents())).toContain('datastoreReady');
-  await vi.waitFor(ready);
+  await eventually(ready);
   replace();
   upkeep.replaced('restored');
-  await vi.waitFor(ready);
+  await eventually(ready);
   expect(Object.keys(contents())).toContain(settings.keys.subnet('s1'));
   await upkeep.close();
 });

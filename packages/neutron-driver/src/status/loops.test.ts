@@ -5,6 +5,7 @@ import { expect, test, vi } from 'vitest';
 import type { AgentReport, Background, StatusUpdate } from '../sources.ts';
 import { keysOf } from '../sync/plan.ts';
 import { database } from '../testing/database.ts';
+import { eventually } from '../testing/eventually.ts';
 import { bindingRow, deviceId, portRow } from '../testing/rows.ts';
 import { startAgentReports } from './agents.ts';
 import { followStatus } from './follow.ts';
@@ -59,7 +60,7 @@ test('reports become states; a snapshot, a takeover and a report that says the s
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
   const agents = startAgentReports({ source, everySeconds: 1000, log });
   const first = followStatus({ etcd, region: undefined, ports, agents, log });
-  await vi.waitFor(() => expect(set.map(({ port }) => port).sort()).toEqual(['p1', 'p2']));
+  await eventually(() => expect(set.map(({ port }) => port).sort()).toEqual(['p1', 'p2']));
   first.close();
   const other = connect();
   const again = followStatus({ etcd: other, region: undefined, ports, agents, log });
@@ -70,7 +71,7 @@ test('reports become states; a snapshot, a takeover and a report that says the s
       { put: statusKey('h1', 'p2'), value: report('down') },
     ],
   );
-  await vi.waitFor(() => expect(set.at(-1)).toEqual({ port: 'p2', host: 'h1', status: 'DOWN' }));
+  await eventually(() => expect(set.at(-1)).toEqual({ port: 'p2', host: 'h1', status: 'DOWN' }));
   expect(set).toHaveLength(3);
   again.close();
   await Promise.all([ports.close(), agents.close()]);
@@ -84,9 +85,9 @@ test('a state that could not be written is written later', async () => {
   state.away = true;
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
   ports.look('p1');
-  await vi.waitFor(() => expect(state.refused).toBeGreaterThan(0));
+  await eventually(() => expect(state.refused).toBeGreaterThan(0));
   state.away = false;
-  await vi.waitFor(() => expect(set).toEqual([{ port: 'p1', host: 'h1', status: 'ACTIVE' }]));
+  await eventually(() => expect(set).toEqual([{ port: 'p1', host: 'h1', status: 'ACTIVE' }]));
   await ports.close();
 });
 
@@ -97,12 +98,12 @@ test('Nova is told once of a port that is up where it is moving to', async () =>
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
   await etcd.transact([], [{ put: statusKey('h2', 'p1'), value: report('up') }]);
   ports.look('p1');
-  await vi.waitFor(() => expect(told).toEqual(['p1']));
+  await eventually(() => expect(told).toEqual(['p1']));
   ports.look('p1');
   db.tables.ports.set('p2', portRow({ id: 'p2', bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] }));
   await etcd.transact([], [{ put: statusKey('h2', 'p2'), value: report('up') }]);
   ports.look('p2');
-  await vi.waitFor(() => expect(told).toEqual(['p1', 'p2']));
+  await eventually(() => expect(told).toEqual(['p1', 'p2']));
   await ports.close();
 });
 
@@ -120,7 +121,7 @@ test('new agents are reported at once, all in one write; the others wait for the
     ],
   );
   const following = followStatus({ etcd, region: undefined, ports, agents, log });
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(batches).toEqual([
       [
         { host: 'h1', started: false },
@@ -130,7 +131,7 @@ test('new agents are reported at once, all in one write; the others wait for the
   );
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h3'), value: alive(true) }]);
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(batches[1]).toEqual([
       { host: 'h1', started: false },
       { host: 'h3', started: true },
@@ -147,13 +148,13 @@ test('an etcd that was restored or replaced while its reports were followed is t
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
   const reported = vi.fn();
   const follower = followStatus({ etcd, region: undefined, ports: nobody, agents: { reported, close: async () => {} }, log, onReadAnew: anew });
-  await vi.waitFor(() => expect(reported).toHaveBeenCalledTimes(1));
+  await eventually(() => expect(reported).toHaveBeenCalledTimes(1));
   setDown(true);
   setDown(false);
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
-  await vi.waitFor(() => expect(reported).toHaveBeenCalledTimes(2));
+  await eventually(() => expect(reported).toHaveBeenCalledTimes(2));
   expect(anew).not.toHaveBeenCalled();
   replace();
-  await vi.waitFor(() => expect(anew).toHaveBeenCalledTimes(1));
+  await eventually(() => expect(anew).toHaveBeenCalledTimes(1));
   follower.close();
 });

@@ -43,7 +43,7 @@ const hello = { hello: { protocol: 1, role: 'api', pid: 7 } };
 
 test('a caller is greeted, answered, and asked back while its call is under way', async () => {
   await serve({
-    onCall: async (peer, method, params) => ({ method, params, asked: await peer.call('rows', { ports: ['p'] }, 1000) }),
+    onCall: async (peer, method, params) => ({ method, params, asked: await peer.call('rows', { ports: ['p'] }, 10_000) }),
   });
   const { say, hear } = client();
   say(hello);
@@ -75,7 +75,7 @@ test("a worker's own error, its silence and its death each end the question", as
   say(hello);
   await hear();
   const peer = await ready.promise;
-  const failed = peer.call('rows', {}, 1000);
+  const failed = peer.call('rows', {}, 10_000);
   expect(await hear()).toMatchObject({ call: 1 });
   say({ reply: 1, error: { code: 'DBError', message: 'gone away' } });
   await expect(failed).rejects.toMatchObject({ code: 'DBError' });
