@@ -75,6 +75,32 @@ export function readLeaseFile(places: Places): string {
   }
 }
 
+/** Empty for longer than that, the file of leases is not just being written. */
+const writingMs = 1000;
+const lookAgainMs = 2;
+const looksMax = 50;
+
+/** The same while Dnsmasq may be running. */
+export function readLiveLeaseFile(places: Places): string {
+  return wholeText(
+    () => ({ text: readLeaseFile(places), ageMs: Date.now() - (statSync(places.leases, { throwIfNoEntry: false })?.mtimeMs ?? 0) }),
+    () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookAgainMs),
+  );
+}
+
+/**
+ * Dnsmasq empties its file of leases and writes it anew in place whenever one changes, which takes it 2 ms where there are 1500. A lease that is not seen then is not put out of
+ * the way, and whose address it was cannot have it for as long as it runs. So a file that is empty or ends within a line is looked at again, for a while.
+ */
+export function wholeText(look: () => { readonly text: string; readonly ageMs: number }, pause: () => void): string {
+  for (let looks = 1; ; looks += 1) {
+    const { text, ageMs } = look();
+    const isWhole = text === '' ? ageMs >= writingMs : text.endsWith('\n');
+    if (isWhole || looks === looksMax) return text;
+    pause();
+  }
+}
+
 /** Only while Dnsmasq is not running: it holds the file open. */
 export const writeLeaseFile = (places: Places, text: string): void => replaceFile(places.leases, `${places.leases}.new`, text);
 

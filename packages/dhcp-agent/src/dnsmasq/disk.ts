@@ -3,7 +3,7 @@ import type { Logger } from '@calico-openstack/agent';
 import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
 import type { AgentOptions } from '../options.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
-import { makeDirectories, makeLogDirectory, readFiles, readLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
+import { makeDirectories, makeLogDirectory, readFiles, readLeaseFile, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
 import { type HostEntry, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
 import { type DnsmasqProcess, superviseDnsmasq } from './process.ts';
@@ -48,7 +48,7 @@ export function openDnsmasq(
     readFiles: () => readFiles(places),
     writeFiles: (tap, files) => writeFiles(places, tap, files),
     removeFiles: (tap) => removeFiles(places, tap),
-    leases: () => parseLeases(readLeaseFile(places)),
+    leases: () => parseLeases(readLiveLeaseFile(places)),
     reload: () => supervised.reload(),
     restartWithout(addresses) {
       unwanted = new Set([...unwanted, ...addresses]);

@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { wholeText } from './directory.ts';
+
+/** What is read of a file that shows these texts one after the other, the last for ever; and how often it was looked at. */
+function read(texts: readonly string[], ageMs = 0): readonly [string, number] {
+  let looks = 0;
+  const text = wholeText(
+    () => ({ text: texts[looks++] ?? texts.at(-1)!, ageMs }),
+    () => {},
+  );
+  return [text, looks];
+}
+
+test('a file of leases that Dnsmasq is just writing is looked at again until it is whole', () => {
+  expect(read(['', '1795529559 fa:16:3e:00:00:01 10.65.0.11 * *\n17955', 'a\nb\n'])).toEqual(['a\nb\n', 3]);
+});
+
+test('one that has been empty for long is empty; one that is left empty or torn is taken as it is after a while', () => {
+  expect(read([''], 60_000)).toEqual(['', 1]);
+  expect(read([''])).toEqual(['', expect.any(Number)]);
+  expect(read(['a\nb'])).toEqual(['a\nb', expect.any(Number)]);
+});
