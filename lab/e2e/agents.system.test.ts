@@ -3,8 +3,8 @@ import { expect, test } from 'vitest';
 import type { Port } from '../openstack.ts';
 import { labOfThisFile } from './world.ts';
 
-// A sign of life each second instead of each half minute, as an operator may set it, so that a death is noticed in seconds.
-const world = labOfThisFile('agents', { hosts: 2, reporting: { intervalSeconds: 1, ttlSeconds: 5, agentDownSeconds: 6 } });
+// A sign of life each second instead of each half minute, as an operator may set it, so that a death is noticed soon, and a machine that stands still for some seconds is none.
+const world = labOfThisFile('agents', { hosts: 2, reporting: { intervalSeconds: 1, ttlSeconds: 10, agentDownSeconds: 12 } });
 
 /** As an operator asks. */
 async function aliveInList(): Promise<Record<string, string>> {
