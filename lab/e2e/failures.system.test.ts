@@ -217,10 +217,10 @@ describe('the BIRD agent killed', () => {
     expect(received).toBe(sent);
     const after = await protocolsOfRouter();
     expect(after.text).toBe(before.text);
-    for (const [index, ms] of after.sinceMs.entries()) expect(Math.abs(ms - before.sinceMs[index]!), after.text).toBeLessThan(10);
+    for (const [index, ms] of after.sinceMs.entries()) expect(Math.abs(ms - before.sinceMs[index]!), after.text).toBeLessThan(100);
   });
 
-  /** Its protocols and their states, and apart from that since when: BIRD works that out anew each time that it tells it, and is now and then off by a millisecond. */
+  /** Its protocols and their states, and apart from that since when: BIRD works that out anew each time that it tells it, and is off by a millisecond now and then, by more on a busy machine. */
   async function protocolsOfRouter(): Promise<{ readonly text: string; readonly sinceMs: readonly number[] }> {
     const shown = (await world.lab.router.bird.ctl('show', 'protocols')).replace(/^BIRD.*\n/, '');
     const time = /(\d\d):(\d\d):(\d\d\.\d{3})/g;
