@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
+import { steadyMoments } from '../../../../lab/moments.ts';
 import { type BirdControl, connectBird } from '../bird/control.ts';
 import { type ProtocolStatus, protocols } from '../bird/daemon.ts';
 
@@ -166,27 +167,6 @@ async function lay(router: string, host: string, number: number): Promise<void> 
     ['-n', host, 'link', 'set', 'tap0', 'up'],
   ];
   for (const command of commands) await run('ip', command);
-}
-
-/** Less than a session takes to go and come back (`connect delay time`), and more than BIRD is interrupted for. */
-const sameMomentMs = 100;
-
-/**
- * BIRD works a moment of the past out anew each time that it tells it, from two clocks that it reads one after the other, and is off by what lies between: a millisecond now
- * and then, more on a busy machine. Such a one is told as it was before, so that a moment that is told otherwise is another one.
- */
-function steadyMoments(): (what: string, time: string) => string {
-  const told = new Map<string, string>();
-  const milliseconds = (text: string): number => {
-    const [, hours, minutes, seconds] = /(\d\d):(\d\d):(\d\d\.\d{3})/.exec(text) ?? [];
-    return Number(hours) * 3_600_000 + Number(minutes) * 60_000 + Number(seconds) * 1000;
-  };
-  return (what, time) => {
-    const before = told.get(what);
-    if (before !== undefined && Math.abs(milliseconds(before) - milliseconds(time)) < sameMomentMs) return before;
-    told.set(what, time);
-    return time;
-  };
 }
 
 function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): Bird {
