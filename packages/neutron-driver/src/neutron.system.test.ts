@@ -464,7 +464,7 @@ describe('trouble', () => {
       ).toEqual(says.sort());
       return true;
     });
-  }, 180_000);
+  });
 
   test('etcd restored from a backup, or emptied, is made to say what Neutron says, without a restart and without being asked', async () => {
     const { openstack, lab } = cloud;
@@ -536,5 +536,5 @@ describe('trouble', () => {
     expect(Object.keys(now).sort()).toEqual([...Object.keys(wanted), operators, `${endpoints}/cmp--9-k8s-theirs-eth0`].sort());
     await lab.etcd.ctl('del', operators);
     await lab.etcd.ctl('del', `${endpoints}/cmp--9-k8s-theirs-eth0`);
-  }, 180_000);
+  });
 });

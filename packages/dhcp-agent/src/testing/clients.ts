@@ -1,9 +1,9 @@
 // Real DHCP clients in a guest.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Guest } from './world.ts';
+import { type Guest, readIfThere } from './world.ts';
 
 /** What busybox's udhcpc hands its script: `ip`, `mask`, `router`, `dns`, `mtu`, `hostname`, `domain`, `staticroutes`, `lease`, `serverid` … and `event`. */
 export type Udhcpc = Readonly<Record<string, string>>;
@@ -150,7 +150,7 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
   try {
     return await new Promise((resolve) => {
       const look = setInterval(() => {
-        const text = readIf(result);
+        const text = readIfThere(result);
         if (text?.includes('new_ip6_address'))
           done(Object.fromEntries(text.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])));
       }, 10);
@@ -164,13 +164,5 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
     child.kill('SIGTERM');
     await ended; // until then it writes into its directory
     rmSync(directory, { recursive: true, force: true });
-  }
-}
-
-function readIf(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined; // not yet
   }
 }

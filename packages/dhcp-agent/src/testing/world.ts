@@ -74,7 +74,7 @@ const pidsIn = (namespace: string): readonly number[] =>
     .map(Number);
 
 /** undefined: it is not there, or no longer. */
-function readIfThere(path: string): string | undefined {
+export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { flag, MessageWriter } from './attributes.ts';
 import { DumpRefused, readDump } from './dump.ts';
-import { setSocketOption } from './libc.ts';
+import { close, setSocketOption } from './libc.ts';
 import { inNamespace } from './namespace.ts';
 import { NetlinkError, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket, receiveMessages } from './socket.ts';
 
@@ -44,6 +44,7 @@ test('a dump in slices waits where nothing is there yet', async () => {
     () => true,
   );
   expect(seen).toBe(301);
+  close(fd);
 });
 
 test('a dump that could not be asked for is none that the kernel refuses as being of nothing', async () => {
@@ -64,4 +65,5 @@ test('that messages were dropped is told, and where the queue ends', () => {
   // Told once, and what comes from now on is read again.
   execFileSync('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
   expect(receiveMessages(fd, buffer)).toHaveLength(1);
+  close(fd);
 });
