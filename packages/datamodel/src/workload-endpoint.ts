@@ -6,6 +6,8 @@ import { type Decoded, decoded, decodeResource, type Fields, isFields, type Labe
 
 export const networkIdAnnotation = 'openstack.projectcalico.org/network-id';
 export const fqdnAnnotation = 'openstack.projectcalico.org/fqdn';
+/** Ours: MACs of allowed address pairs that are not the port's. JSON: `{"<address or prefix>": ["<MAC>", …]}`. */
+export const addressPairMacsAnnotation = 'openstack.projectcalico.org/address-pair-macs';
 export const namespaceLabel = 'projectcalico.org/namespace';
 
 export type EndpointPort = { readonly name: string /** 6, 17 or 132 */; readonly protocol: number; readonly port: number };
@@ -14,6 +16,8 @@ export type EndpointPort = { readonly name: string /** 6, 17 or 132 */; readonly
 export type WorkloadEndpoint = {
   readonly labels: Labels;
   readonly annotations: Labels;
+  /** metadata.creationTimestamp in milliseconds since 1970; `Infinity` when there is none that can be read: nobody is older for leaving it out. */
+  readonly createdMs: number;
   /** What rules' `serviceAccounts` match; OpenStack's endpoints have none. */
   readonly serviceAccount?: string;
   readonly interfaceName: string;
@@ -100,6 +104,11 @@ function qosControls(value: unknown): QosControls | undefined {
   return numbers.length > 0 ? (Object.fromEntries(numbers) as QosControls) : undefined;
 }
 
+function millisecondsOf(timestamp: string | undefined): number {
+  const parsed = timestamp === undefined ? Number.NaN : Date.parse(timestamp);
+  return Number.isNaN(parsed) ? Number.POSITIVE_INFINITY : parsed;
+}
+
 /** A WorkloadEndpoint's value. Refused: what Felix would not act on, with the reason. */
 export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpoint> {
   const resource = decodeResource(bytes);
@@ -129,6 +138,7 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
   return decoded({
     labels: metadata.labels,
     annotations: metadata.annotations,
+    createdMs: millisecondsOf(metadata.creationTimestamp),
     ...(typeof serviceAccountName === 'string' && serviceAccountName !== '' && { serviceAccount: serviceAccountName }),
     interfaceName,
     ...(mac && { mac }),

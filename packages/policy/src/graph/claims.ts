@@ -1,5 +1,5 @@
 // Who has what only one can have (an interface, an address): of all that claim it, the one with the lowest id. A function of the claims, never of who came first.
-import { compareText } from './order.ts';
+import { compareText } from '@calico-openstack/datamodel';
 
 export class Claims<Claimant extends string> {
   readonly #claimants = new Map<string, Set<Claimant>>();

@@ -1,8 +1,8 @@
 // The order in which policies apply to one endpoint: which tiers count in which direction, and which policies stand in them.
-import type { PolicyId, TierPolicies } from '@calico-openstack/datamodel';
+import { compareText, type PolicyId, type TierPolicies } from '@calico-openstack/datamodel';
 import { type Direction, type PolicyDefinition, unknownTier } from '../decode/policy.ts';
 import type { TierDefinition } from '../decode/tier.ts';
-import { compareNumbers, compareText } from './order.ts';
+import { compareNumbers } from './order.ts';
 
 /** By order, then by name; those that only a policy names come after all that exist. */
 function compareTiers(first: string, second: string, tiers: ReadonlyMap<string, TierDefinition>): number {
