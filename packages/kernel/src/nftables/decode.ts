@@ -1,11 +1,11 @@
 // What the kernel tells of a table, as objects that can be compared with what is wanted.
 import { eachAttribute, readAttributes, readBe32, readString } from '../netlink/attributes.ts';
 import { setDefinition } from './encode.ts';
-import { readData } from './expressions.ts';
-import type { DataType, NftElement, NftSet, TableFamily } from './objects.ts';
+import { readData, readExpression } from './expressions.ts';
+import type { DataType, ElementLimit, NftElement, NftSet, TableFamily } from './objects.ts';
 import { printHook } from './print.ts';
 import * as nft from './protocol.ts';
-import { canonicalRule, readComment, readVerdictData } from './rules.ts';
+import { canonicalRule, readComment, readElementLimit, readVerdictData } from './rules.ts';
 import { dataTypes, typeId, widthOf } from './types.ts';
 
 type Attributes = ReadonlyMap<number, Uint8Array>;
@@ -74,26 +74,42 @@ export function decodeSet(payload: Uint8Array): { readonly name: string; readonl
   const data = hasData ? decodeDataType(number(attributes, nft.set.dataType)) : undefined;
   if (key === undefined || (hasData && data === undefined)) return { name, set: undefined };
   const comment = readComment(attributes.get(nft.set.userData) ?? nothing, nft.setComment);
+  const expression = attributes.get(nft.set.expression);
+  const limit = expression && readLimit(expression);
+  if (expression !== undefined && limit === undefined) return { name, set: undefined };
   const set: NftSet = {
     name,
     key,
     ...(data === undefined ? {} : { data }),
     ...((flags & nft.setFlag.interval) === 0 ? {} : { interval: true }),
+    ...(limit === undefined ? {} : { limit }),
     ...(comment === undefined ? {} : { comment }),
   };
   return { name, set: isPlain(attributes, set) ? set : undefined };
 }
 
-/** Whether nothing else is said of the set: timeouts, objects, expressions, a size, ranges in concatenations. */
+/** Whether nothing else is said of the set: timeouts, objects, several expressions, a size, ranges in concatenations. */
 function isPlain(attributes: Attributes, set: NftSet): boolean {
   const definition = setDefinition(set);
-  const others = [nft.set.policy, nft.set.timeout, nft.set.objectType, nft.set.expression, nft.set.expressions].some((attribute) => attributes.has(attribute));
+  const others = [nft.set.policy, nft.set.timeout, nft.set.objectType, nft.set.expressions].some((attribute) => attributes.has(attribute));
   const description = readAttributes(attributes.get(nft.set.description) ?? nothing);
   const sized = description.has(nft.descriptionSize) || (set.interval && description.has(nft.descriptionConcatenation));
   const lengths =
     number(attributes, nft.set.keyLength) === definition.keyLength &&
     (set.data === 'verdict' || number(attributes, nft.set.dataLength) === definition.dataLength);
   return number(attributes, nft.set.flags) === definition.flags && lengths && !others && !sized;
+}
+
+function readLimit(bytes: Uint8Array): ElementLimit | undefined {
+  const expression = readExpression(bytes);
+  return expression && readElementLimit(expression);
+}
+
+/** Whether an element of the set has the limit that the set gives. */
+function hasItsLimit({ limit }: NftSet, expression: Uint8Array | undefined): boolean {
+  const own = expression && readLimit(expression);
+  if (limit === undefined || own === undefined) return limit === undefined && expression === undefined;
+  return own.rate === limit.rate && own.unit === limit.unit && own.burst === limit.burst;
 }
 
 const typesById = new Map(dataTypes.map((type) => [typeId(type), type]));
@@ -127,17 +143,19 @@ function decodeElement(set: NftSet, bytes: Uint8Array): RawElement {
   let data: ReturnType<typeof readData>;
   let flags = 0;
   let strange = false;
+  let expression: Uint8Array | undefined;
   eachAttribute(bytes, 0, (type, value) => {
     if (type === nft.element.key) key = plainKey(set, value);
     else if (type === nft.element.data) data = readData(value);
     else if (type === nft.element.flags) flags = readBe32(value);
+    else if (type === nft.element.expression) expression = value;
     else if (type !== nft.element.userData) strange = true;
   });
   const verdict = data === undefined || data instanceof Uint8Array ? undefined : readVerdictData(data);
   return {
     element: { key, ...(data instanceof Uint8Array ? { data } : {}), ...(verdict === undefined ? {} : { verdict }) },
     isEnd: (flags & nft.elementIntervalEnd) !== 0,
-    strange: strange || (flags & ~nft.elementIntervalEnd) !== 0,
+    strange: strange || !hasItsLimit(set, expression) || (flags & ~nft.elementIntervalEnd) !== 0,
   };
 }
 

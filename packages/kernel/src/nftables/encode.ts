@@ -1,12 +1,12 @@
 // A transaction's operations as one batch of netlink messages, and a refused message's number and place back as what it was about.
 import { eachAttribute, flag, longestAttribute, MessageWriter, headerLength as netlinkHeaderLength } from '../netlink/attributes.ts';
 import type { NetlinkRefusal } from '../netlink/socket.ts';
-import { writeData } from './expressions.ts';
+import { writeData, writeExpression } from './expressions.ts';
 import type { DataType, NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 import type { Operation } from './operations.ts';
 import { printOperation } from './print.ts';
 import * as nft from './protocol.ts';
-import { commentData, verdictData } from './rules.ts';
+import { commentData, limitExpression, verdictData } from './rules.ts';
 import type { NftRefusal } from './table.ts';
 import { hostOrder, isHostOrder, typeId, widthOf } from './types.ts';
 
@@ -93,6 +93,8 @@ export function encodeBatch(
     }
     writer.be32(nft.set.id, ++setId);
     writer.binary(nft.set.userData, setUserData(set));
+    // The kernel copies it into each element.
+    if (set.limit !== undefined) writeExpression(writer, nft.set.expression, limitExpression({ ...set.limit, over: true }));
     writer.end();
   }
 

@@ -99,3 +99,12 @@ test('a map of addresses translates those that it has', () => {
   });
   expect(through([chain], udp, {}, [{ set: floating, elements: [] }])).toMatchObject({ verdict: 'drop' });
 });
+
+test('an element with a limit of its own is found for traffic that is said to be beyond it', () => {
+  const loud: NftSet = { name: 'loud', key: ['ipv4_addr'], limit: { rate: 1, unit: 'second', burst: 1 } };
+  const chain = base([[{ is: 'in-set', fields: ['ip saddr'], set: 'loud' }, drop]]);
+  const elements = [{ key: address4('10.0.0.1') }];
+  expect(through([chain], udp, {}, [{ set: loud, elements }]).verdict).toBe('accept');
+  expect(through([chain], udp, { overRate: true }, [{ set: loud, elements }]).verdict).toBe('drop');
+  expect(through([chain], udp, { overRate: true }, [{ set: loud, elements: [] }]).verdict).toBe('accept');
+});

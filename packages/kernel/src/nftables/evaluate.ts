@@ -111,7 +111,7 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
           (value) => Buffer.compare(statement.first, value) <= 0 && Buffer.compare(value, statement.last) <= 0,
         );
       case 'in-set':
-        return test(keyOf(statement.fields), statement.negate, (key) => find(statement.set, key) !== undefined);
+        return test(keyOf(statement.fields), statement.negate, (key) => find(statement.set, key) !== undefined && isBeyondLimit(statement.set));
       case 'verdict-map': {
         const key = keyOf(statement.fields);
         const through = key === undefined || statement.via === undefined ? key : find(statement.via, key)?.data;
@@ -165,6 +165,11 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
   function keyOf(fields: readonly Field[]): Uint8Array | undefined {
     const parts = fields.map(valueIn);
     return parts.every((part) => part !== undefined) ? Buffer.concat(parts) : undefined;
+  }
+
+  /** Of the element that was found: the kernel asks it after it has found it. */
+  function isBeyondLimit(set: string): boolean {
+    return table.sets.get(set)?.set.limit === undefined || (traffic.overRate ?? false);
   }
 
   function find(set: string, key: Uint8Array): NftElement | undefined {

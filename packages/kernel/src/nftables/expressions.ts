@@ -55,22 +55,25 @@ const verdictChain = 2;
 
 /** Writes the expressions as the members of a list attribute that is open. */
 export function writeExpressions(writer: MessageWriter, list: readonly Expression[]): void {
-  for (const { name, values } of list) {
-    const start = writer.openNest(listElement);
-    writer.string(expressionName, name);
-    const data = writer.openNest(expressionData);
-    const attributes = expressions[name] ?? {};
-    const unknown = Object.keys(values).find((attribute) => attributes[attribute] === undefined);
-    if (unknown !== undefined) throw new RangeError(`the expression ${name} has no attribute ${unknown}`);
-    // In the order of the list above, so that equal expressions are equal bytes.
-    for (const attribute in attributes) {
-      const [number, kind] = attributes[attribute] as Attribute;
-      const value = values[attribute];
-      if (value !== undefined) writeValue(writer, number, kind, value);
-    }
-    writer.closeNest(data);
-    writer.closeNest(start);
+  for (const expression of list) writeExpression(writer, listElement, expression);
+}
+
+/** Writes one expression, nested in `number`. */
+export function writeExpression(writer: MessageWriter, number: number, { name, values }: Expression): void {
+  const start = writer.openNest(number);
+  writer.string(expressionName, name);
+  const data = writer.openNest(expressionData);
+  const attributes = expressions[name] ?? {};
+  const unknown = Object.keys(values).find((attribute) => attributes[attribute] === undefined);
+  if (unknown !== undefined) throw new RangeError(`the expression ${name} has no attribute ${unknown}`);
+  // In the order of the list above, so that equal expressions are equal bytes.
+  for (const attribute in attributes) {
+    const [at, kind] = attributes[attribute] as Attribute;
+    const value = values[attribute];
+    if (value !== undefined) writeValue(writer, at, kind, value);
   }
+  writer.closeNest(data);
+  writer.closeNest(start);
 }
 
 function writeValue(writer: MessageWriter, number: number, kind: Kind, value: ExpressionValue): void {
@@ -116,14 +119,15 @@ function readVerdict(verdict: Uint8Array): VerdictData | undefined {
  */
 export function readExpressions(list: Uint8Array): readonly Expression[] | undefined {
   const found: (Expression | undefined)[] = [];
-  eachAttribute(list, 0, (_type, element) => {
-    const name = findAttribute(element, 0, expressionName);
-    found.push(name === undefined ? undefined : readExpression(readString(name), findAttribute(element, 0, expressionData) ?? new Uint8Array()));
-  });
+  eachAttribute(list, 0, (_type, element) => found.push(readExpression(element)));
   return found.every((expression) => expression !== undefined) ? found : undefined;
 }
 
-function readExpression(name: string, data: Uint8Array): Expression | undefined {
+/** One expression: see readExpressions. */
+export function readExpression(bytes: Uint8Array): Expression | undefined {
+  const nameBytes = findAttribute(bytes, 0, expressionName);
+  const name = nameBytes === undefined ? '' : readString(nameBytes);
+  const data = findAttribute(bytes, 0, expressionData) ?? new Uint8Array();
   const known = byNumber.get(name);
   if (known === undefined) return undefined;
   const values: { [attribute: string]: ExpressionValue } = {};

@@ -134,8 +134,12 @@ export type NftSet = {
   readonly data?: DataType | 'verdict';
   /** Elements are ranges that do not overlap. Single keys only. */
   readonly interval?: boolean;
+  /** Each element has a limit of its own, and is found only beyond it: what looks for it as often as `rate` a unit, after `burst` at once, does not find it. Sets of single keys only. */
+  readonly limit?: ElementLimit;
   readonly comment?: string;
 };
+
+export type ElementLimit = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day'; readonly burst: number };
 
 /** One element. In an interval set `keyEnd` is the last key included (absent: one key). A key of several types is the plain concatenation, not padded. */
 export type NftElement = { readonly key: Uint8Array; readonly keyEnd?: Uint8Array; readonly data?: Uint8Array; readonly verdict?: Verdict };

@@ -22,7 +22,13 @@ export function printSet(set: NftSet, elements: readonly NftElement[] = []): str
 
 function definitionLines(set: NftSet): string[] {
   const type = set.data === undefined ? set.key.join(' . ') : `${set.key.join(' . ')} : ${set.data}`;
-  return [`type ${type}`, ...(set.interval ? ['flags interval'] : []), ...(set.comment === undefined ? [] : [`comment ${quoted(commentText(set.comment))}`])];
+  const limit = set.limit === undefined ? [] : [printLimit({ is: 'limit', ...set.limit, over: true })];
+  return [
+    `type ${type}`,
+    ...(set.interval ? ['flags interval'] : []),
+    ...limit,
+    ...(set.comment === undefined ? [] : [`comment ${quoted(commentText(set.comment))}`]),
+  ];
 }
 
 /** Equal text, equal definition: what the kernel must have for the set not to be made anew. */

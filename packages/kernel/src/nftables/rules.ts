@@ -2,7 +2,7 @@
 import { MessageWriter } from '../netlink/attributes.ts';
 import { type Expression, readExpressions, type VerdictData, writeExpressions } from './expressions.ts';
 import { type FieldFacts, fieldFacts, protocolsWithPorts } from './fields.ts';
-import type { Field, NftRule, Statement, TableFamily, Verdict } from './objects.ts';
+import type { ElementLimit, Field, NftRule, Statement, TableFamily, Verdict } from './objects.ts';
 import { commentText, logPrefixText, nameProblem } from './text.ts';
 import { hostOrder, isHostOrder, networkOrder } from './types.ts';
 
@@ -78,6 +78,25 @@ export function readComment(userData: Uint8Array, wanted: number): string | unde
   }
   return undefined;
 }
+
+type Limit = Extract<Statement, { readonly is: 'limit' }>;
+
+export function limitExpression({ rate, unit, burst, over, of }: Omit<Limit, 'is'>): Expression {
+  const size = of === 'bytes' || burst > 0 ? burst : defaultBurstPackets;
+  const bytes = of === 'bytes' ? { type: 1 } : {};
+  return { name: 'limit', values: { rate: BigInt(rate), unit: secondsOf[unit], burst: size, ...bytes, ...(over ? { flags: inverted } : {}) } };
+}
+
+/** What limitExpression says of a set's elements; undefined: something that no limit of ours is. */
+export function readElementLimit({ name, values }: Expression): ElementLimit | undefined {
+  const { rate, unit: seconds, burst, type, flags } = values;
+  const unit = units.find((each) => secondsOf[each] === seconds);
+  if (name !== 'limit' || typeof rate !== 'bigint' || typeof burst !== 'number' || unit === undefined || type !== undefined || flags !== inverted)
+    return undefined;
+  return { rate: Number(rate), unit, burst };
+}
+
+const units = Object.keys(secondsOf) as readonly Limit['unit'][];
 
 /** See encodeRule. */
 export function compileRule(family: TableFamily, statements: readonly Statement[]): readonly Expression[] {
@@ -240,13 +259,9 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
       case 'log':
         out.push({ name: 'log', values: { prefix: logPrefixText(statement.prefix) } });
         return;
-      case 'limit': {
-        const burst = statement.of === 'bytes' || statement.burst > 0 ? statement.burst : defaultBurstPackets;
-        const bytes = statement.of === 'bytes' ? { type: 1 } : {};
-        const values = { rate: BigInt(statement.rate), unit: secondsOf[statement.unit], burst, ...bytes, ...(statement.over ? { flags: inverted } : {}) };
-        out.push({ name: 'limit', values });
+      case 'limit':
+        out.push(limitExpression(statement));
         return;
-      }
       case 'connections-over':
         out.push({ name: 'connlimit', values: { count: statement.count, flags: inverted } });
         return;

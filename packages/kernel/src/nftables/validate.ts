@@ -50,6 +50,16 @@ export function checkSet(set: NftSet): void {
   if (set.interval && set.key.length > 1) throw invalid(object, 'is to hold ranges of a concatenation, which this driver does not write');
   if (set.interval && set.key.some(isHostOrder))
     throw invalid(object, 'is to hold ranges of numbers in host order, which the kernel does not compare as numbers');
+  checkLimit(set);
+}
+
+function checkLimit({ name, data, interval, limit }: NftSet): void {
+  if (limit === undefined) return;
+  if (data !== undefined || interval) throw invalid(`set ${name}`, 'is to have a limit for each element, which only a set of single keys can have');
+  const { rate, burst } = limit;
+  const isCount = (number: number): boolean => Number.isInteger(number) && number > 0 && number < 2 ** 32;
+  if (!isCount(rate) || !isCount(burst))
+    throw invalid(`set ${name}`, `is to have a limit of ${rate} with a burst of ${burst}: both must be whole and at least 1`);
 }
 
 export function checkElement(set: NftSet, element: NftElement): void {
@@ -82,13 +92,13 @@ export function checkLookups(chain: NftChain, setOf: (name: string) => NftSet | 
     for (const statement of rule.statements) for (const lookup of lookupsOf(statement)) check(chain.name, lookup, setOf(lookup.set));
 }
 
-type Lookup = { readonly set: string; readonly key: readonly string[]; readonly data: string | undefined };
+type Lookup = { readonly set: string; readonly key: readonly string[]; readonly data: string | undefined; readonly negate?: boolean | undefined };
 
 /** The sets that a statement looks into, with the types of what it looks for and of what it takes out. */
 export function lookupsOf(statement: Statement): readonly Lookup[] {
   switch (statement.is) {
     case 'in-set':
-      return [{ set: statement.set, key: typesOf(statement.fields), data: undefined }];
+      return [{ set: statement.set, key: typesOf(statement.fields), data: undefined, negate: statement.negate }];
     case 'verdict-map':
       if (statement.via === undefined) return [{ set: statement.map, key: typesOf(statement.fields), data: 'verdict' }];
       return [
@@ -104,8 +114,9 @@ export function lookupsOf(statement: Statement): readonly Lookup[] {
 
 const typesOf = (fields: readonly Parameters<typeof fieldFacts>[0][]): string[] => fields.map((field) => fieldFacts(field).type ?? 'a plain number');
 
-function check(chain: string, { set: name, key, data }: Lookup, set: NftSet | undefined): void {
+function check(chain: string, { set: name, key, data, negate }: Lookup, set: NftSet | undefined): void {
   if (set === undefined) return;
+  if (negate && set.limit !== undefined) throw invalid(`chain ${chain}`, `asks what is not in ${name}, whose elements are there only beyond their limits`);
   if (key.join(' . ') !== set.key.join(' . ')) {
     throw invalid(`chain ${chain}`, `looks for ${key.join(' . ')} in the set ${name}, which holds ${set.key.join(' . ')}`);
   }

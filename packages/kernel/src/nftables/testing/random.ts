@@ -17,7 +17,13 @@ export function valuesOf(type: DataType): fc.Arbitrary<Uint8Array> {
   return fc.oneof(smallValue(widthOf(type)), anyValue(widthOf(type)));
 }
 
-type Kind = { readonly key: readonly DataType[]; readonly fields: readonly Field[]; readonly data?: NftSet['data']; readonly interval?: boolean };
+type Kind = {
+  readonly key: readonly DataType[];
+  readonly fields: readonly Field[];
+  readonly data?: NftSet['data'];
+  readonly interval?: boolean;
+  readonly limit?: NftSet['limit'];
+};
 const setKinds: readonly Kind[] = [
   { key: ['ipv4_addr'], fields: ['ip saddr'] },
   { key: ['ipv6_addr'], fields: ['ip6 daddr'] },
@@ -28,6 +34,7 @@ const setKinds: readonly Kind[] = [
   { key: ['ipv4_addr', 'inet_proto', 'inet_service'], fields: ['ip saddr', 'meta l4proto', 'th dport'] },
   { key: ['ifname', 'ether_addr'], fields: ['meta iifname', 'ether saddr'] },
   { key: ['ifname', 'ipv4_addr'], fields: ['meta oifname', 'ip daddr'], data: 'verdict' },
+  { key: ['ifname'], fields: ['meta iifname'], limit: { rate: 3, unit: 'minute', burst: 7 } },
   { key: ['ipv4_addr'], fields: ['ip daddr'], data: 'ipv4_addr' },
   { key: ['ifname'], fields: ['meta iifname'], data: 'mark' },
   { key: ['mark'], fields: ['meta mark'], data: 'verdict' },
@@ -68,6 +75,7 @@ export const sets: fc.Arbitrary<readonly { readonly kind: Kind; readonly set: Nf
         key: kind.key,
         ...(kind.data === undefined ? {} : { data: kind.data }),
         ...(kind.interval ? { interval: true } : {}),
+        ...(kind.limit === undefined ? {} : { limit: kind.limit }),
         ...(text === undefined ? {} : { comment: text }),
       },
     })),

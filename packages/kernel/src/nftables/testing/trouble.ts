@@ -255,6 +255,12 @@ export function trouble(world: UsedWorld): void {
       ['an element of another width', (t) => t.addElements('addresses', [{ key: bytes(1, 2) }]), 'a key of 2 bytes where its type has 4'],
       ['a range in a set of single keys', (t) => t.addElements('addresses', [range('10.0.0.1', '10.0.0.2')]), 'is a range, and the set holds none'],
       ['an element without its verdict', (t) => t.addElements('dispatch', [{ key: interfaceName('tap0') }]), 'must have a verdict'],
+      [
+        'limits for the elements of a map',
+        (t) => t.setSet({ name: 'x', key: ['ifname'], data: 'verdict', limit: { rate: 1, unit: 'second', burst: 1 } }, []),
+        'which only a set of single keys can have',
+      ],
+      ['a limit of nothing', (t) => t.setSet({ ...addresses, limit: { rate: 0, unit: 'second', burst: 1 } }, []), 'both must be whole and at least 1'],
       ['a hook that the family has not', (t) => t.setChain({ ...base, hook: { ...hook, hook: 'ingress' } }), 'needs a device with the hook ingress'],
     ];
 
@@ -288,6 +294,8 @@ export function trouble(world: UsedWorld): void {
       const generation = others.read().generation;
       table.setChain({ name: 'two', rules: [rule(protocol(6), { is: 'in-set', fields: ['meta mark'], set: 'addresses' }, drop)] });
       expect(refusalOf(() => table.apply()).message).toContain('looks for mark in the set addresses, which holds ipv4_addr');
+      table.setChain({ name: 'two', rules: [rule({ is: 'in-set', fields: ['meta iifname'], negate: true, set: 'loud' }, drop)] });
+      expect(refusalOf(() => table.apply()).message).toContain('asks what is not in loud, whose elements are there only beyond their limits');
       expect(others.read().generation).toBe(generation);
     });
   });
