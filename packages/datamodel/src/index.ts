@@ -4,6 +4,8 @@ export * from './keys.ts';
 export * from './names.ts';
 export * from './ownership.ts';
 export * from './possible-addresses.ts';
+export * from './reservations.ts';
+export * from './reserved-addresses.ts';
 export * from './resource.ts';
 export * from './status.ts';
 export * from './subnet.ts';

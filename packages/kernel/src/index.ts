@@ -3,6 +3,8 @@
 export type { IpFamily } from './addresses/ip.ts';
 export type { Conntrack, Flow, FlowDeletion, FlowTuple } from './conntrack/flow.ts';
 export { openConntrack } from './conntrack/netlink.ts';
+export type { HostAddress, HostAddresses } from './host-addresses/host-address.ts';
+export { openHostAddresses } from './host-addresses/netlink.ts';
 export {
   type AddressOptions,
   isInterfaceName,

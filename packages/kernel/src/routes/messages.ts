@@ -5,7 +5,9 @@ import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
 import { type KernelRoute, routeTypes } from './route.ts';
 
-const type = { newRoute: 24, deleteRoute: 25, getRoute: 26 } as const;
+/** RTM_* */
+export const routeMessage = { newRoute: 24, deleteRoute: 25 } as const;
+const type = { ...routeMessage, getRoute: 26 } as const;
 /** Multicast groups: IPv4 and IPv6 routes. */
 export const routeGroups: readonly number[] = [7, 11];
 

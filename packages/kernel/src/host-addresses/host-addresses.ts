@@ -1,0 +1,128 @@
+// The host's own addresses and next hops over any source: what the links tell, and what the routes tell.
+import type { LinkChange, Links } from '../links/link.ts';
+import type { KernelTable } from '../programmer/table.ts';
+import { HopCounts } from './hop-counts.ts';
+import type { RouteAddresses } from './hops.ts';
+import type { HostAddress, HostAddresses } from './host-address.ts';
+
+export type HostAddressesOptions = {
+  /** Told when a reading of the routes failed; it is tried again, and what was known stays. */
+  readonly onTrouble?: (error: unknown) => void;
+  /** Runs something after a pause. */
+  readonly later?: (run: () => void, pauseMs: number) => void;
+  readonly nowMs?: () => number;
+};
+
+type RouteSource = Pick<KernelTable<RouteAddresses>, 'read' | 'readInSlices' | 'watch' | 'close'>;
+
+const shortestPauseMs = 50;
+/** Readings take at most a twentieth of the time, however many routes change. */
+const pausePerReading = 20;
+
+/** Reads `routes` at once, and closes them in the end; `links` stay the caller's. Throws what reading throws. */
+export function hostAddressesFrom(links: Links, routes: RouteSource, options: HostAddressesOptions = {}): HostAddresses {
+  const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now() } = options;
+  const listeners = new Set<() => void>();
+  let counts = new HopCounts();
+  /** Filled by the reading that is under way: it must not miss what changes meanwhile. */
+  let reading: HopCounts | undefined;
+  let waiting = false;
+  let pauseMs = shortestPauseMs;
+  let closed = false;
+
+  function tell(): void {
+    for (const listener of [...listeners]) listener();
+  }
+
+  /** What is known may be too much: read again, soon. */
+  function doubt(): void {
+    if (waiting || closed) return;
+    waiting = true;
+    later(() => {
+      waiting = false;
+      void readAgain().catch((error: unknown) => {
+        if (closed) return;
+        onTrouble(error);
+        doubt();
+      });
+    }, pauseMs);
+  }
+
+  async function readAgain(): Promise<void> {
+    if (closed) return;
+    if (reading) return doubt();
+    const startMs = nowMs();
+    const fresh = new HopCounts();
+    reading = fresh;
+    try {
+      await routes.readInSlices((route) => fresh.add(route));
+    } finally {
+      reading = undefined;
+    }
+    pauseMs = Math.max(shortestPauseMs, (nowMs() - startMs) * pausePerReading);
+    const differs = !fresh.isAs(counts);
+    counts = fresh;
+    if (differs) tell();
+  }
+
+  const subscriptions = [
+    routes.watch((changes) => {
+      const { isNew, inDoubt } = counts.apply(changes);
+      const again = reading?.apply(changes).inDoubt;
+      if (isNew) tell();
+      if (inDoubt || again) doubt();
+    }, doubt),
+    links.watch((change) => {
+      if (mayHaveDroppedRoutes(change)) doubt();
+      tell();
+    }),
+  ];
+
+  /** IPv4 routes of a link that goes down or away, or loses its last address, go without a word. */
+  function mayHaveDroppedRoutes({ links: changed, addresses }: LinkChange): boolean {
+    const hops = [...counts.addresses].filter(({ is }) => is === 'next-hop');
+    return hops.some(({ deviceIndex }) => {
+      const name = deviceIndex === undefined ? undefined : links.nameOf(deviceIndex);
+      return name === undefined || changed.has(name) || addresses.has(name);
+    });
+  }
+
+  function onLinks(): HostAddress[] {
+    const found: HostAddress[] = [];
+    for (const device of links.links.keys())
+      for (const { address, family } of links.addresses(device)) found.push({ is: 'own', prefix: `${address}/${family === 4 ? 32 : 128}`, device });
+    return found;
+  }
+
+  function close(): void {
+    closed = true;
+    listeners.clear();
+    for (const subscription of subscriptions) subscription.close();
+    routes.close();
+  }
+
+  try {
+    for (const route of routes.read()) counts.add(route);
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  return {
+    read: () => [
+      ...onLinks(),
+      ...[...counts.addresses].map(({ is, prefix, deviceIndex }) => ({
+        is,
+        prefix,
+        device: deviceIndex === undefined ? undefined : links.nameOf(deviceIndex),
+      })),
+    ],
+    watch(listener) {
+      const own = (): void => listener();
+      listeners.add(own);
+      return { close: () => listeners.delete(own) };
+    },
+    audit: readAgain,
+    close,
+  };
+}
