@@ -1,4 +1,5 @@
 export * from './backoff.ts';
+export * from './datastore.ts';
 export * from './health.ts';
 export * from './http.ts';
 export * from './ini.ts';

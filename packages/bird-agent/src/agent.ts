@@ -1,5 +1,5 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
-import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages } from '@calico-openstack/agent';
+import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
@@ -38,7 +38,9 @@ export type AgentOptions = { readonly config: Config; readonly log: Logger; read
  */
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {
   const etcd = connect(config);
-  const store = resourceStore();
+  const store = resourceStore((error, key) =>
+    log.error({ err: error, key }, 'a fault of the BIRD agent: this value could not be taken in and counts as absent; please report it with the value'),
+  );
   const tell = problemTeller(log);
   const host = openHost(config.InterfacePrefix, () => {
     nodeInDoubt = true;
@@ -237,6 +239,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       if (changes.some(({ key }) => key === ownKey)) nodeInDoubt = true;
       if (store.apply(changes)) loop.wake();
     },
+    onUnreadable: tellUnreadable(log),
     onInSync(revision) {
       inSync = true;
       metrics.inSync(true);

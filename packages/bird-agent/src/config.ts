@@ -186,7 +186,8 @@ function readOption(name: string, { parse, fallback, aliases = [] }: Option<unkn
     if (!given) continue;
     const parsed = parse(given.value.trim());
     if (parsed.ok) return parsed.value;
-    const shown = /password/i.test(name) ? '' : ` "${given.value}"`;
+    const open = name.startsWith('Etcd') ? given.value.replace(/^.*@/s, '…@') : given.value; // before the @ of a URL there may be a password
+    const shown = /password/i.test(name) ? '' : ` "${open}"`;
     throw new StartError('CONFIG_INVALID', `${each}${shown} (${given.where}): ${parsed.reason}`);
   }
   return fallback();

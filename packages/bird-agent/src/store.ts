@@ -1,4 +1,5 @@
 // The datastore's BGP resources as they were understood. Each value is decoded once, when it comes.
+import { takeEach } from '@calico-openstack/agent';
 import { type Decoded, parseResourceKey, resourcePrefix } from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
 import type { Resources } from './plan/facts.ts';
@@ -12,11 +13,12 @@ export const followedPrefixes = (['nodes', 'bgpconfigurations', 'bgppeers', 'bgp
 
 export interface ResourceStore {
   readonly resources: Resources;
-  /** Takes changes in; true when they may matter. */
+  /** Takes changes in, each by itself; true when they may matter. */
   apply(changes: readonly Change[]): boolean;
 }
 
-export function resourceStore(): ResourceStore {
+/** @param onFault told of a value that made its reader throw: a fault of ours, by which the resource counts as absent */
+export function resourceStore(onFault: (error: unknown, key: string) => void): ResourceStore {
   const nodes = new Map<string, Decoded<Node>>();
   const configurations = new Map<string, Decoded<BgpConfiguration>>();
   const peers = new Map<string, { readonly ok: true; readonly value: BgpPeer } | PeerRefusal>();
@@ -44,5 +46,18 @@ export function resourceStore(): ResourceStore {
     }
   }
 
-  return { resources: { nodes, configurations, peers, filters }, apply: (changes) => changes.map(take).includes(true) };
+  return {
+    resources: { nodes, configurations, peers, filters },
+    apply(changes) {
+      let matters = false;
+      const faults = takeEach(
+        changes,
+        (change) => {
+          matters = take(change) || matters;
+        },
+        onFault,
+      );
+      return matters || faults > 0;
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decodeResource } from './resource.ts';
+import { decodeJsonObject, decodeResource, nestingMax, parseJson, show, valueBytesMax } from './resource.ts';
 import { decodeAgentStatus, decodeEndpointStatus, encodeAgentStatus, encodeEndpointStatus } from './status.ts';
 import { decodeSubnet, encodeSubnet } from './subnet.ts';
 import { decodeWorkloadEndpoint } from './workload-endpoint.ts';
@@ -117,4 +117,58 @@ test('statuses', () => {
   expect(encodeEndpointStatus('up')).toBe('{"status":"up"}');
   expect(value(decodeEndpointStatus(bytes('{"status":"down"}')))).toBe('down');
   expect(decodeEndpointStatus(bytes('{"status":"fine"}')).ok).toBe(false);
+});
+
+describe('bytes that anybody may have written', () => {
+  const nested = (depth: number, open = '{"a":', close = '}'): string => `${open.repeat(depth - 1)}{"x":1}${close.repeat(depth - 1)}`;
+  const refusal = (text: string | Uint8Array): string => {
+    const result = decodeJsonObject(typeof text === 'string' ? new TextEncoder().encode(text) : text);
+    return result.ok ? 'none' : result.reason;
+  };
+
+  test.each([
+    ['{"a":', '}'],
+    ['{"a":[', ']}'],
+    ['{"a":["\\"]",', ']}'],
+  ])('are read down to the depth that is allowed, and no deeper (%s…%s)', (open, close) => {
+    const each = open.includes('[') ? 2 : 1;
+    const deepest = Math.floor((nestingMax - 1) / each) + 1;
+    expect(refusal(nested(deepest, open, close))).toBe('none');
+    expect(refusal(nested(deepest + 1, open, close))).toMatch(/^nests deeper than 100 /);
+    expect(refusal(nested(100_000, open, close))).toMatch(/^nests deeper than 100 /);
+  });
+
+  test('brackets beside each other, and in text, are no depth', () => {
+    expect(refusal(JSON.stringify({ list: Array.from({ length: 500 }, () => [{}]) }))).toBe('none');
+    expect(refusal(JSON.stringify({ text: '[{"\\'.repeat(500), [`${'['.repeat(300)}"`]: 1 }))).toBe('none');
+  });
+
+  test('are refused when there are more than etcd takes by default', () => {
+    const ofLength = (length: number): string => `{"a":"${'x'.repeat(length - 8)}"}`;
+    expect(refusal(ofLength(valueBytesMax))).toBe('none');
+    expect(refusal(ofLength(valueBytesMax + 1))).toMatch(/bytes long/);
+  });
+
+  test.each([
+    ['', 'is not JSON'],
+    ['{"a":1', 'is not JSON'],
+    ['[]', 'is not a JSON object'],
+    ['null', 'is not a JSON object'],
+    [new Uint8Array([0x7b, 0xff, 0x7d]), 'is not UTF-8'],
+  ])('%j: %s', (text, reason) => expect(refusal(text)).toContain(reason));
+
+  test('a name that objects have by themselves is a name like another', () => {
+    const object = value(decodeResource(bytes('{"metadata":{"labels":{"__proto__":"a","constructor":"b"}},"spec":{"__proto__":{"x":1}}}')));
+    expect(Object.entries(object.metadata.labels)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ]);
+    expect(object.spec['x']).toBeUndefined();
+  });
+
+  test('are shown cut, whatever they are', () => {
+    expect(show('x'.repeat(1_000_000))).toBe(`"${'x'.repeat(80)}"…`);
+    expect(show({ toString: 1 })).toBe('an object');
+    expect(parseJson('"x"')).toEqual({ ok: true, value: 'x' });
+  });
 });

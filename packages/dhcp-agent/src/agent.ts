@@ -1,5 +1,5 @@
 // The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it; handlers only note what changed.
-import { type Logger, StartError, startLoop } from '@calico-openstack/agent';
+import { type Logger, StartError, startLoop, takeEach, tellUnreadable } from '@calico-openstack/agent';
 import { hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import { type Change, connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
@@ -78,9 +78,16 @@ function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void,
   const subnets = subnetPrefix(options.region);
   return etcd.follow([endpoints, subnets], {
     onChanges(changes) {
-      for (const change of changes) core.etcdChanged(change.key.startsWith(subnets) ? 'subnet' : 'endpoint', change);
+      const kind = (key: string): 'subnet' | 'endpoint' => (key.startsWith(subnets) ? 'subnet' : 'endpoint');
+      takeEach(
+        changes,
+        (change) => core.etcdChanged(kind(change.key), change),
+        (error, key) =>
+          log.error({ err: error, key }, 'a fault of the DHCP agent: this value could not be taken in and counts as absent; please report it with the value'),
+      );
       wake();
     },
+    onUnreadable: tellUnreadable(log),
     onInSync(revision) {
       core.inSync();
       log.info({ revision }, 'etcd was read');

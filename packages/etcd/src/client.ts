@@ -2,7 +2,8 @@
 import { type Clock, systemClock } from './clock.ts';
 import { openConnection } from './connection.ts';
 import { EtcdError } from './errors.ts';
-import { followPrefixes, type WatchSource } from './follow.ts';
+import { followPrefixes, nextPage, type WatchSource } from './follow.ts';
+import { isReadable } from './keys.ts';
 import { compactRequest, emptyRequest, grantLeaseRequest, leaseRequest, methods, prefixRange, rangeRequest, transactionRequest } from './messages.ts';
 import type { Etcd, EtcdOptions, KeyValue, Lease, Operation } from './types.ts';
 import { openWatch } from './watch.ts';
@@ -20,9 +21,9 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock): E
   const source: WatchSource = {
     clock,
     random: Math.random,
-    readPage(prefix, { after, limit, revision }) {
-      const { from, to } = prefixRange(prefix);
-      const request = rangeRequest({ from: after === undefined ? from : `${after}\0`, to }, { limit, revision: revision ?? 0 });
+    readPage(prefix, { from, limit, revision }) {
+      const range = prefixRange(prefix);
+      const request = rangeRequest({ ...range, ...(from !== undefined && { from }) }, { limit, revision: revision ?? 0 });
       return call(methods.range, request, { what: `read ${prefix}`, repeatable: true });
     },
     watch: (ranges, events) => openWatch(connection, ranges, events),
@@ -42,10 +43,9 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock): E
         const request = rangeRequest({ from: next, to }, { limit: pageSize, revision, keysOnly });
         const { header, found, more } = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true });
         if (revision === 0) revision = header.revision;
-        for (const keyValue of found) all.push(keyValue);
-        const last = found.at(-1);
-        if (!more || !last) return { revision, found: all };
-        next = `${last.key}\0`;
+        for (const keyValue of found) if (isReadable(keyValue.key)) all.push(keyValue);
+        if (!more) return { revision, found: all };
+        next = nextPage(prefix, next, found);
       }
     },
 

@@ -50,18 +50,21 @@ export type ParsedEndpoint = { readonly url: string; readonly host: string; read
 
 export function parseEndpoint(text: string): ParsedEndpoint {
   const wrong = (why: string): EtcdError =>
-    new EtcdError('ETCD_MISCONFIGURED', `etcd endpoint ${JSON.stringify(text)}: ${why}; write http://HOST:PORT or https://HOST:PORT`);
+    new EtcdError('ETCD_MISCONFIGURED', `etcd endpoint ${JSON.stringify(withoutPassword(text))}: ${why}; write http://HOST:PORT or https://HOST:PORT`);
   if (!URL.canParse(text)) throw wrong('not a URL');
   const { protocol, hostname, port, username, password, pathname, search, hash } = new URL(text);
   const secure = protocol === 'https:';
   if (!secure && protocol !== 'http:') throw wrong(`${protocol} is not known`);
-  if (username !== '' || password !== '') throw wrong('user and password have options of their own');
+  if (username !== '' || password !== '') throw wrong('user and password have options of their own, and are not taken from here');
   if (pathname !== '/' || search !== '' || hash !== '') throw wrong('nothing may follow the port');
   // URL leaves a port out that is its scheme's own.
   const ownPort = new RegExp(`:0*${secure ? 443 : 80}/?$`).test(text) ? (secure ? 443 : 80) : 2379;
   const number = port === '' ? ownPort : Number(port);
   return { url: `${protocol}//${hostname}:${number}`, host: hostname.replace(/^\[(.*)\]$/, '$1'), port: number, secure };
 }
+
+/** What may stand in a message: before an @ there may be a password. */
+const withoutPassword = (text: string): string => text.replace(/^(\w+:\/\/)?.*@/s, '$1…@');
 
 /** The certificates as they are on disk now. */
 function certificates({ caFile, certFile, keyFile }: EtcdOptions): NonNullable<Target['tls']> {

@@ -14,6 +14,8 @@ export type EtcdErrorCode =
   /** Wrong password, missing role. */
   | 'ETCD_DENIED'
   | 'ETCD_LEASE_GONE'
+  /** What etcd answers cannot be: nothing that follows from it may be acted on. */
+  | 'ETCD_PROTOCOL'
   /** etcd understood, and does not take it. */
   | 'ETCD_REFUSED'
   /** The options do not make a connection: a bad URL, an unreadable file. */

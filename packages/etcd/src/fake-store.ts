@@ -1,7 +1,8 @@
 // A datastore with etcd's semantics in memory: revisions, transactions, leases, history, compaction. No clock and no waiting of its own.
 import { EtcdError } from './errors.ts';
+import { compareKeys } from './keys.ts';
 import { type KeyRange, prefixRange } from './messages.ts';
-import { compareKeys } from './ranges.ts';
+
 import type { Change, Compare, KeyValue, Operation, TransactionResult } from './types.ts';
 
 type LeaseRecord = { readonly ttlMilliseconds: number; expiresAt: number; readonly keys: Set<string> };
@@ -63,11 +64,11 @@ export function memoryStore() {
     /** Called after each revision. */
     onCommit,
 
-    /** The keys of a range at a revision, 0 for the newest, with `after` and `limit` for pages. */
-    range(range: KeyRange, when = 0, after?: string, limit = Number.POSITIVE_INFINITY): { readonly found: KeyValue[]; readonly more: boolean } {
+    /** The keys of a range at a revision, 0 for the newest, with `from` and `limit` for pages. */
+    range(range: KeyRange, when = 0, from?: string, limit = Number.POSITIVE_INFINITY): { readonly found: KeyValue[]; readonly more: boolean } {
       if (when > revision || (when !== 0 && when < compacted))
         throw new EtcdError('ETCD_COMPACTED', `revision ${when} is not within ${compacted} to ${revision}`);
-      const keys = keysIn(range, when || revision).filter((key) => after === undefined || compareKeys(key, after) > 0);
+      const keys = keysIn(range, when || revision).filter((key) => from === undefined || compareKeys(key, from) >= 0);
       return { found: keys.slice(0, limit).map((key) => at(key, when || revision)!), more: keys.length > limit };
     },
 

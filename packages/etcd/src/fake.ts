@@ -4,6 +4,7 @@ import { EtcdError } from './errors.ts';
 import { fakeClock, settled } from './fake-clock.ts';
 import { type MemoryStore, memoryStore } from './fake-store.ts';
 import { followPrefixes, type StartedRange, type WatchEvents } from './follow.ts';
+import { isReadable } from './keys.ts';
 import { type Header, prefixRange } from './messages.ts';
 import type { Etcd, Lease } from './types.ts';
 
@@ -97,7 +98,7 @@ export function fakeEtcd(): FakeEtcd {
       get: (key) => ask(() => ({ revision: store.revision, found: store.range({ from: key, to: '' }).found[0] })),
       range: (prefix, { revision, keysOnly } = {}) =>
         ask(() => {
-          const { found } = store.range(prefixRange(prefix), revision);
+          const found = store.range(prefixRange(prefix), revision).found.filter(({ key }) => isReadable(key));
           return { revision: revision ?? store.revision, found: keysOnly ? found.map((each) => ({ ...each, value: Buffer.alloc(0) })) : found };
         }),
       transact: (when, then, otherwise = []) => ask(() => store.transact(when, then, otherwise)),
@@ -107,7 +108,7 @@ export function fakeEtcd(): FakeEtcd {
           {
             clock: { now: clock.now, wait: pause },
             random: () => 0,
-            readPage: (prefix, { after, limit, revision }) => ask(() => ({ ...store.range(prefixRange(prefix), revision, after, limit), header: header() })),
+            readPage: (prefix, { from, limit, revision }) => ask(() => ({ ...store.range(prefixRange(prefix), revision, from, limit), header: header() })),
             watch,
           },
           prefixes,

@@ -25,7 +25,7 @@ function scripted() {
   const clock = fakeClock();
   const asked: {
     readonly prefix: string;
-    readonly after: string | undefined;
+    readonly from: string | undefined;
     readonly revision: number | undefined;
     answer(page: RangePage): void;
     fail(code: EtcdError['code']): void;
@@ -34,9 +34,9 @@ function scripted() {
   const source: WatchSource = {
     clock,
     random: () => 1,
-    readPage: (prefix, { after, revision }) =>
+    readPage: (prefix, { from, revision }) =>
       new Promise((resolve, reject) => {
-        asked.push({ prefix, after, revision, answer: resolve, fail: (code) => reject(new EtcdError(code, 'as scripted')) });
+        asked.push({ prefix, from, revision, answer: resolve, fail: (code) => reject(new EtcdError(code, 'as scripted')) });
       }),
     watch(ranges, events) {
       const watch = { ranges, events, closed: false };
@@ -111,15 +111,30 @@ describe('a follower and what etcd may do to it', () => {
     await settled();
     script.asked[1]!.answer(page(9, keyValue('/a/2', 4)));
     await settled();
-    expect(script.asked.map(({ prefix, after, revision }) => [prefix, after, revision])).toEqual([
+    expect(script.asked.map(({ prefix, from, revision }) => [prefix, from, revision])).toEqual([
       ['/a/', undefined, undefined],
-      ['/a/', '/a/1', 5],
+      ['/a/', '/a/1\0', 5],
       ['/b/x/', undefined, 5],
     ]);
     script.asked[2]!.answer(page(9));
     await settled();
     expect(told.batches.map(({ revision }) => revision)).toEqual([5, 5]);
     expect(script.watches[0]!.ranges.map(({ fromRevision }) => fromRevision)).toEqual([5, 5]);
+  });
+
+  test.each([
+    ['that is empty', []],
+    ['that begins again where it began', [keyValue('/a/1', 3)]],
+  ])('a page %s, and not the last, is an error: nothing of it is taken for the whole', async (_, again) => {
+    const script = scripted();
+    const told = recorder();
+    followPrefixes(script.source, ['/a/'], told);
+    await settled();
+    script.asked[0]!.answer({ ...page(5, keyValue('/a/1', 3)), more: true });
+    await settled();
+    script.asked[1]!.answer({ ...page(5, ...again), more: true });
+    await settled();
+    expect([told.inSyncs, told.states.at(-1), told.reasons.at(-1)?.split(':')[0]]).toEqual([0, 'lost', 'ETCD_PROTOCOL']);
   });
 
   test('a first snapshot that breaks off is read anew; what was told of it is not told again, what vanished is taken back', async () => {
@@ -186,9 +201,9 @@ describe('a follower and what etcd may do to it', () => {
   test('a snapshot that two etcds answered is not told', async () => {
     const script = scripted();
     const told = recorder();
-    followPrefixes(script.source, ['/a/'], told);
+    followPrefixes(script.source, ['/a/', '/b/x/'], told);
     await settled();
-    script.asked[0]!.answer({ ...page(5), more: true });
+    script.asked[0]!.answer(page(5));
     await settled();
     script.asked[1]!.answer({ ...page(5, keyValue('/a/1', 3)), header: header(5, { clusterId: '2' }) });
     await settled();

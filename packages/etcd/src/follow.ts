@@ -1,19 +1,17 @@
 // Snapshot, then watch, for ever: what makes a datastore of keys into a stream of changes that loses nothing and takes nothing away too early.
 import { backoff, type Clock } from './clock.ts';
 import { EtcdError } from './errors.ts';
+import { compareKeys, isReadable, shownKey } from './keys.ts';
 import type { Header, RangePage } from './messages.ts';
 import { type WatchedRange, watchedRanges } from './ranges.ts';
-import type { Change, Follower, FollowListener, FollowState } from './types.ts';
+import type { Change, Follower, FollowListener, FollowState, KeyValue } from './types.ts';
 
 /** What a follower needs of a datastore: client.ts gives it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
 export interface WatchSource {
   readonly clock: Clock;
   random(): number;
-  /** Keys with the prefix, after `after` if given, at `revision` or the newest, from a majority of the cluster. */
-  readPage(
-    prefix: string,
-    options: { readonly after?: string | undefined; readonly limit: number; readonly revision?: number | undefined },
-  ): Promise<RangePage>;
+  /** Keys with the prefix, from `from` on if given, at `revision` or the newest, from a majority of the cluster. */
+  readPage(prefix: string, options: { readonly from?: string | undefined; readonly limit: number; readonly revision?: number | undefined }): Promise<RangePage>;
   /** Opens one stream that carries a watch for each range, each from its revision on, that one included. No event comes before this returns, and none after close(). */
   watch(ranges: readonly StartedRange[], events: WatchEvents): { close(): void };
 }
@@ -31,6 +29,7 @@ export type WatchEvents = {
 /** A page brings about this many bytes: fewer requests cost etcd less, smaller pages cost us less memory. */
 const pageBytes = 6_000_000;
 const firstPageKeys = 500;
+const leastPageKeys = 10;
 const maxPageKeys = 20_000;
 /** A watch that held this long was a good one: the next loss starts with the shortest pause again. */
 const steadyMilliseconds = 5_000;
@@ -50,6 +49,8 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
   /** The history that those revisions belong to. */
   let history: Header | undefined;
   let watching: { close(): void } | undefined;
+  let unreadable = new Set<string>();
+  let toldUnreadable = 0;
   let inSync = false;
   let state: FollowState = 'connecting';
   let trouble: string | undefined;
@@ -65,6 +66,12 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
 
   function deliver(changes: readonly Change[], revision: number): void {
     if (changes.length > 0 && !closed()) listener.onChanges(changes, revision);
+  }
+
+  function tellUnreadable(): void {
+    if (unreadable.size === toldUnreadable || closed()) return;
+    toldUnreadable = unreadable.size;
+    listener.onUnreadable?.(toldUnreadable, shownKey(unreadable.values().next().value ?? ''));
   }
 
   /** Whether a header can belong to the history that we know up to `revision`. */
@@ -83,17 +90,17 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
     let first: Header | undefined;
     let limit = firstPageKeys;
     for (const prefix of wanted) {
-      let after: string | undefined;
+      let from: string | undefined;
       for (let more = true; more; ) {
-        const { header, found, more: rest } = await source.readPage(prefix, { after, limit, revision: first?.revision });
+        const { header, found, more: rest } = await source.readPage(prefix, { from, limit, revision: first?.revision });
         first ??= header;
         if (header.clusterId !== first.clusterId || header.term < first.term)
           throw new EtcdError('ETCD_REPLACED', 'etcd was replaced by another while it was read');
         yield { header: first, found, more: rest };
         more = rest;
-        after = found.at(-1)?.key;
+        if (more) from = nextPage(prefix, from, found);
         const bytes = found.reduce((sum, { key, value }) => sum + key.length + value.length + 32, 1);
-        if (found.length > 0) limit = Math.min(maxPageKeys, Math.max(firstPageKeys, Math.floor((pageBytes / bytes) * found.length)));
+        if (found.length > 0) limit = Math.min(maxPageKeys, Math.max(leastPageKeys, Math.floor((pageBytes / bytes) * found.length)));
       }
     }
   }
@@ -102,6 +109,7 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
   async function readSnapshot(): Promise<void> {
     const next = inSync || known.size > 0 ? new Map<string, number>() : known;
     const changes: Change[] = [];
+    const illegible = new Set<string>();
     let header: Header | undefined;
     for await (const page of pages()) {
       if (closed()) return;
@@ -111,8 +119,12 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
         // In another history an equal revision does not mean an equal value.
         if (!continues(header, Math.max(...delivered))) for (const key of known.keys()) known.set(key, 0);
       }
-      const fresh = page.found.filter(({ key, modRevision }) => known.get(key) !== modRevision).map(changeOf);
-      for (const { key, modRevision } of page.found) next.set(key, modRevision);
+      const fresh: Change[] = [];
+      for (const { key, value, modRevision } of page.found) {
+        if (!isReadable(key)) illegible.add(key);
+        else if (known.get(key) !== modRevision) fresh.push({ key, value, modRevision });
+        if (isReadable(key)) next.set(key, modRevision);
+      }
       if (inSync) changes.push(...fresh);
       else {
         for (const { key, modRevision } of fresh) known.set(key, modRevision);
@@ -127,7 +139,9 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
     history = header;
     delivered.fill(revision);
     anchors.fill(undefined);
+    unreadable = illegible;
     deliver(changes, revision);
+    tellUnreadable();
     if (inSync || closed()) return;
     inSync = true;
     listener.onInSync?.(revision);
@@ -144,10 +158,16 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
     for (const change of changes) {
       const { key, value, modRevision } = change;
       if (modRevision <= since || !ranges[range]!.prefixes.some((prefix) => key.startsWith(prefix))) continue;
+      if (!isReadable(key)) {
+        if (value === undefined) unreadable.delete(key);
+        else unreadable.add(key);
+        continue;
+      }
       const wasKnown = value === undefined ? known.delete(key) : known.set(key, modRevision).has(key);
       if (wasKnown) fresh.push(change);
     }
     deliver(fresh, revision);
+    tellUnreadable();
   }
 
   /** Watches until that is lost; rejects with the reason. */
@@ -256,4 +276,13 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
   };
 }
 
-const changeOf = ({ key, value, modRevision }: Change): Change => ({ key, value, modRevision });
+/**
+ * Where the page after one that began at `from` begins: behind its last key, byte by byte.
+ * @throws ETCD_PROTOCOL for a page that leads no further: whoever went on would never end
+ */
+export function nextPage(prefix: string, from: string | undefined, found: readonly KeyValue[]): string {
+  const last = found.at(-1)?.key;
+  if (last === undefined || (from !== undefined && compareKeys(last, from) < 0))
+    throw new EtcdError('ETCD_PROTOCOL', `cannot read ${prefix}: etcd says that there is more, and its page leads no further than ${shownKey(from ?? prefix)}`);
+  return `${last}\0`;
+}

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
+import { compareKeys } from './keys.ts';
 import {
   authenticateRequest,
   compactRequest,
@@ -12,7 +13,6 @@ import {
   transactionRequest,
   watchRequest,
 } from './messages.ts';
-import { compareKeys } from './ranges.ts';
 
 // The parts of etcd's api/etcdserverpb/rpc.proto and api/mvccpb/kv.proto that this room uses, as published.
 const { root } = protobuf.parse(

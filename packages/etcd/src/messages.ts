@@ -1,4 +1,5 @@
 // etcd's messages (api/etcdserverpb/rpc.proto, api/mvccpb/kv.proto), only the fields that this room uses. Requests become bytes, answers values.
+import { keyBytes } from './keys.ts';
 import type { Change, Compare, KeyValue, Operation } from './types.ts';
 import { WireReader, WireWriter } from './wire.ts';
 
@@ -39,8 +40,8 @@ export const emptyRequest = Buffer.alloc(0);
 
 /** `to` empty: the one key `from`. A revision of 0 is the newest. */
 export function rangeRequest(range: KeyRange, options: { readonly limit?: number; readonly revision?: number; readonly keysOnly?: boolean } = {}): Buffer {
-  const request = new WireWriter().bytes(1, range.from);
-  if (range.to !== '') request.bytes(2, range.to);
+  const request = new WireWriter().bytes(1, keyBytes(range.from));
+  if (range.to !== '') request.bytes(2, keyBytes(range.to));
   if (options.limit) request.int(3, options.limit);
   if (options.revision) request.int(4, options.revision);
   return request.flag(8, options.keysOnly ?? false).finish();
@@ -79,25 +80,25 @@ function afterPrefix(prefix: string): string {
 function comparison(compare: Compare): WireWriter {
   // CompareResult EQUAL 0, GREATER 1; CompareTarget VERSION 0, CREATE 1, MOD 2, VALUE 3
   const message = new WireWriter();
-  if ('modRevision' in compare) return message.int(2, 2).bytes(3, compare.key).int(6, compare.modRevision);
+  if ('modRevision' in compare) return message.int(2, 2).bytes(3, keyBytes(compare.key)).int(6, compare.modRevision);
   if ('exists' in compare)
     return message
       .int(1, compare.exists ? 1 : 0)
       .int(2, 0)
-      .bytes(3, compare.key)
+      .bytes(3, keyBytes(compare.key))
       .int(4, 0);
-  return message.int(2, 3).bytes(3, compare.key).bytes(7, compare.value);
+  return message.int(2, 3).bytes(3, keyBytes(compare.key)).bytes(7, compare.value);
 }
 
 function requestOf(operation: Operation): WireWriter {
   const message = new WireWriter();
-  if ('get' in operation) return message.message(1, new WireWriter().bytes(1, operation.get));
+  if ('get' in operation) return message.message(1, new WireWriter().bytes(1, keyBytes(operation.get)));
   if ('put' in operation) {
-    const put = new WireWriter().bytes(1, operation.put).bytes(2, operation.value);
+    const put = new WireWriter().bytes(1, keyBytes(operation.put)).bytes(2, operation.value);
     if (operation.lease !== undefined && operation.lease !== '0') put.id(3, BigInt(operation.lease));
     return message.message(2, put);
   }
-  if ('delete' in operation) return message.message(3, new WireWriter().bytes(1, operation.delete));
+  if ('delete' in operation) return message.message(3, new WireWriter().bytes(1, keyBytes(operation.delete)));
   const { from, to } = prefixRange(operation.deletePrefix);
   return message.message(3, new WireWriter().bytes(1, from).bytes(2, to));
 }
@@ -121,7 +122,7 @@ function keyValueOf(reader: WireReader): KeyValue {
   let [key, createRevision, modRevision, version, lease] = ['', 0, 0, 0, '0'];
   let value: Buffer = noBytes;
   reader.fields(reader.end(), (field) => {
-    if (field === 1) key = reader.text();
+    if (field === 1) key = reader.key();
     else if (field === 2) createRevision = reader.int();
     else if (field === 3) modRevision = reader.int();
     else if (field === 4) version = reader.int();

@@ -1,4 +1,5 @@
 // Which ranges of keys a follower of several prefixes watches.
+import { compareKeys } from './keys.ts';
 import { type KeyRange, prefixRange } from './messages.ts';
 
 export type WatchedRange = KeyRange & {
@@ -21,9 +22,4 @@ export function watchedRanges(prefixes: readonly string[]): readonly WatchedRang
     siblings.set(parent, [...(siblings.get(parent) ?? []), prefix]);
   }
   return [...siblings.values()].map((wanted) => ({ from: prefixRange(wanted[0]!).from, to: prefixRange(wanted.at(-1)!).to, prefixes: wanted }));
-}
-
-/** Byte by byte, as etcd sorts. */
-export function compareKeys(one: string, other: string): number {
-  return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }

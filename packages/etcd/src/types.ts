@@ -1,4 +1,4 @@
-// The etcd room's public face. Keys are text, values bytes, revisions numbers. client.ts implements it over gRPC, fake.ts in memory; one contract suite holds for both.
+// The etcd room's public face. Keys are text (keys.ts says how those are told that are not), values bytes, revisions numbers. client.ts implements it over gRPC, fake.ts in memory; one contract suite holds for both.
 
 export type KeyValue = {
   readonly key: string;
@@ -58,6 +58,11 @@ export type FollowListener = {
   onChanges(changes: readonly Change[], revision: number): void;
   /** Once: the first whole snapshot was delivered. */
   onInSync?(revision: number): void;
+  /**
+   * Keys under the prefixes that are no UTF-8, which are left out of everything else: how many there are now, whenever that has changed, and one of them for a message.
+   * None of ours is like that, so somebody else has written them.
+   */
+  onUnreadable?(keys: number, example: string): void;
   /** Each time that the state, or the reason why it is `lost`, changes. A reason starts with an EtcdError's code. */
   onState?(state: FollowState, reason?: string): void;
 };
@@ -88,7 +93,7 @@ export type EtcdOptions = {
 /** Every call rejects with EtcdError; `isTransient(error)` tells whether trying again later makes sense. */
 export interface Etcd {
   get(key: string): Promise<{ readonly revision: number; readonly found: KeyValue | undefined }>;
-  /** The whole prefix at one revision (the newest, or the one asked for), read in pages, sorted by key. An empty prefix is everything. */
+  /** The whole prefix at one revision (the newest, or the one asked for), read in pages, sorted by key. An empty prefix is everything. Keys that are no UTF-8 are left out. */
   range(
     prefix: string,
     options?: { readonly revision?: number; readonly pageSize?: number; readonly keysOnly?: boolean },

@@ -1,5 +1,6 @@
 // Protobuf's wire format (https://protobuf.dev/programming-guides/encoding/), as much of it as etcd's messages need.
 // By hand because snapshots are long: no object per field, no class per message, int64 as a number.
+import { keyText } from './keys.ts';
 
 /** Reads one message, or a stretch of one. Throws RangeError on bytes that cannot be a message. */
 export class WireReader {
@@ -36,6 +37,14 @@ export class WireReader {
     const text = this.bytes.toString('utf8', this.position, end);
     this.position = end;
     return text;
+  }
+
+  /** A key of etcd's (keys.ts). */
+  key(): string {
+    const end = this.end();
+    const key = keyText(this.bytes, this.position, end);
+    this.position = end;
+    return key;
   }
 
   /** A copy, so that whoever keeps one value does not keep the page that it came in. */

@@ -12,6 +12,8 @@ import {
   type Running,
   startLoop,
   startPages,
+  takeEach,
+  tellUnreadable,
 } from '@calico-openstack/agent';
 import { type DesiredChange, type IpAddress, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
@@ -150,12 +152,17 @@ class Felix {
   }
 
   #follow(): void {
+    const unreadable = tellUnreadable(this.#log);
     const follower = this.#etcd.follow([resourceRoot], {
       onChanges: (changes) => {
-        for (const { key, value } of changes) {
-          if (this.#keeper.update(key, value)) this.#settingsDirty = true;
-          this.#calculation.update(key, value);
-        }
+        takeEach(
+          changes,
+          ({ key, value }) => {
+            if (this.#keeper.update(key, value)) this.#settingsDirty = true;
+            this.#calculation.update(key, value);
+          },
+          (error, key) => this.#tellFault(error, key),
+        );
         this.#metrics.updates.inc(changes.length);
         if (this.#inSync) this.#programming.wake();
       },
@@ -163,6 +170,10 @@ class Felix {
         this.#inSync = true;
         this.#log.info({ revision, sinceStartMs: Math.round(performance.now()) }, 'datastore read');
         this.#programming.wake();
+      },
+      onUnreadable: (keys, example) => {
+        this.#metrics.unreadableKeys.set(keys);
+        unreadable(keys, example);
       },
       onState: (state, reason) => {
         this.#metrics.resyncState.set({ connecting: 1, lost: 1, reading: 2, following: 3 }[state]);
@@ -172,6 +183,12 @@ class Felix {
       },
     });
     this.#closing.push(() => follower.close());
+  }
+
+  /** A value that should have been understood or refused has thrown: a fault of ours, for which nothing else is held up. */
+  #tellFault(error: unknown, key: string): void {
+    this.#metrics.faults.inc();
+    this.#log.error({ err: error, key }, 'a fault of Felix: this value could not be taken in and counts as absent; please report it with the value');
   }
 
   /** One look at everything that is dirty. Returns how long it may be until the next one. */

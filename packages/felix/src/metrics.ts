@@ -7,6 +7,10 @@ export type Metrics = {
   readonly updates: Counter;
   readonly localEndpoints: Gauge;
   readonly dataplaneFailures: Counter;
+  /** Values that made Felix throw. */
+  readonly faults: Counter;
+  /** Keys that are no UTF-8. */
+  readonly unreadableKeys: Gauge;
   readonly applySeconds: Summary;
   /** A datastore value stopped or started to be understood. */
   noteDefect(key: string, present: boolean): void;
@@ -21,6 +25,12 @@ export function createMetrics(host: string): Metrics {
   return {
     registry,
     resyncState: new Gauge({ name: 'felix_resync_state', help: 'Of the datastore: 1 waiting, 2 reading, 3 in sync.', registers }),
+    faults: new Counter({
+      name: 'felix_value_faults',
+      help: 'Datastore values that Felix failed to take in by a fault of its own; they count as absent.',
+      registers,
+    }),
+    unreadableKeys: new Gauge({ name: 'felix_unreadable_keys', help: 'Datastore keys that are no UTF-8, and are ignored.', registers }),
     updates: new Counter({ name: 'felix_calc_graph_updates_processed', help: 'Datastore updates taken in.', registers }),
     localEndpoints: new Gauge({ name: 'felix_active_local_endpoints', help: 'Workload endpoints of this host.', registers }),
     dataplaneFailures: new Counter({

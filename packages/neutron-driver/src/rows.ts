@@ -65,7 +65,9 @@ const rule = z.object({
     .transform((value) => value ?? undefined),
   port_range_min: optionalNumber,
   port_range_max: optionalNumber,
-  remote_ip_prefix: z.unknown().transform((value) => (value === null || value === undefined ? undefined : String(value))),
+  remote_ip_prefix: z
+    .unknown()
+    .transform((value) => (value === null || value === undefined ? undefined : typeof value === 'string' ? value : JSON.stringify(value))),
   remote_group_id: optionalText,
   remote_address_group_id: optionalText,
 });

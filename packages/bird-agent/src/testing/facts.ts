@@ -13,7 +13,9 @@ export const nodeSpec = (number: number, bgp: object = {}): object => ({
 
 /** Resources by `plural/name`; a value with `labels` beside its spec is written `{ spec, labels }`. */
 export function resourcesOf(specs: Specs): Resources {
-  const store = resourceStore();
+  const store = resourceStore((error) => {
+    throw error;
+  });
   store.apply(
     Object.entries(specs).map(([key, value]) => {
       const { spec, labels } = value as { spec?: object; labels?: object };

@@ -45,6 +45,59 @@ export function followContract(current: () => World): void {
       expect([follower.state, told.states]).toEqual(['following', ['reading', 'following']]);
     });
 
+    describe('keys that are no UTF-8', () => {
+      /** Several pages of them: bytes 0x80 to 0xff in all places, characters that are cut short, surrogates as three bytes. */
+      const odd = Array.from({ length: 1200 }, (_, index) => `/a/\u{dc80}${String.fromCharCode(0xdc80 + (index % 128))}${index}\u{dce2}\u{dc82}`);
+      const mixed = ['/a/1', '/a/\ufffd', '/a/\u{dced}\u{dca0}\u{dc80}', '/a/z\u{dcff}', '/a/z\u{10ffff}', '/b/\u{dcff}'];
+      const writeAll = async (keys: readonly string[]): Promise<void> => {
+        for (let at = 0; at < keys.length; at += 100) await write(...keys.slice(at, at + 100).map((key) => put(key, 'x')));
+      };
+
+      test('are counted, and hide nothing else, over however many pages they go', async () => {
+        await writeAll([...odd, ...mixed]);
+        etcd.follow(['/a/'], told);
+        await told.until(inSync);
+        await end();
+        expect([...told.held.keys()].toSorted()).toEqual(['/a/1', '/a/end', '/a/z\u{10ffff}', '/a/\ufffd']);
+        expect(told.unreadable).toEqual([[1202, expect.stringMatching(/^\/a\/.*\\x[89a-f][0-9a-f]/)]]);
+      });
+
+      test('come and go without a word of them among the changes', async () => {
+        etcd.follow(['/a/'], told);
+        await told.until(following);
+        // etcd may send several revisions at once, and then tells what they come to.
+        const counted = (keys: number): Promise<void> => told.until(({ unreadable }) => unreadable.at(-1)?.[0] === keys);
+        await write(put(odd[0]!, '1'));
+        await counted(1);
+        await write(put(odd[1]!, '1'), put('/a/1', '1'));
+        await counted(2);
+        await write({ delete: odd[0]! });
+        await counted(1);
+        await write({ delete: odd[1]! }, put('/a/2', '2'));
+        await counted(0);
+        await end();
+        expect(told.lines).toEqual(['/a/1=1', '/a/2=2', '/a/end=end']);
+        expect(told.unreadable.map(([keys]) => keys)).toEqual([1, 2, 1, 0]);
+      });
+
+      test('a revision that changes nothing else leads on, over a loss too', async () => {
+        etcd.follow(['/a/'], told);
+        await told.until(following);
+        await write(put(odd[0]!, '1'));
+        await told.until(({ unreadable }) => unreadable.length > 0);
+        await whileAway(() => writeAll(odd.slice(1, 3)));
+        await end();
+        expect(told.lines).toEqual(['/a/end=end']);
+        expect([told.states.filter((state) => state === 'reading').length, told.unreadable.at(-1)?.[0]]).toEqual([1, 3]);
+      });
+
+      test('are not in a range either, and a range in pages of them ends', async () => {
+        await writeAll([...odd.slice(0, 30), ...mixed]);
+        for (const pageSize of [1, 7, 1000])
+          expect((await etcd.range('/a/', { pageSize })).found.map(({ key }) => key)).toEqual(['/a/1', '/a/z\u{10ffff}', '/a/\ufffd']);
+      });
+    });
+
     test('an empty prefix is in sync at once, and followed', async () => {
       etcd.follow(['/a/'], told);
       await told.until(inSync);

@@ -12,6 +12,8 @@ export interface Recorder extends FollowListener {
   /** `key=value` or `key` for a deletion, of every change, in order. */
   readonly lines: readonly string[];
   readonly inSyncs: number;
+  /** What was told of keys that are no UTF-8: how many, and an example. */
+  readonly unreadable: readonly (readonly [number, string])[];
   /** Resolves as soon as the condition holds, which is looked at whenever something is told. */
   until(condition: (recorder: Recorder) => boolean): Promise<void>;
 }
@@ -22,6 +24,7 @@ export function recorder(): Recorder {
   const reasons: (string | undefined)[] = [];
   const held = new Map<string, string>();
   const lines: string[] = [];
+  const unreadable: [number, string][] = [];
   const waiting = new Set<() => void>();
   let inSyncs = 0;
   const told = (): void => {
@@ -33,6 +36,7 @@ export function recorder(): Recorder {
     reasons,
     held,
     lines,
+    unreadable,
     get inSyncs() {
       return inSyncs;
     },
@@ -48,6 +52,10 @@ export function recorder(): Recorder {
     },
     onInSync() {
       inSyncs += 1;
+      told();
+    },
+    onUnreadable(keys, example) {
+      unreadable.push([keys, example]);
       told();
     },
     onState(state, reason) {

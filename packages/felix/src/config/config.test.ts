@@ -61,6 +61,21 @@ describe('fields of a FelixConfiguration', () => {
     expect(config(resource('default', { healthPort: 1 }, { 'config.projectcalico.org/HealthPort': '2' })).HealthPort).toBe(2));
 });
 
+describe('a FelixConfiguration that somebody made to hurt', () => {
+  test.each([
+    ['failsafeInboundHostPorts', [{ protocol: { toString: 1 }, port: 22 }]],
+    ['failsafeInboundHostPorts', [{ protocol: { toLowerCase: 1 }, port: { valueOf: 1, toString: null } }]],
+    ['interfacePrefix', ['tap', { toString: 1, toJSON: 1 }]],
+    ['healthEnabled', { toString: 1 }],
+    ['reportingInterval', [[[]]]],
+    ['endpointReportingEnabled', 'constructor'],
+    ['bpfEnabled', '__proto__'],
+  ])('%s: %j takes nothing else away', (field, content) => {
+    const hostile = resource('default', JSON.parse(`{"constructor":1,"__proto__":2,"${field}":${JSON.stringify(content)},"healthPort":7}`));
+    expect(resolveConfig([hostile], config()).config).toEqual({ ...config(), HealthPort: 7 });
+  });
+});
+
 describe('bad values', () => {
   test('give way to the next source’s, and are complained of with source and value', () => {
     const { config: resolved, complaints } = resolveConfig([environmentSource({ FELIX_HEALTHPORT: 'x' }), file({ HealthPort: '7' })]);
@@ -83,6 +98,20 @@ describe('bad values', () => {
   test('of what must not be wrong leave the last good value at run time', () => {
     const before = config(file({ InterfacePrefix: 'tap' }));
     expect(resolveConfig([resource('default', { interfacePrefix: '!' })], before).config.InterfacePrefix).toEqual(['tap']);
+  });
+  test('passwords in the URL of an etcd are not taken, and not repeated', () => {
+    for (const name of ['EtcdEndpoints', 'EtcdAddr']) {
+      const act = (): unknown => resolveConfig([file({ [name]: `http://root:sec/ret@etcd:2379` })]);
+      expect(act).toThrow(`${name} is "…@etcd:2379"`);
+    }
+  });
+  test('a number of a million digits is refused like a short one', () => {
+    const seconds = `${'1'.repeat(500_000)}x`;
+    const { complaints } = resolveConfig([resource('default', { reportingInterval: seconds, healthPort: seconds })]);
+    expect(complaints.map(({ parameter, value }) => [parameter, value.length])).toEqual([
+      ['ReportingIntervalSecs', 201],
+      ['HealthPort', 201],
+    ]);
   });
   test('passwords are not repeated', () =>
     expect(JSON.stringify(resolveConfig([resource('default', { etcdPassword: 'secret' })]).complaints)).not.toContain('secret'));

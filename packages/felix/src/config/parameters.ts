@@ -23,6 +23,8 @@ const parameter = <T>(parse: Parser<T>, defaultValue: T, more: Omit<Parameter<T>
 });
 
 const file = { local: true } as const;
+/** Where etcd is must not be wrong: an agent that goes to another one in its place looks well and knows nothing. */
+const etcd = { local: true, dieOnFail: true } as const;
 const severity = oneOf(...severities);
 const region: Parser<string> = (value) => (isRegion(value) ? { ok: true, value } : { ok: false, expected: 'a lower-case DNS label of at most 46 characters' });
 const priority = integer(1, 2147483646);
@@ -31,9 +33,9 @@ const port = integer(0, 65535);
 export const parameters = {
   DatastoreType: parameter(oneOf('etcdv3'), 'etcdv3', { local: true, notNone: true, dieOnFail: true }),
   FelixHostname: parameter(matching(/^[a-zA-Z0-9_.-]+$/, 'letters, digits, _ . and -'), hostname().trim().toLowerCase(), { local: true, notNone: true }),
-  EtcdAddr: parameter(matching(/^[^\s/]+:[0-9]+$/, 'host:port'), '127.0.0.1:2379', file),
-  EtcdScheme: parameter(oneOf('http', 'https'), 'http', file),
-  EtcdEndpoints: parameter<readonly string[] | undefined>(endpoints, undefined, file),
+  EtcdAddr: parameter(matching(/^[^\s/@]+:[0-9]+$/, 'host:port, and nothing else'), '127.0.0.1:2379', etcd),
+  EtcdScheme: parameter(oneOf('http', 'https'), 'http', etcd),
+  EtcdEndpoints: parameter<readonly string[] | undefined>(endpoints, undefined, etcd),
   EtcdCaFile: parameter<string | undefined>(text, undefined, file),
   EtcdCertFile: parameter<string | undefined>(text, undefined, file),
   EtcdKeyFile: parameter<string | undefined>(text, undefined, file),

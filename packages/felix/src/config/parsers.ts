@@ -9,21 +9,10 @@ const bad = (expected: string): Parsed<never> => ({ ok: false, expected });
 
 export const text: Parser<string> = good;
 
-const booleans: Readonly<Record<string, boolean>> = {
-  true: true,
-  '1': true,
-  yes: true,
-  y: true,
-  t: true,
-  false: false,
-  '0': false,
-  no: false,
-  n: false,
-  f: false,
-};
+const [yes, no] = [new Set(['true', '1', 'yes', 'y', 't']), new Set(['false', '0', 'no', 'n', 'f'])];
 export const bool: Parser<boolean> = (value) => {
-  const known = booleans[value.toLowerCase()];
-  return known === undefined ? bad('true or false') : good(known);
+  const word = value.toLowerCase();
+  return yes.has(word) || no.has(word) ? good(yes.has(word)) : bad('true or false');
 };
 
 /** Decimal, 0x… or 0… (octal), both ends included. */
@@ -35,7 +24,7 @@ export const integer =
   };
 
 export const seconds: Parser<number> = (value) => {
-  const number = /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(value) ? Number(value) : Number.NaN;
+  const number = /^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(value) ? Number(value) : Number.NaN;
   return Number.isFinite(number) ? good(number) : bad('a number of seconds');
 };
 
@@ -80,7 +69,9 @@ export const endpoints: Parser<readonly string[]> = (value) => {
   const schemes = new Set(urls.map((url) => /^(https?):\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?\/?$/.exec(url)?.[1]));
   return urls.length > 0 && schemes.size === 1 && !schemes.has(undefined)
     ? good(urls.map((url) => url.replace(/\/$/, '')))
-    : bad('http://host:port or https://host:port, several separated by commas, all of one scheme');
+    : bad(
+        'http://host:port or https://host:port, several separated by commas, all of one scheme; a user and password have parameters of their own (EtcdUsername, EtcdPassword)',
+      );
 };
 
 /** A mark mask with room for our bits. */

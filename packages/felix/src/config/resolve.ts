@@ -26,8 +26,7 @@ export function resolveConfig(sources: readonly Source[], lastGood?: FelixConfig
       const known = parameterNamed(name);
       if (!known || values.has(known) || text === '') continue;
       const parameter: Parameter<unknown> = parameters[known];
-      const complain = (problem: string): void =>
-        void complaints.push({ parameter: known, source: source.name, value: /password/i.test(known) ? '…' : text, problem });
+      const complain = (problem: string): void => void complaints.push({ parameter: known, source: source.name, value: shownText(known, text), problem });
       if (parameter.local && source.fromDatastore) {
         complain('can be set by environment or file only; ignored');
         continue;
@@ -41,7 +40,10 @@ export function resolveConfig(sources: readonly Source[], lastGood?: FelixConfig
         complain(`must be ${outcome.expected}; the last good value stays`);
         values.set(known, lastGood[known]);
       } else {
-        throw new StartError('CONFIG_INVALID', `${known} is "${text}" in ${source.name}, and must be ${outcome.expected}. Correct it there, then start again.`);
+        throw new StartError(
+          'CONFIG_INVALID',
+          `${known} is "${shownText(known, text)}" in ${source.name}, and must be ${outcome.expected}. Correct it there, then start again.`,
+        );
       }
     }
   }
@@ -50,6 +52,14 @@ export function resolveConfig(sources: readonly Source[], lastGood?: FelixConfig
   );
   return { config: config as FelixConfig, complaints, setBy };
 }
+
+/** As it may stand in a message: cut, and without passwords, such as one before the @ of a URL. */
+function shownText(name: ParameterName, text: string): string {
+  if (/password/i.test(name)) return '…';
+  const open = name.startsWith('Etcd') ? text.replace(/^.*@/s, '…@') : text;
+  return open.length > shownMax ? `${open.slice(0, shownMax)}…` : open;
+}
+const shownMax = 200;
 
 function read(parameter: Parameter<unknown>, text: string): ReturnType<Parameter<unknown>['parse']> {
   if (text.toLowerCase() === 'none' && (parameter.notNone || 'whenNone' in parameter || parameter.default === undefined)) {

@@ -1,7 +1,7 @@
 // Where parameters come from: environment, file, and the datastore's FelixConfiguration resources. Each source gives texts by lower-case name.
 import { readFileSync } from 'node:fs';
 import { type Ini, parseIni, StartError } from '@calico-openstack/agent';
-import { type Decoded, decoded, decodeResource, type Fields, type Resource, refused } from '@calico-openstack/datamodel';
+import { type Decoded, decoded, decodeResource, type Fields, type Resource } from '@calico-openstack/datamodel';
 
 /** @property name how messages call it: `environment`, a file's path, `FelixConfiguration default` */
 export type Source = { readonly name: string; readonly fromDatastore: boolean; readonly values: ReadonlyMap<string, string> };
@@ -59,14 +59,14 @@ export function fileSource(path: string): Source {
 }
 
 /** Fields of FelixConfiguration that are not called as their parameter. */
-const fieldNames: Readonly<Record<string, string>> = {
-  ipipenabled: 'ipinipenabled',
-  ipipmtu: 'ipinipmtu',
-  reportinginterval: 'reportingintervalsecs',
-  reportingttl: 'reportingttlsecs',
-  endpointreportingdelay: 'endpointreportingdelaysecs',
-  netlinktimeout: 'netlinktimeoutsecs',
-};
+const fieldNames: ReadonlyMap<string, string> = new Map([
+  ['ipipenabled', 'ipinipenabled'],
+  ['ipipmtu', 'ipinipmtu'],
+  ['reportinginterval', 'reportingintervalsecs'],
+  ['reportingttl', 'reportingttlsecs'],
+  ['endpointreportingdelay', 'endpointreportingdelaysecs'],
+  ['netlinktimeout', 'netlinktimeoutsecs'],
+]);
 
 const annotationPrefix = 'config.projectcalico.org/';
 
@@ -76,10 +76,8 @@ export function felixConfigurationSource(name: string, bytes: Uint8Array): Decod
   if (!resource.ok) return resource;
   const values = new Map<string, string>();
   for (const [field, value] of Object.entries(resource.value.spec)) {
-    const text = fieldText(value);
-    if (text === undefined) return refused(`spec.${field} holds ${JSON.stringify(value)}`);
     const lower = field.toLowerCase();
-    values.set(fieldNames[lower] ?? lower, text);
+    values.set(fieldNames.get(lower) ?? lower, fieldText(value));
   }
   for (const [annotation, value] of Object.entries(resource.value.metadata.annotations)) {
     if (annotation.startsWith(annotationPrefix)) values.set(annotation.slice(annotationPrefix.length).toLowerCase(), value);
@@ -87,15 +85,16 @@ export function felixConfigurationSource(name: string, bytes: Uint8Array): Decod
   return decoded({ source: { name: `FelixConfiguration ${name}`, fromDatastore: true, values }, resource: resource.value });
 }
 
-function fieldText(value: unknown): string | undefined {
+function fieldText(value: unknown): string {
   if (typeof value === 'string') return duration(value) ?? value;
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (value === null) return '';
-  if (!Array.isArray(value)) return JSON.stringify(value);
+  if (!Array.isArray(value)) return plainText(value);
   if (value.length === 0) return 'none';
-  const texts = value.map((entry: unknown) => (isPort(entry) ? portText(entry) : typeof entry === 'string' ? entry : JSON.stringify(entry)));
-  return texts.join(',');
+  return value.map((entry: unknown) => (isPort(entry) ? portText(entry) : plainText(entry))).join(',');
 }
+
+/** Text as it is, anything else as JSON: String() would call what the value itself says its `toString` is. */
+const plainText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
 /** Go's durations (`30s`, `1m30s`, `250ms`) as seconds. */
 function duration(text: string): string | undefined {
@@ -111,5 +110,5 @@ const isPort = (value: unknown): value is Fields => typeof value === 'object' &&
 /** A failsafe port, as the parameter writes it. */
 function portText({ protocol, port, net }: Fields): string {
   const network = typeof net === 'string' ? `${net.includes(':') ? `[${net}]` : net}:` : '';
-  return `${String(protocol ?? 'tcp').toLowerCase()}:${network}${String(port)}`;
+  return `${plainText(protocol ?? 'tcp').toLowerCase()}:${network}${plainText(port)}`;
 }

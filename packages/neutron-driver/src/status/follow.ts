@@ -1,5 +1,5 @@
 // Follows what the Felixes report, while this driver is the elected one, and tells the loops which port or agent to look at.
-import type { Logger } from '@calico-openstack/agent';
+import { type Logger, takeEach, tellUnreadable } from '@calico-openstack/agent';
 import { decodeAgentStatus, felixStatusRoot, parseFelixStatusKey } from '@calico-openstack/datamodel';
 import type { Change, Etcd } from '@calico-openstack/etcd';
 import type { AgentReports } from './agents.ts';
@@ -45,8 +45,11 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
 
   return etcd.follow([felixStatusRoot(region)], {
     onChanges: (changes) => {
-      for (const change of changes) one(change);
+      takeEach(changes, one, (error, key) =>
+        log.error({ err: error, key }, 'a fault of the driver: this report could not be taken in and is left out; please report it with the value'),
+      );
     },
+    onUnreadable: tellUnreadable(log),
     onState: (state, reason) => {
       if (state === 'reading' && followed)
         onReadAnew?.('the history of reports did not go on where it ended: etcd was restored, replaced, or compacted meanwhile');

@@ -4,6 +4,7 @@
 // notice. Therefore every write is followed by one more look, later than the write: then the rows seen are at least as new as everybody's who found nothing to change.
 import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { parseJson } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
 
@@ -288,10 +289,8 @@ export function readOpen(file: string): { readonly open: readonly Change[]; read
   return { open: [...open.values()], unreadable };
 }
 
+/** undefined: cut short. */
 function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // cut short
-  }
+  const json = parseJson(text);
+  return json.ok ? json.value : undefined;
 }

@@ -24,7 +24,8 @@ const isUnsayable = (value: object): value is Unsayable => 'reason' in value;
 function protocolOf(protocol: RuleRow['protocol'], ipVersion: 4 | 6): number | 'any' | undefined {
   const text = String(protocol ?? '').toLowerCase();
   if (anyProtocol.has(text)) return 'any';
-  const number = protocolNumbers[text] ?? (/^[1-9][0-9]{0,2}$/.test(text) && Number(text) <= 255 ? Number(text) : undefined);
+  const known = Object.hasOwn(protocolNumbers, text) ? protocolNumbers[text] : undefined;
+  const number = known ?? (/^[1-9][0-9]{0,2}$/.test(text) && Number(text) <= 255 ? Number(text) : undefined);
   return number === 1 && ipVersion === 6 ? 58 : number;
 }
 

@@ -1,5 +1,6 @@
 // One connection of the wire (neutron/README.md): both ends may call, replies come in any order.
 import type { Socket } from 'node:net';
+import { parseJson } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { lineSplitter } from './lines.ts';
 
@@ -116,13 +117,12 @@ export function servePeer(socket: Socket, events: PeerEvents): void {
   }
 
   function take(line: string): void {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      misbehaved('a line is not JSON');
+    const json = parseJson(line);
+    if (!json.ok) {
+      misbehaved(`a line ${json.reason}`);
       return;
     }
+    const { value } = json;
     if (!peer) {
       greet(value);
       return;

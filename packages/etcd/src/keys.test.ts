@@ -1,0 +1,50 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { compareKeys, isReadable, keyBytes, keyText, shownKey } from './keys.ts';
+
+const textOf = (bytes: Uint8Array): string => keyText(Buffer.from(bytes), 0, bytes.length);
+/** Bytes that are often nearly UTF-8. */
+const nearlyText = fc
+  .array(
+    fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 3 }).map((text) => Buffer.from(text)),
+      fc.uint8Array({ maxLength: 3 }),
+    ),
+    { maxLength: 6 },
+  )
+  .map((parts) => Buffer.concat(parts));
+
+describe('keys', () => {
+  test('of any bytes have a text that leads back to them', () => {
+    fc.assert(
+      fc.property(nearlyText, (bytes) => {
+        expect(keyBytes(textOf(bytes))).toEqual(bytes);
+      }),
+    );
+  });
+  test('that are text are the same text, and readable', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect([textOf(Buffer.from(text)), isReadable(text)]).toEqual([text, true]);
+      }),
+    );
+  });
+  test('are readable exactly when they are UTF-8', () => {
+    fc.assert(
+      fc.property(nearlyText, (bytes) => {
+        expect(isReadable(textOf(bytes))).toBe(Buffer.from(bytes.toString()).equals(bytes));
+      }),
+    );
+  });
+  test('are ordered as their bytes are', () => {
+    fc.assert(
+      fc.property(nearlyText, nearlyText, (one, other) => {
+        expect(compareKeys(textOf(one), textOf(other))).toBe(Buffer.compare(one, other));
+      }),
+    );
+  });
+  test('are shown cut, and with what is no text as numbers', () => {
+    expect(shownKey(textOf(Buffer.from([0x2f, 0xff, 0x61, 0x80])))).toBe('/\\xffa\\x80');
+    expect(shownKey('x'.repeat(1000))).toHaveLength(201);
+  });
+});
