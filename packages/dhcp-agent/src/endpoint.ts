@@ -3,7 +3,6 @@ import {
   addressOf,
   type Decoded,
   decoded,
-  decodeResource,
   decodeWorkloadEndpoint,
   fqdnAnnotation,
   type IpAddress,
@@ -24,8 +23,8 @@ export type Endpoint = {
   /** Those that DHCP may hand out: not the allowed address pairs. */
   readonly leasable: readonly IpAddress[];
   readonly fqdn: string | undefined;
-  /** RFC 3339, UTC, as text: it sorts as it stands. */
-  readonly createdAt: string;
+  /** As `WorkloadEndpoint` has it. */
+  readonly createdMs: number;
 };
 
 /**
@@ -38,13 +37,12 @@ export const isTapName = (name: string): boolean => /^tap[-._A-Za-z0-9]{1,12}$/.
 export function decodeEndpoint(key: string, value: Uint8Array): Decoded<Endpoint> {
   const workload = decodeWorkloadEndpoint(value);
   if (!workload.ok) return workload;
-  const { interfaceName, mac, annotations, ipNetworks, allowedIps } = workload.value;
+  const { interfaceName, mac, annotations, ipNetworks, allowedIps, createdMs } = workload.value;
   if (!isTapName(interfaceName)) return refused(`interfaceName ${JSON.stringify(interfaceName)} is not a tap's name`);
   if (mac === undefined) return refused('it has no MAC');
   if ((Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0) return refused(`its MAC ${mac} is not one interface's`);
   const networkId = annotations[networkIdAnnotation];
   if (networkId === undefined) return refused(`it does not name its network (annotation ${networkIdAnnotation})`);
-  const resource = decodeResource(value);
   return decoded({
     key,
     tap: interfaceName,
@@ -53,6 +51,6 @@ export function decodeEndpoint(key: string, value: Uint8Array): Decoded<Endpoint
     addresses: ipNetworks.filter(isHostCidr).map(addressOf),
     leasable: ipNetworks.filter((cidr) => isHostCidr(cidr) && !allowedIps.includes(cidr)).map(addressOf),
     fqdn: annotations[fqdnAnnotation],
-    createdAt: (resource.ok && resource.value.metadata.creationTimestamp) || '',
+    createdMs,
   });
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
 import type { TestPort } from './testing/etcd-values.ts';
+import { rawGuest } from './testing/raw-dhcp.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
 
 let world: World;
@@ -96,12 +97,19 @@ test('a Dnsmasq whose pid file was lost is taken over all the same, and never a 
   expect(world.dnsmasqsRunning()).toContain(former);
 });
 
-test('an agent that is to start Dnsmasq in another way ends the one that runs, and guests keep their addresses', async () => {
+test('an agent that is to start Dnsmasq in another way replaces the one that runs: no request is lost, and guests keep their addresses', async () => {
   const client = await holder(await guestOf(port(1)));
+  const asking = rawGuest(await guestOf(port(2)), port(2).mac);
+  expect(await asking.ask4({ kind: 'discover' }, 5000)).toMatchObject({ kind: 'offer' });
   const formers = [world.dnsmasqPid(4), world.dnsmasqPid(6)];
   await world.killAgent();
-  await world.startAgent('dhcp_lease_duration = 600');
-  await world.until('others run', () => world.runs(4, ...formers) && world.runs(6, ...formers));
+  const started = world.startAgent('dhcp_lease_duration = 600');
+  const answers: unknown[] = [];
+  while (!world.runs(4, ...formers) || !world.runs(6, ...formers) || world.dnsmasqsRunning().length > 2)
+    answers.push((await asking.ask4({ kind: 'discover' }, 2000))?.kind);
+  await started;
+  asking.close();
+  expect(new Set(answers)).toEqual(new Set(['offer']));
   expect(world.dnsmasqsRunning()).toHaveLength(2);
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11', lease: '600' });
 });

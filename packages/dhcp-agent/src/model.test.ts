@@ -99,7 +99,6 @@ describe('of two ports', () => {
     { what: 'MAC', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac }) },
     { what: 'MAC, in another network', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac, networkId: 'net-b' }) },
     { what: 'address', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', addresses: older.addresses }) },
-    { what: 'address among several', newer: port(2, { createdAt: '2026-01-02T00:00:00Z', addresses: ['10.65.0.12', ...older.addresses] }) },
   ])('with one $what the older is served as before, the newer is not, and that is said', ({ newer }) => {
     for (const ports of [
       [older, newer],
@@ -117,6 +116,22 @@ describe('of two ports', () => {
     }
   });
 
+  test('with one address among several the newer is served with the others', () => {
+    const newer = port(2, { createdAt: '2026-01-02T00:00:00Z', addresses: [...older.addresses, '10.65.0.12'] });
+    for (const ports of [
+      [older, newer],
+      [newer, older],
+    ]) {
+      const { model, look, addressOf } = modelWith(ports);
+      expect([addressOf(older), addressOf(newer)]).toEqual(['10.65.0.11', '10.65.0.12']);
+      expect(model.problems.get(endpointKey(newer))).toEqual([`10.65.0.11 is not handed out: ${endpointKey(older)}, which is older, has it`]);
+      remove(model, older);
+      look();
+      expect(addressOf(newer)).toBe('10.65.0.11');
+      expect(model.problems.size).toBe(0);
+    }
+  });
+
   test('with one allowed address pair, as in a VRRP group, both are served; and no pair takes what another port has', () => {
     const members = [1, 2].map((number) => port(number, { addresses: [`10.65.0.1${number}`, '10.65.0.200'], allowedIps: ['10.65.0.200'] }));
     const greedy = port(3, { createdAt: '2025-01-01T00:00:00Z', addresses: ['10.65.0.13', '10.65.0.11'], allowedIps: ['10.65.0.11'] });
@@ -125,27 +140,30 @@ describe('of two ports', () => {
     expect(model.problems.size).toBe(0);
   });
 
-  test('on one tap the newer is served, as one that was attached anew', () => {
-    const again = { ...older, device: 'other', createdAt: '2026-01-02T00:00:00Z', addresses: ['10.65.0.15'] };
+  test.each([
+    { what: 'made later', again: { createdAt: '2026-01-02T00:00:00Z' } },
+    { what: 'that does not say when it was made', again: { createdAt: '' } },
+  ])('on one tap the older is served as before, and one $what is not', ({ again: some }) => {
+    const again = { ...older, device: 'other', addresses: ['10.65.0.15'], ...some };
     for (const ports of [
       [older, again],
       [again, older],
     ]) {
       const { model, look, addressOf } = modelWith(ports);
-      expect(addressOf(older)).toBe('10.65.0.15');
-      expect(model.problems.get(endpointKey(older))?.[0]).toContain('newer');
-      remove(model, again);
-      look();
       expect(addressOf(older)).toBe('10.65.0.11');
+      expect(model.problems.get(endpointKey(again))?.[0]).toContain('which is older, has its tap');
+      remove(model, older);
+      look();
+      expect(addressOf(older)).toBe('10.65.0.15');
       expect(model.problems.size).toBe(0);
     }
   });
 
-  test('one that lost its tap to a newer one takes no MAC or address from a third', () => {
-    const again = { ...older, device: 'other', createdAt: '2026-01-03T00:00:00Z', mac: 'fa:16:3e:00:00:09', addresses: ['10.65.0.19'] };
+  test('one that has not its tap takes no MAC or address from a third', () => {
+    const first = { ...older, device: 'other', createdAt: '2025-01-03T00:00:00Z', mac: 'fa:16:3e:00:00:09', addresses: ['10.65.0.19'] };
     const third = port(3, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac, addresses: older.addresses });
-    const { addressOf, macOf } = modelWith([older, again, third]);
-    expect([macOf(older), macOf(third)]).toEqual([again.mac, older.mac]);
+    const { addressOf, macOf } = modelWith([older, first, third]);
+    expect([macOf(older), macOf(third)]).toEqual([first.mac, older.mac]);
     expect(addressOf(third)).toBe('10.65.0.11');
   });
 });

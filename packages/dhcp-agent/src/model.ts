@@ -1,5 +1,5 @@
 // What is known of this host's ports and the region's subnets, and what DHCP is to do about it. A function of current content alone, computed anew only where something changed.
-import { decodeSubnet, type IpAddress, type Subnet } from '@calico-openstack/datamodel';
+import { compareClaims, compareText, decodeSubnet, type IpAddress, type Subnet } from '@calico-openstack/datamodel';
 import { decodeEndpoint, type Endpoint } from './endpoint.ts';
 import type { ServiceOptions } from './options.ts';
 import { servePort } from './service/serve.ts';
@@ -104,39 +104,43 @@ export function createModel(options: ServiceOptions): Model {
     if (!present.has(tap) && !holders.has(`tap:${tap}`)) mtus.delete(tap);
   }
 
-  /** A port that was detached and attached anew may stand there twice for a while: the later one is the one that is attached. */
-  const endpointOf = (tap: string): Endpoint | undefined => holdersOf(`tap:${tap}`).sort(byAge).at(-1);
-
-  /** Of several ports with one MAC or address the oldest: somebody who comes later, with whatever intent, takes nothing from it. */
+  /** Of several ports with one tap, MAC or address the one that Felix lets have it: somebody who comes later, with whatever intent, takes nothing from it. */
+  const endpointOf = (tap: string): Endpoint | undefined => holdersOf(`tap:${tap}`).sort(byClaim)[0];
   const ownerOf = (claim: string): Endpoint | undefined =>
     holdersOf(claim)
       .filter((endpoint) => endpointOf(endpoint.tap) === endpoint)
-      .sort(byAge)[0];
+      .sort(byClaim)[0];
 
   function compute(tap: string): PortService | undefined {
     const endpoint = endpointOf(tap);
     for (const other of holdersOf(`tap:${tap}`))
-      if (other !== endpoint && endpoint) problems.set(other.key, [`the port is not served: ${endpoint.key}, which is newer, has its tap ${tap}`]);
+      if (other !== endpoint && endpoint) problems.set(other.key, [`the port is not served: ${endpoint.key}, which is older, has its tap ${tap}`]);
     if (!endpoint) return undefined;
     problems.delete(endpoint.key);
-    for (const claim of claims(endpoint)) {
-      const owner = ownerOf(claim);
-      if (owner === endpoint || owner === undefined) continue;
-      problems.set(endpoint.key, [
-        `the port is not served: ${owner.key}, which is older, has its ${claim.startsWith('mac:') ? 'MAC' : 'address'} ${claim.slice(claim.indexOf(':') + 1)}`,
-      ]);
+    const macOwner = ownerOf(`mac:${endpoint.mac}`);
+    if (macOwner && macOwner !== endpoint) {
+      problems.set(endpoint.key, [`the port is not served: ${macOwner.key}, which is older, has its MAC ${endpoint.mac}`]);
       return undefined;
     }
+    const taken: string[] = [];
+    const addresses = endpoint.leasable.filter((address) => {
+      const owner = ownerOf(`ip:${address}`);
+      if (owner === undefined || owner === endpoint) return true;
+      taken.push(`${address} is not handed out: ${owner.key}, which is older, has it`);
+      return false;
+    });
+    if (taken.length > 0) problems.set(endpoint.key, taken);
     const mtuBytes = mtus.get(tap);
     if (mtuBytes === undefined) return undefined; // no tap, so nobody to serve yet
     const { service, problems: found } = servePort(
       {
         tap,
         mac: endpoint.mac,
-        addresses: endpoint.leasable,
+        addresses,
         fqdn: endpoint.fqdn,
         mtuBytes,
-        subnets: [...(subnetsOf.get(endpoint.networkId)?.values() ?? [])],
+        // In the order of their keys: of two that overlap the same one is meant, whichever was told first.
+        subnets: [...(subnetsOf.get(endpoint.networkId) ?? [])].sort(([a], [b]) => compareText(a, b)).map(([, subnet]) => subnet),
         isTaken(address) {
           addTo(watchers, address, tap);
           return holders.has(`ip:${address}`) || holders.has(pairToken(endpoint.networkId, address));
@@ -144,7 +148,7 @@ export function createModel(options: ServiceOptions): Model {
       },
       options,
     );
-    if (found.length > 0) problems.set(endpoint.key, found);
+    if (taken.length + found.length > 0) problems.set(endpoint.key, [...taken, ...found]);
     return service;
   }
 
@@ -164,8 +168,9 @@ export function createModel(options: ServiceOptions): Model {
   };
 }
 
-const byAge = (a: Endpoint, b: Endpoint): number => compare(a.createdAt, b.createdAt) || compare(a.key, b.key);
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+/** DHCP hands out fixed addresses alone, so no claim here is a pair's. */
+const byClaim = (a: Endpoint, b: Endpoint): number => compareClaims(claimOf(a), claimOf(b));
+const claimOf = ({ createdMs, key }: Endpoint) => ({ kind: 'fixed', createdMs, id: key }) as const;
 
 function addTo<K>(sets: Map<K, Set<string>>, at: K, value: string): void {
   const set = sets.get(at);

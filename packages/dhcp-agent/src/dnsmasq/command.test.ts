@@ -35,6 +35,8 @@ test('DHCPv4 is served on all taps, for all of IPv4, to known hosts only', () =>
     '--dhcp-optsdir=/srv/dhcp/dnsmasq-4/options',
     '--dhcp-leasefile=/srv/dhcp/dnsmasq-4/leases',
     '--pid-file=/srv/dhcp/dnsmasq-4/pid',
+    '--log-async=100',
+    '--quiet-dhcp',
   ]);
 });
 
@@ -54,4 +56,13 @@ test.each<{ readonly some: Partial<DnsmasqOptions>; readonly gives: readonly str
   { some: { logDirectory: '/var/log/dhcp' }, gives: ['--log-dhcp', '--log-facility=/var/log/dhcp/dnsmasq-4.log'] },
 ])('$some', ({ some, gives }) => {
   expect(argumentsOf(4, some)).toEqual(expect.arrayContaining([...gives]));
+});
+
+test('nothing that guests do is logged, unless the operator asks for a log', () => {
+  expect(argumentsOf(6)).toEqual(expect.arrayContaining(['--log-async=100', '--quiet-dhcp6', '--quiet-ra']));
+  for (const family of [4, 6] as const) {
+    const asked = argumentsOf(family, { logDirectory: '/var/log/dhcp' });
+    expect(asked.filter((argument) => argument.startsWith('--quiet'))).toEqual([]);
+    expect(asked).toContain('--log-async=100');
+  }
 });

@@ -28,6 +28,8 @@ export function placesIn(directory: string, family: IpFamily): Places {
  * | `--dhcp-ignore-names` | what guests call themselves is of no interest |
  * | `--dhcp-ignore-clid` | a client identifier is whatever the guest says: it would give one guest a hand in another's lease |
  * | `--dhcp-authoritative` | a guest whose lease was lost keeps its address |
+ * | `--quiet-dhcp`, `--quiet-dhcp6`, `--quiet-ra` | a guest would fill the host's log, two lines a question; mistakes are still told. Not where the operator asks for a log |
+ * | `--log-async` | a log that nobody reads (a syslog that stands still, a disk that is slow) must not keep guests waiting. Beyond that many lines, lines are lost |
  */
 export function dnsmasqArguments(family: IpFamily, places: Places, options: DnsmasqOptions): readonly string[] {
   const leaseTime = options.leaseSeconds === undefined ? 'infinite' : `${options.leaseSeconds}s`;
@@ -49,9 +51,14 @@ export function dnsmasqArguments(family: IpFamily, places: Places, options: Dnsm
     `--dhcp-optsdir=${places.options}`,
     `--dhcp-leasefile=${places.leases}`,
     `--pid-file=${places.pid}`,
-    ...(options.logDirectory === undefined ? [] : ['--log-dhcp', `--log-facility=${join(options.logDirectory, `dnsmasq-${family}.log`)}`]),
+    `--log-async=${logLinesMax}`,
+    ...(options.logDirectory === undefined ? quiet[family] : ['--log-dhcp', `--log-facility=${join(options.logDirectory, `dnsmasq-${family}.log`)}`]),
   ];
 }
+
+/** As many as Dnsmasq keeps at most. Before it loses any it waits for the last eight, 255 ms in all: once, since a full queue makes nobody wait. */
+const logLinesMax = 100;
+const quiet: Readonly<Record<IpFamily, readonly string[]>> = { 4: ['--quiet-dhcp'], 6: ['--quiet-dhcp6', '--quiet-ra'] };
 
 function ipv4Arguments(leaseTime: string, options: DnsmasqOptions): readonly string[] {
   return [

@@ -66,7 +66,7 @@ export function removeFiles(places: Places, tap: string): void {
 }
 
 /** The file of leases; empty where there is none yet. */
-export function readLeaseFile(places: Places): string {
+function readLeaseFile(places: Places): string {
   try {
     return readFileSync(places.leases, 'utf8');
   } catch (error) {
@@ -101,7 +101,7 @@ export function wholeText(look: () => { readonly text: string; readonly ageMs: n
   }
 }
 
-/** Only while Dnsmasq is not running: it holds the file open. */
+/** For the Dnsmasq that starts next: one that runs holds the file open that was there before. */
 export const writeLeaseFile = (places: Places, text: string): void => replaceFile(places.leases, `${places.leases}.new`, text);
 
 function replaceFile(path: string, temporary: string, text: string): void {

@@ -3,7 +3,7 @@ import type { Logger } from '@calico-openstack/agent';
 import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
 import type { AgentOptions } from '../options.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
-import { makeDirectories, makeLogDirectory, readFiles, readLeaseFile, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
+import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
 import { type HostEntry, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
 import { type DnsmasqProcess, superviseDnsmasq } from './process.ts';
@@ -39,7 +39,7 @@ export function openDnsmasq(
 
   function tidy(): void {
     const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
-    const leases = pruneLeases(readLeaseFile(places), isKept(entries, unwanted));
+    const leases = pruneLeases(readLiveLeaseFile(places), isKept(entries, unwanted));
     writeLeaseFile(places, family === 6 ? withServerDuid(leases, host) : leases);
   }
 

@@ -9,7 +9,7 @@ export interface DnsmasqProcess {
   run(): void;
   /** Has it read all its files again, once it runs. */
   reload(): void;
-  /** Has it ended, and started again after `beforeStart`. */
+  /** Has another one started after `beforeStart`, which takes its place. */
   restart(): void;
   /** Resolves when everything asked for before is done and it serves. */
   settled(): Promise<void>;
@@ -23,7 +23,7 @@ export type DnsmasqProcessOptions = {
   readonly arguments: readonly string[];
   /** Among the arguments: it tells this Dnsmasq from others. */
   readonly pidFile: string;
-  /** Called before each start, while it is not running. */
+  /** Called before each start. A predecessor may still be running, with the files that it has open. */
   readonly beforeStart: () => void;
   readonly log: Logger;
 };
@@ -32,7 +32,6 @@ export type DnsmasqProcessOptions = {
 const lookEveryMs = 200;
 /** One that ends sooner than this after its start is started again after a pause. */
 const soonMs = 1000;
-const endLimitMs = 2000;
 /** One that has not let go of standard error by then logs there, as an operator's own file may tell it to, and serves. */
 const startLimitMs = 2000;
 /** Of what it says before it serves this much is kept. */
@@ -46,6 +45,8 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
   let reloadWanted = false;
   let firstLook = true;
   let running: (ProcessIdentity & { readonly child: boolean; readonly sinceMs: number }) | undefined;
+  /** Those that are to end as soon as another one serves: until then guests are answered by them. */
+  let predecessors: readonly ProcessIdentity[] = [];
 
   const loop: Loop = startLoop({
     run,
@@ -65,7 +66,7 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
       if (livedMs < soonMs) throw new Error('it ends as soon as it is started');
     }
     if (running && restartWanted) {
-      await end(running);
+      predecessors = [...predecessors, running];
       running = undefined;
     }
     restartWanted = false;
@@ -74,6 +75,8 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
       options.beforeStart();
       running = await start();
     }
+    for (const predecessor of predecessors) await kill(predecessor);
+    predecessors = [];
     if (reloadWanted) {
       reloadWanted = false;
       process.kill(running.pid, 'SIGHUP');
@@ -81,19 +84,20 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
     return running.child ? undefined : lookEveryMs;
   }
 
-  /** Finds what an earlier agent left. What was started otherwise, or for another network namespace, ends: two would get in each other's way. */
+  /** Finds what an earlier agent left. What was started otherwise ends when ours serves; what serves another network namespace ends at once. */
   async function takeOver(): Promise<void> {
     for (const found of processesWith(`--pid-file=${options.pidFile}`)) {
       const words = found.command.slice(1);
-      const same =
-        found.network === ownNetwork() && words.length === options.arguments.length && words.every((word, index) => word === options.arguments[index]);
+      const here = found.network === ownNetwork();
+      const same = here && words.length === options.arguments.length && words.every((word, index) => word === options.arguments[index]);
       if (same && !running) {
         running = { ...found, child: false, sinceMs: performance.now() - soonMs };
         reloadWanted = true; // its agent may have ended between a change and telling it
         log.info({ process: found.pid }, 'took over the Dnsmasq that runs');
       } else {
-        log.info({ process: found.pid }, 'ending a Dnsmasq that was started in another way');
-        await end(found);
+        log.info({ process: found.pid }, 'replacing a Dnsmasq that was started in another way');
+        if (here && !same) predecessors = [...predecessors, found];
+        else await kill(found);
       }
     }
   }
@@ -138,17 +142,17 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
   };
 }
 
-/** SIGTERM, then SIGKILL; resolves when it is gone. */
-async function end(running: ProcessIdentity): Promise<void> {
-  const giveUpMs = performance.now() + endLimitMs;
-  for (let signal: NodeJS.Signals = 'SIGTERM'; isAlive(running); ) {
+/**
+ * SIGKILL; resolves when it is gone. At SIGTERM Dnsmasq would remove the pid file, which is its successor's by then; leases are in their file since they were given.
+ */
+async function kill(running: ProcessIdentity): Promise<void> {
+  while (isAlive(running)) {
     try {
-      process.kill(running.pid, signal);
+      process.kill(running.pid, 'SIGKILL');
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
     }
-    await pause(signal === 'SIGTERM' ? 2 : 20);
-    if (performance.now() > giveUpMs) signal = 'SIGKILL';
+    await pause(1);
   }
 }
 

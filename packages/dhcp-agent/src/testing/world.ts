@@ -25,8 +25,8 @@ export interface World {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   agent(): ChildProcess;
-  /** Resolves when it has read etcd, or, while etcd is away, when it has started. `options`: lines for [DEFAULT]. */
-  startAgent(options?: string, more?: { readonly etcdIsAway?: boolean }): Promise<void>;
+  /** Resolves when it has read etcd, or, while etcd is away, when it has started. `options`: lines for [DEFAULT]. `syslog`: a socket that it finds at /dev/log. */
+  startAgent(options?: string, more?: { readonly etcdIsAway?: boolean; readonly syslog?: string }): Promise<void>;
   /** SIGKILL. */
   killAgent(): Promise<void>;
   putPort(port: TestPort): Promise<void>;
@@ -83,6 +83,14 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
+/** Runs what follows with a /dev of its own (`ip netns exec` gives it mounts of its own), in which the socket is the syslog. */
+const withSyslog = (socket: string): string[] => [
+  'sh',
+  '-c',
+  `mount -t tmpfs none /mnt && cp -a /dev/null /dev/zero /dev/urandom /dev/random /mnt/ && touch /mnt/log && mount --bind ${socket} /mnt/log && mount --move /mnt /dev && exec "$@"`,
+  'sh',
+];
+
 let worlds = 0;
 
 export async function openWorld(): Promise<World> {
@@ -116,14 +124,14 @@ export async function openWorld(): Promise<World> {
     directory,
     etcd,
     agent: () => agent!,
-    async startAgent(options = '', { etcdIsAway = false } = {}) {
+    async startAgent(options = '', { etcdIsAway = false, syslog } = {}) {
       const config = join(directory, 'neutron.conf');
       writeFileSync(
         config,
         `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\n`,
       );
       const before = says().length;
-      const [program = '', ...args] = [...inHost, process.execPath, agentProgram, '--config-file', config];
+      const [program = '', ...args] = [...inHost, ...(syslog === undefined ? [] : withSyslog(syslog)), process.execPath, agentProgram, '--config-file', config];
       agent = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
       let complaint = '';
       agent.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));

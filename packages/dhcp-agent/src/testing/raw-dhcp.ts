@@ -1,0 +1,168 @@
+// A guest that says whatever it likes: DHCP messages byte by byte, and what is answered on its wire.
+import { addressBytes, addressFromBytes, parseAddress } from '@calico-openstack/datamodel';
+import { frame, parseFrame } from '@calico-openstack/kernel/testing/frames';
+import { openWire } from '@calico-openstack/kernel/testing/wire';
+import type { Guest } from './world.ts';
+
+export type Bytes = readonly number[];
+const ipBytes = (text: string): number[] => [...addressBytes(parseAddress(text)!)];
+export const macBytes = (mac: string): number[] => mac.split(':').map((byte) => Number.parseInt(byte, 16));
+const u16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
+const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value & 0xffff)];
+const readU16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
+
+export const kind4 = { discover: 1, request: 3, decline: 4, release: 7 } as const;
+export type Message4 = {
+  readonly kind: keyof typeof kind4;
+  readonly chaddr?: string;
+  readonly ciaddr?: string;
+  readonly requested?: string;
+  readonly server?: string;
+  readonly giaddr?: string;
+  readonly clientId?: Bytes;
+};
+export type Answer4 = { readonly kind: 'offer' | 'ack' | 'nak' | number; readonly address: string };
+
+export const type6 = { solicit: 1, request: 3, confirm: 4, renew: 5, rebind: 6, release: 8, decline: 9, relay: 12 } as const;
+export type Message6 = {
+  readonly type: keyof typeof type6;
+  readonly duid?: Bytes;
+  readonly iaid?: number;
+  readonly addresses?: readonly string[];
+  /** The server's DUID. */
+  readonly server?: Bytes;
+};
+/** `addresses`: with their valid lifetime in seconds. `statuses`: of the message and of what it holds. */
+export type Answer6 = {
+  readonly type: number;
+  readonly server: Bytes;
+  readonly client: Bytes;
+  readonly addresses: Readonly<Record<string, number>>;
+  readonly statuses: readonly number[];
+  readonly dnsServers: readonly string[];
+};
+
+export interface RawGuest {
+  readonly mac: string;
+  readonly duid: Bytes;
+  /** Sends it and waits for its answer; undefined: there was none in time. */
+  ask4(message: Message4, waitMs?: number): Promise<Answer4 | undefined>;
+  ask6(message: Message6, waitMs?: number): Promise<Answer6 | undefined>;
+  /** Sends it, and waits for nothing. */
+  tell4(message: Message4): void;
+  /** SOLICIT and REQUEST. */
+  lease6(message?: Partial<Message6>): Promise<Answer6 | undefined>;
+  close(): void;
+}
+
+let lastXid = 1;
+
+export function rawGuest(guest: Guest, mac: string): RawGuest {
+  const wire = openWire(guest.namespace);
+  const index = Number(guest.run('cat', '/sys/class/net/eth0/ifindex'));
+  const own = macBytes(mac);
+  const linkLocal = Uint8Array.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, own[0]! ^ 2, own[1]!, own[2]!, 0xff, 0xfe, ...own.slice(3)]);
+  const duid = [0, 3, 0, 1, ...own];
+
+  function send4(xid: number, { kind, chaddr = mac, ciaddr = '0.0.0.0', requested, server, giaddr = '0.0.0.0', clientId }: Message4): void {
+    const options = [
+      [53, 1, kind4[kind]],
+      ...(requested === undefined ? [] : [[50, 4, ...ipBytes(requested)]]),
+      ...(server === undefined ? [] : [[54, 4, ...ipBytes(server)]]),
+      ...(clientId === undefined ? [] : [[61, clientId.length, ...clientId]]),
+      [255],
+    ].flat();
+    const fixed = [1, 1, 6, 0, ...u32(xid), ...u32(0), ...ipBytes(ciaddr), ...u32(0), ...u32(0), ...ipBytes(giaddr), ...macBytes(chaddr)];
+    const payload = Uint8Array.from([...fixed, ...new Array<number>(10 + 192).fill(0), 0x63, 0x82, 0x53, 0x63, ...options, ...new Array<number>(60).fill(0)]);
+    const addresses = { source: Uint8Array.from(ipBytes(ciaddr)), destination: Uint8Array.from([255, 255, 255, 255]) };
+    wire.send(index, frame({ sourceMac: mac, destinationMac: 'ff:ff:ff:ff:ff:ff', ...addresses, protocol: 17, sourcePort: 68, destinationPort: 67, payload }));
+  }
+
+  function send6(xid: number, { type, duid: client = duid, iaid = 1, addresses = [], server }: Message6): void {
+    const option = (code: number, value: Bytes): number[] => [...u16(code), ...u16(value.length), ...value];
+    const inside = addresses.flatMap((address) => option(5, [...ipBytes(address), ...u32(0), ...u32(0)]));
+    const options = [
+      ...option(1, client),
+      ...(server === undefined ? [] : option(2, server)),
+      ...option(8, [0, 0]),
+      ...option(3, [...u32(iaid), ...u32(0), ...u32(0), ...inside]),
+    ];
+    const message = [type6[type], xid >>> 16, ...u16(xid & 0xffff), ...options];
+    wire.send(
+      index,
+      frame({
+        sourceMac: mac,
+        destinationMac: '33:33:00:01:00:02',
+        source: linkLocal,
+        destination: addressBytes(parseAddress('ff02::1:2')!),
+        protocol: 17,
+        sourcePort: 546,
+        destinationPort: 547,
+        payload: Uint8Array.from(message),
+      }),
+    );
+  }
+
+  async function answer<T>(waitMs: number, read: (destinationPort: number, payload: Uint8Array) => T | undefined): Promise<T | undefined> {
+    for (const giveUpMs = performance.now() + waitMs; performance.now() < giveUpMs; ) {
+      for (const { frame: bytes } of wire.receive()) {
+        const parsed = parseFrame(bytes);
+        const found = parsed?.protocol === 17 ? read(parsed.destinationPort, parsed.payload.subarray(8)) : undefined;
+        if (found !== undefined) return found;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return undefined;
+  }
+
+  const nextXid = (): number => {
+    lastXid += 1;
+    return lastXid;
+  };
+  const self: RawGuest = {
+    mac,
+    duid,
+    async ask4(message, waitMs = 500) {
+      const xid = nextXid();
+      send4(xid, message);
+      return answer(waitMs, (port, payload) => (port === 68 && readU16(payload, 6) === xid ? parse4(payload) : undefined));
+    },
+    async ask6(message, waitMs = 1000) {
+      const xid = nextXid();
+      send6(xid, message);
+      return answer(waitMs, (port, payload) => (port === 546 && readU16(payload, 2) === xid ? parse6(payload) : undefined));
+    },
+    tell4: (message) => send4(nextXid(), message),
+    async lease6(message = {}) {
+      const offered = await self.ask6({ ...message, type: 'solicit' }, 5000);
+      if (!offered || Object.keys(offered.addresses).length === 0) return offered;
+      return self.ask6({ ...message, type: 'request', addresses: Object.keys(offered.addresses), server: offered.server });
+    },
+    close: () => wire.close(),
+  };
+  return self;
+}
+
+function parse4(payload: Uint8Array): Answer4 {
+  let kind = 0;
+  for (let at = 240; at < payload.length && payload[at] !== 255; at += 2 + payload[at + 1]!) if (payload[at] === 53) kind = payload[at + 2]!;
+  return { kind: ({ 2: 'offer', 5: 'ack', 6: 'nak' } as const)[kind] ?? kind, address: addressFromBytes(payload.subarray(16, 20)) };
+}
+
+function parse6(payload: Uint8Array): Answer6 {
+  const found = { server: [] as Bytes, client: [] as Bytes, addresses: {} as Record<string, number>, statuses: [] as number[], dnsServers: [] as string[] };
+  const read = (options: Uint8Array): void => {
+    for (let at = 0; at + 4 <= options.length; at += 4 + readU16(options, at + 2)) {
+      const value = options.subarray(at + 4, at + 4 + readU16(options, at + 2));
+      const code = readU16(options, at);
+      if (code === 1) found.client = [...value];
+      if (code === 2) found.server = [...value];
+      if (code === 3) read(value.subarray(12));
+      if (code === 5) found.addresses[addressFromBytes(value.subarray(0, 16))] = new DataView(value.buffer, value.byteOffset).getUint32(20);
+      if (code === 13) found.statuses.push(readU16(value, 0));
+      if (code === 23) for (let from = 0; from + 16 <= value.length; from += 16) found.dnsServers.push(addressFromBytes(value.subarray(from, from + 16)));
+    }
+  };
+  read(payload.subarray(4));
+  return { type: payload[0]!, ...found };
+}
