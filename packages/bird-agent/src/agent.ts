@@ -1,8 +1,9 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
 import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
-import { resourceKey } from '@calico-openstack/datamodel';
+import { parseCidr, resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
+import { judgeAgain, type Refusal, refusalProblem, refusals } from './audit.ts';
 import { birdConnection } from './bird/connection.ts';
 import { BirdError } from './bird/control.ts';
 import { protocols } from './bird/daemon.ts';
@@ -10,6 +11,8 @@ import { confirmWritten, draft, readText, writtenMs } from './bird/file.ts';
 import { type PrintedConfiguration, printConfiguration, revisionSymbol } from './bird/print.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
 import type { Config } from './config.ts';
+import { datastoreAddresses } from './datastore-addresses.ts';
+import { followDepartures } from './departures.ts';
 import { groupId } from './groups.ts';
 import { agentMetrics } from './metrics.ts';
 import { type HostView, openHost } from './node/host.ts';
@@ -29,6 +32,8 @@ const registerRetryMs = 5000;
 const rewriteMs = 60_000;
 /** A default route that comes after its interface's address is not told of; the host's address is looked up anew this often. */
 const lookMs = 30_000;
+/** Nobody tells of routes that BIRD refuses; it is asked this often. */
+const auditMs = 10_000;
 
 export type AgentOptions = { readonly config: Config; readonly log: Logger; readonly compileSelector: Lookups['selector'] };
 
@@ -41,6 +46,8 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const store = resourceStore((error, key) =>
     log.error({ err: error, key }, 'a fault of the BIRD agent: this value could not be taken in and counts as absent; please report it with the value'),
   );
+  const departures = followDepartures(etcd, config.Hostname);
+  const datastore = datastoreAddresses(config.EtcdEndpoints);
   const tell = problemTeller(log);
   const host = openHost(config.InterfacePrefix, () => {
     nodeInDoubt = true;
@@ -67,6 +74,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   let registrationProblem: Problem | undefined;
   let lastWritten: { readonly registration: string; readonly atMs: number } | undefined;
   let lastLook: { readonly registration: string; readonly atMs: number } | undefined;
+  let lastAudit: { readonly guards: string; readonly atMs: number; readonly refusals: readonly Refusal[] } = { guards: '', atMs: 0, refusals: [] };
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -92,6 +100,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       // It comes back as a change, which wakes the loop; until then what is known here is out of date.
       if (written) return registerRetryMs;
     }
+    await lookElsewhere();
     const planned = makePlan();
     const problems = [...(registrationProblem ? [registrationProblem] : []), ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
@@ -100,7 +109,21 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     metrics.birdUp(bird.up);
     if (outcome.kind === 'away') return birdRetryMs;
     if (outcome.kind === 'doubted' || (nodeInDoubt && following)) return registerRetryMs;
-    return outcome.kind === 'refused' ? Math.min(refusedRetryMs, lookMs) : lookMs;
+    return outcome.kind === 'refused' ? Math.min(refusedRetryMs, lookMs) : auditMs;
+  }
+
+  /** What is neither on this host nor in what is followed. What cannot be asked for is as it was. */
+  async function lookElsewhere(): Promise<void> {
+    await datastore.refresh();
+    try {
+      await departures.refresh(store.resources.departures);
+    } catch (error) {
+      if (!(error instanceof EtcdError)) throw error;
+      log.warn(
+        { reason: error.code },
+        'the endpoint of a workload that is moving away cannot be read; its route here stands against that to its new host until it can',
+      );
+    }
   }
 
   function lookAtHost(): void {
@@ -157,10 +180,17 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       name: config.Hostname,
       routerId: config.RouterId,
       networks: host.networks(),
+      addresses: host.heldAddresses(),
+      guardedNetworks: host.heldAddresses().map((address) => parseCidr(address)!),
+      datastoreAddresses: datastore.addresses,
+      moving: departures.addresses,
+      workloadPrefixes: config.WorkloadPrefixes,
       workloadInterfacePrefixes: config.InterfacePrefix,
       deviceRouteProtocol: config.DeviceRouteProtocol,
       exportPrefixes: config.ExportPrefixes,
       holdSeconds: config.BgpHoldTimeSecs,
+      restartWaitSeconds: config.GracefulRestartWaitSecs,
+      mostRoutes: config.MaxRoutesPerPeer || undefined,
       logFile: config.BirdLogFile,
     };
     return plan(store.resources, facts, { selector: compileSelector, password: passwords.password });
@@ -199,6 +229,20 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     return doubted;
   }
 
+  /** Whose routes are refused; and once after the guards have changed, whether those that came before are still right. */
+  async function lookAtRoutes(guards: string): Promise<void> {
+    const nowMs = performance.now();
+    const changed = guards !== lastAudit.guards;
+    if (!changed && nowMs < lastAudit.atMs + auditMs) return;
+    const control = await bird.control();
+    if (changed) {
+      const sessions = await judgeAgain(control);
+      if (sessions.length > 0) log.info({ sessions }, 'routes are asked for again, since what may be announced has changed');
+    }
+    lastAudit = { guards, atMs: nowMs, refusals: await refusals(control) };
+    metrics.refusals(lastAudit.refusals);
+  }
+
   async function applyPlan(
     planned: Extract<Plan, { ok: true }>,
     problems: Problem[],
@@ -218,6 +262,8 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
         return { kind: 'doubted' };
       }
       const outcome = await reconciler.reconcile(wanted);
+      if (outcome.kind !== 'refused') await lookAtRoutes(wanted.guards);
+      problems.push(...lastAudit.refusals.map(refusalProblem));
       say(undefined, () => undefined);
       if (outcome.kind === 'configured') {
         metrics.reconfigured('configured');

@@ -57,7 +57,7 @@ function fakeBird() {
   return { state, drafts, host };
 }
 
-const configuration = (revision: string): PrintedConfiguration => ({ text: `define calico_revision = "${revision}";`, revision });
+const configuration = (revision: string): PrintedConfiguration => ({ text: `define calico_revision = "${revision}";`, revision, guards: '' });
 
 describe('BIRD’s configuration', () => {
   let bird: ReturnType<typeof fakeBird>;

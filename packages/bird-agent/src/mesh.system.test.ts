@@ -1,4 +1,5 @@
 // Hosts that know of each other from the datastore alone: real BIRDs, a real etcd, routed links between namespaces.
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -92,6 +93,8 @@ describe.each([
   test('the new host’s route beats the old one’s tap; back at its normal metric it leaves nothing behind', async () => {
     await a.workloadRoute('add', prefix, 1024);
     await hasRoute(b, prefix);
+    await world.migrate(a.name, b.name, [prefix]);
+    await until('the agent to know', () => (readFileSync(a.bird.configFile, 'utf8').includes(`route ${prefix} max`) ? true : undefined));
     await b.workloadRoute('add', prefix, 512);
     await until('the old host sends to the new', async () => ((await leadsTo(a)) === 'eth0' ? true : undefined));
     expect(await leadsTo(b)).toBe('tap0');
@@ -101,6 +104,7 @@ describe.each([
     await until('a normal route again', async () => ((await a.bird.ask(`show route all for ${prefix}`)).includes('local_pref: 2147482623') ? true : undefined));
     expect(await a.routesTo(prefix)).toHaveLength(1);
     await b.workloadRoute('del', prefix);
+    await world.migrated();
     await hasNoRoute(a, prefix);
   });
 });

@@ -1,5 +1,6 @@
 // What the agent counts.
 import { Counter, Gauge, Registry } from '@calico-openstack/agent';
+import type { Refusal } from './audit.ts';
 import type { ProtocolStatus } from './bird/daemon.ts';
 
 export interface Metrics {
@@ -9,6 +10,7 @@ export interface Metrics {
   problems(count: number): void;
   /** BIRD, or the agent itself, refuses what the datastore asks for; the last good configuration is in force. */
   refused(yes: boolean): void;
+  refusals(refusals: readonly Refusal[]): void;
   reconfigured(result: 'configured' | 'refused'): void;
 }
 
@@ -21,6 +23,12 @@ export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] |
   const up = gauge('bird_up', 'Whether BIRD answers at its control socket.');
   const problems = gauge('problems', 'Resources and settings that are not followed as they are written.');
   const refused = gauge('configuration_refused', 'Whether the configuration in force is an older one, because the newest was refused.');
+  const refusedRoutes = new Gauge({
+    name: 'calico_bird_agent_refused_routes',
+    help: 'Routes that a neighbour announces and cannot have, by session; sessions with none are left out.',
+    labelNames: ['session'],
+    registers,
+  });
   const reconfigurations = new Counter({
     name: 'calico_bird_agent_reconfigurations_total',
     help: 'Configurations handed to BIRD, by result.',
@@ -49,6 +57,10 @@ export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] |
     birdUp: set(up),
     problems: (count) => problems.set(count),
     refused: set(refused),
+    refusals(all) {
+      refusedRoutes.reset();
+      for (const { session, count } of all) refusedRoutes.set({ session }, count);
+    },
     reconfigured: (result) => reconfigurations.inc({ result }),
   };
 }

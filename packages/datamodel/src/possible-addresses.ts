@@ -16,6 +16,9 @@ const impossible: readonly { readonly prefix: Cidr; readonly use: string }[] = (
   ] as const
 ).map(([prefix, use]) => ({ prefix: parseCidr(prefix)!, use }));
 
+/** The prefixes in which no host can have an address: for tables that are looked up elsewhere. */
+export const impossiblePrefixes: readonly Cidr[] = impossible.map(({ prefix }) => prefix);
+
 /**
  * Why no host can have `address` (or, of a prefix, some address in it), as a phrase that fits behind "it lies in" and "it overlaps"; undefined when hosts can have all of it.
  * Link-local addresses are valid on a link, and never routed to: a workload needs no permission for its own.

@@ -18,10 +18,21 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 let asked = 0;
 
+/** A host with something of each kind. */
+const everywhere = {
+  exportPrefixes: ['10.9.0.0/16'] as never,
+  workloadPrefixes: ['2001:db8::/32', '192.0.2.128/25', '192.0.0.0/12'] as never,
+  addresses: ['192.0.2.1/24', '2001:db8::1/64', '198.51.100.9/32'] as never,
+  guardedNetworks: ['192.0.2.0/24', '2001:db8::/64'] as never,
+  datastoreAddresses: ['198.51.100.1', '2001:db8:9::1'] as never,
+  moving: ['10.65.0.4/32', '2001:db8:a::4/128'] as never,
+  mostRoutes: 1000,
+};
+
 /** BIRD's words about what the datastore's content leads to; undefined: it takes it. 'halted': nothing was printed, for a reason that names a resource. */
 async function verdict(specs: Specs, password = 's3cret'): Promise<string | undefined> {
   const passwords = { ...lookups, password: () => quotedPassword(password) };
-  const result = plan(resourcesOf(specs), host({ exportPrefixes: ['10.9.0.0/16' as never] }), passwords);
+  const result = plan(resourcesOf(specs), host(everywhere), passwords);
   for (const { key, reason } of result.problems)
     expect([key, reason]).toEqual([expect.stringMatching(/^(Node|BGPConfiguration|BGPPeer) /), expect.stringMatching(/./)]);
   if (!result.ok) {

@@ -14,6 +14,12 @@ export const birdRouteMetric = 768;
 /** One use of a BGPFilter by a session. undefined: it is missing or no BGPFilter, so whatever gets so far is rejected. */
 export type FilterUse = { readonly name: string; readonly filter: BgpFilter | undefined };
 
+/**
+ * Whom a session's routes come from. `host`: one of our hosts, or a speaker inside the AS: it may only have workloads. An external peer is an operator's wish, and the
+ * operator's filters decide about what is not this host's own; `nextDoor`: on a network of this host's.
+ */
+export type Trust = 'host' | 'external' | 'nextDoor';
+
 export type Session = {
   /** BIRD's name for it, apostrophes included; stays the same as long as it is the same session. */
   readonly symbol: string;
@@ -34,9 +40,24 @@ export type Session = {
   readonly allowedLocalAsNumbers: number | undefined;
   /** This host is a route reflector of that cluster, and the session an internal one: routes learned by BGP are passed on. */
   readonly reflector: { readonly clusterId: IpAddress; readonly neighborIsClient: boolean } | undefined;
+  readonly trust: Trust;
   readonly filters: readonly FilterUse[];
   /** A gateway to the neighbour where routing would not find it. */
   readonly reachableBy: IpAddress | undefined;
+};
+
+/** What decides which routes are taken from whom. */
+export type Guards = {
+  /** This host's own addresses. */
+  readonly own: readonly IpAddress[];
+  /** The networks that this host is on. */
+  readonly networks: readonly Cidr[];
+  /** Addresses of other hosts, and of etcd. */
+  readonly hosts: readonly IpAddress[];
+  /** Addresses of workloads here that are moving to another host. */
+  readonly moving: readonly Cidr[];
+  /** Prefixes that an operator says are workloads': hosts may announce them, and parts of them. */
+  readonly workloads: readonly Cidr[];
 };
 
 export type FamilyConfiguration = {
@@ -46,6 +67,7 @@ export type FamilyConfiguration = {
   readonly exportPrefixes: readonly Cidr[];
   /** Communities added to what is announced in a prefix. */
   readonly advertisements: readonly { readonly cidr: Cidr; readonly communities: readonly Community[] }[];
+  readonly guards: Guards;
 };
 
 export type BirdConfiguration = {
@@ -62,6 +84,10 @@ export type BirdConfiguration = {
   /** Sessions listen on their local address only. */
   readonly bindToNodeAddress: boolean;
   readonly holdSeconds: number;
+  /** How long a BIRD that was started with -R leaves the kernel's routes alone while its neighbours come back; a host that is gone for good holds that up. */
+  readonly restartWaitSeconds: number;
+  /** The most routes of one neighbour. undefined: any number. */
+  readonly mostRoutes: number | undefined;
   readonly families: { readonly [family in IpFamily]: FamilyConfiguration };
   readonly sessions: readonly Session[];
 };

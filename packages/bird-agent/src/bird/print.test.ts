@@ -18,10 +18,12 @@ const session: Session = {
   nextHop: 'auto',
   allowedLocalAsNumbers: undefined,
   reflector: undefined,
+  trust: 'external',
   filters: [],
   reachableBy: undefined,
 };
-const family = { normalRoutePriority: 1024, exportPrefixes: [], advertisements: [] };
+const guards = { own: [], networks: [], hosts: [], moving: [], workloads: [] };
+const family = { normalRoutePriority: 1024, exportPrefixes: [], advertisements: [], guards };
 const base: BirdConfiguration = {
   logFile: 'syslog',
   logSeverity: 'Info',
@@ -31,6 +33,8 @@ const base: BirdConfiguration = {
   ignoredInterfaces: [],
   bindToNodeAddress: false,
   holdSeconds: 90,
+  restartWaitSeconds: 15,
+  mostRoutes: undefined,
   families: { 4: family, 6: family },
   sessions: [],
 };
@@ -56,7 +60,10 @@ test('a plain session', () => {
   graceful restart on;
   ipv4 {
     gateway recursive;
-    import filter { calico_accept_import(); };
+    igp table calico_igp4;
+    import keep filtered on;
+    rpki reload off;
+    import filter { calico_admit(2); calico_accept_import(); };
     export filter { calico_prepare_export4(); calico_export4(false); };
   };
 }
@@ -82,7 +89,9 @@ describe('each field of a session is a line', () => {
     [{ reflector: { clusterId: '1.0.0.1' as never, neighborIsClient: false } }, 'rr cluster id 1.0.0.1;'],
     [{ reflector: { clusterId: '1.0.0.1' as never, neighborIsClient: false } }, 'export filter { calico_prepare_export4(); calico_export4(true); };'],
     [{ reachableBy: '10.0.0.1' as never }, 'route 192.0.2.250/32 via 10.0.0.1;'],
-    [{ filters: [{ name: 'x', filter: undefined }] }, 'import filter { reject; calico_accept_import(); };'],
+    [{ trust: 'host' }, 'import filter { calico_admit(1); calico_accept_import(); };'],
+    [{ trust: 'nextDoor' }, 'import filter { calico_admit(3); calico_accept_import(); };'],
+    [{ filters: [{ name: 'x', filter: undefined }] }, 'import filter { calico_admit(2); reject; calico_accept_import(); };'],
     [{ filters: [{ name: 'x', filter: undefined }] }, 'export filter { calico_prepare_export4(); reject; calico_export4(false); };'],
   ])('%j: %s', (change, line) => {
     expect(sessionLines(change)).toContain(line);
@@ -91,6 +100,11 @@ describe('each field of a session is a line', () => {
   test('a session that is bound to its address says so, one without address cannot', () => {
     expect(sessionLines({}, { bindToNodeAddress: true })).toContain('strict bind on;');
     expect(sessionLines({ local: { ...session.local, address: undefined } }, { bindToNodeAddress: true })).not.toContain('strict bind on;');
+  });
+  test('what an operator’s filters refuse of an external peer is not kept: it may be a whole routing table', () => {
+    const filters = [{ name: 'x', filter: undefined }];
+    expect(sessionLines({ filters })).not.toContain('import keep filtered on;');
+    expect(sessionLines({ filters, trust: 'host' })).toContain('import keep filtered on;');
   });
   test('a direct session looks no next hops up', () => expect(sessionLines({ transport: { kind: 'direct' } })).not.toContain('gateway recursive;'));
 });
@@ -102,10 +116,14 @@ describe('each field of the whole is a line', () => {
     [{ logSeverity: 'Debug' }, 'debug protocols all;'],
     [{ logSeverity: 'Error' }, 'debug protocols off;'],
     [{ routerId: '9.9.9.9' as never }, 'router id 9.9.9.9;'],
-    [{ ignoredInterfaces: ['docker*'] }, 'interface -"cali*", -"tap*", -"ns-*", -"docker*", "*";'],
+    [
+      { ignoredInterfaces: ['docker*', 'lxc'] },
+      'export where ! (source = RTS_DEVICE && (ifname ~ "docker*" || ifname ~ "lxc")) && (source != RTS_BGP || (defined(calico_trust) && calico_trust = 3));',
+    ],
+    [{ restartWaitSeconds: 7 }, 'graceful restart wait 7;'],
     [
       { families: { ...base.families, 4: { ...family, exportPrefixes: ['10.9.0.0/16' as never] } } },
-      'if source = RTS_INHERIT && net ~ [ 10.9.0.0/16+ ] then accept;',
+      'if source = RTS_INHERIT && net ~ [ 10.9.0.0/16+ ] && ! calico_concealed_network4() then accept;',
     ],
     [{ families: { ...base.families, 4: { ...family, normalRoutePriority: 2000 } } }, 'if source = RTS_INHERIT then bgp_local_pref = 2147481647;'],
     [
@@ -182,7 +200,7 @@ describe('a BGPFilter is a function for each direction and family that is used',
 `);
   });
   test('the session calls them before what is built in, and never before what no filter may announce', () => {
-    expect(text).toContain("import filter { 'import4-f'(true); calico_accept_import(); };");
+    expect(text).toContain("import filter { calico_admit(3); 'import4-f'(true); calico_accept_import(); };");
     expect(text).toContain("export filter { calico_prepare_export4(); 'export4-f'(true); calico_export4(false); };");
   });
 });

@@ -3,6 +3,7 @@ import { type IpFamily, shortDigest } from '@calico-openstack/datamodel';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
 import { addCommunity, filterFunction, filterSymbol, localPrefOfMetricZero } from './filters.ts';
+import { admit, guardEntries, guardFunctions, leadsToNextHops } from './guards.ts';
 import { symbol as symbolOf } from './text.ts';
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
@@ -10,7 +11,12 @@ const families = [4, 6] as const satisfies readonly IpFamily[];
 /** The constant that says which configuration a running BIRD has: `eval calico_revision` on its control socket. */
 export const revisionSymbol = 'calico_revision';
 
-export type PrintedConfiguration = { readonly text: string; readonly revision: string };
+export type PrintedConfiguration = {
+  readonly text: string;
+  readonly revision: string;
+  /** A digest of what decides whose routes are taken. */
+  readonly guards: string;
+};
 
 /** The whole file, and its revision: a digest of the rest. The same configuration is always the same text. */
 export function printConfiguration(configuration: BirdConfiguration): PrintedConfiguration {
@@ -19,12 +25,19 @@ export function printConfiguration(configuration: BirdConfiguration): PrintedCon
   return {
     text: `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n\n${body}\n`,
     revision,
+    guards: shortDigest(guardLines(configuration).join('\n'), 24),
   };
 }
+
+const guardLines = (configuration: BirdConfiguration): readonly string[] =>
+  families.flatMap((family) => guardEntries(family, configuration.families[family].guards));
 
 function lines(configuration: BirdConfiguration): readonly string[] {
   return [
     ...general(configuration),
+    ...guardFunctions(families),
+    ...guardLines(configuration),
+    ...families.flatMap((family) => nextHops(family, configuration)),
     ...workloads(configuration),
     ...families.flatMap((family) => exportPolicy(family, configuration.families[family])),
     ...importPolicy(configuration),
@@ -35,8 +48,8 @@ function lines(configuration: BirdConfiguration): readonly string[] {
 }
 
 function general(configuration: BirdConfiguration): readonly string[] {
-  const { logFile, logSeverity, routerId, ignoredInterfaces, workloadInterfacePrefixes } = configuration;
-  const excluded = [...workloadInterfacePrefixes.map((prefix) => `${prefix}*`), 'ns-*', ...ignoredInterfaces];
+  const { logFile, logSeverity, routerId, workloadInterfacePrefixes, restartWaitSeconds } = configuration;
+  const excluded = [...workloadInterfacePrefixes.map((prefix) => `${prefix}*`), 'ns-*'];
   return [
     `log ${logFile} ${logClasses[logSeverity]};`,
     `debug protocols ${logSeverity === 'Debug' ? 'all' : logSeverity === 'Info' ? '{ states }' : 'off'};`,
@@ -60,8 +73,24 @@ function general(configuration: BirdConfiguration): readonly string[] {
   ];
 }
 
-/** How long a BIRD that was started with -R leaves the kernel's routes alone while its neighbours come back; a host that is gone for good must not hold that up for minutes. */
-const restartWaitSeconds = 30;
+/**
+ * Next hops are looked up in a table of their own, without what BGP says: else whoever announces a host's address takes all that leads there. A pattern of `protocol direct`
+ * that changed would restart it, and every route with it; a pipe's filter is gone through softly.
+ */
+function nextHops(family: IpFamily, { ignoredInterfaces }: BirdConfiguration): readonly string[] {
+  const ignored = ignoredInterfaces.map((pattern) => `ifname ~ "${pattern}"`).join(' || ');
+  return [
+    `ipv${family} table calico_igp${family};`,
+    `protocol pipe calico_hops${family}`,
+    '{',
+    `  table master${family};`,
+    `  peer table calico_igp${family};`,
+    '  import none;',
+    `  export where ${ignored ? `! (source = RTS_DEVICE && (${ignored})) && ` : ''}${leadsToNextHops};`,
+    '}',
+    '',
+  ];
+}
 
 const logClasses: Readonly<Record<LogSeverity, string>> = {
   Debug: 'all',
@@ -73,7 +102,8 @@ const logClasses: Readonly<Record<LogSeverity, string>> = {
 
 /**
  * Preferences decide between a workload's route here (150), one learned by BGP (100) and one to where it has just arrived: 200 if that is elsewhere, 250 if here.
- * The host's other routes (220) beat those of BGP, as their metrics do in the kernel; BIRD finds next hops by them.
+ * The host's other routes (220) beat those of BGP, as their metrics do in the kernel; BIRD finds next hops by them. An elevated route counts as such only while the workload is
+ * known to be moving: else whoever claims one would take any host's workloads.
  */
 function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: configured }: BirdConfiguration): readonly string[] {
   const interfaces = workloadInterfacePrefixes.map((prefix) => `ifname ~ "${prefix}*"`).join(' || ');
@@ -98,13 +128,14 @@ function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: c
 
 function exportPolicy(family: IpFamily, { normalRoutePriority, exportPrefixes, advertisements }: FamilyConfiguration): readonly string[] {
   const normal = localPrefOfMetricZero - normalRoutePriority;
-  const configured = exportPrefixes.length > 0 ? `source = RTS_INHERIT && net ~ [ ${exportPrefixes.map((prefix) => `${prefix}+`).join(', ')} ]` : 'false';
+  const configured = `source = RTS_INHERIT && net ~ [ ${exportPrefixes.map((prefix) => `${prefix}+`).join(', ')} ]`;
   return [
     '# What no filter may announce, and what every route carries before filters see it: the metric travels as LOCAL_PREF.',
     `function calico_prepare_export${family}()`,
     '{',
     '  if net.len = 0 then reject;',
     '  if source = RTS_DEVICE || source = RTS_STATIC then reject;',
+    '  if source = RTS_INHERIT && calico_concealed() then reject;',
     `  if source = RTS_INHERIT then bgp_local_pref = ${normal};`,
     `  if calico_workload() && krt_metric > 0 then bgp_local_pref = ${localPrefOfMetricZero} - krt_metric;`,
     ...advertisements.map(
@@ -115,7 +146,7 @@ function exportPolicy(family: IpFamily, { normalRoutePriority, exportPrefixes, a
     `function calico_export${family}(bool calico_reflect)`,
     '{',
     '  if calico_workload() then accept;',
-    `  if ${configured} then accept;`,
+    ...(exportPrefixes.length > 0 ? [`  if ${configured} && ! calico_concealed_network${family}() then accept;`] : []),
     '  if calico_reflect && source = RTS_BGP then accept;',
     '  reject;',
     '}',
@@ -128,7 +159,7 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
   return [
     'function calico_accept_import()',
     '{',
-    ...families.map((family) => `  if net.type = NET_IP${family} && bgp_local_pref > ${elevatedAbove(family)} then preference = 200;`),
+    ...families.map((family) => `  if net.type = NET_IP${family} && bgp_local_pref > ${elevatedAbove(family)} && calico_moving() then preference = 200;`),
     '  accept;',
     '}',
     '',
@@ -180,7 +211,7 @@ function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly
   return [`protocol static ${symbolOf('via', symbol.slice(1, -1))}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
 }
 
-function sessionLines(session: Session, { bindToNodeAddress, holdSeconds }: BirdConfiguration): readonly string[] {
+function sessionLines(session: Session, { bindToNodeAddress, holdSeconds, mostRoutes }: BirdConfiguration): readonly string[] {
   const { family, local, neighbor, transport } = session;
   const external = local.asNumber !== neighbor.asNumber;
   const keepalive = session.keepaliveSeconds;
@@ -206,9 +237,13 @@ function sessionLines(session: Session, { bindToNodeAddress, holdSeconds }: Bird
     ...statement(session.reflector?.neighborIsClient && 'rr client'),
     ...statement(session.reflector && `rr cluster id ${session.reflector.clusterId}`),
     `  ipv${family} {`,
-    ...(transport.kind === 'direct' ? [] : ['    gateway recursive;']),
+    ...(transport.kind === 'direct' ? [] : ['    gateway recursive;', `    igp table calico_igp${family};`]),
+    // So that BIRD can say what is refused. Not where an operator's filters may refuse a whole routing table.
+    ...(session.trust === 'host' || session.filters.length === 0 ? ['    import keep filtered on;'] : []),
+    '    rpki reload off;',
+    ...(mostRoutes === undefined ? [] : [`    receive limit ${mostRoutes} action block;`]),
     ...(session.nextHop === 'auto' ? [] : [`    next hop ${session.nextHop} on;`]),
-    `    import filter { ${calls(session, 'import', external)}calico_accept_import(); };`,
+    `    import filter { ${admit(session.trust)} ${calls(session, 'import', external)}calico_accept_import(); };`,
     `    export filter { calico_prepare_export${family}(); ${calls(session, 'export', external)}calico_export${family}(${session.reflector !== undefined}); };`,
     '  };',
     '}',

@@ -25,6 +25,14 @@ export function ownAddress(family: IpFamily, interfaces: readonly HostInterface[
   return undefined;
 }
 
+/** All addresses of the host's own, loopback's among them, with the lengths of their networks; in whatever state they are. */
+export function heldAddresses(interfaces: readonly HostInterface[]): readonly Cidr[] {
+  const held = interfaces.flatMap(({ addresses }) =>
+    addresses.filter(({ scope }) => scope === 0).map(({ address, prefixLength }) => `${address}/${prefixLength}` as Cidr),
+  );
+  return [...new Set(held)].sort();
+}
+
 /** The networks that the host can reach without a gateway. */
 export function ownNetworks(interfaces: readonly HostInterface[]): readonly Cidr[] {
   const networks = interfaces.flatMap(({ link, addresses }) =>

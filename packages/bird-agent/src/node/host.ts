@@ -4,12 +4,14 @@ import type { Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { openRoutes, type RouteTable } from '@calico-openstack/kernel/routes/netlink';
 import { routeProtocol, routeTable } from '@calico-openstack/kernel/routes/route';
-import { type HostInterface, isHostInterface, ownAddress, ownNetworks } from './addresses.ts';
+import { type HostInterface, heldAddresses, isHostInterface, ownAddress, ownNetworks } from './addresses.ts';
 
 export interface HostView {
   /** The host's address as found on its interfaces, as `address/length`. */
   address(family: IpFamily): string | undefined;
   networks(): readonly Cidr[];
+  /** All its addresses, as `address/length`, whatever state their interfaces are in. */
+  heldAddresses(): readonly Cidr[];
   /** Whether the kernel holds routes that a BIRD has programmed. */
   hasBirdRoutes(): boolean;
   close(): void;
@@ -26,13 +28,14 @@ export function openHost(workloadPrefixes: readonly string[], onChange: () => vo
   const links = openLinks();
   const routes = openRoutes();
   const subscription = links.watch((change) => {
-    const concerned = [...change.links, ...change.addresses].some((name) => isHostInterface(name, workloadPrefixes));
+    const concerned = [...change.links, ...change.addresses].some((name) => name === 'lo' || isHostInterface(name, workloadPrefixes));
     if (concerned) onChange();
   });
   const interfaces = (): readonly HostInterface[] => hostInterfaces(links, workloadPrefixes);
   return {
     address: (family) => ownAddress(family, interfaces(), defaultInterface(routes, links, family)),
     networks: () => ownNetworks(interfaces()),
+    heldAddresses: () => heldAddresses([...interfaces(), ...hostInterface(links, 'lo')]),
     hasBirdRoutes: () => routes.read({ table: routeTable.main, protocol: routeProtocol.bird }).length > 0,
     close() {
       subscription.close();
@@ -44,6 +47,11 @@ export function openHost(workloadPrefixes: readonly string[], onChange: () => vo
 
 const hostInterfaces = (links: Links, workloadPrefixes: readonly string[]): readonly HostInterface[] =>
   [...links.links.values()].filter(({ name }) => isHostInterface(name, workloadPrefixes)).map((link) => ({ link, addresses: links.addresses(link.name) }));
+
+function hostInterface(links: Links, name: string): readonly HostInterface[] {
+  const link = links.link(name);
+  return link ? [{ link, addresses: links.addresses(name) }] : [];
+}
 
 function defaultInterface(routes: RouteTable, links: Links, family: IpFamily): string | undefined {
   const defaults = defaultRouteMakers

@@ -3,6 +3,7 @@ import type { Cidr, Decoded, IpAddress, Labels } from '@calico-openstack/datamod
 import type { BgpConfiguration } from '../resources/bgp-configuration.ts';
 import type { BgpFilter } from '../resources/bgp-filter.ts';
 import type { BgpPeer, PeerRefusal } from '../resources/bgp-peer.ts';
+import type { Departure } from '../resources/live-migration.ts';
 import type { Node } from '../resources/node.ts';
 import type { SecretRef } from '../resources/values.ts';
 
@@ -14,6 +15,9 @@ export type Resources = {
   readonly configurations: ByName<Decoded<BgpConfiguration>>;
   readonly peers: ByName<{ readonly ok: true; readonly value: BgpPeer } | PeerRefusal>;
   readonly filters: ByName<Decoded<BgpFilter>>;
+  readonly pools: ByName<Decoded<Cidr>>;
+  /** Of LiveMigrations; by namespace and name. */
+  readonly departures: ByName<Decoded<Departure | undefined>>;
 };
 
 export type Host = {
@@ -23,10 +27,23 @@ export type Host = {
   readonly routerId: IpAddress | undefined;
   /** Networks of this host's own interfaces: a neighbour in one of them is next door. */
   readonly networks: readonly Cidr[];
+  /** Addresses of this host's own, with the lengths of their networks, wherever they are and whether or not they can be used now. */
+  readonly addresses: readonly Cidr[];
+  /** The networks of all those addresses: no workload is there. */
+  readonly guardedNetworks: readonly Cidr[];
+  /** Where etcd is. */
+  readonly datastoreAddresses: readonly IpAddress[];
+  /** Addresses of workloads here that are moving to another host. */
+  readonly moving: readonly Cidr[];
+  /** What the operator says may be announced by hosts besides single addresses. */
+  readonly workloadPrefixes: readonly Cidr[];
   readonly workloadInterfacePrefixes: readonly string[];
   readonly deviceRouteProtocol: number;
   readonly exportPrefixes: readonly Cidr[];
   readonly holdSeconds: number;
+  readonly restartWaitSeconds: number;
+  /** undefined: any number. */
+  readonly mostRoutes: number | undefined;
   /** `syslog`, `stderr`, or a path as BIRD's string. */
   readonly logFile: string;
 };

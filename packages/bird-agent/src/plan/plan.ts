@@ -5,6 +5,7 @@ import { type BirdConfiguration, birdRouteMetric } from '../bird/configuration.t
 import { advertisementsOf, type BgpConfiguration, resolveAdvertisements } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
 import type { Host, Lookups, Problem, Resources } from './facts.ts';
+import { guardsOf } from './guards.ts';
 import { planSessions, type Speaker } from './sessions.ts';
 
 export type Plan =
@@ -42,9 +43,10 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     asNumber: node.asNumber ?? settings.asNumber ?? defaultAsNumber,
     listenPort: understood(resources.configurations.get(`node.${node.name}`))?.listenPort ?? cluster?.value.listenPort ?? defaultPort,
   });
+  const others = otherNodes(resources, host.name, problems);
   const { sessions, problems: sessionProblems } = planSessions({
     own: speaker(own.value),
-    others: otherNodes(resources, host.name, problems).map(speaker),
+    others: others.map(speaker),
     mesh: { enabled: settings.nodeToNodeMeshEnabled ?? true, password: settings.nodeMeshPassword, restartSeconds: settings.nodeMeshMaxRestartSeconds },
     peers: resources.peers,
     filters: resources.filters,
@@ -57,6 +59,7 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     normalRoutePriority: normalRoutePriority(settings, of, problems),
     exportPrefixes: host.exportPrefixes.filter((prefix) => familyOf(prefix) === of),
     advertisements: advertisementsOf(advertisements.value, of),
+    guards: guardsOf(of, { own: own.value, others, host, pools: resources.pools, advertisements: advertisements.value }),
   });
   const configured = { 4: family(4), 6: family(6) };
   return {
@@ -71,6 +74,8 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
       ignoredInterfaces: settings.ignoredInterfaces ?? [],
       bindToNodeAddress: settings.bindMode === 'NodeIP',
       holdSeconds: host.holdSeconds,
+      restartWaitSeconds: host.restartWaitSeconds,
+      mostRoutes: host.mostRoutes,
       families: configured,
       sessions,
     },

@@ -115,6 +115,7 @@ function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit
     nextHop: 'auto',
     allowedLocalAsNumbers: undefined,
     reflector: undefined,
+    trust: 'host',
     filters: [],
     reachableBy: undefined,
   };
@@ -220,6 +221,9 @@ function peerWish(
   const internal = localAs === remoteAs;
   const clusterId = own.node.routeReflectorClusterId;
   const reachableBy = from === 'peer' && peer.reachableBy && familyOf(peer.reachableBy) === family ? peer.reachableBy : undefined;
+  const transport = transportTo(remote.address, internal, peer.ttlSecurityHops, reachableBy, input.networks);
+  // One of our hosts is one in whatever AS it is; a speaker by its address in another AS is somebody else, whoever says that the address is his.
+  const isExternal = from === 'peer' && !internal && peer.remotes.kind === 'address';
   const session: Session = {
     ...basics(own, family),
     // An address keeps its session whether or not it is known yet as one of our hosts'.
@@ -229,7 +233,8 @@ function peerWish(
         : symbol(`peer${family}`, peer.name, remote.speaker?.node.name ?? ''),
     local: { address: peer.useNodeIp ? address : undefined, port: own.listenPort, asNumber: localAs },
     neighbor: { address: remote.address, port: remote.port, asNumber: remoteAs },
-    transport: transportTo(remote.address, internal, peer.ttlSecurityHops, reachableBy, input.networks),
+    transport,
+    trust: !isExternal ? 'host' : transport.kind === 'direct' ? 'nextDoor' : 'external',
     ttlSecurity: peer.ttlSecurityHops !== undefined,
     password: password?.value,
     restartSeconds: peer.maxRestartSeconds,

@@ -5,7 +5,7 @@ import { compileSelector } from '../selectors.ts';
 import { resourceStore } from '../store.ts';
 import { bytes } from './bytes.ts';
 
-export type Specs = { readonly [key: `${'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters'}/${string}`]: unknown };
+export type Specs = { readonly [key: `${'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters' | 'ippools' | 'livemigrations'}/${string}`]: unknown };
 
 export const nodeSpec = (number: number, bgp: object = {}): object => ({
   bgp: { ipv4Address: `192.0.2.${number}/24`, ipv6Address: `2001:db8::${number}/64`, ...bgp },
@@ -29,10 +29,17 @@ export const host = (change: Partial<Host> = {}): Host => ({
   name: 'h1',
   routerId: undefined,
   networks: [],
+  addresses: [],
+  guardedNetworks: [],
+  datastoreAddresses: [],
+  moving: [],
+  workloadPrefixes: [],
   workloadInterfacePrefixes: ['cali', 'tap'],
   deviceRouteProtocol: 3,
   exportPrefixes: [] as readonly Cidr[],
   holdSeconds: 90,
+  restartWaitSeconds: 15,
+  mostRoutes: undefined,
   logFile: 'syslog',
   ...change,
 });

@@ -4,7 +4,7 @@ import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { resourceKey } from '@calico-openstack/datamodel';
+import { resourceKey, resourcePrefix, workloadEndpointName } from '@calico-openstack/datamodel';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import { steadyMoments } from '../../../../lab/moments.ts';
 import { type BirdControl, connectBird } from '../bird/control.ts';
@@ -72,7 +72,7 @@ export type TestHost = ReturnType<typeof link> & {
   agentLog(): string;
 };
 
-type BgpPlural = 'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters';
+type BgpPlural = 'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters' | 'ippools';
 
 export type World = {
   readonly etcdProcess: EtcdProcess;
@@ -82,6 +82,10 @@ export type World = {
   putText(plural: BgpPlural, name: string, text: string): Promise<unknown>;
   get(plural: BgpPlural, name: string): Promise<string>;
   remove(plural: BgpPlural, name: string): Promise<unknown>;
+  /** The port with these addresses leaves `from` for `to`: its endpoint on `from`, and its LiveMigration. */
+  migrate(from: string, to: string, addresses: readonly string[]): Promise<unknown>;
+  /** No LiveMigration any more. */
+  migrated(): Promise<unknown>;
   readonly directory: string;
   close(): Promise<void>;
 };
@@ -132,6 +136,15 @@ export async function makeWorld(size: number): Promise<World> {
       putText: (plural, name, text) => etcdProcess.etcdctl('put', resourceKey({ plural, name }), text),
       get: (plural, name) => etcdProcess.etcdctl('get', '--print-value-only', resourceKey({ plural, name })),
       remove: (plural, name) => etcdProcess.etcdctl('del', resourceKey({ plural, name })),
+      async migrate(from, to, addresses) {
+        const end = (host: string) => ({ hostname: host, orchestratorID: 'openstack', workloadID: 'openstack/vm', endpointID: 'port' });
+        const name = (host: string): string => workloadEndpointName({ host, orchestrator: 'openstack', workload: 'vm', endpoint: 'port' });
+        const endpoint = { metadata: { name: name(from) }, spec: { interfaceName: 'tap0', ipNetworks: addresses } };
+        const migration = { metadata: { name: name(to) }, spec: { source: { workloadEndpoint: end(from) }, target: { workloadEndpoint: end(to) } } };
+        await etcdProcess.etcdctl('put', resourceKey({ plural: 'workloadendpoints', namespace: 'openstack', name: name(from) }), JSON.stringify(endpoint));
+        await etcdProcess.etcdctl('put', resourceKey({ plural: 'livemigrations', namespace: 'openstack', name: name(to) }), JSON.stringify(migration));
+      },
+      migrated: () => etcdProcess.etcdctl('del', '--prefix', resourcePrefix('livemigrations')),
       close,
     };
   } catch (error) {

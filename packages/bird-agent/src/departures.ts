@@ -1,0 +1,45 @@
+// The addresses of workloads that are leaving this host: each endpoint that a LiveMigration names is read once, and kept as long as the LiveMigration is there.
+import { type Cidr, decodeWorkloadEndpoint, hostCidr, isHostCidr } from '@calico-openstack/datamodel';
+import type { Etcd } from '@calico-openstack/etcd';
+import type { Resources } from './plan/facts.ts';
+
+export interface Departures {
+  /** The addresses that are known, in order. */
+  readonly addresses: readonly Cidr[];
+  /** Follows the LiveMigrations. Rejects with EtcdError; whom it could not read is asked for next time. */
+  refresh(departures: Resources['departures']): Promise<void>;
+}
+
+export function followDepartures(etcd: Pick<Etcd, 'get'>, host: string): Departures {
+  const known = new Map<string, readonly Cidr[]>();
+  let addresses: readonly Cidr[] = [];
+
+  async function addressesAt(key: string): Promise<readonly Cidr[] | undefined> {
+    const { found } = await etcd.get(key);
+    const endpoint = found && decodeWorkloadEndpoint(found.value);
+    if (!endpoint?.ok) return undefined;
+    const { ipNetworks, ipNats } = endpoint.value;
+    return [...ipNetworks.filter(isHostCidr), ...ipNats.map(({ external }) => hostCidr(external))];
+  }
+
+  return {
+    get addresses() {
+      return addresses;
+    },
+    async refresh(departures) {
+      const keys = new Set(
+        [...departures.values()].flatMap((departure) => (departure.ok && departure.value?.host === host ? [departure.value.endpointKey] : [])),
+      );
+      for (const key of known.keys()) if (!keys.has(key)) known.delete(key);
+      try {
+        for (const key of keys) {
+          if (known.has(key)) continue;
+          const found = await addressesAt(key);
+          if (found) known.set(key, found);
+        }
+      } finally {
+        addresses = [...new Set([...known.values()].flat())].sort();
+      }
+    },
+  };
+}

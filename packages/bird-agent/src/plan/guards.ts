@@ -1,0 +1,32 @@
+// What routes must not be for, and which workloads are moving (bird/guards.ts).
+import { addressOf, type Cidr, familyOf, type IpAddress, type IpFamily, isHostCidr, prefixLength } from '@calico-openstack/datamodel';
+import type { Guards } from '../bird/configuration.ts';
+import type { Advertisement } from '../resources/bgp-configuration.ts';
+import type { Node } from '../resources/node.ts';
+import type { Host, Resources } from './facts.ts';
+
+/** A prefix that holds more than a quarter of all addresses is a slip, and would let everything through. */
+const leastLength = 2;
+
+export type GuardsInput = {
+  readonly own: Node;
+  readonly others: readonly Node[];
+  readonly host: Host;
+  readonly pools: Resources['pools'];
+  readonly advertisements: readonly Advertisement[];
+};
+
+export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements }: GuardsInput): Guards {
+  const ofFamily = <T extends Cidr | IpAddress>(values: readonly T[]): readonly T[] => [...new Set(values.filter((value) => familyOf(value) === family))];
+  const ownNode = own.addresses[family];
+  const ownAddresses = new Set(ofFamily([...host.addresses.map(addressOf), ...(ownNode ? [ownNode.address] : [])]));
+  const nodes = others.flatMap(({ addresses }) => addresses[family]?.address ?? []);
+  const offered = [...host.workloadPrefixes, ...host.exportPrefixes, ...[...pools.values()].flatMap((pool) => (pool.ok ? [pool.value] : []))];
+  return {
+    own: [...ownAddresses],
+    networks: ofFamily([...host.guardedNetworks, ...(ownNode ? [ownNode.network] : [])]).filter((network) => !isHostCidr(network)),
+    hosts: ofFamily([...nodes, ...host.datastoreAddresses]).filter((address) => !ownAddresses.has(address)),
+    moving: ofFamily(host.moving),
+    workloads: ofFamily([...offered, ...advertisements.map(({ cidr }) => cidr)]).filter((prefix) => prefixLength(prefix) >= leastLength),
+  };
+}

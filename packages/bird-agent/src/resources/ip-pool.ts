@@ -1,0 +1,10 @@
+// IPPool: addresses that an operator gives to workloads. Only where they lie matters here.
+import { type Cidr, type Decoded, decodeResource, refused } from '@calico-openstack/datamodel';
+import { cidr } from './values.ts';
+
+export function decodeIpPool(bytes: Uint8Array): Decoded<Cidr> {
+  const resource = decodeResource(bytes);
+  if (!resource.ok) return resource;
+  const parsed = cidr()(resource.value.spec['cidr']);
+  return parsed.ok ? parsed : refused(`spec.cidr: ${parsed.reason}`);
+}
