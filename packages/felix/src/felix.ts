@@ -18,7 +18,7 @@ import {
 import { type DesiredChange, type IpAddress, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
-import { applyEdits, baseTables, tableName } from '@calico-openstack/render';
+import { applyEdits, baseTables, type RenderOptions, tableName } from '@calico-openstack/render';
 import { etcdOptions, logDestinations, renderOptions } from './config/derive.ts';
 import type { FelixConfig } from './config/parameters.ts';
 import { environmentSource, fileSource, libcalicoSource } from './config/sources.ts';
@@ -26,7 +26,8 @@ import { createDataplane, type Dataplane } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
 import { createMetrics } from './metrics.ts';
-import { keepSettings, type Settings, type SettingsKeeper } from './settings.ts';
+import { keepSettings, type SettingsKeeper } from './settings.ts';
+import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
 
 const startedAtMs = Date.now() - performance.now();
@@ -43,8 +44,9 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
     'starting',
   );
   const kernel = openHostKernel(log);
-  closeWhatIsOpen(kernel, keeper.settings, log);
-  const felix = new Felix(keeper, kernel, connectEtcd(etcdOptions(config)), output);
+  const stamping = createStamping(kernel, renderOptions(config).stamps, log);
+  closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log);
+  const felix = new Felix(keeper, kernel, stamping, connectEtcd(etcdOptions(config)), output);
   return {
     log,
     failed: felix.failed,
@@ -62,10 +64,9 @@ const tableNames = ['inet', 'arp'] as const;
  * Before etcd has been heard of: where no earlier run has left its rules (after a boot), nothing may pass from or to a workload interface. Rules of an earlier run stay:
  * the running workloads live by them.
  */
-function closeWhatIsOpen(kernel: HostKernel, settings: Settings, log: Logger): void {
+function closeWhatIsOpen(kernel: HostKernel, options: RenderOptions, log: Logger): void {
   const missing = tableNames.filter((name) => !kernel.tables[name].exists());
   if (missing.length === 0) return;
-  const options = renderOptions(settings.config);
   const base = baseTables(options);
   applyEdits(kernel.tables, { inet: [], arp: [], ...Object.fromEntries(missing.map((name) => [name, base[name]])) });
   for (const name of missing) {
@@ -83,6 +84,7 @@ type Programmed = { readonly dataplane: Dataplane; readonly devices: Devices; re
 class Felix {
   readonly #keeper: SettingsKeeper;
   readonly #kernel: HostKernel;
+  readonly #stamping: Stamping;
   readonly #etcd: Etcd;
   readonly #output: OpenLog;
   readonly #log: Logger;
@@ -110,10 +112,11 @@ class Felix {
   /** From when on the tables may be compared again because somebody else has changed rules. */
   #foreignDueMs = 0;
 
-  constructor(keeper: SettingsKeeper, kernel: HostKernel, etcd: Etcd, output: OpenLog) {
+  constructor(keeper: SettingsKeeper, kernel: HostKernel, stamping: Stamping, etcd: Etcd, output: OpenLog) {
     const { log } = output;
     this.#keeper = keeper;
     this.#kernel = kernel;
+    this.#stamping = stamping;
     this.#etcd = etcd;
     this.#output = output;
     this.#log = log;
@@ -138,6 +141,10 @@ class Felix {
     });
     this.#closing.push(() => links.close());
     kernel.onDrift(() => this.#programming.wake());
+    stamping.onChange(() => {
+      this.#programmed?.dataplane.setOptions(this.#renderOptions());
+      this.#programming.wake();
+    });
     kernel.onForeignRules(() => {
       this.#foreignRules = true;
       this.#programming.wake();
@@ -217,6 +224,7 @@ class Felix {
       const touched = tables.inet.operations + tables.arp.operations > 0;
       this.#foreignDueMs = startMs + (touched ? 0 : Math.min(foreignRules.longestPauseMs, (tables.inet.tookMs + tables.arp.tookMs) * foreignRules.pauseOfTime));
     }
+    this.#stamping.rulesInForce();
     this.#kernel.forward(config); // what is forwarded is governed now
     reported.note(statuses);
     void this.#cutFlows(left);
@@ -243,10 +251,14 @@ class Felix {
       region,
       statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log }),
       devices,
-      dataplane: createDataplane(this.#kernel.tables, devices, renderOptions(config), ({ table, edit, error }) =>
+      dataplane: createDataplane(this.#kernel.tables, devices, this.#renderOptions(), ({ table, edit, error }) =>
         this.#log.error({ err: error, table, edit: edit.edit }, 'a rule cannot be programmed: what it governs stays closed'),
       ),
     };
+  }
+
+  #renderOptions(): RenderOptions {
+    return { ...renderOptions(this.#keeper.settings.config), ...this.#stamping.options };
   }
 
   #deviceSettings(config: FelixConfig): DeviceSettings {
@@ -275,7 +287,8 @@ class Felix {
       this.#fail.reject(new RestartNeeded('OpenstackRegion changed in the datastore'));
     this.#serve(settings.config);
     this.#calculation.setOptions({ allowSourceSpoofing: settings.config.WorkloadSourceSpoofing === 'Any' });
-    this.#programmed?.dataplane.setOptions(renderOptions(settings.config));
+    this.#stamping.want(renderOptions(settings.config).stamps);
+    this.#programmed?.dataplane.setOptions(this.#renderOptions());
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
   }
 
@@ -310,7 +323,8 @@ class Felix {
     const gone = tableNames.filter((name) => !this.#kernel.tables[name].exists());
     if (gone.length === 0) return;
     this.#log.warn({ tables: gone.map((name) => `${name} ${tableName}`).join(',') }, 'somebody else has removed our rules: they are put back');
-    if (!this.#programmed) closeWhatIsOpen(this.#kernel, this.#keeper.settings, this.#log);
+    if (gone.includes('inet')) this.#stamping.rulesGone();
+    if (!this.#programmed) closeWhatIsOpen(this.#kernel, this.#renderOptions(), this.#log);
     else
       for (const name of gone) {
         this.#kernel.tables[name].distrust();
@@ -369,6 +383,7 @@ class Felix {
     await this.#programmed?.statuses.close();
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();
+    this.#stamping.close();
     this.#etcd.close();
     this.#kernel.close();
   }

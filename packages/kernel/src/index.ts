@@ -1,7 +1,7 @@
 // The room's public face. Values and types are pure; what is called `open…` holds sockets. Fakes are beside what they stand for: `@calico-openstack/kernel/links/fake` …
 
 export type { IpFamily } from './addresses/ip.ts';
-export type { Conntrack, Flow, FlowDeletion, FlowTuple } from './conntrack/flow.ts';
+export type { Conntrack, Flow, FlowDeletion, FlowMarking, FlowTuple } from './conntrack/flow.ts';
 export { openConntrack } from './conntrack/netlink.ts';
 export type { HostAddress, HostAddresses } from './host-addresses/host-address.ts';
 export { openHostAddresses } from './host-addresses/netlink.ts';
@@ -24,7 +24,7 @@ export { inNamespace } from './netlink/namespace.ts';
 export { NetlinkError } from './netlink/socket.ts';
 export type * from './nftables/objects.ts';
 export { printTable } from './nftables/print.ts';
-export { deleteTable, type OpenTable, openTable } from './nftables/table.netlink.ts';
+export { chainExists, deleteTable, type OpenTable, openTable } from './nftables/table.netlink.ts';
 export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
 export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';

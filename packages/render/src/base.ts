@@ -11,6 +11,7 @@ import type { TableName } from './edits.ts';
 import type { Direction } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { deny } from './rules.ts';
+import { establishedRules, foretold, hostConnections, relatedRules, stamp, stampSet } from './stamps.ts';
 import {
   accept,
   byte,
@@ -57,7 +58,12 @@ const [TCP, UDP, ICMPV6, IPIP] = [6, 17, 58, 4];
 const [ROUTER_ADVERTISEMENT, NEIGHBOUR_ADVERTISEMENT] = [134, 136];
 
 export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
-  inet: [...workloadSets.inet, { name: classMap('ingress'), key: ['mark'], data: 'verdict' }, { name: classMap('egress'), key: ['mark'], data: 'verdict' }],
+  inet: [
+    ...workloadSets.inet,
+    { name: classMap('ingress'), key: ['mark'], data: 'verdict' },
+    { name: classMap('egress'), key: ['mark'], data: 'verdict' },
+    stampSet,
+  ],
   arp: workloadSets.arp,
 };
 
@@ -141,6 +147,9 @@ function natChains(options: RenderOptions): NftChain[] {
   ];
 }
 
+const related = 'related';
+const relatedToWorkload = 'related-to-workload';
+
 const invalid = (options: RenderOptions): NftRule[] => (options.dropInvalid ? [rule(connectionIs('invalid'), deny(options))] : []);
 
 /** Hands the packet to the class of its interface; an interface without one ends in deny. */
@@ -167,20 +176,28 @@ function forwarding(options: RenderOptions): NftChain[] {
     {
       name: 'from-workload',
       rules: [
-        rule(connectionIs('established'), goBack),
-        rule(connectionIs('related'), goTo('related')),
-        ...invalid(options),
+        ...establishedRules('egress', options, goBack, related, invalid(options), deny(options)),
         rule(jump('egress')),
-        rule(markHas(options.acceptMark), goBack),
+        rule(markHas(options.acceptMark), stamp('egress', options), goBack),
         rule(deny(options)),
       ],
     },
     {
       name: 'to-workload',
-      rules: [rule(connectionIs('established', 'related'), goBack), ...invalid(options), ...dispatch('ingress', options)],
+      rules: [
+        ...establishedRules('ingress', options, goBack, relatedToWorkload, invalid(options), deny(options)),
+        rule(jump('ingress')),
+        rule(markHas(options.acceptMark), stamp('ingress', options), goBack),
+        rule(deny(options)),
+      ],
     },
-    related,
+    relatedChain(options),
+    { name: relatedToWorkload, rules: relatedRules('ingress', options) },
+    foretold('egress', options, (verdict) => toWorkload(options, verdict)),
+    foretold('ingress', options, (verdict) => fromWorkload(options, verdict)),
     { name: 'egress', rules: [...neverFromWorkload(options), ...dispatch('egress', options)] },
+    { name: 'ingress', rules: dispatch('ingress', options) },
+    hostConnections(options, hook('filter', 'postrouting', FILTER), (...statements) => toWorkload(options, ...statements)),
   ];
 }
 
@@ -188,9 +205,10 @@ function forwarding(options: RenderOptions): NftChain[] {
  * What a workload says about a connection (an ICMP error, mostly) passes when it has a part in that connection. Otherwise it could break others', the host's own among them,
  * by telling lies about them, whatever its policy.
  */
-const related: NftChain = {
-  name: 'related',
+const relatedChain = (options: RenderOptions): NftChain => ({
+  name: related,
   rules: [
+    ...relatedRules('egress', options),
     rule(inSet(anyClaim, ['meta iifname']), goBack),
     ...([4, 6] as const).flatMap((family) => {
       const ip = family === 4 ? 'ip' : 'ip6';
@@ -198,7 +216,7 @@ const related: NftChain = {
     }),
     rule(drop),
   ],
-};
+});
 
 /** What no policy lets a workload send: tunnels that would carry packets past policy, and the part of a DHCP server or router. */
 function neverFromWorkload(options: RenderOptions): NftRule[] {
@@ -218,12 +236,14 @@ function toHost(options: RenderOptions): NftChain[] {
   const { metadata } = options;
   /** The special rules of OpenStack (peer/felix.md 8.4). */
   const openstack = [
-    ...(metadata ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), accept)] : []),
+    ...(metadata
+      ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), stamp('egress', options), accept)]
+      : []),
     // Whoever is named as the relay gets the server's answer: the host's packet, past the policy of that workload.
     rule(nfproto(4), l4proto(UDP), portRange('destination', 67, 67), equal('dhcp giaddr', Uint8Array.of(0, 0, 0, 0), true), drop),
     rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
     rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
-    ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), accept)),
+    ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), stamp('egress', options), accept)),
   ];
   const allowed = { DROP: drop, RETURN: goBack, ACCEPT: accept }[options.endpointToHostAction];
   return [
@@ -233,11 +253,9 @@ function toHost(options: RenderOptions): NftChain[] {
       rules: [
         ...neighbourly.map((type) => rule(l4proto(ICMPV6), equal('icmpv6 type', byte(type)), accept)),
         ...openstack,
-        rule(connectionIs('established'), accept),
-        rule(connectionIs('related'), goTo('related')),
-        ...invalid(options),
+        ...establishedRules('egress', options, accept, related, invalid(options), deny(options)),
         rule(jump('egress')),
-        rule(markHas(options.acceptMark), allowed),
+        rule(markHas(options.acceptMark), ...(allowed === drop ? [] : [stamp('egress', options)]), allowed),
         rule(deny(options)),
       ],
     },

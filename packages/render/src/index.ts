@@ -1,7 +1,8 @@
 export type { WorkloadDevice } from './devices.ts';
 export { applyEdits, type RejectedEdit, type TableEdit, type TableEdits, type TableName } from './edits.ts';
 export { tableName } from './names.ts';
-export { defaultRenderOptions, type RenderOptions } from './options.ts';
+export { type ConnectionStamps, defaultRenderOptions, type RenderOptions } from './options.ts';
 export { baseTables, Renderer, type Rendering } from './renderer.ts';
+export { stampSet, stampsOf } from './stamps.ts';
 export { addressElement } from './statements.ts';
 export { earlierAddresses, leavingAddresses } from './workloads.ts';

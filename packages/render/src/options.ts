@@ -12,6 +12,10 @@ export type RenderOptions = {
   /** Two bits of the packet mark that are ours while a packet is judged. */
   readonly acceptMark: number;
   readonly passMark: number;
+  /** Two bits of the connection mark that are ours for good: which side's policy let the connection through (stamps.ts). Other bits than those of the packet mark, for whoever copies one to the other. */
+  readonly stamps: ConnectionStamps;
+  /** What becomes of established connections without a stamp. `pass` while those that an earlier version let through are being stamped. */
+  readonly unstamped: 'judge' | 'pass';
   /** false: IPv6 from and to workloads is dropped. */
   readonly ipv6: boolean;
   readonly allowVxlanFromWorkloads: boolean;
@@ -24,12 +28,16 @@ export type RenderOptions = {
   readonly antiSpoofLinkLayer: boolean;
 };
 
+export type ConnectionStamps = { readonly egress: number; readonly ingress: number };
+
 export const defaultRenderOptions: RenderOptions = {
   interfacePrefixes: ['cali', 'tap'],
   endpointToHostAction: 'DROP',
   denyAction: 'DROP',
   acceptMark: 0x10000,
   passMark: 0x20000,
+  stamps: { egress: 0x40000, ingress: 0x80000 },
+  unstamped: 'judge',
   ipv6: true,
   allowVxlanFromWorkloads: false,
   allowIpipFromWorkloads: false,

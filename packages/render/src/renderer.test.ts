@@ -24,6 +24,7 @@ import { describe, expect, test } from 'vitest';
 import { applyEdits } from './edits.ts';
 import { defaultRenderOptions, type RenderOptions } from './options.ts';
 import { Renderer, type Rendering } from './renderer.ts';
+import { stampSet } from './stamps.ts';
 import { ifnameBytes, port, u32 } from './statements.ts';
 import { earlierAddresses, leavingAddresses } from './workloads.ts';
 
@@ -323,7 +324,6 @@ describe('on the way to the host', () => {
     ['a neighbour solicitation', { from: 'fd00::1', to: 'ff02::1', icmp: [135, 0] }, true],
     ['a multicast report of version 2', { from: 'fd00::1', to: 'ff02::16', icmp: [143, 0] }, true],
     ['an echo request', { from: 'fd00::1', to: 'fd00::99', icmp: [128, 0] }, false],
-    ['an answer', { protocol: 6, sport: 22, dport: 9, state: ESTABLISHED }, true],
     ['what belongs to no connection', { protocol: 6, sport: 22, dport: 9, state: INVALID }, false],
   ])('%s passes: %s', (_, sent, passes) => expect(world()(sent)).toBe(passes));
 
@@ -542,7 +542,6 @@ describe('policy', () => {
     there.say({ policies: policies(out, none), workloads: new Map([workload('tap1', inTier(out)), workload('tap2', inTier(none))]) });
     expect(there.passes('forward', { in: 'tap1', out: 'eth0', from: '10.0.0.1', to: '192.0.2.1' })).toBe(true);
     expect(there.passes('forward', { in: 'tap1', out: 'tap2', from: '10.0.0.1', to: '10.0.0.2' })).toBe(false);
-    expect(there.passes('forward', { in: 'tap1', out: 'tap2', from: '10.0.0.1', to: '10.0.0.2', state: ESTABLISHED })).toBe(true);
   });
 });
 
@@ -631,7 +630,7 @@ describe('cost', () => {
     });
     const { chains, sets } = there.tables.inet.kernel.content();
     expect(JSON.stringify([...chains.keys(), ...sets.keys()].sort())).toBe(before);
-    for (const { elements } of sets.values()) expect(elements).toEqual([]);
+    for (const { set, elements } of sets.values()) if (set.name !== stampSet.name) expect(elements).toEqual([]);
   });
   test('other options rewrite chains and nothing that a workload has', () => {
     const there = host();

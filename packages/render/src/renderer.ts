@@ -9,6 +9,7 @@ import { type Direction, policyChain, profileChain, spoofChain } from './names.t
 import type { RenderOptions } from './options.ts';
 import { renderRules } from './rules.ts';
 import { Sets } from './sets.ts';
+import { stampElements, stampSet } from './stamps.ts';
 import { type Contributions, contributionsOf, emitContributions, noContributions, spoofChainOf, spoofContent } from './workloads.ts';
 
 export type Rendering = {
@@ -24,7 +25,7 @@ const directions: readonly Direction[] = ['ingress', 'egress'];
 export function baseTables(options: RenderOptions): TableEdits {
   const edits = new EditList();
   for (const table of tables) {
-    for (const set of baseSets[table]) edits.setSet(set, [], table);
+    for (const set of baseSets[table]) edits.setSet(set, set === stampSet ? stampElements(options) : [], table);
     for (const chain of baseChains(options)[table]) edits.setChain(chain, table);
   }
   return edits;
@@ -73,6 +74,7 @@ export class Renderer {
       for (const name of names(this.#options, table)) if (!wanted.has(name)) edits.removeChain(name, table);
       for (const chain of baseChains(options)[table]) edits.setChain(chain, table);
     }
+    edits.setSet(stampSet, stampElements(options));
     this.#options = options;
     for (const [id, policy] of this.#policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of this.#profiles) this.#renderProfile(id, profile, edits);

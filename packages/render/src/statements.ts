@@ -86,6 +86,17 @@ export const markHasAny = (bits: number): Statement => ({ is: 'masked', field: '
 export const setMark = (bits: number): Statement => ({ is: 'set-mark', of: 'packet', and: ~bits >>> 0, xor: bits });
 export const clearMark = (bits: number): Statement => ({ is: 'set-mark', of: 'packet', and: ~bits >>> 0, xor: 0 });
 
+/** All of the connection mark's `bits` are set (negate: not all are). */
+export const connectionHas = (bits: number, negate = false): Statement => ({
+  is: 'masked',
+  field: 'ct mark',
+  mask: u32(bits),
+  value: u32(bits),
+  ...(negate && { negate }),
+});
+/** Sets the bits in the connection's mark and leaves the others alone. */
+export const stampConnection = (bits: number): Statement => ({ is: 'set-mark', of: 'connection', and: ~bits >>> 0, xor: bits });
+
 const verdict = (value: Verdict): Statement => ({ is: 'verdict', ...value });
 export const accept = verdict({ verdict: 'accept' });
 export const drop = verdict({ verdict: 'drop' });

@@ -22,7 +22,7 @@ export function logDestinations({ LogSeverityScreen: screen, LogFilePath: path, 
 }
 
 export function renderOptions(config: FelixConfig): RenderOptions {
-  const [acceptMark, passMark] = bitsOf(config.NftablesMarkMask);
+  const [acceptMark, passMark, egress, ingress] = bitsOf(config.NftablesMarkMask);
   return {
     interfacePrefixes: config.InterfacePrefix,
     ...(config.MetadataAddr && config.MetadataPort > 0 && { metadata: { address: config.MetadataAddr, port: config.MetadataPort } }),
@@ -30,6 +30,8 @@ export function renderOptions(config: FelixConfig): RenderOptions {
     denyAction: config.NftablesFilterDenyAction,
     acceptMark: acceptMark!,
     passMark: passMark!,
+    stamps: { egress: egress!, ingress: ingress! },
+    unstamped: 'judge',
     ipv6: config.Ipv6Support,
     allowVxlanFromWorkloads: config.AllowVXLANPacketsFromWorkloads,
     allowIpipFromWorkloads: config.AllowIPIPPacketsFromWorkloads,

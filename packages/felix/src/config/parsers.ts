@@ -78,7 +78,7 @@ export const endpoints: Parser<readonly string[]> = (value) => {
 export const markMask: Parser<number> = (value) => {
   const number = integer(0, 0xffffffff)(value);
   if (!number.ok) return number;
-  return bitsOf(number.value).length >= 2 ? number : bad('a mask of 32 bits with at least 2 set');
+  return bitsOf(number.value).length >= 4 ? number : bad('a mask of 32 bits with at least 4 set: two for packets, two for connections');
 };
 
 /** The single bits of a mask, lowest first. */

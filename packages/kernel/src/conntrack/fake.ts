@@ -31,6 +31,19 @@ export function fakeConntrack(tracked: Flow[] = []): FakeConntrack {
       passes.push([...hit].sort());
       return { deleted: remove((flow) => addressesOf(flow).some(has)), seen };
     }),
+    async markFlows(mask, next) {
+      await Promise.resolve();
+      let marked = 0;
+      for (const [index, flow] of tracked.entries()) {
+        const mark = flow.mark ?? 0;
+        const becomes = ((mark & ~mask) | (next(mark) & mask)) >>> 0;
+        if (becomes === mark) continue;
+        const { mark: _, ...rest } = flow;
+        tracked[index] = { ...rest, ...(becomes !== 0 && { mark: becomes }) };
+        marked++;
+      }
+      return { marked, seen: tracked.length };
+    },
     deleteFlow: (original, zone = 0) => (remove((flow) => flow.zone === zone && same(flow.original, original)) > 0 ? 'deleted' : 'absent'),
     flows: async () => [...tracked],
     count: () => tracked.length,

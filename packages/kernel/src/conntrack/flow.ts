@@ -11,10 +11,19 @@ export type FlowTuple = {
 };
 
 /** Without NAT, `reply` is `original` turned round. */
-export type Flow = { readonly family: IpFamily; readonly original: FlowTuple; readonly reply: FlowTuple; readonly zone: number };
+export type Flow = {
+  readonly family: IpFamily;
+  readonly original: FlowTuple;
+  readonly reply: FlowTuple;
+  readonly zone: number;
+  /** Absent: 0. */
+  readonly mark?: number;
+};
 
 /** `seen`: flows that were looked at. */
 export type FlowDeletion = { readonly deleted: number; readonly seen: number };
+
+export type FlowMarking = { readonly marked: number; readonly seen: number };
 
 export interface Conntrack {
   /**
@@ -24,6 +33,12 @@ export interface Conntrack {
    * NetlinkError when the kernel refused, after everything else is deleted.
    */
   deleteByAddress(addresses: Iterable<string>): Promise<FlowDeletion>;
+  /**
+   * Sets the bits of `mask` in the mark of each flow to those of `next`, and leaves the others alone. One pass over all flows, in slices between which the rest of the
+   * program has its turn. NetlinkError when the kernel refused, after all others are set.
+   * @param next the mark that a flow of this mark is to have
+   */
+  markFlows(mask: number, next: (mark: number) => number): Promise<FlowMarking>;
   /** Deletes the one flow that began with this tuple. */
   deleteFlow(original: FlowTuple, zone?: number): 'deleted' | 'absent';
   /** All flows, of both families. */

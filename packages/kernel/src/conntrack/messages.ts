@@ -1,11 +1,11 @@
 // Flows in ctnetlink's words (linux/netfilter/nfnetlink_conntrack.h).
 import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes } from '../addresses/ip.ts';
-import { flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
+import { findAttribute, flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
 import type { Flow, FlowTuple } from './flow.ts';
 
 /** NFNL_SUBSYS_CTNETLINK in the upper byte. */
 const type = { new: 0x100, get: 0x101, delete: 0x102, statistics: 0x105 } as const;
-const attribute = { original: 1, reply: 2, timeout: 7, id: 12, zone: 18 } as const;
+const attribute = { original: 1, reply: 2, timeout: 7, mark: 8, id: 12, zone: 18, markMask: 21 } as const;
 const tuple = { addresses: 1, protocol: 2 } as const;
 const address = { ipv4Source: 1, ipv4Destination: 2, ipv6Source: 3, ipv6Destination: 4 } as const;
 const protocol = { number: 1, sourcePort: 2, destinationPort: 3 } as const;
@@ -49,7 +49,14 @@ export function readFlow(payload: Uint8Array): Flow | undefined {
   const attributes = readAttributes(payload, netfilterHeaderLength);
   const [original, reply, zone] = [attributes.get(attribute.original), attributes.get(attribute.reply), attributes.get(attribute.zone)];
   if (!family || !original || !reply) return undefined;
-  return { family, original: readTuple(original), reply: readTuple(reply), zone: zone ? readBe16(zone) : 0 };
+  const mark = readMark(payload);
+  return { family, original: readTuple(original), reply: readTuple(reply), zone: zone ? readBe16(zone) : 0, ...(mark !== 0 && { mark }) };
+}
+
+/** Of the flow that a dump describes. */
+export function readMark(payload: Uint8Array): number {
+  const mark = findAttribute(payload, netfilterHeaderLength, attribute.mark);
+  return mark ? readBe32(mark) : 0;
 }
 
 function readTuple(bytes: Uint8Array): FlowTuple {
@@ -93,28 +100,40 @@ export const deleteFlow = (sequence: number, original: FlowTuple, zone: number):
 
 /** Appends the deletion of exactly the flow that a dump described in `payload`: with its id, so not of one that began with the same tuple meanwhile. */
 export function writeDeletionOf(writer: MessageWriter, sequence: number, payload: Uint8Array): void {
-  const attributes = readAttributes(payload, netfilterHeaderLength);
-  append(writer, type.delete, flag.acknowledge, sequence, familyOfNumber(payload[0] as number), () => {
-    for (const kind of [attribute.original, attribute.zone, attribute.id]) {
-      const value = attributes.get(kind);
-      if (value === undefined) continue;
-      if (kind === attribute.original) {
-        const start = writer.openNest(kind);
-        writer.raw(value);
-        writer.closeNest(start);
-      } else {
-        writer.binary(kind, value);
-      }
-    }
+  append(writer, type.delete, flag.acknowledge, sequence, familyOfNumber(payload[0] as number), () => writeIdentity(writer, payload));
+}
+
+/** Appends the new mark, in the bits of `mask`, of the flow that a dump described in `payload`. Makes none where that is gone. */
+export function writeMarkOf(writer: MessageWriter, sequence: number, payload: Uint8Array, mark: number, mask: number): void {
+  append(writer, type.new, flag.acknowledge, sequence, familyOfNumber(payload[0] as number), () => {
+    writeIdentity(writer, payload);
+    writer.be32(attribute.mark, (mark & mask) >>> 0);
+    writer.be32(attribute.markMask, mask);
   });
 }
 
+function writeIdentity(writer: MessageWriter, payload: Uint8Array): void {
+  const attributes = readAttributes(payload, netfilterHeaderLength);
+  for (const kind of [attribute.original, attribute.zone, attribute.id]) {
+    const value = attributes.get(kind);
+    if (value === undefined) continue;
+    if (kind === attribute.original) {
+      const start = writer.openNest(kind);
+      writer.raw(value);
+      writer.closeNest(start);
+    } else {
+      writer.binary(kind, value);
+    }
+  }
+}
+
 /** Appends the creation of a flow that lasts `seconds`. For tests: flows come into being by packets. */
-export function writeCreation(writer: MessageWriter, sequence: number, { family, original, reply, zone }: Flow, seconds: number): void {
+export function writeCreation(writer: MessageWriter, sequence: number, { family, original, reply, zone, mark }: Flow, seconds: number): void {
   append(writer, type.new, flag.acknowledge | flag.create | flag.exclusive, sequence, family, () => {
     writeTuple(writer, attribute.original, original);
     writeTuple(writer, attribute.reply, reply);
     writer.be32(attribute.timeout, seconds);
+    if (mark !== undefined) writer.be32(attribute.mark, mark);
     if (zone !== 0) writer.be16(attribute.zone, zone);
   });
 }

@@ -4,12 +4,12 @@ import { readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
 import { NetlinkError, type NetlinkMessage, type NetlinkRefusal, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import { type AddressSet, hasAddress } from './addresses.ts';
-import type { Conntrack, Flow, FlowDeletion } from './flow.ts';
-import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, writeDeletionOf } from './messages.ts';
+import type { Conntrack, Flow, FlowDeletion, FlowMarking } from './flow.ts';
+import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, readMark, writeDeletionOf, writeMarkOf } from './messages.ts';
 import { sharedPasses } from './passes.ts';
 
-/** Deletions are sent when so many have gathered, and at the end. */
-const deletionsAtOnce = 500;
+/** Changes are sent when so many have gathered, and at the end. */
+const changesAtOnce = 500;
 
 /** The flows of the calling thread's network namespace; sockets stay in it (see `inNamespace`). Throws NetlinkError when the kernel refuses. */
 export function openConntrack(): Conntrack {
@@ -28,35 +28,56 @@ export function openConntrack(): Conntrack {
     return mine;
   }
 
-  async function deleteAll(addresses: AddressSet): Promise<FlowDeletion> {
+  /** Sends what `write` appends for each flow that is `wanted`. One pass over the flows of a family, or of both. */
+  async function changeFlows(
+    family: 4 | 6 | undefined,
+    wanted: (buffer: Uint8Array, start: number, end: number) => boolean,
+    write: (writer: MessageWriter, sequence: number, payload: Uint8Array) => void,
+  ): Promise<{ readonly changed: number; readonly seen: number }> {
     let seen = 0;
-    let deleted = 0;
+    let changed = 0;
     let unwilling: NetlinkRefusal | undefined;
     const found: Uint8Array[] = [];
-    const [family] = addresses.families.size === 1 ? addresses.families : [undefined];
     await dump(family, (buffer, start, end) => {
       seen++;
-      if (!hasAddress(buffer, start + netfilterHeaderLength, end, addresses)) return;
+      if (!wanted(buffer, start, end)) return;
       found.push(buffer.slice(start, end));
-      if (found.length === deletionsAtOnce) deleted += deleteFound();
+      if (found.length === changesAtOnce) changed += changeFound();
     });
-    deleted += deleteFound();
+    changed += changeFound();
     if (unwilling) {
-      throw new NetlinkError(unwilling.code, `${deleted} flows were deleted, but not all that were to be: the kernel says ${unwilling.code}`);
+      throw new NetlinkError(unwilling.code, `${changed} flows were deleted or marked, but not all that were to be: the kernel says ${unwilling.code}`);
     }
-    return { deleted, seen };
+    return { changed, seen };
 
-    /** What the kernel refuses (a flow handed to the hardware, EBUSY) keeps no other flow alive. */
-    function deleteFound(): number {
+    /** What the kernel refuses (a flow handed to the hardware, EBUSY) stops no other. */
+    function changeFound(): number {
       if (found.length === 0) return 0;
       const writer = new MessageWriter();
-      for (const payload of found) writeDeletionOf(writer, socket.nextSequence(), payload);
+      for (const payload of found) write(writer, socket.nextSequence(), payload);
       const { refusals } = socket.exchange([writer.bytes()]);
       const asked = found.length;
       found.length = 0;
       unwilling ??= refusals.find(({ code }) => code !== 'ENOENT');
       return asked - refusals.length;
     }
+  }
+
+  async function deleteAll(addresses: AddressSet): Promise<FlowDeletion> {
+    const [family] = addresses.families.size === 1 ? addresses.families : [undefined];
+    const has = (buffer: Uint8Array, start: number, end: number): boolean => hasAddress(buffer, start + netfilterHeaderLength, end, addresses);
+    const { changed, seen } = await changeFlows(family, has, writeDeletionOf);
+    return { deleted: changed, seen };
+  }
+
+  async function markFlows(mask: number, next: (mark: number) => number): Promise<FlowMarking> {
+    const differs = (mark: number): boolean => ((next(mark) ^ mark) & mask) !== 0;
+    const { changed, seen } = await changeFlows(
+      undefined,
+      (buffer, start, end) => differs(readMark(buffer.subarray(start, end))),
+      (writer, sequence, payload) => writeMarkOf(writer, sequence, payload, next(readMark(payload)), mask),
+    );
+    return { marked: changed, seen };
   }
 
   /** `gone`: how many of the requests were about a flow that is not there. Throws when the kernel refuses for another reason. */
@@ -70,6 +91,7 @@ export function openConntrack(): Conntrack {
 
   return {
     deleteByAddress: sharedPasses(deleteAll),
+    markFlows,
     deleteFlow: (original, zone = 0) => (ask(deleteFlow(socket.nextSequence(), original, zone)).gone === 0 ? 'deleted' : 'absent'),
     async flows() {
       const flows: Flow[] = [];

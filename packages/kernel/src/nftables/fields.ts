@@ -26,6 +26,7 @@ const arp: Dependency = { network: 'arp' };
 const fields: { readonly [Name in Field]: FieldFacts } = {
   'meta iifname': meta(6, 'ifname'),
   'meta oifname': meta(7, 'ifname'),
+  'meta iif': meta(4, 'iface_index'),
   'meta iiftype': meta(8, 'iface_type'),
   'meta l4proto': meta(16, 'inet_proto'),
   'meta nfproto': meta(15, 'nf_proto'),

@@ -29,6 +29,7 @@ export type DataType =
 export type Field =
   | 'meta iifname'
   | 'meta oifname'
+  | 'meta iif' // 0: the host's own packet
   | 'meta iiftype'
   | 'meta l4proto'
   | 'meta nfproto'

@@ -51,6 +51,22 @@ export function deleteTable(family: TableFamily, name: string, namespace?: strin
   }
 }
 
+/** Whether the kernel has this chain, of whomever, in the calling thread's network namespace. NetlinkError when it cannot be asked. */
+export function chainExists(family: TableFamily, table: string, chain: string): boolean {
+  const socket = openNetlinkSocket(netlinkProtocol.netfilter);
+  try {
+    const writer = new MessageWriter(256);
+    writer.begin(nft.messageType(nft.message.getChain), flag.request | flag.acknowledge, socket.nextSequence());
+    writer.raw(nft.header(nft.familyNumber[family]));
+    writer.string(nft.chain.table, table);
+    writer.string(nft.chain.name, chain);
+    writer.end();
+    return socket.exchange([writer.bytes()]).answers.length > 0;
+  } finally {
+    socket.close();
+  }
+}
+
 /** What openTable works on: reading a table and committing operations as they are. */
 export function openTableKernel(family: TableFamily, name: string, namespace?: string): OpenTableKernel {
   const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);

@@ -81,6 +81,17 @@ export function conntrackContract(open: () => ConntrackWorld): void {
     expect(conntrack.count()).toBe(0);
   });
 
+  test('marks are set in the bits of the mask alone, in every zone, and only where they differ', async () => {
+    const flows = families.flatMap(({ web, peer }) => [0, 0x40000, 0x50001, 1].map((mark, port) => ({ ...udpFlow(web, peer, [port + 1, 2]), mark })));
+    world.track([...flows, { ...udpFlow('10.65.0.4', '192.0.2.7', [9, 9]), zone: 7 }]);
+    const marks = async (): Promise<number[]> => (await conntrack.flows()).map(({ mark = 0 }) => mark).sort((a, b) => a - b);
+    expect(await conntrack.markFlows(0xc0000, (mark) => mark | 0xc0000)).toEqual({ marked: 9, seen: 9 });
+    expect(await marks()).toEqual([0xc0000, 0xc0000, 0xc0000, 0xc0000, 0xc0000, 0xc0001, 0xc0001, 0xd0001, 0xd0001]);
+    expect(await conntrack.markFlows(0xc0000, (mark) => mark | 0xc0000)).toEqual({ marked: 0, seen: 9 });
+    expect(await conntrack.markFlows(0x80c0000f, (mark) => (mark & 0x10000 ? 0x80000002 : mark))).toEqual({ marked: 2, seen: 9 });
+    expect((await marks()).at(-1)).toBe(0x800d0002);
+  });
+
   test('no address, no pass; and what is no address is refused before one', async () => {
     world.track([udpFlow('10.65.0.4', '192.0.2.7')]);
     expect(await conntrack.deleteByAddress([])).toEqual({ deleted: 0, seen: 0 });

@@ -11,6 +11,7 @@ const accept = verdict({ verdict: 'accept' });
 const inetMatches: readonly (readonly Statement[])[] = [
   [match('meta iifname', interfaceName('tap0'))],
   [match('meta oifname', interfaceName('lo'), true)],
+  [match('meta iif', hostOrder(0))],
   [match('meta iiftype', hostOrder(1, 2))],
   [match('meta l4proto', bytes(17), true)],
   [match('meta nfproto', bytes(10))],

@@ -1,0 +1,223 @@
+// Only what policy let through is established: over flushed rulesets, restarts, upgrades and take-overs. With packets on a real kernel.
+import { fileURLToPath } from 'node:url';
+import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Plugged, TestHost } from './testing/host.ts';
+import { endpointNumber, felixConfiguration, securityGroup, tapOf, workloadEndpoint } from './testing/resources.ts';
+
+const udp = (destinationPort: number, sourcePort?: number) => ({ protocol: 17, destinationPort, ...(sourcePort && { sourcePort }) });
+const allows = (port: number) => securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [port] } }]);
+const nobody = securityGroup('open', [], []);
+const families = [4, 6] as const;
+
+/** `nft list ruleset` of this project's Felix as it was before it knew of stamps, with the endpoints one and two under `open`. */
+const rulesBeforeStamps = fileURLToPath(new URL('testing/rules-before-stamps.nft', import.meta.url));
+
+let host: TestHost;
+let conntrack: Conntrack;
+let [one, two]: [Plugged, Plugged] = [] as never;
+
+beforeEach(async () => {
+  host = await TestHost.open();
+  one = await host.plug(endpointNumber(1));
+  two = await host.plug(endpointNumber(2));
+  conntrack = inNamespace(host.name, openConntrack);
+  await host.put(allows(7000), workloadEndpoint(one), workloadEndpoint(two));
+});
+afterEach(async () => {
+  conntrack.close();
+  await host.close();
+});
+
+async function running(): Promise<void> {
+  host.output = '';
+  host.startAgent();
+  await host.untilProgrammed();
+  await host.untilPasses(one, two, udp(7000));
+}
+
+/** Both directions of the connection from port `from` of endpoint one to port `to` of two, in each family. */
+async function carries(to: number, from: number): Promise<boolean[]> {
+  const passed: boolean[] = [];
+  for (const family of families) {
+    passed.push(await host.passes(one, two, udp(to, from), family));
+    passed.push(await host.passes(two, one, udp(from, to), family));
+  }
+  return passed;
+}
+const all = [true, true, true, true];
+const none = [false, false, false, false];
+/** The answers alone: nothing that would be judged anew. */
+const answers = async (to: number, from: number): Promise<boolean[]> => Promise.all(families.map((family) => host.passes(two, one, udp(from, to), family)));
+
+/** Takes our rules away and puts others there, in one go: with them connections are tracked on, so that what begins then is established afterwards. */
+const reloadRuleset = (): Promise<string> =>
+  host.exec('nft', 'flush ruleset; table inet others { chain forward { type filter hook forward priority 10; ct state invalid drop; }; }');
+
+/** Until the rules ask for stamps. */
+const untilAskedFor = (): Promise<void> =>
+  host.until(async () => (await host.exec('nft', 'list', 'map', 'inet', 'calico-felix', 'connection-stamps')).includes('0x00040000'), 'the stamps in force');
+
+/** The host as it is without rules, as after a boot or a flushed ruleset: it forwards. */
+async function forwardsAlone(): Promise<void> {
+  await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+  for (const each of [one, two]) {
+    for (const address of each.addresses) {
+      await host.exec('ip', 'route', 'replace', address, 'dev', tapOf(each), 'proto', '3', 'metric', '1024');
+      await host.exec('ip', 'neigh', 'replace', address, 'lladdr', each.mac, 'dev', tapOf(each), 'nud', 'permanent');
+    }
+  }
+}
+
+describe('another program flushes the ruleset', () => {
+  test('what began in the gap is dead both ways, and what policy let through has lost nothing', async () => {
+    await running();
+    expect(await carries(7000, 555)).toEqual(all);
+    // A connection that policy denies, and the answers to it, all the time; until both have got through a gap.
+    const began = new Set<string>();
+    for (let gaps = 0; began.size < 2; gaps += 1) {
+      expect(gaps).toBeLessThan(50);
+      await reloadRuleset();
+      const end = performance.now() + 100;
+      while (performance.now() < end) {
+        const sent = { there: host.send(one, two, udp(7999, 4000)), back: host.send(two, one, udp(4000, 7999)) };
+        await new Promise((resolve) => setTimeout(resolve, 0.5));
+        host.readArrivals();
+        for (const [way, probe] of Object.entries(sent)) if (host.arrivalOf(probe)) began.add(way);
+      }
+    }
+    await host.untilPasses(one, two, udp(7998), false);
+    expect((await conntrack.flows()).filter(({ original }) => original.sourcePort === 4000 || original.destinationPort === 4000)).not.toEqual([]);
+    const [there, back] = [await host.passes(one, two, udp(7999, 4000)), await host.passes(two, one, udp(4000, 7999))];
+    expect([there, back]).toEqual([false, false]);
+    expect(await carries(7000, 555)).toEqual(all);
+  });
+
+  test('what began in the gap goes on where policy allows it', async () => {
+    await running();
+    await host.stopAgent('SIGKILL');
+    await reloadRuleset();
+    expect(await carries(7000, 4000)).toEqual(all);
+    await running();
+    expect(await answers(7000, 4000)).toEqual([false, false]);
+    expect(await carries(7000, 4000)).toEqual(all);
+  });
+});
+
+test('what was let through goes on over a killed agent and under a policy that lets nothing begin', async () => {
+  await running();
+  expect(await carries(7000, 555)).toEqual(all);
+  await host.stopAgent('SIGKILL');
+  expect(await answers(7000, 555)).toEqual([true, true]);
+  host.output = '';
+  host.startAgent();
+  await host.untilProgrammed();
+  expect(await answers(7000, 555)).toEqual([true, true]);
+  expect(host.output).not.toContain('stamped');
+});
+
+test('after a boot nothing is taken for established that began before the rules', async () => {
+  await forwardsAlone();
+  await reloadRuleset();
+  expect(await carries(7999, 4000)).toEqual(all);
+  await running();
+  expect(await carries(7999, 4000)).toEqual(none);
+});
+
+describe('rules that know nothing of stamps are taken over', () => {
+  test('this project’s earlier ones: what they let through goes on, what nobody did is denied, and the next start stamps nothing', async () => {
+    await forwardsAlone();
+    await host.exec('nft', '-f', rulesBeforeStamps);
+    expect(await carries(7000, 555)).toEqual(all);
+    host.startAgent();
+    await host.untilSaid('connections that were let through before are stamped');
+    expect(await answers(7000, 555)).toEqual([true, true]);
+    await untilAskedFor();
+    expect(await answers(7000, 555)).toEqual([true, true]);
+    await host.stopAgent('SIGKILL');
+    await reloadRuleset();
+    expect(await carries(7999, 4000)).toEqual(all);
+    await running();
+    expect(host.output).not.toContain('let through before');
+    expect(await carries(7999, 4000)).toEqual(none);
+    expect(await answers(7000, 555)).toEqual([true, true]);
+  });
+
+  test('upstream’s likewise', async () => {
+    await forwardsAlone();
+    await reloadRuleset();
+    await host.exec(
+      'nft',
+      'table ip calico { chain filter-cali-FORWARD { }; chain filter-FORWARD { type filter hook forward priority 0; jump filter-cali-FORWARD; }; }',
+    );
+    expect(await carries(7000, 555)).toEqual(all);
+    host.startAgent();
+    await host.untilSaid('connections that were let through before are stamped');
+    await untilAskedFor();
+    expect(await answers(7000, 555)).toEqual([true, true]);
+  });
+
+  test('killed before stamps were asked for, the next run begins again', async () => {
+    await running();
+    expect(await carries(7000, 555)).toEqual(all);
+    await host.stopAgent('SIGKILL');
+    // As it is between the rules that stamp and those that ask: the table does not say that stamps are in force, and connections have none.
+    await host.exec('nft', 'flush', 'map', 'inet', 'calico-felix', 'connection-stamps');
+    await conntrack.markFlows(0xffffffff, () => 0);
+    await running();
+    await host.untilSaid('connections that were let through before are stamped');
+    await untilAskedFor();
+    expect(await answers(7000, 555)).toEqual([true, true]);
+  });
+});
+
+test.each([0x0000ff00, 0xfffe0000])(
+  'another NftablesMarkMask, 0x%x: connections keep what they were let through by, or are judged anew',
+  async (nftablesMarkMask) => {
+    await running();
+    expect(await carries(7000, 555)).toEqual(all);
+    await conntrack.markFlows(0xf, () => 5); // somebody else's bits
+    await host.put(felixConfiguration({ nftablesMarkMask }));
+    await host.untilSaid(nftablesMarkMask === 0xff00 ? 'bits of the new NftablesMarkMask' : 'have lost their stamps');
+    const stamps = nftablesMarkMask === 0xff00 ? 0xc00 : 0x180000;
+    await host.until(async () => {
+      expect(await host.passes(one, two, udp(7000, 555))).toBe(true);
+      const [flow] = (await conntrack.flows()).filter(({ family, original }) => family === 4 && original.sourcePort === 555);
+      return flow?.mark === stamps + 5;
+    }, 'the stamps to be other ones');
+    await host.put(nobody);
+    await host.untilPasses(one, two, udp(7000), false);
+    expect([await host.passes(one, two, udp(7000, 555)), await host.passes(two, one, udp(555, 7000))]).toEqual([true, true]);
+  },
+);
+
+describe('connections of the host itself', () => {
+  test.each(families)('to a workload that lets nothing in, IPv%i: the answer arrives, and an answer to nothing does not', async (family) => {
+    await host.put(nobody);
+    await running2();
+    const own = family === 4 ? '192.0.2.1' : 'fd99::1';
+    await host.exec('ip', 'address', 'add', `${own}/${family === 4 ? 32 : 128}`, 'dev', 'lo', ...(family === 6 ? ['nodad'] : []));
+    const counted = await countLetIn();
+    const to = two.addresses.find((address) => address.includes(':') === (family === 6))!;
+    const socketAddress = (address: string, port: number): string => (family === 4 ? `${address}:${port}` : `[${address}]:${port}`);
+    host.send(two, { addresses: [own] }, { ...udp(5000, 7000), destination: own }, family); // nobody asked
+    await host.exec('sh', '-c', `echo hello | socat -u - UDP${family}-SENDTO:${socketAddress(to, 7000)},bind=${socketAddress(own, 4999)}`);
+    await host.until(() => host.readArrivals().some(({ frame }) => Buffer.from(frame).includes('hello')), 'the host’s packet');
+    host.send(two, { addresses: [own] }, { ...udp(4999, 7000), destination: own }, family);
+    await host.until(async () => (await counted()) > 0, 'the answer');
+    expect(await counted()).toBe(1);
+  });
+});
+
+/** Programmed, where no packet passes that could tell. */
+async function running2(): Promise<void> {
+  host.startAgent();
+  await host.untilProgrammed();
+}
+
+/** Counts what our rules let in from workloads, from port 7000. */
+async function countLetIn(): Promise<() => Promise<number>> {
+  const chain = 'type filter hook input priority 300; iifname "tap*" udp sport 7000 counter name let_in;';
+  await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);
+  return async () => Number(/packets (\d+)/.exec(await host.exec('nft', 'list', 'counter', 'inet', 'spy', 'let_in'))![1]);
+}
