@@ -159,7 +159,8 @@ export const isHostCidr = (cidr: Cidr): boolean => cidr.endsWith(cidr.includes('
 /** The bytes of a canonical address, in network order: 4 or 16. */
 export function addressBytes(address: IpAddress): Uint8Array {
   if (familyOf(address) === 6) return Uint8Array.from(ipv6Groups(address)!.flatMap((group) => [group >> 8, group & 255]));
-  return Uint8Array.from(address.split('.'), Number);
+  const number = ipv4Number(address)!;
+  return Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number);
 }
 
 /** The canonical text of 4 or 16 bytes in network order. */

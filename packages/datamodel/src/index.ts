@@ -1,4 +1,5 @@
 export * from './addresses.ts';
+export * from './bounds.ts';
 export * from './desired.ts';
 export * from './keys.ts';
 export * from './names.ts';

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { endpointMost, labelsMost } from './bounds.ts';
 import { decodeJsonObject, decodeResource, nestingMax, parseJson, show, valueBytesMax } from './resource.ts';
 import { decodeAgentStatus, decodeEndpointStatus, encodeAgentStatus, encodeEndpointStatus } from './status.ts';
 import { decodeSubnet, encodeSubnet } from './subnet.ts';
@@ -117,6 +118,30 @@ test('statuses', () => {
   expect(encodeEndpointStatus('up')).toBe('{"status":"up"}');
   expect(value(decodeEndpointStatus(bytes('{"status":"down"}')))).toBe('down');
   expect(decodeEndpointStatus(bytes('{"status":"fine"}')).ok).toBe(false);
+});
+
+describe('an endpoint with more than any has', () => {
+  const numbered = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, index) => make(index));
+  const address = (index: number): string => `10.70.${index >> 8}.${index & 255}`;
+  test.each<[string, number, (count: number) => object]>([
+    ['spec.ipNetworks', endpointMost.addresses, (count) => ({ ipNetworks: numbered(count, address) })],
+    ['spec.allowedIps', endpointMost.addresses, (count) => ({ allowedIps: numbered(count, address) })],
+    ['spec.allowSpoofedSourcePrefixes', endpointMost.spoofedPrefixes, (count) => ({ allowSpoofedSourcePrefixes: numbered(count, address) })],
+    ['spec.ipNATs', endpointMost.floatingIps, (count) => ({ ipNATs: numbered(count, (index) => ({ internalIP: '10.40.0.7', externalIP: address(index) })) })],
+    ['spec.profiles', endpointMost.profiles, (count) => ({ profiles: numbered(count, String) })],
+    ['spec.ports', endpointMost.ports, (count) => ({ ports: numbered(count, (index) => ({ name: `p${index}`, protocol: 'TCP', port: 1 })) })],
+  ])('%s: %i are taken, one more is refused', (field, most, spec) => {
+    expect(decodeWorkloadEndpoint(endpoint(spec(most)))).toMatchObject({ ok: true });
+    expect(decodeWorkloadEndpoint(endpoint(spec(most + 1)))).toEqual({ ok: false, reason: `${field} holds ${most + 1} entries, and ${most} are the most` });
+  });
+  test('labels likewise', () => {
+    const labels = (count: number): object => ({ labels: Object.fromEntries(numbered(count, (index) => [`l${index}`, ''])) });
+    expect(decodeWorkloadEndpoint(endpoint({}, labels(labelsMost)))).toMatchObject({ ok: true });
+    expect(decodeWorkloadEndpoint(endpoint({}, labels(labelsMost + 1)))).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('metadata.labels holds 1025'),
+    });
+  });
 });
 
 describe('bytes that anybody may have written', () => {

@@ -1,5 +1,6 @@
 // WorkloadEndpoint: one bound VM port on one host. Decoding follows what Felix accepts (peer/felix.md 1.3 and 1.5): a bad address, MAC or port makes the whole endpoint invalid.
 import { parseAddress, parseCidr, parseMac } from './addresses.ts';
+import { endpointMost, tooMany, tooManyLabels } from './bounds.ts';
 import type { Cidr, IpAddress, IpNat, QosControls } from './desired.ts';
 import { isInterfaceName } from './names.ts';
 import { type Decoded, decoded, decodeResource, type Fields, isFields, type Labels, refused, show } from './resource.ts';
@@ -45,9 +46,11 @@ function textList(value: unknown): readonly string[] | undefined {
   return value.length > 0 ? value : none;
 }
 
-function cidrList(spec: Fields, field: string): Decoded<readonly Cidr[]> {
+function cidrList(spec: Fields, field: string, most: number): Decoded<readonly Cidr[]> {
   const texts = textList(spec[field]);
   if (!texts) return refused(`spec.${field} is not a list of text`);
+  const excess = tooMany(texts.length, most);
+  if (excess) return refused(`spec.${field} ${excess}`);
   if (texts.length === 0) return decoded(none);
   const cidrs = texts.map(parseCidr);
   const bad = cidrs.indexOf(undefined);
@@ -86,6 +89,8 @@ function portProtocol(value: unknown): number | undefined {
 function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
   if (value === undefined || value === null) return decoded(none);
   if (!Array.isArray(value)) return refused('spec.ports is not a list');
+  const excess = tooMany(value.length, endpointMost.ports);
+  if (excess) return refused(`spec.ports ${excess}`);
   const ports: EndpointPort[] = [];
   for (const entry of value as unknown[]) {
     if (!isFields(entry)) return refused('spec.ports holds something that is not an object');
@@ -114,17 +119,19 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;
   const { spec, metadata } = resource.value;
+  const labelExcess = tooManyLabels(metadata.labels);
+  if (labelExcess) return refused(`metadata.labels ${labelExcess}`);
   const { interfaceName, serviceAccountName } = spec;
   if (typeof interfaceName !== 'string' || !isInterfaceName(interfaceName))
     return refused(`spec.interfaceName ${show(interfaceName)} is not an interface's name`);
   const mac = typeof spec['mac'] === 'string' && spec['mac'] !== '' ? parseMac(spec['mac']) : undefined;
   if (spec['mac'] !== undefined && spec['mac'] !== null && spec['mac'] !== '' && !mac) return refused(`spec.mac ${show(spec['mac'])} is not a MAC`);
-  const ipNetworks = cidrList(spec, 'ipNetworks');
+  const ipNetworks = cidrList(spec, 'ipNetworks', endpointMost.addresses);
   if (!ipNetworks.ok) return ipNetworks;
   if (ipNetworks.value.length === 0) return refused('spec.ipNetworks is empty');
-  const allowedIps = cidrList(spec, 'allowedIps');
+  const allowedIps = cidrList(spec, 'allowedIps', endpointMost.addresses);
   if (!allowedIps.ok) return allowedIps;
-  const spoofed = cidrList(spec, 'allowSpoofedSourcePrefixes');
+  const spoofed = cidrList(spec, 'allowSpoofedSourcePrefixes', endpointMost.spoofedPrefixes);
   if (!spoofed.ok) return spoofed;
   const ipv4Gateway = gateway(spec, 'ipv4Gateway', false);
   if (!ipv4Gateway.ok) return ipv4Gateway;
@@ -132,6 +139,11 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
   if (!ipv6Gateway.ok) return ipv6Gateway;
   const profiles = textList(spec['profiles']);
   if (!profiles) return refused('spec.profiles is not a list of text');
+  const profileExcess = tooMany(profiles.length, endpointMost.profiles);
+  if (profileExcess) return refused(`spec.profiles ${profileExcess}`);
+  const nats = ipNats(spec['ipNATs']);
+  const natExcess = tooMany(nats.length, endpointMost.floatingIps);
+  if (natExcess) return refused(`spec.ipNATs ${natExcess}`);
   const ports = endpointPorts(spec['ports']);
   if (!ports.ok) return ports;
   const qos = qosControls(spec['qosControls']);
@@ -146,7 +158,7 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
     allowedIps: allowedIps.value,
     ...(ipv4Gateway.value && { ipv4Gateway: ipv4Gateway.value }),
     ...(ipv6Gateway.value && { ipv6Gateway: ipv6Gateway.value }),
-    ipNats: ipNats(spec['ipNATs']),
+    ipNats: nats,
     profiles,
     allowSpoofedSourcePrefixes: spoofed.value,
     ports: ports.value,

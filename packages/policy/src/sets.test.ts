@@ -178,6 +178,27 @@ describe('a set of named ports', () => {
     expect(named(cluster)).toEqual([['10.0.0.1,6,80', '10.0.0.2,6,8080', '10.2.0.1,6,80', '2001:db8::1,6,80']]);
   });
 
+  test('is one for all names of a list, in any order, so that a rule does not become one for each pair of names', () => {
+    const names = (letter: string, count: number): string[] => Array.from({ length: count }, (_, index) => `${letter}${index}`);
+    const both = (source: string[], destination: string[]) =>
+      globalPolicy('p', { egress: [{ action: 'Allow', protocol: 'TCP', source: { ports: source }, destination: { ports: destination, notPorts: source } }] });
+    const cluster = new Cluster(
+      both(names('a', 1000), names('b', 1000)),
+      port(1, {
+        ports: [
+          { ...web('TCP'), name: 'b7' },
+          { ...web('TCP', 81), name: 'b999' },
+          { ...web('TCP', 82), name: 'b1000' },
+        ],
+      }),
+    );
+    expect(named(cluster)).toEqual([['10.0.0.1,6,80', '10.0.0.1,6,81']]);
+    const [first] = cluster.rules('p', 'egress')!;
+    expect([first!.source.namedPorts, first!.destination.notNamedPorts]).toEqual([[expect.any(String)], first!.source.namedPorts]);
+    const reversed = new Cluster(both(names('a', 1000).reverse(), names('b', 1000)), port(1));
+    expect(reversed.rules('p', 'egress')![0]!.source).toEqual(first!.source);
+  });
+
   test('without a protocol holds the ports of any', () => {
     const cluster = new Cluster(
       globalPolicy('p', { egress: [{ action: 'Deny', destination: { ports: ['web'] } }] }),

@@ -1,8 +1,7 @@
 // Sets that a rule carries inside itself (a list of ports, a list of prefixes): named after their content, shared by all rules that list the same, gone with the last.
-import { type Cidr, type IpFamily, type PortRange, shortDigest } from '@calico-openstack/datamodel';
+import { addressBytes, addressOf, type Cidr, type IpFamily, type PortRange, prefixLength, shortDigest } from '@calico-openstack/datamodel';
 import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
-import { PrefixCover } from './prefix-cover.ts';
 import { port, rangeElement } from './statements.ts';
 
 export type ConstantSet = { readonly set: NftSet; readonly elements: readonly NftElement[] };
@@ -27,10 +26,24 @@ export function portsConstant(ranges: readonly PortRange[]): ConstantSet {
 }
 
 /** Prefixes of one family without those that lie in others, sorted: equal lists in another order are one list. */
-export function coverOf(family: IpFamily, cidrs: readonly Cidr[]): Cidr[] {
-  const cover = new PrefixCover(family);
-  for (const cidr of cidrs) cover.add(cidr);
-  return cover.shown().sort();
+export function coverOf(cidrs: readonly Cidr[]): Cidr[] {
+  const inOrder = cidrs.map((cidr) => ({ cidr, bytes: addressBytes(addressOf(cidr)), length: prefixLength(cidr) }));
+  inOrder.sort((one, other) => Buffer.compare(one.bytes, other.bytes) || one.length - other.length); // whatever holds another comes before it
+  const tops: typeof inOrder = [];
+  for (const next of inOrder) {
+    const last = tops.at(-1);
+    if (!last || !beginsAlike(last.bytes, next.bytes, last.length)) tops.push(next);
+  }
+  return tops.map(({ cidr }) => cidr).sort();
+}
+
+/** Whether the first `bits` bits of both are the same. */
+function beginsAlike(one: Uint8Array, other: Uint8Array, bits: number): boolean {
+  for (let index = 0; index * 8 < bits; index += 1) {
+    const mask = 0xff00 >> Math.min(8, bits - index * 8);
+    if ((one[index]! & mask & 0xff) !== (other[index]! & mask & 0xff)) return false;
+  }
+  return true;
 }
 
 export function netsConstant(family: IpFamily, cidrs: readonly Cidr[]): ConstantSet {

@@ -1,6 +1,7 @@
 import { type Cidr, cidrContains, parseCidr } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { coverOf } from './constants.ts';
 import { PrefixCover } from './prefix-cover.ts';
 
 const prefix = fc
@@ -36,4 +37,14 @@ test('an IPv6 prefix hides and bares the ones inside it', () => {
   expect(cover.add(narrow!)).toEqual({ shown: [narrow], hidden: [] });
   expect(cover.add(wide!)).toEqual({ shown: [wide], hidden: [narrow] });
   expect(cover.remove(wide!)).toEqual({ shown: [narrow], hidden: [wide] });
+});
+
+test('the cover of a list is what is shown of it', () => {
+  fc.assert(
+    fc.property(fc.array(prefix), (list) => {
+      const cover = new PrefixCover(4);
+      for (const cidr of list) cover.add(cidr);
+      expect(coverOf(list)).toEqual(cover.shown().sort());
+    }),
+  );
 });

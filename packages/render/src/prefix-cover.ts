@@ -1,8 +1,9 @@
 // A set of prefixes, any of which may lie in others, as the prefixes that interval sets can hold: none within another.
 import { addressBits, addressBytes, addressOf, type Cidr, type IpFamily, prefixLength } from '@calico-openstack/datamodel';
 
-type Node = { cidr: Cidr | undefined; children: [Node | undefined, Node | undefined] };
-const leaf = (): Node => ({ cidr: undefined, children: [undefined, undefined] });
+/** There are as many as all prefixes have bits: small, and made with all their fields. */
+type Node = { cidr: Cidr | undefined; zero: Node | undefined; one: Node | undefined };
+const leaf = (): Node => ({ cidr: undefined, zero: undefined, one: undefined });
 
 /** What the cover gained and lost. */
 export type CoverChange = { readonly shown: Cidr[]; readonly hidden: Cidr[] };
@@ -24,15 +25,15 @@ export class PrefixCover {
   }
 
   add(cidr: Cidr): CoverChange {
-    const { node, hidden } = this.#walk(cidr, true);
-    if (!node || node.cidr) return { shown: [], hidden: [] };
+    const { node, hidden } = this.#make(cidr);
+    if (node.cidr) return { shown: [], hidden: [] };
     node.cidr = cidr;
     this.#size += 1;
     return hidden ? { shown: [], hidden: [] } : { shown: [cidr], hidden: topsBelow(node) };
   }
 
   remove(cidr: Cidr): CoverChange {
-    const { node, hidden, path } = this.#walk(cidr, false);
+    const { node, hidden, path } = this.#find(cidr);
     if (!node?.cidr) return { shown: [], hidden: [] };
     node.cidr = undefined;
     this.#size -= 1;
@@ -46,44 +47,59 @@ export class PrefixCover {
     return this.#root.cidr ? [this.#root.cidr] : topsBelow(this.#root);
   }
 
-  #walk(cidr: Cidr, make: boolean): { readonly node: Node | undefined; readonly hidden: boolean; readonly path: readonly [Node, 0 | 1][] } {
+  #make(cidr: Cidr): { readonly node: Node; readonly hidden: boolean } {
     const bytes = addressBytes(addressOf(cidr));
     const length = Math.min(prefixLength(cidr), this.#bits);
-    const path: [Node, 0 | 1][] = [];
     let node = this.#root;
     let hidden = false;
     for (let index = 0; index < length; index += 1) {
       if (node.cidr) hidden = true;
-      const side = ((bytes[index >> 3]! >> (7 - (index & 7))) & 1) as 0 | 1;
-      path.push([node, side]);
-      let next = node.children[side];
-      if (!next) {
-        if (!make) return { node: undefined, hidden, path };
-        next = leaf();
-        node.children[side] = next;
+      if (bitAt(bytes, index)) {
+        node.one ??= leaf();
+        node = node.one;
+      } else {
+        node.zero ??= leaf();
+        node = node.zero;
       }
-      node = next;
+    }
+    return { node, hidden };
+  }
+
+  #find(cidr: Cidr): { readonly node: Node | undefined; readonly hidden: boolean; readonly path: readonly Node[] } {
+    const bytes = addressBytes(addressOf(cidr));
+    const length = Math.min(prefixLength(cidr), this.#bits);
+    const path: Node[] = [];
+    let node: Node | undefined = this.#root;
+    let hidden = false;
+    for (let index = 0; index < length && node; index += 1) {
+      if (node.cidr) hidden = true;
+      path.push(node);
+      node = bitAt(bytes, index) ? node.one : node.zero;
     }
     return { node, hidden, path };
   }
 }
 
+const bitAt = (bytes: Uint8Array, index: number): number => (bytes[index >> 3]! >> (7 - (index & 7))) & 1;
+
 /** The highest members strictly below a node. */
 function topsBelow(node: Node): Cidr[] {
   const tops: Cidr[] = [];
-  const waiting = [...node.children];
+  const waiting = [node.zero, node.one];
   while (waiting.length > 0) {
     const next = waiting.pop();
     if (next?.cidr) tops.push(next.cidr);
-    else if (next) waiting.push(...next.children);
+    else if (next) waiting.push(next.zero, next.one);
   }
   return tops;
 }
 
-function prune(path: readonly [Node, 0 | 1][]): void {
-  for (const [parent, side] of [...path].reverse()) {
-    const child = parent.children[side];
-    if (child && (child.cidr || child.children[0] || child.children[1])) return;
-    parent.children[side] = undefined;
+/** @param path from the root to above the node whose member went */
+function prune(path: readonly Node[]): void {
+  const isEmpty = (node: Node | undefined): boolean => node !== undefined && !node.cidr && !node.zero && !node.one;
+  for (const parent of path.toReversed()) {
+    if (isEmpty(parent.zero)) parent.zero = undefined;
+    else if (isEmpty(parent.one)) parent.one = undefined;
+    else return;
   }
 }

@@ -158,10 +158,7 @@ function addressMatches(side: RuleSide, name: 'source' | 'destination', family: 
   const field = addressField(family, name);
   /** The address lies in one of these prefixes (or in none of them). */
   function liesIn(cidrs: readonly Cidr[], negate: boolean): void {
-    const nets = coverOf(
-      family,
-      cidrs.filter((cidr) => familyOf(cidr) === family),
-    );
+    const nets = coverOf(cidrs.filter((cidr) => familyOf(cidr) === family));
     if (nets.length === 1) statements.push(...(prefixLength(nets[0]!) === 0 ? [] : [inCidr(nets[0]!, name, negate)]));
     else {
       const constant = netsConstant(family, nets);

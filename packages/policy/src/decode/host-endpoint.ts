@@ -1,5 +1,17 @@
 // HostEndpoint: an interface of a host itself, by name or by the addresses that are expected on it.
-import { type EndpointPort, hostCidr, type IpAddress, isFields, isInterfaceName, type Labels, parseAddress, show } from '@calico-openstack/datamodel';
+import {
+  type EndpointPort,
+  endpointMost,
+  hostCidr,
+  type IpAddress,
+  isFields,
+  isInterfaceName,
+  type Labels,
+  labelsMost,
+  parseAddress,
+  show,
+  tooMany,
+} from '@calico-openstack/datamodel';
 import { fieldNames, isIntegerBetween, readFields, readText, readTexts } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 
@@ -29,7 +41,7 @@ export function decodeHostEndpoint(bytes: Uint8Array): Reading<HostEndpointDefin
     const addresses = readTexts(fields.expectedIPs);
     const profiles = readTexts(fields.profiles);
     const expectedIps = new Set<IpAddress>();
-    for (const text of addresses.ok ? addresses.value : []) {
+    for (const text of addresses.ok ? first(addresses.value, endpointMost.addresses, 'spec.expectedIPs', complain) : []) {
       const address = parseAddress(text);
       if (address) expectedIps.add(address);
       else complain(`spec.expectedIPs holds ${show(text)}, which is not an address`);
@@ -44,14 +56,22 @@ export function decodeHostEndpoint(bytes: Uint8Array): Reading<HostEndpointDefin
     else
       return {
         host: host.value,
-        labels: metadata.labels,
+        labels: Object.fromEntries(first(Object.entries(metadata.labels), labelsMost, 'metadata.labels', complain)),
         ...(interfaceName.value !== undefined && { interfaceName: interfaceName.value }),
         expectedIps: [...expectedIps],
-        profiles: profiles.ok ? profiles.value : [],
+        profiles: profiles.ok ? first(profiles.value, endpointMost.profiles, 'spec.profiles', complain) : [],
         ports: readPorts(fields.ports, complain),
       };
     return undefined;
   });
+}
+
+/** What of a list counts: what is too much is left out, since the interface has to stay policed. */
+function first<T>(list: readonly T[], most: number, field: string, complain: (reason: string) => void): readonly T[] {
+  const excess = tooMany(list.length, most);
+  if (!excess) return list;
+  complain(`${field} ${excess}; the others do not count`);
+  return list.slice(0, most);
 }
 
 /** What a host endpoint adds to sets: its expected addresses. */
@@ -63,7 +83,7 @@ function readPorts(value: unknown, complain: (reason: string) => void): readonly
     complain(`spec.ports is ${show(value)}, not a list`);
     return [];
   }
-  return (value as unknown[]).flatMap((entry): EndpointPort[] => {
+  return first(value as unknown[], endpointMost.ports, 'spec.ports', complain).flatMap((entry): EndpointPort[] => {
     const { name, protocol, port } = isFields(entry) ? readFields(entry, portFields).fields : {};
     const number = typeof protocol === 'string' || typeof protocol === 'number' ? portProtocols.get(String(protocol).toLowerCase()) : undefined;
     if (typeof name === 'string' && name !== '' && number !== undefined && isIntegerBetween(port, 1, 65535)) return [{ name, protocol: number, port }];

@@ -1,5 +1,5 @@
 // NetworkSet and GlobalNetworkSet: prefixes under labels, as rules' selectors see them.
-import { type Cidr, type Labels, namespaceLabel, parseCidr, show } from '@calico-openstack/datamodel';
+import { type Cidr, type Labels, namespaceLabel, parseCidr, show, tooManyLabels } from '@calico-openstack/datamodel';
 import { fieldNames, readFields } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 
@@ -13,6 +13,11 @@ const networkSetFields = fieldNames('nets');
  */
 export function decodeNetworkSet(bytes: Uint8Array, namespace: string | undefined): Reading<NetworkSetDefinition> {
   return readResource(bytes, ({ metadata, spec }, complain) => {
+    const excess = tooManyLabels(metadata.labels);
+    if (excess) {
+      complain(`metadata.labels ${excess}; the set counts as absent`);
+      return undefined;
+    }
     const given = readFields(spec, networkSetFields).fields.nets ?? [];
     const nets = new Set<Cidr>();
     if (!Array.isArray(given)) complain(`spec.nets is ${show(given)}, not a list`);

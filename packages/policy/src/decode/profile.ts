@@ -1,5 +1,5 @@
 // Profile: labels that endpoints inherit, and rules that come after all tiers.
-import { isFields, show } from '@calico-openstack/datamodel';
+import { isFields, labelsMost, show, tooMany } from '@calico-openstack/datamodel';
 import { fieldNames, readFields } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 import { allowEverything, decodeRules, denyEverything, type RuleDefinition } from './rule.ts';
@@ -29,7 +29,9 @@ export function decodeProfile(bytes: Uint8Array): Reading<ProfileDefinition> {
       egress: decodeRules(fields.egress, 'spec.egress', undefined, complainOfRules),
     };
     const labels = new Map<string, string>();
-    if (isFields(fields.labelsToApply)) {
+    const excess = isFields(fields.labelsToApply) && tooMany(Object.keys(fields.labelsToApply).length, labelsMost);
+    if (excess) complainOfRules(`spec.labelsToApply ${excess}`);
+    else if (isFields(fields.labelsToApply)) {
       for (const [name, value] of Object.entries(fields.labelsToApply)) {
         if (typeof value === 'string') labels.set(name, value);
         else complainOfRules(`spec.labelsToApply[${show(name)}] is ${show(value)}, not text`);

@@ -3,6 +3,7 @@
 import { type Decoded, type IcmpMatch, type IpFamily, isFields, type RuleAction, show } from '@calico-openstack/datamodel';
 import { readIcmp, readIpVersion, readProtocol } from './conditions.ts';
 import { fieldNames, readFields } from './fields.ts';
+import { faultOf } from './reading.ts';
 import { readSide, type SideDefinition } from './rule-side.ts';
 
 export type RuleDefinition = {
@@ -81,7 +82,15 @@ export function decodeRules(value: unknown, where: string, namespace: string | u
     complain(`${where} is ${show(value)}, not a list; it denies`);
     return [denyEverything];
   }
-  return (value as unknown[]).flatMap((entry, index) => decodeRule(entry, namespace, (reason) => complain(`${where}[${index}] ${reason}`)) ?? []);
+  return (value as unknown[]).flatMap((entry, index) => {
+    const complainOf = (reason: string): void => complain(`${where}[${index}] ${reason}`);
+    try {
+      return decodeRule(entry, namespace, complainOf) ?? [];
+    } catch (error) {
+      complainOf(`${faultOf(error)}; it denies`);
+      return denyEverything;
+    }
+  });
 }
 
 /** What is left of rules of which it is not known where or for whom they stand: what they deny. */

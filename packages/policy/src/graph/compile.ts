@@ -13,14 +13,16 @@ export function compileRule(definition: RuleDefinition, setOf: (content: IpSetCo
 
 function compileSide(side: SideDefinition, protocol: number | undefined, setOf: (content: IpSetContent) => IpSetId): RuleSide {
   const { selector, notSelector, namedPorts, notNamedPorts, ...rest } = side;
-  // Named ports belong to endpoints that the selector matches, in the negated list too.
-  const portSet = (name: string): IpSetId => setOf({ selector: selector ?? matchesEverything, port: { name, ...(protocol !== undefined && { protocol }) } });
+  // Named ports belong to endpoints that the selector matches, in the negated list too. All names of a list are one set: nftables knows no "or" between sets, so that a set
+  // each would make a rule for each pair of a source's name and a destination's.
+  const portSet = (names: readonly string[]): IpSetId =>
+    setOf({ selector: selector ?? matchesEverything, ports: { names: new Set(names.toSorted()), ...(protocol !== undefined && { protocol }) } });
   return {
     ...rest,
     ...(selector && !(namedPorts && !rest.ports) && setsOf('sets', selector, setOf)),
     ...(notSelector && setsOf('notSets', notSelector, setOf)),
-    ...(namedPorts && { namedPorts: namedPorts.map(portSet) }),
-    ...(notNamedPorts && { notNamedPorts: notNamedPorts.map(portSet) }),
+    ...(namedPorts && { namedPorts: [portSet(namedPorts)] }),
+    ...(notNamedPorts && { notNamedPorts: [portSet(notNamedPorts)] }),
   };
 }
 

@@ -13,14 +13,14 @@ const samePort = (one: EndpointPort, other: EndpointPort): boolean => one.name =
 const sameList = <T>(first: readonly T[], second: readonly T[], same: (one: T, other: T) => boolean): boolean =>
   first === second || (first.length === second.length && first.every((one, index) => same(one, second[index]!)));
 
-/** The endpoints' ports of a name, of one protocol or of any. */
-export type NamedPort = { readonly name: string; readonly protocol?: number };
+/** The endpoints' ports of these names, of one protocol or of any. */
+export type NamedPorts = { readonly names: ReadonlySet<string> /** In order. */; readonly protocol?: number };
 
 /** Members of a set of named ports as keys: `address,protocol,port`. An endpoint of a whole prefix has its ports at the prefix's first address. */
-export function namedPortKeys({ nets, ports }: Contribution, { name, protocol }: NamedPort): readonly string[] {
+export function namedPortKeys({ nets, ports }: Contribution, { names, protocol }: NamedPorts): readonly string[] {
   const keys = new Set<string>();
   for (const port of ports) {
-    if (port.name !== name || (protocol !== undefined && port.protocol !== protocol)) continue;
+    if (!names.has(port.name) || (protocol !== undefined && port.protocol !== protocol)) continue;
     for (const net of nets) keys.add(`${addressOf(net)},${port.protocol},${port.port}`);
   }
   return [...keys];

@@ -1,14 +1,14 @@
 // The sets that active rules use: each distinct selector of addresses or of a named port is one, found by who asked for it and filled from whom its selector matches.
 import { type Cidr, type IpAddress, type IpSetChange, type IpSetId, type NamedPortMember, shortDigest } from '@calico-openstack/datamodel';
 import type { Selector } from '../selector/canonical.ts';
-import { type Contribution, type NamedPort, namedPortKeys } from './contribution.ts';
+import { type Contribution, type NamedPorts, namedPortKeys } from './contribution.ts';
 import type { Placed } from './contributors.ts';
 import { CountedMembers } from './counted-members.ts';
 import type { Labelling } from './labels.ts';
 import { Matching } from './matching.ts';
 
-/** What a set holds: the addresses of whom the selector matches, or their ports of a name. */
-export type IpSetContent = { readonly selector: Selector; readonly port?: NamedPort };
+/** What a set holds: the addresses of whom the selector matches, or their ports of these names. */
+export type IpSetContent = { readonly selector: Selector; readonly ports?: NamedPorts };
 
 const idLength = 24;
 
@@ -25,7 +25,7 @@ class IpSet {
   }
 
   keysOf(contribution: Contribution): readonly string[] {
-    return this.content.port ? namedPortKeys(contribution, this.content.port) : contribution.nets;
+    return this.content.ports ? namedPortKeys(contribution, this.content.ports) : contribution.nets;
   }
 }
 
@@ -79,7 +79,7 @@ export class IpSets {
     if (before && after && before.labelling === after.labelling) {
       const [left, came] = [without(before.contribution.nets, after.contribution.nets), without(after.contribution.nets, before.contribution.nets)];
       for (const set of this.#matching.usersOf(after.labelling)) {
-        if (set.content.port) this.#exchange(set, set.keysOf(before.contribution), set.keysOf(after.contribution));
+        if (set.content.ports) this.#exchange(set, set.keysOf(before.contribution), set.keysOf(after.contribution));
         else if (left.length + came.length > 0) this.#exchange(set, left, came);
       }
       return;
@@ -100,7 +100,7 @@ export class IpSets {
       }
       set.told = true;
       const taken = set.members.take();
-      if (taken) changes.set(set.id, set.content.port ? namedPortsChange(taken) : addressesChange(taken));
+      if (taken) changes.set(set.id, set.content.ports ? namedPortsChange(taken) : addressesChange(taken));
     }
     this.#touched.clear();
     return changes;
@@ -119,8 +119,9 @@ function without(first: readonly string[], second: readonly string[]): readonly 
   return first.filter((one) => !others.has(one));
 }
 
-function contentText({ selector, port }: IpSetContent): string {
-  return port ? `named-ports ${port.name} ${port.protocol ?? 'any'} ${selector.text}` : `addresses ${selector.text}`;
+/** Names of ports hold no blank and no comma. */
+function contentText({ selector, ports }: IpSetContent): string {
+  return ports ? `named-ports ${[...ports.names].join()} ${ports.protocol ?? 'any'} ${selector.text}` : `addresses ${selector.text}`;
 }
 
 type Taken = NonNullable<ReturnType<CountedMembers['take']>>;
