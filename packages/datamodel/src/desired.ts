@@ -97,18 +97,28 @@ export type LocalWorkload = {
   /** Canonical `fa:16:3e:…`, absent if the datastore has none. */
   readonly mac?: string;
   readonly addresses: readonly Cidr[];
-  /** The subset of `addresses` and external addresses that this endpoint owns: an address claimed twice belongs to the lowest WorkloadId. */
+  /** The subset of `addresses` and external addresses that this endpoint has: single addresses that nobody else has (ownership.ts, reserved-addresses.ts). */
   readonly routed: readonly Cidr[];
   readonly ipv4Gateway?: IpAddress;
+  /** Absent too where it is somebody else's address: the host must not answer for it. */
   readonly ipv6Gateway?: IpAddress;
+  /** Those of which this endpoint has both addresses. */
   readonly ipNats: readonly IpNat[];
+  /** Never for addresses that somebody has: another workload of this host, or whoever `DesiredChange.reserved` names. */
   readonly allowSpoofedSourcePrefixes: readonly Cidr[];
+  /** MACs that count for these addresses only, besides the port's own. Never empty when present. */
+  readonly pairMacs?: readonly PairMac[];
   readonly qosControls?: QosControls;
   readonly liveMigrationRole?: 'source' | 'target';
   /** Two endpoints on one interface: the lowest id is active, the others name it here and are not programmed. */
   readonly shadowedBy?: WorkloadId;
+  /** What its value asks for and it does not get, each with the reason: the rest of it works. Never empty when present. */
+  readonly refusals?: readonly string[];
   readonly policy: EndpointPolicy;
 };
+
+/** A MAC that a workload may use with these addresses or prefixes (a VRRP router's, for one). */
+export type PairMac = { readonly mac: string; readonly addresses: readonly Cidr[] };
 
 export type LocalHostEndpoint = {
   readonly id: HostEndpointId;
@@ -136,6 +146,8 @@ export type DesiredChange = {
   readonly hostEndpoints: ReadonlyMap<HostEndpointId, LocalHostEndpoint | undefined>;
   /** By prefix. */
   readonly pools: ReadonlyMap<string, IpPool | undefined>;
+  /** What others than workloads have (reserved-addresses.ts): no prefix that a workload may send from holds it. */
+  readonly reserved: ReadonlyMap<Cidr, true | undefined>;
 };
 
 export const noChange: DesiredChange = {
@@ -145,6 +157,7 @@ export const noChange: DesiredChange = {
   workloads: new Map(),
   hostEndpoints: new Map(),
   pools: new Map(),
+  reserved: new Map(),
 };
 
 /** Something in the datastore that is not understood, and therefore fails closed. Said once when it appears and once when it is gone. */

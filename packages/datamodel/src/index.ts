@@ -4,6 +4,7 @@ export * from './desired.ts';
 export * from './keys.ts';
 export * from './names.ts';
 export * from './ownership.ts';
+export * from './pair-macs.ts';
 export * from './possible-addresses.ts';
 export * from './reservations.ts';
 export * from './reserved-addresses.ts';

@@ -11,7 +11,7 @@ export type Reservations = ReadonlyMap<Cidr, string>;
 export class ReservedAddresses {
   readonly #bySource = new Map<string, Reservations>();
   /** By prefix, then by source: who has it. */
-  readonly #single = new Map<Cidr, Map<string, string>>();
+  readonly #holders = new Map<Cidr, Map<string, string>>();
   /** The prefixes of more than one address among them: few. */
   readonly #wide = new Set<Cidr>();
 
@@ -22,18 +22,18 @@ export class ReservedAddresses {
     const changed = new Set<Cidr>();
     for (const cidr of before.keys()) {
       if (after.has(cidr)) continue;
-      const holders = this.#single.get(cidr)!;
+      const holders = this.#holders.get(cidr)!;
       holders.delete(source);
       if (holders.size === 0) {
-        this.#single.delete(cidr);
+        this.#holders.delete(cidr);
         this.#wide.delete(cidr);
       }
       changed.add(cidr);
     }
     for (const [cidr, holder] of after) {
       if (before.get(cidr) === holder) continue;
-      const holders = this.#single.get(cidr) ?? new Map<string, string>();
-      this.#single.set(cidr, holders.set(source, holder));
+      const holders = this.#holders.get(cidr) ?? new Map<string, string>();
+      this.#holders.set(cidr, holders.set(source, holder));
       if (!isHostCidr(cidr)) this.#wide.add(cidr);
       changed.add(cidr);
     }
@@ -59,14 +59,18 @@ export class ReservedAddresses {
     return inside && `holds ${isHostCidr(inside) ? addressOf(inside) : inside}, ${this.#holder(inside)}`;
   }
 
+  has(cidr: Cidr): boolean {
+    return this.#holders.has(cidr);
+  }
+
   /** All that is reserved inside of `prefix`, in order of text. Cost: all that is reserved. */
   within(prefix: Cidr): readonly Cidr[] {
-    return [...this.#single.keys()].filter((cidr) => cidrContains(prefix, cidr)).sort();
+    return [...this.#holders.keys()].filter((cidr) => cidrContains(prefix, cidr)).sort();
   }
 
   /** Whose `cidr` is, if somebody has just this. Of several sources the first by name is quoted, so that the answer does not depend on who spoke first. */
   #holder(cidr: Cidr): string | undefined {
-    const holders = this.#single.get(cidr);
+    const holders = this.#holders.get(cidr);
     if (!holders) return undefined;
     let first: string | undefined;
     for (const source of holders.keys()) if (first === undefined || source < first) first = source;

@@ -1,9 +1,11 @@
 // The whole calculation: each datastore key's value goes to the nodes that it concerns; a flush lets them settle in the order in which they depend on one another.
 import {
+  type Cidr,
   type Defect,
   type DesiredChange,
   decodeWorkloadEndpoint,
   type HostEndpointId,
+  isHostCidr,
   type Policy,
   type PolicyCalculation,
   type PolicyId,
@@ -11,6 +13,10 @@ import {
   type ProfileId,
   parseResourceKey,
   parseWorkloadEndpointName,
+  type Reservations,
+  ReservedAddresses,
+  reservationsOfBgpPeer,
+  reservationsOfNode,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
 import { decodeHostEndpoint, hostEndpointNets } from './decode/host-endpoint.ts';
@@ -41,9 +47,13 @@ export type PolicyOptions = {
 export type Calculation = PolicyCalculation & {
   /** What configuration decides, whose precedence is the agent's business. Takes effect at the next flush. */
   setOptions(options: Partial<PolicyOptions>): void;
+  /** What somebody else than a workload has, by `source`: the kernel, BIRD's configuration, etcd's endpoints. Takes effect at the next flush. What Nodes and BGPPeers in the datastore have is known without this. */
+  reserve(source: ReservationSource, reservations: Reservations): void;
   /** How much there is of everything, as of the last flush: for metrics. */
   counts(): Counts;
 };
+
+export type ReservationSource = 'host' | 'etcd' | 'bird';
 
 /** `contributors`: endpoints and network sets of the cluster; `labellings`: distinct combinations of their labels; `selectors`: distinct ones that sets are made of, `scanned` those of them that no index serves. */
 export type Counts = Readonly<
@@ -75,6 +85,10 @@ class Graph implements Calculation {
   readonly #activeProfiles: ActiveRules<ProfileId, ProfileRules, Profile>;
   readonly #activePolicies: ActiveRules<PolicyId, PolicyDefinition, Policy>;
   readonly #governance: Governance;
+  readonly #reserved = new ReservedAddresses();
+  /** Since the last flush. */
+  readonly #reservationsChanged = new Set<Cidr>();
+  readonly #toldReserved = new Set<Cidr>();
   readonly #workloads: LocalWorkloads;
   readonly #hostEndpoints: LocalHostEndpoints;
   readonly #contributors: Contributors;
@@ -105,7 +119,7 @@ class Graph implements Calculation {
         exists: (id: ProfileId) => id === defaultAllowProfile || this.#profiles.has(id),
       },
     };
-    this.#workloads = new LocalWorkloads(surroundings, this.#migrations);
+    this.#workloads = new LocalWorkloads(surroundings, this.#migrations, this.#reserved);
     this.#hostEndpoints = new LocalHostEndpoints(surroundings);
     this.#contributors = new Contributors(this.#labels, {
       labellingAppeared: (labelling) => this.#sets.labellingAppeared(labelling),
@@ -117,6 +131,10 @@ class Graph implements Calculation {
 
   setOptions({ allowSourceSpoofing }: Partial<PolicyOptions>): void {
     if (allowSourceSpoofing !== undefined) this.#workloads.setAllowSourceSpoofing(allowSourceSpoofing);
+  }
+
+  reserve(source: ReservationSource, reservations: Reservations): void {
+    this.#setReserved(source, reservations);
   }
 
   update(key: string, value: Value): void {
@@ -154,15 +172,19 @@ class Graph implements Calculation {
         if (affected) this.#workloads.touchWhere(affected);
         break;
       }
+      case 'nodes':
+        this.#setReserved(key, value && reservationsOfNode(name, value));
+        break;
+      case 'bgppeers':
+        this.#setReserved(key, value && reservationsOfBgpPeer(name, value));
+        break;
       // Nothing of these bears on policy.
       case 'stagednetworkpolicies':
       case 'stagedkubernetesnetworkpolicies':
       case 'stagedglobalnetworkpolicies':
       case 'felixconfigurations':
       case 'clusterinformations':
-      case 'nodes':
       case 'bgpconfigurations':
-      case 'bgppeers':
       case 'bgpfilters':
         break;
     }
@@ -172,11 +194,12 @@ class Graph implements Calculation {
     this.#applyProfiles();
     this.#applyPolicies();
     this.#governance.settle();
+    this.#workloads.reservationsChanged(this.#reservationsChanged);
     const workloads = this.#workloads.flush();
     const hostEndpoints = this.#hostEndpoints.flush();
     const policies = this.#activePolicies.flush();
     const profiles = this.#activeProfiles.flush();
-    return { ipSets: this.#sets.flush(), policies, profiles, workloads, hostEndpoints, pools: this.#pools.take() };
+    return { ipSets: this.#sets.flush(), policies, profiles, workloads, hostEndpoints, pools: this.#pools.take(), reserved: this.#takeReserved() };
   }
 
   counts(): Counts {
@@ -215,11 +238,29 @@ class Graph implements Calculation {
       return;
     }
     const endpoint = decoded.value;
-    const { profiles, ipNetworks: nets, ports } = endpoint;
+    const { profiles, ipNetworks, ports } = endpoint;
+    const nets = ipNetworks.every(isHostCidr) ? ipNetworks : ipNetworks.filter(isHostCidr);
     const labelling = this.#contributors.set(key, { labels: workloadLabels(endpoint), profiles, contribution: { nets, ports } });
     if (!id) return;
     this.#workloads.set(key, id, { ...identity, ...endpoint }, labelling);
     this.#localKeys.set(key, (relabelled) => this.#workloads.relabel(id, relabelled));
+  }
+
+  #setReserved(source: string, reservations: Reservations | undefined): void {
+    for (const cidr of this.#reserved.set(source, reservations)) this.#reservationsChanged.add(cidr);
+  }
+
+  #takeReserved(): Map<Cidr, true | undefined> {
+    const changes = new Map<Cidr, true | undefined>();
+    for (const cidr of this.#reservationsChanged) {
+      const isReserved = this.#reserved.has(cidr);
+      if (isReserved === this.#toldReserved.has(cidr)) continue;
+      if (isReserved) this.#toldReserved.add(cidr);
+      else this.#toldReserved.delete(cidr);
+      changes.set(cidr, isReserved || undefined);
+    }
+    this.#reservationsChanged.clear();
+    return changes;
   }
 
   #setHostEndpoint(key: string, id: HostEndpointId, value: Value): void {

@@ -67,7 +67,7 @@ test('an endpoint whose value is not valid is absent, whatever it was before, an
 describe('two endpoints on one interface', () => {
   const on = (number: number, more: object = {}) => port(number, { interfaceName: 'tap', ...more });
 
-  test('the lowest id has it; the others wait, lowest first, and route nothing', () => {
+  test('of one age the lowest id has it; the others wait, lowest first, and route nothing', () => {
     const cluster = new Cluster(on(3), on(2), on(1));
     expect([1, 2, 3].map((number) => cluster.workload(number)?.shadowedBy)).toEqual([undefined, portId(1), portId(1)]);
     expect([1, 2, 3].map((number) => cluster.workload(number)?.routed.length)).toEqual([1, 0, 0]);
@@ -89,11 +89,11 @@ describe('two endpoints on one interface', () => {
 });
 
 describe('two owners of one address', () => {
-  test('the lowest id has it, and when it lets go the next', () => {
+  test('of one age the lowest id has it, and when it lets go the next', () => {
     const cluster = new Cluster(port(2, { ipNetworks: ['10.9.0.1', '10.9.0.2'] }), port(1, { ipNetworks: ['10.9.0.1'] }));
     expect([cluster.workload(1)?.routed, cluster.workload(2)?.routed]).toEqual([['10.9.0.1/32'], ['10.9.0.2/32']]);
     expect(cluster.workload(2)?.addresses).toEqual(['10.9.0.1/32', '10.9.0.2/32']);
-    expect(cluster.defects.get(port(2)[0])).toBe(`10.9.0.1/32 belongs to ${portId(1)}, the lowest of those that have it`);
+    expect(cluster.defects.get(port(2)[0])).toBe(`10.9.0.1 belongs to ${portId(1)}, the first of those that have it`);
     cluster.put(port(1, { ipNetworks: ['10.9.0.3'] }));
     expect(cluster.workload(2)?.routed).toEqual(['10.9.0.1/32', '10.9.0.2/32']);
     expect(cluster.defects.size).toBe(0);

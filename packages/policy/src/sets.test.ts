@@ -20,14 +20,14 @@ const from = (selector: string, more: object = {}) => globalPolicy('p', { ingres
 const members = (cluster: Cluster) => cluster.members(cluster.rules('p')?.[0]?.source.sets?.[0]);
 
 describe('a set of addresses', () => {
-  test('holds all prefixes of matching endpoints of the whole cluster, once each', () => {
+  test('holds all addresses of matching endpoints of the whole cluster, once each, and no prefix', () => {
     const cluster = new Cluster(
       from("a == 'x'"),
       port(1, { labels: { a: 'x' }, ipNetworks: ['10.0.0.1/32', '2001:db8::1', '10.0.0.1'] }),
       port(2, { labels: { a: 'x' }, ...remote, ipNetworks: ['10.0.0.1/32', '10.7.0.5/24'] }),
       port(3, { labels: { a: 'y' }, ...remote }),
     );
-    expect(members(cluster)).toEqual(['10.0.0.1/32', '10.7.0.0/24', '2001:db8::1/128']);
+    expect(members(cluster)).toEqual(['10.0.0.1/32', '2001:db8::1/128']);
   });
 
   test.each(['policy', 'profile'] as const)('keeps an address that two endpoints have until both are gone: used by a %s', (user) => {

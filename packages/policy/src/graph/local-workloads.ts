@@ -1,9 +1,26 @@
 // This host's workload endpoints: each with its policies, its share of what two may claim, and its part in a live migration.
-import { type Cidr, hostCidr, type LocalWorkload, type ProfileId, type WorkloadEndpoint, type WorkloadId } from '@calico-openstack/datamodel';
+import {
+  type AddressClaim,
+  addressOf,
+  addressPairMacsAnnotation,
+  type Cidr,
+  cidrContains,
+  decodePairMacs,
+  hostCidr,
+  type IpNat,
+  isHostCidr,
+  type LocalWorkload,
+  type PairMac,
+  type ProfileId,
+  type ReservedAddresses,
+  type WorkloadEndpoint,
+  type WorkloadId,
+} from '@calico-openstack/datamodel';
 import { Claims } from './claims.ts';
 import type { MemberKind } from './governance.ts';
 import type { LiveMigrations } from './live-migrations.ts';
 import { type LocalEndpoint, LocalEndpoints, type Surroundings } from './local-endpoints.ts';
+import { gatewaysOf, NetworkGateways } from './network-gateways.ts';
 
 /** `workload` is `<namespace>/<device_id>`, `endpoint` the port id. */
 export type WorkloadIdentity = { readonly orchestrator: string; readonly workload: string; readonly endpoint: string };
@@ -14,20 +31,36 @@ export type WorkloadDefinition = WorkloadIdentity & WorkloadEndpoint;
 
 export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinition, LocalWorkload> {
   readonly #migrations: LiveMigrations;
+  readonly #reserved: ReservedAddresses;
   readonly #interfaces = new Claims<WorkloadId>();
   /** Only of endpoints that have their interface: one that waits for it has no addresses to route either. */
   readonly #addresses = new Claims<WorkloadId>();
+  readonly #gateways = new NetworkGateways();
   #allowSourceSpoofing = false;
 
-  constructor(surroundings: Surroundings, migrations: LiveMigrations) {
+  constructor(surroundings: Surroundings, migrations: LiveMigrations, reserved: ReservedAddresses) {
     super(surroundings);
     this.#migrations = migrations;
+    this.#reserved = reserved;
   }
 
   setAllowSourceSpoofing(allowed: boolean): void {
     if (allowed === this.#allowSourceSpoofing) return;
     this.#allowSourceSpoofing = allowed;
     this.touchWhere((_, { allowSpoofedSourcePrefixes }) => allowSpoofedSourcePrefixes.length > 0);
+  }
+
+  /** These came to be somebody else's, or no longer are. */
+  reservationsChanged(cidrs: ReadonlySet<Cidr>): void {
+    if (cidrs.size === 0) return;
+    const wide = [...cidrs].filter((cidr) => !isHostCidr(cidr));
+    for (const cidr of cidrs) for (const id of this.#addresses.claimants(cidr)) this.dirty.add(id);
+    this.touchWhere(
+      (_, definition) =>
+        gatewaysOf(definition).some((gateway) => cidrs.has(gateway)) ||
+        (wide.length > 0 &&
+          [...claimsOf('' as WorkloadId, definition).keys(), ...gatewaysOf(definition)].some((own) => wide.some((cidr) => cidrContains(cidr, own)))),
+    );
   }
 
   protected override kindOf(): MemberKind {
@@ -38,27 +71,29 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   protected override settle(): void {
     for (const id of [...this.dirty]) {
       const local = this.locals.get(id);
-      for (const other of this.#interfaces.set(id, local ? [local.definition.interfaceName] : [])) this.dirty.add(other);
+      for (const other of this.#interfaces.set(id, local ? interfaceClaim(id, local.definition) : none)) this.dirty.add(other);
+      for (const gateway of this.#gateways.set(id, local?.definition)) for (const other of this.#addresses.claimants(gateway)) this.dirty.add(other);
     }
     for (const id of [...this.dirty]) {
       const local = this.locals.get(id);
-      const claimed = local && this.#interfaces.owner(local.definition.interfaceName) === id ? addressesOf(local.definition) : [];
+      const claimed = local && this.#interfaces.owner(local.definition.interfaceName) === id ? claimsOf(id, local.definition) : none;
       for (const other of this.#addresses.set(id, claimed)) this.dirty.add(other);
     }
+    for (const id of this.#gateways.takeTurned((gateway) => this.#addresses.owner(gateway))) this.dirty.add(id);
   }
 
   protected override output(id: WorkloadId, { definition, subject }: LocalEndpoint<WorkloadDefinition>, complain: (reason: string) => void): LocalWorkload {
-    const { orchestrator, workload, endpoint, interfaceName, mac, ipNetworks, ipv4Gateway, ipv6Gateway, ipNats, qosControls } = definition;
+    const { orchestrator, workload, endpoint, interfaceName, mac, ipNetworks, ipv4Gateway, ipv6Gateway, qosControls } = definition;
     const owner = this.#interfaces.owner(interfaceName)!;
-    const addresses = addressesOf(definition);
     const liveMigrationRole = this.#migrations.roleOf(id, subject.labelling);
-    if (owner !== id) complain(`interface ${interfaceName} belongs to ${owner}, the lowest of those that name it; this endpoint waits for it`);
-    for (const address of addresses) {
-      const holder = this.#addresses.owner(address);
-      if (owner === id && holder !== id) complain(`${address} belongs to ${holder}, the lowest of those that have it`);
-    }
+    if (owner !== id) complain(`interface ${interfaceName} belongs to ${owner}, the first of those that name it; this endpoint waits for it`);
+    const { routed, ipNats, refusals } = this.#share(id, definition, complain);
+    const gatewayOfOthers = ipv6Gateway && this.#gatewayObstacle(id, hostCidr(ipv6Gateway));
+    if (gatewayOfOthers) refusals.push(`ipv6Gateway ${ipv6Gateway} ${gatewayOfOthers}: the host does not answer for it`);
+    for (const refusal of refusals) complain(refusal);
     if (definition.allowSpoofedSourcePrefixes.length > 0 && !this.#allowSourceSpoofing)
       complain('spec.allowSpoofedSourcePrefixes is ignored: WorkloadSourceSpoofing is not Any');
+    const pairMacs = pairMacsOf(definition, complain);
     return {
       id,
       orchestrator,
@@ -67,20 +102,85 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
       interfaceName,
       ...(mac !== undefined && { mac }),
       addresses: ipNetworks,
-      routed: addresses.filter((address) => this.#addresses.owner(address) === id),
+      routed,
       ...(ipv4Gateway && { ipv4Gateway }),
-      ...(ipv6Gateway && { ipv6Gateway }),
+      ...(ipv6Gateway && !gatewayOfOthers && { ipv6Gateway }),
       ipNats,
       allowSpoofedSourcePrefixes: this.#allowSourceSpoofing ? definition.allowSpoofedSourcePrefixes : [],
+      ...(pairMacs.length > 0 && { pairMacs }),
       ...(qosControls && { qosControls }),
       ...(liveMigrationRole && { liveMigrationRole }),
       ...(owner !== id && { shadowedBy: owner }),
+      ...(owner === id && refusals.length > 0 && { refusals }),
       policy: { ...subject.governed.normal, profiles: definition.profiles as readonly ProfileId[] },
     };
   }
+
+  /** What of the endpoint's addresses is its own, and why the others are not. That another has a pair before it is no fault of its: the members of a VRRP group share one. */
+  #share(
+    id: WorkloadId,
+    definition: WorkloadDefinition,
+    complain: (reason: string) => void,
+  ): { readonly routed: readonly Cidr[]; readonly ipNats: readonly IpNat[]; readonly refusals: string[] } {
+    const refusals: string[] = [];
+    const mine = new Set<Cidr>();
+    for (const cidr of definition.ipNetworks)
+      if (!isHostCidr(cidr)) refusals.push(`${cidr} in ipNetworks is a prefix, and a workload has single addresses only`);
+    if (this.#interfaces.owner(definition.interfaceName) !== id) return { routed: [], ipNats: [], refusals };
+    for (const [cidr, { kind }] of claimsOf(id, definition)) {
+      const holder = this.#addresses.owner(cidr);
+      const obstacle =
+        this.#reserved.obstacle(cidr) ??
+        (kind === 'pair' && this.#gateways.has(definition, cidr) ? 'is a gateway of its network, which this host has on the taps' : undefined);
+      if (obstacle) refusals.push(`${addressOf(cidr)} ${obstacle}`);
+      else if (holder === id) mine.add(cidr);
+      else if (kind === 'fixed') refusals.push(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
+      else complain(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
+    }
+    const ipNats = definition.ipNats.filter(({ internal, external }) => mine.has(hostCidr(internal)) && mine.has(hostCidr(external)));
+    const given = new Set(ipNats);
+    const own = new Set(definition.ipNetworks);
+    for (const nat of definition.ipNats)
+      if (!given.has(nat) && !own.has(hostCidr(nat.internal))) refusals.push(`${nat.internal} in ipNATs, for ${nat.external}, is none of its addresses`);
+    const translated = new Set(ipNats.map(({ external }) => hostCidr(external)));
+    return { routed: [...mine].filter((cidr) => own.has(cidr) || translated.has(cidr)), ipNats, refusals };
+  }
+
+  /** A link-local gateway is the host's on that tap, whatever others have on theirs. */
+  #gatewayObstacle(id: WorkloadId, gateway: Cidr): string | undefined {
+    if (gateway.startsWith('fe80:')) return undefined;
+    const holder = this.#addresses.owner(gateway);
+    return this.#reserved.obstacle(gateway) ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
+  }
 }
 
-/** Its own addresses, then its external ones. */
-const addressesOf = ({ ipNetworks, ipNats }: WorkloadEndpoint): readonly Cidr[] => [
-  ...new Set([...ipNetworks, ...ipNats.map(({ external }) => hostCidr(external))]),
-];
+const none: ReadonlyMap<string, AddressClaim> = new Map();
+
+/** Of two that name one interface, the older has it: nobody takes an interface by an id that sorts first. */
+const interfaceClaim = (id: WorkloadId, { interfaceName, createdMs }: WorkloadEndpoint): ReadonlyMap<string, AddressClaim> =>
+  new Map([[interfaceName, { kind: 'fixed', createdMs, id }]]);
+
+/** The single addresses that it names: its own, then the external ones that stand for one of these. An external address counts as fixed: Neutron gave it. */
+function claimsOf(id: WorkloadId, { ipNetworks, allowedIps, ipNats, createdMs }: WorkloadEndpoint): ReadonlyMap<Cidr, AddressClaim> {
+  const [fixed, pair] = [{ kind: 'fixed', createdMs, id } as const, { kind: 'pair', createdMs, id } as const];
+  const pairs = new Set(allowedIps);
+  const claims = new Map<Cidr, AddressClaim>();
+  for (const cidr of ipNetworks) if (isHostCidr(cidr)) claims.set(cidr, pairs.has(cidr) ? pair : fixed);
+  const own = new Set(claims.keys());
+  for (const { internal, external } of ipNats) if (own.has(hostCidr(internal))) claims.set(hostCidr(external), fixed);
+  return claims;
+}
+
+/** By MAC, in order: equal values make equal chains. */
+function pairMacsOf({ annotations, mac: ownMac }: WorkloadEndpoint, complain: (reason: string) => void): readonly PairMac[] {
+  const text = annotations[addressPairMacsAnnotation];
+  if (text === undefined) return [];
+  const read = decodePairMacs(text);
+  if (!read.ok) {
+    complain(`annotation ${addressPairMacsAnnotation} ${read.reason}; its address pairs have the port's own MAC`);
+    return [];
+  }
+  const byMac = new Map<string, Cidr[]>();
+  for (const [cidr, macs] of read.value) for (const mac of macs) if (mac !== ownMac) byMac.set(mac, [...(byMac.get(mac) ?? []), cidr]);
+  return [...byMac].sort(([one], [other]) => (one < other ? -1 : 1)).map(([mac, addresses]) => ({ mac, addresses: addresses.sort() }));
+}

@@ -12,7 +12,7 @@ export class Pools {
     const before = this.#pools.get(name);
     if (pool) this.#pools.set(name, pool);
     else this.#pools.delete(name);
-    this.#claims.set(name, pool ? [pool.cidr] : []);
+    this.#claims.set(name, new Map(pool ? [[pool.cidr, { kind: 'fixed', createdMs: 0, id: name }]] : []));
     for (const cidr of new Set([before?.cidr, pool?.cidr])) {
       if (cidr === undefined) continue;
       const owner = this.#claims.owner(cidr);

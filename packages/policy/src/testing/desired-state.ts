@@ -1,5 +1,6 @@
 // What a receiver of the changes ends up with, and the promises that every change keeps on the way.
 import type {
+  Cidr,
   DesiredChange,
   EndpointPolicy,
   HostEndpointId,
@@ -27,6 +28,7 @@ export class DesiredState {
   readonly workloads = new Map<WorkloadId, LocalWorkload>();
   readonly hostEndpoints = new Map<HostEndpointId, LocalHostEndpoint>();
   readonly pools = new Map<string, IpPool>();
+  readonly reserved = new Map<Cidr, true>();
 
   /** Throws when the change says what was said already, or contradicts it. */
   apply(change: DesiredChange): void {
@@ -36,6 +38,7 @@ export class DesiredState {
     merge(this.workloads, change.workloads);
     merge(this.hostEndpoints, change.hostEndpoints);
     merge(this.pools, change.pools);
+    merge(this.reserved, change.reserved);
   }
 
   #applySet(id: IpSetId, change: DesiredChange['ipSets'] extends ReadonlyMap<IpSetId, infer Change> ? Change : never): void {
@@ -99,6 +102,7 @@ export class DesiredState {
       workloads: sorted(this.workloads),
       hostEndpoints: sorted(this.hostEndpoints),
       pools: sorted(this.pools),
+      reserved: sorted(this.reserved),
     };
   }
 }

@@ -100,6 +100,9 @@ const endpointPorts = maybe(
 const workloadSpec = fc.record({
   interfaceName: rarely(fc.constantFrom('tap1', 'tap2', 'tap3'), fc.constant('../all')),
   ipNetworks: rarely(fc.uniqueArray(fc.constantFrom(...nets), { minLength: 1, maxLength: 2 }), nonsense),
+  allowedIps: maybe(some(nets, 2)),
+  ipv4Gateway: maybe(fc.constantFrom('10.0.0.1', '10.0.0.3')),
+  ipv6Gateway: maybe(fc.constant('2001:db8::1')),
   mac: maybe(fc.constant('FA:16:3E:00:00:01')),
   profiles: maybe(some(profileNames, 2)),
   ports: endpointPorts,
@@ -173,15 +176,25 @@ const drafts: readonly Draft[] = [
       fc.record({ cidr: rarely(fc.constantFrom('10.0.0.0/16', '10.0.1.0/16', '2001:db8::/32'), nonsense), natOutgoing: maybe(fc.boolean()) }),
     ],
   ),
+  ...['host-1', 'host-2'].map(
+    (name): Draft => [
+      'nodes',
+      undefined,
+      name,
+      fc.record({ bgp: maybe(rarely(fc.record({ ipv4Address: fc.constantFrom('10.0.0.1/24', '10.0.0.2/24') }), nonsense)) }),
+    ],
+  ),
+  ['bgppeers', undefined, 'b1', fc.record({ peerIP: rarely(fc.constantFrom('10.0.0.2', '2001:db8::1', '[2001:db8::1]:179'), nonsense) })],
   ...['m1', 'm2'].map((name): Draft => ['livemigrations', namespace, name, fc.record({ source: migrationSide, target: migrationSide })]),
   ['stagedglobalnetworkpolicies', undefined, 'n1', globalPolicySpec],
 ];
 
+const created = maybe(fc.constantFrom('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z', 'lately'));
 const noLabels: fc.Arbitrary<object | undefined> = fc.constant(undefined);
 
 const entryOf = ([plural, within, name, spec, ownLabels = noLabels]: Draft, absent: number): fc.Arbitrary<Entry> =>
-  fc.tuple(spec, ownLabels, fc.nat(99)).map(([content, given, fate]): Entry => {
-    const entry = resource(plural, name, { ...(within !== undefined && { namespace: within }), ...(given && { labels: given }), spec: content });
+  fc.tuple(spec, ownLabels, created, fc.nat(99)).map(([content, given, born, fate]): Entry => {
+    const entry = resource(plural, name, { created: born, ...(within !== undefined && { namespace: within }), ...(given && { labels: given }), spec: content });
     if (fate < absent) return [entry[0], undefined];
     return fate === 99 ? [entry[0], '{"spec":'] : entry;
   });

@@ -13,9 +13,19 @@ export type Entry = readonly [key: string, value: string | undefined];
 const utf8 = new TextEncoder();
 export const bytes = (text: string): Uint8Array => utf8.encode(text);
 
-export function resource(plural: Plural, name: string, content: { namespace?: string; labels?: object; annotations?: object; spec?: object }): Entry {
-  const { namespace: within, labels, annotations, spec = {} } = content;
-  const metadata = { name, ...(within && { namespace: within }), ...(labels && { labels }), ...(annotations && { annotations }) };
+export function resource(
+  plural: Plural,
+  name: string,
+  content: { namespace?: string; created?: string | undefined; labels?: object; annotations?: object; spec?: object },
+): Entry {
+  const { namespace: within, created, labels, annotations, spec = {} } = content;
+  const metadata = {
+    name,
+    ...(within && { namespace: within }),
+    ...(created && { creationTimestamp: created }),
+    ...(labels && { labels }),
+    ...(annotations && { annotations }),
+  };
   return [
     `${resourceRoot}${plural}/${within === undefined ? '' : `${within}/`}${name}`,
     JSON.stringify({ kind: plural, apiVersion: 'projectcalico.org/v3', metadata, spec }),
@@ -28,17 +38,20 @@ export type EndpointContent = {
   readonly labels?: Readonly<Record<string, string>>;
   readonly groups?: readonly string[];
   readonly annotations?: object;
+  /** creationTimestamp */
+  readonly created?: string;
   readonly [field: string]: unknown;
 };
 
 /** A bound port: its number makes its id, its device and, where nothing else is said, its address. */
 export function port(
   number: number,
-  { host = thisHost, namespace: within = namespace, labels, groups = [], annotations, ...spec }: EndpointContent = {},
+  { host = thisHost, namespace: within = namespace, labels, groups = [], annotations, created, ...spec }: EndpointContent = {},
 ): Entry {
   const id = String(number).padStart(4, '0');
   return resource('workloadendpoints', workloadEndpointName({ host, orchestrator: 'openstack', workload: `vm-${id}`, endpoint: `port-${id}` }), {
     namespace: within,
+    created,
     ...(annotations !== undefined && { annotations }),
     labels: {
       'projectcalico.org/namespace': within,

@@ -1,0 +1,33 @@
+// MACs of allowed address pairs that are not the port's, as the driver writes them into an annotation.
+import { parseCidr, parseMac } from './addresses.ts';
+import type { Cidr } from './desired.ts';
+import { type Decoded, decoded, isFields, parseJson, refused, show } from './resource.ts';
+
+/** Far beyond what Neutron's quotas let a port have. */
+const textMax = 256 * 1024;
+const macsMax = 16;
+
+/**
+ * What `addressPairMacsAnnotation` says: JSON `{"<address or prefix>": ["<MAC>", …]}`. Refused as a whole, with the reason, when anything in it is not understood: a pair
+ * then has the port's own MAC.
+ */
+export function decodePairMacs(text: string): Decoded<ReadonlyMap<Cidr, readonly string[]>> {
+  if (text.length > textMax) return refused(`has ${text.length} characters; ${textMax} are the most`);
+  const parsed = parseJson(text);
+  if (!parsed.ok) return parsed;
+  if (!isFields(parsed.value)) return refused('is not a JSON object');
+  const byAddress = new Map<Cidr, readonly string[]>();
+  for (const [address, value] of Object.entries(parsed.value)) {
+    const cidr = parseCidr(address);
+    if (!cidr) return refused(`names ${show(address)}, which is not an address or prefix`);
+    if (!Array.isArray(value) || value.length > macsMax) return refused(`has for ${address} no list of at most ${macsMax} MACs`);
+    const macs = (value as unknown[]).map((mac) => (typeof mac === 'string' ? parseMac(mac) : undefined));
+    const bad = macs.findIndex((mac) => mac === undefined || isGroup(mac));
+    if (bad >= 0) return refused(`has for ${address} ${show(value[bad])}, which is not the MAC of one interface`);
+    if (macs.length > 0) byAddress.set(cidr, [...new Set([...(byAddress.get(cidr) ?? []), ...(macs as string[])])]);
+  }
+  return decoded(byAddress);
+}
+
+/** Multicast and broadcast: the lowest bit of the first octet (IEEE 802). */
+const isGroup = (mac: string): boolean => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
