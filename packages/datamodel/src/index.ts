@@ -2,6 +2,7 @@ export * from './addresses.ts';
 export * from './bounds.ts';
 export * from './desired.ts';
 export * from './keys.ts';
+export * from './link-local.ts';
 export * from './names.ts';
 export * from './ownership.ts';
 export * from './pair-macs.ts';

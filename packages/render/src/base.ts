@@ -8,6 +8,7 @@ import { addressBytes, familyOf, parseCidr } from '@calico-openstack/datamodel';
 import type { Hook, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { classMap } from './classes.ts';
 import type { TableName } from './edits.ts';
+import { arpLoudness, arpStrangers, dhcpv6FromItself, limitSets, loudness, otherSources } from './limits.ts';
 import type { Direction } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { deny } from './rules.ts';
@@ -60,11 +61,12 @@ const [ROUTER_ADVERTISEMENT, NEIGHBOUR_ADVERTISEMENT] = [134, 136];
 export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
     ...workloadSets.inet,
+    ...limitSets.inet,
     { name: classMap('ingress'), key: ['mark'], data: 'verdict' },
     { name: classMap('egress'), key: ['mark'], data: 'verdict' },
     stampSet,
   ],
-  arp: workloadSets.arp,
+  arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
 /** The chains of one table, for these options. */
@@ -103,9 +105,11 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
         rule(loopback, drop),
         ...(options.ipv6 ? [] : [rule(nfproto(6), drop)]),
         ...linkLayer,
+        ...loudness,
         rule(inSet(ownAddresses(4), ['meta iifname', 'ip saddr']), goBack),
         rule(inSet(ownAddresses(6), ['meta iifname', 'ip6 saddr']), goBack),
         dhcp,
+        ...otherSources(options.antiSpoofLinkLayer, anyMac),
         rule({ is: 'verdict-map', fields: ['meta iifname'], map: spoofMap }),
         ...reversePath,
       ],
@@ -242,6 +246,7 @@ function toHost(options: RenderOptions): NftChain[] {
     // Whoever is named as the relay gets the server's answer: the host's packet, past the policy of that workload.
     rule(nfproto(4), l4proto(UDP), portRange('destination', 67, 67), equal('dhcp giaddr', Uint8Array.of(0, 0, 0, 0), true), drop),
     rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
+    ...(options.antiSpoofLinkLayer ? [dhcpv6FromItself] : []),
     rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
     ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), stamp('egress', options), accept)),
   ];
@@ -265,18 +270,22 @@ function toHost(options: RenderOptions): NftChain[] {
 const ARP_REPLY = Uint8Array.of(0, 2);
 
 function arpChains(options: RenderOptions): NftChain[] {
+  const ownClaims = [
+    rule(equal('arp saddr ip', Uint8Array.of(0, 0, 0, 0)), goBack), // a probe claims nothing yet
+    rule(inSet(ownAddresses(4), ['meta iifname', 'arp saddr ip']), goBack),
+  ];
   const claim = options.antiSpoofLinkLayer
     ? [
         rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'arp saddr ether'], true), drop),
+        ...ownClaims,
+        arpStrangers,
         rule(inSet(anyClaim, ['meta iifname']), goBack),
-        rule(equal('arp saddr ip', Uint8Array.of(0, 0, 0, 0)), goBack), // a probe claims nothing yet
-        rule(inSet(ownAddresses(4), ['meta iifname', 'arp saddr ip']), goBack),
         rule(drop),
       ]
-    : [];
+    : [...ownClaims, arpStrangers];
   return [
     { name: 'input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('from-workload')) },
-    { name: 'from-workload', rules: [rule(inSet(knownInterfaces, ['meta iifname'], true), drop), ...claim] },
+    { name: 'from-workload', rules: [rule(inSet(knownInterfaces, ['meta iifname'], true), drop), arpLoudness, ...claim] },
     {
       name: 'output',
       hook: hook('filter', 'output', FILTER),

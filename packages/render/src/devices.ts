@@ -1,12 +1,13 @@
 // What each workload's interface is to have besides rules: routes, neighbours, sysctls. Values only; felix makes the kernel's so.
-import { addressOf, type Cidr, type IpAddress, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
+import { addressOf, type Cidr, familyOf, type IpAddress, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
+import { linkLocalsOf } from './limits.ts';
 
 export type WorkloadDevice = {
   readonly interfaceName: string;
   readonly workload: WorkloadId;
   /** Device routes, in order of text. Empty while this host is only the target of a live migration. */
   readonly routes: readonly Cidr[];
-  /** Permanent neighbours: each address is at this MAC, whatever the guest claims. */
+  /** Permanent neighbours: each address is at this MAC, whatever the guest claims. The link-local one too: DHCPv6 asks for it (limits.ts). */
   readonly neighbours: readonly { readonly address: IpAddress; readonly mac: string }[];
   /** Addresses that the host answers neighbour solicitations for: IPv6 has no proxy for all. */
   readonly proxyNeighbours: readonly IpAddress[];
@@ -20,11 +21,15 @@ export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
   const routes = workload.liveMigrationRole === 'target' ? [] : [...workload.routed].sort();
   const { mac } = workload;
   const own = new Set(workload.addresses);
+  const speaksIpv6 = workload.routed.some((cidr) => familyOf(cidr) === 6);
   return {
     interfaceName: workload.interfaceName,
     workload: workload.id,
     routes,
-    neighbours: mac ? workload.routed.filter((cidr) => own.has(cidr)).map((cidr) => ({ address: addressOf(cidr), mac })) : [],
+    neighbours: [
+      ...(mac ? workload.routed.filter((cidr) => own.has(cidr)).map((cidr) => ({ address: addressOf(cidr), mac })) : []),
+      ...(speaksIpv6 ? linkLocalsOf(workload) : []),
+    ],
     proxyNeighbours: workload.ipv6Gateway ? [workload.ipv6Gateway] : [],
     spoofing: workload.allowSpoofedSourcePrefixes.length > 0,
   };

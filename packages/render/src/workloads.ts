@@ -14,6 +14,7 @@ import {
 } from '@calico-openstack/datamodel';
 import type { NftChain, NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList, TableName } from './edits.ts';
+import { limitElements } from './limits.ts';
 import { spoofChain } from './names.ts';
 import { concat, goBack, ifnameBytes, inCidr, nfproto, rule, u32 } from './statements.ts';
 
@@ -99,6 +100,7 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
   add(both, knownInterfaces, { key: name });
   add(['inet'], interfaceClasses('ingress'), { key: name, data: u32(classes.ingress) });
   add(['inet'], interfaceClasses('egress'), { key: name, data: u32(classes.egress) });
+  for (const { table, set, element } of limitElements(workload, name)) add([table], set, element);
   const routed = new Set(workload.routed);
   for (const cidr of workload.addresses) {
     // An address that another endpoint owns is not this one's to send from.

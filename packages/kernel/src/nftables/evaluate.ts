@@ -10,8 +10,8 @@ import { hostNumber, hostOrder } from './types.ts';
  */
 export type Packet = ReadonlyMap<Field, Uint8Array>;
 
-/** What limits see; a packet is within every rate and the connections are few unless it is said. */
-export type Traffic = { readonly overRate?: boolean; readonly connections?: number };
+/** What limits see; a packet is within every rate and the connections are few unless it is said. `overRate`: of all, or of the elements of some sets by name. */
+export type Traffic = { readonly overRate?: boolean | readonly string[]; readonly connections?: number };
 
 export type Outcome = {
   readonly verdict: 'accept' | 'drop';
@@ -118,7 +118,7 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
         return (through === undefined ? undefined : find(statement.map, through)?.verdict) ?? 'break';
       }
       case 'limit':
-        return (traffic.overRate ?? false) === (statement.over ?? false) ? 'next' : 'break';
+        return (traffic.overRate === true) === (statement.over ?? false) ? 'next' : 'break';
       case 'connections-over':
         return (traffic.connections ?? 0) > statement.count ? 'next' : 'break';
       case 'counter':
@@ -169,7 +169,8 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
 
   /** Of the element that was found: the kernel asks it after it has found it. */
   function isBeyondLimit(set: string): boolean {
-    return table.sets.get(set)?.set.limit === undefined || (traffic.overRate ?? false);
+    if (table.sets.get(set)?.set.limit === undefined) return true;
+    return Array.isArray(traffic.overRate) ? traffic.overRate.includes(set) : traffic.overRate === true;
   }
 
   function find(set: string, key: Uint8Array): NftElement | undefined {
