@@ -1,5 +1,6 @@
 export * from './backoff.ts';
 export * from './datastore.ts';
+export * from './follow-file.ts';
 export * from './health.ts';
 export * from './http.ts';
 export * from './ini.ts';
@@ -7,3 +8,4 @@ export * from './log.ts';
 export * from './loop.ts';
 export * from './main.ts';
 export * from './metrics.ts';
+export * from './resolve.ts';

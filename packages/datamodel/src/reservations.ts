@@ -16,6 +16,8 @@ export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadI
   for (const { is, prefix, device } of facts) {
     const cidr = parseCidr(prefix);
     if (!cidr || (device !== undefined && isWorkloadInterface(device))) continue;
+    // Its link has just gone, and the reading that confirms it is to come: a tap's gateway must not be the host's own for that moment.
+    if (is === 'own' && device === undefined) continue;
     const where = device === undefined ? '' : ` (${device})`;
     if (is === 'own') reserved.set(cidr, `an address of this host${where}`);
     else if (!reserved.has(cidr)) reserved.set(cidr, `the next hop of a route of this host${where}`);

@@ -19,6 +19,7 @@ describe('what a workload may have', () => {
         { is: 'own', prefix: '2001:db8::5/128', device: 'eth0' },
         { is: 'own', prefix: '203.0.113.64/26', device: 'lo' },
         { is: 'own', prefix: '10.65.0.1/32', device: 'tap1' },
+        { is: 'own', prefix: '10.65.0.1/32', device: undefined }, // a tap's that has gone
         { is: 'next-hop', prefix: '192.0.2.1/32', device: 'eth0' },
         { is: 'next-hop', prefix: '10.65.0.9/32', device: 'tap1' },
       ],

@@ -1,6 +1,6 @@
 // The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it; handlers only note what changed.
 import { type Logger, StartError, startLoop, takeEach, tellUnreadable } from '@calico-openstack/agent';
-import { hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
+import { hostEndpointsPrefix, type IpAddress, type Reservations, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import { type Change, connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
@@ -11,6 +11,7 @@ import { familyServer } from './dnsmasq/server.ts';
 import { isTapName } from './endpoint.ts';
 import { createModel } from './model.ts';
 import type { AgentOptions } from './options.ts';
+import { followReserved } from './reserved.ts';
 import { type PortService, servicesOf } from './service/service.ts';
 import { setServerAddresses, tapsInUse } from './taps.ts';
 
@@ -45,6 +46,11 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ag
     loop.wake();
   });
   core.linksChanged([...links.links.keys()]);
+  // Before etcd: a gateway that cuts this host off etcd must go without it.
+  const reserved = followReserved(links, options, log, (source, reservations) => {
+    core.reserved(source, reservations);
+    loop.wake();
+  });
   loop.wake();
   const follower = follow(etcd, options, core, () => loop.wake(), log);
 
@@ -57,6 +63,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ag
       follower.close();
       etcd.close();
       watch.close();
+      reserved.close();
       await loop.close();
       links.close();
       await Promise.all(dnsmasqs.map(({ process }) => process.close()));
@@ -103,6 +110,8 @@ function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void,
 export interface Core {
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
+  /** What `source` (the host, BIRD's configuration, the agent's own) says that nobody may have on a tap. */
+  reserved(source: string, reservations: Reservations): void;
   /** Names of links that came, went or changed, or whose addresses did. */
   linksChanged(names: readonly string[]): void;
   /** Looks at everything that changed; gives the time after which it wants to look again. */
@@ -202,8 +211,10 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
   }
 
   function setAddresses(tap: string, mode: 'add' | 'replace'): void {
-    const wanted = servers.flatMap(({ ports }) => ports.get(tap)?.serverAddresses ?? []);
-    const refusals = setServerAddresses(links, tap, wanted, mode);
+    const isForbidden = (address: IpAddress): boolean => model.obstacle(address) !== undefined;
+    // Files may say what an earlier run wrote: what nobody may have does not come to the tap, and goes from it, before etcd is heard.
+    const wanted = servers.flatMap(({ ports }) => ports.get(tap)?.serverAddresses ?? []).filter(({ address }) => !isForbidden(address));
+    const refusals = setServerAddresses(links, tap, wanted, mode, isForbidden);
     if (refusals.length > 0) dirtyTaps.add(tap);
     const reason = refusals.map(({ address, code, detail }) => `the kernel refuses ${address}: ${code}${detail ? ` (${detail})` : ''}`).join('; ');
     tellRefusal(tap, 'addresses', reason || undefined);
@@ -231,6 +242,10 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     etcdChanged(kind, { key, value }) {
       if (kind === 'subnet') model.setSubnet(key, value);
       else model.setEndpoint(key, value);
+    },
+    reserved(source, reservations) {
+      if (!model.setReserved(source, reservations)) return;
+      for (const tap of [...tapsInUse(links), ...servers.flatMap(({ ports }) => [...ports.keys()])]) dirtyTaps.add(tap);
     },
     linksChanged(names) {
       for (const name of names) {

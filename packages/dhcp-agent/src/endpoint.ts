@@ -18,9 +18,7 @@ export type Endpoint = {
   readonly tap: string;
   readonly mac: string;
   readonly networkId: string;
-  /** All of its addresses. */
-  readonly addresses: readonly IpAddress[];
-  /** Those that DHCP may hand out: not the allowed address pairs. */
+  /** What DHCP may hand out: its fixed addresses, not the allowed address pairs. */
   readonly leasable: readonly IpAddress[];
   readonly fqdn: string | undefined;
   /** As `WorkloadEndpoint` has it. */
@@ -48,7 +46,6 @@ export function decodeEndpoint(key: string, value: Uint8Array): Decoded<Endpoint
     tap: interfaceName,
     mac,
     networkId,
-    addresses: ipNetworks.filter(isHostCidr).map(addressOf),
     leasable: ipNetworks.filter((cidr) => isHostCidr(cidr) && !allowedIps.includes(cidr)).map(addressOf),
     fqdn: annotations[fqdnAnnotation],
     createdMs,

@@ -1,9 +1,10 @@
+import { cidrContains, type Reservations } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createModel, type Model } from './model.ts';
 import type { PortService } from './service/service.ts';
 import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
-import { serviceOptions, subnet } from './testing/facts.ts';
+import { cidr, serviceOptions, subnet } from './testing/facts.ts';
 
 const subnetA = subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1' });
 
@@ -179,18 +180,37 @@ test('a port that has its gateway’s address makes the host leave that address 
   expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses).toEqual([{ address: '10.65.0.1', prefixLength: 32 }]);
 });
 
-test('a gateway’s address that a port may use by an allowed address pair is left alone in its own network, and in no other', () => {
+test('a gateway that a port names as an allowed address pair stays the host’s: nobody takes the server from its neighbours', () => {
   const { model, look } = modelWith([port(1)]);
-  const router = port(2, { addresses: ['10.65.0.12', '10.65.0.1'], allowedIps: ['10.65.0.1'] });
-  const serverAddress = () => {
-    put(model, port(1, { fqdn: `again-${model.takeChanged().size}.example` }));
-    return model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses[0]?.address;
-  };
-  put(model, { ...router, networkId: 'net-b' });
-  expect(serverAddress()).toBe('10.65.0.1');
-  put(model, router);
-  expect(look()).toContain(port(1).tap);
-  expect(serverAddress()).toBe('10.65.0.0');
+  put(model, port(2, { addresses: ['10.65.0.12', '10.65.0.1'], allowedIps: ['10.65.0.1'] }));
+  expect(look()).toEqual([port(2).tap]);
+  put(model, port(1, { fqdn: 'again.example' }));
+  expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses[0]?.address).toBe('10.65.0.1');
+});
+
+test('what is reserved is neither handed out nor taken as a gateway, from the moment that it is told until it is taken back; the other addresses are', () => {
+  const { model, look, addressOf } = modelWith([port(1), port(2, { addresses: ['10.65.0.12', '10.65.0.22'] })]);
+  const reserve = (...prefixes: string[]): boolean => model.setReserved('etcd', new Map(prefixes.map((prefix) => [cidr(prefix), 'an etcd endpoint'])));
+  expect(reserve('192.0.2.1/32')).toBe(true);
+  expect(look()).toEqual([]);
+  expect(reserve('10.65.0.12/32')).toBe(true);
+  expect(look()).toEqual([port(2).tap]);
+  expect([addressOf(port(1)), addressOf(port(2))]).toEqual(['10.65.0.11', '10.65.0.22']);
+  expect(model.problems.get(endpointKey(port(2)))).toEqual(['10.65.0.12 is not handed out: it is an etcd endpoint']);
+  expect(reserve('10.65.0.12/32')).toBe(false);
+  reserve('10.65.0.0/28');
+  expect(look()).toEqual([port(1).tap, port(2).tap]);
+  expect([addressOf(port(1)), addressOf(port(2))]).toEqual([undefined, undefined]);
+  expect(model.problems.get(endpointKey(port(1)))).toEqual(['10.65.0.11 is not handed out: it lies in 10.65.0.0/28, an etcd endpoint']);
+  reserve();
+  expect(look()).toEqual([port(1).tap, port(2).tap]);
+  expect([addressOf(port(1)), addressOf(port(2))]).toEqual(['10.65.0.11', '10.65.0.12']);
+  expect(model.problems.size).toBe(0);
+});
+
+test('addresses that no host can have are not handed out', () => {
+  const { addressOf } = modelWith([port(1, { addresses: ['127.0.0.1', '224.0.0.1', '255.255.255.255', '169.254.169.254', '10.65.0.11'] })]);
+  expect(addressOf(port(1))).toBe('10.65.0.11');
 });
 
 test.each([
@@ -251,6 +271,10 @@ const step = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('subnet' as const), id: small, network: fc.constantFrom('net-a', 'net-b'), there: fc.boolean(), gateway: small }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('tap' as const), tap: small, mtu: fc.constantFrom(1400, 1500) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('reserve' as const), prefix: fc.constantFrom('10.65.0.1/32', '10.65.0.2/32', '10.65.0.0/31', undefined) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
 );
 
@@ -261,6 +285,7 @@ test('small steps end where a fresh start would, and what is not told as changed
       const endpoints = new Map<string, Uint8Array>();
       const subnets = new Map<string, Uint8Array>();
       const taps = new Map<string, number>();
+      let reservations: Reservations = new Map();
       const told = new Map<string, PortService | undefined>();
       const look = (): void => {
         for (const [tap, service] of model.takeChanged()) told.set(tap, service);
@@ -289,6 +314,10 @@ test('small steps end where a fresh start would, and what is not told as changed
             taps.set(`tap0000000${now.tap}-aa`, now.mtu);
             model.setTap(`tap0000000${now.tap}-aa`, now.mtu);
             break;
+          case 'reserve':
+            reservations = new Map(now.prefix === undefined ? [] : [[cidr(now.prefix), 'an etcd endpoint']]);
+            model.setReserved('etcd', reservations);
+            break;
           case 'look':
             look();
             break;
@@ -296,6 +325,7 @@ test('small steps end where a fresh start would, and what is not told as changed
       }
       look();
       const fresh = createModel(serviceOptions);
+      fresh.setReserved('etcd', reservations);
       for (const [key, value] of subnets) fresh.setSubnet(key, value);
       for (const [tap, mtu] of taps) fresh.setTap(tap, mtu);
       for (const [key, value] of endpoints) fresh.setEndpoint(key, value);
@@ -305,6 +335,8 @@ test('small steps end where a fresh start would, and what is not told as changed
       expect(new Map(model.problems)).toEqual(new Map(fresh.problems));
       const owned = [...served(told).values()].flatMap((service) => [service!.mac, ...(service!.ipv4?.leases ?? [])]);
       expect(new Set(owned).size).toBe(owned.length);
+      const used = [...served(told).values()].flatMap((service) => [...service!.ipv4!.leases, ...service!.ipv4!.serverAddresses.map(({ address }) => address)]);
+      for (const address of used) expect([...reservations.keys()].some((prefix) => cidrContains(prefix, address))).toBe(false);
     }),
     { numRuns: 500 },
   );

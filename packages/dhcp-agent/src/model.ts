@@ -1,5 +1,17 @@
 // What is known of this host's ports and the region's subnets, and what DHCP is to do about it. A function of current content alone, computed anew only where something changed.
-import { compareClaims, compareText, decodeSubnet, type IpAddress, type Subnet } from '@calico-openstack/datamodel';
+import {
+  addressOf,
+  type Cidr,
+  cidrContains,
+  compareClaims,
+  compareText,
+  decodeSubnet,
+  type IpAddress,
+  isHostCidr,
+  type Reservations,
+  ReservedAddresses,
+  type Subnet,
+} from '@calico-openstack/datamodel';
 import { decodeEndpoint, type Endpoint } from './endpoint.ts';
 import type { ServiceOptions } from './options.ts';
 import { servePort } from './service/serve.ts';
@@ -12,6 +24,10 @@ export interface Model {
   setSubnet(key: string, value: Uint8Array | undefined): void;
   /** A tap that is there, with its MTU; undefined: not there (any more). Its last MTU stays known while a port has it. */
   setTap(tap: string, mtuBytes: number | undefined): void;
+  /** What `source` now says that nobody may have on a tap. Whether anything changed by that. */
+  setReserved(source: string, reservations: Reservations): boolean;
+  /** Why nobody may have the address on a tap: a phrase behind "it". undefined: it may be had. */
+  obstacle(address: IpAddress): string | undefined;
   /** What is now to be done for each tap where that may have changed since the last call. undefined: nothing. */
   takeChanged(): ReadonlyMap<string, PortService | undefined>;
   /** By etcd key: why something is not served, or not wholly. */
@@ -20,10 +36,11 @@ export interface Model {
 
 export function createModel(options: ServiceOptions): Model {
   const endpoints = new Map<string, Endpoint>();
-  /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`; by `pair:network address` those with an allowed address pair. */
+  /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */
   const holders = new Map<string, Set<string>>();
-  /** Taps whose service depends on whether anybody has the address. */
+  /** Taps whose service depends on whether anybody has the address, or nobody may have it. */
   const watchers = new Map<IpAddress, Set<string>>();
+  const reserved = new ReservedAddresses();
   const subnets = new Map<string, Subnet>();
   const subnetsOf = new Map<string, Map<string, Subnet>>();
   const present = new Set<string>();
@@ -34,19 +51,14 @@ export function createModel(options: ServiceOptions): Model {
   const holdersOf = (token: string): Endpoint[] => [...(holders.get(token) ?? [])].flatMap((key) => endpoints.get(key) ?? []);
   /** What one port alone can be served with. Not its allowed address pairs: several may have the same, as members of a VRRP group do, and tenants name what they like. */
   const claims = ({ mac, leasable }: Endpoint): string[] => [`mac:${mac}`, ...leasable.map((address) => `ip:${address}`)];
-  const pairToken = (networkId: string, address: IpAddress): string => `pair:${networkId} ${address}`;
-  const tokens = (endpoint: Endpoint): string[] => {
-    const { tap, networkId, addresses, leasable } = endpoint;
-    const pairs = addresses.filter((address) => !leasable.includes(address)).map((address) => pairToken(networkId, address));
-    return [`tap:${tap}`, `network:${networkId}`, ...claims(endpoint), ...pairs];
-  };
+  const tokens = (endpoint: Endpoint): string[] => [`tap:${endpoint.tap}`, `network:${endpoint.networkId}`, ...claims(endpoint)];
 
   /** Whatever the endpoint's coming or going may make different: its tap, the taps that share a MAC or an address with any port of that tap, those that wanted to know. */
   function touch(endpoint: Endpoint): void {
     changed.add(endpoint.tap);
     for (const one of [endpoint, ...holdersOf(`tap:${endpoint.tap}`)]) {
       for (const claim of claims(one)) for (const { tap } of holdersOf(claim)) changed.add(tap);
-      for (const address of one.addresses) for (const tap of watchers.get(address) ?? []) changed.add(tap);
+      for (const address of one.leasable) for (const tap of watchers.get(address) ?? []) changed.add(tap);
     }
   }
 
@@ -100,6 +112,15 @@ export function createModel(options: ServiceOptions): Model {
     if (holders.has(`tap:${tap}`)) changed.add(tap);
   }
 
+  function setReserved(source: string, reservations: Reservations): boolean {
+    const cidrs = reserved.set(source, reservations);
+    for (const cidr of cidrs) for (const tap of watchersIn(cidr)) changed.add(tap);
+    return cidrs.size > 0;
+  }
+
+  const watchersIn = (cidr: Cidr): Iterable<string> =>
+    isHostCidr(cidr) ? (watchers.get(addressOf(cidr)) ?? []) : [...watchers].flatMap(([address, taps]) => (cidrContains(cidr, address) ? [...taps] : []));
+
   function forgetTap(tap: string): void {
     if (!present.has(tap) && !holders.has(`tap:${tap}`)) mtus.delete(tap);
   }
@@ -122,11 +143,17 @@ export function createModel(options: ServiceOptions): Model {
       problems.set(endpoint.key, [`the port is not served: ${macOwner.key}, which is older, has its MAC ${endpoint.mac}`]);
       return undefined;
     }
+    const obstacle = (address: IpAddress): string | undefined => {
+      addTo(watchers, address, tap);
+      return reserved.obstacle(address);
+    };
     const taken: string[] = [];
     const addresses = endpoint.leasable.filter((address) => {
       const owner = ownerOf(`ip:${address}`);
-      if (owner === undefined || owner === endpoint) return true;
-      taken.push(`${address} is not handed out: ${owner.key}, which is older, has it`);
+      const why = obstacle(address);
+      if (why !== undefined) taken.push(`${address} is not handed out: it ${why}`);
+      else if (owner !== undefined && owner !== endpoint) taken.push(`${address} is not handed out: ${owner.key}, which is older, has it`);
+      else return true;
       return false;
     });
     if (taken.length > 0) problems.set(endpoint.key, taken);
@@ -143,8 +170,9 @@ export function createModel(options: ServiceOptions): Model {
         subnets: [...(subnetsOf.get(endpoint.networkId) ?? [])].sort(([a], [b]) => compareText(a, b)).map(([, subnet]) => subnet),
         isTaken(address) {
           addTo(watchers, address, tap);
-          return holders.has(`ip:${address}`) || holders.has(pairToken(endpoint.networkId, address));
+          return holders.has(`ip:${address}`);
         },
+        obstacle,
       },
       options,
     );
@@ -156,6 +184,8 @@ export function createModel(options: ServiceOptions): Model {
     setEndpoint,
     setSubnet,
     setTap,
+    setReserved,
+    obstacle: (address) => reserved.obstacle(address),
     takeChanged() {
       const taps = [...changed];
       changed.clear();

@@ -13,6 +13,7 @@ test('what holds when nothing is configured', () => {
     host: 'machine',
     region: undefined,
     etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutSeconds: 10 },
+    birdConfigFile: '/etc/bird/bird.conf',
     directory: '/var/lib/neutron/dhcp',
     service: { domain: 'openstacklocal', dnsServers: [] },
     dnsmasq: {
@@ -56,6 +57,7 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
     gives: { etcd: { endpoints: ['https://127.0.0.1:2379'], caFile: '/ca', certFile: '/cert', keyFile: '/key' } },
   },
   { section: 'calico', line: 'etcd_username = dhcp\netcd_password = secret', gives: { etcd: { username: 'dhcp', password: 'secret' } } },
+  { section: 'calico', line: 'bird_config_file = /srv/bird.conf', gives: { birdConfigFile: '/srv/bird.conf' } },
   { section: 'calico', line: 'etcd_timeout = 3', gives: { etcd: { timeoutSeconds: 3 } } },
 ])('$line', ({ line, section = 'DEFAULT', gives }) => {
   expect(parse(`[${section}]\n${line}\n`)).toMatchObject(gives);

@@ -35,6 +35,8 @@ export type AgentOptions = {
   readonly host: string;
   readonly region: string | undefined;
   readonly etcd: EtcdOptions;
+  /** Its peers' addresses are nobody's on a tap. */
+  readonly birdConfigFile: string;
   /** Everything that the agent and Dnsmasq keep: `dhcp_confs`. */
   readonly directory: string;
   readonly service: ServiceOptions;
@@ -89,6 +91,7 @@ export function parseOptions(inis: readonly Ini[], machineName: string = hostnam
     host,
     region,
     etcd: etcdOptions(calico),
+    birdConfigFile: path(calico, 'bird_config_file', 'calico') ?? '/etc/bird/bird.conf',
     directory: path(general, 'dhcp_confs') ?? join(absolute('state_path', statePath), 'dhcp'),
     service: { domain: domain(general), dnsServers: addresses(general, 'dnsmasq_dns_servers') },
     dnsmasq: {
@@ -145,16 +148,16 @@ function boolean(text: Texts, name: string): boolean {
   throw invalid('DEFAULT', name, value, 'true or false');
 }
 
-function absolute(name: string, value: string): string {
+function absolute(name: string, value: string, section = 'DEFAULT'): string {
   // Quotes, commas and control characters mean something to Dnsmasq, or to who reads its command line.
   if (!isAbsolute(value) || !/^[^\p{Cc}",]+$/u.test(value))
-    throw invalid('DEFAULT', name, value, 'an absolute path without quotes, commas or control characters');
+    throw invalid(section, name, value, 'an absolute path without quotes, commas or control characters');
   return value;
 }
 
-function path(text: Texts, name: string): string | undefined {
+function path(text: Texts, name: string, section = 'DEFAULT'): string | undefined {
   const value = text(name);
-  return value === undefined ? undefined : absolute(name, value);
+  return value === undefined ? undefined : absolute(name, value, section);
 }
 
 /** `dns_domain` (`dhcp_domain` before Neutron 9). Dnsmasq's replies hold it, so it must be a domain. */

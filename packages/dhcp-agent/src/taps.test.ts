@@ -52,6 +52,13 @@ test('before etcd was read nothing is taken away', () => {
   expect(on('tap1')).toEqual(['10.65.0.1', '2001:db8:a::1']);
 });
 
+test('what nobody may have goes even before etcd was read, and nothing else does', () => {
+  setServerAddresses(links, 'tap1', [gateway4, gateway6]);
+  on('tap1');
+  setServerAddresses(links, 'tap1', [], 'add', (address) => address === '10.65.0.1');
+  expect(on('tap1')).toEqual(['2001:db8:a::1']);
+});
+
 test('the address for the advertisements’ timer stays the one that was added last', () => {
   setServerAddresses(links, 'tap1', [gateway6, timer]);
   on('tap1');

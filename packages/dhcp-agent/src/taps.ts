@@ -1,6 +1,6 @@
 // The host's own addresses on taps. Pure but for the editor that it is handed.
 
-import { familyOf } from '@calico-openstack/datamodel';
+import { familyOf, type IpAddress } from '@calico-openstack/datamodel';
 import type { LinkAddress, LinkEditor, LinkRefusal, Links } from '@calico-openstack/kernel/links/link';
 import { isTapName } from './endpoint.ts';
 import type { ServerAddress } from './service/service.ts';
@@ -17,7 +17,7 @@ export const tapsInUse = (links: Links): string[] => [...links.links.keys()].fil
 export type AddressRefusal = LinkRefusal & { readonly tap: string; readonly address: string };
 
 /**
- * Makes the tap's addresses what they are to be, in their order. A tap that is not there needs nothing. `add`: nothing is taken away.
+ * Makes the tap's addresses what they are to be, in their order. A tap that is not there needs nothing. `add`: nothing is taken away but what nobody may have there.
  * What the kernel refuses comes back; ENODEV is not a refusal: the tap has gone, and its event is on its way.
  */
 export function setServerAddresses(
@@ -25,6 +25,7 @@ export function setServerAddresses(
   tap: string,
   wanted: readonly ServerAddress[],
   mode: 'replace' | 'add' = 'replace',
+  isForbidden: (address: IpAddress) => boolean = () => false,
 ): readonly AddressRefusal[] {
   if (!links.link(tap)) return [];
   const refusals: AddressRefusal[] = [];
@@ -34,7 +35,7 @@ export function setServerAddresses(
   const have = links.addresses(tap).filter(isOurs);
   for (const { address, prefixLength } of have) {
     const keep = wanted.some((one) => one.address === address && one.prefixLength === prefixLength);
-    if (!keep && mode === 'replace') attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
+    if (!keep && (mode === 'replace' || isForbidden(address as IpAddress))) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
   }
   let reordered = false;
   for (const { address, prefixLength } of wanted) {

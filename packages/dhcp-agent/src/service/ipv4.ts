@@ -14,7 +14,7 @@ import {
 import type { ServiceOptions } from '../options.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, FamilyService, OptionValue, PortFacts, Served } from './service.ts';
-import { dnsServersOf, firstAddress, placeAddresses } from './subnets.ts';
+import { dnsServersOf, firstAddress, gatewayProblems, placeAddresses } from './subnets.ts';
 
 /** Option codes (RFC 2132, RFC 3442; 249 is the same for older Windows). */
 export const option4 = {
@@ -44,11 +44,13 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
   const [placed] = placeAddresses(4, port.addresses, port.subnets);
   if (!placed) return { service: undefined, problems: [] };
   const { address, subnet } = placed;
-  const serverAddress = chooseServerAddress(address, subnet, port.isTaken);
+  const serverAddress = chooseServerAddress(address, subnet, port);
+  const refused = gatewayProblems(subnet, port);
   if (serverAddress === undefined) {
     return {
       service: undefined,
       problems: [
+        ...refused,
         `${address} gets no DHCP: the host can take neither the gateway ${subnet.gatewayIp ?? '(none)'} nor the first address of ${subnet.cidr} on the tap`,
       ],
     };
@@ -73,19 +75,24 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
         ...routes,
       ],
     },
-    problems,
+    problems: [...refused, ...problems],
   };
 }
 
 /**
  * The address by which the guest knows its server, and asks it again: the gateway, which is this host in any case. Where there is none (or it is a guest's own, or
- * outside the range), the subnet's first address, which nobody else has.
+ * outside the range, or nobody's on a tap), the subnet's first address, which nobody else has.
  */
-function chooseServerAddress(address: IpAddress, subnet: Subnet, isTaken: (address: IpAddress) => boolean): IpAddress | undefined {
+function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {
   const candidates = [subnet.gatewayIp, prefixLength(subnet.cidr) <= 30 ? firstAddress(subnet) : undefined];
   return candidates.find(
     (candidate): candidate is IpAddress =>
-      candidate !== undefined && familyOf(candidate) === 4 && candidate !== address && inOneRange(candidate, address) && !isTaken(candidate),
+      candidate !== undefined &&
+      familyOf(candidate) === 4 &&
+      candidate !== address &&
+      inOneRange(candidate, address) &&
+      !isTaken(candidate) &&
+      obstacle(candidate) === undefined,
   );
 }
 

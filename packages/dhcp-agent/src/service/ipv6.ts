@@ -3,7 +3,7 @@ import { addressOf, type Cidr, cidrContains, type IpAddress, parseAddress, parse
 import type { ServiceOptions } from '../options.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, FamilyService, PortFacts, Served, ServerAddress } from './service.ts';
-import { dnsServersOf, mostTold, placeAddresses } from './subnets.ts';
+import { dnsServersOf, gatewayProblems, mostTold, placeAddresses } from './subnets.ts';
 
 /** Option codes (RFC 3646). Dnsmasq puts them into router advertisements as well (RFC 8106). */
 export const option6 = { dnsServers: 23, domainSearch: 24 } as const;
@@ -19,7 +19,10 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
     const mode = subnet.ipv6AddressMode ?? 'dhcpv6-stateful';
     // Not that the guest has to do without its address: it gets it by DHCPv6, which the advertisements tell it to use.
     if (mode !== 'dhcpv6-stateful') problems.push(`${address} is handed out by DHCPv6 although ${subnet.cidr} says ${mode}, which is not served yet`);
-    const serverAddress = chooseServerAddress(address, subnet, port.isTaken);
+    const serverAddress = chooseServerAddress(address, subnet, port);
+    // Another gateway (a link-local one) never comes to the tap.
+    if (subnet.gatewayIp !== undefined && cidrContains(prefix64(address), subnet.gatewayIp))
+      problems.push(...gatewayProblems(subnet, port).filter((problem) => !problems.includes(problem)));
     if (serverAddress === undefined) {
       problems.push(
         `${address} gets no DHCPv6: the host can take neither the gateway ${subnet.gatewayIp ?? '(none)'} nor ${addressOf(prefix64(address))} on the tap`,
@@ -36,8 +39,15 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
   }
   if (leases.length === 0) return { service: undefined, problems };
   const timer: ServerAddress = { address: timerAddress(port.mac), prefixLength: 64 };
+  const timerObstacle = port.obstacle(timer.address);
+  if (timerObstacle !== undefined) problems.push(`the tap gets no ${timer.address}, without which advertisements may be late: it ${timerObstacle}`);
   return {
-    service: { family: 6, leases, serverAddresses: [...serverAddresses.values(), timer], options: optionsOf([...subnets], guest, options) },
+    service: {
+      family: 6,
+      leases,
+      serverAddresses: [...serverAddresses.values(), ...(timerObstacle === undefined ? [timer] : [])],
+      options: optionsOf([...subnets], guest, options),
+    },
     problems,
   };
 }
@@ -48,10 +58,13 @@ const prefix64 = (address: IpAddress): Cidr => parseCidr(`${address}/64`) as Cid
  * Dnsmasq makes a range of 64 bits around each address of a tap, so some address of the host has to be in the guest's 64 bits: the gateway, or the first address
  * (the routers' anycast address, RFC 4291 2.6.1), which no port has.
  */
-function chooseServerAddress(address: IpAddress, subnet: Subnet, isTaken: (address: IpAddress) => boolean): IpAddress | undefined {
+function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {
   const range = prefix64(address);
+  // A forwarding kernel takes it on the tap as well, whichever address in it stands there.
+  if (obstacle(addressOf(range)) !== undefined) return undefined;
   return [subnet.gatewayIp, addressOf(range)].find(
-    (candidate): candidate is IpAddress => candidate !== undefined && candidate !== address && cidrContains(range, candidate) && !isTaken(candidate),
+    (candidate): candidate is IpAddress =>
+      candidate !== undefined && candidate !== address && cidrContains(range, candidate) && !isTaken(candidate) && obstacle(candidate) === undefined,
   );
 }
 

@@ -176,6 +176,34 @@ describe('the host takes on the tap', () => {
   });
 });
 
+describe('what nobody may have on a tap', () => {
+  const obstacle = (address: string): string | undefined => (['10.65.0.1', '2001:db8:a::1'].includes(address) ? 'is an etcd endpoint' : undefined);
+
+  test('is not taken by the host as a gateway: the port is served from the first address, told of its gateway as before, and the reason is told', () => {
+    const { service, problems } = serve({ addresses: ['10.65.0.11', '2001:db8:a::11'], subnets: [v4, v6], obstacle });
+    expect(service?.ipv4?.serverAddresses.map(({ address }) => address)).toEqual(['10.65.0.0']);
+    expect(service?.ipv6?.serverAddresses.map(({ address }) => address)).toEqual(['2001:db8:a::', 'fdca:fa16:3e00:1::1']);
+    expect(optionOf(service?.ipv4, option4.router)).toEqual({ kind: 'addresses', addresses: ['10.65.0.1'] });
+    expect(problems).toEqual([
+      'the host does not take 10.65.0.1, the gateway of 10.65.0.0/24, on the tap: it is an etcd endpoint',
+      'the host does not take 2001:db8:a::1, the gateway of 2001:db8:a::/64, on the tap: it is an etcd endpoint',
+    ]);
+  });
+
+  test.each([
+    { family: 4, forbidden: ['10.65.0.1', '10.65.0.0'] },
+    { family: 6, forbidden: ['2001:db8:a::'] }, // the kernel would take it beside any gateway
+  ])('leaves nothing to serve IPv$family from, and the other family is served', ({ family, forbidden }) => {
+    const { service, problems } = serve({
+      addresses: ['10.65.0.11', '2001:db8:a::11'],
+      subnets: [v4, v6],
+      obstacle: (address) => (forbidden.includes(address) ? 'is an address of this host (eth0)' : undefined),
+    });
+    expect([service?.ipv4?.leases, service?.ipv6?.leases]).toEqual(family === 4 ? [undefined, ['2001:db8:a::11']] : [['10.65.0.11'], undefined]);
+    expect(problems.at(-1)).toContain(family === 4 ? '10.65.0.11 gets no DHCP' : '2001:db8:a::11 gets no DHCPv6');
+  });
+});
+
 test.each(['slaac', 'dhcpv6-stateless'] as const)('an IPv6 subnet in mode %s is served by DHCPv6 for now, and that is said', (mode) => {
   const { service, problems } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ipv6RaMode: mode, ipv6AddressMode: mode })] });
   expect(service?.ipv6?.leases).toEqual(['2001:db8:a::11']);

@@ -12,8 +12,10 @@ export type PortFacts = {
   readonly mtuBytes: number;
   /** Those of the port's network that have DHCP enabled. */
   readonly subnets: readonly Subnet[];
-  /** Whether a port of this host has the address, or one of its network may use it: the host may not claim it then. */
+  /** Whether a port of this host has the address as a fixed one: the host does not claim it then. An allowed address pair does not count: it yields to the subnet's gateway. */
   readonly isTaken: (address: IpAddress) => boolean;
+  /** Why nobody may have the address on a tap, the host for its DHCP neither, whatever etcd says: a phrase behind "it". undefined: it may be had. */
+  readonly obstacle: (address: IpAddress) => string | undefined;
 };
 
 /** An option's value by its kind. `withheld`: none is sent, not even the one that Dnsmasq would put in by itself. */

@@ -1,6 +1,7 @@
 // Which subnet an address belongs to, and which address the host takes in it.
 import { addressOf, cidrContains, familyOf, type IpAddress, type IpFamily, prefixLength, type Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../options.ts';
+import type { PortFacts } from './service.ts';
 
 export type Placed = { readonly address: IpAddress; readonly subnet: Subnet };
 
@@ -16,6 +17,12 @@ export function placeAddresses(family: IpFamily, addresses: readonly IpAddress[]
 
 /** A subnet's first address: no port has it, but in the smallest subnets. */
 export const firstAddress = (subnet: Subnet): IpAddress => addressOf(subnet.cidr);
+
+/** What is to be told where the host may not have the subnet's gateway on the tap. */
+export function gatewayProblems({ gatewayIp, cidr }: Subnet, { obstacle }: Pick<PortFacts, 'obstacle'>): readonly string[] {
+  const why = gatewayIp === undefined ? undefined : obstacle(gatewayIp);
+  return why === undefined ? [] : [`the host does not take ${gatewayIp}, the gateway of ${cidr}, on the tap: it ${why}`];
+}
 
 /** How a subnet says that guests are to be told of no DNS server (Neutron's own convention). */
 const none = { 4: '0.0.0.0', 6: '::' } as const;

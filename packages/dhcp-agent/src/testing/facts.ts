@@ -44,6 +44,7 @@ export const facts = (some: Partial<Omit<PortFacts, 'addresses'>> & { readonly a
   mtuBytes: 1500,
   subnets: [],
   isTaken: () => false,
+  obstacle: () => undefined,
   ...some,
   addresses: some.addresses.map(ip),
 });

@@ -25,8 +25,8 @@ export interface World {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   agent(): ChildProcess;
-  /** Resolves when it has read etcd, or, while etcd is away, when it has started. `options`: lines for [DEFAULT]. `syslog`: a socket that it finds at /dev/log. */
-  startAgent(options?: string, more?: { readonly etcdIsAway?: boolean; readonly syslog?: string }): Promise<void>;
+  /** Resolves when it has read etcd, or, while etcd is away, when it has started. `options`: lines for [DEFAULT], `calico`: for [calico]. `syslog`: a socket that it finds at /dev/log. */
+  startAgent(options?: string, more?: { readonly etcdIsAway?: boolean; readonly calico?: string; readonly syslog?: string }): Promise<void>;
   /** SIGKILL. */
   killAgent(): Promise<void>;
   putPort(port: TestPort): Promise<void>;
@@ -124,11 +124,11 @@ export async function openWorld(): Promise<World> {
     directory,
     etcd,
     agent: () => agent!,
-    async startAgent(options = '', { etcdIsAway = false, syslog } = {}) {
+    async startAgent(options = '', { etcdIsAway = false, calico = '', syslog } = {}) {
       const config = join(directory, 'neutron.conf');
       writeFileSync(
         config,
-        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\n`,
+        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\n${calico}\n`,
       );
       const before = says().length;
       const [program = '', ...args] = [...inHost, ...(syslog === undefined ? [] : withSyslog(syslog)), process.execPath, agentProgram, '--config-file', config];

@@ -1,0 +1,49 @@
+// What nobody may have on a tap, from where it stands: the kernel, BIRD's configuration, the agent's own etcd endpoints. A server address on a tap is the host's own, and what it
+// talked to under that address is out of its reach from then on.
+import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
+import { addressBytes, parseAddress, type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
+import { type HostAddress, openHostAddresses } from '@calico-openstack/kernel';
+import type { Links } from '@calico-openstack/kernel/links/link';
+import type { AgentOptions } from './options.ts';
+
+/** What stands on workloads' interfaces is put there by this agent or its like. */
+const isWorkloadInterface = (name: string): boolean => name.startsWith('tap') || name.startsWith('cali');
+
+/**
+ * The first address of 64 bits (RFC 4291 2.6.1): a kernel that forwards has it for each prefix that it has an address in. It is all of the routers' there, and a server address where a
+ * subnet shares its prefix with the hosts'.
+ */
+function isRoutersAnycast({ is, prefix }: HostAddress): boolean {
+  const address = prefix.endsWith('::/128') ? parseAddress(prefix.slice(0, -4)) : undefined;
+  return is === 'own' && address !== undefined && addressBytes(address).every((byte, index) => index < 8 || byte === 0);
+}
+
+/** Tells all of it at once, but for etcd endpoints that are names, and again whenever it changes. Keeps the process alive until closed. @throws NetlinkError */
+export function followReserved(
+  links: Links,
+  { etcd, birdConfigFile }: Pick<AgentOptions, 'etcd' | 'birdConfigFile'>,
+  log: Logger,
+  onReserved: (source: string, reservations: Reservations) => void,
+): { close(): void } {
+  const addresses = openHostAddresses(links, { onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell its routes; asking again') });
+  const tellHost = (): void =>
+    onReserved(
+      'host',
+      reservationsOfHost(
+        addresses.read().filter((fact) => !isRoutersAnycast(fact)),
+        isWorkloadInterface,
+      ),
+    );
+  const watch = addresses.watch(tellHost);
+  tellHost();
+  const bird = followFile(birdConfigFile, (text) => onReserved('bird', reservationsOfBird(text ?? '')));
+  const endpoints = followAddresses(etcd.endpoints, (found) => onReserved('etcd', reservationsOfEtcd(found.flatMap((address) => parseAddress(address) ?? []))));
+  return {
+    close() {
+      watch.close();
+      addresses.close();
+      bird.close();
+      endpoints.close();
+    },
+  };
+}
