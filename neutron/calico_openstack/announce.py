@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from neutron_lib import exceptions
 from oslo_config import cfg
@@ -48,8 +48,10 @@ def _api_error(error: wire.DaemonError) -> Exception:
 class Announcer:
     """Each change is announced twice: before Neutron commits it, and after. Both carry the same mark, so that the daemon knows which of its notes is done with."""
 
-    def __init__(self, daemon: wire.Daemon) -> None:
+    def __init__(self, daemon: wire.Daemon, within: Callable[[Any], wire.Answer]) -> None:
+        """`within`: answers the daemon's questions as the request's own transaction sees things."""
         self._daemon = daemon
+        self._within = within
         self._numbers = itertools.count(1)
         self._process = uuid.uuid4().hex[:12]
         self._pid = os.getpid()
@@ -59,7 +61,7 @@ class Announcer:
         mark = self._mark()
         rollback = current is None and kind in _failed(request)
         try:
-            self._call("before", BEFORE_SECONDS, kind, object_id, original, current, [mark], rollback)
+            self._call(request, "before", BEFORE_SECONDS, kind, object_id, original, current, [mark], rollback)
         except (CalicoUnavailable, CalicoRefused):
             if current is not None:
                 _failed(request).append(kind)  # what Neutron now undoes must not be refused for the same reason
@@ -70,13 +72,14 @@ class Announcer:
         """After Neutron's commit. Raises what the API shall answer when etcd has not got the change; the daemon keeps a note of it."""
         marks = _marks(request).pop(object_id or "", [])
         try:
-            self._call("after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
+            self._call(request, "after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
         except (CalicoUnavailable, CalicoRefused):
             _failed(request).append(kind)
             raise
 
     def _call(
         self,
+        request: Any,
         method: str,
         timeout_seconds: float,
         kind: str,
@@ -86,9 +89,10 @@ class Announcer:
         marks: List[str],
         rollback: bool,
     ) -> None:
-        change = {"kind": kind, "id": object_id, "original": original, "current": current, "marks": marks, "rollback": rollback}
+        admin = bool(getattr(request, "is_admin", False))
+        change = {"kind": kind, "id": object_id, "original": original, "current": current, "marks": marks, "rollback": rollback, "admin": admin}
         try:
-            self._daemon.call(method, change, timeout_seconds)
+            self._daemon.call(method, change, timeout_seconds, self._within(request) if method == "before" else None)
         except wire.DaemonError as error:
             LOG.error("Calico, %s change of %s %s: %s (%s)", method, kind, object_id, error, error.code)
             raise _api_error(error) from error

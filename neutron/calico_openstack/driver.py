@@ -46,7 +46,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
     def initialize(self) -> None:
         options.register()
         self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer)
-        self._changes = announce.Announcer(self._daemon)
+        self._changes = announce.Announcer(self._daemon, rows.within)
         callbacks.subscribe(self._changes)
         qos.register(self._changes)
         rebind_on_revival()

@@ -153,8 +153,10 @@ class Daemon:
         self._pause = pause or (lambda seconds: time.sleep(seconds))  # as it is when it is called: eventlet may replace it
         self._idle: Deque[Connection] = collections.deque()
 
-    def call(self, method: str, params: Params, timeout_seconds: float) -> Any:
+    def call(self, method: str, params: Params, timeout_seconds: float, answer: Optional[Answer] = None) -> Any:
         """Calls the daemon. A daemon that is being restarted is waited for, a few seconds; the call is then sent again.
+
+        `answer`: who answers the daemon's questions about this call, instead of who answers them all.
 
         Raises DaemonError: the daemon's refusal, or DAEMON_UNAVAILABLE, or DAEMON_TIMEOUT.
         """
@@ -165,7 +167,7 @@ class Daemon:
             connection: Optional[Connection] = None
             try:
                 connection = self._take(deadline)
-                result = connection.call(method, params, self._answer, deadline)
+                result = connection.call(method, params, answer or self._answer, deadline)
             except DaemonError:
                 if connection:
                     self._idle.append(connection)

@@ -19,8 +19,8 @@ class Recorder:
         self.said: List[Dict[str, Any]] = []
         self.refuse: Optional[wire.DaemonError] = None
 
-    def call(self, method: str, params: Mapping[str, Any], timeout_seconds: float) -> Any:
-        self.said.append({"method": method, "seconds": timeout_seconds, **params})
+    def call(self, method: str, params: Mapping[str, Any], timeout_seconds: float, answer: Optional[wire.Answer] = None) -> Any:
+        self.said.append({"method": method, "seconds": timeout_seconds, "asked": answer and answer("subnets", {}), **params})
         if self.refuse and not params["rollback"]:
             raise self.refuse
 
@@ -29,7 +29,7 @@ class AnnounceTest(unittest.TestCase):
     def setUp(self) -> None:
         options.register(cfg.CONF)
         self.daemon = Recorder()
-        self.changes = announce.Announcer(self.daemon)  # type: ignore[arg-type]
+        self.changes = announce.Announcer(self.daemon, lambda request: lambda method, params: (method, request))  # type: ignore[arg-type]
         self.request = types.SimpleNamespace()
 
     def test_what_is_said_after_the_commit_carries_the_marks_of_what_was_said_before(self) -> None:
@@ -42,6 +42,16 @@ class AnnounceTest(unittest.TestCase):
         self.assertEqual(len({mark for said in marks[:3] for mark in said}), 3)
         self.changes.after(self.request, "port", "p", {"id": "p"}, None)
         self.assertEqual(self.daemon.said[-1]["marks"], [])
+
+    def test_before_the_commit_the_daemon_is_answered_as_the_transaction_sees_things_and_after_it_as_all_see_them(self) -> None:
+        self.changes.before(self.request, "subnet", "s", None, {"id": "s"})
+        self.changes.after(self.request, "subnet", "s", None, {"id": "s"})
+        self.assertEqual([said["asked"] for said in self.daemon.said], [("subnets", self.request), None])
+
+    def test_an_administrators_change_is_told_as_one(self) -> None:
+        for request in (self.request, types.SimpleNamespace(is_admin=True), types.SimpleNamespace(is_admin=False)):
+            self.changes.before(request, "subnet", "s", None, {"id": "s"})
+        self.assertEqual([said["admin"] for said in self.daemon.said], [False, True, False])
 
     def test_inside_neutrons_transaction_nobody_waits_long(self) -> None:
         self.changes.before(self.request, "port", "p", None, {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import types
 import unittest
 from typing import Any, Dict, List
 from unittest import mock
@@ -10,10 +12,11 @@ from unittest import mock
 import sqlalchemy as sa
 from neutron.db import models_v2
 from neutron.db.migration.models import head
-from neutron.db.models import address_group, allowed_address_pair, dns, l3, securitygroup
+from neutron.db.models import address_group, allowed_address_pair, dns, external_net, l3, securitygroup, segment
 from neutron.db.port_security import models as psec
 from neutron.db.qos import models as qos
 from neutron.plugins.ml2 import models as ml2
+from neutron_lib.db import api as db_api
 from sqlalchemy import orm
 
 from calico_openstack import rows
@@ -95,6 +98,48 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([rule["id"] for rule in answer["security_groups"][0]["rules"]], ["r1", "r2"])
         self.assertEqual([(group["name"], group["addresses"]) for group in answer["address_groups"]], [("office", ["10.0.0.0/8"])])
 
+    def subnet(self, subnet_id: str, network: str, cidr: str, version: int = 4) -> None:
+        self.insert(models_v2.Subnet, id=subnet_id, network_id=network, ip_version=version, cidr=cidr, gateway_ip=None, enable_dhcp=True)
+
+    def test_a_port_that_may_speak_for_others_comes_with_all_subnets_of_its_network(self) -> None:
+        self.subnet("a", "n", "10.0.0.0/24")
+        self.subnet("b", "n", "10.0.1.0/24")
+        self.subnet("c", "m", "10.0.2.0/24")
+        for port_id in ("plain", "pair", "open"):
+            self.port(port_id)
+        self.insert(models_v2.IPAllocation, port_id="plain", ip_address="10.0.0.7", subnet_id="a", network_id="n")
+        self.insert(allowed_address_pair.AllowedAddressPair, port_id="pair", mac_address="fa:16:3e:00:00:01", ip_address="10.0.0.200")
+        self.insert(psec.PortSecurityBinding, port_id="open", port_security_enabled=False)
+        found = {port: [row["id"] for row in rows._rows(self.reader, {**NOTHING, "ports": [port]})["subnets"]] for port in ("plain", "pair", "open")}
+        self.assertEqual(found, {"plain": ["a"], "pair": ["a", "b"], "open": ["a", "b"]})
+
+    def test_where_subnets_are_by_network_or_by_family_and_of_what_kind_their_networks_are(self) -> None:
+        self.subnet("a", "n", "10.0.0.0/24")
+        self.subnet("b", "m", "10.0.1.0/24")
+        self.subnet("c", "m", "2001:db8::/64", 6)
+        self.insert(segment.NetworkSegment, id="s1", network_id="n", network_type="local")
+        self.insert(segment.NetworkSegment, id="s2", network_id="m", network_type="vxlan")
+        self.insert(external_net.ExternalNetwork, network_id="m")
+        kinds = {"n": {"id": "n", "types": ["local"], "external": False}, "m": {"id": "m", "types": ["vxlan"], "external": True}}
+        cases: List[Any] = [
+            ({"network": "n"}, ["a"], ["n"]),
+            ({"network": "gone"}, [], ["gone"]),
+            ({"ip_version": 4}, ["a", "b"], ["m", "n"]),
+            ({"ip_version": 6}, ["c"], ["m"]),
+        ]
+        for question, subnets, networks in cases:
+            answer = rows._places(self.reader, question)
+            self.assertEqual(sorted(subnet["id"] for subnet in answer["subnets"]), subnets, question)
+            self.assertEqual(answer["networks"], [kinds.get(network, {"id": network, "types": [], "external": False}) for network in networks], question)
+
+    def test_within_a_request_its_own_session_is_asked_and_only_for_where_subnets_are(self) -> None:
+        self.subnet("a", "n", "10.0.0.0/24")
+        request = types.SimpleNamespace(session=self.reader._session)
+        with mock.patch.object(db_api.CONTEXT_READER, "using", return_value=contextlib.nullcontext()):
+            self.assertEqual([subnet["id"] for subnet in rows.within(request)("subnets", {"network": "n"})["subnets"]], ["a"])
+        with self.assertRaises(LookupError):
+            rows.within(request)("nothing", {})
+
     def test_pages_go_by_id_and_ports_by_owner(self) -> None:
         for port_id, owner in (("a", "compute:nova"), ("b", "network:dhcp"), ("c", "compute:az_1"), ("d", "compute:nova"), ("e", "computeX")):
             self.port(port_id, device_owner=owner)
@@ -110,9 +155,14 @@ class RowsTest(unittest.TestCase):
         self.port("a")
         self.port("b")
         self.port("c", network_id="m")
+        self.port("d")
+        for port_id in ("b", "c"):
+            self.insert(allowed_address_pair.AllowedAddressPair, port_id=port_id, mac_address="fa:16:3e:00:00:01", ip_address="10.0.0.200")
+        for port_id, enabled in (("a", True), ("d", False)):
+            self.insert(psec.PortSecurityBinding, port_id=port_id, port_security_enabled=enabled)
         self.insert(models_v2.IPAllocation, port_id="b", ip_address="10.0.0.7", subnet_id="s", network_id="n")
         self.insert(securitygroup.SecurityGroupPortBinding, port_id="a", security_group_id="g")
         self.insert(qos.QosPortPolicyBinding, port_id="a", policy_id="q")
         with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
-            found = {kind: sorted(rows.ports_of({"of": kind, "id": i})) for kind, i in (("network", "n"), ("subnet", "s"), ("security_group", "g"), ("qos_policy", "q"))}
-        self.assertEqual(found, {"network": ["a", "b"], "subnet": ["b"], "security_group": ["a"], "qos_policy": ["a", "c"]})
+            found = {kind: sorted(rows.ports_of({"of": kind, "id": i})) for kind, i in (("network", "n"), ("network_pairs", "n"), ("subnet", "s"), ("security_group", "g"), ("qos_policy", "q"))}
+        self.assertEqual(found, {"network": ["a", "b", "d"], "network_pairs": ["b", "d"], "subnet": ["b"], "security_group": ["a"], "qos_policy": ["a", "c"]})

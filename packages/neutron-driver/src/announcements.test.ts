@@ -2,13 +2,16 @@ import { silentLog } from '@calico-openstack/agent';
 import { EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
+import { addressChecks } from './addressing/check.ts';
+import { knownInfrastructure } from './addressing/known-infrastructure.ts';
+import { defaultAddressPolicy } from './addressing/rules.ts';
 import { announcements } from './announcements.ts';
 import { openJournal } from './sync/journal.ts';
 import { keysOf } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
 import { announcement, apiPort, database } from './testing/database.ts';
 import { bindingRow, portRow } from './testing/rows.ts';
-import { defaultQosOptions } from './translate/qos.ts';
+import { defaultQosOptions, plainAddresses } from './testing/settings.ts';
 import { type Peer, WireError } from './wire/peer.ts';
 
 const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new Error('not asked')), close: () => {} } satisfies Peer;
@@ -24,8 +27,10 @@ function setUp() {
       state.write && args[1].some((operation) => 'put' in operation) ? Promise.reject(state.write) : fake.etcd.transact(...args),
   };
   const source = { ...db.source, rows: (...args: Parameters<typeof db.source.rows>) => (state.rows ? Promise.reject(state.rows) : db.source.rows(...args)) };
+  const infrastructure = knownInfrastructure({ etcd, endpoints: [], onFailure: () => {} });
   const sync = createSync({
     etcd,
+    addresses: async () => ({ ...plainAddresses, infrastructure: await infrastructure.recent() }),
     settings: { keys: keysOf(undefined), qos: defaultQosOptions },
     projects: async (ids) => new Map(state.keystoneAway ? [] : ids.map((id) => [id, { id, name: `name of ${id}`, parent_id: 'default' }])),
   });
@@ -35,6 +40,7 @@ function setUp() {
     keys: keysOf(undefined),
     sync,
     journal,
+    checks: addressChecks({ policy: defaultAddressPolicy, infrastructure, log: silentLog() }),
     sourceOf: () => source,
     etcdTimeoutSeconds: 1,
     log: silentLog(),
@@ -140,9 +146,8 @@ test('a journal that cannot be written lets no commit happen', async () => {
     keys: keysOf(undefined),
     sync: () => Promise.reject(new Error('not asked')),
     journal: broken,
-    sourceOf: () => {
-      throw new Error('not asked');
-    },
+    checks: { asks: () => false, before: async () => {}, after: async () => {} },
+    sourceOf: () => database().source,
     etcdTimeoutSeconds: 1,
     log: silentLog(),
     onJournal: () => {},

@@ -1,6 +1,7 @@
 // The daemon's answers to Neutron's announcements: before a commit, whether it may be; after it, that etcd has it.
 import type { Logger } from '@calico-openstack/agent';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
+import type { AddressChecks } from './addressing/check.ts';
 import type { RowsSource } from './rows.ts';
 import { type Announcement, derive, parseAnnouncement } from './sync/announcement.ts';
 import type { Journal } from './sync/journal.ts';
@@ -14,6 +15,8 @@ export type AnnouncementsOptions = {
   readonly keys: Keys;
   readonly sync: Sync;
   readonly journal: Journal;
+  /** Which addresses may be had. */
+  readonly checks: AddressChecks;
   readonly sourceOf: (peer: Peer) => RowsSource;
   readonly etcdTimeoutSeconds: number;
   readonly log: Logger;
@@ -36,7 +39,7 @@ const impatienceSeconds = 1;
 const halfwayMs = 10_000;
 
 export function announcements(options: AnnouncementsOptions) {
-  const { etcd, sync, journal, log, now = Date.now } = options;
+  const { etcd, sync, journal, checks, log, now = Date.now } = options;
   const probeKey = options.keys.policy('probe');
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
@@ -68,18 +71,11 @@ export function announcements(options: AnnouncementsOptions) {
   async function before(peer: Peer, announcement: Announcement): Promise<void> {
     const { changes, refusal } = derive(announcement, 'before');
     if (refusal !== undefined) throw new Refusal('REFUSED', refusal);
-    if (changes.length === 0) return;
     if (!announcement.rollback) {
-      await etcdAnswers().catch((error: unknown) => {
-        throw new Refusal(
-          'ETCD_UNAVAILABLE',
-          `${(error as Error).message}, so nothing was changed; see that etcd runs, can be reached and takes writes, then try again`,
-          {
-            cause: error,
-          },
-        );
-      });
+      if (changes.length > 0 || checks.asks(announcement)) await etcdAnswers().catch(refuseWithoutEtcd);
+      await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
     }
+    if (changes.length === 0) return;
     try {
       journal.before(changes, announcement.marks);
     } catch (error) {
@@ -106,6 +102,12 @@ export function announcements(options: AnnouncementsOptions) {
       options.onJournal();
       return;
     }
+    await checks.after(announcement, options.sourceOf(peer)).catch((error: unknown) => {
+      journal.add(changes, halfwayMs); // Neutron now removes it; whatever becomes of that, it is looked at
+      journal.complete(announcement.marks);
+      options.onJournal();
+      throw error instanceof Refusal ? error : refusalFor(error);
+    });
     const looks = journal.after(changes, announcement.marks);
     const [later, direct] = [looks.filter((look) => look.change.kind === 'ports_of'), looks.filter((look) => look.change.kind !== 'ports_of')];
     journal.add(later.map((look) => look.change)); // may be many: not while a user waits
@@ -144,6 +146,13 @@ export function announcements(options: AnnouncementsOptions) {
       if (abandoned.length > 0) options.onJournal();
     },
   };
+}
+
+function refuseWithoutEtcd(error: unknown): never {
+  if (!(error instanceof EtcdError)) throw error;
+  throw new Refusal('ETCD_UNAVAILABLE', `${error.message}, so nothing was changed; see that etcd runs, can be reached and takes writes, then try again`, {
+    cause: error,
+  });
 }
 
 function refusalFor(error: unknown): Refusal {

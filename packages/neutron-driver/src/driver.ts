@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { type Logger, openLog, type Running, StartError } from '@calico-openstack/agent';
 import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { connectEtcd, elect } from '@calico-openstack/etcd';
+import { addressChecks } from './addressing/check.ts';
+import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { announcements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import { startCompaction } from './compaction.ts';
@@ -70,12 +72,19 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     max: options.projectNameCacheMax,
     onFailure: (error) => log.warn({ err: error }, 'Keystone could not be asked for the names of projects; endpoints go without them meanwhile'),
   });
-  const sync = createSync({ etcd, settings, projects });
+  const infrastructure = knownInfrastructure({
+    etcd,
+    endpoints: options.etcd.endpoints,
+    onFailure: (what, error) => log.warn({ err: error }, what),
+  });
+  const policy = options.addresses;
+  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }) });
   const announced = announcements({
     etcd,
     keys: settings.keys,
     sync,
     journal,
+    checks: addressChecks({ policy, infrastructure, log }),
     sourceOf: (peer) => sourceOf(peer, rowsTimeoutMs),
     etcdTimeoutSeconds: options.etcdTimeoutSeconds,
     log,
@@ -95,6 +104,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
       sync,
       settings,
       projects,
+      addresses: async () => ({ policy, infrastructure: await infrastructure.fresh() }),
       onWrote: (changes) => {
         journal.add(changes);
         loop.wake();

@@ -51,6 +51,20 @@ test.each([
   expect(() => options(text)).toThrow(reason);
 });
 
+test('which addresses may be had', () => {
+  expect(options('').addresses).toEqual({ reservedPrefixes: [], reservedPrefixSubnets: 'nobody', addressOverlaps: 'refuse', addressPairPrefixes: [] });
+  const text = `reserved_prefixes = 10.0.0.5/16, 2001:DB8::/32\nreserved_prefix_subnets = administrators\naddress_overlaps = warn\nallowed_address_pair_prefixes = 192.0.2.0/24`;
+  expect(options(text).addresses).toEqual({
+    reservedPrefixes: ['10.0.0.0/16', '2001:db8::/32'],
+    reservedPrefixSubnets: 'administrators',
+    addressOverlaps: 'warn',
+    addressPairPrefixes: ['192.0.2.0/24'],
+  });
+  expect(() => options('reserved_prefixes = ten')).toThrow(/reserved_prefixes: ten is not a prefix/);
+  expect(() => options('address_overlaps = allow')).toThrow(/address_overlaps/);
+  expect(() => options('allowed_address_pair_prefixes = 0.0.0.0/0')).toThrow(/allowed_address_pair_prefixes: 0\.0\.0\.0\/0 overlaps/);
+});
+
 test('the rows process can be left to somebody else', () => {
   expect(options('').rowsCommand).toEqual(['/usr/bin/python3', '-m', 'calico_openstack.rows_process']);
   expect(options('neutron_rows_command =').rowsCommand).toEqual([]);

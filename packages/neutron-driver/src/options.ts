@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { type Ini, parseIni, type Severity, StartError, severities } from '@calico-openstack/agent';
-import { isRegion } from '@calico-openstack/datamodel';
+import { type Cidr, impossibleForHosts, isRegion, parseCidr } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
+import type { AddressPolicy } from './addressing/rules.ts';
 import type { QosOptions } from './translate/qos.ts';
 
 export type Options = {
@@ -18,6 +19,7 @@ export type Options = {
   readonly portStatusThreads: number;
   readonly projectNameCacheMax: number;
   readonly qos: QosOptions;
+  readonly addresses: AddressPolicy;
   readonly socketPath: string;
   readonly stateDirectory: string;
   /** The command that answers questions for rows in the background. Empty: somebody else starts it. */
@@ -70,6 +72,12 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
     if (found === undefined) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not one of ${among.join(', ')}`);
     return found;
   };
+  const prefixes = (name: string): readonly Cidr[] =>
+    list(text(name)).map((part) => {
+      const prefix = parseCidr(part);
+      if (!prefix) throw new StartError('CONFIG_INVALID', `[calico] ${name}: ${part} is not a prefix, as 10.0.0.0/8 is one`);
+      return prefix;
+    });
   const direction = (name: 'ingress' | 'egress') => ({
     burstBits: whole(`${name}_burst_bits`, 4294967296),
     minburstBytes: whole(`${name}_minburst_bytes`, 0),
@@ -94,6 +102,16 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
     compactionMinRevisions: whole('etcd_compaction_min_revisions', 1000),
     portStatusThreads: whole('num_port_status_threads', 4, 1, 1000),
     projectNameCacheMax: whole('project_name_cache_max', 100, 1),
+    addresses: {
+      reservedPrefixes: prefixes('reserved_prefixes'),
+      reservedPrefixSubnets: choice('reserved_prefix_subnets', ['nobody', 'administrators'], 'nobody'),
+      addressOverlaps: choice('address_overlaps', ['refuse', 'warn'], 'refuse'),
+      addressPairPrefixes: prefixes('allowed_address_pair_prefixes').map((prefix) => {
+        const impossible = impossibleForHosts(prefix);
+        if (impossible === undefined) return prefix;
+        throw new StartError('CONFIG_INVALID', `[calico] allowed_address_pair_prefixes: ${prefix} overlaps ${impossible}, which no host can have`);
+      }),
+    },
     qos: { ingress: direction('ingress'), egress: direction('egress') },
     socketPath: text('neutron_driver_socket') ?? '/run/calico/neutron-driver.sock',
     stateDirectory,

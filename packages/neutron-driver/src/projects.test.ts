@@ -7,6 +7,7 @@ function keystone(known: Record<string, string>) {
   const state = { away: false };
   const source: RowsSource = {
     rows: () => Promise.reject(new Error('not asked for')),
+    subnets: () => Promise.reject(new Error('not asked for')),
     projects: async (ids) => {
       asked.push([...ids]);
       if (state.away) throw new Error('no Keystone');

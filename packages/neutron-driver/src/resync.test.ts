@@ -7,7 +7,7 @@ import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
 import { database } from './testing/database.ts';
 import { bindingRow, portRow, ruleRow, subnetRow } from './testing/rows.ts';
-import { defaultQosOptions, ownsAll } from './testing/settings.ts';
+import { addresses, defaultQosOptions, ownsAll } from './testing/settings.ts';
 
 const settings: Settings = { keys: keysOf(undefined), qos: defaultQosOptions };
 const root = '/calico/resources/v3/projectcalico.org';
@@ -47,9 +47,10 @@ function setUp() {
     resync({
       etcd,
       source,
-      sync: createSync({ etcd, settings, projects }),
+      sync: createSync({ etcd, settings, projects, addresses }),
       settings,
       projects,
+      addresses,
       onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
       onFailed: ({ id }) => failed.push(id),
       onWarning: () => {},
@@ -63,6 +64,21 @@ function setUp() {
   };
   return { etcd, contents, db, run, fill, state, wrote, failed };
 }
+test('what is there and would be refused is listed, and stands in the way of nothing', async () => {
+  const { db, run, fill } = setUp();
+  fill();
+  db.tables.subnets.set('s1', subnetRow({ id: 's1' }));
+  db.tables.subnets.set('s2', subnetRow({ id: 's2', network_id: 'other', cidr: '10.40.0.128/25', gateway_ip: '10.40.0.129' }));
+  db.tables.ports.set('p3', portRow({ id: 'p3', bindings: [bindingRow('h1')], allowed_address_pairs: [{ ip_address: '192.0.2.1', mac_address: '' }] }));
+  const summary = await run();
+  expect(summary).toMatchObject({ ok: true, complete: true, would_be_refused_total: 3 });
+  expect(summary.would_be_refused).toEqual([
+    { kind: 'subnet', id: 's1', what: "the subnet's prefix 10.40.0.0/24 overlaps 10.40.0.128/25, another subnet's prefix (subnet s2)" },
+    { kind: 'subnet', id: 's2', what: "the subnet's prefix 10.40.0.128/25 overlaps 10.40.0.0/24, another subnet's prefix (subnet s1)" },
+    { kind: 'port', id: 'p3', what: "the allowed address pair 192.0.2.1 lies outside of the network's subnets (10.40.0.0/24)" },
+  ]);
+});
+
 const counts = (summary: ResyncSummary): unknown =>
   Object.fromEntries(Object.entries(summary.phases).map(([name, { correct, created, updated, deleted }]) => [name, [correct, created, updated, deleted]]));
 
@@ -122,7 +138,7 @@ test('what changes while it compares is not undone by what it read before', asyn
   fill();
   await run();
   // After etcd was read, a port is made and one deleted, each with its endpoint, as live calls do.
-  const sync = createSync({ etcd, settings, projects: async () => new Map() });
+  const sync = createSync({ etcd, settings, addresses, projects: async () => new Map() });
   let once = true;
   const live: Promise<unknown>[] = [];
   state.beforePage = (kind) => {

@@ -1,6 +1,8 @@
 // Compares all that etcd holds of Neutron's with all that Neutron has, and has the differing objects looked at again. Decides nothing by what it read: that is old by then.
 import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
+import { type LeftOut, wouldBeRefused } from './addressing/audit.ts';
+import type { AddressRules } from './addressing/rules.ts';
 import type { ProjectNames } from './projects.ts';
 import type { RowsSource } from './rows.ts';
 import { type Background, type PagedKind, pagedKinds } from './sources.ts';
@@ -37,6 +39,9 @@ export type ResyncSummary = {
   /** Every object was looked at, though some may have failed. */
   readonly complete: boolean;
   readonly error: string | null;
+  /** What is in Neutron already and would be refused today: at most the first thousand. */
+  readonly would_be_refused: readonly LeftOut[];
+  readonly would_be_refused_total: number;
 };
 
 export type ResyncOptions = {
@@ -50,12 +55,15 @@ export type ResyncOptions = {
   /** What was written is to be looked at once more. */
   readonly onWrote: (changes: readonly Change[]) => void;
   readonly onWarning: (object: string, what: string) => void;
+  readonly addresses: () => Promise<AddressRules>;
 };
 
 const pageSize = 500;
 /** Differing objects looked at together. Few, so that live calls never wait long for the database. */
 const batchSize = 50;
 const deadlineMs = 300_000;
+/** Of what would be refused, so many are listed. */
+const maxListed = 1000;
 
 const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };
 
@@ -66,15 +74,20 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
   const phases: Record<string, Phase> = {};
   let failure: unknown;
   let complete = false;
+  let refused: readonly LeftOut[] = [];
   try {
+    const addresses = await options.addresses();
+    const leftOut: LeftOut[] = [];
     for (const kind of pagedKinds) {
       const phase = newPhase();
       phases[phaseNames[kind]] = phase;
       const phaseStartedMs = performance.now();
-      await runPhase(kind, options, phase).finally(() => {
+      await runPhase(kind, { ...options, addresses, leftOut }, phase).finally(() => {
         phase.total_ms = Math.round(performance.now() - phaseStartedMs);
       });
     }
+    refused = await wouldBeRefused(options.source, addresses, leftOut);
+    for (const { kind, id, what } of refused.slice(0, maxListed)) options.onWarning(`${kind} ${id}`, `would be refused today: ${what}`);
     complete = true;
     const failed = Object.values(phases).reduce((sum, phase) => sum + phase.failed, 0);
     if (failed > 0) failure = `etcd does not take what Neutron says of ${failed} objects: see the log`;
@@ -90,6 +103,8 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
     ok: failure === undefined,
     complete,
     error: failure === undefined ? null : failure instanceof Error ? failure.message : String(failure),
+    would_be_refused: refused.slice(0, maxListed),
+    would_be_refused_total: refused.length,
   };
 }
 
@@ -106,8 +121,10 @@ const newPhase = (): Phase => ({
   failed: 0,
 });
 
-async function runPhase(kind: PagedKind, options: ResyncOptions, phase: Phase): Promise<void> {
-  const { source, settings, projects } = options;
+type Pass = Omit<ResyncOptions, 'addresses'> & { readonly addresses: AddressRules; readonly leftOut: LeftOut[] };
+
+async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<void> {
+  const { source, settings, projects, addresses } = options;
   const held = await timed(phase, 'etcd_read_ms', () => readHeld(kind, options));
   phase.etcd_items = held.items;
   for (let after = ''; ; ) {
@@ -118,13 +135,14 @@ async function runPhase(kind: PagedKind, options: ResyncOptions, phase: Phase): 
     phase.neutron_items += ids.length;
     const changes = ids.map((id) => held.change(id));
     const names = await projects(projectsOf(rows), source);
-    const { units, unnamed } = plan(changes, { found: held.found, rows, projects: names, settings, born: () => birth() });
+    const { units, unnamed, leftOut } = plan(changes, { found: held.found, rows, projects: names, settings, addresses, born: () => birth() });
+    options.leftOut.push(...leftOut);
     options.onWrote(changes.filter((change) => unnamed.has(change.id)));
     phase.correct += ids.length - units.length;
     await repair(units, options, phase);
     for (const change of changes) held.seen(change.id);
   }
-  const { units } = plan(held.unseen(), { found: held.found, rows: emptyRows, projects: new Map(), settings, born: () => birth() });
+  const { units } = plan(held.unseen(), { found: held.found, rows: emptyRows, projects: new Map(), settings, addresses, born: () => birth() });
   await repair(units, options, phase);
   await held.removeUnreadable(phase);
 }
@@ -140,11 +158,11 @@ async function timed<T>(phase: Phase, field: 'etcd_read_ms' | 'neutron_read_ms',
   }
 }
 
-async function repair(units: readonly Unit[], options: ResyncOptions, phase: Phase): Promise<void> {
+async function repair(units: readonly Unit[], options: Pass, phase: Phase): Promise<void> {
   for (let start = 0; start < units.length; start += batchSize) await repairBatch(units.slice(start, start + batchSize), options, phase);
 }
 
-async function repairBatch(units: readonly Unit[], options: ResyncOptions, phase: Phase): Promise<void> {
+async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase): Promise<void> {
   const { sync, source, onWrote, onFailed, onWarning } = options;
   const [only, ...others] = units;
   if (!only) return;
@@ -187,7 +205,7 @@ type Held = {
 };
 
 /** What etcd holds of a kind. Only names that this driver gives: an operator's own policies and sets are none of its business. */
-async function readHeld(kind: PagedKind, { etcd, settings }: ResyncOptions): Promise<Held> {
+async function readHeld(kind: PagedKind, { etcd, settings }: Pick<ResyncOptions, 'etcd' | 'settings'>): Promise<Held> {
   const { keys } = settings;
   const prefixOf = (plural: NamespacedPlural): string => resourcePrefix(plural, keys.namespace);
   switch (kind) {

@@ -93,6 +93,16 @@ const rows = z.object({
   dns_domain: z.string().nullable(),
 });
 
+const routedSubnet = z.object({ id, network_id: id, cidr: z.string(), gateway_ip: optionalText });
+const routedNetwork = z.object({
+  id,
+  /** `provider:network_type` of each segment. */
+  types: z.array(z.string()),
+  /** Floating IPs may be of it. */
+  external: z.boolean(),
+});
+const routedSubnets = z.object({ subnets: z.array(routedSubnet), networks: z.array(routedNetwork) });
+
 const project = z.object({ id, name: text, parent_id: text });
 
 export type BindingRow = z.infer<typeof binding>;
@@ -103,6 +113,9 @@ export type QosRuleRow = z.infer<typeof qosRule>;
 export type Rows = z.infer<typeof rows>;
 export type SecurityGroupRow = Rows['security_groups'][number];
 export type AddressGroupRow = Rows['address_groups'][number];
+export type RoutedSubnet = z.infer<typeof routedSubnet>;
+export type RoutedNetwork = z.infer<typeof routedNetwork>;
+export type RoutedSubnets = z.infer<typeof routedSubnets>;
 export type ProjectRow = z.infer<typeof project>;
 
 /** Which rows a question is for. What the named ports and groups refer to comes along. */
@@ -112,6 +125,8 @@ export type RowsQuestion = {
   readonly security_groups: readonly string[];
   readonly address_groups: readonly string[];
 };
+
+export type SubnetsQuestion = { readonly network: string } | { readonly ip_version: 4 | 6 };
 
 export const noRowsQuestion: RowsQuestion = { ports: [], subnets: [], security_groups: [], address_groups: [] };
 export const noRows: Rows = {
@@ -128,6 +143,7 @@ export const noRows: Rows = {
 export const parseRows = (answer: unknown): Rows => rows.parse(answer);
 export const parseRule = (value: unknown): RuleRow | undefined => rule.safeParse(value).data;
 export const parseProjects = (answer: unknown): readonly ProjectRow[] => z.array(project).parse(answer);
+export const parseRoutedSubnets = (answer: unknown): RoutedSubnets => routedSubnets.parse(answer);
 export const parseIds = (answer: unknown): readonly string[] => z.array(id).parse(answer);
 
 /** Somebody who answers questions for rows: the Neutron process that announced a change, or the rows process. */
@@ -135,4 +151,6 @@ export interface RowsSource {
   /** The rows as they are committed now, all in one transaction begun after this call. */
   rows(question: RowsQuestion): Promise<Rows>;
   projects(ids: readonly string[]): Promise<readonly ProjectRow[]>;
+  /** Where subnets are: of one network, with itself, or of a family all that there are. Before a commit, as the transaction that waits for the answer sees them. */
+  subnets(question: SubnetsQuestion): Promise<RoutedSubnets>;
 }

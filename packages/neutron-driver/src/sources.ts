@@ -1,5 +1,15 @@
 // Who can be asked for rows: the Neutron process that made a call, while it waits; and the rows processes, at any time.
-import { type ProjectRow, parseIds, parseProjects, parseRows, type Rows, type RowsQuestion, type RowsSource } from './rows.ts';
+import {
+  type ProjectRow,
+  parseIds,
+  parseProjects,
+  parseRoutedSubnets,
+  parseRows,
+  type Rows,
+  type RowsQuestion,
+  type RowsSource,
+  type SubnetsQuestion,
+} from './rows.ts';
 import type { PortsOf } from './sync/change.ts';
 import { endpointOwners } from './translate/endpoint.ts';
 import { type Peer, WireError } from './wire/peer.ts';
@@ -27,6 +37,7 @@ export function sourceOf(peer: Peer, timeoutMs: number): RowsSource {
     rows: async (question: RowsQuestion) => parseRows(await peer.call('rows', question, timeoutMs)),
     projects: async (ids: readonly string[]): Promise<readonly ProjectRow[]> =>
       ids.length === 0 ? [] : parseProjects(await peer.call('projects', { ids }, timeoutMs)),
+    subnets: async (question: SubnetsQuestion) => parseRoutedSubnets(await peer.call('subnets', question, timeoutMs)),
   };
 }
 
@@ -80,6 +91,7 @@ export function backgroundSources(timeoutMs: number, patienceMs: number) {
   const source: Background = {
     rows: async (question) => (await next()).rows(question),
     projects: async (ids) => (await next()).projects(ids),
+    subnets: async (question) => (await next()).subnets(question),
     page: async (...args) => (await next()).page(...args),
     portsOf: async (...args) => (await next()).portsOf(...args),
     setPortStatus: async (update) => (await next()).setPortStatus(update),

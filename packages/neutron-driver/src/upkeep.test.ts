@@ -6,7 +6,7 @@ import { createSync } from './sync/sync.ts';
 import { database } from './testing/database.ts';
 import { eventually } from './testing/eventually.ts';
 import { subnetRow } from './testing/rows.ts';
-import { defaultQosOptions } from './translate/qos.ts';
+import { addresses, defaultQosOptions } from './testing/settings.ts';
 import { startUpkeep } from './upkeep.ts';
 
 test.each([true, false])('an etcd that was emptied is filled again, and then called ready (startup_resync: %s)', async (startupResync) => {
@@ -25,8 +25,8 @@ test.each([true, false])('an etcd that was emptied is filled again, and then cal
     ...{ portsOf: notAsked, setPortStatus: notAsked, notifyPortActive: notAsked, reportAgents: notAsked },
   };
   const quiet = { onFailed: () => {}, onWrote: () => {}, onWarning: () => {} };
-  const sync = createSync({ etcd, settings, projects });
-  const upkeep = startUpkeep({ etcd, startupResync, resync: { etcd, source, sync, settings, projects, ...quiet }, log: silentLog() });
+  const sync = createSync({ etcd, settings, projects, addresses });
+  const upkeep = startUpkeep({ etcd, startupResync, resync: { etcd, source, sync, settings, projects, addresses, ...quiet }, log: silentLog() });
   const ready = (): void => expect(JSON.stringify(contents())).toContain('datastoreReady');
   await eventually(ready);
   replace();

@@ -17,6 +17,8 @@ const schema = z.object({
   marks: z.array(z.string()),
   /** Neutron is undoing what could not be carried out: not to be refused. */
   rollback: z.boolean(),
+  /** Whoever asked for it is an administrator. */
+  admin: z.boolean().default(false),
 });
 export type Announcement = z.infer<typeof schema>;
 export const parseAnnouncement = (params: unknown): Announcement => schema.parse(params);
@@ -99,11 +101,13 @@ function portSlots(port: Row | null): readonly Slot[] {
 
 function subnetChanges(id: string, original: Row | null, current: Row | null): Derived {
   const subnet: Change = { kind: 'subnet', id };
-  if (changed(original, current, 'gateway_ip')) return { changes: [subnet, { kind: 'ports_of', of: 'subnet', id }] };
+  const network = field(current ?? original, 'network_id');
+  const pairs: Change[] = network === '' ? [] : [{ kind: 'ports_of', of: 'network_pairs', id: network }];
+  if (changed(original, current, 'gateway_ip')) return { changes: [subnet, { kind: 'ports_of', of: 'subnet', id }, ...pairs] };
+  if (original && current && !changed(original, current, 'cidr')) return { changes: [subnet] };
   // Deleting a subnet whose addresses are automatic takes them from the ports, without a word about the ports.
   const automatic = ['slaac', 'dhcpv6-stateless'].includes(field(original, 'ipv6_address_mode'));
-  const network = field(original, 'network_id');
-  return { changes: original && !current && automatic && network !== '' ? [subnet, { kind: 'ports_of', of: 'network', id: network }] : [subnet] };
+  return { changes: original && !current && automatic && network !== '' ? [subnet, { kind: 'ports_of', of: 'network', id: network }] : [subnet, ...pairs] };
 }
 
 function groupChanges(id: string, original: Row | null, current: Row | null): Derived {

@@ -6,10 +6,10 @@ export type Change =
   | { readonly kind: 'subnet'; readonly id: string }
   | { readonly kind: 'security_group'; readonly id: string }
   | { readonly kind: 'address_group'; readonly id: string }
-  /** All ports that this object shows in: looked up when it is their turn. */
+  /** All ports that this object shows in, looked up when it is their turn. `network_pairs`: only those whose endpoints say where their network's subnets are. */
   | { readonly kind: 'ports_of'; readonly of: PortsOf; readonly id: string };
 
-export const portsOf = ['network', 'subnet', 'security_group', 'qos_policy'] as const;
+export const portsOf = ['network', 'network_pairs', 'subnet', 'security_group', 'qos_policy'] as const;
 export type PortsOf = (typeof portsOf)[number];
 
 /** Which object it is about: two changes of one object are one. */

@@ -1,6 +1,8 @@
 // The decision: what etcd holds and what Neutron's rows say → what to write, compared with what was read. Pure.
 import { type Fields, isFields, openstackNamespace, resourceKey, subnetKey } from '@calico-openstack/datamodel';
 import type { Compare, KeyValue, Operation } from '@calico-openstack/etcd';
+import type { AddressRules } from '../addressing/rules.ts';
+import { type LeftOut, screen } from '../addressing/screen.ts';
 import type { ProjectNames } from '../projects.ts';
 import { noRowsQuestion, type PortRow, type ProjectRow, type Rows, type RowsQuestion } from '../rows.ts';
 import { networkSetContent, networkSetName } from '../translate/address-group.ts';
@@ -52,6 +54,8 @@ export type Plan = {
   /** What has to be read first: then the plan is made again, from etcd and rows read anew. */
   readonly missing: { readonly keys: readonly string[]; readonly question: RowsQuestion };
   readonly warnings: readonly Warning[];
+  /** Addresses in the rows that nobody may have. */
+  readonly leftOut: readonly LeftOut[];
   /** Ports whose project's name Keystone could not be asked for, and nobody knows from before. An operator's policy may go by it. */
   readonly unnamed: ReadonlySet<string>;
 };
@@ -91,14 +95,19 @@ export type Knowledge = {
   readonly rows: Rows;
   readonly projects: ProjectNames;
   readonly settings: Settings;
+  readonly addresses: AddressRules;
   readonly born: () => Birth;
 };
 
-/** Plans each change by itself. A port's groups and what their rules refer to come before it. */
+/** Plans each change by itself, from rows without the addresses that nobody may have. A port's groups and what their rules refer to come before it. */
 export function plan(changes: readonly Change[], knowledge: Knowledge): Plan {
-  const planner = new Planner(knowledge);
+  const { rows, speaksFor, leftOut } = screen(knowledge.rows, knowledge.addresses);
+  const planner = new Planner({ ...knowledge, rows }, speaksFor);
   const units = changes.map((change) => planner.unit(change)).filter((unit) => unit.operations.length > 0);
-  return { units, missing: planner.missing(), warnings: planner.warnings, unnamed: planner.unnamed };
+  const asked = new Set(changes.map((change) => change.id));
+  const mine = leftOut.filter(({ id }) => asked.has(id)); // a port's subnets come along, and are told of when they are looked at themselves
+  const warnings = mine.map(({ kind, id, what }) => ({ object: `${kind} ${id}`, what: `${what}; it is left out of etcd` }));
+  return { units, missing: planner.missing(), warnings: [...warnings, ...planner.warnings], leftOut: mine, unnamed: planner.unnamed };
 }
 
 class Planner {
@@ -108,15 +117,17 @@ class Planner {
   private readonly missingGroups = new Set<string>();
   private readonly missingAddressGroups = new Set<string>();
   private readonly knowledge: Knowledge;
+  private readonly speaksFor: ReadonlyMap<string, readonly string[]>;
   private readonly ports: ReadonlyMap<string, PortRow>;
   private readonly gateways: ReadonlyMap<string, string>;
   private readonly groups: ReadonlyMap<string, Rows['security_groups'][number]>;
   private readonly groupNames: ReadonlyMap<string, string>;
   private readonly addressGroups: ReadonlyMap<string, Rows['address_groups'][number]>;
 
-  constructor(knowledge: Knowledge) {
+  constructor(knowledge: Knowledge, speaksFor: ReadonlyMap<string, readonly string[]>) {
     const { rows } = knowledge;
     this.knowledge = knowledge;
+    this.speaksFor = speaksFor;
     this.ports = new Map(rows.ports.map((port) => [port.id, port]));
     this.gateways = new Map(rows.subnets.flatMap((subnet) => (subnet.gateway_ip === undefined ? [] : [[subnet.id, subnet.gateway_ip] as const])));
     this.groups = new Map(rows.security_groups.map((group) => [group.id, group]));
@@ -199,6 +210,7 @@ class Planner {
       qosRules: rows.qos_policies.find((policy) => policy.id === qosPolicy)?.rules ?? [],
       project,
       dnsDomain: rows.dns_domain,
+      speaksFor: this.speaksFor.get(port.id) ?? [],
       spoofingAllowed: spoofingAllowed(found.get(felixConfigurationKey)),
       qos: settings.qos,
     };

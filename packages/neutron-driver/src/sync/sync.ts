@@ -1,5 +1,6 @@
 // The writer: reads etcd, then the rows, decides, and writes what differs if nobody wrote in between; else again. Safe to run for anything, at any time, any number of times.
 import type { Compare, Etcd, KeyValue, Operation } from '@calico-openstack/etcd';
+import type { AddressRules } from '../addressing/rules.ts';
 import type { ProjectNames } from '../projects.ts';
 import type { RowsQuestion, RowsSource } from '../rows.ts';
 import type { Change } from './change.ts';
@@ -31,6 +32,8 @@ export type SyncOptions = {
   readonly settings: Settings;
   /** Names of projects; what is not known stays out of the map. */
   readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
+  /** Which addresses nobody may have. */
+  readonly addresses: () => Promise<AddressRules>;
   readonly now?: () => number;
 };
 
@@ -43,7 +46,7 @@ export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: 
  * Makes etcd say of each changed object what Neutron's rows say. Rejects with EtcdError, with what the source rejects with, or with SyncError when others
  * write without end until `deadlineMs` (of `now`). What was written until then stays: every unit is whole.
  */
-export function createSync({ etcd, settings, projects, now = Date.now }: SyncOptions): Sync {
+export function createSync({ etcd, settings, projects, addresses, now = Date.now }: SyncOptions): Sync {
   return async function sync(changes, source, deadlineMs) {
     const wrote = new Set<Change>();
     const unnamed = new Set<Change>();
@@ -58,7 +61,7 @@ export function createSync({ etcd, settings, projects, now = Date.now }: SyncOpt
       const found = await readKeys(etcd, [...keys]);
       const rows = await source.rows(joinQuestions(questionFor(pending), more));
       const known = await projects(projectsOf(rows), source);
-      const decision = plan(pending, { found, rows, projects: known, settings, born: () => birth() });
+      const decision = plan(pending, { found, rows, projects: known, settings, addresses: await addresses(), born: () => birth() });
       const { missing } = decision;
       const newQuestion = missing.question.security_groups.length + missing.question.address_groups.length > 0;
       if (missing.keys.length > 0 || newQuestion) {

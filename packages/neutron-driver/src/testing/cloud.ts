@@ -51,6 +51,11 @@ export async function bringUpCloud(prefix: string) {
     },
     portBecomes: (port: string, status: string): Promise<true> =>
       until(`port ${port} to be ${status}`, async () => (await openstack.get('port', port)).status === status || undefined),
+    /** What calico-resync prints. */
+    async resync(): Promise<Record<string, unknown>> {
+      const command = join(import.meta.dirname, '../bin/calico-resync.ts');
+      return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration]));
+    },
     /** Resolves when the daemon has nothing to look at any more, which it would do as soon as it is started again. */
     async settled(): Promise<void> {
       // It is told its result when those that were under way have ended.

@@ -12,7 +12,15 @@ export function database(networks: Rows['networks'] = []) {
     security_groups: new Map(),
     address_groups: new Map(),
   };
+  /** Network types, where they are not `local`. */
+  const types = new Map<string, string[]>();
   const floatingIps: Rows['floating_ips'][number][] = [];
+
+  /** As rows.py has it. */
+  function subnetsSpokenFor(ports: readonly PortRow[]): string[] {
+    const networks = new Set(ports.filter((port) => port.allowed_address_pairs.length > 0 || !port.port_security_enabled).map((port) => port.network_id));
+    return [...tables.subnets.values()].filter((subnet) => networks.has(subnet.network_id)).map((subnet) => subnet.id);
+  }
 
   function read(question: RowsQuestion): Rows {
     const pick = <K extends Kind>(kind: K, ids: Iterable<string>): RowOf<K>[] => [...new Set(ids)].flatMap((id) => tables[kind].get(id) ?? []);
@@ -26,15 +34,25 @@ export function database(networks: Rows['networks'] = []) {
       ...noRows,
       ports,
       networks: networks.filter((network) => ports.some((port) => port.network_id === network.id)),
-      subnets: pick('subnets', [...question.subnets, ...ports.flatMap((port) => port.fixed_ips.map((ip) => ip.subnet_id))]),
+      subnets: pick('subnets', [...question.subnets, ...ports.flatMap((port) => port.fixed_ips.map((ip) => ip.subnet_id)), ...subnetsSpokenFor(ports)]),
       security_groups: groups.map(({ rules, ...group }) => (withRules.has(group.id) ? { ...group, rules } : group)),
       address_groups: pick('address_groups', [...question.address_groups, ...addressGroups]),
       floating_ips: floatingIps.filter((ip) => question.ports.includes(ip.fixed_port_id)),
     });
   }
 
-  const source: RowsSource = { rows: async (question) => read(question), projects: async () => [] };
-  return { tables, floatingIps, read, source, ids: (kind: Kind): string[] => [...tables[kind].keys()].sort() };
+  const source: RowsSource = {
+    rows: async (question) => read(question),
+    projects: async () => [],
+    subnets: async (question) => {
+      const found = [...tables.subnets.values()].filter((subnet) =>
+        'network' in question ? subnet.network_id === question.network : subnet.cidr.includes(':') === (question.ip_version === 6),
+      );
+      const ids = new Set([...found.map((subnet) => subnet.network_id), ...('network' in question ? [question.network] : [])]);
+      return structuredClone({ subnets: found, networks: [...ids].map((id) => ({ id, types: types.get(id) ?? ['local'], external: false })) });
+    },
+  };
+  return { tables, types, floatingIps, read, source, ids: (kind: Kind): string[] => [...tables[kind].keys()].sort() };
 }
 
 export type Database = ReturnType<typeof database>;
@@ -48,6 +66,8 @@ export function apiPort(port: PortRow | undefined): Record<string, unknown> | nu
     device_id: port.device_id,
     device_owner: port.device_owner,
     admin_state_up: port.admin_state_up,
+    network_id: port.network_id,
+    allowed_address_pairs: port.allowed_address_pairs,
     fixed_ips: port.fixed_ips,
     mac_address: port.mac_address,
     security_groups: port.security_groups,
@@ -65,4 +85,5 @@ export const announcement = (kind: string, id: string, original: Record<string, 
   current,
   marks: [],
   rollback: false,
+  admin: false,
 });

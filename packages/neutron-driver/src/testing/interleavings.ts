@@ -12,6 +12,7 @@ import { createSync } from '../sync/sync.ts';
 import { defaultQosOptions } from '../translate/qos.ts';
 import { announcement, apiPort, type Database, database } from './database.ts';
 import { bindingRow, networkId, portRow, ruleRow, subnetRow } from './rows.ts';
+import { addresses } from './settings.ts';
 
 export const settings: Settings = { keys: keysOf(undefined), qos: defaultQosOptions };
 export const networks = [{ id: networkId, name: 'net', qos_policy_id: undefined }];
@@ -34,8 +35,9 @@ export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
       return db.read(question);
     },
     projects: async () => [],
+    subnets: db.source.subnets,
   };
-  const sync = createSync({ etcd: gated, settings, projects: async () => new Map(), now: () => 0 });
+  const sync = createSync({ etcd: gated, settings, addresses, projects: async () => new Map(), now: () => 0 });
   const journal = openJournal({ now: () => 0, checkMs: 0 });
 
   async function look(looks: ReturnType<typeof journal.take>): Promise<void> {
@@ -76,7 +78,7 @@ export const meaning = (contents: Record<string, string>): Record<string, unknow
 /** What etcd says when one daemon looks at everything, in an empty etcd. */
 export async function translationOf(db: Database): Promise<Record<string, unknown>> {
   const { etcd, contents } = fakeEtcd();
-  const sync = createSync({ etcd, settings, projects: async () => new Map(), now: () => 0 });
+  const sync = createSync({ etcd, settings, addresses, projects: async () => new Map(), now: () => 0 });
   const changes: Change[] = [
     ...db.ids('subnets').map((id): Change => ({ kind: 'subnet', id })),
     ...db.ids('address_groups').map((id): Change => ({ kind: 'address_group', id })),

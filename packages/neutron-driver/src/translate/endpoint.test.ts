@@ -13,6 +13,7 @@ const facts: EndpointFacts = {
   qosRules: [],
   project: { id: projectId, name: 'blue team', parent_id: 'default' },
   dnsDomain: null,
+  speaksFor: [],
   spoofingAllowed: true,
   qos: defaultQosOptions,
 };
@@ -126,11 +127,38 @@ describe('allowed address pairs', () => {
   });
 });
 
+describe("an allowed address pair's MAC", () => {
+  const annotation = (...pairs: readonly (readonly [string, string])[]): unknown =>
+    content({ allowed_address_pairs: pairs.map(([ip_address, mac_address]) => ({ ip_address, mac_address })) }).annotations?.[
+      'openstack.projectcalico.org/address-pair-macs'
+    ];
+  test.each([
+    ["is not mentioned where it is the port's", [['10.40.0.200', 'FA:16:3E:10:20:30']], undefined],
+    ['is not mentioned where there is none', [['10.40.0.200', '']], undefined],
+    ['is not mentioned where it is none', [['10.40.0.200', 'fa:16']], undefined],
+    ['is in lower case', [['10.40.0.200', '00:00:5E:00:01:0A']], '{"10.40.0.200":["00:00:5e:00:01:0a"]}'],
+    ["goes with the port's own address too", [['10.40.0.7/32', '00:00:5e:00:01:0a']], '{"10.40.0.7":["00:00:5e:00:01:0a"]}'],
+    [
+      'stands in one order, whatever the order of the pairs',
+      [
+        ['2001:db8::/64', '00:00:5e:00:01:0b'],
+        ['10.40.0.200', '00:00:5e:00:01:0b'],
+        ['10.40.0.200/32', '00:00:5e:00:01:0a'],
+        ['10.40.0.200', '00:00:5e:00:01:0A'],
+      ],
+      '{"10.40.0.200":["00:00:5e:00:01:0a","00:00:5e:00:01:0b"],"2001:db8::/64":["00:00:5e:00:01:0b"]}',
+    ],
+  ] as const)('%s', (_, pairs, text) => {
+    expect(annotation(...pairs)).toBe(text);
+    expect(annotation(...pairs.toReversed())).toBe(text);
+  });
+});
+
 describe('security groups', () => {
   test('a port with port security off carries no group and is allowed by profile', () => {
-    const result = content({ port_security_enabled: false });
+    const result = content({ port_security_enabled: false }, { speaksFor: ['10.40.0.0/24'] });
     expect(Object.keys(result.labels ?? {}).filter((label) => label.startsWith('sg'))).toEqual([]);
-    expect(result.spec).toMatchObject({ profiles: ['projectcalico-default-allow'], allowSpoofedSourcePrefixes: ['0.0.0.0/0', '::/0'] });
+    expect(result.spec).toMatchObject({ profiles: ['projectcalico-default-allow'], allowSpoofedSourcePrefixes: ['10.40.0.0/24'] });
   });
   test('a port without security groups is not allowed anything', () => {
     const result = content({ security_groups: [] });

@@ -1,5 +1,8 @@
 // A port's rows → its WorkloadEndpoints, and its LiveMigration while it moves ("WorkloadEndpoint", "LiveMigration" in the datastore's reference).
 import {
+  addressOf,
+  addressPairMacsAnnotation,
+  compareText,
   fqdnAnnotation,
   groupNameMax,
   hostCidr,
@@ -31,6 +34,8 @@ export type EndpointFacts = {
   readonly qosRules: readonly Rows['qos_policies'][number]['rules'][number][];
   readonly project: ProjectRow | undefined;
   readonly dnsDomain: string | null;
+  /** Of a port without port security: the prefixes that it may use source addresses of. */
+  readonly speaksFor: readonly string[];
   readonly spoofingAllowed: boolean;
   readonly qos: QosOptions;
 };
@@ -80,7 +85,7 @@ export const endpointName = (slot: Slot, portId: string): string =>
 export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts, warn: (what: string) => void = () => {}): ResourceContent {
   const own = addresses(port.fixed_ips.map((ip) => ip.ip_address));
   const pairs = port.port_security_enabled ? addressPairs(port, own) : noPairs; // without port security Neutron has no pairs
-  const spoofed = port.port_security_enabled ? pairs.prefixes : ['0.0.0.0/0', '::/0'];
+  const spoofed = port.port_security_enabled ? pairs.prefixes : facts.speaksFor;
   if (spoofed.length > 0 && !facts.spoofingAllowed)
     warn(`source prefixes ${spoofed.join(', ')} are not allowed: FelixConfiguration has workloadSourceSpoofing other than Any`);
   for (const bad of pairs.bad) warn(`allowed address pair ${JSON.stringify(bad)} is neither an address nor a prefix`);
@@ -102,7 +107,11 @@ export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts,
       ...projectLabels(facts.project),
       'projectcalico.org/openstack-network-name': sanitiseLabel(facts.network?.name ?? '', labelValueMax),
     },
-    annotations: { [networkIdAnnotation]: port.network_id, ...(fqdn !== undefined && { [fqdnAnnotation]: fqdn }) },
+    annotations: {
+      [networkIdAnnotation]: port.network_id,
+      ...(fqdn !== undefined && { [fqdnAnnotation]: fqdn }),
+      ...(pairs.macs !== undefined && { [addressPairMacsAnnotation]: pairs.macs }),
+    },
     spec: {
       orchestrator: 'openstack',
       workload: slot.device,
@@ -131,19 +140,38 @@ const addresses = (texts: readonly string[]): readonly string[] => [
   ),
 ];
 
-type Pairs = { readonly hosts: readonly string[]; readonly prefixes: readonly string[]; readonly bad: readonly string[] };
-const noPairs: Pairs = { hosts: [], prefixes: [], bad: [] };
+type Pairs = {
+  readonly hosts: readonly string[];
+  readonly prefixes: readonly string[];
+  /** The annotation's text. */
+  readonly macs: string | undefined;
+  readonly bad: readonly string[];
+};
+const noPairs: Pairs = { hosts: [], prefixes: [], macs: undefined, bad: [] };
 
 /** Single addresses are addresses of the endpoint; prefixes are sources that it may use. Its own addresses stand in neither list: DHCP would not serve them. */
 function addressPairs(port: PortRow, own: readonly string[]): Pairs {
   const [hosts, prefixes, bad] = [new Set<string>(), new Set<string>(), new Set<string>()];
-  for (const { ip_address } of port.allowed_address_pairs) {
+  const macs = new Map<string, Set<string>>();
+  for (const { ip_address, mac_address } of port.allowed_address_pairs) {
     const cidr = parseCidr(ip_address);
+    const mac = parseMac(mac_address);
+    if (cidr && mac !== undefined && mac !== parseMac(port.mac_address)) {
+      const name = isHostCidr(cidr) ? addressOf(cidr) : cidr;
+      macs.set(name, (macs.get(name) ?? new Set()).add(mac));
+    }
     if (!cidr) bad.add(ip_address);
     else if (!isHostCidr(cidr)) prefixes.add(cidr);
     else if (!own.includes(cidr)) hosts.add(cidr);
   }
-  return { hosts: [...hosts], prefixes: [...prefixes], bad: [...bad] };
+  return { hosts: [...hosts], prefixes: [...prefixes], macs: macsText(macs), bad: [...bad] };
+}
+
+/** One text for one content, in whatever order the pairs come. */
+function macsText(macs: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
+  if (macs.size === 0) return undefined;
+  const names = [...macs.keys()].sort(compareText);
+  return `{${names.map((name) => `${JSON.stringify(name)}:${JSON.stringify([...macs.get(name)!].sort(compareText))}`).join(',')}}`;
 }
 
 export const groupLabel = (groupId: string): string => `sg.projectcalico.org/openstack-${groupId}`;

@@ -1,0 +1,143 @@
+// Before Neutron commits a subnet or a port: may it have these addresses? And after it has committed a subnet: did another one come at the same moment?
+import type { Logger } from '@calico-openstack/agent';
+import { z } from 'zod';
+import type { RoutedNetwork, RoutedSubnet, RowsSource } from '../rows.ts';
+import type { Announcement } from '../sync/announcement.ts';
+import { Refusal } from '../wire/peer.ts';
+import type { KnownInfrastructure } from './known-infrastructure.ts';
+import {
+  type AddressPolicy,
+  fixedAddressObstacle,
+  type Obstacle,
+  pairObstacle,
+  type SubnetAsked,
+  type SubnetParts,
+  subnetObstacles,
+  wholeSubnet,
+} from './rules.ts';
+
+export type AddressCheckOptions = { readonly policy: AddressPolicy; readonly infrastructure: KnownInfrastructure; readonly log: Logger };
+
+const subnetFields = z.object({
+  id: z.string(),
+  network_id: z.string(),
+  ip_version: z.union([z.literal(4), z.literal(6)]),
+  cidr: z.string(),
+  gateway_ip: z.string().nullish(),
+  allocation_pools: z.array(z.object({ start: z.string(), end: z.string() })).nullish(),
+});
+const portFields = z.object({
+  network_id: z.string(),
+  fixed_ips: z.array(z.object({ ip_address: z.string() })).nullish(),
+  allowed_address_pairs: z.array(z.object({ ip_address: z.string() })).nullish(),
+});
+
+/**
+ * Whether addresses of a network are routed by us: its VMs are on taps (`driver.py` binds those of no other types), or its addresses are floating ones.
+ * Overlays of other mechanism drivers have addresses of their own, which may be anything.
+ */
+export const isRouted = (network: RoutedNetwork | undefined): boolean =>
+  network === undefined || network.external || network.types.length === 0 || network.types.some((type) => type === 'local' || type === 'flat');
+
+const changed = ({ original, current }: Announcement, field: string): boolean =>
+  original === null || JSON.stringify(original[field] ?? null) !== JSON.stringify(current?.[field] ?? null);
+
+/** Which parts of a subnet are new; undefined when none is. */
+function newParts(announcement: Announcement): SubnetParts | undefined {
+  const prefix = changed(announcement, 'cidr');
+  const parts = prefix ? wholeSubnet : { prefix, gateway: changed(announcement, 'gateway_ip'), pools: changed(announcement, 'allocation_pools') };
+  return parts.prefix || parts.gateway || parts.pools ? parts : undefined;
+}
+
+const newPairs = (announcement: Announcement): boolean =>
+  Array.isArray(announcement.current?.['allowed_address_pairs']) &&
+  announcement.current['allowed_address_pairs'].length > 0 &&
+  changed(announcement, 'allowed_address_pairs');
+
+export function addressChecks({ policy, infrastructure, log }: AddressCheckOptions) {
+  function judge(obstacles: readonly Obstacle[], about: object, ending: string): void {
+    for (const { kind, text, which } of obstacles) {
+      if (kind === 'overlap' && policy.addressOverlaps === 'warn') log.warn({ ...about, which }, `${text}: let through, since address_overlaps is warn`);
+      else log.info({ ...about, which }, `refused: ${text}`);
+    }
+    const refused = obstacles.filter(({ kind }) => kind !== 'overlap' || policy.addressOverlaps === 'refuse');
+    if (refused.length > 0) throw new Refusal('REFUSED', `${refused.map(({ text }) => text).join('; ')}; ${ending}`);
+  }
+
+  async function placesOf(subnet: SubnetAsked & { readonly ip_version: 4 | 6 }, source: RowsSource) {
+    const { subnets, networks } = await source.subnets({ ip_version: subnet.ip_version });
+    const byId = new Map(networks.map((network) => [network.id, network]));
+    const own = subnets.find(({ id }) => id === subnet.id);
+    const routed = (row: RoutedSubnet): boolean => isRouted(byId.get(row.network_id));
+    if (own && !routed(own)) return undefined;
+    return subnets.filter((row) => row.id !== subnet.id && routed(row)).map(({ id, cidr, gateway_ip }) => ({ id, cidr, gatewayIp: gateway_ip }));
+  }
+
+  function askedSubnet({ current }: Announcement) {
+    const fields = subnetFields.parse(current);
+    return { ...fields, gatewayIp: fields.gateway_ip ?? undefined, pools: fields.allocation_pools ?? [] };
+  }
+
+  async function subnetBefore(announcement: Announcement, parts: SubnetParts, source: RowsSource): Promise<void> {
+    const subnet = askedSubnet(announcement);
+    const others = await placesOf(subnet, source);
+    if (!others) return;
+    const mayShare = announcement.admin && policy.reservedPrefixSubnets === 'administrators';
+    const obstacles = subnetObstacles(subnet, parts, others, { policy, infrastructure: await infrastructure.fresh() }, mayShare);
+    judge(obstacles, { subnet: subnet.id, network: subnet.network_id }, 'in a routed cloud an address is one and the same everywhere: choose another');
+  }
+
+  async function portBefore(announcement: Announcement, source: RowsSource): Promise<void> {
+    if (!changed(announcement, 'fixed_ips') && !newPairs(announcement)) return;
+    const port = portFields.parse(announcement.current);
+    const obstacles: string[] = [];
+    if (port.fixed_ips && changed(announcement, 'fixed_ips')) {
+      const rules = { policy, infrastructure: await infrastructure.recent() };
+      obstacles.push(...port.fixed_ips.flatMap(({ ip_address }) => fixedAddressObstacle(ip_address, rules) ?? []));
+    }
+    if (newPairs(announcement)) {
+      const rules = { policy, infrastructure: await infrastructure.fresh() };
+      const { subnets, networks } = await source.subnets({ network: port.network_id });
+      if (isRouted(networks.find(({ id }) => id === port.network_id))) {
+        const places = subnets.map(({ cidr, gateway_ip }) => ({ cidr, gatewayIp: gateway_ip }));
+        obstacles.push(...(port.allowed_address_pairs ?? []).flatMap(({ ip_address }) => pairObstacle(ip_address, places, rules) ?? []));
+      }
+    }
+    judge(
+      [...new Set(obstacles)].map((text) => ({ kind: 'forbidden', text })),
+      { port: announcement.id },
+      'choose another',
+    );
+  }
+
+  return {
+    /** Whether `before` has to ask somebody: then etcd has to answer first. */
+    asks: (announcement: Announcement): boolean =>
+      announcement.current !== null &&
+      (announcement.kind === 'subnet' ? newParts(announcement) !== undefined : announcement.kind === 'port' && newPairs(announcement)),
+
+    /** Inside Neutron's transaction. @throws Refusal with the sentence that the API's user gets */
+    async before(announcement: Announcement, source: RowsSource): Promise<void> {
+      if (announcement.current === null || announcement.rollback) return;
+      if (announcement.kind === 'port') await portBefore(announcement, source);
+      const parts = announcement.kind === 'subnet' ? newParts(announcement) : undefined;
+      if (parts) await subnetBefore(announcement, parts, source);
+    },
+
+    /**
+     * After the commit of a new subnet, before etcd has it: two transactions that did not see each other's subnet have both passed `before`. Whoever sees another now gives up,
+     * and Neutron removes its subnet. The later of the two commits always sees the earlier, so that never both stay; both may go. @throws Refusal
+     */
+    async after(announcement: Announcement, source: RowsSource): Promise<void> {
+      if (announcement.kind !== 'subnet' || announcement.original !== null || announcement.current === null || policy.addressOverlaps !== 'refuse') return;
+      const subnet = askedSubnet(announcement);
+      const others = await placesOf(subnet, source);
+      if (!others) return;
+      const obstacles = subnetObstacles(subnet, wholeSubnet, others, { policy, infrastructure: await infrastructure.recent() }, true);
+      const overlaps = obstacles.filter(({ kind }) => kind === 'overlap');
+      judge(overlaps, { subnet: subnet.id, network: subnet.network_id }, 'it was made at the same moment: choose another, or try again');
+    },
+  };
+}
+
+export type AddressChecks = ReturnType<typeof addressChecks>;

@@ -1,0 +1,81 @@
+// Reads the cloud's own addresses from etcd when they are asked for, and keeps only the addresses: five thousand Nodes are no burden, and nobody watches them.
+import { lookup } from 'node:dns/promises';
+import { type IpAddress, parseAddress, resourcePrefix } from '@calico-openstack/datamodel';
+import type { Etcd } from '@calico-openstack/etcd';
+import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
+
+export type KnownInfrastructureOptions = {
+  readonly etcd: Etcd;
+  /** URLs of etcd. Names in them are looked up. */
+  readonly endpoints: readonly string[];
+  readonly resolve?: (host: string) => Promise<readonly string[]>;
+  readonly now?: () => number;
+  /** A reading in the background that failed, or a name of an endpoint that has no address. */
+  readonly onFailure: (what: string, error: unknown) => void;
+};
+
+export interface KnownInfrastructure {
+  /** Not older than a moment. Rejects with EtcdError. */
+  fresh(): Promise<Infrastructure>;
+  /** What is known, and at most half a minute older than the last call: nobody waits, but who asks first. Rejects with EtcdError only then. */
+  recent(): Promise<Infrastructure>;
+}
+
+const freshMs = 1000;
+const recentMs = 30_000;
+
+const resolveByName = async (host: string): Promise<readonly string[]> => (await lookup(host, { all: true })).map(({ address }) => address);
+
+export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
+  const { etcd, endpoints, resolve = resolveByName, now = Date.now, onFailure } = options;
+  const resolved = new Map<string, readonly string[]>();
+  let known: { readonly atMs: number; readonly value: Infrastructure } | undefined;
+  let reading: Promise<Infrastructure> | undefined;
+
+  /** One reading serves all who ask meanwhile. */
+  function read(): Promise<Infrastructure> {
+    reading ??= readAll().finally(() => {
+      reading = undefined;
+    });
+    return reading;
+  }
+
+  async function readAll(): Promise<Infrastructure> {
+    const atMs = now();
+    const [nodes, peers, ofEtcd] = await Promise.all([
+      readKind('nodes', nodeAddresses),
+      readKind('bgppeers', bgpPeerAddresses),
+      Promise.all(endpoints.map(endpointAddresses)),
+    ]);
+    const value = infrastructureOf([...ofEtcd.flat(), ...peers, ...nodes]);
+    known = { atMs, value };
+    return value;
+  }
+
+  async function readKind(plural: 'nodes' | 'bgppeers', addressesOf: typeof nodeAddresses): Promise<readonly HeldAddress[]> {
+    const prefix = resourcePrefix(plural);
+    const { found } = await etcd.range(prefix);
+    return found.flatMap(({ key, value }) => addressesOf({ name: key.slice(prefix.length), value }));
+  }
+
+  async function endpointAddresses(endpoint: string): Promise<readonly HeldAddress[]> {
+    const host = new URL(endpoint).hostname.replace(/^\[(.*)\]$/, '$1');
+    if (parseAddress(host) === undefined) {
+      await resolve(host).then(
+        (addresses) => resolved.set(host, addresses),
+        (error: unknown) => onFailure(`the addresses of etcd's ${host} are not known: those found before hold`, error),
+      );
+    }
+    const addresses = parseAddress(host) ? [host as IpAddress] : (resolved.get(host) ?? []);
+    return etcdAddresses(addresses, host);
+  }
+
+  return {
+    fresh: async () => (known && now() - known.atMs <= freshMs ? known.value : read()),
+    recent: async () => {
+      if (!known) return read();
+      if (now() - known.atMs > recentMs) read().catch((error: unknown) => onFailure('the addresses of Nodes and BGP peers could not be read anew', error));
+      return known.value;
+    },
+  };
+}

@@ -1,0 +1,158 @@
+// Which addresses a tenant's subnets, ports and address pairs may not have in a routed cloud, where all addresses are one flat space. Pure.
+import { type Cidr, hostCidr, type IpAddress, impossibleForHosts, isHostCidr, parseAddress, parseCidr } from '@calico-openstack/datamodel';
+import type { HeldAddress, Infrastructure } from './infrastructure.ts';
+import { covers, meets, rangeSpan, type Span, spanOf } from './span.ts';
+
+/** What the operator says in [calico]. */
+export type AddressPolicy = {
+  /** No subnet is made there: the fabric. */
+  readonly reservedPrefixes: readonly Cidr[];
+  /** Who may make subnets in reserved prefixes, and around addresses of the cloud's own. */
+  readonly reservedPrefixSubnets: 'nobody' | 'administrators';
+  /** What becomes of a subnet that overlaps another one. */
+  readonly addressOverlaps: 'refuse' | 'warn';
+  /** Where address pairs may lie, beside the subnets of their port's network. */
+  readonly addressPairPrefixes: readonly Cidr[];
+};
+
+export const defaultAddressPolicy: AddressPolicy = {
+  reservedPrefixes: [],
+  reservedPrefixSubnets: 'nobody',
+  addressOverlaps: 'refuse',
+  addressPairPrefixes: [],
+};
+
+export type AddressRules = { readonly policy: AddressPolicy; readonly infrastructure: Infrastructure };
+
+/** `text` is a sentence without its full stop, for the API's user; `which` says more, for the log alone. */
+export type Obstacle = { readonly kind: 'overlap' | 'forbidden'; readonly text: string; readonly which?: string };
+
+const forbidden = (text: string, which?: string): Obstacle => ({ kind: 'forbidden', text, ...(which !== undefined && { which }) });
+
+/** A subnet that has its place in the flat space already, or is to get one. */
+export type SubnetPlace = { readonly id: string; readonly cidr: string; readonly gatewayIp: string | undefined };
+export type SubnetAsked = SubnetPlace & { readonly pools: readonly { readonly start: string; readonly end: string }[] };
+/** What of it is new. */
+export type SubnetParts = { readonly prefix: boolean; readonly gateway: boolean; readonly pools: boolean };
+export const wholeSubnet: SubnetParts = { prefix: true, gateway: true, pools: true };
+
+/** A gateway need not be routed to: IPv6 routers are known by link-local addresses (RFC 4861). */
+const isLinkLocal6 = (address: IpAddress): boolean => /^fe[89ab]/.test(address);
+
+/** Why there must be no such subnet. `mayShare`: an administrator whom the operator lets use reserved prefixes. */
+export function subnetObstacles(
+  subnet: SubnetAsked,
+  parts: SubnetParts,
+  others: readonly SubnetPlace[],
+  rules: AddressRules,
+  mayShare: boolean,
+): readonly Obstacle[] {
+  const cidr = parseCidr(subnet.cidr);
+  if (!cidr) return [forbidden(`the subnet's prefix ${subnet.cidr} is none`)];
+  const obstacles: Obstacle[] = [];
+  const span = spanOf(cidr);
+  if (parts.prefix) {
+    obstacles.push(...placeObstacles(`the subnet's prefix ${cidr}`, cidr, rules, mayShare));
+    obstacles.push(...overlapObstacles(`the subnet's prefix ${cidr}`, span, subnet.id, others, true));
+  }
+  const gateway = subnet.gatewayIp === undefined ? undefined : parseAddress(subnet.gatewayIp);
+  if (parts.gateway && gateway && !isLinkLocal6(gateway)) {
+    const gatewayCidr = hostCidr(gateway);
+    const gatewaySpan = spanOf(gatewayCidr);
+    const name = `the subnet's gateway ${gateway}`;
+    if (covers(span, gatewaySpan)) obstacles.push(...heldObstacles(name, gatewaySpan, rules));
+    else {
+      obstacles.push(...placeObstacles(name, gatewayCidr, rules, mayShare), ...(mayShare ? heldObstacles(name, gatewaySpan, rules) : []));
+      obstacles.push(...overlapObstacles(name, gatewaySpan, subnet.id, others, false));
+    }
+  }
+  if (parts.pools) {
+    for (const { start, end } of subnet.pools) {
+      const [first, last] = [parseAddress(start), parseAddress(end)];
+      if (first && last) obstacles.push(...heldObstacles(`the subnet's allocation pool ${first}-${last}`, rangeSpan(first, last), rules));
+    }
+  }
+  return [...new Map(obstacles.map((obstacle) => [obstacle.text, obstacle])).values()];
+}
+
+/** What no host can have, what the operator reserves, what the cloud stands on. */
+function placeObstacles(name: string, cidr: Cidr, rules: AddressRules, mayShare: boolean): Obstacle[] {
+  const impossible = impossibleForHosts(cidr);
+  if (impossible !== undefined) return [forbidden(`${name} overlaps ${impossible}, which no host can have`)];
+  if (mayShare) return [];
+  const span = spanOf(cidr);
+  const reserved = rules.policy.reservedPrefixes.find((prefix) => meets(spanOf(prefix), span));
+  if (reserved !== undefined) return [forbidden(`${name} overlaps ${reserved}, which is reserved for the cloud itself`)];
+  return heldObstacles(name, span, rules);
+}
+
+function heldObstacles(name: string, span: Span, { infrastructure }: AddressRules): Obstacle[] {
+  const held = infrastructure.within(span);
+  return held ? [forbidden(heldText(name, span, held), held.which)] : [];
+}
+
+const heldText = (name: string, span: Span, held: HeldAddress): string =>
+  span.first === span.last ? `${name} is ${held.what}` : `${name} holds ${held.address}, ${held.what}`;
+
+/** Where another subnet is. A prefix must not hold another's gateway either, which may lie outside of its own subnet. */
+function overlapObstacles(name: string, span: Span, id: string, others: readonly SubnetPlace[], withGateways: boolean): Obstacle[] {
+  for (const other of others) {
+    if (other.id === id) continue;
+    const cidr = parseCidr(other.cidr);
+    if (cidr && meets(spanOf(cidr), span)) return [{ kind: 'overlap', text: `${name} overlaps ${cidr}, another subnet's prefix`, which: `subnet ${other.id}` }];
+    const gateway = withGateways && other.gatewayIp !== undefined ? parseAddress(other.gatewayIp) : undefined;
+    if (gateway && !isLinkLocal6(gateway) && meets(spanOf(hostCidr(gateway)), span))
+      return [{ kind: 'overlap', text: `${name} overlaps ${gateway}, another subnet's gateway`, which: `subnet ${other.id}` }];
+  }
+  return [];
+}
+
+/** A port's network, as far as addresses go. */
+export type NetworkPlace = readonly { readonly cidr: string; readonly gatewayIp: string | undefined }[];
+
+/** Why a port must not speak for the address or prefix of this pair; undefined when it may. */
+export function pairObstacle(pair: string, network: NetworkPlace, rules: AddressRules): string | undefined {
+  const name = `the allowed address pair ${pair}`;
+  const cidr = parseCidr(pair);
+  if (!cidr) return `${name} is neither an address nor a prefix`;
+  const impossible = impossibleForHosts(cidr);
+  if (impossible !== undefined) return `${name} overlaps ${impossible}, which no host can have`;
+  const span = spanOf(cidr);
+  const [held] = heldObstacles(name, span, rules);
+  if (held) return held.text;
+  // A prefix around the gateway is legitimate (a router of the tenant's own behind the port): the host answers for the gateway's address itself.
+  if (isHostCidr(cidr) && network.some(({ gatewayIp }) => gatewayIp !== undefined && parseCidr(gatewayIp) === cidr)) return `${name} is the network's gateway`;
+  const places = [...prefixesOf(network), ...rules.policy.addressPairPrefixes];
+  if (places.some((place) => covers(spanOf(place), span))) return undefined;
+  const where = prefixesOf(network);
+  return `${name} lies outside of the network's subnets${where.length === 0 ? ': it has none' : ` (${where.slice(0, 5).join(', ')}${where.length > 5 ? ', …' : ''})`}`;
+}
+
+const prefixesOf = (network: NetworkPlace): readonly Cidr[] => network.flatMap(({ cidr }) => parseCidr(cidr) ?? []);
+
+/** What a port without port security may speak for: all of its network, and where the operator lets pairs be. A prefix around an address of the cloud's own is left out. */
+export function unprotectedPrefixes(network: NetworkPlace, rules: AddressRules): { readonly prefixes: readonly Cidr[]; readonly leftOut: readonly string[] } {
+  const [prefixes, leftOut] = [new Set<Cidr>(), new Set<string>()];
+  for (const prefix of [...prefixesOf(network), ...rules.policy.addressPairPrefixes]) {
+    const [obstacle] = placeObstacles(`the prefix ${prefix}`, prefix, { ...rules, policy: { ...rules.policy, reservedPrefixes: [] } }, false);
+    if (obstacle) leftOut.add(obstacle.text);
+    else prefixes.add(prefix);
+  }
+  return { prefixes: [...prefixes].sort(), leftOut: [...leftOut] };
+}
+
+/** Why no port may have this address; undefined when one may. */
+export function fixedAddressObstacle(address: string, rules: AddressRules): string | undefined {
+  const parsed = parseAddress(address);
+  if (!parsed) return undefined;
+  const held = rules.infrastructure.at(parsed);
+  if (held) return `the address ${parsed} is ${held.what}`;
+  const impossible = impossibleForHosts(parsed);
+  return impossible === undefined ? undefined : `the address ${parsed} lies in ${impossible}, which no host can have`;
+}
+
+/** Why a subnet must not have this gateway; undefined when it may. */
+export function gatewayObstacle(gateway: string, rules: AddressRules): string | undefined {
+  const parsed = parseAddress(gateway);
+  return parsed && !isLinkLocal6(parsed) ? fixedAddressObstacle(gateway, rules)?.replace('the address', 'the gateway') : undefined;
+}
