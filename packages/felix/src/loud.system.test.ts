@@ -4,7 +4,7 @@ import { arpFrame, frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { answerOf, discover, solicit, startDnsmasq, type TestDnsmasq } from './testing/dhcp.ts';
 import { type Plugged, TestHost } from './testing/host.ts';
-import { endpointNumber, securityGroup, tapOf, workloadEndpoint } from './testing/resources.ts';
+import { endpointNumber, felixConfiguration, resource, securityGroup, tapOf, workloadEndpoint } from './testing/resources.ts';
 
 let host: TestHost;
 let dnsmasq: TestDnsmasq | undefined;
@@ -72,7 +72,11 @@ async function othersAreServed(family: 4 | 6, noise: () => void, during: () => P
     await pause(10);
   }
   await meanwhile;
-  await host.until(() => (readAnswers(), questions.every((name) => asked.get(name)!.answers > 0)), 'the others to be answered', 10_000);
+  const allAnswered = (): boolean => {
+    readAnswers();
+    return questions.every((name) => asked.get(name)!.answers > 0);
+  };
+  await host.until(allAnswered, 'the others to be answered', 10_000);
   return (performance.now() - startMs) / 1000;
 }
 
@@ -164,4 +168,18 @@ test('one that may speak for any address makes it remember a few', async () => {
   await pause(500);
   const seconds = (performance.now() - startMs) / 1000;
   expect(await learnt()).toBeLessThanOrEqual(2 * (20 + 5 * Math.ceil(seconds)));
+});
+
+test('what Log rules write is bounded as the datastore says, and what is beyond the bound passes all the same', async () => {
+  const log = resource('GlobalNetworkPolicy', 'globalnetworkpolicies/log', { order: 1, selector: 'all()', ingress: [{ action: 'Log' }] });
+  await host.put(felixConfiguration({ logActionRateLimit: '5/second', logActionRateLimitBurst: 7 }), log);
+  await running();
+  await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17 }]));
+  await host.untilPasses(loud!, others[0]!, { protocol: 17, destinationPort: 9 });
+  expect(await host.exec('nft', 'list', 'table', 'inet', 'calico-felix')).toContain('limit rate 5/second burst 7 packets log prefix "calico-packet: "');
+  const sent = Array.from({ length: 50 }, () => host.send(loud!, others[0]!, { protocol: 17, destinationPort: 9 }));
+  await host.until(() => {
+    host.readArrivals();
+    return sent.every((number) => host.arrivalOf(number) !== undefined);
+  }, 'all packets to arrive');
 });

@@ -1,5 +1,6 @@
-import { addressBytes, type Cidr, type LocalWorkload, macBytes, noChange, parseAddress, type WorkloadId } from '@calico-openstack/datamodel';
+import { addressBytes, type Cidr, type LocalWorkload, macBytes, noChange, type PolicyId, parseAddress, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Field } from '@calico-openstack/kernel/nftables/objects';
+import { printRule } from '@calico-openstack/kernel/nftables/print';
 import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
 import { describe, expect, test } from 'vitest';
 import { applyEdits } from './edits.ts';
@@ -151,4 +152,22 @@ test('neighbours that a port makes known out of its prefixes are limited, its ow
   expect([prefixed.arp('10.9.1.1'), prefixed.arp('10.9.1.1', loud), prefixed.arp('10.0.0.1', loud)]).toEqual([true, false, true]);
   const solicits = (from: string, used: readonly string[]) => prefixed.passes('prerouting', { from, icmp: 135, loud: used });
   expect([solicits('fd09::1', []), solicits('fd09::1', loud), solicits('fd00::1', loud), solicits(ownLinkLocal, loud)]).toEqual([true, false, true, true]);
+});
+
+test('a Log rule writes as much as its limit lets it, and what is beyond that is judged the same', () => {
+  const chains = (logLimit: RenderOptions['logLimit']) => {
+    const table = fakeTable('inet', 'calico-felix');
+    const { logLimit: _, ...options } = defaultRenderOptions;
+    const renderer = new Renderer({ ...options, ...(logLimit && { logLimit }) });
+    const log = { action: 'log', source: {}, destination: {} } as const;
+    const id = 'GlobalNetworkPolicy//l' as PolicyId;
+    const policy = { id, tier: 'default', ingress: [log, { ...log, action: 'deny' as const }], egress: [] };
+    applyEdits({ inet: table.table, arp: fakeTable('arp').table }, renderer.render({ ...noChange, policies: new Map([[id, policy]]) }).tables);
+    table.table.apply();
+    const [chain] = [...table.kernel.content().chains.values()].filter(({ name }) => name.startsWith('policy-ingress-'));
+    return chain!.rules.map((each) => printRule(each));
+  };
+  const log = 'log prefix "calico-packet: "';
+  expect(chains({ rate: 5, unit: 'second', burst: 7 })).toEqual([`limit rate 5/second burst 7 packets ${log}`, 'drop']);
+  expect(chains(undefined)).toEqual([log, 'drop']);
 });

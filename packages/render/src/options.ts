@@ -24,6 +24,8 @@ export type RenderOptions = {
   readonly dropInvalid: boolean;
   /** Begins the log line of a Log rule; `%t` tier, `%k` kind, `%n` name, `%p` namespace/name of the policy. */
   readonly logPrefix: string;
+  /** How much each Log rule writes at most; packets beyond it are not logged, and judged the same. Absent: no bound. */
+  readonly logLimit?: { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day'; readonly burst: number };
   /** Holds source MACs to the port's, and what a workload claims by ARP and neighbour discovery to its addresses: ours, upstream has no such thing. */
   readonly antiSpoofLinkLayer: boolean;
 };
@@ -44,5 +46,6 @@ export const defaultRenderOptions: RenderOptions = {
   vxlanPort: 4789,
   dropInvalid: true,
   logPrefix: 'calico-packet',
+  logLimit: { rate: 20, unit: 'second', burst: 5 },
   antiSpoofLinkLayer: true,
 };

@@ -30,7 +30,7 @@ function actionStatements(action: Rule['action'], options: RenderOptions, logPre
     case 'deny':
       return [deny(options)];
     case 'log':
-      return [{ is: 'log', prefix: logPrefix }];
+      return [...(options.logLimit ? [{ is: 'limit', ...options.logLimit } as const] : []), { is: 'log', prefix: logPrefix }];
     default:
       return unreachable(action);
   }

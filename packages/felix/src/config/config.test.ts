@@ -139,5 +139,17 @@ test.each([
   for (const sources of [[file(values)], [resource('default', values)]]) expect(renderOptions(config(...sources))).toMatchObject({ interfacePrefixes });
 });
 
+test.each([
+  [{}, { rate: 20, unit: 'second', burst: 5 }],
+  [
+    { logActionRateLimit: '5/second', logActionRateLimitBurst: 7 },
+    { rate: 5, unit: 'second', burst: 7 },
+  ],
+  [{ logActionRateLimit: '9999/Day' }, { rate: 9999, unit: 'day', burst: 5 }],
+  [{ logActionRateLimit: 'none' }, undefined],
+  [{ logActionRateLimit: '10000/second' }, { rate: 20, unit: 'second', burst: 5 }],
+  [{ logActionRateLimit: '5/week' }, { rate: 20, unit: 'second', burst: 5 }],
+])('with %j, a Log rule writes %j at most', (spec, logLimit) => expect(renderOptions(config(resource('default', spec))).logLimit).toEqual(logLimit));
+
 test('the lowest two bits of the mark mask are ours', () =>
   expect(renderOptions(config(file({ NftablesMarkMask: '0xff00' })))).toMatchObject({ acceptMark: 0x100, passMark: 0x200 }));

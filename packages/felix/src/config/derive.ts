@@ -38,6 +38,7 @@ export function renderOptions(config: FelixConfig): RenderOptions {
     vxlanPort: config.VXLANPort,
     dropInvalid: !config.DisableConntrackInvalidCheck,
     logPrefix: config.LogPrefix,
+    ...(config.LogActionRateLimit && { logLimit: { ...config.LogActionRateLimit, burst: config.LogActionRateLimitBurst } }),
     antiSpoofLinkLayer: config.WorkloadLinkLayerCheck === 'Enabled',
   };
 }

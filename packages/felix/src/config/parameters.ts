@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { type Severity, severities } from '@calico-openstack/agent';
 import { type IpAddress, isRegion, parseAddress } from '@calico-openstack/datamodel';
-import { address, bool, endpoints, integer, interfacePrefixes, markMask, matching, oneOf, type Parser, seconds, text } from './parsers.ts';
+import { address, bool, endpoints, integer, interfacePrefixes, markMask, matching, oneOf, type Parser, type Rate, rate, seconds, text } from './parsers.ts';
 
 export type Parameter<T> = {
   readonly parse: Parser<T>;
@@ -61,6 +61,9 @@ export const parameters = {
   AllowIPIPPacketsFromWorkloads: parameter(bool, false),
   VXLANPort: parameter(integer(1, 65535), 4789),
   LogPrefix: parameter(text, 'calico-packet', { whenNone: '' }),
+  /** For each Log rule. Upstream has no bound unless one is set: then whoever may send a packet fills the host's log. */
+  LogActionRateLimit: parameter<Rate | undefined>(rate, { rate: 20, unit: 'second' }, { whenNone: undefined }),
+  LogActionRateLimitBurst: parameter(integer(0, 9999), 5),
   DeviceRouteProtocol: parameter(integer(1, 255), 3),
   RemoveExternalRoutes: parameter(bool, true),
   IPv4NormalRoutePriority: parameter(priority, 1024),

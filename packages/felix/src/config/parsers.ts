@@ -74,6 +74,16 @@ export const endpoints: Parser<readonly string[]> = (value) => {
       );
 };
 
+export type Rate = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day' };
+
+/** `N/second`, `/minute`, `/hour` or `/day`. */
+export const rate: Parser<Rate> = (value) => {
+  const [, number, unit] = /^([1-9][0-9]{0,3})\/(second|minute|hour|day)$/i.exec(value) ?? [];
+  return number && unit
+    ? good({ rate: Number(number), unit: unit.toLowerCase() as Rate['unit'] })
+    : bad('a number from 1 to 9999 and /second, /minute, /hour or /day');
+};
+
 /** A mark mask with room for our bits. */
 export const markMask: Parser<number> = (value) => {
   const number = integer(0, 0xffffffff)(value);
