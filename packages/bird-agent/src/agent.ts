@@ -16,8 +16,7 @@ import { followDepartures } from './departures.ts';
 import { groupId } from './groups.ts';
 import { agentMetrics } from './metrics.ts';
 import { type HostView, openHost } from './node/host.ts';
-import { registerNode } from './node/register.ts';
-import type { Registration } from './node/registration.ts';
+import { lookMs, nodeRegistrar, registerRetryMs } from './node/registrar.ts';
 import { openPasswords } from './passwords.ts';
 import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
 import type { Host, Lookups, Problem } from './plan/facts.ts';
@@ -27,11 +26,6 @@ import { followedPrefixes, resourceStore } from './store.ts';
 
 const controlTimeoutMs = 20_000;
 const birdRetryMs = 1000;
-const registerRetryMs = 5000;
-/** What somebody else has made of this host's Node stands this long before it is written over: two hosts of one name must not take it from each other without end. */
-const rewriteMs = 60_000;
-/** A default route that comes after its interface's address is not told of; the host's address is looked up anew this often. */
-const lookMs = 30_000;
 /** Nobody tells of routes that BIRD refuses; it is asked this often. */
 const auditMs = 10_000;
 
@@ -50,9 +44,10 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const datastore = datastoreAddresses(config.EtcdEndpoints);
   const tell = problemTeller(log);
   const host = openHost(config.InterfacePrefix, () => {
-    nodeInDoubt = true;
+    node.doubt();
     loop.wake();
   });
+  const node = nodeRegistrar({ etcd, config, host, nodes: store.resources.nodes, log });
   const bird = birdConnection({
     socketPath: config.BirdSocket,
     timeoutMs: controlTimeoutMs,
@@ -70,10 +65,6 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
 
   let inSync = false;
   let following = false;
-  let nodeInDoubt = true;
-  let registrationProblem: Problem | undefined;
-  let lastWritten: { readonly registration: string; readonly atMs: number } | undefined;
-  let lastLook: { readonly registration: string; readonly atMs: number } | undefined;
   let lastAudit: { readonly guards: string; readonly atMs: number; readonly refusals: readonly Refusal[] } = { guards: '', atMs: 0, refusals: [] };
   let lastTrouble: string | undefined;
 
@@ -94,21 +85,21 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   /** One look at everything. Says when to look again though nothing has changed. */
   async function run(): Promise<number | undefined> {
     if (!inSync) return (await keepBird()) === 'away' ? birdRetryMs : undefined;
-    lookAtHost();
-    if (nodeInDoubt && following) {
-      const written = await register();
+    node.look();
+    if (node.inDoubt && following) {
+      const written = await node.register();
       // It comes back as a change, which wakes the loop; until then what is known here is out of date.
       if (written) return registerRetryMs;
     }
     await lookElsewhere();
     const planned = makePlan();
-    const problems = [...(registrationProblem ? [registrationProblem] : []), ...planned.problems];
+    const problems = [...(node.problem ? [node.problem] : []), ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
     metrics.refused(!planned.ok || outcome.kind === 'refused');
-    metrics.problems(tell(problems));
+    metrics.problems(tell(problems, planned.ok && outcome.kind !== 'away' && outcome.kind !== 'doubted'));
     metrics.birdUp(bird.up);
     if (outcome.kind === 'away') return birdRetryMs;
-    if (outcome.kind === 'doubted' || (nodeInDoubt && following)) return registerRetryMs;
+    if (outcome.kind === 'doubted' || (node.inDoubt && following)) return registerRetryMs;
     return outcome.kind === 'refused' ? Math.min(refusedRetryMs, lookMs) : auditMs;
   }
 
@@ -123,55 +114,6 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
         { reason: error.code },
         'the endpoint of a workload that is moving away cannot be read; its route here stands against that to its new host until it can',
       );
-    }
-  }
-
-  function lookAtHost(): void {
-    const nowMs = performance.now();
-    if (lastLook && nowMs < lastLook.atMs + lookMs) return;
-    const registration = JSON.stringify(wantedRegistration(config, host));
-    if (registration !== lastLook?.registration) nodeInDoubt = true;
-    lastLook = { registration, atMs: nowMs };
-  }
-
-  function mayRewrite(registration: Registration): boolean {
-    return lastWritten?.registration !== JSON.stringify(registration) || performance.now() >= lastWritten.atMs + rewriteMs;
-  }
-
-  /** Makes sure of this host's Node; whether it was written. A Node that is not ours to touch, or cannot be written, does not hold the rest up. */
-  async function register(): Promise<boolean> {
-    nodeInDoubt = false;
-    const problem = (reason: string, effect: string): Problem => ({ key: `Node ${config.Hostname}`, reason, effect });
-    try {
-      let registration = '';
-      const wanted = (): Registration => {
-        const found = wantedRegistration(config, host);
-        registration = JSON.stringify(found);
-        return found;
-      };
-      const registered = await registerNode(etcd, config.Hostname, wanted, () => new Date(), mayRewrite);
-      registrationProblem = undefined;
-      if (registered.outcome === 'refused') registrationProblem = problem(registered.reason, 'it is not registered');
-      if (registered.outcome === 'contested') {
-        registrationProblem = problem(
-          'what this agent wrote was written over: is there another host of this name?',
-          `written anew every ${rewriteMs / 1000} s`,
-        );
-        nodeInDoubt = true;
-        return false;
-      }
-      if (registered.outcome === 'written') {
-        lastWritten = { registration, atMs: performance.now() };
-        log.info({ node: config.Hostname }, 'Node registered');
-      }
-      // Whoever was first is heard of as a change; should that not come, there is another look.
-      nodeInDoubt = registered.outcome === 'written' || registered.outcome === 'overtaken';
-      return nodeInDoubt;
-    } catch (error) {
-      if (!(error instanceof EtcdError)) throw error;
-      nodeInDoubt = true;
-      registrationProblem = problem(`cannot be registered: ${error.code}`, `tried again every ${registerRetryMs / 1000} s`);
-      return false;
     }
   }
 
@@ -282,7 +224,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const ownKey = resourceKey({ plural: 'nodes', name: config.Hostname });
   const follower = etcd.follow(followedPrefixes, {
     onChanges(changes) {
-      if (changes.some(({ key }) => key === ownKey)) nodeInDoubt = true;
+      if (changes.some(({ key }) => key === ownKey)) node.doubt();
       if (store.apply(changes)) loop.wake();
     },
     onUnreadable: tellUnreadable(log),
@@ -315,7 +257,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       reconciler.retry();
       const trouble = passwords.readAgain();
       if (trouble !== undefined) log.warn({ reason: trouble }, 'the passwords could not be read again; those that are known hold');
-      nodeInDoubt = true;
+      node.doubt();
       loop.wake();
     },
     async close() {
@@ -344,15 +286,6 @@ function connect(config: Config): Etcd {
     if (error instanceof EtcdError) throw new StartError(error.code, error.message, { cause: error });
     throw error;
   }
-}
-
-function wantedRegistration(config: Config, host: HostView): Registration {
-  const address = (family: 4 | 6): string | undefined => {
-    const wish = config[`IPv${family}Address`];
-    if (wish.kind === 'given') return wish.address;
-    return wish.kind === 'none' ? undefined : host.address(family);
-  };
-  return { ipv4Address: address(4), ipv6Address: address(6), asNumber: config.AsNumber };
 }
 
 function birdHost(config: Config, control: BirdHost['control']): BirdHost {

@@ -1,9 +1,9 @@
 // What goes wrong: refusals, and the death of each of agent, etcd and BIRD.
 import { spawn } from 'node:child_process';
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+import { makeWorld, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -33,6 +33,14 @@ async function absentHost(isKnown: boolean): Promise<void> {
     await until(`${isKnown ? 'a' : 'no'} session with the absent host on ${name}`, async () =>
       ((await bird.session('mesh4-absent')) !== undefined) === isKnown ? true : undefined,
     );
+}
+
+/** What the hosts' kernels drop of workloads' routes meanwhile. */
+function watchDeletions(hosts: readonly TestHost[]): { readonly deletions: readonly string[]; end(): void } {
+  const deletions: string[] = [];
+  const monitors = hosts.map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));
+  for (const monitor of monitors) monitor.stdout.on('data', (text: Buffer) => deletions.push(...(text.toString().match(/^Deleted 10\.65\..*/gm) ?? [])));
+  return { deletions, end: () => void monitors.map((monitor) => monitor.kill()) };
 }
 
 beforeAll(async () => {
@@ -116,9 +124,7 @@ test('while etcd is away BIRD goes on, and afterwards the agent follows again', 
 
 test('a datastore that was emptied ends no session and withdraws no route, while its hosts register again', async () => {
   const before = [await condition(a), await condition(b)];
-  const deletions: string[] = [];
-  const monitors = [a, b].map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));
-  for (const monitor of monitors) monitor.stdout.on('data', (text: Buffer) => deletions.push(...(text.toString().match(/^Deleted 10\.65\..*/gm) ?? [])));
+  const { deletions, end } = watchDeletions([a, b]);
   try {
     await a.killAgent(); // so that for a while b finds itself alone
     await world.etcdProcess.etcdctl('del', '--prefix', '/calico/');
@@ -131,7 +137,7 @@ test('a datastore that was emptied ends no session and withdraws no route, while
     expect([await condition(a), await condition(b)]).toEqual(before);
     expect(deletions).toEqual([]);
   } finally {
-    for (const monitor of monitors) monitor.kill();
+    end();
   }
 });
 
@@ -169,17 +175,7 @@ test('two hosts of one name do not take their Node from each other without end, 
 });
 
 test('a BIRD that was killed is started again, and neither host loses a route meanwhile', async () => {
-  const deletions: string[] = [];
-  const monitors = [a, b].map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));
-  for (const monitor of monitors)
-    monitor.stdout.on('data', (text: Buffer) =>
-      deletions.push(
-        ...text
-          .toString()
-          .split('\n')
-          .filter((line) => line.startsWith('Deleted 10.65.')),
-      ),
-    );
+  const { deletions, end } = watchDeletions([a, b]);
   try {
     await b.workloadRoute('add', '10.65.0.8/32');
     await hasRoute(a, '10.65.0.8/32');
@@ -194,6 +190,30 @@ test('a BIRD that was killed is started again, and neither host loses a route me
     expect(await a.routesTo('10.65.0.8/32')).toHaveLength(1);
     expect(deletions).toEqual([]);
   } finally {
-    for (const monitor of monitors) monitor.kill();
+    end();
+  }
+});
+
+test('ended and started as the drop-in for systemd says, BIRD costs neither host a route', async () => {
+  const dropIn = readFileSync(join(import.meta.dirname, '../systemd/bird.service.d/calico.conf'), 'utf8');
+  const signal = /^KillSignal=(\w+)$/m.exec(dropIn)![1] as NodeJS.Signals;
+  const options = /^Environment=BIRD_ARGS=(.+)$/m.exec(dropIn)![1]!.split(' ');
+  expect(await b.endAgent()).toBe(0);
+  b.startAgent({ ...settings(), StartBird: 'false', GracefulRestartWaitSecs: '5' });
+  await b.ready();
+  await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.10' } }); // is waited for, but not without end
+  await absentHost(true);
+  const { deletions, end } = watchDeletions([a, b]);
+  try {
+    const pid = b.bird.pid();
+    process.kill(pid, signal);
+    await until('the end of BIRD', () => (existsSync(`/proc/${pid}`) ? undefined : true));
+    await startBirdIn(b.namespace, b.bird, readFileSync(b.bird.configFile, 'utf8'), ...options);
+    await Promise.all(['mesh4-host-0', 'mesh6-host-0'].map((symbol) => established(b, symbol)));
+    await b.workloadRoute('add', '10.65.0.11/32');
+    await hasRoute(a, '10.65.0.11/32');
+    expect(deletions).toEqual([]);
+  } finally {
+    end();
   }
 });

@@ -12,3 +12,16 @@ test('trouble is told when it starts and when it ends, not every time', () => {
     ['no longer so', 'BGPPeer tor'],
   ]);
 });
+
+test('what was not looked at is as it was: one thing that stops everything does not end the rest', () => {
+  const { log, entries } = recordingLog();
+  const tell = problemTeller(log);
+  const trouble = { key: 'BGPPeer tor', reason: 'spec.peerIP: is missing', effect: 'no session' };
+  const stop = { key: 'BGPConfiguration default', reason: 'is not JSON', effect: 'nothing changes' };
+  expect([tell([trouble]), tell([stop], false), tell([trouble])]).toEqual([1, 2, 1]);
+  expect(entries.map(({ msg, resource }) => [msg, resource])).toEqual([
+    ['not followed as it is written', 'BGPPeer tor'],
+    ['not followed as it is written', 'BGPConfiguration default'],
+    ['no longer so', 'BGPConfiguration default'],
+  ]);
+});

@@ -30,9 +30,21 @@ export function resourceStore(onFault: (error: unknown, key: string) => void): R
   const pools = new Map<string, Decoded<Cidr>>();
   const departures = new Map<string, Decoded<Departure | undefined>>();
 
-  function keep<T>(kept: Map<string, T>, name: string, value: Uint8Array | undefined, decode: (bytes: Uint8Array) => T): boolean {
+  const outdated = new Map<string, string>();
+
+  /** A value that is not understood does not take the place of one that was: a slip in one resource must not end the sessions that rest on it. */
+  function keep<T extends { readonly ok: true } | { readonly ok: false; readonly reason: string }>(
+    kept: Map<string, T>,
+    kind: string,
+    name: string,
+    value: Uint8Array | undefined,
+    decode: (bytes: Uint8Array) => T,
+  ): boolean {
+    outdated.delete(`${kind} ${name}`);
     if (value === undefined) return kept.delete(name);
-    kept.set(name, decode(value));
+    const now = decode(value);
+    if (!now.ok && kept.get(name)?.ok) outdated.set(`${kind} ${name}`, now.reason);
+    else kept.set(name, now);
     return true;
   }
 
@@ -40,24 +52,24 @@ export function resourceStore(onFault: (error: unknown, key: string) => void): R
     const parsed = parseResourceKey(key);
     switch (parsed?.plural) {
       case 'nodes':
-        return keep(nodes, parsed.name, value, (bytes) => decodeNode(parsed.name, bytes));
+        return keep(nodes, 'Node', parsed.name, value, (bytes) => decodeNode(parsed.name, bytes));
       case 'bgpconfigurations':
-        return keep(configurations, parsed.name, value, decodeBgpConfiguration);
+        return keep(configurations, 'BGPConfiguration', parsed.name, value, decodeBgpConfiguration);
       case 'bgppeers':
-        return keep(peers, parsed.name, value, (bytes) => decodeBgpPeer(parsed.name, bytes));
+        return keep(peers, 'BGPPeer', parsed.name, value, (bytes) => decodeBgpPeer(parsed.name, bytes));
       case 'bgpfilters':
-        return keep(filters, parsed.name, value, (bytes) => decodeBgpFilter(parsed.name, bytes));
+        return keep(filters, 'BGPFilter', parsed.name, value, (bytes) => decodeBgpFilter(parsed.name, bytes));
       case 'ippools':
-        return keep(pools, parsed.name, value, decodeIpPool);
+        return keep(pools, 'IPPool', parsed.name, value, decodeIpPool);
       case 'livemigrations':
-        return keep(departures, `${parsed.namespace}/${parsed.name}`, value, decodeDeparture);
+        return keep(departures, 'LiveMigration', `${parsed.namespace}/${parsed.name}`, value, decodeDeparture);
       default:
         return false;
     }
   }
 
   return {
-    resources: { nodes, configurations, peers, filters, pools, departures },
+    resources: { nodes, configurations, peers, filters, pools, departures, outdated },
     apply(changes) {
       let matters = false;
       const faults = takeEach(

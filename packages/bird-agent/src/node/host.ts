@@ -1,14 +1,26 @@
 // The host's own interfaces, addresses and default routes, kept current by the kernel's events.
-import type { Cidr, IpFamily } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/datamodel';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { openRoutes, type RouteTable } from '@calico-openstack/kernel/routes/netlink';
 import { routeProtocol, routeTable } from '@calico-openstack/kernel/routes/route';
-import { type HostInterface, heldAddresses, isHostInterface, ownAddress, ownNetworks } from './addresses.ts';
+import {
+  type DefaultWay,
+  type FoundAddress,
+  type HeldAddress,
+  type HostInterface,
+  heldAddress,
+  heldAddresses,
+  isHostInterface,
+  ownAddress,
+  ownNetworks,
+} from './addresses.ts';
 
 export interface HostView {
-  /** The host's address as found on its interfaces, as `address/length`. */
-  address(family: IpFamily): string | undefined;
+  /** The host's address as found on its interfaces. */
+  address(family: IpFamily): FoundAddress;
+  /** undefined: this host does not have it. */
+  held(address: IpAddress): HeldAddress | undefined;
   networks(): readonly Cidr[];
   /** All its addresses, as `address/length`, whatever state their interfaces are in. */
   heldAddresses(): readonly Cidr[];
@@ -33,7 +45,8 @@ export function openHost(workloadPrefixes: readonly string[], onChange: () => vo
   });
   const interfaces = (): readonly HostInterface[] => hostInterfaces(links, workloadPrefixes);
   return {
-    address: (family) => ownAddress(family, interfaces(), defaultInterface(routes, links, family)),
+    address: (family) => ownAddress(family, interfaces(), defaultWay(routes, links, family), hostInterface(links, 'lo')[0]),
+    held: (address) => heldAddress(address, [...interfaces(), ...hostInterface(links, 'lo')]),
     networks: () => ownNetworks(interfaces()),
     heldAddresses: () => heldAddresses([...interfaces(), ...hostInterface(links, 'lo')]),
     hasBirdRoutes: () => routes.read({ table: routeTable.main, protocol: routeProtocol.bird }).length > 0,
@@ -53,10 +66,14 @@ function hostInterface(links: Links, name: string): readonly HostInterface[] {
   return link ? [{ link, addresses: links.addresses(name) }] : [];
 }
 
-function defaultInterface(routes: RouteTable, links: Links, family: IpFamily): string | undefined {
+/** By the default route with the lowest metric. */
+function defaultWay(routes: RouteTable, links: Links, family: IpFamily): DefaultWay {
   const defaults = defaultRouteMakers
     .flatMap((protocol) => routes.read({ table: routeTable.main, protocol }))
-    .filter((route) => route.family === family && route.destination.endsWith('/0') && route.deviceIndex !== undefined)
+    .filter((route) => route.family === family && route.destination.endsWith('/0') && (route.multipath || route.deviceIndex !== undefined))
     .sort((a, b) => a.metric - b.metric);
-  return defaults[0] && links.nameOf(defaults[0].deviceIndex!);
+  const best = defaults.filter(({ metric }) => metric === defaults[0]?.metric);
+  const isSeveral = best.some(({ multipath }) => multipath) || new Set(best.map(({ deviceIndex }) => deviceIndex)).size > 1;
+  const index = isSeveral ? undefined : best[0]?.deviceIndex;
+  return { interface: index === undefined ? undefined : links.nameOf(index), isSeveral };
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { claimedAnnotation } from '../resources/node.ts';
 import { type Registration, registeredAnnotation, registerInNode } from './registration.ts';
 
 const birth = () => ({ uid: 'u', creationTimestamp: '2026-11-24T00:00:00Z' });
@@ -31,6 +32,21 @@ test('a host without Node gets one', () => {
       annotations: { [registeredAnnotation]: '{"ipv4Address":"192.0.2.1/30","ipv6Address":"2001:db8::1/64"}' },
     },
     spec: { bgp: { ipv4Address: '192.0.2.1/30', ipv6Address: '2001:db8::1/64' } },
+  });
+});
+
+describe('where another Node has the host’s address', () => {
+  const claimed = (node: { metadata: Record<string, unknown> }): unknown => (node.metadata['annotations'] as Record<string, unknown>)[claimedAnnotation];
+  test('the host claims it when its Node is made, and in one that is there', () => {
+    expect(claimed(after(undefined, { ...wanted, claimAfterMs: 0 }))).toBe('2026-11-24T00:00:00Z');
+    expect(claimed(after(after(undefined, wanted), { ...wanted, claimAfterMs: 0 }))).toBe('2026-11-24T00:00:00Z');
+  });
+  test('its claim is later than the other’s, whatever the clocks say', () => {
+    expect(claimed(after(after(undefined, wanted), { ...wanted, claimAfterMs: Date.parse('2027-01-01T00:00:00Z') }))).toBe('2027-01-01T00:00:01Z');
+  });
+  test('a claim that is later already is not written again', () => {
+    const node = after(undefined, { ...wanted, claimAfterMs: 0 });
+    expect(writes(node, { ...wanted, claimAfterMs: Date.parse('2026-11-23T00:00:00Z') })).toBe(false);
   });
 });
 

@@ -1,13 +1,26 @@
 // What this host's Node has to say, when the agent writes it: what an operator set stays, what the agent set follows the host.
-import { type Decoded, decoded, decodeJsonObject, type Fields, isFields, refused } from '@calico-openstack/datamodel';
+import { type Decoded, decoded, decodeJsonObject, type Fields, isFields, refused, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { claimedAnnotation } from '../resources/node.ts';
 
 /** What the agent knows of its host. undefined: nothing, so what stands there stays. */
-export type Registration = { readonly ipv4Address: string | undefined; readonly ipv6Address: string | undefined; readonly asNumber: number | undefined };
+export type Registration = {
+  readonly ipv4Address: string | undefined;
+  readonly ipv6Address: string | undefined;
+  readonly asNumber: number | undefined;
+  /** The addresses have to be claimed later than this, since another Node has one of them (plan/claims.ts). undefined: none has. */
+  readonly claimAfterMs?: number | undefined;
+};
 
 const fieldNames = ['ipv4Address', 'ipv6Address', 'asNumber'] as const satisfies readonly (keyof Registration)[];
 
 /** Holds, as JSON, the values of `spec.bgp` that the agent wrote: a field that is no longer what stands here has been set by somebody else, and is theirs. */
 export const registeredAnnotation = 'openstack.projectcalico.org/registered-bgp';
+
+/** The annotation that claims the addresses, where it has to be written. */
+function claim(annotations: Fields, { claimAfterMs }: Registration, nowMs: number): Fields {
+  if (claimAfterMs === undefined || Date.parse(String(annotations[claimedAnnotation])) > claimAfterMs) return {};
+  return { [claimedAnnotation]: rfc3339Seconds(new Date(Math.max(nowMs, claimAfterMs + 1000))) };
+}
 
 export type Birth = { readonly uid: string; readonly creationTimestamp: string };
 
@@ -28,12 +41,17 @@ export function registerInNode(current: Uint8Array | undefined, name: string, wa
 
   const registered = readAnnotation(annotations?.[registeredAnnotation]);
   const { values, ours } = merge(bgp ?? {}, registered, wanted);
-  const unchanged = fieldNames.every((field) => values[field] === bgp?.[field]) && JSON.stringify(ours) === JSON.stringify(registered);
+  const claimed = claim(annotations ?? {}, wanted, Date.parse(birth().creationTimestamp));
+  const unchanged =
+    fieldNames.every((field) => values[field] === bgp?.[field]) && JSON.stringify(ours) === JSON.stringify(registered) && Object.keys(claimed).length === 0;
   if (unchanged) return decoded(undefined);
   return decoded(
     JSON.stringify({
       ...node,
-      metadata: { ...metadata, annotations: { ...annotations, [registeredAnnotation]: JSON.stringify(ours) } },
+      metadata: {
+        ...metadata,
+        annotations: { ...annotations, [registeredAnnotation]: JSON.stringify(ours), ...claimed },
+      },
       spec: { ...spec, bgp: { ...bgp, ...values } },
     }),
   );
@@ -46,7 +64,12 @@ function newNode(name: string, wanted: Registration, { uid, creationTimestamp }:
   return {
     kind: 'Node',
     apiVersion: 'projectcalico.org/v3',
-    metadata: { name, uid, creationTimestamp, annotations: { [registeredAnnotation]: JSON.stringify(ours) } },
+    metadata: {
+      name,
+      uid,
+      creationTimestamp,
+      annotations: { [registeredAnnotation]: JSON.stringify(ours), ...claim({}, wanted, Date.parse(creationTimestamp)) },
+    },
     spec: { bgp: values },
   };
 }

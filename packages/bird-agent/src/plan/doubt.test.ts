@@ -21,6 +21,7 @@ const lateMs = madeMs + returnMs;
 
 test.each<{ readonly what: string; readonly before: Specs; readonly now: Specs; readonly facts?: Partial<Doubt>; readonly doubted: readonly string[] }>([
   { what: 'hosts that have not registered again yet', before: others, now: { 'nodes/h2': nodeSpec(2) }, doubted: meshOf3 },
+  { what: 'a host that has another name now', before: others, now: { 'nodes/h2': nodeSpec(2), 'nodes/new': nodeSpec(3) }, doubted: [] },
   { what: 'hosts that do not come back', before: others, now: { 'nodes/h2': nodeSpec(2) }, facts: { nowMs: lateMs }, doubted: [] },
   { what: 'all hosts back, and one more', before: others, now: { ...others, 'nodes/h4': nodeSpec(4) }, doubted: [] },
   { what: 'a configuration that this datastore has asked for', before: others, now: {}, facts: { writtenMs: madeMs + 1000 }, doubted: [] },

@@ -24,7 +24,12 @@ export const returnMs = 60_000;
 export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOperatorsWord, nowMs }: Doubt): readonly string[] {
   if (nodeMadeMs === undefined || nodeMadeMs > nowMs || !isOlder(writtenMs, nodeMadeMs)) return [];
   const [before, after] = [sessionsIn(current), sessionsIn(wanted)];
-  const lost = [...before].filter(([symbol, { hasPassword }]) => !after.has(symbol) || (hasPassword && !after.get(symbol)!.hasPassword));
+  const byNeighbor = new Map([...after.values()].map((session) => [session.neighbor, session]));
+  // Under another name a session with the same neighbour is still asked for.
+  const lost = [...before].filter(([symbol, { neighbor, hasPassword }]) => {
+    const successor = after.get(symbol) ?? byNeighbor.get(neighbor);
+    return !successor || (hasPassword && !successor.hasPassword);
+  });
   const isOperators = ([symbol, { hasPassword }]: (typeof lost)[number]): boolean => hasPassword || symbol.startsWith("'peer");
   const doubtful = nowMs < nodeMadeMs + returnMs ? lost : lost.filter((session) => !hasOperatorsWord && isOperators(session));
   return doubtful.map(([symbol]) => symbol);
@@ -34,7 +39,10 @@ export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOpe
 export const isOlder = (writtenMs: number, nodeMadeMs: number): boolean => writtenMs < nodeMadeMs + 1000;
 
 /** As `printConfiguration` writes them. */
-const sessionsIn = (text: string): ReadonlyMap<string, { readonly hasPassword: boolean }> =>
+const sessionsIn = (text: string): ReadonlyMap<string, { readonly neighbor: string; readonly hasPassword: boolean }> =>
   new Map(
-    [...text.matchAll(/^protocol bgp ('[^'\n]*')$([\s\S]*?)^\}$/gm)].map(([, symbol, body]) => [symbol!, { hasPassword: /^ {2}password /m.test(body!) }]),
+    [...text.matchAll(/^protocol bgp ('[^'\n]*')$([\s\S]*?)^\}$/gm)].map(([, symbol, body]) => [
+      symbol!,
+      { neighbor: /^ {2}neighbor (\S+) /m.exec(body!)?.[1] ?? symbol!, hasPassword: /^ {2}password /m.test(body!) },
+    ]),
   );

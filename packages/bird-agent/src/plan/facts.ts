@@ -16,6 +16,8 @@ export type Resources = {
   readonly peers: ByName<{ readonly ok: true; readonly value: BgpPeer } | PeerRefusal>;
   readonly filters: ByName<Decoded<BgpFilter>>;
   readonly pools: ByName<Decoded<Cidr>>;
+  /** Resources (`BGPPeer tor`) whose newest value is not understood, and why: above, their last value that was stands. */
+  readonly outdated: ByName<string>;
   /** Of LiveMigrations; by namespace and name. */
   readonly departures: ByName<Decoded<Departure | undefined>>;
 };

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Session } from '../bird/configuration.ts';
+import { resourceStore } from '../store.ts';
+import { bytes } from '../testing/bytes.ts';
 import { host, lookups, nodeSpec, resourcesOf, type Specs } from '../testing/facts.ts';
 import type { Host } from './facts.ts';
 import { plan } from './plan.ts';
@@ -148,6 +150,28 @@ describe('a BGPPeer', () => {
     expect(sessionsOf(specs).map(({ symbol }) => symbol)).toEqual(["'peer4-a'"]);
     expect(reasons(specs)).toEqual(['BGPPeer b: BGPPeer a peers with 192.0.2.250 already']);
   });
+  test('that is older holds its neighbour against one with an earlier name', () => {
+    const made = (creationTimestamp: string, spec: object): Uint8Array => bytes(spec, { creationTimestamp });
+    const store = resourceStore(() => undefined);
+    const put = (key: string, value: Uint8Array): unknown => store.apply([{ key: `/calico/resources/v3/projectcalico.org/${key}`, value, modRevision: 1 }]);
+    put('nodes/h1', bytes(nodeSpec(1)));
+    put('bgppeers/b', made('2026-01-01T00:00:00Z', { ...tor, password: secret }));
+    put('bgppeers/a', made('2026-02-01T00:00:00Z', tor));
+    const result = plan(store.resources, host(), lookups);
+    expect(result).toMatchObject({ configuration: { sessions: [{ symbol: "'peer4-b'", password: '"s3cret"' }] }, problems: [{ key: 'BGPPeer a' }] });
+  });
+  test('from an address that is not in its neighbour’s network is told, with what helps', () => {
+    const specs = { ...two, ...noMesh, 'bgppeers/tor': { ...tor, peerIP: '203.0.113.2' } };
+    const uplink = { networks: ['203.0.113.0/30'] as never };
+    expect(planOf(specs, uplink).problems).toEqual([
+      {
+        key: 'BGPPeer tor',
+        reason: 'speaks from 192.0.2.1, which is not in 203.0.113.0/30, the network of 203.0.113.2',
+        effect: 'the session does not come up; sourceAddress: None lets the host choose its address there',
+      },
+    ]);
+    expect(planOf({ ...specs, 'bgppeers/tor': { ...tor, peerIP: '203.0.113.2', sourceAddress: 'None' } }, uplink).problems).toEqual([]);
+  });
   test('keeps its session’s name when its neighbour turns out to be one of our hosts', () => {
     const before = { ...two, ...noMesh, 'bgppeers/rr': { peerIP: '192.0.2.9', asNumber: 64512 } };
     const after = { ...before, 'nodes/rr': nodeSpec(9, { routeReflectorClusterID: '1.0.0.1' }) };
@@ -229,6 +253,46 @@ describe('what everything rests on', () => {
   ])('%s: BIRD keeps what it has', (_, specs, key) => {
     expect(planOf(specs as Specs)).toMatchObject({ ok: false, problems: [{ key, effect: "BIRD's configuration stays as it is" }] });
   });
+  describe('a value that is not understood leaves the last one that was, and is told', () => {
+    test.each<readonly [string, object, object]>([
+      ['nodes/h1', nodeSpec(1), { bgp: { asNumber: 'AS1' } }],
+      ['nodes/h2', nodeSpec(2), { bgp: { asNumber: 'AS1' } }],
+      ['bgpconfigurations/default', { asNumber: 64600 }, { asNumber: 64600, nodeToNodeMeshEnabled: 'no' }],
+      ['bgpconfigurations/default', { asNumber: 64600 }, { prefixAdvertisements: [{ cidr: '10.0.0.0/8', communities: ['x'] }], communities: [] }],
+      ['bgpconfigurations/node.h1', { listenPort: 1790 }, { listenPort: -1 }],
+      ['bgppeers/tor', { ...tor, filters: ['f'] }, { ...tor, filters: 7 }],
+      ['bgpfilters/f', { importV4: [{ action: 'Reject' }] }, 'x' as never],
+    ])('%s', (key, before, after) => {
+      const store = resourceStore(() => undefined);
+      const put = (name: string, spec: unknown): unknown =>
+        store.apply([{ key: `/calico/resources/v3/projectcalico.org/${name}`, value: spec === undefined ? undefined : bytes(spec), modRevision: 1 }]);
+      for (const [name, spec] of Object.entries({ ...two, 'bgppeers/tor': { ...tor, filters: ['f'] }, 'bgpfilters/f': {}, [key]: before })) put(name, spec);
+      const sound = plan(store.resources, host(), lookups);
+      put(key, after);
+      const kept = plan(store.resources, host(), lookups);
+      expect(kept).toMatchObject({ ok: true, configuration: sound.ok ? sound.configuration : {} });
+      expect(kept.problems.filter(({ effect }) => effect === 'its last value that was understood stands')).toHaveLength(1);
+      put(key, before);
+      expect(plan(store.resources, host(), lookups)).toEqual(sound);
+      put(key, after);
+      put(key, undefined);
+      expect(plan(store.resources, host(), lookups).problems.filter(({ effect }) => effect.includes('stands'))).toEqual([]);
+    });
+  });
+  test('an address that the host does not have is told', () => {
+    expect(planOf(two, { addresses: ['192.0.2.77/24', '2001:db8::1/64'] as never }).problems).toEqual([
+      {
+        key: 'Node h1',
+        reason: 'spec.bgp.ipv4Address: 192.0.2.1 is on no interface of this host',
+        effect: 'no session of that family comes up; add the address, or set IPv4Address in bird-agent.cfg and remove it from the Node',
+      },
+    ]);
+  });
+  test('there is never a session with an address of this host’s', () => {
+    const specs = { ...two, 'nodes/old': { bgp: { ipv4Address: '192.0.2.1', ipv6Address: '2001:db8::1', asNumber: 64999 } } };
+    expect(neighbors(specs)).toEqual(['192.0.2.2', '2001:db8::2']);
+    expect(reasons(specs)).toHaveLength(2);
+  });
   test('another host’s BGPConfiguration that is not understood stops nobody else', () => {
     expect(neighbors({ ...two, 'bgpconfigurations/node.h2': { listenPort: -1 } })).toHaveLength(2);
   });
@@ -250,6 +314,9 @@ describe('what everything rests on', () => {
       'bgpconfigurations/default': { ...advertise('1:1'), logSeverityScreen: 'Error', listenPort: 1790, asNumber: 64600, bindMode: 'NodeIP' },
       'bgpconfigurations/node.h1': { ...advertise('2:2'), logSeverityScreen: 'Debug', listenPort: 1791, asNumber: 64999, bindMode: 'None' },
     };
+    expect(reasons(specs)).toEqual(
+      ['asNumber', 'bindMode'].map((field) => `BGPConfiguration node.h1: spec.${field}: only BGPConfiguration default may have it`),
+    );
     expect(planOf(specs)).toMatchObject({
       configuration: {
         logSeverity: 'Debug',

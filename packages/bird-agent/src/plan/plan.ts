@@ -1,9 +1,10 @@
 // From the datastore's resources and the host's facts to what BIRD is to do. Pure: the same facts give the same plan, whatever came before.
 import { createHash } from 'node:crypto';
-import { addressFromBytes, type Decoded, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/datamodel';
+import { addressFromBytes, addressOf, type Decoded, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/datamodel';
 import { type BirdConfiguration, birdRouteMetric } from '../bird/configuration.ts';
 import { advertisementsOf, type BgpConfiguration, resolveAdvertisements } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
+import { settleClaims } from './claims.ts';
 import type { Host, Lookups, Problem, Resources } from './facts.ts';
 import { guardsOf } from './guards.ts';
 import { planSessions, type Speaker } from './sessions.ts';
@@ -24,6 +25,7 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     ok: false,
     problems: [...problems, { key, reason, effect: "BIRD's configuration stays as it is" }],
   });
+  for (const [key, reason] of resources.outdated) problems.push({ key, reason, effect: 'its last value that was understood stands' });
 
   const cluster = resources.configurations.get('default');
   if (cluster?.ok === false) return halt('BGPConfiguration default', cluster.reason);
@@ -43,7 +45,8 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     asNumber: node.asNumber ?? settings.asNumber ?? defaultAsNumber,
     listenPort: understood(resources.configurations.get(`node.${node.name}`))?.listenPort ?? cluster?.value.listenPort ?? defaultPort,
   });
-  const others = otherNodes(resources, host.name, problems);
+  problems.push(...absentAddresses(own.value, host));
+  const others = settleClaims(otherNodes(resources, host.name, problems), host.name, ownAddresses(own.value, host), problems);
   const { sessions, problems: sessionProblems } = planSessions({
     own: speaker(own.value),
     others: others.map(speaker),
@@ -102,6 +105,28 @@ function combine(cluster: BgpConfiguration | undefined, host: BgpConfiguration |
 /** The same trouble of several sessions is told once. */
 const distinct = (problems: readonly Problem[]): readonly Problem[] => [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
 
+/** All addresses that this host has or says that it has. */
+function ownAddresses(own: Node, host: Host): ReadonlySet<IpAddress> {
+  return new Set([...host.addresses.map(addressOf), ...families.flatMap((family) => own.addresses[family]?.address ?? [])]);
+}
+
+/** An address from which this host cannot speak, since it does not have it. */
+function absentAddresses(own: Node, { addresses }: Host): readonly Problem[] {
+  if (addresses.length === 0) return []; // nothing is known of them
+  const here = new Set(addresses.map(addressOf));
+  return families.flatMap((family): Problem[] => {
+    const address = own.addresses[family]?.address;
+    if (address === undefined || here.has(address)) return [];
+    return [
+      {
+        key: `Node ${own.name}`,
+        reason: `spec.bgp.ipv${family}Address: ${address} is on no interface of this host`,
+        effect: `no session of that family comes up; add the address, or set IPv${family}Address in bird-agent.cfg and remove it from the Node`,
+      },
+    ];
+  });
+}
+
 /** In order of name. A Node that is not understood is told and left out: nobody could peer with it. */
 function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): readonly Node[] {
   const others: Node[] = [];
@@ -123,10 +148,18 @@ function unsupportedFields({ configurations }: Resources, host: string): readonl
       effect: 'the field is ignored',
     })),
   );
+  // The others are the cluster's alone: half of them would split a mesh.
+  const misplaced = (understood(configurations.get(`node.${host}`))?.clusterOnly ?? []).map(
+    (field): Problem => ({
+      key: `BGPConfiguration node.${host}`,
+      reason: `${field}: only BGPConfiguration default may have it`,
+      effect: 'the field is ignored',
+    }),
+  );
   const strange = [...configurations.keys()]
     .filter((name) => name !== 'default' && !name.startsWith('node.'))
     .map((name): Problem => ({ key: `BGPConfiguration ${name}`, reason: 'is neither "default" nor "node.<host>"', effect: 'it is ignored' }));
-  return [...known, ...strange];
+  return [...known, ...misplaced, ...strange];
 }
 
 function normalRoutePriority(settings: Settings, family: IpFamily, problems: Problem[]): number {

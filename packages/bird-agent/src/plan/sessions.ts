@@ -74,7 +74,8 @@ function meshWishes({ own, others, mesh, lookups }: SessionsInput, problems: Pro
     problems.push({ key: 'BGPConfiguration default', reason: `spec.nodeMeshPassword: ${password.reason}`, effect: 'no mesh' });
     return [];
   }
-  const partners = others.filter(({ node }) => node.routeReflectorClusterId === undefined);
+  const meets = ({ node }: Speaker): boolean => families.some((family) => node.addresses[family] && own.node.addresses[family]);
+  const partners = others.filter((other) => other.node.routeReflectorClusterId === undefined && meets(other));
   const foreign = partners.filter(({ asNumber }) => asNumber !== own.asNumber).map(({ node }) => node.name);
   if (foreign.length > 0) {
     problems.push({
@@ -131,8 +132,7 @@ type Remote = {
 };
 
 function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
-  const byName = [...input.peers].sort(([a], [b]) => (a < b ? -1 : 1));
-  return byName.flatMap(([name, peer]) => {
+  return inOrder(input.peers).flatMap(([name, peer]) => {
     const key = `BGPPeer ${name}`;
     const refuse = (reason: string, effect = 'no session'): void => {
       problems.push({ key, reason, effect });
@@ -153,6 +153,17 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
     ];
   });
 }
+
+/** The oldest first, then by name: a BGPPeer that is added takes no session from one that has it. */
+function inOrder(peers: Resources['peers']): readonly (readonly [string, PeerEntry])[] {
+  const madeMs = (peer: PeerEntry): number => (peer.ok ? peer.value.madeMs : Number.POSITIVE_INFINITY);
+  return [...peers].sort(([a, one], [b, other]) => {
+    const [first, second] = [madeMs(one), madeMs(other)];
+    return first === second ? (a < b ? -1 : 1) : first < second ? -1 : 1;
+  });
+}
+
+type PeerEntry = NonNullable<ReturnType<Resources['peers']['get']>>;
 
 const none = (key: string, address: IpAddress): Wish => ({ from: 'peer', key, address, port: undefined, session: undefined });
 
@@ -221,7 +232,16 @@ function peerWish(
   const internal = localAs === remoteAs;
   const clusterId = own.node.routeReflectorClusterId;
   const reachableBy = from === 'peer' && peer.reachableBy && familyOf(peer.reachableBy) === family ? peer.reachableBy : undefined;
+  const source = peer.useNodeIp ? address : undefined;
   const transport = transportTo(remote.address, internal, peer.ttlSecurityHops, reachableBy, input.networks);
+  if (transport.kind === 'direct' && source !== undefined) {
+    const shared = input.networks.filter((network) => cidrContains(network, remote.address));
+    if (!shared.some((network) => cidrContains(network, source)))
+      refuse(
+        `speaks from ${source}, which is not in ${shared.join(', ')}, the network of ${remote.address}`,
+        'the session does not come up; sourceAddress: None lets the host choose its address there',
+      );
+  }
   // One of our hosts is one in whatever AS it is; a speaker by its address in another AS is somebody else, whoever says that the address is his.
   const isExternal = from === 'peer' && !internal && peer.remotes.kind === 'address';
   const session: Session = {
@@ -231,7 +251,7 @@ function peerWish(
       from === 'peer' && peer.remotes.kind === 'address'
         ? symbol(`peer${family}`, peer.name)
         : symbol(`peer${family}`, peer.name, remote.speaker?.node.name ?? ''),
-    local: { address: peer.useNodeIp ? address : undefined, port: own.listenPort, asNumber: localAs },
+    local: { address: source, port: own.listenPort, asNumber: localAs },
     neighbor: { address: remote.address, port: remote.port, asNumber: remoteAs },
     transport,
     trust: !isExternal ? 'host' : transport.kind === 'direct' ? 'nextDoor' : 'external',

@@ -23,6 +23,8 @@ export type BgpConfiguration = {
   readonly prefixAdvertisements: readonly PrefixAdvertisement[] | undefined;
   readonly ignoredInterfaces: readonly string[] | undefined;
   readonly normalRoutePriority: { readonly 4: number | undefined; readonly 6: number | undefined };
+  /** Fields that are there and that a BGPConfiguration for one host cannot have. */
+  readonly clusterOnly: readonly string[];
   /** Fields that are there and mean nothing to this agent. */
   readonly unsupported: readonly string[];
 };
@@ -50,7 +52,14 @@ export function decodeBgpConfiguration(bytes: Uint8Array): Decoded<BgpConfigurat
     normalRoutePriority: { 4: spec.read('ipv4NormalRoutePriority', routePriority), 6: spec.read('ipv6NormalRoutePriority', routePriority) },
   };
   const [problem] = problems;
-  return problem ? refused(`${problem.field}: ${problem.reason}`) : decoded({ ...configuration, unsupported: spec.unread().map(spec.path) });
+  if (problem) return refused(`${problem.field}: ${problem.reason}`);
+  const { asNumber: as, nodeToNodeMeshEnabled, nodeMeshPassword, nodeMeshMaxRestartSeconds, bindMode, ignoredInterfaces, normalRoutePriority } = configuration;
+  const cluster = { asNumber: as, nodeToNodeMeshEnabled, nodeMeshPassword, nodeMeshMaxRestartTime: nodeMeshMaxRestartSeconds, bindMode, ignoredInterfaces };
+  const priorities = { ipv4NormalRoutePriority: normalRoutePriority[4], ipv6NormalRoutePriority: normalRoutePriority[6] };
+  const clusterOnly = Object.entries({ ...cluster, ...priorities }).flatMap(([name, value]) => (value === undefined ? [] : [spec.path(name)]));
+  // The names of communities are its own, unless it has none: then they may be the cluster's.
+  const advertisements = configuration.communities ? resolveAdvertisements(configuration) : decoded([]);
+  return advertisements.ok ? decoded({ ...configuration, clusterOnly, unsupported: spec.unread().map(spec.path) }) : advertisements;
 }
 
 /** 0 is how an absent port may be written. */

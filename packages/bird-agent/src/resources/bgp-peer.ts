@@ -13,6 +13,8 @@ export type PeerRemotes =
 
 export type BgpPeer = {
   readonly name: string;
+  /** Infinity: nobody says. */
+  readonly madeMs: number;
   readonly hosts: PeerHosts;
   readonly remotes: PeerRemotes;
   /** Hosts found by `remotes` peer back without a BGPPeer of their own. */
@@ -46,8 +48,10 @@ export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: t
   const nextHopMode = spec.read('nextHopMode', oneOf('Auto', 'Self', 'Keep'));
   const keepOriginalNextHop = spec.read('keepOriginalNextHop', truth);
   if (keepOriginalNextHop && nextHopMode) spec.problem('nextHopMode', 'cannot stand beside keepOriginalNextHop');
+  const madeMs = Date.parse(resource.value.metadata.creationTimestamp ?? '');
   const peer = {
     name,
+    madeMs: Number.isNaN(madeMs) ? Number.POSITIVE_INFINITY : madeMs,
     reversePeering: (spec.read('reversePeering', oneOf('Auto', 'Manual')) ?? 'Auto') === 'Auto',
     localAsNumber: spec.read('localASNumber', peerAsNumber),
     nextHop: nextHops[nextHopMode ?? (keepOriginalNextHop ? 'Keep' : 'Auto')],

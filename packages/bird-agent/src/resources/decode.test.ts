@@ -26,6 +26,8 @@ describe('Node', () => {
         labels: { rack: 'a' },
         addresses: { 4: { address: '192.0.2.5', network: '192.0.2.4/30' }, 6: { address: '2001:db8::5', network: '2001:db8::/64' } },
         asNumber: 64600,
+        madeMs: undefined,
+        claimedMs: 0,
         routeReflectorClusterId: '1.0.0.1',
       },
     });

@@ -1,0 +1,78 @@
+// Hosts and what is left of them: a Node that a former host of this address has left behind, an uplink that is down for a moment, and a Node that cannot be read.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+
+let world: World;
+let a: TestHost;
+let b: TestHost;
+
+const established = (host: TestHost, symbol: string): Promise<unknown> =>
+  until(`${host.name}: ${symbol}`, async () => ((await host.bird.session(symbol))?.detail === 'Established' ? true : undefined));
+const told = (host: TestHost, words: string): Promise<unknown> =>
+  until(`"${words}" in the log of ${host.name}`, () => host.agentLog().includes(words) || undefined);
+/** What must not move: both ends' sessions, and the Node. */
+const condition = async (): Promise<unknown> => [
+  await Promise.all([a.bird.session('mesh4-host-1'), a.bird.session('mesh6-host-1'), b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')]),
+  await world.get('nodes', a.name),
+];
+
+beforeAll(async () => {
+  world = await makeWorld(2);
+  [a, b] = world.hosts as [TestHost, TestHost];
+  // a was called otherwise before, and in another AS.
+  const was = { bgp: { ipv4Address: `${a.host4}/30`, ipv6Address: `${a.host6}/64`, asNumber: 64999 } };
+  await world.put('nodes', 'former', was, { creationTimestamp: '2020-01-01T00:00:00Z' });
+  b.startAgent();
+  await until('the former host is believed while nobody else is there', () => b.bird.session('mesh4-former'));
+  a.startAgent();
+  await Promise.all(['mesh4-host-1', 'mesh6-host-1'].map((symbol) => established(a, symbol)));
+});
+afterAll(() => world?.close());
+
+test('the Node of a host’s former name loses its addresses to the host that is alive, and that is told on both', async () => {
+  expect((await a.bird.sessions()).map(({ name }) => name).sort()).toEqual(['mesh4-host-1', 'mesh6-host-1']);
+  expect((await b.bird.sessions()).map(({ name }) => name).sort()).toEqual(['mesh4-host-0', 'mesh6-host-0']);
+  await told(a, `${a.host4} is the address of this host, ${a.name}`);
+  await told(b, `${a.host4} is the address of another Node, ${a.name}`);
+});
+
+test('a Node that is added with a living host’s address moves nothing', async () => {
+  const before = await condition();
+  await world.put('nodes', 'added', { bgp: { ipv4Address: `${a.host4}/30` } }, { creationTimestamp: '2019-01-01T00:00:00Z' });
+  await Promise.all([a, b].map((host) => told(host, '"Node added"')));
+  expect(await condition()).toEqual(before);
+  await world.remove('nodes', 'added');
+});
+
+test('an uplink that is down for two seconds changes no address and ends no session, though a management interface is up', async () => {
+  await a.ip('link', 'add', 'mgmt', 'type', 'ifb');
+  await a.ip('link', 'set', 'mgmt', 'up');
+  await a.ip('addr', 'add', '10.99.0.1/24', 'dev', 'mgmt');
+  await a.ip('route', 'add', 'default', 'via', '10.99.0.254', 'dev', 'mgmt', 'metric', '5000');
+  const [sessions, node] = (await condition()) as [readonly unknown[], string];
+  await a.ip('link', 'set', 'eth0', 'down');
+  await new Promise((resolve) => setTimeout(resolve, 2000)); // the outage
+  await a.ip('link', 'set', 'eth0', 'up');
+  await a.ip('route', 'add', 'default', 'via', a.router4);
+  await a.workloadRoute('add', '10.65.0.4/32');
+  await until('b hears of a workload that came meanwhile', async () => ((await b.routesTo('10.65.0.4/32')).length > 0 ? true : undefined));
+  const [sessionsAfter, nodeAfter] = (await condition()) as [readonly unknown[], string];
+  expect(nodeAfter).toBe(node);
+  expect([sessionsAfter[0], sessionsAfter[2]]).toEqual([sessions[0], sessions[2]]); // the kernel has taken the IPv6 address away
+});
+
+test('a Node that becomes unreadable keeps its sessions with all others, and that is told', async () => {
+  await a.ip('-6', 'addr', 'add', `${a.host6}/64`, 'dev', 'eth0', 'nodad');
+  await a.ip('-6', 'route', 'add', 'default', 'via', a.router6);
+  await established(b, 'mesh6-host-0');
+  expect(await a.endAgent()).toBe(0); // it would put its Node right
+  const before = await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')]);
+  await world.put('nodes', a.name, { bgp: { ipv4Address: `${a.host4}/30`, asNumber: 'AS1' } });
+  await told(b, 'AS1');
+  await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: true });
+  await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: 'off' });
+  await told(b, 'nodeToNodeMeshEnabled');
+  await world.put('nodes', 'joining', { bgp: { ipv4Address: '198.51.100.10' } });
+  await until('a host that joins meanwhile', () => b.bird.session('mesh4-joining'));
+  expect(await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')])).toEqual(before);
+});

@@ -1,0 +1,59 @@
+// Which Node has an address that several name: the one whose host claimed it last; where none ever did, the older, so that one which is added takes no session from one that runs.
+// A host that is alive claims what another Node has of it. Nobody speaks for the Node of a host that was renamed or built anew.
+import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { Node } from '../resources/node.ts';
+import type { Problem } from './facts.ts';
+
+const families = [4, 6] as const satisfies readonly IpFamily[];
+
+/** Whether `a` has an address that `b` names too. */
+function beats(a: Node, b: Node): boolean {
+  if (a.claimedMs !== b.claimedMs) return a.claimedMs > b.claimedMs;
+  const [made, otherMade] = [a, b].map(({ madeMs }) => madeMs ?? Number.POSITIVE_INFINITY) as [number, number];
+  return made === otherMade ? a.name < b.name : made < otherMade;
+}
+
+/** The Nodes, in their order, each without addresses that are another's: this host's own (`ownAddresses`), or those of a Node that beats it. */
+export function settleClaims(nodes: readonly Node[], ownName: string, ownAddresses: ReadonlySet<IpAddress>, problems: Problem[]): readonly Node[] {
+  const holders = new Map<IpAddress, Node>();
+  for (const node of nodes) {
+    for (const family of families) {
+      const address = node.addresses[family]?.address;
+      if (address === undefined) continue;
+      const holder = holders.get(address);
+      if (!holder || beats(node, holder)) holders.set(address, node);
+    }
+  }
+  return nodes.map((node) => {
+    const lost = families.filter((family) => {
+      const address = node.addresses[family]?.address;
+      return address !== undefined && (ownAddresses.has(address) || holders.get(address) !== node);
+    });
+    if (lost.length === 0) return node;
+    for (const family of lost) problems.push(lostProblem(node, node.addresses[family]!.address, holders, ownName, ownAddresses));
+    const left = (family: IpFamily) => (lost.includes(family) ? undefined : node.addresses[family]);
+    return { ...node, addresses: { 4: left(4), 6: left(6) } };
+  });
+}
+
+function lostProblem(node: Node, address: IpAddress, holders: ReadonlyMap<IpAddress, Node>, ownName: string, ownAddresses: ReadonlySet<IpAddress>): Problem {
+  const holder = ownAddresses.has(address) ? ownName : holders.get(address)!.name;
+  return {
+    key: `Node ${node.name}`,
+    reason: `${address} is the address of ${ownAddresses.has(address) ? 'this host' : 'another Node'}, ${holder}: is it what is left of a host that was renamed or built anew?`,
+    effect: 'no session with it; delete the Node if its host is no more',
+  };
+}
+
+/**
+ * When an address of this host's (`ownAddresses`) was last claimed by another Node that has it by that, 0 for one that never claimed it; undefined: this host has them all.
+ * @param own undefined: this host has no Node yet, so any other has them
+ */
+export function rivalClaimMs(nodes: Iterable<Node>, ownName: string, own: Node | undefined, ownAddresses: ReadonlySet<IpAddress>): number | undefined {
+  let latest: number | undefined;
+  for (const node of nodes) {
+    if (node.name === ownName || !families.some((family) => node.addresses[family] && ownAddresses.has(node.addresses[family].address))) continue;
+    if (!own || beats(node, own)) latest = Math.max(latest ?? 0, node.claimedMs);
+  }
+  return latest;
+}
