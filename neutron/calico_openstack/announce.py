@@ -94,7 +94,8 @@ class Announcer:
         try:
             self._daemon.call(method, change, timeout_seconds, self._within(request) if method == "before" else None)
         except wire.DaemonError as error:
-            LOG.error("Calico, %s change of %s %s: %s (%s)", method, kind, object_id, error, error.code)
+            tell = LOG.error if error.code in _NOT_NOW else LOG.info  # what a user may not have is the user's trouble
+            tell("Calico, %s change of %s %s: %s (%s)", method, kind, object_id, error, error.code)
             raise _api_error(error) from error
 
     def _mark(self) -> str:
