@@ -28,3 +28,10 @@ test('a gateway outside of its own subnet, in another, is listed with it', () =>
     { kind: 'subnet', id: 'a', what: "the subnet's gateway 10.2.0.5 overlaps 10.2.0.0/24, another subnet's prefix (subnet b)" },
   ]);
 });
+
+test('overlaps that are let through are not listed', () => {
+  const places = ['a', 'b'].map((id) => ({ id, cidr: '10.1.0.0/24', gatewayIp: undefined }));
+  const lenient = { ...plainAddresses, policy: { ...plainAddresses.policy, addressOverlaps: 'warn' as const } };
+  expect(subnetsRefused(places, plainAddresses)).toHaveLength(2);
+  expect(subnetsRefused(places, lenient)).toEqual([]);
+});

@@ -21,13 +21,14 @@ export async function wouldBeRefused(source: RowsSource, rules: AddressRules, le
   return [...found, ...leftOut.filter(({ kind, id, what }) => !told.has(`${kind} ${id} ${what}`))];
 }
 
-/** Each with the first other one that it meets. */
+/** Overlaps only where they are refused. Each with the first other one that it meets. */
 export function subnetsRefused(places: readonly SubnetPlace[], rules: AddressRules): readonly LeftOut[] {
   const mayShare = rules.policy.reservedPrefixSubnets === 'administrators';
   const met = neighbours(places);
   return places.flatMap((place) => {
     const obstacles = subnetObstacles({ ...place, pools: [] }, wholeSubnet, met.get(place.id) ?? [], rules, mayShare);
-    return obstacles.map(({ text, which }): LeftOut => ({ kind: 'subnet', id: place.id, what: which === undefined ? text : `${text} (${which})` }));
+    const refused = obstacles.filter(({ kind }) => kind !== 'overlap' || rules.policy.addressOverlaps === 'refuse');
+    return refused.map(({ text, which }): LeftOut => ({ kind: 'subnet', id: place.id, what: which === undefined ? text : `${text} (${which})` }));
   });
 }
 

@@ -74,6 +74,7 @@ describe('a subnet', () => {
     ['10.66.0.0/24', '169.254.169.254', ["forbidden: the subnet's gateway 169.254.169.254 overlaps 169.254.0.0/16"]],
     ['2001:db8:66::/64', 'ff02::1', ["forbidden: the subnet's gateway ff02::1 overlaps ff00::/8"]],
     ['2001:db8:66::/64', '2001:db8:16::2', ["forbidden: the subnet's gateway 2001:db8:16::2 is an address of a host"]],
+    ['2001:db8:66::/64', '::ffff:172.16.0.2', ["forbidden: the subnet's gateway ::ffff:172.16.0.2 is no address"]],
     ['0.0.0.0/0', null, ["forbidden: the subnet's prefix 0.0.0.0/0 overlaps 0.0.0.0/8", "overlap: the subnet's prefix 0.0.0.0/0"]],
     ['::/64', null, ["forbidden: the subnet's prefix ::/64 overlaps ::/127"]], // as prefix delegation has it at first
     ['fe80::/64', null, ["forbidden: the subnet's prefix fe80::/64 overlaps fe80::/10"]],
@@ -152,6 +153,7 @@ test.each([
   ['172.16.1.1', /is a BGP peer/],
   ['127.0.0.1', /loopback/],
   ['fe80::1', /link-local/],
+  ['::ffff:10.66.0.7', /no address that a host can have/],
 ])('a fixed address %s', (address, reason) => {
   const obstacle = fixedAddressObstacle(address, rules);
   reason ? expect(obstacle).toMatch(reason) : expect(obstacle).toBeUndefined();
@@ -160,6 +162,7 @@ test.each([
 test.each([
   ['fe80::1', undefined],
   ['172.16.0.2', /^the gateway 172\.16\.0\.2 is/],
+  ['::ffff:172.16.0.2', /^the gateway ::ffff:172\.16\.0\.2 is no address/],
   ['169.254.1.1', /^the gateway 169\.254\.1\.1 lies in/],
 ])('a stored gateway %s', (address, reason) => {
   const obstacle = gatewayObstacle(address, rules);

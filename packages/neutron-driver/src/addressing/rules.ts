@@ -56,6 +56,7 @@ export function subnetObstacles(
     obstacles.push(...overlapObstacles(`the subnet's prefix ${cidr}`, span, subnet.id, others, true));
   }
   const gateway = subnet.gatewayIp === undefined ? undefined : parseAddress(subnet.gatewayIp);
+  if (parts.gateway && subnet.gatewayIp !== undefined && !gateway) obstacles.push(forbidden(noAddress(`the subnet's gateway ${subnet.gatewayIp}`)));
   if (parts.gateway && gateway && !isLinkLocal6(gateway)) {
     const gatewayCidr = hostCidr(gateway);
     const gatewaySpan = spanOf(gatewayCidr);
@@ -74,6 +75,9 @@ export function subnetObstacles(
   }
   return [...new Map(obstacles.map((obstacle) => [obstacle.text, obstacle])).values()];
 }
+
+/** IPv4-mapped ones (RFC 4291, 2.5.5.2) are texts that Neutron takes: one address must not have two families. */
+const noAddress = (name: string): string => `${name} is no address that a host can have`;
 
 /** What no host can have, what the operator reserves, what the cloud stands on. */
 function placeObstacles(name: string, cidr: Cidr, rules: AddressRules, mayShare: boolean): Obstacle[] {
@@ -144,7 +148,7 @@ export function unprotectedPrefixes(network: NetworkPlace, rules: AddressRules):
 /** Why no port may have this address; undefined when one may. */
 export function fixedAddressObstacle(address: string, rules: AddressRules): string | undefined {
   const parsed = parseAddress(address);
-  if (!parsed) return undefined;
+  if (!parsed) return noAddress(`the address ${address}`);
   const held = rules.infrastructure.at(parsed);
   if (held) return `the address ${parsed} is ${held.what}`;
   const impossible = impossibleForHosts(parsed);
@@ -154,5 +158,6 @@ export function fixedAddressObstacle(address: string, rules: AddressRules): stri
 /** Why a subnet must not have this gateway; undefined when it may. */
 export function gatewayObstacle(gateway: string, rules: AddressRules): string | undefined {
   const parsed = parseAddress(gateway);
-  return parsed && !isLinkLocal6(parsed) ? fixedAddressObstacle(gateway, rules)?.replace('the address', 'the gateway') : undefined;
+  if (!parsed) return noAddress(`the gateway ${gateway}`);
+  return isLinkLocal6(parsed) ? undefined : fixedAddressObstacle(parsed, rules)?.replace('the address', 'the gateway');
 }

@@ -136,6 +136,15 @@ describe("an allowed address pair's MAC", () => {
     ["is not mentioned where it is the port's", [['10.40.0.200', 'FA:16:3E:10:20:30']], undefined],
     ['is not mentioned where there is none', [['10.40.0.200', '']], undefined],
     ['is not mentioned where it is none', [['10.40.0.200', 'fa:16']], undefined],
+    [
+      "is not mentioned where it is a group's or nobody's",
+      [
+        ['10.40.0.200', 'ff:ff:ff:ff:ff:ff'],
+        ['10.40.0.200', '01:00:5e:00:00:12'],
+        ['10.40.0.200', '00:00:00:00:00:00'],
+      ],
+      undefined,
+    ],
     ['is in lower case', [['10.40.0.200', '00:00:5E:00:01:0A']], '{"10.40.0.200":["00:00:5e:00:01:0a"]}'],
     ["goes with the port's own address too", [['10.40.0.7/32', '00:00:5e:00:01:0a']], '{"10.40.0.7":["00:00:5e:00:01:0a"]}'],
     [

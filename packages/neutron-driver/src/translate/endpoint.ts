@@ -156,7 +156,7 @@ function addressPairs(port: PortRow, own: readonly string[]): Pairs {
   for (const { ip_address, mac_address } of port.allowed_address_pairs) {
     const cidr = parseCidr(ip_address);
     const mac = parseMac(mac_address);
-    if (cidr && mac !== undefined && mac !== parseMac(port.mac_address)) {
+    if (cidr && mac !== undefined && isSourceMac(mac) && mac !== parseMac(port.mac_address)) {
       const name = isHostCidr(cidr) ? addressOf(cidr) : cidr;
       macs.set(name, (macs.get(name) ?? new Set()).add(mac));
     }
@@ -166,6 +166,9 @@ function addressPairs(port: PortRow, own: readonly string[]): Pairs {
   }
   return { hosts: [...hosts], prefixes: [...prefixes], macs: macsText(macs), bad: [...bad] };
 }
+
+/** Frames come from one station: a group's MAC (IEEE 802.3, 3.2.3) or the one of all zeros is nobody's. */
+const isSourceMac = (mac: string): boolean => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && mac !== '00:00:00:00:00:00';
 
 /** One text for one content, in whatever order the pairs come. */
 function macsText(macs: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
