@@ -2,31 +2,55 @@
 import { type Clock, systemClock } from './clock.ts';
 import { openConnection } from './connection.ts';
 import { EtcdError } from './errors.ts';
-import { followPrefixes, nextPage, type WatchSource } from './follow.ts';
+import { followPrefixes, type WatchSource } from './follow.ts';
 import { isReadable } from './keys.ts';
-import { compactRequest, emptyRequest, grantLeaseRequest, leaseRequest, methods, prefixRange, rangeRequest, transactionRequest } from './messages.ts';
+import {
+  compactRequest,
+  emptyRequest,
+  grantLeaseRequest,
+  type Header,
+  leaseRequest,
+  methods,
+  prefixRange,
+  rangeRequest,
+  transactionRequest,
+} from './messages.ts';
+import { adaptingPageSize, fixedPageSize, type ReadPage, readSnapshot } from './pages.ts';
 import type { Etcd, EtcdOptions, KeyValue, Lease, Operation } from './types.ts';
 import { openWatch } from './watch.ts';
-
-const defaultPageKeys = 10_000;
 
 /**
  * A client of the cluster with these endpoints. Connects when it is first used; what etcd or the network does afterwards shows in the calls.
  * Throws ETCD_MISCONFIGURED when the options cannot lead to a connection.
+ * `checkMilliseconds`: how often a watch that lives asks whether etcd's history is still the same.
  */
-export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock): Etcd {
+export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMilliseconds = 30_000 } = {}): Etcd {
   const connection = openConnection(options, clock);
   const { call } = connection;
+
+  const readPage =
+    ({ keysOnly = false } = {}): ReadPage =>
+    async (prefix, { from, limit, revision = 0 }) => {
+      const range = prefixRange(prefix);
+      const request = rangeRequest({ ...range, ...(from !== undefined && { from }) }, { limit, revision, keysOnly });
+      let begun: number | undefined;
+      const onAnswering = (): void => {
+        begun ??= clock.now();
+      };
+      const page = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true, onAnswering });
+      return { ...page, transferMilliseconds: clock.now() - (begun ?? clock.now()) };
+    };
+
+  async function readHeader(key: string): Promise<Header> {
+    return (await call(methods.range, rangeRequest({ from: key, to: '' }), { what: `read ${key}`, repeatable: true })).header;
+  }
 
   const source: WatchSource = {
     clock,
     random: Math.random,
-    readPage(prefix, { from, limit, revision }) {
-      const range = prefixRange(prefix);
-      const request = rangeRequest({ ...range, ...(from !== undefined && { from }) }, { limit, revision: revision ?? 0 });
-      return call(methods.range, request, { what: `read ${prefix}`, repeatable: true });
-    },
-    watch: (ranges, events) => openWatch(connection, ranges, events),
+    readPage: readPage(),
+    readHeader,
+    watch: (ranges, events) => openWatch(connection, ranges, events, { readHeader, checkMilliseconds }),
   };
 
   return {
@@ -35,18 +59,16 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock): E
       return { revision: header.revision, found: found[0] };
     },
 
-    async range(prefix, { revision: asked, pageSize = defaultPageKeys, keysOnly = false } = {}) {
-      const { from, to } = prefixRange(prefix);
+    async range(prefix, { revision: asked, pageSize, keysOnly = false } = {}) {
+      const size = pageSize === undefined ? adaptingPageSize() : fixedPageSize(pageSize);
+      const snapshot = readSnapshot(readPage({ keysOnly }), [prefix], size, asked);
       const all: KeyValue[] = [];
       let revision = asked ?? 0;
-      for (let next = from; ; ) {
-        const request = rangeRequest({ from: next, to }, { limit: pageSize, revision, keysOnly });
-        const { header, found, more } = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true });
-        if (revision === 0) revision = header.revision;
-        for (const keyValue of found) if (isReadable(keyValue.key)) all.push(keyValue);
-        if (!more) return { revision, found: all };
-        next = nextPage(prefix, next, found);
+      for (let page = await snapshot.next(); page; page = await snapshot.next()) {
+        revision = asked ?? page.header.revision;
+        for (const keyValue of page.found) if (isReadable(keyValue.key)) all.push(keyValue);
       }
+      return { revision, found: all };
     },
 
     async transact(when, then, otherwise = []) {

@@ -1,8 +1,10 @@
 // Calls to a cluster: endpoints tried in turn, the user's token, and errors with our codes.
 import { backoff, type Clock, systemClock } from './clock.ts';
 import { type Endpoint, openEndpoint } from './endpoint.ts';
-import { EtcdError, type EtcdErrorCode, isTransient, messageOf } from './errors.ts';
+import { EtcdError, isTransient, messageOf } from './errors.ts';
 import { authenticateRequest, type Method, methods } from './messages.ts';
+import { listenForSilence } from './silence.ts';
+import { codeOf, statusOf } from './status.ts';
 import { GrpcError, grpcStatus, type Transport } from './transport.ts';
 import type { EtcdOptions } from './types.ts';
 
@@ -14,6 +16,8 @@ export type CallOptions = {
   readonly what: string;
   /** A call that may be sent twice is, to another endpoint, until it is answered or its time is over. Any other only if it certainly was not sent. */
   readonly repeatable: boolean;
+  /** Is called for each piece of the answer that comes in. */
+  readonly onAnswering?: () => void;
 };
 
 export type StreamEvents<Answer> = {
@@ -80,48 +84,59 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     });
   }
 
-  /** One question to one endpoint. */
+  /** One question to one endpoint, which may be silent for so long. `onBytes`: something of the answer has come. */
   function ask<Answer>(
     { endpoint, transport }: Connected,
     method: Method<Answer>,
     request: Buffer,
     token: string | undefined,
-    until: number,
-    what: string,
+    { patienceMilliseconds, what, onBytes }: { readonly patienceMilliseconds: number; readonly what: string; onBytes?(): void },
   ): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const milliseconds = Math.max(1, until - clock.now());
-      const timer = setTimeout(() => {
+      let begun = false;
+      const listening = listenForSilence(Math.max(1, patienceMilliseconds), () => {
         call.cancel();
-        fail(new GrpcError(grpcStatus.DEADLINE_EXCEEDED, `did not answer within ${Math.round(milliseconds / 100) / 10} s`));
-      }, milliseconds);
+        const how = begun ? 'fell silent within its answer for' : 'did not answer within';
+        fail(new GrpcError(grpcStatus.DEADLINE_EXCEEDED, `${how} ${Math.round(patienceMilliseconds / 100) / 10} s`));
+      });
       const fail = (error: GrpcError): void => {
-        clearTimeout(timer);
+        listening.stop();
         reject(failure(endpoint, error, what));
+      };
+      const take = (answer: Answer): void => {
+        listening.stop();
+        resolve(answer);
       };
       let answer: { readonly is: Answer } | undefined;
       const call = transport.call(method.path, metadata(token), {
+        onBytes() {
+          begun = true;
+          listening.heard();
+          onBytes?.();
+        },
         onMessage(message) {
           try {
             answer = { is: method.decode(message) };
           } catch (error) {
-            fail(unreadable(error));
+            return fail(unreadable(error));
           }
+          if (!method.held) return;
+          call.cancel();
+          take(answer.is);
         },
         onEnd(error) {
-          if (error || !answer) return fail(error ?? new GrpcError(grpcStatus.UNAVAILABLE, 'no answer'));
-          clearTimeout(timer);
-          resolve(answer.is);
+          if (error || !answer) fail(error ?? new GrpcError(grpcStatus.UNAVAILABLE, 'no answer'));
+          else take(answer.is);
         },
       });
       call.send(request);
-      call.end();
+      if (!method.held) call.end();
     });
   }
 
   function failure(endpoint: Endpoint, error: GrpcError, what: string): EtcdError {
     if (closing.signal.aborted) return closedError(what);
-    const code = codeOf(error.status);
+    const code = codeOf(error);
     if (code === 'ETCD_UNAVAILABLE' || code === 'ETCD_TIMEOUT') leave(endpoint);
     return new EtcdError(code, `cannot ${what}: ${endpoint.url}: ${error.message}`, { cause: error });
   }
@@ -143,7 +158,9 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   async function authenticate(username: string, password: string, deadline: number): Promise<string | undefined> {
     const what = `authenticate as ${username}`;
     try {
-      return await ask(await connected(what, deadline), methods.authenticate, authenticateRequest(username, password), undefined, deadline, what);
+      const to = await connected(what, deadline);
+      const patienceMilliseconds = deadline - clock.now();
+      return await ask(to, methods.authenticate, authenticateRequest(username, password), undefined, { patienceMilliseconds, what });
     } catch (error) {
       const status = grpcStatusOf(error);
       if (status === grpcStatus.FAILED_PRECONDITION) return undefined; // authentication is not enabled
@@ -152,8 +169,13 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     }
   }
 
-  async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable }: CallOptions): Promise<Answer> {
-    const deadline = clock.now() + timeoutMilliseconds;
+  async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable, onAnswering }: CallOptions): Promise<Answer> {
+    let deadline = clock.now() + timeoutMilliseconds;
+    /** An answer that comes in has all the time that it needs, and after its last byte the whole time is there again. */
+    const onBytes = (): void => {
+      deadline = clock.now() + timeoutMilliseconds;
+      onAnswering?.();
+    };
     let failures = 0;
     let reason: unknown;
     let loginRenewed = false;
@@ -167,9 +189,9 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         const to = await connected(what, deadline);
         // A repeatable call leaves time for another endpoint when this one is silent.
         const remaining = deadline - clock.now();
-        const patience = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
+        const patienceMilliseconds = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
         sent = true;
-        return await ask(to, method, request, token, clock.now() + patience, what);
+        return await ask(to, method, request, token, { patienceMilliseconds, what, onBytes });
       } catch (error) {
         // 16: the token has expired, or its member was restarted. 3: users were changed meanwhile (and much else: so only once). Neither was carried out.
         const status = grpcStatusOf(error);
@@ -242,30 +264,5 @@ function metadata(token: string | undefined): Record<string, string> {
 const unreadable = (error: unknown): GrpcError => new GrpcError(grpcStatus.UNAVAILABLE, `its answer cannot be read: ${messageOf(error)}`, { cause: error });
 
 function grpcStatusOf(error: unknown): number | undefined {
-  return error instanceof EtcdError && error.cause instanceof GrpcError ? error.cause.status : undefined;
-}
-
-/** Which of etcd's codes (api/v3rpc/rpctypes/error.go) is which of ours. */
-function codeOf(status: number): EtcdErrorCode {
-  switch (status) {
-    case grpcStatus.DEADLINE_EXCEEDED:
-      return 'ETCD_TIMEOUT';
-    case grpcStatus.RESOURCE_EXHAUSTED:
-      return 'ETCD_OVERLOADED';
-    case grpcStatus.OUT_OF_RANGE:
-      return 'ETCD_COMPACTED';
-    case grpcStatus.PERMISSION_DENIED:
-    case grpcStatus.UNAUTHENTICATED:
-      return 'ETCD_DENIED';
-    case grpcStatus.NOT_FOUND:
-      return 'ETCD_LEASE_GONE';
-    case grpcStatus.INVALID_ARGUMENT:
-    case grpcStatus.FAILED_PRECONDITION:
-    case grpcStatus.ALREADY_EXISTS:
-    case grpcStatus.UNIMPLEMENTED:
-    case grpcStatus.DATA_LOSS:
-      return 'ETCD_REFUSED';
-    default: // UNAVAILABLE; UNKNOWN and INTERNAL are how a dying member may answer
-      return 'ETCD_UNAVAILABLE';
-  }
+  return error instanceof EtcdError && error.cause instanceof GrpcError ? statusOf(error.cause) : undefined;
 }

@@ -6,6 +6,7 @@ import { type MemoryStore, memoryStore } from './fake-store.ts';
 import { followPrefixes, type StartedRange, type WatchEvents } from './follow.ts';
 import { isReadable } from './keys.ts';
 import { type Header, prefixRange } from './messages.ts';
+import { fixedPageSize } from './pages.ts';
 import type { Etcd, Lease } from './types.ts';
 
 export type FakeConnection = Etcd & {
@@ -29,7 +30,8 @@ export type FakeEtcd = {
   contents(prefix?: string): Record<string, string>;
 };
 
-export function fakeEtcd(): FakeEtcd {
+/** `pageKeys`: how many keys followers read at a time. */
+export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
   let store = memoryStore();
   let incarnation = 1;
   let down = false;
@@ -109,10 +111,12 @@ export function fakeEtcd(): FakeEtcd {
             clock: { now: clock.now, wait: pause },
             random: () => 0,
             readPage: (prefix, { from, limit, revision }) => ask(() => ({ ...store.range(prefixRange(prefix), revision, from, limit), header: header() })),
+            readHeader: () => ask(header),
             watch,
           },
           prefixes,
           listener,
+          fixedPageSize(pageKeys),
         ),
       compact: (revision) => ask(() => store.compact(revision)),
       status: () => ask(() => ({ revision: store.revision, version: 'fake', endpoint: 'http://fake:2379' })),

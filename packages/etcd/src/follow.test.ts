@@ -38,6 +38,7 @@ function scripted() {
       new Promise((resolve, reject) => {
         asked.push({ prefix, from, revision, answer: resolve, fail: (code) => reject(new EtcdError(code, 'as scripted')) });
       }),
+    readHeader: (key) => source.readPage(key, { limit: 1 }).then(({ header: of }) => of),
     watch(ranges, events) {
       const watch = { ranges, events, closed: false };
       watches.push(watch);
@@ -153,6 +154,80 @@ describe('a follower and what etcd may do to it', () => {
     expect(told.inSyncs).toBe(1);
   });
 
+  test('a snapshot that is interrupted goes on behind its last key, at the same revision', async () => {
+    const script = scripted();
+    const told = recorder();
+    followPrefixes(script.source, ['/a/', '/b/x/'], told);
+    await settled();
+    script.asked[0]!.answer({ ...page(5, keyValue('/a/1', 4), keyValue('/a/2', 3)), more: true });
+    await settled();
+    script.asked[1]!.fail('ETCD_TIMEOUT');
+    await script.retried();
+    expect(told.states.at(-1)).toBe('lost');
+    script.asked[2]!.answer(page(9, keyValue('/a/1', 4)));
+    await settled();
+    script.asked[3]!.answer(page(9, keyValue('/a/3', 2)));
+    await settled();
+    script.asked[4]!.fail('ETCD_UNAVAILABLE');
+    await script.retried();
+    script.asked[5]!.answer(page(9, keyValue('/a/1', 4)));
+    await settled();
+    script.asked[6]!.answer(page(9, keyValue('/b/x/1', 5)));
+    await settled();
+    expect(script.asked.map(({ prefix, from, revision }) => [prefix, from, revision])).toEqual([
+      ['/a/', undefined, undefined],
+      ['/a/', '/a/2\0', 5],
+      ['/a/', '/a/1', 5], // the latest change that was read: is it still what it was?
+      ['/a/', '/a/2\0', 5],
+      ['/b/x/', undefined, 5],
+      ['/a/', '/a/1', 5],
+      ['/b/x/', undefined, 5],
+    ]);
+    expect([told.lines, told.inSyncs]).toEqual([['/a/1=v4', '/a/2=v3', '/a/3=v2', '/b/x/1=v5'], 1]);
+    expect(told.states).toEqual(['reading', 'lost', 'reading', 'lost', 'reading']);
+    expect(script.watches[0]!.ranges.map(({ fromRevision }) => fromRevision)).toEqual([5, 5]);
+  });
+
+  test.each<[string, (script: ReturnType<typeof scripted>) => void]>([
+    ['its revision was compacted', ({ asked }) => asked[2]!.fail('ETCD_COMPACTED')],
+    ['its latest change is not what it was', ({ asked }) => asked[2]!.answer(page(9, keyValue('/a/1', 3)))],
+    ['its latest change is not there any more', ({ asked }) => asked[2]!.answer(page(9, keyValue('/a/2', 4)))],
+    ['another cluster answers', ({ asked }) => asked[2]!.answer({ ...page(9, keyValue('/a/1', 4)), header: header(9, { clusterId: '2' }) })],
+    ['etcd is at an earlier term', ({ asked }) => asked[2]!.answer({ ...page(9, keyValue('/a/1', 4)), header: header(9, { term: 1 }) })],
+    ['etcd is at an earlier revision', ({ asked }) => asked[2]!.answer(page(4, keyValue('/a/1', 4)))],
+  ])('a snapshot that was interrupted begins again when %s, and what vanished is taken back', async (_, meanwhile) => {
+    const script = scripted();
+    const told = recorder();
+    followPrefixes(script.source, ['/a/'], told);
+    await settled();
+    script.asked[0]!.answer({ ...page(5, keyValue('/a/1', 4)), more: true });
+    await settled();
+    script.asked[1]!.fail('ETCD_TIMEOUT');
+    await script.retried();
+    meanwhile(script);
+    await script.retried();
+    expect(script.asked[3]).toMatchObject({ from: undefined, revision: undefined });
+    script.asked[3]!.answer(page(9, keyValue('/a/2', 9)));
+    await settled();
+    expect([told.lines, told.inSyncs]).toEqual([['/a/1=v4', '/a/2=v9', '/a/1'], 1]);
+  });
+
+  test('a later snapshot that is interrupted is told in one call, when all of it was read', async () => {
+    const { events, asked, retried, told } = await followingAt(5, keyValue('/a/1', 3), keyValue('/a/2', 4));
+    events.onLost(new EtcdError('ETCD_COMPACTED', 'as scripted'));
+    await settled();
+    asked[1]!.answer({ ...page(8, keyValue('/a/1', 7)), more: true });
+    await settled();
+    asked[2]!.fail('ETCD_TIMEOUT');
+    await retried();
+    asked[3]!.answer(page(8, keyValue('/a/1', 7)));
+    await settled();
+    expect(told.lines.slice(2)).toEqual([]);
+    asked[4]!.answer(page(8, keyValue('/a/3', 6)));
+    await settled();
+    expect(told.batches.slice(1).map(({ changes }) => changes.map(({ key }) => key))).toEqual([['/a/3', '/a/1', '/a/2']]);
+  });
+
   test('a member that merely lags behind is waited for, and what it sends meanwhile is told afterwards', async () => {
     const { events, watches, asked, retried, told } = await followingAt(5, keyValue('/a/1', 5));
     events.onLost(lost);
@@ -248,8 +323,8 @@ test('whatever happens to etcd and to the way there, the listener ends with what
     { weight: 1, arbitrary: fc.constantFrom('down', 'up', 'replace') },
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const fake = fakeEtcd();
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.constantFrom(1, 2, 10_000), async (steps, pageKeys) => {
+      const fake = fakeEtcd({ pageKeys });
       const writer = fake.connect();
       const told = recorder();
       const last = new Map<string, string | undefined>();

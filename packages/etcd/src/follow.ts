@@ -1,17 +1,19 @@
 // Snapshot, then watch, for ever: what makes a datastore of keys into a stream of changes that loses nothing and takes nothing away too early.
 import { backoff, type Clock } from './clock.ts';
-import { EtcdError } from './errors.ts';
-import { compareKeys, isReadable, shownKey } from './keys.ts';
-import type { Header, RangePage } from './messages.ts';
+import { EtcdError, isTransient } from './errors.ts';
+import { isReadable, shownKey } from './keys.ts';
+import type { Header } from './messages.ts';
+import { adaptingPageSize, type ReadPage, readSnapshot, type Snapshot } from './pages.ts';
 import { type WatchedRange, watchedRanges } from './ranges.ts';
-import type { Change, Follower, FollowListener, FollowState, KeyValue } from './types.ts';
+import type { Change, Follower, FollowListener, FollowState } from './types.ts';
 
 /** What a follower needs of a datastore: client.ts gives it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
 export interface WatchSource {
   readonly clock: Clock;
   random(): number;
-  /** Keys with the prefix, from `from` on if given, at `revision` or the newest, from a majority of the cluster. */
-  readPage(prefix: string, options: { readonly from?: string | undefined; readonly limit: number; readonly revision?: number | undefined }): Promise<RangePage>;
+  readonly readPage: ReadPage;
+  /** What a majority of the cluster says of itself now, asked by a read of this one key. */
+  readHeader(key: string): Promise<Header>;
   /** Opens one stream that carries a watch for each range, each from its revision on, that one included. No event comes before this returns, and none after close(). */
   watch(ranges: readonly StartedRange[], events: WatchEvents): { close(): void };
 }
@@ -26,17 +28,25 @@ export type WatchEvents = {
   onLost(error: EtcdError): void;
 };
 
-/** A page brings about this many bytes: fewer requests cost etcd less, smaller pages cost us less memory. */
-const pageBytes = 6_000_000;
-const firstPageKeys = 500;
-const leastPageKeys = 10;
-const maxPageKeys = 20_000;
 /** A watch that held this long was a good one: the next loss starts with the shortest pause again. */
 const steadyMilliseconds = 5_000;
 const retryCapMilliseconds = 2_000;
+/** Who reads everything and fails may be one of thousands who do the same. */
+const rereadCapMilliseconds = 15_000;
 const refusedCapMilliseconds = 30_000;
 
-export function followPrefixes(source: WatchSource, prefixes: readonly string[], listener: FollowListener): Follower {
+type Reading = {
+  readonly pages: Snapshot;
+  /** Revision of each key that was read. */
+  readonly next: Map<string, number>;
+  /** What is told when all is read, if the listener was in sync before. */
+  readonly changes: Change[];
+  readonly illegible: Set<string>;
+  /** Of its first page. */
+  header?: Header;
+};
+
+export function followPrefixes(source: WatchSource, prefixes: readonly string[], listener: FollowListener, pageSize = adaptingPageSize()): Follower {
   if (prefixes.length === 0) throw new EtcdError('ETCD_REFUSED', 'nothing to follow: no prefix is given');
   const ranges = watchedRanges(prefixes);
   const wanted = ranges.flatMap((range) => range.prefixes);
@@ -49,6 +59,10 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
   /** The history that those revisions belong to. */
   let history: Header | undefined;
   let watching: { close(): void } | undefined;
+  /** The snapshot that is being read. After a failure it goes on behind the last key: who begins again on a slow or shared link never finishes. */
+  let reading: Reading | undefined;
+  /** In a row, without anything that came meanwhile. */
+  let failures = 0;
   let unreadable = new Set<string>();
   let toldUnreadable = 0;
   let inSync = false;
@@ -85,40 +99,24 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
     return anchor === undefined || changes.some(({ key, modRevision }) => key === anchor && modRevision === delivered[range]);
   }
 
-  /** Everything wanted, at one revision. */
-  async function* pages(): AsyncGenerator<RangePage> {
-    let first: Header | undefined;
-    let limit = firstPageKeys;
-    for (const prefix of wanted) {
-      let from: string | undefined;
-      for (let more = true; more; ) {
-        const { header, found, more: rest } = await source.readPage(prefix, { from, limit, revision: first?.revision });
-        first ??= header;
-        if (header.clusterId !== first.clusterId || header.term < first.term)
-          throw new EtcdError('ETCD_REPLACED', 'etcd was replaced by another while it was read');
-        yield { header: first, found, more: rest };
-        more = rest;
-        if (more) from = nextPage(prefix, from, found);
-        const bytes = found.reduce((sum, { key, value }) => sum + key.length + value.length + 32, 1);
-        if (found.length > 0) limit = Math.min(maxPageKeys, Math.max(leastPageKeys, Math.floor((pageBytes / bytes) * found.length)));
-      }
-    }
-  }
-
-  /** Delivers what is new, other or gone since the last time. */
-  async function readSnapshot(): Promise<void> {
-    const next = inSync || known.size > 0 ? new Map<string, number>() : known;
-    const changes: Change[] = [];
-    const illegible = new Set<string>();
-    let header: Header | undefined;
-    for await (const page of pages()) {
+  /** Reads on, or begins to, and delivers what is new, other or gone since the last time. */
+  async function read(): Promise<void> {
+    reading ??= {
+      pages: readSnapshot(source.readPage, wanted, pageSize),
+      next: inSync || known.size > 0 ? new Map() : known,
+      changes: [],
+      illegible: new Set(),
+    };
+    const { pages, next, changes, illegible } = reading;
+    while (!closed()) {
+      const page = await pages.next();
       if (closed()) return;
-      if (!header) {
-        header = page.header;
-        enter('reading');
-        // In another history an equal revision does not mean an equal value.
-        if (!continues(header, Math.max(...delivered))) for (const key of known.keys()) known.set(key, 0);
-      }
+      if (!page) break;
+      failures = Math.min(failures, 1);
+      enter('reading');
+      // In another history an equal revision does not mean an equal value.
+      if (!reading.header && !continues(page.header, Math.max(...delivered))) for (const key of known.keys()) known.set(key, 0);
+      reading.header = page.header;
       const fresh: Change[] = [];
       for (const { key, value, modRevision } of page.found) {
         if (!isReadable(key)) illegible.add(key);
@@ -128,13 +126,18 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
       if (inSync) changes.push(...fresh);
       else {
         for (const { key, modRevision } of fresh) known.set(key, modRevision);
-        deliver(fresh, header.revision);
+        deliver(fresh, page.header.revision);
       }
     }
-    if (!header || closed()) return;
+    if (reading.header && !closed()) complete(reading, reading.header);
+  }
+
+  /** All pages of a snapshot were read. */
+  function complete({ next, changes, illegible }: Reading, header: Header): void {
     const { revision } = header;
     changes.sort((one, other) => one.modRevision - other.modRevision);
     for (const key of known.keys()) if (!next.has(key)) changes.push({ key, value: undefined, modRevision: revision });
+    reading = undefined;
     known = next;
     history = header;
     delivered.fill(revision);
@@ -190,7 +193,7 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
       /** The member's history looks shorter than ours. It may merely lag behind: its majority knows. */
       async function verify(): Promise<void> {
         held = [];
-        const { header } = await source.readPage(wanted[0]!, { limit: 1 });
+        const header = await source.readHeader(wanted[0]!);
         if (!continues(header, Math.max(...delivered))) {
           throw new EtcdError(
             'ETCD_REPLACED',
@@ -233,13 +236,12 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
   }
 
   async function run(): Promise<void> {
-    let failures = 0;
-    let readAnew = true;
+    let toRead = true;
     let followingSince = Number.POSITIVE_INFINITY;
     while (!closed()) {
       try {
-        if (readAnew) await readSnapshot();
-        readAnew = false;
+        if (toRead) await read();
+        toRead = false;
         if (closed()) return;
         await watchUntilLost(() => {
           followingSince = source.clock.now();
@@ -250,13 +252,15 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
         if (source.clock.now() - followingSince > steadyMilliseconds) failures = 0;
         followingSince = Number.POSITIVE_INFINITY;
         failures += 1;
+        if (!isTransient(error)) reading = undefined;
+        // In another history an equal revision does not mean an equal value.
+        if (error.code === 'ETCD_REPLACED') for (const key of known.keys()) known.set(key, 0);
         if (error.code === 'ETCD_COMPACTED' || error.code === 'ETCD_REPLACED') {
-          readAnew = true;
+          toRead = true;
           if (failures === 1) continue;
         }
         enter('lost', error);
-        const cap = error.code === 'ETCD_DENIED' || error.code === 'ETCD_REFUSED' ? refusedCapMilliseconds : retryCapMilliseconds;
-        await source.clock.wait(backoff(failures, cap, source.random), closing.signal);
+        await source.clock.wait(backoff(failures, capOf(error, toRead), source.random), closing.signal);
       }
     }
   }
@@ -276,13 +280,7 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
   };
 }
 
-/**
- * Where the page after one that began at `from` begins: behind its last key, byte by byte.
- * @throws ETCD_PROTOCOL for a page that leads no further: whoever went on would never end
- */
-export function nextPage(prefix: string, from: string | undefined, found: readonly KeyValue[]): string {
-  const last = found.at(-1)?.key;
-  if (last === undefined || (from !== undefined && compareKeys(last, from) < 0))
-    throw new EtcdError('ETCD_PROTOCOL', `cannot read ${prefix}: etcd says that there is more, and its page leads no further than ${shownKey(from ?? prefix)}`);
-  return `${last}\0`;
+function capOf({ code }: EtcdError, reads: boolean): number {
+  if (code === 'ETCD_DENIED' || code === 'ETCD_REFUSED') return refusedCapMilliseconds;
+  return reads ? rereadCapMilliseconds : retryCapMilliseconds;
 }

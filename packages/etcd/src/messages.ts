@@ -21,8 +21,11 @@ export type WatchAnswer = {
   readonly changes: Change[];
 };
 
-/** One remote procedure: where it is, and how its answer reads. */
-export type Method<Answer> = { readonly path: string; readonly decode: (bytes: Buffer) => Answer };
+/**
+ * One remote procedure: where it is, and how its answer reads.
+ * `held`: a stream of questions that is held open until the one answer has come, for etcd's grpc-proxy answers none of a stream whose questions have ended.
+ */
+export type Method<Answer> = { readonly path: string; readonly decode: (bytes: Buffer) => Answer; readonly held?: true };
 
 export const methods = {
   range: { path: '/etcdserverpb.KV/Range', decode: rangeAnswer },
@@ -30,7 +33,7 @@ export const methods = {
   compact: { path: '/etcdserverpb.KV/Compact', decode: ignored },
   grantLease: { path: '/etcdserverpb.Lease/LeaseGrant', decode: leaseAnswer },
   revokeLease: { path: '/etcdserverpb.Lease/LeaseRevoke', decode: ignored },
-  keepLeaseAlive: { path: '/etcdserverpb.Lease/LeaseKeepAlive', decode: leaseAnswer },
+  keepLeaseAlive: { path: '/etcdserverpb.Lease/LeaseKeepAlive', decode: leaseAnswer, held: true },
   authenticate: { path: '/etcdserverpb.Auth/Authenticate', decode: tokenAnswer },
   status: { path: '/etcdserverpb.Maintenance/Status', decode: statusAnswer },
   watch: { path: '/etcdserverpb.Watch/Watch', decode: watchAnswer },

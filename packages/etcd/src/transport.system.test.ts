@@ -1,6 +1,6 @@
-import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { type Call, type CallEvents, GrpcError, openTransport, type Transport } from './transport.ts';
 
 let server: Http2Server | undefined;
@@ -11,12 +11,12 @@ afterEach(() => {
 });
 
 /** A server that treats every call so, and a connection to it. */
-async function served(onStream: (stream: ServerHttp2Stream) => void): Promise<Transport> {
+async function served(onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void): Promise<Transport> {
   const opened = createServer();
   server = opened;
-  opened.on('stream', (stream) => {
+  opened.on('stream', (stream, asked) => {
     stream.on('error', () => {}); // the client may go away
-    onStream(stream);
+    onStream(stream, asked);
   });
   await new Promise<void>((resolve) => opened.listen(0, '127.0.0.1', resolve));
   transport = await openTransport({ host: '127.0.0.1', port: (opened.address() as AddressInfo).port }, 3_000, new AbortController().signal);
@@ -88,6 +88,70 @@ test('a cancelled call tells nothing more', async () => {
   over.close();
   await new Promise<void>((resolve) => server?.close(() => resolve()));
   expect(heard).toEqual(['server: closed']);
+});
+
+describe('while a call is under way', () => {
+  const often = { intervalMilliseconds: 50, timeoutMilliseconds: 200 };
+  const lifePath = '/grpc.health.v1.Health/Check';
+  const open = (port: number): Promise<Transport> => openTransport({ host: '127.0.0.1', port }, 3_000, new AbortController().signal, often);
+
+  /** A server that leaves calls without an answer, but for what is told of those that ask for a sign of life; how often it was asked so, and pinged. */
+  async function waiting(onLife: (stream: ServerHttp2Stream) => void, onCall: (stream: ServerHttp2Stream) => void = () => {}) {
+    const seen = { asked: 0, pinged: 0 };
+    const enough = Promise.withResolvers<void>();
+    const first = await served((stream, headers) => {
+      if (headers[':path'] !== lifePath) return onCall(stream);
+      seen.asked += 1;
+      if (seen.asked === 8) enough.resolve();
+      onLife(stream);
+    });
+    first.close();
+    server?.on('session', (session) =>
+      session.on('ping', () => {
+        seen.pinged += 1;
+      }),
+    );
+    transport = await open((server?.address() as AddressInfo | undefined)?.port ?? 0);
+    const ended = called(transport, () => {});
+    return { seen, enough: enough.promise, ended };
+  }
+  const unknown = (stream: ServerHttp2Stream): void => stream.respond({ ...headers, 'grpc-status': '12' }, { endStream: true });
+
+  test('the peer is asked for a sign of life by a call, whether it knows the answer or not, and never pinged', async () => {
+    const { seen, enough } = await waiting(unknown);
+    await enough;
+    expect([transport?.usable, seen.pinged]).toEqual([true, 0]);
+  });
+
+  test('any byte is a sign of life, though the answer to that question waits behind it', async () => {
+    const { enough } = await waiting(
+      () => {},
+      (stream) => {
+        stream.respond(headers);
+        const trickle = setInterval(() => stream.write(frame('')), 20);
+        stream.on('close', () => clearInterval(trickle));
+      },
+    );
+    await enough;
+    expect(transport?.usable).toBe(true);
+  });
+
+  test('a peer that is silent is given up', async () => {
+    const { ended } = await waiting(() => {});
+    expect((await ended).error?.message).toMatch(/fallen silent/);
+    expect(transport?.usable).toBe(false);
+  });
+
+  test('a peer that answered while this process stood still is alive', async () => {
+    const { seen, enough } = await waiting(unknown);
+    for (let round = 0; round < 3; round += 1) {
+      const asked = seen.asked;
+      while (seen.asked === asked) await new Promise((resolve) => setImmediate(resolve));
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    }
+    await enough;
+    expect(transport?.usable).toBe(true);
+  });
 });
 
 test.each<[string, () => Promise<Transport>, RegExp]>([

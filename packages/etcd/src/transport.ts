@@ -2,8 +2,9 @@
 // By hand instead of with @grpc/grpc-js because that cannot be closed while it connects to a host that does not answer (the process stays alive until the kernel gives up),
 // hides why a connection failed, and warns about addresses as TLS server names; and because this is a tenth of its size.
 import { type ClientHttp2Session, type ClientHttp2Stream, constants, connect as http2Connect, type IncomingHttpHeaders } from 'node:http2';
-import { isIP, connect as tcpConnect } from 'node:net';
+import { isIP, type Socket, connect as tcpConnect } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { type Listening, listenForSilence } from './silence.ts';
 
 /** gRPC's status codes, those that etcd and we use. */
 export const grpcStatus = {
@@ -36,6 +37,8 @@ export class GrpcError extends Error {
 
 export type CallEvents = {
   onMessage(message: Buffer): void;
+  /** Each time that something of the answer has come. */
+  onBytes?(): void;
   /** Once, unless the call was cancelled; undefined: all went well. */
   onEnd(error: GrpcError | undefined): void;
 };
@@ -58,14 +61,23 @@ export interface Transport {
 
 export type Target = { readonly host: string; readonly port: number; readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer } };
 
-/** etcd takes a ping every 5 s (--grpc-keepalive-min-time), while a call is under way; so a silent peer is noticed within 8.5 s. */
-const pingIntervalMilliseconds = 6_000;
-const pingTimeoutMilliseconds = 2_500;
+/** How often, while a call is under way, a sign of life is asked for, and how long nothing may come then: a peer that is gone is noticed within 8.5 s. */
+const life = { intervalMilliseconds: 6_000, timeoutMilliseconds: 2_500 };
+/**
+ * What is asked: gRPC's health service. Whether the peer has it (etcd) or not (its grpc-proxy), it answers at once, and any byte from it is a sign of life, an answer's that takes its time too.
+ * Not HTTP/2's PING: a gRPC server that was told nothing else, as etcd's proxy cannot be, cuts those off who ping a quiet connection oftener than every five minutes.
+ */
+const lifePath = '/grpc.health.v1.Health/Check';
 const streamWindowBytes = 1024 * 1024;
 const connectionWindowBytes = 4 * 1024 * 1024;
 
 /** Connects, TLS and HTTP/2 included. Rejects with the reason, also when that takes too long or the signal is aborted. */
-export function openTransport({ host, port, tls }: Target, milliseconds: number, signal: AbortSignal): Promise<Transport> {
+export function openTransport(
+  { host, port, tls }: Target,
+  milliseconds: number,
+  signal: AbortSignal,
+  { intervalMilliseconds, timeoutMilliseconds } = life,
+): Promise<Transport> {
   return new Promise((resolve, reject) => {
     // A server name may not be an address (RFC 6066, 3): then none is sent, and the certificate is checked for the address.
     const socket = tls
@@ -98,38 +110,55 @@ export function openTransport({ host, port, tls }: Target, milliseconds: number,
       session.once('remoteSettings', () => {
         done();
         session.setLocalWindowSize(connectionWindowBytes);
-        resolve(transportOver(session));
+        resolve(transportOver(session, socket, { intervalMilliseconds, timeoutMilliseconds }));
       });
     });
     if (signal.aborted) onAbort();
   });
 }
 
-function transportOver(session: ClientHttp2Session): Transport {
+function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMilliseconds, timeoutMilliseconds }: typeof life): Transport {
   let usable = true;
   let why = 'the connection was closed';
   let calls = 0;
+  let listening: Listening | undefined;
 
   function fail(error: Error): void {
     usable = false;
     why = error.message;
     session.destroy(error);
   }
-  const pings = setInterval(() => {
+  const request = (path: string, metadata: Readonly<Record<string, string>>): ClientHttp2Stream =>
+    session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', te: 'trailers', 'user-agent': 'calico-openstack', ...metadata });
+
+  function askForLife(): void {
     if (calls === 0 || session.destroyed) return;
-    const timer = setTimeout(() => fail(new Error('the connection has fallen silent')), pingTimeoutMilliseconds);
-    session.ping((error) => {
-      clearTimeout(timer);
-      if (error && !session.destroyed) fail(error);
+    const before = socket.bytesRead;
+    let asking: ClientHttp2Stream | undefined;
+    if (session.closed)
+      session.ping(() => {}); // it wants to go away and takes no new call
+    else {
+      asking = request(lifePath, {});
+      asking.on('error', () => {}).resume();
+      asking.end(framed(Buffer.alloc(0)));
+    }
+    listening = listenForSilence(timeoutMilliseconds, () => {
+      asking?.close(constants.NGHTTP2_CANCEL);
+      if (socket.bytesRead === before && !session.destroyed) fail(new Error('the connection has fallen silent'));
     });
-  }, pingIntervalMilliseconds).unref();
+  }
+  const looks = setInterval(askForLife, intervalMilliseconds).unref();
   session.on('error', (error) => {
     why = error.message;
   });
-  session.on('goaway', () => {
+  session.on('goaway', (code, _last, reason) => {
     usable = false;
+    if (code !== constants.NGHTTP2_NO_ERROR) why = `the server ended the connection (HTTP/2 error ${code}${reason ? `, ${reason.toString()}` : ''})`;
   });
-  session.on('close', () => clearInterval(pings));
+  session.on('close', () => {
+    clearInterval(looks);
+    listening?.stop();
+  });
   session.unref(); // while idle it keeps no process alive
 
   return {
@@ -140,14 +169,7 @@ function transportOver(session: ClientHttp2Session): Transport {
     call(path, metadata, events) {
       let stream: ClientHttp2Stream;
       try {
-        stream = session.request({
-          ':method': 'POST',
-          ':path': path,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-          'user-agent': 'calico-openstack',
-          ...metadata,
-        });
+        stream = request(path, metadata);
       } catch (error) {
         queueMicrotask(() => events.onEnd(new GrpcError(grpcStatus.UNAVAILABLE, why, { cause: error })));
         return { send() {}, end() {}, cancel() {} };
@@ -163,7 +185,7 @@ function transportOver(session: ClientHttp2Session): Transport {
   };
 }
 
-function callOver(stream: ClientHttp2Stream, { onMessage, onEnd }: CallEvents, whyLost: () => string): Call {
+function callOver(stream: ClientHttp2Stream, { onMessage, onBytes, onEnd }: CallEvents, whyLost: () => string): Call {
   let over = false;
   let status: GrpcError | 'ok' | undefined;
   const finish = (error: GrpcError | undefined): void => {
@@ -184,7 +206,9 @@ function callOver(stream: ClientHttp2Stream, { onMessage, onEnd }: CallEvents, w
     if (headers[':status'] !== 200) status ??= new GrpcError(grpcStatus.UNAVAILABLE, `HTTP status ${headers[':status']}`);
   });
   stream.on('data', (bytes: Buffer) => {
-    if (over || split(bytes)) return;
+    if (over) return;
+    onBytes?.();
+    if (split(bytes)) return;
     finish(new GrpcError(grpcStatus.UNAVAILABLE, 'an answer came compressed, which was not asked for'));
     stream.close(constants.NGHTTP2_CANCEL);
   });

@@ -86,7 +86,7 @@ export type EtcdOptions = {
   readonly keyFile?: string;
   readonly username?: string;
   readonly password?: string;
-  /** For one request, with failover and with waiting for an etcd that is away: so long it takes until a call rejects with ETCD_UNAVAILABLE. [10] */
+  /** For one request, with failover and with waiting for an etcd that is away: so long it takes until a call rejects with ETCD_UNAVAILABLE. Begins again with each piece of an answer that comes in. [10] */
   readonly timeoutSeconds?: number;
 };
 
@@ -105,7 +105,7 @@ export interface Etcd {
   transact(when: readonly Compare[], then: readonly Operation[], otherwise?: readonly Operation[]): Promise<TransactionResult>;
   grantLease(ttlSeconds: number): Promise<Lease>;
   /**
-   * Snapshot of the prefixes at one revision, then a watch from there, for ever: a lost watch is resumed from the last revision, a compacted one by a fresh snapshot
+   * Snapshot of the prefixes at one revision, then a watch from there, for ever: a snapshot that is interrupted goes on behind its last key, a lost watch is resumed from the last revision, a compacted one by a fresh snapshot
    * that is compared with what was delivered, so that what vanished meanwhile comes as a deletion. The reader never passes through "everything is gone".
    * Order and transactions hold across prefixes that share their parent (`/a/b/`, `/a/c/`); etcd promises neither across trees that lie further apart.
    */

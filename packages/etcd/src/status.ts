@@ -1,0 +1,55 @@
+// What etcd's refusals mean: gRPC's status codes, and etcd's own words where those have been lost on the way.
+import type { EtcdErrorCode } from './errors.ts';
+import { type GrpcError, grpcStatus } from './transport.ts';
+
+/**
+ * etcd's refusals (api/v3rpc/rpctypes/error.go) by their text. Its grpc-proxy passes on nothing but that, with the status UNKNOWN; etcd's own clients go by the text too.
+ * Only those on which something depends.
+ */
+const statusByText: Readonly<Record<string, number>> = {
+  'etcdserver: mvcc: required revision has been compacted': grpcStatus.OUT_OF_RANGE,
+  'etcdserver: mvcc: required revision is a future revision': grpcStatus.OUT_OF_RANGE,
+  'etcdserver: mvcc: database space exceeded': grpcStatus.RESOURCE_EXHAUSTED,
+  'etcdserver: too many requests': grpcStatus.RESOURCE_EXHAUSTED,
+  'etcdserver: request is too large': grpcStatus.INVALID_ARGUMENT,
+  'etcdserver: too many operations in txn request': grpcStatus.INVALID_ARGUMENT,
+  'etcdserver: duplicate key given in txn request': grpcStatus.INVALID_ARGUMENT,
+  'etcdserver: key is not provided': grpcStatus.INVALID_ARGUMENT,
+  'etcdserver: requested lease not found': grpcStatus.NOT_FOUND,
+  'etcdserver: lease already exists': grpcStatus.FAILED_PRECONDITION,
+  'etcdserver: permission denied': grpcStatus.PERMISSION_DENIED,
+  'etcdserver: invalid auth token': grpcStatus.UNAUTHENTICATED,
+  'etcdserver: authentication is not enabled': grpcStatus.FAILED_PRECONDITION,
+  'etcdserver: authentication failed, invalid user ID or password': grpcStatus.INVALID_ARGUMENT,
+  'etcdserver: revision of auth store is old': grpcStatus.INVALID_ARGUMENT,
+  'etcdserver: user name is empty': grpcStatus.INVALID_ARGUMENT,
+};
+
+export function statusOf({ status, message }: GrpcError): number {
+  return status === grpcStatus.UNKNOWN ? (statusByText[message] ?? status) : status;
+}
+
+/** Which of our codes it is. */
+export function codeOf(error: GrpcError): EtcdErrorCode {
+  switch (statusOf(error)) {
+    case grpcStatus.DEADLINE_EXCEEDED:
+      return 'ETCD_TIMEOUT';
+    case grpcStatus.RESOURCE_EXHAUSTED:
+      return 'ETCD_OVERLOADED';
+    case grpcStatus.OUT_OF_RANGE:
+      return 'ETCD_COMPACTED';
+    case grpcStatus.PERMISSION_DENIED:
+    case grpcStatus.UNAUTHENTICATED:
+      return 'ETCD_DENIED';
+    case grpcStatus.NOT_FOUND:
+      return 'ETCD_LEASE_GONE';
+    case grpcStatus.INVALID_ARGUMENT:
+    case grpcStatus.FAILED_PRECONDITION:
+    case grpcStatus.ALREADY_EXISTS:
+    case grpcStatus.UNIMPLEMENTED:
+    case grpcStatus.DATA_LOSS:
+      return 'ETCD_REFUSED';
+    default: // UNAVAILABLE; UNKNOWN and INTERNAL are how a dying member may answer
+      return 'ETCD_UNAVAILABLE';
+  }
+}
