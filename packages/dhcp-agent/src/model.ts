@@ -43,6 +43,8 @@ export function createModel(options: ServiceOptions): Model {
   const reserved = new ReservedAddresses();
   const subnets = new Map<string, Subnet>();
   const subnetsOf = new Map<string, Map<string, Subnet>>();
+  /** Which of its endpoints has a tap, as far as it was asked since one of them came or went. */
+  const heirs = new Map<string, Endpoint>();
   const present = new Set<string>();
   const mtus = new Map<string, number>();
   const problems = new Map<string, readonly string[]>();
@@ -69,11 +71,13 @@ export function createModel(options: ServiceOptions): Model {
       touch(before);
       endpoints.delete(key);
       for (const token of tokens(before)) removeFrom(holders, token, key);
+      heirs.delete(before.tap);
     }
     problems.delete(key);
     if (now?.ok) {
       endpoints.set(key, now.value);
       for (const token of tokens(now.value)) addTo(holders, token, key);
+      heirs.delete(now.value.tap);
       touch(now.value);
     } else if (now) {
       problems.set(key, [`the port is not served: ${now.reason}`]);
@@ -126,11 +130,12 @@ export function createModel(options: ServiceOptions): Model {
   }
 
   /** Of several ports with one tap, MAC or address the one that Felix lets have it: somebody who comes later, with whatever intent, takes nothing from it. */
-  const endpointOf = (tap: string): Endpoint | undefined => holdersOf(`tap:${tap}`).sort(byClaim)[0];
-  const ownerOf = (claim: string): Endpoint | undefined =>
-    holdersOf(claim)
-      .filter((endpoint) => endpointOf(endpoint.tap) === endpoint)
-      .sort(byClaim)[0];
+  const endpointOf = (tap: string): Endpoint | undefined => {
+    const heir = heirs.get(tap) ?? firstOf(holdersOf(`tap:${tap}`));
+    if (heir) heirs.set(tap, heir);
+    return heir;
+  };
+  const ownerOf = (claim: string): Endpoint | undefined => firstOf(holdersOf(claim).filter((endpoint) => endpointOf(endpoint.tap) === endpoint));
 
   function compute(tap: string): PortService | undefined {
     const endpoint = endpointOf(tap);
@@ -197,6 +202,9 @@ export function createModel(options: ServiceOptions): Model {
     problems,
   };
 }
+
+const firstOf = (endpoints: readonly Endpoint[]): Endpoint | undefined =>
+  endpoints.reduce<Endpoint | undefined>((first, next) => (first === undefined || byClaim(next, first) < 0 ? next : first), undefined);
 
 /** DHCP hands out fixed addresses alone, so no claim here is a pair's. */
 const byClaim = (a: Endpoint, b: Endpoint): number => compareClaims(claimOf(a), claimOf(b));

@@ -9,13 +9,13 @@ const connect: (fd: number, address: Uint8Array, length: number) => number = lib
 
 const [AF_INET, SOCK_STREAM, SOCK_CLOEXEC] = [2, 1, 0o2000000];
 
-/** A TCP connection to 127.0.0.1:port inside the namespace. Throws when nobody listens there. */
-export function connectInside(namespace: string, port: number): Socket {
+/** A TCP connection to a port of an IPv4 address inside the namespace. Throws when nobody listens there. */
+export function connectInside(namespace: string, port: number, host = '127.0.0.1'): Socket {
   const address = new Uint8Array(16);
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_INET, true);
   view.setUint16(2, port);
-  address.set([127, 0, 0, 1], 4);
+  address.set(host.split('.').map(Number), 4);
   const fd = inNamespace(namespace, () => {
     const opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (opened < 0 || connect(opened, address, address.length) < 0) throw new Error(`cannot connect to port ${port} in ${namespace}: ${errnoName(errno())}`);
@@ -25,12 +25,12 @@ export function connectInside(namespace: string, port: number): Socket {
 }
 
 /** Resolves to the port outside, once it listens. */
-export async function relayInto(namespace: string, port: number): Promise<{ readonly port: number; close(): void }> {
+export async function relayInto(namespace: string, port: number, host?: string): Promise<{ readonly port: number; close(): void }> {
   const open = new Set<Socket>();
   const server: Server = createServer((outside) => {
     let inside: Socket;
     try {
-      inside = connectInside(namespace, port);
+      inside = connectInside(namespace, port, host);
     } catch {
       outside.destroy();
       return;

@@ -1,0 +1,52 @@
+// The BIRD agent with real etcd and BIRD while values that nobody should write come in by the hundred: after each batch it must live, and a changed peer be in force.
+import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
+import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
+import { connectEtcd } from '@calico-openstack/etcd';
+import { storm } from '@calico-openstack/etcd/testing/storm';
+import { relayInto } from '@calico-openstack/kernel/testing/relay';
+import { expect } from 'vitest';
+import { makeWorld, type TestHost, until } from './world.ts';
+
+const kinds = hostileKinds(['nodes', 'bgppeers', 'bgpfilters', 'bgpconfigurations', 'ippools', 'workloadendpoints', 'livemigrations'], 'host-0');
+
+export async function birdUnderHostileValues({
+  values,
+  batchValues,
+  seed,
+}: {
+  readonly values: number;
+  readonly batchValues: number;
+  readonly seed: number;
+}): Promise<void> {
+  const world = await makeWorld(1);
+  const { hostname, port } = new URL(world.etcdProcess.endpoint);
+  const relay = await relayInto(world.router.namespace, Number(port), hostname);
+  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`] });
+  try {
+    const [host] = world.hosts as [TestHost];
+    host.startAgent();
+    await host.ready();
+    await storm(etcd, {
+      values,
+      batchValues,
+      next: hostileWrites(kinds, seed),
+      async look(batch) {
+        // What is said of this host, or of all, is put right: then whatever else stands there must not be in the way.
+        for (const name of ['default', 'node.host-0']) await world.remove('bgpconfigurations', name);
+        await world.put('nodes', 'host-0', { bgp: { ipv4Address: `${host.host4}/30`, asNumber: 64512 } });
+        const neighbor = `198.51.100.${2 + (batch % 200)}`;
+        await world.put('bgppeers', 'probe', { peerIP: neighbor, asNumber: 64900 });
+        await until(
+          `a session with ${neighbor}\n${host.agentLog().slice(-3000)}`,
+          async () => ((await host.bird.ask('show protocols all')).includes(`Neighbor address: ${neighbor}\n`) ? true : undefined),
+          60,
+        );
+        expect(host.agentLog()).not.toMatch(/FATAL|a fault of the BIRD agent/);
+      },
+    });
+  } finally {
+    etcd.close();
+    relay.close();
+    await world.close();
+  }
+}
