@@ -1,6 +1,7 @@
 // The small HTTP face of an agent: health and metrics.
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
+import { boundConnections } from './connections.ts';
 import type { Health } from './health.ts';
 import type { Logger } from './log.ts';
 import { startLoop } from './loop.ts';
@@ -8,15 +9,36 @@ import { startLoop } from './loop.ts';
 type Answer = { readonly status: number; readonly body: string; readonly type?: string };
 type Page = () => Answer | Promise<Answer>;
 
+/**
+ * What whoever reaches a page can take of the agent, which has other things to do: a scrape is some hundred bytes that come at once. A connection on which nothing moves, such as one
+ * whose client does not read, ends too.
+ */
+export type PageLimits = {
+  readonly connections: number;
+  readonly headersMs: number;
+  readonly requestMs: number;
+  readonly idleMs: number;
+  readonly headerBytes: number;
+};
+const pageLimits: PageLimits = { connections: 64, headersMs: 5000, requestMs: 10_000, idleMs: 30_000, headerBytes: 8192 };
+
 /** Serves pages by exact path; anything else is 404. Resolves once it listens; `port` 0 picks a free one. */
-export async function servePages(host: string, port: number, pages: ReadonlyMap<string, Page>): Promise<Server> {
-  const server = createServer((request, response) => {
+export async function servePages(host: string, port: number, pages: ReadonlyMap<string, Page>, limits: PageLimits = pageLimits): Promise<Server> {
+  const options = {
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    connectionsCheckingInterval: Math.min(1000, limits.headersMs),
+    maxHeaderSize: limits.headerBytes,
+  };
+  const server = createServer(options, (request, response) => {
     const page = pages.get((request.url ?? '').split('?')[0]!);
     Promise.resolve(page ? page() : { status: 404, body: 'not found' }).then(
       ({ status, body, type = 'text/plain; charset=utf-8' }) => response.writeHead(status, { 'content-type': type }).end(body),
       (error: unknown) => response.writeHead(500).end(String(error)),
     );
   });
+  server.setTimeout(limits.idleMs);
+  boundConnections(server, limits.connections);
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
   server.unref(); // an agent that has nothing else to do ends
   return server;
