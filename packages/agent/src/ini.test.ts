@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { IniError, parseIni } from './ini.ts';
+import { IniError, parseIni, shownValue } from './ini.ts';
 
 test('sections, options, comments, continued lines and repeated options', () => {
   const ini = parseIni(
@@ -30,6 +30,15 @@ test('sections, options, comments, continued lines and repeated options', () => 
   expect(ini.get('calico')?.get('colon')).toEqual(['v']);
 });
 
-test('a line that is none of these is refused with file and line', () => {
-  expect(() => parseIni('[a]\nnonsense', 'felix.cfg')).toThrow(new IniError('felix.cfg:2: "nonsense" is neither "[section]" nor "option = value"'));
+test('a line that is none of these is refused with file and line, and without its content, which may be a password', () => {
+  expect(() => parseIni('[a]\nhunter2', 'felix.cfg')).toThrow(new IniError('felix.cfg:2: the line is neither "[section]" nor "option = value"'));
 });
+
+test.each([
+  ['etcd_timeout', 'soon', 'soon'],
+  ['etcd_password', 'hunter2', '…'],
+  ['secretKey', 'hunter2', '…'],
+  ['etcd_endpoints', 'http://root:hunter2@10.0.0.1:2379', '…@10.0.0.1:2379'],
+  ['etcd_timeout', '10\nconnection = mysql://neutron:hunter2@db', '10 …'],
+  ['etcd_timeout', 'x'.repeat(300), `${'x'.repeat(200)}…`],
+])('of %s = %j a message shows %s', (name, value, shown) => expect(shownValue(name, value)).toBe(shown));

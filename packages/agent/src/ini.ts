@@ -11,7 +11,7 @@ export class IniError extends Error {
 /**
  * Lines `[section]`, `option = value` (or `option: value`), comments with `#` or `;` at the start of a line, and continuation lines that begin with white space.
  * @param file named in errors
- * @throws IniError naming file and line for a line that is none of these
+ * @throws IniError naming file and line, by number, for a line that is none of these: it may be what is left of a password
  */
 export function parseIni(text: string, file: string): Ini {
   const sections = new Map<string, Map<string, string[]>>();
@@ -34,7 +34,7 @@ export function parseIni(text: string, file: string): Ini {
       continue;
     }
     const option = /^([^=:]+?)\s*[=:]\s*(.*)$/.exec(content);
-    if (!option) throw new IniError(`${file}:${index + 1}: "${content}" is neither "[section]" nor "option = value"`);
+    if (!option) throw new IniError(`${file}:${index + 1}: the line is neither "[section]" nor "option = value"`);
     const name = option[1]!.trim();
     last = section.get(name) ?? [];
     last.push(unquote(option[2]!));
@@ -53,3 +53,15 @@ function unquote(value: string): string {
   const quoted = /^"(.*)"$|^'(.*)'$/.exec(value);
   return quoted ? (quoted[1] ?? quoted[2]!) : value;
 }
+
+/**
+ * An option's value as it may stand in a message: nothing of a password, nor of what is before an @ (a URL's user and password); its first line, since what was meant for an option of
+ * its own may have been continued into it; at most 200 characters.
+ */
+export function shownValue(name: string, value: string): string {
+  if (/password|secret/i.test(name)) return '…';
+  const [first = '', ...more] = value.split('\n');
+  const open = first.replace(/^.*@/s, '…@');
+  return open.length > longestShown ? `${open.slice(0, longestShown)}…` : `${open}${more.length > 0 ? ' …' : ''}`;
+}
+const longestShown = 200;

@@ -65,6 +65,8 @@ describe('an option', () => {
 
   test('a password does not come up in a message', () => {
     expect(() => read('BgpHoldTimeSecs = x\nEtcdPassword = s3cret')).toThrow(/BgpHoldTimeSecs "x" \(.*one\.cfg\)/);
+    expect(() => read('BgpHoldTimeSecs = 90\n  EtcdPassword = s3cret')).toThrow(/BgpHoldTimeSecs "90 …" \(.*one\.cfg\)/);
+    expect(() => read('EtcdPassword = a\ns3cret')).toThrow(/one\.cfg:3: the line is neither "\[section\]" nor "option = value"$/);
   });
 });
 

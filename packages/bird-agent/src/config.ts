@@ -1,7 +1,7 @@
 // The agent's options: environment, then files, then defaults.
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type Ini, parseIni, type Severity, StartError, severities } from '@calico-openstack/agent';
+import { type Ini, parseIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
 import { type Cidr, type Decoded, decoded, familyOf, type IpAddress, isInterfaceName, parseAddress, parseCidr, refused } from '@calico-openstack/datamodel';
 import { quoted } from './bird/text.ts';
 import { asNumber, interfaceAddress } from './resources/values.ts';
@@ -52,7 +52,7 @@ const each =
     const parsed: T[] = [];
     for (const word of words(value)) {
       const one = parse(word);
-      if (one === undefined) return refused(`"${word}" is not ${what}`);
+      if (one === undefined) return refused(`"${shownValue('', word)}" is not ${what}`);
       parsed.push(one);
     }
     return decoded(parsed);
@@ -189,9 +189,7 @@ function readOption(name: string, { parse, fallback, aliases = [] }: Option<unkn
     if (!given) continue;
     const parsed = parse(given.value.trim());
     if (parsed.ok) return parsed.value;
-    const open = name.startsWith('Etcd') ? given.value.replace(/^.*@/s, '…@') : given.value; // before the @ of a URL there may be a password
-    const shown = /password/i.test(name) ? '' : ` "${open}"`;
-    throw new StartError('CONFIG_INVALID', `${each}${shown} (${given.where}): ${parsed.reason}`);
+    throw new StartError('CONFIG_INVALID', `${each} "${shownValue(name, given.value)}" (${given.where}): ${parsed.reason}`);
   }
   return fallback();
 }

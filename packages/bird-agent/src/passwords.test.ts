@@ -52,7 +52,7 @@ describe('there is no password', () => {
     ['in a file that everybody can read', () => file('[bgp]\ntor = s3cret\n', 0o604), /chmod 600/],
     ['under another name', () => file('[other]\ntor = s3cret\n'), /has no "tor" in section \[bgp\]/],
     ['that BIRD could not hold', () => file('[bgp]\ntor = s3"cret\n'), /quotation mark/],
-    ['in a file that is no ini file', () => file('[bgp]\ns3cret\n'), /is no ini file/],
+    ['in a file that is no ini file', () => file('[bgp]\ns3cret\n'), /passwords\.cfg:2: the line is neither/],
   ])('%s', (_, path, reason) => {
     expect(reasonOf(path())).toMatch(reason);
     expect(reasonOf(path())).not.toContain('s3');

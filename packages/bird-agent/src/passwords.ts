@@ -56,8 +56,7 @@ function readPasswordFile(path: string): Decoded<Ini> {
     if ((mode & 0o077) !== 0) return refused(`${path} can be read by others than its owner: chmod 600 it`);
     return decoded(parseIni(readFileSync(descriptor, 'utf8'), path));
   } catch (error) {
-    // parseIni quotes the line that it does not understand, which may be a password.
-    if (error instanceof IniError) return refused(`${path} is no ini file ("[secret]", then "key = password")`);
+    if (error instanceof IniError) return refused(`${error.message} ("[secret]", then "key = password")`);
     return refused(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`);
   } finally {
     closeSync(descriptor);

@@ -88,3 +88,7 @@ describe('refused', () => {
     expect(() => parse(text)).toThrow(/^\[(DEFAULT|calico)\] \w+ = .* is not /s);
   });
 });
+
+test('what was meant for an option of its own, and is continued into another, does not come up in a message', () => {
+  expect(() => parse('[DEFAULT]\ndnsmasq_lease_max = 10\n  connection = mysql://neutron:hunter2@db')).toThrow(/^\[DEFAULT\] dnsmasq_lease_max = 10 … is not /);
+});

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { isAbsolute, join } from 'node:path';
-import { type Ini, parseIni, type Severity, StartError } from '@calico-openstack/agent';
+import { type Ini, parseIni, type Severity, StartError, shownValue } from '@calico-openstack/agent';
 import { type IpAddress, isRegion, parseAddress } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import { isDomain } from './service/names.ts';
@@ -130,7 +130,7 @@ function etcdOptions(text: Texts): EtcdOptions {
 }
 
 const invalid = (section: string, name: string, value: string, expected: string): StartError =>
-  new StartError('CONFIG_INVALID', `[${section}] ${name} = ${value} is not ${expected}`);
+  new StartError('CONFIG_INVALID', `[${section}] ${name} = ${shownValue(name, value)} is not ${expected}`);
 
 const list = (value: string | undefined): readonly string[] => (value ?? '').split(/[\s,]+/).filter((part) => part !== '');
 

@@ -69,3 +69,9 @@ test('the rows process can be left to somebody else', () => {
   expect(options('').rowsCommand).toEqual(['/usr/bin/python3', '-m', 'calico_openstack.rows_process']);
   expect(options('neutron_rows_command =').rowsCommand).toEqual([]);
 });
+
+test('what was meant for an option of its own, and is continued into another, does not come up in a message', () => {
+  expect(() => options('etcd_timeout = 10\n  connection = mysql://neutron:hunter2@db')).toThrow(
+    /^\[calico\] etcd_timeout = 10 … is not a number of at least 1$/,
+  );
+});

@@ -1,7 +1,7 @@
 // [calico] of neutron.conf, with upstream's names, and a few of our own.
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type Ini, parseIni, type Severity, StartError, severities } from '@calico-openstack/agent';
+import { type Ini, parseIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
 import { type Cidr, impossibleForHosts, isRegion, parseCidr } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import type { AddressPolicy } from './addressing/rules.ts';
@@ -57,7 +57,7 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
     const parsed = Number(value);
     if (Number.isFinite(parsed) && parsed >= least && parsed <= most) return parsed;
     const bounds = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
-    throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not a number ${bounds}`);
+    throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${shownValue(name, value)} is not a number ${bounds}`);
   };
   /** What goes into etcd as such, or counts something. */
   const whole = (name: string, otherwise: number, least = 0, most?: number): number => {
@@ -69,13 +69,13 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
   const choice = <T extends string>(name: string, among: readonly T[], otherwise: T): T => {
     const value = (text(name) ?? otherwise).toLowerCase();
     const found = among.find((one) => one.toLowerCase() === value);
-    if (found === undefined) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${value} is not one of ${among.join(', ')}`);
+    if (found === undefined) throw new StartError('CONFIG_INVALID', `[calico] ${name} = ${shownValue(name, value)} is not one of ${among.join(', ')}`);
     return found;
   };
   const prefixes = (name: string): readonly Cidr[] =>
     list(text(name)).map((part) => {
       const prefix = parseCidr(part);
-      if (!prefix) throw new StartError('CONFIG_INVALID', `[calico] ${name}: ${part} is not a prefix, as 10.0.0.0/8 is one`);
+      if (!prefix) throw new StartError('CONFIG_INVALID', `[calico] ${name}: ${shownValue(name, part)} is not a prefix, as 10.0.0.0/8 is one`);
       return prefix;
     });
   const direction = (name: 'ingress' | 'egress') => ({
@@ -86,7 +86,10 @@ export function parseOptions(inis: readonly Ini[], files: readonly string[] = []
   });
   const region = text('openstack_region');
   if (region !== undefined && !isRegion(region)) {
-    throw new StartError('CONFIG_INVALID', `[calico] openstack_region = ${region} is not a lower-case DNS label of at most 46 characters`);
+    throw new StartError(
+      'CONFIG_INVALID',
+      `[calico] openstack_region = ${shownValue('openstack_region', region)} is not a lower-case DNS label of at most 46 characters`,
+    );
   }
   const stateDirectory = text('neutron_driver_state_dir') ?? '/var/lib/calico/neutron-driver';
   const rowsCommand = inis.some((ini) => ini.get('calico')?.has('neutron_rows_command'))
@@ -132,7 +135,8 @@ function etcdOptions(
   const [username, password] = [text('etcd_username'), text('etcd_password')];
   // Upstream chooses TLS by the presence of its files, whatever the scheme says.
   const scheme = caFile !== undefined || certFile !== undefined || keyFile !== undefined ? 'https' : (text('etcd_scheme') ?? 'http');
-  if (scheme !== 'http' && scheme !== 'https') throw new StartError('CONFIG_INVALID', `[calico] etcd_scheme = ${scheme} is neither http nor https`);
+  if (scheme !== 'http' && scheme !== 'https')
+    throw new StartError('CONFIG_INVALID', `[calico] etcd_scheme = ${shownValue('etcd_scheme', scheme)} is neither http nor https`);
   const port = whole('etcd_port', 2379, 1, 65_535);
   const hosts = list(text('etcd_host'));
   const endpoints = list(text('etcd_endpoints'));

@@ -113,6 +113,8 @@ describe('bad values', () => {
       ['HealthPort', 201],
     ]);
   });
+  test('of which a part was meant for an option of its own are not repeated whole', () =>
+    expect(() => config(file({ OpenstackRegion: 'Europe\nEtcdPassword = hunter2' }))).toThrow('OpenstackRegion is "Europe …" in /etc/calico/felix.cfg'));
   test('passwords are not repeated', () =>
     expect(JSON.stringify(resolveConfig([resource('default', { etcdPassword: 'secret' })]).complaints)).not.toContain('secret'));
 });

@@ -1,5 +1,5 @@
 // From the sources, in order of precedence, to the values in force.
-import { StartError } from '@calico-openstack/agent';
+import { StartError, shownValue } from '@calico-openstack/agent';
 import { type FelixConfig, type Parameter, type ParameterName, parameterNamed, parameters } from './parameters.ts';
 import type { Source } from './sources.ts';
 
@@ -26,7 +26,7 @@ export function resolveConfig(sources: readonly Source[], lastGood?: FelixConfig
       const known = parameterNamed(name);
       if (!known || values.has(known) || text === '') continue;
       const parameter: Parameter<unknown> = parameters[known];
-      const complain = (problem: string): void => void complaints.push({ parameter: known, source: source.name, value: shownText(known, text), problem });
+      const complain = (problem: string): void => void complaints.push({ parameter: known, source: source.name, value: shownValue(known, text), problem });
       if (parameter.local && source.fromDatastore) {
         complain('can be set by environment or file only; ignored');
         continue;
@@ -42,7 +42,7 @@ export function resolveConfig(sources: readonly Source[], lastGood?: FelixConfig
       } else {
         throw new StartError(
           'CONFIG_INVALID',
-          `${known} is "${shownText(known, text)}" in ${source.name}, and must be ${outcome.expected}. Correct it there, then start again.`,
+          `${known} is "${shownValue(known, text)}" in ${source.name}, and must be ${outcome.expected}. Correct it there, then start again.`,
         );
       }
     }
@@ -52,14 +52,6 @@ export function resolveConfig(sources: readonly Source[], lastGood?: FelixConfig
   );
   return { config: config as FelixConfig, complaints, setBy };
 }
-
-/** As it may stand in a message: cut, and without passwords, such as one before the @ of a URL. */
-function shownText(name: ParameterName, text: string): string {
-  if (/password/i.test(name)) return '…';
-  const open = name.startsWith('Etcd') ? text.replace(/^.*@/s, '…@') : text;
-  return open.length > shownMax ? `${open.slice(0, shownMax)}…` : open;
-}
-const shownMax = 200;
 
 function read(parameter: Parameter<unknown>, text: string): ReturnType<Parameter<unknown>['parse']> {
   if (text.toLowerCase() === 'none' && (parameter.notNone || 'whenNone' in parameter || parameter.default === undefined)) {
