@@ -85,7 +85,6 @@ describe('what is limited for each interface', () => {
     ['DHCP from its address, to the server alone', 'limit-dhcp', { from: '10.0.0.1', port: 67, to: LOCAL }],
     ['DHCPv6', 'limit-dhcp', { from: ownLinkLocal, port: 547 }],
     ['DHCPv6 from its address', 'limit-dhcp', { from: 'fd00::1', port: 547 }],
-    ['a router solicitation', 'limit-neighbours', { from: ownLinkLocal, icmp: 133 }],
     ['a neighbour solicitation', 'limit-neighbours', { from: 'fd00::1', icmp: 135 }],
     ['a question whether an address is taken', 'limit-neighbours', { from: '::', icmp: 135 }],
     ['a neighbour advertisement', 'limit-neighbours', { from: 'fd00::1', icmp: 136 }],
@@ -95,6 +94,10 @@ describe('what is limited for each interface', () => {
     const { passes } = host();
     const others = all.filter((each) => each !== limit);
     expect([passes('prerouting', { ...sent, loud: others }), passes('prerouting', { ...sent, loud: [limit] })]).toEqual([true, false]);
+  });
+  test('a router solicitation, as what Dnsmasq answers and as neighbour discovery', () => {
+    const passes = (...loud: string[]) => host().passes('prerouting', { from: ownLinkLocal, icmp: 133, loud });
+    expect([passes('limit-strangers', 'limit-arp'), passes('limit-dhcp'), passes('limit-neighbours')]).toEqual([true, false, false]);
   });
   test('ARP, also of what is its own', () => {
     const { arp } = host();
