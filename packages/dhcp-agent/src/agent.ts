@@ -6,11 +6,15 @@ import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { dnsmasqArguments, placesIn } from './dnsmasq/command.ts';
 import { openDnsmasq } from './dnsmasq/disk.ts';
+import { parseOptions6 } from './dnsmasq/files.ts';
+import { serverDuid } from './dnsmasq/leases.ts';
 import { checkArguments, checkDnsmasq } from './dnsmasq/process.ts';
-import { familyServer } from './dnsmasq/server.ts';
+import { type FamilyServer, familyServer } from './dnsmasq/server.ts';
 import { isTapName } from './endpoint.ts';
+import { openGuard } from './guard/guard.ts';
 import { createModel } from './model.ts';
 import type { AgentOptions } from './options.ts';
+import { openResponder, type PortOf } from './rebind/responder.ts';
 import { followReserved } from './reserved.ts';
 import { type PortService, servicesOf } from './service/service.ts';
 import { setServerAddresses, tapsInUse } from './taps.ts';
@@ -33,9 +37,17 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ag
   const dnsmasqs = families.map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
   const etcd = openEtcd(options);
   const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell of its links; asking again') });
+  // Before Dnsmasq: what it must not hear is kept from it, or it does not run.
+  const guard = openGuard(log);
   for (const { process } of dnsmasqs) process.run();
 
   const servers = dnsmasqs.map((dnsmasq, index) => familyServer(index === 0 ? 4 : 6, dnsmasq));
+  const responder = openResponder({
+    links,
+    server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
+    portOf: portOf(servers.find(({ family }) => family === 6)!),
+    log,
+  });
   const core = createCore({ options, servers, links, log });
   const loop = startLoop({
     run: () => core.run(performance.now()),
@@ -64,12 +76,22 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ag
       etcd.close();
       watch.close();
       reserved.close();
+      responder.close();
+      await guard.close();
       await loop.close();
       links.close();
       await Promise.all(dnsmasqs.map(({ process }) => process.close()));
     },
   };
 }
+
+/** As on disk: while etcd is away as well. */
+const portOf =
+  ({ ports, options }: FamilyServer): PortOf =>
+  (tap) => {
+    const entry = ports.get(tap);
+    return entry && { mac: entry.macs[0]!, leases: entry.leases, ...parseOptions6(options.get(tap) ?? '') };
+  };
 
 function openEtcd(options: AgentOptions): Etcd {
   try {

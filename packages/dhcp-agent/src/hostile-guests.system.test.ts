@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { TestPort } from './testing/etcd-values.ts';
-import { type RawGuest, rawGuest } from './testing/raw-dhcp.ts';
+import { macBytes, type RawGuest, rawGuest } from './testing/raw-dhcp.ts';
 import { openWorld, type World } from './testing/world.ts';
 
 let world: World;
@@ -61,4 +61,95 @@ test('a syslog that stands still makes nobody wait, whatever a guest does to hav
   // More than the kernel and Dnsmasq keep for it: a refusal is logged however quiet Dnsmasq is.
   for (let round = 0; round < 200; round++) expect((await loud.ask4({ kind: 'request', requested: '10.65.0.250' }, 5000))?.kind).toBe('nak');
   for (let round = 0; round < 20; round++) expect(await neighbour.ask4({ kind: 'discover' }, 5000)).toEqual({ kind: 'offer', address: neighbour.v4 });
+});
+
+describe('DHCPv6: what a guest says of its neighbour’s address is granted to nobody, and the neighbour keeps it', () => {
+  test.each([
+    { leased: true, as: 'itself' },
+    { leased: true, as: 'the neighbour' },
+    { leased: false, as: 'itself' },
+    { leased: false, as: 'the neighbour' },
+  ])('leased: $leased, by a guest that says it is $as', async ({ leased, as }) => {
+    const [neighbour, guest] = [await newGuest(), await newGuest()];
+    if (leased) expect((await neighbour.lease6())?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+    const server = (await guest.lease6())!.server;
+    const said = { duid: as === 'itself' ? guest.duid : neighbour.duid, addresses: [neighbour.v6] };
+    expect((await guest.ask6({ ...said, type: 'rebind' }))?.addresses).toEqual({ [neighbour.v6]: 0 });
+    for (const type of ['decline', 'release', 'rebind'] as const) await guest.ask6({ ...said, type, ...(type !== 'rebind' && { server }) });
+    const request = await guest.ask6({ ...said, type: 'request', server });
+    expect(Object.values(request?.addresses ?? {}).every((seconds) => seconds === 0)).toBe(true);
+    expect((await neighbour.lease6())?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+    expect((await neighbour.ask6({ type: 'renew', addresses: [neighbour.v6], server }))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+    expect((await neighbour.ask6({ type: 'rebind', addresses: [neighbour.v6] }))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+  });
+});
+
+test('DHCPv4: what a guest says in its neighbour’s name takes nothing from it', async () => {
+  const [neighbour, guest] = [await newGuest(), await newGuest()];
+  const server = '10.65.0.1';
+  expect(await neighbour.ask4({ kind: 'request', requested: neighbour.v4 })).toEqual({ kind: 'ack', address: neighbour.v4 });
+  const forged = { chaddr: neighbour.mac, clientId: [1, ...macBytes(neighbour.mac)], server };
+  for (const kind of ['release', 'decline'] as const) {
+    expect(await guest.ask4({ ...forged, kind, ciaddr: kind === 'release' ? neighbour.v4 : '0.0.0.0', requested: neighbour.v4 }, 100)).toBeUndefined();
+    expect(await guest.ask4({ kind, server, requested: neighbour.v4 }, 100)).toBeUndefined();
+  }
+  expect(await guest.ask4({ ...forged, kind: 'request', requested: neighbour.v4 }, 200)).toBeUndefined();
+  expect((await guest.ask4({ kind: 'request', requested: neighbour.v4 }))?.kind).toBe('nak');
+  expect(await guest.ask4({ kind: 'discover', giaddr: neighbour.v4 }, 200)).toBeUndefined();
+  expect(await neighbour.ask4({ kind: 'request', ciaddr: neighbour.v4 })).toEqual({ kind: 'ack', address: neighbour.v4 });
+  expect(await neighbour.ask4({ kind: 'discover' })).toEqual({ kind: 'offer', address: neighbour.v4 });
+});
+
+test('a guest that declines its own address is offered it again at once, by DHCPv4 and DHCPv6', async () => {
+  const guest = await newGuest();
+  const { server } = (await guest.lease6())!;
+  expect(await guest.ask6({ type: 'decline', addresses: [guest.v6], server })).toMatchObject({ type: 7, statuses: [0], server, client: guest.duid });
+  expect((await guest.lease6())?.addresses).toEqual({ [guest.v6]: 86_400 });
+  await guest.ask4({ kind: 'request', requested: guest.v4 });
+  expect(await guest.ask4({ kind: 'decline', requested: guest.v4, server: '10.65.0.1' }, 100)).toBeUndefined();
+  expect(await guest.ask4({ kind: 'discover' })).toEqual({ kind: 'offer', address: guest.v4 });
+  expect(world.logged('the guest says that somebody else has its IPv6 address')).toBe(true);
+});
+
+test('a REBIND is answered with the port’s addresses, DNS servers and the server that RENEW knows, until the port has other addresses', async () => {
+  const guest = await newGuest();
+  const { server } = (await guest.lease6())!;
+  expect(await guest.ask6({ type: 'rebind', addresses: [guest.v6, '2001:db8:a::ffff'] })).toEqual({
+    type: 7,
+    server,
+    client: guest.duid,
+    addresses: { [guest.v6]: 86_400, '2001:db8:a::ffff': 0 },
+    statuses: [],
+    dnsServers: ['2001:db8::53'],
+  });
+  await world.putPort({ ...guest.port, addresses: ['2001:db8:a::abcd'] });
+  await world.until('the port has another address', () => world.logged('port served in another way'));
+  expect((await guest.ask6({ type: 'rebind', addresses: [guest.v6] }))?.addresses).toEqual({ [guest.v6]: 0 });
+  await world.deletePort(guest.port);
+  await world.until('the port is gone', () => world.logged('port no longer served'));
+  expect(await guest.ask6({ type: 'rebind', addresses: [guest.v6] }, 200)).toBeUndefined();
+});
+
+test('with the agent away a neighbour’s address is granted to nobody either, and renewals go on; a flushed ruleset is put back at once', async () => {
+  const [neighbour, guest] = [await newGuest(), await newGuest()];
+  const { server } = (await guest.lease6())!;
+  world.host('nft', 'flush', 'ruleset');
+  await world.until('the table is back', () => world.host('nft', 'list', 'tables').includes('calico-dhcp-agent'));
+  await world.killAgent();
+  expect(await guest.ask6({ type: 'rebind', addresses: [neighbour.v6] }, 300)).toBeUndefined();
+  expect((await guest.ask6({ type: 'renew', addresses: [guest.v6], server }))?.addresses).toEqual({ [guest.v6]: 86_400 });
+  expect((await neighbour.lease6())?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+  await world.startAgent('dnsmasq_base_log_dir =', { syslog: join(world.directory, 'syslog') });
+  expect((await neighbour.ask6({ type: 'rebind', addresses: [neighbour.v6] }, 5000))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+});
+
+test('a guest that rebinds without end is answered at times, and its neighbour whenever it asks', async () => {
+  const [neighbour, guest] = [await newGuest(), await newGuest()];
+  await neighbour.lease6();
+  for (let round = 0; round < 10; round++) {
+    for (let message = 0; message < 20; message++) guest.tell6({ type: 'rebind', addresses: [guest.v6] });
+    expect((await neighbour.ask6({ type: round % 2 === 0 ? 'rebind' : 'solicit', addresses: [neighbour.v6] }, 5000))?.addresses).toEqual({
+      [neighbour.v6]: 86_400,
+    });
+  }
 });

@@ -27,6 +27,8 @@ export { printTable } from './nftables/print.ts';
 export { chainExists, deleteTable, type OpenTable, openTable } from './nftables/table.netlink.ts';
 export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
+export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';
+export { parseUdp6, type Udp6, udp6Frame } from './packets/udp6.ts';
 export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';
 export { openRoutes, type RouteFilter, type RouteTable } from './routes/netlink.ts';
 export { ownsRoutes, routeProgrammer } from './routes/programmer.ts';

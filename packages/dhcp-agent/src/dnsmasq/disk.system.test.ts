@@ -39,7 +39,7 @@ for (const family of [4, 6] as const) {
       configFile: undefined,
       logDirectory: directory,
     };
-    const dnsmasq = openDnsmasq(family, { host: namespace, directory, dnsmasq: options }, silentLog(), ['ip', 'netns', 'exec', namespace, 'dnsmasq']);
+    const dnsmasq = openDnsmasq(family, { directory, dnsmasq: options }, silentLog(), ['ip', 'netns', 'exec', namespace, 'dnsmasq']);
     dnsmasq.process.run();
     await dnsmasq.process.settled();
 

@@ -12,7 +12,7 @@ import type { Dnsmasq } from './server.ts';
 /** Makes the directories; Dnsmasq is started by `process.run()`. @throws StartError */
 export function openDnsmasq(
   family: IpFamily,
-  { host, directory, dnsmasq: options }: Pick<AgentOptions, 'host' | 'directory' | 'dnsmasq'>,
+  { directory, dnsmasq: options }: Pick<AgentOptions, 'directory' | 'dnsmasq'>,
   log: Logger,
   program: readonly [string, ...string[]] = ['dnsmasq'],
 ): Dnsmasq & { readonly process: DnsmasqProcess } {
@@ -40,7 +40,7 @@ export function openDnsmasq(
   function tidy(): void {
     const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
     const leases = pruneLeases(readLiveLeaseFile(places), isKept(entries, unwanted));
-    writeLeaseFile(places, family === 6 ? withServerDuid(leases, host) : leases);
+    writeLeaseFile(places, family === 6 ? withServerDuid(leases) : leases);
   }
 
   return {

@@ -1,10 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createModel } from '../model.ts';
+import { option6 } from '../service/ipv6.ts';
 import { servePort } from '../service/serve.ts';
 import { type FamilyService, servicesOf } from '../service/service.ts';
+import { bytes, endpointKey, endpointValue, keyOfSubnet } from '../testing/etcd-values.ts';
 import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { hostilePort, hostileText } from '../testing/hostile.ts';
-import { hostEntryOf, parseHost, printHost, printOptions } from './files.ts';
+import { hostEntryOf, parseHost, parseOptions6, printHost, printOptions } from './files.ts';
 
 test('no line is longer than what Dnsmasq reads at once, however much a subnet and a port hold', () => {
   const many = Array.from({ length: 100 }, (_, index) => index + 100);
@@ -107,6 +110,70 @@ describe('whatever a tenant chose', () => {
       for (const [, , ...values] of lines) for (const value of values) expect(value).toMatch(/^[-.:/[\]A-Za-z0-9]+$/);
     });
   });
+});
+
+test('what options say of DHCPv6 reads back as what was written', () => {
+  fc.assert(
+    fc.property(hostilePort, (hostile) => {
+      const one = servePort(hostile, serviceOptions).service?.ipv6;
+      if (!one) return;
+      const told = (code: number) => one.options.find((option) => option.code === code)?.value;
+      const [servers, domain] = [told(option6.dnsServers), told(option6.domainSearch)];
+      expect(parseOptions6(printOptions(hostile.tap, one))).toEqual({
+        dnsServers: servers?.kind === 'addresses' ? servers.addresses : [],
+        domainSearch: domain?.kind === 'name' ? domain.name : undefined,
+      });
+    }),
+  );
+  expect(parseOptions6('')).toEqual({ dnsServers: [], domainSearch: undefined });
+});
+
+test('whatever stands in a subnet and in a name in etcd, Dnsmasq reads lines for the port’s tap, of addresses, prefixes, numbers and names', () => {
+  const text = fc.oneof(hostileText, fc.constantFrom('10.65.0.1', '10.65.0.0/24', '192.0.2.53', '2001:db8:a::1', '2001:db8:a::/64', '10.9.0.0/16'));
+  const any = fc.oneof(text, fc.jsonValue({ maxDepth: 2 }) as fc.Arbitrary<unknown>);
+  /** Mostly as it should be, or the subnet would nearly always be refused as a whole. */
+  const mostly = (good: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.oneof({ weight: 6, arbitrary: good }, { weight: 1, arbitrary: any });
+  const address = fc.constantFrom('10.65.0.1', '192.0.2.53', '2001:db8:a::1', '0.0.0.0', '::');
+  const route = mostly(fc.record({ destination: mostly(fc.constantFrom('10.9.0.0/16', '0.0.0.0/0', '2001:db8:9::/64')), nexthop: mostly(address) }));
+  const hostileSubnet = fc.record({
+    network_id: fc.constant('net-a'),
+    cidr: fc.constantFrom('10.65.0.0/24', '2001:db8:a::/64'),
+    gateway_ip: mostly(address),
+    host_routes: mostly(fc.array(route, { maxLength: 3 })),
+    dns_servers: mostly(fc.array(mostly(address), { maxLength: 3 })),
+    ipv6_ra_mode: mostly(fc.constant(null)),
+    ipv6_address_mode: mostly(fc.constant(null)),
+  });
+  let served = 0;
+  fc.assert(
+    fc.property(
+      fc.array(fc.dictionary(fc.constantFrom('gateway_ip', 'host_routes', 'dns_servers'), any), { maxLength: 2 }),
+      fc.array(hostileSubnet, { maxLength: 3 }),
+      text,
+      (partial, subnets, fqdn) => {
+        const one = { id: 'port-1', tap: port.tap, mac: port.mac, networkId: 'net-a', addresses: ['10.65.0.11', '2001:db8:a::11'], fqdn };
+        const model = createModel(serviceOptions);
+        const all = [...subnets, ...partial.map((some) => ({ network_id: 'net-a', cidr: '10.65.0.0/24', host_routes: [], ...some }))];
+        for (const [index, value] of all.entries()) model.setSubnet(keyOfSubnet(String(index)), bytes(JSON.stringify(value)));
+        model.setEndpoint(endpointKey(one), bytes(endpointValue(one)));
+        model.setTap(port.tap, 1500);
+        for (const service of model.takeChanged().values()) {
+          for (const family of service ? servicesOf(service) : []) {
+            served += 1;
+            const addresses = family.leases.map((address) => (family.family === 6 ? `[${address}]` : address));
+            expect(dnsmasqLines(printHost(hostEntryOf(port.tap, port.mac, family)))).toEqual([[`tag:${port.tap}`, port.mac, ...addresses]]);
+            for (const [tag, code, ...values] of dnsmasqLines(printOptions(port.tap, family))) {
+              expect(tag).toBe(`tag:${port.tap}`);
+              expect(code).toMatch(family.family === 4 ? /^\d+$/ : /^option6:\d+$/);
+              for (const value of values) expect(value).toMatch(/^[-.:/[\]A-Za-z0-9]+$/);
+            }
+          }
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  expect(served).toBeGreaterThan(100);
 });
 
 test('what is not a hosts file of this agent is none', () => {

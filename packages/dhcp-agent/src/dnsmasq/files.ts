@@ -3,6 +3,7 @@
 // No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and dies of it after a reload.
 import { type IpAddress, type IpFamily, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/datamodel';
 import { isTapName } from '../endpoint.ts';
+import { option6 } from '../service/ipv6.ts';
 import type { DhcpOption, FamilyService, OptionValue, ServerAddress } from '../service/service.ts';
 
 /** Both files of one port, of one family. */
@@ -64,6 +65,13 @@ const isShort = (line: string): boolean => Buffer.byteLength(line) <= longestLin
 
 export function printOptions(tap: string, service: FamilyService): string {
   return service.options.map((option) => shortLine(`tag:${tap},${printCode(service.family, option)}${printValue(service.family, option.value)}\n`)).join('');
+}
+
+/** What a port's options say of DHCPv6: read back from what `printOptions` wrote. */
+export function parseOptions6(text: string): { readonly dnsServers: readonly IpAddress[]; readonly domainSearch: string | undefined } {
+  const textOf = (code: number): string | undefined => new RegExp(`^tag:[^,\\n]*,option6:${code},(.*)$`, 'm').exec(text)?.[1];
+  const dnsServers = (textOf(option6.dnsServers) ?? '').split(',').flatMap((field) => parseAddress(field.replace(/^\[(.*)\]$/, '$1')) ?? []);
+  return { dnsServers, domainSearch: textOf(option6.domainSearch) };
 }
 
 const printCode = (family: IpFamily, { code }: DhcpOption): string => (family === 4 ? `${code}` : `option6:${code}`);

@@ -29,14 +29,20 @@ export const pruneLeases = (text: string, keep: (lease: Lease) => boolean): stri
     .join('\n');
 
 /**
- * With Dnsmasq's DHCPv6 identifier (a DUID-UUID, RFC 6355), where none is there yet. Dnsmasq would make one of a link's MAC, and not start where no link has one;
- * and guests know their server by it, so it must be the same again when the file was lost.
+ * DHCPv6's name for the server (a DUID-UUID, RFC 6355), the same on every host: a guest renews with the server that it knows, and finds it on the host that it was migrated to.
+ * No link has two.
  */
-export function withServerDuid(text: string, host: string): string {
-  if (/^duid /m.test(text)) return text;
-  const digest = createHash('sha256').update(`calico-dhcp-agent ${host}`).digest().subarray(0, 16);
+export const serverDuid: Uint8Array = makeServerDuid();
+
+function makeServerDuid(): Uint8Array {
+  const digest = createHash('sha256').update('calico-dhcp-agent').digest().subarray(0, 16);
   digest[6] = (digest[6]! & 0x0f) | 0x80; // a UUID of version 8: made in one's own way (RFC 9562)
   digest[8] = (digest[8]! & 0x3f) | 0x80;
-  const duid = [0, 4, ...digest].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-  return `duid ${duid}\n${text}`;
+  return Uint8Array.of(0, 4, ...digest);
+}
+
+/** With our DHCPv6 identifier in the place of any other. Dnsmasq would make one of a link's MAC, and not start where no link has one. */
+export function withServerDuid(text: string): string {
+  const duid = [...serverDuid].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+  return `duid ${duid}\n${text.replace(/^duid .*\n/gm, '')}`;
 }

@@ -20,6 +20,8 @@ export interface FamilyServer {
   readonly family: IpFamily;
   /** As on disk. */
   readonly ports: ReadonlyMap<string, HostEntry>;
+  /** The text of each port's options, by tap. */
+  readonly options: ReadonlyMap<string, string>;
   /** Serves a port from now on in this way. True: that is new, or another way than before. */
   serve(tap: string, mac: string, service: FamilyService): boolean;
   /** Serves it no longer. True: it was served. */
@@ -114,5 +116,5 @@ export function familyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilyServer {
     return undefined;
   }
 
-  return { family, ports, serve, withdraw, settle };
+  return { family, ports, options, serve, withdraw, settle };
 }

@@ -1,6 +1,6 @@
 // Real DHCP clients in a guest.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Guest, readIfThere } from './world.ts';
@@ -104,8 +104,17 @@ export async function leaseOnce(guest: Guest, options?: Parameters<typeof udhcpc
   }
 }
 
-/** What dhclient hands its script for DHCPv6: `new_ip6_address`, `new_dhcp6_name_servers` … */
-export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined as string | undefined } = {}): Promise<Udhcpc | undefined> {
+export type Dhclient6Options = {
+  readonly seconds?: number;
+  readonly duid?: string;
+  /** A file in which the client keeps its lease, for its next run. */
+  readonly leaseFile?: string;
+  /** The client finds its lease older by so much: its time to renew, or to rebind, has come, and what comes of that is told. */
+  readonly agedSeconds?: number;
+};
+
+/** What dhclient hands its script for DHCPv6, once it has its lease, or has it again: `reason`, `new_ip6_address`, `new_dhcp6_name_servers` … */
+export async function dhclient6(guest: Guest, { seconds = 20, duid, leaseFile, agedSeconds }: Dhclient6Options = {}): Promise<Udhcpc | undefined> {
   // It gives up at once where there is no link-local address yet.
   while (!guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link', '-tentative').includes('fe80'))
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -113,13 +122,17 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
   const [script, result] = [join(directory, 'script'), join(directory, 'result')];
   writeFileSync(
     script,
-    `#!/bin/sh\ncase $reason in BOUND6) /sbin/ip -6 addr replace $new_ip6_address/128 dev $interface nodad; env > ${result};; esac\nexit 0\n`,
+    `#!/bin/sh\ncase $reason in ${agedSeconds === undefined ? 'BOUND6' : 'RENEW6|REBIND6'}) /sbin/ip -6 addr replace $new_ip6_address/128 dev $interface nodad; env > ${result};; esac\nexit 0\n`,
   );
   chmodSync(script, 0o755);
   writeFileSync(join(directory, 'conf'), '');
   if (duid !== undefined) {
     const octal = duid.split(':').map((byte) => `\\${Number.parseInt(byte, 16).toString(8).padStart(3, '0')}`);
     writeFileSync(join(directory, 'leases'), `default-duid "${octal.join('')}";\n`);
+  }
+  if (leaseFile !== undefined && agedSeconds !== undefined) {
+    const age = (_: string, starts: string): string => `starts ${Number(starts) - agedSeconds};`;
+    writeFileSync(leaseFile, readFileSync(leaseFile, 'utf8').replace(/starts (\d+);/g, age));
   }
   const child = spawn(
     'ip',
@@ -139,7 +152,7 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid = undefined a
       '-cf',
       join(directory, 'conf'),
       '-lf',
-      join(directory, 'leases'),
+      leaseFile ?? join(directory, 'leases'),
       '-pf',
       join(directory, 'pid'),
       'eth0',

@@ -49,7 +49,7 @@ export interface RawGuest {
   ask4(message: Message4, waitMs?: number): Promise<Answer4 | undefined>;
   ask6(message: Message6, waitMs?: number): Promise<Answer6 | undefined>;
   /** Sends it, and waits for nothing. */
-  tell4(message: Message4): void;
+  tell6(message: Message6): void;
   /** SOLICIT and REQUEST. */
   lease6(message?: Partial<Message6>): Promise<Answer6 | undefined>;
   close(): void;
@@ -132,7 +132,7 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
       send6(xid, message);
       return answer(waitMs, (port, payload) => (port === 546 && readU16(payload, 2) === xid ? parse6(payload) : undefined));
     },
-    tell4: (message) => send4(nextXid(), message),
+    tell6: (message) => send6(nextXid(), message),
     async lease6(message = {}) {
       const offered = await self.ask6({ ...message, type: 'solicit' }, 5000);
       if (!offered || Object.keys(offered.addresses).length === 0) return offered;

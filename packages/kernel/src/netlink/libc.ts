@@ -11,6 +11,13 @@ export const socket: (domain: number, type: number, protocol: number) => number 
 export const bind: (fd: number, address: Uint8Array, length: number) => number = libc.func('int bind(int, const uint8_t *, uint32_t)');
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
 const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
+/** `from` is filled in; `fromLength` says, in host order, how long it may be, and is. */
+export const receiveFrom: (fd: number, bytes: Uint8Array, length: number, flags: number, from: Uint8Array, fromLength: Uint8Array) => number = libc.func(
+  'long recvfrom(int, uint8_t *, size_t, int, uint8_t *, uint8_t *)',
+);
+export const sendTo: (fd: number, bytes: Uint8Array, length: number, flags: number, to: Uint8Array, toLength: number) => number = libc.func(
+  'long sendto(int, const uint8_t *, size_t, int, const uint8_t *, uint32_t)',
+);
 export const close: (fd: number) => number = libc.func('int close(int)');
 export const setns: (fd: number, kind: number) => number = libc.func('int setns(int, int)');
 const pollDescriptors: (descriptors: Uint8Array, count: number, timeoutMs: number) => number = libc.func('int poll(uint8_t *, unsigned long, int)');
@@ -28,24 +35,18 @@ export function setSocketOption(fd: number, level: number, option: number, value
   return setsockopt(fd, level, option, bytes, bytes.length);
 }
 
-/**
- * Has the kernel keep only datagrams whose first netlink message is of that type: a program for the kernel's packet filter (linux/filter.h), which sees bytes in
- * network order. Returns 0, or -1 with errno set.
- */
-export function keepOnlyType(fd: number, type: number): number {
-  const [loadHalf, jumpIfEqual, giveBack] = [0x28, 0x15, 0x06];
-  const offsetOfType = 4;
-  const stored = hostIsLittleEndian ? ((type & 0xff) << 8) | (type >> 8) : type;
+/** An instruction of the kernel's packet filter (linux/filter.h, classic BPF): code, jump if true, jump if false, operand. It sees bytes in network order. */
+export type FilterInstruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
+
+/** The codes that are used here: load a byte, half a word or a word of the packet, jump, let through as many bytes as the operand says. */
+export const filterCode = { loadByte: 0x30, loadHalf: 0x28, loadWord: 0x20, jumpIfEqual: 0x15, giveBack: 0x06 } as const;
+
+/** Has the kernel keep only datagrams that the program lets through. Returns 0, or -1 with errno set. */
+export function attachFilter(fd: number, instructions: readonly FilterInstruction[]): number {
   // struct sock_fprog, which says where the program is, and the program behind it: so that what the kernel reads is one buffer, alive while the call lasts.
   const programAt = 16;
-  const both = new Uint8Array(programAt + 4 * 8);
+  const both = new Uint8Array(programAt + instructions.length * 8);
   const view = new DataView(both.buffer);
-  const instructions = [
-    [loadHalf, 0, 0, offsetOfType],
-    [jumpIfEqual, 0, 1, stored],
-    [giveBack, 0, 0, 0xffffffff],
-    [giveBack, 0, 0, 0],
-  ] as const;
   instructions.forEach(([code, ifTrue, ifFalse, operand], index) => {
     const at = programAt + index * 8;
     view.setUint16(at, code, hostIsLittleEndian);
@@ -56,6 +57,18 @@ export function keepOnlyType(fd: number, type: number): number {
   view.setUint16(0, instructions.length, hostIsLittleEndian);
   view.setBigUint64(8, koffi.address(both) + BigInt(programAt), hostIsLittleEndian);
   return setsockopt(fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, both, programAt);
+}
+
+/** Has the kernel keep only datagrams whose first netlink message is of that type. Returns 0, or -1 with errno set. */
+export function keepOnlyType(fd: number, type: number): number {
+  const offsetOfType = 4;
+  const stored = hostIsLittleEndian ? ((type & 0xff) << 8) | (type >> 8) : type;
+  return attachFilter(fd, [
+    [filterCode.loadHalf, 0, 0, offsetOfType],
+    [filterCode.jumpIfEqual, 0, 1, stored],
+    [filterCode.giveBack, 0, 0, 0xffffffff],
+    [filterCode.giveBack, 0, 0, 0],
+  ]);
 }
 
 const dontWait = 0x40;

@@ -60,6 +60,15 @@ const fields: { readonly [Name in Field]: FieldFacts } = {
   // nft 1.0.6 has no word for it.
   'nd target': { ...payload(transportLayer, 8, 'ipv6_addr', icmpv6), text: '@th,64,128' },
   'dhcp giaddr': { ...payload(transportLayer, 32, 'ipv4_addr', {}), text: '@th,256,32' },
+  'dhcp chaddr': { ...payload(transportLayer, 36, 'ether_addr', {}), text: '@th,288,48' },
+  'dhcp first option': {
+    type: undefined,
+    widthBytes: 3,
+    needs: {},
+    load: (dreg) => ({ name: 'payload', values: { dreg, base: transportLayer, offset: 248, length: 3 } }),
+    text: '@th,1984,24',
+  },
+  'dhcp6 type': { ...payload(transportLayer, 8, 'inet_proto', {}), text: '@th,64,8' },
   'arp operation': payload(networkLayer, 6, 'arp_op', arp),
   'arp saddr ether': payload(networkLayer, 8, 'ether_addr', arp),
   'arp saddr ip': payload(networkLayer, 14, 'ipv4_addr', arp),

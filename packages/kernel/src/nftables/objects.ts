@@ -60,7 +60,10 @@ export type Field =
   | 'icmp code'
   | 'icmpv6 type'
   | 'icmpv6 code'
-  | 'dhcp giaddr' // BOOTP's relay address, in UDP: 4 bytes at 32; the rule must have matched UDP and the port
+  | 'dhcp giaddr' // BOOTP's relay address, in UDP: 4 bytes at 32; the rule must have matched UDP and the port, here and in the next three
+  | 'dhcp chaddr' // BOOTP's client hardware address: 6 bytes at 36
+  | 'dhcp first option' // code, length and first byte of what stands behind DHCP's cookie: 3 bytes at 248
+  | 'dhcp6 type' // DHCPv6's message type: 1 byte at 8
   | 'nd target' // neighbour solicitation and advertisement: 16 bytes at 8; the rule must have matched the icmpv6 type
   | 'arp operation' // 2 bytes at 6
   | 'arp saddr ether'

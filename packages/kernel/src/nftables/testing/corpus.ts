@@ -38,6 +38,9 @@ const inetMatches: readonly (readonly Statement[])[] = [
   [protocol(6), match('th sport', port(1024)), match('th dport', port(80))],
   [protocol(17), match('th dport', port(67)), match('dhcp giaddr', address4('10.0.0.1'), true)],
   [protocol(17), match('th dport', port(67)), match('dhcp giaddr', address4('0.0.0.0'))],
+  [protocol(17), match('th dport', port(67)), match('dhcp chaddr', mac)],
+  [protocol(17), match('th dport', port(67)), match('dhcp first option', bytes(53, 1, 4))],
+  [protocol(17), match('th dport', port(547)), match('dhcp6 type', bytes(6))],
   [match('icmp type', bytes(8)), match('icmp code', bytes(0))],
   [match('icmpv6 type', bytes(135)), match('icmpv6 code', bytes(0)), match('nd target', linkLocal)],
   [match('fib saddr . iif oif', hostOrder(0))],
@@ -61,6 +64,7 @@ const ranges: readonly (readonly Statement[])[] = [
   [protocol(17), { is: 'range', field: 'th sport', first: port(1000), last: port(2000), negate: true }],
   [{ is: 'range', field: 'ip saddr', first: address4('10.0.0.5'), last: address4('10.0.0.9') }],
   [{ is: 'range', field: 'icmp type', first: bytes(3), last: bytes(8) }],
+  [protocol(17), { is: 'range', field: 'dhcp6 type', first: bytes(3), last: bytes(5), negate: true }],
 ];
 
 const actions: readonly (readonly Statement[])[] = [

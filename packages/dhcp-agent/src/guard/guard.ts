@@ -1,0 +1,47 @@
+// Keeps the guard's rules in the kernel: before Dnsmasq is started, and whenever somebody takes them away. They stay when the agent goes.
+import { type Logger, StartError, startLoop } from '@calico-openstack/agent';
+import { openMonitor, openTable, watchRuleset } from '@calico-openstack/kernel';
+import { guardChains, guardTable } from './rules.ts';
+
+/** Others' changes of the table itself are looked for so often; that it is gone is noticed at once. */
+const auditMs = 60_000;
+
+/** The rules are in force when it returns. @throws StartError when the kernel refuses them: without them one guest could be granted what another has. */
+export function openGuard(log: Logger): { close(): Promise<void> } {
+  const table = openTable(guardTable.family, guardTable.name);
+  for (const chain of guardChains) table.setChain(chain);
+  try {
+    table.apply();
+  } catch (error) {
+    table.close();
+    throw new StartError('NFTABLES_REFUSED', `the kernel does not take the rules that keep guests' DHCP apart: ${(error as Error).message}`, { cause: error });
+  }
+  let auditAtMs = performance.now() + auditMs;
+  const loop = startLoop({
+    run() {
+      const isGone = !table.exists();
+      if (isGone) log.warn({ table: guardTable.name }, 'somebody took the table away that keeps guests’ DHCP apart; it is put back');
+      if (isGone || performance.now() >= auditAtMs) {
+        table.distrust();
+        table.apply();
+        auditAtMs = performance.now() + auditMs;
+      }
+      return Math.max(0, auditAtMs - performance.now());
+    },
+    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot keep guests’ DHCP apart'),
+  });
+  const monitor = openMonitor();
+  watchRuleset(
+    monitor,
+    () => [table.portId()],
+    () => loop.wake(),
+  );
+  loop.wake();
+  return {
+    async close() {
+      monitor.close();
+      await loop.close();
+      table.close();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+// What of guests' DHCP does not reach Dnsmasq, as nftables rules: it would grant one guest what another has. Pure. They stand whatever this agent, Felix or Dnsmasq do.
+import type { NftChain, NftRule, Statement, Verdict } from '@calico-openstack/kernel/nftables/objects';
+
+/** This agent's own table: on a host with upstream's Felix, too. */
+export const guardTable = { family: 'inet', name: 'calico-dhcp-agent' } as const;
+
+/**
+ * DHCPv6's messages that Dnsmasq 2.90 answers for the asking port alone (RFC 8415 7.3): SOLICIT, REQUEST to RENEW, RELEASE, INFORMATION-REQUEST. Not among them:
+ * REBIND, which it grants to anybody for any address (`rebind/` answers it); DECLINE, by which a guest shuts itself out for ten minutes; relayed messages, which no guest sends;
+ * and all that there may be besides.
+ */
+const toDnsmasq = [
+  [1, 1],
+  [3, 5],
+  [8, 8],
+  [11, 11],
+] as const;
+
+const [udp, ipv4, ipv6] = [17, 2, 10];
+/** Option 53, one byte long: DHCPDECLINE. Every client writes its message's type first; one that does not shuts out nobody but itself. */
+const declines = Uint8Array.of(53, 1, 4);
+
+const verdict = (value: Verdict): Statement => ({ is: 'verdict', ...value });
+const drop = verdict({ verdict: 'drop' });
+const equal = (field: Extract<Statement, { is: 'match' }>['field'], ...value: readonly number[]): Statement => ({
+  is: 'match',
+  field,
+  value: Uint8Array.from(value),
+});
+const isTap: Statement = { is: 'masked', field: 'meta iifname', mask: padded(255, 255, 255), value: padded(...Buffer.from('tap')) };
+const toPort = (family: number, port: number): readonly Statement[] => [
+  equal('meta nfproto', family),
+  equal('meta l4proto', udp),
+  equal('th dport', port >> 8, port & 255),
+];
+const rule = (comment: string, ...statements: readonly Statement[]): NftRule => ({ comment, statements });
+
+/** What a fragment hides from a rule is dropped with what is not allowed: the message's type stands in the first one, or is none that is let through. */
+export const guardChains: readonly NftChain[] = [
+  {
+    name: 'input',
+    hook: { type: 'filter', hook: 'input', priority: -10, policy: 'accept' },
+    rules: [{ statements: [isTap, verdict({ verdict: 'jump', chain: 'from-tap' })] }],
+  },
+  {
+    name: 'from-tap',
+    rules: [
+      rule('a relay would get the answer', ...toPort(ipv4, 67), { is: 'match', field: 'dhcp giaddr', value: new Uint8Array(4), negate: true }, drop),
+      rule('an address that is declined would be offered to nobody', ...toPort(ipv4, 67), { is: 'match', field: 'dhcp first option', value: declines }, drop),
+      ...toDnsmasq.map(([first, last]) =>
+        rule(
+          'answered for the port alone',
+          ...toPort(ipv6, 547),
+          { is: 'range', field: 'dhcp6 type', first: Uint8Array.of(first), last: Uint8Array.of(last) },
+          verdict({ verdict: 'return' }),
+        ),
+      ),
+      rule('all else that DHCPv6 knows', ...toPort(ipv6, 547), drop),
+    ],
+  },
+];
+
+function padded(...bytes: readonly number[]): Uint8Array {
+  const name = new Uint8Array(16);
+  name.set(bytes);
+  return name;
+}

@@ -1,0 +1,63 @@
+// A UDP datagram over IPv6 in an Ethernet frame. Pure.
+
+export type Udp6 = {
+  /** MACs as six bytes, addresses as sixteen. */
+  readonly sourceMac: Uint8Array;
+  readonly destinationMac: Uint8Array;
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly payload: Uint8Array;
+};
+
+const [ethernetBytes, ip6Bytes, udpBytes, udp] = [14, 40, 8, 17] as const;
+
+export function udp6Frame({ sourceMac, destinationMac, source, destination, sourcePort, destinationPort, payload }: Udp6): Uint8Array {
+  const length = udpBytes + payload.length;
+  const frame = new Uint8Array(ethernetBytes + ip6Bytes + length);
+  const view = new DataView(frame.buffer);
+  frame.set(destinationMac, 0);
+  frame.set(sourceMac, 6);
+  view.setUint16(12, 0x86dd);
+  view.setUint8(14, 0x60);
+  view.setUint16(18, length);
+  view.setUint8(20, udp);
+  view.setUint8(21, 64);
+  frame.set(source, 22);
+  frame.set(destination, 38);
+  const at = ethernetBytes + ip6Bytes;
+  view.setUint16(at, sourcePort);
+  view.setUint16(at + 2, destinationPort);
+  view.setUint16(at + 4, length);
+  frame.set(payload, at + udpBytes);
+  // RFC 8200 8.1: over the addresses, the length and the protocol as well; nought is sent as all ones.
+  view.setUint16(at + 6, checksum(frame.subarray(22), length + udp) || 0xffff);
+  return frame;
+}
+
+/** What was read out of a frame with `udp6Frame`'s layout; undefined: it is none (extension headers, another protocol, cut short). */
+export function parseUdp6(frame: Uint8Array): Udp6 | undefined {
+  if (frame.length < ethernetBytes + ip6Bytes + udpBytes) return undefined;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const at = ethernetBytes + ip6Bytes;
+  const length = view.getUint16(at + 4);
+  if (view.getUint16(12) !== 0x86dd || frame[20] !== udp || length < udpBytes || at + length > frame.length) return undefined;
+  return {
+    destinationMac: frame.subarray(0, 6),
+    sourceMac: frame.subarray(6, 12),
+    source: frame.subarray(22, 38),
+    destination: frame.subarray(38, 54),
+    sourcePort: view.getUint16(at),
+    destinationPort: view.getUint16(at + 2),
+    payload: frame.subarray(at + udpBytes, at + length),
+  };
+}
+
+/** One's complement sum of 16-bit words (RFC 1071), `more` added. */
+function checksum(bytes: Uint8Array, more: number): number {
+  let sum = more;
+  for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}
