@@ -1,6 +1,7 @@
 // Which routes BIRD refuses, and of whom; and whether those that it took before something changed would still be taken.
 import type { IpFamily } from '@calico-openstack/datamodel';
 import type { BirdControl } from './bird/control.ts';
+import { elevatedPreference } from './bird/print.ts';
 import { countRoutes, showRoutes } from './bird/routes.ts';
 import type { Problem } from './plan/facts.ts';
 
@@ -37,13 +38,15 @@ export function refusalProblem({ session, count, prefixes }: Refusal): Problem {
 }
 
 /**
- * Has those sessions ask their neighbours anew whose routes were judged by what stood in the guards before: routes that must go now, and those that may come. No session
+ * Has those sessions ask their neighbours anew whose routes were judged by what stood in the guards before: routes that must go now, those that may come, and those of workloads that
+ * are known to be moving only since. No session
  * ends by it, and no other route moves. Who does not know how to send again (RFC 2918) is left as he is.
  */
 export async function judgeAgain(control: BirdControl): Promise<readonly string[]> {
   const sessions = new Set<string>();
   for (const family of families) {
-    for (const { protocol } of await showRoutes(control, family, { where: 'source = RTS_BGP && calico_refused()' })) sessions.add(protocol);
+    const wrong = `source = RTS_BGP && (calico_refused() || (preference != ${elevatedPreference} && calico_elevated()))`;
+    for (const { protocol } of await showRoutes(control, family, { where: wrong })) sessions.add(protocol);
     const [all, refused] = await Promise.all(['true', 'calico_refused()'].map((where) => countRoutes(control, family, { filtered: true, where })));
     if (all === refused || all! > mostRead) continue;
     for (const { protocol } of await showRoutes(control, family, { filtered: true, where: '! calico_refused()' })) sessions.add(protocol);

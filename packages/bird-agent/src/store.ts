@@ -72,6 +72,7 @@ export function resourceStore(onFault: (error: unknown, key: string) => void): R
     resources: { nodes, configurations, peers, filters, pools, departures, outdated },
     apply(changes) {
       let matters = false;
+      const known = nodes.size;
       const faults = takeEach(
         changes,
         (change) => {
@@ -79,7 +80,17 @@ export function resourceStore(onFault: (error: unknown, key: string) => void): R
         },
         onFault,
       );
+      if (nodes.size > known) sortByName(nodes);
       return matters || faults > 0;
     },
   };
+}
+
+/** Puts a map's entries in order of their names; they nearly are. */
+function sortByName<T>(map: Map<string, T>): void {
+  const names = [...map.keys()];
+  if (names.every((name, index) => index === 0 || names[index - 1]! < name)) return;
+  const entries = [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  map.clear();
+  for (const [name, value] of entries) map.set(name, value);
 }

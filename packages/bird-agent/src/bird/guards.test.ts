@@ -23,7 +23,7 @@ test('a prefix of workloads inside a network of the host’s is excepted from it
 });
 
 test('inside a prefix of workloads, whatever covers a host or a network of this one is refused, and what is beside it is not', () => {
-  expect(entries({ hosts: ['10.65.0.9'], networks: ['10.65.4.0/30'], workloads: ['10.65.0.0/29', '10.65.4.0/29'] })).toEqual(
+  expect(entries({ hosts: ['10.65.0.9'], networks: ['10.65.4.0/30'], workloads: ['10.65.0.0/29', '10.65.4.0/29'] }).toSorted()).toEqual(
     [
       'route 10.65.0.0/29 max 32 as 6;',
       'route 10.65.4.0/29 max 29 as 3;',
@@ -32,7 +32,11 @@ test('inside a prefix of workloads, whatever covers a host or a network of this 
       'route 10.65.0.9/32 max 32 as 3;',
     ].sort(),
   );
-  expect(entries({ hosts: ['10.65.0.9'], workloads: ['10.65.0.0/28'] }).filter((line) => line.endsWith('as 3;'))).toEqual(
+  expect(
+    entries({ hosts: ['10.65.0.9'], workloads: ['10.65.0.0/28'] })
+      .filter((line) => line.endsWith('as 3;'))
+      .toSorted(),
+  ).toEqual(
     ['10.65.0.0/28 max 28', '10.65.0.8/29 max 29', '10.65.0.8/30 max 30', '10.65.0.8/31 max 31', '10.65.0.9/32 max 32'].map((entry) => `route ${entry} as 3;`),
   );
 });

@@ -105,7 +105,7 @@ export function guardEntries(family: IpFamily, { own, networks, hosts, moving, w
     for (const guarded of [...own.map(hostCidr), ...networks, ...hosts.map(hostCidr)])
       if (cidrContains(prefix, guarded)) for (const cover of coversOf(guarded, prefixLength(prefix))) add(cover, prefixLength(cover), 'host');
   }
-  return [`protocol static calico_guards${family}`, '{', `  roa${family} { table calico_guard${family}; };`, ...[...entries].sort(), '}', ''];
+  return [`protocol static calico_guards${family}`, '{', `  roa${family} { table calico_guard${family}; };`, ...entries, '}', ''];
 }
 
 /** The prefixes of `least` bits and more that hold `cidr` and are not it. */

@@ -55,7 +55,7 @@ test('a plain session', () => {
   multihop;
   hold time 90;
   connect delay time 1;
-  connect retry time 2;
+  connect retry time 10;
   error wait time 1, 30;
   graceful restart on;
   ipv4 {

@@ -18,32 +18,53 @@ export type PrintedConfiguration = {
   readonly guards: string;
 };
 
-/** The whole file, and its revision: a digest of the rest. The same configuration is always the same text. */
+/**
+ * The whole file, and its revision: a digest of the rest. The same configuration is always the same text. A session that was printed before is not printed, nor digested,
+ * again: there are thousands.
+ */
 export function printConfiguration(configuration: BirdConfiguration): PrintedConfiguration {
-  const body = lines(configuration).join('\n');
-  const revision = shortDigest(body, 24);
+  const guarded = guardLines(configuration);
+  const guards = shortDigest(guarded.join('\n'), 24);
+  const head = headLines(configuration, guarded).join('\n');
+  const { bindToNodeAddress, holdSeconds, mostRoutes } = configuration;
+  const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes]);
+  const sessions = configuration.sessions.map((session) => printSession(session, configuration, settings));
+  const revision = shortDigest([head, ...sessions.map(({ digest }) => digest)].join('\n'), 24);
+  const body = [head, ...sessions.map(({ text }) => text), ''].join('\n');
   return {
-    text: `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n\n${body}\n`,
+    text: `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n\n${body}`,
     revision,
-    guards: shortDigest(guardLines(configuration).join('\n'), 24),
+    guards,
   };
+}
+
+type PrintedSession = { readonly settings: string; readonly text: string; readonly digest: string };
+const printedSessions = new WeakMap<Session, PrintedSession>();
+
+/** @param settings what sessions take from the rest of the configuration, as text */
+function printSession(session: Session, configuration: BirdConfiguration, settings: string): PrintedSession {
+  const known = printedSessions.get(session);
+  if (known?.settings === settings) return known;
+  const text = [...gatewayTo(session), ...sessionLines(session, configuration)].join('\n');
+  const printed = { settings, text, digest: shortDigest(text, 24) };
+  printedSessions.set(session, printed);
+  return printed;
 }
 
 const guardLines = (configuration: BirdConfiguration): readonly string[] =>
   families.flatMap((family) => guardEntries(family, configuration.families[family].guards));
 
-function lines(configuration: BirdConfiguration): readonly string[] {
+function headLines(configuration: BirdConfiguration, guarded: readonly string[]): readonly string[] {
   return [
     ...general(configuration),
     ...guardFunctions(families),
-    ...guardLines(configuration),
+    ...guarded,
     ...families.flatMap((family) => nextHops(family, configuration)),
     ...workloads(configuration),
     ...families.flatMap((family) => exportPolicy(family, configuration.families[family])),
     ...importPolicy(configuration),
     ...families.flatMap((family) => kernel(family)),
     ...usedFilters(configuration.sessions),
-    ...configuration.sessions.flatMap((session) => [...gatewayTo(session), ...sessionLines(session, configuration)]),
   ];
 }
 
@@ -157,14 +178,24 @@ function exportPolicy(family: IpFamily, { normalRoutePriority, exportPrefixes, a
 function importPolicy({ families: configured }: BirdConfiguration): readonly string[] {
   const elevatedAbove = (family: IpFamily): number => localPrefOfMetricZero - configured[family].normalRoutePriority;
   return [
+    '# The workload has arrived at the neighbour, and is known to be moving away from here.',
+    'function calico_elevated()',
+    '{',
+    ...families.map((family) => `  if net.type = NET_IP${family} && bgp_local_pref > ${elevatedAbove(family)} then return calico_moving();`),
+    '  return false;',
+    '}',
+    '',
     'function calico_accept_import()',
     '{',
-    ...families.map((family) => `  if net.type = NET_IP${family} && bgp_local_pref > ${elevatedAbove(family)} && calico_moving() then preference = 200;`),
+    `  if calico_elevated() then preference = ${elevatedPreference};`,
     '  accept;',
     '}',
     '',
   ];
 }
+
+/** Above that of a workload's route here (150). */
+export const elevatedPreference = 200;
 
 /** For thousands of routes at once: each that BIRD programs comes back to it as a notification, and what does not fit is seen at the next scan only. */
 const netlinkBufferBytes = 4 * 1024 * 1024;
@@ -229,7 +260,7 @@ function sessionLines(session: Session, { bindToNodeAddress, holdSeconds, mostRo
     ...statement(`hold time ${keepalive === undefined ? holdSeconds : Math.max(holdSeconds, keepalive * 3)}`),
     ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
     ...statement('connect delay time 1'), // BIRD's shortest
-    ...statement('connect retry time 2'), // a host that has just registered may not listen yet
+    ...statement('connect retry time 10'), // thousands of dead neighbours cost half a core at 2
     ...statement('error wait time 1, 30'),
     ...statement('graceful restart on'),
     ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),

@@ -11,6 +11,7 @@ type ByName<T> = ReadonlyMap<string, T>;
 
 /** By name. A resource that was not understood is there too, with the reason: it is not the same as an absent one. */
 export type Resources = {
+  /** In order of name. */
   readonly nodes: ByName<Decoded<Node>>;
   readonly configurations: ByName<Decoded<BgpConfiguration>>;
   readonly peers: ByName<{ readonly ok: true; readonly value: BgpPeer } | PeerRefusal>;

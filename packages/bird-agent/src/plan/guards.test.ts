@@ -28,5 +28,5 @@ test('IP pools, advertised prefixes, and prefixes that options name are workload
     'bgpconfigurations/default': { prefixAdvertisements: [{ cidr: '10.66.0.0/16', communities: [] }] },
   };
   const options = { exportPrefixes: ['10.67.0.0/16'] as never, workloadPrefixes: ['10.68.0.0/16'] as never };
-  expect(guards(specs, options)[4].guards.workloads).toEqual(['10.68.0.0/16', '10.67.0.0/16', '10.65.0.0/16', '10.66.0.0/16']);
+  expect(guards(specs, options)[4].guards.workloads).toEqual(['10.65.0.0/16', '10.66.0.0/16', '10.67.0.0/16', '10.68.0.0/16']);
 });

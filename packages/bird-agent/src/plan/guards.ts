@@ -27,6 +27,8 @@ export function guardsOf(family: IpFamily, { own, others, host, pools, advertise
     networks: ofFamily([...host.guardedNetworks, ...(ownNode ? [ownNode.network] : [])]).filter((network) => !isHostCidr(network)),
     hosts: ofFamily([...nodes, ...host.datastoreAddresses]).filter((address) => !ownAddresses.has(address)),
     moving: ofFamily(host.moving),
-    workloads: ofFamily([...offered, ...advertisements.map(({ cidr }) => cidr)]).filter((prefix) => prefixLength(prefix) >= leastLength),
+    workloads: ofFamily([...offered, ...advertisements.map(({ cidr }) => cidr)])
+      .filter((prefix) => prefixLength(prefix) >= leastLength)
+      .toSorted(),
   };
 }

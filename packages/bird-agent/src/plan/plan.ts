@@ -40,10 +40,15 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
   if (!advertisements.ok) return halt(`BGPConfiguration ${perHost?.value.prefixAdvertisements ? `node.${host.name}` : 'default'}`, advertisements.reason);
   problems.push(...unsupportedFields(resources, host.name));
 
+  const hostPorts = new Map(
+    [...resources.configurations].flatMap(([name, each]) =>
+      name.startsWith('node.') && each.ok && each.value.listenPort ? [[name.replace(/^node\./, ''), each.value.listenPort]] : [],
+    ),
+  );
   const speaker = (node: Node): Speaker => ({
     node,
     asNumber: node.asNumber ?? settings.asNumber ?? defaultAsNumber,
-    listenPort: understood(resources.configurations.get(`node.${node.name}`))?.listenPort ?? cluster?.value.listenPort ?? defaultPort,
+    listenPort: hostPorts.get(node.name) ?? cluster?.value.listenPort ?? defaultPort,
   });
   problems.push(...absentAddresses(own.value, host));
   const others = settleClaims(otherNodes(resources, host.name, problems), host.name, ownAddresses(own.value, host), problems);
@@ -130,8 +135,7 @@ function absentAddresses(own: Node, { addresses }: Host): readonly Problem[] {
 /** In order of name. A Node that is not understood is told and left out: nobody could peer with it. */
 function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): readonly Node[] {
   const others: Node[] = [];
-  for (const name of [...nodes.keys()].sort()) {
-    const node = nodes.get(name)!;
+  for (const [name, node] of nodes) {
     if (name === own) continue;
     if (node.ok) others.push(node.value);
     else problems.push({ key: `Node ${name}`, reason: node.reason, effect: 'no session with that host' });

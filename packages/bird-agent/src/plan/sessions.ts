@@ -34,23 +34,23 @@ export type SessionsInput = {
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
 /**
- * A wish for a session with a neighbour. One neighbour has one session: a BGPPeer's beats one that only mirrors another host's, which beats the mesh's; among equals the
+ * A wish for a session with a neighbour. One neighbour has one session: a BGPPeer's beats one that only mirrors another host's, and either beats the mesh's; among equals the
  * name decides. `session` undefined: there must be none (and the mesh must not step in).
  */
 type Wish = {
-  readonly from: 'peer' | 'reverse' | 'mesh';
+  readonly from: 'peer' | 'reverse';
   readonly key: string;
   readonly address: IpAddress;
   readonly port: number | undefined;
   readonly session: Session | undefined;
 };
 
-const rank = { peer: 0, reverse: 1, mesh: 2 } as const;
+const rank = { peer: 0, reverse: 1 } as const;
 
 /** All sessions of this host in order of their symbols, and what stands in the way of others. */
 export function planSessions(input: SessionsInput): { readonly sessions: readonly Session[]; readonly problems: readonly Problem[] } {
   const problems: Problem[] = [];
-  const wishes = [...peerWishes(input, problems), ...meshWishes(input, problems)].sort((a, b) => rank[a.from] - rank[b.from]);
+  const wishes = peerWishes(input, problems).sort((a, b) => rank[a.from] - rank[b.from]);
   const winners = new Map<string, Wish>();
   const forbidden = new Set(wishes.filter(({ session }) => !session).map(({ address }) => address));
   for (const wish of wishes) {
@@ -62,11 +62,14 @@ export function planSessions(input: SessionsInput): { readonly sessions: readonl
     else if (wish.from === 'peer' && winner.key !== wish.key)
       problems.push({ key: wish.key, reason: `${winner.key} peers with ${wish.address} already`, effect: 'no session of its own with that neighbour' });
   }
+  const isTaken = ({ neighbor: { address, port } }: Session): boolean => forbidden.has(address) || winners.has(`${address} ${port}`);
+  const mesh = meshSessions(input, problems).filter((session) => wishes.length === 0 || !isTaken(session));
   const sessions = [...winners.values()].flatMap(({ session }) => session ?? []);
-  return { sessions: sessions.sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), problems };
+  return { sessions: [...mesh, ...sessions].sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), problems };
 }
 
-function meshWishes({ own, others, mesh, lookups }: SessionsInput, problems: Problem[]): Wish[] {
+/** In nearly the order of their symbols. */
+function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: Problem[]): readonly Session[] {
   // A route reflector's sessions are what BGPPeers say: it has none of the mesh, nor has anybody with it.
   if (!mesh.enabled || own.node.routeReflectorClusterId !== undefined) return [];
   const password = mesh.password && lookups.password(mesh.password);
@@ -84,22 +87,32 @@ function meshWishes({ own, others, mesh, lookups }: SessionsInput, problems: Pro
       effect: 'external sessions with those hosts: route priorities do not travel across them',
     });
   }
-  return partners.flatMap((other) =>
-    families.flatMap((family): Wish[] => {
-      const [from, to] = [own.node.addresses[family], other.node.addresses[family]];
-      if (!from || !to) return [];
-      const session: Session = {
-        ...basics(own, family),
-        symbol: symbol(`mesh${family}`, other.node.name),
-        neighbor: { address: to.address, port: other.listenPort, asNumber: other.asNumber },
-        // Upstream's rule, so that hosts of both kinds mesh: the lower address, as text, waits to be called. Connections never cross.
-        passive: from.address < to.address,
-        password: password?.value,
-        restartSeconds: mesh.restartSeconds,
-      };
-      return [{ from: 'mesh', key: 'the mesh', address: to.address, port: other.listenPort, session }];
-    }),
-  );
+  const ownSide = JSON.stringify([own.node.addresses, own.asNumber, own.listenPort, password?.value, mesh.restartSeconds]);
+  return families.flatMap((family) => partners.flatMap((other) => meshSession(own, other, family, mesh, password?.value, ownSide) ?? []));
+}
+
+type Remembered = { readonly ownSide: string; readonly session: Session };
+/** A host's session is the same object as long as it is the same: of thousands only the changed one is made, and printed, anew. */
+const remembered = { 4: new WeakMap<Node, Remembered>(), 6: new WeakMap<Node, Remembered>() };
+
+/** @param ownSide all that the session takes from this side, as text */
+function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh, password: string | undefined, ownSide: string): Session | undefined {
+  const [from, to] = [own.node.addresses[family], other.node.addresses[family]];
+  if (!from || !to) return undefined;
+  const known = remembered[family].get(other.node);
+  const neighbor = known?.session.neighbor;
+  if (known && known.ownSide === ownSide && neighbor?.asNumber === other.asNumber && neighbor.port === other.listenPort) return known.session;
+  const session: Session = {
+    ...basics(own, family),
+    symbol: symbol(`mesh${family}`, other.node.name),
+    neighbor: { address: to.address, port: other.listenPort, asNumber: other.asNumber },
+    // Upstream's rule, so that hosts of both kinds mesh: the lower address, as text, waits to be called. Connections never cross.
+    passive: from.address < to.address,
+    password,
+    restartSeconds: mesh.restartSeconds,
+  };
+  remembered[family].set(other.node, { ownSide, session });
+  return session;
 }
 
 /** A session without anything that only a BGPPeer can ask for. */
@@ -132,6 +145,7 @@ type Remote = {
 };
 
 function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
+  const speakers = speakersByAddress(input.peers.size > 0 ? input.others : []);
   return inOrder(input.peers).flatMap(([name, peer]) => {
     const key = `BGPPeer ${name}`;
     const refuse = (reason: string, effect = 'no session'): void => {
@@ -142,7 +156,7 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
       return peer.neighbor ? [none(key, peer.neighbor)] : [];
     }
     for (const field of peer.value.unsupported) refuse(`${field}: is not supported`, 'the field is ignored');
-    const ends = resolveEnds(peer.value, input);
+    const ends = resolveEnds(peer.value, input, speakers);
     if (!ends.ok) {
       refuse(ends.reason);
       return peer.value.remotes.kind === 'address' ? [none(key, peer.value.remotes.neighbor.address)] : [];
@@ -153,6 +167,14 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
     ];
   });
 }
+
+/** No two have one address (plan/claims.ts). */
+const speakersByAddress = (speakers: readonly Speaker[]): ReadonlyMap<IpAddress, Speaker> =>
+  new Map(
+    speakers.flatMap((speaker) =>
+      families.flatMap((family) => (speaker.node.addresses[family] ? [[speaker.node.addresses[family].address, speaker] as const] : [])),
+    ),
+  );
 
 /** The oldest first, then by name: a BGPPeer that is added takes no session from one that has it. */
 function inOrder(peers: Resources['peers']): readonly (readonly [string, PeerEntry])[] {
@@ -171,6 +193,7 @@ const none = (key: string, address: IpAddress): Wish => ({ from: 'peer', key, ad
 function resolveEnds(
   peer: BgpPeer,
   { own, others, lookups }: SessionsInput,
+  speakers: ReadonlyMap<IpAddress, Speaker>,
 ): Decoded<{ readonly forward: readonly Remote[]; readonly reverse: readonly Remote[] }> {
   const matcher = (selector: string): Decoded<(labels: Labels) => boolean> => lookups.selector(selector);
   const hosts = peer.hosts.kind === 'selector' ? matcher(peer.hosts.selector) : decoded(() => true);
@@ -190,10 +213,12 @@ function resolveEnds(
 
   const { address, port } = remotes.neighbor;
   const isRemote = ({ node, asNumber }: Speaker): boolean => node.addresses[familyOf(address)]?.address === address && asNumber === remotes.asNumber;
-  const speaker = others.find(isRemote);
+  const there = speakers.get(address);
+  const speaker = there && isRemote(there) ? there : undefined;
   const forward = isFor(own) && !isRemote(own) ? [{ address, port: port ?? speaker?.listenPort ?? bgpPort, asNumber: remotes.asNumber, speaker }] : [];
-  const mirrored = others.filter(isFor).flatMap(endsOf);
-  return decoded({ forward, reverse: peer.reversePeering && isRemote(own) ? mirrored.filter((end) => familyOf(end.address) === familyOf(address)) : [] });
+  const mirrors = peer.reversePeering && isRemote(own);
+  const mirrored = mirrors ? others.filter(isFor).flatMap(endsOf) : [];
+  return decoded({ forward, reverse: mirrored.filter((end) => familyOf(end.address) === familyOf(address)) });
 }
 
 const bgpPort = 179;
