@@ -96,6 +96,8 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
       return { revision: header.revision, version, endpoint: connection.endpoint };
     },
 
+    remoteAddress: () => connection.remoteAddress,
+
     close: () => connection.close(),
   };
 

@@ -41,6 +41,8 @@ export interface Connection {
   /** A stream to the endpoint in use, or to the first that answers. */
   stream<Answer>(method: Method<Answer>, what: string, events: StreamEvents<Answer>): Promise<Stream>;
   readonly endpoint: string;
+  /** The address at the other end of the connection that stands. */
+  readonly remoteAddress: string | undefined;
   close(): void;
 }
 
@@ -248,6 +250,9 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     stream,
     get endpoint() {
       return inUse().url;
+    },
+    get remoteAddress() {
+      return inUse().remoteAddress;
     },
     close() {
       closing.abort();

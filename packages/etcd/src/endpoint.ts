@@ -9,6 +9,8 @@ export interface Endpoint {
   readonly url: string;
   /** The connection that stands, or a new one. Rejects with ETCD_UNAVAILABLE when there is none within that time. */
   connect(milliseconds: number): Promise<Transport>;
+  /** The address at the other end of the connection that stands. */
+  readonly remoteAddress: string | undefined;
   close(): void;
 }
 
@@ -38,6 +40,9 @@ export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
       if (transport?.usable) return Promise.resolve(transport);
       opening ??= open(milliseconds);
       return opening;
+    },
+    get remoteAddress() {
+      return transport?.usable ? transport.remoteAddress : undefined;
     },
     close() {
       closing.abort();

@@ -119,6 +119,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
           fixedPageSize(pageKeys),
         ),
       compact: (revision) => ask(() => store.compact(revision)),
+      remoteAddress: () => undefined,
       status: () => ask(() => ({ revision: store.revision, version: 'fake', endpoint: 'http://fake:2379' })),
       close() {
         closed = true;

@@ -54,6 +54,8 @@ export interface Call {
 export interface Transport {
   /** Whether a new call may go this way. */
   readonly usable: boolean;
+  /** The address at the other end, while there is a connection. */
+  readonly remoteAddress: string | undefined;
   call(path: string, metadata: Readonly<Record<string, string>>, events: CallEvents): Call;
   /** Breaks it off, with all its calls. */
   close(): void;
@@ -164,6 +166,9 @@ function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMi
   return {
     get usable() {
       return usable && !session.closed && !session.destroyed;
+    },
+    get remoteAddress() {
+      return session.destroyed ? undefined : session.socket.remoteAddress;
     },
     close: () => fail(new Error('the connection was closed')),
     call(path, metadata, events) {

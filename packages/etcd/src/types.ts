@@ -114,6 +114,8 @@ export interface Etcd {
   compact(revision: number): Promise<void>;
   /** Of the endpoint in use: for status pages and start-up checks. */
   status(): Promise<{ readonly revision: number; readonly version: string; readonly endpoint: string }>;
+  /** The address at the other end of the connection in use, while there is one. */
+  remoteAddress(): string | undefined;
   /** Calls under way reject with ETCD_CLOSED, followers fall silent, nothing of it keeps the process alive. */
   close(): void;
 }

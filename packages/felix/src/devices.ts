@@ -230,6 +230,7 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
     if (!device) return undefined;
     if (!kernel.links.link(device.interfaceName)?.running) return { status: 'down' };
     if (problem) return { status: 'error', reason: problem };
+    if (device.refused) return { status: 'error', reason: device.refused };
     const { routes, neighbours } = programmed.get(id)!;
     for (const key of [...routes.keys(), ...neighbours.keys()]) {
       const why = refused.get(key);

@@ -26,6 +26,7 @@ import { createDataplane, type Dataplane } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
 import { createMetrics } from './metrics.ts';
+import { keepReservations, type ReservationKeeper } from './reservations.ts';
 import { keepSettings, type SettingsKeeper } from './settings.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
@@ -91,6 +92,7 @@ class Felix {
   readonly #metrics;
   readonly #calculation;
   readonly #programming: Loop;
+  readonly #reservations: ReservationKeeper;
   readonly #health = createHealth();
   readonly #components = {
     startup: this.#health.register('FelixStartup'),
@@ -140,6 +142,16 @@ class Felix {
       this.#programming.wake();
     });
     this.#closing.push(() => links.close());
+    this.#reservations = keepReservations(
+      {
+        hostAddresses: kernel.hostAddresses,
+        etcdEndpoints: etcdOptions(keeper.settings.config).endpoints,
+        etcdRemote: () => etcd.remoteAddress(),
+        birdFile: keeper.settings.config.BirdConfigFile,
+      },
+      () => this.#programming.wake(),
+    );
+    this.#closing.push(() => this.#reservations.close());
     kernel.onDrift(() => this.#programming.wake());
     stamping.onChange(() => {
       this.#programmed?.dataplane.setOptions(this.#renderOptions());
@@ -213,7 +225,9 @@ class Felix {
     this.#programmed ??= this.#openDataplane();
     const { dataplane, devices, statuses: reported } = this.#programmed;
     const restMs = this.#compareWhatIsDue(config, startMs, dataplane, devices);
+    this.#reservations.tell(config.InterfacePrefix, (source, reservations) => this.#calculation.reserve(source, reservations));
     const change = this.#calculation.flush();
+    for (const [id, workload] of change.workloads) this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
     this.#tellNotProgrammed(change);
     dataplane.note(change);
     this.#tellDefects();
@@ -301,7 +315,7 @@ class Felix {
     };
     if (due('tables', config.NftablesRefreshInterval)) dataplane.distrustTables();
     if (due('devices', config.RouteRefreshInterval)) {
-      devices.audit().then(
+      Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).then(
         () => this.#programming.wake(),
         (error: unknown) => this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),
       );

@@ -3,11 +3,13 @@ import type { Logger } from '@calico-openstack/agent';
 import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/datamodel';
 import {
   type Conntrack,
+  type HostAddresses,
   type KernelRoute,
   type Links,
   neighbourProgrammer,
   type OpenTable,
   openConntrack,
+  openHostAddresses,
   openLinks,
   openMonitor,
   openNeighbours,
@@ -26,6 +28,7 @@ import type { DeviceKernel } from './devices.ts';
 
 export interface HostKernel {
   readonly links: Links;
+  readonly hostAddresses: HostAddresses;
   readonly tables: Readonly<Record<TableName, OpenTable>>;
   readonly conntrack: Conntrack;
   /** `net.ipv4.conf.default.rp_filter` as it was at the start. */
@@ -50,14 +53,25 @@ const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 
 export function openHostKernel(log: Logger): HostKernel {
   switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
   const links = openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') });
+  const hostAddresses = openHostAddresses(links, {
+    onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the routes for their next hops: those that are known stay, and it is tried again'),
+  });
   const tables = { inet: openTable('inet', tableName), arp: openTable('arp', tableName) };
   const conntrack = openConntrack();
   const monitor = openMonitor();
-  const closing: (() => void)[] = [() => links.close(), () => tables.inet.close(), () => tables.arp.close(), () => conntrack.close(), () => monitor.close()];
+  const closing: (() => void)[] = [
+    () => hostAddresses.close(),
+    () => links.close(),
+    () => tables.inet.close(),
+    () => tables.arp.close(),
+    () => conntrack.close(),
+    () => monitor.close(),
+  ];
   let drifted = (): void => undefined;
   let forwarded = new Set<4 | 6>();
   return {
     links,
+    hostAddresses,
     tables,
     conntrack,
     defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // as upstream assumes where it cannot be read

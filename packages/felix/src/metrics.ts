@@ -12,6 +12,8 @@ export type Metrics = {
   /** Keys that are no UTF-8. */
   readonly unreadableKeys: Gauge;
   readonly applySeconds: Summary;
+  /** How many addresses (or gateways, floating IPs) a workload asks for and does not get. */
+  noteRefusals(id: string, count: number): void;
   /** A datastore value stopped or started to be understood. */
   noteDefect(key: string, present: boolean): void;
 };
@@ -20,6 +22,12 @@ export function createMetrics(host: string): Metrics {
   const registry = new Registry();
   const registers = [registry];
   new Gauge({ name: 'felix_host', help: 'Always 1; the label is the name of this host.', labelNames: ['host'], registers }).set({ host }, 1);
+  const refusals = new Map<string, number>();
+  const refused = new Gauge({
+    name: 'felix_refused_addresses',
+    help: 'What workloads of this host ask for and do not get, since somebody else has it or nobody can.',
+    registers,
+  });
   const defects = new Set<string>();
   const invalid = new Gauge({ name: 'felix_invalid_values', help: 'Datastore values that are not understood, and therefore let nothing through.', registers });
   return {
@@ -44,6 +52,11 @@ export function createMetrics(host: string): Metrics {
       percentiles: [0.5, 0.9, 0.99],
       registers,
     }),
+    noteRefusals(id, count) {
+      if (count > 0) refusals.set(id, count);
+      else if (!refusals.delete(id)) return;
+      refused.set([...refusals.values()].reduce((sum, each) => sum + each, 0));
+    },
     noteDefect(key, present) {
       if (present) defects.add(key);
       else defects.delete(key);

@@ -11,16 +11,19 @@ import type { TableName } from './edits.ts';
 import { arpLoudness, arpStrangers, dhcpv6FromItself, limitSets, loudness, otherSources } from './limits.ts';
 import type { Direction } from './names.ts';
 import type { RenderOptions } from './options.ts';
+import { isAnothers } from './others.ts';
+import { addressCheck, claimMap, connectionMap, pairMacMap, reversePath, spoofMap } from './prefixes.ts';
 import { deny } from './rules.ts';
 import { establishedRules, foretold, hostConnections, relatedRules, stamp, stampSet } from './stamps.ts';
 import {
   accept,
+  advertises,
   byte,
   clearMark,
-  commented,
   connectionIs,
   drop,
   equal,
+  fieldInCidr,
   goBack,
   goTo,
   inCidr,
@@ -33,20 +36,8 @@ import {
   port,
   portRange,
   rule,
-  u32,
 } from './statements.ts';
-import {
-  anyClaim,
-  anyMac,
-  fixedToFloating,
-  floatingToFixed,
-  interfaceClasses,
-  knownInterfaces,
-  ownAddresses,
-  ownMacs,
-  spoofMap,
-  workloadSets,
-} from './workloads.ts';
+import { anyMac, fixedToFloating, floatingToFixed, interfaceClasses, knownInterfaces, ownAddresses, ownMacs, workloadSets } from './workloads.ts';
 
 const hook = (type: Hook['type'], at: Hook['hook'], priority: number): Hook => ({ type, hook: at, priority, policy: 'accept' });
 
@@ -56,7 +47,7 @@ const FILTER = 0;
 const SRCNAT = 100;
 
 const [TCP, UDP, ICMPV6, IPIP] = [6, 17, 58, 4];
-const [ROUTER_ADVERTISEMENT, NEIGHBOUR_ADVERTISEMENT] = [134, 136];
+const ROUTER_ADVERTISEMENT = 134;
 
 export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
@@ -80,11 +71,6 @@ const fromWorkload = (options: RenderOptions, ...statements: readonly Statement[
 const toWorkload = (options: RenderOptions, ...statements: readonly Statement[]): NftRule[] =>
   options.interfacePrefixes.map((prefix) => rule(nameBegins('meta oifname', prefix), ...statements));
 
-/** What follows the checks of a source address: also the end of every chain of allowed prefixes. */
-export const reversePath: readonly NftRule[] = [
-  commented('the way back must lead through the interface that it came by', equal('fib saddr . mark . iif oif', u32(0)), drop),
-];
-
 const loopback = inCidr(parseCidr('127.0.0.0/8')!, 'destination');
 
 /**
@@ -92,9 +78,8 @@ const loopback = inCidr(parseCidr('127.0.0.0/8')!, 'destination');
  * Nor may a workload name the host's loopback: `route_localnet`, which metadata needs, would let it reach what listens there alone.
  */
 function antiSpoofing(options: RenderOptions): NftChain[] {
-  const linkLayer = options.antiSpoofLinkLayer
-    ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), drop), rule(...advertises, jump('claims'))]
-    : [];
+  const linkLayer = options.antiSpoofLinkLayer;
+  const otherMac = rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), goTo('other-mac'));
   const dhcp = rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack);
   return [
     { name: 'raw-prerouting', hook: hook('filter', 'prerouting', RAW), rules: fromWorkload(options, goTo('source-check')) },
@@ -104,29 +89,39 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
         rule(inSet(knownInterfaces, ['meta iifname'], true), drop),
         rule(loopback, drop),
         ...(options.ipv6 ? [] : [rule(nfproto(6), drop)]),
-        ...linkLayer,
+        ...(linkLayer ? [otherMac] : []),
+        rule(goTo(addressCheck.inet)),
+      ],
+    },
+    { name: 'other-mac', rules: [rule({ is: 'verdict-map', fields: ['meta iifname', 'ether saddr'], map: pairMacMap }), rule(drop)] },
+    {
+      name: addressCheck.inet,
+      rules: [
+        ...(linkLayer ? [rule(...advertises, jump('claims'))] : []),
         ...loudness,
         rule(inSet(ownAddresses(4), ['meta iifname', 'ip saddr']), goBack),
         rule(inSet(ownAddresses(6), ['meta iifname', 'ip6 saddr']), goBack),
         dhcp,
-        ...otherSources(options.antiSpoofLinkLayer, anyMac),
+        ...otherSources(linkLayer, anyMac),
+        ...isAnothers(4, 'ip saddr', goTo('way-back')),
+        ...isAnothers(6, 'ip6 saddr', goTo('way-back')),
         rule({ is: 'verdict-map', fields: ['meta iifname'], map: spoofMap }),
         ...reversePath,
       ],
     },
-    ...(options.antiSpoofLinkLayer ? [claims] : []),
+    { name: 'way-back', rules: reversePath },
+    ...(linkLayer ? [claims] : []),
   ];
 }
 
-const advertises = [l4proto(ICMPV6), equal('icmpv6 type', byte(NEIGHBOUR_ADVERTISEMENT))];
-
-/** A neighbour advertisement claims an address: it must be the workload's own, or link-local. */
+/** A neighbour advertisement claims an address: it must be the workload's own, link-local, or in one of its prefixes and nobody's. */
 const claims: NftChain = {
   name: 'claims',
   rules: [
-    rule(inSet(anyClaim, ['meta iifname']), goBack),
     rule(...advertises, inSet(ownAddresses(6), ['meta iifname', 'nd target']), goBack),
-    rule(...advertises, { ...inCidr(parseCidr('fe80::/10')!, 'source'), field: 'nd target' } as Statement, goBack),
+    rule(...advertises, fieldInCidr('nd target', parseCidr('fe80::/10')!), goBack),
+    ...isAnothers(6, 'nd target', drop, advertises),
+    rule({ is: 'verdict-map', fields: ['meta iifname'], map: claimMap }),
     rule(drop),
   ],
 };
@@ -213,14 +208,21 @@ const relatedChain = (options: RenderOptions): NftChain => ({
   name: related,
   rules: [
     ...relatedRules('egress', options),
-    rule(inSet(anyClaim, ['meta iifname']), goBack),
-    ...([4, 6] as const).flatMap((family) => {
-      const ip = family === 4 ? 'ip' : 'ip6';
-      return (['original', 'reply'] as const).map((direction) => rule(inSet(ownAddresses(family), ['meta iifname', `ct ${direction} ${ip} saddr`]), goBack));
-    }),
+    ...sourcesOfConnection.map(([family, field]) => rule(inSet(ownAddresses(family), ['meta iifname', field]), goBack)),
+    // By a prefix it has no part in connections of which somebody else of this host is one side.
+    ...sourcesOfConnection.flatMap(([family, field]) => isAnothers(family, field, drop)),
+    rule({ is: 'verdict-map', fields: ['meta iifname'], map: connectionMap }),
     rule(drop),
   ],
 });
+
+/** Who began a connection, and who answers in it. */
+const sourcesOfConnection = [
+  [4, 'ct original ip saddr'],
+  [4, 'ct reply ip saddr'],
+  [6, 'ct original ip6 saddr'],
+  [6, 'ct reply ip6 saddr'],
+] as const;
 
 /** What no policy lets a workload send: tunnels that would carry packets past policy, and the part of a DHCP server or router. */
 function neverFromWorkload(options: RenderOptions): NftRule[] {
@@ -275,17 +277,22 @@ function arpChains(options: RenderOptions): NftChain[] {
     rule(inSet(ownAddresses(4), ['meta iifname', 'arp saddr ip']), goBack),
   ];
   const claim = options.antiSpoofLinkLayer
-    ? [
-        rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'arp saddr ether'], true), drop),
-        ...ownClaims,
-        arpStrangers,
-        rule(inSet(anyClaim, ['meta iifname']), goBack),
-        rule(drop),
-      ]
+    ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'arp saddr ether'], true), goTo('other-mac')), rule(goTo(addressCheck.arp))]
     : [...ownClaims, arpStrangers];
   return [
     { name: 'input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('from-workload')) },
     { name: 'from-workload', rules: [rule(inSet(knownInterfaces, ['meta iifname'], true), drop), arpLoudness, ...claim] },
+    { name: 'other-mac', rules: [rule({ is: 'verdict-map', fields: ['meta iifname', 'arp saddr ether'], map: pairMacMap }), rule(drop)] },
+    {
+      name: addressCheck.arp,
+      rules: [
+        ...ownClaims,
+        ...isAnothers(4, 'arp saddr ip', drop),
+        arpStrangers,
+        rule({ is: 'verdict-map', fields: ['meta iifname'], map: spoofMap }),
+        rule(drop),
+      ],
+    },
     {
       name: 'output',
       hook: hook('filter', 'output', FILTER),

@@ -1,4 +1,14 @@
-import { addressBytes, type Cidr, type LocalWorkload, macBytes, noChange, type PolicyId, parseAddress, type WorkloadId } from '@calico-openstack/datamodel';
+import {
+  addressBytes,
+  type Cidr,
+  type LocalWorkload,
+  macBytes,
+  noChange,
+  type PolicyId,
+  type ProfileId,
+  parseAddress,
+  type WorkloadId,
+} from '@calico-openstack/datamodel';
 import type { Field } from '@calico-openstack/kernel/nftables/objects';
 import { printRule } from '@calico-openstack/kernel/nftables/print';
 import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
@@ -29,8 +39,9 @@ const workload = (more: Partial<LocalWorkload> = {}): LocalWorkload => ({
   ...more,
 });
 
-/** Two halves of everything each: a port without port security. */
-const anySource = { allowSpoofedSourcePrefixes: ['0.0.0.0/0', '::/0'] as Cidr[] };
+const openProfile = { id: 'projectcalico-default-allow' as ProfileId, ingress: [], egress: [] };
+/** A port without port security. */
+const anySource = { allowSpoofedSourcePrefixes: ['0.0.0.0/0', '::/0'] as Cidr[], policy: { ingress: [], egress: [], profiles: [openProfile.id] } };
 
 type Sent = { readonly from: string; readonly port?: number; readonly icmp?: number; readonly to?: number; readonly loud?: readonly string[] };
 
@@ -39,7 +50,7 @@ function host(one: LocalWorkload = workload(), options: Partial<RenderOptions> =
   const programmers = { inet: tables.inet.table, arp: tables.arp.table };
   const renderer = new Renderer({ ...defaultRenderOptions, ...options });
   applyEdits(programmers, renderer.start());
-  const { tables: edits, devices } = renderer.render({ ...noChange, workloads: new Map([[one.id, one]]) });
+  const { tables: edits, devices } = renderer.render({ ...noChange, profiles: new Map([[openProfile.id, openProfile]]), workloads: new Map([[one.id, one]]) });
   applyEdits(programmers, edits);
   for (const table of Object.values(programmers)) table.apply();
   const bytes = (address: string): Uint8Array => addressBytes(parseAddress(address)!);

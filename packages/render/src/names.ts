@@ -16,3 +16,6 @@ export const profileChain = (direction: Direction, id: ProfileId): string => `pr
 export const tierChain = (direction: Direction, content: string): string => `tier-${direction}-${shortDigest(content, 16)}`;
 export const classChain = (direction: Direction, content: string): string => `class-${direction}-${shortDigest(content, 16)}`;
 export const spoofChain = (content: string): string => `spoof-${shortDigest(content, 16)}`;
+export const claimChain = (content: string): string => `spoof-claims-${shortDigest(content, 16)}`;
+export const connectionChain = (content: string): string => `spoof-connections-${shortDigest(content, 16)}`;
+export const pairMacChain = (content: string): string => `pair-mac-${shortDigest(content, 16)}`;

@@ -1,16 +1,28 @@
 // Desired local state in, edits of tables and devices out: each flush costs what it changes.
-import type { DesiredChange, IpSetId, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
-import { baseChains, baseSets, reversePath } from './base.ts';
+import {
+  type DesiredChange,
+  hostCidr,
+  type IpSetId,
+  type LocalWorkload,
+  type Policy,
+  type PolicyId,
+  type Profile,
+  type ProfileId,
+  type WorkloadId,
+} from '@calico-openstack/datamodel';
+import { baseChains, baseSets } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
 import { deviceOf, type WorkloadDevice } from './devices.ts';
 import { EditList, type TableEdits, type TableName } from './edits.ts';
-import { type Direction, policyChain, profileChain, spoofChain } from './names.ts';
+import { type Direction, policyChain, profileChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
+import { Others, othersAtStart } from './others.ts';
+import { SharedChains, sharedChainsOf } from './prefixes.ts';
 import { renderRules } from './rules.ts';
 import { Sets } from './sets.ts';
 import { stampElements, stampSet } from './stamps.ts';
-import { type Contributions, contributionsOf, emitContributions, noContributions, spoofChainOf, spoofContent } from './workloads.ts';
+import { type Contributions, contributionsOf, emitContributions, noContributions } from './workloads.ts';
 
 export type Rendering = {
   readonly tables: TableEdits;
@@ -25,7 +37,7 @@ const directions: readonly Direction[] = ['ingress', 'egress'];
 export function baseTables(options: RenderOptions): TableEdits {
   const edits = new EditList();
   for (const table of tables) {
-    for (const set of baseSets[table]) edits.setSet(set, set === stampSet ? stampElements(options) : [], table);
+    for (const set of baseSets[table]) edits.setSet(set, set === stampSet ? stampElements(options) : othersAtStart(set), table);
     for (const chain of baseChains(options)[table]) edits.setChain(chain, table);
   }
   return edits;
@@ -43,7 +55,8 @@ export class Renderer {
   readonly #policies = new Map<PolicyId, Policy>();
   readonly #profiles = new Map<ProfileId, Profile>();
   readonly #workloads = new Map<WorkloadId, { readonly workload: LocalWorkload; readonly contributions: Contributions }>();
-  readonly #spoofChains = new Map<string, number>();
+  readonly #sharedChains = new SharedChains();
+  readonly #others = new Others();
 
   constructor(options: RenderOptions) {
     this.#options = options;
@@ -60,6 +73,7 @@ export class Renderer {
     if (renamed.size > 0) this.#renderUsersOf(renamed, edits);
     for (const [id, policy] of change.policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
+    for (const [cidr, isReserved] of change.reserved) this.#others.count(cidr, isReserved ? 1 : -1, edits);
     const devices = this.#renderWorkloads(change.workloads, edits);
     for (const [id, set] of change.ipSets) if (set.change === 'removed') this.#sets.apply(id, set, edits);
     return { tables: edits, devices };
@@ -79,7 +93,6 @@ export class Renderer {
     for (const [id, policy] of this.#policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of this.#profiles) this.#renderProfile(id, profile, edits);
     for (const direction of directions) this.#classes[direction].rewrite(options, edits);
-    for (const { workload } of this.#workloads.values()) this.#writeSpoofChain(workload, edits);
     return edits;
   }
 
@@ -142,43 +155,32 @@ export class Renderer {
           egress: this.#classes.egress.acquire(active.policy, this.#options, edits),
         };
         after = contributionsOf(active, classes);
-        this.#acquireSpoofChain(active, edits);
+        this.#sharedChains.acquire(sharedChainsOf(active), edits);
+        this.#countAddresses(active, 1, edits);
         this.#workloads.set(id, { workload: active, contributions: after });
       } else this.#workloads.delete(id);
-      if (previous) released.push(previous.workload);
+      if (previous) {
+        released.push(previous.workload);
+        this.#countAddresses(previous.workload, -1, edits);
+      }
       contributions.push({ before: previous?.contributions ?? noContributions, after });
       devices.set(id, next && deviceOf(next));
     }
+    this.#others.emit(edits);
     emitContributions(contributions, edits);
     // Classes are let go after all have been taken, so that one which only changes hands is not taken down and put up again.
     for (const workload of released) {
       for (const direction of directions) this.#classes[direction].release(workload.policy, edits);
-      this.#releaseSpoofChain(workload, edits);
+      this.#sharedChains.release(sharedChainsOf(workload), edits);
     }
     return devices;
   }
 
-  #acquireSpoofChain(workload: LocalWorkload, edits: EditList): void {
-    if (workload.allowSpoofedSourcePrefixes.length === 0) return;
-    const content = spoofContent(workload.allowSpoofedSourcePrefixes);
-    const users = this.#spoofChains.get(content) ?? 0;
-    if (users === 0) this.#writeSpoofChain(workload, edits);
-    this.#spoofChains.set(content, users + 1);
-  }
-
-  #writeSpoofChain(workload: LocalWorkload, edits: EditList): void {
-    if (workload.allowSpoofedSourcePrefixes.length > 0) edits.setChain(spoofChainOf(workload.allowSpoofedSourcePrefixes, reversePath));
-  }
-
-  #releaseSpoofChain(workload: LocalWorkload, edits: EditList): void {
-    if (workload.allowSpoofedSourcePrefixes.length === 0) return;
-    const content = spoofContent(workload.allowSpoofedSourcePrefixes);
-    const users = this.#spoofChains.get(content)! - 1;
-    if (users > 0) this.#spoofChains.set(content, users);
-    else {
-      this.#spoofChains.delete(content);
-      edits.removeChain(spoofChain(content));
-    }
+  /** What a workload has, and what the host has for it on its interface. */
+  #countAddresses({ routed, ipv4Gateway, ipv6Gateway, allowSpoofedSourcePrefixes }: LocalWorkload, by: 1 | -1, edits: EditList): void {
+    for (const cidr of routed) this.#others.count(cidr, by, edits);
+    for (const gateway of [ipv4Gateway, ipv6Gateway]) if (gateway) this.#others.count(hostCidr(gateway), by, edits);
+    if (allowSpoofedSourcePrefixes.length > 0) this.#others.use(by);
   }
 }
 

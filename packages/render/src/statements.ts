@@ -56,10 +56,12 @@ export const nfproto = (family: IpFamily): Statement => equal('meta nfproto', by
 export const addressField = (family: IpFamily, side: 'source' | 'destination'): Field =>
   family === 4 ? (side === 'source' ? 'ip saddr' : 'ip daddr') : side === 'source' ? 'ip6 saddr' : 'ip6 daddr';
 
-/** The address lies in the prefix (or does not). */
-export function inCidr(cidr: Cidr, side: 'source' | 'destination', negate = false): Statement {
+/** The packet's address lies in the prefix (or does not). */
+export const inCidr = (cidr: Cidr, side: 'source' | 'destination', negate = false): Statement => fieldInCidr(addressField(familyOf(cidr), side), cidr, negate);
+
+/** The address that the field holds lies in the prefix (or does not). */
+export function fieldInCidr(field: Field, cidr: Cidr, negate = false): Statement {
   const family = familyOf(cidr);
-  const field = addressField(family, side);
   if (isHostCidr(cidr)) return equal(field, addressBytes(addressOf(cidr)), negate);
   const length = prefixLength(cidr);
   const mask = Uint8Array.from({ length: addressBits(family) / 8 }, (_, index) => (0xff00 >> Math.min(8, Math.max(0, length - index * 8))) & 0xff);
@@ -105,6 +107,10 @@ export const jump = (chain: string): Statement => verdict({ verdict: 'jump', cha
 export const goTo = (chain: string): Statement => verdict({ verdict: 'goto', chain });
 
 export const addressElement = (address: IpAddress): NftElement => ({ key: addressBytes(address) });
+
+const [ICMPV6, NEIGHBOUR_ADVERTISEMENT] = [58, 136];
+/** A neighbour advertisement. */
+export const advertises: readonly Statement[] = [l4proto(ICMPV6), equal('icmpv6 type', byte(NEIGHBOUR_ADVERTISEMENT))];
 
 /** A prefix as the range that an interval set holds. */
 export function rangeElement(cidr: Cidr): NftElement {

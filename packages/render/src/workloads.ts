@@ -10,13 +10,14 @@ import {
   isHostCidr,
   type LocalWorkload,
   macBytes,
-  prefixLength,
+  type ProfileId,
 } from '@calico-openstack/datamodel';
-import type { NftChain, NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
+import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList, TableName } from './edits.ts';
 import { limitElements } from './limits.ts';
-import { spoofChain } from './names.ts';
-import { concat, goBack, ifnameBytes, inCidr, nfproto, rule, u32 } from './statements.ts';
+import { othersSets } from './others.ts';
+import { pairMacChainOf, pairMacMap, prefixChains, prefixSets } from './prefixes.ts';
+import { concat, ifnameBytes, u32 } from './statements.ts';
 
 /** Interfaces of known endpoints. From and to any other workload interface nothing passes. */
 export const knownInterfaces = 'workload-interfaces';
@@ -28,10 +29,6 @@ export const leavingAddresses = (family: IpFamily): string => `leaving-addresses
 export const ownMacs = 'workload-macs';
 /** Interfaces whose MAC is not checked: the port has none, or port security is off. */
 export const anyMac = 'workload-any-mac';
-/** Interfaces that may claim any address by ARP and neighbour discovery: they may send from prefixes. */
-export const anyClaim = 'workload-any-claim';
-/** interface → chain with the prefixes that it may send from beyond its own addresses */
-export const spoofMap = 'workload-spoofing';
 /** interface → class number */
 export const interfaceClasses = (direction: 'ingress' | 'egress'): string => `workload-${direction}-class`;
 /** external → internal address */
@@ -48,8 +45,8 @@ export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     { name: ownAddresses(6), key: ['ifname', 'ipv6_addr'] },
     { name: ownMacs, key: ['ifname', 'ether_addr'] },
     { name: anyMac, key: ['ifname'] },
-    { name: anyClaim, key: ['ifname'] },
-    { name: spoofMap, key: ['ifname'], data: 'verdict' },
+    ...prefixSets.inet,
+    ...othersSets.inet,
     { name: interfaceClasses('ingress'), key: ['ifname'], data: 'mark' },
     { name: interfaceClasses('egress'), key: ['ifname'], data: 'mark' },
     ...([4, 6] as const).flatMap((family): NftSet[] => [
@@ -63,7 +60,8 @@ export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     { name: ownAddresses(4), key: ['ifname', 'ipv4_addr'] },
     { name: ownMacs, key: ['ifname', 'ether_addr'] },
     { name: anyMac, key: ['ifname'] },
-    { name: anyClaim, key: ['ifname'] },
+    ...prefixSets.arp,
+    ...othersSets.arp,
   ],
 };
 
@@ -89,6 +87,9 @@ export type Contributions = ReadonlyMap<string, Contribution>;
 
 export const noContributions: Contributions = new Map();
 
+/** The driver gives a port without port security the profile that allows everything. What MAC it uses is its own business: no other link ever sees it. */
+const hasPortSecurity = ({ policy }: LocalWorkload): boolean => !policy.profiles.includes('projectcalico-default-allow' as ProfileId);
+
 /** @param classes the numbers of the workload's classes */
 export function contributionsOf(workload: LocalWorkload, classes: { readonly ingress: number; readonly egress: number }): Contributions {
   const contributions = new Map<string, Contribution>();
@@ -108,13 +109,14 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
     const family = familyOf(cidr);
     add(family === 4 ? both : ['inet'], ownAddresses(family), { key: concat(name, addressBytes(addressOf(cidr))) });
   }
-  const spoofed = workload.allowSpoofedSourcePrefixes;
-  if (workload.mac && !spoofed.some((cidr) => prefixLength(cidr) === 0)) add(both, ownMacs, { key: concat(name, macBytes(workload.mac)) });
+  if (workload.mac && hasPortSecurity(workload)) add(both, ownMacs, { key: concat(name, macBytes(workload.mac)) });
   else add(both, anyMac, { key: name });
-  if (spoofed.length > 0) {
-    add(both, anyClaim, { key: name });
-    add(['inet'], spoofMap, { key: name, verdict: { verdict: 'goto', chain: spoofChain(spoofContent(spoofed)) } });
+  if (workload.allowSpoofedSourcePrefixes.length > 0) {
+    const chains = prefixChains(workload.allowSpoofedSourcePrefixes);
+    for (const table of both) for (const [map, chain] of Object.entries(chains[table])) add([table], map, { key: name, verdict: { verdict: 'goto', chain } });
   }
+  for (const pair of workload.pairMacs ?? [])
+    add(both, pairMacMap, { key: concat(name, macBytes(pair.mac)), verdict: { verdict: 'goto', chain: pairMacChainOf(pair) } });
   for (const { internal, external } of floatingIps(workload, routed)) {
     const family = familyOf(external);
     add(['inet'], floatingToFixed(family), { key: addressBytes(external), data: addressBytes(internal) });
@@ -135,15 +137,6 @@ function floatingIps(workload: LocalWorkload, routed: ReadonlySet<Cidr>): LocalW
 }
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-/** What the chain of allowed prefixes is named after. */
-export const spoofContent = (prefixes: readonly Cidr[]): string => [...prefixes].sort().join(',');
-
-/** Lets packets from the prefixes pass the source check; falls off its end, back to the base chain, where they are to be dropped. */
-export function spoofChainOf(prefixes: readonly Cidr[], otherwise: NftChain['rules']): NftChain {
-  const allowed = [...prefixes].sort().map((cidr) => rule(prefixLength(cidr) === 0 ? nfproto(familyOf(cidr)) : inCidr(cidr, 'source'), goBack));
-  return { name: spoofChain(spoofContent(prefixes)), rules: [...allowed, ...otherwise] };
-}
 
 /** Turns what several workloads contributed into what they now contribute: all that goes before all that comes, since an address may pass from one to the other. */
 export function emitContributions(changes: readonly { readonly before: Contributions; readonly after: Contributions }[], edits: EditList): void {

@@ -57,6 +57,8 @@ export const parameters = {
   WorkloadSourceSpoofing: parameter(oneOf('Disabled', 'Any'), 'Disabled'),
   /** Ours: holds MACs, ARP and neighbour discovery to the port's addresses. */
   WorkloadLinkLayerCheck: parameter(oneOf('Enabled', 'Disabled'), 'Enabled'),
+  /** Ours: whose neighbours no workload's address can be. */
+  BirdConfigFile: parameter<string | undefined>(text, '/etc/bird/bird.conf', { local: true, whenNone: undefined }),
   AllowVXLANPacketsFromWorkloads: parameter(bool, false),
   AllowIPIPPacketsFromWorkloads: parameter(bool, false),
   VXLANPort: parameter(integer(1, 65535), 4789),

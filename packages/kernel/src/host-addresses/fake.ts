@@ -23,7 +23,7 @@ export function fakeHostAddresses(links: Links, routes: FakeRoutes, options: Hos
 }
 
 function addressesOf({ type, table, destination, via, deviceIndex }: KernelRoute): RouteAddresses {
-  const own = table === routeTable.local && ['local', 'broadcast', 'anycast'].includes(type);
+  const own = table === routeTable.local && ['local', 'broadcast'].includes(type);
   const addresses = own
     ? [{ is: 'own', prefix: destination, deviceIndex } as const]
     : via === undefined

@@ -12,7 +12,8 @@ export type RouteAddress = { readonly is: 'own' | 'next-hop'; readonly prefix: s
 export type RouteAddresses = { readonly addresses: readonly RouteAddress[]; readonly replaced: boolean };
 
 const attribute = { destination: 1, oif: 4, gateway: 5, multipath: 9, table: 15, via: 18 } as const;
-const deliveredHere = new Set(['local', 'broadcast', 'anycast']);
+/** Not anycast: the first address of each IPv6 prefix is all routers' there (RFC 4291, 2.6.1), nobody's alone. */
+const deliveredHere = new Set(['local', 'broadcast']);
 
 /** What a message from a dump or from the route groups says; undefined: nothing about anybody's address, which most of a host's routes to its workloads do not. */
 export function readRouteAddresses(message: NetlinkMessage): { readonly is: 'present' | 'absent'; readonly object: RouteAddresses } | undefined {

@@ -1,7 +1,7 @@
 // Which addresses are this host's own, and which its routes lead through: plain values. No I/O.
 
 /**
- * `own`: an address on a link, or a destination that the kernel delivers to itself (its table `local`: broadcast and anycast addresses too). `next-hop`: a router that
+ * `own`: an address on a link, or a destination that the kernel delivers to itself (its table `local`: broadcast addresses too). `next-hop`: a router that
  * a route of any table leads through.
  */
 export type HostAddress = {
