@@ -98,7 +98,6 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
       name: addressCheck.inet,
       rules: [
         ...(linkLayer ? [rule(...advertises, jump('claims'))] : []),
-        ...loudness,
         rule(inSet(ownAddresses(4), ['meta iifname', 'ip saddr']), goBack),
         rule(inSet(ownAddresses(6), ['meta iifname', 'ip6 saddr']), goBack),
         dhcp,
@@ -258,6 +257,7 @@ function toHost(options: RenderOptions): NftChain[] {
     {
       name: 'workload-to-host',
       rules: [
+        ...loudness,
         ...neighbourly.map((type) => rule(l4proto(ICMPV6), equal('icmpv6 type', byte(type)), accept)),
         ...openstack,
         ...establishedRules('egress', options, accept, related, invalid(options), deny(options)),
