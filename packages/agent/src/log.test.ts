@@ -84,3 +84,10 @@ test('a file gets what is at least as severe as asked, and follows a rotation by
     rmSync(directory, { recursive: true });
   }
 });
+
+test('a line cannot be made long by what it quotes', () => {
+  const long = 'x'.repeat(1_000_000);
+  const line = formatLine({ level: 40, time: 0, pid: 1, name: 'a', msg: long, key: long, list: [long], err: { message: long } });
+  expect(line.length).toBeLessThan(20_000);
+  expect(line).toContain('(1000000 characters)');
+});

@@ -108,12 +108,17 @@ export function formatLine(entry: Record<string, unknown>): string {
   return parts.join(' ');
 }
 
-/** A message cannot begin a second line, whatever it quotes. */
-const oneLine = (text: string): string => text.replaceAll(/[\p{Cc}]/gu, ' ');
+/** A message cannot begin a second line, whatever it quotes, and what it quotes cannot fill the disk: a key of etcd may have a million characters. */
+const oneLine = (text: string): string => cut(text).replaceAll(/[\p{Cc}]/gu, ' ');
+const cut = (text: string): string => (text.length > textMax ? `${text.slice(0, textMax)}… (${text.length} characters)` : text);
+const textMax = 4000;
 
 function formatValue(value: unknown): string {
-  if (typeof value === 'string') return /^[-\w./:,%@+]+$/.test(value) ? value : JSON.stringify(value);
-  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : (JSON.stringify(value) ?? 'undefined');
+  if (typeof value === 'string') {
+    const text = cut(value);
+    return /^[-\w./:,%@+]+$/.test(text) ? text : JSON.stringify(text);
+  }
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : cut(JSON.stringify(value) ?? 'undefined');
 }
 
 /** A log that goes nowhere, for tests. */

@@ -1,9 +1,11 @@
 // The driver under a real Neutron (uWSGI, MariaDB, Keystone) and a real etcd. Felix is played by the test.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { stormSize } from '@calico-openstack/etcd/testing/storm';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { until } from '../../../lab/wait.ts';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
+import { driverUnderHostileValues } from './testing/hostile-storm.ts';
 
 let cloud: Cloud;
 let project: string;
@@ -537,4 +539,9 @@ describe('trouble', () => {
     await lab.etcd.ctl('del', operators);
     await lab.etcd.ctl('del', `${endpoints}/cmp--9-k8s-theirs-eth0`);
   });
+});
+
+test('a port is written and its reports are followed, whatever else stands in etcd', async () => {
+  const { id, device } = await vmPort();
+  await driverUnderHostileValues(cloud, { id, device }, { values: 1200, batchValues: 400, seed: stormSize(1).seed });
 });

@@ -5,6 +5,9 @@ import type { Change, Etcd } from '@calico-openstack/etcd';
 import type { AgentReports } from './agents.ts';
 import type { PortStatusLoop } from './port-loop.ts';
 
+/** What can be a port of Neutron's. Its database would refuse some of what else may stand in a key, and with it all ports that are looked up in one question. */
+const portId = /^[-0-9A-Za-z]{1,36}$/;
+
 export type StatusFollowOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
@@ -25,6 +28,7 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
     if (!reports) return;
     const { host } = reports;
     if (reports.kind === 'endpoint') {
+      if (!portId.test(reports.endpoint)) return;
       ports.vanished(reports.endpoint, host, value === undefined);
       ports.look(reports.endpoint);
       return;
