@@ -22,6 +22,9 @@ import { applyEdits, baseTables, type RenderOptions, tableName } from '@calico-o
 import { etcdOptions, logDestinations, renderOptions } from './config/derive.ts';
 import type { FelixConfig } from './config/parameters.ts';
 import { environmentSource, fileSource, libcalicoSource } from './config/sources.ts';
+import { ConcernedAddresses } from './connections/concerned.ts';
+import { type Enforcement, startEnforcement } from './connections/enforcement.ts';
+import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
@@ -86,6 +89,8 @@ class Felix {
   readonly #keeper: SettingsKeeper;
   readonly #kernel: HostKernel;
   readonly #stamping: Stamping;
+  readonly #concerned = new ConcernedAddresses();
+  readonly #enforcement: Enforcement;
   readonly #etcd: Etcd;
   readonly #output: OpenLog;
   readonly #log: Logger;
@@ -124,6 +129,9 @@ class Felix {
     this.#log = log;
     const { FelixHostname: host, WorkloadSourceSpoofing } = keeper.settings.config;
     this.#metrics = createMetrics(host);
+    const judge = () =>
+      createJudge(kernel.tables.inet.rules, stamping.options.stamps, hostView(this.#programmed?.dataplane.workloads ?? new Map(), kernel.links));
+    this.#enforcement = startEnforcement(kernel.conntrack, judge, log);
     this.#calculation = createPolicyCalculation({ host, allowSourceSpoofing: WorkloadSourceSpoofing === 'Any' });
     this.#pages = {
       health: startPages('health', healthPages(this.#health), log),
@@ -230,6 +238,7 @@ class Felix {
     for (const [id, workload] of change.workloads) this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
     this.#tellNotProgrammed(change);
     dataplane.note(change);
+    this.#concerned.note(change);
     this.#tellDefects();
     const { tables, statuses, retry, left } = dataplane.step();
     const tookMs = performance.now() - startMs;
@@ -239,6 +248,7 @@ class Felix {
       this.#foreignDueMs = startMs + (touched ? 0 : Math.min(foreignRules.longestPauseMs, (tables.inet.tookMs + tables.arp.tookMs) * foreignRules.pauseOfTime));
     }
     this.#stamping.rulesInForce();
+    this.#holdConnections(config);
     this.#kernel.forward(config); // what is forwarded is governed now
     reported.note(statuses);
     void this.#cutFlows(left);
@@ -301,6 +311,7 @@ class Felix {
       this.#fail.reject(new RestartNeeded('OpenstackRegion changed in the datastore'));
     this.#serve(settings.config);
     this.#calculation.setOptions({ allowSourceSpoofing: settings.config.WorkloadSourceSpoofing === 'Any' });
+    this.#concerned.noteAll();
     this.#stamping.want(renderOptions(settings.config).stamps);
     this.#programmed?.dataplane.setOptions(this.#renderOptions());
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
@@ -344,6 +355,13 @@ class Felix {
         this.#kernel.tables[name].distrust();
         this.#kernel.tables[name].apply();
       }
+  }
+
+  /** The rules in force may allow less than before. */
+  #holdConnections({ EstablishedConnections }: FelixConfig): void {
+    if (this.#stamping.options.unstamped === 'pass') return; // what is cut now would be stamped again
+    const concerned = this.#concerned.take();
+    if (EstablishedConnections === 'Enforce') this.#enforcement.enforce(concerned);
   }
 
   /** What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Only then is it routed again. */
@@ -398,6 +416,7 @@ class Felix {
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();
     this.#stamping.close();
+    this.#enforcement.close();
     this.#etcd.close();
     this.#kernel.close();
   }

@@ -1,7 +1,7 @@
 // The room's public face. Values and types are pure; what is called `open…` holds sockets. Fakes are beside what they stand for: `@calico-openstack/kernel/links/fake` …
 
 export type { IpFamily } from './addresses/ip.ts';
-export type { Conntrack, Flow, FlowDeletion, FlowMarking, FlowTuple } from './conntrack/flow.ts';
+export type { Conntrack, Flow, FlowChange, FlowDeletion, FlowMarking, FlowRecord, FlowReview, FlowSides, FlowTuple } from './conntrack/flow.ts';
 export { openConntrack } from './conntrack/netlink.ts';
 export type { HostAddress, HostAddresses } from './host-addresses/host-address.ts';
 export { openHostAddresses } from './host-addresses/netlink.ts';
@@ -22,6 +22,7 @@ export { neighbourProgrammer, ownsNeighbours } from './neighbours/programmer.ts'
 export { type NetlinkMonitor, openMonitor } from './netlink/monitor.ts';
 export { inNamespace } from './netlink/namespace.ts';
 export { NetlinkError } from './netlink/socket.ts';
+export { basesAt, evaluateIn, type Packet, type Rules } from './nftables/evaluate.ts';
 export type * from './nftables/objects.ts';
 export { printTable } from './nftables/print.ts';
 export { chainExists, deleteTable, type OpenTable, openTable } from './nftables/table.netlink.ts';

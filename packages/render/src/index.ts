@@ -4,5 +4,5 @@ export { tableName } from './names.ts';
 export { type ConnectionStamps, defaultRenderOptions, type RenderOptions } from './options.ts';
 export { baseTables, Renderer, type Rendering } from './renderer.ts';
 export { stampSet, stampsOf } from './stamps.ts';
-export { addressElement } from './statements.ts';
-export { earlierAddresses, leavingAddresses } from './workloads.ts';
+export { addressElement, ifnameBytes, u32 } from './statements.ts';
+export { earlierAddresses, floatingToFixed, leavingAddresses } from './workloads.ts';

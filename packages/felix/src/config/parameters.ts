@@ -59,6 +59,8 @@ export const parameters = {
   WorkloadLinkLayerCheck: parameter(oneOf('Enabled', 'Disabled'), 'Enabled'),
   /** Ours: whose neighbours no workload's address can be. */
   BirdConfigFile: parameter<string | undefined>(text, '/etc/bird/bird.conf', { local: true, whenNone: undefined }),
+  /** Ours: what becomes of connections that policy lets through no more. `Keep`: they go on, as with upstream's Felix. */
+  EstablishedConnections: parameter(oneOf('Enforce', 'Keep'), 'Enforce'),
   AllowVXLANPacketsFromWorkloads: parameter(bool, false),
   AllowIPIPPacketsFromWorkloads: parameter(bool, false),
   VXLANPort: parameter(integer(1, 65535), 4789),

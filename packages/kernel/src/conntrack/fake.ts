@@ -1,7 +1,7 @@
 // Flows in memory, with the kernel's manners.
 import { familyOf, ipBytes } from '../addresses/ip.ts';
-import type { Conntrack, Flow, FlowTuple } from './flow.ts';
-import { sharedPasses } from './passes.ts';
+import type { Conntrack, Flow, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
+import { parsedAddresses, sharedPasses } from './passes.ts';
 
 export interface FakeConntrack extends Conntrack {
   readonly tracked: Flow[];
@@ -31,15 +31,28 @@ export function fakeConntrack(tracked: Flow[] = []): FakeConntrack {
       passes.push([...hit].sort());
       return { deleted: remove((flow) => addressesOf(flow).some(has)), seen };
     }),
+    async reviewFlows(of, review) {
+      await Promise.resolve();
+      const addresses = of === 'all' ? undefined : new Set(parsedAddresses(of).keys());
+      const done = { deleted: 0, marked: 0 };
+      const looked = tracked.filter((flow) => !addresses || addressesOf(flow).some((address) => addresses.has(address)));
+      for (const flow of looked) {
+        const change = review(recordOf(flow));
+        if (change === 'delete') done.deleted += remove((each) => each === flow);
+        else if (change) {
+          tracked[tracked.indexOf(flow)] = withMark(flow, change);
+          done.marked++;
+        }
+      }
+      return { ...done, seen: tracked.length + done.deleted };
+    },
     async markFlows(mask, next) {
       await Promise.resolve();
       let marked = 0;
       for (const [index, flow] of tracked.entries()) {
-        const mark = flow.mark ?? 0;
-        const becomes = ((mark & ~mask) | (next(mark) & mask)) >>> 0;
-        if (becomes === mark) continue;
-        const { mark: _, ...rest } = flow;
-        tracked[index] = { ...rest, ...(becomes !== 0 && { mark: becomes }) };
+        const mark = next(flow.mark ?? 0);
+        if (((mark ^ (flow.mark ?? 0)) & mask) === 0) continue;
+        tracked[index] = withMark(flow, { mark, mask });
         marked++;
       }
       return { marked, seen: tracked.length };
@@ -49,4 +62,19 @@ export function fakeConntrack(tracked: Flow[] = []): FakeConntrack {
     count: () => tracked.length,
     close: () => undefined,
   };
+}
+
+function withMark({ mark: before = 0, ...flow }: Flow, { mark, mask }: { readonly mark: number; readonly mask: number }): Flow {
+  const becomes = ((before & ~mask) | (mark & mask)) >>> 0;
+  return { ...flow, ...(becomes !== 0 && { mark: becomes }) };
+}
+
+function recordOf({ family, original, reply, mark = 0 }: Flow): FlowRecord {
+  const sides = ({ source, destination, sourcePort = 0, destinationPort = 0 }: FlowTuple): FlowSides => ({
+    source: ipBytes(source),
+    destination: ipBytes(destination),
+    sourcePort,
+    destinationPort,
+  });
+  return { family, protocol: original.protocol, original: sides(original), reply: sides(reply), mark };
 }

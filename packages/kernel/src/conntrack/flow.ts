@@ -20,6 +20,30 @@ export type Flow = {
   readonly mark?: number;
 };
 
+/** One direction of a flow as bytes in network order, for whoever looks at a hundred thousand. Ports are 0 where the protocol has none. */
+export type FlowSides = {
+  readonly source: Uint8Array;
+  readonly destination: Uint8Array;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  readonly icmp?: { readonly type: number; readonly code: number };
+};
+
+export type FlowRecord = {
+  readonly family: IpFamily;
+  readonly protocol: number;
+  readonly original: FlowSides;
+  readonly reply: FlowSides;
+  readonly mark: number;
+  /** How the flow began that this one belongs to, which a helper foretold. */
+  readonly master?: FlowSides & { readonly protocol: number };
+};
+
+/** What is to become of a flow: deleted, or the bits of `mask` in its mark set to those of `mark`, and its time to live, if it ends without another packet, to `timeoutSeconds`. */
+export type FlowChange = 'delete' | { readonly mark: number; readonly mask: number; readonly timeoutSeconds?: number };
+
+export type FlowReview = { readonly deleted: number; readonly marked: number; readonly seen: number };
+
 /** `seen`: flows that were looked at. */
 export type FlowDeletion = { readonly deleted: number; readonly seen: number };
 
@@ -39,6 +63,11 @@ export interface Conntrack {
    * @param next the mark that a flow of this mark is to have
    */
   markFlows(mask: number, next: (mark: number) => number): Promise<FlowMarking>;
+  /**
+   * Asks `review` about each flow that has one of these addresses (`all`: each flow there is), and does what it says. One pass, in slices between which the rest of the
+   * program has its turn. RangeError, NetlinkError: as with `deleteByAddress`.
+   */
+  reviewFlows(addresses: Iterable<string> | 'all', review: (flow: FlowRecord) => FlowChange | undefined): Promise<FlowReview>;
   /** Deletes the one flow that began with this tuple. */
   deleteFlow(original: FlowTuple, zone?: number): 'deleted' | 'absent';
   /** All flows, of both families. */

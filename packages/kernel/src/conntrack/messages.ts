@@ -1,14 +1,14 @@
 // Flows in ctnetlink's words (linux/netfilter/nfnetlink_conntrack.h).
 import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes } from '../addresses/ip.ts';
 import { findAttribute, flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
-import type { Flow, FlowTuple } from './flow.ts';
+import type { Flow, FlowChange, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 
 /** NFNL_SUBSYS_CTNETLINK in the upper byte. */
 const type = { new: 0x100, get: 0x101, delete: 0x102, statistics: 0x105 } as const;
-const attribute = { original: 1, reply: 2, timeout: 7, mark: 8, id: 12, zone: 18, markMask: 21 } as const;
+const attribute = { original: 1, reply: 2, timeout: 7, mark: 8, id: 12, master: 14, zone: 18, markMask: 21 } as const;
 const tuple = { addresses: 1, protocol: 2 } as const;
 const address = { ipv4Source: 1, ipv4Destination: 2, ipv6Source: 3, ipv6Destination: 4 } as const;
-const protocol = { number: 1, sourcePort: 2, destinationPort: 3 } as const;
+const protocol = { number: 1, sourcePort: 2, destinationPort: 3, icmpType: 5, icmpCode: 6, icmpv6Type: 8, icmpv6Code: 9 } as const;
 const globalEntries = 1;
 /** struct nfgenmsg: family, version, resource. */
 export const netfilterHeaderLength = 4;
@@ -53,6 +53,36 @@ export function readFlow(payload: Uint8Array): Flow | undefined {
   return { family, original: readTuple(original), reply: readTuple(reply), zone: zone ? readBe16(zone) : 0, ...(mark !== 0 && { mark }) };
 }
 
+/** The same as bytes. They are copies: what a dump says is valid only while it is read. */
+export function readFlowRecord(payload: Uint8Array): FlowRecord | undefined {
+  const family = familyOfNumber(payload[0] as number);
+  const attributes = readAttributes(payload, netfilterHeaderLength);
+  const [original, reply, mark] = [attributes.get(attribute.original), attributes.get(attribute.reply), attributes.get(attribute.mark)];
+  if (!family || !original || !reply) return undefined;
+  const { protocol: number, ...sides } = readSides(original);
+  const master = attributes.get(attribute.master);
+  return { family, protocol: number, original: sides, reply: readSides(reply), mark: mark ? readBe32(mark) : 0, ...(master && { master: readSides(master) }) };
+}
+
+function readSides(bytes: Uint8Array): FlowSides & { readonly protocol: number } {
+  const parts = readAttributes(bytes);
+  const addresses = readAttributes(parts.get(tuple.addresses) ?? new Uint8Array());
+  const fields = readAttributes(parts.get(tuple.protocol) ?? new Uint8Array());
+  const portOf = (kind: number): number => {
+    const found = fields.get(kind);
+    return found ? readBe16(found) : 0;
+  };
+  const [type, code] = [fields.get(protocol.icmpType) ?? fields.get(protocol.icmpv6Type), fields.get(protocol.icmpCode) ?? fields.get(protocol.icmpv6Code)];
+  return {
+    protocol: fields.get(protocol.number)?.[0] ?? 0,
+    source: Uint8Array.from(addresses.get(address.ipv4Source) ?? addresses.get(address.ipv6Source) ?? []),
+    destination: Uint8Array.from(addresses.get(address.ipv4Destination) ?? addresses.get(address.ipv6Destination) ?? []),
+    sourcePort: portOf(protocol.sourcePort),
+    destinationPort: portOf(protocol.destinationPort),
+    ...(type && code && { icmp: { type: type[0] as number, code: code[0] as number } }),
+  };
+}
+
 /** Of the flow that a dump describes. */
 export function readMark(payload: Uint8Array): number {
   const mark = findAttribute(payload, netfilterHeaderLength, attribute.mark);
@@ -86,10 +116,19 @@ function writeTuple(writer: MessageWriter, kind: number, { source, destination, 
     });
     writer.nested(tuple.protocol, () => {
       writer.u8(protocol.number, rest.protocol);
+      if (rest.protocol === 1 || rest.protocol === 58)
+        writeEcho(writer, rest.protocol === 1 ? [4, 5, 6] : [7, 8, 9], kind === attribute.original, rest.protocol === 1 ? [8, 0] : [128, 129]);
       if (rest.sourcePort !== undefined) writer.be16(protocol.sourcePort, rest.sourcePort);
       if (rest.destinationPort !== undefined) writer.be16(protocol.destinationPort, rest.destinationPort);
     });
   });
+}
+
+/** ICMP flows are pings here, of identifier 1. */
+function writeEcho(writer: MessageWriter, [id, type, code]: readonly number[], asks: boolean, [request, answer]: readonly number[]): void {
+  writer.be16(id as number, 1);
+  writer.u8(type as number, (asks ? request : answer) as number);
+  writer.u8(code as number, 0);
 }
 
 export const deleteFlow = (sequence: number, original: FlowTuple, zone: number): Uint8Array =>
@@ -99,14 +138,21 @@ export const deleteFlow = (sequence: number, original: FlowTuple, zone: number):
   });
 
 /** Appends the deletion of exactly the flow that a dump described in `payload`: with its id, so not of one that began with the same tuple meanwhile. */
-export function writeDeletionOf(writer: MessageWriter, sequence: number, payload: Uint8Array): void {
-  append(writer, type.delete, flag.acknowledge, sequence, familyOfNumber(payload[0] as number), () => writeIdentity(writer, payload));
+export function writeDeletionOf(writer: MessageWriter, sequence: number, payload: Uint8Array, acknowledged: boolean): void {
+  append(writer, type.delete, acknowledged ? flag.acknowledge : 0, sequence, familyOfNumber(payload[0] as number), () => writeIdentity(writer, payload));
 }
 
 /** Appends the new mark, in the bits of `mask`, of the flow that a dump described in `payload`. Makes none where that is gone. */
-export function writeMarkOf(writer: MessageWriter, sequence: number, payload: Uint8Array, mark: number, mask: number): void {
-  append(writer, type.new, flag.acknowledge, sequence, familyOfNumber(payload[0] as number), () => {
+export function writeMarkOf(
+  writer: MessageWriter,
+  sequence: number,
+  payload: Uint8Array,
+  { mark, mask, timeoutSeconds }: Exclude<FlowChange, 'delete'>,
+  acknowledged: boolean,
+): void {
+  append(writer, type.new, acknowledged ? flag.acknowledge : 0, sequence, familyOfNumber(payload[0] as number), () => {
     writeIdentity(writer, payload);
+    if (timeoutSeconds !== undefined) writer.be32(attribute.timeout, timeoutSeconds);
     writer.be32(attribute.mark, (mark & mask) >>> 0);
     writer.be32(attribute.markMask, mask);
   });

@@ -3,10 +3,21 @@ import { MessageWriter } from '../netlink/attributes.ts';
 import { readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
 import { NetlinkError, type NetlinkMessage, type NetlinkRefusal, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
-import { type AddressSet, hasAddress } from './addresses.ts';
-import type { Conntrack, Flow, FlowDeletion, FlowMarking } from './flow.ts';
-import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, readMark, writeDeletionOf, writeMarkOf } from './messages.ts';
-import { sharedPasses } from './passes.ts';
+import { type AddressSet, addressSet, hasAddress } from './addresses.ts';
+import type { Conntrack, Flow, FlowChange, FlowDeletion, FlowMarking, FlowRecord, FlowReview } from './flow.ts';
+import {
+  countFlows,
+  deleteFlow,
+  dumpFlows,
+  netfilterHeaderLength,
+  readCount,
+  readFlow,
+  readFlowRecord,
+  readMark,
+  writeDeletionOf,
+  writeMarkOf,
+} from './messages.ts';
+import { parsedAddresses, sharedPasses } from './passes.ts';
 
 /** Changes are sent when so many have gathered, and at the end. */
 const changesAtOnce = 500;
@@ -28,56 +39,76 @@ export function openConntrack(): Conntrack {
     return mine;
   }
 
-  /** Sends what `write` appends for each flow that is `wanted`. One pass over the flows of a family, or of both. */
+  /** One pass over the flows of a family, or of both: what `review` says of each is done. `review` returns before anything else has its turn. */
   async function changeFlows(
     family: 4 | 6 | undefined,
-    wanted: (buffer: Uint8Array, start: number, end: number) => boolean,
-    write: (writer: MessageWriter, sequence: number, payload: Uint8Array) => void,
-  ): Promise<{ readonly changed: number; readonly seen: number }> {
+    review: (buffer: Uint8Array, start: number, end: number) => FlowChange | undefined,
+  ): Promise<FlowReview> {
     let seen = 0;
-    let changed = 0;
+    const done = { deleted: 0, marked: 0 };
     let unwilling: NetlinkRefusal | undefined;
-    const found: Uint8Array[] = [];
+    const found: { readonly payload: Uint8Array; readonly change: FlowChange }[] = [];
     await dump(family, (buffer, start, end) => {
       seen++;
-      if (!wanted(buffer, start, end)) return;
-      found.push(buffer.slice(start, end));
-      if (found.length === changesAtOnce) changed += changeFound();
+      const change = review(buffer, start, end);
+      if (change === undefined) return;
+      found.push({ payload: buffer.slice(start, end), change });
+      if (found.length === changesAtOnce) changeFound();
     });
-    changed += changeFound();
+    changeFound();
     if (unwilling) {
-      throw new NetlinkError(unwilling.code, `${changed} flows were deleted or marked, but not all that were to be: the kernel says ${unwilling.code}`);
+      throw new NetlinkError(
+        unwilling.code,
+        `${done.deleted + done.marked} flows were changed, but not all that were to be: the kernel says ${unwilling.code}`,
+      );
     }
-    return { changed, seen };
+    return { ...done, seen };
 
     /** What the kernel refuses (a flow handed to the hardware, EBUSY) stops no other. */
-    function changeFound(): number {
-      if (found.length === 0) return 0;
+    function changeFound(): void {
+      if (found.length === 0) return;
       const writer = new MessageWriter();
-      for (const payload of found) write(writer, socket.nextSequence(), payload);
+      const asked = new Map<number, 'deleted' | 'marked'>();
+      for (const [index, { payload, change }] of found.entries()) {
+        const isLast = index === found.length - 1; // what is refused is told anyway, and that all is done by the last one's answer
+        const sequence = socket.nextSequence();
+        asked.set(sequence, change === 'delete' ? 'deleted' : 'marked');
+        if (change === 'delete') writeDeletionOf(writer, sequence, payload, isLast);
+        else writeMarkOf(writer, sequence, payload, change, isLast);
+      }
       const { refusals } = socket.exchange([writer.bytes()]);
-      const asked = found.length;
       found.length = 0;
       unwilling ??= refusals.find(({ code }) => code !== 'ENOENT');
-      return asked - refusals.length;
+      for (const { sequence } of refusals) asked.delete(sequence);
+      for (const what of asked.values()) done[what]++;
     }
   }
 
+  const familyOfAll = ({ families }: AddressSet): 4 | 6 | undefined => (families.size === 1 ? [...families][0] : undefined);
+  const has = (addresses: AddressSet, buffer: Uint8Array, start: number, end: number): boolean =>
+    hasAddress(buffer, start + netfilterHeaderLength, end, addresses);
+
   async function deleteAll(addresses: AddressSet): Promise<FlowDeletion> {
-    const [family] = addresses.families.size === 1 ? addresses.families : [undefined];
-    const has = (buffer: Uint8Array, start: number, end: number): boolean => hasAddress(buffer, start + netfilterHeaderLength, end, addresses);
-    const { changed, seen } = await changeFlows(family, has, writeDeletionOf);
-    return { deleted: changed, seen };
+    const { deleted, seen } = await changeFlows(familyOfAll(addresses), (buffer, start, end) => (has(addresses, buffer, start, end) ? 'delete' : undefined));
+    return { deleted, seen };
   }
 
   async function markFlows(mask: number, next: (mark: number) => number): Promise<FlowMarking> {
-    const differs = (mark: number): boolean => ((next(mark) ^ mark) & mask) !== 0;
-    const { changed, seen } = await changeFlows(
-      undefined,
-      (buffer, start, end) => differs(readMark(buffer.subarray(start, end))),
-      (writer, sequence, payload) => writeMarkOf(writer, sequence, payload, next(readMark(payload)), mask),
-    );
-    return { marked: changed, seen };
+    const { marked, seen } = await changeFlows(undefined, (buffer, start, end) => {
+      const before = readMark(buffer.subarray(start, end));
+      const mark = next(before);
+      return ((mark ^ before) & mask) === 0 ? undefined : { mark, mask };
+    });
+    return { marked, seen };
+  }
+
+  function reviewFlows(of: Iterable<string> | 'all', review: (flow: FlowRecord) => FlowChange | undefined): Promise<FlowReview> {
+    const addresses = of === 'all' ? undefined : addressSet(parsedAddresses(of).values());
+    return changeFlows(addresses && familyOfAll(addresses), (buffer, start, end) => {
+      if (addresses && !has(addresses, buffer, start, end)) return undefined;
+      const flow = readFlowRecord(buffer.subarray(start, end));
+      return flow && review(flow);
+    });
   }
 
   /** `gone`: how many of the requests were about a flow that is not there. Throws when the kernel refuses for another reason. */
@@ -92,6 +123,7 @@ export function openConntrack(): Conntrack {
   return {
     deleteByAddress: sharedPasses(deleteAll),
     markFlows,
+    reviewFlows,
     deleteFlow: (original, zone = 0) => (ask(deleteFlow(socket.nextSequence(), original, zone)).gone === 0 ? 'deleted' : 'absent'),
     async flows() {
       const flows: Flow[] = [];

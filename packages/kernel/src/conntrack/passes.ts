@@ -9,12 +9,7 @@ export function sharedPasses(pass: (addresses: AddressSet) => Promise<FlowDeleti
   let next: { readonly addresses: Map<string, Uint8Array>; readonly result: Promise<FlowDeletion> } | undefined;
 
   return async (addresses) => {
-    const parsed = new Map<string, Uint8Array>();
-    for (const address of addresses) {
-      const bytes = parseIp(address);
-      if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is no IP address: its flows cannot be deleted`);
-      parsed.set(address, bytes);
-    }
+    const parsed = parsedAddresses(addresses);
     if (parsed.size === 0) return { deleted: 0, seen: 0 };
     if (next === undefined) {
       const mine = new Map<string, Uint8Array>();
@@ -29,4 +24,15 @@ export function sharedPasses(pass: (addresses: AddressSet) => Promise<FlowDeleti
     for (const [address, bytes] of parsed) next.addresses.set(address, bytes);
     return next.result;
   };
+}
+
+/** By text. RangeError for what is no address. */
+export function parsedAddresses(addresses: Iterable<string>): Map<string, Uint8Array> {
+  const parsed = new Map<string, Uint8Array>();
+  for (const address of addresses) {
+    const bytes = parseIp(address);
+    if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is no IP address: its flows cannot be found`);
+    parsed.set(address, bytes);
+  }
+  return parsed;
 }

@@ -1,5 +1,5 @@
-// What becomes of a packet in a table: the rules' meaning, for tests. The packet is what is said of it.
-import type { Field, Hook, NftElement, NftTable, Statement, Verdict } from './objects.ts';
+// What becomes of a packet in a table: the rules' meaning. The packet is what is said of it. What tests judge by, and what connections are judged by that the kernel asks no rule about.
+import type { Field, Hook, NftChain, NftElement, NftRule, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
 import { elementId } from './operations.ts';
 import { printRule } from './print.ts';
 import { hostNumber, hostOrder } from './types.ts';
@@ -25,6 +25,15 @@ export type Outcome = {
   readonly logged: readonly string[];
 };
 
+/** A table's content, as far as a packet asks for it. */
+export interface Rules {
+  readonly family: TableFamily;
+  chains(): Iterable<NftChain>;
+  chain(name: string): NftChain | undefined;
+  /** The element of a set or map that has this key, or whose range does; `limit`: whether the set's elements have one. */
+  find(set: string, key: Uint8Array): { readonly element: NftElement; readonly limit: boolean } | undefined;
+}
+
 type Flight = {
   mark: number;
   connectionMark: number;
@@ -32,33 +41,41 @@ type Flight = {
   rejected?: Outcome['rejected'];
   translated?: Outcome['translated'];
   logged: string[];
-  by: string;
+  by: () => string;
 };
 
 /** Sends the packet through all base chains of the hook, lowest priority first, until one drops it. */
 export function evaluate(table: NftTable, hook: Hook['hook'], packet: Packet, traffic: Traffic = {}): Outcome {
-  const bases = [...table.chains.values()]
-    .filter((chain) => chain.hook?.hook === hook)
-    .sort((one, other) => (one.hook?.priority ?? 0) - (other.hook?.priority ?? 0));
+  return evaluateIn(rulesOf(table), basesAt(hook, table.chains.values()), packet, traffic);
+}
+
+/** The base chains of a hook, in their order. */
+export const basesAt = (hook: Hook['hook'], chains: Iterable<NftChain>): readonly NftChain[] =>
+  [...chains].filter((chain) => chain.hook?.hook === hook).sort((one, other) => (one.hook?.priority ?? 0) - (other.hook?.priority ?? 0));
+
+/** The same for many packets: cost follows the rules that the packet meets, not what the table holds. @param bases `basesAt` of these rules */
+export function evaluateIn(rules: Rules, bases: readonly NftChain[], packet: Pick<Packet, 'get' | 'has'>, traffic: Traffic = {}): Outcome {
   const flight: Flight = {
     mark: numberOf(packet.get('meta mark')),
     connectionMark: numberOf(packet.get('ct mark')),
     tracked: true,
     logged: [],
-    by: 'no chain',
+    by: () => 'no chain',
   };
-  const walk = walker(table, packet, traffic, flight);
+  const walk = walker(rules, packet, traffic, flight);
   let verdict: 'accept' | 'drop' = 'accept';
   for (const base of bases) {
     const decided = walk(base.name);
-    if (decided !== 'accept' && decided !== 'drop') flight.by = `policy of ${base.name}`;
+    if (decided !== 'accept' && decided !== 'drop') flight.by = () => `policy of ${base.name}`;
     verdict = decided === 'accept' || decided === 'drop' ? decided : (base.hook?.policy ?? 'accept');
     if (verdict === 'drop') break;
   }
   const { by, mark, connectionMark, tracked, logged, rejected, translated } = flight;
   return {
     verdict,
-    by,
+    get by() {
+      return by(); // to print a rule takes longer than to judge by it
+    },
     mark,
     connectionMark,
     tracked,
@@ -68,15 +85,17 @@ export function evaluate(table: NftTable, hook: Hook['hook'], packet: Packet, tr
   };
 }
 
+const noRules: readonly NftRule[] = [];
+
 type Decision = 'accept' | 'drop' | 'return' | 'end';
 
-function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Flight): (chain: string) => Decision {
+function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traffic, flight: Flight): (chain: string) => Decision {
   function walk(name: string): Decision {
-    for (const rule of table.chains.get(name)?.rules ?? []) {
+    for (const rule of table.chain(name)?.rules ?? noRules) {
       const verdict = follow(rule.statements);
       if (verdict === undefined || verdict.verdict === 'continue') continue;
       if (!('chain' in verdict)) {
-        if (verdict.verdict === 'accept' || verdict.verdict === 'drop') flight.by = `${name}: ${printRule(rule, table.family)}`;
+        if (verdict.verdict === 'accept' || verdict.verdict === 'drop') flight.by = () => `${name}: ${printRule(rule, table.family)}`;
         return verdict.verdict;
       }
       const below = walk(verdict.chain);
@@ -101,9 +120,7 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
       case 'match':
         return test(valueIn(statement.field), statement.negate, (value) => same(value, statement.value));
       case 'masked':
-        return test(valueIn(statement.field), statement.negate, (value) =>
-          value.every((byte, at) => (byte & (statement.mask[at] ?? 0)) === statement.value[at]),
-        );
+        return test(valueIn(statement.field), statement.negate, (value) => same(value, statement.value, statement.mask));
       case 'range':
         return test(
           valueIn(statement.field),
@@ -111,7 +128,10 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
           (value) => Buffer.compare(statement.first, value) <= 0 && Buffer.compare(value, statement.last) <= 0,
         );
       case 'in-set':
-        return test(keyOf(statement.fields), statement.negate, (key) => find(statement.set, key) !== undefined && isBeyondLimit(statement.set));
+        return test(keyOf(statement.fields), statement.negate, (key) => {
+          const found = table.find(statement.set, key);
+          return found !== undefined && (!found.limit || isOverRate(statement.set)); // of the element that was found: the kernel asks its limit after it has found it
+        });
       case 'verdict-map': {
         const key = keyOf(statement.fields);
         const through = key === undefined || statement.via === undefined ? key : find(statement.via, key)?.data;
@@ -163,18 +183,15 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
   }
 
   function keyOf(fields: readonly Field[]): Uint8Array | undefined {
+    if (fields.length === 1) return valueIn(fields[0] as Field);
     const parts = fields.map(valueIn);
     return parts.every((part) => part !== undefined) ? Buffer.concat(parts) : undefined;
   }
 
-  /** Of the element that was found: the kernel asks it after it has found it. */
-  function isBeyondLimit(set: string): boolean {
-    if (table.sets.get(set)?.set.limit === undefined) return true;
-    return Array.isArray(traffic.overRate) ? traffic.overRate.includes(set) : traffic.overRate === true;
-  }
+  const isOverRate = (set: string): boolean => (Array.isArray(traffic.overRate) ? traffic.overRate.includes(set) : traffic.overRate === true);
 
   function find(set: string, key: Uint8Array): NftElement | undefined {
-    return lookUp(table, set, key);
+    return table.find(set, key)?.element;
   }
 
   return walk;
@@ -182,10 +199,16 @@ function walker(table: NftTable, packet: Packet, traffic: Traffic, flight: Fligh
 
 const test = (value: Uint8Array | undefined, negate: boolean | undefined, holds: (value: Uint8Array) => boolean): 'next' | 'break' =>
   value !== undefined && holds(value) !== (negate ?? false) ? 'next' : 'break';
-const same = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0;
+
+/** Short values: a comparison by the engine costs more than the loop. */
+function same(one: Uint8Array, other: Uint8Array, mask?: Uint8Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let at = 0; at < one.length; at++) if (((one[at] as number) & (mask ? (mask[at] ?? 0) : 255)) !== other[at]) return false;
+  return true;
+}
 const numberOf = (value: Uint8Array | undefined): number => (value === undefined ? 0 : hostNumber(value));
 
-function impliedValue(packet: Packet, field: Field): Uint8Array | undefined {
+function impliedValue(packet: Pick<Packet, 'get' | 'has'>, field: Field): Uint8Array | undefined {
   const has = (...fields: readonly Field[]): boolean => fields.some((other) => packet.has(other));
   switch (field) {
     case 'meta iifname':
@@ -204,12 +227,19 @@ function impliedValue(packet: Packet, field: Field): Uint8Array | undefined {
   }
 }
 
-/** Sets are found by key at once; ranges are looked through. */
-function lookUp(table: NftTable, name: string, key: Uint8Array): NftElement | undefined {
-  const entry = table.sets.get(name);
-  if (entry === undefined) return undefined;
-  if (entry.set.interval)
-    return entry.elements.find((element) => Buffer.compare(element.key, key) <= 0 && Buffer.compare(key, element.keyEnd ?? element.key) <= 0);
-  const id = elementId({ key });
-  return entry.elements.find((element) => elementId(element) === id);
+function rulesOf(table: NftTable): Rules {
+  return {
+    family: table.family,
+    chains: () => table.chains.values(),
+    chain: (name) => table.chains.get(name),
+    find(name, key) {
+      const entry = table.sets.get(name);
+      const id = elementId({ key });
+      const element = entry?.elements.find((each) => (entry.set.interval ? liesIn(each, key) : elementId(each) === id));
+      return element && { element, limit: entry?.set.limit !== undefined };
+    },
+  };
 }
+
+export const liesIn = (element: NftElement, key: Uint8Array): boolean =>
+  Buffer.compare(element.key, key) <= 0 && Buffer.compare(key, element.keyEnd ?? element.key) <= 0;

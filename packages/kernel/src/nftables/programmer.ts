@@ -1,5 +1,6 @@
 // A TableProgrammer over anything that can read a table and commit transactions: the kernel (table.netlink.ts) or the fake (table.fake.ts).
 import { definitionText, difference, hookText, type WantedChain } from './difference.ts';
+import { liesIn } from './evaluate.ts';
 import type { NftElement, NftSet, TableFamily } from './objects.ts';
 import { elementId, type Held, type HeldChain, type Operation, sameElement } from './operations.ts';
 import { printTable } from './print.ts';
@@ -18,7 +19,13 @@ export interface TableKernel {
 }
 
 type ProgrammedSet = { readonly definition: string; readonly elements: Map<string, NftElement> };
-type MutableSet = { readonly set: NftSet; readonly definition: string; readonly elements: Map<string, NftElement>; changed: Set<string> | 'all' };
+type MutableSet = {
+  readonly set: NftSet;
+  readonly definition: string;
+  readonly elements: Map<string, NftElement>;
+  changed: Set<string> | 'all' /** Of a set of ranges, while it stays as it is. */;
+  sorted?: readonly NftElement[] | undefined;
+};
 
 type Attempt = { readonly operations: number; readonly bytes: number; readonly resynced: boolean };
 /** `staged`: what was refused was one of several transactions. */
@@ -65,6 +72,7 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
   }
 
   function note(wanted: MutableSet, id: string): void {
+    wanted.sorted = undefined;
     if (wanted.changed !== 'all') wanted.changed.add(id);
     changedSets.add(wanted.set.name);
   }
@@ -203,11 +211,38 @@ export function programTable(family: TableFamily, name: string, kernel: TableKer
     distrust() {
       known = false;
     },
+    rules: {
+      family,
+      chains: () => [...wantedChains.values()].map(({ chain }) => chain),
+      chain: (name) => wantedChains.get(name)?.chain,
+      find(name, key) {
+        const wanted = wantedSets.get(name);
+        if (!wanted) return undefined;
+        if (wanted.set.interval) wanted.sorted ??= sortedRanges(wanted.elements);
+        const element = wanted.sorted ? rangeOf(wanted.sorted, key) : wanted.elements.get(elementId({ key }));
+        return element && { element, limit: wanted.set.limit !== undefined };
+      },
+    },
     print() {
       const sets = new Map([...wantedSets].map(([set, wanted]) => [set, { set: wanted.set, elements: [...wanted.elements.values()] }]));
       return printTable({ family, name, chains: new Map([...wantedChains].map(([chain, wanted]) => [chain, wanted.chain])), sets });
     },
   };
+}
+
+const sortedRanges = (elements: ReadonlyMap<string, NftElement>): NftElement[] =>
+  [...elements.values()].sort((one, other) => Buffer.compare(one.key, other.key));
+
+/** The range that holds the key, of ranges in order that do not overlap. */
+function rangeOf(ranges: readonly NftElement[], key: Uint8Array): NftElement | undefined {
+  let [from, to] = [0, ranges.length];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (Buffer.compare((ranges[middle] as NftElement).key, key) <= 0) from = middle + 1;
+    else to = middle;
+  }
+  const range = ranges[from - 1];
+  return range && liesIn(range, key) ? range : undefined;
 }
 
 /** As the kernel counts: 32 bits, without 0. */

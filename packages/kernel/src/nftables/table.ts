@@ -1,4 +1,5 @@
 // What the rest of the project uses of nftables: a table whose wanted content is told piece by piece, and one call that makes the kernel's so.
+import type { Rules } from './evaluate.ts';
 import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 
 /** What the kernel refused: nothing of that transaction was applied. `object` names the chain, set or element that it was about, in nft's words. */
@@ -49,6 +50,8 @@ export interface TableProgrammer {
   apply(): ApplyReport;
   /** Read the kernel's content at the next apply and put right what somebody else changed. */
   distrust(): void;
+  /** The wanted content, to judge packets by (evaluate.ts). As it is at each question. */
+  readonly rules: Rules;
   /** The wanted content as nft text, for people. */
   print(): string;
 }

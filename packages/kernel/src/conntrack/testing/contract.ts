@@ -1,6 +1,6 @@
 // What every `Conntrack` promises: the kernel's and the fake's.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Conntrack, Flow } from '../flow.ts';
+import type { Conntrack, Flow, FlowRecord } from '../flow.ts';
 import { udpFlow } from './flows.ts';
 
 /** `track` makes flows; `open` gives what deletes them. */
@@ -90,6 +90,35 @@ export function conntrackContract(open: () => ConntrackWorld): void {
     expect(await conntrack.markFlows(0xc0000, (mark) => mark | 0xc0000)).toEqual({ marked: 0, seen: 9 });
     expect(await conntrack.markFlows(0x80c0000f, (mark) => (mark & 0x10000 ? 0x80000002 : mark))).toEqual({ marked: 2, seen: 9 });
     expect((await marks()).at(-1)).toBe(0x800d0002);
+  });
+
+  test('those who are asked about are flows of the addresses, as they are, and what is said of each is done', async () => {
+    const [kept, gone, marked] = families.map(({ web, peer, external }) => [
+      udpFlow(peer, external, [1, 2], { source: web }),
+      udpFlow(web, peer, [3, 4]),
+      { ...udpFlow(web, peer, [5, 6]), mark: 0x10001 },
+    ])[0] as [Flow, Flow, Flow];
+    world.track([kept, gone, marked, udpFlow('10.65.0.5', '192.0.2.7'), udpFlow('2001:db8::5', '2001:db8:ff::7')]);
+    const asked: FlowRecord[] = [];
+    const review = await conntrack.reviewFlows(['10.65.0.4'], (flow) => {
+      asked.push(flow);
+      if (flow.original.sourcePort === 3) return 'delete';
+      return flow.mark === 0 ? undefined : { mark: 0x20000, mask: 0x30000, timeoutSeconds: 60 };
+    });
+    expect(review).toMatchObject({ deleted: 1, marked: 1 });
+    expect(asked.map(({ original }) => original.sourcePort).sort()).toEqual([1, 3, 5]);
+    expect(asked.find(({ original }) => original.sourcePort === 1)).toEqual({
+      family: 4,
+      protocol: 17,
+      original: { source: Uint8Array.of(192, 0, 2, 7), destination: Uint8Array.of(203, 0, 113, 9), sourcePort: 1, destinationPort: 2 },
+      reply: expect.objectContaining({ source: Uint8Array.of(10, 65, 0, 4), destination: Uint8Array.of(192, 0, 2, 7), sourcePort: 2, destinationPort: 1 }),
+      mark: 0,
+    });
+    const left = await conntrack.flows();
+    expect(left).toHaveLength(4);
+    expect(left.find(({ mark }) => mark !== undefined)).toMatchObject({ mark: 0x20001, original: marked.original });
+    expect((await conntrack.reviewFlows('all', () => 'delete')).deleted).toBe(4);
+    await expect((async () => conntrack.reviewFlows(['10.0.0.0/8'], () => 'delete'))()).rejects.toThrow(RangeError);
   });
 
   test('no address, no pass; and what is no address is refused before one', async () => {

@@ -1,0 +1,128 @@
+// Which connections a change may have taken permission from: those that have one of these addresses. Told by what changed, without looking at any connection. No I/O.
+import {
+  addressOf,
+  type Cidr,
+  type DesiredChange,
+  hostCidr,
+  type IpAddress,
+  type IpSetChange,
+  type IpSetId,
+  isHostCidr,
+  type LocalWorkload,
+  type Policy,
+  type PolicyId,
+  type Profile,
+  type ProfileId,
+  type Rule,
+  type WorkloadId,
+} from '@calico-openstack/datamodel';
+
+export type Concerned = ReadonlySet<IpAddress> | 'all';
+
+/** What a set is used for: to let through what is in it, or for anything else as well. */
+type Usage = { readonly users: Set<PolicyId | ProfileId>; otherwise: number };
+type Rules = Pick<Policy, 'ingress' | 'egress'>;
+
+export class ConcernedAddresses {
+  readonly #rules = new Map<PolicyId | ProfileId, Rules>();
+  readonly #usage = new Map<IpSetId, Usage>();
+  readonly #workloads = new Map<WorkloadId, LocalWorkload>();
+  #addresses: Set<IpAddress> | 'all' = 'all'; // what began under an earlier run is looked at once
+
+  /** Something that every endpoint depends on has changed. */
+  noteAll(): void {
+    this.#addresses = 'all';
+  }
+
+  note(change: DesiredChange): void {
+    const changed = new Set<PolicyId | ProfileId>();
+    for (const [id, set] of change.ipSets) this.#noteSet(id, set, changed);
+    for (const [id, policy] of change.policies) this.#noteRules(id, policy, changed);
+    for (const [id, profile] of change.profiles) this.#noteRules(id, profile, changed);
+    for (const [id, workload] of change.workloads) this.#noteWorkload(id, workload);
+    if (changed.size > 0) for (const workload of this.#workloads.values()) if (isUnder(workload, changed)) this.#addAll(workload);
+  }
+
+  /** What was noted since the last time. */
+  take(): Concerned {
+    const taken = this.#addresses;
+    this.#addresses = new Set();
+    return taken;
+  }
+
+  #add(address: IpAddress): void {
+    if (this.#addresses !== 'all') this.#addresses.add(address);
+  }
+
+  #addAll(workload: LocalWorkload): void {
+    for (const cidr of workload.routed) if (isHostCidr(cidr)) this.#add(addressOf(cidr));
+  }
+
+  /** A member that left a set takes along what it was let through for, and one that joined may be denied now: connections with that member, and no others. */
+  #noteSet(id: IpSetId, set: IpSetChange, changed: Set<PolicyId | ProfileId>): void {
+    const usage = this.#usage.get(id);
+    if (!usage) return; // a new one comes with the rules that use it
+    if (set.change !== 'members') {
+      for (const user of usage.users) changed.add(user);
+      return;
+    }
+    const members: readonly (Cidr | { readonly address: IpAddress })[] = [...set.removed, ...(usage.otherwise > 0 ? set.added : [])];
+    for (const member of members) {
+      const cidr = typeof member === 'string' ? member : hostCidr(member.address);
+      if (isHostCidr(cidr)) this.#add(addressOf(cidr));
+      else for (const user of usage.users) changed.add(user);
+    }
+  }
+
+  #noteRules(id: PolicyId | ProfileId, next: Policy | Profile | undefined, changed: Set<PolicyId | ProfileId>): void {
+    const before = this.#rules.get(id);
+    if (before) this.#use(id, before, -1);
+    if (next) {
+      this.#rules.set(id, next);
+      this.#use(id, next, 1);
+    } else this.#rules.delete(id);
+    if (before && !(next && onlyLetsMoreThrough(before.ingress, next.ingress) && onlyLetsMoreThrough(before.egress, next.egress))) changed.add(id);
+  }
+
+  #use(id: PolicyId | ProfileId, { ingress, egress }: Rules, count: 1 | -1): void {
+    for (const { action, source, destination } of [...ingress, ...egress]) {
+      for (const side of [source, destination]) {
+        for (const set of [...(side.sets ?? []), ...(side.namedPorts ?? [])]) this.#count(set, id, count, action === 'allow' ? 0 : count);
+        for (const set of [...(side.notSets ?? []), ...(side.notNamedPorts ?? [])]) this.#count(set, id, count, count);
+      }
+    }
+  }
+
+  #count(set: IpSetId, id: PolicyId | ProfileId, count: 1 | -1, otherwise: number): void {
+    const usage = this.#usage.get(set) ?? { users: new Set(), otherwise: 0 };
+    usage.otherwise += otherwise;
+    if (count > 0) usage.users.add(id);
+    else usage.users.delete(id);
+    if (usage.users.size > 0) this.#usage.set(set, usage);
+    else this.#usage.delete(set);
+  }
+
+  #noteWorkload(id: WorkloadId, next: LocalWorkload | undefined): void {
+    const before = this.#workloads.get(id);
+    if (next) this.#workloads.set(id, next);
+    else this.#workloads.delete(id);
+    // Of one that is gone all connections are cut anyway. One that is new may have been elsewhere: what it is said to have begun is judged here, too.
+    if (!next || (before && JSON.stringify(before) === JSON.stringify(next))) return;
+    if (before) this.#addAll(before);
+    this.#addAll(next);
+  }
+}
+
+const isUnder = ({ policy: { ingress, egress, profiles } }: LocalWorkload, ids: ReadonlySet<PolicyId | ProfileId>): boolean =>
+  profiles.some((id) => ids.has(id)) || [...ingress, ...egress].some(({ policies }) => policies.some((id) => ids.has(id)));
+
+/** All rules are still there in their order, and what came between them allows (or logs). */
+export function onlyLetsMoreThrough(before: readonly Rule[], after: readonly Rule[]): boolean {
+  let kept = 0;
+  const wanted = before.map((rule) => JSON.stringify(rule));
+  for (const rule of after) {
+    if (kept < wanted.length && JSON.stringify(rule) === wanted[kept]) kept += 1;
+    else if (rule.action !== 'allow' && rule.action !== 'log') return false;
+  }
+  return kept === wanted.length;
+}
