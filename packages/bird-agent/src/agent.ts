@@ -10,6 +10,7 @@ import { protocols } from './bird/daemon.ts';
 import { confirmWritten, draft, readText, writtenMs } from './bird/file.ts';
 import { type PrintedConfiguration, printConfiguration, revisionSymbol } from './bird/print.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
+import { sessionStatuses } from './bird/sessions.ts';
 import type { Config } from './config.ts';
 import { datastoreAddresses } from './datastore-addresses.ts';
 import { followDepartures } from './departures.ts';
@@ -57,7 +58,10 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       loop.wake();
     },
   });
-  const metrics = agentMetrics(async () => (bird.up ? protocols(await bird.control()) : undefined));
+  const metrics = agentMetrics(
+    async () => (bird.up ? protocols(await bird.control()) : undefined),
+    async () => (bird.up ? await sessionStatuses(await bird.control(), 'peer*') : []),
+  );
   const passwords = openPasswords(config.BgpPasswordFile);
   const health = createHealth();
   const healthOf = { datastore: health.register('datastore'), bird: health.register('bird') };

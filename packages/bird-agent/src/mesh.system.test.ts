@@ -106,3 +106,14 @@ describe.each([
     await hasNoRoute(a, prefix);
   });
 });
+
+test('BFD comes to running sessions without a flap, and ends one whose neighbour is silent', async () => {
+  const before = await a.bird.session(`mesh4-${b.name}`);
+  await world.put('bgpconfigurations', 'default', {}, { annotations: { 'openstack.projectcalico.org/bfd': 'true' } });
+  await until('BFD between the hosts', async () => (new RegExp(`${b.host4} .*Up`).test(await a.bird.ask('show bfd sessions')) ? true : undefined));
+  expect(await a.bird.session(`mesh4-${b.name}`)).toEqual(before);
+  await world.router.ip('link', 'set', 'h1', 'down');
+  await until('the end of the session', async () =>
+    (await a.bird.ask(`show protocols all 'mesh4-${b.name}'`)).includes('BFD session down') ? true : undefined,
+  );
+});

@@ -2,6 +2,7 @@
 import { Counter, Gauge, Registry } from '@calico-openstack/agent';
 import type { Refusal } from './audit.ts';
 import type { ProtocolStatus } from './bird/daemon.ts';
+import type { SessionStatus } from './bird/sessions.ts';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -14,8 +15,11 @@ export interface Metrics {
   reconfigured(result: 'configured' | 'refused'): void;
 }
 
-/** @param sessions asked when the metrics are read; undefined while BIRD is away */
-export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] | undefined>): Metrics {
+/**
+ * @param sessions asked when the metrics are read; undefined while BIRD is away
+ * @param peers the same for the sessions of BGPPeers; none while BIRD is away
+ */
+export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] | undefined>, peers: () => Promise<readonly SessionStatus[]>): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const gauge = (name: string, help: string): Gauge => new Gauge({ name: `calico_bird_agent_${name}`, help, registers });
@@ -45,6 +49,26 @@ export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] |
       const established = bgp.filter(({ detail }) => detail === 'Established').length;
       this.set({ established: 'true' }, established);
       this.set({ established: 'false' }, bgp.length - established);
+    },
+  });
+  new Gauge({
+    name: 'calico_bird_agent_session_established',
+    help: 'Whether a session is established, by session; the mesh has one for each host, and is counted in calico_bird_agent_bgp_sessions alone.',
+    labelNames: ['session'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { name: session, state } of await peers()) this.set({ session }, state === 'Established' ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'calico_bird_agent_session_routes',
+    help: 'Routes of a session, by session and what became of them: imported, filtered (not accepted), exported. Without the mesh.',
+    labelNames: ['session', 'routes'],
+    registers,
+    async collect() {
+      this.reset();
+      for (const { name: session, routes } of await peers()) for (const [what, count] of Object.entries(routes)) this.set({ session, routes: what }, count);
     },
   });
   const set =

@@ -78,6 +78,20 @@ test('a router next door hears of workloads and of nothing else; its routes are 
   expect(heard).toEqual(['10.65.0.4/32']); // nor what it learned in the mesh
   expect(await a.bird.ask("show protocols all 'peer4-tor-4'")).toMatch(/Session: +external AS4/); // not multihop
   expect(await Promise.all([a.bird.session('mesh4-host-1'), a.bird.session('mesh6-host-1')])).toEqual(before);
+  expect(await a.metric('calico_bird_agent_session_established{session="peer4-tor-4"}')).toBe(1);
+  expect(await a.metric('calico_bird_agent_session_routes{session="peer4-tor-4",routes="imported"}')).toBeGreaterThan(0);
+});
+
+test('--show tells people and programs of the sessions', async () => {
+  const shown = JSON.parse(await a.show('--json')) as { sessions: { name: string }[] };
+  expect(shown.sessions.find(({ name }) => name === 'peer4-tor-4')).toMatchObject({
+    neighbor: a.router4,
+    asNumber: routerAs,
+    state: 'Established',
+    routes: { exported: 1 },
+  });
+  expect(await a.show()).toMatch(/^\d+ sessions, \d+ established\n[\s\S]*peer4-tor-4 +192\.0\.2\.2 AS 64500 +Established/);
+  await expect(a.show('--bad')).rejects.toMatchObject({ code: 2 });
 });
 
 test('a missing filter stops everything, the session stays; the filter then decides, without a flap', async () => {

@@ -1,11 +1,19 @@
+import { parseArgs } from 'node:util';
 import { openLog, runExecutable } from '@calico-openstack/agent';
 import { startBirdAgent } from '../agent.ts';
 import { defaultConfigFile, readConfig } from '../config.ts';
 import { compileSelector } from '../selectors.ts';
+import { inspectBird, readable } from '../show.ts';
+
+if (process.argv.includes('--show')) {
+  await show();
+  process.exit();
+}
 
 await runExecutable({
   name: 'calico-bird-agent',
-  description: 'Configures BIRD on a compute host from the BGP resources in etcd, and registers the host there.',
+  description:
+    'Configures BIRD on a compute host from the BGP resources in etcd, and registers the host there. With --show [--json]: tells what BIRD does now, and ends.',
   defaultConfigFiles: [defaultConfigFile],
   start: async (files) => {
     const config = readConfig(files, process.env);
@@ -30,3 +38,16 @@ await runExecutable({
     };
   },
 });
+
+/** Exit code 1 when BIRD cannot be asked, 2 for bad usage. */
+async function show(): Promise<void> {
+  const option = { type: 'boolean' } as const;
+  try {
+    const { values } = parseArgs({ options: { show: option, json: option, 'config-file': { type: 'string', short: 'c', multiple: true } } });
+    const shown = await inspectBird(readConfig(values['config-file'] ?? [defaultConfigFile], process.env).BirdSocket);
+    process.stdout.write(values.json ? `${JSON.stringify(shown)}\n` : readable(shown));
+  } catch (error) {
+    process.stderr.write(`calico-bird-agent: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') ? 2 : 1;
+  }
+}

@@ -36,6 +36,10 @@ export type Session = {
   readonly password: string | undefined;
   readonly restartSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
+  /** undefined: the configuration's. */
+  readonly holdSeconds: number | undefined;
+  /** The session ends as soon as the neighbour is not heard of by BFD, once it was. */
+  readonly bfd: boolean;
   readonly nextHop: 'auto' | 'self' | 'keep';
   readonly allowedLocalAsNumbers: number | undefined;
   /** This host is a route reflector of that cluster, and the session an internal one: routes learned by BGP are passed on. */

@@ -64,6 +64,7 @@ function headLines(configuration: BirdConfiguration, guarded: readonly string[])
     ...families.flatMap((family) => exportPolicy(family, configuration.families[family])),
     ...importPolicy(configuration),
     ...families.flatMap((family) => kernel(family)),
+    ...(configuration.sessions.some(({ bfd }) => bfd) ? failureDetection : []),
     ...usedFilters(configuration.sessions),
   ];
 }
@@ -224,6 +225,16 @@ function kernel(family: IpFamily): readonly string[] {
   ];
 }
 
+/** A neighbour next door is missed after half a second; others after 1.2, since there may be a thousand of them. */
+const failureDetection: readonly string[] = [
+  'protocol bfd calico_bfd',
+  '{',
+  '  interface "*" { interval 100 ms; multiplier 5; };',
+  '  multihop { interval 300 ms; multiplier 4; };',
+  '}',
+  '',
+];
+
 /** Each function once, by name. */
 function usedFilters(sessions: readonly Session[]): readonly string[] {
   const functions = new Map<string, readonly string[]>();
@@ -257,11 +268,12 @@ function sessionLines(session: Session, { bindToNodeAddress, holdSeconds, mostRo
     ...statement(bindToNodeAddress && local.address !== undefined && 'strict bind on'),
     ...statement(session.passive && 'passive on'),
     ...statement(session.password && `password ${session.password}`),
-    ...statement(`hold time ${keepalive === undefined ? holdSeconds : Math.max(holdSeconds, keepalive * 3)}`),
+    ...statement(`hold time ${session.holdSeconds ?? Math.max(holdSeconds, (keepalive ?? 0) * 3)}`),
     ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
     ...statement('connect delay time 1'), // BIRD's shortest
     ...statement('connect retry time 10'), // thousands of dead neighbours cost half a core at 2
     ...statement('error wait time 1, 30'),
+    ...statement(session.bfd && 'bfd on'),
     ...statement('graceful restart on'),
     ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),
     ...statement(session.allowedLocalAsNumbers !== undefined && `allow local as ${session.allowedLocalAsNumbers}`),

@@ -99,6 +99,7 @@ describe('a BGPPeer', () => {
     [{ password: secret }, { password: '"s3cret"' }],
     [{ maxRestartTime: '30s' }, { restartSeconds: 30 }],
     [{ keepaliveTime: '10s' }, { keepaliveSeconds: 10 }],
+    [{ holdTime: '30s' }, { holdSeconds: 30 }],
     [{ numAllowedLocalASNumbers: 2 }, { allowedLocalAsNumbers: 2 }],
     [{ ttlSecurity: 3 }, { ttlSecurity: true, transport: { kind: 'multihop', hops: 3 } }],
     [{ ttlSecurity: 1 }, { ttlSecurity: true, transport: { kind: 'direct' } }],

@@ -55,7 +55,12 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
   const { sessions, problems: sessionProblems } = planSessions({
     own: speaker(own.value),
     others: others.map(speaker),
-    mesh: { enabled: settings.nodeToNodeMeshEnabled ?? true, password: settings.nodeMeshPassword, restartSeconds: settings.nodeMeshMaxRestartSeconds },
+    mesh: {
+      enabled: settings.nodeToNodeMeshEnabled ?? true,
+      password: settings.nodeMeshPassword,
+      restartSeconds: settings.nodeMeshMaxRestartSeconds,
+      bfd: settings.meshBfd ?? false,
+    },
     peers: resources.peers,
     filters: resources.filters,
     networks: [...host.networks, ...families.flatMap((family) => own.value.addresses[family]?.network ?? [])],

@@ -18,6 +18,7 @@ export type Mesh = {
   readonly enabled: boolean;
   readonly password: SecretRef | undefined;
   readonly restartSeconds: number | undefined;
+  readonly bfd: boolean;
 };
 
 export type SessionsInput = {
@@ -87,7 +88,7 @@ function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: P
       effect: 'external sessions with those hosts: route priorities do not travel across them',
     });
   }
-  const ownSide = JSON.stringify([own.node.addresses, own.asNumber, own.listenPort, password?.value, mesh.restartSeconds]);
+  const ownSide = JSON.stringify([own.node.addresses, own.asNumber, own.listenPort, password?.value, mesh.restartSeconds, mesh.bfd]);
   return families.flatMap((family) => partners.flatMap((other) => meshSession(own, other, family, mesh, password?.value, ownSide) ?? []));
 }
 
@@ -110,6 +111,7 @@ function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh,
     passive: from.address < to.address,
     password,
     restartSeconds: mesh.restartSeconds,
+    bfd: mesh.bfd,
   };
   remembered[family].set(other.node, { ownSide, session });
   return session;
@@ -126,6 +128,8 @@ function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit
     password: undefined,
     restartSeconds: undefined,
     keepaliveSeconds: undefined,
+    holdSeconds: undefined,
+    bfd: false,
     nextHop: 'auto',
     allowedLocalAsNumbers: undefined,
     reflector: undefined,
@@ -284,6 +288,8 @@ function peerWish(
     password: password?.value,
     restartSeconds: peer.maxRestartSeconds,
     keepaliveSeconds: peer.keepaliveSeconds,
+    holdSeconds: peer.holdSeconds,
+    bfd: peer.bfd,
     nextHop: peer.nextHop === 'keep' && internal ? 'auto' : peer.nextHop, // inside an AS next hops are kept anyway
     allowedLocalAsNumbers: peer.allowedLocalAsNumbers,
     reflector: clusterId && internal ? { clusterId, neighborIsClient: remote.speaker?.node.routeReflectorClusterId !== clusterId } : undefined,

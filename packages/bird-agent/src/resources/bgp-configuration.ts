@@ -1,7 +1,7 @@
 // BGPConfiguration: `default` for the cluster, `node.<host>` for one host.
 import { type Cidr, type Decoded, decoded, decodeResource, type Fields, familyOf, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, object, oneOf, type Parse, readFields, shown, text, truth } from './fields.ts';
-import { asNumber, type Community, cidr, community, interfacePattern, password, port, restartSeconds, type SecretRef } from './values.ts';
+import { asNumber, type Community, cidr, community, interfacePattern, password, port, restartSeconds, type SecretRef, wantsBfd } from './values.ts';
 
 export const logSeverities = ['Debug', 'Info', 'Warning', 'Error', 'Fatal'] as const;
 export type LogSeverity = (typeof logSeverities)[number];
@@ -16,6 +16,7 @@ export type BgpConfiguration = {
   readonly nodeToNodeMeshEnabled: boolean | undefined;
   readonly nodeMeshPassword: SecretRef | undefined;
   readonly nodeMeshMaxRestartSeconds: number | undefined;
+  readonly meshBfd: boolean;
   readonly listenPort: number | undefined;
   readonly bindMode: 'None' | 'NodeIP' | undefined;
   readonly logSeverity: LogSeverity | undefined;
@@ -43,6 +44,7 @@ export function decodeBgpConfiguration(bytes: Uint8Array): Decoded<BgpConfigurat
     nodeToNodeMeshEnabled: spec.read('nodeToNodeMeshEnabled', truth),
     nodeMeshPassword: spec.read('nodeMeshPassword', password),
     nodeMeshMaxRestartSeconds: spec.read('nodeMeshMaxRestartTime', restartSeconds),
+    meshBfd: wantsBfd(resource.value.metadata.annotations),
     listenPort: spec.read('listenPort', portOrNone),
     bindMode: spec.read('bindMode', oneOf('None', 'NodeIP')),
     logSeverity: spec.read('logSeverityScreen', logSeverity),

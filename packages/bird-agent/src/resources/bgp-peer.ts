@@ -1,7 +1,7 @@
 // BGPPeer: who peers with whom besides the mesh, and how.
 import { type Decoded, decoded, decodeResource, type IpAddress, isFields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, oneOf, readFields, text, truth } from './fields.ts';
-import { asNumber, durationSeconds, type Neighbor, neighbor, password, restartSeconds, type SecretRef, speakerAddress } from './values.ts';
+import { asNumber, durationSeconds, type Neighbor, neighbor, password, restartSeconds, type SecretRef, speakerAddress, wantsBfd } from './values.ts';
 
 /** Which of our hosts have the peering. */
 export type PeerHosts = { readonly kind: 'all' } | { readonly kind: 'node'; readonly node: string } | { readonly kind: 'selector'; readonly selector: string };
@@ -25,6 +25,9 @@ export type BgpPeer = {
   readonly password: SecretRef | undefined;
   readonly maxRestartSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
+  /** undefined: the agent's option. */
+  readonly holdSeconds: number | undefined;
+  readonly bfd: boolean;
   readonly allowedLocalAsNumbers: number | undefined;
   readonly ttlSecurityHops: number | undefined;
   readonly reachableBy: IpAddress | undefined;
@@ -60,12 +63,15 @@ export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: t
     maxRestartSeconds: spec.read('maxRestartTime', restartSeconds),
     // BIRD wants the hold time to be at least twice this, and that has 16 bits.
     keepaliveSeconds: spec.read('keepaliveTime', durationSeconds(1, 21845)),
+    holdSeconds: spec.read('holdTime', durationSeconds(3, 65535)),
+    bfd: wantsBfd(resource.value.metadata.annotations),
     allowedLocalAsNumbers: spec.read('numAllowedLocalASNumbers', integer(0, 255)),
     ttlSecurityHops: spec.read('ttlSecurity', integer(0, 255)) || undefined,
     reachableBy: spec.read('reachableBy', speakerAddress),
     filters: spec.read('filters', list(text)) ?? [],
     unsupported: [] as readonly string[],
   };
+  if (peer.holdSeconds !== undefined && peer.holdSeconds < 3 * (peer.keepaliveSeconds ?? 0)) spec.problem('holdTime', 'is less than three times keepaliveTime');
   if (peer.reachableBy && remotes.ok && !sameFamily(remotes.value, peer.reachableBy)) spec.problem('reachableBy', 'is not of the family of spec.peerIP');
   const [problem] = problems;
   const reason = problem ? `${problem.field}: ${problem.reason}` : !hosts.ok ? hosts.reason : !remotes.ok ? remotes.reason : undefined;

@@ -149,3 +149,9 @@ export const password: Parse<SecretRef> = (value) => {
     ? decoded({ name, key })
     : refused('is not {"secretKeyRef": {"name": ..., "key": ...}}');
 };
+
+/** Calico's API has no field for BFD (RFC 5880), so it is asked for by an annotation. */
+export const bfdAnnotation = 'openstack.projectcalico.org/bfd';
+
+/** On a BGPPeer: for its sessions. On BGPConfiguration `default`: for the mesh's. */
+export const wantsBfd = (annotations: Readonly<Record<string, string>>): boolean => annotations[bfdAnnotation] === 'true';

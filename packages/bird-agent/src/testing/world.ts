@@ -70,6 +70,8 @@ export type TestHost = ReturnType<typeof link> & {
   /** SIGTERM; the exit code. */
   endAgent(): Promise<number | null>;
   agentLog(): string;
+  /** What `calico-bird-agent --show` prints, by the options that the agent was last started with. */
+  show(...options: readonly string[]): Promise<string>;
 };
 
 type BgpPlural = 'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters' | 'ippools';
@@ -302,5 +304,8 @@ function testHost(name: string, namespace: string, number: number, directory: st
       return Number(line?.split(' ')[1]);
     },
     agentLog: () => readFileSync(logFile, 'utf8'),
+    show: async (...options) =>
+      (await run(process.execPath, [join(import.meta.dirname, '../bin/calico-bird-agent.ts'), '--show', '-c', join(directory, `${name}.cfg`), ...options]))
+        .stdout,
   };
 }
