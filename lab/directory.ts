@@ -27,6 +27,8 @@ export type LabState = {
   readonly hosts: number;
   readonly without: readonly Part[];
   readonly reporting?: Reporting | undefined;
+  /** Whether the parts reach etcd by its grpc-proxy. */
+  readonly grpcProxy?: boolean;
   /** The process that brings it up or uses it. undefined: it was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };

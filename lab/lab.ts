@@ -10,7 +10,7 @@ import { makePlan, type Plan } from './plan.ts';
 import { labProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
 import { type Bird, birdService, routerConfiguration, routerSession } from './services/bird.ts';
-import { type Etcd, etcdService } from './services/etcd.ts';
+import { type Etcd, etcdService, grpcProxyService } from './services/etcd.ts';
 import { type Keystone, keystoneService } from './services/keystone.ts';
 import { type MariaDb, mariaDbService } from './services/mariadb.ts';
 import { driverService, type Neutron, neutronService } from './services/neutron.ts';
@@ -24,6 +24,8 @@ export interface Lab {
   readonly processes: Processes;
   readonly router: Plan['router'] & { readonly bird: Bird };
   readonly etcd: Etcd;
+  /** What the parts know as etcd, if it is not etcd itself. */
+  readonly grpcProxy: Service | undefined;
   readonly mariadb: MariaDb;
   readonly tables: Tables;
   readonly keystone: Keystone;
@@ -46,6 +48,8 @@ export type LabOptions = {
   /** The project's parts that are left out. */
   readonly without?: Iterable<Part>;
   readonly reporting?: Reporting;
+  /** All parts reach etcd by its grpc-proxy. */
+  readonly grpcProxy?: boolean;
   readonly progress?: Progress;
   /** Aborted: the lab that is coming up stops doing so. */
   readonly signal?: AbortSignal;
@@ -54,10 +58,10 @@ export type LabOptions = {
 const root = join(import.meta.dirname, '..');
 
 /** Brings a lab up. If that fails, or is aborted, removes what there is of it before it rejects. */
-export async function bringUp({ prefix, hosts = 3, without = [], reporting, progress = silent(), signal }: LabOptions): Promise<Lab> {
+export async function bringUp({ prefix, hosts = 3, without = [], reporting, grpcProxy = false, progress = silent(), signal }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab makes network namespaces, for which one has to be root: try sudo');
   const plan = makePlan(prefix, hosts);
-  const state: LabState = { prefix, hosts, without: [...without], reporting, owner: thisProcess() };
+  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, owner: thisProcess() };
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -90,14 +94,15 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const processes = labProcesses(directory, abort.signal);
   const without = new Set(state.without);
   const { control } = plan;
-  const etcdHost = control.link.machine4;
   const etcd = etcdService(processes, control);
+  const grpcProxy = state.grpcProxy ? grpcProxyService(processes, control, etcd) : undefined;
+  const etcdAddress = { host: control.link.machine4, port: grpcProxy?.port ?? 2379 };
   const mariadb = mariaDbService(processes, control);
   const keystone = keystoneService(processes, control, mariadb);
   const neutron = neutronService(processes, control, {
     mariadb,
     keystone,
-    etcdHost,
+    etcd: etcdAddress,
     mechanismDriver: without.has('neutron-driver') ? 'logger' : 'calico',
     driverFolder: join(root, 'neutron'),
     reporting: state.reporting,
@@ -109,14 +114,13 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     processes,
     router: { ...plan.router, bird: birdService(processes, plan.router, routerConfiguration(plan), false) },
     etcd,
+    grpcProxy,
     mariadb,
     tables: tables(processes, mariadb, keystone, neutron),
     keystone,
     neutron,
     driver,
-    hosts: plan.hosts.map((host) =>
-      computeHost(processes, plan, host, { etcd: { host: etcdHost, port: 2379 }, without, reporting: state.reporting, executable }),
-    ),
+    hosts: plan.hosts.map((host) => computeHost(processes, plan, host, { etcd: etcdAddress, without, reporting: state.reporting, executable })),
     openstack: openStack(processes, control, keystone, neutron),
     without,
     release: () => writeState({ ...state, owner: undefined }),
@@ -129,10 +133,11 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
 }
 
 async function startAll(lab: Lab, { step }: Progress, abort: AbortController): Promise<void> {
-  const { plan, processes, router, etcd, mariadb, tables, keystone, neutron, driver, hosts, openstack } = lab;
+  const { plan, processes, router, etcd, grpcProxy, mariadb, tables, keystone, neutron, driver, hosts, openstack } = lab;
   await step(`a router and ${hosts.length} compute hosts, as network namespaces`, () => layGround(processes, plan));
   const compute = async (): Promise<void> => {
     await step('etcd', etcd.start);
+    if (grpcProxy !== undefined) await step("etcd's grpc-proxy", grpcProxy.start);
     await step('BIRD on the router', router.bird.start);
     if (!lab.without.has('bird-agent')) await step('the BGP resources that an operator would make', () => writeOperatorResources(etcd, plan));
     await step('the agents on each compute host', async () => void (await allDone(hosts.map(startHost), abort)));

@@ -1,4 +1,4 @@
-// npm run lab -- up | down | status
+// npm run lab -- up | down | status | soak
 import { parseArgs } from 'node:util';
 import { type Part, parts } from './directory.ts';
 import { takeDown } from './down.ts';
@@ -8,10 +8,12 @@ import { bringUp, openLab } from './lab.ts';
 import { draw } from './picture.ts';
 import { onTerminal } from './progress.ts';
 import { look, memoryOf } from './scene.ts';
+import { soak } from './soak.ts';
 
 const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--without PART…]   brings a lab up and leaves it
        npm run lab -- down [--prefix NAME] [--force]                    removes it
        npm run lab -- status [--prefix NAME]                            says what runs
+       npm run lab -- soak [--prefix NAME] [--hosts N] [--minutes N]    a lab behind etcd's grpc-proxy for so long [60], with the proxy and etcd killed now and then
 A PART is one of ${parts.join(', ')}.
 `;
 
@@ -33,6 +35,7 @@ async function main(args: string[]): Promise<number> {
       hosts: { type: 'string', default: '3' },
       without: { type: 'string', multiple: true, default: [] },
       force: { type: 'boolean', default: false },
+      minutes: { type: 'string', default: '60' },
     },
   });
   switch (positionals[0]) {
@@ -45,6 +48,8 @@ async function main(args: string[]): Promise<number> {
       return 0;
     case 'status':
       return await status(values.prefix);
+    case 'soak':
+      return await soakLab(values.prefix, Number(values.hosts), Number(values.minutes));
     default:
       process.stderr.write(usage);
       return 2;
@@ -70,6 +75,35 @@ async function up(prefix: string, hosts: number, without: Part[]): Promise<numbe
   progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s\n`);
   for (const line of exploreLines(lab)) progress.say(line);
   return 0;
+}
+
+/** 1 when something was lost, or was gone for a while. */
+async function soakLab(prefix: string, hosts: number, minutes: number): Promise<number> {
+  if (!(minutes > 0)) throw new LabError('BAD_OPTION', `a lab cannot be watched for ${minutes} minutes`);
+  const abort = new AbortController();
+  const stopped = Promise.withResolvers<never>();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      const error = new LabError('ENDED_EARLY', `stopped by ${name}`);
+      abort.abort(error);
+      stopped.reject(error);
+    });
+  }
+  stopped.promise.catch(() => {});
+  const progress = onTerminal();
+  const lab = await bringUp({ prefix, hosts, grpcProxy: true, progress, signal: abort.signal });
+  try {
+    const network = await lab.openstack.create('network', { name: 'soak' });
+    await lab.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/16' });
+    const watched = soak(lab, network, { seconds: minutes * 60, quietSeconds: 300, awaySeconds: 10 }, progress.say);
+    const { kills, losses, troubles } = await Promise.race([watched, stopped.promise]);
+    for (const [name, count] of Object.entries(losses)) progress.say(`${name} told ${count} times that etcd was away`);
+    for (const trouble of troubles) progress.say(`not as it should be: ${trouble}`);
+    progress.say(`${minutes} minutes, ${kills} kills, ${troubles.length} troubles`);
+    return troubles.length === 0 ? 0 : 1;
+  } finally {
+    await lab.down();
+  }
 }
 
 async function status(prefix: string): Promise<number> {

@@ -41,3 +41,22 @@ export function etcdService(processes: Processes, control: Joined): Etcd {
   };
   return Object.assign(service, { endpoint, ctl, all });
 }
+
+/** etcd's own grpc-proxy, on the control machine too: what a large cloud puts between its hosts and etcd. */
+export function grpcProxyService(processes: Processes, control: Joined, etcd: Etcd): Service & { readonly port: number } {
+  const port = 2378;
+  const name = 'control/grpc-proxy';
+  const service = processes.service({
+    name,
+    on: control,
+    command: 'etcd',
+    args: [
+      ...['grpc-proxy', 'start', '--endpoints', new URL(etcd.endpoint).host],
+      ...['--listen-addr', `${control.link.machine4}:${port}`, '--data-dir', join(processes.directory, name, 'data')],
+    ],
+    ready: async (hopeful) => {
+      await until('that the grpc-proxy listens', () => service.said().includes('listening for') || undefined, { hopeful });
+    },
+  });
+  return Object.assign(service, { port });
+}

@@ -26,7 +26,7 @@ export interface Neutron extends WsgiService {
 export type NeutronOptions = {
   readonly mariadb: MariaDb;
   readonly keystone: Keystone;
-  readonly etcdHost: string;
+  readonly etcd: { readonly host: string; readonly port: number };
   /** `calico`, or one of Neutron's own that do nothing (`logger`). */
   readonly mechanismDriver: string;
   /** Folder of our Python package. */
@@ -70,7 +70,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
 }
 
-const configuration = (directory: string, { mariadb, keystone, etcdHost, mechanismDriver, reporting }: NeutronOptions): string => `[DEFAULT]
+const configuration = (directory: string, { mariadb, keystone, etcd, mechanismDriver, reporting }: NeutronOptions): string => `[DEFAULT]
 auth_strategy = keystone
 core_plugin = ml2
 service_plugins = router,qos,revisions
@@ -114,8 +114,8 @@ quota_port = -1
 quota_security_group = -1
 quota_security_group_rule = -1
 [calico]
-etcd_host = ${etcdHost}
-etcd_port = 2379
+etcd_host = ${etcd.host}
+etcd_port = ${etcd.port}
 neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
 ${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;

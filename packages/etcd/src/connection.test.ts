@@ -46,7 +46,7 @@ describe('an answer that comes slowly', () => {
     });
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    const connection = openConnection({ endpoints: [`http://127.0.0.1:${port}`], timeoutSeconds: 1 });
+    const connection = openConnection({ endpoints: [`http://127.0.0.1:${port}`], timeoutSeconds: 1.5 });
     try {
       return await connection.call(methods.status, emptyRequest, { what: 'ask for its status', repeatable: true });
     } finally {

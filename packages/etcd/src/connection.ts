@@ -182,6 +182,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     let reason: unknown;
     let loginRenewed = false;
     for (;;) {
+      const given = deadline - clock.now();
       let sent = false;
       let mine: Login | undefined;
       try {
@@ -205,7 +206,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         if (!isTransient(error) || (sent && !repeatable)) throw error;
         failures += 1;
         // An attempt that had only what was left of the time, a few milliseconds at worst, says no more than that it was not enough: the one before it says why.
-        const cutShort = !sent && clock.now() + 1 >= deadline;
+        const cutShort = (!sent && clock.now() + 1 >= deadline) || given < timeoutMilliseconds / 5;
         if (!cutShort || reason === undefined) reason = error;
         const pause = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
         if (clock.now() + pause + 1 >= deadline) throw reason;

@@ -253,8 +253,8 @@ export function followPrefixes(source: WatchSource, prefixes: readonly string[],
         followingSince = Number.POSITIVE_INFINITY;
         failures += 1;
         if (!isTransient(error)) reading = undefined;
-        // In another history an equal revision does not mean an equal value.
-        if (error.code === 'ETCD_REPLACED') for (const key of known.keys()) known.set(key, 0);
+        // What was read belongs to another history, in which an equal revision does not mean an equal value. (Of a watch it is a suspicion; the next snapshot's header tells.)
+        if (error.code === 'ETCD_REPLACED' && toRead) for (const key of known.keys()) known.set(key, 0);
         if (error.code === 'ETCD_COMPACTED' || error.code === 'ETCD_REPLACED') {
           toRead = true;
           if (failures === 1) continue;

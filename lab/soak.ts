@@ -1,0 +1,84 @@
+// A lab at rest, watched for as long as wished, while etcd and the proxy before it are killed now and then: nothing may be lost, and nothing may have been gone in between.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lab } from './lab.ts';
+import type { Network } from './openstack.ts';
+import type { Service } from './process.ts';
+
+export type SoakOptions = {
+  readonly seconds: number;
+  /** Of quiet before each kill. */
+  readonly quietSeconds: number;
+  /** How long what was killed stays away. */
+  readonly awaySeconds: number;
+};
+
+export type SoakReport = {
+  readonly kills: number;
+  /** How often a part told that etcd was away, by part. */
+  readonly losses: Readonly<Record<string, number>>;
+  /** What should not have been. */
+  readonly troubles: readonly string[];
+};
+
+/** Keys that live on leases, or as long as what they tell of. Whoever was gone and came back has another create revision. */
+const lasting = /\/status$|election|\/nodes\/|\/workloadendpoints\/|\/workload\/.*\/endpoint\//;
+
+/** The lab has a network, and what is to live through it. Rejects when a change does not come through. */
+export async function soak(lab: Lab, network: Network, { seconds, quietSeconds, awaySeconds }: SoakOptions, say: (line: string) => void): Promise<SoakReport> {
+  const parts = [lab.driver, ...lab.hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])].filter((part) => part !== undefined);
+  const pids = parts.map((part) => part.pid());
+  const losses = (): number[] => parts.map((part) => part.said().match(/ETCD_(UNAVAILABLE|TIMEOUT)/g)?.length ?? 0);
+  const lossesBefore = losses();
+  const before = await createRevisions(lab);
+  const victims = [[lab.grpcProxy, lab.etcd], [lab.etcd], [lab.grpcProxy]];
+  const until = performance.now() + seconds * 1000;
+  const troubles: string[] = [];
+  let kills = 0;
+  while (performance.now() < until) {
+    const lossesQuiet = losses();
+    await sleep(Math.min(quietSeconds * 1000, Math.max(0, until - performance.now())));
+    for (const [index, count] of losses().entries())
+      if (count > lossesQuiet[index]!) troubles.push(`${parts[index]!.name} lost etcd ${count - lossesQuiet[index]!} times while nothing happened`);
+    const killed = victims[kills % victims.length]!;
+    for (const each of killed) await kill(each);
+    kills += 1;
+    await sleep(awaySeconds * 1000);
+    for (const each of killed.toReversed()) await each?.start();
+    await changeComesThrough(lab, network);
+    say(`${kills}: ${killed.map((each) => each?.name).join(' and ')} killed, and back; a new port came to each host and went`);
+  }
+  const after = await createRevisions(lab);
+  for (const [key, revision] of before) {
+    if (!after.has(key)) troubles.push(`${key} is gone`);
+    else if (after.get(key) !== revision) troubles.push(`${key} was gone for a while`);
+  }
+  for (const [index, part] of parts.entries()) if (part.pid() !== pids[index]) troubles.push(`${part.name} did not live through it`);
+  const told = losses();
+  return { kills, losses: Object.fromEntries(parts.map(({ name }, index) => [name, told[index]! - lossesBefore[index]!])), troubles };
+}
+
+async function kill(service: Service | undefined): Promise<void> {
+  service?.kill('SIGKILL');
+  await service?.ended();
+}
+
+async function createRevisions({ etcd }: Lab): Promise<ReadonlyMap<string, number>> {
+  const { kvs = [] } = JSON.parse(await etcd.ctl('get', '', '--prefix', '--keys-only', '-w', 'json')) as { kvs?: { key: string; create_revision: number }[] };
+  return new Map(
+    kvs.map(({ key, create_revision: revision }) => [Buffer.from(key, 'base64').toString(), revision] as const).filter(([key]) => lasting.test(key)),
+  );
+}
+
+/** From Neutron to each host and back to etcd: Felix tells of a port that it has no tap for it. */
+async function changeComesThrough({ openstack, processes, etcd, hosts }: Lab, network: Network): Promise<void> {
+  const statusOf = async (port: string): Promise<boolean> =>
+    [...(await etcd.all()).keys()].some((key) => key.includes('/felix/') && key.endsWith(`/endpoint/${port}`));
+  for (const { name } of hosts) {
+    const fields = { network_id: network.id, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': name };
+    const port = await processes.until('that Neutron takes a change', () => openstack.create('port', fields).catch(() => undefined), { timeoutSeconds: 60 });
+    await processes.until(`the status of a new port on ${name}`, async () => (await statusOf(port.id)) || undefined, { timeoutSeconds: 60 });
+    await openstack.remove('port', port.id);
+    await processes.until(`the end of a port's status on ${name}`, async () => !(await statusOf(port.id)) || undefined, { timeoutSeconds: 60 });
+  }
+}

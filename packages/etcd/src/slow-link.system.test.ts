@@ -1,0 +1,64 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type EtcdProcess, startEtcd } from './testing/etcd-process.ts';
+import { type ReaderNews, type SlowLink, slowLink } from './testing/slow-link.ts';
+
+const [keys, valueBytes] = [1_500, 1_000];
+/** Of 3 Mb/s one page takes all of it, and more. */
+const timeoutSeconds = 1;
+
+let link: SlowLink;
+let server: EtcdProcess;
+let news: ReaderNews[];
+let onNews: () => void;
+
+beforeEach(async () => {
+  link = slowLink(3);
+  server = await startEtcd({ prefix: link.etcdSide, host: link.etcdAddress, clientPort: 2379 });
+  await link.fill(server.endpoint, keys, valueBytes);
+  news = [];
+  onNews = () => {};
+});
+afterEach(async () => {
+  link.close();
+  await server.stop();
+});
+
+function read(readers: number): void {
+  link.read(server.endpoint, readers, timeoutSeconds, (each) => {
+    news.push(each);
+    onNews();
+  });
+}
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await new Promise<void>((resolve) => {
+      onNews = resolve;
+    });
+  }
+}
+const inSync = (): number[] => news.flatMap((each) => ('keys' in each ? [each.keys] : []));
+const reading = (): number => news.filter((each) => 'state' in each && each.state === 'reading').length;
+
+test('a reader gets in sync where all of it takes many times what a call has, and reads nothing twice', async () => {
+  read(1);
+  await until(() => inSync().length === 1);
+  expect(inSync()).toEqual([keys]);
+  expect(news.filter((each) => 'state' in each && each.state === 'lost')).toEqual([]);
+  expect(link.sentBytes()).toBeLessThan(1.25 * keys * valueBytes);
+});
+
+test('readers that share it all get in sync, though etcd dies in their midst, and go on where they were', async () => {
+  read(4);
+  await until(() => reading() === 4);
+  await link.fill(server.endpoint, 1, valueBytes); // history goes on meanwhile
+  for (let round = 0; round < 2; round += 1) {
+    const sent = link.sentBytes();
+    while (link.sentBytes() < sent + keys * valueBytes) await new Promise((resolve) => setTimeout(resolve, 100));
+    await server.kill();
+    await server.restart();
+  }
+  await until(() => inSync().length === 4);
+  expect(inSync()).toEqual([keys, keys, keys, keys]);
+  // Lost is what was on its way, a page of each at most; who began again would have read two thirds of everything for nothing.
+  expect(link.sentBytes()).toBeLessThan(1.5 * 4 * keys * valueBytes);
+});

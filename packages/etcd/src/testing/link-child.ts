@@ -1,0 +1,39 @@
+// What runs at the ends of a slow link. `fill ENDPOINT KEYS BYTES` writes; `read ENDPOINT READERS SECONDS` follows everything, and says what becomes of it, a JSON line each.
+import { randomBytes } from 'node:crypto';
+import { connectEtcd } from '../client.ts';
+import type { ReaderNews } from './slow-link.ts';
+
+const [verb = '', endpoint = '', ...numbers] = process.argv.slice(2);
+const [first = 0, second = 0] = numbers.map(Number);
+const root = '/calico/resources/v3/projectcalico.org/workloadendpoints/openstack/';
+
+async function fill(keys: number, valueBytes: number): Promise<void> {
+  const etcd = connectEtcd({ endpoints: [endpoint] });
+  for (let key = 0; key < keys; key += 100) {
+    const some = Array.from({ length: Math.min(100, keys - key) }, (_, index) => `${root}host--${key + index}`);
+    await etcd.transact(
+      [],
+      some.map((each) => ({ put: each, value: randomBytes(valueBytes) })),
+    );
+  }
+  etcd.close();
+}
+
+function read(readers: number, timeoutSeconds: number): void {
+  const started = performance.now();
+  const say = (news: ReaderNews): void => void process.stdout.write(`${JSON.stringify(news)}\n`);
+  for (let reader = 0; reader < readers; reader += 1) {
+    const keys = new Set<string>();
+    connectEtcd({ endpoints: [endpoint], timeoutSeconds }).follow([root], {
+      onChanges(changes) {
+        for (const { key } of changes) keys.add(key);
+      },
+      onInSync: () => say({ reader, inSyncMilliseconds: performance.now() - started, keys: keys.size }),
+      onState: (state, reason) => say({ reader, state, ...(reason !== undefined && { reason }) }),
+    });
+  }
+  setInterval(() => {}, 60_000); // it stays until it is ended
+}
+
+if (verb === 'fill') await fill(first, second);
+else read(first, second);

@@ -1,0 +1,103 @@
+// Two namespaces with a link of little bandwidth between them: etcd on one side, who reads it on the other.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** What `link-child.ts` says of one of its readers. */
+export type ReaderNews =
+  | { readonly reader: number; readonly state: string; readonly reason?: string }
+  | { readonly reader: number; readonly inSyncMilliseconds: number; readonly keys: number };
+
+export interface SlowLink {
+  /** In front of commands that are to run on etcd's side, and its address there. */
+  readonly etcdSide: readonly string[];
+  readonly etcdAddress: string;
+  /** Bytes that went from etcd's side to the readers', since it was shaped. */
+  sentBytes(): number;
+  /** Writes so many keys with values of so many bytes, from etcd's own side. */
+  fill(endpoint: string, keys: number, valueBytes: number): Promise<void>;
+  /** Starts a process with so many readers, each a client of its own that follows everything. It ends with `close`. */
+  read(endpoint: string, readers: number, timeoutSeconds: number, onNews: (news: ReaderNews) => void): ChildProcess;
+  close(): void;
+}
+
+let links = 0;
+
+/** Makes them; from etcd to the readers at most `megabits` a second pass. Needs root and tc. */
+export function slowLink(megabits: number): SlowLink {
+  links += 1;
+  const name = `etcd-slow-${process.pid}-${links}`;
+  const [near, far] = [`${name}-etcd`, `${name}-far`];
+  const sh = (...[program = '', ...args]: readonly string[]): string => execFileSync(program, args, { encoding: 'utf8', stdio: 'pipe' });
+  const inside = (namespace: string): readonly string[] => ['ip', 'netns', 'exec', namespace];
+  const children = new Set<ChildProcess>();
+  const child = (namespace: string, ...args: readonly string[]): ChildProcess => {
+    const [program = '', ...rest] = [
+      'setpriv',
+      '--pdeathsig',
+      'KILL',
+      ...inside(namespace),
+      process.execPath,
+      join(import.meta.dirname, 'link-child.ts'),
+      ...args,
+    ];
+    const started = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.add(started);
+    started.once('exit', () => children.delete(started));
+    return started;
+  };
+
+  function close(): void {
+    for (const each of children) each.kill('SIGKILL');
+    for (const namespace of [near, far])
+      try {
+        sh('ip', 'netns', 'del', namespace);
+      } catch {
+        // it was never made
+      }
+  }
+
+  try {
+    for (const namespace of [near, far]) {
+      sh('ip', 'netns', 'add', namespace);
+      sh('ip', '-n', namespace, 'link', 'set', 'lo', 'up');
+    }
+    sh('ip', '-n', near, 'link', 'add', 'slow', 'type', 'veth', 'peer', 'name', 'slow', 'netns', far);
+    for (const [namespace, address] of [
+      [near, '198.51.100.1/24'],
+      [far, '198.51.100.2/24'],
+    ] as const) {
+      sh('ip', '-n', namespace, 'address', 'add', address, 'dev', 'slow');
+      sh('ip', '-n', namespace, 'link', 'set', 'slow', 'up');
+    }
+    sh('tc', '-n', near, 'qdisc', 'add', 'dev', 'slow', 'root', 'tbf', 'rate', `${megabits}mbit`, 'burst', '32kb', 'latency', '300ms');
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  return {
+    etcdSide: inside(near),
+    etcdAddress: '198.51.100.1',
+    sentBytes: () => Number(JSON.parse(sh('ip', '-n', near, '-json', '-stats', 'link', 'show', 'dev', 'slow'))[0].stats64.tx.bytes),
+    fill: (endpoint, keys, valueBytes) =>
+      new Promise((resolve, reject) => {
+        const filling = child(near, 'fill', endpoint, String(keys), String(valueBytes));
+        filling.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`filling etcd ended with ${code}`))));
+      }),
+    read(endpoint, readers, timeoutSeconds, onNews) {
+      const reading = child(far, 'read', endpoint, String(readers), String(timeoutSeconds));
+      createInterface({ input: reading.stdout! }).on('line', (line) => onNews(JSON.parse(line)));
+      return reading;
+    },
+    close,
+  };
+}
+
+/** What a process holds of the machine's memory, in bytes, now and at most so far. */
+export function memoryOf(pid: number): { readonly bytes: number; readonly peakBytes: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const of = (field: string): number => 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
+  return { bytes: of('VmRSS'), peakBytes: of('VmHWM') };
+}
