@@ -14,8 +14,10 @@ export type HostAddressFact = { readonly is: 'own' | 'next-hop'; readonly prefix
 export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadInterface: (name: string) => boolean): Reservations {
   const reserved = new Map<Cidr, string>();
   for (const { is, prefix, device } of facts) {
+    // First of all: a host has thousands of addresses on taps.
+    if (device !== undefined && isWorkloadInterface(device)) continue;
     const cidr = parseCidr(prefix);
-    if (!cidr || (device !== undefined && isWorkloadInterface(device))) continue;
+    if (!cidr) continue;
     // Its link has just gone, and the reading that confirms it is to come: a tap's gateway must not be the host's own for that moment.
     if (is === 'own' && device === undefined) continue;
     const where = device === undefined ? '' : ` (${device})`;

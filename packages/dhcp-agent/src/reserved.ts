@@ -14,8 +14,8 @@ const isWorkloadInterface = (name: string): boolean => name.startsWith('tap') ||
  * subnet shares its prefix with the hosts'.
  */
 function isRoutersAnycast({ is, prefix }: HostAddress): boolean {
-  const address = prefix.endsWith('::/128') ? parseAddress(prefix.slice(0, -4)) : undefined;
-  return is === 'own' && address !== undefined && addressBytes(address).every((byte, index) => index < 8 || byte === 0);
+  const address = is === 'own' && prefix.endsWith('::/128') ? parseAddress(prefix.slice(0, -4)) : undefined;
+  return address !== undefined && addressBytes(address).every((byte, index) => index < 8 || byte === 0);
 }
 
 /** Tells all of it at once, but for etcd endpoints that are names, and again whenever it changes. Keeps the process alive until closed. @throws NetlinkError */
@@ -30,17 +30,25 @@ export function followReserved(
     onReserved(
       'host',
       reservationsOfHost(
-        addresses.read().filter((fact) => !isRoutersAnycast(fact)),
+        addresses.read().filter((fact) => (fact.device !== undefined && isWorkloadInterface(fact.device)) || !isRoutersAnycast(fact)),
         isWorkloadInterface,
       ),
     );
-  const watch = addresses.watch(tellHost);
+  let telling: NodeJS.Immediate | undefined;
+  // Of all that changes in one turn, once: reading costs as much as the host has addresses.
+  const watch = addresses.watch(() => {
+    telling ??= setImmediate(() => {
+      telling = undefined;
+      tellHost();
+    });
+  });
   tellHost();
   const bird = followFile(birdConfigFile, (text) => onReserved('bird', reservationsOfBird(text ?? '')));
   const endpoints = followAddresses(etcd.endpoints, (found) => onReserved('etcd', reservationsOfEtcd(found.flatMap((address) => parseAddress(address) ?? []))));
   return {
     close() {
       watch.close();
+      clearImmediate(telling);
       addresses.close();
       bird.close();
       endpoints.close();
