@@ -1,5 +1,6 @@
 // The verdict on one packet, with the reason as data: endpoint by endpoint, direction by direction, tier by tier, rule by rule.
 import { type Address, readAddress, within } from './address.ts';
+import { isForbidden, isSomebodys, ownerOf } from './ownership.ts';
 import type { PortMatch, ReadRule, Rule, Side } from './rule.ts';
 import { type Endpoint, type Kind, type Policy, readWorld, stands, type Tier, unknownTier, type World } from './world.ts';
 
@@ -41,6 +42,8 @@ export type Reason =
   | { readonly because: 'no policy denies' }
   | { readonly because: 'endpoint unknown'; readonly key: string }
   | { readonly because: 'source not its own' }
+  /** Another endpoint of its host has it, or nobody may. */
+  | { readonly because: 'destination not its own' }
   | { readonly because: 'never from a workload'; readonly what: 'VXLAN' | 'IP in IP' | 'DHCP server' | 'router advertisement' };
 
 /** One endpoint's say. `passed`: rules that let the packet go on to the next tier, in order. */
@@ -92,7 +95,7 @@ function ask(world: World, { from, to, packet }: Question): Answer {
     const endpoint = world.endpoints.get(key);
     const deny = (reason: Reason): Say => ({ endpoint: key, direction, verdict: 'deny', reason, passed: [] });
     const say = endpoint
-      ? ((direction === 'egress' ? sentByWorkload(endpoint, judged, deny) : undefined) ??
+      ? ((direction === 'egress' ? sentByWorkload(world, endpoint, judged, deny) : reachesWorkload(world, endpoint, judged, deny)) ??
         judge(world, { ...endpoint, policies: world.policies.filter(isNormal) }, direction, judged))
       : deny({ because: 'endpoint unknown', key });
     says.push(say);
@@ -133,10 +136,13 @@ const unreachable = (value: never): never => {
 };
 
 /** What no policy can allow a workload to send. */
-function sentByWorkload(endpoint: Endpoint, packet: Judged, deny: (reason: Reason) => Say): Say | undefined {
+function sentByWorkload(world: World, endpoint: Endpoint, packet: Judged, deny: (reason: Reason) => Say): Say | undefined {
   const linkLocal = packet.family === 6 && packet.source.bits >> 118n === 0x3fan;
-  if (!linkLocal && ![...endpoint.prefixes, ...endpoint.spoofable].some((prefix) => within(prefix, packet.source)))
-    return deny({ because: 'source not its own' });
+  const { host } = endpoint.claimant;
+  const claimants = claimantsOf(world);
+  const isOwn = ownerOf(packet.source, host, claimants, world.reserved)?.key === endpoint.key;
+  const bySpoofing = endpoint.spoofable.some((prefix) => within(prefix, packet.source)) && !isSomebodys(packet.source, host, claimants, world.reserved);
+  if (!linkLocal && !isOwn && !bySpoofing) return deny({ because: 'source not its own' });
   const { protocol, sourcePort, destinationPort, icmpType } = packet;
   if (protocol === 17 && destinationPort === 4789) return deny({ because: 'never from a workload', what: 'VXLAN' });
   if (protocol === 4) return deny({ because: 'never from a workload', what: 'IP in IP' });
@@ -144,6 +150,15 @@ function sentByWorkload(endpoint: Endpoint, packet: Judged, deny: (reason: Reaso
   if (serves(67, 68) || serves(547, 546)) return deny({ because: 'never from a workload', what: 'DHCP server' });
   if (packet.family === 6 && protocol === 58 && icmpType === 134) return deny({ because: 'never from a workload', what: 'router advertisement' });
   return undefined;
+}
+
+const claimantsOf = ({ endpoints }: World): Endpoint['claimant'][] => [...endpoints.values()].map(({ claimant }) => claimant);
+
+/** A packet goes to whom the address belongs to. */
+function reachesWorkload(world: World, endpoint: Endpoint, { destination }: Judged, deny: (reason: Reason) => Say): Say | undefined {
+  const owner = ownerOf(destination, endpoint.claimant.host, claimantsOf(world), world.reserved);
+  const elsewhere = isForbidden(destination, world.reserved) || (owner !== undefined && owner.key !== endpoint.key);
+  return elsewhere ? deny({ because: 'destination not its own' }) : undefined;
 }
 
 /** What is asked of policy. `profiles` undefined: none are asked, and what no policy denies is allowed. `endless`: no tier denies at its end. */

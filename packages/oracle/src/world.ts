@@ -1,5 +1,6 @@
 // The datastore's resources as the oracle sees them: endpoints with their labels, who contributes addresses, policies by tier. Everything is read at once; nothing is kept up to date.
 import { type Address, type Prefix, readAddress, readPrefix } from './address.ts';
+import { type Claimant, isSingle, reservedBy } from './ownership.ts';
 import { type Fields, isFields, namespaceLabel, type ReadRule, type Rule, readRule, serviceAccountLabel } from './rule.ts';
 import { type LabelsOf, type Matcher, readSelector } from './selector.ts';
 
@@ -8,7 +9,12 @@ export type NamedPort = { readonly name: string; readonly protocol: number; read
 /** Whoever stands behind addresses in selectors: endpoints and network sets. */
 export type Contributor = { readonly labels: LabelsOf; readonly prefixes: readonly Prefix[]; readonly ports: readonly NamedPort[] };
 
-export type Endpoint = Contributor & { readonly key: string; readonly profiles: readonly string[]; readonly spoofable: readonly Prefix[] };
+export type Endpoint = Contributor & {
+  readonly key: string;
+  readonly profiles: readonly string[];
+  readonly spoofable: readonly Prefix[];
+  readonly claimant: Claimant;
+};
 
 export type Kind = 'NetworkPolicy' | 'GlobalNetworkPolicy';
 
@@ -44,6 +50,8 @@ export type Profile = { readonly ingress: readonly ReadRule[]; readonly egress: 
 
 export type World = {
   readonly endpoints: ReadonlyMap<string, Endpoint>;
+  /** What Nodes and BGPPeers have. */
+  readonly reserved: readonly Address[];
   readonly hostEndpoints: ReadonlyMap<string, HostEndpoint>;
   readonly contributors: readonly Contributor[];
   readonly policies: readonly Policy[];
@@ -99,7 +107,14 @@ export function readWorld(resources: ReadonlyMap<string, string>): World {
     }),
   );
   for (const { tier } of policies) if (!tiers.has(tier)) tiers.set(tier, { name: tier, exists: false, order: Number.POSITIVE_INFINITY, endsIn: 'deny' });
-  return { endpoints, hostEndpoints, contributors, policies, tiers, profiles };
+  const reserved = reservedBy([
+    ...all('nodes', 1).flatMap(({ spec: { bgp, addresses } }) => [
+      ...(isFields(bgp) ? [bgp['ipv4Address'], bgp['ipv6Address']] : []),
+      ...(Array.isArray(addresses) ? addresses.map((entry: unknown) => (isFields(entry) ? entry['address'] : undefined)) : []),
+    ]),
+    ...all('bgppeers', 1).map(({ spec }) => spec['peerIP']),
+  ]);
+  return { endpoints, reserved, hostEndpoints, contributors, policies, tiers, profiles };
 }
 
 function readEnvelope(text: string): { readonly metadata: Fields; readonly spec: Fields } | undefined {
@@ -137,10 +152,19 @@ function withInheritance(own: ReadonlyMap<string, string>, profileNames: readonl
 
 const portProtocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 };
 
+function createdMs(timestamp: unknown): number {
+  const milliseconds = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
+  return Number.isNaN(milliseconds) ? Number.POSITIVE_INFINITY : milliseconds;
+}
+
 /** undefined: what Felix does not act on. */
 function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Endpoint | undefined {
   // Four parts of the name, parted by single dashes.
-  if (path[1]!.replaceAll('--', '').split('-').length !== 4) return undefined;
+  const parts = path[1]!
+    .replaceAll('--', '/')
+    .split('-')
+    .map((part) => part.replaceAll('/', '-'));
+  if (parts.length !== 4) return undefined;
   const prefixes = (texts(spec['ipNetworks']) ?? ['?']).map(readPrefix);
   const spoofable = (texts(spec['allowSpoofedSourcePrefixes']) ?? ['?']).map(readPrefix);
   const profileNames = texts(spec['profiles']);
@@ -161,10 +185,20 @@ function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap
   return {
     key,
     labels: withInheritance(own, profileNames, profiles),
-    prefixes: prefixes as Prefix[],
+    prefixes: (prefixes as Prefix[]).filter(isSingle),
     ports,
     profiles: profileNames,
     spoofable: spoofable as Prefix[],
+    claimant: {
+      key,
+      host: parts[0]!,
+      id: `${parts[1]}/${path[0]}/${parts[2]}/${parts[3]}`,
+      createdMs: createdMs(metadata['creationTimestamp']),
+      network: String((metadata['annotations'] as Fields | undefined | null)?.['openstack.projectcalico.org/network-id'] ?? ''),
+      prefixes: prefixes as Prefix[],
+      pairs: (texts(spec['allowedIps']) ?? []).flatMap((text) => readPrefix(text) ?? []),
+      gateways: gateways.map((gateway) => readAddress(gateway as string)!),
+    },
   };
 }
 

@@ -233,6 +233,35 @@ const lettingOut = fc.oneof(
   { weight: 1, arbitrary: fc.constant(undefined) },
 );
 
+/** Addresses that are others' too: a neighbour's, a group's, a Node's, a gateway, no host's, a prefix. */
+const claims = sometimes(
+  fc.record({
+    addresses: some(
+      pick(
+        '10.128.1.0/32',
+        '10.128.1.3/32',
+        'fd00:10::80:3/128',
+        '10.128.1.5/32',
+        '10.128.1.200/32',
+        '10.128.1.250/32',
+        '10.65.0.1/32',
+        '127.0.0.9/32',
+        '10.128.0.0/16',
+        '::/1',
+      ),
+    ),
+    pair: pick(true, true, false),
+  }),
+  0.25,
+);
+const born = sometimes(pick('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z', 'lately'), 0.5);
+
+/** Hosts of the fabric. Sometimes one has a workload's address. */
+const nodes = sometimes(
+  pick('10.128.1.250/24', '10.128.1.250/24', '10.128.1.4/24').map((ipv4Address) => resource('Node', 'nodes/host9', { bgp: { ipv4Address } })),
+  0.4,
+);
+
 const endpoints = (profiles: readonly string[]): fc.Arbitrary<TestEndpoint[]> =>
   fc
     .tuple(
@@ -251,8 +280,14 @@ const endpoints = (profiles: readonly string[]): fc.Arbitrary<TestEndpoint[]> =>
                 ),
                 profiles: sometimes(pick(...profiles.map((_, index) => profiles.slice(0, index + 1)), ['nosuch'], ['projectcalico-default-allow']), 0.5),
               }),
+              place.host === localHost ? claims : fc.constant(undefined),
+              born,
             )
-            .map(([labels, spec]): TestEndpoint => ({ ...place, labels: labels as Record<string, string>, spec })),
+            .map(([labels, spec, claimed, created]): TestEndpoint => {
+              const own = place.addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`);
+              const more = claimed && { ipNetworks: [...own, ...claimed.addresses], allowedIps: claimed.pair ? claimed.addresses : [] };
+              return { ...place, labels: labels as Record<string, string>, spec: { ...spec, ...more }, ...(created && { created }) };
+            }),
           0.94,
         ),
       ),
@@ -282,8 +317,9 @@ export const cluster: fc.Arbitrary<Cluster> = fc
         fc.array(policy(['default', 'missing', ...tiers.map(({ name }) => name)]), { minLength: 2, maxLength: 6 }),
         endpoints(profiles.map(({ name }) => name)),
         hostEndpoints(profiles.map(({ name }) => name)),
+        nodes,
       )
-      .map(([policies, present, interfaces]): Cluster => {
+      .map(([policies, present, interfaces, node]): Cluster => {
         const values: KeyedValue[] = [
           ...tiers.map(({ name, spec }) => resource('Tier', `tiers/${name}`, spec)),
           ...profiles.map(({ name, spec }) => resource('Profile', `profiles/${name}`, spec)),
@@ -296,6 +332,7 @@ export const cluster: fc.Arbitrary<Cluster> = fc
             ),
           ),
           ...(out ? [out] : []),
+          ...(node ? [node] : []),
           ...policies.map((make, number) => make(number)),
           ...present.map(workloadEndpoint),
           ...interfaces,

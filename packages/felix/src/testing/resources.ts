@@ -40,6 +40,8 @@ export type TestEndpoint = {
   readonly groups?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly spec?: object;
+  /** creationTimestamp */
+  readonly created?: string;
 };
 
 /** Endpoint 1 to 9 of `host0`, with an address of each family. */
@@ -55,7 +57,7 @@ export const deviceId = (endpoint: TestEndpoint): string => `vm-${endpoint.id}`;
 export const tapOf = (endpoint: TestEndpoint): string => tapName(endpoint.id);
 
 export function workloadEndpoint(endpoint: TestEndpoint): KeyedValue {
-  const { host, id, mac, addresses, groups = [], labels = {}, spec = {} } = endpoint;
+  const { host, id, mac, addresses, groups = [], labels = {}, spec = {}, created } = endpoint;
   const name = workloadEndpointName({ host, orchestrator: 'openstack', workload: deviceId(endpoint), endpoint: id });
   const gateways = {
     ipv4Gateway: addresses.some((address) => !address.includes(':')) ? '10.65.0.1' : undefined,
@@ -83,6 +85,7 @@ export function workloadEndpoint(endpoint: TestEndpoint): KeyedValue {
         ...Object.fromEntries(groups.map((group) => [`sg.projectcalico.org/openstack-${group}`, group])),
         ...labels,
       },
+      ...(created && { creationTimestamp: created }),
       annotations: { 'openstack.projectcalico.org/network-id': '99999999-1111-2222-3333-444444444444' },
     },
   );

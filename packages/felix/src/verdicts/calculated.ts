@@ -1,6 +1,7 @@
 // What is calculated and rendered, judged on tables in memory, against what the oracle says: two readings of policy that share no code. For tests.
 import {
   addressBytes,
+  addressOf,
   type DesiredChange,
   type EndpointPolicy,
   type IpAddress,
@@ -16,7 +17,7 @@ import type { Field } from '@calico-openstack/kernel/nftables/objects';
 import { type FakeTable, fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
 import { createOracle, type HostQuestion, type Packet, type Place } from '@calico-openstack/oracle';
 import { createPolicyCalculation } from '@calico-openstack/policy';
-import { applyEdits, defaultRenderOptions, Renderer } from '@calico-openstack/render';
+import { applyEdits, defaultRenderOptions, Renderer, type WorkloadDevice } from '@calico-openstack/render';
 import fc from 'fast-check';
 import { type Cluster, cluster, localHost, type Shot, shot } from '../testing/clusters.ts';
 import { tapOf } from '../testing/resources.ts';
@@ -76,6 +77,9 @@ function livingHost() {
   const renderer = new Renderer({ ...defaultRenderOptions, interfacePrefixes: ['tap', 'hep'] });
   applyEdits(programmers, renderer.start());
   let held: ReadonlyMap<string, string> = new Map();
+  /** The interface that each address leads to. */
+  const routes = new Map<string, string>();
+  const devices = new Map<WorkloadId, WorkloadDevice>();
   return {
     become({ values }: Cluster): void {
       for (const key of held.keys()) if (!values.has(key)) calculation.update(key, undefined);
@@ -84,12 +88,19 @@ function livingHost() {
       const change = calculation.flush();
       const workloads = new Map([...change.workloads, ...standIns(change.hostEndpoints)]);
       const profiles = new Map([...change.profiles, [passTheRest.id, passTheRest]]);
-      const [rejected] = applyEdits(programmers, renderer.render({ ...change, workloads, profiles }).tables);
+      const rendering = renderer.render({ ...change, workloads, profiles });
+      for (const [id, device] of rendering.devices) {
+        if (device) devices.set(id, device);
+        else devices.delete(id);
+      }
+      routes.clear();
+      for (const { interfaceName: name, routes: destinations } of devices.values()) for (const cidr of destinations) routes.set(addressOf(cidr), name);
+      const [rejected] = applyEdits(programmers, rendering.tables);
       if (rejected) throw rejected.error;
       programmers.inet.apply();
       programmers.arp.apply();
     },
-    verdict: (each: Shot): 'allow' | 'deny' => judge(tables.inet, each),
+    verdict: (each: Shot): 'allow' | 'deny' => judge(tables.inet, routes, each),
     hostVerdict({ hostEndpoint, direction, place, packet }: HostQuestion): 'allow' | 'deny' {
       const name = standIn(hostEndpoint.slice(hostEndpoint.lastIndexOf('/') + 1), place);
       const fields = fieldsOf(packet);
@@ -130,12 +141,13 @@ function fieldsOf(packet: Packet): Map<Field, Uint8Array> {
   return fields;
 }
 
-function judge(table: FakeTable, { from, to, question: { packet } }: Shot): 'allow' | 'deny' {
+function judge(table: FakeTable, routes: ReadonlyMap<string, string>, { from, to, question: { packet } }: Shot): 'allow' | 'deny' {
   const fields = fieldsOf(packet);
   fields.set('ether saddr', macBytes(from.mac));
   fields.set('meta iifname', interfaceName(from.host === localHost ? tapOf(from) : 'eth0'));
-  fields.set('fib saddr . mark . iif oif', number(from.addresses.includes(packet.source) ? 1 : 0));
+  fields.set('fib saddr . mark . iif oif', number(from.host !== localHost || routes.get(packet.source) === tapOf(from) ? 1 : 0));
   if (table.evaluate('prerouting', fields).verdict === 'drop') return 'deny';
+  if (to.host === localHost && routes.get(packet.destination) !== tapOf(to)) return 'deny';
   fields.set('meta oifname', interfaceName(to.host === localHost ? tapOf(to) : 'eth0'));
   return table.evaluate('forward', fields).verdict === 'drop' ? 'deny' : 'allow';
 }

@@ -134,7 +134,13 @@ async function judgeStates(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Pl
       probe: host.send(
         plugged.get(to)!,
         plugged.get(from)!,
-        { protocol: 17, sourcePort: packet.destinationPort!, destinationPort: TestHost.sourcePortOf(probe) },
+        {
+          protocol: 17,
+          source: packet.destination,
+          destination: packet.source,
+          sourcePort: packet.destinationPort!,
+          destinationPort: TestHost.sourcePortOf(probe),
+        },
         familyOf(packet),
       ),
     }),
