@@ -39,6 +39,8 @@ export interface Dataplane {
   step(): StepReport;
   /** The connections of these addresses are cut. */
   release(addresses: readonly IpAddress[]): void;
+  /** They cannot be cut yet. */
+  hold(addresses: readonly IpAddress[], reason: string): void;
   distrustTables(): void;
   readonly workloads: ReadonlyMap<WorkloadId, LocalWorkload>;
 }
@@ -122,6 +124,7 @@ export function createDataplane(tables: Tables, devices: Devices, initial: Rende
       for (const address of addresses) tables.inet.removeElements(leavingAddresses(familyOf(address)), [addressElement(address)]);
       devices.release(addresses);
     },
+    hold: (addresses, reason) => devices.hold(addresses, reason),
     distrustTables() {
       for (const name of tableNames) tables[name].distrust();
     },

@@ -127,6 +127,19 @@ describe('an address that no longer leads where it led is told, and is not route
     expect(cut(w, '10.0.0.1')).toEqual({ b: 'up' });
     expect(w.routes()).toEqual(['10.0.0.1/32 tap1']);
   });
+  test('while they cannot be cut, who has it now is told so', async () => {
+    const w = world();
+    await w.plug('tap1');
+    w.say(['a', device('tap1', '10.0.0.1')]);
+    w.say(['a', undefined]);
+    w.say(['b', device('tap1', '10.0.0.1', '10.0.0.2')]);
+    w.devices.hold(['10.0.0.1'] as IpAddress[], 'EBUSY');
+    expect(w.devices.apply().changed.get(id('b'))).toEqual({ status: 'error', reason: 'no route to 10.0.0.1: EBUSY' });
+    expect(w.devices.apply().changed).toEqual(new Map());
+    expect(w.routes()).toEqual(['10.0.0.2/32 tap1']);
+    expect(cut(w, '10.0.0.1')).toEqual({ b: 'up' });
+    expect(w.routes().sort()).toEqual(['10.0.0.1/32 tap1', '10.0.0.2/32 tap1']);
+  });
   test('when it moves to another endpoint, which is not up before', async () => {
     const w = world();
     await w.plug('tap1');

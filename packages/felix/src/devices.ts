@@ -40,6 +40,8 @@ export interface Devices {
   apply(): DevicesReport;
   /** The connections of these addresses, which had left, are cut: the next `apply` lets routes lead to them again. */
   release(addresses: Iterable<IpAddress>): void;
+  /** The connections of these addresses cannot be cut, and why; it is tried again. Whoever has one of them is told at the next `apply`. */
+  hold(addresses: Iterable<IpAddress>, reason: string): void;
   /** Compares everything with the kernel, in slices; what differs is drift. */
   audit(): Promise<void>;
 }
@@ -59,8 +61,8 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
   const dirty = new Set<WorkloadId>();
   /** The interface that each single address leads to. */
   const leads = new Map<Cidr, string>();
-  /** Addresses that have left, until they are released. */
-  const leaving = new Set<Cidr>();
+  /** Addresses that have left, until they are released; with the reason why that takes long. */
+  const leaving = new Map<Cidr, string | undefined>();
   let first = true;
   /** Keys of routes and neighbours that the kernel refused. */
   let refused = new Map<string, string>();
@@ -97,7 +99,7 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
     for (const id of changes.keys()) if (devices.has(id)) touch(devices.get(id)!, false);
     for (const device of changes.values()) if (device) touch(device, true);
     const left = [...led].filter(([cidr, before]) => before !== undefined && before !== leads.get(cidr)).map(([cidr]) => cidr);
-    for (const cidr of left) leaving.add(cidr);
+    for (const cidr of left) leaving.set(cidr, undefined);
     return left.map(addressOf);
   }
 
@@ -119,8 +121,9 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
     }
   }
 
-  /** A route of it is not there yet, since connections of its address are still to be cut. */
-  const waits = (id: WorkloadId): boolean => leaving.size > 0 && [...(programmed.get(id) ?? nothing).routes.values()].some(isLeaving);
+  /** The addresses whose routes are not there yet, since connections of theirs are still to be cut. */
+  const awaited = (id: WorkloadId): Cidr[] =>
+    leaving.size === 0 ? [] : [...(programmed.get(id) ?? nothing).routes.values()].filter(isLeaving).map(({ destination }) => destination as Cidr);
 
   return {
     update(changes) {
@@ -172,11 +175,11 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
       const changed = new Map<WorkloadId, DeviceState>();
       const later = new Set(problems.keys());
       for (const id of dirty) {
-        if (waits(id)) {
-          later.add(id);
-          continue;
-        }
-        const state = stateOf(id, problems.get(id));
+        const waitsFor = awaited(id);
+        const held = waitsFor.flatMap((cidr) => leaving.get(cidr) ?? []);
+        if (waitsFor.length > 0) later.add(id);
+        if (waitsFor.length > 0 && held.length === 0) continue;
+        const state = stateOf(id, problems.get(id) ?? held[0]);
         const text = state && JSON.stringify(state);
         if (text === states.get(id)) continue;
         if (state) {
@@ -198,6 +201,9 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
         for (const route of programmed.get(id)!.routes.values()) if (route.destination === cidr) kernel.routes.set(route);
         dirty.add(id);
       }
+    },
+    hold(addresses, reason) {
+      for (const cidr of [...addresses].map(hostCidr)) if (leaving.has(cidr)) leaving.set(cidr, `no route to ${addressOf(cidr)}: ${reason}`);
     },
     async audit() {
       await Promise.all([kernel.routes.audit(), kernel.neighbours.audit()]);

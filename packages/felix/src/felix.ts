@@ -15,7 +15,7 @@ import {
   takeEach,
   tellUnreadable,
 } from '@calico-openstack/agent';
-import { type DesiredChange, type IpAddress, resourceRoot } from '@calico-openstack/datamodel';
+import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { applyEdits, baseTables, type RenderOptions, tableName } from '@calico-openstack/render';
@@ -23,6 +23,7 @@ import { etcdOptions, logDestinations, renderOptions } from './config/derive.ts'
 import type { FelixConfig } from './config/parameters.ts';
 import { environmentSource, fileSource, libcalicoSource } from './config/sources.ts';
 import { ConcernedAddresses } from './connections/concerned.ts';
+import { type Cutting, startCutting } from './connections/cutting.ts';
 import { type Enforcement, startEnforcement } from './connections/enforcement.ts';
 import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane } from './dataplane.ts';
@@ -91,6 +92,7 @@ class Felix {
   readonly #stamping: Stamping;
   readonly #concerned = new ConcernedAddresses();
   readonly #enforcement: Enforcement;
+  readonly #cutting: Cutting;
   readonly #etcd: Etcd;
   readonly #output: OpenLog;
   readonly #log: Logger;
@@ -131,6 +133,16 @@ class Felix {
     this.#metrics = createMetrics(host);
     const judge = () =>
       createJudge(kernel.tables.inet.rules, stamping.options.stamps, hostView(this.#programmed?.dataplane.workloads ?? new Map(), kernel.links));
+    this.#cutting = startCutting(kernel.conntrack, log, {
+      onCut: (addresses) => {
+        this.#programmed?.dataplane.release(addresses);
+        this.#programming.wake();
+      },
+      onHeld: (addresses, reason) => {
+        this.#programmed?.dataplane.hold(addresses, reason);
+        this.#programming.wake();
+      },
+    });
     this.#enforcement = startEnforcement(kernel.conntrack, judge, log);
     this.#calculation = createPolicyCalculation({ host, allowSourceSpoofing: WorkloadSourceSpoofing === 'Any' });
     this.#pages = {
@@ -251,7 +263,7 @@ class Felix {
     this.#holdConnections(config);
     this.#kernel.forward(config); // what is forwarded is governed now
     reported.note(statuses);
-    void this.#cutFlows(left);
+    this.#cutting.cut(left);
     if (first) {
       this.#log.info(
         { endpoints: dataplane.workloads.size, operations: tables.inet.operations + tables.arp.operations, tookMs: Math.round(tookMs) },
@@ -364,23 +376,6 @@ class Felix {
     if (EstablishedConnections === 'Enforce') this.#enforcement.enforce(concerned);
   }
 
-  /** What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Only then is it routed again. */
-  async #cutFlows(addresses: readonly IpAddress[]): Promise<void> {
-    if (addresses.length === 0) return;
-    await this.#deleteFlows(addresses);
-    this.#programmed?.dataplane.release(addresses);
-    this.#programming.wake();
-  }
-
-  async #deleteFlows(addresses: readonly IpAddress[]): Promise<void> {
-    try {
-      const { deleted } = await this.#kernel.conntrack.deleteByAddress(addresses);
-      if (deleted > 0) this.#log.debug({ addresses: addresses.length, deleted }, 'connections cut');
-    } catch (error) {
-      this.#log.error({ err: error, addresses: addresses.join(',') }, 'cannot cut connections of addresses that have left');
-    }
-  }
-
   #tellDefects(): void {
     for (const [key, defect] of this.#calculation.takeDefects()) {
       if (defect) this.#log.warn({ key, reason: defect.reason }, 'not understood: it lets nothing through that a valid reading would have stopped');
@@ -417,6 +412,7 @@ class Felix {
     for (const close of this.#closing.reverse()) close();
     this.#stamping.close();
     this.#enforcement.close();
+    this.#cutting.close();
     this.#etcd.close();
     this.#kernel.close();
   }
