@@ -6,6 +6,20 @@ export interface LabelLookup {
   get(name: string): string | undefined;
 }
 
+/** Lists that were long enough to be asked often. */
+const sets = new WeakMap<readonly string[], ReadonlySet<string>>();
+const shortList = 16;
+
+function isAmong(value: string, values: readonly string[]): boolean {
+  if (values.length <= shortList) return values.includes(value);
+  let set = sets.get(values);
+  if (!set) {
+    set = new Set(values);
+    sets.set(values, set);
+  }
+  return set.has(value);
+}
+
 export function matches(expression: Expression, labels: LabelLookup): boolean {
   switch (expression.kind) {
     case 'all':
@@ -15,7 +29,7 @@ export function matches(expression: Expression, labels: LabelLookup): boolean {
       return labels.get(expression.label) !== undefined;
     case 'in': {
       const value = labels.get(expression.label);
-      return value !== undefined && expression.values.includes(value);
+      return value !== undefined && isAmong(value, expression.values);
     }
     case 'contains':
       return labels.get(expression.label)?.includes(expression.text) === true;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { canonical } from './canonical.ts';
 import { matches } from './evaluate.ts';
-import { nestingMax, parseExpression } from './parse.ts';
+import { conditionsMax, nestingMax, parseExpression } from './parse.ts';
 
 const parsed = (text: string) => {
   const expression = parseExpression(text);
@@ -128,8 +128,12 @@ test('what nests deeper than any stack is refused, and what is merely long is no
   const deep = parsed(`${'!('.repeat(nestingMax)}has(a)${')'.repeat(nestingMax)}`);
   expect(canonical(deep).text).toBe('has(a)');
   expect(match(`${'!'.repeat(1_000_000)}has(a)`, { a: '' })).toBe(true);
-  const wide = Array.from({ length: 100_000 }, (_, index) => `k${index} == 'v'`).join(' || ');
-  expect(matches(canonical(parsed(wide)).expression, new Map([['k99999', 'v']]))).toBe(true);
+  const wide = (conditions: number): string => Array.from({ length: conditions }, (_, index) => `k${index} == 'v'`).join(' || ');
+  expect(matches(canonical(parsed(wide(conditionsMax))).expression, new Map([[`k${conditionsMax - 1}`, 'v']]))).toBe(true);
+  expect(parseExpression(wide(conditionsMax + 1))).toEqual({ ok: false, reason: 'has more than 256 conditions' });
+  expect(parseExpression(wide(100_000))).toMatchObject({ ok: false });
   const many = `k in {${Array.from({ length: 200_000 }, (_, index) => `'${index}'`).join(',')}}`;
   expect(match(many, { k: '199999' })).toBe(true);
+  expect(match(`!(${many})`, { k: '199999' })).toBe(false);
+  expect(match(many, { k: '200000' })).toBe(false);
 });

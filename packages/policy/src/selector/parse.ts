@@ -5,6 +5,8 @@ import { all, type Expression, has, isIn, not } from './expression.ts';
 export const labelNameMax = 512;
 /** Deeper than anybody writes, shallower than any stack: content of the datastore must not stop the agent. */
 export const nestingMax = 100;
+/** More than anybody writes: one that demands no label is asked of all labels of the cluster, condition by condition. The values of one `in` count once, however many they are. */
+export const conditionsMax = 256;
 
 const blanks = /[ \t]*/y;
 const labelName = /[A-Za-z0-9_./-]+/y;
@@ -29,6 +31,7 @@ class Parser {
   readonly #text: string;
   #at = 0;
   #depth = 0;
+  #conditions = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -56,7 +59,7 @@ class Parser {
   #operand(): Expression {
     let negated = false;
     while (this.#takeText('!')) negated = !negated;
-    const expression = this.#takeText('(') ? this.#group() : (this.#call() ?? this.#comparison());
+    const expression = this.#takeText('(') ? this.#group() : this.#condition();
     this.#take(blanks);
     return negated ? not(expression) : expression;
   }
@@ -68,6 +71,12 @@ class Parser {
     this.#expect(')');
     this.#depth -= 1;
     return expression;
+  }
+
+  #condition(): Expression {
+    this.#conditions += 1;
+    if (this.#conditions > conditionsMax) throw new SelectorSyntaxError(`has more than ${conditionsMax} conditions`);
+    return this.#call() ?? this.#comparison();
   }
 
   /** No blank before the bracket: `has (k)` compares a label called `has`, and fails. */
