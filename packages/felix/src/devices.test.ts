@@ -103,6 +103,14 @@ describe('an interface', () => {
     absent.clear();
     expect(statuses(devices.apply())).toEqual({ a: 'up' });
   });
+  test('whose endpoint asks for what it may not have is in error, with all the rest of it programmed, until it no longer asks', async () => {
+    const { say, plug, routes } = world();
+    await plug('tap1');
+    const refused = { ...device('tap1', '10.65.0.4'), refused: '10.0.0.1 is an etcd endpoint' };
+    expect([...say(['tap1', refused]).changed]).toEqual([['tap1', { status: 'error', reason: '10.0.0.1 is an etcd endpoint' }]]);
+    expect(routes()).toEqual(['10.65.0.4/32 tap1']);
+    expect([...say(['tap1', device('tap1', '10.65.0.4')]).changed]).toEqual([['tap1', { status: 'up' }]]);
+  });
   test('that is told nothing new is not told again', async () => {
     const { plug, say, devices } = world();
     await plug('tap1');

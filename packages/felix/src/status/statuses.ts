@@ -70,7 +70,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log }: Statuses
         known.set(id, { key, status });
         reporter?.want(key, status);
         const line = { endpoint: id, device: workload.interfaceName, addresses: workload.addresses.join(','), status };
-        if (status === 'error') log.error({ ...line, reason }, 'endpoint not programmed');
+        if (status === 'error') log.error({ ...line, reason }, 'endpoint not programmed, or not all of it');
         else log.info(line, 'endpoint');
       }
     },

@@ -6,7 +6,7 @@ export class Claims<Claimant extends string> {
   readonly #things = new Map<string, { readonly claims: Map<Claimant, AddressClaim>; owner: Claimant }>();
   readonly #claimed = new Map<Claimant, ReadonlyMap<string, AddressClaim>>();
 
-  /** A claimant now claims these things. Returns all whose share may have changed: everybody who claims a thing that it let go, took, or claims with another right. */
+  /** A claimant now claims these things. Returns the others whose share may have changed: everybody who claims a thing whose owner is another now. */
   set(claimant: Claimant, wanted: ReadonlyMap<string, AddressClaim>): ReadonlySet<Claimant> {
     const before = this.#claimed.get(claimant) ?? none;
     const affected = new Set<Claimant>();
@@ -29,18 +29,27 @@ export class Claims<Claimant extends string> {
     return this.#things.get(thing)?.claims.keys() ?? [];
   }
 
+  /** Costs no more than the change, however many claim the thing, but when its owner lets it go. */
   #change(thing: string, claimant: Claimant, claim: AddressClaim | undefined, affected: Set<Claimant>): void {
     const held = this.#things.get(thing);
-    const claims = held?.claims ?? new Map<Claimant, AddressClaim>();
-    for (const other of claims.keys()) affected.add(other);
+    if (!held) {
+      this.#things.set(thing, { claims: new Map([[claimant, claim!]]), owner: claimant });
+      return;
+    }
+    const { claims, owner } = held;
     if (claim) claims.set(claimant, claim);
     else claims.delete(claimant);
-    let first: readonly [Claimant, AddressClaim] | undefined;
-    for (const entry of claims) if (!first || compareClaims(entry[1], first[1]) < 0) first = entry;
-    if (!first) this.#things.delete(thing);
-    else if (held) held.owner = first[0];
-    else this.#things.set(thing, { claims, owner: first[0] });
+    if (claims.size === 0) this.#things.delete(thing);
+    else if (owner === claimant) held.owner = firstOf(claims);
+    else if (claim && compareClaims(claim, claims.get(owner)!) < 0) held.owner = claimant;
+    if (held.owner !== owner || owner === claimant) for (const other of claims.keys()) affected.add(other);
   }
+}
+
+function firstOf<Claimant>(claims: ReadonlyMap<Claimant, AddressClaim>): Claimant {
+  let first: readonly [Claimant, AddressClaim] | undefined;
+  for (const entry of claims) if (!first || compareClaims(entry[1], first[1]) < 0) first = entry;
+  return first![0];
 }
 
 const none: ReadonlyMap<string, AddressClaim> = new Map();
