@@ -1,9 +1,9 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
 import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
-import { parseCidr, resourceKey } from '@calico-openstack/datamodel';
+import { resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
-import { judgeAgain, type Refusal, refusalProblem, refusals } from './audit.ts';
+import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
 import { birdConnection } from './bird/connection.ts';
 import { BirdError } from './bird/control.ts';
 import { protocols } from './bird/daemon.ts';
@@ -69,7 +69,13 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
 
   let inSync = false;
   let following = false;
-  let lastAudit: { readonly guards: string; readonly atMs: number; readonly refusals: readonly Refusal[] } = { guards: '', atMs: 0, refusals: [] };
+  let lastAudit: { readonly guards: string; readonly atMs: number; readonly refusals: readonly Refusal[]; readonly limits: readonly Problem[] } = {
+    guards: '',
+    atMs: 0,
+    refusals: [],
+    limits: [],
+  };
+  let elsewhere: readonly Problem[] = [];
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -97,7 +103,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     }
     await lookElsewhere();
     const planned = makePlan();
-    const problems = [...(node.problem ? [node.problem] : []), ...planned.problems];
+    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
     metrics.refused(!planned.ok || outcome.kind === 'refused');
     metrics.problems(tell(problems, planned.ok && outcome.kind !== 'away' && outcome.kind !== 'doubted'));
@@ -110,14 +116,18 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   /** What is neither on this host nor in what is followed. What cannot be asked for is as it was. */
   async function lookElsewhere(): Promise<void> {
     await datastore.refresh();
+    elsewhere = [];
     try {
       await departures.refresh(store.resources.departures);
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
-      log.warn(
-        { reason: error.code },
-        'the endpoint of a workload that is moving away cannot be read; its route here stands against that to its new host until it can',
-      );
+      elsewhere = [
+        {
+          key: 'LiveMigration',
+          reason: `the endpoint of a workload that is moving away cannot be read: ${error.code}`,
+          effect: 'its route here stands against that to its new host until it can',
+        },
+      ];
     }
   }
 
@@ -127,7 +137,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       routerId: config.RouterId,
       networks: host.networks(),
       addresses: host.heldAddresses(),
-      guardedNetworks: host.heldAddresses().map((address) => parseCidr(address)!),
+      interfaceNetworks: host.heldNetworks(),
       datastoreAddresses: datastore.addresses,
       moving: departures.addresses,
       workloadPrefixes: config.WorkloadPrefixes,
@@ -185,7 +195,8 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       const sessions = await judgeAgain(control);
       if (sessions.length > 0) log.info({ sessions }, 'routes are asked for again, since what may be announced has changed');
     }
-    lastAudit = { guards, atMs: nowMs, refusals: await refusals(control) };
+    const limits = config.MaxRoutesPerPeer > 0 ? await limitProblems(control, config.MaxRoutesPerPeer) : [];
+    lastAudit = { guards, atMs: nowMs, refusals: await refusals(control), limits };
     metrics.refusals(lastAudit.refusals);
   }
 
@@ -209,7 +220,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       }
       const outcome = await reconciler.reconcile(wanted);
       if (outcome.kind !== 'refused') await lookAtRoutes(wanted.guards);
-      problems.push(...lastAudit.refusals.map(refusalProblem));
+      problems.push(...lastAudit.refusals.map(refusalProblem), ...lastAudit.limits);
       say(undefined, () => undefined);
       if (outcome.kind === 'configured') {
         metrics.reconfigured('configured');

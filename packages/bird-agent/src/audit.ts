@@ -3,6 +3,7 @@ import type { IpFamily } from '@calico-openstack/datamodel';
 import type { BirdControl } from './bird/control.ts';
 import { elevatedPreference } from './bird/print.ts';
 import { countRoutes, showRoutes } from './bird/routes.ts';
+import { sessionStatuses } from './bird/sessions.ts';
 import type { Problem } from './plan/facts.ts';
 
 /** What a session's neighbour announces and may not: how many routes, and the first few of them, in order. */
@@ -53,4 +54,23 @@ export async function judgeAgain(control: BirdControl): Promise<readonly string[
   }
   for (const session of sessions) await control.ask(`reload in '${session}'`);
   return [...sessions].sort();
+}
+
+/** A neighbour with more than this share of the routes that it may have is told of before it is held to them. */
+const warnedShare = 0.8;
+
+/** Who is near the limit of routes, or held to it (`MaxRoutesPerPeer`). */
+export async function limitProblems(control: BirdControl, mostRoutes: number): Promise<readonly Problem[]> {
+  return (await sessionStatuses(control)).flatMap(({ name, routes: { imported, filtered } }): Problem[] => {
+    const received = imported + filtered;
+    if (received < mostRoutes * warnedShare) return [];
+    const isHeld = received >= mostRoutes;
+    return [
+      {
+        key: `session ${name}`,
+        reason: `its neighbour announces ${isHeld ? 'as many routes as' : 'nearly as many routes as'} MaxRoutesPerPeer lets it, ${mostRoutes}`,
+        effect: isHeld ? 'more are not taken, those that are there stay' : 'more than that will not be taken',
+      },
+    ];
+  });
 }

@@ -197,3 +197,16 @@ test('ExportPrefixes that hold more than was meant give away no host, and not et
   });
   expect(heard.match(/^\S+\/\d+/gm)).toEqual(['198.51.100.64/26']);
 });
+
+test('a neighbour is held to its number of routes: what it had stays, and that is told', async () => {
+  const workloads = Array.from({ length: 12 }, (_, number) => `10.66.0.${number}/32`);
+  expect(await a.endAgent()).toBe(0);
+  a.startAgent({ MaxRoutesPerPeer: '5' });
+  await a.ready();
+  for (const workload of workloads) await b.workloadRoute('add', workload);
+  await until('the limit in the log', () => /mesh4-host-1.*as many routes as MaxRoutesPerPeer lets it, 5/.test(a.agentLog()) || undefined);
+  const held = await birdRoutes(a);
+  expect(held).toContain('10.65.0.8'); // it was there before
+  expect(held.filter((route) => route.startsWith('10.66.0.')).length).toBeLessThan(5);
+  expect((await a.bird.session('mesh4-host-1'))?.detail).toBe('Established');
+});

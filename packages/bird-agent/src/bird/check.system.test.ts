@@ -23,7 +23,10 @@ const everywhere = {
   exportPrefixes: ['10.9.0.0/16'] as never,
   workloadPrefixes: ['2001:db8::/32', '192.0.2.128/25', '192.0.0.0/12'] as never,
   addresses: ['192.0.2.1/24', '2001:db8::1/64', '198.51.100.9/32'] as never,
-  guardedNetworks: ['192.0.2.0/24', '2001:db8::/64'] as never,
+  interfaceNetworks: [
+    { interface: 'eth0', network: '192.0.2.0/24' },
+    { interface: 'eth0', network: '2001:db8::/64' },
+  ] as never,
   datastoreAddresses: ['198.51.100.1', '2001:db8:9::1'] as never,
   moving: ['10.65.0.4/32', '2001:db8:a::4/128'] as never,
   mostRoutes: 1000,

@@ -63,6 +63,19 @@ export function heldAddresses(interfaces: readonly HostInterface[]): readonly Ci
   return [...new Set(held)].sort();
 }
 
+export type InterfaceNetwork = { readonly interface: string; readonly network: Cidr };
+
+/** The networks of all the host's addresses, with the interfaces that they are on; in whatever state these are. */
+export function heldNetworks(interfaces: readonly HostInterface[]): readonly InterfaceNetwork[] {
+  const networks = interfaces.flatMap(({ link, addresses }) =>
+    addresses
+      .filter(({ scope }) => scope === 0)
+      .flatMap(({ address, prefixLength }) => parseCidr(`${address}/${prefixLength}`) ?? [])
+      .map((network) => ({ interface: link.name, network })),
+  );
+  return networks.sort((a, b) => (`${a.network} ${a.interface}` < `${b.network} ${b.interface}` ? -1 : 1));
+}
+
 /** The networks that the host can reach without a gateway. */
 export function ownNetworks(interfaces: readonly HostInterface[]): readonly Cidr[] {
   const networks = interfaces.flatMap(({ link, addresses }) =>

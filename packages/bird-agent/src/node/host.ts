@@ -11,6 +11,8 @@ import {
   type HostInterface,
   heldAddress,
   heldAddresses,
+  heldNetworks,
+  type InterfaceNetwork,
   isHostInterface,
   ownAddress,
   ownNetworks,
@@ -24,6 +26,8 @@ export interface HostView {
   networks(): readonly Cidr[];
   /** All its addresses, as `address/length`, whatever state their interfaces are in. */
   heldAddresses(): readonly Cidr[];
+  /** The networks of those addresses. */
+  heldNetworks(): readonly InterfaceNetwork[];
   /** Whether the kernel holds routes that a BIRD has programmed. */
   hasBirdRoutes(): boolean;
   close(): void;
@@ -48,6 +52,7 @@ export function openHost(workloadPrefixes: readonly string[], onChange: () => vo
     address: (family) => ownAddress(family, interfaces(), defaultWay(routes, links, family), hostInterface(links, 'lo')[0]),
     held: (address) => heldAddress(address, [...interfaces(), ...hostInterface(links, 'lo')]),
     networks: () => ownNetworks(interfaces()),
+    heldNetworks: () => heldNetworks(interfaces()),
     heldAddresses: () => heldAddresses([...interfaces(), ...hostInterface(links, 'lo')]),
     hasBirdRoutes: () => routes.read({ table: routeTable.main, protocol: routeProtocol.bird }).length > 0,
     close() {

@@ -32,8 +32,8 @@ export type Host = {
   readonly networks: readonly Cidr[];
   /** Addresses of this host's own, with the lengths of their networks, wherever they are and whether or not they can be used now. */
   readonly addresses: readonly Cidr[];
-  /** The networks of all those addresses: no workload is there. */
-  readonly guardedNetworks: readonly Cidr[];
+  /** The networks of those addresses, and where they are. */
+  readonly interfaceNetworks: readonly { readonly interface: string; readonly network: Cidr }[];
   /** Where etcd is. */
   readonly datastoreAddresses: readonly IpAddress[];
   /** Addresses of workloads here that are moving to another host. */

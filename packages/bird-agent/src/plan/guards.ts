@@ -14,17 +14,31 @@ export type GuardsInput = {
   readonly host: Host;
   readonly pools: Resources['pools'];
   readonly advertisements: readonly Advertisement[];
+  /** BGPConfiguration's patterns of interfaces that are nobody's business. */
+  readonly ignoredInterfaces: readonly string[];
 };
 
-export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements }: GuardsInput): Guards {
+/** Bridges that container engines and libvirt make for themselves: their networks are the same on every host, lead nowhere, and may well be a tenant's too. */
+const privateBridges = ['docker*', 'podman*', 'virbr*', 'lxcbr*', 'lxdbr*', 'cni*'];
+
+function matchesPattern(name: string, pattern: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replaceAll(/[.\\-]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`).test(name);
+}
+
+export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements, ignoredInterfaces }: GuardsInput): Guards {
   const ofFamily = <T extends Cidr | IpAddress>(values: readonly T[]): readonly T[] => [...new Set(values.filter((value) => familyOf(value) === family))];
   const ownNode = own.addresses[family];
   const ownAddresses = new Set(ofFamily([...host.addresses.map(addressOf), ...(ownNode ? [ownNode.address] : [])]));
   const nodes = others.flatMap(({ addresses }) => addresses[family]?.address ?? []);
   const offered = [...host.workloadPrefixes, ...host.exportPrefixes, ...[...pools.values()].flatMap((pool) => (pool.ok ? [pool.value] : []))];
+  const ignored = [...privateBridges, ...ignoredInterfaces];
+  const guarded = host.interfaceNetworks
+    .filter(({ interface: name }) => !ignored.some((pattern) => matchesPattern(name, pattern)))
+    .map(({ network }) => network);
   return {
     own: [...ownAddresses],
-    networks: ofFamily([...host.guardedNetworks, ...(ownNode ? [ownNode.network] : [])]).filter((network) => !isHostCidr(network)),
+    networks: ofFamily([...guarded, ...(ownNode ? [ownNode.network] : [])]).filter((network) => !isHostCidr(network)),
     hosts: ofFamily([...nodes, ...host.datastoreAddresses]).filter((address) => !ownAddresses.has(address)),
     moving: ofFamily(host.moving),
     workloads: ofFamily([...offered, ...advertisements.map(({ cidr }) => cidr)])

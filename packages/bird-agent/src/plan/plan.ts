@@ -72,7 +72,14 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     normalRoutePriority: normalRoutePriority(settings, of, problems),
     exportPrefixes: host.exportPrefixes.filter((prefix) => familyOf(prefix) === of),
     advertisements: advertisementsOf(advertisements.value, of),
-    guards: guardsOf(of, { own: own.value, others, host, pools: resources.pools, advertisements: advertisements.value }),
+    guards: guardsOf(of, {
+      own: own.value,
+      others,
+      host,
+      pools: resources.pools,
+      advertisements: advertisements.value,
+      ignoredInterfaces: settings.ignoredInterfaces ?? [],
+    }),
   });
   const configured = { 4: family(4), 6: family(6) };
   return {

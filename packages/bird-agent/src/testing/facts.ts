@@ -30,7 +30,7 @@ export const host = (change: Partial<Host> = {}): Host => ({
   routerId: undefined,
   networks: [],
   addresses: [],
-  guardedNetworks: [],
+  interfaceNetworks: [],
   datastoreAddresses: [],
   moving: [],
   workloadPrefixes: [],
