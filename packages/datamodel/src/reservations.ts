@@ -7,6 +7,9 @@ import { decodeResource, isFields } from './resource.ts';
 /** What the kernel room's `HostAddresses` tells. */
 export type HostAddressFact = { readonly is: 'own' | 'next-hop'; readonly prefix: string; readonly device: string | undefined };
 
+/** Whose an address is that this host has. */
+export const thisHosts = 'an address of this host';
+
 /**
  * What the host has for itself. What stands on a workload's interface does not count: the DHCP agent puts gateways there, and an operator may route through a workload.
  * @param isWorkloadInterface by name: `tap…`, and whatever else the operator has declared to be workloads'
@@ -21,7 +24,7 @@ export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadI
     // Its link has just gone, and the reading that confirms it is to come: a tap's gateway must not be the host's own for that moment.
     if (is === 'own' && device === undefined) continue;
     const where = device === undefined ? '' : ` (${device})`;
-    if (is === 'own') reserved.set(cidr, `an address of this host${where}`);
+    if (is === 'own') reserved.set(cidr, `${thisHosts}${where}`);
     else if (!reserved.has(cidr)) reserved.set(cidr, `the next hop of a route of this host${where}`);
   }
   return reserved;

@@ -82,8 +82,9 @@ describe('an address that nobody may have', () => {
     reserve(cluster, 'host', { '2001:db8::1': 'the next hop of a route of this host' });
     expect(cluster.workload(1)?.ipv6Gateway).toBeUndefined();
     expect(cluster.workload(1)?.refusals?.[0]).toContain('2001:db8::1 is the next hop');
-    reserve(cluster, 'host', {});
-    expect(cluster.workload(1)?.ipv6Gateway).toBe('2001:db8::1');
+    reserve(cluster, 'host', { '2001:db8::1': 'an address of this host (ns-1234)' });
+    expect(cluster.workload(1)).toMatchObject({ ipv6Gateway: '2001:db8::1' });
+    expect(cluster.workload(1)?.refusals).toBeUndefined();
   });
 });
 

@@ -13,6 +13,7 @@ import {
   type PairMac,
   type ProfileId,
   type ReservedAddresses,
+  thisHosts,
   type WorkloadEndpoint,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
@@ -146,11 +147,13 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     return { routed: [...mine].filter((cidr) => own.has(cidr) || translated.has(cidr)), ipNats, refusals };
   }
 
-  /** A link-local gateway is the host's on that tap, whatever others have on theirs. */
+  /** A link-local gateway is the host's on that tap, whatever others have on theirs. One that the host has elsewhere it answers for anyway: upstream's DHCP agent keeps them all on links of their own. */
   #gatewayObstacle(id: WorkloadId, gateway: Cidr): string | undefined {
     if (gateway.startsWith('fe80:')) return undefined;
     const holder = this.#addresses.owner(gateway);
-    return this.#reserved.obstacle(gateway) ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
+    const obstacle = this.#reserved.obstacle(gateway);
+    if (obstacle?.startsWith(`is ${thisHosts}`)) return undefined;
+    return obstacle ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
   }
 }
 
