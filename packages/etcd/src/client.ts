@@ -96,6 +96,8 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
       return { revision: header.revision, version, endpoint: connection.endpoint };
     },
 
+    members: () => call(methods.members, emptyRequest, { what: 'ask for its members', repeatable: true }),
+
     remoteAddress: () => connection.remoteAddress,
 
     close: () => connection.close(),

@@ -121,6 +121,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       compact: (revision) => ask(() => store.compact(revision)),
       remoteAddress: () => undefined,
       status: () => ask(() => ({ revision: store.revision, version: 'fake', endpoint: 'http://fake:2379' })),
+      members: () => ask(() => [{ name: 'fake', clientUrls: ['http://127.0.0.1:2379'] }]),
       close() {
         closed = true;
         look();

@@ -48,6 +48,8 @@ const { root } = protobuf.parse(
   message LeaseKeepAliveRequest { int64 ID = 1; }
   message AuthenticateRequest { string name = 1; string password = 2; }
   message AuthenticateResponse { ResponseHeader header = 1; string token = 2; }
+  message Member { uint64 ID = 1; string name = 2; repeated string peerURLs = 3; repeated string clientURLs = 4; }
+  message MemberListResponse { ResponseHeader header = 1; repeated Member members = 2; }
   message StatusResponse { ResponseHeader header = 1; string version = 2; int64 dbSize = 3; uint64 leader = 4; }
 `,
   { keepCase: true },
@@ -169,6 +171,17 @@ describe('answers are read as etcd means them', () => {
       },
     );
     expect(() => methods.watch.decode(answered('WatchResponse', { events: [{ type: 'DELETE' }] }))).toThrow(RangeError);
+  });
+
+  test('the members, each with all of its URLs for clients', () => {
+    const members = [
+      { ID: '1', name: 'a', peerURLs: ['http://10.0.0.1:2380'], clientURLs: ['http://10.0.0.1:2379', 'http://a:2379'] },
+      { ID: '2', peerURLs: ['http://10.0.0.2:2380'] }, // was added, and has not started yet
+    ];
+    expect(methods.members.decode(answered('MemberListResponse', { header, members }))).toEqual([
+      { name: 'a', clientUrls: ['http://10.0.0.1:2379', 'http://a:2379'] },
+      { name: '', clientUrls: [] },
+    ]);
   });
 
   test('a lease, a token, a status', () => {

@@ -36,6 +36,7 @@ export const methods = {
   keepLeaseAlive: { path: '/etcdserverpb.Lease/LeaseKeepAlive', decode: leaseAnswer, held: true },
   authenticate: { path: '/etcdserverpb.Auth/Authenticate', decode: tokenAnswer },
   status: { path: '/etcdserverpb.Maintenance/Status', decode: statusAnswer },
+  members: { path: '/etcdserverpb.Cluster/MemberList', decode: membersAnswer },
   watch: { path: '/etcdserverpb.Watch/Watch', decode: watchAnswer },
 } as const satisfies Record<string, Method<unknown>>;
 
@@ -210,6 +211,24 @@ function statusAnswer(bytes: Buffer): { header: Header; version: string } {
     return true;
   });
   return { header, version };
+}
+
+function membersAnswer(bytes: Buffer): { name: string; clientUrls: string[] }[] {
+  const reader = new WireReader(bytes);
+  const members: { name: string; clientUrls: string[] }[] = [];
+  reader.fields(bytes.length, (field) => {
+    if (field !== 2) return false;
+    const member: { name: string; clientUrls: string[] } = { name: '', clientUrls: [] };
+    reader.fields(reader.end(), (inner) => {
+      if (inner === 2) member.name = reader.text();
+      else if (inner === 4) member.clientUrls.push(reader.text());
+      else return false;
+      return true;
+    });
+    members.push(member);
+    return true;
+  });
+  return members;
 }
 
 function watchAnswer(bytes: Buffer): WatchAnswer {

@@ -116,6 +116,8 @@ export interface Etcd {
   status(): Promise<{ readonly revision: number; readonly version: string; readonly endpoint: string }>;
   /** The address at the other end of the connection in use, while there is one. */
   remoteAddress(): string | undefined;
+  /** Whom the cluster consists of, and the URLs at which each tells clients to find it. A grpc-proxy tells its own instead, and may leave out the scheme. */
+  members(): Promise<readonly { readonly name: string; readonly clientUrls: readonly string[] }[]>;
   /** Calls under way reject with ETCD_CLOSED, followers fall silent, nothing of it keeps the process alive. */
   close(): void;
 }

@@ -246,6 +246,12 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         expect(await call).toBe('ETCD_CLOSED');
       });
 
+      test('its members tell where they are found', async () => {
+        const members = await etcd.members();
+        expect(members.length).toBeGreaterThan(0);
+        for (const { clientUrls } of members) expect(clientUrls).toEqual(expect.arrayContaining([expect.stringMatching(/:\d+$/)]));
+      });
+
       test('its status tells the revision', async () => {
         const revision = await write(put('/a', '1'));
         expect(await etcd.status()).toMatchObject({ revision, version: expect.any(String), endpoint: expect.stringMatching(/^http/) });

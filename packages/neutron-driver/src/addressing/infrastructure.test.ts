@@ -50,11 +50,13 @@ test('an address in a span is found wherever it lies, and none beside it', () =>
 
 test('what is known is read once for many, again when it is old, and holds while etcd is away', async () => {
   const { etcd } = fakeEtcd();
-  const state = { now: 0, reads: 0, away: false, named: ['10.0.0.5'] };
+  const state = { now: 0, reads: 0, away: false, silent: false, named: ['10.0.0.5'] };
   const failures: string[] = [];
   const known = knownInfrastructure({
     etcd: {
       ...etcd,
+      members: () =>
+        state.silent ? Promise.reject(new Error('denied')) : Promise.resolve([{ name: 'm', clientUrls: ['http://10.0.0.6:2379', '10.0.0.7:23790', 'no url'] }]),
       range: (...args) => {
         state.reads += 1;
         return state.away ? Promise.reject(new Error('away')) : etcd.range(...args);
@@ -80,9 +82,12 @@ test('what is known is read once for many, again when it is old, and holds while
   expect(await at('10.0.0.254', 'recent')).toBeUndefined();
   expect(await at('10.0.0.254')).toBe('BGPPeer tor');
   state.named = [];
-  state.now = 50_000;
+  state.now = 65_000;
   expect(await at('10.0.0.5')).toBe('etcd ctl'); // its name has no address just now
   expect(failures).toEqual([expect.stringMatching(/etcd's ctl/)]);
+  state.silent = true;
+  state.now = 70_000;
+  expect([await at('10.0.0.6'), await at('10.0.0.7')]).toEqual(['etcd 10.0.0.6', 'etcd 10.0.0.7']); // a member, as it was last told
   state.away = true;
   state.now = 100_000;
   expect(await at('10.0.0.254', 'recent')).toBe('BGPPeer tor');

@@ -1,12 +1,12 @@
 // Reads the cloud's own addresses from etcd when they are asked for, and keeps only the addresses: five thousand Nodes are no burden, and nobody watches them.
 import { lookup } from 'node:dns/promises';
-import { type IpAddress, parseAddress, resourcePrefix } from '@calico-openstack/datamodel';
+import { parseAddress, resourcePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
 
 export type KnownInfrastructureOptions = {
   readonly etcd: Etcd;
-  /** URLs of etcd. Names in them are looked up. */
+  /** URLs of etcd, beside those that its members tell. Names in them are looked up. */
   readonly endpoints: readonly string[];
   readonly resolve?: (host: string) => Promise<readonly string[]>;
   readonly now?: () => number;
@@ -23,12 +23,27 @@ export interface KnownInfrastructure {
 
 const freshMs = 1000;
 const recentMs = 30_000;
+const namesMs = 60_000;
+const lookupMs = 2000;
 
 const resolveByName = async (host: string): Promise<readonly string[]> => (await lookup(host, { all: true })).map(({ address }) => address);
 
+async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T> {
+  const limit = Promise.withResolvers<never>();
+  const timer = setTimeout(() => limit.reject(new Error(`no answer within ${limitMs} ms`)), limitMs);
+  try {
+    return await Promise.race([work, limit.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const withScheme = (url: string): string => (/^https?:\/\//.test(url) ? url : `http://${url}`);
+
 export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
   const { etcd, endpoints, resolve = resolveByName, now = Date.now, onFailure } = options;
-  const resolved = new Map<string, readonly string[]>();
+  const resolved = new Map<string, { readonly atMs: number; readonly addresses: readonly string[] }>();
+  let members: readonly string[] | undefined;
   let known: { readonly atMs: number; readonly value: Infrastructure } | undefined;
   let reading: Promise<Infrastructure> | undefined;
 
@@ -42,11 +57,7 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
 
   async function readAll(): Promise<Infrastructure> {
     const atMs = now();
-    const [nodes, peers, ofEtcd] = await Promise.all([
-      readKind('nodes', nodeAddresses),
-      readKind('bgppeers', bgpPeerAddresses),
-      Promise.all(endpoints.map(endpointAddresses)),
-    ]);
+    const [nodes, peers, ofEtcd] = await Promise.all([readKind('nodes', nodeAddresses), readKind('bgppeers', bgpPeerAddresses), everyEndpoint()]);
     const value = infrastructureOf([...ofEtcd.flat(), ...peers, ...nodes]);
     known = { atMs, value };
     return value;
@@ -58,16 +69,32 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     return found.flatMap(({ key, value }) => addressesOf({ name: key.slice(prefix.length), value }));
   }
 
+  /** Where Neutron itself is told of one member only, or of 127.0.0.1, hosts use the others. */
+  async function everyEndpoint(): Promise<readonly (readonly HeldAddress[])[]> {
+    try {
+      members = (await etcd.members()).flatMap(({ clientUrls }) => clientUrls.map(withScheme).filter((url) => URL.canParse(url)));
+    } catch (error) {
+      if (members === undefined) onFailure("etcd does not tell its members: only the addresses of the driver's own endpoints are known", error);
+      members ??= [];
+    }
+    return Promise.all([...new Set([...endpoints, ...members])].map(endpointAddresses));
+  }
+
   async function endpointAddresses(endpoint: string): Promise<readonly HeldAddress[]> {
     const host = new URL(endpoint).hostname.replace(/^\[(.*)\]$/, '$1');
-    if (parseAddress(host) === undefined) {
-      await resolve(host).then(
-        (addresses) => resolved.set(host, addresses),
-        (error: unknown) => onFailure(`the addresses of etcd's ${host} are not known: those found before hold`, error),
-      );
-    }
-    const addresses = parseAddress(host) ? [host as IpAddress] : (resolved.get(host) ?? []);
-    return etcdAddresses(addresses, host);
+    return etcdAddresses(parseAddress(host) ? [host] : await addressesOf(host), host);
+  }
+
+  /** Of a name: looked up once a minute, since a name server may be slow, and somebody's transaction waits. */
+  async function addressesOf(host: string): Promise<readonly string[]> {
+    const before = resolved.get(host);
+    if (before && now() - before.atMs < namesMs) return before.addresses;
+    const addresses = await withinMs(lookupMs, resolve(host)).catch((error: unknown) => {
+      onFailure(`the addresses of etcd's ${host} are not known: those found before hold`, error);
+      return before?.addresses ?? [];
+    });
+    resolved.set(host, { atMs: now(), addresses });
+    return addresses;
   }
 
   return {
