@@ -5,6 +5,7 @@ import { type Change, connectEtcd, type Etcd, EtcdError, type FollowState } from
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { dnsmasqArguments, placesIn } from './dnsmasq/command.ts';
+import { leaseHolders } from './dnsmasq/directory.ts';
 import { openDnsmasq } from './dnsmasq/disk.ts';
 import { parseOptions6 } from './dnsmasq/files.ts';
 import { serverDuid } from './dnsmasq/leases.ts';
@@ -46,6 +47,7 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ag
     links,
     server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
     portOf: portOf(servers.find(({ family }) => family === 6)!),
+    holderOf: leaseHolders(placesIn(options.directory, 6)),
     log,
   });
   const core = createCore({ options, servers, links, log });

@@ -153,3 +153,21 @@ test('a guest that rebinds without end is answered at times, and its neighbour w
     });
   }
 });
+
+test('a guest that was installed anew, with another identifier, has its address when it has asked again; nobody else’s is given back', async () => {
+  const [neighbour, guest] = [await newGuest(), await newGuest()];
+  const { server } = (await neighbour.lease6())!;
+  expect((await guest.lease6())?.addresses).toEqual({ [guest.v6]: 86_400 });
+  for (const some of [{ duid: [0, 4, 1, 2, 3] }, { duid: [0, 4, 1, 2, 3], iaid: 7 }, { duid: neighbour.duid }]) {
+    let got: unknown;
+    // Dnsmasq writes a lease down after it has given it, so that the first question may come too early.
+    for (let question = 0; question < 10 && got === undefined; question++) {
+      const answer = await guest.lease6(some);
+      if (Object.keys(answer?.addresses ?? {}).length > 0) got = answer?.addresses;
+      else await new Promise((resolve) => setTimeout(resolve, 300)); // a client waits a second
+    }
+    expect(got).toEqual({ [guest.v6]: 86_400 });
+  }
+  expect(world.logged('its former lease is given back')).toBe(true);
+  expect((await neighbour.ask6({ type: 'renew', addresses: [neighbour.v6], server }))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+});

@@ -2,8 +2,10 @@
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { StartError } from '@calico-openstack/agent';
+import type { IpAddress } from '@calico-openstack/datamodel';
 import type { Places } from './command.ts';
 import { type PortFiles, parseHost } from './files.ts';
+import { type Holder, parseHolders } from './leases.ts';
 
 /** Dnsmasq passes over files whose names begin so. */
 const unfinished = '.';
@@ -99,6 +101,22 @@ export function wholeText(look: () => { readonly text: string; readonly ageMs: n
     if (isWhole || looks === looksMax) return text;
     pause();
   }
+}
+
+/**
+ * Who has an address in lease, by the file of leases as it is now; it is read when it has changed. One that is just being written may miss some: for questions that are
+ * asked again.
+ */
+export function leaseHolders(places: Places): (address: IpAddress) => Holder | undefined {
+  let [seen, holders]: [string | undefined, ReadonlyMap<IpAddress, Holder>] = [undefined, new Map()];
+  return (address) => {
+    const facts = statSync(places.leases, { throwIfNoEntry: false, bigint: true });
+    const now = facts && `${facts.ino} ${facts.size} ${facts.mtimeNs}`;
+    if (now === undefined || now !== seen) holders = parseHolders(readLeaseFile(places));
+    // Written within the last second, it may be another one next time, and look the same.
+    seen = facts && Date.now() - Number(facts.mtimeMs) > writingMs ? now : undefined;
+    return holders.get(address);
+  };
 }
 
 /** For the Dnsmasq that starts next: one that runs holds the file open that was there before. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { ip } from '../testing/facts.ts';
 import { isKept } from './disk.ts';
-import { parseLeases, pruneLeases, withServerDuid } from './leases.ts';
+import { parseHolders, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
 
 const text = `1795529559 fa:16:3e:00:00:01 10.65.0.11 vm-1 *
 0 fa:16:3e:00:00:02 10.65.0.12 * 01:fa:16:3e:00:00:02
@@ -34,6 +34,13 @@ test('a lease is kept while a port has its address and, for IPv4, its MAC', () =
   const kept = (unwanted: readonly string[] = []) => parseLeases(pruneLeases(text, isKept([entry], new Set(unwanted.map(ip))))).map(({ address }) => address);
   expect(kept()).toEqual(['10.65.0.11', '2001:db8:a::11']);
   expect(kept(['2001:db8:a::11'])).toEqual(['10.65.0.11']);
+});
+
+test('whose a DHCPv6 lease is, is read: identifier and association', () => {
+  expect(parseHolders(text)).toEqual(
+    new Map([[ip('2001:db8:a::11'), { iaid: 1_040_187_393, duid: Uint8Array.from([0, 1, 0, 1, 0x32, 0x98, 0x57, 0x77, 0xfa, 0x16, 0x3e, 0, 0, 1]) }]]),
+  );
+  expect(parseHolders('1795530063 T1040187393 2001:db8:a::11 * 00:01\n1795530063 1 2001:db8:a::11 * 00:0').size).toBe(0);
 });
 
 test('the server’s identifier is ours, whatever stood there: the same on each host, so that guests find their server where they are migrated to', () => {

@@ -18,6 +18,21 @@ function parseLease(line: string): Lease | undefined {
 
 export const parseLeases = (text: string): readonly Lease[] => text.split('\n').flatMap((line) => parseLease(line) ?? []);
 
+/** Whose a DHCPv6 lease is: an identity association of a client. */
+export type Holder = { readonly duid: Uint8Array; readonly iaid: number };
+
+/** DHCPv6's leases (RFC 8415's IA_NA) by address. */
+export function parseHolders(text: string): ReadonlyMap<IpAddress, Holder> {
+  const holders = new Map<IpAddress, Holder>();
+  for (const line of text.split('\n')) {
+    const lease = parseLease(line);
+    const [, iaid = '', , , duid = ''] = line.split(' ');
+    if (lease?.address.includes(':') && /^\d{1,10}$/.test(iaid) && /^[0-9a-f]{2}(:[0-9a-f]{2})*$/.test(duid))
+      holders.set(lease.address, { duid: Uint8Array.from(duid.split(':'), (byte) => Number.parseInt(byte, 16)), iaid: Number(iaid) });
+  }
+  return holders;
+}
+
 /** Without the leases that are not to be kept. Everything else stays: Dnsmasq's identifier, by which guests know it. For while Dnsmasq is not running. */
 export const pruneLeases = (text: string, keep: (lease: Lease) => boolean): string =>
   text

@@ -1,8 +1,9 @@
-// DHCPv6's REBIND and DECLINE, and the answers to them (RFC 8415 18.3.5, 18.3.8). Pure: bytes of a guest in, bytes out.
+// DHCPv6's messages that this agent reads and writes itself (RFC 8415): REBIND and DECLINE with their answers, SOLICIT, RELEASE. Pure: bytes of a guest in, bytes out.
 import { addressBytes, addressFromBytes, type IpAddress } from '@calico-openstack/datamodel';
+import type { Holder } from '../dnsmasq/leases.ts';
 import { option6 } from '../service/ipv6.ts';
 
-export const messageType = { rebind: 6, reply: 7, decline: 9 } as const;
+export const messageType = { solicit: 1, rebind: 6, reply: 7, release: 8, decline: 9 } as const;
 const option = { clientId: 1, serverId: 2, nonTemporary: 3, address: 5, requested: 6, status: 13 } as const;
 const status = { success: 0, noBinding: 3 } as const;
 
@@ -81,6 +82,27 @@ function rebound(options: readonly Option[], held: Held, { leaseSeconds }: Serve
     ...(held.domainSearch !== undefined && wants(option6.domainSearch) ? [writeOption(option6.domainSearch, nameBytes(held.domainSearch))] : []),
   ];
 }
+
+/** Who solicits: a client, with its associations. undefined: it is no SOLICIT, or of nobody. */
+export function readSolicit(message: Uint8Array): { readonly duid: Uint8Array; readonly iaids: readonly number[] } | undefined {
+  const options = message[0] === messageType.solicit ? readOptions(message.subarray(4)) : undefined;
+  const duid = options?.find(({ code }) => code === option.clientId)?.value;
+  const associations = options?.filter(({ code, value }) => code === option.nonTemporary && value.length >= 12).slice(0, mostAssociations) ?? [];
+  if (duid === undefined || duid.length < 2 || duid.length > longestDuid || associations.length === 0) return undefined;
+  return { duid, iaids: associations.map(({ value }) => u16At(value, 0) * 0x1_0000 + u16At(value, 2)) };
+}
+
+/** The RELEASE of an address by which its holder gives it back to the server. */
+export const release = (address: IpAddress, { duid, iaid }: Holder, server: Pick<Server, 'duid'>): Uint8Array =>
+  Buffer.concat([
+    Uint8Array.of(messageType.release, 0, 0, 0),
+    writeOption(option.clientId, duid),
+    writeOption(option.serverId, server.duid),
+    writeOption(
+      option.nonTemporary,
+      Buffer.concat([u32(iaid), u32(0), u32(0), writeOption(option.address, Buffer.concat([addressBytes(address), u32(0), u32(0)]))]),
+    ),
+  ]);
 
 type Option = { readonly code: number; readonly value: Uint8Array };
 

@@ -2,6 +2,7 @@ import { silentLog } from '@calico-openstack/agent';
 import { parseUdp6, udp6Frame } from '@calico-openstack/kernel';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { expect, test } from 'vitest';
+import type { Holder } from '../dnsmasq/leases.ts';
 import { ip } from '../testing/facts.ts';
 import { createResponder } from './responder.ts';
 
@@ -23,7 +24,8 @@ const frame = (some: Partial<Parameters<typeof udp6Frame>[0]> = {}): Uint8Array 
     ...some,
   });
 
-function world() {
+function world(holder?: Holder) {
+  const released: { readonly message: Uint8Array; readonly to: string }[] = [];
   const links = fakeLinks({ deliverBy: 'hand' });
   const [tap, other, eth0] = ['tap1', 'tap2', 'eth0'].map((name) => links.kernel.add(name, { up: true, mac: 'fe:16:3e:00:00:01' }));
   for (const name of ['tap1', 'tap2', 'eth0']) links.addAddress(name, 'fe80::1', 64);
@@ -31,10 +33,19 @@ function world() {
   const sent: { readonly linkIndex: number; readonly bytes: Uint8Array }[] = [];
   const port = { mac: 'fa:16:3e:00:00:01', leases: [ip('2001:db8:a::11')], dnsServers: [], domainSearch: undefined };
   const respond = createResponder(
-    { links, server: { duid: Uint8Array.of(0, 4), leaseSeconds: 600 }, portOf: (name) => (name === 'tap1' ? port : undefined), log: silentLog() },
-    (linkIndex, bytes) => sent.push({ linkIndex, bytes }),
+    {
+      links,
+      server: { duid: Uint8Array.of(0, 4), leaseSeconds: 600 },
+      portOf: (name) => (name === 'tap1' ? port : undefined),
+      holderOf: () => holder,
+      log: silentLog(),
+    },
+    {
+      send: (linkIndex, bytes) => sent.push({ linkIndex, bytes }),
+      tellServer: (message, linkLocalOfTap, name) => released.push({ message, to: `${linkLocalOfTap}%${name}` }),
+    },
   );
-  return { tap: tap!, other: other!, eth0: eth0!, sent, respond };
+  return { released, tap: tap!, other: other!, eth0: eth0!, sent, respond };
 }
 
 test('a REBIND is answered on its tap, to the guest that asked, from the tap’s own addresses', () => {
@@ -68,4 +79,23 @@ test('a guest without end is answered eight times at once, and then four times a
   expect(sent).toHaveLength(8);
   for (let atMs = 0; atMs < 10_000; atMs += 10) respond({ linkIndex: tap, bytes: frame() }, atMs);
   expect(sent).toHaveLength(8 + 39);
+});
+
+test.each([
+  { who: 'with the identifier and association that hold the lease', holder: { duid: Uint8Array.from([0, 3, 0, 1, ...mac]), iaid: 1 }, gives: 0 },
+  { who: 'with another identifier than the lease’s', holder: { duid: Uint8Array.of(0, 3, 0, 1, 9), iaid: 1 }, gives: 1 },
+  { who: 'with another association than the lease’s', holder: { duid: Uint8Array.from([0, 3, 0, 1, ...mac]), iaid: 0xffff_ffff }, gives: 1 },
+  { who: 'whose port has no lease', holder: undefined, gives: 0 },
+])('a guest that solicits $who has $gives leases given back for it, and is answered by Dnsmasq alone', ({ holder, gives }) => {
+  const { tap, sent, released, respond } = world(holder);
+  const solicit = Uint8Array.from(rebind);
+  solicit[0] = 1;
+  respond({ linkIndex: tap, bytes: frame({ payload: solicit }) }, 0);
+  expect(sent).toEqual([]);
+  expect(released.map(({ to }) => to)).toEqual(new Array(gives).fill('fe80::1%tap1'));
+  for (const { message } of released) {
+    const bytes = Buffer.from(message).toString('hex');
+    expect(bytes.slice(0, 8)).toBe('08000000');
+    for (const part of [Buffer.from(holder!.duid).toString('hex'), '000200020004', '20010db8000a00000000000000000011']) expect(bytes).toContain(part);
+  }
 });
