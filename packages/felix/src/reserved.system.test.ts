@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addressPairMacsAnnotation } from '@calico-openstack/datamodel';
+import { addressBytes, addressPairMacsAnnotation, type IpAddress } from '@calico-openstack/datamodel';
+import { frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, run, TestHost } from './testing/host.ts';
 import { endpointNumber, felixConfiguration, resource, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
@@ -193,6 +194,40 @@ describe('a workload that may send from prefixes', () => {
     for (const address of ['8.8.8.8', router[4], own[4], three.addresses[0]!]) host.sendArp(one, 1, address, '10.65.0.1');
     await host.until(async () => (await claimed('8.8.8.8')) > 0, 'a claim that is let through');
     for (const address of [router[4], own[4], three.addresses[0]!]) expect([address, await claimed(address)]).toEqual([address, 0]);
+  });
+
+  test('its ICMP errors are about its own connections: by a prefix it cannot break another VM’s', async () => {
+    await host.put(workloadEndpoint({ ...one, spec: { allowSpoofedSourcePrefixes: ['0.0.0.0/0', '::/0'] } }));
+    await host.untilPasses(one, two, { ...udp(7000), source: '8.8.8.8' });
+    const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
+    let told = 90_000_000;
+    /** One tells two that its packet to an address did not get through. Whether that reaches two. */
+    async function tells(source: string, destination: string): Promise<boolean> {
+      const connection = { source: bytes(two.addresses[0]!), destination: bytes(destination), protocol: 17, sourcePort: 4000, destinationPort: 7000 };
+      const macs = { sourceMac: two.mac, destinationMac: two.gatewayMac };
+      host.wire.send(two.interfaceIndex, frame({ ...macs, ...connection, payload: new Uint8Array(8) }));
+      told += 1;
+      const quoted = frame({ ...macs, ...connection, payload: new TextEncoder().encode(`FELIX   ${told}`) }).subarray(14);
+      const error = {
+        source: bytes(source),
+        destination: bytes(two.addresses[0]!),
+        protocol: 1,
+        icmp: { type: 3, code: 1 },
+        sourcePort: 0,
+        destinationPort: 0,
+      };
+      for (let count = 0; count < 10; count += 1) {
+        host.wire.send(one.interfaceIndex, frame({ sourceMac: one.mac, destinationMac: one.gatewayMac, ...error, payload: quoted }));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        host.readArrivals();
+        if (host.arrivalOf(told)?.interfaceIndex === two.interfaceIndex) return true;
+      }
+      return false;
+    }
+    expect(await tells(one.addresses[0]!, one.addresses[0]!)).toBe(true);
+    expect(await tells('8.8.8.8', '8.8.8.8')).toBe(false);
+    expect(await tells(one.addresses[0]!, '203.0.113.1')).toBe(false);
+    expect(await tells('203.0.113.1', '203.0.113.1')).toBe(false);
   });
 
   test('a prefix pair: sources, claims and MACs are held to it', async () => {
