@@ -48,7 +48,7 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
     { host: config.FelixHostname, etcd: etcdOptions(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
     'starting',
   );
-  const kernel = openHostKernel(log);
+  const kernel = openHostKernel(log, config);
   const stamping = createStamping(kernel, renderOptions(config).stamps, log);
   closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log);
   const felix = new Felix(keeper, kernel, stamping, connectEtcd(etcdOptions(config)), output);

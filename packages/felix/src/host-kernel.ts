@@ -50,13 +50,14 @@ const calicoRouteProtocol = 80;
 const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
 /** In this process's network namespace. */
-export function openHostKernel(log: Logger): HostKernel {
+export function openHostKernel(log: Logger, { NftablesTableOwnership }: FelixConfig): HostKernel {
   switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
   const links = openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') });
   const hostAddresses = openHostAddresses(links, {
     onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the routes for their next hops: those that are known stay, and it is tried again'),
   });
-  const tables = { inet: openTable('inet', tableName), arp: openTable('arp', tableName) };
+  const owned = NftablesTableOwnership === 'Owned';
+  const tables = { inet: openTable('inet', tableName, undefined, { owned }), arp: openTable('arp', tableName, undefined, { owned }) };
   const conntrack = openConntrack();
   const monitor = openMonitor();
   const closing: (() => void)[] = [

@@ -104,6 +104,47 @@ describe('another program flushes the ruleset', () => {
   });
 });
 
+describe('with tables of its own', () => {
+  const owned = async (): Promise<void> => {
+    host.output = '';
+    host.startAgent(undefined, { FELIX_NFTABLESTABLEOWNERSHIP: 'Owned' });
+    await host.untilProgrammed();
+    await host.untilPasses(one, two, udp(7000));
+  };
+
+  test('another program’s flush changes nothing: nothing that policy denies passes at any time, and what it allows always does', async () => {
+    await owned();
+    expect(await carries(7000, 555)).toEqual(all);
+    const sent: number[] = [];
+    for (let flushes = 0; flushes < 3; flushes += 1) {
+      const flushed = reloadRuleset();
+      const end = performance.now() + 100;
+      while (performance.now() < end) {
+        sent.push(host.send(one, two, udp(7999, 4000)));
+        await new Promise((resolve) => setTimeout(resolve, 0.5));
+      }
+      await flushed;
+      expect(await carries(7000, 555)).toEqual(all);
+    }
+    expect(sent.filter((probe) => host.arrivalOf(probe))).toEqual([]);
+    await expect(host.exec('nft', 'delete', 'table', 'inet', 'calico-felix')).rejects.toThrow('not permitted');
+  });
+
+  test('a killed agent leaves them, the next one has them and changes on; when it is stopped, an operator can take them away', async () => {
+    await owned();
+    expect(await carries(7000, 555)).toEqual(all);
+    await host.stopAgent('SIGKILL');
+    expect(await answers(7000, 555)).toEqual([true, true]);
+    await owned();
+    await host.put(allows(7001));
+    await host.untilPasses(one, two, udp(7001));
+    // How an operator takes them away.
+    await host.stopAgent();
+    await host.exec('nft', 'delete table inet calico-felix; delete table arp calico-felix');
+    expect(await host.exec('nft', 'list', 'ruleset')).toBe('');
+  });
+});
+
 test('what was let through goes on over a killed agent', async () => {
   await running();
   expect(await carries(7000, 555)).toEqual(all);

@@ -25,7 +25,7 @@ export { NetlinkError } from './netlink/socket.ts';
 export { basesAt, evaluateIn, type Packet, type Rules } from './nftables/evaluate.ts';
 export type * from './nftables/objects.ts';
 export { printTable } from './nftables/print.ts';
-export { chainExists, deleteTable, type OpenTable, openTable } from './nftables/table.netlink.ts';
+export { chainExists, deleteTable, type OpenTable, openTable, type TableOptions } from './nftables/table.netlink.ts';
 export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
 export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';

@@ -51,6 +51,8 @@ export const parameters = {
   DefaultEndpointToHostAction: parameter(oneOf('DROP', 'RETURN', 'ACCEPT'), 'DROP', { notNone: true, dieOnFail: true }),
   NftablesFilterDenyAction: parameter(oneOf('DROP', 'REJECT'), 'DROP', { notNone: true, dieOnFail: true }),
   NftablesMarkMask: parameter(markMask, 0xffff0000, { notNone: true, dieOnFail: true }),
+  /** Ours: `Owned`: where the kernel has such tables (6.9), nobody else can change ours or flush them while the agent runs. */
+  NftablesTableOwnership: parameter(oneOf('Owned', 'Shared'), 'Owned', { local: true, notNone: true }),
   NftablesRefreshInterval: parameter(seconds, 180, { whenNone: 0 }),
   RouteRefreshInterval: parameter(seconds, 90, { whenNone: 0 }),
   DisableConntrackInvalidCheck: parameter(bool, false),

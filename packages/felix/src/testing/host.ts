@@ -121,6 +121,7 @@ export class TestHost {
         FELIX_LOGSEVERITYSCREEN: 'INFO',
         FELIX_USAGEREPORTINGENABLED: 'false',
         FELIX_METADATAADDR: 'none',
+        FELIX_NFTABLESTABLEOWNERSHIP: 'Shared', // tests tamper with the tables
         ...environment,
       },
     });

@@ -20,8 +20,8 @@ const messageAttributes = (payload: Uint8Array): Attributes => readAttributes(pa
 /** The ruleset's generation. */
 export const decodeGeneration = (payload: Uint8Array): number => number(messageAttributes(payload), nft.generation.id);
 
-/** True unless the table is switched off or another program's alone. */
-export const decodeTable = (payload: Uint8Array): boolean => number(messageAttributes(payload), nft.table.flags) === 0;
+/** True unless the table is switched off. */
+export const decodeTable = (payload: Uint8Array): boolean => (number(messageAttributes(payload), nft.table.flags) & nft.tableFlag.dormant) === 0;
 
 /** A chain of `table`; undefined: of another. `hook` is printHook's text, '' for a regular chain, 'unknown' for what printHook has no words for. */
 export function decodeChain(family: TableFamily, table: string, payload: Uint8Array): { readonly name: string; readonly hook: string } | undefined {

@@ -127,7 +127,7 @@ export function encodeBatch(
       case 'add table':
         begin(nft.message.newTable, write, operation);
         writer.string(nft.table.name, table);
-        writer.be32(nft.table.flags, 0); // a table that somebody switched off (dormant) is switched on
+        writer.be32(nft.table.flags, operation.owned ? nft.tableFlag.owner | nft.tableFlag.persist : 0); // a table that somebody switched off (dormant) is switched on
         writer.end();
         return;
       case 'delete table':

@@ -3,7 +3,8 @@ import type { NftChain, NftElement, NftSet } from './objects.ts';
 
 /** In a transaction's order. What makes or fills something names the whole value, what takes away needs names only. */
 export type Operation =
-  | { readonly verb: 'add table' }
+  /** `owned`: only the socket that makes it may change it, until that is closed; then it stays, and the next may have it (Linux 6.9). */
+  | { readonly verb: 'add table'; readonly owned?: boolean }
   | { readonly verb: 'delete table' }
   | { readonly verb: 'delete elements'; readonly set: NftSet; readonly elements: readonly NftElement[] }
   | { readonly verb: 'flush chain'; readonly chain: string }

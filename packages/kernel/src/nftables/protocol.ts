@@ -38,6 +38,7 @@ export const header = (family: number, resource = 0): Uint8Array => new Uint8Arr
 export const headerLength = 4;
 
 export const table = { name: 1, flags: 2 } as const;
+export const tableFlag = { dormant: 1, owner: 2, persist: 4 } as const;
 export const chain = { table: 1, handle: 2, name: 3, hook: 4, policy: 5, type: 7, flags: 10 } as const;
 export const chainHook = { number: 1, priority: 2, device: 3, devices: 4 } as const;
 export const chainFlag = { binding: 4 } as const;

@@ -24,6 +24,12 @@ type Open = {
 export type OpenTable = TableProgrammer & Open;
 export type OpenTableKernel = TableKernel & Open;
 
+/**
+ * `owned`: nobody else may change the table, nor take it away, not by flushing the whole ruleset either, while it is open here; closed or killed, it stays, and whoever
+ * opens it next has it. Where the kernel has no such tables (before 6.9), and where the table is there and was made without, it is as any other.
+ */
+export type TableOptions = { readonly owned?: boolean };
+
 /** A table whose elements change while they are read is read again. */
 const readingAttempts = 20;
 
@@ -31,8 +37,8 @@ const readingAttempts = 20;
  * The table `name`, which need not be there yet, in the calling thread's network namespace or in `namespace` (see `inNamespace`). Nothing is read or changed before
  * the first `apply`. `apply` throws NetlinkError where it is not known whether the kernel did anything; the next one starts from a reading then.
  */
-export function openTable(family: TableFamily, name: string, namespace?: string): OpenTable {
-  const kernel = openTableKernel(family, name, namespace);
+export function openTable(family: TableFamily, name: string, namespace?: string, options: TableOptions = {}): OpenTable {
+  const kernel = openTableKernel(family, name, namespace, options);
   return Object.assign(programTable(family, name, kernel), {
     close: () => kernel.close(),
     portId: kernel.portId,
@@ -68,10 +74,54 @@ export function chainExists(family: TableFamily, table: string, chain: string): 
 }
 
 /** What openTable works on: reading a table and committing operations as they are. */
-export function openTableKernel(family: TableFamily, name: string, namespace?: string): OpenTableKernel {
+export function openTableKernel(family: TableFamily, name: string, namespace?: string, { owned = false }: TableOptions = {}): OpenTableKernel {
   const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
   const socket = namespace === undefined ? open() : inNamespace(namespace, open);
-  return Object.assign(netlinkKernel(family, name, socket), { close: () => socket.close() });
+  const kernel = netlinkKernel(family, name, socket);
+  return Object.assign(owned ? owningKernel(kernel) : kernel, { close: () => socket.close() });
+}
+
+/** Makes the table as its owner, or becomes the owner of one whose owner is gone. */
+export function owningKernel(kernel: Omit<OpenTableKernel, 'close'>): Omit<OpenTableKernel, 'close'> {
+  /** The kernel has such tables, as far as is known. */
+  let possible = true;
+  /** Of the table that is there it has been decided whether it is ours. */
+  let settled = false;
+  const asOwner = (operations: readonly Operation[]): readonly Operation[] =>
+    operations.map((operation) => (possible && operation.verb === 'add table' ? { ...operation, owned: true } : operation));
+  const isRefusal = (error: unknown, ...codes: readonly string[]): boolean => error instanceof NftablesError && codes.includes(error.code);
+
+  function adopt(): void {
+    if (!possible || settled) return;
+    try {
+      kernel.commit(asOwner([{ verb: 'add table' }]));
+    } catch (error) {
+      // It was made without an owner, or somebody else has it: then what is to be changed is refused, and told.
+      if (!isRefusal(error, 'EOPNOTSUPP', 'EINVAL', 'EPERM')) throw error;
+      if (isRefusal(error, 'EPERM')) return;
+    }
+    settled = true;
+  }
+
+  return {
+    ...kernel,
+    read() {
+      if (kernel.exists()) adopt();
+      return kernel.read();
+    },
+    commit(operations, generation) {
+      const makes = operations.some(({ verb }) => verb === 'add table');
+      try {
+        const done = kernel.commit(asOwner(operations), generation);
+        settled ||= makes;
+        return done;
+      } catch (error) {
+        if (!makes || !possible || !isRefusal(error, 'EOPNOTSUPP', 'EINVAL')) throw error;
+        possible = false;
+        return kernel.commit(operations, generation);
+      }
+    },
+  };
 }
 
 function commit(family: TableFamily, name: string, socket: NetlinkSocket, operations: readonly Operation[], generation?: number): { readonly bytes: number } {
@@ -83,7 +133,7 @@ function commit(family: TableFamily, name: string, socket: NetlinkSocket, operat
 }
 
 function sentence(family: TableFamily, name: string, { code, object, detail }: NftRefusal, others: number): string {
-  const why = detail === undefined ? code : `${code}, ${detail}`;
+  const why = detail !== undefined ? `${code}, ${detail}` : code === 'EPERM' ? 'EPERM, another process owns the table, or this one may not change rules' : code;
   return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
 }
 
