@@ -43,7 +43,11 @@ export function followReserved(
     });
   });
   tellHost();
-  const bird = followFile(birdConfigFile, (text) => onReserved('bird', reservationsOfBird(text ?? '')));
+  const bird = followFile(birdConfigFile, {
+    onText: (text) => onReserved('bird', reservationsOfBird(text ?? '')),
+    onUnreadable: (error) =>
+      log.warn({ err: error, file: birdConfigFile }, "BIRD's configuration cannot be read: no tap gets an address of the neighbours that it named last"),
+  });
   const endpoints = followAddresses(etcd.endpoints, (found) => onReserved('etcd', reservationsOfEtcd(found.flatMap((address) => parseAddress(address) ?? []))));
   return {
     close() {

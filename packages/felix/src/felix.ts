@@ -167,6 +167,7 @@ class Felix {
         hostAddresses: kernel.hostAddresses,
         etcdEndpoints: etcdOptions(keeper.settings.config).endpoints,
         etcdRemote: () => etcd.remoteAddress(),
+        log,
         birdFile: keeper.settings.config.BirdConfigFile,
       },
       () => this.#programming.wake(),

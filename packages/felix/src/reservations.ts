@@ -1,5 +1,5 @@
 // What others than workloads have, as this host knows it: its own addresses and next hops, etcd's endpoints, BIRD's neighbours. (Nodes and BGPPeers are read where the rest of the datastore is.)
-import { followAddresses, followFile } from '@calico-openstack/agent';
+import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
 import { parseAddress, type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
 import type { HostAddresses } from '@calico-openstack/kernel';
 import type { ReservationSource } from '@calico-openstack/policy';
@@ -12,6 +12,7 @@ export type ReservationSources = {
   readonly etcdRemote: () => string | undefined;
   /** undefined: BIRD's configuration is not looked at. */
   readonly birdFile: string | undefined;
+  readonly log: Logger;
 };
 
 export interface ReservationKeeper {
@@ -22,7 +23,7 @@ export interface ReservationKeeper {
 
 /** Follows all of it from now on. @param onChange there is something to tell */
 export function keepReservations(sources: ReservationSources, onChange: () => void): ReservationKeeper {
-  const { hostAddresses, etcdEndpoints, etcdRemote, birdFile } = sources;
+  const { hostAddresses, etcdEndpoints, etcdRemote, birdFile, log } = sources;
   const dirty = new Set<ReservationSource>(['host', 'etcd', 'bird']);
   let named: readonly string[] = [];
   /** All that this process has been connected to: an endpoint that is away now comes back. */
@@ -44,9 +45,13 @@ export function keepReservations(sources: ReservationSources, onChange: () => vo
     ...(birdFile === undefined
       ? []
       : [
-          followFile(birdFile, (text) => {
-            neighbours = reservationsOfBird(text ?? '');
-            change('bird');
+          followFile(birdFile, {
+            onText: (text) => {
+              neighbours = reservationsOfBird(text ?? '');
+              change('bird');
+            },
+            onUnreadable: (error) =>
+              log.warn({ err: error, file: birdFile }, "BIRD's configuration cannot be read: no workload gets an address of the neighbours that it named last"),
           }),
         ]),
   ];
