@@ -1,7 +1,7 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
 import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
 import { resourceKey } from '@calico-openstack/datamodel';
-import { connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
+import { connectEtcd, type Etcd, EtcdError, type FollowListener, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
 import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
 import { birdConnection } from './bird/connection.ts';
@@ -237,7 +237,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   }
 
   const ownKey = resourceKey({ plural: 'nodes', name: config.Hostname });
-  const follower = etcd.follow(followedPrefixes, {
+  const listener: FollowListener = {
     onChanges(changes) {
       if (changes.some(({ key }) => key === ownKey)) node.doubt();
       if (store.apply(changes)) loop.wake();
@@ -259,7 +259,9 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
         loop.wake(); // the Node could not be written meanwhile
       }
     },
-  });
+  };
+  // Apart: policies and all else that lies between these kinds are neither sent nor need a right.
+  const follower = etcd.follow(followedPrefixes, listener, { apart: true });
 
   loop.wake(); // BIRD may have to be started, whether etcd is there or not
 

@@ -164,7 +164,7 @@ test('an agent that has to start BIRD does so while etcd is away, and a taken po
 
 test('two hosts of one name do not take their Node from each other without end, and that is told', async () => {
   await a.killAgent();
-  a.startAgent({ ...settings(), Hostname: 'host-1' });
+  a.startAgent({ ...settings(), Hostname: 'host-1', EtcdUsername: 'host-1' });
   const complaint = 'is there another host of this name?';
   await until('the complaint', () => (a.agentLog().includes(complaint) || b.agentLog().includes(complaint) ? true : undefined));
   await a.killAgent();

@@ -1,6 +1,6 @@
 // The datastore's BGP resources as they were understood. Each value is decoded once, when it comes.
 import { takeEach } from '@calico-openstack/agent';
-import { type Cidr, type Decoded, parseResourceKey, resourcePrefix } from '@calico-openstack/datamodel';
+import { bgpPlurals, type Cidr, type Decoded, parseResourceKey, resourcePrefix } from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
 import type { Resources } from './plan/facts.ts';
 import { type BgpConfiguration, decodeBgpConfiguration } from './resources/bgp-configuration.ts';
@@ -11,9 +11,7 @@ import { type Departure, decodeDeparture } from './resources/live-migration.ts';
 import { decodeNode, type Node } from './resources/node.ts';
 
 /** What the agent follows. */
-export const followedPrefixes = (['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations'] as const).map((plural) =>
-  resourcePrefix(plural),
-);
+export const followedPrefixes = bgpPlurals.map((plural) => resourcePrefix(plural));
 
 export interface ResourceStore {
   readonly resources: Resources;

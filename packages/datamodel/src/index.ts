@@ -10,6 +10,7 @@ export * from './possible-addresses.ts';
 export * from './reservations.ts';
 export * from './reserved-addresses.ts';
 export * from './resource.ts';
+export * from './rights.ts';
 export * from './status.ts';
 export * from './subnet.ts';
 export * from './text-order.ts';

@@ -85,7 +85,7 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
       return lease(id, granted);
     },
 
-    follow: (prefixes, listener) => followPrefixes(source, prefixes, listener),
+    follow: (prefixes, listener, options) => followPrefixes(source, prefixes, listener, options),
 
     async compact(revision) {
       await call(methods.compact, compactRequest(revision), { what: `compact revision ${revision}`, repeatable: false });

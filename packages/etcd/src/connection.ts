@@ -48,7 +48,11 @@ export interface Connection {
 
 type Connected = { readonly endpoint: Endpoint; readonly transport: Transport };
 /** undefined inside: etcd has authentication switched off. */
-type Login = { readonly token: Promise<string | undefined> };
+type Login = {
+  readonly token: Promise<string | undefined>;
+  /** The connection by which it came. */
+  over?: Transport;
+};
 
 /** Throws ETCD_MISCONFIGURED. Connects with the first call. */
 export function openConnection(options: EtcdOptions, clock: Clock = systemClock, random: () => number = Math.random): Connection {
@@ -147,7 +151,11 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   function loggedIn(deadline: number): Login | undefined {
     const { username, password } = options;
     if (username === undefined || login) return login;
-    const mine: Login = { token: authenticate(username, password ?? '', deadline) };
+    const mine: Login = {
+      token: authenticate(username, password ?? '', deadline, (transport) => {
+        mine.over = transport;
+      }),
+    };
     mine.token.catch(() => forget(mine)); // whoever waits for it gets the error
     login = mine;
     return mine;
@@ -157,10 +165,19 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     if (login === stale) login = undefined;
   }
 
-  async function authenticate(username: string, password: string, deadline: number): Promise<string | undefined> {
+  /**
+   * A token that came by an earlier connection may be another etcd's: one that was emptied or restored from a backup. That one does not refuse the token, it waits until it has come
+   * to the log's index at which the token was made (etcd 3.4's simple tokens), which looks like silence.
+   */
+  function forgetIfOlder(stale: Login | undefined, transport: Transport): void {
+    if (stale?.over !== transport) forget(stale);
+  }
+
+  async function authenticate(username: string, password: string, deadline: number, onConnected: (over: Transport) => void): Promise<string | undefined> {
     const what = `authenticate as ${username}`;
     try {
       const to = await connected(what, deadline);
+      onConnected(to.transport);
       const patienceMilliseconds = deadline - clock.now();
       return await ask(to, methods.authenticate, authenticateRequest(username, password), undefined, { patienceMilliseconds, what });
     } catch (error) {
@@ -185,11 +202,12 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
       const given = deadline - clock.now();
       let sent = false;
       let mine: Login | undefined;
+      let to: Connected | undefined;
       try {
         if (closing.signal.aborted) throw closedError(what);
         mine = loggedIn(deadline);
         const token = await mine?.token;
-        const to = await connected(what, deadline);
+        to = await connected(what, deadline);
         // A repeatable call leaves time for another endpoint when this one is silent.
         const remaining = deadline - clock.now();
         const patienceMilliseconds = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
@@ -203,6 +221,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
           forget(mine);
           continue;
         }
+        if (to && status === grpcStatus.DEADLINE_EXCEEDED) forgetIfOlder(mine, to.transport);
         if (!isTransient(error) || (sent && !repeatable)) throw error;
         failures += 1;
         // An attempt that had only what was left of the time, a few milliseconds at worst, says no more than that it was not enough: the one before it says why.
@@ -240,6 +259,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
       refused: () => forget(mine),
       abandon() {
         leave(endpoint);
+        forgetIfOlder(mine, transport);
         opened.cancel();
       },
       close: opened.cancel,

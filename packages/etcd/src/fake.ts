@@ -105,7 +105,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
         }),
       transact: (when, then, otherwise = []) => ask(() => store.transact(when, then, otherwise)),
       grantLease: (ttlSeconds) => ask(() => lease(store.grantLease(ttlSeconds, clock.now()), ttlSeconds)),
-      follow: (prefixes, listener) =>
+      follow: (prefixes, listener, options) =>
         followPrefixes(
           {
             clock: { now: clock.now, wait: pause },
@@ -116,7 +116,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
           },
           prefixes,
           listener,
-          fixedPageSize(pageKeys),
+          { ...options, pageSize: fixedPageSize(pageKeys) },
         ),
       compact: (revision) => ask(() => store.compact(revision)),
       remoteAddress: () => undefined,

@@ -46,9 +46,14 @@ type Reading = {
   header?: Header;
 };
 
-export function followPrefixes(source: WatchSource, prefixes: readonly string[], listener: FollowListener, pageSize = adaptingPageSize()): Follower {
+export function followPrefixes(
+  source: WatchSource,
+  prefixes: readonly string[],
+  listener: FollowListener,
+  { apart = false, pageSize = adaptingPageSize() } = {},
+): Follower {
   if (prefixes.length === 0) throw new EtcdError('ETCD_REFUSED', 'nothing to follow: no prefix is given');
-  const ranges = watchedRanges(prefixes);
+  const ranges = watchedRanges(prefixes, apart);
   const wanted = ranges.flatMap((range) => range.prefixes);
   const closing = new AbortController();
   /** Revision of each key that the listener knows of. */

@@ -19,4 +19,11 @@ describe('prefixes become watched ranges', () => {
   ])('%s', (_, prefixes, ranges) => {
     expect(watchedRanges(prefixes)).toEqual(ranges);
   });
+
+  test('apart: siblings have a range each, and nothing lies between', () => {
+    expect(watchedRanges(['/r/c/', '/r/a/', '/r/a/b/'], true)).toEqual([
+      { from: '/r/a/', to: '/r/a0', prefixes: ['/r/a/'] },
+      { from: '/r/c/', to: '/r/c0', prefixes: ['/r/c/'] },
+    ]);
+  });
 });

@@ -143,3 +143,19 @@ describe('an etcd with certificates and users', () => {
     await told.until(({ held }) => held.has('/open/restarted'));
   });
 });
+
+test('an etcd that was emptied, behind the same address, is told no token of the one before for longer than one call', async () => {
+  const emptied = await startEtcd({ rootPassword });
+  const etcd = connectEtcd({ endpoints: [emptied.endpoint], username: 'root', password: rootPassword, timeoutSeconds: 2 });
+  clients.push(etcd);
+  for (let count = 0; count < 50; count += 1) await etcd.transact([], [{ put: '/open/1', value: `${count}` }]); // its log is longer than the new one's will be
+  await emptied.kill();
+  emptied.forget();
+  await emptied.restart();
+  const told = recorder();
+  etcd.follow(['/open/'], told);
+  await codeOf(etcd.get('/open/1'));
+  expect((await etcd.get('/open/1')).found).toBeUndefined();
+  await told.until(({ states }) => states.at(-1) === 'following');
+  await emptied.stop();
+});

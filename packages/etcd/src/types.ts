@@ -108,8 +108,9 @@ export interface Etcd {
    * Snapshot of the prefixes at one revision, then a watch from there, for ever: a snapshot that is interrupted goes on behind its last key, a lost watch is resumed from the last revision, a compacted one by a fresh snapshot
    * that is compared with what was delivered, so that what vanished meanwhile comes as a deletion. The reader never passes through "everything is gone".
    * Order and transactions hold across prefixes that share their parent (`/a/b/`, `/a/c/`); etcd promises neither across trees that lie further apart.
+   * `apart`: each prefix has a watch of its own, so that what lies between them is neither sent nor needs a right to be read; order and transactions hold within each alone.
    */
-  follow(prefixes: readonly string[], listener: FollowListener): Follower;
+  follow(prefixes: readonly string[], listener: FollowListener, options?: { readonly apart?: boolean }): Follower;
   /** Forgets the history before `revision`. */
   compact(revision: number): Promise<void>;
   /** Of the endpoint in use: for status pages and start-up checks. */

@@ -4,7 +4,7 @@ import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { resourceKey, resourcePrefix, workloadEndpointName } from '@calico-openstack/datamodel';
+import { birdAgentRights, resourceKey, resourcePrefix, workloadEndpointName } from '@calico-openstack/datamodel';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import { steadyMoments } from '../../../../lab/moments.ts';
 import { type BirdControl, connectBird } from '../bird/control.ts';
@@ -13,6 +13,7 @@ import { type ProtocolStatus, protocols } from '../bird/daemon.ts';
 const run = promisify(execFile);
 
 export const routerAs = 64500;
+const etcdPassword = 'agent';
 
 /** What is between the router and host number 0, 1, 2 … */
 const link = (number: number) => ({
@@ -126,8 +127,10 @@ export async function makeWorld(size: number): Promise<World> {
       await lay(routerNamespace, hostNamespaces[number]!, number);
     }
     await run('ip', ['-n', routerNamespace, 'addr', 'add', '198.51.100.1/32', 'dev', 'lo']);
-    const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', routerNamespace], host: '198.51.100.1' });
+    const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', routerNamespace], host: '198.51.100.1', rootPassword: 'root' });
     cleanups.push(() => etcdProcess.stop());
+    // Each agent passes its tests with the least rights that are told to operators.
+    for (let number = 0; number < size; number += 1) await etcdProcess.addUser(`host-${number}`, etcdPassword, birdAgentRights(undefined, `host-${number}`));
     return {
       etcdProcess,
       directory,
@@ -262,6 +265,8 @@ function testHost(name: string, namespace: string, number: number, directory: st
     startAgent(options = {}) {
       const settings = {
         EtcdEndpoints: endpoint,
+        EtcdUsername: name,
+        EtcdPassword: etcdPassword,
         Hostname: name,
         BirdConfigFile: bird.configFile,
         BirdSocket: bird.socket,

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Subnet } from '@calico-openstack/datamodel';
+import { dhcpAgentRights } from '@calico-openstack/datamodel';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import { endpointKey, endpointValue, hostName, keyOfSubnet, subnetValue, type TestPort } from './etcd-values.ts';
 import { subnet } from './facts.ts';
@@ -103,7 +104,8 @@ export async function openWorld(): Promise<World> {
   run('ip', '-n', name, 'link', 'set', 'lo', 'up');
   run(...inHost, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.default.accept_dad=0');
   const guests = new Map<string, Guest>();
-  const etcd = await startEtcd({ prefix: inHost });
+  const etcd = await startEtcd({ prefix: inHost, rootPassword: 'root' });
+  await etcd.addUser('agent', 'agent', dhcpAgentRights(undefined, hostName)); // it passes its tests with the least rights that are told to operators
   const state = join(directory, 'state');
   const logFile = join(directory, 'agent.log');
   const pidFile = (family: 4 | 6): string => join(state, 'dhcp', `dnsmasq-${family}`, 'pid');
@@ -128,7 +130,7 @@ export async function openWorld(): Promise<World> {
       const config = join(directory, 'neutron.conf');
       writeFileSync(
         config,
-        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\n${calico}\n`,
+        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\netcd_username = agent\netcd_password = agent\n${calico}\n`,
       );
       const before = says().length;
       const [program = '', ...args] = [...inHost, ...(syslog === undefined ? [] : withSyslog(syslog)), process.execPath, agentProgram, '--config-file', config];

@@ -150,15 +150,18 @@ export function followContract(current: () => World): void {
       }
     });
 
-    test('distant prefixes are all told, each in order', async () => {
-      await write(put('/a/x/1', '1'), put('/b/y/z/1', '1'));
-      etcd.follow(['/a/x/', '/b/y/z/'], told);
+    test.each<[string, [string, string], boolean]>([
+      ['distant prefixes', ['/a/x/', '/b/y/z/'], false],
+      ['prefixes followed apart', ['/a/x/', '/a/z/'], true],
+    ])('%s are all told, each in order', async (_, prefixes, apart) => {
+      const [one, other] = prefixes.map((prefix) => `${prefix}1`) as [string, string];
+      await write(put(one, '1'), put(other, '1'), put('/a/y/1', '1'));
+      etcd.follow(prefixes, told, { apart });
       await told.until(following);
-      for (const value of ['2', '3', '4']) await write(put('/a/x/1', value), put('/b/y/z/1', value));
-      await told.until(({ held }) => held.get('/a/x/1') === '4' && held.get('/b/y/z/1') === '4');
-      for (const key of ['/a/x/1', '/b/y/z/1'])
-        expect(told.lines.filter((line) => line.startsWith(key))).toEqual(['1', '2', '3', '4'].map((value) => `${key}=${value}`));
-      expect(told.inSyncs).toBe(1);
+      for (const value of ['2', '3', '4']) await write(put(one, value), put(other, value), put('/a/y/1', value));
+      await told.until(({ held }) => held.get(one) === '4' && held.get(other) === '4');
+      for (const key of [one, other]) expect(told.lines.filter((line) => line.startsWith(key))).toEqual(['1', '2', '3', '4'].map((value) => `${key}=${value}`));
+      expect([told.held.size, told.inSyncs]).toEqual([2, 1]);
     });
 
     test('no change is lost or repeated between the snapshot and the watch', async () => {

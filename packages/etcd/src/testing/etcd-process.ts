@@ -25,6 +25,9 @@ export type EtcdProcessOptions = {
   readonly options?: readonly string[];
 };
 
+/** One permission of a role, on a key or on all keys with a prefix. */
+export type Grant = { readonly access: 'read' | 'write' | 'readwrite' } & ({ readonly key: string } | { readonly prefix: string });
+
 export interface EtcdProcess {
   readonly endpoint: string;
   readonly clientPort: number;
@@ -40,6 +43,8 @@ export interface EtcdProcess {
   goBack(): void;
   /** Runs etcdctl against it (as root, where there are users) and gives what it printed. */
   etcdctl(...args: readonly string[]): Promise<string>;
+  /** Makes a user with this password who may do that much; only with `rootPassword`. */
+  addUser(name: string, password: string, grants: readonly Grant[]): Promise<void>;
   /** Resolves when it has logged that many lines that match, from now on. */
   logged(pattern: RegExp, times?: number): Promise<void>;
   /** Ends it and removes its directory. */
@@ -105,6 +110,7 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
     ...['--initial-cluster', members.map((each) => `${each.name}=${peerUrl(each)}`).join(',')],
     ...(members.length === 1 ? ['--heartbeat-interval', '10', '--election-timeout', '100'] : []), // alone, it need not wait long for itself
     ...(tls ? ['--client-cert-auth', '--trusted-ca-file', tls.caFile, '--cert-file', tls.serverCertFile, '--key-file', tls.serverKeyFile] : []),
+    ...(rootPassword === undefined ? [] : ['--bcrypt-cost', '4']), // passwords of tests are no secrets
     ...further,
   ];
 
@@ -126,6 +132,15 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
       ending.once('exit', resolve);
       ending.kill(signal);
     });
+  }
+
+  async function etcdctl(...command: readonly string[]): Promise<string> {
+    const [program = '', ...rest] = [...prefix, 'etcdctl', '--endpoints', endpoint];
+    const certificates = tls ? ['--cacert', tls.caFile, '--cert', tls.clientCertFile, '--key', tls.clientKeyFile] : [];
+    const user = enabled && rootPassword !== undefined ? ['--user', `root:${rootPassword}`] : [];
+    const { stdout } = await run(program, [...rest, ...certificates, ...user, ...command], { env: { ...process.env, ETCDCTL_API: '3' } });
+    if (command.join(' ') === 'auth enable') enabled = true;
+    return stdout;
   }
 
   return {
@@ -153,13 +168,12 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
       rmSync(dataDirectory, { recursive: true });
       cpSync(join(directory, 'backup'), dataDirectory, { recursive: true });
     },
-    async etcdctl(...command) {
-      const [program = '', ...rest] = [...prefix, 'etcdctl', '--endpoints', endpoint];
-      const certificates = tls ? ['--cacert', tls.caFile, '--cert', tls.clientCertFile, '--key', tls.clientKeyFile] : [];
-      const user = enabled && rootPassword !== undefined ? ['--user', `root:${rootPassword}`] : [];
-      const { stdout } = await run(program, [...rest, ...certificates, ...user, ...command], { env: { ...process.env, ETCDCTL_API: '3' } });
-      if (command.join(' ') === 'auth enable') enabled = true;
-      return stdout;
+    etcdctl,
+    async addUser(name, password, grants) {
+      await etcdctl('role', 'add', name);
+      for (const grant of grants) await etcdctl('role', 'grant-permission', name, grant.access, ...('key' in grant ? [grant.key] : [grant.prefix, '--prefix']));
+      await etcdctl('user', 'add', `${name}:${password}`);
+      await etcdctl('user', 'grant-role', name, name);
     },
     logged: (pattern, times = 1) =>
       new Promise((resolve) => {
