@@ -1,0 +1,93 @@
+// What a rule's removal costs where many connections are tracked: those that policy lets through no more are dead afterwards, and the others have lost nothing.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
+import { endpointNumber, type KeyedValue, securityGroup, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
+import { type Conntrack, type Flow, inNamespace, openConntrack } from '@calico-openstack/kernel';
+import { trackFlows } from '@calico-openstack/kernel/conntrack/testing/flows';
+import { defaultRenderOptions } from '@calico-openstack/render';
+import type { Bench, Measurement } from './bench.ts';
+
+const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
+const [REMOVED, KEPT] = [7001, 7000];
+const { ingress: stamp } = defaultRenderOptions.stamps;
+
+export const bench: Bench = {
+  description: 'time from a rule’s removal until the connections that it let through are dead, among many others',
+  options: {
+    connections: 'tracked on the host [100000]',
+    concerned: 'numbers of them that lead to the endpoint whose rule goes, separated by commas; half of those are by that rule [1000,100000]',
+  },
+  async run(options, progress) {
+    if (!existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
+    const connections = Number(options.get('connections') ?? 100_000);
+    const results: Measurement[] = [];
+    for (const concerned of (options.get('concerned') ?? '1000,100000').split(',').map(Number)) {
+      progress(`${connections} connections, ${concerned} to the endpoint whose rule is removed`);
+      results.push(...(await measure(connections, concerned)));
+    }
+    return results;
+  },
+};
+
+async function measure(connections: number, concerned: number): Promise<Measurement[]> {
+  const host = await TestHost.open();
+  let conntrack: Conntrack | undefined;
+  try {
+    const [target, other] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2, ['other']))];
+    await host.put(openTo(KEPT, REMOVED), securityGroup('other', [{ action: 'Allow', protocol: 'TCP' }]), workloadEndpoint(target), workloadEndpoint(other));
+    host.startAgent([ours]);
+    await host.untilProgrammed();
+    const flows = Array.from({ length: connections }, (_, number) => connection(number < concerned ? target : other, number));
+    conntrack = inNamespace(host.name, () => {
+      trackFlows(flows, 3000);
+      return openConntrack();
+    });
+    await sleep(1000);
+    const cpuBeforeMs = cpuMsOf(host.agent!.pid!);
+    const startMs = performance.now();
+    await host.put(openTo(KEPT));
+    const expected = flows.filter(({ original }) => original.destination !== target.addresses[0] || original.destinationPort === KEPT).length;
+    while ((await stamped(conntrack)) > expected) {
+      if (performance.now() - startMs > limitMs) throw new Error(`connections live on; the agent said:\n${host.output.slice(-3000)}`);
+      await sleep(20);
+    }
+    const tookMs = performance.now() - startMs;
+    await sleep(1000);
+    return [
+      { metric: 'rule removed → its connections are dead, ms', at: concerned, value: Math.round(tookMs), target: 1000 },
+      { metric: 'CPU of the agent, ms', at: concerned, value: cpuMsOf(host.agent!.pid!) - cpuBeforeMs },
+      { metric: 'connections cut that are allowed', at: concerned, value: expected - (await stamped(conntrack)), target: 0 },
+    ];
+  } finally {
+    conntrack?.close();
+    await host.close();
+  }
+}
+
+const openTo = (...ports: readonly number[]): KeyedValue => securityGroup('open', [{ action: 'Allow', protocol: 'TCP', destination: { ports } }]);
+
+/** The nth TCP connection to the workload, every other one by the rule that goes; let through by policy. */
+function connection(to: Plugged, number: number): Flow {
+  const source = `192.0.${(number >> 8) & 255}.${number & 255}`;
+  const destination = to.addresses[0]!;
+  const [sourcePort, destinationPort] = [1024 + (number % 50_000), number % 2 === 0 ? KEPT : REMOVED];
+  return {
+    family: 4,
+    original: { protocol: 6, source, destination, sourcePort, destinationPort },
+    reply: { protocol: 6, source: destination, destination: source, sourcePort: destinationPort, destinationPort: sourcePort },
+    zone: 0,
+    mark: stamp,
+  };
+}
+
+const stamped = async (conntrack: Conntrack): Promise<number> => (await conntrack.flows()).filter(({ mark = 0 }) => (mark & stamp) !== 0).length;
+
+/** Milliseconds of CPU that a process has used: clock ticks are hundredths of a second (proc(5)). */
+function cpuMsOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+const limitMs = 60_000;
