@@ -154,6 +154,28 @@ test('a guest that rebinds without end is answered at times, and its neighbour w
   }
 });
 
+test('while a guest floods the host with REBINDs, or DECLINEs, each REBIND and DECLINE of its neighbour is answered; so is its own afterwards', async () => {
+  const [neighbour, guest] = [await newGuest(), await newGuest()];
+  const { server } = (await neighbour.lease6())!;
+  const heard = (): number => Number(world.host('cat', `/sys/class/net/${guest.port.tap}/statistics/rx_packets`));
+  for (const type of ['rebind', 'decline'] as const) {
+    const flood = guest.flood6({ type, addresses: [guest.v6], ...(type === 'decline' && { server }) });
+    try {
+      for (let question = 0; question < 3; question++) {
+        const before = heard();
+        await world.until('the flood goes on', () => heard() > before + 20_000);
+        expect((await neighbour.ask6({ type: 'rebind', addresses: [neighbour.v6] }, 5000))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
+      }
+      expect((await neighbour.ask6({ type: 'decline', addresses: [neighbour.v6], server }, 5000))?.statuses).toEqual([0]);
+    } finally {
+      flood.stop();
+    }
+  }
+  let own: unknown;
+  for (let question = 0; question < 5 && own === undefined; question++) own = (await guest.ask6({ type: 'rebind', addresses: [guest.v6] }))?.addresses;
+  expect(own).toEqual({ [guest.v6]: 86_400 });
+}, 60_000);
+
 test('a guest that was installed anew, with another identifier, has its address when it has asked again; nobody else’s is given back', async () => {
   const [neighbour, guest] = [await newGuest(), await newGuest()];
   const { server } = (await neighbour.lease6())!;

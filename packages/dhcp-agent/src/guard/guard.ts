@@ -8,14 +8,7 @@ const auditMs = 60_000;
 
 /** The rules are in force when it returns. @throws StartError when the kernel refuses them: without them one guest could be granted what another has. */
 export function openGuard(log: Logger): { close(): Promise<void> } {
-  const table = openTable(guardTable.family, guardTable.name);
-  for (const chain of guardChains) table.setChain(chain);
-  try {
-    table.apply();
-  } catch (error) {
-    table.close();
-    throw new StartError('NFTABLES_REFUSED', `the kernel does not take the rules that keep guests' DHCP apart: ${(error as Error).message}`, { cause: error });
-  }
+  const table = applied();
   let auditAtMs = performance.now() + auditMs;
   const loop = startLoop({
     run() {
@@ -44,4 +37,23 @@ export function openGuard(log: Logger): { close(): Promise<void> } {
       table.close();
     },
   };
+}
+
+function applied(): ReturnType<typeof openTable> {
+  let table: ReturnType<typeof openTable> | undefined;
+  try {
+    table = openTable(guardTable.family, guardTable.name);
+    for (const chain of guardChains) table.setChain(chain);
+    table.apply();
+    return table;
+  } catch (error) {
+    table?.close();
+    const name = `${guardTable.family} ${guardTable.name}`;
+    throw new StartError(
+      'NFTABLES_REFUSED',
+      `the kernel does not take the nftables rules that keep guests' DHCP apart, and nothing is started without them (a Dnsmasq that runs goes on): ${(error as Error).message}. ` +
+        `Start this agent as root with CAP_NET_ADMIN, on a kernel with nf_tables ("nft list tables" shows both); where another program owns table ${name}, end that one`,
+      { cause: error },
+    );
+  }
 }

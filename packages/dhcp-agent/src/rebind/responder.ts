@@ -1,9 +1,9 @@
 // Hears guests' REBIND and DECLINE on the taps, which the guard keeps from Dnsmasq, and answers them for the tap's own port. Hears their SOLICIT, too, which Dnsmasq answers:
 // a guest that was installed anew has another identifier, and Dnsmasq would refuse it its own address for as long as the lease runs that it had before.
 import { createSocket } from 'node:dgram';
-import type { Logger } from '@calico-openstack/agent';
+import { type Logger, StartError } from '@calico-openstack/agent';
 import { addressBytes, type IpAddress, parseAddress } from '@calico-openstack/datamodel';
-import { type Frame, openPacketSocket, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
+import { type Frame, openPacketSocket, type PacketSocket, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import type { Holder } from '../dnsmasq/leases.ts';
 import { isTapName } from '../endpoint.ts';
@@ -40,12 +40,14 @@ const filter = [
   [0x06, 0, 0, 0xffff_ffff],
 ] as const;
 
-/** A tap's messages that are answered: so many at once, one more after each such time. A guest rebinds once in hours. */
+/** A tap's messages that are answered, and those only listened to: so many at once, one more after each such time. A guest rebinds once in hours. */
 const budget = { atOnce: 8, everyMs: 250 };
+/** What the kernel hands over of each link: room for both kinds. What is beyond takes no other tap's place. */
+const limit = { atOnce: 2 * budget.atOnce, everyMs: budget.everyMs / 2 };
 /** That a guest declines is told once in this time. */
 const tellEveryMs = 600_000;
 
-/** Listens until closed. @throws NetlinkError */
+/** Listens until closed. @throws StartError without CAP_NET_RAW */
 export function openResponder(options: ResponderOptions): { close(): void } {
   const toServer = createSocket('udp6');
   // What the kernel refuses is lost as a packet is; the guest asks again.
@@ -54,7 +56,19 @@ export function openResponder(options: ResponderOptions): { close(): void } {
     send: (linkIndex, frame) => socket.send(linkIndex, frame),
     tellServer: (message, linkLocal, tap) => toServer.send(message, serverPort, `${linkLocal}%${tap}`, () => undefined),
   });
-  const socket = openPacketSocket(ip6, filter, (frame) => respond(frame, performance.now()));
+  let socket: PacketSocket;
+  try {
+    socket = openPacketSocket(ip6, filter, limit, (frame) => respond(frame, performance.now()));
+  } catch (error) {
+    toServer.close();
+    throw new StartError('PACKET_SOCKET_REFUSED', `cannot hear guests' REBINDs: ${(error as Error).message}; start this agent as root with CAP_NET_RAW`, {
+      cause: error,
+    });
+  }
+  if (!socket.isLimited)
+    options.log.warn(
+      'the kernel takes no eBPF socket filter from this agent: a guest that floods the host with REBINDs keeps other guests’ REBINDs from being answered; start the agent with CAP_BPF, before Linux 5.11 with LimitMEMLOCK=infinity',
+    );
   return {
     close() {
       socket.close();

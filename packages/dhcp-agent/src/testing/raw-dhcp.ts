@@ -1,4 +1,5 @@
 // A guest that says whatever it likes: DHCP messages byte by byte, and what is answered on its wire.
+import { spawn } from 'node:child_process';
 import { addressBytes, addressFromBytes, parseAddress } from '@calico-openstack/datamodel';
 import { frame, parseFrame } from '@calico-openstack/kernel/testing/frames';
 import { openWire } from '@calico-openstack/kernel/testing/wire';
@@ -50,6 +51,8 @@ export interface RawGuest {
   ask6(message: Message6, waitMs?: number): Promise<Answer6 | undefined>;
   /** Sends it, and waits for nothing. */
   tell6(message: Message6): void;
+  /** Sends it without end, as fast as a processor can, until told to stop. */
+  flood6(message: Message6): { stop(): void };
   /** SOLICIT and REQUEST. */
   lease6(message?: Partial<Message6>): Promise<Answer6 | undefined>;
   close(): void;
@@ -78,7 +81,7 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
     wire.send(index, frame({ sourceMac: mac, destinationMac: 'ff:ff:ff:ff:ff:ff', ...addresses, protocol: 17, sourcePort: 68, destinationPort: 67, payload }));
   }
 
-  function send6(xid: number, { type, duid: client = duid, iaid = 1, addresses = [], server }: Message6): void {
+  function frame6(xid: number, { type, duid: client = duid, iaid = 1, addresses = [], server }: Message6): Uint8Array {
     const option = (code: number, value: Bytes): number[] => [...u16(code), ...u16(value.length), ...value];
     const inside = addresses.flatMap((address) => option(5, [...ipBytes(address), ...u32(0), ...u32(0)]));
     const options = [
@@ -88,19 +91,16 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
       ...option(3, [...u32(iaid), ...u32(0), ...u32(0), ...inside]),
     ];
     const message = [type6[type], xid >>> 16, ...u16(xid & 0xffff), ...options];
-    wire.send(
-      index,
-      frame({
-        sourceMac: mac,
-        destinationMac: '33:33:00:01:00:02',
-        source: linkLocal,
-        destination: addressBytes(parseAddress('ff02::1:2')!),
-        protocol: 17,
-        sourcePort: 546,
-        destinationPort: 547,
-        payload: Uint8Array.from(message),
-      }),
-    );
+    return frame({
+      sourceMac: mac,
+      destinationMac: '33:33:00:01:00:02',
+      source: linkLocal,
+      destination: addressBytes(parseAddress('ff02::1:2')!),
+      protocol: 17,
+      sourcePort: 546,
+      destinationPort: 547,
+      payload: Uint8Array.from(message),
+    });
   }
 
   async function answer<T>(waitMs: number, read: (destinationPort: number, payload: Uint8Array) => T | undefined): Promise<T | undefined> {
@@ -129,10 +129,16 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
     },
     async ask6(message, waitMs = 1000) {
       const xid = nextXid();
-      send6(xid, message);
+      wire.send(index, frame6(xid, message));
       return answer(waitMs, (port, payload) => (port === 546 && readU16(payload, 2) === xid ? parse6(payload) : undefined));
     },
-    tell6: (message) => send6(nextXid(), message),
+    tell6: (message) => wire.send(index, frame6(nextXid(), message)),
+    flood6(message) {
+      const bytes = Buffer.from(frame6(nextXid(), message)).toString('hex');
+      const program = `import socket; s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW); s.bind(("eth0",0)); f=bytes.fromhex("${bytes}")\nwhile True:\n try: s.send(f)\n except OSError: pass`;
+      const child = spawn('ip', ['netns', 'exec', guest.namespace, 'python3', '-c', program], { stdio: 'ignore' });
+      return { stop: () => child.kill('SIGKILL') };
+    },
     async lease6(message = {}) {
       const offered = await self.ask6({ ...message, type: 'solicit' }, 5000);
       if (!offered || Object.keys(offered.addresses).length === 0) return offered;

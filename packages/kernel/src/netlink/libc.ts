@@ -59,6 +59,19 @@ export function attachFilter(fd: number, instructions: readonly FilterInstructio
   return setsockopt(fd, 1 /* SOL_SOCKET */, 26 /* SO_ATTACH_FILTER */, both, programAt);
 }
 
+const systemCall: (number: number, command: number, attributes: Uint8Array, length: number) => number = libc.func(
+  'long syscall(long, int, uint8_t *, uint32_t)',
+);
+const bpfNumber = ({ x64: 321, arm64: 280 } as Readonly<Record<string, number>>)[process.arch];
+
+/** bpf(2). Its attributes are the first `length` bytes of `bytes`; `pointers` are put in: addresses of what stands further back. -1: refused, or a machine whose number for it is not known here. */
+export function bpf(command: number, bytes: Uint8Array, length: number, pointers: readonly { readonly at: number; readonly pointsTo: number }[]): number {
+  if (bpfNumber === undefined) return -1;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  for (const { at, pointsTo } of pointers) view.setBigUint64(at, koffi.address(bytes) + BigInt(pointsTo), hostIsLittleEndian);
+  return systemCall(bpfNumber, command, bytes, length);
+}
+
 /** Has the kernel keep only datagrams whose first netlink message is of that type. Returns 0, or -1 with errno set. */
 export function keepOnlyType(fd: number, type: number): number {
   const offsetOfType = 4;

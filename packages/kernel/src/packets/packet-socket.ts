@@ -15,21 +15,25 @@ import {
   socket,
 } from '../netlink/libc.ts';
 import { NetlinkError } from '../netlink/socket.ts';
+import { attachLimitedFilter, type LinkLimit } from './link-limit.ts';
 
 export type Frame = { readonly linkIndex: number /** The whole Ethernet frame. */; readonly bytes: Uint8Array };
 
 export interface PacketSocket {
+  /** False: the kernel does not take the limit, and one link's flood keeps the others' frames out while it lasts. */
+  readonly isLimited: boolean;
   /** Sends a whole Ethernet frame out of a link. The errno's name where the kernel does not take it. */
   send(linkIndex: number, frame: Uint8Array): string | undefined;
   close(): void;
 }
 
 const [familyPacket, socketRaw, closeOnExec, dontWait] = [17, 3, 0o2000000, 0x40] as const;
-const [levelSocket, receiveBuffer] = [1, 8] as const;
-const queueBytes = 256 * 1024;
+/** SO_RCVBUFFORCE: whatever net.core.rmem_max says, room for what a thousand links may send at once. */
+const [levelSocket, receiveBuffer] = [1, 33] as const;
+const queueBytes = 8 * 1024 * 1024;
 const frameBytes = 2048;
 /** Frames are taken so many at a time, with a rest between: a flood costs this much, and the kernel drops what is beyond the queue. */
-const framesPerTurn = 32;
+const framesPerTurn = 128;
 const restMs = 10;
 /** Offset of the packet's kind (PACKET_OUTGOING and so on) as the filter sees it: SKF_AD_OFF + SKF_AD_PKTTYPE. */
 const packetKind = 0xffff_f000 + 4;
@@ -37,9 +41,9 @@ const outgoing = 4;
 
 /**
  * Listens on all links of this network namespace for frames of an Ethernet type that the filter lets through (it ends in what it lets through; what this host itself
- * sends is passed over before). Keeps the process alive until closed. Throws NetlinkError when the kernel refuses (without CAP_NET_RAW).
+ * sends is passed over before), of each link as many as its limit says. Keeps the process alive until closed. Throws NetlinkError when the kernel refuses (without CAP_NET_RAW).
  */
-export function openPacketSocket(etherType: number, filter: readonly FilterInstruction[], onFrame: (frame: Frame) => void): PacketSocket {
+export function openPacketSocket(etherType: number, filter: readonly FilterInstruction[], limit: LinkLimit, onFrame: (frame: Frame) => void): PacketSocket {
   // Of no protocol at first: nothing may come in before the filter is there.
   const fd = socket(familyPacket, socketRaw | closeOnExec, 0);
   if (fd < 0) throw failure('cannot open a packet socket');
@@ -50,7 +54,8 @@ export function openPacketSocket(etherType: number, filter: readonly FilterInstr
     [filterCode.giveBack, 0, 0, 0],
     ...filter,
   ];
-  if (attachFilter(fd, whole) < 0 || bind(fd, linkAddress(etherType, 0), 20) < 0) {
+  const isLimited = attachLimitedFilter(fd, filter, limit);
+  if ((!isLimited && attachFilter(fd, whole) < 0) || bind(fd, linkAddress(etherType, 0), 20) < 0) {
     const error = failure('cannot set up a packet socket');
     close(fd);
     throw error;
@@ -82,6 +87,7 @@ export function openPacketSocket(etherType: number, filter: readonly FilterInstr
   const handle = koffi.node.poll(fd, { readable: true }, onReadable);
 
   return {
+    isLimited,
     send: (linkIndex, frame) => (sendTo(fd, frame, frame.length, dontWait, linkAddress(0, linkIndex), 20) < 0 ? errnoName(errno()) : undefined),
     close() {
       if (closed) return;

@@ -1,0 +1,122 @@
+// A packet socket on links whose other ends a test holds: real frames, counted.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { inNamespace } from '../netlink/namespace.ts';
+import { makeNamespace, type TestNamespace } from '../nftables/testing/namespace.ts';
+import { openWire, type Wire } from '../testing/wire.ts';
+import { type Frame, openPacketSocket, type PacketSocket } from './packet-socket.ts';
+
+/** A type that nothing else sends; of it frames are wanted whose first byte behind the header is 1. */
+const etherType = 0x88b5;
+const filter = [
+  [0x30, 0, 0, 14],
+  [0x15, 0, 1, 1],
+  [0x06, 0, 0, 0xffff_ffff],
+  [0x06, 0, 0, 0],
+] as const;
+const frame = (first: number): Uint8Array =>
+  Uint8Array.from([...new Array<number>(12).fill(0xff), etherType >> 8, etherType & 255, first, ...new Array<number>(45).fill(0)]);
+/** An hour, so that time does not count here. */
+const limit = { atOnce: 5, everyMs: 3_600_000 };
+
+let host: TestNamespace;
+let guests: TestNamespace;
+let wire: Wire | undefined;
+let socket: PacketSocket | undefined;
+let heard: Frame[] = [];
+beforeEach(() => {
+  [socket, wire] = [undefined, undefined];
+  [host, guests] = [makeNamespace(), makeNamespace()];
+  for (const name of ['tap1', 'tap2', 'last']) addLink(name);
+  wire = openWire(guests.name);
+  heard = [];
+});
+afterEach(() => {
+  socket?.close();
+  wire?.close();
+  host.remove();
+  guests.remove();
+});
+
+function addLink(name: string): void {
+  host.ip('link', 'add', name, 'type', 'veth', 'peer', 'name', name, 'netns', guests.name);
+  for (const { ip } of [host, guests]) ip('link', 'set', name, 'up');
+}
+
+const indexOf = ({ name }: TestNamespace, link: string): number =>
+  Number(execFileSync('ip', ['netns', 'exec', name, 'cat', `/sys/class/net/${link}/ifindex`], { encoding: 'utf8' }));
+
+const open = (): PacketSocket => (socket = inNamespace(host.name, () => openPacketSocket(etherType, filter, limit, (one) => heard.push(one))));
+
+function send(link: string, count: number, first = 1): void {
+  const index = indexOf(guests, link);
+  for (let sent = 0; sent < count; sent++) wire!.send(index, frame(first));
+}
+
+/** How many were heard on a link, once one that was sent last has come in on another. */
+async function heardOn(link: string): Promise<number> {
+  const index = indexOf(host, link);
+  const last = indexOf(host, 'last');
+  send('last', 1);
+  while (!heard.some(({ linkIndex }) => linkIndex === last)) await new Promise((resolve) => setTimeout(resolve, 5));
+  return heard.filter(({ linkIndex }) => linkIndex === index).length;
+}
+
+test('each link has its own limit: what one sends beyond it is not heard, and takes nothing from the others', async () => {
+  expect(open().isLimited).toBe(true);
+  send('tap1', 5000);
+  send('tap2', 3);
+  send('tap1', 5000);
+  expect([await heardOn('tap1'), await heardOn('tap2')]).toEqual([5, 3]);
+  expect(heard.every(({ bytes }) => Buffer.compare(bytes, frame(1)) === 0)).toBe(true);
+});
+
+test('what the filter does not let through, and what the host sends, is neither heard nor counted', async () => {
+  open();
+  send('tap1', 100, 2);
+  for (let sent = 0; sent < 100; sent++) expect(socket!.send(indexOf(host, 'tap1'), frame(1))).toBeUndefined();
+  send('tap1', 3);
+  expect(await heardOn('tap1')).toBe(3);
+});
+
+test('a link that comes after the socket is heard; one made anew has its whole allowance, as has a new socket', async () => {
+  open();
+  addLink('late');
+  send('late', 9);
+  expect(await heardOn('late')).toBe(5);
+  host.ip('link', 'del', 'late');
+  addLink('late');
+  heard = [];
+  send('late', 9);
+  send('last', 1);
+  expect(await heardOn('late')).toBe(5);
+  socket!.close();
+  heard = [];
+  open();
+  send('late', 9);
+  expect(await heardOn('late')).toBe(5);
+});
+
+// Where everybody may load programs, there is nobody who may not.
+test.skipIf(readFileSync('/proc/sys/kernel/unprivileged_bpf_disabled', 'utf8').trim() === '0')(
+  'a process that may not load programs hears frames without a limit, filtered, and is told so',
+  () => {
+    const program = `
+      import { openPacketSocket } from ${JSON.stringify(`${import.meta.dirname}/packet-socket.ts`)};
+      const socket = openPacketSocket(${etherType}, ${JSON.stringify(filter)}, ${JSON.stringify(limit)}, ({ bytes }) => {
+        heard += String(bytes[14]);
+        if (heard.length === 7) { console.log(socket.isLimited, heard); socket.close(); }
+      });
+      let heard = '';
+      const bytes = (first) => Uint8Array.from([...new Array(12).fill(0xff), ${etherType >> 8}, ${etherType & 255}, first, ...new Array(45).fill(0)]);
+      for (let sent = 0; sent < 7; sent++) for (const first of [2, 1]) socket.send(1, bytes(first));`;
+    const without = ['setpriv', '--bounding-set', '-all,+net_raw,+net_admin'];
+    host.ip('link', 'set', 'lo', 'up');
+    const told = execFileSync('ip', ['netns', 'exec', host.name, ...without, process.execPath, '--input-type=module-typescript', '-e', program], {
+      encoding: 'utf8',
+      timeout: 20_000,
+    });
+    expect(told).toBe('false 1111111\n');
+  },
+);
