@@ -1,24 +1,13 @@
 // What a host or a router may not take from others, whatever it announces: real BIRDs, one of them a rogue member of the mesh, one a router without filters.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { watchRoutes } from './testing/watch-routes.ts';
 import { makeWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
 let b: TestHost;
 let rogue: TestHost;
-
-/** What happens to a host's routes meanwhile. */
-type Watched = { readonly events: () => string; end(): void };
-const watchRoutes = (host: TestHost): Watched => {
-  const monitor: ChildProcess = spawn('ip', ['-n', host.namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  let events = '';
-  monitor.stdout?.on('data', (bytes: Buffer) => {
-    events += bytes.toString();
-  });
-  return { events: () => events, end: () => void monitor.kill() };
-};
 
 const established = (host: TestHost, symbol: string): Promise<unknown> =>
   until(`${host.name}: ${symbol}`, async () => ((await host.bird.session(symbol))?.detail === 'Established' ? true : undefined));
@@ -131,7 +120,7 @@ test('a workload here is led to its tap, and announced, whatever LOCAL_PREF othe
 
 test('the address of a host that registers later is taken from whoever had announced it; nothing else moves', async () => {
   const before = await Promise.all([a.bird.session('mesh4-host-2'), a.bird.session('mesh4-host-1'), b.bird.session('mesh4-host-0')]);
-  const watched = watchRoutes(a);
+  const watched = watchRoutes(a.namespace);
   await world.put('nodes', 'new', { bgp: { ipv4Address: `${newHost}/24` } });
   await until('no route to it', async () => ((await a.routesTo(`${newHost}/32`)).length === 0 ? true : undefined));
   expect(await Promise.all([a.bird.session('mesh4-host-2'), a.bird.session('mesh4-host-1'), b.bird.session('mesh4-host-0')])).toEqual(before);

@@ -1,0 +1,17 @@
+// What happens to the routes of a namespace meanwhile, as the kernel tells of it.
+import { type ChildProcess, spawn } from 'node:child_process';
+
+export type Watched = {
+  /** One line an event. */
+  readonly events: () => string;
+  end(): void;
+};
+
+export function watchRoutes(namespace: string): Watched {
+  const monitor: ChildProcess = spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  let events = '';
+  monitor.stdout?.on('data', (bytes: Buffer) => {
+    events += bytes.toString();
+  });
+  return { events: () => events, end: () => void monitor.kill() };
+}
