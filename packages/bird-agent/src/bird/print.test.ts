@@ -44,13 +44,13 @@ const base: BirdConfiguration = {
 const linesOf = (change: Partial<BirdConfiguration>): readonly string[] =>
   printConfiguration({ ...base, ...change })
     .text.split('\n')
-    .map((line) => line.trim());
+    .map((line) => line.trim().replace(/^filter calico_(import|export)_[a-z0-9]{12} /, '$1 filter '));
 const sessionLines = (change: Partial<Session>, more: Partial<BirdConfiguration> = {}): readonly string[] =>
   linesOf({ ...more, sessions: [{ ...session, ...change }] });
 
 test('a plain session', () => {
   const { text } = printConfiguration({ ...base, sessions: [session] });
-  expect(text.slice(text.indexOf('protocol bgp'))).toBe(`protocol bgp 'peer4-tor'
+  expect(text.slice(text.indexOf('protocol bgp')).replaceAll(/(calico_(?:im|ex)port_)\w+/g, '$1@')).toBe(`protocol bgp 'peer4-tor'
 {
   local 192.0.2.1 port 179 as 64512;
   neighbor 192.0.2.250 port 179 as 64500;
@@ -65,12 +65,24 @@ test('a plain session', () => {
     igp table calico_igp4;
     import keep filtered on;
     rpki reload off;
-    import filter { calico_admit(2); calico_accept_import(); };
-    export filter { calico_prepare_export4(); calico_export4(false); };
+    import filter calico_import_@;
+    export filter calico_export_@;
   };
 }
 
 `);
+});
+
+test('sessions that let in and out the same share one filter each way, and each with another has its own', () => {
+  const [same, other] = [
+    { ...session, symbol: "'peer4-b'" },
+    { ...session, symbol: "'peer4-c'", trust: 'host' as const },
+  ];
+  const { text } = printConfiguration({ ...base, sessions: [session, same, other] });
+  const count = (pattern: RegExp): number => [...text.matchAll(pattern)].length;
+  expect([count(/^filter calico_import_/gm), count(/^filter calico_export_/gm), count(/^ {4}import filter calico_import_/gm)]).toEqual([2, 1, 3]);
+  const uses = [...text.matchAll(/^ {4}import filter (calico_import_\S+);/gm)].map(([, name]) => name);
+  expect([uses[0] === uses[1], uses[0] === uses[2]]).toEqual([true, false]);
 });
 
 describe('each field of a session is a line', () => {
@@ -205,8 +217,8 @@ describe('a BGPFilter is a function for each direction and family that is used',
 `);
   });
   test('the session calls them before what is built in, and never before what no filter may announce', () => {
-    expect(text).toContain("import filter { calico_admit(3); 'import4-f'(true); calico_accept_import(); };");
-    expect(text).toContain("export filter { calico_prepare_export4(); 'export4-f'(true); calico_export4(false); };");
+    expect(text).toContain(" { calico_admit(3); 'import4-f'(true); calico_accept_import(); };");
+    expect(text).toContain(" { calico_prepare_export4(); 'export4-f'(true); calico_export4(false); };");
   });
 });
 

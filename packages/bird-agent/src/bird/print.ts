@@ -25,10 +25,11 @@ export type PrintedConfiguration = {
 export function printConfiguration(configuration: BirdConfiguration): PrintedConfiguration {
   const guarded = guardLines(configuration);
   const guards = shortDigest(guarded.join('\n'), 24);
-  const head = headLines(configuration, guarded).join('\n');
   const { bindToNodeAddress, holdSeconds, mostRoutes } = configuration;
   const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes]);
   const sessions = configuration.sessions.map((session) => printSession(session, configuration, settings));
+  const filters = new Map(sessions.flatMap((session) => session.filters.map(({ name, text }) => [name, text] as const)));
+  const head = [...headLines(configuration, guarded), ...filters.values()].join('\n');
   const revision = shortDigest([head, ...sessions.map(({ digest }) => digest)].join('\n'), 24);
   const body = [head, ...sessions.map(({ text }) => text), ''].join('\n');
   return {
@@ -38,15 +39,16 @@ export function printConfiguration(configuration: BirdConfiguration): PrintedCon
   };
 }
 
-type PrintedSession = { readonly settings: string; readonly text: string; readonly digest: string };
+type PrintedSession = { readonly settings: string; readonly text: string; readonly digest: string; readonly filters: readonly SessionFilter[] };
 const printedSessions = new WeakMap<Session, PrintedSession>();
 
 /** @param settings what sessions take from the rest of the configuration, as text */
 function printSession(session: Session, configuration: BirdConfiguration, settings: string): PrintedSession {
   const known = printedSessions.get(session);
   if (known?.settings === settings) return known;
-  const text = [...gatewayTo(session), ...sessionLines(session, configuration)].join('\n');
-  const printed = { settings, text, digest: shortDigest(text, 24) };
+  const filters = sessionFilters(session);
+  const text = [...gatewayTo(session), ...sessionLines(session, filters, configuration)].join('\n');
+  const printed = { settings, text, digest: shortDigest(text, 24), filters: Object.values(filters) };
   printedSessions.set(session, printed);
   return printed;
 }
@@ -253,9 +255,34 @@ function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly
   return [`protocol static ${symbolOf('via', symbol.slice(1, -1))}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
 }
 
-function sessionLines(session: Session, { bindToNodeAddress, holdSeconds, mostRoutes }: BirdConfiguration): readonly string[] {
-  const { family, local, neighbor, transport } = session;
+type SessionFilter = { readonly name: string; readonly text: string };
+
+/**
+ * What a session lets in and out, named after its text, so that sessions with the same share one filter: each filter in the text of a session of its own makes BIRD compare
+ * names with all those before it, half a second for 10 000 sessions instead of a twentieth.
+ */
+function sessionFilters(session: Session): { readonly import: SessionFilter; readonly export: SessionFilter } {
+  const { family, local, neighbor } = session;
   const external = local.asNumber !== neighbor.asNumber;
+  const named = (direction: 'import' | 'export', statements: string): SessionFilter => {
+    const name = `calico_${direction}_${shortDigest(statements, 12)}`;
+    return { name, text: `filter ${name} { ${statements} };\n` };
+  };
+  return {
+    import: named('import', `${admit(session.trust)} ${calls(session, 'import', external)}calico_accept_import();`),
+    export: named(
+      'export',
+      `calico_prepare_export${family}(); ${calls(session, 'export', external)}calico_export${family}(${session.reflector !== undefined});`,
+    ),
+  };
+}
+
+function sessionLines(
+  session: Session,
+  filters: ReturnType<typeof sessionFilters>,
+  { bindToNodeAddress, holdSeconds, mostRoutes }: BirdConfiguration,
+): readonly string[] {
+  const { family, local, neighbor, transport } = session;
   const keepalive = session.keepaliveSeconds;
   const statement = (text: string | false | undefined): string[] => (text ? [`  ${text};`] : []);
   return [
@@ -286,8 +313,8 @@ function sessionLines(session: Session, { bindToNodeAddress, holdSeconds, mostRo
     '    rpki reload off;',
     ...(mostRoutes === undefined ? [] : [`    receive limit ${mostRoutes} action block;`]),
     ...(session.nextHop === 'auto' ? [] : [`    next hop ${session.nextHop} on;`]),
-    `    import filter { ${admit(session.trust)} ${calls(session, 'import', external)}calico_accept_import(); };`,
-    `    export filter { calico_prepare_export${family}(); ${calls(session, 'export', external)}calico_export${family}(${session.reflector !== undefined}); };`,
+    `    import filter ${filters.import.name};`,
+    `    export filter ${filters.export.name};`,
     '  };',
     '}',
     '',
