@@ -24,6 +24,7 @@ import type { Host, Lookups, Problem } from './plan/facts.ts';
 import { type Plan, plan } from './plan/plan.ts';
 import { problemTeller } from './problems.ts';
 import { followedPrefixes, resourceStore } from './store.ts';
+import { type Understood, understoodFile } from './understood.ts';
 
 const controlTimeoutMs = 20_000;
 const birdRetryMs = 1000;
@@ -38,9 +39,19 @@ export type AgentOptions = { readonly config: Config; readonly log: Logger; read
  */
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {
   const etcd = connect(config);
-  const store = resourceStore((error, key) =>
-    log.error({ err: error, key }, 'a fault of the BIRD agent: this value could not be taken in and counts as absent; please report it with the value'),
-  );
+  const understood = understoodFile(`${config.BirdConfigFile}.understood`);
+  const before = await understood.read();
+  if (!before.ok)
+    log.warn(
+      { file: understood.path, reason: before.reason },
+      'what was understood before the agent was started cannot be read; a resource that cannot be read now has no former value',
+    );
+  const store = resourceStore({
+    ownName: config.Hostname,
+    before: before.ok ? before.value : new Map(),
+    onFault: (error, key) =>
+      log.error({ err: error, key }, 'a fault of the BIRD agent: this value could not be taken in and counts as absent; please report it with the value'),
+  });
   const departures = followDepartures(etcd, config.Hostname);
   const datastore = datastoreAddresses(config.EtcdEndpoints);
   const tell = problemTeller(log);
@@ -76,6 +87,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     limits: [],
   };
   let elsewhere: readonly Problem[] = [];
+  let toRemember: ReadonlyMap<string, Understood> | undefined;
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -103,7 +115,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     }
     await lookElsewhere();
     const planned = makePlan();
-    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...planned.problems];
+    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...(await remember()), ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
     metrics.refused(!planned.ok || outcome.kind === 'refused');
     metrics.problems(tell(problems, planned.ok && outcome.kind !== 'away' && outcome.kind !== 'doubted'));
@@ -126,6 +138,25 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
           key: 'LiveMigration',
           reason: `the endpoint of a workload that is moving away cannot be read: ${error.code}`,
           effect: 'its route here stands against that to its new host until it can',
+        },
+      ];
+    }
+  }
+
+  /** Has the disk know what a restarted agent needs; what is wrong with that. */
+  async function remember(): Promise<readonly Problem[]> {
+    toRemember = store.toRemember() ?? toRemember;
+    if (!toRemember) return [];
+    try {
+      await understood.write(toRemember);
+      toRemember = undefined;
+      return [];
+    } catch (error) {
+      return [
+        {
+          key: understood.path,
+          reason: messageOf(error),
+          effect: 'until it can be written, a restart of the agent forgets the last values that were understood',
         },
       ];
     }

@@ -12,8 +12,11 @@ import { host, lookups, nodeSpec } from './testing/facts.ts';
 const kinds = hostileKinds(['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations'], 'h1');
 
 test.each([1, 2, 3])('whatever stands in the datastore, there is a plan that can be printed, or a reason why there is none (seed %i)', (seed) => {
-  const store = resourceStore((error) => {
-    throw error;
+  const store = resourceStore({
+    ownName: 'h1',
+    onFault: (error) => {
+      throw error;
+    },
   });
   const next = hostileWrites(kinds, seed);
   const own = resourceKey({ plural: 'nodes', name: 'h1' });

@@ -75,4 +75,11 @@ test('a Node that becomes unreadable keeps its sessions with all others, and tha
   await world.put('nodes', 'joining', { bgp: { ipv4Address: '198.51.100.10' } });
   await until('a host that joins meanwhile', () => b.bird.session('mesh4-joining'));
   expect(await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')])).toEqual(before);
+  // The agent's restart, an upgrade say, makes no slip take effect.
+  expect(await b.endAgent()).toBe(0);
+  await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: 'no' });
+  b.startAgent();
+  await world.put('nodes', 'joining-later', { bgp: { ipv4Address: '198.51.100.11' } });
+  await until('a host that joins after a restart', () => b.bird.session('mesh4-joining-later'));
+  expect(await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')])).toEqual(before);
 });

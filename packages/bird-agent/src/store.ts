@@ -9,6 +9,7 @@ import { type BgpPeer, decodeBgpPeer, type PeerRefusal } from './resources/bgp-p
 import { decodeIpPool } from './resources/ip-pool.ts';
 import { type Departure, decodeDeparture } from './resources/live-migration.ts';
 import { decodeNode, type Node } from './resources/node.ts';
+import { isSameResource, type Understood } from './understood.ts';
 
 /** What the agent follows. */
 export const followedPrefixes = bgpPlurals.map((plural) => resourcePrefix(plural));
@@ -17,10 +18,20 @@ export interface ResourceStore {
   readonly resources: Resources;
   /** Takes changes in, each by itself; true when they may matter. */
   apply(changes: readonly Change[]): boolean;
+  /** By key, what an agent that is started anew has to know, should it find a slip in its place; undefined: nothing new since this was last asked. */
+  toRemember(): ReadonlyMap<string, Understood> | undefined;
 }
 
-/** @param onFault told of a value that made its reader throw: a fault of ours, by which the resource counts as absent */
-export function resourceStore(onFault: (error: unknown, key: string) => void): ResourceStore {
+export type StoreOptions = {
+  /** Told of a value that made its reader throw: a fault of ours, by which the resource counts as absent. */
+  readonly onFault: (error: unknown, key: string) => void;
+  /** This host's. Other Nodes are remembered only while they stand for a newer value that is not understood: there are thousands. */
+  readonly ownName: string;
+  /** What was understood before the agent was started. */
+  readonly before?: ReadonlyMap<string, Understood>;
+};
+
+export function resourceStore({ onFault, ownName, before }: StoreOptions): ResourceStore {
   const nodes = new Map<string, Decoded<Node>>();
   const configurations = new Map<string, Decoded<BgpConfiguration>>();
   const peers = new Map<string, { readonly ok: true; readonly value: BgpPeer } | PeerRefusal>();
@@ -30,40 +41,71 @@ export function resourceStore(onFault: (error: unknown, key: string) => void): R
 
   const outdated = new Map<string, string>();
 
+  const remembered = new Map(before);
+  const understood = new Map<string, Understood>();
+  let hasNews = false;
+
   /** A value that is not understood does not take the place of one that was: a slip in one resource must not end the sessions that rest on it. */
   function keep<T extends { readonly ok: true } | { readonly ok: false; readonly reason: string }>(
     kept: Map<string, T>,
     kind: string,
     name: string,
-    value: Uint8Array | undefined,
+    { key, value, modRevision }: Change,
     decode: (bytes: Uint8Array) => T,
   ): boolean {
-    outdated.delete(`${kind} ${name}`);
-    if (value === undefined) return kept.delete(name);
-    const now = decode(value);
-    if (!now.ok && kept.get(name)?.ok) outdated.set(`${kind} ${name}`, now.reason);
-    else kept.set(name, now);
+    const id = `${kind} ${name}`;
+    const wasOutdated = outdated.delete(id);
+    if (wasOutdated || isOwn(kind, name)) hasNews = true;
+    const now = value && decode(value);
+    if (value === undefined || now === undefined || now.ok) {
+      remembered.delete(key);
+      if (value === undefined || now === undefined) {
+        understood.delete(key);
+        return kept.delete(name);
+      }
+      understood.set(key, { modRevision, value });
+      kept.set(name, now);
+      return true;
+    }
+    if (!kept.get(name)?.ok) {
+      const last = remembered.get(key);
+      const then = last && isSameResource(last, { modRevision, value }) ? decode(last.value) : undefined;
+      kept.set(name, then?.ok ? then : now);
+      if (!last || !then?.ok) return true;
+      understood.set(key, last);
+    }
+    outdated.set(id, now.reason);
+    hasNews = true;
     return true;
   }
 
-  function take({ key, value }: Change): boolean {
-    const parsed = parseResourceKey(key);
+  /** All but other hosts' Nodes; and no LiveMigration, by which another host may take a workload's address: that has to be understood now. */
+  const isOwn = (kind: string, name: string): boolean => kind !== 'LiveMigration' && (kind !== 'Node' || name === ownName);
+
+  function take(change: Change): boolean {
+    const parsed = parseResourceKey(change.key);
     switch (parsed?.plural) {
       case 'nodes':
-        return keep(nodes, 'Node', parsed.name, value, (bytes) => decodeNode(parsed.name, bytes));
+        return keep(nodes, 'Node', parsed.name, change, (bytes) => decodeNode(parsed.name, bytes));
       case 'bgpconfigurations':
-        return keep(configurations, 'BGPConfiguration', parsed.name, value, decodeBgpConfiguration);
+        return keep(configurations, 'BGPConfiguration', parsed.name, change, decodeBgpConfiguration);
       case 'bgppeers':
-        return keep(peers, 'BGPPeer', parsed.name, value, (bytes) => decodeBgpPeer(parsed.name, bytes));
+        return keep(peers, 'BGPPeer', parsed.name, change, (bytes) => decodeBgpPeer(parsed.name, bytes));
       case 'bgpfilters':
-        return keep(filters, 'BGPFilter', parsed.name, value, (bytes) => decodeBgpFilter(parsed.name, bytes));
+        return keep(filters, 'BGPFilter', parsed.name, change, (bytes) => decodeBgpFilter(parsed.name, bytes));
       case 'ippools':
-        return keep(pools, 'IPPool', parsed.name, value, decodeIpPool);
+        return keep(pools, 'IPPool', parsed.name, change, decodeIpPool);
       case 'livemigrations':
-        return keep(departures, 'LiveMigration', `${parsed.namespace}/${parsed.name}`, value, decodeDeparture);
+        return keep(departures, 'LiveMigration', `${parsed.namespace}/${parsed.name}`, change, decodeDeparture);
       default:
         return false;
     }
+  }
+
+  function isRemembered(key: string): boolean {
+    const parsed = parseResourceKey(key);
+    if (parsed?.plural === 'livemigrations') return false;
+    return parsed?.plural !== 'nodes' || parsed.name === ownName || outdated.has(`Node ${parsed.name}`);
   }
 
   return {
@@ -80,6 +122,11 @@ export function resourceStore(onFault: (error: unknown, key: string) => void): R
       );
       if (nodes.size > known) sortByName(nodes);
       return matters || faults > 0;
+    },
+    toRemember() {
+      if (!hasNews) return undefined;
+      hasNews = false;
+      return new Map([...understood].filter(([key]) => isRemembered(key)));
     },
   };
 }

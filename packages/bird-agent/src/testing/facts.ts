@@ -13,8 +13,11 @@ export const nodeSpec = (number: number, bgp: object = {}): object => ({
 
 /** Resources by `plural/name`; a value with `labels` beside its spec is written `{ spec, labels }`. */
 export function resourcesOf(specs: Specs): Resources {
-  const store = resourceStore((error) => {
-    throw error;
+  const store = resourceStore({
+    ownName: 'h1',
+    onFault: (error) => {
+      throw error;
+    },
   });
   store.apply(
     Object.entries(specs).map(([key, value]) => {
