@@ -10,7 +10,7 @@ import { protocols } from './bird/daemon.ts';
 import { confirmWritten, draft, readText, writtenMs } from './bird/file.ts';
 import { type PrintedConfiguration, printConfiguration, revisionSymbol } from './bird/print.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
-import { sessionStatuses } from './bird/sessions.ts';
+import { establishedNeighbors, sessionStatuses } from './bird/sessions.ts';
 import type { Config } from './config.ts';
 import { datastoreAddresses } from './datastore-addresses.ts';
 import { followDepartures } from './departures.ts';
@@ -18,6 +18,7 @@ import { groupId } from './groups.ts';
 import { agentMetrics } from './metrics.ts';
 import { type HostView, openHost } from './node/host.ts';
 import { lookMs, nodeRegistrar, registerRetryMs } from './node/registrar.ts';
+import { hostRemoval } from './node/removal.ts';
 import { openPasswords } from './passwords.ts';
 import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
 import type { Host, Lookups, Problem } from './plan/facts.ts';
@@ -30,6 +31,7 @@ const controlTimeoutMs = 20_000;
 const birdRetryMs = 1000;
 /** Nobody tells of routes that BIRD refuses; it is asked this often. */
 const auditMs = 10_000;
+const dayMs = 86_400_000;
 
 export type AgentOptions = { readonly config: Config; readonly log: Logger; readonly compileSelector: Lookups['selector'] };
 
@@ -73,6 +75,16 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     async () => (bird.up ? protocols(await bird.control()) : undefined),
     async () => (bird.up ? await sessionStatuses(await bird.control(), 'peer*') : []),
   );
+  const removal = hostRemoval({
+    etcd,
+    region: config.OpenstackRegion,
+    ownName: config.Hostname,
+    nodes: store.resources.nodes,
+    goneMs: config.RemoveHostsGoneDays * dayMs,
+    waitMs: config.RemoveHostsGoneDays === 0 ? Number.POSITIVE_INFINITY : config.BgpHoldTimeSecs * 1000,
+    neighbors: async () => (bird.up ? establishedNeighbors(await bird.control()) : undefined),
+    log,
+  });
   const passwords = openPasswords(config.BgpPasswordFile);
   const health = createHealth();
   const healthOf = { datastore: health.register('datastore'), bird: health.register('bird') };
@@ -114,8 +126,9 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       if (written) return registerRetryMs;
     }
     await lookElsewhere();
+    if (following) await removal.look();
     const planned = makePlan();
-    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...(await remember()), ...planned.problems];
+    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...removal.problems, ...(await remember()), ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
     metrics.refused(!planned.ok || outcome.kind === 'refused');
     metrics.problems(tell(problems, planned.ok && outcome.kind !== 'away' && outcome.kind !== 'doubted'));

@@ -2,7 +2,18 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { type Ini, parseIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
-import { type Cidr, type Decoded, decoded, familyOf, type IpAddress, isInterfaceName, parseAddress, parseCidr, refused } from '@calico-openstack/datamodel';
+import {
+  type Cidr,
+  type Decoded,
+  decoded,
+  familyOf,
+  type IpAddress,
+  isInterfaceName,
+  isRegion,
+  parseAddress,
+  parseCidr,
+  refused,
+} from '@calico-openstack/datamodel';
 import { quoted } from './bird/text.ts';
 import { asNumber, interfaceAddress } from './resources/values.ts';
 
@@ -39,6 +50,11 @@ const number =
     /^[0-9]{1,10}$/.test(value) && Number(value) >= least && Number(value) <= most
       ? decoded(Number(value))
       : refused(`it must be a whole number from ${least} to ${most}`);
+
+const region: Parse<string | undefined> = (value) => {
+  if (value === '' || value.toLowerCase() === 'none') return decoded(undefined);
+  return isRegion(value) ? decoded(value) : refused('it must be a lower-case DNS label of at most 46 characters');
+};
 
 const severity: Parse<Severity | undefined> = (value) => {
   if (value.toLowerCase() === 'none') return decoded(undefined);
@@ -116,6 +132,8 @@ const options = {
   MaxRoutesPerPeer: option(number(0, 2147483647), 0),
   GracefulRestartWaitSecs: option(number(1, 3600), 15),
   BgpHoldTimeSecs: option(number(3, 65535), 90),
+  RemoveHostsGoneDays: option(number(0, 3650), 0),
+  OpenstackRegion: option<string | undefined>(region, undefined),
   BgpPasswordFile: option(text, '/etc/calico/bgp-passwords.cfg'),
   BirdConfigFile: option(text, '/etc/bird/bird.conf'),
   BirdSocket: option(text, '/run/bird/bird.ctl', ['BirdControlSocket']),

@@ -40,6 +40,12 @@ export const birdAgentRights = (region: string | undefined, host: string): reado
   { access: 'readwrite', key: resourceKey({ plural: 'nodes', name: host }) },
 ];
 
+/** What the BIRD agents need besides that are to remove the Nodes of hosts that are gone (`RemoveHostsGoneDays`): few, and none where strangers' workloads run. */
+export const hostRemovalRights = (region: string | undefined): readonly Right[] => [
+  { access: 'readwrite', prefix: resourcePrefix('nodes') },
+  { access: 'read', prefix: felixStatusRoot(region) },
+];
+
 /** Neutron's driver of a region writes what Neutron has, reads what the Felixes tell and what else may have addresses. */
 export function neutronDriverRights(region: string | undefined): readonly Right[] {
   const namespace = openstackNamespace(region);

@@ -57,6 +57,21 @@ export function registerInNode(current: Uint8Array | undefined, name: string, wa
   );
 }
 
+/** Whether a Node holds nothing but what an agent has written: its host makes it the same again. */
+export function isAgentsAlone(value: Uint8Array): boolean {
+  const object = decodeJsonObject(value);
+  if (!object.ok) return false;
+  const { metadata, spec } = object.value;
+  if (!isFields(metadata) || !isFields(spec)) return false;
+  const { labels = {}, annotations } = metadata;
+  const { bgp, ...more } = spec;
+  if (!isFields(labels) || !isFields(annotations) || !isFields(bgp)) return false;
+  const others = Object.keys(annotations).filter((name) => name !== registeredAnnotation && name !== claimedAnnotation);
+  if ([...Object.keys(labels), ...others, ...Object.keys(more)].length > 0) return false;
+  const registered = readAnnotation(annotations[registeredAnnotation]);
+  return Object.entries(bgp).every(([field, each]) => each === registered[field]);
+}
+
 const isOptional = (value: unknown): value is Fields | undefined => value === undefined || isFields(value);
 
 function newNode(name: string, wanted: Registration, { uid, creationTimestamp }: Birth): object {
