@@ -5,6 +5,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'programming-latency': () => import('./programming-latency.ts'),
   'connections-cut': () => import('./connections-cut.ts'),
   'etcd-storm': () => import('./etcd-storm.ts'),
+  'bird-scale': () => import('./bird-scale.ts'),
   'policy-scale': () => import('./policy-scale.ts'),
 };
 

@@ -28,7 +28,8 @@ export function printConfiguration(configuration: BirdConfiguration): PrintedCon
   const { bindToNodeAddress, holdSeconds, mostRoutes } = configuration;
   const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes]);
   const sessions = configuration.sessions.map((session) => printSession(session, configuration, settings));
-  const filters = new Map(sessions.flatMap((session) => session.filters.map(({ name, text }) => [name, text] as const)));
+  const filters = new Map<string, string>();
+  for (const session of sessions) for (const { name, text } of session.filters) filters.set(name, text);
   const head = [...headLines(configuration, guarded), ...filters.values()].join('\n');
   const revision = shortDigest([head, ...sessions.map(({ digest }) => digest)].join('\n'), 24);
   const body = [head, ...sessions.map(({ text }) => text), ''].join('\n');
