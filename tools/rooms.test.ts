@@ -44,6 +44,8 @@ test('imports against the rooms’ order are refused, and others are not', () =>
   const right = [
     ['packages/policy/src/e.ts', "export { parseCidr } from '@calico-openstack/datamodel';"],
     ['packages/render/src/b.ts', "export type { NftChain } from '@calico-openstack/kernel/nftables/objects';"],
+    ['packages/etcd/src/b.ts', "export { CodedError } from '@calico-openstack/agent/errors';"],
+    ['packages/kernel/src/b.ts', "export { CodedError } from '@calico-openstack/agent/errors';"],
     ['packages/felix/src/a.ts', "export { openTable } from '@calico-openstack/kernel/nftables/table.netlink';"],
     ['packages/policy/src/f.test.ts', "export { createOracle } from '@calico-openstack/oracle';"],
   ] as const;

@@ -1,5 +1,6 @@
 export * from './backoff.ts';
 export * from './datastore.ts';
+export * from './errors.ts';
 export * from './follow-file.ts';
 export * from './health.ts';
 export * from './http.ts';

@@ -1,11 +1,13 @@
 // Configuration files in the two dialects that operators have here: felix.cfg (ini, sections of no meaning) and OpenStack's (oslo.config: continued lines, repeated options).
+import { CodedError } from './errors.ts';
 
 /** Options by section, both as written; an option's values in the order of the file. Options before any section stand in section ''. */
 export type Ini = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
 
-export class IniError extends Error {
-  readonly code = 'CONFIG_UNREADABLE';
-  override readonly name = 'IniError';
+export class IniError extends CodedError {
+  constructor(message: string) {
+    super('CONFIG_UNREADABLE', message);
+  }
 }
 
 /**

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type DestinationStream, destination, type Level, type Logger, pino } from 'pino';
+import { fileReason, isSentence, StartError } from './errors.ts';
 
 export type { Logger } from 'pino';
 
@@ -40,7 +41,7 @@ type OpenFile = { readonly path: string; readonly stream: ReturnType<typeof dest
 
 /**
  * Opens the destinations. The file's directory is made where it is missing.
- * @throws when the file cannot be opened: an agent that cannot say anything must not start
+ * @throws StartError LOG_UNUSABLE when the file cannot be opened: an agent that cannot say anything must not start
  */
 export function openLog({ name, ...initial }: LogOptions): OpenLog {
   let destinations: readonly Destination[] = [];
@@ -53,7 +54,7 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
       for (const { level, to } of destinations) if ((entry['level'] as number) >= severityValue(level)) to.write(text);
     },
   };
-  const log = pino({ name, level: 'silent', base: { pid: process.pid }, serializers: { err: pino.stdSerializers.err } }, stream);
+  const log = pino({ name, level: 'silent', base: { pid: process.pid }, serializers: { err: serialized } }, stream);
 
   function configure({ screen, file: wanted }: LogDestinations): void {
     const before = file;
@@ -72,6 +73,13 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
   return { log, configure, reopen: () => file?.stream.reopen(), flush: () => file?.stream.flushSync() };
 }
 
+/** A stack helps only with a fault of ours: what is a sentence goes without. */
+function serialized(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { stack, ...rest } = pino.stdSerializers.err(error);
+  return isSentence(error) ? { ...rest, message: error.message } : { ...rest, stack };
+}
+
 const ignore = (): void => undefined;
 const severityValue = (level: Level): number => pino.levels.values[level]!;
 
@@ -79,9 +87,17 @@ const severityValue = (level: Level): number => pino.levels.values[level]!;
 const keptBytes = 1024 * 1024;
 const complaintPauseMs = 60_000;
 
+/** @throws StartError LOG_UNUSABLE */
 function openFile(path: string): OpenFile {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const stream = destination({ dest: path, append: true, mkdir: true, sync: true, mode: 0o644, maxLength: keptBytes });
+  let stream: OpenFile['stream'];
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    stream = destination({ dest: path, append: true, mkdir: true, sync: true, mode: 0o644, maxLength: keptBytes });
+  } catch (error) {
+    throw new StartError('LOG_UNUSABLE', `cannot write the log file ${path}: ${fileReason(error)}; name another file, or none, in the configuration`, {
+      cause: error,
+    });
+  }
   let toldMs = Number.NEGATIVE_INFINITY;
   stream.on('error', (error: Error) => {
     if (performance.now() - toldMs < complaintPauseMs) return;
@@ -102,8 +118,8 @@ export function formatLine(entry: Record<string, unknown>): string {
     const { code, message } = err as { code?: unknown; message?: unknown };
     if (code !== undefined) parts.push(`code=${formatValue(code)}`);
     parts.push(`error=${formatValue(message)}`);
-    // A stack helps only with what nobody expected: errors of our own carry a code and a sentence.
-    if (code === undefined && (level as number) >= 50) parts.push(`stack=${formatValue((err as { stack?: unknown }).stack)}`);
+    const { stack } = err as { stack?: unknown };
+    if (stack !== undefined && (level as number) >= 50) parts.push(`stack=${formatValue(stack)}`);
   }
   return parts.join(' ');
 }

@@ -1,23 +1,8 @@
 // How every executable starts and ends: options, signals, exit codes.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { RestartNeeded, shownError } from './errors.ts';
 import type { Logger } from './log.ts';
-
-/** A start that must not go on. The sentence is for the person who started it. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-  readonly code: string;
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
-}
-
-/** The agent ends in order to be started again, with a configuration that it cannot take live. Exit code 129, which supervisors of Calico know (peer/felix.md 8.5). */
-export class RestartNeeded extends Error {
-  override readonly name = 'RestartNeeded';
-  readonly code = 'RESTART_NEEDED';
-}
 
 export interface Running {
   readonly log: Logger;
@@ -56,13 +41,19 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     throw error;
   }
   const configFiles = command.opts<{ configFile?: readonly string[] }>().configFile ?? options.defaultConfigFiles;
+  /** The one place that ends a process which could not start: a sentence, or the stack of a fault of ours. */
+  const fail = (error: unknown): never => {
+    process.stderr.write(`${options.name}: ${shownError(error)}\n`);
+    process.exit(1);
+  };
+  process.once('uncaughtException', fail);
   let running: Running;
   try {
     running = await options.start(configFiles);
   } catch (error) {
-    process.stderr.write(`${options.name}: ${error instanceof StartError ? error.message : ((error as Error).stack ?? String(error))}\n`);
-    process.exit(1);
+    return fail(error);
   }
+  process.off('uncaughtException', fail);
   const { log } = running;
   let ending = false;
   const end = async (exitCode: number): Promise<never> => {

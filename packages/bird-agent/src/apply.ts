@@ -1,4 +1,5 @@
 // Makes BIRD's configuration what it is wanted to be. Compares with what is there, so that nothing happens where all is right, whoever was restarted meanwhile.
+import { CodedError } from '@calico-openstack/agent/errors';
 import type { BirdControl } from './bird/control.ts';
 import type { Configured } from './bird/daemon.ts';
 import { configure, runningRevision } from './bird/daemon.ts';
@@ -97,7 +98,8 @@ const settleAttempts = 50;
 const settlePauseMs = 100;
 
 /** BIRD was told to read its configuration, did, and has another one than the agent's. */
-export class WrongFileError extends Error {
-  override readonly name = 'WrongFileError';
-  readonly code = 'BIRD_WRONG_FILE';
+export class WrongFileError extends CodedError {
+  constructor(message: string) {
+    super('BIRD_WRONG_FILE', message);
+  }
 }

@@ -17,7 +17,7 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, milliseconds);
+      const timer = setTimeout(done, Math.max(0, milliseconds)); // what is due already is late: Node warns of a negative time
       signal?.addEventListener('abort', done, { once: true });
     }),
 };

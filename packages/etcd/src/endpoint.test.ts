@@ -1,7 +1,12 @@
-import { describe, expect, test } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectEtcd } from './client.ts';
-import { backoff } from './clock.ts';
+import { backoff, systemClock } from './clock.ts';
 import { parseEndpoint } from './endpoint.ts';
+import { type TestCertificates, testCertificates } from './testing/certificates.ts';
+import type { EtcdOptions } from './types.ts';
 
 describe('endpoints', () => {
   test.each([
@@ -54,4 +59,53 @@ describe('the pause after a failure', () => {
   ])('after %i failures is at most %i ms and at least half of it', (failures, most) => {
     expect([backoff(failures, 2_000, () => 0), backoff(failures, 2_000, () => 1)]).toEqual([most / 2, most]);
   });
+});
+
+describe('certificates that cannot be used end the start with what to do', () => {
+  let directory: string;
+  let own: TestCertificates;
+  const file = (name: string): string => join(directory, name);
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'etcd-endpoint-'));
+    own = testCertificates();
+    writeFileSync(file('empty.pem'), '');
+    writeFileSync(file('broken.pem'), '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n');
+  });
+  afterAll(() => {
+    rmSync(directory, { recursive: true });
+    own.remove();
+  });
+
+  test.each<[string, (paths: { readonly own: TestCertificates; readonly directory: string }) => Omit<EtcdOptions, 'endpoints'>, RegExp]>([
+    ['is not there', () => ({ caFile: '/nonexistent/ca.pem' }), /cannot read the authorities' file for etcd: \/nonexistent\/ca\.pem: it does not exist/],
+    ['is a directory', (at) => ({ caFile: at.directory }), /it is a directory \(EISDIR\); correct its name/],
+    ['is below a file', (at) => ({ caFile: `${at.own.caFile}/ca.pem` }), /a part of its path is no directory/],
+    ['holds nothing', (at) => ({ caFile: join(at.directory, 'empty.pem') }), /holds no certificate: .*empty\.pem; it must hold, as PEM/],
+    ['holds what is none', (at) => ({ caFile: join(at.directory, 'broken.pem') }), /holds a certificate that cannot be read: .*broken\.pem/],
+    [
+      'is a certificate without its key',
+      (at) => ({ certFile: at.own.clientCertFile }),
+      /certificate \S+ for etcd is given without a key; give the file of each/,
+    ],
+    ['is a key without its certificate', (at) => ({ keyFile: at.own.clientKeyFile }), /key \S+ for etcd is given without a certificate; give the file of each/],
+    [
+      'is another’s key',
+      (at) => ({ certFile: at.own.clientCertFile, keyFile: at.own.serverKeyFile }),
+      /see that each file holds PEM, and that certificate and key/,
+    ],
+  ])('a file that %s', (_, options, sentence) => {
+    expect(() => connectEtcd({ endpoints: ['https://127.0.0.1:1'], ...options({ own, directory }) })).toThrow(
+      expect.objectContaining({ code: 'ETCD_MISCONFIGURED', message: expect.stringMatching(sentence) }),
+    );
+  });
+});
+
+test('a wait that is over before it began is no warning of Node', async () => {
+  const warnings: Error[] = [];
+  const note = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', note);
+  await systemClock.wait(-5);
+  await new Promise(setImmediate); // warnings come a turn later
+  process.off('warning', note);
+  expect(warnings).toEqual([]);
 });

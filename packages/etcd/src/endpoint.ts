@@ -1,6 +1,8 @@
 // One etcd endpoint: its URL, its certificates, its connection while there is one.
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, getCACertificates } from 'node:tls';
+import { fileReason } from '@calico-openstack/agent/errors';
 import { EtcdError, messageOf } from './errors.ts';
 import { openTransport, type Target, type Transport } from './transport.ts';
 import type { EtcdOptions } from './types.ts';
@@ -73,27 +75,56 @@ const withoutPassword = (text: string): string => text.replace(/^(\w+:\/\/)?.*@/
 
 /** The certificates as they are on disk now. */
 function certificates({ caFile, certFile, keyFile }: EtcdOptions): NonNullable<Target['tls']> {
-  if ((certFile === undefined) !== (keyFile === undefined))
-    throw new EtcdError('ETCD_MISCONFIGURED', 'a client certificate for etcd needs both certFile and keyFile');
+  if ((certFile === undefined) !== (keyFile === undefined)) {
+    const [given, missing] = certFile === undefined ? [`key ${keyFile}`, 'certificate'] : [`certificate ${certFile}`, 'key'];
+    throw new EtcdError('ETCD_MISCONFIGURED', `the client's ${given} for etcd is given without a ${missing}; give the file of each, or neither`);
+  }
   const tls = {
-    ...(caFile === undefined ? {} : { ca: contentOf(caFile) }),
-    ...(certFile === undefined ? {} : { cert: contentOf(certFile) }),
-    ...(keyFile === undefined ? {} : { key: contentOf(keyFile) }),
+    // What every Go tool trusts: any certificate of the file, an intermediate authority's too; without a file, the system's.
+    ca: caFile === undefined ? systemAuthorities() : authoritiesIn(caFile),
+    allowPartialTrustChain: true,
+    ...(certFile === undefined ? {} : { cert: contentOf('client certificate for etcd', certFile) }),
+    ...(keyFile === undefined ? {} : { key: contentOf("client certificate's key for etcd", keyFile) }),
   };
   try {
     createSecureContext(tls);
   } catch (error) {
-    throw new EtcdError('ETCD_MISCONFIGURED', `certificates for etcd (${[caFile, certFile, keyFile].filter(Boolean).join(', ')}): ${messageOf(error)}`, {
-      cause: error,
-    });
+    const files = [caFile, certFile, keyFile].filter(Boolean).join(', ');
+    throw new EtcdError(
+      'ETCD_MISCONFIGURED',
+      `the certificates for etcd (${files}) cannot be used: ${messageOf(error)}; see that each file holds PEM, and that certificate and key belong together`,
+      { cause: error },
+    );
   }
   return tls;
 }
 
-function contentOf(file: string): Buffer {
+/** What the host trusts, and what NODE_EXTRA_CA_CERTS adds. Read once a process, as in Go. */
+const systemAuthorities = (): string[] => [...new Set([...getCACertificates('system'), ...getCACertificates('extra')])];
+
+/** Node takes a file without certificates for one that trusts nobody, and says so only when it connects. */
+function authoritiesIn(file: string): Buffer {
+  const content = contentOf("authorities' file for etcd", file);
+  const found = content.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  if (found.length === 0 || !found.every(isCertificate)) {
+    const what = found.length === 0 ? 'no certificate' : 'a certificate that cannot be read';
+    throw new EtcdError('ETCD_MISCONFIGURED', `the authorities' file for etcd holds ${what}: ${file}; it must hold, as PEM, who signed etcd's certificate`);
+  }
+  return content;
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function contentOf(what: string, file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new EtcdError('ETCD_MISCONFIGURED', `cannot read ${file}: ${messageOf(error)}`, { cause: error });
+    throw new EtcdError('ETCD_MISCONFIGURED', `cannot read the ${what}: ${file}: ${fileReason(error)}; correct its name or its rights`, { cause: error });
   }
 }

@@ -1,4 +1,5 @@
 // What can go wrong with etcd, as codes for programs and sentences for people.
+import { CodedError } from '@calico-openstack/agent/errors';
 
 export type EtcdErrorCode =
   /** No endpoint could be reached, or the one reached has no leader. */
@@ -23,13 +24,11 @@ export type EtcdErrorCode =
   /** close() was called. */
   | 'ETCD_CLOSED';
 
-export class EtcdError extends Error {
-  override readonly name = 'EtcdError';
-  readonly code: EtcdErrorCode;
+export class EtcdError extends CodedError {
+  declare readonly code: EtcdErrorCode;
 
   constructor(code: EtcdErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
+    super(code, message, options);
   }
 }
 

@@ -61,7 +61,15 @@ export interface Transport {
   close(): void;
 }
 
-export type Target = { readonly host: string; readonly port: number; readonly tls?: { readonly ca?: Buffer; readonly cert?: Buffer; readonly key?: Buffer } };
+export type Target = { readonly host: string; readonly port: number; readonly tls?: Tls };
+
+type Tls = {
+  /** PEM: who is trusted, intermediate authorities too. */
+  readonly ca: Buffer | string[];
+  readonly allowPartialTrustChain: boolean;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+};
 
 /** How often, while a call is under way, a sign of life is asked for, and how long nothing may come then: a peer that is gone is noticed within 8.5 s. */
 const life = { intervalMilliseconds: 6_000, timeoutMilliseconds: 2_500 };

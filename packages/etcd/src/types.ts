@@ -80,7 +80,7 @@ export interface Lease {
 export type EtcdOptions = {
   /** `http://host:port` or `https://…`, all of one cluster. Tried in turn, from a random one on. */
   readonly endpoints: readonly string[];
-  /** PEM. Left out: the authorities that Node trusts. Files are read again for every new connection, so that they may be renewed. */
+  /** PEM: who is trusted, an intermediate authority alone too. Left out: whom the system trusts, and NODE_EXTRA_CA_CERTS. Files are read again for every new connection, so that they may be renewed. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;

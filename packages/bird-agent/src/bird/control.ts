@@ -1,15 +1,14 @@
 // BIRD's control socket: commands go as lines, answers come as lines that begin with a code of four digits.
 import { connect } from 'node:net';
+import { CodedError } from '@calico-openstack/agent/errors';
 
 /** BIRD_AWAY: nobody answers at the socket. BIRD_SILENT: it took a command and said nothing for long. BIRD_PROTOCOL: what it says is no answer. */
 export type BirdErrorCode = 'BIRD_AWAY' | 'BIRD_SILENT' | 'BIRD_PROTOCOL' | 'BIRD_MISSING' | 'BIRD_START_FAILED';
 
-export class BirdError extends Error {
-  override readonly name = 'BirdError';
-  readonly code: BirdErrorCode;
+export class BirdError extends CodedError {
+  declare readonly code: BirdErrorCode;
   constructor(code: BirdErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
+    super(code, message, options);
   }
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface TestCertificates {
+  /** The authority that signs: with `intermediate`, one that another has signed. */
   readonly caFile: string;
   readonly serverCertFile: string;
   readonly serverKeyFile: string;
@@ -13,14 +14,18 @@ export interface TestCertificates {
   remove(): void;
 }
 
-/** `client`: the client's common name, which etcd takes for its user where no password is given. `hosts`: what the server's certificate is good for. */
-export function testCertificates(client = '', hosts: readonly string[] = ['IP:127.0.0.1', 'DNS:localhost']): TestCertificates {
+/**
+ * `client`: the client's common name, which etcd takes for its user where no password is given. `hosts`: what the server's certificate is good for.
+ * `intermediate`: the authority's own is not in its file, but that of an authority that it has signed.
+ */
+export function testCertificates(client = '', hosts: readonly string[] = ['IP:127.0.0.1', 'DNS:localhost'], { intermediate = false } = {}): TestCertificates {
   const directory = mkdtempSync(join(tmpdir(), 'etcd-test-tls-'));
   const file = (name: string): string => join(directory, name);
   const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'pipe' });
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...key, '-days', '2', '-subj', '/CN=test authority', '-keyout', file('ca.key'), '-out', file('ca.pem'));
-  const issue = (name: string, commonName: string, extensions: string): void => {
+  const [first, signer] = intermediate ? ['root', 'ca'] : ['ca', 'ca'];
+  openssl('req', '-x509', ...key, '-days', '2', '-subj', '/CN=test authority', '-keyout', file(`${first}.key`), '-out', file(`${first}.pem`));
+  const issue = (name: string, commonName: string, extensions: string, by = signer): void => {
     writeFileSync(file(`${name}.ext`), extensions);
     openssl('req', ...key, '-subj', commonName ? `/CN=${commonName}` : '/O=test', '-keyout', file(`${name}.key`), '-out', file(`${name}.csr`));
     openssl(
@@ -31,9 +36,9 @@ export function testCertificates(client = '', hosts: readonly string[] = ['IP:12
       '-in',
       file(`${name}.csr`),
       '-CA',
-      file('ca.pem'),
+      file(`${by}.pem`),
       '-CAkey',
-      file('ca.key'),
+      file(`${by}.key`),
       '-CAcreateserial',
       '-extfile',
       file(`${name}.ext`),
@@ -41,6 +46,7 @@ export function testCertificates(client = '', hosts: readonly string[] = ['IP:12
       file(`${name}.pem`),
     );
   };
+  if (intermediate) issue('ca', 'test intermediate authority', 'basicConstraints=critical,CA:TRUE\n', first);
   issue('server', 'etcd', `subjectAltName=${hosts.join(',')}\nextendedKeyUsage=serverAuth,clientAuth\n`);
   issue('client', client, 'extendedKeyUsage=clientAuth\n');
   return {

@@ -1,4 +1,5 @@
 // A netlink socket: how bytes reach the kernel, and nothing about what they mean.
+import { CodedError } from '@calico-openstack/agent/errors';
 import { flag, headerLength, hostIsLittleEndian, readAttributes, readI32, readString, readU16, readU32 } from './attributes.ts';
 import { bind, close, errno, errnoName, keepOnlyType, receive, send, setSocketOption, socket, waitReadable } from './libc.ts';
 
@@ -32,14 +33,7 @@ export interface NetlinkSocket {
 }
 
 /** A call on a netlink socket failed. `code` is the errno's name. */
-export class NetlinkError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.name = 'NetlinkError';
-    this.code = code;
-  }
-}
+export class NetlinkError extends CodedError {}
 
 /** Values for `openNetlinkSocket` (linux/netlink.h). */
 export const netlinkProtocol = { route: 0, netfilter: 12 } as const;

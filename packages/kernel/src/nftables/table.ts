@@ -1,4 +1,5 @@
 // What the rest of the project uses of nftables: a table whose wanted content is told piece by piece, and one call that makes the kernel's so.
+import { CodedError } from '@calico-openstack/agent/errors';
 import type { Rules } from './evaluate.ts';
 import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 
@@ -6,14 +7,11 @@ import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 export type NftRefusal = { readonly code: string; readonly object: string; readonly detail?: string };
 
 /** The kernel refused a transaction, or what was to be wanted cannot be programmed (code INVALID). `code` is that of the first refusal. */
-export class NftablesError extends Error {
-  readonly code: string;
+export class NftablesError extends CodedError {
   /** In the order of the transaction; the first is the cause. */
   readonly refusals: readonly NftRefusal[];
   constructor(message: string, refusals: readonly [NftRefusal, ...NftRefusal[]]) {
-    super(message);
-    this.name = 'NftablesError';
-    this.code = refusals[0].code;
+    super(refusals[0].code, message);
     this.refusals = refusals;
   }
 }

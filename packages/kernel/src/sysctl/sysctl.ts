@@ -1,16 +1,10 @@
 // Sysctls: the kernel's settings under /proc/sys, in-process.
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { CodedError } from '@calico-openstack/agent/errors';
 
 /** A sysctl could not be read or written for a reason that is not expected. `code` is the errno's name. */
-export class SysctlError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'SysctlError';
-    this.code = code;
-  }
-}
+export class SysctlError extends CodedError {}
 
 /** `root`: where the settings are mounted, /proc/sys unless it is a test. */
 export type SysctlOptions = { readonly root?: string };

@@ -1,4 +1,5 @@
 // The writer: reads etcd, then the rows, decides, and writes what differs if nobody wrote in between; else again. Safe to run for anything, at any time, any number of times.
+import { CodedError } from '@calico-openstack/agent/errors';
 import type { Compare, Etcd, KeyValue, Operation } from '@calico-openstack/etcd';
 import type { AddressRules } from '../addressing/rules.ts';
 import type { ProjectNames } from '../projects.ts';
@@ -7,12 +8,9 @@ import type { Change } from './change.ts';
 import { birth } from './content.ts';
 import { keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
 
-export class SyncError extends Error {
-  override readonly name = 'SyncError';
-  readonly code: 'SYNC_TIMEOUT';
+export class SyncError extends CodedError {
   constructor(message: string) {
-    super(message);
-    this.code = 'SYNC_TIMEOUT';
+    super('SYNC_TIMEOUT', message);
   }
 }
 

@@ -1,5 +1,6 @@
 // One connection of the wire (neutron/README.md): both ends may call, replies come in any order.
 import type { Socket } from 'node:net';
+import { CodedError } from '@calico-openstack/agent/errors';
 import { parseJson } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { lineSplitter } from './lines.ts';
@@ -18,26 +19,11 @@ const message = z.union([
   z.object({ reply: z.number(), result: z.unknown() }),
 ]);
 
-/** What the other end answered with, or why there is no answer. */
-export class WireError extends Error {
-  override readonly name = 'WireError';
-  /** `PEER_GONE`, `PEER_TIMEOUT`, or the other end's own. */
-  readonly code: string;
-  constructor(code: string, text: string) {
-    super(text);
-    this.code = code;
-  }
-}
+/** What the other end answered with, or why there is no answer. Its code: `PEER_GONE`, `PEER_TIMEOUT`, or the other end's own. */
+export class WireError extends CodedError {}
 
 /** An answer to a call that is not its result: told to the caller as it is. */
-export class Refusal extends Error {
-  override readonly name = 'Refusal';
-  readonly code: string;
-  constructor(code: string, text: string, options?: ErrorOptions) {
-    super(text, options);
-    this.code = code;
-  }
-}
+export class Refusal extends CodedError {}
 
 export interface Peer {
   readonly role: Role;
