@@ -21,7 +21,7 @@ export async function birdUnderHostileValues({
   const world = await makeWorld(1);
   const { hostname, port } = new URL(world.etcdProcess.endpoint);
   const relay = await relayInto(world.router.namespace, Number(port), hostname);
-  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`] });
+  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`], username: 'root', password: 'root' });
   try {
     const [host] = world.hosts as [TestHost];
     host.startAgent();

@@ -34,7 +34,7 @@ export async function dhcpUnderHostileValues({
 }): Promise<void> {
   const world = await openWorld();
   const relay = await relayInto(world.namespace, world.etcd.clientPort);
-  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`] });
+  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`], username: 'root', password: 'root' });
   try {
     world.guest('taphostile-1', { mac: 'fa:16:3e:20:00:01' });
     await world.startAgent();
