@@ -35,6 +35,11 @@ export function shownError(error: unknown): string {
   return isSentence(error) ? error.message : (error.stack ?? error.message);
 }
 
+/** The end of a switch over a union: a kind without a case is an error of the compiler's, and where types did not reach, of the program's, and never nothing. */
+export function unreachable(value: never): never {
+  throw new TypeError(`there is no case for ${JSON.stringify(value)}`);
+}
+
 const fileReasons: Readonly<Record<string, string>> = {
   ENOENT: 'it does not exist',
   EACCES: 'this process has no right to it',

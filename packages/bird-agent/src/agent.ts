@@ -1,5 +1,5 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
-import { createHealth, healthPages, type Logger, metricsPages, type Running, StartError, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
+import { createHealth, healthPages, type Logger, metricsPages, type Running, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowListener, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
@@ -37,7 +37,7 @@ export type AgentOptions = { readonly config: Config; readonly log: Logger; read
 
 /**
  * Starts the agent; resolves once it follows. What it has made of BIRD and datastore stays when it ends.
- * @throws StartError when etcd's options cannot lead to a connection
+ * @throws EtcdError when etcd's options cannot lead to a connection
  */
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {
   const etcd = connect(config);
@@ -334,19 +334,14 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
 
 function connect(config: Config): Etcd {
   const { EtcdCaFile: caFile, EtcdCertFile: certFile, EtcdKeyFile: keyFile, EtcdUsername: username, EtcdPassword: password } = config;
-  try {
-    return connectEtcd({
-      endpoints: config.EtcdEndpoints,
-      ...(caFile !== undefined && { caFile }),
-      ...(certFile !== undefined && { certFile }),
-      ...(keyFile !== undefined && { keyFile }),
-      ...(username !== undefined && { username }),
-      ...(password !== undefined && { password }),
-    });
-  } catch (error) {
-    if (error instanceof EtcdError) throw new StartError(error.code, error.message, { cause: error });
-    throw error;
-  }
+  return connectEtcd({
+    endpoints: config.EtcdEndpoints,
+    ...(caFile !== undefined && { caFile }),
+    ...(certFile !== undefined && { certFile }),
+    ...(keyFile !== undefined && { keyFile }),
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+  });
 }
 
 function birdHost(config: Config, control: BirdHost['control']): BirdHost {

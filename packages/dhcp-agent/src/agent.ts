@@ -1,7 +1,7 @@
 // The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it; handlers only note what changed.
-import { type Logger, StartError, startLoop, takeEach, tellUnreadable } from '@calico-openstack/agent';
+import { type Logger, startLoop, takeEach, tellUnreadable } from '@calico-openstack/agent';
 import { hostEndpointsPrefix, type IpAddress, type Reservations, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
-import { type Change, connectEtcd, type Etcd, EtcdError, type FollowState } from '@calico-openstack/etcd';
+import { type Change, connectEtcd, type Etcd, type FollowState } from '@calico-openstack/etcd';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { dnsmasqArguments, placesIn } from './dnsmasq/command.ts';
@@ -30,13 +30,13 @@ export type Agent = {
 /** The kernel refused an address, or the disk a file: again after this time, and after twice as long each time that it is refused again. */
 const retry = { firstMs: 1000, maxMs: 30_000 };
 
-/** @throws StartError when the agent cannot do its work here */
+/** @throws StartError, EtcdError when the agent cannot do its work here */
 export async function startAgent(options: AgentOptions, log: Logger): Promise<Agent> {
+  const etcd = connectEtcd(options.etcd); // first: without it nothing on the host is touched
   log.info({ version: await checkDnsmasq('dnsmasq'), host: options.host, region: options.region ?? 'none', directory: options.directory }, 'starting');
   const families = [4, 6] as const;
   for (const family of families) await checkArguments('dnsmasq', dnsmasqArguments(family, placesIn(options.directory, family), options.dnsmasq));
   const dnsmasqs = families.map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
-  const etcd = openEtcd(options);
   const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell of its links; asking again') });
   // Before Dnsmasq: what it must not hear is kept from it, or it does not run.
   const guard = openGuard(log);
@@ -94,15 +94,6 @@ const portOf =
     const entry = ports.get(tap);
     return entry && { mac: entry.macs[0]!, leases: entry.leases, ...parseOptions6(options.get(tap) ?? '') };
   };
-
-function openEtcd(options: AgentOptions): Etcd {
-  try {
-    return connectEtcd(options.etcd);
-  } catch (error) {
-    if (error instanceof EtcdError) throw new StartError(error.code, error.message, { cause: error });
-    throw error;
-  }
-}
 
 function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void, log: Logger): { close(): void } {
   const endpoints = hostEndpointsPrefix(options.region, workloadEndpointNamePrefix(options.host));

@@ -1,7 +1,17 @@
 // The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
 
 import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress, isHostCidr, type WorkloadId } from '@calico-openstack/datamodel';
-import { deviceRoute, type Links, type Neighbour, neighbourKey, type Programmer, type Route, routeKey, type writeSysctl } from '@calico-openstack/kernel';
+import {
+  deviceRoute,
+  type Links,
+  type Neighbour,
+  neighbourKey,
+  type Programmer,
+  type ProgrammingRefusal,
+  type Route,
+  routeKey,
+  type writeSysctl,
+} from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 export type DeviceSettings = {
@@ -64,8 +74,8 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
   /** Addresses that have left, until they are released; with the reason why that takes long. */
   const leaving = new Map<Cidr, string | undefined>();
   let first = true;
-  /** Keys of routes and neighbours that the kernel refused. */
-  let refused = new Map<string, string>();
+  /** By key, the routes and neighbours that the kernel does not hold as wanted. */
+  let refused = new Map<string, ProgrammingRefusal>();
 
   function wantedOf(device: WorkloadDevice): Programmed {
     const { interfaceName: name } = device;
@@ -165,9 +175,7 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
       // Neighbours before routes: the first packet then finds its MAC.
       const reports = [kernel.neighbours.apply(), kernel.routes.apply()];
       const before = refused;
-      refused = new Map(
-        reports.flatMap(({ refusals }) => refusals.map(({ key, code, errno, detail }) => [key, [code, errno, detail].filter(Boolean).join(' ')])),
-      );
+      refused = new Map(reports.flatMap(({ refusals }) => refusals.map((refusal) => [refusal.key, refusal])));
       // Whose refusals came or went must be looked at, dirty or not.
       if (before.size > 0 || refused.size > 0)
         for (const [id, { routes, neighbours }] of programmed)
@@ -189,7 +197,7 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
       }
       dirty.clear();
       for (const id of later) dirty.add(id);
-      return { changed, retry: problems.size > 0 || [...refused.values()].some((why) => !why.startsWith('DEVICE_')) };
+      return { changed, retry: problems.size > 0 || [...refused.values()].some(({ code }) => isWorthAnotherTry(code)) };
     },
     release(addresses) {
       for (const address of addresses) {
@@ -240,9 +248,23 @@ export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, ear
     const { routes, neighbours } = programmed.get(id)!;
     for (const key of [...routes.keys(), ...neighbours.keys()]) {
       const why = refused.get(key);
-      if (why) return { status: 'error', reason: `${key}: ${why}` };
+      if (why) return { status: 'error', reason: `${key}: ${[why.code, why.errno, why.detail].filter(Boolean).join(' ')}` };
     }
     return { status: 'up' };
+  }
+}
+
+/** What waits for its link is tried when that comes or goes up, not after a pause. */
+function isWorthAnotherTry(code: ProgrammingRefusal['code']): boolean {
+  switch (code) {
+    case 'DEVICE_GONE':
+    case 'DEVICE_DOWN':
+      return false;
+    case 'OCCUPIED':
+    case 'REFUSED':
+      return true;
+    default:
+      return code satisfies never;
   }
 }
 

@@ -29,6 +29,7 @@ import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
+import { needing } from './kernel-needs.ts';
 import { createMetrics } from './metrics.ts';
 import { keepReservations, type ReservationKeeper } from './reservations.ts';
 import { keepSettings, type SettingsKeeper } from './settings.ts';
@@ -37,7 +38,7 @@ import { type Statuses, startStatuses } from './status/statuses.ts';
 
 const startedAtMs = Date.now() - performance.now();
 
-/** Starts the agent in this process's network namespace. @throws StartError when it cannot be started as configured */
+/** Starts the agent in this process's network namespace. @throws StartError, EtcdError when it cannot be started as configured */
 export async function startFelix(configFiles: readonly string[]): Promise<Running> {
   const sources = [environmentSource(process.env), ...[...configFiles].reverse().map(fileSource), libcalicoSource(process.env)];
   const keeper = keepSettings(sources);
@@ -48,10 +49,12 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
     { host: config.FelixHostname, etcd: etcdOptions(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
     'starting',
   );
+  // Before the kernel: an agent that could never learn what to program must not close what is open.
+  const etcd = connectEtcd(etcdOptions(config));
   const kernel = openHostKernel(log, config);
-  const stamping = createStamping(kernel, renderOptions(config).stamps, log);
-  closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log);
-  const felix = new Felix(keeper, kernel, stamping, connectEtcd(etcdOptions(config)), output);
+  const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, log));
+  needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));
+  const felix = new Felix(keeper, kernel, stamping, etcd, output);
   return {
     log,
     failed: felix.failed,

@@ -25,6 +25,7 @@ import {
 import { earlierAddresses, type TableName, tableName } from '@calico-openstack/render';
 import type { FelixConfig } from './config/parameters.ts';
 import type { DeviceKernel } from './devices.ts';
+import { needing } from './kernel-needs.ts';
 
 export interface HostKernel {
   readonly links: Links;
@@ -49,17 +50,27 @@ const calicoRouteProtocol = 80;
 
 const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
-/** In this process's network namespace. */
+/** In this process's network namespace. @throws StartError with the remedy where the kernel lacks what the agent needs, or refuses it */
 export function openHostKernel(log: Logger, { NftablesTableOwnership }: FelixConfig): HostKernel {
-  switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
-  const links = openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') });
-  const hostAddresses = openHostAddresses(links, {
-    onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the routes for their next hops: those that are known stay, and it is tried again'),
-  });
+  const links = needing('links', () => openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') }));
+  const hostAddresses = needing('links', () =>
+    openHostAddresses(links, {
+      onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the routes for their next hops: those that are known stay, and it is tried again'),
+    }),
+  );
   const owned = NftablesTableOwnership === 'Owned';
-  const tables = { inet: openTable('inet', tableName, undefined, { owned }), arp: openTable('arp', tableName, undefined, { owned }) };
-  const conntrack = openConntrack();
-  const monitor = openMonitor();
+  const tables = needing('nftables', () => {
+    const open = { inet: openTable('inet', tableName, undefined, { owned }), arp: openTable('arp', tableName, undefined, { owned }) };
+    open.inet.exists(); // asked, so that a kernel without nftables, or without the right to it, is told now
+    return open;
+  });
+  const conntrack = needing('conntrack', () => {
+    const open = openConntrack();
+    open.count();
+    return open;
+  });
+  switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
+  const monitor = needing('nftables', () => openMonitor());
   const closing: (() => void)[] = [
     () => hostAddresses.close(),
     () => links.close(),

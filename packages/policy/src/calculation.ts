@@ -187,6 +187,8 @@ class Graph implements Calculation {
       case 'bgpconfigurations':
       case 'bgpfilters':
         break;
+      default:
+        resource satisfies never;
     }
   }
 

@@ -25,7 +25,11 @@ export async function checkConfiguration(executable: string, file: string): Prom
   const { exitCode, words, error } = await run(executable, ['-p', '-c', file]);
   if (exitCode === 0) return { ok: true };
   if (exitCode === undefined)
-    throw new BirdError('BIRD_MISSING', `cannot run ${executable} -p: ${error?.code ?? error?.signal ?? 'unknown'}`, { cause: error });
+    throw new BirdError(
+      'BIRD_MISSING',
+      `cannot run ${executable} -p: ${error?.code ?? error?.signal ?? 'unknown'}; install bird2, or name BIRD's program with BirdExecutable`,
+      { cause: error },
+    );
   const lines = words.split('\n').map((line) => line.replace(/^bird: /, '').replaceAll(file, 'line'));
   return { ok: false, reason: lines.at(-1) ?? `exit code ${exitCode}` };
 }

@@ -1,7 +1,7 @@
 // One Dnsmasq, kept running. It outlives the agent: a new agent takes it over as it is, if it was started in the same way.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { type Logger, type Loop, pause, StartError, startLoop } from '@calico-openstack/agent';
+import { CodedError, type Logger, type Loop, pause, StartError, startLoop } from '@calico-openstack/agent';
 import { isAlive, ownNetwork, type ProcessIdentity, processesWith, processFacts } from './proc.ts';
 
 export interface DnsmasqProcess {
@@ -110,7 +110,9 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
       child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
         said = (said + piece).slice(-saidMax);
       });
-      child.once('error', (error) => reject(new Error(`cannot start ${program}: ${error.message}`, { cause: error })));
+      child.once('error', (error) =>
+        reject(new CodedError('DNSMASQ_MISSING', `cannot start ${program}: ${error.message}; install dnsmasq-base`, { cause: error })),
+      );
       child.once('exit', () => loop.wake());
       // Once it has its sockets it lets go of standard error; before that, whatever ends it is said there.
       child.stderr?.once('close', look);
@@ -119,7 +121,7 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
         clearTimeout(late);
         const facts = child.pid === undefined ? undefined : processFacts(child.pid);
         if (facts === undefined) {
-          reject(new Error(`${program} ended at its start: ${said.trim() || 'it did not say why'}`));
+          reject(new CodedError('DNSMASQ_ENDED', `${program} ended at its start: ${said.trim() || 'it did not say why'}`));
           return;
         }
         child.unref();

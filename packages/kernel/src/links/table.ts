@@ -1,4 +1,5 @@
 // What is known of the links, from a reading and the events since: pure, and every question of order is answered here.
+import { unreachable } from '@calico-openstack/agent/errors';
 import type { Link, LinkAddress, LinkChange, LinkEvent, LinkFacts, LinkReading } from './link.ts';
 
 export interface LinkTable {
@@ -123,8 +124,4 @@ function sameAddresses(a: readonly LinkAddress[], b: readonly LinkAddress[]): bo
   if (a.length !== b.length) return false;
   const printed = new Set(a.map(print));
   return b.every((address) => printed.has(print(address)));
-}
-
-function unreachable(value: never): never {
-  throw new TypeError(`not a link event: ${JSON.stringify(value)}`);
 }

@@ -1,4 +1,5 @@
 // A transaction's operations as one batch of netlink messages, and a refused message's number and place back as what it was about.
+import { unreachable } from '@calico-openstack/agent/errors';
 import { eachAttribute, flag, longestAttribute, MessageWriter, headerLength as netlinkHeaderLength } from '../netlink/attributes.ts';
 import type { NetlinkRefusal } from '../netlink/socket.ts';
 import { writeData, writeExpression } from './expressions.ts';
@@ -166,6 +167,8 @@ export function encodeBatch(
       case 'delete elements':
         writeElements(nft.message.deleteElements, flag.request, operation, operation.set, operation.elements);
         return;
+      default:
+        unreachable(operation);
     }
   }
 

@@ -1,4 +1,5 @@
 // What becomes of a packet in a table: the rules' meaning. The packet is what is said of it. What tests judge by, and what connections are judged by that the kernel asks no rule about.
+import { unreachable } from '@calico-openstack/agent/errors';
 import type { Field, Hook, NftChain, NftElement, NftRule, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
 import { elementId } from './operations.ts';
 import { printRule } from './print.ts';
@@ -173,6 +174,8 @@ function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traf
         return { verdict: 'drop' };
       case 'verdict':
         return statement;
+      default:
+        return unreachable(statement);
     }
   }
 

@@ -1,4 +1,5 @@
 // The kernel's own words: a rule is a list of expressions that pass registers on to one another. As values, as attributes, and back.
+import { unreachable } from '@calico-openstack/agent/errors';
 import { eachAttribute, findAttribute, type MessageWriter, readBe32, readBe64, readString } from '../netlink/attributes.ts';
 
 export type VerdictData = { readonly code: number; readonly chain?: string };
@@ -156,6 +157,8 @@ function readValue(kind: Exclude<Kind, 'ignored'>, bytes: Uint8Array): Expressio
       return readString(bytes);
     case 'data':
       return readData(bytes);
+    default:
+      return unreachable(kind);
   }
 }
 

@@ -1,4 +1,5 @@
 // nftables objects as nft text: for people, and such that `nft -f` makes of it what the objects say.
+import { unreachable } from '@calico-openstack/agent/errors';
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 import { fieldFacts } from './fields.ts';
 import type { Field, Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
@@ -110,6 +111,8 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
       return printReject(statement.with, family);
     case 'verdict':
       return printVerdict(statement);
+    default:
+      return unreachable(statement);
   }
 }
 

@@ -8,6 +8,7 @@ import { corpus } from './testing/corpus.ts';
 import { randomTable } from './testing/random.ts';
 import { address4, bytes, linkLocal, match, port, protocol } from './testing/values.ts';
 import { hostOrder, interfaceName } from './types.ts';
+import { lookupsOf } from './validate.ts';
 
 /** Expressions in short: what is loaded, and what it is compared with. */
 const short = (list: readonly Expression[]): string[] =>
@@ -144,4 +145,10 @@ test('ports need a protocol that has ports', () => {
     'without having asked for a protocol that has ports',
   );
   expect(compile('inet', match('ip protocol', bytes(17)), match('th dport', port(53)))).toHaveLength(6);
+});
+
+test('a statement of a kind that is not known is an error, and not a rule that matches more', () => {
+  const unknown = { is: 'quota' } as unknown as Statement;
+  expect(() => compile('inet', { is: 'counter' }, unknown)).toThrow(/no case for {"is":"quota"}/);
+  expect(() => lookupsOf(unknown)).toThrow(/no case/);
 });

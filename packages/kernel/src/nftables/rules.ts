@@ -1,4 +1,5 @@
 // A rule's statements as the kernel's expressions. Matches carry their protocol dependencies without the rule saying so.
+import { unreachable } from '@calico-openstack/agent/errors';
 import { MessageWriter } from '../netlink/attributes.ts';
 import { type Expression, readExpressions, type VerdictData, writeExpressions } from './expressions.ts';
 import { type FieldFacts, fieldFacts, protocolsWithPorts } from './fields.ts';
@@ -295,6 +296,9 @@ export function compileRule(family: TableFamily, statements: readonly Statement[
         if ('chain' in statement) named(statement.chain);
         out.push({ name: 'immediate', values: { dreg: verdictRegister, data: verdictData(statement) } });
         return;
+      default:
+        // A statement that vanishes would leave the rule matching more than it says.
+        unreachable(statement);
     }
   }
 

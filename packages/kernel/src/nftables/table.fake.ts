@@ -1,4 +1,5 @@
 // A table in memory that refuses what the kernel refuses, and lets described packets through: for the tests of whoever programs tables.
+import { unreachable } from '@calico-openstack/agent/errors';
 import { definitionText, hookText } from './difference.ts';
 import { evaluate, type Outcome, type Packet, type Traffic } from './evaluate.ts';
 import type { Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
@@ -156,6 +157,8 @@ function perform(state: State, operation: Operation): void {
       return;
     case 'delete object':
       throw new Refused('ENOENT'); // it never holds any
+    default:
+      unreachable(operation);
   }
 }
 
@@ -260,7 +263,20 @@ function isMisplaced(statement: Statement, { type, hook }: Hook): boolean {
       return type !== 'nat' || hook !== 'postrouting';
     case 'reject':
       return hook === 'postrouting';
-    default:
+    case 'match':
+    case 'masked':
+    case 'range':
+    case 'in-set':
+    case 'verdict-map':
+    case 'counter':
+    case 'log':
+    case 'limit':
+    case 'connections-over':
+    case 'set-mark':
+    case 'notrack':
+    case 'verdict':
       return false;
+    default:
+      return unreachable(statement);
   }
 }

@@ -151,7 +151,9 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     const refusal = refusals.find(({ code }) => code !== 'ENOENT');
     if (refusal !== undefined) {
       const told = { code: refusal.code, object: `table ${family} ${name}`, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };
-      throw new NftablesError(`the kernel does not tell what table ${family} ${name} holds: ${refusal.code} ${refusal.detail ?? ''}`, [told]);
+      throw new NftablesError(`the kernel does not tell what table ${family} ${name} holds: ${[refusal.code, refusal.detail].filter(Boolean).join(', ')}`, [
+        told,
+      ]);
     }
     return answers;
   }

@@ -1,5 +1,6 @@
 // What can be known to be wrong before the kernel is asked: it is told to whoever wants it, when it is wanted.
 
+import { unreachable } from '@calico-openstack/agent/errors';
 import { fieldFacts } from './fields.ts';
 import { sizeProblem } from './limits.ts';
 import type { NftChain, NftElement, NftSet, Statement, TableFamily } from './objects.ts';
@@ -107,8 +108,22 @@ export function lookupsOf(statement: Statement): readonly Lookup[] {
       ];
     case 'nat-map':
       return [{ set: statement.map, key: typesOf(statement.fields), data: statement.family === 4 ? 'ipv4_addr' : 'ipv6_addr' }];
-    default:
+    case 'match':
+    case 'masked':
+    case 'range':
+    case 'counter':
+    case 'log':
+    case 'limit':
+    case 'connections-over':
+    case 'set-mark':
+    case 'notrack':
+    case 'nat':
+    case 'masquerade':
+    case 'reject':
+    case 'verdict':
       return [];
+    default:
+      return unreachable(statement);
   }
 }
 

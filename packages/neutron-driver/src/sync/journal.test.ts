@@ -157,3 +157,17 @@ test('with a full disk no commit is let through; what is committed already is lo
   journal.close();
   expect(ids(openJournal({ file: join(directory, 'journal') }).take(10))).toEqual(['ag', 'c', 'd', 'e']);
 });
+
+test('a note of each kind reads back as it was written', () => {
+  const changes: { readonly [Kind in Change['kind']]: Change & { readonly kind: Kind } } = {
+    port: { kind: 'port', id: 'a', slots: [{ host: 'h1', device: 'vm' }] },
+    subnet: { kind: 'subnet', id: 'b' },
+    security_group: { kind: 'security_group', id: 'c' },
+    address_group: { kind: 'address_group', id: 'd' },
+    ports_of: { kind: 'ports_of', of: 'network', id: 'e' },
+  };
+  open().add(Object.values(changes));
+  const again = open();
+  expect(again.unreadable).toBe(0);
+  expect(again.take(10).map(({ change }) => change)).toEqual(Object.values(changes));
+});

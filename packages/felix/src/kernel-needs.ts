@@ -1,0 +1,48 @@
+// What of the kernel the agent cannot do without, and what to do where it is missing: sentences for whoever starts it.
+import { type CodedError, StartError } from '@calico-openstack/agent';
+import { NetlinkError, NftablesError } from '@calico-openstack/kernel';
+
+const needs = {
+  links: { what: 'tell of links and routes', remedy: 'use a kernel with rtnetlink (CONFIG_NET)' },
+  nftables: {
+    what: 'take nftables rules',
+    remedy: 'use Linux 5.10 or later with nf_tables ("modprobe nf_tables" and "nft list tables" show whether it is there)',
+  },
+  conntrack: {
+    what: 'tell of tracked connections',
+    remedy: 'use a kernel with nf_conntrack and nf_conntrack_netlink ("modprobe nf_conntrack_netlink" shows whether they are there)',
+  },
+} as const;
+
+export type KernelNeed = keyof typeof needs;
+
+/** Runs what the agent cannot start without. @throws StartError with the remedy where the kernel refuses it */
+export function needing<T>(need: KernelNeed, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    throw error instanceof NetlinkError || error instanceof NftablesError ? kernelProblem(need, error) : error;
+  }
+}
+
+function kernelProblem(need: KernelNeed, error: CodedError): StartError {
+  const { what, remedy } = needs[need];
+  switch (error.code) {
+    case 'EPERM':
+    case 'EACCES':
+      return new StartError(
+        'NO_PRIVILEGE',
+        `the kernel does not ${what} for this process: ${error.message}; start it as root or with CAP_NET_ADMIN, and end whatever else owns tables of its name (a second calico-felix)`,
+        { cause: error },
+      );
+    // No such protocol, subsystem, family or expression.
+    case 'EPROTONOSUPPORT':
+    case 'EAFNOSUPPORT':
+    case 'EOPNOTSUPP':
+    case 'EINVAL':
+    case 'ENOENT':
+      return new StartError('KERNEL_UNFIT', `this kernel does not ${what}: ${error.message}; ${remedy}`, { cause: error });
+    default:
+      return new StartError('KERNEL_REFUSES', `the kernel does not ${what} now: ${error.message}; if that stays, ${remedy}`, { cause: error });
+  }
+}
