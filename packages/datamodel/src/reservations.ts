@@ -1,21 +1,18 @@
 // Where reservations come from: the host's kernel, BIRD's configuration, etcd's endpoints, Nodes and BGPPeers. Text and values in, reservations out; nothing is read here.
 import { hostCidr, parseAddress, parseCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
-import type { Reservations } from './reserved-addresses.ts';
+import type { Holder, Reservations } from './reserved-addresses.ts';
 import { decodeResource, isFields } from './resource.ts';
 
 /** What the kernel room's `HostAddresses` tells. */
 export type HostAddressFact = { readonly is: 'own' | 'next-hop'; readonly prefix: string; readonly device: string | undefined };
-
-/** Whose an address is that this host has. */
-export const thisHosts = 'an address of this host';
 
 /**
  * What the host has for itself. What stands on a workload's interface does not count: the DHCP agent puts gateways there, and an operator may route through a workload.
  * @param isWorkloadInterface by name: `tap…`, and whatever else the operator has declared to be workloads'
  */
 export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadInterface: (name: string) => boolean): Reservations {
-  const reserved = new Map<Cidr, string>();
+  const reserved = new Map<Cidr, Holder>();
   for (const { is, prefix, device } of facts) {
     // First of all: a host has thousands of addresses on taps.
     if (device !== undefined && isWorkloadInterface(device)) continue;
@@ -24,14 +21,14 @@ export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadI
     // Its link has just gone, and the reading that confirms it is to come: a tap's gateway must not be the host's own for that moment.
     if (is === 'own' && device === undefined) continue;
     const where = device === undefined ? '' : ` (${device})`;
-    if (is === 'own') reserved.set(cidr, `${thisHosts}${where}`);
-    else if (!reserved.has(cidr)) reserved.set(cidr, `the next hop of a route of this host${where}`);
+    if (is === 'own') reserved.set(cidr, { whose: `an address of this host${where}`, isThisHosts: true });
+    else if (!reserved.has(cidr)) reserved.set(cidr, { whose: `the next hop of a route of this host${where}` });
   }
   return reserved;
 }
 
 export function reservationsOfEtcd(endpoints: Iterable<IpAddress>): Reservations {
-  return new Map([...endpoints].map((address) => [hostCidr(address), 'an etcd endpoint']));
+  return new Map([...endpoints].map((address) => [hostCidr(address), { whose: 'an etcd endpoint' }]));
 }
 
 /**
@@ -39,11 +36,11 @@ export function reservationsOfEtcd(endpoints: Iterable<IpAddress>): Reservations
  * Comments are passed over; text that is no configuration reserves nothing.
  */
 export function reservationsOfBird(configuration: string): Reservations {
-  const reserved = new Map<Cidr, string>();
+  const reserved = new Map<Cidr, Holder>();
   const code = configuration.replace(/"[^"\n]*"/g, '""').replace(/\/\*[\s\S]*?\*\/|#[^\n]*/g, ' ');
   for (const [, range, text] of code.matchAll(/\bneighbor\s+(range\s+)?([0-9a-fA-F:./]{2,50})/g)) {
     const cidr = range ? parseCidr(text!) : hostCidrOf(text!);
-    if (cidr) reserved.set(cidr, "a BGP peer in BIRD's configuration");
+    if (cidr) reserved.set(cidr, { whose: "a BGP peer in BIRD's configuration" });
   }
   return reserved;
 }
@@ -51,14 +48,14 @@ export function reservationsOfBird(configuration: string): Reservations {
 /** A Node's addresses in etcd. A value that cannot be read reserves nothing. */
 export function reservationsOfNode(name: string, bytes: Uint8Array): Reservations {
   const resource = decodeResource(bytes);
-  const reserved = new Map<Cidr, string>();
+  const reserved = new Map<Cidr, Holder>();
   if (!resource.ok) return reserved;
   const { bgp, addresses } = resource.value.spec;
   const texts: unknown[] = isFields(bgp) ? [bgp['ipv4Address'], bgp['ipv6Address']] : [];
   if (Array.isArray(addresses)) for (const entry of addresses as unknown[]) if (isFields(entry)) texts.push(entry['address']);
   for (const text of texts) {
     const cidr = typeof text === 'string' ? hostCidrOf(text.split('/', 1)[0]!) : undefined;
-    if (cidr) reserved.set(cidr, `an address of the node ${name}`);
+    if (cidr) reserved.set(cidr, { whose: `an address of the node ${name}` });
   }
   return reserved;
 }
@@ -69,7 +66,7 @@ export function reservationsOfBgpPeer(name: string, bytes: Uint8Array): Reservat
   const text = resource.ok ? resource.value.spec['peerIP'] : undefined;
   if (typeof text !== 'string') return new Map();
   const cidr = hostCidrOf(/^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^([\d.]+):\d+$/, '$1'));
-  return cidr ? new Map([[cidr, `the BGP peer ${name}`]]) : new Map();
+  return cidr ? new Map([[cidr, { whose: `the BGP peer ${name}` }]]) : new Map();
 }
 
 function hostCidrOf(text: string): Cidr | undefined {

@@ -45,13 +45,29 @@ describe('what a workload may have', () => {
   ])('%s: %s', (address, obstacle) => {
     expect(reserved.obstacle(address as IpAddress)).toBe(obstacle);
   });
+
+  test('and what the host has for itself is known apart, whoever else is quoted by what name', () => {
+    const reserving = new ReservedAddresses();
+    reserving.set(
+      'host',
+      new Map([
+        [cidr('203.0.113.1'), { whose: 'an address of this host', isThisHosts: true }],
+        [cidr('203.0.113.2'), { whose: 'an address of this host' }],
+      ]),
+    );
+    expect(['203.0.113.1', '203.0.113.2', '203.0.113.3'].map((address) => reserving.isThisHosts(address as IpAddress))).toEqual([true, false, false]);
+    expect(reserving.set('host', new Map([[cidr('203.0.113.1'), { whose: 'an address of this host' }]]))).toEqual(
+      new Set(['203.0.113.1/32', '203.0.113.2/32']),
+    );
+    expect(reserving.isThisHosts('203.0.113.1' as IpAddress)).toBe(false);
+  });
 });
 
 test('what two sources reserve stays reserved until both let it go, and what differs is told', () => {
   const reserved = new ReservedAddresses();
-  const one = new Map([[cidr('192.0.2.1'), 'a']]);
+  const one = new Map([[cidr('192.0.2.1'), { whose: 'a' }]]);
   expect(reserved.set('y', one)).toEqual(new Set(['192.0.2.1/32']));
-  expect(reserved.set('x', new Map([[cidr('192.0.2.1'), 'b']]))).toEqual(new Set(['192.0.2.1/32']));
+  expect(reserved.set('x', new Map([[cidr('192.0.2.1'), { whose: 'b' }]]))).toEqual(new Set(['192.0.2.1/32']));
   expect(reserved.obstacle(cidr('192.0.2.1'))).toBe('is b');
   expect(reserved.set('y', one)).toEqual(new Set());
   reserved.set('x', undefined);
@@ -75,9 +91,9 @@ test("BIRD's neighbors are found, in comments and strings not", () => {
 test('Nodes and BGPPeers reserve their addresses, never a prefix', () => {
   const node = { spec: { bgp: { ipv4Address: '10.0.0.5/8', ipv6Address: 'FD00:0::5/64' }, addresses: [{ address: '10.1.0.5/24' }, { address: 7 }, null] } };
   expect([...reservationsOfNode('compute-1', bytes(node))]).toEqual([
-    ['10.0.0.5/32', 'an address of the node compute-1'],
-    ['fd00::5/128', 'an address of the node compute-1'],
-    ['10.1.0.5/32', 'an address of the node compute-1'],
+    ['10.0.0.5/32', { whose: 'an address of the node compute-1' }],
+    ['fd00::5/128', { whose: 'an address of the node compute-1' }],
+    ['10.1.0.5/32', { whose: 'an address of the node compute-1' }],
   ]);
   const peer = (peerIP: unknown) => [...reservationsOfBgpPeer('tor', bytes({ spec: { peerIP } })).keys()];
   expect(peer('10.0.0.1')).toEqual(['10.0.0.1/32']);

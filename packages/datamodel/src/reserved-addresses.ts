@@ -4,14 +4,17 @@ import { addressOf, cidrContains, hostCidr, isHostCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
 import { impossibleForHosts } from './possible-addresses.ts';
 
-/** Prefix (nearly always of one address) → whose it is, as a phrase behind "is": `an etcd endpoint`. */
-export type Reservations = ReadonlyMap<Cidr, string>;
+/** `whose`: as a phrase behind "is": `an etcd endpoint`. `isThisHosts`: the host has the address on an interface of its own. */
+export type Holder = { readonly whose: string; readonly isThisHosts?: boolean };
+
+/** By prefix, nearly always of one address. */
+export type Reservations = ReadonlyMap<Cidr, Holder>;
 
 /** What somebody else than a workload has, by the source that says so. */
 export class ReservedAddresses {
   readonly #bySource = new Map<string, Reservations>();
   /** By prefix, then by source: who has it. */
-  readonly #holders = new Map<Cidr, Map<string, string>>();
+  readonly #holders = new Map<Cidr, Map<string, Holder>>();
   /** The prefixes of more than one address among them: few. */
   readonly #wide = new Set<Cidr>();
 
@@ -31,8 +34,8 @@ export class ReservedAddresses {
       changed.add(cidr);
     }
     for (const [cidr, holder] of after) {
-      if (before.get(cidr) === holder) continue;
-      const holders = this.#holders.get(cidr) ?? new Map<string, string>();
+      if (isSameHolder(before.get(cidr), holder)) continue;
+      const holders = this.#holders.get(cidr) ?? new Map<string, Holder>();
       this.#holders.set(cidr, holders.set(source, holder));
       if (!isHostCidr(cidr)) this.#wide.add(cidr);
       changed.add(cidr);
@@ -52,11 +55,17 @@ export class ReservedAddresses {
     const impossible = impossibleForHosts(cidr);
     if (impossible) return `${isHostCidr(cidr) ? 'lies in' : 'overlaps'} ${impossible}`;
     const holder = this.#holder(cidr);
-    if (holder !== undefined) return `is ${holder}`;
-    for (const wide of this.#wide) if (cidrContains(wide, cidr)) return `lies in ${wide}, ${this.#holder(wide)}`;
+    if (holder !== undefined) return `is ${holder.whose}`;
+    for (const wide of this.#wide) if (cidrContains(wide, cidr)) return `lies in ${wide}, ${this.#holder(wide)!.whose}`;
     if (isHostCidr(cidr)) return undefined;
     const [inside] = this.within(cidr);
-    return inside && `holds ${isHostCidr(inside) ? addressOf(inside) : inside}, ${this.#holder(inside)}`;
+    return inside && `holds ${isHostCidr(inside) ? addressOf(inside) : inside}, ${this.#holder(inside)!.whose}`;
+  }
+
+  /** Whether `address` is nobody's but this host's, which has it on an interface of its own. */
+  isThisHosts(address: Cidr | IpAddress): boolean {
+    const cidr = address.includes('/') ? (address as Cidr) : hostCidr(address as IpAddress);
+    return this.#holder(cidr)?.isThisHosts === true && !impossibleForHosts(cidr);
   }
 
   has(cidr: Cidr): boolean {
@@ -69,7 +78,7 @@ export class ReservedAddresses {
   }
 
   /** Whose `cidr` is, if somebody has just this. Of several sources the first by name is quoted, so that the answer does not depend on who spoke first. */
-  #holder(cidr: Cidr): string | undefined {
+  #holder(cidr: Cidr): Holder | undefined {
     const holders = this.#holders.get(cidr);
     if (!holders) return undefined;
     let first: string | undefined;
@@ -79,3 +88,6 @@ export class ReservedAddresses {
 }
 
 const none: Reservations = new Map();
+
+const isSameHolder = (one: Holder | undefined, other: Holder): boolean =>
+  one !== undefined && one.whose === other.whose && (one.isThisHosts ?? false) === (other.isThisHosts ?? false);

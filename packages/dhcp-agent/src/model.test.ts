@@ -190,7 +190,8 @@ test('a gateway that a port names as an allowed address pair stays the host’s:
 
 test('what is reserved is neither handed out nor taken as a gateway, from the moment that it is told until it is taken back; the other addresses are', () => {
   const { model, look, addressOf } = modelWith([port(1), port(2, { addresses: ['10.65.0.12', '10.65.0.22'] })]);
-  const reserve = (...prefixes: string[]): boolean => model.setReserved('etcd', new Map(prefixes.map((prefix) => [cidr(prefix), 'an etcd endpoint'])));
+  const reserve = (...prefixes: string[]): boolean =>
+    model.setReserved('etcd', new Map(prefixes.map((prefix) => [cidr(prefix), { whose: 'an etcd endpoint' }])));
   expect(reserve('192.0.2.1/32')).toBe(true);
   expect(look()).toEqual([]);
   expect(reserve('10.65.0.12/32')).toBe(true);
@@ -315,7 +316,7 @@ test('small steps end where a fresh start would, and what is not told as changed
             model.setTap(`tap0000000${now.tap}-aa`, now.mtu);
             break;
           case 'reserve':
-            reservations = new Map(now.prefix === undefined ? [] : [[cidr(now.prefix), 'an etcd endpoint']]);
+            reservations = new Map(now.prefix === undefined ? [] : [[cidr(now.prefix), { whose: 'an etcd endpoint' }]]);
             model.setReserved('etcd', reservations);
             break;
           case 'look':

@@ -5,7 +5,10 @@ import { describe, expect, test } from 'vitest';
 import { Cluster, globalPolicy, gone, port, portId, resource } from './testing/resources.ts';
 
 const reserve = (cluster: Cluster, source: 'host' | 'etcd' | 'bird', reserved: Readonly<Record<string, string>>) => {
-  cluster.calculation.reserve(source, new Map(Object.entries(reserved).map(([text, holder]) => [parseCidr(text)!, holder])));
+  cluster.calculation.reserve(
+    source,
+    new Map(Object.entries(reserved).map(([text, holder]) => [parseCidr(text)!, { whose: holder, isThisHosts: holder.startsWith('an address of this host') }])),
+  );
   return cluster.put();
 };
 
@@ -192,7 +195,7 @@ test('whatever endpoints ask for and others reserve, no address is routed that i
       for (const each of steps) {
         if ('reserve' in each) {
           const [source, texts] = each.reserve;
-          const map = new Map(texts.map((text) => [parseCidr(text)!, 'taken']));
+          const map = new Map(texts.map((text) => [parseCidr(text)!, { whose: 'taken' }]));
           reserved.set(source, map);
           cluster.calculation.reserve(source, map);
           cluster.put();

@@ -13,7 +13,6 @@ import {
   type PairMac,
   type ProfileId,
   type ReservedAddresses,
-  thisHosts,
   type WorkloadEndpoint,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
@@ -151,9 +150,8 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   #gatewayObstacle(id: WorkloadId, gateway: Cidr): string | undefined {
     if (gateway.startsWith('fe80:')) return undefined;
     const holder = this.#addresses.owner(gateway);
-    const obstacle = this.#reserved.obstacle(gateway);
-    if (obstacle?.startsWith(`is ${thisHosts}`)) return undefined;
-    return obstacle ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
+    if (this.#reserved.isThisHosts(gateway)) return undefined;
+    return this.#reserved.obstacle(gateway) ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
   }
 }
 
