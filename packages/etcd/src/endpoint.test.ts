@@ -1,10 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectEtcd } from './client.ts';
 import { backoff, systemClock } from './clock.ts';
-import { parseEndpoint } from './endpoint.ts';
+import { openEndpoint, parseEndpoint } from './endpoint.ts';
 import { type TestCertificates, testCertificates } from './testing/certificates.ts';
 import type { EtcdOptions } from './types.ts';
 
@@ -98,6 +100,21 @@ describe('certificates that cannot be used end the start with what to do', () =>
       expect.objectContaining({ code: 'ETCD_MISCONFIGURED', message: expect.stringMatching(sentence) }),
     );
   });
+});
+
+test('an etcd whose certificate nobody trusted has signed is told with what to do', async () => {
+  const own = testCertificates();
+  const server = createServer({ cert: readFileSync(own.serverCertFile), key: readFileSync(own.serverKeyFile) });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const endpoint = openEndpoint(url, { endpoints: [url], caFile: own.clientCertFile });
+  await expect(endpoint.connect(5000)).rejects.toMatchObject({
+    code: 'ETCD_UNAVAILABLE',
+    message: expect.stringMatching(/^https:\S+: .*; name who signed etcd's certificate in the authorities' file for etcd, or add it to the system's$/),
+  });
+  endpoint.close();
+  server.close();
+  own.remove();
 });
 
 test('a wait that is over before it began is no warning of Node', async () => {

@@ -30,7 +30,7 @@ export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
       transport = await openTransport(target(), milliseconds, closing.signal);
       return transport;
     } catch (error) {
-      throw new EtcdError('ETCD_UNAVAILABLE', `${url}: ${messageOf(error)}`, { cause: error });
+      throw new EtcdError('ETCD_UNAVAILABLE', `${url}: ${messageOf(error)}${remedyOf(error)}`, { cause: error });
     } finally {
       opening = undefined;
     }
@@ -52,6 +52,22 @@ export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
     },
   };
 }
+
+const untrusted = "; name who signed etcd's certificate in the authorities' file for etcd, or add it to the system's";
+const remedies: Readonly<Record<string, string>> = {
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
+  UNABLE_TO_GET_ISSUER_CERT: untrusted,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted,
+  CERT_HAS_EXPIRED: "; renew etcd's certificate, or correct this host's clock",
+  CERT_NOT_YET_VALID: "; correct this host's clock",
+  ERR_TLS_CERT_ALTNAME_INVALID: '; name etcd as its certificate does',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: '; etcd asks for a client certificate: give its file, and that of its key',
+};
+
+/** What an operator can do about a connection that TLS refuses. */
+const remedyOf = (error: unknown): string => (error instanceof Error && 'code' in error ? (remedies[String(error.code)] ?? '') : '');
 
 export type ParsedEndpoint = { readonly url: string; readonly host: string; readonly port: number; readonly secure: boolean };
 

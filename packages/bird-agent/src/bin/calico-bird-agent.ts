@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { openLog, runExecutable } from '@calico-openstack/agent';
+import { openLog, runExecutable, shownError } from '@calico-openstack/agent';
 import { startBirdAgent } from '../agent.ts';
 import { defaultConfigFile, readConfig } from '../config.ts';
 import { compileSelector } from '../selectors.ts';
@@ -47,7 +47,8 @@ async function show(): Promise<void> {
     const shown = await inspectBird(readConfig(values['config-file'] ?? [defaultConfigFile], process.env).BirdSocket);
     process.stdout.write(values.json ? `${JSON.stringify(shown)}\n` : readable(shown));
   } catch (error) {
-    process.stderr.write(`calico-bird-agent: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') ? 2 : 1;
+    const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+    process.stderr.write(`calico-bird-agent: ${isUsage ? error.message : shownError(error)}\n`);
+    process.exitCode = isUsage ? 2 : 1;
   }
 }
