@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { IniError, parseIni, shownValue } from './ini.ts';
+import { IniError, parseIni, readIni, shownValue } from './ini.ts';
 
 test('sections, options, comments, continued lines and repeated options', () => {
   const ini = parseIni(
@@ -42,3 +42,13 @@ test.each([
   ['etcd_timeout', '10\nconnection = mysql://neutron:hunter2@db', '10 …'],
   ['etcd_timeout', 'x'.repeat(300), `${'x'.repeat(200)}…`],
 ])('of %s = %j a message shows %s', (name, value, shown) => expect(shownValue(name, value)).toBe(shown));
+
+test('a file that cannot be read is named with what to do, and one that may be missing is empty', () => {
+  expect(() => readIni('/nonexistent/felix.cfg')).toThrow(
+    new IniError(
+      'cannot read the configuration file /nonexistent/felix.cfg: it does not exist (ENOENT); name another one (--config-file), or correct its rights',
+    ),
+  );
+  expect(readIni('/nonexistent/felix.cfg', { mayBeMissing: true }).size).toBe(0);
+  expect(() => readIni(import.meta.dirname, { mayBeMissing: true })).toThrow(/it is a directory \(EISDIR\)/);
+});

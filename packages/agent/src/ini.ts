@@ -1,13 +1,28 @@
 // Configuration files in the two dialects that operators have here: felix.cfg (ini, sections of no meaning) and OpenStack's (oslo.config: continued lines, repeated options).
-import { CodedError } from './errors.ts';
+import { readFileSync } from 'node:fs';
+import { CodedError, fileReason } from './errors.ts';
 
 /** Options by section, both as written; an option's values in the order of the file. Options before any section stand in section ''. */
 export type Ini = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
 
 export class IniError extends CodedError {
-  constructor(message: string) {
-    super('CONFIG_UNREADABLE', message);
+  constructor(message: string, options?: ErrorOptions) {
+    super('CONFIG_UNREADABLE', message, options);
   }
+}
+
+/** Reads a configuration file. A file that is not there is empty where it `mayBeMissing`. @throws IniError when it cannot be read, or is none */
+export function readIni(file: string, { mayBeMissing = false } = {}): Ini {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (mayBeMissing && (error as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
+    throw new IniError(`cannot read the configuration file ${file}: ${fileReason(error)}; name another one (--config-file), or correct its rights`, {
+      cause: error,
+    });
+  }
+  return parseIni(text, file);
 }
 
 /**

@@ -1,7 +1,6 @@
 // The agent's options: environment, then files, then defaults.
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type Ini, parseIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
+import { readIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
 import {
   type Cidr,
   type Decoded,
@@ -213,12 +212,6 @@ function readOption(name: string, { parse, fallback, aliases = [] }: Option<unkn
 }
 
 function readFile(path: string): readonly (readonly [string, Found])[] {
-  let ini: Ini;
-  try {
-    ini = parseIni(readFileSync(path, 'utf8'), path);
-  } catch (error) {
-    if (path === defaultConfigFile && (error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new StartError('CONFIG_UNREADABLE', `cannot read the configuration: ${(error as Error).message}`, { cause: error });
-  }
+  const ini = readIni(path, { mayBeMissing: path === defaultConfigFile });
   return [...ini.values()].flatMap((section) => [...section].map(([name, values]) => [name.toLowerCase(), { value: values.at(-1)!, where: path }] as const));
 }

@@ -1,8 +1,7 @@
 // The agent's configuration: neutron.conf with upstream's names, and what stands there when nothing is said.
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { isAbsolute, join } from 'node:path';
-import { type Ini, parseIni, type Severity, StartError, shownValue } from '@calico-openstack/agent';
+import { type Ini, readIni, type Severity, StartError, shownValue } from '@calico-openstack/agent';
 import { type IpAddress, isRegion, parseAddress } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import { isDomain } from './service/names.ts';
@@ -48,15 +47,7 @@ export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
 /** Reads the files; of an option in several, the last counts. @throws StartError naming the option and what may stand there */
 export function readOptions(files: readonly string[]): AgentOptions {
-  return parseOptions(
-    files.map((file) => {
-      try {
-        return parseIni(readFileSync(file, 'utf8'), file);
-      } catch (error) {
-        throw new StartError('CONFIG_UNREADABLE', `cannot read ${file}: ${(error as Error).message}`, { cause: error });
-      }
-    }),
-  );
+  return parseOptions(files.map((file) => readIni(file)));
 }
 
 type Texts = (name: string) => string | undefined;

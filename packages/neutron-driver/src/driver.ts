@@ -1,6 +1,6 @@
 // The daemon: wires Neutron's announcements, the journal, etcd, resync and status.
 import { join } from 'node:path';
-import { type Logger, openLog, type Running, StartError } from '@calico-openstack/agent';
+import { fileReason, type Logger, openLog, type Running, StartError } from '@calico-openstack/agent';
 import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { connectEtcd, elect } from '@calico-openstack/etcd';
 import { addressChecks } from './addressing/check.ts';
@@ -50,10 +50,13 @@ function journalIn(directory: string, options: JournalOptions): Journal {
   try {
     return openJournal({ ...options, file });
   } catch (error) {
-    const reason = (error as Error).message;
-    throw new StartError('JOURNAL_UNUSABLE', `cannot keep a journal at ${file}: ${reason}; see that neutron_driver_state_dir can be written and has room`, {
-      cause: error,
-    });
+    throw new StartError(
+      'JOURNAL_UNUSABLE',
+      `cannot keep a journal at ${file}: ${fileReason(error)}; see that neutron_driver_state_dir can be written and has room`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

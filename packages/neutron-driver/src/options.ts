@@ -1,7 +1,6 @@
 // [calico] of neutron.conf, with upstream's names, and a few of our own.
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { type Ini, parseIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
+import { type Ini, readIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
 import { type Cidr, impossibleForHosts, isRegion, parseCidr } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import type { AddressPolicy } from './addressing/rules.ts';
@@ -33,14 +32,10 @@ export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
 /** Reads the files, later ones win. @throws StartError naming the option and what may stand there */
 export function readOptions(files: readonly string[]): Options {
-  const inis = files.map((file) => {
-    try {
-      return parseIni(readFileSync(file, 'utf8'), file);
-    } catch (error) {
-      throw new StartError('CONFIG_UNREADABLE', `cannot read ${file}: ${(error as Error).message}`, { cause: error });
-    }
-  });
-  return parseOptions(inis, files);
+  return parseOptions(
+    files.map((file) => readIni(file)),
+    files,
+  );
 }
 
 export function parseOptions(inis: readonly Ini[], files: readonly string[] = []): Options {

@@ -1,7 +1,7 @@
 // The files of one Dnsmasq on disk.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { StartError } from '@calico-openstack/agent';
+import { fileReason, StartError } from '@calico-openstack/agent';
 import type { IpAddress } from '@calico-openstack/datamodel';
 import type { Places } from './command.ts';
 import { type PortFiles, parseHost } from './files.ts';
@@ -36,7 +36,11 @@ function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   } catch (error) {
-    throw new StartError('DIRECTORY_UNUSABLE', `cannot make ${directory}: ${(error as Error).message}`, { cause: error });
+    throw new StartError(
+      'DIRECTORY_UNUSABLE',
+      `cannot make ${directory}: ${fileReason(error)}; set dhcp_confs, state_path or dnsmasq_base_log_dir to a directory that can be written`,
+      { cause: error },
+    );
   }
 }
 

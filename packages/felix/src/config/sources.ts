@@ -1,6 +1,5 @@
 // Where parameters come from: environment, file, and the datastore's FelixConfiguration resources. Each source gives texts by lower-case name.
-import { readFileSync } from 'node:fs';
-import { type Ini, parseIni, StartError } from '@calico-openstack/agent';
+import { readIni } from '@calico-openstack/agent';
 import { type Decoded, decoded, decodeResource, type Fields, type Resource } from '@calico-openstack/datamodel';
 
 /** @property name how messages call it: `environment`, a file's path, `FelixConfiguration default` */
@@ -37,22 +36,10 @@ export function libcalicoSource(environment: Readonly<Record<string, string | un
 
 /**
  * An ini file in which sections have no meaning; of several values of one name the last holds. A missing file is empty.
- * @throws StartError when it is there and cannot be read
+ * @throws IniError when it is there and cannot be read
  */
 export function fileSource(path: string): Source {
-  let content: string;
-  try {
-    content = readFileSync(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { name: path, fromDatastore: false, values: new Map() };
-    throw new StartError('CONFIG_UNREADABLE', `cannot read ${path}: ${(error as Error).message}`, { cause: error });
-  }
-  let ini: Ini;
-  try {
-    ini = parseIni(content, path);
-  } catch (error) {
-    throw new StartError('CONFIG_UNREADABLE', (error as Error).message, { cause: error });
-  }
+  const ini = readIni(path, { mayBeMissing: true });
   const values = new Map<string, string>();
   for (const options of ini.values()) for (const [name, texts] of options) values.set(name.toLowerCase(), texts.at(-1)!);
   return { name: path, fromDatastore: false, values };

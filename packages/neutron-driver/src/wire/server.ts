@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
-import { StartError } from '@calico-openstack/agent';
+import { fileReason, StartError } from '@calico-openstack/agent';
 import { type PeerEvents, servePeer } from './peer.ts';
 
 /** Longest path that fits a Unix socket's address. */
@@ -16,7 +16,7 @@ export async function listen(path: string, events: PeerEvents): Promise<{ close(
   if (Buffer.byteLength(path) > maxPathBytes)
     throw new StartError('SOCKET_PATH', `neutron_driver_socket ${path} is longer than ${maxPathBytes} bytes; choose a shorter one`);
   const unusable = (error: unknown): StartError =>
-    new StartError('SOCKET_UNUSABLE', `cannot listen at ${path}: ${(error as Error).message}; see that its directory can be written`, { cause: error });
+    new StartError('SOCKET_UNUSABLE', `cannot listen at ${path}: ${fileReason(error)}; see that its directory can be written`, { cause: error });
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   } catch (error) {
