@@ -47,6 +47,13 @@ describe('a start that fails', () => {
   });
 });
 
+test('a sentence that nobody took while the agent runs is shown with its stack: not to take it is a fault of ours', () => {
+  const said = runStart(`const { openLog } = await import(${JSON.stringify(new URL('log.ts', import.meta.url).href)});
+    setTimeout(() => { throw new StartError('X', 'lost'); }, 50);
+    return { log: openLog({ name: 'felix', screen: 'INFO' }).log, close: async () => {} };`);
+  expect(said).toEqual({ exitCode: 1, said: expect.stringMatching(/ stack="StartError: lost\\n {4}at .* code=X error=lost\n$/) });
+});
+
 describe('a log file that cannot be written', () => {
   test.each([
     ['is a directory', () => directory, /^cannot write the log file \S+: it is a directory \(EISDIR\); name another file, or none/],

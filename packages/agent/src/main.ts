@@ -1,7 +1,7 @@
 // How every executable starts and ends: options, signals, exit codes.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { RestartNeeded, shownError } from './errors.ts';
+import { isSentence, RestartNeeded, shownError } from './errors.ts';
 import type { Logger } from './log.ts';
 
 export interface Running {
@@ -72,7 +72,8 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
   }
   process.on('SIGHUP', () => running.reload?.());
   process.on('uncaughtException', (error) => {
-    log.fatal({ err: error }, 'unexpected error; ending, to be restarted');
+    // That nobody took it is a fault of ours, whatever it says.
+    log.fatal({ err: error, ...(isSentence(error) && { stack: error.stack }) }, 'unexpected error; ending, to be restarted');
     void end(1);
   });
   await running.failed?.catch((error: unknown) => {

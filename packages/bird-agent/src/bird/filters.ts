@@ -49,6 +49,8 @@ function prefixCondition(match: PrefixMatch, family: IpFamily): string {
       if (least > most) return match.negated ? 'true' : 'false';
       return `net ${match.negated ? '!~' : '~'} [ ${match.cidr}{${least},${most}} ]`;
     }
+    default:
+      return match satisfies never;
   }
 }
 
@@ -63,6 +65,8 @@ function operationText(operation: FilterOperation): string {
         .join(' ');
     case 'setPriority':
       return `bgp_local_pref = ${localPrefOfMetricZero - operation.priority};`;
+    default:
+      return operation satisfies never;
   }
 }
 

@@ -145,6 +145,8 @@ export function printOperation(family: TableFamily, table: string, operation: Op
       const more = operation.elements.length > fewElements ? [`… (${operation.elements.length})`] : [];
       return `${operation.verb === 'add elements' ? 'add' : 'delete'} element ${within} ${operation.set.name} { ${[...some, ...more].join(', ')} }`;
     }
+    default:
+      return unreachable(operation);
   }
 }
 

@@ -45,6 +45,8 @@ function normalise(expression: Expression, negated: boolean): Draft {
     case 'starts with':
     case 'ends with':
       return leaf(expression, negated, `${negated ? '!' : ''}${expression.label} ${expression.kind} ${quote(expression.text)}`);
+    default:
+      return expression satisfies never;
   }
 }
 

@@ -43,5 +43,7 @@ export function matches(expression: Expression, labels: LabelLookup): boolean {
       return expression.operands.every((operand) => matches(operand, labels));
     case 'or':
       return expression.operands.some((operand) => matches(operand, labels));
+    default:
+      return expression satisfies never;
   }
 }

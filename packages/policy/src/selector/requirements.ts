@@ -34,6 +34,8 @@ export function covers(expression: Expression): readonly Cover[] {
       const best = expression.operands.map((operand) => [...covers(operand)].sort(byUse)[0]);
       return best.every((cover) => cover !== undefined) ? [best.flat()] : [];
     }
+    default:
+      return expression satisfies never;
   }
 }
 
