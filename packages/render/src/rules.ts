@@ -10,6 +10,12 @@ export type RenderedRules = { readonly rules: readonly NftRule[]; readonly const
 
 type SetNames = Pick<Sets, 'nameOf'>;
 
+/** What is rendered here of a rule. A condition that is added to the type and not here would make rules match more: that is an error of the compiler's. */
+type Rendered = 'action' | 'ipVersion' | 'protocol' | 'notProtocol' | 'icmp' | 'notIcmp' | 'source' | 'destination';
+type RenderedOfSide = 'nets' | 'notNets' | 'sets' | 'notSets' | 'ports' | 'namedPorts' | 'notPorts' | 'notNamedPorts';
+type Unrendered = Exclude<keyof Rule, Rendered> | Exclude<keyof RuleSide, RenderedOfSide>;
+true satisfies [Unrendered] extends [never] ? true : false;
+
 /** @param logPrefix what a Log rule's line begins with */
 export function renderRules(rules: readonly Rule[], setNames: SetNames, options: RenderOptions, logPrefix: string): RenderedRules {
   const constants: ConstantSet[] = [];
