@@ -79,7 +79,8 @@ const loopback = inCidr(parseCidr('127.0.0.0/8')!, 'destination');
  */
 function antiSpoofing(options: RenderOptions): NftChain[] {
   const linkLayer = options.antiSpoofLinkLayer;
-  const otherMac = rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'ether saddr'], true), goTo('other-mac'));
+  // The port's own MAC first: nearly all packets are done with one lookup.
+  const otherMac = rule(inSet(ownMacs, ['meta iifname', 'ether saddr'], true), inSet(anyMac, ['meta iifname'], true), goTo('other-mac'));
   const dhcp = rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack);
   return [
     { name: 'raw-prerouting', hook: hook('filter', 'prerouting', RAW), rules: fromWorkload(options, goTo('source-check')) },
