@@ -12,10 +12,11 @@ import {
   type Rules,
 } from '@calico-openstack/kernel';
 import { type ConnectionStamps, floatingToFixed, ifnameBytes, u32 } from '@calico-openstack/render';
+import { bytesKey } from './bytes-key.ts';
 import { rememberVerdicts } from './remembered.ts';
 
 export type HostView = {
-  /** The name of the workload interface that an address leads to; addresses as `addressKey` gives them. */
+  /** The name of the workload interface that an address leads to; addresses as `bytesKey` gives them. */
   readonly interfaceOf: (address: string) => Uint8Array | undefined;
   /** The host has the address itself. */
   readonly isOwn: (address: string) => boolean;
@@ -24,20 +25,17 @@ export type HostView = {
 /** As it is now. */
 export function hostView(workloads: ReadonlyMap<WorkloadId, LocalWorkload>, links: Pick<Links, 'links' | 'addresses'>): HostView {
   const own = new Set<string>();
-  for (const name of links.links.keys()) for (const { address } of links.addresses(name)) own.add(addressKey(addressBytes(address as IpAddress)));
+  for (const name of links.links.keys()) for (const { address } of links.addresses(name)) own.add(bytesKey(addressBytes(address as IpAddress)));
   const interfaces = new Map<string, Uint8Array>();
   for (const { shadowedBy, routed, interfaceName } of workloads.values()) {
     const name = ifnameBytes(interfaceName);
     for (const cidr of shadowedBy ? [] : routed) {
-      const key = isHostCidr(cidr) ? addressKey(addressBytes(addressOf(cidr))) : undefined;
+      const key = isHostCidr(cidr) ? bytesKey(addressBytes(addressOf(cidr))) : undefined;
       if (key !== undefined && !own.has(key)) interfaces.set(key, name); // what the host has itself leads to no workload, whatever the datastore says
     }
   }
   return { interfaceOf: (address) => interfaces.get(address), isOwn: (address) => own.has(address) };
 }
-
-/** An address as a key: its bytes. */
-const addressKey = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /** The stamps that policy would give. */
 type Judgement = number | 'denied';
@@ -78,7 +76,7 @@ export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceO
 
   /** undefined: no policy of ours is asked. */
   function judge(family: 4 | 6, protocol: number, sides: FlowSides, leadsTo: Uint8Array): Judgement | undefined {
-    const [source, destination] = [addressKey(sides.source), addressKey(leadsTo)];
+    const [source, destination] = [bytesKey(sides.source), bytesKey(leadsTo)];
     const [from, to] = [interfaceOf(source), interfaceOf(destination)];
     if (from === undefined && (to === undefined || isOwn(source))) return undefined;
     const ask = to === undefined && isOwn(destination) ? toHost : onTheWay;
@@ -88,7 +86,7 @@ export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceO
   /** A floating IP leads elsewhere than it did for this connection. */
   function isAstray({ family, original, reply }: FlowRecord): boolean {
     const floating = rules.find(floatingToFixed(family), original.destination)?.element.data;
-    return floating !== undefined && addressKey(floating) !== addressKey(reply.source);
+    return floating !== undefined && bytesKey(floating) !== bytesKey(reply.source);
   }
 
   return (flow) => {
