@@ -11,6 +11,7 @@ import {
   felixStatusRoot,
   hostEndpointStatusKey,
   hostEndpointsPrefix,
+  hostRemovalRights,
   legacyElectionKey,
   neutronDriverRights,
   type Right,
@@ -30,6 +31,7 @@ const users = {
   felix: felixRights(undefined, 'host-1'),
   dhcp: dhcpAgentRights(undefined, 'host-1'),
   bird: birdAgentRights(undefined, 'host-1'),
+  remover: [...birdAgentRights(undefined, 'host-1'), ...hostRemovalRights(undefined)],
   driver: neutronDriverRights(undefined),
 } satisfies Record<string, readonly Right[]>;
 type User = keyof typeof users;
@@ -77,6 +79,7 @@ describe('with its least rights', () => {
   test.each<[User, readonly string[]]>([
     ['felix', [felixStatusKey(undefined, 'host-1'), felixLastStatusKey(undefined, 'host-1'), status('host-1'), hostEndpointStatusKey('host-1', 'eth0')]],
     ['bird', [node('host-1')]],
+    ['remover', [node('host-2')]],
     ['driver', [endpoint('host-2'), policy, subnetKey(undefined, 'net'), resourceKey({ plural: 'felixconfigurations', name: 'default' })]],
   ])('%s writes what it is to write, under a lease too', async (user, keys) => {
     for (const key of keys) expect(await write(user, key), key).toBe('done');
@@ -116,6 +119,8 @@ describe('beyond its least rights', () => {
     ['bird', 'the Node of another host', node('host-2')],
     ['bird', 'the Node of a host whose name begins like its own', node('host-10')],
     ['bird', 'a BGPPeer', resourceKey({ plural: 'bgppeers', name: 'x' })],
+    ['remover', "a Felix's status", felixStatusKey(undefined, 'host-1')],
+    ['remover', 'a BGPPeer', resourceKey({ plural: 'bgppeers', name: 'x' })],
     ['driver', "a Felix's status", felixStatusKey(undefined, 'host-1')],
     ['driver', "an operator's policy", resourceKey({ plural: 'globalnetworkpolicies', name: 'x' })],
     ['driver', 'a Node', node('host-1')],
@@ -129,6 +134,8 @@ describe('beyond its least rights', () => {
     ['dhcp', "another host's endpoints", hostEndpointsPrefix(undefined, workloadEndpointNamePrefix('host-2'))],
     ['dhcp', 'policies', resourcePrefix('networkpolicies')],
     ['bird', 'policies', resourcePrefix('networkpolicies')],
+    ['bird', "Felix's reports", felixStatusRoot(undefined)],
+    ['remover', 'policies', resourcePrefix('networkpolicies')],
     ['bird', "another host's endpoints", hostEndpointsPrefix(undefined, workloadEndpointNamePrefix('host-2'))],
   ])('%s is refused to read %s', async (user, _, prefix) => {
     expect(await read(user, prefix)).toBe('ETCD_DENIED');

@@ -1,6 +1,6 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
 import { createHealth, healthPages, type Logger, metricsPages, type Running, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
-import { resourceKey } from '@calico-openstack/datamodel';
+import { type IpAddress, resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowListener, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
 import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
@@ -10,11 +10,13 @@ import { protocols } from './bird/daemon.ts';
 import { confirmWritten, draft, readText, writtenMs } from './bird/file.ts';
 import { type PrintedConfiguration, printConfiguration, revisionSymbol } from './bird/print.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
-import { establishedNeighbors, sessionStatuses } from './bird/sessions.ts';
+import { reachableOf } from './bird/reachable.ts';
+import { sessionStatuses } from './bird/sessions.ts';
 import type { Config } from './config.ts';
 import { datastoreAddresses } from './datastore-addresses.ts';
 import { followDepartures } from './departures.ts';
 import { groupId } from './groups.ts';
+import { resourceMemory } from './memory.ts';
 import { agentMetrics } from './metrics.ts';
 import { type HostView, openHost } from './node/host.ts';
 import { lookMs, nodeRegistrar, registerRetryMs } from './node/registrar.ts';
@@ -25,7 +27,7 @@ import type { Host, Lookups, Problem } from './plan/facts.ts';
 import { type Plan, plan } from './plan/plan.ts';
 import { problemTeller } from './problems.ts';
 import { followedPrefixes, resourceStore } from './store.ts';
-import { type Understood, understoodFile } from './understood.ts';
+import { understoodFile } from './understood.ts';
 
 const controlTimeoutMs = 20_000;
 const birdRetryMs = 1000;
@@ -44,16 +46,14 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const understood = understoodFile(`${config.BirdConfigFile}.understood`);
   const before = await understood.read();
   if (!before.ok)
-    log.warn(
-      { file: understood.path, reason: before.reason },
-      'what was understood before the agent was started cannot be read; a resource that cannot be read now has no former value',
-    );
+    log.warn({ file: understood.path, reason: before.reason }, 'what was understood before the agent was started is lost, since it cannot be read');
   const store = resourceStore({
     ownName: config.Hostname,
     before: before.ok ? before.value : new Map(),
     onFault: (error, key) =>
       log.error({ err: error, key }, 'a fault of the BIRD agent: this value could not be taken in and counts as absent; please report it with the value'),
   });
+  const memory = resourceMemory({ etcd, store, file: understood, ownName: config.Hostname });
   const departures = followDepartures(etcd, config.Hostname);
   const datastore = datastoreAddresses(config.EtcdEndpoints);
   const tell = problemTeller(log);
@@ -82,7 +82,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     nodes: store.resources.nodes,
     goneMs: config.RemoveHostsGoneDays * dayMs,
     waitMs: config.RemoveHostsGoneDays === 0 ? Number.POSITIVE_INFINITY : config.BgpHoldTimeSecs * 1000,
-    neighbors: async () => (bird.up ? establishedNeighbors(await bird.control()) : undefined),
+    reachable,
     log,
   });
   const passwords = openPasswords(config.BgpPasswordFile);
@@ -99,7 +99,6 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     limits: [],
   };
   let elsewhere: readonly Problem[] = [];
-  let toRemember: ReadonlyMap<string, Understood> | undefined;
   let lastTrouble: string | undefined;
 
   const loop = startLoop({
@@ -126,9 +125,12 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       if (written) return registerRetryMs;
     }
     await lookElsewhere();
-    if (following) await removal.look();
+    if (following) {
+      await memory.recall();
+      await removal.look();
+    }
     const planned = makePlan();
-    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...removal.problems, ...(await remember()), ...planned.problems];
+    const problems = [...(node.problem ? [node.problem] : []), ...elsewhere, ...removal.problems, ...(await memory.remember()), ...planned.problems];
     const outcome = planned.ok ? await applyPlan(planned, problems) : { kind: await keepBird() };
     metrics.refused(!planned.ok || outcome.kind === 'refused');
     metrics.problems(tell(problems, planned.ok && outcome.kind !== 'away' && outcome.kind !== 'doubted'));
@@ -156,22 +158,13 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     }
   }
 
-  /** Has the disk know what a restarted agent needs; what is wrong with that. */
-  async function remember(): Promise<readonly Problem[]> {
-    toRemember = store.toRemember() ?? toRemember;
-    if (!toRemember) return [];
+  async function reachable(addresses: readonly IpAddress[]): Promise<ReadonlySet<IpAddress> | undefined> {
+    if (!bird.up) return undefined;
     try {
-      await understood.write(toRemember);
-      toRemember = undefined;
-      return [];
+      return await reachableOf(await bird.control(), addresses);
     } catch (error) {
-      return [
-        {
-          key: understood.path,
-          reason: messageOf(error),
-          effect: 'until it can be written, a restart of the agent forgets the last values that were understood',
-        },
-      ];
+      if (error instanceof BirdError) return undefined;
+      throw error;
     }
   }
 

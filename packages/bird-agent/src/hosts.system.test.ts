@@ -1,4 +1,5 @@
 // Hosts and what is left of them: a Node that a former host of this address has left behind, an uplink that is down for a moment, and a Node that cannot be read.
+import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -82,4 +83,8 @@ test('a Node that becomes unreadable keeps its sessions with all others, and tha
   await world.put('nodes', 'joining-later', { bgp: { ipv4Address: '198.51.100.11' } });
   await until('a host that joins after a restart', () => b.bird.session('mesh4-joining-later'));
   expect(await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')])).toEqual(before);
+  // Nor does it on a host that is new: etcd still knows what was there before.
+  rmSync(`${a.bird.configFile}.understood`);
+  a.startAgent();
+  await until('the host that joined later, on one that knows nothing of former values', () => a.bird.session('mesh4-joining-later'));
 });

@@ -5,10 +5,14 @@ import {
   felixLastStatusKey,
   felixStatusKey,
   hostRemovalRights,
+  type IpAddress,
   resourceKey,
   rfc3339Seconds,
 } from '@calico-openstack/datamodel';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectBird } from './bird/control.ts';
+import { reachableOf } from './bird/reachable.ts';
+import { countRoutes } from './bird/routes.ts';
 import { registerInNode } from './node/registration.ts';
 import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -59,6 +63,16 @@ test('an agent without the rights removes nothing, and tells; one with them remo
   connected.startAgent({ RemoveHostsGoneDays: '30' });
   remover.startAgent({ RemoveHostsGoneDays: '30', EtcdUsername: 'remover' });
   await until('a session', async () => (await remover.bird.session('mesh4-host-1'))?.detail === 'Established');
+  // Of a host behind a route reflector only its routes tell.
+  await connected.workloadRoute('add', '10.65.0.8/32');
+  const isThere = async () => {
+    const control = await connectBird(remover.bird.socket, 5000);
+    const found = await reachableOf(control, [connected.host4, '203.0.113.1'] as IpAddress[]);
+    const routes = await countRoutes(control, 4, { where: `source = RTS_BGP && bgp_next_hop = ${connected.host4}` });
+    control.close();
+    return routes === 1 && [...found].join() === connected.host4;
+  };
+  await until('the remover knows that its neighbour is there', isThere);
   await until('one Node is removed', async () => !(await names()).includes('gone'));
   await until('one is told of', () => /"Node labelled"[^\n]*left alone/.test(remover.agentLog()));
   expect(await names()).toEqual(['back-soon', 'host-0', 'host-1', 'labelled', 'never-reported']);

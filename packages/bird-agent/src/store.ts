@@ -1,4 +1,5 @@
 // The datastore's BGP resources as they were understood. Each value is decoded once, when it comes.
+import { isDeepStrictEqual } from 'node:util';
 import { takeEach } from '@calico-openstack/agent';
 import { bgpPlurals, type Cidr, type Decoded, parseResourceKey, resourcePrefix } from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
@@ -18,6 +19,8 @@ export interface ResourceStore {
   readonly resources: Resources;
   /** Takes changes in, each by itself; true when they may matter. */
   apply(changes: readonly Change[]): boolean;
+  /** Has the value that is there now stand behind a former one of the same resource, if that is understood; true when it is. */
+  recall(now: Change, former: Understood): boolean;
   /** By key, what an agent that is started anew has to know, should it find a slip in its place; undefined: nothing new since this was last asked. */
   toRemember(): ReadonlyMap<string, Understood> | undefined;
 }
@@ -70,7 +73,8 @@ export function resourceStore({ onFault, ownName, before }: StoreOptions): Resou
     if (!kept.get(name)?.ok) {
       const last = remembered.get(key);
       const then = last && isSameResource(last, { modRevision, value }) ? decode(last.value) : undefined;
-      kept.set(name, then?.ok ? then : now);
+      // The same refusal stays the same object: whoever has looked into it need not again.
+      if (then?.ok || !isDeepStrictEqual(kept.get(name), now)) kept.set(name, then?.ok ? then : now);
       if (!last || !then?.ok) return true;
       understood.set(key, last);
     }
@@ -108,20 +112,27 @@ export function resourceStore({ onFault, ownName, before }: StoreOptions): Resou
     return parsed?.plural !== 'nodes' || parsed.name === ownName || outdated.has(`Node ${parsed.name}`);
   }
 
+  function apply(changes: readonly Change[]): boolean {
+    let matters = false;
+    const known = nodes.size;
+    const faults = takeEach(
+      changes,
+      (change) => {
+        matters = take(change) || matters;
+      },
+      onFault,
+    );
+    if (nodes.size > known) sortByName(nodes);
+    return matters || faults > 0;
+  }
+
   return {
     resources: { nodes, configurations, peers, filters, pools, departures, outdated },
-    apply(changes) {
-      let matters = false;
-      const known = nodes.size;
-      const faults = takeEach(
-        changes,
-        (change) => {
-          matters = take(change) || matters;
-        },
-        onFault,
-      );
-      if (nodes.size > known) sortByName(nodes);
-      return matters || faults > 0;
+    apply,
+    recall(now, former) {
+      remembered.set(now.key, former);
+      apply([now]);
+      return understood.has(now.key);
     },
     toRemember() {
       if (!hasNews) return undefined;

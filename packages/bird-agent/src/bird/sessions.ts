@@ -1,5 +1,4 @@
 // BIRD's BGP sessions with their routes, as `show protocols all` tells of them.
-import { type IpAddress, parseAddress } from '@calico-openstack/datamodel';
 import type { BirdControl } from './control.ts';
 
 export type SessionStatus = {
@@ -19,12 +18,6 @@ export type SessionStatus = {
 export async function sessionStatuses(control: BirdControl, pattern = '*'): Promise<readonly SessionStatus[]> {
   const { lines } = await control.ask(`show protocols all "${pattern}"`);
   return parseSessions(lines.map(({ text }) => text));
-}
-
-/** The addresses at the other ends of sessions that stand. */
-export async function establishedNeighbors(control: BirdControl): Promise<ReadonlySet<IpAddress>> {
-  const standing = (await sessionStatuses(control)).filter(({ state }) => state === 'Established');
-  return new Set(standing.flatMap(({ neighbor }) => parseAddress(neighbor) ?? []));
 }
 
 export function parseSessions(lines: readonly string[]): readonly SessionStatus[] {

@@ -1,5 +1,5 @@
 import { recordingLog } from '@calico-openstack/agent';
-import { encodeAgentStatus, felixLastStatusKey, felixStatusKey, type IpAddress, resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { encodeAgentStatus, felixLastStatusKey, felixStatusKey, resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { describe, expect, test } from 'vitest';
@@ -42,7 +42,7 @@ async function setUp(
     nodes,
     goneMs: 30 * dayMs,
     waitMs: 1000,
-    neighbors: async () => sessions && new Set(sessions as IpAddress[]),
+    reachable: async (addresses) => sessions && new Set(addresses.filter((address) => sessions.includes(address))),
     log: recordingLog().log,
     clock: { steadyMs: () => clock.steadyMs, nowMs: () => nowMs },
   });
@@ -69,7 +69,7 @@ describe('a Node', () => {
     expect((await look()).includes('x')).toBe(!goes);
   });
 
-  test('with which there is a session stays', async () => {
+  test('of whose host BIRD knows stays', async () => {
     const { look } = await setUp({ ...alive, x: 31 }, { sessions: ['192.0.2.4'] });
     expect(await look()).toContain('x');
   });

@@ -28,8 +28,8 @@ export type RemovalOptions = {
   readonly goneMs: number;
   /** The first look comes so long after this was made: sessions that stand are a sign of life, and need time to. */
   readonly waitMs: number;
-  /** At the other ends of sessions that stand; undefined: BIRD cannot be asked. */
-  readonly neighbors: () => Promise<ReadonlySet<IpAddress> | undefined>;
+  /** Of these addresses those that BIRD knows to be there; undefined: it cannot be asked. */
+  readonly reachable: (addresses: readonly IpAddress[]) => Promise<ReadonlySet<IpAddress> | undefined>;
   readonly log: Logger;
   readonly clock?: { readonly steadyMs: () => number; readonly nowMs: () => number };
 };
@@ -40,13 +40,15 @@ type Report = { readonly lives: boolean; readonly last: { readonly atMs: number;
 /** A host whose Felix has reported, and does so no more. */
 type Gone = { readonly node: Node; readonly last: NonNullable<Report['last']> };
 
+const addressesOf = ({ addresses }: Node): readonly IpAddress[] => ([4, 6] as const).flatMap((family) => addresses[family]?.address ?? []);
+
 const systemClock = { steadyMs: () => performance.now(), nowMs: () => Date.now() };
 
 /**
- * A host's sign of life is its Felix's report, whose key ends with its lease, or a session with it. A Node is removed if that has been missing for `goneMs`, and if it holds nothing but
+ * A host's sign of life is its Felix's report, whose key ends with its lease, a session with it, or a route through it. A Node is removed if that has been missing for `goneMs`, and if it holds nothing but
  * what an agent has written, which its host would write again. The transaction asks once more: whoever comes back at that moment, stays.
  */
-export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, neighbors, log, clock = systemClock }: RemovalOptions): Removal {
+export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reachable, log, clock = systemClock }: RemovalOptions): Removal {
   let problems: readonly Problem[] = [];
   let nextLookMs = clock.steadyMs() + waitMs;
   const said = (key: string, reason: string, effect: string): Problem => ({ key, reason, effect });
@@ -120,9 +122,9 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, neig
           'none is removed: more than half of them is taken for a fault of what reports',
         ),
       ];
-    const connected = await neighbors();
-    if (!connected) return [said('Nodes', 'BIRD cannot be asked which hosts have sessions', 'no Node is removed until it can')];
-    const gone = silent.filter(({ node }) => !([4, 6] as const).some((family) => node.addresses[family] && connected.has(node.addresses[family].address)));
+    const there = await reachable(silent.flatMap(({ node }) => addressesOf(node)));
+    if (!there) return [said('Nodes', 'BIRD cannot be asked which hosts have sessions and routes', 'no Node is removed until it can')];
+    const gone = silent.filter(({ node }) => !addressesOf(node).some((address) => there.has(address)));
     const left: Problem[] = [];
     for (const each of gone) left.push(...[await remove(each)].flatMap((problem) => problem ?? []));
     return left;

@@ -1,0 +1,52 @@
+// Has the last values that were understood outlive the agent, and finds what was there before a slip.
+import { resourceKey } from '@calico-openstack/datamodel';
+import { type Etcd, EtcdError } from '@calico-openstack/etcd';
+import { recallFormer } from './history.ts';
+import type { Problem } from './plan/facts.ts';
+import type { ResourceStore } from './store.ts';
+import type { Understood, UnderstoodFile } from './understood.ts';
+
+export interface ResourceMemory {
+  /** Has the disk know what a restarted agent needs; what is wrong with that. */
+  remember(): Promise<readonly Problem[]>;
+  /** What everything rests on and was never understood: asks etcd what it was before. Once for each value, or until etcd can be asked. */
+  recall(): Promise<void>;
+}
+
+export type MemoryOptions = { readonly etcd: Etcd; readonly store: ResourceStore; readonly file: UnderstoodFile; readonly ownName: string };
+
+export function resourceMemory({ etcd, store, file, ownName }: MemoryOptions): ResourceMemory {
+  let toRemember: ReadonlyMap<string, Understood> | undefined;
+  const recalled = new WeakSet<object>();
+  return {
+    async remember() {
+      toRemember = store.toRemember() ?? toRemember;
+      if (!toRemember) return [];
+      try {
+        await file.write(toRemember);
+        toRemember = undefined;
+        return [];
+      } catch (error) {
+        const effect = 'until it can be written, a restart of the agent forgets the last values that were understood';
+        return [{ key: file.path, reason: (error as Error).message, effect }];
+      }
+    },
+    async recall() {
+      const { configurations, nodes } = store.resources;
+      const bases = [
+        [resourceKey({ plural: 'bgpconfigurations', name: 'default' }), configurations.get('default')],
+        [resourceKey({ plural: 'bgpconfigurations', name: `node.${ownName}` }), configurations.get(`node.${ownName}`)],
+        [resourceKey({ plural: 'nodes', name: ownName }), nodes.get(ownName)],
+      ] as const;
+      for (const [key, value] of bases) {
+        if (!value || value.ok || recalled.has(value)) continue;
+        try {
+          await recallFormer(etcd, key, store.recall);
+          recalled.add(value);
+        } catch (error) {
+          if (!(error instanceof EtcdError)) throw error;
+        }
+      }
+    },
+  };
+}
