@@ -199,19 +199,24 @@ describe('a port', () => {
     // Neutron itself asks only whether it lies in the subnet: one that a host has got since.
     await cloud.lab.etcd.ctl('put', '/calico/resources/v3/projectcalico.org/nodes/two', JSON.stringify({ spec: { bgp: { ipv4Address: '10.66.0.77/24' } } }));
     const refused = { status: 409, body: expect.stringMatching(/10\.66\.0\.77 is an address of a host/) };
-    const pair = { allowed_address_pairs: [{ ip_address: '10.66.0.77' }] };
-    const setPair = (): Promise<HttpAnswer> => member.request('PUT', `ports/${attacker}`, { port: pair });
+    const setPairs = (...pairs: readonly { ip_address: string }[]): Promise<HttpAnswer> =>
+      member.request('PUT', `ports/${attacker}`, { port: { allowed_address_pairs: pairs } });
+    /** Asked for anew each time: a pair that the port has already is not looked at again. */
+    const askForPair = async (): Promise<HttpAnswer> => {
+      const answer = await setPairs({ ip_address: '10.66.0.77' });
+      if (answer.status === 200) await setPairs();
+      return answer;
+    };
     // What the driver knows of hosts may be a second old.
     await until('the pair to be refused', async () => {
-      expect(await setPair()).toMatchObject(refused);
+      expect(await askForPair()).toMatchObject(refused);
       return true;
     });
     const port = { network_id: own, fixed_ips: [{ ip_address: '10.66.0.77' }] };
     expect(await member.request('POST', 'ports', { port })).toMatchObject(refused);
     expect(await cloud.openstack.request('POST', 'ports', { port })).toMatchObject(refused);
     await cloud.lab.etcd.ctl('del', '/calico/resources/v3/projectcalico.org/nodes/two');
-    await until('the pair to be allowed', async () => (await setPair()).status === 200 || undefined);
-    await member.request('PUT', `ports/${attacker}`, { port: { allowed_address_pairs: [] } });
+    await until('the pair to be allowed', async () => (await askForPair()).status === 200 || undefined);
   });
 
   test("may speak for addresses and prefixes of its own network's subnets, and a pair's own MAC reaches the endpoint", async () => {
