@@ -25,6 +25,11 @@ export class Claims<Claimant extends string> {
     return this.#things.get(thing)?.owner;
   }
 
+  /** What it claims, as it was set last. */
+  of(claimant: Claimant): ReadonlyMap<string, AddressClaim> {
+    return this.#claimed.get(claimant) ?? none;
+  }
+
   claimants(thing: string): Iterable<Claimant> {
     return this.#things.get(thing)?.claims.keys() ?? [];
   }

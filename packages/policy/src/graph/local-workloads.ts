@@ -127,7 +127,8 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     for (const cidr of definition.ipNetworks)
       if (!isHostCidr(cidr)) refusals.push(`${cidr} in ipNetworks is a prefix, and a workload has single addresses only`);
     if (this.#interfaces.owner(definition.interfaceName) !== id) return { routed: [], ipNats: [], refusals };
-    for (const [cidr, { kind }] of claimsOf(id, definition)) {
+    for (const [thing, { kind }] of this.#addresses.of(id)) {
+      const cidr = thing as Cidr;
       const holder = this.#addresses.owner(cidr);
       const obstacle =
         this.#reserved.obstacle(cidr) ??
@@ -137,6 +138,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
       else if (kind === 'fixed') refusals.push(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
       else complain(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
     }
+    if (definition.ipNats.length === 0) return { routed: [...mine], ipNats: definition.ipNats, refusals };
     const ipNats = definition.ipNats.filter(({ internal, external }) => mine.has(hostCidr(internal)) && mine.has(hostCidr(external)));
     const given = new Set(ipNats);
     const own = new Set(definition.ipNetworks);
@@ -163,12 +165,12 @@ const interfaceClaim = (id: WorkloadId, { interfaceName, createdMs }: WorkloadEn
 
 /** The single addresses that it names: its own, then the external ones that stand for one of these. An external address counts as fixed: Neutron gave it. */
 function claimsOf(id: WorkloadId, { ipNetworks, allowedIps, ipNats, createdMs }: WorkloadEndpoint): ReadonlyMap<Cidr, AddressClaim> {
-  const [fixed, pair] = [{ kind: 'fixed', createdMs, id } as const, { kind: 'pair', createdMs, id } as const];
-  const pairs = new Set(allowedIps);
+  const fixed = { kind: 'fixed', createdMs, id } as const;
   const claims = new Map<Cidr, AddressClaim>();
-  for (const cidr of ipNetworks) if (isHostCidr(cidr)) claims.set(cidr, pairs.has(cidr) ? pair : fixed);
-  const own = new Set(claims.keys());
-  for (const { internal, external } of ipNats) if (own.has(hostCidr(internal))) claims.set(hostCidr(external), fixed);
+  for (const cidr of ipNetworks) if (isHostCidr(cidr)) claims.set(cidr, fixed);
+  const own = ipNats.length > 0 ? new Set(claims.keys()) : undefined;
+  for (const cidr of allowedIps) if (claims.has(cidr)) claims.set(cidr, { kind: 'pair', createdMs, id });
+  for (const { internal, external } of ipNats) if (own!.has(hostCidr(internal))) claims.set(hostCidr(external), fixed);
   return claims;
 }
 
