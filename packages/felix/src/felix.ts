@@ -26,7 +26,7 @@ import { ConcernedAddresses } from './connections/concerned.ts';
 import { type Cutting, startCutting } from './connections/cutting.ts';
 import { type Enforcement, startEnforcement } from './connections/enforcement.ts';
 import { createJudge, hostView } from './connections/judge.ts';
-import { createDataplane, type Dataplane } from './dataplane.ts';
+import { createDataplane, type Dataplane, type StepReport } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
 import { needing } from './kernel-needs.ts';
@@ -254,9 +254,8 @@ class Felix {
     for (const [id, workload] of change.workloads) this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
     this.#tellNotProgrammed(change);
     dataplane.note(change);
-    this.#concerned.note(change);
     this.#tellDefects();
-    const { tables, statuses, retry, left } = dataplane.step();
+    const { tables, statuses, retry, left } = this.#commit(dataplane, change);
     const tookMs = performance.now() - startMs;
     if (tables.inet.resynced) {
       // Whoever really touches our tables finds them put right each time; only strangers' changes elsewhere are not looked after each time.
@@ -280,6 +279,15 @@ class Felix {
     this.#components.startup.report({ live: true, ready: true });
     this.#components.dataplane.report({ live: true, ready: true });
     return Math.max(1, Math.min(restMs, retry ? retryMs : longestRestMs));
+  }
+
+  /** The kernel first: whose connections are concerned does not have to be known before. It is worked out where the kernel refused, too, since no later step hears of this change again. */
+  #commit(dataplane: Dataplane, change: DesiredChange): StepReport {
+    try {
+      return dataplane.step();
+    } finally {
+      this.#concerned.note(change);
+    }
   }
 
   #openDataplane(): Programmed {
