@@ -10,6 +10,8 @@ const [leastRecentlyUsed, socketFilter] = [9, 1] as const;
 const [levelSocket, attachProgram] = [1, 50] as const;
 /** Links that are remembered. Beyond them the one longest unheard of has its whole allowance again. */
 const mostLinks = 16_384;
+/** The kernel gives up checking a program when a signal waits for the process, a child's end for one (EAGAIN). The signal is taken in when the call returns. */
+const mostAttempts = 20;
 /** Helpers of the kernel. */
 const [lookUp, update, monotonicNs] = [1, 2, 5] as const;
 /** Offsets in struct __sk_buff; PACKET_OUTGOING. */
@@ -32,7 +34,9 @@ const [call, exit] = [0x85, 0x95] as const;
 export function attachLimitedFilter(fd: number, filter: readonly FilterInstruction[], limit: LinkLimit): boolean {
   const map = createMap();
   if (map < 0) return false;
-  const program = load([...head, ...translate(filter), ...withinLimit(map, limit)]);
+  const instructions = [...head, ...translate(filter), ...withinLimit(map, limit)];
+  let program = -1;
+  for (let attempt = 0; program < 0 && attempt < mostAttempts; attempt += 1) program = load(instructions);
   // The program holds the map, the socket the program.
   close(map);
   if (program < 0) return false;

@@ -1,5 +1,6 @@
 // A packet socket on links whose other ends a test holds: real frames, counted.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { inNamespace } from '../netlink/namespace.ts';
@@ -47,7 +48,11 @@ function addLink(name: string): void {
 const indexOf = ({ name }: TestNamespace, link: string): number =>
   Number(execFileSync('ip', ['netns', 'exec', name, 'cat', `/sys/class/net/${link}/ifindex`], { encoding: 'utf8' }));
 
-const open = (): PacketSocket => (socket = inNamespace(host.name, () => openPacketSocket(etherType, filter, limit, (one) => heard.push(one))));
+function open(): PacketSocket {
+  socket = inNamespace(host.name, () => openPacketSocket(etherType, filter, limit, (one) => heard.push(one)));
+  expect(socket.isLimited).toBe(true);
+  return socket;
+}
 
 function send(link: string, count: number, first = 1): void {
   const index = indexOf(guests, link);
@@ -64,7 +69,7 @@ async function heardOn(link: string): Promise<number> {
 }
 
 test('each link has its own limit: what one sends beyond it is not heard, and takes nothing from the others', async () => {
-  expect(open().isLimited).toBe(true);
+  open();
   send('tap1', 5000);
   send('tap2', 3);
   send('tap1', 5000);
@@ -96,6 +101,20 @@ test('a link that comes after the socket is heard; one made anew has its whole a
   open();
   send('late', 9);
   expect(await heardOn('late')).toBe(5);
+});
+
+test('a signal that comes while the kernel checks the program does not cost the limit', async () => {
+  const killer = spawn('sh', ['-c', `while sleep 0.0005; do kill -CHLD ${process.pid}; done`]);
+  await once(killer, 'spawn');
+  try {
+    for (let opened = 0; opened < 200; opened++) {
+      open().close();
+      // Its handler runs.
+      await new Promise(setImmediate);
+    }
+  } finally {
+    killer.kill('SIGKILL');
+  }
 });
 
 // Where everybody may load programs, there is nobody who may not.
