@@ -1,28 +1,17 @@
 // The kernel's connection tracking by ctnetlink.
-import { MessageWriter } from '../netlink/attributes.ts';
 import { readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
-import { NetlinkError, type NetlinkMessage, type NetlinkRefusal, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
+import { NetlinkError, type NetlinkMessage, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import { type AddressSet, addressSet, hasAddress } from './addresses.ts';
+import { FlowChanges } from './changes.ts';
 import type { Conntrack, Flow, FlowChange, FlowDeletion, FlowMarking, FlowRecord, FlowReview } from './flow.ts';
-import {
-  countFlows,
-  deleteFlow,
-  dumpFlows,
-  netfilterHeaderLength,
-  readCount,
-  readFlow,
-  readFlowRecord,
-  readMark,
-  writeDeletionOf,
-  writeMarkOf,
-} from './messages.ts';
+import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, readFlow, readFlowRecord, readMark } from './messages.ts';
 import { parsedAddresses, sharedPasses } from './passes.ts';
 
-/** Changes are sent when so many have gathered, and at the end. */
-const changesAtOnce = 500;
-
-/** The flows of the calling thread's network namespace; sockets stay in it (see `inNamespace`). Throws NetlinkError when the kernel refuses. */
+/**
+ * The flows of the calling thread's network namespace; sockets stay in it (see `inNamespace`). Throws NetlinkError when the kernel refuses.
+ * Longer than 80 lines: every question is a few lines around the two sockets and the queue of dumps that all of them share.
+ */
 export function openConntrack(): Conntrack {
   const socket = openNetlinkSocket(netlinkProtocol.netfilter);
   const dumpDescriptor = openNetlinkDescriptor(netlinkProtocol.netfilter);
@@ -45,43 +34,13 @@ export function openConntrack(): Conntrack {
     review: (buffer: Uint8Array, start: number, end: number) => FlowChange | undefined,
   ): Promise<FlowReview> {
     let seen = 0;
-    const done = { deleted: 0, marked: 0 };
-    let unwilling: NetlinkRefusal | undefined;
-    const found: { readonly payload: Uint8Array; readonly change: FlowChange }[] = [];
+    const changes = new FlowChanges(socket);
     await dump(family, (buffer, start, end) => {
       seen++;
       const change = review(buffer, start, end);
-      if (change === undefined) return;
-      found.push({ payload: buffer.slice(start, end), change });
-      if (found.length === changesAtOnce) changeFound();
+      if (change !== undefined) changes.add(buffer.slice(start, end), change);
     });
-    changeFound();
-    if (unwilling) {
-      throw new NetlinkError(
-        unwilling.code,
-        `${done.deleted + done.marked} flows were changed, but not all that were to be: the kernel says ${unwilling.code}`,
-      );
-    }
-    return { ...done, seen };
-
-    /** What the kernel refuses (a flow handed to the hardware, EBUSY) stops no other. */
-    function changeFound(): void {
-      if (found.length === 0) return;
-      const writer = new MessageWriter();
-      const asked = new Map<number, 'deleted' | 'marked'>();
-      for (const [index, { payload, change }] of found.entries()) {
-        const isLast = index === found.length - 1; // what is refused is told anyway, and that all is done by the last one's answer
-        const sequence = socket.nextSequence();
-        asked.set(sequence, change === 'delete' ? 'deleted' : 'marked');
-        if (change === 'delete') writeDeletionOf(writer, sequence, payload, isLast);
-        else writeMarkOf(writer, sequence, payload, change, isLast);
-      }
-      const { refusals } = socket.exchange([writer.bytes()]);
-      found.length = 0;
-      unwilling ??= refusals.find(({ code }) => code !== 'ENOENT');
-      for (const { sequence } of refusals) asked.delete(sequence);
-      for (const what of asked.values()) done[what]++;
-    }
+    return { ...changes.finish(), seen };
   }
 
   const familyOfAll = ({ families }: AddressSet): 4 | 6 | undefined => (families.size === 1 ? [...families][0] : undefined);

@@ -19,7 +19,10 @@ const shortestPauseMs = 50;
 /** Readings take at most a twentieth of the time, however many routes change. */
 const pausePerReading = 20;
 
-/** Reads `routes` at once, and closes them in the end; `links` stay the caller's. Throws what reading throws. */
+/**
+ * Reads `routes` at once, and closes them in the end; `links` stay the caller's. Throws what reading throws.
+ * Longer than 80 lines: what it decides is in hop-counts.ts; here are only the two sources, the reading between them and who listens, which share their state.
+ */
 export function hostAddressesFrom(links: Links, routes: RouteSource, options: HostAddressesOptions = {}): HostAddresses {
   const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now() } = options;
   const listeners = new Set<() => void>();

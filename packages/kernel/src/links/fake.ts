@@ -19,7 +19,7 @@ export interface FakeLinkKernel {
   readonly failures: Error[];
 }
 
-/** `kinds` can be created. Events come in the next microtask, or, with `deliverBy: 'hand'`, when `deliver` is called. */
+/** Longer than 80 lines: a kernel, its events and the calls that change it, over the same few maps. `kinds` can be created. Events come in the next microtask, or, with `deliverBy: 'hand'`, when `deliver` is called. */
 export function fakeLinks(
   options: { readonly kinds?: readonly string[]; readonly deliverBy?: 'itself' | 'hand' } = {},
 ): Links & LinkEditor & { kernel: FakeLinkKernel } {

@@ -17,6 +17,7 @@ export interface FakeNeighbours {
   loseChanges(): void;
 }
 
+/** Longer than 80 lines: a kernel and the programs that have it open, over the same map. */
 export function fakeNeighbours(links: FakeLinkKernel, options: { readonly deliverBy?: 'itself' | 'hand' } = {}): FakeNeighbours {
   const { deliverBy = 'itself' } = options;
   const byKey = new Map<string, KernelNeighbour>();

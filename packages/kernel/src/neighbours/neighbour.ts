@@ -37,10 +37,11 @@ export const neighbourKind: WantedKind<Neighbour, KernelNeighbour> = {
   same: (a, b) => printNeighbour(a) === printNeighbour(b),
   deviceIndex: ({ deviceIndex }) => deviceIndex,
   deleteMayMiss: () => false,
+  check: checkNeighbour,
 };
 
 /** RangeError when the kernel could not be asked for it. */
-export function checkNeighbour(neighbour: Neighbour): void {
+function checkNeighbour(neighbour: Neighbour): void {
   ipBytes(neighbour.address);
   if (neighbour.kind === 'permanent') macBytes(neighbour.mac);
 }

@@ -1,20 +1,13 @@
 // Neighbours made as they are wanted.
 import { type Programmer, type ProgrammerOptions, programmer } from '../programmer/programmer.ts';
-import { checkNeighbour, type KernelNeighbour, type Neighbour, neighbourKind } from './neighbour.ts';
+import { type KernelNeighbour, type Neighbour, neighbourKind } from './neighbour.ts';
 
 /**
  * See `Programmer`; keys are `neighbourKey`'s. `set` throws RangeError for a value that is no neighbour. An entry that was learned gives way to one that is wanted,
  * and one that somebody (Dnsmasq, a guest's announcement through another program) put in its place is replaced again.
  */
 export function neighbourProgrammer(options: Omit<ProgrammerOptions<Neighbour, KernelNeighbour>, 'kind'>): Programmer<Neighbour> {
-  const neighbours = programmer({ ...options, kind: neighbourKind });
-  const { set } = neighbours;
-  return Object.assign(neighbours, {
-    set(neighbour: Neighbour) {
-      checkNeighbour(neighbour);
-      set(neighbour);
-    },
-  });
+  return programmer({ ...options, kind: neighbourKind });
 }
 
 /** All permanent entries and proxies on links whose names start with one of the prefixes are ours. */

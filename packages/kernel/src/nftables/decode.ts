@@ -2,11 +2,13 @@
 import { eachAttribute, readAttributes, readBe32, readString } from '../netlink/attributes.ts';
 import { setDefinition } from './encode.ts';
 import { readData, readExpression } from './expressions.ts';
+import { readElementLimit } from './limit-expression.ts';
 import type { DataType, ElementLimit, NftElement, NftSet, TableFamily } from './objects.ts';
 import { printHook } from './print.ts';
 import * as nft from './protocol.ts';
-import { canonicalRule, readComment, readElementLimit, readVerdictData } from './rules.ts';
+import { canonicalRule, readComment } from './rules.ts';
 import { dataTypes, typeId, widthOf } from './types.ts';
+import { readVerdictData } from './verdict-data.ts';
 
 type Attributes = ReadonlyMap<number, Uint8Array>;
 const nothing = new Uint8Array();

@@ -3,13 +3,15 @@ import { unreachable } from '@calico-openstack/agent/errors';
 import { eachAttribute, flag, longestAttribute, MessageWriter, headerLength as netlinkHeaderLength } from '../netlink/attributes.ts';
 import type { NetlinkRefusal } from '../netlink/socket.ts';
 import { writeData, writeExpression } from './expressions.ts';
+import { limitExpression } from './limit-expression.ts';
 import type { DataType, NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 import type { Operation } from './operations.ts';
 import { printOperation } from './print.ts';
 import * as nft from './protocol.ts';
-import { commentData, limitExpression, verdictData } from './rules.ts';
+import { commentData } from './rules.ts';
 import type { NftRefusal } from './table.ts';
 import { hostOrder, isHostOrder, typeId, widthOf } from './types.ts';
+import { verdictData } from './verdict-data.ts';
 
 export type Batch = { readonly bytes: Uint8Array; readonly describe: (refusal: NetlinkRefusal) => NftRefusal };
 
@@ -31,44 +33,126 @@ export function encodeBatch(
   generation: number | undefined,
   nextSequence: () => number,
 ): Batch {
-  const writer = new MessageWriter(64 * 1024);
-  const familyHeader = nft.header(nft.familyNumber[family]);
-  const batchHeader = nft.header(0, nft.subsystemNumber);
-  const origins: Origin[] = [];
-  let setId = 0;
-  let lastMessage = 0;
+  const batch = new BatchWriter(family, table, nextSequence);
+  batch.begin(generation);
+  for (const operation of operations) batch.write(operation);
+  const { bytes, origins } = batch.end();
+  return { bytes, describe: (refusal) => describe(bytes, origins, family, table, refusal) };
+}
 
-  function begin(message: number, flags: number, operation?: Operation, first?: number): void {
-    const sequence = nextSequence();
-    lastMessage = writer.length;
-    origins.push({ sequence, at: writer.length, ...(operation === undefined ? {} : { operation }), ...(first === undefined ? {} : { first }) });
-    writer.begin(nft.messageType(message), flags, sequence);
-    writer.raw(familyHeader);
+/** Writes the messages of one batch into one buffer, and notes what each was made of. */
+class BatchWriter {
+  readonly #family: TableFamily;
+  readonly #table: string;
+  readonly #nextSequence: () => number;
+  readonly #writer = new MessageWriter(64 * 1024);
+  readonly #familyHeader: Uint8Array;
+  readonly #batchHeader = nft.header(0, nft.subsystemNumber);
+  readonly #origins: Origin[] = [];
+  #setId = 0;
+  #lastMessage = 0;
+
+  constructor(family: TableFamily, table: string, nextSequence: () => number) {
+    this.#family = family;
+    this.#table = table;
+    this.#nextSequence = nextSequence;
+    this.#familyHeader = nft.header(nft.familyNumber[family]);
   }
 
-  function bound(type: number): void {
-    const sequence = nextSequence();
-    origins.push({ sequence, at: writer.length });
-    writer.begin(type, flag.request, sequence);
-    writer.raw(batchHeader);
+  begin(generation: number | undefined): void {
+    this.#bound(nft.batchBegin);
+    if (generation !== undefined) this.#writer.be32(nft.batchGeneration, generation);
+    this.#writer.end();
+  }
+
+  write(operation: Operation): void {
+    switch (operation.verb) {
+      case 'add table':
+        this.#beginMessage(nft.message.newTable, write, operation);
+        this.#writer.string(nft.table.name, this.#table);
+        this.#writer.be32(nft.table.flags, operation.owned ? nft.tableFlag.owner | nft.tableFlag.persist : 0); // a table that somebody switched off (dormant) is switched on
+        this.#writer.end();
+        return;
+      case 'delete table':
+        this.#beginMessage(nft.message.deleteTable, flag.request, operation);
+        this.#writer.string(nft.table.name, this.#table);
+        this.#writer.end();
+        return;
+      case 'flush chain':
+        this.#byName(nft.message.deleteRule, operation, nft.rule.table, nft.rule.chain, operation.chain);
+        return;
+      case 'delete chain':
+        this.#byName(nft.message.deleteChain, operation, nft.chain.table, nft.chain.name, operation.chain);
+        return;
+      case 'delete set':
+        this.#byName(nft.message.deleteSet, operation, nft.set.table, nft.set.name, operation.set);
+        return;
+      case 'delete object':
+        this.#beginMessage(nft.message.deleteObject, flag.request, operation);
+        this.#writer.string(nft.object.table, this.#table);
+        this.#writer.string(nft.object.name, operation.object);
+        this.#writer.be32(nft.object.type, operation.kind);
+        this.#writer.end();
+        return;
+      case 'add set':
+        this.#addSet(operation, operation.set);
+        return;
+      case 'add chain':
+        this.#addChain(operation, operation.chain);
+        return;
+      case 'add rules':
+        this.#addRules(operation, operation.chain, operation.encoded);
+        return;
+      case 'add elements':
+        this.#writeElements(nft.message.newElements, write, operation, operation.set, operation.elements);
+        return;
+      case 'delete elements':
+        this.#writeElements(nft.message.deleteElements, flag.request, operation, operation.set, operation.elements);
+        return;
+      default:
+        unreachable(operation);
+    }
+  }
+
+  end(): { readonly bytes: Uint8Array; readonly origins: readonly Origin[] } {
+    this.#writer.addFlags(this.#lastMessage, flag.acknowledge);
+    this.#bound(nft.batchEnd);
+    this.#writer.end();
+    return { bytes: this.#writer.bytes(), origins: this.#origins };
+  }
+
+  #beginMessage(message: number, flags: number, operation: Operation, first?: number): void {
+    const sequence = this.#nextSequence();
+    this.#lastMessage = this.#writer.length;
+    this.#origins.push({ sequence, at: this.#writer.length, operation, ...(first === undefined ? {} : { first }) });
+    this.#writer.begin(nft.messageType(message), flags, sequence);
+    this.#writer.raw(this.#familyHeader);
+  }
+
+  /** The first message of the batch, or the last one. */
+  #bound(type: number): void {
+    const sequence = this.#nextSequence();
+    this.#origins.push({ sequence, at: this.#writer.length });
+    this.#writer.begin(type, flag.request, sequence);
+    this.#writer.raw(this.#batchHeader);
   }
 
   /** A message that names the table and one thing more. */
-  function byName(message: number, operation: Operation, tableAttribute: number, nameAttribute: number, name: string): void {
-    begin(message, flag.request, operation);
-    writer.string(tableAttribute, table);
-    writer.string(nameAttribute, name);
-    writer.end();
+  #byName(message: number, operation: Operation, tableAttribute: number, nameAttribute: number, name: string): void {
+    this.#beginMessage(message, flag.request, operation);
+    this.#writer.string(tableAttribute, this.#table);
+    this.#writer.string(nameAttribute, name);
+    this.#writer.end();
   }
 
-  function addChain(operation: Operation, chain: NftChain): void {
-    begin(nft.message.newChain, write | flag.exclusive, operation);
-    writer.string(nft.chain.table, table);
-    writer.string(nft.chain.name, chain.name);
-    const { hook } = chain;
+  #addChain(operation: Operation, { name, hook }: NftChain): void {
+    const writer = this.#writer;
+    this.#beginMessage(nft.message.newChain, write | flag.exclusive, operation);
+    writer.string(nft.chain.table, this.#table);
+    writer.string(nft.chain.name, name);
     if (hook !== undefined) {
-      const number = nft.hookNumber(family, hook.hook);
-      if (number === undefined) throw new RangeError(`there is no hook ${hook.hook} in the ${family} family`); // checked where the chain was given
+      const number = nft.hookNumber(this.#family, hook.hook);
+      if (number === undefined) throw new RangeError(`there is no hook ${hook.hook} in the ${this.#family} family`); // checked where the chain was given
       writer.nested(nft.chain.hook, () => {
         writer.be32(nft.chainHook.number, number);
         writer.be32(nft.chainHook.priority, hook.priority);
@@ -80,9 +164,10 @@ export function encodeBatch(
     writer.end();
   }
 
-  function addSet(operation: Operation, set: NftSet): void {
-    begin(nft.message.newSet, write | flag.exclusive, operation);
-    writer.string(nft.set.table, table);
+  #addSet(operation: Operation, set: NftSet): void {
+    const writer = this.#writer;
+    this.#beginMessage(nft.message.newSet, write | flag.exclusive, operation);
+    writer.string(nft.set.table, this.#table);
     writer.string(nft.set.name, set.name);
     const definition = setDefinition(set);
     if (definition.flags !== 0) writer.be32(nft.set.flags, definition.flags);
@@ -92,28 +177,29 @@ export function encodeBatch(
       writer.be32(nft.set.dataType, definition.dataType);
       if (set.data !== 'verdict') writer.be32(nft.set.dataLength, definition.dataLength);
     }
-    writer.be32(nft.set.id, ++setId);
+    writer.be32(nft.set.id, ++this.#setId);
     writer.binary(nft.set.userData, setUserData(set));
     // The kernel copies it into each element.
     if (set.limit !== undefined) writeExpression(writer, nft.set.expression, limitExpression({ ...set.limit, over: true }));
     writer.end();
   }
 
-  function addRules(operation: Operation, chain: NftChain, encoded: readonly Uint8Array[]): void {
+  #addRules(operation: Operation, chain: NftChain, encoded: readonly Uint8Array[]): void {
     encoded.forEach((rule, at) => {
-      begin(nft.message.newRule, write | flag.append, operation, at);
-      writer.string(nft.rule.table, table);
-      writer.string(nft.rule.chain, chain.name);
-      writer.raw(rule);
-      writer.end();
+      this.#beginMessage(nft.message.newRule, write | flag.append, operation, at);
+      this.#writer.string(nft.rule.table, this.#table);
+      this.#writer.string(nft.rule.chain, chain.name);
+      this.#writer.raw(rule);
+      this.#writer.end();
     });
   }
 
   /** As many messages as the elements need: a list's length field has 16 bits. */
-  function writeElements(message: number, flags: number, operation: Operation, set: NftSet, elements: readonly NftElement[]): void {
+  #writeElements(message: number, flags: number, operation: Operation, set: NftSet, elements: readonly NftElement[]): void {
+    const writer = this.#writer;
     for (let at = 0; at < elements.length; ) {
-      begin(message, flags, operation, at);
-      writer.string(nft.elements.table, table);
+      this.#beginMessage(message, flags, operation, at);
+      writer.string(nft.elements.table, this.#table);
       writer.string(nft.elements.set, set.name);
       const list = writer.openNest(nft.elements.list);
       const start = writer.length;
@@ -122,66 +208,6 @@ export function encodeBatch(
       writer.end();
     }
   }
-
-  function encode(operation: Operation): void {
-    switch (operation.verb) {
-      case 'add table':
-        begin(nft.message.newTable, write, operation);
-        writer.string(nft.table.name, table);
-        writer.be32(nft.table.flags, operation.owned ? nft.tableFlag.owner | nft.tableFlag.persist : 0); // a table that somebody switched off (dormant) is switched on
-        writer.end();
-        return;
-      case 'delete table':
-        begin(nft.message.deleteTable, flag.request, operation);
-        writer.string(nft.table.name, table);
-        writer.end();
-        return;
-      case 'flush chain':
-        byName(nft.message.deleteRule, operation, nft.rule.table, nft.rule.chain, operation.chain);
-        return;
-      case 'delete chain':
-        byName(nft.message.deleteChain, operation, nft.chain.table, nft.chain.name, operation.chain);
-        return;
-      case 'delete set':
-        byName(nft.message.deleteSet, operation, nft.set.table, nft.set.name, operation.set);
-        return;
-      case 'delete object':
-        begin(nft.message.deleteObject, flag.request, operation);
-        writer.string(nft.object.table, table);
-        writer.string(nft.object.name, operation.object);
-        writer.be32(nft.object.type, operation.kind);
-        writer.end();
-        return;
-      case 'add set':
-        addSet(operation, operation.set);
-        return;
-      case 'add chain':
-        addChain(operation, operation.chain);
-        return;
-      case 'add rules':
-        addRules(operation, operation.chain, operation.encoded);
-        return;
-      case 'add elements':
-        writeElements(nft.message.newElements, write, operation, operation.set, operation.elements);
-        return;
-      case 'delete elements':
-        writeElements(nft.message.deleteElements, flag.request, operation, operation.set, operation.elements);
-        return;
-      default:
-        unreachable(operation);
-    }
-  }
-
-  bound(nft.batchBegin);
-  if (generation !== undefined) writer.be32(nft.batchGeneration, generation);
-  writer.end();
-  for (const operation of operations) encode(operation);
-  writer.addFlags(lastMessage, flag.acknowledge);
-  bound(nft.batchEnd);
-  writer.end();
-
-  const bytes = writer.bytes();
-  return { bytes, describe: (refusal) => describe(bytes, origins, family, table, refusal) };
 }
 
 /** What the kernel is told of a set besides names. */

@@ -90,6 +90,9 @@ const noRules: readonly NftRule[] = [];
 
 type Decision = 'accept' | 'drop' | 'return' | 'end';
 
+/**
+ * Longer than 80 lines: connections are judged by it in hundreds of thousands, and a closure over packet and flight costs less than handing both to every function.
+ */
 function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traffic, flight: Flight): (chain: string) => Decision {
   function walk(name: string): Decision {
     for (const rule of table.chain(name)?.rules ?? noRules) {

@@ -1,10 +1,10 @@
 // nftables objects as nft text: for people, and such that `nft -f` makes of it what the objects say.
 import { unreachable } from '@calico-openstack/agent/errors';
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
+import { wholeBytes } from './compile.ts';
 import { fieldFacts } from './fields.ts';
 import type { Field, Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
 import type { Operation } from './operations.ts';
-import { wholeBytes } from './rules.ts';
 import { commentText, logPrefixText, quoted } from './text.ts';
 import { isHostOrder, networkNumber, printValue, widthOf } from './types.ts';
 

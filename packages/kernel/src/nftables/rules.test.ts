@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readAttributes } from '../netlink/attributes.ts';
+import { compileRule } from './compile.ts';
 import type { Expression } from './expressions.ts';
 import type { NftRule, Statement, TableFamily } from './objects.ts';
-import { canonicalRule, compileRule, encodeRule } from './rules.ts';
+import { canonicalRule, encodeRule } from './rules.ts';
 import { corpus } from './testing/corpus.ts';
 import { randomTable } from './testing/random.ts';
 import { address4, bytes, linkLocal, match, port, protocol } from './testing/values.ts';

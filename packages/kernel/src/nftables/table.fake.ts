@@ -6,6 +6,7 @@ import type { Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, 
 import { elementId, type Held, type Operation, sameElement } from './operations.ts';
 import { printOperation } from './print.ts';
 import { programTable, type TableKernel } from './programmer.ts';
+import type { OpenTable } from './table.netlink.ts';
 import { NftablesError, type TableProgrammer } from './table.ts';
 import { lookupsOf } from './validate.ts';
 
@@ -20,6 +21,8 @@ export type FakeKernel = TableKernel & {
   readonly commits: (readonly Operation[])[];
   /** Refuses the next transaction with this code, whatever it is. */
   refuseNext(code: string): void;
+  /** Refuses every transaction with this code until it is called without one. */
+  refuseAll(code?: string): void;
   /** Runs before the next transaction, as somebody else's would. */
   beforeNext(interfere: () => void): void;
 };
@@ -36,6 +39,20 @@ export function fakeTable(family: TableFamily = 'inet', name = 'fake'): FakeTabl
   return { table: programTable(family, name, kernel), kernel, evaluate: (hook, packet, traffic) => evaluate(kernel.content(), hook, packet, traffic) };
 }
 
+export type FakeOpenTable = { readonly table: OpenTable; readonly kernel: FakeKernel };
+
+/** What openTable gives, on a kernel in memory. */
+export function fakeOpenTable(family: TableFamily, name: string): FakeOpenTable {
+  const { table, kernel } = fakeTable(family, name);
+  const open = {
+    close: () => undefined,
+    portId: () => undefined,
+    exists: () => kernel.read().table,
+    elementsOf: ({ name }: NftSet) => kernel.read().sets.get(name)?.elements.values() ?? [],
+  };
+  return { table: Object.assign(table, open), kernel };
+}
+
 class Refused extends Error {
   readonly code: string;
   constructor(code: string) {
@@ -48,6 +65,7 @@ export function fakeKernel(family: TableFamily, name: string): FakeKernel {
   let state: State = { table: false, chains: new Map(), sets: new Map() };
   let generation = 1;
   let nextRefusal: string | undefined;
+  let lastingRefusal: string | undefined;
   let interference: (() => void) | undefined;
   const commits: (readonly Operation[])[] = [];
 
@@ -63,8 +81,8 @@ export function fakeKernel(family: TableFamily, name: string): FakeKernel {
 
   function commit(operations: readonly Operation[], wanted?: number): { readonly bytes: number } {
     interference?.();
-    if (nextRefusal !== undefined) {
-      const code = nextRefusal;
+    const code = nextRefusal ?? lastingRefusal;
+    if (code !== undefined) {
       nextRefusal = undefined;
       refuse(code, `table ${family} ${name}`);
     }
@@ -98,6 +116,9 @@ export function fakeKernel(family: TableFamily, name: string): FakeKernel {
     }),
     refuseNext(code) {
       nextRefusal = code;
+    },
+    refuseAll(code) {
+      lastingRefusal = code;
     },
     beforeNext(interfere) {
       interference = () => {

@@ -137,6 +137,7 @@ function sentence(family: TableFamily, name: string, { code, object, detail }: N
   return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
 }
 
+/** Longer than 80 lines: one function a kind of object that the kernel tells of, around the one way to ask. */
 function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): Omit<OpenTableKernel, 'close'> {
   let portId: number | undefined;
 

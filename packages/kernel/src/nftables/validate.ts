@@ -1,12 +1,14 @@
 // What can be known to be wrong before the kernel is asked: it is told to whoever wants it, when it is wanted.
 
 import { unreachable } from '@calico-openstack/agent/errors';
+import { compileRule } from './compile.ts';
 import { fieldFacts } from './fields.ts';
 import { sizeProblem } from './limits.ts';
 import type { NftChain, NftElement, NftSet, Statement, TableFamily } from './objects.ts';
 import { printElement } from './print.ts';
 import { hookNumber } from './protocol.ts';
-import { compileRule, encodeExpressions, RuleProblem } from './rules.ts';
+import { RuleProblem } from './rule-builder.ts';
+import { encodeExpressions } from './rules.ts';
 import { NftablesError } from './table.ts';
 import { nameProblem } from './text.ts';
 import { isHostOrder, widthOf } from './types.ts';

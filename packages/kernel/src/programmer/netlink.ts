@@ -31,6 +31,7 @@ const messagesAtOnce = 500;
 /**
  * A table of the objects that `dumps` lists, of those only the ones whose message `concerns` takes. In the calling thread's network namespace: its sockets stay there.
  * Keeps the process alive until closed. Throws NetlinkError when the kernel refuses.
+ * Longer than 80 lines: the four verbs of one interface around the sockets that they share.
  */
 export function openNetlinkTable<Held>(
   words: NetlinkWords<Held>,

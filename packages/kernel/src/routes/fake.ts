@@ -21,6 +21,7 @@ export interface FakeRoutes {
   readonly failures: Error[];
 }
 
+/** Longer than 80 lines: a kernel and the programs that have it open, over the same map. */
 export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?: 'itself' | 'hand' } = {}): FakeRoutes {
   const { deliverBy = 'itself' } = options;
   const byKey = new Map<string, KernelRoute[]>();

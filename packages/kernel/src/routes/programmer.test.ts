@@ -244,6 +244,38 @@ describe('an audit', () => {
     expect(programmer.dirty).toBe(false);
     expect(inKernel()).toEqual(wantedInKernel(first, third));
   });
+
+  test('doubts what it has read of a link that lost it meanwhile', async () => {
+    const { programmer, others, placed, links, inKernel, wantedInKernel } = openAudited();
+    const third = route('10.65.0.0/32', 'tap2');
+    others('create', placed(third)); // by somebody else, which nobody has told yet
+    programmer.set(third);
+    const reading = programmer.audit(); // it begins with this route
+    links.setLink('tap2', { up: false });
+    links.setLink('tap2', { up: true });
+    links.kernel.deliver();
+    await reading;
+    programmer.apply();
+    expect(inKernel()).toEqual(wantedInKernel(first, second, third));
+  });
+
+  test('takes nothing over about what the kernel is to be read for anyway', async () => {
+    const { programmer, others, placed, inKernel, wantedInKernel, drifts } = openAudited();
+    others('delete', placed(first));
+    const reading = programmer.audit();
+    programmer.distrust();
+    await reading;
+    expect(drifts()).toBe(0);
+    expect(programmer.apply()).toMatchObject({ operations: 1, compared: true });
+    expect(inKernel()).toEqual(wantedInKernel(first, second));
+  });
+
+  test('does nothing while another one reads', async () => {
+    const { programmer, others, placed, drifts } = openAudited();
+    others('delete', placed(first));
+    await Promise.all([programmer.audit(), programmer.audit()]);
+    expect(drifts()).toBe(1);
+  });
 });
 
 test('whatever anybody does, and whenever it is told: in the end our routes are what is wanted, nobody else’s was touched, and then nothing more is sent', async () => {

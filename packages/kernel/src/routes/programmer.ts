@@ -1,17 +1,10 @@
 // Routes made as they are wanted.
 import { type Programmer, type ProgrammerOptions, programmer } from '../programmer/programmer.ts';
-import { checkRoute, type KernelRoute, type Route, routeKind, routeProtocol } from './route.ts';
+import { type KernelRoute, type Route, routeKind, routeProtocol } from './route.ts';
 
 /** See `Programmer`; keys are `routeKey`'s. `set` throws RangeError for a value that is no route. A route that is somebody else's is never touched, nor replaced. */
 export function routeProgrammer(options: Omit<ProgrammerOptions<Route, KernelRoute>, 'kind'>): Programmer<Route> {
-  const routes = programmer({ ...options, kind: routeKind });
-  const { set } = routes;
-  return Object.assign(routes, {
-    set(route: Route) {
-      checkRoute(route);
-      set(route);
-    },
-  });
+  return programmer({ ...options, kind: routeKind });
 }
 
 /**

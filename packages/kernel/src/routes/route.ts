@@ -93,12 +93,13 @@ export const routeKind: WantedKind<Route, KernelRoute> = {
   deviceIndex: (route) => route.deviceIndex,
   // The kernel reads metric 0 in a request to delete as "any".
   deleteMayMiss: (route) => route.family === 4 && route.metric === 0,
+  check: checkRoute,
 };
 
 const sameFields = ['type', 'protocol', 'scope', 'via', 'prefSource', 'deviceIndex', 'multipath'] as const satisfies readonly (keyof KernelRoute)[];
 
 /** RangeError when the value is none that the kernel could be asked for: said here, before half of a batch has been sent. */
-export function checkRoute(route: Route): void {
+function checkRoute(route: Route): void {
   const { family } = splitPrefix(route.destination);
   if (family !== route.family) throw new RangeError(`the route to ${route.destination} says that it is of family ${route.family}`);
   if (route.via !== undefined) ipBytes(route.via);

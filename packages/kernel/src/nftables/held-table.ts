@@ -1,0 +1,46 @@
+// What the kernel was last seen to hold of one table, or to accept.
+import type { NftElement } from './objects.ts';
+import type { Held, HeldChain, HeldSet } from './operations.ts';
+import type { WantedTable } from './wanted-table.ts';
+
+type ProgrammedSet = HeldSet & { readonly elements: Map<string, NftElement> };
+
+export class HeldTable {
+  #chains = new Map<string, HeldChain>();
+  #sets = new Map<string, ProgrammedSet>();
+
+  get chains(): ReadonlyMap<string, HeldChain> {
+    return this.#chains;
+  }
+
+  get sets(): ReadonlyMap<string, HeldSet> {
+    return this.#sets;
+  }
+
+  /** It was read. */
+  replace({ chains, sets }: Held): void {
+    this.#chains = new Map(chains);
+    this.#sets = new Map([...sets].map(([name, { definition, elements }]) => [name, { definition, elements: new Map(elements) }]));
+  }
+
+  /** What is wanted, as far as it had changed, was committed. */
+  advance({ chains, sets, changedChains, changedSets }: Pick<WantedTable, 'chains' | 'sets' | 'changedChains' | 'changedSets'>): void {
+    for (const name of changedChains) {
+      const wanted = chains.get(name);
+      if (wanted === undefined) this.#chains.delete(name);
+      else this.#chains.set(name, { hook: wanted.hook, rules: wanted.encoded });
+    }
+    for (const name of changedSets) {
+      const wanted = sets.get(name);
+      const held = this.#sets.get(name);
+      if (wanted === undefined) this.#sets.delete(name);
+      else if (wanted.changed === 'all' || held === undefined) this.#sets.set(name, { definition: wanted.definition, elements: new Map(wanted.elements) });
+      else for (const id of wanted.changed) advanceElement(held, id, wanted.elements.get(id));
+    }
+  }
+}
+
+function advanceElement({ elements }: ProgrammedSet, id: string, wanted: NftElement | undefined): void {
+  if (wanted === undefined) elements.delete(id);
+  else elements.set(id, wanted);
+}

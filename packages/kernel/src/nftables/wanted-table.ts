@@ -1,0 +1,155 @@
+// What one table is to hold, told piece by piece and checked as it is told; and which of it may differ from what the kernel holds. Pure: the kernel is not touched.
+import { definitionText, hookText, type WantedChain } from './difference.ts';
+import { liesIn, type Rules } from './evaluate.ts';
+import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
+import { elementId, sameElement } from './operations.ts';
+import { printTable } from './print.ts';
+import { checkElement, checkedRules, checkSet, invalid } from './validate.ts';
+
+type MutableSet = {
+  readonly set: NftSet;
+  readonly definition: string;
+  readonly elements: Map<string, NftElement>;
+  /** Ids of elements that may differ from what the kernel holds. */
+  changed: Set<string> | 'all';
+  /** Of a set of ranges, its elements in order, while it stays as it is. */
+  sorted?: readonly NftElement[] | undefined;
+};
+
+/** The wishes of a TableProgrammer (table.ts), which throw NftablesError (INVALID) and change nothing where an object could not be programmed. */
+export class WantedTable {
+  readonly #family: TableFamily;
+  readonly #name: string;
+  readonly chains = new Map<string, WantedChain>();
+  readonly sets = new Map<string, MutableSet>();
+  /** Names of chains and sets that may differ from what the kernel holds. */
+  readonly changedChains = new Set<string>();
+  readonly changedSets = new Set<string>();
+
+  constructor(family: TableFamily, name: string) {
+    this.#family = family;
+    this.#name = name;
+  }
+
+  setChain(chain: NftChain): void {
+    const encoded = checkedRules(this.#family, chain);
+    this.chains.set(chain.name, { chain, hook: hookText(chain), encoded });
+    this.changedChains.add(chain.name);
+  }
+
+  removeChain(name: string): void {
+    if (this.chains.delete(name)) this.changedChains.add(name);
+  }
+
+  setSet(set: NftSet, elements: Iterable<NftElement>): void {
+    checkSet(set);
+    const wanted = new Map<string, NftElement>();
+    for (const element of elements) {
+      checkElement(set, element);
+      wanted.set(elementId(element), element);
+    }
+    this.sets.set(set.name, { set, definition: definitionText(set), elements: wanted, changed: 'all' });
+    this.changedSets.add(set.name);
+  }
+
+  removeSet(name: string): void {
+    if (this.sets.delete(name)) this.changedSets.add(name);
+  }
+
+  addElements(name: string, elements: Iterable<NftElement>): void {
+    const wanted = this.#setNamed(name);
+    for (const element of elements) {
+      checkElement(wanted.set, element);
+      const id = elementId(element);
+      const had = wanted.elements.get(id);
+      if (had !== undefined && sameElement(had, element)) continue;
+      wanted.elements.set(id, element);
+      this.#note(wanted, id);
+    }
+  }
+
+  removeElements(name: string, elements: Iterable<NftElement>): void {
+    const wanted = this.#setNamed(name);
+    for (const element of elements) {
+      checkElementKey(wanted.set, element);
+      const id = elementId(element);
+      if (wanted.elements.delete(id)) this.#note(wanted, id);
+    }
+  }
+
+  get hasChanged(): boolean {
+    return this.changedChains.size > 0 || this.changedSets.size > 0;
+  }
+
+  /** Nothing is known of the kernel but these names: all that is wanted, and all of these, may differ. */
+  noteAll(chains: Iterable<string>, sets: Iterable<string>): void {
+    for (const chain of [...chains, ...this.chains.keys()]) this.changedChains.add(chain);
+    for (const set of [...sets, ...this.sets.keys()]) this.changedSets.add(set);
+    for (const wanted of this.sets.values()) wanted.changed = 'all';
+  }
+
+  /** The kernel holds what is wanted. */
+  noteNone(): void {
+    for (const name of this.changedSets) {
+      const wanted = this.sets.get(name);
+      if (wanted) wanted.changed = new Set();
+    }
+    this.changedChains.clear();
+    this.changedSets.clear();
+  }
+
+  /** To judge packets by (evaluate.ts), as it is at each question. */
+  get rules(): Rules {
+    return {
+      family: this.#family,
+      chains: () => [...this.chains.values()].map(({ chain }) => chain),
+      chain: (name) => this.chains.get(name)?.chain,
+      find: (name, key) => {
+        const wanted = this.sets.get(name);
+        if (!wanted) return undefined;
+        if (wanted.set.interval) wanted.sorted ??= sortedRanges(wanted.elements);
+        const element = wanted.sorted ? rangeOf(wanted.sorted, key) : wanted.elements.get(elementId({ key }));
+        return element && { element, limit: wanted.set.limit !== undefined };
+      },
+    };
+  }
+
+  /** As nft text, for people. */
+  print(): string {
+    const sets = new Map([...this.sets].map(([name, wanted]) => [name, { set: wanted.set, elements: [...wanted.elements.values()] }]));
+    return printTable({ family: this.#family, name: this.#name, chains: new Map([...this.chains].map(([name, wanted]) => [name, wanted.chain])), sets });
+  }
+
+  #setNamed(name: string): MutableSet {
+    const wanted = this.sets.get(name);
+    if (wanted === undefined) throw invalid(`set ${name}`, 'is to get or lose elements, but is not wanted itself');
+    return wanted;
+  }
+
+  #note(wanted: MutableSet, id: string): void {
+    wanted.sorted = undefined;
+    if (wanted.changed !== 'all') wanted.changed.add(id);
+    this.changedSets.add(wanted.set.name);
+  }
+}
+
+const sortedRanges = (elements: ReadonlyMap<string, NftElement>): NftElement[] =>
+  [...elements.values()].sort((one, other) => Buffer.compare(one.key, other.key));
+
+/** The range that holds the key, of ranges in order that do not overlap. */
+function rangeOf(ranges: readonly NftElement[], key: Uint8Array): NftElement | undefined {
+  let [from, to] = [0, ranges.length];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (Buffer.compare((ranges[middle] as NftElement).key, key) <= 0) from = middle + 1;
+    else to = middle;
+  }
+  const range = ranges[from - 1];
+  return range && liesIn(range, key) ? range : undefined;
+}
+
+/** To be removed, an element needs no more than its key. */
+function checkElementKey(set: NftSet, element: NftElement): void {
+  const { data, verdict } = element;
+  if (set.data === 'verdict' ? verdict !== undefined : set.data === undefined || data !== undefined) checkElement(set, element);
+}
