@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer as createHttp2Server } from 'node:http2';
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from './clock.ts';
@@ -61,5 +61,90 @@ describe('an answer that comes slowly', () => {
 
   test('and then no more is a failure, which says so', async () => {
     await expect(asked(4)).rejects.toMatchObject({ code: 'ETCD_TIMEOUT', message: expect.stringContaining('fell silent within its answer') });
+  });
+});
+
+describe('an endpoint that does not serve is left, so that the next call goes to another', () => {
+  /** `StatusResponse` with the version 3.4, as gRPC frames it. */
+  const answer = Buffer.from([0, 0, 0, 0, 5, 0x12, 3, 0x33, 0x2e, 0x34]);
+  const status = { what: 'ask for its status', repeatable: false };
+
+  /** Two endpoints, the first of which treats calls like this; the second answers. Says whom a call came to. */
+  async function twoEndpoints(treat: (stream: ServerHttp2Stream) => void, timeoutSeconds = 0.3) {
+    const asked: string[] = [];
+    const serve = async (name: string, onStream: (stream: ServerHttp2Stream) => void) => {
+      const server = createHttp2Server().listen(0, '127.0.0.1');
+      server.on('stream', (stream) => {
+        asked.push(name);
+        stream.on('error', () => {}); // the client may go away
+        onStream(stream);
+      });
+      await once(server, 'listening');
+      return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+    };
+    const first = await serve('first', treat);
+    const second = await serve('second', (stream) => {
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(answer);
+    });
+    const connection = openConnection({ endpoints: [first.url, second.url], timeoutSeconds }, systemClock, () => 0);
+    return {
+      asked,
+      connection,
+      close() {
+        connection.close();
+        first.server.close();
+        second.server.close();
+      },
+    };
+  }
+
+  test.each<[string, string, (stream: ServerHttp2Stream) => void]>([
+    ['is silent', 'ETCD_TIMEOUT', () => undefined],
+    ['says that it is unavailable', 'ETCD_UNAVAILABLE', (stream) => stream.respond({ ':status': 200, 'grpc-status': '14' }, { endStream: true })],
+    ['breaks off', 'ETCD_UNAVAILABLE', (stream) => stream.close(2)],
+  ])('one that %s', async (_, code, treat) => {
+    const { asked, connection, close } = await twoEndpoints(treat);
+    await expect(connection.call(methods.status, emptyRequest, status)).rejects.toMatchObject({ code });
+    expect(await connection.call(methods.status, emptyRequest, status)).toMatchObject({ version: '3.4' });
+    expect(await connection.call(methods.status, emptyRequest, status)).toMatchObject({ version: '3.4' });
+    expect(asked).toEqual(['first', 'second', 'second']);
+    close();
+  });
+
+  test('a call that may be sent twice goes to the other by itself, before its time is over', async () => {
+    const { asked, connection, close } = await twoEndpoints(() => undefined, 2);
+    expect(await connection.call(methods.status, emptyRequest, { ...status, repeatable: true })).toMatchObject({ version: '3.4' });
+    expect(asked).toEqual(['first', 'second']);
+    close();
+  });
+
+  test('one that refuses what it is asked stays in use', async () => {
+    const { asked, connection, close } = await twoEndpoints((stream) => stream.respond({ ':status': 200, 'grpc-status': '7' }, { endStream: true }));
+    for (let count = 0; count < 2; count += 1)
+      await expect(connection.call(methods.status, emptyRequest, status)).rejects.toMatchObject({ code: 'ETCD_DENIED' });
+    expect(asked).toEqual(['first', 'first']);
+    close();
+  });
+
+  test('several calls that fail together leave it once', async () => {
+    const { asked, connection, close } = await twoEndpoints(() => undefined);
+    const calls = [1, 2].map(() => connection.call(methods.status, emptyRequest, status));
+    for (const { status: end } of await Promise.allSettled(calls)) expect(end).toBe('rejected');
+    await connection.call(methods.status, emptyRequest, status);
+    expect(asked).toEqual(['first', 'first', 'second']);
+    close();
+  });
+
+  test('a stream that is given up because it is silent is opened to the other one next', async () => {
+    const { asked, connection, close } = await twoEndpoints(() => undefined);
+    const events = { onAnswer: () => undefined, onLost: () => undefined };
+    const stream = await connection.stream(methods.status, 'watch', events);
+    stream.abandon();
+    (await connection.stream(methods.status, 'watch', events)).close();
+    expect(await connection.call(methods.status, emptyRequest, status)).toMatchObject({ version: '3.4' });
+    expect(asked.at(-1)).toBe('second');
+    close();
   });
 });
