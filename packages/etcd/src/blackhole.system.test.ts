@@ -54,7 +54,7 @@ afterEach(async () => {
   sh('ip', 'netns', 'del', namespace);
 });
 
-/** The first that the child says, from now on, of which this holds. */
+/** Waits for a message of the child for which this holds, and drops all messages before it. */
 async function hear(condition: (what: Record<string, unknown>) => boolean): Promise<Record<string, unknown>> {
   for (;;) {
     const index = said.findIndex(condition);
@@ -84,7 +84,7 @@ test('when the connection is a black hole, a follower goes over to another endpo
   await hear(({ changed }) => Array.isArray(changed) && changed.includes('/a/2'));
 });
 
-test('closed while every endpoint is a black hole, it leaves nothing that keeps the process alive', async () => {
+test('a client that is closed while every endpoint is a black hole does not keep the process alive', async () => {
   await hear(({ state }) => state === 'following');
   drop('2379');
   drop('2380');

@@ -1,4 +1,4 @@
-// Etcd over gRPC.
+// The `Etcd` interface over gRPC.
 import { type Clock, systemClock } from './clock.ts';
 import { openConnection } from './connection.ts';
 import { EtcdError } from './errors.ts';
@@ -20,9 +20,9 @@ import type { Etcd, EtcdOptions, KeyValue, Lease, Operation } from './types.ts';
 import { openWatch } from './watch.ts';
 
 /**
- * A client of the cluster with these endpoints. Connects when it is first used; what etcd or the network does afterwards shows in the calls.
- * Throws ETCD_MISCONFIGURED when the options cannot lead to a connection.
- * `checkMilliseconds`: how often a watch that lives asks whether etcd's history is still the same.
+ * A client of the cluster with these endpoints. It connects when it is first used; later trouble with etcd or the network shows as rejected calls.
+ * `checkMilliseconds`: how often a watch checks that etcd's history is still the same.
+ * @throws ETCD_MISCONFIGURED when the options cannot lead to a connection
  */
 export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMilliseconds = 30_000 } = {}): Etcd {
   const connection = openConnection(options, clock);
@@ -123,7 +123,7 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
   }
 }
 
-/** Enough of a transaction's keys to recognise it by. */
+/** The first keys of a transaction, for an error message: enough to recognise it by. */
 function keysOf(operations: readonly Operation[]): readonly string[] {
   const keys = operations.slice(0, 3).map((operation) => {
     if ('put' in operation) return operation.put;

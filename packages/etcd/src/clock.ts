@@ -1,12 +1,14 @@
-// Time and chance, handed in so that tests hold them.
+// Time and random pauses. Both are passed in, so that tests control them.
 
+/** A monotonic clock and its timer. */
 export type Clock = {
-  /** Milliseconds, never backwards. */
+  /** Milliseconds since an arbitrary start; never goes backwards. */
   now(): number;
-  /** Resolves after that time, or as soon as the signal is aborted; never rejects. */
+  /** Resolves after that time, or as soon as `signal` is aborted; never rejects. */
   wait(milliseconds: number, signal?: AbortSignal): Promise<void>;
 };
 
+/** The clock of the process. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wait: (milliseconds, signal) =>
@@ -17,14 +19,14 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, Math.max(0, milliseconds)); // what is due already is late: Node warns of a negative time
+      const timer = setTimeout(done, Math.max(0, milliseconds)); // Node warns of a negative time-out
       signal?.addEventListener('abort', done, { once: true });
     }),
 };
 
 /**
- * Milliseconds to wait after that many failures in a row (1 and up): doubling from 100 to the cap, half of it at random,
- * so that a thousand agents do not come back in the same instant.
+ * The pause in milliseconds before the next attempt, after that many failures in a row (from 1 on). It doubles from 100 ms up to the cap.
+ * A random half of it keeps a thousand agents from returning in the same instant.
  */
 export function backoff(failures: number, capMilliseconds: number, random: () => number = Math.random): number {
   return Math.min(capMilliseconds, 100 * 2 ** Math.min(failures - 1, 20)) * (0.5 + random() / 2);

@@ -6,13 +6,13 @@ import { systemClock } from './clock.ts';
 import { openConnection } from './connection.ts';
 import { emptyRequest, methods } from './messages.ts';
 
-test('when its time is over, a call tells why an endpoint could not be reached, not that the last attempt had too little time left', async () => {
+test('a call whose time is over reports why an endpoint could not be reached, not that its last attempt had too little time', async () => {
   const held = new Set<Socket>();
   let attempts = 0;
   const server = createServer((socket) => {
     held.add(socket);
     attempts += 1;
-    if (attempts === 1) socket.destroy(); // the others are kept waiting until the time is over
+    if (attempts === 1) socket.destroy(); // later attempts get no answer until the call's time is over
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -30,7 +30,7 @@ describe('an answer that comes slowly', () => {
   /** `StatusResponse` with a version of 3 characters, as gRPC frames it. */
   const answer = Buffer.from([0, 0, 0, 0, 5, 0x12, 3, 0x33, 0x2e, 0x34]);
 
-  /** Asks a server that sends so many bytes of the answer, one every 200 ms, and then no more. */
+  /** Calls a server that sends this many bytes of its answer, one every 200 ms, and then nothing more. */
   async function asked(bytes: number): Promise<{ version: string }> {
     const server = createHttp2Server().listen(0, '127.0.0.1');
     server.on('stream', (stream) => {
@@ -55,11 +55,11 @@ describe('an answer that comes slowly', () => {
     }
   }
 
-  test('is waited for as long as it comes, though all of it takes longer than a call has', async () => {
+  test('is waited for while pieces of it arrive, although the whole takes longer than the time-out', async () => {
     expect(await asked(answer.length)).toMatchObject({ version: '3.4' });
   });
 
-  test('and then no more is a failure, which says so', async () => {
+  test('that stops before its end is reported as a failure', async () => {
     await expect(asked(4)).rejects.toMatchObject({ code: 'ETCD_TIMEOUT', message: expect.stringContaining('fell silent within its answer') });
   });
 });

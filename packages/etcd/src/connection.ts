@@ -1,4 +1,4 @@
-// Calls to a cluster: endpoints tried in turn, the user's token, and errors with our codes.
+// Calls to a cluster: tries the endpoints in turn, logs the user in, and turns gRPC's errors into ours.
 import { backoff, type Clock, systemClock } from './clock.ts';
 import { type Endpoint, openEndpoint } from './endpoint.ts';
 import { EtcdError, isTransient, messageOf } from './errors.ts';
@@ -11,50 +11,57 @@ import type { EtcdOptions } from './types.ts';
 /** How long one endpoint may take for its connection, TLS included, before the next is tried. */
 const connectMilliseconds = 3_000;
 
+/** How one call is made. */
 export type CallOptions = {
-  /** What the call does, for its error: `read /calico/x`. */
+  /** What the call does, in the words of its error message: `read /calico/x`. */
   readonly what: string;
-  /** A call that may be sent twice is, to another endpoint, until it is answered or its time is over. Any other only if it certainly was not sent. */
+  /** Whether the call may be sent twice. If so, it is retried on other endpoints until it is answered or its time is over; if not, only when it certainly was not sent. */
   readonly repeatable: boolean;
-  /** Is called for each piece of the answer that comes in. */
+  /** Called for each piece of the answer that arrives. */
   readonly onAnswering?: () => void;
 };
 
+/** What a stream reports. */
 export type StreamEvents<Answer> = {
   onAnswer(answer: Answer): void;
-  /** Last, and once, unless it was closed. */
+  /** The last event, reported once; not reported after close(). */
   onLost(error: EtcdError): void;
 };
 
+/** A call that stays open in both directions. */
 export interface Stream {
   send(request: Buffer): void;
-  /** Its user was refused: the next call asks for a new token. */
+  /** Says that etcd refused the stream's user, so that the next call asks for a new token. */
   refused(): void;
-  /** Gives it up because it does not answer: the next call goes to another endpoint. */
+  /** Closes a stream that does not answer, and makes the next call go to another endpoint. */
   abandon(): void;
   close(): void;
 }
 
+/** The connection to a cluster. All calls reject with EtcdError. */
 export interface Connection {
-  /** Asks once and takes the one answer. */
+  /** One request, one answer. */
   call<Answer>(method: Method<Answer>, request: Buffer, options: CallOptions): Promise<Answer>;
-  /** A stream to the endpoint in use, or to the first that answers. */
+  /** Opens a stream to the endpoint in use, or to the first one that answers. */
   stream<Answer>(method: Method<Answer>, what: string, events: StreamEvents<Answer>): Promise<Stream>;
   readonly endpoint: string;
-  /** The address at the other end of the connection that stands. */
+  /** The remote IP address of the established connection; undefined while there is none. */
   readonly remoteAddress: string | undefined;
   close(): void;
 }
 
 type Connected = { readonly endpoint: Endpoint; readonly transport: Transport };
-/** undefined inside: etcd has authentication switched off. */
+/** A login of the user. Its token is undefined when authentication is switched off in etcd. */
 type Login = {
   readonly token: Promise<string | undefined>;
-  /** The connection by which it came. */
+  /** The connection over which the token came. */
   over?: Transport;
 };
 
-/** Throws ETCD_MISCONFIGURED. Connects with the first call. */
+/**
+ * The connection to the cluster that `options` describe. It is established by the first call.
+ * @throws ETCD_MISCONFIGURED when there is no endpoint, or a URL or a file cannot be used
+ */
 export function openConnection(options: EtcdOptions, clock: Clock = systemClock, random: () => number = Math.random): Connection {
   if (options.endpoints.length === 0) throw new EtcdError('ETCD_MISCONFIGURED', 'no etcd endpoint is given');
   const endpoints = options.endpoints.map((text) => openEndpoint(text, options));
@@ -64,13 +71,13 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   let login: Login | undefined;
 
   const inUse = (): Endpoint => endpoints[current]!;
-  /** The next endpoint's turn, unless somebody has gone on already. */
+  /** Moves on to the next endpoint, unless another call has already done so. */
   const leave = (endpoint: Endpoint): void => {
     if (endpoint === inUse()) current = (current + 1) % endpoints.length;
   };
   const closedError = (what: string): EtcdError => new EtcdError('ETCD_CLOSED', `cannot ${what}: the connection to etcd was closed`);
 
-  /** The endpoint in use, connected; each is tried once. */
+  /** Connects to the endpoint in use, or else to the others, each tried once. */
   async function connected(what: string, deadline: number): Promise<Connected> {
     const failures: EtcdError[] = [];
     while (failures.length < endpoints.length) {
@@ -90,7 +97,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     });
   }
 
-  /** One question to one endpoint, which may be silent for so long. `onBytes`: something of the answer has come. */
+  /** Sends one request to one endpoint. Fails when nothing arrives for `patienceMilliseconds`. `onBytes` is called for each piece of the answer. */
   function ask<Answer>(
     { endpoint, transport }: Connected,
     method: Method<Answer>,
@@ -147,7 +154,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     return new EtcdError(code, `cannot ${what}: ${endpoint.url}: ${error.message}`, { cause: error });
   }
 
-  /** The user's login, asked for once for all who wait; undefined without a user. */
+  /** The user's login, shared by all calls that wait for it; undefined when no user is configured. */
   function loggedIn(deadline: number): Login | undefined {
     const { username, password } = options;
     if (username === undefined || login) return login;
@@ -156,7 +163,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         mine.over = transport;
       }),
     };
-    mine.token.catch(() => forget(mine)); // whoever waits for it gets the error
+    mine.token.catch(() => forget(mine)); // the calls that wait for the token report the error
     login = mine;
     return mine;
   }
@@ -166,8 +173,8 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   }
 
   /**
-   * A token that came by an earlier connection may be another etcd's: one that was emptied or restored from a backup. That one does not refuse the token, it waits until it has come
-   * to the log's index at which the token was made (etcd 3.4's simple tokens), which looks like silence.
+   * Forgets a token that came over an earlier connection, because etcd may have been emptied or restored from a backup since. Such an etcd does not refuse the token:
+   * it waits until its log has reached the index at which the token was made (etcd 3.4's simple tokens), which looks like silence.
    */
   function forgetIfOlder(stale: Login | undefined, transport: Transport): void {
     if (stale?.over !== transport) forget(stale);
@@ -190,7 +197,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
 
   async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable, onAnswering }: CallOptions): Promise<Answer> {
     let deadline = clock.now() + timeoutMilliseconds;
-    /** An answer that comes in has all the time that it needs, and after its last byte the whole time is there again. */
+    /** Extends the deadline: an answer may take any time as long as pieces of it arrive. */
     const onBytes = (): void => {
       deadline = clock.now() + timeoutMilliseconds;
       onAnswering?.();
@@ -214,7 +221,8 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         sent = true;
         return await ask(to, method, request, token, { patienceMilliseconds, what, onBytes });
       } catch (error) {
-        // 16: the token has expired, or its member was restarted. 3: users were changed meanwhile (and much else: so only once). Neither was carried out.
+        // UNAUTHENTICATED: the token has expired, or the member that gave it was restarted. INVALID_ARGUMENT: users were changed meanwhile; it means much else too, so this is
+        // retried only once. Neither call was carried out.
         const status = grpcStatusOf(error);
         if (sent && mine && !loginRenewed && (status === grpcStatus.UNAUTHENTICATED || status === grpcStatus.INVALID_ARGUMENT)) {
           loginRenewed = true;
@@ -224,7 +232,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         if (to && status === grpcStatus.DEADLINE_EXCEEDED) forgetIfOlder(mine, to.transport);
         if (!isTransient(error) || (sent && !repeatable)) throw error;
         failures += 1;
-        // An attempt that had only what was left of the time, a few milliseconds at worst, says no more than that it was not enough: the one before it says why.
+        // An attempt that had only a little time left fails for want of time. The error of the attempt before it says why etcd cannot be reached.
         const cutShort = (!sent && clock.now() + 1 >= deadline) || given < timeoutMilliseconds / 5;
         if (!cutShort || reason === undefined) reason = error;
         const pause = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
@@ -283,7 +291,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
 }
 
 function metadata(token: string | undefined): Record<string, string> {
-  // hasleader: a member that is cut off from its cluster refuses, instead of keeping us waiting.
+  // hasleader: a member without a connection to its cluster refuses the call instead of letting it wait.
   return { hasleader: 'true', ...(token === undefined ? {} : { token }) };
 }
 

@@ -30,7 +30,7 @@ function candidate(name: string, etcd: Etcd = fake.connect(), over: Partial<Elec
 }
 
 describe('an election', () => {
-  test('is won by who comes first; it holds all the keys under one lease; the others wait and know for whom', async () => {
+  test('is won by the first candidate; it holds all the keys under one lease; the others wait and learn who leads', async () => {
     const first = candidate('a:1');
     await settled();
     const second = candidate('b:2');
@@ -42,7 +42,7 @@ describe('an election', () => {
     expect(new Set(leases).size).toBe(1);
   });
 
-  test('the leader stays the leader for ever while it can renew, without writing its keys again', async () => {
+  test('the leader stays the leader while it can renew its lease, without writing its keys again', async () => {
     const first = candidate('a:1');
     candidate('b:2');
     await fake.advance(600);
@@ -111,11 +111,11 @@ describe('an election', () => {
     await meddle(fake.etcd);
     await settled();
     expect(heard.slice(0, 2)).toEqual(['a:1 leads', `a:1 lost: ${reason}`]);
-    expect(first.leading).toBe(reason.includes('deleted')); // nobody else stood: it leads again
+    expect(first.leading).toBe(reason.includes('deleted')); // there was no other candidate: it leads again
     expect(Object.values(fake.contents())).not.toContain(reason.includes('deleted') ? 'c:3' : 'a:1');
   });
 
-  test('a key of a candidate that knows only one of them holds everybody back', async () => {
+  test('a candidate that holds only one of the keys keeps everybody else from leading', async () => {
     await fake.etcd.transact([], [{ put: keys[1]!, value: 'old:9' }]);
     candidate('a:1');
     await settled();
@@ -125,7 +125,7 @@ describe('an election', () => {
     expect(heard.at(-1)).toBe('a:1 leads');
   });
 
-  test('longer keys beside its own mean nothing to it', async () => {
+  test('keys that only start with one of its own are ignored', async () => {
     await fake.etcd.transact([], [{ put: `${keys[0]}/other`, value: 'x' }]);
     candidate('a:1');
     await settled();
@@ -156,7 +156,7 @@ describe('an election', () => {
     expect((await fake.etcd.transact(proof, [{ put: '/x', value: '2' }])).succeeded).toBe(false);
   });
 
-  test('a candidacy whose answer got lost is found out about: the key that stands is its own', async () => {
+  test('a candidate whose answer was lost finds out that the keys are its own', async () => {
     const etcd = fake.connect();
     let answersLost = 1;
     const lossy: FakeConnection = {

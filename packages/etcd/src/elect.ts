@@ -1,46 +1,48 @@
-// Leader election by leased keys: who creates them all is the leader, until it resigns or its lease runs out.
+// Leader election by leased keys: the candidate that creates all of them leads until it resigns or its lease runs out.
 import { backoff, type Clock, systemClock } from './clock.ts';
 import { EtcdError } from './errors.ts';
 import type { Compare, Etcd, Lease } from './types.ts';
 
+/** How a candidate stands for election. */
 export type ElectionOptions = {
-  /** All of them, or none: candidates of another make that know only one of the keys are held back by it. At least one. */
+  /** The keys that a leader holds, all or none; at least one. A candidate of another implementation that knows only one of the keys is held back by that one. */
   readonly keys: readonly string[];
-  /** Who we are, for people to read. */
+  /** The keys' value: the candidate's name, for people to read. */
   readonly value: string;
-  /** After a leader dies, another takes over within this time. [60] */
+  /** The lease's time to live: another candidate takes over within this time after a leader dies. Default: 60. */
   readonly ttlSeconds?: number;
-  /** [10] */
+  /** How often the leader renews its lease. Default: 10. */
   readonly refreshSeconds?: number;
-  /** We lead from now on. */
+  /** Called when this candidate becomes the leader. */
   readonly onElected: () => void;
-  /** We lead no longer. Comes while the lease still stands in etcd, if it was for want of an answer: nobody else leads yet. Not called by close(). */
+  /** Called when this candidate stops being the leader, but not by close(). If the reason is that etcd did not answer, the lease still stands in etcd, so nobody else leads yet. */
   readonly onLost: (reason: string) => void;
-  /** The keys are held with this value: another's, or our own of an earlier term whose lease has yet to run out. */
+  /** Called with the value of the present leader's key. It may be this candidate's own from an earlier term whose lease has not run out. */
   readonly onWaiting?: (leader: string) => void;
-  /** Trouble with etcd; the election goes on by itself. */
+  /** Called for trouble with etcd; the election retries by itself. */
   readonly onError?: (error: unknown) => void;
   readonly clock?: Clock;
 };
 
+/** A candidacy. */
 export interface Election {
-  /** Looks at the clock, so it is right even when the process was stopped for a while and no timer ran. */
+  /** Whether this candidate leads now. It compares the clock, so it is right even after the process was stopped and no timer ran. */
   readonly leading: boolean;
-  /** What a leader's transaction compares so that it fails once somebody else leads, however late it arrives. Empty while not leading. */
+  /** Comparisons for a leader's transactions: they fail once somebody else leads, however late the transaction arrives. Empty while not leading. */
   proof(): readonly Compare[];
-  /** Resigns: another may lead at once. Waits for a call that is under way; never rejects for want of etcd. */
+  /** Resigns, so that another candidate can lead at once. Waits for a call that is under way; never rejects because etcd is away. */
   close(): Promise<void>;
 }
 
-/** Of the lease's time, how much a leader counts on since it last asked. The rest is for clocks that differ and for ending its work. */
+/** The share of the lease's time for which a leader trusts its last renewal. The rest allows for clocks that differ and for ending its work. */
 const trustedShare = 0.9;
 const retryCapMilliseconds = 5_000;
 
-/** Stands for election until it is closed. */
+/** Stands for election until the result is closed. */
 export function elect(etcd: Etcd, options: ElectionOptions): Election {
   const { keys, value, ttlSeconds = 60, refreshSeconds = 10, onElected, onLost, onWaiting, onError, clock = systemClock } = options;
   const closing = new AbortController();
-  /** Who stands under the keys, as far as we were told. */
+  /** The values that the keys have, as far as the follower reported. */
   const standing = new Map<string, string>();
   let inSync = false;
   let wake: () => void = () => {};
@@ -51,7 +53,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
   const follower = etcd.follow(keys, {
     onChanges(changes) {
       for (const { key, value: content, modRevision } of changes) {
-        if (!keys.includes(key)) continue; // a longer key
+        if (!keys.includes(key)) continue; // a longer key that has one of ours as its prefix
         if (content === undefined) standing.delete(key);
         else standing.set(key, Buffer.from(content).toString());
         if (term && modRevision > term.modRevision) end(content === undefined ? `${key} was deleted` : `${key} was overwritten`);
@@ -78,7 +80,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     });
   }
 
-  /** Resolves once nothing stands under any of the keys. */
+  /** Resolves once none of the keys exists. */
   async function vacancy(): Promise<void> {
     let told: string | undefined;
     while (!closing.signal.aborted && (!inSync || standing.size > 0)) {
@@ -91,7 +93,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     }
   }
 
-  /** Creates the keys. The revision since when they are ours, or undefined when somebody else has one of them. */
+  /** Tries to create the keys. Returns the revision at which they became ours, or undefined when somebody else holds one of them. */
   async function stand(mine: Lease): Promise<number | undefined> {
     const absent = keys.map((key) => ({ key, exists: false }));
     const puts = keys.map((key) => ({ put: key, value, lease: mine.id }));
@@ -101,11 +103,11 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
       keys.map((key) => ({ get: key })),
     );
     if (succeeded) return revision;
-    // An earlier attempt whose answer was lost may have succeeded.
+    // An earlier attempt may have succeeded although its answer was lost.
     return found.every((each) => each?.lease === mine.id) ? found[0]?.modRevision : undefined;
   }
 
-  /** Leads until that is over. */
+  /** Leads until the term ends, renewing the lease. */
   async function lead(mine: Lease, modRevision: number, since: number): Promise<void> {
     const trustedMilliseconds = mine.ttlSeconds * 1000 * trustedShare;
     const reign = { modRevision, trustedUntil: since + trustedMilliseconds, over: new AbortController(), reason: '' };
@@ -134,7 +136,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     if (!closing.signal.aborted) onLost(reign.reason);
   }
 
-  /** Ends the term when its time is over, whatever a call is waiting for. */
+  /** Ends the term when the lease's trusted time is over, whatever call is still waiting for etcd. */
   async function watchOver(reign: NonNullable<typeof term>, over: AbortSignal): Promise<void> {
     while (!over.aborted) {
       if (!leading()) end('the lease could not be renewed in time');
@@ -147,12 +149,12 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     try {
       await mine.revoke();
     } catch (error) {
-      onError?.(error); // it runs out by itself
+      onError?.(error); // the lease runs out by itself
     }
   }
 
   async function run(): Promise<void> {
-    let doubtful = false; // an attempt's outcome is not known: the key that stands may be our own
+    let doubtful = false; // the outcome of an attempt is not known: the keys may already be ours
     while (!closing.signal.aborted) {
       try {
         if (!doubtful) await vacancy();
@@ -168,10 +170,10 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
         if (modRevision !== undefined) await lead(lease, modRevision, since);
         if (closing.signal.aborted) return;
         await giveUp(lease);
-        // Who was quicker shows in the keys in a moment.
+        // Another candidate was quicker: the follower reports it in a moment.
         if (modRevision === undefined) await Promise.race([toldSoon, clock.wait(refreshSeconds * 1000, closing.signal)]);
       } catch (error) {
-        if (!(error instanceof EtcdError)) throw error; // a callback's own
+        if (!(error instanceof EtcdError)) throw error; // thrown by a callback
         if (closing.signal.aborted) return;
         onError?.(error);
         failures += 1;

@@ -46,7 +46,7 @@ describe('endpoints', () => {
     expect(String(refusal)).not.toMatch(/sec|ret/);
   });
 
-  test('none at all is refused', () => {
+  test('an empty list of endpoints is refused', () => {
     expect(() => connectEtcd({ endpoints: [] })).toThrow(expect.objectContaining({ code: 'ETCD_MISCONFIGURED' }));
   });
 });
@@ -63,7 +63,7 @@ describe('the pause after a failure', () => {
   });
 });
 
-describe('certificates that cannot be used end the start with what to do', () => {
+describe('certificates that cannot be used are refused at the start, with the remedy', () => {
   let directory: string;
   let own: TestCertificates;
   const file = (name: string): string => join(directory, name);
@@ -102,7 +102,7 @@ describe('certificates that cannot be used end the start with what to do', () =>
   });
 });
 
-test('an etcd whose certificate nobody trusted has signed is told with what to do', async () => {
+test('an etcd whose certificate was signed by nobody who is trusted is reported with the remedy', async () => {
   const own = testCertificates();
   const server = createServer({ cert: readFileSync(own.serverCertFile), key: readFileSync(own.serverKeyFile) });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -117,7 +117,7 @@ test('an etcd whose certificate nobody trusted has signed is told with what to d
   own.remove();
 });
 
-test('a wait that is over before it began is no warning of Node', async () => {
+test('a wait of negative length makes Node print no warning', async () => {
   const warnings: Error[] = [];
   const note = (warning: Error): void => void warnings.push(warning);
   process.on('warning', note);

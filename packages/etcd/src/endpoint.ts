@@ -7,16 +7,20 @@ import { EtcdError, messageOf } from './errors.ts';
 import { openTransport, type Target, type Transport } from './transport.ts';
 import type { EtcdOptions } from './types.ts';
 
+/** One etcd endpoint. */
 export interface Endpoint {
   readonly url: string;
-  /** The connection that stands, or a new one. Rejects with ETCD_UNAVAILABLE when there is none within that time. */
+  /** The established connection, or a new one. Rejects with ETCD_UNAVAILABLE when none stands within that time. */
   connect(milliseconds: number): Promise<Transport>;
-  /** The address at the other end of the connection that stands. */
+  /** The remote IP address of the established connection; undefined while there is none. */
   readonly remoteAddress: string | undefined;
   close(): void;
 }
 
-/** Throws ETCD_MISCONFIGURED when the URL or a file cannot be used. */
+/**
+ * The endpoint with this URL. Connects when asked to.
+ * @throws ETCD_MISCONFIGURED when the URL or a certificate's file cannot be used
+ */
 export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
   const { url, host, port, secure } = parseEndpoint(text);
   const closing = new AbortController();
@@ -69,8 +73,13 @@ const remedies: Readonly<Record<string, string>> = {
 /** What an operator can do about a connection that TLS refuses. */
 const remedyOf = (error: unknown): string => (error instanceof Error && 'code' in error ? (remedies[String(error.code)] ?? '') : '');
 
+/** The parts of an endpoint's URL. `url` is its normal form, with the port; `host` has no brackets. */
 export type ParsedEndpoint = { readonly url: string; readonly host: string; readonly port: number; readonly secure: boolean };
 
+/**
+ * Parses `http://HOST:PORT` or `https://HOST:PORT`; the port is 2379 when left out.
+ * @throws ETCD_MISCONFIGURED for anything else, without repeating a password in the URL
+ */
 export function parseEndpoint(text: string): ParsedEndpoint {
   const wrong = (why: string): EtcdError =>
     new EtcdError('ETCD_MISCONFIGURED', `etcd endpoint ${JSON.stringify(withoutPassword(text))}: ${why}; write http://HOST:PORT or https://HOST:PORT`);
@@ -80,23 +89,23 @@ export function parseEndpoint(text: string): ParsedEndpoint {
   if (!secure && protocol !== 'http:') throw wrong(`${protocol} is not known`);
   if (username !== '' || password !== '') throw wrong('user and password have options of their own, and are not taken from here');
   if (pathname !== '/' || search !== '' || hash !== '') throw wrong('nothing may follow the port');
-  // URL leaves a port out that is its scheme's own.
+  // URL drops a port that is the scheme's default (80, 443): the text tells whether it was given.
   const ownPort = new RegExp(`:0*${secure ? 443 : 80}/?$`).test(text) ? (secure ? 443 : 80) : 2379;
   const number = port === '' ? ownPort : Number(port);
   return { url: `${protocol}//${hostname}:${number}`, host: hostname.replace(/^\[(.*)\]$/, '$1'), port: number, secure };
 }
 
-/** What may stand in a message: before an @ there may be a password. */
+/** The URL as it may be shown in a message: what precedes an @ may hold a password. */
 const withoutPassword = (text: string): string => text.replace(/^(\w+:\/\/)?.*@/s, '$1…@');
 
-/** The certificates as they are on disk now. */
+/** Reads the certificates from disk. */
 function certificates({ caFile, certFile, keyFile }: EtcdOptions): NonNullable<Target['tls']> {
   if ((certFile === undefined) !== (keyFile === undefined)) {
     const [given, missing] = certFile === undefined ? [`key ${keyFile}`, 'certificate'] : [`certificate ${certFile}`, 'key'];
     throw new EtcdError('ETCD_MISCONFIGURED', `the client's ${given} for etcd is given without a ${missing}; give the file of each, or neither`);
   }
   const tls = {
-    // What every Go tool trusts: any certificate of the file, an intermediate authority's too; without a file, the system's.
+    // As Go's tools do: any certificate of the file is trusted, also an intermediate authority's; without a file, the system's store.
     ca: caFile === undefined ? systemAuthorities() : authoritiesIn(caFile),
     allowPartialTrustChain: true,
     ...(certFile === undefined ? {} : { cert: contentOf('client certificate for etcd', certFile) }),
@@ -115,10 +124,10 @@ function certificates({ caFile, certFile, keyFile }: EtcdOptions): NonNullable<T
   return tls;
 }
 
-/** What the host trusts, and what NODE_EXTRA_CA_CERTS adds. Read once a process, as in Go. */
+/** The authorities that the host trusts, and those of NODE_EXTRA_CA_CERTS. Node reads them once per process, as Go does. */
 const systemAuthorities = (): string[] => [...new Set([...getCACertificates('system'), ...getCACertificates('extra')])];
 
-/** Node takes a file without certificates for one that trusts nobody, and says so only when it connects. */
+/** Reads and checks the authorities' file. Node accepts a file without certificates, trusts nobody then, and reports that only when it connects. */
 function authoritiesIn(file: string): Buffer {
   const content = contentOf("authorities' file for etcd", file);
   const found = content.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];

@@ -1,29 +1,32 @@
-// What can go wrong with etcd, as codes for programs and sentences for people.
+// What can go wrong with etcd: codes for programs, sentences for people.
 import { CodedError } from '@calico-openstack/agent/errors';
 
+/** The kinds of failure. */
 export type EtcdErrorCode =
-  /** No endpoint could be reached, or the one reached has no leader. */
+  /** No endpoint could be reached, or the endpoint that answered has no leader. */
   | 'ETCD_UNAVAILABLE'
-  /** It was sent, and no answer came in time. */
+  /** The request was sent, and no answer arrived in time. */
   | 'ETCD_TIMEOUT'
-  /** etcd is short of something: too many requests, or its space quota is used up. */
+  /** etcd lacks resources: too many requests, or its space quota is used up. */
   | 'ETCD_OVERLOADED'
-  /** The revision asked for is compacted, or not there yet. */
+  /** The requested revision has been compacted, or does not exist yet. */
   | 'ETCD_COMPACTED'
-  /** etcd's history is another one than before: a restored backup, or a new cluster. */
+  /** etcd's history is not the one seen before: it was restored from a backup, or is a new cluster. */
   | 'ETCD_REPLACED'
-  /** Wrong password, missing role. */
+  /** The password is wrong, or the user lacks a role. */
   | 'ETCD_DENIED'
+  /** The lease has expired or was revoked. */
   | 'ETCD_LEASE_GONE'
-  /** What etcd answers cannot be: nothing that follows from it may be acted on. */
+  /** etcd's answer contradicts its own rules, so nothing may be concluded from it. */
   | 'ETCD_PROTOCOL'
-  /** etcd understood, and does not take it. */
+  /** etcd understood the request and does not accept it. */
   | 'ETCD_REFUSED'
-  /** The options do not make a connection: a bad URL, an unreadable file. */
+  /** The options cannot lead to a connection: a bad URL, an unreadable file. */
   | 'ETCD_MISCONFIGURED'
-  /** close() was called. */
+  /** The client was closed. */
   | 'ETCD_CLOSED';
 
+/** What every call of this room rejects with. */
 export class EtcdError extends CodedError {
   declare readonly code: EtcdErrorCode;
 
@@ -32,9 +35,10 @@ export class EtcdError extends CodedError {
   }
 }
 
-/** Whether the same call may succeed later although nobody changes anything but etcd's health. Anything else is for a person, or for the caller to decide anew. */
+/** Whether the same call may succeed later without anybody's doing, once etcd recovers. Any other error needs a person, or a new decision of the caller. */
 export function isTransient(error: unknown): boolean {
   return error instanceof EtcdError && (error.code === 'ETCD_UNAVAILABLE' || error.code === 'ETCD_TIMEOUT' || error.code === 'ETCD_OVERLOADED');
 }
 
+/** The message of anything that was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

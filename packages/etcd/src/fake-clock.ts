@@ -1,12 +1,13 @@
-// A clock that stands still until it is told to go on.
+// A clock for tests: it stands still until it is advanced.
 import type { Clock } from './clock.ts';
 
+/** A `Clock` that tests advance. */
 export type FakeClock = Clock & {
-  /** Goes on to the next wait that ends by then, and ends it; false when there is none, and it is then. */
+  /** Advances to the first wait that ends by `until` and ends it. When there is none, advances to `until` and returns false. */
   step(until: number): boolean;
 };
 
-/** `alsoAt` tells when something else is due that has to find the clock at its time. */
+/** A clock at 0. `alsoAt` returns the next time at which something other than a wait is due: `step` stops there too. */
 export function fakeClock(alsoAt: () => number = () => Number.POSITIVE_INFINITY): FakeClock {
   const waits = new Set<{ readonly at: number; readonly resolve: () => void }>();
   let now = 0;
@@ -39,7 +40,7 @@ export function fakeClock(alsoAt: () => number = () => Number.POSITIVE_INFINITY)
   };
 }
 
-/** Lets everything that is ready to run do so. */
+/** Resolves once pending callbacks and promises have run. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

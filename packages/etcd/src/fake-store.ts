@@ -1,4 +1,4 @@
-// A datastore with etcd's semantics in memory: revisions, transactions, leases, history, compaction. No clock and no waiting of its own.
+// A datastore with etcd's semantics in memory: revisions, transactions, leases, history, compaction. It has no clock: callers pass the time, and nothing waits.
 import { EtcdError } from './errors.ts';
 import { compareKeys } from './keys.ts';
 import { type KeyRange, prefixRange } from './messages.ts';
@@ -7,11 +7,12 @@ import type { Change, Compare, KeyValue, Operation, TransactionResult } from './
 
 type LeaseRecord = { readonly ttlMilliseconds: number; expiresAt: number; readonly keys: Set<string> };
 
+/** An empty datastore. Its refusals are EtcdErrors, as those of a real etcd. */
 export function memoryStore() {
   let revision = 1;
   let compacted = 0;
   let leaseCount = 0;
-  /** All versions of each key that are not compacted, oldest first; a deletion has no value. */
+  /** Every version of each key that is not compacted, oldest first. A deletion is a version without a value. */
   const versions = new Map<string, (Change & { readonly keyValue: KeyValue | undefined })[]>();
   const log: Change[] = [];
   const leases = new Map<string, LeaseRecord>();
@@ -43,7 +44,7 @@ export function memoryStore() {
     return found !== undefined && Buffer.from(found.value).equals(Buffer.from(compare.value));
   }
 
-  /** etcd refuses two changes of one key in one transaction, in either branch, and puts under a lease that is gone. */
+  /** Refuses what etcd refuses: two changes of one key in one branch, and puts under a lease that does not exist. */
   function check(operations: readonly Operation[]): void {
     const puts = operations.flatMap((operation) => ('put' in operation ? [operation] : []));
     for (const { put, lease } of puts) {
@@ -61,10 +62,10 @@ export function memoryStore() {
     get compacted() {
       return compacted;
     },
-    /** Called after each revision. */
+    /** Callbacks that are called after each new revision. */
     onCommit,
 
-    /** The keys of a range at a revision, 0 for the newest, with `from` and `limit` for pages. */
+    /** One page of a range at a revision (0: the newest): at most `limit` keys, starting with `from`. */
     range(range: KeyRange, when = 0, from?: string, limit = Number.POSITIVE_INFINITY): { readonly found: KeyValue[]; readonly more: boolean } {
       if (when > revision || (when !== 0 && when < compacted))
         throw new EtcdError('ETCD_COMPACTED', `revision ${when} is not within ${compacted} to ${revision}`);
@@ -79,7 +80,7 @@ export function memoryStore() {
       check(otherwise);
       const found: (KeyValue | undefined)[] = [];
       const before = log.length;
-      revision += 1; // taken back when nothing changes
+      revision += 1; // undone below when nothing changes
       for (const operation of operations) {
         if ('get' in operation) found.push(at(operation.get, revision));
         else if ('put' in operation) {
@@ -97,7 +98,7 @@ export function memoryStore() {
       return { succeeded, revision, found };
     },
 
-    /** What happened from a revision on, in order. Like etcd's, the compacted revision itself counts as there, without what it held. */
+    /** All changes from a revision on, in order. As in etcd, history may start with the compacted revision itself, although the changes of that revision are gone. */
     history(range: KeyRange, from: number): Change[] {
       if (from < compacted) throw new EtcdError('ETCD_COMPACTED', `revision ${from} is compacted: history starts with ${compacted}`);
       const end = range.to === '\0' ? undefined : range.to;
@@ -130,7 +131,7 @@ export function memoryStore() {
       return lease !== undefined;
     },
 
-    /** Deletes its keys, in one revision. */
+    /** Ends a lease and deletes its keys, in one revision. */
     endLease(id: string): void {
       const keys = [...(leases.get(id)?.keys ?? [])].sort(compareKeys);
       leases.delete(id);

@@ -1,4 +1,4 @@
-// An etcd in memory, for other rooms' tests: as strict as the real one, driven by hand.
+// An etcd in memory for the tests of other rooms. It is as strict as the real one; tests drive its time and its failures.
 import type { Clock } from './clock.ts';
 import { EtcdError } from './errors.ts';
 import { fakeClock, settled } from './fake-clock.ts';
@@ -9,34 +9,36 @@ import { type Header, prefixRange } from './messages.ts';
 import { fixedPageSize } from './pages.ts';
 import type { Etcd, Lease } from './types.ts';
 
+/** A client of the fake. */
 export type FakeConnection = Etcd & {
-  /** Cuts this client off from etcd, or joins it again: its calls reject with ETCD_UNAVAILABLE, its followers are lost and come back by themselves. */
+  /** Cuts this client off from etcd, or reconnects it. While it is cut off, its calls reject with ETCD_UNAVAILABLE and its followers are lost; they recover by themselves. */
   cut(away: boolean): void;
 };
 
+/** A fake etcd and its controls. */
 export type FakeEtcd = {
-  /** A client, for tests that need but one. */
+  /** A client, for tests that need only one. */
   readonly etcd: FakeConnection;
-  /** A further client of the same etcd. */
+  /** Makes another client of the same etcd. */
   connect(): FakeConnection;
-  /** etcd goes away for all clients, or comes back with everything that it held. */
+  /** Makes etcd unreachable for all clients, or reachable again with its data. */
   setDown(down: boolean): void;
-  /** Another etcd in its place, empty: what a lost data directory leaves. */
+  /** Puts an empty etcd in its place, as after the loss of the data directory. */
   replace(): void;
-  /** Time passes: leases expire, who waits on `clock` goes on. Nothing else makes it pass. */
+  /** Lets time pass: leases expire, waits on `clock` end. Time passes in no other way. */
   advance(seconds: number): Promise<void>;
   readonly clock: Clock;
-  /** Everything there is: key to value as text. */
+  /** All keys with the prefix, with their values as text. */
   contents(prefix?: string): Record<string, string>;
 };
 
-/** `pageKeys`: how many keys followers read at a time. */
+/** An empty etcd. `pageKeys`: how many keys followers read per page. */
 export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
   let store = memoryStore();
   let incarnation = 1;
   let down = false;
   const clock = fakeClock(() => store.nextExpiry);
-  /** Each looks at how things are now. */
+  /** One callback per client, which makes it compare its streams with the present state. */
   const connections = new Set<() => void>();
   const tellAll = (): void => queueMicrotask(() => connections.forEach((look) => void look()));
   store.onCommit.add(tellAll);
@@ -54,7 +56,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       return down || away ? new EtcdError('ETCD_UNAVAILABLE', 'no etcd endpoint can be reached') : undefined;
     };
 
-    /** The question reaches etcd after the call has returned. */
+    /** Asks etcd in a later turn, as over a network: never before the call has returned. */
     async function ask<Answer>(answer: () => Answer): Promise<Answer> {
       await Promise.resolve();
       const error = trouble();
@@ -62,7 +64,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       return answer();
     }
 
-    /** What is new goes to the followers; or they hear of the trouble, or that it is over. */
+    /** Delivers new changes to the followers, or tells them that etcd was lost. */
     function look(): void {
       const error = trouble();
       for (const stream of [...streams]) {
@@ -83,7 +85,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       return { close: () => stream.close() };
     }
 
-    /** Until etcd can be reached: tests need not know how long a follower pauses between its attempts. */
+    /** Waits until etcd can be reached, in place of a follower's pause, so that tests need not know how long it is. */
     async function pause(): Promise<void> {
       if (trouble()) await new Promise<void>((resolve) => pauses.push(resolve));
       else await new Promise((resolve) => setImmediate(resolve));
@@ -166,7 +168,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
 
 type FakeStream = { readonly store: MemoryStore; send(): void; lose(error: EtcdError): void; close(): void };
 
-/** One follower's watches. Like etcd's, each sends whole revisions, and the several know nothing of each other. */
+/** One follower's watches. As with etcd, each delivers whole revisions, and they are independent of each other. */
 function fakeStream(ranges: readonly StartedRange[], events: WatchEvents, store: MemoryStore, header: () => Header, onClose: () => void): FakeStream {
   const next = ranges.map(({ fromRevision }) => fromRevision);
   let created = false;

@@ -20,7 +20,7 @@ const keyValue = (key: string, modRevision: number): KeyValue => ({
 const page = (revision: number, ...found: KeyValue[]): RangePage => ({ header: header(revision), found, more: false });
 const change = (key: string, modRevision: number): Change => ({ key, value: Buffer.from(`v${modRevision}`), modRevision });
 
-/** A datastore that answers as it is told to, in the middle of things. */
+/** A datastore whose answers a test scripts. */
 function scripted() {
   const clock = fakeClock();
   const asked: {
@@ -53,7 +53,7 @@ function scripted() {
     source,
     asked,
     watches,
-    /** Time passes until something is asked or watched again. */
+    /** Lets time pass until the follower reads or watches again. */
     async retried(): Promise<void> {
       const before = asked.length + watches.length;
       while (asked.length + watches.length === before) {
@@ -64,7 +64,7 @@ function scripted() {
   };
 }
 
-/** Following `/a/`, in sync at a revision, with these keys. */
+/** A follower of `/a/` that is in sync at this revision and knows these keys. */
 async function followingAt(revision: number, ...found: KeyValue[]) {
   const script = scripted();
   const told = recorder();
@@ -79,11 +79,11 @@ async function followingAt(revision: number, ...found: KeyValue[]) {
 const lost = new EtcdError('ETCD_UNAVAILABLE', 'as scripted');
 
 describe('a follower and what etcd may do to it', () => {
-  test('of no prefix at all there is nothing to follow', () => {
+  test('an empty list of prefixes is refused', () => {
     expect(() => followPrefixes(scripted().source, [], recorder())).toThrow(expect.objectContaining({ code: 'ETCD_REFUSED' }));
   });
 
-  test('progress moves it on, so that it comes back to where nothing was compacted yet', async () => {
+  test('progress reports advance its revision, so that it resumes where nothing has been compacted yet', async () => {
     const { events, follower, watches, retried, told } = await followingAt(5);
     events.onChanges(0, header(90), []);
     expect(follower.revision).toBe(90);
@@ -93,7 +93,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(told.lines).toEqual([]);
   });
 
-  test('of what comes again nothing is told again', async () => {
+  test('a change that arrives twice is reported once', async () => {
     const { events, watches, retried, told } = await followingAt(5);
     events.onChanges(0, header(7), [change('/a/1', 6), change('/a/2', 7)]);
     events.onLost(lost);
@@ -138,7 +138,7 @@ describe('a follower and what etcd may do to it', () => {
     expect([told.inSyncs, told.states.at(-1), told.reasons.at(-1)?.split(':')[0]]).toEqual([0, 'lost', 'ETCD_PROTOCOL']);
   });
 
-  test('a first snapshot that breaks off is read anew; what was told of it is not told again, what vanished is taken back', async () => {
+  test('a first snapshot that breaks off is read anew: what was reported is not repeated, what vanished is reported as deleted', async () => {
     const script = scripted();
     const told = recorder();
     followPrefixes(script.source, ['/a/'], told);
@@ -154,7 +154,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(told.inSyncs).toBe(1);
   });
 
-  test('a snapshot that is interrupted goes on behind its last key, at the same revision', async () => {
+  test('an interrupted snapshot continues behind its last key, at the same revision', async () => {
     const script = scripted();
     const told = recorder();
     followPrefixes(script.source, ['/a/', '/b/x/'], told);
@@ -177,7 +177,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(script.asked.map(({ prefix, from, revision }) => [prefix, from, revision])).toEqual([
       ['/a/', undefined, undefined],
       ['/a/', '/a/2\0', 5],
-      ['/a/', '/a/1', 5], // the latest change that was read: is it still what it was?
+      ['/a/', '/a/1', 5], // checks that the latest change that was read is still the same
       ['/a/', '/a/2\0', 5],
       ['/b/x/', undefined, 5],
       ['/a/', '/a/1', 5],
@@ -212,7 +212,7 @@ describe('a follower and what etcd may do to it', () => {
     expect([told.lines, told.inSyncs]).toEqual([['/a/1=v4', '/a/2=v9', '/a/1'], 1]);
   });
 
-  test('a later snapshot that is interrupted is told in one call, when all of it was read', async () => {
+  test('a later snapshot that is interrupted is reported in one call, once all of it was read', async () => {
     const { events, asked, retried, told } = await followingAt(5, keyValue('/a/1', 3), keyValue('/a/2', 4));
     events.onLost(new EtcdError('ETCD_COMPACTED', 'as scripted'));
     await settled();
@@ -228,7 +228,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(told.batches.slice(1).map(({ changes }) => changes.map(({ key }) => key))).toEqual([['/a/3', '/a/1', '/a/2']]);
   });
 
-  test('a member that merely lags behind is waited for, and what it sends meanwhile is told afterwards', async () => {
+  test('a member that merely lags behind is waited for; what it sends meanwhile is reported afterwards', async () => {
     const { events, watches, asked, retried, told } = await followingAt(5, keyValue('/a/1', 5));
     events.onLost(lost);
     await retried();
@@ -260,7 +260,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(watches[1]!.closed).toBe(true);
   });
 
-  test('a revision whose change is not what it was is another history', async () => {
+  test('a revision that now holds another change belongs to another history', async () => {
     const { events, watches, asked, retried, told } = await followingAt(5);
     events.onChanges(0, header(6), [change('/a/1', 6)]);
     events.onLost(lost);
@@ -273,7 +273,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(told.lines).toEqual(['/a/1=v6', '/a/2=v9', '/a/1']);
   });
 
-  test('a snapshot that two etcds answered is not told', async () => {
+  test('a snapshot whose pages came from two different etcds is not reported', async () => {
     const script = scripted();
     const told = recorder();
     followPrefixes(script.source, ['/a/', '/b/x/'], told);
@@ -285,7 +285,7 @@ describe('a follower and what etcd may do to it', () => {
     expect([told.inSyncs, told.lines]).toEqual([0, []]);
   });
 
-  test('the reason for being lost is told when it changes, not at every attempt', async () => {
+  test('the reason for being lost is reported when it changes, not at every attempt', async () => {
     const { events, watches, retried, told } = await followingAt(5);
     events.onLost(lost);
     for (const code of ['ETCD_UNAVAILABLE', 'ETCD_DENIED', 'ETCD_DENIED'] as const) {
@@ -296,7 +296,7 @@ describe('a follower and what etcd may do to it', () => {
     expect(told.reasons.filter(Boolean)).toEqual(['ETCD_UNAVAILABLE: as scripted', 'ETCD_DENIED: as scripted']);
   });
 
-  test('closed while it reads, waits or watches, it says nothing more and closes its watch', async () => {
+  test('a follower that is closed while it reads, waits or watches reports nothing more and closes its watch', async () => {
     const { events, watches, follower, told } = await followingAt(5);
     follower.close();
     events.onChanges(0, header(6), [change('/a/1', 6)]);
@@ -314,7 +314,7 @@ describe('a follower and what etcd may do to it', () => {
   });
 });
 
-test('whatever happens to etcd and to the way there, the listener ends with what etcd holds, and is never told anything twice', async () => {
+test('whatever happens to etcd and the network, the listener ends with what etcd holds, and no change is reported twice', async () => {
   const key = fc.constantFrom('/a/1', '/a/2', '/a/3', '/b/1', '/c/x/1');
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ put: key, value: fc.string({ maxLength: 2 }) }) },

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { compareKeys, isReadable, keyBytes, keyText, shownKey } from './keys.ts';
 
 const textOf = (bytes: Uint8Array): string => keyText(Buffer.from(bytes), 0, bytes.length);
-/** Bytes that are often nearly UTF-8. */
+/** Random bytes, many of them nearly UTF-8. */
 const nearlyText = fc
   .array(
     fc.oneof(
@@ -15,14 +15,14 @@ const nearlyText = fc
   .map((parts) => Buffer.concat(parts));
 
 describe('keys', () => {
-  test('of any bytes have a text that leads back to them', () => {
+  test('of any bytes have a text that converts back to them', () => {
     fc.assert(
       fc.property(nearlyText, (bytes) => {
         expect(keyBytes(textOf(bytes))).toEqual(bytes);
       }),
     );
   });
-  test('that are text are the same text, and readable', () => {
+  test('that are UTF-8 keep their text, and are readable', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         expect([textOf(Buffer.from(text)), isReadable(text)]).toEqual([text, true]);
@@ -43,7 +43,7 @@ describe('keys', () => {
       }),
     );
   });
-  test('are shown cut, and with what is no text as numbers', () => {
+  test('are shown shortened, with bytes that are not UTF-8 as numbers', () => {
     expect(shownKey(textOf(Buffer.from([0x2f, 0xff, 0x61, 0x80])))).toBe('/\\xffa\\x80');
     expect(shownKey('x'.repeat(1000))).toHaveLength(201);
   });

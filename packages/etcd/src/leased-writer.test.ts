@@ -42,7 +42,7 @@ describe('keys that live with their writer', () => {
     expect((await fake.etcd.get('/status')).found).toMatchObject({ lease, version: 21 });
   });
 
-  test('go away when the writer is cut off for long; what has no lease stays; both are back soon after it is', async () => {
+  test('are deleted when the writer is cut off for long; a key without a lease stays; both are written again once the writer is back', async () => {
     writer();
     await fake.advance(30);
     etcd.cut(true);
@@ -56,7 +56,7 @@ describe('keys that live with their writer', () => {
     expect(fake.contents()).toEqual({ '/last': '2', '/status': '2' });
   });
 
-  test.each(['between two writes', 'between its renewal and the write'])('get a new lease when theirs is revoked %s', async (when) => {
+  test.each(['between two writes', 'between its renewal and the write'])('get a new lease when their lease is revoked %s', async (when) => {
     const leases: Lease[] = [];
     let revokeBeforeWrite = false;
     const { grantLease, transact } = etcd;
@@ -82,7 +82,7 @@ describe('keys that live with their writer', () => {
     expect(errors).toEqual(when === 'between two writes' ? [] : ['ETCD_LEASE_GONE']);
   });
 
-  test('stay until their time is over when the writer ends, or go at once if so wished', async () => {
+  test('stay until their lease expires when the writer is closed, or are deleted at once on request', async () => {
     const first = writer();
     await settled();
     await first.close();

@@ -1,26 +1,28 @@
-// Keys that live as long as their writer: put again and again under one lease.
+// Keys that exist as long as their writer: they are put again and again under one lease.
 import { type Clock, systemClock } from './clock.ts';
 import { EtcdError } from './errors.ts';
 import type { Etcd, Lease, Operation } from './types.ts';
 
+/** What to write, and how often. */
 export type LeasedWriterOptions = {
-  /** So long after the last renewal the leased keys go away by themselves. */
+  /** The lease's time to live: the leased keys are deleted this long after the last renewal. */
   readonly ttlSeconds: number;
   readonly intervalSeconds: number;
-  /** What to write this time; the lease's id goes into the puts that are to live with it. */
+  /** Returns what to write this time. Puts that shall end with the writer carry the lease's id. */
   readonly operations: (lease: string) => readonly Operation[];
   readonly onWritten?: () => void;
-  /** A failed write is tried again at the next interval. */
+  /** Called when a write fails; it is retried at the next interval. */
   readonly onError?: (error: unknown) => void;
   readonly clock?: Clock;
 };
 
+/** A writer that runs until it is closed. */
 export interface LeasedWriter {
-  /** Stops writing, after the write that is under way. The keys stay until their lease runs out, unless `revoke` takes them away now. */
+  /** Stops after the write that is under way. The leased keys stay until their lease expires; with `revoke` they are deleted at once. */
   close(options?: { readonly revoke: boolean }): Promise<void>;
 }
 
-/** Writes at once, and then at every interval. */
+/** Writes at once and then at every interval. */
 export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): LeasedWriter {
   const { ttlSeconds, intervalSeconds, operations, onWritten, onError, clock = systemClock } = options;
   const closing = new AbortController();
@@ -32,7 +34,7 @@ export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): Lease
       await etcd.transact([], operations(lease.id));
       return true;
     } catch (error) {
-      if (!(error instanceof EtcdError)) throw error; // the caller's own
+      if (!(error instanceof EtcdError)) throw error; // thrown by the caller's function
       if (!closing.signal.aborted) onError?.(error);
       return false;
     }

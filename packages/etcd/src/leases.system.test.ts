@@ -51,7 +51,7 @@ const candidate = (name: string, etcd: Etcd, ttlSeconds = 3): Election =>
     onWaiting: (leader) => hear(`${name} waits for ${leader}`),
   });
 
-test('a leader that a black hole swallowed says so before another leads; the other resigns to it when the hole is gone', async () => {
+test('a leader in a black hole stops leading before another leads; when the other resigns, the first leads again', async () => {
   const first = candidate('far', far);
   await until('far leads');
   const second = candidate('near', near);

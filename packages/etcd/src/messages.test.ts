@@ -63,7 +63,7 @@ const bytes = (text: string): Buffer => Buffer.from(text);
 const header = { cluster_id: '18446744073709551615', member_id: '7', revision: '9007199254740991', raft_term: '3' };
 const headerRead = { clusterId: '18446744073709551615', revision: 9007199254740991, term: 3 };
 
-describe('requests say to etcd what they mean', () => {
+describe('requests are encoded as etcd defines them', () => {
   test.each<[string, string, Buffer, Record<string, unknown>]>([
     ['one key', 'RangeRequest', rangeRequest({ from: 'a', to: '' }), { key: base64('a') }],
     [
@@ -117,7 +117,7 @@ describe('requests say to etcd what they mean', () => {
   });
 });
 
-describe('answers are read as etcd means them', () => {
+describe('answers are decoded as etcd defines them', () => {
   const kv = { key: bytes('/a/1'), create_revision: 2, mod_revision: 3, version: 4, value: bytes('v'), lease: '7587899127710828298' };
   const keyValue = { key: '/a/1', createRevision: 2, modRevision: 3, version: 4, value: bytes('v'), lease: '7587899127710828298' };
 
@@ -130,7 +130,7 @@ describe('answers are read as etcd means them', () => {
     });
   });
 
-  test('a transaction: only what was read is found, absent keys too', () => {
+  test('a transaction: the results of its reads, absent keys included', () => {
     const responses = [
       { response_put: { header } },
       { response_range: { kvs: [kv] } },
@@ -144,7 +144,7 @@ describe('answers are read as etcd means them', () => {
     });
   });
 
-  test('a watch: its changes, its end', () => {
+  test('a watch: its changes and its end', () => {
     const events = [
       { kv, prev_kv: kv },
       { type: 'DELETE', kv: { key: bytes('/a/2'), mod_revision: 4 } },
@@ -173,10 +173,10 @@ describe('answers are read as etcd means them', () => {
     expect(() => methods.watch.decode(answered('WatchResponse', { events: [{ type: 'DELETE' }] }))).toThrow(RangeError);
   });
 
-  test('the members, each with all of its URLs for clients', () => {
+  test('the members, each with all of its client URLs', () => {
     const members = [
       { ID: '1', name: 'a', peerURLs: ['http://10.0.0.1:2380'], clientURLs: ['http://10.0.0.1:2379', 'http://a:2379'] },
-      { ID: '2', peerURLs: ['http://10.0.0.2:2380'] }, // was added, and has not started yet
+      { ID: '2', peerURLs: ['http://10.0.0.2:2380'] }, // a member that was added and has not started yet
     ];
     expect(methods.members.decode(answered('MemberListResponse', { header, members }))).toEqual([
       { name: 'a', clientUrls: ['http://10.0.0.1:2379', 'http://a:2379'] },
@@ -209,7 +209,7 @@ describe('the range of a prefix', () => {
     expect(prefixRange(prefix)).toEqual({ from, to });
   });
 
-  test('holds what starts with it and nothing else', () => {
+  test('holds the keys that start with it and no others', () => {
     const text = fc.string({ unit: fc.constantFrom('a', '/', '\u{7f}', '\u{7ff}', '\ud7ff', '\ue000', '\u{ffff}', '\u{10000}', '\u{10ffff}'), maxLength: 4 });
     fc.assert(
       fc.property(text, text, (prefix, key) => {

@@ -1,16 +1,18 @@
-// etcd's messages (api/etcdserverpb/rpc.proto, api/mvccpb/kv.proto), only the fields that this room uses. Requests become bytes, answers values.
+// etcd's messages (api/etcdserverpb/rpc.proto, api/mvccpb/kv.proto): only the fields that this room uses. Requests are encoded to bytes, answers decoded to values.
 import { keyBytes } from './keys.ts';
 import type { Change, Compare, KeyValue, Operation } from './types.ts';
 import { WireReader, WireWriter } from './wire.ts';
 
-/** What every answer tells of the datastore and its history. All zero behind etcd's grpc-proxy in some answers. */
+/** The header of an answer: which cluster gave it, at which revision and Raft term. Some answers of etcd's grpc-proxy have zeros only. */
 export type Header = { readonly clusterId: string; readonly revision: number; readonly term: number };
 
-/** A half-open range of keys, as etcd wants it. */
+/** A range of keys from `from` (included) to `to` (excluded), in etcd's notation: an empty `to` means the one key `from`, `\0` the end of all keys. */
 export type KeyRange = { readonly from: string; readonly to: string };
 
+/** One page of a range. `more`: keys follow behind its last one. */
 export type RangePage = { readonly header: Header; readonly found: KeyValue[]; readonly more: boolean };
 
+/** A message of a watch stream (`WatchResponse`). `compactRevision` is not 0 when the watch was ended by a compaction. */
 export type WatchAnswer = {
   readonly header: Header;
   readonly watchId: number;
@@ -22,11 +24,12 @@ export type WatchAnswer = {
 };
 
 /**
- * One remote procedure: where it is, and how its answer reads.
- * `held`: a stream of questions that is held open until the one answer has come, for etcd's grpc-proxy answers none of a stream whose questions have ended.
+ * A remote procedure: its path, and how its answer is decoded.
+ * `held`: the request stream stays open until the one answer has come, because etcd's grpc-proxy does not answer on a stream whose requests have ended.
  */
 export type Method<Answer> = { readonly path: string; readonly decode: (bytes: Buffer) => Answer; readonly held?: true };
 
+/** The remote procedures that this room calls. */
 export const methods = {
   range: { path: '/etcdserverpb.KV/Range', decode: rangeAnswer },
   transact: { path: '/etcdserverpb.KV/Txn', decode: transactionAnswer },
@@ -40,9 +43,10 @@ export const methods = {
   watch: { path: '/etcdserverpb.Watch/Watch', decode: watchAnswer },
 } as const satisfies Record<string, Method<unknown>>;
 
+/** The body of a request without fields. */
 export const emptyRequest = Buffer.alloc(0);
 
-/** `to` empty: the one key `from`. A revision of 0 is the newest. */
+/** A `RangeRequest`. Revision 0 is the newest; limit 0 is none. */
 export function rangeRequest(range: KeyRange, options: { readonly limit?: number; readonly revision?: number; readonly keysOnly?: boolean } = {}): Buffer {
   const request = new WireWriter().bytes(1, keyBytes(range.from));
   if (range.to !== '') request.bytes(2, keyBytes(range.to));
@@ -51,6 +55,7 @@ export function rangeRequest(range: KeyRange, options: { readonly limit?: number
   return request.flag(8, options.keysOnly ?? false).finish();
 }
 
+/** A `TxnRequest`: the comparisons and both branches. */
 export function transactionRequest(when: readonly Compare[], then: readonly Operation[], otherwise: readonly Operation[]): Buffer {
   const request = new WireWriter();
   for (const compare of when) request.message(1, comparison(compare));
@@ -59,21 +64,25 @@ export function transactionRequest(when: readonly Compare[], then: readonly Oper
   return request.finish();
 }
 
+/** A `CompactionRequest`. */
 export const compactRequest = (revision: number): Buffer => new WireWriter().int(1, revision).finish();
+/** A `LeaseGrantRequest`; etcd chooses the id. */
 export const grantLeaseRequest = (ttlSeconds: number): Buffer => new WireWriter().int(1, ttlSeconds).finish();
+/** A `LeaseKeepAliveRequest` or `LeaseRevokeRequest`. `id` is in decimal. */
 export const leaseRequest = (id: string): Buffer => new WireWriter().id(1, BigInt(id)).finish();
+/** An `AuthenticateRequest`. */
 export const authenticateRequest = (username: string, password: string): Buffer => new WireWriter().bytes(1, username).bytes(2, password).finish();
 
-/** With progress notification and without fragments: an answer holds whole revisions. */
+/** A `WatchRequest` to create a watch, with progress notifications. Fragments are not asked for, so an answer holds whole revisions. */
 export const watchRequest = (range: KeyRange, startRevision: number): Buffer =>
   new WireWriter().message(1, new WireWriter().bytes(1, range.from).bytes(2, range.to).int(3, startRevision).flag(4, true)).finish();
 
-/** The keys that start with the prefix. */
+/** The range of all keys that start with the prefix; of all keys for an empty prefix. */
 export function prefixRange(prefix: string): KeyRange {
   return prefix === '' ? { from: '\0', to: '\0' } : { from: prefix, to: afterPrefix(prefix) };
 }
 
-/** The first text after all that start with the prefix, byte by byte: etcd takes `\0` for the end of all keys. */
+/** The first key, in byte order, behind all that start with the prefix; `\0` (etcd's end of all keys) if there is none. */
 function afterPrefix(prefix: string): string {
   const points = Array.from(prefix);
   const last = points.pop()?.codePointAt(0) ?? 0x10ffff;

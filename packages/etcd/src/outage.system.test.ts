@@ -10,7 +10,7 @@ const put = (key: string, value: string): Operation => ({ put: key, value });
 const following = ({ states }: Recorder): boolean => states.at(-1) === 'following';
 const lost = ({ states }: Recorder): boolean => states.at(-1) === 'lost';
 
-/** Writes until etcd takes it: what a leader's death does to one write says nothing of the next. */
+/** Retries a write until etcd accepts it: while a new leader is elected, writes fail. */
 async function persist(etcd: Etcd, operation: Operation): Promise<void> {
   for (;;) {
     try {
@@ -36,7 +36,7 @@ describe('one etcd', () => {
     await server.stop();
   });
 
-  test('killed and started again in the middle of a follow, it loses nothing, and nothing is ever told to be gone', async () => {
+  test('an etcd that is killed and restarted during a follow loses no change, and no key is ever reported as deleted', async () => {
     await etcd.transact(
       [],
       Array.from({ length: 100 }, (_, index) => put(`/a/${index}`, 'before')),
@@ -103,7 +103,7 @@ describe('one etcd', () => {
     await proxy.close();
   });
 
-  test('a value of a megabyte arrives whole; one that etcd does not take is refused, not tried again', async () => {
+  test('a value of a megabyte arrives whole; one that etcd does not accept is refused, not retried', async () => {
     const big = 'x'.repeat(1_000_000);
     etcd.follow(['/a/'], told);
     await told.until(following);
@@ -116,7 +116,7 @@ describe('one etcd', () => {
     await second.until(({ held }) => held.get('/a/big') === big);
   });
 
-  test('twenty thousand keys under concurrent writers end equal', async () => {
+  test('with twenty thousand keys and concurrent writers, the follower ends with what etcd holds', async () => {
     for (let first = 0; first < 20_000; first += 100) {
       await etcd.transact(
         [],
@@ -153,7 +153,7 @@ describe('three etcds', () => {
     await Promise.all(servers.map((server) => server.stop()));
   });
 
-  /** Who says that it is the leader. They are asked one after the other, and may choose another meanwhile. */
+  /** The member that says that it is the leader. The members are asked one after the other, and may elect another one meanwhile. */
   async function leader(): Promise<EtcdProcess> {
     for (;;) {
       for (const server of servers) {
@@ -163,7 +163,7 @@ describe('three etcds', () => {
     }
   }
 
-  test('the leader killed, followers and readers go on with the others and lose nothing; so they do when each has been killed once', async () => {
+  test('after the leader was killed, followers and readers continue with the other members and lose nothing; also after each has been killed once', async () => {
     const told = recorder();
     etcd.follow(['/a/'], told);
     await told.until(following);
@@ -177,13 +177,13 @@ describe('three etcds', () => {
       await killed.restart();
     }
     expect([...told.held.keys()].sort()).toEqual([0, 1, 2].flatMap((round) => [`/a/${round}/after`, `/a/${round}/before`]));
-    // As often as it was written: an attempt whose answer was lost may have been carried out, and was followed by another.
+    // As often as it was written: an attempt whose answer was lost may have been carried out before it was retried.
     const { found } = await etcd.range('/a/');
     expect(told.lines).toHaveLength(found.reduce((sum, { version }) => sum + version, 0));
     expect(told.inSyncs).toBe(1);
   });
 
-  test('without a majority reads and writes are refused as unavailable; followers say lost; all recovers with the majority', async () => {
+  test('without a majority, reads and writes reject as unavailable and followers are lost; all recover with the majority', async () => {
     const told = recorder();
     etcd.follow(['/a/'], told);
     await told.until(following);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { adaptingPageSize, type Page, type PageSize } from './pages.ts';
 
-/** A page that is as full as it may be, of values of so many bytes. */
+/** A page with as many keys as it may have, each with a value of this many bytes. */
 function full(size: PageSize, valueBytes: number, transferMilliseconds: number): Page {
   const value = Buffer.alloc(valueBytes);
   const found = Array.from({ length: size.keys }, (_, index) => ({ key: `${index}`, value, createRevision: 1, modRevision: 1, version: 1, lease: '0' }));
@@ -12,7 +12,7 @@ function after(pages: number, size: PageSize, valueBytes: number, transferMillis
   return size.keys;
 }
 
-test('pages grow to about a megabyte where they come quickly, whatever the values weigh', () => {
+test('pages that arrive quickly grow to about a megabyte, however long the values are', () => {
   for (const bytes of [100, 1_000, 100_000]) {
     const megabytes = (after(10, adaptingPageSize(), bytes, 10) * bytes) / 1e6;
     expect(megabytes).toBeGreaterThan(0.6);
@@ -20,7 +20,7 @@ test('pages grow to about a megabyte where they come quickly, whatever the value
   }
 });
 
-test('pages shrink where they are long on their way, and grow again', () => {
+test('pages that arrive slowly shrink, and grow again later', () => {
   const size = adaptingPageSize();
   const grown = after(10, size, 1_000, 10);
   const slow = after(10, size, 1_000, 5_000);
@@ -40,7 +40,7 @@ test('a page that failed is followed by smaller ones, down to a single key', () 
   expect(sizes.at(-1)).toBe(1);
 });
 
-test('after short values the next page makes no leap: longer ones may come', () => {
+test('after short values the next page grows only gradually, because longer values may follow', () => {
   const size = adaptingPageSize();
   const before = size.keys;
   after(1, size, 10, 10);

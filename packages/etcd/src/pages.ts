@@ -1,34 +1,38 @@
-// In which pages a range is read: everything under some prefixes at one revision, and how much of it at a time.
+// Reads a snapshot in pages: everything under some prefixes at one revision, and how many keys a page holds.
 import { EtcdError } from './errors.ts';
 import { compareKeys, shownKey } from './keys.ts';
 import type { Header, RangePage } from './messages.ts';
 import type { KeyValue } from './types.ts';
 
-/** Keys with the prefix, from `from` on if given, at `revision` or the newest, from a majority of the cluster. All its failures are EtcdErrors. */
+/** Reads one page: at most `limit` keys with the prefix, starting with `from` if given, at `revision` or the newest, as a majority of the cluster has them. All its failures are EtcdErrors. */
 export type ReadPage = (
   prefix: string,
   options: { readonly from?: string | undefined; readonly limit: number; readonly revision?: number | undefined },
 ) => Promise<Page>;
 
-/** With the time that the answer took from its first byte to its last, where there is a network in between. */
+/** A page, and how long it took from the first byte of the answer to the last, where there is a network in between. */
 export type Page = RangePage & { readonly transferMilliseconds?: number };
 
-/** How many keys the next page may have. Learns from the pages before. */
+/** Decides how many keys the next page may have. It learns from earlier pages. */
 export interface PageSize {
   readonly keys: number;
   onRead(page: Page): void;
   onFailed(): void;
 }
 
-/** etcd holds what it sends until it is sent, twice and more: a page of a megabyte for each of a thousand readers is what it can bear. Smaller ones cost it more time, for 3.4 counts the rest of the range for each. */
+/**
+ * etcd keeps an answer in memory, at least twice, until it is sent: a page of a megabyte for each of a thousand readers is what it can bear.
+ * Smaller pages cost etcd more time, because 3.4 counts the rest of the range for each page.
+ */
 const mostBytes = 1_000_000;
 const leastBytes = 64_000;
 const firstBytes = 250_000;
 const mostKeys = 10_000;
-/** A page that was longer than that on its way was too large for its share of the link, one that was shorter may have been larger. */
+/** A page that took longer than `slowMilliseconds` to arrive was too large for its share of the link; after one that took less than `quickMilliseconds` the next may be larger. */
 const slowMilliseconds = 2_000;
 const quickMilliseconds = 500;
 
+/** A page size that follows the speed of the link and the length of the values: 64 kB to 1 MB a page. */
 export function adaptingPageSize(): PageSize {
   let bytes = firstBytes;
   let keys = 250;
@@ -41,7 +45,7 @@ export function adaptingPageSize(): PageSize {
       if (transferMilliseconds > slowMilliseconds) bytes = Math.max(leastBytes, bytes / 2);
       else if (transferMilliseconds < quickMilliseconds) bytes = Math.min(mostBytes, bytes * 2);
       const total = found.reduce((sum, { key, value }) => sum + key.length + value.length + 32, 1);
-      // No leaps: what comes next may have longer values than what came.
+      // It grows at most fourfold: the next values may be longer than the last.
       keys = Math.max(1, Math.min(mostKeys, keys * 4, Math.floor((bytes / total) * found.length)));
     },
     onFailed() {
@@ -51,23 +55,25 @@ export function adaptingPageSize(): PageSize {
   };
 }
 
+/** Always the same number of keys. */
 export const fixedPageSize = (keys: number): PageSize => ({ keys, onRead() {}, onFailed() {} });
 
+/** A snapshot that is read page by page. */
 export interface Snapshot {
   /**
-   * The next page, with the header of the first; undefined after the last one.
-   * After a failure it may be called again and goes on where it was, unless that was ETCD_COMPACTED or ETCD_REPLACED (what was read has no continuation) or ETCD_PROTOCOL.
+   * The next page, with the header of the first one; undefined after the last page.
+   * After a failure a further call continues where the snapshot was. After ETCD_COMPACTED, ETCD_REPLACED or ETCD_PROTOCOL the snapshot cannot continue.
    */
   next(): Promise<RangePage | undefined>;
 }
 
-/** Everything under the prefixes at one revision: the newest, or the one asked for. */
+/** A snapshot of everything under the prefixes at one revision: the newest, or the one asked for. */
 export function readSnapshot(readPage: ReadPage, prefixes: readonly string[], size: PageSize, askedRevision?: number): Snapshot {
   let at = 0;
   let from: string | undefined;
   let first: Header | undefined;
   let latest: Header | undefined;
-  /** The latest change of what was read, which tells one history from another. */
+  /** The key with the highest revision among those that were read. It tells one history from another. */
   let newest: { readonly prefix: string; readonly key: string; readonly modRevision: number } | undefined;
   let interrupted = false;
 
@@ -82,7 +88,7 @@ export function readSnapshot(readPage: ReadPage, prefixes: readonly string[], si
     return page;
   }
 
-  /** After an interruption, whatever answers now may have been restored from a backup meanwhile, and have gone on from there. */
+  /** Called after an interruption: checks that etcd has not been restored from a backup meanwhile. */
   async function confirm(): Promise<void> {
     if (newest) {
       const { prefix, key, modRevision } = newest;
@@ -116,8 +122,8 @@ export function readSnapshot(readPage: ReadPage, prefixes: readonly string[], si
 }
 
 /**
- * Where the page after one that began at `from` begins: behind its last key, byte by byte.
- * @throws ETCD_PROTOCOL for a page that leads no further: whoever went on would never end
+ * The first key of the next page: the one behind the last key of this page, in byte order.
+ * @throws ETCD_PROTOCOL when the page did not lead any further, because reading would never end
  */
 function nextPage(prefix: string, from: string | undefined, found: readonly KeyValue[]): string {
   const last = found.at(-1)?.key;

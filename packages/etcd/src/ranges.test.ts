@@ -20,7 +20,7 @@ describe('prefixes become watched ranges', () => {
     expect(watchedRanges(prefixes)).toEqual(ranges);
   });
 
-  test('apart: siblings have a range each, and nothing lies between', () => {
+  test('apart: each sibling has a range of its own, and nothing between them is watched', () => {
     expect(watchedRanges(['/r/c/', '/r/a/', '/r/a/b/'], true)).toEqual([
       { from: '/r/a/', to: '/r/a0', prefixes: ['/r/a/'] },
       { from: '/r/c/', to: '/r/c0', prefixes: ['/r/c/'] },

@@ -1,18 +1,19 @@
-// Which ranges of keys a follower of several prefixes watches.
+// Decides which ranges of keys a follower of several prefixes watches.
 import { compareKeys } from './keys.ts';
 import { type KeyRange, prefixRange } from './messages.ts';
 
+/** A range of keys to watch. */
 export type WatchedRange = KeyRange & {
-  /** What is wanted of the range; the rest of it is only passed through by etcd. Sorted, none inside another. */
+  /** The prefixes within the range whose changes are wanted; etcd sends the rest of the range too. Sorted, none inside another. */
   readonly prefixes: readonly string[];
 };
 
 /**
- * One range for all prefixes that share their parent (`/a/b/` and `/a/c/` both lie in `/a/`), from the first to the last of them: within one watch etcd keeps order and
- * transactions whole. Between watches it does not: a progress request, which could tell when all of them have caught up, lies before etcd 3.4.25 and 3.5.8
- * (https://github.com/etcd-io/etcd/issues/15220) and is not understood by the grpc-proxy at all. A common ancestor of distant prefixes would bring
- * traffic that nobody asked for, and needs a role that nobody has.
- * `apart`: one for each prefix.
+ * One range for all prefixes that share their parent (`/a/b/` and `/a/c/` both lie in `/a/`), from the first of them to the last: etcd keeps order and transactions whole only within one watch.
+ * Several watches cannot be synchronised: the answer to a progress request, which could tell when all of them have caught up, is wrong before etcd 3.4.25 and 3.5.8
+ * (https://github.com/etcd-io/etcd/issues/15220), and the grpc-proxy does not understand the request. Prefixes that lie further apart have watches of their own:
+ * a watch on their common ancestor would bring traffic that nobody wants, and need a role that nobody has.
+ * `apart`: one range for each prefix.
  */
 export function watchedRanges(prefixes: readonly string[], apart = false): readonly WatchedRange[] {
   const sorted = [...new Set(prefixes)].sort(compareKeys);

@@ -17,7 +17,7 @@ const clients: Etcd[] = [];
 const warnings: Error[] = [];
 const onWarning = (warning: Error): void => void warnings.push(warning);
 
-/** A client that is let in, but for what is changed. */
+/** A client with valid certificates and password, except for what `change` replaces. */
 function client(change: (options: Required<EtcdOptions>) => EtcdOptions = (options) => options): Etcd {
   const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = certificates;
   const opened = connectEtcd(change({ endpoints: [server.endpoint], caFile, certFile, keyFile, username: 'root', password: rootPassword, timeoutSeconds: 2 }));
@@ -52,7 +52,7 @@ afterAll(async () => {
 });
 
 describe('an etcd with certificates and users', () => {
-  test('serves who shows a certificate and knows the password, without a warning of Node about the address in the URL', async () => {
+  test('serves a client with a certificate and the password, and Node prints no warning about the address in the URL', async () => {
     expect((await client().get('/shut/1')).found).toBeDefined();
     expect((await client((options) => ({ ...options, endpoints: [`https://localhost:${server.clientPort}`] })).get('/shut/1')).found).toBeDefined();
     expect(warnings).toEqual([]);
@@ -93,7 +93,7 @@ describe('an etcd with certificates and users', () => {
     expect(() => client(change)).toThrow(expect.objectContaining({ code: 'ETCD_MISCONFIGURED' }));
   });
 
-  test('a role opens what it grants, and a follower of more than that is lost until the role grants it', async () => {
+  test('a role gives access to what it grants; a follower of more than that is lost until the role grants it', async () => {
     const agent = client((options) => ({ ...options, username: 'agent', password: 'secret' }));
     expect((await agent.range('/open/')).found).toHaveLength(1);
     expect(await codeOf(agent.transact([], [{ put: '/open/1', value: '2' }]))).toBe('ETCD_DENIED');
@@ -105,14 +105,14 @@ describe('an etcd with certificates and users', () => {
     await told.until(({ states }) => states.at(-1) === 'following');
   });
 
-  test('a token that has expired is renewed unseen, for calls and for watches, and a living watch outlives it', async () => {
+  test('an expired token is renewed for calls and for watches without an error, and an open watch outlives it', async () => {
     const own = await startEtcd({ rootPassword, options: ['--auth-token-ttl', '1'] });
     const proxy = await cuttableProxy(own.clientPort);
     const [root, cutOff] = [own.endpoint, `http://127.0.0.1:${proxy.port}`].map((endpoint) =>
       client(() => ({ endpoints: [endpoint], username: 'root', password: rootPassword })),
     );
     const told = recorder();
-    // Listened for before there is a token: it may expire while the test is still at something else.
+    // Waiting starts before there is a token, because the token may expire while the test is still busy.
     const bothExpired = own.logged(/deleted a simple token/, 2);
     cutOff!.follow(['/a/'], told);
     await told.until(({ states }) => states.at(-1) === 'following');
@@ -132,7 +132,7 @@ describe('an etcd with certificates and users', () => {
     await own.stop();
   });
 
-  test('an etcd that was restarted knows no token any more, and is told the password again', async () => {
+  test('a restarted etcd knows no token any more, so the client logs in again', async () => {
     const root = client();
     const told = recorder();
     root.follow(['/open/'], told);
@@ -144,7 +144,7 @@ describe('an etcd with certificates and users', () => {
   });
 });
 
-test('an etcd that was emptied, behind the same address, is told no token of the one before for longer than one call', async () => {
+test('after an etcd was replaced by an empty one at the same address, the old token is used for one call at most', async () => {
   const emptied = await startEtcd({ rootPassword });
   const etcd = connectEtcd({ endpoints: [emptied.endpoint], username: 'root', password: rootPassword, timeoutSeconds: 2 });
   clients.push(etcd);

@@ -1,16 +1,20 @@
-// When nothing has been heard for too long.
+// Detects that a peer has been silent for too long.
 
+/** A running watch for silence. */
 export interface Listening {
-  /** Something came. */
+  /** Reports that something arrived. */
   heard(): void;
   stop(): void;
 }
 
-/** Calls `onSilence`, once, when nothing was heard for that long. Whatever arrived while this process stood still counts: the event loop reads it before anybody is judged. */
+/**
+ * Calls `onSilence`, once, when nothing was heard for that many milliseconds. If this process itself stood still, what arrived meanwhile still counts:
+ * the event loop reads it before the time is compared.
+ */
 export function listenForSilence(milliseconds: number, onSilence: () => void): Listening {
   let last = performance.now();
   let stopped = false;
-  let timer = setTimeout(look, milliseconds).unref(); // what is listened to keeps the process alive, or nobody does
+  let timer = setTimeout(look, milliseconds).unref(); // the timer alone does not keep the process alive
 
   function look(): void {
     setImmediate(() => {

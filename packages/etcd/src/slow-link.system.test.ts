@@ -3,7 +3,7 @@ import { type EtcdProcess, startEtcd } from './testing/etcd-process.ts';
 import { type ReaderNews, type SlowLink, slowLink } from './testing/slow-link.ts';
 
 const [keys, valueBytes] = [1_500, 1_000];
-/** Of 3 Mb/s one page takes all of it, and more. */
+/** One page alone takes longer than the time-out on a link of 3 Mb/s. */
 const timeoutSeconds = 1;
 
 let link: SlowLink;
@@ -39,7 +39,7 @@ async function until(condition: () => boolean): Promise<void> {
 const inSync = (): number[] => news.flatMap((each) => ('keys' in each ? [each.keys] : []));
 const reading = (): number => news.filter((each) => 'state' in each && each.state === 'reading').length;
 
-test('a reader gets in sync where all of it takes many times what a call has, and reads nothing twice', async () => {
+test('a reader gets in sync although the whole snapshot takes many times the time-out, and reads nothing twice', async () => {
   read(1);
   await until(() => inSync().length === 1);
   expect(inSync()).toEqual([keys]);
@@ -47,10 +47,10 @@ test('a reader gets in sync where all of it takes many times what a call has, an
   expect(link.sentBytes()).toBeLessThan(1.25 * keys * valueBytes);
 });
 
-test('readers that share it all get in sync, though etcd dies in their midst, and go on where they were', async () => {
+test('readers that share the link all get in sync although etcd is killed meanwhile, and continue where they were', async () => {
   read(4);
   await until(() => reading() === 4);
-  await link.fill(server.endpoint, 1, valueBytes); // history goes on meanwhile
+  await link.fill(server.endpoint, 1, valueBytes); // the history continues meanwhile
   for (let round = 0; round < 2; round += 1) {
     const sent = link.sentBytes();
     while (link.sentBytes() < sent + keys * valueBytes) await new Promise((resolve) => setTimeout(resolve, 100));
@@ -59,6 +59,6 @@ test('readers that share it all get in sync, though etcd dies in their midst, an
   }
   await until(() => inSync().length === 4);
   expect(inSync()).toEqual([keys, keys, keys, keys]);
-  // Lost is what was on its way, a page of each at most; who began again would have read two thirds of everything for nothing.
+  // At most one page of each reader is read again. Readers that started over would have read two thirds of everything in vain.
   expect(link.sentBytes()).toBeLessThan(1.5 * 4 * keys * valueBytes);
 });

@@ -1,10 +1,10 @@
-// What etcd's refusals mean: gRPC's status codes, and etcd's own words where those have been lost on the way.
+// Translates etcd's refusals to codes: by gRPC's status, or by etcd's own text where the status was lost on the way.
 import type { EtcdErrorCode } from './errors.ts';
 import { type GrpcError, grpcStatus } from './transport.ts';
 
 /**
- * etcd's refusals (api/v3rpc/rpctypes/error.go) by their text. Its grpc-proxy passes on nothing but that, with the status UNKNOWN; etcd's own clients go by the text too.
- * Only those on which something depends.
+ * The status codes of etcd's refusals (api/v3rpc/rpctypes/error.go) by their text. etcd's grpc-proxy passes on the text alone, with status UNKNOWN; etcd's own clients compare the text too.
+ * Only those are listed on which a decision depends.
  */
 const statusByText: Readonly<Record<string, number>> = {
   'etcdserver: mvcc: required revision has been compacted': grpcStatus.OUT_OF_RANGE,
@@ -25,11 +25,12 @@ const statusByText: Readonly<Record<string, number>> = {
   'etcdserver: user name is empty': grpcStatus.INVALID_ARGUMENT,
 };
 
+/** gRPC's status of an error, also where the grpc-proxy replaced it by UNKNOWN. */
 export function statusOf({ status, message }: GrpcError): number {
   return status === grpcStatus.UNKNOWN ? (statusByText[message] ?? status) : status;
 }
 
-/** Which of our codes it is. */
+/** Our code for an error of gRPC's. */
 export function codeOf(error: GrpcError): EtcdErrorCode {
   switch (statusOf(error)) {
     case grpcStatus.DEADLINE_EXCEEDED:
@@ -49,7 +50,7 @@ export function codeOf(error: GrpcError): EtcdErrorCode {
     case grpcStatus.UNIMPLEMENTED:
     case grpcStatus.DATA_LOSS:
       return 'ETCD_REFUSED';
-    default: // UNAVAILABLE; UNKNOWN and INTERNAL are how a dying member may answer
+    default: // UNAVAILABLE; also UNKNOWN and INTERNAL, with which a dying member may answer
       return 'ETCD_UNAVAILABLE';
   }
 }

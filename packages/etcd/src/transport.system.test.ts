@@ -10,7 +10,7 @@ afterEach(() => {
   server?.close();
 });
 
-/** A server that treats every call so, and a connection to it. */
+/** A server that handles every call with this function, and a connection to it. */
 async function served(onStream: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void): Promise<Transport> {
   const opened = createServer();
   server = opened;
@@ -26,7 +26,7 @@ async function served(onStream: (stream: ServerHttp2Stream, headers: IncomingHtt
 const frame = (text: string, compressed = 0): Buffer => Buffer.concat([Buffer.from([compressed, 0, 0, 0, text.length]), Buffer.from(text)]);
 const headers = { ':status': 200, 'content-type': 'application/grpc' };
 
-/** What comes of a call: its messages, and its end. */
+/** The messages and the end of a call. */
 function called(over: Transport, start: (call: Call) => void = (call) => call.end()): Promise<{ messages: string[]; error: GrpcError | undefined }> {
   return new Promise((resolve) => {
     const messages: string[] = [];
@@ -67,7 +67,7 @@ test('a call that both ends keep open ends when the server ends it', async () =>
   expect(await called(over, (call) => call.send(Buffer.from('x')))).toEqual({ messages: ['a'], error: undefined });
 });
 
-test('after a goaway no new call goes that way, and the one under way comes to its end', async () => {
+test('after a GOAWAY the connection takes no new call, and the call under way completes', async () => {
   const over = await served((stream) => {
     stream.session?.goaway();
     stream.session?.once('close', () => {});
@@ -78,7 +78,7 @@ test('after a goaway no new call goes that way, and the one under way comes to i
   expect((await called(over)).error?.status).toBe(14);
 });
 
-test('a cancelled call tells nothing more', async () => {
+test('a cancelled call reports nothing more', async () => {
   const heard: string[] = [];
   const over = await served((stream) => stream.on('close', () => heard.push('server: closed')));
   const cancelled = over.call('/x/Y', {}, { onMessage: () => heard.push('message'), onEnd: () => heard.push('end') });
@@ -95,7 +95,7 @@ describe('while a call is under way', () => {
   const lifePath = '/grpc.health.v1.Health/Check';
   const open = (port: number): Promise<Transport> => openTransport({ host: '127.0.0.1', port }, 3_000, new AbortController().signal, often);
 
-  /** A server that leaves calls without an answer, but for what is told of those that ask for a sign of life; how often it was asked so, and pinged. */
+  /** A server that handles health checks with `onLife` and other calls with `onCall`. `seen` counts the health checks and the pings; `enough` resolves at the eighth check. */
   async function waiting(onLife: (stream: ServerHttp2Stream) => void, onCall: (stream: ServerHttp2Stream) => void = () => {}) {
     const seen = { asked: 0, pinged: 0 };
     const enough = Promise.withResolvers<void>();
@@ -117,13 +117,13 @@ describe('while a call is under way', () => {
   }
   const unknown = (stream: ServerHttp2Stream): void => stream.respond({ ...headers, 'grpc-status': '12' }, { endStream: true });
 
-  test('the peer is asked for a sign of life by a call, whether it knows the answer or not, and never pinged', async () => {
+  test('the peer is asked for a sign of life by a call, whether it has the health service or not, and never pinged', async () => {
     const { seen, enough } = await waiting(unknown);
     await enough;
     expect([transport?.usable, seen.pinged]).toEqual([true, 0]);
   });
 
-  test('any byte is a sign of life, though the answer to that question waits behind it', async () => {
+  test('any byte is a sign of life, although the health check’s answer waits behind it', async () => {
     const { enough } = await waiting(
       () => {},
       (stream) => {
@@ -136,7 +136,7 @@ describe('while a call is under way', () => {
     expect(transport?.usable).toBe(true);
   });
 
-  test('a peer that is silent is given up', async () => {
+  test('the connection to a silent peer fails', async () => {
     const { ended } = await waiting(() => {});
     expect((await ended).error?.message).toMatch(/fallen silent/);
     expect(transport?.usable).toBe(false);

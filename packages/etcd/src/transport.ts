@@ -1,12 +1,12 @@
 // gRPC's client side over one HTTP/2 connection: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
-// By hand instead of with @grpc/grpc-js because that cannot be closed while it connects to a host that does not answer (the process stays alive until the kernel gives up),
-// hides why a connection failed, and warns about addresses as TLS server names; and because this is a tenth of its size.
+// Why not @grpc/grpc-js: it cannot be closed while it connects to a host that does not answer (the process stays alive until the kernel gives up), it hides why a connection
+// failed, it warns about addresses as TLS server names, and it is ten times as large.
 import { type ClientHttp2Session, type ClientHttp2Stream, constants, connect as http2Connect, type IncomingHttpHeaders } from 'node:http2';
 import { isIP, type Socket, connect as tcpConnect } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { type Listening, listenForSilence } from './silence.ts';
 
-/** gRPC's status codes, those that etcd and we use. */
+/** Those of gRPC's status codes that etcd or this client uses. */
 export const grpcStatus = {
   OK: 0,
   UNKNOWN: 2,
@@ -24,7 +24,7 @@ export const grpcStatus = {
   UNAUTHENTICATED: 16,
 } as const;
 
-/** How a call ended, when not well. */
+/** How a call failed: gRPC's status code and message. */
 export class GrpcError extends Error {
   override readonly name = 'GrpcError';
   readonly status: number;
@@ -35,53 +35,58 @@ export class GrpcError extends Error {
   }
 }
 
+/** What a call reports. */
 export type CallEvents = {
   onMessage(message: Buffer): void;
-  /** Each time that something of the answer has come. */
+  /** Called for each piece of the answer that arrives. */
   onBytes?(): void;
-  /** Once, unless the call was cancelled; undefined: all went well. */
+  /** Called once, unless the call was cancelled. No error means that the call succeeded. */
   onEnd(error: GrpcError | undefined): void;
 };
 
+/** A call under way. */
 export interface Call {
   send(message: Buffer): void;
-  /** No more will be sent. */
+  /** Ends the requests; answers may still arrive. */
   end(): void;
-  /** Gives it up: no event comes any more. */
+  /** Cancels the call: no event is reported any more. */
   cancel(): void;
 }
 
+/** An established HTTP/2 connection to one server. */
 export interface Transport {
-  /** Whether a new call may go this way. */
+  /** Whether the connection takes new calls. */
   readonly usable: boolean;
-  /** The address at the other end, while there is a connection. */
+  /** The server's IP address, while the connection stands. */
   readonly remoteAddress: string | undefined;
+  /** Starts a call. `path` is `/SERVICE/METHOD`, `metadata` its request headers. */
   call(path: string, metadata: Readonly<Record<string, string>>, events: CallEvents): Call;
-  /** Breaks it off, with all its calls. */
+  /** Closes the connection; the calls under way fail. */
   close(): void;
 }
 
+/** A server, and how to authenticate it and ourselves. Without `tls`: plain text. */
 export type Target = { readonly host: string; readonly port: number; readonly tls?: Tls };
 
 type Tls = {
-  /** PEM: who is trusted, intermediate authorities too. */
+  /** The authorities to trust, as PEM; intermediate ones too. */
   readonly ca: Buffer | string[];
   readonly allowPartialTrustChain: boolean;
   readonly cert?: Buffer;
   readonly key?: Buffer;
 };
 
-/** How often, while a call is under way, a sign of life is asked for, and how long nothing may come then: a peer that is gone is noticed within 8.5 s. */
+/** While a call is under way, the server is asked for a sign of life at this interval, and the connection fails when nothing arrives within the time-out: a dead peer is noticed within 8.5 s. */
 const life = { intervalMilliseconds: 6_000, timeoutMilliseconds: 2_500 };
 /**
- * What is asked: gRPC's health service. Whether the peer has it (etcd) or not (its grpc-proxy), it answers at once, and any byte from it is a sign of life, an answer's that takes its time too.
- * Not HTTP/2's PING: a gRPC server that was told nothing else, as etcd's proxy cannot be, cuts those off who ping a quiet connection oftener than every five minutes.
+ * The sign of life is a call of gRPC's health service. A peer that has the service (etcd) and one that lacks it (etcd's grpc-proxy) both answer at once. Any received byte counts, also one of another answer.
+ * HTTP/2's PING would not do: a gRPC server with default settings cuts off clients that ping a quiet connection more often than every five minutes, and etcd's proxy cannot be configured otherwise.
  */
 const lifePath = '/grpc.health.v1.Health/Check';
 const streamWindowBytes = 1024 * 1024;
 const connectionWindowBytes = 4 * 1024 * 1024;
 
-/** Connects, TLS and HTTP/2 included. Rejects with the reason, also when that takes too long or the signal is aborted. */
+/** Connects, including TLS and HTTP/2. Rejects with the reason when that fails, takes longer than `milliseconds`, or `signal` is aborted. */
 export function openTransport(
   { host, port, tls }: Target,
   milliseconds: number,
@@ -89,7 +94,7 @@ export function openTransport(
   { intervalMilliseconds, timeoutMilliseconds } = life,
 ): Promise<Transport> {
   return new Promise((resolve, reject) => {
-    // A server name may not be an address (RFC 6066, 3): then none is sent, and the certificate is checked for the address.
+    // A TLS server name may not be an address (RFC 6066, section 3). For an address none is sent, and the certificate is checked against the address.
     const socket = tls
       ? tlsConnect({ ...tls, host, port, ALPNProtocols: ['h2'], ...(isIP(host) === 0 ? { servername: host } : {}) })
       : tcpConnect({ host, port });
@@ -116,7 +121,7 @@ export function openTransport(
         maxSessionMemory: Number.MAX_SAFE_INTEGER,
       });
       session.on('error', fail);
-      // Only now is it certain that the other end speaks HTTP/2, and takes our certificate.
+      // The first SETTINGS frame shows that the server speaks HTTP/2 and has accepted our certificate.
       session.once('remoteSettings', () => {
         done();
         session.setLocalWindowSize(connectionWindowBytes);
@@ -146,7 +151,7 @@ function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMi
     const before = socket.bytesRead;
     let asking: ClientHttp2Stream | undefined;
     if (session.closed)
-      session.ping(() => {}); // it wants to go away and takes no new call
+      session.ping(() => {}); // after a GOAWAY the server takes no new call
     else {
       asking = request(lifePath, {});
       asking.on('error', () => {}).resume();
@@ -169,7 +174,7 @@ function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMi
     clearInterval(looks);
     listening?.stop();
   });
-  session.unref(); // while idle it keeps no process alive
+  session.unref(); // an idle connection does not keep the process alive
 
   return {
     get usable() {
@@ -226,7 +231,7 @@ function callOver(stream: ClientHttp2Stream, { onMessage, onBytes, onEnd }: Call
     stream.close(constants.NGHTTP2_CANCEL);
   });
   stream.on('trailers', noteStatus);
-  stream.on('end', () => stream.end()); // whatever we still had to say
+  stream.on('end', () => stream.end()); // the server has ended the call, so our half ends too
   stream.on('error', (error) => {
     status ??= new GrpcError(grpcStatus.UNAVAILABLE, error.message, { cause: error });
   });
@@ -241,7 +246,7 @@ function callOver(stream: ClientHttp2Stream, { onMessage, onBytes, onEnd }: Call
   };
 }
 
-/** One byte that says not compressed, four bytes of length, the message. */
+/** gRPC's frame: a byte 0 for "not compressed", four bytes of length, the message. */
 function framed(message: Buffer): Buffer {
   const frame = Buffer.allocUnsafe(5 + message.length);
   frame.writeUInt8(0, 0);
@@ -250,7 +255,7 @@ function framed(message: Buffer): Buffer {
   return frame;
 }
 
-/** Puts messages together from the pieces in which they come. False when one is compressed. */
+/** Returns a function that takes the pieces of a byte stream and calls `onMessage` for each whole gRPC message. It returns false when a message is compressed. */
 export function messageSplitter(onMessage: (message: Buffer) => void): (bytes: Buffer) => boolean {
   let pieces: Buffer[] = [];
   let held = 0;
@@ -278,6 +283,6 @@ function percentDecoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // not encoded as it should be: better raw than not at all
+    return text; // not percent-encoded as gRPC demands: shown as it came
   }
 }

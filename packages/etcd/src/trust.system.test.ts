@@ -1,4 +1,4 @@
-// Whom a client trusts, beside the real etcd and its own Go client.
+// Which authorities a client trusts, compared with etcd's own Go client, on a real etcd.
 import { type ExecFileException, execFile } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectEtcd } from './client.ts';
@@ -24,7 +24,7 @@ test('an intermediate authority alone is trusted for what it has signed, as etcd
   etcd.close();
 });
 
-/** Asks etcd without a file of authorities, in a process with this environment. Returns what it printed. */
+/** Calls etcd without an authorities' file, in a process with this environment. Returns what the process printed. */
 function askWithout(environment: NodeJS.ProcessEnv): Promise<string> {
   const { NODE_EXTRA_CA_CERTS: _extra, NODE_OPTIONS: _options, SSL_CERT_FILE: _file, SSL_CERT_DIR: _directory, ...inherited } = process.env;
   const options = { endpoints: [server.endpoint], certFile: certificates.clientCertFile, keyFile: certificates.clientKeyFile, timeoutSeconds: 2 };
@@ -37,7 +37,7 @@ function askWithout(environment: NodeJS.ProcessEnv): Promise<string> {
   });
 }
 
-test('without a file of authorities the system’s store is trusted, where Go and OpenSSL have it, and nobody else', async () => {
+test('without a file of authorities the system’s store is trusted, at the places where Go and OpenSSL look, and nobody else', async () => {
   expect(await askWithout({ SSL_CERT_FILE: certificates.caFile })).toBe('trusted\n');
   expect(await askWithout({ NODE_EXTRA_CA_CERTS: certificates.caFile })).toBe('trusted\n');
   expect(await askWithout({})).toMatch(/^ETCD_UNAVAILABLE: .*certificate/);

@@ -1,5 +1,7 @@
-// The etcd room's public face. Keys are text (keys.ts says how those are told that are not), values bytes, revisions numbers. client.ts implements it over gRPC, fake.ts in memory; one contract suite holds for both.
+// The public types of the etcd room. Keys are text (keys.ts says what becomes of keys that are not), values are bytes, revisions are numbers.
+// client.ts implements them over gRPC, fake.ts in memory; one contract suite holds both to the promises that are written here.
 
+/** A key as etcd holds it at one revision (etcd's `mvccpb.KeyValue`). */
 export type KeyValue = {
   readonly key: string;
   readonly value: Uint8Array;
@@ -10,115 +12,128 @@ export type KeyValue = {
   readonly lease: string;
 };
 
-/** What a transaction may ask before it acts. A value never equals that of a key which does not exist. */
+/** A condition of a transaction. A comparison with a value never holds for a key that does not exist. */
 export type Compare =
-  | { readonly key: string; readonly modRevision: number } // 0: the key does not exist
+  /** The key was last changed at this revision; 0: the key does not exist. */
+  | { readonly key: string; readonly modRevision: number }
   | { readonly key: string; readonly exists: boolean }
   | { readonly key: string; readonly value: Uint8Array | string };
 
+/** What a transaction does. A `lease` is a lease's id: etcd deletes the key when that lease ends. */
 export type Operation =
   | { readonly put: string; readonly value: Uint8Array | string; readonly lease?: string }
   | { readonly delete: string }
   | { readonly deletePrefix: string }
   | { readonly get: string };
 
+/** What came of a transaction. `succeeded`: all comparisons held, so the first branch was taken. */
 export type TransactionResult = {
   readonly succeeded: boolean;
-  /** Of the datastore after the transaction: the changes' own revision if it changed anything. */
+  /** The datastore's revision after the transaction. If the transaction changed anything, this is the revision of those changes. */
   readonly revision: number;
-  /** What the `get`s of the branch taken found, in order. */
+  /** What each `get` of the branch that was taken found, in order; undefined where the key does not exist. */
   readonly found: readonly (KeyValue | undefined)[];
 };
 
+/** A key that was written or deleted. */
 export type Change = {
   readonly key: string;
-  /** undefined: deleted. */
+  /** The new value; undefined: the key was deleted. */
   readonly value: Uint8Array | undefined;
-  /** Of the change; for a deletion that only a fresh snapshot showed, that snapshot's. */
+  /** The revision of the change. A deletion that is only known because a fresh snapshot lacks the key has the snapshot's revision. */
   readonly modRevision: number;
 };
 
-/** `connecting` until the first snapshot starts; `lost`: etcd does not answer or refuses, and is tried again for ever. */
+/** `connecting`: the first snapshot has not started. `reading`: a snapshot is being read. `following`: the watch stands. `lost`: etcd does not answer or refuses; the follower retries for ever. */
 export type FollowState = 'connecting' | 'reading' | 'following' | 'lost';
 
+/** A subscription to the changes of some prefixes, made by `Etcd.follow`. */
 export interface Follower {
   readonly state: FollowState;
-  /** Every change of the prefixes up to this revision was delivered. Lags behind etcd's own while the prefixes are quiet. */
+  /** Every change of the prefixes up to this revision was delivered. It lags behind etcd's own revision while nothing under the prefixes changes. */
   readonly revision: number;
   /** Nothing is delivered after this returns. May be called from inside the listener. */
   close(): void;
 }
 
-/** Is called synchronously and must not throw: etcd waits meanwhile. */
+/** What a follower calls, synchronously: no further change is read until a callback returns. Callbacks must not throw. */
 export type FollowListener = {
   /**
-   * Changes in order of revision; a transaction's changes to sibling prefixes (which share their parent) are in one call. Only before onInSync does a snapshot come in
-   * pieces, in no particular order; a later one comes as one call that holds the differences. What the listener was told already is not told again.
+   * Changes in order of revision. A transaction's changes to sibling prefixes (those that share their parent) come in one call.
+   * Before onInSync, the first snapshot comes in several calls, in no particular order. A later snapshot comes as one call that holds only the differences.
+   * The listener is never told the same change twice.
    */
   onChanges(changes: readonly Change[], revision: number): void;
-  /** Once: the first whole snapshot was delivered. */
+  /** Called once, when the whole first snapshot was delivered. */
   onInSync?(revision: number): void;
   /**
-   * Keys under the prefixes that are no UTF-8, which are left out of everything else: how many there are now, whenever that has changed, and one of them for a message.
-   * None of ours is like that, so somebody else has written them.
+   * Reports keys under the prefixes that are not UTF-8, which are left out of everything else: how many there are, whenever that number changes, and one of them as an example for a message.
+   * No key of Calico's or ours is like that, so somebody else has written them.
    */
   onUnreadable?(keys: number, example: string): void;
-  /** Each time that the state, or the reason why it is `lost`, changes. A reason starts with an EtcdError's code. */
+  /** Called each time that the state changes, or the reason why it is `lost`. A reason starts with an EtcdError's code. */
   onState?(state: FollowState, reason?: string): void;
 };
 
+/** A lease of etcd's: keys that are put under it are deleted when it expires or is revoked. */
 export interface Lease {
   readonly id: string;
-  /** As granted, which may be more than was asked for. */
+  /** The time to live that etcd granted, which may be more than was asked for. */
   readonly ttlSeconds: number;
-  /** Keeps it alive once; false when it has expired. */
+  /** Renews the lease once. Resolves to false when the lease has expired. */
   keepAlive(): Promise<boolean>;
-  /** Deletes the keys that are attached to it. A lease that has expired counts as revoked. */
+  /** Ends the lease and deletes the keys that are attached to it. A lease that has expired counts as revoked. */
   revoke(): Promise<void>;
 }
 
+/** How to reach a cluster. */
 export type EtcdOptions = {
-  /** `http://host:port` or `https://…`, all of one cluster. Tried in turn, from a random one on. */
+  /** `http://host:port` or `https://…`, all of one cluster. They are tried in turn, starting with a random one. */
   readonly endpoints: readonly string[];
-  /** PEM: who is trusted, an intermediate authority alone too. Left out: whom the system trusts, and NODE_EXTRA_CA_CERTS. Files are read again for every new connection, so that they may be renewed. */
+  /** PEM file of the authorities to trust; an intermediate authority alone suffices. Left out: what the system trusts, and NODE_EXTRA_CA_CERTS. All files are read again for every new connection, so they may be renewed. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly username?: string;
   readonly password?: string;
-  /** For one request, with failover and with waiting for an etcd that is away: so long it takes until a call rejects with ETCD_UNAVAILABLE. Begins again with each piece of an answer that comes in. [10] */
+  /**
+   * How long a call waits, failover and retries included, before it rejects with ETCD_UNAVAILABLE or ETCD_TIMEOUT.
+   * The time starts anew with each piece of an answer that arrives. Default: 10.
+   */
   readonly timeoutSeconds?: number;
 };
 
-/** Every call rejects with EtcdError; `isTransient(error)` tells whether trying again later makes sense. */
+/** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` tells whether a later retry makes sense. */
 export interface Etcd {
+  /** One key at the newest revision. */
   get(key: string): Promise<{ readonly revision: number; readonly found: KeyValue | undefined }>;
-  /** The whole prefix at one revision (the newest, or the one asked for), read in pages, sorted by key. An empty prefix is everything. Keys that are no UTF-8 are left out. */
+  /** All keys with the prefix at one revision (the newest, or the one asked for), read in pages, sorted by key. An empty prefix means all keys. Keys that are not UTF-8 are left out. */
   range(
     prefix: string,
     options?: { readonly revision?: number; readonly pageSize?: number; readonly keysOnly?: boolean },
   ): Promise<{ readonly revision: number; readonly found: readonly KeyValue[] }>;
   /**
-   * All or nothing. Never sent twice: when ETCD_UNAVAILABLE or ETCD_TIMEOUT comes back, it may or may not have taken place.
-   * ETCD_LEASE_GONE: a put names a lease that has expired. ETCD_REFUSED: etcd does not take it (too big, two operations on one key).
+   * Carries out `then` if every comparison holds, `otherwise` if not; all of the branch or nothing. A transaction is never sent twice: after ETCD_UNAVAILABLE or ETCD_TIMEOUT it may or may not have taken place.
+   * Rejects with ETCD_LEASE_GONE when a put names a lease that has expired, and with ETCD_REFUSED when etcd does not accept the transaction (too big, two operations on one key).
    */
   transact(when: readonly Compare[], then: readonly Operation[], otherwise?: readonly Operation[]): Promise<TransactionResult>;
+  /** A new lease. etcd may grant a longer time than was asked for. */
   grantLease(ttlSeconds: number): Promise<Lease>;
   /**
-   * Snapshot of the prefixes at one revision, then a watch from there, for ever: a snapshot that is interrupted goes on behind its last key, a lost watch is resumed from the last revision, a compacted one by a fresh snapshot
-   * that is compared with what was delivered, so that what vanished meanwhile comes as a deletion. The reader never passes through "everything is gone".
-   * Order and transactions hold across prefixes that share their parent (`/a/b/`, `/a/c/`); etcd promises neither across trees that lie further apart.
-   * `apart`: each prefix has a watch of its own, so that what lies between them is neither sent nor needs a right to be read; order and transactions hold within each alone.
+   * Delivers a snapshot of the prefixes at one revision, then watches from there for ever. An interrupted snapshot continues behind its last key. A lost watch is resumed from the last revision.
+   * After a compaction a fresh snapshot is compared with what was delivered, so that keys which vanished meanwhile are reported as deletions. The listener never sees a state in which everything is gone.
+   * Changes keep their order, and transactions stay whole, across prefixes that share their parent (`/a/b/`, `/a/c/`). etcd promises neither across trees that lie further apart.
+   * `apart`: each prefix has its own watch. Then keys that lie between the prefixes are not sent and no right to read them is needed, but order and transactions hold only within each prefix.
    */
   follow(prefixes: readonly string[], listener: FollowListener, options?: { readonly apart?: boolean }): Follower;
-  /** Forgets the history before `revision`. */
+  /** Makes etcd discard the history before `revision`. */
   compact(revision: number): Promise<void>;
-  /** Of the endpoint in use: for status pages and start-up checks. */
+  /** The state of the endpoint in use, for status pages and start-up checks. */
   status(): Promise<{ readonly revision: number; readonly version: string; readonly endpoint: string }>;
-  /** The address at the other end of the connection in use, while there is one. */
+  /** The remote IP address of the connection in use; undefined while there is none. */
   remoteAddress(): string | undefined;
-  /** Whom the cluster consists of, and the URLs at which each tells clients to find it. A grpc-proxy tells its own instead, and may leave out the scheme. */
+  /** The cluster's members and the URLs that each advertises to clients. A grpc-proxy reports its own instead, and may leave out the scheme. */
   members(): Promise<readonly { readonly name: string; readonly clientUrls: readonly string[] }[]>;
-  /** Calls under way reject with ETCD_CLOSED, followers fall silent, nothing of it keeps the process alive. */
+  /** Closes the connection: calls under way reject with ETCD_CLOSED, followers report nothing more, and nothing of the client keeps the process alive. */
   close(): void;
 }

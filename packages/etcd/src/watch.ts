@@ -1,18 +1,20 @@
-// One gRPC stream that carries the watches of one follower.
+// The watches of one follower, in one gRPC stream.
 import type { Connection, Stream } from './connection.ts';
 import { EtcdError } from './errors.ts';
 import type { StartedRange, WatchEvents } from './follow.ts';
 import { type Header, methods, type WatchAnswer, watchRequest } from './messages.ts';
 
-/** A member that is connected but does not open a watch within this time is given up. */
+/** A member that does not open the watches within this time is abandoned for another one. */
 const createMilliseconds = 10_000;
 
+/** How a watch checks that etcd's history is still the same. */
 export type WatchCheck = {
   readHeader(key: string): Promise<Header>;
-  /** How often. */
+  /** How often it checks. */
   readonly checkMilliseconds: number;
 };
 
+/** Opens a stream with a watch for each range. Errors, those of opening it too, are reported by `events.onLost`. */
 export function openWatch(connection: Connection, ranges: readonly StartedRange[], events: WatchEvents, check: WatchCheck): { close(): void } {
   const what = `watch ${ranges.flatMap(({ prefixes }) => prefixes).join(', ')}`;
   let waitingFor = ranges.length;
@@ -35,11 +37,11 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
     events.onLost(error);
   }
 
-  /** Watches get their ids, from 0, in the order in which they were asked for. */
+  /** Handles a message. etcd numbers the watches from 0, in the order of the requests. */
   function onAnswer(answer: WatchAnswer): void {
     const error = over ? undefined : refusal(answer);
     if (error) lose(error);
-    if (over || !ranges[answer.watchId]) return; // a progress of the stream as a whole would have no range, but nobody asks for it
+    if (over || !ranges[answer.watchId]) return; // a progress report of the whole stream has no range; none is asked for
     if (answer.created) {
       waitingFor -= 1;
       if (waitingFor === 0) clearTimeout(timer);
@@ -50,14 +52,14 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
   function refusal({ created, canceled, compactRevision, cancelReason }: WatchAnswer): EtcdError | undefined {
     if (compactRevision !== 0) return new EtcdError('ETCD_COMPACTED', `cannot ${what}: compacted up to revision ${compactRevision}`);
     if (!canceled) return undefined;
-    // An expired token shows like a missing permission: the next attempt has a new one.
+    // An expired token looks like a missing permission. The next attempt asks for a new token.
     if (created) stream?.refused();
     return new EtcdError(created ? 'ETCD_DENIED' : 'ETCD_UNAVAILABLE', `cannot ${what}: etcd canceled it (${cancelReason || 'no reason given'})`);
   }
 
   /**
-   * Whether etcd is still the one whose changes are awaited. A watch on etcd itself breaks with it; its grpc-proxy goes on as if nothing had happened when it finds another etcd,
-   * restored from a backup or new, in the place of the one before, and waits until that has come to the old one's revision.
+   * Checks that etcd is still the one that is being watched. A watch on etcd itself breaks when etcd is replaced. Its grpc-proxy hides that: when it finds a new or restored etcd in its place,
+   * it keeps the watch open and waits until the new one has reached the old one's revision.
    */
   async function compareHistory(): Promise<void> {
     const header = await check.readHeader(ranges[0]!.prefixes[0]!);
@@ -67,14 +69,14 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
     history = header;
   }
 
-  /** Again and again, and not in step with a thousand others. */
+  /** Checks at intervals that differ by chance, so that a thousand agents do not check at once. */
   function checkLater(): void {
     checks = setTimeout(
       () => {
         const done = (): void => {
           if (!over) checkLater();
         };
-        compareHistory().then(done, done); // whether etcd answers, other calls tell
+        compareHistory().then(done, done); // an etcd that does not answer shows in other calls
       },
       check.checkMilliseconds * (0.75 + Math.random() / 2),
     ).unref();

@@ -50,7 +50,7 @@ function read(bytes: Buffer): Message {
 }
 
 describe("protobuf's wire format", () => {
-  test('what another implementation writes is read, unknown fields passed over', () => {
+  test('messages of another implementation are read; unknown fields are skipped', () => {
     fc.assert(
       fc.property(messages, ({ id, inner, more, ...rest }) => {
         const known = { ...rest, id: id.toString(), inner: { number: inner }, more: more.map((number) => ({ number })), eight: '77', four: 7 };
@@ -60,7 +60,7 @@ describe("protobuf's wire format", () => {
     );
   });
 
-  test('what is written, another implementation reads', () => {
+  test('another implementation reads the messages that are written', () => {
     fc.assert(
       fc.property(messages, ({ number, id, flag, content, text, inner, more }) => {
         const writer = new WireWriter().int(1, number).id(2, id).flag(3, flag).bytes(4, content).bytes(5, text).message(6, new WireWriter().int(1, inner));
@@ -79,14 +79,14 @@ describe("protobuf's wire format", () => {
     );
   });
 
-  test('a value that was read does not change with the bytes that it came in', () => {
+  test('a value that was read does not change when the buffer that held it is reused', () => {
     const bytes = new WireWriter().bytes(4, 'abc').finish();
     const { content } = read(bytes);
     bytes.fill(0);
     expect(Buffer.from(content).toString()).toBe('abc');
   });
 
-  test('whatever is cut off is an error, not half a message', () => {
+  test('a truncated message is an error, not half a message', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1 }), fc.nat(), (content, cut) => {
         const whole = new WireWriter().bytes(4, content).finish();

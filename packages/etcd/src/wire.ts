@@ -1,12 +1,12 @@
 // Protobuf's wire format (https://protobuf.dev/programming-guides/encoding/), as much of it as etcd's messages need.
-// By hand because snapshots are long: no object per field, no class per message, int64 as a number.
+// Why not a library: snapshots are long, and this needs no object per field and no class per message, and reads int64 as a number.
 import { keyText } from './keys.ts';
 
-/** Reads one message, or a stretch of one. Throws RangeError on bytes that cannot be a message. */
+/** Reads one message, or a part of one. Throws RangeError on bytes that cannot be a message. */
 export class WireReader {
   readonly bytes: Buffer;
   position: number;
-  /** Of the last 64-bit number read. */
+  /** The two halves of the last 64-bit number that was read. */
   private low = 0;
   private high = 0;
 
@@ -15,7 +15,7 @@ export class WireReader {
     this.position = 0;
   }
 
-  /** Calls back with each field's number up to `end`; what the callback does not read is skipped. */
+  /** Calls `onField` with the number of each field up to `end`. A field is skipped when the callback returns false. */
   fields(end: number, onField: (field: number) => boolean): void {
     while (this.position < end) {
       const tag = this.int();
@@ -24,7 +24,7 @@ export class WireReader {
     if (this.position !== end) throw new RangeError(`message ends at ${end}, its last field at ${this.position}`);
   }
 
-  /** The end of the length-delimited field that starts here. */
+  /** Reads the length of the length-delimited field that starts here, and returns where it ends. */
   end(): number {
     const length = this.int();
     const end = this.position + length;
@@ -39,7 +39,7 @@ export class WireReader {
     return text;
   }
 
-  /** A key of etcd's (keys.ts). */
+  /** Reads a key of etcd's as text (keys.ts). */
   key(): string {
     const end = this.end();
     const key = keyText(this.bytes, this.position, end);
@@ -47,7 +47,7 @@ export class WireReader {
     return key;
   }
 
-  /** A copy, so that whoever keeps one value does not keep the page that it came in. */
+  /** Reads bytes as a copy: a caller that keeps one value does not keep the whole page in memory. */
   copy(): Buffer {
     const end = this.end();
     const copy = Buffer.allocUnsafe(end - this.position);
@@ -56,7 +56,7 @@ export class WireReader {
     return copy;
   }
 
-  /** An int64; exact within 53 bits. */
+  /** Reads an int64; exact within 53 bits. */
   int(): number {
     const first = this.byte();
     if (first < 0x80) return first;
@@ -65,7 +65,7 @@ export class WireReader {
     return this.high * 2 ** 32 + this.low;
   }
 
-  /** A uint64 as decimal text: ids use all of its bits. */
+  /** Reads a uint64 as decimal text: ids use all 64 bits. */
   id(): string {
     const first = this.byte();
     if (first < 0x80) return String(first);
@@ -87,7 +87,7 @@ export class WireReader {
     return byte;
   }
 
-  /** The bytes of a number after its first one. */
+  /** Reads the bytes of a number behind its first one. */
   private rest(first: number): void {
     let low = first & 0x7f;
     let high = 0;
@@ -106,7 +106,7 @@ export class WireReader {
   }
 }
 
-/** Builds one message. Fields with their default value are left out by the caller, as proto3 does. */
+/** Builds one message. The caller leaves out fields that have their default value, as proto3 does. */
 export class WireWriter {
   private readonly parts: Uint8Array[] = [];
   private length = 0;

@@ -1,11 +1,12 @@
-// Throw-away certificates for system tests: an authority, a server's for 127.0.0.1 and localhost, a client's.
+// Temporary certificates for system tests: an authority, a server for 127.0.0.1 and localhost, a client.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** The files of one set of certificates. */
 export interface TestCertificates {
-  /** The authority that signs: with `intermediate`, one that another has signed. */
+  /** The authority that signs the others. With `intermediate`, an intermediate authority without its root. */
   readonly caFile: string;
   readonly serverCertFile: string;
   readonly serverKeyFile: string;
@@ -15,8 +16,8 @@ export interface TestCertificates {
 }
 
 /**
- * `client`: the client's common name, which etcd takes for its user where no password is given. `hosts`: what the server's certificate is good for.
- * `intermediate`: the authority's own is not in its file, but that of an authority that it has signed.
+ * Makes a set of certificates in a temporary directory. `client`: the client certificate's common name, which etcd takes for the user where no password is given.
+ * `hosts`: the addresses and names of the server certificate. `intermediate`: the authority is signed by a root that is in no file.
  */
 export function testCertificates(client = '', hosts: readonly string[] = ['IP:127.0.0.1', 'DNS:localhost'], { intermediate = false } = {}): TestCertificates {
   const directory = mkdtempSync(join(tmpdir(), 'etcd-test-tls-'));

@@ -1,9 +1,10 @@
-// What following a datastore promises.
+// The part of the contract suite about `follow`.
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Etcd, Operation } from '../types.ts';
 import { type Recorder, recorder } from './recorder.ts';
 import { put, type World } from './world.ts';
 
+/** Registers the tests. `current` returns the world of the running test. */
 export function followContract(current: () => World): void {
   describe('following', () => {
     let etcd: Etcd;
@@ -17,22 +18,22 @@ export function followContract(current: () => World): void {
     const write = async (...operations: Operation[]): Promise<number> => (await other.transact([], operations)).revision;
     const inSync = ({ inSyncs }: Recorder): boolean => inSyncs > 0;
     const following = ({ states }: Recorder): boolean => states.at(-1) === 'following';
-    /** Everything up to a write of this value under `/a/end`. */
+    /** Writes this value to `/a/end`, and resolves when it was reported: everything before it was reported, too. */
     async function end(value = 'end'): Promise<void> {
       await write(put('/a/end', value));
       await told.until(({ held }) => held.get('/a/end') === value);
     }
-    /** Away while that happens, and back. */
+    /** Cuts the client off while `happens` runs, and reconnects it. */
     async function whileAway(happens: () => Promise<void>): Promise<void> {
       await current().cut();
       await told.until(({ states }) => states.at(-1) === 'lost');
       await happens();
       await current().join();
     }
-    /** etcd takes a watch first and finds out about the compaction afterwards. */
+    /** Whether a second snapshot was read. (etcd accepts a watch first, and reports a compaction afterwards.) */
     const readAgain = ({ states }: Recorder): boolean => states.filter((state) => state === 'reading').length === 2 && states.at(-1) === 'following';
 
-    test('first comes all that is there, then each change, and in sync is said once, between them', async () => {
+    test('first all keys are reported, then each change; in between, onInSync is called once', async () => {
       await write(put('/a/1', '1'), put('/a/2', '2'));
       const follower = etcd.follow(['/a/'], told);
       await told.until(inSync);
@@ -46,14 +47,14 @@ export function followContract(current: () => World): void {
     });
 
     describe('keys that are no UTF-8', () => {
-      /** Several pages of them: bytes 0x80 to 0xff in all places, characters that are cut short, surrogates as three bytes. */
+      /** Several pages of such keys: bytes 0x80 to 0xff at all places, truncated characters, surrogates as three bytes. */
       const odd = Array.from({ length: 1200 }, (_, index) => `/a/\u{dc80}${String.fromCharCode(0xdc80 + (index % 128))}${index}\u{dce2}\u{dc82}`);
       const mixed = ['/a/1', '/a/\ufffd', '/a/\u{dced}\u{dca0}\u{dc80}', '/a/z\u{dcff}', '/a/z\u{10ffff}', '/b/\u{dcff}'];
       const writeAll = async (keys: readonly string[]): Promise<void> => {
         for (let at = 0; at < keys.length; at += 100) await write(...keys.slice(at, at + 100).map((key) => put(key, 'x')));
       };
 
-      test('are counted, and hide nothing else, over however many pages they go', async () => {
+      test('are counted and hide no other key, however many pages they fill', async () => {
         await writeAll([...odd, ...mixed]);
         etcd.follow(['/a/'], told);
         await told.until(inSync);
@@ -62,10 +63,10 @@ export function followContract(current: () => World): void {
         expect(told.unreadable).toEqual([[1202, expect.stringMatching(/^\/a\/.*\\x[89a-f][0-9a-f]/)]]);
       });
 
-      test('come and go without a word of them among the changes', async () => {
+      test('come and go without being reported among the changes', async () => {
         etcd.follow(['/a/'], told);
         await told.until(following);
-        // etcd may send several revisions at once, and then tells what they come to.
+        // etcd may send several revisions at once; then only the final number is reported.
         const counted = (keys: number): Promise<void> => told.until(({ unreadable }) => unreadable.at(-1)?.[0] === keys);
         await write(put(odd[0]!, '1'));
         await counted(1);
@@ -80,7 +81,7 @@ export function followContract(current: () => World): void {
         expect(told.unreadable.map(([keys]) => keys)).toEqual([1, 2, 1, 0]);
       });
 
-      test('a revision that changes nothing else leads on, over a loss too', async () => {
+      test('a revision that changes only such keys still advances the follower, also after a loss', async () => {
         etcd.follow(['/a/'], told);
         await told.until(following);
         await write(put(odd[0]!, '1'));
@@ -106,7 +107,7 @@ export function followContract(current: () => World): void {
       expect(told.lines).toEqual(['/a/end=end']);
     });
 
-    test('nothing is told of keys outside the prefixes, between them neither', async () => {
+    test('keys outside the prefixes are not reported, not even those between them', async () => {
       const outside = ['/a', '/a0', '/a/b', '/a/cc/1', '/b/1'];
       await write(...outside.map((key) => put(key, 'no')), put('/a/b/1', '1'), put('/a/d/1', '2'));
       etcd.follow(['/a/d/', '/a/b/'], told);
@@ -117,7 +118,7 @@ export function followContract(current: () => World): void {
       expect(told.lines.toSorted()).toEqual(['/a/b/1=1', '/a/d/1=2', '/a/d/end=']);
     });
 
-    test('prefixes inside one another are told once', async () => {
+    test('keys under prefixes inside one another are reported once', async () => {
       await write(put('/a/b/1', '1'));
       etcd.follow(['/a/b/', '/a/', '/a/', '/a/b/1'], told);
       await told.until(following);
@@ -153,7 +154,7 @@ export function followContract(current: () => World): void {
     test.each<[string, [string, string], boolean]>([
       ['distant prefixes', ['/a/x/', '/b/y/z/'], false],
       ['prefixes followed apart', ['/a/x/', '/a/z/'], true],
-    ])('%s are all told, each in order', async (_, prefixes, apart) => {
+    ])('%s are all reported, each in order', async (_, prefixes, apart) => {
       const [one, other] = prefixes.map((prefix) => `${prefix}1`) as [string, string];
       await write(put(one, '1'), put(other, '1'), put('/a/y/1', '1'));
       etcd.follow(prefixes, told, { apart });
@@ -179,7 +180,7 @@ export function followContract(current: () => World): void {
       expect(follower.revision).toBe(told.batches.at(-1)?.revision);
     });
 
-    test('after an absence only what changed is told, in order', async () => {
+    test('after an absence only what changed is reported, in order', async () => {
       await write(put('/a/same', '1'), put('/a/changed', '1'), put('/a/gone', '1'));
       etcd.follow(['/a/'], told);
       await told.until(following);
@@ -196,7 +197,7 @@ export function followContract(current: () => World): void {
       expect(told.states).toEqual(['reading', 'following', 'lost', 'following']);
     });
 
-    test('after an absence in which the history was compacted, the differences are told in one call, and nothing twice', async () => {
+    test('after an absence in which the history was compacted, the differences are reported in one call, and nothing twice', async () => {
       await write(put('/a/same', '1'), put('/a/changed', '1'), put('/a/gone', '1'));
       await write(put('/b/unasked', '1'));
       etcd.follow(['/a/'], told);
@@ -217,7 +218,7 @@ export function followContract(current: () => World): void {
       expect(told.inSyncs).toBe(1);
     });
 
-    test('after a compaction in which nothing was changed that we follow, nothing is told', async () => {
+    test('after a compaction without changes under the prefixes, nothing is reported', async () => {
       await write(put('/a/same', '1'));
       etcd.follow(['/a/'], told);
       await told.until(following);
@@ -232,7 +233,7 @@ export function followContract(current: () => World): void {
       expect(told.lines.slice(before)).toEqual(['/a/end=end']);
     });
 
-    test('a compaction does not disturb who follows', async () => {
+    test('a compaction does not disturb a follower', async () => {
       etcd.follow(['/a/'], told);
       await told.until(following);
       await end('caught up');
@@ -242,7 +243,7 @@ export function followContract(current: () => World): void {
       expect(told.states).toEqual(['reading', 'following']);
     });
 
-    test('an etcd whose history is another one is read anew, and everything in it is told, even at a revision that was seen before', async () => {
+    test('an etcd with another history is read anew, and everything in it is reported, even at a revision that was seen before', async () => {
       const revision = await write(put('/a/1', 'old'), put('/a/2', 'old'));
       for (let index = 0; index < 5; index++) await write(put('/a/3', String(index)));
       etcd.follow(['/a/'], told);

@@ -1,10 +1,11 @@
-// What every Etcd promises: run on the fake by the unit tests, on a real etcd by the system tests.
+// The promises of every `Etcd`: the unit tests run this suite on the fake, the system tests on a real etcd.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EtcdError, isTransient } from '../errors.ts';
 import type { Compare, Etcd, Operation } from '../types.ts';
 import { followContract } from './contract-follow.ts';
 import { put, text, type World } from './world.ts';
 
+/** Registers the suite. `open` makes a fresh world for each test. */
 export function etcdContract(name: string, open: () => Promise<World>): void {
   describe(`${name} keeps etcd's promises`, () => {
     let world: World;
@@ -37,7 +38,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         });
       });
 
-      test('a key that does not exist is found to be absent, at a revision', async () => {
+      test('a key that does not exist is reported as absent, at a revision', async () => {
         const revision = await write(put('/a', '1'));
         expect(await etcd.get('/a/b')).toEqual({ revision, found: undefined });
       });
@@ -126,7 +127,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         ]);
       });
 
-      test('what is read in a transaction is found in order, in the branch taken', async () => {
+      test('a transaction returns the results of its reads in order, in the branch that was taken', async () => {
         await write(put('/a', '1'), put('/b', '2'));
         const reads = [{ get: '/b' }, { get: '/none' }, { get: '/a' }];
         expect((await etcd.transact([], [put('/c', ''), ...reads])).found.map(text)).toEqual(['2', undefined, '1']);
@@ -157,7 +158,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
     });
 
     describe('leases', () => {
-      test('keys under a lease go, together, when it is revoked', async () => {
+      test('keys under a lease are deleted together when it is revoked', async () => {
         const lease = await etcd.grantLease(60);
         await write({ ...put('/a', '1'), lease: lease.id }, { ...put('/b', '2'), lease: lease.id }, put('/c', '3'));
         expect((await etcd.get('/a')).found?.lease).toBe(lease.id);
@@ -190,7 +191,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         expect((await etcd.range('')).found).toEqual([]);
       });
 
-      test('a lease that nobody keeps alive runs out, and its keys with it', async () => {
+      test('a lease that nobody renews expires, and its keys are deleted', async () => {
         const { recorder } = await import('./recorder.ts');
         const lease = await etcd.grantLease(2);
         await write({ ...put('/a', '1'), lease: lease.id });
@@ -205,7 +206,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
     });
 
     describe('trouble', () => {
-      test('history before a compaction is gone, the present stays', async () => {
+      test('the history before a compaction is gone, the present values stay', async () => {
         const old = await write(put('/a', '1'));
         const revision = await write(put('/a', '2'));
         await etcd.compact(revision);
@@ -214,7 +215,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         expect((await etcd.range('/')).found.map(text)).toEqual(['2']);
       });
 
-      test('what is compacted already, or not there yet, cannot be compacted or read', async () => {
+      test('a revision that is compacted already, or does not exist yet, cannot be compacted or read', async () => {
         const revision = await write(put('/a', '1'));
         await etcd.compact(revision);
         expect(await codeOf(etcd.compact(revision))).toBe('ETCD_COMPACTED');
@@ -222,7 +223,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         expect(await codeOf(etcd.range('/', { revision: revision + 1 }))).toBe('ETCD_COMPACTED');
       });
 
-      test('a client that is cut off says so, with an error that is worth trying again, and works when it is joined again', async () => {
+      test('calls of a client that is cut off reject with a transient error, and work again when it is reconnected', async () => {
         await write(put('/a', '1'));
         await world.cut();
         for (const call of [() => etcd.get('/a'), () => etcd.transact([], [put('/a', '2')]), () => etcd.grantLease(5), () => etcd.status()]) {
@@ -233,20 +234,20 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         expect(text((await etcd.get('/a')).found)).toBe('1');
       });
 
-      test('a closed client says so', async () => {
+      test('calls of a closed client reject with ETCD_CLOSED', async () => {
         etcd.close();
         expect(await codeOf(etcd.get('/a'))).toBe('ETCD_CLOSED');
         expect(isTransient(new EtcdError('ETCD_CLOSED', ''))).toBe(false);
       });
 
-      test('closing ends calls that are under way, and may be done twice', async () => {
+      test('closing ends calls that are under way, and is allowed twice', async () => {
         const call = codeOf(etcd.get('/a'));
         etcd.close();
         etcd.close();
         expect(await call).toBe('ETCD_CLOSED');
       });
 
-      test('its members tell where they are found', async () => {
+      test('its members tell their client URLs', async () => {
         const members = await etcd.members();
         expect(members.length).toBeGreaterThan(0);
         for (const { clientUrls } of members) expect(clientUrls).toEqual(expect.arrayContaining([expect.stringMatching(/:\d+$/)]));

@@ -1,17 +1,19 @@
-// A TCP proxy on loopback whose connections can be cut or fall silent: the network between a client and its etcd, for tests.
+// A TCP proxy on loopback that stands for the network between a client and its etcd: tests cut its connections or silence them.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
+/** A running proxy. */
 export interface CuttableProxy {
   readonly port: number;
-  /** Connections break, new ones are refused. */
+  /** Breaks all connections and refuses new ones. */
   cut(): Promise<void>;
-  /** Nothing gets through any more, and nobody is told: a black hole. */
+  /** Becomes a black hole: nothing passes any more, and no connection is closed. */
   freeze(): void;
-  /** As it should be again, on the same port. What was frozen stays lost. */
+  /** Accepts and passes connections again, on the same port. Frozen connections stay dead. */
   restore(): Promise<void>;
   close(): Promise<void>;
 }
 
+/** Starts a proxy on a free port of 127.0.0.1 to this port and host. */
 export async function cuttableProxy(toPort: number, toHost = '127.0.0.1'): Promise<CuttableProxy> {
   const sockets = new Set<Socket>();
   let frozen = false;
@@ -27,7 +29,7 @@ export async function cuttableProxy(toPort: number, toHost = '127.0.0.1'): Promi
       from.on('data', (bytes) => {
         if (!frozen) to.write(bytes);
       });
-      from.on('error', () => to.destroy()); // the other end hears of it as its peer's end
+      from.on('error', () => to.destroy()); // the other end sees its connection closed
       from.on('close', () => {
         sockets.delete(from);
         if (!frozen) to.destroy();

@@ -1,4 +1,4 @@
-// A real etcd for system tests and labs: its own directory, its own ports, killed and started again at will.
+// A real etcd for system tests and labs, with its own directory and ports. It can be killed and restarted.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -10,14 +10,15 @@ import type { TestCertificates } from './certificates.ts';
 
 const run = promisify(execFile);
 
+/** How to start etcd. */
 export type EtcdProcessOptions = {
-  /** In front of every command, to run it elsewhere: `['ip', 'netns', 'exec', NAME]`. */
+  /** Put in front of every command, to run it elsewhere: `['ip', 'netns', 'exec', NAME]`. */
   readonly prefix?: readonly string[];
-  /** The address that it listens on. [127.0.0.1] */
+  /** The address that etcd listens on. Default: 127.0.0.1. */
   readonly host?: string;
-  /** Servers and clients show certificates; clients must. */
+  /** Certificates: the server presents one, and clients must. */
   readonly tls?: TestCertificates;
-  /** The first member's port for clients. [a free one] */
+  /** The first member's client port. Default: a free one. */
   readonly clientPort?: number;
   /** Switches authentication on, with this password for `root`. */
   readonly rootPassword?: string;
@@ -28,38 +29,39 @@ export type EtcdProcessOptions = {
 /** One permission of a role, on a key or on all keys with a prefix. */
 export type Grant = { readonly access: 'read' | 'write' | 'readwrite' } & ({ readonly key: string } | { readonly prefix: string });
 
+/** A running member. */
 export interface EtcdProcess {
   readonly endpoint: string;
   readonly clientPort: number;
   readonly pid: number | undefined;
-  /** SIGKILL, as a crash would. */
+  /** Kills etcd with SIGKILL, as a crash would end it. */
   kill(): Promise<void>;
-  /** Starts it again where it was, with what it had written; resolves when it serves. */
+  /** Restarts etcd at the same place, with its data; resolves when it serves clients. */
   restart(): Promise<void>;
-  /** Only while it is not running: loses its data, so that the next restart is an empty etcd at the same place. */
+  /** Deletes its data, so that the next restart is an empty etcd at the same place. Only while it is not running. */
   forget(): void;
-  /** Only while it is not running: keeps a copy of its data, and goes back to that copy. */
+  /** Copies its data, and puts that copy back. Only while it is not running. */
   backUp(): void;
   goBack(): void;
-  /** Runs etcdctl against it (as root, where there are users) and gives what it printed. */
+  /** Runs etcdctl against it (as the user root where there are users) and returns what it printed. */
   etcdctl(...args: readonly string[]): Promise<string>;
-  /** Makes a user with this password who may do that much; only with `rootPassword`. */
+  /** Creates a user with this password and these permissions; only with `rootPassword`. */
   addUser(name: string, password: string, grants: readonly Grant[]): Promise<void>;
-  /** Resolves when it has logged that many lines that match, from now on. */
+  /** Resolves when etcd has logged that many further lines that match. */
   logged(pattern: RegExp, times?: number): Promise<void>;
-  /** Ends it and removes its directory. */
+  /** Stops etcd and removes its directory. */
   stop(): Promise<void>;
 }
 
 type Member = { readonly name: string; readonly clientPort: number; readonly peerPort: number };
 
-/** Starts one etcd; resolves when it serves clients. */
+/** Starts a single etcd; resolves when it serves clients. */
 export async function startEtcd(options: EtcdProcessOptions = {}): Promise<EtcdProcess> {
   const [only] = await startEtcdCluster(1, options);
   return only!;
 }
 
-/** Starts a cluster of so many members; resolves when all serve clients. */
+/** Starts a cluster of `size` members; resolves when all of them serve clients. */
 export async function startEtcdCluster(size: number, options: EtcdProcessOptions = {}): Promise<readonly EtcdProcess[]> {
   const ports = await freePorts(size * 2);
   const members = Array.from({ length: size }, (_, index) => ({
@@ -108,9 +110,9 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
       peerUrl(member),
     ],
     ...['--initial-cluster', members.map((each) => `${each.name}=${peerUrl(each)}`).join(',')],
-    ...(members.length === 1 ? ['--heartbeat-interval', '10', '--election-timeout', '100'] : []), // alone, it need not wait long for itself
+    ...(members.length === 1 ? ['--heartbeat-interval', '10', '--election-timeout', '100'] : []), // a single member elects itself quickly
     ...(tls ? ['--client-cert-auth', '--trusted-ca-file', tls.caFile, '--cert-file', tls.serverCertFile, '--key-file', tls.serverKeyFile] : []),
-    ...(rootPassword === undefined ? [] : ['--bcrypt-cost', '4']), // passwords of tests are no secrets
+    ...(rootPassword === undefined ? [] : ['--bcrypt-cost', '4']), // cheap hashes: test passwords are not secret
     ...further,
   ];
 
@@ -152,7 +154,7 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
     kill: () => end('SIGKILL'),
     async restart() {
       await end('SIGKILL');
-      child = await serving(['setpriv', '--pdeathsig', 'KILL', ...prefix, 'etcd', ...args()], onLine); // it does not outlive a test that is killed
+      child = await serving(['setpriv', '--pdeathsig', 'KILL', ...prefix, 'etcd', ...args()], onLine); // etcd ends with the test, also when that is killed
     },
     forget() {
       throwIfRunning();
@@ -194,7 +196,7 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
   };
 }
 
-/** Resolves when etcd says that it serves clients, which it does once it knows a leader. */
+/** Starts etcd; resolves when it logs that it serves clients, which it does once there is a leader. */
 function serving([program = '', ...args]: readonly string[], onLine: (line: string) => void): Promise<ChildProcess> {
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   return new Promise((resolve, reject) => {
@@ -206,14 +208,14 @@ function serving([program = '', ...args]: readonly string[], onLine: (line: stri
     createInterface({ input: child.stderr }).on('line', (line) => {
       onLine(line);
       if (said.push(line) > 10) said.shift();
-      if (!/serving client traffic|ready to serve client requests/.test(line)) return; // etcd 3.4; later
+      if (!/serving client traffic|ready to serve client requests/.test(line)) return; // the first wording is etcd 3.4's, the second that of later versions
       child.off('exit', onExit);
       resolve(child);
     });
   });
 }
 
-/** Ports that were free a moment ago. */
+/** Finds free ports. Another process may take them before they are used. */
 async function freePorts(count: number): Promise<readonly number[]> {
   const servers = Array.from({ length: count }, () => createServer());
   const ports = await Promise.all(

@@ -1,9 +1,10 @@
-// A follower as a process of its own, for tests that put it into a namespace. Arguments: a prefix, then endpoints. Says what it is told, a JSON line each; a line on its standard input closes it.
+// A follower in a process of its own, for tests that run it in a namespace. Arguments: a prefix, then endpoints.
+// It prints what is reported to it, one JSON object per line. A line on its standard input closes it.
 import { once } from 'node:events';
 import { connectEtcd } from '../client.ts';
 
 const [prefix = '', ...endpoints] = process.argv.slice(2);
-/** In the order in which it was told, though some of it takes a question first. */
+/** Prints in the order of the events, although some messages wait for a call first. */
 let said = Promise.resolve();
 const say = (what: Record<string, unknown>, more?: Promise<Record<string, unknown>>): void => {
   said = said.then(async () => void process.stdout.write(`${JSON.stringify({ ...what, ...(await more) })}\n`));

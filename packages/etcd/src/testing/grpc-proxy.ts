@@ -1,27 +1,29 @@
-// etcd's own grpc-proxy in front of an etcd: what large clouds put between their hosts and etcd.
+// etcd's own grpc-proxy, which large clouds put between their hosts and etcd.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+/** How to start the proxy. */
 export type GrpcProxyOptions = {
-  /** In front of its command, to run it elsewhere: `['ip', 'netns', 'exec', NAME]`. */
+  /** Put in front of its command, to run it elsewhere: `['ip', 'netns', 'exec', NAME]`. */
   readonly prefix?: readonly string[];
-  /** The address and the port that it listens on. [127.0.0.1, 23790] */
+  /** The address and the port that it listens on. Default: 127.0.0.1 and 23790. */
   readonly host?: string;
   readonly port?: number;
 };
 
+/** A running proxy. */
 export interface GrpcProxy {
   readonly endpoint: string;
   readonly port: number;
   readonly pid: number | undefined;
-  /** SIGKILL, as a crash would. */
+  /** Kills the proxy with SIGKILL, as a crash would end it. */
   kill(): Promise<void>;
-  /** Starts it again where it was; resolves when it listens. */
+  /** Restarts it at the same address; resolves when it listens. */
   restart(): Promise<void>;
-  /** Ends it and removes its directory. */
+  /** Stops it and removes its directory. */
   stop(): Promise<void>;
 }
 

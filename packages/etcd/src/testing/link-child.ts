@@ -1,4 +1,5 @@
-// What runs at the ends of a slow link. `fill ENDPOINT KEYS BYTES` writes; `read ENDPOINT READERS SECONDS` follows everything, and says what becomes of it, a JSON line each.
+// The processes at the two ends of a slow link. `fill ENDPOINT KEYS BYTES` writes keys. `read ENDPOINT READERS SECONDS` follows everything with that many clients
+// and prints their progress, one JSON object per line.
 import { randomBytes } from 'node:crypto';
 import { connectEtcd } from '../client.ts';
 import type { ReaderNews } from './slow-link.ts';
@@ -32,7 +33,7 @@ function read(readers: number, timeoutSeconds: number): void {
       onState: (state, reason) => say({ reader, state, ...(reason !== undefined && { reason }) }),
     });
   }
-  setInterval(() => {}, 60_000); // it stays until it is ended
+  setInterval(() => {}, 60_000); // runs until it is killed
 }
 
 if (verb === 'fill') await fill(first, second);

@@ -1,23 +1,26 @@
-// A FollowListener that remembers what it was told and lets tests wait for it.
+// A FollowListener that records what is reported to it and lets tests wait for it.
 import type { Change, FollowListener, FollowState } from '../types.ts';
 
+/** One call of `onChanges`. */
 export type Told = { readonly changes: readonly Change[]; readonly revision: number };
 
+/** What was recorded so far. */
 export interface Recorder extends FollowListener {
   readonly batches: readonly Told[];
   readonly states: readonly FollowState[];
   readonly reasons: readonly (string | undefined)[];
-  /** What all changes so far add up to: key to value as text. */
+  /** The keys that exist after all changes so far, with their values as text. */
   readonly held: ReadonlyMap<string, string>;
-  /** `key=value` or `key` for a deletion, of every change, in order. */
+  /** Every change in order: `key=value`, or `key` for a deletion. */
   readonly lines: readonly string[];
   readonly inSyncs: number;
-  /** What was told of keys that are no UTF-8: how many, and an example. */
+  /** The calls of `onUnreadable`: how many keys are not UTF-8, and an example. */
   readonly unreadable: readonly (readonly [number, string])[];
-  /** Resolves as soon as the condition holds, which is looked at whenever something is told. */
+  /** Resolves as soon as the condition holds. It is checked now and after every event. */
   until(condition: (recorder: Recorder) => boolean): Promise<void>;
 }
 
+/** An empty recorder. */
 export function recorder(): Recorder {
   const batches: Told[] = [];
   const states: FollowState[] = [];

@@ -1,30 +1,31 @@
-// Two namespaces with a link of little bandwidth between them: etcd on one side, who reads it on the other.
+// Two network namespaces joined by a slow link: etcd on one side, its readers on the other.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** What `link-child.ts` says of one of its readers. */
+/** A message of `link-child.ts` about one of its readers. */
 export type ReaderNews =
   | { readonly reader: number; readonly state: string; readonly reason?: string }
   | { readonly reader: number; readonly inSyncMilliseconds: number; readonly keys: number };
 
+/** The link and what runs at its ends. */
 export interface SlowLink {
-  /** In front of commands that are to run on etcd's side, and its address there. */
+  /** Put in front of commands to run them on etcd's side; and that side's address. */
   readonly etcdSide: readonly string[];
   readonly etcdAddress: string;
-  /** Bytes that went from etcd's side to the readers', since it was shaped. */
+  /** How many bytes have gone from etcd's side to the readers. */
   sentBytes(): number;
-  /** Writes so many keys with values of so many bytes, from etcd's own side. */
+  /** Writes this many keys with values of this many bytes, from etcd's side. */
   fill(endpoint: string, keys: number, valueBytes: number): Promise<void>;
-  /** Starts a process with so many readers, each a client of its own that follows everything. It ends with `close`. */
+  /** Starts a process with this many readers, each with a client of its own that follows everything. `close` ends it. */
   read(endpoint: string, readers: number, timeoutSeconds: number, onNews: (news: ReaderNews) => void): ChildProcess;
   close(): void;
 }
 
 let links = 0;
 
-/** Makes them; from etcd to the readers at most `megabits` a second pass. Needs root and tc. */
+/** Creates the namespaces. At most `megabits` per second pass from etcd to the readers. Needs root and tc. */
 export function slowLink(megabits: number): SlowLink {
   links += 1;
   const name = `etcd-slow-${process.pid}-${links}`;
@@ -54,7 +55,7 @@ export function slowLink(megabits: number): SlowLink {
       try {
         sh('ip', 'netns', 'del', namespace);
       } catch {
-        // it was never made
+        // the namespace was never created
       }
   }
 
@@ -95,7 +96,7 @@ export function slowLink(megabits: number): SlowLink {
   };
 }
 
-/** What a process holds of the machine's memory, in bytes, now and at most so far. */
+/** The resident memory of a process in bytes: now, and its peak. */
 export function memoryOf(pid: number): { readonly bytes: number; readonly peakBytes: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const of = (field: string): number => 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);

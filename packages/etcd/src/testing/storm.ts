@@ -1,20 +1,21 @@
-// Writes very many changes into an etcd, some hundred at a time, and has somebody look after each batch.
+// Writes very many changes into an etcd, in batches, and runs a check after each batch.
 import { randomInt } from 'node:crypto';
 import type { Etcd, Operation } from '../types.ts';
 
+/** What to write, and what to check. */
 export type StormOptions = {
   readonly next: () => { readonly key: string; readonly value: Uint8Array | undefined };
   readonly values: number;
-  /** Between two looks. */
+  /** How many values are written between two checks. */
   readonly batchValues: number;
-  /** After each batch, whose number it is told: whether everybody lives, and follows. */
+  /** The check after each batch, called with the batch's number; rejects when an agent has died or does not follow any more. */
   readonly look: (batch: number) => Promise<void>;
 };
 
 const operationsMax = 100;
 const bytesMax = 1_000_000;
 
-/** Where `look` fails, the batch and the last keys are part of the error: with the seed, enough to see it again. */
+/** Writes the values. When `look` rejects, the error names the batch and the last keys: with the seed, enough to reproduce it. */
 export async function storm(etcd: Etcd, { next, values, batchValues, look }: StormOptions): Promise<void> {
   let [written, batch] = [0, 0];
   let write = next();
@@ -26,7 +27,7 @@ export async function storm(etcd: Etcd, { next, values, batchValues, look }: Sto
       let bytes = 0;
       for (; operations.size < operationsMax && bytes < bytesMax && written < until; written += 1) {
         const { key, value } = write;
-        if (operations.has(key)) break; // etcd takes no two of one key in one transaction, and each is to be seen
+        if (operations.has(key)) break; // etcd refuses two changes of one key in a transaction, and every change shall be seen
         operations.set(key, value === undefined ? { delete: key } : { put: key, value });
         bytes += key.length + (value?.length ?? 0);
         keys.push(key);
@@ -39,7 +40,7 @@ export async function storm(etcd: Etcd, { next, values, batchValues, look }: Sto
   }
 }
 
-/** What is overwritten is forgotten, or etcd fills up. Who is behind has to read anew, now and then. */
+/** Discards old revisions now and then, so that etcd does not run full; followers that lag behind must read a new snapshot. */
 async function compactSometimes(etcd: Etcd, revision: number): Promise<void> {
   if (randomInt(4) === 0) await etcd.compact(revision);
 }
@@ -48,7 +49,7 @@ function fail(error: unknown, batch: number, written: number, keys: readonly str
   throw new Error(`batch ${batch}, up to value ${written}: ${(error as Error).message}\nkeys: ${JSON.stringify(keys.slice(-20))}`, { cause: error });
 }
 
-/** How many values a storm is to have: what `HOSTILE_VALUES` says, or a share of a million. And its seed: `HOSTILE_SEED`, or chance. */
+/** The number of values of a storm: `HOSTILE_VALUES`, or this share of a million. The seed: `HOSTILE_SEED`, or a random one. */
 export function stormSize(share: number): { readonly values: number; readonly seed: number } {
   const values = Math.ceil(Number(process.env['HOSTILE_VALUES'] ?? 1_000_000) * share);
   return { values, seed: Number(process.env['HOSTILE_SEED'] ?? randomInt(2 ** 31)) };

@@ -1,20 +1,22 @@
-// What the contract's tests stand on.
+// The environment of the contract suite's tests.
 import type { Etcd, KeyValue, Operation } from '../types.ts';
 
-/** One etcd, empty at first, and the means to trouble it. */
+/** An etcd that is empty at first, and ways to disturb it. */
 export interface World {
   readonly etcd: Etcd;
-  /** Another client of the same etcd, never cut off. */
+  /** Another client of the same etcd, which is never cut off. */
   readonly other: Etcd;
-  /** Cuts `etcd` off, or joins it again. */
+  /** Cuts `etcd` off, or reconnects it. */
   cut(): Promise<void>;
   join(): Promise<void>;
-  /** Puts an empty etcd in this one's place, for both clients. */
+  /** Replaces etcd by an empty one, for both clients. */
   replace(): Promise<void>;
-  /** Lets time pass where it does not pass by itself. */
+  /** Advances the fake's clock. A real etcd's time passes by itself. */
   pass(seconds: number): Promise<void>;
   close(): Promise<void>;
 }
 
+/** A found value as text. */
 export const text = (found: KeyValue | undefined): string | undefined => found && Buffer.from(found.value).toString();
+/** A put without a lease. */
 export const put = (key: string, value: string): Operation => ({ put: key, value });
