@@ -67,18 +67,18 @@ const bytes = fc.oneof(
   fc.uint8Array({ minLength: 16, maxLength: 16 }).filter((b) => !(b.subarray(0, 10).every((x) => x === 0) && b[10] === 255 && b[11] === 255)),
 );
 
-/** Texts that are, or nearly are, IPv6 addresses. */
+/** Texts that are IPv6 addresses, or nearly. */
 const nearlyIpv6 = fc.oneof(
   fc.array(fc.constantFrom('0', '1', 'a', 'F', 'ffff', ':', '::', ':1.2.3.4', '0db8'), { maxLength: 17 }).map((parts) => parts.join('')),
   fc.array(fc.constantFrom('0', '0', '1', 'fFff', '00'), { minLength: 1, maxLength: 9 }).map((parts) => parts.join(':')),
   fc.tuple(fc.ipV6(), fc.constantFrom('', ':', '0')).map(([text, end]) => text + end),
 );
 
-test('an IPv6 address is what another implementation holds for one, in its canonical text', () => {
+test('what another implementation accepts as an IPv6 address is one here, with the same canonical text', () => {
   fc.assert(
     fc.property(nearlyIpv6, (text) => {
-      fc.pre(!/[0-9a-f]{5}|\.0[0-9]|:0[0-9]+\./i.test(text)); // groups of five digits and octets with leading zeros are taken by the other
-      fc.pre(!/^::[0-9]+\./.test(text)); // RFC 4291's IPv4-compatible form, which the other takes for the mapped one
+      fc.pre(!/[0-9a-f]{5}|\.0[0-9]|:0[0-9]+\./i.test(text)); // the other implementation accepts groups of five digits and octets with leading zeros
+      fc.pre(!/^::[0-9]+\./.test(text)); // the other implementation reads RFC 4291's IPv4-compatible form as the mapped form
       const other = text.includes(':') && ipaddr.IPv6.isValid(text) ? ipaddr.IPv6.parse(text) : undefined;
       expect(parseCidr(text)).toBe(other && !other.isIPv4MappedAddress() ? `${other.toRFC5952String()}/128` : undefined);
     }),
@@ -113,7 +113,7 @@ test('a prefix holds its first and last address, and is the canonical text of ea
   );
 });
 
-test('a prefix contains what lies in it, of its own family only', () => {
+test('a prefix contains the addresses and prefixes of its own family that lie in it', () => {
   const cidr = (text: string): Cidr => parseCidr(text)!;
   expect(cidrContains(cidr('10.0.0.0/8'), cidr('10.65.0.0/16'))).toBe(true);
   expect(cidrContains(cidr('10.65.0.0/16'), cidr('10.0.0.0/8'))).toBe(false);

@@ -99,7 +99,7 @@ function ipv6Text(groups: readonly number[]): string {
   return text;
 }
 
-/** The one string where the two are equal: what is read is canonical already, and need not be held twice. */
+/** Returns the string that was read when it is canonical already, so that the same text is not held twice. */
 const canonicalText = (given: string, canonical: string): string => (given === canonical ? given : canonical);
 
 /** Canonical text (RFC 5952 for IPv6) of an address without prefix length; undefined when `text` is not one. */
@@ -111,7 +111,7 @@ export function parseAddress(text: string): IpAddress | undefined {
 
 /**
  * Canonical text of a prefix, its host bits cleared; a bare address becomes /32 or /128. undefined when `text` is neither.
- * Masking is what Calico's readers do with `10.0.0.5/24` (peer/felix.md 1.5).
+ * Calico's readers mask `10.0.0.5/24` in the same way.
  */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf('/');
@@ -140,8 +140,10 @@ function maskGroups(groups: number[], length: number): void {
   }
 }
 
+/** The family of a canonical address or prefix. */
 export const familyOf = (address: Cidr | IpAddress): IpFamily => (address.includes(':') ? 6 : 4);
 
+/** The length of the family's addresses in bits. */
 export const addressBits = (family: IpFamily): 32 | 128 => (family === 4 ? 32 : 128);
 
 /** The prefix length of a canonical prefix. */

@@ -1,27 +1,32 @@
-// The desired local state: what `policy` hands to `render`. Plain values that say what this host's kernel is to hold, in Calico's terms,
-// with every selector resolved and every invalid thing already made to fail closed. Nothing here knows of nftables.
+// The desired local state, which `policy` hands to `render`: plain values that say, in Calico's terms, what this host's kernel is to hold.
+// Every selector is resolved, and everything invalid already fails closed. Nothing here knows of nftables.
 
+/** The address family: IPv4 or IPv6. */
 export type IpFamily = 4 | 6;
 /** A prefix in canonical text: masked, lower case, compressed (`10.65.0.4/32`, `2001:db8::/64`). Made only by `parseCidr()`. */
 export type Cidr = string & { readonly _: 'Cidr' };
 /** An address in canonical text. Made only by `parseAddress()`. */
 export type IpAddress = string & { readonly _: 'IpAddress' };
 
-/** Identifies a set by what it holds (a selector and its scope, or a named port): equal content asked for, equal id. At most 24 characters of [a-z0-9]. */
+/** The id of a set, derived from what it holds (a selector and its scope, or a named port): the same content always has the same id. At most 24 characters of [a-z0-9]. */
 export type IpSetId = string & { readonly _: 'IpSetId' };
-/** `<kind>/<namespace or empty>/<name>` */
+/** A policy's id: `<kind>/<namespace or empty>/<name>`. */
 export type PolicyId = string & { readonly _: 'PolicyId' };
+/** A profile's name. */
 export type ProfileId = string & { readonly _: 'ProfileId' };
-/** `<orchestrator>/<workload>/<endpoint>`, workload being `<namespace>/<device_id>` */
+/** A workload endpoint's id: `<orchestrator>/<workload>/<endpoint>`, where the workload is `<namespace>/<device_id>`. */
 export type WorkloadId = string & { readonly _: 'WorkloadId' };
+/** A host endpoint's name. */
 export type HostEndpointId = string & { readonly _: 'HostEndpointId' };
 
-/** `addresses`: prefixes, mostly /32 and /128. `named-ports`: (address, protocol, port). */
+/** The kinds of sets. `addresses` holds prefixes, mostly /32 and /128; `named-ports` holds (address, protocol, port). */
 export type IpSetKind = 'addresses' | 'named-ports';
+/** A member of a set of named ports. `protocol` is its IP protocol number. */
 export type NamedPortMember = { readonly address: IpAddress; readonly protocol: number; readonly port: number };
+/** A member of a set of either kind. */
 export type IpSetMember = Cidr | NamedPortMember;
 
-/** One set's change since the last flush. A member is unique in a set, whatever the number of its contributors. */
+/** How one set changed since the last flush. A member is listed once, however many contributors it has. */
 export type IpSetChange =
   | { readonly change: 'whole'; readonly kind: 'addresses'; readonly members: ReadonlySet<Cidr> }
   | { readonly change: 'whole'; readonly kind: 'named-ports'; readonly members: readonly NamedPortMember[] }
@@ -29,11 +34,12 @@ export type IpSetChange =
   | { readonly change: 'members'; readonly kind: 'named-ports'; readonly added: readonly NamedPortMember[]; readonly removed: readonly NamedPortMember[] }
   | { readonly change: 'removed' };
 
-/** Both ends included. */
+/** A range of ports, both ends included. */
 export type PortRange = { readonly first: number; readonly last: number };
+/** An ICMP type, with or without a code. */
 export type IcmpMatch = { readonly type: number; readonly code?: number };
 
-/** One side of a rule. All that is present must hold. */
+/** One side of a rule (source or destination). All conditions that are present must hold. */
 export type RuleSide = {
   /** The address is in one of these. Never empty when present. May mix families. */
   readonly nets?: readonly Cidr[];
@@ -51,41 +57,50 @@ export type RuleSide = {
   readonly notNamedPorts?: readonly IpSetId[];
 };
 
+/** What a rule does with a packet that it matches. `pass`: skip the rest of the tier. `log`: log, and go on with the next rule. */
 export type RuleAction = 'allow' | 'deny' | 'pass' | 'log';
 
+/** A rule of a policy or a profile. All conditions that are present must hold. */
 export type Rule = {
   readonly action: RuleAction;
-  /** Absent: both families. A net of one family keeps the rule out of the other (render sees to that, peer/felix.md 3.2). */
+  /** Absent: both families, except that nets of one family alone restrict the rule to that family (`render` does that). */
   readonly ipVersion?: IpFamily;
-  /** 1 to 255 */
+  /** An IP protocol number, 1 to 255. */
   readonly protocol?: number;
   readonly notProtocol?: number;
-  /** ICMP for IPv4 packets, ICMPv6 for IPv6 packets. */
+  /** The ICMP type of IPv4 packets, the ICMPv6 type of IPv6 packets. */
   readonly icmp?: IcmpMatch;
-  /** Not (type and code both as here). */
+  /** Excludes packets that have both this type and this code. */
   readonly notIcmp?: IcmpMatch;
   readonly source: RuleSide;
   readonly destination: RuleSide;
 };
 
+/** A policy's rules, in order. */
 export type Policy = { readonly id: PolicyId; readonly tier: string; readonly ingress: readonly Rule[]; readonly egress: readonly Rule[] };
-/** A profile that an endpoint names and that does not exist, or is invalid, is here with a single deny rule each way. */
+/** A profile's rules, in order. A profile that an endpoint names and that does not exist or is invalid has a single deny rule in each direction. */
 export type Profile = { readonly id: ProfileId; readonly ingress: readonly Rule[]; readonly egress: readonly Rule[] };
 
-/** A tier that counts for an endpoint in one direction: the policies in order, and what happens at its end. */
+/** A tier that applies to an endpoint in one direction: its policies in order, and what happens to packets that none of them decides. */
 export type TierPolicies = { readonly tier: string; readonly policies: readonly PolicyId[]; readonly endAction: 'deny' | 'pass' };
 
+/** All policy of an endpoint: its tiers in order, then its profiles. */
 export type EndpointPolicy = {
   readonly ingress: readonly TierPolicies[];
   readonly egress: readonly TierPolicies[];
-  /** In order, for both directions; after the last, deny. */
+  /** The profiles in order, for both directions. What none of them decides is denied. */
   readonly profiles: readonly ProfileId[];
 };
 
+/** A floating IP (`external`) and the fixed IP to which it is translated (`internal`). */
 export type IpNat = { readonly internal: IpAddress; readonly external: IpAddress };
-/** Calico's `spec.qosControls`, as numbers, those present and in range. bits/s, bits, bytes, packets/s, packets, connections: see datastore.md. */
+/**
+ * Calico's `spec.qosControls`: the names that are present, with numbers in range. `…Bandwidth` and `…Peakrate` are in bits/s, `…Burst` in bits, `…Minburst` in bytes,
+ * `…PacketRate` in packets/s, `…PacketBurst` in packets, `…MaxConnections` a number of connections.
+ */
 export type QosControls = { readonly [name: string]: number };
 
+/** A workload endpoint of this host, as the kernel is to have it. */
 export type LocalWorkload = {
   readonly id: WorkloadId;
   readonly orchestrator: string;
@@ -94,62 +109,64 @@ export type LocalWorkload = {
   /** The port id. */
   readonly endpoint: string;
   readonly interfaceName: string;
-  /** Canonical `fa:16:3e:…`, absent if the datastore has none. */
+  /** The port's MAC in canonical text (`fa:16:3e:…`). Absent if the datastore has none. */
   readonly mac?: string;
   readonly addresses: readonly Cidr[];
-  /** The subset of `addresses` and external addresses that this endpoint has: single addresses that nobody else has (ownership.ts, reserved-addresses.ts). */
+  /** Those of `addresses` and of the external addresses that this endpoint owns: single addresses to which nobody else has a better right (ownership.ts, reserved-addresses.ts). */
   readonly routed: readonly Cidr[];
   readonly ipv4Gateway?: IpAddress;
-  /** Absent too where it is somebody else's address: the host must not answer for it. */
+  /** Absent also if the address belongs to somebody else, because the host must not answer for it. */
   readonly ipv6Gateway?: IpAddress;
-  /** Those of which this endpoint has both addresses. */
+  /** The floating IPs of which this endpoint owns both addresses. */
   readonly ipNats: readonly IpNat[];
-  /** Never for addresses that somebody has: another workload of this host, or whoever `DesiredChange.reserved` names. */
+  /** Prefixes from which the endpoint may send. They never give it an address that somebody else has: another workload of this host, or the holders of `DesiredChange.reserved`. */
   readonly allowSpoofedSourcePrefixes: readonly Cidr[];
-  /** MACs that count for these addresses only, besides the port's own. Never empty when present. */
+  /** MACs that are valid only with certain addresses, in addition to the port's own MAC. Never empty when present. */
   readonly pairMacs?: readonly PairMac[];
   readonly qosControls?: QosControls;
   readonly liveMigrationRole?: 'source' | 'target';
-  /** Two endpoints on one interface: the lowest id is active, the others name it here and are not programmed. */
+  /** Set when another endpoint names the same interface and has the lower id: that one is active, this one is not programmed. */
   readonly shadowedBy?: WorkloadId;
-  /** What its value asks for and it does not get, each with the reason: the rest of it works. Never empty when present. */
+  /** What the endpoint's value asks for and does not get, each with its reason; the rest of the endpoint works. Never empty when present. */
   readonly refusals?: readonly string[];
   readonly policy: EndpointPolicy;
 };
 
-/** A MAC that a workload may use with these addresses or prefixes (a VRRP router's, for one). */
+/** A MAC that a workload may use with these addresses or prefixes only, for example that of a VRRP router. */
 export type PairMac = { readonly mac: string; readonly addresses: readonly Cidr[] };
 
+/** A host endpoint of this host. */
 export type LocalHostEndpoint = {
   readonly id: HostEndpointId;
-  /** Absent: matched by `expectedIps`. `*`: every interface without a host endpoint of its own. */
+  /** Absent: the interface is the one that has one of `expectedIps`. `*`: every interface without a host endpoint of its own. */
   readonly interfaceName?: string;
   readonly expectedIps: readonly IpAddress[];
-  /** Traffic to and from the host itself. */
+  /** Policy for traffic to and from the host itself. */
   readonly policy: EndpointPolicy;
-  /** Forwarded traffic, without profiles. No tier in either direction: nothing governs it, and it passes. */
+  /** Policy for forwarded traffic; profiles do not count. Without any tier, forwarded traffic passes. */
   readonly forward: EndpointPolicy;
-  /** Before tracking and before DNAT, without profiles: only a rule denies, every tier ends in `pass`. `untracked` is empty for `*`, `preDnat` has no egress. */
+  /** Policy before connection tracking and before DNAT; profiles do not count. Only a rule denies here: every tier ends in `pass`. `untracked` is empty for `*`, `preDnat` has no egress. */
   readonly untracked: EndpointPolicy;
   readonly preDnat: EndpointPolicy;
 };
 
-/** An IP pool, for NAT. */
+/** An IP pool. `natOutgoing`: packets from the pool to addresses outside of all pools are masqueraded. */
 export type IpPool = { readonly cidr: Cidr; readonly natOutgoing: boolean };
 
-/** What changed since the last flush, by the smallest step: a key with `undefined` is gone, a key that is not here did not change. */
+/** What changed since the last flush. A key whose value is undefined was removed; a key that is absent did not change. */
 export type DesiredChange = {
   readonly ipSets: ReadonlyMap<IpSetId, IpSetChange>;
   readonly policies: ReadonlyMap<PolicyId, Policy | undefined>;
   readonly profiles: ReadonlyMap<ProfileId, Profile | undefined>;
   readonly workloads: ReadonlyMap<WorkloadId, LocalWorkload | undefined>;
   readonly hostEndpoints: ReadonlyMap<HostEndpointId, LocalHostEndpoint | undefined>;
-  /** By prefix. */
+  /** Keyed by prefix. */
   readonly pools: ReadonlyMap<string, IpPool | undefined>;
-  /** What others than workloads have (reserved-addresses.ts): no prefix that a workload may send from holds it. */
+  /** Addresses that belong to others than workloads (reserved-addresses.ts): no prefix from which a workload may send covers them. */
   readonly reserved: ReadonlyMap<Cidr, true | undefined>;
 };
 
+/** The change that changes nothing. */
 export const noChange: DesiredChange = {
   ipSets: new Map(),
   policies: new Map(),
@@ -160,17 +177,17 @@ export const noChange: DesiredChange = {
   reserved: new Map(),
 };
 
-/** Something in the datastore that is not understood, and therefore fails closed. Said once when it appears and once when it is gone. */
+/** Something in the datastore that is not understood and therefore fails closed. It is reported once when it appears and once when it is gone. */
 export type Defect = { readonly key: string; readonly reason: string };
 
 /**
- * The calculation (packages/policy implements it; felix drives it). Pure and synchronous.
- * `update` notes one datastore key's new value (undefined: deleted), in any order, any number of times; keys that do not concern policy are ignored.
- * `flush` returns what changed in the output since the last flush. Output is a function of current content alone.
+ * The policy calculation: packages/policy implements it, felix drives it. Pure and synchronous.
+ * `update` takes one datastore key's new value (undefined: deleted), in any order, any number of times; keys that do not concern policy are ignored.
+ * `flush` returns how the output changed since the last flush. The output depends on the current content alone, not on how it came about.
  */
 export interface PolicyCalculation {
   update(key: string, value: Uint8Array | undefined): void;
   flush(): DesiredChange;
-  /** Defects that appeared (with a reason) or went (undefined) since the last call, by datastore key. */
+  /** The defects that appeared (with a reason) or are gone (undefined) since the last call, by datastore key. */
   takeDefects(): ReadonlyMap<string, Defect | undefined>;
 }

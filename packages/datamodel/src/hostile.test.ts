@@ -27,6 +27,6 @@ describe('whatever the bytes are, they are a value or refused with a short reaso
       if (result?.ok) understood += 1;
       else if (result) expect(result.reason.length).toBeLessThan(600);
     }
-    expect(understood).toBeGreaterThan(500); // it is not noise alone
+    expect(understood).toBeGreaterThan(500); // a fair share of the values is valid
   });
 });

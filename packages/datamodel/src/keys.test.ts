@@ -59,10 +59,10 @@ describe('keys outside the resource tree', () => {
     expect(parseFelixStatusKey('west', felixStatusKey('west', 'h1'))).toEqual({ kind: 'agent', host: 'h1' });
   });
   test.each(['/calico/felix/v2/no-region/host/round-trip-check', felixLastStatusKey(undefined, 'h1'), felixStatusKey('west', 'h1'), `${key}/more`])(
-    '%s is not a status that anybody waits for',
+    '%s is not the key of a status that is read',
     (other) => expect(parseFelixStatusKey(undefined, other)).toBeUndefined(),
   );
-  test('the others', () => {
+  test('all other keys', () => {
     expect(hostEndpointStatusKey('h1', 'eth0/a%')).toBe('/calico/felix/v1/host/h1/endpoint/eth0%2fa%25');
     expect(subnetKey(undefined, '5e5e')).toBe('/calico/dhcp/v2/no-region/subnet/5e5e');
     expect(electionKey('west')).toBe('/calico/openstack/v2/region-west/neutron_election');

@@ -1,8 +1,10 @@
-// Every etcd key that the pieces share, built and read. The table in the reference ("The datastore, byte for byte") is the source.
+// Builds and parses every etcd key that several parts share. The keys are Calico's own: its v3 resources, and those of its Neutron driver, DHCP agent and Felix.
 import { escapeKeyPart, openstackNamespace, regionString, unescapeKeyPart } from './names.ts';
 
+/** Where Calico keeps its v3 resources. */
 export const resourceRoot = '/calico/resources/v3/projectcalico.org/';
 
+/** The kinds of resources that live in a namespace, as the plurals that stand in keys. */
 export const namespacedPlurals = [
   'workloadendpoints',
   'networkpolicies',
@@ -11,6 +13,7 @@ export const namespacedPlurals = [
   'stagednetworkpolicies',
   'stagedkubernetesnetworkpolicies',
 ] as const;
+/** The kinds of resources without a namespace, as the plurals that stand in keys. */
 export const globalPlurals = [
   'globalnetworkpolicies',
   'globalnetworksets',
@@ -26,23 +29,28 @@ export const globalPlurals = [
   'bgpfilters',
   'stagedglobalnetworkpolicies',
 ] as const;
+/** One of `namespacedPlurals`. */
 export type NamespacedPlural = (typeof namespacedPlurals)[number];
+/** One of `globalPlurals`. */
 export type GlobalPlural = (typeof globalPlurals)[number];
+/** A kind of resource, as its plural. */
 export type Plural = NamespacedPlural | GlobalPlural;
 
+/** The parts of a resource's key. */
 export type ResourceKey =
   | { readonly plural: NamespacedPlural; readonly namespace: string; readonly name: string }
   | { readonly plural: GlobalPlural; readonly namespace?: undefined; readonly name: string };
 
-/** The key prefix of a kind, or of a kind in one namespace. */
+/** The prefix of all keys of a kind, or of a kind in one namespace. */
 export const resourcePrefix = (plural: Plural, namespace?: string): string => `${resourceRoot}${plural}/${namespace === undefined ? '' : `${namespace}/`}`;
 
+/** The key of a resource. */
 export const resourceKey = (key: ResourceKey): string => `${resourcePrefix(key.plural, key.namespace)}${key.name}`;
 
 const namespaced: ReadonlySet<string> = new Set(namespacedPlurals);
 const global: ReadonlySet<string> = new Set(globalPlurals);
 
-/** What a key of the resource tree names; undefined for keys elsewhere, of kinds that are not known, or with another number of segments. */
+/** The parts of a resource's key; undefined for keys elsewhere, of unknown kinds, or with another number of segments. */
 export function parseResourceKey(key: string): ResourceKey | undefined {
   if (!key.startsWith(resourceRoot)) return undefined;
   const afterPlural = key.indexOf('/', resourceRoot.length);
@@ -57,30 +65,33 @@ export function parseResourceKey(key: string): ResourceKey | undefined {
   return global.has(plural) && slash < 0 && name !== '' ? { plural: plural as GlobalPlural, name } : undefined;
 }
 
-/** The subnets of a region that have DHCP enabled (written by the driver, read by the DHCP agents). */
+/** The prefix of the subnets of a region that have DHCP enabled. The driver writes them, the DHCP agents read them. A region that is undefined means that none is configured. */
 export const subnetPrefix = (region: string | undefined): string => `/calico/dhcp/v2/${regionString(region)}/subnet/`;
+/** The key of one such subnet. */
 export const subnetKey = (region: string | undefined, subnetId: string): string => `${subnetPrefix(region)}${subnetId}`;
 
-/** Everything that the Felixes of a region report. */
+/** The prefix of everything that the Felixes of a region report. */
 export const felixStatusRoot = (region: string | undefined): string => `/calico/felix/v2/${regionString(region)}/host/`;
-/** On a lease: its expiry means that the agent is dead. */
+/** The key of Felix's heartbeat. It is written under a lease: when the key is gone, the agent is dead. */
 export const felixStatusKey = (region: string | undefined, host: string): string => `${felixStatusRoot(region)}${host}/status`;
-/** The same value, without lease. */
+/** The key of the last heartbeat, with the same value but without a lease. */
 export const felixLastStatusKey = (region: string | undefined, host: string): string => `${felixStatusRoot(region)}${host}/last_reported_status`;
-/** All workload endpoint statuses of a host. */
+/** The prefix of all workload endpoint statuses of a host. */
 export const endpointStatusPrefix = (region: string | undefined, host: string): string => `${felixStatusRoot(region)}${host}/workload/`;
 
+/** The parts of a workload endpoint status's key. */
 export type EndpointStatusKey = { readonly host: string; readonly orchestrator: string; readonly workload: string; readonly endpoint: string };
 
-/** `workload` is `<namespace>/<device_id>`, `endpoint` the port id. */
+/** The key of a workload endpoint's status. `workload` is `<namespace>/<device_id>`, `endpoint` the port id. */
 export function endpointStatusKey(region: string | undefined, key: EndpointStatusKey): string {
   const { host, orchestrator, workload, endpoint } = key;
   return `${endpointStatusPrefix(region, host)}${escapeKeyPart(orchestrator)}/${escapeKeyPart(workload)}/endpoint/${escapeKeyPart(endpoint)}`;
 }
 
+/** What a key under `felixStatusRoot` reports on: an agent or an endpoint. */
 export type FelixStatusKey = { readonly kind: 'agent'; readonly host: string } | ({ readonly kind: 'endpoint' } & EndpointStatusKey);
 
-/** What a key under `felixStatusRoot` reports on; undefined for others (upstream's round-trip probe, the last reported status). */
+/** Parses a key under `felixStatusRoot`; undefined for keys of other kinds (upstream's round-trip probe, the last reported status) and keys elsewhere. */
 export function parseFelixStatusKey(region: string | undefined, key: string): FelixStatusKey | undefined {
   const root = felixStatusRoot(region);
   if (!key.startsWith(root)) return undefined;
@@ -92,18 +103,20 @@ export function parseFelixStatusKey(region: string | undefined, key: string): Fe
   return { kind: 'endpoint', host, orchestrator: unescapeKeyPart(orchestrator), workload: unescapeKeyPart(workload), endpoint: unescapeKeyPart(endpoint) };
 }
 
-/** All host endpoint statuses of a host: `v1`, and no region. */
+/** The prefix of all host endpoint statuses of a host. These keys are `v1` and have no region. */
 export const hostEndpointStatusPrefix = (host: string): string => `/calico/felix/v1/host/${host}/endpoint/`;
+/** The key of a host endpoint's status. */
 export const hostEndpointStatusKey = (host: string, name: string): string => `${hostEndpointStatusPrefix(host)}${escapeKeyPart(name)}`;
 
-/** Who of the Neutron drivers does the work that only one may do. */
+/** The key by which the Neutron drivers of a region elect the one that does the work of which there must be only one. */
 export const electionKey = (region: string | undefined): string => `/calico/openstack/v2/${regionString(region)}/neutron_election`;
-/** Held too while upstream's servers may be about. */
+/** The election key of older versions of upstream's driver. Our leader holds it as well, so that the two never lead together. */
 export const legacyElectionKey = '/calico/openstack/v1/neutron_election';
 
+/** The keys by which the Neutron drivers agree on compacting etcd: the next compaction, and the last one (upstream's names). */
 export const compactionTriggerKey = '/calico/compaction/v1/trigger';
 export const compactionLastKey = '/calico/compaction/v1/last';
 
-/** The endpoints of one host, as the DHCP agent reads them. */
+/** The prefix of the WorkloadEndpoints of one host. `namePrefix` comes from `workloadEndpointNamePrefix`. */
 export const hostEndpointsPrefix = (region: string | undefined, namePrefix: string): string =>
   `${resourcePrefix('workloadendpoints', openstackNamespace(region))}${namePrefix}`;

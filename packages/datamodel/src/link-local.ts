@@ -1,8 +1,11 @@
-// The link-local address that an interface makes of its MAC.
+// The link-local IPv6 address that an interface derives from its MAC.
 import { addressFromBytes, macBytes } from './addresses.ts';
 import type { IpAddress } from './desired.ts';
 
-/** fe80::/64 and the MAC's modified EUI-64 (RFC 4291, 2.5.6 and appendix A): the one link-local address that can be known of a guest. @param mac canonical */
+/**
+ * The address in fe80::/64 with the MAC's modified EUI-64 as interface identifier (RFC 4291, section 2.5.6 and appendix A). It is the only link-local address of a guest that can be known beforehand.
+ * @param mac in canonical text
+ */
 export function linkLocalOf(mac: string): IpAddress {
   const [first = 0, second = 0, third = 0, ...rest] = macBytes(mac);
   return addressFromBytes(Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, second, third, 0xff, 0xfe, ...rest));

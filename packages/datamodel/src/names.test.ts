@@ -25,7 +25,7 @@ describe('a WorkloadEndpoint’s name', () => {
     expect(workloadEndpointName(parts).startsWith(workloadEndpointNamePrefix('compute-1'))).toBe(true);
     expect(workloadEndpointName({ ...parts, host: 'compute-11' }).startsWith(workloadEndpointNamePrefix('compute-1'))).toBe(false);
   });
-  test('can be taken apart again, whatever the parts, as long as none begins with a dash', () => {
+  test('can be parsed again, whatever the parts, as long as none begins with a dash', () => {
     const part = fc.string({ minLength: 1, unit: fc.constantFrom('a', '-', '.', '_', '1') }).filter((text) => !text.startsWith('-'));
     fc.assert(
       fc.property(part, part, part, part, (host, orchestrator, workload, endpoint) => {
@@ -58,7 +58,7 @@ describe('regions', () => {
     ['x'.repeat(46), true],
     ['x'.repeat(47), false],
   ])('%j: %s', (region, ok) => expect(isRegion(region)).toBe(ok));
-  test('show in keys and namespaces', () => {
+  test('are part of keys and namespaces', () => {
     expect([regionString(undefined), regionString('west')]).toEqual(['no-region', 'region-west']);
     expect([openstackNamespace(''), openstackNamespace('west')]).toEqual(['openstack', 'openstack-region-west']);
   });

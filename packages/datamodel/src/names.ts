@@ -1,22 +1,23 @@
-// Name rules of the datastore (reference: the Neutron driver's and Felix's own conventions, which both ends must apply alike).
+// The datastore's rules for names. They are conventions of Calico's Neutron driver and Felix, which both ends must apply alike.
 import { createHash } from 'node:crypto';
 
-/** What a part of a WorkloadEndpoint's name looks like: every dash doubled, so that single dashes part the parts. */
+/** Escapes a part of a WorkloadEndpoint's name: every dash is doubled, so that a single dash separates the parts. */
 const doubleDashes = (part: string): string => part.replaceAll('-', '--');
 
+/** The parts of a WorkloadEndpoint's name. */
 export type WorkloadEndpointName = { readonly host: string; readonly orchestrator: string; readonly workload: string; readonly endpoint: string };
 
-/** `<host>-<orchestrator>-<workload>-<endpoint>`, each part with doubled dashes. */
+/** A WorkloadEndpoint's name: `<host>-<orchestrator>-<workload>-<endpoint>`, with the dashes in each part doubled. */
 export function workloadEndpointName(parts: WorkloadEndpointName): string {
   return [parts.host, parts.orchestrator, parts.workload, parts.endpoint].map(doubleDashes).join('-');
 }
 
-/** What all names of a host's endpoints of one orchestrator begin with: for reading them by key prefix. */
+/** The prefix of the names of all endpoints of a host and an orchestrator, for reading them by key prefix. */
 export const workloadEndpointNamePrefix = (host: string, orchestrator = 'openstack'): string => `${doubleDashes(host)}-${doubleDashes(orchestrator)}-`;
 
 /**
- * The parts of a WorkloadEndpoint's name; undefined when it does not split into exactly four that are not empty.
- * Dashes are taken in pairs from the left: of an odd number in a row, the last one parts.
+ * The parts of a WorkloadEndpoint's name; undefined when it does not split into exactly four parts that are not empty.
+ * Dashes are paired from the left: in a row of an odd number of dashes, the last one separates.
  */
 export function parseWorkloadEndpointName(name: string): WorkloadEndpointName | undefined {
   const parts: string[] = [];
@@ -36,10 +37,10 @@ export function parseWorkloadEndpointName(name: string): WorkloadEndpointName | 
 const dash = 0x2d;
 const singleDashes = (part: string): string => part.replaceAll('--', '-');
 
-/** Escaping inside keys outside the resource tree: `%` first, then `/`, lower-case hexadecimal. */
+/** Escapes a part of a key outside the resource tree: `%` first, then `/`, in lower-case hexadecimal. */
 export const escapeKeyPart = (part: string): string => part.replaceAll('%', '%25').replaceAll('/', '%2f');
 
-/** The reverse of `escapeKeyPart`. */
+/** The inverse of `escapeKeyPart`. */
 export const unescapeKeyPart = (part: string): string => part.replaceAll(/%2f/gi, '/').replaceAll('%25', '%');
 
 const regionPattern = /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/;
@@ -53,12 +54,12 @@ export const regionString = (region: string | undefined): string => (region ? `r
 /** The namespace of the resources that the Neutron driver writes: `openstack`, or `openstack-region-<name>`. */
 export const openstackNamespace = (region: string | undefined): string => (region ? `openstack-${regionString(region)}` : 'openstack');
 
-/** Longest name kept: project and network names. */
+/** The greatest length of a project's or network's name as a label value. */
 export const labelValueMax = 63;
-/** Longest security group or address group name kept: it also becomes a label's name, after a prefix. */
+/** The greatest length of a security group's or address group's name. It is shorter because the name also becomes part of a label's name, after a prefix. */
 export const groupNameMax = 27;
 
-/** A name that a tenant chose, as a label value: cut to `max`, anything outside `[-_.A-Za-z0-9]` made `_`, then both ends stripped to alphanumerics. May be empty. */
+/** Turns a name that a tenant chose into a label value: cuts it to `max` characters, replaces everything outside `[-_.A-Za-z0-9]` by `_`, then strips both ends to alphanumerics. May be empty. */
 export function sanitiseLabel(name: string, max: number): string {
   return [...name]
     .slice(0, max)
@@ -68,15 +69,15 @@ export function sanitiseLabel(name: string, max: number): string {
     .replace(/[^A-Za-z0-9]+$/, '');
 }
 
-/** The name of a port's tap, as Nova makes it: `tap` and the first eleven characters of the port id. */
+/** The name that Nova gives to a port's tap: `tap` and the first eleven characters of the port id. */
 export const tapName = (portId: string): string => `tap${portId.slice(0, 11)}`;
 
-/** Whether the kernel could have an interface of this name (dev_valid_name): 1 to 15 bytes, no slash, colon or white space, not `.` or `..`. Control characters are refused too. */
+/** Whether the kernel accepts this interface name (dev_valid_name): 1 to 15 bytes, no slash, colon or white space, not `.` or `..`. Characters other than printable ASCII are refused too. */
 export function isInterfaceName(name: string): boolean {
   return /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:]/.test(name) && name !== '.' && name !== '..';
 }
 
-/** A digest of text as `length` characters of [0-9a-v]: names of kernel objects by what they hold. 24 characters carry 120 bits. */
+/** A SHA-256 digest of a text as `length` characters of [0-9a-v], for the names of kernel objects that are derived from content. 24 characters carry 120 bits. */
 export function shortDigest(text: string, length: number): string {
   const bytes = createHash('sha256').update(text).digest();
   let digest = '';

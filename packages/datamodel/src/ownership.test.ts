@@ -6,10 +6,10 @@ const claim = (kind: AddressClaim['kind'], createdMs: number, id: string): Addre
 
 test.each<[string, AddressClaim, AddressClaim]>([
   ['a fixed address beats an older pair', claim('fixed', 9, 'b'), claim('pair', 1, 'a')],
-  ['of two pairs the older endpoint has it', claim('pair', 1, 'b'), claim('pair', 2, 'a')],
-  ['of two of one age the lower id has it', claim('fixed', 1, 'a'), claim('fixed', 1, 'b')],
-  ['an endpoint that tells no age is the youngest', claim('fixed', 1, 'b'), claim('fixed', Number.POSITIVE_INFINITY, 'a')],
-  ['of two that tell no age the lower id has it', claim('pair', Number.POSITIVE_INFINITY, 'a'), claim('pair', Number.POSITIVE_INFINITY, 'b')],
+  ['of two pairs, the older endpoint owns it', claim('pair', 1, 'b'), claim('pair', 2, 'a')],
+  ['of two endpoints of the same age, the lower id owns it', claim('fixed', 1, 'a'), claim('fixed', 1, 'b')],
+  ['an endpoint without an age is the youngest', claim('fixed', 1, 'b'), claim('fixed', Number.POSITIVE_INFINITY, 'a')],
+  ['of two endpoints without an age, the lower id owns it', claim('pair', Number.POSITIVE_INFINITY, 'a'), claim('pair', Number.POSITIVE_INFINITY, 'b')],
 ])('%s', (_, winner, loser) => {
   expect(compareClaims(winner, loser)).toBeLessThan(0);
   expect(compareClaims(loser, winner)).toBeGreaterThan(0);

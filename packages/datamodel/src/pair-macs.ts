@@ -1,15 +1,15 @@
-// MACs of allowed address pairs that are not the port's, as the driver writes them into an annotation.
+// The MACs of allowed address pairs that differ from the port's MAC. The driver writes them into an annotation.
 import { parseCidr, parseMac } from './addresses.ts';
 import type { Cidr } from './desired.ts';
 import { type Decoded, decoded, isFields, parseJson, refused, show } from './resource.ts';
 
-/** Far beyond what Neutron's quotas let a port have. */
+/** Limits far above what Neutron's quotas allow for a port. */
 const textMax = 256 * 1024;
 const macsMax = 16;
 
 /**
- * What `addressPairMacsAnnotation` says: JSON `{"<address or prefix>": ["<MAC>", …]}`. Refused as a whole, with the reason, when anything in it is not understood: a pair
- * then has the port's own MAC.
+ * Decodes the value of `addressPairMacsAnnotation`: JSON `{"<address or prefix>": ["<MAC>", …]}`. The result maps each prefix to its MACs in canonical text.
+ * When anything in it is not understood, the whole text is refused with the reason. Then all pairs have the port's own MAC.
  */
 export function decodePairMacs(text: string): Decoded<ReadonlyMap<Cidr, readonly string[]>> {
   if (text.length > textMax) return refused(`has ${text.length} characters; ${textMax} are the most`);
@@ -29,5 +29,5 @@ export function decodePairMacs(text: string): Decoded<ReadonlyMap<Cidr, readonly
   return decoded(byAddress);
 }
 
-/** Multicast and broadcast: the lowest bit of the first octet (IEEE 802). */
+/** Whether a MAC is multicast or broadcast: the lowest bit of its first octet is set (IEEE 802). */
 const isGroup = (mac: string): boolean => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;

@@ -1,8 +1,8 @@
-// Which addresses a host on a routed network can have at all, whatever a tenant or a datastore value says.
+// Which addresses a host on a routed network can have at all, independent of tenants and datastore.
 import { cidrContains, familyOf, hostCidr, isHostCidr, parseCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
 
-/** What each prefix is reserved for (RFC 6890, RFC 1112, RFC 4291): no packet may be routed to a single host there. */
+/** Prefixes whose addresses are never routed to a single host, and what they are reserved for (RFC 6890, RFC 1112, RFC 4291). */
 const impossible: readonly { readonly prefix: Cidr; readonly use: string }[] = (
   [
     ['0.0.0.0/8', 'the unspecified addresses'],
@@ -16,12 +16,12 @@ const impossible: readonly { readonly prefix: Cidr; readonly use: string }[] = (
   ] as const
 ).map(([prefix, use]) => ({ prefix: parseCidr(prefix)!, use }));
 
-/** The prefixes in which no host can have an address: for tables that are looked up elsewhere. */
+/** The prefixes in which no host can have an address. */
 export const impossiblePrefixes: readonly Cidr[] = impossible.map(({ prefix }) => prefix);
 
 /**
- * Why no host can have `address` (or, of a prefix, some address in it), as a phrase that fits behind "it lies in" and "it overlaps"; undefined when hosts can have all of it.
- * Link-local addresses are valid on a link, and never routed to: a workload needs no permission for its own.
+ * Why no host can have `address` (for a prefix: some address in it), as a phrase that follows "it lies in" or "it overlaps"; undefined when hosts can have all of it.
+ * Link-local addresses are in the list because they are valid on one link only and never routed. A workload needs no permission for its own.
  */
 export function impossibleForHosts(address: Cidr | IpAddress): string | undefined {
   const cidr = address.includes('/') ? (address as Cidr) : hostCidr(address as IpAddress);
@@ -30,7 +30,7 @@ export function impossibleForHosts(address: Cidr | IpAddress): string | undefine
   return found && `${found.prefix}, ${found.use}`;
 }
 
-/** Tells nearly all single addresses of a cluster apart without looking at the table. */
+/** A quick test that clears nearly all single addresses of a cluster without a look at the table. */
 function isPlain(cidr: Cidr): boolean {
   if (familyOf(cidr) === 6) return /^[23]/.test(cidr);
   const first = Number.parseInt(cidr, 10);

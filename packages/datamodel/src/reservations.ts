@@ -1,24 +1,24 @@
-// Where reservations come from: the host's kernel, BIRD's configuration, etcd's endpoints, Nodes and BGPPeers. Text and values in, reservations out; nothing is read here.
+// Derives reservations from their sources: the host's kernel, BIRD's configuration, etcd's endpoints, Nodes and BGPPeers. The callers read the sources; these functions only parse.
 import { hostCidr, parseAddress, parseCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
 import type { Holder, Reservations } from './reserved-addresses.ts';
 import { decodeResource, isFields } from './resource.ts';
 
-/** What the kernel room's `HostAddresses` tells. */
+/** A fact that the kernel room's `HostAddresses` reports: an address of the host, or the next hop of a route. */
 export type HostAddressFact = { readonly is: 'own' | 'next-hop'; readonly prefix: string; readonly device: string | undefined };
 
 /**
- * What the host has for itself. What stands on a workload's interface does not count: the DHCP agent puts gateways there, and an operator may route through a workload.
- * @param isWorkloadInterface by name: `tap…`, and whatever else the operator has declared to be workloads'
+ * The addresses that the host itself uses. Addresses on workload interfaces do not count: the DHCP agent puts gateways there, and an operator may route through a workload.
+ * @param isWorkloadInterface tells by its name whether an interface is a workload's: `tap…`, and whatever else the operator has declared
  */
 export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadInterface: (name: string) => boolean): Reservations {
   const reserved = new Map<Cidr, Holder>();
   for (const { is, prefix, device } of facts) {
-    // First of all: a host has thousands of addresses on taps.
+    // This test comes first because a host has thousands of addresses on taps.
     if (device !== undefined && isWorkloadInterface(device)) continue;
     const cidr = parseCidr(prefix);
     if (!cidr) continue;
-    // Its link has just gone, and the reading that confirms it is to come: a tap's gateway must not be the host's own for that moment.
+    // The link has just been deleted, and its addresses will be missing from the next reading. Until then, a tap's gateway must not count as the host's own address.
     if (is === 'own' && device === undefined) continue;
     const where = device === undefined ? '' : ` (${device})`;
     if (is === 'own') reserved.set(cidr, { whose: `an address of this host${where}`, isThisHosts: true });
@@ -27,13 +27,14 @@ export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadI
   return reserved;
 }
 
+/** The addresses of etcd's endpoints. */
 export function reservationsOfEtcd(endpoints: Iterable<IpAddress>): Reservations {
   return new Map([...endpoints].map((address) => [hostCidr(address), { whose: 'an etcd endpoint' }]));
 }
 
 /**
- * The peers that a configuration of BIRD names: `neighbor 10.0.0.1 as 65000;`, `neighbor fe80::1%eth0 as …`. Ranges (`neighbor range 10.0.0.0/24`) are reserved whole.
- * Comments are passed over; text that is no configuration reserves nothing.
+ * The peers that BIRD's configuration names: `neighbor 10.0.0.1 as 65000;`, `neighbor fe80::1%eth0 as …`. A range (`neighbor range 10.0.0.0/24`) is reserved as a whole.
+ * Comments and strings are skipped. Text that is not a configuration reserves nothing.
  */
 export function reservationsOfBird(configuration: string): Reservations {
   const reserved = new Map<Cidr, Holder>();
@@ -45,7 +46,7 @@ export function reservationsOfBird(configuration: string): Reservations {
   return reserved;
 }
 
-/** A Node's addresses in etcd. A value that cannot be read reserves nothing. */
+/** The addresses of a Node in etcd: `spec.bgp.ipv4Address`, `spec.bgp.ipv6Address` and `spec.addresses`. A value that cannot be read reserves nothing. */
 export function reservationsOfNode(name: string, bytes: Uint8Array): Reservations {
   const resource = decodeResource(bytes);
   const reserved = new Map<Cidr, Holder>();
@@ -60,7 +61,7 @@ export function reservationsOfNode(name: string, bytes: Uint8Array): Reservation
   return reserved;
 }
 
-/** A BGPPeer's address in etcd: `10.0.0.1`, `10.0.0.1:1790`, `[2001:db8::1]:1790`. */
+/** The address of a BGPPeer in etcd (`spec.peerIP`): `10.0.0.1`, `10.0.0.1:1790` or `[2001:db8::1]:1790`. A value that cannot be read reserves nothing. */
 export function reservationsOfBgpPeer(name: string, bytes: Uint8Array): Reservations {
   const resource = decodeResource(bytes);
   const text = resource.ok ? resource.value.spec['peerIP'] : undefined;

@@ -19,7 +19,7 @@ describe('what a workload may have', () => {
         { is: 'own', prefix: '2001:db8::5/128', device: 'eth0' },
         { is: 'own', prefix: '203.0.113.64/26', device: 'lo' },
         { is: 'own', prefix: '10.65.0.1/32', device: 'tap1' },
-        { is: 'own', prefix: '10.65.0.1/32', device: undefined }, // a tap's that has gone
+        { is: 'own', prefix: '10.65.0.1/32', device: undefined }, // an address of a tap that was deleted
         { is: 'next-hop', prefix: '192.0.2.1/32', device: 'eth0' },
         { is: 'next-hop', prefix: '10.65.0.9/32', device: 'tap1' },
       ],
@@ -46,7 +46,7 @@ describe('what a workload may have', () => {
     expect(reserved.obstacle(address as IpAddress)).toBe(obstacle);
   });
 
-  test('and what the host has for itself is known apart, whoever else is quoted by what name', () => {
+  test('the host’s own addresses are told apart by their flag, not by the holder’s wording', () => {
     const reserving = new ReservedAddresses();
     reserving.set(
       'host',
@@ -63,7 +63,7 @@ describe('what a workload may have', () => {
   });
 });
 
-test('what two sources reserve stays reserved until both let it go, and what differs is told', () => {
+test('what two sources reserve stays reserved until both release it, and every change is reported', () => {
   const reserved = new ReservedAddresses();
   const one = new Map([[cidr('192.0.2.1'), { whose: 'a' }]]);
   expect(reserved.set('y', one)).toEqual(new Set(['192.0.2.1/32']));
@@ -76,7 +76,7 @@ test('what two sources reserve stays reserved until both let it go, and what dif
   expect(reserved.obstacle(cidr('192.0.2.1'))).toBeUndefined();
 });
 
-test("BIRD's neighbors are found, in comments and strings not", () => {
+test("BIRD's neighbors are found, but not in comments and strings", () => {
   const text = `
     router id 10.0.0.5; # neighbor 10.9.9.9 as 1;
     protocol bgp up { local as 65000; neighbor 10.0.0.1 as 65001; description "neighbor 10.9.9.8 as 1"; password "a#b"; }

@@ -1,24 +1,27 @@
-// Whether a workload may have an address: one answer for Felix and the DHCP agent, from plain data, whatever etcd says. In a routed cloud all addresses are one flat
-// space: who is let have an address has it everywhere, be it the host's router's or etcd's.
+// Decides whether a workload may have an address, alike for Felix and the DHCP agent, from plain data. In a routed cloud all addresses form one flat space:
+// a workload that was given the address of a router or of etcd would have it in the whole cloud.
 import { addressOf, cidrContains, hostCidr, isHostCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
 import { impossibleForHosts } from './possible-addresses.ts';
 
-/** `whose`: as a phrase behind "is": `an etcd endpoint`. `isThisHosts`: the host has the address on an interface of its own. */
+/** Who has a reserved address. `whose` is a phrase that follows "is": `an etcd endpoint`. `isThisHosts`: the host has the address on an interface of its own. */
 export type Holder = { readonly whose: string; readonly isThisHosts?: boolean };
 
-/** By prefix, nearly always of one address. */
+/** The holders of reserved prefixes, nearly all of which hold one address. */
 export type Reservations = ReadonlyMap<Cidr, Holder>;
 
-/** What somebody else than a workload has, by the source that says so. */
+/** The addresses that belong to others than workloads. Several sources contribute to them. */
 export class ReservedAddresses {
   readonly #bySource = new Map<string, Reservations>();
-  /** By prefix, then by source: who has it. */
+  /** The holders of each prefix, by source. */
   readonly #holders = new Map<Cidr, Map<string, Holder>>();
-  /** The prefixes of more than one address among them: few. */
+  /** The reserved prefixes that hold more than one address. There are few. */
   readonly #wide = new Set<Cidr>();
 
-  /** `source` (any name) now reserves these; undefined: nothing. Returns the prefixes that came, went, or are somebody else's now. Cost: what `source` reserves. */
+  /**
+   * Replaces what `source` (any name) reserves; undefined: nothing. Returns the prefixes that were added, removed or have another holder now.
+   * Its cost grows with what `source` reserves.
+   */
   set(source: string, reservations: Reservations | undefined): ReadonlySet<Cidr> {
     const before = this.#bySource.get(source) ?? none;
     const after = reservations ?? none;
@@ -46,9 +49,9 @@ export class ReservedAddresses {
   }
 
   /**
-   * Why no workload may have `address`, as a phrase behind it: `is the next hop of a route of this host`, `lies in 127.0.0.0/8, the loopback addresses`,
-   * `holds 10.0.0.1, an etcd endpoint`; undefined when it may. Of a prefix: when nobody else has any address in it.
-   * Cost: the prefixes of more than one address that are reserved; for a prefix, all that is reserved.
+   * Why no workload may have `address`, as a phrase that follows it: `is the next hop of a route of this host`, `lies in 127.0.0.0/8, the loopback addresses`,
+   * `holds 10.0.0.1, an etcd endpoint`; undefined when a workload may have it. A prefix is allowed only when nobody else has any address in it.
+   * For an address, the cost grows with the reserved prefixes of more than one address; for a prefix, with everything that is reserved.
    */
   obstacle(address: Cidr | IpAddress): string | undefined {
     const cidr = address.includes('/') ? (address as Cidr) : hostCidr(address as IpAddress);
@@ -62,22 +65,23 @@ export class ReservedAddresses {
     return inside && `holds ${isHostCidr(inside) ? addressOf(inside) : inside}, ${this.#holder(inside)!.whose}`;
   }
 
-  /** Whether `address` is nobody's but this host's, which has it on an interface of its own. */
+  /** Whether this host has `address` on an interface of its own, so that it is not another's. */
   isThisHosts(address: Cidr | IpAddress): boolean {
     const cidr = address.includes('/') ? (address as Cidr) : hostCidr(address as IpAddress);
     return this.#holder(cidr)?.isThisHosts === true && !impossibleForHosts(cidr);
   }
 
+  /** Whether exactly this prefix is reserved. */
   has(cidr: Cidr): boolean {
     return this.#holders.has(cidr);
   }
 
-  /** All that is reserved inside of `prefix`, in order of text. Cost: all that is reserved. */
+  /** The reserved prefixes inside of `prefix`, sorted as text. The cost grows with everything that is reserved. */
   within(prefix: Cidr): readonly Cidr[] {
     return [...this.#holders.keys()].filter((cidr) => cidrContains(prefix, cidr)).sort();
   }
 
-  /** Whose `cidr` is, if somebody has just this. Of several sources the first by name is quoted, so that the answer does not depend on who spoke first. */
+  /** The holder of exactly this prefix. Of several sources, the first by name is quoted, so that the answer does not depend on the order in which they reported. */
   #holder(cidr: Cidr): Holder | undefined {
     const holders = this.#holders.get(cidr);
     if (!holders) return undefined;

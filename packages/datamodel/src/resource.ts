@@ -1,14 +1,16 @@
-// The envelope that all of Calico's v3 resources share, decoded: bytes in; a value, or why not.
+// Decodes the envelope that all of Calico's v3 resources share: bytes in; out comes a value, or the reason why there is none.
 
-/** Content of a datastore value: what it means, or why it means nothing (a sentence fragment that fits behind "key …: "). */
+/** A decoded datastore value, or why it cannot be used: a phrase that follows "key …: ". */
 export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: string };
 
+/** A successful result. */
 export const decoded = <T>(value: T): Decoded<T> => ({ ok: true, value });
+/** A refusal with its reason. */
 export const refused = (reason: string): Decoded<never> => ({ ok: false, reason });
 
 /**
- * A value as it stands in the datastore, short enough for a message. Objects and lists are not printed: one that nests deeply enough would overflow the stack,
- * and no content of the datastore may stop an agent.
+ * A datastore value as text for a message, shortened. Objects and lists are not printed: a deeply nested one would overflow the stack, and no content of the datastore may stop
+ * an agent.
  */
 export function show(value: unknown): string {
   if (value === undefined) return 'absent';
@@ -18,9 +20,12 @@ export function show(value: unknown): string {
 }
 const shownMax = 80;
 
+/** A JSON object whose fields are not checked yet. */
 export type Fields = Readonly<Record<string, unknown>>;
+/** Labels or annotations. */
 export type Labels = Readonly<Record<string, string>>;
 
+/** A resource's `metadata`. */
 export type Metadata = {
   readonly name: string;
   readonly namespace?: string;
@@ -30,18 +35,20 @@ export type Metadata = {
   readonly annotations: Labels;
 };
 
+/** A resource whose envelope is decoded and whose `spec` is not. */
 export type Resource = { readonly kind: string; readonly metadata: Metadata; readonly spec: Fields };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** Whether a value is a JSON object: neither null nor a list. */
 export const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** More than etcd takes in one request unless somebody allows it (--max-request-bytes, 1.5 MiB), so more than any value that Calico's own tools write. */
+/** The greatest length in bytes of a value that is read. By default etcd accepts requests of at most 1.5 MiB (--max-request-bytes), so Calico's own tools write no longer value. */
 export const valueBytesMax = 2 * 1024 * 1024;
-/** Calico's resources nest about ten deep. Whatever walks a value step by step into its depth (JSON.stringify, comparing, printing) has stack for this many times over. */
+/** The greatest nesting depth of a value that is read. Calico's resources nest about ten deep. Recursive code (JSON.stringify, comparing, printing) has stack for many times this depth. */
 export const nestingMax = 100;
 
-/** JSON text that anybody may have written, as a value that nests no deeper than `nestingMax`. */
+/** Parses JSON text that anybody may have written. Refuses text that nests deeper than `nestingMax`. */
 export function parseJson(text: string): Decoded<unknown> {
   if (nestsTooDeep(text)) return refused(`nests deeper than ${nestingMax} objects and lists`);
   try {
@@ -51,7 +58,7 @@ export function parseJson(text: string): Decoded<unknown> {
   }
 }
 
-/** Most texts have too few brackets to nest deeply, which costs next to nothing to find out; the others are read through. */
+/** Whether JSON text nests deeper than `nestingMax`. Most texts have too few brackets for that, which costs next to nothing to find out; the others are scanned. */
 function nestsTooDeep(text: string): boolean {
   let brackets = 0;
   for (const bracket of ['{', '[']) for (let at = text.indexOf(bracket); at >= 0 && brackets <= nestingMax; at = text.indexOf(bracket, at + 1)) brackets += 1;
@@ -74,8 +81,7 @@ function nestsTooDeep(text: string): boolean {
 const [quote, backslash, openBrace, closeBrace, openBracket, closeBracket] = [0x22, 0x5c, 0x7b, 0x7d, 0x5b, 0x5d];
 
 /**
- * JSON text in UTF-8 as an object: the one way by which bytes of the datastore become values. Bounded in size and depth, so that nothing behind it need ask whether a value
- * can be walked through.
+ * Decodes UTF-8 JSON text to an object. All bytes of the datastore become values here. The value is bounded in size and depth, so the code behind it may walk through it without checks.
  */
 export function decodeJsonObject(bytes: Uint8Array): Decoded<Fields> {
   if (bytes.length > valueBytesMax) return refused(`is ${bytes.length} bytes long, and ${valueBytesMax} are the most that is read`);
@@ -90,7 +96,7 @@ export function decodeJsonObject(bytes: Uint8Array): Decoded<Fields> {
   return isFields(value.value) ? decoded(value.value) : refused('is not a JSON object');
 }
 
-/** Labels or annotations: absent and null are none; anything but text to text is refused. */
+/** Decodes labels or annotations. Absent and null mean none; anything but an object of texts is refused. */
 function decodeLabels(value: unknown, what: string): Decoded<Labels> {
   if (value === undefined || value === null) return decoded(noLabels);
   if (!isFields(value)) return refused(`metadata.${what} is not an object`);
@@ -102,8 +108,8 @@ const noLabels: Labels = Object.freeze({});
 const optionalText = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 
 /**
- * A v3 resource's envelope. The name (and namespace) of record is the key's, not the value's: `metadata.name` is only checked to be text where it is present.
- * `spec` stays undecoded; an absent one is empty.
+ * Decodes a v3 resource's envelope. The name and namespace that count are those in the key: `metadata.name` is read where it is text, and not compared.
+ * `spec` is not decoded; an absent one is empty.
  */
 export function decodeResource(bytes: Uint8Array): Decoded<Resource> {
   const object = decodeJsonObject(bytes);

@@ -1,4 +1,4 @@
-// What each part may do in etcd, and needs to: the least rights. For whoever makes users and roles, and for the tests that hold the parts to them.
+// The rights in etcd that each part needs, and no more. For operators who create users and roles, and for the tests that run each part with these rights only.
 import {
   compactionLastKey,
   compactionTriggerKey,
@@ -14,39 +14,39 @@ import {
 } from './keys.ts';
 import { openstackNamespace, workloadEndpointNamePrefix } from './names.ts';
 
-/** As etcd's roles have it: read or write one key, or all keys with a prefix. */
+/** A permission of an etcd role: to read or write one key, or all keys with a prefix. */
 export type Right = { readonly access: 'read' | 'write' | 'readwrite' } & ({ readonly key: string } | { readonly prefix: string });
 
-/** The kinds that the BIRD agent follows, each apart from the others. */
+/** The kinds that the BIRD agent follows, each with a watch of its own. */
 export const bgpPlurals = ['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations'] as const;
 
-/** Felix of a host reads everything of policy, and writes what it tells of this host alone. */
+/** The rights of a host's Felix: it reads all resources, and writes the status of its own host. */
 export const felixRights = (region: string | undefined, host: string): readonly Right[] => [
   { access: 'read', prefix: resourceRoot },
   { access: 'readwrite', prefix: `${felixStatusRoot(region)}${host}/` },
   { access: 'readwrite', prefix: hostEndpointStatusPrefix(host) },
 ];
 
-/** The DHCP agent of a host reads this host's endpoints and the region's subnets, and writes nothing. */
+/** The rights of a host's DHCP agent: it reads its own host's endpoints and the region's subnets, and writes nothing. */
 export const dhcpAgentRights = (region: string | undefined, host: string): readonly Right[] => [
   { access: 'read', prefix: hostEndpointsPrefix(region, workloadEndpointNamePrefix(host)) },
   { access: 'read', prefix: subnetPrefix(region) },
 ];
 
-/** The BIRD agent of a host reads what bears on BGP, and the endpoints that leave this host; it writes its own host's Node. */
+/** The rights of a host's BIRD agent: it reads the kinds that concern BGP and its own host's endpoints, and writes its own host's Node. */
 export const birdAgentRights = (region: string | undefined, host: string): readonly Right[] => [
   ...bgpPlurals.map((plural): Right => ({ access: 'read', prefix: resourcePrefix(plural) })),
   { access: 'read', prefix: hostEndpointsPrefix(region, workloadEndpointNamePrefix(host)) },
   { access: 'readwrite', key: resourceKey({ plural: 'nodes', name: host }) },
 ];
 
-/** What the BIRD agents need besides that are to remove the Nodes of hosts that are gone (`RemoveHostsGoneDays`): few, and none where strangers' workloads run. */
+/** Additional rights of the few BIRD agents that remove the Nodes of vanished hosts (`RemoveHostsGoneDays`). Give them to no host on which untrusted workloads run. */
 export const hostRemovalRights = (region: string | undefined): readonly Right[] => [
   { access: 'readwrite', prefix: resourcePrefix('nodes') },
   { access: 'read', prefix: felixStatusRoot(region) },
 ];
 
-/** Neutron's driver of a region writes what Neutron has, reads what the Felixes tell and what else may have addresses. */
+/** The rights of a region's Neutron driver: it writes what Neutron has, and reads what the Felixes report and what else may have addresses. */
 export function neutronDriverRights(region: string | undefined): readonly Right[] {
   const namespace = openstackNamespace(region);
   return [
@@ -59,7 +59,7 @@ export function neutronDriverRights(region: string | undefined): readonly Right[
     ),
     { access: 'readwrite', prefix: subnetPrefix(region) },
     { access: 'read', prefix: felixStatusRoot(region) },
-    // An election's keys are watched, which etcd grants for ranges alone.
+    // The election's keys are watched, and a watch needs a right to a prefix.
     ...[electionKey(region), legacyElectionKey].map((key): Right => ({ access: 'readwrite', prefix: key })),
     ...[compactionTriggerKey, compactionLastKey].map((key): Right => ({ access: 'readwrite', key })),
   ];

@@ -1,22 +1,29 @@
-// What Felix reports: that it lives, and how each endpoint is.
+// The values that Felix reports to etcd: its heartbeat, and the state of each endpoint. The format is upstream's.
 import { type Decoded, decoded, decodeJsonObject, refused, show } from './resource.ts';
 
+/** Felix's heartbeat. */
 export type AgentStatus = {
-  /** RFC 3339, UTC */ readonly time: string;
-  readonly uptimeSeconds: number /** Until the first report was written. */;
+  /** When it was written: RFC 3339, UTC. */
+  readonly time: string;
+  readonly uptimeSeconds: number;
+  /** True until the first heartbeat since the agent's start was written. */
   readonly firstUpdate: boolean;
 };
 
+/** The states of an endpoint. */
 export const endpointStatuses = ['up', 'down', 'error'] as const;
+/** One of `endpointStatuses`. */
 export type EndpointStatus = (typeof endpointStatuses)[number];
 
-/** Whole seconds and `Z`, as upstream writes it. */
+/** A time in RFC 3339 with whole seconds and `Z`, as upstream writes it. */
 export const rfc3339Seconds = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`;
 
+/** The JSON text of a heartbeat. */
 export function encodeAgentStatus(status: AgentStatus): string {
   return JSON.stringify({ time: status.time, uptime: status.uptimeSeconds, first_update: status.firstUpdate });
 }
 
+/** Decodes a heartbeat. Only `time` must be valid. */
 export function decodeAgentStatus(bytes: Uint8Array): Decoded<AgentStatus> {
   const object = decodeJsonObject(bytes);
   if (!object.ok) return object;
@@ -25,8 +32,10 @@ export function decodeAgentStatus(bytes: Uint8Array): Decoded<AgentStatus> {
   return decoded({ time, uptimeSeconds: typeof uptime === 'number' ? uptime : 0, firstUpdate: first_update === true });
 }
 
+/** The JSON text of an endpoint's state. */
 export const encodeEndpointStatus = (status: EndpointStatus): string => JSON.stringify({ status });
 
+/** Decodes an endpoint's state; refuses unknown states. */
 export function decodeEndpointStatus(bytes: Uint8Array): Decoded<EndpointStatus> {
   const object = decodeJsonObject(bytes);
   if (!object.ok) return object;

@@ -1,19 +1,23 @@
-// A subnet as the driver tells it to the DHCP agents: bare JSON, no envelope.
+// A subnet as the driver writes it for the DHCP agents: plain JSON without the envelope of a resource.
 import { parseAddress, parseCidr } from './addresses.ts';
 import type { Cidr, IpAddress } from './desired.ts';
 import { type Decoded, decoded, decodeJsonObject, isFields, refused, show } from './resource.ts';
 
+/** A route that DHCP announces to guests. */
 export type HostRoute = { readonly destination: Cidr; readonly nexthop: IpAddress };
 
+/** Neutron's values of `ipv6_ra_mode` and `ipv6_address_mode`. */
 export const ipv6Modes = ['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'] as const;
+/** One of `ipv6Modes`. */
 export type Ipv6Mode = (typeof ipv6Modes)[number];
 
+/** What the DHCP agent needs to know of a subnet. */
 export type Subnet = {
   readonly networkId: string;
   readonly cidr: Cidr;
   readonly gatewayIp?: IpAddress;
   readonly hostRoutes: readonly HostRoute[];
-  /** Absent: none configured, the agent's own are offered. */
+  /** Absent when the subnet has none: then the agent's own DNS servers are offered. */
   readonly dnsServers?: readonly IpAddress[];
   readonly ipv6RaMode?: Ipv6Mode;
   readonly ipv6AddressMode?: Ipv6Mode;
@@ -21,7 +25,7 @@ export type Subnet = {
 
 const isMode = (value: unknown): value is Ipv6Mode => (ipv6Modes as readonly unknown[]).includes(value);
 
-/** A subnet's value, as `encodeSubnet` writes it and upstream's driver does. */
+/** Decodes a subnet's value, as `encodeSubnet` and upstream's driver write it. */
 export function decodeSubnet(bytes: Uint8Array): Decoded<Subnet> {
   const object = decodeJsonObject(bytes);
   if (!object.ok) return object;
@@ -59,7 +63,7 @@ export function decodeSubnet(bytes: Uint8Array): Decoded<Subnet> {
   });
 }
 
-/** The value's fields in upstream's order; `dns_servers` only when there are some, the IPv6 modes only when both are set. */
+/** The JSON text of a subnet, with the fields in upstream's order. `dns_servers` is written only when there are some, the IPv6 modes only when both are set. */
 export function encodeSubnet(subnet: Subnet): string {
   const { networkId, cidr, gatewayIp, hostRoutes, dnsServers, ipv6RaMode, ipv6AddressMode } = subnet;
   return JSON.stringify({

@@ -1,6 +1,6 @@
-// Order of names, as every reader of the datastore sees it: byte by byte.
+// The order of names: byte by byte in UTF-8, on which all readers of the datastore agree.
 
-/** UTF-8's order. JavaScript's own differs where a character takes two units. */
+/** Compares texts in the order of their UTF-8, for `sort`. JavaScript's own order differs for characters that take two UTF-16 units. */
 export function compareText(first: string, second: string): number {
   if (first === second) return 0;
   const length = Math.min(first.length, second.length);
@@ -13,5 +13,5 @@ export function compareText(first: string, second: string): number {
   return first.length - second.length;
 }
 
-/** Stands for a character beyond all those that take one unit. */
+/** Whether a UTF-16 unit is half of a character that sorts behind all characters of one unit. */
 const isSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff;

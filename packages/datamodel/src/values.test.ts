@@ -87,7 +87,7 @@ test.each([
   const decoded = decodeResource(bytes(text));
   expect(decoded).toMatchObject({ ok: false, reason: expect.stringContaining(reason) as string });
 });
-test('a value that nests too deeply to be printed is refused, not thrown at', () => {
+test('a value that nests too deeply to be printed is refused without an exception', () => {
   const nested = '['.repeat(200_000) + ']'.repeat(200_000);
   const spec = (field: string): Uint8Array => bytes(`{"spec":{"interfaceName":"tap1","ipNetworks":["10.0.0.1"],"${field}":${nested}}}`);
   for (const field of ['interfaceName', 'mac', 'ipNetworks', 'ipv4Gateway', 'profiles']) expect(decodeWorkloadEndpoint(spec(field)).ok).toBe(false);
@@ -120,7 +120,7 @@ test('statuses', () => {
   expect(decodeEndpointStatus(bytes('{"status":"fine"}')).ok).toBe(false);
 });
 
-describe('an endpoint with more than any has', () => {
+describe('an endpoint beyond the limits', () => {
   const numbered = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, index) => make(index));
   const address = (index: number): string => `10.70.${index >> 8}.${index & 255}`;
   test.each<[string, number, (count: number) => object]>([
@@ -130,7 +130,7 @@ describe('an endpoint with more than any has', () => {
     ['spec.ipNATs', endpointMost.floatingIps, (count) => ({ ipNATs: numbered(count, (index) => ({ internalIP: '10.40.0.7', externalIP: address(index) })) })],
     ['spec.profiles', endpointMost.profiles, (count) => ({ profiles: numbered(count, String) })],
     ['spec.ports', endpointMost.ports, (count) => ({ ports: numbered(count, (index) => ({ name: `p${index}`, protocol: 'TCP', port: 1 })) })],
-  ])('%s: %i are taken, one more is refused', (field, most, spec) => {
+  ])('%s: %i are accepted, one more is refused', (field, most, spec) => {
     expect(decodeWorkloadEndpoint(endpoint(spec(most)))).toMatchObject({ ok: true });
     expect(decodeWorkloadEndpoint(endpoint(spec(most + 1)))).toEqual({ ok: false, reason: `${field} holds ${most + 1} entries, and ${most} are the most` });
   });
@@ -155,7 +155,7 @@ describe('bytes that anybody may have written', () => {
     ['{"a":', '}'],
     ['{"a":[', ']}'],
     ['{"a":["\\"]",', ']}'],
-  ])('are read down to the depth that is allowed, and no deeper (%s…%s)', (open, close) => {
+  ])('are read down to the greatest allowed depth, and no deeper (%s…%s)', (open, close) => {
     const each = open.includes('[') ? 2 : 1;
     const deepest = Math.floor((nestingMax - 1) / each) + 1;
     expect(refusal(nested(deepest, open, close))).toBe('none');
@@ -163,12 +163,12 @@ describe('bytes that anybody may have written', () => {
     expect(refusal(nested(100_000, open, close))).toMatch(/^nests deeper than 100 /);
   });
 
-  test('brackets beside each other, and in text, are no depth', () => {
+  test('brackets beside each other, and brackets in text, do not count as depth', () => {
     expect(refusal(JSON.stringify({ list: Array.from({ length: 500 }, () => [{}]) }))).toBe('none');
     expect(refusal(JSON.stringify({ text: '[{"\\'.repeat(500), [`${'['.repeat(300)}"`]: 1 }))).toBe('none');
   });
 
-  test('are refused when there are more than etcd takes by default', () => {
+  test('are refused beyond the greatest length that is read', () => {
     const ofLength = (length: number): string => `{"a":"${'x'.repeat(length - 8)}"}`;
     expect(refusal(ofLength(valueBytesMax))).toBe('none');
     expect(refusal(ofLength(valueBytesMax + 1))).toMatch(/bytes long/);
@@ -182,7 +182,7 @@ describe('bytes that anybody may have written', () => {
     [new Uint8Array([0x7b, 0xff, 0x7d]), 'is not UTF-8'],
   ])('%j: %s', (text, reason) => expect(refusal(text)).toContain(reason));
 
-  test('a name that objects have by themselves is a name like another', () => {
+  test('a field named like a property of every object is an ordinary field', () => {
     const object = value(decodeResource(bytes('{"metadata":{"labels":{"__proto__":"a","constructor":"b"}},"spec":{"__proto__":{"x":1}}}')));
     expect(Object.entries(object.metadata.labels)).toEqual([
       ['__proto__', 'a'],
@@ -191,7 +191,7 @@ describe('bytes that anybody may have written', () => {
     expect(object.spec['x']).toBeUndefined();
   });
 
-  test('are shown cut, whatever they are', () => {
+  test('are shown shortened, whatever they are', () => {
     expect(show('x'.repeat(1_000_000))).toBe(`"${'x'.repeat(80)}"…`);
     expect(show({ toString: 1 })).toBe('an object');
     expect(parseJson('"x"')).toEqual({ ok: true, value: 'x' });

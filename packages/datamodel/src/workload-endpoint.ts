@@ -1,31 +1,35 @@
-// WorkloadEndpoint: one bound VM port on one host. Decoding follows what Felix accepts (peer/felix.md 1.3 and 1.5): a bad address, MAC or port makes the whole endpoint invalid.
+// A WorkloadEndpoint is one bound VM port on one host. Decoding accepts what upstream's Felix accepts: a bad address, MAC or port makes the whole endpoint invalid.
 import { parseAddress, parseCidr, parseMac } from './addresses.ts';
 import { endpointMost, tooMany, tooManyLabels } from './bounds.ts';
 import type { Cidr, IpAddress, IpNat, QosControls } from './desired.ts';
 import { isInterfaceName } from './names.ts';
 import { type Decoded, decoded, decodeResource, type Fields, isFields, type Labels, refused, show } from './resource.ts';
 
+/** The annotation with the id of the port's network. */
 export const networkIdAnnotation = 'openstack.projectcalico.org/network-id';
+/** The annotation with the port's fully qualified domain name. */
 export const fqdnAnnotation = 'openstack.projectcalico.org/fqdn';
-/** Ours: MACs of allowed address pairs that are not the port's. JSON: `{"<address or prefix>": ["<MAC>", …]}`. */
+/** This project's own annotation: MACs of allowed address pairs that differ from the port's MAC. JSON: `{"<address or prefix>": ["<MAC>", …]}`. */
 export const addressPairMacsAnnotation = 'openstack.projectcalico.org/address-pair-macs';
+/** The label with the endpoint's namespace. */
 export const namespaceLabel = 'projectcalico.org/namespace';
 
-export type EndpointPort = { readonly name: string /** 6, 17 or 132 */; readonly protocol: number; readonly port: number };
+/** A named port of an endpoint. `protocol` is 6 (TCP), 17 (UDP) or 132 (SCTP). */
+export type EndpointPort = { readonly name: string; readonly protocol: number; readonly port: number };
 
-/** What is inside the value; whose it is (host, workload, endpoint) stands in the key. */
+/** A decoded value. The host, workload and endpoint to which it belongs stand in its key. */
 export type WorkloadEndpoint = {
   readonly labels: Labels;
   readonly annotations: Labels;
-  /** metadata.creationTimestamp in milliseconds since 1970; `Infinity` when there is none that can be read: nobody is older for leaving it out. */
+  /** `metadata.creationTimestamp` in milliseconds since 1970; `Infinity` when it is missing or invalid, so that leaving it out does not make an endpoint older. */
   readonly createdMs: number;
-  /** What rules' `serviceAccounts` match; OpenStack's endpoints have none. */
+  /** The name that `serviceAccounts` in rules match. OpenStack's endpoints have none. */
   readonly serviceAccount?: string;
   readonly interfaceName: string;
   readonly mac?: string;
   /** Never empty. */
   readonly ipNetworks: readonly Cidr[];
-  /** The allowed address pairs among `ipNetworks`: DHCP does not serve them. */
+  /** Those of `ipNetworks` that are allowed address pairs. DHCP does not serve them. */
   readonly allowedIps: readonly Cidr[];
   readonly ipv4Gateway?: IpAddress;
   readonly ipv6Gateway?: IpAddress;
@@ -36,10 +40,10 @@ export type WorkloadEndpoint = {
   readonly qosControls?: QosControls;
 };
 
-/** One empty list for all: a reader of a whole cluster keeps a hundred thousand. */
+/** One empty list that all endpoints share: an agent that reads a whole cluster keeps a hundred thousand of them. */
 const none: readonly never[] = Object.freeze([]);
 
-/** A list of text; absent and null are empty; undefined when it is anything else. */
+/** Decodes a list of texts. Absent and null are an empty list; anything else gives undefined. */
 function textList(value: unknown): readonly string[] | undefined {
   if (value === undefined || value === null) return none;
   if (!Array.isArray(value) || !value.every((entry) => typeof entry === 'string')) return undefined;
@@ -66,7 +70,7 @@ function gateway(spec: Fields, field: string, colon: boolean): Decoded<IpAddress
   return decoded(address);
 }
 
-/** Entries with an address that does not parse are left out, as Felix leaves them out. */
+/** Decodes `ipNATs`. Entries with an address that does not parse are skipped, as upstream's Felix does. */
 function ipNats(value: unknown): readonly IpNat[] {
   if (!Array.isArray(value) || value.length === 0) return none;
   return value.flatMap((entry: unknown): IpNat[] => {
@@ -80,12 +84,12 @@ function ipNats(value: unknown): readonly IpNat[] {
 
 const portProtocols: ReadonlyMap<string, number> = new Map(Object.entries({ tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 }));
 
-/** TCP, UDP or SCTP, by name or number. */
+/** The protocol number of TCP, UDP or SCTP, given by name or number; undefined for others. */
 function portProtocol(value: unknown): number | undefined {
   return typeof value === 'string' || typeof value === 'number' ? portProtocols.get(String(value).toLowerCase()) : undefined;
 }
 
-/** Ports without a name are left out; one with another protocol than TCP, UDP or SCTP makes the endpoint invalid. */
+/** Decodes `ports`. Ports without a name are skipped; a protocol other than TCP, UDP or SCTP makes the endpoint invalid. */
 function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
   if (value === undefined || value === null) return decoded(none);
   if (!Array.isArray(value)) return refused('spec.ports is not a list');
@@ -114,7 +118,7 @@ function millisecondsOf(timestamp: string | undefined): number {
   return Number.isNaN(parsed) ? Number.POSITIVE_INFINITY : parsed;
 }
 
-/** A WorkloadEndpoint's value. Refused: what Felix would not act on, with the reason. */
+/** Decodes a WorkloadEndpoint's value. What Felix would not act on is refused, with the reason. */
 export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpoint> {
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;

@@ -1,4 +1,5 @@
-// Every kind of Calico's resources as its writers write it, to be spoilt by hostile.ts. Nothing in them concerns endpoints, addresses, interfaces or labels of whoever tests that the rest still works.
+// An example of every kind of Calico's resources, as its writers write it; hostile.ts corrupts them. Their names, addresses, interfaces and labels do not overlap with those
+// that tests use to check that the rest still works.
 import { namespacedPlurals, type Plural, resourcePrefix } from '../keys.ts';
 import { workloadEndpointName } from '../names.ts';
 import type { HostileKind } from './hostile.ts';
@@ -11,7 +12,7 @@ const resource = (kind: string, spec: object, metadata: object = {}): object => 
   spec,
 });
 
-/** WorkloadEndpoints of a host, on taps that are not there. */
+/** A WorkloadEndpoint on a tap that does not exist. */
 export const hostileEndpoint = resource(
   'WorkloadEndpoint',
   {
@@ -34,7 +35,7 @@ export const hostileEndpoint = resource(
   },
 );
 
-/** A subnet as DHCP agents read it. */
+/** A subnet as the DHCP agents read it. */
 export const hostileSubnet = {
   network_id: 'hostile-net',
   cidr: '10.200.0.0/24',
@@ -121,7 +122,7 @@ const examples: Partial<Record<Plural, readonly object[]>> = {
   stagednetworkpolicies: [resource('StagedNetworkPolicy', policy)],
 };
 
-/** The kinds of these plurals, in the namespace of OpenStack where they have one. */
+/** The kinds with these plurals, for `hostileWrites`. Namespaced ones are in the namespace `openstack`; some of the keys concern `host`. */
 export function hostileKinds(plurals: readonly Plural[], host = 'host0'): HostileKind[] {
   return plurals.flatMap((plural): HostileKind[] => {
     const isNamespaced = (namespacedPlurals as readonly string[]).includes(plural);

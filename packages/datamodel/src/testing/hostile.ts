@@ -1,15 +1,16 @@
-// Values as nobody should write them, and keys too: for every reader's properties, and for storms over real agents. A seed gives the same ones again.
+// Generates corrupt values and keys, for the property tests of every reader and for storms over running agents. The same seed gives the same sequence.
 
-/** A kind of key: what its values look like when they are as they should be, and what its keys begin with. */
+/** A kind of key: its prefix, examples of valid values, and names for its keys. */
 export type HostileKind = {
   readonly prefix: string;
-  readonly examples: readonly object[] /** Of keys that mean something, besides those that mean nothing. */;
+  readonly examples: readonly object[];
+  /** Names that mean something to a reader; the generator adds others. */
   readonly names: readonly string[];
 };
-/** A key may hold bytes that are no UTF-8, as lone surrogates U+DC80 to U+DCFF; a deletion has no value. */
+/** One write. The key may hold bytes that are not UTF-8, as lone surrogates U+DC80 to U+DCFF. Without a value it is a deletion. */
 export type HostileWrite = { readonly key: string; readonly value: Uint8Array | undefined };
 
-/** Numbers from 0 up to below 1 (mulberry32): reproducible, and quick enough for millions. */
+/** A generator of random numbers from 0 to below 1 (mulberry32): reproducible, and fast enough for millions. */
 export function chance(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -20,7 +21,7 @@ export function chance(seed: number): () => number {
   };
 }
 
-/** JSON that no object of JavaScript would print as. */
+/** JSON text that JSON.stringify cannot produce. */
 class Raw {
   readonly text: string;
   constructor(text: string) {
@@ -32,7 +33,7 @@ const deepObject = (depth: number): Raw => new Raw(`${'{"a":'.repeat(depth)}1${'
 const deepList = (depth: number): Raw => new Raw(`${'['.repeat(depth)}${']'.repeat(depth)}`);
 const listOf = (count: number, entry: (index: number) => unknown): unknown[] => Array.from({ length: count }, (_, index) => entry(index));
 
-/** What takes the place of a part of a value. Each is made anew: what costs much is rare. */
+/** Substitutes for parts of a value. They are functions, so that each is a new object; the large ones below are used rarely. */
 const small: readonly (() => unknown)[] = [
   () => null,
   () => true,
@@ -87,7 +88,7 @@ const large: readonly (() => unknown)[] = [
   () => Object.fromEntries(listOf(3000, (index) => [`l${index}`, 'x']) as [string, string][]),
 ];
 
-/** What has ended agents: each of these in each place of each example, before chance has its turn. */
+/** Substitutes that have crashed agents. Each of them is tried at each place of each example before the random writes begin. */
 const worst: readonly (() => unknown)[] = [() => deepList(20_000), () => ({ toString: 1, valueOf: 2 }), () => [{ toString: 1 }], () => null];
 
 function* everywhere(value: unknown, substitute: () => unknown): Generator<unknown> {
@@ -97,7 +98,7 @@ function* everywhere(value: unknown, substitute: () => unknown): Generator<unkno
   else for (const [name, content] of Object.entries(value)) for (const spoilt of everywhere(content, substitute)) yield { ...value, [name]: spoilt };
 }
 
-/** The worst in every place, one after the other, under the first two names of each kind in turn. */
+/** Writes with each of the worst substitutes at every place, one after the other, alternating between the first two names of each kind. */
 export function* worstWrites(kinds: readonly HostileKind[]): Generator<HostileWrite> {
   let count = 0;
   for (const { prefix, names, examples } of kinds)
@@ -109,7 +110,7 @@ export function* worstWrites(kinds: readonly HostileKind[]): Generator<HostileWr
         }
 }
 
-/** A maker of hostile writes over these kinds: first the worst, then as chance has it. */
+/** Returns a function that makes the next hostile write: first all of `worstWrites`, then random ones. */
 export function hostileWrites(kinds: readonly HostileKind[], seed: number): () => HostileWrite {
   const first = worstWrites(kinds);
   const random = chance(seed);
@@ -117,7 +118,7 @@ export function hostileWrites(kinds: readonly HostileKind[], seed: number): () =
   const pick = <T>(among: readonly T[]): T => among[below(among.length)]!;
   const substitute = (): unknown => (below(60) === 0 ? pick(large) : pick(small))();
 
-  /** A copy with one place in it made wrong. */
+  /** A copy of a value with one place corrupted. */
   function mutate(value: unknown): unknown {
     if (typeof value !== 'object' || value === null || value instanceof Raw || below(6) === 0) return substitute();
     if (Array.isArray(value)) {
@@ -184,7 +185,7 @@ export function hostileWrites(kinds: readonly HostileKind[], seed: number): () =
   };
 }
 
-/** What `mutate` made of an object is a Map, in which `__proto__` is a name like another. */
+/** The entries of an object. `mutate` turns objects into Maps, because `__proto__` is an ordinary key there. */
 const entriesOf = (value: object): [string, unknown][] => (value instanceof Map ? [...(value as Map<string, unknown>)] : Object.entries(value));
 
 function print(value: unknown): string {
