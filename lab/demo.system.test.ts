@@ -35,16 +35,16 @@ const says = (run: Demo, what: string): Promise<true> =>
     },
   });
 
-test('the demo tells its story to the end, says what it has shown, ends with 0 and leaves nothing', { timeout: 600_000 }, async () => {
+test('the demo tells its story to the end, lists what it has shown, exits with 0 and leaves nothing behind', { timeout: 600_000 }, async () => {
   const run = demo();
   expect(await run.ended, run.said()).toBe(0);
   for (const line of ['Shown, in', 'client-2 pings web-1', 'does not reach TCP port 22', 'nothing of it is left', 'everything is removed'])
     expect(run.said()).toContain(line);
-  for (const wrong of ['✗', '\x1b']) expect(run.said()).not.toContain(wrong); // no colours where there is no terminal
+  for (const wrong of ['✗', '\x1b']) expect(run.said()).not.toContain(wrong); // no colours without a terminal
   expect(remainsOf(prefix)).toEqual([]);
 });
 
-test('interrupted in the middle of its story, it ends with 130 and leaves nothing', { timeout: 600_000 }, async () => {
+test('a demo that is interrupted in the middle of its story exits with 130 and leaves nothing behind', { timeout: 600_000 }, async () => {
   const run = demo();
   await says(run, '\n3. ');
   run.process.kill('SIGINT');
@@ -52,7 +52,7 @@ test('interrupted in the middle of its story, it ends with 130 and leaves nothin
   expect(remainsOf(prefix)).toEqual([]);
 });
 
-test('a claim that does not hold ends it with 1 and the reason; kept, everything is still there to look at', { timeout: 600_000 }, async () => {
+test('a claim that does not hold ends the demo with exit status 1 and the reason; with --keep, everything stays up', { timeout: 600_000 }, async () => {
   const run = demo('--keep');
   await says(run, '\n2. ');
   const lab = openLab(prefix);
@@ -71,7 +71,7 @@ test('a claim that does not hold ends it with 1 and the reason; kept, everything
   expect(again.said()).toContain(`there is a lab called ${prefix} already`);
 });
 
-test.each([['--kep'], ['--prefix', 'No!']])('options that are none are told, with those that are: %s', async (...options) => {
+test.each([['--kep'], ['--prefix', 'No!']])('unknown options are reported together with the known ones: %s', async (...options) => {
   const run = demo(...options);
   expect(await run.ended).toBe(2);
   expect(run.said()).toContain('Usage: ./demo');

@@ -1,4 +1,4 @@
-// ./demo: a whole small cloud on this machine, and a story in it, told and checked as it happens.
+// ./demo: brings up a small cloud on this machine and tells a story in it. Every claim of the story is checked when it is made.
 import { parseArgs } from 'node:util';
 import { readState } from './directory.ts';
 import { remainsOf, takeDown } from './down.ts';
@@ -12,9 +12,9 @@ import { ClaimFailed, type Finding, type Telling, telling } from './story/tellin
 import { troubleOf } from './trouble.ts';
 
 const usage = `Usage: ./demo [--keep] [--prefix NAME] [--qemu]     as root
-  --keep     leaves everything up at the end, to look around in
-  --prefix   tells this demo's namespaces and files from another's [demo]
-  --qemu     one of the VMs is a real machine, emulated, with a kernel of its own; takes longer
+  --keep     leaves everything up at the end, for you to look around
+  --prefix   the name of this demo, in front of its namespaces and files [demo]
+  --qemu     emulates one of the VMs as a real machine with a kernel of its own; takes longer
 `;
 
 type Options = { readonly keep: boolean; readonly prefix: string; readonly qemu: boolean };
@@ -23,7 +23,7 @@ const columns = process.stdout.columns ?? 100;
 
 process.exitCode = await main(process.argv.slice(2));
 
-/** The exit status: 0 when all that was told is so, 1 when not, 2 for options that are none, 130 when interrupted. */
+/** Returns the exit status: 0 when all claims held, 1 when one did not or something failed, 2 for wrong options, 130 when interrupted. */
 async function main(args: string[]): Promise<number> {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -32,8 +32,8 @@ async function main(args: string[]): Promise<number> {
       stop.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
     });
   }
-  // `./demo | head`: a story that nobody reads any more ends, and takes everything with it.
-  process.stdout.on('error', (cause) => stop.abort(new LabError('ENDED_EARLY', `nobody reads what is told: ${cause.message}`, { cause })));
+  // With `./demo | head`, nobody reads the story any more: end it, and remove everything.
+  process.stdout.on('error', (cause) => stop.abort(new LabError('ENDED_EARLY', `the demo's output cannot be written: ${cause.message}`, { cause })));
   try {
     const lively = process.stdout.isTTY && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb';
     await show(optionsOf(args), telling({ write: (text) => process.stdout.write(text), lively, columns }), stop.signal);
@@ -60,7 +60,7 @@ function optionsOf(args: string[]): Options {
 async function show({ keep, prefix, qemu }: Options, told: Telling, signal: AbortSignal): Promise<void> {
   const begin = performance.now();
   const left = await removeUnowned(prefix);
-  if (left) told.say(`An earlier demo that was killed had left something behind; it is gone now.`);
+  if (left) told.say(`An earlier demo was killed and had left something behind; that has been removed.`);
   const lab = await told.chapter('A cloud: a router, a control machine and three compute hosts, each a network namespace', () =>
     bringUp({ prefix, progress: told, signal }),
   );
@@ -77,15 +77,15 @@ async function show({ keep, prefix, qemu }: Options, told: Telling, signal: Abor
   if (keep) leaveUp(lab, told);
 }
 
-/** What another demo of this name left behind that was killed. One that was left up on purpose, or is in use, stays: bringing up another then fails with LAB_EXISTS. */
+/** Removes what a killed demo of this name left behind. A demo that was left up on purpose, or is in use, stays; bringing up another then fails with LAB_EXISTS. */
 async function removeUnowned(prefix: string): Promise<boolean> {
   const owner = readState(prefix)?.owner;
   return owner !== undefined && !isAlive(owner) && (await takeDown(prefix));
 }
 
-/** Rejects as soon as there is an abort, whatever the work is waiting for. */
+/** Waits for the work, and rejects as soon as the signal is aborted. */
 function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  work.catch(() => {}); // after an abort its failure is no news
+  work.catch(() => {}); // after an abort, the work's own failure no longer matters
   return Promise.race([
     work,
     new Promise<never>((_, reject) => {
@@ -122,10 +122,10 @@ function proved({ held, chapters }: Telling, seconds: number): string {
   const times = chapters.map((chapter, index) => `${index + 1}: ${chapter.seconds.toFixed(1)} s`).join(', ');
   return `\
 Shown, in ${held} claims that packets, kernel, etcd and Neutron were asked about:
-  · A port made in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD,
+  · A port created in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD,
     and comes back as ACTIVE.
   · Real DHCP clients get the port's addresses; VMs reach each other over BGP routes, in IPv4 and IPv6.
-  · Security groups decide, packet by packet, and a change of them bites at once, on every host.
+  · Security groups are enforced packet by packet, and a change of them takes effect at once, on every host.
   · A port that is deleted leaves nothing behind.
 ${seconds.toFixed(1)} s in all (${times})`;
 }

@@ -1,44 +1,47 @@
-// A lab's directory: everything of it is in there, and nothing of it anywhere else but in the kernel.
+// The directory of a lab. It holds everything of the lab that is not in the kernel.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LabError } from './errors.ts';
 import { checkPrefix } from './plan.ts';
 import { commandLineOf, isAlive, type ProcessIdentity, processFacts } from './proc.ts';
 
-/** Short, since socket files are in it, whose paths may have 107 characters. Not in /run, which may be small: a lab takes 250 MB. */
+/** The path is short because it holds sockets, whose paths may have 107 characters. It is not in /run, which may be small: a lab takes 250 MB. */
 const labsFolder = '/var/lib/calico-lab';
 
+/** The parts of this project that a lab can do without. */
 export const parts = ['felix', 'dhcp-agent', 'bird-agent', 'neutron-driver'] as const;
+/** One of `parts`. */
 export type Part = (typeof parts)[number];
 
-/** How soon a Felix that is gone counts as dead in Neutron. undefined: after the usual minute and a half, and more. */
+/** Settings that decide how soon Neutron takes a vanished Felix for dead. Without them it takes the usual minute and a half, or more. */
 export type Reporting = {
-  /** Between a Felix's signs of life, and between the driver's reports of them to Neutron. */
+  /** The interval of Felix's heartbeats, and of the driver's reports to Neutron. */
   readonly intervalSeconds: number;
-  /** After which a sign of life is gone from etcd. */
+  /** The heartbeat's time to live in etcd. */
   readonly ttlSeconds: number;
-  /** After which Neutron takes an agent for dead that nobody reported. */
+  /** How long Neutron waits for a report before it takes the agent for dead. */
   readonly agentDownSeconds: number;
 };
 
-/** What `status` and `down` need to know. */
+/** The state file of a lab: what `status` and `down` need to know. */
 export type LabState = {
   readonly prefix: string;
   readonly hosts: number;
   readonly without: readonly Part[];
   readonly reporting?: Reporting | undefined;
-  /** Whether the parts reach etcd by its grpc-proxy. */
+  /** Whether the parts reach etcd through its grpc-proxy. */
   readonly grpcProxy?: boolean;
-  /** The process that brings it up or uses it. undefined: it was left up on purpose. */
+  /** The process that brings the lab up or uses it; undefined when the lab was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };
 
+/** The directory of the lab with this prefix. BAD_OPTION for a prefix that cannot be one. */
 export const directoryOf = (prefix: string): string => join(labsFolder, checkPrefix(prefix));
 
 /** The prefixes of all labs that have a directory. */
 export const knownLabs = (): string[] => (existsSync(labsFolder) ? readdirSync(labsFolder).sort() : []);
 
-/** Takes the name: LAB_EXISTS if somebody has it. */
+/** Creates the lab's directory and returns its path. LAB_EXISTS if there is one already. */
 export function claimDirectory(state: LabState): string {
   const directory = directoryOf(state.prefix);
   mkdirSync(labsFolder, { recursive: true });
@@ -55,25 +58,27 @@ export function claimDirectory(state: LabState): string {
   return directory;
 }
 
+/** Writes the state file, atomically. */
 export function writeState(state: LabState): void {
   const file = join(directoryOf(state.prefix), 'lab.json');
   writeFileSync(`${file}.new`, `${JSON.stringify(state, undefined, 2)}\n`);
   renameSync(`${file}.new`, file);
 }
 
-/** undefined: no lab of that name, or one that got no further than its directory. */
+/** Reads the state file; undefined when there is no lab of that name, or only its directory was made. */
 export function readState(prefix: string): LabState | undefined {
   const file = join(directoryOf(prefix), 'lab.json');
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as LabState) : undefined;
 }
 
+/** The identity of this process. */
 export function thisProcess(): ProcessIdentity {
   const facts = processFacts(process.pid);
   if (facts === undefined) throw new Error('/proc does not show this process: is it mounted?');
   return { pid: facts.pid, startTicks: facts.startTicks };
 }
 
-/** The process that is using the lab now, if that is not this one, in words; undefined when nobody is. */
+/** Describes the other process that is using the lab now; undefined when there is none. */
 export function userOf(state: LabState): string | undefined {
   if (state.owner === undefined || state.owner.pid === process.pid || !isAlive(state.owner)) return undefined;
   return `process ${state.owner.pid} (${commandLineOf(state.owner.pid)})`;

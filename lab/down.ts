@@ -1,4 +1,4 @@
-// Removes a lab, whatever state it is in: half up, in use no more, or left by somebody who was killed.
+// Removes a lab in any state: half up, left up, or left behind by a process that was killed.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { directoryOf, readState, userOf } from './directory.ts';
@@ -10,8 +10,8 @@ import { labMark, labProcesses, processRecord, readRecord } from './process.ts';
 import { until } from './wait.ts';
 
 /**
- * Ends the lab's processes, removes its namespaces (and with them all links, routes and rules) and its directory.
- * Refuses while another process is using the lab (LAB_EXISTS), unless forced. Hands back whether there was anything to remove.
+ * Kills the lab's processes, removes its namespaces (and with them all links, routes and rules) and its directory. Returns whether there was anything to remove.
+ * Refuses with LAB_EXISTS while another process is using the lab, unless forced.
  */
 export async function takeDown(prefix: string, { force = false } = {}): Promise<boolean> {
   const directory = directoryOf(prefix);
@@ -20,7 +20,7 @@ export async function takeDown(prefix: string, { force = false } = {}): Promise<
   if (user !== undefined && !force) {
     throw new LabError(
       'LAB_EXISTS',
-      `the lab ${prefix} is in use by ${user}: end that, and it removes the lab itself; or take the lab away from under it with --force`,
+      `the lab ${prefix} is in use by ${user}: end that process, which then removes the lab itself, or remove the lab with --force`,
     );
   }
   const found = existsSync(directory) || namespacesOf(prefix).length > 0;
@@ -31,8 +31,8 @@ export async function takeDown(prefix: string, { force = false } = {}): Promise<
 }
 
 /**
- * The running processes of the lab: those that carry its mark, and those that are in its namespaces in a session that it started (a program may overwrite its
- * environment, or have lost its parent). Not simply all in its namespaces: somebody may be looking around in there with a shell.
+ * The running processes of the lab: those with its mark in their environment, and those in its namespaces that belong to a session that it started (a program may overwrite its
+ * environment, or lose its parent). Other processes in the namespaces do not count: somebody may be looking around there with a shell.
  */
 export function processesOf(prefix: string): ProcessFacts[] {
   const directory = directoryOf(prefix);
@@ -44,7 +44,7 @@ export function processesOf(prefix: string): ProcessFacts[] {
   return allProcesses().filter((facts) => !facts.zombie && facts.pid !== process.pid && ours(facts));
 }
 
-/** Everything of a lab that there is, in words: nothing, when it is gone. */
+/** Lists everything that exists of a lab, in words; an empty list when it is gone. */
 export const remainsOf = (prefix: string): string[] => [
   ...namespacesOf(prefix).map((name) => `network namespace ${name}`),
   ...processesOf(prefix).map(({ pid }) => `process ${pid} (${commandLineOf(pid)})`),
@@ -58,7 +58,7 @@ export const remainsOf = (prefix: string): string[] => [
   ...(existsSync(directoryOf(prefix)) ? [directoryOf(prefix)] : []),
 ];
 
-/** Kills rather than asks: whatever they would still want to save goes with the lab. Again and again, since one that is about to die may have begun another. */
+/** Kills the processes with SIGKILL: what they would still save is removed with the lab anyway. Repeats that, because a dying process may have started another. */
 async function endProcesses(prefix: string): Promise<void> {
   let left: ProcessFacts[] = [];
   await until(
@@ -80,7 +80,7 @@ function killIfAlive(identity: ProcessFacts): void {
   try {
     process.kill(identity.pid, 'SIGKILL');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error; // ended by itself just now
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error; // ESRCH: it has just ended by itself
   }
 }
 
@@ -91,7 +91,7 @@ async function removeNamespaces(prefix: string): Promise<void> {
   if (left.length > 0) throw new LabError('LEFT_OVER', `these network namespaces could not be removed: ${left.join(', ')}`);
 }
 
-/** The sessions' leaders: of each service that the lab ever started, the last process. */
+/** The pids in the services' records: the last process of each service that the lab ever started, which leads its session. */
 function recordedIn(directory: string): number[] {
   if (!existsSync(directory)) return [];
   return readdirSync(directory, { recursive: true, encoding: 'utf8', withFileTypes: false })

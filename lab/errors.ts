@@ -1,16 +1,19 @@
+// What can go wrong in a lab: codes for programs, sentences for people.
+
+/** The kinds of failure. */
 export type LabErrorCode =
   | 'NOT_ROOT' // namespaces need root
-  | 'BAD_OPTION' // what was asked for cannot be
-  | 'PROGRAM_MISSING' // a program of the distribution or of this project is not there
-  | 'LAB_EXISTS' // one of this name is up, or half up
+  | 'BAD_OPTION' // an option or a name is not possible
+  | 'PROGRAM_MISSING' // a program of the distribution or of this project is missing
+  | 'LAB_EXISTS' // a lab of this name is up, or half up
   | 'NO_SUCH_LAB'
-  | 'COMMAND_FAILED' // a program that should end well did not
+  | 'COMMAND_FAILED' // a command failed
   | 'ENDED_EARLY' // a service ended before it was ready
-  | 'NOT_READY' // what was waited for did not come in time
-  | 'API_REFUSED' // Keystone or Neutron answered an error
+  | 'NOT_READY' // something did not happen in time
+  | 'API_REFUSED' // Keystone or Neutron answered with an error
   | 'LEFT_OVER'; // something of the lab could not be removed
 
-/** What failed, on what, and what to do about it; `code` is for programs. */
+/** A failure of the lab. The message says what failed, on what, and what to do. */
 export class LabError extends Error {
   readonly code: LabErrorCode;
 
@@ -21,4 +24,5 @@ export class LabError extends Error {
   }
 }
 
+/** Whether an error is a LabError (with this code, if one is given). */
 export const isLabError = (error: unknown, code?: LabErrorCode): error is LabError => error instanceof LabError && (code === undefined || error.code === code);

@@ -1,8 +1,8 @@
-// How somebody looks around in a lab that is up.
+// Shows how to look around in a lab that is up.
 import type { Lab } from './lab.ts';
 import { credentialsFile } from './openstack.ts';
 
-/** Commands to paste, with what each shows. */
+/** Lines with commands to paste, and what each of them shows. */
 export function exploreLines(lab: Lab): string[] {
   const { plan, etcd, hosts } = lab;
   const inside = (namespace: string): string => `ip netns exec ${namespace}`;

@@ -12,7 +12,7 @@ test('the checksum is that of RFC 1071’s example', () => {
   expect(internetChecksum(Buffer.from('0001f203f4f5f6f7', 'hex'))).toBe(~0xddf2 & 0xffff);
 });
 
-test.each(families)('a UDP frame over $kind reads back as it was made', ({ kind, from, to }) => {
+test.each(families)('a UDP frame over $kind is parsed to what it was made of', ({ kind, from, to }) => {
   fc.assert(
     fc.property(fc.nat(65535), fc.nat(65535), fc.uint8Array({ maxLength: 64 }), (fromPort, toPort, payload) => {
       const seen = parseFrame(udpFrame({ ...macs, from, to }, fromPort, toPort, payload));
@@ -22,7 +22,7 @@ test.each(families)('a UDP frame over $kind reads back as it was made', ({ kind,
   );
 });
 
-test.each(families)('checksums over $kind add up to nothing, pseudo header and all', ({ kind, from, to, ipHeader }) => {
+test.each(families)('checksums over $kind, pseudo header included, add up to zero', ({ kind, from, to, ipHeader }) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), (payload) => {
       const frame = Buffer.from(udpFrame({ ...macs, from, to }, 68, 67, payload));
@@ -39,17 +39,17 @@ test.each(families)('checksums over $kind add up to nothing, pseudo header and a
 test.each([
   { ...families[0], icmpType: 8, protocol: protocols.icmp },
   { ...families[1], icmpType: 128, protocol: protocols.icmpv6 },
-])('an echo request over $kind is one', ({ kind, from, to, icmpType, protocol }) => {
+])('an echo request over $kind is parsed as one', ({ kind, from, to, icmpType, protocol }) => {
   expect(parseFrame(echoRequestFrame({ ...macs, from, to }, 7, 1))).toMatchObject({ ...macs, kind, from, to, protocol, icmpType });
 });
 
-test('an ARP frame says who asks, who is asked for, and what it is', () => {
+test('an ARP frame is parsed to its operation and its addresses', () => {
   const claim = { fromMac: macs.fromMac, toMac: broadcastMac, from: '10.65.0.66', to: '10.65.0.66' };
   expect(parseFrame(arpFrame('reply', claim))).toMatchObject({ kind: 'arp', protocol: 2, from: '10.65.0.66', to: '10.65.0.66', toMac: broadcastMac });
   expect(parseFrame(arpFrame('request', claim))).toMatchObject({ kind: 'arp', protocol: 1 });
 });
 
-test('whatever is cut short is of no known kind, and breaks nothing', () => {
+test('a truncated frame is of an unknown kind, and does not throw', () => {
   for (const frame of [arpFrame('request', { ...macs, from: '10.0.0.1', to: '10.0.0.2' }), udpFrame({ ...macs, ...families[1] }, 1, 2, Buffer.alloc(9))]) {
     for (let length = 0; length < 14 + 20; length += 1) expect(parseFrame(frame.subarray(0, length)).kind).toBe('other');
   }

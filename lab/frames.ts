@@ -1,16 +1,17 @@
-// Ethernet frames as bytes: the ones that a guest should not send, and what was seen on a wire. Pure.
+// Builds Ethernet frames that a guest should not send, and parses captured ones. Pure.
 import { isIPv4 } from 'node:net';
 
+/** The MAC and IP addresses of a frame to build. */
 export type Addressed = { readonly fromMac: string; readonly toMac: string; readonly from: string; readonly to: string };
 
-/** A frame that was seen, as far as tests ask about it. Ports for TCP and UDP; `icmpType` for ICMP and ICMPv6. */
+/** What tests look at in a captured frame. Ports for TCP and UDP; `icmpType` for ICMP and ICMPv6. */
 export type Seen = {
   readonly fromMac: string;
   readonly toMac: string;
   readonly kind: 'ipv4' | 'ipv6' | 'arp' | 'other';
   readonly from: string;
   readonly to: string;
-  /** IP protocol number; for ARP its operation. */
+  /** The IP protocol number; for ARP the operation. */
   readonly protocol: number;
   readonly fromPort?: number;
   readonly toPort?: number;
@@ -19,10 +20,12 @@ export type Seen = {
 };
 
 const etherTypes = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
+/** IP protocol numbers. */
 export const protocols = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
+/** Ethernet's broadcast address. */
 export const broadcastMac = 'ff:ff:ff:ff:ff:ff';
 
-/** A UDP datagram, in either family: that of the addresses. */
+/** A UDP datagram in an Ethernet frame. The family is that of the addresses. */
 export function udpFrame(addressed: Addressed, fromPort: number, toPort: number, payload: Uint8Array): Uint8Array {
   const header = Buffer.alloc(8);
   header.writeUInt16BE(fromPort, 0);
@@ -31,7 +34,7 @@ export function udpFrame(addressed: Addressed, fromPort: number, toPort: number,
   return ipFrame(addressed, protocols.udp, withChecksum(addressed, protocols.udp, Buffer.concat([header, payload]), 6));
 }
 
-/** An echo request, in either family. */
+/** An ICMP or ICMPv6 echo request. The family is that of the addresses. */
 export function echoRequestFrame(addressed: Addressed, identifier: number, sequence: number): Uint8Array {
   const v4 = isIPv4(addressed.from);
   const message = Buffer.alloc(8 + 16);
@@ -43,14 +46,14 @@ export function echoRequestFrame(addressed: Addressed, identifier: number, seque
   return ipFrame(addressed, protocols.icmp, message);
 }
 
-/** `request`: who has `to`? `reply`: `from` is at `fromMac`. A gratuitous one has both addresses the same. */
+/** An ARP frame. `request` asks who has `to`; `reply` says that `from` is at `fromMac`. A gratuitous one has the same address on both sides. */
 export function arpFrame(operation: 'request' | 'reply', { fromMac, toMac, from, to }: Addressed): Uint8Array {
   const body = Buffer.from([0, 1, 0x08, 0x00, 6, 4, 0, operation === 'request' ? 1 : 2]);
   const targetMac = operation === 'request' ? '00:00:00:00:00:00' : toMac;
   return ethernet(fromMac, toMac, etherTypes.arp, Buffer.concat([body, macBytes(fromMac), addressBytes(from), macBytes(targetMac), addressBytes(to)]));
 }
 
-/** Reads a frame; what is cut short or unknown is of kind `other`. */
+/** Parses a frame. A truncated or unknown one is of kind `other`. */
 export function parseFrame(frame: Uint8Array): Seen {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   const ends = { toMac: macText(bytes.subarray(0, 6)), fromMac: macText(bytes.subarray(6, 12)) };
@@ -100,7 +103,7 @@ function ipFrame({ fromMac, toMac, from, to }: Addressed, protocol: number, payl
   return ethernet(fromMac, toMac, etherTypes.ipv4, Buffer.concat([whole, payload]));
 }
 
-/** UDP's and ICMPv6's checksum covers the addresses too, by a pseudo header. */
+/** Fills in the checksum of UDP or ICMPv6, which covers the addresses by means of a pseudo header. */
 function withChecksum({ from, to }: Addressed, protocol: number, message: Buffer, at: number): Buffer {
   const counted = isIPv4(from) ? Buffer.from([0, protocol, 0, 0]) : Buffer.from([0, 0, 0, 0, 0, 0, 0, protocol]);
   counted.writeUInt16BE(message.length, 2);
@@ -109,7 +112,7 @@ function withChecksum({ from, to }: Addressed, protocol: number, message: Buffer
   return message;
 }
 
-/** RFC 1071, of bytes whose checksum field is zero. */
+/** The Internet checksum (RFC 1071) of bytes whose checksum field is zero. */
 export function internetChecksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let index = 0; index < bytes.length; index += 2) sum += ((bytes[index] ?? 0) << 8) | (bytes[index + 1] ?? 0);
@@ -120,16 +123,18 @@ export function internetChecksum(bytes: Uint8Array): number {
 const ethernet = (fromMac: string, toMac: string, type: number, payload: Uint8Array): Uint8Array =>
   Buffer.concat([macBytes(toMac), macBytes(fromMac), Buffer.from([type >> 8, type & 0xff]), payload]);
 
+/** The bytes of a MAC. */
 export const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
 const macText = (bytes: Buffer): string => bytes.toString('hex').replace(/..(?!$)/g, '$&:');
 const v4Text = (bytes: Buffer): string => [...bytes].join('.');
 
-/** As RFC 5952 writes it: URL hosts are written so. */
+/** The canonical text of an IPv6 address (RFC 5952), which is how URL writes its host. */
 const v6Text = (bytes: Buffer): string => new URL(`http://[${bytes.toString('hex').replace(/....(?!$)/g, '$&:')}]`).hostname.slice(1, -1);
 
+/** The bytes of an IPv4 or IPv6 address: 4 or 16. */
 export function addressBytes(address: string): Buffer {
   if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  // An address with its last 32 bits in dots does not come from Neutron.
+  // Neutron writes no IPv6 address with its last 32 bits in dotted decimal, so that form is not parsed.
   const [head = '', tail] = address.split('::');
   const groups = (part: string): string[] => part.split(':').filter((group) => group !== '');
   const [front, back] = [groups(head), groups(tail ?? '')];

@@ -1,4 +1,4 @@
-// A compute host: real BIRD, and this project's Felix, DHCP agent and BIRD agent, each as an operator would start it.
+// A compute host: real BIRD, and this project's Felix, DHCP agent and BIRD agent, each started as an operator would start it.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Part, Reporting } from './directory.ts';
@@ -6,22 +6,25 @@ import type { Host, Plan } from './plan.ts';
 import type { Processes, Service } from './process.ts';
 import { type Bird, birdService, hostConfiguration, idleConfiguration } from './services/bird.ts';
 
+/** A compute host and its services. */
 export type ComputeHost = Host & {
   readonly bird: Bird;
-  /** undefined: this lab goes without. */
+  /** undefined in a lab without this part. */
   readonly felix: Service | undefined;
   readonly dhcpAgent: Service | undefined;
   readonly birdAgent: Service | undefined;
 };
 
+/** What the host's services need to know of the lab. */
 export type HostOptions = {
   readonly etcd: { readonly host: string; readonly port: number };
   readonly without: ReadonlySet<Part>;
   readonly reporting: Reporting | undefined;
-  /** Path of one of the project's executables. */
+  /** Returns the path of one of the project's executables. */
   readonly executable: (name: string) => string;
 };
 
+/** Describes a compute host. Nothing is started yet. */
 export function computeHost(processes: Processes, plan: Plan, host: Host, options: HostOptions): ComputeHost {
   const withAgent = !options.without.has('bird-agent');
   const bird = birdService(processes, host, withAgent ? idleConfiguration(host) : hostConfiguration(host, plan.router), withAgent);
@@ -50,7 +53,7 @@ export function computeHost(processes: Processes, plan: Plan, host: Host, option
   };
 }
 
-/** In order: BIRD first, so that its agent finds it; the agents side by side. */
+/** Starts BIRD, then the agents side by side, so that the BIRD agent finds BIRD. */
 export async function startHost({ bird, felix, dhcpAgent, birdAgent }: ComputeHost): Promise<void> {
   await bird.start();
   await Promise.all([felix, dhcpAgent, birdAgent].map((service) => service?.start()));
@@ -58,7 +61,7 @@ export async function startHost({ bird, felix, dhcpAgent, birdAgent }: ComputeHo
 
 type EtcdAddress = HostOptions['etcd'];
 
-/** The prefix of workload interfaces is not said: it comes by etcd, from Neutron's driver. */
+/** felix.cfg. It leaves out the prefix of workload interfaces, which Neutron's driver writes to etcd. */
 const felixConfiguration = (host: Host, { etcd, reporting }: HostOptions): string => `[global]
 EtcdEndpoints = http://${etcd.host}:${etcd.port}
 FelixHostname = ${host.name}
@@ -76,7 +79,7 @@ etcd_host = ${etcd.host}
 etcd_port = ${etcd.port}
 `;
 
-/** With times that let a lost neighbour be noticed in seconds, as the router's. */
+/** The BIRD agent's configuration. Its BGP timers detect a lost neighbour within seconds, as the router's do. */
 const birdAgentConfiguration = (host: Host, etcd: EtcdAddress, bird: Bird): string => `[global]
 EtcdEndpoints = http://${etcd.host}:${etcd.port}
 Hostname = ${host.name}

@@ -1,8 +1,10 @@
-// HTTP over a server's socket file: reaches into a network namespace, which `fetch` cannot.
+// HTTP over a UNIX socket. It reaches into a network namespace, which `fetch` cannot.
 import { request } from 'node:http';
 
+/** An answer. The names of its headers are in lower case. */
 export type HttpAnswer = { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string };
 
+/** A request to the server behind a UNIX socket. */
 export type HttpRequest = {
   readonly socket: string;
   readonly method?: string;
@@ -13,7 +15,7 @@ export type HttpRequest = {
   readonly signal?: AbortSignal;
 };
 
-/** `body` goes as JSON. Each request has a connection of its own: uWSGI ends it after the answer. Rejects when there is no answer in time. */
+/** Sends a request, with `body` as JSON. Each request opens a new connection, because uWSGI closes it after the answer. Rejects when no answer arrives in time. */
 export function http({ socket, method = 'GET', path, headers = {}, body, timeoutSeconds = 60, signal }: HttpRequest): Promise<HttpAnswer> {
   const limit = AbortSignal.timeout(timeoutSeconds * 1000);
   return new Promise((resolve, reject) => {

@@ -40,7 +40,7 @@ describe('two labs side by side', () => {
     }
   });
 
-  test('machines reach each other when BIRD is gone, too', async () => {
+  test('machines reach each other also without BIRD', async () => {
     first.router.bird.kill('SIGKILL');
     await first.router.bird.ended();
     try {
@@ -50,7 +50,7 @@ describe('two labs side by side', () => {
     }
   });
 
-  test('the router speaks BGP with each host, and what one announces the others learn', async () => {
+  test('the router speaks BGP with each host, and the others learn what one host announces', async () => {
     await until('sessions', async () => [...(await first.router.bird.sessions()).values()].every((state) => state === 'Established') || undefined);
     const [host1, host2] = first.hosts;
     await first.processes.run('ip', ['link', 'add', 'tapannounced', 'type', 'ifb'], { on: host1! });
@@ -73,12 +73,12 @@ describe('two labs side by side', () => {
     }
   });
 
-  test('what Neutron refuses is an error that says why', async () => {
+  test('a refusal by Neutron is an error that says why', async () => {
     await expect(first.openstack.create('port', { network_id: 'nonsense' })).rejects.toEqual(labError('API_REFUSED'));
     await expect(first.openstack.create('port', { network_id: 'nonsense' })).rejects.toThrow(/not a valid UUID/);
   });
 
-  test('etcd answers, on the hosts too, and keeps what it has when it is killed', async () => {
+  test('etcd answers, also on the hosts, and keeps its data when it is killed', async () => {
     await first.etcd.ctl('put', '/kept', 'yes');
     first.etcd.kill('SIGKILL');
     await first.etcd.ended();
@@ -87,7 +87,7 @@ describe('two labs side by side', () => {
     expect(await first.processes.run('etcdctl', read, { on: first.plan.hosts[1]!, env: { ETCDCTL_API: '3' } })).toBe('yes\n');
   });
 
-  test('a VM has a tap as its port says, and goes without a trace', async () => {
+  test('a VM’s tap has what its port says, and the VM is removed without a trace', async () => {
     const network = await first.openstack.create('network', { name: 'vms' });
     await first.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/24' });
     const host = first.hosts[0]!;
@@ -106,7 +106,7 @@ describe('two labs side by side', () => {
     expect(JSON.stringify(await ipJson(first.processes, host, 'link', 'show'))).not.toContain(vm.facts.tap);
   });
 
-  test('a try to reach a port tells an answer from a refusal, and silence from no way', async () => {
+  test('an attempt to reach a port tells apart an answer, a refusal, silence and an unreachable network', async () => {
     const [host1, host2] = first.plan.hosts as [Lab['plan']['hosts'][number], Lab['plan']['hosts'][number]];
     const echo = await listen(first, host2, ['tcp:80', 'udp:53']);
     try {
@@ -128,7 +128,7 @@ describe('two labs side by side', () => {
     }
   });
 
-  test('no process of a lab is outside of its namespaces', () => {
+  test('no process of a lab runs outside of its namespaces', () => {
     const outside = networkNamespaceOf(process.pid);
     const running = processesOf(one);
     expect(running.length).toBeGreaterThan(5);
@@ -140,13 +140,13 @@ describe('two labs side by side', () => {
     expect(await first.openstack.list('agent')).toEqual([]);
   });
 
-  test('what is up can be opened by its name, and has the same services', () => {
+  test('a lab that is up can be opened by its name, and has the same services', () => {
     const opened = openLab(two);
     expect(opened.neutron.pid()).toBe(second.neutron.pid());
     expect(opened.hosts.map(({ bird }) => bird.pid())).toEqual(second.hosts.map(({ bird }) => bird.pid()));
   });
 
-  test('down removes one lab, and leaves alone the other, and whoever else looks around in its namespaces', async () => {
+  test('down removes one lab and leaves alone the other lab, and strangers in the removed lab’s namespaces', async () => {
     const stranger = spawn('ip', ['netns', 'exec', first.plan.hosts[0]!.namespace, 'sleep', '600'], { stdio: 'ignore', detached: true });
     try {
       await until('the stranger', () => (networkNamespaceOf(stranger.pid!) !== networkNamespaceOf(process.pid) ? true : undefined));
@@ -163,12 +163,12 @@ describe('two labs side by side', () => {
     expect(remainsOf(two)).toEqual([]);
   });
 
-  test('down of a lab that is not there is no error', async () => {
+  test('down of a lab that does not exist is no error', async () => {
     expect(await takeDown(one)).toBe(false);
   });
 });
 
-describe('a lab that does not come up', () => {
+describe('a lab that is ended while it comes up', () => {
   const prefix = nameOf('half');
   let command: ChildProcess | undefined;
   let said = '';
@@ -194,7 +194,7 @@ describe('a lab that does not come up', () => {
     { when: 'Neutron was started', there: () => existsSync(join(directoryOf(prefix), 'control/neutron/process.json')) },
   ];
 
-  test.each(points)('killed when $when, it is removed by down', async ({ there }) => {
+  test.each(points)('is removed by down when it was killed and $when', async ({ there }) => {
     const child = up();
     const end = ended(child);
     await until('the moment', () => there() || undefined, { intervalMs: 1 });
@@ -204,7 +204,7 @@ describe('a lab that does not come up', () => {
     expect(remainsOf(prefix)).toEqual([]);
   });
 
-  test.each(points)('interrupted when $when, it removes itself, and ends with 130', async ({ there }) => {
+  test.each(points)('removes itself and exits with 130 when it is interrupted and $when', async ({ there }) => {
     const child = up();
     const end = ended(child);
     await until('the moment', () => there() || undefined, { intervalMs: 1 });
@@ -213,7 +213,7 @@ describe('a lab that does not come up', () => {
     expect(remainsOf(prefix)).toEqual([]);
   });
 
-  test('down refuses to take a lab away from who is using it', async () => {
+  test('down refuses to remove a lab that another process is using', async () => {
     const child = up();
     await until('the lab', () => existsSync(join(directoryOf(prefix), 'lab.json')) || undefined, { intervalMs: 1 });
     await expect(takeDown(prefix)).rejects.toThrow(new RegExp(`in use by process ${child.pid}`));

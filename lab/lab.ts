@@ -1,4 +1,4 @@
-// A whole lab: what it consists of, how it comes up, how it goes.
+// A whole lab: its parts, how they are brought up, and how they are removed.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { claimDirectory, directoryOf, type LabState, type Part, type Reporting, readState, thisProcess, writeState } from './directory.ts';
@@ -18,48 +18,50 @@ import { writeOperatorResources } from './services/operator.ts';
 import { type Tables, tables } from './services/tables.ts';
 import { layGround } from './topology.ts';
 
+/** A lab, its services and its clients. */
 export interface Lab {
   readonly plan: Plan;
   readonly directory: string;
   readonly processes: Processes;
   readonly router: Plan['router'] & { readonly bird: Bird };
   readonly etcd: Etcd;
-  /** What the parts know as etcd, if it is not etcd itself. */
+  /** etcd's grpc-proxy, if the parts reach etcd through it. */
   readonly grpcProxy: Service | undefined;
   readonly mariadb: MariaDb;
   readonly tables: Tables;
   readonly keystone: Keystone;
   readonly neutron: Neutron;
-  /** undefined: this lab goes without, as it does without any part of `without`. */
+  /** undefined in a lab without the driver. `without` lists all parts that are left out. */
   readonly driver: Service | undefined;
   readonly hosts: readonly ComputeHost[];
   readonly openstack: OpenStack;
   readonly without: ReadonlySet<Part>;
-  /** Leaves it up when this process ends. */
+  /** Makes the lab stay up when this process ends. */
   release(): void;
-  /** Removes all of it. May be called at any time, also while it comes up. */
+  /** Removes the whole lab. May be called at any time, also while the lab comes up. */
   down(): Promise<void>;
 }
 
+/** What kind of lab to bring up. */
 export type LabOptions = {
-  /** Tells this lab's namespaces and files from another's. */
+  /** The lab's name, in front of its namespaces and files. */
   readonly prefix: string;
   readonly hosts?: number;
-  /** The project's parts that are left out. */
+  /** The parts of the project to leave out. */
   readonly without?: Iterable<Part>;
   readonly reporting?: Reporting;
-  /** All parts reach etcd by its grpc-proxy. */
+  /** Whether all parts reach etcd through its grpc-proxy. */
   readonly grpcProxy?: boolean;
   readonly progress?: Progress;
-  /** Aborted: the lab that is coming up stops doing so. */
+  /** Aborting it stops the lab from coming up. */
   readonly signal?: AbortSignal;
 };
 
 const root = join(import.meta.dirname, '..');
 
-/** Brings a lab up. If that fails, or is aborted, removes what there is of it before it rejects. */
+/** Brings a lab up. When that fails or is aborted, removes what exists of the lab before it rejects. */
 export async function bringUp({ prefix, hosts = 3, without = [], reporting, grpcProxy = false, progress = silent(), signal }: LabOptions): Promise<Lab> {
-  if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab makes network namespaces, for which one has to be root: try sudo');
+  if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts);
   const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, owner: thisProcess() };
   claimDirectory(state);
@@ -81,14 +83,14 @@ export async function bringUp({ prefix, hosts = 3, without = [], reporting, grpc
   }
 }
 
-/** A lab that is up already; NO_SUCH_LAB if there is none of that name. */
+/** Opens a lab that is up already. NO_SUCH_LAB if there is none of that name. */
 export function openLab(prefix: string): Lab {
   const state = readState(prefix);
   if (state === undefined) throw new LabError('NO_SUCH_LAB', `there is no lab called ${prefix}; bring it up with: npm run lab -- up --prefix ${prefix}`);
   return describe(makePlan(prefix, state.hosts), state, new AbortController());
 }
 
-/** All parts of a lab, whether they run or not. Touches nothing. */
+/** Describes all parts of a lab, whether they run or not. Changes nothing. */
 function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const directory = directoryOf(plan.prefix);
   const processes = labProcesses(directory, abort.signal);
@@ -155,7 +157,7 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
     if (await tables.restore()) await step('MariaDB, with the tables that an earlier lab made', mariadb.start);
     else await makeTables();
     if (driver !== undefined) await step("Neutron's driver daemon", driver.start);
-    // Keystone is not asked before Neutron's first request: so the two come up side by side.
+    // Keystone is needed only by Neutron's first request, so the two start side by side.
     await allDone([step('Keystone', keystone.start).then(() => step('the catalogue', openstack.register)), step('Neutron', neutron.start)], abort);
   };
   await allDone([compute(), openStackServices()], abort);
@@ -169,7 +171,7 @@ async function bgpUp({ processes, router, hosts }: Lab): Promise<void> {
   });
 }
 
-/** Neutron binds a port only where Felix is alive. */
+/** Waits until Neutron takes every Felix for alive: it binds ports to no other host. */
 async function agentsAlive({ processes, openstack, hosts }: Lab): Promise<void> {
   await processes.until(
     'Felix of each host in the list of agents',
@@ -182,7 +184,7 @@ async function agentsAlive({ processes, openstack, hosts }: Lab): Promise<void> 
 }
 
 /**
- * Like Promise.all, but the first failure stops the others, and is told only when they have stopped: nothing goes on behind the back of whoever cleans up.
+ * Like Promise.all, but the first failure aborts the other works, and is reported only when they have stopped: nothing runs on while the lab is being removed.
  */
 async function allDone(works: readonly Promise<void>[], abort: AbortController): Promise<void> {
   for (const work of works) work.catch((error) => abort.abort(error));
@@ -194,9 +196,9 @@ function executable(name: string): string {
   return join(root, 'node_modules/.bin', name);
 }
 
-/** Better said at once than found in the log of a service that did not start. */
+/** Reports missing executables at once, instead of in the log of a service that did not start. */
 function checkExecutables({ driver, hosts }: Lab): void {
   const services = [driver, ...hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])];
   const missing = new Set(services.flatMap((service) => (service === undefined || existsSync(service.program.command) ? [] : [service.program.command])));
-  if (missing.size > 0) throw new LabError('PROGRAM_MISSING', `not there: ${[...missing].join(', ')}; run: npm ci && npm run build`);
+  if (missing.size > 0) throw new LabError('PROGRAM_MISSING', `these programs are missing: ${[...missing].join(', ')}; run: npm ci && npm run build`);
 }

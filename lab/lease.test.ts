@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseLease } from './lease.ts';
 
-test('what udhcpc was given is read with all its options', () => {
+test('udhcpc’s lease is parsed with all its options', () => {
   const text = `event=bound
 ip=10.65.0.11
 mask=24
@@ -33,7 +33,7 @@ search=
   });
 });
 
-test('what was not given is absent, not empty', () => {
+test('an option that was not given is absent, not empty', () => {
   const lease = parseLease('event=bound\nip=10.65.0.11\nmask=24\nrouter=\ndns=\nmtu=\nstaticroutes=\nlease=60\nserverid=\nhostname=\ndomain=\n');
   expect(lease).toMatchObject({
     routers: [],

@@ -1,7 +1,8 @@
-// What a VM's DHCP client was given, as its script wrote it down. Pure.
+// Parses the lease of a VM's DHCP client, as the client's script wrote it down. Pure.
 
+/** A DHCP lease. */
 export type Lease = {
-  /** What the client was told by last: `bound`, `renew`, `nak`, … of udhcpc; `BOUND6`, … of dhclient. */
+  /** The event that the client last reported: `bound`, `renew`, `nak`, … of udhcpc; `BOUND6`, … of dhclient. */
   readonly event: string;
   readonly address: string;
   readonly prefixBits: number;
@@ -15,7 +16,7 @@ export type Lease = {
   readonly domain: string | undefined;
 };
 
-/** From lines of `name=value`. */
+/** Parses lines of `name=value`. */
 export function parseLease(text: string): Lease {
   const values = new Map(
     text.split('\n').flatMap((line) => {

@@ -62,7 +62,7 @@ async function up(prefix: string, hosts: number, without: Part[]): Promise<numbe
   const begin = performance.now();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
-      if (!abort.signal.aborted) process.stderr.write(`\n${name}: removing what there is of the lab\n`);
+      if (!abort.signal.aborted) process.stderr.write(`\n${name}: removing what exists of the lab\n`);
       abort.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
     });
   }
@@ -77,9 +77,9 @@ async function up(prefix: string, hosts: number, without: Part[]): Promise<numbe
   return 0;
 }
 
-/** 1 when something was lost, or was gone for a while. */
+/** Returns the exit status: 1 when something was lost, or was gone for a while. */
 async function soakLab(prefix: string, hosts: number, minutes: number): Promise<number> {
-  if (!(minutes > 0)) throw new LabError('BAD_OPTION', `a lab cannot be watched for ${minutes} minutes`);
+  if (!(minutes > 0)) throw new LabError('BAD_OPTION', `a lab cannot be watched for ${minutes} minutes: give a number above 0`);
   const abort = new AbortController();
   const stopped = Promise.withResolvers<never>();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -97,8 +97,8 @@ async function soakLab(prefix: string, hosts: number, minutes: number): Promise<
     await lab.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/16' });
     const watched = soak(lab, network, { seconds: minutes * 60, quietSeconds: 300, awaySeconds: 10 }, progress.say);
     const { kills, losses, troubles } = await Promise.race([watched, stopped.promise]);
-    for (const [name, count] of Object.entries(losses)) progress.say(`${name} told ${count} times that etcd was away`);
-    for (const trouble of troubles) progress.say(`not as it should be: ${trouble}`);
+    for (const [name, count] of Object.entries(losses)) progress.say(`${name} reported ${count} times that etcd was away`);
+    for (const trouble of troubles) progress.say(`trouble: ${trouble}`);
     progress.say(`${minutes} minutes, ${kills} kills, ${troubles.length} troubles`);
     return troubles.length === 0 ? 0 : 1;
   } finally {

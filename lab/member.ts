@@ -1,16 +1,17 @@
-// A user of a project of its own, with no more rights than any customer of a cloud has.
+// A user in a project of its own, with no more rights than any customer of a cloud has.
 import { LabError } from './errors.ts';
 import { type HttpAnswer, http } from './http.ts';
 import type { Lab } from './lab.ts';
 import { administrator } from './services/keystone.ts';
 
+/** The user and its requests. */
 export interface Member {
   readonly project: string;
-  /** Any request to the Networking API: the answer as it is, errors included. */
+  /** Sends any request to the Networking API. Returns the answer as it is, errors included. */
   request(method: string, path: string, body?: unknown): Promise<HttpAnswer>;
 }
 
-/** Makes a project of this name, and in it a user with the role `member`. */
+/** Creates a project of this name, and in it a user with the role `member`. */
 export async function makeMember({ keystone, neutron, processes }: Pick<Lab, 'keystone' | 'neutron' | 'processes'>, name: string): Promise<Member> {
   const { signal } = processes;
   const domain = { name: administrator.domain };
@@ -34,7 +35,7 @@ export async function makeMember({ keystone, neutron, processes }: Pick<Lab, 'ke
   const { id: project, domain_id } = await keystoneExpects<{ id: string; domain_id: string }>('POST', '/v3/projects', { project: { name } });
   const password = `${name}'s`;
   const user = await keystoneExpects<{ id: string }>('POST', '/v3/users', { user: { name, password, domain_id } });
-  // The list's first member is not the list: Keystone puts links beside it.
+  // The first member of the answer need not be the list: Keystone puts links beside it.
   const roles = await http({ socket: keystone.socket, method: 'GET', path: '/v3/roles?name=member', headers: { 'X-Auth-Token': administration }, signal });
   const role = (JSON.parse(roles.body) as { roles: { id: string }[] }).roles[0];
   if (!role) throw new LabError('API_REFUSED', 'Keystone has no role called member');

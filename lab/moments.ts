@@ -1,12 +1,12 @@
-// Moments of the past, as BIRD tells them.
+// Times of past events in BIRD's output.
 
-/** Less than a session takes to go and come back (`connect delay time`), and more than BIRD is interrupted for. */
+/** Shorter than a session needs to go down and come back (`connect delay time`), and longer than BIRD is usually interrupted for. */
 const sameMomentMs = 100;
 
 /**
- * BIRD works a moment of the past out anew each time that it tells it, from two clocks that it reads one after the other, and is off by what lies between: a millisecond now
- * and then, more on a busy machine. Gives a function that hands a text back with each time of day in it as it was in the last text of that name, where it is the same
- * moment: so a moment that is told otherwise is another one.
+ * BIRD computes the time of a past event anew for each output, from two clocks that it reads one after the other. The result varies by what lies between: a millisecond
+ * now and then, more on a busy machine. This returns a function that replaces each time of day in a text by the one in the last text of that name where both mean the same
+ * moment. So a time that differs belongs to another event.
  */
 export function steadyMoments(): (name: string, text: string) => string {
   const told = new Map<string, { readonly time: string; readonly ms: number }>();

@@ -1,4 +1,4 @@
-// The OpenStack APIs as a user reaches them: by HTTP, and by the real command-line client.
+// A client of the OpenStack APIs: over HTTP, and with the real command-line client.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LabError } from './errors.ts';
@@ -8,7 +8,9 @@ import type { Processes } from './process.ts';
 import { administrator, type Keystone } from './services/keystone.ts';
 import type { Neutron } from './services/neutron.ts';
 
+/** A network, as far as the lab reads it. The types below have the API's own field names. */
 export type Network = { readonly id: string; readonly name: string; readonly mtu: number; readonly subnets: readonly string[] };
+/** A subnet. */
 export type Subnet = {
   readonly id: string;
   readonly cidr: string;
@@ -16,7 +18,9 @@ export type Subnet = {
   readonly gateway_ip: string | null;
   readonly enable_dhcp: boolean;
 };
+/** A fixed IP of a port. */
 export type FixedIp = { readonly subnet_id: string; readonly ip_address: string };
+/** A port. */
 export type Port = {
   readonly id: string;
   readonly name: string;
@@ -30,12 +34,15 @@ export type Port = {
   readonly 'binding:vif_type': string;
   readonly 'binding:vif_details': { readonly mac_address?: string; readonly port_filter?: boolean };
 };
+/** A rule of a security group. */
 export type SecurityGroupRule = { readonly id: string; readonly direction: 'ingress' | 'egress'; readonly security_group_id: string };
+/** A security group. */
 export type SecurityGroup = { readonly id: string; readonly name: string; readonly security_group_rules: readonly SecurityGroupRule[] };
+/** An agent in Neutron's list. */
 export type Agent = { readonly id: string; readonly host: string; readonly binary: string; readonly agent_type: string; readonly alive: boolean };
 type Named = { readonly id: string; readonly name: string };
 
-/** What the Networking API calls one of them, and what we read of it. */
+/** The kinds of resources by the Networking API's names, and what is read of each. */
 export type Resources = {
   network: Network;
   subnet: Subnet;
@@ -47,28 +54,31 @@ export type Resources = {
   router: Named;
   agent: Agent;
 };
+/** A kind of resource. */
 export type Kind = keyof Resources;
 
-/** What goes into a request: the API's own field names. */
+/** The fields of a request, with the API's own names. */
 export type Fields = Readonly<Record<string, unknown>>;
 
+/** The requests of the lab's administrator. They reject with API_REFUSED when the service refuses. */
 export interface OpenStack {
   create<K extends Kind>(kind: K, fields: Fields): Promise<Resources[K]>;
   get<K extends Kind>(kind: K, id: string): Promise<Resources[K]>;
-  /** Those whose fields have these values. */
+  /** The resources whose fields have these values. */
   list<K extends Kind>(kind: K, matching?: Readonly<Record<string, string>>): Promise<readonly Resources[K][]>;
   update<K extends Kind>(kind: K, id: string, fields: Fields): Promise<Resources[K]>;
   remove(kind: Kind, id: string): Promise<void>;
-  /** Any request to the Networking API: the answer as it is, errors included. */
+  /** Sends any request to the Networking API. Returns the answer as it is, errors included. */
   request(method: string, path: string, body?: unknown): Promise<HttpAnswer>;
-  /** Runs `openstack …` on the control machine; hands back what it prints. */
+  /** Runs `openstack …` on the control machine and returns what it prints. */
   cli(...args: readonly string[]): Promise<string>;
-  /** Enters the Networking service in Keystone's catalogue, once, for the command-line client. */
+  /** Registers the Networking service in Keystone's catalogue, once; the command-line client needs that. */
   register(): Promise<void>;
-  /** The environment that `openstack` needs. */
+  /** The environment variables that `openstack` needs. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** The client. It logs in with its first request. */
 export function openStack(processes: Processes, on: Joined, keystone: Keystone, neutron: Neutron): OpenStack {
   const environment = {
     OS_AUTH_URL: keystone.authUrl,
@@ -87,12 +97,12 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
     const asked = token;
     const answer = await http({ socket, method, path, body, headers: { 'X-Auth-Token': await asked }, signal: processes.signal });
     if (answer.status !== 401) return answer;
-    if (token === asked) token = undefined; // it has run out, or Keystone was made anew
+    if (token === asked) token = undefined; // the token has expired, or Keystone was set up anew
     token ??= login(keystone.socket, processes.signal);
     return await http({ socket, method, path, body, headers: { 'X-Auth-Token': await token }, signal: processes.signal });
   }
 
-  /** The answer's one member, or API_REFUSED with what the service says. */
+  /** Sends a request and returns the only member of its answer. Rejects with API_REFUSED and what the service says. */
   async function expect(socket: string, method: string, path: string, body?: unknown): Promise<unknown> {
     const answer = await ask(socket, method, path, body);
     if (answer.status >= 400) throw new LabError('API_REFUSED', `${method} ${path} was answered ${answer.status}: ${answer.body.trim()}`);
@@ -100,7 +110,7 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
     return Object.values(JSON.parse(answer.body) as Record<string, unknown>)[0];
   }
 
-  // Neutron is the one who checks what it answers; the types above say what is read of it.
+  // Answers are not checked: the types above only say what is read of them.
   const neutronExpects = <T>(method: string, path: string, body?: unknown): Promise<T> => expect(neutron.socket, method, `/v2.0/${path}`, body) as Promise<T>;
 
   return {
@@ -121,15 +131,16 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
   };
 }
 
+/** The path of the credentials' file. */
 export const credentialsFile = (labDirectory: string): string => join(labDirectory, 'openrc');
 
-/** A file for the shell, as operators keep one, with what the OpenStack client needs to know. */
+/** Writes the credentials' file, which a shell reads before it runs the OpenStack client. */
 export function writeCredentials(labDirectory: string, environment: OpenStack['environment']): void {
   const lines = Object.entries(environment).map(([name, value]) => `export ${name}=${value}\n`);
   writeFileSync(credentialsFile(labDirectory), lines.join(''), { mode: 0o600 });
 }
 
-/** `security_group` is at `security-groups`, `floatingip` at `floatingips`. */
+/** The path of a kind in the API: `security_group` is at `security-groups`, `floatingip` at `floatingips`. */
 const collection = (kind: Kind): string => `${kind.replaceAll('_', '-')}s`;
 
 async function login(socket: string, signal: AbortSignal): Promise<string> {

@@ -52,11 +52,11 @@ web            host-1           tap0bbbe8da-69   router
   );
 });
 
-test('where there are no routes, there is no table of them', () => {
+test('without routes there is no table', () => {
   expect(draw(scene([host(1)]))).not.toContain('routes');
 });
 
-test.each([60, 80, 120])('tables of many hosts’ routes keep to %i columns, and leave none out', (width) => {
+test.each([60, 80, 120])('tables of many hosts’ routes fit into %i columns, and no route is left out', (width) => {
   const hosts = Array.from({ length: 9 }, (_, index) => host(index + 1, { routes: to('router', '10.65.0.11') }));
   const drawn = draw(scene(hosts, to('host-1', '10.65.0.11'))).split('\n\n');
   const tables = draw(scene(hosts, to('host-1', '10.65.0.11')), width)

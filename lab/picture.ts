@@ -1,7 +1,7 @@
-// The lab, drawn in characters: the machines and their VMs as a tree, and who sends what where as a table. Pure.
+// Draws the lab as text: the machines and their VMs as a tree, the routes as tables. Pure.
 import type { Scene, SceneHost, SceneService } from './scene.ts';
 
-/** Fits into `width` columns, as long as names and addresses let it. */
+/** The picture. It fits into `width` columns unless names and addresses are too long. */
 export const draw = (scene: Scene, width = 100): string => [...tree(scene), ...routeTables(scene, width)].map((line) => line.trimEnd()).join('\n');
 
 function tree({ control, router, hosts }: Scene): string[] {
@@ -27,7 +27,7 @@ function said(services: readonly SceneService[]): string {
   return [`runs ${names(true)}`, ...(names(false) === '' ? [] : [`DOES NOT RUN: ${names(false)}`])].join('; ');
 }
 
-/** A column for each machine; as many tables as `width` asks for. Addresses of one VM share a line where their routes agree. */
+/** The routes, with a column for each machine, in as many tables as `width` requires. Addresses of one VM share a line where their routes agree. */
 function routeTables({ router, hosts }: Scene, width: number): string[] {
   const machines = [router, ...hosts];
   const known = new Set(hosts.flatMap(({ vms }) => vms.flatMap(({ addresses }) => addresses)));
@@ -61,7 +61,7 @@ function rowsOfVm({ name, addresses }: SceneHost['vms'][number], rowOf: (destina
 
 const gap = '   ';
 
-/** Pads each line's words to the width of their column. */
+/** Returns a function that pads each word of a line to the width of its column. */
 function columnsOf(lines: readonly (readonly string[])[]): (line: readonly string[]) => string {
   const widths = lines.reduce<number[]>((widest, line) => line.map((word, column) => Math.max(word.length, widest[column] ?? 0)), []);
   return (line) => line.map((word, column) => word.padEnd(widths[column] ?? 0)).join('  ');

@@ -6,7 +6,7 @@ import { isNamespaceOf, makePlan, mostHosts, vmMachine } from './plan.ts';
 const prefix = fc.stringMatching(/^[a-z][a-z0-9]{0,19}$/);
 const vmName = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
 
-test('no two ends of links share an address, a name or an AS number', () => {
+test('addresses, names and AS numbers are unique', () => {
   const plan = makePlan('lab', mostHosts);
   const links = [plan.control, ...plan.hosts].map(({ link }) => link);
   const unique = (values: readonly unknown[]): void => expect(new Set(values).size).toBe(values.length);
@@ -20,8 +20,8 @@ test('interface names fit into the kernel’s 15 characters', () => {
   for (const { link } of makePlan('lab', mostHosts).hosts) expect(link.routerInterface.length).toBeLessThanOrEqual(15);
 });
 
-describe('whose a namespace is', () => {
-  test('all of a lab’s are its own', () => {
+describe('the owner of a namespace', () => {
+  test('is the lab that made it', () => {
     fc.assert(
       fc.property(prefix, vmName, fc.integer({ min: 1, max: 9 }), (name, vm, hosts) => {
         const plan = makePlan(name, hosts);
@@ -30,7 +30,7 @@ describe('whose a namespace is', () => {
     );
   });
 
-  test('none is another lab’s, however alike their names', () => {
+  test('is no other lab, however similar the names', () => {
     fc.assert(
       fc.property(prefix, prefix, vmName, (one, other, vm) => {
         fc.pre(one !== other);
@@ -40,7 +40,7 @@ describe('whose a namespace is', () => {
     );
   });
 
-  test.each(['lab', 'lab-', 'lab-other', 'lab-host-', 'lab-host-x', 'xlab-router', 'labs-router'])('%s is nobody’s', (namespace) => {
+  test.each(['lab', 'lab-', 'lab-other', 'lab-host-', 'lab-host-x', 'xlab-router', 'labs-router'])('%s has no owner', (namespace) => {
     expect(isNamespaceOf('lab', namespace)).toBe(false);
   });
 });

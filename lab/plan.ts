@@ -1,7 +1,7 @@
-// Names and addresses of a lab: a router, and on a link of its own each, a control machine (number 0) and the compute hosts (1, 2, …). Pure.
+// The names and addresses of a lab. Each machine has a link of its own to the router: the control machine (number 0) and the compute hosts (1, 2, …). Pure.
 import { LabError } from './errors.ts';
 
-/** Something with its own network namespace. `name` is what people call it, and its folder in the lab's directory. */
+/** A machine with its own network namespace. `name` is its name for people, and its folder in the lab's directory. */
 export type Machine = { readonly name: string; readonly namespace: string };
 
 /** A routed point-to-point link between the router and one machine. The machine's end is called `fabric`. */
@@ -13,11 +13,13 @@ export type Link = {
   readonly machine6: string;
 };
 
+/** A machine with a link to the router. */
 export type Joined = Machine & { readonly number: number; readonly link: Link };
 
-/** `asNumber`: each host's own, as with BGP to a top-of-rack router (one AS for all would make each drop the others' routes as its own). */
+/** A compute host. Each has an AS number of its own, as with BGP to a top-of-rack router: with one AS for all, each host would drop the others' routes as its own. */
 export type Host = Joined & { readonly asNumber: number };
 
+/** All machines of a lab. */
 export type Plan = {
   readonly prefix: string;
   readonly router: Machine & { readonly asNumber: number; readonly routerId: string };
@@ -25,21 +27,25 @@ export type Plan = {
   readonly hosts: readonly Host[];
 };
 
+/** The name of a machine's interface to the router. */
 export const fabricInterface = 'fabric';
+/** The prefix length of a link's IPv4 subnet. */
 export const link4Bits = 30;
+/** The prefix length of a link's IPv6 subnet. */
 export const link6Bits = 64;
-/** Fits the third byte of an address, and a link's number in an IPv6 group as it is written. */
+/** The greatest number of hosts: the number of a link must fit into the third byte of an IPv4 address. */
 export const mostHosts = 250;
 
 const routerAsNumber = 64500;
 
-/** A prefix has no dash: so no lab's namespaces can be mistaken for those of one whose prefix begins the same way. */
+/** A prefix has no dash, so no lab's namespaces can be mistaken for those of a lab whose prefix begins with the same letters. */
 const prefixForm = /^[a-z][a-z0-9]{0,19}$/;
 
-/** The namespaces that a lab of this prefix may have made, and no other's. */
+/** Whether a namespace can only belong to the lab with this prefix. */
 export const isNamespaceOf = (prefix: string, namespace: string): boolean =>
   namespace.startsWith(`${prefix}-`) && /^(control|router|host-\d+|vm-[a-z0-9-]+)$/.test(namespace.slice(prefix.length + 1));
 
+/** Returns the prefix. BAD_OPTION when it cannot be one. */
 export function checkPrefix(prefix: string): string {
   if (!prefixForm.test(prefix)) {
     throw new LabError('BAD_OPTION', `a lab cannot be called ${JSON.stringify(prefix)}: use a small letter, then up to 19 small letters and digits`);
@@ -47,6 +53,7 @@ export function checkPrefix(prefix: string): string {
   return prefix;
 }
 
+/** The plan of a lab. BAD_OPTION for an impossible prefix or number of hosts. */
 export function makePlan(prefix: string, hosts: number): Plan {
   checkPrefix(prefix);
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > mostHosts) {
@@ -61,7 +68,7 @@ export function makePlan(prefix: string, hosts: number): Plan {
   };
 }
 
-/** A VM's name becomes a namespace and a hostname. */
+/** The machine of a VM: its name becomes a namespace and a hostname. BAD_OPTION when it cannot. */
 export function vmMachine(prefix: string, name: string): Machine {
   if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(name)) {
     throw new LabError('BAD_OPTION', `a VM cannot be called ${JSON.stringify(name)}: use up to 32 small letters, digits and dashes`);

@@ -26,26 +26,26 @@ afterEach(async () => {
 const sleeper = (more: Partial<Program> = {}) => processes.service({ name: 'host-1/sleeper', command: 'sleep', args: ['60'], ...more });
 const failing = (code: string) => expect.toSatisfy((error: unknown) => isLabError(error, code as never), `a LabError ${code}`);
 
-test('a command hands back what it printed', async () => {
+test('a command returns what it printed', async () => {
   expect(await processes.run('sh', ['-c', 'cat; echo done'], { input: 'asked\n' })).toBe('asked\ndone\n');
 });
 
-test('a command that ends badly says how, and what it said last', async () => {
+test('the error of a failed command has its exit status and its last output', async () => {
   const failure = processes.run('sh', ['-c', 'echo "no such thing" >&2; exit 3']);
   await expect(failure).rejects.toEqual(failing('COMMAND_FAILED'));
   await expect(failure).rejects.toThrow(/ended with 3: no such thing/);
 });
 
-test('a command whose failure is an answer hands back its status', async () => {
+test('attempt returns the exit status of a command that fails', async () => {
   expect(await processes.attempt('sh', ['-c', 'exit 3'])).toMatchObject({ status: 3 });
 });
 
-test('a program that is not there is named', async () => {
+test('a program that does not exist is named in the error', async () => {
   await expect(processes.run('no-such-program', [])).rejects.toEqual(failing('PROGRAM_MISSING'));
   await expect(sleeper({ command: 'no-such-program' }).start()).rejects.toThrow(/no-such-program/);
 });
 
-test('a command takes nothing of the caller’s environment, and carries the lab’s mark', async () => {
+test('a command inherits nothing of the caller’s environment, and carries the lab’s mark', async () => {
   process.env['CALICO_LAB_TEST'] = 'leaks';
   try {
     const environment = await processes.run('env', []);
@@ -66,7 +66,7 @@ test('a service is recorded by pid and start time, carries the lab’s mark, and
   expect(environmentOf(record?.pid ?? 0)).toContain(`${labMark}=${directory}`);
 });
 
-test('another process finds a service by its record, and ends it', async () => {
+test('another process finds a service by its record, and stops it', async () => {
   await sleeper().start();
   const found = labProcesses(directory, new AbortController().signal).service(sleeper().program);
   const pid = found.pid();
@@ -76,7 +76,7 @@ test('another process finds a service by its record, and ends it', async () => {
   expect(sleeper().pid()).toBeUndefined();
 });
 
-test('a pid that was given to another process since is not the service’s', async () => {
+test('a pid that has been given to another process is not the service’s', async () => {
   const service = sleeper();
   await service.start();
   const record = readRecord(join(service.directory, 'process.json'));
@@ -84,7 +84,7 @@ test('a pid that was given to another process since is not the service’s', asy
   expect(isAlive({ pid: record?.pid ?? 0, startTicks: (record?.startTicks ?? 0) + 1 })).toBe(false);
 });
 
-test('a service that ends before it is ready says so at once, with its last words', async () => {
+test('a service that ends before it is ready is reported at once, with its last output', async () => {
   const service = sleeper({
     command: 'sh',
     args: ['-c', 'echo "cannot read my file"; exit 2'],
@@ -95,7 +95,7 @@ test('a service that ends before it is ready says so at once, with its last word
   await expect(failure).rejects.toThrow(/ended with 2; last lines[\s\S]*cannot read my file/);
 });
 
-test('what a service said before its last start does not count', async () => {
+test('a service’s output before its last start does not count', async () => {
   const service = sleeper({ command: 'sh', args: ['-c', 'echo "I am ready"; exec sleep 60'] });
   for (let time = 0; time < 2; time += 1) {
     await service.start();
@@ -105,7 +105,7 @@ test('what a service said before its last start does not count', async () => {
   }
 });
 
-test('an abort ends what is under way and lets nothing new begin', async () => {
+test('an abort ends what is under way, and nothing new starts', async () => {
   const reason = new Error('enough');
   const never = { ready: (hopeful: () => void) => until('never', () => undefined, { hopeful }) };
   const wait = processes.until('never', async () => void (await processes.run('true', [])));

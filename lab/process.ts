@@ -1,5 +1,5 @@
-// Runs commands and services for one lab. What it starts carries the lab's mark in its environment and is recorded in the lab's directory,
-// so that `down` finds it later, whoever calls that, and touches nothing else.
+// Runs the commands and services of one lab. Each process carries the lab's mark in its environment and is recorded in the lab's directory.
+// By that, `down` finds them later and touches nothing else.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,71 +10,76 @@ import { tailOf, until, type WaitOptions } from './wait.ts';
 
 /** Every process of a lab inherits this variable; its value is the lab's directory. */
 export const labMark = 'CALICO_LAB';
+/** The name of the file in a service's folder that records its process. */
 export const processRecord = 'process.json';
 
+/** How a command ended: its exit status, or the signal that killed it, and what it printed. */
 export type Outcome = { readonly status: number | NodeJS.Signals; readonly stdout: string; readonly stderr: string };
 
+/** How to run a command. */
 export type RunOptions = {
-  /** In whose network namespace; left out: the machine's own. */
+  /** The machine in whose network namespace to run it. Left out: the namespace of this process. */
   readonly on?: Machine;
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** SIGKILL after that. */
+  /** The command is killed with SIGKILL after this time. */
   readonly timeoutSeconds?: number;
 };
 
+/** A service's program and how to start it. */
 export type Program = {
-  /** Also the folder in the lab's directory: `host-1/felix`. */
+  /** The service's name, which is also its folder in the lab's directory: `host-1/felix`. */
   readonly name: string;
   readonly on?: Machine;
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Writes what the program needs before it starts: each time, so that a restart finds it as the first start did. */
+  /** Writes what the program needs before it starts. It runs before every start, so that a restart finds the same as the first start. */
   readonly prepare?: () => Promise<void> | void;
-  /** Resolves when the service can be used. Left out: as soon as it runs. */
+  /** Resolves when the service can be used. Left out: it can be used as soon as it runs. `hopeful` throws when the service has ended. */
   readonly ready?: (hopeful: () => void) => Promise<void>;
 };
 
-/** A long-running program of the lab. What another process of the lab started is found by its record. */
+/** A long-running program of the lab. A service that another process started is found by its record. */
 export interface Service {
   readonly name: string;
-  /** Everything of it is in here: configuration, data, sockets, log. */
+  /** The folder of the service: configuration, data, sockets, log. */
   readonly directory: string;
   readonly log: string;
   readonly program: Program;
-  /** undefined: does not run. */
+  /** The pid; undefined when the service does not run. */
   pid(): number | undefined;
-  /** What it has logged since this object last started it. */
+  /** What the service has logged since this object last started it. */
   said(): string;
-  /** Starts it and waits until it is ready; rejects with its last lines if it ends before (ENDED_EARLY). */
+  /** Starts the service and waits until it is ready. Rejects with ENDED_EARLY and its last lines when it ends before. */
   start(): Promise<void>;
-  /** Sends a signal to the process; does nothing when it does not run. */
+  /** Sends a signal to the process. Does nothing when it does not run. */
   kill(signal: NodeJS.Signals): void;
-  /** Resolves when it does not run (any more). */
+  /** Resolves when the service does not run any more. */
   ended(timeoutSeconds?: number): Promise<void>;
-  /** SIGTERM, then waits; NOT_READY if it has not ended within the time. */
+  /** Sends SIGTERM and waits. NOT_READY when the service has not ended in time. */
   stop(timeoutSeconds?: number): Promise<void>;
 }
 
+/** Everything that runs in one lab. */
 export interface Processes {
   readonly directory: string;
   readonly signal: AbortSignal;
-  /** Runs a command to its end and hands back what it printed; COMMAND_FAILED if it ends badly. */
+  /** Runs a command and returns what it printed. COMMAND_FAILED when its exit status is not 0. */
   run(command: string, args: readonly string[], options?: RunOptions): Promise<string>;
-  /** The same for a command whose failure is an answer. */
+  /** Runs a command and returns how it ended, failures included. */
   attempt(command: string, args: readonly string[], options?: RunOptions): Promise<Outcome>;
-  /** A child to talk to: killed when the lab is. */
+  /** Starts a command that the caller talks to. It is killed when the lab is aborted. */
   spawn(command: string, args: readonly string[], options?: RunOptions): ChildProcess;
   service(program: Program): Service;
-  /** `until`, ended by the signal too: a look that runs a command would else fail for ever. */
+  /** `until` (wait.ts), which the lab's signal ends too. Without that, a look that runs a command would fail again and again after an abort. */
   until<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options?: Omit<WaitOptions, 'signal'>): Promise<T>;
-  /** Resolves when no command is under way: after an abort, nothing more will come into being. */
+  /** Resolves when no command is running. After an abort, no new one starts. */
   idle(): Promise<void>;
 }
 
 /**
- * `signal`: once aborted, every command under way is killed, and none starts any more (each rejects with the signal's reason); services keep running.
+ * The processes of the lab with this directory. When `signal` is aborted, all running commands are killed and no other starts (each rejects with the signal's reason); services keep running.
  */
 export function labProcesses(directory: string, signal: AbortSignal): Processes {
   const underWay = new Set<ChildProcess>();
@@ -85,7 +90,7 @@ export function labProcesses(directory: string, signal: AbortSignal): Processes 
   function environment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
     const temporary = join(directory, 'tmp');
     mkdirSync(temporary, { recursive: true });
-    // Not the caller's: its proxies, Python paths and locale are no business of the lab's. No /usr/local either, where another Python may be first.
+    // Nothing of the caller's environment is inherited: its proxies, Python paths and locale must not change the lab. /usr/local is left out because another Python may be there.
     return { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', HOME: temporary, TMPDIR: temporary, [labMark]: directory, ...extra };
   }
 
@@ -106,7 +111,7 @@ export function labProcesses(directory: string, signal: AbortSignal): Processes 
     const stderr: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
     child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
-    child.stdin?.on('error', () => {}); // a command that ends without reading its input says so by its status
+    child.stdin?.on('error', () => {}); // the exit status tells when a command ends without reading its input
     child.stdin?.end(options.input ?? '');
     let late = false;
     const timer = setTimeout(() => {
@@ -127,7 +132,7 @@ export function labProcesses(directory: string, signal: AbortSignal): Processes 
     if (status === 0) return stdout;
     const where = options.on === undefined ? '' : ` on ${options.on.name}`;
     const said = (stderr.trim() || stdout.trim()).split('\n').slice(-15).join('\n');
-    throw new LabError('COMMAND_FAILED', `${command} ${args.join(' ')}${where} ended with ${status}: ${said || 'it said nothing'}`);
+    throw new LabError('COMMAND_FAILED', `${command} ${args.join(' ')}${where} ended with ${status}: ${said || 'it printed nothing'}`);
   }
 
   return {
@@ -170,7 +175,7 @@ function makeService(
     const output = openSync(log, 'a');
     logStart = fstatSync(output).size;
     let ending: string | undefined;
-    // A session of its own: Ctrl-C on the terminal reaches the lab, which then ends its services in order.
+    // Each service has a session of its own, so that Ctrl-C on the terminal reaches the lab alone, which then ends its services in order.
     const child = spawn(file, argv, { cwd: directory, env: environment(program.env), detached: true, stdio: ['ignore', output, output] });
     closeSync(output);
     child.unref();
@@ -188,11 +193,11 @@ function makeService(
     };
     try {
       await program.ready?.(hopeful);
-      await new Promise(setImmediate); // lets a program that could not be started at all say so
+      await new Promise(setImmediate); // a program that cannot be started reports that a turn later
       hopeful();
     } catch (error) {
       if (isLabError(error, 'NOT_READY'))
-        throw new LabError('NOT_READY', `${program.name} runs but is of no use yet: ${error.message}; ${tailOf(log)}`, { cause: error });
+        throw new LabError('NOT_READY', `${program.name} runs but is not ready: ${error.message}; ${tailOf(log)}`, { cause: error });
       throw error;
     }
   }
@@ -220,7 +225,7 @@ function makeService(
   return service;
 }
 
-/** undefined: there is no record, or only the beginning of one. */
+/** Reads a service's record; undefined when there is none, or only a part of one. */
 export function readRecord(path: string): ProcessIdentity | undefined {
   try {
     const { pid, startTicks } = JSON.parse(readFileSync(path, 'utf8')) as Partial<ProcessIdentity>;
@@ -231,7 +236,7 @@ export function readRecord(path: string): ProcessIdentity | undefined {
   }
 }
 
-/** `ip netns exec` becomes the command, so the pid is the command's own; it also gives it a /sys that shows this namespace. */
+/** The command line that runs a command on a machine. `ip netns exec` replaces itself by the command, so the pid is the command's own. It also mounts a /sys that shows the namespace. */
 function placed(on: Machine | undefined, command: string, args: readonly string[]): [string, string[]] {
   return on === undefined ? [command, [...args]] : ['ip', ['netns', 'exec', on.namespace, command, ...args]];
 }

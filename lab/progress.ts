@@ -1,16 +1,19 @@
-// One line for each step on the terminal, with the time it took.
+// Reports the steps of a longer work: one line for each, with the time that it took.
 
+/** A finished step. */
 export type Step = { readonly name: string; readonly seconds: number };
 
+/** Reports steps as they are taken. */
 export interface Progress {
-  /** Does the work; tells when it is done, or that it failed. */
+  /** Runs the work and reports its end, or that it failed. */
   step<T>(name: string, work: () => Promise<T>): Promise<T>;
-  /** A line of its own. */
+  /** Writes a line. */
   say(line: string): void;
-  /** What was done so far, in the order of its end. */
+  /** The steps that are finished, in the order in which they ended. */
   readonly steps: readonly Step[];
 }
 
+/** Reports by `write`. `now`: milliseconds. */
 export function progress(write: (line: string) => void, now: () => number = () => performance.now()): Progress {
   const steps: Step[] = [];
   return {
@@ -32,5 +35,7 @@ export function progress(write: (line: string) => void, now: () => number = () =
   };
 }
 
+/** Reports nothing. */
 export const silent = (): Progress => progress(() => {});
+/** Reports on standard output. */
 export const onTerminal = (): Progress => progress((line) => process.stdout.write(`${line}\n`));

@@ -1,4 +1,4 @@
-// The parts' least rights in etcd (datamodel's table), held against a real etcd with users: with them each part's reads and writes pass, and nothing beyond does.
+// Checks the table of rights in datamodel's rights.ts on a real etcd with users: with these rights, all reads and writes of each part succeed, and others are refused.
 import { followedPrefixes } from '@calico-openstack/bird-agent/store';
 import {
   birdAgentRights,
@@ -68,7 +68,7 @@ describe('with its least rights', () => {
     ['dhcp', [hostEndpointsPrefix(undefined, workloadEndpointNamePrefix('host-1')), subnetPrefix(undefined)], false],
     ['bird', followedPrefixes, true],
     ['driver', [felixStatusRoot(undefined)], false],
-  ])('%s follows what it is to follow', async (user, prefixes, apart) => {
+  ])('%s follows what it has to follow', async (user, prefixes, apart) => {
     const told = recorder();
     const follower = as(user).follow(prefixes, told, { apart });
     await told.until(({ states }) => states.at(-1) === 'following' || states.at(-1) === 'lost');
@@ -81,7 +81,7 @@ describe('with its least rights', () => {
     ['bird', [node('host-1')]],
     ['remover', [node('host-2')]],
     ['driver', [endpoint('host-2'), policy, subnetKey(undefined, 'net'), resourceKey({ plural: 'felixconfigurations', name: 'default' })]],
-  ])('%s writes what it is to write, under a lease too', async (user, keys) => {
+  ])('%s writes what it has to write, also under a lease', async (user, keys) => {
     for (const key of keys) expect(await write(user, key), key).toBe('done');
     const lease = await as(user).grantLease(60);
     await as(user).transact([], [{ put: keys[0]!, value: '', lease: lease.id }]);

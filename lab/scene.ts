@@ -1,4 +1,4 @@
-// What is really there, read from the kernel and from BIRD: for `status` and for the picture.
+// Reads the present state of a lab from the kernel and from BIRD, for `status` and for the picture.
 
 import { processesOf } from './down.ts';
 import type { ComputeHost } from './host.ts';
@@ -10,20 +10,25 @@ import type { Service } from './process.ts';
 import { routerSession } from './services/bird.ts';
 import { guestInterface, plugged, type VmFacts } from './vm.ts';
 
+/** A route as it is shown. */
 export type Route = { readonly destination: string; readonly via: string };
+/** A VM as it is shown. */
 export type SceneVm = { readonly name: string; readonly tap: string; readonly addresses: readonly string[] };
+/** A compute host as it is shown. */
 export type SceneHost = {
   readonly name: string;
   readonly address: string;
   readonly asNumber: number;
-  /** State of its sessions with the router, as the router sees them: one word when they agree. */
+  /** The state of its BGP sessions, as the router sees them: one word when they agree. */
   readonly bgp: string;
   readonly services: readonly SceneService[];
   readonly vms: readonly SceneVm[];
-  /** To VMs: here, and on other hosts. */
+  /** Its routes to VMs on this host and on others. */
   readonly routes: readonly Route[];
 };
+/** A service as it is shown. */
 export type SceneService = { readonly name: string; readonly running: boolean };
+/** The state of a lab. */
 export type Scene = {
   readonly prefix: string;
   readonly control: { readonly name: string; readonly address: string; readonly services: readonly SceneService[] };
@@ -31,6 +36,7 @@ export type Scene = {
   readonly hosts: readonly SceneHost[];
 };
 
+/** Reads the state of a lab. */
 export async function look(lab: Lab): Promise<Scene> {
   const { plan, router, etcd, mariadb, keystone, neutron, driver, hosts } = lab;
   const vms = plugged(lab);
@@ -54,7 +60,7 @@ export async function look(lab: Lab): Promise<Scene> {
   };
 }
 
-/** Kilobytes of all processes of the lab together; memory that several share counts once. */
+/** The memory of all processes of the lab in kilobytes. Memory that several share counts once. */
 export const memoryOf = (prefix: string): number => processesOf(prefix).reduce((sum, { pid }) => sum + memoryKilobytes(pid), 0);
 
 async function lookAtHost(lab: Lab, host: ComputeHost, bgp: string, vms: readonly VmFacts[]): Promise<SceneHost> {
@@ -73,10 +79,10 @@ const seenServices = (services: readonly (Service | undefined)[]): SceneService[
   services.flatMap((service) => (service === undefined ? [] : [{ name: service.name.split('/')[1] ?? service.name, running: service.pid() !== undefined }]));
 
 type KernelRoute = { readonly dst: string; readonly dev?: string; readonly gateway?: string; readonly via?: { readonly host: string } };
-/** With a filter, `ip` prints empty entries for what it leaves out. */
+/** An entry of `ip -json address`. With a filter, `ip` prints empty entries for the interfaces that it leaves out. */
 type KernelAddress = { readonly addr_info?: readonly { readonly local?: string }[] };
 
-/** Those to single addresses that lead to a VM's tap or to another machine. */
+/** The routes to single addresses, which lead to a VM's tap or to another machine. */
 async function routesOf(lab: Lab, machine: Machine): Promise<Route[]> {
   const shown = await Promise.all(['-4', '-6'].map((family) => ipJson(lab.processes, machine, family, 'route', 'show')));
   const neighbours = new Map(
@@ -91,7 +97,7 @@ async function routesOf(lab: Lab, machine: Machine): Promise<Route[]> {
   });
 }
 
-/** Those that the guest has taken. Into an emulated machine nobody looks: those of its port. */
+/** The addresses that the guest has configured; for an emulated machine, those of its port, because its inside cannot be read. */
 async function addressesOf(lab: Lab, { name, kind, addresses }: VmFacts): Promise<readonly string[]> {
   if (kind === 'machine') return addresses;
   const shown = (await ipJson(lab.processes, vmMachine(lab.plan.prefix, name), 'addr', 'show', 'dev', guestInterface, 'scope', 'global')) as KernelAddress[];

@@ -1,30 +1,32 @@
-// A lab at rest, watched for as long as wished, while etcd and the proxy before it are killed now and then: nothing may be lost, and nothing may have been gone in between.
+// Watches an idle lab while etcd and the proxy in front of it are killed now and then. Nothing may be lost, and nothing may be gone for a while.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from './lab.ts';
 import type { Network } from './openstack.ts';
 import type { Service } from './process.ts';
 
+/** How long to watch, and how often to kill. */
 export type SoakOptions = {
   readonly seconds: number;
-  /** Of quiet before each kill. */
+  /** The quiet time before each kill. */
   readonly quietSeconds: number;
-  /** How long what was killed stays away. */
+  /** How long a killed service stays away. */
   readonly awaySeconds: number;
 };
 
+/** What was observed. */
 export type SoakReport = {
   readonly kills: number;
-  /** How often a part told that etcd was away, by part. */
+  /** How often each part reported that etcd was away. */
   readonly losses: Readonly<Record<string, number>>;
-  /** What should not have been. */
+  /** What should not have happened. */
   readonly troubles: readonly string[];
 };
 
-/** Keys that live on leases, or as long as what they tell of. Whoever was gone and came back has another create revision. */
+/** Keys under leases, and keys that exist as long as what they describe. A key that was deleted and written again has another create revision. */
 const lasting = /\/status$|election|\/nodes\/|\/workloadendpoints\/|\/workload\/.*\/endpoint\//;
 
-/** The lab has a network, and what is to live through it. Rejects when a change does not come through. */
+/** Watches the lab, which has a network. Rejects when a change does not get through. */
 export async function soak(lab: Lab, network: Network, { seconds, quietSeconds, awaySeconds }: SoakOptions, say: (line: string) => void): Promise<SoakReport> {
   const parts = [lab.driver, ...lab.hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])].filter((part) => part !== undefined);
   const pids = parts.map((part) => part.pid());
@@ -39,21 +41,21 @@ export async function soak(lab: Lab, network: Network, { seconds, quietSeconds, 
     const lossesQuiet = losses();
     await sleep(Math.min(quietSeconds * 1000, Math.max(0, until - performance.now())));
     for (const [index, count] of losses().entries())
-      if (count > lossesQuiet[index]!) troubles.push(`${parts[index]!.name} lost etcd ${count - lossesQuiet[index]!} times while nothing happened`);
+      if (count > lossesQuiet[index]!) troubles.push(`${parts[index]!.name} lost etcd ${count - lossesQuiet[index]!} times while nothing was killed`);
     const killed = victims[kills % victims.length]!;
     for (const each of killed) await kill(each);
     kills += 1;
     await sleep(awaySeconds * 1000);
     for (const each of killed.toReversed()) await each?.start();
     await changeComesThrough(lab, network);
-    say(`${kills}: ${killed.map((each) => each?.name).join(' and ')} killed, and back; a new port came to each host and went`);
+    say(`${kills}: ${killed.map((each) => each?.name).join(' and ')} killed and restarted; a port was created and deleted on each host`);
   }
   const after = await createRevisions(lab);
   for (const [key, revision] of before) {
     if (!after.has(key)) troubles.push(`${key} is gone`);
     else if (after.get(key) !== revision) troubles.push(`${key} was gone for a while`);
   }
-  for (const [index, part] of parts.entries()) if (part.pid() !== pids[index]) troubles.push(`${part.name} did not live through it`);
+  for (const [index, part] of parts.entries()) if (part.pid() !== pids[index]) troubles.push(`${part.name} has ended or was restarted`);
   const told = losses();
   return { kills, losses: Object.fromEntries(parts.map(({ name }, index) => [name, told[index]! - lossesBefore[index]!])), troubles };
 }
@@ -70,7 +72,7 @@ async function createRevisions({ etcd }: Lab): Promise<ReadonlyMap<string, numbe
   );
 }
 
-/** From Neutron to each host and back to etcd: Felix tells of a port that it has no tap for it. */
+/** Checks that changes get through, from Neutron to each host and back to etcd: Felix reports the status of a port without a tap. */
 async function changeComesThrough({ openstack, processes, etcd, hosts }: Lab, network: Network): Promise<void> {
   const statusOf = async (port: string): Promise<boolean> =>
     [...(await etcd.all()).keys()].some((key) => key.includes('/felix/') && key.endsWith(`/endpoint/${port}`));

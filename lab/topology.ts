@@ -1,11 +1,11 @@
-// The ground: a namespace each for the router, the control machine and the compute hosts, and a routed link from the router to each of them.
+// The network of a lab: a namespace for the router, the control machine and each compute host, and a routed link from the router to each machine.
 import { addNamespace, ip, sysctl } from './namespace.ts';
 import { fabricInterface, type Joined, link4Bits, link6Bits, type Plan } from './plan.ts';
 import type { Processes } from './process.ts';
 
 /**
- * Every machine reaches every other by the router's connected routes, so etcd and Neutron are reachable whatever BGP does.
- * Forwarding on the compute hosts is left to Felix, whose work it is.
+ * Creates the namespaces and links. Every machine reaches every other through the router's connected routes, so etcd and Neutron are reachable independently of BGP.
+ * Forwarding on the compute hosts is left to Felix, whose job it is.
  */
 export async function layGround(processes: Processes, plan: Plan): Promise<void> {
   const machines = [plan.control, ...plan.hosts];
@@ -13,7 +13,7 @@ export async function layGround(processes: Processes, plan: Plan): Promise<void>
   await sysctl(processes, plan.router, {
     'net.ipv4.ip_forward': 1,
     'net.ipv6.conf.all.forwarding': 1,
-    'net.ipv6.conf.default.accept_dad': 0, // there is nobody else on these links, and waiting costs a second or two
+    'net.ipv6.conf.default.accept_dad': 0, // duplicate addresses are impossible on these links, and detection takes a second or two
   });
   await ip(processes, plan.router, ['link set lo up', ...machines.flatMap((machine) => routerCommands(machine))]);
   await Promise.all(

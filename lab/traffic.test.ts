@@ -17,15 +17,15 @@ test.each([
     said: '2 packets transmitted, 0 received, +2 errors, 100% packet loss, time 1001ms\n',
     report: { sent: 2, received: 0, averageMs: undefined },
   },
-])('the end of a ping, $what, is understood', ({ said, report }) => {
+])('the summary of a ping, $what, is parsed', ({ said, report }) => {
   expect(parsePing(`PING 10.65.0.12 (10.65.0.12) 56(84) bytes of data.\n\n--- 10.65.0.12 ping statistics ---\n${said}`)).toEqual(report);
 });
 
-test('a ping that never sent anything is no report', () => {
+test('a ping that never sent anything gives an error', () => {
   expect(() => parsePing('', 'ping: connect: Network is unreachable')).toThrow('Network is unreachable');
 });
 
-test('a long ping has lost what has no answer, up to the last that has one', () => {
+test('a long ping has lost the requests without an answer, up to the last that was answered', () => {
   const line = (sequence: number): string => `64 bytes from 10.65.0.12: icmp_seq=${sequence} ttl=61 time=0.5 ms\n`;
   expect(parsePingLines(`PING …\n${[1, 2, 5, 6].map(line).join('')}\n--- statistics ---\n9 packets transmitted, 4 received\n`)).toEqual({
     sent: 6,

@@ -1,4 +1,4 @@
-// Packets between machines of the lab: what tests and the demo ask of the network.
+// Sends packets between machines of the lab, for tests and the demo.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,11 +10,13 @@ import type { Service } from './process.ts';
 const python = '/usr/bin/python3';
 const script = (name: string): string => join(import.meta.dirname, 'guest', name);
 
-export type PingReport = { readonly sent: number; readonly received: number /** undefined: none came back. */; readonly averageMs: number | undefined };
+/** What came of a series of echo requests. `averageMs`: the average round-trip time; undefined when no answer came. */
+export type PingReport = { readonly sent: number; readonly received: number; readonly averageMs: number | undefined };
 
+/** How many requests, how often, and how long to wait for an answer. */
 export type PingOptions = { readonly count?: number; readonly intervalSeconds?: number; readonly timeoutSeconds?: number };
 
-/** Sends echo requests, waits `timeoutSeconds` for the last, and counts the answers. */
+/** Sends echo requests, waits `timeoutSeconds` for the last answer, and counts the answers. */
 export async function ping(
   lab: Lab,
   from: Machine,
@@ -26,7 +28,7 @@ export async function ping(
   return parsePing(stdout, stderr);
 }
 
-/** From ping's last lines. Throws when there are none: ping did not get as far as sending. */
+/** Parses ping's summary. Throws when there is none, because ping did not get as far as sending. */
 export function parsePing(stdout: string, stderr = ''): PingReport {
   const counts = /(\d+) packets transmitted, (\d+) received/.exec(stdout);
   if (counts === null) throw new Error(`ping did not say how many packets it sent: ${stdout}${stderr}`);
@@ -34,19 +36,20 @@ export function parsePing(stdout: string, stderr = ''): PingReport {
   return { sent: Number(counts[1]), received: Number(counts[2]), averageMs: average === undefined ? undefined : Number(average) };
 }
 
-/** From ping's line for each answer. */
+/** Parses ping's lines, one for each answer. */
 export function parsePingLines(stdout: string): PingReport {
   const answers = new Map([...stdout.matchAll(/icmp_seq=(\d+) .*time=([\d.]+) ms/g)].map(([, sequence, ms]) => [Number(sequence), Number(ms)]));
   const total = [...answers.values()].reduce((sum, ms) => sum + ms, 0);
   return { sent: Math.max(0, ...answers.keys()), received: answers.size, averageMs: answers.size === 0 ? undefined : total / answers.size };
 }
 
-/** What came of one try: an answer, a refusal by the other side, nothing at all, or the word of a router or the own machine that there is no way. */
+/** What came of one attempt: an answer, a refusal by the other side, nothing, or an error of the own machine or a router that there is no route. */
 export type Reach = 'answered' | 'refused' | 'silence' | 'unreachable';
 
+/** How long to wait, and from which port to send. */
 export type ReachOptions = { readonly timeoutSeconds?: number; readonly fromPort?: number };
 
-/** One TCP connection, or one UDP datagram, to a port that `listen` has opened (or not). */
+/** Tries one TCP connection or one UDP datagram to a port that `listen` may have opened. */
 export async function reach(
   lab: Lab,
   from: Machine,
@@ -74,20 +77,22 @@ export async function listen(lab: Lab, on: Machine, ports: readonly string[]): P
   return service;
 }
 
+/** What came of a stream of records. */
 export type StreamReport = {
   readonly sent: number;
   readonly received: number;
   readonly longestSilenceSeconds: number;
-  /** Empty, or what went wrong. */
+  /** What went wrong; empty when nothing did. */
   readonly trouble: string;
 };
 
+/** Traffic that runs until it is stopped. */
 export interface Running<Report> {
-  /** Ends it, and tells how it went. */
+  /** Stops it and returns the report. */
   stop(): Promise<Report>;
 }
 
-/** A TCP connection that carries a numbered record each interval, there and back, until it is stopped. Resolves when the first has come back. */
+/** Opens a TCP connection that sends a numbered record to an echoing port at each interval until it is stopped. Resolves when the first record has come back. */
 export async function tcpStream(lab: Lab, from: Machine, to: string, port: number, intervalSeconds = 0.01): Promise<Running<StreamReport>> {
   const service = lab.processes.service({
     name: `${from.name}/stream`,
@@ -108,8 +113,8 @@ export async function tcpStream(lab: Lab, from: Machine, to: string, port: numbe
 }
 
 /**
- * An echo request each interval until it is stopped. Resolves when the first answer has come. Counts up to the last that was answered: what is still under way at the end
- * is neither sent nor lost. Good for 65 535 requests.
+ * Sends an echo request at each interval until it is stopped. Resolves when the first answer has arrived. Counts up to the last request that was answered: those still under way
+ * at the end count neither as sent nor as lost. Works for up to 65 535 requests.
  */
 export async function pingStream(lab: Lab, from: Machine, to: string, intervalSeconds = 0.01): Promise<Running<PingReport>> {
   const service = lab.processes.service({
@@ -131,23 +136,25 @@ export async function pingStream(lab: Lab, from: Machine, to: string, intervalSe
   };
 }
 
-/** Puts frames on an interface as they are: what no honest guest would send. */
+/** Sends raw frames on an interface, such as no honest guest would send. */
 export async function sendFrames(lab: Lab, on: Machine, device: string, frames: readonly Uint8Array[]): Promise<void> {
   const input = frames.map((frame) => `${Buffer.from(frame).toString('hex')}\n`).join('');
   await lab.processes.run(python, [script('frames.py'), 'send', device], { on, input });
 }
 
-export type Captured = Seen & { readonly direction: 'in' | 'out' /** Since the epoch. */; readonly seconds: number };
+/** A captured frame. `seconds`: since the epoch. */
+export type Captured = Seen & { readonly direction: 'in' | 'out'; readonly seconds: number };
 
+/** A running capture. */
 export interface Capture {
-  /** All that was seen so far. */
+  /** All frames so far. */
   readonly frames: readonly Captured[];
-  /** Resolves with the first frame, past or to come, that is like this; NOT_READY if there is none within the time. */
+  /** Resolves with the first frame, past or future, for which `like` holds. NOT_READY when none arrives in time. */
   seen(what: string, like: (frame: Captured) => boolean, timeoutSeconds?: number): Promise<Captured>;
   stop(): Promise<void>;
 }
 
-/** Sees every frame on an interface, both ways: what comes before the machine's filters, what goes after them. Resolves when it misses nothing any more. */
+/** Captures every frame on an interface: incoming ones before the machine's filters, outgoing ones after them. Resolves when no frame is missed any more. */
 export async function capture(lab: Lab, on: Machine, device: string): Promise<Capture> {
   const child = lab.processes.spawn(python, [script('frames.py'), 'watch', device], { on });
   const frames: Captured[] = [];
@@ -178,5 +185,5 @@ export async function capture(lab: Lab, on: Machine, device: string): Promise<Ca
   };
 }
 
-/** What a machine's file in its folder says: for a look at leases and logs in tests. */
+/** The content of a file in a machine's folder, for tests that look at leases and logs. */
 export const fileOf = (lab: Lab, on: Machine, ...path: readonly string[]): string => readFileSync(join(lab.directory, on.name, ...path), 'utf8');

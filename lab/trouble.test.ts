@@ -9,7 +9,7 @@ test.each([
   '2026-11-24 14:55:16.900 <ERR> Cannot open file',
   '{"level":"fatal","msg":"discovery failed"}',
   'Traceback (most recent call last):',
-])('this is a complaint: %s', (line) => {
+])('is a complaint: %s', (line) => {
   expect(complaints(`fine\n${line}\nfine`)).toEqual([line]);
 });
 
@@ -19,6 +19,6 @@ test.each([
   '2026-11-24 15:06:39.430 12412 WARNING keystone.common.password_hashing Truncating password',
   '{"level":"info","msg":"no error so far"}',
   '2026-11-24 14:55:16.900 <INFO> Started',
-])('this is none: %s', (line) => {
+])('is not a complaint: %s', (line) => {
   expect(complaints(line)).toEqual([]);
 });

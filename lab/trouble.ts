@@ -1,12 +1,12 @@
-// What a lab's services complained of: the first place to look when something is not as it should be.
+// Finds the complaints in the logs of a lab's services: the first place to look when something is wrong.
 import { existsSync, readFileSync } from 'node:fs';
 import type { Lab } from './lab.ts';
 import type { Service } from './process.ts';
 
-/** Errors as etcd, MariaDB, OpenStack, BIRD and our own programs write them; of our own warnings too: the others warn of much that is as it should be. */
+/** Matches errors in the logs of etcd, MariaDB, OpenStack, BIRD and our own programs, and warnings of our own programs only: the others warn of much that is harmless. */
 const complaint = /\b(ERROR|CRITICAL|FATAL)\b|\[WARNING\]\[\d+\]|<(ERR|FATAL|BUG)>|"level":"(error|panic|fatal)"|^Traceback|^\w*Error:/;
 
-/** The last complaints in each service's log, under the log's name; nothing of those that had none. */
+/** The last complaints in each service's log, below the log's name. Services without complaints are left out. */
 export function troubleOf({ etcd, mariadb, keystone, neutron, driver, router, hosts }: Lab, most = 5): string[] {
   const onHosts = hosts.flatMap(({ bird, felix, dhcpAgent, birdAgent }) => [bird, felix, dhcpAgent, birdAgent]);
   const services: (Service | undefined)[] = [etcd, mariadb, keystone, neutron, driver, router.bird, ...onHosts];
@@ -17,4 +17,5 @@ export function troubleOf({ etcd, mariadb, keystone, neutron, driver, router, ho
   });
 }
 
+/** The lines of a log that are complaints. */
 export const complaints = (log: string): string[] => log.split('\n').filter((line) => complaint.test(line));

@@ -1,4 +1,4 @@
-// Nova's part, and the guest's: a port from Neutron, a tap on the host, and behind it a network namespace in which real DHCP clients run.
+// Plays Nova and the guest: a port from Neutron, a tap on the host, and behind it a network namespace in which real DHCP clients run.
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
@@ -12,21 +12,23 @@ import type { Fields, Port } from './openstack.ts';
 import { type Host, type Machine, vmMachine } from './plan.ts';
 import type { Processes, Service } from './process.ts';
 
+/** The name of a guest's interface. */
 export const guestInterface = 'eth0';
 const guestScripts = join(import.meta.dirname, 'guest');
 
+/** What a VM is to be like. */
 export type VmOptions = {
   /** Unique in the lab. */
   readonly name: string;
   readonly host: Host;
   readonly network: string;
-  /** Ids. Left out: the project's default group; empty: none at all. */
+  /** Ids of security groups. Left out: the project's default group; empty: none. */
   readonly securityGroups?: readonly string[];
-  /** More fields of the port, by the API's names. */
+  /** Further fields of the port, with the API's names. */
   readonly port?: Fields;
 };
 
-/** What is known of a VM as long as it lives; in its folder as vm.json. */
+/** The facts of a VM. Its folder holds them as vm.json while it is plugged in. */
 export type VmFacts = {
   readonly name: string;
   readonly host: string;
@@ -34,51 +36,53 @@ export type VmFacts = {
   readonly portId: string;
   readonly deviceId: string;
   readonly mac: string;
-  /** A network namespace, or an emulated machine with a kernel of its own. */
+  /** Whether the guest is a network namespace or an emulated machine with a kernel of its own. */
   readonly kind: 'namespace' | 'machine';
   readonly mtuBytes: number;
   readonly addresses: readonly string[];
 };
 
+/** A VM. */
 export interface Vm extends Machine {
   readonly facts: VmFacts;
   readonly host: Host;
   readonly address4: string | undefined;
   readonly address6: string | undefined;
-  /** Makes the tap on the host and the guest behind it, link up. */
+  /** Creates the tap on the host and the guest behind it, with the link up. */
   plug(): Promise<void>;
-  /** Starts the DHCP clients that the port's addresses call for. */
+  /** Starts a DHCP client for each family of the port's addresses. */
   startDhcp(): Promise<void>;
-  /** Waits for the client of this family to have been given an address. */
+  /** Waits for the lease of this family. */
   lease(family: 4 | 6, timeoutSeconds?: number): Promise<Lease>;
-  /** Waits for a lease and a default route, without which nothing beyond the subnet is reached: in IPv6 that comes by router advertisement, in its own time. */
+  /** Waits for a lease and a default route, which is needed to reach anything beyond the subnet. In IPv6 the route comes with a router advertisement, some time later. */
   online(family: 4 | 6, timeoutSeconds?: number): Promise<void>;
-  /** The kernel that it runs: a namespace, this machine's. */
+  /** The version of the guest's kernel; a namespace has this machine's. */
   kernel(): Promise<string>;
-  /** Ends the clients; the tap goes, and the guest with it. */
+  /** Kills the DHCP clients and deletes the tap and the guest. */
   unplug(): Promise<void>;
-  /** Unplugs, and deletes the port. */
+  /** Unplugs the VM and deletes its port. */
   remove(): Promise<void>;
 }
 
-/** One whose guest is a namespace: one can look around in it, and send from it whatever one likes. */
+/** A VM whose guest is a namespace: tests can look around in it and send anything from it. */
 export interface NamespaceVm extends Vm {
-  /** Has the DHCPv4 client ask again for what it has, and waits for the answer. */
+  /** Makes the DHCPv4 client renew its lease, and waits for the answer. */
   renew(timeoutSeconds?: number): Promise<Lease>;
 }
 
-/** A VM whose guest is a namespace; nothing is plugged in yet. API_REFUSED if Neutron says no. */
+/** Creates the port of a VM whose guest is a namespace. Nothing is plugged in yet. API_REFUSED when Neutron refuses. */
 export const createVm = async (lab: Lab, options: VmOptions): Promise<NamespaceVm> => vmOf(lab, options.host, await requestPort(lab, options, 'namespace'));
 
-export type RequestedPort = { readonly facts: VmFacts /** For the host's end of the tap. */; readonly hostMac: string };
+/** A new port. `hostMac`: the MAC of the host's end of the tap. */
+export type RequestedPort = { readonly facts: VmFacts; readonly hostMac: string };
 
-/** Asks Neutron for the port of a VM on this host, as Nova does: API_REFUSED if it says no, or cannot bind it to the host. */
+/** Creates the port of a VM on this host in Neutron, as Nova does. API_REFUSED when Neutron refuses it or cannot bind it to the host. */
 export async function requestPort(
   lab: Lab,
   { name, host, network, securityGroups, port: more = {} }: VmOptions,
   kind: VmFacts['kind'],
 ): Promise<RequestedPort> {
-  vmMachine(lab.plan.prefix, name); // refuses a bad name before there is a port
+  vmMachine(lab.plan.prefix, name); // refuses a bad name before a port is created
   const fields = { network_id: network, name, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': host.name };
   const [port, { mtu }] = await Promise.all([
     lab.openstack.create('port', { ...fields, ...(securityGroups === undefined ? {} : { security_groups: securityGroups }), ...more }),
@@ -94,34 +98,34 @@ export async function requestPort(
   return { facts: factsOf(name, host, kind, port, mtu), hostMac: hostSideMac(port) };
 }
 
-/** Creates, plugs and starts: what `openstack server create` comes to. Does not wait for the lease. */
+/** Creates a VM, plugs it in and starts its DHCP clients, like `openstack server create`. Does not wait for the lease. */
 export async function bootVm(lab: Lab, options: VmOptions): Promise<NamespaceVm> {
   const vm = await createVm(lab, options);
   await powerOn(vm);
   return vm;
 }
 
-/** Plugs the VM's tap in, and lets its DHCP clients ask. */
+/** Plugs the VM in and starts its DHCP clients. */
 export async function powerOn(vm: Vm): Promise<void> {
   await vm.plug();
   await vm.startDhcp();
 }
 
-/** From here on it is among those that are plugged. Its folder goes when it is unplugged. */
+/** Writes the VM's folder, which makes it one of those that are plugged in. Unplugging removes the folder. */
 export function recordVm(lab: Lab, facts: VmFacts): void {
   const directory = join(lab.directory, vmMachine(lab.plan.prefix, facts.name).name);
   mkdirSync(directory);
   writeFileSync(join(directory, 'vm.json'), JSON.stringify(facts));
 }
 
-/** The VMs that are plugged now. */
+/** The VMs that are plugged in now. */
 export const plugged = (lab: Lab): VmFacts[] =>
   readdirSync(lab.directory)
     .map((folder) => join(lab.directory, folder, 'vm.json'))
     .filter((file) => existsSync(file))
     .map((file) => JSON.parse(readFileSync(file, 'utf8')) as VmFacts);
 
-/** The first of each family. */
+/** The first address of each family. */
 export const addressesOf = ({ addresses }: VmFacts): Pick<Vm, 'address4' | 'address6'> => ({
   address4: addresses.find((address) => isIPv4(address)),
   address6: addresses.find((address) => !isIPv4(address)),
@@ -150,7 +154,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
   ];
 
   async function unplug(): Promise<void> {
-    for (const client of clients) client.kill('SIGKILL'); // as a VM ends: without giving its lease back
+    for (const client of clients) client.kill('SIGKILL'); // as when a VM is destroyed: the lease is not released
     await Promise.all(clients.map((client) => client.ended()));
     await ip(processes, host, [`link delete ${facts.tap}`]);
     await processes.run('ip', ['netns', 'delete', machine.namespace]);
@@ -215,7 +219,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
 }
 
 /**
- * What Nova gives the host's end: as the binding says. A port that our driver has not bound has no such detail: then as Nova would make it up itself, 0xfe first.
+ * The MAC that Nova gives to the host's end of a tap: the one in the port's binding details. A port that our driver has not bound has no such detail; then Nova replaces the first octet of the port's MAC by 0xfe.
  */
 function hostSideMac(port: Port): string {
   const details = port['binding:vif_details'];
@@ -225,7 +229,7 @@ function hostSideMac(port: Port): string {
   return details.mac_address ?? `fe${port.mac_address.slice(2)}`;
 }
 
-/** Stays, and renews. Asks each second until it is answered. */
+/** udhcpc as a service: it asks each second until it is answered, stays and renews. */
 const udhcpc = (processes: Processes, on: Machine, directory: string): Service =>
   processes.service({
     name: `${on.name}/udhcpc`,

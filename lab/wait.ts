@@ -2,18 +2,19 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from './errors.ts';
 
+/** How long to wait, and how often to look. */
 export type WaitOptions = {
   readonly timeoutSeconds?: number;
   readonly intervalMs?: number;
-  /** Ends the wait with its reason. */
+  /** Aborting it ends the wait with its reason. */
   readonly signal?: AbortSignal;
-  /** Called before each look; throws when what is waited for can no longer come. */
+  /** Called before each look. It throws when what is waited for can no longer happen. */
   readonly hopeful?: () => void;
 };
 
 /**
- * Looks again and again until there is something to see, and returns it: for what gives no event.
- * A look that throws counts as nothing seen yet; its last error is told when the time is over (NOT_READY).
+ * Calls `look` again and again until it returns something, and returns that. For things that give no event.
+ * A look that throws counts as having seen nothing. When the time is over, the wait rejects with NOT_READY and the last error.
  */
 export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options: WaitOptions = {}): Promise<T> {
   const { timeoutSeconds = 60, intervalMs = 20, signal, hopeful } = options;
@@ -31,13 +32,13 @@ export async function until<T>(what: string, look: () => Promise<T | undefined> 
     }
     if (performance.now() > deadline) {
       const why = lastError instanceof Error ? `: ${lastError.message}` : '';
-      throw new LabError('NOT_READY', `${what}: not within ${timeoutSeconds} s${why}`, { cause: lastError });
+      throw new LabError('NOT_READY', `gave up waiting for ${what} after ${timeoutSeconds} s${why}`, { cause: lastError });
     }
     await delay(intervalMs);
   }
 }
 
-/** The last lines of a log, for the message of an error; says so when there are none. */
+/** The last lines of a log for an error message, or a remark that there are none. */
 export function tailOf(log: string, lines = 15): string {
   let text: string;
   try {

@@ -1,4 +1,4 @@
-// A member of a project tries to get, through Neutron, addresses that are others' or the cloud's own: refused with the reason, and on the hosts nothing has happened.
+// A member of a project asks Neutron for addresses that belong to others or to the cloud itself. Each request is refused with the reason, and nothing changes on the hosts.
 import { beforeAll, expect, test } from 'vitest';
 import type { HttpAnswer } from '../http.ts';
 import { type Member, makeMember } from '../member.ts';
@@ -12,7 +12,7 @@ const world = labOfThisFile('addressing', { hosts: 2 });
 
 let mallory: Member;
 let network: string;
-/** On host 1 the victim, on host 2 its friend and the attacker. */
+/** The victim is on host 1; its friend and the attacker are on host 2. */
 let victim: NamespaceVm;
 let friend: NamespaceVm;
 let attacker: NamespaceVm;
@@ -44,7 +44,7 @@ beforeAll(async () => {
   ]);
 });
 
-/** Where the host of the attacker sends what is for this address. */
+/** The route of the attacker's host to this address. */
 async function wayTo(address: string): Promise<string | undefined> {
   const host: Host = world.lab.plan.hosts[1]!;
   const [route] = (await ipJson(world.lab.processes, host, 'route', 'get', address)) as { dev?: string }[];
@@ -69,14 +69,14 @@ test.each([
   expect({ status, body }).toMatchObject({ status: 409, body: expect.stringMatching(reason) });
 });
 
-test('after all of it, hosts know the ways that they knew, VMs reach one another, and changes arrive', async () => {
+test('after all attacks, the hosts have the same routes, VMs reach one another, and changes arrive', async () => {
   const { lab } = world;
   for (const address of [etcd, nextHop, addressOf(victim, 4)]) expect(await wayTo(address)).toBe('fabric');
   expect(await wayTo(addressOf(attacker, 4))).toBe(attacker.facts.tap);
   expect(await ping(lab, friend, addressOf(victim, 4), { count: 2 })).toMatchObject({ received: 2 });
   const closed = await groupOf(lab);
   await lab.openstack.update('port', friend.facts.portId, { security_groups: [closed.id] });
-  await lab.processes.until('a change of policy to bite on the host of the attacker', async () =>
+  await lab.processes.until('a change of policy to take effect on the host of the attacker', async () =>
     (await ping(lab, victim, addressOf(friend, 4), { count: 1 })).received === 0 ? true : undefined,
   );
 });

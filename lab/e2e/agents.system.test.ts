@@ -1,12 +1,12 @@
-// Whether a host's Felix lives, as Neutron tells it, and what Neutron makes of that.
+// Neutron's view of whether a host's Felix is alive, and what follows from it.
 import { expect, test } from 'vitest';
 import type { Port } from '../openstack.ts';
 import { labOfThisFile } from './world.ts';
 
-// A sign of life each second instead of each half minute, as an operator may set it, so that a death is noticed soon, and a machine that stands still for some seconds is none.
+// Felix sends a heartbeat each second instead of each half minute, as an operator may configure it, so that a death is noticed soon. A machine that stalls for some seconds must not count as dead.
 const world = labOfThisFile('agents', { hosts: 2, reporting: { intervalSeconds: 1, ttlSeconds: 10, agentDownSeconds: 12 } });
 
-/** As an operator asks. */
+/** The agents' states in `openstack network agent list`. */
 async function aliveInList(): Promise<Record<string, string>> {
   const printed = await world.lab.openstack.cli('network', 'agent', 'list', '-f', 'value', '-c', 'Host', '-c', 'Alive');
   return Object.fromEntries(
@@ -29,7 +29,7 @@ const portOn = (host: string): Promise<Port> =>
     'binding:host_id': host,
   });
 
-test('a Felix that was killed is shown as dead, and no port is bound to its host; back, it is alive, and ports are bound there', async () => {
+test('a killed Felix is shown as dead, and no port is bound to its host; restarted, it is alive, and ports are bound there', async () => {
   const [one, two] = world.lab.hosts as [(typeof world.lab.hosts)[number], (typeof world.lab.hosts)[number]];
   expect(await aliveInList()).toEqual({ [one.name]: 'True', [two.name]: 'True' });
   two.felix?.kill('SIGKILL');
@@ -42,7 +42,7 @@ test('a Felix that was killed is shown as dead, and no port is bound to its host
   expect(await portOn(two.name)).toMatchObject({ 'binding:vif_type': 'tap' });
 });
 
-test('a Felix that was told to end is shown as dead, too', async () => {
+test('a stopped Felix is shown as dead, too', async () => {
   const [one, two] = world.lab.hosts.map(({ name }) => name) as [string, string];
   await world.lab.hosts[0]?.felix?.stop();
   await becomes(one, 'False');

@@ -1,4 +1,4 @@
-// The whole of etcd after the demo's story: what the description of the datastore says, and nothing else.
+// The whole content of etcd after the demo's story: exactly what datastore.ts describes.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bringUp, type Lab } from '../lab.ts';
 import { type Content, liveThrough } from '../story/content.ts';
@@ -13,8 +13,8 @@ beforeAll(async () => {
   lab = await bringUp({ prefix });
   try {
     content = await liveThrough(lab);
-    // Its host tells etcd in its own time that it is gone.
-    await lab.processes.until('that nothing of client-2 is left', async () => ((await tracesOf(lab, content.vms.client2)).length === 0 ? true : undefined));
+    // The Felix of its host reports the end of the VM some time later.
+    await lab.processes.until('all traces of client-2 to vanish', async () => ((await tracesOf(lab, content.vms.client2)).length === 0 ? true : undefined));
   } catch (error) {
     await lab.down();
     throw error;
@@ -24,10 +24,10 @@ afterAll(async () => {
   await lab?.down();
 });
 
-/** Empty lists may be left out. The order of a policy's rules means nothing: all of them allow. */
+/** Normalises a value: leaves out empty lists, and sorts a policy's rules, whose order has no meaning because all of them allow. */
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value; // a pattern is no plain object
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value; // one of vitest's patterns
   const members = Object.entries(value).filter(([, member]) => !(Array.isArray(member) && member.length === 0));
   return Object.fromEntries(
     members.map(([name, member]) => {
@@ -42,7 +42,7 @@ function plain(value: unknown): unknown {
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const parsed = (text: string): unknown => (text.startsWith('{') ? JSON.parse(text) : text);
 
-test('every key and every field is as the description of the datastore says, and nothing else is there', async () => {
+test('every key and every field is as described, and there are no others', async () => {
   const ports = (await lab.openstack.list('port')) as Facts['ports'];
   const [defaultGroup] = await lab.openstack.list('security_group', { name: 'default' });
   const found = Object.fromEntries([...(await lab.etcd.all())].map(([key, value]) => [key, parsed(value)]));
@@ -52,9 +52,9 @@ test('every key and every field is as the description of the datastore says, and
   expect(plain(found)).toEqual(plain(expected));
 });
 
-test('signs of life and elections are on leases of their time, and nothing else is on any', async () => {
+test('heartbeats and elections have leases of the right length, and nothing else has a lease', async () => {
   const printed = await lab.etcd.ctl('get', '', '--prefix', '-w', 'json');
-  // A lease's number is too large for JSON.parse.
+  // A lease's id is too large for JSON.parse.
   const leased = [...printed.matchAll(/"key":"([^"]+)"[^{}]*"lease":(\d+)/g)].map(([, key = '', lease = '']) => [Buffer.from(key, 'base64').toString(), lease]);
   const seconds = async (lease: string): Promise<number> => {
     const told = await lab.etcd.ctl('lease', 'timetolive', BigInt(lease).toString(16), '-w', 'json');

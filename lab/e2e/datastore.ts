@@ -1,5 +1,5 @@
-// What has to be in etcd when the demo's story is over, written from the description of the datastore: every key, and every field of every value.
-// Ids, names and addresses are those that Neutron tells; uids, times and process numbers are known by their form only.
+// What etcd has to hold when the demo's story is over: every key, and every field of every value.
+// Ids, names and addresses are those that Neutron reports; of uids, times and process numbers only the form is known.
 import { expect } from 'vitest';
 import type { Lab } from '../lab.ts';
 import type { Port, SecurityGroup } from '../openstack.ts';
@@ -8,6 +8,7 @@ import { type Content, shop } from '../story/content.ts';
 import type { Vm } from '../vm.ts';
 
 type Json = Readonly<Record<string, unknown>>;
+/** Values by key. A value may be one of vitest's patterns. */
 export type Keys = Readonly<Record<string, unknown>>;
 
 const uid = expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
@@ -24,23 +25,24 @@ const resource = (kind: string, metadata: Json, spec: Json): Json => ({
   spec,
 });
 
+/** What Neutron knows of the story. */
 export type Facts = {
   readonly content: Content;
-  /** The ports that are left, as Neutron shows them. */
+  /** The remaining ports, as Neutron shows them. */
   readonly ports: readonly (Port & { readonly project_id: string; readonly dns_assignment: readonly { readonly fqdn: string }[] })[];
-  /** The project's own group, which Neutron makes by itself, and those of the story. */
+  /** The project's default group, which Neutron creates by itself, and the groups of the story. */
   readonly defaultGroup: SecurityGroup;
   readonly projectId: string;
 };
 
-/** Key by key, values parsed where they are JSON. */
+/** The expected values by key, parsed where they are JSON. */
 export function expectedKeys(lab: Lab, facts: Facts): Keys {
   return Object.fromEntries([...ofOperator(lab), ...ofCluster(), ...ofHosts(lab), ...ofSubnets(facts), ...ofGroups(facts), ...ofVms(facts)]);
 }
 
 type Entry = readonly [key: string, value: unknown];
 
-/** What the lab's operator has written. */
+/** The resources that the lab's operator has written. */
 const ofOperator = (lab: Lab): Entry[] =>
   bgpResources(lab.plan).map(({ kind, name, spec }) => [resourceKey(`${kind.toLowerCase()}s`, name), resource(kind, { name }, spec)]);
 
@@ -68,7 +70,7 @@ const ofHosts = (lab: Lab): Entry[] =>
   lab.plan.hosts.flatMap(({ name, link, asNumber }): Entry[] => {
     const alive = { time, uptime: expect.any(Number), first_update: expect.any(Boolean) };
     const bgp = { ipv4Address: `${link.machine4}/30`, ipv6Address: `${link.machine6}/64`, asNumber };
-    // By our own annotation the BIRD agent knows later which values were its own.
+    // The BIRD agent's own annotation, by which it later recognises the values that it wrote.
     const annotations = { 'openstack.projectcalico.org/registered-bgp': JSON.stringify(bgp) };
     return [
       [resourceKey('nodes', name), resource('Node', { name, annotations }, { bgp })],
@@ -122,13 +124,13 @@ function ofGroups({ content: { groups }, defaultGroup }: Facts): Entry[] {
   ];
 }
 
-/** Where the elected driver notes that it has looked whether old history can be forgotten: at once, or when it looks again a minute later. */
+/** The keys of the elected driver's compaction. It writes them at once, or when it looks again a minute later. */
 export const compactionKeys: Keys = {
   '/calico/compaction/v1/trigger': expect.stringMatching(/^\d+$/),
   '/calico/compaction/v1/last': expect.stringMatching(/^\d+$/),
 };
 
-/** client-2 is gone; batch-1 is in clients. */
+/** The remaining VMs: client-2 was deleted, batch-1 has moved to the group clients. */
 function ofVms({ content: { network, groups, vms }, ports, projectId }: Facts): Entry[] {
   const left = [
     [vms.web1, groups.web],
@@ -152,7 +154,7 @@ function ofVms({ content: { network, groups, vms }, ports, projectId }: Facts): 
     };
     const annotations = {
       'openstack.projectcalico.org/network-id': network.id,
-      'openstack.projectcalico.org/fqdn': port?.dns_assignment[0]?.fqdn ?? 'the port is gone from Neutron',
+      'openstack.projectcalico.org/fqdn': port?.dns_assignment[0]?.fqdn ?? 'Neutron does not know the port',
     };
     const spec = {
       orchestrator: 'openstack',

@@ -1,4 +1,4 @@
-// Any part may be killed at any time: what was allowed goes on, what was not stays out, and afterwards later changes arrive.
+// Any part may be killed at any time. Allowed traffic continues, forbidden traffic stays out, and later changes arrive.
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { steadyMoments } from '../moments.ts';
 import type { Fields, SecurityGroup } from '../openstack.ts';
@@ -9,14 +9,14 @@ import { addRule, addressOf, etherTypes, everything, families, groupOf, labOfThi
 
 const world = labOfThisFile('failures', { hosts: 2 });
 
-/** On host 1 both, and on host 2. */
+/** Two VMs on host 1 and one on host 2. */
 let first: NamespaceVm;
 let neighbour: Vm;
 let remote: Vm;
 let group: SecurityGroup;
 
 beforeAll(async () => {
-  // All may go out; in may come pings, and TCP to ports up to 100.
+  // All egress is allowed; ingress is allowed for pings and for TCP ports up to 100.
   const tcp = { protocol: 'tcp', port_range_min: 1, port_range_max: 100 };
   group = await groupOf(
     world.lab,
@@ -32,11 +32,11 @@ beforeAll(async () => {
   for (const vm of [first, neighbour, remote]) await listen(world.lab, vm, ['tcp:80', ...laterPorts.map((port) => `tcp:${port}`)]);
 });
 
-/** One for each test that changes a rule. */
+/** A port for each test that changes a rule. */
 const laterPorts = Array.from({ length: 20 }, (_, index) => 8001 + index);
 let nextPort = 0;
 
-/** A rule made now comes to the packets, on every host. */
+/** Checks that a rule that is created now takes effect on every host. */
 async function laterChangesArrive(): Promise<void> {
   const port = laterPorts[nextPort++]!;
   const tries = [
@@ -53,7 +53,7 @@ async function laterChangesArrive(): Promise<void> {
   }
 }
 
-/** New connections and pings, in both families, on the host and across. */
+/** Checks new connections and pings, in both families, on one host and between hosts. */
 async function allTalk(): Promise<void> {
   for (const family of families) {
     for (const to of [neighbour, remote]) {
@@ -64,7 +64,7 @@ async function allTalk(): Promise<void> {
 }
 
 async function kill(service: Service | undefined): Promise<Service> {
-  if (service === undefined) throw new Error('this lab goes without it');
+  if (service === undefined) throw new Error('this lab does not have the service');
   expect(service.pid(), `${service.name} runs`).toBeDefined();
   service.kill('SIGKILL');
   await service.ended();
@@ -81,7 +81,7 @@ const newPort = (name: string): Fields => ({
   security_groups: [group.id],
 });
 
-/** So that a test that failed spoils no other. */
+/** Restarts what a failed test has left stopped. */
 afterEach(async () => {
   const { etcd, driver, hosts } = world.lab;
   for (const service of [etcd, driver, ...hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])])
@@ -89,7 +89,7 @@ afterEach(async () => {
 });
 
 describe('Felix killed', () => {
-  test('and back, on both hosts, under pings and a TCP stream: not a packet is lost, and none comes in that may not', async () => {
+  test('and restarted on both hosts, under pings and a TCP stream: no packet is lost, and no forbidden one gets through', async () => {
     const { lab } = world;
     const streams = [
       await pingStream(lab, first, addressOf(remote, 4)),
@@ -98,7 +98,7 @@ describe('Felix killed', () => {
     ];
     const tcp = await tcpStream(lab, first, addressOf(remote, 4), 80);
     const watch = await capture(lab, first.host, first.facts.tap);
-    // A try that may not come in, again and again.
+    // Repeats a forbidden connection attempt.
     let ended = false;
     const knocking = (async () => {
       while (!ended) expect(await reach(lab, remote, 'tcp', addressOf(first, 4), 443, { timeoutSeconds: 0.2 })).toBe('silence');
@@ -123,7 +123,7 @@ describe('Felix killed', () => {
     await watch.stop();
   });
 
-  test('misses a VM that is deleted and one that comes meanwhile, and has both right when it is back', async () => {
+  test('and restarted: it handles a VM that was deleted and one that was created meanwhile', async () => {
     const { lab } = world;
     const leaving = await vmOn(world, 1, { name: 'leaving', securityGroups: [group.id] });
     const felix = await kill(lab.hosts[0]?.felix);
@@ -142,7 +142,7 @@ describe('Felix killed', () => {
 });
 
 describe('etcd killed', () => {
-  test('VMs keep talking; Neutron refuses what it cannot write, and leaves nothing half made; back, later changes arrive', async () => {
+  test('VMs keep talking; Neutron refuses what it cannot write and leaves nothing half done; after the restart, changes arrive', async () => {
     const { lab } = world;
     const stream = await pingStream(lab, first, addressOf(remote, 4));
     const tcp = await tcpStream(lab, remote, addressOf(neighbour, 6), 80);
@@ -153,7 +153,7 @@ describe('etcd killed', () => {
     expect(body).toMatch(/etcd/);
     expect(await named('half-made')).toEqual([]);
     const rule = { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', protocol: 'udp' };
-    // Neutron calls it a conflict, whatever the reason why a rule is refused.
+    // Neutron reports every refused rule as a conflict.
     const refused = await lab.openstack.request('POST', 'security-group-rules', { security_group_rule: rule });
     expect(refused).toMatchObject({ status: 409, body: expect.stringMatching(/etcd/) });
     expect(await lab.openstack.list('security_group_rule', rule)).toEqual([]);
@@ -165,7 +165,7 @@ describe('etcd killed', () => {
     expect(await first.renew()).toMatchObject({ event: 'renew', address: first.address4 });
 
     await lab.etcd.start();
-    const vm = await lab.processes.until('a port that can be made again', async () => {
+    const vm = await lab.processes.until('a port that can be created again', async () => {
       const answer = await lab.openstack.request('POST', 'ports', { port: newPort('made') });
       return answer.status === 201 ? (JSON.parse(answer.body) as { port: { id: string } }).port : undefined;
     });
@@ -183,7 +183,7 @@ describe('etcd killed', () => {
 });
 
 describe('the DHCP agent killed', () => {
-  test('a VM renews its lease meanwhile and afterwards, and VMs that come meanwhile are served when it is back', async () => {
+  test('a VM renews its lease meanwhile and afterwards; VMs that are created meanwhile are served after the restart', async () => {
     const { lab } = world;
     const host = lab.hosts[0]!;
     const agent = await kill(host.dhcpAgent);
@@ -199,7 +199,7 @@ describe('the DHCP agent killed', () => {
 });
 
 describe('the BIRD agent killed', () => {
-  test('VMs keep talking, and new ones are announced; back, no BGP session is touched', async () => {
+  test('VMs keep talking, and new ones are announced; after the restart, no BGP session is interrupted', async () => {
     const { lab } = world;
     const host = lab.hosts[1]!;
     const steady = steadyMoments();
@@ -223,19 +223,19 @@ describe('the BIRD agent killed', () => {
 });
 
 describe('the Neutron driver’s daemon killed', () => {
-  test('Neutron refuses what cannot reach etcd, and leaves nothing half made; back, it goes on as if nothing had been', async () => {
+  test('Neutron refuses what cannot reach etcd and leaves nothing half done; after the restart, it works as before', async () => {
     const { lab } = world;
     const driver = await kill(lab.driver);
     const { status, body } = await lab.openstack.request('POST', 'ports', { port: newPort('unheard') });
     expect(status, body).toBe(503);
     expect(body).toMatch(/calico-neutron-driver/);
     expect(await named('unheard')).toEqual([]);
-    expect((await lab.openstack.get('port', first.facts.portId)).status).toBe('ACTIVE'); // what only reads is answered
+    expect((await lab.openstack.get('port', first.facts.portId)).status).toBe('ACTIVE'); // requests that only read are answered
     await allTalk();
     await driver.start();
     await laterChangesArrive();
     const vm = await vmOn(world, 2, { name: 'afterwards', securityGroups: [group.id] });
-    // States come back once the dead daemon's lease on the election has run out: a minute at most.
+    // Port states are updated again once the dead daemon's election lease has expired: after a minute at most.
     const active = async (): Promise<true | undefined> => ((await lab.openstack.get('port', vm.facts.portId)).status === 'ACTIVE' ? true : undefined);
     await lab.processes.until('its port ACTIVE', active, { timeoutSeconds: 80 });
     await vm.remove();

@@ -1,4 +1,4 @@
-// Security groups, by packets: what may come in and go out, and what a change of rules or of membership does.
+// Security groups, tested with packets: what they let in and out, and what a change of rules or of membership does.
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Fields, SecurityGroup } from '../openstack.ts';
 import { capture, listen, ping, reach } from '../traffic.ts';
@@ -7,9 +7,9 @@ import { addRule, addressOf, etherTypes, everything, type Family, families, grou
 
 const world = labOfThisFile('groups', { hosts: 2 });
 
-/** Under test: its group is what the tests change. */
+/** The VM whose group the tests change. */
 let server: Vm;
-/** On the same host as the server, and on the other. They may send anything, and hear anything. */
+/** A VM on the server's host, and one on the other host. Their groups allow everything. */
 let near: Vm;
 let far: Vm;
 let open: SecurityGroup;
@@ -39,7 +39,7 @@ const nameOf = ({ from, to, family, protocol, port }: Probe): string => `${proto
 
 type Outcome = 'through' | 'dropped';
 
-/** `dropped`: nothing came back within the time. A word from somebody on the way would be an error: drops are silent. */
+/** The outcome of a probe. `dropped`: nothing came back in time. An ICMP error or a reset makes the test fail, because drops are silent. */
 async function outcomeOf(tried: Probe, timeoutSeconds = 0.7): Promise<Outcome> {
   const { from, to, family, protocol, port = 0 } = tried;
   const address = addressOf(to, family);
@@ -50,13 +50,13 @@ async function outcomeOf(tried: Probe, timeoutSeconds = 0.7): Promise<Outcome> {
   return 'dropped';
 }
 
-/** An answer may take its time on a busy machine; silence has to be waited for. */
+/** Checks the outcome of all probes. An answer may take long on a busy machine; for silence, a fixed time is waited. */
 async function expectAll(wanted: Outcome, probes: readonly Probe[]): Promise<void> {
   const outcomes = await Promise.all(probes.map(async (each) => [nameOf(each), await outcomeOf(each, wanted === 'through' ? 5 : 0.7)]));
   expect(Object.fromEntries(outcomes)).toEqual(Object.fromEntries(probes.map((each) => [nameOf(each), wanted])));
 }
 
-/** Waits for a change that was just made to have come to the packets. */
+/** Waits until a change has taken effect on packets. */
 async function becomes(wanted: Outcome, probes: readonly Probe[]): Promise<void> {
   const isSo = (each: Probe): Promise<true> =>
     world.lab.processes.until(`${wanted}: ${nameOf(each)}`, async () => ((await outcomeOf(each)) === wanted ? true : undefined));
@@ -70,11 +70,11 @@ const setGroups = async (vm: Vm, ...groups: readonly SecurityGroup[]): Promise<v
 const inBoth = (rule: Fields): Fields[] => families.map((family) => ({ ...rule, ethertype: etherTypes[family] }));
 const control = inBoth({ direction: 'ingress', protocol: 'udp', port_range_min: 9, port_range_max: 9 });
 
-/** Gives the server a new group with these rules alone, and waits for it to have come to the packets: by one rule more, which nothing else needs. */
+/** Gives the server a new group with only these rules, and waits until it has taken effect: the group has one further rule, which the wait probes. */
 async function serverWith(...rules: readonly Fields[]): Promise<SecurityGroup> {
   const group = await groupOf(world.lab, ...rules, ...control);
   await setGroups(server, group);
-  await becomes('dropped', [probe('tcp', near, server, 4, 22)]); // no test below allows all, so what an earlier group allowed is over
+  await becomes('dropped', [probe('tcp', near, server, 4, 22)]); // no test below allows everything: port 22 is closed once the earlier group has no effect any more
   await becomes(
     'through',
     families.map((family) => probe('udp', near, server, family, 9)),
@@ -89,12 +89,12 @@ const toOthers = (protocol: Probe['protocol'], port?: number): Probe[] =>
   families.flatMap((family) => others().map((to) => probe(protocol, server, to, family, port)));
 
 describe('what no rule allows', () => {
-  test('does not come in: by TCP, UDP or ping, in either family, from the same host or another', async () => {
+  test('does not get in: by TCP, UDP or ping, in either family, from the same host or another', async () => {
     await serverWith(...everything('egress'));
     await expectAll('dropped', [...fromOthers('tcp', 80), ...fromOthers('udp', 53), ...fromOthers('ping')]);
   });
 
-  test('does not go out: by TCP, UDP or ping, in either family, to the same host or another', async () => {
+  test('does not get out: by TCP, UDP or ping, in either family, to the same host or another', async () => {
     await serverWith();
     await expectAll('dropped', [...toOthers('tcp', 80), ...toOthers('udp', 53), ...toOthers('ping')]);
   });
@@ -109,7 +109,7 @@ describe('what no rule allows', () => {
     await watch.stop();
   });
 
-  test('of a port without any group, neither comes in nor goes out', async () => {
+  test('of a port without any group, gets neither in nor out', async () => {
     await serverWith(...everything('egress'));
     await setGroups(server);
     await becomes('dropped', [...fromOthers('udp', 9), ...toOthers('tcp', 80)]);
@@ -118,12 +118,12 @@ describe('what no rule allows', () => {
 });
 
 describe('what a rule allows', () => {
-  test('goes out, and the answers come back, though nothing may come in', async () => {
+  test('gets out, and the answers come back, although no ingress is allowed', async () => {
     await serverWith(...everything('egress'));
     await expectAll('through', [...toOthers('tcp', 80), ...toOthers('udp', 53), ...toOthers('ping')]);
   });
 
-  test('by prefix, comes in from there only', async () => {
+  test('by prefix, gets in from there only', async () => {
     const only = (family: Family): Fields => ({
       direction: 'ingress',
       ethertype: etherTypes[family],
@@ -143,7 +143,7 @@ describe('what a rule allows', () => {
     );
   });
 
-  test('by prefix, goes out to there only', async () => {
+  test('by prefix, gets out to there only', async () => {
     const only = (family: Family): Fields => ({
       direction: 'egress',
       ethertype: etherTypes[family],
@@ -160,13 +160,13 @@ describe('what a rule allows', () => {
     );
   });
 
-  test('by port, comes in to that port only, and by that protocol only', async () => {
+  test('by port, gets in to that port only, and by that protocol only', async () => {
     await serverWith(...inBoth({ direction: 'ingress', protocol: 'tcp', port_range_min: 8040, port_range_max: 8040 }));
     await expectAll('through', fromOthers('tcp', 8040));
     await expectAll('dropped', [...fromOthers('tcp', 80), ...fromOthers('tcp', 8000), ...fromOthers('udp', 53), ...fromOthers('ping')]);
   });
 
-  test('by port range, comes in from its first to its last port', async () => {
+  test('by port range, gets in from its first to its last port', async () => {
     await serverWith(...inBoth({ direction: 'ingress', protocol: 'tcp', port_range_min: 8000, port_range_max: 8080 }));
     await expectAll(
       'through',
@@ -178,7 +178,7 @@ describe('what a rule allows', () => {
     );
   });
 
-  test('by ICMP type, comes in with that type only', async () => {
+  test('by ICMP type, gets in with that type only', async () => {
     const icmp = (type4: number, type6: number): Fields[] => [
       { direction: 'ingress', ethertype: 'IPv4', protocol: 'icmp', port_range_min: type4 },
       { direction: 'ingress', ethertype: 'IPv6', protocol: 'ipv6-icmp', port_range_min: type6 },
@@ -186,11 +186,11 @@ describe('what a rule allows', () => {
     await serverWith(...icmp(8, 128)); // echo requests
     await expectAll('through', fromOthers('ping'));
     await expectAll('dropped', fromOthers('tcp', 80));
-    await serverWith(...icmp(13, 129)); // something else
+    await serverWith(...icmp(13, 129)); // another type
     await expectAll('dropped', fromOthers('ping'));
   });
 
-  test('by two groups, comes in as either of them allows', async () => {
+  test('by two groups, gets in as either of them allows', async () => {
     const tcp = (port: number): Fields[] => inBoth({ direction: 'ingress', protocol: 'tcp', port_range_min: port, port_range_max: port });
     const group = await serverWith(...tcp(80));
     await setGroups(server, group, await groupOf(world.lab, ...tcp(8000)));
@@ -199,7 +199,7 @@ describe('what a rule allows', () => {
     await expectAll('dropped', fromOthers('tcp', 8040));
   });
 
-  test('by an address group, comes in from what is in it, also after that has changed', async () => {
+  test('by an address group, gets in from its members, also after they have changed', async () => {
     const { openstack } = world.lab;
     const addresses = (vm: Vm): string[] => families.map((family) => `${addressOf(vm, family)}/${family === 4 ? 32 : 128}`);
     const members = await openstack.create('address_group', { name: 'known', addresses: addresses(near) });
@@ -223,7 +223,7 @@ describe('a change', () => {
   test.each([
     { direction: 'ingress', probes: () => fromOthers('tcp', 80) },
     { direction: 'egress', probes: () => toOthers('tcp', 80) },
-  ] as const)('of rules bites: a rule of $direction added, then removed', async ({ direction, probes }) => {
+  ] as const)('of rules takes effect: a rule of $direction added, then removed', async ({ direction, probes }) => {
     const group = await serverWith();
     await expectAll('dropped', probes());
     const rules = await Promise.all(
@@ -234,7 +234,7 @@ describe('a change', () => {
     await becomes('dropped', probes());
   });
 
-  test('of who is in a remote group bites: its members come in while they are members', async () => {
+  test('of a remote group’s members takes effect: they get in while they are members', async () => {
     const friends = await groupOf(world.lab);
     const rule = { protocol: 'tcp', remote_group_id: friends.id };
     await serverWith(...inBoth({ direction: 'ingress', ...rule }), ...inBoth({ direction: 'egress', ...rule }));
@@ -251,7 +251,7 @@ describe('a change', () => {
     await becomes('dropped', between(near));
   });
 
-  test('of the VM’s own group bites: the old group’s rules are over, the new one’s hold', async () => {
+  test('of the VM’s own group takes effect: the new group’s rules replace the old one’s', async () => {
     const tcp = (port: number): Fields[] => inBoth({ direction: 'ingress', protocol: 'tcp', port_range_min: port, port_range_max: port });
     const former = await serverWith(...tcp(80));
     const latter = await groupOf(world.lab, ...tcp(8000));
@@ -264,7 +264,7 @@ describe('a change', () => {
     await becomes('dropped', fromOthers('tcp', 8000));
   });
 
-  test('of one VM’s groups touches no other’s', async () => {
+  test('of one VM’s groups does not affect other VMs', async () => {
     await serverWith(...everything('egress'));
     await expectAll(
       'through',

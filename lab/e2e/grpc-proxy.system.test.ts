@@ -1,4 +1,4 @@
-// A cloud whose hosts and driver know etcd only by its own grpc-proxy.
+// A cloud whose hosts and driver reach etcd only through its own grpc-proxy.
 import { expect, test } from 'vitest';
 import { soak } from '../soak.ts';
 import { ping } from '../traffic.ts';
@@ -6,10 +6,10 @@ import { addressOf, everything, groupOf, labOfThisFile, vmOn } from './world.ts'
 
 const world = labOfThisFile('proxy', { hosts: 2, grpcProxy: true, reporting: { intervalSeconds: 2, ttlSeconds: 20, agentDownSeconds: 30 } });
 
-test('it is quiet where nothing happens; proxy, etcd and both killed, nothing is lost, no status and no election is gone, and changes come through', async () => {
+test('the cloud is quiet when idle; when the proxy, etcd or both are killed, nothing is lost, no status or election vanishes, and changes arrive', async () => {
   const group = await groupOf(world.lab, ...everything('egress'), ...everything('ingress'));
   const [one, other] = await Promise.all([1, 2].map((host) => vmOn(world, host, { name: `vm${host}`, securityGroups: [group.id] })));
-  // Quiet at first for longer than the 24 s after which the proxy would cut off who pings it; then both are killed, and etcd alone.
+  // The first quiet time is longer than the 24 s after which the proxy would cut off clients that ping it. Then both are killed, then etcd alone.
   const report = await soak(world.lab, world.network, { seconds: 50, quietSeconds: 28, awaySeconds: 2 }, () => {});
   expect(report.troubles).toEqual([]);
   expect(report.kills).toBeGreaterThanOrEqual(2);

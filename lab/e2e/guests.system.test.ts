@@ -1,4 +1,4 @@
-// What a VM gets, and what it cannot do: addresses, ways to others, states in Neutron; others' addresses and unknown taps.
+// What a VM gets: addresses, routes, states in Neutron. And what it cannot do: use others' addresses or an unknown tap.
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Addressed, type Seen, udpFrame } from '../frames.ts';
 import { addNamespace, ip, ipJson } from '../namespace.ts';
@@ -49,10 +49,10 @@ describe('a lease', () => {
   });
 });
 
-describe('ways', () => {
+describe('routes', () => {
   const cases = families.flatMap((family) => (['neighbour', 'remote'] as const).map((to) => ({ family, to })));
 
-  test.each(cases)('a VM pings its $to by IPv$family, and the packets come in with its own address', async ({ family, to }) => {
+  test.each(cases)('a VM pings its $to by IPv$family, and the packets arrive with its own address', async ({ family, to }) => {
     const target = machineOf(to);
     const watch = await capture(world.lab, target.host, target.facts.tap);
     expect(await ping(world.lab, first, addressOf(target, family))).toMatchObject({ sent: 3, received: 3 });
@@ -67,7 +67,7 @@ describe('ways', () => {
     for (const machine of [world.lab.router, first.host, remote.host]) {
       for (const vm of [first, neighbour, remote]) {
         const wanted = machine === world.lab.router ? vm.host.link.routerInterface : machine === vm.host ? vm.facts.tap : 'fabric';
-        // BGP tells it in its own time.
+        // BGP takes some time.
         await world.lab.processes.until(`${machine.name} to ${vm.facts.name} by ${wanted}`, async () => {
           const [route] = (await ipJson(world.lab.processes, machine, 'route', 'get', addressOf(vm, family))) as [{ dev: string }];
           return route.dev === wanted || undefined;
@@ -82,7 +82,7 @@ describe('a port’s state in Neutron', () => {
   const becomes = (vm: Vm, wanted: string): Promise<string> =>
     world.lab.processes.until(`the state ${wanted}`, async () => ((await stateOf(vm)) === wanted ? wanted : undefined));
 
-  test('is DOWN until the tap is there, ACTIVE while it is, DOWN again without it', async () => {
+  test('is DOWN until the tap exists, ACTIVE while it exists, DOWN again without it', async () => {
     const vm = await createVm(world.lab, { name: 'coming', host: first.host, network: world.network.id, securityGroups: [open] });
     expect(await stateOf(vm)).toBe('DOWN');
     for (const _time of ['first', 'again']) {
@@ -94,7 +94,7 @@ describe('a port’s state in Neutron', () => {
     await vm.remove();
   });
 
-  test('is DOWN while the tap is there but its link is down', async () => {
+  test('is DOWN while the tap exists but its link is down', async () => {
     const vm = await vmOn(world, 1, { name: 'linkless', securityGroups: [open] });
     await becomes(vm, 'ACTIVE');
     await ip(world.lab.processes, vm.host, [`link set ${vm.facts.tap} down`]);
@@ -144,7 +144,7 @@ describe('a tap that etcd does not know', () => {
     const address = family === 4 ? '10.65.0.99' : '2001:db8:65::99';
     const targets = [neighbour, remote].map((vm) => addressOf(vm, family));
     const hosts = [first.host, remote.host].map(({ link }) => (family === 4 ? link.machine4 : link.machine6));
-    // Its own address, made up, and that of a VM which may send anything.
+    // From an invented address, and from that of a VM which may send anything.
     const frames = [...targets, ...hosts].flatMap((to) =>
       [address, addressOf(first, family)].map((from) => datagram({ fromMac: first.facts.mac, toMac: stranger.tapMac, from, to }, 'unknown')),
     );
@@ -160,7 +160,7 @@ describe('a tap that etcd does not know', () => {
     for (const watch of watches) await watch.stop();
   });
 
-  /** A guest behind a tap that no port of Neutron's has. */
+  /** Creates a guest behind a tap that belongs to no port of Neutron's. */
   async function plugUnknown(name: string): Promise<Machine & { readonly tapMac: string }> {
     const machine = vmMachine(world.lab.plan.prefix, name);
     await addNamespace(world.lab.processes, machine);
@@ -168,7 +168,7 @@ describe('a tap that etcd does not know', () => {
       on: first.host,
     });
     await ip(world.lab.processes, first.host, [`link set tap${name} up`]);
-    // No address: its kernel stays silent, and all that is sent are the frames above.
+    // Without addresses the guest's kernel stays silent, so only the frames above are sent.
     await world.lab.processes.run('sysctl', ['-q', '-w', `net.ipv6.conf.${guestInterface}.disable_ipv6=1`], { on: machine });
     await ip(world.lab.processes, machine, [`link set ${guestInterface} up`]);
     const [link] = (await ipJson(world.lab.processes, first.host, 'link', 'show', `tap${name}`)) as [{ address: string }];
@@ -177,14 +177,14 @@ describe('a tap that etcd does not know', () => {
 });
 
 describe('a port that is deleted while its VM runs', () => {
-  test('is closed both ways, loses its routes everywhere and its DHCP, and leaves nothing in etcd', async () => {
+  test('is closed in both directions, loses its routes everywhere and its DHCP, and leaves nothing in etcd', async () => {
     const { lab } = world;
     const vm = await vmOn(world, 1, { name: 'doomed', securityGroups: [open] }, families);
     for (const start of ['etcd: ', 'route on router ', 'route on host-1 ', 'route on host-2 ', 'rules of host-1'])
-      await lab.processes.until(`a trace of it: ${start}`, async () => (await tracesOf(lab, vm)).some((trace) => trace.startsWith(start)) || undefined);
+      await lab.processes.until(`a trace of the VM: ${start}`, async () => (await tracesOf(lab, vm)).some((trace) => trace.startsWith(start)) || undefined);
     const talk = await pingStream(lab, remote, addressOf(vm, 4));
     await lab.openstack.remove('port', vm.facts.portId);
-    await lab.processes.until('that nothing of it is left', async () => ((await tracesOf(lab, vm)).length === 0 ? true : undefined));
+    await lab.processes.until('all traces of the VM to vanish', async () => ((await tracesOf(lab, vm)).length === 0 ? true : undefined));
     await talk.stop();
 
     const watch = await capture(lab, remote.host, remote.facts.tap);
@@ -210,7 +210,7 @@ describe('a port that is deleted while its VM runs', () => {
 const datagram = (addressed: Addressed, text: string): Uint8Array => udpFrame(addressed, 4000, 4001, Buffer.from(text));
 const textOf = ({ payload }: Seen): string => Buffer.from(payload).toString('utf8');
 
-/** The host's end, which is the guest's gateway. */
+/** The MAC of the host's end of the tap, which is the guest's gateway. */
 async function tapMac(vm: Vm): Promise<string> {
   const [link] = (await ipJson(world.lab.processes, vm.host, 'link', 'show', vm.facts.tap)) as [{ address: string }];
   return link.address;

@@ -1,21 +1,25 @@
-// What the end-to-end tests share: a lab for each file, and the ground that its VMs stand on.
+// What the end-to-end tests share: a lab for each file, and a network for its VMs.
 import { afterAll, beforeAll, beforeEach, onTestFailed } from 'vitest';
 import { bringUp, type Lab, type LabOptions } from '../lab.ts';
 import type { Fields, Network, SecurityGroup, SecurityGroupRule, Subnet } from '../openstack.ts';
 import { troubleOf } from '../trouble.ts';
 import { bootVm, type NamespaceVm, type Vm, type VmOptions } from '../vm.ts';
 
+/** The address family. */
 export type Family = 4 | 6;
+/** Both families. */
 export const families = [4, 6] as const satisfies Family[];
+/** Neutron's names of the families. */
 export const etherTypes = { 4: 'IPv4', 6: 'IPv6' } as const satisfies Record<Family, string>;
 
+/** The lab of a test file, and its network. */
 export interface World {
   readonly lab: Lab;
   readonly network: Network;
   readonly subnets: Readonly<Record<Family, Subnet>>;
 }
 
-/** VMs get addresses of the pools only: the others are free for whatever tests make up. */
+/** The subnets. VMs get addresses of the pools only, so tests may invent others. */
 export const plan = {
   4: {
     cidr: '10.65.0.0/24',
@@ -27,7 +31,7 @@ export const plan = {
   6: { cidr: '2001:db8:65::/64', pool: { start: '2001:db8:65::1000', end: '2001:db8:65::ffff' }, gateway: '2001:db8:65::1', dns: '2001:db8:53::53' },
 } as const;
 
-/** Brings a lab up before the tests of the file, with a network of two subnets, and removes it after them, whatever becomes of them. */
+/** Brings a lab up before the tests of a file, with a network of two subnets, and removes it after them, whether they pass or fail. */
 export function labOfThisFile(name: string, options: Omit<LabOptions, 'prefix'> = {}): World {
   let world: World | undefined;
   const there = (): World => {
@@ -49,7 +53,7 @@ export function labOfThisFile(name: string, options: Omit<LabOptions, 'prefix'> 
       if (world === undefined || told) return;
       told = true;
       const trouble = troubleOf(world.lab).map((line) => `${line.slice(0, 300)}\n`);
-      process.stderr.write(`What the services had complained of when the first test failed:\n${trouble.join('')}`);
+      process.stderr.write(`Complaints of the services when the first test failed:\n${trouble.join('')}`);
     });
   });
   afterAll(async () => {
@@ -86,7 +90,7 @@ async function makeNetwork({ openstack }: Lab): Promise<Pick<World, 'network' | 
 
 let groups = 0;
 
-/** A new security group without Neutron's own two rules (all may go out): nothing in, nothing out, but for what is given here. */
+/** Creates a security group with these rules only: Neutron's own two (all egress is allowed) are removed. */
 export async function groupOf({ openstack }: Lab, ...rules: readonly Fields[]): Promise<SecurityGroup> {
   groups += 1;
   const group = await openstack.create('security_group', { name: `group-${groups}` });
@@ -95,13 +99,14 @@ export async function groupOf({ openstack }: Lab, ...rules: readonly Fields[]): 
   return group;
 }
 
+/** Adds a rule to a group. */
 export const addRule = ({ openstack }: Pick<Lab, 'openstack'>, group: SecurityGroup, rule: Fields): Promise<SecurityGroupRule> =>
   openstack.create('security_group_rule', { security_group_id: group.id, ...rule });
 
-/** Everything in this direction, in both families. */
+/** Rules that allow everything in this direction, in both families. */
 export const everything = (direction: 'ingress' | 'egress'): Fields[] => families.map((family) => ({ direction, ethertype: etherTypes[family] }));
 
-/** Boots a VM on the lab's host of this number, and waits for its IPv4 lease; `families`: for those named. */
+/** Boots a VM on the lab's host with this number and waits for its leases: the IPv4 one, or those of `families`. */
 export async function vmOn(
   { lab, network }: World,
   number: number,
@@ -115,6 +120,7 @@ export async function vmOn(
   return vm;
 }
 
+/** The VM's address of a family. Throws when it has none. */
 export function addressOf(vm: Vm, family: Family): string {
   const address = family === 4 ? vm.address4 : vm.address6;
   if (address === undefined) throw new Error(`${vm.facts.name} has no IPv${family} address`);

@@ -1,6 +1,6 @@
-"""Listens in a VM of the lab and sends back whatever comes. Usage: echo.py tcp:80 tcp:22 udp:53 …
+"""Listens in a VM of the lab and echoes what it receives. Usage: echo.py tcp:80 tcp:22 udp:53 …
 
-Says `listening` once all ports are open.
+Prints `listening` once all ports are open.
 """
 import selectors
 import socket

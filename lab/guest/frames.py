@@ -1,7 +1,7 @@
 """Raw Ethernet frames on an interface of the lab. Usage: frames.py send INTERFACE      sends each line of standard input, as hexadecimal digits
        frames.py watch INTERFACE     prints each frame that comes or goes, a line: seconds since the epoch, `in` or `out`, hexadecimal digits
 
-watch says `watching` once it misses nothing any more. It sees frames as the driver does: what comes before the host's filters, what goes after them.
+watch prints `watching` once it misses no frame any more. It sees incoming frames before the host's filters and outgoing ones after them.
 """
 import socket
 import sys
@@ -12,14 +12,14 @@ PACKET_OUTGOING = 4
 SO_RCVBUFFORCE = 33
 
 command, interface = sys.argv[1:]
-# Of no protocol until it is bound: else it would also see what the other interfaces carry until then.
+# The socket has no protocol until it is bound. Otherwise it would receive the frames of all interfaces until then.
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
 if command == "send":
     raw.bind((interface, 0))
     for line in sys.stdin:
         raw.send(bytes.fromhex(line.strip()))
 else:
-    raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)  # more than others may have, so that nothing is missed on a busy machine
+    raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)  # beyond the usual limit, so that nothing is missed on a busy machine
     raw.bind((interface, ETH_P_ALL))
     print("watching", flush=True)
     while True:

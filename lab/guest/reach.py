@@ -1,6 +1,6 @@
 """Tries once to reach a port that echoes, from inside a VM of the lab. Usage: reach.py tcp|udp ADDRESS PORT SECONDS [SOURCE-PORT]
 
-Prints what came of it: answered, refused, silence (nothing within the time), or unreachable.
+Prints the outcome: answered, refused, silence (nothing within the time), or unreachable.
 """
 import errno
 import socket

@@ -1,6 +1,6 @@
 """A long TCP connection to a port that echoes, from inside a VM of the lab. Usage: stream.py ADDRESS PORT INTERVAL-SECONDS
 
-Sends numbered records and checks that they come back, each once and in order. Says `streaming` once the first is back; on SIGTERM ends, and prints a line of JSON:
+Sends numbered records and checks that they come back, each once and in order. Prints `streaming` once the first is back. On SIGTERM it ends and prints a line of JSON:
 sent, received, longestSilenceSeconds (between two that came back), trouble (empty, or what went wrong).
 """
 import json

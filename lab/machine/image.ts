@@ -1,4 +1,4 @@
-// A small Linux for emulated machines: the distribution's kernel, and in an initramfs BusyBox, dash, dhclient and ip, with the scripts that the namespace VMs use.
+// Builds a small Linux for emulated machines: the distribution's kernel, and an initramfs with BusyBox, dash, dhclient, ip and the scripts of the namespace VMs.
 
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync } from 'node:fs';
@@ -7,18 +7,19 @@ import { LabError } from '../errors.ts';
 import type { Processes } from '../process.ts';
 import { cache } from '../services/tables.ts';
 
+/** The paths of a kernel and its initramfs. */
 export type Image = { readonly kernel: string; readonly initramfs: string };
 
-/** Where tools/install puts the kernel's package. It is not installed: on a real machine that would change what boots next. */
+/** The folder where tools/install puts the kernel's package. It is not installed, because that would change what a real machine boots next. */
 const packages = join(cache, 'kernel');
 
-/** In the order in which they can be loaded: the guest takes them by their names, which get a number. At most nine. */
+/** The kernel modules in an order in which they can be loaded. The guest loads its files in the order of their names, which begin with one digit: at most nine. */
 const modules = ['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci', 'failover', 'net_failover', 'virtio_net'];
 
 const guestFiles = ['init', 'udhcpc', 'dhclient6', 'start-dhclient6'];
 const programs = ['/usr/bin/busybox', '/usr/bin/dash', '/usr/sbin/dhclient', '/usr/sbin/ip'];
 
-/** Made once, and kept as long as nothing changes that is in it. PROGRAM_MISSING if there is no kernel. */
+/** The image. It is built once and kept until something in it changes. PROGRAM_MISSING when there is no kernel. */
 export async function machineImage(processes: Processes): Promise<Image> {
   const found = existsSync(packages) ? readdirSync(packages).filter((name) => name.endsWith('.deb')) : [];
   const newest = found.sort().at(-1);
@@ -73,13 +74,13 @@ function only(root: string, folder: string, form: RegExp): string {
   return name;
 }
 
-/** With the loader itself. */
+/** The shared libraries of a program, with the loader. */
 async function librariesOf(processes: Processes, program: string): Promise<string[]> {
   const printed = await processes.run('ldd', [program]);
   return [...printed.matchAll(/(\/\S+) \(0x/g)].map(([, path = '']) => path);
 }
 
-/** Images of earlier kernels and programs. */
+/** Removes the images of earlier kernels and programs. */
 function prune(): void {
   for (const name of readdirSync(cache)) if (/^machine-[0-9a-f]+$/.test(name)) rmSync(join(cache, name), { recursive: true, force: true });
 }

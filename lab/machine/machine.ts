@@ -1,4 +1,4 @@
-// A VM that is a real machine: QEMU emulates it, on a real tap, and it boots a kernel of its own.
+// A VM that is a real machine: QEMU emulates it on a real tap, and it boots a kernel of its own.
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Lab } from '../lab.ts';
@@ -8,10 +8,10 @@ import { vmMachine } from '../plan.ts';
 import { addressesOf, recordVm, requestPort, type Vm, type VmOptions } from '../vm.ts';
 import { machineImage } from './image.ts';
 
-/** Emulation is slow, more so on a machine that has other things to do. */
+/** How long booting may take. Emulation is slow, above all on a busy machine. */
 const bootSeconds = 180;
 
-/** Makes its port, and its image if need be. It echoes on TCP ports 80 and 22 as soon as it has booted. */
+/** Creates the VM's port, and builds the image if necessary. The machine echoes on TCP ports 80 and 22 as soon as it has booted. */
 export async function createMachine(lab: Lab, options: VmOptions): Promise<Vm> {
   const { processes } = lab;
   const image = await machineImage(processes);
@@ -31,7 +31,7 @@ export async function createMachine(lab: Lab, options: VmOptions): Promise<Vm> {
     ],
   });
 
-  /** What its console shows by lines that begin so; undefined until the line `NAME-end`. */
+  /** The lines of the console that begin with this name; undefined until the line `NAME-end`. */
   function shown(name: string): string | undefined {
     const lines = emulator.said().split(/\r*\n/);
     if (!lines.includes(`${name}-end`)) return undefined;

@@ -1,20 +1,21 @@
-// BIRD on the router, as a top-of-rack router would run it, and on the compute hosts.
+// BIRD, on the router as a top-of-rack router would run it, and on the compute hosts.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Host, Machine, Plan } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
 
+/** A BIRD of the lab. */
 export interface Bird extends Service {
   readonly configuration: string;
   readonly controlSocket: string;
-  /** Runs birdc. */
+  /** Runs a birdc command and returns what it prints. */
   ctl(...command: readonly string[]): Promise<string>;
-  /** Its BGP sessions by name: `Established`, `Active`, … */
+  /** The states of its BGP sessions by name: `Established`, `Active`, … */
   sessions(): Promise<ReadonlyMap<string, string>>;
 }
 
-/** `configuration`: what it starts with. `keep`: a configuration that is there already, written by the agent, stays. */
+/** Describes BIRD on a machine. It starts with `configuration`; with `keep`, a configuration that the agent has written stays. */
 export function birdService(processes: Processes, on: Machine, configuration: string, keep: boolean): Bird {
   const name = `${on.name}/bird`;
   const directory = join(processes.directory, name);
@@ -39,7 +40,7 @@ export function birdService(processes: Processes, on: Machine, configuration: st
   return Object.assign(service, { configuration: file, controlSocket, ctl, sessions: async () => bgpSessions(await ctl('show', 'protocols')) });
 }
 
-/** From `show protocols`: name, protocol, table, state, since (date and time may be two words), and for BGP the session's state. */
+/** Parses `show protocols`: name, protocol, table, state, since (date and time may be two words), and for BGP the session's state. */
 export const bgpSessions = (shown: string): ReadonlyMap<string, string> =>
   new Map(
     shown
@@ -50,13 +51,13 @@ export const bgpSessions = (shown: string): ReadonlyMap<string, string> =>
       ),
   );
 
-/** Timers that find a new or a lost neighbour in seconds, as in a data centre's fabric. */
+/** Timers that detect a new or a lost neighbour within seconds, as in a data centre's fabric. */
 const session = `hold time 9; connect delay time 1; connect retry time 2; error wait time 1, 5; graceful restart on;`;
 
 /** The name of the router's session with a host in one family. */
 export const routerSession = ({ number }: Host, family: 4 | 6): string => `host${number}v${family}`;
 
-/** The router speaks with each host, a session for each family, waits to be called, passes all on that it hears, and forwards by it. */
+/** The router's configuration: it waits for a session with each host in each family, passes on all routes that it learns, and forwards by them. */
 export const routerConfiguration = ({ router, hosts }: Plan): string => `log stderr all;
 router id ${router.routerId};
 
@@ -76,15 +77,15 @@ const routerPeer = (host: Host, family: 4 | 6): string =>
   `protocol bgp ${routerSession(host, family)} from compute { neighbor ${family === 4 ? host.link.machine4 : host.link.machine6} as ${host.asNumber}; ipv${family} { import all; export all; }; }`;
 
 /**
- * What a host's BIRD needs to run at all; the agent writes the rest. BIRD refuses a file without any protocol; a device protocol would be replaced by the agent's,
- * and BIRD 2.0.12 then looks at the interfaces again only after the new one's scan time.
+ * The least configuration with which a host's BIRD runs; the agent writes the rest. BIRD refuses a file without any protocol. A device protocol would be replaced by the agent's,
+ * and then BIRD 2.0.12 scans the interfaces again only after the new one's scan time.
  */
 export const idleConfiguration = ({ link }: Host): string => `log stderr all;
 router id ${link.machine4};
 protocol static { ipv4; }
 `;
 
-/** What a host's BIRD does without our agent: announces the VMs' routes to the router, and forwards by what it learns. */
+/** The configuration of a host's BIRD without our agent: it announces the VMs' routes to the router and forwards by what it learns. */
 export const hostConfiguration = ({ link, asNumber }: Host, router: Plan['router']): string => `log stderr all;
 router id ${link.machine4};
 

@@ -3,16 +3,17 @@ import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
 
+/** The lab's etcd. */
 export interface Etcd extends Service {
-  /** Where the parts reach it, from every machine of the lab. */
+  /** The URL by which every machine of the lab reaches it. */
   readonly endpoint: string;
-  /** Runs etcdctl on the control machine. */
+  /** Runs etcdctl on the control machine and returns what it prints. */
   ctl(...args: readonly string[]): Promise<string>;
-  /** All that is in it, by key. */
+  /** All values by key. */
   all(): Promise<ReadonlyMap<string, string>>;
 }
 
-/** One member, on the control machine. Its data survive a kill and a restart, as an operator's would. */
+/** Describes an etcd of one member on the control machine. Its data survive a kill and a restart. */
 export function etcdService(processes: Processes, control: Joined): Etcd {
   const name = 'control/etcd';
   const endpoint = `http://${control.link.machine4}:2379`;
@@ -28,9 +29,9 @@ export function etcdService(processes: Processes, control: Joined): Etcd {
       ...['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint],
       ...['--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers, '--initial-cluster', `lab=${peers}`],
     ],
-    // etcdctl waits by itself for a server that is not there yet, but looks again only after a second: so it is asked as soon as the log says that clients are served.
+    // etcdctl would wait for the server by itself, but it retries only after a second. So it is asked as soon as the log says that clients are served.
     ready: async (hopeful) => {
-      await until('that etcd serves clients', () => service.said().includes('ready to serve client requests') || undefined, { hopeful });
+      await until('etcd to serve clients', () => service.said().includes('ready to serve client requests') || undefined, { hopeful });
       await ctl('endpoint', 'health');
     },
   });
@@ -42,7 +43,7 @@ export function etcdService(processes: Processes, control: Joined): Etcd {
   return Object.assign(service, { endpoint, ctl, all });
 }
 
-/** etcd's own grpc-proxy, on the control machine too: what a large cloud puts between its hosts and etcd. */
+/** Describes etcd's own grpc-proxy, on the control machine: large clouds put it between their hosts and etcd. */
 export function grpcProxyService(processes: Processes, control: Joined, etcd: Etcd): Service & { readonly port: number } {
   const port = 2378;
   const name = 'control/grpc-proxy';
@@ -55,7 +56,7 @@ export function grpcProxyService(processes: Processes, control: Joined, etcd: Et
       ...['--listen-addr', `${control.link.machine4}:${port}`, '--data-dir', join(processes.directory, name, 'data')],
     ],
     ready: async (hopeful) => {
-      await until('that the grpc-proxy listens', () => service.said().includes('listening for') || undefined, { hopeful });
+      await until('the grpc-proxy to listen', () => service.said().includes('listening for') || undefined, { hopeful });
     },
   });
   return Object.assign(service, { port });

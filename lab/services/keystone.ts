@@ -6,17 +6,19 @@ import type { Processes } from '../process.ts';
 import type { MariaDb } from './mariadb.ts';
 import { type WsgiService, wsgiService } from './uwsgi.ts';
 
+/** The lab's Keystone. */
 export interface Keystone extends WsgiService {
-  /** Makes the tables and the administrator. Needs MariaDB with an empty database `keystone`. */
+  /** Creates the tables and the administrator. MariaDB must have an empty database `keystone`. */
   migrate(): Promise<void>;
-  /** What decides what `migrate` makes, beside Keystone's version. */
+  /** Everything except Keystone's version on which the result of `migrate` depends. */
   readonly contents: string;
   readonly authUrl: string;
 }
 
-/** Known to everybody who can read this file; reachable only inside of the lab. */
+/** The administrator's login. It is public, and works only inside of the lab. */
 export const administrator = { user: 'admin', password: 'lab', project: 'admin', domain: 'Default', region: 'RegionOne' } as const;
 
+/** Describes Keystone on the control machine. */
 export function keystoneService(processes: Processes, on: Joined, mariadb: MariaDb): Keystone {
   const name = 'control/keystone';
   const directory = join(processes.directory, name);
@@ -69,7 +71,7 @@ password_hash_rounds = 4
 policy_dirs = /etc/keystone/policy.d
 `;
 
-/** What keystone-manage fernet_setup makes (0: the next key, 1: the one in use), without two seconds of Python. */
+/** Creates what keystone-manage fernet_setup creates (0: the next key, 1: the present one), without two seconds of Python. */
 function makeKeys(folder: string): void {
   if (existsSync(folder)) return;
   mkdirSync(folder, { mode: 0o700 });

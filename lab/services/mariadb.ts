@@ -5,17 +5,18 @@ import type { Machine } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
 
+/** The lab's MariaDB. */
 export interface MariaDb extends Service {
   readonly data: string;
-  /** What decides how the data come out, beside MariaDB's version. */
+  /** Everything except MariaDB's version on which its data depend. */
   readonly contents: string;
-  /** An address for SQLAlchemy. */
+  /** The URL of a database for SQLAlchemy. */
   connection(database: string): string;
-  /** Runs one SQL statement; hands back its rows, columns separated by tabs. */
+  /** Runs one SQL statement and returns its rows, with columns separated by tabs. */
   sql(statement: string): Promise<string>;
 }
 
-/** In a data directory of its own, reached by a socket file only. Nothing in it outlives the lab, so it need not reach the disk either. */
+/** Describes MariaDB with a data directory of its own, reached by a UNIX socket only. Nothing in it outlives the lab, so nothing is synced to disk. */
 export function mariaDbService(processes: Processes, on: Machine): MariaDb {
   const name = 'control/mariadb';
   const directory = join(processes.directory, name);
@@ -32,7 +33,7 @@ export function mariaDbService(processes: Processes, on: Machine): MariaDb {
     prepare: async () => {
       mkdirSync(directory, { recursive: true });
       writeFileSync(options, optionFile(data, socket));
-      rmSync(socket, { force: true }); // one of a killed server would look ready
+      rmSync(socket, { force: true }); // the socket of a killed server would look ready
       if (existsSync(data)) return;
       await processes.run('mariadb-install-db', [`--defaults-file=${options}`, '--user=root', '--auth-root-authentication-method=normal', '--skip-test-db']);
     },
@@ -70,7 +71,7 @@ innodb-doublewrite = off
 sync-frm = off
 `;
 
-/** true once somebody listens on the socket file. */
+/** Resolves to true when somebody listens on the socket; rejects otherwise. */
 export function reaches(socket: string): Promise<true> {
   return new Promise((resolve, reject) => {
     const connection = connect(socket);

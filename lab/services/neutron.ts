@@ -8,35 +8,38 @@ import { administrator, type Keystone } from './keystone.ts';
 import { type MariaDb, reaches } from './mariadb.ts';
 import { type WsgiService, wsgiService } from './uwsgi.ts';
 
+/** The lab's Neutron. */
 export interface Neutron extends WsgiService {
-  /** neutron.conf, which the driver daemon and the agents read too. */
+  /** The path of neutron.conf, which the driver's daemon and the agents read too. */
   readonly configuration: string;
-  /** Writes it, and our Python package to where it is found. */
+  /** Writes neutron.conf, and copies our Python package to `pythonPath`. */
   configure(): Promise<void>;
-  /** Where the driver's daemon listens for Neutron's workers. */
+  /** The UNIX socket on which the driver's daemon listens for Neutron's workers. */
   readonly driverSocket: string;
-  /** Where Python finds our package: for the daemon too, which starts a process that has Neutron loaded. */
+  /** The folder with our Python package. The daemon needs it too, because it starts a Python process with Neutron loaded. */
   readonly pythonPath: string;
-  /** Makes the tables. Needs MariaDB with an empty database `neutron`. */
+  /** Creates the tables. MariaDB must have an empty database `neutron`. */
   migrate(): Promise<void>;
-  /** What decides what `migrate` makes, beside Neutron's version. */
+  /** Everything except Neutron's version on which the result of `migrate` depends. */
   readonly contents: string;
 }
 
+/** What Neutron needs to know of the lab. */
 export type NeutronOptions = {
   readonly mariadb: MariaDb;
   readonly keystone: Keystone;
   readonly etcd: { readonly host: string; readonly port: number };
-  /** `calico`, or one of Neutron's own that do nothing (`logger`). */
+  /** `calico`, or a driver of Neutron's own that does nothing (`logger`). */
   readonly mechanismDriver: string;
-  /** Folder of our Python package. */
+  /** The folder of our Python package. */
   readonly driverFolder: string;
   readonly reporting: Reporting | undefined;
 };
 
-/** Not the first python3 on the PATH, which may be another: the one that Debian's Neutron is installed for. */
+/** The Python for which Debian's Neutron is installed. The first python3 in the PATH may be another. */
 const python = '/usr/bin/python3';
 
+/** Describes Neutron's API on the control machine. */
 export function neutronService(processes: Processes, on: Joined, options: NeutronOptions): Neutron {
   const name = 'control/neutron';
   const directory = join(processes.directory, name);
@@ -45,7 +48,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   const prepare = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(file, configuration(directory, options));
-    // A copy, so that nobody can change a running lab's driver.
+    // The package is copied, so that a change of the source does not change a running lab.
     if (options.mechanismDriver === 'calico') await processes.run(python, [join(options.driverFolder, 'make_site.py'), pythonPath]);
   };
   const service = wsgiService(processes, {
@@ -120,14 +123,14 @@ neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
 ${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;
 
-/** Our half of the driver that decides: Neutron's workers call it. */
+/** Describes the daemon of our driver, which Neutron's workers call. */
 export function driverService(processes: Processes, on: Joined, neutron: Neutron, executable: string): Service {
   return processes.service({
     name: 'control/neutron-driver',
     on,
     command: executable,
     args: ['--config-file', neutron.configuration],
-    env: { PYTHONPATH: neutron.pythonPath }, // it starts a Python of its own, with Neutron loaded
+    env: { PYTHONPATH: neutron.pythonPath }, // the daemon starts a Python process with Neutron loaded
     prepare: async () => {
       rmSync(neutron.driverSocket, { force: true });
       await neutron.configure();

@@ -1,11 +1,12 @@
-// What an operator writes into the datastore with calicoctl: here, that hosts peer with the router and not with one another.
+// What an operator would write into the datastore with calicoctl: hosts peer with the router, and not with one another.
 import { randomUUID } from 'node:crypto';
 import type { Plan } from '../plan.ts';
 import type { Etcd } from './etcd.ts';
 
+/** A resource of Calico's without namespace. */
 export type Resource = { readonly kind: string; readonly name: string; readonly spec: Readonly<Record<string, unknown>> };
 
-/** A session in each family for every host, with the router's end of its own link. */
+/** The BGP resources: a session in each family between every host and the router's end of its link. */
 export const bgpResources = ({ router, hosts }: Plan): Resource[] => [
   { kind: 'BGPConfiguration', name: 'default', spec: { nodeToNodeMeshEnabled: false } },
   ...hosts.flatMap(({ name, link }) =>
@@ -17,6 +18,7 @@ export const bgpResources = ({ router, hosts }: Plan): Resource[] => [
   ),
 ];
 
+/** Writes them to etcd. */
 export async function writeOperatorResources(etcd: Etcd, plan: Plan): Promise<void> {
   await Promise.all(bgpResources(plan).map((resource) => etcd.ctl('put', keyOf(resource), resourceText(resource))));
 }

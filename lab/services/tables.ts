@@ -1,4 +1,4 @@
-// Neutron's and Keystone's tables take a quarter of the time in which a lab comes up, and are the same each time: so MariaDB's data, once made, are kept for the next lab.
+// Keeps MariaDB's data with the tables of Neutron and Keystone for the next lab. Creating them takes a quarter of the time in which a lab comes up, and gives the same each time.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,18 +8,21 @@ import type { Keystone } from './keystone.ts';
 import type { MariaDb } from './mariadb.ts';
 import type { Neutron } from './neutron.ts';
 
+/** The folder of what labs keep for later labs. */
 export const cache = join(import.meta.dirname, '../.cache');
 
-/** Whose versions decide what is in the tables. */
+/** The packages on whose versions the tables depend. */
 const packages = ['mariadb-server', 'python3-keystone', 'python3-neutron'];
 
+/** MariaDB's data, kept from lab to lab. */
 export interface Tables {
-  /** The finished data of an earlier lab, made by the same versions in the same way: copied to where MariaDB, which must not run, will look for them. false: there are none. */
+  /** Copies the data that an earlier lab made with the same versions and settings to where MariaDB, which must not run, looks for them. Returns false when there are none. */
   restore(): Promise<boolean>;
-  /** Stops MariaDB, keeps a copy of its data, and starts it again. */
+  /** Stops MariaDB, copies its data for later labs, and starts it again. */
   keep(): Promise<void>;
 }
 
+/** The kept data for these services. */
 export function tables(processes: Processes, mariadb: MariaDb, keystone: Keystone, neutron: Neutron): Tables {
   async function kept(): Promise<string> {
     const versions = await processes.run('dpkg-query', ['-W', ...packages]);
@@ -43,7 +46,7 @@ export function tables(processes: Processes, mariadb: MariaDb, keystone: Keyston
       await mariadb.stop();
       try {
         await copy(mariadb.data, unfinished);
-        if (!existsSync(folder)) renameSync(unfinished, folder); // another lab may have come first
+        if (!existsSync(folder)) renameSync(unfinished, folder); // another lab may have been faster
       } finally {
         rmSync(unfinished, { recursive: true, force: true });
       }
@@ -53,7 +56,7 @@ export function tables(processes: Processes, mariadb: MariaDb, keystone: Keyston
   };
 }
 
-/** What other versions made, and what somebody who was killed left unfinished. */
+/** Removes the data of other versions, and what a killed process left unfinished. */
 function prune(current: string): void {
   for (const name of readdirSync(cache).filter((found) => found.startsWith('tables-'))) {
     const [, maker] = name.split('.');

@@ -6,13 +6,15 @@ import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { tailOf, until } from '../wait.ts';
 
+/** An OpenStack API. */
 export interface WsgiService extends Service {
-  /** Where the lab's own client reaches it, from outside of the namespace. */
+  /** The UNIX socket by which the lab's own client reaches it from outside of the namespace. */
   readonly socket: string;
-  /** Where everybody inside reaches it. */
+  /** The URL by which machines of the lab reach it. */
   readonly url: string;
 }
 
+/** How to run it. */
 export type WsgiProgram = {
   readonly name: string;
   readonly on: Joined;
@@ -23,7 +25,7 @@ export type WsgiProgram = {
   readonly prepare: () => void | Promise<void>;
 };
 
-/** An OpenStack API under uWSGI, as Debian runs it: each worker loads the application for itself. One thread a worker: Neutron's eventlet does not like more. */
+/** Describes an OpenStack API under uWSGI, as Debian runs it: each worker loads the application. A worker has one thread, because Neutron's eventlet does not support more. */
 export function wsgiService(processes: Processes, { name, on, port, wsgiFile, workers, env, prepare }: WsgiProgram): WsgiService {
   const directory = join(processes.directory, name);
   const socket = join(directory, 'sock');
@@ -45,11 +47,11 @@ export function wsgiService(processes: Processes, { name, on, port, wsgiFile, wo
     ready: async (hopeful) => {
       const healthy = (): void => {
         hopeful();
-        // A worker that cannot load the application dies, and is started again for ever.
+        // A worker that cannot load the application dies, and uWSGI restarts it for ever.
         if (/DAMN ! worker|unable to load app/.test(service.said()))
           throw new LabError('ENDED_EARLY', `${name} cannot load its application; ${tailOf(service.log, 40)}`);
       };
-      // The socket is there long before the application: the question waits in it, and nobody likes to answer one who has gone.
+      // The socket exists long before the application does. A request waits in it until it is answered, so only one is sent at a time.
       let waiting = false;
       let answered: true | undefined;
       const ask = async (): Promise<void> => {
@@ -59,7 +61,7 @@ export function wsgiService(processes: Processes, { name, on, port, wsgiFile, wo
         });
       };
       const look = (): true | undefined => {
-        if (!waiting) ask().catch(() => {}); // it is not there yet
+        if (!waiting) ask().catch(() => {}); // it does not listen yet
         return answered;
       };
       await until(`an answer of ${name}`, look, { timeoutSeconds: 60, intervalMs: 20, hopeful: healthy });
@@ -68,7 +70,7 @@ export function wsgiService(processes: Processes, { name, on, port, wsgiFile, wo
   return Object.assign(service, { socket, url: `http://${on.link.machine4}:${port}` });
 }
 
-/** Any answer that is no server error. */
+/** Resolves to true for any answer that is not a server error. */
 async function answers(socket: string, signal: AbortSignal): Promise<true | undefined> {
   const { status } = await http({ socket, path: '/', signal });
   return status > 0 && status < 500 ? true : undefined;

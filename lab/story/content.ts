@@ -1,9 +1,10 @@
-// What the demo's story is about: a network, two security groups and five VMs, and what becomes of them.
-// Also without its telling: so that tests can look at what it leaves behind.
+// The content of the demo's story: a network, two security groups and five VMs, and what happens to them.
+// It does not print anything, so that tests can run the story and look at the result.
 import type { Lab } from '../lab.ts';
 import type { Fields, Network, SecurityGroup, Subnet } from '../openstack.ts';
 import { createVm, powerOn, type Vm, type VmOptions } from '../vm.ts';
 
+/** The network and its subnets. */
 export const shop = {
   name: 'shop',
   cidr4: '10.65.0.0/24',
@@ -13,13 +14,15 @@ export const shop = {
   gateway6: '2001:db8:65::1',
 } as const;
 
+/** The security groups. */
 export const groupNames = ['web', 'clients'] as const;
+/** One of `groupNames`. */
 export type GroupName = (typeof groupNames)[number];
 
-/** `host`: its number. */
+/** A VM of the story. `host`: the number of its host. */
 export type Cast = { readonly name: string; readonly host: 1 | 2 | 3; readonly group: GroupName; readonly address4: string; readonly address6: string };
 
-/** batch-1 will change to the other group; client-2, alone on its host, will be deleted. */
+/** The VMs. batch-1 moves to the other group later; client-2, alone on its host, is deleted. */
 export const cast = {
   web1: { name: 'web-1', host: 1, group: 'web', address4: '10.65.0.11', address6: '2001:db8:65::11' },
   web2: { name: 'web-2', host: 2, group: 'web', address4: '10.65.0.12', address6: '2001:db8:65::12' },
@@ -27,16 +30,22 @@ export const cast = {
   client2: { name: 'client-2', host: 3, group: 'clients', address4: '10.65.0.22', address6: '2001:db8:65::22' },
   batch1: { name: 'batch-1', host: 2, group: 'web', address4: '10.65.0.31', address6: '2001:db8:65::31' },
 } as const satisfies Record<string, Cast>;
+/** A VM's key in `cast`. */
 export type Role = keyof typeof cast;
+/** All of them. */
 export const roles = Object.keys(cast) as Role[];
 
+/** The created security groups. */
 export type Groups = Readonly<Record<GroupName, SecurityGroup>>;
+/** The created subnets, by family. */
 export type Subnets = Readonly<Record<4 | 6, Subnet>>;
+/** The created VMs. */
 export type Vms = Readonly<Record<Role, Vm>>;
 
-/** As `openstack network create` makes it. */
+/** Creates the network, as `openstack network create` does. */
 export const createNetwork = (lab: Lab): Promise<Network> => lab.openstack.create('network', { name: shop.name });
 
+/** Creates its two subnets, with DHCP. */
 export async function createSubnets({ openstack }: Lab, network: Pick<Network, 'id'>): Promise<Subnets> {
   const common = { network_id: network.id };
   const subnet4 = await openstack.create('subnet', {
@@ -52,12 +61,12 @@ export async function createSubnets({ openstack }: Lab, network: Pick<Network, '
   return { 4: subnet4, 6: subnet6 };
 }
 
-/** Whoever is in `clients` may ping those in `web`, and reach their TCP port 80; nothing else may come in. All may go out. */
+/** Creates the groups. Members of `clients` may ping members of `web` and reach their TCP port 80; no other ingress is allowed. All egress is. */
 export async function createGroups({ openstack }: Lab): Promise<Groups> {
   const [web, clients] = await Promise.all([openstack.create('security_group', { name: 'web' }), openstack.create('security_group', { name: 'clients' })]);
   const fromClients = (ethertype: 'IPv4' | 'IPv6', what: Fields): Promise<unknown> =>
     openstack.create('security_group_rule', { security_group_id: web.id, direction: 'ingress', ethertype, remote_group_id: clients.id, ...what });
-  // One after the other: their order in the policy is that of their creation.
+  // The rules are created one after the other, because that decides their order in the policy.
   for (const [ethertype, icmp] of [['IPv4', 'icmp'] as const, ['IPv6', 'ipv6-icmp'] as const]) {
     await fromClients(ethertype, { protocol: icmp });
     await fromClients(ethertype, { protocol: 'tcp', port_range_min: 80, port_range_max: 80 });
@@ -65,9 +74,10 @@ export async function createGroups({ openstack }: Lab): Promise<Groups> {
   return { web, clients };
 }
 
+/** A function that creates a VM. */
 export type Create = (lab: Lab, options: VmOptions) => Promise<Vm>;
 
-/** Their ports, in Neutron; nothing is plugged yet. `create`: how a VM of this role is made. */
+/** Creates the VMs' ports in Neutron; nothing is plugged in yet. `create` says how a VM of this role is created. */
 export async function createVms(
   lab: Lab,
   network: Pick<Network, 'id'>,
@@ -88,15 +98,18 @@ export async function createVms(
   return Object.fromEntries(await Promise.all(roles.map(make))) as Vms;
 }
 
+/** Whether the VM's port is ACTIVE in Neutron. */
 export const isActive = async ({ openstack }: Lab, vm: Vm): Promise<boolean> => (await openstack.get('port', vm.facts.portId)).status === 'ACTIVE';
 
+/** Makes this group the only one of the VM's port. */
 export async function moveTo({ openstack }: Lab, vm: Vm, group: SecurityGroup): Promise<void> {
   await openstack.update('port', vm.facts.portId, { security_groups: [group.id] });
 }
 
+/** Everything that the story creates. */
 export type Content = { readonly network: Network; readonly subnets: Subnets; readonly groups: Groups; readonly vms: Vms };
 
-/** The whole story, untold: ends when every port that is left is ACTIVE and has its leases. */
+/** Runs the whole story without printing it. It ends when every remaining port is ACTIVE and has its leases. */
 export async function liveThrough(lab: Lab): Promise<Content> {
   const network = await createNetwork(lab);
   const [subnets, groups] = await Promise.all([createSubnets(lab, network), createGroups(lab)]);
@@ -106,7 +119,7 @@ export async function liveThrough(lab: Lab): Promise<Content> {
     roles.map(async (role) => {
       const vm = vms[role];
       await Promise.all([vm.lease(4), vm.lease(6)]);
-      await lab.processes.until(`that the port of ${vm.facts.name} is ACTIVE`, async () => (await isActive(lab, vm)) || undefined);
+      await lab.processes.until(`the port of ${vm.facts.name} to be ACTIVE`, async () => (await isActive(lab, vm)) || undefined);
     }),
   );
   await moveTo(lab, vms.batch1, groups.clients);

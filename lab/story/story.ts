@@ -1,4 +1,4 @@
-// The demo's story, told as it happens. Whatever it says it has looked at; the first claim that does not hold ends it.
+// Tells the demo's story while it happens. Every claim is checked; the first one that does not hold ends the story.
 import type { Lab } from '../lab.ts';
 import { draw } from '../picture.ts';
 import { look } from '../scene.ts';
@@ -22,12 +22,14 @@ import {
 import { type Claim, ClaimFailed, type Telling } from './telling.ts';
 import { hostsWhoseRulesName, tracesOf } from './traces.ts';
 
+/** How to tell the story. */
 export type StoryOptions = {
-  /** Makes web-1 as a machine that opens its ports by itself. Left out: web-1 is a namespace, as the other VMs are. */
+  /** Creates web-1 as an emulated machine that opens its ports by itself. Left out: web-1 is a namespace, as the other VMs are. */
   readonly machine?: Create | undefined;
   readonly columns: number;
 };
 
+/** Tells the story. Rejects with ClaimFailed when a claim does not hold. */
 export async function tellStory(lab: Lab, telling: Telling, { machine, columns }: StoryOptions): Promise<void> {
   const ground = await telling.chapter('A network, two subnets, two security groups', () => makeNetwork(lab, telling));
   const vms = await telling.chapter('Five VMs on three hosts', () => startVms(lab, telling, ground, machine));
@@ -42,7 +44,7 @@ type Ground = { readonly network: { readonly id: string }; readonly subnets: Sub
 async function makeNetwork(lab: Lab, telling: Telling): Promise<Ground> {
   telling.command('openstack network create shop', await lab.openstack.cli('network', 'create', shop.name, '-f', 'value', '-c', 'id'));
   const [network] = await lab.openstack.list('network', { name: shop.name });
-  if (network === undefined) throw new Error('openstack network create ended well, but Neutron knows no network of that name');
+  if (network === undefined) throw new Error('openstack network create succeeded, but Neutron knows no network of that name');
   const [subnets, groups] = await Promise.all([
     telling.step(`subnets ${shop.cidr4} and ${shop.cidr6}, with DHCP`, () => createSubnets(lab, network)),
     telling.step('groups web and clients: clients may ping web, and reach TCP port 80; nobody else may', () => createGroups(lab)),
@@ -88,7 +90,7 @@ const hasItsOwnKernel = (vm: Vm, other: Vm): Claim => ({
   },
 });
 
-/** Seconds after it is plugged in. Throws when a lease is not what the port says. */
+/** Waits until the VM is online. Returns the seconds after which each lease came and the port became ACTIVE. Throws when a lease is not what the port says. */
 async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; readonly lease6: number; readonly active: number }> {
   const begin = performance.now();
   const after = async (what: Promise<unknown>): Promise<number> => {
@@ -96,7 +98,7 @@ async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; read
     return (performance.now() - begin) / 1000;
   };
   await powerOn(vm);
-  const active = lab.processes.until(`that the port of ${vm.facts.name} is ACTIVE`, async () => (await isActive(lab, vm)) || undefined, { intervalMs: 100 });
+  const active = lab.processes.until(`the port of ${vm.facts.name} to be ACTIVE`, async () => (await isActive(lab, vm)) || undefined, { intervalMs: 100 });
   const [lease4, lease6, activeAfter] = await Promise.all([after(vm.lease(4)), after(vm.lease(6)), after(active)]);
   for (const family of families) {
     const says = `${vm.facts.name} is given its port's address by DHCP`;
@@ -193,7 +195,7 @@ function addressOf(vm: Vm, family: Family): string {
   return address;
 }
 
-/** A claim that holds when it does in both families; tells what was seen in each when that differs. */
+/** A claim that has to hold in both families. It shows what was seen in each when that differs. */
 const inBothFamilies = (says: string, look: (family: Family) => Promise<{ readonly holds: boolean; readonly seen: string }>): Claim => ({
   says,
   look: async () => {
@@ -216,7 +218,7 @@ const notPinged = (lab: Lab, from: Vm, to: Vm, why: string): Claim =>
 
 const reaches = (lab: Lab, from: Vm, to: Vm, port: number, wanted: Reach): Claim =>
   inBothFamilies(`${from.facts.name} ${wanted === 'answered' ? 'reaches' : 'does not reach'} TCP port ${port} of ${to.facts.name}`, async (family) => {
-    // TCP repeats a lost first packet after a second, so an answer is waited for longer; silence has to last.
+    // TCP repeats a lost first packet after a second, so an answer is waited for longer. Silence has to last for a fixed time.
     const came = await reach(lab, from, 'tcp', addressOf(to, family), port, { timeoutSeconds: wanted === 'silence' ? 1 : 5 });
     return { holds: came === wanted, seen: came === 'silence' ? 'dropped' : came };
   });
@@ -228,7 +230,7 @@ function stopwatch(): () => string {
 
 type Command = { readonly typed: string; readonly says: string; readonly times: number; readonly word: string };
 
-/** The real command-line client. What it prints shows what the command is typed for: it has the word that often. */
+/** Runs commands of the real command-line client and shows their output. Each claim holds when the output has the word exactly that often. */
 async function typeCommands(lab: Lab, telling: Telling, ...commands: readonly Command[]): Promise<void> {
   const printed = await Promise.all(commands.map(({ typed }) => lab.openstack.cli(...typed.split(' ').slice(1))));
   for (const [index, { typed, says, times, word }] of commands.entries()) {

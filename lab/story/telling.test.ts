@@ -28,7 +28,7 @@ test('a chapter has a title with its number, a step its time, a claim what was s
   expect(tale.held).toBe(1);
 });
 
-test('claims are looked at side by side, and told in their order', async () => {
+test('claims are checked side by side, and shown in their order', async () => {
   const { tale, text } = told();
   let answer: (finding: Finding) => void = () => {};
   const slow = new Promise<Finding>((resolve) => {
@@ -45,7 +45,7 @@ test('claims are looked at side by side, and told in their order', async () => {
   expect(text()).toMatch(/first +late\n.*second +early\n/);
 });
 
-test('a claim that does not hold is told with what was seen instead, and ends the story', async () => {
+test('a claim that does not hold is shown with what was seen instead, and ends the story', async () => {
   const { tale, text } = told();
   const check = tale.check(claim('one', holds('yes')), claim('two', { holds: false, seen: 'nothing' }), claim('three', holds('yes')));
   await expect(check).rejects.toThrow(ClaimFailed);
@@ -55,7 +55,7 @@ test('a claim that does not hold is told with what was seen instead, and ends th
   expect(tale.held).toBe(1);
 });
 
-test('a look that fails does not leave another going on behind it', async () => {
+test('when a look fails, the others are waited for', async () => {
   const { tale } = told();
   let done = false;
   const slow: Claim = {
@@ -70,13 +70,13 @@ test('a look that fails does not leave another going on behind it', async () => 
   expect(done).toBe(true);
 });
 
-test('what does not fit beside its claim stands below it', async () => {
+test('a finding that does not fit beside its claim is shown below it', async () => {
   const { tale, text } = told({ columns: 30 });
   await tale.check(claim('nothing of it is left', holds('0.10 s later')));
   expect(text()).toBe(`  ✓ nothing of it is left\n${'0.10 s later'.padStart(30)}\n`);
 });
 
-test('elsewhere than on a terminal there is no colour, and no line that changes', async () => {
+test('without a terminal there is no colour and no changing line', async () => {
   const [plain, lively] = [told(), told({ lively: true })];
   for (const { tale } of [plain, lively]) await tale.chapter('A cloud', () => tale.step('etcd', async () => {}));
   for (const control of ['\x1b', '\r']) expect(plain.text()).not.toContain(control);

@@ -1,10 +1,12 @@
-// How the story looks on the terminal: chapters, and in them a line for each thing that was done or looked at.
-// On a terminal with colours, and a last line that says what is under way; elsewhere plain lines.
+// Prints the story: chapters, and in them a line for each step and each claim.
+// On a terminal it uses colours and a last line that says what is under way; elsewhere it prints plain lines.
 import type { Progress, Step } from '../progress.ts';
 
-/** What a look at a claim found: whether it holds, and what was seen, in a word or two. */
+/** The result of checking a claim: whether it holds, and what was seen, in a word or two. */
 export type Finding = { readonly holds: boolean; readonly seen: string };
+/** A claim, and the look that checks it. */
 export type Claim = { readonly says: string; readonly look: () => Promise<Finding> };
+/** A chapter that was told. */
 export type Chapter = { readonly title: string; readonly seconds: number };
 
 /** A claim of the story that did not hold. */
@@ -15,27 +17,30 @@ export class ClaimFailed extends Error {
   }
 }
 
+/** Tells a story. */
 export interface Telling extends Progress {
-  /** Runs a chapter under its title, and takes its time. */
+  /** Runs a chapter under its title and measures its time. */
   chapter<T>(title: string, work: () => Promise<T>): Promise<T>;
-  /** A command as somebody could type it, and what it printed. */
+  /** Shows a command as somebody could type it, and what it printed. */
   command(typed: string, printed: string): void;
-  /** Lines in columns; the first is their heads. */
+  /** Shows rows in columns; the first row is the heading. */
   table(rows: readonly (readonly string[])[]): void;
-  /** Looks at all of them side by side, and tells them in order; throws ClaimFailed for the first that does not hold. */
+  /** Checks all claims side by side and shows them in order. Throws ClaimFailed for the first that does not hold. */
   check(...claims: readonly Claim[]): Promise<void>;
   readonly chapters: readonly Chapter[];
-  /** How many claims held. */
+  /** How many claims have held so far. */
   readonly held: number;
 }
 
+/** Where the story is shown. */
 export type Screen = {
   write(text: string): void;
-  /** A terminal: colours, and lines that change. */
+  /** Whether it is a terminal, with colours and changing lines. */
   readonly lively: boolean;
   readonly columns: number;
 };
 
+/** Tells a story on a screen. `now`: milliseconds. */
 export function telling(screen: Screen, now: () => number = () => performance.now()): Telling {
   const steps: Step[] = [];
   const chapters: Chapter[] = [];
@@ -69,7 +74,7 @@ export function telling(screen: Screen, now: () => number = () => performance.no
       showUnderWay();
     }
   }
-  /** What it is on the left, what came of it on the right; both whole, in two lines if need be. */
+  /** Shows a step or claim on the left and its result on the right; neither is cut, so this may take two lines. */
   function outcome(mark: string, left: string, right: string): void {
     const room = width - left.length - 4;
     line(`  ${mark} ${left}${dim(room > right.length ? right.padStart(room) : `\n${right.padStart(width)}`)}`);
@@ -116,7 +121,7 @@ export function telling(screen: Screen, now: () => number = () => performance.no
     },
     async check(...claims) {
       const looks = claims.map((claim) => during(claim.says, claim.look));
-      await Promise.allSettled(looks); // one that throws must not leave the others to go on behind whoever cleans up
+      await Promise.allSettled(looks); // all looks must have ended before an error ends the story, because the lab is removed then
       for (const [index, claim] of claims.entries()) {
         const { holds, seen } = await looks[index]!;
         outcome(holds ? green('✓') : red('✗'), claim.says, seen);

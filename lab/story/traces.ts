@@ -1,10 +1,10 @@
-// What there is of a VM or of a security group, outside of Neutron: in etcd, in the routes, in the hosts' rules. Nothing, once it is gone.
+// Finds what exists of a VM or of a security group outside of Neutron: in etcd, in routes, in the hosts' rules. Nothing, once it is deleted.
 import { isIP } from 'node:net';
 import type { Lab } from '../lab.ts';
 import { look } from '../scene.ts';
 import type { Vm } from '../vm.ts';
 
-/** Where the VM's port, addresses and tap still stand, in words. */
+/** Lists the places where the VM's port, addresses and tap still occur, in words. */
 export async function tracesOf(lab: Lab, vm: Vm): Promise<string[]> {
   const { portId, addresses, tap } = vm.facts;
   const [inEtcd, routes, rules] = await Promise.all([
@@ -15,7 +15,7 @@ export async function tracesOf(lab: Lab, vm: Vm): Promise<string[]> {
   return [...inEtcd.map((key) => `etcd: ${key}`), ...routes.map((route) => `route on ${route}`), ...rules.map((host) => `rules of ${host}`)];
 }
 
-/** As `MACHINE to ADDRESS via NEXT`. */
+/** The routes to these addresses, as `MACHINE to ADDRESS via NEXT`. */
 async function routesTo(lab: Lab, addresses: readonly string[]): Promise<string[]> {
   const { router, hosts } = await look(lab);
   return [router, ...hosts].flatMap(({ name, routes }) =>
