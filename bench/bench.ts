@@ -1,32 +1,35 @@
-// What a bench is, and the one shape in which results are printed.
+// What a bench is, and the form of its results.
 
+/** One result. */
 export type Measurement = {
-  /** With its unit: `remote endpoint added, p50 ms`. */
+  /** What was measured, with its unit: `remote endpoint added, p50 ms`. */
   readonly metric: string;
-  /** The size at which it was taken. */
+  /** The size at which it was measured. */
   readonly at?: number | string;
   readonly value: number;
-  /** What it is held to; `ok` then says whether it holds. */
+  /** The greatest acceptable value. With `--json`, `ok` says whether it is met. */
   readonly target?: number;
 };
 
+/** The options of a run, by name. */
 export type BenchOptions = ReadonlyMap<string, string>;
 
+/** A bench. */
 export type Bench = {
   readonly description: string;
-  /** `--name VALUE` options that it takes, with what they mean. */
+  /** The options that it takes (`--name VALUE`), with their meaning. */
   readonly options?: Readonly<Record<string, string>>;
   readonly run: (options: BenchOptions, progress: (line: string) => void) => Promise<readonly Measurement[]>;
 };
 
-/** The value below which the share `quantile` of the samples lies (nearest rank). */
+/** The value below which this share of the samples lies (nearest rank). */
 export function quantile(samples: readonly number[], share: number): number {
   if (samples.length === 0) throw new RangeError('no samples');
   const sorted = [...samples].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
 }
 
-/** p50 and p99 of samples, as two measurements. */
+/** The p50 and p99 of samples in milliseconds, as two measurements. */
 export function percentiles(metric: string, samples: readonly number[], at?: number | string, target?: number): Measurement[] {
   return [0.5, 0.99].map((share) => ({
     metric: `${metric}, p${share * 100} ms`,

@@ -1,4 +1,4 @@
-// The BIRD agent's own work at the size of large clouds: from what etcd says to BIRD's configuration, for all Nodes and for one that has changed; and how long BIRD reads.
+// Measures the BIRD agent's work in large clouds: from etcd's values to BIRD's configuration, for all Nodes and for one that has changed; and how long BIRD takes to read it.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ const rounds = { all: 5, changes: 100, reads: 5 };
 
 type Change = Parameters<ResourceStore['apply']>[0][number];
 
-/** @param life counts the changes of this Node: it gets another address each time, as a host that is built anew */
+/** A Node's value. `life` counts its changes: each gives it another address, as when a host is rebuilt. */
 const node = (number: number, life = 0): Change => {
   const [high, low] = [number >> 8, number & 255];
   const spec = { bgp: { ipv4Address: `10.${life & 127}.${high}.${low}/9`, ipv6Address: `2001:db8::${life & 127}:${number.toString(16)}/64` } };
@@ -29,12 +29,12 @@ const peer = (number: number, keepaliveTime = '30s'): Change => {
   return { key: resourceKey({ plural: 'bgppeers', name: `peer-${number}` }), value: bytes(spec), modRevision: 1 };
 };
 
-/** Numbers from 1 on. */
+/** Makes `count` values, from the numbers 1, 2, … */
 const many = <T>(count: number, make: (number: number) => T): readonly T[] => Array.from({ length: count }, (_, index) => make(index + 1));
 
 type Step = { readonly planMs: number; readonly printMs: number; readonly printed: PrintedConfiguration };
 
-/** What the agent does after a change: takes it in, plans, prints. */
+/** What the agent does after a change: it reads the values, plans and prints. */
 function step(store: ResourceStore, changes: readonly Change[]): Step {
   const startedMs = performance.now();
   store.apply(changes);
@@ -53,7 +53,7 @@ const openStore = (): ResourceStore =>
     },
   });
 
-/** p50 and p99 of reading, planning and printing, apart and together. */
+/** The p50 and p99 of reading, planning and printing, separately and together. */
 const measured = (what: string, steps: readonly Step[], at: number, target?: number): readonly Measurement[] => [
   ...percentiles(
     `${what}: plan`,
@@ -87,7 +87,7 @@ async function readMs(text: string): Promise<readonly number[]> {
 
 async function mesh(size: number): Promise<readonly Measurement[]> {
   const nodes = many(size, node);
-  step(openStore(), nodes); // V8 has to have seen it
+  step(openStore(), nodes); // warms V8 up
   const all = many(rounds.all, () => step(openStore(), nodes));
   const store = openStore();
   const { printed } = step(store, nodes);
@@ -112,6 +112,7 @@ function globalPeers(size: number): readonly Measurement[] {
   ];
 }
 
+/** The bench `bird-scale`. */
 export const bench: Bench = {
   description: "the BIRD agent's plan and text, and BIRD's reading, at 2 000 and 5 000 Nodes of two families, with 500 global peers too",
   options: { sizes: 'Nodes, separated by commas' },

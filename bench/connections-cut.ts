@@ -1,4 +1,4 @@
-// What a rule's removal costs where many connections are tracked: those that policy lets through no more are dead afterwards, and the others have lost nothing.
+// Measures what the removal of a rule costs where many connections are tracked. Afterwards those that policy no longer allows must be dead, and the others must live.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,7 @@ const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 const [REMOVED, KEPT] = [7001, 7000];
 const { ingress: stamp } = defaultRenderOptions.stamps;
 
+/** The bench `connections-cut`. */
 export const bench: Bench = {
   description: 'time from a rule’s removal until the connections that it let through are dead, among many others',
   options: {
@@ -48,7 +49,7 @@ async function measure(connections: number, concerned: number): Promise<Measurem
     const cpuBeforeMs = cpuMsOf(host.agent!.pid!);
     const startMs = performance.now();
     await host.put(openTo(KEPT));
-    // Asking the kernel for all of them takes as long as the work that is measured: so the agent's word is waited for, and then looked after.
+    // Listing all connections takes the kernel as long as the work that is measured. So the bench waits for the agent's log line, and lists them afterwards.
     await host.until(() => host.output.includes('connections were held to the policy'), 'the connections to be looked at', limitMs);
     const tookMs = performance.now() - startMs;
     const dead = flows.filter(({ original }) => original.destination === target.addresses[0] && original.destinationPort === REMOVED).length;
@@ -68,7 +69,7 @@ async function measure(connections: number, concerned: number): Promise<Measurem
 
 const openTo = (...ports: readonly number[]): KeyedValue => securityGroup('open', [{ action: 'Allow', protocol: 'TCP', destination: { ports } }]);
 
-/** The nth TCP connection to the workload, every other one by the rule that goes; let through by policy. */
+/** The nth TCP connection to the workload, stamped as allowed by policy. Every other one is allowed by the rule that is removed. */
 function connection(to: Plugged, number: number): Flow {
   const source = `192.0.${(number >> 8) & 255}.${number & 255}`;
   const destination = to.addresses[0]!;
@@ -84,7 +85,7 @@ function connection(to: Plugged, number: number): Flow {
 
 const stamped = async (conntrack: Conntrack): Promise<number> => (await conntrack.flows()).filter(({ mark = 0 }) => (mark & stamp) !== 0).length;
 
-/** Milliseconds of CPU that a process has used: clock ticks are hundredths of a second (proc(5)). */
+/** The CPU time of a process in milliseconds. Its clock ticks are hundredths of a second (proc(5)). */
 function cpuMsOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
   return (Number(fields[11]) + Number(fields[12])) * 10;

@@ -1,12 +1,13 @@
-// A power return: every host of a cloud reads all of etcd at once, over links that they share.
+// Measures a power return: every host of a cloud reads all of etcd at the same time, over shared links.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import { memoryOf, type ReaderNews, slowLink } from '@calico-openstack/etcd/testing/slow-link';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 
-/** Readers in one process: a thousand processes would need more memory than the machine has. */
+/** How many readers share a process: a thousand processes would need more memory than the machine has. */
 const readersPerProcess = 50;
 
+/** The bench `etcd-storm`. */
 export const bench: Bench = {
   description: 'many readers of all of etcd at once behind one shaped link: who gets in sync, when, at what cost for etcd',
   options: {

@@ -1,22 +1,27 @@
-// The cluster of the bench: projects with ten security groups each, endpoints over many hosts, 2 000 policies of 10 rules. Made on the fly, so that only what the calculation keeps is resident.
+// The cluster of the bench: projects with ten security groups each, endpoints on many hosts, 2 000 policies of 10 rules. It is generated step by step, so that only the memory
+// of the calculation is measured.
 import { workloadEndpointName } from '@calico-openstack/datamodel';
 
+/** The host whose policy is calculated. */
 export const host = 'compute-0';
+/** The number of endpoints on that host. */
 export const localEndpoints = 200;
+/** The number of policies. */
 export const policies = 2_000;
 const groupsPerProject = 10;
 const projects = policies / groupsPerProject;
 const namespace = 'openstack';
 const root = '/calico/resources/v3/projectcalico.org/';
 
+/** A key and its new value. */
 export type Update = readonly [key: string, value: Uint8Array | undefined];
 
 const utf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder();
-/** Key and value as they come off the wire: text of its own, and bytes. */
+/** A key and value as they come from etcd: a newly decoded text, and bytes. */
 const update = (key: string, value: object): Update => [fromUtf8.decode(utf8.encode(key)), utf8.encode(JSON.stringify(value))];
 
-/** An id that looks like a UUID, from a number. */
+/** A number as an id that looks like a UUID. */
 function uuid(kind: number, number: number): string {
   const digits = ((number * 2_654_435_761) >>> 0).toString(16).padStart(8, '0');
   return `${digits}-${kind.toString(16).padStart(4, '0')}-4000-8000-${number.toString(16).padStart(12, '0')}`;
@@ -25,9 +30,10 @@ function uuid(kind: number, number: number): string {
 const groupLabel = (group: number | string): string => `sg.projectcalico.org/openstack-${typeof group === 'number' ? uuid(1, group) : group}`;
 const groupName = (group: number | string): string => `group-${group}`;
 
+/** How an endpoint differs from the usual. */
 export type EndpointChoice = { readonly groups?: readonly (number | string)[]; readonly host?: string; readonly note?: string };
 
-/** Endpoint number `number`: the first 200 are local. Three groups of its project, unless others are said. */
+/** The endpoint with this number; the first 200 are local. It is in three groups of its project, unless `choice` names others. */
 export function endpoint(number: number, choice: EndpointChoice = {}): Update {
   const project = number % projects;
   const first = Math.floor(number / projects);
@@ -77,7 +83,7 @@ export function endpoint(number: number, choice: EndpointChoice = {}): Update {
   return update(`${root}workloadendpoints/${namespace}/${name}`, value);
 }
 
-/** A security group of ten rules: its own members, two other groups of the project, prefixes, ICMP, and everything outwards. `port` makes it another. */
+/** A security group of ten rules: its own members, two other groups of the project, prefixes, ICMP, and all egress. Another `port` gives another value. */
 export function securityGroup(group: number, port = 443): Update {
   const project = Math.floor(group / groupsPerProject);
   const other = (step: number): number => project * groupsPerProject + ((group + step) % groupsPerProject);
@@ -99,7 +105,7 @@ export function securityGroup(group: number, port = 443): Update {
   return policy(`ossg.default.${uuid(1, group)}`, { selector: `has(${groupLabel(group)})`, ingress, egress });
 }
 
-/** A group by name that lets in its own members. */
+/** A group of this name that allows ingress from its own members. */
 export const namedGroup = (name: string): Update =>
   policy(`ossg.default.${name}`, {
     selector: `has(${groupLabel(name)})`,
@@ -107,7 +113,7 @@ export const namedGroup = (name: string): Update =>
     egress: [{ action: 'Allow' }],
   });
 
-/** A policy of `rules` rules for every endpoint. */
+/** A policy of `rules` rules that selects every endpoint. */
 export const policyForAll = (rules: number): Update =>
   policy('everybody', {
     selector: 'all()',

@@ -1,4 +1,4 @@
-// One size of the bench, in a process of its own: its resident memory is that of one calculation. Usage: policy-scale-size.ts ENDPOINTS; prints measurements as JSON.
+// Runs one size of the bench. It needs a process of its own, so that the resident memory is that of one calculation. Usage: policy-scale-size.ts ENDPOINTS. Prints measurements as JSON.
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { type Measurement, percentiles } from './bench.ts';
 import { endpoint, host, localEndpoints, namedGroup, policies, policyForAll, securityGroup, type Update } from './policy-scale-cluster.ts';
@@ -18,11 +18,11 @@ const settle = (updates: readonly Update[]): number =>
     for (const [key, value] of updates) calculation.update(key, value);
     calculation.flush();
   });
-/** The cost of each step, by itself: its values are made before the clock starts. */
+/** Measures each step. Its values are made before the clock starts. */
 const each = (count: number, step: (index: number) => readonly Update[]): number[] => Array.from({ length: count }, (_, index) => settle(step(index)));
 const range = (first: number, count: number): number[] => Array.from({ length: count }, (_, index) => first + index);
 
-// Start of day, as a snapshot comes: policies, then endpoints, in pages; one flush at the end.
+// The start, with values in the order of a snapshot: policies, then endpoints, in pages, and one flush at the end.
 let startMs = 0;
 const page = (updates: readonly Update[]): void => {
   startMs += milliseconds(() => {
@@ -42,7 +42,7 @@ results.push({
 globalThis.gc?.();
 results.push({ metric: 'heap after start of day, MB', at: size, value: Math.round(process.memoryUsage().heapUsed / 2 ** 20) });
 
-// Groups of few and of all members, of which one is local: one more remote member, which goes again off the clock.
+// Groups with few members and with all endpoints as members, one of them local. A remote member is added, and removed again while the clock stands still.
 const members = [...new Set([100, size])];
 members.forEach((count, group) => {
   const name = `group-of-${count}`;
@@ -58,7 +58,7 @@ members.forEach((count, group) => {
   results.push(...percentiles(`remote endpoint added to a group of ${count}`, joined, size, 1));
 });
 
-/** What a phase leaves behind is collected before the next: else a full collection, which slows everything down while it runs, falls into one phase today and into another tomorrow. */
+/** Collects the garbage of a phase before the next one. Otherwise a full collection, which slows everything down, would fall into a different phase in each run. */
 const collect = (): void => globalThis.gc?.();
 
 collect();
@@ -91,7 +91,7 @@ results.push(
   ),
 );
 
-// Mixed churn in batches of ten: endpoints that come, go, change groups or say nothing new; groups whose rules change; one in fifty is of a local endpoint.
+// Mixed changes in batches of ten: endpoints are added, removed, change groups or are written without a change; groups change their rules. One change in fifty is of a local endpoint.
 collect();
 const batches = 500;
 let churnMs = 0;

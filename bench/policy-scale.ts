@@ -1,14 +1,15 @@
-// The policy calculation by itself: values in, changes out, parsing included, at three sizes of cluster.
+// Measures the policy calculation alone, parsing included, at three sizes of cluster.
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Bench, Measurement } from './bench.ts';
 
-/** As the agent is to be started: a smaller young generation keeps V8 from letting the heap grow to four times of what lives. */
+/** The options with which the agent is started: a small young generation keeps V8 from letting the heap grow to four times the live data. */
 const nodeOptions = ['--max-semi-space-size=8', '--expose-gc'];
 const sizes = [1_000, 10_000, 100_000];
 const one = fileURLToPath(new URL('./policy-scale-size.ts', import.meta.url));
 
+/** The bench `policy-scale`. */
 export const bench: Bench = {
   description: 'the policy calculation at 1 000, 10 000 and 100 000 endpoints: 2 000 policies of 10 rules, 200 local endpoints',
   options: { sizes: 'endpoints in the cluster, separated by commas' },

@@ -1,4 +1,4 @@
-// How long the kernel takes to follow etcd, seen from outside: by packets alone, for any agent that reads this datastore.
+// Measures how long a change in etcd takes to reach the kernel. It observes packets only, so it works for any agent that reads this datastore.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
@@ -8,9 +8,10 @@ import { type Bench, type Measurement, percentiles } from './bench.ts';
 
 const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 
-/** Ports: allowed from the client's group; allowed from anywhere while the rule is there; never allowed. */
+/** Ports: one that is always allowed from the client's group; one that is allowed from anywhere while the rule exists; one that is never allowed. */
 const [ALLOWED, TOGGLED, FORBIDDEN] = [7000, 7001, 7009];
 
+/** The bench `programming-latency`. */
 export const bench: Bench = {
   description: 'time from a write to etcd to the first packet that passes, or the last that does',
   options: {
@@ -39,7 +40,7 @@ export const bench: Bench = {
 
 type Case = { readonly agent: string; readonly name: string; readonly local: number; readonly cluster: number; readonly iterations: number };
 
-/** The nth endpoint: its own id, MAC and address. */
+/** The nth endpoint, with its own id, MAC and address. */
 function endpoint(number: number, host: string, groups: readonly string[]): TestEndpoint {
   const hex = number.toString(16).padStart(6, '0');
   return {
@@ -101,10 +102,10 @@ async function measure({ agent, name, local, cluster, iterations }: Case, progre
   }
 }
 
-/** Lets what the agent still does about the last change come to its end, so that it is not measured with the next. */
+/** Waits until the agent has finished with the last change, so that this is not measured with the next one. */
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 100));
 
-/** Sends from the client all the time, and sees what comes. */
+/** Sends packets from the client all the time and watches which arrive. */
 class Ways {
   readonly #host: TestHost;
   readonly #client: Plugged;
@@ -115,7 +116,7 @@ class Ways {
     this.#client = client;
   }
 
-  /** Milliseconds from before the act to the first packet that arrived. */
+  /** The milliseconds from the start of `act` to the first packet that arrives. */
   async first(to: Plugged, port: number, act: () => Promise<void>): Promise<number> {
     const startMs = performance.now();
     let arrivedMs: number | undefined;
@@ -126,7 +127,7 @@ class Ways {
     return arrivedMs! - startMs;
   }
 
-  /** Milliseconds from before the act to the last packet that arrived; none has for a while then. */
+  /** The milliseconds from the start of `act` to the last packet that arrives, after which none arrives for a while. */
   async last(to: Plugged, port: number, act: () => Promise<void>): Promise<number> {
     const startMs = performance.now();
     let lastMs = startMs;
