@@ -1,5 +1,5 @@
 // Bundles each executable into one file of its room's dist/, for the Node that the project brings.
-// An executable NAME is packages/<room>/src/bin/NAME.ts; packages/<room>/bin/NAME starts what comes out.
+// The source of an executable NAME is packages/<room>/src/bin/NAME.ts; packages/<room>/bin/NAME starts the bundle.
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -20,8 +20,8 @@ await Promise.all(
       format: 'esm',
       sourcemap: true,
       logLevel: 'warning',
-      external: ['koffi'], // carries a native library that it finds beside itself
-      banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" }, // for bundled CommonJS
+      external: ['koffi'], // it loads a native library from its own folder
+      banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" }, // bundled CommonJS modules call require
     }),
   ),
 );

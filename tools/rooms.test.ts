@@ -1,4 +1,4 @@
-// The rooms' order (ARCHITECTURE.md) is a lint rule; these are the imports that it must refuse, so that it cannot fall asleep.
+// Checks that the lint refuses imports against the order of the rooms (ARCHITECTURE.md).
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
 
-/** Files with one import each, in a tree of their own under this project's lint rules. Returns those in which an import was refused. */
+/** Lints files with one import each, in a temporary tree under this project's lint rules. Returns the files in which the import was refused. */
 function refused(files: readonly (readonly [path: string, line: string])[]): string[] {
   const tree = mkdtempSync(join(tmpdir(), 'rooms-'));
   try {
