@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes a directory that Neutron finds the driver in when it stands on PYTHONPATH: for hosts without pip, and for tests. Usage: make_site.py DIRECTORY"""
+"""Creates a directory from which Neutron loads the driver when it is in PYTHONPATH: for hosts without pip, and for tests. Usage: make_site.py DIRECTORY"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGE = "calico_openstack"
 
 
 def field(project: str, name: str) -> str:
-    """One value of pyproject.toml: Python 3.9 has no parser of its own for it."""
+    """One value of pyproject.toml. (Python 3.9 has no TOML parser.)"""
     found = re.search(rf'^{re.escape(name)} = "([^"]*)"$', project, re.MULTILINE)
     if not found:
         raise SystemExit(f"{HERE}/pyproject.toml has no {name}")
@@ -21,7 +21,7 @@ def field(project: str, name: str) -> str:
 
 
 def make_site(directory: pathlib.Path) -> None:
-    """Copies the package and writes the metadata that its entry point is found by."""
+    """Copies the package and writes the metadata by which its entry point is found."""
     project = (HERE / "pyproject.toml").read_text(encoding="utf-8")
     version = field(project, "version")
     group = re.search(r'^\[project\.entry-points\."([^"]+)"\]$', project, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Tells the daemon what Neutron is about to change, and what it has changed."""
+"""Announces changes to the daemon: before Neutron commits them, and after."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from calico_openstack import wire
 
 LOG = logging.getLogger(__name__)
 
-#: Inside Neutron's transaction, which holds locks: not long. The daemon itself gives etcd 5 s.
+#: How long a call inside Neutron's transaction may take: the transaction holds locks. The daemon itself waits 5 s for etcd.
 BEFORE_SECONDS = 10.0
-#: On top of etcd's own timeout, so that it is the daemon that says what failed.
+#: How much longer than `etcd_timeout` a call after the commit may take, so that the daemon can report what failed.
 ANSWER_SECONDS = 5.0
 
 Row = Mapping[str, Any]
 
 
 class CalicoUnavailable(exceptions.ServiceUnavailable):
-    """503: the change cannot reach the datastore. Nothing is wrong with the request."""
+    """HTTP 503: the change cannot reach the datastore now. Nothing is wrong with the request."""
 
     message = "%(reason)s"
 
 
 class CalicoRefused(exceptions.Conflict):
-    """409: Calico cannot do what the request asks for."""
+    """HTTP 409: Calico cannot do what the request asks for."""
 
     message = "%(reason)s"
 
 
-#: Codes of the daemon that mean "not now". Any other is a refusal for good.
+#: The daemon's codes that mean "not now". All others refuse the request for good.
 _NOT_NOW = frozenset({"ETCD_UNAVAILABLE", "DAEMON_UNAVAILABLE", "DAEMON_TIMEOUT", "JOURNAL_UNWRITABLE", "INTERNAL"})
 
 
@@ -46,10 +46,10 @@ def _api_error(error: wire.DaemonError) -> Exception:
 
 
 class Announcer:
-    """Each change is announced twice: before Neutron commits it, and after. Both carry the same mark, so that the daemon knows which of its notes is done with."""
+    """Announces each change twice: before Neutron commits it, and after. Both announcements carry the same mark, so that the daemon knows which of its notes is completed."""
 
     def __init__(self, daemon: wire.Daemon, within: Callable[[Any], wire.Answer]) -> None:
-        """`within`: answers the daemon's questions as the request's own transaction sees things."""
+        """`within` returns, for a request, a function that answers the daemon's questions from the request's own transaction."""
         self._daemon = daemon
         self._within = within
         self._numbers = itertools.count(1)
@@ -57,19 +57,19 @@ class Announcer:
         self._pid = os.getpid()
 
     def before(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
-        """Inside Neutron's transaction. Raises what the API shall answer when the change cannot be carried out; Neutron then rolls back."""
+        """Announces a change inside Neutron's transaction. When the change cannot be carried out, raises the API's answer; Neutron then rolls back."""
         mark = self._mark()
         rollback = current is None and kind in _failed(request)
         try:
             self._call(request, "before", BEFORE_SECONDS, kind, object_id, original, current, [mark], rollback)
         except (CalicoUnavailable, CalicoRefused):
             if current is not None:
-                _failed(request).append(kind)  # what Neutron now undoes must not be refused for the same reason
+                _failed(request).append(kind)  # Neutron now deletes what it had created: that must not be refused for the same reason
             raise
         _marks(request).setdefault(object_id or "", []).append(mark)
 
     def after(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
-        """After Neutron's commit. Raises what the API shall answer when etcd has not got the change; the daemon keeps a note of it."""
+        """Announces a change after Neutron's commit. When etcd does not have it yet, raises the API's answer; the daemon keeps a note and retries."""
         marks = _marks(request).pop(object_id or "", [])
         try:
             self._call(request, "after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
@@ -94,8 +94,8 @@ class Announcer:
         try:
             self._daemon.call(method, change, timeout_seconds, self._within(request) if method == "before" else None)
         except wire.DaemonError as error:
-            tell = LOG.error if error.code in _NOT_NOW else LOG.info  # what a user may not have is the user's trouble
-            tell("Calico, %s change of %s %s: %s (%s)", method, kind, object_id, error, error.code)
+            tell = LOG.error if error.code in _NOT_NOW else LOG.info  # a refusal concerns the user alone
+            tell("Calico: the announcement %s the commit of %s %s was answered with an error: %s (%s)", method, kind, object_id, error, error.code)
             raise _api_error(error) from error
 
     def _mark(self) -> str:
@@ -105,7 +105,7 @@ class Announcer:
 
 
 def _marks(request: Any) -> Dict[str, List[str]]:
-    """What was announced before, by object, kept on the request's own context. Neutron sometimes makes another one of it: then the daemon looks again by itself, later."""
+    """The marks of announcements before the commit, by object. They are kept on the request's context. If Neutron copies the context they are lost; the daemon then checks the object by itself later."""
     if not hasattr(request, "_calico_marks"):
         request._calico_marks = {}  # pylint: disable=protected-access
     marks: Dict[str, List[str]] = request._calico_marks
@@ -113,7 +113,7 @@ def _marks(request: Any) -> Dict[str, List[str]]:
 
 
 def _failed(request: Any) -> List[str]:
-    """The kinds of what went wrong after the commit in this request."""
+    """The kinds of resources for which an announcement of this request failed."""
     if not hasattr(request, "_calico_failed"):
         request._calico_failed = []  # pylint: disable=protected-access
     failed: List[str] = request._calico_failed

@@ -1,4 +1,4 @@
-"""Carries out what the daemon says: states of ports and liveness of agents. Runs in the rows process."""
+"""Carries out what the daemon says: port states and agents' heartbeats. Runs in the rows process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ VIF_TYPE = "tap"
 
 
 def set_port_status(params: Mapping[str, str]) -> None:
-    """Through ML2, so that Nova hears of it. A port that is gone is none."""
+    """Sets a port's status through ML2, which tells Nova. A port that has been deleted is ignored."""
     directory.get_plugin().update_port_status(neutron_context.get_admin_context(), params["port"], params["status"], host=params["host"])
 
 
 def notify_port_active(params: Mapping[str, str]) -> None:
-    """Tells Nova that the port works on the host it is moving to, which ML2 does not: to it the port is still on the other."""
+    """Tells Nova that the port works on the host to which it is migrating. ML2 does not do that, because to it the port is still on the source host."""
     plugin = directory.get_plugin()
     notifier = getattr(plugin, "nova_notifier", None)
     if notifier is None:
@@ -44,7 +44,9 @@ def notify_port_active(params: Mapping[str, str]) -> None:
 
 
 def report_agents(params: Mapping[str, Any]) -> None:
-    """The Felixes on these hosts have reported. One statement for all that were alive; new, revived and restarted ones go Neutron's own way, which others listen to."""
+    """Records heartbeats of the Felixes on these hosts.
+    One statement serves all agents that were alive. New, revived and restarted ones go through Neutron's own function, because other code listens to its events.
+    """
     reports: List[Mapping[str, Any]] = params["agents"]
     started = {report["host"] for report in reports if report["started"]}
     hosts = {report["host"] for report in reports}
@@ -59,7 +61,8 @@ def report_agents(params: Mapping[str, Any]) -> None:
         except db_exception.DBError as error:
             if isinstance(error, (db_exception.DBConnectionError, db_exception.DBDeadlock)):
                 raise
-            LOG.error("Calico: an agent on %r cannot be entered: %s", host, error)  # a name that the table cannot hold: the others are alive all the same
+            # The table may not be able to hold the name. The other agents' heartbeats are recorded nevertheless.
+            LOG.error("Calico: the agent on host %r cannot be recorded in Neutron's list of agents: %s", host, error)
 
 
 def agent_state(host: str, started: bool) -> Dict[str, Any]:

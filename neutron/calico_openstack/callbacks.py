@@ -1,4 +1,4 @@
-"""What ML2 tells no mechanism driver: security groups, their rules, address groups, floating IPs. With these, plain `core_plugin = ml2` suffices."""
+"""Callbacks for changes that ML2 does not pass to mechanism drivers: security groups, their rules, address groups, floating IPs. So plain `core_plugin = ml2` suffices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from neutron_lib.callbacks import events, registry, resources
 
 from calico_openstack import announce
 
-#: Events by resource. Address groups have no events before the commit.
+#: The events of each resource. Address groups have none before the commit.
 EVENTS = {
     resources.SECURITY_GROUP: (
         events.PRECOMMIT_CREATE,
@@ -25,7 +25,7 @@ EVENTS = {
 
 
 def subscribe(changes: announce.Announcer) -> None:
-    """Subscribes to EVENTS. What a callback raises before the commit becomes the API's answer; after it, Neutron logs it."""
+    """Subscribes to EVENTS. What a callback raises before the commit becomes the API's answer; what it raises after the commit is only logged by Neutron."""
 
     def notice(resource: str, event: str, _trigger: Any, payload: Any) -> None:
         tell = changes.before if event.startswith(events.PRECOMMIT) else changes.after
@@ -38,7 +38,7 @@ def subscribe(changes: announce.Announcer) -> None:
 
 
 def states(event: str, payload: Any) -> "tuple[Optional[announce.Row], Optional[announce.Row]]":
-    """The object before and after the change, as far as the event says."""
+    """The object before and after the change, as far as the event has them."""
     if event.endswith("_delete"):
         return {**_row(payload.latest_state), **_row(payload.metadata)}, None
     if event.endswith("_create"):

@@ -1,4 +1,4 @@
-"""The ML2 mechanism driver `calico`. Neutron's end of the wire: it decides nothing, it names what changed, and calico-neutron-driver reads the facts."""
+"""The ML2 mechanism driver `calico`. It decides nothing: it announces what changed, and calico-neutron-driver reads the rows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ VIF_DETAILS_MAC = "mac_address"
 
 
 def tap_mac(port_mac: str) -> str:
-    """The MAC of the host's side of a port's tap: the port's own with its first octet made fe, as libvirt once made it.
+    """The MAC of the host's end of a port's tap: the port's own MAC with fe as its first octet, as libvirt used to choose it.
 
-    The same on every host, so that the guest's ARP entry of its gateway stays true across a live migration.
+    It is the same on every host, so that the guest's ARP entry for its gateway stays valid across a live migration.
     """
     return "fe" + port_mac.lower()[2:]
 
 
 def rebind_on_revival() -> None:
-    """Ports whose binding failed for want of a living Felix are bound when it is back. ML2 does that for the agents in this list."""
+    """Makes ML2 bind ports whose binding failed without a living Felix when that is back: ML2 does this for the agent types in its list."""
     from neutron.plugins.ml2 import plugin  # pylint: disable=import-outside-toplevel
 
     agent_types = getattr(plugin.Ml2Plugin, "_rebind_on_revive_agent_types", None)
@@ -38,7 +38,7 @@ def rebind_on_revival() -> None:
 
 
 class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
-    """Binds ports to taps where Felix is alive, and announces changes of networks, subnets and ports; `callbacks` those of all else."""
+    """Binds ports to taps on hosts where Felix is alive, and announces changes of networks, subnets and ports. `callbacks` announces the others."""
 
     def __init__(self) -> None:
         super().__init__(AGENT_TYPE, VIF_TYPE, {portbindings.CAP_PORT_FILTER: True}, [portbindings.VNIC_NORMAL])
@@ -50,7 +50,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
         callbacks.subscribe(self._changes)
         qos.register(self._changes)
         rebind_on_revival()
-        LOG.info("Calico: changes go to calico-neutron-driver at %s", cfg.CONF.calico.neutron_driver_socket)
+        LOG.info("Calico: changes are announced to calico-neutron-driver at %s", cfg.CONF.calico.neutron_driver_socket)
 
     # Binding
 
@@ -58,7 +58,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
         return NETWORK_TYPES
 
     def get_mappings(self, agent: Dict[str, Any]) -> Dict[str, str]:
-        return {}  # routed, not bridged: no physical network is mapped to anything
+        return {}  # traffic is routed and not bridged, so physical networks are not mapped
 
     def check_segment_for_agent(self, segment: Dict[str, Any], agent: Dict[str, Any]) -> bool:
         return bool(agent["agent_type"] == AGENT_TYPE and segment[api.NETWORK_TYPE] in NETWORK_TYPES)
@@ -106,7 +106,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
     def delete_subnet_postcommit(self, context: Any) -> None:
         self._after(context, "subnet", context.current, None)
 
-    # Ports. The base class would also hold a port DOWN until an L2 agent reports over RPC; here Felix reports, through the daemon.
+    # Ports. The base class would also keep a port DOWN until an L2 agent reports over RPC. Here Felix reports, through the daemon.
 
     def create_port_precommit(self, context: Any) -> None:
         self._before(context, "port", None, context.current)

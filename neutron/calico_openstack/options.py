@@ -1,4 +1,4 @@
-"""The options of section [calico] that Neutron's side reads. The daemon reads the others, from the same file."""
+"""The options of section [calico] that Neutron's side reads. The daemon reads the others from the same file."""
 
 from __future__ import annotations
 

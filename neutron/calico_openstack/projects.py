@@ -1,4 +1,4 @@
-"""Names of projects, from Keystone, with the credentials that Neutron itself uses."""
+"""Reads the names of projects from Keystone, with the credentials that Neutron itself uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _identity: Optional[Any] = None
 
 
 def identity() -> Any:
-    """Keystone as a service. Kept: it holds the token."""
+    """A client of Keystone. It is created once, because it holds the token."""
     global _identity  # pylint: disable=global-statement
     if _identity is None:
         ks_loading.register_auth_conf_options(cfg.CONF, SECTION)
@@ -22,7 +22,7 @@ def identity() -> Any:
             try:
                 cfg.CONF.register_opt(option, group=SECTION)
             except cfg.DuplicateOptError:
-                continue  # an API worker's own middleware has registered some of them in its own words
+                continue  # an API worker's middleware has registered the option already, with another help text
         auth = ks_loading.load_auth_from_conf_options(cfg.CONF, SECTION)
         session = ks_loading.load_session_from_conf_options(cfg.CONF, SECTION, auth=auth, timeout=5)
         _identity = adapter.Adapter(session, service_type="identity", interface=["internal", "admin", "public"], min_version="3", max_version="3.latest")
@@ -30,7 +30,7 @@ def identity() -> Any:
 
 
 def projects(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    """The named projects, as far as Keystone knows them. Nothing when Neutron runs without Keystone."""
+    """The named projects, as far as Keystone knows them. An empty list when Neutron runs without Keystone."""
     if cfg.CONF.auth_strategy != "keystone":
         return []
     found = []
@@ -38,5 +38,5 @@ def projects(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
         try:
             found.append(identity().get(f"/projects/{project_id}").json()["project"])
         except exceptions.NotFound:
-            continue  # deleted, or never one of Keystone's
+            continue  # deleted, or never known to Keystone
     return found

@@ -1,4 +1,4 @@
-"""What Neutron's QoS service is told that Calico can enforce, and where it tells of changed policies."""
+"""Tells Neutron's QoS service which rules Calico can enforce, and announces changed QoS policies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RULES = {
     },
     qos_constants.RULE_TYPE_PACKET_RATE_LIMIT: {
         qos_constants.MAX_KPPS: _NUMBER,
-        qos_constants.MAX_BURST_KPPS: {"type:values": [0, None]},  # a burst of packets cannot be told apart from the rate
+        qos_constants.MAX_BURST_KPPS: {"type:values": [0, None]},  # Calico cannot limit a burst of packets separately from the rate
         qos_constants.DIRECTION: _DIRECTION,
     },
 }
@@ -33,7 +33,7 @@ _driver: Optional["CalicoQosDriver"] = None
 
 
 class CalicoQosDriver(base.DriverBase):
-    """Announces a policy whose rules changed. Which ports it is on, the daemon asks."""
+    """Announces a QoS policy whose rules changed. The daemon asks which ports have it."""
 
     def __init__(self, changes: announce.Announcer) -> None:
         super().__init__(
@@ -49,7 +49,7 @@ class CalicoQosDriver(base.DriverBase):
 
 
 def register(changes: announce.Announcer) -> None:
-    """Once a process: Neutron's registry keeps every driver that was ever made."""
+    """Registers the driver, once per process: Neutron's registry keeps every driver that was ever created."""
     global _driver  # pylint: disable=global-statement
     if _driver is None:
         _driver = CalicoQosDriver(changes)

@@ -1,6 +1,6 @@
-"""Answers the daemon's questions for rows: as they are committed now, in a transaction of its own, under Neutron's own field names.
+"""Answers the daemon's questions for rows: the committed state, read in a new transaction, with Neutron's own field names.
 
-Reads the tables themselves: a port's dictionary as Neutron's API shows it costs five times as much, and its tables have kept their columns for years.
+It reads the tables themselves: a port's dictionary as Neutron's API shows it costs five times as much, and the tables have kept their columns for years.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Row = Dict[str, Any]
 
 
 class Reader:
-    """Reads whole rows. One transaction: what it sees is one state of the database."""
+    """Reads whole rows in one transaction, and so one state of the database."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
 
     def by(self, model: Any, column: str, values: Iterable[Any], *order: str) -> List[Row]:
-        """The rows whose column is one of these values."""
+        """The rows whose column has one of these values."""
         wanted = sorted(set(values))
         if not wanted:
             return []
@@ -60,13 +60,13 @@ def grouped(rows: Sequence[Row], column: str) -> Dict[Any, List[Row]]:
 
 
 def rows(params: Mapping[str, Sequence[str]]) -> Row:
-    """The named ports, subnets, security groups (with rules) and address groups, and what they refer to."""
+    """The named ports, subnets, security groups (with rules) and address groups, and everything that they refer to."""
     return _in_transaction(lambda reader: _rows(reader, params))
 
 
 @db_api.retry_db_errors
 def _in_transaction(read: Any) -> Any:
-    # A session of its own, begun now: it sees everything that is committed by now, whatever transaction its caller is in.
+    # The transaction is new, so it sees everything that is committed by now, whatever transaction the caller is in.
     context = neutron_context.get_admin_context()
     with db_api.CONTEXT_READER.using(context):
         return read(Reader(context.session))
@@ -110,14 +110,14 @@ def _ports(reader: Reader, ids: Sequence[str]) -> List[Row]:
         port["bindings"] = [{**row, "profile": _json(row["profile"])} for row in bindings.get(port["id"], [])]
         port["security_groups"] = [row["security_group_id"] for row in groups.get(port["id"], [])]
         port["allowed_address_pairs"] = pairs.get(port["id"], [])
-        port["port_security_enabled"] = security.get(port["id"], True)  # Neutron's default, where its extension has stored nothing
+        port["port_security_enabled"] = security.get(port["id"], True)  # Neutron's default when its extension has stored nothing
         port["dns"] = dns.get(port["id"])
         port["qos_policy_id"] = policies.get(port["id"])
     return ports
 
 
 def _json(text: str) -> Any:
-    """As Neutron itself reads it: what is no JSON object counts as empty. One port's must not keep a page of others from being read."""
+    """Parses a binding:profile as Neutron itself does: text that is not a JSON object counts as empty, so that one bad port does not prevent a whole page from being read."""
     try:
         stored = json.loads(text) if text else {}
     except (ValueError, RecursionError):
@@ -134,12 +134,12 @@ def _networks(reader: Reader, ids: Set[str]) -> List[Row]:
 
 
 def _networks_spoken_for(ports: Sequence[Row]) -> Set[str]:
-    """The networks of ports that may speak for more than their own addresses, but only within their network's subnets."""
+    """The networks of ports that may use addresses other than their fixed IPs. The daemon limits those addresses to the networks' subnets, so it needs these."""
     return {port["network_id"] for port in ports if port["allowed_address_pairs"] or not port["port_security_enabled"]}
 
 
 def _subnets(reader: Reader, whole: Set[str], gateways: Set[str], networks: Set[str]) -> List[Row]:
-    """Of those that ports only have addresses in, the gateway says enough: two questions less while an API call waits. Of `networks`, all."""
+    """The subnets of `whole` with all their fields, those of `gateways` without routes and DNS servers, which saves queries while an API call waits, and all subnets of `networks`."""
     subnets = {subnet["id"]: subnet for subnet in reader.by(models_v2.Subnet, "id", whole | gateways, "id")}
     subnets.update({subnet["id"]: subnet for subnet in reader.by(models_v2.Subnet, "network_id", networks, "id")})
     routes = grouped(reader.by(models_v2.SubnetRoute, "subnet_id", whole, "destination", "nexthop"), "subnet_id")
@@ -176,7 +176,7 @@ def _qos_policies(reader: Reader, ids: Set[str]) -> List[Row]:
 
 
 def page(params: Mapping[str, Any]) -> Row:
-    """The next objects of a kind, by id, and their rows. `owners`: which ports, by the beginning of their device_owner."""
+    """The next objects of a kind, by id, and their rows. `owners` selects ports by the beginning of their device_owner."""
 
     def read(reader: Reader) -> Row:
         kind = params["kind"]
@@ -200,7 +200,7 @@ _PAGED = {
 
 
 def ports_of(params: Mapping[str, str]) -> List[str]:
-    """The ids of the ports that a network, subnet, security group or QoS policy shows in."""
+    """The ids of the ports to which a network, subnet, security group or QoS policy applies."""
     return _in_transaction(lambda reader: reader.ids(_ports_of(params["of"], params["id"])))
 
 
@@ -230,7 +230,7 @@ def _ports_of(kind: str, object_id: str) -> Any:
 
 
 def subnets(params: Mapping[str, Any]) -> Row:
-    """Where subnets are: those of a network, with itself, or all of an IP version, with the networks that they are of."""
+    """The prefixes and gateways of subnets, and their networks: those of one network, or all of an IP version."""
     return _in_transaction(lambda reader: _places(reader, params))
 
 
@@ -253,7 +253,7 @@ def _places(reader: Reader, params: Mapping[str, Any]) -> Row:
 
 
 def within(request: Any) -> Callable[[str, Mapping[str, Any]], Any]:
-    """Answers where subnets are as the transaction of this request sees it: its own subnets too, and without a second connection to the database."""
+    """Returns a function that answers `subnets` from the transaction of this request. It sees the request's own subnets, and needs no second database connection."""
 
     def respond(method: str, params: Mapping[str, Any]) -> Any:
         if method != "subnets":
@@ -268,7 +268,7 @@ QUESTIONS = {"rows": rows, "subnets": subnets, "page": page, "ports_of": ports_o
 
 
 def answer(method: str, params: Mapping[str, Any]) -> Any:
-    """One question of the daemon. Raises LookupError for one that is not known."""
+    """Answers one question of the daemon. Raises LookupError for an unknown one."""
     question = QUESTIONS.get(method)
     if question is None:
         raise LookupError(f"no such question: {method}")

@@ -1,4 +1,4 @@
-"""The rows process: has Neutron's plugin loaded and answers the daemon's questions at any time. calico-neutron-driver starts it, and it ends when the daemon does.
+"""The rows process: it has Neutron's plugin loaded and answers the daemon's questions at any time. calico-neutron-driver starts it, and it ends with the daemon.
 
 API workers cannot do this: under uWSGI nothing of theirs runs between two requests, and a second thread breaks eventlet.
 """
@@ -17,29 +17,29 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from calico_openstack import wire
 
-#: Questions answered at a time. Each holds a database connection.
+#: How many questions are answered at the same time. Each holds a database connection.
 CONCURRENCY = 8
 
 
-#: Set by the daemon that starts this process, which then ends with it.
+#: The environment variable with the daemon's pid. The daemon sets it when it starts this process.
 PARENT = "CALICO_NEUTRON_DRIVER_PID"
 _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """However the daemon ends, killed too, the kernel ends this process: one that outlived it would hold database connections for nobody."""
+    """Makes the kernel kill this process when the daemon ends in any way: a process without its daemon would hold database connections in vain."""
     parent = os.environ.get(PARENT)
     if parent is None:
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if str(os.getppid()) != parent:
-        os._exit(0)  # it was gone before
+        os._exit(0)  # the daemon has ended already
 
 
 def patch_eventlet() -> None:
-    """Neutron releases whose own servers run on eventlet expect a patched process. Those that have a server without it do not.
+    """Patches the process for Neutron releases whose servers run on eventlet. Releases that have a server without eventlet do not need that.
 
-    Before anything of Neutron's or oslo's is imported: what they made of locks before would never be let go after. So not even to look for a module.
+    This must come before any import of Neutron or oslo, even one that only looks for a module: locks that were created before the patch would never be released.
     """
     neutron = importlib.util.find_spec("neutron")
     folders = list(neutron.submodule_search_locations or ()) if neutron else []
@@ -48,7 +48,7 @@ def patch_eventlet() -> None:
 
 
 def load_neutron(arguments: List[str]) -> None:
-    """As neutron-rpc-server does, short of listening."""
+    """Loads Neutron as neutron-rpc-server does, without listening."""
     from neutron import manager  # pylint: disable=import-outside-toplevel
     from neutron.api import extensions  # pylint: disable=import-outside-toplevel
     from neutron.common import config  # pylint: disable=import-outside-toplevel
@@ -62,11 +62,11 @@ def load_neutron(arguments: List[str]) -> None:
     manager.init()
     extension_manager = extensions.PluginAwareExtensionManager.get_instance()
     extension_manager.extend_resources("2.0", attributes.RESOURCES)
-    orm.configure_mappers()  # the plugin's port queries name relations that exist only after this
+    orm.configure_mappers()  # the plugin's port queries use relations that exist only after this call
 
 
 def check_configuration(mechanism_drivers: Sequence[str]) -> None:
-    """With half of Neutron's files this process would see ports without their extensions, and undo what API workers say."""
+    """Refuses an incomplete configuration: with only some of Neutron's files, this process would see ports without their extensions and undo what API workers do."""
     if "calico" not in mechanism_drivers:
         raise SystemExit(
             f"[ml2] mechanism_drivers is {', '.join(mechanism_drivers) or 'empty'}, without calico: give calico-neutron-driver "
@@ -75,7 +75,7 @@ def check_configuration(mechanism_drivers: Sequence[str]) -> None:
 
 
 def serve(connection: wire.Connection, answer: wire.Answer) -> None:
-    """Answers until the daemon closes the connection. Several questions at a time, each in a thread of its own."""
+    """Answers questions until the daemon closes the connection. Several are answered at a time, each in a thread of its own."""
     sending = threading.Lock()
     free = threading.Semaphore(CONCURRENCY)
 
@@ -85,7 +85,7 @@ def serve(connection: wire.Connection, answer: wire.Answer) -> None:
             with sending:
                 connection.send(reply)
         except wire.Disconnected:
-            pass  # serve() sees it too, and ends
+            pass  # serve() notices that too, and ends
         finally:
             free.release()
 
@@ -119,12 +119,12 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Not by way of the interpreter's end: threads of Neutron's libraries may keep that waiting for ever.
+    # The process ends without the interpreter's shutdown, in which threads of Neutron's libraries may wait for ever.
     try:
         main()
     except BaseException as error:  # pylint: disable=broad-except
         if isinstance(error, SystemExit):
-            print(error, file=sys.stderr)  # a sentence for people
+            print(error, file=sys.stderr)  # the message tells the operator what to do
         else:
             traceback.print_exc()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The wire to calico-neutron-driver: one JSON object a line, over a Unix socket. See README.md, "The wire".
+"""The connection to calico-neutron-driver: one JSON object per line, over a Unix socket. See README.md, "The wire".
 
 While a call is under way the daemon may call back on the same connection, to ask the caller for rows as they are now.
 """
@@ -16,12 +16,12 @@ from typing import Any, Callable, Deque, Dict, Mapping, Optional
 PROTOCOL = 1
 
 Params = Mapping[str, Any]
-"""Answers the daemon's question: (method, params) -> result."""
+"""Answers a question of the daemon: (method, params) -> result."""
 Answer = Callable[[str, Params], Any]
 
 
 class DaemonError(Exception):
-    """The daemon's own answer, or what stands in for it. `code` is for programs, the message for people."""
+    """An error that the daemon answered, or an error of reaching it. `code` is for programs, the message for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -29,11 +29,11 @@ class DaemonError(Exception):
 
 
 class Disconnected(Exception):
-    """The connection ended before the answer came. Calls name what changed, so they may be sent again."""
+    """The connection ended before the answer came. All calls are idempotent, so they may be sent again."""
 
 
 def _plain(value: Any) -> Any:
-    """Neutron's dictionaries hold addresses, times and translated text: their text is what its API would show."""
+    """The text of a value that JSON does not know. Neutron's dictionaries hold addresses, times and translated messages; this is how its API shows them."""
     return str(value)
 
 
@@ -46,7 +46,7 @@ def _line(message: Params) -> bytes:
 
 
 def _finite(value: Any) -> Any:
-    """Python reads NaN and Infinity where JSON has none, and Neutron's API with it: in a binding:profile, say."""
+    """A copy with null instead of NaN and infinity, which JSON does not have. Python's parser accepts them, so Neutron's API does too, for example in a binding:profile."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -55,7 +55,7 @@ def _finite(value: Any) -> Any:
 
 
 class Connection:
-    """One connection, for one caller at a time."""
+    """One connection to the daemon, used by one caller at a time."""
 
     def __init__(self, path: str, role: str, timeout_seconds: float) -> None:
         self.pid = os.getpid()
@@ -128,7 +128,7 @@ class Connection:
 
 
 def reply_to(message: Mapping[str, Any], answer: Answer) -> Dict[str, Any]:
-    """Answers one question of the daemon. What goes wrong here is told there: the daemon knows what to do about it."""
+    """Answers one question of the daemon. An exception becomes an error reply, because the daemon decides what to do about it."""
     try:
         return {"reply": message["call"], "result": answer(message["method"], message["params"])}
     except Exception as error:  # pylint: disable=broad-except
@@ -136,7 +136,7 @@ def reply_to(message: Mapping[str, Any], answer: Answer) -> Dict[str, Any]:
 
 
 class Daemon:
-    """calico-neutron-driver as its callers see it: connections are made when needed, kept, and made anew when the daemon was restarted."""
+    """The daemon as its callers see it. Connections are opened when needed, kept for later calls, and opened anew after a restart of the daemon."""
 
     def __init__(
         self,
@@ -150,13 +150,13 @@ class Daemon:
         self._answer = answer
         self._restart_seconds = restart_seconds
         self._clock = clock
-        self._pause = pause or (lambda seconds: time.sleep(seconds))  # as it is when it is called: eventlet may replace it
+        self._pause = pause or (lambda seconds: time.sleep(seconds))  # looked up at each call, because eventlet may replace it
         self._idle: Deque[Connection] = collections.deque()
 
     def call(self, method: str, params: Params, timeout_seconds: float, answer: Optional[Answer] = None) -> Any:
-        """Calls the daemon. A daemon that is being restarted is waited for, a few seconds; the call is then sent again.
+        """Calls the daemon. If the daemon is being restarted, waits a few seconds for it and sends the call again.
 
-        `answer`: who answers the daemon's questions about this call, instead of who answers them all.
+        `answer` answers the daemon's questions during this call, instead of the function given to the constructor.
 
         Raises DaemonError: the daemon's refusal, or DAEMON_UNAVAILABLE, or DAEMON_TIMEOUT.
         """
@@ -190,7 +190,7 @@ class Daemon:
                 self._pause(0.1)
             except BaseException:
                 if connection:
-                    connection.close()  # killed in mid-call: what comes next on it would be another call's answer
+                    connection.close()  # the call was interrupted: the next message on this connection would be its answer, not the next call's
                 raise
             else:
                 self._idle.append(connection)
@@ -204,7 +204,7 @@ class Daemon:
                 return Connection(self._path, "api", max(0.1, deadline - self._clock()))
             if connection.pid == os.getpid():
                 return connection
-            connection.close()  # the parent's, from before the fork
+            connection.close()  # it was opened by the parent process, before the fork
 
     def close(self) -> None:
         """Closes the connections that are not in use."""

@@ -1,4 +1,4 @@
-"""A daemon for tests: answers each call as it is told to."""
+"""A daemon for tests, which answers calls as a test wants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-#: Gets (method, params, ask); `ask` puts a question to the caller. Returns the result, or raises Refusal; None of it: closes the connection.
+#: Called with (method, params, ask), where `ask` asks the caller a question. Returns the result, raises Refusal, or raises Hangup to close the connection.
 Behaviour = Callable[[str, Mapping[str, Any], Callable[[str, Any], Any]], Any]
 
 
@@ -21,7 +21,7 @@ class Refusal(Exception):
 
 
 class Hangup(Exception):
-    """Close the connection instead of answering."""
+    """Makes the daemon close the connection instead of answering."""
 
 
 class FakeDaemon:
@@ -29,7 +29,7 @@ class FakeDaemon:
         self.behaviour = behaviour
         self.greeting: Dict[str, Any] = greeting or {"hello": {"protocol": 1}}
         self.hellos: List[Dict[str, Any]] = []
-        #: What callers replied without being asked by `ask`.
+        #: Replies of callers to questions that did not come from `ask`.
         self.replies: "queue.Queue[Dict[str, Any]]" = queue.Queue()
         self._accepted: "queue.Queue[socket.socket]" = queue.Queue()
         self._directory = tempfile.TemporaryDirectory()
@@ -46,14 +46,14 @@ class FakeDaemon:
 
     def stop(self) -> None:
         if self._server:
-            self._server.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+            self._server.shutdown(socket.SHUT_RDWR)  # ends the thread's accept()
             self._server.close()
             self._server = None
         for connection in self._open:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # the other end was quicker
+                pass  # the other end has closed it already
             connection.close()
         self._open.clear()
         if os.path.exists(self.path):
@@ -64,7 +64,7 @@ class FakeDaemon:
         self._directory.cleanup()
 
     def accepted(self) -> socket.socket:
-        """A connection that has been greeted, to speak first on."""
+        """The next connection that has been greeted, for a test that wants to send first."""
         return self._accepted.get(timeout=5)
 
     def _accept(self, server: socket.socket) -> None:

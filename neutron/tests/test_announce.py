@@ -1,4 +1,4 @@
-"""Announcements: what is said before and after a commit, and what the API answers."""
+"""Announcements before and after a commit, and the API's answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calico_openstack import announce, callbacks, options, wire
 
 
 class Recorder:
-    """In the daemon's place."""
+    """Stands for the daemon."""
 
     def __init__(self) -> None:
         self.said: List[Dict[str, Any]] = []
@@ -32,7 +32,7 @@ class AnnounceTest(unittest.TestCase):
         self.changes = announce.Announcer(self.daemon, lambda request: lambda method, params: (method, request))  # type: ignore[arg-type]
         self.request = types.SimpleNamespace()
 
-    def test_what_is_said_after_the_commit_carries_the_marks_of_what_was_said_before(self) -> None:
+    def test_an_announcement_after_the_commit_carries_the_marks_of_those_before(self) -> None:
         self.changes.before(self.request, "port", "p", None, {"id": "p"})
         self.changes.before(self.request, "port", "p", None, {"id": "p"})  # Neutron retried its transaction
         self.changes.before(self.request, "port", "other", None, {"id": "other"})
@@ -43,17 +43,17 @@ class AnnounceTest(unittest.TestCase):
         self.changes.after(self.request, "port", "p", {"id": "p"}, None)
         self.assertEqual(self.daemon.said[-1]["marks"], [])
 
-    def test_before_the_commit_the_daemon_is_answered_as_the_transaction_sees_things_and_after_it_as_all_see_them(self) -> None:
+    def test_questions_are_answered_from_the_requests_transaction_before_the_commit_and_from_committed_rows_after_it(self) -> None:
         self.changes.before(self.request, "subnet", "s", None, {"id": "s"})
         self.changes.after(self.request, "subnet", "s", None, {"id": "s"})
         self.assertEqual([said["asked"] for said in self.daemon.said], [("subnets", self.request), None])
 
-    def test_an_administrators_change_is_told_as_one(self) -> None:
+    def test_an_administrators_change_is_announced_as_such(self) -> None:
         for request in (self.request, types.SimpleNamespace(is_admin=True), types.SimpleNamespace(is_admin=False)):
             self.changes.before(request, "subnet", "s", None, {"id": "s"})
         self.assertEqual([said["admin"] for said in self.daemon.said], [False, True, False])
 
-    def test_inside_neutrons_transaction_nobody_waits_long(self) -> None:
+    def test_inside_neutrons_transaction_a_call_does_not_wait_long(self) -> None:
         self.changes.before(self.request, "port", "p", None, {})
         self.changes.after(self.request, "port", "p", None, {})
         self.assertLessEqual(self.daemon.said[0]["seconds"], 10)
@@ -66,7 +66,7 @@ class AnnounceTest(unittest.TestCase):
                 self.changes.before(self.request, "port", "p", None, {})
             self.assertEqual((type(raised.exception).__name__, str(raised.exception)), (status, "Calico: the reason"))
 
-    def test_what_neutron_undoes_is_not_refused_for_the_reason_that_made_it_undo(self) -> None:
+    def test_what_neutron_undoes_after_a_refusal_is_not_refused_for_the_same_reason(self) -> None:
         self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
         with self.assertRaises(announce.CalicoUnavailable):
             self.changes.after(self.request, "port", "p", None, {"id": "p"})
@@ -88,7 +88,7 @@ class AnnounceTest(unittest.TestCase):
 
 
 class StatesTest(unittest.TestCase):
-    """What Neutron 21's events carry, and later ones' too."""
+    """The content of events in Neutron 21 and later."""
 
     def states(self, event: str, **payload: Any) -> Any:
         return callbacks.states(event, events.DBEventPayload(None, **payload))
@@ -108,6 +108,6 @@ class StatesTest(unittest.TestCase):
             with self.subTest(event=event):
                 self.assertEqual(self.states(event, **payload), expected)
 
-    def test_a_state_that_is_a_database_object_is_told_by_its_fields(self) -> None:
+    def test_a_state_that_is_a_database_object_is_announced_by_its_fields(self) -> None:
         row = types.SimpleNamespace(to_dict=lambda: {"fixed_port_id": "p"})
         self.assertEqual(self.states(events.PRECOMMIT_UPDATE, states=({},), desired_state=row), ({}, {"fixed_port_id": "p"}))

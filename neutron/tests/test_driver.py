@@ -1,4 +1,4 @@
-"""Binding, agents, and how Neutron finds the driver."""
+"""Port binding, agents, and how Neutron finds the driver."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class BindingTest(unittest.TestCase):
             details = {"connectivity": "legacy", "port_filter": True, "mac_address": "fe:16:3e:10:20:30"}
             binding.assert_called_once_with("s", "tap", details)
 
-    def test_a_port_is_not_bound_without_a_living_felix_nor_what_calico_has_no_tap_for(self) -> None:
+    def test_a_port_is_not_bound_without_a_living_felix_nor_when_it_needs_no_tap(self) -> None:
         self.bind([]).assert_not_called()
         self.bind([self.felix(alive=False)]).assert_not_called()
         self.bind([{**self.felix(), "agent_type": "Open vSwitch agent"}]).assert_not_called()
@@ -64,7 +64,7 @@ class AgentsTest(unittest.TestCase):
                 apply.report_agents({"agents": reports})
         return beat, [call.args[1] for call in plugin.create_or_update_agent.call_args_list]
 
-    def test_a_host_that_neutron_cannot_enter_keeps_no_other_from_being_alive_and_a_database_that_is_away_is_told(self) -> None:
+    def test_a_host_that_neutron_cannot_record_does_not_affect_others_and_an_unreachable_database_is_reported(self) -> None:
         entered: List[str] = []
         failure: List[Exception] = [db_exception.DBDataError()]
 
@@ -82,7 +82,7 @@ class AgentsTest(unittest.TestCase):
             with self.assertRaises(db_exception.DBConnectionError):
                 apply.report_agents(reports)
 
-    def test_all_that_were_alive_are_one_write_and_the_others_go_neutrons_way(self) -> None:
+    def test_living_agents_are_recorded_in_one_write_and_the_others_through_neutrons_function(self) -> None:
         now = timeutils.utcnow()
         long_ago = now - datetime.timedelta(seconds=cfg.CONF.agent_down_time * 2)
         self.assertTrue(agent_utils.is_agent_down(long_ago))

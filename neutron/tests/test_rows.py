@@ -1,4 +1,4 @@
-"""Rows, read from tables that Neutron's own models make, in memory."""
+"""Rows, read from in-memory tables that Neutron's own models define."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RowsTest(unittest.TestCase):
         fields = {"network_id": "n", "mac_address": f"fa:16:3e:00:00:{next(self.numbers):02x}", "admin_state_up": True, "status": "DOWN", "device_owner": "compute:nova"}
         self.insert(models_v2.Port, id=port_id, project_id="t", device_id="vm", **{**fields, **values})
 
-    def test_a_port_comes_with_all_that_its_endpoint_is_made_of(self) -> None:
+    def test_a_port_comes_with_everything_that_its_endpoint_needs(self) -> None:
         self.insert(models_v2.Network, id="n", name="net")
         self.insert(models_v2.Subnet, id="s", network_id="n", ip_version=4, cidr="10.0.0.0/24", gateway_ip="10.0.0.1", enable_dhcp=True)
         self.insert(models_v2.DNSNameServer, subnet_id="s", address="10.0.0.3", order=1)
@@ -79,7 +79,7 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([ip["floating_ip_address"] for ip in answer["floating_ips"]], ["203.0.113.9"])
         self.assertEqual([(policy["id"], policy["rules"][0]["type"], policy["rules"][0]["max_kbps"]) for policy in answer["qos_policies"]], [("q", "bandwidth_limit", 1000)])
 
-    def test_a_profile_that_is_no_json_object_is_empty_as_it_is_to_neutron(self) -> None:
+    def test_a_profile_that_is_not_a_json_object_is_empty_as_in_neutron(self) -> None:
         for stored in ('{"a": [[', "[1]", "7", "[" * 4000, ""):
             self.assertEqual(rows._json(stored), {}, stored[:10])
 
@@ -101,7 +101,7 @@ class RowsTest(unittest.TestCase):
     def subnet(self, subnet_id: str, network: str, cidr: str, version: int = 4) -> None:
         self.insert(models_v2.Subnet, id=subnet_id, network_id=network, ip_version=version, cidr=cidr, gateway_ip=None, enable_dhcp=True)
 
-    def test_a_port_that_may_speak_for_others_comes_with_all_subnets_of_its_network(self) -> None:
+    def test_a_port_that_may_use_other_addresses_comes_with_all_subnets_of_its_network(self) -> None:
         self.subnet("a", "n", "10.0.0.0/24")
         self.subnet("b", "n", "10.0.1.0/24")
         self.subnet("c", "m", "10.0.2.0/24")
@@ -113,7 +113,7 @@ class RowsTest(unittest.TestCase):
         found = {port: [row["id"] for row in rows._rows(self.reader, {**NOTHING, "ports": [port]})["subnets"]] for port in ("plain", "pair", "open")}
         self.assertEqual(found, {"plain": ["a"], "pair": ["a", "b"], "open": ["a", "b"]})
 
-    def test_where_subnets_are_by_network_or_by_family_and_of_what_kind_their_networks_are(self) -> None:
+    def test_subnets_are_found_by_network_or_by_family_with_the_types_of_their_networks(self) -> None:
         self.subnet("a", "n", "10.0.0.0/24")
         self.subnet("b", "m", "10.0.1.0/24")
         self.subnet("c", "m", "2001:db8::/64", 6)
@@ -132,7 +132,7 @@ class RowsTest(unittest.TestCase):
             self.assertEqual(sorted(subnet["id"] for subnet in answer["subnets"]), subnets, question)
             self.assertEqual(answer["networks"], [kinds.get(network, {"id": network, "types": [], "external": False}) for network in networks], question)
 
-    def test_within_a_request_its_own_session_is_asked_and_only_for_where_subnets_are(self) -> None:
+    def test_within_a_request_its_own_session_is_used_for_subnets_only(self) -> None:
         self.subnet("a", "n", "10.0.0.0/24")
         request = types.SimpleNamespace(session=self.reader._session)
         with mock.patch.object(db_api.CONTEXT_READER, "using", return_value=contextlib.nullcontext()):
@@ -147,7 +147,7 @@ class RowsTest(unittest.TestCase):
             pages = [rows.page({"kind": "ports", "after": after, "limit": 2, "owners": ["compute:"]})["ids"] for after in ("", "c", "d")]
         self.assertEqual(pages, [["a", "c"], ["d"], []])
 
-    def test_the_ports_that_an_object_shows_in(self) -> None:
+    def test_the_ports_to_which_an_object_applies(self) -> None:
         for network, policy in (("n", None), ("m", "q")):
             self.insert(models_v2.Network, id=network, name=network)
             if policy:

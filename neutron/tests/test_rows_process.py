@@ -1,4 +1,4 @@
-"""The rows process, short of loading Neutron."""
+"""The rows process, without loading Neutron."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.fake_daemon import FakeDaemon
 
 
 class RowsProcessTest(unittest.TestCase):
-    def test_half_a_configuration_is_refused_with_what_to_do(self) -> None:
+    def test_an_incomplete_configuration_is_refused_with_the_remedy(self) -> None:
         rows_process.check_configuration(["logger", "calico"])
         halves: List[List[str]] = [[], ["openvswitch"]]
         for drivers in halves:
             with self.assertRaisesRegex(SystemExit, "every --config-file that Neutron itself is given"):
                 rows_process.check_configuration(drivers)
 
-    def test_several_questions_are_answered_at_a_time_and_the_end_of_the_connection_ends_it(self) -> None:
+    def test_several_questions_are_answered_at_a_time_and_the_process_ends_with_the_connection(self) -> None:
         both = threading.Barrier(2, timeout=5)
         replies: List[Any] = []
 
         def answer(method: str, params: Mapping[str, Any]) -> Any:
-            both.wait()  # neither is answered before the other has come
+            both.wait()  # neither is answered before the other has arrived
             return [method, params]
 
         fake = FakeDaemon(lambda *_: None)

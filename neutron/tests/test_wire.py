@@ -1,4 +1,4 @@
-"""The wire, as Neutron's processes see it."""
+"""The connection to the daemon, as Neutron's processes see it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class WireTest(unittest.TestCase):
             thread.join()
         self.assertEqual(sorted(answers), [(1, 1), (2, 2)])
 
-    def test_a_refusal_has_the_daemons_code_and_words_and_leaves_the_connection_usable(self) -> None:
+    def test_a_refusal_has_the_daemons_code_and_message_and_leaves_the_connection_usable(self) -> None:
         def behave(method: str, params: Mapping[str, Any], ask: Any) -> Any:
             raise Refusal("ETCD_UNAVAILABLE", "etcd is away")
 
@@ -97,14 +97,14 @@ class WireTest(unittest.TestCase):
         fake.start()
         self.assertEqual(daemon.call("after", {}, 5), "done")
 
-    def test_a_daemon_that_stays_away_ends_the_call_with_what_to_do(self) -> None:
+    def test_a_call_to_a_daemon_that_stays_away_ends_with_the_remedy(self) -> None:
         fake, daemon = self.daemon(lambda method, params, ask: None)
         fake.stop()
         error = self.refusal(daemon)
         self.assertEqual(error.code, "DAEMON_UNAVAILABLE")
         self.assertRegex(str(error), "cannot be reached at .*start it, then try again")
 
-    def test_a_daemon_that_does_not_answer_ends_the_call_in_time_and_its_late_answer_is_nobodys(self) -> None:
+    def test_a_call_that_is_not_answered_ends_in_time_and_its_late_answer_is_dropped(self) -> None:
         asked = threading.Event()
         go_on = threading.Event()
 
@@ -122,7 +122,7 @@ class WireTest(unittest.TestCase):
         go_on.set()
         self.assertEqual(daemon.call("after", {}, 5), "prompt")
 
-    def test_a_daemon_of_another_release_says_so(self) -> None:
+    def test_a_daemon_of_another_protocol_version_is_reported(self) -> None:
         _, daemon = self.daemon(lambda *_: None, greeting={"error": {"code": "PROTOCOL", "message": "install both from one release"}})
         self.assertEqual(self.refusal(daemon).code, "PROTOCOL")
 
@@ -139,7 +139,7 @@ class WireTest(unittest.TestCase):
         self.assertEqual(daemon.call("after", {}, 5), "done")
         self.assertEqual([hello["hello"]["pid"] for hello in fake.hellos], [os.getpid(), child])
 
-    def test_what_json_has_no_word_for_goes_as_its_text(self) -> None:
+    def test_values_that_json_does_not_know_are_sent_as_text(self) -> None:
         import netaddr  # pylint: disable=import-outside-toplevel
 
         _, daemon = self.daemon(lambda method, params, ask: params)
