@@ -1,4 +1,4 @@
-// What routes, neighbours, link events and flows cost through these drivers, in a network namespace of its own. As root: node packages/kernel/bench/netlink.ts
+// Measures the cost of routes, neighbours, link events and flows through these drivers, in a network namespace of its own. As root: node packages/kernel/bench/netlink.ts
 import { execFileSync } from 'node:child_process';
 import { openConntrack } from '../src/conntrack/netlink.ts';
 import { trackFlows, udpFlow } from '../src/conntrack/testing/flows.ts';
@@ -26,7 +26,7 @@ function timed(act: () => unknown): number {
   return performance.now() - started;
 }
 
-/** The longest time for which nothing else had its turn, while `work` went on. */
+/** Measures for how long at most nothing else could run during `work`, and how long it took. */
 async function longestTurnMs(work: () => Promise<unknown>): Promise<{ readonly longestMs: number; readonly tookMs: number }> {
   let longestMs = 0;
   let last = performance.now();
@@ -44,7 +44,7 @@ async function longestTurnMs(work: () => Promise<unknown>): Promise<{ readonly l
   return { longestMs, tookMs: performance.now() - started };
 }
 
-/** Adds objects and takes them away again, `repetitions` times. */
+/** Adds objects and deletes them again, `repetitions` times. */
 function addAndRemove<T>(what: string, programmer: Programmer<T>, objects: readonly T[], keyOf: (object: T) => string, repetitions: number): void {
   const times = Array.from({ length: repetitions }, () => [
     timed(() => {
@@ -115,7 +115,7 @@ try {
   for (const count of [1000, 100_000]) {
     const index = links.link('eth0')?.index;
     table.commit(numbers(count).map((number) => ({ verb: 'create', object: routeKind.place(theirs(number), index) })));
-    await new Promise((resolve) => setTimeout(resolve, 1000)); // the events of that are read
+    await new Promise((resolve) => setTimeout(resolve, 1000)); // lets the resulting events be read
     routes.apply();
     const audits = [];
     for (let repetition = 0; repetition < 5; repetition++) audits.push(await longestTurnMs(() => routes.audit()));

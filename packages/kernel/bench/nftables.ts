@@ -1,4 +1,4 @@
-// What nftables costs through this driver, in a network namespace of its own. As root: node packages/kernel/bench/nftables.ts
+// Measures the cost of nftables through this driver, in a network namespace of its own. As root: node packages/kernel/bench/nftables.ts
 import { execFileSync } from 'node:child_process';
 import type { NftElement, Statement } from '../src/nftables/objects.ts';
 import { deleteTable, type OpenTable, openTable } from '../src/nftables/table.netlink.ts';
@@ -36,7 +36,7 @@ const tcpTo = (port: number, ...more: readonly Statement[]): readonly Statement[
 const ten = (make: (at: number) => readonly Statement[]): { readonly statements: readonly Statement[] }[] =>
   Array.from({ length: 10 }, (_, at) => ({ statements: make(at) }));
 
-/** Interfaces in `classes` shared chains of 10 jumps to 50 policy chains of 10 rules. `via`: interfaces have a class's number, and only classes have verdicts. */
+/** Interfaces with `classes` shared chains of 10 jumps to 50 policy chains of 10 rules. With `via`, interfaces have a class's number, and only classes have verdicts. */
 function endpoints(interfaces: number, classes: number, via: boolean): void {
   inTable((table) => {
     for (let set = 0; set < 20; set++)

@@ -1,11 +1,12 @@
-// Finding addresses in what the kernel says of a flow, without making a value of each: there may be 100 000.
+// Finds addresses in the kernel's messages about flows without decoding each of them: there may be 100 000.
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 
-/** A set of addresses, asked by bytes within a buffer. IPv4 and IPv6 side by side. */
+/** A set of IPv4 and IPv6 addresses that is queried with bytes of a buffer. */
 export type AddressSet = { has(bytes: Uint8Array, offset: number, length: number): boolean; readonly families: ReadonlySet<4 | 6> };
 
+/** A set of these addresses, each of 4 or 16 bytes. */
 export function addressSet(addresses: Iterable<Uint8Array>): AddressSet {
-  /** By their last four bytes, in which addresses of one network differ. */
+  /** The addresses by their last four bytes, in which addresses of one network differ. */
   const byEnd = new Map<number, Uint8Array[]>();
   const families = new Set<4 | 6>();
   for (const address of addresses) {
@@ -30,10 +31,10 @@ function lastFour(bytes: Uint8Array, offset: number, length: number): number {
   return ((bytes[end - 4] as number) << 24) | ((bytes[end - 3] as number) << 16) | ((bytes[end - 2] as number) << 8) | (bytes[end - 1] as number);
 }
 
-/** CTA_TUPLE_ORIG, CTA_TUPLE_REPLY; in them CTA_TUPLE_IP; in that source and destination of either family. */
+/** CTA_TUPLE_ORIG and CTA_TUPLE_REPLY; each contains CTA_TUPLE_IP with source and destination. */
 const [original, reply, addressesOfTuple] = [1, 2, 1];
 
-/** Whether one of the four addresses of the flow whose attributes are `bytes` from `offset` to `end` is in the set. */
+/** Whether one of a flow's four addresses is in the set. The flow's attributes are `bytes` from `offset` to `end`. */
 export function hasAddress(bytes: Uint8Array, offset: number, end: number, set: AddressSet): boolean {
   for (let at = offset; at + 4 <= end; at = next(bytes, at)) {
     const type = typeAt(bytes, at);
@@ -56,7 +57,7 @@ const u16 = (bytes: Uint8Array, at: number): number => {
   return hostIsLittleEndian ? first | (second << 8) : (first << 8) | second;
 };
 const lengthAt = (bytes: Uint8Array, at: number): number => u16(bytes, at);
-/** Without the flags "nested" and "network order". */
+/** An attribute's type without the flags "nested" and "network order". */
 const typeAt = (bytes: Uint8Array, at: number): number => u16(bytes, at + 2) & 0x3fff;
-/** An attribute shorter than its header would never end. */
+/** The offset of the next attribute. At least 4 bytes are skipped, so that a wrong length cannot cause an endless loop. */
 const next = (bytes: Uint8Array, at: number): number => at + Math.max(4, (lengthAt(bytes, at) + 3) & ~3);

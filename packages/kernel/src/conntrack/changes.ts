@@ -1,16 +1,17 @@
-// Changes of flows as one look at them finds them: sent some at a time, so that their answers fit into a receive buffer, and counted by what came of them.
+// Collects the changes of flows that one pass finds, sends them in batches whose answers fit into a receive buffer, and counts the results.
 import { MessageWriter } from '../netlink/attributes.ts';
 import { NetlinkError, type NetlinkRefusal, type NetlinkSocket } from '../netlink/socket.ts';
 import type { FlowChange, FlowReview } from './flow.ts';
 import { writeDeletionOf, writeMarkOf } from './messages.ts';
 
-/** Changes are sent when so many have gathered, and at the end. */
+/** How many changes are sent at a time. */
 const changesAtOnce = 500;
 
+/** The changes of one pass. */
 export class FlowChanges {
   readonly #socket: NetlinkSocket;
   readonly #done = { deleted: 0, marked: 0 };
-  /** Why the kernel did not do what it was asked of a flow: the first refusal. */
+  /** The first refusal of the kernel. */
   #unwilling: NetlinkRefusal | undefined;
   #waiting: { readonly payload: Uint8Array; readonly change: FlowChange }[] = [];
 
@@ -18,24 +19,24 @@ export class FlowChanges {
     this.#socket = socket;
   }
 
-  /** @param payload of the message that told of the flow; it is kept */
+  /** Adds a change. @param payload the payload of the dump's message about the flow, which is kept */
   add(payload: Uint8Array, change: FlowChange): void {
     this.#waiting.push({ payload, change });
     if (this.#waiting.length === changesAtOnce) this.#send();
   }
 
-  /** Sends the rest. @throws NetlinkError when the kernel has refused any of them; the others are done */
+  /** Sends the rest and returns the counts. @throws NetlinkError when the kernel has refused a change; the others are done */
   finish(): Omit<FlowReview, 'seen'> {
     this.#send();
     const { deleted, marked } = this.#done;
     if (this.#unwilling) {
       const { code } = this.#unwilling;
-      throw new NetlinkError(code, `${deleted + marked} flows were changed, but not all that were to be: the kernel says ${code}`);
+      throw new NetlinkError(code, `${deleted + marked} flows were changed, but not all that should be: the kernel refused with ${code}`);
     }
     return { deleted, marked };
   }
 
-  /** What the kernel refuses (a flow handed to the hardware, EBUSY) stops no other. A flow that is gone (ENOENT) was not changed, and that is no refusal. */
+  /** Sends the collected changes. A refusal (EBUSY for a flow that was offloaded to hardware) does not stop the others. A flow that no longer exists (ENOENT) is not counted, and is no failure. */
   #send(): void {
     const found = this.#waiting;
     this.#waiting = [];
@@ -43,7 +44,7 @@ export class FlowChanges {
     const writer = new MessageWriter();
     const asked = new Map<number, 'deleted' | 'marked'>();
     for (const [index, { payload, change }] of found.entries()) {
-      const isLast = index === found.length - 1; // what is refused is told anyway, and that all is done by the last one's answer
+      const isLast = index === found.length - 1; // refusals are always answered, and the answer to the last request shows that all are done
       const sequence = this.#socket.nextSequence();
       asked.set(sequence, change === 'delete' ? 'deleted' : 'marked');
       if (change === 'delete') writeDeletionOf(writer, sequence, payload, isLast);

@@ -8,7 +8,7 @@ import { trackFlows, udpFlow } from './testing/flows.ts';
 
 let worlds = 0;
 
-/** A namespace of its own for each. */
+/** Each world is a namespace of its own. */
 function openWorld(): ConntrackWorld {
   const namespace = `conntrack-${process.pid}-${worlds++}`;
   execFileSync('ip', ['netns', 'add', namespace]);
@@ -27,7 +27,7 @@ beforeAll(() => {
 });
 afterAll(() => world.close());
 
-test('among many flows the rest of the program has its turn while they are read, and what is asked goes', async () => {
+test('while many flows are read, the rest of the program runs, and the right flows are deleted', async () => {
   const many = Array.from({ length: 20_000 }, (_, count) => udpFlow(`10.66.${count >> 8}.${count & 255}`, '192.0.2.7'));
   world.track([...many, ...Array.from({ length: 1200 }, (_, count) => udpFlow('10.65.0.4', '192.0.2.7', [1000 + count, 53]))]);
   const conntrack = world.open();
@@ -45,7 +45,7 @@ test('among many flows the rest of the program has its turn while they are read,
   conntrack.close();
 });
 
-test('a conntrack that is closed in the middle of a pass says so', async () => {
+test('a pass whose conntrack is closed rejects', async () => {
   const conntrack = world.open();
   const pass = conntrack.deleteByAddress(['10.65.0.9']);
   setImmediate(() => conntrack.close());

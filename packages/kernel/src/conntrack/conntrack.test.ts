@@ -16,7 +16,7 @@ conntrackContract(() => {
   return { open: () => conntrack, track: (flows) => conntrack.tracked.push(...flows), close: () => undefined };
 });
 
-/** Addresses that often agree in some bytes. */
+/** Random addresses that often share some bytes. */
 const bytes = (length: number) =>
   fc.array(fc.constantFrom(0, 1, 10, 255), { minLength: length, maxLength: length }).map((list) => formatIp(Uint8Array.from(list)));
 const addressesOfOneFamily = fc.constantFrom(4, 16).chain((length) =>
@@ -45,7 +45,7 @@ test('a flow is found by any of its four addresses, and by no other', () => {
   );
 });
 
-test('a pass that fails is told to all who shared it, and the next one is made', async () => {
+test('a failed pass rejects for all callers that share it, and the next pass runs', async () => {
   const results: (() => FlowDeletion)[] = [
     () => ({ deleted: 1, seen: 1 }),
     () => {
@@ -55,14 +55,14 @@ test('a pass that fails is told to all who shared it, and the next one is made',
   ];
   const remove = sharedPasses(async () => (results.shift() as () => FlowDeletion)());
   const first = remove(['10.65.0.1']);
-  await Promise.resolve(); // it has begun
+  await Promise.resolve(); // the pass has begun
   const shared = [remove(['10.65.0.2']), remove(['10.65.0.3'])];
   expect(await first).toEqual({ deleted: 1, seen: 1 });
   for (const one of await Promise.allSettled(shared)) expect(one).toMatchObject({ status: 'rejected', reason: new Error('answers were lost') });
   expect(await remove(['10.65.0.2'])).toEqual({ deleted: 2, seen: 2 });
 });
 
-test('an address that is asked for while a pass runs waits for one that starts later', async () => {
+test('an address that is requested during a pass waits for a pass that starts later', async () => {
   const started: number[] = [];
   let end = (): void => undefined;
   const remove = sharedPasses((addresses) => {

@@ -1,14 +1,16 @@
-// Flows in memory, with the kernel's manners.
+// Tracked connections in memory that behave like the kernel's.
 import { familyOf, ipBytes } from '../addresses/ip.ts';
 import type { Conntrack, Flow, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 import { parsedAddresses, sharedPasses } from './passes.ts';
 
+/** A fake, and what it was asked. */
 export interface FakeConntrack extends Conntrack {
   readonly tracked: Flow[];
-  /** The addresses of each pass that was made. */
+  /** The addresses of each pass so far. */
   readonly passes: (readonly string[])[];
 }
 
+/** A fake that tracks these flows. The array is its content and may be changed. */
 export function fakeConntrack(tracked: Flow[] = []): FakeConntrack {
   const passes: (readonly string[])[] = [];
   const remove = (unwanted: (flow: Flow) => boolean): number => {
@@ -24,7 +26,7 @@ export function fakeConntrack(tracked: Flow[] = []): FakeConntrack {
     tracked,
     passes,
     deleteByAddress: sharedPasses(async (addresses) => {
-      await Promise.resolve(); // not in one go: others have their turn
+      await Promise.resolve(); // as in the kernel, others run in between
       const has = (address: string): boolean => addresses.has(ipBytes(address), 0, familyOf(address) === 4 ? 4 : 16);
       const seen = tracked.filter(({ family }) => addresses.families.has(family)).length;
       const hit = new Set(tracked.flatMap(addressesOf).filter(has));

@@ -1,16 +1,16 @@
-// Flows in ctnetlink's words (linux/netfilter/nfnetlink_conntrack.h).
+// Encodes and decodes ctnetlink's messages about flows (linux/netfilter/nfnetlink_conntrack.h).
 import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes } from '../addresses/ip.ts';
 import { findAttribute, flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
 import type { Flow, FlowChange, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 
-/** NFNL_SUBSYS_CTNETLINK in the upper byte. */
+/** The types of messages, with NFNL_SUBSYS_CTNETLINK in the upper byte. */
 const type = { new: 0x100, get: 0x101, delete: 0x102, statistics: 0x105 } as const;
 const attribute = { original: 1, reply: 2, timeout: 7, mark: 8, id: 12, master: 14, zone: 18, markMask: 21 } as const;
 const tuple = { addresses: 1, protocol: 2 } as const;
 const address = { ipv4Source: 1, ipv4Destination: 2, ipv6Source: 3, ipv6Destination: 4 } as const;
 const protocol = { number: 1, sourcePort: 2, destinationPort: 3, icmpType: 5, icmpCode: 6, icmpv6Type: 8, icmpv6Code: 9 } as const;
 const globalEntries = 1;
-/** struct nfgenmsg: family, version, resource. */
+/** The length of struct nfgenmsg: family, version, resource. */
 export const netfilterHeaderLength = 4;
 
 function message(kind: number, flags: number, sequence: number, family: IpFamily | undefined, write: (writer: MessageWriter) => void): Uint8Array {
@@ -33,17 +33,19 @@ function append(
   writer.end();
 }
 
-/** Asks for all flows, of one family if given. */
+/** A request for all flows, of one family if given. */
 export const dumpFlows = (sequence: number, family: IpFamily | undefined): Uint8Array => message(type.get, flag.dump, sequence, family, () => undefined);
 
+/** A request for the number of flows. */
 export const countFlows = (sequence: number): Uint8Array => message(type.statistics, flag.acknowledge, sequence, undefined, () => undefined);
 
+/** Reads the number of flows from an answer; undefined when it is not there. */
 export function readCount(payload: Uint8Array): number | undefined {
   const entries = readAttributes(payload, netfilterHeaderLength).get(globalEntries);
   return entries && readBe32(entries);
 }
 
-/** What a dump says of a flow; undefined: it is of no IP family. */
+/** Decodes a flow of a dump; undefined when it is not of an IP family. */
 export function readFlow(payload: Uint8Array): Flow | undefined {
   const family = familyOfNumber(payload[0] as number);
   const attributes = readAttributes(payload, netfilterHeaderLength);
@@ -53,7 +55,7 @@ export function readFlow(payload: Uint8Array): Flow | undefined {
   return { family, original: readTuple(original), reply: readTuple(reply), zone: zone ? readBe16(zone) : 0, ...(mark !== 0 && { mark }) };
 }
 
-/** The same as bytes. They are copies: what a dump says is valid only while it is read. */
+/** Decodes a flow of a dump to bytes. They are copied, because a dump's buffer is valid only while it is read. */
 export function readFlowRecord(payload: Uint8Array): FlowRecord | undefined {
   const family = familyOfNumber(payload[0] as number);
   const attributes = readAttributes(payload, netfilterHeaderLength);
@@ -83,7 +85,7 @@ function readSides(bytes: Uint8Array): FlowSides & { readonly protocol: number }
   };
 }
 
-/** Of the flow that a dump describes. */
+/** The mark of a flow of a dump. */
 export function readMark(payload: Uint8Array): number {
   const mark = findAttribute(payload, netfilterHeaderLength, attribute.mark);
   return mark ? readBe32(mark) : 0;
@@ -124,25 +126,26 @@ function writeTuple(writer: MessageWriter, kind: number, { source, destination, 
   });
 }
 
-/** ICMP flows are pings here, of identifier 1. */
+/** Writes a direction of an ICMP flow, which here is always a ping with identifier 1. */
 function writeEcho(writer: MessageWriter, [id, type, code]: readonly number[], asks: boolean, [request, answer]: readonly number[]): void {
   writer.be16(id as number, 1);
   writer.u8(type as number, (asks ? request : answer) as number);
   writer.u8(code as number, 0);
 }
 
+/** A request to delete the flow whose original direction is this tuple. */
 export const deleteFlow = (sequence: number, original: FlowTuple, zone: number): Uint8Array =>
   message(type.delete, flag.acknowledge, sequence, familyOf(original.source), (writer) => {
     writeTuple(writer, attribute.original, original);
     if (zone !== 0) writer.be16(attribute.zone, zone);
   });
 
-/** Appends the deletion of exactly the flow that a dump described in `payload`: with its id, so not of one that began with the same tuple meanwhile. */
+/** Writes the deletion of the flow that a dump described in `payload`. It carries the flow's id, so a later flow with the same tuple is not deleted. */
 export function writeDeletionOf(writer: MessageWriter, sequence: number, payload: Uint8Array, acknowledged: boolean): void {
   append(writer, type.delete, acknowledged ? flag.acknowledge : 0, sequence, familyOfNumber(payload[0] as number), () => writeIdentity(writer, payload));
 }
 
-/** Appends the new mark, in the bits of `mask`, of the flow that a dump described in `payload`. Makes none where that is gone. */
+/** Writes a new mark, in the bits of `mask`, for the flow that a dump described in `payload`. A flow that no longer exists is not created. */
 export function writeMarkOf(
   writer: MessageWriter,
   sequence: number,
@@ -173,7 +176,7 @@ function writeIdentity(writer: MessageWriter, payload: Uint8Array): void {
   }
 }
 
-/** Appends the creation of a flow that lasts `seconds`. For tests: flows come into being by packets. */
+/** Writes the creation of a flow that lasts `seconds`. For tests: normally packets create flows. */
 export function writeCreation(writer: MessageWriter, sequence: number, { family, original, reply, zone, mark }: Flow, seconds: number): void {
   append(writer, type.new, flag.acknowledge | flag.create | flag.exclusive, sequence, family, () => {
     writeTuple(writer, attribute.original, original);

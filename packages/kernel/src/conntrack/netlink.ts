@@ -1,4 +1,4 @@
-// The kernel's connection tracking by ctnetlink.
+// The kernel's connection tracking, over ctnetlink.
 import { readDump } from '../netlink/dump.ts';
 import { close } from '../netlink/libc.ts';
 import { NetlinkError, type NetlinkMessage, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
@@ -9,14 +9,14 @@ import { countFlows, deleteFlow, dumpFlows, netfilterHeaderLength, readCount, re
 import { parsedAddresses, sharedPasses } from './passes.ts';
 
 /**
- * The flows of the calling thread's network namespace; sockets stay in it (see `inNamespace`). Throws NetlinkError when the kernel refuses.
- * Longer than 80 lines: every question is a few lines around the two sockets and the queue of dumps that all of them share.
+ * The connection tracking of the calling thread's network namespace. Its sockets stay in the namespace (see `inNamespace`). Throws NetlinkError when the kernel refuses.
+ * It is longer than 80 lines because each method is a few lines around the two sockets and the queue of dumps that all of them share.
  */
 export function openConntrack(): Conntrack {
   const socket = openNetlinkSocket(netlinkProtocol.netfilter);
   const dumpDescriptor = openNetlinkDescriptor(netlinkProtocol.netfilter);
   let open = true;
-  /** Dumps share a descriptor, so they go one after the other. */
+  /** The last dump. Dumps share a descriptor, so they run one after another. */
   let lastDump: Promise<unknown> = Promise.resolve();
 
   function dump(family: 4 | 6 | undefined, visit: (buffer: Uint8Array, start: number, end: number) => void): Promise<void> {
@@ -24,11 +24,11 @@ export function openConntrack(): Conntrack {
       if (!open) throw new NetlinkError('EBADF', 'this conntrack is closed');
       return readDump(dumpDescriptor, dumpFlows(socket.nextSequence(), family), visit, () => open);
     });
-    lastDump = mine.catch(() => undefined); // whoever asked is told
+    lastDump = mine.catch(() => undefined); // the caller gets the error
     return mine;
   }
 
-  /** One pass over the flows of a family, or of both: what `review` says of each is done. `review` returns before anything else has its turn. */
+  /** Makes one pass over the flows of a family, or of both, and carries out what `review` returns for each. `review` is synchronous. */
   async function changeFlows(
     family: 4 | 6 | undefined,
     review: (buffer: Uint8Array, start: number, end: number) => FlowChange | undefined,
@@ -70,12 +70,15 @@ export function openConntrack(): Conntrack {
     });
   }
 
-  /** `gone`: how many of the requests were about a flow that is not there. Throws when the kernel refuses for another reason. */
+  /** Sends requests. `gone` counts those about flows that do not exist. Throws when the kernel refuses for another reason. */
   function ask(request: Uint8Array): { readonly answers: readonly NetlinkMessage[]; readonly gone: number } {
     const { answers, refusals } = socket.exchange([request]);
     const refusal = refusals.find(({ code }) => code !== 'ENOENT');
     if (refusal)
-      throw new NetlinkError(refusal.code, `the kernel refuses what it is asked of its flows: ${refusal.code}${refusal.detail ? ` (${refusal.detail})` : ''}`);
+      throw new NetlinkError(
+        refusal.code,
+        `the kernel refused a request about tracked connections: ${refusal.code}${refusal.detail ? ` (${refusal.detail})` : ''}`,
+      );
     return { answers, gone: refusals.length };
   }
 
@@ -97,7 +100,7 @@ export function openConntrack(): Conntrack {
         const count = readCount(payload);
         if (count !== undefined) return count;
       }
-      throw new NetlinkError('ENODATA', 'the kernel does not say how many flows it tracks');
+      throw new NetlinkError('ENODATA', 'the kernel did not answer how many connections it tracks');
     },
     close() {
       if (open) close(dumpDescriptor);

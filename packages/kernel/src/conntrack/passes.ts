@@ -1,9 +1,9 @@
-// Who shares which pass over the flows: one runs at a time, and all who ask while it runs share the next.
+// Shares passes over the flows: one pass runs at a time, and all calls during it share the next one.
 import { parseIp } from '../addresses/ip.ts';
 import { type AddressSet, addressSet } from './addresses.ts';
 import type { FlowDeletion } from './flow.ts';
 
-/** `pass` deletes the flows of a set of addresses. What it throws reaches everybody who shared it. */
+/** Returns a function that deletes the flows of addresses by shared passes. `pass` deletes the flows of a set of addresses; its error reaches all callers that share the pass. */
 export function sharedPasses(pass: (addresses: AddressSet) => Promise<FlowDeletion>): (addresses: Iterable<string>) => Promise<FlowDeletion> {
   let running: Promise<unknown> = Promise.resolve();
   let next: { readonly addresses: Map<string, Uint8Array>; readonly result: Promise<FlowDeletion> } | undefined;
@@ -14,24 +14,24 @@ export function sharedPasses(pass: (addresses: AddressSet) => Promise<FlowDeleti
     if (next === undefined) {
       const mine = new Map<string, Uint8Array>();
       const start = (): Promise<FlowDeletion> => {
-        next = undefined; // whoever comes now needs a pass that starts later
+        next = undefined; // later callers need a pass that starts later
         return pass(addressSet(mine.values()));
       };
       const result = running.then(start);
       next = { addresses: mine, result };
-      running = result.catch(() => undefined); // those who asked are told
+      running = result.catch(() => undefined); // the callers get the error
     }
     for (const [address, bytes] of parsed) next.addresses.set(address, bytes);
     return next.result;
   };
 }
 
-/** By text. RangeError for what is no address. */
+/** The bytes of addresses, by their text. Throws RangeError for a text that is not an address. */
 export function parsedAddresses(addresses: Iterable<string>): Map<string, Uint8Array> {
   const parsed = new Map<string, Uint8Array>();
   for (const address of addresses) {
     const bytes = parseIp(address);
-    if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is no IP address: its flows cannot be found`);
+    if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is not an IP address: its flows cannot be found`);
     parsed.set(address, bytes);
   }
   return parsed;

@@ -42,7 +42,7 @@ function check(bytes: Uint8Array, expected: readonly Attribute[]): void {
   });
 }
 
-test('attributes are read as they were written, however small the buffer was at first', () => {
+test('attributes are read as they were written, whatever the initial size of the buffer', () => {
   fc.assert(
     fc.property(fc.array(attribute, { maxLength: 8 }), fc.integer({ min: 0, max: 64 }), (attributes, initialBytes) => {
       const writer = new MessageWriter(initialBytes);
@@ -52,7 +52,7 @@ test('attributes are read as they were written, however small the buffer was at 
   );
 });
 
-test('numbers of each width and order come back, also where they make the buffer grow', () => {
+test('numbers of each width and order are read back, also when they make the buffer grow', () => {
   for (let initialBytes = 0; initialBytes < 64; initialBytes += 4) {
     const writer = new MessageWriter(initialBytes);
     writer.u8(1, 0xfe);
@@ -80,7 +80,7 @@ test('numbers of each width and order come back, also where they make the buffer
   }
 });
 
-test('a message says how long it is, and the next starts on a multiple of four', () => {
+test('a message has its length in its header, and the next starts at a multiple of four', () => {
   const writer = new MessageWriter(8);
   writer.begin(0x10, 0x5, 7);
   writer.raw(new Uint8Array([1, 2, 3, 4]));
@@ -96,7 +96,7 @@ test('a message says how long it is, and the next starts on a multiple of four',
   expect([readU32(bytes, 32), readU16(bytes, 36), readU32(bytes, 40)]).toEqual([16, 0x11, 8]);
 });
 
-test('what an earlier message left in the buffer does not show through in the next', () => {
+test('bytes of an earlier message in the buffer do not appear in the next', () => {
   const writer = new MessageWriter(64);
   writer.binary(1, new Uint8Array(40).fill(255));
   writer.reset();
@@ -104,7 +104,7 @@ test('what an earlier message left in the buffer does not show through in the ne
   expect([...writer.bytes()].slice(4)).toEqual([1, 0, 0, 0]);
 });
 
-test('text with a NUL, and what does not fit into 64 KB, is refused', () => {
+test('text with a NUL, and attributes beyond 64 KB, are refused', () => {
   const writer = new MessageWriter();
   expect(() => writer.string(1, 'tap0\0; flush')).toThrow(RangeError);
   expect(() => writer.binary(1, new Uint8Array(65_532))).toThrow(RangeError);
@@ -116,7 +116,7 @@ test('text with a NUL, and what does not fit into 64 KB, is refused', () => {
   ).toThrow(RangeError);
 });
 
-test('attributes that say more than there is end the reading, and never read past the end', () => {
+test('an attribute that is longer than the rest ends the reading, and nothing behind the end is read', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
       eachAttribute(bytes, 0, (_type, value) => expect(value.byteOffset + value.length).toBeLessThanOrEqual(bytes.byteOffset + bytes.length));

@@ -1,9 +1,9 @@
-// Netlink messages as bytes: headers and attributes, written into one growing buffer and read back.
+// Writes netlink messages (headers and attributes) into one growing buffer, and reads them.
 
-/** Netlink's numbers are in the host's order unless an attribute's description says otherwise. */
+/** Whether this host is little-endian. Numbers in netlink are in host order unless an attribute's description says otherwise. */
 export const hostIsLittleEndian: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** Flags of a message's header (linux/netlink.h). */
+/** The flags of a message's header (linux/netlink.h). */
 export const flag = {
   request: 0x1,
   multi: 0x2,
@@ -18,16 +18,17 @@ export const flag = {
   nonRecursive: 0x100,
 } as const;
 
+/** The length of a message's header. */
 export const headerLength = 16;
 const attributeHeaderLength = 4;
 const nestedFlag = 0x8000;
 const typeMask = 0x3fff;
-/** An attribute's length field has 16 bits. */
+/** The greatest length of an attribute: its length field has 16 bits. */
 export const longestAttribute = 0xffff;
 const aligned = (length: number): number => (length + 3) & ~3;
 
 /**
- * Writes messages one after the other into one buffer that grows. Numbers are in the host's order unless the method's name starts with `be`.
+ * Writes messages one after another into a growing buffer. Numbers are written in host order, except by methods whose names start with `be`.
  *
  *     writer.begin(RTM_NEWROUTE, flag.request | flag.acknowledge, socket.nextSequence());
  *     writer.raw(rtmsg);
@@ -47,17 +48,17 @@ export class MessageWriter {
     this.#view = new DataView(this.#buffer.buffer);
   }
 
-  /** Bytes written so far. */
+  /** The number of bytes written so far. */
   get length(): number {
     return this.#length;
   }
 
-  /** Bytes of the message being written. */
+  /** The number of bytes of the message that is being written. */
   get messageLength(): number {
     return this.#length - this.#messageStart;
   }
 
-  /** Starts a message; `end` must follow before the next. */
+  /** Starts a message. Call `end` before the next one. */
   begin(type: number, flags: number, sequence: number): void {
     const at = this.#take(headerLength);
     this.#messageStart = at;
@@ -66,20 +67,20 @@ export class MessageWriter {
     this.#view.setUint32(at + 8, sequence, hostIsLittleEndian);
   }
 
-  /** Closes the message: its header now says how long it is. */
+  /** Ends the message by writing its length into the header. */
   end(): void {
     this.#view.setUint32(this.#messageStart, this.#length - this.#messageStart, hostIsLittleEndian);
     this.#messageStart = -1;
   }
 
-  /** Adds flags to the message that starts at byte `at` of what was written. */
+  /** Adds flags to the message that starts at this byte. */
   addFlags(at: number, flags: number): void {
     this.#view.setUint16(at + 6, this.#view.getUint16(at + 6, hostIsLittleEndian) | flags, hostIsLittleEndian);
   }
 
-  /** Bytes as they are, padded to 4: the fixed part of a message after its header. */
+  /** Writes bytes padded to a multiple of 4: the fixed part of a message behind its header. */
   raw(bytes: Uint8Array): void {
-    const at = this.#take(bytes.length); // may put a larger buffer in place: not inside an expression that has read it
+    const at = this.#take(bytes.length); // this may replace the buffer, so it must not stand in an expression that has read it
     this.#buffer.set(bytes, at);
   }
 
@@ -118,33 +119,33 @@ export class MessageWriter {
     this.#view.setBigUint64(at, value);
   }
 
-  /** The bytes as they are. */
+  /** Writes an attribute with these bytes. */
   binary(type: number, value: Uint8Array): void {
     const at = this.#attribute(type, value.length);
     this.#buffer.set(value, at);
   }
 
-  /** Text with a NUL behind it. A NUL inside would end it early in the kernel: RangeError. */
+  /** Writes an attribute with text and a NUL. Throws RangeError for text with a NUL, at which the kernel would cut it. */
   string(type: number, value: string): void {
-    if (value.includes('\0')) throw new RangeError(`${JSON.stringify(value)} holds a NUL: the kernel would take only what stands before it`);
+    if (value.includes('\0')) throw new RangeError(`${JSON.stringify(value)} holds a NUL, at which the kernel would cut it`);
     const bytes = Buffer.from(value, 'utf8');
     const at = this.#attribute(type, bytes.length + 1);
     this.#buffer.set(bytes, at);
   }
 
-  /** An attribute whose presence is its value. */
+  /** Writes an attribute without a value. */
   presence(type: number): void {
     this.#attribute(type, 0);
   }
 
-  /** An attribute that holds attributes: what `write` writes. RangeError when they do not fit into 64 KB. */
+  /** Writes an attribute that contains the attributes that `write` writes. Throws RangeError when they exceed 64 KB. */
   nested(type: number, write: () => void): void {
     const start = this.openNest(type);
     write();
     this.closeNest(start);
   }
 
-  /** The two halves of `nested`, for lists that are written in a loop. `closeNest` wants what `openNest` gave. */
+  /** Opens a nested attribute; for lists that are written in a loop. `closeNest` takes what this returns. */
   openNest(type: number): number {
     return this.#attribute(type | nestedFlag, 0) - attributeHeaderLength;
   }
@@ -155,18 +156,18 @@ export class MessageWriter {
     this.#view.setUint16(start, length, hostIsLittleEndian);
   }
 
-  /** All messages written, as a view: writing on may change it. */
+  /** All messages so far, as a view that further writing may change. */
   bytes(): Uint8Array {
     return this.#buffer.subarray(0, this.#length);
   }
 
-  /** Writes the next message over the old ones; the buffer stays. */
+  /** Makes the next message overwrite the old ones, in the same buffer. */
   reset(): void {
     this.#length = 0;
     this.#messageStart = -1;
   }
 
-  /** Writes the attribute's header and returns where its value goes. */
+  /** Writes an attribute's header and returns the offset of its value. */
   #attribute(type: number, length: number): number {
     if (length > longestAttribute - attributeHeaderLength) throw new RangeError(`an attribute of ${length} bytes does not fit: the limit is 65531`);
     const at = this.#take(attributeHeaderLength + length);
@@ -175,7 +176,7 @@ export class MessageWriter {
     return at + attributeHeaderLength;
   }
 
-  /** Makes room for `length` bytes, padded to 4 and zero, and returns where they start. */
+  /** Makes room for `length` bytes, padded to a multiple of 4 with zeros, and returns where they start. */
   #take(length: number): number {
     const at = this.#length;
     const end = at + aligned(length);
@@ -185,14 +186,14 @@ export class MessageWriter {
       this.#buffer = larger;
       this.#view = new DataView(larger.buffer);
     } else {
-      this.#buffer.fill(0, at, end); // may hold what an earlier message left
+      this.#buffer.fill(0, at, end); // the buffer may hold bytes of an earlier message
     }
     this.#length = end;
     return at;
   }
 }
 
-/** Calls `visit` for each attribute in `bytes` from `offset` on, in order. Flags are taken off the type. Stops at the first one that does not fit. */
+/** Calls `visit` for each attribute in `bytes` from `offset` on, in order, with its type without flags. Stops at the first attribute that is longer than the rest. */
 export function eachAttribute(bytes: Uint8Array, offset: number, visit: (type: number, value: Uint8Array) => void): void {
   for (let at = offset; at + attributeHeaderLength <= bytes.length; ) {
     const length = hostNumber16(bytes, at);
@@ -202,14 +203,14 @@ export function eachAttribute(bytes: Uint8Array, offset: number, visit: (type: n
   }
 }
 
-/** The attributes in `bytes` from `offset` on, by type. Of a repeated type the last. */
+/** The attributes in `bytes` from `offset` on, by type; the last one of a repeated type. */
 export function readAttributes(bytes: Uint8Array, offset = 0): Map<number, Uint8Array> {
   const attributes = new Map<number, Uint8Array>();
   eachAttribute(bytes, offset, (type, value) => attributes.set(type, value));
   return attributes;
 }
 
-/** The value of the first attribute of that type, without looking further. */
+/** The value of the first attribute of this type. */
 export function findAttribute(bytes: Uint8Array, offset: number, wanted: number): Uint8Array | undefined {
   for (let at = offset; at + attributeHeaderLength <= bytes.length; ) {
     const length = hostNumber16(bytes, at);
@@ -220,7 +221,7 @@ export function findAttribute(bytes: Uint8Array, offset: number, wanted: number)
   return undefined;
 }
 
-/** Without a DataView: lists hold hundreds of thousands of attributes. */
+/** Reads a number without a DataView, because lists have hundreds of thousands of attributes. */
 function hostNumber16(bytes: Uint8Array, at: number): number {
   const first = bytes[at] as number;
   const second = bytes[at + 1] as number;
@@ -229,16 +230,23 @@ function hostNumber16(bytes: Uint8Array, at: number): number {
 
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** Numbers out of an attribute's bytes, at `offset`. `be…`: network order; the others: the host's. RangeError where the bytes do not reach. */
+// These read a number at `offset` of an attribute's value: `be…` in network order, the others in host order. They throw RangeError when the value is too short.
+/** Reads 16 bits in host order. */
 export const readU16 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint16(offset, hostIsLittleEndian);
+/** Reads 32 bits in host order. */
 export const readU32 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint32(offset, hostIsLittleEndian);
+/** Reads 32 bits in host order, signed. */
 export const readI32 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getInt32(offset, hostIsLittleEndian);
+/** Reads 64 bits in host order. */
 export const readU64 = (bytes: Uint8Array, offset = 0): bigint => viewOf(bytes).getBigUint64(offset, hostIsLittleEndian);
+/** Reads 16 bits in network order. */
 export const readBe16 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint16(offset);
+/** Reads 32 bits in network order. */
 export const readBe32 = (bytes: Uint8Array, offset = 0): number => viewOf(bytes).getUint32(offset);
+/** Reads 64 bits in network order. */
 export const readBe64 = (bytes: Uint8Array, offset = 0): bigint => viewOf(bytes).getBigUint64(offset);
 
-/** Text up to the first NUL, or all of it. */
+/** Reads text up to the first NUL, or to the end. */
 export function readString(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return Buffer.from(bytes.buffer, bytes.byteOffset, end === -1 ? bytes.length : end).toString('utf8');

@@ -1,21 +1,21 @@
-// A netlink dump read in slices: the kernel goes on only as far as it is read, so the event loop has its turn in between.
+// Reads a netlink dump in slices. The kernel continues only as far as it is read, so the event loop runs in between.
 import { setImmediate } from 'node:timers/promises';
 import { headerLength, readI32, readU16, readU32 } from './attributes.ts';
 import { errno, errnoName, receive, send } from './libc.ts';
 import { NetlinkError } from './socket.ts';
 
-/** The kernel fills datagrams of at most 32 KB. */
+/** Datagrams of a dump have at most 32 KB. */
 const receiveBytes = 64 * 1024;
 const [messageError, messageDone] = [2, 3];
 const emptyReadsAtMost = 1000;
 
-/** The kernel has answered, and its answer is a refusal: the one failure of a dump whose code something may be decided by. */
+/** The kernel answered with a refusal. This is the only failure of a dump whose code decisions may depend on. */
 export class DumpRefused extends NetlinkError {}
 
 /**
- * Sends the request of a dump on a descriptor that nothing else uses, and calls `visit` for each answer, of netlink type `type`: the bytes of `buffer` from `start` to
- * `end` are its payload, valid during the call. What changes meanwhile may be seen or not. What `visit` throws is thrown at the end: a dump that is not read to its end
- * would be in the way of the next. Throws NetlinkError when the kernel refuses or fails; `isOpen` says whether to go on at all.
+ * Requests a dump on a descriptor that nothing else uses, and calls `visit` for each answer of netlink type `type`. The bytes of `buffer` from `start` to
+ * `end` are its payload; they are valid during the call. Changes during the dump may be seen or not. An error that `visit` throws is thrown at the end, because a dump that is not
+ * read to its end would disturb the next one. Throws NetlinkError when the kernel refuses or fails. `isOpen` tells whether to continue.
  */
 export async function readDump(
   fd: number,
@@ -29,7 +29,7 @@ export async function readDump(
   let empty = 0;
   let broken: { readonly error: unknown } | undefined;
   for (;;) {
-    // A datagram is a slice: 170 flows or 500 routes.
+    // Each slice is one datagram: 170 flows or 500 routes.
     const length = receive(fd, buffer);
     if (typeof length === 'number') {
       if (visitAll(length)) {
@@ -37,18 +37,18 @@ export async function readDump(
         return;
       }
     } else if (length !== undefined || ++empty > emptyReadsAtMost) {
-      // The kernel goes on with a dump while it is read; where it could not, for want of memory, it may later. So nothing there is no failure at once.
+      // The kernel continues a dump when it is read, and may be delayed by a lack of memory. So an empty queue is not a failure at once.
       throw failed('read', length ?? 'ETIMEDOUT');
     }
     await setImmediate();
-    if (!isOpen()) throw new NetlinkError('EBADF', 'a netlink dump was given up: its socket is closed');
+    if (!isOpen()) throw new NetlinkError('EBADF', 'a netlink dump was ended: its socket was closed');
   }
 
-  /** True at the end of the dump. */
+  /** Visits the messages of a datagram; returns true at the end of the dump. */
   function visitAll(length: number): boolean {
     for (let at = 0; at + headerLength <= length; ) {
       const messageLength = readU32(buffer, at);
-      if (messageLength < headerLength || at + messageLength > length) throw new NetlinkError('EMSGSIZE', 'a message of a netlink dump came in pieces');
+      if (messageLength < headerLength || at + messageLength > length) throw new NetlinkError('EMSGSIZE', 'a message of a netlink dump was truncated');
       if (readU32(buffer, at + 8) === sequence) {
         const type = readU16(buffer, at + 4);
         if (type === messageError || type === messageDone) {

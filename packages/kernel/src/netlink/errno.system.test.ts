@@ -1,4 +1,4 @@
-// errno is one number per thread, and whatever the engine does between two calls may set it: here it is wrong always.
+// errno is one number per thread, and the JavaScript engine may set it between two calls. In these tests it is always wrong.
 import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { flag, MessageWriter } from './attributes.ts';
@@ -25,13 +25,13 @@ function dumpOfLinks(sequence: number): Uint8Array {
   return writer.bytes();
 }
 
-test('an exchange ends where nothing is left to read', () => {
+test('an exchange ends when nothing is left to read', () => {
   const socket = inNamespace(namespace, () => openNetlinkSocket(netlinkProtocol.route));
   expect(socket.exchange([dumpOfLinks(socket.nextSequence())]).answers).toHaveLength(1);
   socket.close();
 });
 
-test('a dump in slices waits where nothing is there yet', async () => {
+test('a dump in slices waits when nothing has arrived yet', async () => {
   execFileSync('ip', ['-n', namespace, '-batch', '-'], { input: Array.from({ length: 300 }, (_, at) => `link add many${at} type ifb\n`).join('') });
   const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route));
   let seen = 0;
@@ -47,14 +47,14 @@ test('a dump in slices waits where nothing is there yet', async () => {
   close(fd);
 });
 
-test('a dump that could not be asked for is none that the kernel refuses as being of nothing', async () => {
+test('a dump that could not be requested is not mistaken for a refusal by the kernel', async () => {
   const nobodys = -1;
   const failure = await readDump(nobodys, dumpOfLinks(1), vi.fn(), () => true).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(NetlinkError);
   expect(failure).not.toBeInstanceOf(DumpRefused);
 });
 
-test('that messages were dropped is told, and where the queue ends', () => {
+test('dropped messages are reported, and so is the end of the queue', () => {
   const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route, [1]));
   const buffer = new Uint8Array(65_536);
   expect(receiveMessages(fd, buffer)).toBeUndefined();
@@ -62,7 +62,7 @@ test('that messages were dropped is told, and where the queue ends', () => {
   for (const state of ['up', 'down', 'up', 'down', 'up', 'down']) execFileSync('ip', ['-n', namespace, 'link', 'set', 'lo', state]);
   expect(receiveMessages(fd, buffer)).toBe('overrun');
   while (receiveMessages(fd, buffer) !== undefined);
-  // Told once, and what comes from now on is read again.
+  // The loss is reported once; messages that arrive from now on are read again.
   execFileSync('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
   expect(receiveMessages(fd, buffer)).toHaveLength(1);
   close(fd);

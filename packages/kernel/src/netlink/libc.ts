@@ -1,4 +1,4 @@
-// The C library's functions that netlink needs, called in-process.
+// The C library's functions that netlink needs, called in-process. They return -1 on failure, with errno set.
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { hostIsLittleEndian } from './attributes.ts';
@@ -7,18 +7,24 @@ export { hostIsLittleEndian };
 
 const libc = koffi.load('libc.so.6');
 
+/** socket(2). */
 export const socket: (domain: number, type: number, protocol: number) => number = libc.func('int socket(int, int, int)');
+/** bind(2). */
 export const bind: (fd: number, address: Uint8Array, length: number) => number = libc.func('int bind(int, const uint8_t *, uint32_t)');
+/** send(2). */
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
 const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
-/** `from` is filled in; `fromLength` says, in host order, how long it may be, and is. */
+/** recvfrom(2). Fills `from`. `fromLength` is the length of `from`, in host order, and becomes the length of the address. */
 export const receiveFrom: (fd: number, bytes: Uint8Array, length: number, flags: number, from: Uint8Array, fromLength: Uint8Array) => number = libc.func(
   'long recvfrom(int, uint8_t *, size_t, int, uint8_t *, uint8_t *)',
 );
+/** sendto(2). */
 export const sendTo: (fd: number, bytes: Uint8Array, length: number, flags: number, to: Uint8Array, toLength: number) => number = libc.func(
   'long sendto(int, const uint8_t *, size_t, int, const uint8_t *, uint32_t)',
 );
+/** close(2). */
 export const close: (fd: number) => number = libc.func('int close(int)');
+/** setns(2). */
 export const setns: (fd: number, kind: number) => number = libc.func('int setns(int, int)');
 const pollDescriptors: (descriptors: Uint8Array, count: number, timeoutMs: number) => number = libc.func('int poll(uint8_t *, unsigned long, int)');
 const setsockopt: (fd: number, level: number, option: number, value: Uint8Array, length: number) => number = libc.func(
@@ -28,22 +34,22 @@ const getsockopt: (fd: number, level: number, option: number, value: Uint8Array,
   'int getsockopt(int, int, int, uint8_t *, uint8_t *)',
 );
 
-/** Sets an option that is an `int`. Returns 0, or -1 with errno set. */
+/** Sets a socket option of type `int`. Returns 0, or -1 with errno set. */
 export function setSocketOption(fd: number, level: number, option: number, value: number): number {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setInt32(0, value, hostIsLittleEndian);
   return setsockopt(fd, level, option, bytes, bytes.length);
 }
 
-/** An instruction of the kernel's packet filter (linux/filter.h, classic BPF): code, jump if true, jump if false, operand. It sees bytes in network order. */
+/** An instruction of a classic BPF packet filter (linux/filter.h): code, jump if true, jump if false, operand. The filter sees bytes in network order. */
 export type FilterInstruction = readonly [code: number, ifTrue: number, ifFalse: number, operand: number];
 
-/** The codes that are used here: load a byte, half a word or a word of the packet, jump, let through as many bytes as the operand says. */
+/** The codes that this project uses: load a byte, 16 or 32 bits of the packet, jump, and accept as many bytes as the operand says. */
 export const filterCode = { loadByte: 0x30, loadHalf: 0x28, loadWord: 0x20, jumpIfEqual: 0x15, giveBack: 0x06 } as const;
 
-/** Has the kernel keep only datagrams that the program lets through. Returns 0, or -1 with errno set. */
+/** Makes the kernel keep only the datagrams that the filter accepts. Returns 0, or -1 with errno set. */
 export function attachFilter(fd: number, instructions: readonly FilterInstruction[]): number {
-  // struct sock_fprog, which says where the program is, and the program behind it: so that what the kernel reads is one buffer, alive while the call lasts.
+  // struct sock_fprog, which points to the program, and the program behind it: one buffer that stays alive during the call.
   const programAt = 16;
   const both = new Uint8Array(programAt + instructions.length * 8);
   const view = new DataView(both.buffer);
@@ -64,7 +70,10 @@ const systemCall: (number: number, command: number, attributes: Uint8Array, leng
 );
 const bpfNumber = ({ x64: 321, arm64: 280 } as Readonly<Record<string, number>>)[process.arch];
 
-/** bpf(2). Its attributes are the first `length` bytes of `bytes`; `pointers` are put in: addresses of what stands further back. -1: refused, or a machine whose number for it is not known here. */
+/**
+ * bpf(2). Its attributes are the first `length` bytes of `bytes`. `pointers` are places in the attributes that receive the address of another part of `bytes`.
+ * Returns -1 when the kernel refuses, or when the number of the system call is not known for this machine.
+ */
 export function bpf(command: number, bytes: Uint8Array, length: number, pointers: readonly { readonly at: number; readonly pointsTo: number }[]): number {
   if (bpfNumber === undefined) return -1;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
@@ -72,7 +81,7 @@ export function bpf(command: number, bytes: Uint8Array, length: number, pointers
   return systemCall(bpfNumber, command, bytes, length);
 }
 
-/** Has the kernel keep only datagrams whose first netlink message is of that type. Returns 0, or -1 with errno set. */
+/** Makes the kernel keep only datagrams whose first netlink message has this type. Returns 0, or -1 with errno set. */
 export function keepOnlyType(fd: number, type: number): number {
   const offsetOfType = 4;
   const stored = hostIsLittleEndian ? ((type & 0xff) << 8) | (type >> 8) : type;
@@ -88,11 +97,10 @@ const dontWait = 0x40;
 const truncate = 0x20;
 
 /**
- * Reads one datagram into `bytes` without waiting: its length, more than `bytes` holds where it was cut off. undefined: there is none. A name: the error that the
- * socket had to tell, `ENOBUFS` where the kernel had to drop datagrams.
+ * Reads one datagram into `bytes` without waiting. Returns its length, which exceeds that of `bytes` when it was cut; undefined when there is none; or the name of the socket's
+ * pending error: `ENOBUFS` when the kernel had to drop datagrams.
  *
- * Every answer is a returned value, none is errno: whatever the engine does between two calls, such as to collect garbage, may set that anew, and "nothing there"
- * was once read as ENOENT.
+ * The result depends on returned values only, never on errno: the JavaScript engine may set errno between two calls, for example when it collects garbage.
  */
 export function receive(fd: number, bytes: Uint8Array): number | string | undefined {
   const state = poll(fd, 0);
@@ -100,16 +108,16 @@ export function receive(fd: number, bytes: Uint8Array): number | string | undefi
   if ((state & pollInvalid) !== 0) return 'EBADF';
   const error = (state & pollError) !== 0 ? takeError(fd) : 0;
   const length = recv(fd, bytes, bytes.length, dontWait | truncate);
-  // That recv was for the kernel, which drops datagrams without a word until somebody has found the queue empty.
+  // This recv was needed because the kernel drops further datagrams without an error until somebody has found the queue empty.
   if (error !== 0) return errnoName(error);
-  // Readable and yet no datagram: an error came in between and recv has taken it. The kernel gives a reader no other than this one.
+  // The socket was readable and yet there was no datagram: an error arrived in between, and recv has consumed it. The kernel gives a reader no error other than this one.
   return length < 0 ? 'ENOBUFS' : length;
 }
 
-/** Waits until the descriptor can be read, or has an error to tell. False: `timeoutMs` went by. */
+/** Waits until the descriptor is readable or has an error. Returns false after `timeoutMs`. */
 export function waitReadable(fd: number, timeoutMs: number): boolean {
   const end = performance.now() + timeoutMs;
-  // A signal ends poll early, and that is no answer.
+  // A signal ends poll early, without a result.
   for (let left = timeoutMs; left > 0; left = end - performance.now()) if (poll(fd, Math.ceil(left)) !== 0) return true;
   return false;
 }
@@ -118,24 +126,24 @@ const [pollReadable, pollError, pollInvalid] = [0x01, 0x08, 0x20];
 const descriptor = new Uint8Array(8);
 const descriptorView = new DataView(descriptor.buffer);
 
-/** What poll(2) says of a descriptor to be read; 0: nothing. */
+/** The events that poll(2) reports for a descriptor; 0 for none. */
 function poll(fd: number, timeoutMs: number): number {
   descriptorView.setInt32(0, fd, hostIsLittleEndian);
   descriptorView.setInt16(4, pollReadable, hostIsLittleEndian);
   return pollDescriptors(descriptor, 1, timeoutMs) > 0 ? descriptorView.getInt16(6, hostIsLittleEndian) : 0;
 }
 
-/** The error that a socket has to tell, by number; it is told once. 0: none. */
+/** The number of a socket's pending error, which is thereby cleared; 0 for none. */
 function takeError(fd: number): number {
   const value = new Uint8Array(4);
   const length = new Uint8Array(new Uint32Array([value.length]).buffer);
   return getsockopt(fd, 1 /* SOL_SOCKET */, 4 /* SO_ERROR */, value, length) === 0 ? new DataView(value.buffer).getInt32(0, hostIsLittleEndian) : 0;
 }
 
-/** errno of the last call that failed, by number: for a message to people. Nothing is decided by it, see `receive`. */
+/** The errno of the last failed call, for messages to people only. No decision may depend on it, see `receive`. */
 export const errno = (): number => koffi.errno();
 
-/** Numbers that the kernel uses on netlink and that are no POSIX errors. */
+/** Error numbers that the kernel uses on netlink although they are not POSIX errors. */
 const kernelsOwn: readonly (readonly [number, string])[] = [
   [85, 'ERESTART'],
   [524, 'ENOTSUPP'],
@@ -146,5 +154,5 @@ const names = new Map<number, string>([
   ...kernelsOwn,
 ]);
 
-/** The errno's name: `ENOENT`. A number without a name gives `E1234`. */
+/** The name of an errno, like `ENOENT`. A number without a name gives `E1234`. */
 export const errnoName = (number: number): string => names.get(Math.abs(number)) ?? `E${Math.abs(number)}`;

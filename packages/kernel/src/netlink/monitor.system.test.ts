@@ -21,7 +21,7 @@ afterEach(() => {
 const nameOf = (message: NetlinkMessage): string => readString(readAttributes(message.payload, 16).get(3) ?? new Uint8Array());
 const ip = (...args: readonly string[]): unknown => execFileSync('ip', ['-n', namespace, ...args]);
 
-test('a link that is made in the namespace is told', async () => {
+test('a link that is created in the namespace is reported', async () => {
   const told = new Promise<string[]>((resolve) => {
     monitor.subscribe(
       netlinkProtocol.route,
@@ -34,7 +34,7 @@ test('a link that is made in the namespace is told', async () => {
   expect(await told).toContain('seen0');
 });
 
-test('messages that the kernel had to drop are told as an overrun, and later messages still come', async () => {
+test('messages that the kernel had to drop are reported as an overrun, and later messages still arrive', async () => {
   let overran = (): void => undefined;
   let seen = (_names: readonly string[]): void => undefined;
   const overrun = new Promise<void>((resolve) => {
@@ -46,7 +46,7 @@ test('messages that the kernel had to drop are told as an overrun, and later mes
     (messages) => seen(messages.map(nameOf)),
     () => overran(),
   );
-  // One synchronous stretch, so that nothing is read meanwhile: more than the receive buffer holds.
+  // This runs synchronously, so that nothing is read meanwhile, and sends more than the receive buffer holds.
   const socket = inNamespace(namespace, () => openNetlinkSocket(netlinkProtocol.route));
   const writer = new MessageWriter();
   let refused = 0;
@@ -71,7 +71,7 @@ test('messages that the kernel had to drop are told as an overrun, and later mes
   expect(await later).toContain('later0');
 });
 
-test('after close no message comes, and the namespace can go', async () => {
+test('after close no message is reported, and the namespace can be deleted', async () => {
   const told: string[] = [];
   const subscription = monitor.subscribe(
     netlinkProtocol.route,
@@ -92,7 +92,7 @@ test('a namespace that does not exist is named in the error', () => {
   expect(() => inNamespace('no-such-namespace', () => 0)).toThrow('/run/netns/no-such-namespace: ENOENT');
 });
 
-test('outside is where the thread is again, after success and after an error', () => {
+test('afterwards the thread is outside again, after success and after an error', () => {
   const links = (): string[] => {
     const socket = openNetlinkSocket(netlinkProtocol.route);
     const writer = new MessageWriter();
@@ -103,7 +103,7 @@ test('outside is where the thread is again, after success and after an error', (
     socket.close();
     return names;
   };
-  // By its identity: what links there are outside is others' business, and may change at any time.
+  // Namespaces are compared by identity, because the links outside may change at any time.
   const where = (): string => readlinkSync('/proc/thread-self/ns/net');
   ip('link', 'add', 'inside0', 'type', 'ifb');
   const before = where();

@@ -1,14 +1,15 @@
-// What the kernel tells of its own accord: multicast messages, as they come, on Node's own event loop.
+// Receives the kernel's multicast messages on Node's own event loop.
 import koffi from 'koffi';
 import { close } from './libc.ts';
 import { inNamespace } from './namespace.ts';
 import { type NetlinkMessage, openNetlinkDescriptor, receiveMessages } from './socket.ts';
 
+/** A source of multicast messages. */
 export interface NetlinkMonitor {
   /**
-   * Joins multicast groups of a netlink protocol (numbers, not masks) in a socket of its own. From the return of this call on nothing is missed silently: messages
-   * come in order, many at a time when many wait; `onOverrun` says that the kernel had to drop some (those that it had kept are thrown away then), so that what is
-   * known is to be read afresh. With `onlyType`, other types of message are thrown away before they reach this program. An error in a callback is an uncaught
+   * Joins multicast groups of a netlink protocol (numbers, not masks) with a socket of its own. From the return of this call on, no message is lost silently. Messages
+   * arrive in order, many at a time when many wait. `onOverrun` reports that the kernel had to drop messages (the queued ones are discarded then), so the caller has to
+   * read the state afresh. With `onlyType`, the kernel discards messages of other types. An error in a callback is an uncaught
    * exception. Throws NetlinkError when the kernel refuses.
    */
   subscribe(
@@ -18,17 +19,18 @@ export interface NetlinkMonitor {
     onOverrun: () => void,
     onlyType?: number,
   ): Subscription;
-  /** Ends all subscriptions. No callback comes any more. */
+  /** Ends all subscriptions. No callback is called any more. */
   close(): void;
 }
 
+/** A subscription that can be ended. */
 export type Subscription = { close(): void };
 
-/** Messages taken out at once, so that a kernel that never stops talking leaves the rest of the program its turn. */
+/** How many datagrams are read at a time, so that the rest of the program runs also when messages never stop. */
 const datagramsPerTurn = 256;
 const receiveBytes = 256 * 1024;
 
-/** Opens a monitor; it keeps the process alive while it has subscriptions. In `namespace`, if given (see `inNamespace`). */
+/** Opens a monitor, in `namespace` if given (see `inNamespace`). It keeps the process alive while it has subscriptions. */
 export function openMonitor(namespace?: string): NetlinkMonitor {
   const subscriptions = new Set<Subscription>();
   const buffer = new Uint8Array(receiveBytes);
@@ -58,13 +60,13 @@ export function openMonitor(namespace?: string): NetlinkMonitor {
       if (messages.length > 0) onMessages(messages);
     }
 
-    /** Until the queue has been empty once, the kernel drops every further message without telling again: only a reading that starts after that misses nothing. */
+    /** Discards the queue and reports the overrun. Until the queue has been empty once, the kernel drops further messages without reporting that, so only a reading that starts afterwards misses nothing. */
     function overrun(): void {
       while (receiveMessages(fd, buffer) !== undefined);
       onOverrun();
     }
 
-    // The callback's first argument is libuv's status (the type says otherwise): negative after ENOBUFS, and then the handle has stopped.
+    // The callback's first argument is libuv's status (against its type). It is negative after ENOBUFS, and the handle has stopped then.
     const onReadable = (...args: readonly unknown[]): void => {
       if (closed) return;
       if (typeof args[0] === 'number' && args[0] < 0) handle.start({ readable: true }, onReadable);

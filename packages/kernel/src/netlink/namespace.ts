@@ -1,4 +1,4 @@
-// Network namespaces: sockets remember the one that they were opened in.
+// Runs code inside a network namespace. A socket stays in the namespace in which it was opened.
 import { closeSync, openSync } from 'node:fs';
 import { errno, errnoName, setns } from './libc.ts';
 import { NetlinkError } from './socket.ts';
@@ -6,9 +6,9 @@ import { NetlinkError } from './socket.ts';
 const cloneNewnet = 0x40000000;
 
 /**
- * What `body` gives, called with this thread inside a network namespace (a name below /run/netns as `ip netns` makes them, or a path such as /proc/PID/ns/net).
- * Sockets that `body` opens stay there; everything else is outside again afterwards. `body` must be done when it returns: what it would do later happens outside,
- * and Node's own sockets and files are opened by other threads, which never leave. Throws NetlinkError where the namespace cannot be entered.
+ * Calls `body` with this thread inside a network namespace (a name in /run/netns, as `ip netns` creates them, or a path such as /proc/PID/ns/net) and returns its result.
+ * Sockets that `body` opens stay in the namespace; the thread leaves it afterwards. `body` must be synchronous: later callbacks would run outside,
+ * and Node's own sockets and files are opened by other threads, which are never inside. Throws NetlinkError when the namespace cannot be entered.
  */
 export function inNamespace<T>(namespace: string, body: () => T extends Promise<unknown> ? never : T): T {
   const path = namespace.includes('/') ? namespace : `/run/netns/${namespace}`;
@@ -22,7 +22,7 @@ export function inNamespace<T>(namespace: string, body: () => T extends Promise<
     try {
       return body();
     } finally {
-      // Going on in the wrong namespace would program the wrong machine: nothing that follows may run.
+      // In the wrong namespace the process would program the wrong machine, so it must not continue.
       if (setns(outside, cloneNewnet) < 0) process.abort();
     }
   } finally {
@@ -30,7 +30,7 @@ export function inNamespace<T>(namespace: string, body: () => T extends Promise<
   }
 }
 
-/** On this thread: what Node does synchronously. Its errors carry their code, so that none is read from errno. */
+/** Opens a namespace's file synchronously, on this thread. Node's errors carry their code, so errno is not needed. */
 function openNamespace(path: string): number {
   try {
     return openSync(path, 'r');

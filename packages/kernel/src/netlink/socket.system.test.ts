@@ -31,12 +31,12 @@ const names = (): string[] =>
     .exchange([message(getLink, flag.dump)])
     .answers.map(({ payload }) => readString(readAttributes(payload, 16).get(interfaceNameAttribute) ?? new Uint8Array()));
 
-test('a dump comes whole', () => {
+test('a dump is read as a whole', () => {
   execFileSync('ip', ['-n', namespace, '-batch', '-'], { input: Array.from({ length: 300 }, (_, at) => `link add many${at} type ifb\n`).join('') });
   expect(names().filter((name) => name.startsWith('many'))).toHaveLength(300);
 });
 
-test('each of several requests has its answer or its refusal, with the reason and its place', () => {
+test('each of several requests gets its answer or its refusal, with the reason and its position', () => {
   const requests = [
     message(getLink, flag.acknowledge, 'lo'),
     message(getLink, flag.acknowledge, 'nowhere'),
@@ -50,11 +50,11 @@ test('each of several requests has its answer or its refusal, with the reason an
   expect(refusals[1]).toMatchObject({ detail: 'Attribute failed policy validation', offset: 32 });
 });
 
-test('a closed socket refuses to be used, and closing again does nothing', () => {
+test('a closed socket cannot be used, and closing it again does nothing', () => {
   socket.close();
   expect(() => socket.exchange([message(getLink, flag.acknowledge, 'lo')])).toThrow(new NetlinkError('EBADF', 'this netlink socket is closed'));
 });
 
-test('a group that does not exist is named', () => {
+test('a group that does not exist is named in the error', () => {
   expect(() => openNetlinkDescriptor(netlinkProtocol.route, [4711])).toThrow('cannot join group 4711 of netlink protocol 0: EINVAL');
 });

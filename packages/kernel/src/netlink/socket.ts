@@ -1,9 +1,9 @@
-// A netlink socket: how bytes reach the kernel, and nothing about what they mean.
+// A netlink socket: sends requests to the kernel and receives answers, whatever their meaning.
 import { CodedError } from '@calico-openstack/agent/errors';
 import { flag, headerLength, hostIsLittleEndian, readAttributes, readI32, readString, readU16, readU32 } from './attributes.ts';
 import { bind, close, errno, errnoName, keepOnlyType, receive, send, setSocketOption, socket, waitReadable } from './libc.ts';
 
-/** A whole netlink message as it came: header fields and payload. `portId` names the socket that caused it (0: the kernel itself). */
+/** A received netlink message: header fields and payload. `portId` is the socket that caused it (0: the kernel itself). */
 export type NetlinkMessage = {
   readonly type: number;
   readonly flags: number;
@@ -13,19 +13,21 @@ export type NetlinkMessage = {
 };
 
 /**
- * The kernel's refusal of one message. `code` is the errno's name (`ENOENT`), `detail` the kernel's extended acknowledgement, if any, and `offset` the byte of the
- * message (its header included) where the attribute starts that it complains of.
+ * The kernel's refusal of one message. `code` is the errno's name (`ENOENT`), `detail` the kernel's extended acknowledgement, if any, and `offset` the position in the
+ * message, header included, of the attribute that was refused.
  */
 export type NetlinkRefusal = { readonly sequence: number; readonly code: string; readonly detail?: string; readonly offset?: number };
 
+/** The result of an exchange. */
 export type Exchange = { readonly answers: readonly NetlinkMessage[]; readonly refusals: readonly NetlinkRefusal[] };
 
+/** A socket for requests and their answers. */
 export interface NetlinkSocket {
   /**
-   * Sends messages (each with header; one array may hold several) in one datagram and collects every answer until each one that asked for an acknowledgement has
-   * it, dumps until their end. Synchronous: the kernel answers inside send. A dump goes alone; one that the kernel says changed under it is asked for again.
-   * What the kernel refuses comes back as a value. Throws NetlinkError when it is not known what the kernel did: ENOBUFS (answers were lost), ETIMEDOUT, EINTR (a
-   * dump that kept changing); or when it did nothing: EMSGSIZE (more than the socket may send at once), EBADF (closed).
+   * Sends messages (each with its header; one array may hold several) in one datagram. Collects all answers until each message that asked for an acknowledgement has
+   * it, and dumps have ended. It is synchronous: the kernel answers inside send. A dump must be sent alone; it is requested again when the kernel says that the state changed meanwhile.
+   * Refusals are returned as values. Throws NetlinkError when it is not known what the kernel did: ENOBUFS (answers were lost), ETIMEDOUT, EINTR (a
+   * dump that kept changing); or when the kernel did nothing: EMSGSIZE (more than the socket may send at once), EBADF (closed).
    */
   exchange(messages: readonly Uint8Array[]): Exchange;
   nextSequence(): number;
@@ -35,7 +37,7 @@ export interface NetlinkSocket {
 /** A call on a netlink socket failed. `code` is the errno's name. */
 export class NetlinkError extends CodedError {}
 
-/** Values for `openNetlinkSocket` (linux/netlink.h). */
+/** The protocols for `openNetlinkSocket` (linux/netlink.h). */
 export const netlinkProtocol = { route: 0, netfilter: 12 } as const;
 
 const familyNetlink = 16;
@@ -53,19 +55,19 @@ const messageError = 2;
 const messageDone = 3;
 const cappedFlag = 0x100;
 const tlvsFlag = 0x200;
-/** A limit, not an allocation: a whole table goes in one datagram. */
+/** The limit of the send buffer, which is not allocated: a whole table is sent in one datagram. */
 const sendBufferBytes = 512 * 1024 * 1024;
 const receiveBufferBytes = 32 * 1024 * 1024;
-/** The kernel builds dumps in pieces of 32 KB at most. */
+/** The receive buffer's size. Datagrams of a dump have at most 32 KB. */
 const receiveBytes = 256 * 1024;
-/** The answer is there when send returns; this is for a kernel that is short of memory in the middle of a dump. */
+/** How long to wait for an answer. Normally it has arrived when send returns; a kernel that lacks memory may delay a dump. */
 const answerWaitMs = 10_000;
 const dumpAttempts = 20;
 
 /**
- * Opens a socket of a netlink protocol (`netlinkProtocol`) in the calling thread's network namespace, for good. `groups` are multicast groups to join; with `onlyType`,
- * the kernel throws away what is of another message type.
- * NetlinkError when the kernel refuses.
+ * Opens a socket of a netlink protocol (`netlinkProtocol`) in the calling thread's network namespace, in which it stays. `groups` are multicast groups to join. With `onlyType`,
+ * the kernel discards messages of other types.
+ * Throws NetlinkError when the kernel refuses.
  */
 export function openNetlinkDescriptor(protocol: number, groups: readonly number[] = [], onlyType?: number): number {
   const fd = socket(familyNetlink, socketRaw | closeOnExec, protocol);
@@ -73,13 +75,13 @@ export function openNetlinkDescriptor(protocol: number, groups: readonly number[
   const address = new Uint8Array(12);
   address[0] = familyNetlink; // the port is the kernel's choice
   if (bind(fd, address, address.length) < 0) throw closing(fd, systemError(`cannot bind a netlink socket of protocol ${protocol}`));
-  // Refused without CAP_NET_ADMIN, and then the defaults have to do: the messages that this matters for would be refused as well.
+  // Without CAP_NET_ADMIN this fails and the default size remains. That does not matter: the kernel would refuse such large messages from this process anyway.
   setSocketOption(fd, levelSocket, sendBufferForce, sendBufferBytes);
   setSocketOption(fd, levelSocket, receiveBufferForce, receiveBufferBytes);
-  // Unknown to kernels before 4.12: there, refusals come without detail.
+  // Kernels before 4.12 do not know this option; their refusals have no detail.
   setSocketOption(fd, levelNetlink, capAcknowledge, 1);
   setSocketOption(fd, levelNetlink, extendedAcknowledge, 1);
-  // Makes the kernel filter dumps (of routes: by table, protocol and device). Unknown before 4.20: there the reader filters.
+  // Makes the kernel filter dumps (of routes: by table, protocol and device). Kernels before 4.20 do not know it; then the reader filters.
   setSocketOption(fd, levelNetlink, strictChecking, 1);
   if (onlyType !== undefined && keepOnlyType(fd, onlyType) < 0) throw closing(fd, systemError('cannot filter what a netlink socket receives'));
   for (const group of groups) {
@@ -89,13 +91,13 @@ export function openNetlinkDescriptor(protocol: number, groups: readonly number[
   return fd;
 }
 
-/** Opens a socket for requests and their answers. See `openNetlinkDescriptor`. */
+/** Opens a socket for requests and their answers, as `openNetlinkDescriptor` does. */
 export function openNetlinkSocket(protocol: number): NetlinkSocket {
   let fd = openNetlinkDescriptor(protocol);
   let sequence = 0;
   const buffer = new Uint8Array(receiveBytes);
 
-  /** Messages of the next datagram; undefined: nothing there. */
+  /** The messages of the next datagram; undefined when there is none. */
   function read(): readonly NetlinkMessage[] | undefined {
     const messages = receiveMessages(fd, buffer);
     if (messages === 'overrun') {
@@ -118,7 +120,7 @@ export function openNetlinkSocket(protocol: number): NetlinkSocket {
     for (;;) {
       const messages = read();
       if (messages === undefined) {
-        // Where a batch is refused whole, its first message is, and the others are not answered at all.
+        // When a whole batch is refused, the refusal is that of its first message, and the others are not answered.
         if (pending.size === 0 || refusals.length > 0) return { answers, refusals, interrupted };
         if (!waitReadable(fd, answerWaitMs)) {
           throw new NetlinkError(
@@ -129,7 +131,7 @@ export function openNetlinkSocket(protocol: number): NetlinkSocket {
         continue;
       }
       for (const message of messages) {
-        if (!requests.all.has(message.sequence)) continue; // left over from an exchange that threw
+        if (!requests.all.has(message.sequence)) continue; // an answer to an earlier exchange that threw
         if ((message.flags & flag.dumpInterrupted) !== 0) interrupted = true;
         if (message.type === messageError || message.type === messageDone) {
           pending.delete(message.sequence);
@@ -164,7 +166,7 @@ export function openNetlinkSocket(protocol: number): NetlinkSocket {
   };
 }
 
-/** Reads one datagram into `buffer` without waiting. undefined: there is none; 'overrun': the kernel had to throw some away, and one that it had kept may have gone too. */
+/** Reads one datagram into `buffer` without waiting. Returns undefined when there is none, and 'overrun' when the kernel had to drop datagrams; one that was queued may be lost then, too. */
 export function receiveMessages(fd: number, buffer: Uint8Array): readonly NetlinkMessage[] | 'overrun' | undefined {
   const length = receive(fd, buffer);
   if (length === undefined) return undefined;
@@ -175,7 +177,7 @@ export function receiveMessages(fd: number, buffer: Uint8Array): readonly Netlin
   return splitMessages(buffer.slice(0, length));
 }
 
-/** The messages in a datagram. */
+/** Splits a datagram into its messages. */
 export function splitMessages(datagram: Uint8Array): NetlinkMessage[] {
   const messages: NetlinkMessage[] = [];
   for (let at = 0; at + headerLength <= datagram.length; ) {
@@ -196,8 +198,8 @@ export function splitMessages(datagram: Uint8Array): NetlinkMessage[] {
 type Requests = { readonly all: ReadonlySet<number>; readonly awaited: readonly number[] };
 
 /**
- * Which sequence numbers a datagram holds, and which of them the kernel is to answer with an acknowledgement or the end of a dump.
- * NLM_F_DUMP is two bits that mean other things in requests to make or delete something, but nothing sets both there.
+ * The sequence numbers in a datagram, and those of them that the kernel will answer with an acknowledgement or the end of a dump.
+ * NLM_F_DUMP consists of two bits that have other meanings in requests to create or delete something, but no such request sets both.
  */
 function readRequests(datagram: Uint8Array): Requests {
   const all = new Set<number>();
@@ -213,7 +215,7 @@ function readRequests(datagram: Uint8Array): Requests {
   return { all, awaited };
 }
 
-/** Out of NLMSG_ERROR or NLMSG_DONE: undefined when it says that all went well. */
+/** The refusal in an NLMSG_ERROR or NLMSG_DONE; undefined when it reports success. */
 function refusalOf({ type, flags, sequence, payload }: NetlinkMessage): NetlinkRefusal | undefined {
   if (payload.length < 4) return undefined;
   const number = readI32(payload);
@@ -222,7 +224,7 @@ function refusalOf({ type, flags, sequence, payload }: NetlinkMessage): NetlinkR
   return { sequence, code: errnoName(number), ...extended };
 }
 
-/** An error carries the request's header behind its number, and the whole request unless capped. */
+/** The offset behind the echoed request. An error carries the request's header behind its number, and the whole request unless it is capped. */
 const afterEchoedRequest = (payload: Uint8Array, flags: number): number => 4 + ((flags & cappedFlag) !== 0 ? headerLength : (readU32(payload, 4) + 3) & ~3);
 
 function extendedDetail(payload: Uint8Array, tlvs: number): { readonly detail?: string; readonly offset?: number } {

@@ -1,4 +1,4 @@
-// What the kernel tells of a table, as objects that can be compared with what is wanted.
+// Decodes the kernel's messages about a table to objects that can be compared with the wanted ones.
 import { eachAttribute, readAttributes, readBe32, readString } from '../netlink/attributes.ts';
 import { setDefinition } from './encode.ts';
 import { readData, readExpression } from './expressions.ts';
@@ -19,17 +19,17 @@ const number = (attributes: Attributes, type: number): number => {
 const text = (attributes: Attributes, type: number): string => readString(attributes.get(type) ?? nothing);
 const messageAttributes = (payload: Uint8Array): Attributes => readAttributes(payload, nft.headerLength);
 
-/** The ruleset's generation. */
+/** The generation number of the ruleset. */
 export const decodeGeneration = (payload: Uint8Array): number => number(messageAttributes(payload), nft.generation.id);
 
-/** True unless the table is switched off. */
+/** Whether the table is in force: false when it is switched off (dormant). */
 export const decodeTable = (payload: Uint8Array): boolean => (number(messageAttributes(payload), nft.table.flags) & nft.tableFlag.dormant) === 0;
 
-/** A chain of `table`; undefined: of another. `hook` is printHook's text, '' for a regular chain, 'unknown' for what printHook has no words for. */
+/** Decodes a chain of `table`; undefined for a chain of another table. `hook` is printHook's text: '' for a regular chain, 'unknown' for a hook that printHook cannot print. */
 export function decodeChain(family: TableFamily, table: string, payload: Uint8Array): { readonly name: string; readonly hook: string } | undefined {
   const attributes = messageAttributes(payload);
   if (text(attributes, nft.chain.table) !== table) return undefined;
-  // Goes with the rule that made it.
+  // An anonymous chain of a rule, which is deleted with the rule.
   if ((number(attributes, nft.chain.flags) & nft.chainFlag.binding) !== 0) return undefined;
   return { name: text(attributes, nft.chain.name), hook: decodeHook(family, attributes) };
 }
@@ -59,13 +59,13 @@ function decodeDevices(hook: Attributes): string[] {
   return devices;
 }
 
-/** The chain that a rule is in, and the rule as encodeRule would give it; undefined: something in it is not ours. */
+/** Decodes a rule: its chain, and the rule in encodeRule's form; undefined when it has something that this program never writes. */
 export function decodeRule(payload: Uint8Array): { readonly chain: string; readonly rule: Uint8Array | undefined } {
   const attributes = messageAttributes(payload);
   return { chain: text(attributes, nft.rule.chain), rule: canonicalRule(attributes.get(nft.rule.expressions) ?? nothing, attributes.get(nft.rule.userData)) };
 }
 
-/** A set of the table. `set` is undefined where NftSet has no words for it. Sets without a name of their own go with their rules: undefined. */
+/** Decodes a set. `set` is undefined when NftSet cannot express it. Returns undefined for an anonymous set, which is deleted with its rule. */
 export function decodeSet(payload: Uint8Array): { readonly name: string; readonly set: NftSet | undefined } | undefined {
   const attributes = messageAttributes(payload);
   const flags = number(attributes, nft.set.flags);
@@ -90,7 +90,7 @@ export function decodeSet(payload: Uint8Array): { readonly name: string; readonl
   return { name, set: isPlain(attributes, set) ? set : undefined };
 }
 
-/** Whether nothing else is said of the set: timeouts, objects, several expressions, a size, ranges in concatenations. */
+/** Whether the set has nothing that NftSet cannot express: timeouts, objects, several expressions, a size, ranges in concatenations. */
 function isPlain(attributes: Attributes, set: NftSet): boolean {
   const definition = setDefinition(set);
   const others = [nft.set.policy, nft.set.timeout, nft.set.objectType, nft.set.expressions].some((attribute) => attributes.has(attribute));
@@ -107,7 +107,7 @@ function readLimit(bytes: Uint8Array): ElementLimit | undefined {
   return expression && readElementLimit(expression);
 }
 
-/** Whether an element of the set has the limit that the set gives. */
+/** Whether an element has the limit that its set defines. */
 function hasItsLimit({ limit }: NftSet, expression: Uint8Array | undefined): boolean {
   const own = expression && readLimit(expression);
   if (limit === undefined || own === undefined) return limit === undefined && expression === undefined;
@@ -128,10 +128,10 @@ function decodeTypes(id: number): DataType[] | undefined {
 
 const decodeDataType = (id: number): DataType | 'verdict' | undefined => (id === nft.dataTypeVerdict ? 'verdict' : typesById.get(id));
 
-/** An element, or half a range: interval sets are told as a start and an end, each an element. `strange`: has what no element of ours has. */
+/** An element, or half a range: the kernel lists a range as two elements, a start and an end. `strange`: it has something that no element of ours has. */
 export type RawElement = { readonly element: NftElement; readonly isEnd: boolean; readonly strange: boolean };
 
-/** The elements in one message of a listing. */
+/** Decodes the elements in one message of a listing. */
 export function decodeElements(set: NftSet, payload: Uint8Array): RawElement[] {
   const found: RawElement[] = [];
   eachAttribute(payload, nft.headerLength, (type, list) => {
@@ -161,7 +161,7 @@ function decodeElement(set: NftSet, bytes: Uint8Array): RawElement {
   };
 }
 
-/** The kernel's key without the padding between its parts. */
+/** The key without the padding that the kernel has between its parts. */
 function plainKey(set: NftSet, attribute: Uint8Array): Uint8Array {
   const padded = readData(attribute);
   if (!(padded instanceof Uint8Array)) return nothing;
@@ -176,8 +176,8 @@ function plainKey(set: NftSet, attribute: Uint8Array): Uint8Array {
 }
 
 /**
- * The elements of a set from all its messages, by key. In an interval set, starts and ends are paired; an end without a start (nft puts one before the first range)
- * says nothing. A strange element keeps its key, under data that no wanted element has.
+ * Puts the elements of a set together from all messages, sorted by key. In an interval set, starts and ends are paired; an end without a start (nft puts one before the first
+ * range) is skipped. A strange element keeps its key and gets data that no wanted element has, so that it is replaced.
  */
 export function assembleElements(set: NftSet, raw: readonly RawElement[]): NftElement[] {
   const plain = raw.map(({ element, strange }) => (strange ? { key: element.key, data: nothing } : element));
@@ -188,14 +188,14 @@ export function assembleElements(set: NftSet, raw: readonly RawElement[]): NftEl
     if (raw[at]?.isEnd) return;
     const next = raw[order[place + 1] ?? -1];
     const start = plain[at] as NftElement;
-    // What is not ended reaches to the next, or to the last key that there is.
+    // A range without an end reaches to the next start, or to the last possible key.
     const keyEnd = next === undefined ? new Uint8Array(start.key.length).fill(255) : keyBefore(next.element.key);
     ranges.push(Buffer.compare(keyEnd, start.key) === 0 ? start : { ...start, keyEnd });
   });
   return ranges;
 }
 
-/** By key; where a range ends as the next one starts, the end first. */
+/** Compares by key, for `sort`. Where one range ends at the start of the next, the end comes first. */
 function compareRaw(one: RawElement, other: RawElement): number {
   return Buffer.compare(one.element.key, other.element.key) || Number(other.isEnd) - Number(one.isEnd);
 }
@@ -210,7 +210,7 @@ function keyBefore(end: Uint8Array): Uint8Array {
   return key;
 }
 
-/** A stateful object. */
+/** Decodes a stateful object, for example a named counter. */
 export const decodeObject = (payload: Uint8Array): { readonly table: string; readonly name: string; readonly kind: number } => {
   const attributes = messageAttributes(payload);
   return { table: text(attributes, nft.object.table), name: text(attributes, nft.object.name), kind: number(attributes, nft.object.type) };

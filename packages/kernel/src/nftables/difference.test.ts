@@ -1,4 +1,4 @@
-// In which transaction what is done.
+// Tests in which transaction each operation is carried out.
 import { describe, expect, test } from 'vitest';
 import type { NftChain, NftElement, NftSet, NftTable, Statement } from './objects.ts';
 import { printOperation } from './print.ts';
@@ -43,18 +43,18 @@ function programmed(wanted: NftTable): { readonly table: TableProgrammer; readon
   return { table, kernel };
 }
 
-/** The transactions since the first, their operations as nft text without the table. */
+/** The transactions after the first, with their operations as nft text without the table. */
 const told = (kernel: FakeKernel, since = 1): string[][] =>
   kernel.commits.slice(since).map((operations) => operations.map((operation) => printOperation('inet', 'fake', operation).replaceAll(' inet fake ', ' ')));
 
-describe('what comes, what changes and what goes are transactions of their own, each only where it has something to do', () => {
+describe('additions, changes and deletions are transactions of their own, and none of them is empty', () => {
   const cases: readonly (readonly [string, (table: TableProgrammer) => void, readonly (readonly string[])[]])[] = [
     ['nothing', () => undefined, []],
     ['an element comes to a set', (t) => t.addElements('addresses', [key('10.0.0.2')]), [['add element addresses { 10.0.0.2 }']]],
     ['an element goes from a set', (t) => t.removeElements('addresses', [key('10.0.0.1')]), [['delete element addresses { 10.0.0.1 }']]],
     ['a chain is filled anew', (t) => t.setChain(chain('two', accept)), [['flush chain two', 'add rule two accept']]],
     [
-      'a new chain, that a map of names leads to',
+      'a new chain to which a map of names leads',
       (t) => {
         t.setChain(chain('three', accept));
         t.addElements('dispatch', [to('tap3', 'three')]);
@@ -62,7 +62,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       [['add chain three', 'add rule three accept'], ['add element dispatch { "tap3" : goto three }']],
     ],
     [
-      'a new chain, with a set, that a number leads to',
+      'a new chain with a set, to which a number leads',
       (t) => {
         t.setSet(nets, [range('10.0.0.0', '10.0.0.9')]);
         t.setChain(chain('three', inSet('nets'), accept));
@@ -81,7 +81,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       ],
     ],
     [
-      'a number and its chain go, with their set',
+      'a number and its chain are deleted, with their set',
       (t) => {
         t.removeElements('dispatch', [to('tap1', 'one')]);
         t.removeElements('classes', [numbered(1, 'one')]);
@@ -95,7 +95,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       ],
     ],
     [
-      'a number gets another chain: that is a change of what it leads to',
+      'a number gets another chain, which is a change of what it leads to',
       (t) => {
         t.setChain(chain('three', accept));
         t.addElements('classes', [numbered(2, 'three')]);
@@ -122,7 +122,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       ],
     ],
     [
-      'a set is made anew: new chains that use it, or lead to one that does, come with the change, and so do numbers for them; what goes lets go of it before',
+      'a set is recreated: new chains that use it or lead to it, and their numbers, come with the change; chains to be deleted are emptied before',
       (t) => {
         t.setSet({ ...addresses, interval: true }, [range('10.0.0.0', '10.0.0.9')]);
         t.setChain(chain('uses', inSet('addresses'), drop));
@@ -153,7 +153,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       ],
     ],
     [
-      'a chain comes to a hook: all in one',
+      'a chain is added to a hook: all in one transaction',
       (t) => {
         t.setChain(chain('three', accept));
         t.setChain({ name: 'input', hook: { ...hook, hook: 'input' }, rules: [rule(jump('three'))] });
@@ -173,7 +173,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       ],
     ],
     [
-      'a chain leaves its hook for another: all in one',
+      'a chain moves to another hook: all in one transaction',
       (t) => {
         t.setChain(chain('three', accept));
         t.setChain({ ...base, hook: { ...hook, priority: 7 } });
@@ -190,7 +190,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
       ],
     ],
     [
-      'a chain goes from its hook: packets come there by themselves, so that is a change',
+      'a base chain is deleted: its hook leads to it, so that is a change',
       (t) => {
         t.removeChain('base');
         t.removeSet('dispatch');
@@ -211,7 +211,7 @@ describe('what comes, what changes and what goes are transactions of their own, 
   });
 });
 
-test('at first, and after all of it was taken away, the table comes in one transaction', () => {
+test('at first, and after the table was deleted, everything is programmed in one transaction', () => {
   const { table, kernel } = programmed(before);
   expect(kernel.commits.length).toBe(1);
   kernel.commit([{ verb: 'delete table' }]);
@@ -221,7 +221,7 @@ test('at first, and after all of it was taken away, the table comes in one trans
   expect(kernel.commits[2]).toEqual(kernel.commits[0]);
 });
 
-test('a report has what all transactions of an apply did', () => {
+test('a report counts what all transactions of an apply did', () => {
   const { table, kernel } = programmed(before);
   table.setChain(chain('three', accept));
   table.addElements('classes', [numbered(3, 'three')]);
@@ -231,7 +231,7 @@ test('a report has what all transactions of an apply did', () => {
   expect(told(kernel).length).toBe(3);
 });
 
-/** Something for each of the three. */
+/** Wishes that need all three transactions. */
 function wishThree(table: TableProgrammer): void {
   table.setChain(chain('three', accept));
   table.addElements('addresses', [key('10.0.0.2')]);
@@ -266,7 +266,7 @@ test.each([
   expect(asked).toEqual([undefined, undefined]);
 });
 
-test.each([0, 1, 2])('somebody comes between the reading and a transaction (after %i of them): everything is read again, and put right', (after) => {
+test.each([0, 1, 2])('another program’s transaction between the reading and a commit (after %i of them): everything is read again and corrected', (after) => {
   const { table, kernel } = programmed(before);
   table.distrust();
   wishThree(table);
@@ -281,7 +281,7 @@ test.each([0, 1, 2])('somebody comes between the reading and a transaction (afte
   expect(table.apply().operations).toBe(0);
 });
 
-test('a chain removed that a rule still jumps to: what came before is done, the wish stays, and after its correction all is right', () => {
+test('a chain is removed that a rule still jumps to: the earlier transactions are done, the wanted content stays, and after its correction everything is applied', () => {
   const { table, kernel } = programmed({ ...before, chains: new Map([...before.chains, ['caller', chain('caller', jump('two'))]]) });
   table.removeChain('two');
   table.removeElements('classes', [numbered(2, 'two')]);
@@ -297,18 +297,18 @@ test('a chain removed that a rule still jumps to: what came before is done, the 
   expect(kernel.content().sets.get('addresses')?.elements.length).toBe(2);
 });
 
-test('what is refused between the old and the new, and right when all of it is there, is done in one transaction', () => {
+test('content that is refused only between the old and the new state is committed in one transaction', () => {
   const direct = chain('one', { is: 'verdict-map', fields: ['meta mark'], map: 'classes' });
   const { table, kernel } = programmed(
     tableOf('inet', 'fake', [{ ...base, rules: [rule(jump('one'))] }, direct, chain('two', drop)], [{ set: classes, elements: [numbered(2, 'two')] }]),
   );
-  table.setChain(chain('one', accept)); // no longer looks at the numbers, of which one is to lead to it
+  table.setChain(chain('one', accept)); // it no longer uses the numbers, one of which is to lead to it
   table.addElements('classes', [numbered(1, 'one')]);
   expect(table.apply()).toMatchObject({ operations: 3, resynced: true });
   expect(told(kernel)).toEqual([['flush chain one', 'add rule one accept', 'add element classes { 0x00000001 : goto one }']]);
 });
 
-test('any other error leaves it open what happened: the next apply reads', () => {
+test('after any other error it is not known what happened, so the next apply reads', () => {
   const kernel = fakeKernel('inet', 'fake');
   let fails = 0;
   const table = programTable('inet', 'fake', {
@@ -329,7 +329,7 @@ test('any other error leaves it open what happened: the next apply reads', () =>
   expect(kernel.content().sets.get('classes')?.elements.length).toBe(1);
 });
 
-test('a chain that looks for the wrong thing is found before anything is committed', () => {
+test('a chain that looks up the wrong type is refused before anything is committed', () => {
   const { table, kernel } = programmed(before);
   table.setChain(chain('three', accept));
   table.setChain(chain('two', { is: 'in-set', fields: ['ip6 saddr'], set: 'addresses' }, drop));

@@ -1,13 +1,13 @@
-// What has to be done for a table to hold what is wanted: the core of the driver, without any I/O.
+// Computes which operations make a table hold the wanted content: the core of the driver, without I/O.
 import type { NftChain, NftElement, NftSet } from './objects.ts';
 import { type HeldChain, type HeldSet, inOrder, type Operation, sameElement, sameRules } from './operations.ts';
 import { printDefinition, printHook } from './print.ts';
 import { lookupsOf } from './validate.ts';
 
-/** A chain that is wanted. `hook`: printHook's words; `encoded`: its rules as encodeRule gives them. */
+/** A wanted chain. `hook` is printHook's text, `encoded` its rules in encodeRule's form. */
 export type WantedChain = { readonly chain: NftChain; readonly hook: string; readonly encoded: readonly Uint8Array[] };
 
-/** A set that is wanted, with its elements by elementId. `changed`: the elements that may be others than those that the kernel holds; 'all': look at each. */
+/** A wanted set, with its elements by elementId. `changed`: the elements that may differ from those in the kernel, or 'all' to compare each of them. */
 export type WantedSet = {
   readonly set: NftSet;
   readonly definition: string;
@@ -15,40 +15,43 @@ export type WantedSet = {
   readonly changed: ReadonlySet<string> | 'all';
 };
 
+/** What `difference` compares. */
 export type Difference = {
   readonly wantedChains: ReadonlyMap<string, WantedChain>;
   readonly wantedSets: ReadonlyMap<string, WantedSet>;
   readonly heldChains: ReadonlyMap<string, HeldChain>;
   readonly heldSets: ReadonlyMap<string, HeldSet>;
-  /** Names that are looked at; nothing else can have changed. */
+  /** The names of the chains and sets to compare; no others can have changed. */
   readonly chains: ReadonlySet<string>;
   readonly sets: ReadonlySet<string>;
-  /** Operations that take away what no part of ours makes. */
+  /** Operations that delete objects of kinds that this program never creates. */
   readonly leftovers: readonly Operation[];
-  /** All in one transaction, whatever it is. */
+  /** Whether to put everything into one transaction. */
   readonly together: boolean;
 };
 
 type Stages = { readonly come: Operation[]; readonly change: Operation[]; readonly go: Operation[] };
 
+/** A chain's hook as text for comparison; '' for a regular chain. */
 export const hookText = (chain: NftChain): string => (chain.hook === undefined ? '' : printHook(chain.hook));
+/** A set's definition as text for comparison. */
 export const definitionText = (set: NftSet): string => printDefinition(set);
 
 /**
- * A transaction is atomic for the packets that come after it, not for those that are under way. Such a packet goes on in the chains as they were when it entered its
- * hook; but a set or a map tells it what it holds now, a chain that is new is empty for it, and of a set of ranges that is new it may see nothing yet. So what
- * changes is committed in up to three transactions, and in each of them a packet under way finds whole either what was or what is to be:
+ * A transaction is atomic for packets that arrive after it, but not for those in flight. A packet in flight stays in the chains that it found when it entered its hook. But its
+ * lookups see the present content of sets and maps, a new chain is empty for it, and a new set of ranges may still look empty. So changes are committed in up to three
+ * transactions; in each of them, a packet in flight finds either the whole old state or the whole new one:
  *
- * come: what nothing leads to yet. New sets with their elements, new chains with their rules, and elements of new keys in maps by number.
- * change: everything that something leads to. Here packets pass from the old to the new.
- * go: what nothing leads to any more. Sets, chains, and elements in maps by number.
+ * come: everything that nothing leads to yet. New sets with their elements, new chains with their rules, and elements with new keys in maps by number.
+ * change: everything that something leads to. Here packets pass from the old state to the new.
+ * go: everything that nothing leads to any more. Sets, chains, and elements in maps by number.
  *
- * A map by number has marks as keys and verdicts for them: what another map gave the number for (`via`) decides whether an element is reached. Numbers that the other
- * map gives must be held, and wanted, in this one.
+ * A map by number has marks as keys and verdicts as values. Another map (`via`) gives the number, and so decides whether an element is reached. The numbers that the other map
+ * gives must exist in this one, both in the held content and in the wanted content.
  *
- * Where a chain comes to a hook, or leaves its own for another, packets pass by it until it is there: then nothing is done before it, and all is one transaction.
+ * When a chain is added to a hook, or moves to another hook, packets bypass it until then. In that case nothing is done beforehand, and everything is one transaction.
  *
- * Returns the transactions, none of them empty. In each, every operation finds what it needs, and nothing that it takes away is still in use.
+ * Returns the transactions; none of them is empty. In each, every operation finds what it needs, and nothing that it deletes is still in use.
  */
 export function difference(of: Difference): readonly (readonly Operation[])[] {
   const { wantedChains, wantedSets, heldChains, heldSets, chains, sets } = of;
@@ -62,11 +65,11 @@ export function difference(of: Difference): readonly (readonly Operation[])[] {
   const early = earlyChains(of, remade);
   changeChains(of, remade, early, stages);
   changeSets(of, remade, (chain) => heldChains.has(chain) || early.has(chain), stages);
-  stages.go.push(...of.leftovers); // by then nothing uses them
+  stages.go.push(...of.leftovers); // nothing uses them by then
   return [...new Set([stages.come, change, stages.go])].filter((operations) => operations.length > 0).map(inOrder);
 }
 
-/** New chains that hang on no hook, without those that cannot be there before a set is remade: their rules use it, or lead to such a chain. */
+/** The new regular chains, except those that have to wait until a set was recreated: their rules use the set, or lead to such a chain. */
 function earlyChains({ wantedChains, heldChains, chains }: Difference, remade: ReadonlySet<string>): ReadonlySet<string> {
   const early = new Map(
     [...chains].flatMap((name) => {
@@ -114,8 +117,8 @@ function changeChains(
       continue;
     }
     if (held !== undefined) {
-      const stage = wanted === undefined && held.hook === '' ? go : change; // packets come to a hook by themselves
-      flush(remade.size > 0 ? change : stage, name, held); // its rules may be using what is remade
+      const stage = wanted === undefined && held.hook === '' ? go : change; // a base chain is reached by its hook
+      flush(remade.size > 0 ? change : stage, name, held); // its rules may use a set that is recreated
       stage.push({ verb: 'delete chain', chain: name });
     }
     if (wanted !== undefined) {
@@ -125,7 +128,7 @@ function changeChains(
     }
   }
 
-  // Rare, and then everything is looked at: nothing else says which chains use a set.
+  // This is rare. All chains are compared then, because only their rules tell which of them use a set.
   if (remade.size === 0) return;
   for (const [name, wanted] of wantedChains) {
     if (!usesAny(wanted.chain, remade) || filled.has(name)) continue;
@@ -144,7 +147,7 @@ function changeSets(
     if (list.length > 0) stage.push({ verb, set, elements: list });
   }
 
-  /** Those that lead to a chain that is not there early have to wait for it. */
+  /** Adds elements early, except those that lead to a chain that does not exist yet. */
   function addEarly(set: NftSet, list: readonly NftElement[]): void {
     const canCome = ({ verdict }: NftElement): boolean => verdict === undefined || !('chain' in verdict) || isThereEarly(verdict.chain);
     const late = set.data === 'verdict' ? list.filter((element) => !canCome(element)) : [];
@@ -178,7 +181,7 @@ const isRemade = (wanted: WantedSet | undefined, held: HeldSet | undefined): boo
 
 const isByNumber = ({ key, data }: NftSet): boolean => data === 'verdict' && key.length === 1 && key[0] === 'mark';
 
-/** Elements of keys that are not wanted and not held; of those that are both, with other content, what they were and what they are to be. */
+/** How elements differ: `gone` are held and not wanted, `fresh` are wanted and not held; for keys with changed content, `before` is the held element and `after` the wanted one. */
 type ElementDifference = { readonly [what in 'gone' | 'fresh' | 'before' | 'after']: readonly NftElement[] };
 
 function elementDifference(wanted: WantedSet, held: HeldSet): ElementDifference {

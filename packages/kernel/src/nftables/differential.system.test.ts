@@ -30,7 +30,7 @@ function program(table: NftTable): { readonly operations: number; readonly resyn
   }
 }
 
-/** What nft says of the table that we programmed must be what it says of our text, and of its own words; and reading it back we must find nothing to do. */
+/** nft must list our programmed table exactly as it lists a table loaded from our text, and from its own listing. When the table is read back, nothing must be left to do. */
 function compare(table: NftTable): void {
   try {
     program(table);
@@ -47,7 +47,7 @@ function compare(table: NftTable): void {
   }
 }
 
-/** nft lists one and the same rejection shorter after a match of an address family, and reads that as the family's own. */
+/** Normalises rejections: after a match of an address family, nft lists the same rejection in a shorter form, and reads that as the family's own. */
 const plainReject = (text: string): string => text.replaceAll(/reject with icmp(x|v6)? port-unreachable/g, 'reject');
 
 test.each(corpus.map((table) => [`${table.family} ${table.name}`, table] as const))(
@@ -82,6 +82,6 @@ test('the corpus has every field and every kind of statement', () => {
   expect([...new Set(statements.map(({ is }) => is))].sort()).toEqual(Object.keys(kinds).sort());
 });
 
-test('any table: programmed by us and loaded from our text, nft lists the same', () => {
+test('random tables: programmed by us and loaded from our text, nft lists the same', () => {
   fc.assert(fc.property(randomTable('at-random'), compare), { numRuns: 60 });
 });

@@ -1,4 +1,4 @@
-// Sets whose elements have limits of their own: real packets, counted.
+// Tests sets whose elements have limits of their own with real packets.
 import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NftElement, NftSet } from './objects.ts';
@@ -18,7 +18,7 @@ afterEach(() => {
   namespace.remove();
 });
 
-/** An hour's rate, so that time does not count here. */
+/** The rate is one an hour, so that the test does not depend on time. */
 const loud: NftSet = { name: 'loud', key: ['ipv4_addr'], limit: { rate: 1, unit: 'hour', burst: 5 } };
 const source = (last: number): NftElement => ({ key: address4(`127.0.0.${last}`) });
 
@@ -31,7 +31,7 @@ function want(target: OpenTable = table): void {
   });
 }
 
-/** How many of 20 echo requests from 127.0.0.`last` are answered. */
+/** Counts how many of 20 echo requests from 127.0.0.`last` are answered. */
 function answered(last: number): number {
   const { stdout } = spawnSync('ip', ['netns', 'exec', namespace.name, 'ping', '-c', '20', '-i', '0.002', '-W', '1', '-I', `127.0.0.${last}`, '127.0.0.9'], {
     encoding: 'utf8',
@@ -39,13 +39,13 @@ function answered(last: number): number {
   return Number(/(\d+) received/.exec(stdout)?.[1]);
 }
 
-test('each element has its own: what one uses up the others still have, and what is in no element has no limit', () => {
+test('each element has its own limit: using one up does not affect the others, and an address without an element has no limit', () => {
   want();
   table.apply();
   expect([answered(1), answered(1), answered(2), answered(3)]).toEqual([5, 0, 5, 20]);
 });
 
-test('neither other elements, nor another reading, nor another programmer gives back what was used up; an element that went and came is new', () => {
+test('a used-up limit is not refilled by changes of other elements, a new reading or another programmer; an element that is deleted and added again starts anew', () => {
   want();
   table.apply();
   expect(answered(1)).toBe(5);
@@ -70,7 +70,7 @@ test('neither other elements, nor another reading, nor another programmer gives 
   expect(answered(1)).toBe(5);
 });
 
-test('a set of another limit is made anew in one transaction, with its elements', () => {
+test('a set with another limit is recreated in one transaction, with its elements', () => {
   want();
   table.apply();
   table.setSet({ ...loud, limit: { rate: 1, unit: 'hour', burst: 7 } }, [source(1), source(2)]);
@@ -78,7 +78,7 @@ test('a set of another limit is made anew in one transaction, with its elements'
   expect([answered(1), answered(2)]).toEqual([7, 7]);
 });
 
-test('an element that somebody has given another limit gets its own back', () => {
+test('an element whose limit another program has changed gets its own back', () => {
   want();
   table.apply();
   namespace.nft(

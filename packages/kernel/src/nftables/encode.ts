@@ -1,4 +1,4 @@
-// A transaction's operations as one batch of netlink messages, and a refused message's number and place back as what it was about.
+// Encodes a transaction's operations as one batch of netlink messages, and translates a refusal of the kernel (message number and offset) back to the object that it is about.
 import { unreachable } from '@calico-openstack/agent/errors';
 import { eachAttribute, flag, longestAttribute, MessageWriter, headerLength as netlinkHeaderLength } from '../netlink/attributes.ts';
 import type { NetlinkRefusal } from '../netlink/socket.ts';
@@ -13,18 +13,19 @@ import type { NftRefusal } from './table.ts';
 import { hostOrder, isHostOrder, typeId, widthOf } from './types.ts';
 import { verdictData } from './verdict-data.ts';
 
+/** An encoded batch. `describe` tells which object a refusal is about. */
 export type Batch = { readonly bytes: Uint8Array; readonly describe: (refusal: NetlinkRefusal) => NftRefusal };
 
-/** What a message was made of: which operation, and which of its rules or elements. */
+/** The origin of a message: which operation, and which of its rules or elements. */
 type Origin = { readonly sequence: number; readonly at: number; readonly operation?: Operation; readonly first?: number };
 
-/** An element's list attribute ends well before its length field does. */
+/** The greatest length of a message's list of elements. It stays well below what the attribute's length field can express. */
 const longestElementList = longestAttribute - 1024;
 const write = flag.request | flag.create;
 
 /**
- * One batch of all operations, in order. With `generation`, the kernel refuses it (ERESTART) when somebody else's transaction came between. The last operation asks
- * for an acknowledgement, so that a batch of which nothing comes back is not taken for done. `nextSequence` numbers the messages.
+ * Encodes all operations, in order, as one batch. With `generation`, the kernel refuses the batch (ERESTART) when somebody else has committed a transaction since. The last operation
+ * asks for an acknowledgement, so that a batch without any answer is not taken for done. `nextSequence` numbers the messages.
  */
 export function encodeBatch(
   family: TableFamily,
@@ -70,7 +71,7 @@ class BatchWriter {
       case 'add table':
         this.#beginMessage(nft.message.newTable, write, operation);
         this.#writer.string(nft.table.name, this.#table);
-        this.#writer.be32(nft.table.flags, operation.owned ? nft.tableFlag.owner | nft.tableFlag.persist : 0); // a table that somebody switched off (dormant) is switched on
+        this.#writer.be32(nft.table.flags, operation.owned ? nft.tableFlag.owner | nft.tableFlag.persist : 0); // flags 0 also switches on a table that somebody has switched off (dormant)
         this.#writer.end();
         return;
       case 'delete table':
@@ -137,7 +138,7 @@ class BatchWriter {
     this.#writer.raw(this.#batchHeader);
   }
 
-  /** A message that names the table and one thing more. */
+  /** Writes a message that names only the table and one object in it. */
   #byName(message: number, operation: Operation, tableAttribute: number, nameAttribute: number, name: string): void {
     this.#beginMessage(message, flag.request, operation);
     this.#writer.string(tableAttribute, this.#table);
@@ -152,7 +153,7 @@ class BatchWriter {
     writer.string(nft.chain.name, name);
     if (hook !== undefined) {
       const number = nft.hookNumber(this.#family, hook.hook);
-      if (number === undefined) throw new RangeError(`there is no hook ${hook.hook} in the ${this.#family} family`); // checked where the chain was given
+      if (number === undefined) throw new RangeError(`there is no hook ${hook.hook} in the ${this.#family} family`); // setChain has refused such chains already
       writer.nested(nft.chain.hook, () => {
         writer.be32(nft.chainHook.number, number);
         writer.be32(nft.chainHook.priority, hook.priority);
@@ -179,7 +180,7 @@ class BatchWriter {
     }
     writer.be32(nft.set.id, ++this.#setId);
     writer.binary(nft.set.userData, setUserData(set));
-    // The kernel copies it into each element.
+    // The kernel copies this expression into each element.
     if (set.limit !== undefined) writeExpression(writer, nft.set.expression, limitExpression({ ...set.limit, over: true }));
     writer.end();
   }
@@ -194,7 +195,7 @@ class BatchWriter {
     });
   }
 
-  /** As many messages as the elements need: a list's length field has 16 bits. */
+  /** Writes elements in as many messages as they need: the length field of a list has only 16 bits. */
   #writeElements(message: number, flags: number, operation: Operation, set: NftSet, elements: readonly NftElement[]): void {
     const writer = this.#writer;
     for (let at = 0; at < elements.length; ) {
@@ -210,7 +211,7 @@ class BatchWriter {
   }
 }
 
-/** What the kernel is told of a set besides names. */
+/** The attributes of a set other than its names. */
 export function setDefinition(set: NftSet): {
   readonly flags: number;
   readonly keyType: number;
@@ -228,7 +229,7 @@ export function setDefinition(set: NftSet): {
   };
 }
 
-/** Byte orders, without which nft lists marks and names backwards, and the comment (libnftnl, udata.h). */
+/** The set's user data: byte orders, without which nft lists marks and names backwards, and the comment (libnftnl, udata.h). */
 function setUserData(set: NftSet): Uint8Array {
   const [key] = set.key;
   const keyOrder = key !== undefined && set.key.length === 1 ? byteOrder(key) : 0;
@@ -238,12 +239,12 @@ function setUserData(set: NftSet): Uint8Array {
   return Buffer.concat(parts);
 }
 
-/** nft's numbers. It takes names for numbers of 16 bytes in the host's order. */
+/** The byte order as nft numbers it. nft treats interface names as numbers of 16 bytes in host order. */
 const byteOrder = (type: DataType): number => (type === 'ifname' || isHostOrder(type) ? 1 : 2);
 
 const paddedWidth = (width: number): number => (width + 3) & ~3;
 
-/** A key of several types: the plain concatenation, with each part padded to registers. */
+/** A key of several types with each part padded to whole registers. */
 function paddedKey(set: NftSet, key: Uint8Array): Uint8Array {
   if (set.key.length === 1) return key;
   const padded = new Uint8Array(set.key.reduce((length, type) => length + paddedWidth(widthOf(type)), 0));
@@ -272,7 +273,7 @@ function writeElement(writer: MessageWriter, set: NftSet, element: NftElement): 
   writer.closeNest(endStart);
 }
 
-/** The key behind an interval, where the kernel has it end. undefined: it reaches to the last key there is. */
+/** The first key behind an interval, which is how the kernel stores its end; undefined when the interval reaches to the last possible key. */
 export function firstKeyAfter(element: NftElement): Uint8Array | undefined {
   const key = Uint8Array.from(element.keyEnd ?? element.key);
   for (let at = key.length - 1; at >= 0; at--) {
@@ -299,7 +300,7 @@ function describeOrigin(bytes: Uint8Array, { operation, at, first = 0 }: Origin,
   return printOperation(family, table, { ...operation, elements: element === undefined ? operation.elements.slice(first) : [element] });
 }
 
-/** The element whose attribute starts `offset` bytes into the message at `at`, of which `first` is the first element. */
+/** Finds the element whose attribute starts `offset` bytes into the message at `at`. `first` is the index of the first element in that message. */
 function elementAt(bytes: Uint8Array, at: number, first: number, offset: number, set: NftSet, elements: readonly NftElement[]): NftElement | undefined {
   const place = at + offset;
   let listed = -1;

@@ -77,7 +77,7 @@ function onTheWire({ source, destination, protocol, first, second }: Probe, id: 
   return Buffer.concat([header, transport, new Uint8Array(28 - transport.length)]);
 }
 
-/** Packets that get through (not the answers to them, which have another TTL) to the end of the input hook, with the marks that they have there, by their identification. */
+/** The packets that reach the end of the input hook (not their answers, which have another TTL), with the marks that they have there, keyed by their identification. */
 function sendAll(): ReadonlyMap<number, number> {
   namespace.nft(
     ['-f', '-'],
@@ -215,6 +215,6 @@ const tables: fc.Arbitrary<NftTable> = fc
     return tableOf('inet', 'packets', [base, { name: 'middle', rules: middle }, { name: 'last', rules: last }], sets);
   });
 
-test('the packets that the fake lets through are those that the kernel lets through, with the same marks', () => {
+test('the fake lets through exactly the packets that the kernel lets through, with the same marks', () => {
   fc.assert(fc.property(tables, compare), { numRuns: 80 });
 });

@@ -1,4 +1,4 @@
-// What the kernel's packets do not show in evaluate.system.test.ts.
+// Tests what evaluate.system.test.ts cannot show with the kernel's packets.
 import { expect, test } from 'vitest';
 import { evaluate } from './evaluate.ts';
 import type { Field, Hook, NftChain, NftElement, NftSet, Statement } from './objects.ts';
@@ -21,7 +21,7 @@ const through = (
   sets: readonly { readonly set: NftSet; readonly elements: readonly NftElement[] }[] = [],
 ) => evaluate(tableOf('inet', 't', chains, sets), 'forward', some, traffic);
 
-test('chains of one hook decide in the order of their priority, a drop for good, an accept for its chain', () => {
+test('chains of one hook decide in the order of their priority: a drop is final, an accept ends its chain only', () => {
   const first = base([[accept]], { priority: -10 }, 'first');
   const second = base([[match('ip saddr', address4('10.0.0.1')), drop]], { priority: 10 }, 'second');
   expect(through([second, first])).toMatchObject({ verdict: 'drop', by: 'second: ip saddr 10.0.0.1 drop' });
@@ -30,18 +30,18 @@ test('chains of one hook decide in the order of their priority, a drop for good,
   expect(through([base([], { hook: 'input' })])).toMatchObject({ verdict: 'accept', by: 'no chain' });
 });
 
-test('the policy decides where no rule does', () => {
+test('the policy decides when no rule does', () => {
   expect(through([base([], { policy: 'drop' })])).toMatchObject({ verdict: 'drop', by: 'policy of base' });
   expect(through([base([[verdict({ verdict: 'return' })], [accept]], { policy: 'drop' })])).toMatchObject({ verdict: 'drop' });
 });
 
-test('a packet is what it is said to be: what it lacks is not matched, not even by negation', () => {
+test('a field that a packet lacks is not matched, not even by negation', () => {
   expect(through([base([[match('ip6 saddr', linkLocal, true), drop]])]).verdict).toBe('accept');
   expect(through([base([[match('fib saddr . iif oif', hostOrder(0)), drop]])]).verdict).toBe('accept');
   expect(through([base([[match('meta oifname', interfaceName('lo'), true), drop]])]).verdict).toBe('drop');
 });
 
-test('protocols follow from addresses and ICMP', () => {
+test('protocols are derived from addresses and ICMP fields', () => {
   expect(through([base([[match('meta nfproto', bytes(2)), drop]])]).verdict).toBe('drop');
   expect(through([base([[match('ip protocol', bytes(17)), drop]])]).verdict).toBe('drop');
   expect(through([base([[protocol(58), drop]])], packet(['icmpv6 type', bytes(135)])).verdict).toBe('drop');
@@ -60,7 +60,7 @@ test('connection states are bits', () => {
   expect(through([base([[established, accept], [drop]])], state(connectionState.new)).verdict).toBe('drop');
 });
 
-test('limits hold for traffic that is said to be over them', () => {
+test('limits apply to traffic that is described as exceeding them', () => {
   const limit: Statement = { is: 'limit', rate: 1, unit: 'second', burst: 1 };
   expect(through([base([[limit, accept], [drop]])]).verdict).toBe('accept');
   expect(through([base([[limit, accept], [drop]])], udp, { overRate: true }).verdict).toBe('drop');
@@ -69,7 +69,7 @@ test('limits hold for traffic that is said to be over them', () => {
   expect(through([base([[{ is: 'connections-over', count: 5 }, drop]])], udp, { connections: 6 }).verdict).toBe('drop');
 });
 
-test('rejections, translations, marks and logs are told', () => {
+test('rejections, translations, marks and logs are part of the outcome', () => {
   expect(through([base([[{ is: 'reject', with: 'admin-prohibited' }]])])).toMatchObject({ verdict: 'drop', rejected: 'admin-prohibited' });
   expect(through([base([[{ is: 'reject', with: 'tcp-reset' }]])])).toMatchObject({ verdict: 'accept' });
   expect(through([base([[{ is: 'log', prefix: 'x' }], [{ is: 'notrack' }]])])).toMatchObject({ logged: ['x'], tracked: false });
@@ -89,7 +89,7 @@ test('rejections, translations, marks and logs are told', () => {
   expect(through([base([[{ is: 'masquerade' }]], { type: 'nat' })])).toMatchObject({ translated: { kind: 'masquerade' } });
 });
 
-test('a map of addresses translates those that it has', () => {
+test('a map of addresses translates the addresses in it', () => {
   const floating: NftSet = { name: 'floating', key: ['ipv4_addr'], data: 'ipv4_addr' };
   const chain = base([[{ is: 'nat-map', kind: 'snat', family: 4, fields: ['ip saddr'], map: 'floating' }], [drop]], { type: 'nat' });
   const elements = [{ key: address4('10.0.0.1'), data: address4('172.16.0.1') }];
@@ -100,7 +100,7 @@ test('a map of addresses translates those that it has', () => {
   expect(through([chain], udp, {}, [{ set: floating, elements: [] }])).toMatchObject({ verdict: 'drop' });
 });
 
-test('an element with a limit of its own is found for traffic that is said to be beyond it', () => {
+test('an element with a limit of its own is found by traffic that is described as exceeding it', () => {
   const loud: NftSet = { name: 'loud', key: ['ipv4_addr'], limit: { rate: 1, unit: 'second', burst: 1 } };
   const chain = base([[{ is: 'in-set', fields: ['ip saddr'], set: 'loud' }, drop]]);
   const elements = [{ key: address4('10.0.0.1') }];

@@ -1,4 +1,4 @@
-// What becomes of a packet in a table: the rules' meaning. The packet is what is said of it. What tests judge by, and what connections are judged by that the kernel asks no rule about.
+// Evaluates a table's rules for a described packet. Tests judge rules by it, and so does the code that judges connections without a packet that the kernel could be given.
 import { unreachable } from '@calico-openstack/agent/errors';
 import type { Field, Hook, NftChain, NftElement, NftRule, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
 import { elementId } from './operations.ts';
@@ -6,17 +6,18 @@ import { printRule } from './print.ts';
 import { hostNumber, hostOrder } from './types.ts';
 
 /**
- * A packet's fields. What is not given it does not have, and a rule that looks at it does not match; but no interface is the empty name, no mark is 0, and the
- * protocols follow from addresses and ICMP fields.
+ * A packet's fields. A field that is not given is absent, and a rule that looks at it does not match. Exceptions: an absent interface is the empty name, an absent mark is 0,
+ * and protocols are derived from addresses and ICMP fields.
  */
 export type Packet = ReadonlyMap<Field, Uint8Array>;
 
-/** What limits see; a packet is within every rate and the connections are few unless it is said. `overRate`: of all, or of the elements of some sets by name. */
+/** What limits are to see. By default a packet is within every rate, and there are few connections. `overRate`: whether all limits are exceeded, or only those of elements of the named sets. */
 export type Traffic = { readonly overRate?: boolean | readonly string[]; readonly connections?: number };
 
+/** What happened to a packet. */
 export type Outcome = {
   readonly verdict: 'accept' | 'drop';
-  /** The rule that decided, as nft text with its chain, or the policy. */
+  /** The rule that decided, as nft text with its chain; or the policy. */
   readonly by: string;
   readonly rejected?: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset';
   readonly mark: number;
@@ -26,12 +27,12 @@ export type Outcome = {
   readonly logged: readonly string[];
 };
 
-/** A table's content, as far as a packet asks for it. */
+/** The parts of a table's content that evaluation needs. */
 export interface Rules {
   readonly family: TableFamily;
   chains(): Iterable<NftChain>;
   chain(name: string): NftChain | undefined;
-  /** The element of a set or map that has this key, or whose range does; `limit`: whether the set's elements have one. */
+  /** Finds the element of a set or map with this key, or whose range contains it. `limit`: whether the set's elements have limits. */
   find(set: string, key: Uint8Array): { readonly element: NftElement; readonly limit: boolean } | undefined;
 }
 
@@ -45,16 +46,16 @@ type Flight = {
   by: () => string;
 };
 
-/** Sends the packet through all base chains of the hook, lowest priority first, until one drops it. */
+/** Evaluates all base chains of the hook, lowest priority first, until one drops the packet. */
 export function evaluate(table: NftTable, hook: Hook['hook'], packet: Packet, traffic: Traffic = {}): Outcome {
   return evaluateIn(rulesOf(table), basesAt(hook, table.chains.values()), packet, traffic);
 }
 
-/** The base chains of a hook, in their order. */
+/** The base chains of a hook in the order of their priorities. */
 export const basesAt = (hook: Hook['hook'], chains: Iterable<NftChain>): readonly NftChain[] =>
   [...chains].filter((chain) => chain.hook?.hook === hook).sort((one, other) => (one.hook?.priority ?? 0) - (other.hook?.priority ?? 0));
 
-/** The same for many packets: cost follows the rules that the packet meets, not what the table holds. @param bases `basesAt` of these rules */
+/** `evaluate` for many packets: the cost depends on the rules that a packet meets, not on the size of the table. @param bases `basesAt` of these rules */
 export function evaluateIn(rules: Rules, bases: readonly NftChain[], packet: Pick<Packet, 'get' | 'has'>, traffic: Traffic = {}): Outcome {
   const flight: Flight = {
     mark: numberOf(packet.get('meta mark')),
@@ -75,7 +76,7 @@ export function evaluateIn(rules: Rules, bases: readonly NftChain[], packet: Pic
   return {
     verdict,
     get by() {
-      return by(); // to print a rule takes longer than to judge by it
+      return by(); // printed only on demand: that takes longer than evaluating the rule
     },
     mark,
     connectionMark,
@@ -109,7 +110,7 @@ function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traf
     return 'end';
   }
 
-  /** The verdict that the rule comes to; undefined: it does not match, or has none. */
+  /** The verdict of a rule; undefined when the rule does not match or has none. */
   function follow(statements: readonly Statement[]): Verdict | undefined {
     for (const statement of statements) {
       const step = perform(statement);
@@ -134,7 +135,7 @@ function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traf
       case 'in-set':
         return test(keyOf(statement.fields), statement.negate, (key) => {
           const found = table.find(statement.set, key);
-          return found !== undefined && (!found.limit || isOverRate(statement.set)); // of the element that was found: the kernel asks its limit after it has found it
+          return found !== undefined && (!found.limit || isOverRate(statement.set)); // the kernel checks the limit of an element after it has found the element
         });
       case 'verdict-map': {
         const key = keyOf(statement.fields);
@@ -206,7 +207,7 @@ function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traf
 const test = (value: Uint8Array | undefined, negate: boolean | undefined, holds: (value: Uint8Array) => boolean): 'next' | 'break' =>
   value !== undefined && holds(value) !== (negate ?? false) ? 'next' : 'break';
 
-/** Short values: a comparison by the engine costs more than the loop. */
+/** Compares short values, masked if there is a mask. For these a loop is faster than Buffer.compare. */
 function same(one: Uint8Array, other: Uint8Array, mask?: Uint8Array): boolean {
   if (one.length !== other.length) return false;
   for (let at = 0; at < one.length; at++) if (((one[at] as number) & (mask ? (mask[at] ?? 0) : 255)) !== other[at]) return false;
@@ -247,5 +248,6 @@ function rulesOf(table: NftTable): Rules {
   };
 }
 
+/** Whether a key equals the element's key, or lies in its range. */
 export const liesIn = (element: NftElement, key: Uint8Array): boolean =>
   Buffer.compare(element.key, key) <= 0 && Buffer.compare(key, element.keyEnd ?? element.key) <= 0;

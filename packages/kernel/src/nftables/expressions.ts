@@ -1,16 +1,19 @@
-// The kernel's own words: a rule is a list of expressions that pass registers on to one another. As values, as attributes, and back.
+// The kernel's form of a rule: a list of expressions that pass values on in registers. As values here, encoded to netlink attributes and decoded again.
 import { unreachable } from '@calico-openstack/agent/errors';
 import { eachAttribute, findAttribute, type MessageWriter, readBe32, readBe64, readString } from '../netlink/attributes.ts';
 
+/** A verdict in the kernel's numbers. */
 export type VerdictData = { readonly code: number; readonly chain?: string };
+/** The value of an attribute. */
 export type ExpressionValue = number | bigint | string | Uint8Array | VerdictData;
+/** An expression: its name and its attributes. */
 export type Expression = { readonly name: string; readonly values: { readonly [attribute: string]: ExpressionValue } };
 
 type Kind = 'register' | 'number' | 'wide' | 'byte' | 'name' | 'data' | 'ignored';
-/** Number, kind, and the value that the kernel means (and tells) when it is not given. */
+/** An attribute's number and kind, and the default that the kernel assumes, and reports, when it is not given. */
 type Attribute = readonly [number: number, kind: Kind, unlessGiven?: number];
 
-/** Attributes by expression (linux/netfilter/nf_tables.h). What is not listed here is not ours, and makes a rule one that we did not write. */
+/** The attributes of each expression (linux/netfilter/nf_tables.h). A rule with anything that is not listed here was not written by this program. */
 const expressions: { readonly [name: string]: { readonly [attribute: string]: Attribute } } = {
   meta: { dreg: [1, 'register'], key: [2, 'number'], sreg: [3, 'register'] },
   ct: { dreg: [1, 'register'], key: [2, 'number'], direction: [3, 'byte'], sreg: [4, 'register'] },
@@ -54,12 +57,12 @@ const dataVerdict = 2;
 const verdictCode = 1;
 const verdictChain = 2;
 
-/** Writes the expressions as the members of a list attribute that is open. */
+/** Writes the expressions as members of the list attribute that is open. */
 export function writeExpressions(writer: MessageWriter, list: readonly Expression[]): void {
   for (const expression of list) writeExpression(writer, listElement, expression);
 }
 
-/** Writes one expression, nested in `number`. */
+/** Writes one expression as a nested attribute with this number. */
 export function writeExpression(writer: MessageWriter, number: number, { name, values }: Expression): void {
   const start = writer.openNest(number);
   writer.string(expressionName, name);
@@ -67,7 +70,7 @@ export function writeExpression(writer: MessageWriter, number: number, { name, v
   const attributes = expressions[name] ?? {};
   const unknown = Object.keys(values).find((attribute) => attributes[attribute] === undefined);
   if (unknown !== undefined) throw new RangeError(`the expression ${name} has no attribute ${unknown}`);
-  // In the order of the list above, so that equal expressions are equal bytes.
+  // The attributes are written in the order of the list above, so that equal expressions have equal bytes.
   for (const attribute in attributes) {
     const [at, kind] = attributes[attribute] as Attribute;
     const value = values[attribute];
@@ -86,7 +89,7 @@ function writeValue(writer: MessageWriter, number: number, kind: Kind, value: Ex
   else writer.be32(number, value);
 }
 
-/** NFTA_DATA_*: bytes or a verdict, nested in `number`. */
+/** Writes bytes or a verdict (NFTA_DATA_*) as a nested attribute with this number. */
 export function writeData(writer: MessageWriter, number: number, value: ExpressionValue): void {
   const start = writer.openNest(number);
   if (value instanceof Uint8Array) {
@@ -100,6 +103,7 @@ export function writeData(writer: MessageWriter, number: number, value: Expressi
   writer.closeNest(start);
 }
 
+/** Reads bytes or a verdict (NFTA_DATA_*); undefined when it is neither. */
 export function readData(bytes: Uint8Array): Uint8Array | VerdictData | undefined {
   const value = findAttribute(bytes, 0, dataValue);
   if (value !== undefined) return value;
@@ -115,8 +119,8 @@ function readVerdict(verdict: Uint8Array): VerdictData | undefined {
 }
 
 /**
- * The expressions in a rule's list as the kernel tells them, in the form that rules.ts gives: without what goes without saying, without counts, registers numbered
- * in words. undefined: there is something in it that this program never writes.
+ * Reads a rule's list of expressions and normalises it to the form that rules.ts gives: without defaults and counter values, and with registers numbered in words.
+ * undefined when the list has something that this program never writes.
  */
 export function readExpressions(list: Uint8Array): readonly Expression[] | undefined {
   const found: (Expression | undefined)[] = [];
@@ -124,7 +128,7 @@ export function readExpressions(list: Uint8Array): readonly Expression[] | undef
   return found.every((expression) => expression !== undefined) ? found : undefined;
 }
 
-/** One expression: see readExpressions. */
+/** Reads one expression as readExpressions does. */
 export function readExpression(bytes: Uint8Array): Expression | undefined {
   const nameBytes = findAttribute(bytes, 0, expressionName);
   const name = nameBytes === undefined ? '' : readString(nameBytes);
@@ -162,10 +166,10 @@ function readValue(kind: Exclude<Kind, 'ignored'>, bytes: Uint8Array): Expressio
   }
 }
 
-/** The registers 1 to 4 of 16 bytes are the words 8 to 23, four at a time; 0 is the verdict. */
+/** The number of a register in words: the registers 1 to 4, of 16 bytes each, are the words 8 to 23, four at a time; 0 is the verdict. */
 const wordRegister = (register: number): number => (register >= 1 && register <= 4 ? 8 + (register - 1) * 4 : register);
 
-/** The kernel tells a single address or port as a range from it to itself, and the flags that follow from there being one. */
+/** Normalises a NAT expression. The kernel reports a single address or port as a range from it to itself, with the flags that follow from having one. */
 function readNat(values: { readonly [attribute: string]: ExpressionValue }): { readonly [attribute: string]: ExpressionValue } {
   const { addressMax, portMax, flags, ...rest } = values;
   const otherFlags = typeof flags === 'number' ? flags & ~0x3 : 0;

@@ -1,18 +1,19 @@
-// What each field is: its type, how the kernel loads it, and what a packet must be for the field to mean anything.
+// The properties of each field: its type, the expression that loads it, and what a packet must be for the field to have a meaning.
 import type { Expression } from './expressions.ts';
 import type { DataType, Field } from './objects.ts';
 import { widthOf } from './types.ts';
 
-/** What must hold before the field is looked at; `needs` says it of one rule's packets. */
+/** What must be true of a packet before the field is read. */
 export type Dependency = { readonly network?: 4 | 6 | 'arp'; readonly transport?: number; readonly ether?: true };
 
+/** The properties of a field. */
 export type FieldFacts = {
-  /** undefined: a plain number, which no set can hold. */
+  /** The field's type; undefined for a plain number, which no set can hold. */
   readonly type: DataType | undefined;
   readonly widthBytes: number;
   readonly load: (register: number) => Expression;
   readonly needs: Dependency;
-  /** In nft text, where it is not the field's own name. */
+  /** The field's name in nft text, where it differs from the name here. */
   readonly text?: string;
 };
 
@@ -57,7 +58,7 @@ const fields: { readonly [Name in Field]: FieldFacts } = {
   'icmp code': payload(transportLayer, 1, 'icmp_code', icmp),
   'icmpv6 type': payload(transportLayer, 0, 'icmpv6_type', icmpv6),
   'icmpv6 code': payload(transportLayer, 1, 'icmpv6_code', icmpv6),
-  // nft 1.0.6 has no word for it.
+  // nft 1.0.6 has no name for this field.
   'nd target': { ...payload(transportLayer, 8, 'ipv6_addr', icmpv6), text: '@th,64,128' },
   'dhcp giaddr': { ...payload(transportLayer, 32, 'ipv4_addr', {}), text: '@th,256,32' },
   'dhcp chaddr': { ...payload(transportLayer, 36, 'ether_addr', {}), text: '@th,288,48' },
@@ -79,10 +80,12 @@ const fields: { readonly [Name in Field]: FieldFacts } = {
   'fib daddr type': fib(3, 0b00010, 'fib_addrtype'),
 };
 
+/** The properties of a field. */
 export const fieldFacts = (field: Field): FieldFacts => fields[field];
+/** All fields. */
 export const fieldNames = Object.keys(fields) as readonly Field[];
 
-/** Transport protocols whose header begins with two ports: TCP, UDP, DCCP, SCTP, UDPlite. */
+/** The transport protocols whose header begins with two ports: TCP, UDP, DCCP, SCTP, UDPlite. */
 export const protocolsWithPorts: readonly number[] = [6, 17, 33, 132, 136];
 
 function meta(key: number, type: DataType): FieldFacts {

@@ -1,4 +1,4 @@
-// Where the kernel's limits of a rule are, and that ours are not beyond them.
+// Finds the kernel's limits on the size of a rule, and checks that ours are not above them.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { NftChain, NftSet, Statement } from './objects.ts';
 import { encodeRule } from './rules.ts';
@@ -24,7 +24,7 @@ afterAll(() => {
 
 const chainOf = (statement: Statement, times: number): NftChain => ({ name: 'chain', rules: [{ statements: Array.from({ length: times }, () => statement) }] });
 
-/** What it is refused with; undefined: it is taken. */
+/** The code with which a rule is refused; undefined when it is accepted. */
 function refused(act: () => unknown): string | undefined {
   try {
     act();
@@ -51,7 +51,7 @@ function askKernel(chain: NftChain): string | undefined {
   return code;
 }
 
-/** How often a rule may have the statement, and what one more is refused with. */
+/** How often a rule may have the statement, and the code with which one more is refused. */
 function most(statement: Statement, ask: (chain: NftChain) => string | undefined): readonly [times: number, code: string] {
   for (let times = 1; ; times++) {
     const code = ask(chainOf(statement, times));
@@ -83,13 +83,13 @@ test('a rule may have 128 expressions', () => {
   expect(most({ is: 'counter' }, ours)).toEqual([128, 'INVALID']);
 });
 
-test('and they may have less than 4096 bytes: as in 6.18, in a rule of limits, which have 56', () => {
+test('they must have less than 4096 bytes: as in Linux 6.18, in a rule of limits with 56 bytes each', () => {
   const [times, code] = most({ is: 'limit', rate: 5, unit: 'second', burst: 5 }, askKernel);
   expect(code).toBe('EFBIG');
   expect(4096 / (times + 1)).toBeLessThanOrEqual(64);
 });
 
-test.each(statements)('what is not refused when it is wanted, the kernel takes, and not much more: %s', (_what, statement) => {
+test.each(statements)('the kernel accepts what is not refused when it is set, and not much more: %s', (_what, statement) => {
   const [times, code] = most(statement, ours);
   expect(code).toBe('INVALID');
   expect(askKernel(chainOf(statement, times))).toBe(undefined);

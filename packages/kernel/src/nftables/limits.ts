@@ -1,14 +1,14 @@
-// How much the kernel takes in one rule. More is refused when the rule is wanted: in a transaction it would stop everything else too.
+// The kernel's limits on the size of a rule. A rule beyond them is refused when it is set: in a transaction it would make the kernel refuse everything else too.
 import type { Expression } from './expressions.ts';
 
-/** NFT_RULE_MAXEXPRS. */
+/** The greatest number of expressions in a rule (NFT_RULE_MAXEXPRS). */
 const mostExpressions = 128;
-/** The size of a rule's expressions has 12 bits. */
+/** A rule's expressions must be smaller than this: the kernel stores their size in 12 bits. */
 const bytesBeyond = 1 << 12;
 
 /**
- * At most so many bytes an expression has inside the kernel: a word more than in Linux 6.18, where they are the largest forms of NFT_EXPR_SIZE (it has shorter ones for
- * small values), because kernels differ in them.
+ * An upper bound on the size in bytes of each expression inside the kernel: one word more than in Linux 6.18, because kernels differ. Where the kernel has shorter forms for
+ * small values, this is the largest form (NFT_EXPR_SIZE).
  */
 const expressionBytes: { readonly [name: string]: number } = {
   bitwise: 72,
@@ -27,9 +27,9 @@ const expressionBytes: { readonly [name: string]: number } = {
 };
 const otherBytes = 32;
 
-/** What is wrong with a rule of these expressions, in a sentence's second half. undefined: the kernel takes it. */
+/** Why the kernel would refuse a rule of these expressions for its size, as the second half of a sentence; undefined when it accepts it. */
 export function sizeProblem(expressions: readonly Expression[]): string | undefined {
-  if (expressions.length > mostExpressions) return `takes ${expressions.length} of the kernel's expressions, where a rule may have ${mostExpressions}`;
+  if (expressions.length > mostExpressions) return `needs ${expressions.length} of the kernel's expressions, and a rule may have at most ${mostExpressions}`;
   const bytes = expressions.reduce((sum, { name }) => sum + (expressionBytes[name] ?? otherBytes), 0);
-  return bytes < bytesBeyond ? undefined : `takes ${bytes} bytes of the kernel's expressions, where a rule may have fewer than ${bytesBeyond}`;
+  return bytes < bytesBeyond ? undefined : `needs ${bytes} bytes of the kernel's expressions, and a rule must have fewer than ${bytesBeyond}`;
 }

@@ -1,8 +1,9 @@
-// nftables objects as values: they say what the kernel is to hold, and print as nft text (print.ts). No I/O.
+// nftables objects as values. They say what the kernel is to hold; print.ts prints them as nft text. No I/O.
 
+/** nftables' table families. */
 export type TableFamily = 'inet' | 'ip' | 'ip6' | 'arp' | 'netdev';
 
-/** What a field or a set's key holds; decides its width and how it prints (types.ts). Names are nft's own. */
+/** The type of a field or of a set's key. It decides the width and how a value is printed (types.ts). The names are nft's own. */
 export type DataType =
   | 'ipv4_addr' // 4 bytes
   | 'ipv6_addr' // 16
@@ -25,11 +26,11 @@ export type DataType =
   | 'fib_addrtype' // 4, host order
   | 'arp_op'; // 2, network order
 
-/** Something that a packet has. Names are nft's own. */
+/** A property of a packet that rules can look at. The names are nft's own. */
 export type Field =
   | 'meta iifname'
   | 'meta oifname'
-  | 'meta iif' // 0: the host's own packet
+  | 'meta iif' // 0 for the host's own packets
   | 'meta iiftype'
   | 'meta l4proto'
   | 'meta nfproto'
@@ -54,46 +55,47 @@ export type Field =
   | 'ip6 saddr'
   | 'ip6 daddr'
   | 'ip6 hoplimit'
-  | 'th sport' // tcp, udp, dccp, sctp, udplite: first four bytes of the transport header; the rule must have matched one of them (meta l4proto)
+  | 'th sport' // the ports in the first four bytes of the transport header; the rule must have matched TCP, UDP, DCCP, SCTP or UDPlite before (meta l4proto)
   | 'th dport'
-  | 'icmp type' // first byte of the transport header; IPv4 and l4proto 1 are matched without the rule saying so
+  | 'icmp type' // first byte of the transport header; the matches of IPv4 and l4proto 1 are added automatically
   | 'icmp code'
   | 'icmpv6 type'
   | 'icmpv6 code'
-  | 'dhcp giaddr' // BOOTP's relay address, in UDP: 4 bytes at 32; the rule must have matched UDP and the port, here and in the next three
+  | 'dhcp giaddr' // BOOTP's relay address: 4 bytes at 32 of the UDP header; for this and the next three fields, the rule must have matched UDP and the port before
   | 'dhcp chaddr' // BOOTP's client hardware address: 6 bytes at 36
-  | 'dhcp first option' // code, length and first byte of what stands behind DHCP's cookie: 3 bytes at 248
+  | 'dhcp first option' // code, length and first byte of the option behind DHCP's cookie: 3 bytes at 248
   | 'dhcp6 type' // DHCPv6's message type: 1 byte at 8
-  | 'nd target' // neighbour solicitation and advertisement: 16 bytes at 8; the rule must have matched the icmpv6 type
+  | 'nd target' // the target of a neighbour solicitation or advertisement: 16 bytes at 8; the rule must have matched the icmpv6 type before
   | 'arp operation' // 2 bytes at 6
   | 'arp saddr ether'
   | 'arp saddr ip'
   | 'arp daddr ether'
   | 'arp daddr ip'
-  | 'fib saddr . iif oif' // 4 bytes, 0: no route back through the input interface
+  | 'fib saddr . iif oif' // 4 bytes; 0 when no route leads back through the input interface
   | 'fib saddr . mark . iif oif'
   | 'fib daddr type'; // 4 bytes, RTN_*
 
+/** What a rule or an element of a verdict map decides. */
 export type Verdict = { readonly verdict: 'accept' | 'drop' | 'return' | 'continue' } | { readonly verdict: 'jump' | 'goto'; readonly chain: string };
 
-/** Addresses, ports and so on are given as the bytes that the field holds (network order where the field's type says so). */
+/** A statement of a rule. Values are given as the bytes of the field, in network order where the field's type says so. */
 export type Statement =
   | { readonly is: 'match'; readonly field: Field; readonly negate?: boolean; readonly value: Uint8Array }
-  /** (field & mask) == value, or != */
+  /** Matches when (field & mask) == value; with `negate`, when they differ. */
   | { readonly is: 'masked'; readonly field: Field; readonly negate?: boolean; readonly mask: Uint8Array; readonly value: Uint8Array }
-  /** first <= field <= last, or not */
+  /** Matches when first <= field <= last; with `negate`, when not. */
   | { readonly is: 'range'; readonly field: Field; readonly negate?: boolean; readonly first: Uint8Array; readonly last: Uint8Array }
-  /** The concatenation of the fields is in the set (or is not). */
+  /** Matches when the concatenation of the fields is in the set; with `negate`, when it is not. */
   | { readonly is: 'in-set'; readonly fields: readonly Field[]; readonly negate?: boolean; readonly set: string }
-  /** The verdict that the map has for the concatenation of the fields; goes on where it has none. */
+  /** Takes the verdict that the map has for the concatenation of the fields. Evaluation continues when the map has none. */
   /**
-   * … or, with `via`, for the mark that the data map `via` has for it (`map` has marks as keys): elements of `via` carry no verdict, so that changing them makes the
-   * kernel walk no chains. The packet's own mark is not changed.
+   * With `via`, the fields are looked up in the data map `via`, which gives a mark, and the mark in `map`. Elements of `via` carry no verdict, so changing them does not make the
+   * kernel check all chains. The packet's own mark is not changed.
    */
   | { readonly is: 'verdict-map'; readonly fields: readonly Field[]; readonly via?: string; readonly map: string }
   | { readonly is: 'counter' }
   | { readonly is: 'log'; readonly prefix: string }
-  /** At most `rate` a unit, beyond that the rule does not match (over: it matches only then). */
+  /** Matches at most `rate` times per unit of time; with `over`, only beyond that rate. */
   | {
       readonly is: 'limit';
       readonly rate: number;
@@ -102,53 +104,56 @@ export type Statement =
       readonly over?: boolean;
       readonly of?: 'packets' | 'bytes';
     }
-  /** More than `count` connections (over). */
+  /** Matches when there are more than `count` connections. */
   | { readonly is: 'connections-over'; readonly count: number }
-  /** mark = (mark & and) ^ xor */
+  /** Sets mark = (mark & and) ^ xor. */
   | { readonly is: 'set-mark'; readonly of: 'packet' | 'connection'; readonly and: number; readonly xor: number }
   | { readonly is: 'notrack' }
-  /** To a fixed address (and port). */
+  /** Translates to a fixed address, and port if given. */
   | { readonly is: 'nat'; readonly kind: 'dnat' | 'snat'; readonly family: 4 | 6; readonly address: Uint8Array; readonly port?: number }
-  /** To the address that the map has for the fields; the rule does not match where it has none. */
+  /** Translates to the address that the map has for the fields. The rule does not match when the map has none. */
   | { readonly is: 'nat-map'; readonly kind: 'dnat' | 'snat'; readonly family: 4 | 6; readonly fields: readonly Field[]; readonly map: string }
   | { readonly is: 'masquerade' }
   | { readonly is: 'reject'; readonly with: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset' }
   | ({ readonly is: 'verdict' } & Verdict);
 
-/** A rule: its statements in order. `comment` is kept by the kernel, and nft shows it: with ' for quotes, spaces for control characters, cut to 128 bytes (text.ts). */
+/** A rule: its statements in order. nft shows `comment`, with ' for quotes, spaces for control characters, cut to 128 bytes (text.ts). */
 export type NftRule = { readonly statements: readonly Statement[]; readonly comment?: string };
 
+/** Where a base chain is attached. */
 export type Hook = {
   readonly type: 'filter' | 'nat' | 'route';
   readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress';
-  /** With `ingress`, and only there: the interface whose packets the chain sees. */
+  /** The interface whose packets the chain sees; for the hook `ingress`, and only for it. */
   readonly device?: string;
   readonly priority: number;
   readonly policy: 'accept' | 'drop';
 };
 
-/** With `hook`: a base chain. Rules are part of the value: a chain is replaced whole. */
+/** A chain; with `hook`, a base chain. The rules are part of the value, so a chain is replaced as a whole. */
 export type NftChain = { readonly name: string; readonly hook?: Hook; readonly rules: readonly NftRule[] };
 
+/** A set, or a map when `data` is present. */
 export type NftSet = {
   readonly name: string;
-  /** More than one: a concatenation, each padded to 4 bytes by the encoder. */
+  /** The types of the key. Several form a concatenation, whose parts the encoder pads to 4 bytes. */
   readonly key: readonly DataType[];
-  /** Present: a map. */
+  /** The type of a map's values. */
   readonly data?: DataType | 'verdict';
-  /** Elements are ranges that do not overlap. Single keys only. */
+  /** Whether the elements are ranges, which must not overlap. Only for keys of one type. */
   readonly interval?: boolean;
-  /** Each element has a limit of its own, and is found only beyond it: what looks for it as often as `rate` a unit, after `burst` at once, does not find it. Sets of single keys only. */
+  /** A limit that each element has for itself: the first `burst` lookups, and `rate` per unit of time after them, do not find the element; further ones do. Only for sets without ranges. */
   readonly limit?: ElementLimit;
   readonly comment?: string;
 };
 
+/** A rate and a burst. */
 export type ElementLimit = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day'; readonly burst: number };
 
-/** One element. In an interval set `keyEnd` is the last key included (absent: one key). A key of several types is the plain concatenation, not padded. */
+/** An element. In an interval set, `keyEnd` is the last key of the range; absent for a single key. A key of several types is the plain concatenation without padding. */
 export type NftElement = { readonly key: Uint8Array; readonly keyEnd?: Uint8Array; readonly data?: Uint8Array; readonly verdict?: Verdict };
 
-/** A whole table as a value. */
+/** A whole table. */
 export type NftTable = {
   readonly family: TableFamily;
   readonly name: string;

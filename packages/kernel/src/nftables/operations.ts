@@ -1,25 +1,25 @@
-// The steps of a transaction, as values; and what a table holds, as far as it is to be compared.
+// The operations of a transaction, and the content of a table in the form in which it is compared.
 import type { NftChain, NftElement, NftSet } from './objects.ts';
 
-/** In a transaction's order. What makes or fills something names the whole value, what takes away needs names only. */
+/** An operation of a transaction, in the order in which they must come. Operations that create or fill something have the whole value; those that delete need only names. */
 export type Operation =
-  /** `owned`: only the socket that makes it may change it, until that is closed; then it stays, and the next may have it (Linux 6.9). */
+  /** `owned`: until the socket that creates the table is closed, only that socket may change it. After that the table stays, and the next socket may own it (Linux 6.9). */
   | { readonly verb: 'add table'; readonly owned?: boolean }
   | { readonly verb: 'delete table' }
   | { readonly verb: 'delete elements'; readonly set: NftSet; readonly elements: readonly NftElement[] }
   | { readonly verb: 'flush chain'; readonly chain: string }
   | { readonly verb: 'delete set'; readonly set: string }
   | { readonly verb: 'delete chain'; readonly chain: string }
-  /** A stateful object (a counter with a name, for example): others' things, which no part of ours makes. */
+  /** Deletes a stateful object, for example a named counter. This program never creates one. */
   | { readonly verb: 'delete object'; readonly object: string; readonly kind: number }
   | { readonly verb: 'add set'; readonly set: NftSet }
-  /** Without its rules. */
+  /** Creates a chain without its rules. */
   | { readonly verb: 'add chain'; readonly chain: NftChain }
-  /** `encoded` are `rules` as encodeRule gives them. */
+  /** `encoded` are the chain's rules in encodeRule's form. */
   | { readonly verb: 'add rules'; readonly chain: NftChain; readonly encoded: readonly Uint8Array[] }
   | { readonly verb: 'add elements'; readonly set: NftSet; readonly elements: readonly NftElement[] };
 
-/** Elements go (they may jump), rules go, sets go, chains go, and objects; then sets come, chains, rules, and elements. */
+/** Deletions come first: elements (they may jump to chains), rules, sets, chains, objects. Then additions: sets, chains, rules, elements. */
 const order: readonly Operation['verb'][] = [
   'delete table',
   'add table',
@@ -35,30 +35,31 @@ const order: readonly Operation['verb'][] = [
 ];
 const rank = new Map(order.map((verb, at) => [verb, at]));
 
-/** In an order in which every operation finds what it needs, and nothing that one takes away is still in use. */
+/** Sorts operations so that every one finds what it needs, and nothing that one deletes is still in use. */
 export const inOrder = (operations: readonly Operation[]): readonly Operation[] =>
   operations.toSorted((one, other) => (rank.get(one.verb) ?? 0) - (rank.get(other.verb) ?? 0));
 
-/** A chain as the kernel has it. `hook`: printHook's words, '' for a regular chain. A rule that is undefined holds something that this program never writes. */
+/** A chain in the kernel. `hook` is printHook's text, '' for a regular chain. A rule is undefined when it has something that this program never writes. */
 export type HeldChain = { readonly hook: string; readonly rules: readonly (Uint8Array | undefined)[] };
 
-/** A set as the kernel has it. `definition`: printDefinition's words, or what no definition is. Elements by elementId. */
+/** A set in the kernel. `definition` is printDefinition's text, or some other text when NftSet cannot express the set. The elements are keyed by elementId. */
 export type HeldSet = { readonly definition: string; readonly elements: ReadonlyMap<string, NftElement> };
 
-/** What was read. `generation`: the ruleset's, which every transaction of anybody in this network namespace moves on. */
+/** The content of a table as it was read. `generation` is that of the whole ruleset: every transaction in this network namespace, by anybody, increases it. */
 export type Held = {
   readonly generation: number;
-  /** False: there is no such table, or it is switched off. */
+  /** False when there is no such table, or it is switched off. */
   readonly table: boolean;
   readonly chains: ReadonlyMap<string, HeldChain>;
   readonly sets: ReadonlyMap<string, HeldSet>;
-  /** Operations that take away what no part of ours makes. */
+  /** Operations that delete objects of kinds that this program never creates. */
   readonly leftovers: readonly Operation[];
 };
 
-/** What an element is known by in its set: its (first) key. */
+/** Identifies an element within its set: by its key, or the first key of its range. */
 export const elementId = (element: NftElement): string => Buffer.from(element.key.buffer, element.key.byteOffset, element.key.length).toString('latin1');
 
+/** Whether two elements have the same key, range, data and verdict. */
 export function sameElement(one: NftElement, other: NftElement): boolean {
   return (
     one === other ||
@@ -75,6 +76,7 @@ function verdictText({ verdict }: NftElement): string {
   return 'chain' in verdict ? `${verdict.verdict} ${verdict.chain}` : verdict.verdict;
 }
 
+/** Whether a chain's rules in the kernel are the wanted ones. */
 export function sameRules(held: readonly (Uint8Array | undefined)[], wanted: readonly Uint8Array[]): boolean {
   return held.length === wanted.length && wanted.every((rule, at) => held[at] !== undefined && sameBytes(held[at], rule));
 }

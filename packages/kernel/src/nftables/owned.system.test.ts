@@ -1,4 +1,4 @@
-// Tables that nobody else may change: what the kernel makes of it, and of those who try.
+// Tests tables that nobody else may change, and what happens to those who try.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { deleteTable, type OpenTable, openTable, owningKernel } from './table.netlink.ts';
 import { NftablesError, type TableProgrammer } from './table.ts';
@@ -31,7 +31,7 @@ const nft = (...command: string[]): string => {
 };
 
 describe('a table that is owned', () => {
-  test('stays when another program flushes the ruleset, and cannot be changed or deleted by it, but read', () => {
+  test('stays when another program flushes the ruleset; other programs can read it, but neither change nor delete it', () => {
     const table = open(true);
     wish(table, 'one');
     table.apply();
@@ -46,7 +46,7 @@ describe('a table that is owned', () => {
     expect(nft('list', 'ruleset')).toContain('chain two');
   });
 
-  test('is refused to a second one, which is told why, and stays when its owner is gone; the next one has it', () => {
+  test('is refused to a second owner with the reason, stays when its owner has ended, and is then taken over by the next', () => {
     const [owner, second] = [open(true), open(true)];
     wish(owner, 'one');
     owner.apply();
@@ -62,7 +62,7 @@ describe('a table that is owned', () => {
     expect(nft('list', 'ruleset')).toContain('chain two');
   });
 
-  test('can be deleted by anybody when its owner is gone', () => {
+  test('can be deleted by anybody when its owner has ended', () => {
     const owner = open(true);
     wish(owner, 'one');
     owner.apply();
@@ -73,7 +73,7 @@ describe('a table that is owned', () => {
   });
 });
 
-test('a table that was made without an owner is changed all the same, and owned once it is made anew', () => {
+test('a table that was created without an owner is changed nevertheless, and owned once it is recreated', () => {
   nft('add', 'table', 'inet', 'ours');
   const table = open(true);
   wish(table, 'one');
@@ -86,7 +86,7 @@ test('a table that was made without an owner is changed all the same, and owned 
   expect(nft('list', 'ruleset')).toContain('chain one');
 });
 
-test('where the kernel knows no such tables, the table is made as any other', () => {
+test('on a kernel without owned tables, the table is created as any other', () => {
   const asked: (boolean | undefined)[] = [];
   const kernel = owningKernel({
     read: () => ({ generation: 1, table: false, chains: new Map(), sets: new Map(), leftovers: [] }),
@@ -104,7 +104,7 @@ test('where the kernel knows no such tables, the table is made as any other', ()
   expect(asked).toEqual([true, undefined, undefined]);
 });
 
-test('a table that is not to be owned is anybody’s', () => {
+test('a table that is not to be owned can be changed by anybody', () => {
   const table = open(false);
   wish(table, 'one');
   table.apply();

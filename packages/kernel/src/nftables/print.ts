@@ -1,4 +1,4 @@
-// nftables objects as nft text: for people, and such that `nft -f` makes of it what the objects say.
+// Prints nftables objects as nft text. `nft -f` reads the text back to the same objects.
 import { unreachable } from '@calico-openstack/agent/errors';
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 import { wholeBytes } from './compile.ts';
@@ -8,13 +8,14 @@ import type { Operation } from './operations.ts';
 import { commentText, logPrefixText, quoted } from './text.ts';
 import { isHostOrder, networkNumber, printValue, widthOf } from './types.ts';
 
-/** The whole table. Elements and objects in the order in which the table gives them. */
+/** Prints a whole table, with its objects and elements in the table's order. */
 export function printTable(table: NftTable): string {
   const sets = [...table.sets.values()].map(({ set, elements }) => indent(printSet(set, elements)));
   const chains = [...table.chains.values()].map((chain) => indent(printChain(chain, table.family)));
   return `table ${table.family} ${table.name} {\n${[...sets, ...chains].join('\n')}}\n`;
 }
 
+/** Prints a set or map with its elements. */
 export function printSet(set: NftSet, elements: readonly NftElement[] = []): string {
   const lines = [`${set.data === undefined ? 'set' : 'map'} ${set.name} {`, ...definitionLines(set).map((line) => `\t${line}`)];
   if (elements.length > 0) lines.push('\telements = {', ...elements.map((element) => `\t\t${printElement(set, element)},`), '\t}');
@@ -32,9 +33,10 @@ function definitionLines(set: NftSet): string[] {
   ];
 }
 
-/** Equal text, equal definition: what the kernel must have for the set not to be made anew. */
+/** Prints a set's definition. A set in the kernel has to be recreated exactly when this text differs. */
 export const printDefinition = (set: NftSet): string => definitionLines(set).join('; ');
 
+/** Prints an element. */
 export function printElement(set: NftSet, element: NftElement): string {
   const key = printKey(set, element.key);
   const range = element.keyEnd === undefined ? key : `${key}-${printKey(set, element.keyEnd)}`;
@@ -53,22 +55,27 @@ function printKey(set: NftSet, key: Uint8Array): string {
   return parts.join(' . ');
 }
 
+/** Prints a chain with its rules. */
 export function printChain(chain: NftChain, family: TableFamily = 'inet'): string {
   const hook = chain.hook === undefined ? [] : [`\t${printHook(chain.hook)}`];
   return `${[`chain ${chain.name} {`, ...hook, ...chain.rules.map((rule) => `\t${printRule(rule, family)}`), '}'].join('\n')}\n`;
 }
 
+/** Prints a base chain's hook. */
 export function printHook({ type, hook, device, priority, policy }: Hook): string {
   return `type ${type} hook ${hook}${device === undefined ? '' : ` device ${quoted(device)}`} priority ${priority}; policy ${policy};`;
 }
 
+/** Prints a rule with its comment. */
 export function printRule(rule: NftRule, family: TableFamily = 'inet'): string {
   const comment = rule.comment === undefined ? [] : [`comment ${quoted(commentText(rule.comment))}`];
   return [...rule.statements.map((statement) => printStatement(statement, family)), ...comment].join(' ');
 }
 
+/** Prints a verdict. */
 export const printVerdict = (verdict: Verdict): string => ('chain' in verdict ? `${verdict.verdict} ${verdict.chain}` : verdict.verdict);
 
+/** Prints a statement. */
 export function printStatement(statement: Statement, family: TableFamily = 'inet'): string {
   switch (statement.is) {
     case 'match':
@@ -81,7 +88,7 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
       return `${fieldsText(statement.fields)} ${not(statement.negate)}@${statement.set}`;
     case 'verdict-map': {
       const fields = fieldsText(statement.fields);
-      // As nft lists it, and reads it back: but then the mark stays changed, which nft has no words to prevent.
+      // This is how nft lists the rule. Read back, it would leave the mark changed: nft has no syntax for restoring it.
       return statement.via === undefined
         ? `${fields} vmap @${statement.map}`
         : `meta mark set ${fields} map @${statement.via} meta mark set meta mark meta mark vmap @${statement.map}`;
@@ -116,10 +123,10 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
   }
 }
 
-/** Elements that are named where there are many. */
+/** How many elements are listed when there are many. */
 const fewElements = 3;
 
-/** A step of a transaction, in nft's words. */
+/** Prints an operation of a transaction as nft would write it. */
 export function printOperation(family: TableFamily, table: string, operation: Operation): string {
   const within = `${family} ${table}`;
   switch (operation.verb) {
@@ -151,9 +158,9 @@ export function printOperation(family: TableFamily, table: string, operation: Op
 }
 
 const not = (negate: boolean | undefined): string => (negate ? '!= ' : '');
-/** Without the sign, nft takes several bits for "any of them". */
+/** The comparison sign. nft reads several bits without a sign as "any of them". */
 const equals = (field: Field, negate: boolean | undefined): string => (negate ? '!= ' : field === 'ct state' || field === 'ct status' ? '== ' : '');
-/** Lines end with a line feed only: what else Unicode calls a line's end may stand in a comment. */
+/** Indents lines. Only a line feed ends a line: comments may hold Unicode's other line ends. */
 const indent = (text: string): string =>
   text
     .split('\n')
@@ -168,7 +175,7 @@ function fieldValue(field: Field, value: Uint8Array): string {
   return type === undefined ? String(networkNumber(value)) : printValue(type, value);
 }
 
-/** nft's short forms where there is one (a prefix, a name's beginning, one of several bits), else the sum. */
+/** Prints a masked match: in nft's short form where there is one (a prefix, the beginning of a name, one of several bits), otherwise as a formula. */
 function printMasked({ field, mask, value, negate }: Extract<Statement, { readonly is: 'masked' }>): string {
   const { type } = fieldFacts(field);
   const bits = prefixLength(mask);
@@ -184,14 +191,14 @@ function printMasked({ field, mask, value, negate }: Extract<Statement, { readon
   return `${fieldText(field)} & 0x${bigEndianHex(field, mask)} ${negate ? '!=' : '=='} 0x${bigEndianHex(field, value)}`;
 }
 
-/** A value as one number, as nft takes it for any type. */
+/** A value as one hexadecimal number, a form that nft accepts for any type. */
 function bigEndianHex(field: Field, value: Uint8Array): string {
   const { type } = fieldFacts(field);
   const ordered = type !== undefined && isHostOrder(type) && hostIsLittleEndian ? value.toReversed() : value;
   return Buffer.from(ordered).toString('hex');
 }
 
-/** How many ones a mask starts with, when it holds no other. */
+/** The prefix length of a mask; undefined when the mask is not a prefix. */
 function prefixLength(mask: Uint8Array): number | undefined {
   const text = [...mask].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   const end = text.indexOf('0');

@@ -1,14 +1,16 @@
-// Numbers of nfnetlink and of nf_tables that both directions need (linux/netfilter/nfnetlink.h, nf_tables.h).
+// The numbers of nfnetlink and nf_tables that encoding and decoding share (linux/netfilter/nfnetlink.h, nf_tables.h). Names follow the headers.
 import type { Hook, TableFamily } from './objects.ts';
 
 const subsystem = 10;
-/** The type of an nf_tables message in a netlink header. */
+/** The netlink message type of an nf_tables message. */
 export const messageType = (message: number): number => (subsystem << 8) | message;
+// NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_BATCH_GENID, and the number of the subsystem nf_tables.
 export const batchBegin = 16;
 export const batchEnd = 17;
 export const batchGeneration = 1;
 export const subsystemNumber = subsystem;
 
+/** NFT_MSG_*. */
 export const message = {
   newTable: 0,
   getTable: 1,
@@ -31,12 +33,15 @@ export const message = {
   deleteObject: 20,
 } as const;
 
+/** NFPROTO_*. */
 export const familyNumber: { readonly [Family in TableFamily]: number } = { inet: 1, ip: 2, arp: 3, netdev: 5, ip6: 10 };
 
-/** The payload of every message starts with these four bytes; `resource` only in a batch's first and last message. */
+/** The four bytes with which the payload of every message starts (struct nfgenmsg). `resource` is set only in a batch's first and last message. */
 export const header = (family: number, resource = 0): Uint8Array => new Uint8Array([family, 0, resource >> 8, resource & 0xff]);
+/** Their length. */
 export const headerLength = 4;
 
+// NFTA_*: the attributes of each kind of message, and their flags.
 export const table = { name: 1, flags: 2 } as const;
 export const tableFlag = { dormant: 1, owner: 2, persist: 4 } as const;
 export const chain = { table: 1, handle: 2, name: 3, hook: 4, policy: 5, type: 7, flags: 10 } as const;
@@ -74,9 +79,10 @@ export const elementIntervalEnd = 1;
 export const listElement = 1;
 export const object = { table: 1, name: 2, type: 3 } as const;
 export const generation = { id: 1, processId: 2, processName: 3 } as const;
-/** The multicast group that hears of every change of the ruleset. */
+/** The multicast group to which the kernel reports every change of the ruleset (NFNLGRP_NFTABLES). */
 export const rulesetGroup = 7;
 
+/** The numbers of the policies (NF_DROP, NF_ACCEPT). */
 export const policyNumber = { drop: 0, accept: 1 } as const;
 
 const inetHooks: { readonly [Name in Hook['hook']]?: number } = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4, ingress: 5 };
@@ -88,7 +94,8 @@ const hooks: { readonly [Family in TableFamily]: { readonly [Name in Hook['hook'
   netdev: { ingress: 0 },
 };
 
-/** undefined: this family has no such hook. */
+/** The number of a hook; undefined when the family does not have it. */
 export const hookNumber = (family: TableFamily, hook: Hook['hook']): number | undefined => hooks[family][hook];
+/** The name of a hook; undefined when it is not known here. */
 export const hookName = (family: TableFamily, number: number): Hook['hook'] | undefined =>
   (Object.entries(hooks[family]) as [Hook['hook'], number][]).find(([, other]) => other === number)?.[0];

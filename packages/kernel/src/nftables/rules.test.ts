@@ -11,7 +11,7 @@ import { address4, bytes, linkLocal, match, port, protocol } from './testing/val
 import { hostOrder, interfaceName } from './types.ts';
 import { lookupsOf } from './validate.ts';
 
-/** Expressions in short: what is loaded, and what it is compared with. */
+/** Expressions as short text: what is loaded, and what it is compared with. */
 const short = (list: readonly Expression[]): string[] =>
   list.map(
     ({ name, values }) =>
@@ -25,7 +25,7 @@ const nfproto6 = ['meta dreg=8 key=15', 'cmp sreg=8 op=0 data=0a'];
 const l4proto = (number: string): string[] => ['meta dreg=8 key=16', `cmp sreg=8 op=0 data=${number}`];
 
 describe('matches carry what their protocol needs', () => {
-  test('an IPv4 field asks for IPv4 in an inet table, once a rule', () => {
+  test('an IPv4 field adds a match of IPv4 in an inet table, once per rule', () => {
     expect(compile('inet', match('ip saddr', address4('10.0.0.1')), match('ip daddr', address4('10.0.0.2')))).toEqual([
       ...nfproto,
       'payload dreg=8 base=1 offset=12 length=4',
@@ -35,17 +35,17 @@ describe('matches carry what their protocol needs', () => {
     ]);
   });
 
-  test('and not where the rule or the table says it already', () => {
+  test('nothing is added when the rule or the table says it already', () => {
     const load = ['payload dreg=8 base=1 offset=12 length=4', 'cmp sreg=8 op=0 data=0a000001'];
     expect(compile('ip', match('ip saddr', address4('10.0.0.1')))).toEqual(load);
     expect(compile('inet', match('meta nfproto', bytes(2)), match('ip saddr', address4('10.0.0.1')))).toEqual([...nfproto, ...load]);
   });
 
-  test('a negated match of the protocol says nothing', () => {
+  test('a negated match of the protocol does not count', () => {
     expect(compile('inet', match('meta nfproto', bytes(10), true), match('ip saddr', address4('10.0.0.1'))).slice(2, 4)).toEqual(nfproto);
   });
 
-  test('ICMP type and code ask for IPv4 and ICMP, once', () => {
+  test('ICMP type and code add matches of IPv4 and ICMP, once', () => {
     expect(compile('inet', match('icmp type', bytes(8)), match('icmp code', bytes(0)))).toEqual([
       ...nfproto,
       ...l4proto('01'),
@@ -56,11 +56,11 @@ describe('matches carry what their protocol needs', () => {
     ]);
   });
 
-  test('neighbour discovery asks for IPv6 and ICMPv6', () => {
+  test('neighbour discovery adds matches of IPv6 and ICMPv6', () => {
     expect(compile('inet', match('icmpv6 type', bytes(135)), match('nd target', linkLocal)).slice(0, 4)).toEqual([...nfproto6, ...l4proto('3a')]);
   });
 
-  test('link-layer fields ask for Ethernet', () => {
+  test('link-layer fields add a match of Ethernet', () => {
     expect(compile('inet', match('ether saddr', bytes(1, 2, 3, 4, 5, 6)))).toEqual([
       'meta dreg=8 key=8',
       `cmp sreg=8 op=0 data=${Buffer.from(hostOrder(1, 2)).toString('hex')}`,
@@ -69,11 +69,11 @@ describe('matches carry what their protocol needs', () => {
     ]);
   });
 
-  test('a reset asks for TCP', () => {
+  test('a reset adds a match of TCP', () => {
     expect(compile('inet', { is: 'reject', with: 'tcp-reset' })).toEqual([...l4proto('06'), 'reject type=1']);
   });
 
-  test('a rule that asks for two protocols asks for both, and so matches nothing', () => {
+  test('a rule that needs two protocols gets both matches, and so matches nothing', () => {
     expect(compile('inet', protocol(6), match('icmp type', bytes(8)))).toEqual([
       ...l4proto('06'),
       ...nfproto,
@@ -88,7 +88,7 @@ describe('matches carry what their protocol needs', () => {
   });
 });
 
-test('a concatenation takes registers one behind the other, each field from a register of its own on', () => {
+test('a concatenation takes consecutive registers, and each field starts in a new one', () => {
   expect(compile('inet', { is: 'in-set', fields: ['meta iifname', 'ip saddr', 'meta l4proto', 'th dport'], set: 's' })).toEqual([
     ...nfproto,
     'meta dreg=8 key=6',
@@ -99,7 +99,7 @@ test('a concatenation takes registers one behind the other, each field from a re
   ]);
 });
 
-test('the beginning of a name is compared as such, as nft does', () => {
+test('the beginning of a name is compared alone, as nft does', () => {
   const value = interfaceName('tap');
   expect(compile('inet', { is: 'masked', field: 'meta iifname', mask: value.map((byte) => (byte === 0 ? 0 : 255)), value })).toEqual([
     'meta dreg=8 key=6',
@@ -107,7 +107,7 @@ test('the beginning of a name is compared as such, as nft does', () => {
   ]);
 });
 
-test('a map through a map leaves the packet its mark', () => {
+test('a map behind a map does not change the packet’s mark', () => {
   expect(compile('inet', { is: 'verdict-map', fields: ['meta iifname'], via: 'numbers', map: 'classes' })).toEqual([
     'meta dreg=8 key=6',
     'meta dreg=23 key=3',
@@ -119,7 +119,7 @@ test('a map through a map leaves the packet its mark', () => {
   ]);
 });
 
-test('what a rule cannot be told by equal bytes is another rule', () => {
+test('rules are equal exactly when their bytes are', () => {
   const rules: readonly NftRule[] = corpus
     .filter(({ family }) => family === 'inet')
     .flatMap((table) => [...table.chains.values()].flatMap((chain) => chain.rules));
@@ -128,7 +128,7 @@ test('what a rule cannot be told by equal bytes is another rule', () => {
   expect(new Set(encoded).size).toBe(distinct.size);
 });
 
-test('reading our own bytes gives them again', () => {
+test('reading our own bytes gives the same bytes', () => {
   fc.assert(
     fc.property(randomTable('t'), (table) => {
       for (const rule of [...table.chains.values()].flatMap((chain) => chain.rules)) {
@@ -148,7 +148,7 @@ test('ports need a protocol that has ports', () => {
   expect(compile('inet', match('ip protocol', bytes(17)), match('th dport', port(53)))).toHaveLength(6);
 });
 
-test('a statement of a kind that is not known is an error, and not a rule that matches more', () => {
+test('a statement of an unknown kind is an error, and does not make a rule that matches more', () => {
   const unknown = { is: 'quota' } as unknown as Statement;
   expect(() => compile('inet', { is: 'counter' }, unknown)).toThrow(/no case for {"is":"quota"}/);
   expect(() => lookupsOf(unknown)).toThrow(/no case/);

@@ -1,4 +1,4 @@
-// A table in memory that refuses what the kernel refuses, and lets described packets through: for the tests of whoever programs tables.
+// A table in memory for the tests of code that programs tables. It refuses what the kernel refuses, and evaluates described packets.
 import { unreachable } from '@calico-openstack/agent/errors';
 import { definitionText, hookText } from './difference.ts';
 import { evaluate, type Outcome, type Packet, type Traffic } from './evaluate.ts';
@@ -14,26 +14,29 @@ type FakeChain = { readonly chain: NftChain; readonly rules: readonly NftRule[];
 type FakeSet = { readonly set: NftSet; readonly elements: ReadonlyMap<string, NftElement> };
 type State = { table: boolean; readonly chains: Map<string, FakeChain>; readonly sets: Map<string, FakeSet> };
 
+/** The kernel behind a fake table. */
 export type FakeKernel = TableKernel & {
-  /** What it holds. */
+  /** The present content. */
   readonly content: () => NftTable;
-  /** Each transaction that was committed. */
+  /** The transactions that were committed. */
   readonly commits: (readonly Operation[])[];
-  /** Refuses the next transaction with this code, whatever it is. */
+  /** Makes the kernel refuse the next transaction with this code. */
   refuseNext(code: string): void;
   /** Refuses every transaction with this code until it is called without one. */
   refuseAll(code?: string): void;
-  /** Runs before the next transaction, as somebody else's would. */
+  /** Runs a function before the next transaction, as another program's transaction would come in between. */
   beforeNext(interfere: () => void): void;
 };
 
+/** A fake table and its kernel. */
 export type FakeTable = {
   readonly table: TableProgrammer;
   readonly kernel: FakeKernel;
-  /** What becomes of a packet that comes to this hook, under what was applied. */
+  /** Evaluates a packet at this hook under what was applied. */
   evaluate(hook: Hook['hook'], packet: Packet, traffic?: Traffic): Outcome;
 };
 
+/** A table programmer on an empty fake kernel. */
 export function fakeTable(family: TableFamily = 'inet', name = 'fake'): FakeTable {
   const kernel = fakeKernel(family, name);
   return { table: programTable(family, name, kernel), kernel, evaluate: (hook, packet, traffic) => evaluate(kernel.content(), hook, packet, traffic) };
@@ -61,6 +64,7 @@ class Refused extends Error {
   }
 }
 
+/** An empty fake kernel. */
 export function fakeKernel(family: TableFamily, name: string): FakeKernel {
   let state: State = { table: false, chains: new Map(), sets: new Map() };
   let generation = 1;
@@ -177,7 +181,7 @@ function perform(state: State, operation: Operation): void {
       deleteElements(state, operation.set.name, operation.elements);
       return;
     case 'delete object':
-      throw new Refused('ENOENT'); // it never holds any
+      throw new Refused('ENOENT'); // a fake kernel never has objects
     default:
       unreachable(operation);
   }
@@ -243,10 +247,10 @@ function deleteElements(state: State, name: string, elements: readonly NftElemen
 const overlap = (one: NftElement, other: NftElement): boolean =>
   Buffer.compare(one.key, other.keyEnd ?? other.key) <= 0 && Buffer.compare(other.key, one.keyEnd ?? one.key) <= 0;
 
-/** The kernel remembers 16 places to come back to, and follows every way from every base chain when something was changed. */
+/** The kernel's limit on the depth of jumps. After a change the kernel follows every path from every base chain. */
 const deepestJump = 16;
 
-/** The code that the kernel refuses the whole with: chains that lead back to themselves or too deep, and statements in the wrong hook. */
+/** The code with which the kernel refuses the result of a transaction: for chains that form a circle or are too deep, and for statements in a wrong hook. */
 function checkJumps(state: State): string | undefined {
   for (const { chain } of state.chains.values()) {
     const problem = chain.hook === undefined ? undefined : follow(state, chain.name, chain.hook, 0);

@@ -1,4 +1,4 @@
-// What only the kernel can show: nft as the other one, great numbers, and somebody else at the same time.
+// Tests what only the kernel can show: nft as another program, large numbers, and concurrent changes.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NftChain, NftElement, NftSet } from './objects.ts';
 import { programTable } from './programmer.ts';
@@ -65,7 +65,7 @@ const listing = `table inet ours {
 `;
 const list = (...options: readonly string[]): string => namespace.nft([...options, 'list', 'table', 'inet', 'ours']);
 
-test('a restart with the same wishes changes no handle', () => {
+test('a restart with the same wanted content changes no handle', () => {
   const before = open();
   want(before);
   before.apply();
@@ -111,7 +111,7 @@ test.each([
 
 const number = (from: number): Uint8Array => networkOrder(from, 4);
 
-test('120 000 elements and 20 000 ranges go in one transaction, are read back, and go again', () => {
+test('120 000 elements and 20 000 ranges are added in one transaction, read back, and deleted again', () => {
   const table = open();
   const many = Array.from({ length: 120_000 }, (_, at): NftElement => ({ key: number(0x0a000000 + at) }));
   const ranges = Array.from({ length: 20_000 }, (_, at): NftElement => ({ key: number(0x0a000000 + at * 16), keyEnd: number(0x0a000000 + at * 16 + 7) }));
@@ -144,7 +144,7 @@ test.each([0, 1_700, 59_999])('of 60 000 elements, the one that the kernel refus
   expect(() => list()).toThrow('No such file or directory');
 });
 
-test('of ranges, too, the refused one is named', () => {
+test('a refused range is named, too', () => {
   const table = open();
   const nets: NftSet = { name: 'nets', key: ['ipv4_addr'], interval: true };
   const range = (first: number, last: number): NftElement => ({ key: number(first), keyEnd: number(last) });
@@ -152,7 +152,7 @@ test('of ranges, too, the refused one is named', () => {
   expect(() => table.apply()).toThrow('add element inet ours nets { 0.3.13.84-0.3.13.134 }: EEXIST');
 });
 
-test('a change of the ruleset between reading and commit is noticed; one that goes on for ever does not stop us', () => {
+test('a change of the ruleset between reading and commit is noticed; endless changes do not block the commit', () => {
   const kernel = openTableKernel('inet', 'ours', namespace.name);
   opened.push(kernel);
   let readings = 0;
@@ -176,14 +176,14 @@ test('a change of the ruleset between reading and commit is noticed; one that go
   expect(namespace.nft(['list', 'sets', 'inet'])).toContain('set more');
 });
 
-test('names may have the 255 bytes that the kernel has for them', () => {
+test('names may have the kernel’s full length of 255 bytes', () => {
   const table = open();
   table.setChain({ name: 'n'.repeat(255), rules: [rule(match('meta mark', hostOrder(1)), accept)] });
   table.apply();
   expect(list()).toContain(`chain ${'n'.repeat(255)} {`);
 });
 
-test('deleteTable takes the table away, and does nothing where there is none', () => {
+test('deleteTable deletes the table, and does nothing when there is none', () => {
   const table = open();
   want(table);
   table.apply();
@@ -196,7 +196,7 @@ test('deleteTable takes the table away, and does nothing where there is none', (
   expect(list()).toContain('10.0.0.1, 10.0.0.2');
 });
 
-test('whether there is a table, and what a set of it holds, can be asked without reading all of it', () => {
+test('whether a table exists, and the elements of one set, can be read without reading the whole table', () => {
   const table = open();
   expect([table.exists(), [...table.elementsOf(addresses)]]).toEqual([false, []]);
   want(table);

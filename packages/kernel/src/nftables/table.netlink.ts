@@ -1,4 +1,4 @@
-// A table in the kernel, over netlink.
+// A table in the kernel, programmed over netlink.
 import { flag, MessageWriter } from '../netlink/attributes.ts';
 import { inNamespace } from '../netlink/namespace.ts';
 import { type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
@@ -12,30 +12,32 @@ import * as nft from './protocol.ts';
 import { NftablesError, type NftRefusal, type TableProgrammer } from './table.ts';
 
 type Open = {
-  /** Gives the socket back; the table stays. */
+  /** Closes the socket. The table stays. */
   close(): void;
-  /** What our transactions are signed with (watchRuleset); undefined before the first `apply`. */
+  /** The netlink port id of our transactions, by which watchRuleset recognises them; undefined before the first `apply`. */
   readonly portId: () => number | undefined;
-  /** Whether the kernel has a table of this name, switched on, whatever it holds: cheap. */
+  /** Whether the kernel has a table of this name that is not switched off, with any content. Cheap. */
   readonly exists: () => boolean;
-  /** The elements that a set of this name and kind has in the kernel; none where there is no such set. */
+  /** The elements of the set with this name and definition in the kernel; none when there is no such set. */
   readonly elementsOf: (set: NftSet) => Iterable<NftElement>;
 };
+/** A programmer of a table in the kernel. */
 export type OpenTable = TableProgrammer & Open;
+/** Reads a table and commits operations, without wanted content. */
 export type OpenTableKernel = TableKernel & Open;
 
 /**
- * `owned`: nobody else may change the table, nor take it away, not by flushing the whole ruleset either, while it is open here; closed or killed, it stays, and whoever
- * opens it next has it. Where the kernel has no such tables (before 6.9), and where the table is there and was made without, it is as any other.
+ * `owned`: while the table is open here, nobody else may change or delete it, not even by flushing the whole ruleset. When it is closed, or this process is killed, the table stays,
+ * and the next to open it owns it. On kernels before 6.9, and for an existing table that was created without an owner, the table is not owned.
  */
 export type TableOptions = { readonly owned?: boolean };
 
-/** A table whose elements change while they are read is read again. */
+/** How often a table is read again when it changes while it is read. */
 const readingAttempts = 20;
 
 /**
- * The table `name`, which need not be there yet, in the calling thread's network namespace or in `namespace` (see `inNamespace`). Nothing is read or changed before
- * the first `apply`. `apply` throws NetlinkError where it is not known whether the kernel did anything; the next one starts from a reading then.
+ * A programmer of the table `name`, which need not exist yet, in the calling thread's network namespace or in `namespace` (see `inNamespace`). Nothing is read or changed before
+ * the first `apply`. `apply` throws NetlinkError when it is not known what the kernel did; the next one then starts with a reading.
  */
 export function openTable(family: TableFamily, name: string, namespace?: string, options: TableOptions = {}): OpenTable {
   const kernel = openTableKernel(family, name, namespace, options);
@@ -47,7 +49,7 @@ export function openTable(family: TableFamily, name: string, namespace?: string,
   });
 }
 
-/** Takes a whole table away, if it is there. NftablesError when the kernel refuses. */
+/** Deletes a table if it exists. Throws NftablesError when the kernel refuses. */
 export function deleteTable(family: TableFamily, name: string, namespace?: string): void {
   const kernel = openTableKernel(family, name, namespace);
   try {
@@ -57,7 +59,7 @@ export function deleteTable(family: TableFamily, name: string, namespace?: strin
   }
 }
 
-/** Whether the kernel has this chain, of whomever, in the calling thread's network namespace. NetlinkError when it cannot be asked. */
+/** Whether the kernel has this chain, whoever created it, in the calling thread's network namespace. Throws NetlinkError when the kernel cannot be asked. */
 export function chainExists(family: TableFamily, table: string, chain: string): boolean {
   const socket = openNetlinkSocket(netlinkProtocol.netfilter);
   try {
@@ -73,7 +75,7 @@ export function chainExists(family: TableFamily, table: string, chain: string): 
   }
 }
 
-/** What openTable works on: reading a table and committing operations as they are. */
+/** What openTable uses: reads a table, and commits operations as they are given. */
 export function openTableKernel(family: TableFamily, name: string, namespace?: string, { owned = false }: TableOptions = {}): OpenTableKernel {
   const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
   const socket = namespace === undefined ? open() : inNamespace(namespace, open);
@@ -81,11 +83,11 @@ export function openTableKernel(family: TableFamily, name: string, namespace?: s
   return Object.assign(owned ? owningKernel(kernel) : kernel, { close: () => socket.close() });
 }
 
-/** Makes the table as its owner, or becomes the owner of one whose owner is gone. */
+/** Wraps a kernel so that it creates the table as its owner, or becomes the owner of a table without one. */
 export function owningKernel(kernel: Omit<OpenTableKernel, 'close'>): Omit<OpenTableKernel, 'close'> {
-  /** The kernel has such tables, as far as is known. */
+  /** Whether the kernel supports owned tables, as far as is known. */
   let possible = true;
-  /** Of the table that is there it has been decided whether it is ours. */
+  /** Whether it is known if the existing table is ours. */
   let settled = false;
   const asOwner = (operations: readonly Operation[]): readonly Operation[] =>
     operations.map((operation) => (possible && operation.verb === 'add table' ? { ...operation, owned: true } : operation));
@@ -96,7 +98,7 @@ export function owningKernel(kernel: Omit<OpenTableKernel, 'close'>): Omit<OpenT
     try {
       kernel.commit(asOwner([{ verb: 'add table' }]));
     } catch (error) {
-      // It was made without an owner, or somebody else has it: then what is to be changed is refused, and told.
+      // The table was created without an owner, or another process owns it. In the latter case the kernel refuses the next change, and that is reported.
       if (!isRefusal(error, 'EOPNOTSUPP', 'EINVAL', 'EPERM')) throw error;
       if (isRefusal(error, 'EPERM')) return;
     }
@@ -133,7 +135,12 @@ function commit(family: TableFamily, name: string, socket: NetlinkSocket, operat
 }
 
 function sentence(family: TableFamily, name: string, { code, object, detail }: NftRefusal, others: number): string {
-  const why = detail !== undefined ? `${code}, ${detail}` : code === 'EPERM' ? 'EPERM, another process owns the table, or this one may not change rules' : code;
+  const why =
+    detail !== undefined
+      ? `${code}, ${detail}`
+      : code === 'EPERM'
+        ? 'EPERM: another process owns the table, or this process lacks the right to change rules (CAP_NET_ADMIN)'
+        : code;
   return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
 }
 
@@ -141,7 +148,7 @@ function sentence(family: TableFamily, name: string, { code, object, detail }: N
 function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): Omit<OpenTableKernel, 'close'> {
   let portId: number | undefined;
 
-  /** Asks for one object or a list. What is not there is an empty list. */
+  /** Asks for one object or a list. Returns an empty list when it does not exist. */
   function ask(message: number, flags: number, writeAttributes: (writer: MessageWriter) => void): readonly NetlinkMessage[] {
     const writer = new MessageWriter(256);
     writer.begin(nft.messageType(message), flag.request | flags, socket.nextSequence());
@@ -152,9 +159,7 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     const refusal = refusals.find(({ code }) => code !== 'ENOENT');
     if (refusal !== undefined) {
       const told = { code: refusal.code, object: `table ${family} ${name}`, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };
-      throw new NftablesError(`the kernel does not tell what table ${family} ${name} holds: ${[refusal.code, refusal.detail].filter(Boolean).join(', ')}`, [
-        told,
-      ]);
+      throw new NftablesError(`cannot read table ${family} ${name}: the kernel answered ${[refusal.code, refusal.detail].filter(Boolean).join(', ')}`, [told]);
     }
     return answers;
   }
@@ -214,7 +219,7 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     return objects.filter(({ table }) => table === name).map((object): Operation => ({ verb: 'delete object', object: object.name, kind: object.kind }));
   }
 
-  /** undefined: there is none. False: it is switched off. */
+  /** Whether the table is in force: false when it is switched off, undefined when there is none. */
   function askTable(): boolean | undefined {
     const [found] = ask(nft.message.getTable, flag.acknowledge, ofTable(nft.table.name));
     return found && decodeTable(found.payload);
@@ -230,7 +235,7 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
   function read(): Held {
     for (let attempt = 1; ; attempt++) {
       const held = readOnce();
-      // The last reading is taken as it is: a transaction that does not fit is refused, and what is missed is found at the next distrust.
+      // After the last attempt the content is used as it was read. A transaction that does not fit is refused, and anything missed is found at the next distrust.
       if (attempt === readingAttempts || generation() === held.generation) return held;
     }
   }

@@ -1,14 +1,14 @@
-// What the rest of the project uses of nftables: a table whose wanted content is told piece by piece, and one call that makes the kernel's so.
+// The public face of nftables: a table whose wanted content is given piece by piece, and one call that makes the kernel hold it.
 import { CodedError } from '@calico-openstack/agent/errors';
 import type { Rules } from './evaluate.ts';
 import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
 
-/** What the kernel refused: nothing of that transaction was applied. `object` names the chain, set or element that it was about, in nft's words. */
+/** A refusal of the kernel; nothing of that transaction was applied. `object` names the chain, set or element that it is about, as nft writes it. */
 export type NftRefusal = { readonly code: string; readonly object: string; readonly detail?: string };
 
-/** The kernel refused a transaction, or what was to be wanted cannot be programmed (code INVALID). `code` is that of the first refusal. */
+/** The kernel refused a transaction, or an object cannot be programmed at all (code INVALID). `code` is that of the first refusal. */
 export class NftablesError extends CodedError {
-  /** In the order of the transaction; the first is the cause. */
+  /** The refusals in the order of the transaction; the first is the cause. */
   readonly refusals: readonly NftRefusal[];
   constructor(message: string, refusals: readonly [NftRefusal, ...NftRefusal[]]) {
     super(refusals[0].code, message);
@@ -16,39 +16,39 @@ export class NftablesError extends CodedError {
   }
 }
 
-/** Of all transactions of an `apply`. `operations` counts rules and elements each; `resynced`: it started from a reading. */
+/** What all transactions of an `apply` did. `operations` counts each rule and element; `resynced` says that it started with a reading. */
 export type ApplyReport = { readonly operations: number; readonly bytes: number; readonly tookMs: number; readonly resynced: boolean };
 
 /**
- * One table, owned whole: what is in it and not wanted goes. Wanted content is held here; `apply` commits the difference to what the kernel is known to hold, so that
- * each packet is decided as before it or as after it, also one that is under way meanwhile, where all that differs is behind a map by number (difference.ts).
- * After a refusal, or at first, the kernel's content is read and compared: what was right already is not touched (a restart changes nothing).
+ * One table that belongs to this program as a whole: content that is not wanted is deleted. The wanted content is held here. `apply` commits the difference to what the kernel
+ * is known to hold. At first, and after a refusal, the kernel's content is read and compared; what is right is not touched, so a restart changes nothing.
  *
- * One `apply` is up to three transactions: what comes and nothing leads to yet; what something leads to; what goes and nothing leads to any more. Each of them, all or
- * nothing. Between them every packet is decided as before the second, or as after it. All is one transaction where a chain comes to a hook, or to another one.
+ * One `apply` has up to three transactions, each all or nothing: additions that nothing leads to yet; changes of what something leads to; deletions of what nothing leads to any
+ * more (difference.ts). Every packet is decided by all of the old content or by all of the new. This holds for packets in flight too when everything that differs lies behind
+ * a map by number. There is only one transaction when a chain is added to a hook, or moves to another one.
  */
 export interface TableProgrammer {
   readonly family: TableFamily;
   readonly name: string;
-  /** This and the other wishes throw NftablesError (INVALID), and change nothing, where the object could not be programmed whatever the kernel holds. */
+  /** Sets a wanted chain. This and the next methods throw NftablesError (INVALID), and change nothing, when the object could never be programmed. */
   setChain(chain: NftChain): void;
   removeChain(name: string): void;
-  /** Makes the set or map wanted, with exactly these elements. */
+  /** Sets a wanted set or map with exactly these elements. */
   setSet(set: NftSet, elements: Iterable<NftElement>): void;
   removeSet(name: string): void;
-  /** Cost follows the number of elements named, not the size of the set. Adding what is there (same key) replaces its data. */
+  /** Adds wanted elements. The cost depends on their number, not on the size of the set. An element with an existing key replaces that one. */
   addElements(set: string, elements: Iterable<NftElement>): void;
   removeElements(set: string, elements: Iterable<NftElement>): void;
-  /** Whether something is wanted that is not known to be in the kernel. */
+  /** Whether the wanted content is not known to be in the kernel. */
   readonly dirty: boolean;
   /**
-   * Throws NftablesError (with a NftRefusal) when the kernel refuses. Nothing that was to go is gone then; what was to come, or to change, may be there. The wishes
-   * stay, and the next apply starts from a fresh reading.
+   * Makes the kernel hold the wanted content. Throws NftablesError when the kernel refuses: then no deletion was carried out; additions and changes may have been.
+   * The wanted content stays, and the next apply starts with a reading.
    */
   apply(): ApplyReport;
-  /** Read the kernel's content at the next apply and put right what somebody else changed. */
+  /** Makes the next apply read the kernel's content and correct what somebody else has changed. */
   distrust(): void;
-  /** The wanted content, to judge packets by (evaluate.ts). As it is at each question. */
+  /** The wanted content for evaluate.ts: always the present one. */
   readonly rules: Rules;
   /** The wanted content as nft text, for people. */
   print(): string;

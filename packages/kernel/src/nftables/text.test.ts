@@ -10,7 +10,7 @@ test.each(['', '1x', '-x', '/x', 'a b', 'a;b', 'a"b', 'a{b', 'a\0b', 'a\nb', 'ä
   expect(nameProblem(name)).not.toBeUndefined();
 });
 
-test('whatever is quoted ends where its quotes do, and on its line', () => {
+test('quoted text ends at its closing quote, and on its line', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       expect(quoted(text)).toMatch(/^"[^"\p{Cc}]*"$/u);
@@ -23,7 +23,7 @@ test('whatever is quoted ends where its quotes do, and on its line', () => {
   );
 });
 
-test('what nft can say stays as it is; long text is cut between characters', () => {
+test('text that nft can express is not changed; long text is cut between characters', () => {
   expect(commentText("allow 'web' → 10.0.0.0/8 \\ ü*")).toBe("allow 'web' → 10.0.0.0/8 \\ ü*");
   expect(commentText(`${'x'.repeat(127)}ü`)).toBe('x'.repeat(127));
   expect(commentText('a "b"\nc')).toBe("a 'b' c");

@@ -1,12 +1,12 @@
-// Names and free text on their way into the kernel and into nft text.
+// Makes names and free text safe for the kernel and for nft text.
 
-/** NFT_NAME_MAXLEN, the NUL at the end taken off. */
+/** NFT_NAME_MAXLEN without the NUL at the end. */
 const longestNameBytes = 255;
 const longestCommentBytes = 128;
 const longestLogPrefixBytes = 127;
 const nftName = /^[A-Za-z_.][A-Za-z0-9_./-]*$/;
 
-/** Why `name` cannot name a table, chain or set; undefined: it can. nft has no way to quote a name, so what it could not read back is not let in. */
+/** Why `name` cannot be the name of a table, chain or set; undefined when it can. nft cannot quote names, so a name that nft could not read back is refused. */
 export function nameProblem(name: string): string | undefined {
   if (name.includes('\0')) return 'holds a NUL, where the kernel would cut it off';
   if (Buffer.byteLength(name) > longestNameBytes) return `is longer than ${longestNameBytes} bytes`;
@@ -14,13 +14,13 @@ export function nameProblem(name: string): string | undefined {
   return undefined;
 }
 
-/** A rule's or set's comment as it goes to the kernel: nft's strings know no escapes, so quotes become ' and control characters spaces; cut to 128 bytes. */
+/** A comment as it is sent to the kernel. nft's strings have no escapes, so quotes become ' and control characters become spaces; cut to 128 bytes. */
 export const commentText = (text: string): string => cut(plain(text), longestCommentBytes);
 
-/** A log prefix as it goes to the kernel: as a comment, cut to 127 bytes; nft would also take $ for the start of a variable. */
+/** A log prefix as it is sent to the kernel: like a comment, cut to 127 bytes, and without $, which nft would take for the start of a variable. */
 export const logPrefixText = (text: string): string => cut(plain(text).replaceAll('$', '_'), longestLogPrefixBytes);
 
-/** Text in quotes for nft, whatever it is: it ends where it should. */
+/** Any text in quotes for nft. It cannot end the quotes. */
 export const quoted = (text: string): string => `"${plain(text)}"`;
 
 const plain = (text: string): string =>
@@ -29,7 +29,7 @@ const plain = (text: string): string =>
     .replaceAll('"', "'")
     .replace(/\p{Cc}/gu, ' ');
 
-/** The longest beginning of whole characters. */
+/** The longest beginning of whole characters that fits into `bytes`. */
 function cut(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;
   let length = 0;

@@ -1,4 +1,4 @@
-// Packets that are under way while a transaction is committed: what passes before and after it passes, what does not never does.
+// Tests packets in flight while transactions are committed: what is allowed before and after always passes, what is denied never does.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -26,7 +26,7 @@ afterEach(() => {
 
 const numbers: NftSet = { name: 'numbers', key: ['ifname'], data: 'mark' };
 const classes: NftSet = { name: 'classes', key: ['mark'], data: 'verdict' };
-/** They match nothing, and keep the packet under way for a while. */
+/** Rules that match nothing and keep a packet in flight for a while. */
 const detour = (mark: number): NftRule[] => Array.from({ length: 60 }, (_, at) => rule(match('meta mark', hostOrder(mark + at)), verdict({ verdict: 'drop' })));
 
 const base: NftChain = {
@@ -35,7 +35,7 @@ const base: NftChain = {
   rules: [...detour(1000), rule({ is: 'verdict-map', fields: ['meta iifname'], via: 'numbers', map: 'classes' })],
 };
 
-/** One policy under ever other names. A packet that finds the denied ranges or the tier's chain empty passes where it must not; one that finds anything else empty is lost. */
+/** The same policy under changing names. A packet that finds the denied ranges or the tier's chain empty passes wrongly; a packet that finds anything else empty is lost. */
 const policyOf = (at: number): { readonly sets: readonly NftSet[]; readonly chains: readonly NftChain[] } => ({
   sets: [
     { name: `sources-${at}`, key: ['ipv4_addr'] },
@@ -74,7 +74,7 @@ function go(at: number): void {
   table.removeElements('classes', [{ key: hostOrder(at), verdict: { verdict: 'goto', chain: `class-${at}` } }]);
 }
 
-/** Datagrams that came to the port, before policy or behind it. */
+/** Counts the datagrams to a port, before or behind the policy. */
 function counted(where: 'before' | 'behind', to: number): number {
   const found = new RegExp(`udp dport ${to} counter packets (\\d+)`).exec(namespace.nft(['list', 'chain', 'ip', 'count', where]));
   return Number(found?.[1]);
@@ -94,7 +94,7 @@ async function whilePumping(act: () => void): Promise<void> {
   }
 }
 
-test('a policy that takes the place of its like, with all its chains and sets, loses no packet that it allows and passes none that it denies', async () => {
+test('replacing a policy by an equal one, with all its chains and sets, loses no allowed packet and lets no denied one through', async () => {
   const rules = [allowed, denied].map((to) => `udp dport ${to} counter`);
   namespace.nft(
     ['-f', '-'],

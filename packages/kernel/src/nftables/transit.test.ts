@@ -1,4 +1,4 @@
-// What becomes of packets between the transactions of an apply, and of those that are under way while one is committed.
+// Tests the fate of packets between the transactions of an apply, and of packets in flight while one is committed.
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -11,7 +11,7 @@ import { address4, bytes, match, port, protocol, rule, tableOf, verdict } from '
 import { drop, hook, want } from './testing/world.ts';
 import { hostOrder, interfaceName, networkOrder } from './types.ts';
 
-/** What the table is before each transaction with which one is made the other, and at the end. Nothing is refused on the way, when nothing may be. */
+/** The states of the table before each transaction that turns one table into the other, and the final state. With `mayRefuse` unset, nothing may be refused on the way. */
 function statesBetween(one: NftTable, other: NftTable, mayBeRefused = false): readonly NftTable[] {
   const kernel = fakeKernel(one.family, one.name);
   const states: NftTable[] = [];
@@ -40,7 +40,7 @@ function statesBetween(one: NftTable, other: NftTable, mayBeRefused = false): re
 const pairs = <T>(list: readonly T[]): (readonly [T, T])[] => list.slice(1).map((item, at) => [list[at] as T, item] as const);
 
 describe('between two transactions of one apply', () => {
-  /** No packet of its own mark: a map by number is for numbers that another map gives, which these tables do not have. */
+  /** A random packet without a mark of its own: maps by number are for numbers that another map gives, and these tables have none. */
   const withoutNumbers = (table: NftTable): NftTable => ({
     ...table,
     sets: new Map(
@@ -78,7 +78,7 @@ describe('between two transactions of one apply', () => {
   });
 });
 
-/** Sets that are others from the lookup `from` on, and others again from `to` on. */
+/** Sets whose content changes at the lookup `from`, and again at the lookup `to`. */
 class Turning extends Map<string, { readonly set: NftSet; readonly elements: readonly NftElement[] }> {
   lookups = 0;
   readonly #generations: readonly (readonly [from: number, sets: NftTable['sets']])[];
@@ -94,8 +94,8 @@ class Turning extends Map<string, { readonly set: NftSet; readonly elements: rea
 }
 
 /**
- * What may become of a packet that is under way while the transaction makes `before` into `after`, as it was seen in the kernel: it stays in the chains of the
- * generation in which it came, but each lookup sees what set or map hold then, and a set of ranges that is new shows what it holds only a little later.
+ * The possible outcomes for a packet in flight while a transaction turns `before` into `after`, as observed in the kernel: it stays in the chains of the generation in which it
+ * arrived, but each lookup sees the present content, and a new set of ranges shows its content only a little later.
  */
 function underWay(before: NftTable, after: NftTable, packet: Packet): readonly string[] {
   const late = new Map([...after.sets].map(([name, entry]) => [name, entry.set.interval && !before.sets.has(name) ? { ...entry, elements: [] } : entry]));
@@ -113,7 +113,7 @@ function underWay(before: NftTable, after: NftTable, packet: Packet): readonly s
 }
 
 describe('a packet that is under way while a transaction is committed', () => {
-  // Policies behind a map by number, as render/classes.ts has them: what has other content has another name, and another number.
+  // Policies behind a map by number, as render/classes.ts makes them: policies with different content have different names and numbers.
   type Rule = {
     readonly port: number;
     readonly addresses: number;
@@ -144,7 +144,7 @@ describe('a packet that is under way while a transaction is committed', () => {
   const lookAt: Statement = { is: 'verdict-map', fields: ['meta iifname'], via: 'numbers', map: 'classes' };
   const tap = (at: number): Uint8Array => interfaceName(`tap${at}`);
 
-  /** `pool` gives a class its number, the same in all that are made of it. */
+  /** `pool` gives a class its number, which is the same in all tables. */
   function tableWith({ pool, of }: Policies): NftTable {
     const used = [...new Set(of)].filter((number) => number !== undefined);
     const classes = used.map((number) => pool[number] as Class);
@@ -203,7 +203,7 @@ describe('a packet that is under way while a transaction is committed', () => {
       return evaluate(other, 'forward', packet).verdict === given ? [[packet, given] as const] : [];
     });
 
-  test('is decided as the policies before and after decide it, where they agree', () => {
+  test('gets the verdict of the policies before and after, when these agree', () => {
     fc.assert(
       fc.property(policies, ([one, other]) => {
         const alike = decidedAlike(one, other);
@@ -214,7 +214,7 @@ describe('a packet that is under way while a transaction is committed', () => {
     );
   });
 
-  test('would not be so if all were one transaction', () => {
+  test('could get another verdict if everything were one transaction', () => {
     const allow: Rule = { port: 7, addresses: 1, ranges: false, negate: false, end: 'accept' };
     const deny: Rule = { port: 7, addresses: 1, ranges: true, negate: false, end: 'drop' };
     const rest: Rule = { port: 7, addresses: 2, ranges: false, negate: true, end: 'accept' };

@@ -26,7 +26,7 @@ test.each([
   expect(printValue(type, value)).toBe(text);
 });
 
-test('numbers go there and back', () => {
+test('numbers convert to values and back', () => {
   for (const number of [0, 1, 0x1234, 0x80000000, 0xffffffff]) {
     expect(hostNumber(hostOrder(number))).toBe(number);
     expect(networkNumber(networkOrder(number, 4))).toBe(number);

@@ -1,13 +1,13 @@
-// The types of fields and of sets' keys: how wide, in which order, and how a value reads in nft text.
+// The types of fields and of sets' keys: their width, byte order, and how a value is printed.
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 import type { DataType } from './objects.ts';
 import { quoted } from './text.ts';
 
 type TypeFacts = {
-  /** nft's number for it: by it `nft list` knows what a set's key is (nft's include/datatype.h). */
+  /** nft's number of the type, by which `nft list` knows the type of a set's key (nft's include/datatype.h). */
   readonly id: number;
   readonly widthBytes: number;
-  /** Host order: the kernel compares such values whole, and a range of them means nothing byte by byte. */
+  /** Whether values are in host order. The kernel compares them as wholes; ranges of them, which it compares byte by byte, would be wrong. */
   readonly hostOrder?: boolean;
   readonly print: (value: Uint8Array) => string;
 };
@@ -40,41 +40,47 @@ const protocolFamilies = new Map([
   [10, 'ipv6'],
 ]);
 
-/** Bits of a ct_state value (NF_CT_STATE_BIT). */
+/** The bits of a ct_state value (NF_CT_STATE_BIT). */
 export const connectionState = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;
 const connectionStates = new Map<number, string>(Object.entries(connectionState).map(([name, bit]) => [bit, name]));
 
-/** Bits of a ct_status value (IPS_…) that nft has names for. */
+/** The bits of a ct_status value (IPS_…) for which nft has names. */
 export const connectionStatus = { expected: 1, 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 } as const;
 const connectionStatuses = new Map<number, string>(Object.entries(connectionStatus).map(([name, bit]) => [bit, name]));
 
+/** All types. */
 export const dataTypes = Object.keys(types) as readonly DataType[];
+/** The width of a type's values in bytes. */
 export const widthOf = (type: DataType): number => types[type].widthBytes;
+/** Whether a type's values are in host order. */
 export const isHostOrder = (type: DataType): boolean => types[type].hostOrder ?? false;
+/** nft's number of a type. */
 export const typeId = (type: DataType): number => types[type].id;
 
-/** The value as nft text that nft reads back to the same bytes. */
+/** Prints a value as nft text that nft reads back to the same bytes. */
 export const printValue = (type: DataType, value: Uint8Array): string => types[type].print(value);
 
-/** The number that a value of up to four bytes holds. */
+/** The number in a value of up to four bytes in host order. */
 export function hostNumber(value: Uint8Array): number {
   return hostIsLittleEndian ? networkNumber(value.toReversed()) : networkNumber(value);
 }
 
+/** The number in a value in network order. */
 export const networkNumber = (value: Uint8Array): number => value.reduce((number, byte) => number * 256 + byte, 0);
 
-/** Values for fields and elements: a number in host order (marks, indexes, connection states), in network order (ports), an interface's name. */
+/** A number as a value in host order: marks, interface indexes, connection states. */
 export function hostOrder(number: number, widthBytes = 4): Uint8Array {
   return hostIsLittleEndian ? networkOrder(number, widthBytes).reverse() : networkOrder(number, widthBytes);
 }
 
+/** A number as a value in network order: ports, for example. */
 export function networkOrder(number: number, widthBytes: number): Uint8Array {
   const bytes = new Uint8Array(widthBytes);
   for (let at = widthBytes - 1, rest = number >>> 0; at >= 0; at--, rest >>>= 8) bytes[at] = rest & 0xff;
   return bytes;
 }
 
-/** RangeError where the name is longer than the 15 bytes that the kernel has for it. */
+/** An interface's name as a value. Throws RangeError when it is longer than the kernel's 15 bytes. */
 export function interfaceName(name: string): Uint8Array {
   const text = new TextEncoder().encode(name);
   if (text.length > 15 || text.includes(0)) throw new RangeError(`${JSON.stringify(name)} cannot be an interface's name: 15 bytes at most, no NUL`);
@@ -95,14 +101,14 @@ function printFlags(number: number, names: ReadonlyMap<number, string>): string 
   return named === number && number !== 0 ? set.map(([, name]) => name).join(',') : `0x${hex(number, 1)}`;
 }
 
-/** A `*` at the end would be a pattern: nft wants it escaped. */
+/** Prints an interface's name. A `*` at its end is escaped, because nft would take it for a pattern. */
 function printInterfaceName(value: Uint8Array): string {
   const end = value.indexOf(0);
   const name = new TextDecoder().decode(end === -1 ? value : value.subarray(0, end));
   return quoted(name.endsWith('*') ? `${name.slice(0, -1)}\\*` : name);
 }
 
-/** RFC 5952 without the embedded IPv4 forms. */
+/** Prints an IPv6 address as RFC 5952 says, without the forms that embed IPv4. */
 function printIpv6(value: Uint8Array): string {
   const groups = Array.from({ length: 8 }, (_, at) => ((value[at * 2] ?? 0) << 8) | (value[at * 2 + 1] ?? 0));
   let [from, length] = [-1, 1];

@@ -1,4 +1,4 @@
-// What can be known to be wrong before the kernel is asked: it is told to whoever wants it, when it is wanted.
+// Refuses objects that could never be programmed, when they are set and before the kernel is asked.
 
 import { unreachable } from '@calico-openstack/agent/errors';
 import { compileRule } from './compile.ts';
@@ -16,11 +16,12 @@ import { isHostOrder, widthOf } from './types.ts';
 const longestKeyBytes = 64;
 const longestDataBytes = 64;
 
+/** The error for an object that cannot be programmed. `detail` is the second half of a sentence. */
 export function invalid(object: string, detail: string): NftablesError {
   return new NftablesError(`${object} ${detail}`, [{ code: 'INVALID', object, detail }]);
 }
 
-/** Throws NftablesError (INVALID) when the chain could not be programmed; gives its rules as encodeRule does. */
+/** Checks a chain and returns its rules in encodeRule's form. Throws NftablesError (INVALID) when it cannot be programmed. */
 export function checkedRules(family: TableFamily, chain: NftChain): readonly Uint8Array[] {
   const object = `chain ${chain.name}`;
   checkName(object, chain.name);
@@ -42,6 +43,7 @@ export function checkedRules(family: TableFamily, chain: NftChain): readonly Uin
   });
 }
 
+/** Throws NftablesError (INVALID) when the set cannot be programmed. */
 export function checkSet(set: NftSet): void {
   const object = `set ${set.name}`;
   checkName(object, set.name);
@@ -65,6 +67,7 @@ function checkLimit({ name, data, interval, limit }: NftSet): void {
     throw invalid(`set ${name}`, `is to have a limit of ${rate} with a burst of ${burst}: both must be whole and at least 1`);
 }
 
+/** Throws NftablesError (INVALID) when the element does not fit into the set. */
 export function checkElement(set: NftSet, element: NftElement): void {
   const width = set.key.reduce((sum, type) => sum + widthOf(type), 0);
   if (element.key.length !== width || (element.keyEnd !== undefined && element.keyEnd.length !== width)) {
@@ -87,8 +90,8 @@ function checkName(object: string, name: string): void {
 }
 
 /**
- * Whether each rule looks its fields up in sets of just those types: the kernel compares bytes, and would take a protocol for a port. Sets that are missing are the
- * kernel's to refuse. Throws NftablesError (INVALID).
+ * Checks that each rule looks its fields up in sets of exactly those types: the kernel compares bytes only, and would accept a protocol for a port. The kernel itself refuses
+ * lookups in missing sets. Throws NftablesError (INVALID).
  */
 export function checkLookups(chain: NftChain, setOf: (name: string) => NftSet | undefined): void {
   for (const rule of chain.rules)
@@ -97,7 +100,7 @@ export function checkLookups(chain: NftChain, setOf: (name: string) => NftSet | 
 
 type Lookup = { readonly set: string; readonly key: readonly string[]; readonly data: string | undefined; readonly negate?: boolean | undefined };
 
-/** The sets that a statement looks into, with the types of what it looks for and of what it takes out. */
+/** The sets and maps that a statement uses, with the types of the key and of the data that it expects. */
 export function lookupsOf(statement: Statement): readonly Lookup[] {
   switch (statement.is) {
     case 'in-set':

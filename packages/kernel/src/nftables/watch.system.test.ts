@@ -16,7 +16,7 @@ afterEach(() => {
   namespace.remove();
 });
 
-test('transactions of others are told, with who they were; ours are not', async () => {
+test('transactions of other programs are reported with the process; ours are not', async () => {
   const tables = [openTable('inet', 'one', namespace.name), openTable('arp', 'two', namespace.name)];
   const told: string[] = [];
   const others = new Promise<void>((resolve) => {

@@ -1,15 +1,15 @@
-// Who else changes the ruleset: the kernel tells after every transaction, so that what others did to our tables need not wait for the next periodic look.
+// Watches for other programs' changes of the ruleset. The kernel reports every transaction, so changes of our tables need not wait for the next periodic check.
 import { readAttributes, readBe32, readString } from '../netlink/attributes.ts';
 import type { NetlinkMonitor, Subscription } from '../netlink/monitor.ts';
 import { netlinkProtocol } from '../netlink/socket.ts';
 import * as nft from './protocol.ts';
 
-/** Who committed a transaction, as the kernel tells it; undefined: the kernel had to drop some news. */
+/** The process that committed a transaction; undefined when the kernel had to drop some reports. */
 export type Committer = { readonly processId: number; readonly processName: string } | undefined;
 
 /**
- * Calls `onOthers` after transactions of others, on whatever table: what they changed is not told, so `distrust` and `apply` then (not at every single one, where
- * somebody never stops). `ports`: those of our tables (`OpenTable.portId`), asked each time. Throws NetlinkError when the kernel refuses.
+ * Calls `onOthers` after transactions of other programs on any table. The reports do not say what was changed, so the caller should `distrust` and `apply`, but not for
+ * each of many reports. `ports` returns the port ids of our own tables (`OpenTable.portId`); it is called each time. Throws NetlinkError when the kernel refuses the subscription.
  */
 export function watchRuleset(monitor: NetlinkMonitor, ports: () => readonly (number | undefined)[], onOthers: (who: Committer) => void): Subscription {
   const type = nft.messageType(nft.message.newGeneration);

@@ -1,35 +1,35 @@
-// A packet filter of which each link has its own allowance: what one link sends in excess is dropped before the socket's queue, where it would take the others' room.
-// Classic BPF remembers nothing between two frames, so the filter becomes eBPF, which has a map for it (linux/bpf.h).
+// A packet filter with a rate limit for each link. Frames beyond a link's limit are dropped before the socket's queue, where they would displace those of other links.
+// Classic BPF has no memory between frames, so the filter is translated to eBPF, which has maps (linux/bpf.h).
 import { bpf, close, type FilterInstruction, filterCode, hostIsLittleEndian, setSocketOption } from '../netlink/libc.ts';
 
-/** Of each link so many frames at once, and one more after each such time. */
+/** Each link may send `atOnce` frames at once, and one more every `everyMs`. */
 export type LinkLimit = { readonly atOnce: number; readonly everyMs: number };
 
 const [commandMapCreate, commandLoad] = [0, 5] as const;
 const [leastRecentlyUsed, socketFilter] = [9, 1] as const;
 const [levelSocket, attachProgram] = [1, 50] as const;
-/** Links that are remembered. Beyond them the one longest unheard of has its whole allowance again. */
+/** How many links are remembered. Beyond that, the link that was quiet for the longest time is forgotten and has its whole allowance again. */
 const mostLinks = 16_384;
-/** The kernel gives up checking a program when a signal waits for the process, a child's end for one (EAGAIN). The signal is taken in when the call returns. */
+/** How often loading is tried. The kernel stops checking a program (EAGAIN) when a signal is pending, for example for the end of a child. The signal is handled when the call returns. */
 const mostAttempts = 20;
-/** Helpers of the kernel. */
+/** The numbers of the kernel's helper functions. */
 const [lookUp, update, monotonicNs] = [1, 2, 5] as const;
-/** Offsets in struct __sk_buff; PACKET_OUTGOING. */
+/** Offsets of the packet's kind and of the link's index in struct __sk_buff; and PACKET_OUTGOING. */
 const [packetKind, linkIndex, outgoing] = [4, 40, 4] as const;
 
-/** code, destination register, source register, offset, immediate value */
+/** An eBPF instruction: code, destination register, source register, offset, immediate value. */
 type Instruction = readonly [code: number, destination: number, source: number, offset: number, immediate: number];
 
 const [move, moveValue, add, addValue] = [0xbf, 0xb7, 0x0f, 0x07] as const;
 const [jump, jumpIfEqual, jumpIfOther, jumpIfGreater] = [0x05, 0x15, 0x55, 0x2d] as const;
 const [loadWord, load64, storeWord, store64, loadWide] = [0x61, 0x79, 0x63, 0x7b, 0x18] as const;
-/** As the source of a wide load. */
+/** BPF_PSEUDO_MAP_FD as the source of a wide load: the value is a map's descriptor. */
 const mapDescriptor = 1;
 const [call, exit] = [0x85, 0x95] as const;
 
 /**
- * Has the kernel keep only frames that come in, that the filter lets through (its operands below 2^31), and that are within their link's limit.
- * False: the kernel takes no such program (no CAP_BPF, too little RLIMIT_MEMLOCK before Linux 5.11, another kind of machine); the socket is as it was.
+ * Makes the kernel keep only incoming frames that the filter accepts (its operands must be below 2^31) and that are within their link's limit.
+ * Returns false when the kernel does not accept such a program (no CAP_BPF, too little RLIMIT_MEMLOCK before Linux 5.11, another kind of machine). Then the socket is unchanged.
  */
 export function attachLimitedFilter(fd: number, filter: readonly FilterInstruction[], limit: LinkLimit): boolean {
   const map = createMap();
@@ -37,7 +37,7 @@ export function attachLimitedFilter(fd: number, filter: readonly FilterInstructi
   const instructions = [...head, ...translate(filter), ...withinLimit(map, limit)];
   let program = -1;
   for (let attempt = 0; program < 0 && attempt < mostAttempts; attempt += 1) program = load(instructions);
-  // The program holds the map, the socket the program.
+  // The program keeps the map alive, and the socket keeps the program.
   close(map);
   if (program < 0) return false;
   const attached = setSocketOption(fd, levelSocket, attachProgram, program);
@@ -45,7 +45,7 @@ export function attachLimitedFilter(fd: number, filter: readonly FilterInstructi
   return attached === 0;
 }
 
-/** Register 6 is the frame, as the loads want it. */
+/** The first instructions: put the frame into register 6, where loads need it, and drop outgoing frames. */
 const head: readonly Instruction[] = [
   [move, 6, 1, 0, 0],
   [loadWord, 0, 6, packetKind, 0],
@@ -54,7 +54,7 @@ const head: readonly Instruction[] = [
   [exit, 0, 0, 0, 0],
 ];
 
-/** Two instructions for one, so that a jump of n becomes one of 2n. None may be out of reach: the kernel refuses that. */
+/** Translates a classic filter. Each instruction becomes two, so a jump over n becomes one over 2n. The kernel refuses unreachable instructions, so none may arise. */
 function translate(filter: readonly FilterInstruction[]): readonly Instruction[] {
   return filter.flatMap(([code, ifTrue, ifFalse, operand], index): readonly Instruction[] => {
     const next: Instruction = [jump, 0, 0, 0, 0];
@@ -73,8 +73,8 @@ function translate(filter: readonly FilterInstruction[]): readonly Instruction[]
 }
 
 /**
- * For each link the map has the time at which its allowance is whole again; a frame puts that off by `everyMs`, and is too much where it is too far ahead.
- * Two processors that count at once may let through one frame more. Registers: 7 now, 8 what a frame costs, 9 how far ahead is allowed.
+ * The instructions that apply the limit. For each link, the map has the time at which its allowance is whole again. A frame moves that time by `everyMs`, and is dropped when the
+ * time lies too far ahead. Two processors that count at the same time may accept one frame more. Registers: 7 is now, 8 the cost of a frame, 9 how far ahead is allowed.
  */
 function withinLimit(map: number, { atOnce, everyMs }: LinkLimit): readonly Instruction[] {
   const everyNs = everyMs * 1e6;
@@ -118,26 +118,26 @@ function withinLimit(map: number, { atOnce, everyMs }: LinkLimit): readonly Inst
   ];
 }
 
-/** 64 bits into a register, or the map of a descriptor. */
+/** Loads a 64-bit value, or the map of a descriptor, into a register. */
 const wide = (register: number, value: number, source = 0): readonly Instruction[] => [
   [loadWide, register, source, 0, (value % 2 ** 32) | 0],
   [0, 0, 0, 0, Math.floor(value / 2 ** 32)],
 ];
 
-/** A descriptor, or -1. */
+/** Creates the map. Returns its descriptor, or -1. */
 function createMap(): number {
   const attributes = new Uint8Array(20);
   const view = new DataView(attributes.buffer);
-  // Keys and values of so many bytes, so many of them, no flags.
+  // Type, length of keys and of values, number of entries, flags.
   for (const [index, value] of [leastRecentlyUsed, 4, 8, mostLinks, 0].entries()) view.setUint32(4 * index, value, hostIsLittleEndian);
   return bpf(commandMapCreate, attributes, attributes.length, []);
 }
 
-/** A descriptor, or -1. */
+/** Loads the program. Returns its descriptor, or -1. */
 function load(program: readonly Instruction[]): number {
   const licenseAt = 48;
   const programAt = 56;
-  // What the attributes point to stands behind them: one buffer, alive while the call lasts.
+  // What the attributes point to is placed behind them, in one buffer that stays alive during the call.
   const all = new Uint8Array(programAt + 8 * program.length);
   const view = new DataView(all.buffer);
   view.setUint32(0, socketFilter, hostIsLittleEndian);

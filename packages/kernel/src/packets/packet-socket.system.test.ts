@@ -1,4 +1,4 @@
-// A packet socket on links whose other ends a test holds: real frames, counted.
+// Tests a packet socket with real frames on links whose other ends the test controls.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { makeNamespace, type TestNamespace } from '../nftables/testing/namespace
 import { openWire, type Wire } from '../testing/wire.ts';
 import { type Frame, openPacketSocket, type PacketSocket } from './packet-socket.ts';
 
-/** A type that nothing else sends; of it frames are wanted whose first byte behind the header is 1. */
+/** An Ethernet type that nothing else sends. The filter accepts frames whose first byte behind the header is 1. */
 const etherType = 0x88b5;
 const filter = [
   [0x30, 0, 0, 14],
@@ -18,7 +18,7 @@ const filter = [
 ] as const;
 const frame = (first: number): Uint8Array =>
   Uint8Array.from([...new Array<number>(12).fill(0xff), etherType >> 8, etherType & 255, first, ...new Array<number>(45).fill(0)]);
-/** An hour, so that time does not count here. */
+/** One frame an hour, so that the tests do not depend on time. */
 const limit = { atOnce: 5, everyMs: 3_600_000 };
 
 let host: TestNamespace;
@@ -59,7 +59,7 @@ function send(link: string, count: number, first = 1): void {
   for (let sent = 0; sent < count; sent++) wire!.send(index, frame(first));
 }
 
-/** How many were heard on a link, once one that was sent last has come in on another. */
+/** Counts the frames received from a link, once a last frame has arrived from another link. */
 async function heardOn(link: string): Promise<number> {
   const index = indexOf(host, link);
   const last = indexOf(host, 'last');
@@ -68,7 +68,7 @@ async function heardOn(link: string): Promise<number> {
   return heard.filter(({ linkIndex }) => linkIndex === index).length;
 }
 
-test('each link has its own limit: what one sends beyond it is not heard, and takes nothing from the others', async () => {
+test('each link has its own limit: frames beyond it are dropped, and the other links are not affected', async () => {
   open();
   send('tap1', 5000);
   send('tap2', 3);
@@ -77,7 +77,7 @@ test('each link has its own limit: what one sends beyond it is not heard, and ta
   expect(heard.every(({ bytes }) => Buffer.compare(bytes, frame(1)) === 0)).toBe(true);
 });
 
-test('what the filter does not let through, and what the host sends, is neither heard nor counted', async () => {
+test('frames that the filter drops, and frames that the host sends, are neither received nor counted', async () => {
   open();
   send('tap1', 100, 2);
   for (let sent = 0; sent < 100; sent++) expect(socket!.send(indexOf(host, 'tap1'), frame(1))).toBeUndefined();
@@ -85,7 +85,7 @@ test('what the filter does not let through, and what the host sends, is neither 
   expect(await heardOn('tap1')).toBe(3);
 });
 
-test('a link that comes after the socket is heard; one made anew has its whole allowance, as has a new socket', async () => {
+test('links that are created after the socket are received; a recreated link and a new socket have the whole allowance', async () => {
   open();
   addLink('late');
   send('late', 9);
@@ -109,7 +109,7 @@ test('a signal that comes while the kernel checks the program does not cost the 
   try {
     for (let opened = 0; opened < 200; opened++) {
       open().close();
-      // Its handler runs.
+      // Lets the signal's handler run.
       await new Promise(setImmediate);
     }
   } finally {
@@ -117,9 +117,9 @@ test('a signal that comes while the kernel checks the program does not cost the 
   }
 });
 
-// Where everybody may load programs, there is nobody who may not.
+// On hosts where everybody may load programs, this cannot be tested.
 test.skipIf(readFileSync('/proc/sys/kernel/unprivileged_bpf_disabled', 'utf8').trim() === '0')(
-  'a process that may not load programs hears frames without a limit, filtered, and is told so',
+  'a process that may not load programs receives filtered frames without a limit, and isLimited says so',
   () => {
     const program = `
       import { openPacketSocket } from ${JSON.stringify(`${import.meta.dirname}/packet-socket.ts`)};

@@ -1,4 +1,4 @@
-// Frames as they come in on any link, before netfilter has seen them, and frames sent out of one: for what a program has to hear that the kernel is told to drop.
+// Receives frames on all links before netfilter sees them, and sends frames. For a program that must receive what the kernel is told to drop.
 import koffi from 'koffi';
 import {
   attachFilter,
@@ -17,34 +17,36 @@ import {
 import { NetlinkError } from '../netlink/socket.ts';
 import { attachLimitedFilter, type LinkLimit } from './link-limit.ts';
 
-export type Frame = { readonly linkIndex: number /** The whole Ethernet frame. */; readonly bytes: Uint8Array };
+/** A received Ethernet frame. */
+export type Frame = { readonly linkIndex: number; readonly bytes: Uint8Array };
 
+/** An open packet socket. */
 export interface PacketSocket {
-  /** False: the kernel does not take the limit, and one link's flood keeps the others' frames out while it lasts. */
+  /** Whether the kernel applies the limit. If not, a flood on one link keeps the others' frames out while it lasts. */
   readonly isLimited: boolean;
-  /** Sends a whole Ethernet frame out of a link. The errno's name where the kernel does not take it. */
+  /** Sends an Ethernet frame out of a link. Returns the errno's name when the kernel refuses it. */
   send(linkIndex: number, frame: Uint8Array): string | undefined;
   close(): void;
 }
 
 const [familyPacket, socketRaw, closeOnExec, dontWait] = [17, 3, 0o2000000, 0x40] as const;
-/** SO_RCVBUFFORCE: whatever net.core.rmem_max says, room for what a thousand links may send at once. */
+/** SO_RCVBUFFORCE gives the queue room for what a thousand links may send at once, beyond net.core.rmem_max. */
 const [levelSocket, receiveBuffer] = [1, 33] as const;
 const queueBytes = 8 * 1024 * 1024;
 const frameBytes = 2048;
-/** Frames are taken so many at a time, with a rest between: a flood costs this much, and the kernel drops what is beyond the queue. */
+/** How many frames are read at a time, with a pause in between. That bounds the cost of a flood: the kernel drops what does not fit into the queue. */
 const framesPerTurn = 128;
 const restMs = 10;
-/** Offset of the packet's kind (PACKET_OUTGOING and so on) as the filter sees it: SKF_AD_OFF + SKF_AD_PKTTYPE. */
+/** The offset at which a filter reads the packet's kind (PACKET_OUTGOING and so on): SKF_AD_OFF + SKF_AD_PKTTYPE. */
 const packetKind = 0xffff_f000 + 4;
 const outgoing = 4;
 
 /**
- * Listens on all links of this network namespace for frames of an Ethernet type that the filter lets through (it ends in what it lets through; what this host itself
- * sends is passed over before), of each link as many as its limit says. Keeps the process alive until closed. Throws NetlinkError when the kernel refuses (without CAP_NET_RAW).
+ * Receives the frames of an Ethernet type on all links of this network namespace that the filter accepts (it must end with an instruction that accepts), up to the limit of each link.
+ * Frames that this host sends are skipped. The socket keeps the process alive until it is closed. Throws NetlinkError when the kernel refuses (without CAP_NET_RAW).
  */
 export function openPacketSocket(etherType: number, filter: readonly FilterInstruction[], limit: LinkLimit, onFrame: (frame: Frame) => void): PacketSocket {
-  // Of no protocol at first: nothing may come in before the filter is there.
+  // The socket has no protocol at first, so that nothing is received before the filter is attached.
   const fd = socket(familyPacket, socketRaw | closeOnExec, 0);
   if (fd < 0) throw failure('cannot open a packet socket');
   setSocketOption(fd, levelSocket, receiveBuffer, queueBytes);
@@ -80,7 +82,7 @@ export function openPacketSocket(etherType: number, filter: readonly FilterInstr
 
   const onReadable = (...args: readonly unknown[]): void => {
     if (closed) return;
-    // A negative status: the handle has stopped (a link that goes down is told so).
+    // After a negative status the handle has stopped. A link that goes down causes that.
     if (typeof args[0] === 'number' && args[0] < 0) handle.start({ readable: true }, onReadable);
     take();
   };
@@ -99,7 +101,7 @@ export function openPacketSocket(etherType: number, filter: readonly FilterInstr
   };
 }
 
-/** sockaddr_ll: family, protocol in network order, index. */
+/** A struct sockaddr_ll: family, protocol in network order, index. */
 function linkAddress(protocol: number, linkIndex: number): Uint8Array {
   const bytes = new Uint8Array(20);
   const view = new DataView(bytes.buffer);

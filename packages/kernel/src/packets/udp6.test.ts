@@ -15,19 +15,19 @@ const datagram = fc.record({
 });
 const mac = (address: Uint8Array): string => [...address].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 
-test('a datagram is framed as the tests’ own frames are, and read back', () => {
+test('a datagram is framed like the tests’ own frames, and parsed back', () => {
   fc.assert(
     fc.property(datagram, (one) => {
       const framed = udp6Frame(one);
       const expected = frame({ ...one, sourceMac: mac(one.sourceMac), destinationMac: mac(one.destinationMac), protocol: 17 });
-      // The tests' own frames leave a checksum of nought as it is.
+      // The tests' own frames do not replace a checksum of zero.
       if (expected[60] !== 0 || expected[61] !== 0) expect(framed).toEqual(expected);
       expect(parseUdp6(framed)).toEqual(one);
     }),
   );
 });
 
-test('what is cut short, or something else, is not read', () => {
+test('truncated and other frames are not parsed', () => {
   const one = udp6Frame({
     sourceMac: new Uint8Array(6),
     destinationMac: new Uint8Array(6),

@@ -1,7 +1,8 @@
 // A UDP datagram over IPv6 in an Ethernet frame. Pure.
 
+/** A UDP datagram and its addresses. */
 export type Udp6 = {
-  /** MACs as six bytes, addresses as sixteen. */
+  /** MACs have six bytes, addresses sixteen. */
   readonly sourceMac: Uint8Array;
   readonly destinationMac: Uint8Array;
   readonly source: Uint8Array;
@@ -13,6 +14,7 @@ export type Udp6 = {
 
 const [ethernetBytes, ip6Bytes, udpBytes, udp] = [14, 40, 8, 17] as const;
 
+/** The Ethernet frame with this datagram. */
 export function udp6Frame({ sourceMac, destinationMac, source, destination, sourcePort, destinationPort, payload }: Udp6): Uint8Array {
   const length = udpBytes + payload.length;
   const frame = new Uint8Array(ethernetBytes + ip6Bytes + length);
@@ -31,12 +33,12 @@ export function udp6Frame({ sourceMac, destinationMac, source, destination, sour
   view.setUint16(at + 2, destinationPort);
   view.setUint16(at + 4, length);
   frame.set(payload, at + udpBytes);
-  // RFC 8200 8.1: over the addresses, the length and the protocol as well; nought is sent as all ones.
+  // RFC 8200, section 8.1: the checksum covers the addresses, the length and the protocol as well; a result of zero is sent as all ones.
   view.setUint16(at + 6, checksum(frame.subarray(22), length + udp) || 0xffff);
   return frame;
 }
 
-/** What was read out of a frame with `udp6Frame`'s layout; undefined: it is none (extension headers, another protocol, cut short). */
+/** Parses a frame with the layout of `udp6Frame`; undefined for others (extension headers, another protocol, a truncated frame). */
 export function parseUdp6(frame: Uint8Array): Udp6 | undefined {
   if (frame.length < ethernetBytes + ip6Bytes + udpBytes) return undefined;
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
@@ -54,7 +56,7 @@ export function parseUdp6(frame: Uint8Array): Udp6 | undefined {
   };
 }
 
-/** One's complement sum of 16-bit words (RFC 1071), `more` added. */
+/** The one's complement sum of 16-bit words (RFC 1071), with `more` added. */
 function checksum(bytes: Uint8Array, more: number): number {
   let sum = more;
   for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);

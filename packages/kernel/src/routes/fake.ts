@@ -1,27 +1,29 @@
-// Routes in memory, as strict as the kernel, several programs at once: the same refusals, and the same losses when a link goes down.
+// Routes in memory for several programs. They are as strict as the kernel: the same refusals, and the same losses when a link goes down.
 import type { FakeLinkKernel } from '../links/fake.ts';
 import type { Operation } from '../programmer/diff.ts';
 import type { Change, Refusal } from '../programmer/table.ts';
 import type { RouteFilter, RouteTable } from './netlink.ts';
 import { type KernelRoute, routeKind, routeTable } from './route.ts';
 
+/** The routes of a fake kernel, and its controls. */
 export interface FakeRoutes {
-  /** What one program has open: its own changes are not told to it. */
+  /** A program's view of the routes. Its own changes are not reported to it. */
   open(scope?: RouteFilter): RouteTable;
   readonly routes: readonly KernelRoute[];
   /** Adds a route behind others with the same key, which only `ip route append` does. */
   append(route: KernelRoute): void;
-  /** All that was committed, a list a call. */
+  /** The committed operations, one list per call. */
   readonly commits: (readonly Operation<KernelRoute>[])[];
-  /** Hands the changes that happened to the watchers now, not in the next microtask. */
+  /** Reports pending changes to the watchers now, instead of in the next microtask. */
   deliver(): void;
-  /** Throws waiting changes away; the watchers are told that some are missing. */
+  /** Discards pending changes; the watchers are told that some are missing. */
   loseChanges(): void;
-  /** Thrown by the next commits, one each, half of the operations being done. */
+  /** Errors for the next commits to throw, one each, after half of the operations were done. */
   readonly failures: Error[];
 }
 
 /** Longer than 80 lines: a kernel and the programs that have it open, over the same map. */
+/** An empty table of routes over these links. With `deliverBy: 'hand'`, changes are reported only by `deliver`. */
 export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?: 'itself' | 'hand' } = {}): FakeRoutes {
   const { deliverBy = 'itself' } = options;
   const byKey = new Map<string, KernelRoute[]>();
@@ -49,7 +51,7 @@ export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?
     for (const [key, list] of byKey) {
       const kept = list.filter((route) => route.deviceIndex !== index);
       byKey.set(key, kept);
-      // IPv4's go without a word.
+      // The kernel does not report the IPv4 routes that it deletes.
       for (const object of list) if (object.deviceIndex === index && object.family === 6) happen({ is: 'absent', object });
     }
   });
@@ -69,7 +71,7 @@ export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?
     return undefined;
   }
 
-  /** Everything that the request names must fit, but an IPv4 metric of 0 fits any. */
+  /** Deletes a route. Everything that the request names must match, except that an IPv4 metric of 0 matches any. */
   function remove(object: KernelRoute, author: unknown): Pick<Refusal<KernelRoute>, 'code' | 'errno'> | undefined {
     const anyMetric = object.family === 4 && object.metric === 0;
     const fits = (route: KernelRoute): boolean =>

@@ -1,34 +1,34 @@
-// Routes in rtnetlink's words (linux/rtnetlink.h).
+// Encodes and decodes rtnetlink's messages about routes (linux/rtnetlink.h).
 import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes, splitPrefix } from '../addresses/ip.ts';
 import { eachAttribute, flag, hostIsLittleEndian, MessageWriter, readU32 } from '../netlink/attributes.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
 import { type KernelRoute, routeTypes } from './route.ts';
 
-/** RTM_* */
+/** RTM_NEWROUTE and RTM_DELROUTE. */
 export const routeMessage = { newRoute: 24, deleteRoute: 25 } as const;
 const type = { ...routeMessage, getRoute: 26 } as const;
-/** Multicast groups: IPv4 and IPv6 routes. */
+/** The multicast groups of IPv4 and IPv6 routes. */
 export const routeGroups: readonly number[] = [7, 11];
 
 const attribute = { destination: 1, oif: 4, gateway: 5, priority: 6, prefSource: 7, multipath: 9, table: 15, via: 18 } as const;
-/** RTM_F_CLONED: a cache entry, no route. */
+/** RTM_F_CLONED: the message is about a cache entry and not a route. */
 const cloned = 0x200;
 
-/** What a dump is to hold; what is absent is not asked. */
+/** Restricts a dump. An absent field does not restrict it. */
 export type RouteFilter = { readonly table?: number; readonly protocol?: number; readonly deviceIndex?: number };
 
-/** What a message from a dump or from the route groups says; undefined: nothing about a route of ours to know. */
+/** Decodes a message of a dump or of the route groups; undefined when it is not about a route that matters here. */
 export function readRouteMessage(message: NetlinkMessage): { readonly is: 'present' | 'absent'; readonly object: KernelRoute } | undefined {
   if (message.type !== type.newRoute && message.type !== type.deleteRoute) return undefined;
   const object = readRoute(message.payload);
   return object && { is: message.type === type.newRoute ? 'present' : 'absent', object };
 }
 
-/** Whether a dump's message passes the filter, told without reading all of it: kernels before 4.20 do not filter, and none by everything. */
+/** Whether a dump's message passes the filter, decided without decoding all of it. Kernels before 4.20 do not filter, and none filters by everything. */
 export function passes({ payload }: NetlinkMessage, filter: RouteFilter): boolean {
   if (filter.protocol !== undefined && payload[5] !== filter.protocol) return false;
-  // Numbers that do not fit into the header's byte are marked there by another one.
+  // A table's number that does not fit into the header's byte stands in an attribute.
   let table = payload[4] as number;
   if (filter.table !== undefined && filter.table < 256 && table !== filter.table) return false;
   if ((filter.table === undefined || filter.table < 256) && filter.deviceIndex === undefined) return true;
@@ -40,7 +40,7 @@ export function passes({ payload }: NetlinkMessage, filter: RouteFilter): boolea
   return (filter.table === undefined || table === filter.table) && (filter.deviceIndex === undefined || deviceIndex === filter.deviceIndex);
 }
 
-/** struct rtmsg: family, destination's length, source's length, TOS, table, protocol, scope, type, flags. */
+/** Decodes a struct rtmsg (family, length of the destination and the source, TOS, table, protocol, scope, type, flags) and its attributes. */
 function readRoute(payload: Uint8Array): KernelRoute | undefined {
   const family = familyOfNumber(payload[0] as number);
   const kind = routeTypes[(payload[7] as number) - 1];
@@ -89,7 +89,7 @@ const verbs = {
   delete: { type: type.deleteRoute, flags: 0 },
 } as const;
 
-/** Writes the message of an operation. A deletion names all that the route is, so that no other one is hit. */
+/** Writes the message of an operation. A deletion names all properties of the route, so that it cannot delete another one. */
 export function writeRouteOperation(writer: MessageWriter, sequence: number, { verb, object: route }: Operation<KernelRoute>): void {
   const { bytes, length } = splitPrefix(route.destination);
   writer.begin(verbs[verb].type, flag.request | flag.acknowledge | verbs[verb].flags, sequence);
@@ -117,7 +117,7 @@ function writeVia(writer: MessageWriter, family: IpFamily, via: string): void {
   writer.binary(attribute.via, bytes);
 }
 
-/** Asks for all routes of a family that pass the filter. */
+/** A request for all routes of a family that pass the filter. */
 export function dumpRoutes(sequence: number, family: IpFamily, filter: RouteFilter): Uint8Array {
   const writer = new MessageWriter(64);
   writer.begin(type.getRoute, flag.request | flag.dump, sequence);

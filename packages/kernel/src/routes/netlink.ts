@@ -1,4 +1,4 @@
-// The kernel's routes by rtnetlink.
+// The kernel's routes, over rtnetlink.
 import { type DumpRequest, openNetlinkTable } from '../programmer/netlink.ts';
 import type { KernelTable } from '../programmer/table.ts';
 import { dumpRoutes, passes, type RouteFilter, readRouteMessage, routeGroups, writeRouteOperation } from './messages.ts';
@@ -6,15 +6,15 @@ import { type KernelRoute, routeTable } from './route.ts';
 
 export type { RouteFilter };
 
-/** The routes that pass a filter: reading gives those, and only those are watched. */
+/** The routes that pass a filter. Only those are read and watched. */
 export interface RouteTable extends KernelTable<KernelRoute> {
-  /** With a filter of its own, this reading is about that instead. */
+  /** Reads the routes. With `filter`, reads those that pass it instead. */
   read(filter?: RouteFilter): readonly KernelRoute[];
 }
 
 /**
- * The routes of the calling thread's network namespace, of both families, that pass `scope` (the main table); sockets stay in it (see `inNamespace`).
- * Throws NetlinkError when the kernel does not let itself be read.
+ * The routes of both families in the calling thread's network namespace that pass `scope` (by default: the main table). Its sockets stay in the namespace (see `inNamespace`).
+ * Throws NetlinkError when the kernel cannot be read.
  */
 export function openRoutes(scope: RouteFilter = { table: routeTable.main }): RouteTable {
   const dumps = (filter: RouteFilter): DumpRequest[] => ([4, 6] as const).map((family) => (sequence) => dumpRoutes(sequence, family, filter));

@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { routesProperty } from './testing/property.ts';
 
-test('whatever anybody does, and whenever it is told, in the end our routes are what is wanted: many more times', async () => {
+test('many runs of: whatever happens, and whenever it is reported, our routes end as wanted', async () => {
   await routesProperty(300_000);
 });

@@ -9,7 +9,7 @@ import { deviceRoute, type Route } from './route.ts';
 
 const namespace = `routeprog-${process.pid}`;
 const ip = (...args: readonly string[]): string => execFileSync('ip', ['-n', namespace, ...args], { encoding: 'utf8' });
-/** In one go, as far as the reader of events is concerned. */
+/** Runs commands in one process, so that the reader of events sees them at once. */
 const ipBatch = (lines: readonly string[]): unknown => execFileSync('ip', ['-n', namespace, '-batch', '-'], { input: `${lines.join('\n')}\n` });
 
 let links: ReturnType<typeof openLinks>;
@@ -55,7 +55,7 @@ const both = (device: string): string[] => [
   `2001:db8::4 dev ${device} proto 80 metric 1024 pref medium`,
 ];
 
-/** Applies whenever something changed, until the kernel's routes are these. */
+/** Calls apply after every change until the kernel's routes are these. */
 function until(expected: readonly string[], act: () => unknown): Promise<void> {
   return new Promise((resolve, reject) => {
     drifted = () => {
@@ -75,22 +75,22 @@ function program(...wanted: readonly Route[]): void {
   expect(programmer.apply().refusals).toEqual([]);
 }
 
-test('wanted routes of both families are the kernel’s', () => {
+test('wanted routes of both families are in the kernel', () => {
   program(web('tap1'), web6('tap1'));
   expect(routes()).toEqual(both('tap1'));
 });
 
-test('a route that somebody deletes comes back', async () => {
+test('a route that another program deletes is added again', async () => {
   program(web('tap1'), web6('tap1'));
   await until(both('tap1'), () => ipBatch(['route del 10.65.0.4/32', 'route del 2001:db8::4/128']));
 });
 
-test('a route that somebody replaces comes back, where it is ours to say', async () => {
+test('a route on a device of ours that another program replaces is restored', async () => {
   program(web('tap1'), web6('tap1'));
   await until(both('tap1'), () => ipBatch(['route replace 10.65.0.4/32 dev tap2 metric 1024', 'route replace 2001:db8::4/128 dev tap2 metric 1024']));
 });
 
-test('a route that somebody adds on a device of ours goes, and not one elsewhere', async () => {
+test('a route that another program adds on a device of ours is deleted; routes elsewhere are not', async () => {
   program(web('tap1'), web6('tap1'));
   const theirs = '10.9.0.0/24 dev eth0 scope link';
   await until([theirs, ...both('tap1')], () =>
@@ -98,17 +98,17 @@ test('a route that somebody adds on a device of ours goes, and not one elsewhere
   );
 });
 
-test('a link that was down for a moment gets its routes back', async () => {
+test('a link that was down for a moment gets its routes again', async () => {
   program(web('tap1'), web6('tap1'));
   await until(both('tap1'), () => ipBatch(['link set tap1 down', 'link set tap1 up']));
 });
 
-test('a link deleted and made again under its name gets its routes', async () => {
+test('a link that was deleted and created again gets its routes', async () => {
   program(web('tap1'), web6('tap1'));
   await until(both('tap1'), () => ipBatch(['link del tap1', 'link add tap1 type ifb', 'link set tap1 up']));
 });
 
-test('an address that moves has a route at every moment, and so has one whose metric changes', async () => {
+test('an address that moves, or whose metric changes, has a route at every moment', async () => {
   program(web('tap1'));
   const watcher = inNamespace(namespace, () => openRoutes());
   const seen: string[] = [];
@@ -131,7 +131,7 @@ test('an address that moves has a route at every moment, and so has one whose me
   watcher.close();
 });
 
-test('what a failing caller throws in an audit does not spoil the next', async () => {
+test('an error that a callback throws in an audit does not affect the next audit', async () => {
   program(web('tap1'), web6('tap1'));
   let fails = true;
   const failing = routeProgrammer({
@@ -154,7 +154,7 @@ test('what a failing caller throws in an audit does not spoil the next', async (
   failing.close();
 });
 
-test('a second programmer, as after a restart, touches nothing that is right', () => {
+test('a second programmer, as after a restart, does not touch what is right', () => {
   program(web('tap1'), web6('tap1'));
   programmer.close();
   start();

@@ -8,7 +8,7 @@ const route = (destination: string, device: string, change: Partial<Route> = {})
   ...change,
 });
 
-describe('routes are made as they are wanted', () => {
+describe('wanted routes are programmed', () => {
   let world: ReturnType<typeof openProgrammerWorld>;
   beforeEach(() => {
     world = openProgrammerWorld();
@@ -17,7 +17,7 @@ describe('routes are made as they are wanted', () => {
   const inKernel = (): string[] => world.routes.routes.map(printRoute).sort();
   const wantedInKernel = (...wanted: readonly Route[]): string[] => wanted.map((one) => printRoute(placed(one))).sort();
 
-  test('what is wanted comes, what is no longer wanted goes, and nothing else is sent', () => {
+  test('wanted routes are added, unwanted ones deleted, and nothing else is sent', () => {
     const [first, second] = [route(web, 'tap1'), route('2001:db8::4/128', 'tap1')];
     world.programmer.set(first);
     world.programmer.set(second);
@@ -31,7 +31,7 @@ describe('routes are made as they are wanted', () => {
     expect(world.programmer.apply()).toEqual({ operations: 0, compared: false, refusals: [] });
   });
 
-  test('after a restart what was right already is not touched, and what is ours and not wanted goes', () => {
+  test('after a restart, right routes are not touched, and our unwanted ones are deleted', () => {
     for (const wanted of [route(web, 'tap1'), route('10.65.0.9/32', 'tap1')]) world.others('create', placed(wanted));
     world.programmer.set(route(web, 'tap1'));
     world.routes.commits.length = 0;
@@ -48,7 +48,7 @@ describe('routes are made as they are wanted', () => {
     expect(world.operations()).toEqual([`replace ${printRoute(placed(route(web, 'tap2')))}`]);
   });
 
-  test('a route that changes its metric is there with the new one before the old one goes', () => {
+  test('a route whose metric changes is added with the new one before the old one is deleted', () => {
     world.programmer.set(route(web, 'tap1', { metric: 512 }));
     world.programmer.apply();
     world.routes.commits.length = 0;
@@ -59,7 +59,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
   });
 
-  test('a route that somebody deletes comes back', () => {
+  test('a route that another program deletes is added again', () => {
     world.programmer.set(route(web, 'tap1'));
     world.programmer.apply();
     world.others('delete', placed(route(web, 'tap1')));
@@ -70,7 +70,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
   });
 
-  test('a route that somebody adds on a device of ours goes; elsewhere it is none of our business', () => {
+  test('a route that another program adds on a device of ours is deleted; elsewhere it stays', () => {
     world.programmer.apply();
     world.others('create', placed(route(web, 'eth0', { protocol: foreign })));
     world.deliver();
@@ -83,7 +83,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'eth0', { protocol: foreign })));
   });
 
-  test('what the kernel itself keeps on our devices stays', () => {
+  test('the kernel’s own routes on our devices stay', () => {
     world.others('create', { ...placed(route('fe80::/64', 'tap1')), protocol: 2, metric: 256 });
     world.programmer.apply();
     world.deliver();
@@ -91,7 +91,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toHaveLength(1);
   });
 
-  test('somebody else’s route keeps its place, and what is wanted there follows when it goes', () => {
+  test('another program’s route keeps its place, and the wanted one is added when it is deleted', () => {
     const theirs = placed(route(web, 'eth0', { protocol: foreign }));
     world.others('create', theirs);
     world.programmer.set(route(web, 'tap1'));
@@ -104,7 +104,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
   });
 
-  test('a route that keeps ours out and goes without a word, with its device, is found out', () => {
+  test('a route that blocked ours and was deleted with its device, without a report, is noticed', () => {
     world.others('create', placed(route(web, 'eth0', { protocol: foreign })));
     world.programmer.set(route(web, 'tap1'));
     world.programmer.apply();
@@ -113,7 +113,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
   });
 
-  test('away with an IPv4 route of metric 0 that may be gone already does not mean another metric', () => {
+  test('deleting an IPv4 route of metric 0 that may not exist any more does not delete one with another metric', () => {
     const [zero, other] = [route(web, 'tap1', { metric: 0 }), route(web, 'tap1')];
     world.programmer.set(zero);
     world.programmer.set(other);
@@ -125,7 +125,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(other));
   });
 
-  test('a route whose device is not there waits for it', () => {
+  test('a route whose device does not exist waits for it', () => {
     world.programmer.set(route(web, 'tap9'));
     expect(world.programmer.apply()).toMatchObject({ operations: 0, refusals: [{ key: routeKey(route(web, 'tap9')), code: 'DEVICE_GONE' }] });
     expect(world.programmer.dirty).toBe(false);
@@ -136,7 +136,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap9')));
   });
 
-  test('a route whose device is down comes with it, and the wrong one in its place goes at once', () => {
+  test('a route whose device is down waits for it, and a wrong route in its place is deleted at once', () => {
     world.programmer.set(route(web, 'tap1'));
     world.programmer.apply();
     world.links.setLink('tap2', { up: false });
@@ -152,7 +152,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap2')));
   });
 
-  test('a link that was down for a moment gets its routes back, and the kernel is not read for it', () => {
+  test('a link that was down for a moment gets its routes again without a reading of the kernel', () => {
     world.programmer.set(route(web, 'tap1'));
     world.programmer.set(route('2001:db8::4/128', 'tap1'));
     world.programmer.apply();
@@ -164,7 +164,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1'), route('2001:db8::4/128', 'tap1')));
   });
 
-  test('a link deleted and made again under its name gets its routes, with its new index', () => {
+  test('a link that was deleted and created again gets its routes, with its new index', () => {
     world.programmer.set(route(web, 'tap1'));
     world.programmer.apply();
     world.links.kernel.remove(world.index('tap1'));
@@ -184,7 +184,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toEqual(wantedInKernel(route(web, 'tap1')));
   });
 
-  test('a commit of which nobody knows the end is thrown, and the next apply starts from a reading', () => {
+  test('a commit whose outcome is not known throws, and the next apply starts with a reading', () => {
     for (const last of [1, 2, 3, 4]) world.programmer.set(route(`10.65.0.${last}/32`, 'tap1'));
     world.routes.failures.push(new Error('answers were lost'));
     expect(() => world.programmer.apply()).toThrow('answers were lost');
@@ -193,7 +193,7 @@ describe('routes are made as they are wanted', () => {
     expect(inKernel()).toHaveLength(4);
   });
 
-  test('what does not name a route is refused where it is said', () => {
+  test('a value that is not a route is refused when it is set', () => {
     for (const wrong of [{ destination: '10.65.0.4' }, { family: 6 }, { metric: -1 }, { protocol: 256 }, { via: 'nowhere' }, { prefSource: '::1' }] as const) {
       expect(() => world.programmer.set({ ...route(web, 'tap1'), ...wrong })).toThrow(RangeError);
     }
@@ -215,14 +215,14 @@ describe('an audit', () => {
     };
   };
 
-  test('that finds nothing leaves nothing to do', async () => {
+  test('without findings leaves nothing to do', async () => {
     const { programmer, drifts } = openAudited();
     await programmer.audit();
     expect(drifts()).toBe(0);
     expect(programmer.dirty).toBe(false);
   });
 
-  test('finds what nobody told of, in either direction, and only that is sent', async () => {
+  test('finds unreported differences of both kinds, and only those are sent', async () => {
     const { programmer, drifts, others, placed, inKernel, wantedInKernel } = openAudited();
     others('delete', placed(first));
     others('create', placed(route('10.65.0.9/32', 'tap2', { protocol: foreign })));
@@ -232,9 +232,9 @@ describe('an audit', () => {
     expect(inKernel()).toEqual(wantedInKernel(first, second));
   });
 
-  test('does not undo what is done while it reads', async () => {
+  test('does not undo what happens while it reads', async () => {
     const { programmer, inKernel, wantedInKernel } = openAudited();
-    const third = route('10.65.0.0/32', 'tap1'); // before the others: the reading has passed its place
+    const third = route('10.65.0.0/32', 'tap1'); // it sorts before the others, so the reading has already passed its place
     const reading = programmer.audit();
     await Promise.resolve();
     programmer.set(third);
@@ -278,6 +278,6 @@ describe('an audit', () => {
   });
 });
 
-test('whatever anybody does, and whenever it is told: in the end our routes are what is wanted, nobody else’s was touched, and then nothing more is sent', async () => {
+test('whatever happens, and whenever it is reported, our routes end as wanted, nobody else’s are touched, and then nothing more is sent', async () => {
   await routesProperty(1000);
 });

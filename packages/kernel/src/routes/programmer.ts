@@ -1,15 +1,15 @@
-// Routes made as they are wanted.
+// Programs the wanted routes.
 import { type Programmer, type ProgrammerOptions, programmer } from '../programmer/programmer.ts';
 import { type KernelRoute, type Route, routeKind, routeProtocol } from './route.ts';
 
-/** See `Programmer`; keys are `routeKey`'s. `set` throws RangeError for a value that is no route. A route that is somebody else's is never touched, nor replaced. */
+/** A programmer of routes (see `Programmer`), keyed by `routeKey`. `set` throws RangeError for a value that is not a route. Routes of other programs are never changed or replaced. */
 export function routeProgrammer(options: Omit<ProgrammerOptions<Route, KernelRoute>, 'kind'>): Programmer<Route> {
   return programmer({ ...options, kind: routeKind });
 }
 
 /**
- * What is ours by protocol number, and everything on devices whose names start with one of the prefixes, except what the kernel itself keeps there (fe80::/64,
- * prefix routes, multicast). The usual answer to "after a restart, how do we know that it is ours?".
+ * Decides which routes are ours: those with one of our protocol numbers, and all on devices with one of our name prefixes, except those that the kernel itself keeps there
+ * (fe80::/64, prefix routes, multicast). So a programmer recognises its routes after a restart.
  */
 export function ownsRoutes(ours: {
   readonly protocols?: readonly number[];

@@ -2,7 +2,7 @@
 import { familyOf, type IpFamily, ipBytes, splitPrefix } from '../addresses/ip.ts';
 import type { WantedKind } from '../programmer/programmer.ts';
 
-/** RTN_*, in the kernel's order from 1 on. */
+/** The types of routes (RTN_*), in the kernel's order from 1 on. */
 export const routeTypes = [
   'unicast',
   'local',
@@ -16,46 +16,47 @@ export const routeTypes = [
   'nat',
   'xresolve',
 ] as const;
+/** One of `routeTypes`. */
 export type RouteType = (typeof routeTypes)[number];
 
-/** RT_SCOPE_*: how far away the destination is. IPv6 knows only `universe`. */
+/** How far away the destination is (RT_SCOPE_*). IPv6 has only `universe`. */
 export const routeScope = { universe: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
-/** RT_TABLE_* */
+/** The numbers of the usual tables (RT_TABLE_*). */
 export const routeTable = { default: 253, main: 254, local: 255 } as const;
-/** RTPROT_*: who made a route. */
+/** Numbers for the program that created a route (RTPROT_*). */
 export const routeProtocol = { redirect: 1, kernel: 2, boot: 3, static: 4, routerAdvertisement: 9, bird: 12, dhcp: 16 } as const;
 
 type RouteFields = {
   readonly family: IpFamily;
-  /** Canonical text of a prefix: `10.65.0.4/32`, `2001:db8::/64`; 0.0.0.0/0 and ::/0 for the default. */
+  /** A prefix in canonical text: `10.65.0.4/32`, `2001:db8::/64`; 0.0.0.0/0 or ::/0 for the default route. */
   readonly destination: string;
-  /** The lower is taken. For IPv6 the kernel reads 0 as 1024. */
+  /** The route with the lower metric is used. For IPv6 the kernel reads 0 as 1024. */
   readonly metric: number;
   readonly table: number;
-  /** Who made it: 0 to 255 (`routeProtocol`). */
+  /** The program that created it: 0 to 255 (`routeProtocol`). */
   readonly protocol: number;
   readonly scope: number;
   readonly type: RouteType;
-  /** Address of the next hop. */
+  /** The address of the next hop. */
   readonly via?: string;
-  /** The address that this host takes as its own when it speaks on this route. */
+  /** The source address that this host uses on the route. */
   readonly prefSource?: string;
 };
 
-/** A route as it is wanted. */
+/** A wanted route. It names its device. */
 export type Route = RouteFields & { readonly device?: string };
 
-/** A route as the kernel has it. Of one with several next hops (`multipath`) these are not known. */
+/** A route in the kernel. The next hops of a route with several (`multipath`) are not known here. */
 export type KernelRoute = RouteFields & { readonly deviceIndex?: number; readonly tos?: number; readonly multipath?: true };
 
-/** The key of a route: of two with the same key the kernel takes only one. */
+/** The key of a route: the kernel accepts only one route with the same key. */
 export const routeKey = (route: Pick<RouteFields, 'family' | 'table' | 'destination' | 'metric'>): string =>
   `${route.family} ${route.table} ${route.destination} ${kernelMetric(route)}`;
 
 const ipv6DefaultMetric = 1024;
 const kernelMetric = ({ family, metric }: Pick<RouteFields, 'family' | 'metric'>): number => (family === 6 && metric === 0 ? ipv6DefaultMetric : metric);
 
-/** The route that leads the packets for a prefix out of a device, in the main table. RangeError when `destination` is no canonical prefix. */
+/** A route for a prefix out of a device, in the main table. Throws RangeError when `destination` is not a canonical prefix. */
 export function deviceRoute(route: {
   readonly destination: string;
   readonly device: string;
@@ -67,7 +68,7 @@ export function deviceRoute(route: {
   return { ...route, family, table: routeTable.main, scope: family === 4 ? routeScope.link : routeScope.universe, type: 'unicast' };
 }
 
-/** As iproute2 would say it, for people. */
+/** Prints a route like iproute2, for messages. */
 export function printRoute(route: Route | KernelRoute): string {
   const device = 'device' in route ? route.device : 'deviceIndex' in route ? `#${route.deviceIndex}` : undefined;
   const words = [
@@ -81,6 +82,7 @@ export function printRoute(route: Route | KernelRoute): string {
   return words.join(' ');
 }
 
+/** What a programmer needs to know of routes. */
 export const routeKind: WantedKind<Route, KernelRoute> = {
   wantedKey: routeKey,
   deviceName: (route) => route.device,
@@ -91,14 +93,14 @@ export const routeKind: WantedKind<Route, KernelRoute> = {
   key: (route) => (route.tos ? `${routeKey(route)} tos ${route.tos}` : routeKey(route)),
   same: (a, b) => sameFields.every((field) => a[field] === b[field]),
   deviceIndex: (route) => route.deviceIndex,
-  // The kernel reads metric 0 in a request to delete as "any".
+  // In a request to delete, the kernel reads metric 0 as "any".
   deleteMayMiss: (route) => route.family === 4 && route.metric === 0,
   check: checkRoute,
 };
 
 const sameFields = ['type', 'protocol', 'scope', 'via', 'prefSource', 'deviceIndex', 'multipath'] as const satisfies readonly (keyof KernelRoute)[];
 
-/** RangeError when the value is none that the kernel could be asked for: said here, before half of a batch has been sent. */
+/** Throws RangeError for a value that cannot be sent to the kernel, before a part of a batch has been sent. */
 function checkRoute(route: Route): void {
   const { family } = splitPrefix(route.destination);
   if (family !== route.family) throw new RangeError(`the route to ${route.destination} says that it is of family ${route.family}`);

@@ -1,24 +1,25 @@
-// Ethernet frames with the packets that tests send, checksums included.
+// Builds the Ethernet frames that tests send, with checksums, and parses received ones.
 
+/** The fields of a frame. */
 export type FrameOptions = {
   readonly sourceMac: string;
   readonly destinationMac: string;
-  /** Both of one family, as bytes in network order. */
+  /** The source and destination, of the same family, as bytes in network order. */
   readonly source: Uint8Array;
   readonly destination: Uint8Array;
   readonly protocol: number;
   readonly sourcePort?: number;
   readonly destinationPort?: number;
-  /** For ICMP and ICMPv6. */
+  /** The type and code of ICMP or ICMPv6. */
   readonly icmp?: { readonly type: number; readonly code: number };
   readonly tcpFlags?: number;
-  /** Goes behind the transport header. */
+  /** The bytes behind the transport header. */
   readonly payload?: Uint8Array;
 };
 
 const macBytes = (mac: string): number[] => mac.split(':').map((byte) => Number.parseInt(byte, 16));
 
-/** One's complement sum of 16-bit words, folded and inverted (RFC 1071). */
+/** The Internet checksum: the one's complement sum of 16-bit words, folded and inverted (RFC 1071). */
 export function checksum(...parts: readonly Uint8Array[]): number {
   let sum = 0;
   for (const part of parts) for (let at = 0; at < part.length; at += 2) sum += (part[at]! << 8) | (part[at + 1] ?? 0);
@@ -26,7 +27,7 @@ export function checksum(...parts: readonly Uint8Array[]): number {
   return ~sum & 0xffff;
 }
 
-/** CRC32c, which SCTP uses. */
+/** CRC32c, the checksum of SCTP. */
 function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {
@@ -57,12 +58,12 @@ function transport(options: FrameOptions): Uint8Array {
     }
     case 1:
     case 58: {
-      const bytes = Uint8Array.from([icmp.type, icmp.code, 0, 0, ...ports, ...payload]); // the ports stand where an echo has its identifier and sequence
+      const bytes = Uint8Array.from([icmp.type, icmp.code, 0, 0, ...ports, ...payload]); // the ports take the place of an echo's identifier and sequence
       bytes.set(u16(v6 ? checksum(pseudo(bytes.length), bytes) : checksum(bytes)), 2);
       return bytes;
     }
     case 132: {
-      // INIT, with the payload in a parameter that nobody knows and everybody skips.
+      // An INIT chunk with the payload in an unknown parameter, which receivers skip.
       const init = [1, 0, ...u16(24 + payload.length), ...u32(1), ...u32(65535), ...u16(1), ...u16(1), ...u32(1), 0x80, 1, ...u16(4 + payload.length)];
       const bytes = Uint8Array.from([...ports, 0, 0, 0, 0, 0, 0, 0, 0, ...init, ...payload]);
       const crc = crc32c(bytes);
@@ -74,7 +75,7 @@ function transport(options: FrameOptions): Uint8Array {
   }
 }
 
-/** A whole frame. */
+/** The whole frame. */
 export function frame(options: FrameOptions): Uint8Array {
   const { source, destination, protocol } = options;
   const inner = transport(options);
@@ -108,7 +109,7 @@ export function arpFrame(options: {
   ]);
 }
 
-/** What a received frame carries, as far as tests ask: undefined for anything but IPv4 without options and IPv6 without extension headers. */
+/** Parses a received frame; undefined for anything but IPv4 without options and IPv6 without extension headers. */
 export function parseFrame(bytes: Uint8Array):
   | {
       readonly protocol: number;

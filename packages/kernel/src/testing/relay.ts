@@ -1,4 +1,4 @@
-// A port on this process's loopback that leads to one on a namespace's: so that a test outside speaks to a server inside.
+// A local port that is relayed to a port inside a namespace, so that a test outside can talk to a server inside.
 import { createServer, type Server, Socket } from 'node:net';
 import koffi from 'koffi';
 import { errno, errnoName, socket } from '../netlink/libc.ts';
@@ -9,7 +9,7 @@ const connect: (fd: number, address: Uint8Array, length: number) => number = lib
 
 const [AF_INET, SOCK_STREAM, SOCK_CLOEXEC] = [2, 1, 0o2000000];
 
-/** A TCP connection to a port of an IPv4 address inside the namespace. Throws when nobody listens there. */
+/** Connects by TCP to a port of an IPv4 address inside the namespace. Throws when nobody listens there. */
 export function connectInside(namespace: string, port: number, host = '127.0.0.1'): Socket {
   const address = new Uint8Array(16);
   const view = new DataView(address.buffer);
@@ -24,7 +24,7 @@ export function connectInside(namespace: string, port: number, host = '127.0.0.1
   return new Socket({ fd });
 }
 
-/** Resolves to the port outside, once it listens. */
+/** Starts a relay into the namespace. Resolves with the port outside once it listens. */
 export async function relayInto(namespace: string, port: number, host?: string): Promise<{ readonly port: number; close(): void }> {
   const open = new Set<Socket>();
   const server: Server = createServer((outside) => {

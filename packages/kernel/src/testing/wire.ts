@@ -1,4 +1,4 @@
-// Frames put on and taken off the interfaces of a network namespace: for tests and benches that judge by packets alone.
+// Sends and receives frames on the interfaces of a network namespace, for tests and benches that judge by packets alone.
 import koffi from 'koffi';
 import { bind, close, errno, errnoName, send, setSocketOption, socket, waitReadable } from '../netlink/libc.ts';
 import { inNamespace } from '../netlink/namespace.ts';
@@ -9,21 +9,23 @@ const recvfrom: (fd: number, bytes: Uint8Array, length: number, flags: number, f
 );
 
 const [AF_PACKET, SOCK_RAW, SOCK_CLOEXEC, MSG_DONTWAIT, SOL_SOCKET, SO_RCVBUFFORCE, ETH_P_ALL] = [17, 3, 0o2000000, 0x40, 1, 33, 3] as const;
-const outgoing = 4; // PACKET_OUTGOING: what this namespace itself sends
+const outgoing = 4; // PACKET_OUTGOING: sent by this namespace itself
 
-export type Received = { readonly interfaceIndex: number; readonly frame: Uint8Array /** performance.now() when it was read */; readonly atMs: number };
+/** A received frame. `atMs`: when it was read, by performance.now(). */
+export type Received = { readonly interfaceIndex: number; readonly frame: Uint8Array; readonly atMs: number };
 
+/** An open packet socket in a namespace. */
 export interface Wire {
-  /** Sends a whole Ethernet frame out of an interface. */
+  /** Sends an Ethernet frame out of an interface. */
   send(interfaceIndex: number, frame: Uint8Array): void;
-  /** What came in on any interface since the last call, oldest first. */
+  /** The frames that arrived on any interface since the last call, oldest first. */
   receive(): Received[];
-  /** Waits, blocking this thread, for something to come in. False: nothing did. */
+  /** Blocks this thread until a frame arrives. Returns false after `timeoutMs`. */
   wait(timeoutMs: number): boolean;
   close(): void;
 }
 
-/** sockaddr_ll: family, protocol (network order), index. */
+/** A struct sockaddr_ll: family, protocol in network order, index. */
 function linkAddress(protocol: number, interfaceIndex: number): Uint8Array {
   const bytes = new Uint8Array(20);
   const view = new DataView(bytes.buffer);
@@ -33,7 +35,7 @@ function linkAddress(protocol: number, interfaceIndex: number): Uint8Array {
   return bytes;
 }
 
-/** Opens a wire in the namespace (a name as `ip netns` has it). */
+/** Opens a wire in the namespace with this name (as `ip netns` knows it). */
 export function openWire(namespace: string): Wire {
   const openSocket = (protocol: number): number => {
     const fd = inNamespace(namespace, () => socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, ((protocol & 255) << 8) | (protocol >> 8)));
@@ -55,7 +57,7 @@ export function openWire(namespace: string): Wire {
           throw new Error(`cannot send on interface ${interfaceIndex} of ${namespace}: ${errnoName(errno())}`);
         sending.set(interfaceIndex, fd);
       }
-      send(fd, frame, frame.length, 0); // a full queue loses the frame, as a real one would
+      send(fd, frame, frame.length, 0); // a full queue drops the frame, as real hardware would
     },
     receive() {
       const received: Received[] = [];

@@ -1,9 +1,9 @@
-// What every `Conntrack` promises: the kernel's and the fake's.
+// The promises of every `Conntrack`; the kernel's and the fake have to keep them.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Conntrack, Flow, FlowRecord } from '../flow.ts';
 import { udpFlow } from './flows.ts';
 
-/** `track` makes flows; `open` gives what deletes them. */
+/** A kernel with flows: `track` creates them, `open` opens its connection tracking. */
 export type ConntrackWorld = { open(): Conntrack; track(flows: readonly Flow[]): void; close(): void };
 
 const families = [
@@ -11,6 +11,7 @@ const families = [
   { family: 6, web: '2001:db8::4', peer: '2001:db8:ff::7', other: '2001:db8::5', external: '2001:db8:e::9', alike: ['2001:db9::4', '2001:db8:1::4', '::4'] },
 ] as const;
 
+/** Registers the tests. */
 export function conntrackContract(open: () => ConntrackWorld): void {
   let world: ConntrackWorld;
   let conntrack: Conntrack;
@@ -28,7 +29,7 @@ export function conntrackContract(open: () => ConntrackWorld): void {
   describe.each(families)('IPv$family flows', ({ web, peer, other, external, alike }) => {
     const untouched = [udpFlow(other, peer), ...alike.map((address) => udpFlow(address, peer))];
 
-    test('a flow is read as it is', async () => {
+    test('a flow is read with all its fields', async () => {
       const flow = udpFlow(web, peer, [1234, 80], { destination: external });
       world.track([flow]);
       expect(await conntrack.flows()).toEqual([flow]);
@@ -42,13 +43,13 @@ export function conntrackContract(open: () => ConntrackWorld): void {
       { where: 'real destination of a flow to an external address', flow: udpFlow(peer, external, [1, 2], { source: web }) },
       { where: 'external address that a flow answers to', flow: udpFlow(other, peer, [1, 2], { destination: web }) },
       { where: 'external address that a flow was sent to', flow: udpFlow(peer, web, [1, 2], { source: other }) },
-    ])('a flow goes that has the address as its $where, and no other', async ({ flow }) => {
+    ])('a flow with the address as its $where is deleted, and no other', async ({ flow }) => {
       world.track([flow, ...untouched]);
       expect(await conntrack.deleteByAddress([web])).toEqual({ deleted: 1, seen: 1 + untouched.length });
       expect(await left()).toEqual(untouched.map(print).sort());
     });
 
-    test('the one flow that began with a tuple goes, and no other', () => {
+    test('the flow with a given original tuple is deleted, and no other', () => {
       const [flow, later] = [udpFlow(web, peer, [1, 2]), udpFlow(web, peer, [1, 3])];
       world.track([flow, later]);
       expect(conntrack.deleteFlow(flow.original)).toBe('deleted');
@@ -56,7 +57,7 @@ export function conntrackContract(open: () => ConntrackWorld): void {
       expect(conntrack.count()).toBe(1);
     });
 
-    test('flows in every zone go', async () => {
+    test('flows in every zone are deleted', async () => {
       const flow = udpFlow(web, peer);
       world.track([flow, { ...flow, zone: 7 }, { ...flow, zone: 8 }]);
       expect(conntrack.deleteFlow(flow.original, 8)).toBe('deleted');
@@ -66,14 +67,14 @@ export function conntrackContract(open: () => ConntrackWorld): void {
     });
   });
 
-  test('many addresses of both families are one pass', async () => {
+  test('many addresses of both families need one pass', async () => {
     const flows = families.flatMap(({ web, other, peer, external }) => [udpFlow(web, peer), udpFlow(peer, other), udpFlow(external, peer)]);
     world.track(flows);
     expect(await conntrack.deleteByAddress(families.flatMap(({ web, other }) => [web, other]))).toEqual({ deleted: 4, seen: 6 });
     expect((await conntrack.flows()).map(({ original }) => original.source).sort()).toEqual(families.map(({ external }) => external).sort());
   });
 
-  test('those who ask while a pass runs share the next, and all that they asked is done', async () => {
+  test('calls during a pass share the next one, and all of their flows are deleted', async () => {
     const addresses = Array.from({ length: 20 }, (_, count) => `10.65.0.${count + 1}`);
     world.track(addresses.map((address) => udpFlow(address, '192.0.2.7')));
     const [first, ...others] = await Promise.all(addresses.map((address) => conntrack.deleteByAddress([address])));
@@ -81,7 +82,7 @@ export function conntrackContract(open: () => ConntrackWorld): void {
     expect(conntrack.count()).toBe(0);
   });
 
-  test('marks are set in the bits of the mask alone, in every zone, and only where they differ', async () => {
+  test('marks are changed only in the bits of the mask, in every zone, and only where they differ', async () => {
     const flows = families.flatMap(({ web, peer }) => [0, 0x40000, 0x50001, 1].map((mark, port) => ({ ...udpFlow(web, peer, [port + 1, 2]), mark })));
     world.track([...flows, { ...udpFlow('10.65.0.4', '192.0.2.7', [9, 9]), zone: 7 }]);
     const marks = async (): Promise<number[]> => (await conntrack.flows()).map(({ mark = 0 }) => mark).sort((a, b) => a - b);
@@ -92,7 +93,7 @@ export function conntrackContract(open: () => ConntrackWorld): void {
     expect((await marks()).at(-1)).toBe(0x800d0002);
   });
 
-  test('those who are asked about are flows of the addresses, as they are, and what is said of each is done', async () => {
+  test('review is called for the flows of the addresses with all their fields, and what it returns is carried out', async () => {
     const [kept, gone, marked] = families.map(({ web, peer, external }) => [
       udpFlow(peer, external, [1, 2], { source: web }),
       udpFlow(web, peer, [3, 4]),
@@ -121,7 +122,7 @@ export function conntrackContract(open: () => ConntrackWorld): void {
     await expect((async () => conntrack.reviewFlows(['10.0.0.0/8'], () => 'delete'))()).rejects.toThrow(RangeError);
   });
 
-  test('no address, no pass; and what is no address is refused before one', async () => {
+  test('without addresses there is no pass, and a text that is not an address is refused before one', async () => {
     world.track([udpFlow('10.65.0.4', '192.0.2.7')]);
     expect(await conntrack.deleteByAddress([])).toEqual({ deleted: 0, seen: 0 });
     await expect(conntrack.deleteByAddress(['10.65.0.4', '10.65.0.4/32'])).rejects.toThrow(RangeError);

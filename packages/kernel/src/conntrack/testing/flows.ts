@@ -1,4 +1,4 @@
-// Flows for tests: made without packets.
+// Creates flows for tests without packets.
 
 import { familyOf } from '../../addresses/ip.ts';
 import { MessageWriter } from '../../netlink/attributes.ts';
@@ -6,7 +6,7 @@ import { netlinkProtocol, openNetlinkSocket } from '../../netlink/socket.ts';
 import type { Flow, FlowTuple } from '../flow.ts';
 import { writeCreation } from '../messages.ts';
 
-/** A UDP flow; `answeredAs` is who seems to answer, and to whom, when there is NAT. */
+/** A UDP flow. `answeredAs` overrides the addresses of the reply direction, as NAT does. */
 export function udpFlow(
   source: string,
   destination: string,
@@ -18,7 +18,7 @@ export function udpFlow(
   return { family: familyOf(source), original, reply, zone: 0 };
 }
 
-/** Makes the kernel of the calling thread's namespace track these flows for `seconds`. Throws when it refuses one. */
+/** Makes the kernel track these flows for `seconds`, in the calling thread's namespace. Throws when it refuses one. */
 export function trackFlows(flows: readonly Flow[], seconds = 600): void {
   const socket = openNetlinkSocket(netlinkProtocol.netfilter);
   const writer = new MessageWriter();

@@ -1,4 +1,4 @@
-// What a TableProgrammer promises, as tests that the fake and the kernel both pass.
+// The promises of a TableProgrammer, as tests that both the fake and the kernel have to pass.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { NftChain, NftTable } from '../objects.ts';
@@ -27,7 +27,7 @@ import {
   want,
 } from './world.ts';
 
-/** All of it: suites for `describe`. `makeWorld` is called before each test. */
+/** Registers all tests. `makeWorld` is called before each of them. */
 export function tableContract(makeWorld: () => World & { close(): void }): void {
   const world = useWorld(makeWorld);
   wishes(world);
@@ -37,7 +37,7 @@ export function tableContract(makeWorld: () => World & { close(): void }): void 
 function wishes(world: UsedWorld): void {
   describe('what is wanted', () => {
     test.each(corpus.map((table) => [`${table.family} ${table.name}`, table] as const))(
-      '%s is in the kernel after apply, and is found right by whoever comes next',
+      '%s is in the kernel after apply, and the next programmer finds nothing to change',
       (_name, wanted) => {
         const { table, others } = world.programmed(wanted);
         expect(plain(others.read())).toEqual(plainOf(wanted));
@@ -50,7 +50,7 @@ function wishes(world: UsedWorld): void {
       },
     );
 
-    test('from any table to any other, step by step, ends with what is wanted and nothing else', () => {
+    test('from any table to any other, step by step, the kernel ends with exactly what is wanted', () => {
       const steps = fc.array(randomTable('at-random'), { minLength: 2, maxLength: 5 });
       fc.assert(
         fc.property(steps, (tables) => {
@@ -73,7 +73,7 @@ function wishes(world: UsedWorld): void {
       );
     });
 
-    test('from any table that somebody left behind to any other', () => {
+    test('from any table that another program has left behind to any other', () => {
       fc.assert(
         fc.property(randomTable('at-random'), randomTable('at-random'), (found, wanted) => {
           const { others } = world.programmed(found);
@@ -85,7 +85,7 @@ function wishes(world: UsedWorld): void {
       );
     });
 
-    test('nothing at all is wanted: the table is there, and empty', () => {
+    test('when nothing is wanted, the table exists and is empty', () => {
       const { table, others } = world.programmed(tableOf('inet', 'contract', [base, one]));
       table.removeChain('base');
       table.removeChain('one');
@@ -93,7 +93,7 @@ function wishes(world: UsedWorld): void {
       expect(plain(others.read())).toEqual(plainOf(tableOf('inet', 'contract', [])));
     });
 
-    test('is told as nft text', () => {
+    test('is printed as nft text', () => {
       const { table } = world.programmed(tableOf('inet', 'contract', [base, one], [{ set: addresses, elements: [key('10.0.0.9')] }]));
       expect(table.print()).toBe(
         'table inet contract {\n\tset addresses {\n\t\ttype ipv4_addr\n\t\telements = {\n\t\t\t10.0.0.9,\n\t\t}\n\t}\n\n' +
@@ -104,7 +104,7 @@ function wishes(world: UsedWorld): void {
   });
 
   describe('elements', () => {
-    test('are added and removed one by one, and only they', () => {
+    test('are added and removed one by one, and nothing else is', () => {
       const { table, others } = world.programmed(tableOf('inet', 'contract', [], [{ set: addresses, elements: [key('10.0.0.1'), key('10.0.0.2')] }]));
       table.addElements('addresses', [key('10.0.0.3'), key('10.0.0.1')]);
       table.removeElements('addresses', [key('10.0.0.2'), key('10.0.0.77')]);
@@ -113,7 +113,7 @@ function wishes(world: UsedWorld): void {
       expect(plain(others.read())).toEqual(plainOf(tableOf('inet', 'contract', [], [{ set: addresses, elements: [key('10.0.0.1'), key('10.0.0.3')] }])));
     });
 
-    test('that come and go before apply leave nothing to do', () => {
+    test('that are added and removed before apply leave nothing to do', () => {
       const { table } = world.programmed(tableOf('inet', 'contract', [], [{ set: addresses, elements: [key('10.0.0.1')] }]));
       table.addElements('addresses', [key('10.0.0.2')]);
       table.removeElements('addresses', [key('10.0.0.1')]);
@@ -122,7 +122,7 @@ function wishes(world: UsedWorld): void {
       expect(table.apply()).toMatchObject({ operations: 0, bytes: 0 });
     });
 
-    test('with other data take the place of the old ones', () => {
+    test('with other data replace the old ones', () => {
       const { table, others } = world.programmed(
         tableOf('inet', 'contract', [], [{ set: numbers, elements: [{ key: interfaceName('tap0'), data: hostOrder(1) }] }]),
       );
@@ -132,14 +132,14 @@ function wishes(world: UsedWorld): void {
       expect(plain(others.read())).toEqual(plainOf(tableOf('inet', 'contract', [], [{ set: numbers, elements: wanted }])));
     });
 
-    test('are given anew as a whole: only the difference is sent', () => {
+    test('that are set again as a whole: only the difference is sent', () => {
       const { table, others } = world.programmed(tableOf('inet', 'contract', [], [{ set: addresses, elements: [key('10.0.0.1'), key('10.0.0.2')] }]));
       table.setSet(addresses, [key('10.0.0.2'), key('10.0.0.3')]);
       expect(table.apply().operations).toBe(2);
       expect(plain(others.read())).toEqual(plainOf(tableOf('inet', 'contract', [], [{ set: addresses, elements: [key('10.0.0.2'), key('10.0.0.3')] }])));
     });
 
-    test('that are ranges may touch, reach to both ends, and be cut anew', () => {
+    test('that are ranges may touch, reach both ends of the space, and be cut differently', () => {
       const before = [range('0.0.0.0', '9.255.255.255'), range('10.0.0.0', '10.255.255.255'), range('200.0.0.0', '255.255.255.255')];
       const { table, others } = world.programmed(tableOf('inet', 'contract', [], [{ set: nets, elements: before }]));
       expect(plain(others.read())).toEqual(plainOf(tableOf('inet', 'contract', [], [{ set: nets, elements: before }])));
@@ -149,14 +149,14 @@ function wishes(world: UsedWorld): void {
       expect(plain(others.read())).toEqual(plainOf(tableOf('inet', 'contract', [], [{ set: nets, elements: after }])));
     });
 
-    test('of sets that are not wanted cannot be wanted', () => {
+    test('of sets that are not wanted are refused', () => {
       const { table } = world.open('inet', 'contract');
       expect(() => table.addElements('addresses', [key('10.0.0.1')])).toThrow('set addresses is to get or lose elements, but is not wanted itself');
     });
   });
 
   describe('one transaction', () => {
-    test('brings a chain and the elements and rules that jump to it, and takes others away', () => {
+    test('adds a chain with the elements and rules that jump to it, and deletes others', () => {
       const first = tableOf(
         'inet',
         'contract',
@@ -175,7 +175,7 @@ function wishes(world: UsedWorld): void {
       expect(plain(others.read())).toEqual(plainOf(second));
     });
 
-    test('turns two chains that jump to one another round', () => {
+    test('reverses the jump between two chains', () => {
       const call = (name: string, other?: string): NftChain => ({
         name,
         rules: other === undefined ? [rule(accept)] : [rule(verdict({ verdict: 'jump', chain: other }))],
@@ -200,7 +200,7 @@ function wishes(world: UsedWorld): void {
       ],
       ['kind', { ...addresses, interval: true }, [range('10.0.0.0', '10.0.0.9')], undefined],
       ['comment', { ...addresses, comment: 'other' }, [key('10.0.0.1')], undefined],
-    ] as const)('makes a set of another %s anew, with the rules that use it', (_what, set, elements, rules) => {
+    ] as const)('recreates a set with another %s, together with the rules that use it', (_what, set, elements, rules) => {
       const user = { ...one, rules: [rule({ is: 'in-set', fields: ['ip saddr'], set: 'addresses' }, accept)] };
       const { table, others } = world.programmed(tableOf('inet', 'contract', [base, user], [{ set: addresses, elements: [key('10.0.0.1'), key('10.0.0.2')] }]));
       const after = rules === undefined ? user : { ...user, rules };
@@ -214,8 +214,8 @@ function wishes(world: UsedWorld): void {
       ['priority', { ...hook, priority: -7 }],
       ['hook', { ...hook, hook: 'input' as const }],
       ['policy', { ...hook, policy: 'drop' as const }],
-      ['hook: none any more', undefined],
-    ])('makes a base chain of another %s anew, with its rules', (_what, other) => {
+      ['hook, namely none', undefined],
+    ])('recreates a base chain with another %s, with its rules', (_what, other) => {
       const { table, others } = world.programmed(tableOf('inet', 'contract', [base, one]));
       const after: NftChain = { name: 'base', ...(other === undefined ? {} : { hook: other }), rules: base.rules };
       table.setChain(after);

@@ -1,4 +1,4 @@
-// A corpus of tables that has every field and every kind of statement.
+// A corpus of tables with every field and every kind of statement.
 import type { Hook, NftChain, NftElement, NftSet, NftTable, Statement } from '../objects.ts';
 import { connectionState, connectionStatus, hostOrder, interfaceName } from '../types.ts';
 import { address4, bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './values.ts';
@@ -7,7 +7,7 @@ const mac = bytes(0xfa, 0x16, 0x3e, 1, 2, 3);
 const inputHook: Hook = { type: 'filter', hook: 'input', priority: 0, policy: 'accept' };
 const accept = verdict({ verdict: 'accept' });
 
-/** A value for each field of the inet family, so that a field without a test is seen. */
+/** A match for each field of the inet family, so that a field without a test is noticed. */
 const inetMatches: readonly (readonly Statement[])[] = [
   [match('meta iifname', interfaceName('tap0'))],
   [match('meta oifname', interfaceName('lo'), true)],
@@ -105,6 +105,7 @@ const lookups: readonly (readonly Statement[])[] = [
   [{ is: 'verdict-map', fields: ['meta iifname'], via: 'numbers', map: 'classes' }],
 ];
 
+/** Sets and maps of every kind, with elements. */
 export const corpusSets: readonly { readonly set: NftSet; readonly elements: readonly NftElement[] }[] = [
   { set: { name: 'addresses', key: ['ipv4_addr'], comment: 'two "addresses"' }, elements: [{ key: address4('10.0.0.1') }, { key: address4('10.0.0.2') }] },
   {

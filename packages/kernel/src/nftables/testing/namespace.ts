@@ -3,15 +3,16 @@ import { execFileSync } from 'node:child_process';
 
 let made = 0;
 
+/** A network namespace. */
 export type TestNamespace = {
   readonly name: string;
-  /** What nft says. Throws with its complaint. */
+  /** Runs nft inside and returns its output. Throws with its error message. */
   nft(args: readonly string[], input?: string): string;
   ip(...args: readonly string[]): string;
   remove(): void;
 };
 
-/** Makes a namespace with a name that no other test has. `remove` must follow, also when the test fails. */
+/** Creates a namespace with a unique name. Call `remove` afterwards, also when the test fails. */
 export function makeNamespace(): TestNamespace {
   const name = `nft-${process.pid}-${++made}`;
   const run = (command: string, args: readonly string[], input = ''): string =>

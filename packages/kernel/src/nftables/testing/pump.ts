@@ -1,10 +1,10 @@
-// A worker that sends UDP datagrams over a namespace's loopback as fast as it can, to one port and the other in turn, until it is told to stop.
+// A worker that sends UDP datagrams over a namespace's loopback as fast as it can, to several ports in turn, until it is stopped.
 import { parentPort, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
 import { close, socket } from '../../netlink/libc.ts';
 import { inNamespace } from '../../netlink/namespace.ts';
 
-/** `sent[0]`: how many of each were sent; `sent[1]`: anything but 0 stops it. */
+/** `sent[0]` counts the datagrams sent to each port; any value but 0 in `sent[1]` stops the worker. */
 export type Pump = { readonly namespace: string; readonly ports: readonly number[]; readonly sent: Int32Array };
 
 const sendto: (fd: number, bytes: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: number) => number = koffi

@@ -1,4 +1,4 @@
-// Small tables at random that the kernel and nft accept.
+// Small random tables that the kernel and nft accept.
 import fc from 'fast-check';
 import type { DataType, Field, Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, Verdict } from '../objects.ts';
 import { hostOrder, interfaceName, networkOrder, widthOf } from '../types.ts';
@@ -11,6 +11,7 @@ const anyValue = (width: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ mi
 const smallValue = (width: number): fc.Arbitrary<Uint8Array> => fc.integer({ min: 0, max: 9 }).map((number) => networkOrder(number, width));
 const interfaceNames = fc.constantFrom('tap0', 'tap1', 'tap-3f', 'lo', 'eth0.7', 'tap:-)').map(interfaceName);
 
+/** Random values of a type. */
 export function valuesOf(type: DataType): fc.Arbitrary<Uint8Array> {
   if (type === 'ifname') return interfaceNames;
   if (type === 'ct_dir') return fc.constantFrom(bytes(0), bytes(1));
@@ -55,7 +56,7 @@ function elementsOf(kind: Kind, chains: readonly string[]): fc.Arbitrary<readonl
   return keys.chain((list) => fc.tuple(...list.map((key) => valuesOf(data).map((value): NftElement => ({ key, data: value })))));
 }
 
-/** Ranges between keys, two by two; a single one at the end. */
+/** Ranges between pairs of keys, and a single element from a last odd key. */
 function rangesOf(keys: readonly Buffer[]): NftElement[] {
   const sorted = [...keys].sort(Buffer.compare);
   return sorted.flatMap((key, at): NftElement[] => {
@@ -65,6 +66,7 @@ function rangesOf(keys: readonly Buffer[]): NftElement[] {
   });
 }
 
+/** Random sets. */
 export const sets: fc.Arbitrary<readonly { readonly kind: Kind; readonly set: NftSet }[]> = fc
   .array(fc.tuple(fc.constantFrom(...setKinds), comment), { maxLength: 5 })
   .map((list) =>
@@ -81,7 +83,7 @@ export const sets: fc.Arbitrary<readonly { readonly kind: Kind; readonly set: Nf
     })),
   );
 
-/** Matches that go together: one network protocol, one transport protocol. */
+/** Matches that are consistent: of one network protocol and one transport protocol. */
 function matchesOf(network: 4 | 6 | undefined, transport: number | undefined): fc.Arbitrary<readonly Statement[]> {
   const of = (field: Field, type: DataType): fc.Arbitrary<Statement> =>
     fc.tuple(valuesOf(type), fc.boolean()).map(([value, negate]) => match(field, value, negate));
@@ -166,13 +168,13 @@ const baseHook: fc.Arbitrary<Hook> = fc.record({
   policy: fc.constantFrom('accept' as const, 'drop' as const),
 });
 
-/** A small table of the inet family: chains jump forward only, so that there is no circle. */
+/** A small random table of the inet family. Chains jump forward only, so there is no circle. */
 export function randomTable(name: string): fc.Arbitrary<NftTable> {
   const names = ['chain-0', 'chain-1', 'chain-2', 'chain-3'];
   return fc.tuple(sets, fc.array(fc.option(baseHook, { nil: undefined, freq: 2 }), { minLength: 1, maxLength: names.length })).chain(([available, hooks]) => {
     const used = names.slice(0, hooks.length);
     const regular = used.filter((_, at) => hooks[at] === undefined);
-    // Elements jump to the last regular chain only, and that one looks nothing up.
+    // Elements jump only to the last regular chain, which has no lookups.
     const last = regular.at(-1);
     const chains = fc.tuple(
       ...used.map((chain, at) => {

@@ -1,4 +1,4 @@
-// The contract's other half: what others change, what the kernel refuses, and what cannot be programmed.
+// The second part of the contract: changes by others, refusals of the kernel, and objects that cannot be programmed.
 import { describe, expect, test } from 'vitest';
 import type { NftChain, Statement } from '../objects.ts';
 import type { Operation } from '../operations.ts';
@@ -12,8 +12,9 @@ import { accept, addresses, base, dispatch, drop, hook, key, nets, one, plain, p
 
 const interfere = (others: TableKernel, ...operations: readonly Operation[]): void => void others.commit(operations);
 
+/** Registers the tests. */
 export function trouble(world: UsedWorld): void {
-  describe('what somebody else did', () => {
+  describe('a change by another program', () => {
     const wanted = tableOf(
       'inet',
       'contract',
@@ -44,11 +45,11 @@ export function trouble(world: UsedWorld): void {
           { verb: 'add elements', set: dispatch, elements: [to('tap9', 'foreign')] },
         ],
       ],
-      ['a rule more', [{ verb: 'add rules', chain: { ...one, rules: [rule(accept)] }, encoded: [encodeRule('inet', rule(accept))] }]],
-      ['the rules gone', [{ verb: 'flush chain', chain: 'one' }]],
+      ['a further rule', [{ verb: 'add rules', chain: { ...one, rules: [rule(accept)] }, encoded: [encodeRule('inet', rule(accept))] }]],
+      ['deleted rules', [{ verb: 'flush chain', chain: 'one' }]],
       ['a set that is not wanted', [{ verb: 'add set', set: { name: 'foreign', key: ['mark'] } }]],
-      ['an element more', [{ verb: 'add elements', set: addresses, elements: [key('10.9.9.9')] }]],
-      ['an element gone', [{ verb: 'delete elements', set: addresses, elements: [key('10.0.0.2')] }]],
+      ['a further element', [{ verb: 'add elements', set: addresses, elements: [key('10.9.9.9')] }]],
+      ['a deleted element', [{ verb: 'delete elements', set: addresses, elements: [key('10.0.0.2')] }]],
       [
         'an element with another verdict',
         [
@@ -56,7 +57,7 @@ export function trouble(world: UsedWorld): void {
           { verb: 'add elements', set: dispatch, elements: [{ key: interfaceName('tap0'), verdict: { verdict: 'accept' } }] },
         ],
       ],
-      ['a range more', [{ verb: 'add elements', set: nets, elements: [range('10.0.0.10', '10.0.0.19')] }]],
+      ['a further range', [{ verb: 'add elements', set: nets, elements: [range('10.0.0.10', '10.0.0.19')] }]],
       [
         'a set of another kind',
         [
@@ -72,10 +73,10 @@ export function trouble(world: UsedWorld): void {
           { verb: 'add chain', chain: { ...base, hook: { ...hook, priority: 9 } } },
         ],
       ],
-      ['the whole table gone', [{ verb: 'delete table' }]],
+      ['the deletion of the whole table', [{ verb: 'delete table' }]],
     ];
 
-    test.each(cases)('%s: is put right after distrust, and by a restart', (_what, operations) => {
+    test.each(cases)('%s: is corrected after distrust, and by a restart', (_what, operations) => {
       const { table, others } = world.programmed(wanted);
       interfere(others, ...operations);
       expect(table.apply().operations).toBe(0);
@@ -88,7 +89,7 @@ export function trouble(world: UsedWorld): void {
       expect(plain(others.read())).toEqual(plainOf(wanted));
     });
 
-    test('and that makes a transaction fail: it is refused whole, and the next apply reads and puts it right', () => {
+    test('that makes a transaction fail: the whole transaction is refused, and the next apply reads and corrects', () => {
       const { table, others } = world.programmed(wanted);
       interfere(others, { verb: 'delete elements', set: addresses, elements: [key('10.0.0.2')] });
       table.removeElements('addresses', [key('10.0.0.2')]);
@@ -160,22 +161,25 @@ export function trouble(world: UsedWorld): void {
       ],
     ];
 
-    test.each(cases)('%s: nothing of the transaction is done, the wish stays, and after its correction all is right', (_what, wish, correct, code, object) => {
-      const { table, others } = world.programmed(good);
-      const before = others.read();
-      table.addElements('addresses', [key('10.0.0.2')]);
-      wish(table);
-      const refused = refusalOf(() => table.apply());
-      expect(refused.code).toMatch(code);
-      expect(refused.refusals[0]?.object).toContain(object);
-      expect(refused.message).toContain('the kernel refused to change table inet contract (nothing was changed): ');
-      expect(plain(others.read())).toEqual(plain(before));
-      expect(refusalOf(() => table.apply()).code).toMatch(code);
-      correct(table);
-      expect(table.apply()).toMatchObject({ operations: 1, resynced: true });
-      expect(others.read().sets.get('addresses')?.elements.size).toBe(2);
-      expect(table.dirty).toBe(false);
-    });
+    test.each(cases)(
+      '%s: nothing of the transaction is done, the wanted content stays, and after its correction everything is applied',
+      (_what, wish, correct, code, object) => {
+        const { table, others } = world.programmed(good);
+        const before = others.read();
+        table.addElements('addresses', [key('10.0.0.2')]);
+        wish(table);
+        const refused = refusalOf(() => table.apply());
+        expect(refused.code).toMatch(code);
+        expect(refused.refusals[0]?.object).toContain(object);
+        expect(refused.message).toContain('the kernel refused to change table inet contract (nothing was changed): ');
+        expect(plain(others.read())).toEqual(plain(before));
+        expect(refusalOf(() => table.apply()).code).toMatch(code);
+        correct(table);
+        expect(table.apply()).toMatchObject({ operations: 1, resynced: true });
+        expect(others.read().sets.get('addresses')?.elements.size).toBe(2);
+        expect(table.dirty).toBe(false);
+      },
+    );
 
     const user: NftChain = { ...one, rules: [rule({ is: 'in-set', fields: ['ip saddr'], set: 'addresses' }, drop)] };
     const used = tableOf('inet', 'contract', [base, user], [...good.sets.values()]);
@@ -190,7 +194,7 @@ export function trouble(world: UsedWorld): void {
     ];
 
     test.each(goings)(
-      '%s: nothing of what was to go has gone, what was to come or change is done, the wish stays, and after its correction all is right',
+      '%s: no deletion is carried out, additions and changes are, the wanted content stays, and after its correction everything is applied',
       (_what, wish, correct, object) => {
         const { table, others } = world.programmed(used);
         table.addElements('dispatch', [to('tap1', 'one')]);
@@ -212,7 +216,7 @@ export function trouble(world: UsedWorld): void {
     );
   });
 
-  describe('what cannot be programmed is refused when it is wanted, and changes nothing', () => {
+  describe('what cannot be programmed is refused when it is set, and changes nothing', () => {
     const withRule = (...statements: readonly Statement[]): NftChain => ({ name: 'two', rules: [rule(...statements)] });
     const cases: readonly (readonly [string, (table: TableProgrammer) => void, string])[] = [
       ['a name with a NUL', (t) => t.setChain({ name: 'a\0b', rules: [] }), 'holds a NUL'],
@@ -245,12 +249,12 @@ export function trouble(world: UsedWorld): void {
       [
         'a rule of more expressions than the kernel takes',
         (t) => t.setChain(withRule(...Array.from({ length: 129 }, (): Statement => ({ is: 'counter' })))),
-        "has a rule (the 1. of 1) that takes 129 of the kernel's expressions, where a rule may have 128",
+        "has a rule (the 1. of 1) that needs 129 of the kernel's expressions, and a rule may have at most 128",
       ],
       [
         'a rule of longer expressions than the kernel takes',
         (t) => t.setChain(withRule(...Array.from({ length: 64 }, (): Statement => ({ is: 'limit', rate: 1, unit: 'second', burst: 1 })))),
-        "that takes 4096 bytes of the kernel's expressions, where a rule may have fewer than 4096",
+        "that needs 4096 bytes of the kernel's expressions, and a rule must have fewer than 4096",
       ],
       ['an element of another width', (t) => t.addElements('addresses', [{ key: bytes(1, 2) }]), 'a key of 2 bytes where its type has 4'],
       ['a range in a set of single keys', (t) => t.addElements('addresses', [range('10.0.0.1', '10.0.0.2')]), 'is a range, and the set holds none'],
@@ -282,7 +286,7 @@ export function trouble(world: UsedWorld): void {
       expect(table.apply().operations).toBe(0);
     });
 
-    test('a rule that looks for the wrong thing in a set is refused before the kernel is asked', () => {
+    test('a rule that looks up the wrong type in a set is refused before the kernel is asked', () => {
       const { table, others } = world.programmed(
         tableOf(
           'inet',

@@ -1,4 +1,4 @@
-// Short words for the objects that tests are made of.
+// Short functions for the objects that tests are made of.
 import type { Field, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, Verdict } from '../objects.ts';
 import { networkOrder } from '../types.ts';
 

@@ -1,4 +1,4 @@
-// What the contract's tests start from: a world of their own, small objects, and what is compared.
+// The environment of the contract's tests: a kernel of their own, small objects, and comparable readings.
 import { afterEach, beforeEach } from 'vitest';
 import { definitionText, hookText } from '../difference.ts';
 import type { NftChain, NftElement, NftSet, NftTable, TableFamily } from '../objects.ts';
@@ -9,10 +9,10 @@ import { NftablesError, type TableProgrammer } from '../table.ts';
 import { interfaceName } from '../types.ts';
 import { address4, match, rule, verdict } from './values.ts';
 
-/** A kernel of its own for each test: programmers of one table in it, and the same table as somebody else sees and changes it. */
+/** A kernel of its own for each test, with programmers of one table, and the same table as another program reads and changes it. */
 export type World = {
   open(family: TableFamily, name: string): { readonly table: TableProgrammer; readonly others: TableKernel };
-  /** How many runs a property gets. */
+  /** How many runs a property test gets. */
   readonly runs: number;
 };
 
@@ -29,6 +29,7 @@ export const key = (text: string): NftElement => ({ key: address4(text) });
 export const range = (first: string, last: string): NftElement => ({ key: address4(first), keyEnd: address4(last) });
 export const to = (device: string, chain: string): NftElement => ({ key: interfaceName(device), verdict: { verdict: 'goto', chain } });
 
+/** Makes a programmer want this table. What `before` has and this table lacks is removed. */
 export function want(table: TableProgrammer, wanted: NftTable, before?: NftTable): void {
   for (const { set, elements } of wanted.sets.values()) table.setSet(set, elements);
   for (const chain of wanted.chains.values()) table.setChain(chain);
@@ -36,13 +37,14 @@ export function want(table: TableProgrammer, wanted: NftTable, before?: NftTable
   for (const name of before?.sets.keys() ?? []) if (!wanted.sets.has(name)) table.removeSet(name);
 }
 
-/** What a reading of the table is compared by. */
+/** The comparable content of a reading. */
 export function plain(held: Held): unknown {
   const chains = [...held.chains].map(([name, chain]) => [name, chain.hook, chain.rules.map((encoded) => Buffer.from(encoded ?? []).toString('hex'))] as const);
   const sets = [...held.sets].map(([name, set]) => [name, set.definition, [...set.elements.values()].map(plainElement).sort()] as const);
   return { chains: chains.sort(byName), sets: sets.sort(byName), leftovers: held.leftovers };
 }
 
+/** The comparable content of a wanted table. */
 export function plainOf(table: NftTable): unknown {
   const chains = new Map(
     [...table.chains].map(([name, chain]) => [name, { hook: hookText(chain), rules: chain.rules.map((some) => encodeRule(table.family, some)) }]),
@@ -61,6 +63,7 @@ const plainElement = ({ key: first, keyEnd, data, verdict: given }: NftElement):
   JSON.stringify([hex(first), hex(keyEnd ?? first), data === undefined ? '' : hex(data), given ?? '']);
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex');
 
+/** Calls `act` and returns the NftablesError that it throws. */
 export function refusalOf(act: () => unknown): NftablesError {
   try {
     act();
@@ -74,12 +77,12 @@ export function refusalOf(act: () => unknown): NftablesError {
 export type Opened = ReturnType<World['open']>;
 export type UsedWorld = {
   open(family: TableFamily, name: string): Opened;
-  /** A table with `wanted` in it. */
+  /** A programmer whose table in the kernel holds `wanted`. */
   programmed(wanted: NftTable): Opened;
   readonly runs: () => number;
 };
 
-/** A new world for each test of the suite that calls this. */
+/** Makes a new world for each test of the suite that calls this. */
 export function useWorld(makeWorld: () => World & { close(): void }): UsedWorld {
   let world: World & { close(): void };
   beforeEach(() => {

@@ -1,14 +1,14 @@
-// What every table of routes promises: the kernel's and the fake's.
+// The promises of every table of routes; the kernel's and the fake's have to keep them.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LinkEditor, Links } from '../../links/link.ts';
 import type { Change, KernelTable } from '../../programmer/table.ts';
 import type { RouteFilter, RouteTable } from '../netlink.ts';
 import { type KernelRoute, printRoute, routeKind, routeTable } from '../route.ts';
 
-/** `open` gives one more program's view of the same kernel's routes. */
+/** A kernel with links and routes. `open` makes another program's view of the routes. */
 export type RoutesWorld = { readonly links: Links & LinkEditor; open(scope?: RouteFilter): RouteTable; close(): void };
 
-/** The next change that `wanted` takes. */
+/** Resolves with the next changes once one of them passes `wanted`. */
 export function nextRouteChange(table: KernelTable<KernelRoute>, wanted: (change: Change<KernelRoute>) => boolean): Promise<readonly Change<KernelRoute>[]> {
   return new Promise((resolve, reject) => {
     const seen: Change<KernelRoute>[] = [];
@@ -39,6 +39,7 @@ const families = [
   },
 ] as const;
 
+/** Registers the tests. */
 export function routesContract(open: () => RoutesWorld): void {
   describe.each(families)('IPv$family routes', ({ family, web, other, wide, hop, source, length, scope, reached }) => {
     let world: RoutesWorld;
@@ -80,10 +81,10 @@ export function routesContract(open: () => RoutesWorld): void {
     const create = (object: KernelRoute) => table.commit([{ verb: 'create', object }]);
     const replace = (object: KernelRoute) => table.commit([{ verb: 'replace', object }]);
     const remove = (object: KernelRoute) => table.commit([{ verb: 'delete', object }]);
-    /** What is there of ours; not what the kernel keeps for itself. */
+    /** Our routes in the kernel, without the kernel's own. */
     const there = (filter?: RouteFilter): KernelRoute[] => table.read(filter).filter(({ protocol }) => protocol !== 2);
 
-    test('a created route is read as it was given', () => {
+    test('a created route is read back unchanged', () => {
       expect(create(route(tap1))).toEqual([]);
       expect(there()).toEqual([route(tap1)]);
     });
@@ -109,14 +110,14 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(found).toMatchObject(blackhole);
     });
 
-    test('where a route is, none can be created, whatever its device or protocol', () => {
+    test('no second route with the same key can be created, whatever its device or protocol', () => {
       create(route(tap1));
       const second = route(tap2, { protocol: 4 });
       expect(create(second)).toMatchObject([{ operation: { verb: 'create', object: second }, code: 'EXISTS', errno: 'EEXIST' }]);
       expect(there()).toEqual([route(tap1)]);
     });
 
-    test('a replacement takes the place of what has its key, and needs nobody there', () => {
+    test('a replacement replaces the route with its key, and also works when there is none', () => {
       expect(replace(route(tap1))).toEqual([]);
       expect(replace(route(tap2, { protocol: 4 }))).toEqual([]);
       expect(there()).toEqual([route(tap2, { protocol: 4 })]);
@@ -124,7 +125,7 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(there()).toEqual([route(tap2, { protocol: 4 })]);
     });
 
-    test('routes that differ in the metric stand side by side', () => {
+    test('routes that differ in the metric exist side by side', () => {
       create(route(tap1));
       create(route(tap2, { metric: 512 }));
       expect(there().sort((a, b) => a.metric - b.metric)).toEqual([route(tap2, { metric: 512 }), route(tap1)]);
@@ -137,13 +138,13 @@ export function routesContract(open: () => RoutesWorld): void {
       { what: 'metric', change: { metric: 1 } },
       { what: 'protocol', change: { protocol: 4 } },
       { what: 'device', change: { deviceIndex: 2 ** 20 } },
-    ])('a deletion hits nothing whose $what is another', ({ change }) => {
+    ])('a deletion does not delete a route with another $what', ({ change }) => {
       create(route(tap1));
       expect(remove(route(tap1, change))).toMatchObject([{ code: 'ABSENT' }]);
       expect(there()).toEqual([route(tap1)]);
     });
 
-    test('what is refused comes back, and the rest is done', () => {
+    test('a refused operation is returned, and the others are done', () => {
       world.links.setLink('tap2', { up: false });
       const gone = route(2 ** 20);
       const down = route(tap2, { metric: 9 });
@@ -156,7 +157,7 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(there()).toEqual([fine]);
     });
 
-    test('a list of many is done in order, and each refusal is told of its own operation', () => {
+    test('a long list is done in order, and each refusal names its own operation', () => {
       const nth = (count: number): KernelRoute =>
         route(tap1, { destination: family === 4 ? `10.70.${count >> 8}.${count & 255}/32` : `2001:db8:70::${(count + 1).toString(16)}/128` });
       const operations = Array.from({ length: 1201 }, (_, count) => ({ verb: 'create' as const, object: nth(count % 1200) }));
@@ -164,7 +165,7 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(there().length).toBe(1200);
     });
 
-    test('the routes through a link are gone when it was down, and when it is deleted', () => {
+    test('the routes through a link are deleted when the link goes down, and when it is deleted', () => {
       create(route(tap1));
       create(route(tap2, { destination: other }));
       world.links.setLink('tap1', { up: false });
@@ -174,7 +175,7 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(there()).toEqual([]);
     });
 
-    test('reading in slices reads the same', async () => {
+    test('reading in slices gives the same routes', async () => {
       const many = Array.from({ length: 1500 }, (_, count) =>
         route(tap1, { destination: family === 4 ? `10.70.${count >> 8}.${count & 255}/32` : `2001:db8:70::${(count + 1).toString(16)}/128` }),
       );
@@ -186,7 +187,7 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(seen.map(printRoute).sort()).toEqual(table.read().map(printRoute).sort());
     });
 
-    test('reading can be narrowed to a protocol, a device, a table', () => {
+    test('reading can be restricted to a protocol, a device, a table', () => {
       const [plain, foreign, elsewhere] = [route(tap1), route(tap2, { destination: other, protocol: 4 }), route(tap1, { destination: other, table: 1000 })];
       for (const object of [plain, foreign, elsewhere]) expect(create(object)).toEqual([]);
       expect(there()).toEqual([plain, foreign]);
@@ -197,7 +198,7 @@ export function routesContract(open: () => RoutesWorld): void {
       expect(there({ table: 1001 })).toEqual([]);
     });
 
-    test('what another program does is told, what is done through this table is not', async () => {
+    test('changes by another program are reported, changes through this table are not', async () => {
       const another = world.open();
       const told = nextRouteChange(table, ({ is, object }) => is === 'absent' && object.destination === web);
       create(route(tap1, { destination: other }));
@@ -211,7 +212,7 @@ export function routesContract(open: () => RoutesWorld): void {
       another.close();
     });
 
-    test('a table is told only of what it is about', async () => {
+    test('a table reports only routes that pass its filter', async () => {
       const another = world.open({ table: 1000 });
       const told = nextRouteChange(table, ({ object }) => object.protocol === 80);
       another.commit([{ verb: 'create', object: route(tap1, { table: 1000 }) }]);
@@ -221,7 +222,7 @@ export function routesContract(open: () => RoutesWorld): void {
     });
 
     if (family === 4) {
-      test('a deletion with metric 0 hits the route with the lowest metric', () => {
+      test('a deletion with metric 0 deletes the route with the lowest metric', () => {
         create(route(tap1));
         create(route(tap1, { metric: 512 }));
         expect(remove(route(tap1, { metric: 0 }))).toEqual([]);

@@ -1,4 +1,4 @@
-// Our routes among everybody else's: a world in memory, and the property that holds in it.
+// A world in memory with our routes and those of other programs, and the property that holds in it.
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { fakeLinks } from '../../links/fake.ts';
@@ -11,7 +11,7 @@ export const own = 80;
 export const foreign = 4;
 const owns = ownsRoutes({ protocols: [own], devicePrefixes: ['tap'] });
 
-/** Links tap1, tap2 (ours by name) and eth0, up; events come when they are delivered. */
+/** A world with the links tap1, tap2 (ours by name) and eth0, all up. Events are reported when they are delivered. */
 export function openProgrammerWorld() {
   const links = fakeLinks({ deliverBy: 'hand' });
   const routes = fakeRoutes(links.kernel, { deliverBy: 'hand' });
@@ -71,8 +71,8 @@ const step = fc.oneof(
 );
 
 /**
- * Whatever anybody does, and whenever it is told: in the end our routes are what is wanted (unless their device or their place is not free), nobody else's was
- * touched, what is wanted came before what went, and then nothing more is sent.
+ * Whatever happens, and whenever it is reported: our routes end as wanted (unless their device is missing or their place is taken), nobody else's are
+ * touched, wanted routes are added before unwanted ones are deleted, and then nothing more is sent.
  */
 export async function routesProperty(numRuns: number): Promise<void> {
   await fc.assert(
@@ -100,7 +100,7 @@ export async function routesProperty(numRuns: number): Promise<void> {
         expect(theirs()).toEqual(before);
         for (const operations of routes.commits) {
           const verbs = operations.map(({ verb }) => verb === 'delete');
-          expect(verbs).toEqual([...verbs].sort()); // what is wanted first
+          expect(verbs).toEqual([...verbs].sort()); // additions come first
         }
       };
 
@@ -123,7 +123,7 @@ export async function routesProperty(numRuns: number): Promise<void> {
             const taken = routes.routes.some((one) => routeKind.key(one) === routeKind.key(object) && routeKind.same(one, object));
             if (now.verb !== 'append') another.commit([{ verb: now.verb, object }]);
             else if (links.kernel.links.get(object.deviceIndex ?? -1)?.up && !taken) routes.append(object);
-            // The kernel has no compare-and-swap: a replacement may hit what took the place of ours a moment ago and has not been told yet.
+            // The kernel has no compare-and-swap: a replacement may hit another program's route that has just replaced ours and was not reported yet.
             if (!isOurs(object) && wanted.has(routeKey(object))) routes.deliver();
             break;
           }
@@ -169,7 +169,7 @@ export async function routesProperty(numRuns: number): Promise<void> {
             audits = programmer.audit();
             break;
         }
-        await Promise.resolve(); // a running audit goes on
+        await Promise.resolve(); // lets a running audit continue
       }
 
       fails = false;
@@ -182,13 +182,13 @@ export async function routesProperty(numRuns: number): Promise<void> {
         .filter((object) => links.kernel.links.get(object.deviceIndex ?? -1)?.up);
       const [open, blocked] = [possible.filter((one) => !occupied(routeKind.key(one))), possible.filter((one) => occupied(routeKind.key(one)))];
       const ours = routes.routes.filter(isOurs).map(printRoute).sort();
-      // Where somebody else's stands, ours may stand beside it (both were there before), or wait.
+      // Beside another program's route, ours may exist (if both existed before) or wait.
       expect(ours.filter((one) => !blocked.map(printRoute).includes(one))).toEqual(open.map(printRoute).sort());
       const report = programmer.apply();
       expect(report.refusals.map(({ key }) => key).sort()).toEqual(
         [...wanted.keys()].filter((key) => !ours.includes(printRoute(routeKind.place(wanted.get(key) as Route, index(wanted.get(key)?.device ?? ''))))).sort(),
       );
-      expect(report.operations).toBe(report.refusals.filter(({ code }) => !code.startsWith('DEVICE_')).length); // what was refused is tried again
+      expect(report.operations).toBe(report.refusals.filter(({ code }) => !code.startsWith('DEVICE_')).length); // refused operations are retried
     }),
     { numRuns },
   );
