@@ -51,6 +51,7 @@ function scripted() {
   };
   return {
     source,
+    clock,
     asked,
     watches,
     /** Lets time pass until the follower reads or watches again. */
@@ -312,6 +313,65 @@ describe('a follower and what etcd may do to it', () => {
     await settled();
     expect([reading.lines, reading.inSyncs, script.watches.length]).toEqual([[], 0, 0]);
   });
+});
+
+describe('a follower that fails pauses', () => {
+  /** How long it pauses after each of these failures. */
+  async function pausesMs(script: ReturnType<typeof scripted>, times: number, fail: () => void): Promise<readonly number[]> {
+    const pauses: number[] = [];
+    for (let count = 0; count < times; count += 1) {
+      fail();
+      await settled();
+      const failedAt = script.source.clock.now();
+      await script.retried();
+      pauses.push(script.source.clock.now() - failedAt);
+    }
+    return pauses;
+  }
+
+  test('longer each time that a watch is lost at once, and briefly again after one that held', async () => {
+    const script = await followingAt(5);
+    const lose = (): void => script.watches.at(-1)!.events.onLost(lost);
+    expect(await pausesMs(script, 7, lose)).toEqual([100, 200, 400, 800, 1600, 2000, 2000]);
+    script.watches.at(-1)!.events.onCreated(0, header(5));
+    script.clock.step(script.clock.now() + 5001);
+    expect(await pausesMs(script, 2, lose)).toEqual([100, 200]);
+    script.watches.at(-1)!.events.onCreated(0, header(5));
+    script.clock.step(script.clock.now() + 4999);
+    expect(await pausesMs(script, 1, lose)).toEqual([400]);
+  });
+
+  test('longer still while it reads, for thousands may read at once, and briefly when a page has come meanwhile', async () => {
+    const script = scripted();
+    followPrefixes(script.source, ['/a/'], recorder());
+    await settled();
+    const fail = (): void => script.asked.at(-1)!.fail('ETCD_UNAVAILABLE');
+    expect(await pausesMs(script, 9, fail)).toEqual([100, 200, 400, 800, 1600, 3200, 6400, 12_800, 15_000]);
+    script.asked.at(-1)!.answer({ ...page(5, keyValue('/a/1', 3)), more: true });
+    await settled();
+    expect(await pausesMs(script, 1, fail)).toEqual([200]);
+  });
+
+  test('longest when it is refused', async () => {
+    const script = scripted();
+    followPrefixes(script.source, ['/a/'], recorder());
+    await settled();
+    expect((await pausesMs(script, 11, () => script.asked.at(-1)!.fail('ETCD_DENIED'))).slice(-2)).toEqual([30_000, 30_000]);
+  });
+});
+
+test('when another etcd answers while the first snapshot is read, what was told of that counts as changed, whatever its revision', async () => {
+  const script = scripted();
+  const told = recorder();
+  followPrefixes(script.source, ['/a/'], told);
+  await settled();
+  script.asked[0]!.answer({ ...page(20, keyValue('/a/1', 15)), more: true });
+  await settled();
+  script.asked[1]!.answer(page(10)); // restored from a backup
+  await settled();
+  script.asked[2]!.answer(page(16, { ...keyValue('/a/1', 15), value: Buffer.from('another') }));
+  await settled();
+  expect(told.lines).toEqual(['/a/1=v15', '/a/1=another']);
 });
 
 test('whatever happens to etcd and the network, the listener ends with what etcd holds, and no change is reported twice', async () => {

@@ -1,51 +1,47 @@
-// Snapshot, then watch, for ever: what makes a datastore of keys into a stream of changes that loses nothing and takes nothing away too early.
+// Follows prefixes: reads a snapshot, then watches, and repeats that after failures. No change is lost, and no key is reported as deleted too early.
 import { backoff, type Clock } from './clock.ts';
+import { Deliveries, type SnapshotSoFar } from './deliveries.ts';
 import { EtcdError, isTransient } from './errors.ts';
-import { isReadable, shownKey } from './keys.ts';
 import type { Header } from './messages.ts';
-import { adaptingPageSize, type ReadPage, readSnapshot, type Snapshot } from './pages.ts';
+import { adaptingPageSize, type PageSize, type ReadPage, readSnapshot, type Snapshot } from './pages.ts';
 import { type WatchedRange, watchedRanges } from './ranges.ts';
 import type { Change, Follower, FollowListener, FollowState } from './types.ts';
+import { watchUntilLost } from './watching.ts';
 
-/** What a follower needs of a datastore: client.ts gives it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
+/** What a follower needs of a datastore. client.ts provides it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
 export interface WatchSource {
   readonly clock: Clock;
   random(): number;
   readonly readPage: ReadPage;
-  /** What a majority of the cluster says of itself now, asked by a read of this one key. */
+  /** The header of a linearizable read of this one key: the present history, as a majority of the cluster knows it. */
   readHeader(key: string): Promise<Header>;
-  /** Opens one stream that carries a watch for each range, each from its revision on, that one included. No event comes before this returns, and none after close(). */
+  /** Opens one stream with a watch for each range, from `fromRevision` on, that revision included. No event comes before this returns, and none after close(). */
   watch(ranges: readonly StartedRange[], events: WatchEvents): { close(): void };
 }
 
+/** A range, and the first revision to watch. */
 export type StartedRange = WatchedRange & { readonly fromRevision: number };
 
+/** What a watch reports. `range` is the index of the range. */
 export type WatchEvents = {
   onCreated(range: number, header: Header): void;
-  /** Whole revisions, in order. None: nothing happened in the range up to the header's revision. */
+  /** Whole revisions, in order. No changes: nothing happened in the range up to the header's revision. */
   onChanges(range: number, header: Header, changes: readonly Change[]): void;
-  /** The end of the stream. ETCD_COMPACTED: the history after a range's revision is no longer there. */
+  /** The stream has ended. ETCD_COMPACTED: the history that follows a range's revision no longer exists. */
   onLost(error: EtcdError): void;
 };
 
-/** A watch that held this long was a good one: the next loss starts with the shortest pause again. */
+/** After a watch that lasted this long, the pauses between attempts start with the shortest again. */
 const steadyMilliseconds = 5_000;
 const retryCapMilliseconds = 2_000;
-/** Who reads everything and fails may be one of thousands who do the same. */
+/** Reading a whole snapshot loads etcd, and thousands of agents may retry at once: the pause grows longer than for a watch. */
 const rereadCapMilliseconds = 15_000;
 const refusedCapMilliseconds = 30_000;
 
-type Reading = {
-  readonly pages: Snapshot;
-  /** Revision of each key that was read. */
-  readonly next: Map<string, number>;
-  /** What is told when all is read, if the listener was in sync before. */
-  readonly changes: Change[];
-  readonly illegible: Set<string>;
-  /** Of its first page. */
-  header?: Header;
-};
-
+/**
+ * Follows the prefixes until the follower is closed; `Etcd.follow` in types.ts says what the listener may rely on.
+ * @throws ETCD_REFUSED when there is no prefix
+ */
 export function followPrefixes(
   source: WatchSource,
   prefixes: readonly string[],
@@ -53,236 +49,120 @@ export function followPrefixes(
   { apart = false, pageSize = adaptingPageSize() } = {},
 ): Follower {
   if (prefixes.length === 0) throw new EtcdError('ETCD_REFUSED', 'nothing to follow: no prefix is given');
-  const ranges = watchedRanges(prefixes, apart);
-  const wanted = ranges.flatMap((range) => range.prefixes);
-  const closing = new AbortController();
-  /** Revision of each key that the listener knows of. */
-  let known = new Map<string, number>();
-  /** Up to where each range was delivered; and the key that was changed there, if one was. */
-  const delivered = ranges.map(() => 0);
-  const anchors = ranges.map((): string | undefined => undefined);
-  /** The history that those revisions belong to. */
-  let history: Header | undefined;
-  let watching: { close(): void } | undefined;
-  /** The snapshot that is being read. After a failure it goes on behind the last key: who begins again on a slow or shared link never finishes. */
-  let reading: Reading | undefined;
-  /** In a row, without anything that came meanwhile. */
-  let failures = 0;
-  let unreadable = new Set<string>();
-  let toldUnreadable = 0;
-  let inSync = false;
-  let state: FollowState = 'connecting';
-  let trouble: string | undefined;
+  return new PrefixFollower(source, watchedRanges(prefixes, apart), listener, pageSize);
+}
 
-  const closed = (): boolean => closing.signal.aborted;
+/** Snapshot and watch in turn, and what follows a failure of either: a pause, the same again, or a new snapshot. */
+class PrefixFollower implements Follower {
+  readonly #source: WatchSource;
+  readonly #ranges: readonly WatchedRange[];
+  readonly #listener: FollowListener;
+  readonly #pageSize: PageSize;
+  readonly #closing = new AbortController();
+  readonly #deliveries: Deliveries;
+  #watching: { close(): void } | undefined;
+  /** The snapshot that is being read. After a failure it continues behind its last key: starting over would never finish on a slow or shared link. */
+  #reading: { readonly pages: Snapshot; readonly soFar: SnapshotSoFar } | undefined;
+  /** How many attempts in a row failed without receiving anything. */
+  #failures = 0;
+  #followingSince = Number.POSITIVE_INFINITY;
+  #state: FollowState = 'connecting';
+  #trouble: string | undefined;
 
-  function enter(next: FollowState, error?: EtcdError): void {
-    if (closed() || (next === state && error?.code === trouble)) return;
-    [state, trouble] = [next, error?.code];
-    if (error) listener.onState?.(next, `${error.code}: ${error.message}`);
-    else listener.onState?.(next);
+  constructor(source: WatchSource, ranges: readonly WatchedRange[], listener: FollowListener, pageSize: PageSize) {
+    this.#source = source;
+    this.#ranges = ranges;
+    this.#listener = listener;
+    this.#pageSize = pageSize;
+    this.#deliveries = new Deliveries(ranges, listener, () => this.#isClosed);
+    void this.#run();
   }
 
-  function deliver(changes: readonly Change[], revision: number): void {
-    if (changes.length > 0 && !closed()) listener.onChanges(changes, revision);
+  get state(): FollowState {
+    return this.#state;
   }
 
-  function tellUnreadable(): void {
-    if (unreadable.size === toldUnreadable || closed()) return;
-    toldUnreadable = unreadable.size;
-    listener.onUnreadable?.(toldUnreadable, shownKey(unreadable.values().next().value ?? ''));
+  get revision(): number {
+    return this.#deliveries.revision;
   }
 
-  /** Whether a header can belong to the history that we know up to `revision`. */
-  function continues(header: Header, revision: number): boolean {
-    return !history || (header.clusterId === history.clusterId && header.term >= history.term && header.revision >= revision);
+  close(): void {
+    this.#closing.abort();
+    this.#watching?.close();
   }
 
-  /** Whether the first that a new watch brings can follow what was delivered: the last delivered change comes again, unless the history is another one. */
-  function holds(range: number, changes: readonly Change[]): boolean {
-    const anchor = anchors[range];
-    return anchor === undefined || changes.some(({ key, modRevision }) => key === anchor && modRevision === delivered[range]);
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
-  /** Reads on, or begins to, and delivers what is new, other or gone since the last time. */
-  async function read(): Promise<void> {
-    reading ??= {
-      pages: readSnapshot(source.readPage, wanted, pageSize),
-      next: inSync || known.size > 0 ? new Map() : known,
-      changes: [],
-      illegible: new Set(),
-    };
-    const { pages, next, changes, illegible } = reading;
-    while (!closed()) {
-      const page = await pages.next();
-      if (closed()) return;
-      if (!page) break;
-      failures = Math.min(failures, 1);
-      enter('reading');
-      // In another history an equal revision does not mean an equal value.
-      if (!reading.header && !continues(page.header, Math.max(...delivered))) for (const key of known.keys()) known.set(key, 0);
-      reading.header = page.header;
-      const fresh: Change[] = [];
-      for (const { key, value, modRevision } of page.found) {
-        if (!isReadable(key)) illegible.add(key);
-        else if (known.get(key) !== modRevision) fresh.push({ key, value, modRevision });
-        if (isReadable(key)) next.set(key, modRevision);
-      }
-      if (inSync) changes.push(...fresh);
-      else {
-        for (const { key, modRevision } of fresh) known.set(key, modRevision);
-        deliver(fresh, page.header.revision);
-      }
-    }
-    if (reading.header && !closed()) complete(reading, reading.header);
-  }
-
-  /** All pages of a snapshot were read. */
-  function complete({ next, changes, illegible }: Reading, header: Header): void {
-    const { revision } = header;
-    changes.sort((one, other) => one.modRevision - other.modRevision);
-    for (const key of known.keys()) if (!next.has(key)) changes.push({ key, value: undefined, modRevision: revision });
-    reading = undefined;
-    known = next;
-    history = header;
-    delivered.fill(revision);
-    anchors.fill(undefined);
-    unreadable = illegible;
-    deliver(changes, revision);
-    tellUnreadable();
-    if (inSync || closed()) return;
-    inSync = true;
-    listener.onInSync?.(revision);
-  }
-
-  function take(range: number, header: Header, changes: readonly Change[]): void {
-    if (closed()) return;
-    const since = delivered[range]!;
-    const revision = changes.at(-1)?.modRevision ?? header.revision;
-    if (revision <= since) return;
-    delivered[range] = revision;
-    anchors[range] = changes.at(-1)?.key;
-    const fresh: Change[] = [];
-    for (const change of changes) {
-      const { key, value, modRevision } = change;
-      if (modRevision <= since || !ranges[range]!.prefixes.some((prefix) => key.startsWith(prefix))) continue;
-      if (!isReadable(key)) {
-        if (value === undefined) unreadable.delete(key);
-        else unreadable.add(key);
-        continue;
-      }
-      const wasKnown = value === undefined ? known.delete(key) : known.set(key, modRevision).has(key);
-      if (wasKnown) fresh.push(change);
-    }
-    deliver(fresh, revision);
-    tellUnreadable();
-  }
-
-  /** Watches until that is lost; rejects with the reason. */
-  function watchUntilLost(onFollowing: () => void): Promise<never> {
-    return new Promise((_, reject) => {
-      let waitingFor = ranges.length;
-      const anchored = new Set<number>();
-      let over = false;
-      let held: (() => void)[] | undefined; // what came while its history was in doubt
-
-      function lose(error: EtcdError): void {
-        over = true;
-        watch.close();
-        reject(error);
-      }
-      function act(what: () => void): void {
-        if (held) held.push(what);
-        else if (!over && !closed()) what();
-      }
-      /** The member's history looks shorter than ours. It may merely lag behind: its majority knows. */
-      async function verify(): Promise<void> {
-        held = [];
-        const header = await source.readHeader(wanted[0]!);
-        if (!continues(header, Math.max(...delivered))) {
-          throw new EtcdError(
-            'ETCD_REPLACED',
-            `etcd is at revision ${header.revision} of another history than before (was at ${Math.max(...delivered)}): restored or replaced`,
-          );
+  async #run(): Promise<void> {
+    const { clock, random } = this.#source;
+    let toRead = true;
+    while (!this.#isClosed) {
+      try {
+        if (toRead) await this.#read();
+        toRead = false;
+        if (this.#isClosed) return;
+        await this.#watch();
+      } catch (error) {
+        if (!(error instanceof EtcdError)) throw error; // thrown by the listener, whose state is unknown now
+        if (this.#isClosed || error.code === 'ETCD_CLOSED') return;
+        if (clock.now() - this.#followingSince > steadyMilliseconds) this.#failures = 0;
+        this.#followingSince = Number.POSITIVE_INFINITY;
+        this.#failures += 1;
+        if (!isTransient(error)) this.#reading = undefined;
+        // The snapshot belongs to another history, in which an equal revision does not mean an equal value. (A watch only raises the suspicion; the next snapshot's header decides.)
+        if (error.code === 'ETCD_REPLACED' && toRead) this.#deliveries.distrustRevisions();
+        if (error.code === 'ETCD_COMPACTED' || error.code === 'ETCD_REPLACED') {
+          toRead = true;
+          if (this.#failures === 1) continue;
         }
-        const acts = held;
-        held = undefined;
-        for (const what of acts) act(what);
+        this.#enter('lost', error);
+        await clock.wait(backoff(this.#failures, capOf(error, toRead), random), this.#closing.signal);
       }
+    }
+  }
 
-      const watch = source.watch(
-        ranges.map((range, index) => ({ ...range, fromRevision: delivered[index]! })),
-        {
-          // From the last revision delivered, not from the next one: etcd takes a watch from the very revision that was compacted, but a deletion there may be gone by then.
-          onCreated(range, header) {
-            if (!continues(header, delivered[range]!)) {
-              if (!held) verify().catch(lose);
-            } else if (history) history = { ...history, term: Math.max(history.term, header.term) };
-            act(() => {
-              waitingFor -= 1;
-              if (waitingFor > 0) return;
-              enter('following');
-              onFollowing();
-            });
-          },
-          onChanges(range, header, changes) {
-            act(() => {
-              if (!anchored.has(range) && !holds(range, changes))
-                lose(new EtcdError('ETCD_REPLACED', `revision ${delivered[range]} of etcd is not what it was: restored or replaced`));
-              else take(range, header, changes);
-              anchored.add(range);
-            });
-          },
-          onLost: lose,
-        },
-      );
-      watching = watch;
+  /** Starts or continues a snapshot, and delivers how it differs from what the listener knows. */
+  async #read(): Promise<void> {
+    const wanted = this.#ranges.flatMap((range) => range.prefixes);
+    this.#reading ??= { pages: readSnapshot(this.#source.readPage, wanted, this.#pageSize), soFar: this.#deliveries.beginSnapshot() };
+    const { pages, soFar } = this.#reading;
+    for (;;) {
+      const page = await pages.next();
+      if (this.#isClosed) return;
+      if (!page) break;
+      this.#failures = Math.min(this.#failures, 1);
+      this.#enter('reading');
+      this.#deliveries.addPage(soFar, page);
+      if (this.#isClosed) return; // by the listener
+    }
+    this.#reading = undefined;
+    this.#deliveries.completeSnapshot(soFar);
+  }
+
+  #watch(): Promise<never> {
+    return watchUntilLost({
+      source: this.#source,
+      ranges: this.#ranges,
+      deliveries: this.#deliveries,
+      isClosed: () => this.#isClosed,
+      onOpen: (watch) => {
+        this.#watching = watch;
+      },
+      onFollowing: () => {
+        this.#enter('following');
+        this.#followingSince = this.#source.clock.now();
+      },
     });
   }
 
-  async function run(): Promise<void> {
-    let toRead = true;
-    let followingSince = Number.POSITIVE_INFINITY;
-    while (!closed()) {
-      try {
-        if (toRead) await read();
-        toRead = false;
-        if (closed()) return;
-        await watchUntilLost(() => {
-          followingSince = source.clock.now();
-        });
-      } catch (error) {
-        if (!(error instanceof EtcdError)) throw error; // the listener's own: nobody could carry on after it
-        if (closed() || error.code === 'ETCD_CLOSED') return;
-        if (source.clock.now() - followingSince > steadyMilliseconds) failures = 0;
-        followingSince = Number.POSITIVE_INFINITY;
-        failures += 1;
-        if (!isTransient(error)) reading = undefined;
-        // What was read belongs to another history, in which an equal revision does not mean an equal value. (Of a watch it is a suspicion; the next snapshot's header tells.)
-        if (error.code === 'ETCD_REPLACED' && toRead) for (const key of known.keys()) known.set(key, 0);
-        if (error.code === 'ETCD_COMPACTED' || error.code === 'ETCD_REPLACED') {
-          toRead = true;
-          if (failures === 1) continue;
-        }
-        enter('lost', error);
-        await source.clock.wait(backoff(failures, capOf(error, toRead), source.random), closing.signal);
-      }
-    }
+  #enter(next: FollowState, error?: EtcdError): void {
+    if (this.#isClosed || (next === this.#state && error?.code === this.#trouble)) return;
+    [this.#state, this.#trouble] = [next, error?.code];
+    if (error) this.#listener.onState?.(next, `${error.code}: ${error.message}`);
+    else this.#listener.onState?.(next);
   }
-  void run();
-
-  return {
-    get state() {
-      return state;
-    },
-    get revision() {
-      return Math.min(...delivered);
-    },
-    close() {
-      closing.abort();
-      watching?.close();
-    },
-  };
 }
 
 function capOf({ code }: EtcdError, reads: boolean): number {
