@@ -1,26 +1,12 @@
 // The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
-
-import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress, isHostCidr, type WorkloadId } from '@calico-openstack/datamodel';
-import {
-  deviceRoute,
-  type Links,
-  type Neighbour,
-  neighbourKey,
-  type Programmer,
-  type ProgrammingRefusal,
-  type Route,
-  routeKey,
-  type writeSysctl,
-} from '@calico-openstack/kernel';
+import type { Cidr, IpAddress, WorkloadId } from '@calico-openstack/datamodel';
+import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
+import { AddressLeads } from './devices/leads.ts';
+import { InterfaceSysctls, type SysctlSettings } from './devices/sysctls.ts';
+import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
-export type DeviceSettings = {
-  readonly routeProtocol: number;
-  readonly metric: Readonly<Record<4 | 6, number>>;
-  readonly ipv6: boolean;
-  /** What `net.ipv4.conf.default.rp_filter` was at the start: interfaces get it unless they may send from prefixes. */
-  readonly rpFilter: string;
-};
+export type DeviceSettings = RoutingSettings & SysctlSettings;
 
 export type DeviceKernel = {
   readonly links: Pick<Links, 'link' | 'nameOf'>;
@@ -56,201 +42,171 @@ export interface Devices {
   audit(): Promise<void>;
 }
 
-type Programmed = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
-const nothing: Programmed = { routes: new Map(), neighbours: new Map() };
-
 /** @param earlier the interfaces that single addresses led to in an earlier run, as far as something still tells */
 export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, earlier: ReadonlyMap<Cidr, string>): Devices {
-  let settings = initial;
-  const devices = new Map<WorkloadId, WorkloadDevice>();
-  const programmed = new Map<WorkloadId, Programmed>();
-  const byName = new Map<string, WorkloadId>();
-  /** The epoch of the link under which the sysctls of an interface were written. */
-  const settled = new Map<string, number>();
-  const states = new Map<WorkloadId, string>();
-  const dirty = new Set<WorkloadId>();
-  /** The interface that each single address leads to. */
-  const leads = new Map<Cidr, string>();
-  /** Addresses that have left, until they are released; with the reason why that takes long. */
-  const leaving = new Map<Cidr, string | undefined>();
-  let first = true;
+  return new WorkloadDevices(kernel, initial, earlier);
+}
+
+type Changes = ReadonlyMap<WorkloadId, WorkloadDevice | undefined>;
+
+class WorkloadDevices implements Devices {
+  readonly #kernel: DeviceKernel;
+  #settings: DeviceSettings;
+  readonly #leads: AddressLeads;
+  readonly #sysctls: InterfaceSysctls;
+  readonly #devices = new Map<WorkloadId, WorkloadDevice>();
+  readonly #byName = new Map<string, WorkloadId>();
+  /** What each wants of the kernel, but for routes of addresses that are leaving. */
+  readonly #programmed = new Map<WorkloadId, WantedObjects>();
+  /** Whose state may be another than was last reported. */
+  readonly #dirty = new Set<WorkloadId>();
+  /** As reported last, as text. */
+  readonly #states = new Map<WorkloadId, string>();
   /** By key, the routes and neighbours that the kernel does not hold as wanted. */
-  let refused = new Map<string, ProgrammingRefusal>();
+  #refused: ReadonlyMap<string, ProgrammingRefusal> = new Map();
 
-  function wantedOf(device: WorkloadDevice): Programmed {
-    const { interfaceName: name } = device;
-    const supported = (address: string): boolean => settings.ipv6 || !address.includes(':');
-    const routes = device.routes
-      .filter(supported)
-      .map((destination) => deviceRoute({ destination, device: name, metric: settings.metric[familyOf(destination)], protocol: settings.routeProtocol }));
-    const permanent = device.neighbours
-      .filter(({ address }) => supported(address))
-      .map(({ address, mac }): Neighbour => ({ kind: 'permanent', device: name, address, mac }));
-    const proxies = device.proxyNeighbours.filter(supported).map((address): Neighbour => ({ kind: 'proxy', device: name, address }));
-    return {
-      routes: new Map(routes.map((route) => [routeKey(route), route])),
-      neighbours: new Map([...permanent, ...proxies].map((neighbour) => [neighbourKey(neighbour), neighbour])),
-    };
+  constructor(kernel: DeviceKernel, settings: DeviceSettings, earlier: ReadonlyMap<Cidr, string>) {
+    this.#kernel = kernel;
+    this.#settings = settings;
+    this.#leads = new AddressLeads(earlier);
+    this.#sysctls = new InterfaceSysctls(kernel.writeSysctl);
   }
 
-  /** Notes where addresses lead after the changes, all that goes before all that comes. Returns those that led elsewhere before. */
-  function lead(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): IpAddress[] {
-    /** Where they led before, of those that are touched. */
-    const led = new Map<Cidr, string | undefined>(first ? earlier : []);
-    first = false;
-    const touch = ({ routes, interfaceName }: WorkloadDevice, toIt: boolean): void => {
-      for (const cidr of routes) {
-        if (!isHostCidr(cidr)) continue;
-        if (!led.has(cidr)) led.set(cidr, leads.get(cidr));
-        if (toIt) leads.set(cidr, interfaceName);
-        else if (leads.get(cidr) === interfaceName) leads.delete(cidr);
-      }
-    };
-    for (const id of changes.keys()) if (devices.has(id)) touch(devices.get(id)!, false);
-    for (const device of changes.values()) if (device) touch(device, true);
-    const left = [...led].filter(([cidr, before]) => before !== undefined && before !== leads.get(cidr)).map(([cidr]) => cidr);
-    for (const cidr of left) leaving.set(cidr, undefined);
-    return left.map(addressOf);
+  update(changes: Changes): readonly IpAddress[] {
+    const going = [...changes.keys()].flatMap((id) => this.#devices.get(id) ?? []);
+    const coming = [...changes.values()].flatMap((device) => device ?? []);
+    const left = this.#leads.change(going, coming);
+    for (const id of changes.keys()) {
+      const before = this.#devices.get(id);
+      if (before && this.#byName.get(before.interfaceName) === id) this.#byName.delete(before.interfaceName);
+    }
+    for (const [id, device] of changes) {
+      if (device) {
+        this.#devices.set(id, device);
+        this.#byName.set(device.interfaceName, id);
+        this.#sysctls.forget(device.interfaceName);
+      } else this.#devices.delete(id);
+    }
+    this.#program(changes);
+    return left;
   }
 
-  const isLeaving = ({ destination }: Route): boolean => leaving.has(destination as Cidr);
+  setSettings(settings: DeviceSettings): void {
+    this.#settings = settings;
+    this.#sysctls.forget();
+    this.#program(this.#devices);
+  }
 
-  function program(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): void {
-    const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device) : nothing]));
+  linksChanged(names: Iterable<string>): void {
+    for (const name of names) {
+      this.#kernel.routes.deviceChanged(name);
+      this.#kernel.neighbours.deviceChanged(name);
+      const id = this.#byName.get(name);
+      if (id !== undefined) this.#dirty.add(id);
+    }
+  }
+
+  apply(): DevicesReport {
+    const problems = this.#settle();
+    // Neighbours before routes: the first packet then finds its MAC.
+    this.#noteRefusals([...this.#kernel.neighbours.apply().refusals, ...this.#kernel.routes.apply().refusals]);
+    const changed = new Map<WorkloadId, DeviceState>();
+    const later = new Set(problems.keys());
+    for (const id of this.#dirty) {
+      const awaited = this.#awaitedBy(id);
+      const held = awaited.flatMap((cidr) => this.#leads.whyHeld(cidr) ?? []);
+      if (awaited.length > 0) later.add(id);
+      if (awaited.length > 0 && held.length === 0) continue; // it is neither up nor in error
+      this.#report(id, this.#stateOf(id, problems.get(id) ?? held[0]), changed);
+    }
+    this.#dirty.clear();
+    for (const id of later) this.#dirty.add(id);
+    return { changed, retry: problems.size > 0 || [...this.#refused.values()].some(({ code }) => isWorthAnotherTry(code)) };
+  }
+
+  release(addresses: Iterable<IpAddress>): void {
+    for (const address of addresses) {
+      const cidr = this.#leads.release(address);
+      const name = this.#leads.interfaceOf(cidr);
+      const id = name === undefined ? undefined : this.#byName.get(name);
+      if (id === undefined) continue;
+      for (const route of this.#programmed.get(id)!.routes.values()) if (route.destination === cidr) this.#kernel.routes.set(route);
+      this.#dirty.add(id);
+    }
+  }
+
+  hold(addresses: Iterable<IpAddress>, reason: string): void {
+    for (const address of addresses) this.#leads.hold(address, reason);
+  }
+
+  async audit(): Promise<void> {
+    await Promise.all([this.#kernel.routes.audit(), this.#kernel.neighbours.audit()]);
+  }
+
+  #program(changes: Changes): void {
+    const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device, this.#settings) : nothingWanted]));
     for (const [id, wanted] of next) {
-      const { routes, neighbours } = programmed.get(id) ?? nothing;
-      for (const [key, route] of routes) if (!wanted.routes.has(key) || isLeaving(route)) kernel.routes.remove(key);
-      for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) kernel.neighbours.remove(key);
+      const { routes, neighbours } = this.#programmed.get(id) ?? nothingWanted;
+      for (const [key, route] of routes) if (!wanted.routes.has(key) || this.#leads.isLeaving(route.destination)) this.#kernel.routes.remove(key);
+      for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) this.#kernel.neighbours.remove(key);
     }
-    for (const [id, { routes, neighbours }] of next) {
-      for (const route of routes.values()) if (!isLeaving(route)) kernel.routes.set(route);
-      for (const neighbour of neighbours.values()) kernel.neighbours.set(neighbour);
-      if (changes.get(id)) programmed.set(id, next.get(id)!);
-      else programmed.delete(id);
-      dirty.add(id);
+    for (const [id, wanted] of next) {
+      for (const route of wanted.routes.values()) if (!this.#leads.isLeaving(route.destination)) this.#kernel.routes.set(route);
+      for (const neighbour of wanted.neighbours.values()) this.#kernel.neighbours.set(neighbour);
+      if (changes.get(id)) this.#programmed.set(id, wanted);
+      else this.#programmed.delete(id);
+      this.#dirty.add(id);
     }
+  }
+
+  /** Writes the sysctls of the interfaces that may need it. Returns what could not be written. */
+  #settle(): ReadonlyMap<WorkloadId, string> {
+    const problems = new Map<WorkloadId, string>();
+    for (const id of this.#dirty) {
+      const device = this.#devices.get(id);
+      const problem = device && this.#sysctls.settle(device, this.#kernel.links.link(device.interfaceName), this.#settings);
+      if (problem) problems.set(id, problem);
+    }
+    return problems;
+  }
+
+  /** Whose refusals came or went must be looked at, dirty or not. */
+  #noteRefusals(refusals: readonly ProgrammingRefusal[]): void {
+    const before = this.#refused;
+    this.#refused = new Map(refusals.map((refusal) => [refusal.key, refusal]));
+    if (before.size === 0 && this.#refused.size === 0) return;
+    for (const [id, { routes, neighbours }] of this.#programmed)
+      for (const key of [...routes.keys(), ...neighbours.keys()]) if (before.has(key) || this.#refused.has(key)) this.#dirty.add(id);
   }
 
   /** The addresses whose routes are not there yet, since connections of theirs are still to be cut. */
-  const awaited = (id: WorkloadId): Cidr[] =>
-    leaving.size === 0 ? [] : [...(programmed.get(id) ?? nothing).routes.values()].filter(isLeaving).map(({ destination }) => destination as Cidr);
-
-  return {
-    update(changes) {
-      const left = lead(changes);
-      for (const id of changes.keys()) {
-        const before = devices.get(id);
-        if (before && byName.get(before.interfaceName) === id) byName.delete(before.interfaceName);
-      }
-      for (const [id, device] of changes) {
-        if (device) {
-          devices.set(id, device);
-          byName.set(device.interfaceName, id);
-          settled.delete(device.interfaceName);
-        } else devices.delete(id);
-      }
-      program(changes);
-      return left;
-    },
-    setSettings(next) {
-      settings = next;
-      settled.clear();
-      program(devices);
-    },
-    linksChanged(names) {
-      for (const name of names) {
-        kernel.routes.deviceChanged(name);
-        kernel.neighbours.deviceChanged(name);
-        const id = byName.get(name);
-        if (id !== undefined) dirty.add(id);
-      }
-    },
-    apply() {
-      const problems = new Map<WorkloadId, string>();
-      for (const id of dirty) {
-        const device = devices.get(id);
-        const problem = device && settle(device);
-        if (problem) problems.set(id, problem);
-      }
-      // Neighbours before routes: the first packet then finds its MAC.
-      const reports = [kernel.neighbours.apply(), kernel.routes.apply()];
-      const before = refused;
-      refused = new Map(reports.flatMap(({ refusals }) => refusals.map((refusal) => [refusal.key, refusal])));
-      // Whose refusals came or went must be looked at, dirty or not.
-      if (before.size > 0 || refused.size > 0)
-        for (const [id, { routes, neighbours }] of programmed)
-          for (const key of [...routes.keys(), ...neighbours.keys()]) if (before.has(key) || refused.has(key)) dirty.add(id);
-      const changed = new Map<WorkloadId, DeviceState>();
-      const later = new Set(problems.keys());
-      for (const id of dirty) {
-        const waitsFor = awaited(id);
-        const held = waitsFor.flatMap((cidr) => leaving.get(cidr) ?? []);
-        if (waitsFor.length > 0) later.add(id);
-        if (waitsFor.length > 0 && held.length === 0) continue;
-        const state = stateOf(id, problems.get(id) ?? held[0]);
-        const text = state && JSON.stringify(state);
-        if (text === states.get(id)) continue;
-        if (state) {
-          states.set(id, text!);
-          changed.set(id, state);
-        } else states.delete(id);
-      }
-      dirty.clear();
-      for (const id of later) dirty.add(id);
-      return { changed, retry: problems.size > 0 || [...refused.values()].some(({ code }) => isWorthAnotherTry(code)) };
-    },
-    release(addresses) {
-      for (const address of addresses) {
-        const cidr = hostCidr(address);
-        leaving.delete(cidr);
-        const name = leads.get(cidr);
-        const id = name === undefined ? undefined : byName.get(name);
-        if (id === undefined) continue;
-        for (const route of programmed.get(id)!.routes.values()) if (route.destination === cidr) kernel.routes.set(route);
-        dirty.add(id);
-      }
-    },
-    hold(addresses, reason) {
-      for (const cidr of [...addresses].map(hostCidr)) if (leaving.has(cidr)) leaving.set(cidr, `no route to ${addressOf(cidr)}: ${reason}`);
-    },
-    async audit() {
-      await Promise.all([kernel.routes.audit(), kernel.neighbours.audit()]);
-    },
-  };
-
-  /** Writes the sysctls of an interface that is there, once for each of its lives. Returns what could not be written. */
-  function settle(device: WorkloadDevice): string | undefined {
-    const { interfaceName: name } = device;
-    const link = kernel.links.link(name);
-    if (!link) {
-      settled.delete(name);
-      return undefined;
-    }
-    if (settled.get(name) === link.epoch) return undefined;
-    const failed = sysctlsOf(device, settings).filter(({ path, value, needed }) => {
-      try {
-        return kernel.writeSysctl(path, value) === 'absent' && needed;
-      } catch {
-        return needed;
-      }
-    });
-    if (failed.length > 0) return `cannot write ${failed.map(({ path }) => path.join('/')).join(', ')}`;
-    settled.set(name, link.epoch);
-    return undefined;
+  #awaitedBy(id: WorkloadId): readonly string[] {
+    if (!this.#leads.areAnyLeaving) return [];
+    return [...(this.#programmed.get(id) ?? nothingWanted).routes.values()].map(({ destination }) => destination).filter((cidr) => this.#leads.isLeaving(cidr));
   }
 
-  function stateOf(id: WorkloadId, problem: string | undefined): DeviceState | undefined {
-    const device = devices.get(id);
+  #stateOf(id: WorkloadId, problem: string | undefined): DeviceState | undefined {
+    const device = this.#devices.get(id);
     if (!device) return undefined;
-    if (!kernel.links.link(device.interfaceName)?.running) return { status: 'down' };
+    if (!this.#kernel.links.link(device.interfaceName)?.running) return { status: 'down' };
     if (problem) return { status: 'error', reason: problem };
     if (device.refused) return { status: 'error', reason: device.refused };
-    const { routes, neighbours } = programmed.get(id)!;
+    const { routes, neighbours } = this.#programmed.get(id)!;
     for (const key of [...routes.keys(), ...neighbours.keys()]) {
-      const why = refused.get(key);
+      const why = this.#refused.get(key);
       if (why) return { status: 'error', reason: `${key}: ${[why.code, why.errno, why.detail].filter(Boolean).join(' ')}` };
     }
     return { status: 'up' };
+  }
+
+  /** Adds the state to `changed` where it is another than was reported last. @param state undefined: the endpoint is gone */
+  #report(id: WorkloadId, state: DeviceState | undefined, changed: Map<WorkloadId, DeviceState>): void {
+    const text = state && JSON.stringify(state);
+    if (text === this.#states.get(id)) return;
+    if (state) {
+      this.#states.set(id, text!);
+      changed.set(id, state);
+    } else this.#states.delete(id);
   }
 }
 
@@ -266,22 +222,4 @@ function isWorthAnotherTry(code: ProgrammingRefusal['code']): boolean {
     default:
       return code satisfies never;
   }
-}
-
-type Sysctl = { readonly path: readonly string[]; readonly value: string /** Without it the workload's traffic does not work. */; readonly needed: boolean };
-
-/** peer/felix.md 6.2 */
-function sysctlsOf({ interfaceName: name, spoofing }: WorkloadDevice, { ipv6, rpFilter }: DeviceSettings): readonly Sysctl[] {
-  const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
-  const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
-  return [
-    v6('accept_ra', '0', false),
-    v6('accept_dad', '0', false), // nobody else is on a tap; without it the host's own address there is of no use to DHCPv6 for two seconds
-    v4('route_localnet', '1'), // metadata at 127.0.0.1 is reached through NAT
-    { path: ['net', 'ipv4', 'neigh', name, 'proxy_delay'], value: '0', needed: false },
-    v4('proxy_arp', '1'),
-    v4('forwarding', '1'),
-    v4('rp_filter', spoofing ? '0' : rpFilter), // the rules do the work
-    ...(ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
-  ];
 }

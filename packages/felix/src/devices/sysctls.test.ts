@@ -1,0 +1,91 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { InterfaceSysctls, sysctlsOf } from './sysctls.ts';
+
+const settings = { ipv6: true, rpFilter: '1' };
+const tap = { interfaceName: 'tap1', spoofing: false };
+const written = new Map<string, string>();
+const [absent, refused] = [new Set<string>(), new Set<string>()];
+let sysctls: InterfaceSysctls;
+
+beforeEach(() => {
+  for (const each of [written, absent, refused]) each.clear();
+  sysctls = new InterfaceSysctls((path, value) => {
+    const name = path.at(-1)!;
+    if (refused.has(name)) throw new Error('EACCES');
+    if (absent.has(name)) return 'absent';
+    written.set(path.join('/'), String(value));
+    return 'written';
+  });
+});
+
+describe('the settings of an interface', () => {
+  const valuesOf = (...question: Parameters<typeof sysctlsOf>): Record<string, string> =>
+    Object.fromEntries(sysctlsOf(...question).map(({ path, value }) => [path.slice(1).join('/').replace('tap1/', ''), value]));
+  test('are those of a tap that is routed', () => {
+    expect(valuesOf(tap, settings)).toEqual({
+      'ipv6/conf/accept_ra': '0',
+      'ipv6/conf/accept_dad': '0',
+      'ipv4/conf/route_localnet': '1',
+      'ipv4/neigh/proxy_delay': '0',
+      'ipv4/conf/proxy_arp': '1',
+      'ipv4/conf/forwarding': '1',
+      'ipv4/conf/rp_filter': '1',
+      'ipv6/conf/proxy_ndp': '1',
+      'ipv6/conf/forwarding': '1',
+    });
+  });
+  test('let sources be what they want where the workload may send from prefixes', () => {
+    expect(valuesOf({ ...tap, spoofing: true }, settings)['ipv4/conf/rp_filter']).toBe('0');
+  });
+  test('leave IPv6 off where it is not supported, and its router advertisements unheard all the same', () => {
+    const values = valuesOf(tap, { ...settings, ipv6: false });
+    expect(Object.keys(values).filter((path) => path.startsWith('ipv6'))).toEqual(['ipv6/conf/accept_ra', 'ipv6/conf/accept_dad']);
+  });
+});
+
+describe('they are written', () => {
+  const path = 'net/ipv4/conf/tap1/proxy_arp';
+  const settle = (epoch: number | undefined) => sysctls.settle(tap, epoch === undefined ? undefined : { epoch }, settings);
+  test('once for each life of the link', () => {
+    expect(settle(1)).toBeUndefined();
+    written.clear();
+    settle(1);
+    expect(written.size).toBe(0);
+    settle(2);
+    expect(written.get(path)).toBe('1');
+  });
+  test('again for a link that was away', () => {
+    settle(1);
+    settle(undefined);
+    written.clear();
+    settle(1);
+    expect(written.get(path)).toBe('1');
+  });
+  test('again when other values may be wanted, of one interface or of all', () => {
+    for (const name of ['tap1', undefined]) {
+      settle(1);
+      written.clear();
+      sysctls.forget(name);
+      settle(1);
+      expect(written.get(path)).toBe('1');
+    }
+    sysctls.forget('tap2');
+    written.clear();
+    settle(1);
+    expect(written.size).toBe(0);
+  });
+  test('again and again while one that is needed cannot be, and that is told', () => {
+    absent.add('proxy_arp');
+    refused.add('forwarding');
+    expect(settle(1)).toBe(`cannot write ${path}, net/ipv4/conf/tap1/forwarding, net/ipv6/conf/tap1/forwarding`);
+    absent.clear();
+    refused.clear();
+    expect(settle(1)).toBeUndefined();
+    expect(written.get(path)).toBe('1');
+  });
+  test('without the ones that are not needed, where the kernel lacks them', () => {
+    absent.add('accept_ra');
+    refused.add('proxy_delay');
+    expect(settle(1)).toBeUndefined();
+  });
+});
