@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { backoffMs } from './backoff.ts';
 import { startLoop } from './loop.ts';
 
@@ -60,6 +60,36 @@ test('a run says when to look again at the latest', async () => {
   });
   loop.wake();
   await second.promise;
+  await loop.close();
+});
+
+test('each rest is as long as the run before it said, and a wake ends it', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  let runs = 0;
+  const loop = startLoop({
+    run: () => {
+      runs += 1;
+      return 1000;
+    },
+    onFailure: never,
+  });
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+  };
+  await loop.settled();
+  const seen: number[] = [];
+  for (const ms of [999, 1, 999, 1]) {
+    await vi.advanceTimersByTimeAsync(ms);
+    await turns();
+    seen.push(runs);
+  }
+  loop.wake();
+  await turns();
+  await vi.advanceTimersByTimeAsync(999);
+  await turns();
+  seen.push(runs);
+  vi.useRealTimers();
+  expect(seen).toEqual([1, 2, 2, 3, 4]);
   await loop.close();
 });
 

@@ -52,19 +52,23 @@ export function startLoop({ run, onFailure, backoff = { firstMs: 100, maxMs: 10_
     }
   }
 
+  /** Ends the wait that is under way; the next one is for the next alarm. */
+  function ring(): void {
+    alarm.resolve();
+    alarm = Promise.withResolvers<void>();
+  }
+
+  /** A plain timer: to abort a pause costs as much as many a run. */
   async function untilWoken(restMs: number | undefined): Promise<void> {
-    const woken = alarm.promise;
-    if (restMs === undefined) return woken;
-    const rested = new AbortController();
-    await Promise.race([woken, pause(restMs, rested.signal)]);
-    rested.abort();
+    const timer = restMs === undefined ? undefined : setTimeout(ring, Math.max(0, restMs));
+    await alarm.promise;
+    clearTimeout(timer);
   }
 
   const ended = turn();
   const wake = (): void => {
     dirty = true;
-    alarm.resolve();
-    alarm = Promise.withResolvers<void>();
+    ring();
   };
   return {
     wake,

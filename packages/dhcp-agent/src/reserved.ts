@@ -25,12 +25,15 @@ export function followReserved(
   log: Logger,
   onReserved: (source: string, reservations: Reservations) => void,
 ): { close(): void } {
-  const addresses = openHostAddresses(links, { onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell its routes; asking again') });
+  const addresses = openHostAddresses(links, {
+    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell its routes; asking again'),
+    leavesOut: isWorkloadInterface,
+  });
   const tellHost = (): void =>
     onReserved(
       'host',
       reservationsOfHost(
-        addresses.read().filter((fact) => (fact.device !== undefined && isWorkloadInterface(fact.device)) || !isRoutersAnycast(fact)),
+        addresses.read().filter((fact) => !isRoutersAnycast(fact)),
         isWorkloadInterface,
       ),
     );

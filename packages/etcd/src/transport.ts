@@ -137,6 +137,8 @@ function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMi
   let why = 'the connection was closed';
   let calls = 0;
   let listening: Listening | undefined;
+  /** Kept, since a session's socket is slow to ask. */
+  let remoteAddress: string | undefined;
 
   function fail(error: Error): void {
     usable = false;
@@ -181,7 +183,9 @@ function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMi
       return usable && !session.closed && !session.destroyed;
     },
     get remoteAddress() {
-      return session.destroyed ? undefined : session.socket.remoteAddress;
+      if (session.destroyed) return undefined;
+      remoteAddress ??= session.socket.remoteAddress;
+      return remoteAddress;
     },
     close: () => fail(new Error('the connection was closed')),
     call(path, metadata, events) {

@@ -51,7 +51,7 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   );
   // Before the kernel: an agent that could never learn what to program must not close what is open.
   const etcd = connectEtcd(etcdOptions(config));
-  const kernel = openHostKernel(log, config);
+  const kernel = openHostKernel(log, () => keeper.settings.config);
   const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, log));
   needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));
   const felix = new Felix(keeper, kernel, stamping, etcd, output);

@@ -51,14 +51,15 @@ const calicoRouteProtocol = 80;
 const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
 /** In this process's network namespace. @throws StartError with the remedy where the kernel lacks what the agent needs, or refuses it */
-export function openHostKernel(log: Logger, { NftablesTableOwnership }: FelixConfig): HostKernel {
+export function openHostKernel(log: Logger, config: () => FelixConfig): HostKernel {
   const links = needing('links', () => openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') }));
   const hostAddresses = needing('links', () =>
     openHostAddresses(links, {
       onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the routes for their next hops: those that are known stay, and it is tried again'),
+      leavesOut: (device) => config().InterfacePrefix.some((prefix) => device.startsWith(prefix)),
     }),
   );
-  const owned = NftablesTableOwnership === 'Owned';
+  const owned = config().NftablesTableOwnership === 'Owned';
   const tables = needing('nftables', () => {
     const open = { inet: openTable('inet', tableName, undefined, { owned }), arp: openTable('arp', tableName, undefined, { owned }) };
     open.inet.exists(); // asked, so that a kernel without nftables, or without the right to it, is told now

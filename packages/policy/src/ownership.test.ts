@@ -127,6 +127,16 @@ describe('who of several has an address', () => {
 });
 
 describe('the gateway of a network', () => {
+  test('that another endpoint had before is answered for as soon as that endpoint is gone', () => {
+    const cluster = new Cluster(port(1, { ipNetworks: ['2001:db8::1'] }));
+    cluster.put(port(2, { ipNetworks: ['2001:db8::9'], ipv6Gateway: '2001:db8::1' }));
+    expect(cluster.workload(2)?.ipv6Gateway).toBeUndefined();
+    cluster.put(gone(port(1)));
+    expect(cluster.workload(2)?.ipv6Gateway).toBe('2001:db8::1');
+    cluster.put(port(1, { ipNetworks: ['2001:db8::1'] }));
+    expect(cluster.workload(2)?.ipv6Gateway).toBeUndefined();
+  });
+
   const inNetwork = (network: string, more: object) => ({ annotations: { [networkIdAnnotation]: network }, ...more });
   const claiming = { ipNetworks: ['10.9.0.9', '10.9.0.1'], allowedIps: ['10.9.0.1'] };
 

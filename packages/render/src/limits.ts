@@ -2,7 +2,7 @@
 //
 // Each interface has limits of its own, as elements of sets that are found only beyond them: what one uses up the others still have. The elements are this program's own,
 // so no packet makes one, no set runs full, and a restart gives nothing back. An interface without them is unknown, and dropped before.
-import { addressBytes, type IpAddress, type LocalWorkload, linkLocalOf, parseCidr } from '@calico-openstack/datamodel';
+import { addressFromBytes, type IpAddress, type LocalWorkload, linkLocalBytes, parseCidr } from '@calico-openstack/datamodel';
 import type { NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { byte, concat, drop, equal, goBack, inCidr, inSet, l4proto, port, rule } from './statements.ts';
 
@@ -77,19 +77,25 @@ export const arpLoudness: NftRule = rule(beyond(arp), drop);
 export const arpStrangers: NftRule = rule(beyond(strangers), drop);
 
 /** The link-local addresses that a workload may have, each with the MAC that makes it. */
-export function linkLocalsOf({ mac, pairMacs = [] }: LocalWorkload): readonly { readonly address: IpAddress; readonly mac: string }[] {
-  const macs = new Set([...(mac === undefined ? [] : [mac]), ...pairMacs.map((pair) => pair.mac)]);
-  return [...macs].map((each) => ({ address: linkLocalOf(each), mac: each }));
+export const linkLocalsOf = (workload: LocalWorkload): readonly { readonly address: IpAddress; readonly mac: string }[] =>
+  macsOf(workload).map((mac) => ({ address: addressFromBytes(linkLocalBytes(mac)), mac }));
+
+function macsOf({ mac, pairMacs = [] }: LocalWorkload): readonly string[] {
+  if (pairMacs.length === 0) return mac === undefined ? [] : [mac];
+  return [...new Set([...(mac === undefined ? [] : [mac]), ...pairMacs.map((pair) => pair.mac)])];
 }
+
+const limitedSets = (['inet', 'arp'] as const).flatMap((table) =>
+  limitSets[table].filter(({ limit }) => limit !== undefined).map(({ name }) => ({ table, set: name })),
+);
 
 /** What a workload adds to the sets here. @param name its interface's, as a key */
 export function limitElements(
   workload: LocalWorkload,
   name: Uint8Array,
 ): readonly { readonly table: 'inet' | 'arp'; readonly set: string; readonly element: NftElement }[] {
-  const limited = (['inet', 'arp'] as const).flatMap((table) =>
-    limitSets[table].filter(({ limit }) => limit !== undefined).map(({ name: set }) => ({ table, set, element: { key: name } })),
-  );
-  const own = linkLocalsOf(workload).map(({ address }) => ({ table: 'inet', set: linkLocals, element: { key: concat(name, addressBytes(address)) } }) as const);
-  return [...limited, ...own];
+  return [
+    ...limitedSets.map(({ table, set }) => ({ table, set, element: { key: name } })),
+    ...macsOf(workload).map((mac) => ({ table: 'inet', set: linkLocals, element: { key: concat(name, linkLocalBytes(mac)) } }) as const),
+  ];
 }

@@ -79,6 +79,7 @@ export class Others {
       }
     }
     this.#touched.clear();
+    if (gone.length + come.length === 0) return;
     for (const family of families) {
       const elements = (cidrs: readonly Cidr[]): NftElement[] =>
         cidrs.filter((cidr) => familyOf(cidr) === family).map((cidr) => ({ key: addressBytes(addressOf(cidr)) }));

@@ -87,6 +87,9 @@ export type Contributions = ReadonlyMap<string, Contribution>;
 
 export const noContributions: Contributions = new Map();
 
+const contributionKey = (table: TableName, set: string, key: Uint8Array): string =>
+  `${table} ${set} ${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`;
+
 /** The driver gives a port without port security the profile that allows everything. What MAC it uses is its own business: no other link ever sees it. */
 const hasPortSecurity = ({ policy }: LocalWorkload): boolean => !policy.profiles.includes('projectcalico-default-allow' as ProfileId);
 
@@ -94,7 +97,7 @@ const hasPortSecurity = ({ policy }: LocalWorkload): boolean => !policy.profiles
 export function contributionsOf(workload: LocalWorkload, classes: { readonly ingress: number; readonly egress: number }): Contributions {
   const contributions = new Map<string, Contribution>();
   const add = (tables: readonly TableName[], set: string, element: NftElement): void => {
-    for (const table of tables) contributions.set(`${table} ${set} ${Buffer.from(element.key).toString('hex')}`, { table, set, element });
+    for (const table of tables) contributions.set(contributionKey(table, set, element.key), { table, set, element });
   };
   const both = ['inet', 'arp'] as const;
   const name = ifnameBytes(workload.interfaceName);
@@ -122,7 +125,7 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
     add(['inet'], floatingToFixed(family), { key: addressBytes(external), data: addressBytes(internal) });
     const loop = concat(addressBytes(internal), addressBytes(internal));
     // The first external address of several answers.
-    if (!contributions.has(`inet ${fixedToFloating(family)} ${Buffer.from(loop).toString('hex')}`))
+    if (!contributions.has(contributionKey('inet', fixedToFloating(family), loop)))
       add(['inet'], fixedToFloating(family), { key: loop, data: addressBytes(external) });
   }
   return contributions;
@@ -168,5 +171,7 @@ class Batches {
 }
 
 const sameValue = (a: NftElement, b: NftElement): boolean =>
-  Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && JSON.stringify(a.verdict) === JSON.stringify(b.verdict);
+  a.data === b.data && a.verdict === b.verdict
+    ? true
+    : Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && JSON.stringify(a.verdict) === JSON.stringify(b.verdict);
 const empty = new Uint8Array();

@@ -7,31 +7,34 @@ import type { RouteAddress, RouteAddresses } from './hops.ts';
  * it, and goes only when a reading of all routes does not find it.
  */
 export class HopCounts {
-  #counts = new Map<string, { readonly address: RouteAddress; routes: number }>();
+  readonly #own = new Map<string, Counted>();
+  readonly #nextHops = new Map<string, Counted>();
 
   get addresses(): Iterable<RouteAddress> {
-    return [...this.#counts.values()].map(({ address }) => address);
+    return [...this.#own.values(), ...this.#nextHops.values()].map(({ address }) => address);
   }
 
-  add({ addresses }: RouteAddresses): boolean {
-    let isNew = false;
-    for (const address of addresses) {
+  get nextHops(): Iterable<RouteAddress> {
+    return [...this.#nextHops.values()].map(({ address }) => address);
+  }
+
+  /** The addresses of the route that no other route named before. */
+  add({ addresses }: RouteAddresses): readonly RouteAddress[] {
+    return addresses.filter((address) => {
+      const counts = this.#countsOf(address);
       const key = keyOf(address);
-      const count = this.#counts.get(key);
+      const count = counts.get(key);
       if (count) count.routes += 1;
-      else {
-        this.#counts.set(key, { address, routes: 1 });
-        isNew = true;
-      }
-    }
-    return isNew;
+      else counts.set(key, { address, routes: 1 });
+      return !count;
+    });
   }
 
   /** Whether an address may be gone. */
   remove({ addresses }: RouteAddresses): boolean {
     let inDoubt = false;
     for (const address of addresses) {
-      const count = this.#counts.get(keyOf(address));
+      const count = this.#countsOf(address).get(keyOf(address));
       if (!count) continue;
       count.routes = Math.max(0, count.routes - 1);
       if (count.routes === 0) inDoubt = true;
@@ -39,22 +42,33 @@ export class HopCounts {
     return inDoubt;
   }
 
-  apply(changes: readonly Change<RouteAddresses>[]): { readonly isNew: boolean; readonly inDoubt: boolean } {
-    let [isNew, inDoubt] = [false, false];
+  apply(changes: readonly Change<RouteAddresses>[]): { readonly added: readonly RouteAddress[]; readonly inDoubt: boolean } {
+    const added: RouteAddress[] = [];
+    let inDoubt = false;
     for (const { is, object } of changes) {
-      if (is === 'present') isNew = this.add(object) || isNew;
+      if (is === 'present') added.push(...this.add(object));
       else inDoubt = this.remove(object) || inDoubt;
       inDoubt ||= object.replaced;
     }
-    return { isNew, inDoubt };
+    return { added, inDoubt };
   }
 
-  /** Whether both hold the same addresses. */
-  isAs(other: HopCounts): boolean {
-    if (this.#counts.size !== other.#counts.size) return false;
-    for (const key of this.#counts.keys()) if (!other.#counts.has(key)) return false;
-    return true;
+  /** The addresses that one of both has and the other has not. */
+  differences(other: HopCounts): readonly RouteAddress[] {
+    return [...missingIn(other, this), ...missingIn(this, other)];
+  }
+
+  has(address: RouteAddress): boolean {
+    return this.#countsOf(address).has(keyOf(address));
+  }
+
+  #countsOf({ is }: RouteAddress): Map<string, Counted> {
+    return is === 'own' ? this.#own : this.#nextHops;
   }
 }
 
-const keyOf = ({ is, prefix, deviceIndex }: RouteAddress): string => `${is} ${prefix} ${deviceIndex}`;
+type Counted = { readonly address: RouteAddress; routes: number };
+
+const missingIn = (one: HopCounts, of: HopCounts): RouteAddress[] => [...of.addresses].filter((address) => !one.has(address));
+
+const keyOf = ({ prefix, deviceIndex }: RouteAddress): string => `${prefix} ${deviceIndex}`;

@@ -36,3 +36,34 @@ test('after lost changes the routes are read, and what was known stays until the
   expect(hops()).toEqual(['192.0.2.2/32']);
   host.close();
 });
+
+test('what happens on links that are left out is neither read nor told, and what leads through them neither', async () => {
+  const links = fakeLinks();
+  const routes = fakeRoutes(links.kernel);
+  const [up0, tap0] = ['up0', 'tap0'].map((name) => links.kernel.add(name, { up: true }));
+  links.refresh();
+  const later: (() => void)[] = [];
+  const host = fakeHostAddresses(links, routes, { leavesOut: (device) => device.startsWith('tap'), later: (run) => later.push(run) });
+  let told = 0;
+  host.watch(() => told++);
+  const table = routes.open();
+  const route = { family: 4, destination: '203.0.113.0/24', metric: 0, table: routeTable.main, protocol: 4, scope: 0, type: 'unicast' } as const;
+  const throughTap = { ...route, via: '10.65.0.9', deviceIndex: tap0! };
+  links.addAddress('tap0', '10.65.0.1', 32, { noDad: true });
+  table.commit([{ verb: 'create', object: throughTap }]);
+  table.commit([{ verb: 'delete', object: throughTap }]);
+  const settled = async (): Promise<void> => {
+    for (let round = 0; round < 3; round++) {
+      for (const run of later.splice(0)) run();
+      await new Promise(setImmediate);
+    }
+  };
+  await settled();
+  links.kernel.remove(tap0!);
+  await settled();
+  expect({ told, read: host.read() }).toEqual({ told: 0, read: [] });
+  table.commit([{ verb: 'create', object: { ...route, via: '192.0.2.1', deviceIndex: up0! } }]);
+  await new Promise(setImmediate);
+  expect({ told: told > 0, read: host.read() }).toEqual({ told: true, read: [{ is: 'next-hop', prefix: '192.0.2.1/32', device: 'up0' }] });
+  host.close();
+});

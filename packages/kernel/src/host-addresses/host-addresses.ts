@@ -2,7 +2,7 @@
 import type { LinkChange, Links } from '../links/link.ts';
 import type { KernelTable } from '../programmer/table.ts';
 import { HopCounts } from './hop-counts.ts';
-import type { RouteAddresses } from './hops.ts';
+import type { RouteAddress, RouteAddresses } from './hops.ts';
 import type { HostAddress, HostAddresses } from './host-address.ts';
 
 export type HostAddressesOptions = {
@@ -11,6 +11,8 @@ export type HostAddressesOptions = {
   /** Runs something after a pause. */
   readonly later?: (run: () => void, pauseMs: number) => void;
   readonly nowMs?: () => number;
+  /** Names of links whose addresses are neither read nor told, such as the taps of a thousand workloads. Asked anew each time. */
+  readonly leavesOut?: (device: string) => boolean;
 };
 
 type RouteSource = Pick<KernelTable<RouteAddresses>, 'read' | 'readInSlices' | 'watch' | 'close'>;
@@ -24,7 +26,7 @@ const pausePerReading = 20;
  * Longer than 80 lines: what it decides is in hop-counts.ts; here are only the two sources, the reading between them and who listens, which share their state.
  */
 export function hostAddressesFrom(links: Links, routes: RouteSource, options: HostAddressesOptions = {}): HostAddresses {
-  const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now() } = options;
+  const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now(), leavesOut = () => false } = options;
   const listeners = new Set<() => void>();
   let counts = new HopCounts();
   /** Filled by the reading that is under way: it must not miss what changes meanwhile. */
@@ -63,37 +65,47 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
       reading = undefined;
     }
     pauseMs = Math.max(shortestPauseMs, (nowMs() - startMs) * pausePerReading);
-    const differs = !fresh.isAs(counts);
+    const differing = fresh.differences(counts);
     counts = fresh;
-    if (differs) tell();
+    // An address of a link that is gone went with the link, which has been told.
+    if (differing.some((address) => isTold(address, address.is === 'next-hop'))) tell();
   }
 
   const subscriptions = [
     routes.watch((changes) => {
-      const { isNew, inDoubt } = counts.apply(changes);
+      const { added, inDoubt } = counts.apply(changes);
       const again = reading?.apply(changes).inDoubt;
-      if (isNew) tell();
+      if (added.some((address) => isTold(address, true))) tell();
       if (inDoubt || again) doubt();
     }, doubt),
     links.watch((change) => {
       if (mayHaveDroppedRoutes(change)) doubt();
-      tell();
+      if (![...change.links, ...change.addresses].every(leavesOut)) tell();
     }),
   ];
 
   /** IPv4 routes of a link that goes down or away, or loses its last address, go without a word. */
   function mayHaveDroppedRoutes({ links: changed, addresses }: LinkChange): boolean {
-    const hops = [...counts.addresses].filter(({ is }) => is === 'next-hop');
-    return hops.some(({ deviceIndex }) => {
-      const name = deviceIndex === undefined ? undefined : links.nameOf(deviceIndex);
-      return name === undefined || changed.has(name) || addresses.has(name);
-    });
+    for (const { deviceIndex } of counts.nextHops) {
+      const name = nameOf(deviceIndex);
+      if (name === undefined || changed.has(name) || addresses.has(name)) return true;
+    }
+    return false;
+  }
+
+  const nameOf = (deviceIndex: number | undefined): string | undefined => (deviceIndex === undefined ? undefined : links.nameOf(deviceIndex));
+
+  /** @param otherwise the answer for an address of a link that has no name now */
+  function isTold({ deviceIndex }: RouteAddress, otherwise: boolean): boolean {
+    const name = nameOf(deviceIndex);
+    return name === undefined ? otherwise : !leavesOut(name);
   }
 
   function onLinks(): HostAddress[] {
     const found: HostAddress[] = [];
     for (const device of links.links.keys())
-      for (const { address, family } of links.addresses(device)) found.push({ is: 'own', prefix: `${address}/${family === 4 ? 32 : 128}`, device });
+      if (!leavesOut(device))
+        for (const { address, family } of links.addresses(device)) found.push({ is: 'own', prefix: `${address}/${family === 4 ? 32 : 128}`, device });
     return found;
   }
 
@@ -112,14 +124,14 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
   }
 
   return {
-    read: () => [
-      ...onLinks(),
-      ...[...counts.addresses].map(({ is, prefix, deviceIndex }) => ({
-        is,
-        prefix,
-        device: deviceIndex === undefined ? undefined : links.nameOf(deviceIndex),
-      })),
-    ],
+    read() {
+      const found = onLinks();
+      for (const { is, prefix, deviceIndex } of counts.addresses) {
+        const device = nameOf(deviceIndex);
+        if (device === undefined || !leavesOut(device)) found.push({ is, prefix, device });
+      }
+      return found;
+    },
     watch(listener) {
       const own = (): void => listener();
       listeners.add(own);

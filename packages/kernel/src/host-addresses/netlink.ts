@@ -10,7 +10,7 @@ import { type HostAddressesOptions, hostAddressesFrom } from './host-addresses.t
  * Of the calling thread's network namespace, which must be the one of `links`; its sockets stay in it (see `inNamespace`). Keeps the process alive until closed.
  * Throws NetlinkError when the kernel does not let itself be read.
  */
-export function openHostAddresses(links: Links, options: Pick<HostAddressesOptions, 'onTrouble'> = {}): HostAddresses {
+export function openHostAddresses(links: Links, options: Pick<HostAddressesOptions, 'onTrouble' | 'leavesOut'> = {}): HostAddresses {
   const words = {
     plural: 'the routes',
     groups: routeGroups,

@@ -1,6 +1,5 @@
 // Sysctls: the kernel's settings under /proc/sys, in-process.
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
 import { CodedError } from '@calico-openstack/agent/errors';
 
 /** A sysctl could not be read or written for a reason that is not expected. `code` is the errno's name. */
@@ -27,7 +26,7 @@ export function writeSysctl(path: readonly string[], value: string | number, opt
   if (/[\n\0]/.test(text) || text === '') throw new RangeError(`${JSON.stringify(text)} cannot be the value of ${path.join('/')}: it must be one line`);
   const before = readSysctl(path, options);
   if (before === undefined) return 'absent';
-  if (words(before) === words(text)) return 'unchanged';
+  if (before === text || words(before) === words(text)) return 'unchanged';
   return expecting(path, `set to ${text}`, () => overwrite(fileOf(path, options), text)) ?? 'absent';
 }
 
@@ -51,7 +50,7 @@ function fileOf(path: readonly string[], { root = '/proc/sys' }: SysctlOptions):
       throw new RangeError(`${JSON.stringify(component)} cannot be a component of a sysctl's path (${JSON.stringify(path)})`);
     }
   }
-  return join(root, ...path);
+  return `${root}/${path.join('/')}`;
 }
 
 /** undefined: the setting is not there, or went away meanwhile with its link. */

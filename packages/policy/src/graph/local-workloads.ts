@@ -69,6 +69,8 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
 
   /** Interfaces first: an endpoint without its interface claims no address. */
   protected override settle(): void {
+    /** Addresses whose owner may be another now, all claimed gateways that came among them. */
+    const touched = new Set<Cidr>();
     for (const id of [...this.dirty]) {
       const local = this.locals.get(id);
       for (const other of this.#interfaces.set(id, local ? interfaceClaim(id, local.definition) : none)) this.dirty.add(other);
@@ -77,9 +79,10 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     for (const id of [...this.dirty]) {
       const local = this.locals.get(id);
       const claimed = local && this.#interfaces.owner(local.definition.interfaceName) === id ? claimsOf(id, local.definition) : none;
+      for (const claims of [this.#addresses.of(id), claimed]) for (const cidr of claims.keys()) touched.add(cidr as Cidr);
       for (const other of this.#addresses.set(id, claimed)) this.dirty.add(other);
     }
-    for (const id of this.#gateways.takeTurned((gateway) => this.#addresses.owner(gateway))) this.dirty.add(id);
+    for (const id of this.#gateways.takeTurned(touched, (gateway) => this.#addresses.owner(gateway))) this.dirty.add(id);
   }
 
   protected override output(id: WorkloadId, { definition, subject }: LocalEndpoint<WorkloadDefinition>, complain: (reason: string) => void): LocalWorkload {

@@ -32,12 +32,13 @@ export class NetworkGateways {
     return this.#namers.get(address)?.networks.has(networkOf(endpoint)) ?? false;
   }
 
-  /** Who names a gateway that is another endpoint's address than at the last call, or no longer one. Cost: the gateways of this host's networks. */
-  takeTurned(ownerOf: (address: Cidr) => WorkloadId | undefined): Iterable<WorkloadId> {
+  /** Who names one of these gateways, where that is another endpoint's address than at the last call, or no longer one. What is no gateway here is passed over. */
+  takeTurned(addresses: Iterable<Cidr>, ownerOf: (address: Cidr) => WorkloadId | undefined): Iterable<WorkloadId> {
     const ids = new Set<WorkloadId>();
-    for (const [gateway, namers] of this.#namers) {
+    for (const gateway of addresses) {
+      const namers = this.#namers.get(gateway);
       const owner = ownerOf(gateway);
-      if (owner === namers.owner) continue;
+      if (!namers || owner === namers.owner) continue;
       namers.owner = owner;
       for (const id of namers.ids) ids.add(id);
     }
