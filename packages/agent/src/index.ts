@@ -8,5 +8,6 @@ export * from './ini.ts';
 export * from './log.ts';
 export * from './loop.ts';
 export * from './main.ts';
+export * from './make-directory.ts';
 export * from './metrics.ts';
 export * from './resolve.ts';

@@ -1,8 +1,8 @@
 // One event a line, fields behind the message. Several destinations, each with its own threshold.
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type DestinationStream, destination, type Level, type Logger, pino } from 'pino';
 import { fileReason, isSentence, StartError } from './errors.ts';
+import { makeDirectory } from './make-directory.ts';
 
 export type { Logger } from 'pino';
 
@@ -91,7 +91,7 @@ const complaintPauseMs = 60_000;
 function openFile(path: string): OpenFile {
   let stream: OpenFile['stream'];
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    makeDirectory(dirname(path));
     stream = destination({ dest: path, append: true, mkdir: true, sync: true, mode: 0o644, maxLength: keptBytes });
   } catch (error) {
     throw new StartError('LOG_UNUSABLE', `cannot write the log file ${path}: ${fileReason(error)}; name another file, or none, in the configuration`, {

@@ -1,7 +1,7 @@
 // BIRD's executable: it checks configurations, and, where the agent has to, runs as a daemon that outlives the agent.
 import { type ExecFileException, execFile } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '@calico-openstack/agent/make-directory';
 import { BirdError } from './control.ts';
 import type { Configured } from './daemon.ts';
 
@@ -48,7 +48,7 @@ export type BirdLaunch = {
 
 /** Starts BIRD as a daemon; resolves when it has read its configuration and gone into the background. Rejects with BIRD_START_FAILED, in BIRD's own words. */
 export async function startBird(launch: BirdLaunch): Promise<void> {
-  for (const path of [launch.controlSocket, launch.pidFile]) mkdirSync(dirname(path), { recursive: true });
+  for (const path of [launch.controlSocket, launch.pidFile]) makeDirectory(dirname(path));
   const { exitCode, words, error } = await run(launch.executable, [
     ...['-c', launch.configFile, '-s', launch.controlSocket, '-P', launch.pidFile],
     ...(launch.user ? ['-u', launch.user] : []),

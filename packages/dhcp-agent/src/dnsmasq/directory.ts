@@ -1,7 +1,7 @@
 // The files of one Dnsmasq on disk.
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileReason, StartError } from '@calico-openstack/agent';
+import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
 import type { IpAddress } from '@calico-openstack/datamodel';
 import type { Places } from './command.ts';
 import { type PortFiles, parseHost } from './files.ts';
@@ -16,7 +16,7 @@ const unfinished = '.';
  */
 export function makeDirectories(places: Places): void {
   for (const directory of [places.directory, places.hosts, places.options]) {
-    makeDirectory(directory);
+    makeConfiguredDirectory(directory);
     if ((statSync(directory).mode & 0o777) !== 0o755) chmodSync(directory, 0o755);
   }
   for (let directory = places.directory; directory !== dirname(directory); directory = dirname(directory)) {
@@ -30,11 +30,11 @@ export function makeDirectories(places: Places): void {
 }
 
 /** Where Dnsmasq is to log: without it, it would not start. Neutron's agent makes it, too. @throws StartError when it could not */
-export const makeLogDirectory = (directory: string): void => makeDirectory(directory);
+export const makeLogDirectory = (directory: string): void => makeConfiguredDirectory(directory);
 
-function makeDirectory(directory: string): void {
+function makeConfiguredDirectory(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    makeDirectory(directory);
   } catch (error) {
     throw new StartError(
       'DIRECTORY_UNUSABLE',

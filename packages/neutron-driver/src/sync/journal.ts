@@ -2,8 +2,9 @@
 //
 // Why once more: a writer that finds nothing to change leaves no trace in etcd, so another writer that read the rows before it may still write after it, and nobody would
 // notice. Therefore every write is followed by one more look, later than the write: then the rows seen are at least as new as everybody's who found nothing to change.
-import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs';
+import { appendFileSync, closeSync, fsyncSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '@calico-openstack/agent/make-directory';
 import { parseJson } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
@@ -99,7 +100,7 @@ export function openJournal({
   let descriptor: number | undefined;
 
   if (file !== undefined) {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
+    makeDirectory(dirname(file), 0o750);
     const read = readOpen(file);
     unreadable = read.unreadable;
     for (const change of read.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });

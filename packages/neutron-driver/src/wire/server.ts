@@ -1,8 +1,8 @@
 // The Unix socket on which Neutron's processes find the daemon.
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
-import { fileReason, StartError } from '@calico-openstack/agent';
+import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
 import { type PeerEvents, servePeer } from './peer.ts';
 
 /** Longest path that fits a Unix socket's address. */
@@ -18,7 +18,7 @@ export async function listen(path: string, events: PeerEvents): Promise<{ close(
   const unusable = (error: unknown): StartError =>
     new StartError('SOCKET_UNUSABLE', `cannot listen at ${path}: ${fileReason(error)}; see that its directory can be written`, { cause: error });
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    makeDirectory(dirname(path));
   } catch (error) {
     throw unusable(error);
   }
