@@ -1,6 +1,7 @@
+import { addressBytes } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { addressBytes, arpFrame, broadcastMac, echoRequestFrame, internetChecksum, parseFrame, protocols, udpFrame } from './frames.ts';
+import { arpFrame, broadcastMac, echoRequestFrame, internetChecksum, parseFrame, protocols, udpFrame } from './frames.ts';
 
 const macs = { fromMac: 'fa:16:3e:00:00:01', toMac: 'fe:16:3e:00:00:01' };
 const families = [

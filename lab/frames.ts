@@ -1,5 +1,5 @@
 // Builds Ethernet frames that a guest should not send, and parses captured ones. Pure.
-import { isIPv4 } from 'node:net';
+import { addressBytes, addressFromBytes, familyOf, macBytes, macFromBytes } from '@calico-openstack/addresses';
 
 /** The MAC and IP addresses of a frame to build. */
 export type Addressed = { readonly fromMac: string; readonly toMac: string; readonly from: string; readonly to: string };
@@ -36,7 +36,7 @@ export function udpFrame(addressed: Addressed, fromPort: number, toPort: number,
 
 /** An ICMP or ICMPv6 echo request. The family is that of the addresses. */
 export function echoRequestFrame(addressed: Addressed, identifier: number, sequence: number): Uint8Array {
-  const v4 = isIPv4(addressed.from);
+  const v4 = familyOf(addressed.from) === 4;
   const message = Buffer.alloc(8 + 16);
   message.writeUInt8(v4 ? 8 : 128, 0);
   message.writeUInt16BE(identifier, 4);
@@ -56,22 +56,22 @@ export function arpFrame(operation: 'request' | 'reply', { fromMac, toMac, from,
 /** Parses a frame. A truncated or unknown one is of kind `other`. */
 export function parseFrame(frame: Uint8Array): Seen {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-  const ends = { toMac: macText(bytes.subarray(0, 6)), fromMac: macText(bytes.subarray(6, 12)) };
+  const ends = { toMac: macFromBytes(bytes.subarray(0, 6)), fromMac: macFromBytes(bytes.subarray(6, 12)) };
   const type = bytes.length >= 14 ? bytes.readUInt16BE(12) : 0;
   const body = bytes.subarray(14);
   if (type === etherTypes.arp && body.length >= 28) {
-    const arp = { kind: 'arp', from: v4Text(body.subarray(14, 18)), to: v4Text(body.subarray(24, 28)), protocol: body.readUInt16BE(6) } as const;
+    const arp = { kind: 'arp', from: addressFromBytes(body.subarray(14, 18)), to: addressFromBytes(body.subarray(24, 28)), protocol: body.readUInt16BE(6) } as const;
     return { ...ends, ...arp, payload: body };
   }
   if (type === etherTypes.ipv4 && body.length >= 20) {
     const protocol = body.readUInt8(9);
     const payload = body.subarray((body.readUInt8(0) & 15) * 4, body.readUInt16BE(2));
-    return { ...ends, kind: 'ipv4', from: v4Text(body.subarray(12, 16)), to: v4Text(body.subarray(16, 20)), protocol, ...transport(protocol, payload) };
+    return { ...ends, kind: 'ipv4', from: addressFromBytes(body.subarray(12, 16)), to: addressFromBytes(body.subarray(16, 20)), protocol, ...transport(protocol, payload) };
   }
   if (type === etherTypes.ipv6 && body.length >= 40) {
     const protocol = body.readUInt8(6);
     const payload = body.subarray(40, 40 + body.readUInt16BE(4));
-    return { ...ends, kind: 'ipv6', from: v6Text(body.subarray(8, 24)), to: v6Text(body.subarray(24, 40)), protocol, ...transport(protocol, payload) };
+    return { ...ends, kind: 'ipv6', from: addressFromBytes(body.subarray(8, 24)), to: addressFromBytes(body.subarray(24, 40)), protocol, ...transport(protocol, payload) };
   }
   return { ...ends, kind: 'other', from: '', to: '', protocol: 0, payload: body };
 }
@@ -85,7 +85,7 @@ function transport(protocol: number, payload: Buffer): Pick<Seen, 'fromPort' | '
 }
 
 function ipFrame({ fromMac, toMac, from, to }: Addressed, protocol: number, payload: Uint8Array): Uint8Array {
-  if (!isIPv4(from)) {
+  if (familyOf(from) === 6) {
     const header = Buffer.alloc(8);
     header.writeUInt8(0x60, 0);
     header.writeUInt16BE(payload.length, 4);
@@ -105,7 +105,7 @@ function ipFrame({ fromMac, toMac, from, to }: Addressed, protocol: number, payl
 
 /** Fills in the checksum of UDP or ICMPv6, which covers the addresses by means of a pseudo header. */
 function withChecksum({ from, to }: Addressed, protocol: number, message: Buffer, at: number): Buffer {
-  const counted = isIPv4(from) ? Buffer.from([0, protocol, 0, 0]) : Buffer.from([0, 0, 0, 0, 0, 0, 0, protocol]);
+  const counted = familyOf(from) === 4 ? Buffer.from([0, protocol, 0, 0]) : Buffer.from([0, 0, 0, 0, 0, 0, 0, protocol]);
   counted.writeUInt16BE(message.length, 2);
   const checksum = internetChecksum(Buffer.concat([addressBytes(from), addressBytes(to), counted, message]));
   message.writeUInt16BE(checksum === 0 ? 0xffff : checksum, at);
@@ -122,22 +122,3 @@ export function internetChecksum(bytes: Uint8Array): number {
 
 const ethernet = (fromMac: string, toMac: string, type: number, payload: Uint8Array): Uint8Array =>
   Buffer.concat([macBytes(toMac), macBytes(fromMac), Buffer.from([type >> 8, type & 0xff]), payload]);
-
-/** The bytes of a MAC. */
-export const macBytes = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
-const macText = (bytes: Buffer): string => bytes.toString('hex').replace(/..(?!$)/g, '$&:');
-const v4Text = (bytes: Buffer): string => [...bytes].join('.');
-
-/** The canonical text of an IPv6 address (RFC 5952), which is how URL writes its host. */
-const v6Text = (bytes: Buffer): string => new URL(`http://[${bytes.toString('hex').replace(/....(?!$)/g, '$&:')}]`).hostname.slice(1, -1);
-
-/** The bytes of an IPv4 or IPv6 address: 4 or 16. */
-export function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  // Neutron writes no IPv6 address with its last 32 bits in dotted decimal, so that form is not parsed.
-  const [head = '', tail] = address.split('::');
-  const groups = (part: string): string[] => part.split(':').filter((group) => group !== '');
-  const [front, back] = [groups(head), groups(tail ?? '')];
-  const middle = tail === undefined ? [] : Array<string>(8 - front.length - back.length).fill('0');
-  return Buffer.from([...front, ...middle, ...back].map((group) => group.padStart(4, '0')).join(''), 'hex');
-}

@@ -1,9 +1,9 @@
 // Plays Nova and the guest: a port from Neutron, a tap on the host, and behind it a network namespace in which real DHCP clients run.
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { isIPv4 } from 'node:net';
 import { release, type } from 'node:os';
 import { join } from 'node:path';
+import { familyOf } from '@calico-openstack/addresses';
 import { LabError } from './errors.ts';
 import type { Lab } from './lab.ts';
 import { type Lease, parseLease } from './lease.ts';
@@ -127,8 +127,8 @@ export const plugged = (lab: Lab): VmFacts[] =>
 
 /** The first address of each family. */
 export const addressesOf = ({ addresses }: VmFacts): Pick<Vm, 'address4' | 'address6'> => ({
-  address4: addresses.find((address) => isIPv4(address)),
-  address6: addresses.find((address) => !isIPv4(address)),
+  address4: addresses.find((address) => familyOf(address) === 4),
+  address6: addresses.find((address) => familyOf(address) === 6),
 });
 
 const factsOf = (name: string, host: Host, kind: VmFacts['kind'], port: Port, mtuBytes: number): VmFacts => ({

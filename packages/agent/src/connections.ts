@@ -1,6 +1,7 @@
 // How many connections an HTTP server holds, whoever opens them and however slowly he speaks.
 import type { Server } from 'node:http';
-import { isIPv6, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { parseCidr } from '@calico-openstack/addresses';
 
 type Connection = { readonly network: string; answering: number };
 
@@ -56,14 +57,13 @@ export function boundConnections(server: Server, most: number): void {
   });
 }
 
-/** What one client has: an IPv4 address, or the /64 of an IPv6 one. */
+/**
+ * The network that one client can be assumed to have: an IPv4 address, or the /64 of an IPv6 address.
+ * @param address as a socket reports it: with a zone, or IPv4-mapped
+ */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:([0-9.]+)$/i.exec(address);
   if (mapped) return mapped[1]!;
-  if (!isIPv6(address)) return address;
-  const [before = '', after] = address.split('%')[0]!.split('::');
-  const groups = (text: string): string[] => text.split(':').filter((group) => group !== '');
-  const [first, last] = [groups(before), groups(after ?? '')];
-  const zeros = after === undefined ? [] : Array<string>(8 - first.length - last.length).fill('0');
-  return [...first, ...zeros, ...last].slice(0, 4).join(':');
+  if (!address.includes(':')) return address;
+  return parseCidr(`${address.split('%')[0]}/64`) ?? address;
 }

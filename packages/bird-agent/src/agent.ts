@@ -1,6 +1,8 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
+
+import type { IpAddress } from '@calico-openstack/addresses';
 import { createHealth, healthPages, type Logger, metricsPages, type Running, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
-import { type IpAddress, resourceKey } from '@calico-openstack/datamodel';
+import { resourceKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, EtcdError, type FollowListener, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
 import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';

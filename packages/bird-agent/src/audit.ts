@@ -1,5 +1,5 @@
 // Which routes BIRD refuses, and of whom; and whether those that it took before something changed would still be taken.
-import type { IpFamily } from '@calico-openstack/datamodel';
+import type { IpFamily } from '@calico-openstack/addresses';
 import type { BirdControl } from './bird/control.ts';
 import { elevatedPreference } from './bird/print.ts';
 import { countRoutes, showRoutes } from './bird/routes.ts';

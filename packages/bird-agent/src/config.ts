@@ -1,18 +1,8 @@
 // The agent's options: environment, then files, then defaults.
 import { hostname } from 'node:os';
+import { type Cidr, familyOf, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import { readIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
-import {
-  type Cidr,
-  type Decoded,
-  decoded,
-  familyOf,
-  type IpAddress,
-  isInterfaceName,
-  isRegion,
-  parseAddress,
-  parseCidr,
-  refused,
-} from '@calico-openstack/datamodel';
+import { type Decoded, decoded, isInterfaceName, isRegion, refused } from '@calico-openstack/datamodel';
 import { quoted } from './bird/text.ts';
 import { asNumber, interfaceAddress } from './resources/values.ts';
 

@@ -1,6 +1,6 @@
 // Where etcd is, by the addresses that its endpoints' names have now.
 import { lookup } from 'node:dns/promises';
-import { type IpAddress, parseAddress } from '@calico-openstack/datamodel';
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 
 export interface DatastoreAddresses {
   /** As last found, in order. */

@@ -1,5 +1,6 @@
 // The addresses of workloads that are leaving this host: each endpoint that a LiveMigration names is read once, and kept as long as the LiveMigration is there.
-import { type Cidr, decodeWorkloadEndpoint, hostCidr, isHostCidr } from '@calico-openstack/datamodel';
+import { type Cidr, hostCidr, isHostCidr } from '@calico-openstack/addresses';
+import { decodeWorkloadEndpoint } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import type { Resources } from './plan/facts.ts';
 

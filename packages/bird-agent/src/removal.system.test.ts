@@ -1,11 +1,11 @@
 // Nodes of hosts that are gone for long are removed by the agent that is to do so: real etcd with users, real sessions.
+import type { IpAddress } from '@calico-openstack/addresses';
 import {
   birdAgentRights,
   encodeAgentStatus,
   felixLastStatusKey,
   felixStatusKey,
   hostRemovalRights,
-  type IpAddress,
   resourceKey,
   rfc3339Seconds,
 } from '@calico-openstack/datamodel';

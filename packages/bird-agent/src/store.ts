@@ -1,7 +1,8 @@
 // The datastore's BGP resources as they were understood. Each value is decoded once, when it comes.
-import { isDeepStrictEqual } from 'node:util';
+
+import type { Cidr } from '@calico-openstack/addresses';
 import { takeEach } from '@calico-openstack/agent';
-import { bgpPlurals, type Cidr, type Decoded, parseResourceKey, resourcePrefix } from '@calico-openstack/datamodel';
+import { bgpPlurals, type Decoded, parseResourceKey, resourcePrefix, sameContent } from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
 import type { Resources } from './plan/facts.ts';
 import { type BgpConfiguration, decodeBgpConfiguration } from './resources/bgp-configuration.ts';
@@ -74,7 +75,7 @@ export function resourceStore({ onFault, ownName, before }: StoreOptions): Resou
       const last = remembered.get(key);
       const then = last && isSameResource(last, { modRevision, value }) ? decode(last.value) : undefined;
       // The same refusal stays the same object: whoever has looked into it need not again.
-      if (then?.ok || !isDeepStrictEqual(kept.get(name), now)) kept.set(name, then?.ok ? then : now);
+      if (then?.ok || !sameContent(kept.get(name), now)) kept.set(name, then?.ok ? then : now);
       if (!last || !then?.ok) return true;
       understood.set(key, last);
     }

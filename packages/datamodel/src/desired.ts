@@ -1,12 +1,7 @@
 // The desired local state, which `policy` hands to `render`: plain values that say, in Calico's terms, what this host's kernel is to hold.
 // Every selector is resolved, and everything invalid already fails closed. Nothing here knows of nftables.
 
-/** The address family: IPv4 or IPv6. */
-export type IpFamily = 4 | 6;
-/** A prefix in canonical text: masked, lower case, compressed (`10.65.0.4/32`, `2001:db8::/64`). Made only by `parseCidr()`. */
-export type Cidr = string & { readonly _: 'Cidr' };
-/** An address in canonical text. Made only by `parseAddress()`. */
-export type IpAddress = string & { readonly _: 'IpAddress' };
+import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/addresses';
 
 /** The id of a set, derived from what it holds (a selector and its scope, or a named port): the same content always has the same id. At most 24 characters of [a-z0-9]. */
 export type IpSetId = string & { readonly _: 'IpSetId' };

@@ -1,6 +1,5 @@
 // The MACs of allowed address pairs that differ from the port's MAC. The driver writes them into an annotation.
-import { parseCidr, parseMac } from './addresses.ts';
-import type { Cidr } from './desired.ts';
+import { type Cidr, parseCidr, parseMac } from '@calico-openstack/addresses';
 import { type Decoded, decoded, isFields, parseJson, refused, show } from './resource.ts';
 
 /** Limits far above what Neutron's quotas allow for a port. */

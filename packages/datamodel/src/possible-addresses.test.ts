@@ -1,6 +1,6 @@
+import { addressFromBytes, cidrContains, familyOf, hostCidr, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { addressFromBytes, cidrContains, familyOf, hostCidr, parseAddress, parseCidr } from './addresses.ts';
 import { impossibleForHosts } from './possible-addresses.ts';
 
 describe('addresses that no host can have', () => {

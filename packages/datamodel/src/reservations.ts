@@ -1,6 +1,5 @@
 // Derives reservations from their sources: the host's kernel, BIRD's configuration, etcd's endpoints, Nodes and BGPPeers. The callers read the sources; these functions only parse.
-import { hostCidr, parseAddress, parseCidr } from './addresses.ts';
-import type { Cidr, IpAddress } from './desired.ts';
+import { type Cidr, type IpAddress, hostCidr, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import type { Holder, Reservations } from './reserved-addresses.ts';
 import { decodeResource, isFields } from './resource.ts';
 

@@ -1,7 +1,6 @@
+import { type Cidr, type IpAddress, parseCidr } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseCidr } from './addresses.ts';
-import type { Cidr, IpAddress } from './desired.ts';
 import { reservationsOfBgpPeer, reservationsOfBird, reservationsOfEtcd, reservationsOfHost, reservationsOfNode } from './reservations.ts';
 import { ReservedAddresses } from './reserved-addresses.ts';
 

@@ -1,7 +1,6 @@
 // Decides whether a workload may have an address, alike for Felix and the DHCP agent, from plain data. In a routed cloud all addresses form one flat space:
 // a workload that was given the address of a router or of etcd would have it in the whole cloud.
-import { addressOf, cidrContains, hostCidr, isHostCidr } from './addresses.ts';
-import type { Cidr, IpAddress } from './desired.ts';
+import { type Cidr, type IpAddress, addressOf, cidrContains, hostCidr, isHostCidr } from '@calico-openstack/addresses';
 import { impossibleForHosts } from './possible-addresses.ts';
 
 /** Who has a reserved address. `whose` is a phrase that follows "is": `an etcd endpoint`. `isThisHosts`: the host has the address on an interface of its own. */

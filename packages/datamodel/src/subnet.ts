@@ -1,6 +1,5 @@
 // A subnet as the driver writes it for the DHCP agents: plain JSON without the envelope of a resource.
-import { parseAddress, parseCidr } from './addresses.ts';
-import type { Cidr, IpAddress } from './desired.ts';
+import { type Cidr, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import { type Decoded, decoded, decodeJsonObject, isFields, refused, show } from './resource.ts';
 
 /** A route that DHCP announces to guests. */

@@ -1,8 +1,9 @@
 // A WorkloadEndpoint is one bound VM port on one host. Decoding accepts what upstream's Felix accepts: a bad address, MAC or port makes the whole endpoint invalid.
-import { parseAddress, parseCidr, parseMac } from './addresses.ts';
+import { type Cidr, type IpAddress, parseAddress, parseCidr, parseMac } from '@calico-openstack/addresses';
 import { endpointMost, tooMany, tooManyLabels } from './bounds.ts';
-import type { Cidr, IpAddress, IpNat, QosControls } from './desired.ts';
+import type { IpNat, QosControls } from './desired.ts';
 import { isInterfaceName } from './names.ts';
+import { parsePortProtocol } from './protocols.ts';
 import { type Decoded, decoded, decodeResource, type Fields, isFields, type Labels, refused, show } from './resource.ts';
 
 /** The annotation with the id of the port's network. */
@@ -82,13 +83,6 @@ function ipNats(value: unknown): readonly IpNat[] {
   });
 }
 
-const portProtocols: ReadonlyMap<string, number> = new Map(Object.entries({ tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 }));
-
-/** The protocol number of TCP, UDP or SCTP, given by name or number; undefined for others. */
-function portProtocol(value: unknown): number | undefined {
-  return typeof value === 'string' || typeof value === 'number' ? portProtocols.get(String(value).toLowerCase()) : undefined;
-}
-
 /** Decodes `ports`. Ports without a name are skipped; a protocol other than TCP, UDP or SCTP makes the endpoint invalid. */
 function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
   if (value === undefined || value === null) return decoded(none);
@@ -98,7 +92,7 @@ function endpointPorts(value: unknown): Decoded<readonly EndpointPort[]> {
   const ports: EndpointPort[] = [];
   for (const entry of value as unknown[]) {
     if (!isFields(entry)) return refused('spec.ports holds something that is not an object');
-    const protocol = portProtocol(entry['protocol']);
+    const protocol = parsePortProtocol(entry['protocol']);
     const { name, port } = entry;
     if (protocol === undefined) return refused(`spec.ports has protocol ${show(entry['protocol'])}, which is not TCP, UDP or SCTP`);
     if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) return refused(`spec.ports has port ${show(port)}`);

@@ -1,6 +1,8 @@
 // The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it; handlers only note what changed.
+
+import type { IpAddress } from '@calico-openstack/addresses';
 import { type Logger, startLoop, takeEach, tellUnreadable } from '@calico-openstack/agent';
-import { hostEndpointsPrefix, type IpAddress, type Reservations, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
+import { hostEndpointsPrefix, type Reservations, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import { type Change, connectEtcd, type Etcd, type FollowState } from '@calico-openstack/etcd';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';

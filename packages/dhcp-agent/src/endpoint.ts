@@ -1,15 +1,6 @@
 // What the DHCP agent reads out of a WorkloadEndpoint.
-import {
-  addressOf,
-  type Decoded,
-  decoded,
-  decodeWorkloadEndpoint,
-  fqdnAnnotation,
-  type IpAddress,
-  isHostCidr,
-  networkIdAnnotation,
-  refused,
-} from '@calico-openstack/datamodel';
+import { addressOf, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
+import { type Decoded, decoded, decodeWorkloadEndpoint, fqdnAnnotation, networkIdAnnotation, refused } from '@calico-openstack/datamodel';
 
 /** One bound port of this host. */
 export type Endpoint = {

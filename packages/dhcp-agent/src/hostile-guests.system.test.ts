@@ -2,9 +2,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { macBytes } from '@calico-openstack/addresses';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { TestPort } from './testing/etcd-values.ts';
-import { macBytes, type RawGuest, rawGuest } from './testing/raw-dhcp.ts';
+import { type RawGuest, rawGuest } from './testing/raw-dhcp.ts';
 import { openWorld, type World } from './testing/world.ts';
 
 let world: World;

@@ -1,4 +1,5 @@
-import { cidrContains, type Reservations } from '@calico-openstack/datamodel';
+import { cidrContains } from '@calico-openstack/addresses';
+import type { Reservations } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createModel, type Model } from './model.ts';

@@ -1,17 +1,6 @@
 // What is known of this host's ports and the region's subnets, and what DHCP is to do about it. A function of current content alone, computed anew only where something changed.
-import {
-  addressOf,
-  type Cidr,
-  cidrContains,
-  compareClaims,
-  compareText,
-  decodeSubnet,
-  type IpAddress,
-  isHostCidr,
-  type Reservations,
-  ReservedAddresses,
-  type Subnet,
-} from '@calico-openstack/datamodel';
+import { addressOf, type Cidr, cidrContains, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
+import { compareClaims, compareText, decodeSubnet, type Reservations, ReservedAddresses, type Subnet } from '@calico-openstack/datamodel';
 import { decodeEndpoint, type Endpoint } from './endpoint.ts';
 import type { ServiceOptions } from './options.ts';
 import { servePort } from './service/serve.ts';

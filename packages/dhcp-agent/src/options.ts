@@ -1,8 +1,9 @@
 // The agent's configuration: neutron.conf with upstream's names, and what stands there when nothing is said.
 import { hostname } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import { type Ini, readIni, type Severity, StartError, shownValue } from '@calico-openstack/agent';
-import { type IpAddress, isRegion, parseAddress } from '@calico-openstack/datamodel';
+import { isRegion } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import { isDomain } from './service/names.ts';
 

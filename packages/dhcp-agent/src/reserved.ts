@@ -1,7 +1,8 @@
 // What nobody may have on a tap, from where it stands: the kernel, BIRD's configuration, the agent's own etcd endpoints. A server address on a tap is the host's own, and what it
 // talked to under that address is out of its reach from then on.
 import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
-import { addressBytes, parseAddress, type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
+import { addressBytes, parseAddress } from '@calico-openstack/addresses';
+import { type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
 import { type HostAddress, openHostAddresses } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import type { AgentOptions } from './options.ts';

@@ -1,6 +1,6 @@
 // The host's own addresses on taps. Pure but for the editor that it is handed.
 
-import { familyOf, type IpAddress } from '@calico-openstack/datamodel';
+import { familyOf, type IpAddress } from '@calico-openstack/addresses';
 import type { LinkAddress, LinkEditor, LinkRefusal, Links } from '@calico-openstack/kernel/links/link';
 import { isTapName } from './endpoint.ts';
 import type { ServerAddress } from './service/service.ts';

@@ -1,5 +1,6 @@
 // From what the datastore says to what the kernel holds, one step at a time: what changed is calculated, rendered, committed; first the rules, then the routes, so that nothing is reachable before it is policed.
-import { type DesiredChange, type EndpointStatus, familyOf, type IpAddress, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
+import { familyOf, type IpAddress } from '@calico-openstack/addresses';
+import { type DesiredChange, type EndpointStatus, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
 import type { ApplyReport, TableProgrammer } from '@calico-openstack/kernel';
 import {
   addressElement,

@@ -1,4 +1,5 @@
-import type { Cidr, IpAddress, WorkloadId } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import type { WorkloadId } from '@calico-openstack/datamodel';
 import { deviceRoute, neighbourProgrammer, ownsNeighbours, ownsRoutes, routeProgrammer } from '@calico-openstack/kernel';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';

@@ -1,5 +1,6 @@
 // The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
-import type { Cidr, IpAddress, WorkloadId } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 import { AddressLeads } from './devices/leads.ts';

@@ -1,6 +1,7 @@
 // Everything of this host's kernel that the agent holds open, and what it switches on once.
+
+import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
-import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/datamodel';
 import {
   type Conntrack,
   type HostAddresses,

@@ -1,5 +1,5 @@
 // Guests that are loud, beside others that want their answers: Felix, the kernel and Dnsmasq as they are, the guests as frames.
-import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import { arpFrame, frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { answerOf, discover, solicit, startDnsmasq, type TestDnsmasq } from './testing/dhcp.ts';

@@ -1,6 +1,8 @@
 // What others than workloads have, as this host knows it: its own addresses and next hops, etcd's endpoints, BIRD's neighbours. (Nodes and BGPPeers are read where the rest of the datastore is.)
+
+import { parseAddress } from '@calico-openstack/addresses';
 import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
-import { parseAddress, type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
+import { type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
 import type { HostAddresses } from '@calico-openstack/kernel';
 import type { ReservationSource } from '@calico-openstack/policy';
 

@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addressBytes, addressPairMacsAnnotation, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
+import { addressPairMacsAnnotation } from '@calico-openstack/datamodel';
 import { frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, run, TestHost } from './testing/host.ts';

@@ -1,5 +1,5 @@
 // The settings in force: local sources and what the datastore says, and whether the datastore is ready to be acted on. Taken live; pure but for the sources handed in.
-import { decodeResource, parseResourceKey } from '@calico-openstack/datamodel';
+import { decodeResource, parseResourceKey, sameContent } from '@calico-openstack/datamodel';
 import type { FelixConfig } from './config/parameters.ts';
 import { type Complaint, resolveConfig } from './config/resolve.ts';
 import { felixConfigurationSource, type Source } from './config/sources.ts';
@@ -68,7 +68,7 @@ export function keepSettings(local: readonly Source[]): SettingsKeeper {
       const fresh = all.filter((complaint) => !told.has(JSON.stringify(complaint)));
       told = new Set(all.map((complaint) => JSON.stringify(complaint)));
       const next: Settings = { config, ready };
-      const changed = JSON.stringify(next) !== JSON.stringify(settings);
+      const changed = !sameContent(next, settings);
       settings = next;
       return { changed, complaints: fresh };
     },

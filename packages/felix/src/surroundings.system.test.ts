@@ -1,5 +1,5 @@
 // What others do to the host, and what a workload tries with the host itself: the agent holds its own, and keeps off what is not its own.
-import { addressBytes, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
 import { frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';

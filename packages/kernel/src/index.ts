@@ -1,6 +1,5 @@
 // The public face of the room. Values and types are pure; functions called `open…` open sockets. Fakes lie beside what they stand for: `@calico-openstack/kernel/links/fake` …
 
-export type { IpFamily } from './addresses/ip.ts';
 export type { Conntrack, Flow, FlowChange, FlowDeletion, FlowMarking, FlowRecord, FlowReview, FlowSides, FlowTuple } from './conntrack/flow.ts';
 export { openConntrack } from './conntrack/netlink.ts';
 export type { HostAddress, HostAddresses } from './host-addresses/host-address.ts';

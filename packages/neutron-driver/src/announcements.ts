@@ -1,5 +1,7 @@
 // The daemon's answers to Neutron's announcements: before a commit, whether it may be; after it, that etcd has it.
+
 import type { Logger } from '@calico-openstack/agent';
+import { sameContent } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { AddressChecks } from './addressing/check.ts';
 import type { RowsSource } from './rows.ts';
@@ -166,5 +168,5 @@ function refusalFor(error: unknown): Refusal {
 /** Whether a port's binding changed, or its status without Felix. */
 function rebound({ kind, original, current }: Announcement): boolean {
   const binding = ['status', 'binding:host_id', 'binding:vif_type', 'binding:profile', 'binding:vnic_type'];
-  return kind === 'port' && original !== null && current !== null && binding.some((name) => JSON.stringify(original[name]) !== JSON.stringify(current[name]));
+  return kind === 'port' && original !== null && current !== null && binding.some((name) => !sameContent(original[name], current[name]));
 }

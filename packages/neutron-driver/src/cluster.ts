@@ -1,6 +1,6 @@
 // The records that hold for the whole cluster: ClusterInformation and FelixConfiguration `default`. Only what is missing is added; what an operator has set stays.
 import { randomUUID } from 'node:crypto';
-import { type Fields, isFields, resourceKey } from '@calico-openstack/datamodel';
+import { type Fields, isFields, resourceKey, sameContent } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { birth, encodeContent, storedFields } from './sync/content.ts';
 import { felixConfigurationKey } from './sync/plan.ts';
@@ -43,7 +43,7 @@ async function ensure(etcd: Etcd, key: string, kind: string, complete: (spec: Fi
     const { found } = await etcd.get(key);
     const stored = storedFields(found?.value);
     const spec = complete(specOf(stored));
-    if (stored && JSON.stringify(spec) === JSON.stringify(stored['spec'])) return;
+    if (stored && sameContent(spec, stored['spec'])) return;
     const value = encodeContent(stored, { kind, name: 'default', spec }, birth());
     const { succeeded } = await etcd.transact([{ key, modRevision: found?.modRevision ?? 0 }], [{ put: key, value }]);
     if (succeeded) return;

@@ -1,7 +1,8 @@
 // [calico] of neutron.conf, with upstream's names, and a few of our own.
 import { hostname } from 'node:os';
+import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import { type Ini, readIni, type Severity, StartError, severities, shownValue } from '@calico-openstack/agent';
-import { type Cidr, impossibleForHosts, isRegion, parseCidr } from '@calico-openstack/datamodel';
+import { impossibleForHosts, isRegion } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import type { AddressPolicy } from './addressing/rules.ts';
 import type { QosOptions } from './translate/qos.ts';

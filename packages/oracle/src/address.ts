@@ -1,11 +1,13 @@
-// Addresses and prefixes as big numbers. Plain and slow on purpose, and not the datamodel room's: a mistake there must not be one here.
+// Addresses and prefixes as big numbers. Plain and slow on purpose. The oracle does not use the addresses room, because a mistake there must not be repeated here.
 
+/** An address; `bits` holds its value, the first octet highest. */
 export type Address = { readonly family: 4 | 6; readonly bits: bigint };
+/** A prefix; the bits behind `length` are zero. */
 export type Prefix = Address & { readonly length: number };
 
 const width = { 4: 32, 6: 128 } as const;
 
-/** Dotted decimal without leading zeros, or IPv6 with at most one `::`; undefined for anything else. */
+/** Reads dotted decimal without leading zeros, or IPv6 with at most one `::`. undefined for anything else, and for an IPv4-mapped address. */
 export function readAddress(text: string): Address | undefined {
   if (!text.includes(':')) {
     const parts = text.split('.');
@@ -27,10 +29,10 @@ export function readAddress(text: string): Address | undefined {
   if (!groups.flat().every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return undefined;
   const all = [...groups[0]!, ...Array<string>(8 - count).fill('0'), ...(groups[1] ?? [])];
   const bits = all.reduce((sum, group) => sum * 65536n + BigInt(`0x${group}`), 0n);
-  return bits >> 32n === 0xffffn ? undefined : { family: 6, bits }; // IPv4-mapped: of no family for certain
+  return bits >> 32n === 0xffffn ? undefined : { family: 6, bits }; // IPv4-mapped: its family is ambiguous
 }
 
-/** `address/length`, or an address alone; host bits are cleared. */
+/** Reads `address/length`, or an address alone as the prefix of one address. Host bits are cleared. undefined for anything else. */
 export function readPrefix(text: string): Prefix | undefined {
   const [addressText, lengthText, more] = text.split('/') as [string, string?, string?];
   const address = readAddress(addressText);
@@ -43,6 +45,7 @@ export function readPrefix(text: string): Prefix | undefined {
   return { family: address.family, bits: (address.bits >> shift) << shift, length };
 }
 
+/** Whether the address lies in the prefix. */
 export function within(prefix: Prefix, address: Address): boolean {
   if (prefix.family !== address.family) return false;
   const shift = BigInt(width[prefix.family] - prefix.length);

@@ -1,4 +1,4 @@
-// The verdict on one packet, with the reason as data: endpoint by endpoint, direction by direction, tier by tier, rule by rule.
+// The verdict on one packet, with its reason as data. Endpoints are asked one after the other, and within each: tier by tier, policy by policy, rule by rule.
 import { type Address, readAddress, within } from './address.ts';
 import { isForbidden, isSomebodys, ownerOf } from './ownership.ts';
 import type { PortMatch, ReadRule, Rule, Side } from './rule.ts';
@@ -18,8 +18,10 @@ export type Packet = {
 /** Datastore keys of the WorkloadEndpoints that the packet leaves and reaches; without one, that end is outside. */
 export type Question = { readonly from?: string; readonly to?: string; readonly packet: Packet };
 
+/** As seen from the endpoint: towards it, or away from it. */
 export type Direction = 'ingress' | 'egress';
 
+/** Which rule decided. `index` counts from 0 within the rules of that direction, as they stand in the datastore. */
 export type RuleAt =
   | {
       readonly in: 'policy';
@@ -32,21 +34,22 @@ export type RuleAt =
     }
   | { readonly in: 'profile'; readonly name: string; readonly direction: Direction; readonly index: number };
 
+/** Why an endpoint allows or denies a packet. */
 export type Reason =
   | { readonly because: 'rule'; readonly rule: RuleAt }
   | { readonly because: 'end of tier'; readonly tier: string; readonly policies: readonly string[] }
   | { readonly because: 'profile missing'; readonly profile: string }
-  /** One rule of it that is not understood is enough. */
+  /** At least one rule of the profile is not understood. */
   | { readonly because: 'profile not understood'; readonly profile: string; readonly problem: string }
   | { readonly because: 'no policy and no profile accepts' }
   | { readonly because: 'no policy denies' }
   | { readonly because: 'endpoint unknown'; readonly key: string }
   | { readonly because: 'source not its own' }
-  /** Another endpoint of its host has it, or nobody may. */
+  /** The destination address belongs to another endpoint of the host, or may belong to nobody. */
   | { readonly because: 'destination not its own' }
   | { readonly because: 'never from a workload'; readonly what: 'VXLAN' | 'IP in IP' | 'DHCP server' | 'router advertisement' };
 
-/** One endpoint's say. `passed`: rules that let the packet go on to the next tier, in order. */
+/** The verdict of one endpoint in one direction. `passed` lists the Pass rules that sent the packet on to the next tier, in order. */
 export type Say = {
   readonly endpoint: string;
   readonly direction: Direction;
@@ -55,21 +58,27 @@ export type Say = {
   readonly passed: readonly RuleAt[];
 };
 
-/** Allowed when every endpoint concerned allows. After the first that denies, nobody is asked. */
+/** The packet is allowed when both endpoints allow it. The first endpoint that denies ends the questions, so `says` may hold one verdict. */
 export type Answer = { readonly verdict: 'allow' | 'deny'; readonly says: readonly Say[] };
 
-/** Where a packet meets a host endpoint: at the host's own sockets, on its way through, before it is tracked, before DNAT. */
+/** Where a packet meets a host endpoint: at the host's own sockets, when the host forwards it, before connection tracking, or before DNAT. */
 export type Place = 'local' | 'forwarded' | 'untracked' | 'before DNAT';
 
+/** A packet at a host endpoint, which is named by its datastore key. */
 export type HostQuestion = { readonly hostEndpoint: string; readonly direction: Direction; readonly place: Place; readonly packet: Packet };
 
+/** Answers questions about packets. Both methods throw RangeError for a packet that cannot exist: addresses that do not parse, or of two families. */
 export interface Oracle {
+  /** Whether workloads may exchange the packet. */
   ask(question: Question): Answer;
-  /** What a host endpoint's policies say of a packet at one place; failsafe ports, which come before them, are the agent's configuration. */
+  /** The verdict of a host endpoint's policies at one place. Failsafe ports are not considered: they belong to the agent's configuration. */
   askHost(question: HostQuestion): Say;
 }
 
-/** @param resources datastore keys and values as text */
+/**
+ * Reads a whole datastore, and answers questions about it.
+ * @param resources datastore keys and values as text
+ */
 export function createOracle(resources: ReadonlyMap<string, string>): Oracle {
   const world = readWorld(resources);
   return { ask: (question) => ask(world, question), askHost: (question) => askHost(world, question) };
@@ -106,7 +115,10 @@ function ask(world: World, { from, to, packet }: Question): Answer {
 
 const isNormal = ({ use }: Policy): boolean => use === 'normal';
 
-/** Only at the host's own sockets is what nobody allows denied; elsewhere, only what a policy denies. Forwarded traffic that a tier governs meets the tier's end. */
+/**
+ * At the host's own sockets, a packet that no policy and no profile allows is denied. At the other places only a policy can deny it, and profiles are not asked.
+ * Forwarded traffic that a tier's policies govern is denied at the end of the tier.
+ */
 function askHost(world: World, { hostEndpoint: key, direction, place, packet }: HostQuestion): Say {
   const endpoint = world.hostEndpoints.get(key);
   const judged = read(packet);
@@ -132,10 +144,10 @@ function askHost(world: World, { hostEndpoint: key, direction, place, packet }: 
 }
 
 const unreachable = (value: never): never => {
-  throw new RangeError(`${String(value)} is no place`);
+  throw new RangeError(`${String(value)} is not a place where a host endpoint judges packets`);
 };
 
-/** What no policy can allow a workload to send. */
+/** The verdict on packets that no policy can allow a workload to send: foreign source addresses, tunnels, servers' answers. undefined when policy decides. */
 function sentByWorkload(world: World, endpoint: Endpoint, packet: Judged, deny: (reason: Reason) => Say): Say | undefined {
   const linkLocal = packet.family === 6 && packet.source.bits >> 118n === 0x3fan;
   const { host } = endpoint.claimant;
@@ -154,14 +166,14 @@ function sentByWorkload(world: World, endpoint: Endpoint, packet: Judged, deny: 
 
 const claimantsOf = ({ endpoints }: World): Endpoint['claimant'][] => [...endpoints.values()].map(({ claimant }) => claimant);
 
-/** A packet goes to whom the address belongs to. */
+/** Denies a packet whose destination address does not belong to the endpoint: it would be delivered elsewhere. undefined when policy decides. */
 function reachesWorkload(world: World, endpoint: Endpoint, { destination }: Judged, deny: (reason: Reason) => Say): Say | undefined {
   const owner = ownerOf(destination, endpoint.claimant.host, claimantsOf(world), world.reserved);
   const elsewhere = isForbidden(destination, world.reserved) || (owner !== undefined && owner.key !== endpoint.key);
   return elsewhere ? deny({ because: 'destination not its own' }) : undefined;
 }
 
-/** What is asked of policy. `profiles` undefined: none are asked, and what no policy denies is allowed. `endless`: no tier denies at its end. */
+/** What policy judges for. When `profiles` is undefined, profiles are not asked and a packet that no policy denies is allowed. When `endless` is set, no tier denies at its end. */
 type Subject = {
   readonly key: string;
   readonly labels: Endpoint['labels'];
@@ -215,11 +227,11 @@ const ruleOf = ({ kind, namespace, name, tier }: Policy, direction: Direction, i
   index,
 });
 
-/** Byte by byte. */
+/** Byte order of the UTF-8 text. */
 const compareText = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 const compareNumbers = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** First the place of policies whose tier is not understood; tiers that exist come before those that are only named. */
+/** Policies whose tier is not understood come first. Tiers that exist come before tiers that policies name but nobody defined. */
 const tierOrder = (a: Tier, b: Tier): number =>
   compareNumbers(Number(a.name !== unknownTier), Number(b.name !== unknownTier)) ||
   compareNumbers(Number(!a.exists), Number(!b.exists)) ||
@@ -229,7 +241,7 @@ const tierOrder = (a: Tier, b: Tier): number =>
 const policyOrder = (a: Policy, b: Policy): number =>
   compareNumbers(a.order, b.order) || compareText(`${a.name}/${a.namespace}/${a.kind}`, `${b.name}/${b.namespace}/${b.kind}`);
 
-/** The first rule that matches and is not a Log. */
+/** The action of the first matching rule that is not a Log. undefined when no rule decides. */
 function firstDecision(
   world: World,
   packet: Judged,
@@ -258,7 +270,7 @@ function sideMatches(world: World, side: Side, address: Address, port: number | 
   const { nets, notNets, selected, notSelected, ports, notPorts } = side;
   if (nets && !nets.some((net) => within(net, address))) return false;
   if (notNets) {
-    // A list without a prefix of this family keeps the rule out of the family; a negated "everything" matches nothing.
+    // A list without a prefix of the packet's family keeps the rule from matching in that family. A negated prefix of length 0 matches nothing.
     const own = notNets.filter((net) => net.family === family);
     if (own.length === 0 || own.some((net) => net.length === 0 || within(net, address))) return false;
   }

@@ -1,24 +1,29 @@
-// One rule of a policy or profile, read so that what is not understood never lets a packet through that a valid reading would have stopped:
-// an Allow or Pass that is not understood matches nothing, a Deny keeps the conditions that are understood, an action that is not known denies.
+// Reads one rule of a policy or profile. A rule that is not understood fails closed: an Allow or Pass matches nothing, a Deny keeps the conditions that are understood,
+// and an unknown action denies.
 import { type Prefix, readPrefix } from './address.ts';
 import { type LabelsOf, type Matcher, readSelector } from './selector.ts';
 
+/** A JSON object. */
 export type Fields = Readonly<Record<string, unknown>>;
+/** Whether a value is a JSON object. */
 export const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** A range of port numbers with both ends included, or the name of an endpoint's port. */
 export type PortMatch = { readonly first: number; readonly last: number } | { readonly name: string };
 
+/** The conditions on one side of a rule, its source or its destination. An absent field is no condition. */
 export type Side = {
   readonly nets?: readonly Prefix[];
   readonly notNets?: readonly Prefix[];
-  /** Who contributes addresses that match. */
+  /** Selects the endpoints and network sets whose addresses match. */
   readonly selected?: Matcher;
-  /** Who contributes addresses that must not match. */
+  /** Selects the endpoints and network sets whose addresses must not match. */
   readonly notSelected?: Matcher;
   readonly ports?: readonly PortMatch[];
   readonly notPorts?: readonly PortMatch[];
 };
 
+/** A rule as it is applied. An absent field is no condition. */
 export type Rule = {
   readonly action: 'allow' | 'deny' | 'pass' | 'log';
   readonly ipVersion?: 4 | 6;
@@ -36,10 +41,18 @@ const actions: Readonly<Record<string, Rule['action']>> = { allow: 'allow', deny
 const ruleFields = new Set(['action', 'ipVersion', 'protocol', 'notProtocol', 'icmp', 'notICMP', 'source', 'destination', 'metadata']);
 const sideFields = new Set(['nets', 'notNets', 'selector', 'notSelector', 'namespaceSelector', 'serviceAccounts', 'ports', 'notPorts']);
 
-/** `matches` undefined: nothing. */
-export type ReadRule = { readonly matches: Rule | undefined /** Why it is not understood, if it is not. */; readonly problem?: string };
+/** The result of reading a rule. */
+export type ReadRule = {
+  /** The rule to apply; undefined when it matches nothing. */
+  readonly matches: Rule | undefined;
+  /** Why the rule is not understood. Absent when it is. */
+  readonly problem?: string;
+};
 
-/** @param namespace of the policy; undefined for global policies and profiles */
+/**
+ * Reads a rule from its JSON.
+ * @param namespace of the policy; undefined for global policies and profiles
+ */
 export function readRule(value: unknown, namespace: string | undefined): ReadRule {
   const problems: string[] = [];
   const fields = isFields(value) ? value : {};
@@ -53,7 +66,7 @@ export function readRule(value: unknown, namespace: string | undefined): ReadRul
   const notProtocol = readProtocol(fields['notProtocol'], problems);
   const icmp = readIcmp(fields['icmp'], problems);
   const notIcmp = readIcmp(fields['notICMP'], problems);
-  // A version that is given and not understood is no condition; only an absent one is implied.
+  // A version that is not understood is no condition. Only an absent version is implied by the protocol's name.
   const version = absent(fields['ipVersion']) ? impliedVersion(fields['protocol']) : readVersion(fields['ipVersion'], problems);
   const portsAllowed = protocol === 6 || protocol === 17 || protocol === 132;
   const anyProtocol = protocol === undefined;
@@ -89,7 +102,7 @@ function readVersion(value: unknown, problems: string[]): 4 | 6 | undefined {
   return undefined;
 }
 
-/** Only the names say which family they are of; the numbers 1 and 58 do not. */
+/** The names ICMP and ICMPv6 imply a family; the numbers 1 and 58 do not. */
 function impliedVersion(protocol: unknown): 4 | 6 | undefined {
   const name = typeof protocol === 'string' ? protocol.toLowerCase() : '';
   return name === 'icmp' ? 4 : name === 'icmpv6' ? 6 : undefined;
@@ -119,7 +132,7 @@ function readSide(value: unknown, context: Context): Side {
   const notNets = readList(value['notNets'], readNet, problems);
   const ports = readList(value['ports'], readPort, problems);
   const notPorts = readList(value['notPorts'], readPort, problems);
-  // Named ports bring their protocol along; a number says nothing without one, and is no condition then.
+  // A named port has a protocol of its own. A port number without a protocol is not understood, and is no condition.
   const meaningful = (list: readonly PortMatch[] | undefined): boolean =>
     !list || context.portsAllowed || (context.anyProtocol && list.every((port) => 'name' in port));
   if (!meaningful(ports) || !meaningful(notPorts)) problems.push('has ports without a protocol that has ports');
@@ -134,7 +147,7 @@ function readSide(value: unknown, context: Context): Side {
 
 const isEmpty = (value: unknown): boolean => absent(value) || value === '' || (Array.isArray(value) && value.length === 0);
 
-/** undefined: no condition. A list with one entry that is not understood is no condition either, and a problem. */
+/** Reads a list. undefined when there is no condition; also, with a problem noted, when an entry is not understood. */
 function readList<T>(value: unknown, read: (entry: unknown) => T | undefined, problems: string[]): readonly T[] | undefined {
   if (isEmpty(value)) return undefined;
   const entries = Array.isArray(value) ? value.map((entry: unknown) => ({ entry, read: read(entry) })) : [{ entry: value, read: undefined }];
@@ -159,13 +172,15 @@ function readPort(entry: unknown): PortMatch | undefined {
   return /^[A-Za-z0-9_.-]{1,128}$/.test(entry) ? { name: entry } : undefined;
 }
 
+/** The label that holds an endpoint's namespace. */
 export const namespaceLabel = 'projectcalico.org/namespace';
+/** The label that holds an endpoint's service account. */
 export const serviceAccountLabel = 'projectcalico.org/serviceaccount';
 
 const inNamespace: Matcher = (labels) => labels(namespaceLabel) !== undefined;
 const inNoNamespace: Matcher = (labels) => labels(namespaceLabel) === undefined;
 
-/** Who is meant by `selector`, `serviceAccounts`, `notSelector` and `namespaceSelector`, within the policy's namespace where none is named. */
+/** Reads `selector`, `serviceAccounts`, `notSelector` and `namespaceSelector`. Without a namespaceSelector, the rule of a namespaced policy selects within that namespace. */
 function readSelection(value: Fields, { namespace, problems }: Context): Pick<Side, 'selected' | 'notSelected'> {
   const read = (field: string, dialect = {}): Matcher | undefined => {
     const text = value[field];
@@ -178,7 +193,7 @@ function readSelection(value: Fields, { namespace, problems }: Context): Pick<Si
   const notSelector = read('notSelector');
   const namespaceSelector = read('namespaceSelector', { renameLabel: (name: string) => `pcns.${name}`, all: inNamespace, global: inNoNamespace });
   const accounts = readServiceAccounts(value['serviceAccounts'], problems);
-  // A namespaceSelector that is not understood is no condition: the policy's own namespace in its place would make a Deny narrower than meant.
+  // A namespaceSelector that is not understood is no condition. Falling back to the policy's own namespace could make a Deny narrower than it was meant to be.
   const own = namespace === undefined || !isEmpty(value['namespaceSelector']) ? undefined : (labels: LabelsOf) => labels(namespaceLabel) === namespace;
   const home: Matcher | undefined = namespaceSelector ?? own;
   const positive = [home, selector, accounts].filter((matcher) => matcher !== undefined);

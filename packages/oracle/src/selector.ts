@@ -1,14 +1,22 @@
-// Calico's selector language, read by recursive descent and evaluated as it is read: no tree, no canonical form, nothing to get out of step with.
+// Calico's selector language. A recursive-descent parser turns the text into a function directly; there is no tree and no canonical form that could contain a mistake.
 
+/** The value of the label with a name; undefined when there is none. */
 export type LabelsOf = (name: string) => string | undefined;
 
-/** Whether labels match. */
+/** Whether a set of labels matches. */
 export type Matcher = (labels: LabelsOf) => boolean;
 
-/** @property renameLabel what a label's name stands for; @property all, global what the functions of those names say */
-export type Dialect = { readonly renameLabel?: (name: string) => string; readonly all?: Matcher; readonly global?: Matcher };
+/** How a kind of selector (of namespaces, of service accounts) differs from the ordinary one. */
+export type Dialect = {
+  /** Translates a name in the selector into the name of the label that it stands for. */
+  readonly renameLabel?: (name: string) => string;
+  /** What the function `all()` matches; everything when absent. */
+  readonly all?: Matcher;
+  /** What the function `global()` matches; everything when absent. */
+  readonly global?: Matcher;
+};
 
-/** undefined: not a selector. An empty one matches everything. */
+/** Parses a selector. undefined when the text is not one. An empty selector matches everything. */
 export function readSelector(text: string, dialect: Dialect = {}): Matcher | undefined {
   const reader = new Reader(text, dialect);
   return reader.whole();
@@ -33,7 +41,7 @@ class Reader {
       if (this.#rest !== '') throw new NotASelector();
       return matcher;
     } catch (error) {
-      if (error instanceof NotASelector || error instanceof RangeError) return undefined; // RangeError: nested beyond the stack
+      if (error instanceof NotASelector || error instanceof RangeError) return undefined; // RangeError: too deeply nested for the stack
       throw error;
     }
   }
@@ -42,7 +50,7 @@ class Reader {
     this.#rest = this.#rest.replace(/^[ \t]+/, '');
   }
 
-  /** Takes what the pattern matches at this point, and the blanks behind it. */
+  /** Consumes what the pattern matches here, and the blanks behind it. undefined when it does not match. */
   #take(pattern: RegExp): string | undefined {
     const found = new RegExp(`^(?:${pattern.source})`).exec(this.#rest);
     if (!found) return undefined;

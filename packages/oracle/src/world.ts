@@ -1,14 +1,16 @@
-// The datastore's resources as the oracle sees them: endpoints with their labels, who contributes addresses, policies by tier. Everything is read at once; nothing is kept up to date.
+// Reads the datastore's resources: endpoints with their labels, contributors of addresses, policies and tiers. Everything is read at once and nothing is updated.
 import { type Address, type Prefix, readAddress, readPrefix } from './address.ts';
 import { type Claimant, isSingle, reservedBy } from './ownership.ts';
 import { type Fields, isFields, namespaceLabel, type ReadRule, type Rule, readRule, serviceAccountLabel } from './rule.ts';
 import { type LabelsOf, type Matcher, readSelector } from './selector.ts';
 
+/** A port that rules can refer to by name. */
 export type NamedPort = { readonly name: string; readonly protocol: number; readonly port: number };
 
-/** Whoever stands behind addresses in selectors: endpoints and network sets. */
+/** An endpoint or a network set: what a rule's selector selects, and the addresses that it thereby means. */
 export type Contributor = { readonly labels: LabelsOf; readonly prefixes: readonly Prefix[]; readonly ports: readonly NamedPort[] };
 
+/** A workload endpoint. `key` is its datastore key. */
 export type Endpoint = Contributor & {
   readonly key: string;
   readonly profiles: readonly string[];
@@ -16,20 +18,24 @@ export type Endpoint = Contributor & {
   readonly claimant: Claimant;
 };
 
+/** The kind of a policy resource. */
 export type Kind = 'NetworkPolicy' | 'GlobalNetworkPolicy';
 
-/** Where a policy's rules are enforced; workloads know only `normal` ones. */
+/** Where a policy's rules are enforced. Only `normal` policies apply to workloads. */
 export type Use = 'normal' | 'before DNAT' | 'untracked';
 
+/** A host endpoint. `key` is its datastore key. */
 export type HostEndpoint = Contributor & {
   readonly key: string;
-  readonly profiles: readonly string[] /** Stands for every interface without one of its own. */;
+  readonly profiles: readonly string[];
+  /** Whether it applies to every interface that has no host endpoint of its own. */
   readonly everyInterface: boolean;
 };
 
+/** A policy, as far as it is understood. */
 export type Policy = {
   readonly use: Use;
-  /** On host endpoints, forwarded traffic too. */
+  /** Whether it applies to forwarded traffic at host endpoints too. */
   readonly applyOnForward: boolean;
   readonly kind: Kind;
   readonly namespace: string;
@@ -38,19 +44,21 @@ export type Policy = {
   readonly order: number;
   readonly selects: Matcher;
   readonly governs: { readonly ingress: boolean; readonly egress: boolean };
-  /** Numbered as in the datastore: one that can match nothing keeps its place. */
+  /** In the datastore's order. A rule that can match nothing keeps its place, so that indexes are those of the datastore. */
   readonly ingress: readonly ReadRule[];
   readonly egress: readonly ReadRule[];
 };
 
+/** A tier. `exists` is false when policies name it but no Tier resource defines it. `endsIn` is the default action at its end. */
 export type Tier = { readonly name: string; readonly exists: boolean; readonly order: number; readonly endsIn: 'deny' | 'pass' };
 
-/** Its labels are inherited also while its rules are not understood. */
+/** A profile. Endpoints inherit its labels even when its rules are not understood. */
 export type Profile = { readonly ingress: readonly ReadRule[]; readonly egress: readonly ReadRule[]; readonly labels: ReadonlyMap<string, string> };
 
+/** All resources. `endpoints` and `hostEndpoints` are keyed by datastore key, the others by name. */
 export type World = {
   readonly endpoints: ReadonlyMap<string, Endpoint>;
-  /** What Nodes and BGPPeers have. */
+  /** The addresses of Nodes and BGP peers. */
   readonly reserved: readonly Address[];
   readonly hostEndpoints: ReadonlyMap<string, HostEndpoint>;
   readonly contributors: readonly Contributor[];
@@ -63,7 +71,10 @@ const root = '/calico/resources/v3/projectcalico.org/';
 
 type Read = { readonly key: string; readonly path: readonly string[]; readonly metadata: Fields; readonly spec: Fields };
 
-/** @param resources datastore keys and values as text; others than those that policy needs are ignored */
+/**
+ * Reads all resources that policy needs.
+ * @param resources datastore keys and values as text; keys of other kinds, and values that are not understood, are skipped
+ */
 export function readWorld(resources: ReadonlyMap<string, string>): World {
   const byPlural = new Map<string, Read[]>();
   for (const [key, value] of resources) {
@@ -129,7 +140,7 @@ function readEnvelope(text: string): { readonly metadata: Fields; readonly spec:
     }
     return { metadata, spec };
   } catch {
-    return undefined; // not JSON: as good as absent
+    return undefined; // a value that is not JSON counts as absent
   }
 }
 
@@ -141,7 +152,7 @@ const texts = (value: unknown): readonly string[] | undefined =>
 
 const ownLabels = (metadata: Fields): ReadonlyMap<string, string> => new Map(Object.entries((metadata['labels'] ?? {}) as Record<string, string>));
 
-/** Own labels first, then those of the profiles, the first profile that has one first. */
+/** The endpoint's own label wins; otherwise the label of the first profile that has one. */
 function withInheritance(own: ReadonlyMap<string, string>, profileNames: readonly string[], profiles: ReadonlyMap<string, Profile>): LabelsOf {
   return (name) => {
     if (own.has(name)) return own.get(name);
@@ -157,9 +168,9 @@ function createdMs(timestamp: unknown): number {
   return Number.isNaN(milliseconds) ? Number.POSITIVE_INFINITY : milliseconds;
 }
 
-/** undefined: what Felix does not act on. */
+/** undefined when Felix does not act on the value. */
 function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): Endpoint | undefined {
-  // Four parts of the name, parted by single dashes.
+  // The name has four parts, separated by single dashes. A dash within a part is doubled.
   const parts = path[1]!
     .replaceAll('--', '/')
     .split('-')
@@ -202,7 +213,7 @@ function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap
   };
 }
 
-/** As the kernel would take it. */
+/** Whether the kernel would take the name for an interface. */
 const isInterfaceName = (name: unknown): boolean =>
   typeof name === 'string' && /^[\x21-\x7e]{1,15}$/.test(name) && !/[/:]/.test(name) && name !== '.' && name !== '..';
 
@@ -223,7 +234,7 @@ function readPorts(value: unknown): readonly NamedPort[] | undefined {
 const goodPrefixes = (value: unknown): readonly Prefix[] =>
   (Array.isArray(value) ? value : []).flatMap((entry: unknown) => (typeof entry === 'string' ? (readPrefix(entry) ?? []) : []));
 
-/** undefined when it does not say which interface of which host it is. */
+/** undefined when the value does not say which interface of which host it is for. */
 function readHostEndpoint({ key, metadata, spec }: Read, profiles: ReadonlyMap<string, Profile>): HostEndpoint | undefined {
   const addresses = (texts(spec['expectedIPs']) ?? []).flatMap((text) => (text.includes('/') ? [] : (readPrefix(text) ?? [])));
   const { node, interfaceName } = spec;
@@ -250,7 +261,7 @@ function readNetworkSet({ path, metadata, spec }: Read, profiles: ReadonlyMap<st
 
 function readRules(value: unknown, namespace: string | undefined): ReadRule[] {
   if (value === undefined || value === null) return [];
-  // Rules that cannot be told apart: as one Deny that says nothing of what it denies.
+  // Rules that are not a list become one Deny without conditions.
   return Array.isArray(value) ? value.map((rule: unknown) => readRule(rule, namespace)) : [{ matches: denyAll, problem: 'is not a list' }];
 }
 
@@ -269,7 +280,7 @@ function readProfile(spec: Fields): Profile {
 
 const isAbsent = (value: unknown): boolean => value === undefined || value === null;
 
-/** undefined: there is no saying where it stands, so it is as if it did not exist. */
+/** undefined when the tier's order is not understood: then it counts as absent. */
 function readTier({ path, spec }: Read): Tier | undefined {
   const { order, defaultAction } = spec;
   if (!isAbsent(order) && typeof order !== 'number') return undefined;
@@ -281,10 +292,13 @@ function readTier({ path, spec }: Read): Tier | undefined {
   };
 }
 
-/** Where policies stand whose tier is not understood: before all others. */
+/** The tier of policies whose own tier is not understood. It comes before all others. */
 export const unknownTier = '';
 
-/** Empty when nobody can say whom the policy governs. What else of it is not understood leaves its denials, where they deny most. */
+/**
+ * Empty when the selector is not understood, because then nobody knows which endpoints the policy governs.
+ * When anything else is not understood, only the policy's Deny rules remain, at the place where they deny most.
+ */
 function readPolicy({ path, spec }: Read, kind: Kind): Policy[] {
   const namespace = kind === 'NetworkPolicy' ? path[0]! : undefined;
   const selects = readPolicySelector(spec, namespace);
@@ -321,7 +335,7 @@ function readPolicy({ path, spec }: Read, kind: Kind): Policy[] {
   ];
 }
 
-/** `perhaps`: something in the list is not understood, and may have meant this direction. */
+/** Whether a policy governs a direction. `perhaps`: an entry of the list is not understood and may have meant this direction. */
 type Governs = 'governed' | 'perhaps' | 'not';
 
 function readTypes(value: unknown): { readonly ingress: Governs; readonly egress: Governs } {
@@ -351,6 +365,6 @@ function readPolicySelector(spec: Fields, namespace: string | undefined): Matche
   return (labels) => matchers.every((matcher) => matcher(labels));
 }
 
-/** Whether somebody who matches stands behind the address. */
+/** Whether an endpoint or network set that matches has the address. */
 export const stands = (world: World, matcher: Matcher, address: Address, holds: (prefix: Prefix, address: Address) => boolean): boolean =>
   world.contributors.some((contributor) => contributor.prefixes.some((prefix) => holds(prefix, address)) && matcher(contributor.labels));

@@ -1,11 +1,10 @@
-// The whole calculation: each datastore key's value goes to the nodes that it concerns; a flush lets them settle in the order in which they depend on one another.
+// The whole calculation. `update` hands a key's value to the nodes of the graph that use it. `flush` lets the nodes settle in the order in which they depend on one another.
+import { type Cidr, isHostCidr } from '@calico-openstack/addresses';
 import {
-  type Cidr,
   type Defect,
   type DesiredChange,
   decodeWorkloadEndpoint,
   type HostEndpointId,
-  isHostCidr,
   type Policy,
   type PolicyCalculation,
   type PolicyId,
@@ -39,28 +38,40 @@ import { LiveMigrations } from './graph/live-migrations.ts';
 import { LocalWorkloads, workloadId } from './graph/local-workloads.ts';
 import { Pools } from './graph/pools.ts';
 
+/** What configuration decides about policy. */
 export type PolicyOptions = {
-  /** Whether `allowSpoofedSourcePrefixes` count (FelixConfiguration `workloadSourceSpoofing: Any`). False until it is set. */
+  /** Whether an endpoint's `allowSpoofedSourcePrefixes` are honoured (FelixConfiguration `workloadSourceSpoofing: Any`). False until it is set. */
   readonly allowSourceSpoofing: boolean;
 };
 
+/** The calculation as the agent uses it. */
 export type Calculation = PolicyCalculation & {
-  /** What configuration decides, whose precedence is the agent's business. Takes effect at the next flush. */
+  /** Sets what configuration decides. Takes effect at the next flush. */
   setOptions(options: Partial<PolicyOptions>): void;
-  /** What somebody else than a workload has, by `source`: the kernel, BIRD's configuration, etcd's endpoints. Takes effect at the next flush. What Nodes and BGPPeers in the datastore have is known without this. */
+  /**
+   * Replaces the addresses that no workload may have because of one source: the kernel, BIRD's configuration or etcd's endpoints. Takes effect at the next flush.
+   * The addresses of Nodes and BGPPeers in the datastore are reserved without this call.
+   */
   reserve(source: ReservationSource, reservations: Reservations): void;
-  /** How much there is of everything, as of the last flush: for metrics. */
+  /** Sizes as of the last flush, for metrics. */
   counts(): Counts;
 };
 
+/** Where reserved addresses outside the datastore come from. */
 export type ReservationSource = 'host' | 'etcd' | 'bird';
 
-/** `contributors`: endpoints and network sets of the cluster; `labellings`: distinct combinations of their labels; `selectors`: distinct ones that sets are made of, `scanned` those of them that no index serves. */
+/**
+ * `contributors` counts the endpoints and network sets of the cluster, `labellings` the distinct combinations of their labels, `selectors` the distinct selectors of IP sets,
+ * and `scanned` those of them that no index serves. `active` policies and profiles are those that a local endpoint uses.
+ */
 export type Counts = Readonly<
   Record<'contributors' | 'labellings' | 'tiers' | 'policies' | 'profiles' | 'activePolicies' | 'activeProfiles' | 'ipSets' | 'selectors' | 'scanned', number>
 >;
 
-/** @param host Whose endpoints are local: compared exactly with the host in a WorkloadEndpoint's key, and with `spec.node` of a HostEndpoint. */
+/**
+ * Creates an empty calculation.
+ * @param host the host whose endpoints are local. It is compared exactly with the host in a WorkloadEndpoint's key, and with `spec.node` of a HostEndpoint.
+ */
 export function createPolicyCalculation({ host, ...options }: { readonly host: string } & Partial<PolicyOptions>): Calculation {
   const calculation = new Graph(host);
   calculation.setOptions(options);
@@ -78,7 +89,7 @@ class Graph implements Calculation {
   readonly #sets = new IpSets();
   readonly #pools = new Pools();
   readonly #migrations: LiveMigrations;
-  /** What was said since the last flush and is looked at in it, so that gone and back again costs nothing. */
+  /** Policies and profiles that were updated since the last flush. They are applied by the next flush, so that a policy that is deleted and written again costs nothing. */
   readonly #pendingPolicies = new Map<PolicyId, PolicyDefinition | undefined>();
   readonly #pendingProfiles = new Map<ProfileId, ProfileDefinition | undefined>();
   readonly #profiles = new Map<ProfileId, ProfileDefinition>();
@@ -86,12 +97,13 @@ class Graph implements Calculation {
   readonly #activePolicies: ActiveRules<PolicyId, PolicyDefinition, Policy>;
   readonly #governance: Governance;
   readonly #reserved = new ReservedAddresses();
-  /** Since the last flush. */
+  /** Prefixes whose reservations changed since the last flush. */
   readonly #reservationsChanged = new Set<Cidr>();
   readonly #toldReserved = new Set<Cidr>();
   readonly #workloads: LocalWorkloads;
   readonly #hostEndpoints: LocalHostEndpoints;
   readonly #contributors: Contributors;
+  /** How to relabel the local endpoint under a datastore key. */
   readonly #localKeys = new Map<string, (labelling: Parameters<LocalWorkloads['relabel']>[1]) => void>();
 
   constructor(host: string) {
@@ -178,7 +190,7 @@ class Graph implements Calculation {
       case 'bgppeers':
         this.#setReserved(key, value && reservationsOfBgpPeer(name, value));
         break;
-      // Nothing of these bears on policy.
+      // These kinds do not affect policy.
       case 'stagednetworkpolicies':
       case 'stagedkubernetesnetworkpolicies':
       case 'stagedglobalnetworkpolicies':

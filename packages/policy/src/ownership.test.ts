@@ -1,5 +1,6 @@
 // Which addresses a workload of this host has: not those that somebody else has, and of those that several workloads name each one once.
-import { addressPairMacsAnnotation, type Cidr, networkIdAnnotation, parseCidr, ReservedAddresses } from '@calico-openstack/datamodel';
+import { type Cidr, parseCidr } from '@calico-openstack/addresses';
+import { addressPairMacsAnnotation, networkIdAnnotation, ReservedAddresses } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Cluster, globalPolicy, gone, port, portId, resource } from './testing/resources.ts';

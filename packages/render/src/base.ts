@@ -1,10 +1,11 @@
-// The chains that stand whatever the datastore holds: hooks, anti-spoofing, dispatch, the exceptions on the way to the host. With empty sets they let nothing pass from or to a workload interface.
+// The base chains, which exist whatever the datastore holds: hooks, anti-spoofing, dispatch, and the exceptions for packets to the host. While their sets are empty, nothing passes from or
+// to a workload interface.
 //
 // A packet from a workload:  prerouting, before conntrack: known interface? own MAC? own source?   then NAT, then
 //     to the host:  exceptions, egress policy, endpointToHostAction          forwarded:  egress policy, then, to a workload, ingress policy
 // A packet to a workload from elsewhere: ingress policy. From the host itself: never policed.
 
-import { addressBytes, familyOf, parseCidr } from '@calico-openstack/datamodel';
+import { addressBytes, familyOf, parseCidr } from '@calico-openstack/addresses';
 import type { Hook, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { classMap } from './classes.ts';
 import type { TableName } from './edits.ts';
@@ -49,6 +50,7 @@ const SRCNAT = 100;
 const [TCP, UDP, ICMPV6, IPIP] = [6, 17, 58, 4];
 const ROUTER_ADVERTISEMENT = 134;
 
+/** The sets that exist from the start, by table. */
 export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
     ...workloadSets.inet,
@@ -60,12 +62,12 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
-/** The chains of one table, for these options. */
+/** The base chains of both tables, for these options. */
 export function baseChains(options: RenderOptions): Readonly<Record<TableName, readonly NftChain[]>> {
   return { inet: [...antiSpoofing(options), ...natChains(options), ...forwarding(options), ...toHost(options)], arp: arpChains(options) };
 }
 
-/** `statements` for each prefix of workload interfaces. */
+/** A rule with these statements for each prefix of workload interfaces, for packets that come in on such an interface. */
 const fromWorkload = (options: RenderOptions, ...statements: readonly Statement[]): NftRule[] =>
   options.interfacePrefixes.map((prefix) => rule(nameBegins('meta iifname', prefix), ...statements));
 const toWorkload = (options: RenderOptions, ...statements: readonly Statement[]): NftRule[] =>
@@ -74,12 +76,13 @@ const toWorkload = (options: RenderOptions, ...statements: readonly Statement[])
 const loopback = inCidr(parseCidr('127.0.0.0/8')!, 'destination');
 
 /**
- * Before conntrack, so that nothing spoofed makes an entry. Always drops, whatever policy's denial is: a rejection would go to whom the source names, past the policy of that workload.
- * Nor may a workload name the host's loopback: `route_localnet`, which metadata needs, would let it reach what listens there alone.
+ * The source checks. They run before conntrack, so that a spoofed packet creates no entry. They always drop, even where policy rejects: a rejection would be sent to the forged source
+ * without regard to that workload's policy. Packets to the host's loopback addresses are dropped too: `route_localnet`, which the metadata service needs, would let a workload reach
+ * services that listen on loopback only.
  */
 function antiSpoofing(options: RenderOptions): NftChain[] {
   const linkLayer = options.antiSpoofLinkLayer;
-  // The port's own MAC first: nearly all packets are done with one lookup.
+  // The port's own MAC is checked first: nearly all packets are decided by this one lookup.
   const otherMac = rule(inSet(ownMacs, ['meta iifname', 'ether saddr'], true), inSet(anyMac, ['meta iifname'], true), goTo('other-mac'));
   const dhcp = rule(equal('ip saddr', Uint8Array.of(0, 0, 0, 0)), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), goBack);
   return [
@@ -114,7 +117,7 @@ function antiSpoofing(options: RenderOptions): NftChain[] {
   ];
 }
 
-/** A neighbour advertisement claims an address: it must be the workload's own, link-local, or in one of its prefixes and nobody's. */
+/** A neighbour advertisement claims an address. It must be one of the workload's own, link-local, or in one of its prefixes and nobody else's. */
 const claims: NftChain = {
   name: 'claims',
   rules: [
@@ -151,7 +154,7 @@ const relatedToWorkload = 'related-to-workload';
 
 const invalid = (options: RenderOptions): NftRule[] => (options.dropInvalid ? [rule(connectionIs('invalid'), deny(options))] : []);
 
-/** Hands the packet to the class of its interface; an interface without one ends in deny. */
+/** Sends the packet to the class of its interface. A packet of an interface without a class is denied. */
 function dispatch(direction: Direction, options: RenderOptions): NftRule[] {
   return [
     rule(clearMark(options.acceptMark | options.passMark)),
@@ -201,22 +204,22 @@ function forwarding(options: RenderOptions): NftChain[] {
 }
 
 /**
- * What a workload says about a connection (an ICMP error, mostly) passes when it has a part in that connection. Otherwise it could break others', the host's own among them,
- * by telling lies about them, whatever its policy.
+ * A packet about a connection (usually an ICMP error) may pass when the workload takes part in that connection. Otherwise a workload could break connections of others, and of the host,
+ * with forged errors that its policy does not prevent.
  */
 const relatedChain = (options: RenderOptions): NftChain => ({
   name: related,
   rules: [
     ...relatedRules('egress', options),
     ...sourcesOfConnection.map(([family, field]) => rule(inSet(ownAddresses(family), ['meta iifname', field]), goBack)),
-    // By a prefix it has no part in connections of which somebody else of this host is one side.
+    // A prefix gives a workload no part in a connection that somebody else on this host takes part in.
     ...sourcesOfConnection.flatMap(([family, field]) => isAnothers(family, field, drop)),
     rule({ is: 'verdict-map', fields: ['meta iifname'], map: connectionMap }),
     rule(drop),
   ],
 });
 
-/** Who began a connection, and who answers in it. */
+/** The two ends of a connection: the one that began it, and the one that answers. */
 const sourcesOfConnection = [
   [4, 'ct original ip saddr'],
   [4, 'ct reply ip saddr'],
@@ -224,7 +227,7 @@ const sourcesOfConnection = [
   [6, 'ct reply ip6 saddr'],
 ] as const;
 
-/** What no policy lets a workload send: tunnels that would carry packets past policy, and the part of a DHCP server or router. */
+/** Packets that no policy lets a workload send: tunnels, which would carry packets around policy, and the answers of DHCP servers and routers. */
 function neverFromWorkload(options: RenderOptions): NftRule[] {
   return [
     ...(options.allowVxlanFromWorkloads ? [] : [rule(l4proto(UDP), portRange('destination', options.vxlanPort, options.vxlanPort), deny(options))]),
@@ -235,17 +238,17 @@ function neverFromWorkload(options: RenderOptions): NftRule[] {
   ];
 }
 
-/** Multicast listener queries, reports and dones, router and neighbour solicitations, neighbour advertisements, and version 2 reports. */
+/** ICMPv6 types that the host always accepts: multicast listener queries, reports and dones, router and neighbour solicitations, neighbour advertisements, and version 2 reports. */
 const neighbourly = [130, 131, 132, 133, 135, 136, 143];
 
 function toHost(options: RenderOptions): NftChain[] {
   const { metadata } = options;
-  /** The special rules of OpenStack (peer/felix.md 8.4). */
+  /** Exceptions that OpenStack guests need: metadata, DHCP and DNS, as in upstream's Felix. */
   const openstack = [
     ...(metadata
       ? [rule(inCidr(parseCidr(metadata.address)!, 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), stamp('egress', options), accept)]
       : []),
-    // Whoever is named as the relay gets the server's answer: the host's packet, past the policy of that workload.
+    // The server sends its answer to the relay that is named in giaddr. That packet would be the host's own, and would reach a workload without regard to its policy.
     rule(nfproto(4), l4proto(UDP), portRange('destination', 67, 67), equal('dhcp giaddr', Uint8Array.of(0, 0, 0, 0), true), drop),
     rule(nfproto(4), l4proto(UDP), portRange('source', 68, 68), portRange('destination', 67, 67), accept),
     ...(options.antiSpoofLinkLayer ? [dhcpv6FromItself] : []),

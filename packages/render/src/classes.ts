@@ -1,8 +1,8 @@
-// Endpoints under the same policies, in the same order, are one class: they share one chain, and a new endpoint of a known class adds no chain and no rule.
+// Classes. Endpoints with the same policies in the same order form one class: they share one chain, and a new endpoint of a known class adds no chain and no rule.
 //
 //   interface ──map──► class number ──verdict map──► class chain ──jump──► tier chain ──jump──► policy chain
 //
-// A policy chain returns with the accept mark, with the pass mark, with neither (no rule matched), or drops.
+// A policy chain drops the packet, or returns with the accept mark, with the pass mark, or with neither when no rule matched.
 import { type EndpointPolicy, type PolicyId, type ProfileId, shortDigest, type TierPolicies } from '@calico-openstack/datamodel';
 import type { NftChain, NftElement, NftRule } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
@@ -11,17 +11,19 @@ import type { RenderOptions } from './options.ts';
 import { deny } from './rules.ts';
 import { clearMark, goBack, jump, markHas, markHasAny, rule, u32 } from './statements.ts';
 
+/** The name of the map from class numbers to class chains. */
 export const classMap = (direction: Direction): string => `classes-${direction}`;
 
-/** What decides a class: for one direction. */
+/** The content of a class in one direction. */
 type ClassPolicy = { readonly tiers: readonly TierPolicies[]; readonly profiles: readonly ProfileId[] };
 
 type Class = { readonly content: string; readonly number: number; readonly policy: ClassPolicy; users: number };
 type Tier = { readonly tier: TierPolicies; users: number };
 
-/** The content of a tier that its chain depends on: its policies and its end, not its name. */
+/** What a tier's chain depends on: its policies and its end action, but not its name. */
 const tierContent = (tier: TierPolicies): string => JSON.stringify([tier.policies, tier.endAction]);
 
+/** The classes of one direction, with their chains. */
 export class Classes {
   readonly #direction: Direction;
   readonly #classes = new Map<string, Class>();
@@ -32,7 +34,7 @@ export class Classes {
     this.#direction = direction;
   }
 
-  /** Notes one more endpoint under this policy. Returns the class's number. */
+  /** Counts one more endpoint of the class with this policy, and creates the class if it is new. Returns the class's number. */
   acquire(endpoint: EndpointPolicy, options: RenderOptions, edits: EditList): number {
     const policy: ClassPolicy = { tiers: endpoint[this.#direction], profiles: endpoint.profiles };
     const content = JSON.stringify([policy.tiers.map(tierContent), policy.profiles]);
@@ -50,6 +52,7 @@ export class Classes {
     return fresh.number;
   }
 
+  /** Counts one endpoint less, and removes the class after the last. */
   release(endpoint: EndpointPolicy, edits: EditList): void {
     const content = JSON.stringify([endpoint[this.#direction].map(tierContent), endpoint.profiles]);
     const known = this.#classes.get(content)!;
@@ -62,13 +65,13 @@ export class Classes {
     for (const tier of known.policy.tiers) this.#releaseTier(tier, edits);
   }
 
-  /** Writes every chain anew: the options changed. */
+  /** Writes every chain again, because the options changed. */
   rewrite(options: RenderOptions, edits: EditList): void {
     for (const { tier } of this.#tiers.values()) edits.setChain(this.#tierChain(tier, options));
     for (const known of this.#classes.values()) edits.setChain(this.#chain(known, options));
   }
 
-  /** Made from the content, so that a restart finds the number that it left; the next free one where two contents meet. */
+  /** A number derived from the content, so that a restart finds the numbers that are in the kernel. When two contents collide, the second gets the next free number. */
   #freeNumber(content: string): number {
     let number = Number.parseInt(shortDigest(content, 6), 32) + 1; // 30 bits
     while (this.#numbers.has(number)) number += 1;

@@ -1,12 +1,14 @@
-// Sets that a rule carries inside itself (a list of ports, a list of prefixes): named after their content, shared by all rules that list the same, gone with the last.
-import { addressBytes, addressOf, type Cidr, type IpFamily, type PortRange, prefixLength, shortDigest } from '@calico-openstack/datamodel';
+// Constant sets: lists of ports or prefixes that stand in a rule. They are named after their content, shared by all rules with the same list, and removed with the last of these rules.
+import { addressBytes, addressOf, type Cidr, type IpFamily, prefixLength } from '@calico-openstack/addresses';
+import { type PortRange, shortDigest } from '@calico-openstack/datamodel';
 import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
 import { port, rangeElement } from './statements.ts';
 
+/** A constant set with its elements. */
 export type ConstantSet = { readonly set: NftSet; readonly elements: readonly NftElement[] };
 
-/** Port ranges in order, overlapping and adjacent ones made one. */
+/** Sorts port ranges, and merges those that overlap or are adjacent. */
 export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
   const merged: { first: number; last: number }[] = [];
   for (const { first, last } of [...ranges].sort((a, b) => a.first - b.first)) {
@@ -17,6 +19,7 @@ export function mergePorts(ranges: readonly PortRange[]): PortRange[] {
   return merged;
 }
 
+/** The constant set for a list of port ranges. @param ranges as `mergePorts` returns them */
 export function portsConstant(ranges: readonly PortRange[]): ConstantSet {
   const content = ranges.map(({ first, last }) => `${first}-${last}`).join(',');
   return {
@@ -25,10 +28,10 @@ export function portsConstant(ranges: readonly PortRange[]): ConstantSet {
   };
 }
 
-/** Prefixes of one family without those that lie in others, sorted: equal lists in another order are one list. */
-export function coverOf(cidrs: readonly Cidr[]): Cidr[] {
+/** Removes the prefixes that lie in others, and sorts the rest, so that equal lists in another order become one list. @param cidrs of one family */
+export function outermostOf(cidrs: readonly Cidr[]): Cidr[] {
   const inOrder = cidrs.map((cidr) => ({ cidr, bytes: addressBytes(addressOf(cidr)), length: prefixLength(cidr) }));
-  inOrder.sort((one, other) => Buffer.compare(one.bytes, other.bytes) || one.length - other.length); // whatever holds another comes before it
+  inOrder.sort((one, other) => Buffer.compare(one.bytes, other.bytes) || one.length - other.length); // a prefix comes before those that it contains
   const tops: typeof inOrder = [];
   for (const next of inOrder) {
     const last = tops.at(-1);
@@ -46,6 +49,7 @@ function beginsAlike(one: Uint8Array, other: Uint8Array, bits: number): boolean 
   return true;
 }
 
+/** The constant set for a list of prefixes. @param cidrs of this family, as `outermostOf` returns them */
 export function netsConstant(family: IpFamily, cidrs: readonly Cidr[]): ConstantSet {
   return {
     set: { name: `list-nets${family}-${shortDigest(cidrs.join(','), 16)}`, key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'], interval: true },
@@ -53,10 +57,11 @@ export function netsConstant(family: IpFamily, cidrs: readonly Cidr[]): Constant
   };
 }
 
-/** Which chain uses which constant, so that a set stands as long as somebody does. */
+/** Counts the users of constant sets, so that a set exists as long as a chain uses it. */
 export class Constants {
   readonly #users = new Map<string, number>();
 
+  /** Counts one more user of each, and creates the sets that are new. */
   acquire(constants: readonly ConstantSet[], edits: EditList): void {
     for (const { set, elements } of constants) {
       const users = this.#users.get(set.name) ?? 0;
@@ -65,6 +70,7 @@ export class Constants {
     }
   }
 
+  /** Counts one user less of each, and removes the sets without users. */
   release(constants: readonly ConstantSet[], edits: EditList): void {
     for (const { set } of constants) {
       const users = this.#users.get(set.name)! - 1;

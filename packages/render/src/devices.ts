@@ -1,28 +1,30 @@
-// What each workload's interface is to have besides rules: routes, neighbours, sysctls. Values only; felix makes the kernel's so.
-import { addressOf, type Cidr, familyOf, type IpAddress, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
+// What each workload's interface needs besides rules: routes, neighbours and sysctls. These are values; Felix programs them into the kernel.
+import { addressOf, type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
+import type { LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import { linkLocalsOf } from './limits.ts';
 
+/** The desired state of a workload's interface. */
 export type WorkloadDevice = {
   readonly interfaceName: string;
   readonly workload: WorkloadId;
-  /** Device routes, in order of text. Empty while this host is only the target of a live migration. */
+  /** Routes through the interface, sorted as text. Empty while this host is only the target of a live migration. */
   readonly routes: readonly Cidr[];
-  /** Permanent neighbours: each address is at this MAC, whatever the guest claims. The link-local one too: DHCPv6 asks for it (limits.ts). */
+  /** Permanent neighbour entries: each address has this MAC, whatever the guest claims. The link-local address is among them, because DHCPv6 requests must come from it (limits.ts). */
   readonly neighbours: readonly { readonly address: IpAddress; readonly mac: string }[];
-  /** Addresses that the host answers neighbour solicitations for: IPv6 has no proxy for all. */
+  /** Addresses that the host answers neighbour solicitations for. IPv6 needs them one by one: it has no proxy for all addresses. */
   readonly proxyNeighbours: readonly IpAddress[];
-  /** Reverse-path filtering by the kernel itself must be off: the rules know the exceptions, it does not. */
+  /** Whether the workload may send from prefixes. Then the kernel's own reverse-path filter must be off, because only the rules know the exceptions. */
   readonly spoofing: boolean;
-  /** Why not all is here that the endpoint's value asks for. */
+  /** Why some of what the endpoint's value asks for is missing. Absent when nothing is. */
   readonly refused?: string;
 };
 
-/** Enough to find the first mistakes by; the number of the others is told. */
+/** The most reasons that are listed. Only the number of the others is stated. */
 const toldMost = 5;
 const shortList = (reasons: readonly string[]): string =>
   reasons.slice(0, toldMost).join('; ') + (reasons.length > toldMost ? `; and ${reasons.length - toldMost} more` : '');
 
-/** undefined: nothing is programmed for this endpoint, since another one has its interface. */
+/** The desired state of a workload's interface; undefined when another endpoint owns the interface, so that nothing is programmed for this one. */
 export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
   if (workload.shadowedBy) return undefined;
   const routes = workload.liveMigrationRole === 'target' ? [] : [...workload.routed].sort();

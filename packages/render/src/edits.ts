@@ -1,7 +1,8 @@
-// What a rendering changes in a table, as values that print and compare. Felix hands them to the table programmer in order.
+// What a rendering changes in a table, as plain values. Felix hands them to the table programmer in order.
 import type { NftChain, NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { TableProgrammer } from '@calico-openstack/kernel/nftables/table';
 
+/** One change of a table's desired content. */
 export type TableEdit =
   | { readonly edit: 'set-chain'; readonly chain: NftChain }
   | { readonly edit: 'remove-chain'; readonly name: string }
@@ -10,8 +11,9 @@ export type TableEdit =
   | { readonly edit: 'add-elements'; readonly set: string; readonly elements: readonly NftElement[] }
   | { readonly edit: 'remove-elements'; readonly set: string; readonly elements: readonly NftElement[] };
 
-/** The two tables: `inet` for packets, `arp` for what a workload claims about addresses. */
+/** The two tables: `inet` for packets, `arp` for the addresses that a workload claims by ARP. */
 export type TableName = 'inet' | 'arp';
+/** Edits by table, to be applied in order. */
 export type TableEdits = Readonly<Record<TableName, readonly TableEdit[]>>;
 
 /** Collects edits while a rendering runs. */
@@ -41,12 +43,13 @@ export class EditList {
 
 const tableNames: readonly TableName[] = ['inet', 'arp'];
 
-/** An edit that the programmer cannot take, whatever the kernel holds: `error` says why. */
+/** An edit that the programmer did not accept, which is a fault of ours. `error` says why. */
 export type RejectedEdit = { readonly table: TableName; readonly edit: TableEdit; readonly error: unknown };
 
 /**
- * Hands edits to the programmers of the two tables; nothing is committed yet. An edit that is not taken stops none of the others, and opens nothing: a chain whose rules
- * cannot be said drops what comes to it, whoever jumps there. (Not one that hangs on a hook: all of the host's traffic comes there. What it was before stays.)
+ * Hands edits to the programmers of the two tables; nothing is committed yet. An edit that is not accepted does not stop the others and fails closed: a chain with rules that cannot be
+ * expressed drops every packet that reaches it. Only a chain at a hook stays as it was, because all of the host's traffic passes through it.
+ * @returns the edits that were not accepted
  */
 export function applyEdits(tables: Readonly<Record<TableName, TableProgrammer>>, edits: TableEdits): readonly RejectedEdit[] {
   const rejected: RejectedEdit[] = [];

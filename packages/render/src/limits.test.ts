@@ -1,14 +1,5 @@
-import {
-  addressBytes,
-  type Cidr,
-  type LocalWorkload,
-  macBytes,
-  noChange,
-  type PolicyId,
-  type ProfileId,
-  parseAddress,
-  type WorkloadId,
-} from '@calico-openstack/datamodel';
+import { addressBytes, type Cidr, macBytes, parseAddress } from '@calico-openstack/addresses';
+import { type LocalWorkload, noChange, type PolicyId, type ProfileId, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Field } from '@calico-openstack/kernel/nftables/objects';
 import { printRule } from '@calico-openstack/kernel/nftables/print';
 import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';

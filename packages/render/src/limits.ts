@@ -1,28 +1,30 @@
-// What a workload may say how often, and from which link-local addresses, wherever the host has to answer or remember: so that one that is loud takes nothing from the others.
+// Limits: how often, and from which link-local addresses, a workload may send packets that the host has to answer or remember, so that a loud workload takes nothing from the others.
 //
-// Each interface has limits of its own, as elements of sets that are found only beyond them: what one uses up the others still have. The elements are this program's own,
-// so no packet makes one, no set runs full, and a restart gives nothing back. An interface without them is unknown, and dropped before.
-import { addressFromBytes, type IpAddress, type LocalWorkload, linkLocalBytes, parseCidr } from '@calico-openstack/datamodel';
+// Each interface has limits of its own, as elements of sets. A lookup finds the element only while the interface is beyond its limit. The elements are set by Felix, not by packets,
+// so no set can run full, and a restart does not reset the limits. An interface without these elements is unknown, and its packets are dropped before.
+import { addressFromBytes, type IpAddress, linkLocalBytes, parseCidr } from '@calico-openstack/addresses';
+import type { LocalWorkload } from '@calico-openstack/datamodel';
 import type { NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { byte, concat, drop, equal, goBack, inCidr, inSet, l4proto, port, rule } from './statements.ts';
 
 /**
- * What Dnsmasq answers: DHCP, and router solicitations. A guest that boots asks some ten times in its first second, and then once a second in each family at most; Dnsmasq answers
- * some 2 000 a second on a host of 200 ports, so that a hundred who do their worst leave it nine tenths of its time.
+ * Packets that Dnsmasq answers: DHCP and router solicitations. A guest that boots sends about ten in its first second, and then at most one a second in each family. Dnsmasq answers
+ * about 2 000 a second on a host with 200 ports, so a hundred guests at their limit leave it nine tenths of its time.
  */
 const dhcp: NftSet = { name: 'limit-dhcp', key: ['ifname'], limit: { rate: 2, unit: 'second', burst: 20 } };
-/** Solicitations, advertisements and multicast reports, and ARP: a virtual router that takes over 50 addresses says so five times for each at once. */
+/** Neighbour discovery, multicast reports and ARP. A virtual router that takes over 50 addresses announces each of them five times at once. */
 const neighbours: NftSet = { name: 'limit-neighbours', key: ['ifname'], limit: { rate: 50, unit: 'second', burst: 250 } };
 const arp: NftSet = { ...neighbours, name: 'limit-arp' };
 /**
- * What makes the host remember a neighbour that is not known beforehand: only ports that may speak for prefixes, or without port security, can. The kernel takes back an entry
- * that is five seconds old when its table (gc_thresh3, 1 024) is full: so one guest has 45 of them at most. Addresses of ports have permanent entries, which do not count.
+ * Packets that make the host remember a neighbour that it does not know beforehand. Only ports with allowed prefixes or without port security can send them. When the kernel's table
+ * (gc_thresh3, 1 024 entries) is full, it drops entries that are five seconds old, so one guest has at most 45 of them. The permanent entries for ports' addresses do not count.
  */
 const strangers: NftSet = { name: 'limit-strangers', key: ['ifname'], limit: { rate: 5, unit: 'second', burst: 20 } };
 
-/** (interface, address): what its port's MAC makes, and the MACs of its address pairs. */
+/** Set of (interface, address): the link-local addresses that the MACs of the port and of its address pairs make. */
 export const linkLocals = 'workload-link-locals';
 
+/** The sets of this file, by table. */
 export const limitSets: Readonly<Record<'inet' | 'arp', readonly NftSet[]>> = {
   inet: [dhcp, neighbours, strangers, { name: linkLocals, key: ['ifname', 'ipv6_addr'] }],
   arp: [arp, strangers],
@@ -40,8 +42,8 @@ const linkLocalSource = inCidr(parseCidr('fe80::/10')!, 'source');
 const unspecified = equal('ip6 saddr', new Uint8Array(16));
 
 /**
- * On the way to the host, first of all: what is forwarded pays nothing. (Before conntrack it would be 0.15 µs, a fiftieth, for every packet of everybody; here, what is dropped
- * costs conntrack an entry that is not kept.) All that the host itself makes of neighbour discovery comes by here, also for addresses that it is a proxy for.
+ * The first rules for packets to the host, so that forwarded packets cost nothing more. (Before conntrack the rules would cost every packet 0.15 µs, a fiftieth. Here a dropped packet
+ * costs conntrack an entry that is not kept.) All neighbour discovery that the host handles passes here, also for addresses that it is a proxy for.
  */
 export const loudness: readonly NftRule[] = [
   rule(...toDhcp(67), beyond(dhcp), drop),
@@ -52,8 +54,9 @@ export const loudness: readonly NftRule[] = [
 ];
 
 /**
- * Before conntrack, for what does not come from an address of the workload's own: link-local sources must be what its MAC makes (`check`; any where the MAC is not checked). Before it has an
- * address a guest asks from :: whether it may have it, for routers, and says which groups it joins (RFC 4862, RFC 4861, RFC 3590); that makes the host remember nothing.
+ * The rules before conntrack for packets that do not come from one of the workload's own addresses. A link-local source must be one that the workload's MACs make. A guest without an
+ * address sends from ::, to check whether an address is taken, to find routers and to join groups (RFC 4862, RFC 4861, RFC 3590); such packets make the host remember nothing.
+ * @param check whether link-local sources are checked; they are not on interfaces whose MAC is not checked
  * @param anyMac the set of interfaces whose MAC is not checked
  */
 export const otherSources = (check: boolean, anyMac: string): readonly NftRule[] => [
@@ -66,17 +69,17 @@ export const otherSources = (check: boolean, anyMac: string): readonly NftRule[]
 ];
 
 /**
- * On the way to the host. A question by DHCPv6 makes Dnsmasq look for who asks, half a second long where nobody says so and nobody else is served: so it must come from the
- * address for which there is a permanent neighbour (devices.ts).
+ * A rule for packets to the host. On a DHCPv6 request Dnsmasq looks up the sender's MAC, and waits up to half a second for it, during which it serves nobody else. So the request must
+ * come from the link-local address that has a permanent neighbour entry (devices.ts).
  */
 export const dhcpv6FromItself: NftRule = rule(...toDhcp(547), inSet(linkLocals, [...iif, 'ip6 saddr'], true), drop);
 
-/** In the table arp, first of all. */
+/** The first rule in the table arp. */
 export const arpLoudness: NftRule = rule(beyond(arp), drop);
-/** In the table arp, for what claims an address that is not the workload's own, and may. */
+/** A rule in the table arp, for packets that claim an address which is not the workload's own but allowed. */
 export const arpStrangers: NftRule = rule(beyond(strangers), drop);
 
-/** The link-local addresses that a workload may have, each with the MAC that makes it. */
+/** The link-local addresses that a workload may have, each with the MAC that it is derived from. */
 export const linkLocalsOf = (workload: LocalWorkload): readonly { readonly address: IpAddress; readonly mac: string }[] =>
   macsOf(workload).map((mac) => ({ address: addressFromBytes(linkLocalBytes(mac)), mac }));
 
@@ -89,7 +92,7 @@ const limitedSets = (['inet', 'arp'] as const).flatMap((table) =>
   limitSets[table].filter(({ limit }) => limit !== undefined).map(({ name }) => ({ table, set: name })),
 );
 
-/** What a workload adds to the sets here. @param name its interface's, as a key */
+/** The elements that a workload adds to the sets of this file. @param name the name of its interface, as a key */
 export function limitElements(
   workload: LocalWorkload,
   name: Uint8Array,

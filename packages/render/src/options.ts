@@ -1,37 +1,45 @@
-// What the operator's configuration decides about the rules and devices. Felix reads it from its sources and hands it over whole.
-import type { IpAddress } from '@calico-openstack/datamodel';
+// What the operator's configuration decides about rules and devices. Felix resolves the configuration and hands over all of it.
+import type { IpAddress } from '@calico-openstack/addresses';
 
+/** The options of a rendering. */
 export type RenderOptions = {
-  /** Beginnings of the names of workload interfaces: everything from and to such an interface that is not known is dropped. Never empty. */
+  /** Prefixes of the names of workload interfaces. Packets from and to such an interface are dropped unless an endpoint is known for it. Never empty. */
   readonly interfacePrefixes: readonly string[];
-  /** Where 169.254.169.254:80 leads. */
+  /** The metadata service: where packets to 169.254.169.254:80 are sent. Absent when there is none. */
   readonly metadata?: { readonly address: IpAddress; readonly port: number };
   /** What happens to a packet from a workload to the host that the workload's egress policy allows. */
   readonly endpointToHostAction: 'DROP' | 'RETURN' | 'ACCEPT';
+  /** What happens to a packet that policy denies. */
   readonly denyAction: 'DROP' | 'REJECT';
-  /** Two bits of the packet mark that are ours while a packet is judged. */
+  /** A bit of the packet mark that says, while the rules judge a packet, that policy accepts it. */
   readonly acceptMark: number;
+  /** A bit of the packet mark that says, while the rules judge a packet, that a Pass rule ended the tier. */
   readonly passMark: number;
-  /** Two bits of the connection mark that are ours for good: which side's policy let the connection through (stamps.ts). Other bits than those of the packet mark, for whoever copies one to the other. */
+  /** Two bits of the connection mark that say which side's policy let the connection through (stamps.ts). They differ from those of the packet mark, because other programs copy one mark to the other. */
   readonly stamps: ConnectionStamps;
-  /** What becomes of established connections without a stamp. `pass` while those that an earlier version let through are being stamped. */
+  /** How packets of established connections without a stamp are treated. `pass` is used while connections that an earlier version let through are being stamped. */
   readonly unstamped: 'judge' | 'pass';
-  /** false: IPv6 from and to workloads is dropped. */
+  /** Whether IPv6 from and to workloads is allowed at all. If not, it is dropped. */
   readonly ipv6: boolean;
+  /** Whether workloads may send VXLAN, to `vxlanPort`. */
   readonly allowVxlanFromWorkloads: boolean;
+  /** Whether workloads may send IP in IP. */
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
+  /** Whether packets that conntrack calls invalid are denied. */
   readonly dropInvalid: boolean;
-  /** Begins the log line of a Log rule; `%t` tier, `%k` kind, `%n` name, `%p` namespace/name of the policy. */
+  /** The prefix of a Log rule's line. `%t` stands for the policy's tier, `%k` for its kind, `%n` for its name and `%p` for namespace/name. */
   readonly logPrefix: string;
-  /** How much each Log rule writes at most; packets beyond it are not logged, and judged the same. Absent: no bound. */
+  /** The most lines that each Log rule writes. Packets beyond the limit are judged all the same, but not logged. Absent when there is no limit. */
   readonly logLimit?: { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day'; readonly burst: number };
-  /** Holds source MACs to the port's, and what a workload claims by ARP and neighbour discovery to its addresses: ours, upstream has no such thing. */
+  /** Whether source MACs must be the port's, and addresses that are claimed by ARP and neighbour discovery the workload's own. Upstream has no such check. */
   readonly antiSpoofLinkLayer: boolean;
 };
 
+/** The bit of the connection mark for each side's stamp. */
 export type ConnectionStamps = { readonly egress: number; readonly ingress: number };
 
+/** The options that apply when nothing is configured. */
 export const defaultRenderOptions: RenderOptions = {
   interfacePrefixes: ['cali', 'tap'],
   endpointToHostAction: 'DROP',

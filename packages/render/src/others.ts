@@ -1,13 +1,14 @@
-// Addresses that somebody has: this host's workloads, the host, its routers, etcd, BGP peers. Nobody speaks for them because a prefix of his holds them, however wide it is.
-import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily, impossiblePrefixes, isHostCidr } from '@calico-openstack/datamodel';
+// Addresses that belong to somebody: this host's workloads, the host itself, its routers, etcd, BGP peers. A workload with a prefix around such an address may not send from it or claim it.
+import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily, isHostCidr } from '@calico-openstack/addresses';
+import { impossiblePrefixes } from '@calico-openstack/datamodel';
 import type { Field, NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList, TableName } from './edits.ts';
-import { PrefixCover } from './prefix-cover.ts';
+import { OutermostPrefixes } from './outermost-prefixes.ts';
 import { inSet, rangeElement, rule } from './statements.ts';
 
-/** Single addresses; empty while no workload has a prefix. */
+/** The set of single addresses. It is empty while no workload has a prefix. */
 const singles = (family: IpFamily): string => `others-addresses${family}`;
-/** Prefixes: those in which no host can have an address, and whatever else is reserved as a whole. */
+/** The set of prefixes: those in which no host can have an address, and others that are reserved as a whole. */
 const ranges = (family: IpFamily): string => `others-prefixes${family}`;
 
 const families = [4, 6] as const;
@@ -20,38 +21,39 @@ const setsOf = (family: IpFamily): NftSet[] => {
   ];
 };
 
+/** The sets of this file, by table. */
 export const othersSets: Readonly<Record<TableName, readonly NftSet[]>> = { inet: families.flatMap(setsOf), arp: setsOf(4) };
 
-/** What the sets hold from the start. */
+/** The elements that a set of this file has from the start. */
 export function othersAtStart({ name }: NftSet): readonly NftElement[] {
   const family = families.find((each) => name === ranges(each));
   return family === undefined ? [] : impossiblePrefixes.filter((cidr) => familyOf(cidr) === family).map(rangeElement);
 }
 
-/** Rules that end in `statement` when the field holds an address that somebody has, or nobody can have. */
+/** Rules that end in `statement` when the field holds an address that belongs to somebody or that nobody can have. @param before statements that must match first */
 export const isAnothers = (family: IpFamily, field: Field, statement: Statement, before: readonly Statement[] = []): readonly NftRule[] =>
   [singles(family), ranges(family)].map((set) => rule(...before, inSet(set, [field]), statement));
 
-/** Keeps the sets: counts who has what, so that what two have stays until both let it go. */
+/** Keeps the sets up to date. An address that two owners have stays until both give it up. */
 export class Others {
   readonly #counts = new Map<Cidr, number>();
-  readonly #covers: Readonly<Record<IpFamily, PrefixCover>> = { 4: new PrefixCover(4), 6: new PrefixCover(6) };
+  readonly #prefixes: Readonly<Record<IpFamily, OutermostPrefixes>> = { 4: new OutermostPrefixes(4), 6: new OutermostPrefixes(6) };
   readonly #told = new Set<Cidr>();
   #touched = new Set<Cidr>();
-  /** How many workloads have prefixes. */
+  /** The number of workloads with prefixes. */
   #users = 0;
   #toldAny = false;
 
   constructor() {
-    for (const cidr of impossiblePrefixes) this.#covers[familyOf(cidr)].add(cidr);
+    for (const cidr of impossiblePrefixes) this.#prefixes[familyOf(cidr)].add(cidr);
   }
 
-  /** `by` workloads more (or less, when negative) have prefixes. */
+  /** Changes the number of workloads with prefixes. */
   use(by: number): void {
     this.#users += by;
   }
 
-  /** Somebody more has the address, or (-1) somebody less. Prefixes are counted once: they have one who reserves them. */
+  /** Counts one owner of an address more or less. A prefix is not counted: it has one owner. */
   count(cidr: Cidr, by: 1 | -1, edits: EditList): void {
     if (!isHostCidr(cidr)) {
       this.#setRange(cidr, by, edits);
@@ -63,7 +65,7 @@ export class Others {
     this.#touched.add(cidr);
   }
 
-  /** After all of a step is counted: what differs is written. */
+  /** Writes the edits for what changed. Called after everything of a step was counted. */
   emit(edits: EditList): void {
     const any = this.#users > 0;
     if (any !== this.#toldAny) this.#touched = new Set([...this.#counts.keys(), ...this.#told]);
@@ -91,9 +93,9 @@ export class Others {
   }
 
   #setRange(cidr: Cidr, by: 1 | -1, edits: EditList): void {
-    if (impossiblePrefixes.includes(cidr)) return; // always there
+    if (impossiblePrefixes.includes(cidr)) return; // these are in the set from the start
     const family = familyOf(cidr);
-    const { shown, hidden } = by > 0 ? this.#covers[family].add(cidr) : this.#covers[family].remove(cidr);
+    const { shown, hidden } = by > 0 ? this.#prefixes[family].add(cidr) : this.#prefixes[family].remove(cidr);
     for (const table of tablesOf(family)) {
       edits.removeElements(ranges(family), hidden.map(rangeElement), table);
       edits.addElements(ranges(family), shown.map(rangeElement), table);

@@ -1,19 +1,6 @@
 // What workloads may speak for: their own addresses, prefixes without what somebody has, and what a pair's MAC is good for. Packets are sent through the rendered rules.
-import {
-  addressBytes,
-  type Cidr,
-  cidrContains,
-  hostCidr,
-  type IpAddress,
-  impossibleForHosts,
-  type LocalWorkload,
-  macBytes,
-  noChange,
-  type PairMac,
-  type Profile,
-  type ProfileId,
-  type WorkloadId,
-} from '@calico-openstack/datamodel';
+import { addressBytes, type Cidr, cidrContains, hostCidr, type IpAddress, macBytes } from '@calico-openstack/addresses';
+import { impossibleForHosts, type LocalWorkload, noChange, type PairMac, type Profile, type ProfileId, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Field } from '@calico-openstack/kernel/nftables/objects';
 import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
 import fc from 'fast-check';

@@ -1,23 +1,26 @@
-// What a workload may speak for by prefix, and what by a MAC that is not its port's: chains named after their content, shared by all workloads that may the same.
-import { type Cidr, familyOf, hostCidr, type LocalWorkload, linkLocalOf, type PairMac, prefixLength } from '@calico-openstack/datamodel';
+// What a workload may send and claim because of its prefixes, and because of MACs that are not its port's. The chains are named after their content and shared by all workloads with the
+// same permissions.
+import { type Cidr, familyOf, hostCidr, linkLocalOf, prefixLength } from '@calico-openstack/addresses';
+import type { LocalWorkload, PairMac } from '@calico-openstack/datamodel';
 import type { Field, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
-import { coverOf } from './constants.ts';
+import { outermostOf } from './constants.ts';
 import type { EditList, TableName } from './edits.ts';
 import { claimChain, connectionChain, pairMacChain, spoofChain } from './names.ts';
 import { addressField, advertises, commented, drop, equal, fieldInCidr, goBack, goTo, nfproto, rule, u32 } from './statements.ts';
 
-/** interface → chain with the prefixes that it may send from beyond its own addresses; in `arp`: that it may claim */
+/** Map from interface to the chain with the prefixes that it may send from, besides its own addresses. In the table arp: that it may claim. */
 export const spoofMap = 'workload-spoofing';
-/** interface → chain with the prefixes that it may claim by neighbour advertisements */
+/** Map from interface to the chain with the prefixes that it may claim by neighbour advertisements. */
 export const claimMap = 'workload-claims';
-/** interface → chain with the prefixes about whose connections it may speak */
+/** Map from interface to the chain with the prefixes in whose connections it takes part. */
 export const connectionMap = 'workload-connections';
-/** (interface, MAC) → chain with the addresses that this MAC is good for */
+/** Map from (interface, MAC) to the chain with the addresses that this MAC may use. */
 export const pairMacMap = 'workload-pair-macs';
 
-/** Where the chains of pairs' MACs lead to: MAC and address fit, and the address has yet to be the workload's. */
+/** Where the chains of pairs' MACs continue when MAC and address belong together: the address must still be checked to be the workload's. */
 export const addressCheck: Readonly<Record<TableName, string>> = { inet: 'source-address', arp: 'claimed-address' };
 
+/** The maps of this file, by table. */
 export const prefixSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
     ...[spoofMap, claimMap, connectionMap].map((name): NftSet => ({ name, key: ['ifname'], data: 'verdict' })),
@@ -29,19 +32,19 @@ export const prefixSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   ],
 };
 
-/** What follows the checks of a source address: also the end of every chain of allowed prefixes. */
+/** The reverse-path check. It follows the checks of a source address, and ends every chain of allowed prefixes. */
 export const reversePath: readonly NftRule[] = [
-  commented('the way back must lead through the interface that it came by', equal('fib saddr . mark . iif oif', u32(0)), drop),
+  commented('the route back must lead through the interface that the packet came in on', equal('fib saddr . mark . iif oif', u32(0)), drop),
 ];
 
 type SharedChain = { readonly table: TableName; readonly chain: NftChain };
 
 const hasFamily = (cidrs: readonly Cidr[], family: 4 | 6): boolean => cidrs.some((cidr) => familyOf(cidr) === family);
 
-/** What the chains of a list are named after. */
+/** The text that the chains of a list are named after. */
 const contentOf = (cidrs: readonly Cidr[]): string => [...cidrs].sort().join(',');
 
-/** The names of the chains for a list of prefixes, where it has any for them. */
+/** The names of the chains for a list of prefixes, by map. A list without IPv6 prefixes needs no chain for neighbour advertisements, one without IPv4 prefixes none for ARP. */
 export function prefixChains(prefixes: readonly Cidr[]): { readonly inet: Readonly<Record<string, string>>; readonly arp: Readonly<Record<string, string>> } {
   const content = contentOf(prefixes);
   return {
@@ -54,13 +57,13 @@ export function prefixChains(prefixes: readonly Cidr[]): { readonly inet: Readon
   };
 }
 
-/** Each prefix of the families that the field can have, in `field`, leads to `statement`. */
+/** A rule for each outermost prefix of the family: when `field` holds an address in it, `statement` applies. */
 function holding(cidrs: readonly Cidr[], family: 4 | 6, field: Field, statement: Statement, before: readonly Statement[] = []): NftRule[] {
-  const nets = coverOf(cidrs.filter((cidr) => familyOf(cidr) === family));
+  const nets = outermostOf(cidrs.filter((cidr) => familyOf(cidr) === family));
   return nets.map((cidr) => rule(...before, ...(prefixLength(cidr) === 0 ? [] : [fieldInCidr(field, cidr)]), statement));
 }
 
-/** Lets packets from the prefixes pass the source check; falls off its end, back to the base chain, where they are to be dropped. */
+/** Lets packets from the prefixes pass the source check. All others reach the end of the chain, and are dropped by the rules behind it. */
 function spoofRules(prefixes: readonly Cidr[]): NftRule[] {
   return ([4, 6] as const).flatMap((family) => holding(prefixes, family, addressField(family, 'source'), goBack, [nfproto(family)]));
 }
@@ -86,10 +89,10 @@ function chainsOfPrefixes(prefixes: readonly Cidr[]): SharedChain[] {
   return chains;
 }
 
-/** A virtual router of IPv6 speaks to the others of its group from the link-local address that its MAC makes. */
+/** A virtual router of IPv6 sends to its group from the link-local address that its MAC makes. */
 const addressesOf = ({ mac, addresses }: PairMac): readonly Cidr[] => (hasFamily(addresses, 6) ? [...addresses, hostCidr(linkLocalOf(mac))] : addresses);
 
-/** The name of the chain for a MAC's addresses, in both tables. */
+/** The name of the chain for the addresses of a pair's MAC, in both tables. */
 export const pairMacChainOf = (pair: PairMac): string => pairMacChain(contentOf(addressesOf(pair)));
 
 function chainsOfPairMac(pair: PairMac): SharedChain[] {
@@ -103,16 +106,17 @@ function chainsOfPairMac(pair: PairMac): SharedChain[] {
   ];
 }
 
-/** All shared chains that a workload's elements lead to. */
+/** All shared chains that a workload needs. */
 export const sharedChainsOf = ({ allowSpoofedSourcePrefixes, pairMacs = [] }: LocalWorkload): readonly SharedChain[] => [
   ...chainsOfPrefixes(allowSpoofedSourcePrefixes),
   ...pairMacs.flatMap(chainsOfPairMac),
 ];
 
-/** Which chains stand, and for how many. */
+/** Counts the users of shared chains. */
 export class SharedChains {
   readonly #users = new Map<string, number>();
 
+  /** Counts one more user of each, and creates the chains that are new. */
   acquire(chains: readonly SharedChain[], edits: EditList): void {
     for (const { table, chain } of chains) {
       const key = `${table} ${chain.name}`;
@@ -122,6 +126,7 @@ export class SharedChains {
     }
   }
 
+  /** Counts one user less of each, and removes the chains without users. */
   release(chains: readonly SharedChain[], edits: EditList): void {
     for (const { table, chain } of chains) {
       const key = `${table} ${chain.name}`;

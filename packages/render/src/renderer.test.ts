@@ -1,19 +1,15 @@
+import { addressBytes, type Cidr, type IpAddress, macBytes, parseAddress } from '@calico-openstack/addresses';
 import {
-  addressBytes,
-  type Cidr,
   type DesiredChange,
   type EndpointPolicy,
-  type IpAddress,
   type IpSetChange,
   type IpSetId,
   type LocalWorkload,
-  macBytes,
   noChange,
   type Policy,
   type PolicyId,
   type Profile,
   type ProfileId,
-  parseAddress,
   type Rule,
   type WorkloadId,
 } from '@calico-openstack/datamodel';

@@ -1,15 +1,6 @@
-// Desired local state in, edits of tables and devices out: each flush costs what it changes.
-import {
-  type DesiredChange,
-  hostCidr,
-  type IpSetId,
-  type LocalWorkload,
-  type Policy,
-  type PolicyId,
-  type Profile,
-  type ProfileId,
-  type WorkloadId,
-} from '@calico-openstack/datamodel';
+// Translates changes of the desired local state into edits of tables and devices. Each step costs what it changes.
+import { hostCidr } from '@calico-openstack/addresses';
+import type { DesiredChange, IpSetId, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
 import { baseChains, baseSets } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
@@ -24,16 +15,17 @@ import { Sets } from './sets.ts';
 import { stampElements, stampSet } from './stamps.ts';
 import { type Contributions, contributionsOf, emitContributions, noContributions } from './workloads.ts';
 
+/** The result of one step. */
 export type Rendering = {
   readonly tables: TableEdits;
-  /** By workload: what its interface is to have now, undefined when it is gone or another one has its interface. */
+  /** The desired state of each changed workload's interface; undefined when the workload is gone or another one owns its interface. */
   readonly devices: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>;
 };
 
 const tables: readonly TableName[] = ['inet', 'arp'];
 const directions: readonly Direction[] = ['ingress', 'egress'];
 
-/** The tables as they are before anything is known: nothing passes from or to a workload interface. */
+/** The tables before anything is known: nothing passes from or to a workload interface. */
 export function baseTables(options: RenderOptions): TableEdits {
   const edits = new EditList();
   for (const table of tables) {
@@ -43,9 +35,7 @@ export function baseTables(options: RenderOptions): TableEdits {
   return edits;
 }
 
-/**
- * Translates changes one after the other; holds what it needs to know of what was there before. `start()` once, before the first `render`.
- */
+/** Translates one change after the other, and remembers what it needs of the earlier ones. Call `start()` once, before the first `render()`. */
 export class Renderer {
   #options: RenderOptions;
   readonly #sets = new Sets();
@@ -62,10 +52,12 @@ export class Renderer {
     this.#options = options;
   }
 
+  /** The edits that create the tables. */
   start(): TableEdits {
     return baseTables(this.#options);
   }
 
+  /** The edits for one change, in an order in which every reference resolves. */
   render(change: DesiredChange): Rendering {
     const edits = new EditList();
     const renamed = new Set<IpSetId>();
@@ -79,7 +71,7 @@ export class Renderer {
     return { tables: edits, devices };
   }
 
-  /** The operator changed the configuration: every chain is written anew, sets stay. */
+  /** Takes a changed configuration: every chain is written again, and the sets stay. */
   setOptions(options: RenderOptions): TableEdits {
     const edits = new EditList();
     const names = (of: RenderOptions, table: TableName): string[] => baseChains(of)[table].map((chain) => chain.name);
@@ -96,7 +88,7 @@ export class Renderer {
     return edits;
   }
 
-  /** Rare: a set of addresses got its first prefix, or lost its last. */
+  /** Renders the users of sets that changed their name. This is rare: an address set got its first prefix, or lost its last. */
   #renderUsersOf(sets: ReadonlySet<IpSetId>, edits: EditList): void {
     const uses = ({ ingress, egress }: Pick<Policy, Direction>): boolean =>
       [...ingress, ...egress].some(({ source, destination }) =>
@@ -137,7 +129,7 @@ export class Renderer {
     const path = namespace ? `${namespace}/${name}` : name;
     const values: Readonly<Record<string, string>> = { t: tier, k: shortKinds[kind] ?? kind, n: name, p: path };
     const text = this.#options.logPrefix.replaceAll(/%([tknp])/g, (_, letter: string) => values[letter]!);
-    // The kernel keeps 127 characters. Control characters would break its log's lines.
+    // The kernel keeps 127 characters. Control characters would break the lines of its log.
     return `${text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 120)}: `;
   }
 
@@ -168,7 +160,7 @@ export class Renderer {
     }
     this.#others.emit(edits);
     emitContributions(contributions, edits);
-    // Classes are let go after all have been taken, so that one which only changes hands is not taken down and put up again.
+    // Old classes are released after the new ones were acquired, so that a class which only gets other members is not removed and created again.
     for (const workload of released) {
       for (const direction of directions) this.#classes[direction].release(workload.policy, edits);
       this.#sharedChains.release(sharedChainsOf(workload), edits);
@@ -176,7 +168,7 @@ export class Renderer {
     return devices;
   }
 
-  /** What a workload has, and what the host has for it on its interface. */
+  /** Counts a workload's addresses, and the gateways that the host answers for on its interface. */
   #countAddresses({ routed, ipv4Gateway, ipv6Gateway, allowSpoofedSourcePrefixes }: LocalWorkload, by: 1 | -1, edits: EditList): void {
     for (const cidr of routed) this.#others.count(cidr, by, edits);
     for (const gateway of [ipv4Gateway, ipv6Gateway]) if (gateway) this.#others.count(hostCidr(gateway), by, edits);

@@ -1,22 +1,28 @@
-// One Calico rule as nftables rules. A rule matches when all that it names holds; lists are alternatives. Where nftables has no "or" for it (numeric ports beside named ones), the rule is written once for each.
-import { type Cidr, familyOf, type IpFamily, type PortRange, prefixLength, type Rule, type RuleSide } from '@calico-openstack/datamodel';
+// Renders a Calico rule as nftables rules. A rule matches when all of its conditions hold; the entries of a list are alternatives. Where nftables has no "or" (between numbered and named
+// ports), one nftables rule is written for each alternative.
+import { type Cidr, familyOf, type IpFamily, prefixLength } from '@calico-openstack/addresses';
+import { type PortRange, portProtocols, type Rule, type RuleSide } from '@calico-openstack/datamodel';
 import type { NftRule, Statement } from '@calico-openstack/kernel/nftables/objects';
-import { type ConstantSet, coverOf, mergePorts, netsConstant, portsConstant } from './constants.ts';
+import { type ConstantSet, mergePorts, netsConstant, outermostOf, portsConstant } from './constants.ts';
 import type { RenderOptions } from './options.ts';
 import { namedPortSetName, type Sets } from './sets.ts';
 import { addressField, byte, drop, equal, goBack, inCidr, inSet, l4proto, nfproto, portRange, setMark } from './statements.ts';
 
+/** Rules with the constant sets that they use. */
 export type RenderedRules = { readonly rules: readonly NftRule[]; readonly constants: readonly ConstantSet[] };
 
 type SetNames = Pick<Sets, 'nameOf'>;
 
-/** What is rendered here of a rule. A condition that is added to the type and not here would make rules match more: that is an error of the compiler's. */
+/** The fields of a rule that are rendered here. A condition that is added to the type but not rendered would make rules match more, so it is a compile-time error. */
 type Rendered = 'action' | 'ipVersion' | 'protocol' | 'notProtocol' | 'icmp' | 'notIcmp' | 'source' | 'destination';
 type RenderedOfSide = 'nets' | 'notNets' | 'sets' | 'notSets' | 'ports' | 'namedPorts' | 'notPorts' | 'notNamedPorts';
 type Unrendered = Exclude<keyof Rule, Rendered> | Exclude<keyof RuleSide, RenderedOfSide>;
 true satisfies [Unrendered] extends [never] ? true : false;
 
-/** @param logPrefix what a Log rule's line begins with */
+/**
+ * Renders a list of rules, in order.
+ * @param logPrefix the prefix of a Log rule's line
+ */
 export function renderRules(rules: readonly Rule[], setNames: SetNames, options: RenderOptions, logPrefix: string): RenderedRules {
   const constants: ConstantSet[] = [];
   const rendered = rules.flatMap((rule) => {
@@ -46,15 +52,15 @@ const unreachable = (value: never): never => {
   throw new Error(`no rendering for ${String(value)}`);
 };
 
-/** What happens to a packet that policy denies. */
+/** The statement for a packet that policy denies. */
 export const deny = (options: Pick<RenderOptions, 'denyAction'>): Statement =>
   options.denyAction === 'DROP' ? drop : { is: 'reject', with: 'port-unreachable' };
 
 const sides = ['source', 'destination'] as const;
 
 /**
- * The families that the rule is written for; `any`: once for both, because nothing in it depends on the family.
- * A list of prefixes that has none of a family keeps the rule out of that family, a negated one too; so does a negated prefix of length 0 (peer/felix.md 3.2).
+ * The families that the rule is written for. `any` means once for both, because nothing in the rule depends on the family.
+ * As in upstream's Felix, a rule does not apply to a family of which its list of prefixes has none, be the list negated or not, nor to one of which it negates the prefix of length 0.
  */
 function familiesOf(rule: Rule): readonly (IpFamily | 'any')[] {
   const wanted = ([4, 6] as const).filter((family) => rule.ipVersion === undefined || rule.ipVersion === family);
@@ -93,7 +99,7 @@ function renderIn(rule: Rule, family: IpFamily | 'any', setNames: SetNames, cons
 
 const product = (left: readonly Statement[][], right: readonly Statement[][]): Statement[][] => left.flatMap((a) => right.map((b) => [...a, ...b]));
 
-/** Matches on addresses are for their own family by themselves. */
+/** A match on an address implies the family. */
 function impliesFamily(statement: Statement): boolean {
   const fields = 'fields' in statement ? statement.fields : 'field' in statement ? [statement.field] : [];
   return fields.some((field) => field.startsWith('ip ') || field.startsWith('ip6 '));
@@ -107,7 +113,7 @@ function icmpIs(family: IpFamily, icmp: NonNullable<Rule['icmp']>): Statement[] 
   return [l4proto(icmpProtocol(family)), equal(icmpField(family, 'type'), byte(icmp.type)), ...code];
 }
 
-/** ICMP, but not of this type (and code both): of another type, or of this type with another code. */
+/** ICMP of another type, or of this type with another code. */
 function icmpIsNot(family: IpFamily, icmp: NonNullable<Rule['notIcmp']>): Statement[][] {
   const protocol = l4proto(icmpProtocol(family));
   const [type, code] = [icmpField(family, 'type'), icmpField(family, 'code')];
@@ -115,7 +121,7 @@ function icmpIsNot(family: IpFamily, icmp: NonNullable<Rule['notIcmp']>): Statem
   return icmp.code === undefined ? [otherType] : [otherType, [protocol, equal(type, byte(icmp.type)), equal(code, byte(icmp.code), true)]];
 }
 
-/** The port is one of these (or none of them): a single range in the rule itself, several in a set, so that a rule stays short however long its lists are. */
+/** Matches when the port is in one of the ranges (or, negated, in none). A single range stands in the rule itself; several form a set, so that a rule stays short however long its lists are. */
 function portIs(ranges: readonly PortRange[], name: 'source' | 'destination', negate: boolean, constants: ConstantSet[]): Statement {
   if (ranges.length === 1) return portRange(name, ranges[0]!.first, ranges[0]!.last, negate);
   const constant = portsConstant(ranges);
@@ -123,7 +129,7 @@ function portIs(ranges: readonly PortRange[], name: 'source' | 'destination', ne
   return inSet(constant.set.name, [name === 'source' ? 'th sport' : 'th dport'], negate);
 }
 
-/** The ways in which the ports can match: by number, or as one of the named ones. Without any: one way, nothing to match. */
+/** The alternatives by which the ports can match: by number or by name. Without a list there is one alternative, with nothing to match. */
 function portAlternatives(side: RuleSide, name: 'source' | 'destination', family: IpFamily | 'any', constants: ConstantSet[]): Statement[][] {
   const alternatives: Statement[][] = [];
   const ranges = mergePorts(side.ports ?? []);
@@ -137,12 +143,9 @@ function namedPort(side: 'source' | 'destination', family: IpFamily, set: string
   return inSet(set, [addressField(family, side), 'meta l4proto', side === 'source' ? 'th sport' : 'th dport'], negate);
 }
 
-/** Those that have ports where the rules look for them. */
-const portProtocols = [6, 17, 132];
-
 /**
- * The ways in which the ports can fail to be excluded. Named ports may be excluded without a protocol: then what has no ports passes, and what has some is asked by protocol,
- * since in others something else stands where the port is looked for.
+ * The alternatives by which the ports are not excluded. Named ports may be excluded in a rule without a protocol. Then a packet of a protocol without ports is not excluded, and there is one
+ * alternative for each protocol with ports, because in other protocols other data stands where the port would be.
  */
 function portExclusions(
   side: RuleSide,
@@ -162,9 +165,9 @@ function portExclusions(
 function addressMatches(side: RuleSide, name: 'source' | 'destination', family: IpFamily, setNames: SetNames, constants: ConstantSet[]): Statement[] {
   const statements: Statement[] = [];
   const field = addressField(family, name);
-  /** The address lies in one of these prefixes (or in none of them). */
+  /** Matches when the address lies in one of the prefixes (or, negated, in none). */
   function liesIn(cidrs: readonly Cidr[], negate: boolean): void {
-    const nets = coverOf(cidrs.filter((cidr) => familyOf(cidr) === family));
+    const nets = outermostOf(cidrs.filter((cidr) => familyOf(cidr) === family));
     if (nets.length === 1) statements.push(...(prefixLength(nets[0]!) === 0 ? [] : [inCidr(nets[0]!, name, negate)]));
     else {
       const constant = netsConstant(family, nets);
@@ -173,7 +176,7 @@ function addressMatches(side: RuleSide, name: 'source' | 'destination', family: 
     }
   }
   if (side.nets) liesIn(side.nets, false);
-  if (side.notNets?.some((cidr) => familyOf(cidr) === family)) liesIn(side.notNets, true); // none of length 0 is among them (familiesOf)
+  if (side.notNets?.some((cidr) => familyOf(cidr) === family)) liesIn(side.notNets, true); // familiesOf leaves out lists with a prefix of length 0
   for (const id of side.sets ?? []) statements.push(inSet(setNames.nameOf(family, id), [field]));
   for (const id of side.notSets ?? []) statements.push(inSet(setNames.nameOf(family, id), [field], true));
   return statements;

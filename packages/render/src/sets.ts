@@ -1,52 +1,44 @@
-// The sets that policy speaks of, as nftables sets: one a family, a hash of addresses while every member is a single address, ranges as soon as one is not.
-// Hash sets cost nothing that grows with their size, so the usual security group never pays for the rare network set.
-import {
-  addressBytes,
-  addressOf,
-  type Cidr,
-  familyOf,
-  type IpFamily,
-  type IpSetChange,
-  type IpSetId,
-  type IpSetKind,
-  isHostCidr,
-  type NamedPortMember,
-} from '@calico-openstack/datamodel';
+// Renders policy's IP sets as nftables sets, one for each family. While every member is a single address it is a hash set; with a prefix among them it is an interval set.
+// A lookup in a hash set costs the same at any size, so the usual security group does not pay for the rare network set.
+import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily, isHostCidr } from '@calico-openstack/addresses';
+import type { IpSetChange, IpSetId, IpSetKind, NamedPortMember } from '@calico-openstack/datamodel';
 import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
-import { PrefixCover } from './prefix-cover.ts';
+import { OutermostPrefixes } from './outermost-prefixes.ts';
 import { addressElement, byte, concat, port, rangeElement } from './statements.ts';
 
 const families = [4, 6] as const;
 
 const kindNames = { addresses: 'group', ranges: 'nets' } as const;
 /**
- * The kinds have names of their own: a set that became another under its old name would be empty for whoever looks into it meanwhile, which opens where it is excluded.
+ * The two kinds have different names. A set that was replaced by one of the other kind under the same name would be empty for a moment, and rules that exclude its members would let
+ * them through.
  */
 const setName = (family: IpFamily, id: IpSetId, kind: keyof typeof kindNames): string => `${kindNames[kind]}${family}-${id}`;
+/** The name of the set of named ports, by family. */
 export const namedPortSetName = (family: IpFamily, id: IpSetId): string => `ports${family}-${id}`;
 
-type AddressSet = { readonly family: IpFamily; readonly id: IpSetId; readonly members: Set<Cidr>; prefixes: number; cover: PrefixCover | undefined };
+type AddressSet = { readonly family: IpFamily; readonly id: IpSetId; readonly members: Set<Cidr>; prefixes: number; outermost: OutermostPrefixes | undefined };
 
 const addressKey = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');
 
-const nameOf = ({ family, id, cover }: AddressSet): string => setName(family, id, cover ? 'ranges' : 'addresses');
-const definition = (set: AddressSet): NftSet => ({ name: nameOf(set), key: [addressKey(set.family)], ...(set.cover && { interval: true }) });
+const nameOf = ({ family, id, outermost }: AddressSet): string => setName(family, id, outermost ? 'ranges' : 'addresses');
+const definition = (set: AddressSet): NftSet => ({ name: nameOf(set), key: [addressKey(set.family)], ...(set.outermost && { interval: true }) });
 
 const namedPortElement = (member: NamedPortMember): NftElement => ({ key: concat(addressBytes(member.address), byte(member.protocol), port(member.port)) });
 
-/** Holds the members, so that a set can change its kind, and prefixes inside others can come back. */
+/** The IP sets, with their members: a set can change its kind, and a prefix that lies in others can become outermost again. */
 export class Sets {
   readonly #addresses = new Map<IpSetId, readonly AddressSet[]>();
   readonly #kinds = new Map<IpSetId, IpSetKind>();
 
-  /** What a rule calls the addresses of the set. */
+  /** The name by which rules refer to the addresses of the set. */
   nameOf(family: IpFamily, id: IpSetId): string {
     const set = this.#addresses.get(id)?.find((each) => each.family === family);
     return set ? nameOf(set) : setName(family, id, 'addresses');
   }
 
-  /** Returns whether `nameOf` gives another name now, so that rules which use it are to be written anew. */
+  /** Applies a change. Returns whether `nameOf` changed, so that the rules which use the set must be rendered again. */
   apply(id: IpSetId, change: IpSetChange, edits: EditList): boolean {
     const before = this.#names(id);
     if (change.change === 'removed') {
@@ -95,20 +87,20 @@ function wholeSet(family: IpFamily, id: IpSetId, all: ReadonlySet<Cidr>, edits: 
     members.add(cidr);
     if (!isHostCidr(cidr)) prefixes += 1;
   }
-  const set: AddressSet = { family, id, members, prefixes, cover: undefined };
+  const set: AddressSet = { family, id, members, prefixes, outermost: undefined };
   emitWhole(set, edits);
   return set;
 }
 
-/** Chooses the set's kind by what it holds, and emits all of it. */
+/** Chooses the set's kind by its members, and writes the whole set. */
 function emitWhole(set: AddressSet, edits: EditList): void {
   if (set.prefixes > 0) {
-    const cover = new PrefixCover(set.family);
-    for (const cidr of set.members) cover.add(cidr);
-    set.cover = cover;
-    edits.setSet(definition(set), cover.shown().map(rangeElement));
+    const outermost = new OutermostPrefixes(set.family);
+    for (const cidr of set.members) outermost.add(cidr);
+    set.outermost = outermost;
+    edits.setSet(definition(set), outermost.shown().map(rangeElement));
   } else {
-    set.cover = undefined;
+    set.outermost = undefined;
     edits.setSet(
       definition(set),
       Array.from(set.members, (cidr) => addressElement(addressOf(cidr))),
@@ -121,8 +113,8 @@ function changeMembers(set: AddressSet, change: { readonly added: readonly Cidr[
   const added = change.added.filter((cidr) => familyOf(cidr) === set.family && !set.members.has(cidr));
   for (const cidr of added) set.members.add(cidr);
   set.prefixes += count(added) - count(removed);
-  if (set.prefixes > 0 !== (set.cover !== undefined)) emitWhole(set, edits);
-  else if (!set.cover) {
+  if (set.prefixes > 0 !== (set.outermost !== undefined)) emitWhole(set, edits);
+  else if (!set.outermost) {
     edits.removeElements(
       nameOf(set),
       removed.map((cidr) => addressElement(addressOf(cidr))),
@@ -132,15 +124,15 @@ function changeMembers(set: AddressSet, change: { readonly added: readonly Cidr[
       added.map((cidr) => addressElement(addressOf(cidr))),
     );
   } else {
-    // One by one, in order: what one change bares the next may hide again.
-    for (const cidr of removed) emitCover(nameOf(set), set.cover.remove(cidr), edits);
-    for (const cidr of added) emitCover(nameOf(set), set.cover.add(cidr), edits);
+    // One by one, in order, because a prefix that one change shows may be hidden by the next.
+    for (const cidr of removed) emitChange(nameOf(set), set.outermost.remove(cidr), edits);
+    for (const cidr of added) emitChange(nameOf(set), set.outermost.add(cidr), edits);
   }
 }
 
 const count = (cidrs: readonly Cidr[]): number => cidrs.reduce((total, cidr) => total + (isHostCidr(cidr) ? 0 : 1), 0);
 
-function emitCover(name: string, { shown, hidden }: { readonly shown: readonly Cidr[]; readonly hidden: readonly Cidr[] }, edits: EditList): void {
+function emitChange(name: string, { shown, hidden }: { readonly shown: readonly Cidr[]; readonly hidden: readonly Cidr[] }, edits: EditList): void {
   edits.removeElements(name, hidden.map(rangeElement));
   edits.addElements(name, shown.map(rangeElement));
 }

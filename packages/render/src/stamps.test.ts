@@ -1,13 +1,5 @@
-import {
-  addressBytes,
-  type Cidr,
-  type IpAddress,
-  type LocalWorkload,
-  noChange,
-  type Policy,
-  type PolicyId,
-  type WorkloadId,
-} from '@calico-openstack/datamodel';
+import { addressBytes, type Cidr, type IpAddress } from '@calico-openstack/addresses';
+import { type LocalWorkload, noChange, type Policy, type PolicyId, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Field, Hook } from '@calico-openstack/kernel/nftables/objects';
 import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
 import { describe, expect, test } from 'vitest';

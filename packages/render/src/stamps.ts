@@ -1,10 +1,10 @@
-// What "established" means here: let through by policy of ours. Two bits of the connection's mark say by which side's; whatever has none is judged as if it began now.
+// Stamps: two bits of a connection's mark that say which side's policy let the connection through. Only a stamped connection counts as established; any other is judged as if it began now.
 //
 //   egress stamp: the policy of the workload that began the connection let it out           checked where it sends, and where answers reach it
 //   ingress stamp: the policy of the workload that it leads to let it in, or the host began it    checked where it is sent to, and where it answers
 //
-// A packet in the original direction without its stamp is judged by policy, and stamps what passes: a stamp that was lost comes back by itself. An answer without one is denied: nobody let
-// in what it answers.
+// A packet in the original direction without its stamp is judged by policy, and gets the stamp when it passes, so a lost stamp comes back by itself. An answer without its stamp is denied,
+// because no policy let in what it answers.
 import type { Hook, NftChain, NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import type { Direction } from './names.ts';
 import type { ConnectionStamps, RenderOptions } from './options.ts';
@@ -12,12 +12,13 @@ import { byte, commented, connectionHas, connectionIs, drop, equal, goBack, goTo
 
 const [ORIGINAL, REPLY] = [byte(0), byte(1)];
 const [ICMP, ICMPV6] = [1, 58];
-/** IPS_EXPECTED: a connection tracking helper foretold it. */
+/** IPS_EXPECTED: a connection tracking helper expected the connection. */
 const EXPECTED = 1;
 
-/** The stamps in force, by who is speaking: what a later run knows by that connections have them, and which bits they are. */
+/** The set that records the stamps in force, by direction. A later run reads from it that connections are stamped, and with which bits. */
 export const stampSet: NftSet = { name: 'connection-stamps', key: ['ct_dir'], data: 'mark' };
 
+/** The elements of `stampSet`; none while unstamped connections may pass. */
 export const stampElements = ({ stamps, unstamped }: RenderOptions): NftElement[] =>
   unstamped === 'pass'
     ? []
@@ -26,7 +27,7 @@ export const stampElements = ({ stamps, unstamped }: RenderOptions): NftElement[
         { key: REPLY, data: u32(stamps.ingress) },
       ];
 
-/** What `stampElements` said; undefined: nothing (complete) did. */
+/** The stamps that an earlier run recorded in `stampSet`; undefined when the record is missing or incomplete. */
 export function stampsOf(elements: Iterable<NftElement>): ConnectionStamps | undefined {
   const [egress, ingress] = [...elements]
     .sort((a, b) => a.key[0]! - b.key[0]!)
@@ -35,15 +36,17 @@ export function stampsOf(elements: Iterable<NftElement>): ConnectionStamps | und
 }
 const littleEndian = u32(1)[0] === 1;
 
-/** The stamps of a connection whose packets pass here, by the packet's direction: of the side that is judged here. */
+/** The stamps of the side that is judged here, by the direction of the packet within its connection. */
 const sidesOf = (direction: Direction, { egress, ingress }: ConnectionStamps): readonly [original: number, reply: number] =>
   direction === 'egress' ? [egress, ingress] : [ingress, egress];
 
 /**
- * Lets through what is established, and denies answers in connections that nobody let through. What is left begins a connection, or has to be judged as if it did.
+ * Rules that let established connections pass and deny answers in connections that no policy let through. A packet that they do not decide begins a connection, or is judged as if it did.
  * @param direction `egress`: from the workload, `ingress`: to it
- * @param passed what becomes of what is established
- * @param related where packets go that are about a connection, or that belong to a foretold one
+ * @param passed the statement for packets of established connections
+ * @param related the chain for packets about a connection, and for those of an expected one
+ * @param invalid rules for packets that conntrack calls invalid
+ * @param denied the statement for answers that are denied
  */
 export function establishedRules(
   direction: Direction,
@@ -65,10 +68,10 @@ export function establishedRules(
   return [...established, rule(connectionIs('related'), goTo(related)), ...invalid, ...unasked];
 }
 
-/** Policy of this side has let it through. */
+/** Gives the connection the stamp of this side. */
 export const stamp = (direction: Direction, { stamps }: RenderOptions): Statement => stampConnection(stamps[direction]);
 
-/** What is said about a connection is as good as the connection; what a helper foretold is let through as what foretold it was. Goes on with what passes. */
+/** Rules for packets about a connection, which need that connection's stamps, and for expected connections. The chain goes on for packets that pass. */
 export function relatedRules(direction: Direction, options: RenderOptions): NftRule[] {
   const foretold = rule(connectionStatusHas(EXPECTED), l4proto(ICMP, true), l4proto(ICMPV6, true), goTo(foretoldChain(direction)));
   if (options.unstamped === 'pass') return [foretold];
@@ -84,8 +87,9 @@ const foretoldChain = (direction: Direction): string => `foretold-${direction}`;
 const connectionStatusHas = (bits: number): Statement => ({ is: 'masked', field: 'ct status', mask: u32(bits), value: u32(0), negate: true });
 
 /**
- * A connection that a helper foretold has the stamps of the one that foretold it, turned round where the other side begins it. One stamp is enough where only one side is a workload of this host.
- * @param otherSide a rule for each prefix of workload interfaces, about the other side's interface
+ * The chain for connections that a helper expected (`foretold`). Such a connection inherits the stamps of the one that announced it, swapped when the other side begins it. One stamp is enough
+ * when only one side is a workload of this host.
+ * @param otherSide makes a rule for each prefix of workload interfaces, about the other side's interface
  */
 export function foretold(direction: Direction, options: RenderOptions, otherSide: (verdict: Statement) => NftRule[]): NftChain {
   const { egress, ingress } = options.stamps;
@@ -96,7 +100,10 @@ export function foretold(direction: Direction, options: RenderOptions, otherSide
 
 const connectionHasNone = (bits: number): Statement => ({ is: 'masked', field: 'ct mark', mask: u32(bits), value: u32(0) });
 
-/** Connections that the host itself begins are not policed: their answers pass, because nobody but the host gives them this stamp. Where a packet leaves, since it may be translated before. */
+/**
+ * The chain that stamps connections which the host itself begins. They are not policed, and their answers pass because of this stamp, which only the host can give. It works where packets
+ * leave, after any translation.
+ */
 export const hostConnections = (options: RenderOptions, hook: Hook, toWorkload: (...statements: readonly Statement[]) => NftRule[]): NftChain => ({
   name: 'stamp-host',
   hook,

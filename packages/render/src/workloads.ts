@@ -1,17 +1,6 @@
-// What each workload adds to the tables: elements of maps and sets keyed by its interface, and nothing else. Two endpoints never share a chain of their own, only those of their classes.
-import {
-  addressBytes,
-  addressFromBytes,
-  addressOf,
-  type Cidr,
-  familyOf,
-  hostCidr,
-  type IpFamily,
-  isHostCidr,
-  type LocalWorkload,
-  macBytes,
-  type ProfileId,
-} from '@calico-openstack/datamodel';
+// What each workload adds to the tables: elements of maps and sets, keyed by its interface. A workload has no chains of its own; it uses those of its classes, and shared ones.
+import { addressBytes, addressFromBytes, addressOf, type Cidr, familyOf, hostCidr, type IpFamily, isHostCidr, macBytes } from '@calico-openstack/addresses';
+import { type LocalWorkload, type ProfileId, sameContent } from '@calico-openstack/datamodel';
 import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList, TableName } from './edits.ts';
 import { limitElements } from './limits.ts';
@@ -19,25 +8,26 @@ import { othersSets } from './others.ts';
 import { pairMacChainOf, pairMacMap, prefixChains, prefixSets } from './prefixes.ts';
 import { concat, ifnameBytes, u32 } from './statements.ts';
 
-/** Interfaces of known endpoints. From and to any other workload interface nothing passes. */
+/** The set of interfaces with a known endpoint. Nothing passes from or to any other workload interface. */
 export const knownInterfaces = 'workload-interfaces';
-/** (interface, address): what a workload may send from, and claim. */
+/** The set of (interface, address): the addresses that a workload may send from and claim. */
 export const ownAddresses = (family: IpFamily): string => `workload-addresses${family}`;
-/** Addresses that no longer lead where they led, while their connections are not cut: no rule asks, the next run of an agent that was killed in between does. */
+/** The set of addresses that left their workload while their connections are not cut yet. No rule uses it. An agent that was killed in between reads it at its next start. */
 export const leavingAddresses = (family: IpFamily): string => `leaving-addresses${family}`;
-/** (interface, MAC) */
+/** The set of (interface, MAC): the port's own MAC. */
 export const ownMacs = 'workload-macs';
-/** Interfaces whose MAC is not checked: the port has none, or port security is off. */
+/** The set of interfaces whose MAC is not checked: the port has none, or port security is off. */
 export const anyMac = 'workload-any-mac';
-/** interface → class number */
+/** The map from interface to class number. */
 export const interfaceClasses = (direction: 'ingress' | 'egress'): string => `workload-${direction}-class`;
-/** external → internal address */
+/** The map from external to internal address. */
 export const floatingToFixed = (family: IpFamily): string => `floating-to-fixed${family}`;
-/** (internal, internal) → external: a workload that talks to its own floating IP sees it answer */
+/** The map from (internal, internal) to external address: a workload that talks to its own floating IP must see the answer come from it. */
 export const fixedToFloating = (family: IpFamily): string => `fixed-to-floating${family}`;
 
 const address = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');
 
+/** The sets that exist from the start, by table. */
 export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
     { name: knownInterfaces, key: ['ifname'] },
@@ -66,8 +56,8 @@ export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
 };
 
 /**
- * Where addresses led in an earlier run, by what its sets hold: the interface, '' for one that had left and whose connections may not have been cut.
- * @param elementsOf the elements of a set that the kernel has, none where it has no such set
+ * The interface that each address belonged to in an earlier run, as the kernel's sets record it; '' for an address that had left and whose connections may not have been cut.
+ * @param elementsOf the kernel's elements of a set; none when there is no such set
  */
 export function earlierAddresses(elementsOf: (set: NftSet) => Iterable<NftElement>): Map<Cidr, string> {
   const led = new Map<Cidr, string>();
@@ -82,18 +72,22 @@ export function earlierAddresses(elementsOf: (set: NftSet) => Iterable<NftElemen
 const nameFromBytes = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).replace(/\0+$/, '');
 
 type Contribution = { readonly table: TableName; readonly set: string; readonly element: NftElement };
-/** By table, set and key: what must be there because of one workload. */
+/** The elements that must exist because of one workload, by table, set and key. */
 export type Contributions = ReadonlyMap<string, Contribution>;
 
+/** The contributions of a workload that is not there. */
 export const noContributions: Contributions = new Map();
 
 const contributionKey = (table: TableName, set: string, key: Uint8Array): string =>
   `${table} ${set} ${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`;
 
-/** The driver gives a port without port security the profile that allows everything. What MAC it uses is its own business: no other link ever sees it. */
+/** The Neutron driver gives a port without port security the profile that allows everything. Such a port may use any MAC: no other link ever sees it. */
 const hasPortSecurity = ({ policy }: LocalWorkload): boolean => !policy.profiles.includes('projectcalico-default-allow' as ProfileId);
 
-/** @param classes the numbers of the workload's classes */
+/**
+ * The elements that a workload adds.
+ * @param classes the numbers of its classes
+ */
 export function contributionsOf(workload: LocalWorkload, classes: { readonly ingress: number; readonly egress: number }): Contributions {
   const contributions = new Map<string, Contribution>();
   const add = (tables: readonly TableName[], set: string, element: NftElement): void => {
@@ -107,7 +101,7 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
   for (const { table, set, element } of limitElements(workload, name)) add([table], set, element);
   const routed = new Set(workload.routed);
   for (const cidr of workload.addresses) {
-    // An address that another endpoint owns is not this one's to send from.
+    // A workload may not send from an address that another endpoint owns.
     if (!isHostCidr(cidr) || !routed.has(cidr)) continue;
     const family = familyOf(cidr);
     add(family === 4 ? both : ['inet'], ownAddresses(family), { key: concat(name, addressBytes(addressOf(cidr))) });
@@ -124,14 +118,14 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
     const family = familyOf(external);
     add(['inet'], floatingToFixed(family), { key: addressBytes(external), data: addressBytes(internal) });
     const loop = concat(addressBytes(internal), addressBytes(internal));
-    // The first external address of several answers.
+    // Of several external addresses for one internal, the first one answers.
     if (!contributions.has(contributionKey('inet', fixedToFloating(family), loop)))
       add(['inet'], fixedToFloating(family), { key: loop, data: addressBytes(external) });
   }
   return contributions;
 }
 
-/** In order of external, then internal address; one internal for an external; only those that this endpoint owns. */
+/** The translations of addresses that the endpoint owns, sorted by external, then internal address. Each external address leads to one internal address. */
 function floatingIps(workload: LocalWorkload, routed: ReadonlySet<Cidr>): LocalWorkload['ipNats'] {
   const taken = new Set<string>();
   return [...workload.ipNats]
@@ -141,7 +135,7 @@ function floatingIps(workload: LocalWorkload, routed: ReadonlySet<Cidr>): LocalW
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Turns what several workloads contributed into what they now contribute: all that goes before all that comes, since an address may pass from one to the other. */
+/** Writes the edits from what workloads contributed to what they contribute now. Elements are removed before others are added, because an address may move from one workload to another. */
 export function emitContributions(changes: readonly { readonly before: Contributions; readonly after: Contributions }[], edits: EditList): void {
   const [gone, come] = [new Batches(), new Batches()];
   for (const { before, after } of changes) {
@@ -173,5 +167,5 @@ class Batches {
 const sameValue = (a: NftElement, b: NftElement): boolean =>
   a.data === b.data && a.verdict === b.verdict
     ? true
-    : Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && JSON.stringify(a.verdict) === JSON.stringify(b.verdict);
+    : Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && sameContent(a.verdict, b.verdict);
 const empty = new Uint8Array();

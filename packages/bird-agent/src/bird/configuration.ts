@@ -1,5 +1,5 @@
 // What BIRD is to do, as a value: everything is decided here, and nothing is text yet (print.ts). Both families in one configuration.
-import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import type { BgpFilter } from '../resources/bgp-filter.ts';
 import type { Community } from '../resources/values.ts';

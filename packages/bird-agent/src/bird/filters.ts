@@ -1,5 +1,5 @@
 // BGPFilters as functions of BIRD's filter language, one for each direction and family that a session uses.
-import { addressBits, type IpFamily } from '@calico-openstack/datamodel';
+import { addressBits, type IpFamily } from '@calico-openstack/addresses';
 import type { BgpFilter, Direction, FilterOperation, FilterRule, PrefixMatch } from '../resources/bgp-filter.ts';
 import type { Community } from '../resources/values.ts';
 import { symbol } from './text.ts';

@@ -1,16 +1,7 @@
 // Which routes may be taken from whom, as tables and functions of BIRD's. The functions never change: a changed import filter would have every neighbour of every host send all it
 // has. What changes stands in tables, which BIRD compares entry by entry, and which it looks up at no other time than when a route comes.
-import {
-  addressBits,
-  type Cidr,
-  cidrContains,
-  hostCidr,
-  type IpFamily,
-  impossiblePrefixes,
-  isHostCidr,
-  parseCidr,
-  prefixLength,
-} from '@calico-openstack/datamodel';
+import { addressBits, type Cidr, cidrContains, hostCidr, type IpFamily, isHostCidr, parseCidr, prefixLength } from '@calico-openstack/addresses';
+import { impossiblePrefixes } from '@calico-openstack/datamodel';
 import type { Guards, Trust } from './configuration.ts';
 
 /** The tables are ROA tables (RFC 6483), the only ones that BIRD's filters can look into; what would be an AS number says what an entry is. */

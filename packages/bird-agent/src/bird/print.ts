@@ -1,5 +1,6 @@
 // The configuration as BIRD 2 reads it. Symbols of our own begin with `calico_`, so that none is a keyword in this or a later BIRD.
-import { type IpFamily, shortDigest } from '@calico-openstack/datamodel';
+import type { IpFamily } from '@calico-openstack/addresses';
+import { shortDigest } from '@calico-openstack/datamodel';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
 import { addCommunity, filterFunction, filterSymbol, localPrefOfMetricZero } from './filters.ts';

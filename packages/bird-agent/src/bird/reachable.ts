@@ -1,5 +1,5 @@
 // Which hosts BIRD knows to be there.
-import { familyOf, type IpAddress, parseAddress } from '@calico-openstack/datamodel';
+import { familyOf, type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import type { BirdControl } from './control.ts';
 import { countRoutes } from './routes.ts';
 import { sessionStatuses } from './sessions.ts';

@@ -1,5 +1,5 @@
 // What BIRD says of routes.
-import type { IpFamily } from '@calico-openstack/datamodel';
+import type { IpFamily } from '@calico-openstack/addresses';
 import type { BirdControl } from './control.ts';
 
 export type ShownRoute = { readonly prefix: string /** The protocol that brought it. */; readonly protocol: string };

@@ -1,5 +1,5 @@
 // Which of a host's addresses are its own as a BGP speaker, and which networks it is on. Pure.
-import { type Cidr, type IpAddress, type IpFamily, parseCidr } from '@calico-openstack/datamodel';
+import { type Cidr, type IpAddress, type IpFamily, parseCidr } from '@calico-openstack/addresses';
 import type { Link, LinkAddress } from '@calico-openstack/kernel/links/link';
 
 /** An interface that is neither a workload's nor the DHCP agent's. */

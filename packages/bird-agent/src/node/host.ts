@@ -1,5 +1,5 @@
 // The host's own interfaces, addresses and default routes, kept current by the kernel's events.
-import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { openRoutes, type RouteTable } from '@calico-openstack/kernel/routes/netlink';

@@ -1,5 +1,5 @@
 // Holds on to the address that a host is registered with: with another, all its sessions end, on all hosts. No I/O; the clock is handed in.
-import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { FoundAddress, HeldAddress } from './addresses.ts';
 
 export type AddressKeeper = {

@@ -1,6 +1,7 @@
 // Keeps this host's Node: what the host is, as its interfaces and options say, written when it differs.
+
+import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
-import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { Config } from '../config.ts';
 import { rivalClaimMs } from '../plan/claims.ts';

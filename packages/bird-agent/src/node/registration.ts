@@ -1,5 +1,5 @@
 // What this host's Node has to say, when the agent writes it: what an operator set stays, what the agent set follows the host.
-import { type Decoded, decoded, decodeJsonObject, type Fields, isFields, refused, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { type Decoded, decoded, decodeJsonObject, type Fields, isFields, refused, rfc3339Seconds, sameContent } from '@calico-openstack/datamodel';
 import { claimedAnnotation } from '../resources/node.ts';
 
 /** What the agent knows of its host. undefined: nothing, so what stands there stays. */
@@ -42,8 +42,7 @@ export function registerInNode(current: Uint8Array | undefined, name: string, wa
   const registered = readAnnotation(annotations?.[registeredAnnotation]);
   const { values, ours } = merge(bgp ?? {}, registered, wanted);
   const claimed = claim(annotations ?? {}, wanted, Date.parse(birth().creationTimestamp));
-  const unchanged =
-    fieldNames.every((field) => values[field] === bgp?.[field]) && JSON.stringify(ours) === JSON.stringify(registered) && Object.keys(claimed).length === 0;
+  const unchanged = fieldNames.every((field) => values[field] === bgp?.[field]) && sameContent(ours, registered) && Object.keys(claimed).length === 0;
   if (unchanged) return decoded(undefined);
   return decoded(
     JSON.stringify({

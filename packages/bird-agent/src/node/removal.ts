@@ -1,6 +1,8 @@
 // Removes the Nodes of hosts that are gone for long, where an operator has this agent do so: each costs all other hosts a session that never comes up.
+
+import type { IpAddress } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
-import { decodeAgentStatus, felixLastStatusKey, felixStatusKey, type IpAddress, resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { decodeAgentStatus, felixLastStatusKey, felixStatusKey, resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
 import { type Compare, type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { Problem, Resources } from '../plan/facts.ts';
 import type { Node } from '../resources/node.ts';

@@ -1,6 +1,6 @@
 // Which Node has an address that several name: the one whose host claimed it last; where none ever did, the older, so that one which is added takes no session from one that runs.
 // A host that is alive claims what another Node has of it. Nobody speaks for the Node of a host that was renamed or built anew.
-import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { Node } from '../resources/node.ts';
 import type { Problem } from './facts.ts';
 

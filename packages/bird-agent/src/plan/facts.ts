@@ -1,5 +1,6 @@
 // What the plan is made from: the datastore's resources as they were understood, and what this host knows of itself.
-import type { Cidr, Decoded, IpAddress, Labels } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import type { Decoded, Labels } from '@calico-openstack/datamodel';
 import type { BgpConfiguration } from '../resources/bgp-configuration.ts';
 import type { BgpFilter } from '../resources/bgp-filter.ts';
 import type { BgpPeer, PeerRefusal } from '../resources/bgp-peer.ts';

@@ -1,5 +1,5 @@
 // What routes must not be for, and which workloads are moving (bird/guards.ts).
-import { addressOf, type Cidr, familyOf, type IpAddress, type IpFamily, isHostCidr, prefixLength } from '@calico-openstack/datamodel';
+import { addressOf, type Cidr, familyOf, type IpAddress, type IpFamily, isHostCidr, prefixLength } from '@calico-openstack/addresses';
 import type { Guards } from '../bird/configuration.ts';
 import type { Advertisement } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';

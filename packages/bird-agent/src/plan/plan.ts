@@ -1,6 +1,7 @@
 // From the datastore's resources and the host's facts to what BIRD is to do. Pure: the same facts give the same plan, whatever came before.
 import { createHash } from 'node:crypto';
-import { addressFromBytes, addressOf, type Decoded, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/datamodel';
+import { addressFromBytes, addressOf, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
+import type { Decoded } from '@calico-openstack/datamodel';
 import { type BirdConfiguration, birdRouteMetric } from '../bird/configuration.ts';
 import { advertisementsOf, type BgpConfiguration, resolveAdvertisements } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';

@@ -1,5 +1,6 @@
 // Who peers with whom: the mesh of all hosts, and BGPPeers in front of it.
-import { type Cidr, cidrContains, type Decoded, decoded, familyOf, type IpAddress, type IpFamily, type Labels, refused } from '@calico-openstack/datamodel';
+import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
+import { type Decoded, decoded, type Labels, refused } from '@calico-openstack/datamodel';
 import type { FilterUse, Session } from '../bird/configuration.ts';
 import { symbol } from '../bird/text.ts';
 import type { BgpPeer } from '../resources/bgp-peer.ts';

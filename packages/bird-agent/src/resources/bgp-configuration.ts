@@ -1,5 +1,6 @@
 // BGPConfiguration: `default` for the cluster, `node.<host>` for one host.
-import { type Cidr, type Decoded, decoded, decodeResource, type Fields, familyOf, refused } from '@calico-openstack/datamodel';
+import { type Cidr, familyOf } from '@calico-openstack/addresses';
+import { type Decoded, decoded, decodeResource, type Fields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, object, oneOf, type Parse, readFields, shown, text, truth } from './fields.ts';
 import { asNumber, type Community, cidr, community, interfacePattern, password, port, restartSeconds, type SecretRef, wantsBfd } from './values.ts';
 

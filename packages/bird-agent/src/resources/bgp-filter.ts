@@ -1,5 +1,6 @@
 // BGPFilter: an operator's rules in front of the built-in ones, by direction and family.
-import { addressBits, type Cidr, type Decoded, decoded, decodeResource, type IpFamily, isFields, prefixLength, refused } from '@calico-openstack/datamodel';
+import { addressBits, type Cidr, type IpFamily, prefixLength } from '@calico-openstack/addresses';
+import { type Decoded, decoded, decodeResource, isFields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, type FieldReader, integer, list, object, oneOf, type Parse, readFields, shown } from './fields.ts';
 import { asNumber, type Community, cidr, community, interfacePattern } from './values.ts';
 

@@ -1,5 +1,6 @@
 // BGPPeer: who peers with whom besides the mesh, and how.
-import { type Decoded, decoded, decodeResource, type IpAddress, isFields, refused } from '@calico-openstack/datamodel';
+import type { IpAddress } from '@calico-openstack/addresses';
+import { type Decoded, decoded, decodeResource, isFields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, oneOf, readFields, text, truth } from './fields.ts';
 import { asNumber, durationSeconds, type Neighbor, neighbor, password, restartSeconds, type SecretRef, speakerAddress, wantsBfd } from './values.ts';
 

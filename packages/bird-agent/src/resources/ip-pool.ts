@@ -1,5 +1,6 @@
 // IPPool: addresses that an operator gives to workloads. Only where they lie matters here.
-import { type Cidr, type Decoded, decodeResource, refused } from '@calico-openstack/datamodel';
+import type { Cidr } from '@calico-openstack/addresses';
+import { type Decoded, decodeResource, refused } from '@calico-openstack/datamodel';
 import { cidr } from './values.ts';
 
 export function decodeIpPool(bytes: Uint8Array): Decoded<Cidr> {

@@ -1,5 +1,6 @@
 // Node: a host as a BGP speaker. Written by this agent for its own host, by operators where they know better.
-import { type Decoded, decoded, decodeResource, type Fields, type IpAddress, type Labels, refused } from '@calico-openstack/datamodel';
+import type { IpAddress } from '@calico-openstack/addresses';
+import { type Decoded, decoded, decodeResource, type Fields, type Labels, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, object, readFields } from './fields.ts';
 import { asNumber, clusterId, type InterfaceAddress, interfaceAddress } from './values.ts';
 

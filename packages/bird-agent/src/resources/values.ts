@@ -1,17 +1,6 @@
 // The kinds of values that BGP's resources are made of. Each parser is the only way in, so that what the rest of the room holds can be printed for BIRD as it stands.
-import {
-  addressBytes,
-  type Cidr,
-  decoded,
-  type Fields,
-  familyOf,
-  type IpAddress,
-  type IpFamily,
-  isFields,
-  parseAddress,
-  parseCidr,
-  refused,
-} from '@calico-openstack/datamodel';
+import { addressBytes, type Cidr, familyOf, type IpAddress, type IpFamily, parseAddress, parseCidr } from '@calico-openstack/addresses';
+import { decoded, type Fields, isFields, refused } from '@calico-openstack/datamodel';
 import { integer, type Parse, shown } from './fields.ts';
 
 const decimal = /^(?:0|[1-9][0-9]{0,9})$/;

@@ -1,5 +1,6 @@
 // Facts for tests of the plan: two hosts of one rack, and whatever a test adds.
-import { type Cidr, decoded, type IpAddress, refused } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import { decoded, refused } from '@calico-openstack/datamodel';
 import type { Host, Lookups, Resources } from '../plan/facts.ts';
 import { compileSelector } from '../selectors.ts';
 import { resourceStore } from '../store.ts';

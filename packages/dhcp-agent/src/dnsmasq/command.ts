@@ -1,6 +1,6 @@
 // How Dnsmasq is started: one for DHCPv4, one for DHCPv6 and router advertisements. Nothing in the command line depends on ports or subnets, so no change of theirs needs a restart.
 import { join } from 'node:path';
-import { addressOf, type IpFamily } from '@calico-openstack/datamodel';
+import { addressOf, type IpFamily } from '@calico-openstack/addresses';
 import type { DnsmasqOptions } from '../options.ts';
 import { ipv4Ranges, netmask } from '../service/ipv4.ts';
 

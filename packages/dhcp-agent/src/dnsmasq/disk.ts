@@ -1,6 +1,7 @@
 // A family's Dnsmasq with real files and a real process.
+
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
-import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
 import type { AgentOptions } from '../options.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
 import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';

@@ -1,5 +1,5 @@
 // Dnsmasq's files and memory without Dnsmasq: reads as strictly, forgets as little, and gives the same answers. `contract.ts` holds it to the real one.
-import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import { type PortFiles, parseHost } from './files.ts';
 import type { Lease } from './leases.ts';
 import type { Dnsmasq } from './server.ts';

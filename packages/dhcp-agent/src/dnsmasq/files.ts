@@ -1,7 +1,7 @@
 // What Dnsmasq reads about a port: a file in its directory of hosts, and one in its directory of options. Written here, and read back.
 // Every line is bound to the tap by Dnsmasq's own tag for the interface that a packet came in by, so whatever a guest claims to be, it is told its own port's answers.
 // No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and dies of it after a reload.
-import { type IpAddress, type IpFamily, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/datamodel';
+import { type IpAddress, type IpFamily, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
 import { isTapName } from '../endpoint.ts';
 import { option6 } from '../service/ipv6.ts';
 import type { DhcpOption, FamilyService, OptionValue, ServerAddress } from '../service/service.ts';

@@ -1,6 +1,6 @@
 // Dnsmasq's file of leases: IPv4 ones, then its own DHCPv6 identifier, then IPv6 ones. One lease a line, fields with blanks between.
 import { createHash } from 'node:crypto';
-import { type IpAddress, parseAddress, parseMac } from '@calico-openstack/datamodel';
+import { type IpAddress, parseAddress, parseMac } from '@calico-openstack/addresses';
 
 export type Lease = {
   readonly address: IpAddress;

@@ -1,4 +1,4 @@
-import type { IpFamily } from '@calico-openstack/datamodel';
+import type { IpFamily } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { servePort } from '../service/serve.ts';

@@ -1,5 +1,5 @@
 // One family's DHCP server as the agent's loop uses it: ports in, files and signals out. Knows what Dnsmasq has in memory besides what is in the files.
-import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { FamilyService } from '../service/service.ts';
 import { type HostEntry, hostEntryOf, type PortFiles, parseHost, printHost, printOptions, sameEntry } from './files.ts';
 import type { Lease } from './leases.ts';

@@ -1,5 +1,5 @@
 // DHCPv6's messages that this agent reads and writes itself (RFC 8415): REBIND and DECLINE with their answers, SOLICIT, RELEASE. Pure: bytes of a guest in, bytes out.
-import { addressBytes, addressFromBytes, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, addressFromBytes, type IpAddress } from '@calico-openstack/addresses';
 import type { Holder } from '../dnsmasq/leases.ts';
 import { option6 } from '../service/ipv6.ts';
 

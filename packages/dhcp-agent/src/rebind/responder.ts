@@ -1,8 +1,8 @@
 // Hears guests' REBIND and DECLINE on the taps, which the guard keeps from Dnsmasq, and answers them for the tap's own port. Hears their SOLICIT, too, which Dnsmasq answers:
 // a guest that was installed anew has another identifier, and Dnsmasq would refuse it its own address for as long as the lease runs that it had before.
 import { createSocket } from 'node:dgram';
+import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import { type Logger, StartError } from '@calico-openstack/agent';
-import { addressBytes, type IpAddress, parseAddress } from '@calico-openstack/datamodel';
 import { type Frame, openPacketSocket, type PacketSocket, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import type { Holder } from '../dnsmasq/leases.ts';
@@ -141,7 +141,7 @@ export function createResponder({ links, server, portOf, holderOf, log }: Respon
       udp6Frame({
         sourceMac: macBytes(mac),
         destinationMac: packet.sourceMac,
-        source: addressBytes(parseAddress(own.address)!),
+        source: addressBytes(own.address),
         destination: packet.source,
         sourcePort: serverPort,
         destinationPort: clientPort,
@@ -151,5 +151,4 @@ export function createResponder({ links, server, portOf, holderOf, log }: Respon
   };
 }
 
-const macBytes = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));
 const isLinkLocal = (address: Uint8Array): boolean => address[0] === 0xfe && (address[1]! & 0xc0) === 0x80;

@@ -1,16 +1,6 @@
 // DHCPv4 for one port.
-import {
-  addressBytes,
-  addressFromBytes,
-  type Cidr,
-  cidrContains,
-  cidrRange,
-  familyOf,
-  type HostRoute,
-  type IpAddress,
-  prefixLength,
-  type Subnet,
-} from '@calico-openstack/datamodel';
+import { addressBytes, addressFromBytes, type Cidr, cidrContains, cidrRange, familyOf, type IpAddress, prefixLength } from '@calico-openstack/addresses';
+import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../options.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, FamilyService, OptionValue, PortFacts, Served } from './service.ts';

@@ -1,4 +1,4 @@
-import { parseAddress } from '@calico-openstack/datamodel';
+import { parseAddress } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isDomain, nameFromAddress, parseFqdn } from './names.ts';

@@ -1,5 +1,5 @@
 // Hostnames and domains, which tenants choose, by DNS rules (RFC 1034 3.5, RFC 1123 2.1): what passes here holds letters, digits, dashes and dots, and nothing else.
-import { addressBytes, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
 
 const label = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const longestName = 253;

@@ -1,5 +1,6 @@
 // What DHCP is to do for one port, in the RFCs' terms: which addresses it hands out, with which options, and which addresses of its own it needs on the tap for that.
-import type { HostRoute, IpAddress, IpFamily, Subnet } from '@calico-openstack/datamodel';
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
+import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
 
 /** Everything that decides how a port is served. */
 export type PortFacts = {

@@ -1,5 +1,5 @@
 // What Dnsmasq does with its files, by which `familyServer` decides when a reload is needed. The fake's promises and the real one's.
-import type { IpAddress, IpFamily } from '@calico-openstack/datamodel';
+import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hostEntryOf, printHost, printOptions } from '../dnsmasq/files.ts';
 import type { Dnsmasq } from '../dnsmasq/server.ts';

@@ -1,5 +1,6 @@
 // Values for tests, in few words.
-import { type Cidr, type IpAddress, parseAddress, parseCidr, type Subnet } from '@calico-openstack/datamodel';
+import { type Cidr, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
+import type { Subnet } from '@calico-openstack/datamodel';
 import type { PortFacts } from '../service/service.ts';
 
 export const ip = (text: string): IpAddress => {

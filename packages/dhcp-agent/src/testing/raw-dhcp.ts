@@ -1,13 +1,11 @@
 // A guest that says whatever it likes: DHCP messages byte by byte, and what is answered on its wire.
 import { spawn } from 'node:child_process';
-import { addressBytes, addressFromBytes, parseAddress } from '@calico-openstack/datamodel';
+import { addressBytes, addressFromBytes, linkLocalOf, macBytes } from '@calico-openstack/addresses';
 import { frame, parseFrame } from '@calico-openstack/kernel/testing/frames';
 import { openWire } from '@calico-openstack/kernel/testing/wire';
 import type { Guest } from './world.ts';
 
 export type Bytes = readonly number[];
-const ipBytes = (text: string): number[] => [...addressBytes(parseAddress(text)!)];
-export const macBytes = (mac: string): number[] => mac.split(':').map((byte) => Number.parseInt(byte, 16));
 const u16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
 const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value & 0xffff)];
 const readU16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
@@ -64,26 +62,26 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
   const wire = openWire(guest.namespace);
   const index = Number(guest.run('cat', '/sys/class/net/eth0/ifindex'));
   const own = macBytes(mac);
-  const linkLocal = Uint8Array.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, own[0]! ^ 2, own[1]!, own[2]!, 0xff, 0xfe, ...own.slice(3)]);
+  const linkLocal = addressBytes(linkLocalOf(mac));
   const duid = [0, 3, 0, 1, ...own];
 
   function send4(xid: number, { kind, chaddr = mac, ciaddr = '0.0.0.0', requested, server, giaddr = '0.0.0.0', clientId }: Message4): void {
     const options = [
       [53, 1, kind4[kind]],
-      ...(requested === undefined ? [] : [[50, 4, ...ipBytes(requested)]]),
-      ...(server === undefined ? [] : [[54, 4, ...ipBytes(server)]]),
+      ...(requested === undefined ? [] : [[50, 4, ...addressBytes(requested)]]),
+      ...(server === undefined ? [] : [[54, 4, ...addressBytes(server)]]),
       ...(clientId === undefined ? [] : [[61, clientId.length, ...clientId]]),
       [255],
     ].flat();
-    const fixed = [1, 1, 6, 0, ...u32(xid), ...u32(0), ...ipBytes(ciaddr), ...u32(0), ...u32(0), ...ipBytes(giaddr), ...macBytes(chaddr)];
+    const fixed = [1, 1, 6, 0, ...u32(xid), ...u32(0), ...addressBytes(ciaddr), ...u32(0), ...u32(0), ...addressBytes(giaddr), ...macBytes(chaddr)];
     const payload = Uint8Array.from([...fixed, ...new Array<number>(10 + 192).fill(0), 0x63, 0x82, 0x53, 0x63, ...options, ...new Array<number>(60).fill(0)]);
-    const addresses = { source: Uint8Array.from(ipBytes(ciaddr)), destination: Uint8Array.from([255, 255, 255, 255]) };
+    const addresses = { source: addressBytes(ciaddr), destination: addressBytes('255.255.255.255') };
     wire.send(index, frame({ sourceMac: mac, destinationMac: 'ff:ff:ff:ff:ff:ff', ...addresses, protocol: 17, sourcePort: 68, destinationPort: 67, payload }));
   }
 
   function frame6(xid: number, { type, duid: client = duid, iaid = 1, addresses = [], server }: Message6): Uint8Array {
     const option = (code: number, value: Bytes): number[] => [...u16(code), ...u16(value.length), ...value];
-    const inside = addresses.flatMap((address) => option(5, [...ipBytes(address), ...u32(0), ...u32(0)]));
+    const inside = addresses.flatMap((address) => option(5, [...addressBytes(address), ...u32(0), ...u32(0)]));
     const options = [
       ...option(1, client),
       ...(server === undefined ? [] : option(2, server)),
@@ -95,7 +93,7 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
       sourceMac: mac,
       destinationMac: '33:33:00:01:00:02',
       source: linkLocal,
-      destination: addressBytes(parseAddress('ff02::1:2')!),
+      destination: addressBytes('ff02::1:2'),
       protocol: 17,
       sourcePort: 546,
       destinationPort: 547,

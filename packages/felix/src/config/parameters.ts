@@ -1,7 +1,8 @@
 // Felix's parameters: names, defaults and what they accept, as in Calico's reference (peer/felix.md 8.3). Those that only other dataplanes or features use are accepted and have no effect.
 import { hostname } from 'node:os';
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import { type Severity, severities } from '@calico-openstack/agent';
-import { type IpAddress, isRegion, parseAddress } from '@calico-openstack/datamodel';
+import { isRegion } from '@calico-openstack/datamodel';
 import { address, bool, endpoints, integer, interfacePrefixes, markMask, matching, oneOf, type Parser, type Rate, rate, seconds, text } from './parsers.ts';
 
 export type Parameter<T> = {

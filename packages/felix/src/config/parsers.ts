@@ -1,5 +1,5 @@
 // How the text of a parameter is read. A parser says what it expected, so that the operator can put it right.
-import { type IpAddress, parseAddress } from '@calico-openstack/datamodel';
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly expected: string };
 export type Parser<T> = (text: string) => Parsed<T>;

@@ -1,19 +1,16 @@
 // Which connections a change may have taken permission from: those that have one of these addresses. Told by what changed, without looking at any connection. No I/O.
+import { addressOf, type Cidr, hostCidr, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import {
-  addressOf,
-  type Cidr,
   type DesiredChange,
-  hostCidr,
-  type IpAddress,
   type IpSetChange,
   type IpSetId,
-  isHostCidr,
   type LocalWorkload,
   type Policy,
   type PolicyId,
   type Profile,
   type ProfileId,
   type Rule,
+  sameContent,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
 
@@ -107,7 +104,7 @@ export class ConcernedAddresses {
     if (next) this.#workloads.set(id, next);
     else this.#workloads.delete(id);
     // Of one that is gone all connections are cut anyway. One that is new may have been elsewhere: what it is said to have begun is judged here, too.
-    if (!next || (before && JSON.stringify(before) === JSON.stringify(next))) return;
+    if (!next) return;
     if (before) this.#addAll(before);
     this.#addAll(next);
   }
@@ -119,10 +116,9 @@ const isUnder = ({ policy: { ingress, egress, profiles } }: LocalWorkload, ids: 
 /** All rules are still there in their order, and what came between them allows (or logs). */
 export function onlyLetsMoreThrough(before: readonly Rule[], after: readonly Rule[]): boolean {
   let kept = 0;
-  const wanted = before.map((rule) => JSON.stringify(rule));
   for (const rule of after) {
-    if (kept < wanted.length && JSON.stringify(rule) === wanted[kept]) kept += 1;
+    if (kept < before.length && sameContent(rule, before[kept])) kept += 1;
     else if (rule.action !== 'allow' && rule.action !== 'log') return false;
   }
-  return kept === wanted.length;
+  return kept === before.length;
 }

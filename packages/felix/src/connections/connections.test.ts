@@ -1,8 +1,6 @@
+import { addressBytes, type Cidr, type IpAddress } from '@calico-openstack/addresses';
 import {
-  addressBytes,
-  type Cidr,
   type DesiredChange,
-  type IpAddress,
   type IpSetChange,
   type IpSetId,
   type LocalWorkload,
@@ -86,7 +84,6 @@ describe('whose connections a change concerns', () => {
     ['a prefix that leaves', { ipSets: new Map([[others, members([], ['192.0.2.0/24'])]]) }, second],
     ['a set that is another', { ipSets: new Map([[others, { change: 'whole', kind: 'addresses', members: new Set<Cidr>() }]]) }, second],
     ['an endpoint under other policies', { workloads: new Map([['w2' as WorkloadId, workload(2, [web])]]) }, second],
-    ['an endpoint that is told again', { workloads: new Map([['w2' as WorkloadId, workload(2, [db])]]) }, []],
     ['an endpoint that is new', { workloads: new Map([['w3' as WorkloadId, workload(3, [db])]]) }, ['10.0.0.3', 'fd00::3']],
     ['an endpoint that is gone', { workloads: new Map([['w2' as WorkloadId, undefined]]) }, []],
   ])('%s', (_, change, concerned) => {

@@ -1,5 +1,5 @@
+import type { IpAddress } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
-import type { IpAddress } from '@calico-openstack/datamodel';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Cutting, startCutting } from './cutting.ts';
 

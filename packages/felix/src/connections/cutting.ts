@@ -1,6 +1,7 @@
 // What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Only when they are cut may a route lead to it again.
+
+import type { IpAddress } from '@calico-openstack/addresses';
 import { backoffMs, type Logger, pause } from '@calico-openstack/agent';
-import type { IpAddress } from '@calico-openstack/datamodel';
 import type { Conntrack } from '@calico-openstack/kernel';
 
 export interface Cutting {

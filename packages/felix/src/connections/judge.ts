@@ -1,5 +1,6 @@
 // What the policy that is in force now would say of a connection if it began now. Judged by the rules as they are wanted in the kernel, on the packet that would begin it. No I/O.
-import { addressBytes, addressOf, type IpAddress, isHostCidr, type LocalWorkload, type WorkloadId } from '@calico-openstack/datamodel';
+import { addressBytes, addressOf, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
+import type { LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import {
   basesAt,
   evaluateIn,

@@ -1,4 +1,4 @@
-import type { Cidr, IpAddress } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import { describe, expect, test } from 'vitest';
 import { AddressLeads } from './leads.ts';
 

@@ -1,5 +1,5 @@
 // Which interface each single address leads to, and which addresses have left: connections of theirs are still to be cut, and until then no route leads to them. Pure.
-import { addressOf, type Cidr, hostCidr, type IpAddress, isHostCidr } from '@calico-openstack/datamodel';
+import { addressOf, type Cidr, hostCidr, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 type Routed = Pick<WorkloadDevice, 'routes' | 'interfaceName'>;

@@ -1,5 +1,5 @@
 // What of an interface is to be in the kernel: its routes and neighbours. Pure.
-import { familyOf } from '@calico-openstack/datamodel';
+import { familyOf } from '@calico-openstack/addresses';
 import { deviceRoute, type Neighbour, neighbourKey, type Route, routeKey } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 

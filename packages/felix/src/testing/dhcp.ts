@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addressBytes, type IpAddress, linkLocalOf, macBytes } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress, linkLocalOf, macBytes } from '@calico-openstack/addresses';
 import { frame, parseFrame } from '@calico-openstack/kernel/testing/frames';
 import { type Plugged, run, type TestHost } from './host.ts';
 import { type TestEndpoint, tapOf } from './resources.ts';

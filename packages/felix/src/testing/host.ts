@@ -1,7 +1,8 @@
 // A compute host for tests and benches: a network namespace with etcd and an agent in it, and one with the workloads' ends of its interfaces. Judged by packets.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
-import { addressBytes, endpointStatusKey, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
+import { endpointStatusKey } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import type { Link, Links } from '@calico-openstack/kernel/links/link';

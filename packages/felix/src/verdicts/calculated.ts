@@ -1,13 +1,10 @@
 // What is calculated and rendered, judged on tables in memory, against what the oracle says: two readings of policy that share no code. For tests.
+import { addressBytes, addressOf, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import {
-  addressBytes,
-  addressOf,
   type DesiredChange,
   type EndpointPolicy,
-  type IpAddress,
   type LocalHostEndpoint,
   type LocalWorkload,
-  macBytes,
   type Profile,
   type ProfileId,
   shortDigest,

@@ -1,6 +1,6 @@
+import { addressBytes, addressFromBytes } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { formatIp, ipBytes } from '../addresses/ip.ts';
 import { MessageWriter } from '../netlink/attributes.ts';
 import { splitMessages } from '../netlink/socket.ts';
 import { addressSet, hasAddress } from './addresses.ts';
@@ -18,7 +18,7 @@ conntrackContract(() => {
 
 /** Random addresses that often share some bytes. */
 const bytes = (length: number) =>
-  fc.array(fc.constantFrom(0, 1, 10, 255), { minLength: length, maxLength: length }).map((list) => formatIp(Uint8Array.from(list)));
+  fc.array(fc.constantFrom(0, 1, 10, 255), { minLength: length, maxLength: length }).map((list) => addressFromBytes(Uint8Array.from(list)));
 const addressesOfOneFamily = fc.constantFrom(4, 16).chain((length) =>
   fc.record({
     four: fc.tuple(bytes(length), bytes(length), bytes(length), bytes(length)),
@@ -38,7 +38,7 @@ test('a flow is found by any of its four addresses, and by no other', () => {
       const [message] = splitMessages(writer.bytes());
       const payload = message?.payload ?? new Uint8Array();
       expect(readFlow(payload)).toEqual(flow);
-      expect(hasAddress(payload, netfilterHeaderLength, payload.length, addressSet(wanted.map(ipBytes)))).toBe(
+      expect(hasAddress(payload, netfilterHeaderLength, payload.length, addressSet(wanted.map(addressBytes)))).toBe(
         four.some((address) => wanted.includes(address)),
       );
     }),

@@ -1,5 +1,5 @@
 // Tracked connections in memory that behave like the kernel's.
-import { familyOf, ipBytes } from '../addresses/ip.ts';
+import { familyOf, addressBytes } from '@calico-openstack/addresses';
 import type { Conntrack, Flow, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 import { parsedAddresses, sharedPasses } from './passes.ts';
 
@@ -27,7 +27,7 @@ export function fakeConntrack(tracked: Flow[] = []): FakeConntrack {
     passes,
     deleteByAddress: sharedPasses(async (addresses) => {
       await Promise.resolve(); // as in the kernel, others run in between
-      const has = (address: string): boolean => addresses.has(ipBytes(address), 0, familyOf(address) === 4 ? 4 : 16);
+      const has = (address: string): boolean => addresses.has(addressBytes(address), 0, familyOf(address) === 4 ? 4 : 16);
       const seen = tracked.filter(({ family }) => addresses.families.has(family)).length;
       const hit = new Set(tracked.flatMap(addressesOf).filter(has));
       passes.push([...hit].sort());
@@ -73,8 +73,8 @@ function withMark({ mark: before = 0, ...flow }: Flow, { mark, mask }: { readonl
 
 function recordOf({ family, original, reply, mark = 0 }: Flow): FlowRecord {
   const sides = ({ source, destination, sourcePort = 0, destinationPort = 0 }: FlowTuple): FlowSides => ({
-    source: ipBytes(source),
-    destination: ipBytes(destination),
+    source: addressBytes(source),
+    destination: addressBytes(destination),
     sourcePort,
     destinationPort,
   });

@@ -1,5 +1,5 @@
 // Tracked connections ("flows") as values, and the operations on them. No I/O.
-import type { IpFamily } from '../addresses/ip.ts';
+import type { IpFamily } from '@calico-openstack/addresses';
 
 /** One direction of a flow. Addresses are in canonical text. Ports are absent for protocols without ports (ICMP). */
 export type FlowTuple = {

@@ -1,5 +1,6 @@
 // Encodes and decodes ctnetlink's messages about flows (linux/netfilter/nfnetlink_conntrack.h).
-import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes } from '../addresses/ip.ts';
+import { familyOf, addressFromBytes, type IpFamily, addressBytes } from '@calico-openstack/addresses';
+import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import { findAttribute, flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
 import type { Flow, FlowChange, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 
@@ -97,7 +98,7 @@ function readTuple(bytes: Uint8Array): FlowTuple {
   const fields = readAttributes(parts.get(tuple.protocol) ?? new Uint8Array());
   const textOf = (...kinds: readonly number[]): string => {
     const found = kinds.map((kind) => addresses.get(kind)).find((one) => one !== undefined);
-    return found ? formatIp(found) : '';
+    return found ? addressFromBytes(found) : '';
   };
   const [sourcePort, destinationPort] = [fields.get(protocol.sourcePort), fields.get(protocol.destinationPort)];
   return {
@@ -113,8 +114,8 @@ function writeTuple(writer: MessageWriter, kind: number, { source, destination, 
   const [from, to] = familyOf(source) === 4 ? [address.ipv4Source, address.ipv4Destination] : [address.ipv6Source, address.ipv6Destination];
   writer.nested(kind, () => {
     writer.nested(tuple.addresses, () => {
-      writer.binary(from, ipBytes(source));
-      writer.binary(to, ipBytes(destination));
+      writer.binary(from, addressBytes(source));
+      writer.binary(to, addressBytes(destination));
     });
     writer.nested(tuple.protocol, () => {
       writer.u8(protocol.number, rest.protocol);

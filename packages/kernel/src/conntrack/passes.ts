@@ -1,5 +1,5 @@
 // Shares passes over the flows: one pass runs at a time, and all calls during it share the next one.
-import { parseIp } from '../addresses/ip.ts';
+import { addressBytes } from '@calico-openstack/addresses';
 import { type AddressSet, addressSet } from './addresses.ts';
 import type { FlowDeletion } from './flow.ts';
 
@@ -30,9 +30,7 @@ export function sharedPasses(pass: (addresses: AddressSet) => Promise<FlowDeleti
 export function parsedAddresses(addresses: Iterable<string>): Map<string, Uint8Array> {
   const parsed = new Map<string, Uint8Array>();
   for (const address of addresses) {
-    const bytes = parseIp(address);
-    if (bytes === undefined) throw new RangeError(`${JSON.stringify(address)} is not an IP address: its flows cannot be found`);
-    parsed.set(address, bytes);
+    parsed.set(address, addressBytes(address));
   }
   return parsed;
 }

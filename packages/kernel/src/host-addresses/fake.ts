@@ -1,6 +1,6 @@
 // The host's own addresses and next hops in memory, over the fakes of links and routes.
 
-import { familyOf } from '../addresses/ip.ts';
+import { familyOf } from '@calico-openstack/addresses';
 import type { Links } from '../links/link.ts';
 import type { FakeRoutes } from '../routes/fake.ts';
 import { type KernelRoute, routeTable } from '../routes/route.ts';

@@ -1,6 +1,7 @@
 // What a route tells of addresses that are taken: its next hops, and what the kernel delivers to itself.
-import { familyOfNumber, formatPrefix } from '../addresses/ip.ts';
+import { cidrFromBytes } from '@calico-openstack/addresses';
 import { eachAttribute, flag, readU16, readU32 } from '../netlink/attributes.ts';
+import { familyOfNumber } from '../netlink/family.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import { routeMessage } from '../routes/messages.ts';
 import { routeTable, routeTypes } from '../routes/route.ts';
@@ -44,7 +45,7 @@ function addressesOf(payload: Uint8Array): readonly RouteAddress[] {
   if (deliveredHere.has(type)) {
     // In other tables such routes may stand for everything, for a proxy: they say nothing of who has what.
     if (table !== routeTable.local || destination === undefined) return [];
-    return [{ is: 'own', prefix: formatPrefix(destination, payload[1] as number), deviceIndex }];
+    return [{ is: 'own', prefix: cidrFromBytes(destination, payload[1] as number), deviceIndex }];
   }
   return [...hops.map((hop) => nextHop(hop, deviceIndex)), ...(multipath ? hopsOf(multipath) : [])];
 }
@@ -57,7 +58,7 @@ function addHop(name: number, value: Uint8Array, hops: Uint8Array[]): void {
 
 const nextHop = (address: Uint8Array, deviceIndex: number | undefined): RouteAddress => ({
   is: 'next-hop',
-  prefix: formatPrefix(address, address.length * 8),
+  prefix: cidrFromBytes(address, address.length * 8),
   deviceIndex,
 });
 

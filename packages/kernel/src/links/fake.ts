@@ -1,5 +1,5 @@
 // Links in memory, as strict as the kernel: the same refusals, the same losses when a link goes down.
-import { familyOf } from '../addresses/ip.ts';
+import { familyOf } from '@calico-openstack/addresses';
 import { isInterfaceName, type LinkAddress, type LinkEditor, type LinkEvent, type LinkFacts, type LinkRefusal, type LinkSource, type Links } from './link.ts';
 import { linksFrom } from './links.ts';
 

@@ -1,5 +1,5 @@
 // Network interfaces ("links") and their addresses as values, and what the rest of the project may ask about them. No I/O.
-import type { IpFamily } from '../addresses/ip.ts';
+import type { IpFamily } from '@calico-openstack/addresses';
 
 /** One interface as the kernel last told of it. */
 export type Link = {

@@ -1,6 +1,7 @@
 // Links and addresses in rtnetlink's words (linux/if_link.h, linux/if_addr.h).
-import { addressFamily, familyOf, familyOfNumber, formatIp, formatMac, ipBytes, macBytes } from '../addresses/ip.ts';
+import { addressBytes, addressFromBytes, familyOf, macBytes, macFromBytes } from '@calico-openstack/addresses';
 import { flag, hostIsLittleEndian, MessageWriter, readAttributes, readString, readU32 } from '../netlink/attributes.ts';
+import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { AddressOptions, LinkAddress, LinkEvent, LinkFacts } from './link.ts';
 
@@ -52,7 +53,7 @@ function readLink(payload: Uint8Array): LinkFacts | undefined {
     index: readU32(payload, 4),
     up: (flags & deviceUp) !== 0,
     running: (flags & deviceRunning) !== 0,
-    mac: mac?.length === 6 ? formatMac(mac) : undefined,
+    mac: mac?.length === 6 ? macFromBytes(mac) : undefined,
     mtuBytes: readU32(mtu),
     kind: kind && readString(kind),
     masterIndex: master && readU32(master),
@@ -69,7 +70,7 @@ function readAddress(payload: Uint8Array): { readonly index: number; readonly ad
   const flags = all ? readU32(all) : (payload[2] as number);
   const address = {
     family,
-    address: formatIp(bytes),
+    address: addressFromBytes(bytes),
     prefixLength: payload[1] as number,
     scope: payload[3] as number,
     tentative: (flags & (addressFlag.tentative | addressFlag.dadFailed)) !== 0,
@@ -138,7 +139,7 @@ export function changeAddress(
   prefixLength: number,
   options: AddressOptions = {},
 ): Uint8Array {
-  const bytes = ipBytes(address);
+  const bytes = addressBytes(address);
   const header = new Uint8Array(8);
   header[0] = addressFamily[familyOf(address)];
   header[1] = prefixLength;

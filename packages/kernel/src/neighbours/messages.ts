@@ -1,6 +1,7 @@
 // Neighbour entries in rtnetlink's words (linux/neighbour.h).
-import { addressFamily, familyOf, familyOfNumber, formatIp, formatMac, type IpFamily, ipBytes, macBytes } from '../addresses/ip.ts';
+import { addressBytes, addressFromBytes, familyOf, type IpFamily, macBytes, macFromBytes } from '@calico-openstack/addresses';
 import { flag, hostIsLittleEndian, MessageWriter, readAttributes, readI32, readU16 } from '../netlink/attributes.ts';
+import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
 import type { Change } from '../programmer/table.ts';
@@ -29,11 +30,11 @@ function readNeighbour(payload: Uint8Array): KernelNeighbour | undefined {
   const attributes = readAttributes(payload, 12);
   const bytes = attributes.get(attribute.destination);
   if (!bytes) return undefined;
-  const [deviceIndex, address] = [readI32(payload, 4), formatIp(bytes)];
+  const [deviceIndex, address] = [readI32(payload, 4), addressFromBytes(bytes)];
   if (((payload[10] as number) & proxyFlag) !== 0) return { kind: 'proxy', deviceIndex, address };
   const mac = attributes.get(attribute.linkLayerAddress);
   const kind = (readU16(payload, 8) & permanentState) !== 0 ? 'permanent' : 'learned';
-  return { kind, deviceIndex, address, ...(mac?.length === 6 ? { mac: formatMac(mac) } : {}) };
+  return { kind, deviceIndex, address, ...(mac?.length === 6 ? { mac: macFromBytes(mac) } : {}) };
 }
 
 function header(family: IpFamily, deviceIndex: number, state: number, flags: number): Uint8Array {
@@ -51,7 +52,7 @@ export function writeNeighbourOperation(writer: MessageWriter, sequence: number,
   const [kind, flags] = verb === 'delete' ? [type.deleteNeighbour, 0] : [type.newNeighbour, flag.create | flag.replace];
   writer.begin(kind, flag.request | flag.acknowledge | flags, sequence);
   writer.raw(header(familyOf(object.address), object.deviceIndex, permanentState, object.kind === 'proxy' ? proxyFlag : 0));
-  writer.binary(attribute.destination, ipBytes(object.address));
+  writer.binary(attribute.destination, addressBytes(object.address));
   if (object.kind !== 'proxy' && object.mac !== undefined && verb !== 'delete') writer.binary(attribute.linkLayerAddress, macBytes(object.mac));
   writer.end();
 }

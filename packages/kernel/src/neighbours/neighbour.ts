@@ -1,5 +1,5 @@
 // Neighbour entries as values: which MAC an address has on a link, and for which addresses the host answers in somebody else's name. No I/O.
-import { ipBytes, macBytes } from '../addresses/ip.ts';
+import { addressBytes, macBytes } from '@calico-openstack/addresses';
 import type { WantedKind } from '../programmer/programmer.ts';
 
 /**
@@ -42,6 +42,6 @@ export const neighbourKind: WantedKind<Neighbour, KernelNeighbour> = {
 
 /** RangeError when the kernel could not be asked for it. */
 function checkNeighbour(neighbour: Neighbour): void {
-  ipBytes(neighbour.address);
+  addressBytes(neighbour.address);
   if (neighbour.kind === 'permanent') macBytes(neighbour.mac);
 }

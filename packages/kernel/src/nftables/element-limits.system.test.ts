@@ -1,10 +1,11 @@
 // Tests sets whose elements have limits of their own with real packets.
 import { spawnSync } from 'node:child_process';
+import { addressBytes } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NftElement, NftSet } from './objects.ts';
 import { type OpenTable, openTable } from './table.netlink.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4, bytes, match, rule, verdict } from './testing/values.ts';
+import { bytes, match, rule, verdict } from './testing/values.ts';
 
 let namespace: TestNamespace;
 let table: OpenTable;
@@ -20,7 +21,7 @@ afterEach(() => {
 
 /** The rate is one an hour, so that the test does not depend on time. */
 const loud: NftSet = { name: 'loud', key: ['ipv4_addr'], limit: { rate: 1, unit: 'hour', burst: 5 } };
-const source = (last: number): NftElement => ({ key: address4(`127.0.0.${last}`) });
+const source = (last: number): NftElement => ({ key: addressBytes(`127.0.0.${last}`) });
 
 function want(target: OpenTable = table): void {
   target.setSet(loud, [source(1), source(2)]);

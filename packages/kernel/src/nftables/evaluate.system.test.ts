@@ -1,4 +1,6 @@
 // Real packets through the kernel's rules, and the same packets through the fake's: verdict and mark must be the same.
+
+import { addressBytes } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -8,7 +10,7 @@ import { evaluate, type Packet } from './evaluate.ts';
 import type { Field, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, Verdict } from './objects.ts';
 import { deleteTable, openTable } from './table.netlink.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4, bytes, match, port, tableOf, verdict } from './testing/values.ts';
+import { bytes, match, port, tableOf, verdict } from './testing/values.ts';
 import { want } from './testing/world.ts';
 import { hostOrder, interfaceName, networkOrder } from './types.ts';
 
@@ -64,8 +66,8 @@ function described({ source, destination, protocol, first, second, mark }: Probe
     ['meta l4proto', bytes(protocol)],
     ['meta protocol', bytes(8, 0)],
     ['meta mark', hostOrder(mark)],
-    ['ip saddr', address4(`127.0.0.${source}`)],
-    ['ip daddr', address4(`127.0.0.${destination}`)],
+    ['ip saddr', addressBytes(`127.0.0.${source}`)],
+    ['ip daddr', addressBytes(`127.0.0.${destination}`)],
     ['fib daddr type', hostOrder(2)],
     ...ports,
   ]);
@@ -117,7 +119,7 @@ function compare(wanted: NftTable): void {
   }
 }
 
-const addresses = fc.integer({ min: 0, max: 4 }).map((last) => address4(`127.0.0.${last}`));
+const addresses = fc.integer({ min: 0, max: 4 }).map((last) => addressBytes(`127.0.0.${last}`));
 const ports = fc.integer({ min: 0, max: 7 }).map(port);
 const protocols = fc.constantFrom(1, 6, 17).map((number) => bytes(number));
 const names = fc.constantFrom('lo', 'l', 'eth0').map(interfaceName);

@@ -1,8 +1,9 @@
 // Tests what evaluate.system.test.ts cannot show with the kernel's packets.
+import { addressBytes } from '@calico-openstack/addresses';
 import { expect, test } from 'vitest';
 import { evaluate } from './evaluate.ts';
 import type { Field, Hook, NftChain, NftElement, NftSet, Statement } from './objects.ts';
-import { address4, bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './testing/values.ts';
+import { bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './testing/values.ts';
 import { connectionState, hostOrder, interfaceName } from './types.ts';
 
 const base = (rules: readonly (readonly Statement[])[], hook: Partial<Hook> = {}, name = 'base'): NftChain => ({
@@ -11,7 +12,7 @@ const base = (rules: readonly (readonly Statement[])[], hook: Partial<Hook> = {}
   rules: rules.map((statements) => rule(...statements)),
 });
 const packet = (...fields: readonly (readonly [Field, Uint8Array])[]): ReadonlyMap<Field, Uint8Array> => new Map(fields);
-const udp = packet(['ip saddr', address4('10.0.0.1')], ['meta l4proto', bytes(17)], ['th dport', port(53)]);
+const udp = packet(['ip saddr', addressBytes('10.0.0.1')], ['meta l4proto', bytes(17)], ['th dport', port(53)]);
 const drop = verdict({ verdict: 'drop' });
 const accept = verdict({ verdict: 'accept' });
 const through = (
@@ -23,7 +24,7 @@ const through = (
 
 test('chains of one hook decide in the order of their priority: a drop is final, an accept ends its chain only', () => {
   const first = base([[accept]], { priority: -10 }, 'first');
-  const second = base([[match('ip saddr', address4('10.0.0.1')), drop]], { priority: 10 }, 'second');
+  const second = base([[match('ip saddr', addressBytes('10.0.0.1')), drop]], { priority: 10 }, 'second');
   expect(through([second, first])).toMatchObject({ verdict: 'drop', by: 'second: ip saddr 10.0.0.1 drop' });
   expect(through([base([[accept]], { priority: 20 }, 'last'), second])).toMatchObject({ verdict: 'drop' });
   expect(through([first])).toMatchObject({ verdict: 'accept', by: 'first: accept' });
@@ -84,18 +85,18 @@ test('rejections, translations, marks and logs are part of the outcome', () => {
     connectionMark: 3,
     mark: 0x80000000,
   });
-  const nat = base([[protocol(17), { is: 'nat', kind: 'dnat', family: 4, address: address4('1.2.3.4'), port: 8 }], [drop]], { type: 'nat' });
-  expect(through([nat])).toMatchObject({ verdict: 'accept', translated: { kind: 'dnat', address: address4('1.2.3.4'), port: 8 } });
+  const nat = base([[protocol(17), { is: 'nat', kind: 'dnat', family: 4, address: addressBytes('1.2.3.4'), port: 8 }], [drop]], { type: 'nat' });
+  expect(through([nat])).toMatchObject({ verdict: 'accept', translated: { kind: 'dnat', address: addressBytes('1.2.3.4'), port: 8 } });
   expect(through([base([[{ is: 'masquerade' }]], { type: 'nat' })])).toMatchObject({ translated: { kind: 'masquerade' } });
 });
 
 test('a map of addresses translates the addresses in it', () => {
   const floating: NftSet = { name: 'floating', key: ['ipv4_addr'], data: 'ipv4_addr' };
   const chain = base([[{ is: 'nat-map', kind: 'snat', family: 4, fields: ['ip saddr'], map: 'floating' }], [drop]], { type: 'nat' });
-  const elements = [{ key: address4('10.0.0.1'), data: address4('172.16.0.1') }];
+  const elements = [{ key: addressBytes('10.0.0.1'), data: addressBytes('172.16.0.1') }];
   expect(through([chain], udp, {}, [{ set: floating, elements }])).toMatchObject({
     verdict: 'accept',
-    translated: { kind: 'snat', address: address4('172.16.0.1') },
+    translated: { kind: 'snat', address: addressBytes('172.16.0.1') },
   });
   expect(through([chain], udp, {}, [{ set: floating, elements: [] }])).toMatchObject({ verdict: 'drop' });
 });
@@ -103,7 +104,7 @@ test('a map of addresses translates the addresses in it', () => {
 test('an element with a limit of its own is found by traffic that is described as exceeding it', () => {
   const loud: NftSet = { name: 'loud', key: ['ipv4_addr'], limit: { rate: 1, unit: 'second', burst: 1 } };
   const chain = base([[{ is: 'in-set', fields: ['ip saddr'], set: 'loud' }, drop]]);
-  const elements = [{ key: address4('10.0.0.1') }];
+  const elements = [{ key: addressBytes('10.0.0.1') }];
   expect(through([chain], udp, {}, [{ set: loud, elements }]).verdict).toBe('accept');
   expect(through([chain], udp, { overRate: true }, [{ set: loud, elements }]).verdict).toBe('drop');
   expect(through([chain], udp, { overRate: true }, [{ set: loud, elements: [] }]).verdict).toBe('accept');

@@ -1,11 +1,12 @@
 // Finds the kernel's limits on the size of a rule, and checks that ours are not above them.
+import { addressBytes } from '@calico-openstack/addresses';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { NftChain, NftSet, Statement } from './objects.ts';
 import { encodeRule } from './rules.ts';
 import { type OpenTableKernel, openTableKernel } from './table.netlink.ts';
 import { NftablesError } from './table.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4, bytes, linkLocal, match } from './testing/values.ts';
+import { bytes, linkLocal, match } from './testing/values.ts';
 import { interfaceName } from './types.ts';
 import { checkedRules } from './validate.ts';
 
@@ -63,10 +64,10 @@ const ours = (chain: NftChain): string | undefined => refused(() => checkedRules
 const prefix = bytes(255, 255, 255, 255, 255, 255, 255, 255, ...new Uint8Array(8));
 const statements: readonly (readonly [string, Statement])[] = [
   ['IPv6 prefix', { is: 'masked', field: 'ip6 saddr', mask: prefix, value: linkLocal.map((byte, at) => byte & (prefix[at] ?? 0)) }],
-  ['IPv4 prefix', { is: 'masked', field: 'ip saddr', mask: address4('255.255.0.0'), value: address4('10.1.0.0') }],
+  ['IPv4 prefix', { is: 'masked', field: 'ip saddr', mask: addressBytes('255.255.0.0'), value: addressBytes('10.1.0.0') }],
   ['IPv6 address', match('ip6 saddr', linkLocal)],
   ['IPv6 range', { is: 'range', field: 'ip6 saddr', first: linkLocal, last: linkLocal }],
-  ['IPv4 address', match('ip saddr', address4('10.0.0.1'), true)],
+  ['IPv4 address', match('ip saddr', addressBytes('10.0.0.1'), true)],
   ['interface', match('meta iifname', interfaceName('tap0'))],
   ['set', { is: 'in-set', fields: ['ip saddr'], set: 'addresses' }],
   ['limit', { is: 'limit', rate: 5, unit: 'second', burst: 5 }],

@@ -1,3 +1,4 @@
+import { addressBytes } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readAttributes } from '../netlink/attributes.ts';
@@ -7,7 +8,7 @@ import type { NftRule, Statement, TableFamily } from './objects.ts';
 import { canonicalRule, encodeRule } from './rules.ts';
 import { corpus } from './testing/corpus.ts';
 import { randomTable } from './testing/random.ts';
-import { address4, bytes, linkLocal, match, port, protocol } from './testing/values.ts';
+import { bytes, linkLocal, match, port, protocol } from './testing/values.ts';
 import { hostOrder, interfaceName } from './types.ts';
 import { lookupsOf } from './validate.ts';
 
@@ -26,7 +27,7 @@ const l4proto = (number: string): string[] => ['meta dreg=8 key=16', `cmp sreg=8
 
 describe('matches carry what their protocol needs', () => {
   test('an IPv4 field adds a match of IPv4 in an inet table, once per rule', () => {
-    expect(compile('inet', match('ip saddr', address4('10.0.0.1')), match('ip daddr', address4('10.0.0.2')))).toEqual([
+    expect(compile('inet', match('ip saddr', addressBytes('10.0.0.1')), match('ip daddr', addressBytes('10.0.0.2')))).toEqual([
       ...nfproto,
       'payload dreg=8 base=1 offset=12 length=4',
       'cmp sreg=8 op=0 data=0a000001',
@@ -37,12 +38,12 @@ describe('matches carry what their protocol needs', () => {
 
   test('nothing is added when the rule or the table says it already', () => {
     const load = ['payload dreg=8 base=1 offset=12 length=4', 'cmp sreg=8 op=0 data=0a000001'];
-    expect(compile('ip', match('ip saddr', address4('10.0.0.1')))).toEqual(load);
-    expect(compile('inet', match('meta nfproto', bytes(2)), match('ip saddr', address4('10.0.0.1')))).toEqual([...nfproto, ...load]);
+    expect(compile('ip', match('ip saddr', addressBytes('10.0.0.1')))).toEqual(load);
+    expect(compile('inet', match('meta nfproto', bytes(2)), match('ip saddr', addressBytes('10.0.0.1')))).toEqual([...nfproto, ...load]);
   });
 
   test('a negated match of the protocol does not count', () => {
-    expect(compile('inet', match('meta nfproto', bytes(10), true), match('ip saddr', address4('10.0.0.1'))).slice(2, 4)).toEqual(nfproto);
+    expect(compile('inet', match('meta nfproto', bytes(10), true), match('ip saddr', addressBytes('10.0.0.1'))).slice(2, 4)).toEqual(nfproto);
   });
 
   test('ICMP type and code add matches of IPv4 and ICMP, once', () => {
@@ -81,7 +82,7 @@ describe('matches carry what their protocol needs', () => {
       'payload dreg=8 base=2 offset=0 length=1',
       'cmp sreg=8 op=0 data=08',
     ]);
-    expect(compile('inet', match('ip saddr', address4('10.0.0.1')), match('ip6 hoplimit', bytes(255))).filter((line) => line.startsWith('meta'))).toEqual([
+    expect(compile('inet', match('ip saddr', addressBytes('10.0.0.1')), match('ip6 hoplimit', bytes(255))).filter((line) => line.startsWith('meta'))).toEqual([
       'meta dreg=8 key=15',
       'meta dreg=8 key=15',
     ]);

@@ -1,11 +1,12 @@
 // Tests what only the kernel can show: nft as another program, large numbers, and concurrent changes.
+import { addressBytes } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NftChain, NftElement, NftSet } from './objects.ts';
 import { programTable } from './programmer.ts';
 import { deleteTable, type OpenTable, openTable, openTableKernel } from './table.netlink.ts';
 import { NftablesError } from './table.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4, match, rule, verdict } from './testing/values.ts';
+import { match, rule, verdict } from './testing/values.ts';
 import { hostOrder, interfaceName, networkOrder } from './types.ts';
 
 let namespace: TestNamespace;
@@ -33,11 +34,11 @@ const chains: readonly NftChain[] = [
     hook: { type: 'filter', hook: 'forward', priority: 0, policy: 'drop' },
     rules: [rule({ is: 'verdict-map', fields: ['meta iifname'], map: 'dispatch' })],
   },
-  { name: 'called', rules: [{ statements: [match('ip saddr', address4('10.0.0.1')), { is: 'counter' }, accept], comment: 'a comment' }] },
+  { name: 'called', rules: [{ statements: [match('ip saddr', addressBytes('10.0.0.1')), { is: 'counter' }, accept], comment: 'a comment' }] },
 ];
 
 function want(table: OpenTable): void {
-  table.setSet(addresses, [{ key: address4('10.0.0.1') }]);
+  table.setSet(addresses, [{ key: addressBytes('10.0.0.1') }]);
   table.setSet(dispatch, [{ key: interfaceName('tap0'), verdict: { verdict: 'goto', chain: 'called' } }]);
   for (const chain of chains) table.setChain(chain);
 }
@@ -190,7 +191,7 @@ test('deleteTable deletes the table, and does nothing when there is none', () =>
   deleteTable('inet', 'ours', namespace.name);
   expect(() => list()).toThrow('No such file or directory');
   deleteTable('inet', 'ours', namespace.name);
-  table.addElements('addresses', [{ key: address4('10.0.0.2') }]);
+  table.addElements('addresses', [{ key: addressBytes('10.0.0.2') }]);
   expect(() => table.apply()).toThrow(NftablesError);
   table.apply();
   expect(list()).toContain('10.0.0.1, 10.0.0.2');
@@ -201,7 +202,7 @@ test('whether a table exists, and the elements of one set, can be read without r
   expect([table.exists(), [...table.elementsOf(addresses)]]).toEqual([false, []]);
   want(table);
   table.apply();
-  expect([open().exists(), [...open().elementsOf(addresses)]]).toEqual([true, [{ key: address4('10.0.0.1') }]]);
+  expect([open().exists(), [...open().elementsOf(addresses)]]).toEqual([true, [{ key: addressBytes('10.0.0.1') }]]);
   expect([...open().elementsOf({ name: 'no-such-set', key: ['ipv4_addr'] })]).toEqual([]);
   namespace.nft(['delete', 'table', 'inet', 'ours']);
   expect(table.exists()).toBe(false);

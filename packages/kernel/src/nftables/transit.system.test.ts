@@ -1,12 +1,13 @@
 // Tests packets in flight while transactions are committed: what is allowed before and after always passes, what is denied never does.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { addressBytes } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NftChain, NftRule, NftSet } from './objects.ts';
 import { type OpenTable, openTable } from './table.netlink.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
 import type { Pump } from './testing/pump.ts';
-import { address4, match, port, protocol, rule, verdict } from './testing/values.ts';
+import { match, port, protocol, rule, verdict } from './testing/values.ts';
 import { hostOrder, interfaceName } from './types.ts';
 
 const [allowed, denied] = [7000, 7999];
@@ -61,7 +62,7 @@ const policyOf = (at: number): { readonly sets: readonly NftSet[]; readonly chai
 
 function come(at: number): void {
   const { sets, chains } = policyOf(at);
-  for (const set of sets) table.setSet(set, [{ key: address4('127.0.0.1') }]);
+  for (const set of sets) table.setSet(set, [{ key: addressBytes('127.0.0.1') }]);
   for (const chain of chains) table.setChain(chain);
   table.addElements('classes', [{ key: hostOrder(at), verdict: { verdict: 'goto', chain: `class-${at}` } }]);
   table.addElements('numbers', [{ key: interfaceName('lo'), data: hostOrder(at) }]);

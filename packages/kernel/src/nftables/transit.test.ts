@@ -1,5 +1,6 @@
 // Tests the fate of packets between the transactions of an apply, and of packets in flight while one is committed.
 import { createHash } from 'node:crypto';
+import { addressBytes } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { evaluate, type Packet } from './evaluate.ts';
@@ -7,7 +8,7 @@ import type { Field, NftChain, NftElement, NftRule, NftSet, NftTable, Statement 
 import { programTable } from './programmer.ts';
 import { fakeKernel } from './table.fake.ts';
 import { randomTable, valuesOf } from './testing/random.ts';
-import { address4, bytes, match, port, protocol, rule, tableOf, verdict } from './testing/values.ts';
+import { bytes, match, port, protocol, rule, tableOf, verdict } from './testing/values.ts';
 import { drop, hook, want } from './testing/world.ts';
 import { hostOrder, interfaceName, networkOrder } from './types.ts';
 
@@ -127,7 +128,7 @@ describe('a packet that is under way while a transaction is committed', () => {
   const idOf = (content: unknown): string => createHash('sha256').update(JSON.stringify(content)).digest('hex');
   const setOf = ({ addresses, ranges }: Rule): { readonly set: NftSet; readonly elements: readonly NftElement[] } => ({
     set: { name: `set-${ranges ? 'ranges' : 'hash'}-${addresses}`, key: ['ipv4_addr'], ...(ranges ? { interval: true } : {}) },
-    elements: [0, 1, 2].filter((bit) => (addresses & (1 << bit)) !== 0).map((bit) => ({ key: address4(`10.0.0.${bit}`) })),
+    elements: [0, 1, 2].filter((bit) => (addresses & (1 << bit)) !== 0).map((bit) => ({ key: addressBytes(`10.0.0.${bit}`) })),
   });
   const ruleOf = (one: Rule): NftRule =>
     rule(
@@ -175,7 +176,7 @@ describe('a packet that is under way while a transaction is committed', () => {
             ['meta iifname', tap(interface_)],
             ['meta l4proto', bytes(17)],
             ['th dport', networkOrder(to, 2)],
-            ['ip saddr', address4(`10.0.0.${address}`)],
+            ['ip saddr', addressBytes(`10.0.0.${address}`)],
           ]),
       ),
     ),

@@ -1,4 +1,5 @@
 // The types of fields and of sets' keys: their width, byte order, and how a value is printed.
+import { addressFromBytes, macFromBytes } from '@calico-openstack/addresses';
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 import type { DataType } from './objects.ts';
 import { quoted } from './text.ts';
@@ -13,9 +14,9 @@ type TypeFacts = {
 };
 
 const types: { readonly [Type in DataType]: TypeFacts } = {
-  ipv4_addr: { id: 7, widthBytes: 4, print: (value) => value.join('.') },
-  ipv6_addr: { id: 8, widthBytes: 16, print: printIpv6 },
-  ether_addr: { id: 9, widthBytes: 6, print: (value) => [...value].map((byte) => hex(byte, 2)).join(':') },
+  ipv4_addr: { id: 7, widthBytes: 4, print: addressFromBytes },
+  ipv6_addr: { id: 8, widthBytes: 16, print: addressFromBytes },
+  ether_addr: { id: 9, widthBytes: 6, print: macFromBytes },
   ether_type: { id: 10, widthBytes: 2, print: (value) => `0x${hex(networkNumber(value), 4)}` },
   arp_op: { id: 11, widthBytes: 2, print: (value) => String(networkNumber(value)) },
   inet_proto: { id: 12, widthBytes: 1, print: printNumber },
@@ -106,17 +107,4 @@ function printInterfaceName(value: Uint8Array): string {
   const end = value.indexOf(0);
   const name = new TextDecoder().decode(end === -1 ? value : value.subarray(0, end));
   return quoted(name.endsWith('*') ? `${name.slice(0, -1)}\\*` : name);
-}
-
-/** Prints an IPv6 address as RFC 5952 says, without the forms that embed IPv4. */
-function printIpv6(value: Uint8Array): string {
-  const groups = Array.from({ length: 8 }, (_, at) => ((value[at * 2] ?? 0) << 8) | (value[at * 2 + 1] ?? 0));
-  let [from, length] = [-1, 1];
-  for (let start = 0; start < 8; start++) {
-    let end = start;
-    while (end < 8 && groups[end] === 0) end++;
-    if (end - start > length) [from, length] = [start, end - start];
-  }
-  const print = (some: readonly number[]): string => some.map((group) => group.toString(16)).join(':');
-  return from === -1 ? print(groups) : `${print(groups.slice(0, from))}::${print(groups.slice(from + length))}`;
 }

@@ -1,8 +1,8 @@
+import { addressBytes } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type NetlinkMonitor, openMonitor } from '../netlink/monitor.ts';
 import { openTable } from './table.netlink.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
-import { address4 } from './testing/values.ts';
 import { watchRuleset } from './watch.ts';
 
 let namespace: TestNamespace;
@@ -30,9 +30,9 @@ test('transactions of other programs are reported with the process; ours are not
     );
   });
   for (const table of tables) {
-    table.setSet({ name: 'addresses', key: ['ipv4_addr'] }, [{ key: address4('10.0.0.1') }]);
+    table.setSet({ name: 'addresses', key: ['ipv4_addr'] }, [{ key: addressBytes('10.0.0.1') }]);
     table.apply();
-    table.addElements('addresses', [{ key: address4('10.0.0.2') }]);
+    table.addElements('addresses', [{ key: addressBytes('10.0.0.2') }]);
     table.apply();
   }
   namespace.nft(['add', 'table', 'inet', 'theirs']);

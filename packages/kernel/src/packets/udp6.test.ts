@@ -1,3 +1,4 @@
+import { macFromBytes } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { frame } from '../testing/frames.ts';
@@ -13,13 +14,12 @@ const datagram = fc.record({
   destinationPort: fc.integer({ min: 0, max: 65_535 }),
   payload: fc.uint8Array({ maxLength: 100 }),
 });
-const mac = (address: Uint8Array): string => [...address].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 
 test('a datagram is framed like the tests’ own frames, and parsed back', () => {
   fc.assert(
     fc.property(datagram, (one) => {
       const framed = udp6Frame(one);
-      const expected = frame({ ...one, sourceMac: mac(one.sourceMac), destinationMac: mac(one.destinationMac), protocol: 17 });
+      const expected = frame({ ...one, sourceMac: macFromBytes(one.sourceMac), destinationMac: macFromBytes(one.destinationMac), protocol: 17 });
       // The tests' own frames do not replace a checksum of zero.
       if (expected[60] !== 0 || expected[61] !== 0) expect(framed).toEqual(expected);
       expect(parseUdp6(framed)).toEqual(one);

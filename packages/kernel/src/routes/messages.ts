@@ -1,5 +1,6 @@
 // Encodes and decodes rtnetlink's messages about routes (linux/rtnetlink.h).
-import { addressFamily, familyOf, familyOfNumber, formatIp, type IpFamily, ipBytes, splitPrefix } from '../addresses/ip.ts';
+import { familyOf, addressFromBytes, type IpFamily, addressBytes, splitCidr } from '@calico-openstack/addresses';
+import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import { eachAttribute, flag, hostIsLittleEndian, MessageWriter, readU32 } from '../netlink/attributes.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
@@ -58,16 +59,16 @@ function readRoute(payload: Uint8Array): KernelRoute | undefined {
     else if (name === attribute.table) table = readU32(value);
     else if (name === attribute.priority) metric = readU32(value);
     else if (name === attribute.oif) deviceIndex = readU32(value);
-    else if (name === attribute.gateway) via = formatIp(value);
+    else if (name === attribute.gateway) via = addressFromBytes(value);
     else if (name === attribute.via)
-      via = formatIp(value.subarray(2)); // an IPv4 route through an IPv6 next hop
-    else if (name === attribute.prefSource) prefSource = formatIp(value);
+      via = addressFromBytes(value.subarray(2)); // an IPv4 route through an IPv6 next hop
+    else if (name === attribute.prefSource) prefSource = addressFromBytes(value);
     else if (name === attribute.multipath) multipath = true;
   });
   const tos = payload[3] as number;
   return {
     family,
-    destination: `${formatIp(destination)}/${payload[1]}`, // the kernel keeps it masked
+    destination: `${addressFromBytes(destination)}/${payload[1]}`, // the kernel keeps it masked
     metric,
     table,
     protocol: payload[5] as number,
@@ -91,7 +92,7 @@ const verbs = {
 
 /** Writes the message of an operation. A deletion names all properties of the route, so that it cannot delete another one. */
 export function writeRouteOperation(writer: MessageWriter, sequence: number, { verb, object: route }: Operation<KernelRoute>): void {
-  const { bytes, length } = splitPrefix(route.destination);
+  const { bytes, length } = splitCidr(route.destination);
   writer.begin(verbs[verb].type, flag.request | flag.acknowledge | verbs[verb].flags, sequence);
   const table = route.table < 256 ? route.table : 0;
   const kind = routeTypes.indexOf(route.type) + 1;
@@ -100,7 +101,7 @@ export function writeRouteOperation(writer: MessageWriter, sequence: number, { v
   writer.u32(attribute.table, route.table);
   writer.u32(attribute.priority, route.metric);
   if (route.deviceIndex !== undefined) writer.u32(attribute.oif, route.deviceIndex);
-  if (route.prefSource !== undefined) writer.binary(attribute.prefSource, ipBytes(route.prefSource));
+  if (route.prefSource !== undefined) writer.binary(attribute.prefSource, addressBytes(route.prefSource));
   if (route.via !== undefined) writeVia(writer, route.family, route.via);
   writer.end();
 }
@@ -108,12 +109,12 @@ export function writeRouteOperation(writer: MessageWriter, sequence: number, { v
 function writeVia(writer: MessageWriter, family: IpFamily, via: string): void {
   const viaFamily = familyOf(via);
   if (viaFamily === family) {
-    writer.binary(attribute.gateway, ipBytes(via));
+    writer.binary(attribute.gateway, addressBytes(via));
     return;
   }
   const bytes = new Uint8Array(18);
   new DataView(bytes.buffer).setUint16(0, addressFamily[viaFamily], hostIsLittleEndian);
-  bytes.set(ipBytes(via), 2);
+  bytes.set(addressBytes(via), 2);
   writer.binary(attribute.via, bytes);
 }
 

@@ -1,5 +1,5 @@
 // Routes as values. No I/O.
-import { familyOf, type IpFamily, ipBytes, splitPrefix } from '../addresses/ip.ts';
+import { addressBytes, familyOf, type IpFamily, splitCidr } from '@calico-openstack/addresses';
 import type { WantedKind } from '../programmer/programmer.ts';
 
 /** The types of routes (RTN_*), in the kernel's order from 1 on. */
@@ -64,7 +64,7 @@ export function deviceRoute(route: {
   readonly protocol: number;
   readonly prefSource?: string;
 }): Route {
-  const { family } = splitPrefix(route.destination);
+  const { family } = splitCidr(route.destination);
   return { ...route, family, table: routeTable.main, scope: family === 4 ? routeScope.link : routeScope.universe, type: 'unicast' };
 }
 
@@ -102,9 +102,9 @@ const sameFields = ['type', 'protocol', 'scope', 'via', 'prefSource', 'deviceInd
 
 /** Throws RangeError for a value that cannot be sent to the kernel, before a part of a batch has been sent. */
 function checkRoute(route: Route): void {
-  const { family } = splitPrefix(route.destination);
+  const { family } = splitCidr(route.destination);
   if (family !== route.family) throw new RangeError(`the route to ${route.destination} says that it is of family ${route.family}`);
-  if (route.via !== undefined) ipBytes(route.via);
+  if (route.via !== undefined) addressBytes(route.via);
   if (route.prefSource !== undefined && familyOf(route.prefSource) !== family) {
     throw new RangeError(`${route.prefSource} cannot be the source of a route to ${route.destination}`);
   }

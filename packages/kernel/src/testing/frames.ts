@@ -1,4 +1,5 @@
 // Builds the Ethernet frames that tests send, with checksums, and parses received ones.
+import { macBytes } from '@calico-openstack/addresses';
 
 /** The fields of a frame. */
 export type FrameOptions = {
@@ -16,8 +17,6 @@ export type FrameOptions = {
   /** The bytes behind the transport header. */
   readonly payload?: Uint8Array;
 };
-
-const macBytes = (mac: string): number[] => mac.split(':').map((byte) => Number.parseInt(byte, 16));
 
 /** The Internet checksum: the one's complement sum of 16-bit words, folded and inverted (RFC 1071). */
 export function checksum(...parts: readonly Uint8Array[]): number {

@@ -1,5 +1,6 @@
 // A local port that is relayed to a port inside a namespace, so that a test outside can talk to a server inside.
 import { createServer, type Server, Socket } from 'node:net';
+import { addressBytes } from '@calico-openstack/addresses';
 import koffi from 'koffi';
 import { errno, errnoName, socket } from '../netlink/libc.ts';
 import { inNamespace } from '../netlink/namespace.ts';
@@ -15,7 +16,7 @@ export function connectInside(namespace: string, port: number, host = '127.0.0.1
   const view = new DataView(address.buffer);
   view.setUint16(0, AF_INET, true);
   view.setUint16(2, port);
-  address.set(host.split('.').map(Number), 4);
+  address.set(addressBytes(host), 4);
   const fd = inNamespace(namespace, () => {
     const opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (opened < 0 || connect(opened, address, address.length) < 0) throw new Error(`cannot connect to port ${port} in ${namespace}: ${errnoName(errno())}`);

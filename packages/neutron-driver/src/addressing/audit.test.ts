@@ -1,4 +1,4 @@
-import type { Cidr } from '@calico-openstack/datamodel';
+import type { Cidr } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { plainAddresses } from '../testing/settings.ts';

@@ -1,5 +1,5 @@
 // What Neutron has already and would refuse today, for resync to list.
-import { type Cidr, parseCidr } from '@calico-openstack/datamodel';
+import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import type { RowsSource } from '../rows.ts';
 import { isRouted } from './check.ts';
 import { type AddressRules, type SubnetPlace, subnetObstacles, wholeSubnet } from './rules.ts';

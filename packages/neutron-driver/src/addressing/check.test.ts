@@ -1,5 +1,5 @@
+import type { Cidr } from '@calico-openstack/addresses';
 import { silentLog } from '@calico-openstack/agent';
-import type { Cidr } from '@calico-openstack/datamodel';
 import { expect, test } from 'vitest';
 import { announcement, database } from '../testing/database.ts';
 import { networkId, subnetRow } from '../testing/rows.ts';

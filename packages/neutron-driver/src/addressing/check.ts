@@ -1,5 +1,7 @@
 // Before Neutron commits a subnet or a port: may it have these addresses? And after it has committed a subnet: did another one come at the same moment?
+
 import type { Logger } from '@calico-openstack/agent';
+import { sameContent } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import type { RoutedNetwork, RoutedSubnet, RowsSource } from '../rows.ts';
 import type { Announcement } from '../sync/announcement.ts';
@@ -40,7 +42,7 @@ export const isRouted = (network: RoutedNetwork | undefined): boolean =>
   network === undefined || network.external || network.types.length === 0 || network.types.some((type) => type === 'local' || type === 'flat');
 
 const changed = ({ original, current }: Announcement, field: string): boolean =>
-  original === null || JSON.stringify(original[field] ?? null) !== JSON.stringify(current?.[field] ?? null);
+  original === null || !sameContent(original[field] ?? null, current?.[field] ?? null);
 
 /** Which parts of a subnet are new; undefined when none is. */
 function newParts(announcement: Announcement): SubnetParts | undefined {

@@ -1,4 +1,4 @@
-import type { Cidr, IpAddress } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { bgpPeerAddresses, etcdAddresses, type HeldAddress, infrastructureOf, nodeAddresses } from './infrastructure.ts';

@@ -1,5 +1,6 @@
 // The single addresses that the cloud itself stands on: of Nodes, of etcd and of BGP peers. Pure.
-import { decodeJsonObject, type Fields, type IpAddress, isFields, parseAddress } from '@calico-openstack/datamodel';
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
+import { decodeJsonObject, type Fields, isFields } from '@calico-openstack/datamodel';
 import { placeOf, type Span } from './span.ts';
 
 export type HeldAddress = {

@@ -1,6 +1,7 @@
 // Reads the cloud's own addresses from etcd when they are asked for, and keeps only the addresses: five thousand Nodes are no burden, and nobody watches them.
 import { lookup } from 'node:dns/promises';
-import { parseAddress, resourcePrefix } from '@calico-openstack/datamodel';
+import { parseAddress } from '@calico-openstack/addresses';
+import { resourcePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
 

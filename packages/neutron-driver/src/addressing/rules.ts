@@ -1,5 +1,6 @@
 // Which addresses a tenant's subnets, ports and address pairs may not have in a routed cloud, where all addresses are one flat space. Pure.
-import { type Cidr, hostCidr, type IpAddress, impossibleForHosts, isHostCidr, parseAddress, parseCidr } from '@calico-openstack/datamodel';
+import { type Cidr, hostCidr, type IpAddress, isHostCidr, parseAddress, parseCidr } from '@calico-openstack/addresses';
+import { impossibleForHosts } from '@calico-openstack/datamodel';
 import type { HeldAddress, Infrastructure } from './infrastructure.ts';
 import { covers, meets, rangeSpan, type Span, spanOf } from './span.ts';
 

@@ -1,5 +1,6 @@
 // Rows without the addresses that nobody may have: what stands in Neutron's database from before, or by another way than its API, does not reach etcd either. Pure.
-import { impossibleForHosts, parseCidr } from '@calico-openstack/datamodel';
+import { parseCidr } from '@calico-openstack/addresses';
+import { impossibleForHosts } from '@calico-openstack/datamodel';
 import type { PortRow, Rows, SubnetRow } from '../rows.ts';
 import { type AddressRules, fixedAddressObstacle, gatewayObstacle, type NetworkPlace, pairObstacle, unprotectedPrefixes } from './rules.ts';
 

@@ -1,5 +1,5 @@
 // Addresses, prefixes and pools as spans of one line on which each address has its place: whether two meet is then a comparison of texts.
-import { addressBytes, type Cidr, cidrRange, type IpAddress } from '@calico-openstack/datamodel';
+import { addressBytes, type Cidr, cidrRange, type IpAddress } from '@calico-openstack/addresses';
 
 export type Span = { readonly first: string; readonly last: string };
 

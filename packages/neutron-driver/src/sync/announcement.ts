@@ -1,4 +1,5 @@
 // What Neutron's side announces → what has to be looked at again, or why it must not be.
+import { sameContent } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { parseRule } from '../rows.ts';
 import { migrationTarget, ownsEndpoint, type Slot } from '../translate/endpoint.ts';
@@ -34,7 +35,7 @@ const nothing: Derived = { changes: [] };
 type Row = Readonly<Record<string, unknown>>;
 const field = (fields: Row | null, name: string): string => (typeof fields?.[name] === 'string' ? (fields[name] as string) : '');
 const changed = (original: Row | null, current: Row | null, name: string): boolean =>
-  original !== null && current !== null && JSON.stringify(original[name] ?? null) !== JSON.stringify(current[name] ?? null);
+  original !== null && current !== null && !sameContent(original[name] ?? null, current[name] ?? null);
 
 /** Pure. An object of a kind that is not known concerns nobody. */
 export function derive({ kind, id, original, current }: Announcement, phase: 'before' | 'after'): Derived {

@@ -1,7 +1,6 @@
 // A resource's content as the driver wants it, and the value that carries it: what others put into its metadata stays.
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
-import { decodeJsonObject, type Fields, isFields, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { decodeJsonObject, type Fields, isFields, rfc3339Seconds, sameContent } from '@calico-openstack/datamodel';
 
 export type ResourceContent = {
   readonly kind: string;
@@ -27,8 +26,8 @@ export function storedFields(value: Uint8Array | undefined): Fields | undefined 
 export function holds(stored: Fields | undefined, content: ResourceContent): boolean {
   if (!stored || stored['kind'] !== content.kind) return false;
   const metadata = isFields(stored['metadata']) ? stored['metadata'] : {};
-  const same = (field: 'labels' | 'annotations'): boolean => content[field] === undefined || isDeepStrictEqual(metadata[field] ?? {}, content[field]);
-  return typeof metadata['uid'] === 'string' && same('labels') && same('annotations') && isDeepStrictEqual(stored['spec'], content.spec);
+  const same = (field: 'labels' | 'annotations'): boolean => content[field] === undefined || sameContent(metadata[field] ?? {}, content[field]);
+  return typeof metadata['uid'] === 'string' && same('labels') && same('annotations') && sameContent(stored['spec'], content.spec);
 }
 
 /** The value to store in place of `stored`. uid, creationTimestamp and whatever else stands in its metadata are kept; labels, annotations and spec are replaced. */

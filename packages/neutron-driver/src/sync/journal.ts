@@ -5,7 +5,7 @@
 import { appendFileSync, closeSync, fsyncSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeDirectory } from '@calico-openstack/agent/make-directory';
-import { parseJson } from '@calico-openstack/datamodel';
+import { parseJson, sameContent } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
 
@@ -153,7 +153,7 @@ export function openJournal({
     const key = changeKey(change);
     const known = entries.get(key);
     const merged = mergeChanges(known?.change, change);
-    if (!known || JSON.stringify(known.change) !== JSON.stringify(merged)) write({ open: merged });
+    if (!known || !sameContent(known.change, merged)) write({ open: merged });
     const entry = known ?? { change: merged, marks: new Map(), dueMs: undefined, generation: 0, failures: 0 };
     entry.change = merged;
     entry.generation += 1;

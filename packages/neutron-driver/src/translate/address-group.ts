@@ -1,5 +1,6 @@
 // An address group → its NetworkSet. Rules refer to it by its label.
-import { groupNameMax, parseCidr, sanitiseLabel } from '@calico-openstack/datamodel';
+import { parseCidr } from '@calico-openstack/addresses';
+import { groupNameMax, sanitiseLabel } from '@calico-openstack/datamodel';
 import type { AddressGroupRow } from '../rows.ts';
 import type { ResourceContent } from '../sync/content.ts';
 import { addressGroupLabel } from './policy.ts';

@@ -1,18 +1,13 @@
 // A port's rows → its WorkloadEndpoints, and its LiveMigration while it moves ("WorkloadEndpoint", "LiveMigration" in the datastore's reference).
+import { addressOf, hostCidr, isHostCidr, parseAddress, parseCidr, parseMac } from '@calico-openstack/addresses';
 import {
-  addressOf,
   addressPairMacsAnnotation,
   compareText,
   fqdnAnnotation,
   groupNameMax,
-  hostCidr,
-  isHostCidr,
   labelValueMax,
   namespaceLabel,
   networkIdAnnotation,
-  parseAddress,
-  parseCidr,
-  parseMac,
   sanitiseLabel,
   tapName,
   workloadEndpointName,

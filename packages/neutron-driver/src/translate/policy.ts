@@ -1,5 +1,6 @@
 // Security group rules → Calico rules. What cannot be said is never said more widely: it is refused, or left out.
-import { familyOf, parseCidr } from '@calico-openstack/datamodel';
+import { familyOf, parseCidr } from '@calico-openstack/addresses';
+import { hasPorts } from '@calico-openstack/datamodel';
 import type { RuleRow, SecurityGroupRow } from '../rows.ts';
 import type { ResourceContent } from '../sync/content.ts';
 import { groupLabel } from './endpoint.ts';
@@ -16,7 +17,6 @@ const protocolNumbers: Readonly<Record<string, number>> = {
   'ipv6-nonxt': 59, 'ipv6-opts': 60, 'ipv6-route': 43, ospf: 89, pgm: 113, rsvp: 46, sctp: 132, tcp: 6, udp: 17, udplite: 136, vrrp: 112,
 }; // biome-ignore format: a table
 const anyProtocol: ReadonlySet<string> = new Set(['', 'any', '-1', '0', 'ip', 'hopopt']);
-const withPorts: ReadonlySet<number> = new Set([6, 17, 132]);
 
 const isUnsayable = (value: object): value is Unsayable => 'reason' in value;
 
@@ -55,7 +55,7 @@ function rangeOf(
     if (max !== undefined && (!Number.isInteger(max) || max < 0 || max > 255)) return { reason: `ICMP code ${max} is not between 0 and 255` };
     return { icmp: { type: min, ...(max !== undefined && { code: max }) } };
   }
-  if (protocol === 'any' || !withPorts.has(protocol))
+  if (protocol === 'any' || !hasPorts(protocol))
     return { reason: `ports can be matched with TCP, UDP and SCTP only, not with protocol ${rule.protocol ?? 'any'}` };
   const isPort = (port: number | undefined): port is number => port !== undefined && Number.isInteger(port) && port >= 1 && port <= 65535;
   if (!isPort(min) || !isPort(max) || min > max) return { reason: `port range ${min ?? ''}:${max ?? ''} is not one` };

@@ -1,5 +1,6 @@
 // A subnet → what the DHCP agents are told of it.
-import { type Decoded, decoded, encodeSubnet, type IpAddress, type Ipv6Mode, ipv6Modes, parseAddress, parseCidr, refused } from '@calico-openstack/datamodel';
+import { type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
+import { type Decoded, decoded, encodeSubnet, type Ipv6Mode, ipv6Modes, refused } from '@calico-openstack/datamodel';
 import type { SubnetRow } from '../rows.ts';
 
 const mode = (text: string | undefined): Ipv6Mode | undefined => ipv6Modes.find((known) => known === text);

@@ -1,27 +1,19 @@
-// The conditions of a rule that stand in one field each: what the field means, `undefined` where it limits nothing, or why it is not understood.
-import {
-  type Cidr,
-  type Decoded,
-  decoded,
-  type IcmpMatch,
-  type IpFamily,
-  isFields,
-  type PortRange,
-  parseCidr,
-  refused,
-  show,
-} from '@calico-openstack/datamodel';
+// Decodes the conditions of a rule that stand in one field each.
+import { type Cidr, type IpFamily, parseCidr } from '@calico-openstack/addresses';
+import { type Decoded, decoded, hasPorts, type IcmpMatch, isFields, type PortRange, refused, show } from '@calico-openstack/datamodel';
 import { fieldNames, isIntegerBetween, readFields, readTexts } from './fields.ts';
 
+/** The meaning of a field, undefined when it limits nothing, or why it is not understood. */
 export type Condition<T> = Decoded<T | undefined>;
 const unlimited: Condition<never> = decoded(undefined);
 
+/** Reads `ipVersion`: 4 or 6. */
 export function readIpVersion(value: unknown): Condition<IpFamily> {
   if (value === undefined) return unlimited;
   return value === 4 || value === 6 ? decoded(value) : refused(`is ${show(value)}, neither 4 nor 6`);
 }
 
-/** `ICMP` and `ICMPv6` by name also say which IP version a rule without `ipVersion` is for; by number they do not. */
+/** A protocol. The names `ICMP` and `ICMPv6` imply the IP version of a rule without `ipVersion`; the numbers 1 and 58 do not. */
 export type Protocol = { readonly number: number; readonly impliedVersion?: IpFamily };
 
 const protocolNames: ReadonlyMap<string, Protocol> = new Map([
@@ -33,7 +25,7 @@ const protocolNames: ReadonlyMap<string, Protocol> = new Map([
   ['udplite', { number: 136 }],
 ]);
 
-/** A name in any case, a number of 1 to 255, or that number as text. Protocol 0 does not exist. */
+/** Reads a protocol: a name in any case, a number from 1 to 255, or such a number as text. */
 export function readProtocol(value: unknown): Condition<Protocol> {
   if (value === undefined) return unlimited;
   const known = typeof value === 'string' ? protocolNames.get(value.toLowerCase()) : undefined;
@@ -42,12 +34,9 @@ export function readProtocol(value: unknown): Condition<Protocol> {
   return isIntegerBetween(number, 1, 255) ? decoded({ number }) : refused(`is ${show(value)}, not a protocol`);
 }
 
-/** TCP, UDP, SCTP: the protocols whose packets have ports that a rule can name. */
-export const hasPorts = (protocol: number | undefined): boolean => protocol === 6 || protocol === 17 || protocol === 132;
-
 const icmpFields = fieldNames('type', 'code');
 
-/** Type 0 to 254, code 0 to 255. A code without a type is not understood. */
+/** Reads an ICMP match: a type from 0 to 254, and perhaps a code from 0 to 255. A code without a type is not understood. */
 export function readIcmp(value: unknown): Condition<IcmpMatch> {
   if (value === undefined) return unlimited;
   if (!isFields(value)) return refused('is not an object');
@@ -60,7 +49,7 @@ export function readIcmp(value: unknown): Condition<IcmpMatch> {
   return isIntegerBetween(code, 0, 255) ? decoded({ type, code }) : refused(`has code ${show(code)}, which is not 0 to 255`);
 }
 
-/** Prefixes, masked; bare addresses are prefixes of one. One that does not parse makes the whole list not understood: leaving it out would widen or narrow the rule. */
+/** Reads a list of prefixes and addresses. One entry that does not parse makes the whole list not understood, because skipping it would widen or narrow the rule. */
 export function readNets(value: unknown): Condition<readonly Cidr[]> {
   const texts = readTexts(value);
   if (!texts.ok) return texts;
@@ -73,13 +62,15 @@ export function readNets(value: unknown): Condition<readonly Cidr[]> {
   return nets.size > 0 ? decoded([...nets]) : unlimited;
 }
 
+/** The entries of a list of ports: ranges of numbers, both ends included, and names of endpoints' ports. */
 export type Ports = { readonly ranges: readonly PortRange[]; readonly names: readonly string[] };
 
 const portName = /^[a-zA-Z0-9_.-]{1,128}$/;
 
 /**
- * Numbers, `first:last`, and names of endpoints' ports. Numbers need a protocol that has ports; names need that the protocol, if there is one, has ports.
- * @param protocol The rule's own.
+ * Reads a list of ports: numbers, `first:last`, and names of endpoints' ports. Numbers require that the rule has a protocol with ports.
+ * Names require it only when the rule has a protocol.
+ * @param protocol of the rule
  */
 export function readPorts(value: unknown, protocol: number | undefined): Condition<Ports> {
   if (value === undefined) return unlimited;

@@ -1,25 +1,25 @@
-// HostEndpoint: an interface of a host itself, by name or by the addresses that are expected on it.
+// Decodes a HostEndpoint: an interface of a host itself, identified by its name or by the addresses that are expected on it.
+import { hostCidr, type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import {
   type EndpointPort,
   endpointMost,
-  hostCidr,
-  type IpAddress,
   isFields,
   isInterfaceName,
   type Labels,
   labelsMost,
-  parseAddress,
+  parsePortProtocol,
   show,
   tooMany,
 } from '@calico-openstack/datamodel';
 import { fieldNames, isIntegerBetween, readFields, readText, readTexts } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 
+/** A HostEndpoint, as far as it is understood. */
 export type HostEndpointDefinition = {
-  /** Exactly as the agent's own name. */
+  /** The host's name, compared exactly with the agent's own. */
   readonly host: string;
   readonly labels: Labels;
-  /** A name, or `*` for every interface without a host endpoint of its own; undefined: found by `expectedIps`. */
+  /** A name, or `*` for every interface without a host endpoint of its own. Absent when the interface is the one that has one of `expectedIps`. */
   readonly interfaceName?: string;
   readonly expectedIps: readonly IpAddress[];
   readonly profiles: readonly string[];
@@ -28,11 +28,8 @@ export type HostEndpointDefinition = {
 
 const hostEndpointFields = fieldNames('node', 'interfaceName', 'expectedIPs', 'profiles', 'ports');
 const portFields = fieldNames('name', 'protocol', 'port');
-const portProtocols: ReadonlyMap<string, number> = new Map(Object.entries({ tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 }));
 
-/**
- * Absent when it cannot be said which interface of which host it is. What else is not understood is left out: the interface stays policed.
- */
+/** Absent when the value does not say which interface of which host it is for. Anything else that is not understood is skipped, so that the interface stays policed. */
 export function decodeHostEndpoint(bytes: Uint8Array): Reading<HostEndpointDefinition> {
   return readResource(bytes, ({ metadata, spec }, complain) => {
     const { fields } = readFields(spec, hostEndpointFields);
@@ -66,7 +63,7 @@ export function decodeHostEndpoint(bytes: Uint8Array): Reading<HostEndpointDefin
   });
 }
 
-/** What of a list counts: what is too much is left out, since the interface has to stay policed. */
+/** The first `most` entries of a list. The excess is skipped with a complaint, because the interface has to stay policed. */
 function first<T>(list: readonly T[], most: number, field: string, complain: (reason: string) => void): readonly T[] {
   const excess = tooMany(list.length, most);
   if (!excess) return list;
@@ -74,7 +71,7 @@ function first<T>(list: readonly T[], most: number, field: string, complain: (re
   return list.slice(0, most);
 }
 
-/** What a host endpoint adds to sets: its expected addresses. */
+/** The addresses that a host endpoint contributes to IP sets: those that are expected on it. */
 export const hostEndpointNets = (definition: HostEndpointDefinition) => definition.expectedIps.map(hostCidr);
 
 function readPorts(value: unknown, complain: (reason: string) => void): readonly EndpointPort[] {
@@ -85,7 +82,7 @@ function readPorts(value: unknown, complain: (reason: string) => void): readonly
   }
   return first(value as unknown[], endpointMost.ports, 'spec.ports', complain).flatMap((entry): EndpointPort[] => {
     const { name, protocol, port } = isFields(entry) ? readFields(entry, portFields).fields : {};
-    const number = typeof protocol === 'string' || typeof protocol === 'number' ? portProtocols.get(String(protocol).toLowerCase()) : undefined;
+    const number = parsePortProtocol(protocol);
     if (typeof name === 'string' && name !== '' && number !== undefined && isIntegerBetween(port, 1, 65535)) return [{ name, protocol: number, port }];
     complain(`spec.ports holds ${show(name)}, which is not a name with a TCP, UDP or SCTP port`);
     return [];

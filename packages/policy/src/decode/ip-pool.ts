@@ -1,10 +1,12 @@
-// IPPool: what of it matters to NAT.
-import { type IpPool, parseCidr, show } from '@calico-openstack/datamodel';
+// Decodes an IPPool, as far as it matters to NAT.
+import { parseCidr } from '@calico-openstack/addresses';
+import { type IpPool, show } from '@calico-openstack/datamodel';
 import { fieldNames, readFields, readFlag } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 
 const poolFields = fieldNames('cidr', 'natOutgoing');
 
+/** Absent when the prefix is not understood. */
 export function decodeIpPool(bytes: Uint8Array): Reading<IpPool> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, poolFields);

@@ -1,19 +1,20 @@
-// LiveMigration: which endpoint a VM is leaving, and which it is coming to.
+// Decodes a LiveMigration: which endpoint a VM leaves, and which one it arrives at.
 import { isFields, show } from '@calico-openstack/datamodel';
 import { canonical, type Selector } from '../selector/canonical.ts';
 import { fieldNames, readFields, readText } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 import { readSelector } from './scope.ts';
 
-/** One endpoint, or all endpoints of a workload. `workload` is `<namespace>/<device_id>`. */
+/** Names one endpoint, or all endpoints of a workload when `endpoint` is absent. `workload` is `<namespace>/<device_id>`. */
 export type MigrationReference = { readonly host: string; readonly orchestrator: string; readonly workload: string; readonly endpoint?: string };
+/** A LiveMigration. The target may be given by name, by selector, or both. */
 export type LiveMigrationDefinition = { readonly source?: MigrationReference; readonly target?: MigrationReference; readonly targetSelector?: Selector };
 
 const migrationFields = fieldNames('source', 'target');
 const sideFields = fieldNames('workload', 'workloadEndpoint', 'selector');
 const referenceFields = fieldNames('hostname', 'orchestratorID', 'workloadID', 'endpointID');
 
-/** A side that is absent, or names nothing, is nobody's. */
+/** A side that is absent, incomplete or not understood concerns no endpoint. */
 export function decodeLiveMigration(bytes: Uint8Array): Reading<LiveMigrationDefinition> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, migrationFields);

@@ -1,15 +1,17 @@
-// NetworkSet and GlobalNetworkSet: prefixes under labels, as rules' selectors see them.
-import { type Cidr, type Labels, namespaceLabel, parseCidr, show, tooManyLabels } from '@calico-openstack/datamodel';
+// Decodes NetworkSet and GlobalNetworkSet: labelled prefixes, which rules can select.
+import { type Cidr, parseCidr } from '@calico-openstack/addresses';
+import { type Labels, namespaceLabel, show, tooManyLabels } from '@calico-openstack/datamodel';
 import { fieldNames, readFields } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 
+/** A network set. `profiles` are those that it inherits labels from. */
 export type NetworkSetDefinition = { readonly labels: Labels; readonly profiles: readonly string[]; readonly nets: readonly Cidr[] };
 
 const networkSetFields = fieldNames('nets');
 
 /**
- * Entries that are no prefix are left out. A NetworkSet is labelled with its namespace, and inherits from the namespace's profile.
- * @param namespace undefined for a GlobalNetworkSet.
+ * Entries that are not prefixes are skipped. A NetworkSet is labelled with its namespace, and inherits labels from the namespace's profile.
+ * @param namespace undefined for a GlobalNetworkSet
  */
 export function decodeNetworkSet(bytes: Uint8Array, namespace: string | undefined): Reading<NetworkSetDefinition> {
   return readResource(bytes, ({ metadata, spec }, complain) => {

@@ -1,4 +1,4 @@
-// NetworkPolicy and GlobalNetworkPolicy: whom they govern, where they stand, what they say.
+// Decodes NetworkPolicy and GlobalNetworkPolicy: which endpoints they govern, in which order, and their rules.
 import { type Decoded, type PolicyId, show } from '@calico-openstack/datamodel';
 import { canonical, type Selector } from '../selector/canonical.ts';
 import { fieldNames, readFields, readFlag, readNumber, readText, readTexts } from './fields.ts';
@@ -6,31 +6,34 @@ import { type Reading, readResource } from './reading.ts';
 import { decodeRules, onlyDenials, type RuleDefinition } from './rule.ts';
 import { readPolicyScope } from './scope.ts';
 
+/** The kind of a policy resource. */
 export type PolicyKind = 'NetworkPolicy' | 'GlobalNetworkPolicy';
+/** As seen from the endpoint: towards it, or away from it. */
 export type Direction = 'ingress' | 'egress';
 
-/** Where a policy's rules are enforced. Only `normal` ones have an effect on workloads; the others are for host endpoints. */
+/** Where a policy's rules are enforced. Only `normal` policies affect workloads; the others are for host endpoints. */
 export type PolicyUse = 'normal' | 'pre-dnat' | 'untracked';
 
+/** A policy, as far as it is understood. */
 export type PolicyDefinition = {
   readonly id: PolicyId;
-  /** `name/namespace/kind`: decides between policies of one order. */
+  /** `name/namespace/kind`: sorts policies of the same order. */
   readonly rank: string;
   readonly selector: Selector;
   readonly tier: string;
-  /** Infinity when absent: last. */
+  /** The lowest order is applied first. Infinity when the policy states none. */
   readonly order: number;
   readonly use: PolicyUse;
-  /** On host endpoints, forwarded traffic too. */
+  /** Whether the policy applies to forwarded traffic at host endpoints too. */
   readonly applyOnForward: boolean;
   /** The rules of each direction that the policy governs; undefined where it does not. */
   readonly ingress: readonly RuleDefinition[] | undefined;
   readonly egress: readonly RuleDefinition[] | undefined;
 };
 
-/** The tier of a policy that names none. Nobody need create it. */
+/** The tier of a policy that names none. It exists even when nobody created it. */
 export const defaultTier = 'default';
-/** Where a policy stands whose tier is not understood: before all others, since what it denies may have to be denied first. No Tier can have this name. */
+/** The tier of policies whose own tier is not understood. It comes before all others, because their denials may have to come first. No Tier resource can have this name. */
 export const unknownTier = '';
 
 const policyFields = fieldNames(
@@ -48,17 +51,18 @@ const policyFields = fieldNames(
 );
 type PolicyFields = ReturnType<typeof readFields<'tier' | 'order' | 'types' | 'doNotTrack' | 'preDNAT' | 'applyOnForward' | 'ingress' | 'egress'>>['fields'];
 
+/** Identifies a policy: `<kind>/<namespace or empty>/<name>`. */
 export const policyId = (kind: PolicyKind, namespace: string | undefined, name: string): PolicyId => `${kind}/${namespace ?? ''}/${name}` as PolicyId;
 
 /**
- * Absent when the value is no resource, or when one of the policy's own selectors does not parse: nobody knows whom it governs. Anything else that is not understood
- * leaves of the policy what it denies, at the place where that denies most.
- * @param namespace undefined for a GlobalNetworkPolicy.
+ * Absent when the value is not a resource, or when one of the policy's own selectors does not parse: then nobody knows which endpoints it governs.
+ * When anything else is not understood, only the policy's Deny rules remain, at the place where they deny most.
+ * @param namespace undefined for a GlobalNetworkPolicy
  */
 export function decodePolicy(bytes: Uint8Array, kind: PolicyKind, namespace: string | undefined, name: string): Reading<PolicyDefinition> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, policyFields);
-    // A NetworkPolicy is in its namespace: it has no such selector, and one that stands there means as little as any other field that it has not.
+    // A NetworkPolicy applies to its own namespace and has no namespaceSelector. One that is written there is ignored like any unknown field.
     const { namespaceSelector } = kind === 'GlobalNetworkPolicy' ? fields : {};
     const scope = readPolicyScope({ ...fields, namespaceSelector, namespace });
     if (!scope.ok) {
@@ -92,13 +96,13 @@ function readPlace(fields: PolicyFields, kind: PolicyKind, complain: (reason: st
   const untracked = read('doNotTrack', readFlag(fields.doNotTrack), undefined);
   const preDnat = read('preDNAT', readFlag(fields.preDNAT), undefined);
   const forward = read('applyOnForward', readFlag(fields.applyOnForward), undefined);
-  // Of an unknown use: where it meets the most traffic.
+  // When its use is not understood, the policy is enforced where it meets the most traffic.
   if (untracked === undefined || preDnat === undefined || forward === undefined)
     return { value: { tier, order, use: 'normal', applyOnForward: true }, understood };
   return { value: { tier, order, use: untracked ? 'untracked' : preDnat ? 'pre-dnat' : 'normal', applyOnForward: forward }, understood };
 }
 
-/** Absent or empty `types`: both directions, whatever rules there are. A policy before DNAT has only ingress. */
+/** Without `types` a policy governs both directions, whatever rules it has. A policy before DNAT governs ingress only. */
 function readDirections(
   fields: PolicyFields,
   namespace: string | undefined,

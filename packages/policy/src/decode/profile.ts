@@ -1,21 +1,24 @@
-// Profile: labels that endpoints inherit, and rules that come after all tiers.
+// Decodes a Profile: labels that endpoints inherit, and rules that apply after all tiers.
 import { isFields, labelsMost, show, tooMany } from '@calico-openstack/datamodel';
 import { fieldNames, readFields } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 import { allowEverything, decodeRules, denyEverything, type RuleDefinition } from './rule.ts';
 
+/** A profile's rules by direction. */
 export type ProfileRules = { readonly ingress: readonly RuleDefinition[]; readonly egress: readonly RuleDefinition[] };
+/** A profile. `labels` are inherited by the endpoints that name it. */
 export type ProfileDefinition = ProfileRules & { readonly labels: ReadonlyMap<string, string> };
 
-/** Every Felix knows it without its being in the datastore, and nobody can change it. */
+/** The profile that allows everything. Every Felix knows it; it is not in the datastore, and nobody can change it. */
 export const defaultAllowProfile = 'projectcalico-default-allow';
+/** The rules of `defaultAllowProfile`. */
 export const allowingRules: ProfileRules = { ingress: [allowEverything], egress: [allowEverything] };
-/** What stands in for a profile that does not exist or is not valid. */
+/** The rules of a profile that does not exist or is not valid. */
 export const denyingRules: ProfileRules = { ingress: [denyEverything], egress: [denyEverything] };
 
 const profileFields = fieldNames('ingress', 'egress', 'labelsToApply');
 
-/** A profile of which anything is not understood denies everything in its place; its labels are inherited all the same. */
+/** A profile that is not fully understood denies everything in its place. Its labels are inherited all the same. */
 export function decodeProfile(bytes: Uint8Array): Reading<ProfileDefinition> {
   return readResource(bytes, ({ spec }, complain) => {
     let valid = true;

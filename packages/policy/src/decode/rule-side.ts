@@ -1,12 +1,13 @@
-// `source` or `destination` of a rule.
-import { type Cidr, type Decoded, decoded, isFields, type PortRange, refused, show } from '@calico-openstack/datamodel';
+// Decodes `source` or `destination` of a rule.
+import type { Cidr } from '@calico-openstack/addresses';
+import { type Decoded, decoded, isFields, type PortRange, refused, show } from '@calico-openstack/datamodel';
 import { canonical, type Selector } from '../selector/canonical.ts';
 import { and, type Expression, isIn, not } from '../selector/expression.ts';
 import { readNets, readPorts } from './conditions.ts';
 import { fieldNames, readFields, readTexts } from './fields.ts';
 import { inNamespace, readRuleNamespaceSelector, readSelector, readServiceAccountSelector, serviceAccountLabel } from './scope.ts';
 
-/** The conditions of one side that are understood, its selectors scoped and merged into one: `selector`, or `notSelector` when there is nothing but that. */
+/** The conditions of one side that are understood. Its selectors are scoped and merged into one `selector`, or into `notSelector` when the side has nothing but that. */
 export type SideDefinition = {
   readonly nets?: readonly Cidr[];
   readonly notNets?: readonly Cidr[];
@@ -18,17 +19,19 @@ export type SideDefinition = {
   readonly notNamedPorts?: readonly string[];
 };
 
+/** What decoding a side needs to know about the rule around it. */
 export type SideContext = {
-  /** The policy's; undefined for what is global. */
+  /** The policy's namespace; undefined for global policies and profiles. */
   readonly namespace: string | undefined;
-  /** The rule's, if it is understood. */
+  /** The rule's protocol; undefined when it has none, or none that is understood. */
   readonly protocol: number | undefined;
-  /** Told of every condition that is not understood, and that is therefore not in the result. */
+  /** Called for every condition that is not understood, and that is therefore missing from the result. */
   readonly complain: (reason: string) => void;
 };
 
 const sideFields = fieldNames('nets', 'notNets', 'selector', 'notSelector', 'namespaceSelector', 'ports', 'notPorts', 'serviceAccounts');
 
+/** Decodes one side of a rule. */
 export function readSide(value: unknown, context: SideContext): SideDefinition {
   if (value === undefined) return {};
   const { complain, protocol } = context;
@@ -60,7 +63,7 @@ export function readSide(value: unknown, context: SideContext): SideDefinition {
 
 type SelectorFields = { readonly selector?: unknown; readonly notSelector?: unknown; readonly namespaceSelector?: unknown; readonly serviceAccounts?: unknown };
 
-/** As soon as one of the four is there and understood, the side is confined to the policy's own namespace, unless `namespaceSelector` speaks of namespaces. */
+/** A side with at least one selector that is understood is confined to the policy's own namespace, unless it has a `namespaceSelector`. */
 function readSelectors(fields: SelectorFields, { namespace, complain }: SideContext): Pick<SideDefinition, 'selector' | 'notSelector'> {
   const part = (name: keyof SelectorFields, read: (value: unknown) => Decoded<Expression | undefined>): Expression | undefined => {
     const selector = read(fields[name]);
@@ -80,7 +83,7 @@ function readSelectors(fields: SelectorFields, { namespace, complain }: SideCont
 
 const accountFields = fieldNames('names', 'selector');
 
-/** `serviceAccounts`: names and a selector, both of which must hold. */
+/** Reads `serviceAccounts`: names and a selector, both of which must match. */
 function readAccounts(value: unknown): Decoded<Expression | undefined> {
   if (value === undefined) return decoded(undefined);
   if (!isFields(value)) return refused('is not an object');

@@ -1,11 +1,13 @@
-// A rule: what it means, and what of it is not understood. Whatever is not understood never lets a packet through that a valid reading would have stopped:
-// an Allow or Pass then matches nothing, a Deny keeps the conditions that are understood, and what may be a Deny (an unknown action) is one.
-import { type Decoded, type IcmpMatch, type IpFamily, isFields, type RuleAction, show } from '@calico-openstack/datamodel';
+// Decodes a rule. A rule that is not fully understood fails closed: an Allow, Pass or Log matches nothing, a Deny keeps the conditions that are understood,
+// and an unknown action denies.
+import type { IpFamily } from '@calico-openstack/addresses';
+import { type Decoded, type IcmpMatch, isFields, type RuleAction, show } from '@calico-openstack/datamodel';
 import { readIcmp, readIpVersion, readProtocol } from './conditions.ts';
 import { fieldNames, readFields } from './fields.ts';
 import { faultOf } from './reading.ts';
 import { readSide, type SideDefinition } from './rule-side.ts';
 
+/** A rule as its author wrote it. An absent field is no condition. */
 export type RuleDefinition = {
   readonly action: RuleAction;
   readonly ipVersion?: IpFamily;
@@ -17,7 +19,9 @@ export type RuleDefinition = {
   readonly destination: SideDefinition;
 };
 
+/** A rule that denies every packet. */
 export const denyEverything: RuleDefinition = { action: 'deny', source: {}, destination: {} };
+/** A rule that allows every packet. */
 export const allowEverything: RuleDefinition = { action: 'allow', source: {}, destination: {} };
 
 const ruleFields = fieldNames('action', 'ipVersion', 'protocol', 'notProtocol', 'icmp', 'notICMP', 'source', 'destination', 'http', 'metadata');
@@ -29,9 +33,10 @@ const actions: ReadonlyMap<string, RuleAction> = new Map([
 ]);
 
 /**
- * @param namespace The policy's, which its selectors are confined to; undefined for what is global.
- * @param complain Told of everything in the rule that is not understood.
- * @returns undefined when the rule matches nothing.
+ * Decodes one rule.
+ * @param namespace the policy's, which the rule's selectors are confined to; undefined for global policies and profiles
+ * @param complain called for everything in the rule that is not understood
+ * @returns undefined when the rule matches nothing
  */
 export function decodeRule(value: unknown, namespace: string | undefined, complain: (reason: string) => void): RuleDefinition | undefined {
   if (!isFields(value)) {
@@ -73,8 +78,8 @@ export function decodeRule(value: unknown, namespace: string | undefined, compla
 }
 
 /**
- * The rules of one direction, in order, without those that match nothing. A list that is none may hide a Deny of everything, and is one.
- * @param where The field, for messages.
+ * Decodes the rules of one direction, in order, without those that match nothing. A value that is not a list may have been meant as a Deny of everything, so it becomes one.
+ * @param where the field's path, for messages
  */
 export function decodeRules(value: unknown, where: string, namespace: string | undefined, complain: (reason: string) => void): readonly RuleDefinition[] {
   if (value === undefined) return [];
@@ -93,5 +98,5 @@ export function decodeRules(value: unknown, where: string, namespace: string | u
   });
 }
 
-/** What is left of rules of which it is not known where or for whom they stand: what they deny. */
+/** The Deny rules: all that remains of a policy when it is not known where it applies. */
 export const onlyDenials = (rules: readonly RuleDefinition[]): readonly RuleDefinition[] => rules.filter((rule) => rule.action === 'deny');

@@ -1,32 +1,37 @@
-// Where a selector applies: the exact rewriting of peer/felix.md 1.5, on trees, so that a label's value can never be mistaken for part of the language.
+// Confines selectors to namespaces and service accounts, as Calico does it. Calico rewrites the selector's text; this rewrites the tree, so that a label's value can never be
+// mistaken for part of the language.
 import { type Decoded, decoded, namespaceLabel, refused } from '@calico-openstack/datamodel';
 import { and, type Expression, equals, has, mapLeaves, not, prefixLabels } from '../selector/expression.ts';
 import { parseExpression } from '../selector/parse.ts';
 
-/** Labels of an endpoint's namespace and service account, inherited from their profiles. No endpoint may bring its own. */
+/** Begins the labels that an endpoint inherits from the profile of its namespace. An endpoint cannot have such labels of its own. */
 export const namespacePrefix = 'pcns.';
+/** Begins the labels that an endpoint inherits from the profile of its service account. An endpoint cannot have such labels of its own. */
 export const serviceAccountPrefix = 'pcsa.';
+/** The label that holds an endpoint's service account. */
 export const serviceAccountLabel = 'projectcalico.org/serviceaccount';
 
 const inSomeNamespace = has(namespaceLabel);
+/** Matches what is in the namespace. */
 export const inNamespace = (namespace: string): Expression => equals(namespaceLabel, namespace);
 
-/** A selector in a field; absent and empty are undefined. */
+/** Reads a selector; undefined when the field is absent or empty. */
 export function readSelector(value: unknown): Decoded<Expression | undefined> {
   if (value === undefined || value === '') return decoded(undefined);
   if (typeof value !== 'string') return refused('is not text');
   return parseExpression(value);
 }
 
-/** A selector of the labels that a namespace or service account gives its endpoints. */
+/** Reads a selector whose labels are those of a namespace or service account. */
 function readPrefixed(value: unknown, prefix: string): Decoded<Expression | undefined> {
   const selector = readSelector(value);
   return selector.ok && selector.value ? decoded(prefixLabels(selector.value, prefix)) : selector;
 }
 
+/** Reads a selector of service accounts by their labels. */
 export const readServiceAccountSelector = (value: unknown): Decoded<Expression | undefined> => readPrefixed(value, serviceAccountPrefix);
 
-/** A rule's `namespaceSelector`: in it, `all()` means "in some namespace" and `global()` "in none". */
+/** Reads a rule's `namespaceSelector`, where `all()` means "in some namespace" and `global()` means "in no namespace". */
 export function readRuleNamespaceSelector(value: unknown): Decoded<Expression | undefined> {
   const selector = readPrefixed(value, namespacePrefix);
   if (!selector.ok || !selector.value) return selector;
@@ -39,8 +44,8 @@ export function readRuleNamespaceSelector(value: unknown): Decoded<Expression | 
 }
 
 /**
- * A policy's own scope. With a `namespaceSelector`, `all()` becomes "in some namespace" in the whole of it, in `selector` too; `global()` stays true for everything.
- * Refused: a part that does not parse; then nobody knows whom the policy governs.
+ * Which endpoints a policy governs. With a `namespaceSelector`, `all()` means "in some namespace" everywhere, in `selector` too; `global()` still matches everything.
+ * Refused when a part does not parse: then nobody knows which endpoints the policy governs.
  */
 export function readPolicyScope(fields: {
   readonly selector?: unknown;

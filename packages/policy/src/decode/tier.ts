@@ -1,17 +1,18 @@
-// Tier: where its policies stand, and what happens to a packet that none of them decides.
+// Decodes a Tier: the order of its policies among those of other tiers, and what happens to a packet that none of them decides.
 import { show } from '@calico-openstack/datamodel';
 import { fieldNames, readFields, readNumber } from './fields.ts';
 import { type Reading, readResource } from './reading.ts';
 
+/** A tier. */
 export type TierDefinition = {
-  /** Infinity when absent: last of the tiers that exist. */
+  /** The lowest order is applied first. Infinity when the tier states none: after all others that exist. */
   readonly order: number;
   readonly endAction: 'deny' | 'pass';
 };
 
 const tierFields = fieldNames('order', 'defaultAction');
 
-/** Only `Pass` passes; anything else at the tier's end is Deny. A tier of an order that is no number counts as absent. */
+/** Any `defaultAction` but `Pass` denies. Absent when the order is not a number. */
 export function decodeTier(bytes: Uint8Array): Reading<TierDefinition> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, tierFields);

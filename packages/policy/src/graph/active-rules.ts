@@ -1,14 +1,16 @@
-// The rules of the policies, or of the profiles, that some local endpoint uses. What nobody uses holds no sets and is not told.
+// The rules of the policies, or of the profiles, that a local endpoint uses. One that no local endpoint uses holds no IP sets and is not reported.
 import type { IpSetId, Rule } from '@calico-openstack/datamodel';
 import type { RuleDefinition } from '../decode/rule.ts';
 import { compileRule } from './compile.ts';
 import type { IpSetContent, IpSets } from './ip-sets.ts';
 import { Outbox } from './outbox.ts';
 
+/** Rules as their author wrote them. */
 export type RuleLists = { readonly ingress: readonly RuleDefinition[]; readonly egress: readonly RuleDefinition[] };
+/** Rules whose selectors have become IP sets. */
 export type CompiledLists = { readonly ingress: readonly Rule[]; readonly egress: readonly Rule[] };
 
-/** `Definition`: what the rules are made from; `Output`: what is told of them. */
+/** Active policies or active profiles. `Definition` is what the rules are made from; `Output` is what is reported about them. */
 export class ActiveRules<Id extends string, Definition, Output> {
   readonly #sets: IpSets;
   readonly #read: (id: Id) => Definition | undefined;
@@ -19,7 +21,11 @@ export class ActiveRules<Id extends string, Definition, Output> {
   readonly #dirty = new Set<Id>();
   readonly #outbox = new Outbox<Id, Output>();
 
-  /** @param read The definition as it stands; what is in use always has one. */
+  /**
+   * @param read the current definition; one that is in use always has one
+   * @param lists the rules of a definition
+   * @param output makes the reported value of the compiled rules
+   */
   constructor(
     sets: IpSets,
     read: (id: Id) => Definition | undefined,
@@ -36,16 +42,19 @@ export class ActiveRules<Id extends string, Definition, Output> {
     return this.#uses.size;
   }
 
+  /** Whether a local endpoint uses it. */
   isUsed(id: Id): boolean {
     return this.#uses.has(id);
   }
 
+  /** Counts one more user. */
   retain(id: Id): void {
     const uses = this.#uses.get(id) ?? 0;
     this.#uses.set(id, uses + 1);
     if (uses === 0) this.#dirty.add(id);
   }
 
+  /** Counts one user less. */
   release(id: Id): void {
     const uses = this.#uses.get(id)! - 1;
     if (uses > 0) this.#uses.set(id, uses);
@@ -55,12 +64,12 @@ export class ActiveRules<Id extends string, Definition, Output> {
     }
   }
 
-  /** The definition changed. */
+  /** Notes that the definition changed. */
   touch(id: Id): void {
     if (this.#uses.has(id)) this.#dirty.add(id);
   }
 
-  /** Cost: the rules of what changed, and the sets that they are the first to use. */
+  /** Compiles what changed since the last flush, and returns what differs; undefined for what is no longer used. Cost: the changed rules, and the IP sets that become used. */
   flush(): Map<Id, Output | undefined> {
     for (const id of this.#dirty) {
       const definition = this.#uses.has(id) ? this.#read(id) : undefined;

@@ -1,12 +1,14 @@
-// Who has what only one can have (an interface, an address): of all that claim it, the first by `compareClaims`. A function of the claims, never of who came first to us.
+// Who owns what only one can have (an interface, an address). Of all claimants the first by `compareClaims` owns it: the result depends on the claims alone, not on the order in which
+// they arrived.
 import { type AddressClaim, compareClaims } from '@calico-openstack/datamodel';
 
+/** Claims and owners, by thing. */
 export class Claims<Claimant extends string> {
-  /** By thing: all claims of it, and whose is the first. */
+  /** All claims of each thing, and its owner. */
   readonly #things = new Map<string, { readonly claims: Map<Claimant, AddressClaim>; owner: Claimant }>();
   readonly #claimed = new Map<Claimant, ReadonlyMap<string, AddressClaim>>();
 
-  /** A claimant now claims these things. Returns the others whose share may have changed: everybody who claims a thing whose owner is another now. */
+  /** Replaces the claims of a claimant. Returns the other claimants whose share may have changed: those that claim a thing whose owner changed. */
   set(claimant: Claimant, wanted: ReadonlyMap<string, AddressClaim>): ReadonlySet<Claimant> {
     const before = this.#claimed.get(claimant) ?? none;
     const affected = new Set<Claimant>();
@@ -21,20 +23,22 @@ export class Claims<Claimant extends string> {
     return affected;
   }
 
+  /** The owner of a thing; undefined when nobody claims it. */
   owner(thing: string): Claimant | undefined {
     return this.#things.get(thing)?.owner;
   }
 
-  /** What it claims, as it was set last. */
+  /** The claims of a claimant, as they were set last. */
   of(claimant: Claimant): ReadonlyMap<string, AddressClaim> {
     return this.#claimed.get(claimant) ?? none;
   }
 
+  /** Everybody who claims a thing. */
   claimants(thing: string): Iterable<Claimant> {
     return this.#things.get(thing)?.claims.keys() ?? [];
   }
 
-  /** Costs no more than the change, however many claim the thing, but when its owner lets it go. */
+  /** Costs constant time, however many claim the thing, unless its owner withdraws its claim. */
   #change(thing: string, claimant: Claimant, claim: AddressClaim | undefined, affected: Set<Claimant>): void {
     const held = this.#things.get(thing);
     if (!held) {

@@ -1,11 +1,14 @@
-// A rule as its policy's author wrote it becomes a rule whose selectors are sets.
+// Compiles a rule as its author wrote it into a rule whose selectors are IP sets.
 import type { IpSetId, Rule, RuleSide } from '@calico-openstack/datamodel';
 import type { RuleDefinition } from '../decode/rule.ts';
 import type { SideDefinition } from '../decode/rule-side.ts';
 import { matchesEverything, type Selector } from '../selector/canonical.ts';
 import type { IpSetContent } from './ip-sets.ts';
 
-/** @param setOf The id of the set with this content. */
+/**
+ * Compiles a rule.
+ * @param setOf returns the id of the IP set with this content
+ */
 export function compileRule(definition: RuleDefinition, setOf: (content: IpSetContent) => IpSetId): Rule {
   const { source, destination, ...rest } = definition;
   return { ...rest, source: compileSide(source, definition.protocol, setOf), destination: compileSide(destination, definition.protocol, setOf) };
@@ -13,8 +16,8 @@ export function compileRule(definition: RuleDefinition, setOf: (content: IpSetCo
 
 function compileSide(side: SideDefinition, protocol: number | undefined, setOf: (content: IpSetContent) => IpSetId): RuleSide {
   const { selector, notSelector, namedPorts, notNamedPorts, ...rest } = side;
-  // Named ports belong to endpoints that the selector matches, in the negated list too. All names of a list are one set: nftables knows no "or" between sets, so that a set
-  // each would make a rule for each pair of a source's name and a destination's.
+  // Named ports belong to the endpoints that the selector matches, in the negated list too. All names of a list share one set: nftables has no "or" between sets, so one set a name
+  // would need a rule for each pair of a source's name and a destination's name.
   const portSet = (names: readonly string[]): IpSetId =>
     setOf({ selector: selector ?? matchesEverything, ports: { names: new Set(names.toSorted()), ...(protocol !== undefined && { protocol }) } });
   return {

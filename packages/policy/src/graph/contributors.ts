@@ -1,20 +1,22 @@
-// Every endpoint and network set of the cluster: its labels, its own over those of its profiles, and what it adds to sets. Nothing else of it is kept.
+// Every endpoint and network set of the cluster, each with its labels and its contribution to IP sets. Nothing else about it is kept. Its own labels win over those of its profiles.
 import { type Contribution, sameContribution } from './contribution.ts';
 import type { LabelList, Labelling, LabelTable } from './labels.ts';
 
-/** Own labels, and the profiles that labels are inherited from: the first of them that has a label decides. */
+/** Something with labels and addresses. `profiles` are those that it inherits labels from; the first profile that has a label decides. */
 export type Contributor = { readonly labels: LabelList; readonly profiles: readonly string[]; readonly contribution: Contribution };
 
-/** A contribution under its labels. */
+/** A contribution with the labelling that it belongs to. */
 export type Placed = { readonly labelling: Labelling; readonly contribution: Contribution };
 
+/** Is called while contributors change. */
 export type ContributorsListener = {
-  /** Before its first carrier comes. */
+  /** Called before the labelling's first carrier is added. */
   labellingAppeared(labelling: Labelling): void;
-  /** After its last carrier went. */
+  /** Called after the labelling's last carrier was removed. */
   labellingDisappeared(labelling: Labelling): void;
+  /** Called when a contribution came, went, changed or moved to another labelling. */
   contributionChanged(before: Placed | undefined, after: Placed | undefined): void;
-  /** A profile's labels moved this one, whose own value did not change, to another labelling. */
+  /** Called when a profile's labels moved a contributor, whose own value did not change, to another labelling. */
   relabelled(key: string, labelling: Labelling): void;
 };
 
@@ -22,13 +24,14 @@ type Entry = {
   labelling: Labelling;
   contribution: Contribution;
   place: number;
-  /** Kept only where there are profiles: then the labels must be put together again when one changes. */
+  /** Its own labels. They are kept only for a contributor with profiles, because its labels must be merged again when a profile changes. */
   own: LabelList;
   profiles: readonly string[];
 };
 
 const none: readonly string[] = [];
 
+/** The contributors, by datastore key. */
 export class Contributors {
   readonly #entries = new Map<string, Entry>();
   readonly #heirs = new Map<string, Set<string>>();
@@ -45,7 +48,7 @@ export class Contributors {
     return this.#entries.size;
   }
 
-  /** What the datastore key now holds. Returns its labelling. Cost: the selectors that match it before and after. */
+  /** Sets the contributor under a datastore key, and returns its labelling. Cost: the selectors that match it before and after. */
   set(key: string, contributor: Contributor): Labelling {
     const { labels, profiles, contribution } = contributor;
     const entry = this.#entries.get(key);
@@ -65,6 +68,7 @@ export class Contributors {
     return labelling;
   }
 
+  /** Removes the contributor under a datastore key. */
   delete(key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
@@ -75,7 +79,7 @@ export class Contributors {
     this.#release(entry.labelling);
   }
 
-  /** A profile's labels, undefined when it is gone. Cost: the endpoints that name it. */
+  /** Sets the labels of a profile; undefined when the profile is gone. Cost: the endpoints that name the profile. */
   setProfileLabels(profile: string, labels: ReadonlyMap<string, string> | undefined): void {
     if (sameLabels(this.#profileLabels.get(profile), labels)) return;
     if (labels && labels.size > 0) this.#profileLabels.set(profile, labels);
@@ -89,11 +93,11 @@ export class Contributors {
     }
   }
 
-  /** `labelling` is held already, for the entry. */
+  /** Moves an entry. The caller has acquired `labelling` for it. */
   #move(entry: Entry, labelling: Labelling, contribution: Contribution): void {
     const before: Placed = { labelling: entry.labelling, contribution: entry.contribution };
     if (labelling === before.labelling && contribution === before.contribution) {
-      this.#table.release(labelling); // held twice now
+      this.#table.release(labelling); // the caller and the entry both held it
       return;
     }
     entry.labelling.removeCarrier(entry);

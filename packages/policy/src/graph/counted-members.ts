@@ -1,10 +1,12 @@
-// The members of one set, each there once whatever the number of its contributors, and what changed since it was last asked.
+// The members of one IP set. A member that several contributors add is in the set once. Also records what changed since the last `take`.
 
+/** Members that joined and left. */
 export type MemberChange = { readonly added: readonly string[]; readonly removed: readonly string[] };
 
+/** Members with a count of their contributors. */
 export class CountedMembers {
   readonly #present = new Set<string>();
-  /** Contributors beyond the first: most members have but one. */
+  /** The number of contributors beyond the first. Most members have only one, and are not in this map. */
   readonly #further = new Map<string, number>();
   readonly #added = new Set<string>();
   readonly #removed = new Set<string>();
@@ -14,6 +16,7 @@ export class CountedMembers {
     return this.#present.size;
   }
 
+  /** Adds a contributor of the member. */
   add(member: string): void {
     if (this.#present.has(member)) {
       this.#further.set(member, (this.#further.get(member) ?? 0) + 1);
@@ -23,7 +26,7 @@ export class CountedMembers {
     if (this.#told && !this.#removed.delete(member)) this.#added.add(member);
   }
 
-  /** As often as it was added, no more. */
+  /** Removes a contributor of the member. @throws RangeError when the member is removed more often than it was added */
   remove(member: string): void {
     const further = this.#further.get(member);
     if (further !== undefined) {
@@ -35,7 +38,7 @@ export class CountedMembers {
     if (this.#told && !this.#added.delete(member)) this.#removed.add(member);
   }
 
-  /** The first time all members, afterwards what changed; undefined when nothing did. */
+  /** All members at the first call, then the change since the last call; undefined when nothing changed. */
   take(): ReadonlySet<string> | MemberChange | undefined {
     if (!this.#told) {
       this.#told = true;

@@ -1,17 +1,19 @@
-// What in the datastore is not understood, or cannot all hold at once: told when it appears, when its reason changes, and when it is gone.
+// Defects: datastore values that are not understood or contradict others. A defect is reported when it appears, when its reason changes, and when it is gone.
 import type { Defect } from '@calico-openstack/datamodel';
 
-/** `content`: of the value itself. `place`: of the value among others (an address or interface that another has, a profile that does not exist). */
+/** `content`: the value itself is not understood. `place`: the value contradicts others (its address or interface belongs to another endpoint, its profile does not exist). */
 export type DefectSource = 'content' | 'place';
 
-/** Enough to find the first mistakes by; the number of the others is told. */
+/** The most reasons that a defect lists. Only the number of the others is stated. */
 const reasonsMax = 5;
 
+/** The defects of all datastore keys. */
 export class Defects {
   readonly #reasons: Readonly<Record<DefectSource, Map<string, string>>> = { content: new Map(), place: new Map() };
   readonly #told = new Map<string, string>();
   readonly #touched = new Set<string>();
 
+  /** Replaces the defects of a key from one source; an empty list removes them. */
   set(key: string, source: DefectSource, reasons: readonly string[]): void {
     const held = this.#reasons[source];
     if (reasons.length === 0) {
@@ -23,6 +25,7 @@ export class Defects {
     this.#touched.add(key);
   }
 
+  /** The defects that changed since the last call; undefined for a key whose defects are gone. */
   take(): Map<string, Defect | undefined> {
     const changes = new Map<string, Defect | undefined>();
     for (const key of this.#touched) {

@@ -1,38 +1,41 @@
-// Which policies govern the local endpoints. Endpoints with the same labels are one subject: the same policies in the same order.
-import type { PolicyId, TierPolicies } from '@calico-openstack/datamodel';
+// Determines which policies govern the local endpoints. Endpoints with the same labels form one subject, because the same policies govern them in the same order.
+import { type PolicyId, sameContent, type TierPolicies } from '@calico-openstack/datamodel';
 import type { PolicyDefinition } from '../decode/policy.ts';
 import type { TierDefinition } from '../decode/tier.ts';
 import type { Labelling } from './labels.ts';
 import { Matching } from './matching.ts';
-import { sameContent } from './outbox.ts';
 import { inOrder, tiersOf } from './tiers.ts';
 
+/** The tiers that apply in each direction, with their policies in order. */
 export type TierLists = { readonly ingress: readonly TierPolicies[]; readonly egress: readonly TierPolicies[] };
 
-/** For workloads only `normal` matters. */
+/** The policies of a subject by the place where they are enforced. Workloads use `normal` only. */
 export type Governed = { readonly normal: TierLists; readonly forward: TierLists; readonly untracked: TierLists; readonly preDnat: TierLists };
 
 const ungoverned: TierLists = { ingress: [], egress: [] };
 const nothing: Governed = { normal: ungoverned, forward: ungoverned, untracked: ungoverned, preDnat: ungoverned };
 
-/** What a local endpoint is decides which policies have an effect on it: untracked ones have none on the host endpoint for every interface (`*`). */
+/** The kind of a local endpoint. It decides which policies apply: untracked policies do not apply to the host endpoint for every interface (`*`). */
 export type MemberKind = 'workload' | 'host-endpoint' | 'every-interface';
 
-/** A local endpoint. `touch`: it is governed otherwise than before. */
+/** A local endpoint. `touch` is called when other policies govern it than before. */
 export type Member = { readonly kind: MemberKind; touch(): void };
 
+/** All local endpoints with one labelling. */
 export type Subject = {
   readonly labelling: Labelling;
   readonly members: Set<Member>;
-  /** Of each kind. */
+  /** The number of members of each kind. */
   readonly count: Record<MemberKind, number>;
   governed: Governed;
-  /** The policies in its lists. */
+  /** All policies in `governed`. */
   policies: ReadonlySet<PolicyId>;
 };
 
+/** Counts the users of policies. */
 export type PolicyUsers = { retain(id: PolicyId): void; release(id: PolicyId): void };
 
+/** Policies, tiers and subjects. */
 export class Governance {
   readonly #users: PolicyUsers;
   readonly #policies = new Map<PolicyId, PolicyDefinition>();
@@ -53,11 +56,12 @@ export class Governance {
     return this.#tiers.size;
   }
 
+  /** The definition of a policy; undefined when there is none. */
   policy(id: PolicyId): PolicyDefinition | undefined {
     return this.#policies.get(id);
   }
 
-  /** Cost: the local labellings that it governs before and after; nothing but the rules changed: none. */
+  /** Sets a policy; undefined removes it. Cost: the local labellings that it governs before and after; nothing when only its rules changed. */
   setPolicy(id: PolicyId, policy: PolicyDefinition | undefined): void {
     const before = this.#policies.get(id);
     if (policy) this.#policies.set(id, policy);
@@ -71,7 +75,7 @@ export class Governance {
     if (before && before.selector.text !== policy?.selector.text) this.#matching.removeUser(before.selector, id);
   }
 
-  /** Every subject looks again: tiers are few and change seldom. */
+  /** Sets a tier; undefined removes it. Every subject is recomputed, because tiers are few and change seldom. */
   setTier(name: string, tier: TierDefinition | undefined): void {
     if (sameContent(this.#tiers.get(name), tier)) return;
     if (tier) this.#tiers.set(name, tier);
@@ -79,7 +83,7 @@ export class Governance {
     for (const subject of this.#subjects.values()) this.#dirty.add(subject);
   }
 
-  /** A local endpoint carries these labels. */
+  /** Adds a local endpoint with this labelling, and returns its subject. */
   join(labelling: Labelling, member: Member): Subject {
     let subject = this.#subjects.get(labelling);
     if (!subject) {
@@ -93,13 +97,14 @@ export class Governance {
     return subject;
   }
 
+  /** Removes a local endpoint from its subject. */
   leave(subject: Subject, member: Member): void {
     subject.members.delete(member);
     subject.count[member.kind] -= 1;
     if (subject.count[member.kind] === 0) this.#dirty.add(subject);
   }
 
-  /** Looks again at what changed, and touches the members of the subjects that are governed otherwise than before. */
+  /** Recomputes the subjects that changed, and touches the members of those that other policies govern now. */
   settle(): void {
     for (const subject of this.#dirty) {
       const { labelling, members } = subject;

@@ -1,9 +1,10 @@
-// This host's host endpoints: each with its policies for every place where they are enforced. Which of them an interface follows is decided where interfaces are known.
+// This host's host endpoints, each with its policies for every place where they are enforced. Which interface belongs to which host endpoint is decided by Felix, which knows the interfaces.
 import type { EndpointPolicy, HostEndpointId, LocalHostEndpoint, ProfileId } from '@calico-openstack/datamodel';
 import type { HostEndpointDefinition } from '../decode/host-endpoint.ts';
 import type { MemberKind, TierLists } from './governance.ts';
 import { type LocalEndpoint, LocalEndpoints } from './local-endpoints.ts';
 
+/** The host endpoints of this host. */
 export class LocalHostEndpoints extends LocalEndpoints<HostEndpointId, HostEndpointDefinition, LocalHostEndpoint> {
   protected override kindOf({ interfaceName }: HostEndpointDefinition): MemberKind {
     return interfaceName === '*' ? 'every-interface' : 'host-endpoint';
@@ -26,5 +27,5 @@ export class LocalHostEndpoints extends LocalEndpoints<HostEndpointId, HostEndpo
   }
 }
 
-/** Profiles speak of traffic to and from the host itself. */
+/** Profiles apply only to traffic to and from the host itself. */
 const withoutProfiles = (lists: TierLists): EndpointPolicy => ({ ...lists, profiles: [] });

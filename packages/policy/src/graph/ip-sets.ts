@@ -1,5 +1,6 @@
-// The sets that active rules use: each distinct selector of addresses or of a named port is one, found by who asked for it and filled from whom its selector matches.
-import { type Cidr, type IpAddress, type IpSetChange, type IpSetId, type NamedPortMember, shortDigest } from '@calico-openstack/datamodel';
+// The IP sets that active rules use. Each distinct selector of addresses or named ports is one set, filled from the contributors that its selector matches.
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import { type IpSetChange, type IpSetId, type NamedPortMember, shortDigest } from '@calico-openstack/datamodel';
 import type { Selector } from '../selector/canonical.ts';
 import { type Contribution, type NamedPorts, namedPortKeys } from './contribution.ts';
 import type { Placed } from './contributors.ts';
@@ -7,7 +8,7 @@ import { CountedMembers } from './counted-members.ts';
 import type { Labelling } from './labels.ts';
 import { Matching } from './matching.ts';
 
-/** What a set holds: the addresses of whom the selector matches, or their ports of these names. */
+/** What an IP set holds: the addresses of everything that the selector matches, or, with `ports`, its ports of these names. */
 export type IpSetContent = { readonly selector: Selector; readonly ports?: NamedPorts };
 
 const idLength = 24;
@@ -29,21 +30,23 @@ class IpSet {
   }
 }
 
+/** The IP sets in use, by content. */
 export class IpSets {
   readonly #sets = new Map<string, IpSet>();
   readonly #matching = new Matching<IpSet>();
-  /** New, unused or with other members since the last flush. */
+  /** Sets that became used or unused, or whose members changed, since the last flush. */
   readonly #touched = new Set<IpSet>();
 
   get size(): number {
     return this.#sets.size;
   }
 
+  /** How many distinct selectors the sets have, and how many of those require no label, so that no index serves them. */
   get selectorCounts(): { readonly selectors: number; readonly scanned: number } {
     return { selectors: this.#matching.selectorCount, scanned: this.#matching.scannedCount };
   }
 
-  /** The id of the set with this content, held once more. Cost, when nobody held it: who its selector may match. */
+  /** Counts one more user of the set with this content, and returns its id. Cost for a new set: the labellings that its selector may match. */
   acquire(content: IpSetContent): IpSetId {
     const text = contentText(content);
     let set = this.#sets.get(text);
@@ -60,21 +63,24 @@ export class IpSets {
     return set.id;
   }
 
-  /** A set that nobody holds any more at the next flush goes then: one that changes hands stays. */
+  /** Counts one user less. The next flush removes a set without users; a set that passes from one user to another stays. */
   release(content: IpSetContent): void {
     const set = this.#sets.get(contentText(content))!;
     set.uses -= 1;
     if (set.uses === 0) this.#touched.add(set);
   }
 
+  /** See ContributorsListener. */
   labellingAppeared(labelling: Labelling): void {
     this.#matching.addLabelling(labelling);
   }
 
+  /** See ContributorsListener. */
   labellingDisappeared(labelling: Labelling): void {
     this.#matching.removeLabelling(labelling);
   }
 
+  /** See ContributorsListener. */
   contributionChanged(before: Placed | undefined, after: Placed | undefined): void {
     if (before && after && before.labelling === after.labelling) {
       const [left, came] = [without(before.contribution.nets, after.contribution.nets), without(after.contribution.nets, before.contribution.nets)];
@@ -84,11 +90,12 @@ export class IpSets {
       }
       return;
     }
-    // First in, then out: what stays in a set is never without a contributor.
+    // Members are added before others are removed, so that a member that stays in a set always has a contributor.
     if (after) for (const set of this.#matching.usersOf(after.labelling)) this.#exchange(set, [], set.keysOf(after.contribution));
     if (before) for (const set of this.#matching.usersOf(before.labelling)) this.#exchange(set, set.keysOf(before.contribution), []);
   }
 
+  /** What changed since the last flush. */
   flush(): Map<IpSetId, IpSetChange> {
     const changes = new Map<IpSetId, IpSetChange>();
     for (const set of this.#touched) {
@@ -113,13 +120,13 @@ export class IpSets {
   }
 }
 
-/** Those of the first that the second has not. A network set may have a hundred thousand, of which one changed. */
+/** The entries of the first list that are not in the second. A network set may have a hundred thousand entries of which one changed. */
 function without(first: readonly string[], second: readonly string[]): readonly string[] {
   const others = new Set(second);
   return first.filter((one) => !others.has(one));
 }
 
-/** Names of ports hold no blank and no comma. */
+/** The identity of a set as text. It is unambiguous, because names of ports contain no blanks and no commas. */
 function contentText({ selector, ports }: IpSetContent): string {
   return ports ? `named-ports ${[...ports.names].join()} ${ports.protocol ?? 'any'} ${selector.text}` : `addresses ${selector.text}`;
 }

@@ -1,15 +1,16 @@
-// Two indexes by label name and value: labellings, for a new selector to find what it matches; selectors, for a new labelling to find what matches it.
+// Two indexes by label name and value. With the index of labellings a new selector finds what it may match; with the index of selectors a new labelling finds what may match it.
 import type { Cover, LabelKey } from '../selector/requirements.ts';
 import type { Labelling } from './labels.ts';
 import { getOrMake } from './maps.ts';
 
-/** A labelling in the index. When it is gone it stays in the lists a while, marked; a list is swept when half of it is gone. */
+/** A labelling in the index. A removed labelling stays in the lists for a while, flagged as gone; a list is cleaned up when half of its entries are gone. */
 type Posting = { readonly labelling: Labelling; gone: boolean };
 type Postings = { list: Posting[]; gone: number };
 type NamedPostings = { count: number; readonly values: Map<string, Postings> };
 
 const newNamedPostings = (): NamedPostings => ({ count: 0, values: new Map() });
 
+/** The labellings, by each of their labels. */
 export class LabellingIndex {
   readonly #all = new Map<Labelling, Posting>();
   readonly #byName = new Map<string, NamedPostings>();
@@ -45,7 +46,7 @@ export class LabellingIndex {
     }
   }
 
-  /** All that have one of the keys of the cheapest of these covers; everything when there is no cover. */
+  /** All labellings that have one of the keys of the cheapest of these covers; every labelling when there is no cover. */
   *find(covers: readonly Cover[]): Iterable<Labelling> {
     let cheapest: Cover | undefined;
     let least = this.#all.size;
@@ -81,17 +82,19 @@ type NamedEntries<Entry> = { readonly any: Set<Entry>; readonly values: Map<stri
 const newEntries = <Entry>(): NamedEntries<Entry> => ({ any: new Set(), values: new Map() });
 const newSet = <T>(): Set<T> => new Set();
 
+/** Entries (nodes of selectors), by the keys of one of their covers. */
 export class SelectorIndex<Entry> {
   readonly #everywhere = new Set<Entry>();
   readonly #byName = new Map<string, NamedEntries<Entry>>();
 
+  /** How many entries have no cover, so that every labelling meets them. */
   get everywhereCount(): number {
     return this.#everywhere.size;
   }
 
   /**
-   * Files an entry under one of its covers and returns which: the one under whose keys the fewest stand already. So a key that all selectors share (the namespace of
-   * every security group) soon gathers no more, and each labelling meets few candidates. The choice changes costs only, never results.
+   * Files an entry under one of its covers, and returns which: the one whose keys have the fewest entries so far. A key that all selectors share (the namespace of every security
+   * group) therefore stops collecting entries soon, and each labelling meets few candidates. The choice affects costs, never results.
    */
   add(entry: Entry, covers: readonly Cover[]): Cover | undefined {
     let chosen: Cover | undefined;
@@ -112,6 +115,7 @@ export class SelectorIndex<Entry> {
     return chosen;
   }
 
+  /** Removes an entry. `cover` is what `add` returned for it. */
   delete(entry: Entry, cover: Cover | undefined): void {
     if (!cover) this.#everywhere.delete(entry);
     for (const { label, value } of cover ?? []) {
@@ -127,7 +131,7 @@ export class SelectorIndex<Entry> {
     }
   }
 
-  /** Everything that may match; an entry filed under several keys may come more than once. */
+  /** The entries that may match the labelling. An entry that is filed under several keys may occur more than once. */
   *candidates(labelling: Labelling): Iterable<Entry> {
     yield* this.#everywhere;
     for (const { name, value } of labelling.labels) {

@@ -1,19 +1,27 @@
-// Distinct labels and distinct combinations of them, each held once. Most endpoints of a project share one combination, so selectors are asked of combinations, never of endpoints.
+// Distinct labels, and distinct combinations of labels (labellings), each stored once. Most endpoints of a project share one labelling, so selectors are evaluated for labellings and
+// never for endpoints.
 import type { LabelLookup } from '../selector/evaluate.ts';
 import type { Contribution } from './contribution.ts';
 import { getOrMake } from './maps.ts';
 
-export type Label = { readonly name: string; readonly value: string; readonly id: number /** In how many labellings. */; uses: number };
+/** A label with a value. */
+export type Label = {
+  readonly name: string;
+  readonly value: string;
+  readonly id: number;
+  /** The number of labellings that have it. */
+  uses: number;
+};
 
-/** Shared until the first comes: many a labelling has but one. */
+/** The empty list that all labellings without carriers share, to save memory. */
 const noCarriers: Carrier[] = [];
 
-/** A combination of labels, inherited ones included, and all that carry it. Immutable but for who carries it. */
+/** A distinct combination of labels, inherited ones included, and its carriers: the contributors that have it. The labels never change; the carriers do. */
 export class Labelling implements LabelLookup {
   readonly key: string;
   readonly labels: readonly Label[];
   carriers: Carrier[] = noCarriers;
-  /** How many hold on to it: it is forgotten when nobody does. */
+  /** The number of its users. The table drops a labelling without users. */
   uses = 0;
 
   constructor(key: string, labels: readonly Label[]) {
@@ -26,13 +34,14 @@ export class Labelling implements LabelLookup {
     return undefined;
   }
 
+  /** Adds a contributor that has these labels. */
   addCarrier(carrier: Carrier): void {
     carrier.place = this.carriers.length;
     if (carrier.place === 0) this.carriers = [carrier];
     else this.carriers.push(carrier);
   }
 
-  /** The last one takes its place: constant time, however many there are. */
+  /** Removes a carrier in constant time: the last carrier takes its place. */
   removeCarrier(carrier: Carrier): void {
     const last = this.carriers.pop()!;
     if (last === carrier) return;
@@ -41,11 +50,17 @@ export class Labelling implements LabelLookup {
   }
 }
 
-export type Carrier = { readonly contribution: Contribution /** Its index among its labelling's carriers. */; place: number };
+/** A contributor that has a labelling. */
+export type Carrier = {
+  readonly contribution: Contribution;
+  /** Its index in the labelling's list of carriers. */
+  place: number;
+};
 
-/** Names and values in turn: `[name, value, name, value, …]`, each name once. */
+/** Labels as a flat list: `[name, value, name, value, …]`, each name once. */
 export type LabelList = readonly string[];
 
+/** All labels and labellings in use. */
 export class LabelTable {
   readonly #labels = new Map<string, Map<string, Label>>();
   readonly #labellings = new Map<string, Labelling>();
@@ -55,12 +70,12 @@ export class LabelTable {
     return this.#labellings.size;
   }
 
-  /** The labelling of these labels, held once more. */
+  /** Counts one more user of the labelling with these labels, and returns it. */
   acquire(list: LabelList): Labelling {
     const labels: Label[] = [];
     for (let index = 0; index < list.length; index += 2) labels.push(this.#label(list[index]!, list[index + 1]!));
     labels.sort((first, second) => first.id - second.id);
-    const key = labels.map(({ id }) => id).join(); // joined text is flat; text put together piece by piece stays a tree, of ten times the size
+    const key = labels.map(({ id }) => id).join(); // join makes a flat string; concatenation would keep a tree of pieces that takes ten times the memory
     let labelling = this.#labellings.get(key);
     if (!labelling) {
       labelling = new Labelling(key, labels);
@@ -71,6 +86,7 @@ export class LabelTable {
     return labelling;
   }
 
+  /** Counts one user less, and drops the labelling after the last. */
   release(labelling: Labelling): void {
     labelling.uses -= 1;
     if (labelling.uses > 0) return;

@@ -1,21 +1,22 @@
-// The parts that local endpoints play in live migrations.
-import type { WorkloadId } from '@calico-openstack/datamodel';
+// The roles of local endpoints in live migrations.
+import { sameContent, type WorkloadId } from '@calico-openstack/datamodel';
 import type { LiveMigrationDefinition, MigrationReference } from '../decode/live-migration.ts';
 import { type LabelLookup, matches } from '../selector/evaluate.ts';
-import { sameContent } from './outbox.ts';
 
+/** Whether the VM leaves the endpoint or arrives at it. */
 export type Role = 'source' | 'target';
 
-/** An endpoint's id, or the part of it that names its whole workload. */
+/** The id of the endpoint that is referred to, or the part of an id that all endpoints of the workload share. */
 const referenceId = ({ orchestrator, workload, endpoint }: MigrationReference): string =>
   `${orchestrator}/${workload}${endpoint === undefined ? '' : `/${endpoint}`}`;
 
 const workloadPart = (id: WorkloadId): string => id.slice(0, id.lastIndexOf('/'));
 
+/** The LiveMigrations, as far as they concern this host. */
 export class LiveMigrations {
   readonly #host: string;
   readonly #migrations = new Map<string, LiveMigrationDefinition>();
-  /** Which migrations name an endpoint or workload of this host, and as what. */
+  /** By endpoint or workload of this host: the migrations that name it, and the role that they give it. */
   readonly #roles = new Map<string, Map<string, Role>>();
   readonly #bySelector = new Set<string>();
 
@@ -23,7 +24,7 @@ export class LiveMigrations {
     this.#host = host;
   }
 
-  /** Returns a test for the endpoints whose role may have changed; undefined when nothing did. */
+  /** Sets the migration under a datastore key; undefined removes it. Returns a test for the endpoints whose role may have changed; undefined when nothing changed. */
   set(key: string, migration: LiveMigrationDefinition | undefined): ((id: WorkloadId) => boolean) | undefined {
     const before = this.#migrations.get(key);
     if (sameContent(before, migration)) return undefined;
@@ -31,14 +32,14 @@ export class LiveMigrations {
     else this.#migrations.delete(key);
     const touched = new Set<string>();
     for (const side of ['source', 'target'] as const) this.#unname(key, before?.[side], touched);
-    for (const side of ['source', 'target'] as const) this.#name(key, side, migration?.[side], touched); // the target last: it beats the source
+    for (const side of ['source', 'target'] as const) this.#name(key, side, migration?.[side], touched); // the target is set last, because it wins over the source
     if (migration?.targetSelector) this.#bySelector.add(key);
     else this.#bySelector.delete(key);
     if (before?.targetSelector || migration?.targetSelector) return () => true;
     return (id) => touched.has(id) || touched.has(workloadPart(id));
   }
 
-  /** Target beats source, whatever names them. */
+  /** The role of a local endpoint; undefined when no migration concerns it. The target's role wins over the source's. */
   roleOf(id: WorkloadId, labels: LabelLookup): Role | undefined {
     let role: Role | undefined;
     for (const name of [id, workloadPart(id)]) {

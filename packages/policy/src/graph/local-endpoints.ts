@@ -1,22 +1,25 @@
-// The endpoints of this host, of one kind: which labels they carry, which profiles they use, and which of them are to be looked at again.
+// The endpoints of this host, of one kind: their labels, the profiles that they use, and which of them must be recomputed.
 import type { ProfileId } from '@calico-openstack/datamodel';
 import type { Defects } from './defects.ts';
 import type { Governance, Member, MemberKind, Subject } from './governance.ts';
 import type { Labelling } from './labels.ts';
 import { Outbox } from './outbox.ts';
 
+/** Counts the users of profiles, and says whether a profile exists. */
 export type ProfileUsers = { retain(id: ProfileId): void; release(id: ProfileId): void; exists(id: ProfileId): boolean };
 
-/** Where a kind stands among the others. */
+/** The parts of the graph that local endpoints depend on. */
 export type Surroundings = { readonly governance: Governance; readonly profiles: ProfileUsers; readonly defects: Defects };
 
+/** A local endpoint. `key` is its datastore key. */
 export type LocalEndpoint<Definition> = { readonly key: string; definition: Definition; subject: Subject };
 
+/** Local workloads or local host endpoints. */
 export abstract class LocalEndpoints<Id extends string, Definition extends { readonly profiles: readonly string[] }, Output> {
   protected readonly locals = new Map<Id, LocalEndpoint<Definition> & { member: Member }>();
   protected readonly dirty = new Set<Id>();
   readonly #surroundings: Surroundings;
-  /** What the last look at an endpoint left behind. */
+  /** What the last computation of an endpoint used, to be released by the next one. */
   readonly #seen = new Map<Id, { readonly key: string; readonly profiles: readonly ProfileId[] }>();
   readonly #outbox = new Outbox<Id, Output>();
 
@@ -24,14 +27,16 @@ export abstract class LocalEndpoints<Id extends string, Definition extends { rea
     this.#surroundings = surroundings;
   }
 
+  /** Which policies apply to an endpoint. */
   protected abstract kindOf(definition: Definition): MemberKind;
 
-  /** What is handed on of it. `complain` is told what cannot be as its value says. */
+  /** Makes the value that is reported. Calls `complain` for what cannot be as the endpoint's value says. */
   protected abstract output(id: Id, local: LocalEndpoint<Definition>, complain: (reason: string) => void): Output;
 
-  /** Before the dirty ones are looked at: may find others dirty too. */
+  /** Runs before the dirty endpoints are recomputed. It may mark others dirty. */
   protected abstract settle(): void;
 
+  /** Sets a local endpoint. */
   set(key: string, id: Id, definition: Definition, labelling: Labelling): void {
     const local = this.locals.get(id);
     this.dirty.add(id);
@@ -45,6 +50,7 @@ export abstract class LocalEndpoints<Id extends string, Definition extends { rea
     this.locals.set(id, { key, definition, member, subject: this.#surroundings.governance.join(labelling, member) });
   }
 
+  /** Removes a local endpoint. */
   delete(id: Id): void {
     const local = this.locals.get(id);
     if (!local) return;
@@ -53,6 +59,7 @@ export abstract class LocalEndpoints<Id extends string, Definition extends { rea
     this.dirty.add(id);
   }
 
+  /** Moves a local endpoint to another labelling. */
   relabel(id: Id, labelling: Labelling): void {
     const local = this.locals.get(id);
     if (!local || local.subject.labelling === labelling) return;
@@ -61,11 +68,12 @@ export abstract class LocalEndpoints<Id extends string, Definition extends { rea
     this.dirty.add(id);
   }
 
-  /** Cost: the local endpoints. */
+  /** Marks the endpoints that pass the test dirty. Cost: all local endpoints. */
   touchWhere(test: (id: Id, definition: Definition) => boolean): void {
     for (const [id, { definition }] of this.locals) if (test(id, definition)) this.dirty.add(id);
   }
 
+  /** Recomputes the dirty endpoints, and returns those that differ; undefined for one that is gone. */
   flush(): Map<Id, Output | undefined> {
     this.settle();
     for (const id of this.dirty) this.#look(id);

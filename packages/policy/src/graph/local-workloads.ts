@@ -1,14 +1,10 @@
-// This host's workload endpoints: each with its policies, its share of what two may claim, and its part in a live migration.
+// This host's workload endpoints, each with its policies, the interface and addresses that it owns, and its role in a live migration.
+import { addressOf, type Cidr, cidrContains, hostCidr, isHostCidr } from '@calico-openstack/addresses';
 import {
   type AddressClaim,
-  addressOf,
   addressPairMacsAnnotation,
-  type Cidr,
-  cidrContains,
   decodePairMacs,
-  hostCidr,
   type IpNat,
-  isHostCidr,
   type LocalWorkload,
   type PairMac,
   type ProfileId,
@@ -22,18 +18,21 @@ import type { LiveMigrations } from './live-migrations.ts';
 import { type LocalEndpoint, LocalEndpoints, type Surroundings } from './local-endpoints.ts';
 import { gatewaysOf, NetworkGateways } from './network-gateways.ts';
 
-/** `workload` is `<namespace>/<device_id>`, `endpoint` the port id. */
+/** Identifies a workload endpoint on its host. `workload` is `<namespace>/<device_id>`, `endpoint` is the port's id. */
 export type WorkloadIdentity = { readonly orchestrator: string; readonly workload: string; readonly endpoint: string };
 
+/** The identity as one string. */
 export const workloadId = ({ orchestrator, workload, endpoint }: WorkloadIdentity): WorkloadId => `${orchestrator}/${workload}/${endpoint}` as WorkloadId;
 
+/** A workload endpoint with its identity. */
 export type WorkloadDefinition = WorkloadIdentity & WorkloadEndpoint;
 
+/** The workload endpoints of this host. */
 export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinition, LocalWorkload> {
   readonly #migrations: LiveMigrations;
   readonly #reserved: ReservedAddresses;
   readonly #interfaces = new Claims<WorkloadId>();
-  /** Only of endpoints that have their interface: one that waits for it has no addresses to route either. */
+  /** Only endpoints that own their interface claim addresses: one that waits for its interface has nowhere to route them to. */
   readonly #addresses = new Claims<WorkloadId>();
   readonly #gateways = new NetworkGateways();
   #allowSourceSpoofing = false;
@@ -44,13 +43,14 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     this.#reserved = reserved;
   }
 
+  /** See PolicyOptions. */
   setAllowSourceSpoofing(allowed: boolean): void {
     if (allowed === this.#allowSourceSpoofing) return;
     this.#allowSourceSpoofing = allowed;
     this.touchWhere((_, { allowSpoofedSourcePrefixes }) => allowSpoofedSourcePrefixes.length > 0);
   }
 
-  /** These came to be somebody else's, or no longer are. */
+  /** Marks the endpoints dirty that claim one of these prefixes or name it as a gateway: its reservations changed. */
   reservationsChanged(cidrs: ReadonlySet<Cidr>): void {
     if (cidrs.size === 0) return;
     const wide = [...cidrs].filter((cidr) => !isHostCidr(cidr));
@@ -67,7 +67,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     return 'workload';
   }
 
-  /** Interfaces first: an endpoint without its interface claims no address. */
+  /** Settles interfaces before addresses, because an endpoint without its interface claims no address. */
   protected override settle(): void {
     /** Addresses whose owner may be another now, all claimed gateways that came among them. */
     const touched = new Set<Cidr>();
@@ -119,7 +119,10 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     };
   }
 
-  /** What of the endpoint's addresses is its own, and why the others are not. That another has a pair before it is no fault of its: the members of a VRRP group share one. */
+  /**
+   * The addresses that the endpoint owns, and why it does not own the others. It is only a complaint, not a refusal, that another endpoint owns one of its address pairs: the members
+   * of a VRRP group share one.
+   */
   #share(
     id: WorkloadId,
     definition: WorkloadDefinition,
@@ -151,7 +154,10 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     return { routed: [...mine].filter((cidr) => own.has(cidr) || translated.has(cidr)), ipNats, refusals };
   }
 
-  /** A link-local gateway is the host's on that tap, whatever others have on theirs. One that the host has elsewhere it answers for anyway: upstream's DHCP agent keeps them all on links of their own. */
+  /**
+   * Why the host may not answer for a gateway on the endpoint's tap; undefined when it may. A link-local gateway is valid on its tap alone. The host answers for an address
+   * of its own in any case, because upstream's DHCP agent keeps gateways on links of their own.
+   */
   #gatewayObstacle(id: WorkloadId, gateway: Cidr): string | undefined {
     if (gateway.startsWith('fe80:')) return undefined;
     const holder = this.#addresses.owner(gateway);
@@ -162,11 +168,11 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
 
 const none: ReadonlyMap<string, AddressClaim> = new Map();
 
-/** Of two that name one interface, the older has it: nobody takes an interface by an id that sorts first. */
+/** The older of two endpoints owns the interface that both name, so that nobody can take an interface over by choosing an id that sorts first. */
 const interfaceClaim = (id: WorkloadId, { interfaceName, createdMs }: WorkloadEndpoint): ReadonlyMap<string, AddressClaim> =>
   new Map([[interfaceName, { kind: 'fixed', createdMs, id }]]);
 
-/** The single addresses that it names: its own, then the external ones that stand for one of these. An external address counts as fixed: Neutron gave it. */
+/** The single addresses that an endpoint claims: its own, and the external ones that are translated to them. An external address counts as fixed, because Neutron assigned it. */
 function claimsOf(id: WorkloadId, { ipNetworks, allowedIps, ipNats, createdMs }: WorkloadEndpoint): ReadonlyMap<Cidr, AddressClaim> {
   const fixed = { kind: 'fixed', createdMs, id } as const;
   const claims = new Map<Cidr, AddressClaim>();
@@ -177,7 +183,7 @@ function claimsOf(id: WorkloadId, { ipNetworks, allowedIps, ipNats, createdMs }:
   return claims;
 }
 
-/** By MAC, in order: equal values make equal chains. */
+/** The address pairs with MACs of their own, sorted by MAC so that equal values give equal chains. */
 function pairMacsOf({ annotations, mac: ownMac }: WorkloadEndpoint, complain: (reason: string) => void): readonly PairMac[] {
   const text = annotations[addressPairMacsAnnotation];
   if (text === undefined) return [];

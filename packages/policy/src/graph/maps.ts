@@ -1,4 +1,6 @@
-/** The map's value for a key, made and put there first when there is none. */
+// A helper for maps of collections.
+
+/** Returns the map's value for a key, after adding `make()` when there is none. */
 export function getOrMake<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
   let value = map.get(key);
   if (value === undefined) {

@@ -1,19 +1,21 @@
-// The gateways of this host's networks: the host has them on the taps of a network's endpoints, so that none of these can have one as an address pair.
-import { type Cidr, hostCidr, networkIdAnnotation, type WorkloadEndpoint, type WorkloadId } from '@calico-openstack/datamodel';
+// The gateways of the networks that this host has endpoints of. The host answers for them on the endpoints' taps, so no endpoint of the network can have one as an address pair.
+import { type Cidr, hostCidr } from '@calico-openstack/addresses';
+import { networkIdAnnotation, type WorkloadEndpoint, type WorkloadId } from '@calico-openstack/datamodel';
 
-/** The gateways that an endpoint names. */
+/** The gateways that an endpoint names, as prefixes of one address. */
 export const gatewaysOf = ({ ipv4Gateway, ipv6Gateway }: WorkloadEndpoint): readonly Cidr[] =>
   [ipv4Gateway, ipv6Gateway].flatMap((gateway) => (gateway ? [hostCidr(gateway)] : []));
 
-/** An endpoint that names no network is of the network of all that name none. */
+/** All endpoints that name no network count as one network. */
 const networkOf = ({ annotations }: WorkloadEndpoint): string => annotations[networkIdAnnotation] ?? '';
 
+/** The gateways that local endpoints name. */
 export class NetworkGateways {
   readonly #named = new Map<WorkloadId, { readonly network: string; readonly gateways: readonly Cidr[] }>();
-  /** By gateway: who names it, and how many of each network do. */
+  /** By gateway: the endpoints that name it, how many of each network do, and the endpoint that owned the address at the last `takeTurned`. */
   readonly #namers = new Map<Cidr, { readonly ids: Set<WorkloadId>; readonly networks: Map<string, number>; owner: WorkloadId | undefined }>();
 
-  /** The endpoint is now this, or gone. Returns the gateways that a network now has here, or no longer has. */
+  /** Sets an endpoint; undefined removes it. Returns the gateways that became or ceased to be one of a network here. */
   set(id: WorkloadId, endpoint: WorkloadEndpoint | undefined): readonly Cidr[] {
     const before = this.#named.get(id);
     const turned: Cidr[] = [];
@@ -27,12 +29,12 @@ export class NetworkGateways {
     return turned;
   }
 
-  /** Whether the address is a gateway of the endpoint's network here. */
+  /** Whether the address is a gateway of the endpoint's network on this host. */
   has(endpoint: WorkloadEndpoint, address: Cidr): boolean {
     return this.#namers.get(address)?.networks.has(networkOf(endpoint)) ?? false;
   }
 
-  /** Who names one of these gateways, where that is another endpoint's address than at the last call, or no longer one. What is no gateway here is passed over. */
+  /** The endpoints that name one of these addresses as a gateway, if the address has another owner than at the last call. Addresses that are no gateway here are skipped. */
   takeTurned(addresses: Iterable<Cidr>, ownerOf: (address: Cidr) => WorkloadId | undefined): Iterable<WorkloadId> {
     const ids = new Set<WorkloadId>();
     for (const gateway of addresses) {

@@ -1,10 +1,10 @@
-// The order in which policies apply to one endpoint: which tiers count in which direction, and which policies stand in them.
+// The order in which policies apply to one endpoint, tier by tier.
 import { compareText, type PolicyId, type TierPolicies } from '@calico-openstack/datamodel';
 import { type Direction, type PolicyDefinition, unknownTier } from '../decode/policy.ts';
 import type { TierDefinition } from '../decode/tier.ts';
 import { compareNumbers } from './order.ts';
 
-/** By order, then by name; those that only a policy names come after all that exist. */
+/** Sorts tiers by order, then by name. Tiers that only a policy names come after all that exist. */
 function compareTiers(first: string, second: string, tiers: ReadonlyMap<string, TierDefinition>): number {
   if (first === second) return 0;
   if (first === unknownTier || second === unknownTier) return first === unknownTier ? -1 : 1;
@@ -13,7 +13,7 @@ function compareTiers(first: string, second: string, tiers: ReadonlyMap<string, 
   return (one && other ? compareNumbers(one.order, other.order) : 0) || compareText(first, second);
 }
 
-/** All of one endpoint's policies, of any use, in the order in which they apply. */
+/** Sorts the policies of an endpoint, of any use, into the order in which they apply. */
 export function inOrder(policies: Iterable<PolicyDefinition>, tiers: ReadonlyMap<string, TierDefinition>): readonly PolicyDefinition[] {
   return [...policies].sort(
     (first, second) => compareTiers(first.tier, second.tier, tiers) || compareNumbers(first.order, second.order) || compareText(first.rank, second.rank),
@@ -21,9 +21,9 @@ export function inOrder(policies: Iterable<PolicyDefinition>, tiers: ReadonlyMap
 }
 
 /**
- * The tiers that count in a direction: those of which a policy governs it. A missing tier ends in Deny.
- * @param policies In order.
- * @param endAction What every tier ends in, where that does not depend on the tier (before DNAT and before tracking, only a rule denies).
+ * The tiers that apply in a direction: those with a policy that governs the direction. A tier that does not exist ends in Deny.
+ * @param policies in the order in which they apply
+ * @param endAction the action at the end of every tier, where it does not depend on the tier: before DNAT and before tracking, only a rule can deny
  */
 export function tiersOf(
   policies: readonly PolicyDefinition[],

@@ -1,20 +1,21 @@
-// One form for all spellings of a selector, so that selectors that mean the same by the rules below share one text, one evaluation and one set.
-// Negation stands only before a comparison; operands are flat, sorted and each there once; `all()` and what never matches are absorbed.
+// The canonical form of a selector. Selectors that mean the same by the rules below share one text, one evaluation and one IP set.
+// In canonical form negation stands only before a comparison; operands are flat, sorted and distinct; `all()` and what never matches are absorbed.
 import { type Expression, all as everything, none, not } from './expression.ts';
 
-/** A selector ready for use. `text` is its identity. */
+/** A selector in canonical form. Two selectors with the same `text` are the same selector. */
 export type Selector = { readonly expression: Expression; readonly text: string };
 
-/** Elsewhere than in a namespace selector (whose scope has been written out by then), `global()` is true for everything. */
+/** Brings an expression into canonical form. `global()` matches everything: where it means "in no namespace", the namespace selector has been rewritten before. */
 export function canonical(expression: Expression): Selector {
   const { expression: normal, text } = normalise(expression, false);
   return { expression: normal, text };
 }
 
+/** The selector `all()`. */
 export const matchesEverything: Selector = { expression: everything, text: 'all()' };
 const matchesNothing: Selector = { expression: none, text: '!all()' };
 
-/** While it is being made, an AND or OR remembers its operands with their texts, to be flattened into the next. */
+/** A selector in the making. An AND or OR keeps its operands with their texts, because it may be flattened into an enclosing one. */
 type Draft = Selector & { readonly operands?: readonly Draft[] };
 
 function normalise(expression: Expression, negated: boolean): Draft {
@@ -69,7 +70,10 @@ function combine(kind: 'and' | 'or', given: readonly Draft[]): Draft {
   };
 }
 
-/** No string of the language holds both quotes; a namespace or a service account's name, read from elsewhere, may, and must not pass for other text. */
+/**
+ * A string in the selector language holds at most one kind of quote. The name of a namespace or service account comes from elsewhere and may hold both; it is written as JSON,
+ * so that it cannot be mistaken for other text.
+ */
 function quote(value: string): string {
   if (!value.includes('"')) return `"${value}"`;
   return value.includes("'") ? `json:${JSON.stringify(value)}` : `'${value}'`;

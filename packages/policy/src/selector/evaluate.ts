@@ -1,12 +1,12 @@
-// Whether a selector matches. A missing label fails every comparison, and so satisfies every negated one.
+// Evaluates selectors. A missing label fails every comparison, and therefore satisfies every negated one.
 import type { Expression } from './expression.ts';
 
-/** What a selector is asked of: the labels of one endpoint or network set, its inherited ones included. */
+/** The labels of one endpoint or network set, inherited ones included. */
 export interface LabelLookup {
   get(name: string): string | undefined;
 }
 
-/** Lists that were long enough to be asked often. */
+/** Long lists of values as sets, made when a list is searched for the first time. */
 const sets = new WeakMap<readonly string[], ReadonlySet<string>>();
 const shortList = 16;
 
@@ -20,6 +20,7 @@ function isAmong(value: string, values: readonly string[]): boolean {
   return set.has(value);
 }
 
+/** Whether the labels satisfy the expression. */
 export function matches(expression: Expression, labels: LabelLookup): boolean {
   switch (expression.kind) {
     case 'all':

@@ -1,23 +1,27 @@
-// The selector language (peer/felix.md, section 2): text in; a tree, or why not. Bytewise and case-sensitive; blanks are spaces and tabs only; strings know no escapes.
+// Parses Calico's selector language. It is case-sensitive and compares byte by byte; only spaces and tabs are blanks; strings have no escapes.
 import { type Decoded, decoded, refused } from '@calico-openstack/datamodel';
 import { all, type Expression, has, isIn, not } from './expression.ts';
 
+/** The most characters of a label's name, as in Calico. */
 export const labelNameMax = 512;
-/** Deeper than anybody writes, shallower than any stack: content of the datastore must not stop the agent. */
+/** The deepest nesting of brackets: more than anybody writes, and little enough for the stack, which a value in the datastore must not overflow. */
 export const nestingMax = 100;
-/** More than anybody writes: one that demands no label is asked of all labels of the cluster, condition by condition. The values of one `in` count once, however many they are. */
+/**
+ * The most conditions of a selector: more than anybody writes. A selector that requires no label is evaluated for all labellings of the cluster, condition by condition.
+ * One `in` counts as one condition, however many values it has.
+ */
 export const conditionsMax = 256;
 
 const blanks = /[ \t]*/y;
 const labelName = /[A-Za-z0-9_./-]+/y;
-/** The words must end where a word ends: `k in{…}` is an operator, `k inx` is not. */
+/** An operator's word must end at a word boundary: `k in{…}` has an operator, `k inx` has none. */
 const operator = /==|!=|in\b|not[ \t]*in\b|contains\b|starts[ \t]*with\b|ends[ \t]*with\b/y;
 const quoted = /"([^"]*)"|'([^']*)'/y;
 const call = /(has|all|global)\(/y;
 
 class SelectorSyntaxError extends Error {}
 
-/** The tree of a selector; an empty or blank one is `all()`. Never throws. */
+/** Parses a selector. Empty or blank text is `all()`. Refused with what was expected where; never throws. */
 export function parseExpression(text: string): Decoded<Expression> {
   try {
     return decoded(new Parser(text).selector());
@@ -55,7 +59,7 @@ class Parser {
     return operands.length === 1 ? operands[0]! : { kind, operands };
   }
 
-  /** `!` binds to one operand, and repeats. */
+  /** `!` negates the one operand behind it, and may be repeated. */
   #operand(): Expression {
     let negated = false;
     while (this.#takeText('!')) negated = !negated;
@@ -79,7 +83,7 @@ class Parser {
     return this.#call() ?? this.#comparison();
   }
 
-  /** No blank before the bracket: `has (k)` compares a label called `has`, and fails. */
+  /** A function's name and its bracket must be adjacent: `has (k)` is read as a comparison of a label named `has`, and fails. */
   #call(): Expression | undefined {
     const word = this.#take(call)?.[1];
     if (!word) return undefined;
@@ -126,7 +130,7 @@ class Parser {
     return match ? (match[1] ?? match[2]!) : this.#fail('a quoted string');
   }
 
-  /** May be empty, and may end in a comma. */
+  /** The list of values in braces. It may be empty, and may end in a comma. */
   #strings(): readonly string[] {
     this.#expect('{');
     const values: string[] = [];

@@ -1,18 +1,18 @@
-// What labels must have for a selector to match: how selectors and labels find each other without trying every pair.
+// Which labels a selector requires. An index by these labels finds the selectors and labellings that may match without trying every pair.
 import type { Expression } from './expression.ts';
 
-/** A label that must be there, with this value or with any. */
+/** A label with a certain value, or with any value when `value` is absent. */
 export type LabelKey = { readonly label: string; readonly value?: string };
 
-/** Whatever the selector matches has at least one of these. An empty cover: the selector matches nothing. */
+/** A cover of a selector: everything that the selector matches has at least one of these labels. An empty cover belongs to a selector that matches nothing. */
 export type Cover = readonly LabelKey[];
 
-/** Enough to choose from; more would cost more than it saves. */
+/** The most covers that are computed for a selector. A larger choice costs more than it saves. */
 const coversMax = 8;
 
 /**
- * The covers of a selector in canonical form, any one of which suffices to find all that it matches. Empty: it demands no label, so everything must be looked at
- * (`all()`, `!has(k)`, `k != 'v'`).
+ * The covers of a selector in canonical form. Any one of them suffices to find everything that the selector matches.
+ * The list is empty for a selector that requires no label (`all()`, `!has(k)`, `k != 'v'`): then every labelling must be evaluated.
  */
 export function covers(expression: Expression): readonly Cover[] {
   switch (expression.kind) {
@@ -39,6 +39,6 @@ export function covers(expression: Expression): readonly Cover[] {
   }
 }
 
-/** Few keys before many; keys with a value before those without. */
+/** Sorts the most useful covers first: those with few keys, then those whose keys have values. */
 const byUse = (first: Cover, second: Cover): number => first.length - second.length || broadKeys(first) - broadKeys(second);
 const broadKeys = (cover: Cover): number => cover.filter((key) => key.value === undefined).length;

@@ -1,23 +1,23 @@
 // What a receiver of the changes ends up with, and the promises that every change keeps on the way.
-import type {
-  Cidr,
-  DesiredChange,
-  EndpointPolicy,
-  HostEndpointId,
-  IpPool,
-  IpSetId,
-  IpSetKind,
-  IpSetMember,
-  LocalHostEndpoint,
-  LocalWorkload,
-  Policy,
-  PolicyId,
-  Profile,
-  ProfileId,
-  Rule,
-  WorkloadId,
+import type { Cidr } from '@calico-openstack/addresses';
+import {
+  type DesiredChange,
+  type EndpointPolicy,
+  type HostEndpointId,
+  type IpPool,
+  type IpSetId,
+  type IpSetKind,
+  type IpSetMember,
+  type LocalHostEndpoint,
+  type LocalWorkload,
+  type Policy,
+  type PolicyId,
+  type Profile,
+  type ProfileId,
+  type Rule,
+  sameContent,
+  type WorkloadId,
 } from '@calico-openstack/datamodel';
-import { sameContent } from '../graph/outbox.ts';
 
 const memberText = (member: IpSetMember): string => (typeof member === 'string' ? member : `${member.address},${member.protocol},${member.port}`);
 

@@ -1,6 +1,6 @@
 // Creates flows for tests without packets.
 
-import { familyOf } from '../../addresses/ip.ts';
+import { familyOf } from '@calico-openstack/addresses';
 import { MessageWriter } from '../../netlink/attributes.ts';
 import { netlinkProtocol, openNetlinkSocket } from '../../netlink/socket.ts';
 import type { Flow, FlowTuple } from '../flow.ts';

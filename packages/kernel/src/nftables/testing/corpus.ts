@@ -1,7 +1,8 @@
 // A corpus of tables with every field and every kind of statement.
+import { addressBytes } from '@calico-openstack/addresses';
 import type { Hook, NftChain, NftElement, NftSet, NftTable, Statement } from '../objects.ts';
 import { connectionState, connectionStatus, hostOrder, interfaceName } from '../types.ts';
-import { address4, bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './values.ts';
+import { bytes, linkLocal, match, port, protocol, rule, tableOf, verdict } from './values.ts';
 
 const mac = bytes(0xfa, 0x16, 0x3e, 1, 2, 3);
 const inputHook: Hook = { type: 'filter', hook: 'input', priority: 0, policy: 'accept' };
@@ -20,24 +21,24 @@ const inetMatches: readonly (readonly Statement[])[] = [
   [match('ct state', hostOrder(connectionState.new))],
   [match('ct mark', hostOrder(7), true)],
   [match('ct direction', bytes(1))],
-  [match('ct original ip saddr', address4('10.1.2.3'))],
-  [match('ct original ip daddr', address4('10.1.2.4'))],
+  [match('ct original ip saddr', addressBytes('10.1.2.3'))],
+  [match('ct original ip daddr', addressBytes('10.1.2.4'))],
   [match('ct original ip6 saddr', linkLocal)],
   [match('ct original ip6 daddr', linkLocal)],
-  [match('ct reply ip saddr', address4('10.1.2.3'))],
+  [match('ct reply ip saddr', addressBytes('10.1.2.3'))],
   [match('ct reply ip6 saddr', linkLocal)],
   [match('ether saddr', mac)],
   [match('ether daddr', mac, true)],
   [match('ether type', bytes(0x86, 0xdd))],
-  [match('ip saddr', address4('10.0.0.1'))],
-  [match('ip daddr', address4('10.0.0.1'), true)],
+  [match('ip saddr', addressBytes('10.0.0.1'))],
+  [match('ip daddr', addressBytes('10.0.0.1'), true)],
   [match('ip protocol', bytes(132))],
   [match('ip6 saddr', linkLocal)],
   [match('ip6 daddr', linkLocal)],
   [match('ip6 hoplimit', bytes(255))],
   [protocol(6), match('th sport', port(1024)), match('th dport', port(80))],
-  [protocol(17), match('th dport', port(67)), match('dhcp giaddr', address4('10.0.0.1'), true)],
-  [protocol(17), match('th dport', port(67)), match('dhcp giaddr', address4('0.0.0.0'))],
+  [protocol(17), match('th dport', port(67)), match('dhcp giaddr', addressBytes('10.0.0.1'), true)],
+  [protocol(17), match('th dport', port(67)), match('dhcp giaddr', addressBytes('0.0.0.0'))],
   [protocol(17), match('th dport', port(67)), match('dhcp chaddr', mac)],
   [protocol(17), match('th dport', port(67)), match('dhcp first option', bytes(53, 1, 4))],
   [protocol(17), match('th dport', port(547)), match('dhcp6 type', bytes(6))],
@@ -50,8 +51,8 @@ const inetMatches: readonly (readonly Statement[])[] = [
 
 const masks: readonly (readonly Statement[])[] = [
   [{ is: 'masked', field: 'meta iifname', mask: bytes(255, 255, 255, ...new Uint8Array(13)), value: bytes(0x74, 0x61, 0x70, ...new Uint8Array(13)) }],
-  [{ is: 'masked', field: 'ip saddr', mask: address4('255.255.255.0'), value: address4('10.65.0.0') }],
-  [{ is: 'masked', field: 'ip daddr', mask: address4('255.255.240.0'), value: address4('10.65.16.0'), negate: true }],
+  [{ is: 'masked', field: 'ip saddr', mask: addressBytes('255.255.255.0'), value: addressBytes('10.65.0.0') }],
+  [{ is: 'masked', field: 'ip daddr', mask: addressBytes('255.255.240.0'), value: addressBytes('10.65.16.0'), negate: true }],
   [{ is: 'masked', field: 'ip6 saddr', mask: bytes(0xff, 0xc0, ...new Uint8Array(14)), value: bytes(0xfe, 0x80, ...new Uint8Array(14)) }],
   [{ is: 'masked', field: 'ct state', mask: hostOrder(connectionState.established | connectionState.related), value: hostOrder(0), negate: true }],
   [{ is: 'masked', field: 'ct status', mask: hostOrder(connectionStatus.dnat), value: hostOrder(0), negate: true }],
@@ -62,7 +63,7 @@ const masks: readonly (readonly Statement[])[] = [
 const ranges: readonly (readonly Statement[])[] = [
   [protocol(17), { is: 'range', field: 'th dport', first: port(1000), last: port(2000) }],
   [protocol(17), { is: 'range', field: 'th sport', first: port(1000), last: port(2000), negate: true }],
-  [{ is: 'range', field: 'ip saddr', first: address4('10.0.0.5'), last: address4('10.0.0.9') }],
+  [{ is: 'range', field: 'ip saddr', first: addressBytes('10.0.0.5'), last: addressBytes('10.0.0.9') }],
   [{ is: 'range', field: 'icmp type', first: bytes(3), last: bytes(8) }],
   [protocol(17), { is: 'range', field: 'dhcp6 type', first: bytes(3), last: bytes(5), negate: true }],
 ];
@@ -107,15 +108,15 @@ const lookups: readonly (readonly Statement[])[] = [
 
 /** Sets and maps of every kind, with elements. */
 export const corpusSets: readonly { readonly set: NftSet; readonly elements: readonly NftElement[] }[] = [
-  { set: { name: 'addresses', key: ['ipv4_addr'], comment: 'two "addresses"' }, elements: [{ key: address4('10.0.0.1') }, { key: address4('10.0.0.2') }] },
+  { set: { name: 'addresses', key: ['ipv4_addr'], comment: 'two "addresses"' }, elements: [{ key: addressBytes('10.0.0.1') }, { key: addressBytes('10.0.0.2') }] },
   {
     set: { name: 'nets', key: ['ipv4_addr'], interval: true },
     elements: [
-      { key: address4('0.0.0.0'), keyEnd: address4('0.255.255.255') },
-      { key: address4('10.0.0.0'), keyEnd: address4('10.0.0.255') },
-      { key: address4('10.0.1.0'), keyEnd: address4('10.0.1.9') },
-      { key: address4('10.0.1.11') },
-      { key: address4('240.0.0.0'), keyEnd: address4('255.255.255.255') },
+      { key: addressBytes('0.0.0.0'), keyEnd: addressBytes('0.255.255.255') },
+      { key: addressBytes('10.0.0.0'), keyEnd: addressBytes('10.0.0.255') },
+      { key: addressBytes('10.0.1.0'), keyEnd: addressBytes('10.0.1.9') },
+      { key: addressBytes('10.0.1.11') },
+      { key: addressBytes('240.0.0.0'), keyEnd: addressBytes('255.255.255.255') },
     ],
   },
   {
@@ -143,7 +144,7 @@ export const corpusSets: readonly { readonly set: NftSet; readonly elements: rea
     elements: [{ key: interfaceName('tap0') }, { key: interfaceName('tap1') }],
   },
   { set: { name: 'loud-sources', key: ['ifname', 'ipv4_addr'], limit: { rate: 70, unit: 'hour', burst: 1 } }, elements: [] },
-  { set: { name: 'floating', key: ['ipv4_addr'], data: 'ipv4_addr' }, elements: [{ key: address4('172.16.0.9'), data: address4('10.0.0.1') }] },
+  { set: { name: 'floating', key: ['ipv4_addr'], data: 'ipv4_addr' }, elements: [{ key: addressBytes('172.16.0.9'), data: addressBytes('10.0.0.1') }] },
   { set: { name: 'floating6', key: ['ipv6_addr'], data: 'ipv6_addr' }, elements: [{ key: linkLocal, data: linkLocal }] },
   { set: { name: 'classes', key: ['mark'], data: 'verdict' }, elements: [{ key: hostOrder(17), verdict: { verdict: 'goto', chain: 'called' } }] },
   { set: { name: 'numbers', key: ['ifname'], data: 'mark' }, elements: [{ key: interfaceName('tap0'), data: hostOrder(17) }] },
@@ -172,11 +173,11 @@ export const corpus: readonly NftTable[] = [
         name: 'nat-in',
         hook: { type: 'nat', hook: 'prerouting', priority: -100, policy: 'accept' },
         rules: [
-          rule(protocol(6), match('ip daddr', address4('169.254.169.254')), match('th dport', port(80)), {
+          rule(protocol(6), match('ip daddr', addressBytes('169.254.169.254')), match('th dport', port(80)), {
             is: 'nat',
             kind: 'dnat',
             family: 4,
-            address: address4('127.0.0.1'),
+            address: addressBytes('127.0.0.1'),
             port: 8775,
           }),
           rule({ is: 'nat', kind: 'dnat', family: 6, address: linkLocal }),
@@ -189,7 +190,7 @@ export const corpus: readonly NftTable[] = [
         name: 'nat-out',
         hook: { type: 'nat', hook: 'postrouting', priority: 100, policy: 'accept' },
         rules: [
-          rule({ is: 'nat', kind: 'snat', family: 4, address: address4('192.0.2.1') }),
+          rule({ is: 'nat', kind: 'snat', family: 4, address: addressBytes('192.0.2.1') }),
           rule({ is: 'nat-map', kind: 'snat', family: 4, fields: ['ip saddr'], map: 'floating' }),
           rule(match('ct status', hostOrder(connectionStatus.confirmed)), { is: 'masquerade' }),
         ],
@@ -202,7 +203,7 @@ export const corpus: readonly NftTable[] = [
       'four',
       [
         [match('icmp type', bytes(8))],
-        [match('ip saddr', address4('1.2.3.4'))],
+        [match('ip saddr', addressBytes('1.2.3.4'))],
         [match('ether saddr', mac)],
         [{ is: 'reject', with: 'admin-prohibited' }],
         [{ is: 'reject', with: 'port-unreachable' }],
@@ -212,7 +213,7 @@ export const corpus: readonly NftTable[] = [
     {
       name: 'nat',
       hook: { type: 'nat', hook: 'prerouting', priority: 0, policy: 'accept' },
-      rules: [rule({ is: 'nat', kind: 'dnat', family: 4, address: address4('127.0.0.1') })],
+      rules: [rule({ is: 'nat', kind: 'dnat', family: 4, address: addressBytes('127.0.0.1') })],
     },
   ]),
   tableOf('ip6', 'six', [
@@ -233,9 +234,9 @@ export const corpus: readonly NftTable[] = [
       [
         [match('arp operation', bytes(0, 1))],
         [match('arp saddr ether', mac)],
-        [match('arp saddr ip', address4('10.0.0.1'), true)],
+        [match('arp saddr ip', addressBytes('10.0.0.1'), true)],
         [match('arp daddr ether', mac)],
-        [match('arp daddr ip', address4('10.0.0.1'))],
+        [match('arp daddr ip', addressBytes('10.0.0.1'))],
         [match('meta iifname', interfaceName('tap0')), match('ether saddr', mac, true), verdict({ verdict: 'drop' })],
       ],
       inputHook,
@@ -246,7 +247,7 @@ export const corpus: readonly NftTable[] = [
     numbered(
       'early',
       [
-        [match('ip saddr', address4('1.2.3.4'))],
+        [match('ip saddr', addressBytes('1.2.3.4'))],
         [match('ip6 saddr', linkLocal), protocol(17)],
         [match('icmp type', bytes(8))],
         [match('arp operation', bytes(0, 2))],

@@ -3,7 +3,6 @@ import type { Field, NftChain, NftElement, NftRule, NftSet, NftTable, Statement,
 import { networkOrder } from '../types.ts';
 
 export const bytes = (...numbers: readonly number[]): Uint8Array => Uint8Array.from(numbers);
-export const address4 = (text: string): Uint8Array => Uint8Array.from(text.split('.'), Number);
 export const match = (field: Field, value: Uint8Array, negate = false): Statement => ({ is: 'match', field, value, ...(negate ? { negate } : {}) });
 export const verdict = (value: Verdict): Statement => ({ is: 'verdict', ...value });
 export const rule = (...statements: readonly Statement[]): NftRule => ({ statements });

@@ -1,4 +1,5 @@
 // The environment of the contract's tests: a kernel of their own, small objects, and comparable readings.
+import { addressBytes } from '@calico-openstack/addresses';
 import { afterEach, beforeEach } from 'vitest';
 import { definitionText, hookText } from '../difference.ts';
 import type { NftChain, NftElement, NftSet, NftTable, TableFamily } from '../objects.ts';
@@ -7,7 +8,7 @@ import type { TableKernel } from '../programmer.ts';
 import { encodeRule } from '../rules.ts';
 import { NftablesError, type TableProgrammer } from '../table.ts';
 import { interfaceName } from '../types.ts';
-import { address4, match, rule, verdict } from './values.ts';
+import { match, rule, verdict } from './values.ts';
 
 /** A kernel of its own for each test, with programmers of one table, and the same table as another program reads and changes it. */
 export type World = {
@@ -20,13 +21,13 @@ export const accept = verdict({ verdict: 'accept' });
 export const drop = verdict({ verdict: 'drop' });
 export const hook = { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' } as const;
 export const base: NftChain = { name: 'base', hook, rules: [rule(verdict({ verdict: 'jump', chain: 'one' }))] };
-export const one: NftChain = { name: 'one', rules: [rule(match('ip saddr', address4('10.0.0.1')), drop), { statements: [accept], comment: 'the rest' }] };
+export const one: NftChain = { name: 'one', rules: [rule(match('ip saddr', addressBytes('10.0.0.1')), drop), { statements: [accept], comment: 'the rest' }] };
 export const addresses: NftSet = { name: 'addresses', key: ['ipv4_addr'] };
 export const nets: NftSet = { name: 'nets', key: ['ipv4_addr'], interval: true };
 export const dispatch: NftSet = { name: 'dispatch', key: ['ifname'], data: 'verdict' };
 export const numbers: NftSet = { name: 'numbers', key: ['ifname'], data: 'mark' };
-export const key = (text: string): NftElement => ({ key: address4(text) });
-export const range = (first: string, last: string): NftElement => ({ key: address4(first), keyEnd: address4(last) });
+export const key = (text: string): NftElement => ({ key: addressBytes(text) });
+export const range = (first: string, last: string): NftElement => ({ key: addressBytes(first), keyEnd: addressBytes(last) });
 export const to = (device: string, chain: string): NftElement => ({ key: interfaceName(device), verdict: { verdict: 'goto', chain } });
 
 /** Makes a programmer want this table. What `before` has and this table lacks is removed. */

@@ -4,17 +4,18 @@ import { describe, expect, test } from 'vitest';
 import {
   addressBytes,
   addressFromBytes,
+  type Cidr,
   cidrContains,
+  cidrFromBytes,
   cidrRange,
   familyOf,
   hostCidr,
   isHostCidr,
   parseAddress,
   parseCidr,
-  parseMac,
   prefixLength,
-} from './addresses.ts';
-import type { Cidr } from './desired.ts';
+  splitCidr,
+} from './ip.ts';
 
 describe('a prefix has one canonical text', () => {
   test.each([
@@ -92,8 +93,101 @@ test('text and bytes of an address are each other’s inverse', () => {
       const text = addressFromBytes(given);
       expect(parseAddress(text)).toBe(text);
       expect(addressBytes(text)).toEqual(given);
+      expect(cidrFromBytes(given, given.length * 8)).toBe(hostCidr(text));
     }),
   );
+});
+
+describe('RFC 5952', () => {
+  test.each([
+    ['2001:DB8:0:0:0:0:0:1', '2001:db8::1', '4.2.1: as much as possible is shortened'],
+    ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1', '4.2.2: one group is not shortened'],
+    ['2001:0:0:1:0:0:0:1', '2001:0:0:1::1', '4.2.3: the longest run'],
+    ['2001:db8:0:0:1:0:0:1', '2001:db8::1:0:0:1', '4.2.3: the first of equal runs'],
+    ['::', '::', 'the unspecified address'],
+    ['::1', '::1', 'the loopback address'],
+    ['fe80::', 'fe80::', 'a run at the end'],
+    ['::ffff:192.0.2.1', '::ffff:c000:201', 'an IPv4-mapped address'],
+  ])('%s is written %s (%s)', (text, canonical) => {
+    expect(addressFromBytes(addressBytes(text))).toBe(canonical);
+  });
+});
+
+test('an IPv4-mapped address has bytes, for the kernel reports such addresses, but is none that may come from outside', () => {
+  expect(addressBytes('::ffff:c000:201')).toEqual(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 192, 0, 2, 1));
+  expect(splitCidr('::ffff:c000:0/112')).toMatchObject({ family: 6, length: 112 });
+  expect([parseAddress('::ffff:c000:201'), parseCidr('::ffff:c000:0/112'), parseCidr('::ffff:192.0.2.1')]).toEqual([undefined, undefined, undefined]);
+});
+
+test.each([
+  '',
+  '1.2.3',
+  '1.2.3.4.5',
+  '01.2.3.4',
+  '256.1.1.1',
+  '1.2.3.4/32',
+  ':',
+  ':::',
+  '1::2::3',
+  '1:2:3:4:5:6:7',
+  '1:2:3:4:5:6:7:8:9',
+  '12345::',
+  'fe80::1%eth0',
+  '1.2.3.4::',
+  '::1.2.3',
+  'g::',
+  '1:2:3:4:5:6:7::8:9',
+  ' ::1',
+])('%j is no address', (text) => {
+  expect(parseAddress(text)).toBeUndefined();
+  expect(() => addressBytes(text)).toThrow(RangeError);
+});
+
+test('only 4 or 16 bytes are an address', () => {
+  for (const length of [0, 3, 5, 15, 17]) expect(() => addressFromBytes(new Uint8Array(length))).toThrow(RangeError);
+});
+
+/** Addresses whose groups are often zero, so that runs of zeros come in every place and length; IPv4-mapped ones among them. */
+const anyBytes = fc.oneof(
+  fc.uint8Array({ minLength: 4, maxLength: 4 }),
+  fc
+    .array(fc.oneof(fc.constant(0), fc.constant(0), fc.constant(0xffff), fc.nat(0xffff)), { minLength: 8, maxLength: 8 })
+    .map((groups) => Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 0xff]))),
+);
+
+test('a prefix is its masked address and its length', () => {
+  expect(cidrFromBytes(addressBytes('10.65.3.9'), 22)).toBe('10.65.0.0/22');
+  expect(cidrFromBytes(addressBytes('2001:db8::ffff'), 64)).toBe('2001:db8::/64');
+  fc.assert(
+    fc.property(anyBytes, fc.nat(128), (given, wish) => {
+      const length = Math.min(wish, given.length * 8);
+      const prefix = splitCidr(cidrFromBytes(given, length));
+      expect(prefix.length).toBe(length);
+      expect(prefix.family).toBe(given.length === 4 ? 4 : 6);
+      const bits = (of: Uint8Array): string => [...of].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+      expect(bits(prefix.bytes)).toBe(
+        bits(given)
+          .slice(0, length)
+          .padEnd(given.length * 8, '0'),
+      );
+    }),
+  );
+});
+
+test.each([
+  '10.0.0.1',
+  '10.0.0.1/24',
+  '10.0.0.0/33',
+  '10.0.0.0/-1',
+  '10.0.0.0/024',
+  '10.0.0.0/',
+  '/24',
+  'tap0/24',
+  '2001:DB8::/32',
+  '2001:db8:0::/32',
+  '2001:db8::/129',
+])('%j is no prefix in canonical text', (text) => {
+  expect(() => splitCidr(text)).toThrow(RangeError);
 });
 
 test('a prefix holds its first and last address, and is the canonical text of each with its length', () => {
@@ -121,11 +215,3 @@ test('a prefix contains the addresses and prefixes of its own family that lie in
   expect(hostCidr(parseAddress('2001:db8::1')!)).toBe('2001:db8::1/128');
   expect(familyOf(cidr('::/0'))).toBe(6);
 });
-
-test.each([
-  ['FA:16:3E:00:00:01', 'fa:16:3e:00:00:01'],
-  ['fa-16-3e-00-00-01', 'fa:16:3e:00:00:01'],
-  ['fa:16:3e:00:00', undefined],
-  ['fa:16:3e:00:00:1', undefined],
-  ['', undefined],
-])('MAC %j → %j', (text, mac) => expect(parseMac(text)).toBe(mac));

@@ -1,17 +1,15 @@
-// A set of prefixes, any of which may lie in others, as the prefixes that interval sets can hold: none within another.
-import { addressBits, addressBytes, addressOf, type Cidr, type IpFamily, prefixLength } from '@calico-openstack/datamodel';
+// The outermost of a set of prefixes: those that lie in no other. An interval set of nftables can hold these, because it takes no overlapping elements.
+import { addressBits, addressBytes, addressOf, type Cidr, type IpFamily, prefixLength } from '@calico-openstack/addresses';
 
-/** There are as many as all prefixes have bits: small, and made with all their fields. */
+/** A node of the trie. There may be as many as all prefixes together have bits, so a node is small and created with all its fields. */
 type Node = { cidr: Cidr | undefined; zero: Node | undefined; one: Node | undefined };
 const leaf = (): Node => ({ cidr: undefined, zero: undefined, one: undefined });
 
-/** What the cover gained and lost. */
-export type CoverChange = { readonly shown: Cidr[]; readonly hidden: Cidr[] };
+/** Prefixes that became outermost (`shown`), and prefixes that ceased to be so (`hidden`). */
+export type OutermostChange = { readonly shown: Cidr[]; readonly hidden: Cidr[] };
 
-/**
- * A binary trie of one family. A member is shown when no other member contains it. Cost of a change: the prefix length, and the number of prefixes that it hides or bares.
- */
-export class PrefixCover {
+/** The prefixes of one family in a binary trie. Cost of a change: the prefix length, and the number of prefixes that it hides or shows. */
+export class OutermostPrefixes {
   readonly #bits: number;
   #root = leaf();
   #size = 0;
@@ -20,11 +18,13 @@ export class PrefixCover {
     this.#bits = addressBits(family);
   }
 
+  /** The number of all prefixes. */
   get size(): number {
     return this.#size;
   }
 
-  add(cidr: Cidr): CoverChange {
+  /** Adds a prefix. Nothing changes when it is there already. */
+  add(cidr: Cidr): OutermostChange {
     const { node, hidden } = this.#make(cidr);
     if (node.cidr) return { shown: [], hidden: [] };
     node.cidr = cidr;
@@ -32,17 +32,18 @@ export class PrefixCover {
     return hidden ? { shown: [], hidden: [] } : { shown: [cidr], hidden: topsBelow(node) };
   }
 
-  remove(cidr: Cidr): CoverChange {
+  /** Removes a prefix. Nothing changes when it is not there. */
+  remove(cidr: Cidr): OutermostChange {
     const { node, hidden, path } = this.#find(cidr);
     if (!node?.cidr) return { shown: [], hidden: [] };
     node.cidr = undefined;
     this.#size -= 1;
-    const bared = hidden ? [] : topsBelow(node);
+    const uncovered = hidden ? [] : topsBelow(node);
     prune(path);
-    return hidden ? { shown: [], hidden: [] } : { shown: bared, hidden: [cidr] };
+    return hidden ? { shown: [], hidden: [] } : { shown: uncovered, hidden: [cidr] };
   }
 
-  /** The members that no other contains. */
+  /** The prefixes that lie in no other. */
   shown(): Cidr[] {
     return this.#root.cidr ? [this.#root.cidr] : topsBelow(this.#root);
   }
@@ -82,7 +83,7 @@ export class PrefixCover {
 
 const bitAt = (bytes: Uint8Array, index: number): number => (bytes[index >> 3]! >> (7 - (index & 7))) & 1;
 
-/** The highest members strictly below a node. */
+/** The outermost prefixes strictly below a node. */
 function topsBelow(node: Node): Cidr[] {
   const tops: Cidr[] = [];
   const waiting = [node.zero, node.one];
@@ -94,7 +95,7 @@ function topsBelow(node: Node): Cidr[] {
   return tops;
 }
 
-/** @param path from the root to above the node whose member went */
+/** Removes the nodes that became empty. @param path the nodes from the root to the parent of the node whose prefix was removed */
 function prune(path: readonly Node[]): void {
   const isEmpty = (node: Node | undefined): boolean => node !== undefined && !node.cidr && !node.zero && !node.one;
   for (const parent of path.toReversed()) {

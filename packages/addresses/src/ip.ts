@@ -1,9 +1,16 @@
-// Addresses and prefixes as canonical text: two spellings of one prefix are one string, so that they can be keys.
-import type { Cidr, IpAddress, IpFamily } from './desired.ts';
+// IPv4 and IPv6 addresses and prefixes, as canonical text and as bytes. Two spellings of one prefix become one string, so that text can be a key.
 
-const decimalOctet = /^(?:0|[1-9][0-9]{0,2})$/;
+/** The address family by its IP version. */
+export type IpFamily = 4 | 6;
+/** A prefix in canonical text, its host bits cleared: `10.65.0.0/24`, `2001:db8::4/128`. `parseCidr` makes one. */
+export type Cidr = string & { readonly _: 'Cidr' };
+/** An address in canonical text (RFC 5952 for IPv6), without a prefix length. `parseAddress` makes one. */
+export type IpAddress = string & { readonly _: 'IpAddress' };
 
-/** The four bytes of an IPv4 address in dotted decimal as one number of 32 bits; undefined for anything else (leading zeros included: they read as octal elsewhere). */
+/** A prefix length: decimal digits without leading zeros. */
+const decimalLength = /^(?:0|[1-9][0-9]{0,2})$/;
+
+/** The value of an IPv4 address in dotted decimal as a number of 32 bits. undefined for any other text, and for leading zeros, which other programs read as octal. */
 function ipv4Number(text: string): number | undefined {
   if (text.length > 15) return undefined;
   let number = 0;
@@ -36,8 +43,8 @@ function hexDigit(code: number): number {
 }
 
 /**
- * The eight groups of an IPv6 address without zone, its last two perhaps in dotted decimal; undefined for anything else.
- * IPv4-mapped ones are refused: one address must not have two families. Every endpoint's addresses come through here, hence no regular expressions.
+ * The eight groups of an IPv6 address without a zone; the last two may be written in dotted decimal. undefined for any other text.
+ * Every address of every endpoint is read here, so it uses no regular expressions.
  */
 function ipv6Groups(text: string): number[] | undefined {
   const groups: number[] = [];
@@ -75,12 +82,15 @@ function ipv6Groups(text: string): number[] | undefined {
   }
   if (gap < 0 ? groups.length !== 8 : groups.length > 7) return undefined;
   if (gap >= 0) groups.splice(gap, 0, ...zeros.slice(0, 8 - groups.length));
-  const mapped = groups[5] === 0xffff && groups[0] === 0 && groups[1] === 0 && groups[2] === 0 && groups[3] === 0 && groups[4] === 0;
-  return mapped ? undefined : groups;
+  return groups;
 }
 const zeros: readonly number[] = [0, 0, 0, 0, 0, 0, 0, 0];
 
-/** RFC 5952: lower case, no leading zeros, the first of the longest runs of zero groups shortened, if it is longer than one. */
+/** Whether the groups hold an IPv4 address (::ffff:0:0/96). The readers of foreign text refuse those, because one address must not have two families. */
+const isMapped = (groups: readonly number[]): boolean =>
+  groups[5] === 0xffff && groups[0] === 0 && groups[1] === 0 && groups[2] === 0 && groups[3] === 0 && groups[4] === 0;
+
+/** The text of eight groups as RFC 5952 wants it: lower case, no leading zeros, and `::` for the first of the longest runs of zero groups, if it is longer than one. */
 function ipv6Text(groups: readonly number[]): string {
   let [longest, length] = [-1, 1];
   for (let start = 0; start < 8; start += 1) {
@@ -99,25 +109,28 @@ function ipv6Text(groups: readonly number[]): string {
   return text;
 }
 
-/** Returns the string that was read when it is canonical already, so that the same text is not held twice. */
+/** `given` itself where the two are equal: most text is canonical already, and then memory holds one string instead of two. */
 const canonicalText = (given: string, canonical: string): string => (given === canonical ? given : canonical);
 
-/** Canonical text (RFC 5952 for IPv6) of an address without prefix length; undefined when `text` is not one. */
+/**
+ * Reads an address.
+ * @returns its canonical text; undefined for a prefix, a zone (`fe80::1%eth0`), an IPv4-mapped IPv6 address, leading zeros in IPv4, and whatever is no address
+ */
 export function parseAddress(text: string): IpAddress | undefined {
   if (ipv4Number(text) !== undefined) return text as IpAddress; // dotted decimal without leading zeros is canonical
   const groups = ipv6Groups(text);
-  return groups && (canonicalText(text, ipv6Text(groups)) as IpAddress);
+  return groups && !isMapped(groups) ? (canonicalText(text, ipv6Text(groups)) as IpAddress) : undefined;
 }
 
 /**
- * Canonical text of a prefix, its host bits cleared; a bare address becomes /32 or /128. undefined when `text` is neither.
- * Calico's readers mask `10.0.0.5/24` in the same way.
+ * Reads a prefix, or an address as the prefix that holds it alone (/32 or /128).
+ * @returns its canonical text, with host bits cleared as Calico's own readers do (`10.0.0.5/24` is `10.0.0.0/24`); undefined for what `parseAddress` refuses and for a length beyond the family's
  */
 export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf('/');
   const address = slash < 0 ? text : text.slice(0, slash);
   const lengthText = slash < 0 ? undefined : text.slice(slash + 1);
-  if (lengthText !== undefined && !decimalOctet.test(lengthText)) return undefined;
+  if (lengthText !== undefined && !decimalLength.test(lengthText)) return undefined;
   const number = ipv4Number(address);
   if (number !== undefined) {
     const length = lengthText === undefined ? 32 : Number(lengthText);
@@ -126,7 +139,7 @@ export function parseCidr(text: string): Cidr | undefined {
     return canonicalText(text, `${ipv4Text(masked)}/${length}`) as Cidr;
   }
   const groups = ipv6Groups(address);
-  if (!groups) return undefined;
+  if (!groups || isMapped(groups)) return undefined;
   const length = lengthText === undefined ? 128 : Number(lengthText);
   if (length > 128) return undefined;
   if (length < 128) maskGroups(groups, length);
@@ -140,10 +153,10 @@ function maskGroups(groups: number[], length: number): void {
   }
 }
 
-/** The family of a canonical address or prefix. */
-export const familyOf = (address: Cidr | IpAddress): IpFamily => (address.includes(':') ? 6 : 4);
+/** The family of an address or prefix in canonical text. */
+export const familyOf = (text: string): IpFamily => (text.includes(':') ? 6 : 4);
 
-/** The length of the family's addresses in bits. */
+/** How many bits an address of the family has. */
 export const addressBits = (family: IpFamily): 32 | 128 => (family === 4 ? 32 : 128);
 
 /** The prefix length of a canonical prefix. */
@@ -158,20 +171,60 @@ export const hostCidr = (address: IpAddress): Cidr => `${address}/${addressBits(
 /** Whether the prefix holds exactly one address. */
 export const isHostCidr = (cidr: Cidr): boolean => cidr.endsWith(cidr.includes(':') ? '/128' : '/32');
 
-/** The bytes of a canonical address, in network order: 4 or 16. */
-export function addressBytes(address: IpAddress): Uint8Array {
-  if (familyOf(address) === 6) return Uint8Array.from(ipv6Groups(address)!.flatMap((group) => [group >> 8, group & 255]));
-  const number = ipv4Number(address)!;
-  return Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number);
+/**
+ * The bytes of an address in network order: 4 or 16. Unlike `parseAddress` it takes IPv4-mapped addresses, because the kernel reports them.
+ * @throws RangeError when `text` is no address: text from outside goes through `parseAddress` first
+ */
+export function addressBytes(text: string): Uint8Array {
+  const number = ipv4Number(text);
+  if (number !== undefined) return Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number);
+  const groups = ipv6Groups(text);
+  if (!groups) throw new RangeError(`${JSON.stringify(text)} is not an IP address`);
+  const bytes = new Uint8Array(16);
+  for (let index = 0; index < 8; index += 1) {
+    bytes[index * 2] = groups[index]! >> 8;
+    bytes[index * 2 + 1] = groups[index]!;
+  }
+  return bytes;
 }
 
-/** The canonical text of 4 or 16 bytes in network order. */
+/**
+ * The canonical text of an address in network order.
+ * @throws RangeError when there are not 4 or 16 bytes
+ */
 export function addressFromBytes(bytes: Uint8Array): IpAddress {
-  if (bytes.length === 4) return bytes.join('.') as IpAddress;
-  return ipv6Text(zeros.map((_, index) => bytes[index * 2]! * 256 + bytes[index * 2 + 1]!)) as IpAddress;
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` as IpAddress;
+  if (bytes.length !== 16) throw new RangeError(`an IP address has 4 or 16 bytes, not ${bytes.length}`);
+  const groups = zeros.slice();
+  for (let index = 0; index < 8; index += 1) groups[index] = bytes[index * 2]! * 256 + bytes[index * 2 + 1]!;
+  return ipv6Text(groups) as IpAddress;
 }
 
-/** First and last address of a prefix, in network order. */
+/**
+ * The canonical text of a prefix: the address's bits behind `length` are cleared.
+ * @throws RangeError when there are not 4 or 16 bytes
+ */
+export function cidrFromBytes(bytes: Uint8Array, length: number): Cidr {
+  const masked = bytes.map((byte, index) => byte & (0xff00 >> Math.min(8, Math.max(0, length - index * 8))));
+  return `${addressFromBytes(masked)}/${length}` as Cidr;
+}
+
+/**
+ * The parts of a prefix in canonical text. Like `addressBytes` it takes IPv4-mapped ones.
+ * @throws RangeError for any other text: a missing length, host bits that are set, another spelling
+ */
+export function splitCidr(text: string): { readonly family: IpFamily; readonly bytes: Uint8Array; readonly length: number } {
+  const slash = text.indexOf('/');
+  const lengthText = text.slice(slash + 1);
+  if (slash > 0 && decimalLength.test(lengthText)) {
+    const bytes = addressBytes(text.slice(0, slash));
+    const length = Number(lengthText);
+    if (length <= bytes.length * 8 && cidrFromBytes(bytes, length) === text) return { family: bytes.length === 4 ? 4 : 6, bytes, length };
+  }
+  throw new RangeError(`${JSON.stringify(text)} is not a prefix in canonical text`);
+}
+
+/** The first and the last address of a prefix, as bytes in network order. */
 export function cidrRange(cidr: Cidr): { readonly first: Uint8Array; readonly last: Uint8Array } {
   const first = addressBytes(addressOf(cidr));
   const length = prefixLength(cidr);
@@ -186,14 +239,3 @@ export function cidrContains(outer: Cidr, inner: Cidr | IpAddress): boolean {
   const length = prefixLength(outer);
   return prefixLength(innerCidr) >= length && parseCidr(`${addressOf(innerCidr)}/${length}`) === outer;
 }
-
-const macPattern = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/;
-
-/** A MAC in canonical text (lower case, colons); undefined when `text` is not six bytes in hexadecimal. */
-export function parseMac(text: string): string | undefined {
-  const canonical = text.toLowerCase().replaceAll('-', ':');
-  return macPattern.test(canonical) ? canonical : undefined;
-}
-
-/** The six bytes of a canonical MAC. */
-export const macBytes = (mac: string): Uint8Array => Uint8Array.from(mac.split(':'), (byte) => Number.parseInt(byte, 16));

@@ -1,0 +1,3 @@
+export * from './ip.ts';
+export * from './link-local.ts';
+export * from './mac.ts';
