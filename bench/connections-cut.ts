@@ -1,11 +1,12 @@
 // Measures what the removal of a rule costs where many connections are tracked. Afterwards those that policy no longer allows must be dead, and the others must live.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { endpointNumber, type KeyedValue, securityGroup, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
 import { type Conntrack, type Flow, inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { trackFlows } from '@calico-openstack/kernel/conntrack/testing/flows';
+import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import { defaultRenderOptions } from '@calico-openstack/render';
 import type { Bench, Measurement } from './bench.ts';
 
@@ -85,10 +86,6 @@ function connection(to: Plugged, number: number): Flow {
 
 const stamped = async (conntrack: Conntrack): Promise<number> => (await conntrack.flows()).filter(({ mark = 0 }) => (mark & stamp) !== 0).length;
 
-/** The CPU time of a process in milliseconds. Its clock ticks are hundredths of a second (proc(5)). */
-function cpuMsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
+const cpuMsOf = (pid: number): number => processFacts(pid)?.cpuMs ?? 0;
 
 const limitMs = 60_000;

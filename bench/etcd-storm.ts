@@ -1,7 +1,8 @@
 // Measures a power return: every host of a cloud reads all of etcd at the same time, over shared links.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
-import { memoryOf, type ReaderNews, slowLink } from '@calico-openstack/etcd/testing/slow-link';
+import { type ReaderNews, slowLink } from '@calico-openstack/etcd/testing/slow-link';
+import { memoryOf } from '@calico-openstack/kernel/processes/processes';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 
 /** How many readers share a process: a thousand processes would need more memory than the machine has. */
@@ -48,7 +49,7 @@ async function storm({ readers, megabits, keys, valueBytes, timeoutSeconds, limi
   const server = await startEtcd({ prefix: link.etcdSide, host: link.etcdAddress, clientPort: 2379 });
   try {
     await link.fill(server.endpoint, keys, valueBytes);
-    const atFirst = memoryOf(server.pid ?? 0).bytes;
+    const atFirst = memoryOf(server.pid ?? 0).residentBytes;
     const seconds: number[] = [];
     const reasons = new Map<string, number>();
     const hear = (news: ReaderNews): void => {

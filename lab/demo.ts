@@ -1,12 +1,12 @@
 // ./demo: brings up a small cloud on this machine and tells a story in it. Every claim of the story is checked when it is made.
 import { parseArgs } from 'node:util';
+import { isAlive } from '@calico-openstack/kernel/processes/processes';
 import { readState } from './directory.ts';
 import { remainsOf, takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { exploreLines } from './explore.ts';
 import { bringUp, type Lab } from './lab.ts';
 import { createMachine } from './machine/machine.ts';
-import { isAlive } from './proc.ts';
 import { tellStory } from './story/story.ts';
 import { ClaimFailed, type Finding, type Telling, telling } from './story/telling.ts';
 import { troubleOf } from './trouble.ts';

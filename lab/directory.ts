@@ -1,9 +1,9 @@
 // The directory of a lab. It holds everything of the lab that is not in the kernel.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { commandOf, isAlive, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { LabError } from './errors.ts';
 import { checkPrefix } from './plan.ts';
-import { commandLineOf, isAlive, type ProcessIdentity, processFacts } from './proc.ts';
 
 /** The path is short because it holds sockets, whose paths may have 107 characters. It is not in /run, which may be small: a lab takes 250 MB. */
 const labsFolder = '/var/lib/calico-lab';
@@ -81,5 +81,5 @@ export function thisProcess(): ProcessIdentity {
 /** Describes the other process that is using the lab now; undefined when there is none. */
 export function userOf(state: LabState): string | undefined {
   if (state.owner === undefined || state.owner.pid === process.pid || !isAlive(state.owner)) return undefined;
-  return `process ${state.owner.pid} (${commandLineOf(state.owner.pid)})`;
+  return `process ${state.owner.pid} (${commandOf(state.owner.pid).join(' ')})`;
 }

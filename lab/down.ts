@@ -1,11 +1,11 @@
 // Removes a lab in any state: half up, left up, or left behind by a process that was killed.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { allProcesses, commandOf, environmentOf, isAlive, networkNamespaceOf, type ProcessFacts } from '@calico-openstack/kernel/processes/processes';
 import { directoryOf, readState, userOf } from './directory.ts';
 import { LabError } from './errors.ts';
 import { namespaceIdentity, namespacesOf } from './namespace.ts';
 import { isNamespaceOf } from './plan.ts';
-import { allProcesses, commandLineOf, environmentOf, isAlive, networkNamespaceOf, type ProcessFacts } from './proc.ts';
 import { labMark, labProcesses, processRecord, readRecord } from './process.ts';
 import { until } from './wait.ts';
 
@@ -47,7 +47,7 @@ export function processesOf(prefix: string): ProcessFacts[] {
 /** Lists everything that exists of a lab, in words; an empty list when it is gone. */
 export const remainsOf = (prefix: string): string[] => [
   ...namespacesOf(prefix).map((name) => `network namespace ${name}`),
-  ...processesOf(prefix).map(({ pid }) => `process ${pid} (${commandLineOf(pid)})`),
+  ...processesOf(prefix).map(({ pid }) => `process ${pid} (${commandOf(pid).join(' ')})`),
   ...readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .flatMap((line) => {
@@ -71,7 +71,7 @@ async function endProcesses(prefix: string): Promise<void> {
     { timeoutSeconds: 20, intervalMs: 10 },
   ).catch((cause: Error) => {
     if (left.length === 0) throw cause;
-    throw new LabError('LEFT_OVER', `killed, but still there: ${left.map(({ pid }) => `${pid} (${commandLineOf(pid)})`).join(', ')}`, { cause });
+    throw new LabError('LEFT_OVER', `killed, but still there: ${left.map(({ pid }) => `${pid} (${commandOf(pid).join(' ')})`).join(', ')}`, { cause });
   });
 }
 

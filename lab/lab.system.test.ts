@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { commandOf, networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { directoryOf, knownLabs, parts } from './directory.ts';
 import { processesOf, remainsOf, takeDown } from './down.ts';
 import { isLabError, type LabErrorCode } from './errors.ts';
 import { bringUp, type Lab, openLab } from './lab.ts';
 import { ipJson, namespacesOf } from './namespace.ts';
-import { commandLineOf, networkNamespaceOf } from './proc.ts';
 import { look } from './scene.ts';
 import { listen, ping, reach } from './traffic.ts';
 import { createVm, plugged } from './vm.ts';
@@ -132,7 +132,7 @@ describe('two labs side by side', () => {
     const outside = networkNamespaceOf(process.pid);
     const running = processesOf(one);
     expect(running.length).toBeGreaterThan(5);
-    for (const { pid } of running) expect(networkNamespaceOf(pid), commandLineOf(pid)).not.toBe(outside);
+    for (const { pid } of running) expect(networkNamespaceOf(pid), commandOf(pid).join(' ')).not.toBe(outside);
   });
 
   test('a lab of the same name is refused, and the one that is up stays', async () => {

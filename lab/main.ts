@@ -109,7 +109,7 @@ async function soakLab(prefix: string, hosts: number, minutes: number): Promise<
 async function status(prefix: string): Promise<number> {
   const lab = openLab(prefix);
   process.stdout.write(`${draw(await look(lab), process.stdout.columns)}\n\n`);
-  process.stdout.write(`memory: ${Math.round(memoryOf(prefix) / 1024)} MB\n\n${exploreLines(lab).join('\n')}\n`);
+  process.stdout.write(`memory: ${Math.round(memoryOf(prefix) / 1024 / 1024)} MB\n\n${exploreLines(lab).join('\n')}\n`);
   return 0;
 }
 

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { environmentOf, isAlive, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { isLabError } from './errors.ts';
-import { environmentOf, isAlive, processFacts } from './proc.ts';
 import { labMark, labProcesses, type Processes, type Program, readRecord } from './process.ts';
 import { until } from './wait.ts';
 

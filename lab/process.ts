@@ -3,9 +3,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isAlive, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { isLabError, LabError } from './errors.ts';
 import type { Machine } from './plan.ts';
-import { isAlive, type ProcessIdentity, processFacts } from './proc.ts';
 import { tailOf, until, type WaitOptions } from './wait.ts';
 
 /** Every process of a lab inherits this variable; its value is the lab's directory. */

@@ -1,11 +1,11 @@
 // Reads the present state of a lab from the kernel and from BIRD, for `status` and for the picture.
 
+import { memoryOf as memoryOfProcess } from '@calico-openstack/kernel/processes/processes';
 import { processesOf } from './down.ts';
 import type { ComputeHost } from './host.ts';
 import type { Lab } from './lab.ts';
 import { ipJson } from './namespace.ts';
 import { type Machine, vmMachine } from './plan.ts';
-import { memoryKilobytes } from './proc.ts';
 import type { Service } from './process.ts';
 import { routerSession } from './services/bird.ts';
 import { guestInterface, plugged, type VmFacts } from './vm.ts';
@@ -60,8 +60,8 @@ export async function look(lab: Lab): Promise<Scene> {
   };
 }
 
-/** The memory of all processes of the lab in kilobytes. Memory that several share counts once. */
-export const memoryOf = (prefix: string): number => processesOf(prefix).reduce((sum, { pid }) => sum + memoryKilobytes(pid), 0);
+/** The memory of all processes of the lab in bytes. Memory that several share counts once. */
+export const memoryOf = (prefix: string): number => processesOf(prefix).reduce((sum, { pid }) => sum + memoryOfProcess(pid).proportionalBytes, 0);
 
 async function lookAtHost(lab: Lab, host: ComputeHost, bgp: string, vms: readonly VmFacts[]): Promise<SceneHost> {
   return {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { processFacts } from '../proc.ts';
+import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import type { Processes } from '../process.ts';
 import type { Keystone } from './keystone.ts';
 import type { MariaDb } from './mariadb.ts';

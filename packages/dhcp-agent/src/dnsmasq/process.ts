@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { CodedError, type Logger, type Loop, pause, StartError, startLoop } from '@calico-openstack/agent';
-import { isAlive, ownNetwork, type ProcessIdentity, processesWith, processFacts } from './proc.ts';
+import { allProcesses, commandOf, isAlive, networkNamespaceOf, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 
 export interface DnsmasqProcess {
   /** Has it running: takes it over or starts it. From then on it is started again whenever it ends. */
@@ -86,9 +86,8 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
 
   /** Finds what an earlier agent left. What was started otherwise ends when ours serves; what serves another network namespace ends at once. */
   async function takeOver(): Promise<void> {
-    for (const found of processesWith(`--pid-file=${options.pidFile}`)) {
-      const words = found.command.slice(1);
-      const here = found.network === ownNetwork();
+    for (const { words, network, ...found } of processesWith(`--pid-file=${options.pidFile}`)) {
+      const here = network === networkNamespaceOf('self');
       const same = here && words.length === options.arguments.length && words.every((word, index) => word === options.arguments[index]);
       if (same && !running) {
         running = { ...found, child: false, sinceMs: performance.now() - soonMs };
@@ -120,7 +119,7 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
       function look(): void {
         clearTimeout(late);
         const facts = child.pid === undefined ? undefined : processFacts(child.pid);
-        if (facts === undefined) {
+        if (facts === undefined || facts.zombie) {
           reject(new CodedError('DNSMASQ_ENDED', `${program} ended at its start: ${said.trim() || 'it did not say why'}`));
           return;
         }
@@ -142,6 +141,16 @@ export function superviseDnsmasq(options: DnsmasqProcessOptions): DnsmasqProcess
     settled: () => loop.settled(),
     close: () => loop.close(),
   };
+}
+
+/** The processes that run with the argument, with all their arguments. A process whose network namespace may not be looked at is not ours. */
+function processesWith(argument: string): readonly (ProcessIdentity & { readonly words: readonly string[]; readonly network: string })[] {
+  return allProcesses().flatMap(({ pid, startTicks, zombie }) => {
+    const words = zombie ? [] : commandOf(pid).slice(1);
+    if (!words.includes(argument)) return [];
+    const network = networkNamespaceOf(pid);
+    return network === undefined ? [] : [{ pid, startTicks, words, network }];
+  });
 }
 
 /**

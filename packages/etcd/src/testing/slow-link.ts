@@ -1,6 +1,5 @@
 // Two network namespaces joined by a slow link: etcd on one side, its readers on the other.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -94,11 +93,4 @@ export function slowLink(megabits: number): SlowLink {
     },
     close,
   };
-}
-
-/** The resident memory of a process in bytes: now, and its peak. */
-export function memoryOf(pid: number): { readonly bytes: number; readonly peakBytes: number } {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const of = (field: string): number => 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
-  return { bytes: of('VmRSS'), peakBytes: of('VmHWM') };
 }

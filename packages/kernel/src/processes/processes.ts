@@ -1,0 +1,85 @@
+// What /proc says about processes (proc(5)). A process is identified by its pid and its start time, because the kernel gives a pid to another process later.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+export type ProcessIdentity = {
+  readonly pid: number;
+  /** When it started, in clock ticks after boot. */
+  readonly startTicks: number;
+};
+export type ProcessFacts = ProcessIdentity & {
+  readonly parent: number;
+  readonly session: number;
+  /** It has ended, and its parent has not collected its exit status yet. */
+  readonly zombie: boolean;
+  /** CPU time that it has used, in user and in kernel mode. */
+  readonly cpuMs: number;
+};
+
+/** A clock tick is a hundredth of a second on every architecture that Linux runs Node on (USER_HZ). */
+const tickMs = 10;
+
+/** What /proc/PID/stat says; undefined when no such process exists. */
+export function processFacts(pid: number): ProcessFacts | undefined {
+  const stat = readOrNothing(() => readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  if (stat === undefined) return undefined;
+  // The command's name stands in brackets and may hold spaces and brackets itself. Behind the last bracket there are numbers only.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const number = (index: number): number => Number(fields[index]);
+  return {
+    pid,
+    startTicks: number(19),
+    parent: number(1),
+    session: number(3),
+    zombie: fields[0] === 'Z',
+    cpuMs: (number(11) + number(12)) * tickMs,
+  };
+}
+
+/** Whether this very process still runs. A zombie does not. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const facts = processFacts(identity.pid);
+  return facts !== undefined && facts.startTicks === identity.startTicks && !facts.zombie;
+}
+
+/** Every process that /proc shows, zombies included, in no particular order. */
+export const allProcesses = (): ProcessFacts[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => processFacts(Number(name)) ?? []);
+
+/** The program and its arguments; empty for a process that is gone, and for the kernel's own. */
+export const commandOf = (pid: number): readonly string[] => (readOrNothing(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? '').split('\0').slice(0, -1);
+
+/** The environment that a process was started with; empty for one that is gone, and for the kernel's own. */
+export const environmentOf = (pid: number): readonly string[] => (readOrNothing(() => readFileSync(`/proc/${pid}/environ`, 'latin1')) ?? '').split('\0');
+
+/** Identifies the network namespace that a process is in, like `net:[4026532281]`; undefined when the process is gone or may not be looked at. */
+export const networkNamespaceOf = (pid: number | 'self'): string | undefined => readOrNothing(() => readlinkSync(`/proc/${pid}/ns/net`));
+
+export type ProcessMemory = {
+  /** In memory now, shared pages counted whole. */
+  readonly residentBytes: number;
+  /** The most that was in memory at once. */
+  readonly peakBytes: number;
+  /** In memory now, each shared page divided among the processes that share it. */
+  readonly proportionalBytes: number;
+};
+
+/** The memory that a process uses; all zero for one that is gone. */
+export function memoryOf(pid: number): ProcessMemory {
+  const bytes = (file: string, field: string): number => {
+    const text = readOrNothing(() => readFileSync(`/proc/${pid}/${file}`, 'latin1')) ?? '';
+    return 1024 * Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
+  };
+  return { residentBytes: bytes('status', 'VmRSS'), peakBytes: bytes('status', 'VmHWM'), proportionalBytes: bytes('smaps_rollup', 'Pss') };
+}
+
+/** undefined for a process that ended meanwhile, or that hides from this one (init in a container): neither is an error, and neither process is ours. */
+function readOrNothing(read: () => string): string | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(String(error.code))) return undefined;
+    throw error;
+  }
+}
