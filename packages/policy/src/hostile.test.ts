@@ -1,20 +1,9 @@
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
-import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
+import { hostileKinds, policyPlurals } from '@calico-openstack/datamodel/testing/hostile-kinds';
 import { expect, test } from 'vitest';
 import { createPolicyCalculation } from './calculation.ts';
 
-const kinds = hostileKinds([
-  'workloadendpoints',
-  'networkpolicies',
-  'globalnetworkpolicies',
-  'networksets',
-  'globalnetworksets',
-  'tiers',
-  'profiles',
-  'hostendpoints',
-  'ippools',
-  'livemigrations',
-]);
+const kinds = hostileKinds(policyPlurals);
 
 test.each([1, 2, 3])('whatever stands in the datastore, the calculation goes on, has no fault of its own, and forgets it (seed %i)', (seed) => {
   const calculation = createPolicyCalculation({ host: 'host0', allowSourceSpoofing: true });

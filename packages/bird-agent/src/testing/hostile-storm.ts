@@ -2,22 +2,14 @@
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
 import { connectEtcd } from '@calico-openstack/etcd';
-import { storm } from '@calico-openstack/etcd/testing/storm';
+import { type Storm, storm } from '@calico-openstack/etcd/testing/storm';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { expect } from 'vitest';
 import { makeWorld, type TestHost, until } from './world.ts';
 
 const kinds = hostileKinds(['nodes', 'bgppeers', 'bgpfilters', 'bgpconfigurations', 'ippools', 'workloadendpoints', 'livemigrations'], 'host-0');
 
-export async function birdUnderHostileValues({
-  values,
-  batchValues,
-  seed,
-}: {
-  readonly values: number;
-  readonly batchValues: number;
-  readonly seed: number;
-}): Promise<void> {
+export async function birdUnderHostileValues({ values, batchValues, seed }: Storm): Promise<void> {
   const world = await makeWorld(1);
   const { hostname, port } = new URL(world.etcdProcess.endpoint);
   const relay = await relayInto(world.router.namespace, Number(port), hostname);

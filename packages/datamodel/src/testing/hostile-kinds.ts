@@ -122,6 +122,20 @@ const examples: Partial<Record<Plural, readonly object[]>> = {
   stagednetworkpolicies: [resource('StagedNetworkPolicy', policy)],
 };
 
+/** The kinds of resources that the policy calculation reads. */
+export const policyPlurals: readonly Plural[] = [
+  'workloadendpoints',
+  'networkpolicies',
+  'globalnetworkpolicies',
+  'networksets',
+  'globalnetworksets',
+  'tiers',
+  'profiles',
+  'hostendpoints',
+  'ippools',
+  'livemigrations',
+];
+
 /** The kinds with these plurals, for `hostileWrites`. Namespaced ones are in the namespace `openstack`; some of the keys concern `host`. */
 export function hostileKinds(plurals: readonly Plural[], host = 'host0'): HostileKind[] {
   return plurals.flatMap((plural): HostileKind[] => {

@@ -3,7 +3,7 @@ import { subnetPrefix } from '@calico-openstack/datamodel';
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds, hostileSubnet } from '@calico-openstack/datamodel/testing/hostile-kinds';
 import { connectEtcd } from '@calico-openstack/etcd';
-import { storm } from '@calico-openstack/etcd/testing/storm';
+import { type Storm, storm } from '@calico-openstack/etcd/testing/storm';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { expect } from 'vitest';
 import { leaseOnce } from './clients.ts';
@@ -23,15 +23,7 @@ const port = (address: string): TestPort => ({
   addresses: [address],
 });
 
-export async function dhcpUnderHostileValues({
-  values,
-  batchValues,
-  seed,
-}: {
-  readonly values: number;
-  readonly batchValues: number;
-  readonly seed: number;
-}): Promise<void> {
+export async function dhcpUnderHostileValues({ values, batchValues, seed }: Storm): Promise<void> {
   const world = await openWorld();
   const relay = await relayInto(world.namespace, world.etcd.clientPort);
   const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`], username: 'root', password: 'root' });

@@ -2,12 +2,17 @@
 import { randomInt } from 'node:crypto';
 import type { Etcd, Operation } from '../types.ts';
 
-/** What to write, and what to check. */
-export type StormOptions = {
-  readonly next: () => { readonly key: string; readonly value: Uint8Array | undefined };
+/** The size of a storm, and the seed that makes the same one again. */
+export type Storm = {
   readonly values: number;
   /** How many values are written between two checks. */
   readonly batchValues: number;
+  readonly seed: number;
+};
+
+/** What to write, and what to check. */
+export type StormOptions = Pick<Storm, 'values' | 'batchValues'> & {
+  readonly next: () => { readonly key: string; readonly value: Uint8Array | undefined };
   /** The check after each batch, called with the batch's number; rejects when an agent has died or does not follow any more. */
   readonly look: (batch: number) => Promise<void>;
 };
@@ -50,7 +55,7 @@ function fail(error: unknown, batch: number, written: number, keys: readonly str
 }
 
 /** The number of values of a storm: `HOSTILE_VALUES`, or this share of a million. The seed: `HOSTILE_SEED`, or a random one. */
-export function stormSize(share: number): { readonly values: number; readonly seed: number } {
+export function stormSize(share: number): Pick<Storm, 'values' | 'seed'> {
   const values = Math.ceil(Number(process.env['HOSTILE_VALUES'] ?? 1_000_000) * share);
   return { values, seed: Number(process.env['HOSTILE_SEED'] ?? randomInt(2 ** 31)) };
 }

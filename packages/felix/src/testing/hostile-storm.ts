@@ -1,37 +1,15 @@
 // Felix on a real etcd and kernel while values that nobody should write come in by the hundred: after each batch it must live, and do what is asked of it.
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
-import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
-import { storm } from '@calico-openstack/etcd/testing/storm';
+import { hostileKinds, policyPlurals } from '@calico-openstack/datamodel/testing/hostile-kinds';
+import { type Storm, storm } from '@calico-openstack/etcd/testing/storm';
 import { expect } from 'vitest';
 import { type Plugged, TestHost } from './host.ts';
 import { endpointNumber, type resource, securityGroup, workloadEndpoint } from './resources.ts';
 
 /** All that Felix reads, but ClusterInformation, by which an operator pauses it. */
-const kinds = hostileKinds([
-  'workloadendpoints',
-  'networkpolicies',
-  'globalnetworkpolicies',
-  'networksets',
-  'globalnetworksets',
-  'tiers',
-  'profiles',
-  'hostendpoints',
-  'ippools',
-  'livemigrations',
-  'nodes',
-  'felixconfigurations',
-  'stagednetworkpolicies',
-]);
+const kinds = hostileKinds([...policyPlurals, 'nodes', 'felixconfigurations', 'stagednetworkpolicies']);
 
-export async function felixUnderHostileValues({
-  values,
-  batchValues,
-  seed,
-}: {
-  readonly values: number;
-  readonly batchValues: number;
-  readonly seed: number;
-}): Promise<void> {
+export async function felixUnderHostileValues({ values, batchValues, seed }: Storm): Promise<void> {
   const host = await TestHost.open();
   try {
     const [sender, receiver] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2))];

@@ -3,13 +3,12 @@ import { felixStatusRoot, resourceKey, workloadEndpointName } from '@calico-open
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
 import { connectEtcd } from '@calico-openstack/etcd';
-import { storm } from '@calico-openstack/etcd/testing/storm';
+import { type Storm, storm } from '@calico-openstack/etcd/testing/storm';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { expect } from 'vitest';
 import { until } from '../../../../lab/wait.ts';
 import type { Cloud } from './cloud.ts';
 
-type Storm = { readonly values: number; readonly batchValues: number; readonly seed: number };
 type Port = { readonly id: string; readonly device: string };
 
 const numbered = (count: number, make: (index: number) => string): string[] => Array.from({ length: count }, (_, index) => make(index));
