@@ -1,23 +1,15 @@
 // What nobody may have on a tap, from where it stands: the kernel, BIRD's configuration, the agent's own etcd endpoints. A server address on a tap is the host's own, and what it
 // talked to under that address is out of its reach from then on.
+
+import { parseAddress } from '@calico-openstack/addresses';
 import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
-import { addressBytes, parseAddress } from '@calico-openstack/addresses';
 import { type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
-import { type HostAddress, openHostAddresses } from '@calico-openstack/kernel';
+import { openHostAddresses } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import type { AgentOptions } from './options.ts';
 
 /** What stands on workloads' interfaces is put there by this agent or its like. */
 const isWorkloadInterface = (name: string): boolean => name.startsWith('tap') || name.startsWith('cali');
-
-/**
- * The first address of 64 bits (RFC 4291 2.6.1): a kernel that forwards has it for each prefix that it has an address in. It is all of the routers' there, and a server address where a
- * subnet shares its prefix with the hosts'.
- */
-function isRoutersAnycast({ is, prefix }: HostAddress): boolean {
-  const address = is === 'own' && prefix.endsWith('::/128') ? parseAddress(prefix.slice(0, -4)) : undefined;
-  return address !== undefined && addressBytes(address).every((byte, index) => index < 8 || byte === 0);
-}
 
 /** Tells all of it at once, but for etcd endpoints that are names, and again whenever it changes. Keeps the process alive until closed. @throws NetlinkError */
 export function followReserved(
@@ -30,14 +22,7 @@ export function followReserved(
     onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell its routes; asking again'),
     leavesOut: isWorkloadInterface,
   });
-  const tellHost = (): void =>
-    onReserved(
-      'host',
-      reservationsOfHost(
-        addresses.read().filter((fact) => !isRoutersAnycast(fact)),
-        isWorkloadInterface,
-      ),
-    );
+  const tellHost = (): void => onReserved('host', reservationsOfHost(addresses.read(), isWorkloadInterface));
   let telling: NodeJS.Immediate | undefined;
   // Of all that changes in one turn, once: reading costs as much as the host has addresses.
   const watch = addresses.watch(() => {

@@ -111,3 +111,12 @@ test('what the kernel delivers to itself is its own: broadcast addresses and add
   expect(own('192.0.2.255/32')).toBe(true);
   expect(own('0.0.0.0/0')).toBe(false);
 });
+
+test('the routers’ anycast address of a prefix is nobody’s own on a host that forwards, unless a link has it', async () => {
+  execFileSync('ip', ['netns', 'exec', world.namespace, 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1']);
+  expect(ip('-6', 'route', 'show', 'table', 'local')).toContain('anycast 2001:db8:: dev up0'); // the kernel takes it, and says what it is
+  const own = (prefix: string): boolean => host.read().some((one) => one.is === 'own' && one.prefix === prefix);
+  ip('-6', 'address', 'add', '2001:db8:7::/127', 'dev', 'up1', 'nodad');
+  await until(() => own('2001:db8:7::/128'));
+  expect([own('2001:db8::5/128'), own('2001:db8::/128')]).toEqual([true, false]);
+});
