@@ -33,5 +33,5 @@ test('keys that are no UTF-8 are told when the first comes and when the last has
   const { log, entries } = recordingLog();
   const tell = tellUnreadable(log);
   for (const keys of [3, 4, 0, 1]) tell(keys, '/a/\\xff');
-  expect(entries.map(({ keys }) => keys)).toEqual([3, undefined, 1]);
+  expect(entries.map(({ fields }) => fields['keys'])).toEqual([3, undefined, 1]);
 });

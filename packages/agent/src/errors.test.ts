@@ -72,11 +72,10 @@ describe('a log file that cannot be written', () => {
 
 test('the log shows a stack for a fault of ours, and for nothing else', () => {
   const file = join(directory, 'stacks.log');
-  const { log, flush } = openLog({ name: 'felix', file: { path: file, severity: 'INFO' } });
+  const { log } = openLog({ name: 'felix', file: { path: file, severity: 'INFO' } });
   log.error({ err: new StartError('X', 'a sentence', { cause: new Error('why') }) }, 'one');
   log.error({ err: Object.assign(new Error('no space'), { code: 'ENOSPC', syscall: 'write' }) }, 'two');
   log.error({ err: Object.assign(new TypeError('a fault'), { code: 'ERR_INVALID_ARG_TYPE' }) }, 'three');
-  flush();
   const [sentence, system, fault] = readFileSync(file, 'utf8').split('\n');
   expect([sentence, system]).toEqual([expect.stringMatching(/ code=X error="a sentence"$/), expect.stringMatching(/ code=ENOSPC error="no space"$/)]);
   expect(fault).toMatch(/ code=ERR_INVALID_ARG_TYPE error="a fault" stack="TypeError/);

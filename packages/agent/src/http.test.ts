@@ -41,10 +41,10 @@ test('pages open, move and close while the agent runs; a port that is taken is t
   try {
     pages.serve(first);
     await vi.waitUntil(() => entries.length > 0, limit);
-    expect(entries).toMatchObject([{ level: 50, port: first.port, err: { code: 'EADDRINUSE' } }]);
+    expect(entries).toMatchObject([{ severity: 'ERROR', fields: { port: first.port, err: { code: 'EADDRINUSE' } } }]);
     taken.close();
     await vi.waitUntil(async () => (await answer(first)) === 'yes', limit);
-    expect(entries.filter(({ level }) => level === 50)).toHaveLength(1);
+    expect(entries.filter(({ severity }) => severity === 'ERROR')).toHaveLength(1);
     pages.serve(first);
     pages.serve(second);
     await vi.waitUntil(async () => (await answer(second)) === 'yes', limit);

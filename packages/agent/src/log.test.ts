@@ -3,30 +3,13 @@ import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { formatLine, openLog } from './log.ts';
-
-test('a line has time, severity, process, name, message and fields, and cannot be broken in two by what it quotes', () => {
-  const line = formatLine({
-    level: 40,
-    time: 0,
-    pid: 7,
-    name: 'felix',
-    msg: 'value\nignored',
-    key: 'a b\n',
-    endpoint: 'tap1',
-    count: 3,
-    err: { code: 'X', message: 'no "way"' },
-  });
-  expect(line).toMatch(
-    /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \[WARNING\]\[7\] felix: value ignored key="a b\\n" endpoint=tap1 count=3 code=X error="no \\"way\\""$/,
-  );
-});
+import { openLog, recordingLog } from './log.ts';
 
 test('destinations and severities can be changed while it is written, and a file that cannot be opened leaves those of before', () => {
   const directory = mkdtempSync(join(tmpdir(), 'log-'));
   try {
     const [first, second] = [join(directory, 'first.log'), join(directory, 'second.log')];
-    const { log, configure, flush } = openLog({ name: 'felix', file: { path: first, severity: 'WARNING' } });
+    const { log, configure } = openLog({ name: 'felix', file: { path: first, severity: 'WARNING' } });
     log.info('unsaid');
     configure({ file: { path: first, severity: 'DEBUG' } });
     log.debug('one');
@@ -34,12 +17,15 @@ test('destinations and severities can be changed while it is written, and a file
     log.info('two');
     expect(() => configure({ file: { path: join(first, 'below-a-file.log'), severity: 'INFO' } })).toThrow();
     log.info('three');
+    const child = log.child({ dhcp: 'v4' });
     configure({ screen: undefined });
     log.fatal('to nobody');
-    flush();
+    configure({ file: { path: second, severity: 'ERROR' } });
+    child.warn('unsaid by the child');
+    child.error({ more: 1 }, 'four');
     const said = (path: string): string[] => [...readFileSync(path, 'utf8').matchAll(/felix: (.*)/g)].map(([, text]) => text!);
     expect(said(first)).toEqual(['one']);
-    expect(said(second)).toEqual(['two', 'three']);
+    expect(said(second)).toEqual(['two', 'three', 'four dhcp=v4 more=1']);
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -69,25 +55,26 @@ test('a file gets what is at least as severe as asked, and follows a rotation by
   const directory = mkdtempSync(join(tmpdir(), 'log-'));
   try {
     const path = join(directory, 'deep', 'felix.log');
-    const { log, reopen, flush } = openLog({ name: 'felix', file: { path, severity: 'WARNING' } });
+    const { log, reopen } = openLog({ name: 'felix', file: { path, severity: 'WARNING' } });
     log.info('quiet');
     log.warn('loud');
-    flush();
     expect(readFileSync(path, 'utf8')).toMatch(/loud\n$/);
     expect(readFileSync(path, 'utf8')).not.toContain('quiet');
     renameSync(path, `${path}.1`);
     reopen();
     log.error('after');
-    flush();
     expect(readFileSync(path, 'utf8')).toMatch(/after\n$/);
   } finally {
     rmSync(directory, { recursive: true });
   }
 });
 
-test('a line cannot be made long by what it quotes', () => {
-  const long = 'x'.repeat(1_000_000);
-  const line = formatLine({ level: 40, time: 0, pid: 1, name: 'a', msg: long, key: long, list: [long], err: { message: long } });
-  expect(line.length).toBeLessThan(20_000);
-  expect(line).toContain('(1000000 characters)');
+test('a recording log keeps every entry with the fields of all its parents', () => {
+  const { log, entries } = recordingLog();
+  log.child({ a: 1, b: 1 }).child({ b: 2 }).debug({ c: 3 }, 'said');
+  log.trace('plain');
+  expect(entries).toEqual([
+    { severity: 'DEBUG', message: 'said', fields: { a: 1, b: 2, c: 3 } },
+    { severity: 'TRACE', message: 'plain', fields: {} },
+  ]);
 });

@@ -59,10 +59,7 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
     log,
     failed: felix.failed,
     reload: () => output.reopen(),
-    async close() {
-      await felix.close();
-      output.flush();
-    },
+    close: () => felix.close(),
   };
 }
 

@@ -28,7 +28,7 @@ const rowsTimeoutMs = 30_000;
 const rowsPatienceMs = 15_000;
 
 export async function startDriver(options: Options): Promise<Running> {
-  const { log, reopen, flush } = openLog({
+  const { log, reopen } = openLog({
     name: 'neutron-driver',
     screen: options.log.screen,
     ...(options.log.file !== undefined && { file: { path: options.log.file, severity: options.log.screen } }),
@@ -37,10 +37,7 @@ export async function startDriver(options: Options): Promise<Running> {
   return {
     log,
     reload: reopen,
-    close: async () => {
-      await daemon.close();
-      flush();
-    },
+    close: () => daemon.close(),
   };
 }
 

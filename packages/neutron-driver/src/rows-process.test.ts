@@ -7,7 +7,7 @@ test('the rows process is given the configuration files and our pid, is started 
   const { log, entries } = recordingLog();
   const script = 'console.error("cannot", process.argv.slice(1).join(" "), process.env.CALICO_NEUTRON_DRIVER_PID); process.exit(3)';
   const rows = keepRowsProcess([process.execPath, '-e', script, '--'], ['/a.conf', '/b.conf'], log);
-  const ended = (): unknown[] => entries.filter(({ msg }) => String(msg).startsWith('the rows process ended'));
+  const ended = (): unknown[] => entries.filter(({ message }) => message.startsWith('the rows process ended')).map(({ fields }) => fields);
   await eventually(() => expect(ended().length).toBeGreaterThan(1));
   expect(ended()[0]).toMatchObject({ reason: 'exit code 3', said: `cannot --config-file /a.conf --config-file /b.conf ${process.pid}` });
   await rows.close();
@@ -16,7 +16,7 @@ test('the rows process is given the configuration files and our pid, is started 
 test('a command that is not there says so, and ends with the daemon', async () => {
   const { log, entries } = recordingLog();
   const rows = keepRowsProcess(['/nowhere/python3'], [], log);
-  await eventually(() => expect(entries[0]).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
+  await eventually(() => expect(entries[0]?.fields).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
   await rows.close();
 });
 

@@ -17,7 +17,7 @@ await runExecutable({
   defaultConfigFiles: [defaultConfigFile],
   start: async (files) => {
     const config = readConfig(files, process.env);
-    const { log, reopen, flush } = openLog({
+    const { log, reopen } = openLog({
       name: 'bird-agent',
       screen: config.LogSeverityScreen,
       file:
@@ -31,10 +31,7 @@ await runExecutable({
         reopen();
         agent.reload?.();
       },
-      async close() {
-        await agent.close();
-        flush();
-      },
+      close: () => agent.close(),
     };
   },
 });

@@ -9,7 +9,7 @@ await runExecutable({
   async start(configFiles) {
     const options = readOptions(configFiles);
     const { severity, file } = options.log;
-    const { log, reopen, flush } = openLog({
+    const { log, reopen } = openLog({
       name: 'dhcp-agent',
       screen: severity,
       ...(file !== undefined && { file: { path: file, severity } }),
@@ -18,10 +18,7 @@ await runExecutable({
     return {
       log,
       reload: reopen,
-      async close() {
-        await agent.close();
-        flush();
-      },
+      close: () => agent.close(),
     };
   },
 });

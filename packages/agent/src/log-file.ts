@@ -1,0 +1,67 @@
+// The file that a log goes to: written at once, line by line, so that nothing is lost when the agent is killed.
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileReason, StartError } from './errors.ts';
+import { makeDirectory } from './make-directory.ts';
+
+/** A log file that is open. Nothing that it does throws: what cannot be written is kept a while, and then lost. */
+export interface LogFile {
+  readonly path: string;
+  write(line: string): void;
+  /** Opens the path anew. When that fails, lines still go to the file that was open. */
+  reopen(): void;
+  close(): void;
+}
+
+/** So many bytes are kept while the file cannot be written (a full disk), and written when it can be again. What is beyond is lost: a log must not take the agent's memory. */
+const keptBytes = 1024 * 1024;
+const complaintPauseMs = 60_000;
+
+/**
+ * Opens a file to append to, and makes its directory where it is missing.
+ * @throws StartError LOG_UNUSABLE when it cannot be opened
+ */
+export function openLogFile(path: string): LogFile {
+  const open = (): number => openSync(path, 'a', 0o644);
+  let descriptor: number;
+  try {
+    makeDirectory(dirname(path));
+    descriptor = open();
+  } catch (error) {
+    throw new StartError('LOG_UNUSABLE', `cannot write the log file ${path}: ${fileReason(error)}; name another file, or none, in the configuration`, {
+      cause: error,
+    });
+  }
+  let unwritten = Buffer.alloc(0);
+  let complainedMs = Number.NEGATIVE_INFINITY;
+
+  /** A log that cannot be written ends nothing. Standard error says so, once a minute. */
+  function complain(error: unknown): void {
+    if (performance.now() - complainedMs < complaintPauseMs) return;
+    complainedMs = performance.now();
+    process.stderr.write(`cannot write the log file ${path}: ${(error as Error).message}; lines may be lost\n`);
+  }
+
+  return {
+    path,
+    write(line) {
+      const bytes = Buffer.from(line);
+      if (unwritten.length + bytes.length <= keptBytes) unwritten = unwritten.length === 0 ? bytes : Buffer.concat([unwritten, bytes]);
+      try {
+        while (unwritten.length > 0) unwritten = unwritten.subarray(writeSync(descriptor, unwritten));
+      } catch (error) {
+        complain(error);
+      }
+    },
+    reopen() {
+      try {
+        const fresh = open();
+        closeSync(descriptor);
+        descriptor = fresh;
+      } catch (error) {
+        complain(error);
+      }
+    },
+    close: () => closeSync(descriptor),
+  };
+}

@@ -1,0 +1,72 @@
+// How an event reads in the log: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. Pure, but for the process's number.
+import { isSentence } from './errors.ts';
+import type { LogEntry } from './log.ts';
+
+/**
+ * One line without its end: local time, severity, process, name, message, then the fields. Text with blanks is quoted, so that a field's end can always be found.
+ * An error is printed by its code and its sentence; a fault of ours also by its stack.
+ */
+export function printLogLine(name: string, time: Date, { severity, message, fields }: LogEntry): string {
+  const { err, ...others } = fields;
+  const local = new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString();
+  const parts = [`${local.slice(0, 10)} ${local.slice(11, 23)} [${severity}][${process.pid}] ${name}: ${oneLine(message)}`];
+  for (const [field, value] of Object.entries(others)) if (value !== undefined) parts.push(`${field}=${printValue(value)}`);
+  if (err !== undefined && err !== null) parts.push(...printError(err, severity === 'ERROR' || severity === 'FATAL'));
+  return parts.join(' ');
+}
+
+/** A stack helps only with a fault of ours: what is a sentence goes without. */
+function printError(error: unknown, isSevere: boolean): string[] {
+  if (typeof error !== 'object') return [`error=${printValue(error)}`];
+  const { code, message, stack } = error as { readonly code?: unknown; readonly message?: unknown; readonly stack?: unknown };
+  const isFault = error instanceof Error && !isSentence(error);
+  return [
+    ...(code === undefined ? [] : [`code=${printValue(code)}`]),
+    `error=${printValue(
+      isFault
+        ? causes(error)
+            .map((each) => each.message)
+            .join(': ')
+        : message,
+    )}`,
+    ...(isFault && isSevere
+      ? [
+          `stack=${printValue(
+            causes(error)
+              .map((each) => each.stack)
+              .join('\ncaused by: '),
+          )}`,
+        ]
+      : []),
+    ...(!(error instanceof Error) && isSevere && stack !== undefined ? [`stack=${printValue(stack)}`] : []),
+  ];
+}
+
+/** The error, what caused it, what caused that, and so on. */
+function causes(error: Error): Error[] {
+  const found: Error[] = [];
+  for (let each: unknown = error; each instanceof Error && !found.includes(each); each = each.cause) found.push(each);
+  return found;
+}
+
+/** A message cannot begin a second line, whatever it quotes, and what it quotes cannot fill the disk: a key of etcd may have a million characters. */
+const oneLine = (text: string): string => cut(text).replaceAll(/[\p{Cc}]/gu, ' ');
+const cut = (text: string): string => (text.length > textMax ? `${text.slice(0, textMax)}… (${text.length} characters)` : text);
+const textMax = 4000;
+
+function printValue(value: unknown): string {
+  if (typeof value === 'string') {
+    const text = cut(value);
+    return /^[-\w./:,%@+]+$/.test(text) ? text : JSON.stringify(text);
+  }
+  return typeof value === 'object' && value !== null ? cut(json(value)) : String(value);
+}
+
+/** What cannot be written as JSON (a circle, a bigint inside) must not end the agent that logs it. */
+function json(value: object): string {
+  try {
+    return JSON.stringify(value) ?? 'undefined';
+  } catch (error) {
+    return `(cannot be printed: ${(error as Error).message.split('\n')[0]})`;
+  }
+}
