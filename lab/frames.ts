@@ -60,18 +60,37 @@ export function parseFrame(frame: Uint8Array): Seen {
   const type = bytes.length >= 14 ? bytes.readUInt16BE(12) : 0;
   const body = bytes.subarray(14);
   if (type === etherTypes.arp && body.length >= 28) {
-    const arp = { kind: 'arp', from: addressFromBytes(body.subarray(14, 18)), to: addressFromBytes(body.subarray(24, 28)), protocol: body.readUInt16BE(6) } as const;
+    const arp = {
+      kind: 'arp',
+      from: addressFromBytes(body.subarray(14, 18)),
+      to: addressFromBytes(body.subarray(24, 28)),
+      protocol: body.readUInt16BE(6),
+    } as const;
     return { ...ends, ...arp, payload: body };
   }
   if (type === etherTypes.ipv4 && body.length >= 20) {
     const protocol = body.readUInt8(9);
     const payload = body.subarray((body.readUInt8(0) & 15) * 4, body.readUInt16BE(2));
-    return { ...ends, kind: 'ipv4', from: addressFromBytes(body.subarray(12, 16)), to: addressFromBytes(body.subarray(16, 20)), protocol, ...transport(protocol, payload) };
+    return {
+      ...ends,
+      kind: 'ipv4',
+      from: addressFromBytes(body.subarray(12, 16)),
+      to: addressFromBytes(body.subarray(16, 20)),
+      protocol,
+      ...transport(protocol, payload),
+    };
   }
   if (type === etherTypes.ipv6 && body.length >= 40) {
     const protocol = body.readUInt8(6);
     const payload = body.subarray(40, 40 + body.readUInt16BE(4));
-    return { ...ends, kind: 'ipv6', from: addressFromBytes(body.subarray(8, 24)), to: addressFromBytes(body.subarray(24, 40)), protocol, ...transport(protocol, payload) };
+    return {
+      ...ends,
+      kind: 'ipv6',
+      from: addressFromBytes(body.subarray(8, 24)),
+      to: addressFromBytes(body.subarray(24, 40)),
+      protocol,
+      ...transport(protocol, payload),
+    };
   }
   return { ...ends, kind: 'other', from: '', to: '', protocol: 0, payload: body };
 }

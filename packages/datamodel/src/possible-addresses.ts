@@ -1,5 +1,5 @@
 // Which addresses a host on a routed network can have at all, independent of tenants and datastore.
-import { type Cidr, type IpAddress, cidrContains, familyOf, hostCidr, isHostCidr, parseCidr } from '@calico-openstack/addresses';
+import { type Cidr, cidrContains, familyOf, hostCidr, type IpAddress, isHostCidr, parseCidr } from '@calico-openstack/addresses';
 
 /** Prefixes whose addresses are never routed to a single host, and what they are reserved for (RFC 6890, RFC 1112, RFC 4291). */
 const impossible: readonly { readonly prefix: Cidr; readonly use: string }[] = (

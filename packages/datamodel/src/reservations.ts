@@ -1,5 +1,5 @@
 // Derives reservations from their sources: the host's kernel, BIRD's configuration, etcd's endpoints, Nodes and BGPPeers. The callers read the sources; these functions only parse.
-import { type Cidr, type IpAddress, hostCidr, parseAddress, parseCidr } from '@calico-openstack/addresses';
+import { type Cidr, hostCidr, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import type { Holder, Reservations } from './reserved-addresses.ts';
 import { decodeResource, isFields } from './resource.ts';
 

@@ -1,6 +1,6 @@
 // Decides whether a workload may have an address, alike for Felix and the DHCP agent, from plain data. In a routed cloud all addresses form one flat space:
 // a workload that was given the address of a router or of etcd would have it in the whole cloud.
-import { type Cidr, type IpAddress, addressOf, cidrContains, hostCidr, isHostCidr } from '@calico-openstack/addresses';
+import { addressOf, type Cidr, cidrContains, hostCidr, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import { impossibleForHosts } from './possible-addresses.ts';
 
 /** Who has a reserved address. `whose` is a phrase that follows "is": `an etcd endpoint`. `isThisHosts`: the host has the address on an interface of its own. */

@@ -1,5 +1,5 @@
 // Tracked connections in memory that behave like the kernel's.
-import { familyOf, addressBytes } from '@calico-openstack/addresses';
+import { addressBytes, familyOf } from '@calico-openstack/addresses';
 import type { Conntrack, Flow, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 import { parsedAddresses, sharedPasses } from './passes.ts';
 

@@ -1,7 +1,7 @@
 // Encodes and decodes ctnetlink's messages about flows (linux/netfilter/nfnetlink_conntrack.h).
-import { familyOf, addressFromBytes, type IpFamily, addressBytes } from '@calico-openstack/addresses';
-import { addressFamily, familyOfNumber } from '../netlink/family.ts';
+import { addressBytes, addressFromBytes, familyOf, type IpFamily } from '@calico-openstack/addresses';
 import { findAttribute, flag, MessageWriter, readAttributes, readBe16, readBe32 } from '../netlink/attributes.ts';
+import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import type { Flow, FlowChange, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 
 /** The types of messages, with NFNL_SUBSYS_CTNETLINK in the upper byte. */

@@ -1,7 +1,7 @@
 // Encodes and decodes rtnetlink's messages about routes (linux/rtnetlink.h).
-import { familyOf, addressFromBytes, type IpFamily, addressBytes, splitCidr } from '@calico-openstack/addresses';
-import { addressFamily, familyOfNumber } from '../netlink/family.ts';
+import { addressBytes, addressFromBytes, familyOf, type IpFamily, splitCidr } from '@calico-openstack/addresses';
 import { eachAttribute, flag, hostIsLittleEndian, MessageWriter, readU32 } from '../netlink/attributes.ts';
+import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
 import { type KernelRoute, routeTypes } from './route.ts';

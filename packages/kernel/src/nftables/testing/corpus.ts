@@ -108,7 +108,10 @@ const lookups: readonly (readonly Statement[])[] = [
 
 /** Sets and maps of every kind, with elements. */
 export const corpusSets: readonly { readonly set: NftSet; readonly elements: readonly NftElement[] }[] = [
-  { set: { name: 'addresses', key: ['ipv4_addr'], comment: 'two "addresses"' }, elements: [{ key: addressBytes('10.0.0.1') }, { key: addressBytes('10.0.0.2') }] },
+  {
+    set: { name: 'addresses', key: ['ipv4_addr'], comment: 'two "addresses"' },
+    elements: [{ key: addressBytes('10.0.0.1') }, { key: addressBytes('10.0.0.2') }],
+  },
   {
     set: { name: 'nets', key: ['ipv4_addr'], interval: true },
     elements: [
