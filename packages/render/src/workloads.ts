@@ -165,7 +165,5 @@ class Batches {
 }
 
 const sameValue = (a: NftElement, b: NftElement): boolean =>
-  a.data === b.data && a.verdict === b.verdict
-    ? true
-    : Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && sameContent(a.verdict, b.verdict);
+  a.data === b.data && a.verdict === b.verdict ? true : Buffer.compare(a.data ?? empty, b.data ?? empty) === 0 && sameContent(a.verdict, b.verdict);
 const empty = new Uint8Array();
