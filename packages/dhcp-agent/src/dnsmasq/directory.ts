@@ -1,8 +1,8 @@
 // The files of one Dnsmasq on disk.
 import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
 import type { IpAddress } from '@calico-openstack/addresses';
+import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
 import type { Places } from './command.ts';
 import { type PortFiles, parseHost } from './files.ts';
 import { type Holder, parseHolders } from './leases.ts';
