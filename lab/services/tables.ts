@@ -1,5 +1,5 @@
 // Keeps MariaDB's data with the tables of Neutron and Keystone for the next lab. Creating them takes a quarter of the time in which a lab comes up, and gives the same each time.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
@@ -41,7 +41,7 @@ export function tables(processes: Processes, mariadb: MariaDb, keystone: Keyston
     },
     async keep() {
       const folder = await kept();
-      const unfinished = `${folder}.${process.pid}`;
+      const unfinished = `${folder}.${process.pid}.${randomUUID()}`; // two labs of one process may copy at the same time
       mkdirSync(cache, { recursive: true });
       await mariadb.stop();
       try {
