@@ -57,7 +57,7 @@ function setUp() {
   return { ...fake, announced, journal, state, tell, commit, looked, db, sync, source };
 }
 
-test('announced before, committed, announced after: etcd has it', async () => {
+test('a change that is announced before and after its commit is in etcd', async () => {
   const { announced, journal, tell, commit, contents, looked } = setUp();
   await announced.before(peer, tell(['m']));
   expect(journal.size).toBe(1);
@@ -67,7 +67,7 @@ test('announced before, committed, announced after: etcd has it', async () => {
   expect(looked).toHaveLength(1); // it was bound: Felix may have reported before
 });
 
-test('a host move is one transaction: the old endpoint goes with the second half, as the new one comes', async () => {
+test('a move to another host is one transaction: with the second half of the binding, the old endpoint is deleted and the new one written', async () => {
   const { announced, journal, tell, commit, contents, etcd, db, state } = setUp();
   commit();
   await announced.after(peer, tell([]));
@@ -89,7 +89,7 @@ test('a host move is one transaction: the old endpoint goes with the second half
   expect((await etcd.get('/')).revision).toBe(revision + 1);
 });
 
-test('without etcd a change is refused before its commit, and nothing is noted; what Neutron undoes is let through, and noted', async () => {
+test('without etcd a change is refused before its commit without a note; a rollback of Neutron’s is accepted and noted', async () => {
   const { announced, journal, tell, setDown } = setUp();
   setDown(true);
   await expect(announced.before(peer, tell(['m']))).rejects.toMatchObject({
@@ -101,7 +101,7 @@ test('without etcd a change is refused before its commit, and nothing is noted; 
   expect(journal.size).toBe(1);
 });
 
-test('etcd lost between commit and write: the call is refused, and the change is kept until it can be made up for', async () => {
+test('when etcd is lost between commit and write, the call fails, and the change is kept and retried', async () => {
   const { announced, journal, tell, commit, setDown } = setUp();
   await announced.before(peer, tell(['m']));
   commit();
@@ -110,7 +110,7 @@ test('etcd lost between commit and write: the call is refused, and the change is
   expect(journal.failing).toBe(1);
 });
 
-test("Neutron's database lost between commit and write: the same", async () => {
+test('when Neutron’s database is lost between commit and write, likewise', async () => {
   const { announced, journal, tell, state } = setUp();
   await announced.before(peer, tell(['m']));
   state.rows = new WireError('DBConnectionError', 'gone away');
@@ -118,12 +118,12 @@ test("Neutron's database lost between commit and write: the same", async () => {
   expect(journal.failing).toBe(1);
 });
 
-test('an etcd that answers but takes no writes lets no commit happen, not even one, until it takes them', async () => {
+test('while etcd answers but refuses writes, no commit is allowed', async () => {
   const { announced, tell, commit, state } = setUp();
   state.write = new EtcdError('ETCD_OVERLOADED', 'etcd: space quota is used up');
   const refused = { code: 'ETCD_UNAVAILABLE', message: expect.stringMatching(/space quota.*nothing was changed/) };
   await expect(announced.before(peer, tell(['m']))).rejects.toMatchObject(refused);
-  // A look that finds nothing to write says nothing about whether etcd takes writes.
+  // A check that finds nothing to write does not show that etcd accepts writes.
   await announced.after(peer, tell([]));
   await expect(announced.before(peer, tell(['n']))).rejects.toMatchObject(refused);
   delete state.write;
@@ -132,7 +132,7 @@ test('an etcd that answers but takes no writes lets no commit happen, not even o
   await announced.after(peer, tell(['o']));
 });
 
-test('a journal that cannot be written lets no commit happen', async () => {
+test('while the journal cannot be written, no commit is allowed', async () => {
   const { announced, journal, tell } = setUp();
   const broken = {
     ...journal,
@@ -160,7 +160,7 @@ test('a journal that cannot be written lets no commit happen', async () => {
   await expect(announced.before(peer, tell(['m']))).resolves.toBeUndefined();
 });
 
-test('a caller that goes away between its announcements leaves the object to be looked at', async () => {
+test('when a caller vanishes between its announcements, the object is checked', async () => {
   const { announced, journal, tell } = setUp();
   await announced.before(peer, tell(['m']));
   expect(journal.restMs).toBe(60_000);
@@ -168,7 +168,7 @@ test('a caller that goes away between its announcements leaves the object to be 
   expect(journal.restMs).toBe(0);
 });
 
-test('an endpoint that was made while Keystone was away gets the names of its project when it is back, without being touched', async () => {
+test('an endpoint that was written while Keystone was away gets the names of its project when Keystone is back', async () => {
   const { announced, journal, tell, commit, contents, state, sync, source } = setUp();
   const names = (): boolean => Object.values(contents()).join().includes('openstack-project-name');
   state.keystoneAway = true;

@@ -1,4 +1,4 @@
-// The daemon's answers to Neutron's announcements: before a commit, whether it may be; after it, that etcd has it.
+// Answers Neutron's announcements: before a commit, whether it is allowed; after it, that etcd has the change.
 
 import type { Logger } from '@calico-openstack/agent';
 import { sameContent } from '@calico-openstack/datamodel';
@@ -11,35 +11,37 @@ import type { Keys } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
 import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
+/** What the answers need. */
 export type AnnouncementsOptions = {
   readonly etcd: Etcd;
-  /** Where the driver writes, and so has to be allowed to. */
+  /** The keys that the driver writes, for testing that it may. */
   readonly keys: Keys;
   readonly sync: Sync;
   readonly journal: Journal;
-  /** Which addresses may be had. */
+  /** Checks which addresses are allowed. */
   readonly checks: AddressChecks;
   readonly sourceOf: (peer: Peer) => RowsSource;
   readonly etcdTimeoutSeconds: number;
   readonly log: Logger;
   readonly now?: () => number;
-  /** The journal has something to do. */
+  /** Called when the journal has something to do. */
   readonly onJournal: () => void;
-  /** A port was bound, unbound or bound anew: Neutron has set its status itself, and Felix may have reported before. */
+  /** Called when a port was bound, unbound or bound again: Neutron has set its status itself, and Felix may have reported before. */
   readonly onPort: (port: string) => void;
 };
 
-/** No key was ever changed at this revision, so nothing is put there; but etcd refuses the attempt where it would refuse a write: out of space, no permission. */
+/** No key ever has this revision, so a transaction that compares it writes nothing. But etcd refuses it when it would refuse a write: without space, or without permission. */
 const never = Number.MAX_SAFE_INTEGER;
 
-/** How long a transaction of Neutron's waits at most for a sign of etcd: a change of its leader takes no longer. */
+/** How long a transaction of Neutron's waits at most for an answer of etcd. Electing a new leader takes less. */
 const patienceSeconds = 5;
-/** The same once etcd has failed to answer, until it does: the callers shall not queue up. */
+/** The same while etcd does not answer, so that callers do not queue up. */
 const impatienceSeconds = 1;
 
-/** How long the second half of a binding may take until the first is looked at by itself: a worker may have died between them. */
+/** How long to wait for the second half of a binding. After that, the first half is checked by itself, because a worker may have died between them. */
 const halfwayMs = 10_000;
 
+/** The daemon's answers. */
 export function announcements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, checks, log, now = Date.now } = options;
   const probeKey = options.keys.policy('probe');
@@ -47,7 +49,7 @@ export function announcements(options: AnnouncementsOptions) {
   let probe: Promise<void> | undefined;
   let answering = true;
 
-  /** Has etcd carry out a write that changes nothing. One question serves all who ask meanwhile. */
+  /** Makes etcd carry out a write that changes nothing. All calls during it share it. */
   function etcdAnswers(): Promise<void> {
     probe ??= ask().finally(() => {
       probe = undefined;
@@ -105,14 +107,14 @@ export function announcements(options: AnnouncementsOptions) {
       return;
     }
     await checks.after(announcement, options.sourceOf(peer)).catch((error: unknown) => {
-      journal.add(changes, halfwayMs); // Neutron now removes it; whatever becomes of that, it is looked at
+      journal.add(changes, halfwayMs); // Neutron removes the subnet now; whether that works or not, the subnet is checked later
       journal.complete(announcement.marks);
       options.onJournal();
       throw error instanceof Refusal ? error : refusalFor(error);
     });
     const looks = journal.after(changes, announcement.marks);
     const [later, direct] = [looks.filter((look) => look.change.kind === 'ports_of'), looks.filter((look) => look.change.kind !== 'ports_of')];
-    journal.add(later.map((look) => look.change)); // may be many: not while a user waits
+    journal.add(later.map((look) => look.change)); // there may be many of these, so they are not carried out while a user waits
     journal.done(later, []);
     try {
       const result = await sync(
@@ -125,7 +127,10 @@ export function announcements(options: AnnouncementsOptions) {
       if (rebound(announcement)) options.onPort(announcement.id ?? '');
     } catch (error) {
       journal.failed(direct);
-      log.error({ err: error, kind: announcement.kind, id: announcement.id ?? '' }, 'a change of Neutron has not reached etcd; it will be tried again');
+      log.error(
+        { err: error, kind: announcement.kind, id: announcement.id ?? '' },
+        'a change of Neutron has not reached etcd; the journal keeps it and it is retried',
+      );
       throw refusalFor(error);
     } finally {
       options.onJournal();
@@ -140,7 +145,7 @@ export function announcements(options: AnnouncementsOptions) {
     succeeded,
     before: (peer: Peer, params: unknown): Promise<void> => before(peer, parseAnnouncement(params)),
     after: (peer: Peer, params: unknown): Promise<void> => after(peer, parseAnnouncement(params)),
-    /** A connection is gone: what was announced on it may have been committed, or not. */
+    /** Called when a connection is lost: what was announced on it may or may not have been committed. */
     gone(peer: Peer): void {
       const abandoned = [...marks].filter(([, owner]) => owner === peer).map(([mark]) => mark);
       for (const mark of abandoned) marks.delete(mark);
@@ -158,14 +163,14 @@ function refuseWithoutEtcd(error: unknown): never {
 }
 
 function refusalFor(error: unknown): Refusal {
-  const noted = 'calico-neutron-driver keeps a note of it, and makes up for it as soon as it can';
-  if (error instanceof EtcdError) return new Refusal('ETCD_UNAVAILABLE', `etcd has not got the change: ${error.message}; ${noted}`, { cause: error });
-  if (error instanceof SyncError) return new Refusal('ETCD_UNAVAILABLE', `etcd has not got the change: ${error.message}; ${noted}`, { cause: error });
+  const noted = 'calico-neutron-driver keeps a note of it and retries';
+  if (error instanceof EtcdError) return new Refusal('ETCD_UNAVAILABLE', `etcd does not have the change: ${error.message}; ${noted}`, { cause: error });
+  if (error instanceof SyncError) return new Refusal('ETCD_UNAVAILABLE', `etcd does not have the change: ${error.message}; ${noted}`, { cause: error });
   if (error instanceof WireError) return new Refusal('INTERNAL', `Neutron's rows could not be read (${error.message}); ${noted}`, { cause: error });
   return new Refusal('INTERNAL', `${(error as Error).message}; ${noted}`, { cause: error });
 }
 
-/** Whether a port's binding changed, or its status without Felix. */
+/** Whether a port's binding changed, or its status changed without a report of Felix. */
 function rebound({ kind, original, current }: Announcement): boolean {
   const binding = ['status', 'binding:host_id', 'binding:vif_type', 'binding:profile', 'binding:vnic_type'];
   return kind === 'port' && original !== null && current !== null && binding.some((name) => !sameContent(original[name], current[name]));

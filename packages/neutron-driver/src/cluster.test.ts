@@ -37,7 +37,7 @@ describe('FelixConfiguration', () => {
   });
 });
 
-test('the records are made once, and kept as they are', async () => {
+test('the records are created once and then not changed', async () => {
   const { etcd, contents } = fakeEtcd();
   await ensureClusterRecords(etcd, false);
   await ensureClusterRecords(etcd, true);

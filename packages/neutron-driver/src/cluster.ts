@@ -1,4 +1,4 @@
-// The records that hold for the whole cluster: ClusterInformation and FelixConfiguration `default`. Only what is missing is added; what an operator has set stays.
+// The cluster's records: ClusterInformation and FelixConfiguration `default`. Only missing fields are added; what an operator has set stays.
 import { randomUUID } from 'node:crypto';
 import { type Fields, isFields, resourceKey, sameContent } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
@@ -13,7 +13,7 @@ const withItem = (list: unknown, item: string): string => {
   return items.some((one) => one.trim() === item) ? (list as string) : [...items, item].join(',');
 };
 
-/** `ready`: whether the datastore may be called ready where nobody has said yes or no. An explicit false is somebody's pause. */
+/** The spec of ClusterInformation. `ready`: whether to set datastoreReady when nobody has set it. An explicit false stays: somebody has paused the cluster. */
 export function clusterInformationSpec(spec: Fields, ready: boolean, guid: () => string): Fields {
   return {
     ...spec,
@@ -23,6 +23,7 @@ export function clusterInformationSpec(spec: Fields, ready: boolean, guid: () =>
   };
 }
 
+/** The spec of FelixConfiguration `default`, with the values that OpenStack needs. */
 export function felixConfigurationSpec(spec: Fields): Fields {
   return {
     ...spec,
@@ -32,7 +33,7 @@ export function felixConfigurationSpec(spec: Fields): Fields {
   };
 }
 
-/** Sees to both records. Each by compare-and-swap, and only where something is missing. */
+/** Completes both records, each by compare-and-swap, and only when something is missing. */
 export async function ensureClusterRecords(etcd: Etcd, ready: boolean): Promise<void> {
   await ensure(etcd, clusterInformationKey, 'ClusterInformation', (spec) => clusterInformationSpec(spec, ready, () => randomUUID().replaceAll('-', '')));
   await ensure(etcd, felixConfigurationKey, 'FelixConfiguration', felixConfigurationSpec);

@@ -8,13 +8,13 @@ test.each([
   ['a period of little change: the minimum is kept', 5000, { revision: 0, noted: 4900 }, { compactTo: 4000, last: 4000 }],
   ['a period of much change: all of it is kept', 5000, { revision: 0, noted: 1500 }, { compactTo: 1500, last: 1500 }],
   ['too young', 800, { revision: 0, noted: 1 }, { compactTo: undefined, last: 0 }],
-  ['nothing new to forget', 5000, { revision: 4000, noted: 4900 }, { compactTo: undefined, last: 4000 }],
+  ['nothing new to compact', 5000, { revision: 4000, noted: 4900 }, { compactTo: undefined, last: 4000 }],
   ['another etcd', 100, { revision: 4000, noted: 50 }, { compactTo: undefined, last: 0 }],
 ])('%s', (_, revision, last, decision) => {
   expect(decideCompaction(revision, last, 1000)).toEqual(decision);
 });
 
-test('it notes when it looked, under a lease, and does not look again before that has run out; who is not elected does not look', async () => {
+test('a check is recorded under a lease and not repeated before that expires; a driver that is not elected does not check', async () => {
   const { etcd, contents, advance } = fakeEtcd();
   let elected = false;
   const look = async (): Promise<void> => {

@@ -1,38 +1,41 @@
-// Forgets etcd's old history, so that it does not grow without end. Upstream's drivers do the same under the same keys, and take turns with this one.
+// Compacts etcd's history, so that it does not grow without end. Upstream's drivers do the same with the same keys, and take turns with this one.
 import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
 import { compactionLastKey, compactionTriggerKey } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 
+/** When to compact. */
 export type CompactionOptions = {
   readonly etcd: Etcd;
-  /** 0: never. */
+  /** The time between compactions. 0: never. */
   readonly periodMinutes: number;
   readonly minRevisions: number;
-  /** Only the elected driver compacts. */
+  /** Whether this driver is the elected one: only that one compacts. */
   readonly elected: () => boolean;
   readonly log: Logger;
 };
 
+/** What to do now. */
 export type Decision = {
-  /** What to forget; undefined: nothing yet. */
+  /** The revision to compact; undefined when there is nothing to compact yet. */
   readonly compactTo: number | undefined;
-  /** The revision to note as the last one forgotten. */
+  /** The revision to record as the last compacted one. */
   readonly last: number;
 };
 
-/** `last`: up to where was forgotten, and when that was looked at (its own revision). At least `minRevisions` and one period of history are kept. */
+/** Decides what to compact. `last`: the revision that was compacted last, and the revision at which that was recorded. At least `minRevisions` and one period of history are kept. */
 export function decideCompaction(revision: number, last: { readonly revision: number; readonly noted: number } | undefined, minRevisions: number): Decision {
-  if (!last || last.revision > revision) return { compactTo: undefined, last: 0 }; // never, or of another etcd
+  if (!last || last.revision > revision) return { compactTo: undefined, last: 0 }; // nothing was compacted yet, or the record is of another etcd
   const target = revision - Math.max(minRevisions, revision - last.noted);
   return target > last.revision ? { compactTo: target, last: target } : { compactTo: undefined, last: last.revision };
 }
 
 const lookMs = 60_000;
 
+/** Compacts periodically until the loop is closed. */
 export function startCompaction({ etcd, periodMinutes, minRevisions, elected, log }: CompactionOptions): Loop {
   async function look(): Promise<void> {
     const trigger = await etcd.get(compactionTriggerKey);
-    if (trigger.found && trigger.found.lease !== '0') return; // not yet a period ago
+    if (trigger.found && trigger.found.lease !== '0') return; // the last compaction was less than a period ago
     const last = await etcd.get(compactionLastKey);
     const decision = decideCompaction(last.revision, lastOf(last.found), minRevisions);
     if (decision.compactTo !== undefined) await compact(decision.compactTo);
@@ -50,9 +53,9 @@ export function startCompaction({ etcd, periodMinutes, minRevisions, elected, lo
   async function compact(revision: number): Promise<void> {
     try {
       await etcd.compact(revision);
-      log.info({ revision }, 'etcd forgot its history up to here');
+      log.info({ revision }, 'compacted etcd up to this revision');
     } catch (error) {
-      if (!(error instanceof EtcdError) || error.code !== 'ETCD_COMPACTED') throw error; // somebody else compacts too
+      if (!(error instanceof EtcdError) || error.code !== 'ETCD_COMPACTED') throw error; // somebody else has compacted further
     }
   }
 
@@ -62,7 +65,7 @@ export function startCompaction({ etcd, periodMinutes, minRevisions, elected, lo
       if (elected()) await look();
       return lookMs;
     },
-    onFailure: (error) => log.debug({ err: error }, 'compaction waits for etcd'),
+    onFailure: (error) => log.debug({ err: error }, 'compaction failed; it is retried'),
   });
   loop.wake();
   return loop;

@@ -11,7 +11,7 @@ async function setUp() {
   return { ...fake, etcd, loop, reasons };
 }
 
-test('an etcd that was emptied or restored is noticed, once, by whatever is asked of it next', async () => {
+test('an etcd that was emptied or restored is noticed once, by any next question', async () => {
   const { etcd, loop, reasons, replace } = await setUp();
   expect(reasons).toEqual([]);
   replace();
@@ -23,7 +23,7 @@ test('an etcd that was emptied or restored is noticed, once, by whatever is aske
   await loop.close();
 });
 
-test('it is noticed too when nothing is asked', async () => {
+test('it is noticed also without a question', async () => {
   const { loop, reasons, replace } = await setUp();
   replace();
   await loop.settled();
@@ -31,7 +31,7 @@ test('it is noticed too when nothing is asked', async () => {
   await loop.close();
 });
 
-test('answers that overtake one another, and old revisions that are asked for, mean nothing', async () => {
+test('answers that overtake one another, and reads of old revisions, do not count', async () => {
   const { connect, etcd, loop, reasons } = await setUp();
   const gate = Promise.withResolvers<void>();
   const other = connect();

@@ -1,12 +1,12 @@
-// Notices that etcd's history is not the one that was written to: a restored backup, another etcd in its place. Then etcd holds rules that Neutron has no more.
+// Detects that etcd's history is not the one that was written to: a backup was restored, or another etcd took its place. Then etcd may hold rules that Neutron no longer has.
 import { type Loop, startLoop } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 
 const lookMs = 5000;
 
 /**
- * The same etcd, and `onReplaced` when a revision comes that is older than one that was there before the question: a majority answers, so revisions never go back by themselves.
- * Looks every 5 s too, so that a backup is noticed before others have written as much again.
+ * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the question: a majority answers, so revisions never decrease by themselves.
+ * It also looks every 5 s, so that a restored backup is noticed before others have written as many revisions again.
  */
 export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, everyMs = lookMs): { readonly etcd: Etcd; readonly loop: Loop } {
   let highest = 0;
@@ -15,7 +15,7 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, e
     const before = highest;
     const answer = await ask();
     if (answer.revision < before) {
-      // Of several questions under way the first one tells.
+      // When several questions are under way, only the first reports.
       if (highest >= before) onReplaced(`etcd is at revision ${answer.revision}, and was at ${before}: restored or replaced`);
       highest = answer.revision;
     } else if (highest >= before) highest = Math.max(highest, answer.revision);
@@ -33,7 +33,7 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, e
       await noticing.get('/calico/');
       return everyMs;
     },
-    onFailure: () => {}, // who has something to do with etcd says so
+    onFailure: () => {}, // the users of etcd report that it is away
   });
   loop.wake();
   return { etcd: noticing, loop };

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => cloud?.lab.down());
 
-test(`none of ${values} values in etcd ends the driver or keeps it from its work (seed ${seed})`, async () => {
+test(`none of ${values} values in etcd stops the driver or keeps it from working (seed ${seed})`, async () => {
   const { id: network } = await cloud.openstack.create('network', { name: 'blue net' });
   await cloud.openstack.create('subnet', { network_id: network, ip_version: 4, cidr: '10.65.0.0/24' });
   const device = '6f1caa00-0000-4000-8000-000000000001';

@@ -7,7 +7,7 @@ import { birth, encodeContent, holds, storedFields } from './sync/content.ts';
 
 const content = { kind: 'WorkloadEndpoint', name: 'x', namespace: 'openstack', labels: { a: 'b' }, annotations: { c: 'd' }, spec: { node: 'h' } };
 
-test('whatever stands under a key of the driver’s, it is left where it is right, and else written so that it is', () => {
+test('any value under a key of the driver’s is left when it is right, and corrected otherwise', () => {
   const next = hostileWrites(
     [{ prefix: '/', names: ['x'], examples: [hostileEndpoint, { ...hostileEndpoint, ...JSON.parse(encodeContent(undefined, content, birth())) }] }],
     1,
@@ -17,14 +17,14 @@ test('whatever stands under a key of the driver’s, it is left where it is righ
     const stored = storedFields(next().value);
     if (holds(stored, content)) right += 1;
     const written = storedFields(Buffer.from(encodeContent(stored, content, birth())));
-    // What others have put into the metadata stays, but for what makes the value no resource of ours.
+    // Other programs' metadata stay, except where they make the value no resource of ours.
     expect(written?.['spec']).toEqual(content.spec);
     expect(isFields(written?.['metadata'])).toBe(true);
   }
   expect(right).toBeGreaterThan(100);
 });
 
-test('whatever the cluster’s records are, what is missing is added, and once', () => {
+test('whatever the cluster’s records hold, missing fields are added, once', () => {
   const next = hostileWrites(hostileKinds(['felixconfigurations', 'clusterinformations']), 1);
   for (let count = 0; count < 10_000; count += 1) {
     const spec = storedFields(next().value)?.['spec'];

@@ -1,4 +1,4 @@
-// The driver under a real Neutron (uWSGI, MariaDB, Keystone) and a real etcd. Felix is played by the test.
+// Tests the driver with a real Neutron (uWSGI, MariaDB, Keystone) and a real etcd. The test plays Felix.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { stormSize } from '@calico-openstack/etcd/testing/storm';
@@ -13,7 +13,7 @@ let network: string;
 let subnet: string;
 let group: string;
 let vms = 0;
-/** Nothing has happened to it for a long time. */
+/** A port that has not changed for a long time. */
 let oldPort: string;
 
 beforeAll(async () => {
@@ -38,7 +38,7 @@ beforeEach(async () => {
   for (const host of ['cmp-1', 'cmp-2']) await cloud.felixReports(host);
 });
 
-/** A port as Nova makes it. */
+/** A port as Nova creates it. */
 async function vmPort(fields: Record<string, unknown> = {}) {
   vms += 1;
   const device = `6f1caa00-0000-4000-8000-${String(vms).padStart(12, '0')}`;
@@ -55,7 +55,7 @@ async function vmPort(fields: Record<string, unknown> = {}) {
 const escaped = (text: string): string => text.replaceAll('-', '--');
 
 describe('what reaches etcd', () => {
-  test('a bound port is in etcd, in every key and field, when the API call returns; its group was there before it', async () => {
+  test('when the API call returns, a bound port is in etcd with every key and field, and its group before it', async () => {
     const port = await vmPort();
     oldPort = port.id;
     expect(port['binding:vif_type']).toBe('tap');
@@ -116,7 +116,7 @@ describe('what reaches etcd', () => {
     });
   });
 
-  test('rules arrive as they come and go', async () => {
+  test('added and removed rules arrive', async () => {
     const ingress = async (): Promise<unknown> => Object.values(await cloud.policies()).find(({ metadata }) => metadata.name.endsWith(group))?.spec['ingress'];
     const rule = await cloud.openstack.create('security_group_rule', {
       security_group_id: group,
@@ -162,7 +162,7 @@ describe('what reaches etcd', () => {
   test.each([
     ['ports on udplite', { protocol: 'udplite', port_range_min: 5, port_range_max: 6 }, /TCP, UDP and SCTP/],
     ['ICMP type 255', { protocol: 'icmp', port_range_min: 255 }, /ICMP type 255/],
-  ])('a rule that cannot be enforced is refused with the reason, and is not there: %s', async (_, fields, reason) => {
+  ])('a rule that cannot be enforced is refused with the reason, and does not exist: %s', async (_, fields, reason) => {
     const before = await cloud.openstack.list('security_group_rule');
     const answer = await cloud.openstack.request('POST', 'security-group-rules', {
       security_group_rule: { security_group_id: group, direction: 'ingress', ethertype: 'IPv4', ...fields },
@@ -189,7 +189,7 @@ describe('what reaches etcd', () => {
     expect(await cloud.endpointsOf(failed.id)).toEqual({});
   });
 
-  test('owner cleared first, as Nova does, the endpoint goes; attached to another VM it comes under that one alone', async () => {
+  test('when Nova clears the owner first, the endpoint is deleted; attached to another VM, the port gets an endpoint for that one alone', async () => {
     const port = await vmPort();
     await cloud.openstack.update('port', port.id, { device_owner: '' });
     expect(await cloud.endpointsOf(port.id)).toEqual({});
@@ -207,7 +207,7 @@ describe('what reaches etcd', () => {
     expect(Object.keys(await cloud.endpointsOf(port.id))).toEqual(['cmp-1']);
   });
 
-  test('a host move leaves nothing behind; any other binding change keeps the endpoint as it is, uid included', async () => {
+  test('a move to another host leaves nothing behind; any other binding change keeps the endpoint, uid included', async () => {
     const { openstack } = cloud;
     const port = await vmPort();
     const before = await cloud.endpointsOf(port.id);
@@ -217,7 +217,7 @@ describe('what reaches etcd', () => {
     expect(Object.keys(await cloud.endpointsOf(port.id))).toEqual(['cmp-2']);
   });
 
-  test('a live migration has both endpoints and its own record while it lasts; ending or aborting it touches no endpoint that stays', async () => {
+  test('during a live migration there are both endpoints and a LiveMigration; its end or abort does not change the remaining endpoint', async () => {
     const { openstack } = cloud;
     const migrations = async (port: string): Promise<string[]> =>
       Object.keys(await cloud.contents('/calico/resources/v3/projectcalico.org/livemigrations/')).filter((key) => key.endsWith(escaped(port)));
@@ -236,7 +236,7 @@ describe('what reaches etcd', () => {
     expect(await migrations(port.id)).toEqual([]);
   });
 
-  test("names and gateways that change reach the ports' endpoints", async () => {
+  test("changed names and gateways reach the ports' endpoints", async () => {
     const { openstack } = cloud;
     const port = await vmPort();
     const follows = (what: string, matches: object): Promise<unknown> =>
@@ -260,7 +260,7 @@ describe('what reaches etcd', () => {
     });
   });
 
-  test('a subnet is told of while its DHCP is on', async () => {
+  test('a subnet is in etcd while its DHCP is on', async () => {
     const { openstack } = cloud;
     const other = await openstack.create('subnet', { network_id: network, ip_version: 6, cidr: '2001:db8:65::/64', enable_dhcp: false });
     const key = `/calico/dhcp/v2/no-region/subnet/${other.id}`;
@@ -289,7 +289,7 @@ describe('what reaches etcd', () => {
     expect(await nats()).toBeUndefined();
   });
 
-  test('QoS of the port beats that of its network', async () => {
+  test('the QoS policy of the port takes precedence over that of its network', async () => {
     const { openstack } = cloud;
     const policy = async (kbps: number): Promise<string> => {
       const { policy: made } = JSON.parse((await openstack.request('POST', 'qos/policies', { policy: { name: `q${kbps}` } })).body) as {
@@ -342,7 +342,7 @@ describe('what reaches Neutron', () => {
     await cloud.portBecomes(port.id, 'ERROR');
   });
 
-  test('a port that ML2 binds anew on its host becomes ACTIVE again without a new report', async () => {
+  test('a port that ML2 binds again on its host becomes ACTIVE again without a new report', async () => {
     const port = await vmPort();
     await cloud.portReport('cmp-1', port.device, port.id, 'up');
     await cloud.portBecomes(port.id, 'ACTIVE');
@@ -363,7 +363,7 @@ describe('what reaches Neutron', () => {
 describe('trouble', () => {
   const ports = async (device: string): Promise<readonly unknown[]> => cloud.openstack.list('port', { device_id: device });
 
-  test('with etcd away, changes are refused with the reason and what to do, and leave nothing half made', async () => {
+  test('with etcd away, changes are refused with the reason and the remedy, and leave nothing half done', async () => {
     const { openstack, lab } = cloud;
     const port = await vmPort();
     const before = await cloud.contents('/calico/resources/');
@@ -399,7 +399,7 @@ describe('trouble', () => {
     expect(Object.keys(await cloud.contents('/calico/resources/'))).toHaveLength(Object.keys(before).length);
   });
 
-  test('with the daemon away, changes are refused and say so; killed and started again, it goes on', async () => {
+  test('with the daemon away, changes are refused with the reason; after a kill and a restart it continues', async () => {
     const { openstack, lab } = cloud;
     lab.driver?.kill('SIGKILL');
     await lab.driver?.ended();
@@ -422,7 +422,7 @@ describe('trouble', () => {
     expect(Object.keys(await cloud.endpointsOf((await call).id))).toEqual(['cmp-1']);
   });
 
-  test('etcd and the daemon killed again and again under load: afterwards etcd says what Neutron says', async () => {
+  test('after etcd and the daemon were killed repeatedly under load, etcd holds what Neutron holds', async () => {
     const { openstack, lab } = cloud;
     await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
     let answered = 0;
@@ -468,7 +468,7 @@ describe('trouble', () => {
     });
   });
 
-  test('etcd restored from a backup, or emptied, is made to say what Neutron says, without a restart and without being asked', async () => {
+  test('an etcd that was restored from a backup or emptied is brought back to what Neutron holds, without a restart or a request', async () => {
     const { openstack, lab } = cloud;
     await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
     const data = join(lab.directory, 'control/etcd/data');
@@ -503,7 +503,7 @@ describe('trouble', () => {
     await agrees();
   });
 
-  test('what drifted is put right at start, what is not ours is left alone, and the log says what was done', async () => {
+  test('at the start differences are corrected, what is not ours is left alone, and the log says what was done', async () => {
     const { lab } = cloud;
     await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
     await cloud.settled(); // else what drifts may be put right by a note in the journal, before resync sees it
@@ -541,7 +541,7 @@ describe('trouble', () => {
   });
 });
 
-test('a port is written and its reports are followed, whatever else stands in etcd', async () => {
+test('a port is written and its reports are followed, whatever other values etcd holds', async () => {
   const { id, device } = await vmPort();
   await driverUnderHostileValues(cloud, { id, device }, { values: 1200, batchValues: 400, seed: stormSize(1).seed });
 });

@@ -17,7 +17,7 @@ function keystone(known: Record<string, string>) {
   return { source, asked, state };
 }
 
-test('a project is asked for once, and one alone, also when it is none of Keystone’s', async () => {
+test('a project is asked for once, also when Keystone does not know it', async () => {
   const { source, asked } = keystone({ a: 'A', b: 'B' });
   const names = projectNames({ max: 100, onFailure: () => {}, now: () => 0 });
   expect([...(await names(['a', 'x'], source)).values()].map((row) => row?.name)).toEqual(['A', undefined]);
@@ -32,7 +32,7 @@ test('more projects than the cache holds cost one question each, not all of them
   expect(asked).toEqual([['a'], ['b'], ['c']]);
 });
 
-test('while Keystone is away nobody waits for it at every call, and it is asked again later', async () => {
+test('while Keystone is away, not every call waits for it, and it is asked again later', async () => {
   const { source, asked, state } = keystone({ a: 'A' });
   let now = 0;
   const failures: unknown[] = [];

@@ -1,9 +1,10 @@
-// Names of Keystone's projects, kept for a while. What cannot be learned now is left out, and asked for again later.
+// A cache of the names of Keystone's projects. A name that cannot be learnt now is left out and asked for again later.
 import type { ProjectRow, RowsSource } from './rows.ts';
 
-/** By id. undefined: none of Keystone's. What Keystone could not be asked is not there. */
+/** Projects by id; undefined when Keystone does not know the project. A project about which Keystone could not be asked is missing. */
 export type ProjectNames = ReadonlyMap<string, ProjectRow | undefined>;
 
+/** How the cache works. */
 export type ProjectsOptions = {
   readonly max: number;
   readonly onFailure: (error: unknown) => void;
@@ -12,7 +13,7 @@ export type ProjectsOptions = {
   readonly retryMs?: number;
 };
 
-/** Asks only for what is not known; drops the one unused for longest when there are more than `max`. After a failure nobody is asked for `retryMs`: an API call shall not wait for Keystone each time. */
+/** Returns a function that looks up projects. It asks only for unknown ones, and drops the least recently used beyond `max`. After a failure Keystone is not asked for `retryMs`, so that not every API call waits for it. */
 export function projectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
   const known = new Map<string, { readonly row: ProjectRow | undefined; readonly untilMs: number }>();
   let silentUntilMs = 0;
@@ -31,7 +32,7 @@ export function projectNames({ max, onFailure, now = Date.now, keepMs = 600_000,
     for (const id of ids) {
       const entry = known.get(id);
       if (!entry) continue;
-      known.delete(id); // the newest used stands last
+      known.delete(id); // moves it to the end, behind those used earlier
       known.set(id, entry);
       result.set(id, entry.row);
     }

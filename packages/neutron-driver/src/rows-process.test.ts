@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { keepRowsProcess } from './rows-process.ts';
 import { eventually } from './testing/eventually.ts';
 
-test('the rows process is given the configuration files and our pid, is started again when it ends, and its last words are told', async () => {
+test('the rows process gets the configuration files and our pid, is restarted when it ends, and its last lines are logged', async () => {
   const { log, entries } = recordingLog();
   const script = 'console.error("cannot", process.argv.slice(1).join(" "), process.env.CALICO_NEUTRON_DRIVER_PID); process.exit(3)';
   const rows = keepRowsProcess([process.execPath, '-e', script, '--'], ['/a.conf', '/b.conf'], log);
@@ -13,13 +13,13 @@ test('the rows process is given the configuration files and our pid, is started 
   await rows.close();
 });
 
-test('a command that is not there says so, and ends with the daemon', async () => {
+test('a command that does not exist is reported, and the retries end with the daemon', async () => {
   const { log, entries } = recordingLog();
   const rows = keepRowsProcess(['/nowhere/python3'], [], log);
   await eventually(() => expect(entries[0]?.fields).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
   await rows.close();
 });
 
-test('while somebody else starts it, nothing is started', async () => {
+test('without a command, nothing is started', async () => {
   await keepRowsProcess([], [], recordingLog().log).close();
 });

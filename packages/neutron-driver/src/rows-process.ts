@@ -1,21 +1,22 @@
-// The rows process: a Python that has Neutron loaded, started by the daemon and started again when it ends.
+// Keeps the rows process running: a Python process with Neutron loaded, which the daemon starts, and restarts when it ends.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { type Backoff, backoffMs, type Logger, pause } from '@calico-openstack/agent';
 
 const backoff: Backoff = { firstMs: 1000, maxMs: 30_000 };
-/** Who ran so long was well, and is started again at once. */
+/** A process that ran for this long is restarted without a pause. */
 const settledMs = 60_000;
-/** Of what it said, in the log line that tells of its end. */
+/** How many of its last lines are logged when it ends. */
 const lastLines = 3;
 
+/** The rows process. */
 export interface RowsProcess {
-  /** The connection of this process is gone. If it is ours, it is of no use any more, however it fares. */
+  /** Reports that the connection of the process with this pid is lost. If it is the rows process, it is killed, because it is of no use without a connection. */
   lost(pid: number): void;
   close(): Promise<void>;
 }
 
-/** Runs `command` with the configuration files as options, for ever. It ends with the daemon, however that ends: it has the kernel see to it, by the daemon's pid. */
+/** Runs `command` with the configuration files as options until it is closed. The process itself makes the kernel end it with the daemon, whose pid it is given. */
 export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): RowsProcess {
   const [program, ...args] = command;
   if (program === undefined) return { lost: () => {}, close: async () => {} };
@@ -31,7 +32,7 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
       });
       child = running;
       for (const stream of [running.stdout, running.stderr]) {
-        // Neutron's own log lines: kept as they are, for who looks for them.
+        // Neutron's own log lines are logged unchanged.
         createInterface({ input: stream }).on('line', (text) => {
           log.debug({ pid: running.pid }, text);
           if (text.trim() !== '') said = [...said.slice(1 - lastLines), text];
@@ -54,7 +55,7 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
       const retryMs = backoffMs(backoff, failures);
       log.error(
         { command: command.join(' '), reason, said: said.join(' | '), retrySeconds: Math.round(retryMs / 100) / 10 },
-        'the rows process ended: resync and status wait until it runs again',
+        'the rows process ended: resync and port states wait until it runs again; it is restarted',
       );
       await pause(retryMs, stop.signal);
     }

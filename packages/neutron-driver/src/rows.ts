@@ -1,4 +1,4 @@
-// Neutron's rows as they come over the wire: plain JSON under Neutron's own field names, checked once, here.
+// Neutron's rows as they come over the wire: plain JSON with Neutron's own field names. They are checked here, once.
 import { z } from 'zod';
 
 const id = z.string().min(1);
@@ -17,7 +17,7 @@ const optionalNumber = z
 
 const binding = z.object({
   host: text,
-  /** ACTIVE, or INACTIVE for the one that a live migration prepares. */
+  /** ACTIVE, or INACTIVE for the binding that a live migration prepares. */
   status: text,
   vif_type: text,
   profile: z.record(z.string(), z.unknown()),
@@ -47,7 +47,7 @@ const subnet = z.object({
   cidr: z.string(),
   gateway_ip: optionalText,
   enable_dhcp: z.boolean(),
-  /** Absent, like the name servers, where only ports refer to the subnet. */
+  /** Absent, like the name servers, when only ports refer to the subnet. */
   host_routes: z.array(z.object({ destination: z.string(), nexthop: z.string() })).default([]),
   dns_nameservers: z.array(z.string()).default([]),
   ipv6_ra_mode: optionalText,
@@ -84,21 +84,21 @@ const rows = z.object({
   ports: z.array(port),
   networks: z.array(z.object({ id, name: text, qos_policy_id: optionalText })),
   subnets: z.array(subnet),
-  /** With their rules where they were asked for themselves; those that ports only belong to come by name. */
+  /** Groups that were asked for have their rules; groups to which ports belong have only their names. */
   security_groups: z.array(z.object({ id, name: text, stateful: z.boolean(), rules: z.array(rule).optional() })),
   floating_ips: z.array(z.object({ fixed_port_id: id, fixed_ip_address: text, floating_ip_address: text })),
   address_groups: z.array(z.object({ id, name: text, addresses: z.array(z.string()) })),
   qos_policies: z.array(z.object({ id, rules: z.array(qosRule) })),
-  /** Neutron's option; null while its DNS extension is not loaded, and ports have no assigned names then. */
+  /** Neutron's option `dns_domain`; null without its DNS extension, and then ports have no assigned names. */
   dns_domain: z.string().nullable(),
 });
 
 const routedSubnet = z.object({ id, network_id: id, cidr: z.string(), gateway_ip: optionalText });
 const routedNetwork = z.object({
   id,
-  /** `provider:network_type` of each segment. */
+  /** The `provider:network_type` of each segment. */
   types: z.array(z.string()),
-  /** Floating IPs may be of it. */
+  /** Whether floating IPs come from this network. */
   external: z.boolean(),
 });
 const routedSubnets = z.object({ subnets: z.array(routedSubnet), networks: z.array(routedNetwork) });
@@ -118,7 +118,7 @@ export type RoutedNetwork = z.infer<typeof routedNetwork>;
 export type RoutedSubnets = z.infer<typeof routedSubnets>;
 export type ProjectRow = z.infer<typeof project>;
 
-/** Which rows a question is for. What the named ports and groups refer to comes along. */
+/** The ids of the rows to read. What the named ports and groups refer to is included in the answer. */
 export type RowsQuestion = {
   readonly ports: readonly string[];
   readonly subnets: readonly string[];
@@ -126,9 +126,12 @@ export type RowsQuestion = {
   readonly address_groups: readonly string[];
 };
 
+/** Which subnets to read: those of a network, or all of a family. */
 export type SubnetsQuestion = { readonly network: string } | { readonly ip_version: 4 | 6 };
 
+/** A question for nothing. */
 export const noRowsQuestion: RowsQuestion = { ports: [], subnets: [], security_groups: [], address_groups: [] };
+/** An empty answer. */
 export const noRows: Rows = {
   ports: [],
   networks: [],
@@ -140,17 +143,23 @@ export const noRows: Rows = {
   dns_domain: null,
 };
 
+// These check an answer and return it typed. They throw on an answer that is not as neutron/README.md says.
+/** Checks an answer to `rows`. */
 export const parseRows = (answer: unknown): Rows => rows.parse(answer);
+/** A security group rule in an event; undefined when it lacks fields. */
 export const parseRule = (value: unknown): RuleRow | undefined => rule.safeParse(value).data;
+/** Checks an answer to `projects`. */
 export const parseProjects = (answer: unknown): readonly ProjectRow[] => z.array(project).parse(answer);
+/** Checks an answer to `subnets`. */
 export const parseRoutedSubnets = (answer: unknown): RoutedSubnets => routedSubnets.parse(answer);
+/** Checks a list of ids. */
 export const parseIds = (answer: unknown): readonly string[] => z.array(id).parse(answer);
 
-/** Somebody who answers questions for rows: the Neutron process that announced a change, or the rows process. */
+/** A process that answers questions for rows: the Neutron process that announced a change, or the rows process. */
 export interface RowsSource {
-  /** The rows as they are committed now, all in one transaction begun after this call. */
+  /** The committed rows, all read in one transaction that begins after this call. */
   rows(question: RowsQuestion): Promise<Rows>;
   projects(ids: readonly string[]): Promise<readonly ProjectRow[]>;
-  /** Where subnets are: of one network, with itself, or of a family all that there are. Before a commit, as the transaction that waits for the answer sees them. */
+  /** Subnets' prefixes and gateways, with their networks. Before a commit, they are read in the transaction that waits for the answer. */
   subnets(question: SubnetsQuestion): Promise<RoutedSubnets>;
 }

@@ -17,7 +17,7 @@ const peer = (pid: number, answer: () => Promise<unknown>): Peer & { readonly cl
   return state;
 };
 
-test('a question waits for a rows process to connect; without one it says what to look for', async () => {
+test('a question waits for a rows process to connect; without one it fails with the remedy', async () => {
   const sources = backgroundSources(1000, 1000);
   const asked = sources.source.rows(noRowsQuestion);
   sources.add(peer(1, async () => noRows));
@@ -29,7 +29,7 @@ test('a question waits for a rows process to connect; without one it says what t
   });
 });
 
-test('a rows process that does not answer is let go of; one whose database is away is not', async () => {
+test('a rows process that does not answer is disconnected; one whose database is away is not', async () => {
   const sources = backgroundSources(1000, 0);
   const hanging = peer(1, () => Promise.reject(new WireError('PEER_TIMEOUT', 'no answer')));
   sources.add(hanging);
@@ -56,7 +56,7 @@ test('two rows processes are asked in turn', async () => {
   expect(asked.toSorted()).toEqual([1, 1, 2, 2]);
 });
 
-test('once closed nobody waits', async () => {
+test('after close, no call waits', async () => {
   const sources = backgroundSources(1000, 60_000);
   const asked = sources.source.rows(noRowsQuestion);
   sources.close();

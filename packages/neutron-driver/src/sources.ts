@@ -1,4 +1,4 @@
-// Who can be asked for rows: the Neutron process that made a call, while it waits; and the rows processes, at any time.
+// The processes that can be asked for rows: the Neutron process that made a call, while it waits; and the rows processes, at any time.
 import {
   type ProjectRow,
   parseIds,
@@ -14,24 +14,29 @@ import type { PortsOf } from './sync/change.ts';
 import { endpointOwners } from './translate/endpoint.ts';
 import { type Peer, WireError } from './wire/peer.ts';
 
+/** The kinds that a rows process lists page by page, in the order in which resync needs them. */
 export const pagedKinds = ['subnets', 'address_groups', 'security_groups', 'ports'] as const;
+/** One of `pagedKinds`. */
 export type PagedKind = (typeof pagedKinds)[number];
 
+/** A port's new status in Neutron. */
 export type StatusUpdate = { readonly port: string; readonly host: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
+/** A heartbeat of a host's Felix. `started`: the first one since its start. */
 export type AgentReport = { readonly host: string; readonly started: boolean };
 
-/** What a rows process can do beside answering for named objects. */
+/** What a rows process can do in addition to answering for named objects. */
 export interface Background extends RowsSource {
   page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
   portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
   /** Sets a port's status through ML2, which tells Nova. */
   setPortStatus(update: StatusUpdate): Promise<void>;
-  /** Tells Nova that the port is up at the destination of its move. */
+  /** Tells Nova that the port is up on the host to which it migrates. */
   notifyPortActive(port: string): Promise<void>;
-  /** Writes the heartbeats of all these agents at once. */
+  /** Records the heartbeats of all these agents in one write. */
   reportAgents(agents: readonly AgentReport[]): Promise<void>;
 }
 
+/** Rows from the process behind this connection. */
 export function sourceOf(peer: Peer, timeoutMs: number): RowsSource {
   return {
     rows: async (question: RowsQuestion) => parseRows(await peer.call('rows', question, timeoutMs)),
@@ -46,7 +51,7 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
     try {
       return await peer.call(method, params, timeoutMs);
     } catch (error) {
-      // It hangs: without its connection it ends, or is ended, and another takes its place.
+      // The process hangs. Without its connection it ends or is killed, and another takes its place.
       if (error instanceof WireError && error.code === 'PEER_TIMEOUT') peer.close();
       throw error;
     }
@@ -64,7 +69,7 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
   };
 }
 
-/** The rows processes that are connected, asked in turn. A call waits a while for the first one to connect. */
+/** The connected rows processes, which are asked in turn. A call waits a while for the first one to connect. */
 export function backgroundSources(timeoutMs: number, patienceMs: number) {
   let peers: readonly { readonly peer: Peer; readonly source: Background }[] = [];
   let turn = 0;
@@ -111,7 +116,7 @@ export function backgroundSources(timeoutMs: number, patienceMs: number) {
       peers = peers.filter((one) => one.peer !== peer);
       if (peers.length === 0) arrival = Promise.withResolvers<void>();
     },
-    /** Nobody waits any more. */
+    /** Ends all waiting calls. */
     close(): void {
       closed = true;
       arrival.resolve();

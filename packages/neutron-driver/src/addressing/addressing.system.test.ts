@@ -1,4 +1,4 @@
-// Which addresses a real Neutron gives away, to a member of a project and to an administrator. Felix is played by the test.
+// Tests which addresses a real Neutron gives to a member of a project and to an administrator. The test plays Felix.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -14,7 +14,7 @@ let etcd: string;
 let router: string;
 let network: string;
 let subnet: string;
-/** The member's own. */
+/** The member's own network. */
 let own: string;
 let vms = 0;
 
@@ -49,7 +49,7 @@ beforeAll(async () => {
 afterAll(() => cloud?.lab.down(), 60_000);
 beforeEach(() => cloud.felixReports('cmp-1'));
 
-describe('a subnet is refused with the reason, and is not there', () => {
+describe('a subnet is refused with the reason, and does not exist', () => {
   const cases: readonly (readonly [string, () => object, RegExp])[] = [
     ["etcd's address as gateway", () => ({ cidr: '10.70.0.0/24', gateway_ip: etcd }), /gateway 172\.16\.0\.2 is an endpoint of this cloud's etcd/],
     ["the router's address as gateway", () => ({ cidr: '10.70.0.0/24', gateway_ip: router }), /gateway 172\.16\.1\.1 is a BGP peer/],
@@ -72,7 +72,7 @@ describe('a subnet is refused with the reason, and is not there', () => {
     expect(await cloud.openstack.list('subnet')).toHaveLength(before.length);
   });
 
-  test('an administrator is refused it too', async () => {
+  test('an administrator’s is refused, too', async () => {
     const answer = await cloud.openstack.request('POST', 'subnets', { subnet: { network_id: network, ip_version: 4, cidr: '172.16.0.0/16' } });
     expect(answer).toMatchObject({ status: 409, body: expect.stringMatching(/172\.16\.0\.0\/16 holds/) });
   });
@@ -112,7 +112,7 @@ describe('a subnet is refused with the reason, and is not there', () => {
   });
 });
 
-test('what is right goes through: any free prefix, no gateway, a link-local one, one outside of its subnet, addresses by router advertisement', async () => {
+test('allowed subnets are created: any free prefix, no gateway, a link-local one, one outside of its subnet, addresses by router advertisement', async () => {
   await free(
     { cidr: '10.70.0.0/24' },
     { cidr: '10.70.0.0/24', gateway_ip: null },
@@ -122,7 +122,7 @@ test('what is right goes through: any free prefix, no gateway, a link-local one,
   );
 });
 
-test('of subnets that overlap and are made at the same moment, never two stay', async () => {
+test('of overlapping subnets that are created at the same time, two never stay', async () => {
   const theirs = (await made(other.request('POST', 'networks', { network: { name: 'theirs' } }))).id;
   for (let turn = 0; turn < 6; turn += 1) {
     const prefix = (length: number): object => ({ ip_version: 4, cidr: `10.${100 + turn}.0.0/${length}` });
@@ -141,7 +141,7 @@ test('of subnets that overlap and are made at the same moment, never two stay', 
   expect(left.filter((cidr) => cidr.startsWith('10.10'))).toEqual([]);
 });
 
-/** A VM's port on the member's network, as Nova makes it. */
+/** A VM's port on the member's network, as Nova creates it. */
 async function vmPort(fields: Record<string, unknown> = {}): Promise<{ id: string; mac_address: string }> {
   vms += 1;
   const device = `6f1caa00-0000-4000-9000-${String(vms).padStart(12, '0')}`;
@@ -187,7 +187,7 @@ describe('a port', () => {
     expect(answer).toMatchObject({ status: 409, body: expect.stringMatching(reason) });
   });
 
-  test('that is refused a pair is as it was; one that is to be made is not there', async () => {
+  test('that is refused a pair is unchanged; a new one is not created', async () => {
     expect((await endpoint(attacker))?.spec).toMatchObject({ allowedIps: [], ipNetworks: [expect.stringMatching(/^10\.66/), expect.stringMatching(/^2001/)] });
     expect((await cloud.openstack.get('port', attacker)) as unknown).toMatchObject({ allowed_address_pairs: [] });
     const port = { network_id: own, name: 'never', allowed_address_pairs: [{ ip_address: victim }] };
@@ -196,18 +196,18 @@ describe('a port', () => {
   });
 
   test("is refused a fixed address that is a host's by now", async () => {
-    // Neutron itself asks only whether it lies in the subnet: one that a host has got since.
+    // Neutron itself checks only that the address lies in the subnet. A host may have got it since.
     await cloud.lab.etcd.ctl('put', '/calico/resources/v3/projectcalico.org/nodes/two', JSON.stringify({ spec: { bgp: { ipv4Address: '10.66.0.77/24' } } }));
     const refused = { status: 409, body: expect.stringMatching(/10\.66\.0\.77 is an address of a host/) };
     const setPairs = (...pairs: readonly { ip_address: string }[]): Promise<HttpAnswer> =>
       member.request('PUT', `ports/${attacker}`, { port: { allowed_address_pairs: pairs } });
-    /** Asked for anew each time: a pair that the port has already is not looked at again. */
+    /** Sets a new pair each time, because a pair that the port already has is not checked again. */
     const askForPair = async (): Promise<HttpAnswer> => {
       const answer = await setPairs({ ip_address: '10.66.0.77' });
       if (answer.status === 200) await setPairs();
       return answer;
     };
-    // What the driver knows of hosts may be a second old.
+    // The driver's knowledge of hosts may be a second old.
     await until('the pair to be refused', async () => {
       expect(await askForPair()).toMatchObject(refused);
       return true;
@@ -219,7 +219,7 @@ describe('a port', () => {
     await until('the pair to be allowed', async () => (await askForPair()).status === 200 || undefined);
   });
 
-  test("may speak for addresses and prefixes of its own network's subnets, and a pair's own MAC reaches the endpoint", async () => {
+  test("may have pairs in its own network's subnets, and a pair's own MAC reaches the endpoint", async () => {
     const port = await vmPort();
     const vip = JSON.parse((await member.request('POST', 'ports', { port: { network_id: own } })).body).port.fixed_ips[0].ip_address as string;
     const allowed_address_pairs = [
@@ -235,7 +235,7 @@ describe('a port', () => {
     expect(JSON.parse(macs ?? '')).toEqual({ [vip]: ['00:00:5e:00:01:0a'], '10.66.0.128/25': ['00:00:5e:00:01:0b'] });
   });
 
-  test('without port security may speak for its own network, and follows when that gets another subnet', async () => {
+  test('without port security may use all of its own network, also a subnet that is added later', async () => {
     const port = await vmPort({ port_security_enabled: false, security_groups: [] });
     const prefixes = async (): Promise<unknown> => (await endpoint(port.id))?.spec['allowSpoofedSourcePrefixes'];
     const before = await prefixes();
@@ -251,7 +251,7 @@ describe('a port', () => {
     await follows(['10.66.0.0/24', '2001:db8:66::/64']);
   });
 
-  test('whose pairs are in the database all the same speaks for none of them, and resync lists it', async () => {
+  test('whose forbidden pairs are in the database nevertheless may use none of them, and resync lists it', async () => {
     const port = await vmPort();
     const { lab } = cloud;
     const sql = `INSERT INTO neutron.allowedaddresspairs VALUES ('${port.id}', '${port.mac_address}', '${etcd}'), ('${port.id}', '${port.mac_address}', '10.66.0.203')`;
@@ -284,7 +284,7 @@ test('a floating IP comes from a subnet like any other', async () => {
   expect(await ask(member, { cidr: '203.0.113.0/25' })).toMatchObject({ status: 409, body: expect.stringMatching(/another subnet/) });
 });
 
-test("with the operators' page's lines in policy.yaml a member gets subnets from the cloud's pool, and chooses no addresses", async () => {
+test("with the policy.yaml of the operators' page a member gets subnets from the cloud's pool, and cannot choose addresses", async () => {
   const { openstack, lab } = cloud;
   const pool = await made(
     openstack.request('POST', 'subnetpools', { subnetpool: { name: 'cloud', shared: true, prefixes: ['10.128.0.0/12'], default_prefixlen: 26 } }),
@@ -312,7 +312,7 @@ test("with the operators' page's lines in policy.yaml a member gets subnets from
   }
 });
 
-test("where the operator says so, an administrator's subnet shares the fabric, overlaps are let through, and pairs may lie elsewhere", async () => {
+test("with the operator's options, an administrator's subnet may share the fabric, overlaps are allowed, and pairs may lie elsewhere", async () => {
   const { openstack, lab } = cloud;
   const options = join(dirname(lab.neutron.configuration), 'addressing.conf');
   const lines = [
@@ -345,7 +345,7 @@ test("where the operator says so, an administrator's subnet shares the fabric, o
   const port = { network_id: network, fixed_ips: [{ ip_address: etcd }] };
   expect(await openstack.request('POST', 'ports', { port })).toMatchObject(refused(/the address 172\.16\.0\.2 is an endpoint/));
   await made(ask(member, { cidr: '10.65.7.0/24' }));
-  expect(driver.said()).toMatch(/10\.65\.7\.0\/24 overlaps 10\.65\.0\.0\/16.*let through, since address_overlaps is warn/);
+  expect(driver.said()).toMatch(/10\.65\.7\.0\/24 overlaps 10\.65\.0\.0\/16.*allowed, because address_overlaps is warn/);
   await made(member.request('POST', 'ports', { port: { network_id: own, allowed_address_pairs: [{ ip_address: '10.251.0.9' }] } }));
   await driver.stop();
 });

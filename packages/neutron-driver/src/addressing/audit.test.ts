@@ -5,7 +5,7 @@ import { plainAddresses } from '../testing/settings.ts';
 import { subnetsRefused } from './audit.ts';
 import { meets, spanOf } from './span.ts';
 
-test('exactly the subnets that overlap another one are listed, as comparing each with each finds them', () => {
+test('exactly the subnets that overlap another one are listed, as a comparison of all pairs finds them', () => {
   const subnet = fc.tuple(fc.integer({ min: 0, max: 31 }), fc.integer({ min: 27, max: 32 })).map(([last, length]) => {
     const size = 2 ** (32 - length);
     return `10.0.0.${Math.floor(last / size) * size}/${length}`;
@@ -29,7 +29,7 @@ test('a gateway outside of its own subnet, in another, is listed with it', () =>
   ]);
 });
 
-test('overlaps that are let through are not listed', () => {
+test('allowed overlaps are not listed', () => {
   const places = ['a', 'b'].map((id) => ({ id, cidr: '10.1.0.0/24', gatewayIp: undefined }));
   const lenient = { ...plainAddresses, policy: { ...plainAddresses.policy, addressOverlaps: 'warn' as const } };
   expect(subnetsRefused(places, plainAddresses)).toHaveLength(2);

@@ -1,4 +1,4 @@
-// What Neutron has already and would refuse today, for resync to list.
+// Finds existing subnets and ports that would be refused today, for resync to list.
 import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import type { RowsSource } from '../rows.ts';
 import { isRouted } from './check.ts';
@@ -8,7 +8,10 @@ import { spanOf } from './span.ts';
 
 export type { LeftOut } from './screen.ts';
 
-/** `leftOut`: what was found in the rows of single objects. Who made a subnet is not known any more: where administrators may use reserved prefixes, anybody's counts as theirs. */
+/**
+ * Everything that would be refused today. `leftOut` is what the screening of single rows found. It is not known any more who created a subnet:
+ * where administrators may use reserved prefixes, every subnet is treated as an administrator's.
+ */
 export async function wouldBeRefused(source: RowsSource, rules: AddressRules, leftOut: readonly LeftOut[]): Promise<readonly LeftOut[]> {
   const found: LeftOut[] = [];
   for (const ip_version of [4, 6] as const) {
@@ -21,7 +24,7 @@ export async function wouldBeRefused(source: RowsSource, rules: AddressRules, le
   return [...found, ...leftOut.filter(({ kind, id, what }) => !told.has(`${kind} ${id} ${what}`))];
 }
 
-/** Overlaps only where they are refused. Each with the first other one that it meets. */
+/** The subnets that would be refused, each with the first other one that it overlaps. Overlaps count only if the policy refuses them. */
 export function subnetsRefused(places: readonly SubnetPlace[], rules: AddressRules): readonly LeftOut[] {
   const mayShare = rules.policy.reservedPrefixSubnets === 'administrators';
   const met = neighbours(places);
@@ -34,7 +37,7 @@ export function subnetsRefused(places: readonly SubnetPlace[], rules: AddressRul
 
 type Sited = { readonly place: SubnetPlace; readonly cidr: Cidr; readonly first: string; readonly last: string };
 
-/** For each subnet those few that it may overlap, found in order and not by comparing each with each: prefixes either lie side by side or one in the other. */
+/** For each subnet, the few others that it may overlap. They are found in sorted order instead of by comparing all pairs: two prefixes are either disjoint or one contains the other. */
 function neighbours(places: readonly SubnetPlace[]): ReadonlyMap<string, readonly SubnetPlace[]> {
   const sited = places.flatMap((place): Sited[] => {
     const cidr = parseCidr(place.cidr);
@@ -53,7 +56,7 @@ function neighbours(places: readonly SubnetPlace[]): ReadonlyMap<string, readonl
     around.push(one);
   }
   for (const { place, cidr } of sited) {
-    // Gateways outside of their own subnet are few.
+    // Only few gateways lie outside of their own subnet.
     const gateway = place.gatewayIp === undefined ? undefined : parseCidr(place.gatewayIp);
     if (!gateway || parseCidr(`${place.gatewayIp}/${cidr.split('/')[1]}`) === cidr) continue;
     for (const other of sited)

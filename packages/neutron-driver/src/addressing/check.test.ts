@@ -38,7 +38,7 @@ function setUp(policy: Partial<AddressPolicy> = {}) {
 }
 const refusal = (message: RegExp) => ({ code: 'REFUSED', message: expect.stringMatching(message) });
 
-test('a subnet that overlaps another is refused, or let through where address_overlaps is warn; what is forbidden is refused in either case', async () => {
+test('a subnet that overlaps another is refused, or allowed when address_overlaps is warn; forbidden addresses are refused in either case', async () => {
   const { before, subnet } = setUp();
   await expect(before('subnet', null, subnet({ cidr: '10.65.1.0/24' }))).rejects.toMatchObject(
     refusal(/10\.65\.1\.0\/24 overlaps 10\.65\.0\.0\/16.*choose another$/),
@@ -63,7 +63,7 @@ test('only an administrator may share the fabric, and only where the operator sa
   }
 });
 
-test("overlays of other mechanism drivers may have any addresses, and are in nobody's way", async () => {
+test('overlays of other mechanism drivers may have any addresses, and do not conflict with others', async () => {
   const { before, subnet, db } = setUp();
   db.types.set('overlay', ['vxlan']);
   db.tables.subnets.set('new', subnetRow({ id: 'new', network_id: 'overlay', cidr: '10.65.0.0/24' }));
@@ -75,7 +75,7 @@ test("overlays of other mechanism drivers may have any addresses, and are in nob
   await before('port', null, pair);
 });
 
-test('nobody is asked anything for a port without pairs, nor for one whose pairs stay, nor for other fields of a subnet', async () => {
+test('no question is asked for a port without pairs, for one whose pairs do not change, or for other fields of a subnet', async () => {
   const { before, subnet, state, checks } = setUp();
   const port = { network_id: networkId, fixed_ips: [{ ip_address: '10.66.0.7' }], allowed_address_pairs: [] };
   const paired = { ...port, allowed_address_pairs: [{ ip_address: '192.0.2.1' }] };
@@ -100,12 +100,12 @@ test('a fixed address of the cloud itself is refused to any port, without asking
   expect(state.asked).toBe(0);
 });
 
-test('what Neutron undoes is not judged', async () => {
+test('a rollback of Neutron’s is not checked', async () => {
   const { before, subnet } = setUp();
   await before('subnet', null, subnet({ cidr: '10.65.1.0/24' }), { rollback: true });
 });
 
-test('of two subnets that did not see each other before, the one that sees the other after its commit is given up', async () => {
+test('of two subnets that did not see each other before, the one that sees the other after its commit is refused', async () => {
   const { before, after, subnet, db } = setUp();
   const ours = subnet({ cidr: '10.67.0.0/24' });
   await before('subnet', null, ours);

@@ -1,4 +1,4 @@
-// Before Neutron commits a subnet or a port: may it have these addresses? And after it has committed a subnet: did another one come at the same moment?
+// Decides before Neutron commits a subnet or a port whether it may have its addresses. After the commit of a subnet, checks that no overlapping one was created at the same time.
 
 import type { Logger } from '@calico-openstack/agent';
 import { sameContent } from '@calico-openstack/datamodel';
@@ -18,6 +18,7 @@ import {
   wholeSubnet,
 } from './rules.ts';
 
+/** What the checks need: the operator's policy, and the cloud's own addresses. */
 export type AddressCheckOptions = { readonly policy: AddressPolicy; readonly infrastructure: KnownInfrastructure; readonly log: Logger };
 
 const subnetFields = z.object({
@@ -35,8 +36,8 @@ const portFields = z.object({
 });
 
 /**
- * Whether addresses of a network are routed by us: its VMs are on taps (`driver.py` binds those of no other types), or its addresses are floating ones.
- * Overlays of other mechanism drivers have addresses of their own, which may be anything.
+ * Whether Calico routes a network's addresses: its VMs are on taps (`driver.py` binds no other types), or its addresses are floating IPs.
+ * Overlay networks of other mechanism drivers have their own address spaces.
  */
 export const isRouted = (network: RoutedNetwork | undefined): boolean =>
   network === undefined || network.external || network.types.length === 0 || network.types.some((type) => type === 'local' || type === 'flat');
@@ -44,7 +45,7 @@ export const isRouted = (network: RoutedNetwork | undefined): boolean =>
 const changed = ({ original, current }: Announcement, field: string): boolean =>
   original === null || !sameContent(original[field] ?? null, current?.[field] ?? null);
 
-/** Which parts of a subnet are new; undefined when none is. */
+/** The parts of a subnet that the announcement changes; undefined when it changes none. */
 function newParts(announcement: Announcement): SubnetParts | undefined {
   const prefix = changed(announcement, 'cidr');
   const parts = prefix ? wholeSubnet : { prefix, gateway: changed(announcement, 'gateway_ip'), pools: changed(announcement, 'allocation_pools') };
@@ -56,10 +57,11 @@ const newPairs = (announcement: Announcement): boolean =>
   announcement.current['allowed_address_pairs'].length > 0 &&
   changed(announcement, 'allowed_address_pairs');
 
+/** The checks for one driver. They refuse by throwing a Refusal. */
 export function addressChecks({ policy, infrastructure, log }: AddressCheckOptions) {
   function judge(obstacles: readonly Obstacle[], about: object, ending: string): void {
     for (const { kind, text, which } of obstacles) {
-      if (kind === 'overlap' && policy.addressOverlaps === 'warn') log.warn({ ...about, which }, `${text}: let through, since address_overlaps is warn`);
+      if (kind === 'overlap' && policy.addressOverlaps === 'warn') log.warn({ ...about, which }, `${text}: allowed, because address_overlaps is warn`);
       else log.info({ ...about, which }, `refused: ${text}`);
     }
     const refused = obstacles.filter(({ kind }) => kind !== 'overlap' || policy.addressOverlaps === 'refuse');
@@ -113,12 +115,12 @@ export function addressChecks({ policy, infrastructure, log }: AddressCheckOptio
   }
 
   return {
-    /** Whether `before` has to ask somebody: then etcd has to answer first. */
+    /** Whether `before` has to ask Neutron or etcd. If so, etcd must answer first. */
     asks: (announcement: Announcement): boolean =>
       announcement.current !== null &&
       (announcement.kind === 'subnet' ? newParts(announcement) !== undefined : announcement.kind === 'port' && newPairs(announcement)),
 
-    /** Inside Neutron's transaction. @throws Refusal with the sentence that the API's user gets */
+    /** Checks an announcement inside Neutron's transaction. @throws Refusal with the sentence for the API's user */
     async before(announcement: Announcement, source: RowsSource): Promise<void> {
       if (announcement.current === null || announcement.rollback) return;
       if (announcement.kind === 'port') await portBefore(announcement, source);
@@ -127,8 +129,8 @@ export function addressChecks({ policy, infrastructure, log }: AddressCheckOptio
     },
 
     /**
-     * After the commit of a new subnet, before etcd has it: two transactions that did not see each other's subnet have both passed `before`. Whoever sees another now gives up,
-     * and Neutron removes its subnet. The later of the two commits always sees the earlier, so that never both stay; both may go. @throws Refusal
+     * Checks a new subnet after its commit, before etcd has it. Two transactions that did not see each other's subnet both pass `before`. The one that now sees the other's subnet
+     * gives up, and Neutron removes its subnet. The later commit always sees the earlier one, so they never both stay; both may be removed. @throws Refusal
      */
     async after(announcement: Announcement, source: RowsSource): Promise<void> {
       if (announcement.kind !== 'subnet' || announcement.original !== null || announcement.current === null || policy.addressOverlaps !== 'refuse') return;
@@ -142,4 +144,5 @@ export function addressChecks({ policy, infrastructure, log }: AddressCheckOptio
   };
 }
 
+/** What `addressChecks` returns. */
 export type AddressChecks = ReturnType<typeof addressChecks>;

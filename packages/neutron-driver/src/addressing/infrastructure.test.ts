@@ -9,7 +9,7 @@ const value = (text: unknown): Uint8Array => new TextEncoder().encode(typeof tex
 const addresses = (held: readonly HeldAddress[]): string[] => held.map(({ address }) => address);
 const root = '/calico/resources/v3/projectcalico.org';
 
-test('a Node is known by every address that it says it has; what is none of these is passed over', () => {
+test('every address of a Node counts, and other texts are skipped', () => {
   const spec = {
     bgp: { ipv4Address: '10.0.0.1/24', ipv6Address: '2001:DB8::1/64', ipv4IPIPTunnelAddr: '10.9.0.1' },
     ipv4VXLANTunnelAddr: '10.9.0.2',
@@ -27,7 +27,7 @@ test.each([
   ['[2001:db8::fe]:1790', '2001:db8::fe'],
 ])('a BGPPeer at %s', (peerIP, address) => expect(addresses(bgpPeerAddresses({ name: 'tor', value: value({ spec: { peerIP } }) }))).toEqual([address]));
 
-test('an address in a span is found wherever it lies, and none beside it', () => {
+test('an address is found anywhere within a span, and none outside', () => {
   const infrastructure = infrastructureOf(etcdAddresses(['10.0.0.9', '10.0.1.0', '9.255.255.255', '2001:db8::9', '10.0.0.9'], 'ctl'));
   const within = (cidr: string): string | undefined => infrastructure.within(spanOf(cidr as Cidr))?.address;
   expect(infrastructure.size).toBe(4);
@@ -48,7 +48,7 @@ test('an address in a span is found wherever it lies, and none beside it', () =>
   expect(infrastructure.at('10.0.0.9' as IpAddress)?.which).toBe('etcd ctl');
 });
 
-test('what is known is read once for many, again when it is old, and holds while etcd is away', async () => {
+test('addresses are read once for many calls, again when they are old, and stay while etcd is away', async () => {
   const { etcd } = fakeEtcd();
   const state = { now: 0, reads: 0, away: false, silent: false, named: ['10.0.0.5'] };
   const failures: string[] = [];
@@ -84,7 +84,7 @@ test('what is known is read once for many, again when it is old, and holds while
   state.named = [];
   state.now = 65_000;
   expect(await at('10.0.0.5')).toBe('etcd ctl'); // its name has no address just now
-  expect(failures).toEqual([expect.stringMatching(/etcd's ctl/)]);
+  expect(failures).toEqual([expect.stringMatching(/host name ctl/)]);
   state.silent = true;
   state.now = 70_000;
   expect([await at('10.0.0.6'), await at('10.0.0.7')]).toEqual(['etcd 10.0.0.6', 'etcd 10.0.0.7']); // a member, as it was last told

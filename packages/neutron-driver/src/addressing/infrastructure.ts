@@ -1,23 +1,26 @@
-// The single addresses that the cloud itself stands on: of Nodes, of etcd and of BGP peers. Pure.
+// The addresses that the cloud itself uses: those of Nodes, etcd and BGP peers. Pure.
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import { decodeJsonObject, type Fields, isFields } from '@calico-openstack/datamodel';
 import { placeOf, type Span } from './span.ts';
 
+/** An address of the cloud's own. */
 export type HeldAddress = {
   readonly address: IpAddress;
-  /** What it is, for a tenant to read: it fits behind "is" and "which is". */
+  /** What it is, as a phrase for tenants that follows "is" or "which is". */
   readonly what: string;
-  /** Which one, for the log alone. */
+  /** Its exact owner, for the log only. */
   readonly which: string;
 };
 
+/** All addresses of the cloud's own. */
 export interface Infrastructure {
   readonly size: number;
   at(address: IpAddress): HeldAddress | undefined;
-  /** The first in a span. */
+  /** The first one within a span. */
   within(span: Span): HeldAddress | undefined;
 }
 
+/** Indexes these addresses. The first holder of an address counts. */
 export function infrastructureOf(held: Iterable<HeldAddress>): Infrastructure {
   const byAddress = new Map<IpAddress, HeldAddress>();
   for (const one of held) if (!byAddress.has(one.address)) byAddress.set(one.address, one);
@@ -38,11 +41,13 @@ export function infrastructureOf(held: Iterable<HeldAddress>): Infrastructure {
   };
 }
 
+/** Without any address. */
 export const noInfrastructure: Infrastructure = infrastructureOf([]);
 
+/** The name of a resource and its value in etcd. */
 export type NamedValue = { readonly name: string; readonly value: Uint8Array };
 
-/** The addresses of a Node: those that it peers with, those of its tunnels, and what else it says that it has. */
+/** The addresses of a Node: those for BGP, those of its tunnels, and those in `spec.addresses`. */
 export function nodeAddresses({ name, value }: NamedValue): readonly HeldAddress[] {
   const spec = specOf(value);
   const bgp = fieldsOf(spec['bgp']);
@@ -51,11 +56,12 @@ export function nodeAddresses({ name, value }: NamedValue): readonly HeldAddress
   return addressesIn(texts, 'an address of a host of this cloud', `Node ${name}`);
 }
 
-/** The address at the other end; none where a selector finds it among the Nodes. */
+/** The peer's address of a BGPPeer; none when the BGPPeer selects Nodes instead. */
 export function bgpPeerAddresses({ name, value }: NamedValue): readonly HeldAddress[] {
   return addressesIn([specOf(value)['peerIP']], 'a BGP peer of this cloud', `BGPPeer ${name}`);
 }
 
+/** The addresses of an etcd endpoint. */
 export const etcdAddresses = (addresses: readonly string[], endpoint: string): readonly HeldAddress[] =>
   addressesIn(addresses, "an endpoint of this cloud's etcd", `etcd ${endpoint}`);
 
@@ -66,7 +72,7 @@ function addressesIn(texts: readonly unknown[], what: string, which: string): He
   });
 }
 
-/** Of `10.0.0.1`, `10.0.0.1/24`, `10.0.0.1:179`, `[2001:db8::1]:179`: the address. */
+/** The address in `10.0.0.1`, `10.0.0.1/24`, `10.0.0.1:179` or `[2001:db8::1]:179`. */
 function addressIn(text: string): IpAddress | undefined {
   const bare = text.split('/', 1)[0]!;
   return parseAddress(bare) ?? parseAddress(/^\[(.*)\](?::\d+)?$/.exec(bare)?.[1] ?? bare.replace(/:\d+$/, ''));

@@ -1,24 +1,26 @@
-// Reads the cloud's own addresses from etcd when they are asked for, and keeps only the addresses: five thousand Nodes are no burden, and nobody watches them.
+// Reads the cloud's own addresses from etcd on demand and keeps only the addresses, so that five thousand Nodes need little memory and no watch.
 import { lookup } from 'node:dns/promises';
 import { parseAddress } from '@calico-openstack/addresses';
 import { resourcePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
 
+/** Where the addresses come from. */
 export type KnownInfrastructureOptions = {
   readonly etcd: Etcd;
-  /** URLs of etcd, beside those that its members tell. Names in them are looked up. */
+  /** etcd's URLs, in addition to those that its members report. Host names in them are looked up. */
   readonly endpoints: readonly string[];
   readonly resolve?: (host: string) => Promise<readonly string[]>;
   readonly now?: () => number;
-  /** A reading in the background that failed, or a name of an endpoint that has no address. */
+  /** Called when a reading in the background fails, or the name of an endpoint has no address. */
   readonly onFailure: (what: string, error: unknown) => void;
 };
 
+/** The cloud's own addresses, as they were read last. */
 export interface KnownInfrastructure {
-  /** Not older than a moment. Rejects with EtcdError. */
+  /** The addresses, at most a second old. Rejects with EtcdError. */
   fresh(): Promise<Infrastructure>;
-  /** What is known, and at most half a minute older than the last call: nobody waits, but who asks first. Rejects with EtcdError only then. */
+  /** The addresses as they are known. A call that finds them older than half a minute starts a reading and does not wait for it; only the first call waits, and only it rejects with EtcdError. */
   recent(): Promise<Infrastructure>;
 }
 
@@ -41,6 +43,7 @@ async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T> {
 
 const withScheme = (url: string): string => (/^https?:\/\//.test(url) ? url : `http://${url}`);
 
+/** The addresses of one cloud. */
 export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
   const { etcd, endpoints, resolve = resolveByName, now = Date.now, onFailure } = options;
   const resolved = new Map<string, { readonly atMs: number; readonly addresses: readonly string[] }>();
@@ -48,7 +51,7 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
   let known: { readonly atMs: number; readonly value: Infrastructure } | undefined;
   let reading: Promise<Infrastructure> | undefined;
 
-  /** One reading serves all who ask meanwhile. */
+  /** Reads the addresses. All calls during a reading share it. */
   function read(): Promise<Infrastructure> {
     reading ??= readAll().finally(() => {
       reading = undefined;
@@ -70,7 +73,7 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     return found.flatMap(({ key, value }) => addressesOf({ name: key.slice(prefix.length), value }));
   }
 
-  /** Where Neutron itself is told of one member only, or of 127.0.0.1, hosts use the others. */
+  /** The addresses of all etcd endpoints. The hosts may use other members than the one, or the 127.0.0.1, that Neutron's own configuration names. */
   async function everyEndpoint(): Promise<readonly (readonly HeldAddress[])[]> {
     try {
       members = (await etcd.members()).flatMap(({ clientUrls }) => clientUrls.map(withScheme).filter((url) => URL.canParse(url)));
@@ -86,12 +89,12 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     return etcdAddresses(parseAddress(host) ? [host] : await addressesOf(host), host);
   }
 
-  /** Of a name: looked up once a minute, since a name server may be slow, and somebody's transaction waits. */
+  /** The addresses of a host name. It is looked up once a minute, because a name server may be slow while somebody's transaction waits. */
   async function addressesOf(host: string): Promise<readonly string[]> {
     const before = resolved.get(host);
     if (before && now() - before.atMs < namesMs) return before.addresses;
     const addresses = await withinMs(lookupMs, resolve(host)).catch((error: unknown) => {
-      onFailure(`the addresses of etcd's ${host} are not known: those found before hold`, error);
+      onFailure(`etcd's host name ${host} cannot be looked up; the addresses found before stay in use`, error);
       return before?.addresses ?? [];
     });
     resolved.set(host, { atMs: now(), addresses });
@@ -102,7 +105,8 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     fresh: async () => (known && now() - known.atMs <= freshMs ? known.value : read()),
     recent: async () => {
       if (!known) return read();
-      if (now() - known.atMs > recentMs) read().catch((error: unknown) => onFailure('the addresses of Nodes and BGP peers could not be read anew', error));
+      if (now() - known.atMs > recentMs)
+        read().catch((error: unknown) => onFailure('the addresses of Nodes and BGP peers could not be read again; those read before stay in use', error));
       return known.value;
     },
   };

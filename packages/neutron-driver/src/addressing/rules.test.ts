@@ -40,15 +40,15 @@ describe('a subnet', () => {
   test.each([
     ['10.66.0.0/24', '10.66.0.1'],
     ['10.66.0.0/24', null],
-    ['10.66.0.0/24', '10.67.0.1'], // outside of it, and nobody's
+    ['10.66.0.0/24', '10.67.0.1'], // the gateway lies outside of the subnet and belongs to nobody
     ['10.64.0.0/16', null], // beside another
     ['2001:db8:66::/64', 'fe80::1'],
     ['2001:db8:66::/64', 'febf::1'],
     ['2001:db8:66::/64', '2001:db8:66::1'],
-    ['192.0.2.9/32', '198.51.100.1'], // two subnets may have one gateway: each host has it on its taps
+    ['192.0.2.9/32', '198.51.100.1'], // two subnets may share a gateway: each host has it on its taps
     ['fd00::/8', null],
     ['100.64.0.0/10', null],
-  ])('%s with gateway %s may be', (cidr, gateway) => expect(texts(asked(cidr, gateway))).toEqual([]));
+  ])('%s with gateway %s is allowed', (cidr, gateway) => expect(texts(asked(cidr, gateway))).toEqual([]));
 
   test.each([
     ['10.65.3.0/24', null, ["overlap: the subnet's prefix 10.65.3.0/24 overlaps 10.65.0.0/16, another subnet's prefix"]],
@@ -76,13 +76,13 @@ describe('a subnet', () => {
     ['2001:db8:66::/64', '2001:db8:16::2', ["forbidden: the subnet's gateway 2001:db8:16::2 is an address of a host"]],
     ['2001:db8:66::/64', '::ffff:172.16.0.2', ["forbidden: the subnet's gateway ::ffff:172.16.0.2 is no address"]],
     ['0.0.0.0/0', null, ["forbidden: the subnet's prefix 0.0.0.0/0 overlaps 0.0.0.0/8", "overlap: the subnet's prefix 0.0.0.0/0"]],
-    ['::/64', null, ["forbidden: the subnet's prefix ::/64 overlaps ::/127"]], // as prefix delegation has it at first
+    ['::/64', null, ["forbidden: the subnet's prefix ::/64 overlaps ::/127"]], // the initial prefix of prefix delegation
     ['fe80::/64', null, ["forbidden: the subnet's prefix fe80::/64 overlaps fe80::/10"]],
   ])('%s with gateway %s is refused', (cidr, gateway, reasons) =>
     expect(texts(asked(cidr, gateway))).toEqual(reasons.map((reason) => expect.stringMatching(new RegExp(`^${reason.replaceAll('.', '\\.')}`)))),
   );
 
-  test('of an administrator who may share the fabric keeps clear of the single addresses in it', () => {
+  test('of an administrator who may share the fabric must not use the single addresses in it', () => {
     const pool = (start: string, end: string) => [{ start, end }];
     expect(texts(asked('172.16.0.0/24', '172.16.0.254', pool('172.16.0.100', '172.16.0.200')), true)).toEqual([]);
     expect(texts(asked('10.250.0.0/24', '10.250.0.1'), true)).toEqual([]);
@@ -95,7 +95,7 @@ describe('a subnet', () => {
     expect(texts(asked('224.0.0.0/24'), true)).toHaveLength(1);
   });
 
-  test('is judged by what is new of it alone', () => {
+  test('is checked only for its new parts', () => {
     const parts = { prefix: false, gateway: true, pools: false };
     expect(texts(asked('10.65.3.0/24', '10.65.3.9'), false, parts)).toEqual([]);
     expect(texts(asked('10.65.3.0/24', '172.16.1.1'), false, parts)).toEqual([expect.stringMatching(/is a BGP peer/)]);
@@ -138,7 +138,7 @@ describe('an address pair', () => {
     ['172.16.0.0/24', /holds 172\.16\.0\.2, an endpoint/],
     ['172.16.1.1', /is a BGP peer/],
     ['::ffff:10.66.0.7', /neither/],
-  ])('%s may not', (pair, reason) => expect(pairObstacle(pair, network, rules)).toMatch(reason));
+  ])('%s is refused', (pair, reason) => expect(pairObstacle(pair, network, rules)).toMatch(reason));
   test('of a network without subnets lies nowhere', () => expect(pairObstacle('10.66.0.7', [], rules)).toMatch(/subnets: it has none$/));
   test('of a port without port security: its network, and where pairs may be, but nothing around the fabric', () => {
     expect(unprotectedPrefixes(network, rules)).toEqual({

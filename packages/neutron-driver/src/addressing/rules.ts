@@ -1,21 +1,22 @@
-// Which addresses a tenant's subnets, ports and address pairs may not have in a routed cloud, where all addresses are one flat space. Pure.
+// The rules for which addresses a tenant's subnets, ports and address pairs may not have in a routed cloud, where all addresses form one flat space. Pure.
 import { type Cidr, hostCidr, type IpAddress, isHostCidr, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import { impossibleForHosts } from '@calico-openstack/datamodel';
 import type { HeldAddress, Infrastructure } from './infrastructure.ts';
 import { covers, meets, rangeSpan, type Span, spanOf } from './span.ts';
 
-/** What the operator says in [calico]. */
+/** The operator's options in [calico]. */
 export type AddressPolicy = {
-  /** No subnet is made there: the fabric. */
+  /** The fabric's prefixes, in which no subnet may be created. */
   readonly reservedPrefixes: readonly Cidr[];
-  /** Who may make subnets in reserved prefixes, and around addresses of the cloud's own. */
+  /** Who may create subnets in reserved prefixes, and around the cloud's own addresses. */
   readonly reservedPrefixSubnets: 'nobody' | 'administrators';
-  /** What becomes of a subnet that overlaps another one. */
+  /** What happens to a subnet that overlaps another one. */
   readonly addressOverlaps: 'refuse' | 'warn';
-  /** Where address pairs may lie, beside the subnets of their port's network. */
+  /** Where address pairs may lie, in addition to the subnets of their port's network. */
   readonly addressPairPrefixes: readonly Cidr[];
 };
 
+/** The policy without options. */
 export const defaultAddressPolicy: AddressPolicy = {
   reservedPrefixes: [],
   reservedPrefixSubnets: 'nobody',
@@ -23,24 +24,27 @@ export const defaultAddressPolicy: AddressPolicy = {
   addressPairPrefixes: [],
 };
 
+/** What addresses are checked against. */
 export type AddressRules = { readonly policy: AddressPolicy; readonly infrastructure: Infrastructure };
 
-/** `text` is a sentence without its full stop, for the API's user; `which` says more, for the log alone. */
+/** Why something is refused. `text` is a sentence without a full stop for the API's user; `which` has details for the log only. */
 export type Obstacle = { readonly kind: 'overlap' | 'forbidden'; readonly text: string; readonly which?: string };
 
 const forbidden = (text: string, which?: string): Obstacle => ({ kind: 'forbidden', text, ...(which !== undefined && { which }) });
 
-/** A subnet that has its place in the flat space already, or is to get one. */
+/** An existing or requested subnet. */
 export type SubnetPlace = { readonly id: string; readonly cidr: string; readonly gatewayIp: string | undefined };
+/** A requested subnet with its allocation pools. */
 export type SubnetAsked = SubnetPlace & { readonly pools: readonly { readonly start: string; readonly end: string }[] };
-/** What of it is new. */
+/** The parts of a subnet that are new. */
 export type SubnetParts = { readonly prefix: boolean; readonly gateway: boolean; readonly pools: boolean };
+/** All parts, for a subnet that is created. */
 export const wholeSubnet: SubnetParts = { prefix: true, gateway: true, pools: true };
 
-/** A gateway need not be routed to: IPv6 routers are known by link-local addresses (RFC 4861). */
+/** Whether a gateway is link-local, which is allowed: IPv6 routers are known by such addresses (RFC 4861), and gateways need no route. */
 const isLinkLocal6 = (address: IpAddress): boolean => /^fe[89ab]/.test(address);
 
-/** Why there must be no such subnet. `mayShare`: an administrator whom the operator lets use reserved prefixes. */
+/** Why there must be no such subnet. `mayShare`: the caller is an administrator, and the operator lets administrators use reserved prefixes. */
 export function subnetObstacles(
   subnet: SubnetAsked,
   parts: SubnetParts,
@@ -77,10 +81,10 @@ export function subnetObstacles(
   return [...new Map(obstacles.map((obstacle) => [obstacle.text, obstacle])).values()];
 }
 
-/** IPv4-mapped ones (RFC 4291, 2.5.5.2) are texts that Neutron takes: one address must not have two families. */
+/** The refusal of a text that is no usable address. Neutron accepts IPv4-mapped addresses (RFC 4291, 2.5.5.2), but one address must not have two families. */
 const noAddress = (name: string): string => `${name} is no address that a host can have`;
 
-/** What no host can have, what the operator reserves, what the cloud stands on. */
+/** Obstacles to a prefix: addresses that no host can have, the operator's reserved prefixes, the cloud's own addresses. */
 function placeObstacles(name: string, cidr: Cidr, rules: AddressRules, mayShare: boolean): Obstacle[] {
   const impossible = impossibleForHosts(cidr);
   if (impossible !== undefined) return [forbidden(`${name} overlaps ${impossible}, which no host can have`)];
@@ -99,7 +103,7 @@ function heldObstacles(name: string, span: Span, { infrastructure }: AddressRule
 const heldText = (name: string, span: Span, held: HeldAddress): string =>
   span.first === span.last ? `${name} is ${held.what}` : `${name} holds ${held.address}, ${held.what}`;
 
-/** Where another subnet is. A prefix must not hold another's gateway either, which may lie outside of its own subnet. */
+/** Overlaps with other subnets. A prefix must not contain another subnet's gateway either, which may lie outside of its own subnet. */
 function overlapObstacles(name: string, span: Span, id: string, others: readonly SubnetPlace[], withGateways: boolean): Obstacle[] {
   for (const other of others) {
     if (other.id === id) continue;
@@ -112,10 +116,10 @@ function overlapObstacles(name: string, span: Span, id: string, others: readonly
   return [];
 }
 
-/** A port's network, as far as addresses go. */
+/** The subnets of a port's network. */
 export type NetworkPlace = readonly { readonly cidr: string; readonly gatewayIp: string | undefined }[];
 
-/** Why a port must not speak for the address or prefix of this pair; undefined when it may. */
+/** Why a port must not have this allowed address pair; undefined when it may. */
 export function pairObstacle(pair: string, network: NetworkPlace, rules: AddressRules): string | undefined {
   const name = `the allowed address pair ${pair}`;
   const cidr = parseCidr(pair);
@@ -125,7 +129,7 @@ export function pairObstacle(pair: string, network: NetworkPlace, rules: Address
   const span = spanOf(cidr);
   const [held] = heldObstacles(name, span, rules);
   if (held) return held.text;
-  // A prefix around the gateway is legitimate (a router of the tenant's own behind the port): the host answers for the gateway's address itself.
+  // A prefix that contains the gateway is legitimate, for a tenant's own router behind the port: the host itself answers for the gateway's address.
   if (isHostCidr(cidr) && network.some(({ gatewayIp }) => gatewayIp !== undefined && parseCidr(gatewayIp) === cidr)) return `${name} is the network's gateway`;
   const places = [...prefixesOf(network), ...rules.policy.addressPairPrefixes];
   if (places.some((place) => covers(spanOf(place), span))) return undefined;
@@ -135,7 +139,7 @@ export function pairObstacle(pair: string, network: NetworkPlace, rules: Address
 
 const prefixesOf = (network: NetworkPlace): readonly Cidr[] => network.flatMap(({ cidr }) => parseCidr(cidr) ?? []);
 
-/** What a port without port security may speak for: all of its network, and where the operator lets pairs be. A prefix around an address of the cloud's own is left out. */
+/** The prefixes that a port without port security may use: its network's subnets, and those where the operator allows pairs. A prefix that contains an address of the cloud's own is left out. */
 export function unprotectedPrefixes(network: NetworkPlace, rules: AddressRules): { readonly prefixes: readonly Cidr[]; readonly leftOut: readonly string[] } {
   const [prefixes, leftOut] = [new Set<Cidr>(), new Set<string>()];
   for (const prefix of [...prefixesOf(network), ...rules.policy.addressPairPrefixes]) {
@@ -146,7 +150,7 @@ export function unprotectedPrefixes(network: NetworkPlace, rules: AddressRules):
   return { prefixes: [...prefixes].sort(), leftOut: [...leftOut] };
 }
 
-/** Why no port may have this address; undefined when one may. */
+/** Why no port may have this fixed address; undefined when one may. */
 export function fixedAddressObstacle(address: string, rules: AddressRules): string | undefined {
   const parsed = parseAddress(address);
   if (!parsed) return noAddress(`the address ${address}`);

@@ -7,14 +7,14 @@ import { screen } from './screen.ts';
 const rules = { ...plainAddresses, infrastructure: infrastructureOf(etcdAddresses(['10.40.0.99', '172.16.0.2'], 'ctl')) };
 const pair = (ip_address: string) => ({ ip_address, mac_address: '' });
 
-test('rows in which nothing is forbidden stay as they are', () => {
+test('rows without forbidden addresses are not changed', () => {
   const rows = rowsWith({ subnets: [subnetRow()], ports: [portRow({ allowed_address_pairs: [pair('10.40.0.200'), pair('10.40.0.128/25')] })] });
   const screened = screen(rows, plainAddresses);
   expect(screened).toEqual({ rows, speaksFor: new Map(), leftOut: [] });
   expect(screened.rows.ports[0]).toBe(rows.ports[0]);
 });
 
-test('what nobody may have is left out, each by itself, and told of', () => {
+test('forbidden addresses are left out one by one, and reported', () => {
   const fixed = ['10.40.0.7', '10.40.0.1', '10.40.0.99'].map((ip_address) => ({ ip_address, subnet_id: subnetId }));
   const rows = rowsWith({
     subnets: [
@@ -41,7 +41,7 @@ test('what nobody may have is left out, each by itself, and told of', () => {
   ]);
 });
 
-test("a port without port security speaks for its network's subnets, and for no prefix around the cloud's own addresses", () => {
+test("a port without port security may use its network's subnets, and no prefix around the cloud's own addresses", () => {
   const rows = rowsWith({
     subnets: [subnetRow({ id: 'b', cidr: '10.42.0.0/24' }), subnetRow(), subnetRow({ id: 'other', network_id: 'n2', cidr: '10.43.0.0/24' })],
     ports: [portRow({ port_security_enabled: false }), portRow({ id: 'elsewhere', network_id: 'n3', port_security_enabled: false })],

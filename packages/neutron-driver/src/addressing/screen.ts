@@ -1,18 +1,21 @@
-// Rows without the addresses that nobody may have: what stands in Neutron's database from before, or by another way than its API, does not reach etcd either. Pure.
+// Removes addresses that nobody may have from rows, so that what has been in Neutron's database for long, or came there without its API, does not reach etcd. Pure.
 import { parseCidr } from '@calico-openstack/addresses';
 import { impossibleForHosts } from '@calico-openstack/datamodel';
 import type { PortRow, Rows, SubnetRow } from '../rows.ts';
 import { type AddressRules, fixedAddressObstacle, gatewayObstacle, type NetworkPlace, pairObstacle, unprotectedPrefixes } from './rules.ts';
 
+/** Something that was removed, and why. */
 export type LeftOut = { readonly kind: 'port' | 'subnet'; readonly id: string; readonly what: string };
 
+/** The remaining rows. */
 export type Screened = {
   readonly rows: Rows;
-  /** What a port without port security may speak for, by port. */
+  /** By port: the prefixes that a port without port security may use. */
   readonly speaksFor: ReadonlyMap<string, readonly string[]>;
   readonly leftOut: readonly LeftOut[];
 };
 
+/** Screens rows by the rules. */
 export function screen(rows: Rows, rules: AddressRules): Screened {
   const leftOut: LeftOut[] = [];
   const speaksFor = new Map<string, readonly string[]>();

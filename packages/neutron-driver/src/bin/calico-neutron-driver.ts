@@ -1,4 +1,4 @@
-// calico-neutron-driver: the half of the Neutron driver that decides.
+// calico-neutron-driver: the daemon of the Neutron driver, which makes all decisions.
 import { runExecutable } from '@calico-openstack/agent';
 import { startDriver } from '../driver.ts';
 import { defaultConfigFiles, readOptions } from '../options.ts';

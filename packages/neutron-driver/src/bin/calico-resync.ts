@@ -1,4 +1,4 @@
-// calico-resync: has the running calico-neutron-driver compare all of etcd with all of Neutron, repair what differs, and prints what it did, as JSON.
+// calico-resync: makes the running calico-neutron-driver compare all of etcd with all of Neutron and repair differences, and prints a summary as JSON.
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { runExecutable, StartError, silentLog } from '@calico-openstack/agent';

@@ -1,13 +1,15 @@
-// Liveness of the Felixes, brought into Neutron's table of agents: who reported since the last time, all in one write.
+// Brings the Felixes' heartbeats into Neutron's table of agents: all hosts that reported since the last time, in one write.
 import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
 import type { Background } from '../sources.ts';
 
+/** Collects and writes heartbeats. */
 export type AgentReports = {
-  /** A host's Felix reported. `news`: it is new to us or was restarted, and Neutron shall know at once. */
+  /** Called when a host's Felix has reported. `news`: the host is new here or its Felix was restarted, so Neutron is told at once. */
   reported(host: string, started: boolean, news: boolean): void;
   close(): Promise<void>;
 };
 
+/** Writes heartbeats every `everySeconds` until it is closed. */
 export function startAgentReports({
   source,
   everySeconds,
@@ -43,7 +45,8 @@ export function startAgentReports({
       return undefined;
     },
     onFailure: (error) => {
-      if (!inTrouble) log.warn({ err: error, agents: waiting.size }, 'the liveness of agents could not be brought to Neutron; it is tried again and again');
+      if (!inTrouble)
+        log.warn({ err: error, agents: waiting.size }, 'heartbeats of Felix cannot be written to Neutron, which will show these agents as dead; retrying');
       inTrouble = true;
     },
   });

@@ -1,24 +1,25 @@
-// Follows what the Felixes report, while this driver is the elected one, and tells the loops which port or agent to look at.
+// Follows the Felixes' reports while this driver is the elected one, and passes each port and agent to the loop that handles it.
 import { type Logger, takeEach, tellUnreadable } from '@calico-openstack/agent';
 import { decodeAgentStatus, felixStatusRoot, parseFelixStatusKey } from '@calico-openstack/datamodel';
 import type { Change, Etcd } from '@calico-openstack/etcd';
 import type { AgentReports } from './agents.ts';
 import type { PortStatusLoop } from './port-loop.ts';
 
-/** What can be a port of Neutron's. Its database would refuse some of what else may stand in a key, and with it all ports that are looked up in one question. */
+/** The form of a port's id. Neutron's database would refuse some other texts that a key may contain, and with them all ports that are looked up in the same question. */
 const portId = /^[-0-9A-Za-z]{1,36}$/;
 
+/** Where reports come from, and who handles them. */
 export type StatusFollowOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
   readonly ports: PortStatusLoop;
   readonly agents: AgentReports;
   readonly log: Logger;
-  /** What was followed could not be followed on: etcd was restored, replaced, or has forgotten too much. */
+  /** Called when etcd could not be watched on from where it was, because it was restored, replaced or compacted. */
   readonly onReadAnew?: (reason: string) => void;
 };
 
-/** Until closed. A snapshot taken again brings only what differs: what was told once is not told again. */
+/** Follows until it is closed. A repeated snapshot brings only the differences. */
 export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: StatusFollowOptions): { close(): void } {
   const hosts = new Set<string>();
   let followed = false;
@@ -40,7 +41,7 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
     }
     const status = decodeAgentStatus(value);
     if (!status.ok) {
-      log.warn({ key, reason: status.reason }, 'a report of an agent cannot be read');
+      log.warn({ key, reason: status.reason }, 'a status report cannot be read and is ignored');
       return;
     }
     agents.reported(host, status.value.firstUpdate, !hosts.has(host) || status.value.firstUpdate);
@@ -50,15 +51,14 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
   return etcd.follow([felixStatusRoot(region)], {
     onChanges: (changes) => {
       takeEach(changes, one, (error, key) =>
-        log.error({ err: error, key }, 'a fault of the driver: this report could not be taken in and is left out; please report it with the value'),
+        log.error({ err: error, key }, 'a fault of the driver: this status report could not be processed and is ignored; please report it with the value'),
       );
     },
     onUnreadable: tellUnreadable(log),
     onState: (state, reason) => {
-      if (state === 'reading' && followed)
-        onReadAnew?.('the history of reports did not go on where it ended: etcd was restored, replaced, or compacted meanwhile');
+      if (state === 'reading' && followed) onReadAnew?.('the watch of status reports could not continue: etcd was restored, replaced or compacted');
       followed ||= state === 'following';
-      if (state === 'lost') log.warn({ reason: reason ?? '' }, 'reports of agents and ports cannot be followed');
+      if (state === 'lost') log.warn({ reason: reason ?? '' }, 'status reports cannot be watched in etcd, so Neutron keeps the last states; retrying');
     },
   });
 }

@@ -30,7 +30,7 @@ describe("a port's status", () => {
   });
 });
 
-test('Nova is told of a port that is up where it is moving to', () => {
+test('Nova is told of a port that is up on the host to which it migrates', () => {
   const moving = portRow(on('h1', 'tap', { migrating_to: 'h2' }));
   expect(upAtDestination(moving, reported({ h1: 'up', h2: 'down' }))).toBeUndefined();
   expect(upAtDestination(moving, reported({ h2: 'up' }))).toBe('h2');

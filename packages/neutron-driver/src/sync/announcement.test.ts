@@ -37,7 +37,7 @@ describe('ports', () => {
   ])('%s', (_, original, current, changes) => {
     expect(derive(announcement('port', portId, original, current), 'after').changes).toEqual(changes);
   });
-  test('of the two halves of a binding only the second is looked at at once', () => {
+  test('of the two halves of a binding, only the second is checked at once', () => {
     const halfway = (original: Row, current: Row) => derive(announcement('port', portId, original, current), 'after').halfway ?? false;
     expect(halfway(port(bound('h1')), port(bound('h2', 'unbound')))).toBe(true);
     expect(halfway(port(bound('h2', 'unbound')), port(bound('h2')))).toBe(false);
@@ -45,7 +45,7 @@ describe('ports', () => {
     expect(halfway(port(bound('h1')), port(bound('', 'unbound')))).toBe(false); // detached: no second half comes
     expect(halfway(port(bound('h1', 'unbound')), null)).toBe(false);
   });
-  test('a port to be bound is announced before it is created, so that it is refused while it is whole', () => {
+  test('a port to be bound is announced before it is created, so that it can be refused as a whole', () => {
     expect(derive(announcement('port', portId, null, port(bound('h1', 'unbound'))), 'before').changes).toEqual(slots('h1'));
   });
 });
@@ -81,10 +81,10 @@ test.each<readonly [string, string, Row, Row, unknown]>([
 describe('what is refused before the commit', () => {
   const refusal = (kind: string, original: Row, current: Row) => derive(announcement(kind, 'x', original, current), 'before').refusal;
   test.each<readonly [string, string, Row, Row, RegExp | undefined]>([
-    ['a rule that can be said', 'security_group_rule', null, ruleRow(), undefined],
+    ['a rule that can be expressed', 'security_group_rule', null, ruleRow(), undefined],
     ['a rule with ports on udplite', 'security_group_rule', null, ruleRow({ protocol: 'udplite', port_range_min: 1, port_range_max: 2 }), /TCP, UDP and SCTP/],
     ['a rule that lacks everything', 'security_group_rule', null, { security_group_id: 'g' }, /lacks fields|not known/],
-    ['deleting a rule that cannot be said', 'security_group_rule', ruleRow({ protocol: 'quic' }), null, undefined],
+    ['deleting a rule that cannot be expressed', 'security_group_rule', ruleRow({ protocol: 'quic' }), null, undefined],
     ['a stateless group', 'security_group', null, { name: 'g', stateful: false }, /stateless/],
     ['a group made stateless', 'security_group', { stateful: true }, { name: 'g', stateful: false }, /stateless/],
     ['renaming one that is stateless already', 'security_group', { name: 'a', stateful: false }, { name: 'b', stateful: false }, undefined],

@@ -1,4 +1,4 @@
-// What Neutron's side announces → what has to be looked at again, or why it must not be.
+// Derives from an announcement which objects have to be checked, or why it is refused.
 import { sameContent } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { parseRule } from '../rows.ts';
@@ -8,26 +8,29 @@ import { type Change, mergeSlots } from './change.ts';
 
 const row = z.record(z.string(), z.unknown()).nullable();
 const schema = z.object({
-  /** A resource's name in Neutron. */
+  /** Neutron's name of the kind of resource. */
   kind: z.string(),
   id: z.string().nullable(),
-  /** The object's fields before and after, as far as Neutron's event has them: null where it was not, or is no more. */
+  /** The object's fields before and after the change, as far as Neutron's event has them; null when it did not or does not exist. */
   original: row,
   current: row,
-  /** Of the announcements before the commit that this one completes; before the commit, its own. */
+  /** After a commit: the marks of the announcements that this one completes. Before a commit: its own mark. */
   marks: z.array(z.string()),
-  /** Neutron is undoing what could not be carried out: not to be refused. */
+  /** Whether Neutron is undoing something, which must not be refused. */
   rollback: z.boolean(),
-  /** Whoever asked for it is an administrator. */
+  /** Whether an administrator asked for the change. */
   admin: z.boolean().default(false),
 });
+/** An announcement of Neutron's side (neutron/README.md). */
 export type Announcement = z.infer<typeof schema>;
+/** Checks an announcement. */
 export const parseAnnouncement = (params: unknown): Announcement => schema.parse(params);
 
+/** What follows from an announcement. */
 export type Derived = {
   readonly changes: readonly Change[];
   readonly refusal?: string;
-  /** The first half of a binding: the second comes in a moment and needs to look only once for both. */
+  /** Whether this is the first half of a binding. The second follows in a moment, and one check serves both. */
   readonly halfway?: boolean;
 };
 const nothing: Derived = { changes: [] };
@@ -37,7 +40,7 @@ const field = (fields: Row | null, name: string): string => (typeof fields?.[nam
 const changed = (original: Row | null, current: Row | null, name: string): boolean =>
   original !== null && current !== null && !sameContent(original[name] ?? null, current[name] ?? null);
 
-/** Pure. An object of a kind that is not known concerns nobody. */
+/** Derives the changes. Pure. Objects of unknown kinds are ignored. */
 export function derive({ kind, id, original, current }: Announcement, phase: 'before' | 'after'): Derived {
   switch (kind) {
     case 'port':
@@ -63,7 +66,7 @@ export function derive({ kind, id, original, current }: Announcement, phase: 'be
   }
 }
 
-/** Fields that say nothing about the endpoint. */
+/** Fields that do not affect the endpoint. */
 const bookkeeping = new Set([
   'status',
   'updated_at',
@@ -79,19 +82,19 @@ const bookkeeping = new Set([
 
 function portChanges(id: string, original: Row | null, current: Row | null, phase: 'before' | 'after'): Derived {
   const slots = mergeSlots(portSlots(original), portSlots(current));
-  if (slots.length === 0) return nothing; // no VM's port, before or after
+  if (slots.length === 0) return nothing; // not a VM's port, neither before nor after
   if (original && current) {
     const names = new Set([...Object.keys(original), ...Object.keys(current)]);
     if ([...names].every((name) => bookkeeping.has(name) || !changed(original, current, name))) return nothing;
   }
-  // Binding it comes next, and is announced in its turn. But it is before the first half that a port can still be refused whole.
+  // The port is bound next, which is announced separately. But only before this first half can the whole port still be refused.
   const halfway = phase === 'after' && field(current, 'binding:vif_type') === 'unbound' && field(current, 'binding:host_id') !== '';
-  // A new port that is not bound yet is nowhere.
+  // A new port that is not bound yet has no endpoint.
   if (halfway && !original) return nothing;
   return { changes: [{ kind: 'port', id, slots }], ...(halfway && { halfway }) };
 }
 
-/** Where a port with these fields may have endpoints. */
+/** The places where a port with these fields may have endpoints. */
 function portSlots(port: Row | null): readonly Slot[] {
   const [host, device] = [field(port, 'binding:host_id'), field(port, 'device_id')];
   if (!port || device === '' || !ownsEndpoint(field(port, 'device_owner'))) return [];
@@ -106,7 +109,7 @@ function subnetChanges(id: string, original: Row | null, current: Row | null): D
   const pairs: Change[] = network === '' ? [] : [{ kind: 'ports_of', of: 'network_pairs', id: network }];
   if (changed(original, current, 'gateway_ip')) return { changes: [subnet, { kind: 'ports_of', of: 'subnet', id }, ...pairs] };
   if (original && current && !changed(original, current, 'cidr')) return { changes: [subnet] };
-  // Deleting a subnet whose addresses are automatic takes them from the ports, without a word about the ports.
+  // When a subnet with automatic addresses is deleted, its addresses are removed from ports without an announcement of the ports.
   const automatic = ['slaac', 'dhcpv6-stateless'].includes(field(original, 'ipv6_address_mode'));
   return { changes: original && !current && automatic && network !== '' ? [subnet, { kind: 'ports_of', of: 'network', id: network }] : [subnet, ...pairs] };
 }
@@ -124,13 +127,13 @@ function ruleChanges(original: Row | null, current: Row | null): Derived {
   if (group === '') return nothing;
   if (current) {
     const rule = parseRule(current);
-    const said = rule ? calicoRule(rule) : { reason: 'it lacks fields that every rule has' };
+    const said = rule ? calicoRule(rule) : { reason: 'it lacks fields that every rule must have' };
     if ('reason' in said) return { changes: [], refusal: `a security group rule that Calico cannot enforce is refused: ${said.reason}` };
   }
   return { changes: [{ kind: 'security_group', id: group }] };
 }
 
-/** The event's dictionaries say port_id, the database's object fixed_port_id. */
+/** The ports of a floating IP. An event's dictionary has port_id, the database's object fixed_port_id. */
 function floatingIpPorts(original: Row | null, current: Row | null): readonly string[] {
   const ports = [original, current].flatMap((fields) => [field(fields, 'port_id'), field(fields, 'fixed_port_id')]);
   return [...new Set(ports.filter((port) => port !== ''))];

@@ -1,26 +1,30 @@
-// What may have changed: an object to look at again. No state, no delta: only which object, and where in etcd it may have left something.
+// A change names an object that has to be checked again, and where it may have left something in etcd. It has no content.
 import type { Slot } from '../translate/endpoint.ts';
 
+/** An object that may have changed. */
 export type Change =
   | { readonly kind: 'port'; readonly id: string /** Where its endpoints may be, beside where they should be now. */; readonly slots: readonly Slot[] }
   | { readonly kind: 'subnet'; readonly id: string }
   | { readonly kind: 'security_group'; readonly id: string }
   | { readonly kind: 'address_group'; readonly id: string }
-  /** All ports that this object shows in, looked up when it is their turn. `network_pairs`: only those whose endpoints say where their network's subnets are. */
+  /** All ports to which this object applies; they are looked up when the change is handled. `network_pairs`: only ports whose endpoints contain their network's subnets. */
   | { readonly kind: 'ports_of'; readonly of: PortsOf; readonly id: string };
 
+/** The kinds of objects that apply to ports. */
 export const portsOf = ['network', 'network_pairs', 'subnet', 'security_group', 'qos_policy'] as const;
+/** One of `portsOf`. */
 export type PortsOf = (typeof portsOf)[number];
 
-/** Which object it is about: two changes of one object are one. */
+/** Identifies the object: two changes of the same object have the same key. */
 export const changeKey = (change: Change): string => (change.kind === 'ports_of' ? `ports_of:${change.of}:${change.id}` : `${change.kind}:${change.id}`);
 
-/** Both changes of one object. */
+/** Combines two changes of the same object. */
 export function mergeChanges<C extends Change>(known: C | undefined, more: C): C {
   if (known?.kind !== 'port' || more.kind !== 'port') return more;
   return { ...more, slots: mergeSlots(known.slots, more.slots) };
 }
 
+/** Combines places, each once. */
 export function mergeSlots(...lists: readonly (readonly Slot[])[]): readonly Slot[] {
   return [...new Map(lists.flat().map((slot) => [`${slot.host} ${slot.device}`, slot])).values()];
 }

@@ -1,28 +1,30 @@
-// A resource's content as the driver wants it, and the value that carries it: what others put into its metadata stays.
+// The content of a resource that the driver wants, and the value that carries it. Other programs' metadata in the value stays.
 import { randomUUID } from 'node:crypto';
 import { decodeJsonObject, type Fields, isFields, rfc3339Seconds, sameContent } from '@calico-openstack/datamodel';
 
+/** The wanted content. */
 export type ResourceContent = {
   readonly kind: string;
   readonly name: string;
   readonly namespace?: string;
-  /** undefined: those that are there stay. */
+  /** Undefined: the existing labels stay. */
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly spec: Fields;
 };
 
-/** Chance and clock, for new resources. */
+/** The uid and the time of a new resource. */
 export type Birth = { readonly uid: string; readonly creationTimestamp: string };
+/** A random uid and the present time. */
 export const birth = (now: Date = new Date(), uid: string = randomUUID()): Birth => ({ uid, creationTimestamp: rfc3339Seconds(now) });
 
-/** The fields of a stored value; undefined when there is none, or when it is not JSON and has to be made anew. */
+/** The fields of a stored value; undefined when there is none, or when it is not JSON and has to be replaced. */
 export function storedFields(value: Uint8Array | undefined): Fields | undefined {
   const object = value && decodeJsonObject(value);
   return object?.ok ? object.value : undefined;
 }
 
-/** Whether the stored value already says what is wanted. */
+/** Whether the stored value already has the wanted content. */
 export function holds(stored: Fields | undefined, content: ResourceContent): boolean {
   if (!stored || stored['kind'] !== content.kind) return false;
   const metadata = isFields(stored['metadata']) ? stored['metadata'] : {};
@@ -30,7 +32,7 @@ export function holds(stored: Fields | undefined, content: ResourceContent): boo
   return typeof metadata['uid'] === 'string' && same('labels') && same('annotations') && sameContent(stored['spec'], content.spec);
 }
 
-/** The value to store in place of `stored`. uid, creationTimestamp and whatever else stands in its metadata are kept; labels, annotations and spec are replaced. */
+/** The value that replaces `stored`. Labels, annotations and spec are replaced; uid, creationTimestamp and all other metadata are kept. */
 export function encodeContent(stored: Fields | undefined, content: ResourceContent, born: Birth): string {
   const metadata = stored && isFields(stored['metadata']) ? stored['metadata'] : {};
   return JSON.stringify({

@@ -1,4 +1,4 @@
-// The decision: what etcd holds and what Neutron's rows say → what to write, compared with what was read. Pure.
+// Decides what to write: compares etcd's values with Neutron's rows, and makes transactions that compare what was read. Pure.
 import { type Fields, isFields, openstackNamespace, resourceKey, subnetKey } from '@calico-openstack/datamodel';
 import type { Compare, KeyValue, Operation } from '@calico-openstack/etcd';
 import type { AddressRules } from '../addressing/rules.ts';
@@ -23,8 +23,9 @@ import { subnetContent } from '../translate/subnet.ts';
 import { type Change, mergeSlots } from './change.ts';
 import { type Birth, encodeContent, holds, type ResourceContent, storedFields } from './content.ts';
 
-/** The etcd keys of what the driver writes, in one region. */
+/** The etcd keys that the driver writes in one region. */
 export type Keys = ReturnType<typeof keysOf>;
+/** The keys of a region. */
 export function keysOf(region: string | undefined) {
   const namespace = openstackNamespace(region);
   return {
@@ -37,30 +38,34 @@ export function keysOf(region: string | undefined) {
     subnet: (subnetId: string): string => subnetKey(region, subnetId),
   };
 }
+/** The key of FelixConfiguration `default`. */
 export const felixConfigurationKey = resourceKey({ plural: 'felixconfigurations', name: 'default' });
 
+/** The driver's settings. */
 export type Settings = { readonly keys: Keys; readonly qos: QosOptions };
 
-/** What etcd holds, as far as it was read: undefined under a key that is there means "read, and absent". */
+/** What was read from etcd. A key with the value undefined was read and does not exist. */
 export type Found = Pick<ReadonlyMap<string, KeyValue | undefined>, 'has' | 'get'>;
 
+/** A warning about an object in Neutron. */
 export type Warning = { readonly object: string; readonly what: string };
 
-/** What belongs together: written in one transaction, or not at all. */
+/** Operations that belong together: all are written in one transaction, or none. */
 export type Unit = { readonly change: Change; readonly compares: readonly Compare[]; readonly operations: readonly Operation[] };
 
+/** What to do. */
 export type Plan = {
   readonly units: readonly Unit[];
-  /** What has to be read first: then the plan is made again, from etcd and rows read anew. */
+  /** What has to be read first. Then etcd and rows are read anew and the plan is made again. */
   readonly missing: { readonly keys: readonly string[]; readonly question: RowsQuestion };
   readonly warnings: readonly Warning[];
-  /** Addresses in the rows that nobody may have. */
+  /** Addresses that were removed from the rows because nobody may have them. */
   readonly leftOut: readonly LeftOut[];
-  /** Ports whose project's name Keystone could not be asked for, and nobody knows from before. An operator's policy may go by it. */
+  /** Ports whose project's name is not known, because Keystone could not be asked. An operator's policy may depend on the name. */
   readonly unnamed: ReadonlySet<string>;
 };
 
-/** Which keys are sure to be needed for these changes, before any row is known. */
+/** The keys that these changes certainly need, before any row is known. */
 export function keysToRead(changes: readonly Change[], { keys }: Settings): readonly string[] {
   return changes.flatMap((change): readonly string[] => {
     switch (change.kind) {
@@ -80,16 +85,18 @@ export function keysToRead(changes: readonly Change[], { keys }: Settings): read
   });
 }
 
+/** The rows that these changes need. */
 export function questionFor(changes: readonly Change[]): RowsQuestion {
   const ids = (kind: Change['kind']): readonly string[] => changes.filter((change) => change.kind === kind).map((change) => change.id);
   return { ...noRowsQuestion, ports: ids('port'), subnets: ids('subnet'), security_groups: ids('security_group'), address_groups: ids('address_group') };
 }
 
-/** The projects whose names the endpoints in these rows carry. */
+/** The projects whose names the endpoints of these rows contain. */
 export const projectsOf = (rows: Rows): readonly string[] => [
   ...new Set(rows.ports.filter((port) => endpointWishes(port).length > 0 && port.project_id !== '').map((port) => port.project_id)),
 ];
 
+/** What was read. */
 export type Knowledge = {
   readonly found: Found;
   readonly rows: Rows;
@@ -99,13 +106,13 @@ export type Knowledge = {
   readonly born: () => Birth;
 };
 
-/** Plans each change by itself, from rows without the addresses that nobody may have. A port's groups and what their rules refer to come before it. */
+/** Plans each change by itself, after removing addresses that nobody may have. A port's groups, and what their rules refer to, are written before the port. */
 export function plan(changes: readonly Change[], knowledge: Knowledge): Plan {
   const { rows, speaksFor, leftOut } = screen(knowledge.rows, knowledge.addresses);
   const planner = new Planner({ ...knowledge, rows }, speaksFor);
   const units = changes.map((change) => planner.unit(change)).filter((unit) => unit.operations.length > 0);
   const asked = new Set(changes.map((change) => change.id));
-  const mine = leftOut.filter(({ id }) => asked.has(id)); // a port's subnets come along, and are told of when they are looked at themselves
+  const mine = leftOut.filter(({ id }) => asked.has(id)); // the subnets of a port are in the rows too; their warnings come when they are checked themselves
   const warnings = mine.map(({ kind, id, what }) => ({ object: `${kind} ${id}`, what: `${what}; it is left out of etcd` }));
   return { units, missing: planner.missing(), warnings: [...warnings, ...planner.warnings], leftOut: mine, unnamed: planner.unnamed };
 }
@@ -175,7 +182,7 @@ class Planner {
       change.slots,
       wishes.map((wish) => wish.slot),
     );
-    // The move is known before the endpoint at its destination, and ends after it.
+    // The LiveMigration is written before the endpoint at the destination, and deleted after it.
     for (const slot of slots) {
       const key = keys.migration(slot, change.id);
       if (move && slot.host === move.to.host && slot.device === move.to.device) writer.resource(key, migrationContent(change.id, move, keys.namespace));
@@ -217,15 +224,15 @@ class Planner {
     return endpointContent(port, slot, facts, (what) => this.warnings.push({ object: `port ${port.id}`, what }));
   }
 
-  /** Sees to it that the group's policy is in etcd when the endpoint is, without rewriting one that is there. */
+  /** Makes sure that the group's policy is in etcd when the endpoint is, without rewriting an existing one. */
   private groupBefore(groupId: string, writer: Writer, position: number): void {
     const key = this.knowledge.settings.keys.policy(groupId);
     if (!this.knowledge.found.has(key) || writer.found(key)) {
-      writer.requireExisting(key); // taken for granted: the transaction finds out
+      writer.requireExisting(key); // assumed to exist; the transaction checks it
       return;
     }
     const group = this.groups.get(groupId);
-    if (!group) return; // its binding is gone as well, or about to go
+    if (!group) return; // the group's binding to the port is deleted as well
     if (!group.rules) this.missingGroups.add(groupId);
     else this.securityGroup(groupId, writer, position);
   }
@@ -272,7 +279,7 @@ class Planner {
   }
 }
 
-/** The operations of one unit, each compared with what was read. */
+/** Collects the operations of one unit, each with a comparison of what was read. */
 class Writer {
   readonly compares: Compare[] = [];
   readonly operations: Operation[] = [];
@@ -285,13 +292,13 @@ class Writer {
     this.missingKeys = missingKeys;
   }
 
-  /** What etcd holds there; a key that was not read is noted, and counts as absent for the moment. */
+  /** The value that was read. A key that was not read is recorded as missing, and counts as absent for now. */
   found(key: string): KeyValue | undefined {
     if (!this.knowledge.found.has(key)) this.missingKeys.add(key);
     return this.knowledge.found.get(key);
   }
 
-  /** Whether that takes a write. */
+  /** Writes the content if it differs, and returns whether it does. */
   resource(key: string, content: ResourceContent | ((stored: Fields | undefined) => ResourceContent), position = this.operations.length): boolean {
     const stored = storedFields(this.found(key)?.value);
     const wanted = typeof content === 'function' ? content(stored) : content;
@@ -323,13 +330,13 @@ class Writer {
   }
 }
 
-/** Whether Felix takes endpoints that may use others' source addresses. */
+/** Whether Felix accepts endpoints that may use other source addresses. */
 function spoofingAllowed(felixConfiguration: KeyValue | undefined): boolean {
   const spec = storedFields(felixConfiguration?.value)?.['spec'];
   return isFields(spec) && spec['workloadSourceSpoofing'] === 'Any';
 }
 
-/** What the endpoint says of its project already: kept while Keystone cannot be asked. */
+/** The project's name in the existing endpoint, which is kept while Keystone cannot be asked. */
 function projectFrom(stored: Fields | undefined, projectId: string): ProjectRow | undefined {
   const metadata = stored?.['metadata'];
   const labels = isFields(metadata) ? metadata['labels'] : undefined;

@@ -1,4 +1,4 @@
-// Replays, reorderings, duplicates and two daemons: etcd ends as a translation of the final rows, whatever the order of reads and writes was.
+// Tests replays, reorderings, duplicates and two daemons: etcd ends as a translation of the final rows, whatever the order of reads and writes.
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
@@ -7,10 +7,10 @@ import { anyOrderEndsAsTheRowsSay, changePort, daemon, meaning, networks, type S
 import { bindingRow, ruleRow } from '../testing/rows.ts';
 import type { Announcement } from './announcement.ts';
 
-test('whatever the order of steps, announcements, reads and writes, and however often each is told to which daemon, etcd ends as the rows say', () =>
+test('whatever the order of steps, announcements, reads and writes, and whichever daemons get the announcements, and how often, etcd ends as the rows say', () =>
   anyOrderEndsAsTheRowsSay(500));
 
-test('one who found nothing to change is overtaken by one who read older rows: the second look makes up for it', async () => {
+test('when a check that finds nothing to change is overtaken by a writer with older rows, the second check corrects it', async () => {
   const { connect, contents } = fakeEtcd();
   const db = database(networks);
   const address = (last: number): Step =>
@@ -22,7 +22,7 @@ test('one who found nothing to change is overtaken by one who read older rows: t
     }));
   const [first] = address(1)(db) as [Announcement];
   await daemon(connect(), db).after(first);
-  // The slow one reads etcd and the rows of the second step, and stops before it writes.
+  // The slow daemon reads etcd and the rows of the second step, and stops before it writes.
   const writing = Promise.withResolvers<void>();
   let reads = 0;
   const slow = daemon(connect(), db, async (what) => {
@@ -30,7 +30,7 @@ test('one who found nothing to change is overtaken by one who read older rows: t
   });
   const slowly = slow.after(address(2)(db)[0]!);
   while (reads < 2) await Promise.resolve();
-  // The third step undoes the second: etcd holds that already.
+  // The third step undoes the second, so etcd already holds its result.
   await daemon(connect(), db).after(address(1)(db)[0]!);
   writing.resolve();
   await slowly;
@@ -73,7 +73,7 @@ test("a port's groups are in etcd in the same transaction as its endpoint, and a
   expect((await etcd.get(policy)).found?.modRevision).toBe(before.found?.modRevision);
 });
 
-test('a change keeps uid, creation time and what others put into the metadata; a value that is no JSON is made anew', async () => {
+test('a change keeps uid, creation time and the metadata of other programs; a value that is not JSON is replaced', async () => {
   const { etcd } = fakeEtcd();
   const db = database(networks);
   const one = daemon(etcd, db);
@@ -89,7 +89,7 @@ test('a change keeps uid, creation time and what others put into the metadata; a
   expect(JSON.parse(Buffer.from((await etcd.get(key)).found?.value ?? []).toString()).spec).toMatchObject({ ingress: [], egress: [] });
 });
 
-test('while ML2 binds anew on one host, the endpoint is neither deleted nor made anew', async () => {
+test('while ML2 binds again on the same host, the endpoint is neither deleted nor recreated', async () => {
   const { etcd, contents } = fakeEtcd();
   const db = database(networks);
   const one = daemon(etcd, db);
@@ -106,7 +106,7 @@ test('while ML2 binds anew on one host, the endpoint is neither deleted nor made
   expect(contents()).toEqual(before);
 });
 
-test('a port of more groups than etcd compares keys in one transaction is written, once its groups are there', async () => {
+test('a port with more groups than etcd compares keys in a transaction is written once its groups exist', async () => {
   const { etcd: fake, contents } = fakeEtcd();
   const etcd: Etcd = {
     ...fake,

@@ -1,4 +1,4 @@
-// The writer: reads etcd, then the rows, decides, and writes what differs if nobody wrote in between; else again. Safe to run for anything, at any time, any number of times.
+// Synchronises objects: reads etcd, then the rows, decides, and writes the differences unless somebody else has written meanwhile; then it repeats that. It may run for any objects at any time.
 import { CodedError } from '@calico-openstack/agent/errors';
 import type { Compare, Etcd, KeyValue, Operation } from '@calico-openstack/etcd';
 import type { AddressRules } from '../addressing/rules.ts';
@@ -8,16 +8,18 @@ import type { Change } from './change.ts';
 import { birth } from './content.ts';
 import { keysToRead, type Plan, plan, projectsOf, questionFor, type Settings, type Unit, type Warning } from './plan.ts';
 
+/** Other writers kept changing the same keys until the deadline. */
 export class SyncError extends CodedError {
   constructor(message: string) {
     super('SYNC_TIMEOUT', message);
   }
 }
 
+/** What was done. */
 export type SyncResult = {
-  /** The changes that took a write: to be looked at once more, after it (see Journal). */
+  /** The changes that needed a write. They have to be checked once more later (see Journal). */
   readonly wrote: readonly Change[];
-  /** Those that went without their project's name: to be looked at again when Keystone may be back. */
+  /** Changes that were written without their project's name. They have to be checked again when Keystone may be back. */
   readonly unnamed: readonly Change[];
   readonly puts: number;
   readonly deletes: number;
@@ -25,24 +27,26 @@ export type SyncResult = {
   readonly warnings: readonly Warning[];
 };
 
+/** What synchronising needs. */
 export type SyncOptions = {
   readonly etcd: Etcd;
   readonly settings: Settings;
-  /** Names of projects; what is not known stays out of the map. */
+  /** Looks up the names of projects. Unknown ones are missing in the result. */
   readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
-  /** Which addresses nobody may have. */
+  /** The rules for which addresses nobody may have. */
   readonly addresses: () => Promise<AddressRules>;
   readonly now?: () => number;
 };
 
-/** etcd takes so many comparisons, operations or both in one transaction. */
+/** How many comparisons, and how many operations, etcd accepts in one transaction. */
 const maxOperations = 128;
 
+/** Synchronises the changed objects with rows of `source`. */
 export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: number) => Promise<SyncResult>;
 
 /**
- * Makes etcd say of each changed object what Neutron's rows say. Rejects with EtcdError, with what the source rejects with, or with SyncError when others
- * write without end until `deadlineMs` (of `now`). What was written until then stays: every unit is whole.
+ * Makes etcd hold what Neutron's rows say about each changed object. Rejects with EtcdError, with the source's errors, or with SyncError when others
+ * keep writing the same keys until `deadlineMs` (compared with `now`). What was written until then stays; every unit is complete.
  */
 export function createSync({ etcd, settings, projects, addresses, now = Date.now }: SyncOptions): Sync {
   return async function sync(changes, source, deadlineMs) {
@@ -55,7 +59,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
     let more: Partial<RowsQuestion> = {};
     while (pending.length > 0) {
       if (now() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
-      // etcd first: of two racing writers, the later one then saw the newer rows.
+      // etcd is read first. So when two writers race, the one that writes later has seen the newer rows.
       const found = await readKeys(etcd, [...keys]);
       const rows = await source.rows(joinQuestions(questionFor(pending), more));
       const known = await projects(projectsOf(rows), source);
@@ -81,12 +85,12 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
         } else {
           conflicts += 1;
           failed.push(...units.map((unit) => unit.change));
-          for (const { key } of compares) keys.add(key); // a group's policy that was taken for granted may be what is missing
+          for (const { key } of compares) keys.add(key); // a group's policy that was assumed to exist may be missing
         }
       }
       pending = failed;
       if (failed.length > 1) {
-        // One object that is being fought over must not hold up the others.
+        // An object that others keep writing must not delay the rest.
         for (const change of failed) {
           const one = await sync([change], source, deadlineMs);
           for (const each of one.wrote) wrote.add(each);
@@ -104,7 +108,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
 
 const count = (unit: Unit, kind: 'put' | 'delete'): number => unit.operations.filter((operation) => kind in operation).length;
 
-/** Keys in as few transactions as etcd allows. An absent key comes as undefined. */
+/** Reads keys in as few transactions as etcd allows. A key that does not exist has the value undefined. */
 export async function readKeys(etcd: Etcd, keys: readonly string[]): Promise<Map<string, KeyValue | undefined>> {
   const found = new Map<string, KeyValue | undefined>();
   for (let start = 0; start < keys.length; start += maxOperations) {
@@ -118,7 +122,7 @@ export async function readKeys(etcd: Etcd, keys: readonly string[]): Promise<Map
   return found;
 }
 
-/** Units side by side in transactions as large as they may be; a unit of its own is never divided unless it alone is too large. */
+/** Packs units into transactions that are as large as possible. A unit is split only if it alone is too large. */
 function* packed(units: Plan['units']): Generator<readonly Unit[]> {
   let some: Unit[] = [];
   let size = 0;
@@ -135,12 +139,12 @@ function* packed(units: Plan['units']): Generator<readonly Unit[]> {
   if (some.length > 0) yield some;
 }
 
-/** One comparison a key: where a unit wants only that it exists and another that it is unchanged, it has to be unchanged. */
+/** One comparison for each key. When one unit needs the key to exist and another needs it to be unchanged, it has to be unchanged. */
 function comparesOf(units: readonly Unit[]): readonly Compare[] {
   const compares = new Map<string, Compare>();
   for (const compare of units.flatMap((unit) => unit.compares)) if ('modRevision' in compare || !compares.has(compare.key)) compares.set(compare.key, compare);
   const all = [...compares.values()];
-  // An object that refers to very many others is written all the same: that these are there already is a courtesy, that nobody wrote in between is not.
+  // An object that refers to very many others is written nevertheless: checking that those exist is optional, checking that nobody has written meanwhile is not.
   return all.length <= maxOperations ? all : all.filter((compare) => 'modRevision' in compare);
 }
 

@@ -1,4 +1,4 @@
-// A real Neutron with the driver, for system tests: the lab without the agents on its hosts, which the tests play themselves.
+// A real Neutron with the driver for system tests: a lab without the agents on its hosts, whose part the tests play.
 
 import { dirname, join } from 'node:path';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
@@ -6,14 +6,16 @@ import { bringUp, type Lab } from '../../../../lab/lab.ts';
 import { until } from '../../../../lab/wait.ts';
 import { readOpen } from '../sync/journal.ts';
 
+/** What `bringUpCloud` returns. */
 export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
 
 /**
- * Neutron does not take an agent for dead while a test waits for a driver to be elected: one that was killed stays so until its lease runs out, a minute after the last
- * restart of etcd, and nobody reports agents meanwhile.
+ * With these settings, Neutron does not take an agent for dead while a test waits for the election of a driver. A killed driver's election lasts until its lease expires, a minute
+ * after the last restart of etcd, and meanwhile nobody reports agents.
  */
 const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 };
 
+/** Brings the cloud up. */
 export async function bringUpCloud(prefix: string) {
   const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting });
   const { openstack } = lab;
@@ -33,17 +35,17 @@ export async function bringUpCloud(prefix: string) {
     contents,
     endpoints: () => resource('workloadendpoints'),
     policies: () => resource('networkpolicies'),
-    /** The endpoints of a port, by host. */
+    /** A port's endpoints by host. */
     async endpointsOf(port: string): Promise<Record<string, Resource>> {
       const all = Object.values(await resource('workloadendpoints'));
       return Object.fromEntries(all.filter(({ spec }) => spec['endpoint'] === port).map((endpoint) => [String(endpoint.spec['node']), endpoint]));
     },
-    /** What a Felix writes every 30 s; resolves when Neutron shows it alive. */
+    /** Writes a Felix's heartbeat, and resolves when Neutron shows the agent alive. */
     async felixReports(host: string, started = false): Promise<void> {
       await lab.etcd.ctl('put', felixStatusKey(undefined, host), JSON.stringify({ time: rfc3339Seconds(new Date()), uptime: 1.5, first_update: started }));
       await until(`a living agent on ${host}`, async () => (await openstack.list('agent', { host })).some((agent) => agent.alive) || undefined);
     },
-    /** What a Felix says of a port; undefined: it takes the report away. */
+    /** Writes a Felix's report of a port's status; undefined deletes the report. */
     async portReport(host: string, device: string, port: string, status: string | undefined): Promise<void> {
       const key = endpointStatusKey(undefined, { host, orchestrator: 'openstack', workload: `${openstackNamespace(undefined)}/${device}`, endpoint: port });
       if (status === undefined) await lab.etcd.ctl('del', key);
@@ -51,14 +53,14 @@ export async function bringUpCloud(prefix: string) {
     },
     portBecomes: (port: string, status: string): Promise<true> =>
       until(`port ${port} to be ${status}`, async () => (await openstack.get('port', port)).status === status || undefined),
-    /** What calico-resync prints. */
+    /** Runs calico-resync and returns its summary. */
     async resync(): Promise<Record<string, unknown>> {
       const command = join(import.meta.dirname, '../bin/calico-resync.ts');
       return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration]));
     },
-    /** Resolves when the daemon has nothing to look at any more, which it would do as soon as it is started again. */
+    /** Resolves when the daemon has nothing left to check, not even after a restart. */
     async settled(): Promise<void> {
-      // It is told its result when those that were under way have ended.
+      // calico-resync gets its result when the running checks have ended.
       await lab.processes.run(process.execPath, [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration]);
       const journal = join(dirname(lab.neutron.configuration), 'driver-state/journal');
       await until('the journal to be worked off', () => readOpen(journal).open.length === 0 || undefined, { timeoutSeconds: 90 });

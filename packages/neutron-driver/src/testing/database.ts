@@ -1,10 +1,11 @@
-// A small Neutron database for tests: rows by id, changed in steps, read as they are at the moment of the question.
+// A small Neutron database for tests: rows by id that tests change, read as they are at the time of the question.
 import { noRows, type PortRow, type Rows, type RowsQuestion, type RowsSource } from '../rows.ts';
 import type { Announcement } from '../sync/announcement.ts';
 
 type Kind = 'ports' | 'subnets' | 'security_groups' | 'address_groups';
 type RowOf<K extends Kind> = Rows[K][number];
 
+/** An empty database with these networks. */
 export function database(networks: Rows['networks'] = []) {
   const tables: { readonly [K in Kind]: Map<string, RowOf<K>> } = {
     ports: new Map(),
@@ -12,11 +13,11 @@ export function database(networks: Rows['networks'] = []) {
     security_groups: new Map(),
     address_groups: new Map(),
   };
-  /** Network types, where they are not `local`. */
+  /** The types of networks that are not `local`. */
   const types = new Map<string, string[]>();
   const floatingIps: Rows['floating_ips'][number][] = [];
 
-  /** As rows.py has it. */
+  /** The subnets that rows.py would add for these ports. */
   function subnetsSpokenFor(ports: readonly PortRow[]): string[] {
     const networks = new Set(ports.filter((port) => port.allowed_address_pairs.length > 0 || !port.port_security_enabled).map((port) => port.network_id));
     return [...tables.subnets.values()].filter((subnet) => networks.has(subnet.network_id)).map((subnet) => subnet.id);
@@ -55,9 +56,10 @@ export function database(networks: Rows['networks'] = []) {
   return { tables, types, floatingIps, read, source, ids: (kind: Kind): string[] => [...tables[kind].keys()].sort() };
 }
 
+/** What `database` returns. */
 export type Database = ReturnType<typeof database>;
 
-/** A port as ML2 shows it to a mechanism driver: with the fields that say where it is. */
+/** A port as ML2 shows it to a mechanism driver, with its binding's fields. */
 export function apiPort(port: PortRow | undefined): Record<string, unknown> | null {
   if (!port) return null;
   const binding = port.bindings[0];
@@ -78,6 +80,7 @@ export function apiPort(port: PortRow | undefined): Record<string, unknown> | nu
   };
 }
 
+/** An announcement of a change. */
 export const announcement = (kind: string, id: string, original: Record<string, unknown> | null, current: Record<string, unknown> | null): Announcement => ({
   kind,
   id,

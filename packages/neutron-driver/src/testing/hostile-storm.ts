@@ -1,4 +1,4 @@
-// The driver under a real Neutron while values that nobody should write come into etcd by the hundred: after each batch it must live, write a changed port, and bring a report to Neutron.
+// Runs the driver with a real Neutron while hundreds of corrupt values are written to etcd. After each batch the driver must be alive, write a changed port and pass a report to Neutron.
 import { felixStatusRoot, resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
@@ -13,7 +13,7 @@ type Port = { readonly id: string; readonly device: string };
 
 const numbered = (count: number, make: (index: number) => string): string[] => Array.from({ length: count }, (_, index) => make(index));
 
-/** What Felixes report, and what stands among the driver's own: under names that Neutron knows nothing of, and under those of a port that it does. */
+/** Status reports, and values among the driver's own keys: under names that Neutron does not know, and under those of an existing port. */
 const kindsAround = (port: Port) => [
   {
     prefix: felixStatusRoot(undefined),
@@ -29,8 +29,8 @@ const kindsAround = (port: Port) => [
 ];
 
 /**
- * Leaves nothing of it behind.
- * @param port one that `cmp-1` has
+ * Runs the storm, and deletes its values afterwards.
+ * @param port a port that is bound to `cmp-1`
  */
 export async function driverUnderHostileValues(cloud: Cloud, port: Port, { values, batchValues, seed }: Storm): Promise<void> {
   const { control } = cloud.lab.plan;

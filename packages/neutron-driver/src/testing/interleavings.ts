@@ -1,4 +1,4 @@
-// Daemons, a database and the steps that change it, for tests of the protocol between them.
+// Daemons, a database and the steps that change it, for tests of the protocol between several daemons.
 import type { Etcd } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import fc from 'fast-check';
@@ -14,13 +14,16 @@ import { announcement, apiPort, type Database, database } from './database.ts';
 import { bindingRow, networkId, portRow, ruleRow, subnetRow } from './rows.ts';
 import { addresses } from './settings.ts';
 
+/** The settings of the daemons. */
 export const settings: Settings = { keys: keysOf(undefined), qos: defaultQosOptions };
+/** The networks of the database. */
 export const networks = [{ id: networkId, name: 'net', qos_policy_id: undefined }];
 
+/** Called at each point at which another process may continue first. */
 export type Gate = (what: string) => Promise<void>;
 const open: Gate = async () => {};
 
-/** One daemon: what it is told, it looks at at once; the rest when it is drained. */
+/** A daemon. It handles announcements at once, and the rest of its journal when it is drained. */
 export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
   const gated: Etcd = {
     ...etcd,
@@ -65,7 +68,7 @@ export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
   };
 }
 
-/** Values without what differs from birth to birth. */
+/** The values without uid and creation time, which differ each time. */
 export const meaning = (contents: Record<string, string>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(contents).map(([key, text]) => {
@@ -75,7 +78,7 @@ export const meaning = (contents: Record<string, string>): Record<string, unknow
     }),
   );
 
-/** What etcd says when one daemon looks at everything, in an empty etcd. */
+/** The values that one daemon writes into an empty etcd when it checks every object. */
 export async function translationOf(db: Database): Promise<Record<string, unknown>> {
   const { etcd, contents } = fakeEtcd();
   const sync = createSync({ etcd, settings, addresses, projects: async () => new Map(), now: () => 0 });
@@ -89,9 +92,10 @@ export async function translationOf(db: Database): Promise<Record<string, unknow
   return meaning(contents());
 }
 
-// Steps of a user, of Nova and of ML2: each changes the database and says what is announced.
+/** A step of a user, of Nova or of ML2: it changes the database and returns what is announced. */
 export type Step = (db: Database) => readonly Announcement[];
 
+/** A step that changes a port. */
 export function changePort(id: string, change: (port: PortRow) => PortRow | undefined): Step {
   return (db) => {
     const original = db.tables.ports.get(id) ?? portRow({ id, bindings: [] });
@@ -158,7 +162,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   fc.constant((db: Database) => (db.tables.subnets.delete('s1') ? [announcement('subnet', 's1', {}, null)] : [])),
 );
 
-/** ML2 leaves no port unbound on a host: whoever unbinds binds anew. */
+/** ML2 does not leave a port unbound on a host: unbinding is followed by binding. */
 const bindAll: Step[] = portIds.map(
   (id) => (db: Database) =>
     db.tables.ports.has(id)
@@ -169,7 +173,7 @@ const bindAll: Step[] = portIds.map(
       : [],
 );
 
-/** Whatever the order of steps, announcements, reads and writes, and however often each is told to which daemon: etcd ends as the rows say. */
+/** The property: whatever the order of steps, announcements, reads and writes, and whichever daemons get the announcements, and how often, etcd ends as the rows say. */
 export async function anyOrderEndsAsTheRowsSay(numRuns: number): Promise<void> {
   await fc.assert(
     fc.asyncProperty(
@@ -182,7 +186,7 @@ export async function anyOrderEndsAsTheRowsSay(numRuns: number): Promise<void> {
         const daemons = [daemon(connect(), db, gate), daemon(connect(), db, gate)] as const;
         const everything: Promise<unknown>[] = [];
         for (const [step, whom, pace] of [...told, ...bindAll.map((step): [Step, number[], number] => [step, [0], 1])]) {
-          // A step commits at any time between the daemons' reads and writes of earlier ones.
+          // Lets a step commit at any time between the daemons' reads and writes for earlier ones.
           for (let count = 0; count < pace && scheduler.count() > 0; count += 1) await scheduler.waitOne();
           const said = step(db);
           for (const which of whom)

@@ -1,4 +1,4 @@
-// Small rows for tests, to be changed where a test means something.
+// Small rows for tests. Tests change the fields that they are about.
 import { noRows, type PortRow, type Rows, type RuleRow, type SubnetRow } from '../rows.ts';
 
 export const networkId = 'c0de0000-2222-4222-8222-222222222222';
@@ -8,6 +8,7 @@ export const deviceId = '1d2c3b4a-0000-4000-8000-00000000beef';
 export const groupId = 'aa110000-4444-4444-8444-444444444444';
 export const projectId = '77aa';
 
+/** A port's binding to a host. */
 export const bindingRow = (host: string, vifType = 'tap', profile: Record<string, unknown> = {}, status = 'ACTIVE'): PortRow['bindings'][number] => ({
   host,
   status,
@@ -15,6 +16,7 @@ export const bindingRow = (host: string, vifType = 'tap', profile: Record<string
   profile,
 });
 
+/** A VM's port that is bound as a tap. */
 export const portRow = (changes: Partial<PortRow> = {}): PortRow => ({
   id: portId,
   network_id: networkId,
@@ -34,6 +36,7 @@ export const portRow = (changes: Partial<PortRow> = {}): PortRow => ({
   ...changes,
 });
 
+/** A subnet. */
 export const subnetRow = (changes: Partial<SubnetRow> = {}): SubnetRow => ({
   id: subnetId,
   network_id: networkId,
@@ -47,6 +50,7 @@ export const subnetRow = (changes: Partial<SubnetRow> = {}): SubnetRow => ({
   ...changes,
 });
 
+/** A security group rule. */
 export const ruleRow = (changes: Partial<RuleRow> = {}): RuleRow => ({
   id: 'rule-1',
   security_group_id: groupId,
@@ -61,4 +65,5 @@ export const ruleRow = (changes: Partial<RuleRow> = {}): RuleRow => ({
   ...changes,
 });
 
+/** An answer with these rows. */
 export const rowsWith = (changes: Partial<Rows> = {}): Rows => ({ ...noRows, ...changes });

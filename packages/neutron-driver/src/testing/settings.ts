@@ -5,9 +5,10 @@ import { ownsEndpoint } from '../translate/endpoint.ts';
 
 export { defaultQosOptions } from '../translate/qos.ts';
 
+/** Rules without an operator's options and without addresses of the cloud's own. */
 export const plainAddresses: AddressRules = { policy: defaultAddressPolicy, infrastructure: noInfrastructure };
-/** Nothing but what no host can have is forbidden. */
+/** The same, as `SyncOptions` needs it: only addresses that no host can have are refused. */
 export const addresses = async (): Promise<AddressRules> => plainAddresses;
 
-/** Whether the rows process would bring this port, by its owner. */
+/** Whether a page of the rows process would contain this port, by its owner. */
 export const ownsAll = (port: PortRow | undefined): boolean => port !== undefined && ownsEndpoint(port.device_owner);

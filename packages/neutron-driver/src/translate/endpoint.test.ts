@@ -20,7 +20,7 @@ const facts: EndpointFacts = {
 const content = (port: Parameters<typeof portRow>[0], with_: Partial<EndpointFacts> = {}) => endpointContent(portRow(port), slot, { ...facts, ...with_ });
 const spec = (port: Parameters<typeof portRow>[0], with_: Partial<EndpointFacts> = {}) => content(port, with_).spec;
 
-test("an endpoint says what the reference's example says", () => {
+test("an endpoint has every field of upstream's", () => {
   const port = {
     fixed_ips: [
       { ip_address: '10.40.0.7', subnet_id: subnetId },
@@ -70,7 +70,7 @@ test("an endpoint says what the reference's example says", () => {
   });
 });
 
-describe('where a port has endpoints', () => {
+describe('the endpoints of a port', () => {
   const here = { slot, onlyIfPresent: false };
   const there = { slot: { host: 'cmp-02', device: deviceId }, onlyIfPresent: false };
   test.each([
@@ -86,10 +86,10 @@ describe('where a port has endpoints', () => {
     ['a port without host', { bindings: [bindingRow('', 'unbound')] }, []],
     ['a port whose binding failed', { bindings: [bindingRow('cmp-01', 'binding_failed')] }, []],
     ["another driver's port", { bindings: [bindingRow('cmp-01', 'ovs')] }, []],
-    ['a port between unbinding and binding anew', { bindings: [bindingRow('cmp-01', 'unbound')] }, [{ slot, onlyIfPresent: true }]],
+    ['a port between unbinding and binding again', { bindings: [bindingRow('cmp-01', 'unbound')] }, [{ slot, onlyIfPresent: true }]],
     ['a port that moves', { bindings: [bindingRow('cmp-01', 'tap', { migrating_to: 'cmp-02' })] }, [here, there]],
     [
-      'a port that moves, unbound for the moment',
+      'a migrating port that is unbound for a moment',
       { bindings: [bindingRow('cmp-01', 'unbound', { migrating_to: 'cmp-02' })] },
       [{ slot, onlyIfPresent: true }, there],
     ],
@@ -99,7 +99,7 @@ describe('where a port has endpoints', () => {
   ] as const)('%s', (_, port, expected) => {
     expect(endpointWishes(portRow(port as Parameters<typeof portRow>[0]))).toEqual(expected);
   });
-  test('a port that is gone', () => expect(endpointWishes(undefined)).toEqual([]));
+  test('a deleted port', () => expect(endpointWishes(undefined)).toEqual([]));
 });
 
 describe('allowed address pairs', () => {
@@ -174,7 +174,7 @@ describe('security groups', () => {
     expect(result.spec).not.toHaveProperty('profiles');
     expect(Object.keys(result.labels ?? {}).filter((label) => label.startsWith('sg'))).toEqual([]);
   });
-  test('of two groups of one name, in whatever order they come, the same one has the name', () => {
+  test('of two groups of the same name, always the same one gets the label, whatever their order', () => {
     const groupNames = new Map([
       ['g1', 'web!'],
       ['g2', 'web?'],
@@ -187,7 +187,7 @@ describe('security groups', () => {
       'sg-name.projectcalico.org/openstack-web': 'g2',
     });
   });
-  test('a group whose name has nothing to keep gives no label by name', () => {
+  test('a group whose name is empty after sanitising gives no label by name', () => {
     const labels = content({}, { groupNames: new Map([[groupId, '!!!']]) }).labels ?? {};
     expect(labels[`sg.projectcalico.org/openstack-${groupId}`]).toBe('');
     expect(Object.keys(labels).filter((label) => label.startsWith('sg-name'))).toEqual([]);
@@ -222,7 +222,7 @@ test('a gateway is that of the last fixed address of its family; a subnet withou
   expect(result).not.toHaveProperty('ipv6Gateway');
 });
 
-test('while a port moves, its LiveMigration names both ends and is called as the endpoint at the destination', () => {
+test('while a port migrates, its LiveMigration names both hosts and has the name of the endpoint at the destination', () => {
   const port = portRow({ bindings: [bindingRow('cmp-01', 'tap', { migrating_to: 'cmp-02' })] });
   const move = migrationOf(port);
   if (!move) throw new Error('no move');

@@ -1,4 +1,4 @@
-// A port's rows → its WorkloadEndpoints, and its LiveMigration while it moves ("WorkloadEndpoint", "LiveMigration" in the datastore's reference).
+// Translates a port's rows to its WorkloadEndpoints, and to its LiveMigration while it migrates. The format is that of upstream's driver.
 import { addressOf, hostCidr, isHostCidr, parseAddress, parseCidr, parseMac } from '@calico-openstack/addresses';
 import {
   addressPairMacsAnnotation,
@@ -16,50 +16,55 @@ import type { BindingRow, PortRow, ProjectRow, Rows } from '../rows.ts';
 import type { ResourceContent } from '../sync/content.ts';
 import { type QosOptions, qosControls } from './qos.ts';
 
-/** Where an endpoint's key may be: on this host, for this workload. */
+/** The place of an endpoint: its key has the host and the workload. */
 export type Slot = { readonly host: string; readonly device: string };
 
-/** What one port's endpoint is made of, beside the port itself. */
+/** What a port's endpoint needs besides the port itself. */
 export type EndpointFacts = {
   readonly namespace: string;
   readonly network: Rows['networks'][number] | undefined;
-  readonly gateways: ReadonlyMap<string, string>; // by subnet
+  /** The gateways by subnet id. */
+  readonly gateways: ReadonlyMap<string, string>;
   readonly groupNames: ReadonlyMap<string, string>;
   readonly floatingIps: readonly Rows['floating_ips'][number][];
   readonly qosRules: readonly Rows['qos_policies'][number]['rules'][number][];
   readonly project: ProjectRow | undefined;
   readonly dnsDomain: string | null;
-  /** Of a port without port security: the prefixes that it may use source addresses of. */
+  /** For a port without port security: the prefixes whose addresses it may use as source. */
   readonly speaksFor: readonly string[];
   readonly spoofingAllowed: boolean;
   readonly qos: QosOptions;
 };
 
+/** An endpoint that the port should have. */
 export type Wish = {
   readonly slot: Slot /** Between unbinding and binding anew on one host: what is there stays, nothing is made. */;
   readonly onlyIfPresent: boolean;
 };
 
+/** The beginnings of a device_owner whose ports get endpoints: VMs and containers. */
 export const endpointOwners = ['compute:', 'kuryr:container'] as const;
+/** Whether ports of this device_owner get endpoints. */
 export const ownsEndpoint = (deviceOwner: string): boolean => endpointOwners.some((prefix) => deviceOwner.startsWith(prefix));
 
+/** The port's present binding. */
 export const activeBinding = (port: PortRow): BindingRow | undefined => port.bindings.find((binding) => binding.status !== 'INACTIVE');
 
-/** The host that Nova is moving the port to; its present host is none. */
+/** The host to which Nova migrates the port, if that is not its present host. */
 export function migrationTarget(host: string, profile: Readonly<Record<string, unknown>> | undefined): string | undefined {
   const target = profile?.['migrating_to'];
   return typeof target === 'string' && target !== '' && target !== host ? target : undefined;
 }
 
-/** On which hosts the port has an endpoint. */
+/** The endpoints that the port should have. */
 export function endpointWishes(port: PortRow | undefined): readonly Wish[] {
   if (!port?.admin_state_up || port.device_id === '' || !ownsEndpoint(port.device_owner)) return [];
-  if (port.fixed_ips.length === 0 || !parseMac(port.mac_address)) return []; // Felix would not act on it
+  if (port.fixed_ips.length === 0 || !parseMac(port.mac_address)) return []; // Felix would refuse such an endpoint
   const binding = activeBinding(port);
   if (!binding || binding.host === '') return [];
   const target = migrationTarget(binding.host, binding.profile);
   const device = port.device_id;
-  // ML2 unbinds and rebinds on every change of profile, vNIC type or host, and calls for both halves. A binding that failed is none.
+  // At every change of profile, vNIC type or host, ML2 unbinds and rebinds, and announces both. A port whose binding failed has no endpoint.
   const here = binding.vif_type === 'tap' ? [false] : binding.vif_type === 'unbound' ? [true] : [];
   return [
     ...here.map((onlyIfPresent) => ({ slot: { host: binding.host, device }, onlyIfPresent })),
@@ -67,19 +72,20 @@ export function endpointWishes(port: PortRow | undefined): readonly Wish[] {
   ];
 }
 
-/** The move under way: from, to. */
+/** The migration under way. */
 export function migrationOf(port: PortRow | undefined): { readonly from: Slot; readonly to: Slot } | undefined {
   const [from, to] = endpointWishes(port);
   return from && to && { from: from.slot, to: to.slot };
 }
 
+/** The name of a port's WorkloadEndpoint. */
 export const endpointName = (slot: Slot, portId: string): string =>
   workloadEndpointName({ host: slot.host, orchestrator: 'openstack', workload: slot.device, endpoint: portId });
 
-/** The port's WorkloadEndpoint on one host. `warn` hears of what was left out. */
+/** The content of a port's WorkloadEndpoint on one host. `warn` is called for everything that is left out. */
 export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts, warn: (what: string) => void = () => {}): ResourceContent {
   const own = addresses(port.fixed_ips.map((ip) => ip.ip_address));
-  const pairs = port.port_security_enabled ? addressPairs(port, own) : noPairs; // without port security Neutron has no pairs
+  const pairs = port.port_security_enabled ? addressPairs(port, own) : noPairs; // without port security a port has no pairs in Neutron
   const spoofed = port.port_security_enabled ? pairs.prefixes : facts.speaksFor;
   if (spoofed.length > 0 && !facts.spoofingAllowed)
     warn(`source prefixes ${spoofed.join(', ')} are not allowed: FelixConfiguration has workloadSourceSpoofing other than Any`);
@@ -138,13 +144,13 @@ const addresses = (texts: readonly string[]): readonly string[] => [
 type Pairs = {
   readonly hosts: readonly string[];
   readonly prefixes: readonly string[];
-  /** The annotation's text. */
+  /** The text of the annotation with the pairs' MACs. */
   readonly macs: string | undefined;
   readonly bad: readonly string[];
 };
 const noPairs: Pairs = { hosts: [], prefixes: [], macs: undefined, bad: [] };
 
-/** Single addresses are addresses of the endpoint; prefixes are sources that it may use. Its own addresses stand in neither list: DHCP would not serve them. */
+/** The allowed address pairs. Single addresses become addresses of the endpoint, prefixes become sources that it may use. The port's own fixed IPs are left out of both, because DHCP would not serve them otherwise. */
 function addressPairs(port: PortRow, own: readonly string[]): Pairs {
   const [hosts, prefixes, bad] = [new Set<string>(), new Set<string>(), new Set<string>()];
   const macs = new Map<string, Set<string>>();
@@ -162,19 +168,20 @@ function addressPairs(port: PortRow, own: readonly string[]): Pairs {
   return { hosts: [...hosts], prefixes: [...prefixes], macs: macsText(macs), bad: [...bad] };
 }
 
-/** Frames come from one station: a group's MAC (IEEE 802.3, 3.2.3) or the one of all zeros is nobody's. */
+/** Whether frames can come from this MAC: group addresses (IEEE 802.3, 3.2.3) and the all-zero address are nobody's. */
 const isSourceMac = (mac: string): boolean => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && mac !== '00:00:00:00:00:00';
 
-/** One text for one content, in whatever order the pairs come. */
+/** The annotation's text, which does not depend on the order of the pairs. */
 function macsText(macs: ReadonlyMap<string, ReadonlySet<string>>): string | undefined {
   if (macs.size === 0) return undefined;
   const names = [...macs.keys()].sort(compareText);
   return `{${names.map((name) => `${JSON.stringify(name)}:${JSON.stringify([...macs.get(name)!].sort(compareText))}`).join(',')}}`;
 }
 
+/** The label of a security group's members. */
 export const groupLabel = (groupId: string): string => `sg.projectcalico.org/openstack-${groupId}`;
 
-/** By id, so that of two groups whose names are the same after sanitising always the same one holds the name. */
+/** The labels of groups, sorted by id: when two groups have the same name after sanitising, always the same one gets the label. */
 function groupLabels(groups: readonly string[], names: ReadonlyMap<string, string>): Record<string, string> {
   const labels: Record<string, string> = {};
   for (const id of groups.toSorted()) {
@@ -185,7 +192,7 @@ function groupLabels(groups: readonly string[], names: ReadonlyMap<string, strin
   return labels;
 }
 
-/** The labels that Keystone's knowledge gives. */
+/** The labels with the project's name and parent from Keystone. */
 export const projectNameLabel = 'projectcalico.org/openstack-project-name';
 export const projectParentLabel = 'projectcalico.org/openstack-project-parent-id';
 function projectLabels(project: ProjectRow | undefined): Record<string, string> {
@@ -193,12 +200,12 @@ function projectLabels(project: ProjectRow | undefined): Record<string, string> 
   return { [projectNameLabel]: sanitiseLabel(project.name, labelValueMax), [projectParentLabel]: project.parent_id };
 }
 
-/** The name that Neutron's DNS extension assigns to the port's first address, as its API shows it in dns_assignment. */
+/** The name that Neutron's DNS extension assigns to the port's first address, as the API shows it in dns_assignment. */
 function assignedFqdn(port: PortRow, dnsDomain: string | null): string | undefined {
   const first = port.fixed_ips[0];
   if (dnsDomain === null || !first) return undefined;
   const configured = dnsDomain === '' || dnsDomain.endsWith('.') ? dnsDomain : `${dnsDomain}.`;
-  const ownDomain = configured !== '' && configured !== defaultDnsDomain; // Neutron knows ports by name only then
+  const ownDomain = configured !== '' && configured !== defaultDnsDomain; // only then does Neutron use ports' names
   const name = ownDomain && port.dns ? port.dns.dns_name : '';
   const domain = ownDomain && port.dns && port.dns.current_dns_domain !== '' ? port.dns.current_dns_domain : configured;
   if (name.endsWith('.')) return name;
@@ -207,7 +214,7 @@ function assignedFqdn(port: PortRow, dnsDomain: string | null): string | undefin
 }
 const defaultDnsDomain = 'openstacklocal.';
 
-/** The LiveMigration of a port that moves; its name is that of the endpoint at the destination. */
+/** The content of a migrating port's LiveMigration. Its name is that of the endpoint at the destination. */
 export function migrationContent(portId: string, move: { readonly from: Slot; readonly to: Slot }, namespace: string): ResourceContent {
   const end = (slot: Slot) => ({
     workloadEndpoint: { hostname: slot.host, orchestratorID: 'openstack', workloadID: `${namespace}/${slot.device}`, endpointID: portId },

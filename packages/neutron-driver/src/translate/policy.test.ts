@@ -152,11 +152,11 @@ test.each([
   [{ remote_group_id: 'bb22', remote_address_group_id: 'cc33' }],
   [{ direction: 'both' }],
   [{ ethertype: 'ARP' }],
-])('%j cannot be said', (row) => {
+])('%j cannot be expressed', (row) => {
   expect(said(row)).toHaveProperty('reason');
 });
 
-test('a rule never comes out wider than it was: its remote, its ports, its protocol and its type are all there, or nothing is', () => {
+test('a rule is never widened: its remote, ports, protocol and type are all translated, or nothing is', () => {
   const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
   const row = fc.record({
     direction: fc.constantFrom('ingress', 'egress', 'sideways'),
@@ -188,7 +188,7 @@ test('a rule never comes out wider than it was: its remote, its ports, its proto
   );
 });
 
-test("a group's policy governs both directions, holds its rules by id, and leaves out alone what cannot be said", () => {
+test("a group's policy governs both directions, has its rules sorted by id, and leaves out only what cannot be expressed", () => {
   const warnings: string[] = [];
   const rules = [
     ruleRow({ id: 'c', direction: 'egress' }),
@@ -213,7 +213,7 @@ test("a group's policy governs both directions, holds its rules by id, and leave
   expect(warnings).toEqual(['b']);
 });
 
-test('a group without rules still has a policy: whoever is in it is denied everything', () => {
+test('a group without rules still has a policy, which denies its members everything', () => {
   expect(policyContent({ id: 'g', name: '', stateful: true, rules: [] }, 'openstack').spec).toEqual({
     selector: 'has(sg.projectcalico.org/openstack-g)',
     ingress: [],

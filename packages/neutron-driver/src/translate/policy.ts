@@ -1,17 +1,21 @@
-// Security group rules → Calico rules. What cannot be said is never said more widely: it is refused, or left out.
+// Translates security groups to NetworkPolicies. A rule that Calico cannot express is refused or left out, never widened.
 import { familyOf, parseCidr } from '@calico-openstack/addresses';
 import { hasPorts } from '@calico-openstack/datamodel';
 import type { RuleRow, SecurityGroupRow } from '../rows.ts';
 import type { ResourceContent } from '../sync/content.ts';
 import { groupLabel } from './endpoint.ts';
 
+/** Why a rule cannot be expressed. */
 export type Unsayable = { readonly reason: string };
+/** A rule of a NetworkPolicy. */
 export type CalicoRule = Readonly<Record<string, unknown>>;
 
+/** The name of a security group's NetworkPolicy. */
 export const policyName = (groupId: string): string => `ossg.default.${groupId}`;
+/** The label of an address group's NetworkSet. */
 export const addressGroupLabel = (groupId: string): string => `ag.projectcalico.org/openstack-${groupId}`;
 
-/** Neutron's names of protocols (IP_PROTOCOL_MAP of neutron-lib), without the two that mean any. */
+/** Neutron's names of protocols (IP_PROTOCOL_MAP in neutron-lib), without the two that mean any. */
 const protocolNumbers: Readonly<Record<string, number>> = {
   ah: 51, dccp: 33, egp: 8, esp: 50, gre: 47, icmp: 1, icmpv6: 58, igmp: 2, ipip: 4, 'ipv6-encap': 41, 'ipv6-frag': 44, 'ipv6-icmp': 58,
   'ipv6-nonxt': 59, 'ipv6-opts': 60, 'ipv6-route': 43, ospf: 89, pgm: 113, rsvp: 46, sctp: 132, tcp: 6, udp: 17, udplite: 136, vrrp: 112,
@@ -20,7 +24,7 @@ const anyProtocol: ReadonlySet<string> = new Set(['', 'any', '-1', '0', 'ip', 'h
 
 const isUnsayable = (value: object): value is Unsayable => 'reason' in value;
 
-/** The number; 'any'; undefined when Neutron's text is none of either. Neutron takes 1 on IPv6 for ICMPv6, as it does the name. */
+/** A protocol's number, or 'any'; undefined when the text is neither. As Neutron does, this reads 1 in an IPv6 rule as ICMPv6, like the name. */
 function protocolOf(protocol: RuleRow['protocol'], ipVersion: 4 | 6): number | 'any' | undefined {
   const text = String(protocol ?? '').toLowerCase();
   if (anyProtocol.has(text)) return 'any';
@@ -29,7 +33,7 @@ function protocolOf(protocol: RuleRow['protocol'], ipVersion: 4 | 6): number | '
   return number === 1 && ipVersion === 6 ? 58 : number;
 }
 
-/** The other side of a rule. A rule has at most one. */
+/** The remote side of a rule. A rule has at most one. */
 function remoteOf(rule: RuleRow, ipVersion: 4 | 6): Readonly<Record<string, unknown>> | Unsayable {
   const { remote_ip_prefix: prefix, remote_group_id: group, remote_address_group_id: addressGroup } = rule;
   if ([prefix, group, addressGroup].filter((remote) => remote !== undefined).length > 1) return { reason: 'it names more than one remote' };
@@ -41,12 +45,12 @@ function remoteOf(rule: RuleRow, ipVersion: 4 | 6): Readonly<Record<string, unkn
   return familyOf(cidr) === ipVersion ? { nets: [cidr] } : { reason: `remote prefix ${cidr} is not of ethertype ${rule.ethertype}` };
 }
 
-/** What port_range_min and port_range_max say, by protocol: ports, ICMP type and code, or nothing. */
+/** The meaning of port_range_min and port_range_max, which depends on the protocol: ports, ICMP type and code, or nothing. */
 function rangeOf(
   rule: RuleRow,
   protocol: number | 'any',
 ): { readonly ports?: readonly (number | string)[]; readonly icmp?: Readonly<Record<string, number>> } | Unsayable {
-  // Older rows have -1 for "none".
+  // Older rows have -1 instead of null.
   const [min, max] = [rule.port_range_min, rule.port_range_max].map((value) => (value === -1 ? undefined : value));
   if (min === undefined && max === undefined) return {};
   if (protocol === 1 || protocol === 58) {
@@ -62,7 +66,7 @@ function rangeOf(
   return { ports: [min === max ? min : `${min}:${max}`] };
 }
 
-/** One rule, or why it cannot be said. The direction says whose side the remote is on; ports are always the destination's. */
+/** Translates one rule, or says why it cannot be expressed. The direction decides on which side the remote is; ports are always those of the destination. */
 export function calicoRule(rule: RuleRow): { readonly direction: 'ingress' | 'egress'; readonly rule: CalicoRule } | Unsayable {
   const { direction, ethertype } = rule;
   if (direction !== 'ingress' && direction !== 'egress') return { reason: `direction ${JSON.stringify(direction)} is not known` };
@@ -90,11 +94,11 @@ export function calicoRule(rule: RuleRow): { readonly direction: 'ingress' | 'eg
   };
 }
 
-/** Why a group cannot be what its tenant asks for. */
+/** Why a group is refused; undefined when it is not. */
 export const groupRefusal = (group: { readonly stateful?: unknown }): string | undefined =>
   group.stateful === false ? 'a stateless security group cannot be had: Calico tracks connections. Create it stateful' : undefined;
 
-/** A group's NetworkPolicy: its rules by id, so that the order is always the same. `warn` hears of each rule that is left out. */
+/** The content of a group's NetworkPolicy. Rules are sorted by id, so the order is always the same. `warn` is called for each rule that is left out. */
 export function policyContent(group: SecurityGroupRow, namespace: string, warn: (ruleId: string, reason: string) => void = () => {}): ResourceContent {
   const rules: Record<'ingress' | 'egress', CalicoRule[]> = { ingress: [], egress: [] };
   for (const row of (group.rules ?? []).toSorted((a, b) => (a.id < b.id ? -1 : 1))) {

@@ -23,7 +23,7 @@ describe('QoS', () => {
     ['0 is not set', [rule({ max_kbps: 0, max_burst_kbps: 0 })], undefined],
     ['the least', [rule({ max_kbps: 1 })], { egressBandwidth: 1000, egressBurst: burst }],
     ['packets', [rule({ type: 'packet_rate_limit', max_kpps: 3 })], { egressPacketRate: 3000, egressPacketBurst: 5 }],
-    ['more packets than can be said', [rule({ type: 'packet_rate_limit', max_kpps: 11 })], { egressPacketRate: 10_000, egressPacketBurst: 5 }],
+    ['more packets than can be expressed', [rule({ type: 'packet_rate_limit', max_kpps: 11 })], { egressPacketRate: 10_000, egressPacketBurst: 5 }],
     ['a kind that is not known', [rule({ type: 'dscp_marking', max_kbps: 5000 })], undefined],
   ])('%s', (_, rules, expected) => {
     expect(qosControls(rules, defaultQosOptions)).toEqual(expected);

@@ -1,19 +1,21 @@
-// QoS rules of a port → qosControls. Bits and packets a second, connections.
+// Translates a port's QoS rules to qosControls, in bits and packets per second.
 import type { QosRuleRow } from '../rows.ts';
 
-/** From [calico] of neutron.conf, by direction. */
+/** The options in [calico] of neutron.conf for one direction. */
 export type DirectionOptions = { readonly burstBits: number; readonly minburstBytes: number; readonly burstPackets: number; readonly maxConnections: number };
+/** The options for both directions. */
 export type QosOptions = { readonly ingress: DirectionOptions; readonly egress: DirectionOptions };
 
 const defaultBurstBits = 4294967296;
 const defaultBurstPackets = 5;
 const noOptions: DirectionOptions = { burstBits: defaultBurstBits, minburstBytes: 0, burstPackets: defaultBurstPackets, maxConnections: 0 };
+/** No options. */
 export const defaultQosOptions: QosOptions = { ingress: noOptions, egress: noOptions };
 
-/** A value out of its range is moved to the nearest bound. */
+/** Moves a value outside of its range to the nearest bound. */
 const clamp = (value: number, least: number, most: number): number => Math.min(most, Math.max(least, value));
 
-/** The controls of both directions; undefined when there are none. A rule without a direction is egress; of several of a kind the last one counts (Neutron allows one a direction). */
+/** The controls of both directions; undefined when there are none. A rule without a direction is for egress. Of several rules of a kind the last one counts (Neutron allows one per direction). */
 export function qosControls(rules: readonly QosRuleRow[], options: QosOptions): Readonly<Record<string, number>> | undefined {
   const controls = { ...direction('ingress', rules, options.ingress), ...direction('egress', rules, options.egress) };
   return Object.keys(controls).length > 0 ? controls : undefined;

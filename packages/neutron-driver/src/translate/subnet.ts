@@ -1,11 +1,11 @@
-// A subnet → what the DHCP agents are told of it.
+// Translates a subnet to the value that the DHCP agents read.
 import { type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import { type Decoded, decoded, encodeSubnet, type Ipv6Mode, ipv6Modes, refused } from '@calico-openstack/datamodel';
 import type { SubnetRow } from '../rows.ts';
 
 const mode = (text: string | undefined): Ipv6Mode | undefined => ipv6Modes.find((known) => known === text);
 
-/** The value; undefined when DHCP is off and the agents shall not know the subnet; or why it cannot be said. */
+/** The value. It is undefined when DHCP is off, so that the agents do not learn of the subnet. A subnet that cannot be expressed is refused with the reason. */
 export function subnetContent(subnet: SubnetRow): Decoded<string | undefined> {
   if (!subnet.enable_dhcp) return decoded(undefined);
   const cidr = parseCidr(subnet.cidr);

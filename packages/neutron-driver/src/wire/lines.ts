@@ -1,8 +1,9 @@
-// Bytes of a stream → lines. A line that does not end within the limit is an error: nobody shall fill our memory.
+// Splits a stream of bytes into lines. A line beyond the limit is an error, so that nobody can fill this process's memory.
 
+/** The greatest length of a line. */
 export const maxLineBytes = 64 * 1024 * 1024;
 
-/** Returns a function that takes what arrives, in pieces of any size, and calls `onLine` for each whole line. @throws RangeError */
+/** Returns a function that takes the pieces of the stream, of any size, and calls `onLine` for each whole line. @throws RangeError when a line is too long */
 export function lineSplitter(onLine: (line: string) => void, limitBytes = maxLineBytes): (piece: Buffer) => void {
   let rest: Buffer[] = [];
   let restBytes = 0;

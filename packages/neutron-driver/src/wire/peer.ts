@@ -1,14 +1,16 @@
-// One connection of the wire (neutron/README.md): both ends may call, replies come in any order.
+// One connection to a Neutron process (neutron/README.md describes the protocol): both ends may call, and replies come in any order.
 import type { Socket } from 'node:net';
 import { CodedError } from '@calico-openstack/agent/errors';
 import { parseJson } from '@calico-openstack/datamodel';
 import { z } from 'zod';
 import { lineSplitter } from './lines.ts';
 
+/** The version of the protocol. */
 export const protocolVersion = 1;
 
-/** `api`: a Neutron process that announces changes, and answers questions while it waits. `rows`: a process that answers at any time. `tool`: a command of an operator. */
+/** The roles of the other end. `api`: a Neutron process that announces changes, and answers questions during a call. `rows`: a process that answers at any time. `tool`: an operator's command. */
 export const roles = ['api', 'rows', 'tool'] as const;
+/** One of `roles`. */
 export type Role = (typeof roles)[number];
 
 const hello = z.object({ hello: z.object({ protocol: z.number(), role: z.enum(roles), pid: z.number() }) });
@@ -19,12 +21,13 @@ const message = z.union([
   z.object({ reply: z.number(), result: z.unknown() }),
 ]);
 
-/** What the other end answered with, or why there is no answer. Its code: `PEER_GONE`, `PEER_TIMEOUT`, or the other end's own. */
+/** An error that the other end answered, or the lack of an answer. Its code is `PEER_GONE`, `PEER_TIMEOUT`, or the other end's own. */
 export class WireError extends CodedError {}
 
-/** An answer to a call that is not its result: told to the caller as it is. */
+/** An error reply to a call, which the caller gets unchanged. */
 export class Refusal extends CodedError {}
 
+/** The other end of a connection. */
 export interface Peer {
   readonly role: Role;
   readonly pid: number;
@@ -33,16 +36,17 @@ export interface Peer {
   close(): void;
 }
 
+/** What a connection reports. */
 export type PeerEvents = {
   onReady(peer: Peer): void;
-  /** Resolves to the result; a Refusal goes to the caller, anything else too, as INTERNAL. */
+  /** Handles a call. Resolves to the result. A Refusal is sent to the caller, and any other error as INTERNAL. */
   onCall(peer: Peer, method: string, params: unknown): Promise<unknown>;
   onGone(peer: Peer): void;
-  /** It does not keep to the protocol, and was disconnected. */
+  /** Called when the other end violates the protocol and was disconnected. */
   onMisbehaved(reason: string): void;
 };
 
-/** Serves a connection that was accepted. */
+/** Serves an accepted connection. */
 export function servePeer(socket: Socket, events: PeerEvents): void {
   const waiting = new Map<number, { resolve(result: unknown): void; reject(error: WireError): void; timer: NodeJS.Timeout }>();
   let calls = 0;
@@ -123,7 +127,7 @@ export function servePeer(socket: Socket, events: PeerEvents): void {
       return;
     }
     const asked = waiting.get(parsed.data.reply);
-    if (!asked) return; // came too late
+    if (!asked) return; // the reply came too late
     waiting.delete(parsed.data.reply);
     clearTimeout(asked.timer);
     if ('error' in parsed.data) asked.reject(new WireError(parsed.data.error.code, parsed.data.error.message));
@@ -138,7 +142,7 @@ export function servePeer(socket: Socket, events: PeerEvents): void {
       misbehaved((error as Error).message);
     }
   });
-  socket.on('error', () => {}); // 'close' follows, and says all there is to say
+  socket.on('error', () => {}); // 'close' follows, and is handled below
   socket.on('close', () => {
     for (const asked of waiting.values()) {
       clearTimeout(asked.timer);

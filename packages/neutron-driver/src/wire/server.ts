@@ -1,16 +1,16 @@
-// The Unix socket on which Neutron's processes find the daemon.
+// The Unix socket on which the daemon listens for Neutron's processes.
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
 import { type PeerEvents, servePeer } from './peer.ts';
 
-/** Longest path that fits a Unix socket's address. */
+/** The greatest length of a Unix socket's path. */
 const maxPathBytes = 107;
 
 /**
- * Listens. A socket that a killed daemon left is replaced; one that a living daemon answers on is not. Owner and group may connect, nobody else: whoever connects may say
- * what changed, and ask for nothing.
+ * Listens on the socket. The socket of a killed daemon is replaced, that of a living one is not. Only its owner and group may connect: they can announce
+ * changes, but read nothing.
  */
 export async function listen(path: string, events: PeerEvents): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > maxPathBytes)
@@ -35,7 +35,7 @@ export async function listen(path: string, events: PeerEvents): Promise<{ close(
     socket.on('close', () => sockets.delete(socket));
     servePeer(socket, events);
   });
-  const mask = process.umask(0o117); // never open to others, not even for the moment until chmod
+  const mask = process.umask(0o117); // the socket is never open to others, not even until chmod
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(path, resolve));
   } catch (error) {
