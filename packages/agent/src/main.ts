@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { isSentence, RestartNeeded, shownError } from './errors.ts';
 import type { Logger } from './log.ts';
+import type { Table } from './options/option.ts';
+import { complaintText, optionsInForce, type Resolution } from './options/resolve.ts';
 
 export interface Running {
   readonly log: Logger;
@@ -18,6 +20,10 @@ export type ExecutableOptions = {
   readonly name: string;
   readonly description: string;
   readonly defaultConfigFiles: readonly string[];
+  /** Reads the options from every place that is on this host, and touches nothing. For `--check-config`. @throws IniError for a file that cannot be read */
+  readonly readOptions: (configFiles: readonly string[]) => Resolution<Table>;
+  /** What else of these options would keep the agent from starting, such as a certificate that cannot be read. Throws the sentence. */
+  readonly verify?: (configFiles: readonly string[]) => void | Promise<void>;
   /** Starts the agent. Rejects (StartError) when it cannot. */
   readonly start: (configFiles: readonly string[]) => Promise<Running>;
 };
@@ -25,13 +31,14 @@ export type ExecutableOptions = {
 const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
 
 /**
- * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--version`, `--help`.
+ * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`.
  * SIGTERM and SIGINT end it cleanly with exit code 0, a second one at once; a failure to start or to go on ends it with 1, the wish to be started again with 129; bad usage with 2.
  */
 export async function runExecutable(options: ExecutableOptions): Promise<void> {
   const command = new Command(options.name)
     .description(options.description)
     .option('-c, --config-file <file>', 'configuration file; may be given several times, later ones win', collect)
+    .option('--check-config', 'print the options in force and where they come from, touch nothing, and exit: 0 if the agent would start with them, 1 if not')
     .version(version(), '--version')
     .exitOverride();
   try {
@@ -40,12 +47,14 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
     throw error;
   }
-  const configFiles = command.opts<{ configFile?: readonly string[] }>().configFile ?? options.defaultConfigFiles;
+  const { configFile, checkConfig } = command.opts<{ configFile?: readonly string[]; checkConfig?: true }>();
+  const configFiles = configFile ?? options.defaultConfigFiles;
   /** The one place that ends a process which could not start: a sentence, or the stack of a fault of ours. */
   const fail = (error: unknown): never => {
     process.stderr.write(`${options.name}: ${shownError(error)}\n`);
     process.exit(1);
   };
+  if (checkConfig) process.exit((await checkOptions(options, configFiles)) ? 0 : 1);
   process.once('uncaughtException', fail);
   let running: Running;
   try {
@@ -84,6 +93,22 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     log.fatal({ err: error }, 'cannot go on; ending, to be restarted');
     return end(1);
   });
+}
+
+/** `--check-config`: the options in force on standard output, what is to be said about them on standard error. Whether the agent would start with them. */
+async function checkOptions({ name, readOptions, verify }: ExecutableOptions, configFiles: readonly string[]): Promise<boolean> {
+  const complain = (sentence: string): void => void process.stderr.write(`${name}: ${sentence}\n`);
+  try {
+    const resolution = readOptions(configFiles);
+    process.stdout.write(`${optionsInForce(resolution).join('\n')}\n`);
+    for (const complaint of resolution.complaints) complain(complaintText(complaint));
+    if (resolution.complaints.some(({ stops }) => stops)) return false;
+    await verify?.(configFiles);
+    return true;
+  } catch (error) {
+    complain(shownError(error));
+    return false;
+  }
 }
 
 /** Longest that an orderly end may take. */

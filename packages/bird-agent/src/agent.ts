@@ -1,9 +1,21 @@
 // The agent: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
 
 import type { IpAddress } from '@calico-openstack/addresses';
-import { createHealth, healthPages, type Logger, metricsPages, type Running, startLoop, startPages, tellUnreadable } from '@calico-openstack/agent';
-import { resourceKey } from '@calico-openstack/datamodel';
-import { connectEtcd, type Etcd, EtcdError, type FollowListener, type FollowState } from '@calico-openstack/etcd';
+import {
+  createHealth,
+  etcdOfCfg,
+  healthPages,
+  type Logger,
+  metricsPages,
+  outputsOf,
+  type Running,
+  startLoop,
+  startPages,
+  tellUnreadable,
+  warnOfNamesakes,
+} from '@calico-openstack/agent';
+import { findNamesakes, resourceKey } from '@calico-openstack/datamodel';
+import { connectEtcd, EtcdError, type FollowListener, type FollowState } from '@calico-openstack/etcd';
 import { type BirdHost, birdReconciler, type Outcome, refusedRetryMs } from './apply.ts';
 import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
 import { birdConnection } from './bird/connection.ts';
@@ -14,7 +26,6 @@ import { type PrintedConfiguration, printConfiguration, revisionSymbol } from '.
 import { checkConfiguration, startBird } from './bird/process.ts';
 import { reachableOf } from './bird/reachable.ts';
 import { sessionStatuses } from './bird/sessions.ts';
-import type { Config } from './config.ts';
 import { datastoreAddresses } from './datastore-addresses.ts';
 import { followDepartures } from './departures.ts';
 import { groupId } from './groups.ts';
@@ -23,6 +34,7 @@ import { agentMetrics } from './metrics.ts';
 import { type HostView, openHost } from './node/host.ts';
 import { lookMs, nodeRegistrar, registerRetryMs } from './node/registrar.ts';
 import { hostRemoval } from './node/removal.ts';
+import type { Config } from './option-table.ts';
 import { openPasswords } from './passwords.ts';
 import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
 import type { Host, Lookups, Problem } from './plan/facts.ts';
@@ -44,7 +56,7 @@ export type AgentOptions = { readonly config: Config; readonly log: Logger; read
  * @throws EtcdError when etcd's options cannot lead to a connection
  */
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {
-  const etcd = connect(config);
+  const etcd = connectEtcd(etcdOfCfg(config));
   const understood = understoodFile(`${config.BirdConfigFile}.understood`);
   const before = await understood.read();
   if (!before.ok)
@@ -57,7 +69,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   });
   const memory = resourceMemory({ etcd, store, file: understood, ownName: config.Hostname });
   const departures = followDepartures(etcd, config.Hostname);
-  const datastore = datastoreAddresses(config.EtcdEndpoints);
+  const datastore = datastoreAddresses(etcdOfCfg(config).endpoints);
   const tell = problemTeller(log);
   const host = openHost(config.InterfacePrefix, () => {
     node.doubt();
@@ -102,6 +114,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   };
   let elsewhere: readonly Problem[] = [];
   let lastTrouble: string | undefined;
+  let namesakes: { close(): void } | undefined;
 
   const loop = startLoop({
     run,
@@ -287,6 +300,9 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       metrics.inSync(true);
       healthOf.datastore.report({ live: true, ready: true });
       log.info({ revision }, 'the datastore is read');
+      const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
+      const look = () => findNamesakes(config.OpenstackRegion, config.Hostname, keysWith);
+      namesakes = warnOfNamesakes({ host: config.Hostname, option: 'Hostname in bird-agent.cfg', look, log });
       loop.wake();
     },
     onState(state: FollowState, reason) {
@@ -305,8 +321,9 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   loop.wake(); // BIRD may have to be started, whether etcd is there or not
 
   const pages = [startPages('health', healthPages(health), log), startPages('metrics', metricsPages(metrics.registry), log)] as const;
-  pages[0].serve(config.HealthEnabled ? { host: config.HealthHost, port: config.HealthPort } : undefined);
-  pages[1].serve(config.PrometheusMetricsEnabled ? { host: config.PrometheusMetricsHost, port: config.PrometheusMetricsPort } : undefined);
+  const outputs = outputsOf(config);
+  pages[0].serve(outputs.health);
+  pages[1].serve(outputs.metrics);
   return {
     log,
     reload() {
@@ -318,6 +335,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     },
     async close() {
       follower.close();
+      namesakes?.close();
       for (const page of pages) await page.close();
       await loop.close();
       bird.close();
@@ -325,18 +343,6 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
       etcd.close();
     },
   };
-}
-
-function connect(config: Config): Etcd {
-  const { EtcdCaFile: caFile, EtcdCertFile: certFile, EtcdKeyFile: keyFile, EtcdUsername: username, EtcdPassword: password } = config;
-  return connectEtcd({
-    endpoints: config.EtcdEndpoints,
-    ...(caFile !== undefined && { caFile }),
-    ...(certFile !== undefined && { certFile }),
-    ...(keyFile !== undefined && { keyFile }),
-    ...(username !== undefined && { username }),
-    ...(password !== undefined && { password }),
-  });
 }
 
 function birdHost(config: Config, control: BirdHost['control']): BirdHost {

@@ -54,7 +54,7 @@ function readPasswordFile(path: string): Decoded<Ini> {
     const { uid, mode } = fstatSync(descriptor);
     if (uid !== 0 && uid !== process.getuid?.()) return refused(`${path} does not belong to root`);
     if ((mode & 0o077) !== 0) return refused(`${path} can be read by others than its owner: chmod 600 it`);
-    return decoded(parseIni(readFileSync(descriptor, 'utf8'), path));
+    return decoded(parseIni(readFileSync(descriptor, 'utf8'), path, 'conf'));
   } catch (error) {
     if (error instanceof IniError) return refused(`${error.message} ("[secret]", then "key = password")`);
     return refused(`cannot read ${path}: ${(error as NodeJS.ErrnoException).code}`);

@@ -2,6 +2,7 @@ export * from './bounds.ts';
 export * from './desired.ts';
 export * from './keys.ts';
 export * from './names.ts';
+export * from './namesakes.ts';
 export * from './ownership.ts';
 export * from './pair-macs.ts';
 export * from './possible-addresses.ts';

@@ -1,8 +1,8 @@
 // The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it; handlers only note what changed.
 
 import type { IpAddress } from '@calico-openstack/addresses';
-import { type Logger, startLoop, takeEach, tellUnreadable } from '@calico-openstack/agent';
-import { hostEndpointsPrefix, type Reservations, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
+import { type Logger, startLoop, takeEach, tellUnreadable, warnOfNamesakes } from '@calico-openstack/agent';
+import { findNamesakes, hostEndpointsPrefix, type Reservations, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import { type Change, connectEtcd, type Etcd, type FollowState } from '@calico-openstack/etcd';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
@@ -11,12 +11,13 @@ import { leaseHolders } from './dnsmasq/directory.ts';
 import { openDnsmasq } from './dnsmasq/disk.ts';
 import { parseOptions6 } from './dnsmasq/files.ts';
 import { serverDuid } from './dnsmasq/leases.ts';
+import { operatorsFile } from './dnsmasq/operators-file.ts';
 import { checkArguments, checkDnsmasq } from './dnsmasq/process.ts';
 import { type FamilyServer, familyServer } from './dnsmasq/server.ts';
 import { isTapName } from './endpoint.ts';
 import { openGuard } from './guard/guard.ts';
 import { createModel } from './model.ts';
-import type { AgentOptions } from './options.ts';
+import type { AgentOptions } from './option-table.ts';
 import { openResponder, type PortOf } from './rebind/responder.ts';
 import { followReserved } from './reserved.ts';
 import { type PortService, servicesOf } from './service/service.ts';
@@ -33,9 +34,11 @@ export type Agent = {
 const retry = { firstMs: 1000, maxMs: 30_000 };
 
 /** @throws StartError, EtcdError when the agent cannot do its work here */
-export async function startAgent(options: AgentOptions, log: Logger): Promise<Agent> {
-  const etcd = connectEtcd(options.etcd); // first: without it nothing on the host is touched
-  log.info({ version: await checkDnsmasq('dnsmasq'), host: options.host, region: options.region ?? 'none', directory: options.directory }, 'starting');
+export async function startAgent(configured: AgentOptions, log: Logger): Promise<Agent> {
+  const etcd = connectEtcd(configured.etcd); // first: without it nothing on the host is touched
+  const { host, region, directory } = configured;
+  log.info({ version: await checkDnsmasq('dnsmasq'), host, region: region ?? 'none', directory }, 'starting');
+  const options = withOperatorsFile(configured, log);
   const families = [4, 6] as const;
   for (const family of families) await checkArguments('dnsmasq', dnsmasqArguments(family, placesIn(options.directory, family), options.dnsmasq));
   const dnsmasqs = families.map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
@@ -89,6 +92,16 @@ export async function startAgent(options: AgentOptions, log: Logger): Promise<Ag
   };
 }
 
+/** The options with an operator's file that both Dnsmasqs can read. */
+function withOperatorsFile(options: AgentOptions, log: Logger): AgentOptions {
+  const { configFile } = options.dnsmasq;
+  if (configFile === undefined) return options;
+  const { path, leftOut } = operatorsFile(configFile, options.directory);
+  if (leftOut.length > 0)
+    log.warn({ file: configFile, options: leftOut }, 'options of dnsmasq_config_file are left out, since they cannot be the same for two Dnsmasqs');
+  return { ...options, dnsmasq: { ...options.dnsmasq, configFile: path } };
+}
+
 /** As on disk: while etcd is away as well. */
 const portOf =
   ({ ports, options }: FamilyServer): PortOf =>
@@ -100,7 +113,8 @@ const portOf =
 function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void, log: Logger): { close(): void } {
   const endpoints = hostEndpointsPrefix(options.region, workloadEndpointNamePrefix(options.host));
   const subnets = subnetPrefix(options.region);
-  return etcd.follow([endpoints, subnets], {
+  let namesakes: { close(): void } | undefined;
+  const follower = etcd.follow([endpoints, subnets], {
     onChanges(changes) {
       const kind = (key: string): 'subnet' | 'endpoint' => (key.startsWith(subnets) ? 'subnet' : 'endpoint');
       takeEach(
@@ -115,6 +129,13 @@ function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void,
     onInSync(revision) {
       core.inSync();
       log.info({ revision }, 'etcd was read');
+      const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
+      namesakes = warnOfNamesakes({
+        host: options.host,
+        option: '[DEFAULT] host in neutron.conf',
+        look: () => findNamesakes(options.region, options.host, keysWith),
+        log,
+      });
       wake();
     },
     onState(state: FollowState, reason?: string) {
@@ -122,6 +143,12 @@ function follow(etcd: Etcd, options: AgentOptions, core: Core, wake: () => void,
       else log.debug({ state }, 'etcd');
     },
   });
+  return {
+    close() {
+      follower.close();
+      namesakes?.close();
+    },
+  };
 }
 
 export interface Core {

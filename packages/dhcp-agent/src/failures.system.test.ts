@@ -182,6 +182,15 @@ test('an operator’s settings: a directory for logs that is missing is made, an
   await world.putPort(port(1, { addresses: ['10.65.0.19'] }));
   expect((await leaseOnce(await guestOf(port(2, { addresses: ['10.65.0.11'] }))))['ip']).toBe('10.65.0.11');
   await world.killAgent();
+  // As Neutron's operators write it: with one Dnsmasq a network it meant no DNS, or DNS elsewhere.
+  writeFileSync(file, 'port=5353\n');
+  const formers = [world.dnsmasqPid(4), world.dnsmasqPid(6)];
+  await world.startAgent(`dnsmasq_base_log_dir =\ndnsmasq_config_file = ${file}`);
+  await world.until('both are new', () => world.runs(4, ...formers) && world.runs(6, ...formers));
+  expect(world.logged('options of dnsmasq_config_file are left out')).toBe(true);
+  expect((await leaseOnce(guest))['ip']).toBe('10.65.0.19');
+  expect((await dhclient6(await guestOf(port(3))))?.['new_ip6_address']).toBe('2001:db8:a::13');
+  await world.killAgent();
   await world.startAgent(`dnsmasq_base_log_dir = ${join(world.directory, 'made/by')}`);
   await world.until('it logs there', () => existsSync(join(world.directory, 'made/by/dnsmasq-4.log')));
   expect((await leaseOnce(guest))['ip']).toBe('10.65.0.19');
@@ -207,6 +216,8 @@ test('a Dnsmasq that is killed while nothing can be written beside its leases is
 
 test('a start that cannot succeed says why and ends with 1', async () => {
   await world.killAgent();
-  await expect(world.startAgent('dns_domain = not_a_domain')).rejects.toThrow('[DEFAULT] dns_domain = not_a_domain is not a domain name');
+  await expect(world.startAgent('', { calico: 'openstack_region = East' })).rejects.toThrow(
+    /^the agent ended: calico-dhcp-agent: \[calico\] openstack_region is "East" in \S+neutron\.conf: it must be a lower-case DNS label of at most 46 characters/,
+  );
   expect(world.agent().exitCode).toBe(1);
 });

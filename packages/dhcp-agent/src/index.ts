@@ -1,2 +1,2 @@
 export { type Agent, startAgent } from './agent.ts';
-export { type AgentOptions, parseOptions, readOptions } from './options.ts';
+export { type AgentOptions, agentOptions, readOptions } from './option-table.ts';

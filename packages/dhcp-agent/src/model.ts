@@ -2,7 +2,7 @@
 import { addressOf, type Cidr, cidrContains, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import { compareClaims, compareText, decodeSubnet, type Reservations, ReservedAddresses, type Subnet } from '@calico-openstack/datamodel';
 import { decodeEndpoint, type Endpoint } from './endpoint.ts';
-import type { ServiceOptions } from './options.ts';
+import type { ServiceOptions } from './option-table.ts';
 import { servePort } from './service/serve.ts';
 import type { PortService } from './service/service.ts';
 

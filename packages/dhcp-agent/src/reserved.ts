@@ -6,7 +6,7 @@ import { followAddresses, followFile, type Logger } from '@calico-openstack/agen
 import { type Reservations, reservationsOfBird, reservationsOfEtcd, reservationsOfHost } from '@calico-openstack/datamodel';
 import { openHostAddresses } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
-import type { AgentOptions } from './options.ts';
+import type { AgentOptions } from './option-table.ts';
 
 /** What stands on workloads' interfaces is put there by this agent or its like. */
 const isWorkloadInterface = (name: string): boolean => name.startsWith('tap') || name.startsWith('cali');

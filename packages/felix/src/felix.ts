@@ -2,26 +2,27 @@
 import { existsSync } from 'node:fs';
 import {
   createHealth,
+  etcdOfCfg,
   healthPages,
   type Logger,
   type Loop,
+  logComplaints,
   metricsPages,
   type OpenLog,
   openLog,
+  outputsOf,
   RestartNeeded,
   type Running,
   startLoop,
   startPages,
   takeEach,
   tellUnreadable,
+  warnOfNamesakes,
 } from '@calico-openstack/agent';
-import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
+import { type DesiredChange, findNamesakes, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { applyEdits, baseTables, type RenderOptions, tableName } from '@calico-openstack/render';
-import { etcdOptions, logDestinations, renderOptions } from './config/derive.ts';
-import type { FelixConfig } from './config/parameters.ts';
-import { environmentSource, fileSource, libcalicoSource } from './config/sources.ts';
 import { ConcernedAddresses } from './connections/concerned.ts';
 import { type Cutting, startCutting } from './connections/cutting.ts';
 import { type Enforcement, startEnforcement } from './connections/enforcement.ts';
@@ -31,8 +32,10 @@ import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
 import { needing } from './kernel-needs.ts';
 import { createMetrics } from './metrics.ts';
+import type { FelixConfig } from './option-table.ts';
+import { renderOptions } from './render-options.ts';
 import { keepReservations, type ReservationKeeper } from './reservations.ts';
-import { keepSettings, type SettingsKeeper } from './settings.ts';
+import { keepSettings, localSources, type SettingsKeeper } from './settings.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
 
@@ -40,17 +43,17 @@ const startedAtMs = Date.now() - performance.now();
 
 /** Starts the agent in this process's network namespace. @throws StartError, EtcdError when it cannot be started as configured */
 export async function startFelix(configFiles: readonly string[]): Promise<Running> {
-  const sources = [environmentSource(process.env), ...[...configFiles].reverse().map(fileSource), libcalicoSource(process.env)];
-  const keeper = keepSettings(sources);
+  const keeper = keepSettings(localSources(configFiles, process.env));
   const { config } = keeper.settings;
-  const output = openLog({ name: 'felix', ...logDestinations(config) });
+  const output = openLog({ name: 'felix', ...outputsOf(config).log });
   const { log } = output;
+  logComplaints(log, keeper.complaints);
   log.info(
-    { host: config.FelixHostname, etcd: etcdOptions(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
+    { host: config.FelixHostname, etcd: etcdOfCfg(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
     'starting',
   );
   // Before the kernel: an agent that could never learn what to program must not close what is open.
-  const etcd = connectEtcd(etcdOptions(config));
+  const etcd = connectEtcd(etcdOfCfg(config));
   const kernel = openHostKernel(log, () => keeper.settings.config);
   const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, log));
   needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));
@@ -165,7 +168,7 @@ class Felix {
     this.#reservations = keepReservations(
       {
         hostAddresses: kernel.hostAddresses,
-        etcdEndpoints: etcdOptions(keeper.settings.config).endpoints,
+        etcdEndpoints: etcdOfCfg(keeper.settings.config).endpoints,
         etcdRemote: () => etcd.remoteAddress(),
         log,
         birdFile: keeper.settings.config.BirdConfigFile,
@@ -210,6 +213,7 @@ class Felix {
         this.#inSync = true;
         this.#log.info({ revision, sinceStartMs: Math.round(performance.now()) }, 'datastore read');
         this.#programming.wake();
+        this.#warnOfNamesakes();
       },
       onUnreadable: (keys, example) => {
         this.#metrics.unreadableKeys.set(keys);
@@ -223,6 +227,15 @@ class Felix {
       },
     });
     this.#closing.push(() => follower.close());
+  }
+
+  /** Nova may call this host otherwise than its system does: then it would get nothing, silently. */
+  #warnOfNamesakes(): void {
+    const { FelixHostname: host } = this.#keeper.settings.config;
+    const keysWith = async (prefix: string) => (await this.#etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
+    const look = () => findNamesakes(this.#keeper.settings.config.OpenstackRegion, host, keysWith);
+    const watch = warnOfNamesakes({ host, option: 'FelixHostname in felix.cfg', look, log: this.#log });
+    this.#closing.push(() => watch.close());
   }
 
   /** A value that should have been understood or refused has thrown: a fault of ours, for which nothing else is held up. */
@@ -318,7 +331,7 @@ class Felix {
   #refreshSettings(): void {
     this.#settingsDirty = false;
     const { changed, complaints } = this.#keeper.refresh();
-    for (const { parameter, source, value, problem } of complaints) this.#log.warn({ parameter, source, value }, problem);
+    logComplaints(this.#log, complaints);
     const { settings } = this.#keeper;
     if (this.#toldReady !== settings.ready)
       this.#log.info(
@@ -404,13 +417,14 @@ class Felix {
 
   /** What people see of this process: its log, health and metrics, where and as the settings want them. */
   #serve(config: FelixConfig): void {
+    const { log, health, metrics } = outputsOf(config);
     try {
-      this.#output.configure(logDestinations(config));
+      this.#output.configure(log);
     } catch (error) {
       this.#log.error({ err: error, file: config.LogFilePath }, 'cannot write the log there: it stays as it was');
     }
-    this.#pages.health.serve(config.HealthEnabled ? { host: config.HealthHost, port: config.HealthPort } : undefined);
-    this.#pages.metrics.serve(config.PrometheusMetricsEnabled ? { host: config.PrometheusMetricsHost || '::', port: config.PrometheusMetricsPort } : undefined);
+    this.#pages.health.serve(health);
+    this.#pages.metrics.serve(metrics);
   }
 
   /** What is in the kernel and in etcd stays. */

@@ -24,9 +24,9 @@ import {
   writeSysctl,
 } from '@calico-openstack/kernel';
 import { earlierAddresses, type TableName, tableName } from '@calico-openstack/render';
-import type { FelixConfig } from './config/parameters.ts';
 import type { DeviceKernel } from './devices.ts';
 import { needing } from './kernel-needs.ts';
+import type { FelixConfig } from './option-table.ts';
 
 export interface HostKernel {
   readonly links: Links;

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import type { Source } from './config/sources.ts';
+import type { Source } from '@calico-openstack/agent';
+import { describe, expect, test } from 'vitest';
 import { keepSettings } from './settings.ts';
 
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
@@ -8,10 +8,10 @@ const clusterKey = `${root}clusterinformations/default`;
 const local: Source[] = [
   {
     name: 'environment',
-    fromDatastore: false,
-    values: new Map([
-      ['healthport', '1'],
-      ['felixhostname', 'h1'],
+    dialect: 'environment',
+    texts: new Map([
+      ['felix_healthport', '1'],
+      ['felix_felixhostname', 'h1'],
     ]),
   },
 ];
@@ -55,7 +55,7 @@ test('a FelixConfiguration that cannot be read leaves the last good one in force
     return [keeper.settings.config.VXLANPort, complaints.map(({ source, problem }) => `${source}: ${problem}`)];
   };
   const broken = (instead: string): unknown => [expect.stringMatching(new RegExp(`^FelixConfiguration default: .*; ${instead}$`))];
-  expect(put('{')).toEqual([4789, broken('counts as absent')]);
+  expect(put('{')).toEqual([4789, broken('it counts as absent')]);
   expect(keeper.refresh()).toEqual({ changed: false, complaints: [] });
   expect(put({ spec: { vxlanPort: 3 } })).toEqual([3, []]);
   expect(put('{')).toEqual([3, broken('the last one that could be read stays in force')]);
@@ -68,3 +68,136 @@ test('a FelixConfiguration that cannot be read leaves the last good one in force
 });
 
 test('other keys do not concern it', () => expect(keepSettings(local).update(`${root}tiers/default`, bytes('{}'))).toBe(false));
+
+describe('a FelixConfiguration with a node selector', () => {
+  const configuration = (nodeSelector: unknown, vxlanPort: number, created = '2026-01-01T00:00:00Z', more: object = {}) => ({
+    metadata: { creationTimestamp: created },
+    spec: { nodeSelector, vxlanPort, ...more },
+  });
+  function keeper() {
+    const settings = keepSettings(local);
+    return {
+      /** Puts values in order, and gives the port that is in force then. */
+      put(values: Record<string, unknown>): number {
+        for (const [name, value] of Object.entries(values)) settings.update(`${root}${name}`, value === undefined ? undefined : bytes(value));
+        settings.refresh();
+        return settings.settings.config.VXLANPort;
+      },
+      settings,
+    };
+  }
+  const node = (labels: object) => ({ metadata: { labels } });
+  const inRack = 'felixconfigurations/rack-1';
+
+  test('counts while the host’s Node has the labels: above the default one, below the node’s own, below local sources', () => {
+    const { put, settings } = keeper();
+    expect(put({ 'felixconfigurations/default': { spec: { vxlanPort: 2 } }, [inRack]: configuration('rack == "1"', 3, undefined, { healthPort: 9 }) })).toBe(2);
+    expect(put({ 'nodes/h2': node({ rack: '1' }) })).toBe(2);
+    expect(put({ 'nodes/h1': node({ rack: '1' }) })).toBe(3);
+    expect(settings.settings.config.HealthPort).toBe(1);
+    expect(put({ 'felixconfigurations/node.h1': { spec: { vxlanPort: 4 } } })).toBe(4);
+    expect(put({ 'felixconfigurations/node.h1': undefined })).toBe(3);
+    expect(put({ 'nodes/h1': node({ rack: '2' }) })).toBe(2);
+    expect(put({ 'nodes/h1': node({ rack: '1' }) })).toBe(3);
+    expect(put({ 'nodes/h1': undefined })).toBe(2);
+  });
+
+  test('of several that select the host the oldest counts, then the first by name, and it alone', () => {
+    const { put, settings } = keeper();
+    const values = {
+      'nodes/h1': node({ rack: '1' }),
+      'felixconfigurations/b': configuration('has(rack)', 11, '2026-01-02T00:00:00Z'),
+      'felixconfigurations/c': configuration('has(rack)', 12, '2026-01-01T00:00:00Z'),
+      'felixconfigurations/d': configuration('has(rack)', 13, '2026-01-01T00:00:00Z', { metadataPort: 5 }),
+    };
+    expect(put(values)).toBe(12);
+    expect(settings.settings.config.MetadataPort).toBe(8775);
+    expect(put({ 'felixconfigurations/c': undefined })).toBe(13);
+    expect(put({ 'felixconfigurations/d': undefined })).toBe(11);
+  });
+
+  test('counts nowhere without a selector, and with one that cannot be read as it did before', () => {
+    const { put, settings } = keeper();
+    put({ 'nodes/h1': node({ rack: '1' }) });
+    expect(put({ [inRack]: configuration(undefined, 3) })).toBe(4789);
+    expect(put({ [inRack]: configuration('', 3) })).toBe(4789);
+    expect(put({ [inRack]: configuration('rack ==', 3) })).toBe(4789);
+    expect(put({ [inRack]: configuration('rack == "1"', 3) })).toBe(3);
+    settings.update(`${root}${inRack}`, bytes(configuration({ rack: 1 }, 4)));
+    const { complaints } = settings.refresh();
+    expect(complaints).toEqual([
+      { option: '', source: 'FelixConfiguration rack-1', value: '', problem: 'spec.nodeSelector is no text; the last one that could be read stays in force' },
+    ]);
+    expect(settings.settings.config.VXLANPort).toBe(3);
+  });
+
+  test('of the default one and a node’s own a selector says nothing', () => {
+    const { put } = keeper();
+    expect(put({ 'felixconfigurations/default': configuration('rack == "9"', 6) })).toBe(6);
+    expect(put({ 'felixconfigurations/node.h1': configuration('rack == "9"', 7) })).toBe(7);
+  });
+});
+
+describe('what is wrong with local sources is known before the datastore is asked', () => {
+  const cfg = (values: Record<string, string>): Source => ({
+    name: 'felix.cfg',
+    dialect: 'cfg',
+    texts: new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value])),
+  });
+
+  test('and is reported once', () => {
+    const keeper = keepSettings([cfg({ HealthEnabled: 'perhaps' })]);
+    expect(keeper.complaints).toMatchObject([{ option: 'HealthEnabled', source: 'felix.cfg' }]);
+    expect(keeper.refresh().complaints).toEqual([]);
+  });
+
+  test.each([
+    [{ BPFLogLevel: 'debug' }, 'BPFLogLevel', /does not act on it$/],
+    [{ IptablesMarkMask: '0xff' }, 'IptablesMarkMask', /NftablesMarkMask is the one that counts$/],
+    [{ EtcdEndpoint: 'http://a:1' }, 'etcdendpoint', /neither this Felix nor Calico's has such a parameter/],
+  ])('%j', (values, option, problem) => {
+    expect(keepSettings([cfg(values)]).complaints).toMatchObject([{ option, source: 'felix.cfg', problem: expect.stringMatching(problem) }]);
+  });
+
+  test.each([
+    { UsageReportingEnabled: 'false' },
+    { EndpointStatusPathPrefix: 'none' },
+    { WireguardEnabled: 'false' },
+    { PrometheusMetricsClientAuth: 'NoClientCert' },
+  ])('%j is what this Felix does, and nothing is said of it', (values) => expect(keepSettings([cfg(values as Record<string, string>)]).complaints).toEqual([]));
+
+  test.each([
+    { PrometheusMetricsCertFile: '/cert.pem' },
+    { PrometheusMetricsKeyFile: '/key.pem' },
+    { PrometheusMetricsCAFile: '/ca.pem' },
+    { PrometheusMetricsClientAuth: 'RequireAndVerifyClientCert' },
+    { WireguardEnabled: 'true' },
+    { WireguardEnabledV6: 'true' },
+    { WireguardHostEncryptionEnabled: 'yes' },
+  ])('%j, which secures something, stops the start with a sentence', (values) => {
+    const [name] = Object.keys(values);
+    expect(() => keepSettings([cfg(values as Record<string, string>)])).toThrow(
+      new RegExp(`^${name} is ".*" in felix\\.cfg: this Felix .*; .*remove this parameter`),
+    );
+  });
+});
+
+test('metrics that the datastore wants encrypted are served to nobody, and the other hosts’ business goes on', () => {
+  const keeper = keepSettings([]);
+  const put = (spec: object): boolean => {
+    keeper.update(`${root}felixconfigurations/default`, bytes({ spec }));
+    return keeper.refresh().complaints.length > 0;
+  };
+  put({ prometheusMetricsEnabled: true });
+  expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(true);
+  expect(put({ prometheusMetricsEnabled: true, prometheusMetricsCertFile: '/cert.pem' })).toBe(true);
+  expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(false);
+});
+
+test('fields of other features are reported once each, and do not hinder', () => {
+  const keeper = keepSettings([]);
+  keeper.update(`${root}felixconfigurations/default`, bytes({ spec: { bpfLogLevel: 'Debug', ipipMTU: 1400, floatingIPs: 'Disabled', healthPort: 7 } }));
+  expect(keeper.refresh().complaints.map(({ option }) => option)).toEqual(['BPFLogLevel', 'IpInIpMtu']);
+  expect(keeper.refresh().complaints).toEqual([]);
+  expect(keeper.settings.config.HealthPort).toBe(7);
+});

@@ -1,8 +1,9 @@
 // The settings in force: local sources and what the datastore says, and whether the datastore is ready to be acted on. Taken live; pure but for the sources handed in.
-import { decodeResource, parseResourceKey, sameContent } from '@calico-openstack/datamodel';
-import type { FelixConfig } from './config/parameters.ts';
-import { type Complaint, resolveConfig } from './config/resolve.ts';
-import { felixConfigurationSource, type Source } from './config/sources.ts';
+import { type Complaint, cfgSource, environmentSource, inForce, libcalicoSource, type Resolution, resolveOptions, type Source } from '@calico-openstack/agent';
+import { decodeResource, type Labels, parseResourceKey, sameContent } from '@calico-openstack/datamodel';
+import { concerns, configurationsOf, type FelixConfiguration, readFelixConfiguration } from './felix-configuration.ts';
+import { type FelixConfig, parameters } from './option-table.ts';
+import { complaintOf, wantsEncryptedMetrics } from './upstream-parameters.ts';
 
 export type Settings = {
   readonly config: FelixConfig;
@@ -12,6 +13,8 @@ export type Settings = {
 
 export interface SettingsKeeper {
   readonly settings: Settings;
+  /** What is to be said of the local sources, before the datastore is asked. */
+  readonly complaints: readonly Complaint[];
   /**
    * Notes a key's new value; true when it concerns the settings. `refresh` then says what follows. Of a FelixConfiguration that cannot be read the last one that could be
    * stays in force, as long as this process runs: only its deletion takes it away.
@@ -22,27 +25,58 @@ export interface SettingsKeeper {
 }
 
 /** What one FelixConfiguration says, or said when it could last be read; and why it cannot be read now. */
-type Configuration = { readonly source?: Source; readonly unreadable?: string };
+type Known = { readonly read?: FelixConfiguration; readonly unreadable?: string };
+
+/** Environment before files, the last file first; below them the variables that every client of Calico's datastore reads. A missing file is empty, as with upstream. @throws IniError */
+export const localSources = (configFiles: readonly string[], environment: Readonly<Record<string, string | undefined>>): readonly Source[] => [
+  environmentSource(environment, 'FELIX_'),
+  ...configFiles.map((file) => cfgSource(file, { mayBeMissing: true })).reverse(),
+  libcalicoSource(environment),
+];
+
+/** The parameters that these sources come to, with what is to be said of names that are none of ours. */
+export function resolveParameters(sources: readonly Source[], lastGood?: FelixConfig): Resolution<typeof parameters> {
+  const resolution = resolveOptions(parameters, sources, lastGood);
+  const ofUnknown = resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []);
+  const values = ofUnknown.some(wantsEncryptedMetrics) ? { ...resolution.values, PrometheusMetricsEnabled: false } : resolution.values;
+  return { ...resolution, values, complaints: [...resolution.complaints, ...ofUnknown] };
+}
 
 /**
- * @param local the sources that beat the datastore's (environment, file), and those below the file (libcalico's environment), in order
+ * @param local the sources that beat the datastore's, in order
  * @throws StartError when a local value that must not be wrong is wrong
  */
 export function keepSettings(local: readonly Source[]): SettingsKeeper {
-  const first = resolveConfig(local);
-  const host = first.config.FelixHostname;
-  const configurations = new Map<string, Configuration>([`node.${host}`, 'default'].map((name) => [name, {}])); // in order of precedence
+  const first = resolveParameters(local);
+  const firstConfig = inForce(first);
+  const host = firstConfig.FelixHostname;
+  const configurations = new Map<string, Known>();
+  let nodeLabels: Labels | undefined;
   let ready = false;
-  let settings: Settings = { config: first.config, ready };
-  let told = new Set<string>();
+  let settings: Settings = { config: firstConfig, ready };
+  let told = new Set(first.complaints.map((complaint) => JSON.stringify(complaint)));
 
-  function complaintOf([name, { source, unreadable }]: readonly [string, Configuration]): Complaint[] {
+  function noteConfiguration(name: string, value: Uint8Array | undefined): void {
+    const before = configurations.get(name);
+    const read = value && readFelixConfiguration(name, value);
+    if (!read) configurations.delete(name);
+    else configurations.set(name, read.ok ? { read: read.value } : { ...before, unreadable: read.reason });
+  }
+
+  function noteNode(value: Uint8Array | undefined): void {
+    const node = value && decodeResource(value);
+    if (!node) nodeLabels = undefined;
+    else if (node.ok) nodeLabels = node.value.metadata.labels;
+  }
+
+  function complaintsOf([name, { read, unreadable }]: readonly [string, Known]): Complaint[] {
     if (unreadable === undefined) return [];
-    const instead = source ? 'the last one that could be read stays in force' : 'counts as absent';
-    return [{ parameter: '', source: `FelixConfiguration ${name}`, value: '', problem: `${unreadable}; ${instead}` }];
+    const instead = read ? 'the last one that could be read stays in force' : 'it counts as absent';
+    return [{ option: '', source: `FelixConfiguration ${name}`, value: '', problem: `${unreadable}; ${instead}` }];
   }
 
   return {
+    complaints: first.complaints,
     get settings() {
       return settings;
     },
@@ -53,18 +87,19 @@ export function keepSettings(local: readonly Source[]): SettingsKeeper {
         ready = resource?.ok === true && resource.value.spec['datastoreReady'] === true;
         return true;
       }
-      const before = parsed?.plural === 'felixconfigurations' ? configurations.get(parsed.name) : undefined;
-      if (!parsed || !before) return false;
-      const read = value && felixConfigurationSource(parsed.name, value);
-      if (!read) configurations.set(parsed.name, {});
-      else if (read.ok) configurations.set(parsed.name, { source: read.value.source });
-      else configurations.set(parsed.name, { ...before, unreadable: read.reason });
+      if (parsed?.plural === 'nodes' && parsed.name === host) {
+        noteNode(value);
+        return true;
+      }
+      if (parsed?.plural !== 'felixconfigurations' || !concerns(host, parsed.name)) return false;
+      noteConfiguration(parsed.name, value);
       return true;
     },
     refresh() {
-      const fromDatastore = [...configurations.values()].flatMap(({ source }) => source ?? []);
-      const { config, complaints } = resolveConfig([...local, ...fromDatastore], settings.config);
-      const all = [...[...configurations].flatMap(complaintOf), ...complaints];
+      const known = new Map([...configurations].flatMap(([name, { read }]) => (read ? [[name, read] as const] : [])));
+      const fromDatastore = configurationsOf(host, known, nodeLabels).map(({ source }) => source);
+      const { values: config, complaints } = resolveParameters([...local, ...fromDatastore], settings.config);
+      const all = [...[...configurations].flatMap(complaintsOf), ...complaints];
       const fresh = all.filter((complaint) => !told.has(JSON.stringify(complaint)));
       told = new Set(all.map((complaint) => JSON.stringify(complaint)));
       const next: Settings = { config, ready };

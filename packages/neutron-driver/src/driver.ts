@@ -1,6 +1,6 @@
 // The daemon: wires Neutron's announcements, the journal, etcd, resync and status.
 import { join } from 'node:path';
-import { fileReason, type Logger, openLog, type Running, StartError } from '@calico-openstack/agent';
+import { type Complaint, fileReason, type Logger, logComplaints, openLog, type Running, StartError } from '@calico-openstack/agent';
 import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { connectEtcd, elect } from '@calico-openstack/etcd';
 import { addressChecks } from './addressing/check.ts';
@@ -9,7 +9,7 @@ import { announcements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import { startCompaction } from './compaction.ts';
 import { watchHistory } from './history.ts';
-import type { Options } from './options.ts';
+import type { Options } from './option-table.ts';
 import { projectNames } from './projects.ts';
 import { keepRowsProcess } from './rows-process.ts';
 import { backgroundSources, sourceOf } from './sources.ts';
@@ -27,12 +27,10 @@ import { listen } from './wire/server.ts';
 const rowsTimeoutMs = 30_000;
 const rowsPatienceMs = 15_000;
 
-export async function startDriver(options: Options): Promise<Running> {
-  const { log, reopen } = openLog({
-    name: 'neutron-driver',
-    screen: options.log.screen,
-    ...(options.log.file !== undefined && { file: { path: options.log.file, severity: options.log.screen } }),
-  });
+/** @param complaints about the options, to be reported */
+export async function startDriver(options: Options, complaints: readonly Complaint[] = []): Promise<Running> {
+  const { log, reopen } = openLog({ name: 'neutron-driver', ...options.log });
+  logComplaints(log, complaints);
   const daemon = await start(options, log);
   return {
     log,

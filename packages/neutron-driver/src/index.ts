@@ -1,2 +1,2 @@
 export { startDriver } from './driver.ts';
-export { defaultConfigFiles, type Options, parseOptions, readOptions } from './options.ts';
+export { defaultConfigFiles, driverOptions, type Options, readOptions } from './option-table.ts';

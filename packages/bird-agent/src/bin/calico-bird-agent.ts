@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
-import { openLog, runExecutable, shownError } from '@calico-openstack/agent';
+import { etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable, shownError } from '@calico-openstack/agent';
+import { connectEtcd } from '@calico-openstack/etcd';
 import { startBirdAgent } from '../agent.ts';
-import { defaultConfigFile, readConfig } from '../config.ts';
+import { defaultConfigFile, readOptions } from '../option-table.ts';
 import { compileSelector } from '../selectors.ts';
 import { inspectBird, readable } from '../show.ts';
 
@@ -15,15 +16,15 @@ await runExecutable({
   description:
     'Configures BIRD on a compute host from the BGP resources in etcd, and registers the host there. With --show [--json]: tells what BIRD does now, and ends.',
   defaultConfigFiles: [defaultConfigFile],
+  readOptions,
+  verify(files) {
+    connectEtcd(etcdOfCfg(inForce(readOptions(files)))).close();
+  },
   start: async (files) => {
-    const config = readConfig(files, process.env);
-    const { log, reopen } = openLog({
-      name: 'bird-agent',
-      screen: config.LogSeverityScreen,
-      file:
-        config.LogFilePath !== undefined && config.LogSeverityFile !== undefined ? { path: config.LogFilePath, severity: config.LogSeverityFile } : undefined,
-    });
-    for (const option of config.unknown) log.warn({ option }, 'the configuration file has an option that is not known');
+    const resolution = readOptions(files);
+    const config = inForce(resolution);
+    const { log, reopen } = openLog({ name: 'bird-agent', ...outputsOf(config).log });
+    logComplaints(log, resolution.complaints);
     const agent = await startBirdAgent({ config, log, compileSelector });
     return {
       ...agent,
@@ -41,7 +42,7 @@ async function show(): Promise<void> {
   const option = { type: 'boolean' } as const;
   try {
     const { values } = parseArgs({ options: { show: option, json: option, 'config-file': { type: 'string', short: 'c', multiple: true } } });
-    const shown = await inspectBird(readConfig(values['config-file'] ?? [defaultConfigFile], process.env).BirdSocket);
+    const shown = await inspectBird(readOptions(values['config-file'] ?? [defaultConfigFile]).values.BirdSocket);
     process.stdout.write(values.json ? `${JSON.stringify(shown)}\n` : readable(shown));
   } catch (error) {
     const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');

@@ -3,7 +3,7 @@
 import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
-import type { Config } from '../config.ts';
+import type { Config } from '../option-table.ts';
 import { rivalClaimMs } from '../plan/claims.ts';
 import type { Problem, Resources } from '../plan/facts.ts';
 import type { Node } from '../resources/node.ts';

@@ -1,19 +1,21 @@
-import { openLog, runExecutable } from '@calico-openstack/agent';
+import { inForce, logComplaints, openLog, runExecutable } from '@calico-openstack/agent';
+import { connectEtcd } from '@calico-openstack/etcd';
 import { startAgent } from '../agent.ts';
-import { defaultConfigFiles, readOptions } from '../options.ts';
+import { agentOptions, defaultConfigFiles, readOptions } from '../option-table.ts';
 
 await runExecutable({
   name: 'calico-dhcp-agent',
   description: "Serves DHCP to this host's ports, as etcd tells of them, with Dnsmasq.",
   defaultConfigFiles,
+  readOptions,
+  verify(configFiles) {
+    connectEtcd(agentOptions(inForce(readOptions(configFiles))).etcd).close();
+  },
   async start(configFiles) {
-    const options = readOptions(configFiles);
-    const { severity, file } = options.log;
-    const { log, reopen } = openLog({
-      name: 'dhcp-agent',
-      screen: severity,
-      ...(file !== undefined && { file: { path: file, severity } }),
-    });
+    const resolution = readOptions(configFiles);
+    const options = agentOptions(inForce(resolution));
+    const { log, reopen } = openLog({ name: 'dhcp-agent', ...options.log });
+    logComplaints(log, resolution.complaints);
     const agent = await startAgent(options, log);
     return {
       log,

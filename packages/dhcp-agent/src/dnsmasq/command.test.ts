@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { DnsmasqOptions } from '../options.ts';
+import type { DnsmasqOptions } from '../option-table.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
 
 const options: DnsmasqOptions = {

@@ -1,7 +1,7 @@
 // How Dnsmasq is started: one for DHCPv4, one for DHCPv6 and router advertisements. Nothing in the command line depends on ports or subnets, so no change of theirs needs a restart.
 import { join } from 'node:path';
 import { addressOf, type IpFamily } from '@calico-openstack/addresses';
-import type { DnsmasqOptions } from '../options.ts';
+import type { DnsmasqOptions } from '../option-table.ts';
 import { ipv4Ranges, netmask } from '../service/ipv4.ts';
 
 /** Where one Dnsmasq has its things. */

@@ -2,7 +2,7 @@
 
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
-import type { AgentOptions } from '../options.ts';
+import type { AgentOptions } from '../option-table.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
 import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
 import { type HostEntry, parseHost } from './files.ts';

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseIni, silentLog } from '@calico-openstack/agent';
+import { inForce, parseIni, silentLog } from '@calico-openstack/agent';
 import { expect, test } from 'vitest';
 import { startAgent } from '../agent.ts';
-import { parseOptions } from '../options.ts';
+import { agentOptions, optionsIn } from '../option-table.ts';
 import { checkDnsmasq } from './process.ts';
 
 test('a host without Dnsmasq is told what to install', async () => {
@@ -16,6 +16,7 @@ test('a host without Dnsmasq is told what to install', async () => {
 test('an etcd that cannot be opened ends the start before anything on the host is touched', async () => {
   const directory = join(import.meta.dirname, 'nonexistent');
   const text = `[DEFAULT]\ndhcp_confs = ${directory}\n[calico]\netcd_cert_file = /nonexistent/cert.pem\netcd_key_file = /nonexistent/key.pem\netcd_ca_cert_file = /nonexistent/ca.pem\n`;
-  await expect(startAgent(parseOptions([parseIni(text, 'neutron.conf')], 'host0'), silentLog())).rejects.toMatchObject({ code: 'ETCD_MISCONFIGURED' });
+  const resolution = optionsIn([{ path: 'neutron.conf', ini: parseIni(text, 'neutron.conf', 'conf') }]);
+  await expect(startAgent(agentOptions(inForce(resolution)), silentLog())).rejects.toMatchObject({ code: 'ETCD_MISCONFIGURED' });
   expect(existsSync(directory)).toBe(false);
 });

@@ -1,7 +1,7 @@
 // DHCPv4 for one port.
 import { addressBytes, addressFromBytes, type Cidr, cidrContains, cidrRange, familyOf, type IpAddress, prefixLength } from '@calico-openstack/addresses';
 import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
-import type { ServiceOptions } from '../options.ts';
+import type { ServiceOptions } from '../option-table.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, FamilyService, OptionValue, PortFacts, Served } from './service.ts';
 import { dnsServersOf, firstAddress, gatewayProblems, placeAddresses } from './subnets.ts';

@@ -1,7 +1,7 @@
 // DHCPv6 for one port, and the router advertisements that go with it.
 import { addressOf, type Cidr, cidrContains, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import type { Subnet } from '@calico-openstack/datamodel';
-import type { ServiceOptions } from '../options.ts';
+import type { ServiceOptions } from '../option-table.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, FamilyService, PortFacts, Served, ServerAddress } from './service.ts';
 import { dnsServersOf, gatewayProblems, mostTold, placeAddresses } from './subnets.ts';

@@ -1,5 +1,5 @@
 // A port's facts → its service. Pure.
-import type { ServiceOptions } from '../options.ts';
+import type { ServiceOptions } from '../option-table.ts';
 import { serveIpv4 } from './ipv4.ts';
 import { serveIpv6 } from './ipv6.ts';
 import { type GuestName, nameFromAddress, parseFqdn } from './names.ts';

@@ -1,7 +1,7 @@
 // Which subnet an address belongs to, and which address the host takes in it.
 import { addressOf, cidrContains, familyOf, type IpAddress, type IpFamily, prefixLength } from '@calico-openstack/addresses';
 import type { Subnet } from '@calico-openstack/datamodel';
-import type { ServiceOptions } from '../options.ts';
+import type { ServiceOptions } from '../option-table.ts';
 import type { PortFacts } from './service.ts';
 
 export type Placed = { readonly address: IpAddress; readonly subnet: Subnet };

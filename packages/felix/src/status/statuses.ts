@@ -2,8 +2,8 @@
 import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
 import { type EndpointStatus, endpointStatusKey, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Etcd, LeasedWriter } from '@calico-openstack/etcd';
-import type { FelixConfig } from '../config/parameters.ts';
 import type { WorkloadStatus } from '../dataplane.ts';
+import type { FelixConfig } from '../option-table.ts';
 import { createEndpointStatusReporter, type EndpointStatusReporter } from './endpoints.ts';
 import { startHeartbeat } from './heartbeat.ts';
 

@@ -1,11 +1,19 @@
 // calico-neutron-driver: the daemon of the Neutron driver, which makes all decisions.
-import { runExecutable } from '@calico-openstack/agent';
+import { inForce, runExecutable } from '@calico-openstack/agent';
+import { connectEtcd } from '@calico-openstack/etcd';
 import { startDriver } from '../driver.ts';
-import { defaultConfigFiles, readOptions } from '../options.ts';
+import { defaultConfigFiles, driverOptions, readOptions } from '../option-table.ts';
 
 await runExecutable({
   name: 'calico-neutron-driver',
   description: "Carries Neutron's networks, ports and security groups into Calico's datastore, and the state of ports and agents back.",
   defaultConfigFiles,
-  start: async (configFiles) => startDriver(readOptions(configFiles)),
+  readOptions,
+  verify(configFiles) {
+    connectEtcd(driverOptions(inForce(readOptions(configFiles)), configFiles).etcd).close();
+  },
+  start: async (configFiles) => {
+    const resolution = readOptions(configFiles);
+    return startDriver(driverOptions(inForce(resolution), configFiles), resolution.complaints);
+  },
 });

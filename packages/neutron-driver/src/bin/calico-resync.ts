@@ -1,17 +1,17 @@
 // calico-resync: makes the running calico-neutron-driver compare all of etcd with all of Neutron and repair differences, and prints a summary as JSON.
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { runExecutable, StartError, silentLog } from '@calico-openstack/agent';
-import { defaultConfigFiles, readOptions } from '../options.ts';
+import { inForce, runExecutable, StartError, silentLog } from '@calico-openstack/agent';
+import { defaultConfigFiles, readOptions } from '../option-table.ts';
 import { protocolVersion } from '../wire/peer.ts';
 
 await runExecutable({
   name: 'calico-resync',
   description: "Compares Calico's datastore with Neutron's database, repairs what differs, and prints a summary as JSON.",
   defaultConfigFiles,
+  readOptions,
   start: async (configFiles) => {
-    const { socketPath } = readOptions(configFiles);
-    const summary = await ask(socketPath);
+    const summary = await ask(inForce(readOptions(configFiles)).neutron_driver_socket);
     process.stdout.write(`${JSON.stringify(summary, null, 2)}\n`);
     process.exitCode = (summary as { ok?: boolean }).ok === true ? 0 : 1;
     process.exit();

@@ -1,8 +1,9 @@
-import { parseIni } from '@calico-openstack/agent';
+import { inForce, parseIni } from '@calico-openstack/agent';
 import { expect, test } from 'vitest';
-import { parseOptions } from './options.ts';
+import { driverOptions, optionsIn } from './option-table.ts';
 
-const options = (...files: string[]) => parseOptions(files.map((text) => parseIni(`[calico]\n${text}`, 'neutron.conf')));
+const resolve = (...files: string[]) => optionsIn(files.map((text) => ({ path: 'neutron.conf', ini: parseIni(`[calico]\n${text}`, 'neutron.conf', 'conf') })));
+const options = (...files: string[]) => driverOptions(inForce(resolve(...files)), []);
 
 test('without options, upstream’s defaults hold', () => {
   expect(options('')).toMatchObject({
@@ -38,17 +39,25 @@ test('certificates, user and password go along; a later file wins', () => {
 test.each([
   ['openstack_region = Europe', /openstack_region/],
   ['etcd_port = many', /etcd_port/],
-  ['startup_resync = maybe', /startup_resync/],
   ['etcd_scheme = ftp', /etcd_scheme/],
-  ['etcd_port = 99999', /etcd_port.*from 1 to 65535/],
+  ['etcd_port = 70000', /etcd_port.*from 1 to 65535/],
   ['etcd_port = 2379.5', /etcd_port.*whole/],
-  ['agent_report_interval_secs = 1e9', /agent_report_interval_secs.*from 1 to 3600/], // past what a timer holds: it would never rest
-  ['num_port_status_threads = 1e9', /num_port_status_threads.*from 1 to 1000/],
-  ['etcd_compaction_period_mins = 0.01', /etcd_compaction_period_mins.*whole/],
-  ['ingress_burst_bits = 1.5', /ingress_burst_bits.*whole/], // Felix takes no endpoint with it
   ['max_egress_connections_per_port = -1', /max_egress_connections_per_port.*at least 0/],
-])('%s is refused with the reason', (text, reason) => {
+])('%s stops the start, with the reason', (text, reason) => {
   expect(() => options(text)).toThrow(reason);
+});
+
+test.each([
+  ['startup_resync = maybe', /one of always, never/],
+  ['agent_report_interval_secs = 1e9', /from 1 to 3600/], // past what a timer holds: it would never rest
+  ['num_port_status_threads = 1e9', /from 1 to 1000/],
+  ['etcd_compaction_period_mins = 0.01', /whole/],
+  ['ingress_burst_bits = 1.5', /whole/], // Felix takes no endpoint with it
+  ['neutron_driver_log_severity = LOUD', /one of TRACE/],
+])('%s gives way to the default, and is reported with the reason', (text, reason) => {
+  const { values, complaints } = resolve(text);
+  expect(driverOptions(values, [])).toEqual(options(''));
+  expect(complaints).toMatchObject([{ option: `[calico] ${text.split(' ')[0]}`, problem: expect.stringMatching(reason) }]);
 });
 
 test('which addresses may be had', () => {
@@ -60,9 +69,9 @@ test('which addresses may be had', () => {
     addressOverlaps: 'warn',
     addressPairPrefixes: ['192.0.2.0/24'],
   });
-  expect(() => options('reserved_prefixes = ten')).toThrow(/reserved_prefixes: ten is not a prefix/);
+  expect(() => options('reserved_prefixes = ten')).toThrow(/reserved_prefixes is "ten" .*it must be a prefix/);
   expect(() => options('address_overlaps = allow')).toThrow(/address_overlaps/);
-  expect(() => options('allowed_address_pair_prefixes = 0.0.0.0/0')).toThrow(/allowed_address_pair_prefixes: 0\.0\.0\.0\/0 overlaps/);
+  expect(() => options('allowed_address_pair_prefixes = 0.0.0.0/0')).toThrow(/allowed_address_pair_prefixes is "0\.0\.0\.0\/0" .*it overlaps/);
 });
 
 test('the rows process can be left to somebody else', () => {
@@ -71,7 +80,12 @@ test('the rows process can be left to somebody else', () => {
 });
 
 test('what was meant for an option of its own, and is continued into another, does not come up in a message', () => {
-  expect(() => options('etcd_timeout = 10\n  connection = mysql://neutron:hunter2@db')).toThrow(
-    /^\[calico\] etcd_timeout = 10 … is not a number of at least 1$/,
-  );
+  expect(resolve('etcd_timeout = 10\n  connection = mysql://neutron:hunter2@db').complaints).toEqual([
+    {
+      option: '[calico] etcd_timeout',
+      source: 'neutron.conf',
+      value: '10 …',
+      problem: "it must be a number from 1 to 3600; the next source's value or the default is used",
+    },
+  ]);
 });

@@ -1,25 +1,6 @@
-// What follows from the values in force: for the connection to etcd, for the log, for the renderer.
-import type { LogDestinations } from '@calico-openstack/agent';
-import type { EtcdOptions } from '@calico-openstack/etcd/types';
+// What follows for the rules from the parameters in force.
 import type { RenderOptions } from '@calico-openstack/render';
-import type { FelixConfig } from './parameters.ts';
-import { bitsOf } from './parsers.ts';
-
-export function etcdOptions(config: FelixConfig): EtcdOptions {
-  const { EtcdCaFile: caFile, EtcdCertFile: certFile, EtcdKeyFile: keyFile, EtcdUsername: username, EtcdPassword: password } = config;
-  return {
-    endpoints: config.EtcdEndpoints ?? [`${config.EtcdScheme}://${config.EtcdAddr}`],
-    ...(caFile && { caFile }),
-    ...(certFile && { certFile }),
-    ...(keyFile && { keyFile }),
-    ...(username && { username }),
-    ...(password && { password }),
-  };
-}
-
-export function logDestinations({ LogSeverityScreen: screen, LogFilePath: path, LogSeverityFile: severity }: FelixConfig): LogDestinations {
-  return { screen, file: path && severity ? { path, severity } : undefined };
-}
+import { bitsOf, type FelixConfig } from './option-table.ts';
 
 export function renderOptions(config: FelixConfig): RenderOptions {
   const [acceptMark, passMark, egress, ingress] = bitsOf(config.NftablesMarkMask);

@@ -1,23 +1,27 @@
-import { StartError } from '@calico-openstack/agent';
+import { etcdOfCfg, inForce, libcalicoSource, type Source, StartError } from '@calico-openstack/agent';
 import { describe, expect, test } from 'vitest';
-import { etcdOptions, renderOptions } from './derive.ts';
-import { resolveConfig } from './resolve.ts';
-import { environmentSource, felixConfigurationSource, libcalicoSource, type Source } from './sources.ts';
+import { readFelixConfiguration } from './felix-configuration.ts';
+import type { FelixConfig } from './option-table.ts';
+import { renderOptions } from './render-options.ts';
+import { localSources, resolveParameters } from './settings.ts';
 
 const file = (values: Record<string, string>): Source => ({
   name: '/etc/calico/felix.cfg',
-  fromDatastore: false,
-  values: new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value])),
+  dialect: 'cfg',
+  texts: new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value])),
 });
+const environmentSource = (environment: Record<string, string>): Source => localSources([], environment)[0]!;
 const resource = (name: string, spec: object, annotations: object = {}): Source => {
-  const source = felixConfigurationSource(
-    name,
-    new TextEncoder().encode(JSON.stringify({ kind: 'FelixConfiguration', metadata: { name, annotations }, spec })),
-  );
-  if (!source.ok) throw new Error(source.reason);
-  return source.value.source;
+  const read = readFelixConfiguration(name, new TextEncoder().encode(JSON.stringify({ kind: 'FelixConfiguration', metadata: { name, annotations }, spec })));
+  if (!read.ok) throw new Error(read.reason);
+  return read.value.source;
 };
-const config = (...sources: Source[]) => resolveConfig(sources).config;
+const config = (...sources: Source[]): FelixConfig => inForce(resolveParameters(sources));
+const etcdOptions = etcdOfCfg;
+const resolveConfig = (sources: readonly Source[], lastGood?: FelixConfig) => {
+  const { values, complaints } = resolveParameters(sources, lastGood);
+  return { config: values, complaints };
+};
 
 describe('precedence', () => {
   test('environment, file, FelixConfiguration of the node, then the default one, then the default', () => {
@@ -42,7 +46,7 @@ describe('precedence', () => {
   test('what is for the host alone is not taken from the datastore', () => {
     const { config: resolved, complaints } = resolveConfig([resource('default', { etcdEndpoints: 'http://evil:1' })]);
     expect(resolved.EtcdEndpoints).toBeUndefined();
-    expect(complaints).toMatchObject([{ parameter: 'EtcdEndpoints', source: 'FelixConfiguration default' }]);
+    expect(complaints).toMatchObject([{ option: 'EtcdEndpoints', source: 'FelixConfiguration default' }]);
   });
 });
 
@@ -82,17 +86,17 @@ describe('bad values', () => {
     expect(resolved.HealthPort).toBe(7);
     expect(complaints).toEqual([
       {
-        parameter: 'HealthPort',
+        option: 'HealthPort',
         source: 'environment',
         value: 'x',
-        problem: "must be a whole number from 0 to 65535; the next source's value or the default is used",
+        problem: "it must be a whole number from 0 to 65535; the next source's value or the default is used",
       },
     ]);
   });
   test('of what must not be wrong stop the start, and say where and what to do', () => {
     expect(() => config(file({ InterfacePrefix: 'tap eth' }))).toThrow(StartError);
     expect(() => config(file({ OpenstackRegion: 'Europe' }))).toThrow(
-      'OpenstackRegion is "Europe" in /etc/calico/felix.cfg, and must be a lower-case DNS label of at most 46 characters. Correct it there, then start again.',
+      'OpenstackRegion is "Europe" in /etc/calico/felix.cfg: it must be a lower-case DNS label of at most 46 characters. Correct it there, then start again.',
     );
   });
   test('of what must not be wrong leave the last good value at run time', () => {
@@ -101,14 +105,14 @@ describe('bad values', () => {
   });
   test('passwords in the URL of an etcd are not taken, and not repeated', () => {
     for (const name of ['EtcdEndpoints', 'EtcdAddr']) {
-      const act = (): unknown => resolveConfig([file({ [name]: `http://root:sec/ret@etcd:2379` })]);
+      const act = (): unknown => config(file({ [name]: `http://root:sec/ret@etcd:2379` }));
       expect(act).toThrow(`${name} is "…@etcd:2379"`);
     }
   });
   test('a number of a million digits is refused like a short one', () => {
     const seconds = `${'1'.repeat(500_000)}x`;
     const { complaints } = resolveConfig([resource('default', { reportingInterval: seconds, healthPort: seconds })]);
-    expect(complaints.map(({ parameter, value }) => [parameter, value.length])).toEqual([
+    expect(complaints.map(({ option, value }) => [option, value.length])).toEqual([
       ['ReportingIntervalSecs', 201],
       ['HealthPort', 201],
     ]);

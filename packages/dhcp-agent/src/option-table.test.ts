@@ -1,16 +1,15 @@
-import { parseIni, StartError } from '@calico-openstack/agent';
+import { hostname } from 'node:os';
+import { inForce, parseIni, StartError } from '@calico-openstack/agent';
 import { describe, expect, test } from 'vitest';
-import { type AgentOptions, parseOptions } from './options.ts';
+import { type AgentOptions, agentOptions, optionsIn } from './option-table.ts';
 
-const parse = (...texts: readonly string[]): AgentOptions =>
-  parseOptions(
-    texts.map((text, index) => parseIni(text, `file-${index}`)),
-    'machine',
-  );
+const resolve = (...texts: readonly string[]) =>
+  optionsIn(texts.map((text, index) => ({ path: `file-${index}`, ini: parseIni(text, `file-${index}`, 'conf') })));
+const parse = (...texts: readonly string[]): AgentOptions => agentOptions(inForce(resolve(...texts)));
 
 test('what holds when nothing is configured', () => {
   expect(parse('')).toEqual({
-    host: 'machine',
+    host: hostname().toLowerCase(),
     region: undefined,
     etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutSeconds: 10 },
     birdConfigFile: '/etc/bird/bird.conf',
@@ -25,18 +24,20 @@ test('what holds when nothing is configured', () => {
       configFile: undefined,
       logDirectory: undefined,
     },
-    log: { severity: 'INFO', file: undefined },
+    log: { screen: 'INFO' },
   });
 });
 
 test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: object }>([
-  { line: 'host = compute-7', gives: { host: 'compute-7' } },
+  { line: 'host = Compute-7', gives: { host: 'Compute-7' } },
   { line: 'state_path = /srv/neutron', gives: { directory: '/srv/neutron/dhcp' } },
   { line: 'state_path = /srv/neutron\ndhcp_confs = $state_path/leases', gives: { directory: '/srv/neutron/leases' } },
   { line: ['dhcp_confs = $', '{state_path}/leases'].join(''), gives: { directory: '/var/lib/neutron/leases' } },
+  { line: 'dns_domain =', gives: { service: { domain: undefined } } },
   { line: 'dns_domain = cloud.example.', gives: { service: { domain: 'cloud.example' } } },
   { line: 'dhcp_domain = old.example', gives: { service: { domain: 'old.example' } } },
   { line: 'dnsmasq_dns_servers = 192.0.2.53, 2001:db8::53', gives: { service: { dnsServers: ['192.0.2.53', '2001:db8::53'] } } },
+  { line: 'dnsmasq_dns_servers = 192.0.2.53#53', gives: { service: { dnsServers: ['192.0.2.53'] } } },
   { line: 'dhcp_lease_duration = 600', gives: { dnsmasq: { leaseSeconds: 600 } } },
   { line: 'dhcp_lease_duration = -1', gives: { dnsmasq: { leaseSeconds: undefined } } },
   { line: 'dhcp_renewal_time = 300\ndhcp_rebinding_time = 500', gives: { dnsmasq: { renewalSeconds: 300, rebindingSeconds: 500 } } },
@@ -44,8 +45,11 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
   { line: 'dnsmasq_lease_max = 4096', gives: { dnsmasq: { leaseMax: 4096 } } },
   { line: 'dnsmasq_config_file = /etc/neutron/dnsmasq.conf', gives: { dnsmasq: { configFile: '/etc/neutron/dnsmasq.conf' } } },
   { line: 'dnsmasq_base_log_dir = /var/log/dhcp', gives: { dnsmasq: { logDirectory: '/var/log/dhcp' } } },
-  { line: 'debug = true\nlog_dir = /var/log/neutron', gives: { log: { severity: 'DEBUG', file: '/var/log/neutron/dhcp-agent.log' } } },
-  { line: 'log_dir = /var/log/neutron\nlog_file = d.log', gives: { log: { file: '/var/log/neutron/d.log' } } },
+  {
+    line: 'debug = true\nlog_dir = /var/log/neutron',
+    gives: { log: { screen: 'DEBUG', file: { path: '/var/log/neutron/dhcp-agent.log', severity: 'DEBUG' } } },
+  },
+  { line: 'log_dir = /var/log/neutron\nlog_file = d.log', gives: { log: { file: { path: '/var/log/neutron/d.log' } } } },
   { section: 'calico', line: 'openstack_region = east-1', gives: { region: 'east-1' } },
   { section: 'calico', line: 'etcd_host = etcd-1\netcd_port = 4001', gives: { etcd: { endpoints: ['http://etcd-1:4001'] } } },
   { section: 'calico', line: 'etcd_host = etcd-1,etcd-2', gives: { etcd: { endpoints: ['http://etcd-1:2379', 'http://etcd-2:2379'] } } },
@@ -59,6 +63,7 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
   { section: 'calico', line: 'etcd_username = dhcp\netcd_password = secret', gives: { etcd: { username: 'dhcp', password: 'secret' } } },
   { section: 'calico', line: 'bird_config_file = /srv/bird.conf', gives: { birdConfigFile: '/srv/bird.conf' } },
   { section: 'calico', line: 'etcd_timeout = 3', gives: { etcd: { timeoutSeconds: 3 } } },
+  { section: 'calico', line: 'etcd_timeout = 1.5', gives: { etcd: { timeoutSeconds: 1.5 } } },
 ])('$line', ({ line, section = 'DEFAULT', gives }) => {
   expect(parse(`[${section}]\n${line}\n`)).toMatchObject(gives);
 });
@@ -67,28 +72,61 @@ test('of an option in several files the last counts', () => {
   expect(parse('[DEFAULT]\nhost = a\nstate_path = /a', '[DEFAULT]\nhost = b').host).toBe('b');
 });
 
-describe('refused', () => {
+describe('what the agent cannot do without stops the start, by name', () => {
   test.each([
+    '[DEFAULT]\nhost = a/b',
     '[DEFAULT]\nstate_path = relative',
     '[DEFAULT]\nstate_path = /a,b',
     '[DEFAULT]\nstate_path = /a"b',
-    '[DEFAULT]\ndns_domain = a_b',
-    '[DEFAULT]\ndns_domain = a,set:x',
-    '[DEFAULT]\ndnsmasq_dns_servers = dns.example',
-    '[DEFAULT]\ndhcp_lease_duration = 60',
-    '[DEFAULT]\ndhcp_lease_duration = 1d',
-    '[DEFAULT]\ndhcp_renewal_time = -5',
-    '[DEFAULT]\ndhcp_broadcast_reply = perhaps',
-    '[DEFAULT]\ndnsmasq_config_file = conf',
+    '[DEFAULT]\ndhcp_confs = relative',
     '[calico]\nopenstack_region = East',
     '[calico]\netcd_scheme = ftp',
     '[calico]\netcd_port = http',
+    '[calico]\netcd_port = 70000',
+    '[calico]\netcd_host = etcd:2379',
+    '[calico]\netcd_endpoints = etcd:2379',
   ])('%s', (text) => {
     expect(() => parse(text)).toThrow(StartError);
-    expect(() => parse(text)).toThrow(/^\[(DEFAULT|calico)\] \w+ = .* is not /s);
+    expect(() => parse(text)).toThrow(/^\[(DEFAULT|calico)\] \w+ is ".*" in file-0: it must be .* Correct it there, then start again\.$/s);
+  });
+});
+
+describe('anything else gives way to the file before, or the default, and is reported', () => {
+  test.each<readonly [string, object]>([
+    ['dns_domain = a_b', { service: { domain: 'before.example' } }],
+    ['dns_domain = a,set:x', { service: { domain: 'before.example' } }],
+    ['dhcp_lease_duration = 1d', { dnsmasq: { leaseSeconds: 86_400 } }],
+    ['dhcp_lease_duration = -2', { dnsmasq: { leaseSeconds: 86_400 } }],
+    ['dhcp_renewal_time = -5', { dnsmasq: { renewalSeconds: undefined } }],
+    ['dhcp_broadcast_reply = perhaps', { dnsmasq: { broadcastReply: false } }],
+    ['dnsmasq_config_file = conf', { dnsmasq: { configFile: undefined } }],
+  ])('%s', (line, gives) => {
+    const { values, complaints } = resolve('[DEFAULT]\ndns_domain = before.example', `[DEFAULT]\n${line}`);
+    expect(agentOptions(values)).toMatchObject(gives);
+    const [name = '', value = ''] = line.split(' = ');
+    expect(complaints).toEqual([{ option: `[DEFAULT] ${name}`, source: 'file-1', value, problem: expect.stringMatching(/^it must be .* is used$/) }]);
+  });
+});
+
+describe('what Neutron takes is taken, as far as it can be done, and the rest is reported', () => {
+  test.each<readonly [string, object, RegExp]>([
+    ['dhcp_lease_duration = 60', { dnsmasq: { leaseSeconds: 120 } }, /leases are for 120 s/],
+    [
+      'dnsmasq_dns_servers = 10.0.0.53#5353, 10.0.0.54',
+      { service: { dnsServers: ['10.0.0.54'] } },
+      /told of 10\.0\.0\.53#5353 by DHCP.*the others are offered/,
+    ],
+    ['dnsmasq_dns_servers = /corp.example/10.0.0.1', { service: { dnsServers: [] } }, /told of \/corp\.example\/10\.0\.0\.1 by DHCP.*none is offered/],
+    ['dnsmasq_dns_servers = dns.example', { service: { dnsServers: [] } }, /told of dns\.example by DHCP/],
+  ])('%s', (line, gives, problem) => {
+    const { values, complaints } = resolve(`[DEFAULT]\n${line}`);
+    expect(agentOptions(values)).toMatchObject(gives);
+    expect(complaints).toMatchObject([{ problem: expect.stringMatching(problem) }]);
   });
 });
 
 test('what was meant for an option of its own, and is continued into another, does not come up in a message', () => {
-  expect(() => parse('[DEFAULT]\ndnsmasq_lease_max = 10\n  connection = mysql://neutron:hunter2@db')).toThrow(/^\[DEFAULT\] dnsmasq_lease_max = 10 … is not /);
+  const { complaints } = resolve('[DEFAULT]\ndnsmasq_lease_max = 10\n  connection = mysql://neutron:hunter2@db');
+  expect(complaints).toMatchObject([{ option: '[DEFAULT] dnsmasq_lease_max', value: '10 …' }]);
+  expect(JSON.stringify(complaints)).not.toContain('hunter2');
 });

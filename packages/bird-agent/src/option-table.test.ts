@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { etcdOfCfg, inForce } from '@calico-openstack/agent';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Config, defaultConfigFile, readConfig } from './config.ts';
+import { type Config, defaultConfigFile, readOptions } from './option-table.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -15,11 +16,18 @@ function file(name: string, text: string): string {
   writeFileSync(path, text);
   return path;
 }
-const read = (text: string, environment = {}): Config => readConfig([file('one.cfg', `[global]\n${text}\n`)], environment);
+/** The options in force, and the etcd endpoints that they come to. */
+type InForce = Config & { readonly endpoints: readonly string[] };
+function readConfig(files: readonly string[], environment: Readonly<Record<string, string>>): InForce {
+  const config = inForce(readOptions(files, environment));
+  return { ...config, endpoints: etcdOfCfg(config).endpoints };
+}
+const resolve = (text: string) => readOptions([file('one.cfg', `[global]\n${text}\n`)], {});
+const read = (text: string): InForce => readConfig([file('one.cfg', `[global]\n${text}\n`)], {});
 
 test('without a file, and without anything in the environment, the defaults hold', () => {
   expect(readConfig([defaultConfigFile], {})).toMatchObject({
-    EtcdEndpoints: ['http://127.0.0.1:2379'],
+    endpoints: ['http://127.0.0.1:2379'],
     IPv4Address: { kind: 'find' },
     InterfacePrefix: ['cali', 'tap'],
     DeviceRouteProtocol: 3,
@@ -31,9 +39,9 @@ test('without a file, and without anything in the environment, the defaults hold
 });
 
 describe('an option', () => {
-  test.each<readonly [string, Partial<Config>]>([
-    ['EtcdEndpoints = https://a:2379, https://b:2379', { EtcdEndpoints: ['https://a:2379', 'https://b:2379'] }],
-    ['EtcdAddr = a:2379\nEtcdScheme = https', { EtcdEndpoints: ['https://a:2379'] }],
+  test.each<readonly [string, Partial<InForce>]>([
+    ['EtcdEndpoints = https://a:2379, https://b:2379', { endpoints: ['https://a:2379', 'https://b:2379'] }],
+    ['EtcdAddr = a:2379\nEtcdScheme = https', { endpoints: ['https://a:2379'] }],
     ['EtcdCaFile = /ca\nEtcdCertFile = /cert\nEtcdKeyFile = none', { EtcdCaFile: '/ca', EtcdCertFile: '/cert', EtcdKeyFile: undefined }],
     ['FelixHostname = h1', { Hostname: 'h1' }],
     ['FelixHostname = h1\nHostname = h2', { Hostname: 'h2' }],
@@ -58,14 +66,26 @@ describe('an option', () => {
     ['RouterId = 0.0.0.0', /RouterId/],
     ['InterfacePrefix = ta"p', /InterfacePrefix/],
     ['ExportPrefixes = 0.0.0.0/0', /ExportPrefixes/],
-    ['StartBird = perhaps', /true or false/],
-    ['BirdLogFile = "a"b"', /quotation mark/],
-    ['HealthPort = 0', /HealthPort/],
+    ['MaxRoutesPerPeer = some', /MaxRoutesPerPeer/],
+    ['OpenstackRegion = East', /OpenstackRegion/],
+    ['EtcdScheme = ftp', /EtcdScheme/],
+    ['EtcdAddr = etcd:70000', /EtcdAddr/],
   ])('%j stops the start, by name', (text, message) => expect(() => read(text)).toThrow(message));
 
+  test.each<readonly [string, RegExp, Partial<Config>]>([
+    ['StartBird = perhaps', /true or false/, { StartBird: false }],
+    ['BirdLogFile = a"b', /quotation mark/, { BirdLogFile: 'syslog' }],
+    ['HealthPort = x', /from 0 to 65535/, { HealthPort: 9097 }],
+    ['BgpHoldTimeSecs = 1', /from 3 to 65535/, { BgpHoldTimeSecs: 90 }],
+  ])('%j gives way to the default, and is reported', (text, problem, expected) => {
+    const { values, complaints } = resolve(text);
+    expect(values).toMatchObject(expected);
+    expect(complaints).toMatchObject([{ option: text.split(' ')[0], source: expect.stringContaining('one.cfg'), problem: expect.stringMatching(problem) }]);
+  });
+
   test('a password does not come up in a message', () => {
-    expect(() => read('BgpHoldTimeSecs = x\nEtcdPassword = s3cret')).toThrow(/BgpHoldTimeSecs "x" \(.*one\.cfg\)/);
-    expect(() => read('BgpHoldTimeSecs = 90\n  EtcdPassword = s3cret')).toThrow(/BgpHoldTimeSecs "90 â€¦" \(.*one\.cfg\)/);
+    expect(() => read('AsNumber = x\nEtcdPassword = s3cret')).toThrow(/^AsNumber is "x" in .*one\.cfg: /);
+    expect(JSON.stringify(resolve('BgpHoldTimeSecs = 90\\\nEtcdPassword = s3cret').complaints)).not.toContain('s3cret');
     expect(() => read('EtcdPassword = a\ns3cret')).toThrow(/one\.cfg:3: the line is neither "\[section\]" nor "option = value"$/);
   });
 });
@@ -74,10 +94,11 @@ test('the environment beats files, later files beat earlier ones, and libcalicoâ
   const files = [file('a.cfg', 'Hostname = a\nAsNumber = 1\nEtcdEndpoints = http://file:1'), file('b.cfg', 'Hostname = b\n')];
   const environment = { CALICO_BIRD_AGENT_HOSTNAME: 'e', ETCD_ENDPOINTS: 'http://env:1', CALICO_ETCD_CA_CERT_FILE: '/ca' };
   expect(readConfig(files, {})).toMatchObject({ Hostname: 'b', AsNumber: 1 });
-  expect(readConfig(files, environment)).toMatchObject({ Hostname: 'e', AsNumber: 1, EtcdEndpoints: ['http://file:1'], EtcdCaFile: '/ca' });
-  expect(readConfig([], environment)).toMatchObject({ EtcdEndpoints: ['http://env:1'] });
+  expect(readConfig(files, environment)).toMatchObject({ Hostname: 'e', AsNumber: 1, endpoints: ['http://file:1'], EtcdCaFile: '/ca' });
+  expect(readConfig([], environment)).toMatchObject({ endpoints: ['http://env:1'] });
 });
 
-test('a name that means nothing is told', () => expect(read('BirdSockt = /x\nHostname = h').unknown).toEqual(['birdsockt']));
+test('a name that means nothing is told', () =>
+  expect(resolve('BirdSockt = /x\nHostname = h').complaints).toMatchObject([{ option: 'birdsockt', problem: expect.stringContaining('no such option') }]));
 
 test('a file that was asked for and is not there stops the start', () => expect(() => readConfig([join(directory, 'absent.cfg')], {})).toThrow(/absent\.cfg/));

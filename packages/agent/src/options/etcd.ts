@@ -1,0 +1,138 @@
+// Where etcd is and who asks: the one reading of etcd's options, in the names of Calico's files and in those of neutron.conf.
+import { isIPv6 } from 'node:net';
+import { type Row, row, type Values } from './option.ts';
+import { bad, decimal, good, matching, oneOf, text, whole, words } from './parsers.ts';
+
+/** What a client of etcd is opened with (`EtcdOptions` of the etcd room). */
+export type EtcdConnection = {
+  readonly endpoints: readonly string[];
+  readonly timeoutSeconds?: number;
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  readonly username?: string;
+  readonly password?: string;
+};
+
+const isPort = (digits: string | undefined): boolean => digits === undefined || (Number(digits) >= 1 && Number(digits) <= 65_535);
+const isHost = (host: string): boolean => /^[A-Za-z0-9_.-]+$/.test(host) || isIPv6(host);
+/** The host in `host`, `[address]`. */
+const bare = (host: string): string => (/^\[.*\]$/.test(host) ? host.slice(1, -1) : host);
+
+/** `http(s)://host:port`, several separated by commas or blanks; all of one scheme; no path, user or query. */
+const endpoints = row<readonly string[] | undefined>(
+  (value) => {
+    const urls = words(value);
+    const schemes = urls.map((url) => {
+      const [, scheme, host = '', port] = /^(https?):\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:@[\]]+)(?::([0-9]{1,5}))?\/?$/.exec(url) ?? [];
+      return isHost(bare(host)) && isPort(port) ? scheme : undefined;
+    });
+    return urls.length > 0 && schemes[0] !== undefined && schemes.every((scheme) => scheme === schemes[0])
+      ? good(urls.map((url) => url.replace(/\/$/, '')))
+      : bad('it must be http://host:port or https://host:port, several separated by commas, all of one scheme; user and password have options of their own');
+  },
+  undefined,
+  "etcd's endpoints: URLs such as `https://10.0.0.1:2379`, separated by commas",
+  { required: true, shownDefault: 'see the next two', also: { libcalico: ['ETCD_ENDPOINTS'] } },
+);
+
+const address = row(
+  matching((value) => {
+    const [, host = '', port] = /^(\[.*\]|[^\s/:@]+):([0-9]{1,5})$/.exec(value) ?? [];
+    return isHost(bare(host)) && isPort(port);
+  }, 'host:port, and nothing else'),
+  '127.0.0.1:2379',
+  "etcd's address, where no endpoints are given",
+  { required: true },
+);
+
+const hosts = row<readonly string[]>(
+  (value) => {
+    const list = words(value);
+    return list.every((host) => isHost(bare(host)))
+      ? good(list)
+      : bad('it must be a host name or address, several separated by commas, without scheme and port (etcd_scheme, etcd_port)');
+  },
+  ['127.0.0.1'],
+  "etcd's host; several separated by commas",
+  { required: true },
+);
+
+const scheme = row(oneOf('http', 'https'), 'http', 'for endpoints without a scheme of their own', { required: true });
+const none = { value: undefined };
+
+const file = (help: string, libcalico: string): Row<string | undefined> =>
+  row<string | undefined>(text, undefined, help, { none, also: { libcalico: [libcalico] } });
+const secret = (help: string, libcalico: string): Row<string | undefined> =>
+  row<string | undefined>(text, undefined, help, { none, also: { libcalico: [libcalico] } });
+
+const tls = {
+  ca: file("certificates that etcd's own is checked against; left out, the system's", 'ETCD_CA_CERT_FILE'),
+  certificate: file("this client's certificate", 'ETCD_CERT_FILE'),
+  key: file("this client's key", 'ETCD_KEY_FILE'),
+};
+const user = {
+  name: secret("this client's user in etcd", 'ETCD_USERNAME'),
+  password: secret('its password (in backquotes where it holds `#` or `;`)', 'ETCD_PASSWORD'),
+  passwordInConf: secret('its password', 'ETCD_PASSWORD'),
+};
+
+/** etcd's options in felix.cfg and bird-agent.cfg. */
+export const etcdRowsOfCfg = {
+  EtcdEndpoints: endpoints,
+  EtcdScheme: scheme,
+  EtcdAddr: address,
+  EtcdCaFile: tls.ca,
+  EtcdCertFile: tls.certificate,
+  EtcdKeyFile: tls.key,
+  EtcdUsername: user.name,
+  EtcdPassword: user.password,
+};
+
+/** etcd's options in section `[calico]` of neutron.conf. */
+export const etcdRowsOfConf = {
+  etcd_endpoints: { ...endpoints, shownDefault: 'made of the next three' },
+  etcd_scheme: { ...scheme, help: 'with a certificate file it is `https`, whatever is said here' },
+  etcd_host: hosts,
+  etcd_port: row(whole(1, 65_535), 2379, "etcd's port", { required: true }),
+  etcd_ca_cert_file: tls.ca,
+  etcd_cert_file: tls.certificate,
+  etcd_key_file: tls.key,
+  etcd_username: user.name,
+  etcd_password: user.passwordInConf,
+  etcd_timeout: row(decimal(1, 3600), 60, 'seconds until what etcd does not answer has failed'),
+};
+
+const connection = (options: { readonly [name in keyof EtcdConnection]: EtcdConnection[name] | undefined }): EtcdConnection =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== '')) as unknown as EtcdConnection;
+
+/** The connection that felix.cfg or bird-agent.cfg asks for. */
+export const etcdOfCfg = (values: Values<typeof etcdRowsOfCfg>): EtcdConnection =>
+  connection({
+    endpoints: values.EtcdEndpoints ?? [`${values.EtcdScheme}://${values.EtcdAddr}`],
+    caFile: values.EtcdCaFile,
+    certFile: values.EtcdCertFile,
+    keyFile: values.EtcdKeyFile,
+    username: values.EtcdUsername,
+    password: values.EtcdPassword,
+  });
+
+/** Upstream waits for `etcd_timeout` (60 s) for one answer, which is long for a server that is gone: another endpoint may answer. */
+const longestSilenceSeconds = 10;
+
+/** The connection that `[calico]` of neutron.conf asks for. */
+export function etcdOfConf(values: Values<typeof etcdRowsOfConf>): EtcdConnection {
+  const { etcd_ca_cert_file: caFile, etcd_cert_file: certFile, etcd_key_file: keyFile } = values;
+  // Upstream chooses TLS by the presence of its files, whatever the scheme says.
+  const usedScheme = (caFile ?? certFile ?? keyFile) ? 'https' : values.etcd_scheme;
+  const urlOf = (host: string): string => `${usedScheme}://${isIPv6(host) ? `[${host}]` : host}:${values.etcd_port}`;
+  return connection({
+    endpoints: values.etcd_endpoints ?? values.etcd_host.map(urlOf),
+    timeoutSeconds: Math.min(longestSilenceSeconds, values.etcd_timeout),
+    caFile,
+    certFile,
+    keyFile,
+    username: values.etcd_username,
+    password: values.etcd_password,
+  });
+}

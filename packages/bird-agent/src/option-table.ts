@@ -1,0 +1,146 @@
+// The agent's options: environment, then bird-agent.cfg, then the environment variables that every client of Calico's datastore reads.
+import { type Cidr, familyOf, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
+import {
+  bad,
+  cfgSource,
+  environmentSource,
+  etcdRowsOfCfg,
+  good,
+  libcalicoSource,
+  listOf,
+  matching,
+  named,
+  outputRows,
+  type Parser,
+  type Resolution,
+  resolveOptions,
+  row,
+  systemHostName,
+  text,
+  truth,
+  type Values,
+  whole,
+} from '@calico-openstack/agent';
+import { isInterfaceName, isRegion } from '@calico-openstack/datamodel';
+import { quoted } from './bird/text.ts';
+import { asNumber, interfaceAddress } from './resources/values.ts';
+
+export const defaultConfigFile = '/etc/calico/bird-agent.cfg';
+/** In the environment, an option is called this and its name in capitals. */
+const environmentPrefix = 'CALICO_BIRD_AGENT_';
+
+/** What an operator may say of an address: one, with or without its network's length; that the agent is to find it; or that there is to be none. */
+export type AddressWish = { readonly kind: 'find' | 'none' } | { readonly kind: 'given'; readonly address: string };
+
+const required = { required: true } as const;
+const none = { value: undefined };
+
+/** Goes into patterns of BIRD's. */
+const interfacePrefix: Parser<string> = matching(
+  (word) => /^[A-Za-z0-9_.-]{1,14}$/.test(word) && isInterfaceName(word),
+  "the beginning of an interface's name",
+);
+
+/** Never the default route, and never more than a quarter of all addresses: that is a slip. */
+const exportPrefix: Parser<Cidr> = (word) => {
+  const cidr = parseCidr(word);
+  return cidr && Number(cidr.split('/')[1]) >= 2 ? good(cidr) : bad('it must be a prefix of length 2 or more');
+};
+
+const addressWish =
+  (family: 4 | 6): Parser<AddressWish> =>
+  (value) => {
+    if (/^autodetect$/i.test(value)) return good({ kind: 'find' });
+    const parsed = interfaceAddress(family)(value);
+    return parsed.ok ? good({ kind: 'given', address: value }) : parsed;
+  };
+
+const routerId: Parser<IpAddress | undefined> = (value) => {
+  const address = parseAddress(value);
+  return address && familyOf(address) === 4 && address !== '0.0.0.0' ? good(address) : bad('it must have the form of an IPv4 address');
+};
+
+/** As BIRD's `log` has it. */
+const logFile: Parser<string> = (value) => {
+  if (/^(syslog|stderr)$/.test(value)) return good(value);
+  const path = quoted(value);
+  return path.ok ? path : bad(`it ${path.reason}`);
+};
+
+const address = (family: 4 | 6) =>
+  row<AddressWish>(addressWish(family), { kind: 'find' }, `this host's IPv${family} address, with its network's length; \`none\`: it has none`, {
+    ...required,
+    none: { value: { kind: 'none' } },
+    shownDefault: 'autodetect',
+  });
+
+const prefixes = (help: string) => row<readonly Cidr[]>(listOf(exportPrefix), [], help, required);
+
+const inFile = (key: string) => ({ environment: [`${environmentPrefix}${key}`], cfg: [key] });
+
+/** An option that has two names. */
+const aliases = (...keys: readonly string[]) => ({
+  environment: keys.flatMap((key) => inFile(key).environment),
+  cfg: keys,
+});
+
+export const options = named(inFile, {
+  ...etcdRowsOfCfg,
+  Hostname: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), 'what Neutron calls the host; names its Node', {
+    ...required,
+    none: 'refused',
+    shownDefault: "the system's host name in lower case",
+    also: aliases('Hostname', 'FelixHostname'),
+  }),
+  IPv4Address: address(4),
+  IPv6Address: address(6),
+  AsNumber: row<number | undefined>(asNumber, undefined, 'written to the Node', { ...required, shownDefault: "BGPConfiguration's, or 64512" }),
+  RouterId: row<IpAddress | undefined>(routerId, undefined, "BIRD's router id", { ...required, shownDefault: "the Node's IPv4 address" }),
+  InterfacePrefix: row<readonly string[]>(listOf(interfacePrefix), ['cali', 'tap'], "names of workloads' interfaces begin so", required),
+  DeviceRouteProtocol: row(whole(0, 255), 3, "must be Felix's", required),
+  ExportPrefixes: prefixes('routes in them are announced whatever their interface'),
+  WorkloadPrefixes: prefixes('other hosts may announce these and parts of them, besides single addresses'),
+  MaxRoutesPerPeer: row(whole(0, 2147483647), 0, 'most routes that are taken of each neighbour; 0: any number', required),
+  GracefulRestartWaitSecs: row(
+    whole(1, 3600),
+    15,
+    'the longest that a BIRD started with `-R` waits for its neighbours before it removes the routes that nobody has announced again; new workloads are announced after it. One neighbour that is down makes it wait so long',
+  ),
+  BgpHoldTimeSecs: row(whole(3, 65535), 90, "a BGPPeer's `holdTime` beats it"),
+  RemoveHostsGoneDays: row(whole(0, 3650), 0, 'this agent removes the Nodes of hosts whose Felix has reported nothing for so many days; 0: never. See below'),
+  OpenstackRegion: row<string | undefined>(
+    matching(isRegion, 'a lower-case DNS label of at most 46 characters'),
+    undefined,
+    "Felix's; whose reports those are",
+    { ...required, none },
+  ),
+  BgpPasswordFile: row(text, '/etc/calico/bgp-passwords.cfg', "root's alone. `secretKeyRef` `{name, key}`: section `[name]`, option `key`"),
+  BirdConfigFile: row(text, '/etc/bird/bird.conf', 'what BIRD is started with (`-c`); mode 0640, group `BirdGroup`'),
+  BirdSocket: row(text, '/run/bird/bird.ctl', "BIRD's control socket", { also: aliases('BirdSocket', 'BirdControlSocket') }),
+  BirdExecutable: row(text, '/usr/sbin/bird', 'for `bird -p`'),
+  BirdGroup: row<string | undefined>(text, 'bird', 'who may read `BirdConfigFile`, where the host has such a group', { none }),
+  BirdLogFile: row(logFile, 'syslog', 'where BIRD logs; a path, `syslog` or `stderr`'),
+  StartBird: row(truth, false, 'the agent starts a BIRD that is away, and leaves it running when it ends. See below'),
+  BirdPidFile: row(text, '/run/bird/bird.pid', 'for `StartBird`'),
+  BirdUser: row<string | undefined>(text, undefined, 'for `StartBird`', { none, shownDefault: "the agent's own" }),
+  ...outputRows({ logFile: '/var/log/calico/bird-agent.log', healthPort: 9097, metricsHost: 'localhost', metricsPort: 9096 }),
+});
+
+/** The options in force. */
+export type Config = Values<typeof options>;
+
+/**
+ * Reads the options; of several files the later wins. Of the files only the default one may be missing.
+ * @throws IniError
+ */
+export function readOptions(files: readonly string[], environment: Readonly<Record<string, string | undefined>> = process.env): Resolution<typeof options> {
+  const inFiles = files.map((path) => cfgSource(path, { mayBeMissing: path === defaultConfigFile }));
+  const resolution = resolveOptions(options, [environmentSource(environment, environmentPrefix), ...inFiles.reverse(), libcalicoSource(environment)]);
+  const strangers = resolution.unknown.map(({ name, source }) => ({
+    option: name,
+    source: source.name,
+    value: '…',
+    problem: 'the BIRD agent has no such option; it is ignored, so see that its name is right',
+  }));
+  return { ...resolution, complaints: [...resolution.complaints, ...strangers] };
+}

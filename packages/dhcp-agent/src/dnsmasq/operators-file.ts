@@ -1,0 +1,38 @@
+// An operator's own file of Dnsmasq options (`dnsmasq_config_file`), as the host's two Dnsmasqs can both read it.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileReason, StartError } from '@calico-openstack/agent';
+
+/** Where the file sets these, it beats the command line: two Dnsmasqs with one DNS port, pid file or lease file do not start, or spoil each other's. With Neutron there is one a network. */
+const ours = /^\s*(port|pid-file|dhcp-leasefile)\s*(?:=|$)/;
+
+export type OperatorsFile = {
+  /** What Dnsmasq is to read: the file itself, or a copy without the lines that cannot count. */
+  readonly path: string;
+  /** The options in those lines. */
+  readonly leftOut: readonly string[];
+};
+
+/**
+ * @param directory where the copy goes
+ * @throws StartError when the file cannot be read, or the copy not written
+ */
+export function operatorsFile(path: string, directory: string): OperatorsFile {
+  const lines = attempt(`cannot read ${path}`, 'correct dnsmasq_config_file', () => readFileSync(path, 'utf8')).split('\n');
+  const leftOut = lines.flatMap((line) => ours.exec(line)?.[1] ?? []);
+  if (leftOut.length === 0) return { path, leftOut };
+  const copy = join(directory, 'operators.conf');
+  attempt(`cannot write ${copy}`, 'set dhcp_confs or state_path to a directory that can be written', () => {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    writeFileSync(copy, lines.filter((line) => !ours.test(line)).join('\n'), { mode: 0o644 });
+  });
+  return { path: copy, leftOut };
+}
+
+function attempt<T>(what: string, remedy: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw new StartError('DNSMASQ_CONFIG_UNUSABLE', `${what}: ${fileReason(error)}; ${remedy}`, { cause: error });
+  }
+}

@@ -1,0 +1,178 @@
+// The agent's options: neutron.conf with Neutron's and upstream's names, and what follows from them.
+import { isAbsolute, join } from 'node:path';
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
+import {
+  bad,
+  confTexts,
+  etcdOfConf,
+  etcdRowsOfConf,
+  good,
+  type Ini,
+  inSection,
+  type LogDestinations,
+  matching,
+  type Parser,
+  path,
+  type Resolution,
+  readIni,
+  resolveOptions,
+  row,
+  systemHostName,
+  text,
+  truth,
+  type Values,
+  whole,
+} from '@calico-openstack/agent';
+import { isRegion } from '@calico-openstack/datamodel';
+import type { EtcdOptions } from '@calico-openstack/etcd';
+import { isDomain } from './service/names.ts';
+
+/** What every port of this host is served alike. */
+export type ServiceOptions = {
+  /** Domain of guests whose port has no FQDN. undefined: none. */
+  readonly domain: string | undefined;
+  /** Offered where the subnet names no DNS servers. */
+  readonly dnsServers: readonly IpAddress[];
+};
+
+/** What Dnsmasq is started with, besides what it is always started with. */
+export type DnsmasqOptions = {
+  /** undefined: for ever. */
+  readonly leaseSeconds: number | undefined;
+  /** T1 and T2 of DHCPv4. undefined: half and seven eighths of the lease. */
+  readonly renewalSeconds: number | undefined;
+  readonly rebindingSeconds: number | undefined;
+  readonly leaseMax: number;
+  readonly broadcastReply: boolean;
+  /** An operator's own file of Dnsmasq options. */
+  readonly configFile: string | undefined;
+  /** Where Dnsmasq logs each exchange with its options. undefined: syslog, in fewer words. */
+  readonly logDirectory: string | undefined;
+};
+
+export type AgentOptions = {
+  /** As in Neutron's binding:host_id. */
+  readonly host: string;
+  readonly region: string | undefined;
+  readonly etcd: EtcdOptions;
+  /** Its peers' addresses are nobody's on a tap. */
+  readonly birdConfigFile: string;
+  /** Everything that the agent and Dnsmasq keep: `dhcp_confs`. */
+  readonly directory: string;
+  readonly service: ServiceOptions;
+  readonly dnsmasq: DnsmasqOptions;
+  readonly log: LogDestinations;
+};
+
+const mostSeconds = 0xffff_ffff;
+/** Dnsmasq makes 120 s of any shorter lease, and its clients are told so. */
+const leastLeaseSeconds = 120;
+
+const leaseSeconds: Parser<number | undefined> = (value, dialect) => {
+  if (value === '-1') return good(undefined);
+  const seconds = whole(0, mostSeconds)(value, dialect);
+  if (!seconds.ok) return bad(`${seconds.reason}, or -1 for leases without end`);
+  if (seconds.value >= leastLeaseSeconds) return seconds;
+  return good(leastLeaseSeconds, `Dnsmasq gives no lease for less than ${leastLeaseSeconds} s; leases are for ${leastLeaseSeconds} s`);
+};
+
+/**
+ * Neutron hands these to Dnsmasq as `--server`, for a Dnsmasq that answers DNS; this one does not, and tells guests the addresses. What guests cannot be told by DHCP (another port
+ * than 53, a server for one domain alone, one that is asked from a certain interface) is left out.
+ */
+const dnsServers: Parser<readonly IpAddress[]> = (value) => {
+  const list = value.split(/[\s,]+/).filter((word) => word !== '');
+  const addresses = list.map((server) => parseAddress(server.replace(/#53$/, '')));
+  const untold = list.filter((_, index) => addresses[index] === undefined);
+  const known = addresses.filter((address) => address !== undefined);
+  return untold.length === 0
+    ? good(known)
+    : good(
+        known,
+        `guests cannot be told of ${untold.join(', ').slice(0, 200)} by DHCP, which knows addresses alone; ${known.length > 0 ? 'the others are' : 'none is'} offered`,
+      );
+};
+
+const domain: Parser<string | undefined> = (value) => {
+  const name = value.replace(/\.$/, '');
+  return isDomain(name) ? good(name) : bad('it must be a domain name');
+};
+
+export const options = {
+  ...inSection('DEFAULT', {
+    host: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), "the host as Neutron's port bindings and Nova have it", {
+      required: true,
+      shownDefault: "the system's host name in lower case",
+    }),
+    state_path: row(path, '/var/lib/neutron', 'where Neutron keeps what it must remember; the agent keeps its things in `dhcp` there', { required: true }),
+    dhcp_confs: row<string | undefined>(path, undefined, 'where the agent keeps its things', { required: true, shownDefault: '$state_path/dhcp' }),
+    dns_domain: row<string | undefined>(domain, 'openstacklocal', 'domain of guests whose port has no FQDN; empty: none', {
+      empty: { value: undefined },
+      also: { conf: ['DEFAULT/dns_domain', 'DEFAULT/dhcp_domain'] },
+    }),
+    dnsmasq_dns_servers: row<readonly IpAddress[]>(dnsServers, [], 'DNS servers that guests are told of where their subnet names none'),
+    dnsmasq_lease_max: row(whole(1, mostSeconds), 16_777_216, 'most leases that each Dnsmasq gives'),
+    dnsmasq_config_file: row<string | undefined>(
+      path,
+      undefined,
+      "an operator's own file of Dnsmasq options; `port` in it counts for nothing, since there is no DNS",
+    ),
+    dnsmasq_base_log_dir: row<string | undefined>(path, undefined, 'directory where Dnsmasq logs each exchange', { shownDefault: 'syslog, in fewer words' }),
+    dhcp_lease_duration: row<number | undefined>(leaseSeconds, 86_400, 'seconds that a lease is for, at least 120; -1: without end'),
+    dhcp_renewal_time: row(whole(0, mostSeconds), 0, 'seconds until a guest renews its DHCPv4 lease; 0: half of the lease'),
+    dhcp_rebinding_time: row(whole(0, mostSeconds), 0, 'seconds until it asks any server; 0: seven eighths of the lease'),
+    dhcp_broadcast_reply: row(truth, false, 'answers DHCPv4 by broadcast'),
+    debug: row(truth, false, 'logs at severity DEBUG, else at INFO'),
+    log_dir: row<string | undefined>(path, undefined, 'directory of the log; left out, the log goes to standard output alone'),
+    log_file: row<string | undefined>(text, undefined, "the log's file, in `log_dir` if it is no absolute path", { shownDefault: 'dhcp-agent.log in log_dir' }),
+  }),
+  ...inSection('calico', {
+    ...etcdRowsOfConf,
+    openstack_region: row<string | undefined>(
+      matching(isRegion, 'a lower-case DNS label of at most 46 characters, the same for driver, Felix and DHCP agent'),
+      undefined,
+      'the region, where several clouds share one etcd',
+      { required: true },
+    ),
+    bird_config_file: row(path, '/etc/bird/bird.conf', "BIRD's configuration, whose neighbours' addresses are nobody's on a tap"),
+  }),
+};
+
+export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
+
+/** Reads the options from these files; of an option in several files the last counts. @throws IniError */
+export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
+
+/** Those of files that have been read. */
+export const optionsIn = (files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> =>
+  resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }));
+
+/** What the agent is to do with these values. */
+export function agentOptions(values: Values<typeof options>): AgentOptions {
+  return {
+    host: values.host,
+    region: values.openstack_region,
+    etcd: etcdOfConf(values),
+    birdConfigFile: values.bird_config_file,
+    directory: values.dhcp_confs ?? join(values.state_path, 'dhcp'),
+    service: { domain: values.dns_domain, dnsServers: values.dnsmasq_dns_servers },
+    dnsmasq: {
+      leaseSeconds: values.dhcp_lease_duration,
+      renewalSeconds: values.dhcp_renewal_time || undefined,
+      rebindingSeconds: values.dhcp_rebinding_time || undefined,
+      leaseMax: values.dnsmasq_lease_max,
+      broadcastReply: values.dhcp_broadcast_reply,
+      configFile: values.dnsmasq_config_file,
+      logDirectory: values.dnsmasq_base_log_dir,
+    },
+    log: logDestinations(values),
+  };
+}
+
+/** As oslo.log places the file. */
+function logDestinations({ debug, log_dir: directory, log_file: file }: Values<typeof options>): LogDestinations {
+  const severity = debug ? 'DEBUG' : 'INFO';
+  const name = file ?? (directory === undefined ? undefined : 'dhcp-agent.log');
+  if (name === undefined) return { screen: severity };
+  return { screen: severity, file: { severity, path: isAbsolute(name) || directory === undefined ? name : join(directory, name) } };
+}

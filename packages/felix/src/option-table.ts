@@ -1,0 +1,152 @@
+// Felix's parameters, in Calico's names and with its defaults, and how the texts are read that only Felix knows.
+import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
+import {
+  bad,
+  etcdRowsOfCfg,
+  good,
+  matching,
+  named,
+  oneOf,
+  outputRows,
+  type Parser,
+  row,
+  decimal as seconds,
+  systemHostName,
+  text,
+  truth,
+  type Values,
+  whole,
+} from '@calico-openstack/agent';
+import { isRegion } from '@calico-openstack/datamodel';
+
+export type Rate = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day' };
+
+const address: Parser<IpAddress | undefined> = (value) => {
+  const parsed = parseAddress(value);
+  return parsed ? good(parsed) : bad('it must be an IP address (a host name has no effect on packets)');
+};
+
+/**
+ * Beginnings of interface names, separated by commas. `tap` is always one of them, whatever any source says: the workloads of OpenStack are on taps, and no setting may
+ * leave them unpoliced.
+ */
+const interfacePrefixes: Parser<readonly string[]> = (value) => {
+  const prefixes = value
+    .split(',')
+    .map((prefix) => prefix.trim())
+    .filter((prefix) => prefix !== '');
+  return prefixes.length > 0 && prefixes.every((prefix) => /^[A-Za-z0-9_-]{1,15}$/.test(prefix))
+    ? good([...new Set([...prefixes, 'tap'])])
+    : bad('it must be interface name beginnings of at most 15 letters, digits, _ and -, separated by commas');
+};
+
+/** `N/second`, `/minute`, `/hour` or `/day`. */
+const rate: Parser<Rate | undefined> = (value) => {
+  const [, number, unit] = /^([1-9][0-9]{0,3})\/(second|minute|hour|day)$/i.exec(value) ?? [];
+  return number && unit
+    ? good({ rate: Number(number), unit: unit.toLowerCase() as Rate['unit'] })
+    : bad('it must be a number from 1 to 9999 and /second, /minute, /hour or /day');
+};
+
+/** A mark mask with room for our bits. */
+const markMask: Parser<number> = (value, dialect) => {
+  const number = whole(0, 0xffffffff)(value, dialect);
+  if (!number.ok || bitsOf(number.value).length >= 4) return number;
+  return bad('it must be a mask of 32 bits with at least 4 set: two for packets, two for connections');
+};
+
+/** The single bits of a mask, lowest first. */
+export function bitsOf(mask: number): number[] {
+  const bits: number[] = [];
+  for (let bit = 0; bit < 32; bit += 1) if ((mask >>> bit) & 1) bits.push((1 << bit) >>> 0);
+  return bits;
+}
+
+const required = { required: true } as const;
+const none = { value: undefined };
+const zero = { none: { value: 0 } };
+const priority = whole(1, 2147483646);
+const port = whole(0, 65535);
+
+/** Set by environment and file alone. */
+const local = (key: string) => ({ environment: [`FELIX_${key}`], cfg: [key] });
+
+/** Set by FelixConfiguration as well, whose fields are called as the parameter is, or as `fields` says; taken while Felix runs. */
+const live = (key: string) => ({ ...local(key), resource: [fields[key] ?? key] });
+
+const fields: Readonly<Record<string, string>> = {
+  ReportingIntervalSecs: 'reportingInterval',
+  ReportingTTLSecs: 'reportingTTL',
+};
+
+const outputs = outputRows({ logFile: '/var/log/calico/felix.log', healthPort: 9099, metricsHost: '', metricsPort: 9091 });
+
+export const parameters = {
+  ...named(local, {
+    DatastoreType: row(oneOf('etcdv3'), 'etcdv3', 'the only one that this Felix knows', { required: true, also: { libcalico: ['DATASTORE_TYPE'] } }),
+    FelixHostname: row(matching(/^[a-zA-Z0-9_.-]+$/, 'letters, digits, _ . and -'), systemHostName(), 'what Neutron calls the host', {
+      ...required,
+      none: 'refused',
+      shownDefault: "the system's host name in lower case",
+    }),
+    ...etcdRowsOfCfg,
+    NftablesTableOwnership: row(oneOf('Owned', 'Shared'), 'Owned', 'ours: whether the kernel keeps others from changing our tables (Linux 6.9)'),
+    BirdConfigFile: row<string | undefined>(text, '/etc/bird/bird.conf', "ours: BIRD's configuration, whose neighbours' addresses no workload can have", {
+      none,
+    }),
+  }),
+  ...named(live, {
+    OpenstackRegion: row<string | undefined>(
+      matching(isRegion, 'a lower-case DNS label of at most 46 characters'),
+      undefined,
+      'the region, where several clouds share one etcd; a change ends Felix with 129, to be started again',
+      { ...required, none },
+    ),
+    InterfacePrefix: row<readonly string[]>(interfacePrefixes, ['cali', 'tap'], "beginnings of workloads' interface names; always holds `tap`", {
+      ...required,
+      none: 'refused',
+    }),
+    Ipv6Support: row(truth, true, 'whether workloads have IPv6'),
+    IPForwarding: row(oneOf('Enabled', 'Disabled'), 'Enabled', 'whether Felix has the host forward'),
+    MetadataAddr: row<IpAddress | undefined>(address, parseAddress('127.0.0.1'), "where Nova's metadata is served; `none`: nowhere", { ...required, none }),
+    MetadataPort: row(port, 8775, 'its port', { ...required, ...zero }),
+    DefaultEndpointToHostAction: row(oneOf('DROP', 'RETURN', 'ACCEPT'), 'DROP', 'what becomes of packets from workloads to the host itself', required),
+    NftablesFilterDenyAction: row(oneOf('DROP', 'REJECT'), 'DROP', 'what becomes of packets that policy denies', required),
+    NftablesMarkMask: row(markMask, 0xffff0000, "bits of marks that are Felix's: the two lowest of the packet's, the two next of the connection's", {
+      ...required,
+      shownDefault: '0xffff0000',
+    }),
+    NftablesRefreshInterval: row(seconds(), 180, 'seconds between comparisons of all rules with the kernel; 0: none', zero),
+    RouteRefreshInterval: row(seconds(), 90, 'seconds between comparisons of routes and neighbours; 0: none', zero),
+    DisableConntrackInvalidCheck: row(truth, false, 'lets packets pass that connection tracking calls invalid'),
+    WorkloadSourceSpoofing: row(oneOf('Disabled', 'Any'), 'Disabled', 'whether an endpoint may name prefixes that it sends from besides its addresses'),
+    WorkloadLinkLayerCheck: row(oneOf('Enabled', 'Disabled'), 'Enabled', "ours: holds MACs, ARP and neighbour discovery to the port's addresses"),
+    EstablishedConnections: row(
+      oneOf('Enforce', 'Keep'),
+      'Enforce',
+      "ours: whether connections end that policy lets through no more; `Keep`: they go on, as with upstream's Felix",
+    ),
+    AllowVXLANPacketsFromWorkloads: row(truth, false, 'lets workloads send VXLAN'),
+    AllowIPIPPacketsFromWorkloads: row(truth, false, 'lets workloads send IP in IP'),
+    VXLANPort: row(whole(1, 65535), 4789, 'the port that is VXLAN'),
+    LogPrefix: row(text, 'calico-packet', 'what Log rules write first', { none: { value: '' } }),
+    LogActionRateLimit: row<Rate | undefined>(
+      rate,
+      { rate: 20, unit: 'second' },
+      "lines of each Log rule; `none`: no bound, as is upstream's default: then whoever may send a packet fills the host's log",
+      { none, shownDefault: '20/second' },
+    ),
+    LogActionRateLimitBurst: row(whole(0, 9999), 5, 'how many may come at once'),
+    DeviceRouteProtocol: row(whole(1, 255), 3, 'the protocol that routes to workloads are marked with'),
+    RemoveExternalRoutes: row(truth, true, "whether others' routes on workloads' interfaces are removed"),
+    IPv4NormalRoutePriority: row(priority, 1024, 'metric of IPv4 routes'),
+    IPv6NormalRoutePriority: row(priority, 1024, 'metric of IPv6 routes'),
+    ReportingIntervalSecs: row(seconds(), 30, 'seconds between reports that Felix lives; 0: none', zero),
+    ReportingTTLSecs: row(seconds(), 90, 'seconds that such a report holds'),
+    EndpointReportingEnabled: row(truth, false, 'reports the state of each endpoint; the Neutron driver switches it on'),
+    ...outputs,
+  }),
+};
+
+/** The values in force. */
+export type FelixConfig = Values<typeof parameters>;

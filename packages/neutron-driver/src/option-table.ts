@@ -1,0 +1,168 @@
+// The driver's options: [calico] of neutron.conf with upstream's names, a few of our own, and what follows from them.
+import { type Cidr, parseCidr } from '@calico-openstack/addresses';
+import {
+  bad,
+  confTexts,
+  decimal,
+  etcdOfConf,
+  etcdRowsOfConf,
+  good,
+  type Ini,
+  inSection,
+  type LogDestinations,
+  listOf,
+  matching,
+  oneOf,
+  type Parser,
+  type Resolution,
+  readIni,
+  resolveOptions,
+  row,
+  type Severity,
+  severity,
+  systemHostName,
+  text,
+  type Values,
+  whole,
+  words,
+} from '@calico-openstack/agent';
+import { impossibleForHosts, isRegion } from '@calico-openstack/datamodel';
+import type { EtcdOptions } from '@calico-openstack/etcd';
+import type { AddressPolicy } from './addressing/rules.ts';
+import type { QosOptions } from './translate/qos.ts';
+
+export type Options = {
+  readonly etcd: EtcdOptions;
+  /** Longest that an API call waits until etcd has its change. */
+  readonly etcdTimeoutSeconds: number;
+  readonly region: string | undefined;
+  readonly serverName: string;
+  readonly startupResync: boolean;
+  readonly compactionPeriodMinutes: number;
+  readonly compactionMinRevisions: number;
+  readonly portStatusThreads: number;
+  readonly projectNameCacheMax: number;
+  readonly qos: QosOptions;
+  readonly addresses: AddressPolicy;
+  readonly socketPath: string;
+  readonly stateDirectory: string;
+  /** The command that answers questions for rows in the background. Empty: somebody else starts it. */
+  readonly rowsCommand: readonly string[];
+  readonly rowsConfigFiles: readonly string[];
+  readonly agentReportSeconds: number;
+  readonly log: LogDestinations;
+};
+
+const required = { required: true } as const;
+
+const prefix: Parser<Cidr> = (word) => {
+  const parsed = parseCidr(word);
+  return parsed ? good(parsed) : bad('it must be a prefix, as 10.0.0.0/8 is one');
+};
+
+const pairPrefix: Parser<Cidr> = (word, dialect) => {
+  const parsed = prefix(word, dialect);
+  const impossible = parsed.ok ? impossibleForHosts(parsed.value) : undefined;
+  return impossible === undefined ? parsed : bad(`it overlaps ${impossible}, which no host can have`);
+};
+
+const qosRows = (direction: 'ingress' | 'egress') =>
+  ({
+    burstBits: row(whole(0), 4294967296, `bits that an ${direction} bandwidth limit lets through at once`),
+    minburstBytes: row(whole(0), 0, `bytes that an ${direction} limit of the peak rate lets through at once`),
+    burstPackets: row(whole(0), 5, `packets that an ${direction} packet rate limit lets through at once`),
+    maxConnections: row(whole(0), 0, `most ${direction} connections of a port; 0: any number`, required),
+  }) as const;
+const [ingress, egress] = [qosRows('ingress'), qosRows('egress')];
+
+export const options = inSection('calico', {
+  ...etcdRowsOfConf,
+  openstack_region: row<string | undefined>(
+    matching(isRegion, 'a lower-case DNS label of at most 46 characters, the same for driver, Felix and DHCP agent'),
+    undefined,
+    'the region, where several clouds share one etcd',
+    required,
+  ),
+  elector_name: row(text, systemHostName(), 'how this server is called in the election', { shownDefault: "the system's host name in lower case" }),
+  startup_resync: row(oneOf('always', 'never'), 'always', 'whether all of etcd is compared with Neutron at the start'),
+  etcd_compaction_period_mins: row(whole(0, 525_600), 60, "minutes between compactions of etcd's history; 0: never"),
+  etcd_compaction_min_revisions: row(whole(0), 1000, 'revisions that a compaction leaves at least'),
+  num_port_status_threads: row(whole(1, 1000), 4, 'states of ports that are written to Neutron at a time'),
+  project_name_cache_max: row(whole(1), 100, 'names of projects that are kept'),
+  reserved_prefixes: row<readonly Cidr[]>(listOf(prefix), [], 'prefixes in which tenants can have no address', required),
+  reserved_prefix_subnets: row(oneOf('nobody', 'administrators'), 'nobody', 'who may make subnets in them', required),
+  address_overlaps: row(oneOf('refuse', 'warn'), 'refuse', 'what becomes of a subnet or port whose addresses somebody else has', required),
+  allowed_address_pair_prefixes: row<readonly Cidr[]>(
+    listOf(pairPrefix),
+    [],
+    "prefixes in which allowed address pairs may lie beside their network's subnets",
+    required,
+  ),
+  ingress_burst_bits: ingress.burstBits,
+  egress_burst_bits: egress.burstBits,
+  ingress_minburst_bytes: ingress.minburstBytes,
+  egress_minburst_bytes: egress.minburstBytes,
+  ingress_burst_packets: ingress.burstPackets,
+  egress_burst_packets: egress.burstPackets,
+  max_ingress_connections_per_port: ingress.maxConnections,
+  max_egress_connections_per_port: egress.maxConnections,
+  agent_report_interval_secs: row(decimal(1, 3600), 15, "seconds between reports of the agents' states to Neutron"),
+  neutron_driver_socket: row(text, '/run/calico/neutron-driver.sock', 'where the Python half finds this daemon'),
+  neutron_driver_state_dir: row(text, '/var/lib/calico/neutron-driver', 'where the journal is'),
+  neutron_rows_command: row<readonly string[]>(
+    (value) => good(words(value)),
+    ['/usr/bin/python3', '-m', 'calico_openstack.rows_process'],
+    'command that answers questions for rows in the background; empty: somebody else starts it',
+    { empty: { value: [] }, shownDefault: '/usr/bin/python3 -m calico_openstack.rows_process' },
+  ),
+  neutron_driver_log_severity: row<Severity>(severity, 'INFO', 'least severity that is logged'),
+  neutron_driver_log_file: row<string | undefined>(text, undefined, 'file that the log goes to besides standard output'),
+});
+
+export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
+
+/** Reads the options from these files; of an option in several files the last counts. @throws IniError */
+export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
+
+/** Those of files that have been read. */
+export const optionsIn = (files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> =>
+  resolveOptions(options, confTexts(files, {}));
+
+/**
+ * What the driver is to do with these values.
+ * @param files what the rows process is to read for Neutron's own options
+ */
+export function driverOptions(values: Values<typeof options>, files: readonly string[]): Options {
+  const qos = (direction: 'ingress' | 'egress') => ({
+    burstBits: values[`${direction}_burst_bits`],
+    minburstBytes: values[`${direction}_minburst_bytes`],
+    burstPackets: values[`${direction}_burst_packets`],
+    maxConnections: values[`max_${direction}_connections_per_port`],
+  });
+  const screen = values.neutron_driver_log_severity;
+  const path = values.neutron_driver_log_file;
+  return {
+    etcd: etcdOfConf(values),
+    etcdTimeoutSeconds: values.etcd_timeout,
+    region: values.openstack_region,
+    serverName: values.elector_name,
+    startupResync: values.startup_resync === 'always',
+    compactionPeriodMinutes: values.etcd_compaction_period_mins,
+    compactionMinRevisions: values.etcd_compaction_min_revisions,
+    portStatusThreads: values.num_port_status_threads,
+    projectNameCacheMax: values.project_name_cache_max,
+    addresses: {
+      reservedPrefixes: values.reserved_prefixes,
+      reservedPrefixSubnets: values.reserved_prefix_subnets,
+      addressOverlaps: values.address_overlaps,
+      addressPairPrefixes: values.allowed_address_pair_prefixes,
+    },
+    qos: { ingress: qos('ingress'), egress: qos('egress') },
+    socketPath: values.neutron_driver_socket,
+    stateDirectory: values.neutron_driver_state_dir,
+    rowsCommand: values.neutron_rows_command,
+    rowsConfigFiles: files,
+    agentReportSeconds: values.agent_report_interval_secs,
+    log: { screen, ...(path !== undefined && { file: { path, severity: screen } }) },
+  };
+}
