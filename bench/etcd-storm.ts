@@ -27,8 +27,8 @@ export const bench: Bench = {
         megabits: number('megabits', 100),
         keys: number('keys', 5_000),
         valueBytes: number('bytes', 1_000),
-        timeoutSeconds: number('timeout-seconds', 10),
-        limitSeconds: number('limit-seconds', 600),
+        timeoutMs: 1000 * number('timeout-seconds', 10),
+        limitMs: 1000 * number('limit-seconds', 600),
       },
       progress,
     );
@@ -40,11 +40,11 @@ type Storm = {
   readonly megabits: number;
   readonly keys: number;
   readonly valueBytes: number;
-  readonly timeoutSeconds: number;
-  readonly limitSeconds: number;
+  readonly timeoutMs: number;
+  readonly limitMs: number;
 };
 
-async function storm({ readers, megabits, keys, valueBytes, timeoutSeconds, limitSeconds }: Storm, progress: (line: string) => void): Promise<Measurement[]> {
+async function storm({ readers, megabits, keys, valueBytes, timeoutMs, limitMs }: Storm, progress: (line: string) => void): Promise<Measurement[]> {
   const link = slowLink(megabits);
   const server = await startEtcd({ prefix: link.etcdSide, host: link.etcdAddress, clientPort: 2379 });
   try {
@@ -53,16 +53,16 @@ async function storm({ readers, megabits, keys, valueBytes, timeoutSeconds, limi
     const seconds: number[] = [];
     const reasons = new Map<string, number>();
     const hear = (news: ReaderNews): void => {
-      if ('inSyncMilliseconds' in news) {
+      if ('inSyncMs' in news) {
         if (news.keys !== keys) throw new Error(`a reader is in sync with ${news.keys} keys of ${keys}`);
-        seconds.push(news.inSyncMilliseconds / 1000);
+        seconds.push(news.inSyncMs / 1000);
       } else if (news.state === 'lost') {
         const code = news.reason?.split(':')[0] ?? 'no reason';
         reasons.set(code, (reasons.get(code) ?? 0) + 1);
       }
     };
-    for (let left = readers; left > 0; left -= readersPerProcess) link.read(server.endpoint, Math.min(left, readersPerProcess), timeoutSeconds, hear);
-    const until = performance.now() + limitSeconds * 1000;
+    for (let left = readers; left > 0; left -= readersPerProcess) link.read(server.endpoint, Math.min(left, readersPerProcess), timeoutMs, hear);
+    const until = performance.now() + limitMs;
     for (let told = 0; seconds.length < readers && performance.now() < until; told += 1) {
       await sleep(1000);
       if (told % 20 === 19)

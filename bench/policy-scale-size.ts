@@ -7,14 +7,14 @@ const size = Number(process.argv[2]);
 const calculation = createPolicyCalculation({ host });
 const results: Measurement[] = [];
 
-const milliseconds = (work: () => void): number => {
+const ms = (work: () => void): number => {
   const start = process.hrtime.bigint();
   work();
   return Number(process.hrtime.bigint() - start) / 1e6;
 };
 const rounded = (value: number): number => Math.round(value * 1000) / 1000;
 const settle = (updates: readonly Update[]): number =>
-  milliseconds(() => {
+  ms(() => {
     for (const [key, value] of updates) calculation.update(key, value);
     calculation.flush();
   });
@@ -25,13 +25,13 @@ const range = (first: number, count: number): number[] => Array.from({ length: c
 // The start, with values in the order of a snapshot: policies, then endpoints, in pages, and one flush at the end.
 let startMs = 0;
 const page = (updates: readonly Update[]): void => {
-  startMs += milliseconds(() => {
+  startMs += ms(() => {
     for (const [key, value] of updates) calculation.update(key, value);
   });
 };
 page(range(0, policies).map((group) => securityGroup(group)));
 for (let first = 0; first < size; first += 1000) page(range(first, Math.min(1000, size - first)).map((number) => endpoint(number)));
-startMs += milliseconds(() => calculation.flush());
+startMs += ms(() => calculation.flush());
 results.push({ metric: 'start of day, s', at: size, value: rounded(startMs / 1000), ...(size === 100_000 && { target: 6 }) });
 results.push({
   metric: 'resident after start of day, peak MB',

@@ -29,7 +29,7 @@ function demo(...options: readonly string[]): Demo {
 
 const says = (run: Demo, what: string): Promise<true> =>
   until(what, () => run.said().includes(what) || undefined, {
-    timeoutSeconds: 180,
+    timeoutMs: 180_000,
     hopeful: () => {
       if (run.process.exitCode !== null) throw new Error(run.said());
     },

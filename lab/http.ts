@@ -11,13 +11,13 @@ export type HttpRequest = {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
-  readonly timeoutSeconds?: number;
+  readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 };
 
 /** Sends a request, with `body` as JSON. Each request opens a new connection, because uWSGI closes it after the answer. Rejects when no answer arrives in time. */
-export function http({ socket, method = 'GET', path, headers = {}, body, timeoutSeconds = 60, signal }: HttpRequest): Promise<HttpAnswer> {
-  const limit = AbortSignal.timeout(timeoutSeconds * 1000);
+export function http({ socket, method = 'GET', path, headers = {}, body, timeoutMs = 60_000, signal }: HttpRequest): Promise<HttpAnswer> {
+  const limit = AbortSignal.timeout(timeoutMs);
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {

@@ -119,7 +119,7 @@ describe('two labs side by side', () => {
         on: host2,
         input: 'table inet closed { chain c { type filter hook input priority 0; tcp dport 80 drop; }; }',
       });
-      expect(await reach(first, host1, 'tcp', host2.link.machine4, 80, { timeoutSeconds: 0.3 })).toBe('silence');
+      expect(await reach(first, host1, 'tcp', host2.link.machine4, 80, { timeoutMs: 300 })).toBe('silence');
       await first.processes.run('nft', ['delete', 'table', 'inet', 'closed'], { on: host2 });
       await first.processes.run('ip', ['route', 'add', 'unreachable', '192.0.2.99'], { on: host1 });
       expect(await reach(first, host1, 'tcp', '192.0.2.99', 80)).toBe('unreachable');

@@ -179,7 +179,7 @@ async function agentsAlive({ processes, openstack, hosts }: Lab): Promise<void> 
       const alive = new Set((await openstack.list('agent')).flatMap((agent) => (agent.alive && agent.binary === 'calico-felix' ? [agent.host] : [])));
       return hosts.every(({ name }) => alive.has(name)) || undefined;
     },
-    { timeoutSeconds: 60, intervalMs: 200 },
+    { timeoutMs: 60_000, intervalMs: 200 },
   );
 }
 

@@ -123,5 +123,5 @@ test('an abort ends what is under way, and nothing new starts', async () => {
 });
 
 test('a command that takes too long is killed, and named', async () => {
-  await expect(processes.run('sleep', ['60'], { timeoutSeconds: 0.05 })).rejects.toThrow(/sleep 60: still running after 0.05 s/);
+  await expect(processes.run('sleep', ['60'], { timeoutMs: 50 })).rejects.toThrow(/sleep 60: still running after 0.05 s/);
 });

@@ -23,7 +23,7 @@ export type RunOptions = {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** The command is killed with SIGKILL after this time. */
-  readonly timeoutSeconds?: number;
+  readonly timeoutMs?: number;
 };
 
 /** A service's program and how to start it. */
@@ -56,9 +56,9 @@ export interface Service {
   /** Sends a signal to the process. Does nothing when it does not run. */
   kill(signal: NodeJS.Signals): void;
   /** Resolves when the service does not run any more. */
-  ended(timeoutSeconds?: number): Promise<void>;
+  ended(timeoutMs?: number): Promise<void>;
   /** Sends SIGTERM and waits. NOT_READY when the service has not ended in time. */
-  stop(timeoutSeconds?: number): Promise<void>;
+  stop(timeoutMs?: number): Promise<void>;
 }
 
 /** Everything that runs in one lab. */
@@ -105,7 +105,7 @@ export function labProcesses(directory: string, signal: AbortSignal): Processes 
   }
 
   async function attempt(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    const { timeoutSeconds = 60 } = options;
+    const { timeoutMs = 60_000 } = options;
     const child = spawnChild(command, args, options);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
@@ -117,13 +117,13 @@ export function labProcesses(directory: string, signal: AbortSignal): Processes 
     const timer = setTimeout(() => {
       late = true;
       child.kill('SIGKILL');
-    }, timeoutSeconds * 1000);
+    }, timeoutMs);
     const status = await new Promise<number | NodeJS.Signals>((resolve, reject) => {
       child.once('error', (cause) => reject(missing(command, cause)));
       child.once('close', (code, killer) => resolve(code ?? killer ?? 'SIGKILL'));
     }).finally(() => clearTimeout(timer));
     signal.throwIfAborted();
-    if (late) throw new LabError('COMMAND_FAILED', `${command} ${args.join(' ')}: still running after ${timeoutSeconds} s, so it was killed`);
+    if (late) throw new LabError('COMMAND_FAILED', `${command} ${args.join(' ')}: still running after ${timeoutMs / 1000} s, so it was killed`);
     return { status, stdout: Buffer.concat(stdout).toString('utf8'), stderr: Buffer.concat(stderr).toString('utf8') };
   }
 
@@ -214,12 +214,12 @@ function makeService(
       const identity = recorded();
       if (identity !== undefined) process.kill(identity.pid, killer);
     },
-    async ended(timeoutSeconds = 30) {
-      await until(`the end of ${program.name}`, () => (recorded() === undefined ? true : undefined), { timeoutSeconds, intervalMs: 10 });
+    async ended(timeoutMs = 30_000) {
+      await until(`the end of ${program.name}`, () => (recorded() === undefined ? true : undefined), { timeoutMs, intervalMs: 10 });
     },
-    async stop(timeoutSeconds = 30) {
+    async stop(timeoutMs = 30_000) {
       service.kill('SIGTERM');
-      await service.ended(timeoutSeconds);
+      await service.ended(timeoutMs);
     },
   };
   return service;

@@ -78,9 +78,9 @@ async function changeComesThrough({ openstack, processes, etcd, hosts }: Lab, ne
     [...(await etcd.all()).keys()].some((key) => key.includes('/felix/') && key.endsWith(`/endpoint/${port}`));
   for (const { name } of hosts) {
     const fields = { network_id: network.id, device_owner: 'compute:nova', device_id: randomUUID(), 'binding:host_id': name };
-    const port = await processes.until('that Neutron takes a change', () => openstack.create('port', fields).catch(() => undefined), { timeoutSeconds: 60 });
-    await processes.until(`the status of a new port on ${name}`, async () => (await statusOf(port.id)) || undefined, { timeoutSeconds: 60 });
+    const port = await processes.until('that Neutron takes a change', () => openstack.create('port', fields).catch(() => undefined), { timeoutMs: 60_000 });
+    await processes.until(`the status of a new port on ${name}`, async () => (await statusOf(port.id)) || undefined, { timeoutMs: 60_000 });
     await openstack.remove('port', port.id);
-    await processes.until(`the end of a port's status on ${name}`, async () => !(await statusOf(port.id)) || undefined, { timeoutSeconds: 60 });
+    await processes.until(`the end of a port's status on ${name}`, async () => !(await statusOf(port.id)) || undefined, { timeoutMs: 60_000 });
   }
 }

@@ -14,16 +14,16 @@ const script = (name: string): string => join(import.meta.dirname, 'guest', name
 export type PingReport = { readonly sent: number; readonly received: number; readonly averageMs: number | undefined };
 
 /** How many requests, how often, and how long to wait for an answer. */
-export type PingOptions = { readonly count?: number; readonly intervalSeconds?: number; readonly timeoutSeconds?: number };
+export type PingOptions = { readonly count?: number; readonly intervalMs?: number; readonly timeoutMs?: number };
 
-/** Sends echo requests, waits `timeoutSeconds` for the last answer, and counts the answers. */
+/** Sends echo requests, waits `timeoutMs` for the last answer, and counts the answers. */
 export async function ping(
   lab: Lab,
   from: Machine,
   to: string,
-  { count = 3, intervalSeconds = 0.1, timeoutSeconds = 1 }: PingOptions = {},
+  { count = 3, intervalMs = 100, timeoutMs = 1_000 }: PingOptions = {},
 ): Promise<PingReport> {
-  const args = ['-n', '-q', '-c', String(count), '-i', String(intervalSeconds), '-W', String(timeoutSeconds), to];
+  const args = ['-n', '-q', '-c', String(count), '-i', String(intervalMs / 1000), '-W', String(timeoutMs / 1000), to];
   const { stdout, stderr } = await lab.processes.attempt('ping', args, { on: from });
   return parsePing(stdout, stderr);
 }
@@ -47,7 +47,7 @@ export function parsePingLines(stdout: string): PingReport {
 export type Reach = 'answered' | 'refused' | 'silence' | 'unreachable';
 
 /** How long to wait, and from which port to send. */
-export type ReachOptions = { readonly timeoutSeconds?: number; readonly fromPort?: number };
+export type ReachOptions = { readonly timeoutMs?: number; readonly fromPort?: number };
 
 /** Tries one TCP connection or one UDP datagram to a port that `listen` may have opened. */
 export async function reach(
@@ -56,9 +56,9 @@ export async function reach(
   protocol: 'tcp' | 'udp',
   to: string,
   port: number,
-  { timeoutSeconds = 1, fromPort }: ReachOptions = {},
+  { timeoutMs = 1_000, fromPort }: ReachOptions = {},
 ): Promise<Reach> {
-  const args = [script('reach.py'), protocol, to, String(port), String(timeoutSeconds), ...(fromPort === undefined ? [] : [String(fromPort)])];
+  const args = [script('reach.py'), protocol, to, String(port), String(timeoutMs / 1000), ...(fromPort === undefined ? [] : [String(fromPort)])];
   return (await lab.processes.run(python, args, { on: from })).trim() as Reach;
 }
 
@@ -93,12 +93,12 @@ export interface Running<Report> {
 }
 
 /** Opens a TCP connection that sends a numbered record to an echoing port at each interval until it is stopped. Resolves when the first record has come back. */
-export async function tcpStream(lab: Lab, from: Machine, to: string, port: number, intervalSeconds = 0.01): Promise<Running<StreamReport>> {
+export async function tcpStream(lab: Lab, from: Machine, to: string, port: number, intervalMs = 10): Promise<Running<StreamReport>> {
   const service = lab.processes.service({
     name: `${from.name}/stream`,
     on: from,
     command: python,
-    args: [script('stream.py'), to, String(port), String(intervalSeconds)],
+    args: [script('stream.py'), to, String(port), String(intervalMs / 1000)],
     ready: async (hopeful) => {
       await lab.processes.until('the first record to come back', () => service.said().includes('streaming') || undefined, { hopeful, intervalMs: 5 });
     },
@@ -116,12 +116,12 @@ export async function tcpStream(lab: Lab, from: Machine, to: string, port: numbe
  * Sends an echo request at each interval until it is stopped. Resolves when the first answer has arrived. Counts up to the last request that was answered: those still under way
  * at the end count neither as sent nor as lost. Works for up to 65 535 requests.
  */
-export async function pingStream(lab: Lab, from: Machine, to: string, intervalSeconds = 0.01): Promise<Running<PingReport>> {
+export async function pingStream(lab: Lab, from: Machine, to: string, intervalMs = 10): Promise<Running<PingReport>> {
   const service = lab.processes.service({
     name: `${from.name}/ping`,
     on: from,
     command: 'ping',
-    args: ['-n', '-i', String(intervalSeconds), to],
+    args: ['-n', '-i', String(intervalMs / 1000), to],
     ready: async (hopeful) => {
       await lab.processes.until('the first answer', () => service.said().includes(' bytes from ') || undefined, { hopeful, intervalMs: 5 });
     },
@@ -150,7 +150,7 @@ export interface Capture {
   /** All frames so far. */
   readonly frames: readonly Captured[];
   /** Resolves with the first frame, past or future, for which `like` holds. NOT_READY when none arrives in time. */
-  seen(what: string, like: (frame: Captured) => boolean, timeoutSeconds?: number): Promise<Captured>;
+  seen(what: string, like: (frame: Captured) => boolean, timeoutMs?: number): Promise<Captured>;
   stop(): Promise<void>;
 }
 
@@ -177,7 +177,7 @@ export async function capture(lab: Lab, on: Machine, device: string): Promise<Ca
   await lab.processes.until(`a capture on ${device} of ${on.name}`, () => watching || undefined, { hopeful, intervalMs: 5 });
   return {
     frames,
-    seen: (what, like, timeoutSeconds = 30) => lab.processes.until(what, () => frames.find(like), { timeoutSeconds, intervalMs: 5, hopeful }),
+    seen: (what, like, timeoutMs = 30_000) => lab.processes.until(what, () => frames.find(like), { timeoutMs, intervalMs: 5, hopeful }),
     async stop() {
       child.kill('SIGKILL');
       await ended;

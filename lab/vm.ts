@@ -53,9 +53,9 @@ export interface Vm extends Machine {
   /** Starts a DHCP client for each family of the port's addresses. */
   startDhcp(): Promise<void>;
   /** Waits for the lease of this family. */
-  lease(family: 4 | 6, timeoutSeconds?: number): Promise<Lease>;
+  lease(family: 4 | 6, timeoutMs?: number): Promise<Lease>;
   /** Waits for a lease and a default route, which is needed to reach anything beyond the subnet. In IPv6 the route comes with a router advertisement, some time later. */
-  online(family: 4 | 6, timeoutSeconds?: number): Promise<void>;
+  online(family: 4 | 6, timeoutMs?: number): Promise<void>;
   /** The version of the guest's kernel; a namespace has this machine's. */
   kernel(): Promise<string>;
   /** Kills the DHCP clients and deletes the tap and the guest. */
@@ -67,7 +67,7 @@ export interface Vm extends Machine {
 /** A VM whose guest is a namespace: tests can look around in it and send anything from it. */
 export interface NamespaceVm extends Vm {
   /** Makes the DHCPv4 client renew its lease, and waits for the answer. */
-  renew(timeoutSeconds?: number): Promise<Lease>;
+  renew(timeoutMs?: number): Promise<Lease>;
 }
 
 /** Creates the port of a VM whose guest is a namespace. Nothing is plugged in yet. API_REFUSED when Neutron refuses. */
@@ -161,7 +161,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
     rmSync(directory, { recursive: true });
   }
 
-  const lease = (family: 4 | 6, timeoutSeconds = 60): Promise<Lease> =>
+  const lease = (family: 4 | 6, timeoutMs = 60_000): Promise<Lease> =>
     processes.until(
       `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
       () => {
@@ -169,7 +169,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
         const given = existsSync(file) ? parseLease(readFileSync(file, 'utf8')) : undefined;
         return given !== undefined && given.address !== '' ? given : undefined;
       },
-      { timeoutSeconds, intervalMs: 10 },
+      { timeoutMs, intervalMs: 10 },
     );
 
   return {
@@ -191,22 +191,22 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
       await Promise.all(clients.map((client) => client.start()));
     },
     lease,
-    async renew(timeoutSeconds = 60) {
+    async renew(timeoutMs = 60_000) {
       const file = join(directory, 'lease4');
       const writtenMs = (): number => statSync(file).mtimeMs;
       const before = writtenMs();
       for (const client of clients) if (client.name.endsWith('/udhcpc')) client.kill('SIGUSR1');
       await processes.until(`an answer to ${facts.name}, which renews its lease`, () => writtenMs() !== before || undefined, {
-        timeoutSeconds,
+        timeoutMs,
         intervalMs: 10,
       });
       return await lease(4);
     },
-    async online(family, timeoutSeconds = 60) {
-      await lease(family, timeoutSeconds);
+    async online(family, timeoutMs = 60_000) {
+      await lease(family, timeoutMs);
       const routes = (): Promise<unknown> => ipJson(processes, machine, `-${family}`, 'route', 'show', 'default');
       await processes.until(`an IPv${family} default route of ${facts.name}`, async () => ((await routes()) as unknown[]).length > 0 || undefined, {
-        timeoutSeconds,
+        timeoutMs,
       });
     },
     kernel: async () => `${type()} ${release()}`,

@@ -4,7 +4,7 @@ import { LabError } from './errors.ts';
 
 /** How long to wait, and how often to look. */
 export type WaitOptions = {
-  readonly timeoutSeconds?: number;
+  readonly timeoutMs?: number;
   readonly intervalMs?: number;
   /** Aborting it ends the wait with its reason. */
   readonly signal?: AbortSignal;
@@ -17,8 +17,8 @@ export type WaitOptions = {
  * A look that throws counts as having seen nothing. When the time is over, the wait rejects with NOT_READY and the last error.
  */
 export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options: WaitOptions = {}): Promise<T> {
-  const { timeoutSeconds = 60, intervalMs = 20, signal, hopeful } = options;
-  const deadline = performance.now() + timeoutSeconds * 1000;
+  const { timeoutMs = 60_000, intervalMs = 20, signal, hopeful } = options;
+  const deadlineMs = performance.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {
     signal?.throwIfAborted();
@@ -30,9 +30,9 @@ export async function until<T>(what: string, look: () => Promise<T | undefined> 
     } catch (error) {
       lastError = error;
     }
-    if (performance.now() > deadline) {
+    if (performance.now() > deadlineMs) {
       const why = lastError instanceof Error ? `: ${lastError.message}` : '';
-      throw new LabError('NOT_READY', `gave up waiting for ${what} after ${timeoutSeconds} s${why}`, { cause: lastError });
+      throw new LabError('NOT_READY', `gave up waiting for ${what} after ${timeoutMs / 1000} s${why}`, { cause: lastError });
     }
     await delay(intervalMs);
   }

@@ -44,7 +44,7 @@ async function laterChangesArrive(): Promise<void> {
     [first, remote],
     [first, neighbour],
   ] as const;
-  const reached = (from: Vm, to: Vm): Promise<string> => reach(world.lab, from, 'tcp', addressOf(to, 4), port, { timeoutSeconds: 0.5 });
+  const reached = (from: Vm, to: Vm): Promise<string> => reach(world.lab, from, 'tcp', addressOf(to, 4), port, { timeoutMs: 500 });
   for (const [from, to] of tries) expect(await reached(from, to)).toBe('silence');
   await addRule(world.lab, group, { direction: 'ingress', ethertype: 'IPv4', protocol: 'tcp', port_range_min: port, port_range_max: port });
   for (const [from, to] of tries) {
@@ -58,7 +58,7 @@ async function allTalk(): Promise<void> {
   for (const family of families) {
     for (const to of [neighbour, remote]) {
       expect.soft(await ping(world.lab, first, addressOf(to, family), { count: 2 }), `ping to ${to.facts.name}`).toMatchObject({ received: 2 });
-      expect.soft(await reach(world.lab, first, 'tcp', addressOf(to, family), 80, { timeoutSeconds: 5 }), `tcp to ${to.facts.name}`).toBe('answered');
+      expect.soft(await reach(world.lab, first, 'tcp', addressOf(to, family), 80, { timeoutMs: 5_000 }), `tcp to ${to.facts.name}`).toBe('answered');
     }
   }
 }
@@ -101,7 +101,7 @@ describe('Felix killed', () => {
     // Repeats a forbidden connection attempt.
     let ended = false;
     const knocking = (async () => {
-      while (!ended) expect(await reach(lab, remote, 'tcp', addressOf(first, 4), 443, { timeoutSeconds: 0.2 })).toBe('silence');
+      while (!ended) expect(await reach(lab, remote, 'tcp', addressOf(first, 4), 443, { timeoutMs: 200 })).toBe('silence');
     })();
     for (const { felix } of lab.hosts) {
       const service = await kill(felix);
@@ -237,7 +237,7 @@ describe('the Neutron driver’s daemon killed', () => {
     const vm = await vmOn(world, 2, { name: 'afterwards', securityGroups: [group.id] });
     // Port states are updated again once the dead daemon's election lease has expired: after a minute at most.
     const active = async (): Promise<true | undefined> => ((await lab.openstack.get('port', vm.facts.portId)).status === 'ACTIVE' ? true : undefined);
-    await lab.processes.until('its port ACTIVE', active, { timeoutSeconds: 80 });
+    await lab.processes.until('its port ACTIVE', active, { timeoutMs: 80_000 });
     await vm.remove();
   });
 });

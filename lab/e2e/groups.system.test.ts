@@ -40,11 +40,11 @@ const nameOf = ({ from, to, family, protocol, port }: Probe): string => `${proto
 type Outcome = 'through' | 'dropped';
 
 /** The outcome of a probe. `dropped`: nothing came back in time. An ICMP error or a reset makes the test fail, because drops are silent. */
-async function outcomeOf(tried: Probe, timeoutSeconds = 0.7): Promise<Outcome> {
+async function outcomeOf(tried: Probe, timeoutMs = 700): Promise<Outcome> {
   const { from, to, family, protocol, port = 0 } = tried;
   const address = addressOf(to, family);
-  if (protocol === 'ping') return (await ping(world.lab, from, address, { count: 1, timeoutSeconds })).received === 1 ? 'through' : 'dropped';
-  const came = await reach(world.lab, from, protocol, address, port, { timeoutSeconds });
+  if (protocol === 'ping') return (await ping(world.lab, from, address, { count: 1, timeoutMs })).received === 1 ? 'through' : 'dropped';
+  const came = await reach(world.lab, from, protocol, address, port, { timeoutMs });
   if (came === 'answered') return 'through';
   if (came !== 'silence') throw new Error(`${came}: ${nameOf(tried)}`);
   return 'dropped';
@@ -52,7 +52,7 @@ async function outcomeOf(tried: Probe, timeoutSeconds = 0.7): Promise<Outcome> {
 
 /** Checks the outcome of all probes. An answer may take long on a busy machine; for silence, a fixed time is waited. */
 async function expectAll(wanted: Outcome, probes: readonly Probe[]): Promise<void> {
-  const outcomes = await Promise.all(probes.map(async (each) => [nameOf(each), await outcomeOf(each, wanted === 'through' ? 5 : 0.7)]));
+  const outcomes = await Promise.all(probes.map(async (each) => [nameOf(each), await outcomeOf(each, wanted === 'through' ? 5_000 : 700)]));
   expect(Object.fromEntries(outcomes)).toEqual(Object.fromEntries(probes.map((each) => [nameOf(each), wanted])));
 }
 

@@ -9,7 +9,7 @@ import { addressesOf, recordVm, requestPort, type Vm, type VmOptions } from '../
 import { machineImage } from './image.ts';
 
 /** How long booting may take. Emulation is slow, above all on a busy machine. */
-const bootSeconds = 180;
+const bootMs = 180_000;
 
 /** Creates the VM's port, and builds the image if necessary. The machine echoes on TCP ports 80 and 22 as soon as it has booted. */
 export async function createMachine(lab: Lab, options: VmOptions): Promise<Vm> {
@@ -37,10 +37,10 @@ export async function createMachine(lab: Lab, options: VmOptions): Promise<Vm> {
     if (!lines.includes(`${name}-end`)) return undefined;
     return lines.flatMap((line) => (line.startsWith(`${name} `) ? [line.slice(name.length + 1)] : [])).join('\n');
   }
-  const waitFor = (what: string, name: string, timeoutSeconds: number): Promise<string> =>
-    processes.until(`${what} of ${facts.name}`, () => shown(name), { timeoutSeconds, intervalMs: 50 });
-  const lease = async (family: 4 | 6, timeoutSeconds = bootSeconds): Promise<Lease> =>
-    parseLease(await waitFor(`an IPv${family} lease`, `lease${family}`, timeoutSeconds));
+  const waitFor = (what: string, name: string, timeoutMs: number): Promise<string> =>
+    processes.until(`${what} of ${facts.name}`, () => shown(name), { timeoutMs, intervalMs: 50 });
+  const lease = async (family: 4 | 6, timeoutMs = bootMs): Promise<Lease> =>
+    parseLease(await waitFor(`an IPv${family} lease`, `lease${family}`, timeoutMs));
 
   async function unplug(): Promise<void> {
     emulator.kill('SIGKILL');
@@ -64,10 +64,10 @@ export async function createMachine(lab: Lab, options: VmOptions): Promise<Vm> {
     },
     startDhcp: () => emulator.start(),
     lease,
-    async online(family, timeoutSeconds = bootSeconds) {
-      await waitFor(`an IPv${family} default route`, `default${family}`, timeoutSeconds);
+    async online(family, timeoutMs = bootMs) {
+      await waitFor(`an IPv${family} default route`, `default${family}`, timeoutMs);
     },
-    kernel: () => waitFor('the kernel', 'kernel', bootSeconds),
+    kernel: () => waitFor('the kernel', 'kernel', bootMs),
     unplug,
     async remove() {
       if (existsSync(directory)) await unplug();

@@ -38,7 +38,7 @@ export function keystoneService(processes: Processes, on: Joined, mariadb: Maria
     env: { OS_KEYSTONE_CONFIG_DIR: directory },
     prepare,
   });
-  const manage = (...args: string[]): Promise<string> => processes.run('keystone-manage', ['--config-file', file, ...args], { on, timeoutSeconds: 120 });
+  const manage = (...args: string[]): Promise<string> => processes.run('keystone-manage', ['--config-file', file, ...args], { on, timeoutMs: 120_000 });
   return Object.assign(service, {
     authUrl,
     contents: JSON.stringify([administrator, authUrl]),

@@ -68,7 +68,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
     contents: 'heads',
     migrate: async () => {
       await prepare();
-      await processes.run('neutron-db-manage', ['--config-file', file, 'upgrade', 'heads'], { on, timeoutSeconds: 180 });
+      await processes.run('neutron-db-manage', ['--config-file', file, 'upgrade', 'heads'], { on, timeoutMs: 180_000 });
     },
   });
 }

@@ -64,7 +64,7 @@ export function wsgiService(processes: Processes, { name, on, port, wsgiFile, wo
         if (!waiting) ask().catch(() => {}); // it does not listen yet
         return answered;
       };
-      await until(`an answer of ${name}`, look, { timeoutSeconds: 60, intervalMs: 20, hopeful: healthy });
+      await until(`an answer of ${name}`, look, { timeoutMs: 60_000, intervalMs: 20, hopeful: healthy });
     },
   });
   return Object.assign(service, { socket, url: `http://${on.link.machine4}:${port}` });

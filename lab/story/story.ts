@@ -133,7 +133,7 @@ async function changeGroup(lab: Lab, telling: Telling, { web1, client1, batch1 }
   const becomes = (says: string, from: Vm, to: Vm, wanted: Reach): Claim => ({
     says,
     look: async () => {
-      const try4 = (): Promise<Reach> => reach(lab, from, 'tcp', addressOf(to, 4), 80, { timeoutSeconds: 0.3 });
+      const try4 = (): Promise<Reach> => reach(lab, from, 'tcp', addressOf(to, 4), 80, { timeoutMs: 300 });
       await lab.processes.until(says, async () => (await try4()) === wanted || undefined);
       return { holds: true, seen: since() };
     },
@@ -174,7 +174,7 @@ async function deleteVm(lab: Lab, telling: Telling, { web1, client1, client2 }: 
         last = await left();
         return last.length === 0 || undefined;
       };
-      await lab.processes.until(says, none, { timeoutSeconds: 20 }).catch(() => lab.processes.signal.throwIfAborted());
+      await lab.processes.until(says, none, { timeoutMs: 20_000 }).catch(() => lab.processes.signal.throwIfAborted());
       return { holds: last.length === 0, seen: last.length === 0 ? since() : `left: ${last.join('; ')}` };
     },
   });
@@ -219,7 +219,7 @@ const notPinged = (lab: Lab, from: Vm, to: Vm, why: string): Claim =>
 const reaches = (lab: Lab, from: Vm, to: Vm, port: number, wanted: Reach): Claim =>
   inBothFamilies(`${from.facts.name} ${wanted === 'answered' ? 'reaches' : 'does not reach'} TCP port ${port} of ${to.facts.name}`, async (family) => {
     // TCP repeats a lost first packet after a second, so an answer is waited for longer. Silence has to last for a fixed time.
-    const came = await reach(lab, from, 'tcp', addressOf(to, family), port, { timeoutSeconds: wanted === 'silence' ? 1 : 5 });
+    const came = await reach(lab, from, 'tcp', addressOf(to, family), port, { timeoutMs: wanted === 'silence' ? 1000 : 5000 });
     return { holds: came === wanted, seen: came === 'silence' ? 'dropped' : came };
   });
 

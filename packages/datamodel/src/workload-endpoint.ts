@@ -107,7 +107,7 @@ function qosControls(value: unknown): QosControls | undefined {
   return numbers.length > 0 ? (Object.fromEntries(numbers) as QosControls) : undefined;
 }
 
-function millisecondsOf(timestamp: string | undefined): number {
+function epochMsOf(timestamp: string | undefined): number {
   const parsed = timestamp === undefined ? Number.NaN : Date.parse(timestamp);
   return Number.isNaN(parsed) ? Number.POSITIVE_INFINITY : parsed;
 }
@@ -148,7 +148,7 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
   return decoded({
     labels: metadata.labels,
     annotations: metadata.annotations,
-    createdMs: millisecondsOf(metadata.creationTimestamp),
+    createdMs: epochMsOf(metadata.creationTimestamp),
     ...(typeof serviceAccountName === 'string' && serviceAccountName !== '' && { serviceAccount: serviceAccountName }),
     interfaceName,
     ...(mac && { mac }),

@@ -11,7 +11,7 @@ test('what holds when nothing is configured', () => {
   expect(parse('')).toEqual({
     host: hostname().toLowerCase(),
     region: undefined,
-    etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutSeconds: 10 },
+    etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutMs: 10_000 },
     birdConfigFile: '/etc/bird/bird.conf',
     directory: '/var/lib/neutron/dhcp',
     service: { domain: 'openstacklocal', dnsServers: [] },
@@ -62,8 +62,8 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
   },
   { section: 'calico', line: 'etcd_username = dhcp\netcd_password = secret', gives: { etcd: { username: 'dhcp', password: 'secret' } } },
   { section: 'calico', line: 'bird_config_file = /srv/bird.conf', gives: { birdConfigFile: '/srv/bird.conf' } },
-  { section: 'calico', line: 'etcd_timeout = 3', gives: { etcd: { timeoutSeconds: 3 } } },
-  { section: 'calico', line: 'etcd_timeout = 1.5', gives: { etcd: { timeoutSeconds: 1.5 } } },
+  { section: 'calico', line: 'etcd_timeout = 3', gives: { etcd: { timeoutMs: 3_000 } } },
+  { section: 'calico', line: 'etcd_timeout = 1.5', gives: { etcd: { timeoutMs: 1_500 } } },
 ])('$line', ({ line, section = 'DEFAULT', gives }) => {
   expect(parse(`[${section}]\n${line}\n`)).toMatchObject(gives);
 });

@@ -16,4 +16,4 @@ afterAll(async () => {
   await server.stop();
 });
 
-etcdContract('a real etcd', () => openRealWorld({ server, way: proxy }, (endpoint) => connectEtcd({ endpoints: [endpoint], timeoutSeconds: 2 })));
+etcdContract('a real etcd', () => openRealWorld({ server, way: proxy }, (endpoint) => connectEtcd({ endpoints: [endpoint], timeoutMs: 2_000 })));

@@ -21,10 +21,10 @@ import { openWatch } from './watch.ts';
 
 /**
  * A client of the cluster with these endpoints. It connects when it is first used; later trouble with etcd or the network shows as rejected calls.
- * `checkMilliseconds`: how often a watch checks that etcd's history is still the same.
+ * `checkMs`: how often a watch checks that etcd's history is still the same.
  * @throws ETCD_MISCONFIGURED when the options cannot lead to a connection
  */
-export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMilliseconds = 30_000 } = {}): Etcd {
+export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMs = 30_000 } = {}): Etcd {
   const connection = openConnection(options, clock);
   const { call } = connection;
 
@@ -38,7 +38,7 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
         begun ??= clock.now();
       };
       const page = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true, onAnswering });
-      return { ...page, transferMilliseconds: clock.now() - (begun ?? clock.now()) };
+      return { ...page, transferMs: clock.now() - (begun ?? clock.now()) };
     };
 
   async function readHeader(key: string): Promise<Header> {
@@ -50,7 +50,7 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
     random: Math.random,
     readPage: readPage(),
     readHeader,
-    watch: (ranges, events) => openWatch(connection, ranges, events, { readHeader, checkMilliseconds }),
+    watch: (ranges, events) => openWatch(connection, ranges, events, { readHeader, checkMs }),
   };
 
   return {

@@ -16,7 +16,7 @@ test('a call whose time is over reports why an endpoint could not be reached, no
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const connection = openConnection({ endpoints: [`http://127.0.0.1:${port}`], timeoutSeconds: 1 }, systemClock, () => 0);
+  const connection = openConnection({ endpoints: [`http://127.0.0.1:${port}`], timeoutMs: 1_000 }, systemClock, () => 0);
   const call = connection.call(methods.status, emptyRequest, { what: 'ask for its status', repeatable: true });
   await expect(call).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE', message: expect.not.stringContaining('no connection within') });
   expect(attempts).toBeGreaterThan(1);
@@ -46,7 +46,7 @@ describe('an answer that comes slowly', () => {
     });
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    const connection = openConnection({ endpoints: [`http://127.0.0.1:${port}`], timeoutSeconds: 1.5 });
+    const connection = openConnection({ endpoints: [`http://127.0.0.1:${port}`], timeoutMs: 1_500 });
     try {
       return await connection.call(methods.status, emptyRequest, { what: 'ask for its status', repeatable: true });
     } finally {
@@ -70,7 +70,7 @@ describe('an endpoint that does not serve is left, so that the next call goes to
   const status = { what: 'ask for its status', repeatable: false };
 
   /** Two endpoints, the first of which treats calls like this; the second answers. Says whom a call came to. */
-  async function twoEndpoints(treat: (stream: ServerHttp2Stream) => void, timeoutSeconds = 0.3) {
+  async function twoEndpoints(treat: (stream: ServerHttp2Stream) => void, timeoutMs = 300) {
     const asked: string[] = [];
     const serve = async (name: string, onStream: (stream: ServerHttp2Stream) => void) => {
       const server = createHttp2Server().listen(0, '127.0.0.1');
@@ -88,7 +88,7 @@ describe('an endpoint that does not serve is left, so that the next call goes to
       stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
       stream.end(answer);
     });
-    const connection = openConnection({ endpoints: [first.url, second.url], timeoutSeconds }, systemClock, () => 0);
+    const connection = openConnection({ endpoints: [first.url, second.url], timeoutMs }, systemClock, () => 0);
     return {
       asked,
       connection,

@@ -9,7 +9,7 @@ import { GrpcError, grpcStatus, type Transport } from './transport.ts';
 import type { EtcdOptions } from './types.ts';
 
 /** How long one endpoint may take for its connection, TLS included, before the next is tried. */
-const connectMilliseconds = 3_000;
+const connectMs = 3_000;
 
 /** How one call is made. */
 export type CallOptions = {
@@ -65,7 +65,7 @@ type Login = {
 export function openConnection(options: EtcdOptions, clock: Clock = systemClock, random: () => number = Math.random): Connection {
   if (options.endpoints.length === 0) throw new EtcdError('ETCD_MISCONFIGURED', 'no etcd endpoint is given');
   const endpoints = options.endpoints.map((text) => openEndpoint(text, options));
-  const timeoutMilliseconds = (options.timeoutSeconds ?? 10) * 1000;
+  const timeoutMs = options.timeoutMs ?? 10_000;
   const closing = new AbortController();
   let current = Math.floor(random() * endpoints.length);
   let login: Login | undefined;
@@ -78,13 +78,13 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   const closedError = (what: string): EtcdError => new EtcdError('ETCD_CLOSED', `cannot ${what}: the connection to etcd was closed`);
 
   /** Connects to the endpoint in use, or else to the others, each tried once. */
-  async function connected(what: string, deadline: number): Promise<Connected> {
+  async function connected(what: string, deadlineMs: number): Promise<Connected> {
     const failures: EtcdError[] = [];
     while (failures.length < endpoints.length) {
       if (closing.signal.aborted) throw closedError(what);
       const endpoint = inUse();
       try {
-        return { endpoint, transport: await endpoint.connect(Math.max(1, Math.min(connectMilliseconds, deadline - clock.now()))) };
+        return { endpoint, transport: await endpoint.connect(Math.max(1, Math.min(connectMs, deadlineMs - clock.now()))) };
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
         leave(endpoint);
@@ -97,20 +97,20 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     });
   }
 
-  /** Sends one request to one endpoint. Fails when nothing arrives for `patienceMilliseconds`. `onBytes` is called for each piece of the answer. */
+  /** Sends one request to one endpoint. Fails when nothing arrives for `patienceMs`. `onBytes` is called for each piece of the answer. */
   function ask<Answer>(
     { endpoint, transport }: Connected,
     method: Method<Answer>,
     request: Buffer,
     token: string | undefined,
-    { patienceMilliseconds, what, onBytes }: { readonly patienceMilliseconds: number; readonly what: string; onBytes?(): void },
+    { patienceMs, what, onBytes }: { readonly patienceMs: number; readonly what: string; onBytes?(): void },
   ): Promise<Answer> {
     return new Promise((resolve, reject) => {
       let begun = false;
-      const listening = listenForSilence(Math.max(1, patienceMilliseconds), () => {
+      const listening = listenForSilence(Math.max(1, patienceMs), () => {
         call.cancel();
         const how = begun ? 'fell silent within its answer for' : 'did not answer within';
-        fail(new GrpcError(grpcStatus.DEADLINE_EXCEEDED, `${how} ${Math.round(patienceMilliseconds / 100) / 10} s`));
+        fail(new GrpcError(grpcStatus.DEADLINE_EXCEEDED, `${how} ${Math.round(patienceMs / 100) / 10} s`));
       });
       const fail = (error: GrpcError): void => {
         listening.stop();
@@ -155,11 +155,11 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   }
 
   /** The user's login, shared by all calls that wait for it; undefined when no user is configured. */
-  function loggedIn(deadline: number): Login | undefined {
+  function loggedIn(deadlineMs: number): Login | undefined {
     const { username, password } = options;
     if (username === undefined || login) return login;
     const mine: Login = {
-      token: authenticate(username, password ?? '', deadline, (transport) => {
+      token: authenticate(username, password ?? '', deadlineMs, (transport) => {
         mine.over = transport;
       }),
     };
@@ -180,13 +180,13 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     if (stale?.over !== transport) forget(stale);
   }
 
-  async function authenticate(username: string, password: string, deadline: number, onConnected: (over: Transport) => void): Promise<string | undefined> {
+  async function authenticate(username: string, password: string, deadlineMs: number, onConnected: (over: Transport) => void): Promise<string | undefined> {
     const what = `authenticate as ${username}`;
     try {
-      const to = await connected(what, deadline);
+      const to = await connected(what, deadlineMs);
       onConnected(to.transport);
-      const patienceMilliseconds = deadline - clock.now();
-      return await ask(to, methods.authenticate, authenticateRequest(username, password), undefined, { patienceMilliseconds, what });
+      const patienceMs = deadlineMs - clock.now();
+      return await ask(to, methods.authenticate, authenticateRequest(username, password), undefined, { patienceMs, what });
     } catch (error) {
       const status = grpcStatusOf(error);
       if (status === grpcStatus.FAILED_PRECONDITION) return undefined; // authentication is not enabled
@@ -196,30 +196,30 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   }
 
   async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable, onAnswering }: CallOptions): Promise<Answer> {
-    let deadline = clock.now() + timeoutMilliseconds;
+    let deadlineMs = clock.now() + timeoutMs;
     /** Extends the deadline: an answer may take any time as long as pieces of it arrive. */
     const onBytes = (): void => {
-      deadline = clock.now() + timeoutMilliseconds;
+      deadlineMs = clock.now() + timeoutMs;
       onAnswering?.();
     };
     let failures = 0;
     let reason: unknown;
     let loginRenewed = false;
     for (;;) {
-      const given = deadline - clock.now();
+      const given = deadlineMs - clock.now();
       let sent = false;
       let mine: Login | undefined;
       let to: Connected | undefined;
       try {
         if (closing.signal.aborted) throw closedError(what);
-        mine = loggedIn(deadline);
+        mine = loggedIn(deadlineMs);
         const token = await mine?.token;
-        to = await connected(what, deadline);
+        to = await connected(what, deadlineMs);
         // A repeatable call leaves time for another endpoint when this one is silent.
-        const remaining = deadline - clock.now();
-        const patienceMilliseconds = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
+        const remaining = deadlineMs - clock.now();
+        const patienceMs = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
         sent = true;
-        return await ask(to, method, request, token, { patienceMilliseconds, what, onBytes });
+        return await ask(to, method, request, token, { patienceMs, what, onBytes });
       } catch (error) {
         // UNAUTHENTICATED: the token has expired, or the member that gave it was restarted. INVALID_ARGUMENT: users were changed meanwhile; it means much else too, so this is
         // retried only once. Neither call was carried out.
@@ -233,21 +233,21 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         if (!isTransient(error) || (sent && !repeatable)) throw error;
         failures += 1;
         // An attempt that had only a little time left fails for want of time. The error of the attempt before it says why etcd cannot be reached.
-        const cutShort = (!sent && clock.now() + 1 >= deadline) || given < timeoutMilliseconds / 5;
+        const cutShort = (!sent && clock.now() + 1 >= deadlineMs) || given < timeoutMs / 5;
         if (!cutShort || reason === undefined) reason = error;
-        const pause = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
-        if (clock.now() + pause + 1 >= deadline) throw reason;
-        await clock.wait(pause, closing.signal);
+        const pauseMs = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
+        if (clock.now() + pauseMs + 1 >= deadlineMs) throw reason;
+        await clock.wait(pauseMs, closing.signal);
       }
     }
   }
 
   async function stream<Answer>(method: Method<Answer>, what: string, { onAnswer, onLost }: StreamEvents<Answer>): Promise<Stream> {
-    const deadline = clock.now() + timeoutMilliseconds;
+    const deadlineMs = clock.now() + timeoutMs;
     if (closing.signal.aborted) throw closedError(what);
-    const mine = loggedIn(deadline);
+    const mine = loggedIn(deadlineMs);
     const token = await mine?.token;
-    const { endpoint, transport } = await connected(what, deadline);
+    const { endpoint, transport } = await connected(what, deadlineMs);
     const lose = (error: GrpcError): void => onLost(failure(endpoint, error, what));
     const opened = transport.call(method.path, metadata(token), {
       onMessage(message) {

@@ -19,7 +19,7 @@ function candidate(name: string, etcd: Etcd = fake.connect(), over: Partial<Elec
     keys,
     value: name,
     ttlSeconds: 60,
-    refreshSeconds: 10,
+    refreshMs: 10_000,
     clock: fake.clock,
     onElected: () => heard.push(`${name} leads`),
     onLost: (reason) => heard.push(`${name} lost: ${reason}`),

@@ -11,8 +11,8 @@ export type ElectionOptions = {
   readonly value: string;
   /** The lease's time to live: another candidate takes over within this time after a leader dies. Default: 60. */
   readonly ttlSeconds?: number;
-  /** How often the leader renews its lease. Default: 10. */
-  readonly refreshSeconds?: number;
+  /** How often the leader renews its lease. Default: 10 000. */
+  readonly refreshMs?: number;
   /** Called when this candidate becomes the leader. */
   readonly onElected: () => void;
   /** Called when this candidate stops being the leader, but not by close(). If the reason is that etcd did not answer, the lease still stands in etcd, so nobody else leads yet. */
@@ -36,18 +36,18 @@ export interface Election {
 
 /** The share of the lease's time for which a leader trusts its last renewal. The rest allows for clocks that differ and for ending its work. */
 const trustedShare = 0.9;
-const retryCapMilliseconds = 5_000;
+const retryCapMs = 5_000;
 
 /** Stands for election until the result is closed. */
 export function elect(etcd: Etcd, options: ElectionOptions): Election {
-  const { keys, value, ttlSeconds = 60, refreshSeconds = 10, onElected, onLost, onWaiting, onError, clock = systemClock } = options;
+  const { keys, value, ttlSeconds = 60, refreshMs = 10_000, onElected, onLost, onWaiting, onError, clock = systemClock } = options;
   const closing = new AbortController();
   /** The values that the keys have, as far as the follower reported. */
   const standing = new Map<string, string>();
   let inSync = false;
   let wake: () => void = () => {};
   let lease: Lease | undefined;
-  let term: { readonly modRevision: number; trustedUntil: number; readonly over: AbortController; reason: string } | undefined;
+  let term: { readonly modRevision: number; trustedUntilMs: number; readonly over: AbortController; reason: string } | undefined;
   let failures = 0;
 
   const follower = etcd.follow(keys, {
@@ -66,7 +66,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     },
   });
 
-  const leading = (): boolean => term !== undefined && clock.now() < term.trustedUntil;
+  const leading = (): boolean => term !== undefined && clock.now() < term.trustedUntilMs;
 
   function end(reason: string): void {
     if (!term || term.over.signal.aborted) return;
@@ -108,9 +108,9 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
   }
 
   /** Leads until the term ends, renewing the lease. */
-  async function lead(mine: Lease, modRevision: number, since: number): Promise<void> {
-    const trustedMilliseconds = mine.ttlSeconds * 1000 * trustedShare;
-    const reign = { modRevision, trustedUntil: since + trustedMilliseconds, over: new AbortController(), reason: '' };
+  async function lead(mine: Lease, modRevision: number, sinceMs: number): Promise<void> {
+    const trustedMs = mine.ttlSeconds * 1000 * trustedShare;
+    const reign = { modRevision, trustedUntilMs: sinceMs + trustedMs, over: new AbortController(), reason: '' };
     const over = AbortSignal.any([reign.over.signal, closing.signal]);
     term = reign;
     if (!leading()) {
@@ -119,17 +119,17 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     }
     onElected();
     void watchOver(reign, over);
-    for (let pause = refreshSeconds * 1000; ; ) {
-      await clock.wait(pause, over);
+    for (let pauseMs = refreshMs; ; ) {
+      await clock.wait(pauseMs, over);
       if (over.aborted) break;
-      const asked = clock.now();
+      const askedMs = clock.now();
       try {
         if (!(await mine.keepAlive())) end('the lease has expired');
-        else if (leading()) reign.trustedUntil = asked + trustedMilliseconds;
-        pause = refreshSeconds * 1000;
+        else if (leading()) reign.trustedUntilMs = askedMs + trustedMs;
+        pauseMs = refreshMs;
       } catch (error) {
         onError?.(error);
-        pause = Math.min(refreshSeconds * 1000, 1_000);
+        pauseMs = Math.min(refreshMs, 1_000);
       }
     }
     term = undefined;
@@ -140,7 +140,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
   async function watchOver(reign: NonNullable<typeof term>, over: AbortSignal): Promise<void> {
     while (!over.aborted) {
       if (!leading()) end('the lease could not be renewed in time');
-      else await clock.wait(reign.trustedUntil - clock.now(), over);
+      else await clock.wait(reign.trustedUntilMs - clock.now(), over);
     }
   }
 
@@ -159,7 +159,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
       try {
         if (!doubtful) await vacancy();
         if (closing.signal.aborted) return;
-        const since = clock.now();
+        const sinceMs = clock.now();
         if (!lease || !(await lease.keepAlive())) lease = await etcd.grantLease(ttlSeconds);
         doubtful = true;
         const modRevision = await stand(lease);
@@ -167,17 +167,17 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
         failures = 0;
         if (closing.signal.aborted) return;
         const toldSoon = news();
-        if (modRevision !== undefined) await lead(lease, modRevision, since);
+        if (modRevision !== undefined) await lead(lease, modRevision, sinceMs);
         if (closing.signal.aborted) return;
         await giveUp(lease);
         // Another candidate was quicker: the follower reports it in a moment.
-        if (modRevision === undefined) await Promise.race([toldSoon, clock.wait(refreshSeconds * 1000, closing.signal)]);
+        if (modRevision === undefined) await Promise.race([toldSoon, clock.wait(refreshMs, closing.signal)]);
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error; // thrown by a callback
         if (closing.signal.aborted) return;
         onError?.(error);
         failures += 1;
-        await clock.wait(backoff(failures, retryCapMilliseconds), closing.signal);
+        await clock.wait(backoff(failures, retryCapMs), closing.signal);
       }
     }
   }

@@ -11,7 +11,7 @@ import type { EtcdOptions } from './types.ts';
 export interface Endpoint {
   readonly url: string;
   /** The established connection, or a new one. Rejects with ETCD_UNAVAILABLE when none stands within that time. */
-  connect(milliseconds: number): Promise<Transport>;
+  connect(ms: number): Promise<Transport>;
   /** The remote IP address of the established connection; undefined while there is none. */
   readonly remoteAddress: string | undefined;
   close(): void;
@@ -29,9 +29,9 @@ export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
   let transport: Transport | undefined;
   let opening: Promise<Transport> | undefined;
 
-  async function open(milliseconds: number): Promise<Transport> {
+  async function open(ms: number): Promise<Transport> {
     try {
-      transport = await openTransport(target(), milliseconds, closing.signal);
+      transport = await openTransport(target(), ms, closing.signal);
       return transport;
     } catch (error) {
       throw new EtcdError('ETCD_UNAVAILABLE', `${url}: ${messageOf(error)}${remedyOf(error)}`, { cause: error });
@@ -42,9 +42,9 @@ export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
 
   return {
     url,
-    connect(milliseconds) {
+    connect(ms) {
       if (transport?.usable) return Promise.resolve(transport);
-      opening ??= open(milliseconds);
+      opening ??= open(ms);
       return opening;
     },
     get remoteAddress() {

@@ -3,8 +3,8 @@ import type { Clock } from './clock.ts';
 
 /** A `Clock` that tests advance. */
 export type FakeClock = Clock & {
-  /** Advances to the first wait that ends by `until` and ends it. When there is none, advances to `until` and returns false. */
-  step(until: number): boolean;
+  /** Advances to the first wait that ends by `untilMs` and ends it. When there is none, advances to `untilMs` and returns false. */
+  step(untilMs: number): boolean;
 };
 
 /** A clock at 0. `alsoAt` returns the next time at which something other than a wait is due: `step` stops there too. */
@@ -13,10 +13,10 @@ export function fakeClock(alsoAt: () => number = () => Number.POSITIVE_INFINITY)
   let now = 0;
   return {
     now: () => now,
-    wait: (milliseconds, signal) =>
+    wait: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted) return resolve();
-        const wait = { at: now + Math.max(0, milliseconds), resolve };
+        const wait = { at: now + Math.max(0, ms), resolve };
         waits.add(wait);
         signal?.addEventListener(
           'abort',
@@ -27,15 +27,15 @@ export function fakeClock(alsoAt: () => number = () => Number.POSITIVE_INFINITY)
           { once: true },
         );
       }),
-    step(until) {
+    step(untilMs) {
       const next = Math.min(alsoAt(), ...Array.from(waits, ({ at }) => at));
-      now = Math.max(now, Math.min(next, until));
+      now = Math.max(now, Math.min(next, untilMs));
       for (const wait of [...waits]) {
         if (wait.at > now) continue;
         waits.delete(wait);
         wait.resolve();
       }
-      return next <= until;
+      return next <= untilMs;
     },
   };
 }

@@ -5,7 +5,7 @@ import { type KeyRange, prefixRange } from './messages.ts';
 
 import type { Change, Compare, KeyValue, Operation, TransactionResult } from './types.ts';
 
-type LeaseRecord = { readonly ttlMilliseconds: number; expiresAt: number; readonly keys: Set<string> };
+type LeaseRecord = { readonly ttlMs: number; expiresAt: number; readonly keys: Set<string> };
 
 /** An empty datastore. Its refusals are EtcdErrors, as those of a real etcd. */
 export function memoryStore() {
@@ -121,13 +121,13 @@ export function memoryStore() {
     grantLease(ttlSeconds: number, now: number): string {
       leaseCount += 1;
       const id = String(leaseCount);
-      leases.set(id, { ttlMilliseconds: ttlSeconds * 1000, expiresAt: now + ttlSeconds * 1000, keys: new Set() });
+      leases.set(id, { ttlMs: ttlSeconds * 1000, expiresAt: now + ttlSeconds * 1000, keys: new Set() });
       return id;
     },
 
     keepAlive(id: string, now: number): boolean {
       const lease = leases.get(id);
-      if (lease) lease.expiresAt = now + lease.ttlMilliseconds;
+      if (lease) lease.expiresAt = now + lease.ttlMs;
       return lease !== undefined;
     },
 

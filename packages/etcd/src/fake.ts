@@ -152,11 +152,11 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       tellAll();
     },
     async advance(seconds) {
-      const until = clock.now() + seconds * 1000;
+      const untilMs = clock.now() + seconds * 1000;
       let more = true;
       while (more) {
         await settled();
-        more = clock.step(until);
+        more = clock.step(untilMs);
         store.expireLeases(clock.now());
       }
       await settled();

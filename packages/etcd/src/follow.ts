@@ -32,11 +32,11 @@ export type WatchEvents = {
 };
 
 /** After a watch that lasted this long, the pauses between attempts start with the shortest again. */
-const steadyMilliseconds = 5_000;
-const retryCapMilliseconds = 2_000;
+const steadyMs = 5_000;
+const retryCapMs = 2_000;
 /** Reading a whole snapshot loads etcd, and thousands of agents may retry at once: the pause grows longer than for a watch. */
-const rereadCapMilliseconds = 15_000;
-const refusedCapMilliseconds = 30_000;
+const rereadCapMs = 15_000;
+const refusedCapMs = 30_000;
 
 /**
  * Follows the prefixes until the follower is closed; `Etcd.follow` in types.ts says what the listener may rely on.
@@ -107,7 +107,7 @@ class PrefixFollower implements Follower {
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error; // thrown by the listener, whose state is unknown now
         if (this.#isClosed || error.code === 'ETCD_CLOSED') return;
-        if (clock.now() - this.#followingSince > steadyMilliseconds) this.#failures = 0;
+        if (clock.now() - this.#followingSince > steadyMs) this.#failures = 0;
         this.#followingSince = Number.POSITIVE_INFINITY;
         this.#failures += 1;
         if (!isTransient(error)) this.#reading = undefined;
@@ -166,6 +166,6 @@ class PrefixFollower implements Follower {
 }
 
 function capOf({ code }: EtcdError, reads: boolean): number {
-  if (code === 'ETCD_DENIED' || code === 'ETCD_REFUSED') return refusedCapMilliseconds;
-  return reads ? rereadCapMilliseconds : retryCapMilliseconds;
+  if (code === 'ETCD_DENIED' || code === 'ETCD_REFUSED') return refusedCapMs;
+  return reads ? rereadCapMs : retryCapMs;
 }

@@ -23,6 +23,6 @@ afterAll(async () => {
 
 etcdContract('an etcd behind its grpc-proxy', () =>
   openRealWorld({ server, way, restartBetween: () => grpcProxy.restart() }, (endpoint) =>
-    connectEtcd({ endpoints: [endpoint], timeoutSeconds: 2 }, systemClock, { checkMilliseconds: 1_000 }),
+    connectEtcd({ endpoints: [endpoint], timeoutMs: 2_000 }, systemClock, { checkMs: 1_000 }),
   ),
 );

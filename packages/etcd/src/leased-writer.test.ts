@@ -19,7 +19,7 @@ beforeEach(() => {
 const writer = (): LeasedWriter =>
   writeUnderLease(etcd, {
     ttlSeconds: 90,
-    intervalSeconds: 30,
+    intervalMs: 30_000,
     operations: (lease) => [
       { put: '/status', value: String(beats), lease },
       { put: '/last', value: String(beats) },

@@ -7,7 +7,7 @@ import type { Etcd, Lease, Operation } from './types.ts';
 export type LeasedWriterOptions = {
   /** The lease's time to live: the leased keys are deleted this long after the last renewal. */
   readonly ttlSeconds: number;
-  readonly intervalSeconds: number;
+  readonly intervalMs: number;
   /** Returns what to write this time. Puts that shall end with the writer carry the lease's id. */
   readonly operations: (lease: string) => readonly Operation[];
   readonly onWritten?: () => void;
@@ -24,7 +24,7 @@ export interface LeasedWriter {
 
 /** Writes at once and then at every interval. */
 export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): LeasedWriter {
-  const { ttlSeconds, intervalSeconds, operations, onWritten, onError, clock = systemClock } = options;
+  const { ttlSeconds, intervalMs, operations, onWritten, onError, clock = systemClock } = options;
   const closing = new AbortController();
   let lease: Lease | undefined;
 
@@ -41,11 +41,11 @@ export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): Lease
   }
 
   async function run(): Promise<void> {
-    let due = clock.now();
+    let dueMs = clock.now();
     while (!closing.signal.aborted) {
       if (await write()) onWritten?.();
-      due = Math.max(due + intervalSeconds * 1000, clock.now());
-      await clock.wait(due - clock.now(), closing.signal);
+      dueMs = Math.max(dueMs + intervalMs, clock.now());
+      await clock.wait(dueMs - clock.now(), closing.signal);
     }
   }
   const running = run();

@@ -17,8 +17,8 @@ let onHeard: () => void;
 beforeEach(async () => {
   server = await startEtcd();
   proxy = await cuttableProxy(server.clientPort);
-  near = connectEtcd({ endpoints: [server.endpoint], timeoutSeconds: 1 });
-  far = connectEtcd({ endpoints: [`http://127.0.0.1:${proxy.port}`], timeoutSeconds: 1 });
+  near = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 1_000 });
+  far = connectEtcd({ endpoints: [`http://127.0.0.1:${proxy.port}`], timeoutMs: 1_000 });
   heard = [];
   onHeard = () => {};
 });
@@ -45,7 +45,7 @@ const candidate = (name: string, etcd: Etcd, ttlSeconds = 3): Election =>
     keys: ['/v2/election', '/v1/election'],
     value: name,
     ttlSeconds,
-    refreshSeconds: 0.5,
+    refreshMs: 500,
     onElected: () => hear(`${name} leads`),
     onLost: () => hear(`${name} lost`),
     onWaiting: (leader) => hear(`${name} waits for ${leader}`),
@@ -90,7 +90,7 @@ test('leased keys stay while they are written, come back after a restart of etcd
   const told = recorder();
   near.follow(['/status'], told);
   let beats = 0;
-  const writer = writeUnderLease(far, { ttlSeconds: 2, intervalSeconds: 0.2, operations: (lease) => [{ put: '/status', value: String(beats++), lease }] });
+  const writer = writeUnderLease(far, { ttlSeconds: 2, intervalMs: 200, operations: (lease) => [{ put: '/status', value: String(beats++), lease }] });
   await told.until(({ lines }) => lines.length > 12);
   expect(told.lines.every((line) => line.startsWith('/status='))).toBe(true);
   await server.kill();

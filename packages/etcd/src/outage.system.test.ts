@@ -28,7 +28,7 @@ describe('one etcd', () => {
   let told: Recorder;
   beforeEach(async () => {
     server = await startEtcd();
-    etcd = connectEtcd({ endpoints: [server.endpoint], timeoutSeconds: 5 });
+    etcd = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 5_000 });
     told = recorder();
   });
   afterEach(async () => {
@@ -146,7 +146,7 @@ describe('three etcds', () => {
   let etcd: Etcd;
   beforeEach(async () => {
     servers = await startEtcdCluster(3);
-    etcd = connectEtcd({ endpoints: servers.map(({ endpoint }) => endpoint), timeoutSeconds: 10 });
+    etcd = connectEtcd({ endpoints: servers.map(({ endpoint }) => endpoint), timeoutMs: 10_000 });
   });
   afterEach(async () => {
     etcd.close();
@@ -189,7 +189,7 @@ describe('three etcds', () => {
     await told.until(following);
     await Promise.all([servers[0]!.kill(), servers[1]!.kill()]);
     await told.until(lost);
-    const impatient = connectEtcd({ endpoints: servers.map(({ endpoint }) => endpoint), timeoutSeconds: 2 });
+    const impatient = connectEtcd({ endpoints: servers.map(({ endpoint }) => endpoint), timeoutMs: 2_000 });
     for (const call of [() => impatient.get('/a/1'), () => impatient.transact([], [put('/a/1', '')])]) {
       const error: unknown = await call().catch((each: unknown) => each);
       expect(error instanceof EtcdError && error.code).toMatch(/^ETCD_(UNAVAILABLE|TIMEOUT)$/);

@@ -2,13 +2,13 @@ import { expect, test } from 'vitest';
 import { adaptingPageSize, type Page, type PageSize } from './pages.ts';
 
 /** A page with as many keys as it may have, each with a value of this many bytes. */
-function full(size: PageSize, valueBytes: number, transferMilliseconds: number): Page {
+function full(size: PageSize, valueBytes: number, transferMs: number): Page {
   const value = Buffer.alloc(valueBytes);
   const found = Array.from({ length: size.keys }, (_, index) => ({ key: `${index}`, value, createRevision: 1, modRevision: 1, version: 1, lease: '0' }));
-  return { header: { clusterId: '1', revision: 1, term: 1 }, found, more: true, transferMilliseconds };
+  return { header: { clusterId: '1', revision: 1, term: 1 }, found, more: true, transferMs };
 }
-function after(pages: number, size: PageSize, valueBytes: number, transferMilliseconds: number): number {
-  for (let page = 0; page < pages; page += 1) size.onRead(full(size, valueBytes, transferMilliseconds));
+function after(pages: number, size: PageSize, valueBytes: number, transferMs: number): number {
+  for (let page = 0; page < pages; page += 1) size.onRead(full(size, valueBytes, transferMs));
   return size.keys;
 }
 

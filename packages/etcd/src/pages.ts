@@ -11,7 +11,7 @@ export type ReadPage = (
 ) => Promise<Page>;
 
 /** A page, and how long it took from the first byte of the answer to the last, where there is a network in between. */
-export type Page = RangePage & { readonly transferMilliseconds?: number };
+export type Page = RangePage & { readonly transferMs?: number };
 
 /** Decides how many keys the next page may have. It learns from earlier pages. */
 export interface PageSize {
@@ -28,9 +28,9 @@ const mostBytes = 1_000_000;
 const leastBytes = 64_000;
 const firstBytes = 250_000;
 const mostKeys = 10_000;
-/** A page that took longer than `slowMilliseconds` to arrive was too large for its share of the link; after one that took less than `quickMilliseconds` the next may be larger. */
-const slowMilliseconds = 2_000;
-const quickMilliseconds = 500;
+/** A page that took longer than `slowMs` to arrive was too large for its share of the link; after one that took less than `quickMs` the next may be larger. */
+const slowMs = 2_000;
+const quickMs = 500;
 
 /** A page size that follows the speed of the link and the length of the values: 64 kB to 1 MB a page. */
 export function adaptingPageSize(): PageSize {
@@ -40,10 +40,10 @@ export function adaptingPageSize(): PageSize {
     get keys() {
       return keys;
     },
-    onRead({ found, transferMilliseconds = 0 }) {
+    onRead({ found, transferMs = 0 }) {
       if (found.length === 0) return;
-      if (transferMilliseconds > slowMilliseconds) bytes = Math.max(leastBytes, bytes / 2);
-      else if (transferMilliseconds < quickMilliseconds) bytes = Math.min(mostBytes, bytes * 2);
+      if (transferMs > slowMs) bytes = Math.max(leastBytes, bytes / 2);
+      else if (transferMs < quickMs) bytes = Math.min(mostBytes, bytes * 2);
       const total = found.reduce((sum, { key, value }) => sum + key.length + value.length + 32, 1);
       // It grows at most fourfold: the next values may be longer than the last.
       keys = Math.max(1, Math.min(mostKeys, keys * 4, Math.floor((bytes / total) * found.length)));

@@ -20,7 +20,7 @@ const onWarning = (warning: Error): void => void warnings.push(warning);
 /** A client with valid certificates and password, except for what `change` replaces. */
 function client(change: (options: Required<EtcdOptions>) => EtcdOptions = (options) => options): Etcd {
   const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = certificates;
-  const opened = connectEtcd(change({ endpoints: [server.endpoint], caFile, certFile, keyFile, username: 'root', password: rootPassword, timeoutSeconds: 2 }));
+  const opened = connectEtcd(change({ endpoints: [server.endpoint], caFile, certFile, keyFile, username: 'root', password: rootPassword, timeoutMs: 2_000 }));
   clients.push(opened);
   return opened;
 }
@@ -74,7 +74,7 @@ describe('an etcd with certificates and users', () => {
     const elsewhere = testCertificates('', ['IP:127.0.0.9', 'DNS:etcd']);
     const other = await startEtcd({ tls: elsewhere });
     const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = elsewhere;
-    const etcd = connectEtcd({ endpoints: [other.endpoint], caFile, certFile, keyFile, timeoutSeconds: 1 });
+    const etcd = connectEtcd({ endpoints: [other.endpoint], caFile, certFile, keyFile, timeoutMs: 1_000 });
     const error: unknown = await etcd.get('/a').catch((each: unknown) => each);
     expect(error instanceof EtcdError && [error.code, error.message]).toEqual([
       'ETCD_UNAVAILABLE',
@@ -146,7 +146,7 @@ describe('an etcd with certificates and users', () => {
 
 test('after an etcd was replaced by an empty one at the same address, the old token is used for one call at most', async () => {
   const emptied = await startEtcd({ rootPassword });
-  const etcd = connectEtcd({ endpoints: [emptied.endpoint], username: 'root', password: rootPassword, timeoutSeconds: 2 });
+  const etcd = connectEtcd({ endpoints: [emptied.endpoint], username: 'root', password: rootPassword, timeoutMs: 2_000 });
   clients.push(etcd);
   for (let count = 0; count < 50; count += 1) await etcd.transact([], [{ put: '/open/1', value: `${count}` }]); // its log is longer than the new one's will be
   await emptied.kill();

@@ -4,7 +4,7 @@ import { type ReaderNews, type SlowLink, slowLink } from './testing/slow-link.ts
 
 const [keys, valueBytes] = [1_500, 1_000];
 /** One page alone takes longer than the time-out on a link of 3 Mb/s. */
-const timeoutSeconds = 1;
+const timeoutMs = 1_000;
 
 let link: SlowLink;
 let server: EtcdProcess;
@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 function read(readers: number): void {
-  link.read(server.endpoint, readers, timeoutSeconds, (each) => {
+  link.read(server.endpoint, readers, timeoutMs, (each) => {
     news.push(each);
     onNews();
   });

@@ -91,7 +91,7 @@ test('a cancelled call reports nothing more', async () => {
 });
 
 describe('while a call is under way', () => {
-  const often = { intervalMilliseconds: 50, timeoutMilliseconds: 200 };
+  const often = { intervalMs: 50, timeoutMs: 200 };
   const lifePath = '/grpc.health.v1.Health/Check';
   const open = (port: number): Promise<Transport> => openTransport({ host: '127.0.0.1', port }, 3_000, new AbortController().signal, often);
 

@@ -77,7 +77,7 @@ type Tls = {
 };
 
 /** While a call is under way, the server is asked for a sign of life at this interval, and the connection fails when nothing arrives within the time-out: a dead peer is noticed within 8.5 s. */
-const life = { intervalMilliseconds: 6_000, timeoutMilliseconds: 2_500 };
+const life = { intervalMs: 6_000, timeoutMs: 2_500 };
 /**
  * The sign of life is a call of gRPC's health service. A peer that has the service (etcd) and one that lacks it (etcd's grpc-proxy) both answer at once. Any received byte counts, also one of another answer.
  * HTTP/2's PING would not do: a gRPC server with default settings cuts off clients that ping a quiet connection more often than every five minutes, and etcd's proxy cannot be configured otherwise.
@@ -86,12 +86,12 @@ const lifePath = '/grpc.health.v1.Health/Check';
 const streamWindowBytes = 1024 * 1024;
 const connectionWindowBytes = 4 * 1024 * 1024;
 
-/** Connects, including TLS and HTTP/2. Rejects with the reason when that fails, takes longer than `milliseconds`, or `signal` is aborted. */
+/** Connects, including TLS and HTTP/2. Rejects with the reason when that fails, takes longer than `ms`, or `signal` is aborted. */
 export function openTransport(
   { host, port, tls }: Target,
-  milliseconds: number,
+  ms: number,
   signal: AbortSignal,
-  { intervalMilliseconds, timeoutMilliseconds } = life,
+  { intervalMs, timeoutMs } = life,
 ): Promise<Transport> {
   return new Promise((resolve, reject) => {
     // A TLS server name may not be an address (RFC 6066, section 3). For an address none is sent, and the certificate is checked against the address.
@@ -108,7 +108,7 @@ export function openTransport(
       reject(error);
     };
     const onAbort = (): void => fail(new Error('closed'));
-    const timer = setTimeout(() => fail(new Error(`no connection within ${milliseconds / 1000} s`)), milliseconds);
+    const timer = setTimeout(() => fail(new Error(`no connection within ${ms / 1000} s`)), ms);
     signal.addEventListener('abort', onAbort, { once: true });
     socket.setNoDelay(true);
     socket.on('error', fail);
@@ -125,14 +125,14 @@ export function openTransport(
       session.once('remoteSettings', () => {
         done();
         session.setLocalWindowSize(connectionWindowBytes);
-        resolve(transportOver(session, socket, { intervalMilliseconds, timeoutMilliseconds }));
+        resolve(transportOver(session, socket, { intervalMs, timeoutMs }));
       });
     });
     if (signal.aborted) onAbort();
   });
 }
 
-function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMilliseconds, timeoutMilliseconds }: typeof life): Transport {
+function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMs, timeoutMs }: typeof life): Transport {
   let usable = true;
   let why = 'the connection was closed';
   let calls = 0;
@@ -159,12 +159,12 @@ function transportOver(session: ClientHttp2Session, socket: Socket, { intervalMi
       asking.on('error', () => {}).resume();
       asking.end(framed(Buffer.alloc(0)));
     }
-    listening = listenForSilence(timeoutMilliseconds, () => {
+    listening = listenForSilence(timeoutMs, () => {
       asking?.close(constants.NGHTTP2_CANCEL);
       if (socket.bytesRead === before && !session.destroyed) fail(new Error('the connection has fallen silent'));
     });
   }
-  const looks = setInterval(askForLife, intervalMilliseconds).unref();
+  const looks = setInterval(askForLife, intervalMs).unref();
   session.on('error', (error) => {
     why = error.message;
   });

@@ -98,9 +98,9 @@ export type EtcdOptions = {
   readonly password?: string;
   /**
    * How long a call waits, failover and retries included, before it rejects with ETCD_UNAVAILABLE or ETCD_TIMEOUT.
-   * The time starts anew with each piece of an answer that arrives. Default: 10.
+   * The time starts anew with each piece of an answer that arrives. Default: 10 000.
    */
-  readonly timeoutSeconds?: number;
+  readonly timeoutMs?: number;
 };
 
 /** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` tells whether a later retry makes sense. */

@@ -5,13 +5,13 @@ import type { StartedRange, WatchEvents } from './follow.ts';
 import { type Header, methods, type WatchAnswer, watchRequest } from './messages.ts';
 
 /** A member that does not open the watches within this time is abandoned for another one. */
-const createMilliseconds = 10_000;
+const createMs = 10_000;
 
 /** How a watch checks that etcd's history is still the same. */
 export type WatchCheck = {
   readHeader(key: string): Promise<Header>;
   /** How often it checks. */
-  readonly checkMilliseconds: number;
+  readonly checkMs: number;
 };
 
 /** Opens a stream with a watch for each range. Errors, those of opening it too, are reported by `events.onLost`. */
@@ -78,7 +78,7 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
         };
         compareHistory().then(done, done); // an etcd that does not answer shows in other calls
       },
-      check.checkMilliseconds * (0.75 + Math.random() / 2),
+      check.checkMs * (0.75 + Math.random() / 2),
     ).unref();
   }
 
@@ -89,8 +89,8 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
     checkLater();
     timer = setTimeout(() => {
       stream?.abandon();
-      lose(new EtcdError('ETCD_TIMEOUT', `cannot ${what}: no answer within ${createMilliseconds / 1000} s`));
-    }, createMilliseconds);
+      lose(new EtcdError('ETCD_TIMEOUT', `cannot ${what}: no answer within ${createMs / 1000} s`));
+    }, createMs);
   }
   open().catch((error: unknown) => {
     if (!(error instanceof EtcdError)) throw error;

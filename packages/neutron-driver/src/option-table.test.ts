@@ -7,7 +7,7 @@ const options = (...files: string[]) => driverOptions(inForce(resolve(...files))
 
 test('without options, upstream’s defaults hold', () => {
   expect(options('')).toMatchObject({
-    etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutSeconds: 10 },
+    etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutMs: 10_000 },
     etcdTimeoutSeconds: 60,
     region: undefined,
     startupResync: true,

@@ -164,8 +164,8 @@ function withInheritance(own: ReadonlyMap<string, string>, profileNames: readonl
 const portProtocols: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132, '6': 6, '17': 17, '132': 132 };
 
 function createdMs(timestamp: unknown): number {
-  const milliseconds = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
-  return Number.isNaN(milliseconds) ? Number.POSITIVE_INFINITY : milliseconds;
+  const ms = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
+  return Number.isNaN(ms) ? Number.POSITIVE_INFINITY : ms;
 }
 
 /** undefined when Felix does not act on the value. */

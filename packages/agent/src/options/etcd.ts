@@ -6,7 +6,7 @@ import { bad, decimal, good, matching, oneOf, text, whole, words } from './parse
 /** What a client of etcd is opened with (`EtcdOptions` of the etcd room). */
 export type EtcdConnection = {
   readonly endpoints: readonly string[];
-  readonly timeoutSeconds?: number;
+  readonly timeoutMs?: number;
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
@@ -128,7 +128,7 @@ export function etcdOfConf(values: Values<typeof etcdRowsOfConf>): EtcdConnectio
   const urlOf = (host: string): string => `${usedScheme}://${isIPv6(host) ? `[${host}]` : host}:${values.etcd_port}`;
   return connection({
     endpoints: values.etcd_endpoints ?? values.etcd_host.map(urlOf),
-    timeoutSeconds: Math.min(longestSilenceSeconds, values.etcd_timeout),
+    timeoutMs: 1000 * Math.min(longestSilenceSeconds, values.etcd_timeout),
     caFile,
     certFile,
     keyFile,

@@ -115,7 +115,7 @@ describe('etcd', () => {
     ['etcd_scheme', 'ftp'],
   ])('%s = %s stops the start', (name, value) => expect(() => ofConf({ [name]: value })).toThrow(`[calico] ${name} is "${value}" in c: it must be`));
 
-  test('a fraction of a second is a time-out', () => expect(ofConf({ etcd_timeout: '1.5' }).timeoutSeconds).toBe(1.5));
+  test('a fraction of a second is a time-out', () => expect(ofConf({ etcd_timeout: '1.5' }).timeoutMs).toBe(1_500));
   test('with any certificate file neutron.conf means https', () =>
     expect(ofConf({ etcd_key_file: '/k', etcd_scheme: 'http' }).endpoints).toEqual(['https://127.0.0.1:2379']));
   test('what is not set is not there', () => expect(ofCfg({})).toEqual({ endpoints: ['http://127.0.0.1:2379'] }));

@@ -9,7 +9,7 @@ let said = Promise.resolve();
 const say = (what: Record<string, unknown>, more?: Promise<Record<string, unknown>>): void => {
   said = said.then(async () => void process.stdout.write(`${JSON.stringify({ ...what, ...(await more) })}\n`));
 };
-const etcd = connectEtcd({ endpoints, timeoutSeconds: 5 });
+const etcd = connectEtcd({ endpoints, timeoutMs: 5_000 });
 etcd.follow([prefix], {
   onChanges: (changes) => say({ changed: changes.map(({ key }) => key) }),
   onState: (state) => say({ state }, state === 'following' ? etcd.status().then(({ endpoint }) => ({ endpoint })) : undefined),

@@ -20,16 +20,16 @@ async function fill(keys: number, valueBytes: number): Promise<void> {
   etcd.close();
 }
 
-function read(readers: number, timeoutSeconds: number): void {
+function read(readers: number, timeoutMs: number): void {
   const started = performance.now();
   const say = (news: ReaderNews): void => void process.stdout.write(`${JSON.stringify(news)}\n`);
   for (let reader = 0; reader < readers; reader += 1) {
     const keys = new Set<string>();
-    connectEtcd({ endpoints: [endpoint], timeoutSeconds }).follow([root], {
+    connectEtcd({ endpoints: [endpoint], timeoutMs }).follow([root], {
       onChanges(changes) {
         for (const { key } of changes) keys.add(key);
       },
-      onInSync: () => say({ reader, inSyncMilliseconds: performance.now() - started, keys: keys.size }),
+      onInSync: () => say({ reader, inSyncMs: performance.now() - started, keys: keys.size }),
       onState: (state, reason) => say({ reader, state, ...(reason !== undefined && { reason }) }),
     });
   }

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 /** A message of `link-child.ts` about one of its readers. */
 export type ReaderNews =
   | { readonly reader: number; readonly state: string; readonly reason?: string }
-  | { readonly reader: number; readonly inSyncMilliseconds: number; readonly keys: number };
+  | { readonly reader: number; readonly inSyncMs: number; readonly keys: number };
 
 /** The link and what runs at its ends. */
 export interface SlowLink {
@@ -18,7 +18,7 @@ export interface SlowLink {
   /** Writes this many keys with values of this many bytes, from etcd's side. */
   fill(endpoint: string, keys: number, valueBytes: number): Promise<void>;
   /** Starts a process with this many readers, each with a client of its own that follows everything. `close` ends it. */
-  read(endpoint: string, readers: number, timeoutSeconds: number, onNews: (news: ReaderNews) => void): ChildProcess;
+  read(endpoint: string, readers: number, timeoutMs: number, onNews: (news: ReaderNews) => void): ChildProcess;
   close(): void;
 }
 
@@ -86,8 +86,8 @@ export function slowLink(megabits: number): SlowLink {
         const filling = child(near, 'fill', endpoint, String(keys), String(valueBytes));
         filling.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`filling etcd ended with ${code}`))));
       }),
-    read(endpoint, readers, timeoutSeconds, onNews) {
-      const reading = child(far, 'read', endpoint, String(readers), String(timeoutSeconds));
+    read(endpoint, readers, timeoutMs, onNews) {
+      const reading = child(far, 'read', endpoint, String(readers), String(timeoutMs));
       createInterface({ input: reading.stdout! }).on('line', (line) => onNews(JSON.parse(line)));
       return reading;
     },

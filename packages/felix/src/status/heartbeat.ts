@@ -5,7 +5,7 @@ import { type Etcd, type LeasedWriter, writeUnderLease } from '@calico-openstack
 export type HeartbeatOptions = {
   readonly region: string | undefined;
   readonly host: string;
-  readonly intervalSeconds: number;
+  readonly intervalMs: number;
   readonly ttlSeconds: number;
   /** When the process started, in ms since the epoch. */
   readonly startedAtMs: number;
@@ -14,10 +14,10 @@ export type HeartbeatOptions = {
 
 /** Writes a report at once and then at every interval; `last_reported_status` is the same without the lease. `first_update` is true until one was written. */
 export function startHeartbeat(etcd: Etcd, options: HeartbeatOptions): LeasedWriter {
-  const { region, host, intervalSeconds, ttlSeconds, startedAtMs, onError } = options;
+  const { region, host, intervalMs, ttlSeconds, startedAtMs, onError } = options;
   let firstUpdate = true;
   return writeUnderLease(etcd, {
-    intervalSeconds,
+    intervalMs,
     ttlSeconds: Math.max(1, Math.ceil(ttlSeconds)),
     operations(lease) {
       const nowMs = Date.now();

@@ -27,7 +27,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log }: Statuses
   /** Also while nothing is reported: it may be switched on later. */
   const known = new Map<WorkloadId, { readonly key: string; readonly status: EndpointStatus }>();
   let reporter: EndpointStatusReporter | undefined;
-  let heartbeat: { readonly writer: LeasedWriter; readonly interval: number; readonly ttl: number } | undefined;
+  let heartbeat: { readonly writer: LeasedWriter; readonly intervalMs: number; readonly ttlSeconds: number } | undefined;
 
   const loop: Loop = startLoop({
     run: async () => ((await reporter?.write()) ? 0 : undefined),
@@ -36,13 +36,14 @@ export function startStatuses({ etcd, region, host, startedAtMs, log }: Statuses
     },
   });
 
-  function configureHeartbeat({ ReportingIntervalSecs: interval, ReportingTTLSecs: ttl }: FelixConfig): void {
-    if (heartbeat?.interval === interval && heartbeat.ttl === ttl) return;
+  function configureHeartbeat({ ReportingIntervalSecs, ReportingTTLSecs: ttlSeconds }: FelixConfig): void {
+    const intervalMs = ReportingIntervalSecs * 1000;
+    if (heartbeat?.intervalMs === intervalMs && heartbeat.ttlSeconds === ttlSeconds) return;
     void heartbeat?.writer.close();
     heartbeat = undefined;
-    if (interval <= 0) return;
+    if (intervalMs <= 0) return;
     const onError = (error: unknown): void => log.warn({ err: error }, 'cannot report that this agent lives; tried again at the next interval');
-    heartbeat = { interval, ttl, writer: startHeartbeat(etcd, { region, host, intervalSeconds: interval, ttlSeconds: ttl, startedAtMs, onError }) };
+    heartbeat = { intervalMs, ttlSeconds, writer: startHeartbeat(etcd, { region, host, intervalMs, ttlSeconds, startedAtMs, onError }) };
   }
 
   return {

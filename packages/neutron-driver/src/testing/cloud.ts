@@ -63,7 +63,7 @@ export async function bringUpCloud(prefix: string) {
       // calico-resync gets its result when the running checks have ended.
       await lab.processes.run(process.execPath, [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration]);
       const journal = join(dirname(lab.neutron.configuration), 'driver-state/journal');
-      await until('the journal to be worked off', () => readOpen(journal).open.length === 0 || undefined, { timeoutSeconds: 90 });
+      await until('the journal to be worked off', () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: 90_000 });
     },
     /** Restarts the daemon and waits until it serves. */
     async restartDriver(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
