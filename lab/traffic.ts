@@ -17,12 +17,7 @@ export type PingReport = { readonly sent: number; readonly received: number; rea
 export type PingOptions = { readonly count?: number; readonly intervalMs?: number; readonly timeoutMs?: number };
 
 /** Sends echo requests, waits `timeoutMs` for the last answer, and counts the answers. */
-export async function ping(
-  lab: Lab,
-  from: Machine,
-  to: string,
-  { count = 3, intervalMs = 100, timeoutMs = 1_000 }: PingOptions = {},
-): Promise<PingReport> {
+export async function ping(lab: Lab, from: Machine, to: string, { count = 3, intervalMs = 100, timeoutMs = 1_000 }: PingOptions = {}): Promise<PingReport> {
   const args = ['-n', '-q', '-c', String(count), '-i', String(intervalMs / 1000), '-W', String(timeoutMs / 1000), to];
   const { stdout, stderr } = await lab.processes.attempt('ping', args, { on: from });
   return parsePing(stdout, stderr);

@@ -39,8 +39,7 @@ export async function createMachine(lab: Lab, options: VmOptions): Promise<Vm> {
   }
   const waitFor = (what: string, name: string, timeoutMs: number): Promise<string> =>
     processes.until(`${what} of ${facts.name}`, () => shown(name), { timeoutMs, intervalMs: 50 });
-  const lease = async (family: 4 | 6, timeoutMs = bootMs): Promise<Lease> =>
-    parseLease(await waitFor(`an IPv${family} lease`, `lease${family}`, timeoutMs));
+  const lease = async (family: 4 | 6, timeoutMs = bootMs): Promise<Lease> => parseLease(await waitFor(`an IPv${family} lease`, `lease${family}`, timeoutMs));
 
   async function unplug(): Promise<void> {
     emulator.kill('SIGKILL');

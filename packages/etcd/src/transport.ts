@@ -87,12 +87,7 @@ const streamWindowBytes = 1024 * 1024;
 const connectionWindowBytes = 4 * 1024 * 1024;
 
 /** Connects, including TLS and HTTP/2. Rejects with the reason when that fails, takes longer than `ms`, or `signal` is aborted. */
-export function openTransport(
-  { host, port, tls }: Target,
-  ms: number,
-  signal: AbortSignal,
-  { intervalMs, timeoutMs } = life,
-): Promise<Transport> {
+export function openTransport({ host, port, tls }: Target, ms: number, signal: AbortSignal, { intervalMs, timeoutMs } = life): Promise<Transport> {
   return new Promise((resolve, reject) => {
     // A TLS server name may not be an address (RFC 6066, section 3). For an address none is sent, and the certificate is checked against the address.
     const socket = tls
