@@ -114,7 +114,7 @@ describe('an endpoint that does not serve is left, so that the next call goes to
   });
 
   test('a call that may be sent twice goes to the other by itself, before its time is over', async () => {
-    const { asked, connection, close } = await twoEndpoints(() => undefined, 2);
+    const { asked, connection, close } = await twoEndpoints(() => undefined, 2_000);
     expect(await connection.call(methods.status, emptyRequest, { ...status, repeatable: true })).toMatchObject({ version: '3.4' });
     expect(asked).toEqual(['first', 'second']);
     close();
