@@ -1,4 +1,5 @@
 export * from './backoff.ts';
+export * from './clock.ts';
 export * from './datastore.ts';
 export * from './errors.ts';
 export * from './follow-file.ts';

@@ -1,5 +1,6 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { backoffMs } from './backoff.ts';
+import { fakeClock } from './fake-clock.ts';
 import { startLoop } from './loop.ts';
 
 const never = (error: unknown): never => {
@@ -64,7 +65,7 @@ test('a run says when to look again at the latest', async () => {
 });
 
 test('each rest is as long as the run before it said, and a wake ends it', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const clock = fakeClock();
   let runs = 0;
   const loop = startLoop({
     run: () => {
@@ -72,25 +73,61 @@ test('each rest is as long as the run before it said, and a wake ends it', async
       return 1000;
     },
     onFailure: never,
+    clock,
   });
-  const turns = async (): Promise<void> => {
-    for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
-  };
   await loop.settled();
   const seen: number[] = [];
   for (const ms of [999, 1, 999, 1]) {
-    await vi.advanceTimersByTimeAsync(ms);
-    await turns();
+    await clock.pass(ms);
     seen.push(runs);
   }
   loop.wake();
-  await turns();
-  await vi.advanceTimersByTimeAsync(999);
-  await turns();
+  await clock.pass(999);
   seen.push(runs);
-  vi.useRealTimers();
   expect(seen).toEqual([1, 2, 2, 3, 4]);
   await loop.close();
+});
+
+test('a run that fails again and again is tried at growing pauses, and at once when it is well and woken', async () => {
+  const clock = fakeClock();
+  const retriesMs: number[] = [];
+  const ranAtMs: number[] = [];
+  let well = false;
+  const loop = startLoop({
+    run: () => {
+      ranAtMs.push(clock.steadyMs());
+      if (!well) throw new Error('not yet');
+      return 5000;
+    },
+    onFailure: (_, __, retryMs) => retriesMs.push(retryMs),
+    backoff: { firstMs: 100, maxMs: 400 },
+    clock,
+  });
+  loop.wake();
+  await clock.pass(0);
+  for (let round = 0; round < 4; round += 1) {
+    loop.wake(); // a wake does not shorten the pause
+    await clock.pass(clock.restsMs[0]!);
+  }
+  const gapsMs = ranAtMs.slice(1).map((atMs, index) => atMs - ranAtMs[index]!);
+  for (const [index, gapMs] of gapsMs.entries()) expect(gapMs).toBeCloseTo(retriesMs[index]!);
+  for (const [index, fullMs] of [100, 200, 400, 400].entries()) {
+    expect(gapsMs[index]).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(gapsMs[index]).toBeLessThanOrEqual(fullMs);
+  }
+  well = true;
+  await clock.pass(400);
+  ranAtMs.length = 0;
+  const wellMs = clock.steadyMs();
+  loop.wake();
+  await clock.pass(0);
+  expect(ranAtMs).toEqual([wellMs]);
+  await clock.pass(4999);
+  expect(ranAtMs).toHaveLength(1);
+  await clock.pass(1);
+  expect(ranAtMs).toHaveLength(2);
+  await loop.close();
+  expect(clock.restsMs).toEqual([]);
 });
 
 test('closing ends a pause and waits for the run under way', async () => {

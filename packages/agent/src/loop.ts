@@ -1,5 +1,6 @@
 // The level-triggered loop: "something changed, look again". However often it is woken, one run at a time looks at the facts as they are then.
-import { type Backoff, backoffMs, pause } from './backoff.ts';
+import { type Backoff, backoffMs } from './backoff.ts';
+import { type Clock, systemClock } from './clock.ts';
 
 export type LoopOptions = {
   /**
@@ -9,6 +10,7 @@ export type LoopOptions = {
   readonly run: () => Promise<number | undefined> | number | undefined;
   readonly onFailure: (error: unknown, failures: number, retryMs: number) => void;
   readonly backoff?: Backoff;
+  readonly clock?: Clock;
 };
 
 export interface Loop {
@@ -21,7 +23,7 @@ export interface Loop {
 }
 
 /** Starts idle: the first run follows the first `wake()`. Runs of one turn of the event loop are one. */
-export function startLoop({ run, onFailure, backoff = { firstMs: 100, maxMs: 10_000 } }: LoopOptions): Loop {
+export function startLoop({ run, onFailure, backoff = { firstMs: 100, maxMs: 10_000 }, clock = systemClock }: LoopOptions): Loop {
   const stop = new AbortController();
   let dirty = false;
   let alarm = Promise.withResolvers<void>();
@@ -47,7 +49,7 @@ export function startLoop({ run, onFailure, backoff = { firstMs: 100, maxMs: 10_
         const retryMs = backoffMs(backoff, failures);
         onFailure(error, failures, retryMs);
         dirty = true;
-        await pause(retryMs, stop.signal);
+        await clock.pause(retryMs, stop.signal);
       }
     }
   }
@@ -60,9 +62,9 @@ export function startLoop({ run, onFailure, backoff = { firstMs: 100, maxMs: 10_
 
   /** A plain timer: to abort a pause costs as much as many a run. */
   async function untilWoken(restMs: number | undefined): Promise<void> {
-    const timer = restMs === undefined ? undefined : setTimeout(ring, Math.max(0, restMs));
+    const cancel = restMs === undefined ? undefined : clock.after(restMs, ring);
     await alarm.promise;
-    clearTimeout(timer);
+    cancel?.();
   }
 
   const ended = turn();

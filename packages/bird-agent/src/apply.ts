@@ -3,14 +3,11 @@ import { CodedError } from '@calico-openstack/agent/errors';
 import type { BirdControl } from './bird/control.ts';
 import type { Configured } from './bird/daemon.ts';
 import { configure, runningRevision } from './bird/daemon.ts';
-import type { Draft } from './bird/file.ts';
+import type { ConfigurationFile } from './bird/file.ts';
 import type { PrintedConfiguration } from './bird/print.ts';
 
 /** What the reconciler needs of the world. */
-export type BirdHost = {
-  readText(): Promise<string | undefined>;
-  /** The text on disk beside the file. */
-  draft(text: string): Promise<Draft>;
+export type BirdHost = Pick<ConfigurationFile, 'readText' | 'draft'> & {
   /** Whether BIRD could read a file. */
   check(path: string): Promise<Configured>;
   /** A connection to the running BIRD, started if that is the agent's to do. Rejects with BirdError (BIRD_AWAY …). */

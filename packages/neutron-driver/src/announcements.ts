@@ -1,6 +1,6 @@
 // Answers Neutron's announcements: before a commit, whether it is allowed; after it, that etcd has the change.
 
-import type { Logger } from '@calico-openstack/agent';
+import { type Clock, type Logger, systemClock, within } from '@calico-openstack/agent';
 import { sameContent } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { AddressChecks } from './addressing/check.ts';
@@ -23,7 +23,7 @@ export type AnnouncementsOptions = {
   readonly sourceOf: (peer: Peer) => RowsSource;
   readonly etcdTimeoutSeconds: number;
   readonly log: Logger;
-  readonly now?: () => number;
+  readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
   /** Called when the journal has something to do. */
   readonly onJournal: () => void;
   /** Called when a port was bound, unbound or bound again: Neutron has set its status itself, and Felix may have reported before. */
@@ -43,7 +43,7 @@ const halfwayMs = 10_000;
 
 /** The daemon's answers. */
 export function announcements(options: AnnouncementsOptions) {
-  const { etcd, sync, journal, checks, log, now = Date.now } = options;
+  const { etcd, sync, journal, checks, log, clock = systemClock } = options;
   const probeKey = options.keys.policy('probe');
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
@@ -59,16 +59,13 @@ export function announcements(options: AnnouncementsOptions) {
 
   async function ask(): Promise<void> {
     const seconds = answering ? patienceSeconds : impatienceSeconds;
-    const limit = Promise.withResolvers<never>();
-    const timer = setTimeout(() => limit.reject(new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${seconds} s`)), seconds * 1000);
+    const late = () => new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${seconds} s`);
     try {
-      await Promise.race([etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), limit.promise]);
+      await within(etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), seconds * 1000, clock, late);
       answering = true;
     } catch (error) {
       answering = false;
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -120,7 +117,7 @@ export function announcements(options: AnnouncementsOptions) {
       const result = await sync(
         direct.map((look) => look.change),
         options.sourceOf(peer),
-        now() + options.etcdTimeoutSeconds * 1000,
+        clock.nowMs() + options.etcdTimeoutSeconds * 1000,
       );
       succeeded(result);
       journal.done(direct, result.wrote, result.unnamed);

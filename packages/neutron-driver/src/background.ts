@@ -1,5 +1,5 @@
 // Works off the journal: looks at what is due, through a rows process.
-import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { isTransient } from '@calico-openstack/etcd';
 import type { Background } from './sources.ts';
 import type { Journal, Look } from './sync/journal.ts';
@@ -12,12 +12,13 @@ export type JournalLoopOptions = {
   readonly source: Background;
   readonly log: Logger;
   readonly onSucceeded: (result: SyncResult) => void;
+  readonly clock?: Clock;
 };
 
 const batchSize = 40;
 const deadlineMs = 60_000;
 
-export function startJournalLoop({ journal, sync, source, log, onSucceeded }: JournalLoopOptions): Loop {
+export function startJournalLoop({ journal, sync, source, log, onSucceeded, clock = systemClock }: JournalLoopOptions): Loop {
   let inTrouble = false;
 
   async function expand(look: Look): Promise<void> {
@@ -32,7 +33,7 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded }: Jo
     const result = await sync(
       looks.map((look) => look.change),
       source,
-      Date.now() + deadlineMs,
+      clock.nowMs() + deadlineMs,
     );
     onSucceeded(result);
     if (result.wrote.length > 0) log.info({ objects: result.wrote.length, puts: result.puts, deletes: result.deletes }, 'etcd made to agree with Neutron');
@@ -70,5 +71,6 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded }: Jo
       return journal.restMs;
     },
     onFailure: (error) => log.error({ err: error }, 'the journal could not be worked off'),
+    clock,
   });
 }

@@ -1,5 +1,5 @@
 // Compacts etcd's history, so that it does not grow without end. Upstream's drivers do the same with the same keys, and take turns with this one.
-import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { compactionLastKey, compactionTriggerKey } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 
@@ -12,6 +12,7 @@ export type CompactionOptions = {
   /** Whether this driver is the elected one: only that one compacts. */
   readonly elected: () => boolean;
   readonly log: Logger;
+  readonly clock?: Clock;
 };
 
 /** What to do now. */
@@ -32,7 +33,7 @@ export function decideCompaction(revision: number, last: { readonly revision: nu
 const lookMs = 60_000;
 
 /** Compacts periodically until the loop is closed. */
-export function startCompaction({ etcd, periodMinutes, minRevisions, elected, log }: CompactionOptions): Loop {
+export function startCompaction({ etcd, periodMinutes, minRevisions, elected, log, clock = systemClock }: CompactionOptions): Loop {
   async function look(): Promise<void> {
     const trigger = await etcd.get(compactionTriggerKey);
     if (trigger.found && trigger.found.lease !== '0') return; // the last compaction was less than a period ago
@@ -66,6 +67,7 @@ export function startCompaction({ etcd, periodMinutes, minRevisions, elected, lo
       return lookMs;
     },
     onFailure: (error) => log.debug({ err: error }, 'compaction failed; it is retried'),
+    clock,
   });
   loop.wake();
   return loop;

@@ -1,37 +1,40 @@
 // The daemon: wires Neutron's announcements, the journal, etcd, resync and status.
 import { join } from 'node:path';
-import { type Complaint, fileReason, type Logger, logComplaints, openLog, type Running, StartError } from '@calico-openstack/agent';
-import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
-import { connectEtcd, elect } from '@calico-openstack/etcd';
+import { type Clock, type Complaint, fileReason, type Logger, logComplaints, openLog, type Running, StartError, systemClock } from '@calico-openstack/agent';
+import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { addressChecks } from './addressing/check.ts';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { announcements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
-import { startCompaction } from './compaction.ts';
 import { watchHistory } from './history.ts';
 import type { Options } from './option-table.ts';
 import { projectNames } from './projects.ts';
+import type { ResyncOptions } from './resync.ts';
 import { keepRowsProcess } from './rows-process.ts';
 import { backgroundSources, sourceOf } from './sources.ts';
 import { startAgentReports } from './status/agents.ts';
-import { followStatus } from './status/follow.ts';
+import { startElected } from './status/elected.ts';
 import { startPortStatusLoop } from './status/port-loop.ts';
-import { type Journal, type JournalOptions, openJournal } from './sync/journal.ts';
+import { type Journal, openJournal } from './sync/journal.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
 import { startUpkeep } from './upkeep.ts';
-import { type Peer, Refusal } from './wire/peer.ts';
+import { type PeerEvents, Refusal } from './wire/peer.ts';
 import { listen } from './wire/server.ts';
 
 /** A question for rows: longer than Neutron's own retries of a database that changes its primary. */
 const rowsTimeoutMs = 30_000;
 const rowsPatienceMs = 15_000;
 
-/** @param complaints about the options, to be reported */
+/**
+ * Starts the daemon; resolves when it listens.
+ * @param complaints about the options, to be reported
+ * @throws StartError, EtcdError when the daemon cannot do its work here
+ */
 export async function startDriver(options: Options, complaints: readonly Complaint[] = []): Promise<Running> {
   const { log, reopen } = openLog({ name: 'neutron-driver', ...options.log });
   logComplaints(log, complaints);
-  const daemon = await start(options, log);
+  const daemon = await startDaemon({ options, etcd: connectEtcd(options.etcd), log });
   return {
     log,
     reload: reopen,
@@ -39,33 +42,19 @@ export async function startDriver(options: Options, complaints: readonly Complai
   };
 }
 
-/** @throws StartError */
-function journalIn(directory: string, options: JournalOptions): Journal {
-  const file = join(directory, 'journal');
-  try {
-    return openJournal({ ...options, file });
-  } catch (error) {
-    throw new StartError(
-      'JOURNAL_UNUSABLE',
-      `cannot keep a journal at ${file}: ${fileReason(error)}; see that neutron_driver_state_dir can be written and has room`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
+export type DaemonOptions = { readonly options: Options; readonly etcd: Etcd; readonly log: Logger; readonly clock?: Clock };
 
-async function start(options: Options, log: Logger): Promise<{ close(): Promise<void> }> {
-  const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
-  const history = watchHistory(connectEtcd(options.etcd), (reason) => upkeep.replaced(reason));
+/**
+ * The daemon on any etcd and at any pace. Closing it ends its work in order, and the connection to etcd; what it could not do stands in the journal.
+ * @throws StartError
+ */
+export async function startDaemon({ options, etcd: connection, log, clock = systemClock }: DaemonOptions): Promise<{ close(): Promise<void> }> {
+  const history = watchHistory(connection, (reason) => upkeep.replaced(reason), clock);
   const { etcd } = history;
-  const journal = journalIn(options.stateDirectory, {
-    onUnwritable: (error) => log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be'),
-    onRecovered: () => log.info({}, 'the journal can be written again'),
-  });
-  if (journal.unreadable > 0)
-    log.error({ lines: journal.unreadable }, 'lines of the journal cannot be read, so that notes may be lost: all of etcd is compared with Neutron');
-  const background = backgroundSources(rowsTimeoutMs, rowsPatienceMs);
+  const journal = journalIn(options.stateDirectory, log, clock);
+  const background = backgroundSources(rowsTimeoutMs, rowsPatienceMs, clock);
+  const { source } = background;
+  const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
   const projects = projectNames({
     max: options.projectNameCacheMax,
     onFailure: (error) => log.warn({ err: error }, 'Keystone could not be asked for the names of projects; endpoints go without them meanwhile'),
@@ -74,9 +63,10 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     etcd,
     endpoints: options.etcd.endpoints,
     onFailure: (what, error) => log.warn({ err: error }, what),
+    clock,
   });
   const policy = options.addresses;
-  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }) });
+  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), now: clock.nowMs });
   const announced = announcements({
     etcd,
     keys: settings.keys,
@@ -88,94 +78,36 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
     log,
     onJournal: () => loop.wake(),
     onPort: (port) => ports.look(port),
+    clock,
   });
-  const loop = startJournalLoop({ journal, sync, source: background.source, log, onSucceeded: announced.succeeded });
-
-  const ports = startPortStatusLoop({ etcd, keys: settings.keys, source: background.source, threads: options.portStatusThreads, log });
-  const agents = startAgentReports({ source: background.source, everySeconds: options.agentReportSeconds, log });
+  const loop = startJournalLoop({ journal, sync, source, log, onSucceeded: announced.succeeded, clock });
   const upkeep = startUpkeep({
     etcd,
     startupResync: options.startupResync || journal.unreadable > 0,
     resync: {
-      etcd,
-      source: background.source,
-      sync,
-      settings,
-      projects,
+      ...{ etcd, source, sync, settings, projects, clock },
       addresses: async () => ({ policy, infrastructure: await infrastructure.fresh() }),
-      onWrote: (changes) => {
-        journal.add(changes);
-        loop.wake();
-      },
-      onFailed: (change, error) => {
-        log.error(
-          { err: error, kind: change.kind, id: change.id },
-          'etcd does not take what Neutron says of an object; the others go on, and it is tried again',
-        );
-        journal.add([change]);
-        loop.wake();
-      },
-      onWarning: (object, what) => log.warn({ object }, what),
+      ...afterResync(journal, () => loop.wake(), log),
     },
     log,
+    clock,
   });
-  let following: { close(): void } | undefined;
+  const ports = startPortStatusLoop({ etcd, keys: settings.keys, source, threads: options.portStatusThreads, log, clock });
+  const agents = startAgentReports({ source, everySeconds: options.agentReportSeconds, log, clock });
 
-  async function onCall(peer: Peer, method: string, params: unknown): Promise<unknown> {
-    switch (method) {
-      case 'before':
-        return announced.before(peer, params);
-      case 'after':
-        return announced.after(peer, params);
-      case 'resync':
-        return upkeep.resync();
-      default:
-        throw new Refusal('NO_SUCH_METHOD', `no such method: ${method}`);
-    }
-  }
-  const server = await listen(options.socketPath, {
-    onReady: (peer) => {
-      log.debug({ pid: peer.pid, role: peer.role }, 'connected');
-      if (peer.role === 'rows') {
-        background.add(peer);
-        log.info({ pid: peer.pid }, 'the rows process is there');
-        loop.wake();
-      }
-    },
-    onCall,
-    onGone: (peer) => {
-      if (peer.role === 'rows') {
-        background.remove(peer);
-        rowsProcess.lost(peer.pid);
-      }
-      announced.gone(peer);
-    },
-    onMisbehaved: (reason) => log.warn({ reason }, 'a connection was closed'),
+  const server = await listen(
+    options.socketPath,
+    peerEvents({ announced, background, upkeep, onRows: () => loop.wake(), onRowsLost: (pid) => rowsProcess.lost(pid), log }),
+  );
+  const elected = startElected({
+    ...{ etcd, ports, agents, log, clock },
+    region: options.region,
+    candidate: `${options.serverName}:${process.pid}`,
+    compactionPeriodMinutes: options.compactionPeriodMinutes,
+    compactionMinRevisions: options.compactionMinRevisions,
+    onReadAnew: (reason) => upkeep.replaced(reason),
   });
-  const election = elect(etcd, {
-    keys: [electionKey(options.region), legacyElectionKey],
-    value: `${options.serverName}:${process.pid}`,
-    onElected: () => {
-      log.info({}, 'elected: states of ports and agents go to Neutron from here');
-      following = followStatus({ etcd, region: options.region, ports, agents, log, onReadAnew: (reason) => upkeep.replaced(reason) });
-      compaction.wake();
-    },
-    onLost: (reason) => {
-      log.warn({ reason }, 'no longer elected');
-      following?.close();
-      following = undefined;
-    },
-    onWaiting: (leader) => log.info({ leader }, 'another driver is elected'),
-    onError: (error) => log.debug({ err: error }, 'the election waits for etcd'),
-  });
-  const compaction = startCompaction({
-    etcd,
-    periodMinutes: options.compactionPeriodMinutes,
-    minRevisions: options.compactionMinRevisions,
-    elected: () => election.leading,
-    log,
-  });
-  const rowsProcess = keepRowsProcess(options.rowsCommand, options.rowsConfigFiles, log);
+  const rowsProcess = keepRowsProcess(options.rowsCommand, options.rowsConfigFiles, log, clock);
   log.info({ socket: options.socketPath, etcd: options.etcd.endpoints.join(','), region: options.region ?? '', journal: journal.size }, 'started');
   loop.wake();
   return {
@@ -183,9 +115,7 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
       background.close();
       await server.close();
       await rowsProcess.close();
-      following?.close();
-      await compaction.close();
-      await election.close();
+      await elected.close();
       await history.loop.close();
       await upkeep.close();
       await Promise.all([ports.close(), agents.close()]);
@@ -193,5 +123,89 @@ async function start(options: Options, log: Logger): Promise<{ close(): Promise<
       journal.close();
       await etcd.close();
     },
+  };
+}
+
+/** @throws StartError */
+function journalIn(directory: string, log: Logger, clock: Clock): Journal {
+  const file = join(directory, 'journal');
+  try {
+    const journal = openJournal({
+      file,
+      now: clock.nowMs,
+      onUnwritable: (error) => log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be'),
+      onRecovered: () => log.info({}, 'the journal can be written again'),
+    });
+    if (journal.unreadable > 0)
+      log.error({ lines: journal.unreadable }, 'lines of the journal cannot be read, so that notes may be lost: all of etcd is compared with Neutron');
+    return journal;
+  } catch (error) {
+    throw new StartError(
+      'JOURNAL_UNUSABLE',
+      `cannot keep a journal at ${file}: ${fileReason(error)}; see that neutron_driver_state_dir can be written and has room`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** What resync has found goes into the journal: what it wrote is looked at once more, what etcd did not take is tried again. */
+function afterResync(journal: Journal, wake: () => void, log: Logger): Pick<ResyncOptions, 'onWrote' | 'onFailed' | 'onWarning'> {
+  return {
+    onWrote: (changes) => {
+      journal.add(changes);
+      wake();
+    },
+    onFailed: (change, error) => {
+      log.error({ err: error, kind: change.kind, id: change.id }, 'etcd does not take what Neutron says of an object; the others go on, and it is tried again');
+      journal.add([change]);
+      wake();
+    },
+    onWarning: (object, what) => log.warn({ object }, what),
+  };
+}
+
+type Callees = {
+  readonly announced: ReturnType<typeof announcements>;
+  readonly background: Pick<ReturnType<typeof backgroundSources>, 'add' | 'remove'>;
+  readonly upkeep: Pick<ReturnType<typeof startUpkeep>, 'resync'>;
+  /** A rows process has connected. */
+  readonly onRows: () => void;
+  /** The rows process with this pid has lost its connection. */
+  readonly onRowsLost: (pid: number) => void;
+  readonly log: Logger;
+};
+
+/** What Neutron's processes, and operators' tools, can call. */
+function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: Callees): PeerEvents {
+  return {
+    onReady: (peer) => {
+      log.debug({ pid: peer.pid, role: peer.role }, 'connected');
+      if (peer.role !== 'rows') return;
+      background.add(peer);
+      log.info({ pid: peer.pid }, 'the rows process is there');
+      onRows();
+    },
+    onCall: async (peer, method, params) => {
+      switch (method) {
+        case 'before':
+          return announced.before(peer, params);
+        case 'after':
+          return announced.after(peer, params);
+        case 'resync':
+          return upkeep.resync();
+        default:
+          throw new Refusal('NO_SUCH_METHOD', `no such method: ${method}`);
+      }
+    },
+    onGone: (peer) => {
+      if (peer.role === 'rows') {
+        background.remove(peer);
+        onRowsLost(peer.pid);
+      }
+      announced.gone(peer);
+    },
+    onMisbehaved: (reason) => log.warn({ reason }, 'a connection was closed'),
   };
 }

@@ -1,3 +1,4 @@
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { watchHistory } from './history.ts';
@@ -5,10 +6,11 @@ import { watchHistory } from './history.ts';
 async function setUp() {
   const fake = fakeEtcd();
   const reasons: string[] = [];
-  const { etcd, loop } = watchHistory(fake.etcd, (reason) => reasons.push(reason), 60_000);
+  const clock = fakeClock();
+  const { etcd, loop } = watchHistory(fake.etcd, (reason) => reasons.push(reason), clock);
   await loop.settled();
   for (const value of ['1', '2', '3']) await etcd.transact([], [{ put: '/calico/x', value }]);
-  return { ...fake, etcd, loop, reasons };
+  return { ...fake, etcd, loop, reasons, clock };
 }
 
 test('an etcd that was emptied or restored is noticed once, by any next question', async () => {
@@ -24,18 +26,20 @@ test('an etcd that was emptied or restored is noticed once, by any next question
 });
 
 test('it is noticed also without a question', async () => {
-  const { loop, reasons, replace } = await setUp();
+  const { loop, reasons, replace, clock } = await setUp();
   replace();
-  await loop.settled();
+  await clock.pass(4999);
+  expect(reasons).toEqual([]);
+  await clock.pass(1);
   expect(reasons).toHaveLength(1);
   await loop.close();
 });
 
 test('answers that overtake one another, and reads of old revisions, do not count', async () => {
-  const { connect, etcd, loop, reasons } = await setUp();
+  const { connect, etcd, loop, reasons, clock } = await setUp();
   const gate = Promise.withResolvers<void>();
   const other = connect();
-  const slow = watchHistory({ ...other, get: async (key) => other.get(key).finally(() => gate.promise) }, (reason) => reasons.push(reason), 60_000);
+  const slow = watchHistory({ ...other, get: async (key) => other.get(key).finally(() => gate.promise) }, (reason) => reasons.push(reason), clock);
   const first = slow.etcd.get('/calico/x');
   await slow.etcd.transact([], [{ put: '/calico/x', value: '5' }]);
   gate.resolve();

@@ -1,5 +1,5 @@
 // Detects that etcd's history is not the one that was written to: a backup was restored, or another etcd took its place. Then etcd may hold rules that Neutron no longer has.
-import { type Loop, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 
 const lookMs = 5000;
@@ -8,7 +8,7 @@ const lookMs = 5000;
  * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the question: a majority answers, so revisions never decrease by themselves.
  * It also looks every 5 s, so that a restored backup is noticed before others have written as many revisions again.
  */
-export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, everyMs = lookMs): { readonly etcd: Etcd; readonly loop: Loop } {
+export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, clock: Clock = systemClock): { readonly etcd: Etcd; readonly loop: Loop } {
   let highest = 0;
 
   async function noticed<Answer extends { readonly revision: number }>(ask: () => Promise<Answer>): Promise<Answer> {
@@ -31,9 +31,10 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, e
   const loop = startLoop({
     run: async () => {
       await noticing.get('/calico/');
-      return everyMs;
+      return lookMs;
     },
     onFailure: () => {}, // the users of etcd report that it is away
+    clock,
   });
   loop.wake();
   return { etcd: noticing, loop };

@@ -1,4 +1,5 @@
 // Compares all that etcd holds of Neutron's with all that Neutron has, and has the differing objects looked at again. Decides nothing by what it read: that is old by then.
+import { type Clock, systemClock } from '@calico-openstack/agent';
 import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import { type LeftOut, wouldBeRefused } from './addressing/audit.ts';
@@ -56,6 +57,7 @@ export type ResyncOptions = {
   readonly onWrote: (changes: readonly Change[]) => void;
   readonly onWarning: (object: string, what: string) => void;
   readonly addresses: () => Promise<AddressRules>;
+  readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
 const pageSize = 500;
@@ -69,8 +71,9 @@ const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', ad
 
 /** Everything, groups before the endpoints that belong to them. Never rejects: what went wrong stands in the summary. */
 export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
-  const begun = new Date();
-  const startedMs = performance.now();
+  const { clock = systemClock } = options;
+  const begunMs = clock.nowMs();
+  const total = stopwatch(clock);
   const phases: Record<string, Phase> = {};
   let failure: unknown;
   let complete = false;
@@ -81,10 +84,7 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
     for (const kind of pagedKinds) {
       const phase = newPhase();
       phases[phaseNames[kind]] = phase;
-      const phaseStartedMs = performance.now();
-      await runPhase(kind, { ...options, addresses, leftOut }, phase).finally(() => {
-        phase.total_ms = Math.round(performance.now() - phaseStartedMs);
-      });
+      await timed(phase, 'total_ms', clock, () => runPhase(kind, { ...options, clock, addresses, leftOut }, phase));
     }
     refused = await wouldBeRefused(options.source, addresses, leftOut);
     for (const { kind, id, what } of refused.slice(0, maxListed)) options.onWarning(`${kind} ${id}`, `would be refused today: ${what}`);
@@ -97,9 +97,9 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
   return {
     scope: { all: true },
     phases,
-    started_at: rfc3339Seconds(begun),
-    finished_at: rfc3339Seconds(new Date()),
-    total_ms: Math.round(performance.now() - startedMs),
+    started_at: rfc3339Seconds(new Date(begunMs)),
+    finished_at: rfc3339Seconds(new Date(clock.nowMs())),
+    total_ms: total(),
     ok: failure === undefined,
     complete,
     error: failure === undefined ? null : failure instanceof Error ? failure.message : String(failure),
@@ -121,14 +121,14 @@ const newPhase = (): Phase => ({
   failed: 0,
 });
 
-type Pass = Omit<ResyncOptions, 'addresses'> & { readonly addresses: AddressRules; readonly leftOut: LeftOut[] };
+type Pass = Omit<ResyncOptions, 'addresses'> & Required<Pick<ResyncOptions, 'clock'>> & { readonly addresses: AddressRules; readonly leftOut: LeftOut[] };
 
 async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<void> {
-  const { source, settings, projects, addresses } = options;
-  const held = await timed(phase, 'etcd_read_ms', () => readHeld(kind, options));
+  const { source, settings, projects, addresses, clock } = options;
+  const held = await timed(phase, 'etcd_read_ms', clock, () => readHeld(kind, options));
   phase.etcd_items = held.items;
   for (let after = ''; ; ) {
-    const { ids, rows } = await timed(phase, 'neutron_read_ms', () => source.page(kind, after, pageSize));
+    const { ids, rows } = await timed(phase, 'neutron_read_ms', clock, () => source.page(kind, after, pageSize));
     const last = ids.at(-1);
     if (last === undefined) break;
     after = last;
@@ -149,12 +149,23 @@ async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<v
 
 const emptyRows = { ports: [], networks: [], subnets: [], security_groups: [], floating_ips: [], address_groups: [], qos_policies: [], dns_domain: null };
 
-async function timed<T>(phase: Phase, field: 'etcd_read_ms' | 'neutron_read_ms', work: () => Promise<T>): Promise<T> {
-  const startedMs = performance.now();
+/** Gives the whole milliseconds since it was made. */
+function stopwatch(clock: Pick<Clock, 'steadyMs'>): () => number {
+  const startedMs = clock.steadyMs();
+  return () => Math.round(clock.steadyMs() - startedMs);
+}
+
+async function timed<T>(
+  phase: Phase,
+  field: 'total_ms' | 'etcd_read_ms' | 'neutron_read_ms',
+  clock: Pick<Clock, 'steadyMs'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const took = stopwatch(clock);
   try {
     return await work();
   } finally {
-    phase[field] += Math.round(performance.now() - startedMs);
+    phase[field] += took();
   }
 }
 
@@ -163,14 +174,14 @@ async function repair(units: readonly Unit[], options: Pass, phase: Phase): Prom
 }
 
 async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase): Promise<void> {
-  const { sync, source, onWrote, onFailed, onWarning } = options;
+  const { sync, source, onWrote, onFailed, onWarning, clock } = options;
   const [only, ...others] = units;
   if (!only) return;
   try {
     const result = await sync(
       units.map((unit) => unit.change),
       source,
-      Date.now() + deadlineMs,
+      clock.nowMs() + deadlineMs,
     );
     onWrote(result.wrote);
     for (const warning of result.warnings) onWarning(warning.object, warning.what);

@@ -1,7 +1,7 @@
 // Keeps the rows process running: a Python process with Neutron loaded, which the daemon starts, and restarts when it ends.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { type Backoff, backoffMs, type Logger, pause } from '@calico-openstack/agent';
+import { type Backoff, backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 
 const backoff: Backoff = { firstMs: 1000, maxMs: 30_000 };
 /** A process that ran for this long is restarted without a pause. */
@@ -17,7 +17,12 @@ export interface RowsProcess {
 }
 
 /** Runs `command` with the configuration files as options until it is closed. The process itself makes the kernel end it with the daemon, whose pid it is given. */
-export function keepRowsProcess(command: readonly string[], configFiles: readonly string[], log: Logger): RowsProcess {
+export function keepRowsProcess(
+  command: readonly string[],
+  configFiles: readonly string[],
+  log: Logger,
+  clock: Pick<Clock, 'steadyMs' | 'pause'> = systemClock,
+): RowsProcess {
   const [program, ...args] = command;
   if (program === undefined) return { lost: () => {}, close: async () => {} };
   const stop = new AbortController();
@@ -46,18 +51,18 @@ export function keepRowsProcess(command: readonly string[], configFiles: readonl
   const ended = (async () => {
     let failures = 0;
     while (!stop.signal.aborted) {
-      const startedMs = performance.now();
+      const startedMs = clock.steadyMs();
       said = [];
       const reason = await once(program);
       child = undefined;
       if (stop.signal.aborted) break;
-      failures = performance.now() - startedMs > settledMs ? 1 : failures + 1;
+      failures = clock.steadyMs() - startedMs > settledMs ? 1 : failures + 1;
       const retryMs = backoffMs(backoff, failures);
       log.error(
         { command: command.join(' '), reason, said: said.join(' | '), retrySeconds: Math.round(retryMs / 100) / 10 },
         'the rows process ended: resync and port states wait until it runs again; it is restarted',
       );
-      await pause(retryMs, stop.signal);
+      await clock.pause(retryMs, stop.signal);
     }
   })();
 

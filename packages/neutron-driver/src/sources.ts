@@ -1,4 +1,5 @@
 // The processes that can be asked for rows: the Neutron process that made a call, while it waits; and the rows processes, at any time.
+import { type Clock, systemClock } from '@calico-openstack/agent';
 import {
   type ProjectRow,
   parseIds,
@@ -70,7 +71,7 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
 }
 
 /** The connected rows processes, which are asked in turn. A call waits a while for the first one to connect. */
-export function backgroundSources(timeoutMs: number, patienceMs: number) {
+export function backgroundSources(timeoutMs: number, patienceMs: number, clock: Pick<Clock, 'pause'> = systemClock) {
   let peers: readonly { readonly peer: Peer; readonly source: Background }[] = [];
   let turn = 0;
   let arrival = Promise.withResolvers<void>();
@@ -78,10 +79,9 @@ export function backgroundSources(timeoutMs: number, patienceMs: number) {
 
   async function next(): Promise<Background> {
     if (peers.length === 0 && !closed) {
-      const patience = Promise.withResolvers<void>();
-      const timer = setTimeout(patience.resolve, patienceMs);
-      await Promise.race([arrival.promise, patience.promise]);
-      clearTimeout(timer);
+      const arrived = new AbortController();
+      await Promise.race([arrival.promise, clock.pause(patienceMs, arrived.signal)]);
+      arrived.abort();
     }
     turn += 1;
     const chosen = peers[turn % Math.max(1, peers.length)];

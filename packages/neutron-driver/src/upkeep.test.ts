@@ -1,37 +1,159 @@
-import { silentLog } from '@calico-openstack/agent';
+import { recordingLog } from '@calico-openstack/agent';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test } from 'vitest';
 import { keysOf } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
+import { backgroundOver } from './testing/background.ts';
 import { database } from './testing/database.ts';
-import { eventually } from './testing/eventually.ts';
 import { subnetRow } from './testing/rows.ts';
 import { addresses, defaultQosOptions } from './testing/settings.ts';
-import { startUpkeep } from './upkeep.ts';
+import { startUpkeep, type Upkeep } from './upkeep.ts';
 
-test.each([true, false])('an etcd that was emptied is filled again, and then called ready (startup_resync: %s)', async (startupResync) => {
-  const { etcd, contents, replace } = fakeEtcd();
+const settings = { keys: keysOf(undefined), qos: defaultQosOptions };
+const closing: Upkeep[] = [];
+afterEach(async () => {
+  for (const upkeep of closing.splice(0)) await upkeep.close();
+});
+
+function setUp() {
+  const clock = fakeClock();
+  const fake = fakeEtcd();
   const db = database();
   db.tables.subnets.set('s1', subnetRow({ id: 's1' }));
-  const settings = { keys: keysOf(undefined), qos: defaultQosOptions };
-  const projects = async () => new Map();
-  const notAsked = (): Promise<never> => Promise.reject(new Error('not asked for'));
-  const source = {
-    ...db.source,
-    page: async (kind: 'ports' | 'subnets' | 'security_groups' | 'address_groups', after: string) => {
-      const ids = db.ids(kind).filter((id) => id > after);
-      return { ids, rows: db.read({ ports: [], subnets: [], security_groups: [], address_groups: [], [kind]: ids }) };
+  const { log, entries } = recordingLog();
+  /** Pages that Neutron was asked for, and when; each waits for the gate. */
+  const asked: { readonly atMs: number; readonly kind: string }[] = [];
+  const state = { gate: Promise.resolve(), away: false };
+  const over = backgroundOver(db);
+  const source: typeof over = {
+    ...over,
+    page: async (kind, ...rest) => {
+      asked.push({ atMs: clock.steadyMs(), kind });
+      await state.gate;
+      if (state.away) throw new Error('the database is away');
+      return over.page(kind, ...rest);
     },
-    ...{ portsOf: notAsked, setPortStatus: notAsked, notifyPortActive: notAsked, reportAgents: notAsked },
   };
+  const projects = async () => new Map();
   const quiet = { onFailed: () => {}, onWrote: () => {}, onWarning: () => {} };
-  const sync = createSync({ etcd, settings, projects, addresses });
-  const upkeep = startUpkeep({ etcd, startupResync, resync: { etcd, source, sync, settings, projects, addresses, ...quiet }, log: silentLog() });
-  const ready = (): void => expect(JSON.stringify(contents())).toContain('datastoreReady');
-  await eventually(ready);
-  replace();
-  upkeep.replaced('restored');
-  await eventually(ready);
-  expect(Object.keys(contents())).toContain(settings.keys.subnet('s1'));
+  const start = (startupResync: boolean): Upkeep => {
+    const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, now: clock.nowMs });
+    const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, clock, ...quiet };
+    const upkeep = startUpkeep({ etcd: fake.etcd, startupResync, resync, log, clock });
+    closing.push(upkeep);
+    return upkeep;
+  };
+  const records = (): string => JSON.stringify(fake.contents());
+  return {
+    ...fake,
+    clock,
+    state,
+    asked,
+    start,
+    said: (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : [])),
+    isReady: () => records().includes('datastoreReady'),
+    hasRecords: () => records().includes('clusterGUID') && records().includes('interfacePrefix'),
+    isFilled: () => Object.keys(fake.contents()).includes(settings.keys.subnet('s1')),
+  };
+}
+
+test('a datastore that is being filled is not called ready before all of it was looked at', async () => {
+  const { clock, state, start, isReady, hasRecords, isFilled } = setUp();
+  const gate = Promise.withResolvers<void>();
+  state.gate = gate.promise;
+  start(true);
+  await clock.pass(60_000);
+  expect([hasRecords(), isReady(), isFilled()]).toEqual([true, false, false]);
+  gate.resolve();
+  await clock.pass(0);
+  expect([isReady(), isFilled()]).toEqual([true, true]);
+});
+
+test('where no resync is asked for at the start, it is called ready at once, and nothing is compared', async () => {
+  const { clock, asked, start, isReady } = setUp();
+  start(false);
+  await clock.pass(0);
+  expect(isReady()).toBe(true);
+  expect(asked).toEqual([]);
+});
+
+test('a resync that could not look at everything is run again at growing pauses, and until then nothing is called ready', async () => {
+  const { clock, state, asked, start, isReady, isFilled, said } = setUp();
+  state.away = true;
+  start(true);
+  await clock.pass(0);
+  const pausesMs: number[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    pausesMs.push(clock.restsMs[0]!);
+    await clock.pass(pausesMs.at(-1)!);
+  }
+  expect(asked).toHaveLength(5);
+  for (const [index, fullMs] of [1000, 2000, 4000, 8000].entries()) {
+    expect(pausesMs[index]).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(pausesMs[index]).toBeLessThanOrEqual(fullMs);
+  }
+  expect([isReady(), isFilled()]).toEqual([false, false]);
+  state.away = false;
+  await clock.pass(clock.restsMs[0]!);
+  expect([isReady(), isFilled()]).toEqual([true, true]);
+  expect(said('resync failed')).toHaveLength(5);
+  expect(said('resync finished')).toHaveLength(1);
+});
+
+test('without etcd the records are tried until they can be written, which is told once; closing ends that', async () => {
+  const { clock, setDown, start, isReady, said } = setUp();
+  setDown(true);
+  start(false);
+  await clock.pass(30_000);
+  expect(said("the cluster's records could not be written")).toHaveLength(1);
+  setDown(false);
+  await clock.pass(60_000);
+  expect(isReady()).toBe(true);
+  expect(clock.restsMs).toEqual([]);
+  setDown(true);
+  const other = start(false);
+  await clock.pass(10_000);
+  await other.close();
+  expect(clock.restsMs).toEqual([]);
+});
+
+test('closing during a resync that cannot be completed leaves the datastore not ready', async () => {
+  const { clock, state, start, isReady } = setUp();
+  state.away = true;
+  const upkeep = start(true);
+  await clock.pass(0);
   await upkeep.close();
+  await clock.pass(120_000);
+  expect(isReady()).toBe(false);
+});
+
+test.each([true, false])('an etcd that was emptied is filled again, and only then called ready (startup_resync: %s)', async (startupResync) => {
+  const { clock, state, replace, start, isReady, hasRecords, isFilled } = setUp();
+  const upkeep = start(startupResync);
+  await clock.pass(0);
+  expect(isReady()).toBe(true);
+  replace();
+  const gate = Promise.withResolvers<void>();
+  state.gate = gate.promise;
+  upkeep.replaced('restored');
+  await clock.pass(60_000);
+  expect([hasRecords(), isReady()]).toEqual([true, false]);
+  gate.resolve();
+  await clock.pass(0);
+  expect([isReady(), isFilled()]).toEqual([true, true]);
+});
+
+test('resyncs run one at a time: who asks while one runs gets the next one', async () => {
+  const { clock, state, asked, start } = setUp();
+  const upkeep = start(false);
+  await clock.pass(0);
+  const gate = Promise.withResolvers<void>();
+  state.gate = gate.promise;
+  const summaries = [upkeep.resync(), upkeep.resync()];
+  await clock.pass(0);
+  expect(asked).toHaveLength(1);
+  gate.resolve();
+  expect((await Promise.all(summaries)).map(({ ok }) => ok)).toEqual([true, true]);
+  expect(asked.filter(({ kind }) => kind === 'subnets')).toHaveLength(4); // two pages each, the last of them empty
 });

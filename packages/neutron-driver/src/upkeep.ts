@@ -1,10 +1,16 @@
 // The records of the cluster, and resync: at start, and when an operator asks.
-import { backoffMs, type Logger, pause } from '@calico-openstack/agent';
+import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 import { ensureClusterRecords } from './cluster.ts';
 import { type ResyncOptions, type ResyncSummary, resync } from './resync.ts';
 
-export type UpkeepOptions = { readonly etcd: Etcd; readonly startupResync: boolean; readonly resync: ResyncOptions; readonly log: Logger };
+export type UpkeepOptions = {
+  readonly etcd: Etcd;
+  readonly startupResync: boolean;
+  readonly resync: ResyncOptions;
+  readonly log: Logger;
+  readonly clock?: Pick<Clock, 'pause'>;
+};
 
 export interface Upkeep {
   /** One at a time: who asks while one runs gets the next one's summary. */
@@ -16,7 +22,7 @@ export interface Upkeep {
 
 const backoff = { firstMs: 1000, maxMs: 60_000 };
 
-export function startUpkeep({ etcd, startupResync, resync: options, log }: UpkeepOptions): Upkeep {
+export function startUpkeep({ etcd, startupResync, resync: options, log, clock = systemClock }: UpkeepOptions): Upkeep {
   const stop = new AbortController();
   let last: Promise<unknown> = Promise.resolve();
 
@@ -39,7 +45,7 @@ export function startUpkeep({ etcd, startupResync, resync: options, log }: Upkee
       } catch (error) {
         if (failures === 1 && !stop.signal.aborted) log.warn({ err: error }, `${what}: tried again and again`);
       }
-      await pause(backoffMs(backoff, failures), stop.signal);
+      await clock.pause(backoffMs(backoff, failures), stop.signal);
     }
   }
 

@@ -1,5 +1,5 @@
 // The one connection to BIRD's control socket, held open: its end tells at once that BIRD has gone.
-import { type BirdControl, BirdError, connectBird } from './control.ts';
+import { type BirdControl, BirdError } from './control.ts';
 
 export interface BirdConnection {
   /** The connection; made, and BIRD started where `start` is given, when there is none. Rejects with BirdError. */
@@ -10,25 +10,25 @@ export interface BirdConnection {
 }
 
 export type BirdConnectionOptions = {
-  readonly socketPath: string;
-  readonly timeoutMs: number;
+  /** Connects to BIRD's control socket. Rejects with BirdError, BIRD_AWAY when nobody answers there. */
+  readonly connect: () => Promise<BirdControl>;
   /** Starts BIRD. undefined: somebody else does. */
   readonly start: (() => Promise<void>) | undefined;
   /** BIRD has gone, or does not answer any more. */
   readonly onGone: () => void;
 };
 
-export function birdConnection({ socketPath, timeoutMs, start, onGone }: BirdConnectionOptions): BirdConnection {
+export function birdConnection({ connect: reach, start, onGone }: BirdConnectionOptions): BirdConnection {
   let current: BirdControl | undefined;
   let closed = false;
 
   async function connect(): Promise<BirdControl> {
     try {
-      return await connectBird(socketPath, timeoutMs);
+      return await reach();
     } catch (error) {
       if (!start || !(error instanceof BirdError) || error.code !== 'BIRD_AWAY') throw error;
       await start();
-      return connectBird(socketPath, timeoutMs);
+      return reach();
     }
   }
 

@@ -14,7 +14,7 @@ export async function readText(path: string): Promise<string | undefined> {
 }
 
 /** When the file was last written; undefined where there is none. */
-export async function writtenMs(path: string): Promise<number | undefined> {
+async function writtenMs(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).mtimeMs;
   } catch (error) {
@@ -23,11 +23,26 @@ export async function writtenMs(path: string): Promise<number | undefined> {
   }
 }
 
-/** Has the file count as written now: it is what it should be. */
-export async function confirmWritten(path: string): Promise<void> {
-  const now = new Date();
-  await utimes(path, now, now);
+/** BIRD's configuration file, with all that the agent does with it. */
+export interface ConfigurationFile {
+  readonly path: string;
+  /** undefined: there is none. */
+  readText(): Promise<string | undefined>;
+  /** When it was last written, in milliseconds since 1970; undefined: there is none. */
+  writtenMs(): Promise<number | undefined>;
+  /** Has the file count as written at this time: it is what it should be. */
+  confirmWritten(nowMs: number): Promise<void>;
+  draft(text: string): Promise<Draft>;
 }
+
+/** @param gid gives the group that may read the file, as `draft` takes it */
+export const configurationFile = (path: string, gid: () => number | undefined): ConfigurationFile => ({
+  path,
+  readText: () => readText(path),
+  writtenMs: () => writtenMs(path),
+  confirmWritten: (nowMs) => utimes(path, nowMs / 1000, nowMs / 1000),
+  draft: (text) => draft(path, text, gid()),
+});
 
 export interface Draft {
   readonly path: string;

@@ -43,6 +43,16 @@ describe('the registered address', () => {
     clock.nowMs = holdMs;
     expect(choose(4, found(management), registered(uplink, state))).toBe(management);
   });
+  test('is left for one that has stood its time however often that is asked before it is registered', () => {
+    const { choose, clock } = keeper();
+    choose(4, found(uplink), registered(uplink, 'up'));
+    choose(4, found(management), registered(uplink, 'gone'));
+    clock.nowMs = holdMs;
+    for (let round = 0; round < 3; round += 1) expect(choose(4, found(management), registered(uplink, 'gone'))).toBe(management);
+    // Registered, it is the one that another has to stand its time against.
+    expect(choose(4, found(management), registered(management, 'up'))).toBe(management);
+    expect(choose(4, found(uplink), registered(management, 'gone'))).toBeUndefined();
+  });
   test('that comes back meanwhile has its whole time again', () => {
     const { choose, clock } = keeper();
     choose(4, found(uplink), registered(uplink, 'up'));

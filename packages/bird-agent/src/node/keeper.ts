@@ -33,12 +33,14 @@ export function addressKeeper(holdMs: number, nowMs: () => number): AddressKeepe
   return {
     choose(family, { address, isGuess }, registered) {
       const take = (): string | undefined => {
-        better.delete(family);
         if (isGuess && address !== undefined) guesses.set(family, address);
         else guesses.delete(family);
         return address;
       };
-      if (!registered || address === undefined) return take();
+      if (!registered || address === undefined) {
+        better.delete(family);
+        return take();
+      }
       const { held } = registered;
       if (held) had.set(family, registered.address);
       else if (had.get(family) !== registered.address) return take();
@@ -51,6 +53,7 @@ export function addressKeeper(holdMs: number, nowMs: () => number): AddressKeepe
         better.delete(family);
         return held.text;
       }
+      // It has stood until it is registered: whoever only asks, or is overtaken when he writes, does not have its time begin anew.
       return hasStood(family, address) ? take() : held?.text;
     },
   };

@@ -1,7 +1,7 @@
 // Keeps this host's Node: what the host is, as its interfaces and options say, written when it differs.
 
 import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
-import type { Logger } from '@calico-openstack/agent';
+import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { Config } from '../option-table.ts';
 import { rivalClaimMs } from '../plan/claims.ts';
@@ -33,14 +33,15 @@ export interface Registrar {
 
 export type RegistrarOptions = {
   readonly etcd: Etcd;
-  readonly config: Config;
+  readonly config: Pick<Config, 'Hostname' | 'IPv4Address' | 'IPv6Address' | 'AsNumber' | 'BgpHoldTimeSecs'>;
   readonly host: HostView;
   readonly nodes: Resources['nodes'];
   readonly log: Logger;
-  readonly nowMs?: () => number;
+  readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
-export function nodeRegistrar({ etcd, config, host, nodes, log, nowMs = () => performance.now() }: RegistrarOptions): Registrar {
+export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemClock }: RegistrarOptions): Registrar {
+  const nowMs = clock.steadyMs;
   const keeper = addressKeeper(config.BgpHoldTimeSecs * 1000, nowMs);
   let inDoubt = true;
   let problem: Problem | undefined;
@@ -82,7 +83,7 @@ export function nodeRegistrar({ etcd, config, host, nodes, log, nowMs = () => pe
       return registration;
     };
     try {
-      const registered = await registerNode(etcd, config.Hostname, ask, () => new Date(), mayRewrite);
+      const registered = await registerNode(etcd, config.Hostname, ask, () => new Date(clock.nowMs()), mayRewrite);
       problem = undefined;
       if (registered.outcome === 'refused') problem = problemOf(registered.reason, 'it is not registered');
       if (registered.outcome === 'contested') {

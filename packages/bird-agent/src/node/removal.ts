@@ -1,7 +1,7 @@
 // Removes the Nodes of hosts that are gone for long, where an operator has this agent do so: each costs all other hosts a session that never comes up.
 
 import type { IpAddress } from '@calico-openstack/addresses';
-import type { Logger } from '@calico-openstack/agent';
+import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { decodeAgentStatus, felixLastStatusKey, felixStatusKey, resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
 import { type Compare, type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { Problem, Resources } from '../plan/facts.ts';
@@ -33,7 +33,7 @@ export type RemovalOptions = {
   /** Of these addresses those that BIRD knows to be there; undefined: it cannot be asked. */
   readonly reachable: (addresses: readonly IpAddress[]) => Promise<ReadonlySet<IpAddress> | undefined>;
   readonly log: Logger;
-  readonly clock?: { readonly steadyMs: () => number; readonly nowMs: () => number };
+  readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
 /** What Felix's reports say of a host: whether it lives, and when it last said so. The latter's revision, for a comparison. */
@@ -43,8 +43,6 @@ type Report = { readonly lives: boolean; readonly last: { readonly atMs: number;
 type Gone = { readonly node: Node; readonly last: NonNullable<Report['last']> };
 
 const addressesOf = ({ addresses }: Node): readonly IpAddress[] => ([4, 6] as const).flatMap((family) => addresses[family]?.address ?? []);
-
-const systemClock = { steadyMs: () => performance.now(), nowMs: () => Date.now() };
 
 /**
  * A host's sign of life is its Felix's report, whose key ends with its lease, a session with it, or a route through it. A Node is removed if that has been missing for `goneMs`, and if it holds nothing but

@@ -7,8 +7,9 @@ import { dnsmasqArguments, placesIn } from './command.ts';
 import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
 import { type HostEntry, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
-import { type DnsmasqProcess, superviseDnsmasq } from './process.ts';
+import { dnsmasqHost } from './process.ts';
 import type { Dnsmasq } from './server.ts';
+import { type DnsmasqProcess, superviseDnsmasq } from './supervisor.ts';
 
 /** Makes the directories; Dnsmasq is started by `process.run()`. @throws StartError */
 export function openDnsmasq(
@@ -23,9 +24,7 @@ export function openDnsmasq(
   let unwanted: ReadonlySet<IpAddress> = new Set();
 
   const supervised = superviseDnsmasq({
-    program,
-    arguments: dnsmasqArguments(family, places, options),
-    pidFile: places.pid,
+    host: dnsmasqHost({ program, arguments: dnsmasqArguments(family, places, options), pidFile: places.pid }, log),
     log,
     beforeStart() {
       try {

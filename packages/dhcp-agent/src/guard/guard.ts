@@ -1,5 +1,5 @@
 // Keeps the guard's rules in the kernel: before Dnsmasq is started, and whenever somebody takes them away. They stay when the agent goes.
-import { type Logger, StartError, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Logger, type Loop, StartError, startLoop, systemClock } from '@calico-openstack/agent';
 import { openMonitor, openTable, watchRuleset } from '@calico-openstack/kernel';
 import { guardChains, guardTable } from './rules.ts';
 
@@ -9,27 +9,13 @@ const auditMs = 60_000;
 /** The rules are in force when it returns. @throws StartError when the kernel refuses them: without them one guest could be granted what another has. */
 export function openGuard(log: Logger): { close(): Promise<void> } {
   const table = applied();
-  let auditAtMs = performance.now() + auditMs;
-  const loop = startLoop({
-    run() {
-      const isGone = !table.exists();
-      if (isGone) log.warn({ table: guardTable.name }, 'somebody took the table away that keeps guests’ DHCP apart; it is put back');
-      if (isGone || performance.now() >= auditAtMs) {
-        table.distrust();
-        table.apply();
-        auditAtMs = performance.now() + auditMs;
-      }
-      return Math.max(0, auditAtMs - performance.now());
-    },
-    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot keep guests’ DHCP apart'),
-  });
+  const loop = keepTable({ table, log });
   const monitor = openMonitor();
   watchRuleset(
     monitor,
     () => [table.portId()],
     () => loop.wake(),
   );
-  loop.wake();
   return {
     async close() {
       monitor.close();
@@ -37,6 +23,34 @@ export function openGuard(log: Logger): { close(): Promise<void> } {
       table.close();
     },
   };
+}
+
+export type KeptTable = {
+  /** Whether the kernel has it. */
+  exists(): boolean;
+  distrust(): void;
+  apply(): unknown;
+};
+
+/** Looks whether the table is there whenever it is woken, and puts it back; compares all of it once a minute. The first look follows at once. */
+export function keepTable({ table, log, clock = systemClock }: { readonly table: KeptTable; readonly log: Logger; readonly clock?: Clock }): Loop {
+  let auditAtMs = clock.steadyMs() + auditMs;
+  const loop = startLoop({
+    run() {
+      const isGone = !table.exists();
+      if (isGone) log.warn({ table: guardTable.name }, 'somebody took the table away that keeps guests’ DHCP apart; it is put back');
+      if (isGone || clock.steadyMs() >= auditAtMs) {
+        table.distrust();
+        table.apply();
+        auditAtMs = clock.steadyMs() + auditMs;
+      }
+      return Math.max(0, auditAtMs - clock.steadyMs());
+    },
+    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot keep guests’ DHCP apart'),
+    clock,
+  });
+  loop.wake();
+  return loop;
 }
 
 function applied(): ReturnType<typeof openTable> {

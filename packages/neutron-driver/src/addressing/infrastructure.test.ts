@@ -64,7 +64,7 @@ test('addresses are read once for many calls, again when they are old, and stay 
     },
     endpoints: ['http://10.0.0.4:2379', 'https://[2001:db8::4]:2379', 'http://ctl:2379'],
     resolve: async () => (state.named.length === 0 ? Promise.reject(new Error('ENOTFOUND')) : state.named),
-    now: () => state.now,
+    clock: { nowMs: () => state.now, pause: () => new Promise(() => undefined) },
     onFailure: (what) => failures.push(what),
   });
   await etcd.transact([], [{ put: `${root}/nodes/h1`, value: JSON.stringify({ spec: { bgp: { ipv4Address: '10.0.0.1/24' } } }) }]);

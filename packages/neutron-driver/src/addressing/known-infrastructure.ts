@@ -1,6 +1,7 @@
 // Reads the cloud's own addresses from etcd on demand and keeps only the addresses, so that five thousand Nodes need little memory and no watch.
 import { lookup } from 'node:dns/promises';
 import { parseAddress } from '@calico-openstack/addresses';
+import { type Clock, systemClock, within } from '@calico-openstack/agent';
 import { resourcePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
@@ -11,7 +12,7 @@ export type KnownInfrastructureOptions = {
   /** etcd's URLs, in addition to those that its members report. Host names in them are looked up. */
   readonly endpoints: readonly string[];
   readonly resolve?: (host: string) => Promise<readonly string[]>;
-  readonly now?: () => number;
+  readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
   /** Called when a reading in the background fails, or the name of an endpoint has no address. */
   readonly onFailure: (what: string, error: unknown) => void;
 };
@@ -31,21 +32,12 @@ const lookupMs = 2000;
 
 const resolveByName = async (host: string): Promise<readonly string[]> => (await lookup(host, { all: true })).map(({ address }) => address);
 
-async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T> {
-  const limit = Promise.withResolvers<never>();
-  const timer = setTimeout(() => limit.reject(new Error(`no answer within ${limitMs} ms`)), limitMs);
-  try {
-    return await Promise.race([work, limit.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 const withScheme = (url: string): string => (/^https?:\/\//.test(url) ? url : `http://${url}`);
 
 /** The addresses of one cloud. */
 export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
-  const { etcd, endpoints, resolve = resolveByName, now = Date.now, onFailure } = options;
+  const { etcd, endpoints, resolve = resolveByName, clock = systemClock, onFailure } = options;
+  const now = clock.nowMs;
   const resolved = new Map<string, { readonly atMs: number; readonly addresses: readonly string[] }>();
   let members: readonly string[] | undefined;
   let known: { readonly atMs: number; readonly value: Infrastructure } | undefined;
@@ -93,7 +85,7 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
   async function addressesOf(host: string): Promise<readonly string[]> {
     const before = resolved.get(host);
     if (before && now() - before.atMs < namesMs) return before.addresses;
-    const addresses = await withinMs(lookupMs, resolve(host)).catch((error: unknown) => {
+    const addresses = await within(resolve(host), lookupMs, clock, () => new Error(`no answer within ${lookupMs} ms`)).catch((error: unknown) => {
       onFailure(`etcd's host name ${host} cannot be looked up; the addresses found before stay in use`, error);
       return before?.addresses ?? [];
     });

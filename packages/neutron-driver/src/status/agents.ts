@@ -1,5 +1,5 @@
 // Brings the Felixes' heartbeats into Neutron's table of agents: all hosts that reported since the last time, in one write.
-import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import type { Background } from '../sources.ts';
 
 /** Collects and writes heartbeats. */
@@ -14,10 +14,12 @@ export function startAgentReports({
   source,
   everySeconds,
   log,
+  clock = systemClock,
 }: {
   readonly source: Background;
   readonly everySeconds: number;
   readonly log: Logger;
+  readonly clock?: Clock;
 }): AgentReports {
   const waiting = new Map<string, boolean>();
   let lastMs = Number.NEGATIVE_INFINITY;
@@ -27,12 +29,12 @@ export function startAgentReports({
   const loop: Loop = startLoop({
     run: async () => {
       if (waiting.size === 0) return undefined;
-      const restMs = lastMs + everySeconds * 1000 - performance.now();
+      const restMs = lastMs + everySeconds * 1000 - clock.steadyMs();
       if (restMs > 0 && !urgent) return restMs;
       const agents = [...waiting].map(([host, started]) => ({ host, started }));
       waiting.clear();
       urgent = false;
-      lastMs = performance.now();
+      lastMs = clock.steadyMs();
       try {
         await source.reportAgents(agents);
       } catch (error) {
@@ -49,6 +51,7 @@ export function startAgentReports({
         log.warn({ err: error, agents: waiting.size }, 'heartbeats of Felix cannot be written to Neutron, which will show these agents as dead; retrying');
       inTrouble = true;
     },
+    clock,
   });
 
   return {

@@ -1,4 +1,5 @@
-import { silentLog } from '@calico-openstack/agent';
+import { recordingLog, silentLog } from '@calico-openstack/agent';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test, vi } from 'vitest';
@@ -157,4 +158,104 @@ test('an etcd that was restored or replaced while its reports were followed is t
   replace();
   await eventually(() => expect(anew).toHaveBeenCalledTimes(1));
   follower.close();
+});
+
+test('a state is looked at once more behind its write: what another driver wrote meanwhile, and this one wrote over, comes back', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set } = neutron();
+  const clock = fakeClock();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1')] }));
+  await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('up') }]);
+  let first = true;
+  const overtaken: Background = {
+    ...source,
+    setPortStatus: async (update) => {
+      // The driver that is elected from now on has seen the port go down, and has written that. Nobody tells this one.
+      if (first) await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('down') }]);
+      first = false;
+      await source.setPortStatus(update);
+    },
+  };
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: overtaken, threads: 1, log, clock });
+  ports.look('p1');
+  await clock.pass(0);
+  expect(set.map(({ status }) => status)).toEqual(['ACTIVE', 'DOWN']);
+  expect(db.tables.ports.get('p1')?.status).toBe('DOWN');
+  await ports.close();
+});
+
+test('states that cannot be written are tried again at growing pauses, which is told once; the others of their batch are written', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set } = neutron();
+  const clock = fakeClock();
+  const { log: recorded, entries } = recordingLog();
+  const ids = Array.from({ length: 130 }, (_, index) => `p${index}`);
+  for (const id of ids) db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1')] }));
+  await etcd.transact(
+    [],
+    ids.slice(0, 65).map((id) => ({ put: statusKey('h1', id), value: report('up') })),
+  );
+  await etcd.transact(
+    [],
+    ids.slice(65).map((id) => ({ put: statusKey('h1', id), value: report('up') })),
+  );
+  const refusedAtMs: number[] = [];
+  let refuse = true;
+  const unwilling: Background = {
+    ...source,
+    setPortStatus: async (update) => {
+      if (refuse && update.port === 'p3') {
+        refusedAtMs.push(clock.steadyMs());
+        throw new Error('StaleDataError');
+      }
+      await source.setPortStatus(update);
+    },
+  };
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling, threads: 4, log: recorded, clock });
+  for (const id of ids) ports.look(id);
+  await clock.pass(0);
+  for (let round = 0; round < 3; round += 1) await clock.pass(clock.restsMs[0]!);
+  const gapsMs = refusedAtMs.slice(1).map((atMs, index) => atMs - refusedAtMs[index]!);
+  expect(gapsMs.toSorted((one, other) => one - other)).toEqual(gapsMs);
+  expect(set.filter(({ status }) => status === 'ACTIVE')).toHaveLength(129);
+  refuse = false;
+  await clock.pass(10_000);
+  expect(set).toHaveLength(130);
+  expect(entries.filter(({ message }) => message.startsWith('states of ports could not be brought'))).toHaveLength(1);
+  await ports.close();
+});
+
+test('agents that are known are reported once in their time, all together; a write that fails loses none of them', async () => {
+  const { source, batches, state } = neutron();
+  const clock = fakeClock();
+  const agents = startAgentReports({ source, everySeconds: 10, log, clock });
+  agents.reported('h1', true, true);
+  await clock.pass(0);
+  agents.reported('h1', false, false);
+  await clock.pass(4000);
+  agents.reported('h2', false, false);
+  await clock.pass(5999);
+  expect(batches).toEqual([[{ host: 'h1', started: true }]]);
+  await clock.pass(1);
+  expect(batches.slice(1)).toEqual([
+    [
+      { host: 'h1', started: false },
+      { host: 'h2', started: false },
+    ],
+  ]);
+  state.away = true;
+  agents.reported('h3', true, true);
+  await clock.pass(0);
+  agents.reported('h3', false, false); // that it was started is not forgotten
+  agents.reported('h1', false, false);
+  await clock.pass(0);
+  state.away = false;
+  await clock.pass(clock.restsMs[0]!);
+  expect(batches.slice(2)).toEqual([
+    [
+      { host: 'h3', started: true },
+      { host: 'h1', started: false },
+    ],
+  ]);
+  await agents.close();
 });

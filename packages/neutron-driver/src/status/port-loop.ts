@@ -1,5 +1,5 @@
 // Brings the states of ports from etcd into Neutron: for each port that may have changed, looks at its row and at what is reported, and writes what differs.
-import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { decodeEndpointStatus, type EndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { noRowsQuestion, type PortRow } from '../rows.ts';
@@ -17,11 +17,18 @@ export type PortStatusLoop = {
   close(): Promise<void>;
 };
 
-export type PortStatusOptions = { readonly etcd: Etcd; readonly keys: Keys; readonly source: Background; readonly threads: number; readonly log: Logger };
+export type PortStatusOptions = {
+  readonly etcd: Etcd;
+  readonly keys: Keys;
+  readonly source: Background;
+  readonly threads: number;
+  readonly log: Logger;
+  readonly clock?: Clock;
+};
 
 const batchSize = 60;
 
-export function startPortStatusLoop({ etcd, keys, source, threads, log }: PortStatusOptions): PortStatusLoop {
+export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = systemClock }: PortStatusOptions): PortStatusLoop {
   const dirty = new Set<string>();
   const vanishings = new Map<string, Set<string>>();
   /** Of whom Nova was told, and for which host. */
@@ -102,6 +109,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log }: PortSt
       if (!inTrouble) log.warn({ err: error, ports: dirty.size }, 'states of ports could not be brought to Neutron; they are tried again and again');
       inTrouble = true;
     },
+    clock,
   });
 
   return {

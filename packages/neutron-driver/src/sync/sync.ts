@@ -63,7 +63,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
       const found = await readKeys(etcd, [...keys]);
       const rows = await source.rows(joinQuestions(questionFor(pending), more));
       const known = await projects(projectsOf(rows), source);
-      const decision = plan(pending, { found, rows, projects: known, settings, addresses: await addresses(), born: () => birth() });
+      const decision = plan(pending, { found, rows, projects: known, settings, addresses: await addresses(), born: () => birth(new Date(now())) });
       const { missing } = decision;
       const newQuestion = missing.question.security_groups.length + missing.question.address_groups.length > 0;
       if (missing.keys.length > 0 || newQuestion) {

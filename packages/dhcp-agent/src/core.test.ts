@@ -1,8 +1,8 @@
-import { silentLog } from '@calico-openstack/agent';
+import { recordingLog, silentLog } from '@calico-openstack/agent';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createCore } from './agent.ts';
+import { createCore } from './core.ts';
 import { type FakeDnsmasq, fakeDnsmasq } from './dnsmasq/fake.ts';
 import type { PortFiles } from './dnsmasq/files.ts';
 import { familyServer } from './dnsmasq/server.ts';
@@ -19,9 +19,9 @@ const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
 });
 
 /** An agent over a kernel and two Dnsmasqs that stay when it ends. */
-function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [FakeDnsmasq, FakeDnsmasq]) {
+function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [FakeDnsmasq, FakeDnsmasq], log = silentLog()) {
   const servers = [familyServer(4, dnsmasqs[0]), familyServer(6, dnsmasqs[1])];
-  const core = createCore({ options: { service: serviceOptions }, servers, links: kernel, log: silentLog() });
+  const core = createCore({ options: { service: serviceOptions }, servers, links: kernel, log });
   for (const dnsmasq of dnsmasqs) dnsmasq.reload();
   const watch = kernel.watch((change) => core.linksChanged([...change.links, ...change.addresses]));
   core.linksChanged([...kernel.links.keys()]);
@@ -54,7 +54,7 @@ function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [Fak
 function world() {
   const kernel = fakeLinks({ deliverBy: 'hand' });
   const dnsmasqs = [fakeDnsmasq(4), fakeDnsmasq(6)] as const;
-  return { kernel, dnsmasqs, start: () => startCore(kernel, dnsmasqs) };
+  return { kernel, dnsmasqs, start: (log = silentLog()) => startCore(kernel, dnsmasqs, log) };
 }
 
 const addressesOn = (kernel: ReturnType<typeof fakeLinks>, tap: string): string[] => kernel.addresses(tap).map(({ address }) => address);
@@ -170,6 +170,84 @@ test('a file that cannot be written holds no other port up, is told once, and is
   full.clear();
   agent.settle();
   expect([...dnsmasqs[0].files.keys()]).toEqual([port(1).tap]);
+});
+
+test('an address that the kernel refuses is tried again at growing pauses, is told once, and holds no other tap up', () => {
+  const { kernel, dnsmasqs, start } = world();
+  for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
+  kernel.kernel.deliver();
+  const { addAddress } = kernel;
+  let refuse = true;
+  let tries = 0;
+  kernel.addAddress = (tap, address, ...rest) => {
+    if (tap !== port(1).tap || address !== '10.65.0.1') return addAddress(tap, address, ...rest);
+    tries += 1;
+    return refuse ? { code: 'ENOBUFS' } : addAddress(tap, address, ...rest);
+  };
+  const { log, entries } = recordingLog();
+  const agent = start(log);
+  agent.inSync();
+  agent.putSubnets();
+  for (const number of [1, 2]) agent.put(port(number));
+  const restsMs = Array.from({ length: 7 }, (_, index) => agent.run(index));
+  expect(restsMs).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+  expect(tries).toBe(7);
+  kernel.kernel.deliver();
+  expect(addressesOn(kernel, port(2).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:2::1']);
+  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
+  const said = (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : []));
+  expect(said('cannot do what the port needs')).toMatchObject([{ tap: port(1).tap, what: 'addresses', reason: expect.stringContaining('ENOBUFS') }]);
+  refuse = false;
+  expect(agent.run(100_000)).toBeUndefined();
+  kernel.kernel.deliver();
+  expect(addressesOn(kernel, port(1).tap)).toContain('10.65.0.1');
+  expect(said('no longer refused')).toHaveLength(1);
+  refuse = true;
+  kernel.removeAddress(port(1).tap, '10.65.0.1', 32);
+  kernel.kernel.deliver();
+  expect(agent.run(200_000)).toBe(1000); // the pauses begin anew
+});
+
+test('until etcd was read, an address that the kernel refuses is tried again too', () => {
+  const { kernel, start } = world();
+  kernel.kernel.add(port(1).tap, { up: true });
+  kernel.kernel.deliver();
+  const before = start();
+  before.inSync();
+  before.putSubnets();
+  before.put(port(1));
+  before.settle();
+  before.end();
+  for (const { address, prefixLength } of kernel.addresses(port(1).tap)) kernel.removeAddress(port(1).tap, address, prefixLength);
+  kernel.kernel.deliver();
+  const { addAddress } = kernel;
+  kernel.addAddress = () => ({ code: 'ENOBUFS' });
+  const agent = start();
+  expect([agent.run(0), agent.run(1000)]).toEqual([1000, 2000]);
+  kernel.addAddress = addAddress;
+  expect(agent.run(3000)).toBeUndefined();
+  kernel.kernel.deliver();
+  expect(addressesOn(kernel, port(1).tap)).toHaveLength(3);
+});
+
+test('what of the datastore cannot be served is told when it begins, changes and ends', () => {
+  const { kernel, start } = world();
+  kernel.kernel.add(port(1).tap, { up: true });
+  kernel.kernel.deliver();
+  const { log, entries } = recordingLog();
+  const agent = start(log);
+  agent.putSubnets();
+  agent.inSync();
+  const key = endpointKey(port(1));
+  const value = (text: string) => agent.etcdChanged('endpoint', { key, value: Buffer.from(text) });
+  value('torn');
+  for (let turn = 0; turn < 3; turn += 1) agent.run(turn);
+  value('{}');
+  for (let turn = 0; turn < 3; turn += 1) agent.run(turn);
+  agent.put(port(1));
+  for (let turn = 0; turn < 3; turn += 1) agent.run(turn);
+  const said = entries.flatMap(({ message }) => (/^(not served|served again)/.test(message) ? [message] : []));
+  expect(said).toEqual(['not served, or not wholly', 'not served, or not wholly', 'served again, or gone']);
 });
 
 const small = fc.integer({ min: 1, max: 3 });

@@ -1,0 +1,66 @@
+// How far the datastore is known, and its changes brought to the store: what the agent does is in `core.ts`.
+import { type Component, type Logger, tellUnreadable } from '@calico-openstack/agent';
+import { resourceKey } from '@calico-openstack/datamodel';
+import type { FollowListener } from '@calico-openstack/etcd';
+import type { Metrics } from './metrics.ts';
+import type { ResourceStore } from './store.ts';
+
+export interface DatastoreState {
+  /** Everything was read once. What is known holds from then on, whether etcd is there or not. */
+  readonly isInSync: boolean;
+  /** Changes come as they are made: etcd is there, and can be written. */
+  readonly isFollowing: boolean;
+  readonly listener: FollowListener;
+}
+
+export type DatastoreStateOptions = {
+  readonly ownName: string;
+  readonly store: Pick<ResourceStore, 'apply'>;
+  /** This host's Node has changed. */
+  readonly onOwnNode: () => void;
+  /** Everything was read. */
+  readonly onInSync: () => void;
+  /** There is something to do. */
+  readonly wake: () => void;
+  readonly health: Component;
+  readonly metrics: Pick<Metrics, 'inSync'>;
+  readonly log: Logger;
+};
+
+export function datastoreState({ ownName, store, onOwnNode, onInSync, wake, health, metrics, log }: DatastoreStateOptions): DatastoreState {
+  const ownKey = resourceKey({ plural: 'nodes', name: ownName });
+  let isInSync = false;
+  let isFollowing = false;
+  return {
+    get isInSync() {
+      return isInSync;
+    },
+    get isFollowing() {
+      return isFollowing;
+    },
+    listener: {
+      onChanges(changes) {
+        if (changes.some(({ key }) => key === ownKey)) onOwnNode();
+        if (store.apply(changes)) wake();
+      },
+      onUnreadable: tellUnreadable(log),
+      onInSync(revision) {
+        isInSync = true;
+        metrics.inSync(true);
+        health.report({ live: true, ready: true });
+        log.info({ revision }, 'the datastore is read');
+        onInSync();
+        wake();
+      },
+      onState(state, reason) {
+        isFollowing = state === 'following';
+        health.report({ live: true, ready: isInSync && isFollowing, ...(reason !== undefined && { detail: reason }) });
+        if (state === 'lost') log.warn({ reason }, 'etcd is away; BIRD goes on with what is known');
+        if (isFollowing) {
+          log.info('following the datastore');
+          wake(); // the Node could not be written meanwhile
+        }
+      },
+    },
+  };
+}

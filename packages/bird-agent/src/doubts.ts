@@ -1,0 +1,38 @@
+// Sessions that stay although the datastore does not ask for them: it may have lost its content. What decides is `plan/doubt.ts`.
+
+import type { Clock } from '@calico-openstack/agent';
+import type { ConfigurationFile } from './bird/file.ts';
+import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
+import type { Problem, Resources } from './plan/facts.ts';
+
+export type DoubtOptions = {
+  readonly file: Pick<ConfigurationFile, 'readText' | 'writtenMs' | 'confirmWritten'>;
+  readonly ownName: string;
+  readonly resources: Pick<Resources, 'nodes' | 'configurations' | 'peers' | 'filters'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+};
+
+/**
+ * @returns what gives the sessions for whose sake BIRD's configuration stays as it is, by the text that is wanted in its place; none: it need not. Once the time for doubts is over, the file counts as
+ * confirmed, so that later changes of this datastore are not doubted.
+ */
+export function sessionDoubts({ file, ownName, resources, clock }: DoubtOptions): (wanted: string) => Promise<readonly string[]> {
+  return async (wanted) => {
+    const [current, fileMs, own] = [await file.readText(), await file.writtenMs(), resources.nodes.get(ownName)];
+    if (current === undefined || fileMs === undefined || !own?.ok) return [];
+    const { configurations, peers, filters } = resources;
+    const hasOperatorsWord = configurations.size + peers.size + filters.size > 0;
+    const [nodeMadeMs, nowMs] = [own.value.madeMs, clock.nowMs()];
+    const doubted = sessionsInDoubt({ current, writtenMs: fileMs, wanted, nodeMadeMs, hasOperatorsWord, nowMs });
+    const isOver = nodeMadeMs !== undefined && isOlder(fileMs, nodeMadeMs) && nowMs >= nodeMadeMs + returnMs;
+    if (isOver && doubted.length === 0) await file.confirmWritten(nowMs);
+    return doubted;
+  };
+}
+
+/** At least one session is in doubt. */
+export const doubtProblem = (ownName: string, doubted: readonly string[]): Problem => ({
+  key: `Node ${ownName}`,
+  reason: `is newer than BIRD's configuration, which has sessions that nobody asks for any more (${doubted.slice(0, 3).join(', ')}${doubted.length > 3 ? ', …' : ''}): was the datastore emptied?`,
+  effect: `BIRD's configuration stays as it is: ${returnMs / 1000} s for hosts that have to register again, and for peers and passwords until there is any BGPConfiguration, BGPPeer or BGPFilter`,
+});

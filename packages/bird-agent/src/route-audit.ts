@@ -1,0 +1,51 @@
+// When BIRD is asked whose routes it refuses, and when it judges anew what it took before. What it is asked stands in `audit.ts`.
+import type { Clock, Logger } from '@calico-openstack/agent';
+import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
+import type { BirdControl } from './bird/control.ts';
+import { auditMs } from './look-again.ts';
+import type { Problem } from './plan/facts.ts';
+
+export interface RouteAudit {
+  /**
+   * Asks BIRD, if the last time is `auditMs` ago or the guards are others than then. Behind a change of the guards it also has those sessions send again whose routes were judged by the former ones.
+   * @param guards the digest of what decides whose routes are taken (`PrintedConfiguration.guards`)
+   * Rejects with BirdError; it is asked again at the next look.
+   */
+  look(guards: string): Promise<void>;
+  /** What the last look has found. */
+  readonly problems: readonly Problem[];
+}
+
+export type RouteAuditOptions = {
+  readonly control: () => Promise<BirdControl>;
+  /** How many routes each neighbour may have (`MaxRoutesPerPeer`); 0: any number. */
+  readonly mostRoutes: number;
+  readonly onRefusals: (refusals: readonly Refusal[]) => void;
+  readonly log: Logger;
+  readonly clock: Pick<Clock, 'steadyMs'>;
+};
+
+export function routeAudit({ control: connect, mostRoutes, onRefusals, log, clock }: RouteAuditOptions): RouteAudit {
+  let last: { readonly guards: string; readonly atMs: number } | undefined;
+  let problems: readonly Problem[] = [];
+  return {
+    async look(guards) {
+      const atMs = clock.steadyMs();
+      const isChanged = guards !== last?.guards;
+      if (!isChanged && atMs < (last?.atMs ?? 0) + auditMs) return;
+      const control = await connect();
+      if (isChanged) {
+        const sessions = await judgeAgain(control);
+        if (sessions.length > 0) log.info({ sessions }, 'routes are asked for again, since what may be announced has changed');
+      }
+      const limits = mostRoutes > 0 ? await limitProblems(control, mostRoutes) : [];
+      const refused = await refusals(control);
+      onRefusals(refused);
+      problems = [...refused.map(refusalProblem), ...limits];
+      last = { guards, atMs };
+    },
+    get problems() {
+      return problems;
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// A BIRD in memory, with its file and its clients, for tests: what it runs by, what it was asked, and what it answers.
+import type { BirdHost } from '../apply.ts';
+import { type BirdControl, BirdError, type Reply } from '../bird/control.ts';
+import type { ConfigurationFile } from '../bird/file.ts';
+
+export type FakeBird = ReturnType<typeof fakeBird>;
+
+/** @param nowMs tells when the file is written */
+export function fakeBird(nowMs: () => number = () => 0) {
+  const state = {
+    file: undefined as string | undefined,
+    writtenMs: undefined as number | undefined,
+    running: undefined as string | undefined,
+    away: false,
+    readsOtherFile: false,
+    /** Configurations that hold this are refused by the check, or by BIRD itself. */
+    refusedByCheck: 'bad',
+    refusedByBird: 'worse',
+    busyTurns: 0,
+    /** Commands besides `eval` and `show`. */
+    asked: [] as string[],
+    /** Questions that begin with `show`. */
+    shown: [] as string[],
+    /** Lines of the answer to a question whose beginning it is. */
+    answers: new Map<string, readonly string[]>(),
+    checked: 0,
+    starts: [] as { readonly recover: boolean }[],
+    startFails: false,
+  };
+  const clients = new Set<() => void>();
+  const drafts = new Map<string, string>();
+  const revisionIn = (text: string | undefined): string | undefined => /calico_revision = "(.*)"/.exec(text ?? '')?.[1];
+  const reply = (code: number, ...texts: string[]): Reply => ({ code, lines: texts.map((text) => ({ code, text })) });
+
+  function answer(command: string): Reply {
+    if (command.startsWith('eval')) {
+      if (state.busyTurns > 0) state.busyTurns -= 1;
+      const revision = state.busyTurns > 0 ? 'old' : revisionIn(state.running);
+      return revision === undefined ? reply(9001, 'syntax error') : reply(23, revision);
+    }
+    if (command.startsWith('show')) {
+      state.shown.push(command);
+      const known = [...state.answers].find(([beginning]) => command.startsWith(beginning));
+      return reply(0, ...(known?.[1] ?? []));
+    }
+    state.asked.push(command);
+    if (command !== 'configure') return reply(0, '');
+    if (state.file?.includes(state.refusedByBird)) return reply(8002, 'bird.conf:1:1 no');
+    if (!state.readsOtherFile) state.running = state.file;
+    return reply(3, 'Reconfigured');
+  }
+
+  const file: ConfigurationFile = {
+    path: '/etc/bird/bird.conf',
+    readText: async () => state.file,
+    writtenMs: async () => state.writtenMs,
+    confirmWritten: async (atMs) => {
+      state.writtenMs = atMs;
+    },
+    async draft(text) {
+      drafts.set('draft', text);
+      return {
+        path: 'draft',
+        publish: async () => {
+          state.file = drafts.get('draft');
+          state.writtenMs = nowMs();
+          drafts.clear();
+        },
+        discard: async () => drafts.clear(),
+      };
+    },
+  };
+
+  async function connect(): Promise<BirdControl> {
+    if (state.away) throw new BirdError('BIRD_AWAY', 'no BIRD');
+    const closed = Promise.withResolvers<void>();
+    const close = (): void => {
+      clients.delete(close);
+      closed.resolve();
+    };
+    clients.add(close);
+    return {
+      ask: async (command) => {
+        if (!clients.has(close)) throw new BirdError('BIRD_AWAY', 'BIRD has gone');
+        return answer(command);
+      },
+      closed: closed.promise,
+      close,
+    };
+  }
+
+  return {
+    state,
+    drafts,
+    file,
+    connect,
+    /** Whether BIRD could read the draft. */
+    async check(path: string) {
+      state.checked += 1;
+      return drafts.get(path)?.includes(state.refusedByCheck) ? ({ ok: false, reason: 'line:1:1 no' } as const) : ({ ok: true } as const);
+    },
+    /** Starts it, with the file that is there. */
+    async start(recover: boolean): Promise<void> {
+      state.starts.push({ recover });
+      if (state.startFails) throw new BirdError('BIRD_START_FAILED', 'bird did not start: address already in use');
+      state.away = false;
+      state.running = state.file;
+    },
+    /** It is killed: its clients hear of it. */
+    die(): void {
+      state.away = true;
+      state.running = undefined;
+      for (const close of [...clients]) close();
+    },
+    get connections(): number {
+      return clients.size;
+    },
+    get host(): BirdHost {
+      return { ...file, check: (path) => this.check(path), control: connect, pause: async () => undefined };
+    },
+  };
+}

@@ -1,0 +1,115 @@
+// The loop's body and what it remembers: ports, subnets and links in; files for Dnsmasq and addresses on taps out. Whatever is refused for one port holds up no other.
+import type { Logger } from '@calico-openstack/agent';
+import type { Reservations } from '@calico-openstack/datamodel';
+import type { Change } from '@calico-openstack/etcd';
+import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
+import type { FamilyServer } from './dnsmasq/server.ts';
+import { isTapName } from './endpoint.ts';
+import { growingPause } from './growing-pause.ts';
+import { createModel } from './model.ts';
+import type { AgentOptions } from './option-table.ts';
+import { portServer } from './port-server.ts';
+import { problemTeller } from './problems.ts';
+import { refusalTeller } from './refusals.ts';
+import type { PortService } from './service/service.ts';
+import { tapAddresses } from './tap-addresses.ts';
+import { setServerAddresses, tapsInUse } from './taps.ts';
+
+export interface Core {
+  etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
+  inSync(): void;
+  /** What `source` (the host, BIRD's configuration, the agent's own) says that nobody may have on a tap. */
+  reserved(source: string, reservations: Reservations): void;
+  /** Names of links that came, went or changed, or whose addresses did. */
+  linksChanged(names: readonly string[]): void;
+  /** Looks at everything that changed; gives the milliseconds after which it wants to look again, undefined: not before the next change. */
+  run(nowMs: number): number | undefined;
+}
+
+export type CoreOptions = {
+  readonly options: Pick<AgentOptions, 'service'>;
+  readonly servers: readonly FamilyServer[];
+  readonly links: Links & LinkEditor;
+  readonly log: Logger;
+};
+
+/** The kernel refused an address, or the disk a file: again after this time, and after twice as long each time that it is refused again. */
+const retry = { firstMs: 1000, maxMs: 30_000 };
+
+/** Until etcd was read whole, nothing is taken away, and what the files say is served. */
+export function createCore({ options, servers, links, log }: CoreOptions): Core {
+  const model = createModel(options.service);
+  const tellProblems = problemTeller(log);
+  const tellRefusal = refusalTeller(log);
+  const ports = portServer({ servers, silence: (tap) => void setServerAddresses(links, tap, []), log });
+  const setAddresses = tapAddresses({ links, servers, isForbidden: (address) => model.obstacle(address) !== undefined, tellRefusal });
+  const pauseMs = growingPause(retry);
+  let dirtyTaps = new Set<string>();
+  /** What could not be done to files, by tap. It stands in nobody's way. */
+  let undone = new Map<string, PortService | undefined>();
+  let inSync = false;
+  let swept = false;
+
+  function run(nowMs: number): number | undefined {
+    const taps = dirtyTaps;
+    dirtyTaps = new Set();
+    const restsMs: number[] = [];
+    if (inSync) {
+      const changed = new Map([...undone, ...model.takeChanged()]);
+      if (!swept) sweep(changed, taps);
+      undone = writeFiles(changed);
+      restsMs.push(...servers.flatMap((server) => server.settle(nowMs) ?? []));
+      for (const tap of changed.keys()) taps.add(tap);
+    }
+    for (const tap of taps) if (!setAddresses(tap, inSync ? 'replace' : 'add')) dirtyTaps.add(tap);
+    if (inSync) tellProblems(model.problems);
+    restsMs.push(...[pauseMs(dirtyTaps.size + undone.size > 0)].flatMap((restMs) => restMs ?? []));
+    return restsMs.length > 0 ? Math.min(...restsMs) : undefined;
+  }
+
+  /** Once: every endpoint has just been looked at, so what else is there on disk or on a tap is left over. */
+  function sweep(changed: Map<string, PortService | undefined>, taps: Set<string>): void {
+    swept = true;
+    for (const server of servers) for (const tap of server.ports.keys()) if (!changed.has(tap)) changed.set(tap, undefined);
+    for (const tap of tapsInUse(links)) taps.add(tap);
+  }
+
+  /** Gives what the disk refused: it is tried again with the next changes. What goes makes room for what comes. */
+  function writeFiles(changed: ReadonlyMap<string, PortService | undefined>): Map<string, PortService | undefined> {
+    const refused = new Map<string, PortService | undefined>();
+    const attempt = (tap: string, port: PortService | undefined, work: () => void): void => {
+      try {
+        work();
+      } catch (error) {
+        refused.set(tap, port);
+        tellRefusal(tap, 'files', error instanceof Error ? error.message : String(error));
+      }
+    };
+    for (const [tap, port] of changed) attempt(tap, port, () => ports.withdraw(tap, port));
+    for (const [tap, port] of changed) if (port && !refused.has(tap)) attempt(tap, port, () => ports.serve(port));
+    for (const tap of changed.keys()) if (!refused.has(tap)) tellRefusal(tap, 'files', undefined);
+    return refused;
+  }
+
+  return {
+    run,
+    inSync() {
+      inSync = true;
+    },
+    etcdChanged(kind, { key, value }) {
+      if (kind === 'subnet') model.setSubnet(key, value);
+      else model.setEndpoint(key, value);
+    },
+    reserved(source, reservations) {
+      if (!model.setReserved(source, reservations)) return;
+      for (const tap of [...tapsInUse(links), ...servers.flatMap((server) => [...server.ports.keys()])]) dirtyTaps.add(tap);
+    },
+    linksChanged(names) {
+      for (const name of names) {
+        if (!isTapName(name)) continue;
+        model.setTap(name, links.link(name)?.mtuBytes);
+        dirtyTaps.add(name);
+      }
+    },
+  };
+}

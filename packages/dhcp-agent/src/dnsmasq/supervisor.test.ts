@@ -1,0 +1,175 @@
+import { CodedError, recordingLog } from '@calico-openstack/agent';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type DnsmasqHost, type DnsmasqProcess, type FoundDnsmasq, superviseDnsmasq } from './supervisor.ts';
+
+const closing: DnsmasqProcess[] = [];
+afterEach(async () => {
+  for (const supervised of closing.splice(0)) await supervised.close();
+});
+
+/** A host in memory: its Dnsmasqs, and everything that was done with them, in order. */
+function setUp(...found: readonly FoundDnsmasq[]) {
+  const clock = fakeClock();
+  const { log, entries } = recordingLog();
+  const alive = new Map<number, () => void>(found.map(({ pid }) => [pid, () => {}]));
+  const done: string[] = [];
+  const startedAtMs: number[] = [];
+  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false };
+  let lastPid = 100;
+  const end = (pid: number): void => {
+    const onExit = alive.get(pid);
+    alive.delete(pid);
+    onExit?.();
+  };
+  const host: DnsmasqHost = {
+    find: () => found,
+    isAlive: ({ pid }) => alive.has(pid),
+    async start(onExit) {
+      startedAtMs.push(clock.steadyMs());
+      if (state.startFails) throw new CodedError('DNSMASQ_ENDED', 'dnsmasq ended at its start: address already in use');
+      lastPid += 1;
+      const pid = lastPid;
+      alive.set(pid, onExit);
+      done.push(`start ${pid}`);
+      if (state.livesMs < Number.POSITIVE_INFINITY) void clock.pause(state.livesMs).then(() => end(pid));
+      return { pid, startTicks: pid };
+    },
+    async kill({ pid }) {
+      done.push(`kill ${pid}`);
+      end(pid);
+    },
+    hangUp: ({ pid }) => void done.push(`hang up ${pid}`),
+  };
+  const supervised = superviseDnsmasq({ host, beforeStart: () => void done.push('tidy'), log, clock });
+  closing.push(supervised);
+  const gapsMs = (): number[] => startedAtMs.slice(1).map((atMs, index) => atMs - startedAtMs[index]!);
+  return {
+    clock,
+    supervised,
+    done,
+    state,
+    end,
+    startedAtMs,
+    gapsMs,
+    said: (msg: string) => entries.flatMap(({ message, fields }) => (message === msg ? [fields] : [])),
+  };
+}
+
+const left = (pid: number, started: FoundDnsmasq['started']): FoundDnsmasq => ({ pid, startTicks: pid, started });
+
+test('nothing is started before it is wanted; then one is, behind the tidying', async () => {
+  const { clock, supervised, done } = setUp();
+  supervised.reload();
+  await clock.pass(10_000);
+  expect(done).toEqual([]);
+  supervised.run();
+  await supervised.settled();
+  expect(done).toEqual(['tidy', 'start 101']); // it reads its files at its start: no reload
+});
+
+test('one that ends after a while is started again at once', async () => {
+  const { clock, supervised, done, end, startedAtMs, said } = setUp();
+  supervised.run();
+  await clock.pass(1000);
+  end(101);
+  await clock.pass(0);
+  expect(startedAtMs).toEqual([0, 1000]);
+  expect(done).toEqual(['tidy', 'start 101', 'tidy', 'start 102']);
+  expect(said('Dnsmasq has ended; it is started again')).toMatchObject([{ process: 101, livedMs: 1000 }]);
+});
+
+test('one that ends again and again as soon as it is started is started at growing pauses, up to ten seconds', async () => {
+  const { clock, supervised, state, gapsMs, said } = setUp();
+  state.livesMs = 999;
+  supervised.run();
+  await clock.pass(90_000);
+  const pausesMs = gapsMs().map((gapMs) => gapMs - 999);
+  for (const [index, fullMs] of [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000].entries()) {
+    expect(pausesMs[index]).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(pausesMs[index]).toBeLessThanOrEqual(fullMs);
+  }
+  expect(said('Dnsmasq ends as soon as it is started; it is started again after a pause')[8]).toMatchObject({ livedMs: 999, failures: 9 });
+  // One that lives is forgiven.
+  state.livesMs = 1000;
+  await clock.pass(20_000);
+  expect(gapsMs().slice(-3)).toEqual([1000, 1000, 1000]);
+});
+
+test('one that cannot be started is tried at growing pauses, and serves as soon as it can', async () => {
+  const { clock, supervised, state, gapsMs, done } = setUp();
+  state.startFails = true;
+  supervised.run();
+  await clock.pass(1000);
+  const pausesMs = gapsMs();
+  expect(pausesMs.length).toBeGreaterThan(2);
+  expect(pausesMs.toSorted((one, other) => one - other)).toEqual(pausesMs);
+  state.startFails = false;
+  await clock.pass(1600);
+  expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101']);
+});
+
+test('a restart ends the former only when the next one serves; one that cannot start leaves the former serving', async () => {
+  const { clock, supervised, state, done } = setUp();
+  supervised.run();
+  await supervised.settled();
+  state.startFails = true;
+  supervised.restart();
+  await clock.pass(5000);
+  expect(done.filter((what) => what.startsWith('kill'))).toEqual([]);
+  state.startFails = false;
+  await clock.pass(10_000);
+  expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101', 'start 102', 'kill 101']);
+});
+
+test('a reload is one SIGHUP, also when the one that is restarted was asked to', async () => {
+  const { clock, supervised, done } = setUp();
+  supervised.run();
+  await supervised.settled();
+  supervised.reload();
+  supervised.reload();
+  await clock.pass(0);
+  expect(done.slice(2)).toEqual(['hang up 101']);
+  supervised.reload();
+  supervised.restart();
+  await clock.pass(0);
+  expect(done.slice(3)).toEqual(['tidy', 'start 102', 'kill 101']);
+});
+
+describe('what an earlier agent left', () => {
+  test('and was started in the same way is taken over, and reads its files, since its agent may have ended before it told it to', async () => {
+    const { clock, supervised, done, end, startedAtMs } = setUp(left(7, 'same'));
+    supervised.run();
+    await clock.pass(0);
+    expect(done).toEqual(['hang up 7']);
+    // It is nobody's child: that it ends is seen by looking.
+    end(7);
+    await clock.pass(199);
+    expect(startedAtMs).toEqual([]);
+    await clock.pass(1);
+    expect(startedAtMs).toEqual([200]);
+    await clock.pass(10_000);
+    expect(done).toEqual(['hang up 7', 'tidy', 'start 101']);
+  });
+
+  test('and was started otherwise serves until another does; in another namespace it ends at once; of two of the same one stays', async () => {
+    const otherwise = setUp(left(7, 'otherwise'), left(8, 'elsewhere'));
+    otherwise.supervised.run();
+    await otherwise.clock.pass(0);
+    expect(otherwise.done).toEqual(['kill 8', 'tidy', 'start 101', 'kill 7']);
+    const twice = setUp(left(7, 'same'), left(8, 'same'));
+    twice.supervised.run();
+    await twice.clock.pass(0);
+    expect(twice.done).toEqual(['kill 8', 'hang up 7']);
+  });
+});
+
+test('closing leaves it running, and alone', async () => {
+  const { clock, supervised, done, end } = setUp();
+  supervised.run();
+  await supervised.settled();
+  await supervised.close();
+  end(101);
+  await clock.pass(10_000);
+  expect(done).toEqual(['tidy', 'start 101']);
+});

@@ -1,0 +1,52 @@
+// What etcd says of this host's ports and of the region's subnets, brought to the core.
+import { type Logger, takeEach, tellUnreadable, warnOfNamesakes } from '@calico-openstack/agent';
+import { findNamesakes, hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
+import type { Etcd } from '@calico-openstack/etcd';
+import type { Core } from './core.ts';
+
+export type FollowOptions = {
+  readonly etcd: Etcd;
+  readonly region: string | undefined;
+  readonly host: string;
+  readonly core: Pick<Core, 'etcdChanged' | 'inSync'>;
+  /** The core has something to do. */
+  readonly wake: () => void;
+  readonly log: Logger;
+};
+
+/** Until closed. etcd away is told; what is known is served meanwhile. */
+export function followPorts({ etcd, region, host, core, wake, log }: FollowOptions): { close(): void } {
+  const endpoints = hostEndpointsPrefix(region, workloadEndpointNamePrefix(host));
+  const subnets = subnetPrefix(region);
+  let namesakes: { close(): void } | undefined;
+  const follower = etcd.follow([endpoints, subnets], {
+    onChanges(changes) {
+      const kind = (key: string): 'subnet' | 'endpoint' => (key.startsWith(subnets) ? 'subnet' : 'endpoint');
+      takeEach(
+        changes,
+        (change) => core.etcdChanged(kind(change.key), change),
+        (error, key) =>
+          log.error({ err: error, key }, 'a fault of the DHCP agent: this value could not be taken in and counts as absent; please report it with the value'),
+      );
+      wake();
+    },
+    onUnreadable: tellUnreadable(log),
+    onInSync(revision) {
+      core.inSync();
+      log.info({ revision }, 'etcd was read');
+      const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
+      namesakes = warnOfNamesakes({ host, option: '[DEFAULT] host in neutron.conf', look: () => findNamesakes(region, host, keysWith), log });
+      wake();
+    },
+    onState(state, reason) {
+      if (state === 'lost') log.warn({ reason }, 'etcd does not answer; serving what is known');
+      else log.debug({ state }, 'etcd');
+    },
+  });
+  return {
+    close() {
+      follower.close();
+      namesakes?.close();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+// What only the elected driver does: it follows what the Felixes report and brings it to Neutron, and has etcd forget its old history.
+import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
+import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
+import { type Etcd, elect } from '@calico-openstack/etcd';
+import { startCompaction } from '../compaction.ts';
+import type { AgentReports } from './agents.ts';
+import { followStatus } from './follow.ts';
+import type { PortStatusLoop } from './port-loop.ts';
+
+export type ElectedOptions = {
+  readonly etcd: Etcd;
+  readonly region: string | undefined;
+  /** Who stands for election, for people to read. */
+  readonly candidate: string;
+  readonly ports: PortStatusLoop;
+  readonly agents: AgentReports;
+  readonly compactionPeriodMinutes: number;
+  readonly compactionMinRevisions: number;
+  /** etcd was restored or replaced while its reports were followed. */
+  readonly onReadAnew: (reason: string) => void;
+  readonly log: Logger;
+  readonly clock?: Clock;
+};
+
+/** Stands for election until closed. Closing resigns, so that another driver may be elected at once. */
+export function startElected(options: ElectedOptions): { close(): Promise<void> } {
+  const { etcd, region, ports, agents, onReadAnew, log, clock = systemClock } = options;
+  let following: { close(): void } | undefined;
+
+  function endFollowing(): void {
+    following?.close();
+    following = undefined;
+  }
+
+  const election = elect(etcd, {
+    keys: [electionKey(region), legacyElectionKey],
+    value: options.candidate,
+    onElected: () => {
+      log.info({}, 'elected: states of ports and agents go to Neutron from here');
+      following = followStatus({ etcd, region, ports, agents, log, onReadAnew });
+      compaction.wake();
+    },
+    onLost: (reason) => {
+      log.warn({ reason }, 'no longer elected');
+      endFollowing();
+    },
+    onWaiting: (leader) => log.info({ leader }, 'another driver is elected'),
+    onError: (error) => log.debug({ err: error }, 'the election waits for etcd'),
+    clock: { now: clock.steadyMs, wait: clock.pause },
+  });
+  const compaction = startCompaction({
+    etcd,
+    periodMinutes: options.compactionPeriodMinutes,
+    minRevisions: options.compactionMinRevisions,
+    elected: () => election.leading,
+    log,
+    clock,
+  });
+
+  return {
+    close: async () => {
+      endFollowing();
+      await compaction.close();
+      await election.close();
+    },
+  };
+}

@@ -1,0 +1,176 @@
+// Breaks made by hand: each takes something from waiting, retrying or order that only a unit test of its shell can miss. `npm run test:mutants -- --quick` makes them, one at a time.
+
+export type Break = {
+  /** What goes wrong by it. */
+  readonly what: string;
+  /** Below the project's root. */
+  readonly file: string;
+  /** Occurs exactly once in the file. */
+  readonly from: string;
+  readonly to: string;
+};
+
+export const breaks: readonly Break[] = [
+  {
+    what: 'a datastore that is being filled is called ready too early',
+    file: 'packages/neutron-driver/src/upkeep.ts',
+    from: 'await records(!whole);',
+    to: 'await records(true);',
+  },
+  {
+    what: 'a resync that could not look at everything counts as one that has',
+    file: 'packages/neutron-driver/src/upkeep.ts',
+    from: '(await run()).complete',
+    to: '(await run()) !== undefined',
+  },
+  {
+    what: 'a replaced etcd is filled beside a filling that is under way',
+    file: 'packages/neutron-driver/src/upkeep.ts',
+    from: 'filling = filling.then(() => fill(true));',
+    to: 'filling = fill(false);',
+  },
+  {
+    what: 'what Neutron announced is not looked at once more behind its write',
+    file: 'packages/neutron-driver/src/announcements.ts',
+    from: 'journal.done(direct, result.wrote, result.unnamed);',
+    to: 'journal.done(direct, [], result.unnamed);',
+  },
+  {
+    what: 'what was written in the background is not looked at once more',
+    file: 'packages/neutron-driver/src/background.ts',
+    from: 'journal.done(looks, result.wrote, result.unnamed);',
+    to: 'journal.done(looks, [], result.unnamed);',
+  },
+  {
+    what: 'the second look comes at once, when writers with older rows may still write',
+    file: 'packages/neutron-driver/src/sync/journal.ts',
+    from: 'soonest(entry, now() + checkMs);',
+    to: 'soonest(entry, now());',
+  },
+  {
+    what: 'the journal tries again without a growing pause',
+    file: 'packages/neutron-driver/src/sync/journal.ts',
+    from: 'firstRetryMs * 2 ** (entry.failures - 1)',
+    to: 'firstRetryMs',
+  },
+  {
+    what: 'one object at fault holds up its batch',
+    file: 'packages/neutron-driver/src/background.ts',
+    from: 'looks.length > 1 && !isTransient(error)',
+    to: 'looks.length > 1 && isTransient(error)',
+  },
+  {
+    what: "a port's state is not looked at once more behind its write",
+    file: 'packages/neutron-driver/src/status/port-loop.ts',
+    from: 'dirty.add(row.id); // once more',
+    to: '// once more',
+  },
+  {
+    what: 'states that could not be written are forgotten',
+    file: 'packages/neutron-driver/src/status/port-loop.ts',
+    from: 'for (const port of some) dirty.add(port);',
+    to: '',
+  },
+  {
+    what: 'a driver that is no longer elected goes on bringing states to Neutron',
+    file: 'packages/neutron-driver/src/status/elected.ts',
+    from: "log.warn({ reason }, 'no longer elected');\n      endFollowing();",
+    to: "log.warn({ reason }, 'no longer elected');",
+  },
+  {
+    what: 'liveness of agents that could not be written is lost',
+    file: 'packages/neutron-driver/src/status/agents.ts',
+    from: 'waiting.set(host, started || (waiting.get(host) ?? false));\n        urgent = true;',
+    to: 'urgent = true;',
+  },
+  {
+    what: 'a reload does not have BIRD asked again for what it refused',
+    file: 'packages/bird-agent/src/core.ts',
+    from: 'reconciler.retry();',
+    to: '',
+  },
+  {
+    what: 'what BIRD refused is never asked again',
+    file: 'packages/bird-agent/src/apply.ts',
+    from: 'nowMs() < refused.untilMs',
+    to: 'nowMs() < Number.POSITIVE_INFINITY',
+  },
+  {
+    what: 'BIRD counts as configured before it has gone over to its configuration',
+    file: 'packages/bird-agent/src/apply.ts',
+    from: 'await settle(control, wanted, answer.file);',
+    to: '',
+  },
+  {
+    what: 'a BIRD that goes is not noticed',
+    file: 'packages/bird-agent/src/core.ts',
+    from: "'BIRD has gone');\n      loop.wake();",
+    to: "'BIRD has gone');",
+  },
+  {
+    what: 'the Node is not written when etcd is back',
+    file: 'packages/bird-agent/src/datastore-state.ts',
+    from: 'wake(); // the Node',
+    to: '// the Node',
+  },
+  {
+    what: 'routes that were judged by former guards stay',
+    file: 'packages/bird-agent/src/route-audit.ts',
+    from: 'const isChanged = guards !== last?.guards;',
+    to: 'const isChanged = last === undefined;',
+  },
+  {
+    what: 'BIRD is away, and not looked for soon',
+    file: 'packages/bird-agent/src/look-again.ts',
+    from: "if (bird === 'away') return birdRetryMs;",
+    to: '',
+  },
+  {
+    what: 'a Dnsmasq that ends as soon as it is started is started without a pause',
+    file: 'packages/dhcp-agent/src/dnsmasq/supervisor.ts',
+    from: 'await clock.pause(retryMs, stop.signal);',
+    to: '',
+  },
+  {
+    what: 'the pause between starts of a Dnsmasq does not grow',
+    file: 'packages/dhcp-agent/src/dnsmasq/supervisor.ts',
+    from: 'shortLives += 1;',
+    to: 'shortLives = 1;',
+  },
+  {
+    what: 'a Dnsmasq that is to be replaced ends before the next one serves',
+    file: 'packages/dhcp-agent/src/dnsmasq/supervisor.ts',
+    from: 'predecessors = [...predecessors, running];',
+    to: 'await host.kill(running);',
+  },
+  {
+    what: 'what the kernel or the disk refuses is tried without a growing pause',
+    file: 'packages/dhcp-agent/src/growing-pause.ts',
+    from: 'Math.min(2 * nextMs, maxMs)',
+    to: 'firstMs',
+  },
+  {
+    what: 'what the disk refused is not tried again',
+    file: 'packages/dhcp-agent/src/core.ts',
+    from: 'undone = writeFiles(changed);',
+    to: 'writeFiles(changed);',
+  },
+  {
+    what: 'a table that guards guests is not put back',
+    file: 'packages/dhcp-agent/src/guard/guard.ts',
+    from: 'if (isGone || clock.steadyMs() >= auditAtMs)',
+    to: 'if (clock.steadyMs() >= auditAtMs)',
+  },
+  {
+    what: 'a loop tries again without a growing pause',
+    file: 'packages/agent/src/loop.ts',
+    from: 'failures += 1;',
+    to: 'failures = 1;',
+  },
+  {
+    what: 'who asked before a failure is told that all is done',
+    file: 'packages/agent/src/loop.ts',
+    from: 'waiting = [...asking, ...waiting];',
+    to: 'for (const resolve of asking) resolve();',
+  },
+];

@@ -1,0 +1,128 @@
+// Runs the unit tests of a room against one of its files that has been changed: in a copy, so that the file itself is never touched.
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { createVitest, type TestSpecification, type Vitest } from 'vitest/node';
+import { root } from './targets.ts';
+
+/** `killed`: a test failed. `late`: they took far longer than they should, or never ended. `survived`: all of them passed. */
+export type Verdict = 'killed' | 'late' | 'survived';
+
+export interface MutantRunner {
+  /** How many test files are asked. */
+  readonly tests: number;
+  /** How long they take without a change. */
+  readonly plainMs: number;
+  /** What the tests say of this text in the file's place. */
+  judge(text: string): Promise<Verdict>;
+  close(): Promise<void>;
+}
+
+/** Longer than this, and than ten times the time without a change, no run may take. */
+const leastLimitMs = 20_000;
+
+/** A copy of the rooms in a temporary directory. Imports within a room lead to the copy, those of other rooms to the project itself. */
+export function copyOfRooms(): { readonly directory: string; remove(): void } {
+  const directory = mkdtempSync(join(tmpdir(), 'mutants-'));
+  cpSync(join(root, 'packages'), join(directory, 'packages'), { recursive: true, filter: (path) => !['node_modules', 'dist'].includes(basename(path)) });
+  cpSync(join(root, 'tsconfig.json'), join(directory, 'tsconfig.json'));
+  symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'));
+  return { directory, remove: () => rmSync(directory, { recursive: true }) };
+}
+
+/**
+ * @param copy a directory that `copyOfRooms` has made
+ * @param file below the project's root, such as `packages/felix/src/felix.ts`
+ * @throws Error where no unit test of the file's room imports it, or where the tests fail without a change
+ */
+export async function mutantRunner(copy: string, file: string): Promise<MutantRunner> {
+  const path = join(copy, file);
+  const room = file.split('/').slice(0, 2).join('/');
+  const original = readFileSync(path, 'utf8');
+  let vitest = await open();
+  let specifications = await relevant(vitest, path);
+  if (specifications.length === 0) throw new Error(`${file}: no unit test of ${room} imports it`);
+  const startedMs = performance.now();
+  const plain = await run(vitest, specifications);
+  if (plain.failed) throw new Error(`${file}: its tests fail without a change:\n${plain.why}`);
+  const plainMs = performance.now() - startedMs;
+  const limitMs = Math.max(leastLimitMs, plainMs * 10);
+
+  function open(): Promise<Vitest> {
+    return createVitest(
+      {
+        root: copy,
+        config: false,
+        watch: false,
+        bail: 1,
+        related: [path],
+        include: [`${room}/src/**/*.test.ts`],
+        exclude: ['**/node_modules/**', '**/*.system.test.ts', '**/*.long.test.ts'],
+        reporters: [{}],
+        testTimeout: leastLimitMs,
+        silent: true,
+        pool: 'forks',
+      },
+      { logLevel: 'silent' },
+    );
+  }
+
+  return {
+    tests: specifications.length,
+    plainMs,
+    async judge(text) {
+      writeFileSync(path, text);
+      vitest.invalidateFile(path);
+      let isLate = false;
+      const timer = setTimeout(() => {
+        isLate = true;
+        killChildren();
+      }, limitMs);
+      const { failed } = await run(vitest, specifications).finally(() => clearTimeout(timer));
+      if (isLate) {
+        // Whose workers were killed is not asked again.
+        await vitest.close();
+        vitest = await open();
+        specifications = await relevant(vitest, path);
+      }
+      return isLate ? 'late' : failed ? 'killed' : 'survived';
+    },
+    async close() {
+      writeFileSync(path, original);
+      await vitest.close();
+    },
+  };
+}
+
+/** Those that import the file; that which stands beside it comes first, since it mostly kills. */
+async function relevant(vitest: Vitest, path: string): Promise<TestSpecification[]> {
+  const beside = path.replace(/\.ts$/, '.test.ts');
+  const rank = ({ moduleId }: TestSpecification): number => (moduleId === beside ? 0 : dirname(moduleId) === dirname(path) ? 1 : 2);
+  return (await vitest.getRelevantTestSpecifications()).sort((one, other) => rank(one) - rank(other));
+}
+
+async function run(vitest: Vitest, specifications: TestSpecification[]): Promise<{ readonly failed: boolean; readonly why: string }> {
+  vitest.state.clearErrors();
+  const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications);
+  const failed = testModules.filter((module) => !module.ok());
+  const why = [
+    ...failed.flatMap((module) => [basename(module.moduleId), ...module.errors().map(({ message }) => message)]),
+    ...failed.flatMap((module) => [...module.children.allTests('failed')].map((test) => `${test.fullName}: ${test.result().errors?.[0]?.message ?? ''}`)),
+    ...unhandledErrors.map(String),
+  ].join('\n');
+  return { failed: failed.length > 0 || unhandledErrors.length > 0, why };
+}
+
+/** A worker in an endless loop hears nothing. Only processes that this one has started are ended. */
+function killChildren(): void {
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+      if (parent === process.pid) process.kill(Number(name), 'SIGKILL');
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}

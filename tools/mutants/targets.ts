@@ -1,0 +1,36 @@
+// What is mutated: the shells, where waiting, retrying and order live, and the pure files, which decide. One row a group; the first word of `files` is a pattern below the project's root.
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** The project's. */
+export const root = join(import.meta.dirname, '../..');
+
+export type Target = { readonly kind: 'shell' | 'pure'; readonly files: string };
+
+export const targets: readonly Target[] = [
+  { kind: 'shell', files: 'packages/agent/src/{backoff,clock,datastore,health,loop}.ts' },
+  {
+    kind: 'shell',
+    files: 'packages/neutron-driver/src/{announcements,background,compaction,driver,history,resync,rows-process,sources,upkeep}.ts',
+  },
+  { kind: 'shell', files: 'packages/neutron-driver/src/status/{agents,elected,follow,port-loop}.ts' },
+  { kind: 'shell', files: 'packages/neutron-driver/src/sync/{journal,sync}.ts' },
+  {
+    kind: 'shell',
+    files: 'packages/bird-agent/src/{application,apply,bird-keeper,core,datastore-state,departures,doubts,elsewhere,memory,problems,route-audit,trouble}.ts',
+  },
+  { kind: 'shell', files: 'packages/bird-agent/src/bird/connection.ts' },
+  { kind: 'shell', files: 'packages/bird-agent/src/node/{keeper,register,registrar,removal}.ts' },
+  { kind: 'shell', files: 'packages/dhcp-agent/src/{core,follow,port-server,problems,refusals,tap-addresses,taps}.ts' },
+  { kind: 'shell', files: 'packages/dhcp-agent/src/dnsmasq/{server,supervisor}.ts' },
+  { kind: 'shell', files: 'packages/dhcp-agent/src/guard/guard.ts' },
+  { kind: 'pure', files: 'packages/{datamodel,oracle,policy,render}/src/**/*.ts' },
+  { kind: 'pure', files: 'packages/neutron-driver/src/{addressing/{audit,rules,screen,span},status/ports,sync/{change,plan},translate/*}.ts' },
+  { kind: 'pure', files: 'packages/bird-agent/src/{look-again,plan/*,bird/{filters,guards,print,text},resources/*}.ts' },
+  { kind: 'pure', files: 'packages/dhcp-agent/src/{growing-pause,model,dnsmasq/{files,leases},guard/rules,rebind/message,service/*}.ts' },
+];
+
+const isSource = (file: string): boolean => !/\.test\.ts$|\/testing\/|\/index\.ts$/.test(file);
+
+/** The files of a row, below the project's root, in order. */
+export const filesOf = ({ files }: Target): readonly string[] => globSync(files, { cwd: root }).filter(isSource).sort();
