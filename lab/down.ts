@@ -6,7 +6,7 @@ import { directoryOf, readState, userOf } from './directory.ts';
 import { LabError } from './errors.ts';
 import { namespaceIdentity, namespacesOf } from './namespace.ts';
 import { isNamespaceOf } from './plan.ts';
-import { labMark, labProcesses, processRecord, readRecord } from './process.ts';
+import { createProcesses, labMark, processRecord, readRecord } from './process.ts';
 import { until } from './wait.ts';
 
 /**
@@ -85,7 +85,7 @@ function killIfAlive(identity: ProcessFacts): void {
 }
 
 async function removeNamespaces(prefix: string): Promise<void> {
-  const processes = labProcesses('/', new AbortController().signal);
+  const processes = createProcesses('/', new AbortController().signal);
   await Promise.all(namespacesOf(prefix).map((namespace) => processes.run('ip', ['netns', 'delete', namespace])));
   const left = namespacesOf(prefix);
   if (left.length > 0) throw new LabError('LEFT_OVER', `these network namespaces could not be removed: ${left.join(', ')}`);

@@ -7,7 +7,7 @@ import { LabError } from './errors.ts';
 import { type ComputeHost, computeHost, startHost } from './host.ts';
 import { type OpenStack, openStack, writeCredentials } from './openstack.ts';
 import { makePlan, type Plan } from './plan.ts';
-import { labProcesses, type Processes, type Service } from './process.ts';
+import { createProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
 import { type Bird, birdService, routerConfiguration, routerSession } from './services/bird.ts';
 import { type Etcd, etcdService, grpcProxyService } from './services/etcd.ts';
@@ -93,7 +93,7 @@ export function openLab(prefix: string): Lab {
 /** Describes all parts of a lab, whether they run or not. Changes nothing. */
 function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const directory = directoryOf(plan.prefix);
-  const processes = labProcesses(directory, abort.signal);
+  const processes = createProcesses(directory, abort.signal);
   const without = new Set(state.without);
   const { control } = plan;
   const etcd = etcdService(processes, control);

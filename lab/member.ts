@@ -12,7 +12,7 @@ export interface Member {
 }
 
 /** Creates a project of this name, and in it a user with the role `member`. */
-export async function makeMember({ keystone, neutron, processes }: Pick<Lab, 'keystone' | 'neutron' | 'processes'>, name: string): Promise<Member> {
+export async function createMember({ keystone, neutron, processes }: Pick<Lab, 'keystone' | 'neutron' | 'processes'>, name: string): Promise<Member> {
   const { signal } = processes;
   const domain = { name: administrator.domain };
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { environmentOf, isAlive, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { isLabError } from './errors.ts';
-import { labMark, labProcesses, type Processes, type Program, readRecord } from './process.ts';
+import { createProcesses, labMark, type Processes, type Program, readRecord } from './process.ts';
 import { until } from './wait.ts';
 
 let directory: string;
@@ -14,7 +14,7 @@ let processes: Processes;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'calico-lab-test-'));
   abort = new AbortController();
-  processes = labProcesses(directory, abort.signal);
+  processes = createProcesses(directory, abort.signal);
 });
 
 afterEach(async () => {
@@ -68,7 +68,7 @@ test('a service is recorded by pid and start time, carries the lab’s mark, and
 
 test('another process finds a service by its record, and stops it', async () => {
   await sleeper().start();
-  const found = labProcesses(directory, new AbortController().signal).service(sleeper().program);
+  const found = createProcesses(directory, new AbortController().signal).service(sleeper().program);
   const pid = found.pid();
   expect(pid).toBe(sleeper().pid());
   await found.stop();

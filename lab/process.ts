@@ -81,7 +81,7 @@ export interface Processes {
 /**
  * The processes of the lab with this directory. When `signal` is aborted, all running commands are killed and no other starts (each rejects with the signal's reason); services keep running.
  */
-export function labProcesses(directory: string, signal: AbortSignal): Processes {
+export function createProcesses(directory: string, signal: AbortSignal): Processes {
   const underWay = new Set<ChildProcess>();
   signal.addEventListener('abort', () => {
     for (const child of underWay) child.kill('SIGKILL');

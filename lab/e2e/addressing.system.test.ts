@@ -1,7 +1,7 @@
 // A member of a project asks Neutron for addresses that belong to others or to the cloud itself. Each request is refused with the reason, and nothing changes on the hosts.
 import { beforeAll, expect, test } from 'vitest';
 import type { HttpAnswer } from '../http.ts';
-import { type Member, makeMember } from '../member.ts';
+import { createMember, type Member } from '../member.ts';
 import { ipJson } from '../namespace.ts';
 import type { Host } from '../plan.ts';
 import { ping } from '../traffic.ts';
@@ -32,7 +32,7 @@ beforeAll(async () => {
   const { lab } = world;
   etcd = lab.plan.control.link.machine4;
   nextHop = lab.plan.hosts[1]!.link.router4;
-  mallory = await makeMember(lab, 'mallory');
+  mallory = await createMember(lab, 'mallory');
   network = await post('networks', 'network', { name: 'mine' });
   await post('subnets', 'subnet', { network_id: network, ip_version: 4, cidr: '10.66.0.0/24' });
   const open = await groupOf(lab, ...everything('ingress'), ...everything('egress'));

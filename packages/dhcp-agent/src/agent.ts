@@ -10,7 +10,7 @@ import { parseOptions6 } from './dnsmasq/files.ts';
 import { serverDuid } from './dnsmasq/leases.ts';
 import { operatorsFile } from './dnsmasq/operators-file.ts';
 import { checkArguments, checkDnsmasq } from './dnsmasq/process.ts';
-import { type FamilyServer, familyServer } from './dnsmasq/server.ts';
+import { type FamilyServer, createFamilyServer } from './dnsmasq/server.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
 import type { AgentOptions } from './option-table.ts';
@@ -38,7 +38,7 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   const guard = openGuard(log);
   for (const { process } of dnsmasqs) process.run();
 
-  const servers = dnsmasqs.map((dnsmasq, index) => familyServer(index === 0 ? 4 : 6, dnsmasq));
+  const servers = dnsmasqs.map((dnsmasq, index) => createFamilyServer(index === 0 ? 4 : 6, dnsmasq));
   const responder = openResponder({
     links,
     server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { createCore } from './core.ts';
 import { type FakeDnsmasq, fakeDnsmasq } from './dnsmasq/fake.ts';
 import type { PortFiles } from './dnsmasq/files.ts';
-import { familyServer } from './dnsmasq/server.ts';
+import { createFamilyServer } from './dnsmasq/server.ts';
 import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
 import { serviceOptions, subnet } from './testing/facts.ts';
 
@@ -20,7 +20,7 @@ const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
 
 /** An agent over a kernel and two Dnsmasqs that stay when it ends. */
 function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [FakeDnsmasq, FakeDnsmasq], log = silentLog()) {
-  const servers = [familyServer(4, dnsmasqs[0]), familyServer(6, dnsmasqs[1])];
+  const servers = [createFamilyServer(4, dnsmasqs[0]), createFamilyServer(6, dnsmasqs[1])];
   const core = createCore({ options: { service: serviceOptions }, servers, links: kernel, log });
   for (const dnsmasq of dnsmasqs) dnsmasq.reload();
   const watch = kernel.watch((change) => core.linksChanged([...change.links, ...change.addresses]));

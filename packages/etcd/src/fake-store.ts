@@ -8,7 +8,7 @@ import type { Change, Compare, KeyValue, Operation, TransactionResult } from './
 type LeaseRecord = { readonly ttlMs: number; expiresAt: number; readonly keys: Set<string> };
 
 /** An empty datastore. Its refusals are EtcdErrors, as those of a real etcd. */
-export function memoryStore() {
+export function createMemoryStore() {
   let revision = 1;
   let compacted = 0;
   let leaseCount = 0;
@@ -153,7 +153,7 @@ export function memoryStore() {
   return store;
 }
 
-export type MemoryStore = ReturnType<typeof memoryStore>;
+export type MemoryStore = ReturnType<typeof createMemoryStore>;
 
 function deletes(operation: Operation, key: string): boolean {
   if ('delete' in operation) return operation.delete === key;

@@ -2,7 +2,7 @@
 import type { Clock } from './clock.ts';
 import { EtcdError } from './errors.ts';
 import { fakeClock, settled } from './fake-clock.ts';
-import { type MemoryStore, memoryStore } from './fake-store.ts';
+import { createMemoryStore, type MemoryStore } from './fake-store.ts';
 import { followPrefixes, type StartedRange, type WatchEvents } from './follow.ts';
 import { isReadable } from './keys.ts';
 import { type Header, prefixRange } from './messages.ts';
@@ -34,7 +34,7 @@ export type FakeEtcd = {
 
 /** An empty etcd. `pageKeys`: how many keys followers read per page. */
 export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
-  let store = memoryStore();
+  let store = createMemoryStore();
   let incarnation = 1;
   let down = false;
   const clock = fakeClock(() => store.nextExpiry);
@@ -146,7 +146,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
     connect,
     setDown,
     replace() {
-      store = memoryStore();
+      store = createMemoryStore();
       store.onCommit.add(tellAll);
       incarnation += 1;
       tellAll();

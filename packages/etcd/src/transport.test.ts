@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { messageSplitter } from './transport.ts';
+import { createMessageSplitter } from './transport.ts';
 
 function frames(messages: readonly Uint8Array[]): Buffer {
   return Buffer.concat(
@@ -17,7 +17,7 @@ describe('messages in a stream of bytes', () => {
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 300 })), fc.array(fc.nat({ max: 200 })), (messages, cuts) => {
         const found: number[][] = [];
-        const split = messageSplitter((message) => found.push(Array.from(message)));
+        const split = createMessageSplitter((message) => found.push(Array.from(message)));
         let rest = frames(messages);
         for (const cut of cuts) {
           expect(split(rest.subarray(0, cut))).toBe(true);
@@ -32,6 +32,6 @@ describe('messages in a stream of bytes', () => {
   test('a compressed one is refused', () => {
     const bytes = frames([Buffer.from('x')]);
     bytes[0] = 1;
-    expect(messageSplitter(() => {})(bytes)).toBe(false);
+    expect(createMessageSplitter(() => {})(bytes)).toBe(false);
   });
 });

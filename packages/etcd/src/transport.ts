@@ -215,7 +215,7 @@ function callOver(stream: ClientHttp2Stream, { onMessage, onBytes, onEnd }: Call
     if (code === undefined) return;
     status = Number(code) === grpcStatus.OK ? 'ok' : new GrpcError(Number(code), percentDecoded(String(headers['grpc-message'] ?? '')));
   };
-  const split = messageSplitter((message) => {
+  const split = createMessageSplitter((message) => {
     if (!over) onMessage(message);
   });
   stream.on('response', (headers) => {
@@ -255,7 +255,7 @@ function framed(message: Buffer): Buffer {
 }
 
 /** Returns a function that takes the pieces of a byte stream and calls `onMessage` for each whole gRPC message. It returns false when a message is compressed. */
-export function messageSplitter(onMessage: (message: Buffer) => void): (bytes: Buffer) => boolean {
+export function createMessageSplitter(onMessage: (message: Buffer) => void): (bytes: Buffer) => boolean {
   let pieces: Buffer[] = [];
   let held = 0;
   let needed = 5;

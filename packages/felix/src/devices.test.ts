@@ -1,6 +1,6 @@
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import type { WorkloadId } from '@calico-openstack/datamodel';
-import { deviceRoute, neighbourProgrammer, ownsNeighbours, ownsRoutes, routeProgrammer } from '@calico-openstack/kernel';
+import { createNeighbourProgrammer, createRouteProgrammer, deviceRoute, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
 import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
@@ -34,8 +34,8 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
   const devices = createDevices(
     {
       links,
-      routes: routeProgrammer({ table, devices: links, owns: ownsRoutes({ devicePrefixes }) }),
-      neighbours: neighbourProgrammer({ table: kernelNeighbours.open(), devices: links, owns: ownsNeighbours({ devicePrefixes }) }),
+      routes: createRouteProgrammer({ table, devices: links, owns: ownsRoutes({ devicePrefixes }) }),
+      neighbours: createNeighbourProgrammer({ table: kernelNeighbours.open(), devices: links, owns: ownsNeighbours({ devicePrefixes }) }),
       writeSysctl(path, value) {
         if (absent.has(path.at(-1)!)) return 'absent';
         sysctls.set(path.join('/'), String(value));

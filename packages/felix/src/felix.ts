@@ -35,7 +35,7 @@ import { createMetrics } from './metrics.ts';
 import type { FelixConfig } from './option-table.ts';
 import { renderOptions } from './render-options.ts';
 import { keepReservations, type ReservationKeeper } from './reservations.ts';
-import { keepSettings, localSources, type SettingsKeeper } from './settings.ts';
+import { createSettingsKeeper, localSources, type SettingsKeeper } from './settings.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
 
@@ -43,7 +43,7 @@ const startedAtMs = Date.now() - performance.now();
 
 /** Starts the agent in this process's network namespace. @throws StartError, EtcdError when it cannot be started as configured */
 export async function startFelix(configFiles: readonly string[]): Promise<Running> {
-  const keeper = keepSettings(localSources(configFiles, process.env));
+  const keeper = createSettingsKeeper(localSources(configFiles, process.env));
   const { config } = keeper.settings;
   const output = openLog({ name: 'felix', ...outputsOf(config).log });
   const { log } = output;

@@ -4,10 +4,11 @@ import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
 import {
   type Conntrack,
+  createNeighbourProgrammer,
+  createRouteProgrammer,
   type HostAddresses,
   type KernelRoute,
   type Links,
-  neighbourProgrammer,
   type OpenTable,
   openConntrack,
   openHostAddresses,
@@ -19,7 +20,6 @@ import {
   ownsNeighbours,
   ownsRoutes,
   readSysctl,
-  routeProgrammer,
   watchRuleset,
   writeSysctl,
 } from '@calico-openstack/kernel';
@@ -110,8 +110,8 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
         return ownsRoutes({ devicePrefixes })(route, device) && (RemoveExternalRoutes || [DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol));
       };
       const table = openRoutes();
-      const routes = routeProgrammer({ table, devices: links, owns: ownsRoute, onDrift });
-      const neighbours = neighbourProgrammer({
+      const routes = createRouteProgrammer({ table, devices: links, owns: ownsRoute, onDrift });
+      const neighbours = createNeighbourProgrammer({
         table: openNeighbours(),
         devices: links,
         owns: (neighbour, device) => ownsNeighbours({ devicePrefixes: settings().InterfacePrefix })(neighbour, device),

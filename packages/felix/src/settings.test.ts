@@ -1,6 +1,6 @@
 import type { Source } from '@calico-openstack/agent';
 import { describe, expect, test } from 'vitest';
-import { keepSettings } from './settings.ts';
+import { createSettingsKeeper } from './settings.ts';
 
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const root = '/calico/resources/v3/projectcalico.org/';
@@ -17,7 +17,7 @@ const local: Source[] = [
 ];
 
 test('nothing is ready before ClusterInformation says so, and a pause is honoured', () => {
-  const keeper = keepSettings(local);
+  const keeper = createSettingsKeeper(local);
   expect(keeper.settings.ready).toBe(false);
   const say = (spec: object): boolean => {
     keeper.update(clusterKey, bytes({ spec }));
@@ -34,7 +34,7 @@ test('nothing is ready before ClusterInformation says so, and a pause is honoure
 });
 
 test('the node’s FelixConfiguration beats the default one, local sources beat both, and going back is taken live', () => {
-  const keeper = keepSettings(local);
+  const keeper = createSettingsKeeper(local);
   const put = (name: string, spec: object | undefined): void => {
     expect(keeper.update(`${root}felixconfigurations/${name}`, spec && bytes({ spec }))).toBe(name !== 'node.h2');
     keeper.refresh();
@@ -48,7 +48,7 @@ test('the node’s FelixConfiguration beats the default one, local sources beat 
 });
 
 test('a FelixConfiguration that cannot be read leaves the last good one in force, told once; only its deletion takes it away', () => {
-  const keeper = keepSettings(local);
+  const keeper = createSettingsKeeper(local);
   const put = (value: unknown): readonly unknown[] => {
     keeper.update(`${root}felixconfigurations/default`, value === undefined ? undefined : bytes(value));
     const { complaints } = keeper.refresh();
@@ -67,7 +67,7 @@ test('a FelixConfiguration that cannot be read leaves the last good one in force
   expect(put(undefined)).toEqual([4789, []]);
 });
 
-test('other keys do not concern it', () => expect(keepSettings(local).update(`${root}tiers/default`, bytes('{}'))).toBe(false));
+test('other keys do not concern it', () => expect(createSettingsKeeper(local).update(`${root}tiers/default`, bytes('{}'))).toBe(false));
 
 describe('a FelixConfiguration with a node selector', () => {
   const configuration = (nodeSelector: unknown, vxlanPort: number, created = '2026-01-01T00:00:00Z', more: object = {}) => ({
@@ -75,7 +75,7 @@ describe('a FelixConfiguration with a node selector', () => {
     spec: { nodeSelector, vxlanPort, ...more },
   });
   function keeper() {
-    const settings = keepSettings(local);
+    const settings = createSettingsKeeper(local);
     return {
       /** Puts values in order, and gives the port that is in force then. */
       put(values: Record<string, unknown>): number {
@@ -146,7 +146,7 @@ describe('what is wrong with local sources is known before the datastore is aske
   });
 
   test('and is reported once', () => {
-    const keeper = keepSettings([cfg({ HealthEnabled: 'perhaps' })]);
+    const keeper = createSettingsKeeper([cfg({ HealthEnabled: 'perhaps' })]);
     expect(keeper.complaints).toMatchObject([{ option: 'HealthEnabled', source: 'felix.cfg' }]);
     expect(keeper.refresh().complaints).toEqual([]);
   });
@@ -156,7 +156,7 @@ describe('what is wrong with local sources is known before the datastore is aske
     [{ IptablesMarkMask: '0xff' }, 'IptablesMarkMask', /NftablesMarkMask is the one that counts$/],
     [{ EtcdEndpoint: 'http://a:1' }, 'etcdendpoint', /neither this Felix nor Calico's has such a parameter/],
   ])('%j', (values, option, problem) => {
-    expect(keepSettings([cfg(values)]).complaints).toMatchObject([{ option, source: 'felix.cfg', problem: expect.stringMatching(problem) }]);
+    expect(createSettingsKeeper([cfg(values)]).complaints).toMatchObject([{ option, source: 'felix.cfg', problem: expect.stringMatching(problem) }]);
   });
 
   test.each([
@@ -164,7 +164,7 @@ describe('what is wrong with local sources is known before the datastore is aske
     { EndpointStatusPathPrefix: 'none' },
     { WireguardEnabled: 'false' },
     { PrometheusMetricsClientAuth: 'NoClientCert' },
-  ])('%j is what this Felix does, and nothing is said of it', (values) => expect(keepSettings([cfg(values as Record<string, string>)]).complaints).toEqual([]));
+  ])('%j is what this Felix does, and nothing is said of it', (values) => expect(createSettingsKeeper([cfg(values as Record<string, string>)]).complaints).toEqual([]));
 
   test.each([
     { PrometheusMetricsCertFile: '/cert.pem' },
@@ -176,14 +176,14 @@ describe('what is wrong with local sources is known before the datastore is aske
     { WireguardHostEncryptionEnabled: 'yes' },
   ])('%j, which secures something, stops the start with a sentence', (values) => {
     const [name] = Object.keys(values);
-    expect(() => keepSettings([cfg(values as Record<string, string>)])).toThrow(
+    expect(() => createSettingsKeeper([cfg(values as Record<string, string>)])).toThrow(
       new RegExp(`^${name} is ".*" in felix\\.cfg: this Felix .*; .*remove this parameter`),
     );
   });
 });
 
 test('metrics that the datastore wants encrypted are served to nobody, and the other hosts’ business goes on', () => {
-  const keeper = keepSettings([]);
+  const keeper = createSettingsKeeper([]);
   const put = (spec: object): boolean => {
     keeper.update(`${root}felixconfigurations/default`, bytes({ spec }));
     return keeper.refresh().complaints.length > 0;
@@ -195,7 +195,7 @@ test('metrics that the datastore wants encrypted are served to nobody, and the o
 });
 
 test('fields of other features are reported once each, and do not hinder', () => {
-  const keeper = keepSettings([]);
+  const keeper = createSettingsKeeper([]);
   keeper.update(`${root}felixconfigurations/default`, bytes({ spec: { bpfLogLevel: 'Debug', ipipMTU: 1400, floatingIPs: 'Disabled', healthPort: 7 } }));
   expect(keeper.refresh().complaints.map(({ option }) => option)).toEqual(['BPFLogLevel', 'IpInIpMtu']);
   expect(keeper.refresh().complaints).toEqual([]);

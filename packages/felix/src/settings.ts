@@ -46,7 +46,7 @@ export function resolveParameters(sources: readonly Source[], lastGood?: FelixCo
  * @param local the sources that beat the datastore's, in order
  * @throws StartError when a local value that must not be wrong is wrong
  */
-export function keepSettings(local: readonly Source[]): SettingsKeeper {
+export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
   const first = resolveParameters(local);
   const firstConfig = inForce(first);
   const host = firstConfig.FelixHostname;

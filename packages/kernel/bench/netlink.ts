@@ -5,11 +5,11 @@ import { trackFlows, udpFlow } from '../src/conntrack/testing/flows.ts';
 import { openLinks } from '../src/links/netlink.ts';
 import { type Neighbour, neighbourKey } from '../src/neighbours/neighbour.ts';
 import { openNeighbours } from '../src/neighbours/netlink.ts';
-import { neighbourProgrammer, ownsNeighbours } from '../src/neighbours/programmer.ts';
+import { createNeighbourProgrammer, ownsNeighbours } from '../src/neighbours/programmer.ts';
 import { inNamespace } from '../src/netlink/namespace.ts';
 import type { Programmer } from '../src/programmer/programmer.ts';
 import { openRoutes } from '../src/routes/netlink.ts';
-import { ownsRoutes, routeProgrammer } from '../src/routes/programmer.ts';
+import { createRouteProgrammer, ownsRoutes } from '../src/routes/programmer.ts';
 import { deviceRoute, type Route, routeKey, routeKind } from '../src/routes/route.ts';
 
 const namespace = `netlink-bench-${process.pid}`;
@@ -80,7 +80,7 @@ try {
   links.refresh();
 
   const table = inNamespace(namespace, () => openRoutes());
-  const routes = routeProgrammer({ table, devices: links, owns: ownsRoutes({ protocols: [80], devicePrefixes: ['tap'] }) });
+  const routes = createRouteProgrammer({ table, devices: links, owns: ownsRoutes({ protocols: [80], devicePrefixes: ['tap'] }) });
   routes.apply();
   for (const family of [4, 6] as const)
     for (const [count, repetitions] of [
@@ -91,7 +91,7 @@ try {
       const wanted = numbers(count).map((number) => route(family, number));
       addAndRemove(`IPv${family} routes`, routes, wanted, routeKey, repetitions);
     }
-  const neighbours = neighbourProgrammer({
+  const neighbours = createNeighbourProgrammer({
     table: inNamespace(namespace, openNeighbours),
     devices: links,
     owns: ownsNeighbours({ devicePrefixes: ['tap'] }),

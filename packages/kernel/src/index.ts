@@ -17,7 +17,7 @@ export {
 export { openLinks } from './links/netlink.ts';
 export { type KernelNeighbour, type Neighbour, neighbourKey, printNeighbour } from './neighbours/neighbour.ts';
 export { type NeighbourTable, openNeighbours } from './neighbours/netlink.ts';
-export { neighbourProgrammer, ownsNeighbours } from './neighbours/programmer.ts';
+export { createNeighbourProgrammer, ownsNeighbours } from './neighbours/programmer.ts';
 export { type NetlinkMonitor, openMonitor } from './netlink/monitor.ts';
 export { inNamespace } from './netlink/namespace.ts';
 export { NetlinkError } from './netlink/socket.ts';
@@ -31,7 +31,7 @@ export { type Frame, openPacketSocket, type PacketSocket } from './packets/packe
 export { parseUdp6, type Udp6, udp6Frame } from './packets/udp6.ts';
 export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';
 export { openRoutes, type RouteFilter, type RouteTable } from './routes/netlink.ts';
-export { ownsRoutes, routeProgrammer } from './routes/programmer.ts';
+export { createRouteProgrammer, ownsRoutes } from './routes/programmer.ts';
 export {
   deviceRoute,
   type KernelRoute,

@@ -6,7 +6,7 @@ import { type FamilyService, servicesOf } from '../service/service.ts';
 import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { fakeDnsmasq } from './fake.ts';
 import { printOptions } from './files.ts';
-import { familyServer } from './server.ts';
+import { createFamilyServer } from './server.ts';
 
 const macOf = (port: number): string => `fa:16:3e:00:00:0${port}`;
 const tapOf = (port: number): string => `tap0000000${port}-aa`;
@@ -49,7 +49,7 @@ const optionsOf = (tap: string, service: FamilyService): Record<string, string> 
 describe.each([4, 6] as const)('DHCPv%i', (family) => {
   test('a new port is answered without a reload', () => {
     const dnsmasq = fakeDnsmasq(family);
-    const server = familyServer(family, dnsmasq);
+    const server = createFamilyServer(family, dnsmasq);
     const service = serviceAt(family, 1, 11, 1);
     expect(server.serve(tapOf(1), macOf(1), service)).toBe(true);
     expect(server.settle(0)).toBeUndefined();
@@ -59,17 +59,17 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
 
   test('a port that is served as it was touches nothing', () => {
     const dnsmasq = fakeDnsmasq(family);
-    const server = familyServer(family, dnsmasq);
+    const server = createFamilyServer(family, dnsmasq);
     server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
     dnsmasq.writeFiles = () => expect.unreachable();
     expect(server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
     expect(server.settle(0)).toBeUndefined();
-    expect(familyServer(family, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
+    expect(createFamilyServer(family, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
   });
 
   test('removals are tidied up a second later, all at once', () => {
     const dnsmasq = fakeDnsmasq(family);
-    const server = familyServer(family, dnsmasq);
+    const server = createFamilyServer(family, dnsmasq);
     for (const port of [1, 2, 3]) server.serve(tapOf(port), macOf(port), serviceAt(family, port, 10 + port, 1));
     server.settle(0);
     expect(server.withdraw(tapOf(1))).toBe(true);
@@ -85,7 +85,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
 
   test('an address that a new port takes over is its at once, and whoever had it leased is not in the way', () => {
     const dnsmasq = fakeDnsmasq(family);
-    const server = familyServer(family, dnsmasq);
+    const server = createFamilyServer(family, dnsmasq);
     server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
     server.settle(0);
     expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeDefined();
@@ -114,7 +114,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const dnsmasq = fakeDnsmasq(family);
-        let server = familyServer(family, dnsmasq);
+        let server = createFamilyServer(family, dnsmasq);
         const wanted = new Map<number, FamilyService>();
         let nowMs = 0;
         let restMs: number | undefined;
@@ -143,7 +143,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
               nowMs += now.waitMs;
               break;
             case 'agent starts again':
-              server = familyServer(family, dnsmasq);
+              server = createFamilyServer(family, dnsmasq);
               dnsmasq.reload(); // taking Dnsmasq over
               restMs = undefined;
               break;
@@ -171,6 +171,6 @@ const formerMac = (dnsmasq: ReturnType<typeof fakeDnsmasq>, tap: number, mac: nu
 test('an IPv4 port whose address is leased to another MAC names that MAC behind its own', () => {
   const dnsmasq = fakeDnsmasq(4);
   dnsmasq.leaseTable.set(ip('10.65.0.11'), macOf(9));
-  familyServer(4, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(4, 1, 11, 1));
+  createFamilyServer(4, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(4, 1, 11, 1));
   expect(dnsmasq.files.get(tapOf(1))?.host).toContain(`${macOf(1)},${macOf(9)},10.65.0.11`);
 });

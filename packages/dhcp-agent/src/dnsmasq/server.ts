@@ -40,7 +40,7 @@ const tidyMs = 1000;
  * What Dnsmasq 2.90 does with its directories, from its source and seen: a new file is read at once. A changed one is read in addition: its options count from then
  * on, but options it has no longer stay, and a host's line is refused while another line in memory has its IPv4 address. A removed file's lines stay. A reload puts all that right.
  */
-export function familyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilyServer {
+export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilyServer {
   const options = new Map<string, string>();
   const ports = new Map<string, HostEntry>();
   for (const [tap, files] of dnsmasq.readFiles()) {

@@ -1,4 +1,4 @@
-// What Dnsmasq does with its files, by which `familyServer` decides when a reload is needed. The fake's promises and the real one's.
+// What Dnsmasq does with its files, by which `createFamilyServer` decides when a reload is needed. The fake's promises and the real one's.
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hostEntryOf, printHost, printOptions } from '../dnsmasq/files.ts';

@@ -1,6 +1,6 @@
 // `Links` over any source: reads, then follows the events; reads again when some were lost.
 import type { LinkChange, LinkSource, Links } from './link.ts';
-import { linkTable } from './table.ts';
+import { createLinkTable } from './table.ts';
 
 export type LinksOptions = {
   /** Told when a reading after lost events failed; it is tried again. */
@@ -16,7 +16,7 @@ const pauseMs = 50;
 /** Reads the source at once. Throws what that throws. */
 export function linksFrom(source: LinkSource, options: LinksOptions = {}): Links {
   const { onTrouble = () => undefined, isTransient = () => false, later = (run) => setTimeout(run, pauseMs) } = options;
-  const table = linkTable();
+  const table = createLinkTable();
   const listeners = new Set<(change: LinkChange) => void>();
   let closed = false;
 

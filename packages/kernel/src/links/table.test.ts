@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { fakeLinks } from './fake.ts';
 import type { Link } from './link.ts';
-import { linkTable } from './table.ts';
+import { createLinkTable } from './table.ts';
 
 const names = ['tap1', 'tap2', 'tap3'] as const;
 const name = fc.constantFrom(...names);
@@ -108,7 +108,7 @@ test('an event that changes nothing about a link is not told', () => {
 });
 
 test('an address that is told before its link is there with it', () => {
-  const table = linkTable();
+  const table = createLinkTable();
   const address = { family: 4, address: '10.65.0.1', prefixLength: 32, scope: 0, tentative: false, noPrefixRoute: false } as const;
   expect(table.apply([{ event: 'address', index: 7, address }])).toEqual({ links: new Set(), addresses: new Set() });
   const link = { name: 'tap1', index: 7, up: false, running: false, mac: undefined, mtuBytes: 1500, kind: undefined, masterIndex: undefined };
@@ -117,7 +117,7 @@ test('an address that is told before its link is there with it', () => {
 });
 
 test('a name that two links claim for a moment is the later one’s, and the other’s when that goes', () => {
-  const table = linkTable();
+  const table = createLinkTable();
   const tap = (index: number) => ({ name: 'tap1', index, up: false, running: false, mac: undefined, mtuBytes: 1500, kind: undefined, masterIndex: undefined });
   table.replace({ links: [tap(5)], addresses: [] }, false);
   table.apply([{ event: 'link', link: tap(3) }]); // from before the reading

@@ -15,7 +15,7 @@ export interface LinkTable {
 const none: readonly LinkAddress[] = [];
 
 /** Longer than 80 lines: its maps are true only together, and every function keeps some of them so. */
-export function linkTable(): LinkTable {
+export function createLinkTable(): LinkTable {
   const byIndex = new Map<number, Link>();
   /** Which indices claim a name, the latest last: around a rename two may for a moment. */
   const claims = new Map<string, readonly number[]>();

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { openLinks } from '../links/netlink.ts';
 import { inNamespace } from '../netlink/namespace.ts';
 import { openNeighbours } from './netlink.ts';
-import { neighbourProgrammer, ownsNeighbours } from './programmer.ts';
+import { createNeighbourProgrammer, ownsNeighbours } from './programmer.ts';
 import { type NeighboursWorld, neighboursContract } from './testing/contract.ts';
 
 let worlds = 0;
@@ -37,7 +37,7 @@ test('an entry that somebody replaces by one that ages, or removes, is permanent
   try {
     const { namespace, links } = world;
     let drifted = (): void => undefined;
-    const programmer = neighbourProgrammer({
+    const programmer = createNeighbourProgrammer({
       table: world.open(),
       devices: links,
       owns: ownsNeighbours({ devicePrefixes: ['tap'] }),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { fakeLinks } from '../links/fake.ts';
 import { fakeNeighbours } from './fake.ts';
 import { type KernelNeighbour, type Neighbour, neighbourKey, neighbourKind, printNeighbour } from './neighbour.ts';
-import { neighbourProgrammer, ownsNeighbours } from './programmer.ts';
+import { createNeighbourProgrammer, ownsNeighbours } from './programmer.ts';
 
 const owns = ownsNeighbours({ devicePrefixes: ['tap'] });
 
@@ -13,7 +13,7 @@ function openWorld() {
   const neighbours = fakeNeighbours(links.kernel, { deliverBy: 'hand' });
   for (const name of ['tap1', 'tap2', 'eth0']) links.kernel.add(name, { up: true });
   links.kernel.deliver();
-  const programmer = neighbourProgrammer({ table: neighbours.open(), devices: links, owns });
+  const programmer = createNeighbourProgrammer({ table: neighbours.open(), devices: links, owns });
   links.watch(({ links: names }) => {
     for (const name of names) programmer.deviceChanged(name);
   });
@@ -43,7 +43,7 @@ test('what is wanted comes, what is no longer wanted goes, and a restart touches
   programmer.set(gateway);
   expect(programmer.apply()).toEqual({ operations: 3, compared: true, refusals: [] });
   expect(neighbours.neighbours).toEqual([placed(web), placed(gateway)]);
-  const again = neighbourProgrammer({ table: neighbours.open(), devices: links, owns });
+  const again = createNeighbourProgrammer({ table: neighbours.open(), devices: links, owns });
   again.set(web);
   again.set(gateway);
   expect(again.apply()).toEqual({ operations: 0, compared: true, refusals: [] });

@@ -6,7 +6,7 @@ import { type KernelNeighbour, type Neighbour, neighbourKind } from './neighbour
  * See `Programmer`; keys are `neighbourKey`'s. `set` throws RangeError for a value that is no neighbour. An entry that was learned gives way to one that is wanted,
  * and one that somebody (Dnsmasq, a guest's announcement through another program) put in its place is replaced again.
  */
-export function neighbourProgrammer(options: Omit<ProgrammerOptions<Neighbour, KernelNeighbour>, 'kind'>): Programmer<Neighbour> {
+export function createNeighbourProgrammer(options: Omit<ProgrammerOptions<Neighbour, KernelNeighbour>, 'kind'>): Programmer<Neighbour> {
   return programmer({ ...options, kind: neighbourKind });
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { NftChain, NftElement, NftSet, NftTable, Statement } from './objects.ts';
 import { printOperation } from './print.ts';
-import { programTable } from './programmer.ts';
+import { createTableProgrammer } from './programmer.ts';
 import { type FakeKernel, fakeKernel, fakeTable } from './table.fake.ts';
 import { NftablesError, type TableProgrammer } from './table.ts';
 import { rule, tableOf, verdict } from './testing/values.ts';
@@ -243,9 +243,9 @@ test.each([
   [0xfffffffe, [0xfffffffe, 0xffffffff, 1]],
 ])('after a reading at generation %i, each transaction expects the one that the last has made', (generation, expected) => {
   const kernel = fakeKernel('inet', 'fake');
-  want(programTable('inet', 'fake', kernel), before);
+  want(createTableProgrammer('inet', 'fake', kernel), before);
   const asked: (number | undefined)[] = [];
-  const table = programTable('inet', 'fake', {
+  const table = createTableProgrammer('inet', 'fake', {
     read: () => ({ ...kernel.read(), generation }),
     commit(operations, held) {
       asked.push(held);
@@ -311,7 +311,7 @@ test('content that is refused only between the old and the new state is committe
 test('after any other error it is not known what happened, so the next apply reads', () => {
   const kernel = fakeKernel('inet', 'fake');
   let fails = 0;
-  const table = programTable('inet', 'fake', {
+  const table = createTableProgrammer('inet', 'fake', {
     read: kernel.read,
     commit(operations, generation) {
       const done = kernel.commit(operations, generation);

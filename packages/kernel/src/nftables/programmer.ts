@@ -27,7 +27,7 @@ type RefusedAttempt = { readonly refused: NftablesError; readonly staged: boolea
 const readingsThatMustHold = 3;
 
 /** NftablesError (INVALID) when the name cannot be a table's. */
-export function programTable(family: TableFamily, name: string, kernel: TableKernel): TableProgrammer {
+export function createTableProgrammer(family: TableFamily, name: string, kernel: TableKernel): TableProgrammer {
   const problem = nameProblem(name);
   if (problem !== undefined) throw invalid(`table ${JSON.stringify(name)}`, problem);
   const wanted = new WantedTable(family, name);

@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import { programTable } from './programmer.ts';
+import { createTableProgrammer } from './programmer.ts';
 import { type FakeKernel, fakeKernel } from './table.fake.ts';
 import { tableContract } from './testing/contract.ts';
 
@@ -11,7 +11,7 @@ describe('the fake', () => {
       open(family, name) {
         const kernel = kernels.get(`${family} ${name}`) ?? fakeKernel(family, name);
         kernels.set(`${family} ${name}`, kernel);
-        return { table: programTable(family, name, kernel), others: kernel };
+        return { table: createTableProgrammer(family, name, kernel), others: kernel };
       },
       close: () => undefined,
     };

@@ -5,7 +5,7 @@ import { evaluate, type Outcome, type Packet, type Traffic } from './evaluate.ts
 import type { Hook, NftChain, NftElement, NftRule, NftSet, NftTable, Statement, TableFamily, Verdict } from './objects.ts';
 import { elementId, type Held, type Operation, sameElement } from './operations.ts';
 import { printOperation } from './print.ts';
-import { programTable, type TableKernel } from './programmer.ts';
+import { createTableProgrammer, type TableKernel } from './programmer.ts';
 import type { OpenTable } from './table.netlink.ts';
 import { NftablesError, type TableProgrammer } from './table.ts';
 import { lookupsOf } from './validate.ts';
@@ -39,7 +39,7 @@ export type FakeTable = {
 /** A table programmer on an empty fake kernel. */
 export function fakeTable(family: TableFamily = 'inet', name = 'fake'): FakeTable {
   const kernel = fakeKernel(family, name);
-  return { table: programTable(family, name, kernel), kernel, evaluate: (hook, packet, traffic) => evaluate(kernel.content(), hook, packet, traffic) };
+  return { table: createTableProgrammer(family, name, kernel), kernel, evaluate: (hook, packet, traffic) => evaluate(kernel.content(), hook, packet, traffic) };
 }
 
 export type FakeOpenTable = { readonly table: OpenTable; readonly kernel: FakeKernel };

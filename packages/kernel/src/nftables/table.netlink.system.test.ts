@@ -2,7 +2,7 @@
 import { addressBytes } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NftChain, NftElement, NftSet } from './objects.ts';
-import { programTable } from './programmer.ts';
+import { createTableProgrammer } from './programmer.ts';
 import { deleteTable, type OpenTable, openTable, openTableKernel } from './table.netlink.ts';
 import { NftablesError } from './table.ts';
 import { makeNamespace, type TestNamespace } from './testing/namespace.ts';
@@ -158,7 +158,7 @@ test('a change of the ruleset between reading and commit is noticed; endless cha
   opened.push(kernel);
   let readings = 0;
   let changes = 2;
-  const disturbed = programTable('inet', 'ours', {
+  const disturbed = createTableProgrammer('inet', 'ours', {
     read() {
       const held = kernel.read();
       readings++;

@@ -7,7 +7,7 @@ import { encodeBatch } from './encode.ts';
 import type { NftElement, NftSet, TableFamily } from './objects.ts';
 import { elementId, type Held, type HeldSet, type Operation } from './operations.ts';
 import { printDefinition } from './print.ts';
-import { programTable, type TableKernel } from './programmer.ts';
+import { createTableProgrammer, type TableKernel } from './programmer.ts';
 import * as nft from './protocol.ts';
 import { NftablesError, type NftRefusal, type TableProgrammer } from './table.ts';
 
@@ -41,7 +41,7 @@ const readingAttempts = 20;
  */
 export function openTable(family: TableFamily, name: string, namespace?: string, options: TableOptions = {}): OpenTable {
   const kernel = openTableKernel(family, name, namespace, options);
-  return Object.assign(programTable(family, name, kernel), {
+  return Object.assign(createTableProgrammer(family, name, kernel), {
     close: () => kernel.close(),
     portId: kernel.portId,
     exists: kernel.exists,

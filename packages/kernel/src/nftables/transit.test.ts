@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { evaluate, type Packet } from './evaluate.ts';
 import type { Field, NftChain, NftElement, NftRule, NftSet, NftTable, Statement } from './objects.ts';
-import { programTable } from './programmer.ts';
+import { createTableProgrammer } from './programmer.ts';
 import { fakeKernel } from './table.fake.ts';
 import { randomTable, valuesOf } from './testing/random.ts';
 import { bytes, match, port, protocol, rule, tableOf, verdict } from './testing/values.ts';
@@ -17,7 +17,7 @@ function statesBetween(one: NftTable, other: NftTable, mayBeRefused = false): re
   const kernel = fakeKernel(one.family, one.name);
   const states: NftTable[] = [];
   let refused: unknown;
-  const table = programTable(one.family, one.name, {
+  const table = createTableProgrammer(one.family, one.name, {
     read: kernel.read,
     commit(operations, generation) {
       states.push(kernel.content());

@@ -4,7 +4,7 @@ import { openLinks } from '../links/netlink.ts';
 import { inNamespace } from '../netlink/namespace.ts';
 import type { Programmer } from '../programmer/programmer.ts';
 import { openRoutes } from './netlink.ts';
-import { ownsRoutes, routeProgrammer } from './programmer.ts';
+import { createRouteProgrammer, ownsRoutes } from './programmer.ts';
 import { deviceRoute, type Route } from './route.ts';
 
 const namespace = `routeprog-${process.pid}`;
@@ -18,7 +18,7 @@ let drifted: () => void;
 
 function start(): void {
   const table = inNamespace(namespace, () => openRoutes());
-  programmer = routeProgrammer({ table, devices: links, owns: ownsRoutes({ protocols: [80], devicePrefixes: ['tap'] }), onDrift: () => drifted() });
+  programmer = createRouteProgrammer({ table, devices: links, owns: ownsRoutes({ protocols: [80], devicePrefixes: ['tap'] }), onDrift: () => drifted() });
   links.watch(({ links: names }) => {
     for (const name of names) programmer.deviceChanged(name);
     drifted();
@@ -134,7 +134,7 @@ test('an address that moves, or whose metric changes, has a route at every momen
 test('an error that a callback throws in an audit does not affect the next audit', async () => {
   program(web('tap1'), web6('tap1'));
   let fails = true;
-  const failing = routeProgrammer({
+  const failing = createRouteProgrammer({
     table: inNamespace(namespace, () => openRoutes()),
     devices: links,
     owns: (route) => {

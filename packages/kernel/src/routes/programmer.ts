@@ -3,7 +3,7 @@ import { type Programmer, type ProgrammerOptions, programmer } from '../programm
 import { type KernelRoute, type Route, routeKind, routeProtocol } from './route.ts';
 
 /** A programmer of routes (see `Programmer`), keyed by `routeKey`. `set` throws RangeError for a value that is not a route. Routes of other programs are never changed or replaced. */
-export function routeProgrammer(options: Omit<ProgrammerOptions<Route, KernelRoute>, 'kind'>): Programmer<Route> {
+export function createRouteProgrammer(options: Omit<ProgrammerOptions<Route, KernelRoute>, 'kind'>): Programmer<Route> {
   return programmer({ ...options, kind: routeKind });
 }
 

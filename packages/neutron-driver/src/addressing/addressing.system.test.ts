@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { HttpAnswer } from '../../../../lab/http.ts';
-import { type Member, makeMember } from '../../../../lab/member.ts';
+import { createMember, type Member } from '../../../../lab/member.ts';
 import { until } from '../../../../lab/wait.ts';
 import { bringUpCloud, type Cloud } from '../testing/cloud.ts';
 
@@ -43,7 +43,7 @@ beforeAll(async () => {
   await put('bgppeers', { peerIP: router, asNumber: 64500 });
   network = (await openstack.create('network', { name: 'shop', shared: true })).id;
   subnet = (await openstack.create('subnet', { network_id: network, ip_version: 4, cidr: '10.65.0.0/16' })).id;
-  [member, other] = [await makeMember(lab, 'mallory'), await makeMember(lab, 'oscar')];
+  [member, other] = [await createMember(lab, 'mallory'), await createMember(lab, 'oscar')];
   own = (await made(member.request('POST', 'networks', { network: { name: 'mine' } }))).id;
 }, 180_000);
 afterAll(() => cloud?.lab.down(), 60_000);

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import { fakeLinks } from '../../links/fake.ts';
 import type { Programmer } from '../../programmer/programmer.ts';
 import { fakeRoutes } from '../fake.ts';
-import { ownsRoutes, routeProgrammer } from '../programmer.ts';
+import { createRouteProgrammer, ownsRoutes } from '../programmer.ts';
 import { deviceRoute, type KernelRoute, printRoute, type Route, routeKey, routeKind } from '../route.ts';
 
 export const own = 80;
@@ -18,7 +18,7 @@ export function openProgrammerWorld() {
   let drifts = 0;
   for (const name of ['tap1', 'tap2', 'eth0']) links.kernel.add(name, { up: true, running: true });
   links.kernel.deliver();
-  const programmer: Programmer<Route> = routeProgrammer({ table: routes.open(), devices: links, owns, onDrift: () => drifts++ });
+  const programmer: Programmer<Route> = createRouteProgrammer({ table: routes.open(), devices: links, owns, onDrift: () => drifts++ });
   links.watch(({ links: names }) => {
     for (const name of names) programmer.deviceChanged(name);
   });
