@@ -6,7 +6,7 @@ import { findNamesakes } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { planApplier } from './application.ts';
 import { birdReconciler } from './apply.ts';
-import { type BirdConnection, birdConnection } from './bird/connection.ts';
+import { type BirdConnection, createBirdConnection } from './bird/connection.ts';
 import { type BirdControl, BirdError } from './bird/control.ts';
 import { type Configured, protocols } from './bird/daemon.ts';
 import type { ConfigurationFile } from './bird/file.ts';
@@ -28,9 +28,9 @@ import type { Config } from './option-table.ts';
 import type { Passwords } from './passwords.ts';
 import type { Host, Lookups } from './plan/facts.ts';
 import { plan } from './plan/plan.ts';
-import { problemTeller } from './problems.ts';
+import { createProblemTeller } from './problems.ts';
 import { routeAudit } from './route-audit.ts';
-import { followedPrefixes, type ResourceStore, resourceStore } from './store.ts';
+import { followedPrefixes, type ResourceStore, createResourceStore } from './store.ts';
 import { troubleTeller } from './trouble.ts';
 import type { UnderstoodFile } from './understood.ts';
 
@@ -102,7 +102,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
   const store = await openStore(ownName, world.understood, log);
   const memory = resourceMemory({ etcd, store, file: world.understood, ownName });
   const outside = elsewhere(datastoreAddresses(endpoints, clock.steadyMs), followDepartures(etcd, ownName));
-  const tell = problemTeller(log);
+  const tell = createProblemTeller(log);
   const trouble = troubleTeller();
 
   const host = world.openHost(() => {
@@ -110,7 +110,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     loop.wake();
   });
   const node = nodeRegistrar({ etcd, config, host, nodes: store.resources.nodes, log, clock });
-  const bird = birdConnection({
+  const bird = createBirdConnection({
     connect: world.connectBird,
     start: config.StartBird ? () => world.startBird(host.hasBirdRoutes()) : undefined,
     onGone: () => {
@@ -213,7 +213,7 @@ async function openStore(ownName: string, understood: UnderstoodFile, log: Logge
   const before = await understood.read();
   if (!before.ok)
     log.warn({ file: understood.path, reason: before.reason }, 'what was understood before the agent was started is lost, since it cannot be read');
-  return resourceStore({
+  return createResourceStore({
     ownName,
     before: before.ok ? before.value : new Map(),
     onFault: (error, key) =>

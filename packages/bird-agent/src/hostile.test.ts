@@ -5,14 +5,14 @@ import { expect, test } from 'vitest';
 import { printConfiguration } from './bird/print.ts';
 import { registerInNode } from './node/registration.ts';
 import { plan } from './plan/plan.ts';
-import { followedPrefixes, resourceStore } from './store.ts';
+import { followedPrefixes, createResourceStore } from './store.ts';
 import { bytes } from './testing/bytes.ts';
 import { host, lookups, nodeSpec } from './testing/facts.ts';
 
 const kinds = hostileKinds(['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations'], 'h1');
 
 test.each([1, 2, 3])('whatever stands in the datastore, there is a plan that can be printed, or a reason why there is none (seed %i)', (seed) => {
-  const store = resourceStore({
+  const store = createResourceStore({
     ownName: 'h1',
     onFault: (error) => {
       throw error;

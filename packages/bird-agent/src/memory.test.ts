@@ -5,7 +5,7 @@ import { resourceKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { resourceMemory } from './memory.ts';
-import { resourceStore } from './store.ts';
+import { createResourceStore } from './store.ts';
 import { bytes } from './testing/bytes.ts';
 import { understoodFile } from './understood.ts';
 
@@ -27,7 +27,7 @@ function setUp() {
       return etcd.get(asked);
     },
   };
-  const store = resourceStore({
+  const store = createResourceStore({
     ownName: 'h1',
     onFault: (error) => {
       throw error;

@@ -6,7 +6,7 @@ import type { Problem } from './plan/facts.ts';
  * A voice that remembers what it has told. Called with what is wrong now; says how many that is.
  * @param isAll whether that is everything: else what was told before, and was not looked at, is as it was
  */
-export function problemTeller(log: Logger): (problems: readonly Problem[], isAll?: boolean) => number {
+export function createProblemTeller(log: Logger): (problems: readonly Problem[], isAll?: boolean) => number {
   let told = new Map<string, Problem>();
   return (problems, isAll = true) => {
     const now = new Map(problems.map((problem) => [JSON.stringify(problem), problem]));

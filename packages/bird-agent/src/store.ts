@@ -35,7 +35,7 @@ export type StoreOptions = {
   readonly before?: ReadonlyMap<string, Understood>;
 };
 
-export function resourceStore({ onFault, ownName, before }: StoreOptions): ResourceStore {
+export function createResourceStore({ onFault, ownName, before }: StoreOptions): ResourceStore {
   const nodes = new Map<string, Decoded<Node>>();
   const configurations = new Map<string, Decoded<BgpConfiguration>>();
   const peers = new Map<string, { readonly ok: true; readonly value: BgpPeer } | PeerRefusal>();

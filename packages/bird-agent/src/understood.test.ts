@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { resourceStore } from './store.ts';
+import { createResourceStore } from './store.ts';
 import { bytes } from './testing/bytes.ts';
 import { nodeSpec } from './testing/facts.ts';
 import { type Understood, understoodFile } from './understood.ts';
@@ -10,7 +10,7 @@ import { type Understood, understoodFile } from './understood.ts';
 const key = (name: string): string => `/calico/resources/v3/projectcalico.org/${name}`;
 const change = (name: string, value: Uint8Array | undefined, modRevision: number) => ({ key: key(name), value, modRevision });
 const storeAfter = (before?: ReadonlyMap<string, Understood>) =>
-  resourceStore({
+  createResourceStore({
     ownName: 'h1',
     ...(before && { before }),
     onFault: (error) => {

@@ -9,7 +9,7 @@ import { growingPause } from './growing-pause.ts';
 import { createModel } from './model.ts';
 import type { AgentOptions } from './option-table.ts';
 import { portServer } from './port-server.ts';
-import { problemTeller } from './problems.ts';
+import { createProblemTeller } from './problems.ts';
 import { refusalTeller } from './refusals.ts';
 import type { PortService } from './service/service.ts';
 import { tapAddresses } from './tap-addresses.ts';
@@ -39,7 +39,7 @@ const retry = { firstMs: 1000, maxMs: 30_000 };
 /** Until etcd was read whole, nothing is taken away, and what the files say is served. */
 export function createCore({ options, servers, links, log }: CoreOptions): Core {
   const model = createModel(options.service);
-  const tellProblems = problemTeller(log);
+  const tellProblems = createProblemTeller(log);
   const tellRefusal = refusalTeller(log);
   const ports = portServer({ servers, silence: (tap) => void setServerAddresses(links, tap, []), log });
   const setAddresses = tapAddresses({ links, servers, isForbidden: (address) => model.obstacle(address) !== undefined, tellRefusal });

@@ -2,7 +2,7 @@
 import type { Logger } from '@calico-openstack/agent';
 
 /** @returns what is to be called with all problems that there are, by etcd key */
-export function problemTeller(log: Logger): (problems: ReadonlyMap<string, readonly string[]>) => void {
+export function createProblemTeller(log: Logger): (problems: ReadonlyMap<string, readonly string[]>) => void {
   const told = new Map<string, string>();
   return (problems) => {
     for (const [key, some] of problems) {

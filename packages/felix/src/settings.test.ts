@@ -164,7 +164,9 @@ describe('what is wrong with local sources is known before the datastore is aske
     { EndpointStatusPathPrefix: 'none' },
     { WireguardEnabled: 'false' },
     { PrometheusMetricsClientAuth: 'NoClientCert' },
-  ])('%j is what this Felix does, and nothing is said of it', (values) => expect(createSettingsKeeper([cfg(values as Record<string, string>)]).complaints).toEqual([]));
+  ])('%j is what this Felix does, and nothing is said of it', (values) =>
+    expect(createSettingsKeeper([cfg(values as Record<string, string>)]).complaints).toEqual([]),
+  );
 
   test.each([
     { PrometheusMetricsCertFile: '/cert.pem' },

@@ -2,10 +2,10 @@ import { silentLog } from '@calico-openstack/agent';
 import { EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
-import { addressChecks } from './addressing/check.ts';
+import { createAddressChecks } from './addressing/check.ts';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { defaultAddressPolicy } from './addressing/rules.ts';
-import { announcements } from './announcements.ts';
+import { createAnnouncements } from './announcements.ts';
 import { openJournal } from './sync/journal.ts';
 import { keysOf } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
@@ -35,12 +35,12 @@ function setUp() {
     projects: async (ids) => new Map(state.keystoneAway ? [] : ids.map((id) => [id, { id, name: `name of ${id}`, parent_id: 'default' }])),
   });
   const looked: string[] = [];
-  const announced = announcements({
+  const announced = createAnnouncements({
     etcd,
     keys: keysOf(undefined),
     sync,
     journal,
-    checks: addressChecks({ policy: defaultAddressPolicy, infrastructure, log: silentLog() }),
+    checks: createAddressChecks({ policy: defaultAddressPolicy, infrastructure, log: silentLog() }),
     sourceOf: () => source,
     etcdTimeoutSeconds: 1,
     log: silentLog(),
@@ -141,7 +141,7 @@ test('while the journal cannot be written, no commit is allowed', async () => {
     },
   };
   const fake = fakeEtcd();
-  const other = announcements({
+  const other = createAnnouncements({
     etcd: fake.etcd,
     keys: keysOf(undefined),
     sync: () => Promise.reject(new Error('not asked')),

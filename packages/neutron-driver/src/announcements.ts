@@ -42,7 +42,7 @@ const impatienceSeconds = 1;
 const halfwayMs = 10_000;
 
 /** The daemon's answers. */
-export function announcements(options: AnnouncementsOptions) {
+export function createAnnouncements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, checks, log, clock = systemClock } = options;
   const probeKey = options.keys.policy('probe');
   const marks = new Map<string, Peer>();

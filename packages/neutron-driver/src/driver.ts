@@ -2,16 +2,16 @@
 import { join } from 'node:path';
 import { type Clock, type Complaint, fileReason, type Logger, logComplaints, openLog, type Running, StartError, systemClock } from '@calico-openstack/agent';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
-import { addressChecks } from './addressing/check.ts';
+import { createAddressChecks } from './addressing/check.ts';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
-import { announcements } from './announcements.ts';
+import { createAnnouncements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import { watchHistory } from './history.ts';
 import type { Options } from './option-table.ts';
-import { projectNames } from './projects.ts';
+import { createProjectNames } from './projects.ts';
 import type { ResyncOptions } from './resync.ts';
-import { keepRowsProcess } from './rows-process.ts';
-import { backgroundSources, sourceOf } from './sources.ts';
+import { startRowsProcess } from './rows-process.ts';
+import { createBackgroundSources, sourceOf } from './sources.ts';
 import { startAgentReports } from './status/agents.ts';
 import { startElected } from './status/elected.ts';
 import { startPortStatusLoop } from './status/port-loop.ts';
@@ -52,10 +52,10 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const history = watchHistory(connection, (reason) => upkeep.replaced(reason), clock);
   const { etcd } = history;
   const journal = journalIn(options.stateDirectory, log, clock);
-  const background = backgroundSources(rowsTimeoutMs, rowsPatienceMs, clock);
+  const background = createBackgroundSources(rowsTimeoutMs, rowsPatienceMs, clock);
   const { source } = background;
   const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
-  const projects = projectNames({
+  const projects = createProjectNames({
     max: options.projectNameCacheMax,
     onFailure: (error) => log.warn({ err: error }, 'Keystone could not be asked for the names of projects; endpoints go without them meanwhile'),
   });
@@ -67,12 +67,12 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   });
   const policy = options.addresses;
   const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), now: clock.nowMs });
-  const announced = announcements({
+  const announced = createAnnouncements({
     etcd,
     keys: settings.keys,
     sync,
     journal,
-    checks: addressChecks({ policy, infrastructure, log }),
+    checks: createAddressChecks({ policy, infrastructure, log }),
     sourceOf: (peer) => sourceOf(peer, rowsTimeoutMs),
     etcdTimeoutSeconds: options.etcdTimeoutSeconds,
     log,
@@ -107,7 +107,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     compactionMinRevisions: options.compactionMinRevisions,
     onReadAnew: (reason) => upkeep.replaced(reason),
   });
-  const rowsProcess = keepRowsProcess(options.rowsCommand, options.rowsConfigFiles, log, clock);
+  const rowsProcess = startRowsProcess(options.rowsCommand, options.rowsConfigFiles, log, clock);
   log.info({ socket: options.socketPath, etcd: options.etcd.endpoints.join(','), region: options.region ?? '', journal: journal.size }, 'started');
   loop.wake();
   return {
@@ -167,8 +167,8 @@ function afterResync(journal: Journal, wake: () => void, log: Logger): Pick<Resy
 }
 
 type Callees = {
-  readonly announced: ReturnType<typeof announcements>;
-  readonly background: Pick<ReturnType<typeof backgroundSources>, 'add' | 'remove'>;
+  readonly announced: ReturnType<typeof createAnnouncements>;
+  readonly background: Pick<ReturnType<typeof createBackgroundSources>, 'add' | 'remove'>;
   readonly upkeep: Pick<ReturnType<typeof startUpkeep>, 'resync'>;
   /** A rows process has connected. */
   readonly onRows: () => void;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { projectNames } from './projects.ts';
+import { createProjectNames } from './projects.ts';
 import type { RowsSource } from './rows.ts';
 
 function keystone(known: Record<string, string>) {
@@ -19,7 +19,7 @@ function keystone(known: Record<string, string>) {
 
 test('a project is asked for once, also when Keystone does not know it', async () => {
   const { source, asked } = keystone({ a: 'A', b: 'B' });
-  const names = projectNames({ max: 100, onFailure: () => {}, now: () => 0 });
+  const names = createProjectNames({ max: 100, onFailure: () => {}, now: () => 0 });
   expect([...(await names(['a', 'x'], source)).values()].map((row) => row?.name)).toEqual(['A', undefined]);
   expect([...(await names(['a', 'b', 'x'], source)).values()].map((row) => row?.name)).toEqual(['A', 'B', undefined]);
   expect(asked).toEqual([['a', 'x'], ['b']]);
@@ -27,7 +27,7 @@ test('a project is asked for once, also when Keystone does not know it', async (
 
 test('more projects than the cache holds cost one question each, not all of them again', async () => {
   const { source, asked } = keystone({ a: 'A', b: 'B', c: 'C' });
-  const names = projectNames({ max: 2, onFailure: () => {}, now: () => 0 });
+  const names = createProjectNames({ max: 2, onFailure: () => {}, now: () => 0 });
   for (const id of ['a', 'b', 'a', 'c', 'a']) await names([id], source);
   expect(asked).toEqual([['a'], ['b'], ['c']]);
 });
@@ -36,7 +36,7 @@ test('while Keystone is away, not every call waits for it, and it is asked again
   const { source, asked, state } = keystone({ a: 'A' });
   let now = 0;
   const failures: unknown[] = [];
-  const names = projectNames({ max: 100, onFailure: (error) => failures.push(error), now: () => now });
+  const names = createProjectNames({ max: 100, onFailure: (error) => failures.push(error), now: () => now });
   state.away = true;
   expect((await names(['a'], source)).size).toBe(0);
   expect((await names(['a'], source)).size).toBe(0);

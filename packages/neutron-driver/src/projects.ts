@@ -14,7 +14,7 @@ export type ProjectsOptions = {
 };
 
 /** Returns a function that looks up projects. It asks only for unknown ones, and drops the least recently used beyond `max`. After a failure Keystone is not asked for `retryMs`, so that not every API call waits for it. */
-export function projectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
+export function createProjectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
   const known = new Map<string, { readonly row: ProjectRow | undefined; readonly untilMs: number }>();
   let silentUntilMs = 0;
   return async function projects(ids: readonly string[], source: RowsSource): Promise<ProjectNames> {

@@ -1,12 +1,12 @@
 import { recordingLog } from '@calico-openstack/agent';
 import { expect, test } from 'vitest';
-import { keepRowsProcess } from './rows-process.ts';
+import { startRowsProcess } from './rows-process.ts';
 import { eventually } from './testing/eventually.ts';
 
 test('the rows process gets the configuration files and our pid, is restarted when it ends, and its last lines are logged', async () => {
   const { log, entries } = recordingLog();
   const script = 'console.error("cannot", process.argv.slice(1).join(" "), process.env.CALICO_NEUTRON_DRIVER_PID); process.exit(3)';
-  const rows = keepRowsProcess([process.execPath, '-e', script, '--'], ['/a.conf', '/b.conf'], log);
+  const rows = startRowsProcess([process.execPath, '-e', script, '--'], ['/a.conf', '/b.conf'], log);
   const ended = (): unknown[] => entries.filter(({ message }) => message.startsWith('the rows process ended')).map(({ fields }) => fields);
   await eventually(() => expect(ended().length).toBeGreaterThan(1));
   expect(ended()[0]).toMatchObject({ reason: 'exit code 3', said: `cannot --config-file /a.conf --config-file /b.conf ${process.pid}` });
@@ -15,11 +15,11 @@ test('the rows process gets the configuration files and our pid, is restarted wh
 
 test('a command that does not exist is reported, and the retries end with the daemon', async () => {
   const { log, entries } = recordingLog();
-  const rows = keepRowsProcess(['/nowhere/python3'], [], log);
+  const rows = startRowsProcess(['/nowhere/python3'], [], log);
   await eventually(() => expect(entries[0]?.fields).toMatchObject({ reason: expect.stringContaining('ENOENT') }));
   await rows.close();
 });
 
 test('without a command, nothing is started', async () => {
-  await keepRowsProcess([], [], recordingLog().log).close();
+  await startRowsProcess([], [], recordingLog().log).close();
 });

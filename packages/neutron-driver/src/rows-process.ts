@@ -17,7 +17,7 @@ export interface RowsProcess {
 }
 
 /** Runs `command` with the configuration files as options until it is closed. The process itself makes the kernel end it with the daemon, whose pid it is given. */
-export function keepRowsProcess(
+export function startRowsProcess(
   command: readonly string[],
   configFiles: readonly string[],
   log: Logger,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { noRows, noRowsQuestion } from './rows.ts';
-import { backgroundSources } from './sources.ts';
+import { createBackgroundSources } from './sources.ts';
 import { type Peer, WireError } from './wire/peer.ts';
 
 const peer = (pid: number, answer: () => Promise<unknown>): Peer & { readonly closed: boolean } => {
@@ -18,11 +18,11 @@ const peer = (pid: number, answer: () => Promise<unknown>): Peer & { readonly cl
 };
 
 test('a question waits for a rows process to connect; without one it fails with the remedy', async () => {
-  const sources = backgroundSources(1000, 1000);
+  const sources = createBackgroundSources(1000, 1000);
   const asked = sources.source.rows(noRowsQuestion);
   sources.add(peer(1, async () => noRows));
   expect(await asked).toEqual(noRows);
-  const impatient = backgroundSources(1000, 0);
+  const impatient = createBackgroundSources(1000, 0);
   await expect(impatient.source.rows(noRowsQuestion)).rejects.toMatchObject({
     code: 'NO_ROWS_PROCESS',
     message: expect.stringMatching(/calico_openstack.rows_process/),
@@ -30,7 +30,7 @@ test('a question waits for a rows process to connect; without one it fails with 
 });
 
 test('a rows process that does not answer is disconnected; one whose database is away is not', async () => {
-  const sources = backgroundSources(1000, 0);
+  const sources = createBackgroundSources(1000, 0);
   const hanging = peer(1, () => Promise.reject(new WireError('PEER_TIMEOUT', 'no answer')));
   sources.add(hanging);
   await expect(sources.source.rows(noRowsQuestion)).rejects.toThrow('no answer');
@@ -43,7 +43,7 @@ test('a rows process that does not answer is disconnected; one whose database is
 });
 
 test('two rows processes are asked in turn', async () => {
-  const sources = backgroundSources(1000, 0);
+  const sources = createBackgroundSources(1000, 0);
   const asked: number[] = [];
   for (const pid of [1, 2])
     sources.add(
@@ -57,7 +57,7 @@ test('two rows processes are asked in turn', async () => {
 });
 
 test('after close, no call waits', async () => {
-  const sources = backgroundSources(1000, 60_000);
+  const sources = createBackgroundSources(1000, 60_000);
   const asked = sources.source.rows(noRowsQuestion);
   sources.close();
   await expect(asked).rejects.toMatchObject({ code: 'NO_ROWS_PROCESS' });

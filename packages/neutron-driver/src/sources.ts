@@ -71,7 +71,7 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
 }
 
 /** The connected rows processes, which are asked in turn. A call waits a while for the first one to connect. */
-export function backgroundSources(timeoutMs: number, patienceMs: number, clock: Pick<Clock, 'pause'> = systemClock) {
+export function createBackgroundSources(timeoutMs: number, patienceMs: number, clock: Pick<Clock, 'pause'> = systemClock) {
   let peers: readonly { readonly peer: Peer; readonly source: Background }[] = [];
   let turn = 0;
   let arrival = Promise.withResolvers<void>();

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { fakeBird } from '../testing/fake-bird.ts';
-import { birdConnection } from './connection.ts';
+import { createBirdConnection } from './connection.ts';
 import { BirdError } from './control.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -8,7 +8,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 function setUp(isStarter: boolean) {
   const bird = fakeBird();
   let gone = 0;
-  const connection = birdConnection({
+  const connection = createBirdConnection({
     connect: bird.connect,
     start: isStarter ? () => bird.start(false) : undefined,
     onGone: () => {
@@ -41,7 +41,7 @@ test('a BIRD that is away is started where that is ours to do, and in no other c
   await turn();
   bird.state.startFails = true;
   await expect(connection.control()).rejects.toMatchObject({ code: 'BIRD_START_FAILED' });
-  const silent = birdConnection({
+  const silent = createBirdConnection({
     connect: () => Promise.reject(new BirdError('BIRD_SILENT', 'no greeting')),
     start: () => bird.start(false),
     onGone: () => undefined,

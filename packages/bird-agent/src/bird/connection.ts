@@ -18,7 +18,7 @@ export type BirdConnectionOptions = {
   readonly onGone: () => void;
 };
 
-export function birdConnection({ connect: reach, start, onGone }: BirdConnectionOptions): BirdConnection {
+export function createBirdConnection({ connect: reach, start, onGone }: BirdConnectionOptions): BirdConnection {
   let current: BirdControl | undefined;
   let closed = false;
 

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { connectBird, replyParser } from './control.ts';
+import { connectBird, createReplyParser } from './control.ts';
 import { configure, protocols, runningRevision } from './daemon.ts';
 
 const said = '0001 BIRD 2.0.12 ready.\n0002-Reading configuration from /etc/bird/bird.conf\n0003 Reconfigured\n1002-a BGP\n b BGP\n0000 \n';
 
 test('an answer ends with the line whose code is followed by a blank; further lines of a code may leave it out', () => {
-  expect(replyParser()(said)).toEqual([
+  expect(createReplyParser()(said)).toEqual([
     { code: 1, lines: [{ code: 1, text: 'BIRD 2.0.12 ready.' }] },
     {
       code: 3,
@@ -34,13 +34,13 @@ test('however the text is cut, the answers are the same', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(said.length)), (cuts) => {
       const at = [0, ...cuts.sort((a, b) => a - b), said.length];
-      const parse = replyParser();
-      expect(at.slice(1).flatMap((end, index) => parse(said.slice(at[index], end)))).toEqual(replyParser()(said));
+      const parse = createReplyParser();
+      expect(at.slice(1).flatMap((end, index) => parse(said.slice(at[index], end)))).toEqual(createReplyParser()(said));
     }),
   );
 });
 
-test.each(['hello\n', ' more\n', '12 short\n'])('%j is no answer', (text) => expect(() => replyParser()(text)).toThrow('which is no answer'));
+test.each(['hello\n', ' more\n', '12 short\n'])('%j is no answer', (text) => expect(() => createReplyParser()(text)).toThrow('which is no answer'));
 
 describe('at a socket', () => {
   let directory: string;

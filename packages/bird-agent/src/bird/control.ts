@@ -25,7 +25,7 @@ export interface BirdControl {
 }
 
 /** Takes in what BIRD says, piece by piece; gives each answer that is complete. Throws BIRD_PROTOCOL. */
-export function replyParser(): (text: string) => readonly Reply[] {
+export function createReplyParser(): (text: string) => readonly Reply[] {
   let rest = '';
   let lines: ReplyLine[] = [];
   return (text) => {
@@ -61,7 +61,7 @@ export function connectBird(socketPath: string, timeoutMs: number): Promise<Bird
     for (const { reject } of waiting.splice(0)) reject(gone);
   }
 
-  const parse = replyParser();
+  const parse = createReplyParser();
   socket.on('data', (text: string) => {
     try {
       for (const reply of parse(text)) waiting.shift()?.resolve(reply);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { FoundAddress, HeldAddress } from './addresses.ts';
-import { addressKeeper } from './keeper.ts';
+import { createAddressKeeper } from './keeper.ts';
 
 const holdMs = 90_000;
 const found = (address: string | undefined, isGuess = false): FoundAddress => ({ address, isGuess });
@@ -12,7 +12,7 @@ const [uplink, management] = ['192.0.2.1/30', '10.0.0.1/24'];
 
 function keeper() {
   const clock = { nowMs: 0 };
-  return { ...addressKeeper(holdMs, () => clock.nowMs), clock };
+  return { ...createAddressKeeper(holdMs, () => clock.nowMs), clock };
 }
 
 test('a host without a registered address takes what is found', () => expect(keeper().choose(4, found(uplink), undefined)).toBe(uplink));

@@ -18,7 +18,7 @@ export type AddressKeeper = {
  * A registered address that the host still has stays, while its interface is down above all: the default route has gone to another one then. It is left when the default route has
  * been elsewhere for `holdMs` though the interface is up, or when the host has been without it for so long; and at once when the host never had it, or when it was a guess of this keeper's, for want of a default route.
  */
-export function addressKeeper(holdMs: number, nowMs: () => number): AddressKeeper {
+export function createAddressKeeper(holdMs: number, nowMs: () => number): AddressKeeper {
   const guesses = new Map<IpFamily, string>();
   /** What this host has had. An address that it never had is another's, or of another life: nothing rests on it. */
   const had = new Map<IpFamily, IpAddress>();

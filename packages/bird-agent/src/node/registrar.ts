@@ -8,7 +8,7 @@ import { rivalClaimMs } from '../plan/claims.ts';
 import type { Problem, Resources } from '../plan/facts.ts';
 import type { Node } from '../resources/node.ts';
 import type { HostView } from './host.ts';
-import { addressKeeper } from './keeper.ts';
+import { createAddressKeeper } from './keeper.ts';
 import { registerNode } from './register.ts';
 import type { Registration } from './registration.ts';
 
@@ -42,7 +42,7 @@ export type RegistrarOptions = {
 
 export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemClock }: RegistrarOptions): Registrar {
   const nowMs = clock.steadyMs;
-  const keeper = addressKeeper(config.BgpHoldTimeSecs * 1000, nowMs);
+  const keeper = createAddressKeeper(config.BgpHoldTimeSecs * 1000, nowMs);
   let inDoubt = true;
   let problem: Problem | undefined;
   let lastWritten: { readonly content: string; readonly atMs: number } | undefined;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Session } from '../bird/configuration.ts';
-import { resourceStore } from '../store.ts';
+import { createResourceStore } from '../store.ts';
 import { bytes } from '../testing/bytes.ts';
 import { host, lookups, nodeSpec, resourcesOf, type Specs } from '../testing/facts.ts';
 import type { Host } from './facts.ts';
@@ -153,7 +153,7 @@ describe('a BGPPeer', () => {
   });
   test('that is older holds its neighbour against one with an earlier name', () => {
     const made = (creationTimestamp: string, spec: object): Uint8Array => bytes(spec, { creationTimestamp });
-    const store = resourceStore({ ownName: 'h1', onFault: () => undefined });
+    const store = createResourceStore({ ownName: 'h1', onFault: () => undefined });
     const put = (key: string, value: Uint8Array): unknown => store.apply([{ key: `/calico/resources/v3/projectcalico.org/${key}`, value, modRevision: 1 }]);
     put('nodes/h1', bytes(nodeSpec(1)));
     put('bgppeers/b', made('2026-01-01T00:00:00Z', { ...tor, password: secret }));
@@ -264,7 +264,7 @@ describe('what everything rests on', () => {
       ['bgppeers/tor', { ...tor, filters: ['f'] }, { ...tor, filters: 7 }],
       ['bgpfilters/f', { importV4: [{ action: 'Reject' }] }, 'x' as never],
     ])('%s', (key, before, after) => {
-      const store = resourceStore({ ownName: 'h1', onFault: () => undefined });
+      const store = createResourceStore({ ownName: 'h1', onFault: () => undefined });
       const put = (name: string, spec: unknown): unknown =>
         store.apply([{ key: `/calico/resources/v3/projectcalico.org/${name}`, value: spec === undefined ? undefined : bytes(spec), modRevision: 1 }]);
       for (const [name, spec] of Object.entries({ ...two, 'bgppeers/tor': { ...tor, filters: ['f'] }, 'bgpfilters/f': {}, [key]: before })) put(name, spec);

@@ -3,7 +3,7 @@ import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import { decoded, refused } from '@calico-openstack/datamodel';
 import type { Host, Lookups, Resources } from '../plan/facts.ts';
 import { compileSelector } from '../selectors.ts';
-import { resourceStore } from '../store.ts';
+import { createResourceStore } from '../store.ts';
 import { bytes } from './bytes.ts';
 
 export type Specs = { readonly [key: `${'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters' | 'ippools' | 'livemigrations'}/${string}`]: unknown };
@@ -14,7 +14,7 @@ export const nodeSpec = (number: number, bgp: object = {}): object => ({
 
 /** Resources by `plural/name`; a value with `labels` beside its spec is written `{ spec, labels }`. */
 export function resourcesOf(specs: Specs): Resources {
-  const store = resourceStore({
+  const store = createResourceStore({
     ownName: 'h1',
     onFault: (error) => {
       throw error;

@@ -3,7 +3,7 @@ import { silentLog } from '@calico-openstack/agent';
 import { expect, test } from 'vitest';
 import { announcement, database } from '../testing/database.ts';
 import { networkId, subnetRow } from '../testing/rows.ts';
-import { addressChecks } from './check.ts';
+import { createAddressChecks } from './check.ts';
 import { etcdAddresses, infrastructureOf } from './infrastructure.ts';
 import { type AddressPolicy, defaultAddressPolicy } from './rules.ts';
 
@@ -14,7 +14,7 @@ function setUp(policy: Partial<AddressPolicy> = {}) {
   const state = { asked: 0 };
   const infrastructure = infrastructureOf(etcdAddresses(['172.16.0.2'], 'ctl'));
   const known = { fresh: async () => infrastructure, recent: async () => infrastructure };
-  const checks = addressChecks({ policy: { ...defaultAddressPolicy, ...policy }, infrastructure: known, log: silentLog() });
+  const checks = createAddressChecks({ policy: { ...defaultAddressPolicy, ...policy }, infrastructure: known, log: silentLog() });
   const source = {
     ...db.source,
     subnets: (...args: Parameters<typeof db.source.subnets>) => {

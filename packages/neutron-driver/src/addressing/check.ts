@@ -58,7 +58,7 @@ const newPairs = (announcement: Announcement): boolean =>
   changed(announcement, 'allowed_address_pairs');
 
 /** The checks for one driver. They refuse by throwing a Refusal. */
-export function addressChecks({ policy, infrastructure, log }: AddressCheckOptions) {
+export function createAddressChecks({ policy, infrastructure, log }: AddressCheckOptions) {
   function judge(obstacles: readonly Obstacle[], about: object, ending: string): void {
     for (const { kind, text, which } of obstacles) {
       if (kind === 'overlap' && policy.addressOverlaps === 'warn') log.warn({ ...about, which }, `${text}: allowed, because address_overlaps is warn`);
@@ -144,5 +144,5 @@ export function addressChecks({ policy, infrastructure, log }: AddressCheckOptio
   };
 }
 
-/** What `addressChecks` returns. */
-export type AddressChecks = ReturnType<typeof addressChecks>;
+/** What `createAddressChecks` returns. */
+export type AddressChecks = ReturnType<typeof createAddressChecks>;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { lineSplitter } from './lines.ts';
+import { createLineSplitter } from './lines.ts';
 
 test('lines come out whole, however the bytes are cut', () => {
   const noNewline = fc.string({ unit: 'grapheme' }).map((text) => text.replaceAll('\n', ''));
@@ -8,7 +8,7 @@ test('lines come out whole, however the bytes are cut', () => {
     fc.property(fc.array(noNewline), fc.array(fc.nat(12)), (lines, cuts) => {
       const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(''));
       const found: string[] = [];
-      const split = lineSplitter((line) => found.push(line));
+      const split = createLineSplitter((line) => found.push(line));
       let start = 0;
       for (const size of cuts) {
         split(bytes.subarray(start, start + size));
@@ -21,7 +21,7 @@ test('lines come out whole, however the bytes are cut', () => {
 });
 
 test('a line without end is refused before it fills the memory', () => {
-  const split = lineSplitter(() => {}, 100);
+  const split = createLineSplitter(() => {}, 100);
   split(Buffer.alloc(60, 'x'));
   expect(() => split(Buffer.alloc(60, 'x'))).toThrow(RangeError);
 });

@@ -4,7 +4,7 @@
 export const maxLineBytes = 64 * 1024 * 1024;
 
 /** Returns a function that takes the pieces of the stream, of any size, and calls `onLine` for each whole line. @throws RangeError when a line is too long */
-export function lineSplitter(onLine: (line: string) => void, limitBytes = maxLineBytes): (piece: Buffer) => void {
+export function createLineSplitter(onLine: (line: string) => void, limitBytes = maxLineBytes): (piece: Buffer) => void {
   let rest: Buffer[] = [];
   let restBytes = 0;
   return (piece) => {

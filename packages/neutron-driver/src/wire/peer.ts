@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { CodedError } from '@calico-openstack/agent/errors';
 import { parseJson } from '@calico-openstack/datamodel';
 import { z } from 'zod';
-import { lineSplitter } from './lines.ts';
+import { createLineSplitter } from './lines.ts';
 
 /** The version of the protocol. */
 export const protocolVersion = 1;
@@ -134,7 +134,7 @@ export function servePeer(socket: Socket, events: PeerEvents): void {
     else asked.resolve(parsed.data.result);
   }
 
-  const split = lineSplitter(take);
+  const split = createLineSplitter(take);
   socket.on('data', (piece: Buffer) => {
     try {
       split(piece);
