@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type PrintedConfiguration, printConfiguration } from '@calico-openstack/bird-agent/bird/print';
 import { plan } from '@calico-openstack/bird-agent/plan/plan';
-import { type ResourceStore, createResourceStore } from '@calico-openstack/bird-agent/store';
+import { createResourceStore, type ResourceStore } from '@calico-openstack/bird-agent/store';
 import { bytes } from '@calico-openstack/bird-agent/testing/bytes';
 import { host, lookups } from '@calico-openstack/bird-agent/testing/facts';
 import { resourceKey } from '@calico-openstack/datamodel';

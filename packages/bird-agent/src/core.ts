@@ -30,7 +30,7 @@ import type { Host, Lookups } from './plan/facts.ts';
 import { plan } from './plan/plan.ts';
 import { createProblemTeller } from './problems.ts';
 import { routeAudit } from './route-audit.ts';
-import { followedPrefixes, type ResourceStore, createResourceStore } from './store.ts';
+import { createResourceStore, followedPrefixes, type ResourceStore } from './store.ts';
 import { troubleTeller } from './trouble.ts';
 import type { UnderstoodFile } from './understood.ts';
 

@@ -2,7 +2,7 @@ import { resourceKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { beforeEach, expect, test } from 'vitest';
 import { recallFormer } from './history.ts';
-import { type ResourceStore, createResourceStore } from './store.ts';
+import { createResourceStore, type ResourceStore } from './store.ts';
 import { bytes } from './testing/bytes.ts';
 
 const key = resourceKey({ plural: 'bgpconfigurations', name: 'default' });

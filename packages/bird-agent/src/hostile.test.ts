@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { printConfiguration } from './bird/print.ts';
 import { registerInNode } from './node/registration.ts';
 import { plan } from './plan/plan.ts';
-import { followedPrefixes, createResourceStore } from './store.ts';
+import { createResourceStore, followedPrefixes } from './store.ts';
 import { bytes } from './testing/bytes.ts';
 import { host, lookups, nodeSpec } from './testing/facts.ts';
 

@@ -1,7 +1,7 @@
 // Hosts and what is left of them: a Node that a former host of this address has left behind, an uplink that is down for a moment, and a Node that cannot be read.
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -18,7 +18,7 @@ const condition = async (): Promise<unknown> => [
 ];
 
 beforeAll(async () => {
-  world = await makeWorld(2);
+  world = await openWorld(2);
   [a, b] = world.hosts as [TestHost, TestHost];
   // a was called otherwise before, and in another AS.
   const was = { bgp: { ipv4Address: `${a.host4}/30`, ipv6Address: `${a.host6}/64`, asNumber: 64999 } };

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { watchRoutes } from './testing/watch-routes.ts';
-import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -43,7 +43,7 @@ const ignoring = async (patterns: readonly string[]): Promise<void> => {
 };
 
 beforeAll(async () => {
-  world = await makeWorld(2);
+  world = await openWorld(2);
   [a, b] = world.hosts as [TestHost, TestHost];
   await a.ip('link', 'add', 'docker0', 'type', 'ifb');
   await a.ip('link', 'set', 'docker0', 'up');

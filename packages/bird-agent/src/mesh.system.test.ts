@@ -1,6 +1,6 @@
 // Hosts that know of each other from the datastore alone: real BIRDs, a real etcd, routed links between namespaces.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -22,7 +22,7 @@ const learned = async (host: TestHost, session: string): Promise<readonly string
   (await host.bird.ask(`show route protocol '${session}'`)).match(/^\S+\/\d+/gm)?.sort() ?? [];
 
 beforeAll(async () => {
-  world = await makeWorld(3);
+  world = await openWorld(3);
   [a, b, c] = world.hosts as [TestHost, TestHost, TestHost];
   a.startAgent();
   b.startAgent();

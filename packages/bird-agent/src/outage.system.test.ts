@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeWorld, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -44,7 +44,7 @@ function watchDeletions(hosts: readonly TestHost[]): { readonly deletions: reado
 }
 
 beforeAll(async () => {
-  world = await makeWorld(2);
+  world = await openWorld(2);
   [a, b] = world.hosts as [TestHost, TestHost];
   refusing = join(world.directory, 'refusing');
   executable = join(world.directory, 'bird');

@@ -2,7 +2,7 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -40,7 +40,7 @@ ${hosts
 `;
 
 beforeAll(async () => {
-  world = await makeWorld(3);
+  world = await openWorld(3);
   [a, b, c] = world.hosts as [TestHost, TestHost, TestHost];
   passwords = join(world.directory, 'passwords.cfg');
   writeFileSync(passwords, '[bgp]\nmesh = s3cret; #{}\n');

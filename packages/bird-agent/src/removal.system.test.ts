@@ -14,7 +14,7 @@ import { connectBird } from './bird/control.ts';
 import { reachableOf } from './bird/reachable.ts';
 import { countRoutes } from './bird/routes.ts';
 import { registerInNode } from './node/registration.ts';
-import { makeWorld, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let remover: TestHost;
@@ -40,7 +40,7 @@ const names = async (): Promise<readonly string[]> =>
     .map((line) => line.split('/').at(-1)!);
 
 beforeAll(async () => {
-  world = await makeWorld(2);
+  world = await openWorld(2);
   [remover, connected] = world.hosts as [TestHost, TestHost];
   await world.etcdProcess.addUser('remover', 'agent', [...birdAgentRights(undefined, remover.name), ...hostRemovalRights(undefined)]);
   for (const { name, host4 } of [remover, connected]) await register(name, `${host4}/30`);

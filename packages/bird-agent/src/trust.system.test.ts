@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { watchRoutes } from './testing/watch-routes.ts';
-import { makeWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -78,7 +78,7 @@ const routerSessions = (): string =>
     .join('\n');
 
 beforeAll(async () => {
-  world = await makeWorld(3);
+  world = await openWorld(3);
   [a, b, rogue] = world.hosts as [TestHost, TestHost, TestHost];
   await startBirdIn(rogue.namespace, rogue.bird, announcing('rogue', [...stolen4(), ownVm[4], `${newHost}/32`], [...stolen6(), ownVm[6]], rogueSessions()));
   await startBirdIn(

@@ -10,7 +10,7 @@ import { parseOptions6 } from './dnsmasq/files.ts';
 import { serverDuid } from './dnsmasq/leases.ts';
 import { operatorsFile } from './dnsmasq/operators-file.ts';
 import { checkArguments, checkDnsmasq } from './dnsmasq/process.ts';
-import { type FamilyServer, createFamilyServer } from './dnsmasq/server.ts';
+import { createFamilyServer, type FamilyServer } from './dnsmasq/server.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
 import type { AgentOptions } from './option-table.ts';

@@ -34,7 +34,7 @@ import { needing } from './kernel-needs.ts';
 import { createMetrics } from './metrics.ts';
 import type { FelixConfig } from './option-table.ts';
 import { renderOptions } from './render-options.ts';
-import { keepReservations, type ReservationKeeper } from './reservations.ts';
+import { type ReservationKeeper, startReservationKeeper } from './reservations.ts';
 import { createSettingsKeeper, localSources, type SettingsKeeper } from './settings.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
@@ -165,7 +165,7 @@ class Felix {
       this.#programming.wake();
     });
     this.#closing.push(() => links.close());
-    this.#reservations = keepReservations(
+    this.#reservations = startReservationKeeper(
       {
         hostAddresses: kernel.hostAddresses,
         etcdEndpoints: etcdOfCfg(keeper.settings.config).endpoints,

@@ -24,7 +24,7 @@ export interface ReservationKeeper {
 }
 
 /** Follows all of it from now on. @param onChange there is something to tell */
-export function keepReservations(sources: ReservationSources, onChange: () => void): ReservationKeeper {
+export function startReservationKeeper(sources: ReservationSources, onChange: () => void): ReservationKeeper {
   const { hostAddresses, etcdEndpoints, etcdRemote, birdFile, log } = sources;
   const dirty = new Set<ReservationSource>(['host', 'etcd', 'bird']);
   let named: readonly string[] = [];

@@ -5,12 +5,12 @@ import { connectEtcd } from '@calico-openstack/etcd';
 import { type Storm, storm } from '@calico-openstack/etcd/testing/storm';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { expect } from 'vitest';
-import { makeWorld, type TestHost, until } from './world.ts';
+import { openWorld, type TestHost, until } from './world.ts';
 
 const kinds = hostileKinds(['nodes', 'bgppeers', 'bgpfilters', 'bgpconfigurations', 'ippools', 'workloadendpoints', 'livemigrations'], 'host-0');
 
 export async function birdUnderHostileValues({ values, batchValues, seed }: Storm): Promise<void> {
-  const world = await makeWorld(1);
+  const world = await openWorld(1);
   const { hostname, port } = new URL(world.etcdProcess.endpoint);
   const relay = await relayInto(world.router.namespace, Number(port), hostname);
   const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`], username: 'root', password: 'root' });

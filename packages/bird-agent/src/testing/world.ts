@@ -95,7 +95,7 @@ export type World = {
 
 let worlds = 0;
 
-export async function makeWorld(size: number): Promise<World> {
+export async function openWorld(size: number): Promise<World> {
   worlds += 1;
   const prefix = `ba${process.pid}w${worlds}`;
   const directory = mkdtempSync(join(tmpdir(), 'bird-agent-test-'));

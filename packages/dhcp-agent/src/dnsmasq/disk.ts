@@ -9,7 +9,7 @@ import { type HostEntry, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
 import { dnsmasqHost } from './process.ts';
 import type { Dnsmasq } from './server.ts';
-import { type DnsmasqProcess, superviseDnsmasq } from './supervisor.ts';
+import { type DnsmasqProcess, startDnsmasqSupervisor } from './supervisor.ts';
 
 /** Makes the directories; Dnsmasq is started by `process.run()`. @throws StartError */
 export function openDnsmasq(
@@ -23,7 +23,7 @@ export function openDnsmasq(
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let unwanted: ReadonlySet<IpAddress> = new Set();
 
-  const supervised = superviseDnsmasq({
+  const supervised = startDnsmasqSupervisor({
     host: dnsmasqHost({ program, arguments: dnsmasqArguments(family, places, options), pidFile: places.pid }, log),
     log,
     beforeStart() {

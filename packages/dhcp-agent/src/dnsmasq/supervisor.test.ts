@@ -1,7 +1,7 @@
 import { CodedError, recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type DnsmasqHost, type DnsmasqProcess, type FoundDnsmasq, superviseDnsmasq } from './supervisor.ts';
+import { type DnsmasqHost, type DnsmasqProcess, type FoundDnsmasq, startDnsmasqSupervisor } from './supervisor.ts';
 
 const closing: DnsmasqProcess[] = [];
 afterEach(async () => {
@@ -41,7 +41,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
     },
     hangUp: ({ pid }) => void done.push(`hang up ${pid}`),
   };
-  const supervised = superviseDnsmasq({ host, beforeStart: () => void done.push('tidy'), log, clock });
+  const supervised = startDnsmasqSupervisor({ host, beforeStart: () => void done.push('tidy'), log, clock });
   closing.push(supervised);
   const gapsMs = (): number[] => startedAtMs.slice(1).map((atMs, index) => atMs - startedAtMs[index]!);
   return {

@@ -46,7 +46,7 @@ const shortLifeBackoff: Backoff = { firstMs: 100, maxMs: 10_000 };
 
 type Running = ProcessIdentity & { readonly isChild: boolean; readonly sinceMs: number };
 
-export function superviseDnsmasq({ host, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
+export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;

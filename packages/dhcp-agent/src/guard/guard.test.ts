@@ -2,7 +2,7 @@ import { type Loop, recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
 import { afterEach, expect, test } from 'vitest';
-import { keepTable } from './guard.ts';
+import { startTableKeeper } from './guard.ts';
 import { guardChains } from './rules.ts';
 
 const closing: Loop[] = [];
@@ -17,7 +17,7 @@ function setUp() {
   for (const chain of guardChains) table.setChain(chain);
   table.apply();
   const state = { isGone: false, applies: 0, refuse: false };
-  const loop = keepTable({
+  const loop = startTableKeeper({
     table: {
       exists: () => !state.isGone,
       distrust: () => table.distrust(),

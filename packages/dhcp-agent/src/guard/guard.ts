@@ -9,7 +9,7 @@ const auditMs = 60_000;
 /** The rules are in force when it returns. @throws StartError when the kernel refuses them: without them one guest could be granted what another has. */
 export function openGuard(log: Logger): { close(): Promise<void> } {
   const table = applied();
-  const loop = keepTable({ table, log });
+  const loop = startTableKeeper({ table, log });
   const monitor = openMonitor();
   watchRuleset(
     monitor,
@@ -33,7 +33,7 @@ export type KeptTable = {
 };
 
 /** Looks whether the table is there whenever it is woken, and puts it back; compares all of it once a minute. The first look follows at once. */
-export function keepTable({ table, log, clock = systemClock }: { readonly table: KeptTable; readonly log: Logger; readonly clock?: Clock }): Loop {
+export function startTableKeeper({ table, log, clock = systemClock }: { readonly table: KeptTable; readonly log: Logger; readonly clock?: Clock }): Loop {
   let auditAtMs = clock.steadyMs() + auditMs;
   const loop = startLoop({
     run() {
