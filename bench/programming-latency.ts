@@ -1,7 +1,7 @@
 // Measures how long a change in etcd takes to reach the kernel. It observes packets only, so it works for any agent that reads this datastore.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
+import { asAdministrator, type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { type KeyedValue, securityGroup, type TestEndpoint, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
 import { parseFrame } from '@calico-openstack/kernel/testing/frames';
 import { type Bench, type Measurement, percentiles } from './bench.ts';
@@ -75,7 +75,7 @@ async function measure({ agent, name, local, cluster, iterations }: Case, progre
     for (let number = 0; number < local; number += 1) locals.push(await host.plug(endpoint(256 + number, 'host0', [groupOf(number), 'shared'])));
     await host.put(workloadEndpoint(client), ...locals.map(workloadEndpoint));
     progress(`${name}: ${local} local endpoints, ${cluster} on other hosts`);
-    host.startAgent(['sh', '-c', `exec ${agent}`], { FELIX_LOGSEVERITYSCREEN: 'WARNING' });
+    host.startAgent(['sh', '-c', `exec ${agent}`], { FELIX_LOGSEVERITYSCREEN: 'WARNING', ...asAdministrator });
     const ways = new Ways(host, client);
     for (const each of locals) await ways.first(each, ALLOWED, async () => undefined);
 

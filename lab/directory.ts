@@ -31,6 +31,8 @@ export type LabState = {
   readonly reporting?: Reporting | undefined;
   /** Whether the parts reach etcd through its grpc-proxy. */
   readonly grpcProxy?: boolean;
+  /** Whether etcd knows users. */
+  readonly etcdUsers?: boolean;
   /** The process that brings the lab up or uses it; undefined when the lab was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };

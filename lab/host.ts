@@ -5,6 +5,7 @@ import type { Part, Reporting } from './directory.ts';
 import type { Host, Plan } from './plan.ts';
 import type { Processes, Service } from './process.ts';
 import { type Bird, birdService, hostConfiguration, idleConfiguration } from './services/bird.ts';
+import { credentialsOf, type EtcdAccess, neutronEtcdLines } from './services/etcd.ts';
 
 /** A compute host and its services. */
 export type ComputeHost = Host & {
@@ -17,7 +18,7 @@ export type ComputeHost = Host & {
 
 /** What the host's services need to know of the lab. */
 export type HostOptions = {
-  readonly etcd: { readonly host: string; readonly port: number };
+  readonly etcd: EtcdAccess;
   readonly without: ReadonlySet<Part>;
   readonly reporting: Reporting | undefined;
   /** Returns the path of one of the project's executables. */
@@ -59,29 +60,32 @@ export async function startHost({ bird, felix, dhcpAgent, birdAgent }: ComputeHo
   await Promise.all([felix, dhcpAgent, birdAgent].map((service) => service?.start()));
 }
 
-type EtcdAddress = HostOptions['etcd'];
+/** The lines of felix.cfg and bird-agent.cfg that say how etcd is reached. */
+function etcdLines(etcd: EtcdAccess, part: 'calico-felix' | 'calico-bird-agent', host: Host): string {
+  const credentials = credentialsOf(etcd, part, host.name);
+  const user = credentials === undefined ? '' : `\nEtcdUsername = ${credentials.username}\nEtcdPassword = ${credentials.password}`;
+  return `EtcdEndpoints = http://${etcd.host}:${etcd.port}${user}`;
+}
+
 
 /** felix.cfg. It leaves out the prefix of workload interfaces, which Neutron's driver writes to etcd. */
 const felixConfiguration = (host: Host, { etcd, reporting }: HostOptions): string => `[global]
-EtcdEndpoints = http://${etcd.host}:${etcd.port}
+${etcdLines(etcd, 'calico-felix', host)}
 FelixHostname = ${host.name}
 LogFilePath = none
 LogSeverityScreen = INFO
 ${reporting === undefined ? '' : `ReportingIntervalSecs = ${reporting.intervalSeconds}\nReportingTTLSecs = ${reporting.ttlSeconds}\n`}`;
 
-const dhcpConfiguration = (host: Host, etcd: EtcdAddress, directory: string): string => `[DEFAULT]
+const dhcpConfiguration = (host: Host, etcd: EtcdAccess, directory: string): string => `[DEFAULT]
 host = ${host.name}
 state_path = ${directory}/state
 dnsmasq_base_log_dir = ${directory}
 dns_domain = lab.example.
-[calico]
-etcd_host = ${etcd.host}
-etcd_port = ${etcd.port}
-`;
+${neutronEtcdLines(etcd, 'calico-dhcp-agent', host.name)}`;
 
 /** The BIRD agent's configuration. Its BGP timers detect a lost neighbour within seconds, as the router's do. */
-const birdAgentConfiguration = (host: Host, etcd: EtcdAddress, bird: Bird): string => `[global]
-EtcdEndpoints = http://${etcd.host}:${etcd.port}
+const birdAgentConfiguration = (host: Host, etcd: EtcdAccess, bird: Bird): string => `[global]
+${etcdLines(etcd, 'calico-bird-agent', host)}
 Hostname = ${host.name}
 AsNumber = ${host.asNumber}
 BgpHoldTimeSecs = 9

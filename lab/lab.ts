@@ -10,7 +10,7 @@ import { makePlan, type Plan } from './plan.ts';
 import { createProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
 import { type Bird, birdService, routerConfiguration, routerSession } from './services/bird.ts';
-import { type Etcd, etcdService, grpcProxyService } from './services/etcd.ts';
+import { type Etcd, etcdService, grpcProxyService, makeUsers } from './services/etcd.ts';
 import { type Keystone, keystoneService } from './services/keystone.ts';
 import { type MariaDb, mariaDbService } from './services/mariadb.ts';
 import { driverService, type Neutron, neutronService } from './services/neutron.ts';
@@ -27,6 +27,8 @@ export interface Lab {
   readonly etcd: Etcd;
   /** etcd's grpc-proxy, if the parts reach etcd through it. */
   readonly grpcProxy: Service | undefined;
+  /** Whether etcd knows users. */
+  readonly etcdUsers: boolean;
   readonly mariadb: MariaDb;
   readonly tables: Tables;
   readonly keystone: Keystone;
@@ -52,6 +54,8 @@ export type LabOptions = {
   readonly reporting?: Reporting;
   /** Whether all parts reach etcd through its grpc-proxy. */
   readonly grpcProxy?: boolean;
+  /** Whether etcd knows users: then each part has its least rights alone. */
+  readonly etcdUsers?: boolean;
   readonly progress?: Progress;
   /** Aborting it stops the lab from coming up. */
   readonly signal?: AbortSignal;
@@ -60,10 +64,10 @@ export type LabOptions = {
 const root = join(import.meta.dirname, '..');
 
 /** Brings a lab up. When that fails or is aborted, removes what exists of the lab before it rejects. */
-export async function bringUp({ prefix, hosts = 3, without = [], reporting, grpcProxy = false, progress = silent(), signal }: LabOptions): Promise<Lab> {
+export async function bringUp({ prefix, hosts = 3, without = [], reporting, grpcProxy = false, etcdUsers = false, progress = silent(), signal }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts);
-  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, owner: thisProcess() };
+  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, owner: thisProcess() };
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -96,9 +100,10 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const processes = createProcesses(directory, abort.signal);
   const without = new Set(state.without);
   const { control } = plan;
-  const etcd = etcdService(processes, control);
+  const users = state.etcdUsers ?? false;
+  const etcd = etcdService(processes, control, users);
   const grpcProxy = state.grpcProxy ? grpcProxyService(processes, control, etcd) : undefined;
-  const etcdAddress = { host: control.link.machine4, port: grpcProxy?.port ?? 2379 };
+  const etcdAddress = { host: control.link.machine4, port: grpcProxy?.port ?? 2379, users };
   const mariadb = mariaDbService(processes, control);
   const keystone = keystoneService(processes, control, mariadb);
   const neutron = neutronService(processes, control, {
@@ -117,6 +122,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     router: { ...plan.router, bird: birdService(processes, plan.router, routerConfiguration(plan), false) },
     etcd,
     grpcProxy,
+    etcdUsers: users,
     mariadb,
     tables: tables(processes, mariadb, keystone, neutron),
     keystone,
@@ -137,9 +143,14 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
 async function startAll(lab: Lab, { step }: Progress, abort: AbortController): Promise<void> {
   const { plan, processes, router, etcd, grpcProxy, mariadb, tables, keystone, neutron, driver, hosts, openstack } = lab;
   await step(`a router and ${hosts.length} compute hosts, as network namespaces`, () => layGround(processes, plan));
-  const compute = async (): Promise<void> => {
+  const startDatastore = async (): Promise<void> => {
     await step('etcd', etcd.start);
+    if (lab.etcdUsers) await step('users and least rights in etcd', () => makeUsers(processes, etcd, plan));
     if (grpcProxy !== undefined) await step("etcd's grpc-proxy", grpcProxy.start);
+  };
+  const datastore = startDatastore();
+  const compute = async (): Promise<void> => {
+    await datastore;
     await step('BIRD on the router', router.bird.start);
     if (!lab.without.has('bird-agent')) await step('the BGP resources that an operator would make', () => writeOperatorResources(etcd, plan));
     await step('the agents on each compute host', async () => void (await allDone(hosts.map(startHost), abort)));
@@ -156,11 +167,12 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
   const openStackServices = async (): Promise<void> => {
     if (await tables.restore()) await step('MariaDB, with the tables that an earlier lab made', mariadb.start);
     else await makeTables();
+    await datastore;
     if (driver !== undefined) await step("Neutron's driver daemon", driver.start);
     // Keystone is needed only by Neutron's first request, so the two start side by side.
     await allDone([step('Keystone', keystone.start).then(() => step('the catalogue', openstack.register)), step('Neutron', neutron.start)], abort);
   };
-  await allDone([compute(), openStackServices()], abort);
+  await allDone([datastore, compute(), openStackServices()], abort);
   if (driver !== undefined && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
 }
 

@@ -47,6 +47,7 @@ test('imports against the rooms’ order are refused, and others are not', () =>
     ['packages/oracle/src/a.ts', "export { parseCidr } from '@calico-openstack/addresses';"],
     ['packages/oracle/src/b.ts', "export { resourceKey } from '@calico-openstack/datamodel';"],
     ['packages/etcd/src/a.ts', "export { startLoop } from '@calico-openstack/agent';"],
+    ['packages/operator/src/a.ts', "export { openLinks } from '@calico-openstack/kernel/links/netlink';"],
     ['packages/dhcp-agent/src/a.ts', "export { createPolicyCalculation } from '@calico-openstack/policy';"],
   ] as const;
   const right = [

@@ -4,6 +4,7 @@ import type { Reporting } from '../directory.ts';
 import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
+import { type EtcdAccess, neutronEtcdLines } from './etcd.ts';
 import { administrator, type Keystone } from './keystone.ts';
 import { type MariaDb, reaches } from './mariadb.ts';
 import { type WsgiService, wsgiService } from './uwsgi.ts';
@@ -28,7 +29,7 @@ export interface Neutron extends WsgiService {
 export type NeutronOptions = {
   readonly mariadb: MariaDb;
   readonly keystone: Keystone;
-  readonly etcd: { readonly host: string; readonly port: number };
+  readonly etcd: EtcdAccess;
   /** `calico`, or a driver of Neutron's own that does nothing (`logger`). */
   readonly mechanismDriver: string;
   /** The folder of our Python package. */
@@ -116,10 +117,7 @@ quota_subnet = -1
 quota_port = -1
 quota_security_group = -1
 quota_security_group_rule = -1
-[calico]
-etcd_host = ${etcd.host}
-etcd_port = ${etcd.port}
-neutron_driver_socket = ${directory}/driver.sock
+${neutronEtcdLines(etcd, 'calico-neutron-driver')}neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
 ${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;
 

@@ -1,4 +1,5 @@
 // Errors that are sentences: what an operator, the network or the host can cause. Any room may import this file alone.
+import { sourceStack } from './source-stack.ts';
 
 /**
  * An error that somebody who runs this can cause and mend: a code for programs, a sentence for people, and no stack where it is shown.
@@ -32,7 +33,7 @@ export const isSentence = (error: unknown): boolean => error instanceof CodedErr
 /** What is shown of an error that ends a process or a step: its sentence, or a fault's stack. */
 export function shownError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return isSentence(error) ? error.message : (error.stack ?? error.message);
+  return isSentence(error) ? error.message : sourceStack(error.stack ?? error.message);
 }
 
 /** The end of a switch over a union: a kind without a case is an error of the compiler's, and where types did not reach, of the program's, and never nothing. */

@@ -1,6 +1,7 @@
-// How an event reads in the log: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. Pure, but for the process's number.
+// How an event reads in the log: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. Pure, but for the process's number and the maps of bundles.
 import { isSentence } from './errors.ts';
 import type { LogEntry } from './log.ts';
+import { sourceStack } from './source-stack.ts';
 
 /**
  * One line without its end: local time, severity, process, name, message, then the fields. Text with blanks is quoted, so that a field's end can always be found.
@@ -33,7 +34,7 @@ function printError(error: unknown, isSevere: boolean): string[] {
       ? [
           `stack=${printValue(
             causes(error)
-              .map((each) => each.stack)
+              .map((each) => sourceStack(each.stack ?? each.message))
               .join('\ncaused by: '),
           )}`,
         ]

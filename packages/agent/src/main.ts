@@ -5,6 +5,7 @@ import { isSentence, RestartNeeded, shownError } from './errors.ts';
 import type { Logger } from './log.ts';
 import type { Table } from './options/option.ts';
 import { complaintText, optionsInForce, type Resolution } from './options/resolve.ts';
+import { sourceStack } from './source-stack.ts';
 
 export interface Running {
   readonly log: Logger;
@@ -82,7 +83,7 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
   process.on('SIGHUP', () => running.reload?.());
   process.on('uncaughtException', (error) => {
     // That nobody took it is a fault of ours, whatever it says.
-    log.fatal({ err: error, ...(isSentence(error) && { stack: error.stack }) }, 'unexpected error; ending, to be restarted');
+    log.fatal({ err: error, ...(isSentence(error) && { stack: sourceStack(error.stack ?? '') }) }, 'unexpected error; ending, to be restarted');
     void end(1);
   });
   await running.failed?.catch((error: unknown) => {
@@ -115,7 +116,7 @@ async function checkOptions({ name, readOptions, verify }: ExecutableOptions, co
 const closeLimitMs = 5000;
 
 /** The workspace's version: the executables are built into packages/<room>/dist. */
-function version(): string {
+export function version(): string {
   for (const path of ['../package.json', '../../package.json']) {
     try {
       return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;

@@ -22,7 +22,7 @@ export type AgentOptions = { readonly config: Config; readonly log: Logger; read
  */
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {
   const etcdOptions = etcdOfCfg(config);
-  const etcd = connectEtcd(etcdOptions);
+  const etcd = connectEtcd({ ...etcdOptions, onWarning: (sentence) => log.warn(sentence) });
   const core = await startCore({ config, etcd, endpoints: etcdOptions.endpoints, world: worldOf(config, log), compileSelector, log });
   const pages = [startPages('health', healthPages(core.health), log), startPages('metrics', metricsPages(core.registry), log)] as const;
   const outputs = outputsOf(config);

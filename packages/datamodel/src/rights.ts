@@ -17,6 +17,16 @@ import { openstackNamespace, workloadEndpointNamePrefix } from './names.ts';
 /** A permission of an etcd role: to read or write one key, or all keys with a prefix. */
 export type Right = { readonly access: 'read' | 'write' | 'readwrite' } & ({ readonly key: string } | { readonly prefix: string });
 
+/** The parts that have a user each in etcd: one a host, and one a region for Neutron's driver. */
+export const etcdParts = ['calico-felix', 'calico-dhcp-agent', 'calico-bird-agent', 'calico-neutron-driver'] as const;
+export type EtcdPart = (typeof etcdParts)[number];
+
+/**
+ * The name of a part's user in etcd, and of the role that it has; where etcd knows its clients by certificates, their common name.
+ * @param where the host; for Neutron's driver the region, where there is one
+ */
+export const etcdUserName = (part: EtcdPart, where: string | undefined): string => (where ? `${part}.${where}` : part);
+
 /** The kinds that the BIRD agent follows, each with a watch of its own. */
 export const bgpPlurals = ['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations'] as const;
 

@@ -26,7 +26,7 @@ export type Agent = {
 
 /** @throws StartError, EtcdError when the agent cannot do its work here */
 export async function startAgent(configured: AgentOptions, log: Logger): Promise<Agent> {
-  const etcd = connectEtcd(configured.etcd); // first: without it nothing on the host is touched
+  const etcd = connectEtcd({ ...configured.etcd, onWarning: (sentence) => log.warn(sentence) }); // first: without it nothing on the host is touched
   const { host, region, directory } = configured;
   log.info({ version: await checkDnsmasq('dnsmasq'), host, region: region ?? 'none', directory }, 'starting');
   const options = withOperatorsFile(configured, log);

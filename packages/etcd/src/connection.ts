@@ -1,4 +1,5 @@
 // Calls to a cluster: tries the endpoints in turn, logs the user in, and turns gRPC's errors into ours.
+import { openCertificates } from './certificates.ts';
 import { backoff, type Clock, systemClock } from './clock.ts';
 import { type Endpoint, openEndpoint } from './endpoint.ts';
 import { EtcdError, isTransient, messageOf } from './errors.ts';
@@ -64,7 +65,8 @@ type Login = {
  */
 export function openConnection(options: EtcdOptions, clock: Clock = systemClock, random: () => number = Math.random): Connection {
   if (options.endpoints.length === 0) throw new EtcdError('ETCD_MISCONFIGURED', 'no etcd endpoint is given');
-  const endpoints = options.endpoints.map((text) => openEndpoint(text, options));
+  const certificates = openCertificates(options);
+  const endpoints = options.endpoints.map((text) => openEndpoint(text, certificates));
   const timeoutMs = options.timeoutMs ?? 10_000;
   const closing = new AbortController();
   let current = Math.floor(random() * endpoints.length);
@@ -221,10 +223,10 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         sent = true;
         return await ask(to, method, request, token, { patienceMs, what, onBytes });
       } catch (error) {
-        // UNAUTHENTICATED: the token has expired, or the member that gave it was restarted. INVALID_ARGUMENT: users were changed meanwhile; it means much else too, so this is
-        // retried only once. Neither call was carried out.
+        // UNAUTHENTICATED: the token has expired, or the member that gave it was restarted. INVALID_ARGUMENT: users were changed meanwhile, which meets clients known by a certificate
+        // too; it means much else as well, so this is retried only once. Neither call was carried out.
         const status = grpcStatusOf(error);
-        if (sent && mine && !loginRenewed && (status === grpcStatus.UNAUTHENTICATED || status === grpcStatus.INVALID_ARGUMENT)) {
+        if (sent && !loginRenewed && (status === grpcStatus.UNAUTHENTICATED || status === grpcStatus.INVALID_ARGUMENT)) {
           loginRenewed = true;
           forget(mine);
           continue;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openCertificates } from './certificates.ts';
 import { connectEtcd } from './client.ts';
 import { backoff, systemClock } from './clock.ts';
 import { openEndpoint, parseEndpoint } from './endpoint.ts';
@@ -107,7 +108,7 @@ test('an etcd whose certificate was signed by nobody who is trusted is reported 
   const server = createServer({ cert: readFileSync(own.serverCertFile), key: readFileSync(own.serverKeyFile) });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const endpoint = openEndpoint(url, { endpoints: [url], caFile: own.clientCertFile });
+  const endpoint = openEndpoint(url, openCertificates({ endpoints: [url], caFile: own.clientCertFile }));
   await expect(endpoint.connect(5000)).rejects.toMatchObject({
     code: 'ETCD_UNAVAILABLE',
     message: expect.stringMatching(/^https:\S+: .*; name who signed etcd's certificate in the authorities' file for etcd, or add it to the system's$/),

@@ -1,11 +1,7 @@
-// One etcd endpoint: its URL, its certificates, its connection while there is one.
-import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { createSecureContext, getCACertificates } from 'node:tls';
-import { fileReason } from '@calico-openstack/agent/errors';
+// One etcd endpoint: its URL, its connection while there is one.
+import type { Certificates } from './certificates.ts';
 import { EtcdError, messageOf } from './errors.ts';
 import { openTransport, type Target, type Transport } from './transport.ts';
-import type { EtcdOptions } from './types.ts';
 
 /** One etcd endpoint. */
 export interface Endpoint {
@@ -21,10 +17,10 @@ export interface Endpoint {
  * The endpoint with this URL. Connects when asked to.
  * @throws ETCD_MISCONFIGURED when the URL or a certificate's file cannot be used
  */
-export function openEndpoint(text: string, options: EtcdOptions): Endpoint {
+export function openEndpoint(text: string, certificates: Certificates): Endpoint {
   const { url, host, port, secure } = parseEndpoint(text);
   const closing = new AbortController();
-  const target = (): Target => (secure ? { host, port, tls: certificates(options) } : { host, port });
+  const target = (): Target => (secure ? { host, port, tls: certificates.current() } : { host, port });
   target();
   let transport: Transport | undefined;
   let opening: Promise<Transport> | undefined;
@@ -97,59 +93,3 @@ export function parseEndpoint(text: string): ParsedEndpoint {
 
 /** The URL as it may be shown in a message: what precedes an @ may hold a password. */
 const withoutPassword = (text: string): string => text.replace(/^(\w+:\/\/)?.*@/s, '$1…@');
-
-/** Reads the certificates from disk. */
-function certificates({ caFile, certFile, keyFile }: EtcdOptions): NonNullable<Target['tls']> {
-  if ((certFile === undefined) !== (keyFile === undefined)) {
-    const [given, missing] = certFile === undefined ? [`key ${keyFile}`, 'certificate'] : [`certificate ${certFile}`, 'key'];
-    throw new EtcdError('ETCD_MISCONFIGURED', `the client's ${given} for etcd is given without a ${missing}; give the file of each, or neither`);
-  }
-  const tls = {
-    // As Go's tools do: any certificate of the file is trusted, also an intermediate authority's; without a file, the system's store.
-    ca: caFile === undefined ? systemAuthorities() : authoritiesIn(caFile),
-    allowPartialTrustChain: true,
-    ...(certFile === undefined ? {} : { cert: contentOf('client certificate for etcd', certFile) }),
-    ...(keyFile === undefined ? {} : { key: contentOf("client certificate's key for etcd", keyFile) }),
-  };
-  try {
-    createSecureContext(tls);
-  } catch (error) {
-    const files = [caFile, certFile, keyFile].filter(Boolean).join(', ');
-    throw new EtcdError(
-      'ETCD_MISCONFIGURED',
-      `the certificates for etcd (${files}) cannot be used: ${messageOf(error)}; see that each file holds PEM, and that certificate and key belong together`,
-      { cause: error },
-    );
-  }
-  return tls;
-}
-
-/** The authorities that the host trusts, and those of NODE_EXTRA_CA_CERTS. Node reads them once per process, as Go does. */
-const systemAuthorities = (): string[] => [...new Set([...getCACertificates('system'), ...getCACertificates('extra')])];
-
-/** Reads and checks the authorities' file. Node accepts a file without certificates, trusts nobody then, and reports that only when it connects. */
-function authoritiesIn(file: string): Buffer {
-  const content = contentOf("authorities' file for etcd", file);
-  const found = content.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (found.length === 0 || !found.every(isCertificate)) {
-    const what = found.length === 0 ? 'no certificate' : 'a certificate that cannot be read';
-    throw new EtcdError('ETCD_MISCONFIGURED', `the authorities' file for etcd holds ${what}: ${file}; it must hold, as PEM, who signed etcd's certificate`);
-  }
-  return content;
-}
-
-function isCertificate(pem: string): boolean {
-  try {
-    return new X509Certificate(pem).raw.length > 0;
-  } catch {
-    return false;
-  }
-}
-
-function contentOf(what: string, file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    throw new EtcdError('ETCD_MISCONFIGURED', `cannot read the ${what}: ${file}: ${fileReason(error)}; correct its name or its rights`, { cause: error });
-  }
-}

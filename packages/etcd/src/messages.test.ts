@@ -3,13 +3,16 @@ import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
 import { compareKeys } from './keys.ts';
 import {
+  addUserRequest,
   authenticateRequest,
   compactRequest,
   grantLeaseRequest,
+  grantPermissionRequest,
   leaseRequest,
   methods,
   prefixRange,
   rangeRequest,
+  revokePermissionRequest,
   transactionRequest,
   watchRequest,
 } from './messages.ts';
@@ -48,6 +51,13 @@ const { root } = protobuf.parse(
   message LeaseKeepAliveRequest { int64 ID = 1; }
   message AuthenticateRequest { string name = 1; string password = 2; }
   message AuthenticateResponse { ResponseHeader header = 1; string token = 2; }
+  message UserAddOptions { bool no_password = 1; }
+  message AuthUserAddRequest { string name = 1; string password = 2; UserAddOptions options = 3; }
+  message AuthUserListResponse { ResponseHeader header = 1; repeated string users = 2; }
+  message Permission { enum Type { READ = 0; WRITE = 1; READWRITE = 2; } Type permType = 1; bytes key = 2; bytes range_end = 3; }
+  message AuthRoleGrantPermissionRequest { string name = 1; Permission perm = 2; }
+  message AuthRoleRevokePermissionRequest { string role = 1; bytes key = 2; bytes range_end = 3; }
+  message AuthRoleGetResponse { ResponseHeader header = 1; repeated Permission perm = 2; }
   message Member { uint64 ID = 1; string name = 2; repeated string peerURLs = 3; repeated string clientURLs = 4; }
   message MemberListResponse { ResponseHeader header = 1; repeated Member members = 2; }
   message StatusResponse { ResponseHeader header = 1; string version = 2; int64 dbSize = 3; uint64 leader = 4; }
@@ -76,6 +86,26 @@ describe('requests are encoded as etcd defines them', () => {
     ['a lease wanted', 'LeaseGrantRequest', grantLeaseRequest(60), { TTL: '60' }],
     ['a lease meant', 'LeaseKeepAliveRequest', leaseRequest('7587899127710828298'), { ID: '7587899127710828298' }],
     ['a login', 'AuthenticateRequest', authenticateRequest('root', 'pässword'), { name: 'root', password: 'pässword' }],
+    ['a user with a password', 'AuthUserAddRequest', addUserRequest('u', 'secret'), { name: 'u', password: 'secret' }],
+    ['a user without', 'AuthUserAddRequest', addUserRequest('u', undefined), { name: 'u', options: { no_password: true } }],
+    [
+      'a permission for a range',
+      'AuthRoleGrantPermissionRequest',
+      grantPermissionRequest('r', { access: 'readwrite', from: '/a/', to: '/a0' }),
+      { name: 'r', perm: { permType: 'READWRITE', key: base64('/a/'), range_end: base64('/a0') } },
+    ],
+    [
+      'a permission for one key',
+      'AuthRoleGrantPermissionRequest',
+      grantPermissionRequest('r', { access: 'write', from: '/a', to: '' }),
+      { name: 'r', perm: { permType: 'WRITE', key: base64('/a') } },
+    ],
+    [
+      'a permission that is taken away',
+      'AuthRoleRevokePermissionRequest',
+      revokePermissionRequest('r', { from: '/a/', to: '/a0' }),
+      { role: 'r', key: base64('/a/'), range_end: base64('/a0') },
+    ],
     [
       'a watch with progress and without fragments',
       'WatchRequest',
@@ -128,6 +158,15 @@ describe('answers are decoded as etcd defines them', () => {
       found: [keyValue, { key: '/a/2', createRevision: 0, modRevision: 1, version: 0, value: bytes(''), lease: '0' }],
       more: true,
     });
+  });
+
+  test('names and permissions', () => {
+    expect(methods.listUsers.decode(answered('AuthUserListResponse', { header, users: ['a', 'b'] }))).toEqual(['a', 'b']);
+    const perm = [{ key: bytes('/a') }, { permType: 'READWRITE', key: bytes('/b/'), range_end: bytes('/b0') }];
+    expect(methods.permissionsOfRole.decode(answered('AuthRoleGetResponse', { header, perm }))).toEqual([
+      { access: 'read', from: '/a', to: '' },
+      { access: 'readwrite', from: '/b/', to: '/b0' },
+    ]);
   });
 
   test('a transaction: the results of its reads, absent keys included', () => {

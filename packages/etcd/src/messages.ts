@@ -9,6 +9,12 @@ export type Header = { readonly clusterId: string; readonly revision: number; re
 /** A range of keys from `from` (included) to `to` (excluded), in etcd's notation: an empty `to` means the one key `from`, `\0` the end of all keys. */
 export type KeyRange = { readonly from: string; readonly to: string };
 
+/** In the order of etcd's numbers (api/authpb/auth.proto). */
+const accesses = ['read', 'write', 'readwrite'] as const;
+
+/** What a role may do, with one key or with a range. */
+export type Permission = KeyRange & { readonly access: (typeof accesses)[number] };
+
 /** One page of a range. `more`: keys follow behind its last one. */
 export type RangePage = { readonly header: Header; readonly found: KeyValue[]; readonly more: boolean };
 
@@ -38,6 +44,16 @@ export const methods = {
   revokeLease: { path: '/etcdserverpb.Lease/LeaseRevoke', decode: ignored },
   keepLeaseAlive: { path: '/etcdserverpb.Lease/LeaseKeepAlive', decode: leaseAnswer, held: true },
   authenticate: { path: '/etcdserverpb.Auth/Authenticate', decode: tokenAnswer },
+  listUsers: { path: '/etcdserverpb.Auth/UserList', decode: namesAnswer },
+  rolesOfUser: { path: '/etcdserverpb.Auth/UserGet', decode: namesAnswer },
+  addUser: { path: '/etcdserverpb.Auth/UserAdd', decode: ignored },
+  setPassword: { path: '/etcdserverpb.Auth/UserChangePassword', decode: ignored },
+  grantRole: { path: '/etcdserverpb.Auth/UserGrantRole', decode: ignored },
+  listRoles: { path: '/etcdserverpb.Auth/RoleList', decode: namesAnswer },
+  permissionsOfRole: { path: '/etcdserverpb.Auth/RoleGet', decode: permissionsAnswer },
+  addRole: { path: '/etcdserverpb.Auth/RoleAdd', decode: ignored },
+  grantPermission: { path: '/etcdserverpb.Auth/RoleGrantPermission', decode: ignored },
+  revokePermission: { path: '/etcdserverpb.Auth/RoleRevokePermission', decode: ignored },
   status: { path: '/etcdserverpb.Maintenance/Status', decode: statusAnswer },
   members: { path: '/etcdserverpb.Cluster/MemberList', decode: membersAnswer },
   watch: { path: '/etcdserverpb.Watch/Watch', decode: watchAnswer },
@@ -72,6 +88,24 @@ export const grantLeaseRequest = (ttlSeconds: number): Buffer => new WireWriter(
 export const leaseRequest = (id: string): Buffer => new WireWriter().id(1, BigInt(id)).finish();
 /** An `AuthenticateRequest`. */
 export const authenticateRequest = (username: string, password: string): Buffer => new WireWriter().bytes(1, username).bytes(2, password).finish();
+
+/** A user or a role, by its name alone. */
+export const nameRequest = (name: string): Buffer => new WireWriter().bytes(1, name).finish();
+/** Without a password the user is only known by a certificate's common name. */
+export const addUserRequest = (name: string, password: string | undefined): Buffer =>
+  password === undefined
+    ? new WireWriter().bytes(1, name).message(3, new WireWriter().flag(1, true)).finish()
+    : new WireWriter().bytes(1, name).bytes(2, password).finish();
+export const grantRoleRequest = (user: string, role: string): Buffer => new WireWriter().bytes(1, user).bytes(2, role).finish();
+export const grantPermissionRequest = (role: string, { access, from, to }: Permission): Buffer => {
+  const permission = new WireWriter().int(1, accesses.indexOf(access)).bytes(2, keyBytes(from));
+  if (to !== '') permission.bytes(3, keyBytes(to));
+  return new WireWriter().bytes(1, role).message(2, permission).finish();
+};
+export const revokePermissionRequest = (role: string, { from, to }: KeyRange): Buffer => {
+  const request = new WireWriter().bytes(1, role).bytes(2, keyBytes(from));
+  return (to === '' ? request : request.bytes(3, keyBytes(to))).finish();
+};
 
 /** A `WatchRequest` to create a watch, with progress notifications. Fragments are not asked for, so an answer holds whole revisions. */
 export const watchRequest = (range: KeyRange, startRevision: number): Buffer =>
@@ -207,6 +241,38 @@ function tokenAnswer(bytes: Buffer): string {
     return true;
   });
   return token;
+}
+
+function namesAnswer(bytes: Buffer): string[] {
+  const reader = new WireReader(bytes);
+  const names: string[] = [];
+  reader.fields(bytes.length, (field) => {
+    if (field !== 2) return false;
+    names.push(reader.text());
+    return true;
+  });
+  return names;
+}
+
+function permissionsAnswer(bytes: Buffer): Permission[] {
+  const reader = new WireReader(bytes);
+  const permissions: Permission[] = [];
+  reader.fields(bytes.length, (field) => {
+    if (field !== 2) return false;
+    let [kind, from, to] = [0, '', ''];
+    reader.fields(reader.end(), (inner) => {
+      if (inner === 1) kind = reader.int();
+      else if (inner === 2) from = reader.key();
+      else if (inner === 3) to = reader.key();
+      else return false;
+      return true;
+    });
+    const access = accesses[kind];
+    if (access === undefined) throw new RangeError(`permission of kind ${kind}`);
+    permissions.push({ access, from, to });
+    return true;
+  });
+  return permissions;
 }
 
 function statusAnswer(bytes: Buffer): { header: Header; version: string } {

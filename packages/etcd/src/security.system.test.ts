@@ -18,7 +18,7 @@ const warnings: Error[] = [];
 const onWarning = (warning: Error): void => void warnings.push(warning);
 
 /** A client with valid certificates and password, except for what `change` replaces. */
-function client(change: (options: Required<EtcdOptions>) => EtcdOptions = (options) => options): Etcd {
+function client(change: (options: Required<Omit<EtcdOptions, 'onWarning'>>) => EtcdOptions = (options) => options): Etcd {
   const { caFile, clientCertFile: certFile, clientKeyFile: keyFile } = certificates;
   const opened = connectEtcd(change({ endpoints: [server.endpoint], caFile, certFile, keyFile, username: 'root', password: rootPassword, timeoutMs: 2_000 }));
   clients.push(opened);
@@ -58,7 +58,7 @@ describe('an etcd with certificates and users', () => {
     expect(warnings).toEqual([]);
   });
 
-  test.each<[string, (options: Required<EtcdOptions>) => EtcdOptions, string]>([
+  test.each<[string, (options: Required<Omit<EtcdOptions, 'onWarning'>>) => EtcdOptions, string]>([
     ['a wrong password', (options) => ({ ...options, password: 'wrong' }), 'ETCD_DENIED'],
     ['an unknown user', (options) => ({ ...options, username: 'nobody' }), 'ETCD_DENIED'],
     ['no user', ({ username, password, ...options }) => options, 'ETCD_DENIED'],
@@ -85,7 +85,7 @@ describe('an etcd with certificates and users', () => {
     elsewhere.remove();
   });
 
-  test.each<[string, (options: Required<EtcdOptions>) => EtcdOptions]>([
+  test.each<[string, (options: Required<Omit<EtcdOptions, 'onWarning'>>) => EtcdOptions]>([
     ['a file that is not there', (options) => ({ ...options, caFile: '/nonexistent/ca.pem' })],
     ['a file that is no certificate', (options) => ({ ...options, certFile: options.keyFile })],
     ['a certificate without its key', ({ keyFile, ...options }) => options],

@@ -90,7 +90,7 @@ export interface Lease {
 export type EtcdOptions = {
   /** `http://host:port` or `https://…`, all of one cluster. They are tried in turn, starting with a random one. */
   readonly endpoints: readonly string[];
-  /** PEM file of the authorities to trust; an intermediate authority alone suffices. Left out: what the system trusts, and NODE_EXTRA_CA_CERTS. All files are read again for every new connection, so they may be renewed. */
+  /** PEM file of the authorities to trust; an intermediate authority alone suffices. Left out: what the system trusts, and NODE_EXTRA_CA_CERTS. All files are read again for every new connection, so they may be renewed; a set that does not fit together is not used. */
   readonly caFile?: string;
   readonly certFile?: string;
   readonly keyFile?: string;
@@ -101,6 +101,8 @@ export type EtcdOptions = {
    * The time starts anew with each piece of an answer that arrives. Default: 10 000.
    */
   readonly timeoutMs?: number;
+  /** Receives a sentence for the log when renewed certificates cannot be used and the former ones stay in use. */
+  readonly onWarning?: (sentence: string) => void;
 };
 
 /** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` tells whether a later retry makes sense. */

@@ -290,6 +290,7 @@ describe('settings', () => {
     ],
   ])('%s: what the datastore says counts at the start, without another one, and a change is followed', async (_, spec, look) => {
     await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=0');
+    for (const region of ['r1', 'r2']) await host.grantIn(region);
     await host.put(felixConfiguration(spec));
     await running({ FELIX_LOGSEVERITYSCREEN: '' });
     await untilChangeArrives(7001);
@@ -344,9 +345,7 @@ describe('reports', () => {
     for (let count = 0; count < 100; count += 1) await host.put({ key: '/elsewhere', value: String(count) }); // the new etcd's revisions are below the old one's
     await running();
     for (const each of [one, two]) await untilStatus(each, 'up');
-    await host.etcdProcess.kill();
-    host.etcdProcess.forget();
-    await host.etcdProcess.restart();
+    await host.emptyEtcd();
     await host.put(clusterInformation(), configuration, open, workloadEndpoint(one), workloadEndpoint(two));
     for (const each of [one, two]) await untilStatus(each, 'up');
     await host.until(async () => (await host.etcd.get(felixStatusKey(undefined, 'host0'))).found !== undefined, 'the heartbeat');
@@ -368,9 +367,7 @@ describe('reports', () => {
     await host.until(async () => (await host.statusOf(three)) === undefined, 'the status to go');
     await setLink(one, 'down');
     await untilStatus(one, 'down');
-    await host.etcdProcess.kill();
-    host.etcdProcess.goBack();
-    await host.etcdProcess.restart();
+    await host.restoreEtcd();
     await host.delete(workloadEndpoint(three).key);
     await untilStatus(one, 'down');
     await host.until(async () => (await host.statusOf(three)) === undefined, 'the status to go again');

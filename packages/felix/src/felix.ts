@@ -53,7 +53,7 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
     'starting',
   );
   // Before the kernel: an agent that could never learn what to program must not close what is open.
-  const etcd = connectEtcd(etcdOfCfg(config));
+  const etcd = connectEtcd({ ...etcdOfCfg(config), onWarning: (sentence) => log.warn(sentence) });
   const kernel = openHostKernel(log, () => keeper.settings.config);
   const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, log));
   needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));

@@ -34,7 +34,7 @@ const rowsPatienceMs = 15_000;
 export async function startDriver(options: Options, complaints: readonly Complaint[] = []): Promise<Running> {
   const { log, reopen } = openLog({ name: 'neutron-driver', ...options.log });
   logComplaints(log, complaints);
-  const daemon = await startDaemon({ options, etcd: connectEtcd(options.etcd), log });
+  const daemon = await startDaemon({ options, etcd: connectEtcd({ ...options.etcd, onWarning: (sentence) => log.warn(sentence) }), log });
   return {
     log,
     reload: reopen,

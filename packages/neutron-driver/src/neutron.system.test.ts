@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { stormSize } from '@calico-openstack/etcd/testing/storm';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { makeUsers } from '../../../lab/services/etcd.ts';
 import { until } from '../../../lab/wait.ts';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
 import { driverUnderHostileValues } from './testing/hostile-storm.ts';
@@ -499,8 +500,9 @@ describe('trouble', () => {
       });
     await replace(() => lab.etcd.ctl('snapshot', 'restore', backup, ...restored));
     await agrees();
-    await replace(async () => {});
+    await replace(async () => {}); // with its users gone too, so that it asks nobody who he is
     await agrees();
+    await makeUsers(lab.processes, lab.etcd, lab.plan);
   });
 
   test('at the start differences are corrected, what is not ours is left alone, and the log says what was done', async () => {

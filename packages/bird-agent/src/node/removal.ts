@@ -145,7 +145,7 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
           said(
             'Nodes',
             `those of hosts that are gone cannot be looked for: ${error.code}`,
-            `tried again every ${retryMs / 1000} s; README.md names the rights that it takes`,
+            `tried again every ${retryMs / 1000} s; calico-openstack etcd-roles --remove-hosts-gone gives the rights that it takes`,
           ),
         ];
         nextLookMs = clock.steadyMs() + retryMs;

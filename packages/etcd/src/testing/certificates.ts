@@ -12,6 +12,8 @@ export interface TestCertificates {
   readonly serverKeyFile: string;
   readonly clientCertFile: string;
   readonly clientKeyFile: string;
+  /** A further client of this common name. */
+  client(commonName: string): { readonly certFile: string; readonly keyFile: string };
   remove(): void;
 }
 
@@ -56,6 +58,10 @@ export function testCertificates(client = '', hosts: readonly string[] = ['IP:12
     serverKeyFile: file('server.key'),
     clientCertFile: file('client.pem'),
     clientKeyFile: file('client.key'),
+    client(commonName) {
+      issue(commonName, commonName, 'extendedKeyUsage=clientAuth\n');
+      return { certFile: file(`${commonName}.pem`), keyFile: file(`${commonName}.key`) };
+    },
     remove: () => rmSync(directory, { recursive: true, force: true }),
   };
 }

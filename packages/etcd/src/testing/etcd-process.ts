@@ -45,8 +45,12 @@ export interface EtcdProcess {
   goBack(): void;
   /** Runs etcdctl against it (as the user root where there are users) and returns what it printed. */
   etcdctl(...args: readonly string[]): Promise<string>;
+  /** Creates the user `root` and enables authentication, as at the start; only with `rootPassword`, after `forget`. */
+  enableUsers(): Promise<void>;
   /** Creates a user with this password and these permissions; only with `rootPassword`. */
   addUser(name: string, password: string, grants: readonly Grant[]): Promise<void>;
+  /** Grants these permissions too to a user of `addUser`. */
+  grant(name: string, grants: readonly Grant[]): Promise<void>;
   /** Resolves when etcd has logged that many further lines that match. */
   logged(pattern: RegExp, times?: number): Promise<void>;
   /** Stops etcd and removes its directory. */
@@ -72,11 +76,7 @@ export async function startEtcdCluster(size: number, options: EtcdProcessOptions
   const processes = members.map((member) => etcdProcess(member, members, options));
   try {
     await Promise.all(processes.map((each) => each.restart()));
-    if (options.rootPassword !== undefined) {
-      await processes[0]!.etcdctl('user', 'add', `root:${options.rootPassword}`);
-      await processes[0]!.etcdctl('user', 'grant-role', 'root', 'root');
-      await processes[0]!.etcdctl('auth', 'enable');
-    }
+    if (options.rootPassword !== undefined) await processes[0]!.enableUsers();
   } catch (error) {
     await Promise.all(processes.map((each) => each.stop()));
     throw error;
@@ -145,6 +145,10 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
     return stdout;
   }
 
+  async function grant(name: string, grants: readonly Grant[]): Promise<void> {
+    for (const each of grants) await etcdctl('role', 'grant-permission', name, each.access, ...('key' in each ? [each.key] : [each.prefix, '--prefix']));
+  }
+
   return {
     endpoint,
     clientPort: member.clientPort,
@@ -171,9 +175,15 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
       cpSync(join(directory, 'backup'), dataDirectory, { recursive: true });
     },
     etcdctl,
+    grant,
+    async enableUsers() {
+      await etcdctl('user', 'add', `root:${rootPassword}`);
+      await etcdctl('user', 'grant-role', 'root', 'root');
+      await etcdctl('auth', 'enable');
+    },
     async addUser(name, password, grants) {
       await etcdctl('role', 'add', name);
-      for (const grant of grants) await etcdctl('role', 'grant-permission', name, grant.access, ...('key' in grant ? [grant.key] : [grant.prefix, '--prefix']));
+      await grant(name, grants);
       await etcdctl('user', 'add', `${name}:${password}`);
       await etcdctl('user', 'grant-role', name, name);
     },

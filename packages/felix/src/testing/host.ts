@@ -2,8 +2,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
-import { endpointStatusKey } from '@calico-openstack/datamodel';
+import { endpointStatusKey, etcdUserName, felixRights } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
+import type { TestCertificates } from '@calico-openstack/etcd/testing/certificates';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
 import type { Link, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
@@ -20,6 +21,11 @@ export type Plugged = TestEndpoint & {
   readonly gatewayMac: string;
 };
 
+export type TestHostOptions = {
+  /** etcd speaks TLS and asks for certificates, by which it knows the agent: their client's common name is the agent's user (`etcdUserName`). */
+  readonly certificates?: TestCertificates;
+};
+
 export type Probe = Pick<FrameOptions, 'protocol' | 'sourcePort' | 'destinationPort' | 'icmp' | 'tcpFlags'> & {
   /** Another source than the sender's own. */ readonly source?: string;
   readonly destination?: string;
@@ -28,33 +34,49 @@ export type Probe = Pick<FrameOptions, 'protocol' | 'sourcePort' | 'destinationP
 
 let worlds = 0;
 
+const [rootPassword, agentPassword] = ['root', 'agent'];
+/** The environment of an agent that is to have more than its least rights: one that is not this project's. */
+export const asAdministrator = { ETCD_USERNAME: 'root', ETCD_PASSWORD: rootPassword };
+
 export class TestHost {
   readonly name: string;
   readonly workloadsName: string;
   readonly hostName: string;
   readonly etcdProcess: EtcdProcess;
-  readonly etcd: Etcd;
+  /** etcd as it is reached from outside of the host. */
+  readonly outsideEndpoint: string;
+  readonly certificates: TestCertificates | undefined;
+  /** As `root`, who may do everything. */
+  etcd: Etcd;
   readonly wire: Wire;
   readonly links: Links;
   readonly #closing: (() => unknown)[];
+  readonly #connect: () => Etcd;
   #agent: ChildProcess | undefined;
   #probes = 0;
   readonly #arrivals = new Map<number, Received>();
   output = '';
 
-  private constructor(parts: Pick<TestHost, 'name' | 'workloadsName' | 'hostName' | 'etcdProcess' | 'etcd' | 'wire' | 'links'>, closing: (() => unknown)[]) {
+  private constructor(
+    parts: Pick<TestHost, 'name' | 'workloadsName' | 'hostName' | 'etcdProcess' | 'outsideEndpoint' | 'certificates' | 'wire' | 'links'>,
+    connect: () => Etcd,
+    closing: (() => unknown)[],
+  ) {
     this.name = parts.name;
     this.workloadsName = parts.workloadsName;
     this.hostName = parts.hostName;
     this.etcdProcess = parts.etcdProcess;
-    this.etcd = parts.etcd;
+    this.etcd = connect();
+    this.#connect = connect;
+    this.outsideEndpoint = parts.outsideEndpoint;
+    this.certificates = parts.certificates;
     this.wire = parts.wire;
     this.links = parts.links;
     this.#closing = closing;
   }
 
   /** Makes the namespaces and starts etcd, with ClusterInformation and FelixConfiguration as the driver leaves them. */
-  static async open(hostName = 'host0'): Promise<TestHost> {
+  static async open(hostName = 'host0', { certificates }: TestHostOptions = {}): Promise<TestHost> {
     worlds += 1;
     const [name, workloadsName] = [`fx${process.pid}-${worlds}`, `fxw${process.pid}-${worlds}`];
     const closing: (() => unknown)[] = [];
@@ -64,24 +86,65 @@ export class TestHost {
         closing.push(() => run('ip', ['netns', 'delete', namespace]));
         await run('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
       }
-      const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', name] });
+      const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', name], rootPassword, ...(certificates && { tls: certificates }) });
       closing.push(() => etcdProcess.stop());
       const relay = await relayInto(name, etcdProcess.clientPort);
       closing.push(() => relay.close());
-      const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`] });
-      closing.push(() => etcd.close());
+      const outsideEndpoint = `${certificates ? 'https' : 'http'}://127.0.0.1:${relay.port}`;
+      const files = certificates && { caFile: certificates.caFile, certFile: certificates.clientCertFile, keyFile: certificates.clientKeyFile };
+      const connect = (): Etcd => connectEtcd({ endpoints: [outsideEndpoint], username: 'root', password: rootPassword, ...files });
       const wire = openWire(workloadsName);
       closing.push(() => wire.close());
       const links = inNamespace(name, () => openLinks());
       closing.push(() => links.close());
-      const host = new TestHost({ name, workloadsName, hostName, etcdProcess, etcd, wire, links }, closing);
+      const host = new TestHost({ name, workloadsName, hostName, etcdProcess, outsideEndpoint, certificates, wire, links }, connect, closing);
+      closing.push(() => host.etcd.close());
       closing.push(() => host.stopAgent('SIGKILL'));
+      await host.#addAgentUser();
       await host.put(clusterInformation(), felixConfiguration());
       return host;
     } catch (error) {
       for (const close of closing.reverse()) await close();
       throw error;
     }
+  }
+
+  get #agentUser(): string {
+    return etcdUserName('calico-felix', this.hostName);
+  }
+
+  /** The agent passes its tests with the least rights that are told to operators. */
+  #addAgentUser(): Promise<void> {
+    return this.etcdProcess.addUser(this.#agentUser, agentPassword, felixRights(undefined, this.hostName));
+  }
+
+  /** Its rights in this region too. */
+  async grantIn(region: string): Promise<void> {
+    await this.etcdProcess.grant(this.#agentUser, felixRights(region, this.hostName));
+  }
+
+  /** An etcd in the place of this one that holds nothing but the users. */
+  async emptyEtcd(): Promise<void> {
+    await this.etcdProcess.kill();
+    this.etcdProcess.forget();
+    await this.etcdProcess.restart();
+    await this.etcdProcess.enableUsers();
+    await this.#addAgentUser();
+    this.#reconnect();
+  }
+
+  /** etcd as it was when `etcdProcess.backUp` was called. */
+  async restoreEtcd(): Promise<void> {
+    await this.etcdProcess.kill();
+    this.etcdProcess.goBack();
+    await this.etcdProcess.restart();
+    this.#reconnect();
+  }
+
+  /** The token of another etcd would be waited for. */
+  #reconnect(): void {
+    this.etcd.close();
+    this.etcd = this.#connect();
   }
 
   async close(): Promise<void> {
@@ -116,6 +179,13 @@ export class TestHost {
         DATASTORE_TYPE: 'etcdv3',
         FELIX_DATASTORETYPE: 'etcdv3',
         FELIX_ETCDENDPOINTS: endpoint,
+        ...(this.certificates === undefined
+          ? { ETCD_USERNAME: this.#agentUser, ETCD_PASSWORD: agentPassword }
+          : {
+              ETCD_CA_CERT_FILE: this.certificates.caFile,
+              ETCD_CERT_FILE: this.certificates.clientCertFile,
+              ETCD_KEY_FILE: this.certificates.clientKeyFile,
+            }),
         FELIX_FELIXHOSTNAME: this.hostName,
         FELIX_INTERFACEPREFIX: 'tap',
         FELIX_LOGFILEPATH: 'none',

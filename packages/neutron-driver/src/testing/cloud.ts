@@ -1,4 +1,4 @@
-// A real Neutron with the driver for system tests: a lab without the agents on its hosts, whose part the tests play.
+// A real Neutron with the driver for system tests: a lab without the agents on its hosts, whose part the tests play. In etcd the driver has its least rights.
 
 import { dirname, join } from 'node:path';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
@@ -17,7 +17,7 @@ const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 }
 
 /** Brings the cloud up. */
 export async function bringUpCloud(prefix: string) {
-  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting });
+  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting, etcdUsers: true });
   const { openstack } = lab;
 
   async function contents(start = '/calico/'): Promise<Record<string, unknown>> {

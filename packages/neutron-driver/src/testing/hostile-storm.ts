@@ -35,7 +35,7 @@ const kindsAround = (port: Port) => [
 export async function driverUnderHostileValues(cloud: Cloud, port: Port, { values, batchValues, seed }: Storm): Promise<void> {
   const { control } = cloud.lab.plan;
   const relay = await relayInto(control.namespace, 2379, control.link.machine4);
-  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`] });
+  const etcd = connectEtcd({ endpoints: [`http://127.0.0.1:${relay.port}`], ...cloud.lab.etcd.administrator });
   const pid = cloud.lab.driver!.pid();
   const next = hostileWrites(kindsAround(port), seed);
   const written = new Set<string>();

@@ -1,0 +1,40 @@
+// Changes of etcd's users and roles as commands for etcdctl (API 3), for whoever prefers to read and run them himself. A shell script.
+import { join } from 'node:path';
+import type { KeyRange } from '@calico-openstack/etcd/users';
+import type { Change } from './plan.ts';
+
+/** @param passwordDirectory where each user's password is, or is to be made; undefined: users have none */
+export function etcdctlCommands(changes: readonly Change[], passwordDirectory: string | undefined): readonly string[] {
+  /** Makes a password where there is none, and has a command read it. */
+  const withPassword = (user: string, command: string): string[] => {
+    const file = quoted(join(passwordDirectory ?? '', user));
+    return [`test -s ${file} || (umask 077; openssl rand -hex 24 > ${file})`, `${command} --interactive=false < ${file}`];
+  };
+  const commands = changes.flatMap((change): string[] => {
+    switch (change.kind) {
+      case 'add role':
+        return [`etcdctl role add ${quoted(change.role)}`];
+      case 'grant':
+        return [`etcdctl role grant-permission ${quoted(change.role)} ${change.permission.access} ${quotedRange(change.permission)}`];
+      case 'revoke':
+        return [`etcdctl role revoke-permission ${quoted(change.role)} ${quotedRange(change.range)}`];
+      case 'add user': {
+        const command = `etcdctl user add ${quoted(change.user)}`;
+        return passwordDirectory === undefined ? [`${command} --no-password`] : withPassword(change.user, command);
+      }
+      case 'set password':
+        return withPassword(change.user, `etcdctl user passwd ${quoted(change.user)}`);
+      case 'grant role':
+        return [`etcdctl user grant-role ${quoted(change.user)} ${quoted(change.role)}`];
+      default:
+        return change satisfies never;
+    }
+  });
+  const needsDirectory = passwordDirectory !== undefined && changes.some(({ kind }) => kind === 'add user' || kind === 'set password');
+  return needsDirectory ? [`(umask 077; mkdir -p ${quoted(passwordDirectory)})`, ...commands] : commands;
+}
+
+const quotedRange = ({ from, to }: KeyRange): string => (to === '' ? quoted(from) : `${quoted(from)} ${quoted(to)}`);
+
+/** One word of a shell, whatever it holds. */
+const quoted = (text: string): string => (/^[-_./:=@A-Za-z0-9]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
