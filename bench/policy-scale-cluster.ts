@@ -8,7 +8,8 @@ export const host = 'compute-0';
 export const localEndpoints = 200;
 /** The number of policies. */
 export const policies = 2_000;
-const groupsPerProject = 10;
+/** The number of security groups of each project. */
+export const groupsPerProject = 10;
 const projects = policies / groupsPerProject;
 const namespace = 'openstack';
 const root = '/calico/resources/v3/projectcalico.org/';
@@ -31,12 +32,18 @@ const groupLabel = (group: number | string): string => `sg.projectcalico.org/ope
 const groupName = (group: number | string): string => `group-${group}`;
 
 /** How an endpoint differs from the usual. */
-export type EndpointChoice = { readonly groups?: readonly (number | string)[]; readonly host?: string; readonly note?: string };
+export type EndpointChoice = {
+  readonly groups?: readonly (number | string)[];
+  readonly host?: string;
+  readonly note?: string;
+  /** The number of projects, if it is not that of the bench of the calculation. */
+  readonly projects?: number;
+};
 
 /** The endpoint with this number; the first 200 are local. It is in three groups of its project, unless `choice` names others. */
 export function endpoint(number: number, choice: EndpointChoice = {}): Update {
-  const project = number % projects;
-  const first = Math.floor(number / projects);
+  const project = number % (choice.projects ?? projects);
+  const first = Math.floor(number / (choice.projects ?? projects));
   const groups = choice.groups ?? [0, 1, 3].map((step) => project * groupsPerProject + ((first + step) % groupsPerProject));
   const [device, port] = [uuid(2, number), uuid(3, number)];
   const node = choice.host ?? (number < localEndpoints ? host : `compute-${1 + (number % 500)}`);

@@ -6,6 +6,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'connections-cut': () => import('./connections-cut.ts'),
   'etcd-storm': () => import('./etcd-storm.ts'),
   'bird-scale': () => import('./bird-scale.ts'),
+  'felix-memory': () => import('./felix-memory.ts'),
   'policy-scale': () => import('./policy-scale.ts'),
 };
 

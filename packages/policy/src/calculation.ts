@@ -23,7 +23,7 @@ import { decodeIpPool } from './decode/ip-pool.ts';
 import { labelList, workloadLabels } from './decode/labels.ts';
 import { decodeLiveMigration } from './decode/live-migration.ts';
 import { decodeNetworkSet } from './decode/network-set.ts';
-import { decodePolicy, type PolicyDefinition, type PolicyKind, policyId } from './decode/policy.ts';
+import { type HeldPolicy, holdPolicy, type PolicyKind, policyId } from './decode/policy.ts';
 import { allowingRules, decodeProfile, defaultAllowProfile, denyingRules, type ProfileDefinition, type ProfileRules } from './decode/profile.ts';
 import type { Reading } from './decode/reading.ts';
 import { decodeTier } from './decode/tier.ts';
@@ -90,11 +90,11 @@ class Graph implements Calculation {
   readonly #pools = new Pools();
   readonly #migrations: LiveMigrations;
   /** Policies and profiles that were updated since the last flush. They are applied by the next flush, so that a policy that is deleted and written again costs nothing. */
-  readonly #pendingPolicies = new Map<PolicyId, PolicyDefinition | undefined>();
+  readonly #pendingPolicies = new Map<PolicyId, HeldPolicy | undefined>();
   readonly #pendingProfiles = new Map<ProfileId, ProfileDefinition | undefined>();
   readonly #profiles = new Map<ProfileId, ProfileDefinition>();
   readonly #activeProfiles: ActiveRules<ProfileId, ProfileRules, Profile>;
-  readonly #activePolicies: ActiveRules<PolicyId, PolicyDefinition, Policy>;
+  readonly #activePolicies: ActiveRules<PolicyId, HeldPolicy, Policy>;
   readonly #governance: Governance;
   readonly #reserved = new ReservedAddresses();
   /** Prefixes whose reservations changed since the last flush. */
@@ -112,7 +112,7 @@ class Graph implements Calculation {
     this.#activePolicies = new ActiveRules(
       this.#sets,
       (id) => this.#governance.policy(id),
-      ({ ingress = [], egress = [] }) => ({ ingress, egress }),
+      ({ rules }) => rules(),
       (id, { tier }, lists) => ({ id, tier, ...lists }),
     );
     this.#activeProfiles = new ActiveRules(
@@ -304,7 +304,7 @@ class Graph implements Calculation {
   #setPolicy(key: string, kind: PolicyKind, namespace: string | undefined, name: string, value: Value): void {
     this.#pendingPolicies.set(
       policyId(kind, namespace, name),
-      this.#read(key, value, (bytes) => decodePolicy(bytes, kind, namespace, name)),
+      this.#read(key, value, (bytes) => holdPolicy(bytes, kind, namespace, name)),
     );
   }
 

@@ -1,12 +1,10 @@
 // The rules of the policies, or of the profiles, that a local endpoint uses. One that no local endpoint uses holds no IP sets and is not reported.
 import type { IpSetId, Rule } from '@calico-openstack/datamodel';
-import type { RuleDefinition } from '../decode/rule.ts';
+import type { RuleLists } from '../decode/policy.ts';
 import { compileRule } from './compile.ts';
 import type { IpSetContent, IpSets } from './ip-sets.ts';
 import { Outbox } from './outbox.ts';
 
-/** Rules as their author wrote them. */
-export type RuleLists = { readonly ingress: readonly RuleDefinition[]; readonly egress: readonly RuleDefinition[] };
 /** Rules whose selectors have become IP sets. */
 export type CompiledLists = { readonly ingress: readonly Rule[]; readonly egress: readonly Rule[] };
 

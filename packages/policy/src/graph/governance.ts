@@ -1,6 +1,6 @@
 // Determines which policies govern the local endpoints. Endpoints with the same labels form one subject, because the same policies govern them in the same order.
 import { type PolicyId, sameContent, type TierPolicies } from '@calico-openstack/datamodel';
-import type { PolicyDefinition } from '../decode/policy.ts';
+import type { HeldPolicy } from '../decode/policy.ts';
 import type { TierDefinition } from '../decode/tier.ts';
 import type { Labelling } from './labels.ts';
 import { Matching } from './matching.ts';
@@ -38,7 +38,7 @@ export type PolicyUsers = { retain(id: PolicyId): void; release(id: PolicyId): v
 /** Policies, tiers and subjects. */
 export class Governance {
   readonly #users: PolicyUsers;
-  readonly #policies = new Map<PolicyId, PolicyDefinition>();
+  readonly #policies = new Map<PolicyId, HeldPolicy>();
   readonly #tiers = new Map<string, TierDefinition>();
   readonly #subjects = new Map<Labelling, Subject>();
   readonly #matching = new Matching<PolicyId>();
@@ -57,12 +57,12 @@ export class Governance {
   }
 
   /** The definition of a policy; undefined when there is none. */
-  policy(id: PolicyId): PolicyDefinition | undefined {
+  policy(id: PolicyId): HeldPolicy | undefined {
     return this.#policies.get(id);
   }
 
   /** Sets a policy; undefined removes it. Cost: the local labellings that it governs before and after; nothing when only its rules changed. */
-  setPolicy(id: PolicyId, policy: PolicyDefinition | undefined): void {
+  setPolicy(id: PolicyId, policy: HeldPolicy | undefined): void {
     const before = this.#policies.get(id);
     if (policy) this.#policies.set(id, policy);
     else this.#policies.delete(id);
@@ -126,10 +126,10 @@ export class Governance {
 
   #govern(subject: Subject): Governed {
     if (subject.members.size === 0) return nothing;
-    const policies: PolicyDefinition[] = [];
+    const policies: HeldPolicy[] = [];
     for (const id of this.#matching.usersOf(subject.labelling)) policies.push(this.#policies.get(id)!);
     const ordered = inOrder(policies, this.#tiers);
-    const lists = (chosen: (policy: PolicyDefinition) => boolean, endAction?: 'pass'): TierLists => {
+    const lists = (chosen: (policy: HeldPolicy) => boolean, endAction?: 'pass'): TierLists => {
       const some = ordered.filter(chosen);
       return { ingress: tiersOf(some, 'ingress', this.#tiers, endAction), egress: tiersOf(some, 'egress', this.#tiers, endAction) };
     };
@@ -142,7 +142,7 @@ export class Governance {
     };
   }
 
-  #markGoverned(policy: PolicyDefinition): void {
+  #markGoverned(policy: HeldPolicy): void {
     for (const labelling of this.#matching.labellingsOf(policy.selector)) {
       const subject = this.#subjects.get(labelling);
       if (subject) this.#dirty.add(subject);
@@ -150,15 +150,15 @@ export class Governance {
   }
 }
 
-function governsAlike(before: PolicyDefinition, after: PolicyDefinition): boolean {
+function governsAlike(before: HeldPolicy, after: HeldPolicy): boolean {
   return (
     before.selector.text === after.selector.text &&
     before.tier === after.tier &&
     before.order === after.order &&
     before.use === after.use &&
     before.applyOnForward === after.applyOnForward &&
-    !before.ingress === !after.ingress &&
-    !before.egress === !after.egress
+    before.governs.ingress === after.governs.ingress &&
+    before.governs.egress === after.governs.egress
   );
 }
 

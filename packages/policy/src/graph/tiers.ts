@@ -1,6 +1,6 @@
 // The order in which policies apply to one endpoint, tier by tier.
 import { compareText, type PolicyId, type TierPolicies } from '@calico-openstack/datamodel';
-import { type Direction, type PolicyDefinition, unknownTier } from '../decode/policy.ts';
+import { type Direction, type HeldPolicy, unknownTier } from '../decode/policy.ts';
 import type { TierDefinition } from '../decode/tier.ts';
 import { compareNumbers } from './order.ts';
 
@@ -14,7 +14,7 @@ function compareTiers(first: string, second: string, tiers: ReadonlyMap<string, 
 }
 
 /** Sorts the policies of an endpoint, of any use, into the order in which they apply. */
-export function inOrder(policies: Iterable<PolicyDefinition>, tiers: ReadonlyMap<string, TierDefinition>): readonly PolicyDefinition[] {
+export function inOrder(policies: Iterable<HeldPolicy>, tiers: ReadonlyMap<string, TierDefinition>): readonly HeldPolicy[] {
   return [...policies].sort(
     (first, second) => compareTiers(first.tier, second.tier, tiers) || compareNumbers(first.order, second.order) || compareText(first.rank, second.rank),
   );
@@ -26,14 +26,14 @@ export function inOrder(policies: Iterable<PolicyDefinition>, tiers: ReadonlyMap
  * @param endAction the action at the end of every tier, where it does not depend on the tier: before DNAT and before tracking, only a rule can deny
  */
 export function tiersOf(
-  policies: readonly PolicyDefinition[],
+  policies: readonly HeldPolicy[],
   direction: Direction,
   tiers: ReadonlyMap<string, TierDefinition>,
   endAction?: 'pass',
 ): readonly TierPolicies[] {
   const lists: { readonly tier: string; readonly policies: PolicyId[]; readonly endAction: 'deny' | 'pass' }[] = [];
-  for (const { id, tier, [direction]: rules } of policies) {
-    if (rules === undefined) continue;
+  for (const { id, tier, governs } of policies) {
+    if (!governs[direction]) continue;
     const last = lists.at(-1);
     if (last?.tier === tier) last.policies.push(id);
     else lists.push({ tier, policies: [id], endAction: endAction ?? tiers.get(tier)?.endAction ?? 'deny' });
