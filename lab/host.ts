@@ -67,7 +67,6 @@ function etcdLines(etcd: EtcdAccess, part: 'calico-felix' | 'calico-bird-agent',
   return `EtcdEndpoints = http://${etcd.host}:${etcd.port}${user}`;
 }
 
-
 /** felix.cfg. It leaves out the prefix of workload interfaces, which Neutron's driver writes to etcd. */
 const felixConfiguration = (host: Host, { etcd, reporting }: HostOptions): string => `[global]
 ${etcdLines(etcd, 'calico-felix', host)}

@@ -64,7 +64,16 @@ export type LabOptions = {
 const root = join(import.meta.dirname, '..');
 
 /** Brings a lab up. When that fails or is aborted, removes what exists of the lab before it rejects. */
-export async function bringUp({ prefix, hosts = 3, without = [], reporting, grpcProxy = false, etcdUsers = false, progress = silent(), signal }: LabOptions): Promise<Lab> {
+export async function bringUp({
+  prefix,
+  hosts = 3,
+  without = [],
+  reporting,
+  grpcProxy = false,
+  etcdUsers = false,
+  progress = silent(),
+  signal,
+}: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts);
   const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, owner: thisProcess() };

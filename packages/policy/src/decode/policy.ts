@@ -139,7 +139,10 @@ export function holdPolicy(bytes: Uint8Array, kind: PolicyKind, namespace: strin
   if (value === undefined) return { value, defects };
   const { ingress, egress, ...head } = value;
   const text = utf8.decode(bytes); // not the bytes, which may hold on to the page that they came in
-  return { value: { ...head, governs: { ingress: ingress !== undefined, egress: egress !== undefined }, rules: rulesOf(text, kind, namespace, name) }, defects };
+  return {
+    value: { ...head, governs: { ingress: ingress !== undefined, egress: egress !== undefined }, rules: rulesOf(text, kind, namespace, name) },
+    defects,
+  };
 }
 
 const [utf8, toUtf8] = [new TextDecoder(), new TextEncoder()];
