@@ -16,6 +16,10 @@ const executables = readdirSync(join(root, 'packages')).flatMap((room) => {
   return Object.keys(bin).map((name) => [name, join(root, 'packages', room, 'src/bin', `${name}.ts`)] as const);
 });
 
+/** The operator's tool has no configuration file: its command line says what it is to do. */
+const tool = 'calico-openstack';
+const configured = executables.filter(([name]) => name !== tool);
+
 /** Options with which each would start, and would write into `directory` if it did; and one that none may start with. */
 function configuration(name: string, { etcd }: { readonly etcd: 'right' | 'wrong' | 'without certificate' }): string {
   const isCfg = name === 'calico-felix' || name === 'calico-bird-agent';
@@ -47,7 +51,7 @@ function configuration(name: string, { etcd }: { readonly etcd: 'right' | 'wrong
   return file;
 }
 
-describe.each(executables)('%s', (name, source) => {
+describe.each(configured)('%s', (name, source) => {
   function run(...words: readonly string[]) {
     const { ETCD_ENDPOINTS: _, ...environment } = process.env;
     const { status, stdout, stderr } = spawnSync(process.execPath, [source, ...words], { encoding: 'utf8', env: environment });
@@ -90,11 +94,19 @@ describe.each(executables)('%s', (name, source) => {
   });
 });
 
+test(`${tool} has --version and --help`, () => {
+  const source = new Map(executables).get(tool)!;
+  const run = (word: string) => spawnSync(process.execPath, [source, word], { encoding: 'utf8' });
+  expect(run('--version')).toMatchObject({ status: 0, stdout: `${version}\n` });
+  expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('etcd-roles') });
+});
+
 test('each of them has been looked at', () =>
   expect(executables.map(([name]) => name).sort()).toEqual([
     'calico-bird-agent',
     'calico-dhcp-agent',
     'calico-felix',
     'calico-neutron-driver',
+    tool,
     'calico-resync',
   ]));
