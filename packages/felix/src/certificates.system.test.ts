@@ -52,7 +52,7 @@ test('certificate, key and authority are replaced, the old authority is gone, an
   await host.untilPasses(one, two, udp(7000), false);
   expect([host.agent!.pid, host.agent!.exitCode]).toEqual([pid, null]);
 
-  const stranger = connectEtcd({ endpoints: [host.outsideEndpoint], caFile: own.caFile, certFile, keyFile, timeoutSeconds: 2 });
+  const stranger = connectEtcd({ endpoints: [host.outsideEndpoint], caFile: own.caFile, certFile, keyFile, timeoutMs: 2_000 });
   await expect(stranger.get('/a')).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
   stranger.close();
 });
