@@ -173,4 +173,16 @@ export const breaks: readonly Break[] = [
     from: 'waiting = [...asking, ...waiting];',
     to: 'for (const resolve of asking) resolve();',
   },
+  {
+    what: 'an endpoint of etcd that does not answer in time is asked again and again',
+    file: 'packages/etcd/src/connection.ts',
+    from: "if (code === 'ETCD_UNAVAILABLE' || code === 'ETCD_TIMEOUT') leave(endpoint);",
+    to: "if (code === 'ETCD_UNAVAILABLE') leave(endpoint);",
+  },
+  {
+    what: 'addresses that leave are not recorded, so that their connections go on with whoever gets them',
+    file: 'packages/felix/src/devices/leads.ts',
+    from: 'for (const cidr of left) this.#leaving.set(cidr, undefined);',
+    to: '',
+  },
 ];

@@ -15,6 +15,7 @@ describe('the mutants of', () => {
     ['an equality', 'f(a === b)', ['f(a !== b)', ';']],
     ['a condition', 'if (a && b) c = 1;', ['if (!(a && b)) c = 1;', 'if (a || b) c = 1;', 'if (a && b) ;', 'if (a && b) c = 2;']],
     ['a choice', 'const x = a ? 1 : 2;', ['const x = !(a) ? 1 : 2;', 'const x = a ? 2 : 2;', 'const x = a ? 1 : 3;']],
+    ['a count, and a time', 'f(0, 10_000)', ['f(1, 10_000)', 'f(0, 0)', ';']],
     ['a negation', 'const x = !a;', ['const x = a;']],
     ['a default', 'const x = a ?? b;', ['const x = b;']],
     ['what is waited for', 'await f();', [';', 'void f();']],

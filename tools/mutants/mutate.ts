@@ -121,7 +121,10 @@ function editsOf(node: Node, text: string): readonly Edit[] {
 function literalEdits(node: Node): readonly Edit[] {
   const value = node['value'];
   if (typeof value === 'boolean') return [{ node, text: String(!value), kind: String(!value) }];
-  return typeof value === 'number' ? [{ node, text: String(value + 1), kind: String(value + 1) }] : [];
+  if (typeof value !== 'number') return [];
+  // A count that is one off matters; a time or a size that is one off does not, but one that is nothing does.
+  const other = String(value < 10 ? value + 1 : 0);
+  return [{ node, text: other, kind: other }];
 }
 
 function operatorEdits(node: Node, text: string): readonly Edit[] {

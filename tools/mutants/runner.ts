@@ -78,7 +78,7 @@ export async function mutantRunner(copy: string, file: string): Promise<MutantRu
         isLate = true;
         killChildren();
       }, limitMs);
-      const { failed } = await run(vitest, specifications).finally(() => clearTimeout(timer));
+      const failed = await fails(vitest, specifications).finally(() => clearTimeout(timer));
       if (isLate) {
         // Whose workers were killed is not asked again.
         await vitest.close();
@@ -99,6 +99,12 @@ async function relevant(vitest: Vitest, path: string): Promise<TestSpecification
   const beside = path.replace(/\.ts$/, '.test.ts');
   const rank = ({ moduleId }: TestSpecification): number => (moduleId === beside ? 0 : dirname(moduleId) === dirname(path) ? 1 : 2);
   return (await vitest.getRelevantTestSpecifications()).sort((one, other) => rank(one) - rank(other));
+}
+
+/** Asks the first test file before all others: it mostly kills, and each file costs a process. */
+async function fails(vitest: Vitest, [first, ...others]: readonly TestSpecification[]): Promise<boolean> {
+  if (first && (await run(vitest, [first])).failed) return true;
+  return others.length > 0 && (await run(vitest, others)).failed;
 }
 
 async function run(vitest: Vitest, specifications: TestSpecification[]): Promise<{ readonly failed: boolean; readonly why: string }> {

@@ -31,6 +31,28 @@ test('many wakes in one turn are one run, a wake during a run is another', async
   await loop.close();
 });
 
+test('nothing is run before the first wake', async () => {
+  let runs = 0;
+  const clock = fakeClock();
+  const loop = startLoop({
+    run: () => {
+      runs += 1;
+      return undefined;
+    },
+    onFailure: never,
+    clock,
+  });
+  await clock.pass(1_000_000);
+  expect(runs).toBe(0);
+  loop.wake();
+  await clock.pass(0);
+  expect(runs).toBe(1);
+  await loop.close();
+  loop.wake();
+  await clock.pass(1_000_000);
+  expect(runs).toBe(1);
+});
+
 test('a run that fails is told and tried again until it succeeds, and only then is what was asked for settled', async () => {
   let runs = 0;
   const told: number[] = [];

@@ -259,3 +259,31 @@ test('agents that are known are reported once in their time, all together; a wri
   ]);
   await agents.close();
 });
+
+test('while neither rows nor reports can be read, no port is forgotten', async () => {
+  const { etcd, connect, setDown } = fakeEtcd();
+  const { db, source, set } = neutron();
+  const clock = fakeClock();
+  const ids = ['p1', 'p2', 'p3'];
+  for (const id of ids) db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1')] }));
+  await etcd.transact(
+    [],
+    ids.map((id) => ({ put: statusKey('h1', id), value: report('up') })),
+  );
+  let hasRows = false;
+  const rows: Background['rows'] = async (question) => {
+    if (!hasRows) throw new Error('no rows process is connected');
+    return source.rows(question);
+  };
+  const ports = startPortStatusLoop({ etcd: connect(), keys: keysOf(undefined), source: { ...source, rows }, threads: 2, log, clock });
+  for (const id of ids) ports.look(id);
+  await clock.pass(10_000);
+  hasRows = true;
+  setDown(true);
+  await clock.pass(20_000);
+  expect(set).toEqual([]);
+  setDown(false);
+  await clock.pass(10_000);
+  expect(set.map(({ port }) => port).sort()).toEqual(ids);
+  await ports.close();
+});
