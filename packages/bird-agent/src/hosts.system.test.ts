@@ -1,5 +1,6 @@
 // Hosts and what is left of them: a Node that a former host of this address has left behind, an uplink that is down for a moment, and a Node that cannot be read.
 import { rmSync } from 'node:fs';
+import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -87,4 +88,12 @@ test('a Node that becomes unreadable keeps its sessions with all others, and tha
   rmSync(`${a.bird.configFile}.understood`);
   a.startAgent();
   await until('the host that joined later, on one that knows nothing of former values', () => a.bird.session('mesh4-joining-later'));
+});
+
+test('endpoints of a host that is called so but for case are reported, with the option to set, to an agent that may read them', async () => {
+  await a.endAgent();
+  const name = workloadEndpointName({ host: a.name.toUpperCase(), orchestrator: 'openstack', workload: 'vm', endpoint: 'port' });
+  await world.etcdProcess.etcdctl('put', resourceKey({ plural: 'workloadendpoints', namespace: 'openstack', name }), '{}');
+  a.startAgent({ EtcdUsername: 'root', EtcdPassword: 'root' });
+  await told(a, `set Hostname in bird-agent.cfg to that name host=${a.name} other=${a.name.toUpperCase()}`);
 });

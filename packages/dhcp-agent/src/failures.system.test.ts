@@ -1,9 +1,10 @@
 // What guests notice when something dies, goes away or comes back: nothing, or as little as there can be.
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
-import type { TestPort } from './testing/etcd-values.ts';
+import { hostName, type TestPort } from './testing/etcd-values.ts';
 import { rawGuest } from './testing/raw-dhcp.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
 
@@ -220,4 +221,12 @@ test('a start that cannot succeed says why and ends with 1', async () => {
     /^the agent ended: calico-dhcp-agent: \[calico\] openstack_region is "East" in \S+neutron\.conf: it must be a lower-case DNS label of at most 46 characters/,
   );
   expect(world.agent().exitCode).toBe(1);
+});
+
+test('endpoints of a host that is called so but for case are reported, with the option to set, to an agent that may read them', async () => {
+  await world.killAgent();
+  const name = workloadEndpointName({ host: hostName.toUpperCase(), orchestrator: 'openstack', workload: 'vm', endpoint: 'port' });
+  await world.etcd.etcdctl('put', resourceKey({ plural: 'workloadendpoints', namespace: 'openstack', name }), '{}');
+  await world.startAgent('', { calico: 'etcd_username = root\netcd_password = root' });
+  await world.until('it is reported', () => world.logged(`set [DEFAULT] host in neutron.conf to that name host=${hostName} other=${hostName.toUpperCase()}`));
 });

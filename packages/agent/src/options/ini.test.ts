@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type IniDialect, IniError, parseIni, readIni, shownValue } from './ini.ts';
 
@@ -89,7 +91,27 @@ describe('felix.cfg, as Calico’s Felix reads it', () => {
     ['o = # nothing', ''],
   ])('%j says %j', (text, value) => expect(valueIn('cfg', text)).toBe(value));
 
-  test.each(['= a', '[a', '[]', 'o', 'o = `a\nb'])('%j is refused', (text) => expect(() => valueIn('cfg', text)).toThrow(IniError));
+  test.each(['= a', '[a', '[]', 'o', 'o = `a\nb', '`o = a', '"o = a'])('%j is refused', (text) => expect(() => valueIn('cfg', text)).toThrow(IniError));
+
+  test('each of many random texts says what go-ini has read in it, or is refused as go-ini has refused it', () => {
+    type Read = Readonly<Record<string, string>>;
+    const recorded = JSON.parse(readFileSync(join(import.meta.dirname, 'testing/read-by-go-ini.json'), 'utf8')) as readonly (readonly [
+      text: string,
+      read: Read | null,
+    ])[];
+    function read(text: string): Read | null {
+      try {
+        return Object.fromEntries(
+          [...parseIni(text, 'a file', 'cfg').values()].flatMap((section) => [...section].map(([name, values]) => [name, values.at(-1)!])),
+        );
+      } catch (error) {
+        expect(error).toBeInstanceOf(IniError);
+        return null;
+      }
+    }
+    expect(recorded.length).toBeGreaterThan(300);
+    expect(recorded.map(([text]) => [text, read(text)])).toEqual(recorded);
+  });
 });
 
 describe('neutron.conf, as oslo.config reads it', () => {

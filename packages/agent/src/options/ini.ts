@@ -100,7 +100,7 @@ function readConf(lines: readonly string[], sections: Collector, refuse: Refuse)
 }
 
 /**
- * As Calico's Felix (go-ini): white space at a line's beginning means nothing; `#` and `;` begin a comment also behind a value, and inside of quotation marks too; only backquotes, or
+ * As Calico's Felix (go-ini 1.67; `testing/read-by-go-ini.json` is what it made of random texts): white space at a line's beginning means nothing; `#` and `;` begin a comment also behind a value, and inside of quotation marks too; only backquotes, or
  * three quotation marks, keep a value as it is, over lines if need be; a backslash at a line's end continues it.
  */
 function readCfg(lines: readonly string[], sections: Collector, refuse: Refuse): void {
@@ -113,7 +113,7 @@ function readCfg(lines: readonly string[], sections: Collector, refuse: Refuse):
       sections.section(line.slice(1, end));
       continue;
     }
-    const [, , quoted, plain, value] = /^(?:("""|"|`)(.*?)\1|([^=:]*?))\s*[=:]\s*(.*)$/.exec(line) ?? [];
+    const [, , quoted, plain, value] = /^(?:("""|"|`)(.*?)\1[^=:]*|([^"`=:][^=:]*))[=:]\s*(.*)$/.exec(line) ?? [];
     const name = (quoted ?? plain ?? '').trim();
     if (name === '' || value === undefined) refuse(index, noOption);
     const { text, last } = cfgValue(lines, index, value, refuse);
@@ -124,7 +124,8 @@ function readCfg(lines: readonly string[], sections: Collector, refuse: Refuse):
 
 /** A value of felix.cfg that begins at line `index`, and the line where it ends. */
 function cfgValue(lines: readonly string[], index: number, value: string, refuse: Refuse): { readonly text: string; readonly last: number } {
-  const quote = value.startsWith('"""') && value.length > 3 ? '"""' : value.startsWith('`') ? '`' : undefined;
+  const isLong = value.startsWith('"""') && (value.length > 3 || index + 1 < lines.length);
+  const quote = isLong ? '"""' : value.startsWith('`') ? '`' : undefined;
   if (quote !== undefined) {
     let text = value.slice(quote.length);
     for (let last = index; last < lines.length; last += 1, text += `\n${lines[last] ?? ''}`) {

@@ -1,0 +1,81 @@
+// How the running agent is configured: what it says of wrong options, and when; whom a FelixConfiguration with a selector reaches; whether the host's name is the cloud's.
+
+import { once } from 'node:events';
+import { resourceKey, resourcePrefix, workloadEndpointName } from '@calico-openstack/datamodel';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { TestHost } from './testing/host.ts';
+import { felixConfiguration } from './testing/resources.ts';
+
+let host: TestHost;
+beforeEach(async () => {
+  host = await TestHost.open();
+});
+afterEach(() => host.close());
+
+const warnings = (): string[] => host.output.split('\n').filter((line) => line.includes('[WARNING]'));
+
+test('a wrong option is reported while etcd is away, once, and what it gives way to is in force', async () => {
+  await host.etcdProcess.kill();
+  host.startAgent(undefined, {
+    FELIX_HEALTHPORT: 'many',
+    FELIX_BPFLOGLEVEL: 'debug',
+    FELIX_HEALTPORT: '1',
+    FELIX_HEALTHENABLED: 'true',
+    FELIX_HEALTHHOST: '127.0.0.1',
+  });
+  await host.untilSaid('etcd is away');
+  const said = (): string[] => warnings().filter((line) => line.includes('configuration:'));
+  expect(said()).toHaveLength(3);
+  expect(said().join('\n')).toMatch(/it must be a whole number from 0 to 65535.*option=HealthPort value=many source=environment/);
+  expect(said().join('\n')).toMatch(/this Felix does not act on it.*option=BPFLogLevel/);
+  expect(said().join('\n')).toMatch(/neither this Felix nor Calico's has such a parameter.*option=felix_healtport/);
+  await host.etcdProcess.restart();
+  await host.untilSaid('datastore read');
+  expect(await host.exec('curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9099/liveness')).toBe('200');
+  expect(said()).toHaveLength(3);
+});
+
+test.each([
+  ['FELIX_ETCDENDPOINTS', 'etcd:2379', /EtcdEndpoints is "etcd:2379" in environment: it must be http:\/\/host:port/],
+  ['FELIX_FELIXHOSTNAME', 'a b', /FelixHostname is "a b" in environment: it must be letters/],
+  ['FELIX_PROMETHEUSMETRICSCERTFILE', '/cert.pem', /PrometheusMetricsCertFile is "\/cert\.pem" in environment: this Felix serves metrics without TLS alone/],
+])('%s = %s keeps it from starting, with a sentence', async (name, value, sentence) => {
+  host.startAgent(undefined, { [name]: value });
+  expect(await once(host.agent!, 'exit')).toEqual([1, null]);
+  expect(host.output).toMatch(sentence);
+  expect(host.output).not.toMatch(/^ +at /m);
+});
+
+test('a FelixConfiguration with a selector counts while this host’s Node has its labels', async () => {
+  const node = (labels: object) => ({
+    key: resourceKey({ plural: 'nodes', name: 'host0' }),
+    value: JSON.stringify({ kind: 'Node', metadata: { name: 'host0', labels }, spec: {} }),
+  });
+  const health = async (): Promise<string> =>
+    (await host.exec('sh', '-c', 'curl -s http://127.0.0.1:9197/liveness >/dev/null && echo served || echo not')).trim();
+  await host.put(node({ rack: '2' }), {
+    key: resourceKey({ plural: 'felixconfigurations', name: 'rack-1' }),
+    value: JSON.stringify({
+      kind: 'FelixConfiguration',
+      metadata: { name: 'rack-1', creationTimestamp: '2026-01-01T00:00:00Z' },
+      spec: { nodeSelector: 'rack == "1"', healthEnabled: true, healthHost: '127.0.0.1', healthPort: 9197 },
+    }),
+  });
+  host.startAgent();
+  await host.untilSaid('datastore read');
+  expect(await health()).toBe('not');
+  await host.put(node({ rack: '1' }));
+  await host.until(async () => (await health()) === 'served', 'health is served as the rack’s configuration wants it');
+  await host.put(node({}));
+  await host.until(async () => (await health()) === 'not', 'health is not served any more');
+  await host.put(node({ rack: '1' }), felixConfiguration({ healthEnabled: false }));
+  await host.until(async () => (await health()) === 'served', 'the rack’s configuration beats the default one');
+});
+
+test('endpoints of a host that is called so but for case are reported, with the option to set', async () => {
+  const name = workloadEndpointName({ host: 'HOST0', orchestrator: 'openstack', workload: 'vm', endpoint: 'port' });
+  await host.put({ key: `${resourcePrefix('workloadendpoints', 'openstack')}${name}`, value: '{}' });
+  host.startAgent();
+  await host.untilSaid('called as this one but for case or domain');
+  expect(warnings().join('\n')).toMatch(/set FelixHostname in felix\.cfg to that name.*host=host0 other=HOST0/);
+});
