@@ -95,7 +95,7 @@ async function soakLab(prefix: string, hosts: number, minutes: number): Promise<
   try {
     const network = await lab.openstack.create('network', { name: 'soak' });
     await lab.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/16' });
-    const watched = soak(lab, network, { seconds: minutes * 60, quietSeconds: 300, awaySeconds: 10 }, progress.say);
+    const watched = soak(lab, network, { durationMs: minutes * 60_000, quietMs: 300_000, awayMs: 10_000 }, progress.say);
     const { kills, losses, troubles } = await Promise.race([watched, stopped.promise]);
     for (const [name, count] of Object.entries(losses)) progress.say(`${name} reported ${count} times that etcd was away`);
     for (const trouble of troubles) progress.say(`trouble: ${trouble}`);

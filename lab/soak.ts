@@ -7,11 +7,11 @@ import type { Service } from './process.ts';
 
 /** How long to watch, and how often to kill. */
 export type SoakOptions = {
-  readonly seconds: number;
+  readonly durationMs: number;
   /** The quiet time before each kill. */
-  readonly quietSeconds: number;
+  readonly quietMs: number;
   /** How long a killed service stays away. */
-  readonly awaySeconds: number;
+  readonly awayMs: number;
 };
 
 /** What was observed. */
@@ -27,25 +27,25 @@ export type SoakReport = {
 const lasting = /\/status$|election|\/nodes\/|\/workloadendpoints\/|\/workload\/.*\/endpoint\//;
 
 /** Watches the lab, which has a network. Rejects when a change does not get through. */
-export async function soak(lab: Lab, network: Network, { seconds, quietSeconds, awaySeconds }: SoakOptions, say: (line: string) => void): Promise<SoakReport> {
+export async function soak(lab: Lab, network: Network, { durationMs, quietMs, awayMs }: SoakOptions, say: (line: string) => void): Promise<SoakReport> {
   const parts = [lab.driver, ...lab.hosts.flatMap(({ felix, dhcpAgent, birdAgent }) => [felix, dhcpAgent, birdAgent])].filter((part) => part !== undefined);
   const pids = parts.map((part) => part.pid());
   const losses = (): number[] => parts.map((part) => part.said().match(/ETCD_(UNAVAILABLE|TIMEOUT)/g)?.length ?? 0);
   const lossesBefore = losses();
   const before = await createRevisions(lab);
   const victims = [[lab.grpcProxy, lab.etcd], [lab.etcd], [lab.grpcProxy]];
-  const until = performance.now() + seconds * 1000;
+  const untilMs = performance.now() + durationMs;
   const troubles: string[] = [];
   let kills = 0;
-  while (performance.now() < until) {
+  while (performance.now() < untilMs) {
     const lossesQuiet = losses();
-    await sleep(Math.min(quietSeconds * 1000, Math.max(0, until - performance.now())));
+    await sleep(Math.min(quietMs, Math.max(0, untilMs - performance.now())));
     for (const [index, count] of losses().entries())
       if (count > lossesQuiet[index]!) troubles.push(`${parts[index]!.name} lost etcd ${count - lossesQuiet[index]!} times while nothing was killed`);
     const killed = victims[kills % victims.length]!;
     for (const each of killed) await kill(each);
     kills += 1;
-    await sleep(awaySeconds * 1000);
+    await sleep(awayMs);
     for (const each of killed.toReversed()) await each?.start();
     await changeComesThrough(lab, network);
     say(`${kills}: ${killed.map((each) => each?.name).join(' and ')} killed and restarted; a port was created and deleted on each host`);

@@ -10,7 +10,7 @@ test('the cloud is quiet when idle; when the proxy, etcd or both are killed, not
   const group = await groupOf(world.lab, ...everything('egress'), ...everything('ingress'));
   const [one, other] = await Promise.all([1, 2].map((host) => vmOn(world, host, { name: `vm${host}`, securityGroups: [group.id] })));
   // The first quiet time is longer than the 24 s after which the proxy would cut off clients that ping it. Then both are killed, then etcd alone.
-  const report = await soak(world.lab, world.network, { seconds: 50, quietSeconds: 28, awaySeconds: 2 }, () => {});
+  const report = await soak(world.lab, world.network, { durationMs: 50_000, quietMs: 28_000, awayMs: 2_000 }, () => {});
   expect(report.troubles).toEqual([]);
   expect(report.kills).toBeGreaterThanOrEqual(2);
   expect(await ping(world.lab, one!, addressOf(other!, 4), { count: 2 })).toMatchObject({ received: 2 });

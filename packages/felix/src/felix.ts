@@ -353,13 +353,13 @@ class Felix {
 
   /** Compares with the kernel what is due to be compared, and says how long it may be until the next is. */
   #compareWhatIsDue(config: FelixConfig, nowMs: number, dataplane: Dataplane, devices: Devices): number {
-    const due = (what: 'tables' | 'devices', intervalSeconds: number): boolean => {
-      const isDue = intervalSeconds > 0 && this.#dueMs[what] > 0 && nowMs >= this.#dueMs[what];
-      if (isDue || this.#dueMs[what] === 0) this.#dueMs[what] = nowMs + intervalSeconds * 1000;
+    const due = (what: 'tables' | 'devices', intervalMs: number): boolean => {
+      const isDue = intervalMs > 0 && this.#dueMs[what] > 0 && nowMs >= this.#dueMs[what];
+      if (isDue || this.#dueMs[what] === 0) this.#dueMs[what] = nowMs + intervalMs;
       return isDue;
     };
-    if (due('tables', config.NftablesRefreshInterval)) dataplane.distrustTables();
-    if (due('devices', config.RouteRefreshInterval)) {
+    if (due('tables', config.NftablesRefreshInterval * 1000)) dataplane.distrustTables();
+    if (due('devices', config.RouteRefreshInterval * 1000)) {
       Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).then(
         () => this.#programming.wake(),
         (error: unknown) => this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),

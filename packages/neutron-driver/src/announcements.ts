@@ -21,7 +21,7 @@ export type AnnouncementsOptions = {
   /** Checks which addresses are allowed. */
   readonly checks: AddressChecks;
   readonly sourceOf: (peer: Peer) => RowsSource;
-  readonly etcdTimeoutSeconds: number;
+  readonly etcdTimeoutMs: number;
   readonly log: Logger;
   readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
   /** Called when the journal has something to do. */
@@ -34,9 +34,9 @@ export type AnnouncementsOptions = {
 const never = Number.MAX_SAFE_INTEGER;
 
 /** How long a transaction of Neutron's waits at most for an answer of etcd. Electing a new leader takes less. */
-const patienceSeconds = 5;
+const patienceMs = 5_000;
 /** The same while etcd does not answer, so that callers do not queue up. */
-const impatienceSeconds = 1;
+const impatienceMs = 1_000;
 
 /** How long to wait for the second half of a binding. After that, the first half is checked by itself, because a worker may have died between them. */
 const halfwayMs = 10_000;
@@ -58,10 +58,10 @@ export function createAnnouncements(options: AnnouncementsOptions) {
   }
 
   async function ask(): Promise<void> {
-    const seconds = answering ? patienceSeconds : impatienceSeconds;
-    const late = () => new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${seconds} s`);
+    const waitMs = answering ? patienceMs : impatienceMs;
+    const late = () => new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${waitMs / 1000} s`);
     try {
-      await within(etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), seconds * 1000, clock, late);
+      await within(etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), waitMs, clock, late);
       answering = true;
     } catch (error) {
       answering = false;
@@ -117,7 +117,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
       const result = await sync(
         direct.map((look) => look.change),
         options.sourceOf(peer),
-        clock.nowMs() + options.etcdTimeoutSeconds * 1000,
+        clock.nowMs() + options.etcdTimeoutMs,
       );
       succeeded(result);
       journal.done(direct, result.wrote, result.unnamed);

@@ -43,7 +43,7 @@ function setUp(some: Partial<Options> = {}) {
   const stateDirectory = join(directory, 'state');
   const options: Options = {
     etcd: { endpoints: ['http://192.0.2.1:2379'] },
-    etcdTimeoutSeconds: 60,
+    etcdTimeoutMs: 60_000,
     region: undefined,
     serverName: 'ctl-1',
     startupResync: false,
@@ -57,7 +57,7 @@ function setUp(some: Partial<Options> = {}) {
     stateDirectory,
     rowsCommand: [],
     rowsConfigFiles: [],
-    agentReportSeconds: 15,
+    agentReportMs: 15_000,
     log: { screen: 'INFO' },
     ...some,
   };

@@ -74,7 +74,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     journal,
     checks: createAddressChecks({ policy, infrastructure, log }),
     sourceOf: (peer) => sourceOf(peer, rowsTimeoutMs),
-    etcdTimeoutSeconds: options.etcdTimeoutSeconds,
+    etcdTimeoutMs: options.etcdTimeoutMs,
     log,
     onJournal: () => loop.wake(),
     onPort: (port) => ports.look(port),
@@ -93,7 +93,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     clock,
   });
   const ports = startPortStatusLoop({ etcd, keys: settings.keys, source, threads: options.portStatusThreads, log, clock });
-  const agents = startAgentReports({ source, everySeconds: options.agentReportSeconds, log, clock });
+  const agents = startAgentReports({ source, everyMs: options.agentReportMs, log, clock });
 
   const server = await listen(
     options.socketPath,

@@ -8,7 +8,7 @@ const options = (...files: string[]) => driverOptions(inForce(resolve(...files))
 test('without options, upstream’s defaults hold', () => {
   expect(options('')).toMatchObject({
     etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutMs: 10_000 },
-    etcdTimeoutSeconds: 60,
+    etcdTimeoutMs: 60_000,
     region: undefined,
     startupResync: true,
     compactionPeriodMinutes: 60,

@@ -34,7 +34,7 @@ import type { QosOptions } from './translate/qos.ts';
 export type Options = {
   readonly etcd: EtcdOptions;
   /** Longest that an API call waits until etcd has its change. */
-  readonly etcdTimeoutSeconds: number;
+  readonly etcdTimeoutMs: number;
   readonly region: string | undefined;
   readonly serverName: string;
   readonly startupResync: boolean;
@@ -49,7 +49,7 @@ export type Options = {
   /** The command that answers questions for rows in the background. Empty: somebody else starts it. */
   readonly rowsCommand: readonly string[];
   readonly rowsConfigFiles: readonly string[];
-  readonly agentReportSeconds: number;
+  readonly agentReportMs: number;
   readonly log: LogDestinations;
 };
 
@@ -143,7 +143,7 @@ export function driverOptions(values: Values<typeof options>, files: readonly st
   const path = values.neutron_driver_log_file;
   return {
     etcd: etcdOfConf(values),
-    etcdTimeoutSeconds: values.etcd_timeout,
+    etcdTimeoutMs: 1000 * values.etcd_timeout,
     region: values.openstack_region,
     serverName: values.elector_name,
     startupResync: values.startup_resync === 'always',
@@ -162,7 +162,7 @@ export function driverOptions(values: Values<typeof options>, files: readonly st
     stateDirectory: values.neutron_driver_state_dir,
     rowsCommand: values.neutron_rows_command,
     rowsConfigFiles: files,
-    agentReportSeconds: values.agent_report_interval_secs,
+    agentReportMs: 1000 * values.agent_report_interval_secs,
     log: { screen, ...(path !== undefined && { file: { path, severity: screen } }) },
   };
 }

@@ -59,7 +59,7 @@ export function startRowsProcess(
       failures = clock.steadyMs() - startedMs > settledMs ? 1 : failures + 1;
       const retryMs = backoffMs(backoff, failures);
       log.error(
-        { command: command.join(' '), reason, said: said.join(' | '), retrySeconds: Math.round(retryMs / 100) / 10 },
+        { command: command.join(' '), reason, said: said.join(' | '), retryMs: Math.round(retryMs) },
         'the rows process ended: resync and port states wait until it runs again; it is restarted',
       );
       await clock.pause(retryMs, stop.signal);

@@ -9,15 +9,15 @@ export type AgentReports = {
   close(): Promise<void>;
 };
 
-/** Writes heartbeats every `everySeconds` until it is closed. */
+/** Writes heartbeats every `everyMs` until it is closed. */
 export function startAgentReports({
   source,
-  everySeconds,
+  everyMs,
   log,
   clock = systemClock,
 }: {
   readonly source: Background;
-  readonly everySeconds: number;
+  readonly everyMs: number;
   readonly log: Logger;
   readonly clock?: Clock;
 }): AgentReports {
@@ -29,7 +29,7 @@ export function startAgentReports({
   const loop: Loop = startLoop({
     run: async () => {
       if (waiting.size === 0) return undefined;
-      const restMs = lastMs + everySeconds * 1000 - clock.steadyMs();
+      const restMs = lastMs + everyMs - clock.steadyMs();
       if (restMs > 0 && !urgent) return restMs;
       const agents = [...waiting].map(([host, started]) => ({ host, started }));
       waiting.clear();

@@ -59,7 +59,7 @@ test('reports become states; a snapshot, a takeover and a report that says the s
     ['p1', 'p2', 'p3'].map((port) => ({ put: statusKey('h1', port), value: report('up') })),
   );
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
-  const agents = startAgentReports({ source, everySeconds: 1000, log });
+  const agents = startAgentReports({ source, everyMs: 1_000_000, log });
   const first = followStatus({ etcd, region: undefined, ports, agents, log });
   await eventually(() => expect(set.map(({ port }) => port).sort()).toEqual(['p1', 'p2']));
   first.close();
@@ -112,7 +112,7 @@ test('new agents are reported at once, all in one write; the others wait for the
   const { etcd } = fakeEtcd();
   const { source, batches } = neutron();
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log });
-  const agents = startAgentReports({ source, everySeconds: 1000, log });
+  const agents = startAgentReports({ source, everyMs: 1_000_000, log });
   await etcd.transact(
     [],
     [
@@ -228,7 +228,7 @@ test('states that cannot be written are tried again at growing pauses, which is 
 test('agents that are known are reported once in their time, all together; a write that fails loses none of them', async () => {
   const { source, batches, state } = neutron();
   const clock = fakeClock();
-  const agents = startAgentReports({ source, everySeconds: 10, log, clock });
+  const agents = startAgentReports({ source, everyMs: 10_000, log, clock });
   agents.reported('h1', true, true);
   await clock.pass(0);
   agents.reported('h1', false, false);
