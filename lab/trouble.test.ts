@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { complaints } from './trouble.ts';
 
 test.each([
-  '2026-11-24 15:06:22.207 [WARNING][12302] bird-agent: not followed as it is written',
+  '2026-11-24 15:06:22.207 [WARNING][12302] bird-agent: a resource or setting is not applied as written',
   '2026-11-24 15:06:22.207 [ERROR][12302] felix: no',
   '2026-11-24 15:06:39.430 12412 ERROR neutron.api something',
   '2026-11-24 15:06:22 0 [ERROR] mariadbd: Table is read only',

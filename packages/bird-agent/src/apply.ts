@@ -1,4 +1,4 @@
-// Makes BIRD's configuration what it is wanted to be. Compares with what is there, so that nothing happens where all is right, whoever was restarted meanwhile.
+// Makes BIRD use the desired configuration. It compares before it acts, so nothing happens when everything is right, whichever process was restarted.
 import { CodedError } from '@calico-openstack/agent/errors';
 import type { BirdControl } from './bird/control.ts';
 import type { Configured } from './bird/daemon.ts';
@@ -6,33 +6,37 @@ import { configure, runningRevision } from './bird/daemon.ts';
 import type { ConfigurationFile } from './bird/file.ts';
 import type { PrintedConfiguration } from './bird/print.ts';
 
-/** What the reconciler needs of the world. */
+/** What the reconciler needs of the host: the file, BIRD's executable, and the running BIRD. */
 export type BirdHost = Pick<ConfigurationFile, 'readText' | 'draft'> & {
-  /** Whether BIRD could read a file. */
+  /** Whether BIRD accepts a file (`bird -p`). */
   check(path: string): Promise<Configured>;
-  /** A connection to the running BIRD, started if that is the agent's to do. Rejects with BirdError (BIRD_AWAY …). */
+  /** A connection to the running BIRD. Starts BIRD first if that is the agent's job. Rejects with BirdError (BIRD_AWAY …). */
   control(): Promise<BirdControl>;
   pause(ms: number): Promise<void>;
 };
 
+/** The result of reconciling. */
 export type Outcome =
   | { readonly kind: 'right' | 'configured' }
-  /** The former configuration is in force and in the file. */
+  /** The configuration was refused. The former one is in force and in the file. */
   | { readonly kind: 'refused'; readonly by: 'check' | 'bird'; readonly reason: string };
 
+/** Brings BIRD to the desired configuration. */
 export interface BirdReconciler {
   /**
-   * Once this resolves with `right` or `configured`, file and BIRD have this configuration. What BIRD has refused is not tried again until it changes or
-   * `refusedRetryMs` have passed: the cause may lie outside, as with a log file that BIRD could not open.
-   * Rejects with BirdError when BIRD is away: the file is written by then, if it is good.
+   * When this resolves with `right` or `configured`, the file and BIRD have this configuration. A configuration that BIRD has refused is not retried until it changes or
+   * `refusedRetryMs` have passed, because the cause may lie outside of it (a log file that BIRD cannot open, for example).
+   * Rejects with BirdError when BIRD is away; an acceptable configuration has been written to the file by then.
    */
   reconcile(wanted: PrintedConfiguration): Promise<Outcome>;
-  /** Forgets a refusal: BIRD may have been upgraded. */
+  /** Forgets a refusal, because BIRD may have been upgraded. */
   retry(): void;
 }
 
+/** After this time a refused configuration is retried. */
 export const refusedRetryMs = 60_000;
 
+/** A reconciler for one BIRD. */
 export function birdReconciler(host: BirdHost, nowMs: () => number = () => performance.now()): BirdReconciler {
   let refused: { readonly text: string; readonly outcome: Outcome; readonly untilMs: number } | undefined;
 
@@ -63,19 +67,17 @@ export function birdReconciler(host: BirdHost, nowMs: () => number = () => perfo
       await draft.publish();
       return undefined;
     } finally {
-      await draft.discard(); // nothing is left of one that was published
+      await draft.discard(); // does nothing after publish()
     }
   }
 
-  /** BIRD may have to finish an earlier change first. */
+  /** Waits until BIRD uses the configuration: it may have to finish an earlier change first. */
   async function settle(control: BirdControl, { revision }: PrintedConfiguration, file: string | undefined): Promise<void> {
     for (let attempt = 0; attempt < settleAttempts; attempt += 1) {
       if ((await runningRevision(control)) === revision) return;
       await host.pause(settlePauseMs);
     }
-    throw new WrongFileError(
-      `BIRD does not go over to the configuration that it was given: it has read ${file ?? 'a file'}; start it with -c and BirdConfigFile's path`,
-    );
+    throw new WrongFileError(`BIRD does not use the agent's configuration: it has read ${file ?? 'a file'}; start it with -c and BirdConfigFile's path`);
   }
 
   function remember({ text }: PrintedConfiguration, outcome: Outcome): Outcome {
@@ -94,7 +96,7 @@ export function birdReconciler(host: BirdHost, nowMs: () => number = () => perfo
 const settleAttempts = 50;
 const settlePauseMs = 100;
 
-/** BIRD was told to read its configuration, did, and has another one than the agent's. */
+/** BIRD was told to read its configuration, has read another file, and so does not use the agent's. */
 export class WrongFileError extends CodedError {
   constructor(message: string) {
     super('BIRD_WRONG_FILE', message);

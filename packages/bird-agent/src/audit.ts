@@ -1,4 +1,4 @@
-// Which routes BIRD refuses, and of whom; and whether those that it took before something changed would still be taken.
+// Finds the routes that BIRD refuses, by neighbour, and the routes that would be judged differently after a change of the guards.
 import type { IpFamily } from '@calico-openstack/addresses';
 import type { BirdControl } from './bird/control.ts';
 import { elevatedPreference } from './bird/print.ts';
@@ -6,15 +6,15 @@ import { countRoutes, showRoutes } from './bird/routes.ts';
 import { sessionStatuses } from './bird/sessions.ts';
 import type { Problem } from './plan/facts.ts';
 
-/** What a session's neighbour announces and may not: how many routes, and the first few of them, in order. */
+/** The refused routes of a session: how many, and the first few prefixes, in order. */
 export type Refusal = { readonly session: string; readonly count: number; readonly prefixes: readonly string[] };
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
-/** So many are read one by one; of more it is only said how many there are. */
+/** Up to this number the routes are read one by one. Beyond it they are only counted. */
 const mostRead = 5000;
 const mostNamed = 3;
 
-/** Asks BIRD which routes it refuses (bird/guards.ts), in order of the sessions. */
+/** Asks BIRD which routes it refuses (bird/guards.ts). Sorted by session. */
 export async function refusals(control: BirdControl): Promise<readonly Refusal[]> {
   const bySession = new Map<string, string[]>();
   let uncounted = 0;
@@ -29,6 +29,7 @@ export async function refusals(control: BirdControl): Promise<readonly Refusal[]
   return [...named, ...(uncounted > 0 ? [{ session: 'all', count: uncounted, prefixes: [] }] : [])].sort((a, b) => (a.session < b.session ? -1 : 1));
 }
 
+/** A refusal as a problem to report. */
 export function refusalProblem({ session, count, prefixes }: Refusal): Problem {
   const what = prefixes.length > 0 ? `${prefixes.join(', ')}${count > prefixes.length ? ' and more' : ''}` : 'thousands of routes';
   return {
@@ -39,9 +40,9 @@ export function refusalProblem({ session, count, prefixes }: Refusal): Problem {
 }
 
 /**
- * Has those sessions ask their neighbours anew whose routes were judged by what stood in the guards before: routes that must go now, those that may come, and those of workloads that
- * are known to be moving only since. No session
- * ends by it, and no other route moves. Who does not know how to send again (RFC 2918) is left as he is.
+ * After a change of the guards, makes sessions ask their neighbours to send their routes again when some would be judged differently now: routes that must go, routes that are
+ * allowed now, and routes of workloads that are only now known to be migrating.
+ * No session ends, and no other route changes. A neighbour that cannot send again (RFC 2918) is skipped.
  */
 export async function judgeAgain(control: BirdControl): Promise<readonly string[]> {
   const sessions = new Set<string>();
@@ -56,10 +57,10 @@ export async function judgeAgain(control: BirdControl): Promise<readonly string[
   return [...sessions].sort();
 }
 
-/** A neighbour with more than this share of the routes that it may have is told of before it is held to them. */
+/** Above this share of the allowed number of routes, a neighbour is reported before the limit is reached. */
 const warnedShare = 0.8;
 
-/** Who is near the limit of routes, or held to it (`MaxRoutesPerPeer`). */
+/** Reports neighbours that are near the limit of routes (`MaxRoutesPerPeer`), or have reached it. */
 export async function limitProblems(control: BirdControl, mostRoutes: number): Promise<readonly Problem[]> {
   return (await sessionStatuses(control)).flatMap(({ name, routes: { imported, filtered } }): Problem[] => {
     const received = imported + filtered;

@@ -47,7 +47,9 @@ function setUp(config: Partial<CoreConfig> = {}) {
     neighbors: (text = host.bird.state.running): string[] => [...(text ?? '').matchAll(/^ {2}neighbor (\S+) /gm)].map((match) => match[1]!),
     said: (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : [])),
     problems: () =>
-      entries.flatMap(({ message, fields }) => (message === 'not followed as it is written' ? [`${fields['resource']}: ${fields['reason']}`] : [])),
+      entries.flatMap(({ message, fields }) =>
+        message === 'a resource or setting is not applied as written' ? [`${fields['resource']}: ${fields['reason']}`] : [],
+      ),
   };
 }
 

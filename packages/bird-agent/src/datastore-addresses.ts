@@ -1,16 +1,18 @@
-// Where etcd is, by the addresses that its endpoints' names have now.
+// The addresses of etcd, to which its endpoints' names resolve now.
 import { lookup } from 'node:dns/promises';
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 
+/** The addresses of etcd. */
 export interface DatastoreAddresses {
-  /** As last found, in order. */
+  /** The addresses as they were last found, sorted. */
   readonly addresses: readonly IpAddress[];
-  /** Looks names up anew when they have not been for a while; one that is not found has the addresses that it had. Never rejects. */
+  /** Resolves names again if the last time is a while ago. A name that cannot be resolved keeps its addresses. Never rejects. */
   refresh(): Promise<void>;
 }
 
 const lookupMs = 60_000;
 
+/** The addresses of etcd with these endpoints (URLs). */
 export function datastoreAddresses(
   endpoints: readonly string[],
   nowMs: () => number = () => performance.now(),
@@ -40,7 +42,7 @@ export function datastoreAddresses(
   };
 }
 
-/** None where the name is not known (now). */
+/** The addresses of a name; none when it cannot be resolved now. */
 async function resolve(name: string): Promise<readonly IpAddress[]> {
   try {
     return (await lookup(name, { all: true })).flatMap(({ address }) => parseAddress(address) ?? []);

@@ -1,16 +1,18 @@
-// The addresses of workloads that are leaving this host: each endpoint that a LiveMigration names is read once, and kept as long as the LiveMigration is there.
+// The addresses of workloads that are leaving this host. Each endpoint that a LiveMigration names is read once, and kept as long as the LiveMigration exists.
 import { type Cidr, hostCidr, isHostCidr } from '@calico-openstack/addresses';
 import { decodeWorkloadEndpoint } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import type { Resources } from './plan/facts.ts';
 
+/** The workloads that are leaving. */
 export interface Departures {
-  /** The addresses that are known, in order. */
+  /** Their known addresses, sorted. */
   readonly addresses: readonly Cidr[];
-  /** Follows the LiveMigrations. Rejects with EtcdError; whom it could not read is asked for next time. */
+  /** Reads the endpoints of new LiveMigrations. Rejects with EtcdError; endpoints that could not be read are retried at the next call. */
   refresh(departures: Resources['departures']): Promise<void>;
 }
 
+/** The workloads that leave this host. */
 export function followDepartures(etcd: Pick<Etcd, 'get'>, host: string): Departures {
   const known = new Map<string, readonly Cidr[]>();
   let addresses: readonly Cidr[] = [];

@@ -1,7 +1,7 @@
-// The system's groups, as their file has them.
+// The system's groups (/etc/group).
 import { readFileSync } from 'node:fs';
 
-/** The number of a group; undefined where there is no such group. */
+/** The id of a group; undefined when there is no such group. */
 export function groupId(name: string, file = '/etc/group'): number | undefined {
   for (const line of readFileSync(file, 'utf8').split('\n')) {
     const [group, , number] = line.split(':');

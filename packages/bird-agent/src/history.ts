@@ -1,14 +1,14 @@
-// What a resource was before a slip was made in it, from etcd's own history: for an agent that has never seen it otherwise, on a host that is new.
+// Finds in etcd's history what a resource was before a mistake was made in it: for an agent on a new host, which has never seen the earlier value.
 import { type Change, type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import type { Understood } from './understood.ts';
 
-/** Whoever needs more attempts is not making a slip. */
+/** How many earlier values are tried. */
 const mostSteps = 20;
 
 /**
- * Shows the former values of a key to `take`, the newest first, until one is taken, none is left of this resource's life, or etcd has forgotten them (Neutron's driver keeps at least an
+ * Passes the former values of a key to `take`, newest first, until it accepts one, the resource has no earlier value, or etcd has compacted them (Neutron's driver keeps at least an
  * hour of history).
- * @param take whether that value can stand for the one that is there now
+ * @param take returns whether the former value can replace the present one
  * Rejects with EtcdError.
  */
 export async function recallFormer(etcd: Etcd, key: string, take: (now: Change, former: Understood) => boolean): Promise<void> {
@@ -20,7 +20,7 @@ export async function recallFormer(etcd: Etcd, key: string, take: (now: Change, 
   }
 }
 
-/** undefined: etcd has forgotten it. */
+/** The value at a revision; undefined when that was compacted. */
 async function valueAt(etcd: Etcd, key: string, revision: number): Promise<KeyValue | undefined> {
   try {
     const { found } = await etcd.range(key, { revision });

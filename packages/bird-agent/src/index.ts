@@ -1,3 +1,3 @@
-// The room's public face: what others than the executable may want of it.
+// The public face of the room.
 export { startBirdAgent } from './agent.ts';
 export { type Config, readOptions } from './option-table.ts';

@@ -1,4 +1,4 @@
-// Has the last values that were understood outlive the agent, and finds what was there before a slip.
+// Keeps the last valid values on disk, so that they outlive the agent, and finds earlier valid values in etcd's history.
 import { resourceKey } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { recallFormer } from './history.ts';
@@ -6,15 +6,18 @@ import type { Problem } from './plan/facts.ts';
 import type { ResourceStore } from './store.ts';
 import type { Understood, UnderstoodFile } from './understood.ts';
 
+/** The memory of valid values. */
 export interface ResourceMemory {
-  /** Has the disk know what a restarted agent needs; what is wrong with that. */
+  /** Writes to disk what a restarted agent needs. Returns the problems with that. */
   remember(): Promise<readonly Problem[]>;
-  /** What everything rests on and was never understood: asks etcd what it was before. Once for each value, or until etcd can be asked. */
+  /** Looks in etcd's history for earlier values of the resources that are indispensable and have never been valid here. Does so once for each value, or until etcd can be asked. */
   recall(): Promise<void>;
 }
 
+/** What the memory needs. */
 export type MemoryOptions = { readonly etcd: Etcd; readonly store: ResourceStore; readonly file: UnderstoodFile; readonly ownName: string };
 
+/** The memory of this host's agent. */
 export function resourceMemory({ etcd, store, file, ownName }: MemoryOptions): ResourceMemory {
   let toRemember: ReadonlyMap<string, Understood> | undefined;
   const recalled = new WeakSet<object>();
@@ -27,7 +30,7 @@ export function resourceMemory({ etcd, store, file, ownName }: MemoryOptions): R
         toRemember = undefined;
         return [];
       } catch (error) {
-        const effect = 'until it can be written, a restart of the agent forgets the last values that were understood';
+        const effect = 'until it can be written, a restart of the agent forgets the last valid values';
         return [{ key: file.path, reason: (error as Error).message, effect }];
       }
     },

@@ -1,31 +1,32 @@
-// What the agent counts.
+// The agent's metrics.
 import { Counter, Gauge, Registry } from '@calico-openstack/agent';
 import type { Refusal } from './audit.ts';
 import type { ProtocolStatus } from './bird/daemon.ts';
 import type { SessionStatus } from './bird/sessions.ts';
 
+/** The metrics that the agent sets. */
 export interface Metrics {
   readonly registry: Registry;
   inSync(yes: boolean): void;
   birdUp(yes: boolean): void;
   problems(count: number): void;
-  /** BIRD, or the agent itself, refuses what the datastore asks for; the last good configuration is in force. */
+  /** Sets whether BIRD, or the agent itself, refuses the newest configuration, so that the last good one is in force. */
   refused(yes: boolean): void;
   refusals(refusals: readonly Refusal[]): void;
   reconfigured(result: 'configured' | 'refused'): void;
 }
 
 /**
- * @param sessions asked when the metrics are read; undefined while BIRD is away
- * @param peers the same for the sessions of BGPPeers; none while BIRD is away
+ * @param sessions called when the metrics are read; undefined while BIRD is away
+ * @param peers called for the sessions of BGPPeers; an empty list while BIRD is away
  */
 export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] | undefined>, peers: () => Promise<readonly SessionStatus[]>): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const gauge = (name: string, help: string): Gauge => new Gauge({ name: `calico_bird_agent_${name}`, help, registers });
-  const inSync = gauge('in_sync', 'Whether the datastore has been read whole.');
+  const inSync = gauge('in_sync', 'Whether the whole datastore has been read.');
   const up = gauge('bird_up', 'Whether BIRD answers at its control socket.');
-  const problems = gauge('problems', 'Resources and settings that are not followed as they are written.');
+  const problems = gauge('problems', 'Resources and settings that are not applied as written.');
   const refused = gauge('configuration_refused', 'Whether the configuration in force is an older one, because the newest was refused.');
   const refusedRoutes = new Gauge({
     name: 'calico_bird_agent_refused_routes',

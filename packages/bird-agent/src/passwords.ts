@@ -1,20 +1,21 @@
-// Passwords of BGP sessions: in a file that only root can read, never in the datastore, a log or a world-readable file.
+// Passwords of BGP sessions. They are in a file that only root can read, never in the datastore, a log or a world-readable file.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type Ini, IniError, parseIni } from '@calico-openstack/agent';
 import { type Decoded, decoded, refused } from '@calico-openstack/datamodel';
 import { quotedPassword } from './bird/text.ts';
 import type { SecretRef } from './resources/values.ts';
 
+/** The passwords. */
 export interface Passwords {
-  /** A password as BIRD's string; refused where there is none, and where BIRD could not hold it. */
+  /** A password as a string of BIRD's language. Refused when there is none, or when BIRD could not express it. */
   password(reference: SecretRef): Decoded<string>;
-  /** Reads the file again. What is wrong with it, if it cannot be read: what was known holds. */
+  /** Reads the file again. Returns what is wrong with it if it cannot be read; then the known passwords stay. */
   readAgain(): string | undefined;
 }
 
 /**
- * The passwords in an ini file: section is a secret's name, option its key. Refused where others than the file's owner (root, or who runs this) can read it or have written it.
- * It is read when first asked, and again when it lacks what it is asked for; a file that is being edited, or was laid open by mistake, ends no session that has its password.
+ * The passwords of an ini file, where the section is a secret's name and the option its key. A file that others than its owner (root, or the user of this process) can read or have written is refused.
+ * It is read at the first use, and again when a requested password is missing. While the file is being edited, or was made readable by mistake, sessions keep their known passwords.
  */
 export function openPasswords(path: string): Passwords {
   let content: Decoded<Ini> | undefined;
@@ -36,7 +37,7 @@ export function openPasswords(path: string): Passwords {
       return asText.ok ? asText : refused(`"${key}" in section [${name}] of ${path} ${asText.reason}`);
     },
     readAgain() {
-      if (content === undefined) return undefined; // nobody has asked for a password
+      if (content === undefined) return undefined; // no password has been needed yet
       const now = read();
       return now.ok ? undefined : now.reason;
     },

@@ -1,9 +1,9 @@
-// Calico's selectors, as `policy` reads them: BGPPeer's are the same language.
+// Calico's selectors, compiled by `policy`: BGPPeers use the same language.
 import { type Decoded, decoded, type Labels } from '@calico-openstack/datamodel';
 import { matches } from '@calico-openstack/policy/selector/evaluate';
 import { parseExpression } from '@calico-openstack/policy/selector/parse';
 
-/** Whether labels match a selector; refused when it does not parse. */
+/** Compiles a selector to a function on labels; refused when it does not parse. */
 export function compileSelector(selector: string): Decoded<(labels: Labels) => boolean> {
   const expression = parseExpression(selector);
   if (!expression.ok) return expression;

@@ -1,13 +1,14 @@
-// `calico-bird-agent --show`: what BIRD does now, for people and, with --json, for programs. Reads only.
+// Implements `calico-bird-agent --show`: BIRD's present state for people, and with --json for programs. It only reads.
 import { type Refusal, refusals } from './audit.ts';
 import { type BirdControl, connectBird } from './bird/control.ts';
 import { type SessionStatus, sessionStatuses } from './bird/sessions.ts';
 
+/** BIRD's present state. */
 export type Shown = { readonly sessions: readonly SessionStatus[]; readonly refused: readonly Refusal[] };
 
 const timeoutMs = 20_000;
 
-/** Asks the BIRD at a control socket. Rejects with BirdError. */
+/** Asks the BIRD at this control socket. Rejects with BirdError. */
 export async function inspectBird(socketPath: string): Promise<Shown> {
   const control = await connectBird(socketPath, timeoutMs);
   try {
@@ -19,7 +20,7 @@ export async function inspectBird(socketPath: string): Promise<Shown> {
 
 const inspect = async (control: BirdControl): Promise<Shown> => ({ sessions: await sessionStatuses(control), refused: await refusals(control) });
 
-/** As a table, sessions that are not established first, then what is refused and why. */
+/** Prints the state as a table: sessions that are not established first, then the refused routes and why. */
 export function readable({ sessions, refused }: Shown): string {
   const isUp = ({ state }: SessionStatus): boolean => state === 'Established';
   const inOrder = sessions.toSorted((a, b) => Number(isUp(a)) - Number(isUp(b)) || (a.name < b.name ? -1 : 1));

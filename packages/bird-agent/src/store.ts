@@ -1,4 +1,4 @@
-// The datastore's BGP resources as they were understood. Each value is decoded once, when it comes.
+// Holds the datastore's BGP resources. Each value is decoded once, when it arrives.
 
 import type { Cidr } from '@calico-openstack/addresses';
 import { takeEach } from '@calico-openstack/agent';
@@ -13,25 +13,27 @@ import { type Departure, decodeDeparture } from './resources/live-migration.ts';
 import { decodeNode, type Node } from './resources/node.ts';
 import { isSameResource, type Understood } from './understood.ts';
 
-/** What the agent follows. */
+/** The prefixes that the agent follows. */
 export const followedPrefixes = bgpPlurals.map((plural) => resourcePrefix(plural));
 
+/** The resources. */
 export interface ResourceStore {
   readonly resources: Resources;
-  /** Takes changes in, each by itself; true when they may matter. */
+  /** Applies changes, each by itself. Returns whether they may matter. */
   apply(changes: readonly Change[]): boolean;
-  /** Has the value that is there now stand behind a former one of the same resource, if that is understood; true when it is. */
+  /** Replaces the present, invalid value by a former one of the same resource if that is valid. Returns whether it is. */
   recall(now: Change, former: Understood): boolean;
-  /** By key, what an agent that is started anew has to know, should it find a slip in its place; undefined: nothing new since this was last asked. */
+  /** By key, the valid values that a restarted agent needs in case the present ones are invalid; undefined when nothing has changed since the last call. */
   toRemember(): ReadonlyMap<string, Understood> | undefined;
 }
 
+/** What the store needs. */
 export type StoreOptions = {
-  /** Told of a value that made its reader throw: a fault of ours, by which the resource counts as absent. */
+  /** Called for a value that made its decoder throw. That is a fault of ours; the resource counts as absent. */
   readonly onFault: (error: unknown, key: string) => void;
-  /** This host's. Other Nodes are remembered only while they stand for a newer value that is not understood: there are thousands. */
+  /** This host's name. Of the thousands of other Nodes, a valid value is remembered only while the newer one is invalid. */
   readonly ownName: string;
-  /** What was understood before the agent was started. */
+  /** The valid values from before the agent was started. */
   readonly before?: ReadonlyMap<string, Understood>;
 };
 
@@ -49,7 +51,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   const understood = new Map<string, Understood>();
   let hasNews = false;
 
-  /** A value that is not understood does not take the place of one that was: a slip in one resource must not end the sessions that rest on it. */
+  /** Stores a value. An invalid value does not replace a valid one: a mistake in one resource must not end the sessions that depend on it. */
   function keep<T extends { readonly ok: true } | { readonly ok: false; readonly reason: string }>(
     kept: Map<string, T>,
     kind: string,
@@ -74,7 +76,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
     if (!kept.get(name)?.ok) {
       const last = remembered.get(key);
       const then = last && isSameResource(last, { modRevision, value }) ? decode(last.value) : undefined;
-      // The same refusal stays the same object: whoever has looked into it need not again.
+      // An equal refusal stays the same object, so that it need not be examined again.
       if (then?.ok || !sameContent(kept.get(name), now)) kept.set(name, then?.ok ? then : now);
       if (!last || !then?.ok) return true;
       understood.set(key, last);
@@ -84,7 +86,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
     return true;
   }
 
-  /** All but other hosts' Nodes; and no LiveMigration, by which another host may take a workload's address: that has to be understood now. */
+  /** Whether to remember a resource: all but other hosts' Nodes, and no LiveMigration, which lets another host take over a workload's address and so must be valid now. */
   const isOwn = (kind: string, name: string): boolean => kind !== 'LiveMigration' && (kind !== 'Node' || name === ownName);
 
   function take(change: Change): boolean {
@@ -143,7 +145,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   };
 }
 
-/** Puts a map's entries in order of their names; they nearly are. */
+/** Sorts a map by name; it is nearly sorted already. */
 function sortByName<T>(map: Map<string, T>): void {
   const names = [...map.keys()];
   if (names.every((name, index) => index === 0 || names[index - 1]! < name)) return;

@@ -1,31 +1,33 @@
-// The last values that were understood, on disk: a slip that is made in one of them does not take effect by a restart of the agent.
+// Keeps the last valid values on disk, so that an invalid value does not take effect by a restart of the agent.
 import { type Decoded, decoded, decodeResource, isFields, parseJson, refused } from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
 import { draft, readText } from './bird/file.ts';
 
-/** A resource's bytes, and the revision that brought them. */
+/** A resource's value and its revision. */
 export type Understood = { readonly modRevision: number; readonly value: Uint8Array };
 
-/** Whether `last` was a value of the very resource that is there now: not of one that was deleted since, nor of another datastore's. */
+/** Whether `last` is an earlier value of the same resource, and not of one that has been deleted since, or of another datastore. */
 export function isSameResource(last: Understood, now: Pick<Change, 'modRevision' | 'value'>): boolean {
   const [was, is] = [uidOf(last.value), uidOf(now.value)];
   return last.modRevision < now.modRevision && (was === undefined || is === undefined || was === is);
 }
 
-/** undefined too where the value is past reading. */
+/** A value's uid; undefined also when the value cannot be decoded. */
 function uidOf(value: Uint8Array | undefined): string | undefined {
   const resource = value && decodeResource(value);
   return resource?.ok ? resource.value.metadata.uid : undefined;
 }
 
+/** The file with the values. */
 export interface UnderstoodFile {
   readonly path: string;
-  /** By key; refused, with the reason, for a file that cannot be read: nothing is known then. */
+  /** Reads the values by key; refused with the reason when the file cannot be read. */
   read(): Promise<Decoded<ReadonlyMap<string, Understood>>>;
-  /** Has the file hold these alone. Rejects with the system's error when it cannot be written. */
+  /** Replaces the file's content by these values. Rejects with the system's error when it cannot be written. */
   write(values: ReadonlyMap<string, Understood>): Promise<void>;
 }
 
+/** The file at this path. */
 export function understoodFile(path: string): UnderstoodFile {
   let current: string | undefined;
   return {

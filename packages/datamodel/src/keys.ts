@@ -113,8 +113,9 @@ export const electionKey = (region: string | undefined): string => `/calico/open
 /** The election key of older versions of upstream's driver. Our leader holds it as well, so that the two never lead together. */
 export const legacyElectionKey = '/calico/openstack/v1/neutron_election';
 
-/** The keys by which the Neutron drivers agree on compacting etcd: the next compaction, and the last one (upstream's names). */
+/** The key that exists, under a lease, while the next compaction of etcd by a Neutron driver is not due yet (upstream's name). */
 export const compactionTriggerKey = '/calico/compaction/v1/trigger';
+/** The key with the revision that was compacted last (upstream's name). */
 export const compactionLastKey = '/calico/compaction/v1/last';
 
 /** The prefix of the WorkloadEndpoints of one host. `namePrefix` comes from `workloadEndpointNamePrefix`. */

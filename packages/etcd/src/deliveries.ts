@@ -1,4 +1,4 @@
-// What a follower's listener has been told, and what of a snapshot or a watch is news to it. Knows nothing of connections, pauses and failures.
+// Keeps what a follower's listener knows, and delivers what is new to it from snapshots and watches. Knows nothing of connections, pauses and failures.
 import { isReadable, shownKey } from './keys.ts';
 import type { Header } from './messages.ts';
 import type { Page } from './pages.ts';
@@ -16,6 +16,7 @@ export type SnapshotSoFar = {
   header?: Header;
 };
 
+/** The deliveries to one listener. */
 export class Deliveries {
   readonly #ranges: readonly WatchedRange[];
   readonly #listener: FollowListener;
@@ -31,7 +32,7 @@ export class Deliveries {
   #toldUnreadable = 0;
   #inSync = false;
 
-  /** @param isClosed nothing is delivered any more once it says so, not within one call either: the listener may close its follower at any time */
+  /** @param isClosed whether the follower is closed; nothing is delivered any more then, not even within one call, since the listener may close its follower at any time */
   constructor(ranges: readonly WatchedRange[], listener: FollowListener, isClosed: () => boolean) {
     this.#ranges = ranges;
     this.#listener = listener;

@@ -153,6 +153,7 @@ export function createMemoryStore() {
   return store;
 }
 
+/** What `memoryStore` returns. */
 export type MemoryStore = ReturnType<typeof createMemoryStore>;
 
 function deletes(operation: Operation, key: string): boolean {

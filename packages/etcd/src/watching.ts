@@ -1,4 +1,4 @@
-// One watch of a follower's ranges, from its opening until it is lost: whether it continues what was delivered, and what of it is delivered.
+// One watch of a follower's ranges, from its opening until it is lost. It checks that the watch continues what was delivered, and passes changes on.
 import type { Deliveries } from './deliveries.ts';
 import { EtcdError } from './errors.ts';
 import type { WatchSource } from './follow.ts';
@@ -6,14 +6,15 @@ import type { Header } from './messages.ts';
 import type { WatchedRange } from './ranges.ts';
 import type { Change } from './types.ts';
 
+/** What a watch needs. */
 export type WatchingOptions = {
   readonly source: Pick<WatchSource, 'watch' | 'readHeader'>;
   readonly ranges: readonly WatchedRange[];
   readonly deliveries: Deliveries;
   readonly isClosed: () => boolean;
-  /** The watch is open, and can be closed. */
+  /** Called when the watch is open and can be closed. */
   readonly onOpen: (watch: { close(): void }) => void;
-  /** etcd has confirmed the watches of all ranges. */
+  /** Called when etcd has confirmed the watches of all ranges. */
   readonly onFollowing: () => void;
 };
 

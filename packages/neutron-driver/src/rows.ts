@@ -105,17 +105,29 @@ const routedSubnets = z.object({ subnets: z.array(routedSubnet), networks: z.arr
 
 const project = z.object({ id, name: text, parent_id: text });
 
+/** A port's binding to a host. */
 export type BindingRow = z.infer<typeof binding>;
+/** A port with everything that its endpoint needs. */
 export type PortRow = z.infer<typeof port>;
+/** A subnet. */
 export type SubnetRow = z.infer<typeof subnet>;
+/** A security group rule. */
 export type RuleRow = z.infer<typeof rule>;
+/** A rule of a QoS policy. */
 export type QosRuleRow = z.infer<typeof qosRule>;
+/** An answer to `rows`. */
 export type Rows = z.infer<typeof rows>;
+/** A security group. */
 export type SecurityGroupRow = Rows['security_groups'][number];
+/** An address group. */
 export type AddressGroupRow = Rows['address_groups'][number];
+/** A subnet's place in the flat space of addresses. */
 export type RoutedSubnet = z.infer<typeof routedSubnet>;
+/** What decides whether a network's addresses are routed. */
 export type RoutedNetwork = z.infer<typeof routedNetwork>;
+/** An answer to `subnets`. */
 export type RoutedSubnets = z.infer<typeof routedSubnets>;
+/** A project of Keystone's. */
 export type ProjectRow = z.infer<typeof project>;
 
 /** The ids of the rows to read. What the named ports and groups refer to is included in the answer. */

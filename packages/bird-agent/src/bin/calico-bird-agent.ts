@@ -37,7 +37,7 @@ await runExecutable({
   },
 });
 
-/** Exit code 1 when BIRD cannot be asked, 2 for bad usage. */
+/** Carries out `--show`. The exit status is 1 when BIRD cannot be asked, 2 for wrong usage. */
 async function show(): Promise<void> {
   const option = { type: 'boolean' } as const;
   try {

@@ -1,96 +1,99 @@
-// What BIRD is to do, as a value: everything is decided here, and nothing is text yet (print.ts). Both families in one configuration.
+// BIRD's configuration as a value. Everything is decided here; print.ts makes it text. One configuration serves both families.
 import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import type { BgpFilter } from '../resources/bgp-filter.ts';
 import type { Community } from '../resources/values.ts';
 
 /**
- * The metric of all routes that BIRD programs: above that of a workload's route here that has arrived by live migration (512), below that of any other (1024).
- * So a route to the VM's new host beats the route to its tap that still stands on the old one, and nothing else does.
- * It must not vary by route: BIRD 2.0.12 leaves the IPv4 route of the former metric behind in the kernel, for ever.
+ * The metric of all routes that BIRD programs. It lies above that of a local workload's route that has arrived by live migration (512) and below that of any other (1024).
+ * So a route to the VM's new host beats the route to its tap that still exists on the old host, and nothing else does.
+ * It must not vary by route: BIRD 2.0.12 never removes the IPv4 route of the former metric from the kernel.
  */
 export const birdRouteMetric = 768;
 
-/** One use of a BGPFilter by a session. undefined: it is missing or no BGPFilter, so whatever gets so far is rejected. */
+/** A session's use of a BGPFilter. `filter` is undefined when it is missing or not a BGPFilter; then every route that gets this far is rejected. */
 export type FilterUse = { readonly name: string; readonly filter: BgpFilter | undefined };
 
 /**
- * Whom a session's routes come from. `host`: one of our hosts, or a speaker inside the AS: it may only have workloads. An external peer is an operator's wish, and the
- * operator's filters decide about what is not this host's own; `nextDoor`: on a network of this host's.
+ * How far a neighbour is trusted. `host`: one of our hosts, or a speaker inside the AS, which may announce workloads only. `external`: a peer that an operator wants,
+ * whose routes are decided by the operator's filters, except for this host's own addresses. `nextDoor`: an external peer on a network of this host.
  */
 export type Trust = 'host' | 'external' | 'nextDoor';
 
+/** A BGP session. */
 export type Session = {
-  /** BIRD's name for it, apostrophes included; stays the same as long as it is the same session. */
+  /** BIRD's name for the session, with apostrophes. It does not change during the life of the session. */
   readonly symbol: string;
   readonly family: IpFamily;
-  /** Address undefined: the kernel chooses. */
+  /** This end. When the address is undefined, the kernel chooses it. */
   readonly local: { readonly address: IpAddress | undefined; readonly port: number; readonly asNumber: number };
   readonly neighbor: { readonly address: IpAddress; readonly port: number; readonly asNumber: number };
-  /** The other side opens the connection. */
+  /** Whether the other side opens the connection. */
   readonly passive: boolean;
-  /** Direct: the neighbour is on a network of this host's, and next hops are its own or on the same network. Else they are resolved by the routing table. */
+  /** `direct`: the neighbour is on a network of this host, and next hops are the neighbour or on the same network. `multihop`: next hops are resolved in the routing table. */
   readonly transport: { readonly kind: 'direct' } | { readonly kind: 'multihop'; readonly hops: number | undefined };
   readonly ttlSecurity: boolean;
-  /** As BIRD's string. */
+  /** The TCP MD5 password as a string of BIRD's language. */
   readonly password: string | undefined;
   readonly restartSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
-  /** undefined: the configuration's. */
+  /** The hold time; undefined: the configuration's. */
   readonly holdSeconds: number | undefined;
-  /** The session ends as soon as the neighbour is not heard of by BFD, once it was. */
+  /** Whether the session uses BFD: it ends as soon as BFD loses the neighbour, once it had it. */
   readonly bfd: boolean;
   readonly nextHop: 'auto' | 'self' | 'keep';
   readonly allowedLocalAsNumbers: number | undefined;
-  /** This host is a route reflector of that cluster, and the session an internal one: routes learned by BGP are passed on. */
+  /** Set when this host is a route reflector of that cluster and the session is internal: then routes learnt by BGP are passed on. */
   readonly reflector: { readonly clusterId: IpAddress; readonly neighborIsClient: boolean } | undefined;
   readonly trust: Trust;
   readonly filters: readonly FilterUse[];
-  /** A gateway to the neighbour where routing would not find it. */
+  /** A gateway to the neighbour, when routing alone would not find it. */
   readonly reachableBy: IpAddress | undefined;
 };
 
-/** What decides which routes are taken from whom. */
+/** The data that decides which routes are accepted from whom. */
 export type Guards = {
   /** This host's own addresses. */
   readonly own: readonly IpAddress[];
-  /** The networks that this host is on. */
+  /** The networks of this host's interfaces. */
   readonly networks: readonly Cidr[];
-  /** Addresses of other hosts, and of etcd. */
+  /** The addresses of other hosts and of etcd. */
   readonly hosts: readonly IpAddress[];
-  /** Addresses of workloads here that are moving to another host. */
+  /** The addresses of local workloads that are migrating to another host. */
   readonly moving: readonly Cidr[];
-  /** Prefixes that an operator says are workloads': hosts may announce them, and parts of them. */
+  /** Prefixes that an operator has declared to be workloads': hosts may announce them, and parts of them. */
   readonly workloads: readonly Cidr[];
 };
 
+/** The configuration of one family. */
 export type FamilyConfiguration = {
-  /** Felix's metric for a workload's route; a lower one means that the workload has just arrived here. */
+  /** Felix's metric for a workload's route. A lower metric means that the workload has just arrived here. */
   readonly normalRoutePriority: number;
-  /** Routes in these prefixes are announced whatever their interface. */
+  /** Routes in these prefixes are announced from any interface. */
   readonly exportPrefixes: readonly Cidr[];
-  /** Communities added to what is announced in a prefix. */
+  /** The communities to add to announced routes in a prefix. */
   readonly advertisements: readonly { readonly cidr: Cidr; readonly communities: readonly Community[] }[];
   readonly guards: Guards;
 };
 
+/** The whole configuration. */
 export type BirdConfiguration = {
-  /** `syslog`, `stderr`, or a path as BIRD's string. */
+  /** `syslog`, `stderr`, or a path as a string of BIRD's language. */
   readonly logFile: string;
   readonly logSeverity: LogSeverity;
   readonly routerId: IpAddress;
-  /** Beginnings of the names of workloads' interfaces. */
+  /** The beginnings of the names of workload interfaces. */
   readonly workloadInterfacePrefixes: readonly string[];
-  /** The kernel's routing protocol number on the routes of workloads: Felix's DeviceRouteProtocol. */
+  /** The routing protocol number that Felix puts on workloads' routes (DeviceRouteProtocol). */
   readonly deviceRouteProtocol: number;
-  /** Patterns of interfaces whose networks BIRD must not know. */
+  /** Patterns of interfaces whose networks BIRD must ignore. */
   readonly ignoredInterfaces: readonly string[];
-  /** Sessions listen on their local address only. */
+  /** Whether sessions listen on their local address only. */
   readonly bindToNodeAddress: boolean;
   readonly holdSeconds: number;
-  /** How long a BIRD that was started with -R leaves the kernel's routes alone while its neighbours come back; a host that is gone for good holds that up. */
+  /** How long a BIRD that was started with -R keeps the kernel's routes while its neighbours return. One host that has vanished for good makes it wait for the whole time. */
   readonly restartWaitSeconds: number;
-  /** The most routes of one neighbour. undefined: any number. */
+  /** The greatest number of routes of one neighbour; undefined: unlimited. */
   readonly mostRoutes: number | undefined;
   readonly families: { readonly [family in IpFamily]: FamilyConfiguration };
   readonly sessions: readonly Session[];

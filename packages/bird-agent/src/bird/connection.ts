@@ -1,20 +1,22 @@
-// The one connection to BIRD's control socket, held open: its end tells at once that BIRD has gone.
+// Keeps one connection to BIRD's control socket open: its end shows at once that BIRD has ended.
 import { type BirdControl, BirdError } from './control.ts';
 
+/** The connection to BIRD. */
 export interface BirdConnection {
-  /** The connection; made, and BIRD started where `start` is given, when there is none. Rejects with BirdError. */
+  /** Returns the connection. Opens it, and starts BIRD if `start` is given, when there is none. Rejects with BirdError. */
   control(): Promise<BirdControl>;
-  /** Whether BIRD was there when last looked at. */
+  /** Whether BIRD was running when it was last used. */
   readonly up: boolean;
   close(): void;
 }
 
+/** How to connect. */
 export type BirdConnectionOptions = {
   /** Connects to BIRD's control socket. Rejects with BirdError, BIRD_AWAY when nobody answers there. */
   readonly connect: () => Promise<BirdControl>;
-  /** Starts BIRD. undefined: somebody else does. */
+  /** Starts BIRD; undefined when that is not the agent's job. */
   readonly start: (() => Promise<void>) | undefined;
-  /** BIRD has gone, or does not answer any more. */
+  /** Called when BIRD has ended or does not answer any more. */
   readonly onGone: () => void;
 };
 

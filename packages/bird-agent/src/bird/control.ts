@@ -1,10 +1,11 @@
-// BIRD's control socket: commands go as lines, answers come as lines that begin with a code of four digits.
+// Speaks with BIRD over its control socket: commands are lines, answers are lines that begin with a code of four digits.
 import { connect } from 'node:net';
 import { CodedError } from '@calico-openstack/agent/errors';
 
-/** BIRD_AWAY: nobody answers at the socket. BIRD_SILENT: it took a command and said nothing for long. BIRD_PROTOCOL: what it says is no answer. */
+/** BIRD_AWAY: nobody answers at the socket. BIRD_SILENT: BIRD accepted a command and did not answer in time. BIRD_PROTOCOL: its answer is malformed. */
 export type BirdErrorCode = 'BIRD_AWAY' | 'BIRD_SILENT' | 'BIRD_PROTOCOL' | 'BIRD_MISSING' | 'BIRD_START_FAILED';
 
+/** A failure of BIRD. */
 export class BirdError extends CodedError {
   declare readonly code: BirdErrorCode;
   constructor(code: BirdErrorCode, message: string, options?: ErrorOptions) {
@@ -12,19 +13,21 @@ export class BirdError extends CodedError {
   }
 }
 
+/** A line of an answer. */
 export type ReplyLine = { readonly code: number; readonly text: string };
-/** Everything up to the line that ends the answer; `code` is that line's: below 8000 all went well, 8xxx an error while doing it, 9xxx a command not understood. */
+/** A whole answer. `code` is that of its last line: below 8000 for success, 8xxx for an error while the command was carried out, 9xxx for a command that BIRD does not understand. */
 export type Reply = { readonly code: number; readonly lines: readonly ReplyLine[] };
 
+/** A connection to BIRD. */
 export interface BirdControl {
-  /** One command after the other. Rejects with BirdError. */
+  /** Sends a command and resolves with the answer. Commands run one after another. Rejects with BirdError. */
   ask(command: string): Promise<Reply>;
-  /** Resolves when the connection is gone, whoever ended it. */
+  /** Resolves when the connection has ended, for whatever reason. */
   readonly closed: Promise<void>;
   close(): void;
 }
 
-/** Takes in what BIRD says, piece by piece; gives each answer that is complete. Throws BIRD_PROTOCOL. */
+/** Returns a function that takes the pieces of BIRD's output and returns the answers that are complete. It throws BIRD_PROTOCOL. */
 export function createReplyParser(): (text: string) => readonly Reply[] {
   let rest = '';
   let lines: ReplyLine[] = [];
@@ -33,7 +36,7 @@ export function createReplyParser(): (text: string) => readonly Reply[] {
     const pieces = (rest + text).split('\n');
     rest = pieces.pop() ?? '';
     for (const piece of pieces) {
-      if (piece.startsWith('+')) continue; // an event that nobody asked for
+      if (piece.startsWith('+')) continue; // an asynchronous event, which is not part of an answer
       const coded = /^(\d{4})([ -])(.*)$/.exec(piece);
       const code = coded ? Number(coded[1]) : lines.at(-1)?.code;
       if (code === undefined || (!coded && !piece.startsWith(' ')))
@@ -47,7 +50,7 @@ export function createReplyParser(): (text: string) => readonly Reply[] {
   };
 }
 
-/** Connects and waits for BIRD's greeting. Rejects with BIRD_AWAY when there is no BIRD, BIRD_SILENT when it does not greet. */
+/** Connects and waits for BIRD's greeting. Rejects with BIRD_AWAY when no BIRD listens, and with BIRD_SILENT when it does not greet in time. */
 export function connectBird(socketPath: string, timeoutMs: number): Promise<BirdControl> {
   const socket = connect(socketPath);
   socket.setEncoding('utf8');
@@ -75,7 +78,7 @@ export function connectBird(socketPath: string, timeoutMs: number): Promise<Bird
     closed.resolve();
   });
 
-  /** Waits for the next answer. The connection is worth nothing after one that did not come: the following would be taken for it. */
+  /** Waits for the next answer. After a missing answer the connection is closed, because the next answer would be taken for it. */
   async function answer(what: string): Promise<Reply> {
     if (gone) throw gone;
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();

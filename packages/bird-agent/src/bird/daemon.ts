@@ -1,23 +1,24 @@
-// The running BIRD, by the few questions that the agent has.
+// The questions and commands that the agent has for a running BIRD.
 import type { BirdControl, Reply } from './control.ts';
 import { BirdError } from './control.ts';
 import { revisionSymbol } from './print.ts';
 
+/** Whether a configuration is accepted, or BIRD's reason why not. */
 export type Configured = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
-/** Codes of BIRD's answer to `configure`. */
+/** The codes of BIRD's answers to `configure`. */
 const configured = { done: 3, inProgress: 4, queued: 5 } as const;
 const configurationError = 8002;
 
-/** The revision of the configuration that BIRD works by; undefined: one that is not the agent's. */
+/** The revision of the configuration that BIRD uses; undefined when it is not one of the agent's. */
 export async function runningRevision(control: BirdControl): Promise<string | undefined> {
   const { code, lines } = await control.ask(`eval ${revisionSymbol}`);
   return code === 23 ? lines.at(-1)?.text : undefined;
 }
 
 /**
- * Has BIRD read its file and go over to it softly: a session that did not change stays up. `ok` means that it will, though sessions that had to go may
- * still be ending.
+ * Makes BIRD read its file and use it softly: sessions that did not change stay up. `ok` means that BIRD will use it, though removed sessions
+ * may still be closing.
  */
 export async function configure(control: BirdControl): Promise<Configured & { readonly file: string | undefined }> {
   const reply = await control.ask('configure');
@@ -36,10 +37,10 @@ export async function configure(control: BirdControl): Promise<Configured & { re
 
 const lastLine = (reply: Reply): string => reply.lines.at(-1)?.text ?? '';
 
-/** `state` is BIRD's protocol state (up, start, down, stop), `detail` its last words: for BGP the session's state and the last error. */
+/** The state of a protocol of BIRD's. `state` is up, start, down or stop; `detail` is BIRD's last message: for BGP the session's state and the last error. */
 export type ProtocolStatus = { readonly name: string; readonly type: string; readonly state: string; readonly since: string; readonly detail: string };
 
-/** `show protocols`. */
+/** The protocols, as `show protocols` lists them. */
 export async function protocols(control: BirdControl): Promise<readonly ProtocolStatus[]> {
   const { lines } = await control.ask('show protocols');
   return lines.flatMap(({ code, text }) => {

@@ -1,9 +1,9 @@
-// BIRD's configuration file: replaced as a whole or not at all, never readable by everybody, since it holds passwords.
+// BIRD's configuration file. It is replaced atomically, and never readable by everybody because it holds passwords.
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** The file's text; undefined where there is none. */
+/** The file's text; undefined when there is no file. */
 export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, 'utf8');
@@ -13,7 +13,7 @@ export async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-/** When the file was last written; undefined where there is none. */
+/** When the file was last written, in milliseconds since 1970; undefined when there is no file. */
 async function writtenMs(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).mtimeMs;
@@ -44,16 +44,17 @@ export const configurationFile = (path: string, gid: () => number | undefined): 
   draft: (text) => draft(path, text, gid()),
 });
 
+/** A written text that can take the file's place. */
 export interface Draft {
   readonly path: string;
-  /** Puts it in the file's place. */
+  /** Renames the draft to the file. */
   publish(): Promise<void>;
   discard(): Promise<void>;
 }
 
 /**
- * Writes a new text for `path` beside it, on disk before this resolves, mode 0640.
- * @param gid the group that may read it: BIRD, when it does not run as root. undefined: the agent's own.
+ * Writes a new text for `path` beside it, with mode 0640. The text is on disk when this resolves.
+ * @param gid the group that may read it, which is BIRD's when BIRD does not run as root; undefined: the agent's own
  */
 export async function draft(path: string, text: string, gid: number | undefined): Promise<Draft> {
   const directory = dirname(path);
@@ -79,7 +80,7 @@ export async function draft(path: string, text: string, gid: number | undefined)
   };
 }
 
-/** What agents left that were killed while they wrote: passwords are in it. */
+/** Removes drafts of agents that were killed while they wrote, because they hold passwords. */
 async function removeDrafts(directory: string, name: string): Promise<void> {
   const isDraft = (entry: string): boolean => entry.startsWith(`.${name}.`) && /^[0-9]+\.new$/.test(entry.slice(name.length + 2));
   for (const entry of (await readdir(directory)).filter(isDraft)) await rm(join(directory, entry), { force: true });
@@ -87,7 +88,7 @@ async function removeDrafts(directory: string, name: string): Promise<void> {
 
 async function fill(handle: FileHandle, text: string, gid: number | undefined): Promise<void> {
   try {
-    // The group first: between the two it can read nothing yet.
+    // The group is set first: between the two steps it cannot read anything yet.
     if (gid !== undefined) await handle.chown(process.getuid?.() ?? 0, gid);
     await handle.chmod(0o640);
     await handle.writeFile(text);

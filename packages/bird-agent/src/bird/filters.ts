@@ -1,15 +1,16 @@
-// BGPFilters as functions of BIRD's filter language, one for each direction and family that a session uses.
+// Prints BGPFilters as functions of BIRD's filter language, one for each direction and family that a session uses.
 import { addressBits, type IpFamily } from '@calico-openstack/addresses';
 import type { BgpFilter, Direction, FilterOperation, FilterRule, PrefixMatch } from '../resources/bgp-filter.ts';
 import type { Community } from '../resources/values.ts';
 import { symbol } from './text.ts';
 
-/** LOCAL_PREF carries a kernel metric the other way round: the lower metric is the higher preference (bird.md, live migration). */
+/** LOCAL_PREF carries a kernel metric reversed, because the lower metric is the higher preference. Upstream's agent does the same. */
 export const localPrefOfMetricZero = 2 ** 31 - 1;
 
+/** The name of a filter's function. */
 export const filterSymbol = (filter: BgpFilter, direction: Direction, family: IpFamily): string => symbol(`${direction}${family}`, filter.name);
 
-/** The function's definition. Called with whether the session is eBGP, it accepts, rejects, or returns when no rule matches. */
+/** The function's definition. Its argument says whether the session is eBGP. It accepts, rejects, or returns when no rule matches. */
 export function filterFunction(filter: BgpFilter, direction: Direction, family: IpFamily): readonly string[] {
   const { rules, problem } = filter.rules[direction][family];
   return [
@@ -70,6 +71,7 @@ function operationText(operation: FilterOperation): string {
   }
 }
 
+/** A statement that adds a community to the route. */
 export const addCommunity = (community: Community): string => `${communityAttribute(community)}.add(${communityText(community)})`;
 const communityAttribute = (community: Community): string => (community.length === 2 ? 'bgp_community' : 'bgp_large_community');
 const communityText = (community: Community): string => `(${community.join(', ')})`;

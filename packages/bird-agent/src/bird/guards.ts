@@ -1,18 +1,19 @@
-// Which routes may be taken from whom, as tables and functions of BIRD's. The functions never change: a changed import filter would have every neighbour of every host send all it
-// has. What changes stands in tables, which BIRD compares entry by entry, and which it looks up at no other time than when a route comes.
+// Decides which routes are accepted from whom, with tables and functions of BIRD's. The functions never change, because a changed import filter would make every neighbour of every
+// host send all its routes again. Everything that changes is in tables, which BIRD compares entry by entry, and looks up only when a route arrives.
 import { addressBits, type Cidr, cidrContains, hostCidr, type IpFamily, isHostCidr, parseCidr, prefixLength } from '@calico-openstack/addresses';
 import { impossiblePrefixes } from '@calico-openstack/datamodel';
 import type { Guards, Trust } from './configuration.ts';
 
-/** The tables are ROA tables (RFC 6483), the only ones that BIRD's filters can look into; what would be an AS number says what an entry is. */
+/** The kinds of entries. The tables are ROA tables (RFC 6483), the only ones that BIRD's filters can look into; the kind takes the place of the AS number. */
 const kinds = { own: 1, ownNetwork: 2, host: 3, moving: 4, inOwnNetwork: 5, workloads: 6 } as const;
 
-/** The route's attribute that says whom it came from. */
+/** The values of the route attribute that says how far its neighbour is trusted. */
 const trusts: { readonly [trust in Trust]: number } = { host: 1, external: 2, nextDoor: 3 };
 
+/** The first statement of an import filter: it rejects routes that the neighbour may not announce. */
 export const admit = (trust: Trust): string => `calico_admit(${trusts[trust]});`;
 
-/** Tables and functions; the same for every host and datastore. */
+/** The tables and functions, which are the same on every host. */
 export function guardFunctions(families: readonly IpFamily[]): readonly string[] {
   return [
     'attribute int calico_trust;',
@@ -75,10 +76,10 @@ const impossibleSet = (family: IpFamily): string =>
     .map((prefix) => `${prefix}+`)
     .join(', ')} ]`;
 
-/** Whether next hops may be found by a route of BGP's: only what an external neighbour next door says leads anywhere by itself. */
+/** A condition for routes that may resolve next hops: of BGP's routes, only those of an external neighbour next door. */
 export const leadsToNextHops = `(source != RTS_BGP || (defined(calico_trust) && calico_trust = ${trusts.nextDoor}))`;
 
-/** What the family's table holds. */
+/** The entries of a family's table. */
 export function guardEntries(family: IpFamily, { own, networks, hosts, moving, workloads }: Guards): readonly string[] {
   const bits = addressBits(family);
   const entries = new Set<string>();
@@ -99,7 +100,7 @@ export function guardEntries(family: IpFamily, { own, networks, hosts, moving, w
   return [`protocol static calico_guards${family}`, '{', `  roa${family} { table calico_guard${family}; };`, ...entries, '}', ''];
 }
 
-/** The prefixes of `least` bits and more that hold `cidr` and are not it. */
+/** The prefixes of at least `least` bits that contain `cidr` and are not `cidr` itself. */
 function coversOf(cidr: Cidr, least: number): readonly Cidr[] {
   const address = cidr.slice(0, cidr.indexOf('/'));
   return Array.from({ length: prefixLength(cidr) - least }, (_, index) => parseCidr(`${address}/${least + index}`)!);

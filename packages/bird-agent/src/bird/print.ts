@@ -1,4 +1,4 @@
-// The configuration as BIRD 2 reads it. Symbols of our own begin with `calico_`, so that none is a keyword in this or a later BIRD.
+// Prints the configuration for BIRD 2. Our own symbols begin with `calico_`, so that none is a keyword of this or a later BIRD.
 import type { IpFamily } from '@calico-openstack/addresses';
 import { shortDigest } from '@calico-openstack/datamodel';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
@@ -9,19 +9,20 @@ import { symbol as symbolOf } from './text.ts';
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
-/** The constant that says which configuration a running BIRD has: `eval calico_revision` on its control socket. */
+/** The constant that identifies the configuration of a running BIRD: `eval calico_revision` on its control socket. */
 export const revisionSymbol = 'calico_revision';
 
+/** A printed configuration. */
 export type PrintedConfiguration = {
   readonly text: string;
   readonly revision: string;
-  /** A digest of what decides whose routes are taken. */
+  /** A digest of the data that decides which routes are accepted. */
   readonly guards: string;
 };
 
 /**
- * The whole file, and its revision: a digest of the rest. The same configuration is always the same text. A session that was printed before is not printed, nor digested,
- * again: there are thousands.
+ * Prints the whole file and its revision, a digest of the rest. The same configuration always gives the same text. There may be thousands of sessions, so a session that was
+ * printed before is not printed or digested again.
  */
 export function printConfiguration(configuration: BirdConfiguration): PrintedConfiguration {
   const guarded = guardLines(configuration);
@@ -44,7 +45,7 @@ export function printConfiguration(configuration: BirdConfiguration): PrintedCon
 type PrintedSession = { readonly settings: string; readonly text: string; readonly digest: string; readonly filters: readonly SessionFilter[] };
 const printedSessions = new WeakMap<Session, PrintedSession>();
 
-/** @param settings what sessions take from the rest of the configuration, as text */
+/** @param settings the parts of the configuration that sessions use, as text */
 function printSession(session: Session, configuration: BirdConfiguration, settings: string): PrintedSession {
   const known = printedSessions.get(session);
   if (known?.settings === settings) return known;
@@ -82,7 +83,7 @@ function general(configuration: BirdConfiguration): readonly string[] {
     `router id ${routerId};`,
     `graceful restart wait ${restartWaitSeconds};`,
     '',
-    // BIRD's own name for one without a name, as in the distribution's file: replaced by another, BIRD forgets all interfaces until the next scan.
+    // This is BIRD's name for an unnamed device protocol, as in the distribution's file. With another name BIRD would forget all interfaces until the next scan.
     'protocol device device1',
     '{',
     '  scan time 5;',
@@ -100,8 +101,8 @@ function general(configuration: BirdConfiguration): readonly string[] {
 }
 
 /**
- * Next hops are looked up in a table of their own, without what BGP says: else whoever announces a host's address takes all that leads there. A pattern of `protocol direct`
- * that changed would restart it, and every route with it; a pipe's filter is gone through softly.
+ * Next hops are resolved in a table of their own without BGP's routes. Otherwise a neighbour that announces a host's address would attract all traffic to that host's workloads. The
+ * networks of ignored interfaces are filtered by a pipe: changing a pattern of `protocol direct` would restart it with all its routes, while a pipe's filter is applied softly.
  */
 function nextHops(family: IpFamily, { ignoredInterfaces }: BirdConfiguration): readonly string[] {
   const ignored = ignoredInterfaces.map((pattern) => `ifname ~ "${pattern}"`).join(' || ');
@@ -127,9 +128,9 @@ const logClasses: Readonly<Record<LogSeverity, string>> = {
 };
 
 /**
- * Preferences decide between a workload's route here (150), one learned by BGP (100) and one to where it has just arrived: 200 if that is elsewhere, 250 if here.
- * The host's other routes (220) beat those of BGP, as their metrics do in the kernel; BIRD finds next hops by them. An elevated route counts as such only while the workload is
- * known to be moving: else whoever claims one would take any host's workloads.
+ * Preferences decide between a local workload's route (150), one learnt by BGP (100), and one to where the workload has just arrived: 200 if that is elsewhere, 250 if here.
+ * The host's other routes (220) beat BGP's, as their metrics do in the kernel; BIRD resolves next hops with them. An elevated route counts only while the workload is
+ * known to be migrating. Otherwise anybody could take over any host's workloads by claiming an elevated route.
  */
 function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: configured }: BirdConfiguration): readonly string[] {
   const interfaces = workloadInterfacePrefixes.map((prefix) => `ifname ~ "${prefix}*"`).join(' || ');
@@ -137,7 +138,7 @@ function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: c
     '# A route that Felix has programmed to a workload here.',
     'function calico_workload()',
     '{',
-    `  return source = RTS_INHERIT && krt_source = ${deviceRouteProtocol} && (${interfaces || 'false'}) && ((net.len = 32 && net.type = NET_IP4) || (net.len = 128 && net.type = NET_IP6));`, // BIRD's && and || have one precedence
+    `  return source = RTS_INHERIT && krt_source = ${deviceRouteProtocol} && (${interfaces || 'false'}) && ((net.len = 32 && net.type = NET_IP4) || (net.len = 128 && net.type = NET_IP6));`, // && and || have the same precedence in BIRD
     '}',
     '',
     ...families.flatMap((family) => [
@@ -199,15 +200,15 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
   ];
 }
 
-/** Above that of a workload's route here (150). */
+/** The preference of an elevated route, above that of a local workload's route (150). */
 export const elevatedPreference = 200;
 
-/** For thousands of routes at once: each that BIRD programs comes back to it as a notification, and what does not fit is seen at the next scan only. */
+/** The netlink buffer must hold thousands of routes at once: each route that BIRD programs comes back as a notification, and a lost notification is noticed only at the next scan. */
 const netlinkBufferBytes = 4 * 1024 * 1024;
 
 /**
- * Kernel protocols never change with the datastore: a changed parameter would restart them. The periodic scan finds what BIRD's notifications have lost; it costs 1 ms
- * a thousand routes.
+ * The kernel protocols do not depend on the datastore, because a changed parameter would restart them. The periodic scan finds what lost notifications have missed; it costs 1 ms
+ * per thousand routes.
  */
 function kernel(family: IpFamily): readonly string[] {
   return [
@@ -229,7 +230,7 @@ function kernel(family: IpFamily): readonly string[] {
   ];
 }
 
-/** A neighbour next door is missed after half a second; others after 1.2, since there may be a thousand of them. */
+/** BFD's intervals: a neighbour next door is lost after half a second, others after 1.2 s, since there may be a thousand of them. */
 const failureDetection: readonly string[] = [
   'protocol bfd calico_bfd',
   '{',
@@ -239,7 +240,7 @@ const failureDetection: readonly string[] = [
   '',
 ];
 
-/** Each function once, by name. */
+/** The functions of all filters in use, each once. */
 function usedFilters(sessions: readonly Session[]): readonly string[] {
   const functions = new Map<string, readonly string[]>();
   for (const { family, filters } of sessions) {
@@ -260,8 +261,8 @@ function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly
 type SessionFilter = { readonly name: string; readonly text: string };
 
 /**
- * What a session lets in and out, named after its text, so that sessions with the same share one filter: each filter in the text of a session of its own makes BIRD compare
- * names with all those before it, half a second for 10 000 sessions instead of a twentieth.
+ * A session's import and export filters. They are named after their text, so sessions with the same text share one. If each session contained its filters, BIRD would compare
+ * their names with all earlier ones: half a second for 10 000 sessions instead of a twentieth.
  */
 function sessionFilters(session: Session): { readonly import: SessionFilter; readonly export: SessionFilter } {
   const { family, local, neighbor } = session;
@@ -299,8 +300,8 @@ function sessionLines(
     ...statement(session.password && `password ${session.password}`),
     ...statement(`hold time ${session.holdSeconds ?? Math.max(holdSeconds, (keepalive ?? 0) * 3)}`),
     ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
-    ...statement('connect delay time 1'), // BIRD's shortest
-    ...statement('connect retry time 10'), // thousands of dead neighbours cost half a core at 2
+    ...statement('connect delay time 1'), // the least that BIRD allows
+    ...statement('connect retry time 10'), // at 2 s, thousands of dead neighbours would cost half a core
     ...statement('error wait time 1, 30'),
     ...statement(session.bfd && 'bfd on'),
     ...statement('graceful restart on'),
@@ -310,7 +311,7 @@ function sessionLines(
     ...statement(session.reflector && `rr cluster id ${session.reflector.clusterId}`),
     `  ipv${family} {`,
     ...(transport.kind === 'direct' ? [] : ['    gateway recursive;', `    igp table calico_igp${family};`]),
-    // So that BIRD can say what is refused. Not where an operator's filters may refuse a whole routing table.
+    // Lets BIRD list what it refuses. Not for sessions whose operator's filters may refuse a whole routing table.
     ...(session.trust === 'host' || session.filters.length === 0 ? ['    import keep filtered on;'] : []),
     '    rpki reload off;',
     ...(mostRoutes === undefined ? [] : [`    receive limit ${mostRoutes} action block;`]),
@@ -323,7 +324,7 @@ function sessionLines(
   ];
 }
 
-/** The operators' filters up to the first that is missing, which rejects all that gets so far. */
+/** Calls of the operator's filters, up to the first missing one, in whose place everything is rejected. */
 function calls({ filters, family }: Session, direction: 'import' | 'export', external: boolean): string {
   const call = ({ filter }: FilterUse): string => (filter ? `${filterSymbol(filter, direction, family)}(${external}); ` : 'reject; ');
   return filters.map(call).join('');

@@ -1,4 +1,4 @@
-// BIRD's executable: it checks configurations, and, where the agent has to, runs as a daemon that outlives the agent.
+// Runs BIRD's executable: to check configurations, and, if configured, as a daemon that outlives the agent.
 import { type ExecFileException, execFile } from 'node:child_process';
 import { dirname } from 'node:path';
 import { makeDirectory } from '@calico-openstack/agent/make-directory';
@@ -18,8 +18,8 @@ const run = (executable: string, args: readonly string[]): Promise<Ended> =>
   });
 
 /**
- * Whether BIRD could read a file as its configuration (`bird -p`); its words, without the file's name, when not.
- * Rejects with BIRD_MISSING when BIRD cannot be asked: a configuration that is not checked must not be used.
+ * Whether BIRD accepts a file as its configuration (`bird -p`); if not, BIRD's message without the file's name.
+ * Rejects with BIRD_MISSING when BIRD cannot be run: a configuration that was not checked must not be used.
  */
 export async function checkConfiguration(executable: string, file: string): Promise<Configured> {
   const { exitCode, words, error } = await run(executable, ['-p', '-c', file]);
@@ -34,19 +34,20 @@ export async function checkConfiguration(executable: string, file: string): Prom
   return { ok: false, reason: lines.at(-1) ?? `exit code ${exitCode}` };
 }
 
+/** How to start BIRD. */
 export type BirdLaunch = {
   readonly executable: string;
   readonly configFile: string;
   readonly controlSocket: string;
   readonly pidFile: string;
-  /** Whom BIRD runs as once it has its sockets; undefined: whom the agent runs as. */
+  /** The user that BIRD switches to once it has its sockets; undefined: the agent's own. */
   readonly user: string | undefined;
   readonly group: string | undefined;
-  /** Routes of a former BIRD are in the kernel: they stay until the neighbours have come back (`-R`). */
+  /** Whether the kernel has routes of a former BIRD. Then they stay until the neighbours have returned (`-R`). */
   readonly recover: boolean;
 };
 
-/** Starts BIRD as a daemon; resolves when it has read its configuration and gone into the background. Rejects with BIRD_START_FAILED, in BIRD's own words. */
+/** Starts BIRD as a daemon. Resolves when it has read its configuration and runs in the background. Rejects with BIRD_START_FAILED and BIRD's message. */
 export async function startBird(launch: BirdLaunch): Promise<void> {
   for (const path of [launch.controlSocket, launch.pidFile]) makeDirectory(dirname(path));
   const { exitCode, words, error } = await run(launch.executable, [

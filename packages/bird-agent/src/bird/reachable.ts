@@ -1,10 +1,10 @@
-// Which hosts BIRD knows to be there.
+// Finds out which hosts BIRD can reach.
 import { familyOf, type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import type { BirdControl } from './control.ts';
 import { countRoutes } from './routes.ts';
 import { sessionStatuses } from './sessions.ts';
 
-/** Of these addresses those with which a session stands, and those that are the next hop of a route that BGP has brought, from a route reflector say. */
+/** Those of the addresses with which a session is established, and those that are the next hop of a BGP route, for example one from a route reflector. */
 export async function reachableOf(control: BirdControl, addresses: readonly IpAddress[]): Promise<ReadonlySet<IpAddress>> {
   const standing = (await sessionStatuses(control)).filter(({ state }) => state === 'Established');
   const connected = new Set(standing.flatMap(({ neighbor }) => parseAddress(neighbor) ?? []));

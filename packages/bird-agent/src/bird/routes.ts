@@ -1,10 +1,11 @@
-// What BIRD says of routes.
+// Asks BIRD for routes.
 import type { IpFamily } from '@calico-openstack/addresses';
 import type { BirdControl } from './control.ts';
 
-export type ShownRoute = { readonly prefix: string /** The protocol that brought it. */; readonly protocol: string };
+/** A route, and the name of the protocol that brought it. */
+export type ShownRoute = { readonly prefix: string; readonly protocol: string };
 
-/** The routes in a family's main table that `options` of `show route` find. */
+/** The routes in a family's main table that match these options of `show route`. */
 export async function showRoutes(
   control: BirdControl,
   family: IpFamily,
@@ -16,13 +17,13 @@ export async function showRoutes(
   for (const { text } of lines) {
     const [, first, protocol] = /^(\S*)\s+\S+ \[(\S+) /.exec(text) ?? [];
     if (protocol === undefined) continue;
-    prefix = first || prefix; // the second route to a prefix leaves it out
+    prefix = first || prefix; // BIRD leaves the prefix out for further routes to it
     routes.push({ prefix, protocol });
   }
   return routes;
 }
 
-/** How many there are: for telling whether they can be asked for one by one. */
+/** The number of such routes, for deciding whether to list them. */
 export async function countRoutes(control: BirdControl, family: IpFamily, options: { readonly filtered?: boolean; readonly where: string }): Promise<number> {
   const { lines } = await control.ask(`${question(family, options)} count`);
   return lines.reduce((sum, { text }) => sum + Number(/^(\d+) of \d+ routes/.exec(text)?.[1] ?? 0), 0);

@@ -1,25 +1,27 @@
-// BIRD's BGP sessions with their routes, as `show protocols all` tells of them.
+// BIRD's BGP sessions and their numbers of routes, from `show protocols all`.
 import type { BirdControl } from './control.ts';
 
+/** The state of a session. */
 export type SessionStatus = {
   readonly name: string;
   readonly neighbor: string;
   readonly asNumber: number;
-  /** BGP's state: Established, Connect, Active … */
+  /** The state of BGP: Established, Connect, Active … */
   readonly state: string;
-  /** When BIRD last changed it, in BIRD's words. */
+  /** When the state last changed, as BIRD writes it. */
   readonly since: string;
-  /** What BIRD last had to say of trouble; empty: nothing. */
+  /** BIRD's last error; empty when there was none. */
   readonly lastError: string;
   readonly routes: { readonly imported: number; readonly filtered: number; readonly exported: number };
 };
 
-/** @param pattern of the sessions' names, `*` standing for anything */
+/** The states of the sessions whose names match. @param pattern may contain `*` for any text */
 export async function sessionStatuses(control: BirdControl, pattern = '*'): Promise<readonly SessionStatus[]> {
   const { lines } = await control.ask(`show protocols all "${pattern}"`);
   return parseSessions(lines.map(({ text }) => text));
 }
 
+/** Parses the output of `show protocols all`. */
 export function parseSessions(lines: readonly string[]): readonly SessionStatus[] {
   const sessions: SessionStatus[] = [];
   let block: { readonly name: string; readonly since: string; readonly details: Map<string, string> } | undefined;

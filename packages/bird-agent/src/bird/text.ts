@@ -1,14 +1,14 @@
-// What may stand in BIRD's configuration, and how. Every name and text that a person chose passes here on its way out.
+// Makes names and texts safe for BIRD's configuration. Every name and text that a person chose passes through here.
 import { type Decoded, decoded, refused, shortDigest } from '@calico-openstack/datamodel';
 
-/** BIRD's longest symbol. */
+/** The greatest length of a symbol. */
 const symbolMax = 64;
 const digestLength = 10;
 
 /**
- * A symbol of BIRD's in apostrophes: `'mesh4-compute-1'`, or with two names `'peer4-rr:compute-1'`. BIRD allows letters, digits and `_ : . -` there, and reads
- * keywords even in apostrophes, which the dash in every symbol prevents. Names that fit stand as they are; of others, what fits and a digest, marked by `_`, which
- * no name that stands as it is holds. So different names have different symbols.
+ * A symbol in apostrophes: `'mesh4-compute-1'`, or with two names `'peer4-rr:compute-1'`. BIRD allows letters, digits and `_ : . -` in it, and recognises
+ * keywords even in apostrophes; the dash in every symbol prevents that. A name that fits is used unchanged. Of another name, the part that fits and a digest are used, separated by `_`,
+ * which no unchanged name contains. So different names have different symbols.
  */
 export function symbol(kind: string, ...names: readonly string[]): string {
   const each = Math.floor((symbolMax - kind.length - names.length) / names.length);
@@ -21,17 +21,17 @@ function part(name: string, most: number): string {
   return `${kept}_${shortDigest(name, digestLength)}`;
 }
 
-/** A string of BIRD's, which knows no escapes: a quotation mark would end it, and a line's end is an error. Other control characters are refused as well. */
+/** A string of BIRD's language, which has no escapes. Text with a quotation mark or a control character is refused. */
 export function quoted(text: string): Decoded<string> {
   if (/\p{Cc}/u.test(text)) return refused('holds a control character, which BIRD cannot hold in a string');
   if (text.includes('"')) return refused('holds a quotation mark, which BIRD cannot hold in a string');
   return decoded(`"${text}"`);
 }
 
-/** Longest key of a TCP MD5 signature (RFC 2385) that Linux takes. */
+/** The longest key of a TCP MD5 signature (RFC 2385) that Linux accepts, in bytes. */
 const passwordMaxBytes = 80;
 
-/** A session's password as BIRD's string. */
+/** A session's password as a string of BIRD's language. */
 export function quotedPassword(password: string): Decoded<string> {
   const bytes = Buffer.byteLength(password);
   if (bytes === 0) return refused('is empty');

@@ -1,30 +1,31 @@
-// Which of a host's addresses are its own as a BGP speaker, and which networks it is on. Pure.
+// Decides which of a host's addresses a BGP speaker uses, and finds the host's networks. Pure.
 import { type Cidr, type IpAddress, type IpFamily, parseCidr } from '@calico-openstack/addresses';
 import type { Link, LinkAddress } from '@calico-openstack/kernel/links/link';
 
-/** An interface that is neither a workload's nor the DHCP agent's. */
+/** An interface that belongs neither to a workload nor to the DHCP agent. */
 export type HostInterface = { readonly link: Pick<Link, 'name' | 'index' | 'up' | 'running'>; readonly addresses: readonly LinkAddress[] };
 
-/** Whether an interface belongs to the host itself: not loopback, a workload's, nor one on which the DHCP agent serves a network. */
+/** Whether an interface belongs to the host itself: it is not loopback, not a workload's, and none on which the DHCP agent serves a network. */
 export const isHostInterface = (name: string, workloadPrefixes: readonly string[]): boolean =>
   name !== 'lo' && ![...workloadPrefixes, 'ns-'].some((prefix) => name.startsWith(prefix));
 
 const usable = (address: LinkAddress, family: IpFamily): boolean => address.family === family && address.scope === 0 && !address.tentative;
 
-/** Where the default route leads: out of one interface, of several that are balanced over, or nowhere (yet): neither. */
+/** The interface of the default route; undefined when there is none (yet), or when it is balanced over several (`isSeveral`). */
 export type DefaultWay = { readonly interface: string | undefined; readonly isSeveral: boolean };
 
+/** The host's address in a family, as it was found. */
 export type FoundAddress = {
-  /** With the length of its network. */
+  /** The address with its prefix length; undefined when none was found. */
   readonly address: string | undefined;
-  /** There is no default route to go by: another address may turn out to be better. */
+  /** Whether the address is only a guess without a default route, so that another may turn out to be better. */
   readonly isGuess: boolean;
 };
 
 /**
- * The host's address in a family: the first on the interface of the default route, else the first on the first interface that has one. Where the host has several uplinks
- * instead of one interface with a default route, an address on loopback is the one that all of them lead to.
- * @param loopback undefined: not asked for
+ * Finds the host's address in a family: the first one on the interface of the default route, otherwise the first one on the first interface that has one. On a host with several
+ * uplinks instead of one default route, an address on loopback is preferred, because all uplinks lead to it.
+ * @param loopback undefined when loopback shall not be considered
  */
 export function ownAddress(family: IpFamily, interfaces: readonly HostInterface[], defaultWay: DefaultWay, loopback?: HostInterface): FoundAddress {
   const isGuess = defaultWay.interface === undefined && !defaultWay.isSeveral;
@@ -41,12 +42,14 @@ export function ownAddress(family: IpFamily, interfaces: readonly HostInterface[
 
 const withLength = ({ address, prefixLength }: LinkAddress): string => `${address}/${prefixLength}`;
 
+/** An address of this host. */
 export type HeldAddress = {
-  readonly text: string /** Whether its interface has a carrier: what is down for a moment comes back. */;
+  readonly text: string;
+  /** Whether its interface has a carrier. An address without one may be back in a moment. */
   readonly isUp: boolean;
 };
 
-/** An address of this host's, wherever it is. */
+/** Finds an address on any of the host's interfaces. */
 export function heldAddress(address: IpAddress, interfaces: readonly HostInterface[]): HeldAddress | undefined {
   for (const { link, addresses } of interfaces) {
     const found = addresses.find((each) => each.address === address);
@@ -55,7 +58,7 @@ export function heldAddress(address: IpAddress, interfaces: readonly HostInterfa
   return undefined;
 }
 
-/** All addresses of the host's own, loopback's among them, with the lengths of their networks; in whatever state they are. */
+/** All addresses of the host, including those on loopback, with their prefix lengths, whatever the state of their interfaces. */
 export function heldAddresses(interfaces: readonly HostInterface[]): readonly Cidr[] {
   const held = interfaces.flatMap(({ addresses }) =>
     addresses.filter(({ scope }) => scope === 0).map(({ address, prefixLength }) => `${address}/${prefixLength}` as Cidr),
@@ -63,9 +66,10 @@ export function heldAddresses(interfaces: readonly HostInterface[]): readonly Ci
   return [...new Set(held)].sort();
 }
 
+/** A network, and the interface that is on it. */
 export type InterfaceNetwork = { readonly interface: string; readonly network: Cidr };
 
-/** The networks of all the host's addresses, with the interfaces that they are on; in whatever state these are. */
+/** The networks of all the host's addresses with their interfaces, whatever their state. */
 export function heldNetworks(interfaces: readonly HostInterface[]): readonly InterfaceNetwork[] {
   const networks = interfaces.flatMap(({ link, addresses }) =>
     addresses
@@ -76,7 +80,7 @@ export function heldNetworks(interfaces: readonly HostInterface[]): readonly Int
   return networks.sort((a, b) => (`${a.network} ${a.interface}` < `${b.network} ${b.interface}` ? -1 : 1));
 }
 
-/** The networks that the host can reach without a gateway. */
+/** The networks that the host reaches without a gateway. */
 export function ownNetworks(interfaces: readonly HostInterface[]): readonly Cidr[] {
   const networks = interfaces.flatMap(({ link, addresses }) =>
     addresses

@@ -1,4 +1,4 @@
-// The host's own interfaces, addresses and default routes, kept current by the kernel's events.
+// The host's own interfaces, addresses and default routes, updated by the kernel's events.
 import type { Cidr, IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
@@ -18,27 +18,28 @@ import {
   ownNetworks,
 } from './addresses.ts';
 
+/** The present state of the host. */
 export interface HostView {
-  /** The host's address as found on its interfaces. */
+  /** The host's address in a family, as it is found on the interfaces. */
   address(family: IpFamily): FoundAddress;
-  /** undefined: this host does not have it. */
+  /** An address of this host; undefined when the host does not have it. */
   held(address: IpAddress): HeldAddress | undefined;
   networks(): readonly Cidr[];
-  /** All its addresses, as `address/length`, whatever state their interfaces are in. */
+  /** All addresses as `address/length`, whatever the state of their interfaces. */
   heldAddresses(): readonly Cidr[];
-  /** The networks of those addresses. */
+  /** The networks of these addresses. */
   heldNetworks(): readonly InterfaceNetwork[];
-  /** Whether the kernel holds routes that a BIRD has programmed. */
+  /** Whether the kernel has routes that a BIRD has programmed. */
   hasBirdRoutes(): boolean;
   close(): void;
 }
 
-/** Who may have made a default route. Those that BGP brings are not asked for: they follow from the address, and there may be a hundred thousand of BIRD's. */
+/** The protocols whose default routes count. BGP's are excluded: they follow from the address, and BIRD may have a hundred thousand routes. */
 const defaultRouteMakers = [routeProtocol.boot, routeProtocol.static, routeProtocol.dhcp, routeProtocol.routerAdvertisement];
 
 /**
- * Looks at this network namespace.
- * @param onChange called when the host's own interfaces or their addresses have changed; workloads' interfaces come and go unheard
+ * Watches the present network namespace.
+ * @param onChange called when the host's own interfaces or their addresses change; workloads' interfaces are ignored
  */
 export function openHost(workloadPrefixes: readonly string[], onChange: () => void): HostView {
   const links = openLinks();
@@ -71,7 +72,7 @@ function hostInterface(links: Links, name: string): readonly HostInterface[] {
   return link ? [{ link, addresses: links.addresses(name) }] : [];
 }
 
-/** By the default route with the lowest metric. */
+/** Finds the default route with the lowest metric. */
 function defaultWay(routes: RouteTable, links: Links, family: IpFamily): DefaultWay {
   const defaults = defaultRouteMakers
     .flatMap((protocol) => routes.read({ table: routeTable.main, protocol }))

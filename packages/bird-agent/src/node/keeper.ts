@@ -1,11 +1,12 @@
-// Holds on to the address that a host is registered with: with another, all its sessions end, on all hosts. No I/O; the clock is handed in.
+// Keeps the address with which a host is registered as long as possible, because another address ends all its sessions on all hosts. No I/O; the clock is passed in.
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { FoundAddress, HeldAddress } from './addresses.ts';
 
+/** Chooses the address to register. */
 export type AddressKeeper = {
   /**
-   * The address to be registered, with the length of its network; undefined: what is registered stays.
-   * @param registered what the Node says now, and whether the host still has it
+   * The address to register, with its prefix length; undefined when the registered one stays.
+   * @param registered the Node's present address, and whether the host still has it
    */
   choose(
     family: IpFamily,
@@ -15,12 +16,13 @@ export type AddressKeeper = {
 };
 
 /**
- * A registered address that the host still has stays, while its interface is down above all: the default route has gone to another one then. It is left when the default route has
- * been elsewhere for `holdMs` though the interface is up, or when the host has been without it for so long; and at once when the host never had it, or when it was a guess of this keeper's, for want of a default route.
+ * A registered address that the host still has stays, above all while its interface is down: the default route uses another interface then. It is given up when the default route has
+ * used another interface for `holdMs` although this one is up, or when the host has been without the address for that long. It is given up at once when the host never had it, or when it
+ * was only a guess.
  */
 export function createAddressKeeper(holdMs: number, nowMs: () => number): AddressKeeper {
   const guesses = new Map<IpFamily, string>();
-  /** What this host has had. An address that it never had is another's, or of another life: nothing rests on it. */
+  /** The addresses that this host has had. An address that it never had belongs to another host, or to an earlier life of this one, so no session depends on it. */
   const had = new Map<IpFamily, IpAddress>();
   const better = new Map<IpFamily, { readonly address: string; readonly sinceMs: number }>();
 

@@ -1,22 +1,20 @@
-// Writes this host's Node by compare-and-swap.
+// Writes this host's Node with compare-and-swap.
 import { randomUUID } from 'node:crypto';
 import { resourceKey, rfc3339Seconds } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { type Registration, registerInNode } from './registration.ts';
 
+/** The result of registering. */
 export type Registered =
   | {
-      readonly outcome:
-        | 'right'
-        | 'written' /** Somebody else wrote meanwhile: look again. */
-        | 'overtaken' /** It is not right, and `mayRewrite` forbids to write. */
-        | 'contested';
+      /** `right`: nothing to write. `overtaken`: somebody else wrote meanwhile, so look again. `contested`: the Node differs, and `mayRewrite` forbids to write it. */
+      readonly outcome: 'right' | 'written' | 'overtaken' | 'contested';
     }
   | { readonly outcome: 'refused'; readonly reason: string };
 
 /**
- * Makes this host's Node say what the host is. `wanted` is asked after the Node was read, so that of two writers the later knew the newer facts.
- * @param mayRewrite whether a Node that is there may be written now
+ * Writes this host's Node if it differs. `wanted` is called after the Node was read, so that of two racing writers the later one uses the newer facts.
+ * @param mayRewrite whether an existing Node may be written now
  * Rejects with EtcdError.
  */
 export async function registerNode(

@@ -1,4 +1,4 @@
-// Keeps this host's Node: what the host is, as its interfaces and options say, written when it differs.
+// Keeps this host's Node up to date with its interfaces and options.
 
 import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
@@ -12,25 +12,27 @@ import { createAddressKeeper } from './keeper.ts';
 import { registerNode } from './register.ts';
 import type { Registration } from './registration.ts';
 
-/** After this long what could not be written is tried again. */
+/** After this time a failed write is retried. */
 export const registerRetryMs = 5000;
-/** What somebody else has made of this host's Node stands this long before it is written over: two hosts of one name, or with one address, must not take it from each other without end. */
+/** Another writer's change of this host's Node is overwritten only after this time, so that two hosts with the same name or address do not overwrite each other endlessly. */
 const rewriteMs = 60_000;
-/** A default route that comes after its interface's address is not told of; the host's address is looked up anew this often. */
+/** How often the host's address is determined again: a default route that is added later than its interface's address is not reported. */
 export const lookMs = 30_000;
 
+/** Keeps the Node. */
 export interface Registrar {
-  /** Whether the Node may not be what it should. */
+  /** Whether the Node may differ from what it should be. */
   readonly inDoubt: boolean;
   readonly problem: Problem | undefined;
-  /** Something may have changed: the host's interfaces, or the Node. */
+  /** Says that the host's interfaces or the Node may have changed. */
   doubt(): void;
-  /** Looks for what nobody tells of. */
+  /** Checks for changes that are not reported. */
   look(): void;
-  /** Makes sure of the Node; whether it was written. A Node that is not ours to touch, or cannot be written, does not hold the rest up. */
+  /** Registers the Node if necessary, and returns whether it was written. A Node that must not be touched, or cannot be written, does not hold up the rest. */
   register(): Promise<boolean>;
 }
 
+/** What the registrar needs. */
 export type RegistrarOptions = {
   readonly etcd: Etcd;
   readonly config: Pick<Config, 'Hostname' | 'IPv4Address' | 'IPv6Address' | 'AsNumber' | 'BgpHoldTimeSecs'>;
@@ -40,6 +42,7 @@ export type RegistrarOptions = {
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
+/** The registrar of this host. */
 export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemClock }: RegistrarOptions): Registrar {
   const nowMs = clock.steadyMs;
   const keeper = createAddressKeeper(config.BgpHoldTimeSecs * 1000, nowMs);
@@ -62,7 +65,7 @@ export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemCl
     return keeper.choose(family, host.address(family), registered && { address: registered, held: host.held(registered) });
   }
 
-  /** When another Node has claimed an address of this host's, and this host's Node has to claim it again. */
+  /** The time after which this host's Node must claim its addresses, because another Node has claimed one of them. */
   function claimAfterMs(): number | undefined {
     if (nowMs() < lastClaimMs + rewriteMs) return undefined;
     const understood = [...nodes.values()].flatMap((node) => (node.ok ? [node.value] : []));
@@ -87,7 +90,10 @@ export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemCl
       problem = undefined;
       if (registered.outcome === 'refused') problem = problemOf(registered.reason, 'it is not registered');
       if (registered.outcome === 'contested') {
-        problem = problemOf('what this agent wrote was written over: is there another host of this name?', `written anew every ${rewriteMs / 1000} s`);
+        problem = problemOf(
+          'another writer overwrote what this agent wrote: is there another host of this name?',
+          `it is written again every ${rewriteMs / 1000} s`,
+        );
         inDoubt = true;
         return false;
       }
@@ -96,13 +102,13 @@ export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemCl
         if (registration.claimAfterMs !== undefined) lastClaimMs = nowMs();
         log.info({ node: config.Hostname }, 'Node registered');
       }
-      // Whoever was first is heard of as a change; should that not come, there is another look.
+      // The change of the faster writer is reported by the watch. In case it is not, the Node is checked again.
       inDoubt = registered.outcome === 'written' || registered.outcome === 'overtaken';
       return inDoubt;
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error;
       inDoubt = true;
-      problem = problemOf(`cannot be registered: ${error.code}`, `tried again every ${registerRetryMs / 1000} s`);
+      problem = problemOf(`cannot be registered: ${error.code}`, `it is retried every ${registerRetryMs / 1000} s`);
       return false;
     }
   }

@@ -1,33 +1,34 @@
-// What this host's Node has to say, when the agent writes it: what an operator set stays, what the agent set follows the host.
+// Computes this host's Node: values of an operator stay, values of the agent follow the host.
 import { type Decoded, decoded, decodeJsonObject, type Fields, isFields, refused, rfc3339Seconds, sameContent } from '@calico-openstack/datamodel';
 import { claimedAnnotation } from '../resources/node.ts';
 
-/** What the agent knows of its host. undefined: nothing, so what stands there stays. */
+/** What the agent knows of its host. A value that is undefined is not known, so the present one stays. */
 export type Registration = {
   readonly ipv4Address: string | undefined;
   readonly ipv6Address: string | undefined;
   readonly asNumber: number | undefined;
-  /** The addresses have to be claimed later than this, since another Node has one of them (plan/claims.ts). undefined: none has. */
+  /** The addresses have to be claimed with a later time than this, because another Node has one of them (plan/claims.ts); undefined when none has. */
   readonly claimAfterMs?: number | undefined;
 };
 
 const fieldNames = ['ipv4Address', 'ipv6Address', 'asNumber'] as const satisfies readonly (keyof Registration)[];
 
-/** Holds, as JSON, the values of `spec.bgp` that the agent wrote: a field that is no longer what stands here has been set by somebody else, and is theirs. */
+/** The annotation that holds, as JSON, the values of `spec.bgp` that the agent wrote. A field that differs from it was set by somebody else and is not changed. */
 export const registeredAnnotation = 'openstack.projectcalico.org/registered-bgp';
 
-/** The annotation that claims the addresses, where it has to be written. */
+/** The annotation that claims the addresses, if it has to be written. */
 function claim(annotations: Fields, { claimAfterMs }: Registration, nowMs: number): Fields {
   if (claimAfterMs === undefined || Date.parse(String(annotations[claimedAnnotation])) > claimAfterMs) return {};
   return { [claimedAnnotation]: rfc3339Seconds(new Date(Math.max(nowMs, claimAfterMs + 1000))) };
 }
 
+/** The uid and creation time of a new Node. */
 export type Birth = { readonly uid: string; readonly creationTimestamp: string };
 
 /**
- * The Node's new value as JSON; undefined when it is right as it is.
- * @param current the bytes that are there. undefined: none, so a Node is made, with `birth`
- * @returns refused for bytes that are no Node: somebody's, and not to be overwritten
+ * The Node's new value as JSON; undefined when the present one is right.
+ * @param current the present value; undefined when there is no Node: then one is created with `birth`
+ * @returns a refusal for a value that is not a Node: it is somebody else's and must not be overwritten
  */
 export function registerInNode(current: Uint8Array | undefined, name: string, wanted: Registration, birth: () => Birth): Decoded<string | undefined> {
   if (!current) return decoded(JSON.stringify(newNode(name, wanted, birth())));
@@ -56,7 +57,7 @@ export function registerInNode(current: Uint8Array | undefined, name: string, wa
   );
 }
 
-/** Whether a Node holds nothing but what an agent has written: its host makes it the same again. */
+/** Whether a Node holds only values that an agent wrote, so that its host would write it again unchanged. */
 export function isAgentsAlone(value: Uint8Array): boolean {
   const object = decodeJsonObject(value);
   if (!object.ok) return false;
@@ -88,7 +89,7 @@ function newNode(name: string, wanted: Registration, { uid, creationTimestamp }:
   };
 }
 
-/** A field is the agent's when it is absent, or still what the agent wrote. */
+/** Merges values. A field belongs to the agent when it is absent or still has the value that the agent wrote. */
 function merge(current: Fields, registered: Fields, wanted: Registration): { readonly values: Fields; readonly ours: Fields } {
   const values: Record<string, unknown> = {};
   const ours: Record<string, unknown> = {};

@@ -1,4 +1,4 @@
-// Removes the Nodes of hosts that are gone for long, where an operator has this agent do so: each costs all other hosts a session that never comes up.
+// Removes the Nodes of hosts that have vanished long ago, if an operator has configured that: each costs all other hosts a session that never comes up.
 
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
@@ -8,45 +8,47 @@ import type { Problem, Resources } from '../plan/facts.ts';
 import type { Node } from '../resources/node.ts';
 import { isAgentsAlone } from './registration.ts';
 
-/** Hosts are gone for days. */
+/** How often to look. Hosts must have been gone for days. */
 const lookMs = 3_600_000;
 const retryMs = 60_000;
-/** Below the number of operations that etcd takes in one transaction (128 unless told otherwise), two a host. */
+/** How many hosts are read in one transaction, with two operations each: below etcd's default limit of 128. */
 const hostsAtOnce = 60;
 
+/** Removes Nodes. */
 export interface Removal {
-  /** What the last look has found and left as it is. */
+  /** The problems of the last look: Nodes that were found and not removed. */
   readonly problems: readonly Problem[];
-  /** Looks, when it is time to. */
+  /** Looks if it is time. */
   look(): Promise<void>;
 }
 
+/** When to remove which Nodes. */
 export type RemovalOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
   readonly ownName: string;
   readonly nodes: Resources['nodes'];
-  /** After this long without a word of its Felix a host is gone. */
+  /** A host counts as gone when its Felix has reported nothing for this time. */
   readonly goneMs: number;
-  /** The first look comes so long after this was made: sessions that stand are a sign of life, and need time to. */
+  /** The delay before the first look. Established sessions count as signs of life, and need time to come up. */
   readonly waitMs: number;
-  /** Of these addresses those that BIRD knows to be there; undefined: it cannot be asked. */
+  /** Those of the addresses that BIRD can reach; undefined when BIRD cannot be asked. */
   readonly reachable: (addresses: readonly IpAddress[]) => Promise<ReadonlySet<IpAddress> | undefined>;
   readonly log: Logger;
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
-/** What Felix's reports say of a host: whether it lives, and when it last said so. The latter's revision, for a comparison. */
+/** Felix's reports of a host: whether it lives, and when it reported last, with the revision of that report for a comparison. */
 type Report = { readonly lives: boolean; readonly last: { readonly atMs: number; readonly modRevision: number } | undefined };
 
-/** A host whose Felix has reported, and does so no more. */
+/** A host whose Felix reported once and does not report any more. */
 type Gone = { readonly node: Node; readonly last: NonNullable<Report['last']> };
 
 const addressesOf = ({ addresses }: Node): readonly IpAddress[] => ([4, 6] as const).flatMap((family) => addresses[family]?.address ?? []);
 
 /**
- * A host's sign of life is its Felix's report, whose key ends with its lease, a session with it, or a route through it. A Node is removed if that has been missing for `goneMs`, and if it holds nothing but
- * what an agent has written, which its host would write again. The transaction asks once more: whoever comes back at that moment, stays.
+ * The signs of life of a host are Felix's report, whose key expires with its lease, a BGP session with it, and a route through it. A Node is removed if there was none for `goneMs`, and if it holds only
+ * values that an agent wrote, which its host would write again. The transaction compares the reports once more, so a host that returns at that moment stays.
  */
 export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reachable, log, clock = systemClock }: RemovalOptions): Removal {
   let problems: readonly Problem[] = [];
@@ -73,7 +75,7 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
     return found;
   }
 
-  /** A report older than the Node is of a wrong clock, and says nothing. */
+  /** The hosts that are gone. A report that is older than the Node comes from a wrong clock and does not count. */
   function goneOf(understood: readonly Node[], found: ReadonlyMap<string, Report>): readonly Gone[] {
     return understood.flatMap((node): readonly Gone[] => {
       const report = found.get(node.name);
@@ -101,7 +103,7 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
     ];
     const { succeeded } = await etcd.transact(unchanged, [{ delete: key }]);
     if (succeeded)
-      log.warn({ node: name, since }, 'a Node was removed, since its host has been gone for long; should the host come back, its agent makes it again');
+      log.warn({ node: name, since }, 'a Node was removed because its host has been gone for long; if the host returns, its agent creates the Node again');
     return undefined;
   }
 
@@ -119,7 +121,7 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
         said(
           'Nodes',
           `${silent.length} of ${understood.length} hosts seem to be gone`,
-          'none is removed: more than half of them is taken for a fault of what reports',
+          'none is removed: so many at once are more likely a fault of the reports',
         ),
       ];
     const there = await reachable(silent.flatMap(({ node }) => addressesOf(node)));
@@ -144,7 +146,7 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
         problems = [
           said(
             'Nodes',
-            `those of hosts that are gone cannot be looked for: ${error.code}`,
+            `Nodes of vanished hosts cannot be looked for: ${error.code}`,
             `tried again every ${retryMs / 1000} s; calico-openstack etcd-roles --remove-hosts-gone gives the rights that it takes`,
           ),
         ];

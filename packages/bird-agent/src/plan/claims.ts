@@ -1,19 +1,19 @@
-// Which Node has an address that several name: the one whose host claimed it last; where none ever did, the older, so that one which is added takes no session from one that runs.
-// A host that is alive claims what another Node has of it. Nobody speaks for the Node of a host that was renamed or built anew.
+// Decides which Node owns an address that several Nodes have: the one whose host claimed it last. Without any claim the older Node owns it, so that a new one takes no session from an existing one.
+// A living host claims its addresses when another Node has one of them. Nobody does so for the old Node of a host that was renamed or rebuilt.
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { Node } from '../resources/node.ts';
 import type { Problem } from './facts.ts';
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
-/** Whether `a` has an address that `b` names too. */
+/** Whether `a` owns an address that both Nodes have. */
 function beats(a: Node, b: Node): boolean {
   if (a.claimedMs !== b.claimedMs) return a.claimedMs > b.claimedMs;
   const [made, otherMade] = [a, b].map(({ madeMs }) => madeMs ?? Number.POSITIVE_INFINITY) as [number, number];
   return made === otherMade ? a.name < b.name : made < otherMade;
 }
 
-/** The Nodes, in their order, each without addresses that are another's: this host's own (`ownAddresses`), or those of a Node that beats it. */
+/** The Nodes in their order, each without the addresses that belong to others: to this host (`ownAddresses`) or to a Node that beats it. */
 export function settleClaims(nodes: readonly Node[], ownName: string, ownAddresses: ReadonlySet<IpAddress>, problems: Problem[]): readonly Node[] {
   const holders = new Map<IpAddress, Node>();
   for (const node of nodes) {
@@ -46,8 +46,8 @@ function lostProblem(node: Node, address: IpAddress, holders: ReadonlyMap<IpAddr
 }
 
 /**
- * When an address of this host's (`ownAddresses`) was last claimed by another Node that has it by that, 0 for one that never claimed it; undefined: this host has them all.
- * @param own undefined: this host has no Node yet, so any other has them
+ * When another Node last claimed an address of this host (`ownAddresses`) that it owns thereby; 0 for a Node that never claimed it; undefined when this host owns all its addresses.
+ * @param own undefined when this host has no Node yet, so that any other Node owns them
  */
 export function rivalClaimMs(nodes: Iterable<Node>, ownName: string, own: Node | undefined, ownAddresses: ReadonlySet<IpAddress>): number | undefined {
   let latest: number | undefined;

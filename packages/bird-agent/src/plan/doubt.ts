@@ -1,31 +1,32 @@
-// Whether a datastore that has lost its content may end sessions. The agents put their Nodes back within seconds, each its own; nobody but an operator can put back peers and passwords.
+// Decides whether a datastore that may have lost its content may end sessions. The agents restore their own Nodes within seconds; only an operator can restore peers and passwords.
 
+/** The facts for the decision. */
 export type Doubt = {
-  /** BIRD's configuration as it is, and when it was written. */
+  /** BIRD's present configuration, and when it was written. */
   readonly current: string;
   readonly writtenMs: number;
-  /** What the datastore asks for now. */
+  /** The configuration that follows from the datastore now. */
   readonly wanted: string;
-  /** When this host's Node was made, in whole seconds. undefined: nobody says. */
+  /** When this host's Node was created, in whole seconds; undefined when that is not known. */
   readonly nodeMadeMs: number | undefined;
-  /** Whether the datastore holds anything of BGP that only operators write. */
+  /** Whether the datastore has any BGP resource that only operators write. */
   readonly hasOperatorsWord: boolean;
   readonly nowMs: number;
 };
 
-/** By then every agent that lives has registered its host. */
+/** Within this time every living agent registers its host again. */
 export const returnMs = 60_000;
 
 /**
- * The sessions for whose sake BIRD's configuration stays as it is; none: it need not. Only a configuration that is older than this host's Node is in doubt: the datastore that
- * asked for it is not the one that asks now. A session that ends, or would go on without its password, waits for the other hosts to register; and where it was an
- * operator's wish, until an operator says anything at all.
+ * The sessions for which BIRD's configuration stays unchanged; empty when it may change. A configuration is in doubt only if it is older than this host's Node: then it came from another
+ * datastore than the present one. A session that would end, or lose its password, waits until the other hosts have had time to register; a session that an
+ * operator wanted waits until an operator has written any BGP resource.
  */
 export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOperatorsWord, nowMs }: Doubt): readonly string[] {
   if (nodeMadeMs === undefined || nodeMadeMs > nowMs || !isOlder(writtenMs, nodeMadeMs)) return [];
   const [before, after] = [sessionsIn(current), sessionsIn(wanted)];
   const byNeighbor = new Map([...after.values()].map((session) => [session.neighbor, session]));
-  // Under another name a session with the same neighbour is still asked for.
+  // A session with the same neighbour under another name is still wanted.
   const lost = [...before].filter(([symbol, { neighbor, hasPassword }]) => {
     const successor = after.get(symbol) ?? byNeighbor.get(neighbor);
     return !successor || (hasPassword && !successor.hasPassword);
@@ -35,10 +36,10 @@ export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOpe
   return doubtful.map(([symbol]) => symbol);
 }
 
-/** Whether a configuration may have been written before the Node was made. */
+/** Whether a configuration may have been written before the Node was created. */
 export const isOlder = (writtenMs: number, nodeMadeMs: number): boolean => writtenMs < nodeMadeMs + 1000;
 
-/** As `printConfiguration` writes them. */
+/** The sessions in a text of `printConfiguration`. */
 const sessionsIn = (text: string): ReadonlyMap<string, { readonly neighbor: string; readonly hasPassword: boolean }> =>
   new Map(
     [...text.matchAll(/^protocol bgp ('[^'\n]*')$([\s\S]*?)^\}$/gm)].map(([, symbol, body]) => [

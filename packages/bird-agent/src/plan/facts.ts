@@ -1,4 +1,4 @@
-// What the plan is made from: the datastore's resources as they were understood, and what this host knows of itself.
+// The input of the plan: the datastore's resources as they were understood, and what this host knows of itself.
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import type { Decoded, Labels } from '@calico-openstack/datamodel';
 import type { BgpConfiguration } from '../resources/bgp-configuration.ts';
@@ -10,55 +10,56 @@ import type { SecretRef } from '../resources/values.ts';
 
 type ByName<T> = ReadonlyMap<string, T>;
 
-/** By name. A resource that was not understood is there too, with the reason: it is not the same as an absent one. */
+/** The resources by name. An invalid resource is included with the reason, because it must not be treated like an absent one. */
 export type Resources = {
-  /** In order of name. */
+  /** Sorted by name. */
   readonly nodes: ByName<Decoded<Node>>;
   readonly configurations: ByName<Decoded<BgpConfiguration>>;
   readonly peers: ByName<{ readonly ok: true; readonly value: BgpPeer } | PeerRefusal>;
   readonly filters: ByName<Decoded<BgpFilter>>;
   readonly pools: ByName<Decoded<Cidr>>;
-  /** Resources (`BGPPeer tor`) whose newest value is not understood, and why: above, their last value that was stands. */
+  /** Resources (`BGPPeer tor`) whose newest value is invalid, and why. The maps above hold their last valid values. */
   readonly outdated: ByName<string>;
-  /** Of LiveMigrations; by namespace and name. */
+  /** The departures from LiveMigrations, by namespace and name. */
   readonly departures: ByName<Decoded<Departure | undefined>>;
 };
 
+/** What the host knows of itself. */
 export type Host = {
-  /** This host's Node. */
+  /** The name of this host's Node. */
   readonly name: string;
-  /** undefined: the Node's IPv4 address, or what is made from the name. */
+  /** The configured router id; undefined: the Node's IPv4 address, or a digest of its name. */
   readonly routerId: IpAddress | undefined;
-  /** Networks of this host's own interfaces: a neighbour in one of them is next door. */
+  /** The networks of this host's own interfaces. A neighbour in one of them is next door. */
   readonly networks: readonly Cidr[];
-  /** Addresses of this host's own, with the lengths of their networks, wherever they are and whether or not they can be used now. */
+  /** This host's own addresses with their prefix lengths, whatever the state of their interfaces. */
   readonly addresses: readonly Cidr[];
-  /** The networks of those addresses, and where they are. */
+  /** The networks of these addresses, with their interfaces. */
   readonly interfaceNetworks: readonly { readonly interface: string; readonly network: Cidr }[];
-  /** Where etcd is. */
+  /** The addresses of etcd. */
   readonly datastoreAddresses: readonly IpAddress[];
-  /** Addresses of workloads here that are moving to another host. */
+  /** The addresses of local workloads that are migrating to another host. */
   readonly moving: readonly Cidr[];
-  /** What the operator says may be announced by hosts besides single addresses. */
+  /** Prefixes that the operator allows hosts to announce in addition to single addresses. */
   readonly workloadPrefixes: readonly Cidr[];
   readonly workloadInterfacePrefixes: readonly string[];
   readonly deviceRouteProtocol: number;
   readonly exportPrefixes: readonly Cidr[];
   readonly holdSeconds: number;
   readonly restartWaitSeconds: number;
-  /** undefined: any number. */
+  /** The greatest number of routes of a neighbour; undefined: unlimited. */
   readonly mostRoutes: number | undefined;
-  /** `syslog`, `stderr`, or a path as BIRD's string. */
+  /** `syslog`, `stderr`, or a path as a string of BIRD's language. */
   readonly logFile: string;
 };
 
-/** What is pure but not this room's own, and what is secret. */
+/** Functions that the plan needs from outside. */
 export type Lookups = {
-  /** Whether labels match a selector; refused when the selector does not parse. */
+  /** Compiles a selector to a function on labels; refused when the selector does not parse. */
   readonly selector: (selector: string) => Decoded<(labels: Labels) => boolean>;
-  /** The password that a resource refers to, as BIRD's string. */
+  /** The password to which a resource refers, as a string of BIRD's language. */
   readonly password: (reference: SecretRef) => Decoded<string>;
 };
 
-/** Something that is not as somebody wanted it, for log, metric and status. `key` is the resource (`BGPPeer tor`), `effect` what follows. */
+/** A deviation from what somebody wanted, for log, metrics and status. `key` names the resource (`BGPPeer tor`), `effect` says what follows. */
 export type Problem = { readonly key: string; readonly reason: string; readonly effect: string };

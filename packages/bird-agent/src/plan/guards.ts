@@ -1,24 +1,25 @@
-// What routes must not be for, and which workloads are moving (bird/guards.ts).
+// Collects the data of the guards (bird/guards.ts): the prefixes for which routes are refused, and the workloads that are migrating.
 import { addressOf, type Cidr, familyOf, type IpAddress, type IpFamily, isHostCidr, prefixLength } from '@calico-openstack/addresses';
 import type { Guards } from '../bird/configuration.ts';
 import type { Advertisement } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
 import type { Host, Resources } from './facts.ts';
 
-/** A prefix that holds more than a quarter of all addresses is a slip, and would let everything through. */
+/** The least length of a workload prefix. A shorter one is a mistake and would let everything through. */
 const leastLength = 2;
 
+/** What the guards are computed from. */
 export type GuardsInput = {
   readonly own: Node;
   readonly others: readonly Node[];
   readonly host: Host;
   readonly pools: Resources['pools'];
   readonly advertisements: readonly Advertisement[];
-  /** BGPConfiguration's patterns of interfaces that are nobody's business. */
+  /** BGPConfiguration's patterns of interfaces to ignore. */
   readonly ignoredInterfaces: readonly string[];
 };
 
-/** Bridges that container engines and libvirt make for themselves: their networks are the same on every host, lead nowhere, and may well be a tenant's too. */
+/** Bridges that container engines and libvirt create for themselves. Their networks are the same on every host, lead nowhere, and may equal a tenant's. */
 const privateBridges = ['docker*', 'podman*', 'virbr*', 'lxcbr*', 'lxdbr*', 'cni*'];
 
 function matchesPattern(name: string, pattern: string): boolean {
@@ -26,6 +27,7 @@ function matchesPattern(name: string, pattern: string): boolean {
   return new RegExp(`^${parts.join('.*')}$`).test(name);
 }
 
+/** The guards of a family. */
 export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements, ignoredInterfaces }: GuardsInput): Guards {
   const ofFamily = <T extends Cidr | IpAddress>(values: readonly T[]): readonly T[] => [...new Set(values.filter((value) => familyOf(value) === family))];
   const ownNode = own.addresses[family];

@@ -1,4 +1,4 @@
-// From the datastore's resources and the host's facts to what BIRD is to do. Pure: the same facts give the same plan, whatever came before.
+// Computes BIRD's configuration from the datastore's resources and the host's facts. Pure: the same facts give the same plan, whatever came before.
 import { createHash } from 'node:crypto';
 import { addressFromBytes, addressOf, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Decoded } from '@calico-openstack/datamodel';
@@ -10,16 +10,17 @@ import type { Host, Lookups, Problem, Resources } from './facts.ts';
 import { guardsOf } from './guards.ts';
 import { planSessions, type Speaker } from './sessions.ts';
 
+/** The desired configuration, or why there is none. */
 export type Plan =
   | { readonly ok: true; readonly configuration: BirdConfiguration; readonly problems: readonly Problem[] }
-  /** What BIRD has must stay as it is: something that everything rests on is not understood. */
+  /** BIRD's configuration must not change, because an indispensable resource is invalid. */
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 const defaultAsNumber = 64512;
 const defaultPort = 179;
 const defaultRoutePriority = 1024;
 
-/** Decides everything. Resources that are not understood are named in `problems`, with what follows from it. */
+/** Makes the plan. Invalid resources are named in `problems` with the consequences. */
 export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
   const problems: Problem[] = [];
   const halt = (key: string, reason: string): Plan => ({
@@ -107,10 +108,10 @@ const families = [4, 6] as const satisfies readonly IpFamily[];
 
 const understood = <T>(result: Decoded<T> | undefined): T | undefined => (result?.ok ? result.value : undefined);
 
-/** What holds for this host; undefined where Calico's default does. */
+/** The settings of this host; a field is undefined when Calico's default applies. */
 type Settings = Partial<BgpConfiguration> & Pick<BgpConfiguration, 'communities' | 'prefixAdvertisements' | 'logSeverity'>;
 
-/** The host's own values before the cluster's, for the fields that a host may have; the others are the cluster's alone (peer/bird-and-operations.md 1.2). */
+/** The host's own values before the cluster's, for the fields that a host may have; the others are the cluster's alone, as in upstream's agent. */
 function combine(cluster: BgpConfiguration | undefined, host: BgpConfiguration | undefined): Settings {
   return {
     ...cluster,
@@ -120,17 +121,17 @@ function combine(cluster: BgpConfiguration | undefined, host: BgpConfiguration |
   };
 }
 
-/** The same trouble of several sessions is told once. */
+/** Removes duplicates: a problem that several sessions share is reported once. */
 const distinct = (problems: readonly Problem[]): readonly Problem[] => [...new Map(problems.map((problem) => [JSON.stringify(problem), problem])).values()];
 
-/** All addresses that this host has or says that it has. */
+/** All addresses that this host has, or that its Node says it has. */
 function ownAddresses(own: Node, host: Host): ReadonlySet<IpAddress> {
   return new Set([...host.addresses.map(addressOf), ...families.flatMap((family) => own.addresses[family]?.address ?? [])]);
 }
 
-/** An address from which this host cannot speak, since it does not have it. */
+/** Addresses of the Node that this host does not have, so that it cannot use them. */
 function absentAddresses(own: Node, { addresses }: Host): readonly Problem[] {
-  if (addresses.length === 0) return []; // nothing is known of them
+  if (addresses.length === 0) return []; // the host's addresses are not known
   const here = new Set(addresses.map(addressOf));
   return families.flatMap((family): Problem[] => {
     const address = own.addresses[family]?.address;
@@ -145,7 +146,7 @@ function absentAddresses(own: Node, { addresses }: Host): readonly Problem[] {
   });
 }
 
-/** In order of name. A Node that is not understood is told and left out: nobody could peer with it. */
+/** The other Nodes, sorted by name. An invalid Node is reported and left out. */
 function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): readonly Node[] {
   const others: Node[] = [];
   for (const [name, node] of nodes) {
@@ -156,7 +157,7 @@ function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): rea
   return others;
 }
 
-/** Fields of BGPConfiguration that ask for something which this agent does not do. */
+/** Reports fields of BGPConfiguration that this agent does not support. */
 function unsupportedFields({ configurations }: Resources, host: string): readonly Problem[] {
   const known = ['default', `node.${host}`].flatMap((name): Problem[] =>
     (understood(configurations.get(name))?.unsupported ?? []).map((field) => ({
@@ -165,7 +166,7 @@ function unsupportedFields({ configurations }: Resources, host: string): readonl
       effect: 'the field is ignored',
     })),
   );
-  // The others are the cluster's alone: half of them would split a mesh.
+  // The other fields apply to the cluster only: on single hosts they would split the mesh.
   const misplaced = (understood(configurations.get(`node.${host}`))?.clusterOnly ?? []).map(
     (field): Problem => ({
       key: `BGPConfiguration node.${host}`,
@@ -190,7 +191,7 @@ function normalRoutePriority(settings: Settings, family: IpFamily, problems: Pro
   return defaultRoutePriority;
 }
 
-/** The router id of a host without IPv4: four bytes of its name's digest, the first kept below 224 and above 0 (upstream's `hash`). */
+/** The router id of a host without IPv4: four bytes of its name's digest, the first between 1 and 223 (upstream's `hash`). */
 function routerIdFromName(name: string): IpAddress {
   const [first = 0, ...rest] = createHash('sha256').update(name).digest().subarray(0, 4);
   return addressFromBytes(Uint8Array.of((first % 223) + 1, ...rest));

@@ -1,4 +1,4 @@
-// Who peers with whom: the mesh of all hosts, and BGPPeers in front of it.
+// Decides who peers with whom: the mesh of all hosts, and BGPPeers, which take precedence.
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import { type Decoded, decoded, type Labels, refused } from '@calico-openstack/datamodel';
 import type { FilterUse, Session } from '../bird/configuration.ts';
@@ -8,13 +8,14 @@ import type { Node } from '../resources/node.ts';
 import type { SecretRef } from '../resources/values.ts';
 import type { Lookups, Problem, Resources } from './facts.ts';
 
-/** What a session's both ends are made of, resolved from Node and BGPConfiguration. */
+/** One end of a session, resolved from Node and BGPConfiguration. */
 export type Speaker = {
   readonly node: Node;
   readonly asNumber: number;
   readonly listenPort: number;
 };
 
+/** The settings of the mesh. */
 export type Mesh = {
   readonly enabled: boolean;
   readonly password: SecretRef | undefined;
@@ -22,9 +23,10 @@ export type Mesh = {
   readonly bfd: boolean;
 };
 
+/** What the sessions are computed from. */
 export type SessionsInput = {
   readonly own: Speaker;
-  /** All the others, in order of name. */
+  /** All other hosts, sorted by name. */
   readonly others: readonly Speaker[];
   readonly mesh: Mesh;
   readonly peers: Resources['peers'];
@@ -36,8 +38,8 @@ export type SessionsInput = {
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
 /**
- * A wish for a session with a neighbour. One neighbour has one session: a BGPPeer's beats one that only mirrors another host's, and either beats the mesh's; among equals the
- * name decides. `session` undefined: there must be none (and the mesh must not step in).
+ * A wish for a session with a neighbour. There is one session for each neighbour. A BGPPeer's wish beats one that mirrors another host's BGPPeer, and both beat the mesh's; among equals the
+ * name decides. Without `session`, there must be no session with the neighbour, not even the mesh's.
  */
 type Wish = {
   readonly from: 'peer' | 'reverse';
@@ -49,7 +51,7 @@ type Wish = {
 
 const rank = { peer: 0, reverse: 1 } as const;
 
-/** All sessions of this host in order of their symbols, and what stands in the way of others. */
+/** All sessions of this host, sorted by symbol, and the problems that prevent others. */
 export function planSessions(input: SessionsInput): { readonly sessions: readonly Session[]; readonly problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const wishes = peerWishes(input, problems).sort((a, b) => rank[a.from] - rank[b.from]);
@@ -70,9 +72,9 @@ export function planSessions(input: SessionsInput): { readonly sessions: readonl
   return { sessions: [...mesh, ...sessions].sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), problems };
 }
 
-/** In nearly the order of their symbols. */
+/** The sessions of the mesh, nearly sorted by symbol. */
 function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: Problem[]): readonly Session[] {
-  // A route reflector's sessions are what BGPPeers say: it has none of the mesh, nor has anybody with it.
+  // A route reflector takes no part in the mesh: its sessions come from BGPPeers.
   if (!mesh.enabled || own.node.routeReflectorClusterId !== undefined) return [];
   const password = mesh.password && lookups.password(mesh.password);
   if (password?.ok === false) {
@@ -94,10 +96,10 @@ function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: P
 }
 
 type Remembered = { readonly ownSide: string; readonly session: Session };
-/** A host's session is the same object as long as it is the same: of thousands only the changed one is made, and printed, anew. */
+/** Caches the session with each host, so that of thousands of sessions only the changed ones are made and printed again. */
 const remembered = { 4: new WeakMap<Node, Remembered>(), 6: new WeakMap<Node, Remembered>() };
 
-/** @param ownSide all that the session takes from this side, as text */
+/** @param ownSide everything that the session takes from this end, as text */
 function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh, password: string | undefined, ownSide: string): Session | undefined {
   const [from, to] = [own.node.addresses[family], other.node.addresses[family]];
   if (!from || !to) return undefined;
@@ -108,7 +110,7 @@ function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh,
     ...basics(own, family),
     symbol: symbol(`mesh${family}`, other.node.name),
     neighbor: { address: to.address, port: other.listenPort, asNumber: other.asNumber },
-    // Upstream's rule, so that hosts of both kinds mesh: the lower address, as text, waits to be called. Connections never cross.
+    // This is upstream's rule, so that hosts of both kinds can mesh: the end with the lower address, as text, waits for the connection. So connections never cross.
     passive: from.address < to.address,
     password,
     restartSeconds: mesh.restartSeconds,
@@ -118,7 +120,7 @@ function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh,
   return session;
 }
 
-/** A session without anything that only a BGPPeer can ask for. */
+/** A session without the properties that only a BGPPeer can set. */
 function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit<Session, 'symbol' | 'neighbor'> {
   return {
     family,
@@ -145,7 +147,7 @@ type Remote = {
   readonly address: IpAddress;
   readonly port: number;
   readonly asNumber: number;
-  /** Set when it is one of our hosts. */
+  /** Set when the other end is one of our hosts. */
   readonly speaker: Speaker | undefined;
 };
 
@@ -173,7 +175,7 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
   });
 }
 
-/** No two have one address (plan/claims.ts). */
+/** The hosts by address. No two have the same address (plan/claims.ts). */
 const speakersByAddress = (speakers: readonly Speaker[]): ReadonlyMap<IpAddress, Speaker> =>
   new Map(
     speakers.flatMap((speaker) =>
@@ -181,7 +183,7 @@ const speakersByAddress = (speakers: readonly Speaker[]): ReadonlyMap<IpAddress,
     ),
   );
 
-/** The oldest first, then by name: a BGPPeer that is added takes no session from one that has it. */
+/** The BGPPeers, oldest first, then by name: a new BGPPeer takes no session from an existing one. */
 function inOrder(peers: Resources['peers']): readonly (readonly [string, PeerEntry])[] {
   const madeMs = (peer: PeerEntry): number => (peer.ok ? peer.value.madeMs : Number.POSITIVE_INFINITY);
   return [...peers].sort(([a, one], [b, other]) => {
@@ -194,7 +196,7 @@ type PeerEntry = NonNullable<ReturnType<Resources['peers']['get']>>;
 
 const none = (key: string, address: IpAddress): Wish => ({ from: 'peer', key, address, port: undefined, session: undefined });
 
-/** Whom this host has to peer with because the BGPPeer is for it, and whom because it is at the other end of one that is for them. */
+/** The neighbours of this host by a BGPPeer: because it applies to this host, or because this host is at the other end of one that applies to others. */
 function resolveEnds(
   peer: BgpPeer,
   { own, others, lookups }: SessionsInput,
@@ -247,7 +249,7 @@ function peerWish(
   const address = own.node.addresses[family]?.address;
   if (remote.address === address) return [];
   if (peer.useNodeIp && !address) {
-    // A host of one family has no business with the other half of what a selector found.
+    // A host with one family cannot peer with neighbours of the other family that a selector finds. Only an explicit address is reported.
     if (peer.remotes.kind === 'address') refuse(`Node ${own.node.name} has no IPv${family} address`);
     return [];
   }
@@ -256,7 +258,7 @@ function peerWish(
     refuse(`spec.password: ${password.reason}`, `no session with ${remote.address}`);
     return [none(key, remote.address)];
   }
-  // A mirrored session speaks for the other end: this host's own AS, and the AS that the other end says is its.
+  // A mirrored session uses this host's own AS, and the AS that the other end declares as its own.
   const localAs = (from === 'peer' ? peer.localAsNumber : undefined) ?? own.asNumber;
   const remoteAs = (from === 'reverse' ? peer.localAsNumber : undefined) ?? remote.asNumber;
   const internal = localAs === remoteAs;
@@ -272,11 +274,11 @@ function peerWish(
         'the session does not come up; sourceAddress: None lets the host choose its address there',
       );
   }
-  // One of our hosts is one in whatever AS it is; a speaker by its address in another AS is somebody else, whoever says that the address is his.
+  // One of our hosts is trusted as a host in any AS. A speaker by address in another AS is external, even if a Node has that address.
   const isExternal = from === 'peer' && !internal && peer.remotes.kind === 'address';
   const session: Session = {
     ...basics(own, family),
-    // An address keeps its session whether or not it is known yet as one of our hosts'.
+    // A session by address keeps its symbol, whether or not the address is known as one of our hosts'.
     symbol:
       from === 'peer' && peer.remotes.kind === 'address'
         ? symbol(`peer${family}`, peer.name)
@@ -291,7 +293,7 @@ function peerWish(
     keepaliveSeconds: peer.keepaliveSeconds,
     holdSeconds: peer.holdSeconds,
     bfd: peer.bfd,
-    nextHop: peer.nextHop === 'keep' && internal ? 'auto' : peer.nextHop, // inside an AS next hops are kept anyway
+    nextHop: peer.nextHop === 'keep' && internal ? 'auto' : peer.nextHop, // inside an AS next hops are always kept
     allowedLocalAsNumbers: peer.allowedLocalAsNumbers,
     reflector: clusterId && internal ? { clusterId, neighborIsClient: remote.speaker?.node.routeReflectorClusterId !== clusterId } : undefined,
     filters: peer.filters.map((name) => filterUse(name, family, input.filters, refuse)),
@@ -301,8 +303,8 @@ function peerWish(
 }
 
 /**
- * An external neighbour next door is spoken to directly: its routes then lead through itself or its network, whatever else BGP says of the way there. (Next hops that
- * are looked up must not be found by a route whose own next hop is looked up, or BIRD calls them unreachable.)
+ * An external neighbour next door has a direct session: then its routes lead through itself or its network, independent of BGP. (A next hop must not be resolved
+ * by a route whose own next hop has to be resolved, or BIRD calls it unreachable.)
  */
 function transportTo(
   address: IpAddress,
@@ -315,7 +317,7 @@ function transportTo(
   return nextDoor ? { kind: 'direct' } : { kind: 'multihop', hops: ttlSecurityHops };
 }
 
-/** A filter as the session uses it; what is wrong with it is told by whoever uses it, since nobody else suffers from it. */
+/** A session's use of a filter. Problems of the filter are reported for the sessions that use it, because no others are affected. */
 function filterUse(name: string, family: IpFamily, filters: Resources['filters'], refuse: (reason: string, effect?: string) => void): FilterUse {
   const filter = filters.get(name);
   if (!filter?.ok) {

@@ -1,17 +1,20 @@
-// BGPConfiguration: `default` for the cluster, `node.<host>` for one host.
+// Decodes BGPConfigurations: `default` for the cluster, `node.<host>` for one host.
 import { type Cidr, familyOf } from '@calico-openstack/addresses';
 import { type Decoded, decoded, decodeResource, type Fields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, object, oneOf, type Parse, readFields, shown, text, truth } from './fields.ts';
 import { asNumber, type Community, cidr, community, interfacePattern, password, port, restartSeconds, type SecretRef, wantsBfd } from './values.ts';
 
+/** The log severities of BGPConfiguration. */
 export const logSeverities = ['Debug', 'Info', 'Warning', 'Error', 'Fatal'] as const;
+/** One of `logSeverities`. */
 export type LogSeverity = (typeof logSeverities)[number];
 
+/** A community with a name. */
 export type NamedCommunity = { readonly name: string; readonly value: Community };
-/** Each of `communities` is a community's text or the name of one. */
+/** Communities for a prefix, each given as text or as the name of one. */
 export type PrefixAdvertisement = { readonly cidr: Cidr; readonly communities: readonly string[] };
 
-/** What is absent is undefined: the cluster's value, or Calico's default, holds. */
+/** A BGPConfiguration. An absent field is undefined: then the cluster's value or Calico's default applies. */
 export type BgpConfiguration = {
   readonly asNumber: number | undefined;
   readonly nodeToNodeMeshEnabled: boolean | undefined;
@@ -25,16 +28,16 @@ export type BgpConfiguration = {
   readonly prefixAdvertisements: readonly PrefixAdvertisement[] | undefined;
   readonly ignoredInterfaces: readonly string[] | undefined;
   readonly normalRoutePriority: { readonly 4: number | undefined; readonly 6: number | undefined };
-  /** Fields that are there and that a BGPConfiguration for one host cannot have. */
+  /** Fields that are set, although a BGPConfiguration for one host cannot have them. */
   readonly clusterOnly: readonly string[];
-  /** Fields that are there and mean nothing to this agent. */
+  /** Fields that are set and that this agent does not support. */
   readonly unsupported: readonly string[];
 };
 
-/** Felix's priorities; see the kernel metric that BIRD's own routes have (bird/configuration.ts). */
+/** Felix's route priorities; compare the metric of BIRD's own routes (bird/configuration.ts). */
 const routePriority = integer(1, 2147483646);
 
-/** The values of one BGPConfiguration. One field that is not understood refuses it all: a mesh without its password, or against a `false`, must not be guessed. */
+/** Decodes a BGPConfiguration. One invalid field refuses all of it: a mesh without its password, or despite a `false`, must not be guessed. */
 export function decodeBgpConfiguration(bytes: Uint8Array): Decoded<BgpConfiguration> {
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;
@@ -60,15 +63,15 @@ export function decodeBgpConfiguration(bytes: Uint8Array): Decoded<BgpConfigurat
   const cluster = { asNumber: as, nodeToNodeMeshEnabled, nodeMeshPassword, nodeMeshMaxRestartTime: nodeMeshMaxRestartSeconds, bindMode, ignoredInterfaces };
   const priorities = { ipv4NormalRoutePriority: normalRoutePriority[4], ipv6NormalRoutePriority: normalRoutePriority[6] };
   const clusterOnly = Object.entries({ ...cluster, ...priorities }).flatMap(([name, value]) => (value === undefined ? [] : [spec.path(name)]));
-  // The names of communities are its own, unless it has none: then they may be the cluster's.
+  // Names of communities are resolved in the same resource. If it has none, they may be the cluster's.
   const advertisements = configuration.communities ? resolveAdvertisements(configuration) : decoded([]);
   return advertisements.ok ? decoded({ ...configuration, clusterOnly, unsupported: spec.unread().map(spec.path) }) : advertisements;
 }
 
-/** 0 is how an absent port may be written. */
+/** A port; 0 means absent. */
 const portOrNone: Parse<number | undefined> = (value) => (value === 0 ? decoded(undefined) : port(value));
 
-/** Severities are understood in any case, and `trace` as Debug's: upstream's readers take them so. */
+/** A severity in any case, with `trace` as Debug, as upstream's readers accept it. */
 const logSeverity: Parse<LogSeverity> = (value) => {
   const wanted = typeof value === 'string' ? value.toLowerCase() : undefined;
   const severity = logSeverities.find((known) => known.toLowerCase() === wanted) ?? (wanted === 'trace' ? 'Debug' : undefined);
@@ -87,7 +90,7 @@ const prefixAdvertisement: Parse<PrefixAdvertisement> = (value) =>
     return prefix !== undefined && communities !== undefined ? { cidr: prefix, communities } : undefined;
   });
 
-/** An object whose fields `read` reads; refused for the first field that is not understood. */
+/** Decodes an object with `read`; refused for the first invalid field. */
 function parts<T>(value: unknown, read: (fields: ReturnType<typeof readFields>) => T | undefined): Decoded<T> {
   const fields = object(value);
   if (!fields.ok) return fields;
@@ -96,11 +99,12 @@ function parts<T>(value: unknown, read: (fields: ReturnType<typeof readFields>) 
   return result === undefined || problems.length > 0 ? refused(`${problems[0]?.field.slice(1)}: ${problems[0]?.reason}`) : decoded(result);
 }
 
+/** A prefix with its communities resolved. */
 export type Advertisement = { readonly cidr: Cidr; readonly communities: readonly Community[] };
 
 /**
- * The advertisements of one family with their communities looked up. One that is neither a community nor a name refuses all: a route without its
- * `no-export` would travel further than it may.
+ * Resolves the communities of prefix advertisements. A text that is neither a community nor a known name refuses all: a route without its
+ * `no-export` would be announced further than allowed.
  */
 export function resolveAdvertisements(configuration: Pick<BgpConfiguration, 'communities' | 'prefixAdvertisements'>): Decoded<readonly Advertisement[]> {
   const byName = new Map((configuration.communities ?? []).map(({ name, value }) => [name, value]));
@@ -118,5 +122,6 @@ export function resolveAdvertisements(configuration: Pick<BgpConfiguration, 'com
   return decoded(resolved);
 }
 
+/** The advertisements of one family. */
 export const advertisementsOf = (advertisements: readonly Advertisement[], family: 4 | 6): readonly Advertisement[] =>
   advertisements.filter((advertisement) => familyOf(advertisement.cidr) === family);

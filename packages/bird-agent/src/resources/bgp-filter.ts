@@ -1,23 +1,25 @@
-// BGPFilter: an operator's rules in front of the built-in ones, by direction and family.
+// Decodes BGPFilters: an operator's rules that run before the built-in ones, by direction and family.
 import { addressBits, type Cidr, type IpFamily, prefixLength } from '@calico-openstack/addresses';
 import { type Decoded, decoded, decodeResource, isFields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, type FieldReader, integer, list, object, oneOf, type Parse, readFields, shown } from './fields.ts';
 import { asNumber, type Community, cidr, community, interfacePattern } from './values.ts';
 
+/** The direction of a filter. */
 export type Direction = 'import' | 'export';
 
-/** Routes whose prefix is this one, or lies in it with a length in between; or the others. */
+/** Matches a prefix, or prefixes inside of it with a length in a range; or all others. */
 export type PrefixMatch =
   | { readonly kind: 'equal'; readonly cidr: Cidr; readonly negated: boolean }
   | { readonly kind: 'in'; readonly cidr: Cidr; readonly minLength: number; readonly maxLength: number; readonly negated: boolean };
 
+/** A change of the route. */
 export type FilterOperation =
   | { readonly kind: 'addCommunity'; readonly community: Community }
-  /** In the order in which they stand at the path's beginning afterwards. */
+  /** The AS numbers in the order in which they stand at the beginning of the path afterwards. */
   | { readonly kind: 'prependAsPath'; readonly asNumbers: readonly number[] }
   | { readonly kind: 'setPriority'; readonly priority: number };
 
-/** All matches that are there must hold. */
+/** A rule. All conditions that are present must hold. */
 export type FilterRule = {
   readonly prefix: PrefixMatch | undefined;
   readonly learnedFromPeers: boolean;
@@ -25,18 +27,19 @@ export type FilterRule = {
   readonly peerType: 'eBGP' | 'iBGP' | undefined;
   readonly community: Community | undefined;
   readonly asPathPrefix: readonly number[] | undefined;
-  /** In Felix's units: a kernel metric. */
+  /** A route priority in Felix's units, which are kernel metrics. */
   readonly priority: number | undefined;
   readonly action: 'Accept' | 'Reject';
   readonly operations: readonly FilterOperation[];
 };
 
-/** `problem`: the rule behind the last of `rules` was not understood. Everything that gets so far is rejected: nobody knows what that rule would have stopped. */
+/** A list of rules. `problem`: the rule behind the last one is invalid. Then every route that gets so far is rejected, because that rule might have stopped it. */
 export type FilterRules = { readonly rules: readonly FilterRule[]; readonly problem: FieldProblem | undefined };
 
+/** A filter by direction and family. */
 export type BgpFilter = { readonly name: string; readonly rules: { readonly [direction in Direction]: { readonly [family in IpFamily]: FilterRules } } };
 
-/** A BGPFilter's rules. Only what is no BGPFilter at all is refused; a rule that is not understood ends its list. */
+/** Decodes a BGPFilter. Only a value that is no BGPFilter at all is refused; an invalid rule ends its list. */
 export function decodeBgpFilter(name: string, bytes: Uint8Array): Decoded<BgpFilter> {
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;
@@ -81,7 +84,7 @@ function decodeRule(fields: FieldReader, family: IpFamily): FilterRule | undefin
 
 const priority = integer(1, 2147483646);
 
-/** As many as a segment of an AS path holds (RFC 4271 4.3). BIRD's parser gives up at some thousands, and with it on the whole configuration. */
+/** The greatest number of AS numbers to match: that of a segment of an AS path (RFC 4271, section 4.3). BIRD's parser fails on some thousands, and with it the whole configuration. */
 const mostInPath = 255;
 
 function prefixMatch(fields: FieldReader, family: IpFamily): PrefixMatch | undefined {
@@ -115,7 +118,7 @@ const prefixLengths =
     return problem ? refused(`${problem.field.slice(1)}: ${problem.reason}`) : decoded(lengths);
   };
 
-/** `{"values": [one]}`: Calico's API knows one value only so far. */
+/** A community match: `{"values": [one]}`. So far Calico's API allows one value only. */
 const communityMatch: Parse<Community> = (value) => {
   const values = isFields(value) && Object.keys(value).length === 1 ? value['values'] : undefined;
   return Array.isArray(values) && values.length === 1 ? community(values[0]) : refused(`${shown(value)} is not {"values": [one community]}`);

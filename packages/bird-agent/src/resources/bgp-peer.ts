@@ -1,24 +1,25 @@
-// BGPPeer: who peers with whom besides the mesh, and how.
+// Decodes BGPPeers: sessions in addition to the mesh.
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type Decoded, decoded, decodeResource, isFields, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, oneOf, readFields, text, truth } from './fields.ts';
 import { asNumber, durationSeconds, type Neighbor, neighbor, password, restartSeconds, type SecretRef, speakerAddress, wantsBfd } from './values.ts';
 
-/** Which of our hosts have the peering. */
+/** The hosts to which the BGPPeer applies. */
 export type PeerHosts = { readonly kind: 'all' } | { readonly kind: 'node'; readonly node: string } | { readonly kind: 'selector'; readonly selector: string };
 
-/** At the other end: a speaker by its address, or those of our hosts that a selector finds. */
+/** The other end: a speaker by its address, or the hosts that a selector finds. */
 export type PeerRemotes =
   | { readonly kind: 'address'; readonly neighbor: Neighbor; readonly asNumber: number }
   | { readonly kind: 'selector'; readonly selector: string };
 
+/** A BGPPeer. */
 export type BgpPeer = {
   readonly name: string;
-  /** Infinity: nobody says. */
+  /** When it was created, in milliseconds since 1970; Infinity when that is not known. */
   readonly madeMs: number;
   readonly hosts: PeerHosts;
   readonly remotes: PeerRemotes;
-  /** Hosts found by `remotes` peer back without a BGPPeer of their own. */
+  /** Whether the hosts that `remotes` finds peer back without a BGPPeer of their own. */
   readonly reversePeering: boolean;
   readonly localAsNumber: number | undefined;
   readonly nextHop: 'auto' | 'self' | 'keep';
@@ -26,21 +27,21 @@ export type BgpPeer = {
   readonly password: SecretRef | undefined;
   readonly maxRestartSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
-  /** undefined: the agent's option. */
+  /** The hold time; undefined: the agent's option. */
   readonly holdSeconds: number | undefined;
   readonly bfd: boolean;
   readonly allowedLocalAsNumbers: number | undefined;
   readonly ttlSecurityHops: number | undefined;
   readonly reachableBy: IpAddress | undefined;
-  /** Names of BGPFilters, in order. */
+  /** The names of its BGPFilters, in order. */
   readonly filters: readonly string[];
   readonly unsupported: readonly string[];
 };
 
-/** Why there is no session, and with whom there must be none for that reason: the mesh must not step in where a peer with a filter or a password was meant. */
+/** Why there is no session, and with which neighbour: the mesh must not replace a peer that was to have a filter or a password. */
 export type PeerRefusal = { readonly ok: false; readonly reason: string; readonly neighbor: IpAddress | undefined };
 
-/** A BGPPeer's values. One field that is not understood refuses the peer. */
+/** Decodes a BGPPeer. One invalid field refuses it. */
 export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: true; readonly value: BgpPeer } | PeerRefusal {
   const resource = decodeResource(bytes);
   if (!resource.ok) return { ...resource, neighbor: undefined };
@@ -62,7 +63,7 @@ export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: t
     useNodeIp: (spec.read('sourceAddress', oneOf('UseNodeIP', 'None')) ?? 'UseNodeIP') === 'UseNodeIP',
     password: spec.read('password', password),
     maxRestartSeconds: spec.read('maxRestartTime', restartSeconds),
-    // BIRD wants the hold time to be at least twice this, and that has 16 bits.
+    // BIRD requires a hold time of at least twice this, and the hold time has 16 bits.
     keepaliveSeconds: spec.read('keepaliveTime', durationSeconds(1, 21845)),
     holdSeconds: spec.read('holdTime', durationSeconds(3, 65535)),
     bfd: wantsBfd(resource.value.metadata.annotations),
@@ -82,7 +83,7 @@ export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: t
 
 const nextHops = { Auto: 'auto', Self: 'self', Keep: 'keep' } as const;
 
-/** 0 is how an absent AS number may be written. */
+/** An AS number; 0 means absent. */
 const peerAsNumber: typeof asNumber | ((value: unknown) => Decoded<number | undefined>) = (value: unknown) =>
   value === 0 ? decoded(undefined) : asNumber(value);
 
@@ -102,7 +103,7 @@ function peerRemotes(address: Neighbor | undefined, as: number | undefined, sele
 const sameFamily = (remotes: PeerRemotes, address: IpAddress): boolean =>
   remotes.kind === 'selector' || remotes.neighbor.address.includes(':') === address.includes(':');
 
-/** The address that a refused peer speaks of, if that at least is understood. */
+/** The neighbour's address in a refused BGPPeer, if that at least is valid. */
 function addressIn(spec: unknown): IpAddress | undefined {
   const parsed = neighbor(isFields(spec) ? spec['peerIP'] : undefined);
   return parsed.ok ? parsed.value.address : undefined;

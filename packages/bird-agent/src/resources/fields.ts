@@ -1,25 +1,27 @@
-// Reading the fields of a JSON object, one by one, and keeping what was not understood: no operator's value is taken on trust, and none is dropped without a word.
+// Reads the fields of a JSON object one by one and collects what is wrong: every value is checked, and none is dropped silently.
 import { type Decoded, decoded, type Fields, isFields, refused } from '@calico-openstack/datamodel';
 
-/** What is wrong with a field: its path inside the value (`spec.filters[2]`) and a fragment that fits behind "field: ". */
+/** A problem of a field: its path in the value (`spec.filters[2]`), and a phrase that follows "field: ". */
 export type FieldProblem = { readonly field: string; readonly reason: string };
 
+/** A parser of a field's value. */
 export type Parse<T> = (value: unknown) => Decoded<T>;
 
+/** Reads the fields of one object. */
 export interface FieldReader {
-  /** The field's value; undefined where it is absent, null or empty text (Calico's writers omit empty fields), and where it is not understood, which is noted. */
+  /** The field's value; undefined when it is absent, null or empty text (Calico's writers omit empty fields), and when it is invalid, which is recorded. */
   read<T>(name: string, parse: Parse<T>): T | undefined;
-  /** Like `read`, for a field that must be there: its absence is noted. */
+  /** Like `read`, and records the absence of the field as a problem. */
   require<T>(name: string, parse: Parse<T>): T | undefined;
-  /** Notes a problem with a field. */
+  /** Records a problem of a field. */
   problem(name: string, reason: string): void;
   /** The path of a field of this object. */
   path(name: string): string;
-  /** Names that are there and were not asked for. */
+  /** The names of fields that were not read. */
   unread(): readonly string[];
 }
 
-/** Reads the fields of `fields`, which stands at `path` in its resource; problems are added to `problems`. */
+/** A reader for `fields`, which stand at `path` in their resource. Problems are added to `problems`. */
 export function readFields(fields: Fields, path: string, problems: FieldProblem[]): FieldReader {
   const asked = new Set<string>();
   const pathOf = (name: string): string => `${path}.${name}`;
@@ -49,13 +51,13 @@ export function readFields(fields: Fields, path: string, problems: FieldProblem[
 
 const isAbsent = (value: unknown): boolean => value === undefined || value === null || value === '';
 
-/** A value as it may stand in a message: JSON, cut. */
+/** A value as shortened JSON for a message. */
 export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined';
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** A list of at most so many, each of its elements parsed; the first that is not understood refuses the list. */
+/** A parser of lists of at most `most` elements, which are parsed each; the first invalid one refuses the list. */
 export const list =
   <T>(parse: Parse<T>, most = Number.POSITIVE_INFINITY): Parse<readonly T[]> =>
   (value) => {
@@ -70,17 +72,22 @@ export const list =
     return decoded(parsed);
   };
 
+/** A JSON object. */
 export const object: Parse<Fields> = (value) => (isFields(value) ? decoded(value) : refused(`${shown(value)} is not an object`));
 
+/** Text. */
 export const text: Parse<string> = (value) => (typeof value === 'string' ? decoded(value) : refused(`${shown(value)} is not text`));
 
+/** A boolean. */
 export const truth: Parse<boolean> = (value) => (typeof value === 'boolean' ? decoded(value) : refused(`${shown(value)} is neither true nor false`));
 
+/** One of these texts. */
 export const oneOf =
   <const T extends string>(...choices: readonly T[]): Parse<T> =>
   (value) =>
     choices.includes(value as T) ? decoded(value as T) : refused(`${shown(value)} is none of ${choices.join(', ')}`);
 
+/** A whole number within these bounds. */
 export const integer =
   (least: number, most: number): Parse<number> =>
   (value) =>

@@ -1,13 +1,14 @@
-// LiveMigration: which endpoint a VM is leaving. The one where it arrives is Felix's business.
+// Decodes LiveMigrations: which endpoint a VM leaves. Its destination is handled by Felix.
 import { type Decoded, decoded, decodeResource, isFields, refused, resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 
+/** A VM that leaves a host. */
 export type Departure = {
   readonly host: string;
   /** The key of the endpoint that the VM leaves. */
   readonly endpointKey: string;
 };
 
-/** undefined: it does not say which endpoint the VM leaves, and for this room it is none. */
+/** Decodes a LiveMigration; undefined when it does not name the endpoint that the VM leaves, and so does not matter here. */
 export function decodeDeparture(bytes: Uint8Array): Decoded<Departure | undefined> {
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;

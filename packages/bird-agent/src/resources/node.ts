@@ -1,30 +1,31 @@
-// Node: a host as a BGP speaker. Written by this agent for its own host, by operators where they know better.
+// Decodes Nodes, which describe hosts as BGP speakers. This agent writes its own host's Node; operators may set values in it.
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type Decoded, decoded, decodeResource, type Fields, type Labels, refused } from '@calico-openstack/datamodel';
 import { type FieldProblem, object, readFields } from './fields.ts';
 import { asNumber, clusterId, type InterfaceAddress, interfaceAddress } from './values.ts';
 
+/** A Node. */
 export type Node = {
   readonly name: string;
   readonly labels: Labels;
-  /** undefined: nobody says. */
+  /** When it was created, in milliseconds since 1970; undefined when that is not known. */
   readonly madeMs: number | undefined;
-  /** When its host last said that the Node's addresses are its own; 0: never. */
+  /** When its host last claimed the Node's addresses; 0: never. */
   readonly claimedMs: number;
   readonly addresses: { readonly 4: InterfaceAddress | undefined; readonly 6: InterfaceAddress | undefined };
-  /** undefined: BGPConfiguration's. */
+  /** The AS number; undefined: BGPConfiguration's. */
   readonly asNumber: number | undefined;
-  /** Set: this host is a route reflector of that cluster, and takes no part in the mesh. */
+  /** Set when this host is a route reflector of that cluster, and so takes no part in the mesh. */
   readonly routeReflectorClusterId: IpAddress | undefined;
 };
 
 /**
- * When a host said that its Node's addresses are its own. It says so only where another Node has one of them: that of a host which was renamed or built anew is left behind, and
- * nobody speaks for it.
+ * The annotation with the time at which a host claimed its Node's addresses. It does so only when another Node has one of them: the Node of a host that was renamed or rebuilt
+ * is left behind, and nobody claims addresses for it.
  */
 export const claimedAnnotation = 'openstack.projectcalico.org/addresses-claimed';
 
-/** A Node's bytes. One field of `spec.bgp` that is not understood refuses the Node: half a speaker would be guessed at. */
+/** Decodes a Node. One invalid field of `spec.bgp` refuses it, because half a speaker would be a guess. */
 export function decodeNode(name: string, bytes: Uint8Array): Decoded<Node> {
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;

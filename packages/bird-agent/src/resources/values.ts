@@ -1,11 +1,11 @@
-// The kinds of values that BGP's resources are made of. Each parser is the only way in, so that what the rest of the room holds can be printed for BIRD as it stands.
+// Parsers for the values in BGP's resources. Values enter the room only through them, so the rest of the room can print them for BIRD unchanged.
 import { addressBytes, type Cidr, familyOf, type IpAddress, type IpFamily, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import { decoded, type Fields, isFields, refused } from '@calico-openstack/datamodel';
 import { integer, type Parse, shown } from './fields.ts';
 
 const decimal = /^(?:0|[1-9][0-9]{0,9})$/;
 
-/** A number from its decimal text, at most `most`. */
+/** Parses a decimal number up to `most`. */
 function number(digits: string | undefined, most: number): number | undefined {
   if (digits === undefined || !decimal.test(digits)) return undefined;
   const value = Number(digits);
@@ -14,7 +14,7 @@ function number(digits: string | undefined, most: number): number | undefined {
 
 const mostAs = 2 ** 32 - 1;
 
-/** An AS number: a number, its decimal text, or RFC 5396's `high.low`. 0 is nobody's (RFC 7607). */
+/** An AS number: a number, its decimal text, or `high.low` (RFC 5396). 0 is reserved (RFC 7607). */
 export const asNumber: Parse<number> = (value) => {
   if (typeof value === 'number') return integer(1, mostAs)(value);
   if (typeof value !== 'string') return refused(`${shown(value)} is not an AS number`);
@@ -26,9 +26,10 @@ export const asNumber: Parse<number> = (value) => {
   return decoded(upper * 65536 + lower);
 };
 
+/** A TCP port. */
 export const port: Parse<number> = integer(1, 65535);
 
-/** An address that a BGP speaker can have: no unspecified, loopback, multicast, broadcast or link-local one (the last would need an interface beside it). */
+/** An address that a BGP speaker can use: not unspecified, loopback, multicast, broadcast or link-local (a link-local one would need an interface). */
 export const speakerAddress: Parse<IpAddress> = (value) => {
   const address = typeof value === 'string' ? parseAddress(value) : undefined;
   if (!address) return refused(`${shown(value)} is not an IP address`);
@@ -50,9 +51,10 @@ function unusable6(address: IpAddress, [first = 0, second = 0]: Uint8Array): str
   return first === 0xfe && (second & 0xc0) === 0x80 ? 'a link-local address' : undefined;
 }
 
-export type Neighbor = { readonly address: IpAddress /** undefined: the one that the neighbour listens on */; readonly port: number | undefined };
+/** A neighbour's address. `port` is undefined when the port on which the neighbour listens applies. */
+export type Neighbor = { readonly address: IpAddress; readonly port: number | undefined };
 
-/** `address`, `IPv4:port` or `[IPv6]:port`. */
+/** Parses `address`, `IPv4:port` or `[IPv6]:port`. */
 export const neighbor: Parse<Neighbor> = (value) => {
   if (typeof value !== 'string') return refused(`${shown(value)} is not an IP address with an optional port`);
   const split = /^\[([^\]]*)\]:(.*)$/.exec(value) ?? /^([^:]*):([^:]*)$/.exec(value);
@@ -63,12 +65,14 @@ export const neighbor: Parse<Neighbor> = (value) => {
   return decoded({ address: address.value, port: parsedPort || undefined });
 };
 
+/** A host's address and its network. */
 export type InterfaceAddress = {
-  readonly address: IpAddress /** The network that the address lies in; of one address where none is given. */;
+  readonly address: IpAddress;
+  /** The network in which the address lies; without a prefix length, the address alone. */
   readonly network: Cidr;
 };
 
-/** A host's own address in one family, with or without the length of its network. */
+/** A host's own address in a family, with or without a prefix length. */
 export const interfaceAddress =
   (family: IpFamily): Parse<InterfaceAddress> =>
   (value) => {
@@ -78,7 +82,7 @@ export const interfaceAddress =
     return address.ok ? decoded({ address: address.value, network }) : address;
   };
 
-/** A prefix, of one family where that is given. */
+/** A prefix, of one family if given. */
 export const cidr =
   (family?: IpFamily): Parse<Cidr> =>
   (value) => {
@@ -86,7 +90,7 @@ export const cidr =
     return parsed && (family === undefined || familyOf(parsed) === family) ? decoded(parsed) : refused(`${shown(value)} is not an IP${family ?? ''} prefix`);
   };
 
-/** A route reflector's cluster: written as an IPv4 address, but only an identifier (RFC 4456). */
+/** The id of a route reflector's cluster: written as an IPv4 address, but only an identifier (RFC 4456). */
 export const clusterId: Parse<IpAddress> = (value) => {
   const address = typeof value === 'string' ? parseAddress(value) : undefined;
   return address && familyOf(address) === 4 ? decoded(address) : refused(`${shown(value)} is not a cluster id in the form of an IPv4 address`);
@@ -95,6 +99,7 @@ export const clusterId: Parse<IpAddress> = (value) => {
 /** A standard community (RFC 1997) has two parts, a large one (RFC 8092) three. */
 export type Community = readonly [number, number] | readonly [number, number, number];
 
+/** A community as text: "a:b" or "a:b:c". */
 export const community: Parse<Community> = (value) => {
   const parts = typeof value === 'string' ? value.split(':') : [];
   const [first, second, third] = parts.map((part) => number(part, parts.length === 2 ? 65535 : mostAs));
@@ -105,7 +110,7 @@ export const community: Parse<Community> = (value) => {
   return refused(`${shown(value)} is not a community "a:b" (16 bits each) or "a:b:c" (32 bits each)`);
 };
 
-/** Names of interfaces, `*` standing for any text; as Calico's API has it, so that nothing in it can end BIRD's string. */
+/** A pattern of interface names, with `*` for any text, limited as in Calico's API, so that it cannot end a string of BIRD's. */
 export const interfacePattern: Parse<string> = (value) =>
   typeof value === 'string' && /^[A-Za-z0-9_.*-]{1,15}$/.test(value)
     ? decoded(value)
@@ -124,13 +129,13 @@ export const durationSeconds =
     return seconds >= least && seconds <= most ? decoded(seconds) : refused(`${shown(value)} is not between ${least} s and ${most} s`);
   };
 
-/** RFC 4724: a restart time has 12 bits. */
+/** A graceful restart time, which has 12 bits (RFC 4724). */
 export const restartSeconds = durationSeconds(0, 4095);
 
-/** Where a password is: in the root-only file, section `name`, option `key`. */
+/** A reference to a password in the password file: section `name`, option `key`. */
 export type SecretRef = { readonly name: string; readonly key: string };
 
-/** `{"secretKeyRef": {"name", "key"}}`; anything else in it is refused: a session whose password is not understood must not come up without one. */
+/** Parses `{"secretKeyRef": {"name", "key"}}` and refuses anything else: a session must not come up without the password that it should have. */
 export const password: Parse<SecretRef> = (value) => {
   const reference = isFields(value) ? value['secretKeyRef'] : undefined;
   const { name, key } = isFields(reference) ? reference : ({} as Fields);
@@ -139,8 +144,8 @@ export const password: Parse<SecretRef> = (value) => {
     : refused('is not {"secretKeyRef": {"name": ..., "key": ...}}');
 };
 
-/** Calico's API has no field for BFD (RFC 5880), so it is asked for by an annotation. */
+/** The annotation that asks for BFD (RFC 5880), for which Calico's API has no field. */
 export const bfdAnnotation = 'openstack.projectcalico.org/bfd';
 
-/** On a BGPPeer: for its sessions. On BGPConfiguration `default`: for the mesh's. */
+/** Whether the annotation asks for BFD: on a BGPPeer for its sessions, on BGPConfiguration `default` for the mesh. */
 export const wantsBfd = (annotations: Readonly<Record<string, string>>): boolean => annotations[bfdAnnotation] === 'true';

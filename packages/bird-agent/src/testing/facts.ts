@@ -1,4 +1,4 @@
-// Facts for tests of the plan: two hosts of one rack, and whatever a test adds.
+// Facts for tests of the plan: two hosts of one rack, and anything that a test adds.
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import { decoded, refused } from '@calico-openstack/datamodel';
 import type { Host, Lookups, Resources } from '../plan/facts.ts';
@@ -12,7 +12,7 @@ export const nodeSpec = (number: number, bgp: object = {}): object => ({
   bgp: { ipv4Address: `192.0.2.${number}/24`, ipv6Address: `2001:db8::${number}/64`, ...bgp },
 });
 
-/** Resources by `plural/name`; a value with `labels` beside its spec is written `{ spec, labels }`. */
+/** Resources by `plural/name`. A value with labels is written `{ spec, labels }`. */
 export function resourcesOf(specs: Specs): Resources {
   const store = createResourceStore({
     ownName: 'h1',
@@ -48,7 +48,7 @@ export const host = (change: Partial<Host> = {}): Host => ({
   ...change,
 });
 
-/** Knows one password: key `tor` of secret `bgp`. */
+/** Lookups with one password: key `tor` of secret `bgp`. */
 export const lookups: Lookups = {
   selector: compileSelector,
   password: ({ name, key }) => (name === 'bgp' && key === 'tor' ? decoded('"s3cret"') : refused(`there is no ${key} in ${name}`)),

@@ -1,4 +1,4 @@
-// The BIRD agent with real etcd and BIRD while values that nobody should write come in by the hundred: after each batch it must live, and a changed peer be in force.
+// Runs the BIRD agent with real etcd and BIRD while hundreds of corrupt values are written. After each batch the agent must be alive, and a changed peer must take effect.
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds } from '@calico-openstack/datamodel/testing/hostile-kinds';
 import { connectEtcd } from '@calico-openstack/etcd';
@@ -23,7 +23,7 @@ export async function birdUnderHostileValues({ values, batchValues, seed }: Stor
       batchValues,
       next: hostileWrites(kinds, seed),
       async look(batch) {
-        // What is said of this host, or of all, is put right: then whatever else stands there must not be in the way.
+        // Removes the values for this host and for all hosts. Then no other value may have an effect.
         for (const name of ['default', 'node.host-0']) await world.remove('bgpconfigurations', name);
         await world.put('nodes', 'host-0', { bgp: { ipv4Address: `${host.host4}/30`, asNumber: 64512 } });
         const neighbor = `198.51.100.${2 + (batch % 200)}`;

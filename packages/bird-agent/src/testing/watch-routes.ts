@@ -1,8 +1,8 @@
-// What happens to the routes of a namespace meanwhile, as the kernel tells of it.
+// Records the kernel's events about the routes of a namespace.
 import { type ChildProcess, spawn } from 'node:child_process';
 
 export type Watched = {
-  /** One line an event. */
+  /** The events so far, one per line. */
   readonly events: () => string;
   end(): void;
 };

@@ -1,4 +1,4 @@
-// A small world for system tests: a router and hosts as network namespaces on routed links, a real etcd beside the router, real BIRDs, and the agent as its own process.
+// A small world for system tests: a router and hosts as network namespaces on routed links, a real etcd beside the router, real BIRDs, and the agent as a process of its own.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const run = promisify(execFile);
 export const routerAs = 64500;
 const etcdPassword = 'agent';
 
-/** What is between the router and host number 0, 1, 2 … */
+/** The link between the router and host number 0, 1, 2 … */
 const link = (number: number) => ({
   host4: `192.0.2.${number * 4 + 1}`,
   router4: `192.0.2.${number * 4 + 2}`,
@@ -23,7 +23,7 @@ const link = (number: number) => ({
   router6: `2001:db8:f:${number + 1}::6`,
 });
 
-/** Asks until the answer is there, or fails with the last words of whoever was asked. */
+/** Repeats `ask` until it returns something, or fails with its last error. */
 export async function until<T>(what: string, ask: () => Promise<T | undefined> | T | undefined, seconds = 30): Promise<T> {
   const deadlineMs = performance.now() + seconds * 1000;
   let last: unknown;
@@ -34,7 +34,7 @@ export async function until<T>(what: string, ask: () => Promise<T | undefined> |
     } catch (error) {
       last = error;
     }
-    if (performance.now() > deadlineMs) throw new Error(`${what}: not within ${seconds} s`, { cause: last });
+    if (performance.now() > deadlineMs) throw new Error(`gave up waiting for ${what} after ${seconds} s`, { cause: last });
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -44,7 +44,7 @@ export type Bird = {
   readonly socket: string;
   sessions(): Promise<readonly ProtocolStatus[]>;
   session(symbol: string): Promise<ProtocolStatus | undefined>;
-  /** When BIRD last read a configuration. */
+  /** The time at which BIRD last read a configuration. */
   reconfigured(): Promise<string>;
   ask(command: string): Promise<string>;
   pid(): number;
@@ -55,23 +55,23 @@ export type TestHost = ReturnType<typeof link> & {
   readonly name: string;
   readonly namespace: string;
   readonly bird: Bird;
-  /** iproute2 inside. */
+  /** Runs iproute2 inside. */
   ip(...args: readonly string[]): Promise<string>;
   /** Adds or removes a route to a workload, as Felix does. */
   workloadRoute(verb: 'add' | 'replace' | 'del', prefix: string, metric?: number): Promise<void>;
-  /** What the kernel says of a prefix: one line a route. */
+  /** The kernel's routes to a prefix, one line each. */
   routesTo(prefix: string): Promise<readonly string[]>;
   startAgent(options?: Readonly<Record<string, string>>): void;
-  /** SIGKILL. */
+  /** Kills the agent with SIGKILL. */
   killAgent(): Promise<void>;
-  /** Resolves when the agent says that it is ready: everything known is done. */
+  /** Resolves when the agent reports that it is ready: everything known is applied. */
   ready(): Promise<void>;
   /** The value of one of the agent's metrics. */
   metric(name: string): Promise<number>;
-  /** SIGTERM; the exit code. */
+  /** Ends the agent with SIGTERM and returns its exit status. */
   endAgent(): Promise<number | null>;
   agentLog(): string;
-  /** What `calico-bird-agent --show` prints, by the options that the agent was last started with. */
+  /** Runs `calico-bird-agent --show` with the options with which the agent was last started. */
   show(...options: readonly string[]): Promise<string>;
 };
 
@@ -85,9 +85,9 @@ export type World = {
   putText(plural: BgpPlural, name: string, text: string): Promise<unknown>;
   get(plural: BgpPlural, name: string): Promise<string>;
   remove(plural: BgpPlural, name: string): Promise<unknown>;
-  /** The port with these addresses leaves `from` for `to`: its endpoint on `from`, and its LiveMigration. */
+  /** Starts a live migration of a port with these addresses: writes its endpoint on `from`, and its LiveMigration. */
   migrate(from: string, to: string, addresses: readonly string[]): Promise<unknown>;
-  /** No LiveMigration any more. */
+  /** Deletes the LiveMigration. */
   migrated(): Promise<unknown>;
   readonly directory: string;
   close(): Promise<void>;
@@ -129,7 +129,7 @@ export async function openWorld(size: number): Promise<World> {
     await run('ip', ['-n', routerNamespace, 'addr', 'add', '198.51.100.1/32', 'dev', 'lo']);
     const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', routerNamespace], host: '198.51.100.1', rootPassword: 'root' });
     cleanups.push(() => etcdProcess.stop());
-    // Each agent passes its tests with the least rights that are told to operators.
+    // Each agent has only the least rights that operators are told to give.
     for (let number = 0; number < size; number += 1) await etcdProcess.addUser(`host-${number}`, etcdPassword, birdAgentRights(undefined, `host-${number}`));
     return {
       etcdProcess,
@@ -163,7 +163,7 @@ const ipIn =
   async (...args: readonly string[]): Promise<string> =>
     (await run('ip', ['-n', namespace, ...args])).stdout;
 
-/** Status and body of an answer to a request from inside a namespace. */
+/** The status and body of an HTTP answer, requested from inside a namespace. */
 async function fetchIn(namespace: string, url: string): Promise<string> {
   const script = 'const answer = await fetch(process.argv[1]); process.stdout.write([answer.status, await answer.text()].join("\\n"));';
   return (await run('ip', ['netns', 'exec', namespace, process.execPath, '--input-type=module', '-e', script, url])).stdout;
@@ -214,7 +214,7 @@ function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): B
     try {
       process.kill(pid(), 'SIGKILL');
     } catch {
-      // it was not running
+      // BIRD was not running
     }
   });
   return {
@@ -229,7 +229,7 @@ function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): B
   };
 }
 
-/** Starts a BIRD as a distribution would: in the background, with the configuration that is there. */
+/** Starts a BIRD as a distribution does: in the background, with the existing configuration. */
 export async function startBirdIn(namespace: string, bird: Bird, configuration: string, ...options: readonly string[]): Promise<void> {
   writeFileSync(bird.configFile, configuration, { mode: 0o640 });
   await run('ip', ['netns', 'exec', namespace, 'bird', '-c', bird.configFile, '-s', bird.socket, '-P', bird.socket.replace(/ctl$/, 'pid'), ...options]);

@@ -4,10 +4,13 @@ import type { Hook, TableFamily } from './objects.ts';
 const subsystem = 10;
 /** The netlink message type of an nf_tables message. */
 export const messageType = (message: number): number => (subsystem << 8) | message;
-// NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_BATCH_GENID, and the number of the subsystem nf_tables.
+/** NFNL_MSG_BATCH_BEGIN. */
 export const batchBegin = 16;
+/** NFNL_MSG_BATCH_END. */
 export const batchEnd = 17;
+/** NFNL_BATCH_GENID. */
 export const batchGeneration = 1;
+/** NFNL_SUBSYS_NFTABLES. */
 export const subsystemNumber = subsystem;
 
 /** NFT_MSG_*. */
@@ -41,13 +44,19 @@ export const header = (family: number, resource = 0): Uint8Array => new Uint8Arr
 /** Their length. */
 export const headerLength = 4;
 
-// NFTA_*: the attributes of each kind of message, and their flags.
+/** NFTA_TABLE_*. */
 export const table = { name: 1, flags: 2 } as const;
+/** NFT_TABLE_F_*. */
 export const tableFlag = { dormant: 1, owner: 2, persist: 4 } as const;
+/** NFTA_CHAIN_*. */
 export const chain = { table: 1, handle: 2, name: 3, hook: 4, policy: 5, type: 7, flags: 10 } as const;
+/** NFTA_HOOK_*. */
 export const chainHook = { number: 1, priority: 2, device: 3, devices: 4 } as const;
+/** NFT_CHAIN_*. */
 export const chainFlag = { binding: 4 } as const;
+/** NFTA_RULE_*. */
 export const rule = { table: 1, chain: 2, handle: 3, expressions: 4, userData: 7 } as const;
+/** NFTA_SET_*. */
 export const set = {
   table: 1,
   name: 2,
@@ -66,18 +75,31 @@ export const set = {
   expression: 17,
   expressions: 18,
 } as const;
+/** NFT_SET_*. */
 export const setFlag = { anonymous: 1, constant: 2, interval: 4, map: 8, concatenation: 0x80 } as const;
+/** The type of the key's byte order in a set's user data (libnftnl, udata.h). */
 export const setKeyByteOrder = 0;
+/** The type of the data's byte order in a set's user data. */
 export const setDataByteOrder = 1;
+/** The type of the comment in a set's user data. */
 export const setComment = 7;
+/** NFTA_SET_DESC_SIZE. */
 export const descriptionSize = 1;
+/** NFTA_SET_DESC_CONCAT. */
 export const descriptionConcatenation = 2;
+/** NFT_DATA_VERDICT. */
 export const dataTypeVerdict = 0xffffff00;
+/** NFTA_SET_ELEM_LIST_*. */
 export const elements = { table: 1, set: 2, list: 3 } as const;
+/** NFTA_SET_ELEM_*. */
 export const element = { key: 1, data: 2, flags: 3, userData: 6, expression: 7, keyEnd: 10 } as const;
+/** NFT_SET_ELEM_INTERVAL_END. */
 export const elementIntervalEnd = 1;
+/** NFTA_LIST_ELEM. */
 export const listElement = 1;
+/** NFTA_OBJ_*. */
 export const object = { table: 1, name: 2, type: 3 } as const;
+/** NFTA_GEN_*. */
 export const generation = { id: 1, processId: 2, processName: 3 } as const;
 /** The multicast group to which the kernel reports every change of the ruleset (NFNLGRP_NFTABLES). */
 export const rulesetGroup = 7;

@@ -3,7 +3,8 @@ import type { Slot } from '../translate/endpoint.ts';
 
 /** An object that may have changed. */
 export type Change =
-  | { readonly kind: 'port'; readonly id: string /** Where its endpoints may be, beside where they should be now. */; readonly slots: readonly Slot[] }
+  /** A port. `slots`: places where it may have endpoints, besides those where it should have them now. */
+  | { readonly kind: 'port'; readonly id: string; readonly slots: readonly Slot[] }
   | { readonly kind: 'subnet'; readonly id: string }
   | { readonly kind: 'security_group'; readonly id: string }
   | { readonly kind: 'address_group'; readonly id: string }

@@ -38,7 +38,8 @@ export type EndpointFacts = {
 
 /** An endpoint that the port should have. */
 export type Wish = {
-  readonly slot: Slot /** Between unbinding and binding anew on one host: what is there stays, nothing is made. */;
+  readonly slot: Slot;
+  /** True between unbinding and binding again on the same host: an existing endpoint stays, and none is created. */
   readonly onlyIfPresent: boolean;
 };
 
@@ -192,8 +193,9 @@ function groupLabels(groups: readonly string[], names: ReadonlyMap<string, strin
   return labels;
 }
 
-/** The labels with the project's name and parent from Keystone. */
+/** The label with the project's name, from Keystone. */
 export const projectNameLabel = 'projectcalico.org/openstack-project-name';
+/** The label with the id of the project's parent, from Keystone. */
 export const projectParentLabel = 'projectcalico.org/openstack-project-parent-id';
 function projectLabels(project: ProjectRow | undefined): Record<string, string> {
   if (!project) return {};
