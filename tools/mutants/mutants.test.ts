@@ -31,7 +31,7 @@ describe('the mutants of', () => {
 
   test('types, imports, texts and log lines are none', () => {
     expect(changed("import a from './1.ts'; type T = 1 | true; const x: 1 = f<2>('a' + b) as 3;")).toEqual([]);
-    expect(changed("log.warn({ n: 1 }, 'x'); const child = log.child({ n: 1 });")).toEqual([]);
+    expect(changed("log.warn({ n: 1 }, 'x'); const child = log.child({ n: 1 }); if (n > 1) log.info('y');")).toEqual([]);
   });
 
   test('each says where it is and what was changed', () => {

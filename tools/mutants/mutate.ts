@@ -46,6 +46,22 @@ const methods: Readonly<Record<string, string>> = { min: 'max', max: 'min', some
 const isLogCall = (node: Node, text: string): boolean =>
   node.type === 'CallExpression' && /^(?:this\.#?)?log\b/.test(text.slice((node['callee'] as Node).start, (node['callee'] as Node).end));
 
+/** Whether a statement only says something, perhaps under a condition. */
+function isLogStatement(node: Node, text: string): boolean {
+  switch (node.type) {
+    case 'ExpressionStatement':
+      return isLogCall(node['expression'] as Node, text);
+    case 'BlockStatement': {
+      const statements = node['body'] as readonly Node[];
+      return statements.length > 0 && statements.every((each) => isLogStatement(each, text));
+    }
+    case 'IfStatement':
+      return node['alternate'] === null && isLogStatement(node['consequent'] as Node, text);
+    default:
+      return false;
+  }
+}
+
 /** All mutants of a file's text, in its order. @throws SyntaxError where the text is no TypeScript */
 export function mutantsOf(text: string): readonly Mutant[] {
   const { program, errors } = parseSync('source.ts', text);
@@ -75,7 +91,7 @@ export const mutated = (text: string, { start, end, text: becomes }: Pick<Mutant
 function visit(node: Node, text: string, edits: Edit[]): void {
   // Types are gone when the program runs; what is said is not what is done.
   if (node.type.startsWith('TS') && !['TSAsExpression', 'TSNonNullExpression', 'TSSatisfiesExpression'].includes(node.type)) return;
-  if (node.type === 'ImportDeclaration' || isLogCall(node, text)) return;
+  if (node.type === 'ImportDeclaration' || isLogCall(node, text) || isLogStatement(node, text)) return;
   edits.push(...editsOf(node, text));
   for (const [field, child] of Object.entries(node)) {
     if (field === 'typeAnnotation' || field === 'typeArguments' || field === 'typeParameters' || field === 'returnType') continue;
@@ -143,7 +159,6 @@ function statementEdits(node: Node, source: (of: Node) => string): readonly Edit
   const expression = node['expression'] as Node;
   if (expression.type === 'Literal') return [];
   const inner = expression.type === 'AwaitExpression' ? (expression['argument'] as Node) : expression;
-  if (isLogCall(inner, '') || /^(?:this\.#?)?log\b/.test(source(inner))) return [];
   const removed = { node, text: ';', kind: 'removed' };
   return expression.type === 'AwaitExpression' ? [removed, { node, text: `void ${source(inner)};`, kind: 'not waited for' }] : [removed];
 }

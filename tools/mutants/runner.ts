@@ -18,8 +18,8 @@ export interface MutantRunner {
   close(): Promise<void>;
 }
 
-/** Longer than this, and than ten times the time without a change, no run may take. */
-const leastLimitMs = 20_000;
+/** A run that takes longer than this, and than five times what it takes without a change, is ended. */
+const leastLimitMs = 10_000;
 
 /** A copy of the rooms in a temporary directory. Imports within a room lead to the copy, those of other rooms to the project itself. */
 export function copyOfRooms(): { readonly directory: string; remove(): void } {
@@ -46,7 +46,7 @@ export async function mutantRunner(copy: string, file: string): Promise<MutantRu
   const plain = await run(vitest, specifications);
   if (plain.failed) throw new Error(`${file}: its tests fail without a change:\n${plain.why}`);
   const plainMs = performance.now() - startedMs;
-  const limitMs = Math.max(leastLimitMs, plainMs * 10);
+  const limitMs = Math.max(leastLimitMs, plainMs * 5);
 
   function open(): Promise<Vitest> {
     return createVitest(
@@ -59,7 +59,7 @@ export async function mutantRunner(copy: string, file: string): Promise<MutantRu
         include: [`${room}/src/**/*.test.ts`],
         exclude: ['**/node_modules/**', '**/*.system.test.ts', '**/*.long.test.ts'],
         reporters: [{}],
-        testTimeout: leastLimitMs,
+        testTimeout: 60_000,
         silent: true,
         pool: 'forks',
       },

@@ -14,7 +14,7 @@ export const targets: readonly Target[] = [
     files: 'packages/neutron-driver/src/{announcements,background,compaction,driver,history,resync,rows-process,sources,upkeep}.ts',
   },
   { kind: 'shell', files: 'packages/neutron-driver/src/status/{agents,elected,follow,port-loop}.ts' },
-  { kind: 'shell', files: 'packages/neutron-driver/src/sync/{journal,sync}.ts' },
+  { kind: 'shell', files: 'packages/neutron-driver/src/sync/{journal,journal-file,sync}.ts' },
   {
     kind: 'shell',
     files: 'packages/bird-agent/src/{application,apply,bird-keeper,core,datastore-state,departures,doubts,elsewhere,memory,problems,route-audit,trouble}.ts',

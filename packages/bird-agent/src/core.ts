@@ -94,6 +94,7 @@ export interface Core {
 }
 
 /** Resolves once it follows the datastore. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: it makes the parts and gives each what it needs of the others; what decides is in the parts
 export async function startCore({ config, etcd, endpoints, world, compileSelector, log }: CoreOptions): Promise<Core> {
   const { clock, file, passwords } = world;
   const ownName = config.Hostname;

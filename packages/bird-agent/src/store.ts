@@ -37,6 +37,7 @@ export type StoreOptions = {
   readonly before?: ReadonlyMap<string, Understood>;
 };
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: a value that is understood changes its map, what is remembered and what is outdated together
 export function createResourceStore({ onFault, ownName, before }: StoreOptions): ResourceStore {
   const nodes = new Map<string, Decoded<Node>>();
   const configurations = new Map<string, Decoded<BgpConfiguration>>();

@@ -23,6 +23,7 @@ export interface Model {
   readonly problems: ReadonlyMap<string, readonly string[]>;
 }
 
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its indices are of one set of endpoints and change together, at each change of one of them
 export function createModel(options: ServiceOptions): Model {
   const endpoints = new Map<string, Endpoint>();
   /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */

@@ -42,6 +42,7 @@ const impatienceMs = 1_000;
 const halfwayMs = 10_000;
 
 /** The daemon's answers. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two halves of an announcement share its marks and what is known of etcd
 export function createAnnouncements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, checks, log, clock = systemClock } = options;
   const probeKey = options.keys.policy('probe');

@@ -2,6 +2,7 @@
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { isTransient } from '@calico-openstack/etcd';
 import type { Background } from './sources.ts';
+import type { Change } from './sync/change.ts';
 import type { Journal, Look } from './sync/journal.ts';
 import type { Sync, SyncResult } from './sync/sync.ts';
 import { WireError } from './wire/peer.ts';
@@ -21,9 +22,7 @@ const deadlineMs = 60_000;
 export function startJournalLoop({ journal, sync, source, log, onSucceeded, clock = systemClock }: JournalLoopOptions): Loop {
   let inTrouble = false;
 
-  async function expand(look: Look): Promise<void> {
-    const { change } = look;
-    if (change.kind !== 'ports_of') return;
+  async function expand(look: Look, change: Extract<Change, { readonly kind: 'ports_of' }>): Promise<void> {
     const ports = await source.portsOf(change.of, change.id);
     journal.add(ports.map((id) => ({ kind: 'port', id, slots: [] })));
     journal.done([look], []);
@@ -65,7 +64,10 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded, cloc
       for (let looks = journal.take(batchSize); looks.length > 0; looks = journal.take(batchSize)) {
         const direct = looks.filter((look) => look.change.kind !== 'ports_of');
         let well = direct.length === 0 || (await settle(direct, () => examine(direct)));
-        for (const look of looks) if (look.change.kind === 'ports_of') well = (await settle([look], () => expand(look))) && well;
+        for (const look of looks) {
+          const { change } = look;
+          if (change.kind === 'ports_of') well = (await settle([look], () => expand(look, change))) && well;
+        }
         if (!well) break;
       }
       return journal.restMs;

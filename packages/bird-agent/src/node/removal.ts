@@ -50,6 +50,7 @@ const addressesOf = ({ addresses }: Node): readonly IpAddress[] => ([4, 6] as co
  * The signs of life of a host are Felix's report, whose key expires with its lease, a BGP session with it, and a route through it. A Node is removed if there was none for `goneMs`, and if it holds only
  * values that an agent wrote, which its host would write again. The transaction compares the reports once more, so a host that returns at that moment stays.
  */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the steps of one look, each of which says in a sentence of its own why a Node stays
 export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reachable, log, clock = systemClock }: RemovalOptions): Removal {
   let problems: readonly Problem[] = [];
   let nextLookMs = clock.steadyMs() + waitMs;

@@ -2,12 +2,9 @@
 //
 // Why once more: a writer that finds nothing to change leaves no trace in etcd, so another writer that read the rows before it may still write after it, and nobody would
 // notice. Therefore every write is followed by one more look, later than the write: then the rows seen are at least as new as everybody's who found nothing to change.
-import { appendFileSync, closeSync, fsyncSync, openSync, readFileSync, renameSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { makeDirectory } from '@calico-openstack/agent/make-directory';
-import { parseJson, sameContent } from '@calico-openstack/datamodel';
-import { z } from 'zod';
-import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
+import { sameContent } from '@calico-openstack/datamodel';
+import { type Change, changeKey, mergeChanges } from './change.ts';
+import { type JournalFile, noJournalFile, openJournalFile, readOpen } from './journal-file.ts';
 
 type Entry = {
   change: Change;
@@ -62,25 +59,11 @@ export type JournalOptions = {
   readonly onRecovered?: () => void;
 };
 
-const slot = z.object({ host: z.string(), device: z.string() });
-/** How a note of each kind reads back: a kind without a reader is an error of the compiler's. */
-const storedChanges = {
-  port: z.object({ kind: z.literal('port'), id: z.string(), slots: z.array(slot) }),
-  subnet: z.object({ kind: z.literal('subnet'), id: z.string() }),
-  security_group: z.object({ kind: z.literal('security_group'), id: z.string() }),
-  address_group: z.object({ kind: z.literal('address_group'), id: z.string() }),
-  ports_of: z.object({ kind: z.literal('ports_of'), of: z.enum(portsOf), id: z.string() }),
-} satisfies { readonly [Kind in Change['kind']]: z.ZodType<Extract<Change, { readonly kind: Kind }>> };
-const storedChange: z.ZodType<Change> = z.union(Object.values(storedChanges));
-const line = z.union([z.object({ open: storedChange }), z.object({ done: z.string() })]);
-
 const firstRetryMs = 500;
 const maxRetryMs = 30_000;
 const lackingMs = 30_000;
-/** The file is written anew, with what stands open, when it has grown by so many lines. */
-const compactLines = 20_000;
-
 /** Opens the journal and takes up what stood in it: all of that is due at once. A last line that a crash cut short is left out; so is one that cannot be read. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its methods are a few lines each over one map of entries, which nothing else may change
 export function openJournal({
   file,
   now = Date.now,
@@ -92,64 +75,11 @@ export function openJournal({
   const entries = new Map<string, Entry>();
   /** How many are looking at it just now. */
   const taken = new Map<string, number>();
-  let lines = 0;
-  /** The file lacks something, or ends in half a line: it is written anew before anything is added. */
-  let behind = false;
-  let silent = false;
-  let unreadable = 0;
-  let descriptor: number | undefined;
+  const before = file === undefined ? { open: [], unreadable: 0 } : readOpen(file);
+  for (const change of before.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });
+  const { record, recordIfPossible, close } = file === undefined ? noJournalFile : openJournalFile(file, entries, { onUnwritable, onRecovered });
 
-  if (file !== undefined) {
-    makeDirectory(dirname(file), 0o750);
-    const read = readOpen(file);
-    unreadable = read.unreadable;
-    for (const change of read.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });
-    rewrite(file);
-  }
-
-  function rewrite(path: string): void {
-    const next = `${path}.new`;
-    const handle = openSync(next, 'w', 0o640);
-    try {
-      for (const { change } of entries.values()) appendFileSync(handle, `${JSON.stringify({ open: change })}\n`);
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-    renameSync(next, path);
-    if (descriptor !== undefined) closeSync(descriptor);
-    descriptor = openSync(path, 'a', 0o640);
-    lines = 0;
-    behind = false;
-  }
-
-  // Not forced to the disk: a killed process loses nothing, and after a crash of the machine the start-up resync looks at everything.
-  function record(entry: object): void {
-    if (file === undefined || descriptor === undefined) return;
-    if (behind || (lines > compactLines && lines > 4 * entries.size)) rewrite(file);
-    try {
-      appendFileSync(descriptor, `${JSON.stringify(entry)}\n`);
-    } catch (error) {
-      behind = true; // half a line may stand there: what came next would be lost with it
-      throw error;
-    }
-    lines += 1;
-  }
-
-  /** After a commit nothing is gained by refusing: what cannot be written down stands in memory, and in the file as soon as that can be written. */
-  function recordIfPossible(entry: object): void {
-    try {
-      record(entry);
-      if (silent) onRecovered();
-      silent = false;
-    } catch (error) {
-      behind = true;
-      if (!silent) onUnwritable(error);
-      silent = true;
-    }
-  }
-
-  function note(change: Change, write: (entry: object) => void = recordIfPossible): Entry {
+  function note(change: Change, write: JournalFile['record'] = recordIfPossible): Entry {
     const key = changeKey(change);
     const known = entries.get(key);
     const merged = mergeChanges(known?.change, change);
@@ -253,9 +183,7 @@ export function openJournal({
       }
       return next === undefined ? undefined : Math.max(0, next - now());
     },
-    get unreadable() {
-      return unreadable;
-    },
+    unreadable: before.unreadable,
     get size() {
       return entries.size;
     },
@@ -264,38 +192,6 @@ export function openJournal({
       for (const entry of entries.values()) if (entry.failures > 0) failing += 1;
       return failing;
     },
-    close() {
-      if (descriptor !== undefined) closeSync(descriptor);
-      descriptor = undefined;
-    },
+    close,
   };
-}
-
-/** What a journal's file holds, read without opening it: by a look at it from outside, too. */
-export function readOpen(file: string): { readonly open: readonly Change[]; readonly unreadable: number } {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { open: [], unreadable: 0 };
-    throw error;
-  }
-  const open = new Map<string, Change>();
-  let unreadable = 0;
-  for (const entry of text.split('\n')) {
-    const parsed = line.safeParse(jsonOf(entry)).data;
-    if (!parsed) unreadable += entry === '' ? 0 : 1;
-    else if ('done' in parsed) open.delete(parsed.done);
-    else {
-      const change = parsed.open;
-      open.set(changeKey(change), mergeChanges(open.get(changeKey(change)), change));
-    }
-  }
-  return { open: [...open.values()], unreadable };
-}
-
-/** undefined: cut short. */
-function jsonOf(text: string): unknown {
-  const json = parseJson(text);
-  return json.ok ? json.value : undefined;
 }

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
 import { bringUp, type Lab } from '../../../../lab/lab.ts';
 import { until } from '../../../../lab/wait.ts';
-import { readOpen } from '../sync/journal.ts';
+import { readOpen } from '../sync/journal-file.ts';
 
 /** What `bringUpCloud` returns. */
 export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;

@@ -47,6 +47,7 @@ export type PeerEvents = {
 };
 
 /** Serves an accepted connection. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two directions of one connection share its calls and its end
 export function servePeer(socket: Socket, events: PeerEvents): void {
   const waiting = new Map<number, { resolve(result: unknown): void; reject(error: WireError): void; timer: NodeJS.Timeout }>();
   let calls = 0;
