@@ -1,4 +1,4 @@
-// What is handed on of this host's own endpoints.
+// The output about this host's own endpoints.
 import { describe, expect, test } from 'vitest';
 import { createPolicyCalculation } from './calculation.ts';
 import { bytes, Cluster, globalPolicy, gone, hostEndpoint, isNothing, port, portId, resource, thisHost, tier } from './testing/resources.ts';

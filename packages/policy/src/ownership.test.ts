@@ -1,4 +1,4 @@
-// Which addresses a workload of this host has: not those that somebody else has, and of those that several workloads name each one once.
+// Which addresses a workload of this host owns: none that belong to somebody else, and of an address that several workloads name only one owns it.
 import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import { addressPairMacsAnnotation, networkIdAnnotation, ReservedAddresses } from '@calico-openstack/datamodel';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-// Which policies apply to which endpoint, in which order, and what is handed on of them.
+// Which policies apply to which endpoint, in which order, and the output about them.
 import { describe, expect, test } from 'vitest';
 import { Cluster, globalPolicy, gone, hostEndpoint, isNothing, networkPolicy, port, profile, resource, securityGroup, tier } from './testing/resources.ts';
 

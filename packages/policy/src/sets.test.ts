@@ -1,4 +1,4 @@
-// Which addresses and ports are in the sets that rules use.
+// Which addresses and ports are in the IP sets that rules use.
 import { describe, expect, test } from 'vitest';
 import {
   Cluster,
@@ -16,7 +16,7 @@ import {
 
 const remote = { host: 'host-2' };
 const from = (selector: string, more: object = {}) => globalPolicy('p', { ingress: [{ action: 'Allow', source: { selector, ...more } }] });
-/** Who may come in by the first rule of policy `p`. */
+/** The members of the source set of policy `p`'s first ingress rule. */
 const members = (cluster: Cluster) => cluster.members(cluster.rules('p')?.[0]?.source.sets?.[0]);
 
 describe('a set of addresses', () => {

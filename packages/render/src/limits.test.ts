@@ -46,7 +46,7 @@ function host(one: LocalWorkload = workload(), options: Partial<RenderOptions> =
   const bytes = (address: string): Uint8Array => addressBytes(parseAddress(address)!);
   return {
     device: devices.get(one.id),
-    /** Whether a packet passes at a hook. `loud`: the sets whose limit for this interface is used up. */
+    /** Whether a packet passes at a hook. `loud` lists the sets whose limit for this interface is exceeded. */
     passes(hook: 'prerouting' | 'input', { from, port: to = 9, icmp, loud: overRate = [] }: Sent): boolean {
       const v6 = from.includes(':');
       const fields = new Map<Field, Uint8Array>([

@@ -1,4 +1,5 @@
-// What workloads may speak for: their own addresses, prefixes without what somebody has, and what a pair's MAC is good for. Packets are sent through the rendered rules.
+// What workloads may send and claim: their own addresses, prefixes except the addresses in them that belong to somebody, and the addresses of a pair's MAC. Packets are sent through the rendered
+// rules.
 import { addressBytes, type Cidr, cidrContains, hostCidr, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import { impossibleForHosts, type LocalWorkload, noChange, type PairMac, type Profile, type ProfileId, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Field } from '@calico-openstack/kernel/nftables/objects';
@@ -165,7 +166,7 @@ test('a pair’s MAC is good for its address only, and no other MAC is', () => {
   expect([there.sends('tap1', '10.0.0.200', '00:00:5e:00:01:02'), there.claims('tap1', '10.0.0.200', '00:00:5e:00:01:02')]).toEqual([false, false]);
   expect(there.advertises('tap1', 'fd00::200', 'fd00::200', vrrp)).toBe(true);
   expect(there.advertises('tap1', 'fd00::200', 'fd00::9', vrrp)).toBe(false);
-  // The other member of the group has the address as a pair, and does not own it here.
+  // The other member of the group names the address as a pair but does not own it on this host.
   expect([there.sends('tap2', '10.0.0.200', vrrp), there.claims('tap2', '10.0.0.200', vrrp)]).toEqual([false, false]);
 });
 

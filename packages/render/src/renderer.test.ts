@@ -37,11 +37,11 @@ type Sent = {
   readonly dport?: number;
   readonly icmp?: readonly [number, number];
   readonly state?: number;
-  /** What the routing table says of the way back: 0, none through the interface it came by. */
+  /** The result of the reverse-path lookup: 0 when no route leads back through the interface that the packet came in on. */
   readonly wayBack?: number;
   readonly ndTarget?: string;
   readonly relay?: string;
-  /** Sources of the connection that it belongs to, as it began and as it is answered. */
+  /** The source addresses of the packet's connection in its original and in its reply direction. */
   readonly connection?: readonly [original: string, reply: string];
 };
 
@@ -96,7 +96,7 @@ function host(options: Partial<RenderOptions> = {}) {
       applyEdits(programmers, renderer.setOptions({ ...defaultRenderOptions, ...next }));
       apply();
     },
-    /** What becomes of a packet at a hook. */
+    /** The verdict on a packet at a hook. */
     at: (hook: 'prerouting' | 'input' | 'forward', sent: Sent) => tables.inet.evaluate(hook, packet(sent)),
     passes(hook: 'prerouting' | 'input' | 'forward', sent: Sent): boolean {
       return tables.inet.evaluate(hook, packet(sent)).verdict === 'accept';
@@ -337,7 +337,7 @@ describe('on the way to the host', () => {
 });
 
 describe('policy', () => {
-  /** Whether a packet from outside reaches tap2, whose ingress rules these are. */
+  /** Whether a packet from outside reaches tap2 under these ingress rules. */
   const reaches = (rules: readonly Rule[], sent: Sent, sets: Iterable<[IpSetId, IpSetChange]> = [], options: Partial<RenderOptions> = {}) => {
     const there = host(options);
     const policy = policyOf('p', rules);

@@ -10,7 +10,7 @@ import { stampElements, stampSet, stampsOf } from './stamps.ts';
 import { ifnameBytes, port, u32 } from './statements.ts';
 
 const states = { new: 8, established: 2, related: 4, untracked: 64 } as const;
-const OTHERS = 0x5; // bits of the connection's mark that are somebody else's
+const OTHERS = 0x5; // bits of the connection's mark that belong to another program
 const { egress: E, ingress: I } = defaultRenderOptions.stamps;
 const EXPECTED = 1;
 
@@ -49,7 +49,7 @@ function workload(name: 'tap1' | 'tap2', policy: Policy): [WorkloadId, LocalWork
   ];
 }
 
-/** tap1 and tap2 are workloads under one policy of these directions; eth0 leads to everybody else. */
+/** tap1 and tap2 are workloads under one policy with these directions; eth0 leads to all other hosts. */
 function host(allows: { readonly ingress?: boolean; readonly egress?: boolean }, options: Partial<RenderOptions> = {}) {
   const tables = { inet: fakeTable('inet', 'calico-felix'), arp: fakeTable('arp', 'calico-felix') };
   const programmers = { inet: tables.inet.table, arp: tables.arp.table };
@@ -95,7 +95,7 @@ function host(allows: { readonly ingress?: boolean; readonly egress?: boolean },
           fields.set(field, value);
       const { verdict, connectionMark } = tables.inet.evaluate(hook, fields);
       if (verdict === 'drop') return 'drop';
-      return state === 'untracked' ? 0 : connectionMark; // no connection has it
+      return state === 'untracked' ? 0 : connectionMark; // the packet belongs to no connection
     },
   };
 }
@@ -103,7 +103,7 @@ function host(allows: { readonly ingress?: boolean; readonly egress?: boolean },
 const open = { ingress: true, egress: true };
 const icmpError = { state: 'related', protocol: 1 } as const;
 
-/** What becomes of the packet: `drop`, or the connection's mark when it has passed. */
+/** The verdict on the packet: `drop`, or the connection's mark after the packet has passed. */
 const forwarded: readonly (readonly [string, { ingress?: boolean; egress?: boolean }, Sent, number | 'drop'])[] = [
   ['what begins and policy allows is stamped, others’ bits stay', open, { in: 'tap1', out: 'eth0', state: 'new', mark: OTHERS }, OTHERS | E],
   ['what comes from elsewhere and policy allows is stamped', open, { in: 'eth0', out: 'tap1', state: 'new', mark: OTHERS }, OTHERS | I],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { decodeRule, decodeRules, denyEverything, type RuleDefinition } from './rule.ts';
 
-/** A rule's meaning with selectors as text, and what is complained of. */
+/** A decoded rule with its selectors as text, and the complaints about it. */
 function decode(value: unknown, namespace?: string): { rule: unknown; problems: string[] } {
   const problems: string[] = [];
   const rule = decodeRule(value, namespace, (problem) => problems.push(problem));
@@ -93,7 +93,7 @@ describe('where selectors apply', () => {
   );
 });
 
-/** What limits a rule and is not understood, with what a Deny keeps of it. */
+/** Conditions that are not understood, with what a Deny keeps of them. */
 const notUnderstood: [string, object][] = [
   ['an unknown field', { domains: ['x'] }],
   ['HTTP, which is not enforced', { http: { methods: ['GET'] } }],

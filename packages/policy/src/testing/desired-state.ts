@@ -1,4 +1,4 @@
-// What a receiver of the changes ends up with, and the promises that every change keeps on the way.
+// The desired state that a receiver builds from the changes. It checks the promises that every change makes.
 import type { Cidr } from '@calico-openstack/addresses';
 import {
   type DesiredChange,
@@ -30,7 +30,7 @@ export class DesiredState {
   readonly pools = new Map<string, IpPool>();
   readonly reserved = new Map<Cidr, true>();
 
-  /** Throws when the change says what was said already, or contradicts it. */
+  /** Applies a change. Throws when the change repeats or contradicts an earlier one. */
   apply(change: DesiredChange): void {
     for (const [id, set] of change.ipSets) this.#applySet(id, set);
     merge(this.policies, change.policies);
@@ -66,7 +66,7 @@ export class DesiredState {
     }
   }
 
-  /** References to what is not there, and what is there though nothing refers to it. */
+  /** References that do not resolve, and objects that nothing refers to. */
   looseEnds(): string[] {
     const used = { sets: new Map<string, IpSetKind>(), policies: new Set<string>(), profiles: new Set<string>() };
     const endpoint = ({ ingress, egress, profiles }: EndpointPolicy): void => {
@@ -91,7 +91,7 @@ export class DesiredState {
     ];
   }
 
-  /** As plain values, to compare. */
+  /** The state as plain values, for comparison. */
   content(): object {
     const sorted = <Id extends string, Value>(map: ReadonlyMap<Id, Value>): object =>
       Object.fromEntries([...map].sort(([one], [other]) => (one < other ? -1 : 1)));
@@ -109,7 +109,7 @@ export class DesiredState {
 
 function merge<Id, Value>(held: Map<Id, Value>, change: ReadonlyMap<Id, Value | undefined>): void {
   for (const [id, value] of change) {
-    if (sameContent(held.get(id), value)) throw new Error(`${String(id)} is told again as it was`);
+    if (sameContent(held.get(id), value)) throw new Error(`${String(id)} is reported again without a change`);
     if (value === undefined) held.delete(id);
     else held.set(id, value);
   }

@@ -1,4 +1,4 @@
-// The promises about histories, for the short and the long run.
+// The properties of histories, used by the short and the long tests.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { anyContent, anyEntry } from './random.ts';
@@ -6,7 +6,7 @@ import { Cluster, type Entry, isNothing } from './resources.ts';
 
 export type Size = { readonly runs: number; readonly steps: number; readonly timeoutMs: number };
 
-/** What the datastore holds in the end. */
+/** The content of the datastore at the end of a history. */
 const contentOf = (history: readonly Entry[]): Entry[] => [...new Map(history)].filter(([, value]) => value !== undefined);
 
 export function historyProperties({ runs, steps, timeoutMs }: Size): void {
@@ -28,7 +28,7 @@ export function historyProperties({ runs, steps, timeoutMs }: Size): void {
           const fresh = new Cluster(...shuffled);
           expect(lived.state.content()).toEqual(fresh.state.content());
           expect(lived.defects).toEqual(fresh.defects);
-          expect(isNothing(lived.put(...content)), 'told again, it says nothing').toBe(true);
+          expect(isNothing(lived.put(...content)), 'repeated, it changes nothing').toBe(true);
           lived.put(...content.map(([key]): Entry => [key, undefined]));
           expect(lived.state.content()).toEqual(new Cluster().state.content());
           expect(lived.defects.size).toBe(0);

@@ -1,4 +1,4 @@
-// Random content of the datastore, small enough that everything collides: labels, addresses, interfaces, names, and what is not valid.
+// Generates random datastore content, with few distinct labels, addresses, interfaces and names so that they often collide, and with invalid values among them.
 import { type Plural, workloadEndpointName } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { type Entry, namespace, resource, thisHost } from './resources.ts';

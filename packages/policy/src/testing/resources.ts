@@ -1,4 +1,4 @@
-// Resources as writers put them into the datastore: keys, and values as text.
+// Builds resources as their writers put them into the datastore: keys, and values as text.
 import { type Plural, resourceRoot, workloadEndpointName } from '@calico-openstack/datamodel';
 import { type Calculation, createPolicyCalculation } from '../calculation.ts';
 import { DesiredState } from './desired-state.ts';
@@ -7,7 +7,7 @@ export const thisHost = 'host-1';
 export const namespace = 'openstack';
 export const security = (group: string): string => `sg.projectcalico.org/openstack-${group}`;
 
-/** What a test puts into the datastore: a key with its value, `undefined` to delete it. */
+/** A key with its value; undefined deletes the key. */
 export type Entry = readonly [key: string, value: string | undefined];
 
 const utf8 = new TextEncoder();
@@ -38,12 +38,12 @@ export type EndpointContent = {
   readonly labels?: Readonly<Record<string, string>>;
   readonly groups?: readonly string[];
   readonly annotations?: object;
-  /** creationTimestamp */
+  /** The resource's creationTimestamp. */
   readonly created?: string;
   readonly [field: string]: unknown;
 };
 
-/** A bound port: its number makes its id, its device and, where nothing else is said, its address. */
+/** A bound port. Its number determines its id, its device and, by default, its address. */
 export function port(
   number: number,
   { host = thisHost, namespace: within = namespace, labels, groups = [], annotations, created, ...spec }: EndpointContent = {},
@@ -62,7 +62,7 @@ export function port(
     spec: { interfaceName: `tap${id}`, mac: 'fa:16:3e:00:00:01', ipNetworks: [`10.0.${number >> 8}.${number & 255}/32`], ...spec },
   });
 }
-/** The id of that port, as it is handed on. */
+/** The id of that port in the output. */
 export const portId = (number: number, within = namespace): string => {
   const id = String(number).padStart(4, '0');
   return `openstack/${within}/vm-${id}/port-${id}`;
@@ -81,7 +81,7 @@ export const hostEndpoint = (name: string, spec: object, labels: object = {}): E
   resource('hostendpoints', name, { labels, spec: { node: thisHost, ...spec } });
 export const gone = ([key]: Entry): Entry => [key, undefined];
 
-/** A calculation with what its receiver was told so far. */
+/** A calculation, and the state that its receiver has built so far. */
 export class Cluster {
   readonly calculation: Calculation = createPolicyCalculation({ host: thisHost });
   readonly state = new DesiredState();
@@ -91,7 +91,7 @@ export class Cluster {
     this.put(...entries);
   }
 
-  /** Updates, then one flush. Returns what it said. */
+  /** Applies updates and flushes once. Returns the change. */
   put(...entries: readonly Entry[]): ReturnType<Calculation['flush']> {
     for (const [key, value] of entries) this.calculation.update(key, value === undefined ? undefined : bytes(value));
     const change = this.calculation.flush();
@@ -109,19 +109,19 @@ export class Cluster {
     return this.state.workloads.get(portId(number) as never);
   }
 
-  /** The ingress or egress rules of a policy, by its name. */
+  /** The ingress or egress rules of the policy with a name. */
   rules(name: string, direction: 'ingress' | 'egress' = 'ingress') {
     for (const [id, policy] of this.state.policies) if (id.endsWith(`/${name}`)) return policy[direction];
     return undefined;
   }
 
-  /** The members of the set that a rule's only selector became. */
+  /** The members of the IP set that a rule's only selector was compiled into. */
   members(id: string | undefined): readonly string[] | undefined {
     const set = this.state.ipSets.get(id as never);
     return set && [...set.members].sort();
   }
 }
 
-/** Whether a change says nothing at all. */
+/** Whether a change is empty. */
 export const isNothing = (change: ReturnType<Calculation['flush']>): boolean =>
   Object.values(change).every((part: ReadonlyMap<string, unknown>) => part.size === 0);
