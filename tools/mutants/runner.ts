@@ -2,6 +2,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { inspect } from 'node:util';
 import { createVitest, type TestSpecification, type Vitest } from 'vitest/node';
 import { root } from './targets.ts';
 
@@ -114,7 +115,7 @@ async function run(vitest: Vitest, specifications: TestSpecification[]): Promise
   const why = [
     ...failed.flatMap((module) => [basename(module.moduleId), ...module.errors().map(({ message }) => message)]),
     ...failed.flatMap((module) => [...module.children.allTests('failed')].map((test) => `${test.fullName}: ${test.result().errors?.[0]?.message ?? ''}`)),
-    ...unhandledErrors.map(String),
+    ...unhandledErrors.map((error) => inspect(error)),
   ].join('\n');
   return { failed: failed.length > 0 || unhandledErrors.length > 0, why };
 }

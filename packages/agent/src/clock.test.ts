@@ -1,6 +1,42 @@
-import { expect, test } from 'vitest';
-import { pause, within } from './clock.ts';
+import { getEventListeners } from 'node:events';
+import { afterEach, expect, test, vi } from 'vitest';
+import { pause, systemClock, within } from './clock.ts';
 import { fakeClock } from './fake-clock.ts';
+
+afterEach(() => vi.useRealTimers());
+
+test('the system’s clock does a thing once, at its time, and not at all when that is prevented', () => {
+  vi.useFakeTimers();
+  const done: string[] = [];
+  systemClock.after(1000, () => done.push('at its time'));
+  const prevent = systemClock.after(500, () => done.push('never'));
+  prevent();
+  vi.advanceTimersByTime(999);
+  expect(done).toEqual([]);
+  vi.advanceTimersByTime(10_000);
+  expect(done).toEqual(['at its time']);
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test('a pause leaves neither a timer nor a listener behind, however it ends', async () => {
+  vi.useFakeTimers();
+  const stop = new AbortController();
+  let ended = 0;
+  const wait = async (ms: number): Promise<void> => {
+    await pause(ms, stop.signal);
+    ended += 1;
+  };
+  const [short, long] = [wait(1000), wait(1_000_000)];
+  await vi.advanceTimersByTimeAsync(999);
+  expect(ended).toBe(0);
+  await vi.advanceTimersByTimeAsync(1);
+  await short;
+  expect([ended, getEventListeners(stop.signal, 'abort')]).toMatchObject([1, { length: 1 }]);
+  stop.abort();
+  await long;
+  expect(vi.getTimerCount()).toBe(0);
+  expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
+});
 
 test('a pause ends early, without error, when its signal is aborted, before or while it lasts', async () => {
   const stop = new AbortController();

@@ -152,6 +152,25 @@ test('a run that fails again and again is tried at growing pauses, and at once w
   expect(clock.restsMs).toEqual([]);
 });
 
+test('where nothing else is said, a run is tried again from a tenth of a second on, up to ten seconds', async () => {
+  const clock = fakeClock();
+  const retriesMs: number[] = [];
+  const loop = startLoop({
+    run: () => {
+      throw new Error('never');
+    },
+    onFailure: (_, __, retryMs) => retriesMs.push(retryMs),
+    clock,
+  });
+  loop.wake();
+  await clock.pass(60_000);
+  await loop.close();
+  for (const [index, fullMs] of [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000].entries()) {
+    expect(retriesMs[index]).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(retriesMs[index]).toBeLessThanOrEqual(fullMs);
+  }
+});
+
 test('closing ends a pause and waits for the run under way', async () => {
   let ended = false;
   const begun = Promise.withResolvers<void>();
