@@ -10,6 +10,7 @@ import { createMachine } from './machine/machine.ts';
 import { tellStory } from './story/story.ts';
 import { ClaimFailed, type Finding, type Telling, telling } from './story/telling.ts';
 import { troubleOf } from './trouble.ts';
+import { unlessAborted } from './wait.ts';
 
 const usage = `Usage: ./demo [--keep] [--prefix NAME] [--qemu]     as root
   --keep     leaves everything up at the end, for you to look around
@@ -81,18 +82,6 @@ async function show({ keep, prefix, qemu }: Options, told: Telling, signal: Abor
 async function removeUnowned(prefix: string): Promise<boolean> {
   const owner = readState(prefix)?.owner;
   return owner !== undefined && !isAlive(owner) && (await takeDown(prefix));
-}
-
-/** Waits for the work, and rejects as soon as the signal is aborted. */
-function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  work.catch(() => {}); // after an abort, the work's own failure no longer matters
-  return Promise.race([
-    work,
-    new Promise<never>((_, reject) => {
-      signal.throwIfAborted();
-      signal.addEventListener('abort', () => reject(signal.reason));
-    }),
-  ]);
 }
 
 async function clearAway(lab: Lab, told: Telling): Promise<void> {

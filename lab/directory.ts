@@ -23,6 +23,9 @@ export type Reporting = {
   readonly agentDownSeconds: number;
 };
 
+/** Parts of somebody else's in the place of the project's: commands as a shell reads them, and the folder of the Python packages in which a driver `calico` is. */
+export type Foreign = { readonly felix?: string | undefined; readonly dhcpAgent?: string | undefined; readonly driver?: string | undefined };
+
 /** The state file of a lab: what `status` and `down` need to know. */
 export type LabState = {
   readonly prefix: string;
@@ -33,6 +36,7 @@ export type LabState = {
   readonly grpcProxy?: boolean;
   /** Whether etcd knows users. */
   readonly etcdUsers?: boolean;
+  readonly foreign?: Foreign | undefined;
   /** The process that brings the lab up or uses it; undefined when the lab was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };

@@ -1,7 +1,7 @@
 // A compute host: real BIRD, and this project's Felix, DHCP agent and BIRD agent, each started as an operator would start it.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Part, Reporting } from './directory.ts';
+import type { Foreign, Part, Reporting } from './directory.ts';
 import type { Host, Plan } from './plan.ts';
 import type { Processes, Service } from './process.ts';
 import { type Bird, birdService, hostConfiguration, idleConfiguration } from './services/bird.ts';
@@ -21,6 +21,7 @@ export type HostOptions = {
   readonly etcd: EtcdAccess;
   readonly without: ReadonlySet<Part>;
   readonly reporting: Reporting | undefined;
+  readonly foreign: Foreign;
   /** Returns the path of one of the project's executables. */
   readonly executable: (name: string) => string;
 };
@@ -29,15 +30,17 @@ export type HostOptions = {
 export function computeHost(processes: Processes, plan: Plan, host: Host, options: HostOptions): ComputeHost {
   const withAgent = !options.without.has('bird-agent');
   const bird = birdService(processes, host, withAgent ? idleConfiguration(host) : hostConfiguration(host, plan.router), withAgent);
-  const agent = (part: Part, executable: string, file: string, option: string, text: string): Service | undefined => {
+  const agent = (part: Part, executable: string, file: string, option: string, text: string, foreign?: string): Service | undefined => {
     if (options.without.has(part)) return undefined;
     const name = `${host.name}/${part}`;
     const directory = join(processes.directory, name);
+    const args = [option, join(directory, file)];
     return processes.service({
       name,
       on: host,
-      command: options.executable(executable),
-      args: [option, join(directory, file)],
+      ...(foreign === undefined
+        ? { command: options.executable(executable), args }
+        : { command: '/bin/sh', args: ['-c', `exec ${foreign} "$@"`, executable, ...args] }),
       prepare: () => {
         mkdirSync(directory, { recursive: true });
         writeFileSync(join(directory, file), text);
@@ -48,8 +51,15 @@ export function computeHost(processes: Processes, plan: Plan, host: Host, option
   return {
     ...host,
     bird,
-    felix: agent('felix', 'calico-felix', 'felix.cfg', '-c', felixConfiguration(host, options)),
-    dhcpAgent: agent('dhcp-agent', 'calico-dhcp-agent', 'neutron.conf', '--config-file', dhcpConfiguration(host, options.etcd, state('dhcp-agent'))),
+    felix: agent('felix', 'calico-felix', 'felix.cfg', '-c', felixConfiguration(host, options), options.foreign.felix),
+    dhcpAgent: agent(
+      'dhcp-agent',
+      'calico-dhcp-agent',
+      'neutron.conf',
+      '--config-file',
+      dhcpConfiguration(host, options.etcd, state('dhcp-agent')),
+      options.foreign.dhcpAgent,
+    ),
     birdAgent: agent('bird-agent', 'calico-bird-agent', 'bird-agent.cfg', '-c', birdAgentConfiguration(host, options.etcd, bird)),
   };
 }
@@ -68,12 +78,12 @@ function etcdLines(etcd: EtcdAccess, part: 'calico-felix' | 'calico-bird-agent',
 }
 
 /** felix.cfg. It leaves out the prefix of workload interfaces, which Neutron's driver writes to etcd. */
-const felixConfiguration = (host: Host, { etcd, reporting }: HostOptions): string => `[global]
+const felixConfiguration = (host: Host, { etcd, reporting, foreign }: HostOptions): string => `[global]
 ${etcdLines(etcd, 'calico-felix', host)}
 FelixHostname = ${host.name}
 LogFilePath = none
 LogSeverityScreen = INFO
-${reporting === undefined ? '' : `ReportingIntervalSecs = ${reporting.intervalSeconds}\nReportingTTLSecs = ${reporting.ttlSeconds}\n`}`;
+${foreign.felix === undefined ? '' : 'DatastoreType = etcdv3\nUsageReportingEnabled = false\n'}${reporting === undefined ? '' : `ReportingIntervalSecs = ${reporting.intervalSeconds}\nReportingTTLSecs = ${reporting.ttlSeconds}\n`}`;
 
 const dhcpConfiguration = (host: Host, etcd: EtcdAccess, directory: string): string => `[DEFAULT]
 host = ${host.name}

@@ -1,7 +1,7 @@
 // A whole lab: its parts, how they are brought up, and how they are removed.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimDirectory, directoryOf, type LabState, type Part, type Reporting, readState, thisProcess, writeState } from './directory.ts';
+import { claimDirectory, directoryOf, type Foreign, type LabState, type Part, type Reporting, readState, thisProcess, writeState } from './directory.ts';
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { type ComputeHost, computeHost, startHost } from './host.ts';
@@ -38,6 +38,7 @@ export interface Lab {
   readonly hosts: readonly ComputeHost[];
   readonly openstack: OpenStack;
   readonly without: ReadonlySet<Part>;
+  readonly foreign: Foreign;
   /** Makes the lab stay up when this process ends. */
   release(): void;
   /** Removes the whole lab. May be called at any time, also while the lab comes up. */
@@ -56,6 +57,8 @@ export type LabOptions = {
   readonly grpcProxy?: boolean;
   /** Whether etcd knows users: then each part has its least rights alone. */
   readonly etcdUsers?: boolean;
+  /** Parts that are not the project's own. */
+  readonly foreign?: Foreign;
   readonly progress?: Progress;
   /** Aborting it stops the lab from coming up. */
   readonly signal?: AbortSignal;
@@ -71,12 +74,13 @@ export async function bringUp({
   reporting,
   grpcProxy = false,
   etcdUsers = false,
+  foreign,
   progress = silent(),
   signal,
 }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts);
-  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, owner: thisProcess() };
+  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, foreign, owner: thisProcess() };
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -108,6 +112,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const directory = directoryOf(plan.prefix);
   const processes = createProcesses(directory, abort.signal);
   const without = new Set(state.without);
+  const foreignDriver = state.foreign?.driver;
   const { control } = plan;
   const users = state.etcdUsers ?? false;
   const etcd = etcdService(processes, control, users);
@@ -119,11 +124,11 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     mariadb,
     keystone,
     etcd: etcdAddress,
-    mechanismDriver: without.has('neutron-driver') ? 'logger' : 'calico',
-    driverFolder: join(root, 'neutron'),
+    driver: foreignDriver !== undefined ? { foreignPackages: foreignDriver } : without.has('neutron-driver') ? undefined : { folder: join(root, 'neutron') },
     reporting: state.reporting,
   });
-  const driver = without.has('neutron-driver') ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));
+  const driver =
+    without.has('neutron-driver') || foreignDriver !== undefined ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));
   return {
     plan,
     directory,
@@ -137,9 +142,12 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     keystone,
     neutron,
     driver,
-    hosts: plan.hosts.map((host) => computeHost(processes, plan, host, { etcd: etcdAddress, without, reporting: state.reporting, executable })),
+    hosts: plan.hosts.map((host) =>
+      computeHost(processes, plan, host, { etcd: etcdAddress, without, reporting: state.reporting, foreign: state.foreign ?? {}, executable }),
+    ),
     openstack: openStack(processes, control, keystone, neutron),
     without,
+    foreign: state.foreign ?? {},
     release: () => writeState({ ...state, owner: undefined }),
     async down() {
       abort.abort(new Error(`the lab ${plan.prefix} is being removed`));
@@ -182,7 +190,7 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
     await allDone([step('Keystone', keystone.start).then(() => step('the catalogue', openstack.register)), step('Neutron', neutron.start)], abort);
   };
   await allDone([datastore, compute(), openStackServices()], abort);
-  if (driver !== undefined && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
+  if (!lab.without.has('neutron-driver') && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
 }
 
 async function bgpUp({ processes, router, hosts }: Lab): Promise<void> {

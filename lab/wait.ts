@@ -48,3 +48,15 @@ export function tailOf(log: string, lines = 15): string {
   }
   return text === '' ? `(nothing in ${log})` : `last lines of ${log}:\n${text.split('\n').slice(-lines).join('\n')}`;
 }
+
+/** Waits for the work, and rejects as soon as the signal is aborted. */
+export function unlessAborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  work.catch(() => {}); // after an abort, the work's own failure no longer matters
+  return Promise.race([
+    work,
+    new Promise<never>((_, reject) => {
+      signal.throwIfAborted();
+      signal.addEventListener('abort', () => reject(signal.reason));
+    }),
+  ]);
+}

@@ -24,14 +24,14 @@ def make_site(directory: pathlib.Path) -> None:
     """Copies the package and writes the metadata by which its entry point is found."""
     project = (HERE / "pyproject.toml").read_text(encoding="utf-8")
     version = field(project, "version")
-    group = re.search(r'^\[project\.entry-points\."([^"]+)"\]$', project, re.MULTILINE)
-    if not group:
+    groups = re.findall(r'^\[project\.entry-points\."([^"]+)"\]\n((?:[\w-]+ = "[^"]+"\n)+)', project, re.MULTILINE)
+    if not groups:
         raise SystemExit(f"{HERE}/pyproject.toml has no entry points")
     shutil.copytree(HERE / PACKAGE, directory / PACKAGE, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     metadata = directory / f"{PACKAGE}-{version}.dist-info"
     metadata.mkdir(exist_ok=True)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {field(project, 'name')}\nVersion: {version}\n", encoding="utf-8")
-    (metadata / "entry_points.txt").write_text(f"[{group.group(1)}]\ncalico = {field(project, 'calico')}\n", encoding="utf-8")
+    (metadata / "entry_points.txt").write_text("".join(f"[{group}]\n{entries}".replace('"', "") for group, entries in groups), encoding="utf-8")
 
 
 if __name__ == "__main__":

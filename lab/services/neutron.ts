@@ -30,10 +30,8 @@ export type NeutronOptions = {
   readonly mariadb: MariaDb;
   readonly keystone: Keystone;
   readonly etcd: EtcdAccess;
-  /** `calico`, or a driver of Neutron's own that does nothing (`logger`). */
-  readonly mechanismDriver: string;
-  /** The folder of our Python package. */
-  readonly driverFolder: string;
+  /** The folder of our Python package, or one of installed packages with another driver `calico` among them. undefined: Neutron's own that does nothing. */
+  readonly driver: { readonly folder: string } | { readonly foreignPackages: string } | undefined;
   readonly reporting: Reporting | undefined;
 };
 
@@ -45,12 +43,13 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   const name = 'control/neutron';
   const directory = join(processes.directory, name);
   const file = join(directory, 'neutron.conf');
-  const pythonPath = join(directory, 'python');
+  const { driver } = options;
+  const pythonPath = driver !== undefined && 'foreignPackages' in driver ? driver.foreignPackages : join(directory, 'python');
   const prepare = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(file, configuration(directory, options));
     // The package is copied, so that a change of the source does not change a running lab.
-    if (options.mechanismDriver === 'calico') await processes.run(python, [join(options.driverFolder, 'make_site.py'), pythonPath]);
+    if (driver !== undefined && 'folder' in driver) await processes.run(python, [join(driver.folder, 'make_site.py'), pythonPath]);
   };
   const service = wsgiService(processes, {
     name,
@@ -74,11 +73,15 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
 }
 
-const configuration = (directory: string, { mariadb, keystone, etcd, mechanismDriver, reporting }: NeutronOptions): string => `[DEFAULT]
+/** Upstream's core plugin is its router plugin, too. */
+const plugins = (driver: NeutronOptions['driver']): string =>
+  driver !== undefined && 'foreignPackages' in driver
+    ? 'core_plugin = calico\nservice_plugins = qos,revisions\n'
+    : 'core_plugin = ml2\nservice_plugins = router,qos,revisions\n';
+
+const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting }: NeutronOptions): string => `[DEFAULT]
 auth_strategy = keystone
-core_plugin = ml2
-service_plugins = router,qos,revisions
-transport_url = fake://
+${plugins(driver)}transport_url = fake://
 state_path = ${directory}/state
 api_paste_config = /etc/neutron/api-paste.ini
 dns_domain = lab.example.
@@ -106,7 +109,7 @@ region_name = ${administrator.region}
 [ml2]
 type_drivers = local,flat
 tenant_network_types = local
-mechanism_drivers = ${mechanismDriver}
+mechanism_drivers = ${driver === undefined ? 'logger' : 'calico'}
 extension_drivers = port_security,qos,dns
 [ml2_type_flat]
 flat_networks = *

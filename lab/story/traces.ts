@@ -23,9 +23,13 @@ async function routesTo(lab: Lab, addresses: readonly string[]): Promise<string[
   );
 }
 
-/** Names of the hosts whose nftables rules or sets have one of these words. */
+/** What shows the rules and sets of a host: those of nftables, and of iptables where another Felix has some there. */
+const listings = ['nft list ruleset', 'iptables-legacy-save', 'ip6tables-legacy-save', 'ipset save'];
+
+/** Names of the hosts whose rules or sets have one of these words. */
 export async function hostsWhoseRulesName(lab: Lab, words: readonly string[]): Promise<string[]> {
-  const named = await Promise.all(lab.hosts.map(async (host) => hasWord(await lab.processes.run('nft', ['list', 'ruleset'], { on: host }), words)));
+  const script = lab.foreign.felix === undefined ? listings[0]! : listings.map((listing) => `${listing} 2>&1 || :`).join('\n');
+  const named = await Promise.all(lab.hosts.map(async (host) => hasWord(await lab.processes.run('sh', ['-ec', script], { on: host }), words)));
   return lab.hosts.flatMap(({ name }, index) => (named[index] ? [name] : []));
 }
 

@@ -19,7 +19,7 @@ from oslo_db import exception as db_exception
 from oslo_utils import timeutils
 
 import make_site
-from calico_openstack import apply, driver
+from calico_openstack import apply, driver, plugin
 
 
 class BindingTest(unittest.TestCase):
@@ -102,8 +102,13 @@ class SiteTest(unittest.TestCase):
             make_site.make_site(pathlib.Path(directory))
             (found,) = importlib.metadata.distributions(path=[directory])
             self.assertEqual((found.metadata["Name"], found.version), ("calico-openstack", "0.1.0"))
-            (entry,) = found.entry_points
-            self.assertEqual((entry.group, entry.name), ("neutron.ml2.mechanism_drivers", "calico"))
-            module, _, name = entry.value.partition(":")
-            self.assertTrue((pathlib.Path(directory) / (module.replace(".", "/") + ".py")).exists())
-            self.assertIs(getattr(sys.modules[module], name), driver.CalicoMechanismDriver)
+            entries = {(entry.group, entry.name): entry.value for entry in found.entry_points}
+            classes = {
+                ("neutron.ml2.mechanism_drivers", "calico"): driver.CalicoMechanismDriver,
+                ("neutron.core_plugins", "calico"): plugin.CalicoPlugin,
+            }
+            self.assertEqual(entries.keys(), classes.keys())
+            for entry, loaded in classes.items():
+                module, _, name = entries[entry].partition(":")
+                self.assertTrue((pathlib.Path(directory) / (module.replace(".", "/") + ".py")).exists())
+                self.assertIs(getattr(sys.modules[module], name), loaded)

@@ -25,14 +25,24 @@ export type ExecutableOptions = {
   readonly readOptions: (configFiles: readonly string[]) => Resolution<Table>;
   /** What else of these options would keep the agent from starting, such as a certificate that cannot be read. Throws the sentence. */
   readonly verify?: (configFiles: readonly string[]) => void | Promise<void>;
-  /** Starts the agent. Rejects (StartError) when it cannot. */
-  readonly start: (configFiles: readonly string[]) => Promise<Running>;
+  /** Options of the command line that only this executable has. */
+  readonly more?: readonly CommandOption[];
+  /** Starts the agent. Rejects (StartError) when it cannot. `given`: the values of `more` by name (`--include-it`: `includeIt`), as the command line has them. */
+  readonly start: (configFiles: readonly string[], given: Readonly<Record<string, unknown>>) => Promise<Running>;
+  /** `--remove`: takes away what the executable has put on this host. Rejects (StartError) when that must not be. */
+  readonly remove?: (configFiles: readonly string[]) => Promise<Removed>;
 };
+
+/** `flags`: as `--output <file>`. `repeatable`: may be given several times, and its value is the list. */
+export type CommandOption = { readonly flags: string; readonly help: string; readonly repeatable?: true };
+
+/** What was taken away of what an executable had put on the host, and what stays and why, each in words for people. */
+export type Removed = { readonly removed: readonly string[]; readonly left: readonly string[] };
 
 const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
 
 /**
- * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`.
+ * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`, and `--remove` for an executable that has something to remove.
  * SIGTERM and SIGINT end it cleanly with exit code 0, a second one at once; a failure to start or to go on ends it with 1, the wish to be started again with 129; bad usage with 2.
  */
 export async function runExecutable(options: ExecutableOptions): Promise<void> {
@@ -42,13 +52,18 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     .option('--check-config', 'print the options in force and where they come from, touch nothing, and exit: 0 if the agent would start with them, 1 if not')
     .version(version(), '--version')
     .exitOverride();
+  for (const { flags, help, repeatable } of options.more ?? []) {
+    if (repeatable) command.option(flags, help, collect);
+    else command.option(flags, help);
+  }
+  if (options.remove) command.option('--remove', 'take away what this program has put on this host, print what was removed and what is left, and exit');
   try {
     command.parse(process.argv);
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
     throw error;
   }
-  const { configFile, checkConfig } = command.opts<{ configFile?: readonly string[]; checkConfig?: true }>();
+  const { configFile, checkConfig, remove } = command.opts<{ configFile?: readonly string[]; checkConfig?: true; remove?: true }>();
   const configFiles = configFile ?? options.defaultConfigFiles;
   /** The one place that ends a process which could not start: a sentence, or the stack of a fault of ours. */
   const fail = (error: unknown): never => {
@@ -57,9 +72,14 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
   };
   if (checkConfig) process.exit((await checkOptions(options, configFiles)) ? 0 : 1);
   process.once('uncaughtException', fail);
+  if (remove && options.remove) {
+    const { removed, left } = await options.remove(configFiles).catch(fail);
+    process.stdout.write([...removed.map((what) => `removed: ${what}\n`), ...left.map((what) => `left: ${what}\n`)].join(''));
+    process.exit(0);
+  }
   let running: Running;
   try {
-    running = await options.start(configFiles);
+    running = await options.start(configFiles, command.opts());
   } catch (error) {
     return fail(error);
   }

@@ -10,7 +10,7 @@ import { openHost } from './node/host.ts';
 import type { Config } from './option-table.ts';
 import { openPasswords } from './passwords.ts';
 import type { Lookups } from './plan/facts.ts';
-import { understoodFile } from './understood.ts';
+import { understoodFile, understoodPath } from './understood.ts';
 
 const controlTimeoutMs = 20_000;
 
@@ -56,7 +56,7 @@ const worldOf = (config: Config, log: Logger): World => ({
   },
   checkConfiguration: (path) => checkConfiguration(config.BirdExecutable, path),
   file: configurationFile(config.BirdConfigFile, () => (config.BirdGroup === undefined ? undefined : groupId(config.BirdGroup))),
-  understood: understoodFile(`${config.BirdConfigFile}.understood`),
+  understood: understoodFile(understoodPath(config.BirdConfigFile)),
   passwords: openPasswords(config.BgpPasswordFile),
   clock: systemClock,
 });

@@ -27,6 +27,9 @@ export interface UnderstoodFile {
   write(values: ReadonlyMap<string, Understood>): Promise<void>;
 }
 
+/** The path of the file, which is beside BIRD's configuration. */
+export const understoodPath = (birdConfigFile: string): string => `${birdConfigFile}.understood`;
+
 /** The file at this path. */
 export function understoodFile(path: string): UnderstoodFile {
   let current: string | undefined;

@@ -16,6 +16,7 @@ import { openGuard } from './guard/guard.ts';
 import type { AgentOptions } from './option-table.ts';
 import { openResponder, type PortOf } from './rebind/responder.ts';
 import { followReserved } from './reserved.ts';
+import { endUpstreams } from './upstream.ts';
 
 export type Agent = {
   /** Resolves when everything that is known now has been done. */
@@ -47,8 +48,14 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
     log,
   });
   const core = createCore({ options, servers, links, log });
+  const ready = (): Promise<unknown> => Promise.all(dnsmasqs.map(({ process }) => process.settled()));
+  const upstreams = endUpstreams({ directory, links, ready, log });
   const loop = startLoop({
-    run: () => core.run(performance.now()),
+    run() {
+      const restMs = core.run(performance.now());
+      if (core.serving) upstreams.serving();
+      return restMs;
+    },
     onFailure: (error, failures, pauseMs) => log.error({ err: error, failures, retryMs: Math.round(pauseMs) }, 'could not do everything'),
   });
   const watch = links.watch((change) => {
@@ -75,6 +82,7 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
       watch.close();
       reserved.close();
       responder.close();
+      await upstreams.close();
       await guard.close();
       await loop.close();
       links.close();

@@ -16,6 +16,8 @@ import { tapAddresses } from './tap-addresses.ts';
 import { setServerAddresses, tapsInUse } from './taps.ts';
 
 export interface Core {
+  /** Whether all that etcd said has been carried out once. */
+  readonly serving: boolean;
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
   /** What `source` (the host, BIRD's configuration, the agent's own) says that nobody may have on a tap. */
@@ -93,6 +95,9 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
 
   return {
     run,
+    get serving() {
+      return swept;
+    },
     inSync() {
       inSync = true;
     },

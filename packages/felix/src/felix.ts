@@ -38,6 +38,7 @@ import { type ReservationKeeper, startReservationKeeper } from './reservations.t
 import { createSettingsKeeper, localSources, type SettingsKeeper } from './settings.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
+import { anotherFelixPolices, createTakeOver, type TakeOver } from './takeover/takeover.ts';
 
 const startedAtMs = Date.now() - performance.now();
 
@@ -55,8 +56,10 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   // Before the kernel: an agent that could never learn what to program must not close what is open.
   const etcd = connectEtcd({ ...etcdOfCfg(config), onWarning: (sentence) => log.warn(sentence) });
   const kernel = openHostKernel(log, () => keeper.settings.config);
-  const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, log));
-  needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));
+  const otherPolices = needing('nftables', anotherFelixPolices);
+  const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, otherPolices, log));
+  if (otherPolices) log.info({}, 'another Felix’s rules police this host: they stay until the datastore has been read and ours are in force');
+  else needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));
   const felix = new Felix(keeper, kernel, stamping, etcd, output);
   return {
     log,
@@ -103,6 +106,7 @@ class Felix {
   readonly #calculation;
   readonly #programming: Loop;
   readonly #reservations: ReservationKeeper;
+  readonly #takeOver: TakeOver;
   readonly #health = createHealth();
   readonly #components = {
     startup: this.#health.register('FelixStartup'),
@@ -181,10 +185,21 @@ class Felix {
       this.#programmed?.dataplane.setOptions(this.#renderOptions());
       this.#programming.wake();
     });
-    kernel.onForeignRules(() => {
+    const onForeignRules = (): void => {
       this.#foreignRules = true;
+      this.#takeOver.lookAgain();
       this.#programming.wake();
+    };
+    this.#takeOver = createTakeOver({
+      links: kernel.links,
+      interfacePrefixes: () => this.#keeper.settings.config.InterfacePrefix,
+      health: this.#health,
+      log,
+      onGone: onForeignRules,
     });
+    kernel.onForeignRules(onForeignRules);
+    // Another Felix's rules may have gone since they were looked for, before changes were heard of.
+    if (tableNames.some((name) => !kernel.tables[name].exists())) onForeignRules();
     this.#serve(keeper.settings.config);
     this.#follow();
   }
@@ -273,6 +288,7 @@ class Felix {
       this.#foreignDueMs = startMs + (touched ? 0 : Math.min(foreignRules.longestPauseMs, (tables.inet.tookMs + tables.arp.tookMs) * foreignRules.pauseOfTime));
     }
     this.#stamping.rulesInForce();
+    this.#takeOver.rulesInForce();
     this.#holdConnections(config);
     this.#kernel.forward(config); // what is forwarded is governed now
     reported.note(statuses);
@@ -358,7 +374,10 @@ class Felix {
       if (isDue || this.#dueMs[what] === 0) this.#dueMs[what] = nowMs + intervalMs;
       return isDue;
     };
-    if (due('tables', config.NftablesRefreshInterval * 1000)) dataplane.distrustTables();
+    if (due('tables', config.NftablesRefreshInterval * 1000)) {
+      dataplane.distrustTables();
+      this.#takeOver.lookAgain();
+    }
     if (due('devices', config.RouteRefreshInterval * 1000)) {
       Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).then(
         () => this.#programming.wake(),
@@ -380,8 +399,9 @@ class Felix {
   /** A table of ours that somebody else has removed comes back at once, whether the datastore is there or not. */
   #putBack(): void {
     const gone = tableNames.filter((name) => !this.#kernel.tables[name].exists());
-    if (gone.length === 0) return;
-    this.#log.warn({ tables: gone.map((name) => `${name} ${tableName}`).join(',') }, 'somebody else has removed our rules: they are put back');
+    // Before the datastore has been read another Felix's rules may police the host instead of ours; nothing is closed while they do.
+    if (gone.length === 0 || (!this.#programmed && anotherFelixPolices())) return;
+    this.#log.warn({ tables: gone.map((name) => `${name} ${tableName}`).join(',') }, 'somebody else has removed the rules of Felix: ours are put there');
     if (gone.includes('inet')) this.#stamping.rulesGone();
     if (!this.#programmed) closeWhatIsOpen(this.#kernel, this.#renderOptions(), this.#log);
     else
@@ -430,6 +450,7 @@ class Felix {
   /** What is in the kernel and in etcd stays. */
   async close(): Promise<void> {
     await this.#programming.close();
+    await this.#takeOver.close();
     await this.#programmed?.statuses.close();
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();

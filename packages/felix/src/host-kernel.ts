@@ -8,6 +8,7 @@ import {
   createRouteProgrammer,
   type HostAddresses,
   type KernelRoute,
+  type LinkEditor,
   type Links,
   type OpenTable,
   openConntrack,
@@ -29,7 +30,7 @@ import { needing } from './kernel-needs.ts';
 import type { FelixConfig } from './option-table.ts';
 
 export interface HostKernel {
-  readonly links: Links;
+  readonly links: Links & LinkEditor;
   readonly hostAddresses: HostAddresses;
   readonly tables: Readonly<Record<TableName, OpenTable>>;
   readonly conntrack: Conntrack;

@@ -6,7 +6,7 @@
 //
 // Our table says whether stamps are asked for, and which (`stampSet`). Killed in between, the next run begins again.
 import { backoffMs, type Logger, pause } from '@calico-openstack/agent';
-import { type Conntrack, chainExists, type OpenTable, type TableFamily } from '@calico-openstack/kernel';
+import type { Conntrack, OpenTable } from '@calico-openstack/kernel';
 import { type ConnectionStamps, type RenderOptions, stampSet, stampsOf, type TableName } from '@calico-openstack/render';
 
 export interface Stamping {
@@ -30,13 +30,17 @@ type Pass = { readonly why: string; readonly mask: number; readonly next: (mark:
 
 const bitsOf = ({ egress, ingress }: ConnectionStamps): number => (egress | ingress) >>> 0;
 
-/** Looks at what an earlier run has left. @param wanted the bits that the operator wants */
-export function createStamping({ tables, conntrack }: Kernel, wanted: ConnectionStamps, log: Logger): Stamping {
+/**
+ * Looks at what an earlier run has left.
+ * @param wanted the bits that the operator wants
+ * @param otherPolices another Felix's rules stand, and have policed all that is tracked
+ */
+export function createStamping({ tables, conntrack }: Kernel, wanted: ConnectionStamps, otherPolices: boolean, log: Logger): Stamping {
   const held = tables.inet.exists();
   const inForce = held ? stampsOf(tables.inet.elementsOf(stampSet)) : undefined;
   let current = inForce ?? wanted;
   let target = wanted;
-  let unstamped: RenderOptions['unstamped'] = (held && !inForce) || (!held && upstreamPolices()) ? 'pass' : 'judge';
+  let unstamped: RenderOptions['unstamped'] = (held && !inForce) || (!held && otherPolices) ? 'pass' : 'judge';
   let changed = (): void => undefined;
   /** What is to be done once more under the rules that ask for the new bits. */
   let remainder: Pass | undefined;
@@ -125,15 +129,4 @@ export function createStamping({ tables, conntrack }: Kernel, wanted: Connection
     },
     close: () => closing.abort(),
   };
-}
-
-/** Whether upstream's Felix has its rules in the kernel, in one of its modes: it lets nothing through from and to workloads that policy does not. */
-function upstreamPolices(): boolean {
-  const chains: readonly (readonly [TableFamily, string, string])[] = [
-    ['ip', 'calico', 'filter-cali-FORWARD'],
-    ['ip6', 'calico', 'filter-cali-FORWARD'],
-    ['ip', 'filter', 'cali-FORWARD'],
-    ['ip6', 'filter', 'cali-FORWARD'],
-  ];
-  return chains.some(([family, table, chain]) => chainExists(family, table, chain));
 }

@@ -52,7 +52,7 @@ describe('another program flushes the ruleset', () => {
     host.startAgent();
     await host.untilPasses(one, two, udp(7000), false);
     await host.exec('nft', 'flush', 'ruleset');
-    await host.untilSaid('somebody else has removed our rules');
+    await host.untilSaid('somebody else has removed the rules of Felix');
     await host.untilPasses(one, two, udp(7000), false);
   });
 });

@@ -4,6 +4,7 @@ export type { Conntrack, Flow, FlowChange, FlowDeletion, FlowMarking, FlowRecord
 export { openConntrack } from './conntrack/netlink.ts';
 export type { HostAddress, HostAddresses } from './host-addresses/host-address.ts';
 export { openHostAddresses } from './host-addresses/netlink.ts';
+export { destroyIpsets, ipsetNames } from './ipset/ipset.ts';
 export {
   type AddressOptions,
   isInterfaceName,
@@ -23,8 +24,9 @@ export { inNamespace } from './netlink/namespace.ts';
 export { NetlinkError } from './netlink/socket.ts';
 export { basesAt, evaluateIn, type Packet, type Rules } from './nftables/evaluate.ts';
 export type * from './nftables/objects.ts';
+export { type ChainName, chainExists, chainLeadsTo, deleteTables } from './nftables/others.ts';
 export { printTable } from './nftables/print.ts';
-export { chainExists, deleteTable, type OpenTable, openTable, type TableOptions } from './nftables/table.netlink.ts';
+export { type OpenTable, openTable, type TableOptions } from './nftables/table.netlink.ts';
 export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
 export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';

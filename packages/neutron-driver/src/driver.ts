@@ -10,6 +10,7 @@ import { watchHistory } from './history.ts';
 import type { Options } from './option-table.ts';
 import { createProjectNames } from './projects.ts';
 import type { ResyncOptions } from './resync.ts';
+import { parseScope, type ResyncScope } from './resync-scope.ts';
 import { startRowsProcess } from './rows-process.ts';
 import { createBackgroundSources, sourceOf } from './sources.ts';
 import { startAgentReports } from './status/agents.ts';
@@ -177,6 +178,13 @@ type Callees = {
   readonly log: Logger;
 };
 
+/** @throws Refusal for parameters that name no objects */
+function scopeOf(params: unknown): ResyncScope {
+  const scope = parseScope(params);
+  if (!scope) throw new Refusal('BAD_SCOPE', 'resync takes lists of ids: networks, subnets, ports, security_groups; and include_sgs_for_ports');
+  return scope;
+}
+
 /** What Neutron's processes, and operators' tools, can call. */
 function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: Callees): PeerEvents {
   return {
@@ -194,7 +202,7 @@ function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: 
         case 'after':
           return announced.after(peer, params);
         case 'resync':
-          return upkeep.resync();
+          return upkeep.resync(scopeOf(params));
         default:
           throw new Refusal('NO_SUCH_METHOD', `no such method: ${method}`);
       }

@@ -2,6 +2,7 @@ import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { type ResyncSummary, resync } from './resync.ts';
+import { parseScope, type ResyncScope } from './resync-scope.ts';
 import type { Background } from './sources.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
@@ -35,7 +36,12 @@ function setUp() {
         .slice(0, Math.min(limit, 2));
       return { ids, rows: db.read({ ports: [], subnets: [], security_groups: [], address_groups: [], [kind]: ids }) };
     },
-    portsOf: () => Promise.reject(new Error('not asked for')),
+    portsOf: async (of, id) => {
+      const ports = [...db.tables.ports.values()];
+      return ports
+        .filter((port) => (of === 'network' ? port.network_id === id : port.fixed_ips.some(({ subnet_id }) => subnet_id === id)))
+        .map((port) => port.id);
+    },
     setPortStatus: () => Promise.reject(new Error('not asked for')),
     notifyPortActive: () => Promise.reject(new Error('not asked for')),
     reportAgents: () => Promise.reject(new Error('not asked for')),
@@ -43,18 +49,21 @@ function setUp() {
   const projects = async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])); // none of Keystone's
   const wrote: string[] = [];
   const failed: string[] = [];
-  const run = (): Promise<ResyncSummary> =>
-    resync({
-      etcd,
-      source,
-      sync: createSync({ etcd, settings, projects, addresses }),
-      settings,
-      projects,
-      addresses,
-      onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
-      onFailed: ({ id }) => failed.push(id),
-      onWarning: () => {},
-    });
+  const run = (scope?: ResyncScope): Promise<ResyncSummary> =>
+    resync(
+      {
+        etcd,
+        source,
+        sync: createSync({ etcd, settings, projects, addresses }),
+        settings,
+        projects,
+        addresses,
+        onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
+        onFailed: ({ id }) => failed.push(id),
+        onWarning: () => {},
+      },
+      scope,
+    );
   const fill = (): void => {
     db.tables.address_groups.set('office', { id: 'office', name: 'office', addresses: ['10.0.0.0/8'] });
     for (const id of ['g1', 'g2', 'g3'])
@@ -181,4 +190,34 @@ test('an object that etcd does not take holds up no other, and the whole is know
   expect(failed).toEqual(['huge']);
   expect(counts(summary)).toEqual({ subnets: [0, 2, 0, 0], address_groups: [0, 1, 0, 0], policy: [0, 3, 0, 0], endpoints: [0, 5, 0, 0] });
   expect(Object.keys(contents()).filter((key) => key.includes('huge'))).toEqual([]);
+});
+
+test('objects that an operator names are compared alone, with what belongs to them, and what Neutron has no more of them goes', async () => {
+  const { contents, db, run, fill } = setUp();
+  fill();
+  await run();
+  const before = contents();
+  for (const id of ['p2', 'p3']) db.tables.ports.delete(id);
+  db.tables.security_groups.get('g1')!.rules = [];
+  const scope = parseScope({ ports: ['p1', 'p2'], include_sgs_for_ports: true })!;
+  const summary = await run(scope);
+  expect(summary).toMatchObject({ ok: true, scope: { all: false, ports: ['p1', 'p2'], include_sgs_for_ports: true } });
+  expect(counts(summary)).toEqual({ policy: [0, 0, 1, 0], endpoints: [1, 0, 0, 1] });
+  const gone = Object.keys(before).filter((key) => !(key in contents()));
+  expect(gone).toEqual(Object.keys(before).filter((key) => key.includes('-p2')));
+});
+
+test('a network stands for its subnets and ports, a subnet for the ports with addresses of it', async () => {
+  const { db, run, fill } = setUp();
+  fill();
+  const [port, subnet] = [db.tables.ports.get('p1')!, db.tables.subnets.get('s1')!];
+  db.tables.ports.set('p9', { ...port, id: 'p9', network_id: 'other', fixed_ips: [] });
+  expect(counts(await run(parseScope({ networks: [subnet.network_id] })!))).toMatchObject({ subnets: [0, 2, 0, 0], endpoints: [0, 5, 0, 0] });
+  expect(counts(await run(parseScope({ subnets: [port.fixed_ips[0]!.subnet_id] })!))).toMatchObject({ endpoints: [5, 0, 0, 0] });
+});
+
+test.each([{ ports: [7] }, { ports: 'p1' }, { port: ['p1'] }, []])('%j is no scope, and nothing named is everything', (wrong) => {
+  expect(parseScope(wrong)).toBeUndefined();
+  expect(parseScope(undefined)).toEqual({ all: true });
+  expect(parseScope({ ports: [] })).toEqual({ all: true });
 });

@@ -5,7 +5,8 @@ import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import { type LeftOut, wouldBeRefused } from './addressing/audit.ts';
 import type { AddressRules } from './addressing/rules.ts';
 import type { ProjectNames } from './projects.ts';
-import type { RowsSource } from './rows.ts';
+import { everything, idsOf, type ResyncScope } from './resync-scope.ts';
+import { noRowsQuestion, type Rows, type RowsSource } from './rows.ts';
 import { type Background, type PagedKind, pagedKinds } from './sources.ts';
 import { type Change, changeKey } from './sync/change.ts';
 import { birth } from './sync/content.ts';
@@ -31,7 +32,7 @@ export type Phase = {
 
 /** For programs: names as upstream's calico-resync has them. */
 export type ResyncSummary = {
-  readonly scope: { readonly all: true };
+  readonly scope: ResyncScope;
   readonly phases: Readonly<Record<string, Phase>>;
   readonly started_at: string;
   readonly finished_at: string;
@@ -69,8 +70,8 @@ const maxListed = 1000;
 
 const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };
 
-/** Everything, groups before the endpoints that belong to them. Never rejects: what went wrong stands in the summary. */
-export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
+/** Compares groups before the endpoints that belong to them. Never rejects: what went wrong stands in the summary. */
+export async function resync(options: ResyncOptions, scope: ResyncScope = everything): Promise<ResyncSummary> {
   const { clock = systemClock } = options;
   const begunMs = clock.nowMs();
   const total = stopwatch(clock);
@@ -81,12 +82,15 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
   try {
     const addresses = await options.addresses();
     const leftOut: LeftOut[] = [];
+    const named = await idsOf(scope, options.source);
     for (const kind of pagedKinds) {
+      const only = named?.[kind];
+      if (only?.length === 0) continue;
       const phase = newPhase();
       phases[phaseNames[kind]] = phase;
-      await timed(phase, 'total_ms', clock, () => runPhase(kind, { ...options, clock, addresses, leftOut }, phase));
+      await timed(phase, 'total_ms', clock, () => runPhase(kind, { ...options, clock, addresses, leftOut, only }, phase));
     }
-    refused = await wouldBeRefused(options.source, addresses, leftOut);
+    refused = scope.all ? await wouldBeRefused(options.source, addresses, leftOut) : leftOut;
     for (const { kind, id, what } of refused.slice(0, maxListed)) options.onWarning(`${kind} ${id}`, `would be refused today: ${what}`);
     complete = true;
     const failed = Object.values(phases).reduce((sum, phase) => sum + phase.failed, 0);
@@ -95,7 +99,7 @@ export async function resync(options: ResyncOptions): Promise<ResyncSummary> {
     failure = error;
   }
   return {
-    scope: { all: true },
+    scope,
     phases,
     started_at: rfc3339Seconds(new Date(begunMs)),
     finished_at: rfc3339Seconds(new Date(clock.nowMs())),
@@ -121,17 +125,23 @@ const newPhase = (): Phase => ({
   failed: 0,
 });
 
-type Pass = Omit<ResyncOptions, 'addresses'> & Required<Pick<ResyncOptions, 'clock'>> & { readonly addresses: AddressRules; readonly leftOut: LeftOut[] };
+type Pass = Omit<ResyncOptions, 'addresses'> &
+  Required<Pick<ResyncOptions, 'clock'>> & {
+    readonly addresses: AddressRules;
+    readonly leftOut: LeftOut[];
+    /** The objects to compare. undefined: all of them, and what etcd holds beside them. */
+    readonly only: readonly string[] | undefined;
+  };
 
 async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<void> {
-  const { source, settings, projects, addresses, clock } = options;
+  const { source, settings, projects, addresses, clock, only } = options;
   const held = await timed(phase, 'etcd_read_ms', clock, () => readHeld(kind, options));
   phase.etcd_items = held.items;
-  for (let after = ''; ; ) {
-    const { ids, rows } = await timed(phase, 'neutron_read_ms', clock, () => source.page(kind, after, pageSize));
-    const last = ids.at(-1);
-    if (last === undefined) break;
-    after = last;
+  const batches = only ? namedBatches(kind, only, source) : pages(kind, source);
+  for (;;) {
+    const { value, done } = await timed(phase, 'neutron_read_ms', clock, () => batches.next());
+    if (done) break;
+    const { ids, rows } = value;
     phase.neutron_items += ids.length;
     const changes = ids.map((id) => held.change(id));
     const names = await projects(projectsOf(rows), source);
@@ -142,9 +152,31 @@ async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<v
     await repair(units, options, phase);
     for (const change of changes) held.seen(change.id);
   }
+  if (only) return;
   const { units } = plan(held.unseen(), { found: held.found, rows: emptyRows, projects: new Map(), settings, addresses, born: () => birth() });
   await repair(units, options, phase);
   await held.removeUnreadable(phase);
+}
+
+type Batch = { readonly ids: readonly string[]; readonly rows: Rows };
+
+/** Reads all that Neutron has of a kind, in pages. */
+async function* pages(kind: PagedKind, source: Background): AsyncGenerator<Batch, undefined> {
+  for (let after = ''; ; ) {
+    const page = await source.page(kind, after, pageSize);
+    const last = page.ids.at(-1);
+    if (last === undefined) return;
+    yield page;
+    after = last;
+  }
+}
+
+/** Reads the objects with these ids. Neutron may not have some of them any more, and etcd must not have those either. */
+async function* namedBatches(kind: PagedKind, ids: readonly string[], source: Background): AsyncGenerator<Batch, undefined> {
+  for (let start = 0; start < ids.length; start += pageSize) {
+    const some = ids.slice(start, start + pageSize);
+    yield { ids: some, rows: await source.rows({ ...noRowsQuestion, [kind]: some }) };
+  }
 }
 
 const emptyRows = { ports: [], networks: [], subnets: [], security_groups: [], floating_ips: [], address_groups: [], qos_policies: [], dns_domain: null };

@@ -3,6 +3,7 @@ import { backoffMs, type Clock, type Logger, systemClock } from '@calico-opensta
 import type { Etcd } from '@calico-openstack/etcd';
 import { ensureClusterRecords } from './cluster.ts';
 import { type ResyncOptions, type ResyncSummary, resync } from './resync.ts';
+import type { ResyncScope } from './resync-scope.ts';
 
 export type UpkeepOptions = {
   readonly etcd: Etcd;
@@ -14,7 +15,7 @@ export type UpkeepOptions = {
 
 export interface Upkeep {
   /** One at a time: who asks while one runs gets the next one's summary. */
-  resync(): Promise<ResyncSummary>;
+  resync(scope?: ResyncScope): Promise<ResyncSummary>;
   /** etcd is another one than before: whatever is set for the start, all of it is looked at. */
   replaced(reason: string): void;
   close(): Promise<void>;
@@ -26,9 +27,9 @@ export function startUpkeep({ etcd, startupResync, resync: options, log, clock =
   const stop = new AbortController();
   let last: Promise<unknown> = Promise.resolve();
 
-  function run(): Promise<ResyncSummary> {
+  function run(scope?: ResyncScope): Promise<ResyncSummary> {
     const next = last.then(async () => {
-      const summary = await resync(options);
+      const summary = await resync(options, scope);
       const { would_be_refused: _listed, ...counts } = summary; // each has had its own line
       log[summary.ok ? 'info' : 'error']({ summary: counts }, summary.ok ? 'resync finished' : 'resync failed');
       return summary;

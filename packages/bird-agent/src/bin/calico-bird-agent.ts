@@ -3,6 +3,7 @@ import { etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable, s
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startBirdAgent } from '../agent.ts';
 import { defaultConfigFile, readOptions } from '../option-table.ts';
+import { removeBirdAgent } from '../remove.ts';
 import { compileSelector } from '../selectors.ts';
 import { inspectBird, readable } from '../show.ts';
 
@@ -20,6 +21,7 @@ await runExecutable({
   verify(files) {
     connectEtcd(etcdOfCfg(inForce(readOptions(files)))).close();
   },
+  remove: removeBirdAgent,
   start: async (files) => {
     const resolution = readOptions(files);
     const config = inForce(resolution);

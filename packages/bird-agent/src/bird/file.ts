@@ -82,9 +82,12 @@ export async function draft(path: string, text: string, gid: number | undefined)
 
 /** Removes drafts of agents that were killed while they wrote, because they hold passwords. */
 async function removeDrafts(directory: string, name: string): Promise<void> {
-  const isDraft = (entry: string): boolean => entry.startsWith(`.${name}.`) && /^[0-9]+\.new$/.test(entry.slice(name.length + 2));
-  for (const entry of (await readdir(directory)).filter(isDraft)) await rm(join(directory, entry), { force: true });
+  for (const entry of draftsAmong(await readdir(directory), name)) await rm(join(directory, entry), { force: true });
 }
+
+/** Of the names in a directory those that drafts of the file `name` have there. */
+export const draftsAmong = (entries: readonly string[], name: string): readonly string[] =>
+  entries.filter((entry) => entry.startsWith(`.${name}.`) && /^[0-9]+\.new$/.test(entry.slice(name.length + 2)));
 
 async function fill(handle: FileHandle, text: string, gid: number | undefined): Promise<void> {
   try {

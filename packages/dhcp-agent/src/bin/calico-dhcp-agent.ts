@@ -2,6 +2,7 @@ import { inForce, logComplaints, openLog, runExecutable } from '@calico-openstac
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startAgent } from '../agent.ts';
 import { agentOptions, defaultConfigFiles, readOptions } from '../option-table.ts';
+import { removeDhcpAgent } from '../remove.ts';
 
 await runExecutable({
   name: 'calico-dhcp-agent',
@@ -11,6 +12,7 @@ await runExecutable({
   verify(configFiles) {
     connectEtcd(agentOptions(inForce(readOptions(configFiles))).etcd).close();
   },
+  remove: removeDhcpAgent,
   async start(configFiles) {
     const resolution = readOptions(configFiles);
     const options = agentOptions(inForce(resolution));

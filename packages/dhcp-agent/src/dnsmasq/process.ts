@@ -62,7 +62,7 @@ function start(program: string, words: readonly string[], onExit: () => void, lo
 }
 
 /** The processes that run with the argument, with all their arguments. A process whose network namespace may not be looked at is not ours. */
-function processesWith(argument: string): readonly (ProcessIdentity & { readonly words: readonly string[]; readonly network: string })[] {
+export function processesWith(argument: string): readonly (ProcessIdentity & { readonly words: readonly string[]; readonly network: string })[] {
   return allProcesses().flatMap(({ pid, startTicks, zombie }) => {
     const words = zombie ? [] : commandOf(pid).slice(1);
     if (!words.includes(argument)) return [];
@@ -74,7 +74,7 @@ function processesWith(argument: string): readonly (ProcessIdentity & { readonly
 /**
  * SIGKILL; resolves when it is gone. At SIGTERM Dnsmasq would remove the pid file, which is its successor's by then; leases are in their file since they were given.
  */
-async function kill(running: ProcessIdentity): Promise<void> {
+export async function kill(running: ProcessIdentity): Promise<void> {
   while (isAlive(running)) {
     try {
       process.kill(running.pid, 'SIGKILL');

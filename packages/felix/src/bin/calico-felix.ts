@@ -2,6 +2,7 @@ import { etcdOfCfg, inForce, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startFelix } from '../felix.ts';
 import { localSources, resolveParameters } from '../settings.ts';
+import { removeFelix } from '../takeover/remove.ts';
 
 const readOptions = (configFiles: readonly string[]) => resolveParameters(localSources(configFiles, process.env));
 
@@ -14,4 +15,5 @@ await runExecutable({
     connectEtcd(etcdOfCfg(inForce(readOptions(configFiles)))).close();
   },
   start: startFelix,
+  remove: removeFelix,
 });

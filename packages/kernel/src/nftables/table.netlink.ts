@@ -59,22 +59,6 @@ export function deleteTable(family: TableFamily, name: string, namespace?: strin
   }
 }
 
-/** Whether the kernel has this chain, whoever created it, in the calling thread's network namespace. Throws NetlinkError when the kernel cannot be asked. */
-export function chainExists(family: TableFamily, table: string, chain: string): boolean {
-  const socket = openNetlinkSocket(netlinkProtocol.netfilter);
-  try {
-    const writer = new MessageWriter(256);
-    writer.begin(nft.messageType(nft.message.getChain), flag.request | flag.acknowledge, socket.nextSequence());
-    writer.raw(nft.header(nft.familyNumber[family]));
-    writer.string(nft.chain.table, table);
-    writer.string(nft.chain.name, chain);
-    writer.end();
-    return socket.exchange([writer.bytes()]).answers.length > 0;
-  } finally {
-    socket.close();
-  }
-}
-
 /** What openTable uses: reads a table, and commits operations as they are given. */
 export function openTableKernel(family: TableFamily, name: string, namespace?: string, { owned = false }: TableOptions = {}): OpenTableKernel {
   const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);

@@ -1,0 +1,47 @@
+"""`core_plugin = calico`, as upstream's DevStack and its operators have it: Neutron's own ML2, with the settings that this value has always stood for."""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional
+
+from neutron.plugins.ml2 import plugin
+from oslo_config import cfg
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
+#: What upstream's plugin sets, whatever stands in the file.
+ML2 = {"mechanism_drivers": ["calico"], "type_drivers": ["local", "flat"], "tenant_network_types": ["local"]}
+#: What it does itself or adds. Floating IPs are Neutron's own router plugin's here.
+SERVICE_PLUGINS = ("router", "qos")
+EXTENSION_DRIVERS = ("qos",)
+
+
+def _with(values: Any, wanted: Any) -> List[str]:
+    """The values as they stand, and behind them those that are missing."""
+    return [*values, *(value for value in wanted if value not in values)]
+
+
+def _set(conf: cfg.ConfigOpts, name: str, value: List[str], group: Optional[str] = None) -> None:
+    before = list(conf[group][name] if group else conf[name])
+    if before == value:
+        return
+    where = f"[{group or 'DEFAULT'}] {name}"
+    LOG.info("Calico: core_plugin = calico makes %s %s (it was %s)", where, ",".join(value), ",".join(before) or "empty")
+    conf.set_override(name, value, group)
+
+
+def configure(conf: cfg.ConfigOpts) -> None:
+    """Before ML2 reads its options, and Neutron's manager those of the service plugins: it loads the core plugin first."""
+    for name, value in ML2.items():
+        _set(conf, name, list(value), "ml2")
+    _set(conf, "extension_drivers", _with(conf.ml2.extension_drivers, EXTENSION_DRIVERS), "ml2")
+    _set(conf, "service_plugins", _with(conf.service_plugins, SERVICE_PLUGINS))
+
+
+class CalicoPlugin(plugin.Ml2Plugin):
+    """ML2 with the mechanism driver `calico` alone."""
+
+    def __init__(self) -> None:
+        configure(cfg.CONF)
+        super().__init__()

@@ -1,0 +1,46 @@
+// `calico-dhcp-agent --remove`: what this agent has put on the host goes, in an order in which no guest is told wrong things on the way. Another agent can then be started.
+import { rmSync } from 'node:fs';
+import { inForce, type Removed } from '@calico-openstack/agent';
+import { deleteTables } from '@calico-openstack/kernel';
+import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
+import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
+import { placesIn } from './dnsmasq/command.ts';
+import { kill, processesWith } from './dnsmasq/process.ts';
+import { guardTable } from './guard/rules.ts';
+import { agentOptions, readOptions } from './option-table.ts';
+import { setServerAddresses, tapsInUse } from './taps.ts';
+
+/** @throws StartError when the agent runs */
+export async function removeDhcpAgent(configFiles: readonly string[]): Promise<Removed> {
+  const { directory, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));
+  refuseWhileRunning('calico-dhcp-agent');
+  const places = ([4, 6] as const).map((family) => placesIn(directory, family));
+  const removed: string[] = [];
+  const left: string[] = [];
+  for (const { pid } of places) {
+    for (const found of processesWith(`--pid-file=${pid}`).filter(({ network }) => network === networkNamespaceOf('self'))) {
+      await kill(found);
+      removed.push(`Dnsmasq (process ${found.pid})`);
+    }
+  }
+  // Nobody serves any more: the addresses that it served from go, and then what kept guests apart.
+  const links = openLinks();
+  try {
+    const taps = tapsInUse(links);
+    const refusals = taps.flatMap((tap) => setServerAddresses(links, tap, []));
+    if (taps.length > 0) removed.push(`gateways' addresses on ${taps.length} taps`);
+    left.push(...refusals.map(({ address, tap, code }) => `${address} on ${tap}: the kernel refuses (${code})`));
+  } finally {
+    links.close();
+  }
+  deleteTables([guardTable]);
+  removed.push(`table ${guardTable.family} ${guardTable.name}`);
+  for (const { directory: own } of places) rmSync(own, { recursive: true, force: true });
+  removed.push(...places.map((place) => place.directory));
+  left.push(
+    `guests' leases, which they keep until they run out`,
+    `configuration and log files${dnsmasq.logDirectory === undefined ? '' : ` (${dnsmasq.logDirectory})`}`,
+  );
+  return { removed, left };
+}

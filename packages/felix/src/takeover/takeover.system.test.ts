@@ -1,0 +1,229 @@
+// Another Felix before ours, and after: with upstream's rules as they were recorded, and packets all the time.
+import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Plugged, type Probe, TestHost } from '../testing/host.ts';
+import { leaveUpstreams, type UpstreamMode, upstreamModes, withoutChance } from '../testing/leavings.ts';
+import { endpointNumber, securityGroup, tapOf, workloadEndpoint } from '../testing/resources.ts';
+
+const udp = (destinationPort: number, sourcePort?: number): Probe => ({ protocol: 17, destinationPort, ...(sourcePort && { sourcePort }) });
+const tcp = (destinationPort: number, sourcePort: number, tcpFlags: number): Probe => ({ protocol: 6, destinationPort, sourcePort, tcpFlags });
+const [syn, synAck, ack] = [0x02, 0x12, 0x10];
+/** Upstream's recorded rules let everything through between one and two; ours no more than this. */
+const open = securityGroup('open', [
+  { action: 'Allow', protocol: 17, destination: { ports: [7000] } },
+  { action: 'Allow', protocol: 6, destination: { ports: [7000] } },
+  { action: 'Allow', protocol: 'ICMP', ipVersion: 4 },
+]);
+const families = [4, 6] as const;
+
+let host: TestHost;
+let conntrack: Conntrack;
+let [one, two, three]: [Plugged, Plugged, Plugged] = [] as never;
+
+beforeEach(async () => {
+  host = await TestHost.open();
+  one = await host.plug(endpointNumber(1));
+  two = await host.plug(endpointNumber(2));
+  three = await host.plug(endpointNumber(3));
+  conntrack = inNamespace(host.name, openConntrack);
+  await host.put(open, workloadEndpoint(one), workloadEndpoint(two), workloadEndpoint(three));
+});
+afterEach(async () => {
+  conntrack.close();
+  await host.close();
+});
+
+/** The host as upstream's Felix leaves it, with one and two, and with three whose VM was started since. */
+async function upstreams(mode: UpstreamMode): Promise<void> {
+  await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
+  for (const each of [one, two, three]) {
+    for (const address of each.addresses) {
+      await host.exec('ip', 'route', 'replace', address, 'dev', tapOf(each), 'proto', 'boot', 'metric', '1024');
+      await host.exec('ip', 'neigh', 'replace', address, 'lladdr', each.mac, 'dev', tapOf(each), 'nud', 'permanent');
+    }
+  }
+  await leaveUpstreams(host, mode);
+}
+
+/** An ongoing connection of each kind from one to two that upstream let through: what each side sends next. */
+type Flow = readonly [from: () => Plugged, to: () => Plugged, probe: Probe, family: 4 | 6];
+const flows: readonly Flow[] = [
+  ...families.flatMap((family): Flow[] => [
+    [() => one, () => two, udp(7000, 555), family],
+    [() => two, () => one, udp(555, 7000), family],
+    [() => one, () => two, tcp(7000, 556, ack), family],
+    [() => two, () => one, tcp(556, 7000, ack), family],
+  ]),
+  [() => one, () => two, { protocol: 1, icmp: { type: 8, code: 0 } }, 4],
+];
+
+async function begin(): Promise<void> {
+  for (const family of families) {
+    expect(await host.passes(one, two, tcp(7000, 556, syn), family)).toBe(true);
+    expect(await host.passes(two, one, tcp(556, 7000, synAck), family)).toBe(true);
+  }
+  expect(await goOn()).toEqual(flows.map(() => true));
+}
+const goOn = async (): Promise<boolean[]> => Promise.all(flows.map(([from, to, probe, family]) => host.passes(from(), to(), probe, family)));
+
+/** Sends all the time, until told to stop: of each flow, and a new connection that ours denies. */
+function traffic(): {
+  stop(): Promise<{ readonly sent: number; readonly lost: readonly string[]; readonly forbidden: readonly number[]; readonly order: readonly number[] }>;
+} {
+  const sent: { readonly probe: number; readonly flow: string }[] = [];
+  const order: number[] = [];
+  let going = true;
+  const ended = (async () => {
+    while (going) {
+      for (const [from, to, probe, family] of flows) sent.push({ probe: host.send(from(), to(), probe, family), flow: `${JSON.stringify(probe)} ${family}` });
+      order.push(host.send(one, two, udp(7999)));
+      await new Promise((resolve) => setTimeout(resolve, 3));
+      host.readArrivals();
+    }
+  })();
+  return {
+    async stop() {
+      going = false;
+      await ended;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      host.readArrivals();
+      const lost = [...new Set(sent.filter(({ probe }) => !host.arrivalOf(probe)).map(({ flow }) => flow))];
+      return { sent: sent.length, lost, forbidden: order.filter((probe) => host.arrivalOf(probe)), order };
+    },
+  };
+}
+
+/** All that may be upstream's, without counts. */
+async function standing(): Promise<string> {
+  const tables = ['iptables-legacy-save', 'ip6tables-legacy-save', 'iptables-nft-save', 'ip6tables-nft-save'];
+  const commands = ['nft list ruleset', ...tables, 'ipset save', 'ip route', 'ip -6 route', 'ip link'];
+  return withoutChance(await host.exec('sh', '-c', `{ ${commands.join('; ')}; } 2>&1`));
+}
+
+describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', (mode) => {
+  test('running flows lose nothing, new workloads pass, nothing that ours denies passes once it was denied, and nothing of upstream’s is left', async () => {
+    await upstreams(mode);
+    await host.exec('ip', 'route', 'add', '10.65.0.77', 'dev', tapOf(one), 'proto', 'boot', 'metric', '1024'); // of a workload that is gone
+    await host.exec('ip', 'route', 'add', 'blackhole', '10.66.0.0/26', 'proto', '80');
+    await host.exec('ip', 'link', 'add', 'vxlan.calico', 'type', 'vxlan', 'id', '4096', 'dstport', '4789', 'local', '127.0.0.1', 'dev', 'lo');
+    await begin();
+    expect(await host.passes(one, two, udp(7999))).toBe(true);
+    expect(await host.passes(three, two, udp(7000))).toBe(false);
+    const sending = traffic();
+    host.startAgent();
+    await host.untilProgrammed();
+    await host.untilSaid('what another Felix had left on this host is taken away');
+    await host.untilPasses(three, two, udp(7000));
+    await host.until(
+      async () => (await host.exec('nft', 'list', 'map', 'inet', 'calico-felix', 'connection-stamps')).includes('0x00040000'),
+      'the stamps in force',
+    );
+    const { sent, lost, forbidden, order } = await sending.stop();
+    expect(sent).toBeGreaterThan(1000);
+    expect(lost).toEqual([]);
+    expect(forbidden).toEqual(order.slice(0, forbidden.length)); // until ours denied it, and from then on never
+    expect(forbidden.length).toBeLessThan(order.length);
+    expect(await goOn()).toEqual(flows.map(() => true));
+    expect(await standing()).not.toMatch(/cali-|cali[46]0|table ip6? calico |calico-arp|10\.65\.0\.77|10\.66\.0\.0|vxlan\.calico/);
+  });
+
+  test('with a wrong address of etcd ours cuts nobody off, and leaves nothing when it ends', async () => {
+    await upstreams(mode);
+    await begin();
+    const before = await standing();
+    const sending = traffic();
+    host.startAgent(undefined, { ETCD_ENDPOINTS: 'http://127.0.0.1:9', FELIX_ETCDENDPOINTS: 'http://127.0.0.1:9' });
+    await host.untilSaid('they stay until the datastore has been read');
+    await host.untilSaid('etcd is away');
+    await host.stopAgent();
+    const { lost, forbidden, order } = await sending.stop();
+    expect(lost).toEqual([]);
+    expect(forbidden).toEqual(order);
+    expect(await standing()).toBe(before);
+  });
+
+  test('upstream’s rules go while ours wait for etcd: everything is closed', async () => {
+    await upstreams(mode);
+    await begin();
+    host.startAgent(undefined, { ETCD_ENDPOINTS: 'http://127.0.0.1:9', FELIX_ETCDENDPOINTS: 'http://127.0.0.1:9' });
+    await host.untilSaid('etcd is away');
+    await host.exec('sh', '-c', 'nft flush ruleset; for each in iptables-legacy ip6tables-legacy; do $each -F FORWARD; done');
+    await host.untilPasses(one, two, udp(7000), false);
+    expect(await goOn()).toEqual(flows.map(() => false));
+  });
+
+  test('what is an operator’s stays, whatever it is called, and what uses upstream’s is told', async () => {
+    await upstreams(mode);
+    await host.exec('nft', 'table inet calico { chain mine { counter; }; }; table netdev calico { chain mine { counter; }; }');
+    const iptables = mode === 'iptables-nft' ? 'iptables-nft' : 'iptables-legacy';
+    const script = [
+      `${iptables} -N DOCKER-USER`,
+      `${iptables} -A FORWARD -m comment --comment "leads to cali-FORWARD" -j DOCKER-USER`,
+      `${iptables} -N cali-mine`,
+      `${iptables} -A cali-mine -s 192.0.2.1 -j RETURN`,
+      `${iptables} -A FORWARD -m comment --comment "say --comment cali:AAAAAAAAAAAAAAAA" -j ACCEPT`,
+      ...(mode === 'nftables'
+        ? []
+        : [`${iptables} -A DOCKER-USER -j cali-cidr-block`, `${iptables} -A DOCKER-USER -m set --match-set cali40this-host src -j RETURN`]),
+      'ipset create mine hash:ip',
+      'ipset create cali40 hash:ip',
+      'ip link add calico0 type vxlan id 77 dstport 4790 local 127.0.0.1 dev lo',
+      'ip route add 192.0.2.77 dev lo proto static',
+    ];
+    await host.exec('sh', '-ec', script.join('\n'));
+    host.startAgent();
+    await host.untilSaid('is taken away');
+    await host.untilPasses(three, two, udp(7000));
+    const after = await standing();
+    for (const kept of [
+      'table inet calico',
+      'table netdev calico',
+      'DOCKER-USER',
+      'cali-mine',
+      'say --comment',
+      'create mine',
+      'create cali40 ',
+      'calico0',
+      '192.0.2.77',
+    ])
+      expect(after).toContain(kept);
+    for (const gone of ['cali-FORWARD -', 'cali-fw-', 'table ip calico {', 'cali40masq']) expect(after).not.toContain(gone);
+    if (mode === 'nftables') return;
+    await host.untilSaid('chain cali-mine of table filter: it holds a rule that is not Felix');
+    expect(host.output).toContain('chain cali-cidr-block of table filter, emptied');
+    expect(host.output).toContain('ipset cali40this-host: something else uses it');
+  });
+
+  test('ours before upstream’s: --remove takes all that is ours away, running flows lose nothing, and upstream’s decide alone', async () => {
+    host.startAgent();
+    await host.untilProgrammed();
+    await host.untilPasses(one, two, udp(7000));
+    await begin();
+    const sending = traffic();
+    await expect(remove()).rejects.toThrow('calico-felix runs on this host');
+    await host.stopAgent();
+    await expect(remove()).rejects.toThrow('nothing would police this host');
+    expect(await host.exec('nft', 'list', 'tables')).toContain('table inet calico-felix');
+    await leaveUpstreams(host, mode); // what it does when it is started
+    expect(await host.passes(one, two, udp(7999))).toBe(false);
+    const told = await remove();
+    expect(told).toContain('removed: tables inet calico-felix and arp calico-felix');
+    expect(told).toContain('left: routes');
+    await host.untilPasses(one, two, udp(7999)); // upstream's recorded rules let it through
+    const { lost } = await sending.stop();
+    expect(lost).toEqual([]);
+    expect(await host.passes(three, two, udp(7000))).toBe(false); // which upstream's do not know yet
+    expect(await host.exec('nft', 'list', 'ruleset')).not.toContain('calico-felix');
+    expect((await conntrack.flows()).filter(({ mark = 0 }) => (mark & 0xc0000) !== 0)).toEqual([]);
+    expect(await remove()).not.toContain('removed: table'); // and again
+  });
+});
+
+test('a Felix of upstream’s that was not stopped is told, and its rules are taken away again', async () => {
+  host.startAgent();
+  await host.untilProgrammed();
+  await leaveUpstreams(host, 'nftables');
+  await host.untilSaid('have appeared beside ours');
+});
+
+const remove = (): Promise<string> => host.exec(process.execPath, new URL('../bin/calico-felix.ts', import.meta.url).pathname, '--remove');

@@ -1,0 +1,76 @@
+// What another Felix leaves on a host, recorded from the real thing and put on a test's host again. `leavings/` was recorded with upstream's source of 2026-08-22 (nft 1.0.6, Linux 6.18): the endpoints
+// one and two of `endpointNumber`, in the group `open`, which allows everything; then the agent was ended.
+// To record anew, as root: node packages/felix/src/testing/leavings.ts DIRECTORY nftables|iptables COMMAND…
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TestHost } from './host.ts';
+
+export const upstreamModes = ['nftables', 'iptables-legacy', 'iptables-nft'] as const;
+export type UpstreamMode = (typeof upstreamModes)[number];
+
+const recorded = fileURLToPath(new URL('leavings', import.meta.url));
+
+/** What holds the rules of a mode: the file, and the program that puts it into the kernel. In an order in which each finds what it needs. */
+const parts: Readonly<Record<UpstreamMode, readonly (readonly [file: string, ...command: string[]])[]>> = {
+  nftables: [['nftables.nft', 'nft', '-f', '-']],
+  'iptables-legacy': [
+    ['ipset.save', 'ipset', 'restore'],
+    ['iptables.save', 'iptables-legacy-restore', '--noflush'],
+    ['ip6tables.save', 'ip6tables-legacy-restore', '--noflush'],
+  ],
+  'iptables-nft': [
+    ['ipset.save', 'ipset', 'restore'],
+    ['iptables.save', 'iptables-nft-restore', '--noflush'],
+    ['ip6tables.save', 'ip6tables-nft-restore', '--noflush'],
+  ],
+};
+
+/** Puts the rules of upstream's Felix on the host, as they stand when it has ended. */
+export async function leaveUpstreams(host: TestHost, mode: UpstreamMode): Promise<void> {
+  for (const [file, ...command] of parts[mode]) await host.exec('sh', '-c', `${command.join(' ')} < ${join(recorded, file)}`);
+}
+
+/** Writes what stands on the host, without what differs from one recording to the next, and without sentences. */
+export async function recordLeavings(host: TestHost, mode: 'nftables' | 'iptables', directory: string): Promise<void> {
+  const listings =
+    mode === 'nftables'
+      ? [['nftables.nft', 'nft', 'list', 'ruleset']]
+      : [
+          ['ipset.save', 'ipset', 'save'],
+          ['iptables.save', 'iptables-legacy-save'],
+          ['ip6tables.save', 'ip6tables-legacy-save'],
+        ];
+  for (const [file = '', program = '', ...args] of listings) writeFileSync(join(directory, file), withoutChance(await host.exec(program, ...args)));
+}
+
+export const withoutChance = (listing: string): string =>
+  listing
+    .replaceAll(/counter packets \d+ bytes \d+ /g, '')
+    .replaceAll(/\[\d+:\d+\]/g, '[0:0]')
+    .replaceAll(/ (bucketsize|initval) \w+/g, '')
+    .replaceAll(/"(cali:[\w-]{16});[^"]*"/g, '"$1;"')
+    .replaceAll(/(--comment "cali:[\w-]{16}") -m comment --comment "[^"]*"/g, '$1')
+    .split('\n')
+    .filter((line) => !/^#|^add cali60this-host fe80|^\s+fe80::/.test(line))
+    .join('\n')
+    .replaceAll(/(\{ ::1),$/gm, '$1 }');
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await recordFromCommand(process.argv.slice(2));
+
+async function recordFromCommand([directory = '', mode = '', ...command]: readonly string[]): Promise<void> {
+  const { TestHost: Host } = await import('./host.ts');
+  const { endpointNumber, securityGroup, workloadEndpoint } = await import('./resources.ts');
+  if ((mode !== 'nftables' && mode !== 'iptables') || command.length === 0) throw new Error('usage: leavings.ts DIRECTORY nftables|iptables COMMAND…');
+  const host = await Host.open();
+  try {
+    const [one, two] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2))];
+    await host.put(securityGroup('open', [{ action: 'Allow' }]), workloadEndpoint(one), workloadEndpoint(two));
+    host.startAgent(command, { FELIX_NFTABLESMODE: mode === 'nftables' ? 'Enabled' : 'Disabled', FELIX_IPTABLESBACKEND: 'Legacy' });
+    for (const family of [4, 6] as const) await host.untilPasses(one, two, { protocol: 17, destinationPort: 7000 }, true, family);
+    await host.stopAgent();
+    await recordLeavings(host, mode, directory);
+  } finally {
+    await host.close();
+  }
+}

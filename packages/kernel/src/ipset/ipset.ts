@@ -1,0 +1,68 @@
+// The sets of the `ipset` tool, which rules of iptables look into: their names, and taking them away. Ours makes none.
+import { existsSync } from 'node:fs';
+import { findAttribute, flag, MessageWriter, readString } from '../netlink/attributes.ts';
+import { NetlinkError, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
+
+/** linux/netfilter/ipset/ip_set.h */
+const subsystem = 6;
+const command = { destroy: 3, list: 7 } as const;
+const attribute = { protocol: 1, setName: 2, flags: 6 } as const;
+/** The oldest that kernels still understand: they all know these two commands by it. */
+const protocol = 6;
+const namesOnly = 1 << 1;
+/** struct nfgenmsg: family (IPv4; a name says which set is meant), version, resource. */
+const header = new Uint8Array([2, 0, 0, 0]);
+const headerLength = 4;
+
+/** Why a set is still there: `IN_USE`: a rule or another set looks into it; else the errno's name. */
+export type IpsetRefusal = { readonly name: string; readonly code: string };
+
+/** The names of all sets in the calling thread's network namespace. Empty where the kernel has not loaded ipset: asking would make it do so. @throws NetlinkError when it refuses to tell */
+export function ipsetNames(): readonly string[] {
+  if (!isLoaded()) return [];
+  return withSocket((socket) => {
+    const request = message(socket, command.list, flag.dump, (writer) => writer.be32(attribute.flags, namesOnly));
+    const { answers, refusals } = socket.exchange([request]);
+    const refusal = refusals.find(({ code }) => code !== 'ENOENT');
+    if (refusal) throw new NetlinkError(refusal.code, `the kernel does not tell of its ipsets: ${refusal.code}`);
+    const names = answers.flatMap(({ payload }) => findAttribute(payload, headerLength, attribute.setName) ?? []);
+    return names.map(readString);
+  });
+}
+
+/** Takes sets away, each for itself. Returns those that the kernel keeps. One that is not there is no refusal. */
+export function destroyIpsets(names: readonly string[]): readonly IpsetRefusal[] {
+  if (names.length === 0 || !isLoaded()) return [];
+  return withSocket((socket) =>
+    names.flatMap((name) => {
+      const request = message(socket, command.destroy, flag.acknowledge, (writer) => writer.string(attribute.setName, name));
+      const refusal = socket.exchange([request]).refusals.find(({ code }) => code !== 'ENOENT');
+      return refusal ? [{ name, code: refusal.code === busy ? 'IN_USE' : refusal.code }] : [];
+    }),
+  );
+}
+
+/** IPSET_ERR_BUSY, a number of ipset's own, as errnoName spells what it has no name for. */
+const busy = 'E4100';
+
+/** Also where it is built in: it has a parameter, so that it is shown there. */
+const isLoaded = (): boolean => existsSync('/sys/module/ip_set');
+
+function message(socket: NetlinkSocket, number: number, flags: number, write: (writer: MessageWriter) => void): Uint8Array {
+  const writer = new MessageWriter(128);
+  writer.begin((subsystem << 8) | number, flag.request | flags, socket.nextSequence());
+  writer.raw(header);
+  writer.u8(attribute.protocol, protocol);
+  write(writer);
+  writer.end();
+  return writer.bytes();
+}
+
+function withSocket<T>(use: (socket: NetlinkSocket) => T): T {
+  const socket = openNetlinkSocket(netlinkProtocol.netfilter);
+  try {
+    return use(socket);
+  } finally {
+    socket.close();
+  }
+}

@@ -1,0 +1,114 @@
+// Tables that other programs made: the little that has to be known of them, and taking tables away whole.
+import { eachAttribute, findAttribute, flag, MessageWriter, readString } from '../netlink/attributes.ts';
+import { type NetlinkMessage, type NetlinkRefusal, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
+import { decodeTable } from './decode.ts';
+import { readData } from './expressions.ts';
+import type { TableFamily } from './objects.ts';
+import * as nft from './protocol.ts';
+import { NftablesError } from './table.ts';
+
+/** A chain, named as nft names it. */
+export type ChainName = { readonly family: TableFamily; readonly table: string; readonly chain: string };
+
+/** Whether the kernel has this chain, of whomever, in the calling thread's network namespace. NetlinkError when it cannot be asked. */
+export const chainExists = (family: TableFamily, table: string, chain: string): boolean =>
+  withSocket((socket) => {
+    const { answers } = ask(socket, nft.message.getChain, flag.acknowledge, family, (writer) => {
+      writer.string(nft.chain.table, table);
+      writer.string(nft.chain.name, chain);
+    });
+    return answers.length > 0;
+  });
+
+/** Whether a rule of `from` jumps or goes to the chain `to` of the same table, and the table is switched on. NetlinkError when the kernel cannot be asked. */
+export const chainLeadsTo = ({ family, table, chain }: ChainName, to: string): boolean =>
+  withSocket((socket) => {
+    const [found] = ask(socket, nft.message.getTable, flag.acknowledge, family, (writer) => writer.string(nft.table.name, table)).answers;
+    if (found === undefined || !decodeTable(found.payload)) return false;
+    const rules = ask(socket, nft.message.getRule, flag.dump, family, (writer) => {
+      writer.string(nft.rule.table, table);
+      writer.string(nft.rule.chain, chain);
+    });
+    // Kernels before 4.17 do not filter a dump, so the answer is looked at too.
+    return rules.answers.some(({ payload }) => textOf(payload, nft.rule.table) === table && textOf(payload, nft.rule.chain) === chain && leadsTo(payload, to));
+  });
+
+/**
+ * Takes whole tables away in one transaction, as far as they are there, in the calling thread's network namespace.
+ * @throws NftablesError when the kernel refuses; then all of them are as they were
+ */
+export function deleteTables(tables: readonly { readonly family: TableFamily; readonly name: string }[]): void {
+  if (tables.length === 0) return;
+  withSocket((socket) => {
+    const writer = new MessageWriter(1024);
+    const message = (type: number, flags: number, header: Uint8Array, name?: string): void => {
+      writer.begin(type, flag.request | flags, socket.nextSequence());
+      writer.raw(header);
+      if (name !== undefined) writer.string(nft.table.name, name);
+      writer.end();
+    };
+    const ofBatch = nft.header(0, nft.subsystemNumber);
+    message(nft.batchBegin, 0, ofBatch);
+    for (const { family, name } of tables) {
+      const header = nft.header(nft.familyNumber[family]);
+      message(nft.messageType(nft.message.newTable), flag.create, header, name); // so that one that is not there is no refusal
+      message(nft.messageType(nft.message.deleteTable), flag.acknowledge, header, name);
+    }
+    message(nft.batchEnd, 0, ofBatch);
+    const [refusal] = socket.exchange([writer.bytes()]).refusals;
+    if (refusal) throw refused(tables.map(({ family, name }) => `table ${family} ${name}`).join(', '), refusal);
+  });
+}
+
+function refused(object: string, { code, detail }: NetlinkRefusal): NftablesError {
+  const why = code === 'EPERM' ? 'EPERM, another process owns one of them, or this one may not change rules' : [code, detail].filter(Boolean).join(', ');
+  return new NftablesError(`the kernel refused to take away ${object} (nothing was changed): ${why}`, [{ code, object, ...(detail && { detail }) }]);
+}
+
+/** NFTA_EXPR_NAME and NFTA_EXPR_DATA; NFTA_IMMEDIATE_DATA. */
+const expression = { name: 1, data: 2 } as const;
+const immediateData = 2;
+
+function leadsTo(payload: Uint8Array, to: string): boolean {
+  const expressions = findAttribute(payload, nft.headerLength, nft.rule.expressions);
+  let found = false;
+  if (expressions)
+    eachAttribute(expressions, 0, (_type, each) => {
+      const [name, values] = [findAttribute(each, 0, expression.name), findAttribute(each, 0, expression.data)];
+      if (!name || !values || readString(name) !== 'immediate') return;
+      const bytes = findAttribute(values, 0, immediateData);
+      const data = bytes && readData(bytes);
+      found ||= data !== undefined && 'code' in data && data.chain === to;
+    });
+  return found;
+}
+
+function textOf(payload: Uint8Array, attribute: number): string {
+  const value = findAttribute(payload, nft.headerLength, attribute);
+  return value ? readString(value) : '';
+}
+
+/** What is not there is an empty list of answers. */
+function ask(
+  socket: NetlinkSocket,
+  message: number,
+  flags: number,
+  family: TableFamily,
+  writeAttributes: (writer: MessageWriter) => void,
+): { readonly answers: readonly NetlinkMessage[] } {
+  const writer = new MessageWriter(256);
+  writer.begin(nft.messageType(message), flag.request | flags, socket.nextSequence());
+  writer.raw(nft.header(nft.familyNumber[family]));
+  writeAttributes(writer);
+  writer.end();
+  return socket.exchange([writer.bytes()]);
+}
+
+function withSocket<T>(use: (socket: NetlinkSocket) => T): T {
+  const socket = openNetlinkSocket(netlinkProtocol.netfilter);
+  try {
+    return use(socket);
+  } finally {
+    socket.close();
+  }
+}

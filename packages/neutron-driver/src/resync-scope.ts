@@ -1,0 +1,37 @@
+// What a resync is about: everything, or the objects that an operator names, with what belongs to them.
+import { z } from 'zod';
+import type { Background, PagedKind } from './sources.ts';
+
+const ids = z.array(z.string().min(1)).default([]);
+const named = z.strictObject({ networks: ids, subnets: ids, ports: ids, security_groups: ids, include_sgs_for_ports: z.boolean().default(false) });
+
+/** Objects by id. A network stands for its subnets and ports, a subnet for the ports with addresses of it. Names are those of the summary. */
+export type ResyncScope = { readonly all: true } | ({ readonly all: false } & Readonly<z.infer<typeof named>>);
+
+export const everything: ResyncScope = { all: true };
+
+/** As it comes over the wire: nothing named is everything. undefined: it is no scope. */
+export function parseScope(params: unknown): ResyncScope | undefined {
+  const parsed = named.safeParse(params ?? {});
+  if (!parsed.success) return undefined;
+  const { networks, subnets, ports, security_groups } = parsed.data;
+  return networks.length + subnets.length + ports.length + security_groups.length === 0 ? everything : { all: false, ...parsed.data };
+}
+
+/** The ids of each kind that are to be compared. undefined: all. */
+export async function idsOf(scope: ResyncScope, source: Background): Promise<Readonly<Record<PagedKind, readonly string[]>> | undefined> {
+  if (scope.all) return undefined;
+  const subnets = new Set(scope.subnets);
+  const ports = new Set(scope.ports);
+  const groups = new Set(scope.security_groups);
+  for (const network of scope.networks) {
+    for (const { id } of (await source.subnets({ network })).subnets) subnets.add(id);
+    for (const id of await source.portsOf('network', network)) ports.add(id);
+  }
+  for (const subnet of scope.subnets) for (const id of await source.portsOf('subnet', subnet)) ports.add(id);
+  if (scope.include_sgs_for_ports) {
+    const { ports: rows } = await source.rows({ ports: [...ports], subnets: [], security_groups: [], address_groups: [] });
+    for (const port of rows) for (const group of port.security_groups) groups.add(group);
+  }
+  return { subnets: [...subnets], address_groups: [], security_groups: [...groups], ports: [...ports] };
+}
