@@ -130,3 +130,14 @@ test('what was meant for an option of its own, and is continued into another, do
   expect(complaints).toMatchObject([{ option: '[DEFAULT] dnsmasq_lease_max', value: '10 …' }]);
   expect(JSON.stringify(complaints)).not.toContain('hunter2');
 });
+
+test('a name in [calico] that nobody knows is reported, one of another part is not, and what stands elsewhere is Neutron’s', () => {
+  const { complaints } = resolve(
+    '[DEFAULT]\nanything = 1\n[database]\nconnection = x\n[calico]\netcd_hots = a\nstartup_resync = never\nresync_interval_secs = 5\nOther = secret',
+  );
+  expect(complaints).toEqual([
+    { option: '[calico] etcd_hots', source: 'file-0', value: 'a', problem: 'there is no such option; it is ignored, so see that its name is right' },
+    { option: '[calico] resync_interval_secs', source: 'file-0', value: '5', problem: expect.stringContaining('calico-resync') },
+    { option: '[calico] Other', source: 'file-0', value: '…', problem: expect.stringContaining('no such option') },
+  ]);
+});

@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path';
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import {
   bad,
+  complaintsOfCalicoSection,
   confTexts,
   etcdOfConf,
   etcdRowsOfConf,
@@ -144,8 +145,10 @@ export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
 
 /** Those of files that have been read. */
-export const optionsIn = (files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> =>
-  resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }));
+export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> {
+  const resolution = resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }));
+  return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
+}
 
 /** What the agent is to do with these values. */
 export function agentOptions(values: Values<typeof options>): AgentOptions {

@@ -100,6 +100,8 @@ describe('a FelixConfiguration with a node selector', () => {
     expect(put({ 'nodes/h1': node({ rack: '2' }) })).toBe(2);
     expect(put({ 'nodes/h1': node({ rack: '1' }) })).toBe(3);
     expect(put({ 'nodes/h1': undefined })).toBe(2);
+    expect(put({ [inRack]: configuration('!has(rack)', 3) })).toBe(2);
+    expect(put({ 'nodes/h1': node({}) })).toBe(3);
   });
 
   test('of several that select the host the oldest counts, then the first by name, and it alone', () => {

@@ -1,7 +1,7 @@
 // Parameters of Calico's Felix that this one does not act on. An operator who has set one is told so once, instead of believing that it is in force.
 import { type Complaint, shownValue, type Unknown } from '@calico-openstack/agent';
 
-/** Calico's Felix as of 3.32, without what `option-table.ts` acts on. */
+/** Calico's Felix as of 3.32, and what earlier versions knew, without what `option-table.ts` acts on. */
 const notActedOn = `
 AWSSrcDstCheck BPFAttachType BPFConnectTimeLoadBalancing BPFConnectTimeLoadBalancingEnabled BPFConntrackCleanupMode BPFConntrackLogLevel BPFConntrackTimeouts BPFCTLBLogFilter
 BPFDataIfacePattern BPFDisableGROForIfaces BPFDisableUnprivileged BPFDSROptoutCIDRs BPFEnabled BPFEnforceRPF BPFExcludeCIDRsFromNAT BPFExportBufferSizeMB BPFExtToServiceConnmark
@@ -24,6 +24,7 @@ TyphaK8sServiceName TyphaKeyFile TyphaReadTimeout TyphaURISAN TyphaWriteTimeout 
 UseInternalDataplaneDriver Variant VXLANEnabled VXLANMTU VXLANMTUV6 VXLANTunnelMACAddr VXLANTunnelMACAddrV6 VXLANVNI WindowsManageFirewallRules WireguardEnabled WireguardEnabledV6
 WireguardHostEncryptionEnabled WireguardInterfaceName WireguardInterfaceNameV6 WireguardListeningPort WireguardListeningPortV6 WireguardMTU WireguardMTUV6 WireguardPersistentKeepAlive
 WireguardRoutingRulePriority WireguardThreadingEnabled XDPEnabled XDPRefreshInterval
+BpfIpv6Support BPFKubeProxyEndpointSlicesEnabled DebugBPFMapRepinEnabled IptablesLockFilePath IptablesLockTimeoutSecs NFTablesFlowTableDataIfacePattern
 `;
 
 const no = /^(false|0|no|n|f|none|disabled)$/i;

@@ -89,3 +89,9 @@ test('what was meant for an option of its own, and is continued into another, do
     },
   ]);
 });
+
+test('a name in [calico] that nobody knows is reported, and one of another part is not', () => {
+  expect(resolve('etcd_hots = a\nbird_config_file = /b').complaints).toMatchObject([
+    { option: '[calico] etcd_hots', problem: expect.stringContaining('no such option') },
+  ]);
+});

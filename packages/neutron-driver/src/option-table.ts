@@ -2,6 +2,7 @@
 import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import {
   bad,
+  complaintsOfCalicoSection,
   confTexts,
   decimal,
   etcdOfConf,
@@ -125,8 +126,10 @@ export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
 
 /** Those of files that have been read. */
-export const optionsIn = (files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> =>
-  resolveOptions(options, confTexts(files, {}));
+export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> {
+  const resolution = resolveOptions(options, confTexts(files, {}));
+  return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
+}
 
 /**
  * What the driver is to do with these values.

@@ -1,3 +1,4 @@
+export * from './calico-section.ts';
 export * from './etcd.ts';
 export * from './host-name.ts';
 export * from './ini.ts';

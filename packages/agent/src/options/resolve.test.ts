@@ -141,6 +141,13 @@ test('neutron.conf: of several files the last one counts, and names of others ar
   expect(inConf('[calico]\netcd_port = 1\n', '[calico]\netcd_port = 2').etcd_port).toBe('2');
 });
 
+test('none turns off what can be off, but in neutron.conf, which does not know the word', () => {
+  const off = { Off: row<string | undefined>(text, 'on', '', { none: { value: undefined } }) };
+  const both = named((key) => ({ cfg: [key], conf: [`calico/${key}`] }), off);
+  expect(resolveOptions(both, [cfg({ Off: 'None' })]).values.Off).toBeUndefined();
+  expect(resolveOptions(both, [{ name: 'f', dialect: 'conf', texts: new Map([['calico/Off', 'none']]) }]).values.Off).toBe('none');
+});
+
 test('neutron.conf: an empty text says what the option lets it say, and elsewhere nothing', () => {
   expect([inConf('[calico]\nempty =').empty, inConf('').empty]).toEqual(['nothing', 'default']);
 });

@@ -34,7 +34,7 @@ export type Resolution<T extends Table> = {
   readonly complaints: readonly Complaint[];
   /** Of options that are not at their default: who set them, and to which text. */
   readonly setBy: ReadonlyMap<keyof T & string, { readonly source: string; readonly text: string }>;
-  /** Of dialects whose names are this part's alone; neutron.conf is everybody's. */
+  /** Names that the sources have and the table does not. Of neutron.conf that is most of it: the file is everybody's. */
   readonly unknown: readonly Unknown[];
 };
 
@@ -108,7 +108,7 @@ function read<T>(option: Option<T>, text: string, dialect: Dialect): ReturnType<
 
 function unknownIn(table: Table, source: Source): Unknown[] {
   const { dialect } = source;
-  if (dialect === 'conf' || dialect === 'libcalico') return [];
+  if (dialect === 'libcalico') return [];
   const known = new Set<string>();
   for (const [key, { names }] of Object.entries(table)) {
     for (const name of names[dialect] ?? []) known.add(nameIn(dialect, name));

@@ -1,6 +1,7 @@
 import { inForce, logComplaints, openLog, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startAgent } from '../agent.ts';
+import { operatorsLines } from '../dnsmasq/operators-file.ts';
 import { agentOptions, defaultConfigFiles, readOptions } from '../option-table.ts';
 import { removeDhcpAgent } from '../remove.ts';
 
@@ -10,7 +11,9 @@ await runExecutable({
   defaultConfigFiles,
   readOptions,
   verify(configFiles) {
-    connectEtcd(agentOptions(inForce(readOptions(configFiles))).etcd).close();
+    const { etcd, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));
+    connectEtcd(etcd).close();
+    if (dnsmasq.configFile !== undefined) operatorsLines(dnsmasq.configFile);
   },
   remove: removeDhcpAgent,
   async start(configFiles) {

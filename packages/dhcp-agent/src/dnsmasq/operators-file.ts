@@ -13,12 +13,16 @@ export type OperatorsFile = {
   readonly leftOut: readonly string[];
 };
 
+/** The lines of the file. @throws StartError when it cannot be read */
+export const operatorsLines = (path: string): readonly string[] =>
+  attempt(`cannot read ${path}`, 'correct dnsmasq_config_file', () => readFileSync(path, 'utf8')).split('\n');
+
 /**
  * @param directory where the copy goes
  * @throws StartError when the file cannot be read, or the copy not written
  */
 export function operatorsFile(path: string, directory: string): OperatorsFile {
-  const lines = attempt(`cannot read ${path}`, 'correct dnsmasq_config_file', () => readFileSync(path, 'utf8')).split('\n');
+  const lines = operatorsLines(path);
   const leftOut = lines.flatMap((line) => ours.exec(line)?.[1] ?? []);
   if (leftOut.length === 0) return { path, leftOut };
   const copy = join(directory, 'operators.conf');

@@ -1,0 +1,34 @@
+// Section [calico] of neutron.conf is read by several parts. A name in it that none of them knows is a slip: `etcd_hots` would silently mean an etcd on 127.0.0.1.
+import { shownValue } from './ini.ts';
+import type { Complaint, Unknown } from './resolve.ts';
+
+/** The names that the driver and the DHCP agent act on. */
+export const calicoSectionNames: ReadonlySet<string> = new Set(
+  `
+address_overlaps agent_report_interval_secs allowed_address_pair_prefixes bird_config_file egress_burst_bits egress_burst_packets egress_minburst_bytes elector_name etcd_ca_cert_file
+etcd_cert_file etcd_compaction_min_revisions etcd_compaction_period_mins etcd_endpoints etcd_host etcd_key_file etcd_password etcd_port etcd_scheme etcd_timeout etcd_username
+ingress_burst_bits ingress_burst_packets ingress_minburst_bytes max_egress_connections_per_port max_ingress_connections_per_port neutron_driver_log_file neutron_driver_log_severity
+neutron_driver_socket neutron_driver_state_dir neutron_rows_command num_port_status_threads openstack_region project_name_cache_max reserved_prefix_subnets reserved_prefixes startup_resync
+`
+    .trim()
+    .split(/\s+/),
+);
+
+/** Names that upstream's driver knows, and what there is to say of them. */
+const upstreamNames: ReadonlyMap<string, string> = new Map([
+  ['resync_interval_secs', 'nothing is compared by the clock; calico-resync compares everything'],
+  ['resync_max_interval_secs', 'nothing is compared by the clock; calico-resync compares everything'],
+  ['startup_resync_inject_per_item_delay_ms', 'it is for tests of upstream alone'],
+  ['fairy_gc_diagnostics', 'there is no such leak to look for'],
+]);
+
+/** What is to be said of names in section [calico] that nobody acts on; nothing of other sections. */
+export const complaintsOfCalicoSection = (unknown: readonly Unknown[]): readonly Complaint[] =>
+  unknown.flatMap(({ name, text, source }) => {
+    const [, option = ''] = /^calico\/(.*)$/s.exec(name) ?? [];
+    if (option === '' || calicoSectionNames.has(option)) return [];
+    const upstream = upstreamNames.get(option);
+    const problem =
+      upstream === undefined ? 'there is no such option; it is ignored, so see that its name is right' : `this version does not act on it: ${upstream}`;
+    return [{ option: `[calico] ${option}`, source: source.name, value: shownValue(option, text), problem }];
+  });
