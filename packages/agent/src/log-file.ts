@@ -19,9 +19,10 @@ const complaintPauseMs = 60_000;
 
 /**
  * Opens a file to append to, and makes its directory where it is missing.
+ * @param write writes bytes to a descriptor and returns how many it wrote; throws when the disk is full
  * @throws StartError LOG_UNUSABLE when it cannot be opened
  */
-export function openLogFile(path: string): LogFile {
+export function openLogFile(path: string, write: (descriptor: number, bytes: Uint8Array) => number = writeSync): LogFile {
   const open = (): number => openSync(path, 'a', 0o644);
   let descriptor: number;
   try {
@@ -48,7 +49,7 @@ export function openLogFile(path: string): LogFile {
       const bytes = Buffer.from(line);
       if (unwritten.length + bytes.length <= keptBytes) unwritten = unwritten.length === 0 ? bytes : Buffer.concat([unwritten, bytes]);
       try {
-        while (unwritten.length > 0) unwritten = unwritten.subarray(writeSync(descriptor, unwritten));
+        while (unwritten.length > 0) unwritten = unwritten.subarray(write(descriptor, unwritten));
       } catch (error) {
         complain(error);
       }

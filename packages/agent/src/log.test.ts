@@ -69,6 +69,23 @@ test('a file gets what is at least as severe as asked, and follows a rotation by
   }
 });
 
+test('each destination gets what is at least as severe as it asks for', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'log-'));
+  const screen = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  try {
+    const path = join(directory, 'felix.log');
+    const { log } = openLog({ name: 'felix', screen: 'INFO', file: { path, severity: 'ERROR' } });
+    log.debug('unsaid');
+    log.info('quiet');
+    log.error('loud');
+    expect(screen.mock.calls.map(([line]) => String(line).split('felix: ')[1])).toEqual(['quiet\n', 'loud\n']);
+    expect(readFileSync(path, 'utf8')).toMatch(/^[^\n]* loud\n$/);
+  } finally {
+    screen.mockRestore();
+    rmSync(directory, { recursive: true });
+  }
+});
+
 test('a recording log keeps every entry with the fields of all its parents', () => {
   const { log, entries } = recordingLog();
   log.child({ a: 1, b: 1 }).child({ b: 2 }).debug({ c: 3 }, 'said');

@@ -1,17 +1,23 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { allProcesses, commandOf, environmentOf, isAlive, memoryOf, networkNamespaceOf, processFacts } from './processes.ts';
 
 test('a process is seen with its command, environment and parent for as long as it lives, and a successor with its pid is another', async () => {
-  const name = 'sleep) (of a test'; // brackets and spaces in the name must not move the fields behind it
-  const child = spawn('/bin/sleep', ['60'], { argv0: name, env: { MARK: 'this' }, stdio: 'ignore' });
+  // Brackets and spaces in the program's name must not move the fields behind it.
+  const directory = mkdtempSync(join(tmpdir(), 'processes-'));
+  const program = join(directory, 'a) Z 1 (b');
+  copyFileSync('/bin/sleep', program);
+  const child = spawn(program, ['60'], { env: { MARK: 'this' }, stdio: 'ignore' });
   try {
     await once(child, 'spawn');
     const pid = child.pid!;
     const facts = processFacts(pid)!;
     expect(facts).toMatchObject({ pid, parent: process.pid, zombie: false });
-    expect(commandOf(pid)).toEqual([name, '60']);
+    expect(commandOf(pid)).toEqual([program, '60']);
     expect(environmentOf(pid)).toContain('MARK=this');
     expect(networkNamespaceOf(pid)).toBe(networkNamespaceOf('self'));
     expect(allProcesses().map((each) => each.pid)).toContain(pid);
@@ -22,6 +28,7 @@ test('a process is seen with its command, environment and parent for as long as 
     expect(memoryOf(pid)).toEqual({ residentBytes: 0, peakBytes: 0, proportionalBytes: 0 });
   } finally {
     child.kill('SIGKILL');
+    rmSync(directory, { recursive: true });
   }
 });
 
