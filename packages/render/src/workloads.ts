@@ -78,8 +78,7 @@ export type Contributions = ReadonlyMap<string, Contribution>;
 /** The contributions of a workload that is not there. */
 export const noContributions: Contributions = new Map();
 
-const contributionKey = (table: TableName, set: string, key: Uint8Array): string =>
-  `${table} ${set} ${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`;
+const contributionKey = (table: TableName, set: string, key: Uint8Array): string => `${table} ${set} ${String.fromCharCode(...key)}`; // without the key's `buffer`, which V8 would make for it and keep
 
 /** The Neutron driver gives a port without port security the profile that allows everything. Such a port may use any MAC: no other link ever sees it. */
 const hasPortSecurity = ({ policy }: LocalWorkload): boolean => !policy.profiles.includes('projectcalico-default-allow' as ProfileId);

@@ -56,8 +56,11 @@ export type Held = {
   readonly leftovers: readonly Operation[];
 };
 
-/** Identifies an element within its set: by its key, or the first key of its range. */
-export const elementId = (element: NftElement): string => Buffer.from(element.key.buffer, element.key.byteOffset, element.key.length).toString('latin1');
+/**
+ * Identifies an element within its set: by its key, or the first key of its range.
+ * The key's `buffer` is not touched: V8 keeps few bytes within the typed array, and makes an ArrayBuffer of 200 bytes beside it, for ever, when somebody asks for one.
+ */
+export const elementId = ({ key }: NftElement): string => String.fromCharCode(...key);
 
 /** Whether two elements have the same key, range, data and verdict. */
 export function sameElement(one: NftElement, other: NftElement): boolean {

@@ -6,7 +6,7 @@ import type { LabelList, Labelling, LabelTable } from './labels.ts';
 export type Contributor = { readonly labels: LabelList; readonly profiles: readonly string[]; readonly contribution: Contribution };
 
 /** A contribution with the labelling that it belongs to. */
-export type Placed = { readonly labelling: Labelling; readonly contribution: Contribution };
+export type Placed = Contribution & { readonly labelling: Labelling };
 
 /** Is called while contributors change. */
 export type ContributorsListener = {
@@ -20,14 +20,17 @@ export type ContributorsListener = {
   relabelled(key: string, labelling: Labelling): void;
 };
 
+/** There is one for every endpoint of the cluster: a field more is a megabyte. */
 type Entry = {
-  labelling: Labelling;
-  contribution: Contribution;
+  -readonly [Field in keyof Placed]: Placed[Field];
+} & {
   place: number;
-  /** Its own labels. They are kept only for a contributor with profiles, because its labels must be merged again when a profile changes. */
-  own: LabelList;
-  profiles: readonly string[];
+  /** Undefined for a contributor without profiles. */
+  inheritance: Inheritance | undefined;
 };
+
+/** What the labels of a contributor with profiles are merged from again when a profile changes. */
+type Inheritance = { readonly own: LabelList; readonly profiles: readonly string[] };
 
 const none: readonly string[] = [];
 
@@ -54,17 +57,16 @@ export class Contributors {
     const entry = this.#entries.get(key);
     const labelling = this.#acquire(this.#inherit(labels, profiles));
     if (!entry) {
-      const created: Entry = { labelling, contribution, place: 0, own: profiles.length > 0 ? labels : none, profiles };
+      const created: Entry = { labelling, nets: contribution.nets, ports: contribution.ports, place: 0, inheritance: inheritanceOf(labels, profiles) };
       this.#entries.set(key, created);
       labelling.addCarrier(created);
       this.#setHeir(key, none, profiles);
       this.#listener.contributionChanged(undefined, created);
       return labelling;
     }
-    this.#setHeir(key, entry.profiles, profiles);
-    entry.own = profiles.length > 0 ? labels : none;
-    entry.profiles = profiles;
-    this.#move(entry, labelling, sameContribution(entry.contribution, contribution) ? entry.contribution : contribution);
+    this.#setHeir(key, profilesOf(entry), profiles);
+    entry.inheritance = inheritanceOf(labels, profiles);
+    this.#move(entry, labelling, contribution);
     return labelling;
   }
 
@@ -73,7 +75,7 @@ export class Contributors {
     const entry = this.#entries.get(key);
     if (!entry) return;
     this.#entries.delete(key);
-    this.#setHeir(key, entry.profiles, none);
+    this.#setHeir(key, profilesOf(entry), none);
     entry.labelling.removeCarrier(entry);
     this.#listener.contributionChanged(entry, undefined);
     this.#release(entry.labelling);
@@ -86,23 +88,24 @@ export class Contributors {
     else this.#profileLabels.delete(profile);
     for (const key of this.#heirs.get(profile) ?? none) {
       const entry = this.#entries.get(key)!;
-      const labelling = this.#acquire(this.#inherit(entry.own, entry.profiles));
+      const labelling = this.#acquire(this.#inherit(entry.inheritance?.own ?? none, profilesOf(entry)));
       const moved = labelling !== entry.labelling;
-      this.#move(entry, labelling, entry.contribution);
+      this.#move(entry, labelling, entry);
       if (moved) this.#listener.relabelled(key, labelling);
     }
   }
 
   /** Moves an entry. The caller has acquired `labelling` for it. */
   #move(entry: Entry, labelling: Labelling, contribution: Contribution): void {
-    const before: Placed = { labelling: entry.labelling, contribution: entry.contribution };
-    if (labelling === before.labelling && contribution === before.contribution) {
+    const before: Placed = { labelling: entry.labelling, nets: entry.nets, ports: entry.ports };
+    if (labelling === before.labelling && sameContribution(before, contribution)) {
       this.#table.release(labelling); // the caller and the entry both held it
       return;
     }
     entry.labelling.removeCarrier(entry);
     entry.labelling = labelling;
-    entry.contribution = contribution;
+    entry.nets = contribution.nets;
+    entry.ports = contribution.ports;
     labelling.addCarrier(entry);
     this.#listener.contributionChanged(before, entry);
     this.#release(before.labelling);
@@ -141,6 +144,9 @@ export class Contributors {
     if (labelling.uses === 0) this.#listener.labellingDisappeared(labelling);
   }
 }
+
+const profilesOf = ({ inheritance }: Entry): readonly string[] => inheritance?.profiles ?? none;
+const inheritanceOf = (own: LabelList, profiles: readonly string[]): Inheritance | undefined => (profiles.length > 0 ? { own, profiles } : undefined);
 
 function sameLabels(first: ReadonlyMap<string, string> | undefined, second: ReadonlyMap<string, string> | undefined): boolean {
   if ((first?.size ?? 0) !== (second?.size ?? 0)) return false;

@@ -56,7 +56,7 @@ export class IpSets {
       this.#touched.add(set);
       this.#matching.addUser(content.selector, set);
       for (const labelling of this.#matching.labellingsOf(content.selector)) {
-        for (const { contribution } of labelling.carriers) for (const key of set.keysOf(contribution)) set.members.add(key);
+        for (const carrier of labelling.carriers) for (const key of set.keysOf(carrier)) set.members.add(key);
       }
     }
     set.uses += 1;
@@ -83,16 +83,16 @@ export class IpSets {
   /** See ContributorsListener. */
   contributionChanged(before: Placed | undefined, after: Placed | undefined): void {
     if (before && after && before.labelling === after.labelling) {
-      const [left, came] = [without(before.contribution.nets, after.contribution.nets), without(after.contribution.nets, before.contribution.nets)];
+      const [left, came] = [without(before.nets, after.nets), without(after.nets, before.nets)];
       for (const set of this.#matching.usersOf(after.labelling)) {
-        if (set.content.ports) this.#exchange(set, set.keysOf(before.contribution), set.keysOf(after.contribution));
+        if (set.content.ports) this.#exchange(set, set.keysOf(before), set.keysOf(after));
         else if (left.length + came.length > 0) this.#exchange(set, left, came);
       }
       return;
     }
     // Members are added before others are removed, so that a member that stays in a set always has a contributor.
-    if (after) for (const set of this.#matching.usersOf(after.labelling)) this.#exchange(set, [], set.keysOf(after.contribution));
-    if (before) for (const set of this.#matching.usersOf(before.labelling)) this.#exchange(set, set.keysOf(before.contribution), []);
+    if (after) for (const set of this.#matching.usersOf(after.labelling)) this.#exchange(set, [], set.keysOf(after));
+    if (before) for (const set of this.#matching.usersOf(before.labelling)) this.#exchange(set, set.keysOf(before), []);
   }
 
   /** What changed since the last flush. */

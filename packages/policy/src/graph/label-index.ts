@@ -2,13 +2,14 @@
 import type { Cover, LabelKey } from '../selector/requirements.ts';
 import type { Labelling } from './labels.ts';
 import { getOrMake } from './maps.ts';
+import { SmallMap, SmallSet } from './small.ts';
 
 /** A labelling in the index. A removed labelling stays in the lists for a while, flagged as gone; a list is cleaned up when half of its entries are gone. */
 type Posting = { readonly labelling: Labelling; gone: boolean };
 type Postings = { list: Posting[]; gone: number };
-type NamedPostings = { count: number; readonly values: Map<string, Postings> };
+type NamedPostings = { count: number; readonly values: SmallMap<string, Postings> };
 
-const newNamedPostings = (): NamedPostings => ({ count: 0, values: new Map() });
+const newNamedPostings = (): NamedPostings => ({ count: 0, values: new SmallMap() });
 
 /** The labellings, by each of their labels. */
 export class LabellingIndex {
@@ -78,9 +79,9 @@ export class LabellingIndex {
   }
 }
 
-type NamedEntries<Entry> = { readonly any: Set<Entry>; readonly values: Map<string, Set<Entry>> };
-const newEntries = <Entry>(): NamedEntries<Entry> => ({ any: new Set(), values: new Map() });
-const newSet = <T>(): Set<T> => new Set();
+type NamedEntries<Entry> = { readonly any: SmallSet<Entry>; readonly values: SmallMap<string, SmallSet<Entry>> };
+const newEntries = <Entry>(): NamedEntries<Entry> => ({ any: new SmallSet(), values: new SmallMap() });
+const newSet = <T>(): SmallSet<T> => new SmallSet();
 
 /** Entries (nodes of selectors), by the keys of one of their covers. */
 export class SelectorIndex<Entry> {

@@ -3,6 +3,7 @@
 import type { LabelLookup } from '../selector/evaluate.ts';
 import type { Contribution } from './contribution.ts';
 import { getOrMake } from './maps.ts';
+import { SmallMap } from './small.ts';
 
 /** A label with a value. */
 export type Label = {
@@ -51,8 +52,7 @@ export class Labelling implements LabelLookup {
 }
 
 /** A contributor that has a labelling. */
-export type Carrier = {
-  readonly contribution: Contribution;
+export type Carrier = Contribution & {
   /** Its index in the labelling's list of carriers. */
   place: number;
 };
@@ -62,7 +62,8 @@ export type LabelList = readonly string[];
 
 /** All labels and labellings in use. */
 export class LabelTable {
-  readonly #labels = new Map<string, Map<string, Label>>();
+  /** By name, then by value: the name of a security group's label has but one. */
+  readonly #labels = new Map<string, SmallMap<string, Label>>();
   readonly #labellings = new Map<string, Labelling>();
   #nextId = 0;
 
@@ -78,7 +79,7 @@ export class LabelTable {
     const key = labels.map(({ id }) => id).join(); // join makes a flat string; concatenation would keep a tree of pieces that takes ten times the memory
     let labelling = this.#labellings.get(key);
     if (!labelling) {
-      labelling = new Labelling(key, labels);
+      labelling = new Labelling(key, labels.slice()); // a list that was pushed to has room for more
       this.#labellings.set(key, labelling);
       for (const label of labels) label.uses += 1;
     }
@@ -101,13 +102,18 @@ export class LabelTable {
   }
 
   #label(name: string, value: string): Label {
-    const values = getOrMake(this.#labels, name, () => new Map<string, Label>());
+    const values = getOrMake(this.#labels, name, () => new SmallMap<string, Label>());
     let label = values.get(value);
     if (!label) {
-      label = { name: values.values().next().value?.name ?? name, value, id: this.#nextId, uses: 0 };
+      label = { name: firstOf(values.values())?.name ?? name, value, id: this.#nextId, uses: 0 };
       this.#nextId += 1;
       values.set(value, label);
     }
     return label;
   }
+}
+
+function firstOf<Value>(values: Iterable<Value>): Value | undefined {
+  for (const value of values) return value;
+  return undefined;
 }

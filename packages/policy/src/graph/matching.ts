@@ -4,8 +4,9 @@ import { matches } from '../selector/evaluate.ts';
 import { type Cover, covers } from '../selector/requirements.ts';
 import { LabellingIndex, SelectorIndex } from './label-index.ts';
 import type { Labelling } from './labels.ts';
+import { SmallSet } from './small.ts';
 
-type Node<User> = { readonly selector: Selector; readonly covers: readonly Cover[]; filedUnder: Cover | undefined; readonly users: Set<User> };
+type Node<User> = { readonly selector: Selector; readonly covers: readonly Cover[]; filedUnder: Cover | undefined; readonly users: SmallSet<User> };
 
 /** The matches of selectors and labellings. `User` is what uses a selector: a policy or an IP set. */
 export class Matching<User> {
@@ -34,7 +35,7 @@ export class Matching<User> {
   addUser(selector: Selector, user: User): void {
     let node = this.#nodes.get(selector.text);
     if (!node) {
-      node = { selector, covers: covers(selector.expression), filedUnder: undefined, users: new Set() };
+      node = { selector, covers: covers(selector.expression), filedUnder: undefined, users: new SmallSet() };
       node.filedUnder = this.#selectors.add(node, node.covers);
       this.#nodes.set(selector.text, node);
       for (const labelling of this.#labellings.find(node.covers)) {
