@@ -14,24 +14,50 @@ const families = [4, 6] as const satisfies readonly IpFamily[];
 const mostRead = 5000;
 const mostNamed = 3;
 
+/** Sessions with workloads (plan/workload-sessions.ts) are looked at apart: however many routes guests announce, nothing about others is hidden by it. */
+const isNoGuests = 'proto !~ "workload*"';
+
+/** Guests whose routes are not all taken: their own addresses are, and what filters of the operator's accept. */
+async function guestRefusals(control: BirdControl): Promise<readonly Refusal[]> {
+  const guests = (await sessionStatuses(control, 'workload*')).filter(({ routes }) => routes.filtered > 0);
+  const refused: Refusal[] = [];
+  for (const { name, routes } of guests) {
+    const shown: string[] = [];
+    for (const family of families)
+      for (const { prefix } of await showRoutes(control, family, { filtered: true, where: `proto = "${name}"` })) shown.push(prefix);
+    refused.push({ session: name, count: routes.filtered, prefixes: shown.sort().slice(0, mostNamed) });
+  }
+  return refused;
+}
+
 /** Asks BIRD which routes it refuses (bird/guards.ts). Sorted by session. */
 export async function refusals(control: BirdControl): Promise<readonly Refusal[]> {
   const bySession = new Map<string, string[]>();
   let uncounted = 0;
   for (const family of families) {
-    const count = await countRoutes(control, family, { filtered: true, where: 'calico_refused()' });
+    const where = `calico_refused() && ${isNoGuests}`;
+    const count = await countRoutes(control, family, { filtered: true, where });
     if (count > mostRead) uncounted += count;
     else if (count > 0)
-      for (const { protocol, prefix } of await showRoutes(control, family, { filtered: true, where: 'calico_refused()' }))
+      for (const { protocol, prefix } of await showRoutes(control, family, { filtered: true, where }))
         bySession.set(protocol, [...(bySession.get(protocol) ?? []), prefix]);
   }
   const named = [...bySession].map(([session, prefixes]): Refusal => ({ session, count: prefixes.length, prefixes: prefixes.sort().slice(0, mostNamed) }));
-  return [...named, ...(uncounted > 0 ? [{ session: 'all', count: uncounted, prefixes: [] }] : [])].sort((a, b) => (a.session < b.session ? -1 : 1));
+  return [...named, ...(await guestRefusals(control)), ...(uncounted > 0 ? [{ session: 'all', count: uncounted, prefixes: [] }] : [])].sort((a, b) =>
+    a.session < b.session ? -1 : 1,
+  );
 }
 
 /** A refusal as a problem to report. */
 export function refusalProblem({ session, count, prefixes }: Refusal): Problem {
+  const isGuests = session.startsWith('workload');
   const what = prefixes.length > 0 ? `${prefixes.join(', ')}${count > prefixes.length ? ' and more' : ''}` : 'thousands of routes';
+  if (isGuests)
+    return {
+      key: `session ${session}`,
+      reason: `the guest announces ${what}, which is neither an address of its port nor what a BGPFilter of its BGPPeer accepts, or does not lead to itself`,
+      effect: 'they are not used; a prefix that it is to have needs a BGPFilter that accepts it, and WorkloadPrefixes or an IPPool',
+    };
   return {
     key: `session ${session}`,
     reason: `its neighbour announces ${what}: a default route, a network, or the address of a host or of etcd, which it cannot have`,
@@ -49,10 +75,13 @@ export async function judgeAgain(control: BirdControl): Promise<readonly string[
   for (const family of families) {
     const wrong = `source = RTS_BGP && (calico_refused() || (preference != ${elevatedPreference} && calico_elevated()))`;
     for (const { protocol } of await showRoutes(control, family, { where: wrong })) sessions.add(protocol);
-    const [all, refused] = await Promise.all(['true', 'calico_refused()'].map((where) => countRoutes(control, family, { filtered: true, where })));
+    const [all, refused] = await Promise.all(
+      ['true', 'calico_refused()'].map((where) => countRoutes(control, family, { filtered: true, where: `${where} && ${isNoGuests}` })),
+    );
     if (all === refused || all! > mostRead) continue;
-    for (const { protocol } of await showRoutes(control, family, { filtered: true, where: '! calico_refused()' })) sessions.add(protocol);
+    for (const { protocol } of await showRoutes(control, family, { filtered: true, where: `! calico_refused() && ${isNoGuests}` })) sessions.add(protocol);
   }
+  for (const { session } of await guestRefusals(control)) sessions.add(session);
   for (const session of sessions) await control.ask(`reload in '${session}'`);
   return [...sessions].sort();
 }

@@ -11,7 +11,7 @@ import { type BirdControl, BirdError } from './bird/control.ts';
 import { type Configured, protocols } from './bird/daemon.ts';
 import type { ConfigurationFile } from './bird/file.ts';
 import { reachableOf } from './bird/reachable.ts';
-import { sessionStatuses } from './bird/sessions.ts';
+import { sessionsOfPeers } from './bird/sessions.ts';
 import { birdKeeper } from './bird-keeper.ts';
 import { datastoreAddresses } from './datastore-addresses.ts';
 import { datastoreState } from './datastore-state.ts';
@@ -122,7 +122,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
   const control = (): Promise<BirdControl> => bird.control();
   const metrics = agentMetrics(
     async () => (bird.up ? protocols(await control()) : undefined),
-    async () => (bird.up ? await sessionStatuses(await control(), 'peer*') : []),
+    async () => (bird.up ? await sessionsOfPeers(await control()) : []),
   );
   const removal = hostRemoval({
     etcd,
@@ -186,7 +186,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     clock,
   });
   // Apart: policies and all else that lies between these kinds are neither sent nor need a right.
-  const follower = etcd.follow(followedPrefixes, datastore.listener, { apart: true });
+  const follower = etcd.follow(followedPrefixes(config.OpenstackRegion, config.Hostname), datastore.listener, { apart: true });
   loop.wake(); // BIRD may have to be started, whether etcd is there or not
 
   return {

@@ -9,7 +9,8 @@ import { createResourceStore, followedPrefixes } from './store.ts';
 import { bytes } from './testing/bytes.ts';
 import { host, lookups, nodeSpec } from './testing/facts.ts';
 
-const kinds = hostileKinds(['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations'], 'h1');
+const kinds = hostileKinds(['nodes', 'bgpconfigurations', 'bgppeers', 'bgpfilters', 'ippools', 'livemigrations', 'workloadendpoints'], 'h1');
+const followed = followedPrefixes(undefined, 'h1');
 
 test.each([1, 2, 3])('whatever stands in the datastore, there is a plan that can be printed, or a reason why there is none (seed %i)', (seed) => {
   const store = createResourceStore({
@@ -23,7 +24,7 @@ test.each([1, 2, 3])('whatever stands in the datastore, there is a plan that can
   let planned = 0;
   for (let count = 1; count <= 4000; count += 1) {
     const { key, value } = next();
-    if (followedPrefixes.some((prefix) => key.startsWith(prefix))) store.apply([{ key, value, modRevision: count }]);
+    if (followed.some((prefix) => key.startsWith(prefix))) store.apply([{ key, value, modRevision: count }]);
     if (count % 20 !== 0) continue;
     if (count % 40 === 0) store.apply([{ key: own, value: bytes(nodeSpec(1)), modRevision: count }]);
     const outcome = plan(store.resources, host(), lookups);

@@ -111,7 +111,7 @@ export const options = named(inFile, {
   OpenstackRegion: row<string | undefined>(
     matching(isRegion, 'a lower-case DNS label of at most 46 characters'),
     undefined,
-    "Felix's; whose reports those are",
+    "Felix's; whose endpoints are this host's, and whose reports those are",
     { ...required, none },
   ),
   BgpPasswordFile: row(text, '/etc/calico/bgp-passwords.cfg', "root's alone. `secretKeyRef` `{name, key}`: section `[name]`, option `key`"),

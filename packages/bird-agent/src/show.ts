@@ -47,7 +47,11 @@ export function readable({ sessions, refused }: Shown): string {
     `${sessions.length} sessions, ${sessions.filter(isUp).length} established`,
     ...table,
     ...(notAccepted.length > 0
-      ? ['', 'Refused, since a neighbour cannot have them (a default route, a network, or the address of a host or of etcd):', ...notAccepted]
+      ? [
+          '',
+          'Refused, since a neighbour cannot have them (a default route, a network, or the address of a host or of etcd; of a guest whatever neither its port has nor a filter accepts):',
+          ...notAccepted,
+        ]
       : []),
     '',
   ].join('\n');

@@ -2,7 +2,17 @@
 
 import type { Cidr } from '@calico-openstack/addresses';
 import { takeEach } from '@calico-openstack/agent';
-import { bgpPlurals, type Decoded, parseResourceKey, resourcePrefix, sameContent } from '@calico-openstack/datamodel';
+import {
+  bgpPlurals,
+  type Decoded,
+  decodeWorkloadEndpoint,
+  hostEndpointsPrefix,
+  parseResourceKey,
+  parseWorkloadEndpointName,
+  resourcePrefix,
+  sameContent,
+  workloadEndpointNamePrefix,
+} from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
 import type { Resources } from './plan/facts.ts';
 import { type BgpConfiguration, decodeBgpConfiguration } from './resources/bgp-configuration.ts';
@@ -11,10 +21,14 @@ import { type BgpPeer, decodeBgpPeer, type PeerRefusal } from './resources/bgp-p
 import { decodeIpPool } from './resources/ip-pool.ts';
 import { type Departure, decodeDeparture } from './resources/live-migration.ts';
 import { decodeNode, type Node } from './resources/node.ts';
+import { type Workload, workloadOf } from './resources/workload.ts';
 import { isSameResource, type Understood } from './understood.ts';
 
-/** The prefixes that the agent follows. */
-export const followedPrefixes = bgpPlurals.map((plural) => resourcePrefix(plural));
+/** The prefixes that the agent of a host follows: what bears on BGP, and the host's own endpoints. */
+export const followedPrefixes = (region: string | undefined, host: string): readonly string[] => [
+  ...bgpPlurals.map((plural) => resourcePrefix(plural)),
+  hostEndpointsPrefix(region, workloadEndpointNamePrefix(host)),
+];
 
 /** The resources. */
 export interface ResourceStore {
@@ -45,6 +59,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   const filters = new Map<string, Decoded<BgpFilter>>();
   const pools = new Map<string, Decoded<Cidr>>();
   const departures = new Map<string, Decoded<Departure | undefined>>();
+  const workloads = new Map<string, Workload>();
 
   const outdated = new Map<string, string>();
 
@@ -90,6 +105,18 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   /** Whether to remember a resource: all but other hosts' Nodes, and no LiveMigration, which lets another host take over a workload's address and so must be valid now. */
   const isOwn = (kind: string, name: string): boolean => kind !== 'LiveMigration' && (kind !== 'Node' || name === ownName);
 
+  /** A value that is not understood does not keep the former one: what a guest may announce has to be known now. Matters only to who peers with workloads. */
+  function takeWorkload(namespace: string, name: string, value: Uint8Array | undefined): boolean {
+    const key = `${namespace}/${name}`;
+    const parts = parseWorkloadEndpointName(name);
+    const decoded = value && parts?.host === ownName ? decodeWorkloadEndpoint(value) : undefined;
+    const before = workloads.get(key);
+    if (decoded?.ok) workloads.set(key, workloadOf(decoded.value));
+    else workloads.delete(key);
+    const hasWorkloadPeers = [...peers.values()].some((peer) => peer.ok && peer.value.remotes.kind === 'workloads');
+    return hasWorkloadPeers && !sameContent(before, workloads.get(key));
+  }
+
   function take(change: Change): boolean {
     const parsed = parseResourceKey(change.key);
     switch (parsed?.plural) {
@@ -103,6 +130,8 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
         return keep(filters, 'BGPFilter', parsed.name, change, (bytes) => decodeBgpFilter(parsed.name, bytes));
       case 'ippools':
         return keep(pools, 'IPPool', parsed.name, change, decodeIpPool);
+      case 'workloadendpoints':
+        return takeWorkload(parsed.namespace, parsed.name, change.value);
       case 'livemigrations':
         return keep(departures, 'LiveMigration', `${parsed.namespace}/${parsed.name}`, change, decodeDeparture);
       default:
@@ -131,7 +160,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   }
 
   return {
-    resources: { nodes, configurations, peers, filters, pools, departures, outdated },
+    resources: { nodes, configurations, peers, filters, pools, departures, workloads, outdated },
     apply,
     recall(now, former) {
       remembered.set(now.key, former);

@@ -120,11 +120,20 @@ export type LocalWorkload = {
   readonly pairMacs?: readonly PairMac[];
   readonly qosControls?: QosControls;
   readonly liveMigrationRole?: 'source' | 'target';
+  /** Set when a BGPPeer has this host speak BGP with the workload. */
+  readonly bgpPeering?: WorkloadPeering;
   /** Set when another endpoint names the same interface and has the lower id: that one is active, this one is not programmed. */
   readonly shadowedBy?: WorkloadId;
   /** What the endpoint's value asks for and does not get, each with its reason; the rest of the endpoint works. Never empty when present. */
   readonly refusals?: readonly string[];
   readonly policy: EndpointPolicy;
+};
+
+/** Where a workload reaches the BIRD of its host. */
+export type WorkloadPeering = {
+  /** The host's own addresses on the workload's interface, at most one of each family: BGPConfiguration's `localWorkloadPeeringIPV4` and `localWorkloadPeeringIPV6`. Never empty. */
+  readonly addresses: readonly IpAddress[];
+  readonly port: number;
 };
 
 /** A MAC that a workload may use with these addresses or prefixes only, for example that of a VRRP router. */

@@ -16,3 +16,4 @@ export * from './status.ts';
 export * from './subnet.ts';
 export * from './text-order.ts';
 export * from './workload-endpoint.ts';
+export * from './workload-peering.ts';

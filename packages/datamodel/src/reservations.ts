@@ -33,17 +33,26 @@ export function reservationsOfEtcd(endpoints: Iterable<IpAddress>): Reservations
 
 /**
  * The peers that BIRD's configuration names: `neighbor 10.0.0.1 as 65000;`, `neighbor fe80::1%eth0 as …`. A range (`neighbor range 10.0.0.0/24`) is reserved as a whole.
+ * A session with a workload of this host, which the BIRD agent names `'workload4-…'`, reserves nothing: the workload is to have that address.
  * Comments and strings are skipped. Text that is not a configuration reserves nothing.
  */
 export function reservationsOfBird(configuration: string): Reservations {
   const reserved = new Map<Cidr, Holder>();
   const code = configuration.replace(/"[^"\n]*"/g, '""').replace(/\/\*[\s\S]*?\*\/|#[^\n]*/g, ' ');
-  for (const [, range, text] of code.matchAll(/\bneighbor\s+(range\s+)?([0-9a-fA-F:./]{2,50})/g)) {
-    const cidr = range ? parseCidr(text!) : hostCidrOf(text!);
+  let isWorkloads = false;
+  for (const [, protocol, range, text] of code.matchAll(/\b(?:protocol|template)\s+bgp\b\s*('[^'\n]*')?|\bneighbor\s+(range\s+)?([0-9a-fA-F:./]{2,50})/g)) {
+    if (text === undefined) {
+      isWorkloads = protocol !== undefined && workloadSession.test(protocol);
+      continue;
+    }
+    if (isWorkloads) continue;
+    const cidr = range ? parseCidr(text) : hostCidrOf(text);
     if (cidr) reserved.set(cidr, { whose: "a BGP peer in BIRD's configuration" });
   }
   return reserved;
 }
+
+const workloadSession = /^'workload[46]-/;
 
 /** The addresses of a Node in etcd: `spec.bgp.ipv4Address`, `spec.bgp.ipv6Address` and `spec.addresses`. A value that cannot be read reserves nothing. */
 export function reservationsOfNode(name: string, bytes: Uint8Array): Reservations {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { reservationsOfBgpPeer, reservationsOfBird, reservationsOfEtcd, reservationsOfHost, reservationsOfNode } from './reservations.ts';
 import { ReservedAddresses } from './reserved-addresses.ts';
+import { reservationsOfBgpConfiguration } from './workload-peering.ts';
 
 const cidr = (text: string): Cidr => parseCidr(text)!;
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -85,6 +86,26 @@ test("BIRD's neighbors are found, but not in comments and strings", () => {
       10.0.0.3 as 65003; }`;
   expect([...reservationsOfBird(text).keys()].sort()).toEqual(['10.0.0.1/32', '10.0.0.3/32', '10.1.0.0/16', 'fd00::1/128']);
   fc.assert(fc.property(fc.string(), (any) => void reservationsOfBird(`${any} neighbor ${any}`)));
+});
+
+test('a session with a workload of the host reserves nothing: the workload is to have its address', () => {
+  const text = `
+    protocol bgp 'workload4-guests:port-1'
+    {
+      local 169.254.0.179 port 179 as 64512;
+      neighbor 10.65.0.4 port 179 as 65001;
+    }
+    protocol bgp 'peer4-workload4-tor' { neighbor 192.0.2.1 as 64500; }
+    protocol bgp workload4 { neighbor 192.0.2.2 as 64500; }`;
+  expect([...reservationsOfBird(text).keys()]).toEqual(['192.0.2.1/32', '192.0.2.2/32']);
+});
+
+test('the hosts’ addresses in sessions with workloads are reserved, those that can be none are not', () => {
+  const reserved = (spec: object, name = 'default') => [...reservationsOfBgpConfiguration(name, bytes({ spec })).keys()];
+  expect(reserved({ localWorkloadPeeringIPV4: '169.254.0.179', localWorkloadPeeringIPV6: 'FD12::1' })).toEqual(['169.254.0.179/32', 'fd12::1/128']);
+  expect(reserved({ localWorkloadPeeringIPV4: '169.254.0.179' }, 'node.host-1')).toEqual([]);
+  for (const text of ['127.0.0.1', '224.0.0.1', 'fd12::1', '10.0.0.0/24', 7, null]) expect(reserved({ localWorkloadPeeringIPV4: text })).toEqual([]);
+  for (const text of ['fe80::179', '::1', '10.0.0.1', 'ff02::1']) expect(reserved({ localWorkloadPeeringIPV6: text })).toEqual([]);
 });
 
 test('Nodes and BGPPeers reserve their addresses, never a prefix', () => {

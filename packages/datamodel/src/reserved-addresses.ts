@@ -70,6 +70,12 @@ export class ReservedAddresses {
     return this.#holder(cidr)?.isThisHosts === true && !impossibleForHosts(cidr);
   }
 
+  /** Whose the address is by what other sources than `source` say, as a phrase that fits behind "is"; undefined: nobody's. */
+  otherHolder(address: IpAddress, source: string): string | undefined {
+    const others = [...(this.#holders.get(hostCidr(address)) ?? [])].filter(([each]) => each !== source).sort(([one], [other]) => (one < other ? -1 : 1));
+    return others[0]?.[1].whose;
+  }
+
   /** Whether exactly this prefix is reserved. */
   has(cidr: Cidr): boolean {
     return this.#holders.has(cidr);

@@ -20,6 +20,7 @@ function device(name: string, ...addresses: string[]): WorkloadDevice {
     routes,
     neighbours: addresses.map((address) => ({ address: address as IpAddress, mac: 'fa:16:3e:00:00:01' })),
     proxyNeighbours: [],
+    peeringAddresses: [],
     spoofing: false,
   };
 }
@@ -30,6 +31,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
   const sysctls = new Map<string, string>();
   const absent = new Set<string>();
   const devicePrefixes = ['tap'];
+  const bgpInterfaces = new Set<string>();
   const table = kernelRoutes.open();
   const devices = createDevices(
     {
@@ -41,6 +43,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
         sysctls.set(path.join('/'), String(value));
         return 'written';
       },
+      bgpInterfaces,
     },
     settings,
     new Map(Object.entries(earlier).map(([address, name]) => [`${address}/32` as Cidr, name])),
@@ -49,6 +52,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
   return {
     links,
     devices,
+    bgpInterfaces,
     sysctls,
     absent,
     routes: () => kernelRoutes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
@@ -117,6 +121,53 @@ describe('an interface', () => {
     await plug('tap1');
     say(['a', device('tap1', '10.0.0.1')]);
     expect(devices.apply()).toMatchObject({ changed: new Map(), retry: false });
+  });
+});
+
+describe('the host’s addresses for BGP with a workload', () => {
+  const peer = (...peeringAddresses: string[]) => ({ ...device('tap1', '10.0.0.1'), peeringAddresses: peeringAddresses as IpAddress[] });
+  const onTap = ({ links }: ReturnType<typeof world>) =>
+    links
+      .addresses('tap1')
+      .map(({ address, prefixLength }) => `${address}/${prefixLength}`)
+      .sort();
+
+  test('are on its interface when that is there, and again when it comes again', async () => {
+    const w = world();
+    w.say(['a', peer('169.254.0.179', 'fd12::1')]);
+    const index = await w.plug('tap1');
+    expect(statuses(w.devices.apply())).toEqual({ a: 'up' });
+    await Promise.resolve();
+    expect(onTap(w)).toEqual(['169.254.0.179/32', 'fd12::1/128']);
+    w.links.kernel.remove(index);
+    await Promise.resolve();
+    w.devices.apply();
+    await w.plug('tap1');
+    w.devices.apply();
+    await Promise.resolve();
+    expect(onTap(w)).toEqual(['169.254.0.179/32', 'fd12::1/128']);
+  });
+  test('go when they are not wanted any more, those of an earlier run too; the DHCP agent’s gateway and link-local addresses stay', async () => {
+    const w = world();
+    await w.plug('tap1');
+    w.links.addAddress('tap1', '10.0.0.254', 32, { noPrefixRoute: true, scope: 253 });
+    w.links.addAddress('tap1', 'fe80::1', 64);
+    w.links.addAddress('tap1', '169.254.0.178', 32, { scope: 253 });
+    await Promise.resolve();
+    w.say(['a', peer('169.254.0.179')]);
+    await Promise.resolve();
+    expect(onTap(w)).toEqual(['10.0.0.254/32', '169.254.0.179/32', 'fe80::1/64']);
+    w.say(['a', peer()]);
+    await Promise.resolve();
+    expect(onTap(w)).toEqual(['10.0.0.254/32', 'fe80::1/64']);
+  });
+  test('leave what BIRD programs on that interface to BIRD', async () => {
+    const w = world();
+    await w.plug('tap1');
+    w.say(['a', peer('169.254.0.179')]);
+    expect([...w.bgpInterfaces]).toEqual(['tap1']);
+    w.say(['a', peer()]);
+    expect([...w.bgpInterfaces]).toEqual([]);
   });
 });
 

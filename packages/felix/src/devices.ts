@@ -4,16 +4,19 @@ import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 import { AddressLeads } from './devices/leads.ts';
+import { PeeringAddresses, type PeeringLinks } from './devices/peering.ts';
 import { InterfaceSysctls, type SysctlSettings } from './devices/sysctls.ts';
 import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
 export type DeviceSettings = RoutingSettings & SysctlSettings;
 
 export type DeviceKernel = {
-  readonly links: Pick<Links, 'link' | 'nameOf'>;
+  readonly links: Pick<Links, 'link' | 'nameOf'> & PeeringLinks;
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
   readonly writeSysctl: typeof writeSysctl;
+  /** The interfaces whose routes by BIRD are left to BIRD. Kept current here, asked where it is decided which routes are Felix's. */
+  readonly bgpInterfaces: Set<string>;
 };
 
 /** What an endpoint's interface is like. `error`: it is there, and something of it could not be programmed. */
@@ -55,6 +58,7 @@ class WorkloadDevices implements Devices {
   #settings: DeviceSettings;
   readonly #leads: AddressLeads;
   readonly #sysctls: InterfaceSysctls;
+  readonly #peering: PeeringAddresses;
   readonly #devices = new Map<WorkloadId, WorkloadDevice>();
   readonly #byName = new Map<string, WorkloadId>();
   /** What each wants of the kernel, but for routes of addresses that are leaving. */
@@ -71,6 +75,7 @@ class WorkloadDevices implements Devices {
     this.#settings = settings;
     this.#leads = new AddressLeads(earlier);
     this.#sysctls = new InterfaceSysctls(kernel.writeSysctl);
+    this.#peering = new PeeringAddresses(kernel.links);
   }
 
   update(changes: Changes): readonly IpAddress[] {
@@ -79,13 +84,17 @@ class WorkloadDevices implements Devices {
     const left = this.#leads.change(going, coming);
     for (const id of changes.keys()) {
       const before = this.#devices.get(id);
-      if (before && this.#byName.get(before.interfaceName) === id) this.#byName.delete(before.interfaceName);
+      if (!before || this.#byName.get(before.interfaceName) !== id) continue;
+      this.#byName.delete(before.interfaceName);
+      this.#kernel.bgpInterfaces.delete(before.interfaceName);
     }
     for (const [id, device] of changes) {
       if (device) {
         this.#devices.set(id, device);
         this.#byName.set(device.interfaceName, id);
         this.#sysctls.forget(device.interfaceName);
+        this.#peering.forget(device.interfaceName);
+        if (device.peeringAddresses.length > 0) this.#kernel.bgpInterfaces.add(device.interfaceName);
       } else this.#devices.delete(id);
     }
     this.#program(changes);
@@ -95,6 +104,7 @@ class WorkloadDevices implements Devices {
   setSettings(settings: DeviceSettings): void {
     this.#settings = settings;
     this.#sysctls.forget();
+    this.#peering.forget();
     this.#program(this.#devices);
   }
 
@@ -160,12 +170,14 @@ class WorkloadDevices implements Devices {
     }
   }
 
-  /** Writes the sysctls of the interfaces that may need it. Returns what could not be written. */
+  /** Writes the sysctls and adds the addresses of the interfaces that may need it. Returns what could not be done. */
   #settle(): ReadonlyMap<WorkloadId, string> {
     const problems = new Map<WorkloadId, string>();
     for (const id of this.#dirty) {
       const device = this.#devices.get(id);
-      const problem = device && this.#sysctls.settle(device, this.#kernel.links.link(device.interfaceName), this.#settings);
+      if (!device) continue;
+      const link = this.#kernel.links.link(device.interfaceName);
+      const problem = this.#sysctls.settle(device, link, this.#settings) ?? this.#peering.settle(device, link, this.#settings.ipv6);
       if (problem) problems.set(id, problem);
     }
     return problems;

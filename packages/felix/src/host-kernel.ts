@@ -21,6 +21,7 @@ import {
   ownsNeighbours,
   ownsRoutes,
   readSysctl,
+  routeProtocol,
   watchRuleset,
   writeSysctl,
 } from '@calico-openstack/kernel';
@@ -105,8 +106,10 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     },
     openDevices(settings) {
       const onDrift = (): void => drifted();
+      const bgpInterfaces = new Set<string>();
       const ownsRoute = (route: KernelRoute, device: string | undefined): boolean => {
         const { InterfacePrefix: devicePrefixes, RemoveExternalRoutes, DeviceRouteProtocol } = settings();
+        if (route.protocol === routeProtocol.bird && device !== undefined && bgpInterfaces.has(device)) return false;
         // By protocol on workload interfaces only: 3 ("boot") is everybody's number.
         return ownsRoutes({ devicePrefixes })(route, device) && (RemoveExternalRoutes || [DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol));
       };
@@ -127,10 +130,10 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
       for (const route of table.read()) {
         const device = route.deviceIndex === undefined ? undefined : links.nameOf(route.deviceIndex);
         const cidr = parseCidr(route.destination);
-        if (cidr && device && isHostCidr(cidr) && ownsRoute(route, device)) earlier.set(cidr, device);
+        if (cidr && device && isHostCidr(cidr) && route.protocol !== routeProtocol.bird && ownsRoute(route, device)) earlier.set(cidr, device);
       }
       for (const [cidr, device] of earlierAddresses(tables.inet.elementsOf)) earlier.set(cidr, device);
-      return { kernel: { links, routes, neighbours, writeSysctl }, earlier };
+      return { kernel: { links, routes, neighbours, writeSysctl, bgpInterfaces }, earlier };
     },
     close() {
       for (const close of closing) close();

@@ -14,6 +14,7 @@ import {
   parseWorkloadEndpointName,
   type Reservations,
   ReservedAddresses,
+  reservationsOfBgpConfiguration,
   reservationsOfBgpPeer,
   reservationsOfNode,
   type WorkloadId,
@@ -27,6 +28,7 @@ import { type HeldPolicy, holdPolicy, type PolicyKind, policyId } from './decode
 import { allowingRules, decodeProfile, defaultAllowProfile, denyingRules, type ProfileDefinition, type ProfileRules } from './decode/profile.ts';
 import type { Reading } from './decode/reading.ts';
 import { decodeTier } from './decode/tier.ts';
+import { decodePeeringSettings, decodeWorkloadPeer } from './decode/workload-peer.ts';
 import { ActiveRules } from './graph/active-rules.ts';
 import { Contributors } from './graph/contributors.ts';
 import { Defects } from './graph/defects.ts';
@@ -37,6 +39,7 @@ import { LabelTable } from './graph/labels.ts';
 import { LiveMigrations } from './graph/live-migrations.ts';
 import { LocalWorkloads, workloadId } from './graph/local-workloads.ts';
 import { Pools } from './graph/pools.ts';
+import { WorkloadPeerings } from './graph/workload-peerings.ts';
 
 /** What configuration decides about policy. */
 export type PolicyOptions = {
@@ -89,6 +92,7 @@ class Graph implements Calculation {
   readonly #sets = new IpSets();
   readonly #pools = new Pools();
   readonly #migrations: LiveMigrations;
+  readonly #peerings: WorkloadPeerings;
   /** Policies and profiles that were updated since the last flush. They are applied by the next flush, so that a policy that is deleted and written again costs nothing. */
   readonly #pendingPolicies = new Map<PolicyId, HeldPolicy | undefined>();
   readonly #pendingProfiles = new Map<ProfileId, ProfileDefinition | undefined>();
@@ -109,6 +113,7 @@ class Graph implements Calculation {
   constructor(host: string) {
     this.#host = host;
     this.#migrations = new LiveMigrations(host);
+    this.#peerings = new WorkloadPeerings(host);
     this.#activePolicies = new ActiveRules(
       this.#sets,
       (id) => this.#governance.policy(id),
@@ -131,7 +136,7 @@ class Graph implements Calculation {
         exists: (id: ProfileId) => id === defaultAllowProfile || this.#profiles.has(id),
       },
     };
-    this.#workloads = new LocalWorkloads(surroundings, this.#migrations, this.#reserved);
+    this.#workloads = new LocalWorkloads(surroundings, this.#migrations, this.#reserved, this.#peerings);
     this.#hostEndpoints = new LocalHostEndpoints(surroundings);
     this.#contributors = new Contributors(this.#labels, {
       labellingAppeared: (labelling) => this.#sets.labellingAppeared(labelling),
@@ -186,9 +191,15 @@ class Graph implements Calculation {
       }
       case 'nodes':
         this.#setReserved(key, value && reservationsOfNode(name, value));
+        if (this.#peerings.setNode(name, value)) this.#workloads.touchWhere(() => true);
         break;
       case 'bgppeers':
         this.#setReserved(key, value && reservationsOfBgpPeer(name, value));
+        if (this.#peerings.setPeer(name, this.#read(key, value, decodeWorkloadPeer))) this.#workloads.touchWhere(() => true);
+        break;
+      case 'bgpconfigurations':
+        this.#setReserved(key, value && reservationsOfBgpConfiguration(name, value));
+        if (this.#peerings.setSettings(name, this.#read(key, value, decodePeeringSettings))) this.#workloads.touchWhere(() => true);
         break;
       // These kinds do not affect policy.
       case 'stagednetworkpolicies':
@@ -196,7 +207,6 @@ class Graph implements Calculation {
       case 'stagedglobalnetworkpolicies':
       case 'felixconfigurations':
       case 'clusterinformations':
-      case 'bgpconfigurations':
       case 'bgpfilters':
         break;
       default:

@@ -18,6 +18,7 @@ import { deny } from './rules.ts';
 import { establishedRules, foretold, hostConnections, relatedRules, stamp, stampSet } from './stamps.ts';
 import {
   accept,
+  addressField,
   advertises,
   byte,
   clearMark,
@@ -38,7 +39,7 @@ import {
   portRange,
   rule,
 } from './statements.ts';
-import { anyMac, fixedToFloating, floatingToFixed, interfaceClasses, knownInterfaces, ownAddresses, ownMacs, workloadSets } from './workloads.ts';
+import { anyMac, bgpPeerings, fixedToFloating, floatingToFixed, interfaceClasses, knownInterfaces, ownAddresses, ownMacs, workloadSets } from './workloads.ts';
 
 const hook = (type: Hook['type'], at: Hook['hook'], priority: number): Hook => ({ type, hook: at, priority, policy: 'accept' });
 
@@ -255,6 +256,10 @@ function toHost(options: RenderOptions): NftChain[] {
     rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
     ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), stamp('egress', options), accept)),
   ];
+  /** Before policy, as what a host needs of its workloads is: an operator has asked for the session, for these workloads. */
+  const bgp = ([4, 6] as const).map((family) =>
+    rule(l4proto(TCP), inSet(bgpPeerings(family), ['meta iifname', addressField(family, 'destination'), 'th dport']), stamp('egress', options), accept),
+  );
   const allowed = { DROP: drop, RETURN: goBack, ACCEPT: accept }[options.endpointToHostAction];
   return [
     { name: 'filter-input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('workload-to-host')) },
@@ -264,6 +269,7 @@ function toHost(options: RenderOptions): NftChain[] {
         ...loudness,
         ...neighbourly.map((type) => rule(l4proto(ICMPV6), equal('icmpv6 type', byte(type)), accept)),
         ...openstack,
+        ...bgp,
         ...establishedRules('egress', options, accept, related, invalid(options), deny(options)),
         rule(jump('egress')),
         rule(markHas(options.acceptMark), ...(allowed === drop ? [] : [stamp('egress', options)]), allowed),

@@ -13,6 +13,8 @@ export type WorkloadDevice = {
   readonly neighbours: readonly { readonly address: IpAddress; readonly mac: string }[];
   /** Addresses that the host answers neighbour solicitations for. IPv6 needs them one by one: it has no proxy for all addresses. */
   readonly proxyNeighbours: readonly IpAddress[];
+  /** The host's own addresses on the interface, for BGP sessions with the workload. The guest may announce routes then, and BIRD's routes through the interface are left to BIRD. */
+  readonly peeringAddresses: readonly IpAddress[];
   /** Whether the workload may send from prefixes. Then the kernel's own reverse-path filter must be off, because only the rules know the exceptions. */
   readonly spoofing: boolean;
   /** Why some of what the endpoint's value asks for is missing. Absent when nothing is. */
@@ -41,6 +43,7 @@ export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
       ...(speaksIpv6 ? linkLocalsOf(workload) : []),
     ],
     proxyNeighbours: workload.ipv6Gateway ? [workload.ipv6Gateway] : [],
+    peeringAddresses: workload.bgpPeering?.addresses ?? [],
     spoofing: workload.allowSpoofedSourcePrefixes.length > 0,
     ...(refusals && { refused: shortList(refusals) }),
   };

@@ -325,6 +325,21 @@ describe('on the way to the host', () => {
     expect(world({ endpointToHostAction }, inTier(everything))({ protocol: 6, dport: 22, sport: 9 })).toBe(passes);
     expect(world({ endpointToHostAction }, inTier())({ protocol: 6, dport: 22, sport: 9 })).toBe(false);
   });
+  test('the host’s BIRD is reached by the workload that a BGPPeer selects, at its address and port, and by no other', () => {
+    const there = host();
+    const guest = workload('tap1', inTier());
+    const bgpPeering = { addresses: ['169.254.0.179', 'fd12::1'] as IpAddress[], port: 179 };
+    there.say({ policies: policies(everything), workloads: new Map([[guest[0], { ...guest[1]!, bgpPeering }], workload('tap2', inTier())]) });
+    const asks = (more: Sent) => there.passes('input', { in: 'tap1', from: '10.0.0.1', to: '169.254.0.179', protocol: 6, sport: 9, dport: 179, ...more });
+    expect(asks({})).toBe(true);
+    expect(asks({ from: 'fd00::1', to: 'fd12::1' })).toBe(true);
+    expect(asks({ dport: 180 })).toBe(false);
+    expect(asks({ protocol: 17 })).toBe(false);
+    expect(asks({ to: '192.0.2.2' })).toBe(false);
+    expect(asks({ in: 'tap2', from: '10.0.0.2' })).toBe(false);
+    there.say({ workloads: new Map([guest]) });
+    expect(asks({})).toBe(false);
+  });
   test('metadata is led where it is served, and let in there', () => {
     const metadata = { address: '127.0.0.1' as IpAddress, port: 8775 };
     const there = host({ metadata });

@@ -6,7 +6,7 @@ import type { EditList, TableName } from './edits.ts';
 import { limitElements } from './limits.ts';
 import { othersSets } from './others.ts';
 import { pairMacChainOf, pairMacMap, prefixChains, prefixSets } from './prefixes.ts';
-import { concat, ifnameBytes, u32 } from './statements.ts';
+import { concat, ifnameBytes, port, u32 } from './statements.ts';
 
 /** The set of interfaces with a known endpoint. Nothing passes from or to any other workload interface. */
 export const knownInterfaces = 'workload-interfaces';
@@ -25,6 +25,9 @@ export const floatingToFixed = (family: IpFamily): string => `floating-to-fixed$
 /** The map from (internal, internal) to external address: a workload that talks to its own floating IP must see the answer come from it. */
 export const fixedToFloating = (family: IpFamily): string => `fixed-to-floating${family}`;
 
+/** (interface, address, port): where a workload reaches the host's BIRD */
+export const bgpPeerings = (family: IpFamily): string => `workload-bgp${family}`;
+
 const address = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');
 
 /** The sets that exist from the start, by table. */
@@ -41,6 +44,7 @@ export const workloadSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     { name: interfaceClasses('egress'), key: ['ifname'], data: 'mark' },
     ...([4, 6] as const).flatMap((family): NftSet[] => [
       { name: leavingAddresses(family), key: [address(family)] },
+      { name: bgpPeerings(family), key: ['ifname', address(family), 'inet_service'] },
       { name: floatingToFixed(family), key: [address(family)], data: address(family) },
       { name: fixedToFloating(family), key: [address(family), address(family)], data: address(family) },
     ]),
@@ -113,6 +117,8 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
   }
   for (const pair of workload.pairMacs ?? [])
     add(both, pairMacMap, { key: concat(name, macBytes(pair.mac)), verdict: { verdict: 'goto', chain: pairMacChainOf(pair) } });
+  for (const each of workload.bgpPeering?.addresses ?? [])
+    add(['inet'], bgpPeerings(familyOf(each)), { key: concat(name, addressBytes(each), port(workload.bgpPeering!.port)) });
   for (const { internal, external } of floatingIps(workload, routed)) {
     const family = familyOf(external);
     add(['inet'], floatingToFixed(family), { key: addressBytes(external), data: addressBytes(internal) });

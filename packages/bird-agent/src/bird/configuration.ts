@@ -17,8 +17,9 @@ export type FilterUse = { readonly name: string; readonly filter: BgpFilter | un
 /**
  * How far a neighbour is trusted. `host`: one of our hosts, or a speaker inside the AS, which may announce workloads only. `external`: a peer that an operator wants,
  * whose routes are decided by the operator's filters, except for this host's own addresses. `nextDoor`: an external peer on a network of this host.
+ * `workload`: a tenant's workload of this host, which has its own addresses and what the operator's filters accept.
  */
-export type Trust = 'host' | 'external' | 'nextDoor';
+export type Trust = 'host' | 'workload' | 'external' | 'nextDoor';
 
 /** A BGP session. */
 export type Session = {
@@ -46,6 +47,8 @@ export type Session = {
   /** Set when this host is a route reflector of that cluster and the session is internal: then routes learnt by BGP are passed on. */
   readonly reflector: { readonly clusterId: IpAddress; readonly neighborIsClient: boolean } | undefined;
   readonly trust: Trust;
+  /** The single addresses of the workload at the other end, where the trust is `workload`. */
+  readonly ownAddresses: readonly Cidr[];
   readonly filters: readonly FilterUse[];
   /** A gateway to the neighbour, when routing alone would not find it. */
   readonly reachableBy: IpAddress | undefined;
@@ -67,6 +70,8 @@ export type Guards = {
 
 /** The configuration of one family. */
 export type FamilyConfiguration = {
+  /** Where other hosts send what is for a guest's prefixes. undefined: the Node has no address of the family. */
+  readonly nodeAddress: IpAddress | undefined;
   /** Felix's metric for a workload's route. A lower metric means that the workload has just arrived here. */
   readonly normalRoutePriority: number;
   /** Routes in these prefixes are announced from any interface. */

@@ -30,6 +30,17 @@ const peer = (spec: object, more: Specs = {}): Specs => ({
   ...more,
 });
 const filtered = (filter: object): Specs => peer({ filters: ['f'] }, { 'bgpfilters/f': filter });
+const guests = (spec: object = {}, more: Specs = {}): Specs => ({
+  'nodes/h1': nodeSpec(1),
+  'bgpconfigurations/default': { ...noMesh, localWorkloadPeeringIPV4: '169.254.0.179', localWorkloadPeeringIPV6: 'fd12::1' },
+  'bgppeers/guests': { localWorkloadSelector: 'all()', asNumber: 65001, ...spec },
+  'workloadendpoints/openstack/h1-openstack-vm-port': {
+    interfaceName: 'tap1',
+    ipNetworks: ['10.65.0.9/32', '10.65.0.4/32', '2001:db8:a::4/128', '10.99.0.0/24'],
+    allowedIps: ['10.65.0.9/32', '10.99.0.0/24'],
+  },
+  ...more,
+});
 const settings = (spec: object): Specs => ({ ...hosts, 'bgpconfigurations/default': spec });
 
 type Case = readonly [name: string, specs: Specs, change?: Partial<Host>];
@@ -101,6 +112,10 @@ const cases: readonly Case[] = [
     hosts,
     { datastoreAddresses: ['198.51.100.1'] as never, addresses: ['192.0.2.1/24', '198.51.100.9/32', '2001:db8::1/64'] as never },
   ],
+  ['workloads', guests()],
+  ['workloads-inside-the-as', guests({ asNumber: 64512 })],
+  ['workloads-with-prefixes', guests({ filters: ['f'] }, { 'bgpfilters/f': { importV4: [{ action: 'Accept', cidr: '10.99.0.0/16', matchOperator: 'In' }] } })],
+  ['workloads-password-and-limit', guests({ password: secret, ttlSecurity: 1, holdTime: '30s' }), { mostRoutes: 10 }],
   ['most-routes', hosts, { mostRoutes: 5000 }],
   ['no-workload-interfaces', hosts, { workloadInterfacePrefixes: [] }],
   ['router-id-and-log-file', hosts, { routerId: '9.9.9.9' as never, logFile: '"/var/log/bird.log"' }],

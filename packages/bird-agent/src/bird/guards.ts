@@ -8,7 +8,10 @@ import type { Guards, Trust } from './configuration.ts';
 const kinds = { own: 1, ownNetwork: 2, host: 3, moving: 4, inOwnNetwork: 5, workloads: 6 } as const;
 
 /** The values of the route attribute that says how far its neighbour is trusted. */
-const trusts: { readonly [trust in Trust]: number } = { host: 1, external: 2, nextDoor: 3 };
+const trusts: { readonly [trust in Trust]: number } = { host: 1, external: 2, nextDoor: 3, workload: 4 };
+
+/** From a host, or a workload of one. */
+const isOurs = `(calico_trust = ${trusts.host} || calico_trust = ${trusts.workload})`;
 
 /** The first statement of an import filter: it rejects routes that the neighbour may not announce. */
 export const admit = (trust: Trust): string => `calico_admit(${trusts[trust]});`;
@@ -22,13 +25,13 @@ export function guardFunctions(families: readonly IpFamily[]): readonly string[]
     '# What no route may be for: nowhere, the host itself, its networks; and from other hosts all that no workload can have.',
     'function calico_refused()',
     '{',
-    `  if net.len = 0 then return calico_trust = ${trusts.host};`,
+    `  if net.len = 0 then return ${isOurs};`,
     ...families.flatMap((family) => [
       `  if net.type = NET_IP${family} then {`,
       `    if net ~ ${impossibleSet(family)} then return true;`,
       `    if ${isIn(family, 'own')} then return true;`,
       `    if ${isIn(family, 'ownNetwork')} && ! ${isIn(family, 'inOwnNetwork')} then return true;`,
-      `    if calico_trust != ${trusts.host} then return false;`,
+      `    if ! ${isOurs} then return false;`,
       `    if net.len < ${addressBits(family)} && ! ${isIn(family, 'workloads')} then return true;`,
       `    return ${isIn(family, 'host')};`,
       '  }',
@@ -78,6 +81,9 @@ const impossibleSet = (family: IpFamily): string =>
 
 /** A condition for routes that may resolve next hops: of BGP's routes, only those of an external neighbour next door. */
 export const leadsToNextHops = `(source != RTS_BGP || (defined(calico_trust) && calico_trust = ${trusts.nextDoor}))`;
+
+/** Whether a workload of this host has announced the route. */
+export const isFromWorkload = `(defined(calico_trust) && calico_trust = ${trusts.workload})`;
 
 /** The entries of a family's table. */
 export function guardEntries(family: IpFamily, { own, networks, hosts, moving, workloads }: Guards): readonly string[] {

@@ -21,11 +21,12 @@ const session: Session = {
   allowedLocalAsNumbers: undefined,
   reflector: undefined,
   trust: 'external',
+  ownAddresses: [],
   filters: [],
   reachableBy: undefined,
 };
 const guards = { own: [], networks: [], hosts: [], moving: [], workloads: [] };
-const family = { normalRoutePriority: 1024, exportPrefixes: [], advertisements: [], guards };
+const family = { nodeAddress: undefined, normalRoutePriority: 1024, exportPrefixes: [], advertisements: [], guards };
 const base: BirdConfiguration = {
   logFile: 'syslog',
   logSeverity: 'Info',

@@ -4,7 +4,7 @@ import { shortDigest } from '@calico-openstack/datamodel';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
 import { addCommunity, filterFunction, filterSymbol, localPrefOfMetricZero } from './filters.ts';
-import { admit, guardEntries, guardFunctions, leadsToNextHops } from './guards.ts';
+import { admit, guardEntries, guardFunctions, isFromWorkload, leadsToNextHops } from './guards.ts';
 import { symbol as symbolOf } from './text.ts';
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
@@ -153,7 +153,7 @@ function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: c
   ];
 }
 
-function exportPolicy(family: IpFamily, { normalRoutePriority, exportPrefixes, advertisements }: FamilyConfiguration): readonly string[] {
+function exportPolicy(family: IpFamily, { nodeAddress, normalRoutePriority, exportPrefixes, advertisements }: FamilyConfiguration): readonly string[] {
   const normal = localPrefOfMetricZero - normalRoutePriority;
   const configured = `source = RTS_INHERIT && net ~ [ ${exportPrefixes.map((prefix) => `${prefix}+`).join(', ')} ]`;
   return [
@@ -170,9 +170,16 @@ function exportPolicy(family: IpFamily, { normalRoutePriority, exportPrefixes, a
     ),
     '}',
     '',
+    '# To a guest the way leads through its host: nobody else looks up the address of the guest.',
+    `function calico_own_next_hop${family}()`,
+    '{',
+    ...(nodeAddress === undefined ? [] : [`  if ${isFromWorkload} then bgp_next_hop = ${nodeAddress};`]),
+    '  return true;',
+    '}',
+    '',
     `function calico_export${family}(bool calico_reflect)`,
     '{',
-    '  if calico_workload() then accept;',
+    `  if calico_workload() || ${isFromWorkload} then accept;`,
     ...(exportPrefixes.length > 0 ? [`  if ${configured} && ! calico_concealed_network${family}() then accept;`] : []),
     '  if calico_reflect && source = RTS_BGP then accept;',
     '  reject;',
@@ -191,6 +198,18 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
     '  return false;',
     '}',
     '',
+    '# A guest speaks for itself alone: it is the next hop, and has no say in what others prefer or do with its routes.',
+    'function calico_from_guest()',
+    '{',
+    '  if bgp_next_hop != from then reject;',
+    `  bgp_local_pref = ${guestLocalPref};`,
+    '  bgp_origin = ORIGIN_IGP;',
+    '  unset(bgp_med);',
+    '  unset(bgp_community);',
+    '  unset(bgp_ext_community);',
+    '  unset(bgp_large_community);',
+    '}',
+    '',
     'function calico_accept_import()',
     '{',
     `  if calico_elevated() then preference = ${elevatedPreference};`,
@@ -199,6 +218,9 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
     '',
   ];
 }
+
+/** Below that of every workload's own route, so that no guest takes another's address, on whatever host that is; the same for all, so that one address may be announced by many. */
+const guestLocalPref = 100;
 
 /** The preference of an elevated route, above that of a local workload's route (150). */
 export const elevatedPreference = 200;
@@ -212,6 +234,14 @@ const netlinkBufferBytes = 4 * 1024 * 1024;
  */
 function kernel(family: IpFamily): readonly string[] {
   return [
+    "# No address on a tap says that the guest is next door: without this BIRD would not know its own route again when it reads the kernel's.",
+    `filter calico_program${family}`,
+    '{',
+    `  if ${isFromWorkload} && dest = RTD_UNICAST then onlink = true;`,
+    '  if source = RTS_BGP || source = RTS_STATIC then accept;',
+    '  reject;',
+    '}',
+    '',
     `protocol kernel calico_kernel${family}`,
     '{',
     '  learn;',
@@ -223,7 +253,7 @@ function kernel(family: IpFamily): readonly string[] {
     `  netlink rx buffer ${netlinkBufferBytes};`,
     `  ipv${family} {`,
     `    import filter calico_learn${family};`,
-    '    export where source = RTS_BGP || source = RTS_STATIC;',
+    `    export filter calico_program${family};`,
     '  };',
     '}',
     '',
@@ -258,6 +288,10 @@ function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly
   return [`protocol static ${symbolOf('via', symbol.slice(1, -1))}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
 }
 
+/** A guest's routes end here unless a filter has taken them. A pair may be a prefix of any length, since tenants name them: so only its single addresses are taken without an operator's word. */
+const ownAddressesOnly = ({ ownAddresses }: Session): string =>
+  `${ownAddresses.length > 0 ? `if net ~ [ ${ownAddresses.join(', ')} ] then calico_accept_import(); ` : ''}reject;`;
+
 type SessionFilter = { readonly name: string; readonly text: string };
 
 /**
@@ -267,18 +301,25 @@ type SessionFilter = { readonly name: string; readonly text: string };
 function sessionFilters(session: Session): { readonly import: SessionFilter; readonly export: SessionFilter } {
   const { family, local, neighbor } = session;
   const external = local.asNumber !== neighbor.asNumber;
+  const isWorkloads = session.trust === 'workload';
   const named = (direction: 'import' | 'export', statements: string): SessionFilter => {
     const name = `calico_${direction}_${shortDigest(statements, 12)}`;
     return { name, text: `filter ${name} { ${statements} };\n` };
   };
   return {
-    import: named('import', `${admit(session.trust)} ${calls(session, 'import', external)}calico_accept_import();`),
+    import: named(
+      'import',
+      `${admit(session.trust)} ${isWorkloads ? 'calico_from_guest(); ' : ''}${calls(session, 'import', external)}${isWorkloads ? ownAddressesOnly(session) : 'calico_accept_import();'}`,
+    ),
     export: named(
       'export',
-      `calico_prepare_export${family}(); ${calls(session, 'export', external)}calico_export${family}(${session.reflector !== undefined});`,
+      `calico_prepare_export${family}(); ${external || isWorkloads ? '' : `calico_own_next_hop${family}(); `}${calls(session, 'export', external)}${isWorkloads ? 'reject;' : `calico_export${family}(${session.reflector !== undefined});`}`,
     ),
   };
 }
+
+/** So many routes of one guest are held, taken or not. */
+const mostOfGuest = 1000;
 
 function sessionLines(
   session: Session,
@@ -287,6 +328,7 @@ function sessionLines(
 ): readonly string[] {
   const { family, local, neighbor, transport } = session;
   const keepalive = session.keepaliveSeconds;
+  const limit = session.trust === 'workload' ? Math.min(mostRoutes ?? mostOfGuest, mostOfGuest) : mostRoutes;
   const statement = (text: string | false | undefined): string[] => (text ? [`  ${text};`] : []);
   return [
     `protocol bgp ${session.symbol}`,
@@ -306,15 +348,16 @@ function sessionLines(
     ...statement(session.bfd && 'bfd on'),
     ...statement('graceful restart on'),
     ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),
+    ...statement(session.trust === 'workload' && local.asNumber !== neighbor.asNumber && 'enforce first as on'),
     ...statement(session.allowedLocalAsNumbers !== undefined && `allow local as ${session.allowedLocalAsNumbers}`),
     ...statement(session.reflector?.neighborIsClient && 'rr client'),
     ...statement(session.reflector && `rr cluster id ${session.reflector.clusterId}`),
     `  ipv${family} {`,
     ...(transport.kind === 'direct' ? [] : ['    gateway recursive;', `    igp table calico_igp${family};`]),
     // Lets BIRD list what it refuses. Not for sessions whose operator's filters may refuse a whole routing table.
-    ...(session.trust === 'host' || session.filters.length === 0 ? ['    import keep filtered on;'] : []),
+    ...(session.trust === 'host' || session.trust === 'workload' || session.filters.length === 0 ? ['    import keep filtered on;'] : []),
     '    rpki reload off;',
-    ...(mostRoutes === undefined ? [] : [`    receive limit ${mostRoutes} action block;`]),
+    ...(limit === undefined ? [] : [`    receive limit ${limit} action block;`]),
     ...(session.nextHop === 'auto' ? [] : [`    next hop ${session.nextHop} on;`]),
     `    import filter ${filters.import.name};`,
     `    export filter ${filters.export.name};`,

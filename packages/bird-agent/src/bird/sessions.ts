@@ -21,6 +21,12 @@ export async function sessionStatuses(control: BirdControl, pattern = '*'): Prom
   return parseSessions(lines.map(({ text }) => text));
 }
 
+/** Those that BGPPeers ask for, with hosts and routers and with workloads, by the beginnings of their symbols. */
+export const sessionsOfPeers = async (control: BirdControl): Promise<readonly SessionStatus[]> => [
+  ...(await sessionStatuses(control, 'peer*')),
+  ...(await sessionStatuses(control, 'workload*')),
+];
+
 /** Parses the output of `show protocols all`. */
 export function parseSessions(lines: readonly string[]): readonly SessionStatus[] {
   const sessions: SessionStatus[] = [];

@@ -31,7 +31,7 @@ export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOpe
     const successor = after.get(symbol) ?? byNeighbor.get(neighbor);
     return !successor || (hasPassword && !successor.hasPassword);
   });
-  const isOperators = ([symbol, { hasPassword }]: (typeof lost)[number]): boolean => hasPassword || symbol.startsWith("'peer");
+  const isOperators = ([symbol, { hasPassword }]: (typeof lost)[number]): boolean => hasPassword || /^'(peer|workload)[46]-/.test(symbol);
   const doubtful = nowMs < nodeMadeMs + returnMs ? lost : lost.filter((session) => !hasOperatorsWord && isOperators(session));
   return doubtful.map(([symbol]) => symbol);
 }

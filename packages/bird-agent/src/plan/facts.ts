@@ -7,6 +7,7 @@ import type { BgpPeer, PeerRefusal } from '../resources/bgp-peer.ts';
 import type { Departure } from '../resources/live-migration.ts';
 import type { Node } from '../resources/node.ts';
 import type { SecretRef } from '../resources/values.ts';
+import type { Workload } from '../resources/workload.ts';
 
 type ByName<T> = ReadonlyMap<string, T>;
 
@@ -20,6 +21,8 @@ export type Resources = {
   readonly pools: ByName<Decoded<Cidr>>;
   /** Resources (`BGPPeer tor`) whose newest value is invalid, and why. The maps above hold their last valid values. */
   readonly outdated: ByName<string>;
+  /** Of this host alone; by namespace and name. */
+  readonly workloads: ByName<Workload>;
   /** The departures from LiveMigrations, by namespace and name. */
   readonly departures: ByName<Decoded<Departure | undefined>>;
 };

@@ -4,6 +4,7 @@ import type { Guards } from '../bird/configuration.ts';
 import type { Advertisement } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
 import type { Host, Resources } from './facts.ts';
+import { keptMap } from './kept.ts';
 
 /** The least length of a workload prefix. A shorter one is a mistake and would let everything through. */
 const leastLength = 2;
@@ -15,6 +16,8 @@ export type GuardsInput = {
   readonly host: Host;
   readonly pools: Resources['pools'];
   readonly advertisements: readonly Advertisement[];
+  /** The hosts' own addresses in sessions with workloads. */
+  readonly peeringAddresses: readonly IpAddress[];
   /** BGPConfiguration's patterns of interfaces to ignore. */
   readonly ignoredInterfaces: readonly string[];
 };
@@ -27,12 +30,17 @@ function matchesPattern(name: string, pattern: string): boolean {
   return new RegExp(`^${parts.join('.*')}$`).test(name);
 }
 
+const keptAddresses = { 4: keptMap<Node, IpAddress | undefined>(), 6: keptMap<Node, IpAddress | undefined>() };
+
 /** The guards of a family. */
-export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements, ignoredInterfaces }: GuardsInput): Guards {
+export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements, peeringAddresses, ignoredInterfaces }: GuardsInput): Guards {
   const ofFamily = <T extends Cidr | IpAddress>(values: readonly T[]): readonly T[] => [...new Set(values.filter((value) => familyOf(value) === family))];
   const ownNode = own.addresses[family];
-  const ownAddresses = new Set(ofFamily([...host.addresses.map(addressOf), ...(ownNode ? [ownNode.address] : [])]));
-  const nodes = others.flatMap(({ addresses }) => addresses[family]?.address ?? []);
+  const ownAddresses = new Set(ofFamily([...host.addresses.map(addressOf), ...(ownNode ? [ownNode.address] : []), ...peeringAddresses]));
+  const nodes = keptAddresses[family](others, '', ({ addresses }) => addresses[family]?.address);
+  const hosts: IpAddress[] = [];
+  for (const address of nodes) if (address !== undefined && !ownAddresses.has(address)) hosts.push(address);
+  for (const address of ofFamily(host.datastoreAddresses)) if (!ownAddresses.has(address) && !nodes.includes(address)) hosts.push(address);
   const offered = [...host.workloadPrefixes, ...host.exportPrefixes, ...[...pools.values()].flatMap((pool) => (pool.ok ? [pool.value] : []))];
   const ignored = [...privateBridges, ...ignoredInterfaces];
   const guarded = host.interfaceNetworks
@@ -41,7 +49,7 @@ export function guardsOf(family: IpFamily, { own, others, host, pools, advertise
   return {
     own: [...ownAddresses],
     networks: ofFamily([...guarded, ...(ownNode ? [ownNode.network] : [])]).filter((network) => !isHostCidr(network)),
-    hosts: ofFamily([...nodes, ...host.datastoreAddresses]).filter((address) => !ownAddresses.has(address)),
+    hosts,
     moving: ofFamily(host.moving),
     workloads: ofFamily([...offered, ...advertisements.map(({ cidr }) => cidr)])
       .filter((prefix) => prefixLength(prefix) >= leastLength)

@@ -2,13 +2,15 @@
 import { createHash } from 'node:crypto';
 import { addressFromBytes, addressOf, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Decoded } from '@calico-openstack/datamodel';
-import { type BirdConfiguration, birdRouteMetric } from '../bird/configuration.ts';
+import { type BirdConfiguration, birdRouteMetric, type Session } from '../bird/configuration.ts';
 import { advertisementsOf, type BgpConfiguration, resolveAdvertisements } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
 import { settleClaims } from './claims.ts';
 import type { Host, Lookups, Problem, Resources } from './facts.ts';
 import { guardsOf } from './guards.ts';
+import { keptMap } from './kept.ts';
 import { planSessions, type Speaker } from './sessions.ts';
+import { planWorkloadSessions } from './workload-sessions.ts';
 
 /** The desired configuration, or why there is none. */
 export type Plan =
@@ -42,11 +44,7 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
   if (!advertisements.ok) return halt(`BGPConfiguration ${perHost?.value.prefixAdvertisements ? `node.${host.name}` : 'default'}`, advertisements.reason);
   problems.push(...unsupportedFields(resources, host.name));
 
-  const hostPorts = new Map(
-    [...resources.configurations].flatMap(([name, each]) =>
-      name.startsWith('node.') && each.ok && each.value.listenPort ? [[name.replace(/^node\./, ''), each.value.listenPort]] : [],
-    ),
-  );
+  const hostPorts = listenPorts(resources);
   const speaker = (node: Node): Speaker => ({
     node,
     asNumber: node.asNumber ?? settings.asNumber ?? defaultAsNumber,
@@ -54,9 +52,10 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
   });
   problems.push(...absentAddresses(own.value, host));
   const others = settleClaims(otherNodes(resources, host.name, problems), host.name, ownAddresses(own.value, host), problems);
-  const { sessions, problems: sessionProblems } = planSessions({
+  const peeringAddresses = settings.workloadPeering ?? { 4: undefined, 6: undefined };
+  const { sessions: fabric, problems: sessionProblems } = planSessions({
     own: speaker(own.value),
-    others: others.map(speaker),
+    others: speakersOf(others, JSON.stringify([settings.asNumber, cluster?.value.listenPort, [...hostPorts]]), speaker),
     mesh: {
       enabled: settings.nodeToNodeMeshEnabled ?? true,
       password: settings.nodeMeshPassword,
@@ -68,9 +67,20 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     networks: [...host.networks, ...families.flatMap((family) => own.value.addresses[family]?.network ?? [])],
     lookups,
   });
-  problems.push(...sessionProblems);
+  const workloads = planWorkloadSessions({
+    own: speaker(own.value),
+    peers: resources.peers,
+    workloads: resources.workloads,
+    filters: resources.filters,
+    peeringAddresses,
+    taken: () => takenAddresses(own.value, host, others, fabric),
+    lookups,
+  });
+  const sessions = mergeBySymbol(fabric, workloads.sessions);
+  problems.push(...sessionProblems, ...workloads.problems);
 
   const family = (of: IpFamily): BirdConfiguration['families'][IpFamily] => ({
+    nodeAddress: own.value.addresses[of]?.address,
     normalRoutePriority: normalRoutePriority(settings, of, problems),
     exportPrefixes: host.exportPrefixes.filter((prefix) => familyOf(prefix) === of),
     advertisements: advertisementsOf(advertisements.value, of),
@@ -80,6 +90,7 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
       host,
       pools: resources.pools,
       advertisements: advertisements.value,
+      peeringAddresses: families.flatMap((each) => peeringAddresses[each] ?? []),
       ignoredInterfaces: settings.ignoredInterfaces ?? [],
     }),
   });
@@ -104,7 +115,30 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
   };
 }
 
+/** The ports that hosts listen on, of those that have one of their own, by name. */
+const listenPorts = ({ configurations }: Resources): ReadonlyMap<string, number> =>
+  new Map(
+    [...configurations].flatMap(([name, each]) =>
+      name.startsWith('node.') && each.ok && each.value.listenPort ? [[name.replace(/^node\./, ''), each.value.listenPort]] : [],
+    ),
+  );
+
+/** Addresses that no workload has, whatever its endpoint says. */
+const takenAddresses = (own: Node, host: Host, others: readonly Node[], sessions: readonly Session[]): ReadonlySet<IpAddress> =>
+  new Set([
+    ...ownAddresses(own, host),
+    ...host.datastoreAddresses,
+    ...others.flatMap(({ addresses }) => families.flatMap((family) => addresses[family]?.address ?? [])),
+    ...sessions.map(({ neighbor }) => neighbor.address),
+  ]);
+
+/** Both lists as one, sorted by symbol. The first is sorted already, and long. */
+const mergeBySymbol = (sessions: readonly Session[], more: readonly Session[]): readonly Session[] =>
+  more.length === 0 ? sessions : [...sessions, ...more].sort((a, b) => (a.symbol < b.symbol ? -1 : 1));
+
 const families = [4, 6] as const satisfies readonly IpFamily[];
+
+const speakersOf = keptMap<Node, Speaker>();
 
 const understood = <T>(result: Decoded<T> | undefined): T | undefined => (result?.ok ? result.value : undefined);
 

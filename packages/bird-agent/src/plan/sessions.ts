@@ -7,6 +7,7 @@ import type { BgpPeer } from '../resources/bgp-peer.ts';
 import type { Node } from '../resources/node.ts';
 import type { SecretRef } from '../resources/values.ts';
 import type { Lookups, Problem, Resources } from './facts.ts';
+import { keptMap } from './kept.ts';
 
 /** One end of a session, resolved from Node and BGPConfiguration. */
 export type Speaker = {
@@ -66,13 +67,22 @@ export function planSessions(input: SessionsInput): { readonly sessions: readonl
     else if (wish.from === 'peer' && winner.key !== wish.key)
       problems.push({ key: wish.key, reason: `${winner.key} peers with ${wish.address} already`, effect: 'no session of its own with that neighbour' });
   }
-  const isTaken = ({ neighbor: { address, port } }: Session): boolean => forbidden.has(address) || winners.has(`${address} ${port}`);
-  const mesh = meshSessions(input, problems).filter((session) => wishes.length === 0 || !isTaken(session));
-  const sessions = [...winners.values()].flatMap(({ session }) => session ?? []);
-  return { sessions: [...mesh, ...sessions].sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), problems };
+  const sessions = [...winners.values()].flatMap(({ session }) => session ?? []).sort(bySymbol);
+  const mesh = meshSessions(input, problems);
+  // Symbols of the mesh are before all others.
+  return { sessions: [...(wishes.length === 0 ? mesh : withoutTaken(mesh, forbidden, sessions)), ...sessions], problems };
 }
 
-/** The sessions of the mesh, nearly sorted by symbol. */
+const bySymbol = (a: Session, b: Session): number => (a.symbol < b.symbol ? -1 : 1);
+
+/** The mesh does not step in where a BGPPeer is meant. */
+function withoutTaken(mesh: readonly Session[], forbidden: ReadonlySet<IpAddress>, sessions: readonly Session[]): readonly Session[] {
+  const ports = new Map<IpAddress, readonly number[]>();
+  for (const { neighbor } of sessions) ports.set(neighbor.address, [...(ports.get(neighbor.address) ?? []), neighbor.port]);
+  return mesh.filter(({ neighbor: { address, port } }) => !forbidden.has(address) && !ports.get(address)?.includes(port));
+}
+
+/** The sessions of the mesh, sorted by symbol. */
 function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: Problem[]): readonly Session[] {
   // A route reflector takes no part in the mesh: its sessions come from BGPPeers.
   if (!mesh.enabled || own.node.routeReflectorClusterId !== undefined) return [];
@@ -81,32 +91,39 @@ function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: P
     problems.push({ key: 'BGPConfiguration default', reason: `spec.nodeMeshPassword: ${password.reason}`, effect: 'no mesh' });
     return [];
   }
-  const meets = ({ node }: Speaker): boolean => families.some((family) => node.addresses[family] && own.node.addresses[family]);
-  const partners = others.filter((other) => other.node.routeReflectorClusterId === undefined && meets(other));
-  const foreign = partners.filter(({ asNumber }) => asNumber !== own.asNumber).map(({ node }) => node.name);
+  const ownSide = JSON.stringify([own.node.addresses, own.asNumber, own.listenPort, password?.value, mesh.restartSeconds, mesh.bfd]);
+  const byFamily = families.map((family) => keptSessions[family](others, ownSide, (other) => meshSession(own, other, family, mesh, password?.value)));
+  const foreign = others.filter(({ asNumber }, index) => asNumber !== own.asNumber && byFamily.some((sessions) => sessions[index]));
   if (foreign.length > 0) {
+    const names = foreign.slice(0, 3).map(({ node }) => node.name);
     problems.push({
       key: `Node ${own.node.name}`,
-      reason: `spec.bgp.asNumber: this host has AS ${own.asNumber}, ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''} in the same mesh another`,
+      reason: `spec.bgp.asNumber: this host has AS ${own.asNumber}, ${names.join(', ')}${foreign.length > 3 ? ', …' : ''} in the same mesh another`,
       effect: 'external sessions with those hosts: route priorities do not travel across them',
     });
   }
-  const ownSide = JSON.stringify([own.node.addresses, own.asNumber, own.listenPort, password?.value, mesh.restartSeconds, mesh.bfd]);
-  return families.flatMap((family) => partners.flatMap((other) => meshSession(own, other, family, mesh, password?.value, ownSide) ?? []));
+  return byFamily.flatMap(inOrder);
 }
 
-type Remembered = { readonly ownSide: string; readonly session: Session };
-/** Caches the session with each host, so that of thousands of sessions only the changed ones are made and printed again. */
-const remembered = { 4: new WeakMap<Node, Remembered>(), 6: new WeakMap<Node, Remembered>() };
+const keptSessions = { 4: keptMap<Speaker, Session | undefined>(), 6: keptMap<Speaker, Session | undefined>() };
 
-/** @param ownSide everything that the session takes from this end, as text */
-function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh, password: string | undefined, ownSide: string): Session | undefined {
+/** The sessions that exist, sorted by symbol. Names are sorted, so symbols nearly are. */
+function inOrder(sessions: readonly (Session | undefined)[]): readonly Session[] {
+  const found: Session[] = [];
+  let isSorted = true;
+  for (const session of sessions) {
+    if (!session) continue;
+    const last = found.at(-1);
+    if (last && last.symbol > session.symbol) isSorted = false;
+    found.push(session);
+  }
+  return isSorted ? found : found.sort(bySymbol);
+}
+
+function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh, password: string | undefined): Session | undefined {
   const [from, to] = [own.node.addresses[family], other.node.addresses[family]];
-  if (!from || !to) return undefined;
-  const known = remembered[family].get(other.node);
-  const neighbor = known?.session.neighbor;
-  if (known && known.ownSide === ownSide && neighbor?.asNumber === other.asNumber && neighbor.port === other.listenPort) return known.session;
-  const session: Session = {
+  if (!from || !to || other.node.routeReflectorClusterId !== undefined) return undefined;
+  return {
     ...basics(own, family),
     symbol: symbol(`mesh${family}`, other.node.name),
     neighbor: { address: to.address, port: other.listenPort, asNumber: other.asNumber },
@@ -116,12 +133,10 @@ function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh,
     restartSeconds: mesh.restartSeconds,
     bfd: mesh.bfd,
   };
-  remembered[family].set(other.node, { ownSide, session });
-  return session;
 }
 
 /** A session without the properties that only a BGPPeer can set. */
-function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit<Session, 'symbol' | 'neighbor'> {
+export function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit<Session, 'symbol' | 'neighbor'> {
   return {
     family,
     local: { address: node.addresses[family]?.address, port: listenPort, asNumber },
@@ -137,6 +152,7 @@ function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily): Omit
     allowedLocalAsNumbers: undefined,
     reflector: undefined,
     trust: 'host',
+    ownAddresses: [],
     filters: [],
     reachableBy: undefined,
   };
@@ -153,7 +169,7 @@ type Remote = {
 
 function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
   const speakers = speakersByAddress(input.peers.size > 0 ? input.others : []);
-  return inOrder(input.peers).flatMap(([name, peer]) => {
+  return peersInOrder(input.peers).flatMap(([name, peer]) => {
     const key = `BGPPeer ${name}`;
     const refuse = (reason: string, effect = 'no session'): void => {
       problems.push({ key, reason, effect });
@@ -162,6 +178,8 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
       refuse(peer.reason);
       return peer.neighbor ? [none(key, peer.neighbor)] : [];
     }
+    // Sessions with workloads: plan/workload-sessions.ts.
+    if (peer.value.remotes.kind === 'workloads') return [];
     for (const field of peer.value.unsupported) refuse(`${field}: is not supported`, 'the field is ignored');
     const ends = resolveEnds(peer.value, input, speakers);
     if (!ends.ok) {
@@ -184,7 +202,7 @@ const speakersByAddress = (speakers: readonly Speaker[]): ReadonlyMap<IpAddress,
   );
 
 /** The BGPPeers, oldest first, then by name: a new BGPPeer takes no session from an existing one. */
-function inOrder(peers: Resources['peers']): readonly (readonly [string, PeerEntry])[] {
+export function peersInOrder(peers: Resources['peers']): readonly (readonly [string, PeerEntry])[] {
   const madeMs = (peer: PeerEntry): number => (peer.ok ? peer.value.madeMs : Number.POSITIVE_INFINITY);
   return [...peers].sort(([a, one], [b, other]) => {
     const [first, second] = [madeMs(one), madeMs(other)];
@@ -218,6 +236,7 @@ function resolveEnds(
     });
   }
 
+  if (remotes.kind === 'workloads') return decoded({ forward: [], reverse: [] });
   const { address, port } = remotes.neighbor;
   const isRemote = ({ node, asNumber }: Speaker): boolean => node.addresses[familyOf(address)]?.address === address && asNumber === remotes.asNumber;
   const there = speakers.get(address);
@@ -318,7 +337,7 @@ function transportTo(
 }
 
 /** A session's use of a filter. Problems of the filter are reported for the sessions that use it, because no others are affected. */
-function filterUse(name: string, family: IpFamily, filters: Resources['filters'], refuse: (reason: string, effect?: string) => void): FilterUse {
+export function filterUse(name: string, family: IpFamily, filters: Resources['filters'], refuse: (reason: string, effect?: string) => void): FilterUse {
   const filter = filters.get(name);
   if (!filter?.ok) {
     refuse(

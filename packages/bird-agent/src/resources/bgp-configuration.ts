@@ -1,6 +1,6 @@
 // Decodes BGPConfigurations: `default` for the cluster, `node.<host>` for one host.
-import { type Cidr, familyOf } from '@calico-openstack/addresses';
-import { type Decoded, decoded, decodeResource, type Fields, refused } from '@calico-openstack/datamodel';
+import { type Cidr, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
+import { type Decoded, decoded, decodeResource, type Fields, refused, workloadPeeringAddress, workloadPeeringFields } from '@calico-openstack/datamodel';
 import { type FieldProblem, integer, list, object, oneOf, type Parse, readFields, shown, text, truth } from './fields.ts';
 import { asNumber, type Community, cidr, community, interfacePattern, password, port, restartSeconds, type SecretRef, wantsBfd } from './values.ts';
 
@@ -28,6 +28,8 @@ export type BgpConfiguration = {
   readonly prefixAdvertisements: readonly PrefixAdvertisement[] | undefined;
   readonly ignoredInterfaces: readonly string[] | undefined;
   readonly normalRoutePriority: { readonly 4: number | undefined; readonly 6: number | undefined };
+  /** The hosts' own addresses in sessions with their workloads. */
+  readonly workloadPeering: { readonly 4: IpAddress | undefined; readonly 6: IpAddress | undefined };
   /** Fields that are set, although a BGPConfiguration for one host cannot have them. */
   readonly clusterOnly: readonly string[];
   /** Fields that are set and that this agent does not support. */
@@ -55,18 +57,26 @@ export function decodeBgpConfiguration(bytes: Uint8Array): Decoded<BgpConfigurat
     communities: spec.read('communities', list(namedCommunity)),
     prefixAdvertisements: spec.read('prefixAdvertisements', list(prefixAdvertisement)),
     ignoredInterfaces: spec.read('ignoredInterfaces', list(interfacePattern)),
+    workloadPeering: { 4: spec.read(workloadPeeringFields[4], peeringAddress(4)), 6: spec.read(workloadPeeringFields[6], peeringAddress(6)) },
     normalRoutePriority: { 4: spec.read('ipv4NormalRoutePriority', routePriority), 6: spec.read('ipv6NormalRoutePriority', routePriority) },
   };
   const [problem] = problems;
   if (problem) return refused(`${problem.field}: ${problem.reason}`);
   const { asNumber: as, nodeToNodeMeshEnabled, nodeMeshPassword, nodeMeshMaxRestartSeconds, bindMode, ignoredInterfaces, normalRoutePriority } = configuration;
   const cluster = { asNumber: as, nodeToNodeMeshEnabled, nodeMeshPassword, nodeMeshMaxRestartTime: nodeMeshMaxRestartSeconds, bindMode, ignoredInterfaces };
+  const { workloadPeering } = configuration;
+  const peering = { [workloadPeeringFields[4]]: workloadPeering[4], [workloadPeeringFields[6]]: workloadPeering[6] };
   const priorities = { ipv4NormalRoutePriority: normalRoutePriority[4], ipv6NormalRoutePriority: normalRoutePriority[6] };
-  const clusterOnly = Object.entries({ ...cluster, ...priorities }).flatMap(([name, value]) => (value === undefined ? [] : [spec.path(name)]));
+  const clusterOnly = Object.entries({ ...cluster, ...priorities, ...peering }).flatMap(([name, value]) => (value === undefined ? [] : [spec.path(name)]));
   // Names of communities are resolved in the same resource. If it has none, they may be the cluster's.
   const advertisements = configuration.communities ? resolveAdvertisements(configuration) : decoded([]);
   return advertisements.ok ? decoded({ ...configuration, clusterOnly, unsupported: spec.unread().map(spec.path) }) : advertisements;
 }
+
+const peeringAddress =
+  (family: IpFamily): Parse<IpAddress> =>
+  (value) =>
+    workloadPeeringAddress(value, family);
 
 /** A port; 0 means absent. */
 const portOrNone: Parse<number | undefined> = (value) => (value === 0 ? decoded(undefined) : port(value));

@@ -7,10 +7,11 @@ import { asNumber, durationSeconds, type Neighbor, neighbor, password, restartSe
 /** The hosts to which the BGPPeer applies. */
 export type PeerHosts = { readonly kind: 'all' } | { readonly kind: 'node'; readonly node: string } | { readonly kind: 'selector'; readonly selector: string };
 
-/** The other end: a speaker by its address, or the hosts that a selector finds. */
+/** The other end: a speaker by its address, the hosts that a selector finds, or the workloads of this host that one finds. */
 export type PeerRemotes =
   | { readonly kind: 'address'; readonly neighbor: Neighbor; readonly asNumber: number }
-  | { readonly kind: 'selector'; readonly selector: string };
+  | { readonly kind: 'selector'; readonly selector: string }
+  | { readonly kind: 'workloads'; readonly selector: string; readonly asNumber: number };
 
 /** A BGPPeer. */
 export type BgpPeer = {
@@ -48,8 +49,12 @@ export function decodeBgpPeer(name: string, bytes: Uint8Array): { readonly ok: t
   const problems: FieldProblem[] = [];
   const spec = readFields(resource.value.spec, 'spec', problems);
   const hosts = peerHosts(spec.read('node', text), spec.read('nodeSelector', text));
-  const remotes = peerRemotes(spec.read('peerIP', neighbor), spec.read('asNumber', peerAsNumber), spec.read('peerSelector', text));
-  if (spec.read('localWorkloadSelector', text) !== undefined) spec.problem('localWorkloadSelector', 'peering with workloads is not supported');
+  const remotes = peerRemotes({
+    address: spec.read('peerIP', neighbor),
+    asNumber: spec.read('asNumber', peerAsNumber),
+    hosts: spec.read('peerSelector', text),
+    workloads: spec.read('localWorkloadSelector', text),
+  });
   const nextHopMode = spec.read('nextHopMode', oneOf('Auto', 'Self', 'Keep'));
   const keepOriginalNextHop = spec.read('keepOriginalNextHop', truth);
   if (keepOriginalNextHop && nextHopMode) spec.problem('nextHopMode', 'cannot stand beside keepOriginalNextHop');
@@ -93,15 +98,26 @@ function peerHosts(node: string | undefined, selector: string | undefined): Deco
   return decoded(selector === undefined ? { kind: 'all' } : { kind: 'selector', selector });
 }
 
-function peerRemotes(address: Neighbor | undefined, as: number | undefined, selector: string | undefined): Decoded<PeerRemotes> {
-  if (selector !== undefined)
-    return address || as ? refused('spec.peerSelector excludes spec.peerIP and spec.asNumber') : decoded({ kind: 'selector', selector });
+type RemoteFields = {
+  readonly address: Neighbor | undefined;
+  readonly asNumber: number | undefined;
+  readonly hosts: string | undefined;
+  readonly workloads: string | undefined;
+};
+
+function peerRemotes({ address, asNumber: as, hosts, workloads }: RemoteFields): Decoded<PeerRemotes> {
+  if (workloads !== undefined) {
+    if (address || hosts !== undefined) return refused('spec.localWorkloadSelector excludes spec.peerIP and spec.peerSelector');
+    return as === undefined ? refused('spec.asNumber: is missing') : decoded({ kind: 'workloads', selector: workloads, asNumber: as });
+  }
+  if (hosts !== undefined)
+    return address || as ? refused('spec.peerSelector excludes spec.peerIP and spec.asNumber') : decoded({ kind: 'selector', selector: hosts });
   if (!address) return refused('spec.peerIP: is missing, and so is spec.peerSelector');
   return as === undefined ? refused('spec.asNumber: is missing') : decoded({ kind: 'address', neighbor: address, asNumber: as });
 }
 
 const sameFamily = (remotes: PeerRemotes, address: IpAddress): boolean =>
-  remotes.kind === 'selector' || remotes.neighbor.address.includes(':') === address.includes(':');
+  remotes.kind !== 'address' || remotes.neighbor.address.includes(':') === address.includes(':');
 
 /** The neighbour's address in a refused BGPPeer, if that at least is valid. */
 function addressIn(spec: unknown): IpAddress | undefined {

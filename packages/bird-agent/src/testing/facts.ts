@@ -6,7 +6,9 @@ import { compileSelector } from '../selectors.ts';
 import { createResourceStore } from '../store.ts';
 import { bytes } from './bytes.ts';
 
-export type Specs = { readonly [key: `${'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters' | 'ippools' | 'livemigrations'}/${string}`]: unknown };
+export type Specs = {
+  readonly [key: `${'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters' | 'ippools' | 'livemigrations' | 'workloadendpoints'}/${string}`]: unknown;
+};
 
 export const nodeSpec = (number: number, bgp: object = {}): object => ({
   bgp: { ipv4Address: `192.0.2.${number}/24`, ipv6Address: `2001:db8::${number}/64`, ...bgp },

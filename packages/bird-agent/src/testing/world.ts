@@ -57,6 +57,8 @@ export type TestHost = ReturnType<typeof link> & {
   readonly bird: Bird;
   /** Runs iproute2 inside. */
   ip(...args: readonly string[]): Promise<string>;
+  /** Any other program inside; rejects when it fails. */
+  exec(program: string, ...args: readonly string[]): Promise<string>;
   /** Adds or removes a route to a workload, as Felix does. */
   workloadRoute(verb: 'add' | 'replace' | 'del', prefix: string, metric?: number): Promise<void>;
   /** The kernel's routes to a prefix, one line each. */
@@ -253,6 +255,7 @@ function testHost(name: string, namespace: string, number: number, directory: st
     namespace,
     bird,
     ip,
+    exec: async (program, ...args) => (await run('ip', ['netns', 'exec', namespace, program, ...args])).stdout,
     async workloadRoute(verb, prefix, metric = 1024) {
       await ip(...familyOption(prefix), 'route', verb, prefix, 'dev', 'tap0', 'proto', '3', 'metric', String(metric));
     },

@@ -81,6 +81,7 @@ const examples: Partial<Record<Plural, readonly object[]>> = {
   bgppeers: [
     resource('BGPPeer', { peerIP: '10.200.200.7', asNumber: 64998, filters: ['hostile-1'], nodeSelector: 'rack == "hostile"', keepOriginalNextHop: true }),
     resource('BGPPeer', { node: 'hostile-1', peerSelector: 'rack == "hostile"', password: { secretKeyRef: { name: 'x', key: 'y' } }, maxRestartTime: '120s' }),
+    resource('BGPPeer', { localWorkloadSelector: 'rack == "hostile"', asNumber: 64997, filters: ['hostile-1'], nodeSelector: 'all()' }),
   ],
   bgpconfigurations: [
     resource('BGPConfiguration', {
@@ -94,6 +95,8 @@ const examples: Partial<Record<Plural, readonly object[]>> = {
       serviceClusterIPs: [{ cidr: '10.200.0.0/24' }],
       logSeverityScreen: 'Info',
       ignoredInterfaces: ['eth9'],
+      localWorkloadPeeringIPV4: '169.254.0.179',
+      localWorkloadPeeringIPV6: 'fd12:3456::179',
     }),
   ],
   bgpfilters: [

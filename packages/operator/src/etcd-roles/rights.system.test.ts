@@ -176,7 +176,7 @@ describe('with its least rights', () => {
   test.each<[User, readonly string[], boolean]>([
     ['felix1', [resourceRoot], false],
     ['dhcp1', [hostEndpointsPrefix(undefined, workloadEndpointNamePrefix('host-1')), subnetPrefix(undefined)], false],
-    ['bird1', followedPrefixes, true],
+    ['bird1', followedPrefixes(undefined, 'host-1'), true],
     ['driver', [felixStatusRoot(undefined)], false],
   ])('%s follows what it is to follow', async (user, prefixes, apart) => {
     const told = recorder();

@@ -9,6 +9,7 @@ import {
   type PairMac,
   type ProfileId,
   type ReservedAddresses,
+  resourceKey,
   type WorkloadEndpoint,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
@@ -17,6 +18,7 @@ import type { MemberKind } from './governance.ts';
 import type { LiveMigrations } from './live-migrations.ts';
 import { type LocalEndpoint, LocalEndpoints, type Surroundings } from './local-endpoints.ts';
 import { gatewaysOf, NetworkGateways } from './network-gateways.ts';
+import type { WorkloadPeerings } from './workload-peerings.ts';
 
 /** Identifies a workload endpoint on its host. `workload` is `<namespace>/<device_id>`, `endpoint` is the port's id. */
 export type WorkloadIdentity = { readonly orchestrator: string; readonly workload: string; readonly endpoint: string };
@@ -31,16 +33,18 @@ export type WorkloadDefinition = WorkloadIdentity & WorkloadEndpoint;
 export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinition, LocalWorkload> {
   readonly #migrations: LiveMigrations;
   readonly #reserved: ReservedAddresses;
+  readonly #peerings: WorkloadPeerings;
   readonly #interfaces = new Claims<WorkloadId>();
   /** Only endpoints that own their interface claim addresses: one that waits for its interface has nowhere to route them to. */
   readonly #addresses = new Claims<WorkloadId>();
   readonly #gateways = new NetworkGateways();
   #allowSourceSpoofing = false;
 
-  constructor(surroundings: Surroundings, migrations: LiveMigrations, reserved: ReservedAddresses) {
+  constructor(surroundings: Surroundings, migrations: LiveMigrations, reserved: ReservedAddresses, peerings: WorkloadPeerings) {
     super(surroundings);
     this.#migrations = migrations;
     this.#reserved = reserved;
+    this.#peerings = peerings;
   }
 
   /** See PolicyOptions. */
@@ -55,9 +59,11 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     if (cidrs.size === 0) return;
     const wide = [...cidrs].filter((cidr) => !isHostCidr(cidr));
     for (const cidr of cidrs) for (const id of this.#addresses.claimants(cidr)) this.dirty.add(id);
+    const peeringTouched = this.#peerings.addresses.some((address) => cidrs.has(hostCidr(address)));
     this.touchWhere(
       (_, definition) =>
         gatewaysOf(definition).some((gateway) => cidrs.has(gateway)) ||
+        peeringTouched ||
         (wide.length > 0 &&
           [...claimsOf('' as WorkloadId, definition).keys(), ...gatewaysOf(definition)].some((own) => wide.some((cidr) => cidrContains(cidr, own)))),
     );
@@ -88,6 +94,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   protected override output(id: WorkloadId, { definition, subject }: LocalEndpoint<WorkloadDefinition>, complain: (reason: string) => void): LocalWorkload {
     const { orchestrator, workload, endpoint, interfaceName, mac, ipNetworks, ipv4Gateway, ipv6Gateway, qosControls } = definition;
     const owner = this.#interfaces.owner(interfaceName)!;
+    const bgpPeering = this.#peerings.of(subject.labelling, (address) => this.#reserved.otherHolder(address, peeringSource) !== undefined);
     const liveMigrationRole = this.#migrations.roleOf(id, subject.labelling);
     if (owner !== id) complain(`interface ${interfaceName} belongs to ${owner}, the first of those that name it; this endpoint waits for it`);
     const { routed, ipNats, refusals } = this.#share(id, definition, complain);
@@ -113,6 +120,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
       ...(pairMacs.length > 0 && { pairMacs }),
       ...(qosControls && { qosControls }),
       ...(liveMigrationRole && { liveMigrationRole }),
+      ...(bgpPeering && { bgpPeering }),
       ...(owner !== id && { shadowedBy: owner }),
       ...(owner === id && refusals.length > 0 && { refusals }),
       policy: { ...subject.governed.normal, profiles: definition.profiles as readonly ProfileId[] },
@@ -165,6 +173,9 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     return this.#reserved.obstacle(gateway) ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
   }
 }
+
+/** Who reserves the hosts' addresses in sessions with workloads (`ReservedAddresses.set`). */
+export const peeringSource = resourceKey({ plural: 'bgpconfigurations', name: 'default' });
 
 const none: ReadonlyMap<string, AddressClaim> = new Map();
 
