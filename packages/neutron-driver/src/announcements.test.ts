@@ -1,5 +1,6 @@
 import { silentLog } from '@calico-openstack/agent';
-import { EtcdError } from '@calico-openstack/etcd';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
+import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { createAddressChecks } from './addressing/check.ts';
@@ -191,4 +192,57 @@ test('an endpoint that was written while Keystone was away gets the names of its
   state.now += journal.restMs ?? 0;
   journal.done(journal.take(10), []);
   expect(journal.size).toBe(0);
+});
+
+test('an etcd that does not answer holds a commit up for five seconds, and the next ones for one, until it answers', async () => {
+  const { tell, commit, db } = setUp();
+  const fake = fakeEtcd();
+  const clock = fakeClock();
+  const state = { isSilent: true, questions: 0 };
+  const etcd: Etcd = {
+    ...fake.etcd,
+    transact: (...args) => {
+      state.questions += 1;
+      return state.isSilent ? new Promise(() => undefined) : fake.etcd.transact(...args);
+    },
+  };
+  const announced = createAnnouncements({
+    etcd,
+    keys: keysOf(undefined),
+    sync: () => Promise.reject(new Error('not asked')),
+    journal: openJournal({ now: clock.nowMs }),
+    checks: { asks: () => false, before: async () => {}, after: async () => {} },
+    sourceOf: () => db.source,
+    etcdTimeoutMs: 60_000,
+    log: silentLog(),
+    onJournal: () => {},
+    onPort: () => {},
+    clock,
+  });
+  commit();
+  /** How long two callers wait, who ask at the same time. */
+  async function waitedMs(): Promise<number> {
+    const startedMs = clock.steadyMs();
+    const answers = ['m', 'n'].map((mark) =>
+      announced.before(peer, tell([mark])).then(
+        () => 'taken',
+        (error: { code: string }) => error.code,
+      ),
+    );
+    let said: string[] | undefined;
+    void Promise.all(answers).then((all) => {
+      said = all;
+    });
+    await clock.pass(0);
+    while (!said) await clock.pass(500);
+    expect(said).toEqual(state.isSilent ? ['ETCD_UNAVAILABLE', 'ETCD_UNAVAILABLE'] : ['taken', 'taken']);
+    return clock.steadyMs() - startedMs;
+  }
+  expect([await waitedMs(), await waitedMs(), await waitedMs()]).toEqual([5000, 1000, 1000]);
+  expect(state.questions).toBe(3); // one question serves both callers
+  state.isSilent = false;
+  expect(await waitedMs()).toBe(0);
+  state.isSilent = true;
+  expect(await waitedMs()).toBe(5000);
+  expect(clock.restsMs).toEqual([]);
 });

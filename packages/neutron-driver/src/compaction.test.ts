@@ -1,4 +1,5 @@
 import { silentLog } from '@calico-openstack/agent';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { decideCompaction, startCompaction } from './compaction.ts';
@@ -34,4 +35,24 @@ test('a check is recorded under a lease and not repeated before that expires; a 
   await advance(3600);
   await look();
   expect(contents()['/calico/compaction/v1/last']).toBe(String(revision));
+});
+
+test('whether to compact is asked once a minute, and at once when this driver is elected; a period of 0 never', async () => {
+  const { etcd, contents, setDown } = fakeEtcd();
+  const clock = fakeClock();
+  let elected = false;
+  const options = { etcd, periodMinutes: 60, minRevisions: 2, elected: () => elected, log: silentLog(), clock };
+  const never = startCompaction({ ...options, elected: () => true, periodMinutes: 0 });
+  const loop = startCompaction(options);
+  await clock.pass(60_000);
+  elected = true;
+  await clock.pass(59_999);
+  expect(contents()).toEqual({});
+  setDown(true);
+  await clock.pass(1);
+  setDown(false);
+  await clock.pass(1000);
+  expect(Object.keys(contents())).toHaveLength(2); // what could not be asked is asked again soon
+  await loop.close();
+  await never.close();
 });

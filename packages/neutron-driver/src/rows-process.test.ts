@@ -1,4 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { recordingLog } from '@calico-openstack/agent';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { expect, test } from 'vitest';
 import { startRowsProcess } from './rows-process.ts';
 import { eventually } from './testing/eventually.ts';
@@ -22,4 +26,34 @@ test('a command that does not exist is reported, and the retries end with the da
 
 test('without a command, nothing is started', async () => {
   await startRowsProcess([], [], recordingLog().log).close();
+});
+
+test('a rows process that ends again and again is started at growing pauses; after one that has run for a minute they begin anew', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'rows-process-'));
+  const flag = join(directory, 'stay');
+  const clock = fakeClock();
+  const { log, entries } = recordingLog();
+  const script = 'console.log("here"); if (require("node:fs").existsSync(process.argv.at(-1))) setInterval(() => {}, 1000);';
+  const rows = startRowsProcess([process.execPath, '-e', script, '--', flag], [], log, clock);
+  const pausesMs: number[] = [];
+  for (let round = 0; round < 7; round += 1) {
+    await eventually(() => expect(clock.restsMs).toHaveLength(1));
+    pausesMs.push(clock.restsMs[0]!);
+    if (round === 6) writeFileSync(flag, '');
+    await clock.pass(clock.restsMs[0]!);
+  }
+  for (const [index, fullMs] of [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000].entries()) {
+    expect(pausesMs[index]).toBeGreaterThanOrEqual(fullMs / 2);
+    expect(pausesMs[index]).toBeLessThanOrEqual(fullMs);
+  }
+  const pids = (): number[] => entries.flatMap(({ message, fields }) => (message === 'here' ? [fields['pid'] as number] : []));
+  await eventually(() => expect(pids()).toHaveLength(8));
+  await clock.pass(60_001);
+  rows.lost(pids()[0]!); // that of an earlier one
+  rows.lost(pids()[7]!);
+  await eventually(() => expect(clock.restsMs).toHaveLength(1));
+  expect(clock.restsMs[0]).toBeLessThanOrEqual(1000);
+  await rows.close();
+  expect(clock.restsMs).toEqual([]);
+  rmSync(directory, { recursive: true });
 });

@@ -1,3 +1,4 @@
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { expect, test } from 'vitest';
 import { noRows, noRowsQuestion } from './rows.ts';
 import { createBackgroundSources } from './sources.ts';
@@ -61,4 +62,27 @@ test('after close, no call waits', async () => {
   const asked = sources.source.rows(noRowsQuestion);
   sources.close();
   await expect(asked).rejects.toMatchObject({ code: 'NO_ROWS_PROCESS' });
+});
+
+test('a question waits for the first rows process no longer than its patience, and again when the last one has gone', async () => {
+  const clock = fakeClock();
+  const sources = createBackgroundSources(1000, 15_000, clock);
+  const only = peer(1, async () => noRows);
+  for (let round = 0; round < 2; round += 1) {
+    const asked = sources.source.rows(noRowsQuestion).catch((error: WireError) => error.code);
+    let said: unknown;
+    void asked.then((answer) => {
+      said = answer;
+    });
+    await clock.pass(14_999);
+    expect(said).toBeUndefined();
+    await clock.pass(1);
+    expect(said).toBe('NO_ROWS_PROCESS');
+    const later = sources.source.rows(noRowsQuestion);
+    await clock.pass(10_000);
+    sources.add(only);
+    expect(await later).toEqual(noRows);
+    expect(clock.restsMs).toEqual([]); // nobody waits for nothing
+    sources.remove(only);
+  }
 });
