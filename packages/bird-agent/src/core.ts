@@ -1,7 +1,7 @@
 // The agent without its doors to the world: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
 
 import type { IpAddress } from '@calico-openstack/addresses';
-import { type Clock, createHealth, type Health, type Logger, type Registry, startLoop, warnOfNamesakes } from '@calico-openstack/agent';
+import { type Clock, createHealth, type Health, type Logger, type Registry, startLoop, startNamesakeWarnings } from '@calico-openstack/agent';
 import { findNamesakes } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { planApplier } from './application.ts';
@@ -146,7 +146,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     onOwnNode: () => node.doubt(),
     wake: () => loop.wake(),
     onInSync: () => {
-      namesakes ??= warnOfNamesakes({ host: ownName, option: 'Hostname in bird-agent.cfg', look: () => namesakesOf(etcd, config), log });
+      namesakes ??= startNamesakeWarnings({ host: ownName, option: 'Hostname in bird-agent.cfg', look: () => namesakesOf(etcd, config), log });
     },
     health: datastoreHealth,
     metrics,

@@ -1,5 +1,5 @@
 // What etcd says of this host's ports and of the region's subnets, brought to the core.
-import { type Logger, takeEach, tellUnreadable, warnOfNamesakes } from '@calico-openstack/agent';
+import { type Logger, startNamesakeWarnings, takeEach, tellUnreadable } from '@calico-openstack/agent';
 import { findNamesakes, hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import type { Core } from './core.ts';
@@ -35,7 +35,7 @@ export function followPorts({ etcd, region, host, core, wake, log }: FollowOptio
       core.inSync();
       log.info({ revision }, 'etcd was read');
       const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
-      namesakes = warnOfNamesakes({ host, option: '[DEFAULT] host in neutron.conf', look: () => findNamesakes(region, host, keysWith), log });
+      namesakes = startNamesakeWarnings({ host, option: '[DEFAULT] host in neutron.conf', look: () => findNamesakes(region, host, keysWith), log });
       wake();
     },
     onState(state, reason) {

@@ -133,11 +133,11 @@ test('what was meant for an option of its own, and is continued into another, do
 
 test('a name in [calico] that nobody knows is reported, one of another part is not, and what stands elsewhere is Neutron’s', () => {
   const { complaints } = resolve(
-    '[DEFAULT]\nanything = 1\n[database]\nconnection = x\n[calico]\netcd_hots = a\nstartup_resync = never\nresync_interval_secs = 5\nOther = secret',
+    '[DEFAULT]\nanything = 1\n[database]\nconnection = x\n[calico]\netcd_hots = a\nstartup_resync = never\nresync_interval_secs = 5\netcd_pasword = hunter2',
   );
   expect(complaints).toEqual([
-    { option: '[calico] etcd_hots', source: 'file-0', value: 'a', problem: 'there is no such option; it is ignored, so see that its name is right' },
+    { option: '[calico] etcd_hots', source: 'file-0', value: '…', problem: 'there is no such option; it is ignored, so see that its name is right' },
     { option: '[calico] resync_interval_secs', source: 'file-0', value: '5', problem: expect.stringContaining('calico-resync') },
-    { option: '[calico] Other', source: 'file-0', value: '…', problem: expect.stringContaining('no such option') },
+    { option: '[calico] etcd_pasword', source: 'file-0', value: '…', problem: expect.stringContaining('no such option') },
   ]);
 });

@@ -14,10 +14,10 @@ import {
   RestartNeeded,
   type Running,
   startLoop,
+  startNamesakeWarnings,
   startPages,
   takeEach,
   tellUnreadable,
-  warnOfNamesakes,
 } from '@calico-openstack/agent';
 import { type DesiredChange, findNamesakes, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
@@ -249,7 +249,7 @@ class Felix {
     const { FelixHostname: host } = this.#keeper.settings.config;
     const keysWith = async (prefix: string) => (await this.#etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
     const look = () => findNamesakes(this.#keeper.settings.config.OpenstackRegion, host, keysWith);
-    const watch = warnOfNamesakes({ host, option: 'FelixHostname in felix.cfg', look, log: this.#log });
+    const watch = startNamesakeWarnings({ host, option: 'FelixHostname in felix.cfg', look, log: this.#log });
     this.#closing.push(() => watch.close());
   }
 

@@ -205,3 +205,20 @@ test('fields of other features are reported once each, and do not hinder', () =>
   expect(keeper.refresh().complaints).toEqual([]);
   expect(keeper.settings.config.HealthPort).toBe(7);
 });
+
+test('of names that nobody knows neither the text is shown, which may be a password, nor more than can be read; what matters among them counts', () => {
+  const [complaint] = createSettingsKeeper([{ name: 'felix.cfg', dialect: 'cfg', texts: new Map([['etcdpasword', 'hunter2']]) }]).complaints;
+  expect(complaint).toMatchObject({ option: 'etcdpasword', value: '…' });
+  const keeper = createSettingsKeeper([]);
+  const many = Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`${'x'.repeat(1000)}${number}`, 1]));
+  keeper.update(`${root}felixconfigurations/default`, bytes({ spec: { ...many, prometheusMetricsEnabled: true, prometheusMetricsKeyFile: '/k' } }));
+  const { complaints } = keeper.refresh();
+  expect(complaints).toHaveLength(52);
+  expect(complaints[0]).toMatchObject({ option: 'PrometheusMetricsKeyFile' });
+  expect(complaints.at(-1)).toMatchObject({
+    source: 'FelixConfiguration default',
+    problem: '950 more names that this Felix does not act on are not reported',
+  });
+  expect(Math.max(...complaints.map(({ option }) => option.length))).toBe(80);
+  expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(false);
+});

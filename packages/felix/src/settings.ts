@@ -37,9 +37,26 @@ export const localSources = (configFiles: readonly string[], environment: Readon
 /** The parameters that these sources come to, with what is to be said of names that are none of ours. */
 export function resolveParameters(sources: readonly Source[], lastGood?: FelixConfig): Resolution<typeof parameters> {
   const resolution = resolveOptions(parameters, sources, lastGood);
-  const ofUnknown = resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []);
+  const ofUnknown = mostImportant(resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []));
   const values = ofUnknown.some(wantsEncryptedMetrics) ? { ...resolution.values, PrometheusMetricsEnabled: false } : resolution.values;
   return { ...resolution, values, complaints: [...resolution.complaints, ...ofUnknown] };
+}
+
+/** A FelixConfiguration can have any number of fields: of those that nobody knows so many are reported. */
+const mostReported = 50;
+
+/** What stops the start or closes something, and then as much as can be reported. */
+function mostImportant(complaints: readonly Complaint[]): readonly Complaint[] {
+  const matters = (complaint: Complaint): boolean => complaint.stops === true || wantsEncryptedMetrics(complaint);
+  const others = complaints.filter((complaint) => !matters(complaint));
+  if (others.length <= mostReported) return complaints;
+  const rest = {
+    option: '',
+    source: others.at(-1)!.source,
+    value: '',
+    problem: `${others.length - mostReported} more names that this Felix does not act on are not reported`,
+  };
+  return [...complaints.filter(matters), ...others.slice(0, mostReported), rest];
 }
 
 /**

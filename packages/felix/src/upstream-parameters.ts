@@ -81,6 +81,9 @@ const instead: Readonly<Record<string, string>> = {
   TyphaAddr: 'etcd is read directly',
 };
 
+/** Of a name that is no parameter's, somebody may have made it as long as they like. */
+const longestName = 80;
+
 /** Fields of FelixConfiguration that are not called as their parameter. */
 const fields: Readonly<Record<string, string>> = {
   EndpointReportingDelaySecs: 'endpointReportingDelay',
@@ -106,8 +109,14 @@ export const parametersNotActedOn: ReadonlySet<string> = new Set(byName.values()
 export function complaintOf({ name, text, source }: Unknown): Complaint | undefined {
   const parameter = byName.get(source.dialect === 'environment' ? name.slice('felix_'.length) : name);
   const told = { source: source.name, value: shownValue(name, text) };
+  // Its text is not shown: a password's name may be what is misspelt.
   if (parameter === undefined)
-    return { option: name, ...told, problem: "neither this Felix nor Calico's has such a parameter; it is ignored, so see that its name is right" };
+    return {
+      option: name.slice(0, longestName),
+      source: source.name,
+      value: '…',
+      problem: "neither this Felix nor Calico's has such a parameter; it is ignored, so see that its name is right",
+    };
   if (agreed[parameter]?.test(text.trim())) return undefined;
   const secured = secures[parameter];
   if (secured !== undefined) return { option: parameter, ...told, problem: secured, ...(source.dialect !== 'resource' && { stops: true }) };

@@ -30,5 +30,7 @@ export const complaintsOfCalicoSection = (unknown: readonly Unknown[]): readonly
     const upstream = upstreamNames.get(option);
     const problem =
       upstream === undefined ? 'there is no such option; it is ignored, so see that its name is right' : `this version does not act on it: ${upstream}`;
-    return [{ option: `[calico] ${option}`, source: source.name, value: shownValue(option, text), problem }];
+    // The text of an unknown option is not shown: a password's name may be what is misspelt.
+    const value = upstream === undefined ? '…' : shownValue(option, text);
+    return [{ option: `[calico] ${option}`, source: source.name, value, problem }];
   });

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { expect, test, vi } from 'vitest';
 import { recordingLog } from '../log.ts';
-import { systemHostName, warnOfNamesakes } from './host-name.ts';
+import { startNamesakeWarnings, systemHostName } from './host-name.ts';
 
 test('the system’s host name is taken in lower case', () => expect(systemHostName()).toBe(hostname().trim().toLowerCase()));
 
@@ -9,7 +9,7 @@ test('the system’s host name is taken in lower case', () => expect(systemHostN
 function watch(...answers: readonly ({ own: boolean; others: string[] } | undefined)[]) {
   const { log, entries } = recordingLog();
   let looks = 0;
-  const watching = warnOfNamesakes(
+  const watching = startNamesakeWarnings(
     {
       host: 'compute-1',
       option: 'Hostname in a.cfg',

@@ -18,7 +18,7 @@ export type NamesakeWatch = {
 };
 
 /** Warns of hosts in the datastore that may be this one under another name, once each. Looks now, and again while the host has no endpoints of its own. */
-export function warnOfNamesakes({ host, option, look, log }: NamesakeWatch, againMs = lookAgainMs): { close(): void } {
+export function startNamesakeWarnings({ host, option, look, log }: NamesakeWatch, againMs = lookAgainMs): { close(): void } {
   const told = new Set<string>();
   let again: NodeJS.Timeout | undefined;
   let closed = false;
