@@ -60,10 +60,15 @@ function optionsOf(args: string[]): { readonly given: Foreign; readonly prefix: 
 }
 
 /** Every choice of some of the parts that are given. */
-const mixesOf = (given: Foreign): readonly Foreign[] =>
-  parts.reduce<Foreign[]>((mixes, part) => (given[part] === undefined ? mixes : mixes.flatMap((mix) => [mix, { ...mix, [part]: given[part] }])), [{}]).slice(1);
+function mixesOf(given: Foreign): readonly Foreign[] {
+  let mixes: readonly Foreign[] = [{}];
+  for (const part of parts) if (given[part] !== undefined) mixes = mixes.flatMap((mix) => [mix, { ...mix, [part]: given[part] }]);
+  return mixes.slice(1);
+}
 
-const nameOf = (foreign: Foreign): string => parts.map((part) => `${names[part]} ${foreign[part] === undefined ? 'ours' : 'theirs'}`).join(', ');
+function nameOf(foreign: Foreign): string {
+  return parts.map((part) => `${names[part]} ${foreign[part] === undefined ? 'ours' : 'theirs'}`).join(', ');
+}
 
 /** What kept the story from its end; undefined: nothing. */
 async function tell(prefix: string, foreign: Foreign, signal: AbortSignal): Promise<string | undefined> {
