@@ -74,19 +74,18 @@ export async function mutantRunner(copy: string, file: string): Promise<MutantRu
     async judge(text) {
       writeFileSync(path, text);
       vitest.invalidateFile(path);
-      let isLate = false;
-      const timer = setTimeout(() => {
-        isLate = true;
+      const late = Promise.withResolvers<'late'>();
+      const timer = setTimeout(() => late.resolve('late'), limitMs);
+      const verdict = await Promise.race([late.promise, fails(vitest, specifications).then((failed) => (failed ? 'killed' : 'survived'))]);
+      clearTimeout(timer);
+      if (verdict === 'late') {
+        // Vitest may wait for ever for workers that were killed, so another one takes its place.
         killChildren();
-      }, limitMs);
-      const failed = await fails(vitest, specifications).finally(() => clearTimeout(timer));
-      if (isLate) {
-        // Whose workers were killed is not asked again.
-        await vitest.close();
+        void vitest.close().catch(() => undefined);
         vitest = await open();
         specifications = await relevant(vitest, path);
       }
-      return isLate ? 'late' : failed ? 'killed' : 'survived';
+      return verdict;
     },
     async close() {
       writeFileSync(path, original);

@@ -151,6 +151,10 @@ test('a run that fails again and again is tried at growing pauses, and at once w
   expect(ranAtMs).toHaveLength(1);
   await clock.pass(1);
   expect(ranAtMs).toHaveLength(2);
+  well = false;
+  loop.wake();
+  await clock.pass(0);
+  expect(retriesMs.at(-1)).toBeLessThanOrEqual(100); // a new failure is the first one again
   await loop.close();
   expect(clock.restsMs).toEqual([]);
 });
