@@ -1,9 +1,11 @@
 // What the built calico-felix holds in memory for a large cluster of which 200 endpoints are its own.
-import { existsSync, readFileSync } from 'node:fs';
+
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { TestHost } from '@calico-openstack/felix/testing/host';
 import type { KeyedValue } from '@calico-openstack/felix/testing/resources';
+import { memoryOf } from '@calico-openstack/kernel/processes/processes';
 import type { Bench, Measurement } from './bench.ts';
 import { endpoint, groupsPerProject, host as hostName, securityGroup, type Update } from './policy-scale-cluster.ts';
 
@@ -29,9 +31,7 @@ async function fill(host: TestHost, count: number, make: (number: number) => Key
   for (let first = 0; first < count; first += 1000) await host.put(...Array.from({ length: Math.min(1000, count - first) }, (_, index) => make(first + index)));
 }
 
-function megabytes(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  return Math.round(Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024);
-}
+const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);
 
 export const bench: Bench = {
   description: 'resident memory of calico-felix, with etcd and kernel: 200 local of 100 000 endpoints, 10 000 security groups, 5 000 Nodes',
@@ -50,12 +50,12 @@ export const bench: Bench = {
       host.startAgent([ours], { FELIX_LOGSEVERITYSCREEN: 'INFO', ...(options.has('node-options') && { NODE_OPTIONS: options.get('node-options')! }) });
       await host.until(() => host.output.includes('the kernel is as the datastore wants it'), 'the start', 300_000);
       const pid = host.agent!.pid!;
-      const started = megabytes(pid, 'VmRSS');
+      const started = megabytes(memoryOf(pid).residentBytes);
       await new Promise((resolve) => setTimeout(resolve, settleMs));
       const results: Measurement[] = [
         { metric: 'resident when programmed, MB', at: endpoints, value: started },
-        { metric: `resident ${settleMs / 1000} s later, MB`, at: endpoints, value: megabytes(pid, 'VmRSS') },
-        { metric: 'resident, peak MB', at: endpoints, value: megabytes(pid, 'VmHWM'), target: targetMegabytes },
+        { metric: `resident ${settleMs / 1000} s later, MB`, at: endpoints, value: megabytes(memoryOf(pid).residentBytes) },
+        { metric: 'resident, peak MB', at: endpoints, value: megabytes(memoryOf(pid).peakBytes), target: targetMegabytes },
       ];
       return results;
     } finally {

@@ -1,7 +1,9 @@
 // What goes wrong: refusals, and the death of each of agent, etcd and BIRD.
+
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openWorld, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
@@ -207,7 +209,7 @@ test('ended and started as the drop-in for systemd says, BIRD costs neither host
   try {
     const pid = b.bird.pid();
     process.kill(pid, signal);
-    await until('the end of BIRD', () => (existsSync(`/proc/${pid}`) ? undefined : true));
+    await until('the end of BIRD', () => (processFacts(pid) === undefined ? true : undefined));
     await startBirdIn(b.namespace, b.bird, readFileSync(b.bird.configFile, 'utf8'), ...options);
     await Promise.all(['mesh4-host-0', 'mesh6-host-0'].map((symbol) => established(b, symbol)));
     await b.workloadRoute('add', '10.65.0.11/32');

@@ -19,6 +19,7 @@ export type Right = { readonly access: 'read' | 'write' | 'readwrite' } & ({ rea
 
 /** The parts that have a user each in etcd: one a host, and one a region for Neutron's driver. */
 export const etcdParts = ['calico-felix', 'calico-dhcp-agent', 'calico-bird-agent', 'calico-neutron-driver'] as const;
+/** One of `etcdParts`. */
 export type EtcdPart = (typeof etcdParts)[number];
 
 /**

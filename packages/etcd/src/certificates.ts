@@ -9,6 +9,7 @@ import type { EtcdOptions } from './types.ts';
 
 type Tls = NonNullable<Target['tls']>;
 
+/** The certificates of a client, read again for each new connection. */
 export interface Certificates {
   /**
    * What a new connection is made with: the files as they are now. Whoever renews them writes one after the other, so a set that does not fit together is not used:

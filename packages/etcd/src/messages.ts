@@ -96,12 +96,15 @@ export const addUserRequest = (name: string, password: string | undefined): Buff
   password === undefined
     ? new WireWriter().bytes(1, name).message(3, new WireWriter().flag(1, true)).finish()
     : new WireWriter().bytes(1, name).bytes(2, password).finish();
+/** An `AuthUserGrantRoleRequest`. */
 export const grantRoleRequest = (user: string, role: string): Buffer => new WireWriter().bytes(1, user).bytes(2, role).finish();
+/** An `AuthRoleGrantPermissionRequest`. */
 export const grantPermissionRequest = (role: string, { access, from, to }: Permission): Buffer => {
   const permission = new WireWriter().int(1, accesses.indexOf(access)).bytes(2, keyBytes(from));
   if (to !== '') permission.bytes(3, keyBytes(to));
   return new WireWriter().bytes(1, role).message(2, permission).finish();
 };
+/** An `AuthRoleRevokePermissionRequest`. */
 export const revokePermissionRequest = (role: string, { from, to }: KeyRange): Buffer => {
   const request = new WireWriter().bytes(1, role).bytes(2, keyBytes(from));
   return (to === '' ? request : request.bytes(3, keyBytes(to))).finish();

@@ -1,4 +1,5 @@
 // A compute host for system tests: a network namespace with etcd and the agent in it, and guests as namespaces behind taps. Everything in it is gone after `close`.
+
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import type { Subnet } from '@calico-openstack/datamodel';
 import { dhcpAgentRights } from '@calico-openstack/datamodel';
 import { type EtcdProcess, startEtcd } from '@calico-openstack/etcd/testing/etcd-process';
+import { commandOf, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { endpointKey, endpointValue, hostName, keyOfSubnet, subnetValue, type TestPort } from './etcd-values.ts';
 import { subnet } from './facts.ts';
 
@@ -200,9 +202,9 @@ export async function openWorld(): Promise<World> {
     runs(family, ...formers) {
       // Dnsmasq removes the file and makes it anew when it starts, and fills it after that.
       const pid = Number(readIfThere(pidFile(family))?.trim() || Number.NaN);
-      return !Number.isNaN(pid) && !formers.includes(pid) && existsSync(`/proc/${pid}`);
+      return !Number.isNaN(pid) && !formers.includes(pid) && processFacts(pid) !== undefined;
     },
-    dnsmasqsRunning: () => pidsIn(name).filter((pid) => readIfThere(`/proc/${pid}/cmdline`)?.startsWith('dnsmasq')),
+    dnsmasqsRunning: () => pidsIn(name).filter((pid) => commandOf(pid)[0]?.startsWith('dnsmasq')),
     host: (...command) => run(...inHost, ...command),
     until,
     log: () => says().slice(clearedAt),
