@@ -57,6 +57,7 @@ async function playMutants(copy: string, file: string, tally: Tally): Promise<vo
       const verdict = await runner.judge(mutated(text, mutant));
       tally.mutants += 1;
       if (process.stdout.isTTY) process.stdout.write(`\r${index + 1} of ${mutants.length}\r`);
+      else if ((index + 1) % 25 === 0) say(`${file}: ${index + 1} of ${mutants.length}`);
       if (verdict !== 'survived') continue;
       const line = lineAt(text, mutant.line);
       const allowed = allowedSurvivors.find((each) => each.file === file && each.line === line && each.what === mutant.what);
