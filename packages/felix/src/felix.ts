@@ -1,6 +1,7 @@
 // The agent: etcd → policy → render → kernel → status. One loop looks at everything that is dirty, whatever made it so.
 import { existsSync } from 'node:fs';
 import {
+  type Clock,
   createHealth,
   etcdOfCfg,
   healthPages,
@@ -16,22 +17,23 @@ import {
   startLoop,
   startNamesakeWarnings,
   startPages,
+  systemClock,
   takeEach,
   tellUnreadable,
 } from '@calico-openstack/agent';
 import { type DesiredChange, findNamesakes, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
-import { applyEdits, baseTables, type RenderOptions, tableName } from '@calico-openstack/render';
-import { ConcernedAddresses } from './connections/concerned.ts';
-import { type Cutting, startCutting } from './connections/cutting.ts';
-import { type Enforcement, startEnforcement } from './connections/enforcement.ts';
+import { type RenderOptions, type TableName, tableName } from '@calico-openstack/render';
+import { type ComparisonIntervals, ComparisonSchedule } from './comparisons.ts';
+import { Connections } from './connections/connections.ts';
 import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane, type StepReport } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
 import { needing } from './kernel-needs.ts';
 import { createMetrics } from './metrics.ts';
+import { Notices } from './notices.ts';
 import type { FelixConfig } from './option-table.ts';
 import { renderOptions } from './render-options.ts';
 import { type ReservationKeeper, startReservationKeeper } from './reservations.ts';
@@ -56,11 +58,11 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   // Before the kernel: an agent that could never learn what to program must not close what is open.
   const etcd = connectEtcd({ ...etcdOfCfg(config), onWarning: (sentence) => log.warn(sentence) });
   const kernel = openHostKernel(log, () => keeper.settings.config);
-  const otherPolices = needing('nftables', anotherFelixPolices);
-  const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, otherPolices, log));
-  if (otherPolices) log.info({}, 'another Felix’s rules police this host: they stay until the datastore has been read and ours are in force');
-  else needing('nftables', () => closeWhatIsOpen(kernel, { ...renderOptions(config), ...stamping.options }, log));
-  const felix = new Felix(keeper, kernel, stamping, etcd, output);
+  const policedAtStart = needing('nftables', anotherFelixPolices);
+  const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, policedAtStart, log));
+  if (policedAtStart) log.info({}, 'another Felix’s rules police this host: they stay until the datastore has been read and ours are in force');
+  const another = { policedAtStart, polices: anotherFelixPolices, takeOver: createTakeOver };
+  const felix = needing('nftables', () => new Felix({ keeper, kernel, stamping, another, etcd, output, clock: systemClock }));
   return {
     log,
     failed: felix.failed,
@@ -69,44 +71,41 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   };
 }
 
-const tableNames = ['inet', 'arp'] as const;
+/** Another Felix on this host: whether its rules police it, and what takes them away (takeover.ts). */
+export type AnotherFelix = { readonly policedAtStart: boolean; readonly polices: () => boolean; readonly takeOver: typeof createTakeOver };
 
-/**
- * Before etcd has been heard of: where no earlier run has left its rules (after a boot), nothing may pass from or to a workload interface. Rules of an earlier run stay:
- * the running workloads live by them.
- */
-function closeWhatIsOpen(kernel: HostKernel, options: RenderOptions, log: Logger): void {
-  const missing = tableNames.filter((name) => !kernel.tables[name].exists());
-  if (missing.length === 0) return;
-  const base = baseTables(options);
-  applyEdits(kernel.tables, { inet: [], arp: [], ...Object.fromEntries(missing.map((name) => [name, base[name]])) });
-  for (const name of missing) {
-    kernel.tables[name].distrust();
-    kernel.tables[name].apply();
-  }
-  log.info(
-    { tables: missing.map((name) => `${name} ${tableName}`).join(','), interfaces: options.interfacePrefixes.map((prefix) => `${prefix}*`).join(',') },
-    'closed until the datastore is known',
-  );
-}
+export type FelixParts = {
+  readonly keeper: SettingsKeeper;
+  readonly kernel: HostKernel;
+  readonly stamping: Stamping;
+  readonly another: AnotherFelix;
+  readonly etcd: Etcd;
+  readonly output: OpenLog;
+  readonly clock: Clock;
+};
 
-type Programmed = { readonly dataplane: Dataplane; readonly devices: Devices; readonly statuses: Statuses; readonly region: string | undefined };
+/** What there is once the datastore has been ready for the first time. */
+type Programmed = { readonly devices: Devices; readonly statuses: Statuses; readonly region: string | undefined };
 
-class Felix {
+/** The agent on parts that are handed in. It is at work from its making on, until it is closed; then the parts are closed, too. */
+export class Felix {
   readonly #keeper: SettingsKeeper;
   readonly #kernel: HostKernel;
   readonly #stamping: Stamping;
-  readonly #concerned = new ConcernedAddresses();
-  readonly #enforcement: Enforcement;
-  readonly #cutting: Cutting;
+  readonly #another: AnotherFelix;
+  readonly #takeOver: TakeOver;
+  readonly #dataplane: Dataplane;
+  readonly #connections: Connections;
+  readonly #comparisons = new ComparisonSchedule();
   readonly #etcd: Etcd;
   readonly #output: OpenLog;
   readonly #log: Logger;
+  readonly #clock: Clock;
   readonly #metrics;
+  readonly #notices: Notices;
   readonly #calculation;
   readonly #programming: Loop;
   readonly #reservations: ReservationKeeper;
-  readonly #takeOver: TakeOver;
   readonly #health = createHealth();
   readonly #components = {
     startup: this.#health.register('FelixStartup'),
@@ -116,97 +115,101 @@ class Felix {
   readonly #pages;
   readonly #fail = Promise.withResolvers<never>();
   readonly #closing: (() => void)[] = [];
-  /** Made when the datastore is first ready: what it wants then is compared with what an earlier run has left. */
   #programmed: Programmed | undefined;
   #inSync = false;
   /** From the start: what the datastore says of them is looked at when its first reading is complete, not before. */
   #settingsDirty = true;
   #toldReady: boolean | undefined;
-  #foreignRules = false;
-  /** When the kernel is next to be compared as a whole; 0: not yet. */
-  #dueMs = { tables: 0, devices: 0 };
-  /** From when on the tables may be compared again because somebody else has changed rules. */
-  #foreignDueMs = 0;
 
-  constructor(keeper: SettingsKeeper, kernel: HostKernel, stamping: Stamping, etcd: Etcd, output: OpenLog) {
+  /** @throws NftablesError, NetlinkError when the kernel does not let what is open be closed */
+  constructor({ keeper, kernel, stamping, another, etcd, output, clock }: FelixParts) {
     const { log } = output;
     this.#keeper = keeper;
     this.#kernel = kernel;
     this.#stamping = stamping;
+    this.#another = another;
     this.#etcd = etcd;
     this.#output = output;
     this.#log = log;
-    const { FelixHostname: host, WorkloadSourceSpoofing } = keeper.settings.config;
-    this.#metrics = createMetrics(host);
-    const judge = () =>
-      createJudge(kernel.tables.inet.rules, stamping.options.stamps, hostView(this.#programmed?.dataplane.workloads ?? new Map(), kernel.links));
-    this.#cutting = startCutting(kernel.conntrack, log, {
-      onCut: (addresses) => {
-        this.#programmed?.dataplane.release(addresses);
-        this.#programming.wake();
-      },
-      onHeld: (addresses, reason) => {
-        this.#programmed?.dataplane.hold(addresses, reason);
-        this.#programming.wake();
-      },
-    });
-    this.#enforcement = startEnforcement(kernel.conntrack, judge, log);
-    this.#calculation = createPolicyCalculation({ host, allowSourceSpoofing: WorkloadSourceSpoofing === 'Any' });
+    this.#clock = clock;
+    const { config } = keeper.settings;
+    this.#metrics = createMetrics(config.FelixHostname);
+    this.#notices = new Notices(log, this.#metrics);
+    this.#dataplane = createDataplane(kernel.tables, this.#renderOptions(), (rejected) => this.#notices.rejected(rejected));
+    if (!another.policedAtStart) this.#tellClosed(this.#dataplane.closeWhatIsOpen());
+    this.#calculation = createPolicyCalculation({ host: config.FelixHostname, allowSourceSpoofing: config.WorkloadSourceSpoofing === 'Any' });
     this.#pages = {
       health: startPages('health', healthPages(this.#health), log),
       metrics: startPages('metrics', metricsPages(this.#metrics.registry), log),
     };
-    this.#programming = startLoop({
-      run: () => this.#program(),
-      onFailure: (error, failures, retryMs) => {
-        this.#metrics.dataplaneFailures.inc();
-        this.#components.dataplane.report({ live: true, ready: false, detail: (error as Error).message });
-        this.#log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot program the kernel: what it holds stays, and this is tried again');
-      },
-    });
-    const links = kernel.links.watch(({ links: names }) => {
-      this.#programmed?.devices.linksChanged(names);
-      this.#programming.wake();
-    });
-    this.#closing.push(() => links.close());
+    this.#programming = startLoop({ run: () => this.#program(), onFailure: (error, failures, retryMs) => this.#tellFailure(error, failures, retryMs), clock });
+    this.#connections = this.#watchConnections();
     this.#reservations = startReservationKeeper(
       {
         hostAddresses: kernel.hostAddresses,
-        etcdEndpoints: etcdOfCfg(keeper.settings.config).endpoints,
+        etcdEndpoints: etcdOfCfg(config).endpoints,
         etcdRemote: () => etcd.remoteAddress(),
         log,
-        birdFile: keeper.settings.config.BirdConfigFile,
+        birdFile: config.BirdConfigFile,
       },
       () => this.#programming.wake(),
     );
     this.#closing.push(() => this.#reservations.close());
-    kernel.onDrift(() => this.#programming.wake());
-    stamping.onChange(() => {
-      this.#programmed?.dataplane.setOptions(this.#renderOptions());
-      this.#programming.wake();
-    });
-    const onForeignRules = (): void => {
-      this.#foreignRules = true;
-      this.#takeOver.lookAgain();
-      this.#programming.wake();
-    };
-    this.#takeOver = createTakeOver({
-      links: kernel.links,
-      interfacePrefixes: () => this.#keeper.settings.config.InterfacePrefix,
-      health: this.#health,
-      log,
-      onGone: onForeignRules,
-    });
-    kernel.onForeignRules(onForeignRules);
-    // Another Felix's rules may have gone since they were looked for, before changes were heard of.
-    if (tableNames.some((name) => !kernel.tables[name].exists())) onForeignRules();
-    this.#serve(keeper.settings.config);
+    this.#takeOver = this.#watchKernel();
+    this.#serve(config);
     this.#follow();
   }
 
   /** Rejects when the agent cannot go on, or has to be started again. */
   get failed(): Promise<never> {
     return this.#fail.promise;
+  }
+
+  #watchConnections(): Connections {
+    return new Connections({
+      conntrack: this.#kernel.conntrack,
+      judge: () => createJudge(this.#kernel.tables.inet.rules, this.#stamping.options.stamps, hostView(this.#dataplane.workloads, this.#kernel.links)),
+      log: this.#log,
+      clock: this.#clock,
+      onCut: (addresses) => {
+        this.#dataplane.release(addresses);
+        this.#programming.wake();
+      },
+      onHeld: (addresses, reason) => {
+        this.#dataplane.hold(addresses, reason);
+        this.#programming.wake();
+      },
+    });
+  }
+
+  #watchKernel(): TakeOver {
+    const { links, onDrift, onForeignRules } = this.#kernel;
+    const subscription = links.watch(({ links: names }) => {
+      this.#programmed?.devices.linksChanged(names);
+      this.#programming.wake();
+    });
+    this.#closing.push(() => subscription.close());
+    onDrift(() => this.#programming.wake());
+    this.#stamping.onChange(() => {
+      this.#dataplane.setOptions(this.#renderOptions());
+      this.#programming.wake();
+    });
+    const noteStrangers = (): void => {
+      this.#comparisons.noteStrangers();
+      takeOver.lookAgain();
+      this.#programming.wake();
+    };
+    const takeOver = this.#another.takeOver({
+      links,
+      interfacePrefixes: () => this.#keeper.settings.config.InterfacePrefix,
+      health: this.#health,
+      log: this.#log,
+      onGone: noteStrangers,
+    });
+    onForeignRules(noteStrangers);
+    // Another Felix's rules may have gone since they were looked for, before changes were heard of.
+    if (this.#dataplane.missingTables().length > 0) noteStrangers();
+    return takeOver;
   }
 
   #follow(): void {
@@ -219,14 +222,14 @@ class Felix {
             if (this.#keeper.update(key, value)) this.#settingsDirty = true;
             this.#calculation.update(key, value);
           },
-          (error, key) => this.#tellFault(error, key),
+          (error, key) => this.#notices.fault(error, key),
         );
         this.#metrics.updates.inc(changes.length);
         if (this.#inSync) this.#programming.wake();
       },
       onInSync: (revision) => {
         this.#inSync = true;
-        this.#log.info({ revision, sinceStartMs: Math.round(performance.now()) }, 'datastore read');
+        this.#log.info({ revision, sinceStartMs: Math.round(this.#clock.steadyMs()) }, 'datastore read');
         this.#programming.wake();
         this.#warnOfNamesakes();
       },
@@ -253,82 +256,63 @@ class Felix {
     this.#closing.push(() => watch.close());
   }
 
-  /** A value that should have been understood or refused has thrown: a fault of ours, for which nothing else is held up. */
-  #tellFault(error: unknown, key: string): void {
-    this.#metrics.faults.inc();
-    this.#log.error({ err: error, key }, 'a fault of Felix: this value could not be taken in and counts as absent; please report it with the value');
-  }
-
   /** One look at everything that is dirty. Returns how long it may be until the next one. */
   #program(): number | undefined {
     if (this.#inSync && this.#settingsDirty) this.#refreshSettings();
     const { ready, config } = this.#keeper.settings;
-    if (this.#foreignRules) this.#putBack();
+    if (this.#comparisons.strangersChangedRules) this.#putBack();
     if (!this.#inSync || !ready) {
       const detail = this.#inSync ? 'ClusterInformation default does not say datastoreReady' : 'the datastore has not been read';
       this.#components.dataplane.report({ live: true, ready: false, detail });
       return undefined;
     }
-    const startMs = performance.now();
+    const startMs = this.#clock.steadyMs();
     const first = !this.#programmed;
-    this.#programmed ??= this.#openDataplane();
-    const { dataplane, devices, statuses: reported } = this.#programmed;
-    const restMs = this.#compareWhatIsDue(config, startMs, dataplane, devices);
+    this.#programmed ??= this.#openDevices();
+    const { devices, statuses: reported } = this.#programmed;
+    this.#compareWhatIsDue(config, startMs, devices);
     this.#reservations.tell(config.InterfacePrefix, (source, reservations) => this.#calculation.reserve(source, reservations));
     const change = this.#calculation.flush();
-    for (const [id, workload] of change.workloads) this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
-    this.#tellNotProgrammed(change);
-    dataplane.note(change);
-    this.#tellDefects();
-    const { tables, statuses, retry, left } = this.#commit(dataplane, change);
-    const tookMs = performance.now() - startMs;
-    if (tables.inet.resynced) {
-      // Whoever really touches our tables finds them put right each time; only strangers' changes elsewhere are not looked after each time.
-      const touched = tables.inet.operations + tables.arp.operations > 0;
-      this.#foreignDueMs = startMs + (touched ? 0 : Math.min(foreignRules.longestPauseMs, (tables.inet.tookMs + tables.arp.tookMs) * foreignRules.pauseOfTime));
-    }
+    this.#notices.change(change);
+    this.#dataplane.note(change);
+    this.#notices.defects(this.#calculation.takeDefects());
+    const { tables, statuses, retry, left } = this.#commit(change);
+    const endMs = this.#clock.steadyMs();
+    const operations = tables.inet.operations + tables.arp.operations;
+    this.#comparisons.noteApplied(startMs, { resynced: tables.inet.resynced, operations, tookMs: tables.inet.tookMs + tables.arp.tookMs });
     this.#stamping.rulesInForce();
     this.#takeOver.rulesInForce();
-    this.#holdConnections(config);
+    // While connections are still being stamped, what is cut would be stamped again.
+    if (this.#stamping.options.unstamped === 'judge') this.#connections.rulesInForce(config.EstablishedConnections === 'Enforce');
     this.#kernel.forward(config); // what is forwarded is governed now
     reported.note(statuses);
-    this.#cutting.cut(left);
-    if (first) {
-      this.#log.info(
-        { endpoints: dataplane.workloads.size, operations: tables.inet.operations + tables.arp.operations, tookMs: Math.round(tookMs) },
-        'the kernel is as the datastore wants it',
-      );
-    }
+    this.#connections.cut(left);
+    if (first)
+      this.#log.info({ endpoints: this.#dataplane.workloads.size, operations, tookMs: Math.round(endMs - startMs) }, 'the kernel is as the datastore wants it');
     reported.configure(config);
-    this.#metrics.applySeconds.observe(tookMs / 1000);
-    this.#metrics.localEndpoints.set(dataplane.workloads.size);
+    this.#metrics.applySeconds.observe((endMs - startMs) / 1000);
+    this.#metrics.localEndpoints.set(this.#dataplane.workloads.size);
     this.#components.startup.report({ live: true, ready: true });
     this.#components.dataplane.report({ live: true, ready: true });
-    return Math.max(1, Math.min(restMs, retry ? retryMs : longestRestMs));
+    return Math.max(1, Math.min(this.#comparisons.restMs(endMs, intervalsOf(config)), retry ? retryMs : longestRestMs));
   }
 
   /** The kernel first: whose connections are concerned does not have to be known before. It is worked out where the kernel refused, too, since no later step hears of this change again. */
-  #commit(dataplane: Dataplane, change: DesiredChange): StepReport {
+  #commit(change: DesiredChange): StepReport {
     try {
-      return dataplane.step();
+      return this.#dataplane.step();
     } finally {
-      this.#concerned.note(change);
+      this.#connections.note(change);
     }
   }
 
-  #openDataplane(): Programmed {
+  #openDevices(): Programmed {
     const { config } = this.#keeper.settings;
     const { kernel, earlier } = this.#kernel.openDevices(() => this.#keeper.settings.config);
     const devices = createDevices(kernel, this.#deviceSettings(config), earlier);
+    this.#dataplane.begin(devices);
     const { FelixHostname: host, OpenstackRegion: region } = config;
-    return {
-      region,
-      statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log }),
-      devices,
-      dataplane: createDataplane(this.#kernel.tables, devices, this.#renderOptions(), ({ table, edit, error }) =>
-        this.#log.error({ err: error, table, edit: edit.edit }, 'a rule cannot be programmed: what it governs stays closed'),
-      ),
-    };
+    return { region, devices, statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log, clock: this.#clock }) };
   }
 
   #renderOptions(): RenderOptions {
@@ -361,78 +345,46 @@ class Felix {
       this.#fail.reject(new RestartNeeded('OpenstackRegion changed in the datastore'));
     this.#serve(settings.config);
     this.#calculation.setOptions({ allowSourceSpoofing: settings.config.WorkloadSourceSpoofing === 'Any' });
-    this.#concerned.noteAll();
+    this.#connections.noteAll();
     this.#stamping.want(renderOptions(settings.config).stamps);
-    this.#programmed?.dataplane.setOptions(this.#renderOptions());
+    this.#dataplane.setOptions(this.#renderOptions());
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
   }
 
-  /** Compares with the kernel what is due to be compared, and says how long it may be until the next is. */
-  #compareWhatIsDue(config: FelixConfig, nowMs: number, dataplane: Dataplane, devices: Devices): number {
-    const due = (what: 'tables' | 'devices', intervalMs: number): boolean => {
-      const isDue = intervalMs > 0 && this.#dueMs[what] > 0 && nowMs >= this.#dueMs[what];
-      if (isDue || this.#dueMs[what] === 0) this.#dueMs[what] = nowMs + intervalMs;
-      return isDue;
-    };
-    if (due('tables', config.NftablesRefreshInterval * 1000)) {
-      dataplane.distrustTables();
+  #compareWhatIsDue(config: FelixConfig, nowMs: number, devices: Devices): void {
+    const due = this.#comparisons.takeDue(nowMs, intervalsOf(config));
+    if (due.tables) {
+      this.#dataplane.distrustTables();
       this.#takeOver.lookAgain();
     }
-    if (due('devices', config.RouteRefreshInterval * 1000)) {
-      Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).then(
-        () => this.#programming.wake(),
-        (error: unknown) => this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),
-      );
-    }
-    if (this.#foreignRules && nowMs >= this.#foreignDueMs) {
-      this.#foreignRules = false;
-      dataplane.distrustTables();
-    }
-    const intervals = [
-      config.NftablesRefreshInterval > 0 ? this.#dueMs.tables : 0,
-      config.RouteRefreshInterval > 0 ? this.#dueMs.devices : 0,
-      this.#foreignRules ? this.#foreignDueMs : 0,
-    ];
-    return Math.min(longestRestMs, ...intervals.filter((atMs) => atMs > 0).map((atMs) => atMs - nowMs));
+    if (!due.devices) return;
+    // What differs is reported as drift, and wakes the loop.
+    Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).catch((error: unknown) =>
+      this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),
+    );
   }
 
   /** A table of ours that somebody else has removed comes back at once, whether the datastore is there or not. */
   #putBack(): void {
-    const gone = tableNames.filter((name) => !this.#kernel.tables[name].exists());
+    const missing = this.#dataplane.missingTables();
     // Before the datastore has been read another Felix's rules may police the host instead of ours; nothing is closed while they do.
-    if (gone.length === 0 || (!this.#programmed && anotherFelixPolices())) return;
-    this.#log.warn({ tables: gone.map((name) => `${name} ${tableName}`).join(',') }, 'somebody else has removed the rules of Felix: ours are put there');
-    if (gone.includes('inet')) this.#stamping.rulesGone();
-    if (!this.#programmed) closeWhatIsOpen(this.#kernel, this.#renderOptions(), this.#log);
-    else
-      for (const name of gone) {
-        this.#kernel.tables[name].distrust();
-        this.#kernel.tables[name].apply();
-      }
+    if (missing.length === 0 || (!this.#programmed && this.#another.polices())) return;
+    this.#log.warn({ tables: printTables(missing) }, 'somebody else has removed the rules of Felix: ours are put there');
+    if (missing.includes('inet')) this.#stamping.rulesGone();
+    this.#dataplane.putBack(missing);
+    if (!this.#programmed) this.#tellClosed(missing);
   }
 
-  /** The rules in force may allow less than before. */
-  #holdConnections({ EstablishedConnections }: FelixConfig): void {
-    if (this.#stamping.options.unstamped === 'pass') return; // what is cut now would be stamped again
-    const concerned = this.#concerned.take();
-    if (EstablishedConnections === 'Enforce') this.#enforcement.enforce(concerned);
+  #tellClosed(made: readonly TableName[]): void {
+    if (made.length === 0) return;
+    const interfaces = this.#keeper.settings.config.InterfacePrefix.map((prefix) => `${prefix}*`).join(',');
+    this.#log.info({ tables: printTables(made), interfaces }, 'closed until the datastore is known');
   }
 
-  #tellDefects(): void {
-    for (const [key, defect] of this.#calculation.takeDefects()) {
-      if (defect) this.#log.warn({ key, reason: defect.reason }, 'not understood: it lets nothing through that a valid reading would have stopped');
-      else this.#log.info({ key }, 'understood again, or gone');
-      this.#metrics.noteDefect(key, defect !== undefined);
-    }
-  }
-
-  /** What is calculated, and not yet programmed by this version: an operator must not believe that it is in force. */
-  #tellNotProgrammed({ hostEndpoints, pools, workloads }: DesiredChange): void {
-    for (const [id, endpoint] of hostEndpoints)
-      if (endpoint) this.#log.warn({ hostEndpoint: id }, 'host endpoints are not programmed by this version: the host’s own interfaces are not policed');
-    for (const pool of pools.values()) if (pool?.natOutgoing) this.#log.warn({ pool: pool.cidr }, 'outgoing NAT of IP pools is not programmed by this version');
-    for (const workload of workloads.values())
-      if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'QoS controls are not programmed by this version');
+  #tellFailure(error: unknown, failures: number, retryMs: number): void {
+    this.#metrics.dataplaneFailures.inc();
+    this.#components.dataplane.report({ live: true, ready: false, detail: (error as Error).message });
+    this.#log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot program the kernel: what it holds stays, and this is tried again');
   }
 
   /** What people see of this process: its log, health and metrics, where and as the settings want them. */
@@ -455,8 +407,7 @@ class Felix {
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();
     this.#stamping.close();
-    this.#enforcement.close();
-    this.#cutting.close();
+    this.#connections.close();
     this.#etcd.close();
     this.#kernel.close();
   }
@@ -465,5 +416,9 @@ class Felix {
 /** What the kernel refused of a device is tried again after this. */
 const retryMs = 1000;
 const longestRestMs = 3_600_000;
-/** Somebody who changes rules all the time must not have the tables compared all the time: at most a twentieth of it goes there. */
-const foreignRules = { pauseOfTime: 20, longestPauseMs: 5000 };
+
+const intervalsOf = ({ NftablesRefreshInterval, RouteRefreshInterval }: FelixConfig): ComparisonIntervals => ({
+  tablesMs: NftablesRefreshInterval * 1000,
+  devicesMs: RouteRefreshInterval * 1000,
+});
+const printTables = (names: readonly TableName[]): string => names.map((name) => `${name} ${tableName}`).join(',');

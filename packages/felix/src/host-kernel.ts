@@ -53,7 +53,10 @@ const calicoRouteProtocol = 80;
 
 const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
-/** In this process's network namespace. @throws StartError with the remedy where the kernel lacks what the agent needs, or refuses it */
+/**
+ * In this process's network namespace. Longer than 80 lines: it opens one thing after the other, and decides nothing.
+ * @throws StartError with the remedy where the kernel lacks what the agent needs, or refuses it
+ */
 export function openHostKernel(log: Logger, config: () => FelixConfig): HostKernel {
   const links = needing('links', () => openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') }));
   const hostAddresses = needing('links', () =>

@@ -1,7 +1,6 @@
 // What an address stood for is gone or elsewhere: connections that were let through to it must not reach who has it next. Only when they are cut may a route lead to it again.
-
 import type { IpAddress } from '@calico-openstack/addresses';
-import { backoffMs, type Logger, pause } from '@calico-openstack/agent';
+import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Conntrack } from '@calico-openstack/kernel';
 
 export interface Cutting {
@@ -18,7 +17,12 @@ type Told = {
 
 const retry = { firstMs: 200, maxMs: 30_000 };
 
-export function startCutting(conntrack: Pick<Conntrack, 'deleteByAddress'>, log: Logger, { onCut, onHeld }: Told): Cutting {
+export function startCutting(
+  conntrack: Pick<Conntrack, 'deleteByAddress'>,
+  log: Logger,
+  { onCut, onHeld }: Told,
+  clock: Pick<Clock, 'pause'> = systemClock,
+): Cutting {
   const closing = new AbortController();
 
   /** False: something of it cannot be cut. */
@@ -44,7 +48,7 @@ export function startCutting(conntrack: Pick<Conntrack, 'deleteByAddress'>, log:
 
   async function insist(address: IpAddress): Promise<void> {
     for (let failures = 1; !closing.signal.aborted; failures += 1) {
-      await pause(backoffMs(retry, failures), closing.signal);
+      await clock.pause(backoffMs(retry, failures), closing.signal);
       if (closing.signal.aborted || (await attempt([address], failures))) return;
     }
   }

@@ -1,5 +1,5 @@
 // Cuts what policy lets through no more: after each change a look at the connections that it may concern. One look at a time; changes that come meanwhile share the next.
-import { backoffMs, type Logger, pause } from '@calico-openstack/agent';
+import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Conntrack, FlowChange, FlowRecord } from '@calico-openstack/kernel';
 import type { Concerned } from './concerned.ts';
 
@@ -18,6 +18,7 @@ export function startEnforcement(
   conntrack: Pick<Conntrack, 'reviewFlows'>,
   judge: () => (flow: FlowRecord) => FlowChange | undefined,
   log: Logger,
+  clock: Pick<Clock, 'steadyMs' | 'pause'> = systemClock,
 ): Enforcement {
   const closing = new AbortController();
   let waiting: Concerned = new Set();
@@ -26,16 +27,16 @@ export function startEnforcement(
   async function look(): Promise<void> {
     const taken = waiting;
     waiting = new Set();
-    const startMs = performance.now();
+    const startMs = clock.steadyMs();
     try {
       const { deleted, marked, seen } = await conntrack.reviewFlows(taken, judge());
-      const tookMs = Math.round(performance.now() - startMs);
+      const tookMs = Math.round(clock.steadyMs() - startMs);
       if (deleted + marked > 0) log.info({ cut: deleted, marked, seen, tookMs }, 'connections were held to the policy that is in force now');
     } catch (error) {
       waiting = both(waiting, taken); // nothing is forgotten
       throw error;
     }
-    await pause(Math.min(longestRestMs, (performance.now() - startMs) * restOfLook), closing.signal);
+    await clock.pause(Math.min(longestRestMs, (clock.steadyMs() - startMs) * restOfLook), closing.signal);
   }
 
   async function run(): Promise<void> {
@@ -54,7 +55,7 @@ export function startEnforcement(
             { err: error, retryMs: Math.round(retryMs) },
             'cannot look at connections: some that policy no longer allows may go on until this is tried again',
           );
-        await pause(retryMs, closing.signal);
+        await clock.pause(retryMs, closing.signal);
       }
     }
     running = false;

@@ -20,6 +20,7 @@ export interface EndpointStatusReporter {
 
 /**
  * Follows this host's keys from the start; writes nothing before it has read them.
+ * Longer than 80 lines: what is wanted, what is known and what comes meanwhile only make sense together.
  * @param onDifference something differs, or has to be read: `write` has something to do
  */
 export function createEndpointStatusReporter(etcd: Etcd, region: string | undefined, host: string, onDifference: () => void): EndpointStatusReporter {

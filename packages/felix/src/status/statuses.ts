@@ -1,5 +1,5 @@
 // What this agent tells etcd: that it lives, and how each workload is. Starts with the first step that has programmed the kernel, follows the settings from then on.
-import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
+import { type Clock, type Logger, type Loop, startLoop } from '@calico-openstack/agent';
 import { type EndpointStatus, endpointStatusKey, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Etcd, LeasedWriter } from '@calico-openstack/etcd';
 import type { WorkloadStatus } from '../dataplane.ts';
@@ -21,9 +21,10 @@ export type StatusesOptions = {
   readonly host: string;
   readonly startedAtMs: number;
   readonly log: Logger;
+  readonly clock: Clock;
 };
 
-export function startStatuses({ etcd, region, host, startedAtMs, log }: StatusesOptions): Statuses {
+export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: StatusesOptions): Statuses {
   /** Also while nothing is reported: it may be switched on later. */
   const known = new Map<WorkloadId, { readonly key: string; readonly status: EndpointStatus }>();
   let reporter: EndpointStatusReporter | undefined;
@@ -34,6 +35,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log }: Statuses
     onFailure: (error, failures, retryMs) => {
       if (failures === 1) log.warn({ err: error, retryMs: Math.round(retryMs) }, 'cannot report endpoint statuses; tried until it succeeds');
     },
+    clock,
   });
 
   function configureHeartbeat({ ReportingIntervalSecs, ReportingTTLSecs: ttlSeconds }: FelixConfig): void {
@@ -43,7 +45,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log }: Statuses
     heartbeat = undefined;
     if (intervalMs <= 0) return;
     const onError = (error: unknown): void => log.warn({ err: error }, 'cannot report that this agent lives; tried again at the next interval');
-    heartbeat = { intervalMs, ttlSeconds, writer: startHeartbeat(etcd, { region, host, intervalMs, ttlSeconds, startedAtMs, onError }) };
+    heartbeat = { intervalMs, ttlSeconds, writer: startHeartbeat(etcd, { region, host, intervalMs, ttlSeconds, startedAtMs, onError, clock }) };
   }
 
   return {

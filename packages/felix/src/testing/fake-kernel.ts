@@ -1,0 +1,115 @@
+// This host's kernel in memory, for tests of the agent's shell: what came to it is noted in the order in which it came. It tells of what others do only when told to.
+import { createNeighbourProgrammer, createRouteProgrammer, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
+import { fakeConntrack } from '@calico-openstack/kernel/conntrack/fake';
+import { fakeHostAddresses } from '@calico-openstack/kernel/host-addresses/fake';
+import { fakeLinks } from '@calico-openstack/kernel/links/fake';
+import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
+import { fakeOpenTable } from '@calico-openstack/kernel/nftables/table.fake';
+import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
+import { earlierAddresses, tableName } from '@calico-openstack/render';
+import type { HostKernel } from '../host-kernel.ts';
+
+const devicePrefixes = ['tap'];
+
+export function fakeHostKernel() {
+  const links = fakeLinks();
+  const [routes, neighbours] = [fakeRoutes(links.kernel, { deliverBy: 'hand' }), fakeNeighbours(links.kernel, { deliverBy: 'hand' })];
+  const tables = { inet: fakeOpenTable('inet', tableName), arp: fakeOpenTable('arp', tableName) };
+  const conntrack = fakeConntrack();
+  /** Who was told what, in order: `rules`, `neighbours`, `routes`, `cut 10.65.0.11`, `forward`. */
+  const order: string[] = [];
+  /** Whose connections were looked at, a list a look. */
+  const looks: (readonly string[] | 'all')[] = [];
+  /** Thrown by the next attempts to cut connections, one each. */
+  const cuttingFailures: Error[] = [];
+  let drifted = (): void => undefined;
+  let strangers = (): void => undefined;
+
+  let reads = 0;
+
+  for (const { kernel } of Object.values(tables)) {
+    const { commit } = kernel;
+    kernel.commit = (...transaction) => {
+      const done = commit(...transaction);
+      order.push('rules');
+      return done;
+    };
+  }
+  const { read } = tables.inet.kernel;
+  tables.inet.kernel.read = () => {
+    reads += 1;
+    return read();
+  };
+  const noted = <Table extends { commit(operations: readonly never[]): unknown }>(name: string, table: Table): Table => ({
+    ...table,
+    commit(operations: readonly never[]) {
+      order.push(name);
+      return table.commit(operations);
+    },
+  });
+
+  const kernel: HostKernel = {
+    links,
+    hostAddresses: fakeHostAddresses(links, routes),
+    tables: { inet: tables.inet.table, arp: tables.arp.table },
+    conntrack: {
+      ...conntrack,
+      async deleteByAddress(addresses) {
+        const failure = cuttingFailures.shift();
+        if (failure) throw failure;
+        order.push(`cut ${[...addresses].join(',')}`);
+        return conntrack.deleteByAddress(addresses);
+      },
+      reviewFlows(of, review) {
+        looks.push(of === 'all' ? 'all' : [...of].sort());
+        return conntrack.reviewFlows(of, review);
+      },
+    },
+    defaultRpFilter: '1',
+    onDrift(listener) {
+      drifted = listener;
+    },
+    onForeignRules(listener) {
+      strangers = listener;
+    },
+    forward: () => void order.push('forward'),
+    openDevices: () => ({
+      kernel: {
+        links,
+        routes: createRouteProgrammer({
+          table: noted('routes', routes.open()),
+          devices: links,
+          owns: ownsRoutes({ devicePrefixes }),
+          onDrift: () => drifted(),
+        }),
+        neighbours: createNeighbourProgrammer({
+          table: noted('neighbours', neighbours.open()),
+          devices: links,
+          owns: ownsNeighbours({ devicePrefixes }),
+          onDrift: () => drifted(),
+        }),
+        writeSysctl: () => 'written',
+        bgpInterfaces: new Set(),
+      },
+      earlier: earlierAddresses(tables.inet.table.elementsOf),
+    }),
+    close: () => undefined,
+  };
+  return {
+    kernel,
+    links,
+    routes,
+    conntrack,
+    order,
+    looks,
+    cuttingFailures,
+    /** How often the table for packets was read, be it to see whether it is there. */
+    reads: () => reads,
+    inet: tables.inet.kernel,
+    arp: tables.arp.kernel,
+    /** Somebody else has changed rules, and the kernel tells of it. */
+    tellStrangers: () => strangers(),
+    /** `10.65.0.11/32 tap0000001-00`, sorted. */
+    routed: () => routes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
+  };
+}
