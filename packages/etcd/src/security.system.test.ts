@@ -106,7 +106,7 @@ describe('an etcd with certificates and users', () => {
   });
 
   test('an expired token is renewed for calls and for watches without an error, and an open watch outlives it', async () => {
-    const own = await startEtcd({ rootPassword, options: ['--auth-token-ttl', '1'] });
+    const own = await startEtcd({ rootPassword, options: ['--auth-token-ttl', '1', '--log-level', 'debug'] });
     const proxy = await cuttableProxy(own.clientPort);
     const [root, cutOff] = [own.endpoint, `http://127.0.0.1:${proxy.port}`].map((endpoint) =>
       client(() => ({ endpoints: [endpoint], username: 'root', password: rootPassword })),
@@ -158,4 +158,31 @@ test('after an etcd was replaced by an empty one at the same address, the old to
   expect((await etcd.get('/open/1')).found).toBeUndefined();
   await told.until(({ states }) => states.at(-1) === 'following');
   await emptied.stop();
+});
+
+test('a client that was there before etcd asked for users goes on, its calls, watches and leases too, when etcd begins to ask', async () => {
+  const server = await startEtcd({});
+  await server.etcdctl('user', 'add', 'agent:secret');
+  await server.etcdctl('role', 'add', 'agent');
+  await server.etcdctl('role', 'grant-permission', 'agent', 'readwrite', '/a/', '--prefix');
+  await server.etcdctl('user', 'grant-role', 'agent', 'agent');
+  const etcd = connectEtcd({ endpoints: [server.endpoint], username: 'agent', password: 'secret', timeoutMs: 5_000 });
+  const told = recorder();
+  etcd.follow(['/a/'], told);
+  await told.until(({ states }) => states.at(-1) === 'following');
+  const lease = await etcd.grantLease(60);
+  await etcd.transact([], [{ put: '/a/leased', value: '1', lease: lease.id }]);
+  await told.until(({ held }) => held.has('/a/leased'));
+  await server.etcdctl('user', 'add', 'root:root');
+  await server.etcdctl('user', 'grant-role', 'root', 'root');
+  await server.etcdctl('auth', 'enable');
+  expect(await lease.keepAlive()).toBe(true);
+  await etcd.transact([{ key: '/a/leased', exists: true }], [{ put: '/a/2', value: '1' }]);
+  await told.until(({ held }) => held.has('/a/2'));
+  await etcd.transact([], [{ put: '/a/leased', value: '2', lease: lease.id }]);
+  await lease.revoke();
+  await told.until(({ held }) => !held.has('/a/leased'));
+  expect(told.states).toEqual(['reading', 'following']);
+  etcd.close();
+  await server.stop();
 });
