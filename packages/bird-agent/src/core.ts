@@ -218,7 +218,7 @@ async function openStore(ownName: string, understood: UnderstoodFile, log: Logge
     ownName,
     before: before.ok ? before.value : new Map(),
     onFault: (error, key) =>
-      log.error({ err: error, key }, 'a fault of the BIRD agent: this value could not be taken in and counts as absent; please report it with the value'),
+      log.error({ err: error, key }, 'a fault of the BIRD agent: it failed to process this value and treats it as absent; please report it with the value'),
   });
 }
 

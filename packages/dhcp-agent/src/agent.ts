@@ -34,7 +34,7 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   const families = [4, 6] as const;
   for (const family of families) await checkArguments('dnsmasq', dnsmasqArguments(family, placesIn(options.directory, family), options.dnsmasq));
   const dnsmasqs = families.map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
-  const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell of its links; asking again') });
+  const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report its links; retrying') });
   // Before Dnsmasq: what it must not hear is kept from it, or it does not run.
   const guard = openGuard(log);
   for (const { process } of dnsmasqs) process.run();

@@ -59,7 +59,7 @@ function world() {
 
 const addressesOn = (kernel: ReturnType<typeof fakeLinks>, tap: string): string[] => kernel.addresses(tap).map(({ address }) => address);
 
-test('a port is served when all is known: files for both families, the gateways on its tap', () => {
+test('a port is served once its endpoint, subnets and tap are known: files for both families, the gateways on its tap', () => {
   const { kernel, dnsmasqs, start } = world();
   const agent = start();
   agent.inSync();
@@ -74,7 +74,7 @@ test('a port is served when all is known: files for both families, the gateways 
   expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
 });
 
-test('a port that goes leaves its tap without the host’s addresses', () => {
+test('a deleted port leaves its tap without the host’s addresses', () => {
   const { kernel, dnsmasqs, start } = world();
   kernel.kernel.add(port(1).tap, { up: true });
   kernel.kernel.deliver();
@@ -89,7 +89,7 @@ test('a port that goes leaves its tap without the host’s addresses', () => {
   expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)).toBeUndefined();
 });
 
-test('until etcd was read whole, what was served is served, and nothing is taken away', () => {
+test('until etcd has been read in full, the served ports stay served and nothing is removed', () => {
   const { kernel, dnsmasqs, start } = world();
   for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
   kernel.kernel.deliver();
@@ -119,7 +119,7 @@ test('until etcd was read whole, what was served is served, and nothing is taken
   expect(addressesOn(kernel, port(2).tap)).toEqual([]);
 });
 
-test('IPv6 addresses that a tap lost by going down are there again', () => {
+test('IPv6 addresses that a tap lost by going down are added again', () => {
   const { kernel, start } = world();
   const index = kernel.kernel.add(port(1).tap, { up: true });
   kernel.kernel.deliver();
@@ -134,7 +134,7 @@ test('IPv6 addresses that a tap lost by going down are there again', () => {
   expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
 });
 
-test('a file that cannot be written holds no other port up, is told once, and is written as soon as it can', () => {
+test('a file that cannot be written affects no other port, is logged once, and is written as soon as possible', () => {
   const { kernel, dnsmasqs, start } = world();
   for (const number of [1, 2, 3]) kernel.kernel.add(port(number).tap, { up: true });
   kernel.kernel.deliver();
@@ -172,7 +172,7 @@ test('a file that cannot be written holds no other port up, is told once, and is
   expect([...dnsmasqs[0].files.keys()]).toEqual([port(1).tap]);
 });
 
-test('an address that the kernel refuses is tried again at growing pauses, is told once, and holds no other tap up', () => {
+test('an address that the kernel refuses is retried at growing pauses, is logged once, and affects no other tap', () => {
   const { kernel, dnsmasqs, start } = world();
   for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
   kernel.kernel.deliver();
@@ -196,19 +196,21 @@ test('an address that the kernel refuses is tried again at growing pauses, is to
   expect(addressesOn(kernel, port(2).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:2::1']);
   expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
   const said = (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : []));
-  expect(said('cannot do what the port needs')).toMatchObject([{ tap: port(1).tap, what: 'addresses', reason: expect.stringContaining('ENOBUFS') }]);
+  expect(said('the files or addresses of a port are refused')).toMatchObject([
+    { tap: port(1).tap, what: 'addresses', reason: expect.stringContaining('ENOBUFS') },
+  ]);
   refuse = false;
   expect(agent.run(100_000)).toBeUndefined();
   kernel.kernel.deliver();
   expect(addressesOn(kernel, port(1).tap)).toContain('10.65.0.1');
-  expect(said('no longer refused')).toHaveLength(1);
+  expect(said('the files or addresses of a port are no longer refused')).toHaveLength(1);
   refuse = true;
   kernel.removeAddress(port(1).tap, '10.65.0.1', 32);
   kernel.kernel.deliver();
   expect(agent.run(200_000)).toBe(1000); // the pauses begin anew
 });
 
-test('until etcd was read, an address that the kernel refuses is tried again too', () => {
+test('an address that the kernel refuses is retried before etcd has been read, too', () => {
   const { kernel, start } = world();
   kernel.kernel.add(port(1).tap, { up: true });
   kernel.kernel.deliver();
@@ -230,7 +232,7 @@ test('until etcd was read, an address that the kernel refuses is tried again too
   expect(addressesOn(kernel, port(1).tap)).toHaveLength(3);
 });
 
-test('what of the datastore cannot be served is told when it begins, changes and ends', () => {
+test('a problem with a port or subnet is logged when it begins, changes and ends', () => {
   const { kernel, start } = world();
   kernel.kernel.add(port(1).tap, { up: true });
   kernel.kernel.deliver();
@@ -246,8 +248,8 @@ test('what of the datastore cannot be served is told when it begins, changes and
   for (let turn = 0; turn < 3; turn += 1) agent.run(turn);
   agent.put(port(1));
   for (let turn = 0; turn < 3; turn += 1) agent.run(turn);
-  const said = entries.flatMap(({ message }) => (/^(not served|served again)/.test(message) ? [message] : []));
-  expect(said).toEqual(['not served, or not wholly', 'not served, or not wholly', 'served again, or gone']);
+  const said = entries.flatMap(({ message }) => /^(a port or subnet is not served|the problems with a port or subnet are over)/.exec(message)?.[0] ?? []);
+  expect(said).toEqual(['a port or subnet is not served', 'a port or subnet is not served', 'the problems with a port or subnet are over']);
 });
 
 const small = fc.integer({ min: 1, max: 3 });
@@ -261,7 +263,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('ask' as const), port: small }) },
 );
 
-test('small steps, restarts between them, end where a fresh start would: files, answers, addresses on taps', () => {
+test('single changes, with restarts between them, lead to the same as a fresh start: files, answers, addresses on taps', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const { kernel, dnsmasqs, start } = world();

@@ -1,4 +1,4 @@
-// The loop's body and what it remembers: ports, subnets and links in; files for Dnsmasq and addresses on taps out. Whatever is refused for one port holds up no other.
+// The body of the agent's loop and its state. Ports, subnets and links come in; files for Dnsmasq and addresses on taps go out. What is refused for one port holds up no other.
 import type { Logger } from '@calico-openstack/agent';
 import type { Reservations } from '@calico-openstack/datamodel';
 import type { Change } from '@calico-openstack/etcd';
@@ -15,19 +15,21 @@ import type { PortService } from './service/service.ts';
 import { tapAddresses } from './tap-addresses.ts';
 import { setServerAddresses, tapsInUse } from './taps.ts';
 
+/** The agent's loop body: takes in changes, and acts on them in `run`. */
 export interface Core {
   /** Whether all that etcd said has been carried out once. */
   readonly serving: boolean;
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
-  /** What `source` (the host, BIRD's configuration, the agent's own) says that nobody may have on a tap. */
+  /** Takes in which addresses `source` (the host, BIRD's configuration, the agent's own etcd endpoints) reserves: nobody may have them on a tap. */
   reserved(source: string, reservations: Reservations): void;
-  /** Names of links that came, went or changed, or whose addresses did. */
+  /** Takes in the names of links that came, went or changed, or whose addresses did. */
   linksChanged(names: readonly string[]): void;
-  /** Looks at everything that changed; gives the milliseconds after which it wants to look again, undefined: not before the next change. */
+  /** Acts on everything that changed. Returns after how many milliseconds to call it again; undefined when only a change makes that necessary. */
   run(nowMs: number): number | undefined;
 }
 
+/** What the core works on: the options for services, a server for each family, the kernel's links. */
 export type CoreOptions = {
   readonly options: Pick<AgentOptions, 'service'>;
   readonly servers: readonly FamilyServer[];
@@ -35,10 +37,10 @@ export type CoreOptions = {
   readonly log: Logger;
 };
 
-/** The kernel refused an address, or the disk a file: again after this time, and after twice as long each time that it is refused again. */
+/** How soon a refused address or file is retried: the pause doubles with each refusal. */
 const retry = { firstMs: 1000, maxMs: 30_000 };
 
-/** Until etcd was read whole, nothing is taken away, and what the files say is served. */
+/** The core of one agent. Until etcd has been read in full, it takes nothing away and serves what the files on disk say. */
 export function createCore({ options, servers, links, log }: CoreOptions): Core {
   const model = createModel(options.service);
   const tellProblems = createProblemTeller(log);
@@ -47,7 +49,7 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
   const setAddresses = tapAddresses({ links, servers, isForbidden: (address) => model.obstacle(address) !== undefined, tellRefusal });
   const pauseMs = growingPause(retry);
   let dirtyTaps = new Set<string>();
-  /** What could not be done to files, by tap. It stands in nobody's way. */
+  /** The services whose files were refused, by tap; undefined for a removal. They hold up no other port. */
   let undone = new Map<string, PortService | undefined>();
   let inSync = false;
   let swept = false;
@@ -69,14 +71,14 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     return restsMs.length > 0 ? Math.min(...restsMs) : undefined;
   }
 
-  /** Once: every endpoint has just been looked at, so what else is there on disk or on a tap is left over. */
+  /** Runs once, after every endpoint has been read: whatever else is on disk or on a tap is left over, and is removed. */
   function sweep(changed: Map<string, PortService | undefined>, taps: Set<string>): void {
     swept = true;
     for (const server of servers) for (const tap of server.ports.keys()) if (!changed.has(tap)) changed.set(tap, undefined);
     for (const tap of tapsInUse(links)) taps.add(tap);
   }
 
-  /** Gives what the disk refused: it is tried again with the next changes. What goes makes room for what comes. */
+  /** Writes the changed files. Returns what the disk refused; that is retried with the next changes. Removals come first: they make room. */
   function writeFiles(changed: ReadonlyMap<string, PortService | undefined>): Map<string, PortService | undefined> {
     const refused = new Map<string, PortService | undefined>();
     const attempt = (tap: string, port: PortService | undefined, work: () => void): void => {

@@ -1,28 +1,28 @@
-// What the DHCP agent reads out of a WorkloadEndpoint.
+// Decodes what the DHCP agent needs of a WorkloadEndpoint.
 import { addressOf, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import { type Decoded, decoded, decodeWorkloadEndpoint, fqdnAnnotation, networkIdAnnotation, refused } from '@calico-openstack/datamodel';
 
 /** One bound port of this host. */
 export type Endpoint = {
-  /** Its key in etcd: names it in logs, and orders what is equal otherwise. */
+  /** The endpoint's key in etcd. It names the endpoint in logs, and orders endpoints that are equal otherwise. */
   readonly key: string;
   readonly tap: string;
   readonly mac: string;
   readonly networkId: string;
-  /** What DHCP may hand out: its fixed addresses, not the allowed address pairs. */
+  /** The addresses that DHCP may hand out: the port's fixed addresses, not the allowed address pairs. */
   readonly leasable: readonly IpAddress[];
   readonly fqdn: string | undefined;
-  /** As `WorkloadEndpoint` has it. */
+  /** When the port was created, in milliseconds since 1970 (`WorkloadEndpoint`'s `createdMs`). */
   readonly createdMs: number;
 };
 
 /**
- * Taps' names become file names, tags in Dnsmasq's files and links to ask the kernel about. Nova's are `tap` and eleven characters of [-0-9a-f];
- * Dnsmasq serves what begins with `tap` and leaves files alone that begin with a dot or end with a tilde.
+ * Whether the name can be a served tap's. Names of taps become file names, tags in Dnsmasq's files and links to ask the kernel about. Nova's are `tap` and eleven of [-0-9a-f].
+ * Dnsmasq serves interfaces whose names begin with `tap`, and skips files whose names begin with a dot or end with a tilde.
  */
 export const isTapName = (name: string): boolean => /^tap[-._A-Za-z0-9]{1,12}$/.test(name);
 
-/** Refused: what cannot be served, with the reason. */
+/** Decodes a WorkloadEndpoint (Calico API v3, JSON). Refuses an endpoint that cannot be served, with the reason. */
 export function decodeEndpoint(key: string, value: Uint8Array): Decoded<Endpoint> {
   const workload = decodeWorkloadEndpoint(value);
   if (!workload.ok) return workload;

@@ -50,7 +50,7 @@ async function renewed(client: LeaseHolder) {
 }
 
 describe.each([4, 6] as const)('a Dnsmasq (DHCPv%i) that is killed', (family) => {
-  test('is there again at once, with all ports', async () => {
+  test('is restarted at once, with all ports', async () => {
     const guest = await guestOf(port(1));
     expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
     const former = world.dnsmasqPid(family);
@@ -60,7 +60,7 @@ describe.each([4, 6] as const)('a Dnsmasq (DHCPv%i) that is killed', (family) =>
     expect(world.dnsmasqPid(family)).not.toBe(former);
   });
 
-  test('under an agent that took it over, too', async () => {
+  test('is restarted by an agent that took it over, too', async () => {
     const former = world.dnsmasqPid(family);
     await world.killAgent();
     await world.startAgent();
@@ -70,7 +70,7 @@ describe.each([4, 6] as const)('a Dnsmasq (DHCPv%i) that is killed', (family) =>
   });
 });
 
-test('the agent killed: guests are answered meanwhile, and the next agent takes the Dnsmasqs over and does what it missed', async () => {
+test('while the agent is killed guests are answered; the next agent takes over the Dnsmasqs and catches up on changes', async () => {
   const client = await holder(await guestOf(port(1)));
   const gone = await guestOf(port(2));
   await leaseOnce(gone);
@@ -87,7 +87,7 @@ test('the agent killed: guests are answered meanwhile, and the next agent takes 
   expect((await leaseOnce(gone, { attempts: 2 }))['event']).toBe('leasefail');
 });
 
-test('a Dnsmasq whose pid file was lost is taken over all the same, and never a second one started', async () => {
+test('a Dnsmasq whose pid file was lost is taken over all the same, and no second one is started', async () => {
   const former = world.dnsmasqPid(4);
   await world.killAgent();
   rmSync(join(world.directory, 'state/dhcp/dnsmasq-4/pid'));
@@ -98,7 +98,7 @@ test('a Dnsmasq whose pid file was lost is taken over all the same, and never a 
   expect(world.dnsmasqsRunning()).toContain(former);
 });
 
-test('an agent that is to start Dnsmasq in another way replaces the one that runs: no request is lost, and guests keep their addresses', async () => {
+test('an agent with other Dnsmasq arguments replaces the running Dnsmasq: no request is lost, and guests keep their addresses', async () => {
   const client = await holder(await guestOf(port(1)));
   const asking = rawGuest(await guestOf(port(2)), port(2).mac);
   expect(await asking.ask4({ kind: 'discover' }, 5000)).toMatchObject({ kind: 'offer' });
@@ -115,7 +115,7 @@ test('an agent that is to start Dnsmasq in another way replaces the one that run
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11', lease: '600' });
 });
 
-test('SIGTERM ends the agent with 0, and Dnsmasq serves on', async () => {
+test('SIGTERM ends the agent with 0, and Dnsmasq goes on serving', async () => {
   const client = await holder(await guestOf(port(1)));
   const agent = world.agent();
   const ended = new Promise((resolve) => agent.once('exit', resolve));
@@ -124,7 +124,7 @@ test('SIGTERM ends the agent with 0, and Dnsmasq serves on', async () => {
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
 });
 
-test('etcd killed and back: guests are answered meanwhile, and later changes arrive', async () => {
+test('while etcd is killed guests are answered, and later changes arrive', async () => {
   const client = await holder(await guestOf(port(1)));
   await world.etcd.kill();
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
@@ -133,7 +133,7 @@ test('etcd killed and back: guests are answered meanwhile, and later changes arr
   expect((await leaseOnce(guest, { attempts: 20 }))['ip']).toBe('10.65.0.12');
 });
 
-test('an agent that starts while etcd is away serves what was served before, on taps that are new as well', async () => {
+test('an agent that starts while etcd is away serves the ports served before, also on new taps', async () => {
   const client = await holder(await guestOf(port(1)));
   await leaseOnce(await guestOf(port(2)));
   await world.etcd.kill();
@@ -158,7 +158,7 @@ test('a tap’s new MTU reaches its guest at the next renewal', async () => {
   expect(await renewed(client)).toMatchObject({ event: 'renew', mtu: '1400' });
 });
 
-test('reloads without end, between exchanges and during them, end no Dnsmasq', async () => {
+test('many reloads, between exchanges and during them, end no Dnsmasq', async () => {
   const guests = await Promise.all([port(1), port(2), port(3)].map(guestOf));
   const pids = [world.dnsmasqPid(4), world.dnsmasqPid(6)];
   for (let round = 0; round < 20; round++) {
@@ -171,7 +171,7 @@ test('reloads without end, between exchanges and during them, end no Dnsmasq', a
   expect([world.dnsmasqPid(4), world.dnsmasqPid(6)]).toEqual(pids);
 });
 
-test('an operator’s settings: a directory for logs that is missing is made, and a Dnsmasq that logs to standard error is served by', async () => {
+test('an operator’s settings: a missing directory for logs is made, and a Dnsmasq that logs to standard error serves', async () => {
   await world.killAgent();
   const file = join(world.directory, 'own.conf');
   writeFileSync(file, 'log-facility=-\n');
@@ -197,7 +197,7 @@ test('an operator’s settings: a directory for logs that is missing is made, an
   expect((await leaseOnce(guest))['ip']).toBe('10.65.0.19');
 });
 
-test('options that Dnsmasq refuses end the agent with Dnsmasq’s words, and the Dnsmasqs that run serve on', async () => {
+test('options that Dnsmasq refuses end the agent with Dnsmasq’s message, and the running Dnsmasqs go on serving', async () => {
   const client = await holder(await guestOf(port(1)));
   const before = world.dnsmasqsRunning();
   await world.killAgent();
@@ -206,7 +206,7 @@ test('options that Dnsmasq refuses end the agent with Dnsmasq’s words, and the
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
 });
 
-test('a Dnsmasq that is killed while nothing can be written beside its leases is there again', async () => {
+test('a Dnsmasq that is killed while nothing can be written beside its leases is restarted', async () => {
   const guest = await guestOf(port(1));
   await leaseOnce(guest);
   mkdirSync(join(world.directory, 'state/dhcp/dnsmasq-4/leases.new'));
@@ -223,7 +223,7 @@ test('a start that cannot succeed says why and ends with 1', async () => {
   expect(world.agent().exitCode).toBe(1);
 });
 
-test('endpoints of a host that is called so but for case are reported, with the option to set, to an agent that may read them', async () => {
+test('endpoints of a host whose name differs only in case are reported, with the option to set, to an agent that may read them', async () => {
   await world.killAgent();
   const name = workloadEndpointName({ host: hostName.toUpperCase(), orchestrator: 'openstack', workload: 'vm', endpoint: 'port' });
   await world.etcd.etcdctl('put', resourceKey({ plural: 'workloadendpoints', namespace: 'openstack', name }), '{}');

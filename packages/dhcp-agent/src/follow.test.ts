@@ -32,7 +32,7 @@ function setUp() {
   return { ...fake, put, start, heard, state, said: (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : [])) };
 }
 
-test('ports and subnets come as what they are, and only when all of them are known is that said; each time there is something to do', async () => {
+test('ports and subnets reach the core by kind; the core is in sync once all of them are read, and is woken each time', async () => {
   const { put, start, heard, etcd } = setUp();
   const one = port('tap00000001-aa');
   await put(endpointKey(one), endpointValue(one));
@@ -50,7 +50,7 @@ test('ports and subnets come as what they are, and only when all of them are kno
   follower.close();
 });
 
-test('a value that is a fault of ours counts as absent, is told with its key, and holds up no other', async () => {
+test('a value that the core fails to process counts as absent, is logged with its key, and affects no other', async () => {
   const { put, start, heard, state, said } = setUp();
   state.faulty = keyOfSubnet('s1');
   for (const id of ['s1', 's2']) await put(keyOfSubnet(id), subnetValue('net-a', subnet('10.65.0.0/24')));
@@ -61,7 +61,7 @@ test('a value that is a fault of ours counts as absent, is told with its key, an
   follower.close();
 });
 
-test('etcd away is told, and takes nothing away', async () => {
+test('losing etcd is logged, and removes nothing', async () => {
   const { put, start, heard, setDown, said } = setUp();
   await put(keyOfSubnet('s1'), subnetValue('net-a', subnet('10.65.0.0/24')));
   const follower = start();

@@ -1,20 +1,21 @@
-// What etcd says of this host's ports and of the region's subnets, brought to the core.
+// Follows this host's ports and the region's subnets in etcd, and brings them to the core.
 import { type Logger, startNamesakeWarnings, takeEach, tellUnreadable } from '@calico-openstack/agent';
 import { findNamesakes, hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import type { Core } from './core.ts';
 
+/** Whose ports are followed, and who hears of them. */
 export type FollowOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
   readonly host: string;
   readonly core: Pick<Core, 'etcdChanged' | 'inSync'>;
-  /** The core has something to do. */
+  /** Called when the core has something to do. */
   readonly wake: () => void;
   readonly log: Logger;
 };
 
-/** Until closed. etcd away is told; what is known is served meanwhile. */
+/** Follows until closed. While etcd does not answer, that is logged and what is known is served. */
 export function followPorts({ etcd, region, host, core, wake, log }: FollowOptions): { close(): void } {
   const endpoints = hostEndpointsPrefix(region, workloadEndpointNamePrefix(host));
   const subnets = subnetPrefix(region);
@@ -26,7 +27,7 @@ export function followPorts({ etcd, region, host, core, wake, log }: FollowOptio
         changes,
         (change) => core.etcdChanged(kind(change.key), change),
         (error, key) =>
-          log.error({ err: error, key }, 'a fault of the DHCP agent: this value could not be taken in and counts as absent; please report it with the value'),
+          log.error({ err: error, key }, 'a fault of the DHCP agent: it failed to process this value and treats it as absent; please report it with the value'),
       );
       wake();
     },

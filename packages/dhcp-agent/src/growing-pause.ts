@@ -1,9 +1,9 @@
-// How long to wait before what was refused is tried again. Pure.
+// Computes how long to wait before something refused is retried. Pure.
 import type { Backoff } from '@calico-openstack/agent';
 
 /**
- * Twice as long each time that something is refused again, up to `maxMs`; `firstMs` again behind a time when nothing was.
- * @returns what is to be called behind each attempt, with whether anything was refused; it gives the milliseconds until the next attempt, undefined: none is needed
+ * The pause doubles with each refusal up to `maxMs`, and is `firstMs` again after an attempt in which nothing was refused.
+ * @returns the function to call after each attempt with whether anything was refused; it returns the milliseconds until the next attempt, undefined when none is needed
  */
 export function growingPause({ firstMs, maxMs }: Backoff): (isRefused: boolean) => number | undefined {
   let nextMs = firstMs;

@@ -57,14 +57,14 @@ async function newGuest(some: Partial<TestPort> = {}): Promise<RawGuest & { read
   return { ...raw, port, v4: port.addresses[0]!, v6: port.addresses[1]! };
 }
 
-test('a syslog that stands still makes nobody wait, whatever a guest does to have lines written', async () => {
+test('a syslog that stands still makes nobody wait, whatever log lines a guest causes', async () => {
   const [loud, neighbour] = [await newGuest(), await newGuest()];
   // More than the kernel and Dnsmasq keep for it: a refusal is logged however quiet Dnsmasq is.
   for (let round = 0; round < 200; round++) expect((await loud.ask4({ kind: 'request', requested: '10.65.0.250' }, 5000))?.kind).toBe('nak');
   for (let round = 0; round < 20; round++) expect(await neighbour.ask4({ kind: 'discover' }, 5000)).toEqual({ kind: 'offer', address: neighbour.v4 });
 });
 
-describe('DHCPv6: what a guest says of its neighbour’s address is granted to nobody, and the neighbour keeps it', () => {
+describe('DHCPv6: a guest’s message about its neighbour’s address grants it to nobody, and the neighbour keeps it', () => {
   test.each([
     { leased: true, as: 'itself' },
     { leased: true, as: 'the neighbour' },
@@ -85,7 +85,7 @@ describe('DHCPv6: what a guest says of its neighbour’s address is granted to n
   });
 });
 
-test('DHCPv4: what a guest says in its neighbour’s name takes nothing from it', async () => {
+test('DHCPv4: a guest’s message in its neighbour’s name takes nothing from the neighbour', async () => {
   const [neighbour, guest] = [await newGuest(), await newGuest()];
   const server = '10.65.0.1';
   expect(await neighbour.ask4({ kind: 'request', requested: neighbour.v4 })).toEqual({ kind: 'ack', address: neighbour.v4 });
@@ -109,7 +109,7 @@ test('a guest that declines its own address is offered it again at once, by DHCP
   await guest.ask4({ kind: 'request', requested: guest.v4 });
   expect(await guest.ask4({ kind: 'decline', requested: guest.v4, server: '10.65.0.1' }, 100)).toBeUndefined();
   expect(await guest.ask4({ kind: 'discover' })).toEqual({ kind: 'offer', address: guest.v4 });
-  expect(world.logged('the guest says that somebody else has its IPv6 address')).toBe(true);
+  expect(world.logged('the guest declines its IPv6 address')).toBe(true);
 });
 
 test('a REBIND is answered with the port’s addresses, DNS servers and the server that RENEW knows, until the port has other addresses', async () => {
@@ -131,7 +131,7 @@ test('a REBIND is answered with the port’s addresses, DNS servers and the serv
   expect(await guest.ask6({ type: 'rebind', addresses: [guest.v6] }, 200)).toBeUndefined();
 });
 
-test('with the agent away a neighbour’s address is granted to nobody either, and renewals go on; a flushed ruleset is put back at once', async () => {
+test('while the agent is not running, a neighbour’s address is granted to nobody either, and renewals work; a flushed ruleset is reinstalled at once', async () => {
   const [neighbour, guest] = [await newGuest(), await newGuest()];
   const { server } = (await guest.lease6())!;
   world.host('nft', 'flush', 'ruleset');
@@ -144,7 +144,7 @@ test('with the agent away a neighbour’s address is granted to nobody either, a
   expect((await neighbour.ask6({ type: 'rebind', addresses: [neighbour.v6] }, 5000))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
 });
 
-test('a guest that rebinds without end is answered at times, and its neighbour whenever it asks', async () => {
+test('a guest that rebinds without end is answered now and then, and its neighbour whenever it asks', async () => {
   const [neighbour, guest] = [await newGuest(), await newGuest()];
   await neighbour.lease6();
   for (let round = 0; round < 10; round++) {
@@ -177,7 +177,7 @@ test('while a guest floods the host with REBINDs, or DECLINEs, each REBIND and D
   expect(own).toEqual({ [guest.v6]: 86_400 });
 }, 60_000);
 
-test('a guest that was installed anew, with another identifier, has its address when it has asked again; nobody else’s is given back', async () => {
+test('a guest that was installed anew, with another identifier, gets its address when it asks again; nobody else’s lease is released', async () => {
   const [neighbour, guest] = [await newGuest(), await newGuest()];
   const { server } = (await neighbour.lease6())!;
   expect((await guest.lease6())?.addresses).toEqual({ [guest.v6]: 86_400 });

@@ -9,7 +9,7 @@ import { serviceOptions } from './testing/facts.ts';
 const subnets = subnetPrefix(undefined);
 const kinds = [...hostileKinds(['workloadendpoints'], hostName), { prefix: subnets, names: ['hostile-0', 'hostile-1'], examples: [hostileSubnet] }];
 
-test.each([1, 2, 3])('whatever stands in the datastore, what is to be served follows from it, and is forgotten with it (seed %i)', (seed) => {
+test.each([1, 2, 3])('whatever the datastore holds, the services follow from it, and end with it (seed %i)', (seed) => {
   const model = createModel(serviceOptions);
   model.setTap('taphostile-1', 1500);
   const next = hostileWrites(kinds, seed);

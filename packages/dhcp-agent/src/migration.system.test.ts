@@ -57,7 +57,7 @@ test('a guest that rebinds on the host that it was moved to keeps its address', 
   expect([again?.['reason'], again?.['new_ip6_address'], again?.['new_dhcp6_name_servers']]).toEqual(['REBIND6', port.addresses[1], '2001:db8::53']);
 });
 
-test('a guest that renews on the host that it was moved to is answered at once, by the server that it knows: it has to ask anew, and gets its address', async () => {
+test('a guest that renews on the host that it was moved to is answered at once by the server that it knows, asks again and gets its address', async () => {
   const before = rawGuest(await guestOn(worlds[0]), port.mac);
   const address = { addresses: [port.addresses[1]!] };
   const { server } = (await before.lease6())!;

@@ -41,7 +41,7 @@ function modelWith(ports: readonly TestPort[], { taps = ports.map(({ tap }) => t
   return { model, look, addressOf: (one: TestPort) => services.get(one.tap)?.ipv4?.leases[0], macOf: (one: TestPort) => services.get(one.tap)?.mac };
 }
 
-test('a port is served once its endpoint, its subnet and its tap are there, in whatever order they come', () => {
+test('a port is served once its endpoint, its subnet and its tap exist, in whatever order they come', () => {
   const [one] = [port(1)];
   const steps = [(model: Model) => put(model, one), (model: Model) => putSubnet(model, 's'), (model: Model) => model.setTap(one.tap, 1442)];
   for (const order of [
@@ -67,7 +67,7 @@ test('allowed address pairs are not handed out', () => {
   expect(addressOf(port(1))).toBe('10.65.0.11');
 });
 
-test('a subnet of another network does not serve, even with the same prefix', () => {
+test('a subnet of another network does not count, even with the same prefix', () => {
   const { model, look, addressOf } = modelWith([port(1, { networkId: 'net-b' })]);
   expect(addressOf(port(1))).toBeUndefined();
   putSubnet(model, 't', 'net-b');
@@ -75,19 +75,19 @@ test('a subnet of another network does not serve, even with the same prefix', ()
   expect(addressOf(port(1))).toBe('10.65.0.11');
 });
 
-test('a change of a subnet concerns its network’s ports alone', () => {
+test('a change of a subnet affects only its network’s ports', () => {
   const { model, look } = modelWith([port(1), port(2, { networkId: 'net-b', addresses: ['10.66.0.12'] }), port(3)]);
   putSubnet(model, 's', 'net-a', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.1'] }));
   expect(look()).toEqual([port(1).tap, port(3).tap]);
 });
 
-test('a port’s change concerns that port alone', () => {
+test('a port’s change affects only that port', () => {
   const { model, look } = modelWith([port(1), port(2), port(3)]);
   put(model, port(2, { fqdn: 'vm-2.example.' }));
   expect(look()).toEqual([port(2).tap]);
 });
 
-test('a tap that goes leaves its port as it was, for when it comes back', () => {
+test('a deleted tap leaves its port as it was, for when the tap comes back', () => {
   const { model, look, addressOf } = modelWith([port(1)]);
   model.setTap(port(1).tap, undefined);
   put(model, port(1, { fqdn: 'vm-1.example.' }));
@@ -161,7 +161,7 @@ describe('of two ports', () => {
     }
   });
 
-  test('one that has not its tap takes no MAC or address from a third', () => {
+  test('the one that does not get its tap takes no MAC or address from a third port', () => {
     const first = { ...older, device: 'other', createdAt: '2025-01-03T00:00:00Z', mac: 'fa:16:3e:00:00:09', addresses: ['10.65.0.19'] };
     const third = port(3, { createdAt: '2026-01-02T00:00:00Z', mac: older.mac, addresses: older.addresses });
     const { addressOf, macOf } = modelWith([older, first, third]);
@@ -181,7 +181,7 @@ test('a port that has its gateway’s address makes the host leave that address 
   expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses).toEqual([{ address: '10.65.0.1', prefixLength: 32 }]);
 });
 
-test('a gateway that a port names as an allowed address pair stays the host’s: nobody takes the server from its neighbours', () => {
+test('a gateway that a port names as an allowed address pair stays the host’s: no guest takes the server from its neighbours', () => {
   const { model, look } = modelWith([port(1)]);
   put(model, port(2, { addresses: ['10.65.0.12', '10.65.0.1'], allowedIps: ['10.65.0.1'] }));
   expect(look()).toEqual([port(2).tap]);
@@ -189,7 +189,7 @@ test('a gateway that a port names as an allowed address pair stays the host’s:
   expect(model.takeChanged().get(port(1).tap)?.ipv4?.serverAddresses[0]?.address).toBe('10.65.0.1');
 });
 
-test('what is reserved is neither handed out nor taken as a gateway, from the moment that it is told until it is taken back; the other addresses are', () => {
+test('a reserved address is neither handed out nor taken as a gateway while it is reserved; the other addresses are', () => {
   const { model, look, addressOf } = modelWith([port(1), port(2, { addresses: ['10.65.0.12', '10.65.0.22'] })]);
   const reserve = (...prefixes: string[]): boolean =>
     model.setReserved('etcd', new Map(prefixes.map((prefix) => [cidr(prefix), { whose: 'an etcd endpoint' }])));
@@ -222,7 +222,7 @@ test.each([
   { what: 'a tap that Dnsmasq passes over', value: endpointValue(port(1, { tap: 'tap1~' })), says: 'not a tap' },
   { what: 'one interface’s MAC', value: endpointValue(port(1, { mac: '01:00:5e:00:00:01' })), says: 'MAC' },
   { what: 'a network', value: endpointValue(port(1)).replace('network-id', 'other'), says: 'network' },
-])('an endpoint without $what is not served, and that is said', ({ value, says }) => {
+])('an endpoint without $what is not served, and the problem is reported', ({ value, says }) => {
   const { model, look, addressOf } = modelWith([port(1)]);
   model.setEndpoint(endpointKey(port(1)), bytes(value));
   look();
@@ -234,7 +234,7 @@ test.each([
   expect(model.problems.size).toBe(0);
 });
 
-test('a subnet that does not decode serves nobody, and that is said', () => {
+test('a subnet that does not decode serves nobody, and the problem is reported', () => {
   const { model, look, addressOf } = modelWith([port(1)]);
   model.setSubnet(keyOfSubnet('s'), bytes('{"network_id":"net-a","cidr":"x"}'));
   look();
@@ -280,7 +280,7 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('look' as const) }) },
 );
 
-test('small steps end where a fresh start would, and what is not told as changed has not changed', () => {
+test('single changes lead to the same as a fresh start, and taps that are not returned as changed have not changed', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
       const model = createModel(serviceOptions);

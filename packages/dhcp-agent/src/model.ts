@@ -1,4 +1,4 @@
-// What is known of this host's ports and the region's subnets, and what DHCP is to do about it. A function of current content alone, computed anew only where something changed.
+// Knows this host's ports and the region's subnets, and computes each port's DHCP service. A function of current content alone; only what changed is computed again.
 import { addressOf, type Cidr, cidrContains, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import { compareClaims, compareText, decodeSubnet, type Reservations, ReservedAddresses, type Subnet } from '@calico-openstack/datamodel';
 import { decodeEndpoint, type Endpoint } from './endpoint.ts';
@@ -6,34 +6,36 @@ import type { ServiceOptions } from './option-table.ts';
 import { servePort } from './service/serve.ts';
 import type { PortService } from './service/service.ts';
 
+/** The DHCP agent's view of etcd, taps and reserved addresses. */
 export interface Model {
-  /** A WorkloadEndpoint of this host by its key; undefined: deleted. What does not decode counts as absent. */
+  /** Takes in a WorkloadEndpoint of this host by its etcd key; undefined when it was deleted. A value that does not decode counts as absent. */
   setEndpoint(key: string, value: Uint8Array | undefined): void;
-  /** A subnet that has DHCP enabled, by its key. */
+  /** Takes in a subnet that has DHCP enabled by its etcd key; undefined when it was deleted. */
   setSubnet(key: string, value: Uint8Array | undefined): void;
-  /** A tap that is there, with its MTU; undefined: not there (any more). Its last MTU stays known while a port has it. */
+  /** Takes in a tap's MTU in bytes; undefined when the tap does not exist (any longer). The last MTU stays known while a port has the tap. */
   setTap(tap: string, mtuBytes: number | undefined): void;
-  /** What `source` now says that nobody may have on a tap. Whether anything changed by that. */
+  /** Takes in which addresses `source` reserves: nobody may have them on a tap. Returns whether that changed anything. */
   setReserved(source: string, reservations: Reservations): boolean;
-  /** Why nobody may have the address on a tap: a phrase behind "it". undefined: it may be had. */
+  /** Why nobody may have the address on a tap: a phrase that continues "it". undefined when the address is allowed. */
   obstacle(address: IpAddress): string | undefined;
-  /** What is now to be done for each tap where that may have changed since the last call. undefined: nothing. */
+  /** The services of the taps whose service may have changed since the last call. undefined for a tap means that it is not served. */
   takeChanged(): ReadonlyMap<string, PortService | undefined>;
-  /** By etcd key: why something is not served, or not wholly. */
+  /** Why ports and subnets are not served, or only in part, by etcd key. */
   readonly problems: ReadonlyMap<string, readonly string[]>;
 }
 
+/** A model without ports, subnets and taps. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its indices are of one set of endpoints and change together, at each change of one of them
 export function createModel(options: ServiceOptions): Model {
   const endpoints = new Map<string, Endpoint>();
   /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */
   const holders = new Map<string, Set<string>>();
-  /** Taps whose service depends on whether anybody has the address, or nobody may have it. */
+  /** The taps whose service depends on an address: on whether a port has it, or whether it is reserved. */
   const watchers = new Map<IpAddress, Set<string>>();
   const reserved = new ReservedAddresses();
   const subnets = new Map<string, Subnet>();
   const subnetsOf = new Map<string, Map<string, Subnet>>();
-  /** Which of its endpoints has a tap, as far as it was asked since one of them came or went. */
+  /** The endpoint that a tap belongs to, cached by tap until one of the tap's endpoints comes or goes. */
   const heirs = new Map<string, Endpoint>();
   const present = new Set<string>();
   const mtus = new Map<string, number>();
@@ -41,11 +43,11 @@ export function createModel(options: ServiceOptions): Model {
   const changed = new Set<string>();
 
   const holdersOf = (token: string): Endpoint[] => [...(holders.get(token) ?? [])].flatMap((key) => endpoints.get(key) ?? []);
-  /** What one port alone can be served with. Not its allowed address pairs: several may have the same, as members of a VRRP group do, and tenants name what they like. */
+  /** What only one port can be served with: its MAC and its fixed addresses. Allowed address pairs are not among them: several ports may have the same (members of a VRRP group do). */
   const claims = ({ mac, leasable }: Endpoint): string[] => [`mac:${mac}`, ...leasable.map((address) => `ip:${address}`)];
   const tokens = (endpoint: Endpoint): string[] => [`tap:${endpoint.tap}`, `network:${endpoint.networkId}`, ...claims(endpoint)];
 
-  /** Whatever the endpoint's coming or going may make different: its tap, the taps that share a MAC or an address with any port of that tap, those that wanted to know. */
+  /** Marks every tap whose service may change with the endpoint: its own tap, the taps that share a MAC or an address with any port of that tap, and the taps that watch an address. */
   function touch(endpoint: Endpoint): void {
     changed.add(endpoint.tap);
     for (const one of [endpoint, ...holdersOf(`tap:${endpoint.tap}`)]) {
@@ -119,7 +121,7 @@ export function createModel(options: ServiceOptions): Model {
     if (!present.has(tap) && !holders.has(`tap:${tap}`)) mtus.delete(tap);
   }
 
-  /** Of several ports with one tap, MAC or address the one that Felix lets have it: somebody who comes later, with whatever intent, takes nothing from it. */
+  /** Of several ports with one tap, MAC or address, the one that Felix serves too: a port created later takes nothing from it. */
   const endpointOf = (tap: string): Endpoint | undefined => {
     const heir = heirs.get(tap) ?? firstOf(holdersOf(`tap:${tap}`));
     if (heir) heirs.set(tap, heir);
@@ -161,7 +163,7 @@ export function createModel(options: ServiceOptions): Model {
         addresses,
         fqdn: endpoint.fqdn,
         mtuBytes,
-        // In the order of their keys: of two that overlap the same one is meant, whichever was told first.
+        // In the order of their keys: of two subnets that overlap, the same one counts in whatever order they were read.
         subnets: [...(subnetsOf.get(endpoint.networkId) ?? [])].sort(([a], [b]) => compareText(a, b)).map(([, subnet]) => subnet),
         isTaken(address) {
           addTo(watchers, address, tap);
@@ -196,7 +198,7 @@ export function createModel(options: ServiceOptions): Model {
 const firstOf = (endpoints: readonly Endpoint[]): Endpoint | undefined =>
   endpoints.reduce<Endpoint | undefined>((first, next) => (first === undefined || byClaim(next, first) < 0 ? next : first), undefined);
 
-/** DHCP hands out fixed addresses alone, so no claim here is a pair's. */
+/** All claims are of kind `fixed`: DHCP hands out fixed addresses only, no allowed address pairs. */
 const byClaim = (a: Endpoint, b: Endpoint): number => compareClaims(claimOf(a), claimOf(b));
 const claimOf = ({ createdMs, key }: Endpoint) => ({ kind: 'fixed', createdMs, id: key }) as const;
 

@@ -1,22 +1,25 @@
-// One port on the servers of both families.
+// Serves one port with the servers of both families.
 import type { Logger } from '@calico-openstack/agent';
 import type { FamilyServer } from './dnsmasq/server.ts';
 import { type PortService, servicesOf } from './service/service.ts';
 
+/** Starts and ends the service of ports. */
 export interface PortServer {
-  /** Takes the tap from the servers of the families in which it is not to be served as `port` has it; undefined: in none. @throws what the disk refuses */
+  /** Ends the tap's service in the families in which `port` has none; in both when `port` is undefined. @throws what the disk refuses */
   withdraw(tap: string, port: PortService | undefined): void;
   /** Serves the port in its families. @throws what the disk refuses */
   serve(port: PortService): void;
 }
 
+/** The servers of the families, and how a tap is silenced. */
 export type PortServerOptions = {
   readonly servers: readonly FamilyServer[];
-  /** Takes the host's addresses from a tap: it is silent at once then, whatever Dnsmasq still knows. */
+  /** Removes the host's addresses from a tap, which silences DHCP there at once, whatever Dnsmasq still has in memory. */
   readonly silence: (tap: string) => void;
   readonly log: Logger;
 };
 
+/** Serves ports with these servers, and logs what changes. */
 export function portServer({ servers, silence, log }: PortServerOptions): PortServer {
   return {
     withdraw(tap, port) {

@@ -1,7 +1,7 @@
-// What of the datastore is not served, or not wholly: told when it starts, changes and ends.
+// Reports ports and subnets that are not served, or only in part: once when a problem starts, when it changes and when it ends.
 import type { Logger } from '@calico-openstack/agent';
 
-/** @returns what is to be called with all problems that there are, by etcd key */
+/** @returns the function to call with all current problems by etcd key; it logs only what changed since its last call */
 export function createProblemTeller(log: Logger): (problems: ReadonlyMap<string, readonly string[]>) => void {
   const told = new Map<string, string>();
   return (problems) => {
@@ -9,12 +9,12 @@ export function createProblemTeller(log: Logger): (problems: ReadonlyMap<string,
       const text = some.join('; ');
       if (told.get(key) === text) continue;
       told.set(key, text);
-      log.warn({ key, problems: some }, 'not served, or not wholly');
+      log.warn({ key, problems: some }, 'a port or subnet is not served, or only in part; see problems for why and correct the port or subnet in Neutron');
     }
     for (const key of told.keys()) {
       if (problems.has(key)) continue;
       told.delete(key);
-      log.info({ key }, 'served again, or gone');
+      log.info({ key }, 'the problems with a port or subnet are over: it is served in full, or was deleted');
     }
   };
 }

@@ -1,10 +1,10 @@
-// What the disk or the kernel refuses for a port: told when it starts, changes and ends, however often it is refused again in between.
+// Reports what the disk or the kernel refuses for a port: once when the refusal starts, when its reason changes and when it ends, however often the same refusal is repeated.
 import type { Logger } from '@calico-openstack/agent';
 
-/** What was refused: the port's files for Dnsmasq, or the addresses on its tap. */
+/** What was refused: the port's files for Dnsmasq, or the host's addresses on the port's tap. */
 export type Refused = 'files' | 'addresses';
 
-/** @returns what tells that something is refused for a tap, and why; undefined: it is not, or not any more */
+/** @returns the function that reports a refusal for a tap, with its reason; undefined as reason means that nothing is refused (any longer) */
 export function refusalTeller(log: Logger): (tap: string, what: Refused, reason: string | undefined) => void {
   const told = new Map<string, string>();
   return (tap, what, reason) => {
@@ -12,10 +12,10 @@ export function refusalTeller(log: Logger): (tap: string, what: Refused, reason:
     if (told.get(id) === reason) return;
     if (reason === undefined) {
       told.delete(id);
-      log.info({ tap, what }, 'no longer refused');
+      log.info({ tap, what }, 'the files or addresses of a port are no longer refused; the port is set up as wanted');
     } else {
       told.set(id, reason);
-      log.error({ tap, what, reason }, 'cannot do what the port needs; everything else goes on, and it is tried again');
+      log.error({ tap, what, reason }, 'the files or addresses of a port are refused; other ports are not affected, and this one is retried');
     }
   };
 }

@@ -92,7 +92,7 @@ test.each([
   },
 );
 
-test('a gateway is off the tap as soon as BIRD names it as a peer, and comes when no route leads through it and no peer is named any more', async () => {
+test('a gateway is removed from the tap as soon as BIRD names it as a peer, and comes back when no route leads through it and BIRD names no peer', async () => {
   world.host('ip', 'route', 'add', '198.51.100.0/24', 'via', bgpPeer, 'dev', 'eth0', 'onlink');
   await world.putSubnet('s', subnet('203.0.113.0/24', { gatewayIp: bgpPeer }));
   const one = port(1, ['203.0.113.77']);
@@ -107,7 +107,7 @@ test('a gateway is off the tap as soon as BIRD names it as a peer, and comes whe
   await world.until('it is back', () => onTap(one.tap).includes(bgpPeer));
 });
 
-test('an address that an earlier agent left on a tap, and that cuts this host off etcd, goes before etcd is heard', async () => {
+test('an address that an earlier agent left on a tap, and that cuts this host off from etcd, is removed before etcd has been read', async () => {
   await world.putSubnet('s', subnet('203.0.113.0/24', { gatewayIp: '203.0.113.20' }));
   const one = port(1, ['203.0.113.77']);
   await guestOf(one);

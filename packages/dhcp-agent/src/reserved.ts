@@ -1,5 +1,5 @@
-// What nobody may have on a tap, from where it stands: the kernel, BIRD's configuration, the agent's own etcd endpoints. A server address on a tap is the host's own, and what it
-// talked to under that address is out of its reach from then on.
+// Follows which addresses nobody may have on a tap: the kernel's own, those in BIRD's configuration, the agent's own etcd endpoints. An address on a tap becomes the host's own:
+// the host could no longer reach a neighbour or an etcd server that has the same address.
 
 import { parseAddress } from '@calico-openstack/addresses';
 import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
@@ -8,10 +8,14 @@ import { openHostAddresses } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import type { AgentOptions } from './option-table.ts';
 
-/** What stands on workloads' interfaces is put there by this agent or its like. */
+/** Addresses and routes of workloads' interfaces are not reserved: this agent or Felix put them there. */
 const isWorkloadInterface = (name: string): boolean => name.startsWith('tap') || name.startsWith('cali');
 
-/** Tells all of it at once, but for etcd endpoints that are names, and again whenever it changes. Keeps the process alive until closed. @throws NetlinkError */
+/**
+ * Calls `onReserved` for each source at once, and again whenever the source changes. etcd endpoints that are names follow when they are resolved.
+ * Keeps the process alive until closed.
+ * @throws NetlinkError when the kernel refuses to report its addresses
+ */
 export function followReserved(
   links: Links,
   { etcd, birdConfigFile }: Pick<AgentOptions, 'etcd' | 'birdConfigFile'>,
@@ -19,12 +23,12 @@ export function followReserved(
   onReserved: (source: string, reservations: Reservations) => void,
 ): { close(): void } {
   const addresses = openHostAddresses(links, {
-    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not tell its routes; asking again'),
+    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report its routes; retrying'),
     leavesOut: isWorkloadInterface,
   });
   const tellHost = (): void => onReserved('host', reservationsOfHost(addresses.read(), isWorkloadInterface));
   let telling: NodeJS.Immediate | undefined;
-  // Of all that changes in one turn, once: reading costs as much as the host has addresses.
+  // All changes of one turn of the event loop are read together: reading costs as much as the host has addresses.
   const watch = addresses.watch(() => {
     telling ??= setImmediate(() => {
       telling = undefined;
@@ -35,7 +39,10 @@ export function followReserved(
   const bird = followFile(birdConfigFile, {
     onText: (text) => onReserved('bird', reservationsOfBird(text ?? '')),
     onUnreadable: (error) =>
-      log.warn({ err: error, file: birdConfigFile }, "BIRD's configuration cannot be read: no tap gets an address of the neighbours that it named last"),
+      log.warn(
+        { err: error, file: birdConfigFile },
+        "cannot read BIRD's configuration; addresses of the neighbours that it named last stay reserved, and no tap gets them",
+      ),
   });
   const endpoints = followAddresses(etcd.endpoints, (found) => onReserved('etcd', reservationsOfEtcd(found.flatMap((address) => parseAddress(address) ?? []))));
   return {

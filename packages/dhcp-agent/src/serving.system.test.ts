@@ -117,7 +117,7 @@ describe('nobody is answered', () => {
     expect(await dhclient6(guest, { seconds: 4 })).toBeUndefined();
   });
 
-  test('who claims the MAC of a port behind another tap, and that port keeps its lease', async () => {
+  test('who uses the MAC of a port behind another tap, and that port keeps its lease', async () => {
     const [victim, attacker] = [port(), port()];
     const { client } = await holder(await guestOf(victim));
     await world.putPort(attacker);
@@ -126,7 +126,7 @@ describe('nobody is answered', () => {
     expect(await renewed(client)).toMatchObject({ event: 'renew', ip: victim.addresses[0] });
   });
 
-  test('who shows another guest’s client identifier gets its own address, and that guest keeps its lease', async () => {
+  test('who sends another guest’s client identifier gets its own address, and that guest keeps its lease', async () => {
     const [victim, attacker] = [port(), port()];
     const { client } = await holder(await guestOf(victim));
     const identifier = `0x3d:01${victim.mac.replaceAll(':', '')}`;
@@ -175,7 +175,7 @@ test('a subnet’s new DNS servers and routes reach a guest at its next renewal'
   expect(routes).toBeUndefined();
 });
 
-test('an address that a port leaves is the next one’s at once, though its lease still runs', async () => {
+test('the next port gets a former port’s address at once, though its lease still runs', async () => {
   const former = port();
   const guest = await guestOf(former);
   expect((await leaseOnce(guest))['ip']).toBe(former.addresses[0]);
@@ -189,7 +189,7 @@ test('an address that a port leaves is the next one’s at once, though its leas
 });
 
 describe('two networks', () => {
-  test('with subnets of their own are told each its own', async () => {
+  test('with subnets of their own get each its own', async () => {
     await world.putSubnet('b4', subnet('192.168.7.0/26', { gatewayIp: '192.168.7.1', dnsServers: ['10.2.2.2'] }), 'net-b');
     const [a, b] = [port(), port({ networkId: 'net-b', addresses: ['192.168.7.20'] })];
     const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([holder(await guestOf(a)), holder(await guestOf(b))]);
@@ -206,7 +206,7 @@ describe('two networks', () => {
     expect(await renewed(clientB)).toMatchObject({ event: 'renew', serverid: '192.168.7.1' });
   });
 
-  test('with one prefix and one gateway are told each its own', async () => {
+  test('with one prefix and one gateway get each its own', async () => {
     await world.putSubnet('b4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.2.2.2'] }), 'net-b');
     const [a, b] = [port(), port({ networkId: 'net-b' })];
     const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([holder(await guestOf(a)), holder(await guestOf(b))]);

@@ -29,7 +29,7 @@ test('the tap has the addresses, without routes, and the IPv4 one is no source o
   expect(tapsInUse(links)).toEqual(['tap1']);
 });
 
-test('what is there as wanted is left alone', () => {
+test('addresses that are already right are not touched', () => {
   setServerAddresses(links, 'tap1', [gateway4, gateway6, timer]);
   on('tap1');
   links.addAddress = () => expect.unreachable();
@@ -37,7 +37,7 @@ test('what is there as wanted is left alone', () => {
   expect(setServerAddresses(links, 'tap1', [gateway4, gateway6, timer])).toEqual([]);
 });
 
-test('what is no longer wanted goes, but for what this agent did not put there', () => {
+test('stale addresses are removed, except those that this agent did not add', () => {
   links.addAddress('tap1', 'fe80::1', 64);
   setServerAddresses(links, 'tap1', [gateway4, timer]);
   on('tap1');
@@ -45,14 +45,14 @@ test('what is no longer wanted goes, but for what this agent did not put there',
   expect(on('tap1')).toEqual(['fe80::1', '10.65.0.2']);
 });
 
-test('before etcd was read nothing is taken away', () => {
+test('before etcd has been read nothing is removed', () => {
   setServerAddresses(links, 'tap1', [gateway4]);
   on('tap1');
   setServerAddresses(links, 'tap1', [gateway6], 'add');
   expect(on('tap1')).toEqual(['10.65.0.1', '2001:db8:a::1']);
 });
 
-test('what nobody may have goes even before etcd was read, and nothing else does', () => {
+test('reserved addresses are removed even before etcd has been read, and nothing else is', () => {
   setServerAddresses(links, 'tap1', [gateway4, gateway6]);
   on('tap1');
   setServerAddresses(links, 'tap1', [], 'add', (address) => address === '10.65.0.1');
@@ -67,13 +67,13 @@ test('the address for the advertisements’ timer stays the one that was added l
   expect(on('tap1')).toEqual(['2001:db8:a::1', '2001:db8:b::1', 'fdca:fa16:3e00:1::1']);
 });
 
-test('a tap that is not there, or that goes meanwhile, is no trouble', () => {
+test('a tap that does not exist, or is deleted meanwhile, is no error', () => {
   expect(setServerAddresses(links, 'tap2', [gateway4])).toEqual([]);
   links.kernel.remove(links.link('tap1')!.index); // its event has not come
   expect(setServerAddresses(links, 'tap1', [gateway4])).toEqual([]);
 });
 
-test('what the kernel refuses comes back', () => {
+test('what the kernel refuses is returned', () => {
   links.addAddress = () => ({ code: 'EINVAL' });
   expect(setServerAddresses(links, 'tap1', [gateway4])).toEqual([{ code: 'EINVAL', tap: 'tap1', address: '10.65.0.1' }]);
 });

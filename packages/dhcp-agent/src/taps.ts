@@ -1,4 +1,4 @@
-// The host's own addresses on taps. Pure but for the editor that it is handed.
+// The host's own addresses on taps. Pure but for the link editor that it is given.
 
 import { familyOf, type IpAddress } from '@calico-openstack/addresses';
 import type { LinkAddress, LinkEditor, LinkRefusal, Links } from '@calico-openstack/kernel/links/link';
@@ -8,17 +8,18 @@ import type { ServerAddress } from './service/service.ts';
 /** RT_SCOPE_LINK: the address answers on the tap, and is never the source of what leaves elsewhere. */
 const scopeLink = 253;
 
-/** An address that this agent put there: nobody else gives taps addresses that the kernel keeps no route for. */
+/** Whether this agent added the address: nobody else gives taps addresses without a prefix route. */
 const isOurs = ({ noPrefixRoute }: LinkAddress): boolean => noPrefixRoute;
 
-/** Taps that carry an address of this agent. */
+/** The names of taps that carry an address of this agent. */
 export const tapsInUse = (links: Links): string[] => [...links.links.keys()].filter((name) => isTapName(name) && links.addresses(name).some(isOurs));
 
+/** An address that the kernel refuses to add or to remove, with the reason. */
 export type AddressRefusal = LinkRefusal & { readonly tap: string; readonly address: string };
 
 /**
- * Makes the tap's addresses what they are to be, in their order. A tap that is not there needs nothing. `add`: nothing is taken away but what nobody may have there.
- * What the kernel refuses comes back; ENODEV is not a refusal: the tap has gone, and its event is on its way.
+ * Sets the tap's addresses, in their order. A tap that does not exist needs nothing. In mode `add` only reserved addresses are removed.
+ * @returns what the kernel refuses; ENODEV is not a refusal: the tap was deleted, and its event is on its way
  */
 export function setServerAddresses(
   links: Links & LinkEditor,
@@ -41,7 +42,7 @@ export function setServerAddresses(
   for (const { address, prefixLength } of wanted) {
     const there = have.some((one) => one.address === address && one.prefixLength === prefixLength);
     const ipv6 = familyOf(address) === 6;
-    // The order is the order of adding: behind a new IPv6 address, the others are added anew.
+    // The kernel lists addresses in the order of adding: after a new IPv6 address, the later ones are added again.
     if (there && !(ipv6 && reordered)) continue;
     if (there) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
     attempt(address, links.addAddress(tap, address, prefixLength, { noPrefixRoute: true, noDad: true, ...(ipv6 ? {} : { scope: scopeLink }) }), 'EEXIST');

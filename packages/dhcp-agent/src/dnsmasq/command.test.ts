@@ -40,7 +40,7 @@ test('DHCPv4 is served on all taps, for all of IPv4, to known hosts only', () =>
   ]);
 });
 
-test('DHCPv6 and advertisements are served for whatever prefix a tap carries, off the link', () => {
+test('DHCPv6 and advertisements are served for every prefix that a tap carries, as off-link', () => {
   expect(argumentsOf(6)).toEqual(
     expect.arrayContaining(['--interface=tap*', '--dhcp-ignore=tag:!known', '--dhcp-range=::,constructor:tap*,static,off-link,64,86400s', '--enable-ra']),
   );
@@ -58,7 +58,7 @@ test.each<{ readonly some: Partial<DnsmasqOptions>; readonly gives: readonly str
   expect(argumentsOf(4, some)).toEqual(expect.arrayContaining([...gives]));
 });
 
-test('nothing that guests do is logged, unless the operator asks for a log', () => {
+test('guests’ requests are not logged, unless the operator asks for a log', () => {
   expect(argumentsOf(6)).toEqual(expect.arrayContaining(['--log-async=100', '--quiet-dhcp6', '--quiet-ra']));
   for (const family of [4, 6] as const) {
     const asked = argumentsOf(family, { logDirectory: '/var/log/dhcp' });

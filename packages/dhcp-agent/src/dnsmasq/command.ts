@@ -1,10 +1,10 @@
-// How Dnsmasq is started: one for DHCPv4, one for DHCPv6 and router advertisements. Nothing in the command line depends on ports or subnets, so no change of theirs needs a restart.
+// Dnsmasq's command lines: one process for DHCPv4, one for DHCPv6 and router advertisements. Nothing in them depends on ports or subnets, so no change of these needs a restart.
 import { join } from 'node:path';
 import { addressOf, type IpFamily } from '@calico-openstack/addresses';
 import type { DnsmasqOptions } from '../option-table.ts';
 import { ipv4Ranges, netmask } from '../service/ipv4.ts';
 
-/** Where one Dnsmasq has its things. */
+/** The directories and files of one Dnsmasq. */
 export type Places = {
   readonly directory: string;
   readonly hosts: string;
@@ -13,23 +13,26 @@ export type Places = {
   readonly pid: string;
 };
 
+/** The places of a family's Dnsmasq below the agent's directory. */
 export function placesIn(directory: string, family: IpFamily): Places {
   const own = join(directory, `dnsmasq-${family}`);
   return { directory: own, hosts: join(own, 'hosts'), options: join(own, 'options'), leases: join(own, 'leases'), pid: join(own, 'pid') };
 }
 
 /**
+ * The arguments of a family's Dnsmasq, without the program.
+ *
  * | option | why |
  * |---|---|
  * | `--conf-file=` | Debian's own configuration is for another Dnsmasq |
  * | `--port=0` | no DNS |
  * | `--bind-dynamic` | taps come and go; another Dnsmasq (libvirt's) may serve other interfaces of the host |
- * | `--dhcp-ignore=tag:!known` | whoever has no hosts file gets no answer, not even a refusal |
- * | `--dhcp-ignore-names` | what guests call themselves is of no interest |
- * | `--dhcp-ignore-clid` | a client identifier is whatever the guest says: it would give one guest a hand in another's lease |
+ * | `--dhcp-ignore=tag:!known` | a guest without a hosts file gets no answer, not even a refusal |
+ * | `--dhcp-ignore-names` | the names that guests give themselves are not used |
+ * | `--dhcp-ignore-clid` | a guest chooses its client identifier freely, and could get at another's lease by it |
  * | `--dhcp-authoritative` | a guest whose lease was lost keeps its address |
- * | `--quiet-dhcp`, `--quiet-dhcp6`, `--quiet-ra` | a guest would fill the host's log, two lines a question; mistakes are still told. Not where the operator asks for a log |
- * | `--log-async` | a log that nobody reads (a syslog that stands still, a disk that is slow) must not keep guests waiting. Beyond that many lines, lines are lost |
+ * | `--quiet-dhcp`, `--quiet-dhcp6`, `--quiet-ra` | a guest could fill the host's log, with two lines a question; errors are still logged. Not where the operator asks for a log |
+ * | `--log-async` | a log that nobody reads (a syslog that stands still, a slow disk) must not keep guests waiting. Lines beyond that many are lost |
  */
 export function dnsmasqArguments(family: IpFamily, places: Places, options: DnsmasqOptions): readonly string[] {
   const leaseTime = options.leaseSeconds === undefined ? 'infinite' : `${options.leaseSeconds}s`;
@@ -56,7 +59,7 @@ export function dnsmasqArguments(family: IpFamily, places: Places, options: Dnsm
   ];
 }
 
-/** As many as Dnsmasq keeps at most. Before it loses any it waits for the last eight, 255 ms in all: once, since a full queue makes nobody wait. */
+/** The most that Dnsmasq keeps. Before it loses lines it waits for the last eight, 255 ms in all: once, since a full queue makes nobody wait. */
 const logLinesMax = 100;
 const quiet: Readonly<Record<IpFamily, readonly string[]>> = { 4: ['--quiet-dhcp'], 6: ['--quiet-dhcp6', '--quiet-ra'] };
 
@@ -71,5 +74,5 @@ function ipv4Arguments(leaseTime: string, options: DnsmasqOptions): readonly str
   ];
 }
 
-/** A range for each prefix that a tap carries. Off-link: guests send everything to the host, which routes. */
+/** A range for each prefix that a tap carries. The ranges are off-link: guests send everything to the host, which routes. */
 const ipv6Arguments = (leaseTime: string): readonly string[] => [`--dhcp-range=::,constructor:tap*,static,off-link,64,${leaseTime}`, '--enable-ra'];

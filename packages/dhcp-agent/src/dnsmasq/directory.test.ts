@@ -11,11 +11,11 @@ function read(texts: readonly string[], ageMs = 0): readonly [string, number] {
   return [text, looks];
 }
 
-test('a file of leases that Dnsmasq is just writing is looked at again until it is whole', () => {
+test('a lease file that Dnsmasq is just writing is read again until it is whole', () => {
   expect(read(['', '1795529559 fa:16:3e:00:00:01 10.65.0.11 * *\n17955', 'a\nb\n'])).toEqual(['a\nb\n', 3]);
 });
 
-test('one that has been empty for long is empty; one that is left empty or torn is taken as it is after a while', () => {
+test('a lease file that has been empty for long counts as empty; one that stays empty or incomplete is taken as it is after a while', () => {
   expect(read([''], 60_000)).toEqual(['', 1]);
   expect(read([''])).toEqual(['', expect.any(Number)]);
   expect(read(['a\nb'])).toEqual(['a\nb', expect.any(Number)]);

@@ -7,12 +7,12 @@ import type { Places } from './command.ts';
 import { type PortFiles, parseHost } from './files.ts';
 import { type Holder, parseHolders } from './leases.ts';
 
-/** Dnsmasq passes over files whose names begin so. */
+/** Begins the names of files that are being written: Dnsmasq skips such files. */
 const unfinished = '.';
 
 /**
- * Makes what is missing. Dnsmasq gives up root's rights when it has started, and reads the files again later.
- * @throws StartError when it could not
+ * Makes the missing directories, readable by everybody: Dnsmasq gives up root's rights after its start, and reads the files again later.
+ * @throws StartError when a directory cannot be made, or ordinary users cannot get into it
  */
 export function makeDirectories(places: Places): void {
   for (const directory of [places.directory, places.hosts, places.options]) {
@@ -29,7 +29,7 @@ export function makeDirectories(places: Places): void {
   }
 }
 
-/** Where Dnsmasq is to log: without it, it would not start. Neutron's agent makes it, too. @throws StartError when it could not */
+/** Makes the directory for Dnsmasq's log, as Neutron's agent does: Dnsmasq does not start without it. @throws StartError when it cannot be made */
 export const makeLogDirectory = (directory: string): void => makeConfiguredDirectory(directory);
 
 function makeConfiguredDirectory(directory: string): void {
@@ -44,7 +44,7 @@ function makeConfiguredDirectory(directory: string): void {
   }
 }
 
-/** By tap. What is no port's, or is incomplete, is removed: Dnsmasq must not read it either. */
+/** The files of all ports, by tap. Removes files that are incomplete or of no port: Dnsmasq must not read them either. */
 export function readFiles(places: Places): Map<string, PortFiles> {
   const files = new Map<string, PortFiles>();
   const options = new Set(regularFiles(places.options).map(({ name }) => name));
@@ -57,21 +57,22 @@ export function readFiles(places: Places): Map<string, PortFiles> {
   return files;
 }
 
-/** A directory, such as the `lost+found` of a file system of its own, is nothing to Dnsmasq and nothing to us. */
+/** The regular files. Directories, such as the `lost+found` of a file system's root, are skipped by Dnsmasq and by this agent. */
 const regularFiles = (directory: string) => readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile());
 
-/** The options come first: from the moment that Dnsmasq knows the host it answers, and with all that it is to say. */
+/** Writes a port's files. The options come first: Dnsmasq answers from the moment that it knows the host, and must know the options by then. */
 export function writeFiles(places: Places, tap: string, { host, options }: PortFiles): void {
   replaceFile(join(places.options, tap), join(places.options, `${unfinished}${tap}`), options);
   replaceFile(join(places.hosts, tap), join(places.hosts, `${unfinished}${tap}`), host);
 }
 
+/** Removes a port's files, if there are any. */
 export function removeFiles(places: Places, tap: string): void {
   rmSync(join(places.hosts, tap), { force: true });
   rmSync(join(places.options, tap), { force: true });
 }
 
-/** The file of leases; empty where there is none yet. */
+/** The text of the lease file; empty when there is none yet. */
 function readLeaseFile(places: Places): string {
   try {
     return readFileSync(places.leases, 'utf8');
@@ -81,12 +82,12 @@ function readLeaseFile(places: Places): string {
   }
 }
 
-/** Empty for longer than that, the file of leases is not just being written. */
+/** A lease file that has been empty for longer than this is not being written. */
 const writingMs = 1000;
 const lookAgainMs = 2;
 const looksMax = 50;
 
-/** The same while Dnsmasq may be running. */
+/** The text of the lease file while Dnsmasq may be writing it. */
 export function readLiveLeaseFile(places: Places): string {
   return wholeText(
     () => ({ text: readLeaseFile(places), ageMs: Date.now() - (statSync(places.leases, { throwIfNoEntry: false })?.mtimeMs ?? 0) }),
@@ -95,8 +96,8 @@ export function readLiveLeaseFile(places: Places): string {
 }
 
 /**
- * Dnsmasq empties its file of leases and writes it anew in place whenever one changes, which takes it 2 ms where there are 1500. A lease that is not seen then is not put out of
- * the way, and whose address it was cannot have it for as long as it runs. So a file that is empty or ends within a line is looked at again, for a while.
+ * Reads a lease file until it is whole. Dnsmasq empties the file and writes it again in place whenever a lease changes, which takes 2 ms for 1500 leases. A lease missed here would
+ * not be removed, and the next port with its address could not have it for as long as the lease runs. So a file that is empty or ends within a line is read again, for a while.
  */
 export function wholeText(look: () => { readonly text: string; readonly ageMs: number }, pause: () => void): string {
   for (let looks = 1; ; looks += 1) {
@@ -108,8 +109,8 @@ export function wholeText(look: () => { readonly text: string; readonly ageMs: n
 }
 
 /**
- * Who has an address in lease, by the file of leases as it is now; it is read when it has changed. One that is just being written may miss some: for questions that are
- * asked again.
+ * @returns the function that looks up who has leased an address; it reads the lease file when it has changed. A file that is just being written may miss some leases, so this is
+ * for questions that are repeated.
  */
 export function leaseHolders(places: Places): (address: IpAddress) => Holder | undefined {
   let [seen, holders]: [string | undefined, ReadonlyMap<IpAddress, Holder>] = [undefined, new Map()];
@@ -117,13 +118,13 @@ export function leaseHolders(places: Places): (address: IpAddress) => Holder | u
     const facts = statSync(places.leases, { throwIfNoEntry: false, bigint: true });
     const now = facts && `${facts.ino} ${facts.size} ${facts.mtimeNs}`;
     if (now === undefined || now !== seen) holders = parseHolders(readLeaseFile(places));
-    // Written within the last second, it may be another one next time, and look the same.
+    // A file written within the last second may be written again and look the same, so it is not cached.
     seen = facts && Date.now() - Number(facts.mtimeMs) > writingMs ? now : undefined;
     return holders.get(address);
   };
 }
 
-/** For the Dnsmasq that starts next: one that runs holds the file open that was there before. */
+/** Writes the lease file for the Dnsmasq that starts next: a running one has the former file open. */
 export const writeLeaseFile = (places: Places, text: string): void => replaceFile(places.leases, `${places.leases}.new`, text);
 
 function replaceFile(path: string, temporary: string, text: string): void {

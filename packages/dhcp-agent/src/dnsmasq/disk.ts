@@ -11,7 +11,7 @@ import { dnsmasqHost } from './process.ts';
 import type { Dnsmasq } from './server.ts';
 import { type DnsmasqProcess, startDnsmasqSupervisor } from './supervisor.ts';
 
-/** Makes the directories; Dnsmasq is started by `process.run()`. @throws StartError */
+/** A family's Dnsmasq. Makes the directories; `process.run()` starts Dnsmasq. @throws StartError when a directory is unusable */
 export function openDnsmasq(
   family: IpFamily,
   { directory, dnsmasq: options }: Pick<AgentOptions, 'directory' | 'dnsmasq'>,
@@ -31,8 +31,8 @@ export function openDnsmasq(
         tidy();
         unwanted = new Set();
       } catch (error) {
-        // A disk that is full or read-only. Old leases are in the way of few; without Dnsmasq nobody gets an answer.
-        log.error({ err: error }, 'cannot tidy up before Dnsmasq starts; it starts with what is there');
+        // The disk is full or read-only. Old leases affect few guests; without Dnsmasq nobody gets an answer.
+        log.error({ err: error }, 'cannot remove stale files and leases before Dnsmasq starts; starting it with them; free or remount the disk');
       }
     },
   });
@@ -57,7 +57,7 @@ export function openDnsmasq(
   };
 }
 
-/** Leases of ports that are gone would only pile up, and be in the way of those that get their addresses. */
+/** @returns whether a lease is kept: leases of deleted ports would pile up, and keep the next ports from getting their addresses */
 export function isKept(entries: readonly HostEntry[], unwanted: ReadonlySet<IpAddress>): (lease: Lease) => boolean {
   const macs = new Map(entries.flatMap(({ leases, macs: [mac] }) => leases.map((address) => [address, mac])));
   return ({ address, mac }) => macs.has(address) && !unwanted.has(address) && (mac === undefined || mac === macs.get(address));

@@ -1,4 +1,4 @@
-// Dnsmasq's files and memory without Dnsmasq: reads as strictly, forgets as little, and gives the same answers. `contract.ts` holds it to the real one.
+// Dnsmasq's files and memory without Dnsmasq, for tests: it reads as strictly, keeps as much in memory, and gives the same answers. testing/dnsmasq-contract.ts tests both.
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import { type PortFiles, parseHost } from './files.ts';
 import type { Lease } from './leases.ts';
@@ -7,17 +7,19 @@ import type { Dnsmasq } from './server.ts';
 type HostLine = { readonly tap: string; readonly macs: readonly string[]; readonly addresses: readonly IpAddress[] };
 type OptionLine = { readonly tap: string; readonly code: string; readonly value: string };
 
-/** What a guest is told: its addresses, and options by code. */
+/** A guest's answer: its addresses, and options by code. */
 export type Answer = { readonly addresses: readonly IpAddress[]; readonly options: ReadonlyMap<string, string> };
 
+/** A Dnsmasq whose files, leases and calls a test can look at. */
 export interface FakeDnsmasq extends Dnsmasq {
   readonly files: Map<string, PortFiles>;
   readonly leaseTable: Map<IpAddress, string>;
   readonly calls: { reloads: number; restarts: number };
-  /** A whole exchange: DISCOVER to ACK. undefined: no answer. */
+  /** Makes a whole exchange, from DISCOVER to ACK. undefined when there is no answer. */
   ask(tap: string, mac: string): Answer | undefined;
 }
 
+/** A fake Dnsmasq that has read `files` at its start. */
 export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>()): FakeDnsmasq {
   const leaseTable = new Map<IpAddress, string>();
   const calls = { reloads: 0, restarts: 0 };

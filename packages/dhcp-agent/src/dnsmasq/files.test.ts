@@ -9,7 +9,7 @@ import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { hostilePort, hostileText } from '../testing/hostile.ts';
 import { hostEntryOf, parseHost, parseOptions6, printHost, printOptions } from './files.ts';
 
-test('no line is longer than what Dnsmasq reads at once, however much a subnet and a port hold', () => {
+test('no line is longer than Dnsmasq reads at once, however much a subnet and a port hold', () => {
   const many = Array.from({ length: 100 }, (_, index) => index + 100);
   const routes = (length: number) => Object.fromEntries(many.map((number) => [`${number}.100.0.0/${length}`, '172.100.100.100']));
   for (const length of [7, 8, 15, 16, 24, 32]) {
@@ -112,7 +112,7 @@ describe('whatever a tenant chose', () => {
   });
 });
 
-test('what options say of DHCPv6 reads back as what was written', () => {
+test('the DHCPv6 options read back as what was written', () => {
   fc.assert(
     fc.property(hostilePort, (hostile) => {
       const one = servePort(hostile, serviceOptions).service?.ipv6;
@@ -176,7 +176,7 @@ test('whatever stands in a subnet and in a name in etcd, Dnsmasq reads lines for
   expect(served).toBeGreaterThan(100);
 });
 
-test('what is not a hosts file of this agent is none', () => {
+test('a file that this agent would not have written is no hosts file', () => {
   const good = printHost(hostEntryOf(port.tap, port.mac, ipv4!));
   for (const text of [
     '',

@@ -1,6 +1,6 @@
-// What Dnsmasq reads about a port: a file in its directory of hosts, and one in its directory of options. Written here, and read back.
-// Every line is bound to the tap by Dnsmasq's own tag for the interface that a packet came in by, so whatever a guest claims to be, it is told its own port's answers.
-// No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and dies of it after a reload.
+// Prints and parses the files that Dnsmasq reads about a port: one in its directory of hosts, and one in its directory of options.
+// Every line is bound to the tap by Dnsmasq's own tag for the interface of a packet: whatever a guest claims to be, it gets its own port's answers.
+// No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and crashes after a reload.
 import { type IpAddress, type IpFamily, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
 import { isTapName } from '../endpoint.ts';
 import { option6 } from '../service/ipv6.ts';
@@ -9,16 +9,17 @@ import type { DhcpOption, FamilyService, OptionValue, ServerAddress } from '../s
 /** Both files of one port, of one family. */
 export type PortFiles = { readonly host: string; readonly options: string };
 
-/** What a hosts file says. */
+/** The content of a hosts file. */
 export type HostEntry = {
   readonly tap: string;
-  /** The port's first. Dnsmasq gives an address that is leased to one of the others to the first that asks: leases of ports that are gone must not be in the way. */
+  /** The port's own MAC first, then those that had its addresses before. Dnsmasq gives an address that is leased to one of the others to the first MAC: stale leases do no harm. */
   readonly macs: readonly string[];
   readonly leases: readonly IpAddress[];
-  /** For the agent's own use, in a comment: what the tap carries while this port is served. */
+  /** What the tap carries while this port is served. In the file this is a comment, for the agent's own use. */
   readonly serverAddresses: readonly ServerAddress[];
 };
 
+/** The entry of a port's hosts file. `formerMacs` had the port's addresses in lease before. */
 export const hostEntryOf = (tap: string, mac: string, service: FamilyService, formerMacs: readonly string[] = []): HostEntry => ({
   tap,
   macs: [mac, ...formerMacs.filter((former) => former !== mac)],
@@ -26,13 +27,14 @@ export const hostEntryOf = (tap: string, mac: string, service: FamilyService, fo
   serverAddresses: service.serverAddresses,
 });
 
+/** The text of a hosts file. @throws RangeError for a line that is too long for Dnsmasq */
 export function printHost({ tap, macs, leases, serverAddresses }: HostEntry): string {
   const addresses = leases.map((address) => (address.includes(':') ? `[${address}]` : address));
   const comment = `# ${serverAddresses.map(({ address, prefixLength: length }) => `${address}/${length}`).join(' ')}\n`;
   return shortLine(comment) + shortLine(`${[`tag:${tap}`, ...macs, ...addresses].join(',')}\n`);
 }
 
-/** undefined for anything that `printHost` would not have written. */
+/** Parses a hosts file. undefined for anything that `printHost` would not have written. */
 export function parseHost(text: string): HostEntry | undefined {
   const lines = /^# ([^\n]*)\ntag:([^\n]*)\n$/.exec(text);
   if (!lines || !text.split('\n').every(isShort)) return undefined;
@@ -52,7 +54,7 @@ function parseServerAddress(text: string): ServerAddress | undefined {
 }
 
 /**
- * Dnsmasq reads 1024 characters at once, and takes what is behind them for a line of its own: without the tag, it would be told to everybody.
+ * Dnsmasq reads 1024 characters at once, and takes the rest for a line of its own: without the tag, every guest would get it.
  * @throws RangeError for a longer line; what services hold is kept short enough (subnets.ts)
  */
 function shortLine(line: string): string {
@@ -63,11 +65,12 @@ function shortLine(line: string): string {
 const longestLine = 1000;
 const isShort = (line: string): boolean => Buffer.byteLength(line) <= longestLine;
 
+/** The text of a port's options file. @throws RangeError for a line that is too long for Dnsmasq */
 export function printOptions(tap: string, service: FamilyService): string {
   return service.options.map((option) => shortLine(`tag:${tap},${printCode(service.family, option)}${printValue(service.family, option.value)}\n`)).join('');
 }
 
-/** What a port's options say of DHCPv6: read back from what `printOptions` wrote. */
+/** The DHCPv6 options in what `printOptions` wrote. */
 export function parseOptions6(text: string): { readonly dnsServers: readonly IpAddress[]; readonly domainSearch: string | undefined } {
   const textOf = (code: number): string | undefined => new RegExp(`^tag:[^,\\n]*,option6:${code},(.*)$`, 'm').exec(text)?.[1];
   const dnsServers = (textOf(option6.dnsServers) ?? '').split(',').flatMap((field) => parseAddress(field.replace(/^\[(.*)\]$/, '$1')) ?? []);
@@ -97,6 +100,6 @@ function unreachable(value: never): never {
   throw new TypeError(`there is no such kind of option: ${JSON.stringify(value)}`);
 }
 
-/** Whether they serve the same, whoever had the addresses before. */
+/** Whether two entries serve the same, whoever had the addresses before. */
 export const sameEntry = (a: HostEntry, b: HostEntry): boolean =>
   printHost({ ...a, macs: a.macs.slice(0, 1) }) === printHost({ ...b, macs: b.macs.slice(0, 1) });

@@ -1,14 +1,15 @@
-// Dnsmasq's file of leases: IPv4 ones, then its own DHCPv6 identifier, then IPv6 ones. One lease a line, fields with blanks between.
+// Reads and writes Dnsmasq's lease file: IPv4 leases, then Dnsmasq's own DHCPv6 identifier, then IPv6 leases. One lease a line, fields with blanks between.
 import { createHash } from 'node:crypto';
 import { type IpAddress, parseAddress, parseMac } from '@calico-openstack/addresses';
 
+/** A leased address. */
 export type Lease = {
   readonly address: IpAddress;
-  /** IPv4 only: DHCPv6 knows clients by identifiers of their own making. */
+  /** The client's MAC, of IPv4 leases only: DHCPv6 knows clients by identifiers that they choose. */
   readonly mac: string | undefined;
 };
 
-/** `expires mac address hostname client-id`; for IPv6 `expires iaid address hostname duid`. undefined for any other line. */
+/** Parses `expires mac address hostname client-id`, for IPv6 `expires iaid address hostname duid`. undefined for any other line. */
 function parseLease(line: string): Lease | undefined {
   const fields = line.split(' ');
   const address = parseAddress(fields[2] ?? '');
@@ -16,12 +17,13 @@ function parseLease(line: string): Lease | undefined {
   return { address, mac: parseMac(fields[1]!) };
 }
 
+/** All leases of a lease file; other lines are skipped. */
 export const parseLeases = (text: string): readonly Lease[] => text.split('\n').flatMap((line) => parseLease(line) ?? []);
 
-/** Whose a DHCPv6 lease is: an identity association of a client. */
+/** The holder of a DHCPv6 lease: an identity association (IAID) of a client (DUID). */
 export type Holder = { readonly duid: Uint8Array; readonly iaid: number };
 
-/** DHCPv6's leases (RFC 8415's IA_NA) by address. */
+/** The holders of DHCPv6 leases (RFC 8415's IA_NA) by address. */
 export function parseHolders(text: string): ReadonlyMap<IpAddress, Holder> {
   const holders = new Map<IpAddress, Holder>();
   for (const line of text.split('\n')) {
@@ -33,7 +35,7 @@ export function parseHolders(text: string): ReadonlyMap<IpAddress, Holder> {
   return holders;
 }
 
-/** Without the leases that are not to be kept. Everything else stays: Dnsmasq's identifier, by which guests know it. For while Dnsmasq is not running. */
+/** The lease file without the leases that `keep` rejects. Everything else stays, such as Dnsmasq's identifier, by which guests know it. Only for while Dnsmasq is not running. */
 export const pruneLeases = (text: string, keep: (lease: Lease) => boolean): string =>
   text
     .split('\n')
@@ -44,19 +46,19 @@ export const pruneLeases = (text: string, keep: (lease: Lease) => boolean): stri
     .join('\n');
 
 /**
- * DHCPv6's name for the server (a DUID-UUID, RFC 6355), the same on every host: a guest renews with the server that it knows, and finds it on the host that it was migrated to.
- * No link has two.
+ * The server's DHCPv6 identifier (a DUID-UUID, RFC 6355), the same on every host: a guest renews with the server that it knows, and finds it on the host that it was migrated to.
+ * Each tap is a link of its own, so no link has two servers.
  */
 export const serverDuid: Uint8Array = makeServerDuid();
 
 function makeServerDuid(): Uint8Array {
   const digest = createHash('sha256').update('calico-dhcp-agent').digest().subarray(0, 16);
-  digest[6] = (digest[6]! & 0x0f) | 0x80; // a UUID of version 8: made in one's own way (RFC 9562)
+  digest[6] = (digest[6]! & 0x0f) | 0x80; // a UUID of version 8, for custom formats (RFC 9562)
   digest[8] = (digest[8]! & 0x3f) | 0x80;
   return Uint8Array.of(0, 4, ...digest);
 }
 
-/** With our DHCPv6 identifier in the place of any other. Dnsmasq would make one of a link's MAC, and not start where no link has one. */
+/** The lease file with `serverDuid` as Dnsmasq's identifier. Dnsmasq would make one of a link's MAC, and would not start where no link has a MAC. */
 export function withServerDuid(text: string): string {
   const duid = [...serverDuid].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
   return `duid ${duid}\n${text.replace(/^duid .*\n/gm, '')}`;

@@ -1,15 +1,16 @@
-// An operator's own file of Dnsmasq options (`dnsmasq_config_file`), as the host's two Dnsmasqs can both read it.
+// Makes an operator's own file of Dnsmasq options (`dnsmasq_config_file`) usable for both Dnsmasqs of the host.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileReason, StartError } from '@calico-openstack/agent';
 
-/** Where the file sets these, it beats the command line: two Dnsmasqs with one DNS port, pid file or lease file do not start, or spoil each other's. With Neutron there is one a network. */
+/** Options that the file may not set: it overrides the command line, and two Dnsmasqs with one DNS port, pid file or lease file do not start, or spoil each other's. */
 const ours = /^\s*(port|pid-file|dhcp-leasefile)\s*(?:=|$)/;
 
+/** The usable form of the operator's file. */
 export type OperatorsFile = {
-  /** What Dnsmasq is to read: the file itself, or a copy without the lines that cannot count. */
+  /** Path of the file that Dnsmasq reads: the operator's own, or a copy without the lines that cannot be used. */
   readonly path: string;
-  /** The options in those lines. */
+  /** The options in the lines left out. */
   readonly leftOut: readonly string[];
 };
 
@@ -18,7 +19,8 @@ export const operatorsLines = (path: string): readonly string[] =>
   attempt(`cannot read ${path}`, 'correct dnsmasq_config_file', () => readFileSync(path, 'utf8')).split('\n');
 
 /**
- * @param directory where the copy goes
+ * Reads the operator's file, and writes a copy where lines have to be left out.
+ * @param directory where the copy is written
  * @throws StartError when the file cannot be read, or the copy not written
  */
 export function operatorsFile(path: string, directory: string): OperatorsFile {

@@ -1,23 +1,25 @@
-// Dnsmasq as a process of this host: started, found, told to read its files, ended; and asked beforehand whether it is fit and would start.
+// Dnsmasq as a process of this host: starts it, finds it, tells it to read its files, ends it, and checks beforehand whether it is recent enough and accepts its options.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { CodedError, type Logger, pause, StartError } from '@calico-openstack/agent';
 import { allProcesses, commandOf, isAlive, networkNamespaceOf, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 import type { DnsmasqHost, FoundDnsmasq } from './supervisor.ts';
 
+/** How one Dnsmasq is started, and recognised. */
 export type DnsmasqProgram = {
-  /** Dnsmasq itself, or what becomes it. */
+  /** Dnsmasq itself, or a command that executes it. */
   readonly program: readonly [string, ...string[]];
   readonly arguments: readonly string[];
-  /** Among the arguments: it tells this Dnsmasq from others. */
+  /** One of the arguments. It tells this Dnsmasq from others. */
   readonly pidFile: string;
 };
 
-/** One that has not let go of standard error by then logs there, as an operator's own file may tell it to, and serves. */
+/** A Dnsmasq that has not closed standard error by then logs there (an operator's file may tell it to), and serves. */
 const startLimitMs = 2000;
-/** Of what it says before it serves this much is kept. */
+/** At most this many characters of its error output are kept. */
 const saidMax = 2000;
 
+/** The supervisor's view of this host's processes. */
 export function dnsmasqHost({ program: [program, ...before], arguments: words, pidFile }: DnsmasqProgram, log: Logger): DnsmasqHost {
   return {
     find: () =>
@@ -32,7 +34,7 @@ export function dnsmasqHost({ program: [program, ...before], arguments: words, p
   };
 }
 
-/** Resolves when it serves. Rejects with what it said when it ends instead. */
+/** Starts Dnsmasq. Resolves when it serves. Rejects with its error output when it ends instead. */
 function start(program: string, words: readonly string[], onExit: () => void, log: Logger): Promise<ProcessIdentity> {
   const child: ChildProcess = spawn(program, words, { detached: true, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] });
   return new Promise((resolve, reject) => {
@@ -44,7 +46,7 @@ function start(program: string, words: readonly string[], onExit: () => void, lo
       reject(new CodedError('DNSMASQ_MISSING', `cannot start ${program}: ${error.message}; install dnsmasq-base`, { cause: error })),
     );
     child.once('exit', onExit);
-    // Once it has its sockets it lets go of standard error; before that, whatever ends it is said there.
+    // It closes standard error once it has its sockets; whatever makes it end before that is said there.
     child.stderr?.once('close', look);
     const late = setTimeout(look, startLimitMs);
     function look(): void {
@@ -61,7 +63,7 @@ function start(program: string, words: readonly string[], onExit: () => void, lo
   });
 }
 
-/** The processes that run with the argument, with all their arguments. A process whose network namespace may not be looked at is not ours. */
+/** The processes that run with the argument, with all their arguments. A process whose network namespace cannot be read is not this agent's. */
 export function processesWith(argument: string): readonly (ProcessIdentity & { readonly words: readonly string[]; readonly network: string })[] {
   return allProcesses().flatMap(({ pid, startTicks, zombie }) => {
     const words = zombie ? [] : commandOf(pid).slice(1);
@@ -72,7 +74,7 @@ export function processesWith(argument: string): readonly (ProcessIdentity & { r
 }
 
 /**
- * SIGKILL; resolves when it is gone. At SIGTERM Dnsmasq would remove the pid file, which is its successor's by then; leases are in their file since they were given.
+ * Sends SIGKILL, and resolves when the process has ended. At SIGTERM Dnsmasq would remove the pid file, which is its successor's by then. No lease is lost: they are written at once.
  */
 export async function kill(running: ProcessIdentity): Promise<void> {
   while (isAlive(running)) {
@@ -86,8 +88,8 @@ export async function kill(running: ProcessIdentity): Promise<void> {
 }
 
 /**
- * Has Dnsmasq read its arguments, and the operator's own file among them, without starting: the one that runs must not end for another that could not follow it.
- * @throws StartError in Dnsmasq's own words
+ * Has Dnsmasq check its arguments, and the operator's file among them, without starting: the running one must not end for a successor that cannot start.
+ * @throws StartError with Dnsmasq's own message
  */
 export async function checkArguments(program: string, words: readonly string[]): Promise<void> {
   await promisify(execFile)(program, [...words, '--test']).catch((error: unknown) => {
@@ -98,7 +100,7 @@ export async function checkArguments(program: string, words: readonly string[]):
 
 const oldest = [2, 81];
 
-/** @throws StartError when Dnsmasq is missing, or cannot do what is needed: hosts bound to a tag, directories that are watched, DHCPv6. */
+/** Dnsmasq's version. @throws StartError when Dnsmasq is missing, or lacks what is needed: hosts bound to a tag, watched directories, DHCPv6 */
 export async function checkDnsmasq(program: string): Promise<string> {
   const { stdout } = await promisify(execFile)(program, ['--version']).catch((error: unknown) => {
     throw new StartError('DNSMASQ_MISSING', `cannot run ${program}: ${(error as Error).message}; install dnsmasq-base`, { cause: error });

@@ -57,7 +57,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
     expect(dnsmasq.calls).toEqual({ reloads: 0, restarts: 0 });
   });
 
-  test('a port that is served as it was touches nothing', () => {
+  test('serving a port again in the same way changes nothing', () => {
     const dnsmasq = fakeDnsmasq(family);
     const server = createFamilyServer(family, dnsmasq);
     server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
@@ -67,7 +67,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
     expect(createFamilyServer(family, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
   });
 
-  test('removals are tidied up a second later, all at once', () => {
+  test('removals take effect in Dnsmasq a second later, all at once', () => {
     const dnsmasq = fakeDnsmasq(family);
     const server = createFamilyServer(family, dnsmasq);
     for (const port of [1, 2, 3]) server.serve(tapOf(port), macOf(port), serviceAt(family, port, 10 + port, 1));
@@ -83,7 +83,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
     expect([1, 2, 3].map((port) => dnsmasq.ask(tapOf(port), macOf(port)) !== undefined)).toEqual([false, false, true]);
   });
 
-  test('an address that a new port takes over is its at once, and whoever had it leased is not in the way', () => {
+  test('a new port gets a former port’s address at once, although it is still leased to that port', () => {
     const dnsmasq = fakeDnsmasq(family);
     const server = createFamilyServer(family, dnsmasq);
     server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
@@ -110,7 +110,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
     fc.record({ do: fc.constant('agent starts again' as const) }),
   );
 
-  test('after each turn every port is answered with what it is to have, and after a second nobody else is answered', () => {
+  test('after each turn every port gets its current answers, and after a second nobody else is answered', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const dnsmasq = fakeDnsmasq(family);
@@ -168,7 +168,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
 const formerMac = (dnsmasq: ReturnType<typeof fakeDnsmasq>, tap: number, mac: number): boolean =>
   dnsmasq.files.get(tapOf(tap))?.host.includes(macOf(mac)) ?? false;
 
-test('an IPv4 port whose address is leased to another MAC names that MAC behind its own', () => {
+test('an IPv4 port whose address is leased to another MAC names that MAC after its own', () => {
   const dnsmasq = fakeDnsmasq(4);
   dnsmasq.leaseTable.set(ip('10.65.0.11'), macOf(9));
   createFamilyServer(4, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(4, 1, 11, 1));

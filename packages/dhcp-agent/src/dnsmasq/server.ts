@@ -1,44 +1,45 @@
-// One family's DHCP server as the agent's loop uses it: ports in, files and signals out. Knows what Dnsmasq has in memory besides what is in the files.
+// One family's DHCP server as the agent's loop uses it: ports come in, files and signals go out. It knows what Dnsmasq has in memory besides what is in the files.
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { FamilyService } from '../service/service.ts';
 import { type HostEntry, hostEntryOf, type PortFiles, parseHost, printHost, printOptions, sameEntry } from './files.ts';
 import type { Lease } from './leases.ts';
 
-/** The files and the process, as far as they are needed here. `disk.ts` has the real ones. */
+/** Dnsmasq's files and process, as far as they are needed here. `disk.ts` implements it. */
 export interface Dnsmasq {
   readFiles(): Map<string, PortFiles>;
   writeFiles(tap: string, files: PortFiles): void;
   removeFiles(tap: string): void;
   leases(): readonly Lease[];
-  /** SIGHUP: it forgets what it read, and reads all files again. */
+  /** Sends SIGHUP: Dnsmasq forgets what it read, and reads all files again. */
   reload(): void;
-  /** Ends it and starts it again without the leases of these addresses. */
+  /** Restarts Dnsmasq without the leases of these addresses. */
   restartWithout(addresses: ReadonlySet<IpAddress>): void;
 }
 
+/** The DHCP server of one family. */
 export interface FamilyServer {
   readonly family: IpFamily;
-  /** As on disk. */
+  /** The served ports by tap, as on disk. */
   readonly ports: ReadonlyMap<string, HostEntry>;
   /** The text of each port's options, by tap. */
   readonly options: ReadonlyMap<string, string>;
-  /** Serves a port from now on in this way. True: that is new, or another way than before. */
+  /** Serves a port in this way from now on. Returns whether that changes anything. */
   serve(tap: string, mac: string, service: FamilyService): boolean;
-  /** Serves it no longer. True: it was served. */
+  /** Ends the service of a tap. Returns whether it was served. */
   withdraw(tap: string): boolean;
   /**
-   * Has Dnsmasq act on what the calls since the last one changed and it cannot see by itself. Gives the time after which it wants to be called again
-   * (undefined: not before the next change).
+   * Makes Dnsmasq act on changes since the last call that it cannot see by itself. Returns after how many milliseconds to call it again, undefined when only a change makes that
+   * necessary.
    */
   settle(nowMs: number): number | undefined;
 }
 
-/** Removals are tidied up this much later, all at once: each time Dnsmasq reads all files, and a port that is gone has no tap to ask by. */
+/** Removals are acted on this much later, all at once: each reload makes Dnsmasq read all files, and a deleted port has no tap to ask by. */
 const tidyMs = 1000;
 
 /**
- * What Dnsmasq 2.90 does with its directories, from its source and seen: a new file is read at once. A changed one is read in addition: its options count from then
- * on, but options it has no longer stay, and a host's line is refused while another line in memory has its IPv4 address. A removed file's lines stay. A reload puts all that right.
+ * Serves a family's ports. How Dnsmasq 2.90 treats its directories, from its source and observed: It reads a new file at once. It reads a changed file in addition: its options count
+ * at once, but removed options stay, and a host's line is refused while another line in memory has its IPv4 address. A removed file's lines stay. A reload puts all that right.
  */
 export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilyServer {
   const options = new Map<string, string>();
@@ -49,12 +50,12 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
     ports.set(tap, entry);
     options.set(tap, files.options);
   }
-  /** Addresses and taps of lines that Dnsmasq may still have although their file is gone. */
+  /** Addresses and taps of lines that Dnsmasq may still have in memory although their file was removed. */
   const lingering = new Set<string>();
   const inTheWay = new Set<IpAddress>();
   let reload: 'none' | 'later' | 'now' = 'none';
   let tidyAtMs = Number.POSITIVE_INFINITY;
-  /** Read once between two calls of `settle`. */
+  /** The leases, read once between two calls of `settle`. */
   let leases: readonly Lease[] | undefined;
 
   function serve(tap: string, mac: string, service: FamilyService): boolean {
@@ -71,8 +72,8 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
   }
 
   /**
-   * An address that is still leased to a port that is gone is refused to the next one. For IPv4 it is enough to name the former MAC behind the new one;
-   * IPv6 leases belong to identifiers that the clients made up, and have to go.
+   * Dnsmasq refuses a port an address that is still leased to a deleted one. For IPv4 it is enough to name the former MAC after the new one; IPv6 leases belong to identifiers that
+   * clients choose, and have to be removed.
    */
   function withFormerLeases(entry: HostEntry, service: FamilyService, mac: string): HostEntry {
     leases ??= dnsmasq.leases();

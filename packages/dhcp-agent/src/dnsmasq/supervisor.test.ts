@@ -58,7 +58,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
 
 const left = (pid: number, started: FoundDnsmasq['started']): FoundDnsmasq => ({ pid, startTicks: pid, started });
 
-test('nothing is started before it is wanted; then one is, behind the tidying', async () => {
+test('nothing is started before `run` is called; then Dnsmasq is started after the tidying', async () => {
   const { clock, supervised, done } = setUp();
   supervised.reload();
   await clock.pass(10_000);
@@ -68,7 +68,7 @@ test('nothing is started before it is wanted; then one is, behind the tidying', 
   expect(done).toEqual(['tidy', 'start 101']); // it reads its files at its start: no reload
 });
 
-test('one that ends after a while is started again at once', async () => {
+test('a Dnsmasq that ends after a while is restarted at once', async () => {
   const { clock, supervised, done, end, startedAtMs, said } = setUp();
   supervised.run();
   await clock.pass(1000);
@@ -76,10 +76,10 @@ test('one that ends after a while is started again at once', async () => {
   await clock.pass(0);
   expect(startedAtMs).toEqual([0, 1000]);
   expect(done).toEqual(['tidy', 'start 101', 'tidy', 'start 102']);
-  expect(said('Dnsmasq has ended; it is started again')).toMatchObject([{ process: 101, livedMs: 1000 }]);
+  expect(said('Dnsmasq has ended; restarting it')).toMatchObject([{ process: 101, livedMs: 1000 }]);
 });
 
-test('one that ends again and again as soon as it is started is started at growing pauses, up to ten seconds', async () => {
+test('a Dnsmasq that keeps ending right after its start is restarted at growing pauses, up to ten seconds', async () => {
   const { clock, supervised, state, gapsMs, said } = setUp();
   state.livesMs = 999;
   supervised.run();
@@ -89,14 +89,17 @@ test('one that ends again and again as soon as it is started is started at growi
     expect(pausesMs[index]).toBeGreaterThanOrEqual(fullMs / 2);
     expect(pausesMs[index]).toBeLessThanOrEqual(fullMs);
   }
-  expect(said('Dnsmasq ends as soon as it is started; it is started again after a pause')[8]).toMatchObject({ livedMs: 999, failures: 9 });
-  // One that lives is forgiven.
+  expect(said('Dnsmasq ends right after its start, so guests get no new leases; restarting it after a pause; see its own log for why')[8]).toMatchObject({
+    livedMs: 999,
+    failures: 9,
+  });
+  // After one that stays alive, the pauses start anew.
   state.livesMs = 1000;
   await clock.pass(20_000);
   expect(gapsMs().slice(-3)).toEqual([1000, 1000, 1000]);
 });
 
-test('one that cannot be started is tried at growing pauses, and serves as soon as it can', async () => {
+test('a Dnsmasq that cannot be started is retried at growing pauses, and serves as soon as possible', async () => {
   const { clock, supervised, state, gapsMs, done } = setUp();
   state.startFails = true;
   supervised.run();
@@ -109,7 +112,7 @@ test('one that cannot be started is tried at growing pauses, and serves as soon 
   expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101']);
 });
 
-test('a restart ends the former only when the next one serves; one that cannot start leaves the former serving', async () => {
+test('a restart ends the former Dnsmasq only when the next one serves; if that cannot start, the former goes on serving', async () => {
   const { clock, supervised, state, done } = setUp();
   supervised.run();
   await supervised.settled();
@@ -122,7 +125,7 @@ test('a restart ends the former only when the next one serves; one that cannot s
   expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101', 'start 102', 'kill 101']);
 });
 
-test('a reload is one SIGHUP, also when the one that is restarted was asked to', async () => {
+test('a reload is one SIGHUP, also when a restart was requested too', async () => {
   const { clock, supervised, done } = setUp();
   supervised.run();
   await supervised.settled();
@@ -136,8 +139,8 @@ test('a reload is one SIGHUP, also when the one that is restarted was asked to',
   expect(done.slice(3)).toEqual(['tidy', 'start 102', 'kill 101']);
 });
 
-describe('what an earlier agent left', () => {
-  test('and was started in the same way is taken over, and reads its files, since its agent may have ended before it told it to', async () => {
+describe('a Dnsmasq that an earlier agent left', () => {
+  test('and started in the same way is taken over, and reads its files, since its agent may have ended before the reload', async () => {
     const { clock, supervised, done, end, startedAtMs } = setUp(left(7, 'same'));
     supervised.run();
     await clock.pass(0);
@@ -152,7 +155,7 @@ describe('what an earlier agent left', () => {
     expect(done).toEqual(['hang up 7', 'tidy', 'start 101']);
   });
 
-  test('and was started otherwise serves until another does; in another namespace it ends at once; of two of the same one stays', async () => {
+  test('and started in another way serves until its successor does; in another namespace it is ended at once; of two that are the same one stays', async () => {
     const otherwise = setUp(left(7, 'otherwise'), left(8, 'elsewhere'));
     otherwise.supervised.run();
     await otherwise.clock.pass(0);
@@ -164,7 +167,7 @@ describe('what an earlier agent left', () => {
   });
 });
 
-test('closing leaves it running, and alone', async () => {
+test('closing leaves Dnsmasq running', async () => {
   const { clock, supervised, done, end } = setUp();
   supervised.run();
   await supervised.settled();

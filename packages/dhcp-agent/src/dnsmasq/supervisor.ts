@@ -1,66 +1,70 @@
-// Keeps one Dnsmasq running. It outlives the agent: a new agent takes it over as it is, if it was started in the same way.
+// Keeps one Dnsmasq running. Dnsmasq outlives the agent: a new agent takes over the running one if it was started in the same way.
 import { type Backoff, backoffMs, type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import type { ProcessIdentity } from '@calico-openstack/kernel/processes/processes';
 
+/** One supervised Dnsmasq. */
 export interface DnsmasqProcess {
-  /** Has it running: takes it over or starts it. From then on it is started again whenever it ends. */
+  /** Takes Dnsmasq over or starts it. From then on it is restarted whenever it ends. */
   run(): void;
-  /** Has it read all its files again, once it runs. */
+  /** Makes Dnsmasq read all its files again, once it runs. */
   reload(): void;
-  /** Has another one started after `beforeStart`, which takes its place. */
+  /** Starts another Dnsmasq after `beforeStart`, which replaces the running one. */
   restart(): void;
-  /** Resolves when everything asked for before is done and it serves. */
+  /** Resolves when all earlier requests are done and Dnsmasq serves. */
   settled(): Promise<void>;
-  /** Leaves it running, and alone. */
+  /** Ends the supervision; Dnsmasq keeps running. */
   close(): Promise<void>;
 }
 
 /** A Dnsmasq that an earlier agent left: `same` serves here and was started as this agent would; `otherwise` serves here; `elsewhere` serves another network namespace. */
 export type FoundDnsmasq = ProcessIdentity & { readonly started: 'same' | 'otherwise' | 'elsewhere' };
 
-/** The host's processes, as far as they are needed here. `process.ts` has the real ones. */
+/** The host's processes, as far as they are needed here. `process.ts` implements it. */
 export type DnsmasqHost = {
   find(): readonly FoundDnsmasq[];
   isAlive(process: ProcessIdentity): boolean;
-  /** Resolves when it serves; `onExit` is called when it ends after that. Rejects with CodedError, in Dnsmasq's own words, when it ends instead. */
+  /** Resolves when Dnsmasq serves; `onExit` is called when it ends after that. Rejects with CodedError, with Dnsmasq's own message, when it ends before. */
   start(onExit: () => void): Promise<ProcessIdentity>;
-  /** Resolves when it is gone. */
+  /** Resolves when the process has ended. */
   kill(process: ProcessIdentity): Promise<void>;
-  /** SIGHUP: it reads its files again. */
+  /** Sends SIGHUP: Dnsmasq reads its files again. */
   hangUp(process: ProcessIdentity): void;
 };
 
+/** What the supervisor works with. */
 export type SupervisorOptions = {
   readonly host: DnsmasqHost;
-  /** Called before each start. A predecessor may still be running, with the files that it has open. */
+  /** Called before each start. A predecessor may still be running, with its files open. */
   readonly beforeStart: () => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
 
-/** One that was taken over is nobody's child, so nobody tells when it ends: it is looked at this often. */
+/** How often a Dnsmasq that was taken over is checked: it is no child of this process, so nothing reports its end. */
 const lookEveryMs = 200;
-/** One that ends sooner than this after its start is started again after a pause, and after a longer one each time that this happens again. */
+/** A Dnsmasq that ends sooner than this after its start is restarted after a pause, which grows each time that this happens in a row. */
 const soonMs = 1000;
 const shortLifeBackoff: Backoff = { firstMs: 100, maxMs: 10_000 };
 
 type Running = ProcessIdentity & { readonly isChild: boolean; readonly sinceMs: number };
 
+/** Supervises one Dnsmasq. It does nothing until `run` is called. */
 export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;
   let firstLook = true;
   let running: Running | undefined;
-  /** Those that are to end as soon as another one serves: until then guests are answered by them. */
+  /** Processes to end as soon as another one serves: until then they answer guests. */
   let predecessors: readonly ProcessIdentity[] = [];
-  /** How many in a row ended as soon as they were started. */
+  /** How many in a row ended right after their start. */
   let shortLives = 0;
   const stop = new AbortController();
 
   const loop: Loop = startLoop({
     run,
-    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'Dnsmasq does not run'),
+    onFailure: (error, failures, retryMs) =>
+      log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot start Dnsmasq, so guests get no new leases; retrying'),
     clock,
   });
 
@@ -91,28 +95,31 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     return running.isChild ? undefined : lookEveryMs;
   }
 
-  /** Tells that it has ended. Resolves when the next one may be started. */
+  /** Logs that Dnsmasq has ended. Resolves when the next one may be started. */
   async function takeEnd({ pid, sinceMs }: Running): Promise<void> {
     running = undefined;
     const livedMs = clock.steadyMs() - sinceMs;
     const ended = { process: pid, livedMs: Math.round(livedMs) };
     if (livedMs >= soonMs) {
       shortLives = 0;
-      log.warn(ended, 'Dnsmasq has ended; it is started again');
+      log.warn(ended, 'Dnsmasq has ended; restarting it');
       return;
     }
     shortLives += 1;
     const retryMs = backoffMs(shortLifeBackoff, shortLives);
-    log.error({ ...ended, failures: shortLives, retryMs: Math.round(retryMs) }, 'Dnsmasq ends as soon as it is started; it is started again after a pause');
+    log.error(
+      { ...ended, failures: shortLives, retryMs: Math.round(retryMs) },
+      'Dnsmasq ends right after its start, so guests get no new leases; restarting it after a pause; see its own log for why',
+    );
     await clock.pause(retryMs, stop.signal);
   }
 
-  /** Finds what an earlier agent left. What was started otherwise ends when ours serves; what serves another network namespace ends at once. */
+  /** Finds the Dnsmasqs that an earlier agent left. One started with other arguments ends when its successor serves; one in another network namespace ends at once. */
   async function takeOver(): Promise<void> {
     for (const { started, ...found } of host.find()) {
       if (started === 'same' && !running) {
         running = { ...found, isChild: false, sinceMs: clock.steadyMs() - soonMs };
-        reloadWanted = true; // its agent may have ended between a change and telling it
+        reloadWanted = true; // its agent may have ended between changing a file and the reload
         log.info({ process: found.pid }, 'took over the Dnsmasq that runs');
       } else {
         log.info({ process: found.pid }, 'replacing a Dnsmasq that was started in another way');

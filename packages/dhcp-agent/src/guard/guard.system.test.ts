@@ -8,13 +8,13 @@ function complaint(capabilities: string, program: string): string {
 }
 const told = (call: string): string => `try { ${call} } catch (error) { console.log(error.name, error.code, error.message); process.exit(0); }`;
 
-test('without the right to make rules the agent does not start, and says what to do', () => {
+test('without the right to install rules the agent does not start, and says what to do', () => {
   const path = JSON.stringify(`${import.meta.dirname}/guard.ts`);
   const said = complaint('-all,+net_raw', `import { openGuard } from ${path}; ${told('openGuard(undefined)')}`);
   expect(said).toMatch(/^StartError NFTABLES_REFUSED .*nothing is started without them.*EPERM.*Start this agent as root with CAP_NET_ADMIN/);
 });
 
-test('without the right to hear guests the agent does not start, and says what to do', () => {
+test('without the right to open packet sockets the agent does not start, and says what to do', () => {
   const path = JSON.stringify(`${import.meta.dirname}/../rebind/responder.ts`);
   const said = complaint('-all,+net_admin', `import { openResponder } from ${path}; ${told('openResponder({})')}`);
   expect(said).toMatch(/^StartError PACKET_SOCKET_REFUSED .*EPERM; start this agent as root with CAP_NET_RAW/);

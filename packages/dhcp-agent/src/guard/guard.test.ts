@@ -35,7 +35,7 @@ function setUp() {
   return { clock, loop, state, kernel, said: (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : [])) };
 }
 
-test('a table that somebody takes away is put back at once, and that is told', async () => {
+test('a table that somebody removes is reinstalled at once, and that is logged', async () => {
   const { clock, loop, state, said } = setUp();
   await clock.pass(10_000);
   expect(state.applies).toBe(0); // it is there
@@ -43,10 +43,10 @@ test('a table that somebody takes away is put back at once, and that is told', a
   loop.wake();
   await clock.pass(0);
   expect([state.applies, state.isGone]).toEqual([1, false]);
-  expect(said('somebody took the table away')).toHaveLength(1);
+  expect(said('another program removed the nftables table')).toHaveLength(1);
 });
 
-test('all of it is compared once a minute, whatever woke the loop meanwhile, and a minute after it was put back', async () => {
+test('the whole table is compared once a minute, whatever woke the loop meanwhile, and a minute after it was reinstalled', async () => {
   const { clock, loop, state } = setUp();
   await clock.pass(30_000);
   loop.wake();
@@ -63,14 +63,16 @@ test('all of it is compared once a minute, whatever woke the loop meanwhile, and
   expect(state.applies).toBe(3);
 });
 
-test('a kernel that refuses is asked again at growing pauses, until the rules stand', async () => {
+test('rules that the kernel refuses are retried at growing pauses, until they are installed', async () => {
   const { clock, loop, state, said } = setUp();
   state.isGone = true;
   state.refuse = true;
   loop.wake();
   await clock.pass(1000);
   expect(state.applies).toBeGreaterThan(2);
-  expect(said('cannot keep guests’ DHCP apart').map((entry) => entry['failures'])).toEqual(Array.from({ length: state.applies }, (_, index) => index + 1));
+  expect(said('cannot install the nftables table that keeps guests’ DHCP apart').map((entry) => entry['failures'])).toEqual(
+    Array.from({ length: state.applies }, (_, index) => index + 1),
+  );
   state.refuse = false;
   await clock.pass(10_000);
   expect(state.isGone).toBe(false);

@@ -1,12 +1,12 @@
-// Keeps the guard's rules in the kernel: before Dnsmasq is started, and whenever somebody takes them away. They stay when the agent goes.
+// Keeps the guard's rules in the kernel: they are installed before Dnsmasq is started, and reinstalled whenever somebody removes them. They stay when the agent ends.
 import { type Clock, type Logger, type Loop, StartError, startLoop, systemClock } from '@calico-openstack/agent';
 import { openMonitor, openTable, watchRuleset } from '@calico-openstack/kernel';
 import { guardChains, guardTable } from './rules.ts';
 
-/** Others' changes of the table itself are looked for so often; that it is gone is noticed at once. */
+/** How often the whole table is compared with what it should be, for changes that others made in it. A removed table is noticed at once. */
 const auditMs = 60_000;
 
-/** The rules are in force when it returns. @throws StartError when the kernel refuses them: without them one guest could be granted what another has. */
+/** Installs the rules; they are in force when it returns. @throws StartError when the kernel refuses them: without them one guest could be granted another's address */
 export function openGuard(log: Logger): { close(): Promise<void> } {
   const table = applied();
   const loop = startTableKeeper({ table, log });
@@ -25,20 +25,21 @@ export function openGuard(log: Logger): { close(): Promise<void> } {
   };
 }
 
+/** The guard's table as the keeper uses it. */
 export type KeptTable = {
-  /** Whether the kernel has it. */
+  /** Whether the kernel has the table. */
   exists(): boolean;
   distrust(): void;
   apply(): unknown;
 };
 
-/** Looks whether the table is there whenever it is woken, and puts it back; compares all of it once a minute. The first look follows at once. */
+/** Checks that the table exists whenever it is woken, and reinstalls it if it does not; compares all of it once a minute. The first check follows at once. */
 export function startTableKeeper({ table, log, clock = systemClock }: { readonly table: KeptTable; readonly log: Logger; readonly clock?: Clock }): Loop {
   let auditAtMs = clock.steadyMs() + auditMs;
   const loop = startLoop({
     run() {
       const isGone = !table.exists();
-      if (isGone) log.warn({ table: guardTable.name }, 'somebody took the table away that keeps guests’ DHCP apart; it is put back');
+      if (isGone) log.warn({ table: guardTable.name }, 'another program removed the nftables table that keeps guests’ DHCP apart; reinstalling it');
       if (isGone || clock.steadyMs() >= auditAtMs) {
         table.distrust();
         table.apply();
@@ -46,7 +47,8 @@ export function startTableKeeper({ table, log, clock = systemClock }: { readonly
       }
       return Math.max(0, auditAtMs - clock.steadyMs());
     },
-    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot keep guests’ DHCP apart'),
+    onFailure: (error, failures, retryMs) =>
+      log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot install the nftables table that keeps guests’ DHCP apart; retrying'),
     clock,
   });
   loop.wake();

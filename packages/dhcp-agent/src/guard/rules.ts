@@ -1,13 +1,14 @@
-// What of guests' DHCP does not reach Dnsmasq, as nftables rules: it would grant one guest what another has. Pure. They stand whatever this agent, Felix or Dnsmasq do.
+// The nftables rules that keep some of the guests' DHCP messages from Dnsmasq, which would grant one guest what another has. Pure. The rules stand whatever this agent, Felix or
+// Dnsmasq do.
 import type { NftChain, NftRule, Statement, Verdict } from '@calico-openstack/kernel/nftables/objects';
 
-/** This agent's own table: on a host with upstream's Felix, too. */
+/** This agent's own table. Its name is of no other program, so it also works on a host with upstream's Felix. */
 export const guardTable = { family: 'inet', name: 'calico-dhcp-agent' } as const;
 
 /**
  * DHCPv6's messages that Dnsmasq 2.90 answers for the asking port alone (RFC 8415 7.3): SOLICIT, REQUEST to RENEW, RELEASE, INFORMATION-REQUEST. Not among them:
  * REBIND, which it grants to anybody for any address (`rebind/` answers it); DECLINE, by which a guest shuts itself out for ten minutes; relayed messages, which no guest sends;
- * and all that there may be besides.
+ * and every other type.
  */
 const toDnsmasq = [
   [1, 1],
@@ -17,7 +18,7 @@ const toDnsmasq = [
 ] as const;
 
 const [udp, ipv4, ipv6] = [17, 2, 10];
-/** Option 53, one byte long: DHCPDECLINE. Every client writes its message's type first; one that does not shuts out nobody but itself. */
+/** Option 53 (message type), one byte: DHCPDECLINE. Every client writes its message's type first; a client that does not can only shut out itself. */
 const declines = Uint8Array.of(53, 1, 4);
 
 const verdict = (value: Verdict): Statement => ({ is: 'verdict', ...value });
@@ -35,7 +36,7 @@ const toPort = (family: number, port: number): readonly Statement[] => [
 ];
 const rule = (comment: string, ...statements: readonly Statement[]): NftRule => ({ comment, statements });
 
-/** What a fragment hides from a rule is dropped with what is not allowed: the message's type stands in the first one, or is none that is let through. */
+/** The chains with their rules. A fragment whose type a rule cannot see is dropped: the message's type stands in the first fragment, or is none that is let through. */
 export const guardChains: readonly NftChain[] = [
   {
     name: 'input',

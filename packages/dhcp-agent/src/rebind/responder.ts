@@ -1,5 +1,5 @@
-// Hears guests' REBIND and DECLINE on the taps, which the guard keeps from Dnsmasq, and answers them for the tap's own port. Hears their SOLICIT, too, which Dnsmasq answers:
-// a guest that was installed anew has another identifier, and Dnsmasq would refuse it its own address for as long as the lease runs that it had before.
+// Answers guests' REBIND and DECLINE on the taps for the tap's own port; the guard keeps these messages from Dnsmasq. It also listens to SOLICIT, which Dnsmasq answers:
+// a guest that was installed anew has another identifier, and Dnsmasq would refuse it its own address for as long as its former lease runs.
 import { createSocket } from 'node:dgram';
 import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import { type Logger, StartError } from '@calico-openstack/agent';
@@ -9,24 +9,25 @@ import type { Holder } from '../dnsmasq/leases.ts';
 import { isTapName } from '../endpoint.ts';
 import { answer, type Held, messageType, readSolicit, release, type Server } from './message.ts';
 
-/** A port as it is served; undefined: none is, on this tap. */
+/** The port that is served on a tap; undefined when none is. */
 export type PortOf = (tap: string) => (Held & { readonly mac: string }) | undefined;
 
+/** What the responder answers with, and where it looks ports and leases up. */
 export type ResponderOptions = {
   readonly links: Links;
   readonly server: Server;
   readonly portOf: PortOf;
-  /** Who has an address in lease now. */
+  /** Who has leased an address now; undefined when nobody has. */
   readonly holderOf: (address: IpAddress) => Holder | undefined;
   readonly log: Logger;
 };
 
-/** Puts a frame on a link; hands a message to Dnsmasq, as if a guest on the link had sent it to the address. */
+/** How frames get out: `send` puts one on a link; `tellServer` hands a message to Dnsmasq, as if a guest on the link had sent it to the address. */
 export type Ways = { send(linkIndex: number, frame: Uint8Array): unknown; tellServer(message: Uint8Array, linkLocal: string, tap: string): void };
 
 const [ip6, clientPort, serverPort] = [0x86dd, 546, 547] as const;
 
-/** For the kernel: IPv6 and UDP without anything between, to DHCPv6's server, of one of the three types. Codes and offsets: linux/filter.h; a frame's first byte is 0. */
+/** The kernel's filter: IPv6 and UDP without headers between, to DHCPv6's server port, of one of the three types. Codes and offsets: linux/filter.h; a frame's first byte is 0. */
 const filter = [
   [0x30, 0, 0, 20],
   [0x15, 0, 6, 17],
@@ -40,18 +41,18 @@ const filter = [
   [0x06, 0, 0, 0xffff_ffff],
 ] as const;
 
-/** A tap's messages that are answered, and those only listened to: so many at once, one more after each such time. A guest rebinds once in hours. */
+/** The limit for a tap's messages, of those that are answered and of those only listened to: `atOnce`, and one more every `everyMs`. A guest rebinds once in hours. */
 const budget = { atOnce: 8, everyMs: 250 };
-/** What the kernel hands over of each link: room for both kinds. What is beyond takes no other tap's place. */
+/** The kernel's limit for each link, with room for both kinds. A tap that exceeds it takes no other tap's share. */
 const limit = { atOnce: 2 * budget.atOnce, everyMs: budget.everyMs / 2 };
-/** That a guest declines is told once in this time. */
+/** A guest's DECLINE is logged at most once in this time. */
 const tellEveryMs = 600_000;
 
-/** Listens until closed. @throws StartError without CAP_NET_RAW */
+/** Listens and answers until closed. @throws StartError without CAP_NET_RAW */
 export function openResponder(options: ResponderOptions): { close(): void } {
   const toServer = createSocket('udp6');
-  // What the kernel refuses is lost as a packet is; the guest asks again.
-  toServer.on('error', (error) => options.log.debug({ err: error }, 'a lease could not be given back'));
+  // A message that the kernel refuses is lost like a packet; the guest asks again.
+  toServer.on('error', (error) => options.log.debug({ err: error }, 'cannot return a lease to Dnsmasq; the guest asks again'));
   const respond = createResponder(options, {
     send: (linkIndex, frame) => socket.send(linkIndex, frame),
     tellServer: (message, linkLocal, tap) => toServer.send(message, serverPort, `${linkLocal}%${tap}`, () => undefined),
@@ -67,7 +68,7 @@ export function openResponder(options: ResponderOptions): { close(): void } {
   }
   if (!socket.isLimited)
     options.log.warn(
-      'the kernel takes no eBPF socket filter from this agent: a guest that floods the host with REBINDs keeps other guests’ REBINDs from being answered; start the agent with CAP_BPF, before Linux 5.11 with LimitMEMLOCK=infinity',
+      'the kernel refuses this agent’s eBPF socket filter: a guest that floods the host with REBINDs keeps other guests’ REBINDs from being answered; start the agent with CAP_BPF, before Linux 5.11 with LimitMEMLOCK=infinity',
     );
   return {
     close() {
@@ -77,8 +78,9 @@ export function openResponder(options: ResponderOptions): { close(): void } {
   };
 }
 
+/** The responder without its sockets: takes frames, and sends answers by `send` and `tellServer`. */
 export function createResponder({ links, server, portOf, holderOf, log }: ResponderOptions, { send, tellServer }: Ways) {
-  /** By tap: of what is answered, and of what is only listened to, so that neither is at the other's cost. */
+  /** The budgets by tap, one for messages that are answered and one for messages only listened to, so that neither uses up the other. */
   const budgets = new Map<string, Map<'answered' | 'heard', { left: number; atMs: number }>>();
   const toldMs = new Map<string, number>();
 
@@ -97,18 +99,18 @@ export function createResponder({ links, server, portOf, holderOf, log }: Respon
     toldMs.set(tap, nowMs);
     log.warn(
       { tap },
-      'the guest says that somebody else has its IPv6 address, which cannot be in a routed network: it is offered again; look at what answers in the guest',
+      'the guest declines its IPv6 address as used by somebody else, which cannot be in a routed network; it is offered again; look for what answers for the address inside the guest',
     );
   }
 
-  /** Its own leases, of before: the guest's MAC says that it is the same port. */
+  /** Returns the leases that the same port got under another identifier: the guest's MAC says that it is the same port. */
   function giveBack(tap: string, { leases }: Held, client: NonNullable<ReturnType<typeof readSolicit>>, linkLocal: string): void {
     for (const address of leases) {
       const holder = holderOf(address);
       if (!holder || (Buffer.compare(holder.duid, client.duid) === 0 && client.iaids.includes(holder.iaid))) continue;
       log.info(
         { tap, address },
-        'the guest has another DHCPv6 identifier than before: its former lease is given back, and it is offered its address when it asks again',
+        'the guest has another DHCPv6 identifier than before; its former lease is released, and it is offered its address when it asks again',
       );
       tellServer(release(address, holder, server), linkLocal, tap);
     }
@@ -125,7 +127,7 @@ export function createResponder({ links, server, portOf, holderOf, log }: Respon
     }
     const packet = parseUdp6(bytes);
     if (!isWithinBudget(tap, packet?.payload[0] === messageType.solicit ? 'heard' : 'answered', nowMs)) return;
-    // A guest speaks with its port's MAC, and from a link-local address (RFC 8415 13).
+    // Only messages with the port's MAC, from a link-local address (RFC 8415 13), are the port's own.
     if (packet?.destinationPort !== serverPort || Buffer.compare(packet.sourceMac, macBytes(port.mac)) !== 0 || !isLinkLocal(packet.source)) return;
     const mac = links.link(tap)?.mac;
     const own = links.addresses(tap).find(({ address, family }) => family === 6 && address.startsWith('fe80:'));
@@ -135,7 +137,7 @@ export function createResponder({ links, server, portOf, holderOf, log }: Respon
     const reply = answer(packet.payload, port, server);
     if (!reply) return;
     if (reply.to === 'decline') tellDecline(tap, nowMs);
-    log.debug({ tap, to: reply.to }, 'answered by DHCPv6');
+    log.debug({ tap, to: reply.to }, 'answered a DHCPv6 message');
     send(
       linkIndex,
       udp6Frame({

@@ -20,15 +20,16 @@ export const option4 = {
 } as const;
 
 /**
- * The ranges that Dnsmasq knows: all of IPv4, in two halves, since it takes no range without a netmask. A range counts on a tap that carries an address in it.
- * What a guest is told of its own subnet is an option of its port.
+ * The ranges that Dnsmasq is given: all of IPv4 in two halves, since it takes no range without a netmask. A range counts on a tap that carries an address in it.
+ * The netmask and broadcast address of a guest's own subnet are options of its port.
  */
 export const ipv4Ranges = ['0.0.0.0/1', '128.0.0.0/1'] as readonly string[] as readonly Cidr[];
 
 const inOneRange = (a: IpAddress, b: IpAddress): boolean => ipv4Ranges.some((range) => cidrContains(range, a) && cidrContains(range, b));
 
 /**
- * One address (DHCPv4 has no more for a client): the first whose subnet is known. undefined where there is none.
+ * The DHCPv4 service of a port. It hands out one address (DHCPv4 has no more for a client): the first whose subnet is known. No service where there is none, or where the host can
+ * take no address to serve it from.
  */
 export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<FamilyService> {
   const [placed] = placeAddresses(4, port.addresses, port.subnets);
@@ -70,8 +71,8 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
 }
 
 /**
- * The address by which the guest knows its server, and asks it again: the gateway, which is this host in any case. Where there is none (or it is a guest's own, or
- * outside the range, or nobody's on a tap), the subnet's first address, which nobody else has.
+ * The host's address on the tap, by which the guest knows its server and renews its lease: the gateway, which is this host in any case. Where there is none (or it is a guest's own,
+ * outside the range, or reserved), the subnet's first address, which no port has.
  */
 function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {
   const candidates = [subnet.gatewayIp, prefixLength(subnet.cidr) <= 30 ? firstAddress(subnet) : undefined];
@@ -86,6 +87,7 @@ function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obst
   );
 }
 
+/** The netmask of an IPv4 prefix: `255.255.255.0` for a /24. */
 export const netmask = (cidr: Cidr): IpAddress => {
   const { first, last } = cidrRange(cidr);
   return addressFromBytes(first.map((byte, index) => ~(byte ^ (last[index] as number)) & 0xff));
@@ -100,8 +102,8 @@ const onLink = '0.0.0.0' as IpAddress;
 const defaultRouteOf = (subnet: Subnet): IpAddress | undefined => subnet.hostRoutes.find(({ destination }) => destination === everywhere)?.nexthop;
 
 /**
- * The subnet's host routes, and its sibling subnets as on-link (what a guest without gateway reaches them by). A client that gets these ignores the router option
- * (RFC 3442), so the default route is among them. No options where there is nothing but the default route.
+ * The options for the subnet's host routes and for its sibling subnets as on-link routes, by which a guest without a gateway reaches them. A client that gets these options ignores
+ * the router option (RFC 3442), so the default route is among them. No options where there is nothing but the default route.
  */
 function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly routes: readonly DhcpOption[]; readonly problems: readonly string[] } {
   const own = subnet.hostRoutes.filter(({ destination, nexthop }) => familyOf(destination) === 4 && familyOf(nexthop) === 4 && destination !== everywhere);
@@ -133,7 +135,7 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
 }
 
 const longestOption = 255;
-/** In Dnsmasq's line, which holds the tag as well (dnsmasq/files.ts). */
+/** Characters of routes in one line for Dnsmasq, which holds the tag as well (dnsmasq/files.ts). */
 const longestList = 950;
-/** Prefix length, as many bytes of the destination as it covers, next hop. */
+/** A route's bytes in the option (RFC 3442): the prefix length, as many bytes of the destination as it covers, the next hop. */
 const routeBytes = ({ destination, nexthop }: HostRoute): number => 1 + Math.ceil(prefixLength(destination) / 8) + addressBytes(nexthop).length;

@@ -9,7 +9,7 @@ import { dnsServersOf, gatewayProblems, mostTold, placeAddresses } from './subne
 /** Option codes (RFC 3646). Dnsmasq puts them into router advertisements as well (RFC 8106). */
 export const option6 = { dnsServers: 23, domainSearch: 24 } as const;
 
-/** All addresses whose subnet is known, by stateful DHCPv6. undefined where there is none. */
+/** The DHCPv6 service of a port: it hands out all addresses whose subnet is known, by stateful DHCPv6. No service where there is none. */
 export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<FamilyService> {
   const placed = placeAddresses(6, port.addresses, port.subnets);
   const problems: string[] = [];
@@ -18,10 +18,10 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
   const serverAddresses = new Map<IpAddress, ServerAddress>();
   for (const { address, subnet } of placed) {
     const mode = subnet.ipv6AddressMode ?? 'dhcpv6-stateful';
-    // Not that the guest has to do without its address: it gets it by DHCPv6, which the advertisements tell it to use.
+    // The guest still gets its address: the advertisements tell it to use DHCPv6.
     if (mode !== 'dhcpv6-stateful') problems.push(`${address} is handed out by DHCPv6 although ${subnet.cidr} says ${mode}, which is not served yet`);
     const serverAddress = chooseServerAddress(address, subnet, port);
-    // Another gateway (a link-local one) never comes to the tap.
+    // A gateway outside these 64 bits (a link-local one) is never put on the tap.
     if (subnet.gatewayIp !== undefined && cidrContains(prefix64(address), subnet.gatewayIp))
       problems.push(...gatewayProblems(subnet, port).filter((problem) => !problems.includes(problem)));
     if (serverAddress === undefined) {
@@ -56,12 +56,12 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
 const prefix64 = (address: IpAddress): Cidr => parseCidr(`${address}/64`) as Cidr;
 
 /**
- * Dnsmasq makes a range of 64 bits around each address of a tap, so some address of the host has to be in the guest's 64 bits: the gateway, or the first address
+ * Dnsmasq makes a range of 64 bits around each address of a tap, so some address of the host has to be in the guest's 64 bits: the gateway, or the range's first address
  * (the routers' anycast address, RFC 4291 2.6.1), which no port has.
  */
 function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {
   const range = prefix64(address);
-  // A forwarding kernel takes it on the tap as well, whichever address in it stands there.
+  // A forwarding kernel takes the range's first address (the anycast address) on the tap as well, whichever address of the range is put there.
   if (obstacle(addressOf(range)) !== undefined) return undefined;
   return [subnet.gatewayIp, addressOf(range)].find(
     (candidate): candidate is IpAddress =>
@@ -72,7 +72,7 @@ function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obst
 /**
  * An address in 64 bits that only this tap has. Dnsmasq keeps one timer for all interfaces with one prefix, and would send its advertisements to the first of them alone:
  * the others' default routes would run out. The kernel lists the address that was added last first, and Dnsmasq lets that one have the timer.
- * Guests are told of the prefix as neither on the link nor for autoconfiguration, which tells them nothing (RFC 4861 6.3.4, RFC 4862 5.5.3).
+ * The advertisements name the prefix as neither on-link nor for autoconfiguration, which makes guests ignore it (RFC 4861 6.3.4, RFC 4862 5.5.3).
  */
 export function timerAddress(mac: string): IpAddress {
   const digits = mac.replaceAll(':', '');

@@ -132,7 +132,7 @@ describe('routes', () => {
     expect(withGateway({ gatewayIp: '10.65.0.1' })).toEqual({ kind: 'addresses', addresses: ['10.65.0.1'] });
   });
 
-  test('those that do not fit into an option are left out, and that is said', () => {
+  test('routes that do not fit into an option are left out, and the problem is reported', () => {
     const many = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`10.99.${index}.0/24`, '10.65.0.7']));
     const { routes, problems } = routesOf([subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: many })]);
     expect(routes).toHaveLength(32); // 5 bytes for the default route, 8 for each of the others
@@ -176,10 +176,10 @@ describe('the host takes on the tap', () => {
   });
 });
 
-describe('what nobody may have on a tap', () => {
+describe('a reserved address', () => {
   const obstacle = (address: string): string | undefined => (['10.65.0.1', '2001:db8:a::1'].includes(address) ? 'is an etcd endpoint' : undefined);
 
-  test('is not taken by the host as a gateway: the port is served from the first address, told of its gateway as before, and the reason is told', () => {
+  test('is not taken by the host as a gateway: the port is served from the first address and still gets its gateway’s address, and the reason is reported', () => {
     const { service, problems } = serve({ addresses: ['10.65.0.11', '2001:db8:a::11'], subnets: [v4, v6], obstacle });
     expect(service?.ipv4?.serverAddresses.map(({ address }) => address)).toEqual(['10.65.0.0']);
     expect(service?.ipv6?.serverAddresses.map(({ address }) => address)).toEqual(['2001:db8:a::', 'fdca:fa16:3e00:1::1']);
@@ -204,13 +204,13 @@ describe('what nobody may have on a tap', () => {
   });
 });
 
-test.each(['slaac', 'dhcpv6-stateless'] as const)('an IPv6 subnet in mode %s is served by DHCPv6 for now, and that is said', (mode) => {
+test.each(['slaac', 'dhcpv6-stateless'] as const)('an IPv6 subnet in mode %s is served by DHCPv6 for now, and the problem is reported', (mode) => {
   const { service, problems } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ipv6RaMode: mode, ipv6AddressMode: mode })] });
   expect(service?.ipv6?.leases).toEqual(['2001:db8:a::11']);
   expect(problems).toEqual([`2001:db8:a::11 is handed out by DHCPv6 although 2001:db8:a::/64 says ${mode}, which is not served yet`]);
 });
 
-test('a name that is none by DNS rules is not told, and that is said', () => {
+test('a name that breaks the rules of DNS is not handed out, and the problem is reported', () => {
   const { service, problems } = serve({ addresses: ['10.65.0.11'], subnets: [v4], fqdn: 'vm,tag:x\n' });
   expect(optionOf(service?.ipv4, option4.hostname)).toEqual({ kind: 'name', name: 'host-10-65-0-11' });
   expect(optionOf(service?.ipv4, option4.domain)).toEqual({ kind: 'name', name: 'openstacklocal' });

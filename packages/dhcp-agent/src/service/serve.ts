@@ -1,11 +1,11 @@
-// A port's facts → its service. Pure.
+// Computes a port's service from its facts. Pure.
 import type { ServiceOptions } from '../option-table.ts';
 import { serveIpv4 } from './ipv4.ts';
 import { serveIpv6 } from './ipv6.ts';
 import { type GuestName, nameFromAddress, parseFqdn } from './names.ts';
 import type { PortFacts, PortService, Served } from './service.ts';
 
-/** What DHCP is to do for the port; no service where none of its addresses can be handed out. A name that is none by DNS rules is left out and told as a problem. */
+/** The port's service in both families. No service where none of its addresses can be handed out. A name that breaks the rules of DNS is left out and reported as a problem. */
 export function servePort(port: PortFacts, options: ServiceOptions): Served<PortService> {
   const name = port.fqdn === undefined ? undefined : parseFqdn(port.fqdn);
   const guest: GuestName = {

@@ -1,4 +1,4 @@
-// What DHCP is to do for one port, in the RFCs' terms: which addresses it hands out, with which options, and which addresses of its own it needs on the tap for that.
+// The DHCP service of one port in the RFCs' terms: which addresses it hands out, with which options, and which addresses of its own the host needs on the tap for that.
 import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
 import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
 
@@ -6,32 +6,33 @@ import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
 export type PortFacts = {
   readonly tap: string;
   readonly mac: string;
-  /** Its addresses without the allowed address pairs, in Neutron's order. */
+  /** The port's fixed addresses without the allowed address pairs, in Neutron's order. */
   readonly addresses: readonly IpAddress[];
-  /** Whatever the tenant made it. */
+  /** The port's name with its domain, chosen by the tenant: any text. */
   readonly fqdn: string | undefined;
   readonly mtuBytes: number;
-  /** Those of the port's network that have DHCP enabled. */
+  /** The subnets of the port's network that have DHCP enabled. */
   readonly subnets: readonly Subnet[];
-  /** Whether a port of this host has the address as a fixed one: the host does not claim it then. An allowed address pair does not count: it yields to the subnet's gateway. */
+  /** Whether a port of this host has the address as a fixed one. The host does not take such an address. An allowed address pair does not count: it yields to the subnet's gateway. */
   readonly isTaken: (address: IpAddress) => boolean;
-  /** Why nobody may have the address on a tap, the host for its DHCP neither, whatever etcd says: a phrase behind "it". undefined: it may be had. */
+  /** Why nobody may have the address on a tap, not even the host for its DHCP: a phrase that continues "it". undefined when the address is allowed. */
   readonly obstacle: (address: IpAddress) => string | undefined;
 };
 
-/** An option's value by its kind. `withheld`: none is sent, not even the one that Dnsmasq would put in by itself. */
+/** An option's value by its kind. `withheld` means that the option is not sent, not even with the value that Dnsmasq would add by itself. */
 export type OptionValue =
   | { readonly kind: 'addresses'; readonly addresses: readonly IpAddress[] }
   | { readonly kind: 'number16'; readonly number: number }
   /** A hostname or domain by DNS rules (names.ts), nothing else. */
   | { readonly kind: 'name'; readonly name: string }
-  /** RFC 3442. */
+  /** Classless static routes (RFC 3442). */
   | { readonly kind: 'routes'; readonly routes: readonly HostRoute[] }
   | { readonly kind: 'withheld' };
 
+/** A DHCP option: its code (of the family's own option space) and its value. */
 export type DhcpOption = { readonly code: number; readonly value: OptionValue };
 
-/** An address that the host takes on the tap. */
+/** An address that the host takes on the tap. `prefixLength` in bits. */
 export type ServerAddress = { readonly address: IpAddress; readonly prefixLength: number };
 
 /** One family's DHCP for one port. */
@@ -39,11 +40,12 @@ export type FamilyService = {
   readonly family: IpFamily;
   /** Handed out to the port's MAC, and to nobody else. Never empty. */
   readonly leases: readonly IpAddress[];
-  /** In the order in which they are to be added. */
+  /** The host's addresses on the tap, in the order in which they are to be added. */
   readonly serverAddresses: readonly ServerAddress[];
   readonly options: readonly DhcpOption[];
 };
 
+/** The DHCP service of one port. A family is undefined where the port is not served in it. */
 export type PortService = {
   readonly tap: string;
   readonly mac: string;
@@ -51,7 +53,8 @@ export type PortService = {
   readonly ipv6: FamilyService | undefined;
 };
 
-/** A service, and what of it could not be as wanted: sentences for the log. */
+/** A service, and the problems with it: sentences for the log. `service` is undefined where nothing can be served. */
 export type Served<T> = { readonly service: T | undefined; readonly problems: readonly string[] };
 
+/** The port's services of the families in which it is served, IPv4 first. */
 export const servicesOf = (port: PortService): readonly FamilyService[] => [port.ipv4, port.ipv6].filter((service) => service !== undefined);

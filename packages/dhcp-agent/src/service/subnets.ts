@@ -4,34 +4,35 @@ import type { Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../option-table.ts';
 import type { PortFacts } from './service.ts';
 
+/** An address and the subnet that it belongs to. */
 export type Placed = { readonly address: IpAddress; readonly subnet: Subnet };
 
-/** The addresses of a family whose subnet is known (in Neutron's order): the others' subnets have DHCP switched off, or are yet to come. */
+/** The addresses of a family whose subnet is known, in Neutron's order. The subnets of the others have DHCP switched off, or have not been read yet. */
 export function placeAddresses(family: IpFamily, addresses: readonly IpAddress[], subnets: readonly Subnet[]): readonly Placed[] {
   return addresses.flatMap((address): Placed[] => {
     if (familyOf(address) !== family) return [];
-    // Neutron lets no two subnets of a network overlap; if they did, the narrower one would be meant.
+    // Neutron lets no two subnets of a network overlap. If two did, the narrower one counts.
     const [subnet] = subnets.filter(({ cidr }) => cidrContains(cidr, address)).sort((a, b) => prefixLength(b.cidr) - prefixLength(a.cidr));
     return subnet ? [{ address, subnet }] : [];
   });
 }
 
-/** A subnet's first address: no port has it, but in the smallest subnets. */
+/** A subnet's first address. No port has it, except in subnets of one or two addresses. */
 export const firstAddress = (subnet: Subnet): IpAddress => addressOf(subnet.cidr);
 
-/** What is to be told where the host may not have the subnet's gateway on the tap. */
+/** The problem to report where the host may not have the subnet's gateway on the tap. Empty when it may, or when there is no gateway. */
 export function gatewayProblems({ gatewayIp, cidr }: Subnet, { obstacle }: Pick<PortFacts, 'obstacle'>): readonly string[] {
   const why = gatewayIp === undefined ? undefined : obstacle(gatewayIp);
   return why === undefined ? [] : [`the host does not take ${gatewayIp}, the gateway of ${cidr}, on the tap: it ${why}`];
 }
 
-/** How a subnet says that guests are to be told of no DNS server (Neutron's own convention). */
+/** The address by which a subnet says that guests get no DNS server (Neutron's convention). */
 const none = { 4: '0.0.0.0', 6: '::' } as const;
 
-/** More of one kind are told to nobody: Dnsmasq's lines are limited, and so are DHCP's packets. */
+/** At most this many values of one option are sent: Dnsmasq's lines are limited, and so are DHCP's packets. */
 export const mostTold = 16;
 
-/** The DNS servers that guests in the subnet are told: its own, else the agent's. */
+/** The DNS servers that guests in the subnet get: the subnet's own, else the agent's. */
 export function dnsServersOf(family: IpFamily, subnet: Subnet, options: ServiceOptions): readonly IpAddress[] {
   const ofFamily = (servers: readonly IpAddress[]): readonly IpAddress[] => servers.filter((server) => familyOf(server) === family);
   const own = ofFamily(subnet.dnsServers ?? []);
