@@ -17,7 +17,7 @@ export class Notices {
   /** A value that should have been understood or refused has thrown: a fault of ours, for which nothing else is held up. */
   fault(error: unknown, key: string): void {
     this.#metrics.faults.inc();
-    this.#log.error({ err: error, key }, 'a fault of Felix: this value could not be taken in and counts as absent; please report it with the value');
+    this.#log.error({ err: error, key }, 'a fault of Felix: it failed to process this value and treats it as absent; please report it with the value');
   }
 
   /** Values that are not understood, or understood again. */

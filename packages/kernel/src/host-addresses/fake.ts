@@ -8,6 +8,7 @@ import type { RouteAddresses } from './hops.ts';
 import type { HostAddresses } from './host-address.ts';
 import { type HostAddressesOptions, hostAddressesFrom } from './host-addresses.ts';
 
+/** Host addresses as the fakes of links and routes report them. */
 export function fakeHostAddresses(links: Links, routes: FakeRoutes, options: HostAddressesOptions = {}): HostAddresses {
   const table = routes.open({});
   return hostAddressesFrom(
@@ -29,6 +30,6 @@ function addressesOf({ type, table, destination, via, deviceIndex }: KernelRoute
     : via === undefined
       ? []
       : [{ is: 'next-hop', prefix: `${via}/${familyOf(via) === 4 ? 32 : 128}`, deviceIndex } as const];
-  // The fake does not say which one was replaced either: any route may have been put in another's place.
+  // Like the kernel, the fake does not report which route was replaced: any route may have replaced another.
   return { addresses, replaced: true };
 }

@@ -1,10 +1,10 @@
-// Which addresses routes have made somebody's, counted by routes: pure. A host may have a hundred thousand routes through a dozen routers; only the routers are kept.
+// Counts by routes which addresses are next hops or the host's own. Pure. A host may have a hundred thousand routes through a dozen routers; only the routers are kept.
 import type { Change } from '../programmer/table.ts';
 import type { RouteAddress, RouteAddresses } from './hops.ts';
 
 /**
- * Counts can be wrong: the kernel does not tell what a replaced route was, nor which IPv4 routes went with a link. So an address comes with the first route that names
- * it, and goes only when a reading of all routes does not find it.
+ * Counts can be wrong: the kernel reports neither what a replaced route was, nor which IPv4 routes were dropped with a link. So an address is added with the first route that names
+ * it, and removed only when a reading of all routes does not find it.
  */
 export class HopCounts {
   readonly #own = new Map<string, Counted>();
@@ -18,7 +18,7 @@ export class HopCounts {
     return [...this.#nextHops.values()].map(({ address }) => address);
   }
 
-  /** The addresses of the route that no other route named before. */
+  /** Counts a route. Returns its addresses that no other route had named before. */
   add({ addresses }: RouteAddresses): readonly RouteAddress[] {
     return addresses.filter((address) => {
       const counts = this.#countsOf(address);
@@ -30,7 +30,7 @@ export class HopCounts {
     });
   }
 
-  /** Whether an address may be gone. */
+  /** Uncounts a route. Returns whether an address may be gone. */
   remove({ addresses }: RouteAddresses): boolean {
     let inDoubt = false;
     for (const address of addresses) {
@@ -53,7 +53,7 @@ export class HopCounts {
     return { added, inDoubt };
   }
 
-  /** The addresses that one of both has and the other has not. */
+  /** The addresses that only one of the two has. */
   differences(other: HopCounts): readonly RouteAddress[] {
     return [...missingIn(other, this), ...missingIn(this, other)];
   }

@@ -1,4 +1,4 @@
-// What a route tells of addresses that are taken: its next hops, and what the kernel delivers to itself.
+// Reads from a route which addresses are taken: its next hops, and those that the kernel delivers to itself.
 import { cidrFromBytes } from '@calico-openstack/addresses';
 import { eachAttribute, flag, readU16, readU32 } from '../netlink/attributes.ts';
 import { familyOfNumber } from '../netlink/family.ts';
@@ -6,17 +6,17 @@ import type { NetlinkMessage } from '../netlink/socket.ts';
 import { routeMessage } from '../routes/messages.ts';
 import { routeTable, routeTypes } from '../routes/route.ts';
 
-/** An address that a route makes somebody's, and the link that the route leads out of. */
+/** A taken address that a route names, and the link of the route. */
 export type RouteAddress = { readonly is: 'own' | 'next-hop'; readonly prefix: string; readonly deviceIndex: number | undefined };
 
-/** `replaced`: another route, of which nothing more is told, gave its place to this one. */
+/** The taken addresses of a route. `replaced` means that it replaced another route, of which the kernel reports nothing. */
 export type RouteAddresses = { readonly addresses: readonly RouteAddress[]; readonly replaced: boolean };
 
 const attribute = { destination: 1, oif: 4, gateway: 5, multipath: 9, table: 15, via: 18 } as const;
-/** Not anycast: the first address of each IPv6 prefix is all routers' there (RFC 4291, 2.6.1), nobody's alone. */
+/** Types of routes to the host itself. Anycast is not among them: the first address of each IPv6 prefix is all routers' there (RFC 4291, 2.6.1). */
 const deliveredHere = new Set(['local', 'broadcast']);
 
-/** What a message from a dump or from the route groups says; undefined: nothing about anybody's address, which most of a host's routes to its workloads do not. */
+/** Parses a message of a dump or of the route groups; undefined when it names no taken address, as most routes to the host's workloads. */
 export function readRouteAddresses(message: NetlinkMessage): { readonly is: 'present' | 'absent'; readonly object: RouteAddresses } | undefined {
   if (message.type !== routeMessage.newRoute && message.type !== routeMessage.deleteRoute) return undefined;
   const addresses = addressesOf(message.payload);
@@ -43,7 +43,7 @@ function addressesOf(payload: Uint8Array): readonly RouteAddress[] {
     else addHop(name, value, hops);
   });
   if (deliveredHere.has(type)) {
-    // In other tables such routes may stand for everything, for a proxy: they say nothing of who has what.
+    // In other tables such routes may cover everything, for a proxy: they do not tell which addresses are taken.
     if (table !== routeTable.local || destination === undefined) return [];
     return [{ is: 'own', prefix: cidrFromBytes(destination, payload[1] as number), deviceIndex }];
   }

@@ -8,17 +8,17 @@ export type HostAddress = {
   readonly is: 'own' | 'next-hop';
   /** Canonical text of a prefix, nearly always of one address: `10.0.0.1/32`. */
   readonly prefix: string;
-  /** The link; absent when it is gone already, or the route names none. */
+  /** The link's name; absent when the link is gone already, or the route names none. */
   readonly device: string | undefined;
 };
 
-/** What this host's kernel has for itself, kept current by the kernel's events. */
+/** This host's own addresses and next hops, kept current by the kernel's events. */
 export interface HostAddresses {
-  /** As of the last event, in no particular order; an address that two links have, or routes out of two links lead through, is there twice. */
+  /** The addresses as of the last event, in no particular order. An address of two links, or of routes through two links, is listed twice. */
   read(): readonly HostAddress[];
-  /** Calls back when the next `read` may differ, at once for what comes. What goes is told when a reading has confirmed it: within 50 ms, later where many routes change. */
+  /** Calls back when the next `read` may differ: at once for new addresses, and after a reading has confirmed it for those that are gone (within 50 ms, later where many routes change). */
   watch(listener: () => void): { close(): void };
-  /** Reads the routes again, in slices; watchers are told when something differs. For a periodic check. */
+  /** Reads the routes again, in slices; watchers are called when something differs. For a periodic check. */
   audit(): Promise<void>;
   close(): void;
 }

@@ -1,17 +1,18 @@
-// The host's own addresses and next hops over any source: what the links tell, and what the routes tell.
+// The host's own addresses and next hops, from any sources of links and routes.
 import type { LinkChange, Links } from '../links/link.ts';
 import type { KernelTable } from '../programmer/table.ts';
 import { HopCounts } from './hop-counts.ts';
 import type { RouteAddress, RouteAddresses } from './hops.ts';
 import type { HostAddress, HostAddresses } from './host-address.ts';
 
+/** How failures are reported, how time passes, and which links are left out. */
 export type HostAddressesOptions = {
-  /** Told when a reading of the routes failed; it is tried again, and what was known stays. */
+  /** Called when a reading of the routes failed; it is retried, and what was known stays. */
   readonly onTrouble?: (error: unknown) => void;
   /** Runs something after a pause. */
   readonly later?: (run: () => void, pauseMs: number) => void;
   readonly nowMs?: () => number;
-  /** Names of links whose addresses are neither read nor told, such as the taps of a thousand workloads. Asked anew each time. */
+  /** Whether the addresses of a link with this name are left out, such as the taps of a thousand workloads. Called anew each time. */
   readonly leavesOut?: (device: string) => boolean;
 };
 
@@ -29,7 +30,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
   const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now(), leavesOut = () => false } = options;
   const listeners = new Set<() => void>();
   let counts = new HopCounts();
-  /** Filled by the reading that is under way: it must not miss what changes meanwhile. */
+  /** Filled by the reading that is under way, so that it does not miss changes meanwhile. */
   let reading: HopCounts | undefined;
   let waiting = false;
   let pauseMs = shortestPauseMs;
@@ -39,7 +40,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     for (const listener of [...listeners]) listener();
   }
 
-  /** What is known may be too much: read again, soon. */
+  /** Some known addresses may be gone: schedules a reading. */
   function doubt(): void {
     if (waiting || closed) return;
     waiting = true;
@@ -67,7 +68,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     pauseMs = Math.max(shortestPauseMs, (nowMs() - startMs) * pausePerReading);
     const differing = fresh.differences(counts);
     counts = fresh;
-    // An address of a link that is gone went with the link, which has been told.
+    // The loss of a link's addresses has been reported with the link.
     if (differing.some((address) => isTold(address, address.is === 'next-hop'))) tell();
   }
 
@@ -84,7 +85,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     }),
   ];
 
-  /** IPv4 routes of a link that goes down or away, or loses its last address, go without a word. */
+  /** Whether the link may have lost IPv4 routes: the kernel does not report these when a link goes down or away, or loses its last address. */
   function mayHaveDroppedRoutes({ links: changed, addresses }: LinkChange): boolean {
     for (const { deviceIndex } of counts.nextHops) {
       const name = nameOf(deviceIndex);
@@ -95,7 +96,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
 
   const nameOf = (deviceIndex: number | undefined): string | undefined => (deviceIndex === undefined ? undefined : links.nameOf(deviceIndex));
 
-  /** @param otherwise the answer for an address of a link that has no name now */
+  /** Whether an address is reported. @param otherwise the answer for an address of a link that has no name now */
   function isTold({ deviceIndex }: RouteAddress, otherwise: boolean): boolean {
     const name = nameOf(deviceIndex);
     return name === undefined ? otherwise : !leavesOut(name);

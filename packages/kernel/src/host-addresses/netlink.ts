@@ -7,8 +7,8 @@ import type { HostAddresses } from './host-address.ts';
 import { type HostAddressesOptions, hostAddressesFrom } from './host-addresses.ts';
 
 /**
- * Of the calling thread's network namespace, which must be the one of `links`; its sockets stay in it (see `inNamespace`). Keeps the process alive until closed.
- * Throws NetlinkError when the kernel does not let itself be read.
+ * Opens the addresses of the calling thread's network namespace, which must be that of `links`; its sockets stay in it (see `inNamespace`). Keeps the process alive until closed.
+ * Throws NetlinkError when the kernel cannot be read.
  */
 export function openHostAddresses(links: Links, options: Pick<HostAddressesOptions, 'onTrouble' | 'leavesOut'> = {}): HostAddresses {
   const words = {

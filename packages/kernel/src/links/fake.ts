@@ -3,19 +3,20 @@ import { familyOf } from '@calico-openstack/addresses';
 import { isInterfaceName, type LinkAddress, type LinkEditor, type LinkEvent, type LinkFacts, type LinkRefusal, type LinkSource, type Links } from './link.ts';
 import { linksFrom } from './links.ts';
 
+/** The kernel behind fake links, as other programs see it. */
 export interface FakeLinkKernel {
   readonly links: ReadonlyMap<number, LinkFacts>;
-  /** Adds a link as if somebody else had made it; its index (the next free one, if not given). */
+  /** Adds a link as another program would. Returns its index: the given one, else the next free one. */
   add(name: string, facts?: Partial<Omit<LinkFacts, 'name'>>): number;
   change(index: number, facts: Partial<Omit<LinkFacts, 'index'>>): void;
   remove(index: number): void;
-  /** Told of links that went down or away, before any event: what hung on them is lost without a word. */
+  /** Called with links that went down or away, before any event: their routes and neighbours are lost without an event. */
   readonly dropped: Set<(index: number) => void>;
-  /** Hands the events that happened to the watchers now, not later. */
+  /** Delivers pending events to the watchers now. */
   deliver(): void;
-  /** Throws waiting events away, as the kernel does when nobody reads them; the watchers are told that some are missing. */
+  /** Drops pending events, as the kernel does when nobody reads them; the watchers' `onLost` is called. */
   loseEvents(): void;
-  /** Thrown by the next readings, one each. */
+  /** Errors that the next readings throw, one each. */
   readonly failures: Error[];
 }
 

@@ -1,15 +1,15 @@
 // Network interfaces ("links") and their addresses as values, and what the rest of the project may ask about them. No I/O.
 import type { IpFamily } from '@calico-openstack/addresses';
 
-/** One interface as the kernel last told of it. */
+/** One interface as the kernel last reported it. */
 export type Link = {
   readonly name: string;
   readonly index: number;
-  /** IFF_UP: somebody switched it on. Routes need no more. */
+  /** IFF_UP: the link was switched on. Routes need no more. */
   readonly up: boolean;
   /** IFF_RUNNING: up, and there is a carrier (for a tap: something has it open). */
   readonly running: boolean;
-  /** Absent where the link has no address of six bytes. */
+  /** The MAC; absent where the link has no address of six bytes. */
   readonly mac: string | undefined;
   readonly mtuBytes: number;
   /** `tun`, `veth`, `bridge` …; absent for hardware. */
@@ -29,32 +29,33 @@ export type LinkAddress = {
   readonly prefixLength: number;
   /** RT_SCOPE_*: 0 everywhere, 253 link, 254 host. */
   readonly scope: number;
-  /** Duplicate detection has not ended well (yet): the kernel does not use the address. */
+  /** Duplicate address detection has not succeeded (yet): the kernel does not use the address. */
   readonly tentative: boolean;
-  /** The kernel keeps no route to the prefix for it. */
+  /** Whether the kernel keeps no route to the prefix for the address. */
   readonly noPrefixRoute: boolean;
 };
 
-/** Names whose link (any field), or whose list of addresses, is now another. A name that is gone is among them. */
+/** The names of links that changed in any field, and of those whose addresses changed. Deleted links are among them. */
 export type LinkChange = { readonly links: ReadonlySet<string>; readonly addresses: ReadonlySet<string> };
 
+/** Ends a subscription when closed. */
 export type Subscription = { close(): void };
 
-/** The links that are here, kept current by the kernel's events. */
+/** The host's links, kept current by the kernel's events. */
 export interface Links {
-  /** By name, as of the last event. */
+  /** The links by name, as of the last event. */
   readonly links: ReadonlyMap<string, Link>;
   link(name: string): Link | undefined;
   /** The name of the link with this index; asks the kernel when its event has not come yet. */
   nameOf(index: number): string | undefined;
-  /** In no particular order. Empty where there is no such link. */
+  /** The link's addresses in no particular order. Empty where there is no such link. */
   addresses(name: string): readonly LinkAddress[];
   /**
-   * Calls back with what changed, at once, and once for all events that came together: the reader looks at what is there now. A link that went and came back
-   * meanwhile is told, by its epoch.
+   * Calls back at once with what changed, and once for all events that came together. The reader looks at the current state. A link that went and came back meanwhile is reported;
+   * its epoch differs.
    */
   watch(listener: (change: LinkChange) => void): Subscription;
-  /** Reads everything again; watchers are told of what differs. For a periodic check. Throws what the kernel's refusal throws. */
+  /** Reads everything again; watchers are called with what differs. For a periodic check. Throws NetlinkError when the kernel cannot be read. */
   refresh(): void;
   close(): void;
 }
@@ -62,7 +63,7 @@ export interface Links {
 /** The kernel's refusal. `code` is the errno's name: EEXIST (there already), ENODEV (no such link), EOPNOTSUPP (the kernel lacks this kind of link) … */
 export type LinkRefusal = { readonly code: string; readonly detail?: string };
 
-/** What the kernel is to keep for an address: see ip-address(8). */
+/** Properties of a new address: see ip-address(8). */
 export type AddressOptions = {
   readonly noPrefixRoute?: boolean;
   readonly noDad?: boolean;
@@ -70,7 +71,7 @@ export type AddressOptions = {
   readonly scope?: number;
 };
 
-/** Making and changing links. Each call is done when it returns, or says why not; `Links` shows it when the kernel's event has come. */
+/** Creates and changes links. Each call is done when it returns, or returns the refusal; `Links` shows the change when the kernel's event has come. */
 export interface LinkEditor {
   /** A link with nothing at its other end, switched off. `ifb` does what `dummy` does where the kernel has no dummy links. */
   createLink(name: string, kind: 'dummy' | 'ifb'): LinkRefusal | undefined;
@@ -80,21 +81,22 @@ export interface LinkEditor {
   removeAddress(name: string, address: string, prefixLength: number): LinkRefusal | undefined;
 }
 
-/** Everything in the kernel at one time. */
+/** All links and addresses at one time. */
 export type LinkReading = { readonly links: readonly LinkFacts[]; readonly addresses: readonly { readonly index: number; readonly address: LinkAddress }[] };
-/** What the kernel itself says of a link. */
+/** A link as the kernel describes it, without the epoch. */
 export type LinkFacts = Omit<Link, 'epoch'>;
 
+/** A change of a link or of an address, as the kernel reports it. */
 export type LinkEvent =
   | { readonly event: 'link'; readonly link: LinkFacts }
   | { readonly event: 'gone'; readonly index: number }
   | { readonly event: 'address'; readonly index: number; readonly address: LinkAddress }
   | { readonly event: 'address-gone'; readonly index: number; readonly address: LinkAddress };
 
-/** Where a `Links` learns of the kernel: netlink, or the fake. */
+/** The source of a `Links`: netlink, or the fake. */
 export interface LinkSource {
   read(): LinkReading;
-  /** Events in order; `onLost` after some are missing. From the return of this call on nothing is missed silently. */
+  /** Calls back with events in order, and calls `onLost` when some are missing. No event is missed silently after this call has returned. */
   watch(onEvents: (events: readonly LinkEvent[]) => void, onLost: () => void): Subscription;
   nameOf(index: number): string | undefined;
   close(): void;

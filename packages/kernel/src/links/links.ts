@@ -1,11 +1,12 @@
-// `Links` over any source: reads, then follows the events; reads again when some were lost.
+// `Links` over any source: it reads, then follows the events, and reads again when some were lost.
 import type { LinkChange, LinkSource, Links } from './link.ts';
 import { createLinkTable } from './table.ts';
 
+/** How failures are reported and retried. */
 export type LinksOptions = {
-  /** Told when a reading after lost events failed; it is tried again. */
+  /** Called when a reading after lost events failed; it is retried. */
   readonly onTrouble?: (error: unknown) => void;
-  /** Whether a failed reading is worth another attempt; anything else is thrown. */
+  /** Whether a failed reading is retried; any other error is thrown. */
   readonly isTransient?: (error: unknown) => boolean;
   /** Runs something after a pause. */
   readonly later?: (run: () => void) => void;
@@ -13,7 +14,7 @@ export type LinksOptions = {
 
 const pauseMs = 50;
 
-/** Reads the source at once. Throws what that throws. */
+/** Creates the links of a source, which is read at once. Throws the reading's errors. */
 export function linksFrom(source: LinkSource, options: LinksOptions = {}): Links {
   const { onTrouble = () => undefined, isTransient = () => false, later = (run) => setTimeout(run, pauseMs) } = options;
   const table = createLinkTable();

@@ -97,27 +97,32 @@ function linkHeader(index: number, flags = 0, change = 0): Uint8Array {
   return header;
 }
 
+/** Requests all links (RTM_GETLINK). */
 export const dumpLinks = (sequence: number): Uint8Array =>
   message(type.getLink, flag.dump, sequence, linkHeader(0), (writer) => writer.u32(attribute.extendedMask, skipStatistics));
 
+/** Requests all addresses of both families (RTM_GETADDR). */
 export const dumpAddresses = (sequence: number): Uint8Array => message(type.getAddress, flag.dump, sequence, new Uint8Array(8), () => undefined);
 
-/** Asks for one link, by index or by name. */
+/** Requests one link, by index or by name. */
 export const getLink = (sequence: number, which: number | string): Uint8Array =>
   message(type.getLink, flag.acknowledge, sequence, linkHeader(typeof which === 'number' ? which : 0), (writer) => {
     if (typeof which === 'string') writer.string(attribute.name, which);
     writer.u32(attribute.extendedMask, skipStatistics);
   });
 
+/** Creates a link of this kind, such as `dummy` (RTM_NEWLINK). Refused with EEXIST where the name is taken. */
 export const createLink = (sequence: number, name: string, kind: string): Uint8Array =>
   message(type.newLink, flag.acknowledge | flag.create | flag.exclusive, sequence, linkHeader(0), (writer) => {
     writer.string(attribute.name, name);
     writer.nested(attribute.linkInfo, () => writer.string(infoKind, kind));
   });
 
+/** Deletes a link by name (RTM_DELLINK). */
 export const removeLink = (sequence: number, name: string): Uint8Array =>
   message(type.deleteLink, flag.acknowledge, sequence, linkHeader(0), (writer) => writer.string(attribute.name, name));
 
+/** Changes properties of a link by index (RTM_NEWLINK). */
 export function setLink(
   sequence: number,
   index: number,
@@ -131,6 +136,7 @@ export function setLink(
   });
 }
 
+/** Adds or removes an address of a link (RTM_NEWADDR, RTM_DELADDR). Adding is refused with EEXIST where the link has the address. */
 export function changeAddress(
   verb: 'add' | 'remove',
   sequence: number,

@@ -1,14 +1,15 @@
-// What is known of the links, from a reading and the events since: pure, and every question of order is answered here.
+// Keeps what is known of the links, from a reading and the events since. Pure. All questions of the events' order are handled here.
 import { unreachable } from '@calico-openstack/agent/errors';
 import type { Link, LinkAddress, LinkChange, LinkEvent, LinkFacts, LinkReading } from './link.ts';
 
+/** The known links and addresses. */
 export interface LinkTable {
   readonly links: ReadonlyMap<string, Link>;
   nameOf(index: number): string | undefined;
   addresses(name: string): readonly LinkAddress[];
-  /** Events in the kernel's order. They may be older than the last reading: what they lead to is the same. */
+  /** Applies events in the kernel's order. They may be older than the last reading: the final state is the same. */
   apply(events: readonly LinkEvent[]): LinkChange;
-  /** Makes the reading what is known. `lost`: events are missing, so every link may have lost what hung on it in between. */
+  /** Replaces everything by a reading. `lost` means that events are missing, so every link may have lost its routes and neighbours in between. */
   replace(reading: LinkReading, lost: boolean): LinkChange;
 }
 
@@ -17,16 +18,16 @@ const none: readonly LinkAddress[] = [];
 /** Longer than 80 lines: its maps are true only together, and every function keeps some of them so. */
 export function createLinkTable(): LinkTable {
   const byIndex = new Map<number, Link>();
-  /** Which indices claim a name, the latest last: around a rename two may for a moment. */
+  /** The indices of links with a name, the latest last: around a rename two may have it for a moment. */
   const claims = new Map<string, readonly number[]>();
   const named = new Map<string, Link>();
-  /** By index; an address can be told before its link. */
+  /** The addresses by link index; an address can be reported before its link. */
   const addressesOn = new Map<number, readonly LinkAddress[]>();
   let lastEpoch = 0;
 
   const addresses = (name: string): readonly LinkAddress[] => addressesOn.get(named.get(name)?.index ?? -1) ?? none;
 
-  /** Runs `change` and says what is different afterwards. */
+  /** Runs `change` and returns what differs afterwards. */
   function observed(change: (touch: (name: string | undefined) => void) => void): LinkChange {
     const before = new Map<string, { readonly link: Link | undefined; readonly addresses: readonly LinkAddress[] }>();
     change((name) => {
@@ -112,14 +113,14 @@ export function createLinkTable(): LinkTable {
   };
 }
 
-/** One link can have an address twice, with two prefix lengths. */
+/** Whether two addresses are the same entry: a link can have an address twice, with two prefix lengths. */
 const isSameAddress = (a: LinkAddress, b: LinkAddress): boolean => a.address === b.address && a.prefixLength === b.prefixLength;
 
 const linkFields = ['name', 'index', 'up', 'running', 'mac', 'mtuBytes', 'kind', 'masterIndex', 'epoch'] as const satisfies readonly (keyof Link)[];
 const sameLink = (a: Link | undefined, b: Link | undefined): boolean => a === b || (!!a && !!b && linkFields.every((field) => a[field] === b[field]));
 
 const print = (a: LinkAddress): string => `${a.address}/${a.prefixLength} ${a.scope} ${a.tentative} ${a.noPrefixRoute}`;
-/** The order says nothing: a changed address goes to the end. */
+/** Compares without regard to order: the kernel moves a changed address to the end. */
 function sameAddresses(a: readonly LinkAddress[], b: readonly LinkAddress[]): boolean {
   if (a === b) return true;
   if (a.length !== b.length) return false;

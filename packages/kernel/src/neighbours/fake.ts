@@ -5,15 +5,16 @@ import type { Change, Refusal } from '../programmer/table.ts';
 import { type KernelNeighbour, neighbourKind } from './neighbour.ts';
 import type { NeighbourTable } from './netlink.ts';
 
+/** A kernel's neighbours in memory. */
 export interface FakeNeighbours {
-  /** What one program has open: its own changes are not told to it. */
+  /** Opens the table of one program. It hears no changes of its own. */
   open(): NeighbourTable;
   readonly neighbours: readonly KernelNeighbour[];
-  /** All that was committed, a list a call. */
+  /** All committed operations, one list for each call. */
   readonly commits: (readonly Operation<KernelNeighbour>[])[];
-  /** Hands the changes that happened to the watchers now, not in the next microtask. */
+  /** Delivers pending changes to the watchers now, not in the next microtask. */
   deliver(): void;
-  /** Throws waiting changes away; the watchers are told that some are missing. */
+  /** Drops pending changes; the watchers' `onLost` is called. */
   loseChanges(): void;
 }
 

@@ -1,4 +1,4 @@
-// Neighbour entries in rtnetlink's words (linux/neighbour.h).
+// Encodes and decodes neighbour entries for rtnetlink (linux/neighbour.h).
 import { addressBytes, addressFromBytes, familyOf, type IpFamily, macBytes, macFromBytes } from '@calico-openstack/addresses';
 import { flag, hostIsLittleEndian, MessageWriter, readAttributes, readI32, readU16 } from '../netlink/attributes.ts';
 import { addressFamily, familyOfNumber } from '../netlink/family.ts';
@@ -8,7 +8,7 @@ import type { Change } from '../programmer/table.ts';
 import type { KernelNeighbour } from './neighbour.ts';
 
 const type = { newNeighbour: 28, deleteNeighbour: 29, getNeighbour: 30 } as const;
-/** Multicast group: neighbours. The kernel tells nothing of proxies there. */
+/** The multicast group of neighbours. The kernel does not report proxies there. */
 export const neighbourGroups: readonly number[] = [3];
 
 const attribute = { destination: 1, linkLayerAddress: 2 } as const;
@@ -17,7 +17,7 @@ const proxyFlag = 0x08;
 /** NUD_PERMANENT */
 const permanentState = 0x80;
 
-/** What a message from a dump or from the group says; undefined: nothing about an IP neighbour (a bridge's forwarding entry, for one). */
+/** Parses a message of a dump or of the group; undefined for a message about anything but an IP neighbour (such as a bridge's forwarding entry). */
 export function readNeighbourMessage(message: NetlinkMessage): Change<KernelNeighbour> | undefined {
   if (message.type !== type.newNeighbour && message.type !== type.deleteNeighbour) return undefined;
   const object = readNeighbour(message.payload);

@@ -25,6 +25,7 @@ export function printNeighbour(neighbour: Neighbour | KernelNeighbour): string {
   return `${neighbour.address} dev ${device}${mac} ${neighbour.kind}`;
 }
 
+/** Neighbours as a kind of object for the programmer. */
 export const neighbourKind: WantedKind<Neighbour, KernelNeighbour> = {
   wantedKey: neighbourKey,
   deviceName: ({ device }) => device,
@@ -40,7 +41,7 @@ export const neighbourKind: WantedKind<Neighbour, KernelNeighbour> = {
   check: checkNeighbour,
 };
 
-/** RangeError when the kernel could not be asked for it. */
+/** Throws RangeError for a neighbour that cannot be encoded. */
 function checkNeighbour(neighbour: Neighbour): void {
   addressBytes(neighbour.address);
   if (neighbour.kind === 'permanent') macBytes(neighbour.mac);

@@ -4,11 +4,12 @@ import type { KernelTable } from '../programmer/table.ts';
 import { dumpNeighbours, neighbourGroups, readNeighbourMessage, writeNeighbourOperation } from './messages.ts';
 import type { KernelNeighbour } from './neighbour.ts';
 
+/** The kernel's neighbours, entries and proxies. */
 export type NeighbourTable = KernelTable<KernelNeighbour>;
 
 /**
- * The neighbours of the calling thread's network namespace, entries and proxies of both families; sockets stay in it (see `inNamespace`). Of proxies that others
- * change the kernel tells nothing: only a comparison finds that. Throws NetlinkError when the kernel does not let itself be read.
+ * Opens the neighbours of the calling thread's network namespace, entries and proxies of both families; sockets stay in it (see `inNamespace`). The kernel does not report other
+ * programs' changes of proxies: only a comparison finds those. Throws NetlinkError when the kernel cannot be read.
  */
 export function openNeighbours(): NeighbourTable {
   const dumps = ([4, 6] as const).flatMap((family) =>

@@ -1,4 +1,4 @@
-// A rule's statements as the kernel's expressions. Matches carry their protocol dependencies without the rule saying so (rule-builder.ts).
+// Compiles a rule's statements into the kernel's expressions. The checks that a match depends on are added (rule-builder.ts).
 import { unreachable } from '@calico-openstack/agent/errors';
 import type { Expression } from './expressions.ts';
 import { fieldFacts } from './fields.ts';
@@ -15,7 +15,7 @@ const tcp = 6;
 
 type StatementOf<Is extends Statement['is']> = Extract<Statement, { readonly is: Is }>;
 
-/** RuleProblem where the rule cannot mean anything in a table of this family. */
+/** Compiles the statements of a rule. Throws RuleProblem for a rule that has no meaning in a table of this family. */
 export function compileRule(family: TableFamily, statements: readonly Statement[]): readonly Expression[] {
   const rule = new RuleBuilder(family);
   for (const statement of statements) write(rule, statement);
@@ -80,7 +80,7 @@ function write(rule: RuleBuilder, statement: Statement): void {
       expressions.push({ name: 'immediate', values: { dreg: verdictRegister, data: verdictData(statement) } });
       return;
     default:
-      // A statement that vanishes would leave the rule matching more than it says.
+      // Without one of its statements the rule would match more than intended.
       unreachable(statement);
   }
 }
@@ -97,7 +97,7 @@ function writeMasked(rule: RuleBuilder, { field, mask, value, negate }: Statemen
   if (value.some((byte, at) => (byte & ~(mask[at] ?? 0)) !== 0)) throw new RuleProblem(`compares ${field} with bits that its mask takes off`);
   rule.load([field], !negate);
   const prefix = fieldFacts(field).type === 'ifname' ? wholeBytes(mask) : undefined;
-  // nft's way to say "tap*": only the first bytes are compared.
+  // nft's form of "tap*": only the first bytes are compared.
   if (prefix !== undefined && prefix > 0) rule.expressions.push(compare(value.slice(0, prefix), negate));
   else rule.expressions.push(bitwise(mask, new Uint8Array(mask.length)), compare(value, negate));
 }
@@ -112,8 +112,8 @@ function writeRange(rule: RuleBuilder, { field, first, last, negate }: Statement
 }
 
 /**
- * Leaves in the first register what the data map has for it. nft (1.0.6 to 1.1) ends with a failed assertion when it lists one lookup right behind another, which
- * would take `nft list ruleset` away from the whole host; so the number passes through the packet's mark, which is itself again before anything can see it.
+ * Loads into the first register what the data map has for its key. nft (1.0.6 to 1.1) ends with a failed assertion when it lists one lookup right after another, which would
+ * break `nft list ruleset` on the whole host. So the number passes through the packet's mark, which is restored before anything can see it.
  */
 function lookUpVia({ expressions }: RuleBuilder, via: string): void {
   const { name, key } = mark.packet;
@@ -142,7 +142,7 @@ function writeNat(rule: RuleBuilder, { address, port, kind, family: version }: S
   translate(rule, kind, version, port);
 }
 
-/** To the address in the first register, and to the port four behind it. */
+/** Translates to the address in the first register, and to the port four registers later. */
 function translate({ expressions }: RuleBuilder, kind: 'dnat' | 'snat', version: 4 | 6, port: number | undefined): void {
   const type = kind === 'snat' ? 0 : 1;
   const ports = port === undefined ? {} : { portMin: firstRegister + 4 };
@@ -172,7 +172,7 @@ function bitwise(mask: Uint8Array, xor: Uint8Array): Expression {
   return { name: 'bitwise', values: { sreg: firstRegister, dreg: firstRegister, length: mask.length, mask, xor } };
 }
 
-/** How many bytes a mask takes whole, when it takes no part of one: ff ff 00 → 2. */
+/** The number of whole bytes that a mask covers, undefined when it covers part of one: ff ff 00 → 2. */
 export function wholeBytes(mask: Uint8Array): number | undefined {
   const length = mask.findIndex((byte) => byte !== 255);
   if (length === -1) return mask.length;

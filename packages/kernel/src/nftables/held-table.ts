@@ -1,10 +1,11 @@
-// What the kernel was last seen to hold of one table, or to accept.
+// Remembers what the kernel holds of one table: what was last read, and what has been committed since.
 import type { NftElement } from './objects.ts';
 import type { Held, HeldChain, HeldSet } from './operations.ts';
 import type { WantedTable } from './wanted-table.ts';
 
 type ProgrammedSet = HeldSet & { readonly elements: Map<string, NftElement> };
 
+/** The chains and sets of one table, as last known of the kernel. */
 export class HeldTable {
   #chains = new Map<string, HeldChain>();
   #sets = new Map<string, ProgrammedSet>();
@@ -17,13 +18,13 @@ export class HeldTable {
     return this.#sets;
   }
 
-  /** It was read. */
+  /** Replaces everything by a reading. */
   replace({ chains, sets }: Held): void {
     this.#chains = new Map(chains);
     this.#sets = new Map([...sets].map(([name, { definition, elements }]) => [name, { definition, elements: new Map(elements) }]));
   }
 
-  /** What is wanted, as far as it had changed, was committed. */
+  /** Records that the changed part of the desired table was committed. */
   advance({ chains, sets, changedChains, changedSets }: Pick<WantedTable, 'chains' | 'sets' | 'changedChains' | 'changedSets'>): void {
     for (const name of changedChains) {
       const wanted = chains.get(name);

@@ -9,24 +9,25 @@ import { nameProblem } from './text.ts';
 import { checkLookups, invalid } from './validate.ts';
 import { WantedTable } from './wanted-table.ts';
 
+/** What a TableProgrammer needs of the kernel. */
 export interface TableKernel {
-  /** What the table holds now, all of one generation. */
+  /** Reads the table, all of one generation of the ruleset. */
   read(): Held;
   /**
-   * All or nothing: NftablesError when it was nothing. With `generation`, nothing also when the ruleset is of another one by now (code ERESTART). Any other error
-   * leaves it open what happened. Gives the size of what was sent.
+   * Commits all operations or none. Throws NftablesError when none were; with `generation` also when the ruleset has another generation by now (code ERESTART). After any other error
+   * it is unknown what happened. Returns the size of what was sent in bytes.
    */
   commit(operations: readonly Operation[], generation?: number): { readonly bytes: number };
 }
 
 type Attempt = { readonly operations: number; readonly bytes: number; readonly resynced: boolean };
-/** `staged`: what was refused was one of several transactions. */
+/** A refused attempt. `staged` means that it was one of several transactions. */
 type RefusedAttempt = { readonly refused: NftablesError; readonly staged: boolean };
 
-/** A ruleset that others change all the time must not keep ours from ever being put right: after so many tries it is no longer asked whether anything came between. */
+/** After this many readings the generation is no longer checked: other programs' constant changes must not keep ours from being installed. */
 const readingsThatMustHold = 3;
 
-/** NftablesError (INVALID) when the name cannot be a table's. */
+/** Creates the programmer of a table. Throws NftablesError (INVALID) for a name that no table can have. */
 export function createTableProgrammer(family: TableFamily, name: string, kernel: TableKernel): TableProgrammer {
   const problem = nameProblem(name);
   if (problem !== undefined) throw invalid(`table ${JSON.stringify(name)}`, problem);
@@ -51,11 +52,11 @@ export function createTableProgrammer(family: TableFamily, name: string, kernel:
   };
 }
 
-/** Brings what is wanted into the kernel, and remembers what it holds since. */
+/** Commits the desired table to the kernel, and remembers what the kernel holds since. */
 class Commits {
   readonly #wanted: WantedTable;
   readonly #kernel: TableKernel;
-  /** Means nothing while not `#known`. */
+  /** Valid only while `#known`. */
   readonly #held = new HeldTable();
   #known = false;
 
@@ -86,11 +87,11 @@ class Commits {
     }
   }
 
-  /** `together`: all in one transaction. */
+  /** Makes one attempt; `together` means in one transaction. */
   #attempt(readings: number, together: boolean): Attempt | RefusedAttempt {
     const held = this.#known ? undefined : this.#read();
     const planned = this.#plan(held, together);
-    this.#known = false; // unless all goes well, it has to be read again
+    this.#known = false; // until the commit succeeds: otherwise the kernel has to be read again
     let generation = held === undefined || readings >= readingsThatMustHold ? undefined : held.generation;
     let bytes = 0;
     try {
@@ -115,7 +116,7 @@ class Commits {
     return held;
   }
 
-  /** The transactions for what may have changed. Throws NftablesError (INVALID) where a chain looks for the wrong things in a set. */
+  /** The transactions for what may have changed. Throws NftablesError (INVALID) where a chain looks up keys of the wrong type in a set. */
   #plan(held: Held | undefined, together: boolean): readonly (readonly Operation[])[] {
     const { chains, sets, changedChains, changedSets } = this.#wanted;
     const setOf = (set: string): NftSet | undefined => sets.get(set)?.set;
@@ -135,10 +136,10 @@ class Commits {
   }
 }
 
-/** As the kernel counts: 32 bits, without 0. */
+/** The next generation as the kernel counts: 32 bits, without 0. */
 const nextGeneration = (generation: number): number => (generation === 0xffffffff ? 1 : generation + 1);
 
-/** Rules and elements count each; everything else is one. */
+/** Counts each rule and each element; every other operation counts one. */
 function sizeOf(operation: Operation): number {
   switch (operation.verb) {
     case 'add elements':

@@ -1,4 +1,4 @@
-// The expressions of one rule as they come, and what the rule has asked of its packets so far: a field is loaded behind the questions without which it means nothing.
+// Collects the expressions of one rule, and tracks what the rule has checked so far: before a field is loaded, the checks are added without which it has no meaning.
 import type { Expression } from './expressions.ts';
 import { type FieldFacts, fieldFacts, protocolsWithPorts } from './fields.ts';
 import type { Field, TableFamily } from './objects.ts';
@@ -6,20 +6,21 @@ import { firstRegister, nfProtocol, operation, registers } from './registers.ts'
 import { hostOrder, networkOrder } from './types.ts';
 
 const etherType = { 4: 0x0800, 6: 0x86dd, arp: 0x0806 } as const;
-/** What alone comes to a table of that family. */
+/** The only network protocol that a table of the family sees. */
 const onlyNetwork: { readonly [Family in TableFamily]: 4 | 6 | 'arp' | undefined } = { ip: 4, ip6: 6, arp: 'arp', inet: undefined, netdev: undefined };
 
-/** What is wrong with a rule, in a sentence's second half. */
+/** A rule that has no meaning. The message is the second half of a sentence. */
 export class RuleProblem extends Error {}
 
+/** Builds the expressions of one rule for a table of a family. */
 export class RuleBuilder {
   readonly family: TableFamily;
   readonly expressions: Expression[] = [];
-  /** What all packets that get so far are. */
+  /** The network protocol of all packets that get this far in the rule. */
   #network: 4 | 6 | 'arp' | undefined;
   #transport: number | undefined;
   #ether = false;
-  /** They have ports. */
+  /** Whether all packets that get this far have ports. */
   #ports = false;
 
   constructor(family: TableFamily) {
@@ -30,11 +31,11 @@ export class RuleBuilder {
     return this.#ports;
   }
 
-  /** Loads the fields one behind the other, each from a register of its own on, dependencies first. `positive`: the rule goes on where they are as it wants them. */
+  /** Loads the fields into consecutive registers, with their checks first. `positive` means that the rule goes on only where the fields match. */
   load(fields: readonly Field[], positive: boolean): void {
     if (fields.length === 0) throw new RuleProblem('looks at no field');
     const facts = fields.map(fieldFacts);
-    // A protocol in the same concatenation says what the ports belong to, if all of it is in the set.
+    // A protocol in the same concatenation decides what the ports belong to, if all of it is in the set.
     if (positive && fields.length > 1 && fields.some(tellsTransport)) this.#ports = true;
     for (const field of fields) this.#checkMeaning(field);
     for (const field of facts) this.#require(field);
@@ -46,7 +47,7 @@ export class RuleBuilder {
     if (register > firstRegister + registers) throw new RuleProblem('looks at more than 64 bytes at once');
   }
 
-  /** The rule goes on only where the field has this value. */
+  /** Records that the rule goes on only where the field has this value. */
   learn(field: Field, value: Uint8Array): void {
     const number = value[0] ?? 0;
     if (field === 'meta nfproto') this.#network = number === nfProtocol[4] ? 4 : number === nfProtocol[6] ? 6 : undefined;
@@ -71,7 +72,7 @@ export class RuleBuilder {
     if (transport !== undefined) this.requireTransport(transport);
   }
 
-  /** A rule that asks for two protocols gets both questions, and so matches nothing. */
+  /** A rule that requires two protocols gets both checks, and so matches nothing. */
   #requireNetwork(network: 4 | 6 | 'arp'): void {
     const only = onlyNetwork[this.family];
     if (only !== undefined && only !== network) throw new RuleProblem(`looks for ${networkName(network)} in a table of the ${this.family} family`);
@@ -93,7 +94,7 @@ export class RuleBuilder {
   }
 }
 
-/** Goes on where the first register holds the data, or, negated, where it does not. */
+/** The rule goes on where the first register equals the data or, negated, where it does not. */
 export function compare(data: Uint8Array, negate?: boolean): Expression {
   return { name: 'cmp', values: { sreg: firstRegister, op: negate ? operation.notEqual : operation.equal, data } };
 }

@@ -1,16 +1,16 @@
-// Rules as bytes: what the kernel is sent for one, and the same bytes from what it tells of one.
+// Encodes rules as bytes for the kernel, and brings what the kernel reports of a rule into the same bytes.
 import { MessageWriter } from '../netlink/attributes.ts';
 import { compileRule } from './compile.ts';
 import { type Expression, readExpressions, writeExpressions } from './expressions.ts';
 import type { NftRule, TableFamily } from './objects.ts';
 import { commentText } from './text.ts';
 
-/** NFTA_RULE_EXPRESSIONS and NFTA_RULE_USERDATA of the rule: equal bytes, equal rules. RuleProblem where it cannot mean anything in a table of this family. */
+/** Encodes NFTA_RULE_EXPRESSIONS and NFTA_RULE_USERDATA. Equal bytes mean equal rules. Throws RuleProblem for a rule that has no meaning in a table of this family. */
 export function encodeRule(family: TableFamily, rule: NftRule): Uint8Array {
   return encodeExpressions(compileRule(family, rule.statements), rule.comment);
 }
 
-/** The same bytes from what the kernel tells of a rule. undefined: it holds something that encodeRule never gives. */
+/** The same bytes from what the kernel reports of a rule; undefined when the rule holds something that `encodeRule` never writes. */
 export function canonicalRule(expressions: Uint8Array, userData: Uint8Array | undefined): Uint8Array | undefined {
   const list = readExpressions(expressions);
   return list === undefined ? undefined : encodeExpressions(list, userData === undefined ? undefined : readComment(userData, ruleComment));
@@ -21,10 +21,10 @@ const ruleUserData = 7;
 /** nft's number for a comment in a rule's user data (libnftnl, udata.h). */
 const ruleComment = 0;
 
-/** Written over for every rule. */
+/** The buffer that every rule is written into. */
 const scratch = new MessageWriter(1024);
 
-/** encodeRule's second half: the attributes of a rule that was compiled. */
+/** Encodes the attributes of a compiled rule. */
 export function encodeExpressions(expressions: readonly Expression[], comment: string | undefined): Uint8Array {
   scratch.reset();
   scratch.nested(ruleExpressions, () => writeExpressions(scratch, expressions));

@@ -42,6 +42,7 @@ export function fakeTable(family: TableFamily = 'inet', name = 'fake'): FakeTabl
   return { table: createTableProgrammer(family, name, kernel), kernel, evaluate: (hook, packet, traffic) => evaluate(kernel.content(), hook, packet, traffic) };
 }
 
+/** An open table, and the fake kernel under it. */
 export type FakeOpenTable = { readonly table: OpenTable; readonly kernel: FakeKernel };
 
 /** What openTable gives, on a kernel in memory. */

@@ -1,4 +1,4 @@
-// What one table is to hold, told piece by piece and checked as it is told; and which of it may differ from what the kernel holds. Pure: the kernel is not touched.
+// The desired content of one table, given and checked piece by piece, and which parts of it may differ from the kernel's. Pure: it does no I/O.
 import { definitionText, hookText, type WantedChain } from './difference.ts';
 import { liesIn, type Rules } from './evaluate.ts';
 import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
@@ -12,11 +12,11 @@ type MutableSet = {
   readonly elements: Map<string, NftElement>;
   /** Ids of elements that may differ from what the kernel holds. */
   changed: Set<string> | 'all';
-  /** Of a set of ranges, its elements in order, while it stays as it is. */
+  /** The elements of a set of ranges in order, cached until the set changes. */
   sorted?: readonly NftElement[] | undefined;
 };
 
-/** The wishes of a TableProgrammer (table.ts), which throw NftablesError (INVALID) and change nothing where an object could not be programmed. */
+/** The desired part of a TableProgrammer (table.ts). Its methods throw NftablesError (INVALID) for an object that cannot be programmed, and change nothing then. */
 export class WantedTable {
   readonly #family: TableFamily;
   readonly #name: string;
@@ -81,14 +81,14 @@ export class WantedTable {
     return this.changedChains.size > 0 || this.changedSets.size > 0;
   }
 
-  /** Nothing is known of the kernel but these names: all that is wanted, and all of these, may differ. */
+  /** Marks everything as possibly different: all desired objects, and the chains and sets with these names that the kernel has. */
   noteAll(chains: Iterable<string>, sets: Iterable<string>): void {
     for (const chain of [...chains, ...this.chains.keys()]) this.changedChains.add(chain);
     for (const set of [...sets, ...this.sets.keys()]) this.changedSets.add(set);
     for (const wanted of this.sets.values()) wanted.changed = 'all';
   }
 
-  /** The kernel holds what is wanted. */
+  /** Marks everything as the same: the kernel holds what is desired. */
   noteNone(): void {
     for (const name of this.changedSets) {
       const wanted = this.sets.get(name);
@@ -98,7 +98,7 @@ export class WantedTable {
     this.changedSets.clear();
   }
 
-  /** To judge packets by (evaluate.ts), as it is at each question. */
+  /** The current rules, for evaluating packets (evaluate.ts). */
   get rules(): Rules {
     return {
       family: this.#family,
@@ -114,7 +114,7 @@ export class WantedTable {
     };
   }
 
-  /** As nft text, for people. */
+  /** Prints the table as nft text. */
   print(): string {
     const sets = new Map([...this.sets].map(([name, wanted]) => [name, { set: wanted.set, elements: [...wanted.elements.values()] }]));
     return printTable({ family: this.#family, name: this.#name, chains: new Map([...this.chains].map(([name, wanted]) => [name, wanted.chain])), sets });
@@ -136,7 +136,7 @@ export class WantedTable {
 const sortedRanges = (elements: ReadonlyMap<string, NftElement>): NftElement[] =>
   [...elements.values()].sort((one, other) => Buffer.compare(one.key, other.key));
 
-/** The range that holds the key, of ranges in order that do not overlap. */
+/** Finds the range that holds the key among ranges in order that do not overlap. */
 function rangeOf(ranges: readonly NftElement[], key: Uint8Array): NftElement | undefined {
   let [from, to] = [0, ranges.length];
   while (from < to) {
@@ -148,7 +148,7 @@ function rangeOf(ranges: readonly NftElement[], key: Uint8Array): NftElement | u
   return range && liesIn(range, key) ? range : undefined;
 }
 
-/** To be removed, an element needs no more than its key. */
+/** Checks the key of an element to be removed; nothing else of it is needed. */
 function checkElementKey(set: NftSet, element: NftElement): void {
   const { data, verdict } = element;
   if (set.data === 'verdict' ? verdict !== undefined : set.data === undefined || data !== undefined) checkElement(set, element);

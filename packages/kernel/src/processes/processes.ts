@@ -1,11 +1,13 @@
 // What /proc says about processes (proc(5)). A process is identified by its pid and its start time, because the kernel gives a pid to another process later.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
+/** Identifies one process of this boot. */
 export type ProcessIdentity = {
   readonly pid: number;
   /** When it started, in clock ticks after boot. */
   readonly startTicks: number;
 };
+/** What the kernel reports of a process. */
 export type ProcessFacts = ProcessIdentity & {
   readonly parent: number;
   readonly session: number;
@@ -56,6 +58,7 @@ export const environmentOf = (pid: number): readonly string[] => (readOrNothing(
 /** Identifies the network namespace that a process is in, like `net:[4026532281]`; undefined when the process is gone or may not be looked at. */
 export const networkNamespaceOf = (pid: number | 'self'): string | undefined => readOrNothing(() => readlinkSync(`/proc/${pid}/ns/net`));
 
+/** A process's memory. */
 export type ProcessMemory = {
   /** In memory now, shared pages counted whole. */
   readonly residentBytes: number;

@@ -1,22 +1,24 @@
-// What the kernel is known to hold of one kind of object, by the kernel's key, and what of it is in doubt. Pure: the kernel is not touched.
+// Remembers what the kernel holds of one kind of object, by the kernel's key, and what of that is in doubt. Pure: it does no I/O.
 import type { Kind, Known } from './diff.ts';
 import { addTo, dropFrom } from './sets-by-key.ts';
 
+/** The state of a key under which the kernel holds nothing. */
 export const nothingKnown = { ours: [], foreign: false, doubtful: false } as const;
 
-/** What an audit has read so far, and what became known meanwhile: of that, what was read may be older. */
+/** What an audit has read so far, and what became known meanwhile: for these keys the audit's reading may be older. */
 export type AuditReading<Held> = {
   readonly found: Map<string, Known<Held>>;
-  /** Keys about which something became known. */
+  /** The keys whose state became known during the audit. */
   readonly news: Set<string>;
-  /** Indices of links that may have lost what hung on them. */
+  /** The indices of links that may have lost their objects during the audit. */
   readonly flapped: Set<number>;
 };
 
+/** The known objects of one kind. */
 export class KnownObjects<Held> {
   readonly #kind: Kind<Held>;
   readonly #held = new Map<string, Known<Held>>();
-  /** Keys by the index of the link that their objects hang on. */
+  /** Keys by the index of the link that their objects belong to. */
   readonly #heldOn = new Map<number, Set<string>>();
   #audit: AuditReading<Held> | undefined;
 
@@ -28,7 +30,7 @@ export class KnownObjects<Held> {
     return this.#held.get(key);
   }
 
-  /** From now on this is what is known under the key. */
+  /** Sets what is known under the key. */
   hold(key: string, known: Known<Held>): void {
     this.#audit?.news.add(key);
     for (const object of this.#held.get(key)?.ours ?? []) dropFrom(this.#heldOn, this.#kind.deviceIndex(object), key);
@@ -37,14 +39,14 @@ export class KnownObjects<Held> {
     else this.#held.delete(key);
   }
 
-  /** What is known under the key may no longer be so. @param present objects of ours that were reported there */
+  /** Marks what is known under the key as possibly stale. @param present our objects that were reported there */
   doubt(key: string, present: readonly Held[] = []): void {
     const ours = this.#held.get(key)?.ours ?? [];
     const more = present.filter((object) => !ours.some((one) => this.#kind.same(one, object)));
     this.hold(key, { ours: [...ours, ...more], foreign: false, doubtful: true });
   }
 
-  /** What hung on this link may be gone. Returns the keys that are in doubt because of it. */
+  /** Marks the objects of a link as possibly gone. Returns the keys that are in doubt because of it. */
   loseFaithIn(deviceIndex: number): readonly string[] {
     this.#audit?.flapped.add(deviceIndex);
     const keys = [...(this.#heldOn.get(deviceIndex) ?? [])];
@@ -52,7 +54,7 @@ export class KnownObjects<Held> {
     return keys;
   }
 
-  /** The kernel was read as a whole, at once. Returns all keys under which something is held or was. */
+  /** Replaces everything by a reading of the whole kernel. Returns all keys under which something is or was held. */
   replace(found: ReadonlyMap<string, Known<Held>>): ReadonlySet<string> {
     const keys = this.#keysOf(found);
     for (const key of keys) this.hold(key, found.get(key) ?? nothingKnown);
@@ -73,8 +75,8 @@ export class KnownObjects<Held> {
   }
 
   /**
-   * Takes over what an audit has found and nobody had reported. About keys that became known while it read nothing is taken over; what hangs on a link that went down or
-   * away meanwhile may have been read before that, so it is in doubt. Returns the keys that differed.
+   * Takes over what an audit has found and no event had reported. Keys that became known during the audit are left as they are. The objects of a link that went down or away
+   * meanwhile may have been read before that, so they are in doubt. Returns the keys that differed.
    */
   takeOver({ found, news, flapped }: AuditReading<Held>): readonly string[] {
     const differing = [...this.#keysOf(found)].filter(

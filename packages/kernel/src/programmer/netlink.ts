@@ -1,4 +1,4 @@
-// A kernel table over rtnetlink, for any kind of object that speaks its words.
+// A kernel table over rtnetlink, for any kind of object with its messages.
 import { getLink } from '../links/messages.ts';
 import { MessageWriter } from '../netlink/attributes.ts';
 import { DumpRefused, readDump } from '../netlink/dump.ts';
@@ -8,28 +8,30 @@ import { NetlinkError, type NetlinkMessage, type NetlinkSocket, netlinkProtocol,
 import type { Operation } from './diff.ts';
 import type { Change, KernelTable, Refusal, RefusalCode } from './table.ts';
 
-/** How a kind of object is said in netlink. */
+/** How a kind of object is encoded in netlink. */
 export type NetlinkWords<Held> = {
-  /** For errors: `the routes`. */
+  /** The objects' name for errors: `the routes`. */
   readonly plural: string;
   readonly groups: readonly number[];
-  /** What a message from a dump or from the groups says; undefined: nothing about an object of this kind. */
+  /** Parses a message of a dump or of the groups; undefined for a message about anything but an object of this kind. */
   parse(message: NetlinkMessage): Change<Held> | undefined;
   write(writer: MessageWriter, sequence: number, operation: Operation<Held>): void;
 };
 
+/** Builds the request for a dump with this sequence number. */
 export type DumpRequest = (sequence: number) => Uint8Array;
 
+/** A kernel table that can also be read in part. */
 export interface NetlinkTable<Held> extends KernelTable<Held> {
-  /** Like `read`, with dumps of the caller's choice, of which only the messages that `accept` takes count. */
+  /** Reads like `read`, but with dumps of the caller's choice, of whose messages only those count that `accept` returns true for. */
   dump(requests: readonly DumpRequest[], accept: (message: NetlinkMessage) => boolean): readonly Held[];
 }
 
-/** One send carries at most so many messages, so that their answers fit into any receive buffer. */
+/** One send carries at most this many messages, so that their answers fit into any receive buffer. */
 const messagesAtOnce = 500;
 
 /**
- * A table of the objects that `dumps` lists, of those only the ones whose message `concerns` takes. In the calling thread's network namespace: its sockets stay there.
+ * Opens a table of the objects that `dumps` lists, limited to those whose message `concerns` accepts. It is of the calling thread's network namespace: its sockets stay there.
  * Keeps the process alive until closed. Throws NetlinkError when the kernel refuses.
  * Longer than 80 lines: the four verbs of one interface around the sockets that they share.
  */
@@ -46,7 +48,7 @@ export function openNetlinkTable<Held>(
   let open = true;
   const watchers = new Set<{ onChanges(changes: readonly Change<Held>[]): void; onLost(): void }>();
 
-  // At once, not when the first watcher comes: that would be in another namespace.
+  // Subscribed now, not with the first watcher: that may run in another namespace.
   monitor.subscribe(
     netlinkProtocol.route,
     words.groups,
@@ -123,7 +125,7 @@ export function openNetlinkTable<Held>(
   };
 }
 
-/** The port that the kernel gave the socket; it names the author of a change in what the kernel tells everybody. Every namespace has link 1. */
+/** The port that the kernel gave the socket. In the kernel's notifications it identifies a change's author. Learnt from an answer about link 1, which every namespace has. */
 function portOf(socket: NetlinkSocket): number {
   const [answer] = socket.exchange([getLink(socket.nextSequence(), 1)]).answers;
   if (!answer) throw new NetlinkError('ENODEV', 'cannot learn the port of a netlink socket: the kernel did not describe link 1');

@@ -1,5 +1,5 @@
-// Makes the kernel hold what is wanted of one kind of object, and leaves the others alone. The shell around diff.ts: what is wanted (wanted.ts), what is known of the
-// kernel (known.ts), and which keys the two have to be compared under; its cost follows the change.
+// Makes the kernel hold the desired objects of one kind, and leaves other programs' objects alone. The shell around diff.ts, the desired objects (wanted.ts) and what is known of
+// the kernel (known.ts): it decides which keys to compare, so its cost follows the change.
 import { diff, type Known, type Operation, type Step } from './diff.ts';
 import { KnownObjects, nothingKnown } from './known.ts';
 import type { Change, KernelTable, Refusal } from './table.ts';
@@ -7,7 +7,10 @@ import { type Devices, type WantedKind, WantedObjects } from './wanted.ts';
 
 export type { Devices, WantedKind } from './wanted.ts';
 
-/** Why something wanted is not in the kernel (OCCUPIED: what is somebody else's is in its place), or something unwanted still is. `key`: of what is wanted, or as the kernel has it. */
+/**
+ * Why a desired object is not in the kernel, or a stale one still is. OCCUPIED: another program's object is in its place. `key` is the desired object's, or the kernel's for a stale
+ * one.
+ */
 export type ProgrammingRefusal = {
   readonly key: string;
   readonly code: 'DEVICE_GONE' | 'DEVICE_DOWN' | 'OCCUPIED' | 'REFUSED';
@@ -15,55 +18,60 @@ export type ProgrammingRefusal = {
   readonly detail?: string;
 };
 
-/** `operations`: those that were sent. `compared`: the kernel was read. `refusals`: all that is not as wanted now. Each `apply` tries it again, except what waits for a link (DEVICE_…). */
+/**
+ * What an `apply` did. `operations` counts the operations sent; `compared` tells whether the kernel was read; `refusals` lists all that is not as desired now. Each `apply` retries
+ * these, except what waits for a link (DEVICE_…).
+ */
 export type ProgrammingReport = { readonly operations: number; readonly compared: boolean; readonly refusals: readonly ProgrammingRefusal[] };
 
+/** Keeps one kind of object in the kernel as desired. */
 export interface Programmer<Wanted> {
-  /** Wanted from now on; takes the place of what has its key. */
+  /** Adds a desired object, or replaces the one with the same key. */
   set(wanted: Wanted): void;
-  /** No longer wanted. */
+  /** Removes a desired object by its key. */
   remove(key: string): void;
-  /** To be told of every name that `Links` says has changed. What hung on another epoch of the link is in doubt. */
+  /** Must be called with every link name that `Links` reports as changed. Objects programmed under another epoch of the link are in doubt. */
   deviceChanged(name: string): void;
-  /** Compare everything at the next `apply`, in one go: whenever in doubt about the whole. */
+  /** Makes the next `apply` compare everything at once: for doubts about the whole. */
   distrust(): void;
   /**
-   * Compares everything with the kernel, in slices between which the rest of the program (`apply`, too) has its turn: to be called periodically. What differs is
-   * drift. While one runs, another does nothing. Throws when the kernel does not let itself be read.
+   * Compares everything with the kernel, in slices between which the rest of the program (also `apply`) runs; to be called periodically. Differences count as drift. A second call does
+   * nothing while one runs. Throws when the kernel cannot be read.
    */
   audit(): Promise<void>;
-  /** Whether `apply` may have something to do: also what was refused, which is worth another try after a pause. Not what waits for a link to appear or to go up. */
+  /** Whether `apply` may have something to do. That includes refused objects, which are worth a retry after a pause, but not those that wait for a link to appear or to go up. */
   readonly dirty: boolean;
-  /** Makes the kernel's as wanted: what is wanted first, then away with the rest. Throws when it is not known what the kernel did; the next `apply` then reads it. */
+  /** Installs the desired objects first, then deletes stale ones. Throws when it is unknown what the kernel did; the next `apply` reads the kernel then. */
   apply(): ProgrammingReport;
-  /** Closes the table. What is in the kernel stays. */
+  /** Closes the table. The kernel's objects stay. */
   close(): void;
 }
 
+/** The kind of object, the kernel's table and the links. */
 export type ProgrammerOptions<Wanted, Held> = {
   readonly kind: WantedKind<Wanted, Held>;
   readonly table: KernelTable<Held>;
   readonly devices: Devices;
-  /** Which objects are ours, wanted or not: what is ours and not wanted goes, what is not ours is never touched. */
+  /** Whether an object is ours. Our objects that are not desired are deleted; those of other programs are never touched. */
   readonly owns: (object: Held, deviceName: string | undefined) => boolean;
-  /** Somebody else changed what is ours: there is something to apply. */
+  /** Called when another program changed our objects: `apply` has something to do. */
   readonly onDrift?: () => void;
 };
 
-/** A refusal by EXISTS leads to a reading, a reading to the right operations; more would be a race with somebody else, who gets the next turn. */
+/** The most rounds of one `apply`. A refusal with EXISTS leads to a reading, and a reading to the right operations; more rounds are a race with another program, left to the next. */
 const roundsAtMost = 4;
 
-/** See `Programmer`. It watches the table from this call on. */
+/** Creates a `Programmer`. It watches the table from this call on. */
 export function programmer<Wanted, Held>(options: ProgrammerOptions<Wanted, Held>): Programmer<Wanted> {
   return new ObjectProgrammer(options);
 }
 
-/** What came out of one `apply` so far. */
+/** The results of one `apply` so far. */
 type Outcome = {
   readonly refusals: Map<string, ProgrammingRefusal>;
-  /** What is wanted under these keys was refused: it is not tried again in this `apply`. */
+  /** The keys whose desired objects were refused: they are not retried in this `apply`. */
   readonly blocked: Set<string>;
-  /** Something unknown was found under these keys, and the kernel is read because of it. */
+  /** The keys under which something unknown was found: the kernel is read because of them. */
   readonly surprises: Set<string>;
 };
 
@@ -75,9 +83,9 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
   readonly #onDrift: () => void;
   readonly #wanted: WantedObjects<Wanted, Held>;
   readonly #known: KnownObjects<Held>;
-  /** The kernel's keys under which what is wanted and what is known may differ. */
+  /** The kernel's keys under which the desired and the known objects may differ. */
   readonly #dirtyKeys = new Set<string>();
-  /** Refused because of the state of a link: worth another try when that changes. */
+  /** Objects refused because of the state of a link: they are retried when that changes. */
   readonly #waiting = new Map<string, ProgrammingRefusal>();
   readonly #subscription: { close(): void };
   #compareDue = true;
@@ -153,7 +161,7 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
     return { operations, compared, refusals: this.#conclude(outcome) };
   }
 
-  /** Reads the kernel and makes everything dirty. */
+  /** Reads the kernel and marks every key as dirty. */
   #compare(): true {
     this.#wanted.noteAll();
     this.#wanted.placeNoted(this.#dirtyKeys);
@@ -164,7 +172,7 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
     return true;
   }
 
-  /** Adds what was read to what was found. What is neither ours nor in the way is nothing to know. */
+  /** Adds an object to what was found, if it is ours or has the key of a desired one. */
   #addTo(found: Map<string, Known<Held>>, object: Held): void {
     const key = this.#kind.key(object);
     const ours = this.#isOurs(object);
@@ -178,7 +186,7 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
     return this.#owns(object, index === undefined ? undefined : this.#devices.nameOf(index));
   }
 
-  /** The operations for the dirty keys, what is wanted first. */
+  /** The operations for the dirty keys, those for desired objects first. */
   #decide({ blocked }: Outcome): readonly Operation<Held>[] {
     const keys = [...this.#dirtyKeys];
     this.#dirtyKeys.clear();
@@ -195,7 +203,7 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
     return [...puts, ...deletions];
   }
 
-  /** What was refused is not there. What stands in its place for another device would lead packets astray; on the same device it is better than nothing. */
+  /** The deletions when a desired object was refused. An object in its place on another device would misdirect packets; on the same device it is better than nothing. */
   #withoutStray(key: string): Step<Held> {
     const [known, want] = [this.#known.get(key), this.#wanted.at(key)];
     const stray = known?.ours.filter((object) => want === undefined || this.#kind.deviceIndex(object) !== this.#kind.deviceIndex(want));
@@ -213,7 +221,7 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
     for (const operation of list) this.#advance(operation, refused.get(operation), outcome);
   }
 
-  /** Notes what became of an operation. */
+  /** Records the result of an operation. */
   #advance({ verb, object }: Operation<Held>, refusal: Refusal<Held> | undefined, { refusals, blocked, surprises }: Outcome): void {
     const key = this.#kind.key(object);
     if (verb === 'delete') {
@@ -236,7 +244,7 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
     }
   }
 
-  /** What is not as wanted after an `apply`. What a link keeps away waits for that link, the rest stays dirty. */
+  /** Returns the refusals of an `apply`. Those that a link causes wait for that link; the others stay dirty. */
   #conclude(outcome: Outcome): readonly ProgrammingRefusal[] {
     for (const [key, refusal] of outcome.refusals) {
       if (refusal.code === 'DEVICE_GONE' || refusal.code === 'DEVICE_DOWN') this.#waiting.set(key, refusal);

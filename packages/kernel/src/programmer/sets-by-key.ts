@@ -1,6 +1,6 @@
-// Sets of texts by a key, without empty ones.
+// Maps from a key to a set of texts. Empty sets are removed.
 
-/** Without a key nothing is noted. */
+/** Adds a text to the key's set. Does nothing without a key. */
 export function addTo<Key>(map: Map<Key, Set<string>>, at: Key | undefined, value: string): void {
   if (at === undefined) return;
   const set = map.get(at);
@@ -8,6 +8,7 @@ export function addTo<Key>(map: Map<Key, Set<string>>, at: Key | undefined, valu
   else map.set(at, new Set([value]));
 }
 
+/** Removes a text from the key's set. Does nothing without a key. */
 export function dropFrom<Key>(map: Map<Key, Set<string>>, at: Key | undefined, value: string): void {
   if (at === undefined) return;
   const set = map.get(at);

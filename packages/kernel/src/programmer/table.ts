@@ -1,26 +1,27 @@
-// What a programmer needs of the kernel, and no more. Implemented by netlink.ts and fake.ts of each kind of object.
+// What a programmer needs of the kernel. netlink.ts implements it, and fake.ts of each kind of object.
 import type { Operation } from './diff.ts';
 
 /**
- * DEVICE_GONE, DEVICE_DOWN: as it says. EXISTS: something is in the place of what was to be created. ABSENT: what was to be deleted is not there. REFUSED: anything else,
- * see `errno`.
+ * Why the kernel refused an operation. DEVICE_GONE, DEVICE_DOWN: the link is gone or down. EXISTS: an object is where one was to be created. ABSENT: the object to delete does not
+ * exist. REFUSED: anything else, see `errno`.
  */
 export type RefusalCode = 'DEVICE_GONE' | 'DEVICE_DOWN' | 'EXISTS' | 'ABSENT' | 'REFUSED';
 
-/** `errno`: the kernel's name for it; `detail`: its words, where it has any. */
+/** A refused operation. `errno` is the kernel's name of the error; `detail` is its message, empty when it has none. */
 export type Refusal<Held> = { readonly operation: Operation<Held>; readonly code: RefusalCode; readonly errno: string; readonly detail?: string };
 
-/** Something that another program, or the kernel itself, did. */
+/** A change that another program, or the kernel itself, made. */
 export type Change<Held> = { readonly is: 'present' | 'absent'; readonly object: Held };
 
+/** One kind of object in the kernel. */
 export interface KernelTable<Held> {
-  /** All that is there now, ours or not, in the kernel's order. */
+  /** Reads all objects, ours or not, in the kernel's order. */
   read(): readonly Held[];
-  /** The same piece by piece, the rest of the program having its turn in between: what changes meanwhile may be seen or not. */
+  /** Reads all objects in slices, between which the rest of the program runs. What changes meanwhile may be seen or not. */
   readInSlices(visit: (object: Held) => void): Promise<void>;
-  /** In order. What the kernel refuses comes back as a value and does not stop the rest. Throws when it is not known what the kernel did. */
+  /** Executes the operations in order. Refusals are returned and do not stop the rest. Throws when it is unknown what the kernel did. */
   commit(operations: readonly Operation<Held>[]): readonly Refusal<Held>[];
-  /** Changes that were not made through this table, in order; `onLost` after some are missing. */
+  /** Calls back with changes that were not made through this table, in order; calls `onLost` when some are missing. */
   watch(onChanges: (changes: readonly Change<Held>[]) => void, onLost: () => void): { close(): void };
   close(): void;
 }

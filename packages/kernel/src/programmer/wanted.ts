@@ -1,4 +1,4 @@
-// What is wanted of one kind of object, and where each of it belongs in the kernel as the links are now. Pure: the kernel is not touched.
+// The desired objects of one kind, and each one's place in the kernel with the links as they are now. Pure: it does no I/O.
 import type { Kind } from './diff.ts';
 import { addTo, dropFrom } from './sets-by-key.ts';
 
@@ -8,9 +8,9 @@ export interface Devices {
   nameOf(index: number): string | undefined;
 }
 
-/** A kind of object whose wanted form names its device. */
+/** A kind of object whose desired form names its device. */
 export interface WantedKind<Wanted, Held> extends Kind<Held> {
-  /** One wanted object a key. */
+  /** The desired object's key: there is one desired object for a key. */
   wantedKey(wanted: Wanted): string;
   deviceName(wanted: Wanted): string | undefined;
   place(wanted: Wanted, deviceIndex: number | undefined): Held;
@@ -19,24 +19,24 @@ export interface WantedKind<Wanted, Held> extends Kind<Held> {
 }
 
 /**
- * Wanted objects are known by their wanted key, places by the kernel's key. Whatever changes here is noted, and takes effect with `placeNoted`, so that many changes of one
- * object cost no more than one.
+ * Desired objects are known by their own key, places by the kernel's key. Changes are only recorded, and take effect with `placeNoted`, so that many changes of one object cost no
+ * more than one.
  */
 export class WantedObjects<Wanted, Held> {
   readonly #kind: WantedKind<Wanted, Held>;
   readonly #devices: Devices;
   readonly #wanted = new Map<string, Wanted>();
-  /** Wanted keys by the name of their device. */
+  /** Keys of desired objects by the name of their device. */
   readonly #wantedOn = new Map<string, Set<string>>();
-  /** The link that objects for a name were placed on, as it was last reported; as long as there is one. */
+  /** The link that objects for a name were placed on, as last reported; absent when there is none. */
   readonly #placedOn = new Map<string, { readonly index: number; readonly epoch: number }>();
-  /** By wanted key, the object as it is to be in the kernel. */
+  /** The object as it should be in the kernel, by the desired object's key. */
   readonly #placed = new Map<string, Held>();
-  /** By the kernel's key, the wanted key whose place it is. */
+  /** The key of the desired object that a place belongs to, by the kernel's key. */
   readonly #claims = new Map<string, string>();
-  /** Wanted keys that have to be placed (again). */
+  /** Keys of desired objects that have to be placed (again). */
   readonly #noted = new Set<string>();
-  /** Wanted on a link that is not there. */
+  /** Keys of desired objects whose link does not exist. */
   readonly #unplaced = new Set<string>();
 
   constructor(kind: WantedKind<Wanted, Held>, devices: Devices) {
@@ -81,7 +81,7 @@ export class WantedObjects<Wanted, Held> {
     return this.#noted.size > 0;
   }
 
-  /** Places what was noted. @param touched gets the kernel's keys under which something else may be wanted now */
+  /** Places the recorded objects. @param touched gets the kernel's keys under which another object may be desired now */
   placeNoted(touched: Set<string>): void {
     for (const wantedKey of this.#noted) {
       if (this.#place(wantedKey, touched)) this.#unplaced.delete(wantedKey);
@@ -90,7 +90,7 @@ export class WantedObjects<Wanted, Held> {
     this.#noted.clear();
   }
 
-  /** False: it belongs nowhere, since its link is not there. */
+  /** Returns false when the object has no place, since its link does not exist. */
   #place(wantedKey: string, touched: Set<string>): boolean {
     const before = this.#placed.get(wantedKey);
     if (before !== undefined) {
@@ -113,18 +113,18 @@ export class WantedObjects<Wanted, Held> {
     return true;
   }
 
-  /** What is wanted under a key of the kernel's. */
+  /** The desired object under one of the kernel's keys. */
   at(key: string): Held | undefined {
     const wantedKey = this.#claims.get(key);
     return wantedKey === undefined ? undefined : this.#placed.get(wantedKey);
   }
 
-  /** The wanted key whose place a key of the kernel's is. */
+  /** The key of the desired object whose place one of the kernel's keys is. */
   claimant(key: string): string | undefined {
     return this.#claims.get(key);
   }
 
-  /** Wanted keys whose link is not there. */
+  /** Keys of desired objects whose link does not exist. */
   get unplaced(): ReadonlySet<string> {
     return this.#unplaced;
   }
