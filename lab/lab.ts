@@ -59,6 +59,8 @@ export type LabOptions = {
   readonly etcdUsers?: boolean;
   /** Parts that are not the project's own. */
   readonly foreign?: Foreign;
+  /** Whether Neutron has `core_plugin = calico`, in place of ML2 with the mechanism driver `calico`. */
+  readonly corePlugin?: boolean;
   readonly progress?: Progress;
   /** Aborting it stops the lab from coming up. */
   readonly signal?: AbortSignal;
@@ -75,12 +77,13 @@ export async function bringUp({
   grpcProxy = false,
   etcdUsers = false,
   foreign,
+  corePlugin = false,
   progress = silent(),
   signal,
 }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts);
-  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, foreign, owner: thisProcess() };
+  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, foreign, corePlugin, owner: thisProcess() };
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -126,6 +129,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     etcd: etcdAddress,
     driver: foreignDriver !== undefined ? { foreignPackages: foreignDriver } : without.has('neutron-driver') ? undefined : { folder: join(root, 'neutron') },
     reporting: state.reporting,
+    corePlugin: state.corePlugin ?? false,
   });
   const driver =
     without.has('neutron-driver') || foreignDriver !== undefined ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));

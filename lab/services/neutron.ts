@@ -33,6 +33,8 @@ export type NeutronOptions = {
   /** The folder of our Python package, or one of installed packages with another driver `calico` among them. undefined: Neutron's own that does nothing. */
   readonly driver: { readonly folder: string } | { readonly foreignPackages: string } | undefined;
   readonly reporting: Reporting | undefined;
+  /** `core_plugin = calico`, which says itself what else ML2 needs. */
+  readonly corePlugin: boolean;
 };
 
 /** The Python for which Debian's Neutron is installed. The first python3 in the PATH may be another. */
@@ -74,14 +76,16 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
 }
 
 /** Upstream's core plugin is its router plugin, too. */
-const plugins = (driver: NeutronOptions['driver']): string =>
-  driver !== undefined && 'foreignPackages' in driver
+function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePlugin'>): string {
+  if (corePlugin) return 'core_plugin = calico\nservice_plugins = revisions\n';
+  return driver !== undefined && 'foreignPackages' in driver
     ? 'core_plugin = calico\nservice_plugins = qos,revisions\n'
     : 'core_plugin = ml2\nservice_plugins = router,qos,revisions\n';
+}
 
-const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting }: NeutronOptions): string => `[DEFAULT]
+const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting, corePlugin }: NeutronOptions): string => `[DEFAULT]
 auth_strategy = keystone
-${plugins(driver)}transport_url = fake://
+${plugins({ driver, corePlugin })}transport_url = fake://
 state_path = ${directory}/state
 api_paste_config = /etc/neutron/api-paste.ini
 dns_domain = lab.example.
@@ -109,7 +113,7 @@ region_name = ${administrator.region}
 [ml2]
 type_drivers = local,flat
 tenant_network_types = local
-mechanism_drivers = ${driver === undefined ? 'logger' : 'calico'}
+mechanism_drivers = ${driver === undefined || corePlugin ? 'logger' : 'calico'}
 extension_drivers = port_security,qos,dns
 [ml2_type_flat]
 flat_networks = *

@@ -2,7 +2,7 @@
 
 import { dirname, join } from 'node:path';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
-import { bringUp, type Lab } from '../../../../lab/lab.ts';
+import { bringUp, type Lab, type LabOptions } from '../../../../lab/lab.ts';
 import { until } from '../../../../lab/wait.ts';
 import { readOpen } from '../sync/journal-file.ts';
 
@@ -15,9 +15,9 @@ export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
  */
 const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 };
 
-/** Brings the cloud up. */
-export async function bringUpCloud(prefix: string) {
-  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting, etcdUsers: true });
+/** Brings the cloud up. @param more what kind of lab it is besides */
+export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'corePlugin'> = {}) {
+  const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting, etcdUsers: true, ...more });
   const { openstack } = lab;
 
   async function contents(start = '/calico/'): Promise<Record<string, unknown>> {
@@ -53,10 +53,10 @@ export async function bringUpCloud(prefix: string) {
     },
     portBecomes: (port: string, status: string): Promise<true> =>
       until(`port ${port} to be ${status}`, async () => (await openstack.get('port', port)).status === status || undefined),
-    /** Runs calico-resync and returns its summary. */
-    async resync(): Promise<Record<string, unknown>> {
+    /** Runs calico-resync, with further options, and returns its summary. */
+    async resync(...options: readonly string[]): Promise<Record<string, unknown>> {
       const command = join(import.meta.dirname, '../bin/calico-resync.ts');
-      return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration]));
+      return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration, ...options]));
     },
     /** Resolves when the daemon has nothing left to check, not even after a restart. */
     async settled(): Promise<void> {
