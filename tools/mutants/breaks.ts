@@ -185,4 +185,46 @@ export const breaks: readonly Break[] = [
     from: 'for (const cidr of left) this.#leaving.set(cidr, undefined);',
     to: '',
   },
+  {
+    what: 'the kernel refused rules because somebody else committed meanwhile, and it is not read again',
+    file: 'packages/kernel/src/nftables/programmer.ts',
+    from: "if (refused.code === 'ERESTART' && readings < readingsThatMustHold) readings++;",
+    to: 'if (readings < 0) readings++;',
+  },
+  {
+    what: 'what an audit read of a link that flapped meanwhile is believed',
+    file: 'packages/kernel/src/programmer/known.ts',
+    from: 'doubtful: known.ours.some((object) => flapped.has(this.#kind.deviceIndex(object) ?? -1))',
+    to: 'doubtful: false',
+  },
+  {
+    what: 'an address that leaves is not in the table, so that the next run does not cut its connections',
+    file: 'packages/felix/src/dataplane.ts',
+    from: 'this.#tables.inet.addElements(leavingAddresses(familyOf(address)), [addressElement(address)]);',
+    to: '',
+  },
+  {
+    what: 'what the kernel refused of a device is not tried again',
+    file: 'packages/felix/src/felix.ts',
+    from: 'retry ? retryMs : longestRestMs',
+    to: 'longestRestMs',
+  },
+  {
+    what: 'a table of ours that somebody took away is not put back',
+    file: 'packages/felix/src/felix.ts',
+    from: 'if (this.#comparisons.strangersChangedRules) this.#putBack();',
+    to: '',
+  },
+  {
+    what: 'a failed look at connections is forgotten',
+    file: 'packages/felix/src/connections/enforcement.ts',
+    from: 'waiting = both(waiting, taken); // nothing is forgotten',
+    to: '',
+  },
+  {
+    what: 'the watch of etcd is never a steady one, so that pauses only grow',
+    file: 'packages/etcd/src/follow.ts',
+    from: 'this.#failures = 0;',
+    to: 'void 0;',
+  },
 ];

@@ -5,7 +5,7 @@
 //   no rules (a boot, a flushed ruleset)                                 nobody knows what began: nothing is stamped but by policy
 //
 // Our table says whether stamps are asked for, and which (`stampSet`). Killed in between, the next run begins again.
-import { backoffMs, type Logger, pause } from '@calico-openstack/agent';
+import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Conntrack, OpenTable } from '@calico-openstack/kernel';
 import { type ConnectionStamps, type RenderOptions, stampSet, stampsOf, type TableName } from '@calico-openstack/render';
 
@@ -31,11 +31,17 @@ type Pass = { readonly why: string; readonly mask: number; readonly next: (mark:
 const bitsOf = ({ egress, ingress }: ConnectionStamps): number => (egress | ingress) >>> 0;
 
 /**
- * Looks at what an earlier run has left.
+ * Looks at what an earlier run has left. Longer than 80 lines: the steps of one take-over, each of which begins where the last one ended.
  * @param wanted the bits that the operator wants
  * @param otherPolices another Felix's rules stand, and have policed all that is tracked
  */
-export function createStamping({ tables, conntrack }: Kernel, wanted: ConnectionStamps, otherPolices: boolean, log: Logger): Stamping {
+export function createStamping(
+  { tables, conntrack }: Kernel,
+  wanted: ConnectionStamps,
+  otherPolices: boolean,
+  log: Logger,
+  clock: Pick<Clock, 'pause'> = systemClock,
+): Stamping {
   const held = tables.inet.exists();
   const inForce = held ? stampsOf(tables.inet.elementsOf(stampSet)) : undefined;
   let current = inForce ?? wanted;
@@ -58,7 +64,7 @@ export function createStamping({ tables, conntrack }: Kernel, wanted: Connection
       } catch (error) {
         const retryMs = backoffMs({ firstMs: 500, maxMs: 30_000 }, failures);
         if (failures === 1) log.error({ err: error, retryMs: Math.round(retryMs) }, 'cannot stamp connections: until that is done the rules stay as they were');
-        await pause(retryMs, closing.signal);
+        await clock.pause(retryMs, closing.signal);
       }
     }
     return false;
