@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 const root = join(import.meta.dirname, '..');
 
 /** Rooms whose comments have been gone through. Add the room that you finish; none is ever taken out. */
-const finished = ['addresses', 'datamodel', 'etcd', 'oracle', 'policy', 'render'];
+const finished = ['addresses', 'datamodel', 'etcd', 'kernel', 'oracle', 'policy', 'render'];
 
 type Line = { readonly at: string; readonly text: string; readonly before: string };
 
@@ -21,8 +21,8 @@ function linesOf(room: string): Line[] {
 
 const placesOf = (lines: readonly Line[]): string[] => lines.map(({ at, text }) => `${at} ${text.trim()}`);
 
-/** Something that another file can import. A list of re-exports says nothing new. */
-const isExport = ({ text }: Line): boolean => /^export (?:abstract |async |declare )*(?:function\*?|const|let|class|interface|type|enum) (?!\{)/.test(text);
+/** Something that another file can import. A list of re-exports needs no comment of its own. */
+const isExport = ({ text }: Line): boolean => /^export (?:abstract |async |declare )*(?:function\*?|const|let|class|interface|type|enum) (?![{*])/.test(text);
 
 describe.each(finished)('%s', (room) => {
   const lines = linesOf(room);
@@ -46,6 +46,8 @@ test('the rules do find what they look for', () => {
     [true, true, true, true],
   );
   expect(
-    [`export * from './a.ts';`, `export { a } from './b.ts';`, `export type { A } from './b.ts';`, 'const a = 1;'].map((text) => isExport(line(text))),
-  ).toEqual([false, false, false, false]);
+    [`export * from './a.ts';`, `export { a } from './b.ts';`, `export type { A } from './b.ts';`, `export type * from './b.ts';`, 'const a = 1;'].map((text) =>
+      isExport(line(text)),
+    ),
+  ).toEqual([false, false, false, false, false]);
 });

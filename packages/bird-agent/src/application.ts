@@ -11,8 +11,10 @@ import type { Plan } from './plan/plan.ts';
 import type { RouteAudit } from './route-audit.ts';
 import type { TroubleTeller } from './trouble.ts';
 
+/** The result of applying a plan: what happened to BIRD, and the problems found. */
 export type Applied = { readonly bird: LastLook['bird']; readonly problems: readonly Problem[] };
 
+/** What a plan is applied with. */
 export type ApplierOptions = {
   readonly ownName: string;
   /** BIRD's configuration file, for people. */

@@ -6,13 +6,15 @@ import { revisionSymbol } from './bird/print.ts';
 import { birdRetryMs } from './look-again.ts';
 import type { TroubleTeller } from './trouble.ts';
 
+/** Keeps BIRD running with its former configuration while there is no new one. */
 export interface BirdKeeper {
-  /** Where nothing new can be said to BIRD: has it run with the configuration that it had, if BIRD is the agent's to start and that configuration the agent's. */
+  /** Called when there is no new configuration for BIRD. Starts BIRD with its former one, if the agent starts BIRD and wrote that configuration. */
   keep(): Promise<'kept' | 'away'>;
-  /** Tells that BIRD is away. @throws the error itself where it says something else */
+  /** Reports that BIRD is not running or does not answer. @throws the error itself when it means anything else */
   away(error: unknown): 'away';
 }
 
+/** How BIRD is reached, and where trouble is reported. */
 export type KeeperOptions = {
   /** Whether the agent is to start BIRD. */
   readonly isStarter: boolean;
@@ -24,6 +26,7 @@ export type KeeperOptions = {
   readonly log: Logger;
 };
 
+/** Creates the keeper of this host's BIRD. */
 export function birdKeeper({ isStarter, file, control, health, trouble, log }: KeeperOptions): BirdKeeper {
   function away(error: unknown): 'away' {
     if (!(error instanceof BirdError) || (error.code !== 'BIRD_AWAY' && error.code !== 'BIRD_START_FAILED')) throw error;

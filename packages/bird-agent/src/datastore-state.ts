@@ -5,28 +5,31 @@ import type { FollowListener } from '@calico-openstack/etcd';
 import type { Metrics } from './metrics.ts';
 import type { ResourceStore } from './store.ts';
 
+/** What is known of the connection to etcd. */
 export interface DatastoreState {
-  /** Everything was read once. What is known holds from then on, whether etcd is there or not. */
+  /** Whether everything has been read once. From then on the known values count, whether etcd answers or not. */
   readonly isInSync: boolean;
-  /** Changes come as they are made: etcd is there, and can be written. */
+  /** Whether changes arrive as they are made: etcd answers, and can be written to. */
   readonly isFollowing: boolean;
   readonly listener: FollowListener;
 }
 
+/** Who hears of changes. */
 export type DatastoreStateOptions = {
   readonly ownName: string;
   readonly store: Pick<ResourceStore, 'apply'>;
-  /** This host's Node has changed. */
+  /** Called when this host's Node has changed. */
   readonly onOwnNode: () => void;
-  /** Everything was read. */
+  /** Called when everything has been read. */
   readonly onInSync: () => void;
-  /** There is something to do. */
+  /** Called when there is something to do. */
   readonly wake: () => void;
   readonly health: Component;
   readonly metrics: Pick<Metrics, 'inSync'>;
   readonly log: Logger;
 };
 
+/** Creates the state of a connection that has read nothing yet. */
 export function datastoreState({ ownName, store, onOwnNode, onInSync, wake, health, metrics, log }: DatastoreStateOptions): DatastoreState {
   const ownKey = resourceKey({ plural: 'nodes', name: ownName });
   let isInSync = false;

@@ -5,6 +5,7 @@ import type { ConfigurationFile } from './bird/file.ts';
 import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
 import type { Problem, Resources } from './plan/facts.ts';
 
+/** The present configuration, and the resources to judge it by. */
 export type DoubtOptions = {
   readonly file: Pick<ConfigurationFile, 'readText' | 'writtenMs' | 'confirmWritten'>;
   readonly ownName: string;

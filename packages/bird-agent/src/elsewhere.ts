@@ -4,13 +4,15 @@ import type { DatastoreAddresses } from './datastore-addresses.ts';
 import type { Departures } from './departures.ts';
 import type { Problem, Resources } from './plan/facts.ts';
 
+/** The addresses of workloads on other hosts, and of those that are moving there. */
 export interface Elsewhere extends Pick<DatastoreAddresses, 'addresses'> {
   /** Addresses of workloads here that are moving to another host. */
   readonly moving: Departures['addresses'];
-  /** Looks anew; gives what is wrong. What cannot be asked for is as it was. */
+  /** Looks again, and returns the problems found. What cannot be read stays as it was. */
   look(departures: Resources['departures']): Promise<readonly Problem[]>;
 }
 
+/** Joins the datastore's addresses and the departures. */
 export const elsewhere = (datastore: DatastoreAddresses, departures: Departures): Elsewhere => ({
   get addresses() {
     return datastore.addresses;

@@ -7,8 +7,9 @@ export const birdRetryMs = 1000;
 /** Nobody tells of routes that BIRD refuses; it is asked this often. */
 export const auditMs = 10_000;
 
+/** The result of the last look, which decides when the next one is due. */
 export type LastLook = {
-  /** What became of BIRD: `kept` and `doubted` leave its configuration as it is. */
+  /** What happened to BIRD: `kept` and `doubted` leave its configuration as it is. */
   readonly bird: 'right' | 'configured' | 'refused' | 'kept' | 'doubted' | 'away';
   /** Whether this host's Node may not be what it should. */
   readonly isNodeInDoubt: boolean;

@@ -5,17 +5,19 @@ import type { BirdControl } from './bird/control.ts';
 import { auditMs } from './look-again.ts';
 import type { Problem } from './plan/facts.ts';
 
+/** Checks periodically which routes BIRD accepts and refuses. */
 export interface RouteAudit {
   /**
-   * Asks BIRD, if the last time is `auditMs` ago or the guards are others than then. Behind a change of the guards it also has those sessions send again whose routes were judged by the former ones.
+   * Queries BIRD if the last query was `auditMs` ago or the guards have changed. After a change of the guards, the sessions whose routes were judged by the former ones are refreshed.
    * @param guards the digest of what decides whose routes are taken (`PrintedConfiguration.guards`)
-   * Rejects with BirdError; it is asked again at the next look.
+   * Rejects with BirdError; the query is retried at the next look.
    */
   look(guards: string): Promise<void>;
-  /** What the last look has found. */
+  /** The problems that the last look found. */
   readonly problems: readonly Problem[];
 }
 
+/** How BIRD is reached, and what it is checked for. */
 export type RouteAuditOptions = {
   readonly control: () => Promise<BirdControl>;
   /** How many routes each neighbour may have (`MaxRoutesPerPeer`); 0: any number. */
@@ -25,6 +27,7 @@ export type RouteAuditOptions = {
   readonly clock: Pick<Clock, 'steadyMs'>;
 };
 
+/** Creates an audit that has not looked yet. */
 export function routeAudit({ control: connect, mostRoutes, onRefusals, log, clock }: RouteAuditOptions): RouteAudit {
   let last: { readonly guards: string; readonly atMs: number } | undefined;
   let problems: readonly Problem[] = [];

@@ -212,7 +212,7 @@ test('a Dnsmasq that is killed while nothing can be written beside its leases is
   mkdirSync(join(world.directory, 'state/dhcp/dnsmasq-4/leases.new'));
   process.kill(world.dnsmasqPid(4), 'SIGKILL');
   expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
-  expect(world.logged('cannot tidy up')).toBe(true);
+  expect(world.logged('cannot remove stale files and leases before Dnsmasq starts')).toBe(true);
 });
 
 test('a start that cannot succeed says why and ends with 1', async () => {

@@ -191,6 +191,6 @@ test('a guest that was installed anew, with another identifier, gets its address
     }
     expect(got).toEqual({ [guest.v6]: 86_400 });
   }
-  expect(world.logged('its former lease is given back')).toBe(true);
+  expect(world.logged('its former lease is released')).toBe(true);
   expect((await neighbour.ask6({ type: 'renew', addresses: [neighbour.v6], server }))?.addresses).toEqual({ [neighbour.v6]: 86_400 });
 });

@@ -20,6 +20,7 @@ export type BirdConnectionOptions = {
   readonly onGone: () => void;
 };
 
+/** Creates a connection that is opened when it is first needed. */
 export function createBirdConnection({ connect: reach, start, onGone }: BirdConnectionOptions): BirdConnection {
   let current: BirdControl | undefined;
   let closed = false;
