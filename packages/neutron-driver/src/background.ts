@@ -1,4 +1,4 @@
-// Works off the journal: looks at what is due, through a rows process.
+// Processes the journal: looks at the changes that are due, through a rows process.
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { isTransient } from '@calico-openstack/etcd';
 import type { Background } from './sources.ts';
@@ -7,6 +7,7 @@ import type { Journal, Look } from './sync/journal.ts';
 import type { Sync, SyncResult } from './sync/sync.ts';
 import { WireError } from './wire/peer.ts';
 
+/** What the loop works with. */
 export type JournalLoopOptions = {
   readonly journal: Journal;
   readonly sync: Sync;
@@ -19,6 +20,7 @@ export type JournalLoopOptions = {
 const batchSize = 40;
 const deadlineMs = 60_000;
 
+/** Starts the loop over the journal. */
 export function startJournalLoop({ journal, sync, source, log, onSucceeded, clock = systemClock }: JournalLoopOptions): Loop {
   let inTrouble = false;
 

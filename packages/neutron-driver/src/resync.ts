@@ -16,6 +16,7 @@ import { networkSetName } from './translate/address-group.ts';
 import type { Slot } from './translate/endpoint.ts';
 import { policyName } from './translate/policy.ts';
 
+/** The result of one phase of a resync, with upstream's names. */
 export type Phase = {
   total_ms: number;
   etcd_read_ms: number;
@@ -26,11 +27,11 @@ export type Phase = {
   created: number;
   updated: number;
   deleted: number;
-  /** etcd takes what they should be for no reason that passes by itself. */
+  /** Objects that etcd refuses for a lasting reason. */
   failed: number;
 };
 
-/** For programs: names as upstream's calico-resync has them. */
+/** The result of a resync, for programs: its names are those of upstream's calico-resync. */
 export type ResyncSummary = {
   readonly scope: ResyncScope;
   readonly phases: Readonly<Record<string, Phase>>;
@@ -38,23 +39,24 @@ export type ResyncSummary = {
   readonly finished_at: string;
   readonly total_ms: number;
   readonly ok: boolean;
-  /** Every object was looked at, though some may have failed. */
+  /** Whether every object was looked at, though some may have failed. */
   readonly complete: boolean;
   readonly error: string | null;
-  /** What is in Neutron already and would be refused today: at most the first thousand. */
+  /** Objects that are in Neutron already and would be refused today: at most the first thousand. */
   readonly would_be_refused: readonly LeftOut[];
   readonly would_be_refused_total: number;
 };
 
+/** What a resync works with. */
 export type ResyncOptions = {
   readonly etcd: Etcd;
   readonly source: Background;
   readonly sync: Sync;
   readonly settings: Settings;
   readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
-  /** An object that etcd does not take. */
+  /** Called with an object that etcd refuses. */
   readonly onFailed: (change: Change, error: unknown) => void;
-  /** What was written is to be looked at once more. */
+  /** Called with the changes written, which have to be looked at once more. */
   readonly onWrote: (changes: readonly Change[]) => void;
   readonly onWarning: (object: string, what: string) => void;
   readonly addresses: () => Promise<AddressRules>;
@@ -65,7 +67,7 @@ const pageSize = 500;
 /** Differing objects looked at together. Few, so that live calls never wait long for the database. */
 const batchSize = 50;
 const deadlineMs = 300_000;
-/** Of what would be refused, so many are listed. */
+/** At most this many of the objects that would be refused are listed. */
 const maxListed = 1000;
 
 const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };

@@ -1,10 +1,11 @@
-// The records of the cluster, and resync: at start, and when an operator asks.
+// Keeps the cluster's records in etcd, and runs resync: at start, and when an operator requests it.
 import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 import { ensureClusterRecords } from './cluster.ts';
 import { type ResyncOptions, type ResyncSummary, resync } from './resync.ts';
 import type { ResyncScope } from './resync-scope.ts';
 
+/** What upkeep works with. `startupResync` tells whether a resync runs at start. */
 export type UpkeepOptions = {
   readonly etcd: Etcd;
   readonly startupResync: boolean;
@@ -13,16 +14,18 @@ export type UpkeepOptions = {
   readonly clock?: Pick<Clock, 'pause'>;
 };
 
+/** Runs resyncs. */
 export interface Upkeep {
-  /** One at a time: who asks while one runs gets the next one's summary. */
+  /** Runs a resync. Only one runs at a time: a call during one is run after it. */
   resync(scope?: ResyncScope): Promise<ResyncSummary>;
-  /** etcd is another one than before: whatever is set for the start, all of it is looked at. */
+  /** etcd was restored or replaced: runs a full resync, whatever is configured for the start. */
   replaced(reason: string): void;
   close(): Promise<void>;
 }
 
 const backoff = { firstMs: 1000, maxMs: 60_000 };
 
+/** Starts upkeep: writes the cluster's records, and runs the first resync where configured. */
 export function startUpkeep({ etcd, startupResync, resync: options, log, clock = systemClock }: UpkeepOptions): Upkeep {
   const stop = new AbortController();
   let last: Promise<unknown> = Promise.resolve();

@@ -7,10 +7,11 @@ import type { AgentReports } from './agents.ts';
 import { followStatus } from './follow.ts';
 import type { PortStatusLoop } from './port-loop.ts';
 
+/** What the elected driver works with. */
 export type ElectedOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
-  /** Who stands for election, for people to read. */
+  /** This driver's name in the election, for people to read. */
   readonly candidate: string;
   readonly ports: PortStatusLoop;
   readonly agents: AgentReports;

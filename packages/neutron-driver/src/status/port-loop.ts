@@ -9,14 +9,16 @@ import { readKeys } from '../sync/sync.ts';
 import type { Slot } from '../translate/endpoint.ts';
 import { portStatusUpdate, type Reported, statusSlots, upAtDestination } from './ports.ts';
 
+/** Writes ports' statuses to Neutron. */
 export type PortStatusLoop = {
-  /** The port's row or its reports may have changed. */
+  /** Marks a port for a look: its row or its reports may have changed. */
   look(port: string): void;
-  /** A report was seen to vanish, or to come (back). */
+  /** Records that a host's report of a port has vanished, or has come (back). */
   vanished(port: string, host: string, gone: boolean): void;
   close(): Promise<void>;
 };
 
+/** What the loop works with. `threads` limits the concurrent looks. */
 export type PortStatusOptions = {
   readonly etcd: Etcd;
   readonly keys: Keys;
@@ -28,10 +30,11 @@ export type PortStatusOptions = {
 
 const batchSize = 60;
 
+/** Starts the loop. It looks at nothing until `look` is called. */
 export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = systemClock }: PortStatusOptions): PortStatusLoop {
   const dirty = new Set<string>();
   const vanishings = new Map<string, Set<string>>();
-  /** Of whom Nova was told, and for which host. */
+  /** The ports that Nova has been told of, with the host. */
   const told = new Map<string, string>();
 
   const keyOf = (port: string, { host, device }: Slot): string =>

@@ -17,44 +17,46 @@ type Entry = {
   failures: number;
 };
 
-/** A change taken out for a look, and what it must be handed back with. */
+/** A change taken out of the journal for a look. Its generation must be handed back with it. */
 export type Look = { readonly change: Change; readonly generation: number };
 
+/** The changes that have to be looked at, on disk. */
 export interface Journal {
-  /** Before a commit: until `after` completes the marks, or they run out, the change stands here. @throws when it cannot be written down: then there must be no commit */
+  /** Records changes before Neutron's commit. They stay until `after` or `complete` is called for the marks, or their time runs out. @throws when they cannot be written: there must be no commit then */
   before(changes: readonly Change[], marks: readonly string[]): void;
-  /** After the commit, before the look: what to look at, and that it is being looked at. */
+  /** Called after the commit. Returns what to look at, and records that it is being looked at. */
   after(changes: readonly Change[], marks: readonly string[]): readonly Look[];
-  /** After a commit that left nothing to look at. */
+  /** Called after a commit that left nothing to look at. */
   complete(marks: readonly string[]): void;
-  /** To be looked at in the background, after a while; a look that comes before serves for it. */
+  /** Adds changes to be looked at in the background after `delayMs`; an earlier look counts for it. */
   add(changes: readonly Change[], delayMs?: number): void;
-  /** It was looked at. Those that took a write are looked at once more, and those that lacked something that passes, after a while. */
+  /** Hands looks back as done. Changes that were written are looked at once more, and those that lacked something temporarily after a while. */
   done(looks: readonly Look[], wrote: readonly Change[], lacking?: readonly Change[]): void;
-  /** It could not be looked at; it is tried again after a pause. */
+  /** Hands looks back as failed; they are retried after a pause. */
   failed(looks: readonly Look[]): void;
-  /** Nobody will complete these marks any more: the connection that they came by is gone. */
+  /** Ends the wait for these marks: their connection is gone, so nobody will complete them. */
   abandon(marks: Iterable<string>): void;
-  /** What is due, up to `limit`, taken out until it is handed back. */
+  /** Takes out up to `limit` changes that are due, until they are handed back. */
   take(limit: number): readonly Look[];
-  /** Milliseconds until something is due; 0: now; undefined: nothing will be. */
+  /** Milliseconds until something is due: 0 when something is now, undefined when nothing will be. */
   readonly restMs: number | undefined;
   readonly size: number;
-  /** Lines of the file that could not be read when it was opened: notes may be lost. */
+  /** The number of lines that could not be read when the file was opened: changes may be lost. */
   readonly unreadable: number;
   readonly failing: number;
   close(): void;
 }
 
+/** The journal's file and times. */
 export type JournalOptions = {
-  /** undefined: only in memory (tests). */
+  /** The file's path; undefined for a journal in memory only (tests). */
   readonly file?: string;
   readonly now?: () => number;
-  /** How long a change announced before its commit is waited for: longer than Neutron's transactions take. [60000] */
+  /** How long to wait for the commit of an announced change: longer than Neutron's transactions take. [60000] */
   readonly announcedMs?: number;
-  /** How long after a write it is looked at once more. [1000] */
+  /** How long after a write a change is looked at once more. [1000] */
   readonly checkMs?: number;
-  /** The file cannot be written: told once, until it can be again. */
+  /** Called once when the file cannot be written, until it can be again. */
   readonly onUnwritable?: (error: unknown) => void;
   readonly onRecovered?: () => void;
 };
@@ -62,7 +64,7 @@ export type JournalOptions = {
 const firstRetryMs = 500;
 const maxRetryMs = 30_000;
 const lackingMs = 30_000;
-/** Opens the journal and takes up what stood in it: all of that is due at once. A last line that a crash cut short is left out; so is one that cannot be read. */
+/** Opens the journal. All changes in its file are due at once. A last line that a crash cut short is skipped, as is any that cannot be read. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its methods are a few lines each over one map of entries, which nothing else may change
 export function openJournal({
   file,
