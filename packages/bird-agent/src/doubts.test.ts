@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import { doubtProblem, sessionDoubts } from './doubts.ts';
+
+const madeMs = Date.UTC(2026, 0, 1);
+const session = (name: string): string => `protocol bgp '${name}'\n{\n  neighbor 192.0.2.9 port 179 as 64512;\n}\n`;
+const text = (...names: string[]): string => names.map(session).join('');
+
+type Facts = { readonly current: string | undefined; readonly writtenMs: number | undefined; readonly hasOperatorsWord: boolean; readonly isOwnKnown: boolean };
+
+function setUp(given: Partial<Facts> = {}) {
+  const facts: Facts = { current: text('mesh4-h2'), writtenMs: madeMs - 10_000, hasOperatorsWord: false, isOwnKnown: true, ...given };
+  const { current, writtenMs, hasOperatorsWord, isOwnKnown } = facts;
+  const state = { nowMs: madeMs, confirmed: [] as number[] };
+  const doubts = sessionDoubts({
+    file: {
+      readText: async () => current,
+      writtenMs: async () => writtenMs,
+      confirmWritten: async (atMs) => void state.confirmed.push(atMs),
+    },
+    ownName: 'h1',
+    resources: {
+      nodes: new Map(isOwnKnown ? [['h1', { ok: true, value: { name: 'h1', madeMs } as never }]] : []),
+      configurations: new Map(),
+      peers: new Map(),
+      filters: new Map(hasOperatorsWord ? [['f', { ok: false, reason: 'torn' }]] : []),
+    },
+    clock: { nowMs: () => state.nowMs },
+  });
+  return { doubts, state };
+}
+
+test('a session that the datastore asks for no more is in doubt for a minute after this host’s Node was made anew', async () => {
+  const { doubts, state } = setUp();
+  expect(await doubts(text())).toEqual(["'mesh4-h2'"]);
+  expect(await doubts(text('mesh4-h2'))).toEqual([]);
+  state.nowMs = madeMs + 59_999;
+  expect(await doubts(text())).toEqual(["'mesh4-h2'"]);
+  expect(state.confirmed).toEqual([]);
+  state.nowMs = madeMs + 60_000;
+  expect(await doubts(text())).toEqual([]);
+  expect(state.confirmed).toEqual([state.nowMs]); // later changes of this datastore are not doubted
+});
+
+test('an operator’s session is in doubt until an operator says anything, and what is in doubt is not confirmed', async () => {
+  const wordless = setUp({ current: text('peer4-tor') });
+  wordless.state.nowMs = madeMs + 3_600_000;
+  expect(await wordless.doubts(text())).toEqual(["'peer4-tor'"]);
+  expect(wordless.state.confirmed).toEqual([]);
+  const spoken = setUp({ current: text('peer4-tor'), hasOperatorsWord: true });
+  spoken.state.nowMs = madeMs + 3_600_000;
+  expect(await spoken.doubts(text())).toEqual([]);
+});
+
+test.each([
+  ['there is no configuration', { current: undefined }],
+  ['nobody knows when it was written', { writtenMs: undefined }],
+  ['this host’s Node is not known', { isOwnKnown: false }],
+  ['this datastore has asked for it', { writtenMs: madeMs + 5000 }],
+])('nothing is in doubt, and nothing confirmed, where %s', async (_, facts) => {
+  const { doubts, state } = setUp(facts);
+  state.nowMs = madeMs + 3_600_000;
+  expect(await doubts(text())).toEqual([]);
+  expect(state.confirmed).toEqual([]);
+});
+
+test('the problem names the first three sessions', () => {
+  expect(doubtProblem('h1', ['a', 'b', 'c']).reason).toContain('(a, b, c)');
+  expect(doubtProblem('h1', ['a', 'b', 'c', 'd']).reason).toContain('(a, b, c, …)');
+  expect(doubtProblem('h1', ['a']).effect).toContain(' 60 s ');
+});
