@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path';
 import { commandOf, isAlive, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { LabError } from './errors.ts';
-import { checkPrefix } from './plan.ts';
+import { checkPrefix, type Topology } from './plan.ts';
 
 /** The path is short because it holds sockets, whose paths may have 107 characters. It is not in /run, which may be small: a lab takes 250 MB. */
 const labsFolder = '/var/lib/calico-lab';
@@ -30,6 +30,7 @@ export type Foreign = { readonly felix?: string | undefined; readonly dhcpAgent?
 export type LabState = {
   readonly prefix: string;
   readonly hosts: number;
+  readonly topology: Topology;
   readonly without: readonly Part[];
   readonly reporting?: Reporting | undefined;
   /** Whether the parts reach etcd through its grpc-proxy. */

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Foreign, Part, Reporting } from './directory.ts';
-import type { Host, Plan } from './plan.ts';
+import type { Host } from './plan.ts';
 import type { Processes, Service } from './process.ts';
 import { type Bird, birdService, hostConfiguration, idleConfiguration } from './services/bird.ts';
 import { credentialsOf, type EtcdAccess, neutronEtcdLines } from './services/etcd.ts';
@@ -27,9 +27,9 @@ export type HostOptions = {
 };
 
 /** Describes a compute host. Nothing is started yet. */
-export function computeHost(processes: Processes, plan: Plan, host: Host, options: HostOptions): ComputeHost {
+export function computeHost(processes: Processes, host: Host, options: HostOptions): ComputeHost {
   const withAgent = !options.without.has('bird-agent');
-  const bird = birdService(processes, host, withAgent ? idleConfiguration(host) : hostConfiguration(host, plan.router), withAgent);
+  const bird = birdService(processes, host, withAgent ? idleConfiguration(host) : hostConfiguration(host), withAgent);
   const agent = (part: Part, executable: string, file: string, option: string, text: string, foreign?: string): Service | undefined => {
     if (options.without.has(part)) return undefined;
     const name = `${host.name}/${part}`;

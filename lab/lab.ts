@@ -6,10 +6,10 @@ import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { type ComputeHost, computeHost, startHost } from './host.ts';
 import { type OpenStack, openStack, writeCredentials } from './openstack.ts';
-import { makePlan, type Plan } from './plan.ts';
+import { type Host, isOneNetwork, makePlan, type Plan, type Rack, reflectorsOf, type Topology } from './plan.ts';
 import { createProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
-import { type Bird, birdService, routerConfiguration, routerSession } from './services/bird.ts';
+import { type Bird, birdService, rackConfiguration, routerConfiguration } from './services/bird.ts';
 import { type Etcd, etcdService, grpcProxyService, makeUsers } from './services/etcd.ts';
 import { type Keystone, keystoneService } from './services/keystone.ts';
 import { type MariaDb, mariaDbService } from './services/mariadb.ts';
@@ -24,6 +24,7 @@ export interface Lab {
   readonly directory: string;
   readonly processes: Processes;
   readonly router: Plan['router'] & { readonly bird: Bird };
+  readonly racks: readonly (Rack & { readonly bird: Bird })[];
   readonly etcd: Etcd;
   /** etcd's grpc-proxy, if the parts reach etcd through it. */
   readonly grpcProxy: Service | undefined;
@@ -50,6 +51,8 @@ export type LabOptions = {
   /** The lab's name, in front of its namespaces and files. */
   readonly prefix: string;
   readonly hosts?: number;
+  /** [`router`] */
+  readonly topology?: Topology;
   /** The parts of the project to leave out. */
   readonly without?: Iterable<Part>;
   readonly reporting?: Reporting;
@@ -72,6 +75,7 @@ const root = join(import.meta.dirname, '..');
 export async function bringUp({
   prefix,
   hosts = 3,
+  topology = 'router',
   without = [],
   reporting,
   grpcProxy = false,
@@ -82,8 +86,10 @@ export async function bringUp({
   signal,
 }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
-  const plan = makePlan(prefix, hosts);
-  const state: LabState = { prefix, hosts, without: [...without], reporting, grpcProxy, etcdUsers, foreign, corePlugin, owner: thisProcess() };
+  const plan = makePlan(prefix, hosts, topology);
+  const state: LabState = { prefix, hosts, topology, without: [...without], reporting, grpcProxy, etcdUsers, foreign, corePlugin, owner: thisProcess() };
+  if (state.without.includes('bird-agent') && isOneNetwork(topology))
+    throw new LabError('BAD_OPTION', `in the topology ${topology} hosts peer as the BIRD agent has them: there is none without it`);
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -107,7 +113,7 @@ export async function bringUp({
 export function openLab(prefix: string): Lab {
   const state = readState(prefix);
   if (state === undefined) throw new LabError('NO_SUCH_LAB', `there is no lab called ${prefix}; bring it up with: npm run lab -- up --prefix ${prefix}`);
-  return describe(makePlan(prefix, state.hosts), state, new AbortController());
+  return describe(makePlan(prefix, state.hosts, state.topology), state, new AbortController());
 }
 
 /** Describes all parts of a lab, whether they run or not. Changes nothing. */
@@ -138,6 +144,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     directory,
     processes,
     router: { ...plan.router, bird: birdService(processes, plan.router, routerConfiguration(plan), false) },
+    racks: plan.racks.map((rack) => ({ ...rack, bird: birdService(processes, rack, rackConfiguration(plan, rack), false) })),
     etcd,
     grpcProxy,
     etcdUsers: users,
@@ -147,7 +154,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     neutron,
     driver,
     hosts: plan.hosts.map((host) =>
-      computeHost(processes, plan, host, { etcd: etcdAddress, without, reporting: state.reporting, foreign: state.foreign ?? {}, executable }),
+      computeHost(processes, host, { etcd: etcdAddress, without, reporting: state.reporting, foreign: state.foreign ?? {}, executable }),
     ),
     openstack: openStack(processes, control, keystone, neutron),
     without,
@@ -162,7 +169,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
 }
 
 async function startAll(lab: Lab, { step }: Progress, abort: AbortController): Promise<void> {
-  const { plan, processes, router, etcd, grpcProxy, mariadb, tables, keystone, neutron, driver, hosts, openstack } = lab;
+  const { plan, processes, router, racks, etcd, grpcProxy, mariadb, tables, keystone, neutron, driver, hosts, openstack } = lab;
   await step(`a router and ${hosts.length} compute hosts, as network namespaces`, () => layGround(processes, plan));
   const startDatastore = async (): Promise<void> => {
     await step('etcd', etcd.start);
@@ -172,10 +179,17 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
   const datastore = startDatastore();
   const compute = async (): Promise<void> => {
     await datastore;
-    await step('BIRD on the router', router.bird.start);
+    await step(
+      'BIRD on the routers',
+      async () =>
+        void (await allDone(
+          [router, ...racks].map(({ bird }) => bird.start()),
+          abort,
+        )),
+    );
     if (!lab.without.has('bird-agent')) await step('the BGP resources that an operator would make', () => writeOperatorResources(etcd, plan));
     await step('the agents on each compute host', async () => void (await allDone(hosts.map(startHost), abort)));
-    await step('BGP between the router and each host', () => bgpUp(lab));
+    await step(steps[plan.topology], () => bgpUp(lab));
   };
   const makeTables = async (): Promise<void> => {
     await step('MariaDB', async () => {
@@ -197,10 +211,44 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
   if (!lab.without.has('neutron-driver') && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
 }
 
-async function bgpUp({ processes, router, hosts }: Lab): Promise<void> {
-  await processes.until('BGP sessions with all hosts', async () => {
-    const sessions = await router.bird.sessions();
-    return hosts.every((host) => ([4, 6] as const).every((family) => sessions.get(routerSession(host, family)) === 'Established')) || undefined;
+const steps: Readonly<Record<Topology, string>> = {
+  router: 'BGP between the router and each host',
+  mesh: 'BGP between all hosts',
+  reflectors: 'BGP between each host and the reflectors',
+  racks: 'BGP between the routers, and with each host',
+};
+
+/** With how many others a host's BIRD speaks. */
+function partnersOf({ topology, hosts, ...plan }: Plan, host: Host): number {
+  const reflectors = reflectorsOf({ topology, hosts, ...plan });
+  switch (topology) {
+    case 'router':
+    case 'racks':
+      return 1;
+    case 'mesh':
+      return hosts.length - 1;
+    case 'reflectors':
+      return reflectors.some(({ name }) => name === host.name) ? hosts.length - 1 : reflectors.length;
+    default:
+      return topology satisfies never;
+  }
+}
+
+/** Both ends of each session, and each session in both families. */
+async function bgpUp({ plan, processes, router, racks, hosts }: Lab): Promise<void> {
+  const wanted = [
+    ...hosts.map((host) => ({ bird: host.bird, partners: partnersOf(plan, host) })),
+    ...[router, ...racks].map((each) => {
+      const below = isOneNetwork(plan.topology) ? 0 : hosts.filter((host) => host.router.name === each.name).length;
+      return { bird: each.bird, partners: below + (each.name === router.name ? racks.length : 1) };
+    }),
+  ];
+  await processes.until('BGP sessions between all that are to speak', async () => {
+    for (const { bird, partners } of wanted) {
+      const states = [...(await bird.sessions()).values()];
+      if (states.length !== partners * 2 || states.some((state) => state !== 'Established')) return undefined;
+    }
+    return true;
   });
 }
 

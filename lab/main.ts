@@ -6,15 +6,16 @@ import { LabError } from './errors.ts';
 import { exploreLines } from './explore.ts';
 import { bringUp, openLab } from './lab.ts';
 import { draw } from './picture.ts';
+import { type Topology, topologies } from './plan.ts';
 import { onTerminal } from './progress.ts';
 import { look, memoryOf } from './scene.ts';
 import { soak } from './soak.ts';
 
-const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--without PART…]   brings a lab up and leaves it
+const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--topology NAME] [--without PART…]   brings a lab up and leaves it
        npm run lab -- down [--prefix NAME] [--force]                    removes it
        npm run lab -- status [--prefix NAME]                            says what runs
        npm run lab -- soak [--prefix NAME] [--hosts N] [--minutes N]    a lab behind etcd's grpc-proxy for so long [60], with the proxy and etcd killed now and then
-A PART is one of ${parts.join(', ')}.
+A PART is one of ${parts.join(', ')}; a topology one of ${topologies.join(', ')} [router].
 `;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `status | head`
@@ -33,6 +34,7 @@ async function main(args: string[]): Promise<number> {
     options: {
       prefix: { type: 'string', default: 'calico' },
       hosts: { type: 'string', default: '3' },
+      topology: { type: 'string', default: 'router' },
       without: { type: 'string', multiple: true, default: [] },
       force: { type: 'boolean', default: false },
       minutes: { type: 'string', default: '60' },
@@ -40,7 +42,7 @@ async function main(args: string[]): Promise<number> {
   });
   switch (positionals[0]) {
     case 'up':
-      return await up(values.prefix, Number(values.hosts), values.without.map(asPart));
+      return await up(values.prefix, Number(values.hosts), asTopology(values.topology), values.without.map(asPart));
     case 'down':
       process.stdout.write(
         (await takeDown(values.prefix, { force: values.force })) ? `the lab ${values.prefix} is gone\n` : `there is no lab called ${values.prefix}\n`,
@@ -56,7 +58,7 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-async function up(prefix: string, hosts: number, without: Part[]): Promise<number> {
+async function up(prefix: string, hosts: number, topology: Topology, without: Part[]): Promise<number> {
   const abort = new AbortController();
   const progress = onTerminal();
   const begin = performance.now();
@@ -66,7 +68,7 @@ async function up(prefix: string, hosts: number, without: Part[]): Promise<numbe
       abort.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
     });
   }
-  const lab = await bringUp({ prefix, hosts, without, progress, signal: abort.signal }).catch((error) => {
+  const lab = await bringUp({ prefix, hosts, topology, without, progress, signal: abort.signal }).catch((error) => {
     if (!abort.signal.aborted) throw error;
     return undefined;
   });
@@ -111,6 +113,12 @@ async function status(prefix: string): Promise<number> {
   process.stdout.write(`${draw(await look(lab), process.stdout.columns)}\n\n`);
   process.stdout.write(`memory: ${Math.round(memoryOf(prefix) / 1024 / 1024)} MB\n\n${exploreLines(lab).join('\n')}\n`);
   return 0;
+}
+
+function asTopology(text: string): Topology {
+  const topology = topologies.find((name) => name === text);
+  if (topology === undefined) throw new LabError('BAD_OPTION', `--topology ${text}: there is no such topology; they are ${topologies.join(', ')}`);
+  return topology;
 }
 
 function asPart(text: string): Part {

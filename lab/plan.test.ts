@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isLabError } from './errors.ts';
-import { isNamespaceOf, makePlan, mostHosts, vmMachine } from './plan.ts';
+import { isNamespaceOf, makePlan, mostHosts, topologies, vmMachine } from './plan.ts';
 
 const prefix = fc.stringMatching(/^[a-z][a-z0-9]{0,19}$/);
 const vmName = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/);
@@ -14,6 +14,18 @@ test('addresses, names and AS numbers are unique', () => {
   unique(links.map(({ routerInterface }) => routerInterface));
   unique([plan.router.asNumber, ...plan.hosts.map(({ asNumber }) => asNumber)]);
   unique([plan.router, plan.control, ...plan.hosts].map(({ namespace }) => namespace));
+});
+
+test.each(topologies)('in the topology %s no two machines share an address or a namespace, and each has a router', (topology) => {
+  const { router, racks, control, hosts } = makePlan('lab', mostHosts, topology);
+  const machines = [...racks, control, ...hosts];
+  const addresses = machines.flatMap(({ link }) => [link.machine4, link.machine6]);
+  expect(new Set(addresses).size).toBe(addresses.length);
+  const namespaces = [router, ...machines].map(({ namespace }) => namespace);
+  expect(new Set(namespaces).size).toBe(namespaces.length);
+  for (const namespace of namespaces) expect(isNamespaceOf('lab', namespace)).toBe(true);
+  for (const host of hosts) expect([router, ...racks].map(({ name }) => name)).toContain(host.router.name);
+  if (topology === 'racks') for (const rack of racks) expect(hosts.filter((host) => host.router.name === rack.name)).toHaveLength(mostHosts / 2);
 });
 
 test('interface names fit into the kernel’s 15 characters', () => {

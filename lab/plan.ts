@@ -4,11 +4,17 @@ import { LabError } from './errors.ts';
 /** A machine with its own network namespace. `name` is its name for people, and its folder in the lab's directory. */
 export type Machine = { readonly name: string; readonly namespace: string };
 
-/** A routed point-to-point link between the router and one machine. The machine's end is called `fabric`. */
+/** How hosts are joined, and who speaks BGP with whom. */
+export const topologies = ['router', 'mesh', 'reflectors', 'racks'] as const;
+export type Topology = (typeof topologies)[number];
+
+/** Between a router and one machine: a routed link of their own, or in a mesh and with reflectors the one network that all machines are on. The machine's end is called `fabric`. */
 export type Link = {
+  /** The router's end; on the one network a port of its bridge, which has the router's addresses. */
   readonly routerInterface: string;
   readonly router4: string;
   readonly machine4: string;
+  readonly bits4: 24 | 30;
   readonly router6: string;
   readonly machine6: string;
 };
@@ -16,34 +22,53 @@ export type Link = {
 /** A machine with a link to the router. */
 export type Joined = Machine & { readonly number: number; readonly link: Link };
 
-/** A compute host. Each has an AS number of its own, as with BGP to a top-of-rack router: with one AS for all, each host would drop the others' routes as its own. */
-export type Host = Joined & { readonly asNumber: number };
+/** A router that speaks BGP. */
+export type Router = Machine & { readonly asNumber: number; readonly routerId: string };
+
+/** The router of a rack. It is joined to the router that all racks share. */
+export type Rack = Router & Joined;
+
+/**
+ * A compute host. Each has an AS number of its own, as with BGP to a top-of-rack router: with one AS for all, each host would drop the others' routes as its own. Without
+ * such a router all hosts are in one AS. `router`: the other end of the host's link.
+ */
+export type Host = Joined & { readonly asNumber: number; readonly router: Router };
 
 /** All machines of a lab. */
 export type Plan = {
   readonly prefix: string;
-  readonly router: Machine & { readonly asNumber: number; readonly routerId: string };
+  readonly topology: Topology;
+  readonly router: Router;
+  /** None but in the topology of that name. */
+  readonly racks: readonly Rack[];
   readonly control: Joined;
   readonly hosts: readonly Host[];
 };
 
 /** The name of a machine's interface to the router. */
 export const fabricInterface = 'fabric';
-/** The prefix length of a link's IPv4 subnet. */
-export const link4Bits = 30;
 /** The prefix length of a link's IPv6 subnet. */
 export const link6Bits = 64;
 /** The greatest number of hosts: the number of a link must fit into the third byte of an IPv4 address. */
 export const mostHosts = 250;
 
 const routerAsNumber = 64500;
+/** Of all hosts together: Calico's own. */
+const meshAsNumber = 64512;
+const rackCount = 2;
+
+/** Whether all machines are on one network: hosts that speak BGP with one another are each other's next hops, which nobody in between must have to know. */
+export const isOneNetwork = (topology: Topology): boolean => topology === 'mesh' || topology === 'reflectors';
+
+/** The hosts that reflect routes, where some do: two, so that one may fail, unless there are only two at all. */
+export const reflectorsOf = ({ topology, hosts }: Plan): readonly Host[] => (topology === 'reflectors' ? hosts.slice(0, hosts.length > 2 ? 2 : 1) : []);
 
 /** A prefix has no dash, so no lab's namespaces can be mistaken for those of a lab whose prefix begins with the same letters. */
 const prefixForm = /^[a-z][a-z0-9]{0,19}$/;
 
 /** Whether a namespace can only belong to the lab with this prefix. */
 export const isNamespaceOf = (prefix: string, namespace: string): boolean =>
-  namespace.startsWith(`${prefix}-`) && /^(control|router|host-\d+|vm-[a-z0-9-]+)$/.test(namespace.slice(prefix.length + 1));
+  namespace.startsWith(`${prefix}-`) && /^(control|router|rack-\d+|host-\d+|vm-[a-z0-9-]+)$/.test(namespace.slice(prefix.length + 1));
 
 /** Returns the prefix. BAD_OPTION when it cannot be one. */
 export function checkPrefix(prefix: string): string {
@@ -54,17 +79,35 @@ export function checkPrefix(prefix: string): string {
 }
 
 /** The plan of a lab. BAD_OPTION for an impossible prefix or number of hosts. */
-export function makePlan(prefix: string, hosts: number): Plan {
+export function makePlan(prefix: string, hosts: number, topology: Topology = 'router'): Plan {
   checkPrefix(prefix);
   if (!Number.isInteger(hosts) || hosts < 1 || hosts > mostHosts) {
     throw new LabError('BAD_OPTION', `a lab cannot have ${hosts} compute hosts: from 1 to ${mostHosts}`);
   }
-  const joined = (name: string, number: number): Joined => ({ name, namespace: `${prefix}-${name}`, number, link: makeLink(name, number) });
+  const shared = isOneNetwork(topology);
+  const machine = (name: string): Machine => ({ name, namespace: `${prefix}-${name}` });
+  const joined = (name: string, number: number): Joined => ({
+    ...machine(name),
+    number,
+    link: shared ? sharedLink(name, number) : makeLink(name, `16.${number}`),
+  });
+  const router = { ...machine('router'), asNumber: routerAsNumber, routerId: '172.16.0.1' };
+  const racks = Array.from({ length: topology === 'racks' ? rackCount : 0 }, (_, index): Rack => {
+    const number = index + 1;
+    const link = makeLink(`rack-${number}`, `17.${number}`);
+    return { ...machine(`rack-${number}`), number, link, asNumber: 65000 + number, routerId: link.machine4 };
+  });
   return {
     prefix,
-    router: { name: 'router', namespace: `${prefix}-router`, asNumber: routerAsNumber, routerId: '172.16.0.1' },
+    topology,
+    router,
+    racks,
     control: joined('control', 0),
-    hosts: Array.from({ length: hosts }, (_, index) => ({ ...joined(`host-${index + 1}`, index + 1), asNumber: routerAsNumber + index + 1 })),
+    hosts: Array.from({ length: hosts }, (_, index) => ({
+      ...joined(`host-${index + 1}`, index + 1),
+      asNumber: shared ? meshAsNumber : routerAsNumber + index + 1,
+      router: racks[index % rackCount] ?? router,
+    })),
   };
 }
 
@@ -76,12 +119,26 @@ export function vmMachine(prefix: string, name: string): Machine {
   return { name: `vm-${name}`, namespace: `${prefix}-vm-${name}` };
 }
 
-function makeLink(name: string, number: number): Link {
+/** @param network the middle of its addresses: `16.3` is 172.16.3.0/30 and fd00:16:3::/64 */
+function makeLink(name: string, network: string): Link {
   return {
     routerInterface: `to-${name}`,
-    router4: `172.16.${number}.1`,
-    machine4: `172.16.${number}.2`,
-    router6: `fd00:16:${number}::1`,
-    machine6: `fd00:16:${number}::2`,
+    router4: `172.${network}.1`,
+    machine4: `172.${network}.2`,
+    bits4: 30,
+    router6: `fd00:${network.replace('.', ':')}::1`,
+    machine6: `fd00:${network.replace('.', ':')}::2`,
+  };
+}
+
+/** The router is number 1, the control machine 2, and so on. */
+function sharedLink(name: string, number: number): Link {
+  return {
+    routerInterface: `to-${name}`,
+    router4: '172.16.0.1',
+    machine4: `172.16.0.${number + 2}`,
+    bits4: 24,
+    router6: 'fd00:16:0::1',
+    machine6: `fd00:16:0::${number + 2}`,
   };
 }

@@ -7,7 +7,6 @@ import type { Lab } from './lab.ts';
 import { ipJson } from './namespace.ts';
 import { type Machine, vmMachine } from './plan.ts';
 import type { Service } from './process.ts';
-import { routerSession } from './services/bird.ts';
 import { guestInterface, plugged, type VmFacts } from './vm.ts';
 
 /** A route as it is shown. */
@@ -19,7 +18,7 @@ export type SceneHost = {
   readonly name: string;
   readonly address: string;
   readonly asNumber: number;
-  /** The state of its BGP sessions, as the router sees them: one word when they agree. */
+  /** The state of its BGP sessions, as its BIRD sees them: one word when they agree. */
   readonly bgp: string;
   readonly services: readonly SceneService[];
   readonly vms: readonly SceneVm[];
@@ -40,24 +39,27 @@ export type Scene = {
 export async function look(lab: Lab): Promise<Scene> {
   const { plan, router, etcd, mariadb, keystone, neutron, driver, hosts } = lab;
   const vms = plugged(lab);
-  const sessions = router.bird.pid() === undefined ? new Map<string, string>() : await router.bird.sessions();
-  const sessionsOf = (host: ComputeHost): string =>
-    [...new Set(([4, 6] as const).map((family) => sessions.get(routerSession(host, family)) ?? 'Down'))].join('/');
   return {
     prefix: plan.prefix,
     control: { name: plan.control.name, address: plan.control.link.machine4, services: seenServices([etcd, mariadb, keystone, neutron, driver]) },
     router: { name: router.name, asNumber: router.asNumber, routes: await routesOf(lab, router) },
     hosts: await Promise.all(
-      hosts.map((host) =>
+      hosts.map(async (host) =>
         lookAtHost(
           lab,
           host,
-          sessionsOf(host),
+          await sessionsOf(host),
           vms.filter((vm) => vm.host === host.name),
         ),
       ),
     ),
   };
+}
+
+/** Of a BIRD that does not run: `Down`. */
+async function sessionsOf({ bird }: ComputeHost): Promise<string> {
+  const states = bird.pid() === undefined ? [] : [...(await bird.sessions()).values()];
+  return states.length === 0 ? 'Down' : [...new Set(states)].join('/');
 }
 
 /** The memory of all processes of the lab in bytes. Memory that several share counts once. */

@@ -1,7 +1,7 @@
 // BIRD, on the router as a top-of-rack router would run it, and on the compute hosts.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Host, Machine, Plan } from '../plan.ts';
+import { type Host, isOneNetwork, type Joined, type Machine, type Plan, type Rack, type Router } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
 
@@ -54,27 +54,47 @@ export const bgpSessions = (shown: string): ReadonlyMap<string, string> =>
 /** Timers that detect a new or a lost neighbour within seconds, as in a data centre's fabric. */
 const session = `hold time 9; connect delay time 1; connect retry time 2; error wait time 1, 5; graceful restart on;`;
 
-/** The name of the router's session with a host in one family. */
-export const routerSession = ({ number }: Host, family: 4 | 6): string => `host${number}v${family}`;
+type Neighbor = { readonly name: string; readonly address: string; readonly asNumber: number; readonly passive: boolean };
 
-/** The router's configuration: it waits for a session with each host in each family, passes on all routes that it learns, and forwards by them. */
-export const routerConfiguration = ({ router, hosts }: Plan): string => `log stderr all;
-router id ${router.routerId};
+/** What BIRD does on the router, in every topology: on one network it speaks with nobody, since hosts are each other's next hops. */
+export function routerConfiguration({ topology, router, racks, hosts }: Plan): string {
+  return speakerConfiguration(
+    router,
+    isOneNetwork(topology)
+      ? []
+      : [...racks, ...hosts.filter((host) => host.router.name === router.name)].flatMap((machine) => sessionsWith(machine, machine.asNumber)),
+  );
+}
+
+/** A rack's router speaks with its hosts, and with the router that the racks hang on. */
+export const rackConfiguration = ({ router, hosts }: Plan, rack: Rack): string =>
+  speakerConfiguration(rack, [
+    ...hosts.filter((host) => host.router.name === rack.name).flatMap((host) => sessionsWith(host, host.asNumber)),
+    ...[rack.link.router4, rack.link.router6].map((address): Neighbor => ({ name: 'router', address, asNumber: router.asNumber, passive: false })),
+  ]);
+
+const sessionsWith = ({ name, link }: Joined, asNumber: number): Neighbor[] =>
+  [link.machine4, link.machine6].map((address) => ({ name, address, asNumber, passive: true }));
+
+/** A session for each family with each neighbour; who is passive waits to be called. Passes all on that it hears, and forwards by it. */
+const speakerConfiguration = ({ asNumber, routerId }: Router, neighbors: readonly Neighbor[]): string => `log stderr all;
+router id ${routerId};
 
 protocol device { scan time 5; }
 protocol kernel kernel4 { persist; merge paths on; ipv4 { import none; export where source = RTS_BGP; }; }
 protocol kernel kernel6 { persist; merge paths on; ipv6 { import none; export where source = RTS_BGP; }; }
 
-template bgp compute {
-  local as ${router.asNumber};
-  passive;
+template bgp session {
+  local as ${asNumber};
   ${session}
 }
-${hosts.flatMap((host) => [routerPeer(host, 4), routerPeer(host, 6)]).join('\n')}
+${neighbors
+  .map(({ name, address, asNumber: remote, passive }) => {
+    const family = address.includes(':') ? 6 : 4;
+    return `protocol bgp '${name}-v${family}' from session { neighbor ${address} as ${remote}; ${passive ? 'passive; ' : ''}ipv${family} { import all; export all; }; }`;
+  })
+  .join('\n')}
 `;
-
-const routerPeer = (host: Host, family: 4 | 6): string =>
-  `protocol bgp ${routerSession(host, family)} from compute { neighbor ${family === 4 ? host.link.machine4 : host.link.machine6} as ${host.asNumber}; ipv${family} { import all; export all; }; }`;
 
 /**
  * The least configuration with which a host's BIRD runs; the agent writes the rest. BIRD refuses a file without any protocol. A device protocol would be replaced by the agent's,
@@ -86,7 +106,7 @@ protocol static { ipv4; }
 `;
 
 /** The configuration of a host's BIRD without our agent: it announces the VMs' routes to the router and forwards by what it learns. */
-export const hostConfiguration = ({ link, asNumber }: Host, router: Plan['router']): string => `log stderr all;
+export const hostConfiguration = ({ link, asNumber, router }: Host): string => `log stderr all;
 router id ${link.machine4};
 
 protocol device { scan time 5; }
