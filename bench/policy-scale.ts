@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Bench, Measurement } from './bench.ts';
 
-/** The options with which the agent is started: a small young generation, and a bound to what the heap grows between two collections. */
-const nodeOptions = ['--max-semi-space-size=8', '--heap-growing-percent=30', '--expose-gc'];
+/** The options with which the agent is started: a small young generation. */
+const nodeOptions = ['--max-semi-space-size=8', '--expose-gc'];
 const sizes = [1_000, 10_000, 100_000];
 const one = fileURLToPath(new URL('./policy-scale-size.ts', import.meta.url));
 

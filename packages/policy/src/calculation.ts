@@ -24,7 +24,7 @@ import { decodeIpPool } from './decode/ip-pool.ts';
 import { labelList, workloadLabels } from './decode/labels.ts';
 import { decodeLiveMigration } from './decode/live-migration.ts';
 import { decodeNetworkSet } from './decode/network-set.ts';
-import { type HeldPolicy, holdPolicy, type PolicyKind, policyId } from './decode/policy.ts';
+import { type HeldPolicy, holdPolicy, type PolicyKind, policyId, RecentRules } from './decode/policy.ts';
 import { allowingRules, decodeProfile, defaultAllowProfile, denyingRules, type ProfileDefinition, type ProfileRules } from './decode/profile.ts';
 import type { Reading } from './decode/reading.ts';
 import { decodeTier } from './decode/tier.ts';
@@ -99,6 +99,7 @@ class Graph implements Calculation {
   readonly #profiles = new Map<ProfileId, ProfileDefinition>();
   readonly #activeProfiles: ActiveRules<ProfileId, ProfileRules, Profile>;
   readonly #activePolicies: ActiveRules<PolicyId, HeldPolicy, Policy>;
+  readonly #recentRules = new RecentRules();
   readonly #governance: Governance;
   readonly #reserved = new ReservedAddresses();
   /** Prefixes whose reservations changed since the last flush. */
@@ -117,7 +118,7 @@ class Graph implements Calculation {
     this.#activePolicies = new ActiveRules(
       this.#sets,
       (id) => this.#governance.policy(id),
-      ({ rules }) => rules(),
+      (policy) => this.#recentRules.of(policy),
       (id, { tier }, lists) => ({ id, tier, ...lists }),
     );
     this.#activeProfiles = new ActiveRules(
@@ -314,7 +315,7 @@ class Graph implements Calculation {
   #setPolicy(key: string, kind: PolicyKind, namespace: string | undefined, name: string, value: Value): void {
     this.#pendingPolicies.set(
       policyId(kind, namespace, name),
-      this.#read(key, value, (bytes) => holdPolicy(bytes, kind, namespace, name)),
+      this.#read(key, value, (bytes) => holdPolicy(bytes, kind, namespace, name, this.#recentRules)),
     );
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { bytes } from '../testing/resources.ts';
-import { decodePolicy, type PolicyKind } from './policy.ts';
+import { decodePolicy, type HeldPolicy, holdPolicy, type PolicyKind, RecentRules } from './policy.ts';
 import { decodeTier } from './tier.ts';
 
 const ns = 'projectcalico.org/namespace';
@@ -96,4 +96,30 @@ describe('a tier', () => {
     [{ defaultAction: 'pass' }, { order: Number.POSITIVE_INFINITY, endAction: 'deny' }],
     [{ order: '5' }, undefined],
   ])('%j', (spec, expected) => expect(tier(spec).value).toEqual(expected));
+});
+
+describe('a policy that is held', () => {
+  const spec = { types: ['Ingress'], ingress: [{ action: 'Allow', protocol: 6 }] };
+  const hold = (name: string, recent: RecentRules): HeldPolicy =>
+    holdPolicy(bytes(JSON.stringify({ spec })), 'GlobalNetworkPolicy', undefined, name, recent).value!;
+
+  test('has the same rules whether they are remembered or decoded again, and says which directions it governs', () => {
+    const recent = new RecentRules();
+    const held = hold('name', recent);
+    const { ingress } = decode(spec).value!;
+    expect(held.governs).toEqual({ ingress: true, egress: false });
+    expect(recent.of(held)).toEqual({ ingress, egress: [] });
+    expect(new RecentRules().of(held)).toEqual({ ingress, egress: [] });
+  });
+
+  test('is decoded again only when many others were read since', () => {
+    const recent = new RecentRules();
+    const held = hold('name', recent);
+    const remembered = recent.of(held);
+    for (let index = 0; index < 1999; index += 1) hold(`other-${index}`, recent);
+    expect(recent.of(held)).toBe(remembered);
+    hold('one-more', recent);
+    expect(recent.of(held)).not.toBe(remembered);
+    expect(recent.of(held)).toEqual(remembered);
+  });
 });

@@ -133,17 +133,42 @@ function readDirections(
   return { ingress: rules('ingress'), egress: rules('egress') };
 }
 
-/** Decodes a policy as `decodePolicy` does, and keeps its rules as text. */
-export function holdPolicy(bytes: Uint8Array, kind: PolicyKind, namespace: string | undefined, name: string): Reading<HeldPolicy> {
+/** Decodes a policy as `decodePolicy` does, and keeps its rules as text; `recent` keeps them decoded for a while. */
+export function holdPolicy(bytes: Uint8Array, kind: PolicyKind, namespace: string | undefined, name: string, recent: RecentRules): Reading<HeldPolicy> {
   const { value, defects } = decodePolicy(bytes, kind, namespace, name);
   if (value === undefined) return { value, defects };
   const { ingress, egress, ...head } = value;
   const text = utf8.decode(bytes); // not the bytes, which may hold on to the page that they came in
-  return {
-    value: { ...head, governs: { ingress: ingress !== undefined, egress: egress !== undefined }, rules: rulesOf(text, kind, namespace, name) },
-    defects,
-  };
+  const held = { ...head, governs: { ingress: ingress !== undefined, egress: egress !== undefined }, rules: rulesOf(text, kind, namespace, name) };
+  recent.remember(held, { ingress: ingress ?? [], egress: egress ?? [] });
+  return { value: held, defects };
 }
+
+/**
+ * The decoded rules of the policies that were read or used last. A policy is mostly used right after it was read, because an operator changed it or because it came with
+ * an endpoint; then its rules are not decoded a second time.
+ */
+export class RecentRules {
+  readonly #lists = new Map<HeldPolicy, RuleLists>();
+
+  /** The rules of a policy, decoded again if need be. */
+  of(policy: HeldPolicy): RuleLists {
+    return this.#lists.get(policy) ?? this.remember(policy, policy.rules());
+  }
+
+  /** Keeps the rules of one policy, and forgets those that have been kept the longest. */
+  remember(policy: HeldPolicy, lists: RuleLists): RuleLists {
+    this.#lists.set(policy, lists);
+    for (const oldest of this.#lists.keys()) {
+      if (this.#lists.size <= mostRecent) break;
+      this.#lists.delete(oldest);
+    }
+    return lists;
+  }
+}
+
+/** Of ordinary policies, about 12 MB. */
+const mostRecent = 2000;
 
 const [utf8, toUtf8] = [new TextDecoder(), new TextEncoder()];
 
