@@ -31,7 +31,7 @@ export function impossibleForHosts(address: Cidr | IpAddress): string | undefine
 
 /** A quick test that clears nearly all single addresses of a cluster without a look at the table. */
 function isPlain(cidr: Cidr): boolean {
-  if (familyOf(cidr) === 6) return /^[23]/.test(cidr);
+  if (familyOf(cidr) === 6) return !/^(?::|f[ef])/.test(cidr);
   const first = Number.parseInt(cidr, 10);
   return first !== 0 && first !== 127 && first !== 169 && first < 224;
 }
