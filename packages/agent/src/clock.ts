@@ -1,16 +1,18 @@
-// Time, handed in so that tests hold it.
+// Time as a parameter: tests hand in a clock that they control.
 
+/** A source of time and of timers. */
 export type Clock = {
-  /** Milliseconds since some moment, never backwards: for how long something takes. */
+  /** Milliseconds since an arbitrary moment. It never goes backwards, and serves to measure how long something takes. */
   steadyMs(): number;
-  /** Milliseconds since 1970 by the machine's clock: for times that others, or a later run, compare with theirs. */
+  /** Milliseconds since 1970 by the machine's clock. It serves for times that other processes, or a later run, compare with theirs. */
   nowMs(): number;
-  /** Calls `action` once, after that many milliseconds; gives what prevents it. Cheaper than a pause that is mostly ended early. */
+  /** Calls `action` once, after `ms` milliseconds. Returns a function that cancels the call. This costs less than a pause that is usually aborted. */
   after(ms: number, action: () => void): () => void;
-  /** Resolves after that many milliseconds, or as soon as the signal is aborted; never rejects. */
+  /** Resolves after `ms` milliseconds, or as soon as the signal is aborted. It never rejects. */
   pause(ms: number, signal?: AbortSignal): Promise<void>;
 };
 
+/** The time and the timers of this process. */
 export const systemClock: Clock = {
   steadyMs: () => performance.now(),
   nowMs: () => Date.now(),
@@ -21,7 +23,7 @@ export const systemClock: Clock = {
   pause,
 };
 
-/** Waits `ms` milliseconds of real time; ends early, without error, when the signal is aborted. */
+/** Resolves after `ms` milliseconds of real time, or as soon as the signal is aborted. It never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
@@ -30,14 +32,14 @@ export function pause(ms: number, signal?: AbortSignal): Promise<void> {
       signal?.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, Math.max(0, ms)); // what is due already is late: Node warns of a negative time
+    const timer = setTimeout(done, Math.max(0, ms)); // Node prints a warning for a negative time, which an overdue pause has
     signal?.addEventListener('abort', done, { once: true });
   });
 }
 
 /**
- * Gives what `work` gives, if that comes within `limitMs`. The work itself is not stopped.
- * @throws what the work throws; or, when it is late, the error that `late` makes
+ * Resolves with the result of `work` if it comes within `limitMs`. The work itself is not stopped.
+ * @throws what the work throws, or the error that `late` makes when the limit has passed
  */
 export async function within<T>(work: Promise<T>, limitMs: number, clock: Pick<Clock, 'pause'>, late: () => Error): Promise<T> {
   const answered = new AbortController();
@@ -46,7 +48,7 @@ export async function within<T>(work: Promise<T>, limitMs: number, clock: Pick<C
     throw late();
   });
   try {
-    return (await Promise.race([work, limit])) as T; // `limit` comes to nothing only behind the work
+    return (await Promise.race([work, limit])) as T; // `limit` resolves with undefined only after the work has ended
   } finally {
     answered.abort();
   }

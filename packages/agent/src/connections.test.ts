@@ -26,11 +26,11 @@ async function serve(some: Partial<PageLimits> = {}): Promise<void> {
 const port = (): number => (server!.address() as AddressInfo).port;
 const held = (): Promise<number> => new Promise((resolve, reject) => server!.getConnections((error, count) => (error ? reject(error) : resolve(count))));
 
-/** A connection that says this much of a request and no more. */
+/** A connection that sends this much of a request and no more. */
 async function halfOpen(from: string, text = 'GET /metrics HTTP/1.1\r\nHost: x\r\nX: '): Promise<Socket> {
   const socket = connect({ host: '127.0.0.1', port: port(), localAddress: from });
   sockets.push(socket);
-  socket.on('error', () => undefined); // the server has ended it
+  socket.on('error', () => undefined); // the server may reset the connection
   await once(socket, 'connect');
   socket.write(text);
   return socket;

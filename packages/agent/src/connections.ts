@@ -1,4 +1,4 @@
-// How many connections an HTTP server holds, whoever opens them and however slowly he speaks.
+// Bounds how many connections an HTTP server holds, whoever opens them and however slowly the client sends.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { parseCidr } from '@calico-openstack/addresses';
@@ -6,11 +6,11 @@ import { parseCidr } from '@calico-openstack/addresses';
 type Connection = { readonly network: string; answering: number };
 
 /**
- * At most `most` connections at once. One more costs the network that has most of them its oldest that is not being answered, or its oldest: so that somebody who opens as many as he
- * can takes them from himself, and from one address too, a client that asks at once is answered.
+ * Limits the server to `most` connections at once. When one more is opened, the network that has most of them loses one: its oldest connection without a request in progress, or else
+ * its oldest. Somebody who opens as many as possible therefore loses connections of his own. A client with a quick request is answered even if it shares his address.
  */
 export function boundConnections(server: Server, most: number): void {
-  /** Oldest first. */
+  /** The open connections, the oldest first. */
   const connections = new Map<Socket, Connection>();
   const countOf = new Map<string, number>();
 
@@ -20,7 +20,7 @@ export function boundConnections(server: Server, most: number): void {
     else countOf.set(network, now);
   }
 
-  function takeOne(): void {
+  function closeOne(): void {
     const largest = Math.max(...countOf.values());
     let oldest: Socket | undefined;
     for (const [socket, { network, answering }] of connections) {
@@ -36,7 +36,7 @@ export function boundConnections(server: Server, most: number): void {
     forget(oldest);
   }
 
-  /** At once, not when it tells that it is closed. */
+  /** Stops counting a connection at once. Its `close` event comes too late: more connections may be opened before it. */
   function forget(socket: Socket): void {
     const connection = connections.get(socket);
     if (connection && connections.delete(socket)) count(connection.network, -1);
@@ -45,7 +45,7 @@ export function boundConnections(server: Server, most: number): void {
   server.on('connection', (socket: Socket) => {
     const connection = { network: networkOf(socket.remoteAddress ?? ''), answering: 0 };
     socket.once('close', () => forget(socket));
-    if (connections.size >= most) takeOne();
+    if (connections.size >= most) closeOne();
     connections.set(socket, connection);
     count(connection.network, 1);
   });
@@ -58,8 +58,8 @@ export function boundConnections(server: Server, most: number): void {
 }
 
 /**
- * The network that one client can be assumed to have: an IPv4 address, or the /64 of an IPv6 address.
- * @param address as a socket reports it: with a zone, or IPv4-mapped
+ * The network that one client can be assumed to control: an IPv4 address, or the /64 of an IPv6 address.
+ * @param address as a socket reports it, which may have a zone or be IPv4-mapped
  */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:([0-9.]+)$/i.exec(address);

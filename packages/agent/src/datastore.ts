@@ -1,11 +1,12 @@
-// What every agent that follows the datastore does alike with what anybody may have written there.
+// Handles what anybody may have written to the datastore, in the same way for every agent that follows it.
 import type { Logger } from './log.ts';
 
 type KeyChange = { readonly key: string; readonly value: Uint8Array | undefined };
 
 /**
- * Takes changes in one by one, so that none hinders another. One that throws is a fault of ours, whatever its value says: its key counts as absent, and `onFault` tells of it.
- * @returns how many threw
+ * Applies changes one by one, so that none prevents another. A change for which `take` throws is a fault of ours, whatever its value is. Its key then counts as absent: `take` is called
+ * again for the key without a value. `onFault` reports it.
+ * @returns how many changes threw
  */
 export function takeEach<Change extends KeyChange>(
   changes: Iterable<Change>,
@@ -25,13 +26,13 @@ export function takeEach<Change extends KeyChange>(
   return faults;
 }
 
-/** Tells of keys that are no UTF-8 when the first is there, and when there is none any more. For `FollowListener.onUnreadable`. */
+/** Logs when the datastore has its first key that is not UTF-8, and when it has no such key any more. For `FollowListener.onUnreadable`. */
 export function tellUnreadable(log: Logger): (keys: number, example: string) => void {
   let there = false;
   return (keys, example) => {
     if (keys > 0 && !there)
-      log.warn({ keys, example }, 'etcd holds keys that are no UTF-8; they are ignored: nothing of OpenStack or Calico writes such, so find out who does');
-    if (keys === 0 && there) log.info('etcd holds no key any more that is no UTF-8');
+      log.warn({ keys, example }, 'etcd holds keys that are not UTF-8; they are ignored; neither OpenStack nor Calico writes such keys, so find out who does');
+    if (keys === 0 && there) log.info('etcd holds no keys any more that are not UTF-8');
     there = keys > 0;
   };
 }

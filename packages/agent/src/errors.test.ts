@@ -12,7 +12,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** Runs an executable whose start is this code. */
+/** Runs an executable that has this code as its start. */
 function runStart(code: string): { readonly exitCode: number | null; readonly said: string } {
   const script = `const { runExecutable, StartError, silentLog } = await import(${JSON.stringify(new URL('index.ts', import.meta.url).href)});
     await runExecutable({ name: 'calico-test', description: '', defaultConfigFiles: [], start: async () => { ${code} } });`;

@@ -1,9 +1,9 @@
-// Errors that are sentences: what an operator, the network or the host can cause. Any room may import this file alone.
+// Errors that an operator, the network or the host can cause, with a sentence for people. Any room may import this file, and no other file of this room.
 import { sourceStack } from './source-stack.ts';
 
 /**
- * An error that somebody who runs this can cause and mend: a code for programs, a sentence for people, and no stack where it is shown.
- * Whatever is thrown that is neither this nor a system error is a fault of ours, and is shown with its stack.
+ * An error that whoever runs the program can cause and mend. It has a code for programs and a sentence for people, and is shown without its stack.
+ * Whatever else is thrown, system errors excepted, is a fault of ours and is shown with its stack.
  */
 export class CodedError extends Error {
   readonly code: string;
@@ -14,29 +14,32 @@ export class CodedError extends Error {
   }
 }
 
-/** A start that must not go on. The sentence is for the person who started it, and says what to do. */
+/** The reason why a start must not go on. The sentence is for the person who started the program, and says what to do. */
 export class StartError extends CodedError {}
 
-/** The agent ends in order to be started again, with a configuration that it cannot take live. Exit code 129, which supervisors of Calico know. */
+/** Ends the agent because a new configuration takes effect only with a restart. The exit code is 129, which Calico's supervisors know. */
 export class RestartNeeded extends CodedError {
   constructor(message: string) {
     super('RESTART_NEEDED', message);
   }
 }
 
-/** Whether a call of the operating system failed: its code is an errno's name, and the call is named. */
+/** Whether the error is a failed system call. Its code is then the name of an errno. */
 const isSystemError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && 'syscall' in error && 'code' in error;
 
-/** Whether the error says all that helps. Of any other, a fault of ours, the stack does. */
+/** Whether the error's message says all that helps. Any other error is a fault of ours, and its stack is needed. */
 export const isSentence = (error: unknown): boolean => error instanceof CodedError || isSystemError(error);
 
-/** What is shown of an error that ends a process or a step: its sentence, or a fault's stack. */
+/** What is shown of an error that ends a process or a step: its sentence, or its stack if it is a fault of ours. */
 export function shownError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return isSentence(error) ? error.message : sourceStack(error.stack ?? error.message);
 }
 
-/** The end of a switch over a union: a kind without a case is an error of the compiler's, and where types did not reach, of the program's, and never nothing. */
+/**
+ * Ends a switch over a union. A kind without a case does not compile.
+ * @throws TypeError when a value that the types do not allow gets here at run time
+ */
 export function unreachable(value: never): never {
   throw new TypeError(`there is no case for ${JSON.stringify(value)}`);
 }
@@ -54,7 +57,7 @@ const fileReasons: Readonly<Record<string, string>> = {
   ENAMETOOLONG: 'its name is too long',
 };
 
-/** Why a file cannot be used, as the end of a sentence that has named it. */
+/** The reason why a file cannot be used, as the end of a sentence that has named the file. */
 export function fileReason(error: unknown): string {
   const known = isSystemError(error) ? fileReasons[error.code ?? ''] : undefined;
   if (known !== undefined) return `${known} (${(error as NodeJS.ErrnoException).code})`;

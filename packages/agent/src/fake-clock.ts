@@ -1,17 +1,18 @@
-// A clock for tests: it stands still until the test has time pass.
+// A clock for tests, which stands still until the test advances it.
 import type { Clock } from './clock.ts';
 
+/** A clock and its controls. */
 export type FakeClock = Clock & {
   /**
-   * Lets so many milliseconds pass. Whatever is due by then happens at its own time, and whoever waited for it does all that it can before the next thing happens.
-   * `pass(0)` only lets everything that is ready to run do so.
+   * Advances time by `ms` milliseconds. Each timer that expires meanwhile runs at its own time, and everything that follows from it runs before the next timer.
+   * `pass(0)` only runs what is ready.
    */
   pass(ms: number): Promise<void>;
-  /** How long it is until each thing that is waited for, the shortest time first. */
+  /** The milliseconds that are left of each timer, the shortest first. */
   readonly restsMs: readonly number[];
 };
 
-/** Starts at `startMs` since 1970. Its steady time begins with 0. */
+/** A clock that starts at `startMs`, in milliseconds since 1970. Its steady time starts at 0. */
 export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
   const waits = new Set<{ readonly endMs: number; readonly action: () => void }>();
   let passedMs = 0;
@@ -52,7 +53,7 @@ export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
   };
 }
 
-/** Lets everything that waits for no time, no disk and no network run until it is done. */
+/** Resolves when everything that waits neither for time nor for disk or network has run. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

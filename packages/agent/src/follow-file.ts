@@ -1,19 +1,23 @@
-// A text file that another program writes, read anew whenever it changes.
+// Follows a text file that another program writes.
 import { readFileSync, statSync } from 'node:fs';
 
+/** Callbacks of `followFile`. */
 export type FileListener = {
-  /** The file's text; undefined: the file is not there. */
+  /** Receives the file's text, or undefined when the file does not exist. */
   onText(text: string | undefined): void;
-  /** The file is there and cannot be read. Told once, until it can be read or is gone. What was told last may well be true still. */
+  /** The file exists and cannot be read. Called once, and again only after the file was readable or absent in between. The last text may still be right. */
   onUnreadable(error: Error): void;
 };
 
-/** Tells the file's text at once and after every change (looked at every `everyMs`), whether it is written in place or another file takes its name. */
+/**
+ * Reports the file's text before it returns, and after every change until `close()`. The file may be written in place or replaced by another of its name.
+ * @param everyMs milliseconds between two checks of the file
+ */
 export function followFile(path: string, { onText, onUnreadable }: FileListener, everyMs = 2000): { close(): void } {
-  /** What the last look found: the facts that tell one content from another. */
-  let last: string | undefined = 'not looked at';
+  /** The file's identity, size and times at the last check, which change with its content. Undefined when the file did not exist. */
+  let last: string | undefined = 'not checked';
 
-  function look(): void {
+  function check(): void {
     try {
       const facts = statSync(path, { throwIfNoEntry: false, bigint: true });
       const now = facts && `${facts.dev} ${facts.ino} ${facts.size} ${facts.mtimeNs} ${facts.ctimeNs}`;
@@ -27,7 +31,7 @@ export function followFile(path: string, { onText, onUnreadable }: FileListener,
     }
   }
 
-  look();
-  const timer = setInterval(look, everyMs);
+  check();
+  const timer = setInterval(check, everyMs);
   return { close: () => clearInterval(timer) };
 }

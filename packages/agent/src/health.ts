@@ -1,20 +1,33 @@
-// Whether the agent lives and is ready, as the sum of what its components report. Answers as Calico's do: 200 or 503, and a table for people.
+// Whether the agent is live and ready, according to the reports of its components. The table is laid out as that of Calico's own agents.
 
+/** What a component says of itself. `detail` is for people. */
 export type Report = { readonly live: boolean; readonly ready: boolean; readonly detail?: string };
 
+/** A part of an agent that reports its health. */
 export interface Component {
+  /** Replaces the component's last report. */
   report(report: Report): void;
 }
 
+/** The health of an agent. */
 export interface Health {
-  /** A component that has not reported for `timeoutMs` counts as neither live nor ready. undefined: its last report holds for ever. */
+  /**
+   * Adds a component, which is live and not ready until its first report.
+   * @param timeoutMs a component without a report for this many milliseconds counts as neither live nor ready; without it, the last report holds for ever
+   */
   register(name: string, timeoutMs?: number): Component;
+  /** Whether all components are live. */
   readonly live: boolean;
+  /** Whether all components are ready. */
   readonly ready: boolean;
-  /** One row a component, sorted by name. */
+  /** A table for people: one row for each component, sorted by name. */
   table(): string;
 }
 
+/**
+ * An agent's health, without components yet.
+ * @param nowMs a steady clock in milliseconds
+ */
 export function createHealth(nowMs: () => number = () => performance.now()): Health {
   const components = new Map<string, { timeoutMs: number | undefined; report: Report; atMs: number }>();
   const late = (component: { timeoutMs: number | undefined; atMs: number }): boolean =>

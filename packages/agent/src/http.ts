@@ -1,4 +1,4 @@
-// The small HTTP face of an agent: health and metrics.
+// Serves an agent's health and metrics over HTTP.
 import { createServer, type Server } from 'node:http';
 import type { Registry } from 'prom-client';
 import { boundConnections } from './connections.ts';
@@ -9,20 +9,26 @@ import { startLoop } from './loop.ts';
 type Answer = { readonly status: number; readonly body: string; readonly type?: string };
 type Page = () => Answer | Promise<Answer>;
 
-/**
- * What whoever reaches a page can take of the agent, which has other things to do: a scrape is some hundred bytes that come at once. A connection on which nothing moves, such as one
- * whose client does not read, ends too.
- */
+/** How much of the agent a client can occupy. */
 export type PageLimits = {
+  /** How many connections are open at once. */
   readonly connections: number;
+  /** How long a client may take to send a request's headers. */
   readonly headersMs: number;
+  /** How long a client may take to send a whole request. */
   readonly requestMs: number;
+  /** After how long a connection is closed on which nothing is sent or received, such as one whose client does not read. */
   readonly idleMs: number;
+  /** How large a request's headers may be. */
   readonly headerBytes: number;
 };
+/** A request for metrics has a few hundred bytes, and they arrive at once. */
 const pageLimits: PageLimits = { connections: 64, headersMs: 5000, requestMs: 10_000, idleMs: 30_000, headerBytes: 8192 };
 
-/** Serves pages by exact path; anything else is 404. Resolves once it listens; `port` 0 picks a free one. */
+/**
+ * Serves pages by exact path; any other path is answered with 404. Resolves when the server listens; `port` 0 picks a free port.
+ * @throws the system error when the address or the port cannot be used
+ */
 export async function servePages(host: string, port: number, pages: ReadonlyMap<string, Page>, limits: PageLimits = pageLimits): Promise<Server> {
   const options = {
     headersTimeout: limits.headersMs,
@@ -40,23 +46,30 @@ export async function servePages(host: string, port: number, pages: ReadonlyMap<
   server.setTimeout(limits.idleMs);
   boundConnections(server, limits.connections);
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
-  server.unref(); // an agent that has nothing else to do ends
+  server.unref(); // these pages alone do not keep the process alive
   return server;
 }
 
+/** Where pages are served: an address or name of this host, and a TCP port. */
 export type Place = { readonly host: string; readonly port: number };
 
+/** Pages that can be opened, moved and closed while the agent runs. */
 export interface ServedPages {
-  /** They are served there from now on, and nowhere else; undefined: nowhere. The same place again changes nothing. */
+  /** Serves the pages at this place from now on, and at no other; undefined closes them. The same place again changes nothing. */
   serve(place: Place | undefined): void;
+  /** Closes the pages for good. */
   close(): Promise<void>;
 }
 
-/** Pages that can be opened, moved and closed while the agent runs. A place that cannot be had is told, stops nothing else, and is tried until it can. */
+/**
+ * Starts without a place. A place that cannot be used (its port is taken, for example) is logged once and retried until it can be used. Nothing else waits for it.
+ * @param name what the pages are called in the log
+ */
 export function startPages(name: string, pages: ReadonlyMap<string, Page>, log: Logger): ServedPages {
   let wanted: Place | undefined;
   let served: { readonly at: string; readonly server: Server } | undefined;
-  let toldOf: string | undefined;
+  /** The place whose failure has been logged. */
+  let reported: string | undefined;
   const textOf = (place: Place | undefined): string | undefined => place && `${place.host} ${place.port}`;
   const loop = startLoop({
     async run() {
@@ -66,14 +79,14 @@ export function startPages(name: string, pages: ReadonlyMap<string, Page>, log: 
       served = undefined;
       if (at === undefined) return undefined;
       served = { at, server: await servePages(wanted!.host, wanted!.port, pages) };
-      toldOf = undefined;
+      reported = undefined;
       log.info({ ...wanted }, `${name} served`);
       return undefined;
     },
     onFailure(error) {
-      if (toldOf === textOf(wanted)) return;
-      toldOf = textOf(wanted);
-      log.error({ err: error, ...wanted }, `cannot serve ${name}; everything else goes on, and it is tried again`);
+      if (reported === textOf(wanted)) return;
+      reported = textOf(wanted);
+      log.error({ err: error, ...wanted }, `cannot serve ${name}; the agent goes on without, and retries until the address and port can be used`);
     },
   });
   return {
@@ -88,7 +101,7 @@ export function startPages(name: string, pages: ReadonlyMap<string, Page>, log: 
   };
 }
 
-/** `/liveness` and `/readiness`: 200 or 503, with the table of components. */
+/** `/liveness` and `/readiness`, as Calico's agents have them: status 200 or 503, with the table of components. */
 export function healthPages(health: Health): ReadonlyMap<string, Page> {
   const page =
     (what: 'live' | 'ready'): Page =>
@@ -99,7 +112,7 @@ export function healthPages(health: Health): ReadonlyMap<string, Page> {
   ]);
 }
 
-/** `/metrics` in Prometheus's text format. */
+/** `/metrics`, in Prometheus's text format. */
 export function metricsPages(registry: Registry): ReadonlyMap<string, Page> {
   return new Map([['/metrics', async () => ({ status: 200, body: await registry.metrics(), type: registry.contentType })]]);
 }

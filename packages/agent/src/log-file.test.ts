@@ -9,7 +9,7 @@ let file: LogFile;
 let room: number;
 let written: string;
 
-/** A disk with room for so many bytes, which takes three at a time. */
+/** A disk with room for this many bytes, which writes three bytes at a time. */
 function write(_: number, bytes: Uint8Array): number {
   if (room === 0) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
   const taken = Math.min(room, bytes.length, 3);

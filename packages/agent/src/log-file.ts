@@ -1,24 +1,25 @@
-// The file that a log goes to: written at once, line by line, so that nothing is lost when the agent is killed.
+// The file that a log goes to. Each line is written at once, so that nothing is lost when the agent is killed.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileReason, StartError } from './errors.ts';
 import { makeDirectory } from './make-directory.ts';
 
-/** A log file that is open. Nothing that it does throws: what cannot be written is kept a while, and then lost. */
+/** An open log file. Writing and reopening never throw. */
 export interface LogFile {
   readonly path: string;
+  /** Appends a line, which has its line end. A line that cannot be written is kept and written later, or lost when too much is kept already. */
   write(line: string): void;
-  /** Opens the path anew. When that fails, lines still go to the file that was open. */
+  /** Opens the path again, after a rotation. When that fails, lines still go to the file that was open. */
   reopen(): void;
   close(): void;
 }
 
-/** So many bytes are kept while the file cannot be written (a full disk), and written when it can be again. What is beyond is lost: a log must not take the agent's memory. */
+/** How much is kept while the file cannot be written, such as on a full disk. Lines beyond that are lost, because a log must not use up the agent's memory. */
 const keptBytes = 1024 * 1024;
 const complaintPauseMs = 60_000;
 
 /**
- * Opens a file to append to, and makes its directory where it is missing.
+ * Opens a file to append to. A missing directory is created.
  * @param write writes bytes to a descriptor and returns how many it wrote; throws when the disk is full
  * @throws StartError LOG_UNUSABLE when it cannot be opened
  */
@@ -36,7 +37,7 @@ export function openLogFile(path: string, write: (descriptor: number, bytes: Uin
   let unwritten = Buffer.alloc(0);
   let complainedMs = Number.NEGATIVE_INFINITY;
 
-  /** A log that cannot be written ends nothing. Standard error says so, once a minute. */
+  /** Reports on standard error, at most once a minute, that the log cannot be written. The agent goes on. */
   function complain(error: unknown): void {
     if (performance.now() - complainedMs < complaintPauseMs) return;
     complainedMs = performance.now();

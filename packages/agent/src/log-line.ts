@@ -1,11 +1,11 @@
-// How an event reads in the log: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. Pure, but for the process's number and the maps of bundles.
+// Prints an event as a line of the log: `2026-08-22 10:00:00.123 [INFO][42] felix: message field=value`. Pure, except that it takes the process's number and reads source maps.
 import { isSentence } from './errors.ts';
 import type { LogEntry } from './log.ts';
 import { sourceStack } from './source-stack.ts';
 
 /**
- * One line without its end: local time, severity, process, name, message, then the fields. Text with blanks is quoted, so that a field's end can always be found.
- * An error is printed by its code and its sentence; a fault of ours also by its stack.
+ * One line without its line end: local time, severity, process, name, message, then the fields. Text with blanks is quoted, so that a program can find where a field ends.
+ * An error is printed as its code and its sentence, and a fault of ours with its stack as well.
  */
 export function printLogLine(name: string, time: Date, { severity, message, fields }: LogEntry): string {
   const { err, ...others } = fields;
@@ -16,7 +16,7 @@ export function printLogLine(name: string, time: Date, { severity, message, fiel
   return parts.join(' ');
 }
 
-/** A stack helps only with a fault of ours: what is a sentence goes without. */
+/** An error's fields. The stack is left out of an error whose sentence says all that helps. */
 function printError(error: unknown, isSevere: boolean): string[] {
   if (typeof error !== 'object') return [`error=${printValue(error)}`];
   const { code, message, stack } = error as { readonly code?: unknown; readonly message?: unknown; readonly stack?: unknown };
@@ -50,7 +50,7 @@ function causes(error: Error): Error[] {
   return found;
 }
 
-/** A message cannot begin a second line, whatever it quotes, and what it quotes cannot fill the disk: a key of etcd may have a million characters. */
+/** Text as one line of bounded length. Messages quote text of others: a line end in it would forge a log line, and a key of etcd may have a million characters. */
 const oneLine = (text: string): string => cut(text).replaceAll(/[\p{Cc}]/gu, ' ');
 const cut = (text: string): string => (text.length > textMax ? `${text.slice(0, textMax)}… (${text.length} characters)` : text);
 const textMax = 4000;
@@ -63,7 +63,7 @@ function printValue(value: unknown): string {
   return typeof value === 'object' && value !== null ? cut(json(value)) : String(value);
 }
 
-/** What cannot be written as JSON (a circle, a bigint inside) must not end the agent that logs it. */
+/** JSON, or the reason why there is none. An object with a cycle or a bigint must not end the agent that logs it. */
 function json(value: object): string {
   try {
     return JSON.stringify(value) ?? 'undefined';

@@ -1,20 +1,23 @@
-// The log: one event a line, fields behind the message. It has several destinations, each with its own threshold.
+// The log: one event a line, with fields behind the message. It has up to two destinations, each with its own threshold.
 
 import { type LogFile, openLogFile } from './log-file.ts';
 import { printLogLine } from './log-line.ts';
 
-/** Calico's severities, as operators write them, the least severe first. */
+/** Calico's severities as operators write them, the least severe first. */
 export const severities = ['TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'FATAL'] as const;
+/** One of Calico's severities. */
 export type Severity = (typeof severities)[number];
 
-/** What a line says besides its message. `err` is an error; everything else is printed as `name=value`. */
+/** What a line says besides its message. `err` is an error; every other field is printed as `name=value`. */
 export type LogFields = { readonly err?: unknown; readonly [name: string]: unknown };
 
+/** Logs an event of one severity. */
 export interface LogAt {
   (message: string): void;
   (fields: LogFields, message: string): void;
 }
 
+/** Takes events of every severity. */
 export interface Logger {
   readonly trace: LogAt;
   readonly debug: LogAt;
@@ -22,38 +25,42 @@ export interface Logger {
   readonly warn: LogAt;
   readonly error: LogAt;
   readonly fatal: LogAt;
-  /** A log whose lines have these fields before their own. */
+  /** A logger whose lines have these fields before their own. */
   child(fields: LogFields): Logger;
 }
 
 /** One event, as it is handed to whatever prints or keeps it. */
 export type LogEntry = { readonly severity: Severity; readonly message: string; readonly fields: LogFields };
 
+/** Where a log goes, with the least severe events that each destination takes. */
 export type LogDestinations = {
   /** The threshold of standard output; undefined when nothing goes there. */
   readonly screen?: Severity | undefined;
+  /** The file and its threshold; undefined when there is none. */
   readonly file?: { readonly path: string; readonly severity: Severity } | undefined;
 };
 
+/** What a log is opened with. */
 export type LogOptions = LogDestinations & {
-  /** Stands in every line: `felix`, `dhcp-agent`. */
+  /** The program's name, which every line has: `felix`, `dhcp-agent`. */
   readonly name: string;
 };
 
+/** A log whose destinations can be changed. */
 export interface OpenLog {
   readonly log: Logger;
   /**
-   * Replaces the destinations, for children of the log too.
-   * @throws StartError LOG_UNUSABLE when the file cannot be opened: then the destinations stay as they were
+   * Replaces the destinations, also of the loggers made by `child`.
+   * @throws StartError LOG_UNUSABLE when the file cannot be opened; the destinations are then unchanged
    */
   configure(destinations: LogDestinations): void;
-  /** Opens the file anew, as after a rotation by rename. */
+  /** Opens the file again, after a rotation by rename. */
   reopen(): void;
 }
 
 /**
- * Opens the destinations. The file's directory is made where it is missing.
- * @throws StartError LOG_UNUSABLE when the file cannot be opened: an agent that cannot say anything must not start
+ * Opens the destinations. A missing directory of the file is created.
+ * @throws StartError LOG_UNUSABLE when the file cannot be opened, because an agent that cannot report anything must not start
  */
 export function openLog({ name, ...initial }: LogOptions): OpenLog {
   let destinations: readonly { readonly from: number; write(text: string): unknown }[] = [];
@@ -72,7 +79,7 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
     if (before !== file) before?.close();
   }
 
-  // The reader of standard output is gone (EPIPE), or the disk that it goes to is full: neither ends the agent.
+  // Writing to standard output fails when its reader has gone (EPIPE) or its disk is full. Neither may end the agent.
   if (process.stdout.listenerCount('error', ignore) === 0) process.stdout.on('error', ignore);
   configure(initial);
   const log = loggerTo(
@@ -89,8 +96,8 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
 const ignore = (): void => undefined;
 
 /**
- * A logger over anything that takes entries.
- * @param isWanted whether entries of this severity (its place in `severities`) go anywhere: if not, the entry is not made
+ * A logger that hands its entries to `take`.
+ * @param isWanted whether entries of this severity, an index of `severities`, go anywhere; no entry is made of others
  */
 function loggerTo(isWanted: (severity: number) => boolean, take: (entry: LogEntry) => void, inherited: LogFields = {}): Logger {
   const at = (severity: Severity): LogAt => {
@@ -112,10 +119,10 @@ function loggerTo(isWanted: (severity: number) => boolean, take: (entry: LogEntr
   };
 }
 
-/** A log that goes nowhere, for tests and for programs whose output is their result. */
+/** A logger that discards everything, for tests and for programs whose output is their result. */
 export const silentLog = (): Logger => loggerTo(() => false, ignore);
 
-/** A log that keeps its entries, for tests that ask what was said. */
+/** A logger that keeps its entries, for tests that check what was logged. */
 export function recordingLog(): { readonly log: Logger; readonly entries: LogEntry[] } {
   const entries: LogEntry[] = [];
   return {

@@ -22,7 +22,7 @@ test('many wakes in one turn are one run, a wake during a run is another', async
   });
   for (let i = 0; i < 5; i += 1) {
     loop.wake();
-    await Promise.resolve(); // what else happens in the same turn of the event loop
+    await Promise.resolve(); // the second wake comes in the same turn of the event loop
   }
   await begun.promise;
   expect(runs).toBe(1);
@@ -154,7 +154,7 @@ test('a run that fails again and again is tried at growing pauses, and at once w
   well = false;
   loop.wake();
   await clock.pass(0);
-  expect(retriesMs.at(-1)).toBeLessThanOrEqual(100); // a new failure is the first one again
+  expect(retriesMs.at(-1)).toBeLessThanOrEqual(100); // after a success, the next failure counts as the first one
   await loop.close();
   expect(clock.restsMs).toEqual([]);
 });

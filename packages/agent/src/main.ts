@@ -1,4 +1,4 @@
-// How every executable starts and ends: options, signals, exit codes.
+// The start and the end of every executable: command line, signals and exit codes.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { isSentence, RestartNeeded, shownError } from './errors.ts';
@@ -7,43 +7,55 @@ import type { Table } from './options/option.ts';
 import { complaintText, optionsInForce, type Resolution } from './options/resolve.ts';
 import { sourceStack } from './source-stack.ts';
 
+/** A running agent. */
 export interface Running {
   readonly log: Logger;
-  /** Ends the agent's work in order. What it has put into kernel and datastore stays. */
+  /** Ends the agent's work in order. What it has written to the kernel and the datastore stays. */
   close(): Promise<void>;
-  /** SIGHUP. */
+  /** Called on SIGHUP. */
   reload?(): void;
-  /** Rejects when the agent cannot go on. Never resolves. */
+  /** Rejects when the agent cannot go on. It never resolves. */
   readonly failed?: Promise<never>;
 }
 
+/** What an executable is, for `runExecutable`. */
 export type ExecutableOptions = {
+  /** The command's name: `calico-felix`. */
   readonly name: string;
+  /** One sentence for `--help`. */
   readonly description: string;
+  /** The configuration files that are read when the command line names none. */
   readonly defaultConfigFiles: readonly string[];
-  /** Reads the options from every place that is on this host, and touches nothing. For `--check-config`. @throws IniError for a file that cannot be read */
+  /** Reads the options from every place on this host, and changes nothing. For `--check-config`. @throws IniError for a file that cannot be read */
   readonly readOptions: (configFiles: readonly string[]) => Resolution<Table>;
-  /** What else of these options would keep the agent from starting, such as a certificate that cannot be read. Throws the sentence. */
+  /** Checks what else would prevent a start with these options, such as a certificate that cannot be read. @throws CodedError with the reason */
   readonly verify?: (configFiles: readonly string[]) => void | Promise<void>;
   /** Options of the command line that only this executable has. */
   readonly more?: readonly CommandOption[];
-  /** Starts the agent. Rejects (StartError) when it cannot. `given`: the values of `more` by name (`--include-it`: `includeIt`), as the command line has them. */
+  /**
+   * Starts the agent.
+   * @param given the values of `more` by name, as commander has them (`--include-it` is `includeIt`)
+   * @throws StartError when the agent cannot start
+   */
   readonly start: (configFiles: readonly string[], given: Readonly<Record<string, unknown>>) => Promise<Running>;
-  /** `--remove`: takes away what the executable has put on this host. Rejects (StartError) when that must not be. */
+  /** Carries out `--remove`: removes what the executable has installed on this host. @throws StartError when it must not be removed */
   readonly remove?: (configFiles: readonly string[]) => Promise<Removed>;
 };
 
-/** `flags`: as `--output <file>`. `repeatable`: may be given several times, and its value is the list. */
+/** An option of the command line. `flags` is written as commander takes it (`--output <file>`). The value of a `repeatable` option is a list. */
 export type CommandOption = { readonly flags: string; readonly help: string; readonly repeatable?: true };
 
-/** What was taken away of what an executable had put on the host, and what stays and why, each in words for people. */
+/** The result of `--remove`: what was removed, and what is left and why, in words for people. */
 export type Removed = { readonly removed: readonly string[]; readonly left: readonly string[] };
 
 const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
 
 /**
- * Runs an agent as a process in the foreground: `-c FILE`, `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`, and `--remove` for an executable that has something to remove.
- * SIGTERM and SIGINT end it cleanly with exit code 0, a second one at once; a failure to start or to go on ends it with 1, the wish to be started again with 129; bad usage with 2.
+ * Runs an agent as a process in the foreground. The command line has `-c FILE` or `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`, and `--remove` for an
+ * executable that has something to remove.
+ *
+ * Exit codes: 0 after SIGTERM or SIGINT, which end the agent in order (a second signal ends it at once); 1 when the agent cannot start or cannot go on; 2 for wrong usage;
+ * 129 when it has to be started again with another configuration.
  */
 export async function runExecutable(options: ExecutableOptions): Promise<void> {
   const command = new Command(options.name)
@@ -65,7 +77,7 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
   }
   const { configFile, checkConfig, remove } = command.opts<{ configFile?: readonly string[]; checkConfig?: true; remove?: true }>();
   const configFiles = configFile ?? options.defaultConfigFiles;
-  /** The one place that ends a process which could not start: a sentence, or the stack of a fault of ours. */
+  /** Ends a process that could not start, with the error on standard error. */
   const fail = (error: unknown): never => {
     process.stderr.write(`${options.name}: ${shownError(error)}\n`);
     process.exit(1);
@@ -91,32 +103,35 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     ending = true;
     const impatient = setTimeout(() => process.exit(exitCode), closeLimitMs);
     impatient.unref();
-    await running.close().catch((error: unknown) => log.error({ err: error }, 'could not end in order'));
+    await running.close().catch((error: unknown) => log.error({ err: error }, 'the agent could not end in order; what it was doing may be unfinished until its next start'));
     process.exit(exitCode);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      log.info({ signal }, 'ending');
+      log.info({ signal }, 'the agent ends, because it received a signal');
       void end(0);
     });
   }
   process.on('SIGHUP', () => running.reload?.());
   process.on('uncaughtException', (error) => {
-    // That nobody took it is a fault of ours, whatever it says.
-    log.fatal({ err: error, ...(isSentence(error) && { stack: sourceStack(error.stack ?? '') }) }, 'unexpected error; ending, to be restarted');
+    // The stack is logged even of a sentence: that nothing caught the error is a fault of ours.
+    log.fatal(
+      { err: error, ...(isSentence(error) && { stack: sourceStack(error.stack ?? '') }) },
+      'unexpected error: the agent ends, to be restarted; please report the error with its stack',
+    );
     void end(1);
   });
   await running.failed?.catch((error: unknown) => {
     if (error instanceof RestartNeeded) {
-      log.warn({ reason: error.message }, 'ending, to be started again');
+      log.warn({ reason: error.message }, 'the agent ends, to be started again with a changed configuration');
       return end(129);
     }
-    log.fatal({ err: error }, 'cannot go on; ending, to be restarted');
+    log.fatal({ err: error }, 'the agent cannot go on and ends, to be restarted');
     return end(1);
   });
 }
 
-/** `--check-config`: the options in force on standard output, what is to be said about them on standard error. Whether the agent would start with them. */
+/** Carries out `--check-config`: prints the options in force on standard output and complaints on standard error. Returns whether the agent would start with these options. */
 async function checkOptions({ name, readOptions, verify }: ExecutableOptions, configFiles: readonly string[]): Promise<boolean> {
   const complain = (sentence: string): void => void process.stderr.write(`${name}: ${sentence}\n`);
   try {
@@ -132,16 +147,16 @@ async function checkOptions({ name, readOptions, verify }: ExecutableOptions, co
   }
 }
 
-/** Longest that an orderly end may take. */
+/** How long an orderly end may take before the process exits anyway. */
 const closeLimitMs = 5000;
 
-/** The workspace's version: the executables are built into packages/<room>/dist. */
+/** The workspace's version, or `unknown`. package.json is one directory higher for a source file than for an executable, which is built into packages/<room>/dist. */
 export function version(): string {
   for (const path of ['../package.json', '../../package.json']) {
     try {
       return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
     } catch {
-      // not beside this file: the next place
+      // there is none at this path
     }
   }
   return 'unknown';

@@ -1,15 +1,15 @@
-// A directory with those above it. Node's own recursive mkdirSync never comes to an end where the kernel refuses a name with ENOENT, as everywhere below /proc.
+// Creates directories with their parents. Node's recursive mkdirSync never returns where the kernel refuses a name with ENOENT, as it does below /proc.
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Makes the directory `path`, and the missing ones above it, with `mode`. Nothing happens where it exists. Throws the error of the file system that stands in the way. */
+/** Creates the directory `path` and its missing parents with `mode`. Does nothing when it exists. @throws the file system's error (EACCES, ENOTDIR and the like) */
 export function makeDirectory(path: string, mode = 0o755): void {
   if (makeOne(path, mode)) return;
   makeDirectory(dirname(path), mode);
   mkdirSync(path, { mode });
 }
 
-/** False: the directory above is missing. */
+/** Creates one directory. Returns false when its parent is missing. */
 function makeOne(path: string, mode: number): boolean {
   try {
     mkdirSync(path, { mode });

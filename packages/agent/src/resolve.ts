@@ -1,4 +1,4 @@
-// The addresses behind names in URLs, as the resolver tells them now and later.
+// Resolves the host names in URLs to addresses, again and again.
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 
@@ -6,8 +6,8 @@ type Lookup = (name: string) => Promise<readonly string[]>;
 const lookupAll: Lookup = async (name) => (await lookup(name, { all: true })).map(({ address }) => address);
 
 /**
- * Tells the addresses of the URLs' hosts: at once those that are written as addresses, then, every `everyMs`, with what the resolver says of names.
- * What a name had stays told while the resolver does not answer. A URL that is none is passed over.
+ * Reports the addresses of the URLs' hosts until `close()`. Hosts that are written as addresses are reported before it returns. Names are then resolved every `everyMs`, and the
+ * addresses of all hosts are reported together. A name that cannot be resolved keeps the addresses that it had. An invalid URL is skipped.
  */
 export function followAddresses(
   urls: readonly string[],
@@ -18,19 +18,19 @@ export function followAddresses(
   const known = new Map<string, readonly string[]>(hosts.map((host) => [host, isIP(host) ? [host] : []]));
   const names = hosts.filter((host) => !isIP(host));
   let closed = false;
-  const tell = (): void => onAddresses([...new Set([...known.values()].flat())]);
+  const report = (): void => onAddresses([...new Set([...known.values()].flat())]);
 
-  async function look(): Promise<void> {
+  async function resolveNames(): Promise<void> {
     for (const name of names) {
       const addresses = await resolve(name).catch(() => undefined);
       if (addresses) known.set(name, addresses);
     }
-    if (!closed) tell();
+    if (!closed) report();
   }
 
-  tell();
-  const timer = names.length > 0 ? setInterval(() => void look(), everyMs) : undefined;
-  if (names.length > 0) void look();
+  report();
+  const timer = names.length > 0 ? setInterval(() => void resolveNames(), everyMs) : undefined;
+  if (names.length > 0) void resolveNames();
   return {
     close() {
       closed = true;

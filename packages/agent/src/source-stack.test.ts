@@ -15,7 +15,7 @@ test('a stack of a bundle names the sources, and any other stays as it is', asyn
     writeFileSync(source, '// first line\n\nexport function fault(): never {\n  throw new Error("ours");\n}\n');
     const outfile = join(directory, 'dist/bundle.js');
     await build({ entryPoints: [source], outfile, bundle: true, platform: 'node', format: 'esm', sourcemap: true, logLevel: 'silent' });
-    // Another process, since the one that runs the tests maps stacks by itself.
+    // Another process is needed, because the one that runs the tests maps stacks by itself.
     const script = `import(${JSON.stringify(pathToFileURL(outfile).href)}).then(({ fault }) => fault()).catch((error) => console.log(error.stack))`;
     const stack = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' });
     expect(stack).toContain(outfile);

@@ -1,14 +1,14 @@
-// Where in the sources a fault was: the executables are bundles, and a stack names lines of one long file.
+// Turns a stack's positions in a bundle into positions in the sources. The executables are bundles, whose stacks would otherwise name lines of one long file.
 import { readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** A map is large and faults are rare: it is read when one is shown, and kept only as long as there is room. */
+/** Source maps by file. A map is large and faults are rare, so it is read when a fault is shown, and the garbage collector may drop it. */
 const maps = new Map<string, WeakRef<SourceMap>>();
 
 /**
- * The stack with the sources' positions in the place of the bundle's. A file without a map beside it (`FILE.map`) keeps its own positions.
- * Node's --enable-source-maps does the same, but holds all maps from the start: 23 MB an agent.
+ * The stack with positions in the sources. Positions in a file without a map beside it (`FILE.map`) stay as they are.
+ * Node's --enable-source-maps does the same, but holds all maps from the start, which costs each agent 23 MB.
  */
 export function sourceStack(stack: string): string {
   return stack.replace(/(?:file:\/\/)?(\/[^\s():]+\.js):(\d+):(\d+)/g, (position: string, file: string, line: string, column: string) => {
@@ -31,6 +31,6 @@ function mapOf(file: string): SourceMap | undefined {
     maps.set(file, new WeakRef(map));
     return map;
   } catch {
-    return undefined; // not a bundle of ours
+    return undefined; // the file is not a bundle of ours
   }
 }

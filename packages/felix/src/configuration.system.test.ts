@@ -76,6 +76,6 @@ test('endpoints of a host that is called so but for case are reported, with the 
   const name = workloadEndpointName({ host: 'HOST0', orchestrator: 'openstack', workload: 'vm', endpoint: 'port' });
   await host.put({ key: `${resourcePrefix('workloadendpoints', 'openstack')}${name}`, value: '{}' });
   host.startAgent();
-  await host.untilSaid('called as this one but for case or domain');
+  await host.untilSaid('differs in case or domain only from this host');
   expect(warnings().join('\n')).toMatch(/set FelixHostname in felix\.cfg to that name.*host=host0 other=HOST0/);
 });

@@ -1,8 +1,8 @@
-// Section [calico] of neutron.conf is read by several parts. A name in it that none of them knows is a slip: `etcd_hots` would silently mean an etcd on 127.0.0.1.
+// Complains of unknown names in section [calico] of neutron.conf, which several parts read. Without that, `etcd_hots` would silently mean an etcd on 127.0.0.1.
 import { shownValue } from './ini.ts';
 import type { Complaint, Unknown } from './resolve.ts';
 
-/** The names that the driver and the DHCP agent act on. */
+/** The options of the section that the driver or the DHCP agent acts on. */
 export const calicoSectionNames: ReadonlySet<string> = new Set(
   `
 address_overlaps agent_report_interval_secs allowed_address_pair_prefixes bird_config_file egress_burst_bits egress_burst_packets egress_minburst_bytes elector_name etcd_ca_cert_file
@@ -14,7 +14,7 @@ neutron_driver_socket neutron_driver_state_dir neutron_rows_command num_port_sta
     .split(/\s+/),
 );
 
-/** Names that upstream's driver knows, and what there is to say of them. */
+/** Options of upstream's driver that have no effect here, with the reason. */
 const upstreamNames: ReadonlyMap<string, string> = new Map([
   ['resync_interval_secs', 'nothing is compared by the clock; calico-resync compares everything'],
   ['resync_max_interval_secs', 'nothing is compared by the clock; calico-resync compares everything'],
@@ -22,7 +22,7 @@ const upstreamNames: ReadonlyMap<string, string> = new Map([
   ['fairy_gc_diagnostics', 'there is no such leak to look for'],
 ]);
 
-/** What is to be said of names in section [calico] that nobody acts on; nothing of other sections. */
+/** Complaints of names in section [calico] that nothing acts on. Names in other sections are skipped, because they belong to other programs. */
 export const complaintsOfCalicoSection = (unknown: readonly Unknown[]): readonly Complaint[] =>
   unknown.flatMap(({ name, text, source }) => {
     const [, option = ''] = /^calico\/(.*)$/s.exec(name) ?? [];
@@ -30,7 +30,7 @@ export const complaintsOfCalicoSection = (unknown: readonly Unknown[]): readonly
     const upstream = upstreamNames.get(option);
     const problem =
       upstream === undefined ? 'there is no such option; it is ignored, so see that its name is right' : `this version does not act on it: ${upstream}`;
-    // The text of an unknown option is not shown: a password's name may be what is misspelt.
+    // The text of an unknown option is not shown, because the option may be a misspelt password.
     const value = upstream === undefined ? '…' : shownValue(option, text);
     return [{ option: `[calico] ${option}`, source: source.name, value, problem }];
   });

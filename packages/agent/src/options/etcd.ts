@@ -1,11 +1,13 @@
-// Where etcd is and who asks: the one reading of etcd's options, in the names of Calico's files and in those of neutron.conf.
+// etcd's options, under their names in Calico's files and in neutron.conf.
 import { isIPv6 } from 'node:net';
 import { type Row, row, type Values } from './option.ts';
 import { bad, decimal, good, matching, oneOf, text, whole, words } from './parsers.ts';
 
-/** What a client of etcd is opened with (`EtcdOptions` of the etcd room). */
+/** What a client of etcd is opened with (`EtcdOptions` of the room `etcd`). */
 export type EtcdConnection = {
+  /** URLs with scheme, host and port. */
   readonly endpoints: readonly string[];
+  /** How long one request may take. */
   readonly timeoutMs?: number;
   readonly caFile?: string;
   readonly certFile?: string;
@@ -16,10 +18,10 @@ export type EtcdConnection = {
 
 const isPort = (digits: string | undefined): boolean => digits === undefined || (Number(digits) >= 1 && Number(digits) <= 65_535);
 const isHost = (host: string): boolean => /^[A-Za-z0-9_.-]+$/.test(host) || isIPv6(host);
-/** The host in `host`, `[address]`. */
+/** The host without the brackets that an IPv6 address has in a URL. */
 const bare = (host: string): string => (/^\[.*\]$/.test(host) ? host.slice(1, -1) : host);
 
-/** `http(s)://host:port`, several separated by commas or blanks; all of one scheme; no path, user or query. */
+/** One or more URLs `http(s)://host:port`, separated by commas or blanks, all of one scheme, without path, user or query. */
 const endpoints = row<readonly string[] | undefined>(
   (value) => {
     const urls = words(value);
@@ -106,7 +108,7 @@ export const etcdRowsOfConf = {
 const connection = (options: { readonly [name in keyof EtcdConnection]: EtcdConnection[name] | undefined }): EtcdConnection =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== '')) as unknown as EtcdConnection;
 
-/** The connection that felix.cfg or bird-agent.cfg asks for. */
+/** The connection according to the options of felix.cfg or bird-agent.cfg. */
 export const etcdOfCfg = (values: Values<typeof etcdRowsOfCfg>): EtcdConnection =>
   connection({
     endpoints: values.EtcdEndpoints ?? [`${values.EtcdScheme}://${values.EtcdAddr}`],
@@ -117,13 +119,13 @@ export const etcdOfCfg = (values: Values<typeof etcdRowsOfCfg>): EtcdConnection 
     password: values.EtcdPassword,
   });
 
-/** Upstream waits for `etcd_timeout` (60 s) for one answer, which is long for a server that is gone: another endpoint may answer. */
+/** The longest time-out for one answer. Upstream waits `etcd_timeout` (60 s), which is too long when a server is gone and another endpoint would answer. */
 const longestSilenceSeconds = 10;
 
-/** The connection that `[calico]` of neutron.conf asks for. */
+/** The connection according to section [calico] of neutron.conf. */
 export function etcdOfConf(values: Values<typeof etcdRowsOfConf>): EtcdConnection {
   const { etcd_ca_cert_file: caFile, etcd_cert_file: certFile, etcd_key_file: keyFile } = values;
-  // Upstream chooses TLS by the presence of its files, whatever the scheme says.
+  // As upstream does: a TLS file means https, whatever the scheme is.
   const usedScheme = (caFile ?? certFile ?? keyFile) ? 'https' : values.etcd_scheme;
   const urlOf = (host: string): string => `${usedScheme}://${isIPv6(host) ? `[${host}]` : host}:${values.etcd_port}`;
   return connection({

@@ -5,7 +5,7 @@ import { startNamesakeWarnings, systemHostName } from './host-name.ts';
 
 test('the system’s host name is taken in lower case', () => expect(systemHostName()).toBe(hostname().trim().toLowerCase()));
 
-/** Answers in turn; the last one stands. Undefined: etcd does not answer. */
+/** Gives these answers in turn, and then the last one for ever. Undefined means that etcd does not answer. */
 function watch(...answers: readonly ({ own: boolean; others: string[] } | undefined)[]) {
   const { log, entries } = recordingLog();
   let looks = 0;

@@ -1,11 +1,11 @@
-// neutron.conf is read as Neutron's own library reads it, which every host with Neutron has.
+// Compares the reader of neutron.conf with oslo.config itself, which every host with Neutron has.
 
 import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { parseIni } from './ini.ts';
 
-/** For each line of JSON text: what oslo.config reads in it, `section/option` to value, or null where it refuses it. */
+/** A Python program. For each line, a JSON string with the text of a file, it prints what oslo.config reads in it: values by `section/option`, or null when it refuses the text. */
 const program = `
 import json, sys
 from oslo_config import iniparser

@@ -60,7 +60,7 @@ test('a file that cannot be read is named with what to do, and one that may be m
   expect(() => readIni(import.meta.dirname, 'cfg', { mayBeMissing: true })).toThrow(/it is a directory \(EISDIR\)/);
 });
 
-/** What a text says of option `o`. */
+/** The value of option `o` in this text. */
 const valueIn = (dialect: IniDialect, text: string): string | undefined =>
   [...parseIni(text, 'a file', dialect).values()].flatMap((section) => section.get('o') ?? []).at(-1);
 

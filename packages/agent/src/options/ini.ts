@@ -1,20 +1,24 @@
-// Configuration files in the two dialects that operators have here: felix.cfg, as Calico reads it, and neutron.conf, as oslo.config does.
+// Reads configuration files in two dialects: felix.cfg as Calico reads it, and neutron.conf as oslo.config reads it.
 import { readFileSync } from 'node:fs';
 import { CodedError, fileReason } from '../errors.ts';
 
-/** Options by section, both as written; an option's values in the order of the file. Options before any section stand in section ''. */
+/** A file's options: section, then name (both as written), then the option's values in the order of the file. Options before any section are in section ''. */
 export type Ini = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
 
-/** `cfg`: felix.cfg and what is written like it. `conf`: neutron.conf and what is written like it. */
+/** A syntax: `cfg` is that of felix.cfg, `conf` that of neutron.conf. */
 export type IniDialect = 'cfg' | 'conf';
 
+/** A configuration file that cannot be read or does not follow the syntax. */
 export class IniError extends CodedError {
   constructor(message: string, options?: ErrorOptions) {
     super('CONFIG_UNREADABLE', message, options);
   }
 }
 
-/** Reads a configuration file. A file that is not there is empty where it `mayBeMissing`. @throws IniError when it cannot be read, or is none */
+/**
+ * Reads a configuration file. A file that does not exist counts as empty when it `mayBeMissing`.
+ * @throws IniError when the file cannot be read or does not follow the syntax
+ */
 export function readIni(file: string, dialect: IniDialect, { mayBeMissing = false } = {}): Ini {
   let text: string;
   try {
@@ -29,8 +33,9 @@ export function readIni(file: string, dialect: IniDialect, { mayBeMissing = fals
 }
 
 /**
- * @param file named in errors
- * @throws IniError naming file and line, by number, for a line that means nothing: its content is not shown, since it may be what is left of a password
+ * Parses the text of a configuration file.
+ * @param file the file's name for errors
+ * @throws IniError with the file and the line's number for a line that does not follow the syntax. It does not show the line, which may be a part of a password.
  */
 export function parseIni(text: string, file: string, dialect: IniDialect): Ini {
   const lines = text.replace(/^\ufeff/, '').split(/\r?\n/);
@@ -68,8 +73,8 @@ type Collector = ReturnType<typeof collector>;
 const noOption = 'the line is neither "[section]" nor "option = value"';
 
 /**
- * As oslo.config: comments are whole lines that begin with `#` or `;`; a line that begins with white space continues the value before it, whatever it holds, up to an empty line;
- * quotes around a value are taken off, and nothing else is.
+ * Reads lines as oslo.config does. Comments are whole lines that begin with `#` or `;`. A line that begins with white space continues the value before it, whatever the line contains,
+ * until an empty line. Quotes around a value are removed.
  */
 function readConf(lines: readonly string[], sections: Collector, refuse: Refuse): void {
   let open: { readonly name: string; readonly values: string[] } | undefined;
@@ -100,8 +105,9 @@ function readConf(lines: readonly string[], sections: Collector, refuse: Refuse)
 }
 
 /**
- * As Calico's Felix (go-ini 1.67; `testing/read-by-go-ini.json` is what it made of random texts): white space at a line's beginning means nothing; `#` and `;` begin a comment also behind a value, and inside of quotation marks too; only backquotes, or
- * three quotation marks, keep a value as it is, over lines if need be; a backslash at a line's end continues it.
+ * Reads lines as Calico's Felix does, with go-ini 1.67 (`testing/read-by-go-ini.json` is what go-ini made of random texts). White space at the beginning of a line is skipped. `#` and `;`
+ * begin a comment also behind a value, even inside quotation marks. Only backquotes or three quotation marks keep a value as it is, over several lines if need be. A backslash at the
+ * end of a line continues the value on the next line.
  */
 function readCfg(lines: readonly string[], sections: Collector, refuse: Refuse): void {
   for (let index = 0; index < lines.length; index += 1) {
@@ -150,8 +156,8 @@ function cfgValue(lines: readonly string[], index: number, value: string, refuse
 }
 
 /**
- * An option's value as it may stand in a message: nothing of a password, nor of what is before an @ (a URL's user and password); its first line, and nothing from a word on that names a
- * secret, since what was meant for an option of its own may have been continued into it; at most 200 characters.
+ * An option's value as a message may show it. A password is not shown, nor what stands before an @ (user and password of a URL). Only the first line is shown, up to a word that names a
+ * secret: a continued line may have taken in another option. At most 200 characters are shown.
  */
 export function shownValue(name: string, value: string): string {
   if (/password|secret/i.test(name)) return '…';

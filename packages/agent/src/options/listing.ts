@@ -1,10 +1,10 @@
-// The lists of options in the READMEs, printed from the tables.
+// Prints the lists of options in the READMEs.
 import type { Option, Table } from './option.ts';
 import { shownDefault } from './resolve.ts';
 
 /**
  * A table of options in Markdown.
- * @param live whether to say which options FelixConfiguration sets as well, while the agent runs
+ * @param live whether to have a column that marks the options that FelixConfiguration can change while the agent runs
  */
 export function optionList(table: Table, { live = false } = {}): string {
   const heading = live ? ['option', 'default', 'live', 'what it says'] : ['option', 'default', 'what it says'];
@@ -17,7 +17,7 @@ export function optionList(table: Table, { live = false } = {}): string {
   return [heading, heading.map(() => '---'), ...rows].map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`).join('\n');
 }
 
-/** `[section] option` of neutron.conf, or the names in the other places. */
+/** An option's names in Markdown: `[section] option` for neutron.conf, otherwise the names in felix.cfg. */
 function nameOf(key: string, { names }: Option<unknown>): string {
   if (names.conf) return names.conf.map((name) => `\`[${name.replace('/', '] ')}\``).join(', ');
   return (names.cfg ?? [key]).map((name) => `\`${name}\``).join(', ');

@@ -1,9 +1,12 @@
-// An option as a row of a table: what it is called in each place where it can be set, how its text is read, and what holds when nobody sets it.
+// An option as a row of a table: its name in each place where it can be set, how its text is read, and its default.
 
-/** A text as a value; or why it is none, as a sentence that follows the option's name and text. A remark says what of the text was not taken. */
+/**
+ * The value of a text, or the reason why it has none. The reason is the part of a sentence that follows the option's name and text. A remark says which part of the text is ignored,
+ * and what that means.
+ */
 export type Parsed<T> = { readonly ok: true; readonly value: T; readonly remark?: string } | { readonly ok: false; readonly reason: string };
 
-/** How an option's text is read. The dialect decides only where the same text means different things in different places (`010` as a number). */
+/** Reads an option's text. The dialect matters only where a text has different meanings in different places, such as `010` as a number. */
 export type Parser<T> = (text: string, dialect: Dialect) => Parsed<T>;
 
 /**
@@ -19,24 +22,24 @@ export type Parser<T> = (text: string, dialect: Dialect) => Parsed<T>;
  */
 export type Dialect = 'environment' | 'libcalico' | 'cfg' | 'conf' | 'resource';
 
-/** An option's names by dialect; of several names in one place the first that is set counts. A dialect that is left out cannot set the option. */
+/** An option's names by dialect. Of several names, the first that is set counts. A dialect without names cannot set the option. */
 export type Names = { readonly [dialect in Dialect]?: readonly string[] };
 
-/** An option before it has got the names that follow from its place in a table. */
+/** An option before it has its names, which follow from its key in a table. */
 export type Row<T> = {
   readonly parse: Parser<T>;
   readonly default: T;
-  /** For people, and for the lists in the READMEs: one sentence without its full stop. */
+  /** A sentence for people, without its full stop. The lists in the READMEs have it. */
   readonly help: string;
-  /** How the default is shown where its value alone does not say it (`the system's host name`). */
+  /** The default for people, where its value does not say it (`the system's host name`). */
   readonly shownDefault?: string;
-  /** A text that cannot be read stops the start. While the agent runs, the last good value stays. Any other option falls back to the next source. */
+  /** Whether a text that cannot be read stops the start. While the agent runs, such a text leaves the last good value in force. Other options fall back to the next source. */
   readonly required?: true;
-  /** What the word `none` says, in any case; `refused` where there must be something. Left out: `none` is a text like any other. neutron.conf does not know it. */
+  /** The value of the word `none`, in any case, or `refused` where none is not allowed. Without this field `none` is a text like any other. neutron.conf does not have the word. */
   readonly none?: { readonly value: T } | 'refused';
-  /** What an empty text says. Left out: an empty text counts as not set. */
+  /** The value of an empty text. Without this field an empty text counts as not set. */
   readonly empty?: { readonly value: T };
-  /** Names besides those that its table gives it. Where both name a dialect, these count. */
+  /** Names besides those that the table gives. For a dialect that both name, these count. */
   readonly also?: Names;
 };
 
@@ -45,6 +48,7 @@ export type Option<T> = Omit<Row<T>, 'also'> & { readonly names: Names };
 
 /** The options of one part, by the name that messages and code use. */
 export type Table = Readonly<Record<string, Option<unknown>>>;
+/** Options without names, by the key from which their names are made. */
 export type Rows = Readonly<Record<string, Row<unknown>>>;
 
 /** The values in force of a table's options. */
@@ -52,7 +56,7 @@ export type Values<T extends Rows | Table> = { readonly [name in keyof T]: T[nam
 
 type Named<R extends Rows> = { readonly [name in keyof R]: Option<R[name]['default']> };
 
-/** A row. @param help one sentence without its full stop */
+/** A row of a table. @param help one sentence without its full stop */
 export const row = <T>(parse: Parser<T>, defaultValue: T, help: string, more: Partial<Omit<Row<T>, 'parse' | 'default' | 'help'>> = {}): Row<T> => ({
   parse,
   default: defaultValue,
@@ -60,11 +64,11 @@ export const row = <T>(parse: Parser<T>, defaultValue: T, help: string, more: Pa
   ...more,
 });
 
-/** Gives rows their names: those that `namesOf` makes of a row's key, and those that the row has besides. */
+/** Gives rows their names: those that `namesOf` returns for a row's key, and those of the row's field `also`. */
 export const named = <R extends Rows>(namesOf: (key: string) => Names, rows: R): Named<R> =>
   Object.fromEntries(
     Object.entries(rows).map(([key, { also, ...option }]) => [key, { ...option, names: { ...namesOf(key), ...also } }]),
   ) as unknown as Named<R>;
 
-/** Rows that are set in one section of neutron.conf, under their keys. */
+/** Gives rows their names for one section of neutron.conf, where they are called by their keys. */
 export const inSection = <R extends Rows>(section: string, rows: R): Named<R> => named((key) => ({ conf: [`${section}/${key}`] }), rows);

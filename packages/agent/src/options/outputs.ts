@@ -1,13 +1,15 @@
-// What people and monitoring see of an agent: its log, health and metrics, and where they go.
+// The options that say where an agent's log, health and metrics go.
 import type { Place } from '../http.ts';
 import type { LogDestinations, Severity } from '../log.ts';
 import { row, type Values } from './option.ts';
 import { severity, text, truth, whole } from './parsers.ts';
 
+/** Where log, health and metrics go. */
 export type Outputs = {
   readonly log: LogDestinations;
-  /** undefined: not served. */
+  /** Where health is served; undefined when it is not. */
   readonly health: Place | undefined;
+  /** Where metrics are served; undefined when they are not. */
   readonly metrics: Place | undefined;
 };
 
@@ -32,7 +34,7 @@ export const outputRows = (defaults: {
   PrometheusMetricsPort: row(port, defaults.metricsPort, 'the port for that'),
 });
 
-/** Where log, health and metrics go. */
+/** Where log, health and metrics go according to these values. */
 export const outputsOf = (values: Values<ReturnType<typeof outputRows>>): Outputs => ({
   log: {
     screen: values.LogSeverityScreen,

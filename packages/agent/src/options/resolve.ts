@@ -1,47 +1,50 @@
-// From a table and its sources, in order of precedence, to the values in force and what is to be said about them.
+// Resolves a table of options: finds each option's value among the sources, in order of precedence, and collects complaints.
 import { StartError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { shownValue } from './ini.ts';
 import type { Dialect, Option, Table, Values } from './option.ts';
 
-/** One place where options are set: texts by name, as the dialect has names (lower case, but in neutron.conf). */
+/** One place where options are set. */
 export type Source = {
-  /** As messages call it: `environment`, a file's path, `FelixConfiguration default`. */
+  /** The place's name in messages: `environment`, a file's path, `FelixConfiguration default`. */
   readonly name: string;
   readonly dialect: Dialect;
+  /** Texts by the options' names, which are in lower case except in neutron.conf. */
   readonly texts: ReadonlyMap<string, string>;
 };
 
 /** Something about an option that whoever set it should know. */
 export type Complaint = {
-  /** The option as its place calls it: `HealthPort`, `[calico] etcd_host`. Empty when it is about a source as a whole. */
+  /** The option's name in its place: `HealthPort`, `[calico] etcd_host`. Empty when the complaint is about a whole source. */
   readonly option: string;
+  /** The source's name. */
   readonly source: string;
-  /** As it may be shown. */
+  /** The option's text as a message may show it. */
   readonly value: string;
   /** What is wrong, and what was done instead. */
   readonly problem: string;
-  /** The agent must not start so. */
+  /** Whether the agent must not start. */
   readonly stops?: true;
 };
 
-/** A name that a source has and the table does not. */
+/** An option that a source sets and the table does not have. */
 export type Unknown = { readonly name: string; readonly text: string; readonly source: Source };
 
+/** The result of resolving a table. */
 export type Resolution<T extends Table> = {
   readonly table: T;
   readonly values: Values<T>;
   readonly complaints: readonly Complaint[];
-  /** Of options that are not at their default: who set them, and to which text. */
+  /** The source and the text of each option that a source has set. */
   readonly setBy: ReadonlyMap<keyof T & string, { readonly source: string; readonly text: string }>;
-  /** Names that the sources have and the table does not. Of neutron.conf that is most of it: the file is everybody's. */
+  /** Options that the sources set and the table does not have. Most of neutron.conf is among them, because the file belongs to many programs. */
   readonly unknown: readonly Unknown[];
 };
 
 /**
- * Reads every option from the first source that has a good text for it. Nothing is thrown: what must stop the start is among the complaints (`inForce`).
+ * Reads each option from the first source that has a valid text for it. It does not throw: what must stop the start is among the complaints, for which see `inForce`.
  * @param sources the first has precedence
- * @param lastGood what stays in force of required options whose text is bad. undefined: at the start, which such a text stops
+ * @param lastGood the values in force while the agent runs: a required option with an invalid text keeps its value of these. Undefined at the start, which such a text stops.
  */
 export function resolveOptions<T extends Table>(table: T, sources: readonly Source[], lastGood?: Values<T>): Resolution<T> {
   const complaints: Complaint[] = [];
@@ -80,13 +83,13 @@ export function resolveOptions<T extends Table>(table: T, sources: readonly Sour
 
 const nameIn = (dialect: Dialect, name: string): string => (dialect === 'conf' ? name : name.toLowerCase());
 
-/** An option's name as messages have it: `[calico] etcd_host` for `calico/etcd_host`. */
+/** An option's name in messages: `[calico] etcd_host` for `calico/etcd_host`. */
 const labelIn = (dialect: Dialect, key: string, name: string): string => (dialect === 'conf' ? `[${name.replace('/', '] ')}` : key);
 
-/** An option's name where no source has named it. */
+/** The name in messages of an option that no source sets. */
 const labelOf = (key: string, { names: { conf: [name] = [] } }: Option<unknown>): string => (name === undefined ? key : labelIn('conf', key, name));
 
-/** What the sources say of an option, in order. A FelixConfiguration that names an option of the host alone is asked too, so that it can be told. */
+/** The texts of an option in the order of the sources. An option that FelixConfiguration cannot set is searched for there as well, so that it can be complained of. */
 function* textsOf(key: string, option: Option<unknown>, sources: readonly Source[]): Generator<{ source: Source; label: string; text: string }> {
   for (const source of sources) {
     const names = option.names[source.dialect] ?? (source.dialect === 'resource' ? [key] : []);
@@ -117,7 +120,7 @@ function unknownIn(table: Table, source: Source): Unknown[] {
   return [...source.texts].flatMap(([name, text]) => (known.has(name) || text.trim() === '' ? [] : [{ name, text, source }]));
 }
 
-/** The values to start with. @throws StartError CONFIG_INVALID with a sentence for each complaint that stops the start */
+/** The values for the start. @throws StartError CONFIG_INVALID with a sentence for each complaint that stops the start */
 export function inForce<T extends Table>({ values, complaints }: Pick<Resolution<T>, 'values' | 'complaints'>): Values<T> {
   const stopping = complaints.filter(({ stops }) => stops);
   if (stopping.length > 0) throw new StartError('CONFIG_INVALID', stopping.map(complaintText).join('\n'));
@@ -130,12 +133,12 @@ export function complaintText({ option, source, value, problem, stops }: Complai
   return `${what}: ${problem}.${stops ? ' Correct it there, then start again.' : ''}`;
 }
 
-/** Reports complaints, one line each. */
+/** Logs complaints as warnings, one line each. */
 export function logComplaints(log: Logger, complaints: readonly Complaint[]): void {
   for (const { option, source, value, problem } of complaints) log.warn({ ...(option !== '' && { option, value }), source }, `configuration: ${problem}`);
 }
 
-/** The values in force, one line each, with where they come from; those that nobody set are marked as defaults. For `--check-config`. */
+/** The values in force, one line each, with the source or the word `default`. For `--check-config`. */
 export function optionsInForce<T extends Table>({ table, setBy }: Pick<Resolution<T>, 'table' | 'setBy'>): readonly string[] {
   return Object.entries(table).map(([key, option]) => {
     const label = labelOf(key, option);
@@ -144,7 +147,7 @@ export function optionsInForce<T extends Table>({ table, setBy }: Pick<Resolutio
   });
 }
 
-/** An option's default as people read it. */
+/** An option's default for people. */
 export function shownDefault({ default: value, shownDefault: shown }: Option<unknown>): string {
   if (shown !== undefined) return shown;
   if (value === undefined || value === '') return 'none';

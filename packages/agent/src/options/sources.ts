@@ -1,10 +1,10 @@
-// The places where options are set on a host: environment and files. Each is read once, at the start.
+// The places on a host where options are set: environment and files. Each is read once, at the start.
 import { type IniDialect, readIni } from './ini.ts';
 import type { Source } from './resolve.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Environment variables whose names begin with `prefix`, in any case. */
+/** The environment variables whose names begin with `prefix`, in any case. */
 export function environmentSource(environment: Environment, prefix: string): Source {
   const texts = new Map<string, string>();
   for (const [name, value] of Object.entries(environment))
@@ -12,7 +12,7 @@ export function environmentSource(environment: Environment, prefix: string): Sou
   return { name: 'environment', dialect: 'environment', texts };
 }
 
-/** All environment variables, for the names that every client of Calico's datastore reads; with `CALICO_` before it a name beats the one without. */
+/** All environment variables, for the names that every client of Calico's datastore reads. A name with `CALICO_` before it takes precedence over the same name without. */
 export function libcalicoSource(environment: Environment): Source {
   const texts = new Map<string, string>();
   for (const [name, value] of Object.entries(environment)) if (value) texts.set(name.toLowerCase(), value);
@@ -20,7 +20,7 @@ export function libcalicoSource(environment: Environment): Source {
   return { name: 'environment', dialect: 'libcalico', texts };
 }
 
-/** A file like felix.cfg: its sections mean nothing, and of several values of one name the last holds. @throws IniError */
+/** A file in the syntax of felix.cfg. Sections are ignored, and of several values of one name the last counts. @throws IniError when the file cannot be read */
 export function cfgSource(path: string, { mayBeMissing = false } = {}): Source {
   const texts = new Map<string, string>();
   for (const options of readIni(path, 'cfg', { mayBeMissing }).values()) for (const [name, values] of options) texts.set(name.toLowerCase(), values.at(-1)!);
@@ -28,9 +28,9 @@ export function cfgSource(path: string, { mayBeMissing = false } = {}): Source {
 }
 
 /**
- * neutron.conf and what is beside it, the last file first. In a value `$name`, `${name}` and `${section.name}` stand for what another option says, as oslo.config has it.
- * @param defaults what such a name stands for when no file sets it, by `section/name`
- * @throws IniError
+ * Files in the syntax of neutron.conf, the last file first, because it has precedence. As in oslo.config, `$name`, `${name}` and `${section.name}` in a value stand for another option.
+ * @param defaults the values of such options that no file sets, by `section/name`
+ * @throws IniError when a file cannot be read
  */
 export function confSources(paths: readonly string[], defaults: Readonly<Record<string, string>>): readonly Source[] {
   return confTexts(
@@ -41,7 +41,7 @@ export function confSources(paths: readonly string[], defaults: Readonly<Record<
 
 type Files = readonly { readonly path: string; readonly ini: ReturnType<typeof readIni> }[];
 
-/** Those of files that have been read. */
+/** The sources of files that have been read, as `confSources` makes them. */
 export function confTexts(files: Files, defaults: Readonly<Record<string, string>>): readonly Source[] {
   const raw = files.map(({ path, ini }) => {
     const texts = new Map<string, string>();
@@ -60,10 +60,10 @@ export function confTexts(files: Files, defaults: Readonly<Record<string, string
     .reverse();
 }
 
-/** oslo.config takes a section's name in any case, but for DEFAULT. */
+/** A section's name for comparison. oslo.config ignores its case, except that of DEFAULT. */
 const groupName = (section: string): string => (section === 'DEFAULT' ? section : section.toLowerCase());
 
-/** How deep values may stand for others that stand for others: an option that names itself is left as it is. */
+/** How deeply substitutions may nest. Without a limit, an option that refers to itself would never end. */
 const mostSubstitutions = 10;
 
 function substituted(text: string, section: string, all: ReadonlyMap<string, string>, depth = 0): string {
