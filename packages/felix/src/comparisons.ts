@@ -1,33 +1,34 @@
-// When what the kernel holds is compared as a whole with what is wanted: at intervals, and when somebody else has changed rules. Pure: who asks says what time it is.
+// Decides when the whole kernel state is compared with the desired state: at intervals, and when another program has changed rules. Pure: the caller passes the time.
 
-/** How often, in milliseconds; 0: never. */
+/** Time between two comparisons of the nftables tables, and between two comparisons of routes and neighbours; 0 for none. */
 export type ComparisonIntervals = { readonly tablesMs: number; readonly devicesMs: number };
 
-/** What the last apply of the tables was like. */
+/** What the last apply of the tables did: whether it compared them as a whole, how many operations it sent, and how long it took. */
 export type TablesReport = { readonly resynced: boolean; readonly operations: number; readonly tookMs: number };
 
-/** Somebody who changes rules all the time must not have the tables compared all the time: at most a twentieth of it goes there. */
+/** The pause after a comparison that found nothing, as a multiple of its duration. A program that changes rules all the time costs us at most a twentieth of the time. */
 const pauseOfTime = 20;
 const longestPauseMs = 5000;
 
+/** The schedule of comparisons. Times are those of a steady clock. */
 export class ComparisonSchedule {
-  /** When each was last due, or began to be counted. */
+  /** When each comparison was last due, or when the first call was. */
   #last: { tablesMs: number; devicesMs: number } | undefined;
   #strangersChangedRules = false;
-  /** From when on the tables may be compared again because somebody else has changed rules. */
+  /** The time until which changes of other programs do not lead to a comparison. */
   #patientUntilMs = Number.NEGATIVE_INFINITY;
 
-  /** Somebody else has changed rules, of whomever. */
+  /** Notes that another program has changed rules, ours or any others. */
   noteStrangers(): void {
     this.#strangersChangedRules = true;
   }
 
-  /** Somebody else has changed rules, and the tables were not compared since. */
+  /** Whether another program has changed rules since the tables were last compared. */
   get strangersChangedRules(): boolean {
     return this.#strangersChangedRules;
   }
 
-  /** What is to be compared now. Whoever asks compares it; it is not due again before another interval has passed. */
+  /** Returns what is due to be compared. The caller must compare it, because it is not due again before another interval has passed. */
   takeDue(nowMs: number, intervals: ComparisonIntervals): { readonly tables: boolean; readonly devices: boolean } {
     this.#last ??= { tablesMs: nowMs, devicesMs: nowMs };
     const isDue = (what: 'tablesMs' | 'devicesMs'): boolean => intervals[what] > 0 && nowMs >= this.#last![what] + intervals[what];
@@ -40,14 +41,14 @@ export class ComparisonSchedule {
   }
 
   /**
-   * The tables were applied at that time. After a comparison that found nothing, strangers' changes are not looked into for a while. Whoever really touches our tables
-   * finds them put right each time.
+   * Notes that the tables were applied. After a comparison that found nothing, changes of other programs cause no comparison for a while. After one that had to repair our tables
+   * there is no such pause.
    */
   noteApplied(atMs: number, { resynced, operations, tookMs }: TablesReport): void {
     if (resynced) this.#patientUntilMs = atMs + (operations > 0 ? 0 : Math.min(longestPauseMs, tookMs * pauseOfTime));
   }
 
-  /** How long it is until something is due; Infinity: nothing will be. */
+  /** Milliseconds until something is due; Infinity when nothing will be. */
   restMs(nowMs: number, { tablesMs, devicesMs }: ComparisonIntervals): number {
     const last = this.#last ?? { tablesMs: nowMs, devicesMs: nowMs };
     const dueMs = [

@@ -1,8 +1,8 @@
-// The one owner of our two nft tables, and a step from what the datastore says to what the kernel holds: what changed is rendered and committed, first the rules, then the
-// routes, so that nothing is reachable before it is policed.
+// Owns our two nftables tables, and brings the kernel from one desired state to the next. A step commits the rules first and then the routes, so that nothing is reachable before it is
+// policed.
 //
 //     closed ──────────── begin(devices) ────────────► programmed
-//     until the datastore is known: nothing passes     note … step, note … step: the kernel follows the datastore
+//     until the datastore is known, nothing passes     note … step, note … step: the kernel follows the datastore
 //     from or to a workload interface
 import { familyOf, type IpAddress } from '@calico-openstack/addresses';
 import { type DesiredChange, type EndpointStatus, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
@@ -21,50 +21,59 @@ import {
 } from '@calico-openstack/render';
 import type { Devices } from './devices.ts';
 
-/** Our tables in the kernel. Nobody but the dataplane says what is wanted in them, or commits it. */
+/** Our tables in the kernel. Only the dataplane edits and commits them. */
 export type Tables = Readonly<Record<TableName, OpenTable>>;
 
-/** How a workload is, as far as it is known here. */
+/** The status of a workload, with a reason for people when it is `error`. */
 export type WorkloadStatus = { readonly workload: LocalWorkload; readonly status: EndpointStatus; readonly reason?: string };
 
+/** The result of a step. */
 export type StepReport = {
   readonly tables: Readonly<Record<TableName, ApplyReport>>;
-  /** Whose status may be another now; undefined: gone. */
+  /** The statuses that may have changed; undefined for a workload that is gone. */
   readonly statuses: ReadonlyMap<WorkloadId, WorkloadStatus | undefined>;
-  /** The kernel refused something of a device: worth another try after a pause. */
+  /** Whether the kernel refused something of a device that may succeed after a pause. */
   readonly retry: boolean;
-  /** Addresses that no longer lead where they led: their connections are to be cut, and they released. */
+  /** The addresses that no longer lead to the same interface. Whoever gets this must cut their connections, and then `release` them. */
   readonly left: readonly IpAddress[];
 };
 
+/** The families of our two tables. */
 export const tableNames: readonly TableName[] = ['inet', 'arp'];
 
+/** The tables and devices of this host. */
 export interface Dataplane {
   /**
-   * Before the datastore is known: where no earlier run has left its rules (after a boot), nothing may pass from or to a workload interface. Rules of an earlier run stay:
-   * the running workloads live by them. Returns the tables that were made.
+   * For the time before the datastore is known. Creates each missing table of ours (after a boot) so that nothing passes from or to a workload interface. Tables of an earlier run
+   * stay as they are, because running workloads depend on them. Returns the tables that were created.
    */
   closeWhatIsOpen(): readonly TableName[];
-  /** The datastore is known: from now on changes are noted, and steps make the kernel's so. What an earlier run has left is compared with what is wanted by the first step. */
+  /** Ends the closed state, because the datastore is known. The first step then compares what an earlier run has left with the desired state. */
   begin(devices: Devices): void;
+  /** Replaces the options of the renderer. */
   setOptions(options: RenderOptions): void;
-  /** Notes a change; the kernel is not touched. */
+  /** Renders a change for the next step. The kernel is not touched. */
   note(change: DesiredChange): void;
-  /** Makes the kernel's what was noted, but for routes of addresses that left. Throws when the rules could not be committed: then nothing else of the step was done, and the next one tries all of it again. */
+  /**
+   * Programs the kernel with all that was noted, except routes of addresses that are leaving.
+   * @throws NftablesError, NetlinkError when the rules could not be committed. Nothing else of the step was done then, and the next step does all of it.
+   */
   step(): StepReport;
-  /** The connections of these addresses are cut. */
+  /** Says that the connections of these addresses have been cut. */
   release(addresses: readonly IpAddress[]): void;
-  /** They cannot be cut yet. */
+  /** Says why the connections of these addresses cannot be cut yet. */
   hold(addresses: readonly IpAddress[], reason: string): void;
+  /** Lets the next step compare the tables with the kernel as a whole. */
   distrustTables(): void;
-  /** Which of our tables somebody else has taken away. */
+  /** The tables of ours that the kernel does not have. */
   missingTables(): readonly TableName[];
-  /** Makes these tables again, as they were wanted last. */
+  /** Creates these tables again with their last desired content. */
   putBack(missing: readonly TableName[]): void;
+  /** The workloads of this host as the datastore has them. */
   readonly workloads: ReadonlyMap<WorkloadId, LocalWorkload>;
 }
 
-/** @param onRejected what the renderer wants and the rules cannot say: a fault of this program, told loudly; it stays closed */
+/** A dataplane in the closed state. @param onRejected called with each edit that the tables cannot express, which is a fault of this program; the packets concerned are dropped */
 export function createDataplane(tables: Tables, options: RenderOptions, onRejected: (rejected: RejectedEdit) => void): Dataplane {
   return new HostDataplane(tables, options, onRejected);
 }
@@ -73,12 +82,12 @@ class HostDataplane implements Dataplane {
   readonly #tables: Tables;
   readonly #onRejected: (rejected: RejectedEdit) => void;
   #options: RenderOptions;
-  /** What programs the kernel, once the datastore is known. */
+  /** Undefined in the closed state. */
   #programming: { readonly renderer: Renderer; readonly devices: Devices } | undefined;
   readonly workloads = new Map<WorkloadId, LocalWorkload>();
-  /** What the renderer has said of devices since the last step. */
+  /** The devices that the renderer has changed since the last step. */
   #waiting = new Map<WorkloadId, WorkloadDevice | undefined>();
-  /** Since the last step that came to its end: endpoints that changed, endpoints that are gone, and addresses that left. */
+  /** Endpoints that changed, endpoints that are gone, and addresses that left since the last complete step. */
   readonly #changed = new Set<WorkloadId>();
   readonly #gone = new Set<WorkloadId>();
   readonly #left = new Set<IpAddress>();
@@ -163,7 +172,7 @@ class HostDataplane implements Dataplane {
     }
   }
 
-  /** A table that is there is left as an earlier run wanted it. */
+  /** Desires the closed state for these tables. Nothing is desired of the others, so that they stay as an earlier run left them. */
   #wantClosed(names: readonly TableName[]): void {
     const base = baseTables(this.#options);
     this.#edit({ inet: names.includes('inet') ? base.inet : [], arp: names.includes('arp') ? base.arp : [] });
@@ -178,7 +187,9 @@ class HostDataplane implements Dataplane {
     applyEdits(this.#tables, edits).forEach(this.#onRejected);
   }
 
-  /** Hands on what the renderer has said of devices. That an address leaves is in our table with the same commit: should this run end before its connections are cut, the next one cuts them. */
+  /**
+   * Hands the changed devices on. An address that leaves is written to our table with the same commit, so that the next run cuts its connections if this one ends too early.
+   */
   #noteDevices(devices: Devices): void {
     for (const address of devices.update(this.#waiting)) {
       this.#left.add(address);
@@ -188,7 +199,7 @@ class HostDataplane implements Dataplane {
     this.#waiting = new Map();
   }
 
-  /** Whose status may be another after a step. @param changed what the devices say */
+  /** The statuses that may have changed by a step. @param changed the report of the devices */
   #statusesOf(changed: ReturnType<Devices['apply']>['changed']): ReadonlyMap<WorkloadId, WorkloadStatus | undefined> {
     const statuses = new Map<WorkloadId, WorkloadStatus | undefined>();
     for (const id of this.#gone) statuses.set(id, undefined);
@@ -208,12 +219,12 @@ class HostDataplane implements Dataplane {
     return this.#options.interfacePrefixes.some((prefix) => interfaceName.startsWith(prefix));
   }
 
-  /** Why nothing is programmed for it, though it is wanted here. */
+  /** The reason why a workload of this host is not programmed at all; undefined when it is. */
   #obstacleOf(workload: LocalWorkload): string | undefined {
     const { shadowedBy, interfaceName } = workload;
     if (shadowedBy) return `${shadowedBy} has the interface ${interfaceName}`;
     if (!this.#isPoliced(workload))
-      return `no beginning in InterfacePrefix (${this.#options.interfacePrefixes.join(',')}) fits its interface ${interfaceName}, so that nothing would police it`;
+      return `no prefix in InterfacePrefix (${this.#options.interfacePrefixes.join(',')}) fits its interface ${interfaceName}, so that nothing would police it`;
     return undefined;
   }
 }

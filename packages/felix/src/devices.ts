@@ -1,4 +1,4 @@
-// The interfaces of this host's workloads: routes, neighbours and sysctls as wanted, and whether all of it is in the kernel.
+// Programs the interfaces of this host's workloads: routes, neighbours, sysctls and addresses for BGP. Reports whether the kernel has all of it.
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
@@ -8,45 +8,51 @@ import { PeeringAddresses, type PeeringLinks } from './devices/peering.ts';
 import { InterfaceSysctls, type SysctlSettings } from './devices/sysctls.ts';
 import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
+/** The settings that decide how interfaces are programmed. */
 export type DeviceSettings = RoutingSettings & SysctlSettings;
 
+/** The parts of the kernel that interfaces need. */
 export type DeviceKernel = {
   readonly links: Pick<Links, 'link' | 'nameOf'> & PeeringLinks;
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
   readonly writeSysctl: typeof writeSysctl;
-  /** The interfaces whose routes by BIRD are left to BIRD. Kept current here, asked where it is decided which routes are Felix's. */
+  /** The interfaces on which BIRD's routes belong to BIRD. It is kept current here, and read where a route's owner is decided (`openHostKernel`). */
   readonly bgpInterfaces: Set<string>;
 };
 
-/** What an endpoint's interface is like. `error`: it is there, and something of it could not be programmed. */
+/** The state of an endpoint's interface. `error` means that the interface exists and something of it could not be programmed. */
 export type DeviceState = { readonly status: 'up' | 'down' } | { readonly status: 'error'; readonly reason: string };
 
+/** The result of `apply`. */
 export type DevicesReport = {
+  /** The endpoints whose state has changed. */
   readonly changed: ReadonlyMap<WorkloadId, DeviceState>;
+  /** Whether the kernel refused something that may succeed after a pause. */
   readonly retry: boolean;
 };
 
+/** The interfaces of workloads. Changes take effect with the next `apply`. */
 export interface Devices {
   /**
-   * What the renderer says now. All that goes goes before what comes. Returns the single addresses that no longer lead where they led: connections with them must not go
-   * on there, and until they are released, when those are cut, no route leads to them.
+   * Sets the desired devices of some endpoints; undefined for an endpoint that is gone. Removals come before additions.
+   * @returns the single addresses that no longer lead to the same interface. Their old connections must not continue to a new owner, so no route leads to them until `release`.
    */
   update(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): readonly IpAddress[];
   setSettings(settings: DeviceSettings): void;
-  /** Names of links that changed. */
+  /** Notes that these links have changed. */
   linksChanged(names: Iterable<string>): void;
-  /** Makes the kernel's so. Returns the endpoints whose state may have changed, and whether something was refused that is worth another try. */
+  /** Programs the kernel. */
   apply(): DevicesReport;
-  /** The connections of these addresses, which had left, are cut: the next `apply` lets routes lead to them again. */
+  /** Says that the connections of these addresses have been cut. The next `apply` lets routes lead to them again. */
   release(addresses: Iterable<IpAddress>): void;
-  /** The connections of these addresses cannot be cut, and why; it is tried again. Whoever has one of them is told at the next `apply`. */
+  /** Says why the connections of these addresses cannot be cut yet. The next `apply` reports the reason for endpoints that have one of them. */
   hold(addresses: Iterable<IpAddress>, reason: string): void;
-  /** Compares everything with the kernel, in slices; what differs is drift. */
+  /** Compares all routes and neighbours with the kernel, in slices. A difference is reported as drift. */
   audit(): Promise<void>;
 }
 
-/** @param earlier the interfaces that single addresses led to in an earlier run, as far as something still tells */
+/** Devices without endpoints. @param earlier the interfaces that single addresses led to in an earlier run, as far as the kernel still says */
 export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, earlier: ReadonlyMap<Cidr, string>): Devices {
   return new WorkloadDevices(kernel, initial, earlier);
 }
@@ -61,13 +67,13 @@ class WorkloadDevices implements Devices {
   readonly #peering: PeeringAddresses;
   readonly #devices = new Map<WorkloadId, WorkloadDevice>();
   readonly #byName = new Map<string, WorkloadId>();
-  /** What each wants of the kernel, but for routes of addresses that are leaving. */
+  /** The objects of each endpoint. All of them have been handed to the programmers, except routes of addresses that are leaving. */
   readonly #programmed = new Map<WorkloadId, WantedObjects>();
-  /** Whose state may be another than was last reported. */
+  /** The endpoints whose state may have changed since it was reported. */
   readonly #dirty = new Set<WorkloadId>();
-  /** As reported last, as text. */
+  /** The last reported state of each endpoint, as text. */
   readonly #states = new Map<WorkloadId, string>();
-  /** By key, the routes and neighbours that the kernel does not hold as wanted. */
+  /** The routes and neighbours that the kernel has refused, by key. */
   #refused: ReadonlyMap<string, ProgrammingRefusal> = new Map();
 
   constructor(kernel: DeviceKernel, settings: DeviceSettings, earlier: ReadonlyMap<Cidr, string>) {
@@ -119,7 +125,7 @@ class WorkloadDevices implements Devices {
 
   apply(): DevicesReport {
     const problems = this.#settle();
-    // Neighbours before routes: the first packet then finds its MAC.
+    // Neighbours come before routes, so that the first routed packet finds its MAC.
     this.#noteRefusals([...this.#kernel.neighbours.apply().refusals, ...this.#kernel.routes.apply().refusals]);
     const changed = new Map<WorkloadId, DeviceState>();
     const later = new Set(problems.keys());
@@ -127,7 +133,7 @@ class WorkloadDevices implements Devices {
       const awaited = this.#awaitedBy(id);
       const held = awaited.flatMap((cidr) => this.#leads.whyHeld(cidr) ?? []);
       if (awaited.length > 0) later.add(id);
-      if (awaited.length > 0 && held.length === 0) continue; // it is neither up nor in error
+      if (awaited.length > 0 && held.length === 0) continue; // the endpoint is neither up nor in error yet
       this.#report(id, this.#stateOf(id, problems.get(id) ?? held[0]), changed);
     }
     this.#dirty.clear();
@@ -170,7 +176,7 @@ class WorkloadDevices implements Devices {
     }
   }
 
-  /** Writes the sysctls and adds the addresses of the interfaces that may need it. Returns what could not be done. */
+  /** Writes the sysctls and the host's addresses of the interfaces that may lack them. Returns the reason for each endpoint where that failed. */
   #settle(): ReadonlyMap<WorkloadId, string> {
     const problems = new Map<WorkloadId, string>();
     for (const id of this.#dirty) {
@@ -183,7 +189,7 @@ class WorkloadDevices implements Devices {
     return problems;
   }
 
-  /** Whose refusals came or went must be looked at, dirty or not. */
+  /** Replaces the refusals. Marks the endpoints whose refusals came or went. */
   #noteRefusals(refusals: readonly ProgrammingRefusal[]): void {
     const before = this.#refused;
     this.#refused = new Map(refusals.map((refusal) => [refusal.key, refusal]));
@@ -192,7 +198,7 @@ class WorkloadDevices implements Devices {
       for (const key of [...routes.keys(), ...neighbours.keys()]) if (before.has(key) || this.#refused.has(key)) this.#dirty.add(id);
   }
 
-  /** The addresses whose routes are not there yet, since connections of theirs are still to be cut. */
+  /** The addresses that are not routed yet, because their old connections have not been cut. */
   #awaitedBy(id: WorkloadId): readonly string[] {
     if (!this.#leads.areAnyLeaving) return [];
     return [...(this.#programmed.get(id) ?? nothingWanted).routes.values()].map(({ destination }) => destination).filter((cidr) => this.#leads.isLeaving(cidr));
@@ -212,7 +218,7 @@ class WorkloadDevices implements Devices {
     return { status: 'up' };
   }
 
-  /** Adds the state to `changed` where it is another than was reported last. @param state undefined: the endpoint is gone */
+  /** Adds the state to `changed` if it differs from the last reported one. @param state undefined when the endpoint is gone */
   #report(id: WorkloadId, state: DeviceState | undefined, changed: Map<WorkloadId, DeviceState>): void {
     const text = state && JSON.stringify(state);
     if (text === this.#states.get(id)) return;
@@ -223,7 +229,7 @@ class WorkloadDevices implements Devices {
   }
 }
 
-/** What waits for its link is tried when that comes or goes up, not after a pause. */
+/** Whether a retry after a pause can succeed. An object that waits for its link is retried when the link appears or goes up. */
 function isWorthAnotherTry(code: ProgrammingRefusal['code']): boolean {
   switch (code) {
     case 'DEVICE_GONE':

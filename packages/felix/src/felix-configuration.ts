@@ -1,26 +1,30 @@
-// FelixConfiguration resources as sources of parameters, and which of them count on this host.
+// Reads FelixConfiguration resources as sources of parameters, and decides which of them count on this host.
 import type { Source } from '@calico-openstack/agent';
 import { type Decoded, decoded, decodeResource, type Fields, type Labels, refused } from '@calico-openstack/datamodel';
 import { matches, parseExpression } from '@calico-openstack/policy';
 
-/** What one FelixConfiguration says. */
+/** One FelixConfiguration. */
 export type FelixConfiguration = {
+  /** The parameters that it sets. */
   readonly source: Source;
-  /** `spec.nodeSelector`, read; undefined where there is none. */
+  /** Whether `spec.nodeSelector` selects a Node with these labels; undefined when there is no selector. */
   readonly selects: ((nodeLabels: Labels) => boolean) | undefined;
-  /** `metadata.creationTimestamp`, empty where there is none. */
+  /** `metadata.creationTimestamp`, or empty. */
   readonly created: string;
 };
 
 const annotationPrefix = 'config.projectcalico.org/';
 
-/** Annotations `config.projectcalico.org/<Parameter>` have the parameter's name, which some fields have not: they beat the field of that parameter. */
+/**
+ * The fields whose names differ from their parameters' names, by parameter. An annotation `config.projectcalico.org/<Parameter>` has the parameter's name, and takes precedence over
+ * the field of that parameter.
+ */
 const fieldOfParameter: ReadonlyMap<string, string> = new Map([
   ['reportingintervalsecs', 'reportinginterval'],
   ['reportingttlsecs', 'reportingttl'],
 ]);
 
-/** A FelixConfiguration's fields as parameters' texts. */
+/** Reads a resource of etcd. The fields become texts, as a file would have them. */
 export function readFelixConfiguration(name: string, bytes: Uint8Array): Decoded<FelixConfiguration> {
   const resource = decodeResource(bytes);
   if (!resource.ok) return resource;
@@ -50,8 +54,8 @@ function nodeSelector(selector: unknown): Decoded<FelixConfiguration['selects']>
 }
 
 /**
- * The FelixConfigurations that count on a host, the first with precedence: `node.<host>`; of those with any other name that select the host's Node the oldest, then the first by name;
- * `default`. As with upstream: without a Node no selector counts, and of several that select it one alone does.
+ * The FelixConfigurations that count on a host, in order of precedence: `node.<host>`; one with another name whose selector selects the host's Node; `default`. Of several that select the
+ * Node only the oldest counts, or the first by name among equally old ones. Without a Node no selector counts. These rules are upstream's.
  */
 export function configurationsOf(
   host: string,
@@ -65,7 +69,7 @@ export function configurationsOf(
   return [configurations.get(`node.${host}`), selected[0], configurations.get('default')].filter((configuration) => configuration !== undefined);
 }
 
-/** Whether a FelixConfiguration of this name counts where its selector says. */
+/** Whether the selector of a FelixConfiguration of this name decides where it counts. */
 const isSelected = (name: string): boolean => name !== 'default' && !name.startsWith('node.');
 
 /** Whether a FelixConfiguration of this name may count on a host. */
@@ -81,10 +85,10 @@ function fieldText(value: unknown): string {
   return value.map((entry: unknown) => (isPort(entry) ? portText(entry) : plainText(entry))).join(',');
 }
 
-/** Text as it is, anything else as JSON: String() would call what the value itself says its `toString` is. */
+/** A text as it is, anything else as JSON. String() would call `toString`, which a value from etcd can replace. */
 const plainText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
-/** Go's durations (`30s`, `1m30s`, `250ms`) as seconds. */
+/** A duration as Go writes it (`30s`, `1m30s`, `250ms`), in seconds; undefined when the text is none. */
 function duration(text: string): string | undefined {
   if (!/^([0-9]+(\.[0-9]+)?(h|ms|m|s))+$/.test(text)) return undefined;
   const unit = { h: 3600, m: 60, s: 1, ms: 0.001 } as const;
@@ -95,7 +99,7 @@ function duration(text: string): string | undefined {
 
 const isPort = (value: unknown): value is Fields => typeof value === 'object' && value !== null && 'port' in value;
 
-/** A failsafe port, as the parameter writes it. */
+/** A failsafe port in the syntax of the parameter. */
 function portText({ protocol, port, net }: Fields): string {
   const network = typeof net === 'string' ? `${net.includes(':') ? `[${net}]` : net}:` : '';
   return `${plainText(protocol ?? 'tcp').toLowerCase()}:${network}${plainText(port)}`;

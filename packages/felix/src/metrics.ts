@@ -1,23 +1,26 @@
-// What can be asked by Prometheus. Names as in Calico where Calico has them.
+// Felix's metrics for Prometheus. They have Calico's names where Calico has them.
 import { Counter, Gauge, Registry, Summary } from '@calico-openstack/agent';
 
+/** The metrics, of which the properties' help texts say more. */
 export type Metrics = {
+  /** All metrics, for the HTTP page. */
   readonly registry: Registry;
   readonly resyncState: Gauge;
   readonly updates: Counter;
   readonly localEndpoints: Gauge;
   readonly dataplaneFailures: Counter;
-  /** Values that made Felix throw. */
+  /** Datastore values for which Felix has thrown. */
   readonly faults: Counter;
-  /** Keys that are no UTF-8. */
+  /** Datastore keys that are not UTF-8. */
   readonly unreadableKeys: Gauge;
   readonly applySeconds: Summary;
-  /** How many addresses (or gateways, floating IPs) a workload asks for and does not get. */
+  /** Sets how many addresses, gateways and floating IPs a workload is refused. */
   noteRefusals(id: string, count: number): void;
-  /** A datastore value stopped or started to be understood. */
+  /** Notes that a datastore value has become invalid (`present`), or is valid again or gone. */
   noteDefect(key: string, present: boolean): void;
 };
 
+/** Metrics that all start at zero. @param host the label of `felix_host` */
 export function createMetrics(host: string): Metrics {
   const registry = new Registry();
   const registers = [registry];
@@ -25,30 +28,30 @@ export function createMetrics(host: string): Metrics {
   const refusals = new Map<string, number>();
   const refused = new Gauge({
     name: 'felix_refused_addresses',
-    help: 'What workloads of this host ask for and do not get, since somebody else has it or nobody can.',
+    help: 'Addresses that workloads of this host are refused, because somebody else has them or no workload may have them.',
     registers,
   });
   const defects = new Set<string>();
-  const invalid = new Gauge({ name: 'felix_invalid_values', help: 'Datastore values that are not understood, and therefore let nothing through.', registers });
+  const invalid = new Gauge({ name: 'felix_invalid_values', help: 'Datastore values that are not valid; where they are in doubt, packets are denied.', registers });
   return {
     registry,
-    resyncState: new Gauge({ name: 'felix_resync_state', help: 'Of the datastore: 1 waiting, 2 reading, 3 in sync.', registers }),
+    resyncState: new Gauge({ name: 'felix_resync_state', help: 'State of the connection to the datastore: 1 waiting, 2 reading, 3 in sync.', registers }),
     faults: new Counter({
       name: 'felix_value_faults',
-      help: 'Datastore values that Felix failed to take in by a fault of its own; they count as absent.',
+      help: 'Datastore values that Felix failed to process by a fault of its own; they count as absent.',
       registers,
     }),
-    unreadableKeys: new Gauge({ name: 'felix_unreadable_keys', help: 'Datastore keys that are no UTF-8, and are ignored.', registers }),
-    updates: new Counter({ name: 'felix_calc_graph_updates_processed', help: 'Datastore updates taken in.', registers }),
+    unreadableKeys: new Gauge({ name: 'felix_unreadable_keys', help: 'Datastore keys that are not UTF-8, and are ignored.', registers }),
+    updates: new Counter({ name: 'felix_calc_graph_updates_processed', help: 'Datastore updates processed.', registers }),
     localEndpoints: new Gauge({ name: 'felix_active_local_endpoints', help: 'Workload endpoints of this host.', registers }),
     dataplaneFailures: new Counter({
       name: 'felix_int_dataplane_failures',
-      help: 'Times that the kernel could not be programmed and it was tried again.',
+      help: 'Failed attempts to program the kernel, each of which was retried.',
       registers,
     }),
     applySeconds: new Summary({
       name: 'felix_int_dataplane_apply_time_seconds',
-      help: 'Time from looking at what changed to the kernel holding it.',
+      help: 'Seconds from processing a change to the kernel having it.',
       percentiles: [0.5, 0.9, 0.99],
       registers,
     }),

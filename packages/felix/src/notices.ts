@@ -1,10 +1,11 @@
-// What an operator is told of values in the datastore and of workloads, in the log and in metrics, beside how the programming went.
+// Logs and counts what an operator should know of datastore values and workloads. How the programming of the kernel goes is logged elsewhere.
 import type { Logger } from '@calico-openstack/agent';
 import type { DesiredChange } from '@calico-openstack/datamodel';
 import type { Calculation } from '@calico-openstack/policy';
 import type { RejectedEdit } from '@calico-openstack/render';
 import type { Metrics } from './metrics.ts';
 
+/** Writes to the log and the metrics. */
 export class Notices {
   readonly #log: Logger;
   readonly #metrics: Metrics;
@@ -14,34 +15,39 @@ export class Notices {
     this.#metrics = metrics;
   }
 
-  /** A value that should have been understood or refused has thrown: a fault of ours, for which nothing else is held up. */
+  /** Reports that processing a value has thrown. This is a fault of ours, because every value should be understood or rejected. */
   fault(error: unknown, key: string): void {
     this.#metrics.faults.inc();
     this.#log.error({ err: error, key }, 'a fault of Felix: it failed to process this value and treats it as absent; please report it with the value');
   }
 
-  /** Values that are not understood, or understood again. */
+  /** Reports values that are not understood or contradict others, and values of which that is no longer true. */
   defects(defects: ReturnType<Calculation['takeDefects']>): void {
     for (const [key, defect] of defects) {
-      if (defect) this.#log.warn({ key, reason: defect.reason }, 'not understood: it lets nothing through that a valid reading would have stopped');
-      else this.#log.info({ key }, 'understood again, or gone');
+      if (defect)
+        this.#log.warn(
+          { key, reason: defect.reason },
+          'the value of this key is not valid; where it is in doubt, packets are denied; correct the value for the given reason',
+        );
+      else this.#log.info({ key }, 'the value of this key is valid again, or deleted');
       this.#metrics.noteDefect(key, defect !== undefined);
     }
   }
 
-  /** What is calculated, and not yet programmed by this version: an operator must not believe that it is in force. And what workloads ask for and do not get. */
+  /** Warns of settings that are calculated but not programmed by this version, so that nobody believes that they are in force. Counts the addresses that workloads are refused. */
   change({ hostEndpoints, pools, workloads }: DesiredChange): void {
     for (const [id, endpoint] of hostEndpoints)
-      if (endpoint) this.#log.warn({ hostEndpoint: id }, 'host endpoints are not programmed by this version: the host’s own interfaces are not policed');
-    for (const pool of pools.values()) if (pool?.natOutgoing) this.#log.warn({ pool: pool.cidr }, 'outgoing NAT of IP pools is not programmed by this version');
+      if (endpoint) this.#log.warn({ hostEndpoint: id }, 'this version does not program host endpoints: the host’s own interfaces are not policed');
+    for (const pool of pools.values())
+      if (pool?.natOutgoing) this.#log.warn({ pool: pool.cidr }, 'this version does not program outgoing NAT of IP pools: packets leave with the workload’s own address');
     for (const [id, workload] of workloads) {
       this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
-      if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'QoS controls are not programmed by this version');
+      if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'this version does not program QoS controls: the endpoint’s rate is not limited');
     }
   }
 
-  /** The renderer wants what the rules cannot say: a fault of ours. */
+  /** Reports an edit of the renderer that the kernel's tables cannot express. This is a fault of ours. */
   rejected({ table, edit, error }: RejectedEdit): void {
-    this.#log.error({ err: error, table, edit: edit.edit }, 'a rule cannot be programmed: what it governs stays closed');
+    this.#log.error({ err: error, table, edit: edit.edit }, 'a fault of Felix: a rule cannot be programmed, and the packets that it is about are dropped; please report this line');
   }
 }

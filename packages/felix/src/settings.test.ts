@@ -217,7 +217,7 @@ test('of names that nobody knows neither the text is shown, which may be a passw
   expect(complaints[0]).toMatchObject({ option: 'PrometheusMetricsKeyFile' });
   expect(complaints.at(-1)).toMatchObject({
     source: 'FelixConfiguration default',
-    problem: '950 more names that this Felix does not act on are not reported',
+    problem: '950 more names have no effect in this Felix, and are not listed',
   });
   expect(Math.max(...complaints.map(({ option }) => option.length))).toBe(80);
   expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(false);

@@ -1,40 +1,50 @@
-// The settings in force: local sources and what the datastore says, and whether the datastore is ready to be acted on. Taken live; pure but for the sources handed in.
+// The settings in force, from local sources and from the datastore, and whether the datastore is ready. Settings change while Felix runs.
 import { type Complaint, cfgSource, environmentSource, inForce, libcalicoSource, type Resolution, resolveOptions, type Source } from '@calico-openstack/agent';
 import { decodeResource, type Labels, parseResourceKey, sameContent } from '@calico-openstack/datamodel';
 import { concerns, configurationsOf, type FelixConfiguration, readFelixConfiguration } from './felix-configuration.ts';
 import { type FelixConfig, parameters } from './option-table.ts';
 import { complaintOf, wantsEncryptedMetrics } from './upstream-parameters.ts';
 
+/** The settings in force. */
 export type Settings = {
   readonly config: FelixConfig;
-  /** `ClusterInformation default`: `spec.datastoreReady` is true: an explicit false is somebody's pause, an absent one a datastore that nobody has set up yet. */
+  /**
+   * Whether `spec.datastoreReady` of `ClusterInformation default` is true. An operator sets it to false to pause all agents. It is absent in a datastore that has not been filled yet,
+   * which must not be acted on either.
+   */
   readonly ready: boolean;
 };
 
+/** Keeps the settings in force. */
 export interface SettingsKeeper {
   readonly settings: Settings;
-  /** What is to be said of the local sources, before the datastore is asked. */
+  /** Complaints about the local sources, known before the datastore is read. */
   readonly complaints: readonly Complaint[];
   /**
-   * Notes a key's new value; true when it concerns the settings. `refresh` then says what follows. Of a FelixConfiguration that cannot be read the last one that could be
-   * stays in force, as long as this process runs: only its deletion takes it away.
+   * Notes the new value of a key, or undefined when it was deleted. `refresh` puts it in force. While this process runs, a FelixConfiguration that becomes unreadable keeps its last
+   * readable value until it is deleted.
+   * @returns whether the key concerns the settings
    */
   update(key: string, value: Uint8Array | undefined): boolean;
-  /** Resolves anew. What was not taken is in `complaints`, each once as long as it stays the same. */
+  /** Resolves all parameters again. Returns whether settings changed, and the complaints that are new since the last call. */
   refresh(): { readonly changed: boolean; readonly complaints: readonly Complaint[] };
 }
 
-/** What one FelixConfiguration says, or said when it could last be read; and why it cannot be read now. */
+/** The last readable value of a FelixConfiguration, and the reason why its current value cannot be read. */
 type Known = { readonly read?: FelixConfiguration; readonly unreadable?: string };
 
-/** Environment before files, the last file first; below them the variables that every client of Calico's datastore reads. A missing file is empty, as with upstream. @throws IniError */
+/**
+ * The sources on this host in order of precedence: `FELIX_…` in the environment; the files, the last file first; the environment variables of every client of Calico's datastore.
+ * A missing file counts as empty, as with upstream.
+ * @throws IniError when a file cannot be read
+ */
 export const localSources = (configFiles: readonly string[], environment: Readonly<Record<string, string | undefined>>): readonly Source[] => [
   environmentSource(environment, 'FELIX_'),
   ...configFiles.map((file) => cfgSource(file, { mayBeMissing: true })).reverse(),
   libcalicoSource(environment),
 ];
 
-/** The parameters that these sources come to, with what is to be said of names that are none of ours. */
+/** Resolves the parameters. The complaints include those about names that are not parameters of this Felix. @param lastGood see `resolveOptions` */
 export function resolveParameters(sources: readonly Source[], lastGood?: FelixConfig): Resolution<typeof parameters> {
   const resolution = resolveOptions(parameters, sources, lastGood);
   const ofUnknown = mostImportant(resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []));
@@ -42,10 +52,10 @@ export function resolveParameters(sources: readonly Source[], lastGood?: FelixCo
   return { ...resolution, values, complaints: [...resolution.complaints, ...ofUnknown] };
 }
 
-/** A FelixConfiguration can have any number of fields: of those that nobody knows so many are reported. */
+/** How many unknown names are reported. A FelixConfiguration can have any number of them. */
 const mostReported = 50;
 
-/** What stops the start or closes something, and then as much as can be reported. */
+/** All complaints that stop the start or switch something off, and as many others as are reported. */
 function mostImportant(complaints: readonly Complaint[]): readonly Complaint[] {
   const matters = (complaint: Complaint): boolean => complaint.stops === true || wantsEncryptedMetrics(complaint);
   const others = complaints.filter((complaint) => !matters(complaint));
@@ -54,14 +64,15 @@ function mostImportant(complaints: readonly Complaint[]): readonly Complaint[] {
     option: '',
     source: others.at(-1)!.source,
     value: '',
-    problem: `${others.length - mostReported} more names that this Felix does not act on are not reported`,
+    problem: `${others.length - mostReported} more names have no effect in this Felix, and are not listed`,
   };
   return [...complaints.filter(matters), ...others.slice(0, mostReported), rest];
 }
 
 /**
- * @param local the sources that beat the datastore's, in order
- * @throws StartError when a local value that must not be wrong is wrong
+ * Starts with the local sources alone, and with a datastore that is not ready.
+ * @param local the local sources, which take precedence over the datastore's, in order of precedence
+ * @throws StartError CONFIG_INVALID when a required parameter has an invalid text
  */
 export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
   const first = resolveParameters(local);
@@ -71,7 +82,7 @@ export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
   let nodeLabels: Labels | undefined;
   let ready = false;
   let settings: Settings = { config: firstConfig, ready };
-  let told = new Set(first.complaints.map((complaint) => JSON.stringify(complaint)));
+  let reported = new Set(first.complaints.map((complaint) => JSON.stringify(complaint)));
 
   function noteConfiguration(name: string, value: Uint8Array | undefined): void {
     const before = configurations.get(name);
@@ -117,8 +128,8 @@ export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
       const fromDatastore = configurationsOf(host, known, nodeLabels).map(({ source }) => source);
       const { values: config, complaints } = resolveParameters([...local, ...fromDatastore], settings.config);
       const all = [...[...configurations].flatMap(complaintsOf), ...complaints];
-      const fresh = all.filter((complaint) => !told.has(JSON.stringify(complaint)));
-      told = new Set(all.map((complaint) => JSON.stringify(complaint)));
+      const fresh = all.filter((complaint) => !reported.has(JSON.stringify(complaint)));
+      reported = new Set(all.map((complaint) => JSON.stringify(complaint)));
       const next: Settings = { config, ready };
       const changed = !sameContent(next, settings);
       settings = next;

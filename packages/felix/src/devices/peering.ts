@@ -1,35 +1,40 @@
-// The host's own addresses on the interfaces of workloads that it speaks BGP with, and which interfaces have them.
+// Adds and removes the host's own addresses on the interfaces of workloads that speak BGP with the host.
 import { familyOf, hostCidr, type IpAddress, prefixLength } from '@calico-openstack/addresses';
 import type { LinkAddress, LinkEditor, Links } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
+/** The parts of the kernel's links that these addresses need. */
 export type PeeringLinks = Pick<Links, 'addresses'> & Pick<LinkEditor, 'addAddress' | 'removeAddress'>;
 
 type PeeringDevice = Pick<WorkloadDevice, 'interfaceName' | 'peeringAddresses'>;
 
-/** RT_SCOPE_LINK: the address answers on its interface, and is never the source of what leaves by another. */
+/** RT_SCOPE_LINK: the address answers on its interface, and is never the source of packets that leave by another. */
 const scopeLink = 253;
 
-/** The link is gone, or the address is there or gone already: the event that says so is on its way. */
+/** Refusals that need no retry: the link is gone, or the address is already there or gone. The event that says so will arrive. */
 const harmless = ['ENODEV', 'EEXIST', 'EADDRNOTAVAIL'];
 
-/** Makes the addresses right once for each life of an interface, those that an earlier run of the agent has left included. */
+/** Programs the addresses once for each epoch of a link. Addresses that an earlier run of the agent has left are removed as well. */
 export class PeeringAddresses {
   readonly #links: PeeringLinks;
-  /** The epoch of the link under which the addresses of an interface were made right. */
+  /** The epoch of the link at which the addresses of an interface were programmed. */
   readonly #settled = new Map<string, number>();
 
   constructor(links: PeeringLinks) {
     this.#links = links;
   }
 
-  /** Other addresses may be wanted now. @param name of one interface; left out: of all */
+  /** Says that the desired addresses of an interface may have changed. @param name the interface; left out for all of them */
   forget(name?: string): void {
     if (name === undefined) this.#settled.clear();
     else this.#settled.delete(name);
   }
 
-  /** @param link undefined: the interface is not there. @returns why the interface does not have its addresses */
+  /**
+   * Programs the addresses of an interface unless that has been done for this epoch.
+   * @param link undefined when the interface does not exist
+   * @returns the reason for people if the kernel refuses an address
+   */
   settle({ interfaceName: name, peeringAddresses }: PeeringDevice, link: { readonly epoch: number } | undefined, ipv6: boolean): string | undefined {
     if (!link) {
       this.#settled.delete(name);
@@ -53,6 +58,6 @@ export class PeeringAddresses {
   }
 }
 
-/** A single address for which the kernel keeps its route is nobody else's on an interface of a workload: the DHCP agent adds its addresses without that route. */
+/** Whether an address on a workload's interface is one of these. They differ from those of the DHCP agent, which adds its addresses without a route (IFA_F_NOPREFIXROUTE). */
 const isForPeering = ({ family, address, prefixLength: length, scope, noPrefixRoute }: LinkAddress): boolean =>
   !noPrefixRoute && (family === 4 ? length === 32 && scope === scopeLink : length === 128 && !address.startsWith('fe80:'));

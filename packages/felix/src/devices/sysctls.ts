@@ -1,54 +1,61 @@
-// The sysctls of an interface, and which interfaces have them.
+// Writes the sysctls of workloads' interfaces.
 
 import type { writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
+/** A sysctl and its desired value. */
 export type Sysctl = {
+  /** The parts of the path under /proc/sys. */
   readonly path: readonly string[];
   readonly value: string;
-  /** Without it the workload's traffic does not work. */
+  /** Whether the workload's traffic depends on it. */
   readonly needed: boolean;
 };
 
+/** The settings that decide about sysctls. */
 export type SysctlSettings = {
   readonly ipv6: boolean;
-  /** What `net.ipv4.conf.default.rp_filter` was at the start: interfaces get it unless they may send from prefixes. */
+  /** The value that `net.ipv4.conf.default.rp_filter` had at the start. Interfaces get it unless they may send from prefixes. */
   readonly rpFilter: string;
 };
 
-/** What an interface of a workload needs, in the order in which it is written. */
+/** The sysctls of a workload's interface, in the order in which they are written. */
 export function sysctlsOf({ interfaceName: name, spoofing }: Pick<WorkloadDevice, 'interfaceName' | 'spoofing'>, settings: SysctlSettings): readonly Sysctl[] {
   const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
   const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
   return [
     v6('accept_ra', '0', false),
-    v6('accept_dad', '0', false), // nobody else is on a tap; without it the host's own address there is of no use to DHCPv6 for two seconds
-    v4('route_localnet', '1'), // metadata at 127.0.0.1 is reached through NAT
+    v6('accept_dad', '0', false), // duplicate address detection would keep DHCPv6 from using the host's address for two seconds, and a tap has no other host
+    v4('route_localnet', '1'), // NAT leads metadata requests to 127.0.0.1
     { path: ['net', 'ipv4', 'neigh', name, 'proxy_delay'], value: '0', needed: false },
     v4('proxy_arp', '1'),
     v4('forwarding', '1'),
-    v4('rp_filter', spoofing ? '0' : settings.rpFilter), // the rules do the work
+    v4('rp_filter', spoofing ? '0' : settings.rpFilter), // the nftables rules check sources, including those prefixes
     ...(settings.ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
   ];
 }
 
-/** Writes them once for each life of an interface: a link that went down and up, or is another of the same name, has lost what was written. */
+/** Writes the sysctls once for each epoch of a link. A link that went down and up, or a new one of the same name, has lost them. */
 export class InterfaceSysctls {
   readonly #write: typeof writeSysctl;
-  /** The epoch of the link under which the sysctls of an interface were written. */
+  /** The epoch of the link at which the sysctls of an interface were written. */
   readonly #written = new Map<string, number>();
 
   constructor(write: typeof writeSysctl) {
     this.#write = write;
   }
 
-  /** Other values may be wanted now. @param name of one interface; left out: of all */
+  /** Says that the desired values of an interface may have changed. @param name the interface; left out for all of them */
   forget(name?: string): void {
     if (name === undefined) this.#written.clear();
     else this.#written.delete(name);
   }
 
-  /** @param link undefined: the interface is not there. @returns what is needed and could not be written */
+  /**
+   * Writes the sysctls of an interface unless that has been done for this epoch.
+   * @param link undefined when the interface does not exist
+   * @returns the reason for people if a needed sysctl could not be written
+   */
   settle(
     device: Pick<WorkloadDevice, 'interfaceName' | 'spoofing'>,
     link: { readonly epoch: number } | undefined,

@@ -1,19 +1,24 @@
-// What of an interface is to be in the kernel: its routes and neighbours. Pure.
+// Derives the desired routes and neighbours of an interface. Pure.
 import { familyOf } from '@calico-openstack/addresses';
 import { deviceRoute, type Neighbour, neighbourKey, type Route, routeKey } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
+/** Desired routes and neighbours, by the keys of the room `kernel` (`routeKey`, `neighbourKey`). */
 export type WantedObjects = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
 
+/** The settings that decide about routes and neighbours. */
 export type RoutingSettings = {
+  /** The protocol number of our routes (RTPROT). */
   readonly routeProtocol: number;
+  /** The metric of our routes by address family. */
   readonly metric: Readonly<Record<4 | 6, number>>;
   readonly ipv6: boolean;
 };
 
+/** The desired objects of an endpoint that is gone. */
 export const nothingWanted: WantedObjects = { routes: new Map(), neighbours: new Map() };
 
-/** By the keys of the kernel room's programmers. */
+/** The desired objects of a device. IPv6 addresses are left out when IPv6 is switched off. */
 export function wantedOf(device: WorkloadDevice, { routeProtocol: protocol, metric, ipv6 }: RoutingSettings): WantedObjects {
   const { interfaceName: name } = device;
   const supported = (address: string): boolean => ipv6 || !address.includes(':');

@@ -1,41 +1,52 @@
-// How each endpoint of this host is, in etcd: what is wanted is compared with what stands there, and the difference is written in batches. Level-triggered: a flap between two writes is no write,
-// a key that somebody deleted comes back, and what is left of an endpoint that is gone goes. Each time that the watch begins (anew), all of it is read and compared: etcd may be another than before.
+// Reports the status of each endpoint of this host in etcd. The desired statuses are compared with those in etcd, and differences are written in batches.
+// It is level-triggered: a flap between two writes causes no write, a key that somebody deleted is written again, and keys of endpoints that are gone are deleted.
+// Whenever the watch starts or starts again, all keys are read and compared, because etcd may have been restored or replaced.
 import { decodeEndpointStatus, type EndpointStatus, encodeEndpointStatus, endpointStatusPrefix } from '@calico-openstack/datamodel';
 import type { Change, Etcd, Follower, KeyValue, Operation } from '@calico-openstack/etcd/types';
 
-/** etcd takes at most 128 operations a transaction by default. */
+/** How many keys one transaction writes. By default etcd accepts at most 128 operations in a transaction. */
 const batchSize = 100;
 
-type Known = { readonly status: EndpointStatus | undefined /** not understood */; readonly modRevision: number };
+/** The value of a key in etcd. */
+type Known = {
+  /** Undefined when the value is not understood. */
+  readonly status: EndpointStatus | undefined;
+  readonly modRevision: number;
+};
 
+/** Keeps the statuses in etcd as desired. */
 export interface EndpointStatusReporter {
-  /** undefined: the endpoint is gone. Keys are those of `endpointStatusKey`. */
+  /** Sets the desired status for a key of `endpointStatusKey`; undefined when the endpoint is gone. */
   want(key: string, status: EndpointStatus | undefined): void;
-  /** How many keys differ from what is wanted. */
+  /** How many keys differ from what is desired. */
   readonly pending: number;
-  /** One at a time. Reads what stands there, where that is not known, and writes what differs. Resolves to whether there is more to do at once. Rejects when etcd cannot be read or written. */
+  /**
+   * Reads the keys in etcd if they are not known, and writes one batch of what differs. Must not be called while another call is in progress.
+   * @returns whether there is more to do at once
+   * @throws EtcdError when etcd cannot be read or written
+   */
   write(): Promise<boolean>;
   close(): void;
 }
 
 /**
- * Follows this host's keys from the start; writes nothing before it has read them.
- * Longer than 80 lines: what is wanted, what is known and what comes meanwhile only make sense together.
- * @param onDifference something differs, or has to be read: `write` has something to do
+ * Follows this host's keys from now on, and writes nothing before it has read them.
+ * Longer than 80 lines, because desired statuses, known statuses and changes in between only make sense together.
+ * @param onDifference called when `write` has something to do
  */
 export function createEndpointStatusReporter(etcd: Etcd, region: string | undefined, host: string, onDifference: () => void): EndpointStatusReporter {
   const prefix = endpointStatusPrefix(region, host);
   const wanted = new Map<string, EndpointStatus>();
   let known = new Map<string, Known>();
   const dirty = new Set<string>();
-  /** Of the last reading of all keys: what changes up to there did is in it. undefined: they are to be read (again). */
+  /** The revision at which all keys were last read, which includes all changes up to there. Undefined when the keys have to be read. */
   let readRevision: number | undefined;
-  /** What came while they were not read: by key, the last. */
+  /** The last change of each key that arrived while the keys were not read. */
   let held = new Map<string, Change>();
-  /** Revisions of what came while a write was under way: it may be younger than the write, and yet come before its answer. */
+  /** The revision of each change that arrived during the current write. A change may be later than the write and yet arrive before etcd's answer to it. */
   let meanwhile = new Map<string, number>();
 
-  function look(key: string): void {
+  function compare(key: string): void {
     if (known.get(key)?.status !== wanted.get(key) || (known.has(key) && !wanted.has(key))) {
       dirty.add(key);
       onDifference();
@@ -50,10 +61,10 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
   async function read(): Promise<void> {
     const holding = held;
     const { revision, found } = await etcd.range(prefix);
-    if (holding !== held) return; // the watch began anew meanwhile: that may have been another etcd
+    if (holding !== held) return; // the watch has started again meanwhile, so the answer may be that of another etcd
     known = new Map(found.map((each) => [each.key, knownOf(each)]));
     readRevision = revision;
-    for (const key of new Set([...dirty, ...known.keys(), ...wanted.keys()])) look(key);
+    for (const key of new Set([...dirty, ...known.keys(), ...wanted.keys()])) compare(key);
     for (const change of held.values()) note(change);
   }
 
@@ -64,18 +75,18 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
       return;
     }
     if (modRevision <= readRevision) return;
-    if ((known.get(key)?.modRevision ?? 0) > modRevision) return; // an echo that our own later write has overtaken
+    if ((known.get(key)?.modRevision ?? 0) > modRevision) return; // the event is older than our own last write
     meanwhile.set(key, modRevision);
     if (value === undefined) known.delete(key);
     else known.set(key, knownOf({ value, modRevision }));
-    look(key);
+    compare(key);
   }
 
   const follower: Follower = etcd.follow([prefix], {
     onChanges: (changes) => changes.forEach(note),
     onState(state) {
       if (state !== 'following') return;
-      // Where the watch was lost, what is known says nothing: etcd may have been restored, or be another, and what we had written is undone.
+      // After a lost watch the known values count for nothing: etcd may have been restored or replaced, which undoes our writes.
       readRevision = undefined;
       held = new Map();
       onDifference();
@@ -86,7 +97,7 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
     want(key, status) {
       if (status === undefined) wanted.delete(key);
       else wanted.set(key, status);
-      look(key);
+      compare(key);
     },
     get pending() {
       return dirty.size;
@@ -96,7 +107,7 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
       if (readRevision === undefined) return true;
       const written = new Map([...dirty].slice(0, batchSize).map((key) => [key, wanted.get(key)]));
       if (written.size === 0) return false;
-      // Without comparing first: these keys are this host's alone, and what is wanted is right whatever stands there.
+      // The transaction has no condition: only this host writes these keys, and the desired value is right whatever the key has.
       const operations = [...written].map(
         ([key, status]): Operation => (status === undefined ? { delete: key } : { put: key, value: encodeEndpointStatus(status) }),
       );
@@ -106,7 +117,7 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
         if ((meanwhile.get(key) ?? 0) > revision) continue;
         if (status === undefined) known.delete(key);
         else known.set(key, { status, modRevision: revision });
-        look(key);
+        compare(key);
       }
       return dirty.size > 0;
     },

@@ -1,4 +1,4 @@
-// What this agent tells etcd: that it lives, and how each workload is. Starts with the first step that has programmed the kernel, follows the settings from then on.
+// Reports to etcd that this agent is alive, and the status of each workload. It starts when the kernel has been programmed for the first time, and follows the settings from then on.
 import { type Clock, type Logger, type Loop, startLoop } from '@calico-openstack/agent';
 import { type EndpointStatus, endpointStatusKey, type WorkloadId } from '@calico-openstack/datamodel';
 import type { Etcd, LeasedWriter } from '@calico-openstack/etcd';
@@ -7,25 +7,30 @@ import type { FelixConfig } from '../option-table.ts';
 import { createEndpointStatusReporter, type EndpointStatusReporter } from './endpoints.ts';
 import { startHeartbeat } from './heartbeat.ts';
 
+/** The reports of this agent. */
 export interface Statuses {
-  /** The settings are these from now on. */
+  /** Sets the settings in force. */
   configure(config: FelixConfig): void;
-  /** undefined: the workload is gone. */
+  /** Logs and reports statuses that may have changed; undefined for a workload that is gone. */
   note(statuses: ReadonlyMap<WorkloadId, WorkloadStatus | undefined>): void;
+  /** Ends reporting. The keys stay in etcd; that of the heartbeat expires. */
   close(): Promise<void>;
 }
 
+/** What `startStatuses` works with. */
 export type StatusesOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
   readonly host: string;
+  /** When the process started, in ms since the epoch. */
   readonly startedAtMs: number;
   readonly log: Logger;
   readonly clock: Clock;
 };
 
+/** Nothing is reported before the first `configure`. */
 export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: StatusesOptions): Statuses {
-  /** Also while nothing is reported: it may be switched on later. */
+  /** The statuses of all workloads, also while reporting is switched off, because it may be switched on later. */
   const known = new Map<WorkloadId, { readonly key: string; readonly status: EndpointStatus }>();
   let reporter: EndpointStatusReporter | undefined;
   let heartbeat: { readonly writer: LeasedWriter; readonly intervalMs: number; readonly ttlSeconds: number } | undefined;
@@ -33,7 +38,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
   const loop: Loop = startLoop({
     run: async () => ((await reporter?.write()) ? 0 : undefined),
     onFailure: (error, failures, retryMs) => {
-      if (failures === 1) log.warn({ err: error, retryMs: Math.round(retryMs) }, 'cannot report endpoint statuses; tried until it succeeds');
+      if (failures === 1) log.warn({ err: error, retryMs: Math.round(retryMs) }, 'cannot report endpoint statuses to etcd; Neutron shows old port statuses until a retry succeeds');
     },
     clock,
   });
@@ -44,7 +49,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
     void heartbeat?.writer.close();
     heartbeat = undefined;
     if (intervalMs <= 0) return;
-    const onError = (error: unknown): void => log.warn({ err: error }, 'cannot report that this agent lives; tried again at the next interval');
+    const onError = (error: unknown): void => log.warn({ err: error }, 'cannot report to etcd that this agent is alive; Neutron may show it as dead; the next attempt is in one interval');
     heartbeat = { intervalMs, ttlSeconds, writer: startHeartbeat(etcd, { region, host, intervalMs, ttlSeconds, startedAtMs, onError, clock }) };
   }
 
@@ -65,7 +70,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
           const gone = known.get(id);
           known.delete(id);
           if (gone) reporter?.want(gone.key, undefined);
-          log.info({ endpoint: id }, 'endpoint gone');
+          log.info({ endpoint: id }, 'the endpoint is gone from this host');
           continue;
         }
         const { workload, status, reason } = told;
@@ -73,8 +78,8 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
         known.set(id, { key, status });
         reporter?.want(key, status);
         const line = { endpoint: id, device: workload.interfaceName, addresses: workload.addresses.join(','), status };
-        if (status === 'error') log.error({ ...line, reason }, 'endpoint not programmed, or not all of it');
-        else log.info(line, 'endpoint');
+        if (status === 'error') log.error({ ...line, reason }, 'the endpoint is not programmed, or only in part; its status is `error` until the reason is gone');
+        else log.info(line, 'the endpoint is programmed');
       }
     },
     async close() {
