@@ -218,7 +218,7 @@ export const breaks: readonly Break[] = [
   {
     what: 'a failed look at connections is forgotten',
     file: 'packages/felix/src/connections/enforcement.ts',
-    from: 'waiting = both(waiting, taken); // nothing is forgotten',
+    from: 'waiting = both(waiting, taken); // the next review includes these addresses',
     to: '',
   },
   {

@@ -1,4 +1,4 @@
-// How the running agent is configured: what it says of wrong options, and when; whom a FelixConfiguration with a selector reaches; whether the host's name is the cloud's.
+// The configuration of a running agent: how it reports wrong options, and when; which hosts a FelixConfiguration with a selector reaches; what it reports of the host's name.
 
 import { once } from 'node:events';
 import { resourceKey, resourcePrefix, workloadEndpointName } from '@calico-openstack/datamodel';
@@ -30,7 +30,7 @@ test('a wrong option is reported while etcd is away, once, and what it gives way
   expect(said().join('\n')).toMatch(/this Felix does not act on it.*option=BPFLogLevel/);
   expect(said().join('\n')).toMatch(/neither this Felix nor Calico's has such a parameter.*option=felix_healtport/);
   await host.etcdProcess.restart();
-  await host.untilSaid('datastore read');
+  await host.untilSaid('the datastore has been read');
   expect(await host.exec('curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9099/liveness')).toBe('200');
   expect(said()).toHaveLength(3);
 });
@@ -62,7 +62,7 @@ test('a FelixConfiguration with a selector counts while this host’s Node has i
     }),
   });
   host.startAgent();
-  await host.untilSaid('datastore read');
+  await host.untilSaid('the datastore has been read');
   expect(await health()).toBe('not');
   await host.put(node({ rack: '1' }));
   await host.until(async () => (await health()) === 'served', 'health is served as the rack’s configuration wants it');

@@ -1,4 +1,4 @@
-// The agent's loop on an etcd, a kernel and a clock in memory: what it does when, and in which order.
+// The agent's loop with an etcd, a kernel and a clock in memory: what it does, when, and in which order.
 import { type OpenLog, recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { endpointStatusKey } from '@calico-openstack/datamodel';
@@ -51,7 +51,7 @@ function world(environment: Readonly<Record<string, string>> = {}, kernel = fake
     rulesGone: () => void stamping.told.push('gone'),
     close: () => undefined,
   };
-  /** Another Felix, whose rules police the host as long as it is said so. */
+  /** Another Felix, whose rules police the host while this says so. */
   const another = {
     polices: false,
     told: [] as string[],
@@ -110,7 +110,7 @@ function world(environment: Readonly<Record<string, string>> = {}, kernel = fake
   };
 }
 
-/** It runs, with endpoint 1 plugged and programmed. */
+/** A running agent, with endpoint 1 plugged and programmed. */
 async function running(environment: Readonly<Record<string, string>> = {}) {
   const w = world(environment);
   w.plug(one);
@@ -130,7 +130,7 @@ describe('until the datastore is known', () => {
     w.etcd.setDown(true);
     await w.start();
     expect([chainsOf(w) > 0, w.arp.content().chains.size > 0, knownInterfaces(w)]).toEqual([true, true, 0]);
-    expect(w.said()).toContain('closed until the datastore is known');
+    expect(w.said()).toContain('the host had no rules of Felix: packets from and to these interfaces are dropped until the datastore is known');
     expect(w.order).toEqual(['rules', 'rules']);
   });
 
@@ -152,7 +152,7 @@ describe('until the datastore is known', () => {
     w.tellStrangers();
     await w.clock.pass(0);
     expect(chainsOf(w)).toBeGreaterThan(0);
-    expect(w.said()).toContain('somebody else has removed the rules of Felix: ours are put there');
+    expect(w.said()).toContain('somebody else has removed the rules of Felix; they are installed again; find out which program did it');
   });
 
   test('nothing is closed while another Felix’s rules police the host, and it is closed when they go', async () => {
@@ -212,7 +212,7 @@ describe('a step', () => {
     w.inet.refuseAll('ENOMEM');
     await w.put(workloadEndpoint(two));
     expect([w.order, w.routed()]).toEqual([[], [route(one), route(one, 1)].sort()]);
-    expect(w.said()).toContain('cannot program the kernel: what it holds stays, and this is tried again');
+    expect(w.said()).toContain('cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause');
     expect(w.statusOf(two)).toBeUndefined();
     w.inet.refuseAll();
     await w.clock.pass(49);
@@ -287,12 +287,12 @@ describe('what the kernel holds is compared with what is wanted', () => {
       const before = w.reads();
       w.tellStrangers();
       await w.clock.pass(0);
-      return w.reads() > before + 1; // one look says whether the table is there
+      return w.reads() > before + 1; // one read checks whether the table exists
     };
     expect([await compared(), await compared(), await compared()]).toEqual([true, false, false]);
     const before = w.reads();
     await w.clock.pass(5000);
-    expect(w.reads()).toBeGreaterThan(before + 1); // when its time has come
+    expect(w.reads()).toBeGreaterThan(before + 1); // the pause is over
   });
 
   test('a table of ours that is gone is put back at once, with all that was in it', async () => {

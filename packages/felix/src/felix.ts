@@ -1,4 +1,4 @@
-// The agent: etcd → policy → render → kernel → status. One loop looks at everything that is dirty, whatever made it so.
+// The agent: etcd → policy → render → kernel → status. One loop handles all changes, whatever caused them.
 import { existsSync } from 'node:fs';
 import {
   type Clock,
@@ -44,7 +44,10 @@ import { anotherFelixPolices, createTakeOver, type TakeOver } from './takeover/t
 
 const startedAtMs = Date.now() - performance.now();
 
-/** Starts the agent in this process's network namespace. @throws StartError, EtcdError when it cannot be started as configured */
+/**
+ * Starts the agent in this process's network namespace.
+ * @throws StartError, EtcdError when it cannot be started as configured, and IniError when a configuration file cannot be read
+ */
 export async function startFelix(configFiles: readonly string[]): Promise<Running> {
   const keeper = createSettingsKeeper(localSources(configFiles, process.env));
   const { config } = keeper.settings;
@@ -53,14 +56,14 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   logComplaints(log, keeper.complaints);
   log.info(
     { host: config.FelixHostname, etcd: etcdOfCfg(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
-    'starting',
+    'Felix starts',
   );
-  // Before the kernel: an agent that could never learn what to program must not close what is open.
+  // etcd comes before the kernel. An agent whose options for etcd are wrong must not close the host.
   const etcd = connectEtcd({ ...etcdOfCfg(config), onWarning: (sentence) => log.warn(sentence) });
   const kernel = openHostKernel(log, () => keeper.settings.config);
   const policedAtStart = needing('nftables', anotherFelixPolices);
   const stamping = needing('nftables', () => createStamping(kernel, renderOptions(config).stamps, policedAtStart, log));
-  if (policedAtStart) log.info({}, 'another Felix’s rules police this host: they stay until the datastore has been read and ours are in force');
+  if (policedAtStart) log.info({}, 'the rules of another Felix police this host; they stay until the datastore has been read and our rules are in force');
   const another = { policedAtStart, polices: anotherFelixPolices, takeOver: createTakeOver };
   const felix = needing('nftables', () => new Felix({ keeper, kernel, stamping, another, etcd, output, clock: systemClock }));
   return {
@@ -71,9 +74,17 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   };
 }
 
-/** Another Felix on this host: whether its rules police it, and what takes them away (takeover.ts). */
-export type AnotherFelix = { readonly policedAtStart: boolean; readonly polices: () => boolean; readonly takeOver: typeof createTakeOver };
+/** Another Felix on this host (takeover.ts). */
+export type AnotherFelix = {
+  /** Whether its rules policed the host when this process started. */
+  readonly policedAtStart: boolean;
+  /** Returns whether its rules police the host now. */
+  readonly polices: () => boolean;
+  /** Creates what removes its rules. */
+  readonly takeOver: typeof createTakeOver;
+};
 
+/** The parts that `Felix` works with, and closes. */
 export type FelixParts = {
   readonly keeper: SettingsKeeper;
   readonly kernel: HostKernel;
@@ -84,10 +95,10 @@ export type FelixParts = {
   readonly clock: Clock;
 };
 
-/** What there is once the datastore has been ready for the first time. */
+/** The parts that exist once the datastore has been ready for the first time. */
 type Programmed = { readonly devices: Devices; readonly statuses: Statuses; readonly region: string | undefined };
 
-/** The agent on parts that are handed in. It is at work from its making on, until it is closed; then the parts are closed, too. */
+/** The agent. It works from its construction until it is closed, and then closes its parts. */
 export class Felix {
   readonly #keeper: SettingsKeeper;
   readonly #kernel: HostKernel;
@@ -117,11 +128,12 @@ export class Felix {
   readonly #closing: (() => void)[] = [];
   #programmed: Programmed | undefined;
   #inSync = false;
-  /** From the start: what the datastore says of them is looked at when its first reading is complete, not before. */
+  /** Whether the settings have to be resolved again. This happens for the first time when the first reading of the datastore is complete. */
   #settingsDirty = true;
-  #toldReady: boolean | undefined;
+  /** Whether the datastore was ready when that was last logged. */
+  #loggedReady: boolean | undefined;
 
-  /** @throws NftablesError, NetlinkError when the kernel does not let what is open be closed */
+  /** @throws NftablesError, NetlinkError when the kernel refuses the rules of the closed state */
   constructor({ keeper, kernel, stamping, another, etcd, output, clock }: FelixParts) {
     const { log } = output;
     this.#keeper = keeper;
@@ -136,13 +148,13 @@ export class Felix {
     this.#metrics = createMetrics(config.FelixHostname);
     this.#notices = new Notices(log, this.#metrics);
     this.#dataplane = createDataplane(kernel.tables, this.#renderOptions(), (rejected) => this.#notices.rejected(rejected));
-    if (!another.policedAtStart) this.#tellClosed(this.#dataplane.closeWhatIsOpen());
+    if (!another.policedAtStart) this.#logClosed(this.#dataplane.closeWhatIsOpen());
     this.#calculation = createPolicyCalculation({ host: config.FelixHostname, allowSourceSpoofing: config.WorkloadSourceSpoofing === 'Any' });
     this.#pages = {
       health: startPages('health', healthPages(this.#health), log),
       metrics: startPages('metrics', metricsPages(this.#metrics.registry), log),
     };
-    this.#programming = startLoop({ run: () => this.#program(), onFailure: (error, failures, retryMs) => this.#tellFailure(error, failures, retryMs), clock });
+    this.#programming = startLoop({ run: () => this.#program(), onFailure: (error, failures, retryMs) => this.#reportFailure(error, failures, retryMs), clock });
     this.#connections = this.#watchConnections();
     this.#reservations = startReservationKeeper(
       {
@@ -160,7 +172,7 @@ export class Felix {
     this.#follow();
   }
 
-  /** Rejects when the agent cannot go on, or has to be started again. */
+  /** Rejects when the agent has to be started again. */
   get failed(): Promise<never> {
     return this.#fail.promise;
   }
@@ -207,7 +219,7 @@ export class Felix {
       onGone: noteStrangers,
     });
     onForeignRules(noteStrangers);
-    // Another Felix's rules may have gone since they were looked for, before changes were heard of.
+    // Another Felix's rules may have gone after they were found and before changes were reported.
     if (this.#dataplane.missingTables().length > 0) noteStrangers();
     return takeOver;
   }
@@ -229,7 +241,7 @@ export class Felix {
       },
       onInSync: (revision) => {
         this.#inSync = true;
-        this.#log.info({ revision, sinceStartMs: Math.round(this.#clock.steadyMs()) }, 'datastore read');
+        this.#log.info({ revision, sinceStartMs: Math.round(this.#clock.steadyMs()) }, 'the datastore has been read');
         this.#programming.wake();
         this.#warnOfNamesakes();
       },
@@ -240,14 +252,14 @@ export class Felix {
       onState: (state, reason) => {
         this.#metrics.resyncState.set({ connecting: 1, lost: 1, reading: 2, following: 3 }[state]);
         this.#components.calculation.report({ live: true, ready: state === 'following', ...(reason && { detail: reason }) });
-        if (state === 'lost') this.#log.warn({ reason }, 'etcd is away: the kernel keeps what it holds');
-        else this.#log.info({ state }, 'datastore');
+        if (state === 'lost') this.#log.warn({ reason }, 'etcd is away; the kernel keeps its rules and routes, and changes wait until etcd is back');
+        else this.#log.info({ state }, 'the state of the connection to the datastore has changed');
       },
     });
     this.#closing.push(() => follower.close());
   }
 
-  /** Nova may call this host otherwise than its system does: then it would get nothing, silently. */
+  /** Warns when Nova seems to call this host by another name than its system does. Otherwise it would silently get no endpoints. */
   #warnOfNamesakes(): void {
     const { FelixHostname: host } = this.#keeper.settings.config;
     const keysWith = async (prefix: string) => (await this.#etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
@@ -256,13 +268,13 @@ export class Felix {
     this.#closing.push(() => watch.close());
   }
 
-  /** One look at everything that is dirty. Returns how long it may be until the next one. */
+  /** Handles all changes. Returns after how many milliseconds the next run begins at the latest. */
   #program(): number | undefined {
     if (this.#inSync && this.#settingsDirty) this.#refreshSettings();
     const { ready, config } = this.#keeper.settings;
     if (this.#comparisons.strangersChangedRules) this.#putBack();
     if (!this.#inSync || !ready) {
-      const detail = this.#inSync ? 'ClusterInformation default does not say datastoreReady' : 'the datastore has not been read';
+      const detail = this.#inSync ? 'spec.datastoreReady of ClusterInformation default is not true' : 'the datastore has not been read';
       this.#components.dataplane.report({ live: true, ready: false, detail });
       return undefined;
     }
@@ -282,9 +294,9 @@ export class Felix {
     this.#comparisons.noteApplied(startMs, { resynced: tables.inet.resynced, operations, tookMs: tables.inet.tookMs + tables.arp.tookMs });
     this.#stamping.rulesInForce();
     this.#takeOver.rulesInForce();
-    // While connections are still being stamped, what is cut would be stamped again.
+    // While connections are still being stamped, connections that are cut would be stamped again.
     if (this.#stamping.options.unstamped === 'judge') this.#connections.rulesInForce(config.EstablishedConnections === 'Enforce');
-    this.#kernel.forward(config); // what is forwarded is governed now
+    this.#kernel.forward(config); // not earlier: our rules police forwarded packets from now on
     reported.note(statuses);
     this.#connections.cut(left);
     if (first)
@@ -297,7 +309,10 @@ export class Felix {
     return Math.max(1, Math.min(this.#comparisons.restMs(endMs, intervalsOf(config)), retry ? retryMs : longestRestMs));
   }
 
-  /** The kernel first: whose connections are concerned does not have to be known before. It is worked out where the kernel refused, too, since no later step hears of this change again. */
+  /**
+   * Programs the kernel, and then derives which connections the change concerns. The kernel comes first, because it does not depend on that. The connections are derived also when the
+   * kernel refused, because no later step gets this change again.
+   */
   #commit(change: DesiredChange): StepReport {
     try {
       return this.#dataplane.step();
@@ -333,14 +348,16 @@ export class Felix {
     const { changed, complaints } = this.#keeper.refresh();
     logComplaints(this.#log, complaints);
     const { settings } = this.#keeper;
-    if (this.#toldReady !== settings.ready)
+    if (this.#loggedReady !== settings.ready)
       this.#log.info(
         { ready: settings.ready },
-        settings.ready ? 'the datastore is ready' : 'the datastore is not ready: the kernel keeps what it holds until it is',
+        settings.ready
+          ? 'the datastore is ready'
+          : 'the datastore is not ready (spec.datastoreReady of ClusterInformation default): nothing is programmed until it is, and the kernel keeps its rules and routes',
       );
-    this.#toldReady = settings.ready;
+    this.#loggedReady = settings.ready;
     if (!changed) return;
-    // The keys of all that is reported hang on it. A datastore that is not ready does not say what it is.
+    // All keys of statuses contain the region. A datastore that is not ready may lack the region.
     if (settings.ready && this.#programmed && this.#programmed.region !== settings.config.OpenstackRegion)
       this.#fail.reject(new RestartNeeded('OpenstackRegion changed in the datastore'));
     this.#serve(settings.config);
@@ -358,48 +375,48 @@ export class Felix {
       this.#takeOver.lookAgain();
     }
     if (!due.devices) return;
-    // What differs is reported as drift, and wakes the loop.
+    // A difference is reported as drift, which wakes the loop.
     Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).catch((error: unknown) =>
-      this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; tried again at the next interval'),
+      this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; changes that others made to them may stay until the next interval, when this is retried'),
     );
   }
 
-  /** A table of ours that somebody else has removed comes back at once, whether the datastore is there or not. */
+  /** Creates our tables again at once if another program has removed them, whether etcd can be reached or not. */
   #putBack(): void {
     const missing = this.#dataplane.missingTables();
-    // Before the datastore has been read another Felix's rules may police the host instead of ours; nothing is closed while they do.
+    // Before the datastore has been read, another Felix's rules may police the host instead of ours. Nothing is closed while they do.
     if (missing.length === 0 || (!this.#programmed && this.#another.polices())) return;
-    this.#log.warn({ tables: printTables(missing) }, 'somebody else has removed the rules of Felix: ours are put there');
+    this.#log.warn({ tables: printTables(missing) }, 'somebody else has removed the rules of Felix; they are installed again; find out which program did it');
     if (missing.includes('inet')) this.#stamping.rulesGone();
     this.#dataplane.putBack(missing);
-    if (!this.#programmed) this.#tellClosed(missing);
+    if (!this.#programmed) this.#logClosed(missing);
   }
 
-  #tellClosed(made: readonly TableName[]): void {
+  #logClosed(made: readonly TableName[]): void {
     if (made.length === 0) return;
     const interfaces = this.#keeper.settings.config.InterfacePrefix.map((prefix) => `${prefix}*`).join(',');
-    this.#log.info({ tables: printTables(made), interfaces }, 'closed until the datastore is known');
+    this.#log.info({ tables: printTables(made), interfaces }, 'the host had no rules of Felix: packets from and to these interfaces are dropped until the datastore is known');
   }
 
-  #tellFailure(error: unknown, failures: number, retryMs: number): void {
+  #reportFailure(error: unknown, failures: number, retryMs: number): void {
     this.#metrics.dataplaneFailures.inc();
     this.#components.dataplane.report({ live: true, ready: false, detail: (error as Error).message });
-    this.#log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot program the kernel: what it holds stays, and this is tried again');
+    this.#log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause');
   }
 
-  /** What people see of this process: its log, health and metrics, where and as the settings want them. */
+  /** Moves log, health and metrics to where the settings want them. */
   #serve(config: FelixConfig): void {
     const { log, health, metrics } = outputsOf(config);
     try {
       this.#output.configure(log);
     } catch (error) {
-      this.#log.error({ err: error, file: config.LogFilePath }, 'cannot write the log there: it stays as it was');
+      this.#log.error({ err: error, file: config.LogFilePath }, 'cannot write this log file; the log stays where it was; correct LogFilePath');
     }
     this.#pages.health.serve(health);
     this.#pages.metrics.serve(metrics);
   }
 
-  /** What is in the kernel and in etcd stays. */
+  /** Ends the agent's work. Its rules, routes and statuses stay. */
   async close(): Promise<void> {
     await this.#programming.close();
     await this.#takeOver.close();
@@ -413,7 +430,7 @@ export class Felix {
   }
 }
 
-/** What the kernel refused of a device is tried again after this. */
+/** After how long an object is retried that the kernel has refused. */
 const retryMs = 1000;
 const longestRestMs = 3_600_000;
 

@@ -1,4 +1,4 @@
-// Everything of this host's kernel that the agent holds open, and what it switches on once.
+// Opens all parts of this host's kernel that the agent uses, and switches settings on that it needs.
 
 import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
@@ -30,45 +30,50 @@ import type { DeviceKernel } from './devices.ts';
 import { needing } from './kernel-needs.ts';
 import type { FelixConfig } from './option-table.ts';
 
+/** The open kernel. */
 export interface HostKernel {
   readonly links: Links & LinkEditor;
   readonly hostAddresses: HostAddresses;
   readonly tables: Readonly<Record<TableName, OpenTable>>;
   readonly conntrack: Conntrack;
-  /** `net.ipv4.conf.default.rp_filter` as it was at the start. */
+  /** The value that `net.ipv4.conf.default.rp_filter` had at the start. */
   readonly defaultRpFilter: string;
-  /** Somebody else changed a route or neighbour of ours: there is something to apply. */
+  /** Sets what is called when another program has changed a route or neighbour of ours, so that there is something to apply. */
   onDrift(listener: () => void): void;
-  /** Somebody else changed the ruleset: perhaps our tables. */
+  /** Adds what is called when another program has changed the ruleset, of which our tables may be a part. */
   onForeignRules(listener: () => void): void;
-  /** Lets the host forward, where the settings have begun to want it. Never forbids it: others may need it too. */
+  /** Switches forwarding on for each family for which the settings have begun to want it. It is never switched off, because others may need it. */
   forward(config: FelixConfig): void;
-  /** @param config the settings in force, asked each time */
+  /**
+   * Opens routes and neighbours.
+   * @param config returns the settings in force, and is called for each decision
+   * @returns `earlier` has the interfaces that single addresses led to in an earlier run
+   */
   openDevices(config: () => FelixConfig): { readonly kernel: DeviceKernel; readonly earlier: ReadonlyMap<Cidr, string> };
   close(): void;
 }
 
-/** RTPROT 80: what Calico's agents have marked routes of workloads with, before and beside `DeviceRouteProtocol` 3. */
+/** RTPROT 80, which Calico's agents give to routes of workloads, besides `DeviceRouteProtocol` 3. */
 const calicoRouteProtocol = 80;
 
 const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
 /**
- * In this process's network namespace. Longer than 80 lines: it opens one thing after the other, and decides nothing.
- * @throws StartError with the remedy where the kernel lacks what the agent needs, or refuses it
+ * Opens the kernel of this process's network namespace. Longer than 80 lines: it opens one thing after the other, and decides nothing.
+ * @throws StartError with the remedy when the kernel lacks or refuses what the agent needs
  */
 export function openHostKernel(log: Logger, config: () => FelixConfig): HostKernel {
-  const links = needing('links', () => openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'links: read again') }));
+  const links = needing('links', () => openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'events about links were lost or could not be read; all links are read again') }));
   const hostAddresses = needing('links', () =>
     openHostAddresses(links, {
-      onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the routes for their next hops: those that are known stay, and it is tried again'),
+      onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried'),
       leavesOut: (device) => config().InterfacePrefix.some((prefix) => device.startsWith(prefix)),
     }),
   );
   const owned = config().NftablesTableOwnership === 'Owned';
   const tables = needing('nftables', () => {
     const open = { inet: openTable('inet', tableName, undefined, { owned }), arp: openTable('arp', tableName, undefined, { owned }) };
-    open.inet.exists(); // asked, so that a kernel without nftables, or without the right to it, is told now
+    open.inet.exists(); // so that a kernel without nftables, or a process without the right to it, is reported now
     return open;
   });
   const conntrack = needing('conntrack', () => {
@@ -93,7 +98,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     hostAddresses,
     tables,
     conntrack,
-    defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // as upstream assumes where it cannot be read
+    defaultRpFilter: readSysctl(['net', 'ipv4', 'conf', 'default', 'rp_filter']) ?? '1', // upstream's assumption where it cannot be read
     onDrift(listener) {
       drifted = listener;
     },
@@ -113,7 +118,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
       const ownsRoute = (route: KernelRoute, device: string | undefined): boolean => {
         const { InterfacePrefix: devicePrefixes, RemoveExternalRoutes, DeviceRouteProtocol } = settings();
         if (route.protocol === routeProtocol.bird && device !== undefined && bgpInterfaces.has(device)) return false;
-        // By protocol on workload interfaces only: 3 ("boot") is everybody's number.
+        // The protocol counts on workload interfaces only, because many programs use 3 ("boot").
         return ownsRoutes({ devicePrefixes })(route, device) && (RemoveExternalRoutes || [DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol));
       };
       const table = openRoutes();
@@ -128,7 +133,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
         () => routes.close(),
         () => neighbours.close(),
       );
-      /** Where addresses led in an earlier run: by its routes, or upstream's, and by what our table still says. */
+      /** The interfaces that addresses led to in an earlier run, according to its routes or upstream's, and to our table. */
       const earlier = new Map<Cidr, string>();
       for (const route of table.read()) {
         const device = route.deviceIndex === undefined ? undefined : links.nameOf(route.deviceIndex);
@@ -147,8 +152,8 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
 function switchOn(path: readonly string[], log: Logger): void {
   const sysctl = path.join('/');
   try {
-    if (writeSysctl(path, '1') === 'absent') log.warn({ sysctl }, 'this kernel has no such setting');
+    if (writeSysctl(path, '1') === 'absent') log.warn({ sysctl }, 'this kernel does not have the sysctl, so what it would switch on stays off; load the kernel module that has it');
   } catch (error) {
-    log.warn({ sysctl, err: error }, 'cannot switch it on');
+    log.warn({ sysctl, err: error }, 'cannot set the sysctl to 1, so what it would switch on stays off; set it on this host');
   }
 }

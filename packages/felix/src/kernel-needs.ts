@@ -1,4 +1,4 @@
-// What of the kernel the agent cannot do without, and what to do where it is missing: sentences for whoever starts it.
+// Turns a kernel's refusal at the start into a sentence that says what the agent needs and what to do.
 import { type CodedError, StartError } from '@calico-openstack/agent';
 import { NetlinkError, NftablesError } from '@calico-openstack/kernel';
 
@@ -14,9 +14,10 @@ const needs = {
   },
 } as const;
 
+/** A part of the kernel that the agent cannot start without. */
 export type KernelNeed = keyof typeof needs;
 
-/** Runs what the agent cannot start without. @throws StartError with the remedy where the kernel refuses it */
+/** Calls `use`, which needs this part of the kernel. @throws StartError with the remedy when the kernel refuses, or what else `use` throws */
 export function needing<T>(need: KernelNeed, use: () => T): T {
   try {
     return use();
@@ -35,7 +36,7 @@ function kernelProblem(need: KernelNeed, error: CodedError): StartError {
         `the kernel does not ${what} for this process: ${error.message}; start it as root or with CAP_NET_ADMIN, and end whatever else owns tables of its name (a second calico-felix)`,
         { cause: error },
       );
-    // No such protocol, subsystem, family or expression.
+    // The kernel does not have the protocol, subsystem, family or expression.
     case 'EPROTONOSUPPORT':
     case 'EAFNOSUPPORT':
     case 'EOPNOTSUPP':

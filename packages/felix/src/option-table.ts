@@ -1,4 +1,4 @@
-// Felix's parameters, in Calico's names and with its defaults, and how the texts are read that only Felix knows.
+// Felix's parameters, with Calico's names and defaults.
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import {
   bad,
@@ -19,6 +19,7 @@ import {
 } from '@calico-openstack/agent';
 import { isRegion } from '@calico-openstack/datamodel';
 
+/** A rate of log lines. */
 export type Rate = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day' };
 
 const address: Parser<IpAddress | undefined> = (value) => {
@@ -26,10 +27,7 @@ const address: Parser<IpAddress | undefined> = (value) => {
   return parsed ? good(parsed) : bad('it must be an IP address (a host name has no effect on packets)');
 };
 
-/**
- * Beginnings of interface names, separated by commas. `tap` is always one of them, whatever any source says: the workloads of OpenStack are on taps, and no setting may
- * leave them unpoliced.
- */
+/** Prefixes of interface names, separated by commas. `tap` is always added: the workloads of OpenStack are on taps, and no setting may leave them unpoliced. */
 const interfacePrefixes: Parser<readonly string[]> = (value) => {
   const prefixes = value
     .split(',')
@@ -48,14 +46,14 @@ const rate: Parser<Rate | undefined> = (value) => {
     : bad('it must be a number from 1 to 9999 and /second, /minute, /hour or /day');
 };
 
-/** A mark mask with room for our bits. */
+/** A mask with at least the four bits that Felix needs. */
 const markMask: Parser<number> = (value, dialect) => {
   const number = whole(0, 0xffffffff)(value, dialect);
   if (!number.ok || bitsOf(number.value).length >= 4) return number;
   return bad('it must be a mask of 32 bits with at least 4 set: two for packets, two for connections');
 };
 
-/** The single bits of a mask, lowest first. */
+/** The single bits of a mask of 32 bits, the lowest first. */
 export function bitsOf(mask: number): number[] {
   const bits: number[] = [];
   for (let bit = 0; bit < 32; bit += 1) if ((mask >>> bit) & 1) bits.push((1 << bit) >>> 0);
@@ -68,12 +66,13 @@ const zero = { none: { value: 0 } };
 const priority = whole(1, 2147483646);
 const port = whole(0, 65535);
 
-/** Set by environment and file alone. */
+/** The names of a parameter that only the environment and files can set. */
 const local = (key: string) => ({ environment: [`FELIX_${key}`], cfg: [key] });
 
-/** Set by FelixConfiguration as well, whose fields are called as the parameter is, or as `fields` says; taken while Felix runs. */
+/** The names of a parameter that FelixConfiguration can set as well, while Felix runs. */
 const live = (key: string) => ({ ...local(key), resource: [fields[key] ?? key] });
 
+/** The fields of FelixConfiguration whose names differ from their parameters' names, by parameter. */
 const fields: Readonly<Record<string, string>> = {
   ReportingIntervalSecs: 'reportingInterval',
   ReportingTTLSecs: 'reportingTTL',
@@ -81,6 +80,7 @@ const fields: Readonly<Record<string, string>> = {
 
 const outputs = outputRows({ logFile: '/var/log/calico/felix.log', healthPort: 9099, metricsHost: '', metricsPort: 9091 });
 
+/** All parameters of Felix. */
 export const parameters = {
   ...named(local, {
     DatastoreType: row(oneOf('etcdv3'), 'etcdv3', 'the only one that this Felix knows', { required: true, also: { libcalico: ['DATASTORE_TYPE'] } }),
@@ -148,5 +148,5 @@ export const parameters = {
   }),
 };
 
-/** The values in force. */
+/** The values of all parameters. */
 export type FelixConfig = Values<typeof parameters>;

@@ -1,7 +1,8 @@
-// What follows for the rules from the parameters in force.
+// Derives the renderer's options from the parameters.
 import type { RenderOptions } from '@calico-openstack/render';
 import { bitsOf, type FelixConfig } from './option-table.ts';
 
+/** The renderer's options for these parameters. `unstamped` and `stamps` are replaced while a take-over is in progress (stamping.ts). */
 export function renderOptions(config: FelixConfig): RenderOptions {
   const [acceptMark, passMark, egress, ingress] = bitsOf(config.NftablesMarkMask);
   return {

@@ -1,4 +1,5 @@
-// What others than workloads have, as this host knows it: its own addresses and next hops, etcd's endpoints, BIRD's neighbours. (Nodes and BGPPeers are read where the rest of the datastore is.)
+// Follows the addresses that no workload may have because of this host: its own addresses and next hops, etcd's endpoints and BIRD's neighbours. The room `policy` adds those of Nodes
+// and BGPPeers in the datastore.
 
 import { parseAddress } from '@calico-openstack/addresses';
 import { followAddresses, followFile, type Logger } from '@calico-openstack/agent';
@@ -6,29 +7,31 @@ import { type Reservations, reservationsOfBird, reservationsOfEtcd, reservations
 import type { HostAddresses } from '@calico-openstack/kernel';
 import type { ReservationSource } from '@calico-openstack/policy';
 
+/** The places from which reserved addresses come. */
 export type ReservationSources = {
   readonly hostAddresses: HostAddresses;
-  /** URLs. */
+  /** URLs of etcd's endpoints. */
   readonly etcdEndpoints: readonly string[];
-  /** The address at the other end of the connection to etcd, while there is one. */
+  /** Returns the address at the other end of the connection to etcd, or undefined while there is none. */
   readonly etcdRemote: () => string | undefined;
-  /** undefined: BIRD's configuration is not looked at. */
+  /** The file with BIRD's configuration; undefined when it is not to be read. */
   readonly birdFile: string | undefined;
   readonly log: Logger;
 };
 
+/** Keeps reservations current. */
 export interface ReservationKeeper {
-  /** Hands on what is another than at the last call. `interfacePrefixes`: beginnings of the names of workloads' interfaces. */
+  /** Calls `reserve` for each source that has changed since the last call. @param interfacePrefixes prefixes of the names of workloads' interfaces */
   tell(interfacePrefixes: readonly string[], reserve: (source: ReservationSource, reservations: Reservations) => void): void;
   close(): void;
 }
 
-/** Follows all of it from now on. @param onChange there is something to tell */
+/** Follows all sources until `close()`. @param onChange called when a source has changed */
 export function startReservationKeeper(sources: ReservationSources, onChange: () => void): ReservationKeeper {
   const { hostAddresses, etcdEndpoints, etcdRemote, birdFile, log } = sources;
   const dirty = new Set<ReservationSource>(['host', 'etcd', 'bird']);
   let named: readonly string[] = [];
-  /** All that this process has been connected to: an endpoint that is away now comes back. */
+  /** All addresses of etcd that this process has been connected to. They stay reserved, because an endpoint that is away may come back. */
   const connected = new Set<string>();
   let neighbours: Reservations = new Map();
   let toldPrefixes: readonly string[] = [];
@@ -53,7 +56,7 @@ export function startReservationKeeper(sources: ReservationSources, onChange: ()
               change('bird');
             },
             onUnreadable: (error) =>
-              log.warn({ err: error, file: birdFile }, "BIRD's configuration cannot be read: no workload gets an address of the neighbours that it named last"),
+              log.warn({ err: error, file: birdFile }, "BIRD's configuration cannot be read; the neighbours that it had last stay reserved, and new ones are not known; correct the file's rights"),
           }),
         ]),
   ];

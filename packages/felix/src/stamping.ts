@@ -1,39 +1,41 @@
-// Connections that were let through before our rules asked for a stamp, or with stamps of other bits: they are given what they lack, once, and only then is it asked for.
+// Stamps connections that were allowed before our rules required a stamp, or that have stamps in other bits. Established packets are then required to have a stamp.
 //
-//   rules of ours without stamps, or upstream's, in force all the time   every connection that is tracked was let through: rules that stamp and do not ask → stamp all → rules that ask
-//   stamps of other bits (NftablesMarkMask changed)                      translate → rules that ask for the new bits → translate what began between
-//   no rules (a boot, a flushed ruleset)                                 nobody knows what began: nothing is stamped but by policy
+//   found at the start                                   meaning                                  steps
+//   rules of ours without stamps, or upstream's rules    every tracked connection was allowed     rules that stamp but do not require it → stamp all → rules that require it
+//   stamps in other bits (NftablesMarkMask changed)      stamped connections were allowed         translate → rules that require the new bits → translate what began in between
+//   no rules (a boot, a flushed ruleset)                 tracked connections may not be allowed   rules that require stamps at once; only policy gives them
 //
-// Our table says whether stamps are asked for, and which (`stampSet`). Killed in between, the next run begins again.
+// Our table says whether stamps are required, and in which bits (`stampSet`). If this process is killed in between, the next one begins again.
 import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Conntrack, OpenTable } from '@calico-openstack/kernel';
 import { type ConnectionStamps, type RenderOptions, stampSet, stampsOf, type TableName } from '@calico-openstack/render';
 
+/** A take-over or a change of bits that may be in progress. */
 export interface Stamping {
-  /** What the rules are to do about stamps. */
+  /** The options about stamps that the rules should have now. */
   readonly options: Pick<RenderOptions, 'stamps' | 'unstamped'>;
-  /** `options` are others now. */
+  /** Sets what is called when `options` have changed. */
   onChange(listener: () => void): void;
-  /** The operator wants these bits. */
+  /** Sets the bits that the operator wants. */
   want(stamps: ConnectionStamps): void;
-  /** The rules of `options` are in force. */
+  /** Says that rules with the current `options` are in force. */
   rulesInForce(): void;
-  /** Somebody has taken our rules away: what is tracked now may have begun without them. */
+  /** Says that another program has removed our rules, so that tracked connections may have begun without them. */
   rulesGone(): void;
   close(): void;
 }
 
 type Kernel = { readonly tables: Readonly<Record<TableName, OpenTable>>; readonly conntrack: Conntrack };
 
-/** One look at all connections, each of which gets the `next` mark in the bits of `mask`. */
+/** One pass over all connections. Each gets the mark that `next` returns for its mark, in the bits of `mask`. `why` is the line for the log. */
 type Pass = { readonly why: string; readonly mask: number; readonly next: (mark: number) => number };
 
 const bitsOf = ({ egress, ingress }: ConnectionStamps): number => (egress | ingress) >>> 0;
 
 /**
- * Looks at what an earlier run has left. Longer than 80 lines: the steps of one take-over, each of which begins where the last one ended.
+ * Reads from our table what an earlier run has left. Longer than 80 lines: the steps of one take-over, each of which begins where the last one ended.
  * @param wanted the bits that the operator wants
- * @param otherPolices another Felix's rules stand, and have policed all that is tracked
+ * @param otherPolices whether another Felix's rules are in force, and have policed all tracked connections
  */
 export function createStamping(
   { tables, conntrack }: Kernel,
@@ -48,13 +50,13 @@ export function createStamping(
   let target = wanted;
   let unstamped: RenderOptions['unstamped'] = (held && !inForce) || (!held && otherPolices) ? 'pass' : 'judge';
   let changed = (): void => undefined;
-  /** What is to be done once more under the rules that ask for the new bits. */
+  /** The pass that has to be repeated under the rules that require the new bits. */
   let remainder: Pass | undefined;
   let running = false;
   const closing = new AbortController();
   const isOpen = (): boolean => !closing.signal.aborted;
 
-  /** Marks every connection. False: it is no longer wanted. */
+  /** Marks every connection, and retries until that succeeds. Returns false when it is no longer wanted. */
   async function mark({ why, mask, next }: Pass, isWanted = isOpen): Promise<boolean> {
     for (let failures = 1; isWanted(); failures += 1) {
       try {
@@ -63,7 +65,7 @@ export function createStamping(
         return isWanted();
       } catch (error) {
         const retryMs = backoffMs({ firstMs: 500, maxMs: 30_000 }, failures);
-        if (failures === 1) log.error({ err: error, retryMs: Math.round(retryMs) }, 'cannot stamp connections: until that is done the rules stay as they were');
+        if (failures === 1) log.error({ err: error, retryMs: Math.round(retryMs) }, 'cannot stamp connections; until a retry succeeds, the rules stay as they were');
         await clock.pause(retryMs, closing.signal);
       }
     }
@@ -80,9 +82,9 @@ export function createStamping(
     const [from, to] = [current, target];
     const all = (bitsOf(from) | bitsOf(to)) >>> 0;
     if ((bitsOf(from) & bitsOf(to)) !== 0) {
-      // One bit would mean two things: the old meaning is taken away, and policy gives the new one.
+      // A bit would have two meanings. All stamps are removed, and policy gives new ones.
       remainder = {
-        why: 'connections have lost their stamps, since NftablesMarkMask gave their bits another meaning: policy judges them anew',
+        why: 'connections have lost their stamps, because the new NftablesMarkMask gives the old bits another meaning; policy judges their next packets',
         mask: all,
         next: () => 0,
       };
@@ -129,7 +131,7 @@ export function createStamping(
     },
     rulesGone() {
       if (unstamped === 'judge') return;
-      log.warn({}, 'our rules were gone before all connections were stamped: those without a stamp are judged by policy now');
+      log.warn({}, 'somebody else removed the rules of Felix before all connections were stamped; policy judges the next packets of connections without a stamp');
       unstamped = 'judge';
       changed();
     },

@@ -1,7 +1,7 @@
-// Parameters of Calico's Felix that this one does not act on. An operator who has set one is told so once, instead of believing that it is in force.
+// Parameters of Calico's Felix that have no effect in this one. An operator who has set one gets a complaint once, instead of believing that it is in force.
 import { type Complaint, shownValue, type Unknown } from '@calico-openstack/agent';
 
-/** Calico's Felix as of 3.32, and what earlier versions knew, without what `option-table.ts` acts on. */
+/** The parameters of Calico's Felix 3.32 and of earlier versions, without those in `option-table.ts`. */
 const notActedOn = `
 AWSSrcDstCheck BPFAttachType BPFConnectTimeLoadBalancing BPFConnectTimeLoadBalancingEnabled BPFConntrackCleanupMode BPFConntrackLogLevel BPFConntrackTimeouts BPFCTLBLogFilter
 BPFDataIfacePattern BPFDisableGROForIfaces BPFDisableUnprivileged BPFDSROptoutCIDRs BPFEnabled BPFEnforceRPF BPFExcludeCIDRsFromNAT BPFExportBufferSizeMB BPFExtToServiceConnmark
@@ -29,7 +29,7 @@ BpfIpv6Support BPFKubeProxyEndpointSlicesEnabled DebugBPFMapRepinEnabled Iptable
 
 const no = /^(false|0|no|n|f|none|disabled)$/i;
 
-/** What such a parameter may say without a word of ours, since this Felix does just that. */
+/** The texts of such parameters that need no complaint, because this Felix behaves as they say. */
 const agreed: Readonly<Record<string, RegExp>> = {
   BPFEnabled: no,
   EndpointStatusPathPrefix: /^none$/i,
@@ -37,7 +37,7 @@ const agreed: Readonly<Record<string, RegExp>> = {
   IpInIpEnabled: no,
   LogSeveritySys: /^none$/i,
   NFTablesMode: /^(enabled|auto)$/i,
-  // Another table's chains judge what ours let through, whichever of the two is said.
+  // Chains of other tables judge the packets that ours allow, with either of the two texts.
   NftablesFilterAllowAction: /^(accept|return)$/i,
   NftablesMangleAllowAction: /^(accept|return)$/i,
   PrometheusMetricsClientAuth: /^(NoClientCert|none)$/i,
@@ -56,7 +56,7 @@ const plainMetrics =
   'this Felix serves metrics without TLS alone, so it serves none; serve them on localhost behind a proxy that has TLS, and remove this parameter';
 const noWireguard = 'this Felix encrypts nothing; remove this parameter if traffic between hosts may be read on its way';
 
-/** What somebody's security rests on: it must not be ignored. */
+/** Parameters on which somebody's security depends, so that they must not be ignored, with what to do. */
 const secures: Readonly<Record<string, string>> = {
   PrometheusMetricsCAFile: plainMetrics,
   PrometheusMetricsCertFile: plainMetrics,
@@ -67,10 +67,10 @@ const secures: Readonly<Record<string, string>> = {
   WireguardHostEncryptionEnabled: noWireguard,
 };
 
-/** Whether a complaint says that somebody wants metrics for those with a certificate alone: then nobody must have them without. */
+/** Whether a complaint is about TLS of metrics. Metrics must then not be served without TLS. */
 export const wantsEncryptedMetrics = ({ option, problem }: Complaint): boolean => option.startsWith('PrometheusMetrics') && secures[option] === problem;
 
-/** More that there is to say of some. */
+/** An addition to the complaint about some parameters. */
 const instead: Readonly<Record<string, string>> = {
   IptablesMarkMask: 'NftablesMarkMask is the one that counts',
   IptablesFilterDenyAction: 'NftablesFilterDenyAction is the one that counts',
@@ -81,10 +81,10 @@ const instead: Readonly<Record<string, string>> = {
   TyphaAddr: 'etcd is read directly',
 };
 
-/** Of a name that is no parameter's, somebody may have made it as long as they like. */
+/** How many characters of an unknown name are shown. */
 const longestName = 80;
 
-/** Fields of FelixConfiguration that are not called as their parameter. */
+/** The fields of FelixConfiguration whose names differ from their parameters' names, by parameter. */
 const fields: Readonly<Record<string, string>> = {
   EndpointReportingDelaySecs: 'endpointReportingDelay',
   IpInIpEnabled: 'ipipEnabled',
@@ -99,17 +99,17 @@ const fields: Readonly<Record<string, string>> = {
 const byName = new Map(notActedOn.split(/\s+/).flatMap((name) => [name, fields[name] ?? name].map((each) => [each.toLowerCase(), name] as const)));
 byName.delete('');
 
-/** The parameters of Calico's Felix that this one knows by name alone. */
+/** The parameters of Calico's Felix that have no effect in this one. */
 export const parametersNotActedOn: ReadonlySet<string> = new Set(byName.values());
 
 /**
- * What is to be said of a name that is no parameter of this Felix; nothing where Calico's Felix would do what this one does. A parameter that secures something stops the start where
- * the host's own configuration sets it. FelixConfiguration is for all hosts at once, which must not all end: there it is reported.
+ * The complaint about a name that is not a parameter of this Felix; undefined when this Felix behaves as the parameter says. A parameter that secures something stops the start if the
+ * host's own configuration sets it. In FelixConfiguration it is only reported, because that concerns all hosts, which must not all end.
  */
 export function complaintOf({ name, text, source }: Unknown): Complaint | undefined {
   const parameter = byName.get(source.dialect === 'environment' ? name.slice('felix_'.length) : name);
   const told = { source: source.name, value: shownValue(name, text) };
-  // Its text is not shown: a password's name may be what is misspelt.
+  // The text of an unknown name is not shown, because the name may be a misspelt password.
   if (parameter === undefined)
     return {
       option: name.slice(0, longestName),

@@ -1,4 +1,4 @@
-// Which connections a change may have taken permission from: those that have one of these addresses. Told by what changed, without looking at any connection. No I/O.
+// Derives which connections a change may have taken permission from: those that have one of these addresses. It follows from the change alone, without reading any connection. No I/O.
 import { addressOf, type Cidr, hostCidr, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import {
   type DesiredChange,
@@ -14,23 +14,27 @@ import {
   type WorkloadId,
 } from '@calico-openstack/datamodel';
 
+/** The addresses whose connections a change may concern. */
 export type Concerned = ReadonlySet<IpAddress> | 'all';
 
-/** What a set is used for: to let through what is in it, or for anything else as well. */
+/** The policies and profiles that use an IP set, and how many of their uses do anything else than to allow its members. */
 type Usage = { readonly users: Set<PolicyId | ProfileId>; otherwise: number };
 type Rules = Pick<Policy, 'ingress' | 'egress'>;
 
+/** Collects addresses until they are taken. */
 export class ConcernedAddresses {
   readonly #rules = new Map<PolicyId | ProfileId, Rules>();
   readonly #usage = new Map<IpSetId, Usage>();
   readonly #workloads = new Map<WorkloadId, LocalWorkload>();
-  #addresses: Set<IpAddress> | 'all' = 'all'; // what began under an earlier run is looked at once
+  /** All at the start, because connections may have begun under an earlier run. */
+  #addresses: Set<IpAddress> | 'all' = 'all';
 
-  /** Something that every endpoint depends on has changed. */
+  /** Notes that something has changed on which every endpoint depends. */
   noteAll(): void {
     this.#addresses = 'all';
   }
 
+  /** Adds the addresses that a change may concern. */
   note(change: DesiredChange): void {
     const changed = new Set<PolicyId | ProfileId>();
     for (const [id, set] of change.ipSets) this.#noteSet(id, set, changed);
@@ -40,7 +44,7 @@ export class ConcernedAddresses {
     if (changed.size > 0) for (const workload of this.#workloads.values()) if (isUnder(workload, changed)) this.#addAll(workload);
   }
 
-  /** What was noted since the last time. */
+  /** Returns what was noted since the last call. */
   take(): Concerned {
     const taken = this.#addresses;
     this.#addresses = new Set();
@@ -55,10 +59,10 @@ export class ConcernedAddresses {
     for (const cidr of workload.routed) if (isHostCidr(cidr)) this.#add(addressOf(cidr));
   }
 
-  /** A member that left a set takes along what it was let through for, and one that joined may be denied now: connections with that member, and no others. */
+  /** Members that left a set may have lost a permission, and members that joined may be denied now. Connections without one of these members are not concerned. */
   #noteSet(id: IpSetId, set: IpSetChange, changed: Set<PolicyId | ProfileId>): void {
     const usage = this.#usage.get(id);
-    if (!usage) return; // a new one comes with the rules that use it
+    if (!usage) return; // nothing uses the set yet; the rules that will use it are a change of their own
     if (set.change !== 'members') {
       for (const user of usage.users) changed.add(user);
       return;
@@ -103,7 +107,7 @@ export class ConcernedAddresses {
     const before = this.#workloads.get(id);
     if (next) this.#workloads.set(id, next);
     else this.#workloads.delete(id);
-    // Of one that is gone all connections are cut anyway. One that is new may have been elsewhere: what it is said to have begun is judged here, too.
+    // All connections of a workload that is gone are cut anyway. Those of a new workload are concerned, because it may have come from another host with them.
     if (!next) return;
     if (before) this.#addAll(before);
     this.#addAll(next);
@@ -113,7 +117,7 @@ export class ConcernedAddresses {
 const isUnder = ({ policy: { ingress, egress, profiles } }: LocalWorkload, ids: ReadonlySet<PolicyId | ProfileId>): boolean =>
   profiles.some((id) => ids.has(id)) || [...ingress, ...egress].some(({ policies }) => policies.some((id) => ids.has(id)));
 
-/** All rules are still there in their order, and what came between them allows (or logs). */
+/** Whether `after` has all rules of `before` in their order, and the additional ones only allow or log. Such a change takes permission from nobody. */
 export function onlyLetsMoreThrough(before: readonly Rule[], after: readonly Rule[]): boolean {
   let kept = 0;
   for (const rule of after) {

@@ -1,4 +1,4 @@
-// What becomes of this host's connections when the rules change: those that policy would not let begin any more are held to it, those of addresses that left are cut.
+// Brings this host's connections in line with the rules after a change. Connections that policy no longer allows are cut, and so are those of addresses that have left.
 
 import type { IpAddress } from '@calico-openstack/addresses';
 import type { Clock, Logger } from '@calico-openstack/agent';
@@ -8,18 +8,20 @@ import { ConcernedAddresses } from './concerned.ts';
 import { type Cutting, startCutting } from './cutting.ts';
 import { type Enforcement, startEnforcement } from './enforcement.ts';
 
+/** What `Connections` works with. */
 export type ConnectionsOptions = {
   readonly conntrack: Pick<Conntrack, 'deleteByAddress' | 'reviewFlows'>;
-  /** Made for each look at connections, by the rules as they are then. */
+  /** Returns the decision for one connection by the current rules (judge.ts). It is called once for each review. */
   readonly judge: () => (flow: FlowRecord) => FlowChange | undefined;
   readonly log: Logger;
   readonly clock: Clock;
-  /** The connections of these addresses are cut: routes may lead to them again. */
+  /** Called when the connections of these addresses have been cut, so that routes may lead to them again. */
   readonly onCut: (addresses: readonly IpAddress[]) => void;
-  /** They cannot be cut yet. */
+  /** Called with the reason why the connections of these addresses cannot be cut yet. */
   readonly onHeld: (addresses: readonly IpAddress[], reason: string) => void;
 };
 
+/** The connections of this host. */
 export class Connections {
   readonly #concerned = new ConcernedAddresses();
   readonly #enforcement: Enforcement;
@@ -30,23 +32,26 @@ export class Connections {
     this.#enforcement = startEnforcement(conntrack, judge, log, clock);
   }
 
-  /** Notes whose connections the change concerns. No connection is looked at. */
+  /** Notes which connections a change may concern, for the next `rulesInForce`. */
   note(change: DesiredChange): void {
     this.#concerned.note(change);
   }
 
-  /** Something that every connection depends on has changed. */
+  /** Notes that something has changed on which every connection depends. */
   noteAll(): void {
     this.#concerned.noteAll();
   }
 
-  /** The rules in force may allow less than before, and every connection that they let through has its stamp. @param enforce false: what was let through goes on */
+  /**
+   * Reviews the noted connections. The kernel must have the rules that belong to the noted changes, and every allowed connection its stamps.
+   * @param enforce false when connections that were allowed once may go on
+   */
   rulesInForce(enforce: boolean): void {
     const concerned = this.#concerned.take();
     if (enforce) this.#enforcement.enforce(concerned);
   }
 
-  /** These addresses no longer lead where they led. */
+  /** Cuts the connections of addresses that no longer lead to the same interface. */
   cut(addresses: readonly IpAddress[]): void {
     this.#cutting.cut(addresses);
   }

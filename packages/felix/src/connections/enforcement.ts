@@ -1,19 +1,21 @@
-// Cuts what policy lets through no more: after each change a look at the connections that it may concern. One look at a time; changes that come meanwhile share the next.
+// Cuts connections that policy no longer allows. After a change it reviews the connections that the change may concern. One review runs at a time; changes that come meanwhile share the
+// next one.
 import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Conntrack, FlowChange, FlowRecord } from '@calico-openstack/kernel';
 import type { Concerned } from './concerned.ts';
 
+/** Reviews connections. */
 export interface Enforcement {
-  /** The rules in force are those that `judge` judges by. `concerned`: whose connections are to be looked at. */
+  /** Reviews the connections of these addresses. The kernel must already have the rules by which `judge` decides. */
   enforce(concerned: Concerned): void;
   close(): void;
 }
 
-/** Between two looks the rest of the host has its turn: where every second brings a change, and there are many connections, a look may not follow a look. */
-const restOfLook = 2;
+/** The pause after a review, as a multiple of its duration. It leaves the processor to others when there are many connections and a change every second. */
+const restOfReview = 2;
 const longestRestMs = 400;
 
-/** @param judge made for each look, by the rules as they are then */
+/** Starts idle. A failed review is logged and retried. @param judge returns the decision for one connection by the current rules; it is called once for each review */
 export function startEnforcement(
   conntrack: Pick<Conntrack, 'reviewFlows'>,
   judge: () => (flow: FlowRecord) => FlowChange | undefined,
@@ -24,7 +26,7 @@ export function startEnforcement(
   let waiting: Concerned = new Set();
   let running = false;
 
-  async function look(): Promise<void> {
+  async function review(): Promise<void> {
     const taken = waiting;
     waiting = new Set();
     const startMs = clock.steadyMs();
@@ -33,10 +35,10 @@ export function startEnforcement(
       const tookMs = Math.round(clock.steadyMs() - startMs);
       if (deleted + marked > 0) log.info({ cut: deleted, marked, seen, tookMs }, 'connections were held to the policy that is in force now');
     } catch (error) {
-      waiting = both(waiting, taken); // nothing is forgotten
+      waiting = both(waiting, taken); // the next review includes these addresses
       throw error;
     }
-    await clock.pause(Math.min(longestRestMs, (clock.steadyMs() - startMs) * restOfLook), closing.signal);
+    await clock.pause(Math.min(longestRestMs, (clock.steadyMs() - startMs) * restOfReview), closing.signal);
   }
 
   async function run(): Promise<void> {
@@ -44,7 +46,7 @@ export function startEnforcement(
     let failures = 0;
     while (isSomething(waiting) && !closing.signal.aborted) {
       try {
-        await look();
+        await review();
         failures = 0;
       } catch (error) {
         if (closing.signal.aborted) break;
@@ -53,7 +55,7 @@ export function startEnforcement(
         if (failures === 1)
           log.error(
             { err: error, retryMs: Math.round(retryMs) },
-            'cannot look at connections: some that policy no longer allows may go on until this is tried again',
+            'cannot review connections; some that policy no longer allows may go on until a retry succeeds',
           );
         await clock.pause(retryMs, closing.signal);
       }

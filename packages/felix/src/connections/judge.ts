@@ -1,4 +1,4 @@
-// What the policy that is in force now would say of a connection if it began now. Judged by the rules as they are wanted in the kernel, on the packet that would begin it. No I/O.
+// Decides whether the policy in force would allow a connection if it began now. It evaluates the desired rules for the first packet of the connection. No I/O.
 import { addressBytes, addressOf, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import type { LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import {
@@ -16,14 +16,15 @@ import { type ConnectionStamps, floatingToFixed, ifnameBytes, u32 } from '@calic
 import { bytesKey } from './bytes-key.ts';
 import { rememberVerdicts } from './remembered.ts';
 
+/** Where addresses are on this host. Addresses are keys of `bytesKey`. */
 export type HostView = {
-  /** The name of the workload interface that an address leads to; addresses as `bytesKey` gives them. */
+  /** Returns the name of the workload interface that an address leads to, as the kernel has names (IFNAMSIZ bytes); undefined when it leads to none. */
   readonly interfaceOf: (address: string) => Uint8Array | undefined;
-  /** The host has the address itself. */
+  /** Returns whether the host itself has the address. */
   readonly isOwn: (address: string) => boolean;
 };
 
-/** As it is now. */
+/** A copy of where addresses are now. */
 export function hostView(workloads: ReadonlyMap<WorkloadId, LocalWorkload>, links: Pick<Links, 'links' | 'addresses'>): HostView {
   const own = new Set<string>();
   for (const name of links.links.keys()) for (const { address } of links.addresses(name)) own.add(bytesKey(addressBytes(address as IpAddress)));
@@ -32,13 +33,13 @@ export function hostView(workloads: ReadonlyMap<WorkloadId, LocalWorkload>, link
     const name = ifnameBytes(interfaceName);
     for (const cidr of shadowedBy ? [] : routed) {
       const key = isHostCidr(cidr) ? bytesKey(addressBytes(addressOf(cidr))) : undefined;
-      if (key !== undefined && !own.has(key)) interfaces.set(key, name); // what the host has itself leads to no workload, whatever the datastore says
+      if (key !== undefined && !own.has(key)) interfaces.set(key, name); // an address of the host leads to no workload, whatever the datastore says
     }
   }
   return { interfaceOf: (address) => interfaces.get(address), isOwn: (address) => own.has(address) };
 }
 
-/** The stamps that policy would give. */
+/** The stamps that policy would give, or that it denies the connection. */
 type Judgement = number | 'denied';
 
 const TCP = 6;
@@ -46,15 +47,20 @@ const [NEW, ORIGINAL] = [u32(8), Uint8Array.of(0)];
 const nothing = u32(0);
 const noInterface = new Uint8Array(16);
 const [ipv4, ipv6] = [Uint8Array.of(2), Uint8Array.of(10)];
-/** How long what is cut is remembered when neither side goes on with it; a packet of either, though it is dropped, prolongs that. */
+/** How long the kernel remembers a cut connection without packets. Each packet of it, though dropped, prolongs that. */
 const rememberedSeconds = 2;
 
 /**
- * Says what is to become of connections: nothing where policy lets them begin, but for stamps that they lack.
+ * Returns a function that says what has to be done with a connection. An allowed connection gets the stamps that it lacks. A denied one loses its stamps, so that packets of both
+ * directions are dropped.
  *
- * What policy denies loses its stamps, and is dead both ways while the kernel remembers it. Not deleted: to the kernel any packet of a connection that it does not know begins one, so the answer that is
- * on its way would begin this one anew, the other way round, let out by the egress policy of whoever answers. TCP is remembered as long as the kernel does by itself, since a silent connection may speak
- * again after hours; of the others any packet may begin a connection by right, so those that are silent are forgotten.
+ * A denied connection is not deleted. Any packet of a connection that the kernel does not know begins a new one. An answer that is on its way would begin one in the other direction,
+ * which the egress policy of the answering side may allow.
+ *
+ * The kernel remembers a denied TCP connection for its usual time, because a silent one may continue after hours. With other protocols any packet may rightly begin a connection, so
+ * silent ones are forgotten soon.
+ * @param rules the desired rules of the table `inet`
+ * @param stamps the bits in which connections have stamps
  */
 export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceOf, isOwn }: HostView): (flow: FlowRecord) => FlowChange | undefined {
   const mask = (stamps.egress | stamps.ingress) >>> 0;
@@ -75,7 +81,7 @@ export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceO
     return (mark & mask) === 0 ? undefined : { mark: 0, mask };
   };
 
-  /** undefined: no policy of ours is asked. */
+  /** The decision of policy; undefined when none of our policies is about such a connection. */
   function judge(family: 4 | 6, protocol: number, sides: FlowSides, leadsTo: Uint8Array): Judgement | undefined {
     const [source, destination] = [bytesKey(sides.source), bytesKey(leadsTo)];
     const [from, to] = [interfaceOf(source), interfaceOf(destination)];
@@ -84,7 +90,7 @@ export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceO
     return ask(new FirstPacket(family, protocol, sides, leadsTo, from, to));
   }
 
-  /** A floating IP leads elsewhere than it did for this connection. */
+  /** Whether the connection's floating IP leads to another address now. */
   function isAstray({ family, original, reply }: FlowRecord): boolean {
     const floating = rules.find(floatingToFixed(family), original.destination)?.element.data;
     return floating !== undefined && bytesKey(floating) !== bytesKey(reply.source);
@@ -93,7 +99,7 @@ export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceO
   return (flow) => {
     const { family, protocol, original, reply, mark, master } = flow;
     if (isAstray(flow)) return 'delete';
-    // What a helper foretold is let through as what foretold it.
+    // A connection that a helper expected (such as the data of FTP) is allowed like its master.
     if (master) return judge(family, master.protocol, master, master.destination) === 'denied' ? cut(flow) : undefined;
     const judgement = judge(family, protocol, original, reply.source);
     if (judgement === undefined) return undefined;
@@ -103,7 +109,7 @@ export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceO
   };
 }
 
-/** The packet that would begin a connection, where policy is asked: after its destination was translated, before its source is. Its fields are made when they are asked for. */
+/** The first packet of a connection at the place where policy is applied: after destination NAT and before source NAT. Its fields are computed when a rule reads them. */
 class FirstPacket implements Pick<Packet, 'get' | 'has'> {
   readonly #family: 4 | 6;
   readonly #protocol: number;

@@ -1,13 +1,13 @@
-// Thousands of connections differ in nothing that a rule asks for. What was decided for one holds for each that has the same values in all the fields that were asked.
+// Remembers decisions about packets. Thousands of connections differ in no field that a rule reads. A decision holds for every packet with the same values in all fields that were read.
 import type { Field, Packet } from '@calico-openstack/kernel';
 import { bytesKey } from './bytes-key.ts';
 
 type Asked = Pick<Packet, 'get' | 'has'>;
 
-/** Which field is asked next, given the values so far; or what was decided. */
+/** A node of the decision tree: the field that is read next, given the values so far, or the decision. */
 type Node<T> = { readonly field: Field; readonly next: Map<ValueKey, Node<T>> } | { readonly decided: T };
 
-/** @param decide asks the packet alone, by `get` and `has` */
+/** Returns a function with the same results as `decide`. @param decide must depend on nothing but the packet, which it reads by `get` and `has` */
 export function rememberVerdicts<T>(decide: (packet: Asked) => T): (packet: Asked) => T {
   let root: Node<T> | undefined;
 
@@ -33,7 +33,7 @@ export function rememberVerdicts<T>(decide: (packet: Asked) => T): (packet: Aske
         node = { field, next: new Map() };
         grow(node);
       }
-      // The same values lead to the same questions: what is asked here is what was asked here before.
+      // The same values lead to the same next field, so a node that exists here is about this field.
       const { next } = node as Extract<Node<T>, { field: Field }>;
       const value = valueKey(packet.get(field));
       grow = (child) => next.set(value, child);
@@ -50,7 +50,7 @@ export function rememberVerdicts<T>(decide: (packet: Asked) => T): (packet: Aske
   };
 }
 
-/** Values of one field are of one length, so short ones are told apart as numbers, which are made faster than text. */
+/** A field's value as a key. The values of one field have one length, so short ones can be numbers, which are made faster than text. */
 type ValueKey = string | number;
 
 function valueKey(value: Uint8Array | undefined): ValueKey {

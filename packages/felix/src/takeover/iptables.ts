@@ -1,27 +1,30 @@
-// Upstream's chains in the tables of iptables, of both back ends, read and taken away by iptables' own tools: the older back end has no netlink, and upstream's Felix
-// in this mode runs the very same tools, so they are on the host.
+// Removes upstream's chains from the tables of iptables, in both back ends, with iptables' own tools. The legacy back end has no netlink. Upstream's Felix runs the same tools in this
+// mode, so the host has them.
 import { execFile, execFileSync } from 'node:child_process';
 import { CodedError } from '@calico-openstack/agent';
 import type { IpFamily } from './upstream.ts';
 
+/** A back end of iptables, as the tools' names have it. */
 export type Backend = 'legacy' | 'nft';
 
-/** What `…-save` printed, as far as it has to be known. */
+/** A table in the output of `iptables-save`, with the parts that matter here. */
 type Table = { readonly name: string; readonly chains: readonly string[]; readonly rules: readonly Rule[] };
 type Rule = {
-  readonly chain: string /** All behind `-A CHAIN`, as it was printed. */;
+  readonly chain: string;
+  /** The text behind `-A CHAIN`, as it was printed. */
   readonly text: string;
   readonly target: string | undefined;
+  /** Whether the rule has upstream's mark. */
   readonly upstream: boolean;
 };
 
-/** What takes upstream's rules away, in the words of `…-restore --noflush`, and what of other people's is in the way of some. */
+/** How to remove upstream's rules: the input for `iptables-restore --noflush`, and what stays because others use it, in words for people. */
 export type Removal = { readonly script: string; readonly left: readonly string[] };
 
 /**
- * Rules of upstream's in everybody's chains go, and chains of upstream's with all that is in them. A chain of such a name with a rule that is not upstream's is somebody
- * else's; one that somebody else's rule leads to is emptied and stays.
- * @param saved what `iptables-save` prints; '' where there is nothing
+ * Plans the removal of upstream's rules from the kernel's chains, and of upstream's chains with all their rules. A chain with such a name and a rule that is not upstream's belongs to
+ * somebody else and stays. A chain of upstream's that somebody else's rule leads to is emptied and stays.
+ * @param saved the output of `iptables-save`, or '' when there is none
  */
 export function removalOf(saved: string): Removal {
   const left: string[] = [];
@@ -29,7 +32,7 @@ export function removalOf(saved: string): Removal {
   return { script: parts.join(''), left };
 }
 
-/** Whether what is forwarded goes through upstream's chains. @param saved what `iptables-save` prints of the table `filter` at least */
+/** Whether forwarded packets pass through upstream's chains. @param saved the output of `iptables-save` for at least the table `filter` */
 export const leadsThroughUpstream = (saved: string): boolean =>
   parse(saved).some(
     ({ name, rules }) => name === 'filter' && rules.some(({ chain, target, upstream }) => chain === 'FORWARD' && upstream && target === 'cali-FORWARD'),
@@ -51,7 +54,7 @@ function removalFrom({ name, chains, rules }: Table, left: string[]): string {
   return lines.length === 0 ? '' : `*${name}\n${lines.join('\n')}\nCOMMIT\n`;
 }
 
-/** What upstream calls its chains, and the mark that each of its rules carries. */
+/** The names of upstream's chains, and the comment that each of its rules has. */
 const ownChain = /^cali-[\w.:/+-]+$/;
 const ownMark = /^cali:[\w-]{16}$/;
 
@@ -78,7 +81,7 @@ function parseRule(line: string): Rule {
   };
 }
 
-/** As iptables' tools print them: words with blanks stand in quotes, and a backslash before a quote. What stands in quotes is never an option. */
+/** The words of a line of `iptables-save`. Words with blanks are in quotes, with a backslash before a quote inside. A word in quotes is never an option. */
 const wordsOf = (line: string): { readonly text: string; readonly quoted: boolean; readonly at: number }[] =>
   [...line.matchAll(/"((?:[^"\\]|\\.)*)"|\S+/g)].map((match) => ({
     text: match[1]?.replace(/\\(.)/g, '$1') ?? match[0],
@@ -88,7 +91,7 @@ const wordsOf = (line: string): { readonly text: string; readonly quoted: boolea
 
 const toolOf = (family: IpFamily, backend: Backend, what: 'save' | 'restore'): string => `${family === 4 ? 'ip' : 'ip6'}tables-${backend}-${what}`;
 
-/** The rules of one table as they stand, synchronously: for the start. '' where the tool is missing. */
+/** The output of `iptables-legacy-save` for the table `filter`, or '' when the tool is missing or fails. It is synchronous, because the start waits for it. */
 export function savedFilterTable(family: IpFamily): string {
   try {
     return execFileSync(toolOf(family, 'legacy', 'save'), ['-t', 'filter'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer });
@@ -97,10 +100,10 @@ export function savedFilterTable(family: IpFamily): string {
   }
 }
 
-/** What would take away what is upstream's in one family and back end. @throws CodedError (TOOL_MISSING, TOOL_FAILED) */
+/** Plans the removal of upstream's rules in one family and back end. @throws CodedError TOOL_MISSING, TOOL_FAILED */
 export const plannedRemoval = async (family: IpFamily, backend: Backend): Promise<Removal> => removalOf(await run(toolOf(family, backend, 'save'), []));
 
-/** Carries it out, each table in one step. @throws CodedError: tables before the one that failed are done */
+/** Carries out a removal, each table in one transaction. @throws CodedError TOOL_MISSING, TOOL_FAILED; the tables before the one that failed are done then */
 export async function carryOut(family: IpFamily, backend: Backend, { script }: Removal): Promise<void> {
   if (script !== '') await run(toolOf(family, backend, 'restore'), ['--noflush', ...(backend === 'legacy' ? ['--wait', '10'] : [])], script);
 }
@@ -114,7 +117,7 @@ function run(tool: string, args: readonly string[], input = ''): Promise<string>
     else if (error.code === 'ENOENT') reject(new CodedError('TOOL_MISSING', `${tool} is not on this host: install the package iptables`, { cause: error }));
     else reject(new CodedError('TOOL_FAILED', `${tool} failed: ${complaint.trim() || error.message}`, { cause: error }));
   });
-  child.stdin?.on('error', () => undefined); // the tool has ended: the callback says how
+  child.stdin?.on('error', () => undefined); // the tool ended early; the callback gets the reason
   child.stdin?.end(input);
   return promise;
 }

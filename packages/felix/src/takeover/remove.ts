@@ -1,9 +1,10 @@
-// `calico-felix --remove`: what this Felix has put on the host goes, when another one polices the host or nobody's workloads are here. Killed half-way, it can be called again.
+// `calico-felix --remove`: removes what this Felix has installed on the host. It refuses unless another Felix polices the host or the host has no workloads. If it is killed half-way, it
+// can be called again.
 //
-//   1. the tables, both in one step: from then on the other Felix decides alone. Until then a packet had to pass both, so nothing is open at any time
-//   2. the stamps in connections' marks, which mean nothing without the rules
+//   1. Both tables are deleted in one transaction. The other Felix decides alone from then on. A packet had to pass both before, so nothing is open at any time.
+//   2. The stamps in the marks of connections are deleted. They mean nothing without the rules.
 //
-// What is on workload interfaces stays: running connections need it, the other Felix has nearly the same there, and it goes with the interface.
+// Routes, neighbours and sysctls of workload interfaces stay. Running connections need them, the other Felix has nearly the same ones, and they vanish with the interface.
 import { inForce, type Removed, StartError } from '@calico-openstack/agent';
 import { deleteTables, type Links, openConntrack, openLinks, openTable } from '@calico-openstack/kernel';
 import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
@@ -12,7 +13,10 @@ import { needing } from '../kernel-needs.ts';
 import { localSources, resolveParameters } from '../settings.ts';
 import { otherFelixPolices } from './takeover.ts';
 
-/** @throws StartError when the agent runs, or when nothing would police this host's workloads */
+/**
+ * Removes what this Felix has installed in this process's network namespace.
+ * @throws StartError when the agent is running, or when nothing would police this host's workloads afterwards
+ */
 export async function removeFelix(configFiles: readonly string[]): Promise<Removed> {
   const { InterfacePrefix } = inForce(resolveParameters(localSources(configFiles, process.env)));
   refuseWhileRunning('calico-felix');
@@ -40,7 +44,7 @@ export async function removeFelix(configFiles: readonly string[]): Promise<Remov
   }
 }
 
-/** By name, or because our table says that addresses of workloads lead there: an InterfacePrefix of the datastore is not known here. */
+/** The links that have a workload's prefix or to which our table leads addresses of workloads. The second rule finds those with a prefix that is set in the datastore, which is not read. */
 function workloadInterfaces(links: Links, prefixes: readonly string[], known: Iterable<string>): ReadonlySet<string> {
   const named = [...links.links.keys()].filter((name) => prefixes.some((prefix) => name.startsWith(prefix)));
   return new Set([...named, ...[...known].filter((name) => links.link(name))]);
@@ -51,7 +55,7 @@ function nobodyElse(workloads: readonly string[], open: readonly (4 | 6)[]): Sta
   return new StartError(
     'NOBODY_ELSE_POLICES',
     `nothing would police this host's workloads (${which}) in ${open.map((family) => `IPv${family}`).join(' and ')}, so nothing was removed: start the other Felix, wait until it is ready, and call this again. ` +
-      `To open them to everything in spite of that: nft 'delete table inet ${tableName}; delete table arp ${tableName}'`,
+      `To open them to everybody nevertheless: nft 'delete table inet ${tableName}; delete table arp ${tableName}'`,
   );
 }
 
@@ -69,5 +73,5 @@ const whatIsLeft = (workloads: boolean): string[] => [
     ? ['routes, neighbours, proxies and settings (sysctls) of workload interfaces: running connections need them, and they go with the interfaces']
     : []),
   'net.ipv4.ip_forward, net.ipv6.conf.all.forwarding and net.netfilter.nf_conntrack_acct as they are',
-  'configuration and log files, and what is reported in etcd: the status key runs out by itself, and endpoint statuses are for the next Felix',
+  'configuration and log files, and the statuses in etcd: that of this agent expires by itself, and those of endpoints are for the next Felix',
 ];

@@ -112,7 +112,7 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     const sending = traffic();
     host.startAgent();
     await host.untilProgrammed();
-    await host.untilSaid('what another Felix had left on this host is taken away');
+    await host.untilSaid('what another Felix had left on this host is removed');
     await host.untilPasses(three, two, udp(7000));
     await host.until(
       async () => (await host.exec('nft', 'list', 'map', 'inet', 'calico-felix', 'connection-stamps')).includes('0x00040000'),
@@ -172,7 +172,7 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     ];
     await host.exec('sh', '-ec', script.join('\n'));
     host.startAgent();
-    await host.untilSaid('is taken away');
+    await host.untilSaid('is removed');
     await host.untilPasses(three, two, udp(7000));
     const after = await standing();
     for (const kept of [

@@ -1,10 +1,10 @@
-// Another Felix's rules on this host, upstream's in any of its modes: left alone until ours stand, then taken away with all that belongs to them.
+// Removes the rules of another Felix from this host: upstream's, in any of its modes. They stay until our rules are in force.
 //
-//   before etcd has been read   its rules police the host: ours close nothing, so that a wrong address of etcd cuts nobody off
-//   ours in force               each packet has to pass both. Its rules drop what comes from workloads that it does not know, so they go: each table in one step.
-//                               What ours denies is denied before, while and after
+//   before etcd has been read   Its rules police the host. We close nothing, so that a wrong address of etcd cuts nobody off.
+//   when ours are in force      Each packet has to pass both. Its rules drop packets of workloads that it does not know, so they are removed, each table in one transaction.
+//                               Whatever our rules deny is denied before, during and after that.
 //
-// Recognised is what carries upstream's own marks (upstream.ts), so nothing of an operator's goes that is only called alike.
+// Only objects with upstream's own marks are removed (upstream.ts), and not objects of an operator with similar names.
 import { CodedError, type Health, type Logger, startLoop } from '@calico-openstack/agent';
 import { deleteTables, destroyIpsets, ipsetNames, type LinkEditor, type Links, openRoutes, printRoute } from '@calico-openstack/kernel';
 import { type Backend, carryOut, leadsThroughUpstream, plannedRemoval, type Removal, savedFilterTable } from './iptables.ts';
@@ -21,21 +21,22 @@ import {
 
 const families: readonly IpFamily[] = [4, 6];
 
-/** Whether upstream's rules in iptables' own tables decide now what is forwarded in this family. */
+/** Whether upstream's rules in iptables' legacy tables decide now about forwarded packets of this family. */
 const policesByLegacyTables = (family: IpFamily): boolean => usesLegacyTables(family) && leadsThroughUpstream(savedFilterTable(family));
 
-/** Whether another Felix's rules decide now what is forwarded in this family. */
+/** Whether another Felix's rules decide now about forwarded packets of this family. @throws NetlinkError when the kernel cannot be asked */
 export const otherFelixPolices = (family: IpFamily): boolean => policesByNftables(family) || policesByLegacyTables(family);
 
-/** The same of either family. */
+/** Whether another Felix's rules decide now about forwarded packets of either family. @throws NetlinkError when the kernel cannot be asked */
 export const anotherFelixPolices = (): boolean => families.some(otherFelixPolices);
 
-/** What went, and what could not or must not go, in words for people. */
+/** What was removed, and what could not or must not be removed, in words for people. */
 export type TakenAway = { readonly removed: readonly string[]; readonly left: readonly string[] };
 
 /**
- * Takes away what upstream's Felix has on this host. Call it only while rules of ours are in force. Its rules and ipsets say that it was here, so they go last.
- * @throws CodedError: part of it may have gone, and it can be called again, as after a kill
+ * Removes what upstream's Felix has installed on this host. It may be called only while our rules are in force. Rules and ipsets are removed last, because they are the evidence that
+ * upstream's Felix was here: a call after a failure or a kill does the rest.
+ * @throws CodedError when something failed; a part may have been removed
  */
 export async function takeAwayUpstreams(links: Links & LinkEditor, interfacePrefixes: readonly string[]): Promise<TakenAway> {
   const removed: string[] = [];
@@ -51,7 +52,7 @@ export async function takeAwayUpstreams(links: Links & LinkEditor, interfacePref
     await carryOut(family, backend, removal);
     removed.push(`chains cali-… of ${nameOf(family, backend)}`);
   }
-  const kept = destroyIpsets(sets); // nothing looks into them any more
+  const kept = destroyIpsets(sets); // no rule of upstream's uses them any more
   if (sets.length > kept.length) removed.push(`${sets.length - kept.length} ipsets cali…`);
   left.push(...kept.map(({ name, code }) => `ipset ${name}: ${code === 'IN_USE' ? 'something else uses it' : code}`));
   return { removed, left };
@@ -59,7 +60,7 @@ export async function takeAwayUpstreams(links: Links & LinkEditor, interfacePref
 
 type ChainRemoval = { readonly family: IpFamily; readonly backend: Backend; readonly removal: Removal };
 
-/** Of each family and back end that has something of upstream's to take away. */
+/** The removals in each family and back end. */
 async function plannedRemovals(left: string[]): Promise<ChainRemoval[]> {
   const planned: ChainRemoval[] = [];
   for (const family of families) {
@@ -69,7 +70,7 @@ async function plannedRemovals(left: string[]): Promise<ChainRemoval[]> {
         left.push(...removal.left.map((what) => `${what} (${nameOf(family, backend)})`));
         if (removal.script !== '') planned.push({ family, backend, removal });
       } catch (error) {
-        // Others use the older tables too, and may have brought their own tools: no reason to do nothing at all.
+        // Other programs use the legacy tables too, and may have their own tools. A missing tool is therefore no reason to remove nothing.
         if (!(error instanceof CodedError && error.code === 'TOOL_MISSING' && backend === 'legacy')) throw error;
         left.push(`whatever upstream’s Felix may have in the tables of ${nameOf(family, backend)}: ${error.message}`);
       }
@@ -81,7 +82,7 @@ async function plannedRemovals(left: string[]): Promise<ChainRemoval[]> {
 const backends: readonly Backend[] = ['nft', 'legacy'];
 const nameOf = (family: IpFamily, backend: Backend): string => `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`;
 
-/** Routes on workload interfaces are none of this: whoever programs those (devices.ts) takes away what it does not want there. */
+/** Removes tunnels and routes. Routes on workload interfaces are left to devices.ts, which removes those that are not desired. */
 function removeTunnels(links: Links & LinkEditor, interfacePrefixes: readonly string[], removed: string[], left: string[]): void {
   for (const link of [...links.links.values()].filter(isUpstreamTunnel)) {
     const refusal = links.removeLink(link.name);
@@ -90,7 +91,7 @@ function removeTunnels(links: Links & LinkEditor, interfacePrefixes: readonly st
   }
   const table = openRoutes();
   try {
-    // To other hosts over tunnels, and the black holes of address blocks: BIRD brings routes to other hosts' workloads now.
+    // These routes lead over tunnels to other hosts, or are blackholes of address blocks. BIRD installs the routes to other hosts' workloads now.
     const isWorkloads = (index: number | undefined): boolean =>
       index !== undefined && interfacePrefixes.some((prefix) => links.nameOf(index)?.startsWith(prefix));
     const marked = table.read({ protocol: upstreamRouteProtocol }).filter(({ deviceIndex }) => !isWorkloads(deviceIndex));
@@ -103,28 +104,31 @@ function removeTunnels(links: Links & LinkEditor, interfacePrefixes: readonly st
   }
 }
 
+/** Removes another Felix's rules when that is allowed. */
 export interface TakeOver {
-  /** Our rules are in force: what another Felix has left may go. Cheap where nothing is to be looked for. */
+  /** Says that our rules are in force, so that those of another Felix may be removed. A call costs little when there is no reason to search. */
   rulesInForce(): void;
-  /** Rules may have come back. */
+  /** Says that another Felix's rules may have appeared, for the next `rulesInForce`. */
   lookAgain(): void;
   close(): Promise<void>;
 }
 
-/** The first look is at once. Later ones, for a Felix that was not stopped, are at least so far apart: where others use iptables, each runs its tools. */
+/** The least time between two searches, of which the first is made at once. Each runs iptables' tools where other programs use iptables. */
 const pauseMs = 20_000;
 const goneEveryMs = 5000;
 
+/** What `createTakeOver` works with. */
 export type TakeOverOptions = {
   readonly links: Links & LinkEditor;
-  /** What names of workload interfaces begin with, asked each time. */
+  /** Returns the prefixes of the names of workload interfaces. */
   readonly interfacePrefixes: () => readonly string[];
   readonly health: Health;
   readonly log: Logger;
-  /** The rules that policed this host went before ours were in force: nothing polices it now. */
+  /** Called when the rules that policed this host have gone before ours are in force, so that nothing polices it. */
   readonly onGone: () => void;
 };
 
+/** Removes nothing before the first `rulesInForce`. A failure is logged, reported as not ready, and retried. */
 export function createTakeOver({ links, interfacePrefixes, health, log, onGone }: TakeOverOptions): TakeOver {
   const component = health.register('TakeOver');
   let wanted = false;
@@ -132,7 +136,7 @@ export function createTakeOver({ links, interfacePrefixes, health, log, onGone }
   let lastMs = Number.NEGATIVE_INFINITY;
   let looked = false;
   let toldLeft = '';
-  // The kernel tells of changes of nftables, and not of iptables' own tables.
+  // The kernel reports changes of nftables, and not of iptables' legacy tables.
   const watch = families.some(policesByLegacyTables) ? setInterval(lookWhetherGone, goneEveryMs) : undefined;
   watch?.unref();
 
@@ -143,7 +147,7 @@ export function createTakeOver({ links, interfacePrefixes, health, log, onGone }
       if (restMs > 0) return restMs;
       due = false;
       tell(await takeAwayUpstreams(links, interfacePrefixes()));
-      lastMs = performance.now(); // what failed is tried again sooner
+      lastMs = performance.now(); // not after a failure, which is retried sooner
       component.report({ live: true, ready: true });
       return undefined;
     },
@@ -154,7 +158,7 @@ export function createTakeOver({ links, interfacePrefixes, health, log, onGone }
       if (failures === 1)
         log.error(
           { err: error, retryMs: Math.round(retryMs) },
-          'cannot take away the rules of the Felix that was here before: they drop what new workloads send and are sent, whatever ours allow; tried again',
+          'cannot remove the rules of the Felix that was here before; they drop all packets from and to new workloads, whatever our rules allow, until a retry succeeds',
         );
     },
     backoff: { firstMs: 1000, maxMs: 60_000 },
@@ -163,11 +167,11 @@ export function createTakeOver({ links, interfacePrefixes, health, log, onGone }
   function tell({ removed, left }: TakenAway): void {
     const facts = { removed: removed.join(', ') };
     if (removed.length > 0 && looked)
-      log.warn(facts, 'rules of another Felix have appeared beside ours and were taken away: one seems to run on this host; stop it');
-    else if (removed.length > 0) log.info(facts, 'our rules are in force: what another Felix had left on this host is taken away');
+      log.warn(facts, 'rules of another Felix have appeared beside ours and were removed; another Felix seems to run on this host; stop it');
+    else if (removed.length > 0) log.info(facts, 'our rules are in force, and what another Felix had left on this host is removed');
     looked = true;
     const text = left.join('; ');
-    if (text !== '' && text !== toldLeft) log.warn({ left }, 'looks like another Felix’s and is left: somebody else uses it, or the kernel refuses');
+    if (text !== '' && text !== toldLeft) log.warn({ left }, 'some objects look like those of another Felix and stay, because something else uses them or the kernel refuses; remove them if nothing needs them');
     toldLeft = text;
   }
 

@@ -1,4 +1,4 @@
-// A Dnsmasq on a test's host, as the DHCP agent starts it, and guests' questions to it as frames.
+// For tests: a Dnsmasq on the host, started as the DHCP agent does, and guests' DHCP requests as frames.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,11 +11,12 @@ import { type TestEndpoint, tapOf } from './resources.ts';
 
 const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
 
+/** The processes, one for each address family. */
 export interface TestDnsmasq {
   close(): Promise<void>;
 }
 
-/** Serves these endpoints' addresses, one Dnsmasq a family. `/24` and `/64` gateways are put on their taps, as the DHCP agent does. */
+/** Starts a Dnsmasq for each address family, which serves these endpoints' addresses. As the DHCP agent does, it adds the gateways to the taps, with /24 and /64. */
 export async function startDnsmasq(host: TestHost, endpoints: readonly TestEndpoint[]): Promise<TestDnsmasq> {
   const directory = mkdtempSync(join(tmpdir(), 'felix-dnsmasq-'));
   const started: ChildProcess[] = [];
@@ -64,13 +65,13 @@ export async function startDnsmasq(host: TestHost, endpoints: readonly TestEndpo
   };
 }
 
-/** A DHCPDISCOVER (RFC 2131), broadcast from no address. */
+/** A frame with a DHCPDISCOVER (RFC 2131), broadcast from 0.0.0.0. */
 export function discover(guest: Plugged, transaction: number): Uint8Array {
   const payload = new Uint8Array(300);
   const view = new DataView(payload.buffer);
   payload.set([1, 1, 6, 0]);
   view.setUint32(4, transaction);
-  view.setUint16(10, 0x8000); // the answer to all
+  view.setUint16(10, 0x8000); // the flag that asks for a broadcast answer
   payload.set(macBytes(guest.mac), 28);
   payload.set([99, 130, 83, 99, 53, 1, 1, 255], 236);
   const ports = { protocol: 17, sourcePort: 68, destinationPort: 67 };
@@ -84,7 +85,7 @@ export function discover(guest: Plugged, transaction: number): Uint8Array {
   });
 }
 
-/** A DHCPv6 SOLICIT (RFC 8415) for an address, from the port's own link-local address or another. */
+/** A frame with a DHCPv6 SOLICIT (RFC 8415) for an address. @param source the port's own link-local address unless given */
 export function solicit(guest: Plugged, transaction: number, source: string = linkLocalOf(guest.mac)): Uint8Array {
   const identifier = [0, 1, 0, 10, 0, 3, 0, 1, ...macBytes(guest.mac)];
   const address = [0, 3, 0, 12, 0, 0, 0, 1, ...new Uint8Array(8)];
@@ -93,7 +94,7 @@ export function solicit(guest: Plugged, transaction: number, source: string = li
   return frame({ sourceMac: guest.mac, destinationMac: '33:33:00:01:00:02', source: bytes(source), destination: bytes('ff02::1:2'), ...ports, payload });
 }
 
-/** Which question a frame answers: family and transaction. undefined: none. */
+/** The address family and the transaction that a frame answers, as in `4 17`; undefined when it is no answer. */
 export function answerOf(received: Uint8Array): string | undefined {
   const parsed = parseFrame(received);
   if (parsed?.protocol !== 17) return undefined;

@@ -1,4 +1,4 @@
-// Felix on a real etcd and kernel while values that nobody should write come in by the hundred: after each batch it must live, and do what is asked of it.
+// For tests: writes hundreds of hostile values to etcd while Felix runs on a real kernel. After each batch it must be alive and program a change.
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds, policyPlurals } from '@calico-openstack/datamodel/testing/hostile-kinds';
 import { type Storm, storm } from '@calico-openstack/etcd/testing/storm';
@@ -6,9 +6,10 @@ import { expect } from 'vitest';
 import { type Plugged, TestHost } from './host.ts';
 import { endpointNumber, type resource, securityGroup, workloadEndpoint } from './resources.ts';
 
-/** All that Felix reads, but ClusterInformation, by which an operator pauses it. */
+/** All kinds that Felix reads, except ClusterInformation, which can rightly pause it. */
 const kinds = hostileKinds([...policyPlurals, 'nodes', 'felixconfigurations', 'stagednetworkpolicies']);
 
+/** Runs the storm in a world of its own. */
 export async function felixUnderHostileValues({ values, batchValues, seed }: Storm): Promise<void> {
   const host = await TestHost.open();
   try {
@@ -31,7 +32,7 @@ export async function felixUnderHostileValues({ values, batchValues, seed }: Sto
         return write;
       },
       async look(batch) {
-        // Whatever policies say by then, which may rightly deny this: the address that an endpoint gets is routed.
+        // A route shows that the agent works. Packets would not, because the policies of the storm may rightly deny them.
         const address = `10.66.${(batch >> 8) & 255}.${batch & 255}`;
         await host.put(workloadEndpoint({ ...receiver, addresses: [...receiver.addresses, address] }));
         await host.until(async () => {
@@ -51,7 +52,7 @@ export async function felixUnderHostileValues({ values, batchValues, seed }: Sto
 
 const udp = (destinationPort: number) => ({ protocol: 17, destinationPort });
 
-/** With the hostile values taken away again, a changed policy is in force as if they had never been. */
+/** Deletes the hostile values, and checks that a changed policy takes effect. */
 async function passesWithoutThem(
   host: TestHost,
   keys: readonly string[],

@@ -1,17 +1,20 @@
-// What another Felix leaves on a host, recorded from the real thing and put on a test's host again. `leavings/` was recorded with upstream's source of 2026-08-22 (nft 1.0.6, Linux 6.18): the endpoints
-// one and two of `endpointNumber`, in the group `open`, which allows everything; then the agent was ended.
-// To record anew, as root: node packages/felix/src/testing/leavings.ts DIRECTORY nftables|iptables COMMAND…
+// For tests: what upstream's Felix leaves on a host, recorded from a real one and restored on a test's host.
+// `leavings/` was recorded with upstream's source of 2026-08-22 (nft 1.0.6, Linux 6.18) after the agent had ended. The host had the endpoints one and two of `endpointNumber`, in the group
+// `open`, which allows everything.
+// To record again, as root: node packages/felix/src/testing/leavings.ts DIRECTORY nftables|iptables COMMAND…
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TestHost } from './host.ts';
 
+/** The modes in which upstream's Felix programs its rules. */
 export const upstreamModes = ['nftables', 'iptables-legacy', 'iptables-nft'] as const;
+/** One of upstream's modes. */
 export type UpstreamMode = (typeof upstreamModes)[number];
 
 const recorded = fileURLToPath(new URL('leavings', import.meta.url));
 
-/** What holds the rules of a mode: the file, and the program that puts it into the kernel. In an order in which each finds what it needs. */
+/** The files with the rules of a mode, and the commands that restore them. The order matters, because rules refer to ipsets. */
 const parts: Readonly<Record<UpstreamMode, readonly (readonly [file: string, ...command: string[]])[]>> = {
   nftables: [['nftables.nft', 'nft', '-f', '-']],
   'iptables-legacy': [
@@ -26,12 +29,12 @@ const parts: Readonly<Record<UpstreamMode, readonly (readonly [file: string, ...
   ],
 };
 
-/** Puts the rules of upstream's Felix on the host, as they stand when it has ended. */
+/** Restores the rules of upstream's Felix on a host, as they are when it has ended. */
 export async function leaveUpstreams(host: TestHost, mode: UpstreamMode): Promise<void> {
   for (const [file, ...command] of parts[mode]) await host.exec('sh', '-c', `${command.join(' ')} < ${join(recorded, file)}`);
 }
 
-/** Writes what stands on the host, without what differs from one recording to the next, and without sentences. */
+/** Writes the rules of a host to files, without what differs between two recordings, and without the sentences in upstream's comments. */
 export async function recordLeavings(host: TestHost, mode: 'nftables' | 'iptables', directory: string): Promise<void> {
   const listings =
     mode === 'nftables'
@@ -44,6 +47,7 @@ export async function recordLeavings(host: TestHost, mode: 'nftables' | 'iptable
   for (const [file = '', program = '', ...args] of listings) writeFileSync(join(directory, file), withoutChance(await host.exec(program, ...args)));
 }
 
+/** A listing without counters, seeds, link-local addresses and sentences. */
 export const withoutChance = (listing: string): string =>
   listing
     .replaceAll(/counter packets \d+ bytes \d+ /g, '')

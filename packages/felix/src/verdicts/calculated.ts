@@ -1,4 +1,4 @@
-// What is calculated and rendered, judged on tables in memory, against what the oracle says: two readings of policy that share no code. For tests.
+// For tests: compares the verdicts of calculated and rendered rules, evaluated on tables in memory, with those of the oracle. The two implementations of policy share no code.
 import { addressBytes, addressOf, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import {
   type DesiredChange,
@@ -27,7 +27,7 @@ const placeOf: Readonly<Record<Place, (endpoint: LocalHostEndpoint) => EndpointP
   'before DNAT': ({ preDnat }) => preDnat,
 };
 
-/** Where nobody denies, it passes: said by a profile that allows the rest. */
+/** A profile that allows what no policy denies. */
 const passTheRest: Profile = {
   id: 'rest' as ProfileId,
   ingress: [{ action: 'allow', source: {}, destination: {} }],
@@ -37,8 +37,8 @@ const passTheRest: Profile = {
 const standIn = (hostEndpoint: string, place: Place): string => `hep${places.indexOf(place)}${shortDigest(hostEndpoint, 8)}`;
 
 /**
- * What a host endpoint's policies at one place decide is judged on the way through a workload that stands in for it: the renderer does not know host endpoints, but their policies.
- * A `Pass` beyond the last tier, where no profiles are asked, has nowhere to go but on.
+ * Workloads that stand in for host endpoints, one for each place at which a host endpoint has policies. The renderer renders policies but not host endpoints, so packets are sent through
+ * these workloads instead. `Pass` in the last tier allows the packet where the endpoint's profiles are not applied.
  */
 function standIns(changes: DesiredChange['hostEndpoints']): [WorkloadId, LocalWorkload | undefined][] {
   return [...changes].flatMap(([id, endpoint]) =>
@@ -66,7 +66,7 @@ function standIns(changes: DesiredChange['hostEndpoints']): [WorkloadId, LocalWo
   );
 }
 
-/** One living host: clusters come one after the other, as changes. */
+/** A host in memory. Clusters come one after the other, as changes. */
 function livingHost() {
   const calculation = createPolicyCalculation({ host: localHost });
   const tables = { inet: fakeTable('inet', 'calico-felix'), arp: fakeTable('arp', 'calico-felix') };
@@ -149,13 +149,17 @@ function judge(table: FakeTable, routes: ReadonlyMap<string, string>, { from, to
   return table.evaluate('forward', fields).verdict === 'drop' ? 'deny' : 'allow';
 }
 
+/** The result of a comparison. */
 export type Comparison = {
+  /** How many verdicts were compared. */
   readonly pairs: number;
-  readonly allowed: number /** The first packet on which the two differ, with what reproduces it. */;
+  /** How many packets the oracle allowed. */
+  readonly allowed: number;
+  /** The first packet on which the two differ, with what reproduces it. */
   readonly difference?: object;
 };
 
-/** One living host becomes `clusters` random clusters, one after the other; so many packets are judged in each. The same seed makes the same. */
+/** Gives one host `clusters` random clusters, one after the other, and compares the verdicts on `packets` packets in each. The same seed leads to the same clusters and packets. */
 export function compareWithOracle(options: { readonly clusters: number; readonly packets: number; readonly seed: number }): Comparison {
   let [pairs, allowed] = [0, 0];
   const host = livingHost();

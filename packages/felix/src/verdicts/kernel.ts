@@ -1,4 +1,4 @@
-// What the whole agent makes a real kernel do with real packets, against what the oracle says. For tests.
+// For tests: compares what happens to real packets, on a kernel that the whole agent has programmed, with the verdicts of the oracle.
 import { endpointStatusKey } from '@calico-openstack/datamodel';
 import { createOracle } from '@calico-openstack/oracle';
 import fc from 'fast-check';
@@ -7,7 +7,7 @@ import { type Plugged, run, TestHost } from '../testing/host.ts';
 import { deviceId, type TestEndpoint, workloadEndpoint } from '../testing/resources.ts';
 import type { Comparison } from './calculated.ts';
 
-/** An endpoint without an interface. Its status says `down` once the agent has programmed all that came before it. */
+/** An endpoint without an interface. Its status becomes `down` when the agent has programmed everything that was written before it. */
 const marker = (round: number): TestEndpoint => ({
   host: localHost,
   id: `round-${round}-0000`,
@@ -15,7 +15,7 @@ const marker = (round: number): TestEndpoint => ({
   addresses: [`10.129.${round >> 8}.${round & 255}`],
 });
 
-/** Waits until the agent has done all that was written before this call. */
+/** Resolves when the agent has programmed everything that was written before this call. */
 async function untilDone(host: TestHost, round: number): Promise<void> {
   const endpoint = marker(round);
   const key = endpointStatusKey(undefined, { host: localHost, orchestrator: 'openstack', workload: `openstack/${deviceId(endpoint)}`, endpoint: endpoint.id });
@@ -24,7 +24,7 @@ async function untilDone(host: TestHost, round: number): Promise<void> {
   await host.delete(workloadEndpoint(endpoint).key);
 }
 
-/** The compute host with its workloads, the remote ones behind an uplink, and a living agent. */
+/** A compute host with local workloads, remote ones behind an uplink, and a running agent. */
 async function openWorld() {
   const host = await TestHost.open(localHost);
   try {
@@ -50,7 +50,7 @@ async function openWorld() {
   }
 }
 
-/** One living agent follows `clusters` random clusters, one after the other; so many packets are sent in each. */
+/** Gives one running agent `clusters` random clusters, one after the other, and sends `packets` packets in each. */
 export async function compareKernelWithOracle(options: { readonly clusters: number; readonly packets: number; readonly seed: number }): Promise<Comparison> {
   const { host, plugged } = await openWorld();
   try {
@@ -91,7 +91,7 @@ async function become(host: TestHost, held: ReadonlyMap<string, string>, next: R
   if (gone.length + come.length > 0) await host.etcd.transact([], [...gone, ...come]);
 }
 
-/** Sends it, as a new flow. Returns the probe's number. */
+/** Sends a packet as a new flow. Returns the probe's number. */
 function fire(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, { from, to, question: { packet } }: Shot): number {
   const { protocol, destinationPort, icmpType, icmpCode } = packet;
   const probe = {
@@ -105,7 +105,7 @@ function fire(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, { fro
 
 const familyOf = (packet: { readonly source: string }): 4 | 6 => (packet.source.includes(':') ? 6 : 4);
 
-/** Forwarded packets come in their order, but not over several processors: what has not come after this long was dropped. */
+/** Waits for the packets that were sent. They may arrive in another order, because several processors forward them. A packet that has not arrived after this time was dropped. */
 async function delivered(host: TestHost): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 150));
   host.readArrivals();
@@ -115,8 +115,8 @@ const arrivedAt = (host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, 
   host.arrivalOf(probe)?.interfaceIndex === plugged.get(to)!.interfaceIndex;
 
 /**
- * What connection tracking decides before policy: the answer to a packet that passed passes, whatever policy says of its direction; an answer that nobody asked for does not.
- * Returns what was otherwise.
+ * Checks what connection tracking decides before policy. The answer to a packet that passed is allowed, whatever policy says about its direction. An answer without a request is dropped.
+ * Returns the first packet for which that was not so.
  */
 async function judgeStates(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, passed: ReadonlyMap<Shot, number>): Promise<object | undefined> {
   const udp = [...passed].filter(([{ question }]) => question.packet.protocol === 17);
