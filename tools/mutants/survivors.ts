@@ -18,7 +18,7 @@ export const allowedSurvivors: readonly Survivor[] = [
   { file: 'packages/agent/src/clock.ts', line: 'const timer = setTimeout(action, Math.max(0, ms));', what: '0 → 1', why: millisecond },
   {
     file: 'packages/agent/src/clock.ts',
-    line: 'const timer = setTimeout(done, Math.max(0, ms)); // what is due already is late: Node warns of a negative time',
+    line: 'const timer = setTimeout(done, Math.max(0, ms)); // Node prints a warning for a negative time, which an overdue pause has',
     what: '0 → 1',
     why: millisecond,
   },

@@ -1,4 +1,4 @@
-// Felix at an etcd that knows its clients by their certificates, while all of these are replaced under it.
+// Felix with an etcd that knows its clients by their certificates, while all certificates are replaced.
 import { copyFileSync } from 'node:fs';
 import { etcdUserName } from '@calico-openstack/datamodel';
 import { connectEtcd } from '@calico-openstack/etcd';
@@ -25,7 +25,7 @@ afterEach(async () => {
   for (const each of [own, renewed]) each?.remove();
 });
 
-/** What somebody does who renews certificates: one file after the other, at its place. */
+/** Renews certificates as an operator does: one file after the other, in place. */
 const renew = (...names: (keyof TestCertificates & `${string}File`)[]): void => {
   for (const name of names) copyFileSync(renewed[name], own[name]);
 };
@@ -36,10 +36,10 @@ test('certificate, key and authority are replaced, the old authority is gone, an
   await host.untilProgrammed();
   await host.untilPasses(one, two, udp(7000));
   const pid = host.agent!.pid;
-  const { certFile, keyFile } = own.client('stranger'); // signed by the old authority
+  const { certFile, keyFile } = own.client('stranger'); // a certificate of the old authority
   await host.until(async () => (await host.statusOf(one)) === '{"status":"up"}', 'the status, written by the name in the certificate');
 
-  // etcd has the new ones and trusts the new authority alone; of the client's pair there is only the certificate.
+  // etcd has the new certificates and trusts only the new authority. The client has its new certificate, and not yet its new key.
   await host.etcdProcess.kill();
   renew('caFile', 'serverCertFile', 'serverKeyFile', 'clientCertFile');
   await host.etcdProcess.restart();
@@ -47,7 +47,7 @@ test('certificate, key and authority are replaced, the old authority is gone, an
   expect(await host.passes(one, two, udp(7000))).toBe(true);
 
   renew('clientKeyFile');
-  await host.put(open(7001)); // this test's own client has the same files
+  await host.put(open(7001)); // the client of this test uses the same files
   await host.untilPasses(one, two, udp(7001));
   await host.untilPasses(one, two, udp(7000), false);
   expect([host.agent!.pid, host.agent!.exitCode]).toEqual([pid, null]);

@@ -32,7 +32,7 @@ const changeOf = (...workloads: readonly (LocalWorkload | WorkloadId)[]): Desire
 
 function world() {
   const [inet, arp] = [fakeOpenTable('inet', 'calico-felix'), fakeOpenTable('arp', 'calico-felix')];
-  /** What the devices were told, and by then what the kernel's rules held of interfaces. */
+  /** The calls of the devices, with the interfaces that the kernel's rules had at that time. */
   const updates: (readonly [readonly WorkloadId[], number])[] = [];
   const told: string[] = [];
   let left: readonly IpAddress[] = [];
@@ -74,7 +74,7 @@ function world() {
   };
 }
 
-/** The datastore is known. */
+/** Ends the closed state. */
 function begun() {
   const w = world();
   w.dataplane.begin(w.devices);

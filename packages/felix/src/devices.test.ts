@@ -56,12 +56,12 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
     sysctls,
     absent,
     routes: () => kernelRoutes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
-    /** What somebody programmed before. */
+    /** Programs what another run has left. */
     leave(address: string, deviceIndex: number): void {
       const { device: _, ...route } = deviceRoute({ destination: `${address}/32`, device: '', metric: 1024, protocol: 3 });
       kernelRoutes.open().commit([{ verb: 'create', object: { ...route, deviceIndex } }]);
     },
-    /** A link that runs; resolves when it is known. */
+    /** Adds a link that is running. Resolves when it is known. */
     async plug(name: string): Promise<number> {
       const index = links.kernel.add(name, { up: true, running: true, mac: 'fe:16:3e:00:00:01' });
       await Promise.resolve();
@@ -254,7 +254,7 @@ describe('an address that no longer leads where it led is told, and is not route
         for (const name of interfaces) await w.plug(name);
         const wanted = new Map<string, readonly [string, readonly string[]]>();
         let waiting: IpAddress[] = [];
-        /** Where each address was last routed to, if it was not cut since. */
+        /** The interface that each address was last routed to, as long as its connections have not been cut. */
         const before = new Map<string, string>();
         const look = (cut: readonly string[]): void => {
           for (const address of cut) before.delete(address);
@@ -275,7 +275,7 @@ describe('an address that no longer leads where it led is told, and is not route
           const mine = one.device && !taken.includes(one.device[0]) ? one.device : undefined;
           if (mine) wanted.set(one.endpoint, mine);
           else wanted.delete(one.endpoint);
-          // As the calculation does: of two endpoints with an address the first by name owns it.
+          // As in the calculation, of two endpoints with an address the first by name owns it.
           const owned = (endpoint: string): readonly string[] => {
             const others = [...wanted].filter(([other]) => other < endpoint).flatMap(([, [, theirs]]) => theirs);
             return wanted.get(endpoint)![1].filter((address) => !others.includes(address));

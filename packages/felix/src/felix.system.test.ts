@@ -1,4 +1,4 @@
-// The whole agent on a real kernel and a real etcd, judged by packets.
+// The whole agent with a real kernel and a real etcd, judged by packets.
 import { once } from 'node:events';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { inNamespace, openConntrack } from '@calico-openstack/kernel';
@@ -29,7 +29,7 @@ beforeEach(async () => {
 });
 afterEach(() => host.close());
 
-/** Both endpoints known, and a packet has passed between them. */
+/** A host with both endpoints, between which a packet has passed. */
 async function running(environment: Readonly<Record<string, string>> = {}): Promise<void> {
   await host.put(open, workloadEndpoint(one), workloadEndpoint(two));
   host.startAgent(undefined, environment);
@@ -107,7 +107,7 @@ describe('what is there at other times', () => {
     await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
     for (const each of [one, two]) for (const address of each.addresses) await host.exec('ip', 'route', 'add', address, 'dev', tapOf(each));
     for (const each of [one, two]) for (const address of each.addresses) await host.exec('ip', 'neigh', 'add', address, 'lladdr', each.mac, 'dev', tapOf(each));
-    await host.untilPasses(one, two, udp(7000)); // the kernel alone forwards
+    await host.untilPasses(one, two, udp(7000)); // the kernel forwards without the agent
     host.startAgent();
     await host.untilSaid('etcd is away');
     for (const family of [4, 6] as const) expect(await host.passes(one, two, udp(7000), family)).toBe(false);
@@ -128,7 +128,7 @@ describe('what is there at other times', () => {
     host.output = '';
     host.startAgent();
     await host.untilProgrammed();
-    // The address that was in the way has its connections cut, and is noted until then.
+    // The connections of the address that had been in the way are cut. The table has the address until then.
     await host.until(async () => !(await host.exec('nft', 'list', 'ruleset')).includes('10.65.0.77'), 'the address to be cut');
     expect(await host.exec('nft', '-a', 'list', 'ruleset')).toBe(ruleset);
     expect(await host.exec('ip', 'route')).toBe(routes);
@@ -215,7 +215,7 @@ describe('what is there at other times', () => {
 });
 
 describe('settings', () => {
-  /** What the agent of the host says at a port of its loopback; undefined: nobody is there. */
+  /** The answer of the agent at a port of the host's loopback; undefined when nothing listens there. */
   async function page(port: number, path: string): Promise<{ readonly status: number; readonly text: string } | undefined> {
     const relay = await relayInto(host.name, port);
     try {
@@ -230,7 +230,7 @@ describe('settings', () => {
   const untilPage = (port: number, path: string, wanted: number | undefined): Promise<void> =>
     host.until(async () => (await page(port, path))?.status === wanted, `port ${port}${path} to say ${wanted}`);
   const forwarding = async (): Promise<string> => (await host.exec('sysctl', '-n', 'net.ipv4.ip_forward')).trim();
-  /** A later change arrives: the agent has not ended. */
+  /** Checks that a later change takes effect, so that the agent has not ended. */
   async function untilChangeArrives(port: number): Promise<void> {
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [port] } }]));
     await host.untilPasses(one, two, udp(port));
@@ -271,7 +271,7 @@ describe('settings', () => {
       { logSeverityScreen: 'Debug', logSeverityFile: 'Warning' },
       async () => {
         await host.delete(workloadEndpoint(two).key);
-        await host.untilSaid('connections cut'); // of severity DEBUG
+        await host.untilSaid('connections cut'); // a line of severity DEBUG
         await host.put(workloadEndpoint(two));
       },
     ],

@@ -1,4 +1,4 @@
-// Guests that are loud, beside others that want their answers: Felix, the kernel and Dnsmasq as they are, the guests as frames.
+// A guest that floods the host, beside others that need answers. Felix, the kernel and Dnsmasq are real; the guests are frames.
 import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/addresses';
 import { arpFrame, frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -18,7 +18,7 @@ afterEach(async () => {
   await host.close();
 });
 
-/** A loud guest and three others, in etcd and in the kernel. `spec`: of the loud one. */
+/** A loud guest and three others, in etcd and in the kernel. @param spec fields of the loud one's WorkloadEndpoint */
 async function running(spec: object = {}, environment: Readonly<Record<string, string>> = {}): Promise<void> {
   const endpoints = [1, 2, 3, 4].map((number) => ({ ...endpointNumber(number), ...(number === 1 && { spec }) }));
   [loud, ...others] = await Promise.all(endpoints.map((endpoint) => host.plug(endpoint)));
@@ -46,21 +46,21 @@ function readAnswers(): void {
   }
 }
 
-/** Answers to the loud guest so far. */
+/** How many answers the loud guest has got so far. */
 const answersToLoud = (): number => [...asked.values()].filter(({ guest }) => guest === loud).reduce((sum, { answers }) => sum + answers, 0);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function untilServed(family: 4 | 6): Promise<void> {
   await host.until(async () => {
     const names = others.map((other) => ask(other, family));
-    await pause(600); // not as often as their own limit: they are to have it all afterwards
+    await pause(600); // slower than their own limit, all of which they need afterwards
     readAnswers();
     return names.every((name) => asked.get(name)!.answers > 0);
   }, 'Dnsmasq to serve');
   asked.clear();
 }
 
-/** While `noise` goes on, each of the others asks ten times, now and then, and every question is to be answered. Returns the seconds that it took. */
+/** While `noise` goes on, each of the others asks ten times, with pauses, and every request must be answered. Returns the duration in seconds. */
 async function othersAreServed(family: 4 | 6, noise: () => void, during: () => Promise<unknown> = async () => undefined): Promise<number> {
   const startMs = performance.now();
   const questions: string[] = [];
@@ -112,7 +112,7 @@ test('DHCPv6 from invented addresses, and from its own by a guest that answers n
   expect(answersToLoud()).toBeLessThanOrEqual(20 + 2 * Math.ceil(seconds));
 });
 
-/** A neighbour solicitation for the gateway that tells its sender's MAC, from any address. */
+/** A neighbour solicitation for the gateway from any address, with its sender's MAC. */
 function neighbourSolicitation(guest: Plugged, source: string): Uint8Array {
   const payload = Uint8Array.from([...bytes('fd65::1'), 1, 1, ...macBytes(guest.mac)]);
   const sent = frame({
@@ -124,11 +124,11 @@ function neighbourSolicitation(guest: Plugged, source: string): Uint8Array {
     icmp: { type: 135, code: 0 },
     payload,
   });
-  sent[21] = 255; // hop limit: else it is no neighbour discovery (RFC 4861, 7.1.1)
+  sent[21] = 255; // the hop limit that neighbour discovery requires (RFC 4861, 7.1.1)
   return sent;
 }
 
-/** Neighbours that the host has learnt of the loud guest. */
+/** The neighbours that the host has learnt from the loud guest. */
 async function learnt(): Promise<number> {
   const text = await host.exec('ip', '-j', 'neigh', 'show', 'dev', tapOf(loud!));
   return (JSON.parse(text) as { state: string[] }[]).filter(({ state }) => !state.includes('PERMANENT')).length;
@@ -145,7 +145,7 @@ const hex = (number: number): string => number.toString(16);
 
 test('a guest makes the host remember no neighbour but its own addresses, which are known beforehand', async () => {
   await running();
-  dnsmasq = await startDnsmasq(host, [loud!]); // the gateway is on its tap
+  dnsmasq = await startDnsmasq(host, [loud!]); // so that the gateway's address is on the tap
   shout(
     (number) => `fe80::${hex(number + 1)}`,
     (number) => `10.65.1.${number % 256}`,

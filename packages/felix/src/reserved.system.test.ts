@@ -1,4 +1,4 @@
-// Addresses that no workload may have, on a real kernel: what etcd says of them leads nowhere, and the rest of the endpoint works.
+// Addresses that no workload may have, on a real kernel: they are not routed to an endpoint that has them in etcd, and the rest of the endpoint works.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,11 +25,11 @@ let [one, two]: [Plugged, Plugged] = [] as never;
 
 const prefixed = (address: string): string => `${address}/${address.includes(':') ? 128 : 32}`;
 
-/** The endpoint with further addresses as address pairs. */
+/** The endpoint with more addresses, as address pairs. */
 const withPairs = (endpoint: TestEndpoint, ...pairs: string[]) =>
   workloadEndpoint({ ...endpoint, spec: { ipNetworks: [...endpoint.addresses, ...pairs].map(prefixed), allowedIps: pairs.map(prefixed) } });
 
-/** The interface that the host's packets for an address leave by. */
+/** The interface by which the host sends packets to an address. */
 async function leadsTo(address: string): Promise<string | undefined> {
   const found = await host.exec('ip', '-j', address.includes(':') ? '-6' : '-4', 'route', 'get', address).catch(() => '[{}]');
   return (JSON.parse(found) as { dev?: string }[])[0]?.dev;
@@ -166,7 +166,7 @@ test('the host does not answer for a gateway that is the address of its own rout
 });
 
 describe('a workload that may send from prefixes', () => {
-  /** Counts what the rules let through to the host's own ARP and neighbour discovery. */
+  /** Counts the packets that the rules allow to the host's own ARP and neighbour discovery. */
   async function watchClaims(): Promise<(address: string) => Promise<number>> {
     await host.exec(
       'nft',
@@ -202,7 +202,7 @@ describe('a workload that may send from prefixes', () => {
     await host.untilPasses(one, two, { ...udp(7000), source: '8.8.8.8' });
     const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
     let told = 90_000_000;
-    /** One tells two that its packet to an address did not get through. Whether that reaches two. */
+    /** Endpoint one reports to two, by ICMP, that its packet to an address did not arrive. Returns whether the report arrives. */
     async function tells(source: string, destination: string): Promise<boolean> {
       const connection = { source: bytes(two.addresses[0]!), destination: bytes(destination), protocol: 17, sourcePort: 4000, destinationPort: 7000 };
       const macs = { sourceMac: two.mac, destinationMac: two.gatewayMac };

@@ -77,7 +77,7 @@ describe('a FelixConfiguration with a node selector', () => {
   function keeper() {
     const settings = createSettingsKeeper(local);
     return {
-      /** Puts values in order, and gives the port that is in force then. */
+      /** Puts values in this order, and returns the port that is in force then. */
       put(values: Record<string, unknown>): number {
         for (const [name, value] of Object.entries(values)) settings.update(`${root}${name}`, value === undefined ? undefined : bytes(value));
         settings.refresh();

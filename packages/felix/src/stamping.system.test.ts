@@ -1,4 +1,4 @@
-// Only what policy let through is established: over flushed rulesets, restarts, upgrades and take-overs. With packets on a real kernel.
+// Only connections that policy allowed count as established, also after flushed rulesets, restarts, upgrades and take-overs. With packets on a real kernel.
 import { fileURLToPath } from 'node:url';
 import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -10,7 +10,7 @@ const allows = (port: number) => securityGroup('open', [{ action: 'Allow', proto
 const nobody = securityGroup('open', [], []);
 const families = [4, 6] as const;
 
-/** `nft list ruleset` of this project's Felix as it was before it knew of stamps, with the endpoints one and two under `open`. */
+/** `nft list ruleset` of this project's Felix before it had stamps, with the endpoints one and two in the group `open`. */
 const rulesBeforeStamps = fileURLToPath(new URL('testing/rules-before-stamps.nft', import.meta.url));
 
 let host: TestHost;
@@ -47,18 +47,18 @@ async function carries(to: number, from: number): Promise<boolean[]> {
 }
 const all = [true, true, true, true];
 const none = [false, false, false, false];
-/** The answers alone: nothing that would be judged anew. */
+/** Sends only the answers, which cannot begin a connection that policy allows. */
 const answers = async (to: number, from: number): Promise<boolean[]> => Promise.all(families.map((family) => host.passes(two, one, udp(from, to), family)));
 
-/** Takes our rules away and puts others there, in one go: with them connections are tracked on, so that what begins then is established afterwards. */
+/** Replaces our rules by others in one transaction. The kernel still tracks connections, so a connection that begins then is established afterwards. */
 const reloadRuleset = (): Promise<string> =>
   host.exec('nft', 'flush ruleset; table inet others { chain forward { type filter hook forward priority 10; ct state invalid drop; }; }');
 
-/** Until the rules ask for stamps. */
+/** Resolves when the rules require stamps. */
 const untilAskedFor = (): Promise<void> =>
   host.until(async () => (await host.exec('nft', 'list', 'map', 'inet', 'calico-felix', 'connection-stamps')).includes('0x00040000'), 'the stamps in force');
 
-/** The host as it is without rules, as after a boot or a flushed ruleset: it forwards. */
+/** The host without rules, as after a boot or a flushed ruleset. It forwards everything. */
 async function forwardsAlone(): Promise<void> {
   await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
   for (const each of [one, two]) {
@@ -73,7 +73,7 @@ describe('another program flushes the ruleset', () => {
   test('what began in the gap is dead both ways, and what policy let through has lost nothing', async () => {
     await running();
     expect(await carries(7000, 555)).toEqual(all);
-    // A connection that policy denies, and the answers to it, all the time; until both have got through a gap.
+    // Both directions of a connection that policy denies are sent all the time, until both have passed while there are no rules.
     const began = new Set<string>();
     for (let gaps = 0; began.size < 2; gaps += 1) {
       expect(gaps).toBeLessThan(50);
@@ -138,7 +138,7 @@ describe('with tables of its own', () => {
     await owned();
     await host.put(allows(7001));
     await host.untilPasses(one, two, udp(7001));
-    // How an operator takes them away.
+    // This is how an operator removes the tables.
     await host.stopAgent();
     await host.exec('nft', 'delete table inet calico-felix; delete table arp calico-felix');
     expect(await host.exec('nft', 'list', 'ruleset')).toBe('');
@@ -202,7 +202,7 @@ describe('rules that know nothing of stamps are taken over', () => {
     await running();
     expect(await carries(7000, 555)).toEqual(all);
     await host.stopAgent('SIGKILL');
-    // As it is between the rules that stamp and those that ask: the table does not say that stamps are in force, and connections have none.
+    // This is the state between the rules that stamp and those that require stamps: the table does not say that stamps are in force, and connections have none.
     await host.exec('nft', 'flush', 'map', 'inet', 'calico-felix', 'connection-stamps');
     await conntrack.markFlows(0xffffffff, () => 0);
     await running();
@@ -217,7 +217,7 @@ test.each([0x0000ff00, 0xfffe0000])(
   async (nftablesMarkMask) => {
     await running();
     expect(await carries(7000, 555)).toEqual(all);
-    await conntrack.markFlows(0xf, () => 5); // somebody else's bits
+    await conntrack.markFlows(0xf, () => 5); // bits of another program
     await host.put(felixConfiguration({ nftablesMarkMask, establishedConnections: 'Keep' }));
     await host.untilSaid(nftablesMarkMask === 0xff00 ? 'bits of the new NftablesMarkMask' : 'have lost their stamps');
     const stamps = nftablesMarkMask === 0xff00 ? 0xc00 : 0x180000;
@@ -241,7 +241,7 @@ describe('connections of the host itself', () => {
     const counted = await countLetIn();
     const to = two.addresses.find((address) => address.includes(':') === (family === 6))!;
     const socketAddress = (address: string, port: number): string => (family === 4 ? `${address}:${port}` : `[${address}]:${port}`);
-    host.send(two, { addresses: [own] }, { ...udp(5000, 7000), destination: own }, family); // nobody asked
+    host.send(two, { addresses: [own] }, { ...udp(5000, 7000), destination: own }, family); // an answer without a request
     await host.exec('sh', '-c', `echo hello | socat -u - UDP${family}-SENDTO:${socketAddress(to, 7000)},bind=${socketAddress(own, 4999)}`);
     await host.until(() => host.readArrivals().some(({ frame }) => Buffer.from(frame).includes('hello')), 'the host’s packet');
     host.send(two, { addresses: [own] }, { ...udp(4999, 7000), destination: own }, family);
@@ -250,13 +250,13 @@ describe('connections of the host itself', () => {
   });
 });
 
-/** Programmed, where no packet passes that could tell. */
+/** Resolves when the host is programmed, in tests where no packet passes that could show it. */
 async function running2(): Promise<void> {
   host.startAgent();
   await host.untilProgrammed();
 }
 
-/** Counts what our rules let in from workloads, from port 7000. */
+/** Counts the packets from workloads with source port 7000 that our rules allow to the host. */
 async function countLetIn(): Promise<() => Promise<number>> {
   const chain = 'type filter hook input priority 300; iifname "tap*" udp sport 7000 counter name let_in;';
   await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);

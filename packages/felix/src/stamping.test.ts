@@ -16,7 +16,7 @@ const flow = (mark: number): Flow => {
   return { family: 4, zone: 0, original, reply, ...(mark && { mark }) } as Flow;
 };
 
-/** @param earlier what an earlier run has left: rules that ask for these stamps, rules that ask for none, or nothing */
+/** @param earlier what an earlier run has left: rules that require these stamps, rules without stamps, or no rules */
 function world({
   earlier,
   otherPolices = false,
@@ -96,7 +96,7 @@ test('connections that cannot be stamped are tried again at growing pauses, told
   const w = world({ earlier: 'unstamped' });
   w.failures.push(...Array.from({ length: 3 }, () => new Error('ENOBUFS')));
   await w.inForce();
-  w.stamping.rulesInForce(); // one pass at a time
+  w.stamping.rulesInForce(); // while the first pass is running
   await w.clock.pass(200);
   expect([w.stamping.options.unstamped, w.passes]).toEqual(['pass', [0]]);
   await w.clock.pass(10_000);

@@ -1,4 +1,4 @@
-// What an operator reads when the agent cannot start: a sentence with what to do, and no stack. In processes of networks of their own.
+// When the agent cannot start, it prints a sentence that says what to do, and no stack. Each process has a network namespace of its own.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-/** Starts the agent with these settings, and without the capabilities; then lists what tables the network has. */
+/** Starts the agent with these settings and without these capabilities. Then lists the tables of its network namespace. */
 function start(settings: Readonly<Record<string, string>>, capabilities = '+all') {
   const script = 'setpriv --bounding-set "$1" "$2" "$3"; echo "exit $?"; nft list tables';
   const environment = Object.fromEntries(Object.entries(settings).map(([name, value]) => [`FELIX_${name.toUpperCase()}`, value]));
@@ -45,7 +45,7 @@ test.each<[string, () => Readonly<Record<string, string>>, RegExp]>([
 ])('%s ends the start with a sentence, before the kernel is touched', (_, settings, sentence) => {
   const { stdout, stderr } = start(settings());
   expect(stderr).toMatch(sentence);
-  expect(stdout).toMatch(/exit 1\n$/); // and no table behind it
+  expect(stdout).toMatch(/exit 1\n$/); // no table is listed after it
 });
 
 test('without CAP_NET_ADMIN the start ends with a sentence', () => {

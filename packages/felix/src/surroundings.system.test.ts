@@ -1,4 +1,4 @@
-// What others do to the host, and what a workload tries with the host itself: the agent holds its own, and keeps off what is not its own.
+// Other programs change the host, and workloads attack it: the agent restores its own objects, and leaves those of others alone.
 import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
 import { frame } from '@calico-openstack/kernel/testing/frames';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => host.close());
 
-/** Counts what the host's rules let in from workloads to a UDP port, from now on. */
+/** Counts from now on the packets from workloads to a UDP port of the host that the rules allow. */
 async function countLetIn(udpPort: number): Promise<() => Promise<number>> {
   const chain = `type filter hook input priority 300; iifname "tap*" udp dport ${udpPort} counter name let_in;`;
   await host.exec('nft', `table inet spy {\n counter let_in {\n }\n chain input {\n ${chain}\n }\n}`);
@@ -72,7 +72,7 @@ describe('an endpoint whose interface is the host’s own', () => {
     for (const bad of [endpointNumber(8), endpointNumber(9)]) await host.until(async () => (await host.statusOf(bad)) === '{"status":"error"}', 'the refusal');
     await host.untilSaid('fits its interface lo, so that nothing would police it');
     expect(await state()).toEqual(before);
-    // The loopback that leads to etcd is as it was: what changes there still arrives.
+    // The loopback that leads to etcd still works, so changes of the datastore arrive.
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 17, destination: { ports: [7001] } }]));
     await host.untilPasses(one, two, udp(7001));
   });
@@ -87,7 +87,7 @@ describe('a workload', () => {
     await host.exec('ip', 'address', 'add', '192.0.2.1/32', 'dev', 'lo');
     const letIn = await countLetIn(53);
     host.send(one, two, { ...udp(53), destination: '127.0.0.53' });
-    host.send(one, two, { ...udp(53), destination: '192.0.2.1' }); // later on the same wire: once it is in, the first has had its turn
+    host.send(one, two, { ...udp(53), destination: '192.0.2.1' }); // this packet is sent later on the same wire, so the first was handled when this one has arrived
     await host.until(async () => (await letIn()) > 0, 'the packet to the host’s address');
     expect(await letIn()).toBe(1);
   });
@@ -115,7 +115,7 @@ describe('a workload', () => {
     const bytes = (workload: Plugged) => addressBytes(workload.addresses[0] as IpAddress);
     const connection = { source: bytes(one), destination: bytes(two), protocol: 17, sourcePort: 555, destinationPort: 7000 };
     expect(await host.passes(one, two, { ...udp(7000), sourcePort: 555 })).toBe(true);
-    /** Whether `from` can tell `one` that the packet which it sent to `two` was too big. */
+    /** Whether a report from `from` reaches `one` that its packet to `two` was too big. */
     const tells = async (from: Plugged, mark: number): Promise<boolean> => {
       const quoted = frame({ ...connection, sourceMac: one.mac, destinationMac: from.mac, payload: Buffer.from(`FELIX   ${mark}`) }).subarray(14);
       const error = { protocol: 1, icmp: { type: 3, code: 4 }, destinationPort: 1300, payload: quoted };
@@ -124,7 +124,7 @@ describe('a workload', () => {
         from.interfaceIndex,
         frame({ sourceMac: from.mac, destinationMac: from.gatewayMac, source: bytes(from), destination: bytes(one), ...error }),
       );
-      await host.untilPasses(one, two, udp(7000)); // later through the same rules
+      await host.untilPasses(one, two, udp(7000)); // these packets pass the same rules later
       return host.arrivalOf(mark)?.interfaceIndex === one.interfaceIndex;
     };
     expect(await tells(third, 90_000_001)).toBe(false);
@@ -136,7 +136,7 @@ describe('a workload', () => {
     await running();
     const spoofed = host.send(one, { addresses: ['203.0.113.5'] }, { ...udp(7999), source: two.addresses[0]! });
     await host.untilPasses(one, two, udp(7000));
-    expect(host.arrivalOf(spoofed)).toBe(undefined); // a rejection would quote it
+    expect(host.arrivalOf(spoofed)).toBe(undefined); // an ICMP error would quote the packet
   });
 });
 

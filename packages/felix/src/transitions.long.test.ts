@@ -1,4 +1,5 @@
-// Between two updates: packets all the time while something changes again and again, with the agent alive and killed at random. What is allowed before and after passes throughout; what neither allows never does.
+// Sends packets all the time while something changes again and again, with an agent that is killed at random. What is allowed before and after a change passes throughout, and what neither
+// state allows never passes.
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
@@ -12,7 +13,7 @@ const key = ({ key: found }: KeyedValue): string => found;
 type Step = { readonly put: readonly KeyedValue[]; readonly delete?: readonly string[] };
 type Groups = (groups: readonly string[], more?: Partial<TestEndpoint>) => KeyedValue[];
 
-/** The change number `turn`. Before and after each, UDP 7000 is allowed from one endpoint to the other, and nothing else. */
+/** Makes the change number `turn`. Before and after each change, UDP 7000 is allowed from one endpoint to the other, and nothing else is. */
 const transitions: Readonly<Record<string, (both: Groups, turn: number) => Step>> = {
   'a policy gives way to one of another name': (both, turn) => {
     const [next, before] = turn % 2 ? ['odd', 'even'] : ['even', 'odd'];

@@ -44,7 +44,7 @@ const address = row(
     return isHost(bare(host)) && isPort(port);
   }, 'host:port, and nothing else'),
   '127.0.0.1:2379',
-  "etcd's address, where no endpoints are given",
+  "etcd's host and port, if no endpoints are given",
   { required: true },
 );
 
@@ -60,7 +60,7 @@ const hosts = row<readonly string[]>(
   { required: true },
 );
 
-const scheme = row(oneOf('http', 'https'), 'http', 'for endpoints without a scheme of their own', { required: true });
+const scheme = row(oneOf('http', 'https'), 'http', "the scheme for etcd's host, if no endpoints are given", { required: true });
 const none = { value: undefined };
 
 const file = (help: string, libcalico: string): Row<string | undefined> =>
@@ -69,13 +69,13 @@ const secret = (help: string, libcalico: string): Row<string | undefined> =>
   row<string | undefined>(text, undefined, help, { none, also: { libcalico: [libcalico] } });
 
 const tls = {
-  ca: file("certificates that etcd's own is checked against; left out, the system's", 'ETCD_CA_CERT_FILE'),
-  certificate: file("this client's certificate", 'ETCD_CERT_FILE'),
-  key: file("this client's key", 'ETCD_KEY_FILE'),
+  ca: file("file of the authorities that etcd's certificate is checked against; the system's if left out", 'ETCD_CA_CERT_FILE'),
+  certificate: file("file of this client's certificate", 'ETCD_CERT_FILE'),
+  key: file("file of this client's key", 'ETCD_KEY_FILE'),
 };
 const user = {
   name: secret("this client's user in etcd", 'ETCD_USERNAME'),
-  password: secret('its password (in backquotes where it holds `#` or `;`)', 'ETCD_PASSWORD'),
+  password: secret('its password, in backquotes if it contains `#` or `;`', 'ETCD_PASSWORD'),
   passwordInConf: secret('its password', 'ETCD_PASSWORD'),
 };
 
@@ -94,7 +94,7 @@ export const etcdRowsOfCfg = {
 /** etcd's options in section `[calico]` of neutron.conf. */
 export const etcdRowsOfConf = {
   etcd_endpoints: { ...endpoints, shownDefault: 'made of the next three' },
-  etcd_scheme: { ...scheme, help: 'with a certificate file it is `https`, whatever is said here' },
+  etcd_scheme: { ...scheme, help: 'the scheme; with a certificate file it is always `https`' },
   etcd_host: hosts,
   etcd_port: row(whole(1, 65_535), 2379, "etcd's port", { required: true }),
   etcd_ca_cert_file: tls.ca,
@@ -102,7 +102,7 @@ export const etcdRowsOfConf = {
   etcd_key_file: tls.key,
   etcd_username: user.name,
   etcd_password: user.passwordInConf,
-  etcd_timeout: row(decimal(1, 3600), 60, 'seconds until what etcd does not answer has failed'),
+  etcd_timeout: row(decimal(1, 3600), 60, 'seconds after which a request fails that etcd has not answered'),
 };
 
 const connection = (options: { readonly [name in keyof EtcdConnection]: EtcdConnection[name] | undefined }): EtcdConnection =>

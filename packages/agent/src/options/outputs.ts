@@ -23,15 +23,15 @@ export const outputRows = (defaults: {
   readonly metricsHost: string;
   readonly metricsPort: number;
 }) => ({
-  LogFilePath: row<string | undefined>(text, defaults.logFile, 'file that the log goes to; `none`: none', { required: true, none }),
-  LogSeverityFile: row<Severity | undefined>(severity, 'INFO', 'least severity there', { none }),
-  LogSeverityScreen: row<Severity | undefined>(severity, 'INFO', 'least severity on standard output; `none`: nothing goes there', { none }),
-  HealthEnabled: row(truth, false, 'serves `/liveness` and `/readiness`'),
-  HealthHost: row(text, 'localhost', 'the address for that'),
-  HealthPort: row(port, defaults.healthPort, 'the port for that'),
-  PrometheusMetricsEnabled: row(truth, false, 'serves `/metrics`'),
-  PrometheusMetricsHost: row(text, defaults.metricsHost, 'the address for that', defaults.metricsHost === '' ? { shownDefault: 'all addresses' } : {}),
-  PrometheusMetricsPort: row(port, defaults.metricsPort, 'the port for that'),
+  LogFilePath: row<string | undefined>(text, defaults.logFile, 'the log file; `none` for none', { required: true, none }),
+  LogSeverityFile: row<Severity | undefined>(severity, 'INFO', 'the least severe events in the log file; `none` for no file', { none }),
+  LogSeverityScreen: row<Severity | undefined>(severity, 'INFO', 'the least severe events on standard output; `none` for no output', { none }),
+  HealthEnabled: row(truth, false, 'whether `/liveness` and `/readiness` are served'),
+  HealthHost: row(text, 'localhost', 'the address on which they are served'),
+  HealthPort: row(port, defaults.healthPort, 'their port'),
+  PrometheusMetricsEnabled: row(truth, false, 'whether `/metrics` is served'),
+  PrometheusMetricsHost: row(text, defaults.metricsHost, 'the address on which it is served', defaults.metricsHost === '' ? { shownDefault: 'all addresses' } : {}),
+  PrometheusMetricsPort: row(port, defaults.metricsPort, 'its port'),
 });
 
 /** Where log, health and metrics go according to these values. */

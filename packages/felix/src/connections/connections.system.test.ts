@@ -1,4 +1,4 @@
-// Permission that is taken away ends connections: with packets on a real kernel.
+// A change that takes permission away ends connections. With packets on a real kernel.
 import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { trackFlows, udpFlow } from '@calico-openstack/kernel/conntrack/testing/flows';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -53,11 +53,11 @@ async function begin(from: Plugged, to: Plugged, port: number, family: 4 | 6 = 4
   expect(await goesOn(from, to, port, family)).toEqual({ UDP: [true, true], TCP: [true, true] });
 }
 
-/** Whether answers pass, then whether what is asked does: an answer could begin a connection anew. */
+/** Whether answers pass, and then whether requests pass. The order matters, because an answer could begin a new connection. */
 async function goesOn(from: Plugged, to: Plugged, port: number, family: 4 | 6 = 4): Promise<Record<string, boolean[]>> {
   const found: Record<string, boolean[]> = {};
   for (const { what, asks, answers } of connections(port)) {
-    if (what === 'UDP' && !found[what]) host.send(from, to, asks, family); // both sides speak all the time
+    if (what === 'UDP' && !found[what]) host.send(from, to, asks, family); // both sides send all the time
     found[what] = [await host.passes(to, from, answers, family), await host.passes(from, to, asks, family)];
   }
   return found;
@@ -118,7 +118,8 @@ describe('a connection is cut, both ways, and others go on', () => {
 
   test('a ping too', async () => {
     await running(open);
-    const [asks, answers] = [8, 0].map((type) => ({ protocol: 1, icmp: { type, code: 0 }, sourcePort: 77, destinationPort: 1 })) as [Probe, Probe]; // identifier, sequence
+    // The ports stand for identifier and sequence number.
+    const [asks, answers] = [8, 0].map((type) => ({ protocol: 1, icmp: { type, code: 0 }, sourcePort: 77, destinationPort: 1 })) as [Probe, Probe];
     await host.untilPasses(one, two, asks);
     expect(await host.passes(two, one, answers)).toBe(true);
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 'UDP' }]));

@@ -112,7 +112,7 @@ function flow(from: string, to: string, more: Partial<FlowRecord> & { readonly p
   return { family: from.includes(':') ? 6 : 4, protocol: 6, original: sides(from, to, port), reply: sides(to, from), mark: E | I, ...rest };
 }
 
-/** One lets ssh in and all out; two lets all in and nothing out, and has a floating IP; the host is 192.0.2.1. */
+/** Endpoint one allows SSH in and everything out. Endpoint two allows everything in and nothing out, and has a floating IP. The host is 192.0.2.1. */
 function judge(options: Partial<RenderOptions> = {}) {
   const tables = { inet: fakeTable('inet', 'calico-felix').table, arp: fakeTable('arp', 'calico-felix').table };
   const renderer = new Renderer({ ...defaultRenderOptions, endpointToHostAction: 'ACCEPT', ...options });
@@ -174,7 +174,7 @@ test('a verdict that is remembered is the one that would be made, whatever it is
   fc.assert(
     fc.property(fc.array(packet, { maxLength: 30 }), fc.func(fc.constantFrom(...fields, 'stop')), (packets, next) => {
       let made = 0;
-      /** Which field is asked next depends on what was found so far. */
+      /** The field that is read next depends on the values so far. */
       const decide = (asked: Pick<Packet, 'get' | 'has'>): string => {
         made += 1;
         let found = '';

@@ -8,9 +8,9 @@ const [one, two, three] = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as IpAddress[] as
 let clock: FakeClock;
 let log: Logger;
 let entries: LogEntry[];
-/** Whose connections were looked at, and when that began. */
+/** The addresses whose connections were reviewed, and when each review began. */
 let looks: (readonly [string, number])[];
-/** How each look goes: how long it takes, or why it fails. */
+/** The outcome of each review: how long it takes, or why it fails. */
 let next: (number | Error)[];
 let judges: number;
 let enforcement: Enforcement;

@@ -6,7 +6,7 @@ const device = (interfaceName: string, ...routes: string[]) => ({ interfaceName,
 const [address, cidr] = ['10.0.0.1' as IpAddress, '10.0.0.1/32' as Cidr];
 const none = new Map<Cidr, string>();
 
-/** It led to tap1. */
+/** Leads in which the address leads to tap1. */
 function led() {
   const leads = new AddressLeads(none);
   leads.change([], [device('tap1', cidr)]);

@@ -38,7 +38,7 @@ describe('endpoint statuses', () => {
   test('are written once, and not again when nothing is new', async () => {
     const { reporter, writeAll, contents, woken, other } = await world();
     reporter.want(keyOf('a'), 'down');
-    reporter.want(keyOf('a'), 'up'); // a flap before it was written is no write
+    reporter.want(keyOf('a'), 'up'); // a flap before the write causes no write
     expect(woken()).toBeGreaterThan(0);
     await writeAll();
     expect(contents()).toEqual({ [keyOf('a')]: up });
@@ -165,7 +165,7 @@ describe('endpoint statuses', () => {
         case 'others write':
           await other.transact([], [each.status ? { put: keyOf(each.name), value: `{"status":"${each.status}"}` } : { delete: keyOf(each.name) }]);
           break;
-        case 'write': // not waited for: it meets whatever comes next
+        case 'write': // the write is not awaited, so that the next steps happen during it
           writing = writing.then(() => reporter.write()).catch((error: unknown) => expect(error).toMatchObject({ code: 'ETCD_UNAVAILABLE' }));
           break;
         case 'settle':

@@ -24,7 +24,7 @@ function world() {
   return {
     etcd,
     clock,
-    /** How often something was told that needs attention. */
+    /** How many warnings and errors were logged. */
     warnings: () => entries.filter(({ severity }) => severity === 'WARNING' || severity === 'ERROR').length,
     note: (status: WorkloadStatus['status'] | undefined) =>
       statuses.note(new Map([['a' as WorkloadId, status && ({ workload, status, reason: 'why' } as WorkloadStatus)]])),

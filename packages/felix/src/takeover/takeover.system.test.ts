@@ -1,4 +1,4 @@
-// Another Felix before ours, and after: with upstream's rules as they were recorded, and packets all the time.
+// Another Felix before ours, and after ours. With upstream's recorded rules, and packets all the time.
 import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Plugged, type Probe, TestHost } from '../testing/host.ts';
@@ -8,7 +8,7 @@ import { endpointNumber, securityGroup, tapOf, workloadEndpoint } from '../testi
 const udp = (destinationPort: number, sourcePort?: number): Probe => ({ protocol: 17, destinationPort, ...(sourcePort && { sourcePort }) });
 const tcp = (destinationPort: number, sourcePort: number, tcpFlags: number): Probe => ({ protocol: 6, destinationPort, sourcePort, tcpFlags });
 const [syn, synAck, ack] = [0x02, 0x12, 0x10];
-/** Upstream's recorded rules let everything through between one and two; ours no more than this. */
+/** What our rules allow between one and two. Upstream's recorded rules allow everything. */
 const open = securityGroup('open', [
   { action: 'Allow', protocol: 17, destination: { ports: [7000] } },
   { action: 'Allow', protocol: 6, destination: { ports: [7000] } },
@@ -33,7 +33,7 @@ afterEach(async () => {
   await host.close();
 });
 
-/** The host as upstream's Felix leaves it, with one and two, and with three whose VM was started since. */
+/** The host as upstream's Felix leaves it, with one and two, and with three, whose VM was started later. */
 async function upstreams(mode: UpstreamMode): Promise<void> {
   await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1');
   for (const each of [one, two, three]) {
@@ -45,7 +45,7 @@ async function upstreams(mode: UpstreamMode): Promise<void> {
   await leaveUpstreams(host, mode);
 }
 
-/** An ongoing connection of each kind from one to two that upstream let through: what each side sends next. */
+/** The next packets of each side, in a connection of each kind from one to two that upstream allowed. */
 type Flow = readonly [from: () => Plugged, to: () => Plugged, probe: Probe, family: 4 | 6];
 const flows: readonly Flow[] = [
   ...families.flatMap((family): Flow[] => [
@@ -66,7 +66,7 @@ async function begin(): Promise<void> {
 }
 const goOn = async (): Promise<boolean[]> => Promise.all(flows.map(([from, to, probe, family]) => host.passes(from(), to(), probe, family)));
 
-/** Sends all the time, until told to stop: of each flow, and a new connection that ours denies. */
+/** Sends packets of each flow, and of a new connection that our rules deny, until it is stopped. */
 function traffic(): {
   stop(): Promise<{ readonly sent: number; readonly lost: readonly string[]; readonly forbidden: readonly number[]; readonly order: readonly number[] }>;
 } {
@@ -93,7 +93,7 @@ function traffic(): {
   };
 }
 
-/** All that may be upstream's, without counts. */
+/** All objects that may be upstream's, without counters. */
 async function standing(): Promise<string> {
   const tables = ['iptables-legacy-save', 'ip6tables-legacy-save', 'iptables-nft-save', 'ip6tables-nft-save'];
   const commands = ['nft list ruleset', ...tables, 'ipset save', 'ip route', 'ip -6 route', 'ip link'];
@@ -103,7 +103,7 @@ async function standing(): Promise<string> {
 describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', (mode) => {
   test('running flows lose nothing, new workloads pass, nothing that ours denies passes once it was denied, and nothing of upstream’s is left', async () => {
     await upstreams(mode);
-    await host.exec('ip', 'route', 'add', '10.65.0.77', 'dev', tapOf(one), 'proto', 'boot', 'metric', '1024'); // of a workload that is gone
+    await host.exec('ip', 'route', 'add', '10.65.0.77', 'dev', tapOf(one), 'proto', 'boot', 'metric', '1024'); // a route of a workload that is gone
     await host.exec('ip', 'route', 'add', 'blackhole', '10.66.0.0/26', 'proto', '80');
     await host.exec('ip', 'link', 'add', 'vxlan.calico', 'type', 'vxlan', 'id', '4096', 'dstport', '4789', 'local', '127.0.0.1', 'dev', 'lo');
     await begin();
@@ -121,7 +121,7 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     const { sent, lost, forbidden, order } = await sending.stop();
     expect(sent).toBeGreaterThan(1000);
     expect(lost).toEqual([]);
-    expect(forbidden).toEqual(order.slice(0, forbidden.length)); // until ours denied it, and from then on never
+    expect(forbidden).toEqual(order.slice(0, forbidden.length)); // it passed until our rules denied it, and never after that
     expect(forbidden.length).toBeLessThan(order.length);
     expect(await goOn()).toEqual(flows.map(() => true));
     expect(await standing()).not.toMatch(/cali-|cali[46]0|table ip6? calico |calico-arp|10\.65\.0\.77|10\.66\.0\.0|vxlan\.calico/);
@@ -204,18 +204,18 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     await host.stopAgent();
     await expect(remove()).rejects.toThrow('nothing would police this host');
     expect(await host.exec('nft', 'list', 'tables')).toContain('table inet calico-felix');
-    await leaveUpstreams(host, mode); // what it does when it is started
+    await leaveUpstreams(host, mode); // as upstream's Felix does when it starts
     expect(await host.passes(one, two, udp(7999))).toBe(false);
     const told = await remove();
     expect(told).toContain('removed: tables inet calico-felix and arp calico-felix');
     expect(told).toContain('left: routes');
-    await host.untilPasses(one, two, udp(7999)); // upstream's recorded rules let it through
+    await host.untilPasses(one, two, udp(7999)); // upstream's recorded rules allow it
     const { lost } = await sending.stop();
     expect(lost).toEqual([]);
-    expect(await host.passes(three, two, udp(7000))).toBe(false); // which upstream's do not know yet
+    expect(await host.passes(three, two, udp(7000))).toBe(false); // upstream's rules do not know three yet
     expect(await host.exec('nft', 'list', 'ruleset')).not.toContain('calico-felix');
     expect((await conntrack.flows()).filter(({ mark = 0 }) => (mark & 0xc0000) !== 0)).toEqual([]);
-    expect(await remove()).not.toContain('removed: table'); // and again
+    expect(await remove()).not.toContain('removed: table'); // it can be called again
   });
 });
 

@@ -1,19 +1,24 @@
-// Random clusters, policies and packets, as broad as policy is: for comparing what the oracle says with what is calculated, rendered, and done by a kernel.
+// For tests: random clusters and packets that use all of policy. They serve to compare the oracle with calculated and rendered rules, and with a kernel.
 import type { Question } from '@calico-openstack/oracle';
 import fc from 'fast-check';
 import { type KeyedValue, resource, type TestEndpoint, workloadEndpoint } from './resources.ts';
 
+/** A datastore. */
 export type Cluster = {
+  /** Values by key. */
   readonly values: ReadonlyMap<string, string>;
-  readonly endpoints: readonly TestEndpoint[] /** Keys. */;
+  readonly endpoints: readonly TestEndpoint[];
+  /** The keys of the local host's HostEndpoints. */
   readonly hostEndpoints: readonly string[];
 };
 
+/** The host whose policy is judged. */
 export const localHost = 'host0';
+/** How many of `places` are on the local host. */
 export const localCount = 6;
 const remoteCount = 2;
 
-/** The endpoints that a cluster may have: the first are local. Labels and ports are the cluster's. */
+/** The endpoints that a cluster may have, the local ones first. Their labels and ports are chosen for each cluster. */
 export const places: readonly TestEndpoint[] = Array.from({ length: localCount + remoteCount }, (_, number) => ({
   host: number < localCount ? localHost : 'host1',
   id: `0000000${number}-0000-4000-8000-000000000000`,
@@ -33,7 +38,7 @@ const pick = <T>(...values: readonly T[]): fc.Arbitrary<T> => fc.constantFrom(..
 const sometimes = <T>(arbitrary: fc.Arbitrary<T>, share: number): fc.Arbitrary<T | undefined> =>
   fc.integer({ min: 0, max: 99 }).chain((number) => (number < share * 100 ? arbitrary : fc.constant(undefined)));
 const some = <T>(arbitrary: fc.Arbitrary<T>, most = 3): fc.Arbitrary<T[]> => fc.array(arbitrary, { minLength: 1, maxLength: most });
-/** An object of the fields that are there. */
+/** An object without the fields that are undefined. */
 const fields = (arbitraries: Record<string, fc.Arbitrary<unknown>>): fc.Arbitrary<Record<string, unknown>> =>
   fc.record(arbitraries).map((record) => Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)));
 
@@ -54,6 +59,7 @@ const comparison: fc.Arbitrary<string> = pick(...labelNames).chain((name) =>
     ),
   ),
 );
+/** A selector over the labels of a cluster. */
 export const selector: fc.Arbitrary<string> = fc.oneof(
   { weight: 6, arbitrary: comparison },
   {
@@ -119,7 +125,7 @@ const side = (ported: boolean, version: 4 | 6 | undefined): fc.Arbitrary<Record<
     namespaceSelector: sometimes(pick('all()', 'global()', 'has(nosuch)', '!has(nosuch) && all()'), 0.05),
   });
 
-/** What nobody can read right: an unknown action, field, prefix, protocol, port, selector; ports without a protocol. */
+/** Changes that make a rule invalid: an unknown action, field, prefix, protocol, port or selector, or ports without a protocol. */
 const damages: readonly ((rule: Record<string, unknown>) => Record<string, unknown>)[] = [
   (rule) => ({ ...rule, action: 'Permit' }),
   (rule) => ({ ...rule, source: { ...(rule['source'] as object), domains: ['example.org'] } }),
@@ -188,7 +194,7 @@ const policy = (tiers: readonly string[]): fc.Arbitrary<(number: number) => Keye
         : resource('NetworkPolicy', `networkpolicies/openstack/${name}`, full);
     });
 
-/** Interfaces of the local host itself, and one of another's. */
+/** HostEndpoints of the local host, and one of another host. */
 const hostEndpoints = (profiles: readonly string[]): fc.Arbitrary<KeyedValue[]> =>
   fc
     .tuple(
@@ -218,7 +224,7 @@ const hostEndpoints = (profiles: readonly string[]): fc.Arbitrary<KeyedValue[]> 
     )
     .map((all) => all.filter((each) => each !== undefined));
 
-/** What lets most packets out, so that not everything is denied. */
+/** A policy that allows most egress. Without it nearly everything would be denied. */
 const lettingOut = fc.oneof(
   {
     weight: 4,
@@ -233,7 +239,7 @@ const lettingOut = fc.oneof(
   { weight: 1, arbitrary: fc.constant(undefined) },
 );
 
-/** Addresses that are others' too: a neighbour's, a group's, a Node's, a gateway, no host's, a prefix. */
+/** Addresses that a workload may not have: those of another endpoint, a Node or a gateway, addresses that no host can have, and prefixes. */
 const claims = sometimes(
   fc.record({
     addresses: some(
@@ -256,7 +262,7 @@ const claims = sometimes(
 );
 const born = sometimes(pick('2026-01-01T00:00:00Z', '2026-01-02T00:00:00Z', 'lately'), 0.5);
 
-/** Hosts of the fabric. Sometimes one has a workload's address. */
+/** A Node. Sometimes it has a workload's address. */
 const nodes = sometimes(
   pick('10.128.1.250/24', '10.128.1.250/24', '10.128.1.4/24').map((ipv4Address) => resource('Node', 'nodes/host9', { bgp: { ipv4Address } })),
   0.4,
@@ -353,16 +359,17 @@ const kinds: readonly Partial<Question['packet']>[] = [
   { protocol: 1, icmpType: 13, icmpCode: 0 },
 ];
 
-/** A packet from one place to another, at least one of them local; sometimes with a neighbour's source. */
+/** A packet from one of `places` to another, at least one of which is local. */
 export type Shot = { readonly from: TestEndpoint; readonly to: TestEndpoint; readonly question: Question };
 
+/** A random packet. Sometimes its source is another endpoint's address. */
 export const shot: fc.Arbitrary<Shot> = fc
   .tuple(pick(...places), pick(...places), pick<4 | 6>(4, 6), pick(...kinds), fc.integer({ min: 30000, max: 60000 }), fc.integer({ min: 0, max: 19 }))
   .filter(([from, to]) => from !== to && (from.host === localHost || to.host === localHost))
   .map(([from, to, family, kind, sourcePort, chance]) => {
     const own = (place: TestEndpoint): string => place.addresses[family === 4 ? 0 : 1]!;
     const spoofs = chance === 0 && from.host === localHost;
-    // An echo request: an answer without one would be judged by connection tracking, not by policy.
+    // ICMPv6 packets are echo requests. Policy does not decide about an answer without a request, which connection tracking drops.
     const icmpv6 = family === 6 && kind.protocol === 1 ? { protocol: 58, icmpType: 128 } : {};
     const packet = {
       protocol: 6,

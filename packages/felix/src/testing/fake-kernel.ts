@@ -1,4 +1,4 @@
-// This host's kernel in memory, for tests of the agent's shell: what came to it is noted in the order in which it came. It tells of what others do only when told to.
+// For tests of the agent's shell: a host's kernel in memory. It records calls in their order. It reports changes of other programs only when the test says so.
 import { createNeighbourProgrammer, createRouteProgrammer, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
 import { fakeConntrack } from '@calico-openstack/kernel/conntrack/fake';
 import { fakeHostAddresses } from '@calico-openstack/kernel/host-addresses/fake';
@@ -11,16 +11,17 @@ import type { HostKernel } from '../host-kernel.ts';
 
 const devicePrefixes = ['tap'];
 
+/** An empty kernel and its controls. */
 export function fakeHostKernel() {
   const links = fakeLinks();
   const [routes, neighbours] = [fakeRoutes(links.kernel, { deliverBy: 'hand' }), fakeNeighbours(links.kernel, { deliverBy: 'hand' })];
   const tables = { inet: fakeOpenTable('inet', tableName), arp: fakeOpenTable('arp', tableName) };
   const conntrack = fakeConntrack();
-  /** Who was told what, in order: `rules`, `neighbours`, `routes`, `cut 10.65.0.11`, `forward`. */
+  /** The calls in their order: `rules`, `neighbours`, `routes`, `cut 10.65.0.11`, `forward`. */
   const order: string[] = [];
-  /** Whose connections were looked at, a list a look. */
+  /** The addresses whose connections were reviewed, one list for each review. */
   const looks: (readonly string[] | 'all')[] = [];
-  /** Thrown by the next attempts to cut connections, one each. */
+  /** Errors for the next attempts to cut connections to throw, one each. */
   const cuttingFailures: Error[] = [];
   let drifted = (): void => undefined;
   let strangers = (): void => undefined;
@@ -103,13 +104,13 @@ export function fakeHostKernel() {
     order,
     looks,
     cuttingFailures,
-    /** How often the table for packets was read, be it to see whether it is there. */
+    /** How often the table `inet` was read, if only to check that it exists. */
     reads: () => reads,
     inet: tables.inet.kernel,
     arp: tables.arp.kernel,
-    /** Somebody else has changed rules, and the kernel tells of it. */
+    /** Reports that another program has changed rules. */
     tellStrangers: () => strangers(),
-    /** `10.65.0.11/32 tap0000001-00`, sorted. */
+    /** The routes, as in `10.65.0.11/32 tap0000001-00`, sorted. */
     routed: () => routes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
   };
 }

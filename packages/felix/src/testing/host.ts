@@ -1,4 +1,4 @@
-// A compute host for tests and benches: a network namespace with etcd and an agent in it, and one with the workloads' ends of its interfaces. Judged by packets.
+// A compute host for tests and benches: a network namespace with etcd and an agent in it, and a second one with the workloads' ends of its interfaces. Tests judge the agent by packets.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
@@ -14,20 +14,26 @@ import { relayInto } from '@calico-openstack/kernel/testing/relay';
 import { openWire, type Received, type Wire } from '@calico-openstack/kernel/testing/wire';
 import { clusterInformation, deviceId, felixConfiguration, type KeyedValue, type TestEndpoint, tapOf } from './resources.ts';
 
+/** Runs a program. Resolves with its output, and rejects when its exit code is not 0. */
 export const run = promisify(execFile);
 
+/** An endpoint whose interface exists. */
 export type Plugged = TestEndpoint & {
-  /** Of the workload's end. */ readonly interfaceIndex: number /** MAC of the host's end: where the workload sends to. */;
+  /** The index of the workload's end in its namespace. */
+  readonly interfaceIndex: number;
+  /** The MAC of the host's end, to which the workload sends. */
   readonly gatewayMac: string;
 };
 
+/** How a host is made. */
 export type TestHostOptions = {
-  /** etcd speaks TLS and asks for certificates, by which it knows the agent: their client's common name is the agent's user (`etcdUserName`). */
+  /** With these, etcd requires TLS with client certificates. The common name of the client's certificate is the agent's user (`etcdUserName`). */
   readonly certificates?: TestCertificates;
 };
 
+/** A packet that a workload sends. Addresses and MAC are those of sender and receiver unless given. */
 export type Probe = Pick<FrameOptions, 'protocol' | 'sourcePort' | 'destinationPort' | 'icmp' | 'tcpFlags'> & {
-  /** Another source than the sender's own. */ readonly source?: string;
+  readonly source?: string;
   readonly destination?: string;
   readonly sourceMac?: string;
 };
@@ -35,18 +41,19 @@ export type Probe = Pick<FrameOptions, 'protocol' | 'sourcePort' | 'destinationP
 let worlds = 0;
 
 const [rootPassword, agentPassword] = ['root', 'agent'];
-/** The environment of an agent that is to have more than its least rights: one that is not this project's. */
+/** The environment of an agent with all rights in etcd, for an agent that is not this project's. */
 export const asAdministrator = { ETCD_USERNAME: 'root', ETCD_PASSWORD: rootPassword };
 
+/** A compute host. */
 export class TestHost {
   readonly name: string;
   readonly workloadsName: string;
   readonly hostName: string;
   readonly etcdProcess: EtcdProcess;
-  /** etcd as it is reached from outside of the host. */
+  /** The URL of etcd outside of the host's namespace. */
   readonly outsideEndpoint: string;
   readonly certificates: TestCertificates | undefined;
-  /** As `root`, who may do everything. */
+  /** A client of etcd with all rights. */
   etcd: Etcd;
   readonly wire: Wire;
   readonly links: Links;
@@ -75,7 +82,7 @@ export class TestHost {
     this.#closing = closing;
   }
 
-  /** Makes the namespaces and starts etcd, with ClusterInformation and FelixConfiguration as the driver leaves them. */
+  /** Makes the namespaces and starts etcd, with ClusterInformation and FelixConfiguration as the driver writes them. */
   static async open(hostName = 'host0', { certificates }: TestHostOptions = {}): Promise<TestHost> {
     worlds += 1;
     const [name, workloadsName] = [`fx${process.pid}-${worlds}`, `fxw${process.pid}-${worlds}`];
@@ -113,17 +120,17 @@ export class TestHost {
     return etcdUserName('calico-felix', this.hostName);
   }
 
-  /** The agent passes its tests with the least rights that are told to operators. */
+  /** Creates the agent's user with the least rights that the documentation names, so that the tests show that they are enough. */
   #addAgentUser(): Promise<void> {
     return this.etcdProcess.addUser(this.#agentUser, agentPassword, felixRights(undefined, this.hostName));
   }
 
-  /** Its rights in this region too. */
+  /** Grants the agent's user the rights in a region. */
   async grantIn(region: string): Promise<void> {
     await this.etcdProcess.grant(this.#agentUser, felixRights(region, this.hostName));
   }
 
-  /** An etcd in the place of this one that holds nothing but the users. */
+  /** Replaces etcd by one that has the users and no other data. */
   async emptyEtcd(): Promise<void> {
     await this.etcdProcess.kill();
     this.etcdProcess.forget();
@@ -133,7 +140,7 @@ export class TestHost {
     this.#reconnect();
   }
 
-  /** etcd as it was when `etcdProcess.backUp` was called. */
+  /** Replaces etcd by one with the data of `etcdProcess.backUp`. */
   async restoreEtcd(): Promise<void> {
     await this.etcdProcess.kill();
     this.etcdProcess.goBack();
@@ -141,7 +148,7 @@ export class TestHost {
     this.#reconnect();
   }
 
-  /** The token of another etcd would be waited for. */
+  /** Replaces the client, which would otherwise wait until the new etcd knows its token. */
   #reconnect(): void {
     this.etcd.close();
     this.etcd = this.#connect();
@@ -167,7 +174,7 @@ export class TestHost {
     );
   }
 
-  /** Starts an agent in the host's namespace; by default this project's Felix, from its sources. */
+  /** Starts an agent in the host's namespace, which is this project's Felix from its sources unless given. */
   startAgent(command: readonly string[] = felixFromSources, environment: Readonly<Record<string, string>> = {}): void {
     const endpoint = this.etcdProcess.endpoint;
     const [program = '', ...args] = ['setpriv', '--pdeathsig', 'KILL', 'ip', 'netns', 'exec', this.name, ...command];
@@ -192,7 +199,7 @@ export class TestHost {
         FELIX_LOGSEVERITYSCREEN: 'INFO',
         FELIX_USAGEREPORTINGENABLED: 'false',
         FELIX_METADATAADDR: 'none',
-        FELIX_NFTABLESTABLEOWNERSHIP: 'Shared', // tests tamper with the tables
+        FELIX_NFTABLESTABLEOWNERSHIP: 'Shared', // tests change the tables
         ...environment,
       },
     });
@@ -203,7 +210,7 @@ export class TestHost {
     return this.#agent;
   }
 
-  /** Ends the agent and waits for it; gives its exit code. */
+  /** Ends the agent. Resolves with its exit code when it has ended. */
   async stopAgent(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     const agent = this.#agent;
     this.#agent = undefined;
@@ -214,7 +221,7 @@ export class TestHost {
     });
   }
 
-  /** Makes the endpoint's tap, up, with the workload's end in the other namespace. */
+  /** Makes the endpoint's tap and sets it up. The workload's end is in the second namespace. */
   async plug(endpoint: TestEndpoint): Promise<Plugged> {
     const tap = tapOf(endpoint);
     const peer = `w${tap.slice(3)}`;
@@ -230,18 +237,18 @@ export class TestHost {
     await run('ip', ['-n', this.name, 'link', 'delete', tapOf(endpoint)]);
   }
 
-  /** The link, once it is as wanted. */
+  /** Resolves with a link of the host when it is as wanted. */
   async link(name: string, wanted: (link: Link | undefined) => boolean): Promise<Link | undefined> {
     await this.until(() => wanted(this.links.link(name)), `the link ${name}`);
     return this.links.link(name);
   }
 
-  /** The port that a probe comes from where none was asked for: not used lately, so that it is always a new flow. */
+  /** The source port of a probe without one. It changes with each probe, so that each is a new flow. */
   static sourcePortOf(probe: number): number {
     return 20000 + (probe % 40000);
   }
 
-  /** Sends one packet from a workload to another. Returns its number, by which its arrival is known. */
+  /** Sends one packet from a workload to another. Returns the packet's number, for `arrivalOf`. */
   send(from: Plugged, to: { readonly addresses: readonly string[]; readonly interfaceIndex?: number }, probe: Probe, family: 4 | 6 = 4): number {
     this.#probes += 1;
     const own = (addresses: readonly string[]): string => addresses.find((address) => address.includes(':') === (family === 6))!;
@@ -261,7 +268,7 @@ export class TestHost {
     this.wire.send(from.interfaceIndex, arpFrame({ operation, senderMac: from.mac, sender: bytes(sender), target: bytes(target) }));
   }
 
-  /** Reads what has come in; probes are kept by number. */
+  /** Reads what has arrived. Probes are kept for `arrivalOf`. */
   readArrivals(): readonly Received[] {
     const received = this.wire.receive();
     for (const each of received) {
@@ -272,17 +279,17 @@ export class TestHost {
     return received;
   }
 
-  /** Where and when a probe arrived, if it did so far. */
+  /** Where and when a probe has arrived; undefined as long as it has not. */
   arrivalOf(probe: number): Received | undefined {
     return this.#arrivals.get(probe);
   }
 
-  /** Whether a packet passes. The kernel has no way to say that it dropped one: it has had its time when nothing has come for as long as this. */
+  /** Sends a packet, and resolves with whether it passes. The kernel does not report that it dropped one, so a packet counts as dropped after `droppedAfterMs`. */
   async passes(from: Plugged, to: Plugged, probe: Probe, family: 4 | 6 = 4): Promise<boolean> {
     const number = this.send(from, to, probe, family);
     const end = performance.now() + droppedAfterMs;
     for (;;) {
-      const isLast = performance.now() >= end; // known before it is looked: a pause of this program counts for no packet's dropping
+      const isLast = performance.now() >= end; // before the arrivals are read, so that a pause of this process does not make a packet count as dropped
       this.readArrivals();
       if (this.arrivalOf(number)?.interfaceIndex === to.interfaceIndex) return true;
       if (isLast) return false;
@@ -290,7 +297,7 @@ export class TestHost {
     }
   }
 
-  /** Sends until a packet passes (or, with `wanted` false, until none does any more). */
+  /** Sends packets until one passes, or until one is dropped when `wanted` is false. */
   async untilPasses(from: Plugged, to: Plugged, probe: Probe, wanted = true, family: 4 | 6 = 4): Promise<void> {
     await this.until(
       async () => (await this.passes(from, to, probe, family)) === wanted,
@@ -306,17 +313,17 @@ export class TestHost {
     }
   }
 
-  /** Until the agent has said so: what it writes comes by a pipe, and may be read here after what it did is seen. */
+  /** Resolves when the agent has logged this text. The log comes through a pipe, so it may arrive after the effect of what it reports. */
   async untilSaid(text: string): Promise<void> {
     await this.until(() => this.output.includes(text), `the agent to say: ${text}`);
   }
 
-  /** Until all that was in the datastore when the agent started is in the kernel. A packet that passes says less: its route is there, and others may be on their way. */
+  /** Resolves when the agent has programmed everything that the datastore had at its start. A packet that passes would say less, because other routes may still be missing. */
   async untilProgrammed(): Promise<void> {
     await this.untilSaid('the kernel is as the datastore wants it');
   }
 
-  /** What the agent reports of an endpoint, as it stands in etcd. */
+  /** The status of an endpoint in etcd, as text. */
   async statusOf(endpoint: TestEndpoint): Promise<string | undefined> {
     const names = { host: this.hostName, orchestrator: 'openstack', workload: `openstack/${deviceId(endpoint)}`, endpoint: endpoint.id };
     const { found } = await this.etcd.get(endpointStatusKey(undefined, names));
@@ -329,7 +336,7 @@ export class TestHost {
   }
 }
 
-/** Forwarding takes some ten microseconds; a machine that is busy with other things may take a thousand times as long. */
+/** After how long a packet counts as dropped. Forwarding takes about ten microseconds, and a thousand times as long on a busy machine. */
 const droppedAfterMs = 100;
 
 const felixFromSources = [process.execPath, new URL('../bin/calico-felix.ts', import.meta.url).pathname];

@@ -1,6 +1,7 @@
-// Datastore values as the Neutron driver and operators write them.
+// For tests: datastore values as the Neutron driver and operators write them.
 import { resourceKey, tapName, workloadEndpointName } from '@calico-openstack/datamodel';
 
+/** A key of etcd and its value. */
 export type KeyedValue = { readonly key: string; readonly value: string };
 
 const root = '/calico/resources/v3/projectcalico.org/';
@@ -20,6 +21,7 @@ export function resource(kind: string, path: string, spec: object, metadata: obj
   };
 }
 
+/** ClusterInformation of a datastore that is ready. @param spec fields that differ */
 export const clusterInformation = (spec: object = {}): KeyedValue =>
   resource('ClusterInformation', 'clusterinformations/default', {
     clusterGUID: '0123456789abcdef0123456789abcdef',
@@ -28,23 +30,27 @@ export const clusterInformation = (spec: object = {}): KeyedValue =>
     ...spec,
   });
 
+/** A FelixConfiguration as the driver writes it. @param spec fields that differ */
 export const felixConfiguration = (spec: object = {}, name = 'default'): KeyedValue =>
   resource('FelixConfiguration', `felixconfigurations/${name}`, { endpointReportingEnabled: true, interfacePrefix: 'tap', ...spec });
 
+/** A Neutron port. */
 export type TestEndpoint = {
   readonly host: string;
-  /** Port id: its first characters name the tap. */
+  /** The port's id, from whose first characters the tap's name is made. */
   readonly id: string;
   readonly mac: string;
   readonly addresses: readonly string[];
+  /** The security groups. */
   readonly groups?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
+  /** Fields of the WorkloadEndpoint that differ. */
   readonly spec?: object;
-  /** creationTimestamp */
+  /** `metadata.creationTimestamp`. */
   readonly created?: string;
 };
 
-/** Endpoint 1 to 9 of `host0`, with an address of each family. */
+/** One of the endpoints 1 to 9 of `host0`, with an address of each family. */
 export const endpointNumber = (number: number, groups: readonly string[] = ['open']): TestEndpoint => ({
   host: 'host0',
   id: `0000000${number}-0000-4000-8000-000000000000`,
@@ -53,9 +59,12 @@ export const endpointNumber = (number: number, groups: readonly string[] = ['ope
   groups,
 });
 
+/** The id of the endpoint's VM. */
 export const deviceId = (endpoint: TestEndpoint): string => `vm-${endpoint.id}`;
+/** The name of the endpoint's interface on its host. */
 export const tapOf = (endpoint: TestEndpoint): string => tapName(endpoint.id);
 
+/** The endpoint's WorkloadEndpoint as the driver writes it. */
 export function workloadEndpoint(endpoint: TestEndpoint): KeyedValue {
   const { host, id, mac, addresses, groups = [], labels = {}, spec = {}, created } = endpoint;
   const name = workloadEndpointName({ host, orchestrator: 'openstack', workload: deviceId(endpoint), endpoint: id });
@@ -92,9 +101,10 @@ export function workloadEndpoint(endpoint: TestEndpoint): KeyedValue {
   return { key, value };
 }
 
+/** The key of a NetworkPolicy in the driver's namespace. */
 export const networkPolicyKey = (name: string): string => resourceKey({ plural: 'networkpolicies', namespace: 'openstack', name });
 
-/** A security group, as the driver writes it. */
+/** The NetworkPolicy of a security group as the driver writes it. It allows all egress unless given otherwise. */
 export const securityGroup = (
   group: string,
   ingress: readonly object[],

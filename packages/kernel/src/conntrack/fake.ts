@@ -3,7 +3,7 @@ import { addressBytes, familyOf } from '@calico-openstack/addresses';
 import type { Conntrack, Flow, FlowRecord, FlowSides, FlowTuple } from './flow.ts';
 import { parsedAddresses, sharedPasses } from './passes.ts';
 
-/** A fake, and what it was asked. */
+/** A fake, with a record of its passes. */
 export interface FakeConntrack extends Conntrack {
   readonly tracked: Flow[];
   /** The addresses of each pass so far. */

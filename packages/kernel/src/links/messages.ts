@@ -27,7 +27,7 @@ export function readLinkMessage(message: NetlinkMessage): LinkEvent | undefined 
       return link && { event: 'link', link };
     }
     case type.deleteLink:
-      // A port that leaves a bridge is told as the deletion of a "link" of family AF_BRIDGE: the link itself stays.
+      // When a port leaves a bridge, the kernel reports the deletion of a "link" of family AF_BRIDGE. The link itself stays.
       return message.payload[0] === 0 ? { event: 'gone', index: readU32(message.payload, 4) } : undefined;
     case type.newAddress:
     case type.deleteAddress: {

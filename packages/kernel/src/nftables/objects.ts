@@ -87,8 +87,8 @@ export type Statement =
   | { readonly is: 'range'; readonly field: Field; readonly negate?: boolean; readonly first: Uint8Array; readonly last: Uint8Array }
   /** Matches when the concatenation of the fields is in the set; with `negate`, when it is not. */
   | { readonly is: 'in-set'; readonly fields: readonly Field[]; readonly negate?: boolean; readonly set: string }
-  /** Takes the verdict that the map has for the concatenation of the fields. Evaluation continues when the map has none. */
   /**
+   * Takes the verdict that the map has for the concatenation of the fields. Evaluation continues when the map has none.
    * With `via`, the fields are looked up in the data map `via`, which gives a mark, and the mark in `map`. Elements of `via` carry no verdict, so changing them does not make the
    * kernel check all chains. The packet's own mark is not changed.
    */

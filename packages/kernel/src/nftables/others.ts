@@ -29,7 +29,7 @@ export const chainLeadsTo = ({ family, table, chain }: ChainName, to: string): b
       writer.string(nft.rule.table, table);
       writer.string(nft.rule.chain, chain);
     });
-    // Kernels before 4.17 do not filter a dump, so the answer is looked at too.
+    // Kernels before 4.17 do not filter a dump, so the answer is filtered as well.
     return rules.answers.some(({ payload }) => textOf(payload, nft.rule.table) === table && textOf(payload, nft.rule.chain) === chain && leadsTo(payload, to));
   });
 

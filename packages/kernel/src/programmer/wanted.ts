@@ -14,7 +14,7 @@ export interface WantedKind<Wanted, Held> extends Kind<Held> {
   wantedKey(wanted: Wanted): string;
   deviceName(wanted: Wanted): string | undefined;
   place(wanted: Wanted, deviceIndex: number | undefined): Held;
-  /** @throws RangeError for a value that the kernel could not be asked for */
+  /** @throws RangeError for an object that no kernel accepts */
   check(wanted: Wanted): void;
 }
 
@@ -44,7 +44,7 @@ export class WantedObjects<Wanted, Held> {
     this.#devices = devices;
   }
 
-  /** Takes the place of what has its key. @throws RangeError for a value that the kernel could not be asked for */
+  /** Sets a desired object, and replaces the one with the same key. @throws RangeError for an object that no kernel accepts */
   set(want: Wanted): void {
     this.#kind.check(want);
     const key = this.#kind.wantedKey(want);

@@ -16,14 +16,16 @@ export interface FakeRoutes {
   readonly commits: (readonly Operation<KernelRoute>[])[];
   /** Reports pending changes to the watchers now, instead of in the next microtask. */
   deliver(): void;
-  /** Discards pending changes; the watchers are told that some are missing. */
+  /** Discards pending changes, and reports to the watchers that changes were lost. */
   loseChanges(): void;
   /** Errors for the next commits to throw, one each, after half of the operations were done. */
   readonly failures: Error[];
 }
 
-/** Longer than 80 lines: a kernel and the programs that have it open, over the same map. */
-/** An empty table of routes over these links. With `deliverBy: 'hand'`, changes are reported only by `deliver`. */
+/**
+ * An empty table of routes over these links. With `deliverBy: 'hand'`, changes are reported only by `deliver`.
+ * Longer than 80 lines: a kernel and the programs that have it open, over the same map.
+ */
 export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?: 'itself' | 'hand' } = {}): FakeRoutes {
   const { deliverBy = 'itself' } = options;
   const byKey = new Map<string, KernelRoute[]>();

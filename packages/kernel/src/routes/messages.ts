@@ -29,7 +29,7 @@ export function readRouteMessage(message: NetlinkMessage): { readonly is: 'prese
 /** Whether a dump's message passes the filter, decided without decoding all of it. Kernels before 4.20 do not filter, and none filters by everything. */
 export function passes({ payload }: NetlinkMessage, filter: RouteFilter): boolean {
   if (filter.protocol !== undefined && payload[5] !== filter.protocol) return false;
-  // A table's number that does not fit into the header's byte stands in an attribute.
+  // A table's number that does not fit into the header's byte is in an attribute.
   let table = payload[4] as number;
   if (filter.table !== undefined && filter.table < 256 && table !== filter.table) return false;
   if ((filter.table === undefined || filter.table < 256) && filter.deviceIndex === undefined) return true;
