@@ -256,7 +256,7 @@ function toHost(options: RenderOptions): NftChain[] {
     rule(nfproto(6), l4proto(UDP), portRange('source', 546, 546), portRange('destination', 547, 547), accept),
     ...[UDP, TCP].map((protocol) => rule(l4proto(protocol!), portRange('destination', 53, 53), stamp('egress', options), accept)),
   ];
-  /** Before policy, as what a host needs of its workloads is: an operator has asked for the session, for these workloads. */
+  /** These rules come before policy, like the others about what a host needs from its workloads, because an operator has configured the session for these workloads. */
   const bgp = ([4, 6] as const).map((family) =>
     rule(l4proto(TCP), inSet(bgpPeerings(family), ['meta iifname', addressField(family, 'destination'), 'th dport']), stamp('egress', options), accept),
   );

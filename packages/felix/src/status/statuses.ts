@@ -79,7 +79,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
         reporter?.want(key, status);
         const line = { endpoint: id, device: workload.interfaceName, addresses: workload.addresses.join(','), status };
         if (status === 'error') log.error({ ...line, reason }, 'the endpoint is not programmed, or only in part; its status is `error` until the reason is gone');
-        else log.info(line, 'the endpoint is programmed');
+        else log.info(line, 'the endpoint has a new status');
       }
     },
     async close() {

@@ -24,10 +24,10 @@ const families: readonly IpFamily[] = [4, 6];
 /** Whether upstream's rules in iptables' legacy tables decide now about forwarded packets of this family. */
 const policesByLegacyTables = (family: IpFamily): boolean => usesLegacyTables(family) && leadsThroughUpstream(savedFilterTable(family));
 
-/** Whether another Felix's rules decide now about forwarded packets of this family. @throws NetlinkError when the kernel cannot be asked */
+/** Whether another Felix's rules decide now about forwarded packets of this family. @throws NetlinkError when the kernel does not answer */
 export const otherFelixPolices = (family: IpFamily): boolean => policesByNftables(family) || policesByLegacyTables(family);
 
-/** Whether another Felix's rules decide now about forwarded packets of either family. @throws NetlinkError when the kernel cannot be asked */
+/** Whether another Felix's rules decide now about forwarded packets of either family. @throws NetlinkError when the kernel does not answer */
 export const anotherFelixPolices = (): boolean => families.some(otherFelixPolices);
 
 /** What was removed, and what could not or must not be removed, in words for people. */

@@ -12,7 +12,7 @@ export type HostAddressesOptions = {
   /** Runs something after a pause. */
   readonly later?: (run: () => void, pauseMs: number) => void;
   readonly nowMs?: () => number;
-  /** Whether the addresses of a link with this name are left out, such as the taps of a thousand workloads. Called anew each time. */
+  /** Whether the addresses of a link with this name are left out, such as the taps of a thousand workloads. Called for each decision. */
   readonly leavesOut?: (device: string) => boolean;
 };
 
@@ -30,7 +30,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
   const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now(), leavesOut = () => false } = options;
   const listeners = new Set<() => void>();
   let counts = new HopCounts();
-  /** Filled by the reading that is under way, so that it does not miss changes meanwhile. */
+  /** Filled by the current reading, so that it does not miss changes meanwhile. */
   let reading: HopCounts | undefined;
   let waiting = false;
   let pauseMs = shortestPauseMs;

@@ -1,4 +1,4 @@
-// The sets of the `ipset` tool, which rules of iptables look into: their names, and taking them away. Ours makes none.
+// Lists and destroys the sets of the `ipset` tool, which rules of iptables use. This project makes none.
 import { existsSync } from 'node:fs';
 import { findAttribute, flag, MessageWriter, readString } from '../netlink/attributes.ts';
 import { NetlinkError, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
@@ -14,10 +14,10 @@ const namesOnly = 1 << 1;
 const header = new Uint8Array([2, 0, 0, 0]);
 const headerLength = 4;
 
-/** Why a set is still there: `IN_USE`: a rule or another set looks into it; else the errno's name. */
+/** Why a set could not be destroyed: `IN_USE` when a rule or another set uses it, otherwise the errno's name. */
 export type IpsetRefusal = { readonly name: string; readonly code: string };
 
-/** The names of all sets in the calling thread's network namespace. Empty where the kernel has not loaded ipset: asking would make it do so. @throws NetlinkError when it refuses to tell */
+/** The names of all sets in the calling thread's network namespace. Empty when the kernel has not loaded ipset, because a request would load it. @throws NetlinkError when the kernel refuses */
 export function ipsetNames(): readonly string[] {
   if (!isLoaded()) return [];
   return withSocket((socket) => {

@@ -10,7 +10,7 @@ import { NftablesError } from './table.ts';
 /** A chain, named as nft names it. */
 export type ChainName = { readonly family: TableFamily; readonly table: string; readonly chain: string };
 
-/** Whether the kernel has this chain, of whomever, in the calling thread's network namespace. NetlinkError when it cannot be asked. */
+/** Whether the kernel has this chain in the calling thread's network namespace, whichever program made it. @throws NetlinkError when the kernel does not answer */
 export const chainExists = (family: TableFamily, table: string, chain: string): boolean =>
   withSocket((socket) => {
     const { answers } = ask(socket, nft.message.getChain, flag.acknowledge, family, (writer) => {
@@ -20,7 +20,7 @@ export const chainExists = (family: TableFamily, table: string, chain: string): 
     return answers.length > 0;
   });
 
-/** Whether a rule of `from` jumps or goes to the chain `to` of the same table, and the table is switched on. NetlinkError when the kernel cannot be asked. */
+/** Whether a rule of `from` jumps or goes to the chain `to` of the same table, and the table is not dormant. @throws NetlinkError when the kernel does not answer */
 export const chainLeadsTo = ({ family, table, chain }: ChainName, to: string): boolean =>
   withSocket((socket) => {
     const [found] = ask(socket, nft.message.getTable, flag.acknowledge, family, (writer) => writer.string(nft.table.name, table)).answers;
