@@ -103,7 +103,9 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     ending = true;
     const impatient = setTimeout(() => process.exit(exitCode), closeLimitMs);
     impatient.unref();
-    await running.close().catch((error: unknown) => log.error({ err: error }, 'the agent could not end in order; what it was doing may be unfinished until its next start'));
+    await running
+      .close()
+      .catch((error: unknown) => log.error({ err: error }, 'the agent could not end in order; what it was doing may be unfinished until its next start'));
     process.exit(exitCode);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -154,7 +154,11 @@ export class Felix {
       health: startPages('health', healthPages(this.#health), log),
       metrics: startPages('metrics', metricsPages(this.#metrics.registry), log),
     };
-    this.#programming = startLoop({ run: () => this.#program(), onFailure: (error, failures, retryMs) => this.#reportFailure(error, failures, retryMs), clock });
+    this.#programming = startLoop({
+      run: () => this.#program(),
+      onFailure: (error, failures, retryMs) => this.#reportFailure(error, failures, retryMs),
+      clock,
+    });
     this.#connections = this.#watchConnections();
     this.#reservations = startReservationKeeper(
       {
@@ -377,7 +381,10 @@ export class Felix {
     if (!due.devices) return;
     // A difference is reported as drift, which wakes the loop.
     Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).catch((error: unknown) =>
-      this.#log.warn({ err: error }, 'cannot compare routes and neighbours with the kernel; changes that others made to them may stay until the next interval, when this is retried'),
+      this.#log.warn(
+        { err: error },
+        'cannot compare routes and neighbours with the kernel; changes that others made to them may stay until the next interval, when this is retried',
+      ),
     );
   }
 
@@ -395,13 +402,19 @@ export class Felix {
   #logClosed(made: readonly TableName[]): void {
     if (made.length === 0) return;
     const interfaces = this.#keeper.settings.config.InterfacePrefix.map((prefix) => `${prefix}*`).join(',');
-    this.#log.info({ tables: printTables(made), interfaces }, 'the host had no rules of Felix: packets from and to these interfaces are dropped until the datastore is known');
+    this.#log.info(
+      { tables: printTables(made), interfaces },
+      'the host had no rules of Felix: packets from and to these interfaces are dropped until the datastore is known',
+    );
   }
 
   #reportFailure(error: unknown, failures: number, retryMs: number): void {
     this.#metrics.dataplaneFailures.inc();
     this.#components.dataplane.report({ live: true, ready: false, detail: (error as Error).message });
-    this.#log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause');
+    this.#log.error(
+      { err: error, failures, retryMs: Math.round(retryMs) },
+      'cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause',
+    );
   }
 
   /** Moves log, health and metrics to where the settings want them. */

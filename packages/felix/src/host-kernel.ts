@@ -63,10 +63,13 @@ const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 
  * @throws StartError with the remedy when the kernel lacks or refuses what the agent needs
  */
 export function openHostKernel(log: Logger, config: () => FelixConfig): HostKernel {
-  const links = needing('links', () => openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'events about links were lost or could not be read; all links are read again') }));
+  const links = needing('links', () =>
+    openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'events about links were lost or could not be read; all links are read again') }),
+  );
   const hostAddresses = needing('links', () =>
     openHostAddresses(links, {
-      onTrouble: (error: unknown) => log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried'),
+      onTrouble: (error: unknown) =>
+        log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried'),
       leavesOut: (device) => config().InterfacePrefix.some((prefix) => device.startsWith(prefix)),
     }),
   );
@@ -152,7 +155,8 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
 function switchOn(path: readonly string[], log: Logger): void {
   const sysctl = path.join('/');
   try {
-    if (writeSysctl(path, '1') === 'absent') log.warn({ sysctl }, 'this kernel does not have the sysctl, so what it would switch on stays off; load the kernel module that has it');
+    if (writeSysctl(path, '1') === 'absent')
+      log.warn({ sysctl }, 'this kernel does not have the sysctl, so what it would switch on stays off; load the kernel module that has it');
   } catch (error) {
     log.warn({ sysctl, err: error }, 'cannot set the sysctl to 1, so what it would switch on stays off; set it on this host');
   }

@@ -32,7 +32,11 @@ export function createMetrics(host: string): Metrics {
     registers,
   });
   const defects = new Set<string>();
-  const invalid = new Gauge({ name: 'felix_invalid_values', help: 'Datastore values that are not valid; where they are in doubt, packets are denied.', registers });
+  const invalid = new Gauge({
+    name: 'felix_invalid_values',
+    help: 'Datastore values that are not valid; where they are in doubt, packets are denied.',
+    registers,
+  });
   return {
     registry,
     resyncState: new Gauge({ name: 'felix_resync_state', help: 'State of the connection to the datastore: 1 waiting, 2 reading, 3 in sync.', registers }),

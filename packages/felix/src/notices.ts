@@ -39,7 +39,8 @@ export class Notices {
     for (const [id, endpoint] of hostEndpoints)
       if (endpoint) this.#log.warn({ hostEndpoint: id }, 'this version does not program host endpoints: the host’s own interfaces are not policed');
     for (const pool of pools.values())
-      if (pool?.natOutgoing) this.#log.warn({ pool: pool.cidr }, 'this version does not program outgoing NAT of IP pools: packets leave with the workload’s own address');
+      if (pool?.natOutgoing)
+        this.#log.warn({ pool: pool.cidr }, 'this version does not program outgoing NAT of IP pools: packets leave with the workload’s own address');
     for (const [id, workload] of workloads) {
       this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
       if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'this version does not program QoS controls: the endpoint’s rate is not limited');
@@ -48,6 +49,9 @@ export class Notices {
 
   /** Reports an edit of the renderer that the kernel's tables cannot express. This is a fault of ours. */
   rejected({ table, edit, error }: RejectedEdit): void {
-    this.#log.error({ err: error, table, edit: edit.edit }, 'a fault of Felix: a rule cannot be programmed, and the packets that it is about are dropped; please report this line');
+    this.#log.error(
+      { err: error, table, edit: edit.edit },
+      'a fault of Felix: a rule cannot be programmed, and the packets that it is about are dropped; please report this line',
+    );
   }
 }

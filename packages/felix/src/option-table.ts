@@ -108,7 +108,10 @@ export const parameters = {
     }),
     Ipv6Support: row(truth, true, 'whether workloads have IPv6'),
     IPForwarding: row(oneOf('Enabled', 'Disabled'), 'Enabled', 'whether Felix switches forwarding on'),
-    MetadataAddr: row<IpAddress | undefined>(address, parseAddress('127.0.0.1'), "the address of Nova's metadata service; `none` for no service", { ...required, none }),
+    MetadataAddr: row<IpAddress | undefined>(address, parseAddress('127.0.0.1'), "the address of Nova's metadata service; `none` for no service", {
+      ...required,
+      none,
+    }),
     MetadataPort: row(port, 8775, 'its port', { ...required, ...zero }),
     DefaultEndpointToHostAction: row(oneOf('DROP', 'RETURN', 'ACCEPT'), 'DROP', 'what happens to packets from workloads to the host itself', required),
     NftablesFilterDenyAction: row(oneOf('DROP', 'REJECT'), 'DROP', 'what happens to packets that policy denies', required),

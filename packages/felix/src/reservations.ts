@@ -56,7 +56,10 @@ export function startReservationKeeper(sources: ReservationSources, onChange: ()
               change('bird');
             },
             onUnreadable: (error) =>
-              log.warn({ err: error, file: birdFile }, "BIRD's configuration cannot be read; the neighbours that it had last stay reserved, and new ones are not known; correct the file's rights"),
+              log.warn(
+                { err: error, file: birdFile },
+                "BIRD's configuration cannot be read; the neighbours that it had last stay reserved, and new ones are not known; correct the file's rights",
+              ),
           }),
         ]),
   ];

@@ -65,7 +65,8 @@ export function createStamping(
         return isWanted();
       } catch (error) {
         const retryMs = backoffMs({ firstMs: 500, maxMs: 30_000 }, failures);
-        if (failures === 1) log.error({ err: error, retryMs: Math.round(retryMs) }, 'cannot stamp connections; until a retry succeeds, the rules stay as they were');
+        if (failures === 1)
+          log.error({ err: error, retryMs: Math.round(retryMs) }, 'cannot stamp connections; until a retry succeeds, the rules stay as they were');
         await clock.pause(retryMs, closing.signal);
       }
     }
@@ -131,7 +132,10 @@ export function createStamping(
     },
     rulesGone() {
       if (unstamped === 'judge') return;
-      log.warn({}, 'somebody else removed the rules of Felix before all connections were stamped; policy judges the next packets of connections without a stamp');
+      log.warn(
+        {},
+        'somebody else removed the rules of Felix before all connections were stamped; policy judges the next packets of connections without a stamp',
+      );
       unstamped = 'judge';
       changed();
     },

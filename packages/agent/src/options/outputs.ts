@@ -30,7 +30,12 @@ export const outputRows = (defaults: {
   HealthHost: row(text, 'localhost', 'the address on which they are served'),
   HealthPort: row(port, defaults.healthPort, 'their port'),
   PrometheusMetricsEnabled: row(truth, false, 'whether `/metrics` is served'),
-  PrometheusMetricsHost: row(text, defaults.metricsHost, 'the address on which it is served', defaults.metricsHost === '' ? { shownDefault: 'all addresses' } : {}),
+  PrometheusMetricsHost: row(
+    text,
+    defaults.metricsHost,
+    'the address on which it is served',
+    defaults.metricsHost === '' ? { shownDefault: 'all addresses' } : {},
+  ),
   PrometheusMetricsPort: row(port, defaults.metricsPort, 'its port'),
 });
 

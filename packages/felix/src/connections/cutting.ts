@@ -34,7 +34,8 @@ export function startCutting(
     try {
       const { deleted } = await conntrack.deleteByAddress(addresses);
       if (deleted > 0) log.debug({ addresses: addresses.length, deleted }, 'connections cut');
-      if (failures > 0) log.info({ addresses: addresses.join(','), failures }, 'the connections of addresses that had left are cut now; the addresses are routed again');
+      if (failures > 0)
+        log.info({ addresses: addresses.join(','), failures }, 'the connections of addresses that had left are cut now; the addresses are routed again');
     } catch (error) {
       if (closing.signal.aborted) return false;
       if (failures === 0) {

@@ -38,7 +38,11 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
   const loop: Loop = startLoop({
     run: async () => ((await reporter?.write()) ? 0 : undefined),
     onFailure: (error, failures, retryMs) => {
-      if (failures === 1) log.warn({ err: error, retryMs: Math.round(retryMs) }, 'cannot report endpoint statuses to etcd; Neutron shows old port statuses until a retry succeeds');
+      if (failures === 1)
+        log.warn(
+          { err: error, retryMs: Math.round(retryMs) },
+          'cannot report endpoint statuses to etcd; Neutron shows old port statuses until a retry succeeds',
+        );
     },
     clock,
   });
@@ -49,7 +53,8 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
     void heartbeat?.writer.close();
     heartbeat = undefined;
     if (intervalMs <= 0) return;
-    const onError = (error: unknown): void => log.warn({ err: error }, 'cannot report to etcd that this agent is alive; Neutron may show it as dead; the next attempt is in one interval');
+    const onError = (error: unknown): void =>
+      log.warn({ err: error }, 'cannot report to etcd that this agent is alive; Neutron may show it as dead; the next attempt is in one interval');
     heartbeat = { intervalMs, ttlSeconds, writer: startHeartbeat(etcd, { region, host, intervalMs, ttlSeconds, startedAtMs, onError, clock }) };
   }
 
@@ -78,7 +83,8 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
         known.set(id, { key, status });
         reporter?.want(key, status);
         const line = { endpoint: id, device: workload.interfaceName, addresses: workload.addresses.join(','), status };
-        if (status === 'error') log.error({ ...line, reason }, 'the endpoint is not programmed, or only in part; its status is `error` until the reason is gone');
+        if (status === 'error')
+          log.error({ ...line, reason }, 'the endpoint is not programmed, or only in part; its status is `error` until the reason is gone');
         else log.info(line, 'the endpoint has a new status');
       }
     },

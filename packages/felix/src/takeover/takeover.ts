@@ -171,7 +171,11 @@ export function createTakeOver({ links, interfacePrefixes, health, log, onGone }
     else if (removed.length > 0) log.info(facts, 'our rules are in force, and what another Felix had left on this host is removed');
     looked = true;
     const text = left.join('; ');
-    if (text !== '' && text !== toldLeft) log.warn({ left }, 'some objects look like those of another Felix and stay, because something else uses them or the kernel refuses; remove them if nothing needs them');
+    if (text !== '' && text !== toldLeft)
+      log.warn(
+        { left },
+        'some objects look like those of another Felix and stay, because something else uses them or the kernel refuses; remove them if nothing needs them',
+      );
     toldLeft = text;
   }
 
