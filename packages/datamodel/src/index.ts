@@ -1,5 +1,6 @@
 export * from './bounds.ts';
 export * from './desired.ts';
+export * from './extra-dhcp-options.ts';
 export * from './keys.ts';
 export * from './names.ts';
 export * from './namesakes.ts';

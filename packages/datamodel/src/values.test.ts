@@ -65,6 +65,10 @@ describe('a WorkloadEndpoint', () => {
     ['profiles that are not text', { profiles: [1] }],
     ['a spoofing prefix that is none', { allowSpoofedSourcePrefixes: ['all'] }],
   ])('with %s is refused whole', (_, spec) => expect(decodeWorkloadEndpoint(endpoint(spec)).ok).toBe(false));
+  test('an address that is fixed and an allowed address pair as well is a fixed one', () => {
+    const some = { ipNetworks: ['10.40.0.7/32', '10.40.0.9/32', '10.40.0.7'], allowedIps: ['10.40.0.9/32', '10.40.0.7/32'] };
+    expect(value(decodeWorkloadEndpoint(endpoint(some)))).toMatchObject({ ipNetworks: ['10.40.0.7/32', '10.40.0.9/32'], allowedIps: ['10.40.0.9/32'] });
+  });
   test('with a floating IP that does not parse keeps the others', () => {
     const decoded = decodeWorkloadEndpoint(
       endpoint({
@@ -101,14 +105,32 @@ describe('a subnet', () => {
     '{"network_id":"c0de","cidr":"2001:db8:40::/64","host_routes":[],"gateway_ip":"2001:db8:40::1","ipv6_ra_mode":"slaac","ipv6_address_mode":"slaac"}',
     '{"network_id":"c0de","cidr":"10.40.0.0/24","host_routes":[],"gateway_ip":null}',
   ])('%s', (text) => expect(encodeSubnet(value(decodeSubnet(bytes(text))))).toBe(text));
-  test.each([
-    '{}',
-    '{"network_id":"x","cidr":"10.0.0.0"}x',
-    '{"network_id":"a\\nb","cidr":"10.0.0.0/8"}',
-    '{"network_id":"x","cidr":"10.0.0.0/8","dns_servers":["8.8.8.8,evil"]}',
-    '{"network_id":"x","cidr":"10.0.0.0/8","host_routes":[{"destination":"a","nexthop":"b"}]}',
-    '{"network_id":"x","cidr":"10.0.0.0/8","gateway_ip":"gw"}',
-  ])('%s is none', (text) => expect(decodeSubnet(bytes(text)).ok).toBe(false));
+  test.each(['{}', '{"network_id":"x","cidr":"10.0.0.0"}x', '{"network_id":"a\\nb","cidr":"10.0.0.0/8"}'])('%s is none', (text) =>
+    expect(decodeSubnet(bytes(text)).ok).toBe(false),
+  );
+  test.each<[object, object, RegExp]>([
+    [{ dns_servers: ['8.8.8.8,evil', '10.1.1.1'] }, { dnsServers: ['10.1.1.1'] }, /^dns_servers holds "8.8.8.8,evil"$/],
+    [{ dns_servers: 'none' }, {}, /^dns_servers "none" is not a list$/],
+    [{ dns_servers: ['a', 'b', 'c', 'd', 'e', '10.1.1.1'] }, { dnsServers: ['10.1.1.1'] }, /"c"; dns_servers holds 2 more such entries$/],
+    [
+      {
+        host_routes: [
+          { destination: 'a', nexthop: 'b' },
+          { destination: '10.9.0.0/16', nexthop: '10.0.0.7' },
+        ],
+      },
+      { hostRoutes: [{ destination: '10.9.0.0/16', nexthop: '10.0.0.7' }] },
+      /^host_routes holds an object$/,
+    ],
+    [{ host_routes: [{ destination: '2001:db8::/64', nexthop: '10.0.0.7' }] }, { hostRoutes: [] }, /^host_routes holds an object$/],
+    [{ gateway_ip: 'gw' }, {}, /^gateway_ip "gw" is not an IPv4 address$/],
+    [{ gateway_ip: '2001:db8::1' }, {}, /^gateway_ip "2001:db8::1" is not an IPv4 address$/],
+  ])('%j: what cannot be read is left out and named, the rest counts', (fields, rest, leftOut) => {
+    const found = value(decodeSubnet(bytes({ network_id: 'x', cidr: '10.0.0.0/8', ...fields })));
+    expect(found).toMatchObject({ cidr: '10.0.0.0/8', ...rest });
+    expect(found.gatewayIp).toBeUndefined();
+    expect(found.leftOut?.join('; ')).toMatch(leftOut);
+  });
 });
 
 test('statuses', () => {

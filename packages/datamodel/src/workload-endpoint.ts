@@ -30,7 +30,7 @@ export type WorkloadEndpoint = {
   readonly mac?: string;
   /** Never empty. */
   readonly ipNetworks: readonly Cidr[];
-  /** Those of `ipNetworks` that are allowed address pairs. DHCP does not serve them. */
+  /** Those of `ipNetworks` that are allowed address pairs and no fixed addresses as well. DHCP does not serve them. */
   readonly allowedIps: readonly Cidr[];
   readonly ipv4Gateway?: IpAddress;
   readonly ipv6Gateway?: IpAddress;
@@ -61,6 +61,18 @@ function cidrList(spec: Fields, field: string, most: number): Decoded<readonly C
   const bad = cidrs.indexOf(undefined);
   if (bad >= 0) return refused(`spec.${field} holds ${show(texts[bad])}, which is not an address or prefix`);
   return decoded((cidrs.length > 1 ? [...new Set(cidrs)] : cidrs) as readonly Cidr[]);
+}
+
+/**
+ * The allowed address pairs without those that are the port's own fixed addresses. A writer lists the fixed addresses first and the pairs behind them, so that an address that is both
+ * stands in `ipNetworks` twice.
+ */
+function pairsOnly(spec: Fields, ipNetworks: readonly Cidr[], allowedIps: readonly Cidr[]): readonly Cidr[] {
+  const texts = textList(spec['ipNetworks']) ?? none;
+  if (texts.length === ipNetworks.length || allowedIps.length === 0) return allowedIps;
+  const all = texts.map(parseCidr);
+  const fixed = new Set(all.filter((cidr, index) => all.indexOf(cidr) < index));
+  return allowedIps.filter((cidr) => !fixed.has(cidr));
 }
 
 function gateway(spec: Fields, field: string, colon: boolean): Decoded<IpAddress | undefined> {
@@ -153,7 +165,7 @@ export function decodeWorkloadEndpoint(bytes: Uint8Array): Decoded<WorkloadEndpo
     interfaceName,
     ...(mac && { mac }),
     ipNetworks: ipNetworks.value,
-    allowedIps: allowedIps.value,
+    allowedIps: pairsOnly(spec, ipNetworks.value, allowedIps.value),
     ...(ipv4Gateway.value && { ipv4Gateway: ipv4Gateway.value }),
     ...(ipv6Gateway.value && { ipv6Gateway: ipv6Gateway.value }),
     ipNats: nats,
