@@ -13,7 +13,7 @@ import { createProblemTeller } from './problems.ts';
 import { refusalTeller } from './refusals.ts';
 import type { PortService } from './service/service.ts';
 import { tapAddresses } from './tap-addresses.ts';
-import { setServerAddresses, tapsInUse } from './taps.ts';
+import { carriesOurs, setServerAddresses, tapsInUse } from './taps.ts';
 
 /** The agent's loop body: takes in changes, and acts on them in `run`. */
 export interface Core {
@@ -39,6 +39,9 @@ export type CoreOptions = {
 
 /** How soon a refused address or file is retried: the pause doubles with each refusal. */
 const retry = { firstMs: 1000, maxMs: 30_000 };
+
+/** How soon servers that did not answer are asked again whether they do. */
+const tellMs = 100;
 
 /** The core of one agent. Until etcd has been read in full, it takes nothing away and serves what the files on disk say. */
 export function createCore({ options, servers, links, log }: CoreOptions): Core {
@@ -67,6 +70,7 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     }
     for (const tap of taps) if (!setAddresses(tap, inSync ? 'replace' : 'add')) dirtyTaps.add(tap);
     if (inSync) tellProblems(model.problems);
+    if (ports.tell()) restsMs.push(tellMs);
     restsMs.push(...[pauseMs(dirtyTaps.size + undone.size > 0)].flatMap((restMs) => restMs ?? []));
     return restsMs.length > 0 ? Math.min(...restsMs) : undefined;
   }
@@ -113,8 +117,8 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     },
     linksChanged(names) {
       for (const name of names) {
-        if (!isTapName(name)) continue;
-        model.setTap(name, links.link(name)?.mtuBytes);
+        if (isTapName(name)) model.setTap(name, links.link(name)?.mtuBytes);
+        else if (!carriesOurs(links, name)) continue; // no tap, and none that was renamed
         dirtyTaps.add(name);
       }
     },

@@ -75,6 +75,42 @@ test('a subnet of another network does not count, even with the same prefix', ()
   expect(addressOf(port(1))).toBe('10.65.0.11');
 });
 
+describe('a subnet with something that cannot be read', () => {
+  const value = bytes(
+    JSON.stringify({ network_id: 'net-a', cidr: '10.65.0.0/24', gateway_ip: '10.65.0.1', host_routes: [], dns_servers: ['10.1.1.1', 'junk'] }),
+  );
+
+  test('is served without it, and it is named for as long as the network has a port here', () => {
+    const { model, look, addressOf } = modelWith([port(1)]);
+    model.setSubnet(keyOfSubnet('s'), value);
+    look();
+    expect(addressOf(port(1))).toBe('10.65.0.11');
+    expect([...model.problems]).toEqual([[keyOfSubnet('s'), ['the subnet 10.65.0.0/24 is served without what cannot be read: dns_servers holds "junk"']]]);
+    remove(model, port(1));
+    look();
+    expect(model.problems.size).toBe(0);
+  });
+
+  test('is nobody’s concern where its network has no port', () => {
+    const { model, look } = modelWith([port(1, { networkId: 'net-b' })]);
+    model.setSubnet(keyOfSubnet('s'), value);
+    look();
+    expect(model.problems.size).toBe(0);
+  });
+});
+
+test('a port whose addresses are all allowed address pairs is not served, and that is said', () => {
+  const { model, addressOf } = modelWith([port(1, { addresses: ['10.65.0.11'], allowedIps: ['10.65.0.11'] })]);
+  expect(addressOf(port(1))).toBeUndefined();
+  expect(model.problems.get(endpointKey(port(1)))).toEqual(['no address of the port is handed out: it has no fixed address, only allowed address pairs']);
+});
+
+test('an address that is fixed, and an allowed address pair as well, is handed out', () => {
+  const { model, addressOf } = modelWith([port(1, { addresses: ['10.65.0.11', '10.65.0.11'], allowedIps: ['10.65.0.11'] })]);
+  expect(addressOf(port(1))).toBe('10.65.0.11');
+  expect(model.problems.size).toBe(0);
+});
+
 test('a change of a subnet affects only its network’s ports', () => {
   const { model, look } = modelWith([port(1), port(2, { networkId: 'net-b', addresses: ['10.66.0.12'] }), port(3)]);
   putSubnet(model, 's', 'net-a', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.1'] }));

@@ -33,8 +33,11 @@ export function createModel(options: ServiceOptions): Model {
   /** The taps whose service depends on an address: on whether a port has it, or whether it is reserved. */
   const watchers = new Map<IpAddress, Set<string>>();
   const reserved = new ReservedAddresses();
-  const subnets = new Map<string, Subnet>();
-  const subnetsOf = new Map<string, Map<string, Subnet>>();
+  /** Every subnet of the region as it stands in etcd, by network and key. Most networks have no port here, and their subnets are kept as nothing but their text. */
+  const subnetTexts = new Map<string, Map<string, string>>();
+  const networkOf = new Map<string, string>();
+  /** The subnets of networks that have a port here, read when the first of them asks. */
+  const subnetsOf = new Map<string, readonly Subnet[]>();
   /** The endpoint that a tap belongs to, cached by tap until one of the tap's endpoints comes or goes. */
   const heirs = new Map<string, Endpoint>();
   const present = new Set<string>();
@@ -75,25 +78,50 @@ export function createModel(options: ServiceOptions): Model {
       problems.set(key, [`the port is not served: ${now.reason}`]);
     }
     if (before) forgetTap(before.tap);
+    if (before && !holders.has(`network:${before.networkId}`)) forgetSubnets(before.networkId);
   }
 
   function setSubnet(key: string, value: Uint8Array | undefined): void {
-    const before = subnets.get(key);
     const now = value && decodeSubnet(value);
-    subnets.delete(key);
+    const [before, networkId] = [networkOf.get(key), now?.ok ? now.value.networkId : undefined];
     problems.delete(key);
-    if (before) {
-      subnetsOf.get(before.networkId)?.delete(key);
-      if (subnetsOf.get(before.networkId)?.size === 0) subnetsOf.delete(before.networkId);
+    if (before !== undefined) {
+      networkOf.delete(key);
+      subnetTexts.get(before)?.delete(key);
+      if (subnetTexts.get(before)?.size === 0) subnetTexts.delete(before);
     }
-    if (now?.ok) {
-      subnets.set(key, now.value);
-      subnetsOf.set(now.value.networkId, (subnetsOf.get(now.value.networkId) ?? new Map<string, Subnet>()).set(key, now.value));
-    } else if (now) {
+    if (value && networkId !== undefined) {
+      networkOf.set(key, networkId);
+      subnetTexts.set(networkId, (subnetTexts.get(networkId) ?? new Map<string, string>()).set(key, new TextDecoder().decode(value)));
+    } else if (now && !now.ok) {
       problems.set(key, [`the subnet is not served: ${now.reason}`]);
     }
-    for (const networkId of new Set([before?.networkId, now?.ok ? now.value.networkId : undefined]))
-      for (const { tap } of holdersOf(`network:${networkId}`)) changed.add(tap);
+    for (const one of new Set([before, networkId])) {
+      if (one === undefined) continue;
+      subnetsOf.delete(one);
+      for (const { tap } of holdersOf(`network:${one}`)) changed.add(tap);
+    }
+  }
+
+  /** A network's subnets in the order of their keys: of two that overlap, the same one counts in whatever order they were read. */
+  function subnetsIn(networkId: string): readonly Subnet[] {
+    const known = subnetsOf.get(networkId);
+    if (known) return known;
+    const texts = [...(subnetTexts.get(networkId) ?? [])].sort(([a], [b]) => compareText(a, b));
+    const subnets = texts.flatMap(([key, text]): readonly Subnet[] => {
+      const subnet = decodeSubnet(new TextEncoder().encode(text));
+      if (!subnet.ok) return [];
+      if (subnet.value.leftOut)
+        problems.set(key, [`the subnet ${subnet.value.cidr} is served without what cannot be read: ${subnet.value.leftOut.join('; ')}`]);
+      return [subnet.value];
+    });
+    subnetsOf.set(networkId, subnets);
+    return subnets;
+  }
+
+  function forgetSubnets(networkId: string): void {
+    subnetsOf.delete(networkId);
+    for (const key of subnetTexts.get(networkId)?.keys() ?? []) problems.delete(key);
   }
 
   function setTap(tap: string, mtuBytes: number | undefined): void {
@@ -144,7 +172,7 @@ export function createModel(options: ServiceOptions): Model {
       addTo(watchers, address, tap);
       return reserved.obstacle(address);
     };
-    const taken: string[] = [];
+    const taken: string[] = endpoint.leasable.length > 0 ? [] : ['no address of the port is handed out: it has no fixed address, only allowed address pairs'];
     const addresses = endpoint.leasable.filter((address) => {
       const owner = ownerOf(`ip:${address}`);
       const why = obstacle(address);
@@ -163,8 +191,7 @@ export function createModel(options: ServiceOptions): Model {
         addresses,
         fqdn: endpoint.fqdn,
         mtuBytes,
-        // In the order of their keys: of two subnets that overlap, the same one counts in whatever order they were read.
-        subnets: [...(subnetsOf.get(endpoint.networkId) ?? [])].sort(([a], [b]) => compareText(a, b)).map(([, subnet]) => subnet),
+        subnets: subnetsIn(endpoint.networkId),
         isTaken(address) {
           addTo(watchers, address, tap);
           return holders.has(`ip:${address}`);

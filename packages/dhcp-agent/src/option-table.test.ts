@@ -41,6 +41,7 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
   { line: 'dhcp_lease_duration = 600', gives: { dnsmasq: { leaseSeconds: 600 } } },
   { line: 'dhcp_lease_duration = -1', gives: { dnsmasq: { leaseSeconds: undefined } } },
   { line: 'dhcp_renewal_time = 300\ndhcp_rebinding_time = 500', gives: { dnsmasq: { renewalSeconds: 300, rebindingSeconds: 500 } } },
+  { line: 'dhcp_lease_duration = -1\ndhcp_renewal_time = 300', gives: { dnsmasq: { renewalSeconds: 300 } } },
   { line: 'dhcp_broadcast_reply = True', gives: { dnsmasq: { broadcastReply: true } } },
   { line: 'dnsmasq_lease_max = 4096', gives: { dnsmasq: { leaseMax: 4096 } } },
   { line: 'dnsmasq_config_file = /etc/neutron/dnsmasq.conf', gives: { dnsmasq: { configFile: '/etc/neutron/dnsmasq.conf' } } },
@@ -123,6 +124,19 @@ describe('what Neutron takes is taken, as far as it can be done, and the rest is
     expect(agentOptions(values)).toMatchObject(gives);
     expect(complaints).toMatchObject([{ problem: expect.stringMatching(problem) }]);
   });
+});
+
+test.each([
+  'dhcp_renewal_time = 500\ndhcp_rebinding_time = 300',
+  'dhcp_renewal_time = 300\ndhcp_rebinding_time = 300',
+  'dhcp_rebinding_time = 300',
+  'dhcp_renewal_time = 80000',
+  'dhcp_renewal_time = 300\ndhcp_rebinding_time = 90000',
+  'dhcp_lease_duration = -1\ndhcp_rebinding_time = 300',
+])('%j: a guest that would rebind before it renews, or lose its lease before, keeps Dnsmasq’s times, and that is reported', (lines) => {
+  const { values, complaints } = resolve(`[DEFAULT]\n${lines}`);
+  expect(agentOptions(values).dnsmasq).toMatchObject({ renewalSeconds: undefined, rebindingSeconds: undefined });
+  expect(complaints).toMatchObject([{ source: 'file-0', problem: expect.stringContaining('they must grow in this order') }]);
 });
 
 test('what was meant for an option of its own, and is continued into another, does not come up in a message', () => {

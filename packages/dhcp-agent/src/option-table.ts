@@ -147,7 +147,37 @@ export const readOptions = (files: readonly string[]): Resolution<typeof options
 /** Those of files that have been read. */
 export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> {
   const resolution = resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }));
-  return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
+  const { values, setBy } = resolution;
+  const complaints = [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)];
+  const disorder = timersDisorder(values);
+  if (disorder === undefined) return { ...resolution, complaints };
+  return {
+    ...resolution,
+    values: { ...values, dhcp_renewal_time: 0, dhcp_rebinding_time: 0 },
+    complaints: [
+      ...complaints,
+      {
+        option: '[DEFAULT] dhcp_renewal_time, dhcp_rebinding_time',
+        source: (setBy.get('dhcp_rebinding_time') ?? setBy.get('dhcp_renewal_time'))?.source ?? 'the defaults',
+        value: '',
+        problem: disorder,
+      },
+    ],
+  };
+}
+
+/** Why a guest cannot renew, rebind and lose its lease in this order (RFC 2131 4.4.5); undefined when it can. Where a time is left out, it is the part of the lease that Dnsmasq makes it. */
+function timersDisorder({
+  dhcp_lease_duration: lease,
+  dhcp_renewal_time: renewal,
+  dhcp_rebinding_time: rebinding,
+}: Values<typeof options>): string | undefined {
+  if (renewal === 0 && rebinding === 0) return undefined;
+  const leaseSeconds = lease ?? Number.POSITIVE_INFINITY;
+  const t1Seconds = renewal || leaseSeconds / 2;
+  const t2Seconds = rebinding || (leaseSeconds * 7) / 8;
+  if (t1Seconds < t2Seconds && (t2Seconds < leaseSeconds || lease === undefined)) return undefined;
+  return `a guest would renew after ${t1Seconds} s, rebind after ${t2Seconds} s and lose its lease after ${leaseSeconds} s; they must grow in this order, so both are left to Dnsmasq`;
 }
 
 /** What the agent is to do with these values. */

@@ -9,6 +9,8 @@ export interface PortServer {
   withdraw(tap: string, port: PortService | undefined): void;
   /** Serves the port in its families. @throws what the disk refuses */
   serve(port: PortService): void;
+  /** Logs which ports are served now that were not before, once their servers answer. Returns whether some are still to be logged. */
+  tell(): boolean;
 }
 
 /** The servers of the families, and how a tap is silenced. */
@@ -21,9 +23,12 @@ export type PortServerOptions = {
 
 /** Serves ports with these servers, and logs what changes. */
 export function portServer({ servers, silence, log }: PortServerOptions): PortServer {
+  /** What is to be logged of ports whose files are written, by tap. */
+  const untold = new Map<string, { readonly port: PortService; readonly known: boolean }>();
   return {
     withdraw(tap, port) {
       if (!port) silence(tap);
+      if (!port) untold.delete(tap);
       const services = port ? servicesOf(port) : [];
       const gone = servers.filter(({ family, withdraw }) => !services.some((service) => service.family === family) && withdraw(tap));
       if (!port && gone.length > 0) log.info({ tap }, 'port no longer served');
@@ -32,8 +37,16 @@ export function portServer({ servers, silence, log }: PortServerOptions): PortSe
       const known = servers.some(({ ports }) => ports.has(port.tap));
       const services = servicesOf(port);
       const news = servers.filter((server) => services.some((service) => service.family === server.family && server.serve(port.tap, port.mac, service)));
-      if (news.length > 0)
-        log.info({ tap: port.tap, mac: port.mac, addresses: services.flatMap(({ leases }) => leases) }, known ? 'port served in another way' : 'port served');
+      if (news.length > 0) untold.set(port.tap, { port, known: untold.get(port.tap)?.known ?? known });
+    },
+    tell() {
+      if (untold.size === 0 || !servers.every(({ isServing }) => isServing())) return untold.size > 0;
+      for (const { port, known } of untold.values()) {
+        const addresses = servicesOf(port).flatMap(({ leases }) => leases);
+        log.info({ tap: port.tap, mac: port.mac, addresses }, known ? 'port served in another way' : 'port served');
+      }
+      untold.clear();
+      return false;
     },
   };
 }

@@ -9,7 +9,7 @@ import { placesIn } from './dnsmasq/command.ts';
 import { kill, processesWith } from './dnsmasq/process.ts';
 import { guardTable } from './guard/rules.ts';
 import { agentOptions, readOptions } from './option-table.ts';
-import { setServerAddresses, tapsInUse } from './taps.ts';
+import { routeKeeper, setServerAddresses, tapsInUse } from './taps.ts';
 
 /** @throws StartError when the agent runs */
 export async function removeDhcpAgent(configFiles: readonly string[]): Promise<Removed> {
@@ -30,6 +30,7 @@ export async function removeDhcpAgent(configFiles: readonly string[]): Promise<R
     const taps = tapsInUse(links);
     const refusals = taps.flatMap((tap) => setServerAddresses(links, tap, []));
     if (taps.length > 0) removed.push(`gateways' addresses on ${taps.length} taps`);
+    if (taps.length > 0) left.push(`${routeKeeper.address} on taps, without which the kernel would drop the VMs' routes; it goes with the tap`);
     left.push(...refusals.map(({ address, tap, code }) => `${address} on ${tap}: the kernel refuses (${code})`));
   } finally {
     links.close();

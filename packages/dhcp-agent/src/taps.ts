@@ -1,24 +1,51 @@
 // The host's own addresses on taps. Pure but for the link editor that it is given.
 
-import { familyOf, type IpAddress } from '@calico-openstack/addresses';
+import { familyOf, type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import type { LinkAddress, LinkEditor, LinkRefusal, Links } from '@calico-openstack/kernel/links/link';
 import { isTapName } from './endpoint.ts';
 import type { ServerAddress } from './service/service.ts';
 
-/** RT_SCOPE_LINK: the address answers on the tap, and is never the source of what leaves elsewhere. */
-const scopeLink = 253;
+/** RT_SCOPE_LINK: the address answers on the tap, and is never the source of what leaves elsewhere. RT_SCOPE_HOST: nor is it of what leaves by the tap. */
+const [scopeLink, scopeHost] = [253, 254] as const;
 
-/** Whether this agent added the address: nobody else gives taps addresses without a prefix route. */
-const isOurs = ({ noPrefixRoute }: LinkAddress): boolean => noPrefixRoute;
+/** By this number (IFA_PROTO; DHCP's server port) this agent knows its own addresses from those that other programs and operators add, on whatever link they are found later. */
+const ourProtocol = 67;
 
-/** The names of taps that carry an address of this agent. */
-export const tapsInUse = (links: Links): string[] => [...links.links.keys()].filter((name) => isTapName(name) && links.addresses(name).some(isOurs));
+/**
+ * The kernel drops all IPv4 routes of a link with its last IPv4 address, and tells nobody: the VM would be cut off. So the last address of ours is not removed before the tap has this
+ * one. No network has it (RFC 1112 4, reserved), and no range of Dnsmasq's covers it, so that nobody is served from it.
+ */
+export const routeKeeper: ServerAddress = { address: parseAddress('240.0.0.67') as IpAddress, prefixLength: 32 };
+
+/** Kernels before Linux 5.18 do not say who added an address; later ones name themselves for the loopback's. */
+const namesOwners = (links: Links): boolean => links.addresses('lo').some(({ protocol }) => protocol !== undefined);
+
+/**
+ * Whether this agent added the address. Where no program is named, what this agent adds is known by its form: an earlier version named none. For IPv6 that form is common, and counts
+ * on older kernels alone.
+ */
+const isOurs = (links: Links, { family, prefixLength, scope, noPrefixRoute, protocol }: LinkAddress): boolean =>
+  protocol === undefined
+    ? noPrefixRoute && (family === 4 ? prefixLength === 32 && scope >= scopeLink : prefixLength === 64 && !namesOwners(links))
+    : protocol === ourProtocol;
+
+const isRouteKeeper = ({ address, prefixLength }: ServerAddress | LinkAddress): boolean =>
+  address === routeKeeper.address && prefixLength === routeKeeper.prefixLength;
+
+/** Whether a link, under whatever name, carries an address that this agent added. A link that is no tap any more was renamed: it is known by the program's number alone. */
+export const carriesOurs = (links: Links, name: string): boolean =>
+  links
+    .addresses(name)
+    .some((address) => !(isTapName(name) && isRouteKeeper(address)) && (isTapName(name) ? isOurs(links, address) : address.protocol === ourProtocol));
+
+/** The names of links that carry an address of this agent. */
+export const tapsInUse = (links: Links): string[] => [...links.links.keys()].filter((name) => carriesOurs(links, name));
 
 /** An address that the kernel refuses to add or to remove, with the reason. */
 export type AddressRefusal = LinkRefusal & { readonly tap: string; readonly address: string };
 
 /**
- * Sets the tap's addresses, in their order. A tap that does not exist needs nothing. In mode `add` only reserved addresses are removed.
+ * Sets the tap's addresses: the new ones are added before the stale ones are removed. A tap that does not exist needs nothing. In mode `add` only reserved addresses are removed.
  * @returns what the kernel refuses; ENODEV is not a refusal: the tap was deleted, and its event is on its way
  */
 export function setServerAddresses(
@@ -30,23 +57,40 @@ export function setServerAddresses(
 ): readonly AddressRefusal[] {
   if (!links.link(tap)) return [];
   const refusals: AddressRefusal[] = [];
-  const attempt = (address: string, refusal: LinkRefusal | undefined, harmless: string): void => {
+  /** Returns whether it was done, by us now or by somebody before. */
+  const attempt = (address: string, refusal: LinkRefusal | undefined, harmless: string): boolean => {
     if (refusal && refusal.code !== 'ENODEV' && refusal.code !== harmless) refusals.push({ ...refusal, tap, address });
+    return refusal === undefined || refusal.code === harmless;
   };
-  const have = links.addresses(tap).filter(isOurs);
-  for (const { address, prefixLength } of have) {
-    const keep = wanted.some((one) => one.address === address && one.prefixLength === prefixLength);
-    if (!keep && (mode === 'replace' || isForbidden(address as IpAddress))) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
-  }
+  const add = ({ address, prefixLength }: ServerAddress, scope: number): boolean => {
+    const scoped = familyOf(address) === 6 ? {} : { scope };
+    const added = links.addAddress(tap, address, prefixLength, { noPrefixRoute: true, noDad: true, protocol: ourProtocol, ...scoped });
+    return attempt(address, added, 'EEXIST');
+  };
+  const have = links.addresses(tap);
+  const isThere = (one: ServerAddress): boolean => have.some(({ address, prefixLength }) => address === one.address && prefixLength === one.prefixLength);
+  let hasIpv4 = false;
   let reordered = false;
-  for (const { address, prefixLength } of wanted) {
-    const there = have.some((one) => one.address === address && one.prefixLength === prefixLength);
-    const ipv6 = familyOf(address) === 6;
+  for (const one of wanted) {
+    const ipv6 = familyOf(one.address) === 6;
     // The kernel lists addresses in the order of adding: after a new IPv6 address, the later ones are added again.
-    if (there && !(ipv6 && reordered)) continue;
-    if (there) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
-    attempt(address, links.addAddress(tap, address, prefixLength, { noPrefixRoute: true, noDad: true, ...(ipv6 ? {} : { scope: scopeLink }) }), 'EEXIST');
-    if (ipv6) reordered = true;
+    if (ipv6 && reordered && isThere(one)) attempt(one.address, links.removeAddress(tap, one.address, one.prefixLength), 'EADDRNOTAVAIL');
+    const isDone = (isThere(one) && !(ipv6 && reordered)) || add(one, scopeLink);
+    if (ipv6 && !isThere(one)) reordered = true;
+    if (!ipv6 && isDone) hasIpv4 = true;
   }
+
+  const isStale = (one: LinkAddress): boolean => {
+    if (wanted.some(({ address, prefixLength }) => address === one.address && prefixLength === one.prefixLength)) return false;
+    if (isRouteKeeper(one)) return hasIpv4 || !isTapName(tap);
+    const isOfEarlier = one.family === 6 && one.noPrefixRoute && one.prefixLength === 64 && one.protocol === undefined;
+    return isForbidden(one.address as IpAddress) ? isOurs(links, one) || isOfEarlier : mode === 'replace' && isOurs(links, one);
+  };
+  const stale = have.filter(isStale);
+  const losesIpv4 = stale.some(({ family }) => family === 4) && !hasIpv4 && !have.some((one) => one.family === 4 && !stale.includes(one));
+  // Without it the stale address stays: a guest that is reached by its former gateway's host is better off than one that is not reached.
+  const keepsRoutes = !losesIpv4 || !isTapName(tap) || add(routeKeeper, scopeHost);
+  for (const { family, address, prefixLength } of stale)
+    if (family === 6 || keepsRoutes) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
   return refusals;
 }

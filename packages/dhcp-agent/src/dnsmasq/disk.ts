@@ -5,7 +5,7 @@ import type { Logger } from '@calico-openstack/agent';
 import type { AgentOptions } from '../option-table.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
 import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
-import { type HostEntry, parseHost } from './files.ts';
+import { type HostEntry, type PortFiles, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
 import { dnsmasqHost } from './process.ts';
 import type { Dnsmasq } from './server.ts';
@@ -21,6 +21,7 @@ export function openDnsmasq(
   const places = placesIn(directory, family);
   makeDirectories(places);
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
+  let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
   let unwanted: ReadonlySet<IpAddress> = new Set();
 
   const supervised = startDnsmasqSupervisor({
@@ -38,6 +39,9 @@ export function openDnsmasq(
   });
 
   function tidy(): void {
+    makeDirectories(places);
+    const there = readFiles(places);
+    for (const [tap, files] of kept()) if (!there.has(tap)) writeFiles(places, tap, files);
     const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
     const leases = pruneLeases(readLiveLeaseFile(places), isKept(entries, unwanted));
     writeLeaseFile(places, family === 6 ? withServerDuid(leases) : leases);
@@ -49,6 +53,10 @@ export function openDnsmasq(
     writeFiles: (tap, files) => writeFiles(places, tap, files),
     removeFiles: (tap) => removeFiles(places, tap),
     leases: () => parseLeases(readLiveLeaseFile(places)),
+    isServing: supervised.isServing,
+    keep(files) {
+      kept = files;
+    },
     reload: () => supervised.reload(),
     restartWithout(addresses) {
       unwanted = new Set([...unwanted, ...addresses]);

@@ -52,6 +52,8 @@ export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>
       read(written);
     },
     removeFiles: (tap) => files.delete(tap),
+    keep: () => undefined,
+    isServing: () => true,
     leases: () => [...leaseTable].map(([address, mac]): Lease => ({ address, mac: family === 4 ? mac : undefined })),
     reload() {
       calls.reloads += 1;

@@ -2,7 +2,15 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { CodedError, type Logger, pause, StartError } from '@calico-openstack/agent';
-import { allProcesses, commandOf, isAlive, networkNamespaceOf, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
+import {
+  allProcesses,
+  commandOf,
+  inotifyWatchesOf,
+  isAlive,
+  networkNamespaceOf,
+  type ProcessIdentity,
+  processFacts,
+} from '@calico-openstack/kernel/processes/processes';
 import type { DnsmasqHost, FoundDnsmasq } from './supervisor.ts';
 
 /** How one Dnsmasq is started, and recognised. */
@@ -16,6 +24,8 @@ export type DnsmasqProgram = {
 
 /** A Dnsmasq that has not closed standard error by then logs there (an operator's file may tell it to), and serves. */
 const startLimitMs = 2000;
+/** Those of hosts and those of options. */
+const watchedDirectories = 2;
 /** At most this many characters of its error output are kept. */
 const saidMax = 2000;
 
@@ -28,6 +38,11 @@ export function dnsmasqHost({ program: [program, ...before], arguments: words, p
         return { ...identity, started: network !== networkNamespaceOf('self') ? 'elsewhere' : isSame ? 'same' : 'otherwise' };
       }),
     isAlive,
+    stateOf({ pid }) {
+      if (processFacts(pid)?.stopped) return 'stopped';
+      return (inotifyWatchesOf(pid) ?? watchedDirectories) < watchedDirectories ? 'blind' : 'well';
+    },
+    goOn: ({ pid }) => void process.kill(pid, 'SIGCONT'),
     start: (onExit) => start(program, [...before, ...words], onExit, log),
     kill,
     hangUp: ({ pid }) => void process.kill(pid, 'SIGHUP'),

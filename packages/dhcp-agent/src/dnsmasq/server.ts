@@ -10,8 +10,12 @@ export interface Dnsmasq {
   writeFiles(tap: string, files: PortFiles): void;
   removeFiles(tap: string): void;
   leases(): readonly Lease[];
+  /** Which files each port has: what is missing of them is written again before Dnsmasq starts. */
+  keep(files: () => Iterable<readonly [string, PortFiles]>): void;
   /** Sends SIGHUP: Dnsmasq forgets what it read, and reads all files again. */
   reload(): void;
+  /** Whether Dnsmasq runs and answers by these files. */
+  isServing(): boolean;
   /** Restarts Dnsmasq without the leases of these addresses. */
   restartWithout(addresses: ReadonlySet<IpAddress>): void;
 }
@@ -23,6 +27,8 @@ export interface FamilyServer {
   readonly ports: ReadonlyMap<string, HostEntry>;
   /** The text of each port's options, by tap. */
   readonly options: ReadonlyMap<string, string>;
+  /** Whether the server answers guests now. */
+  isServing(): boolean;
   /** Serves a port in this way from now on. Returns whether that changes anything. */
   serve(tap: string, mac: string, service: FamilyService): boolean;
   /** Ends the service of a tap. Returns whether it was served. */
@@ -50,6 +56,7 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
     ports.set(tap, entry);
     options.set(tap, files.options);
   }
+  dnsmasq.keep(() => [...ports].map(([tap, entry]) => [tap, { host: printHost(entry), options: options.get(tap) ?? '' }] as const));
   /** Addresses and taps of lines that Dnsmasq may still have in memory although their file was removed. */
   const lingering = new Set<string>();
   const inTheWay = new Set<IpAddress>();
@@ -117,5 +124,5 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
     return undefined;
   }
 
-  return { family, ports, options, serve, withdraw, settle };
+  return { family, ports, options, isServing: dnsmasq.isServing, serve, withdraw, settle };
 }

@@ -15,7 +15,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
   const alive = new Map<number, () => void>(found.map(({ pid }) => [pid, () => {}]));
   const done: string[] = [];
   const startedAtMs: number[] = [];
-  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false };
+  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']> };
   let lastPid = 100;
   const end = (pid: number): void => {
     const onExit = alive.get(pid);
@@ -25,6 +25,8 @@ function setUp(...found: readonly FoundDnsmasq[]) {
   const host: DnsmasqHost = {
     find: () => found,
     isAlive: ({ pid }) => alive.has(pid),
+    stateOf: () => state.is,
+    goOn: ({ pid }) => void done.push(`go on ${pid}`),
     async start(onExit) {
       startedAtMs.push(clock.steadyMs());
       if (state.startFails) throw new CodedError('DNSMASQ_ENDED', 'dnsmasq ended at its start: address already in use');
@@ -137,6 +139,45 @@ test('a reload is one SIGHUP, also when a restart was requested too', async () =
   supervised.restart();
   await clock.pass(0);
   expect(done.slice(3)).toEqual(['tidy', 'start 102', 'kill 101']);
+});
+
+test.each([
+  { who: 'its child', found: [] },
+  { who: 'taken over', found: [left(101, 'same')] },
+])('a Dnsmasq that was stopped is told to go on, and that is logged once: $who', async ({ found }) => {
+  const { clock, supervised, done, state, said } = setUp(...found);
+  supervised.run();
+  await clock.pass(0);
+  done.length = 0;
+  state.is = 'stopped';
+  await clock.pass(1000);
+  expect(new Set(done)).toEqual(new Set(['go on 101']));
+  state.is = 'well';
+  await clock.pass(5000);
+  const message = 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is told to go on (SIGCONT)';
+  expect(said(message)).toEqual([{ process: 101 }]);
+  state.is = 'stopped';
+  await clock.pass(1000);
+  expect(said(message)).toHaveLength(2);
+});
+
+test('a Dnsmasq whose directories were deleted is replaced by one that has them again', async () => {
+  const { clock, supervised, done, state } = setUp();
+  supervised.run();
+  await clock.pass(0);
+  state.is = 'blind';
+  await clock.pass(1000);
+  state.is = 'well';
+  await clock.pass(5000);
+  expect(done).toEqual(['tidy', 'start 101', 'tidy', 'start 102', 'kill 101']);
+});
+
+test('a Dnsmasq that is taken over without its directories is replaced before anybody is told that a port is served', async () => {
+  const { clock, supervised, done, state } = setUp(left(7, 'same'));
+  state.is = 'blind';
+  supervised.run();
+  await clock.pass(0);
+  expect(done).toEqual(['tidy', 'start 101', 'kill 7']);
 });
 
 describe('a Dnsmasq that an earlier agent left', () => {

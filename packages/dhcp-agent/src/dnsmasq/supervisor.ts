@@ -10,6 +10,8 @@ export interface DnsmasqProcess {
   reload(): void;
   /** Starts another Dnsmasq after `beforeStart`, which replaces the running one. */
   restart(): void;
+  /** Whether Dnsmasq runs, with its directories, and answers. */
+  isServing(): boolean;
   /** Resolves when all earlier requests are done and Dnsmasq serves. */
   settled(): Promise<void>;
   /** Ends the supervision; Dnsmasq keeps running. */
@@ -23,6 +25,10 @@ export type FoundDnsmasq = ProcessIdentity & { readonly started: 'same' | 'other
 export type DnsmasqHost = {
   find(): readonly FoundDnsmasq[];
   isAlive(process: ProcessIdentity): boolean;
+  /** `stopped`: a signal has stopped it, and it answers nobody. `blind`: the directories that it watches were deleted, and it sees no new port. */
+  stateOf(process: ProcessIdentity): 'well' | 'stopped' | 'blind';
+  /** Sends SIGCONT: a stopped process goes on. */
+  goOn(process: ProcessIdentity): void;
   /** Resolves when Dnsmasq serves; `onExit` is called when it ends after that. Rejects with CodedError, with Dnsmasq's own message, when it ends before. */
   start(onExit: () => void): Promise<ProcessIdentity>;
   /** Resolves when the process has ended. */
@@ -40,13 +46,40 @@ export type SupervisorOptions = {
   readonly clock?: Clock;
 };
 
-/** How often a Dnsmasq that was taken over is checked: it is no child of this process, so nothing reports its end. */
-const lookEveryMs = 200;
+/** How often a Dnsmasq is checked: nothing reports that it was stopped. One that was taken over is no child of this process, so nothing reports its end either. */
+const lookEveryMs = { child: 1000, takenOver: 200 } as const;
 /** A Dnsmasq that ends sooner than this after its start is restarted after a pause, which grows each time that this happens in a row. */
 const soonMs = 1000;
 const shortLifeBackoff: Backoff = { firstMs: 100, maxMs: 10_000 };
 
 type Running = ProcessIdentity & { readonly isChild: boolean; readonly sinceMs: number };
+
+/** Looks after a Dnsmasq that runs but may not serve. */
+function healthCheck(host: DnsmasqHost, log: Logger) {
+  let isStopped = false;
+  return {
+    /** Whether it was stopped when it was checked last. */
+    get isStopped() {
+      return isStopped;
+    },
+    /** Has a stopped one go on. Returns whether this one will never see another port, and has to be replaced (not one that has just started). */
+    isBlind(running: ProcessIdentity): boolean {
+      const state = host.stateOf(running);
+      if (state === 'stopped') {
+        if (!isStopped)
+          log.warn({ process: running.pid }, 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is told to go on (SIGCONT)');
+        host.goOn(running);
+      }
+      isStopped = state === 'stopped';
+      if (state === 'blind')
+        log.warn(
+          { process: running.pid },
+          'the directories with the ports’ files were deleted, so Dnsmasq sees no new port; they are made again and Dnsmasq is replaced',
+        );
+      return state === 'blind';
+    },
+  };
+}
 
 /** Supervises one Dnsmasq. It does nothing until `run` is called. */
 export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
@@ -57,6 +90,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
   let running: Running | undefined;
   /** Processes to end as soon as another one serves: until then they answer guests. */
   let predecessors: readonly ProcessIdentity[] = [];
+  const health = healthCheck(host, log);
   /** How many in a row ended right after their start. */
   let shortLives = 0;
   const stop = new AbortController();
@@ -76,6 +110,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     }
     if (running && !host.isAlive(running)) await takeEnd(running);
     if (stop.signal.aborted) return undefined;
+    if (running && health.isBlind(running) && clock.steadyMs() - running.sinceMs >= soonMs) restartWanted = true;
     if (running && restartWanted) {
       predecessors = [...predecessors, running];
       running = undefined;
@@ -92,7 +127,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
       reloadWanted = false;
       host.hangUp(running);
     }
-    return running.isChild ? undefined : lookEveryMs;
+    return running.isChild ? lookEveryMs.child : lookEveryMs.takenOver;
   }
 
   /** Logs that Dnsmasq has ended. Resolves when the next one may be started. */
@@ -137,6 +172,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     run: () => ask(() => (wanted = true)),
     reload: () => ask(() => (reloadWanted = true)),
     restart: () => ask(() => (restartWanted = true)),
+    isServing: () => running !== undefined && !restartWanted && !health.isStopped,
     settled: () => loop.settled(),
     close: () => {
       stop.abort();

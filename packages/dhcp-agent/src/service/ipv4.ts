@@ -20,10 +20,10 @@ export const option4 = {
 } as const;
 
 /**
- * The ranges that Dnsmasq is given: all of IPv4 in two halves, since it takes no range without a netmask. A range counts on a tap that carries an address in it.
- * The netmask and broadcast address of a guest's own subnet are options of its port.
+ * The ranges that Dnsmasq is given: all that a host can have, in pieces, since it takes no range without a netmask. A range counts on a tap that carries an address in it, so none
+ * covers `routeKeeper` (taps.ts). The netmask and broadcast address of a guest's own subnet are options of its port.
  */
-export const ipv4Ranges = ['0.0.0.0/1', '128.0.0.0/1'] as readonly string[] as readonly Cidr[];
+export const ipv4Ranges = ['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/3'] as readonly string[] as readonly Cidr[];
 
 const inOneRange = (a: IpAddress, b: IpAddress): boolean => ipv4Ranges.some((range) => cidrContains(range, a) && cidrContains(range, b));
 

@@ -142,12 +142,12 @@ export function fakeLinks(
       });
       return undefined;
     },
-    addAddress(name, address, prefixLength, { noPrefixRoute = false, scope = 0 } = {}) {
+    addAddress(name, address, prefixLength, { noPrefixRoute = false, scope = 0, protocol } = {}) {
       const link = find(name);
       if (!link) return refused('ENODEV');
       const list = addresses.get(link.index) ?? [];
       if (list.some((other) => other.address === address && other.prefixLength === prefixLength)) return refused('EEXIST');
-      const added = { family: familyOf(address), address, prefixLength, scope, tentative: false, noPrefixRoute };
+      const added = { family: familyOf(address), address, prefixLength, scope, tentative: false, noPrefixRoute, ...(protocol !== undefined && { protocol }) };
       addresses.set(link.index, [...list, added]);
       happen({ event: 'address', index: link.index, address: added });
       return undefined;

@@ -33,6 +33,8 @@ export type LinkAddress = {
   readonly tentative: boolean;
   /** Whether the kernel keeps no route to the prefix for the address. */
   readonly noPrefixRoute: boolean;
+  /** Which program added the address, if it said so (IFA_PROTO, since Linux 5.18): a number from 1 to 255. 1 to 3 are the kernel's own. */
+  readonly protocol?: number;
 };
 
 /** The names of links that changed in any field, and of those whose addresses changed. Deleted links are among them. */
@@ -69,6 +71,8 @@ export type AddressOptions = {
   readonly noDad?: boolean;
   /** IPv4 only. RT_SCOPE_*: [0] everywhere; 253 (link): never the source of what leaves by another link. */
   readonly scope?: number;
+  /** `LinkAddress.protocol`. Older kernels ignore it. */
+  readonly protocol?: number;
 };
 
 /** Creates and changes links. Each call is done when it returns, or returns the refusal; `Links` shows the change when the kernel's event has come. */

@@ -16,7 +16,7 @@ const deviceRunning = 0x40;
 /** RTEXT_FILTER_SKIP_STATS: counters are not wanted. */
 const skipStatistics = 8;
 
-const addressAttribute = { address: 1, local: 2, flags: 8 } as const;
+const addressAttribute = { address: 1, local: 2, flags: 8, protocol: 11 } as const;
 const addressFlag = { noDad: 0x02, dadFailed: 0x08, tentative: 0x40, noPrefixRoute: 0x200 } as const;
 
 /** What a message from a dump or from the link groups says; undefined: nothing about a link or an IP address as such (a bridge speaking of its ports, for one). */
@@ -68,6 +68,7 @@ function readAddress(payload: Uint8Array): { readonly index: number; readonly ad
   if (!family || !bytes) return undefined;
   const all = attributes.get(addressAttribute.flags);
   const flags = all ? readU32(all) : (payload[2] as number);
+  const [protocol] = attributes.get(addressAttribute.protocol) ?? [];
   const address = {
     family,
     address: addressFromBytes(bytes),
@@ -75,6 +76,7 @@ function readAddress(payload: Uint8Array): { readonly index: number; readonly ad
     scope: payload[3] as number,
     tentative: (flags & (addressFlag.tentative | addressFlag.dadFailed)) !== 0,
     noPrefixRoute: (flags & addressFlag.noPrefixRoute) !== 0,
+    ...(protocol !== undefined && { protocol }),
   };
   return { index: readU32(payload, 4), address };
 }
@@ -157,6 +159,7 @@ export function changeAddress(
     writer.binary(addressAttribute.address, bytes);
     if (verb === 'add') {
       writer.u32(addressAttribute.flags, (options.noPrefixRoute ? addressFlag.noPrefixRoute : 0) | (options.noDad ? addressFlag.noDad : 0));
+      if (options.protocol !== undefined) writer.binary(addressAttribute.protocol, Uint8Array.of(options.protocol));
     }
   });
 }

@@ -119,7 +119,7 @@ const isSameAddress = (a: LinkAddress, b: LinkAddress): boolean => a.address ===
 const linkFields = ['name', 'index', 'up', 'running', 'mac', 'mtuBytes', 'kind', 'masterIndex', 'epoch'] as const satisfies readonly (keyof Link)[];
 const sameLink = (a: Link | undefined, b: Link | undefined): boolean => a === b || (!!a && !!b && linkFields.every((field) => a[field] === b[field]));
 
-const print = (a: LinkAddress): string => `${a.address}/${a.prefixLength} ${a.scope} ${a.tentative} ${a.noPrefixRoute}`;
+const print = (a: LinkAddress): string => `${a.address}/${a.prefixLength} ${a.scope} ${a.tentative} ${a.noPrefixRoute} ${a.protocol}`;
 /** Compares without regard to order: the kernel moves a changed address to the end. */
 function sameAddresses(a: readonly LinkAddress[], b: readonly LinkAddress[]): boolean {
   if (a === b) return true;

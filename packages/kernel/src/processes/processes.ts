@@ -13,6 +13,8 @@ export type ProcessFacts = ProcessIdentity & {
   readonly session: number;
   /** It has ended, and its parent has not collected its exit status yet. */
   readonly zombie: boolean;
+  /** It was stopped by a signal (SIGSTOP), or a debugger holds it. */
+  readonly stopped: boolean;
   /** CPU time that it has used, in user and in kernel mode. */
   readonly cpuMs: number;
 };
@@ -33,6 +35,7 @@ export function processFacts(pid: number): ProcessFacts | undefined {
     parent: number(1),
     session: number(3),
     zombie: fields[0] === 'Z',
+    stopped: fields[0] === 'T' || fields[0] === 't',
     cpuMs: (number(11) + number(12)) * tickMs,
   };
 }
@@ -41,6 +44,14 @@ export function processFacts(pid: number): ProcessFacts | undefined {
 export function isAlive(identity: ProcessIdentity): boolean {
   const facts = processFacts(identity.pid);
   return facts !== undefined && facts.startTicks === identity.startTicks && !facts.zombie;
+}
+
+/** How many files and directories a process watches by inotify (proc(5), fdinfo). What is deleted is watched no longer. undefined when that cannot be read. */
+export function inotifyWatchesOf(pid: number): number | undefined {
+  const names = readOrNothing(() => readdirSync(`/proc/${pid}/fdinfo`).join(' '));
+  if (names === undefined) return undefined;
+  const texts = names.split(' ').map((name) => readOrNothing(() => readFileSync(`/proc/${pid}/fdinfo/${name}`, 'latin1')) ?? '');
+  return texts.reduce((count, text) => count + [...text.matchAll(/^inotify wd:/gm)].length, 0);
 }
 
 /** Every process that /proc shows, zombies included, in no particular order. */

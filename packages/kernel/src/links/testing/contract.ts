@@ -161,9 +161,11 @@ export function linksContract(open: () => LinksWorld): void {
     test('an IPv4 address keeps the scope that it was given', async () => {
       await create('ns-1');
       const there = nextChange(links, () => links.addresses('ns-1').length > 0);
-      expect(links.addAddress('ns-1', '10.65.0.1', 32, { noPrefixRoute: true, scope: 253 })).toBeUndefined();
+      expect(links.addAddress('ns-1', '10.65.0.1', 32, { noPrefixRoute: true, scope: 253, protocol: 67 })).toBeUndefined();
       await there;
-      expect(links.addresses('ns-1')).toEqual([{ family: 4, address: '10.65.0.1', prefixLength: 32, scope: 253, tentative: false, noPrefixRoute: true }]);
+      expect(links.addresses('ns-1')).toEqual([
+        { family: 4, address: '10.65.0.1', prefixLength: 32, scope: 253, tentative: false, noPrefixRoute: true, protocol: 67 },
+      ]);
     });
 
     test('a link that goes down keeps its IPv4 addresses and loses its IPv6 ones', async () => {
