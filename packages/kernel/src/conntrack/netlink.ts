@@ -1,6 +1,5 @@
 // The kernel's connection tracking, over ctnetlink.
-import { readDump } from '../netlink/dump.ts';
-import { close } from '../netlink/libc.ts';
+import { DumpSocket, type DumpVisitor } from '../netlink/dump.ts';
 import { NetlinkError, type NetlinkMessage, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import { type AddressSet, addressSet, hasAddress } from './addresses.ts';
 import { FlowChanges } from './changes.ts';
@@ -10,23 +9,12 @@ import { parsedAddresses, sharedPasses } from './passes.ts';
 
 /**
  * The connection tracking of the calling thread's network namespace. Its sockets stay in the namespace (see `inNamespace`). Throws NetlinkError when the kernel refuses.
- * It is longer than 80 lines because each method is a few lines around the two sockets and the queue of dumps that all of them share.
+ * It is longer than 80 lines because each method is a few lines around the two sockets that all of them share.
  */
 export function openConntrack(): Conntrack {
   const socket = openNetlinkSocket(netlinkProtocol.netfilter);
-  const dumpDescriptor = openNetlinkDescriptor(netlinkProtocol.netfilter);
-  let open = true;
-  /** The last dump. Dumps share a descriptor, so they run one after another. */
-  let lastDump: Promise<unknown> = Promise.resolve();
-
-  function dump(family: 4 | 6 | undefined, visit: (buffer: Uint8Array, start: number, end: number) => void): Promise<void> {
-    const mine = lastDump.then(() => {
-      if (!open) throw new NetlinkError('EBADF', 'this conntrack is closed');
-      return readDump(dumpDescriptor, dumpFlows(socket.nextSequence(), family), visit, () => open);
-    });
-    lastDump = mine.catch(() => undefined); // the caller gets the error
-    return mine;
-  }
+  const dumps = new DumpSocket(openNetlinkDescriptor(netlinkProtocol.netfilter));
+  const dump = (family: 4 | 6 | undefined, visit: DumpVisitor): Promise<void> => dumps.read(dumpFlows(socket.nextSequence(), family), visit);
 
   /** Makes one pass over the flows of a family, or of both, and carries out what `review` returns for each. `review` is synchronous. */
   async function changeFlows(
@@ -103,8 +91,7 @@ export function openConntrack(): Conntrack {
       throw new NetlinkError('ENODATA', 'the kernel did not answer how many connections it tracks');
     },
     close() {
-      if (open) close(dumpDescriptor);
-      open = false;
+      dumps.close();
       socket.close();
     },
   };

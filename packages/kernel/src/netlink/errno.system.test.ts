@@ -1,8 +1,9 @@
 // errno is one number per thread, and the JavaScript engine may set it between two calls. In these tests it is always wrong.
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { flag, MessageWriter } from './attributes.ts';
-import { DumpRefused, readDump } from './dump.ts';
+import { DumpRefused, DumpSocket } from './dump.ts';
 import { close, setSocketOption } from './libc.ts';
 import { inNamespace } from './namespace.ts';
 import { NetlinkError, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket, receiveMessages } from './socket.ts';
@@ -33,25 +34,30 @@ test('an exchange ends when nothing is left to read', () => {
 
 test('a dump in slices waits when nothing has arrived yet', async () => {
   execFileSync('ip', ['-n', namespace, '-batch', '-'], { input: Array.from({ length: 300 }, (_, at) => `link add many${at} type ifb\n`).join('') });
-  const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route));
+  const dumps = new DumpSocket(inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route)));
   let seen = 0;
-  await readDump(
-    fd,
-    dumpOfLinks(1),
-    () => {
-      seen++;
-    },
-    () => true,
-  );
+  await dumps.read(dumpOfLinks(1), () => {
+    seen++;
+  });
   expect(seen).toBe(301);
-  close(fd);
+  dumps.close();
 });
 
 test('a dump that could not be requested is not mistaken for a refusal by the kernel', async () => {
-  const nobodys = -1;
-  const failure = await readDump(nobodys, dumpOfLinks(1), vi.fn(), () => true).catch((error: unknown) => error);
+  const failure = await new DumpSocket(-1).read(dumpOfLinks(1), vi.fn()).catch((error: unknown) => error);
   expect(failure).toBeInstanceOf(NetlinkError);
   expect(failure).not.toBeInstanceOf(DumpRefused);
+});
+
+test('a dump whose socket is closed meanwhile ends with EBADF, and the descriptor is closed behind it', async () => {
+  const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route));
+  const dumps = new DumpSocket(fd);
+  const ended = [dumps.read(dumpOfLinks(1), vi.fn()), dumps.read(dumpOfLinks(2), vi.fn())].map((dump) => dump.catch(({ code }: NetlinkError) => code));
+  await Promise.resolve(); // the first one is in its thread now
+  dumps.close();
+  expect(existsSync(`/proc/self/fd/${fd}`)).toBe(true);
+  expect(await Promise.all(ended)).toEqual(['EBADF', 'EBADF']);
+  await vi.waitUntil(() => !existsSync(`/proc/self/fd/${fd}`));
 });
 
 test('dropped messages are reported, and so is the end of the queue', () => {

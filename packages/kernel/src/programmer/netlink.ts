@@ -1,8 +1,7 @@
 // A kernel table over rtnetlink, for any kind of object with its messages.
 import { getLink } from '../links/messages.ts';
 import { MessageWriter } from '../netlink/attributes.ts';
-import { DumpRefused, readDump } from '../netlink/dump.ts';
-import { close } from '../netlink/libc.ts';
+import { DumpRefused, DumpSocket, type DumpVisitor } from '../netlink/dump.ts';
 import { openMonitor } from '../netlink/monitor.ts';
 import { NetlinkError, type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkDescriptor, openNetlinkSocket } from '../netlink/socket.ts';
 import type { Operation } from './diff.ts';
@@ -41,11 +40,10 @@ export function openNetlinkTable<Held>(
   concerns: (message: NetlinkMessage) => boolean = () => true,
 ): NetlinkTable<Held> {
   const socket = openNetlinkSocket(netlinkProtocol.route);
-  const slowDescriptor = openNetlinkDescriptor(netlinkProtocol.route);
+  const slowDumps = new DumpSocket(openNetlinkDescriptor(netlinkProtocol.route));
   const monitor = openMonitor();
   const ownPort = portOf(socket);
   const writer = new MessageWriter();
-  let open = true;
   const watchers = new Set<{ onChanges(changes: readonly Change<Held>[]): void; onLost(): void }>();
 
   // Subscribed now, not with the first watcher: that may run in another namespace.
@@ -75,13 +73,13 @@ export function openNetlinkTable<Held>(
 
   async function readInSlices(visit: (object: Held) => void): Promise<void> {
     for (const request of dumps) {
-      const take = (buffer: Uint8Array, start: number, end: number, type: number): void => {
+      const take: DumpVisitor = (buffer, start, end, type) => {
         const message = { type, flags: 0, sequence: 0, portId: 0, payload: buffer.subarray(start, end) };
         const change = concerns(message) ? words.parse(message) : undefined;
         if (change) visit(change.object);
       };
       try {
-        await readDump(slowDescriptor, request(socket.nextSequence()), take, () => open);
+        await slowDumps.read(request(socket.nextSequence()), take);
       } catch (error) {
         if (!(error instanceof DumpRefused) || error.code !== 'ENOENT') throw error; // as in `dump`
       }
@@ -117,8 +115,7 @@ export function openNetlinkTable<Held>(
       return { close: () => watchers.delete(watcher) };
     },
     close() {
-      if (open) close(slowDescriptor);
-      open = false;
+      slowDumps.close();
       monitor.close();
       socket.close();
     },

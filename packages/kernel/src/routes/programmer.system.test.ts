@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { openLinks } from '../links/netlink.ts';
 import { inNamespace } from '../netlink/namespace.ts';
 import type { Programmer } from '../programmer/programmer.ts';
@@ -145,6 +145,7 @@ test('an error that a callback throws in an audit does not affect the next audit
   fails = false;
   failing.apply();
   program(web('tap1', 512));
+  await vi.waitUntil(() => failing.dirty); // the notification of it asks `owns`, too
   fails = true;
   await expect(failing.audit()).rejects.toThrow('cannot say whose it is');
   fails = false;

@@ -48,5 +48,5 @@ test.each(['', '1\n2', '1\0'])('%j is no value', (value) => {
 
 test('what the kernel refuses is said with the setting’s name', () => {
   expect(() => writeSysctl(['net', 'ipv4'], 1, { root })).toThrow(SysctlError);
-  expect(() => writeSysctl(['net', 'ipv4'], 1, { root })).toThrow('the sysctl net/ipv4 cannot be read: EISDIR');
+  expect(() => writeSysctl(['net', 'ipv4'], 1, { root })).toThrow('the sysctl net/ipv4 cannot be set to 1: EISDIR');
 });

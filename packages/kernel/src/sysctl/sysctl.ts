@@ -1,5 +1,5 @@
 // Sysctls: the kernel's settings under /proc/sys, in-process.
-import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { CodedError } from '@calico-openstack/agent/errors';
 
 /** A sysctl could not be read or written for a reason that is not expected. `code` is the errno's name. */
@@ -24,24 +24,27 @@ export function readSysctl(path: readonly string[], options: SysctlOptions = {})
 export function writeSysctl(path: readonly string[], value: string | number, options: SysctlOptions = {}): 'written' | 'unchanged' | 'absent' {
   const text = String(value);
   if (/[\n\0]/.test(text) || text === '') throw new RangeError(`${JSON.stringify(text)} cannot be the value of ${path.join('/')}: it must be one line`);
-  const before = readSysctl(path, options);
-  if (before === undefined) return 'absent';
-  if (before === text || words(before) === words(text)) return 'unchanged';
   return expecting(path, `set to ${text}`, () => overwrite(fileOf(path, options), text)) ?? 'absent';
 }
 
 /** Lists come back separated by tabs, whatever they were written with. */
 const words = (text: string): string => text.trim().split(/\s+/).join(' ');
 
-function overwrite(file: string, text: string): 'written' {
-  const fd = openSync(file, constants.O_WRONLY); // neither made nor shortened
+/** The file is opened once for both: an interface of a workload has ten settings, which are written before its routes. */
+function overwrite(file: string, text: string): 'written' | 'unchanged' {
+  const fd = openSync(file, constants.O_RDWR); // neither created nor truncated
   try {
-    writeSync(fd, `${text}\n`);
+    const before = buffer.toString('latin1', 0, readSync(fd, buffer, 0, buffer.length, 0)).replace(/\n$/, '');
+    if (before === text || words(before) === words(text)) return 'unchanged';
+    writeSync(fd, `${text}\n`, 0);
   } finally {
     closeSync(fd);
   }
   return 'written';
 }
+
+/** What a setting is read into. The kernel gives a whole value of at most a page at the first read. */
+const buffer = Buffer.alloc(4096);
 
 /** A component can be a link's name, which may hold dots but no slash: nothing leads out of the directory that it stands in. */
 function fileOf(path: readonly string[], { root = '/proc/sys' }: SysctlOptions): string {
