@@ -22,7 +22,7 @@ test('many wakes in one turn are one run, a wake during a run is another', async
   });
   for (let i = 0; i < 5; i += 1) {
     loop.wake();
-    await Promise.resolve(); // the second wake comes in the same turn of the event loop
+    await Promise.resolve(); // all wakes come in the same turn of the event loop
   }
   await begun.promise;
   expect(runs).toBe(1);

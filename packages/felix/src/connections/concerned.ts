@@ -62,7 +62,7 @@ export class ConcernedAddresses {
   /** Members that left a set may have lost a permission, and members that joined may be denied now. Connections without one of these members are not concerned. */
   #noteSet(id: IpSetId, set: IpSetChange, changed: Set<PolicyId | ProfileId>): void {
     const usage = this.#usage.get(id);
-    if (!usage) return; // nothing uses the set yet; the rules that will use it are a change of their own
+    if (!usage) return; // nothing uses the set yet; the rules that begin to use it are noted themselves
     if (set.change !== 'members') {
       for (const user of usage.users) changed.add(user);
       return;
