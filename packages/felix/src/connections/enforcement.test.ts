@@ -1,6 +1,7 @@
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type LogEntry, type Logger, recordingLog } from '@calico-openstack/agent';
 import { type FakeClock, fakeClock } from '@calico-openstack/agent/fake-clock';
+import type { Conntrack, FlowRecord } from '@calico-openstack/kernel';
 import { beforeEach, expect, test } from 'vitest';
 import { type Enforcement, startEnforcement } from './enforcement.ts';
 
@@ -13,18 +14,21 @@ let looks: (readonly [string, number])[];
 /** The outcome of each review: how long it takes, or why it fails. */
 let next: (number | Error)[];
 let judges: number;
+/** How many connections each review finds. */
+let flows: number;
 let enforcement: Enforcement;
 
 beforeEach(() => {
   clock = fakeClock();
   ({ log, entries } = recordingLog());
-  [looks, next, judges] = [[], [], 0];
-  const reviewFlows = async (of: Iterable<string> | 'all') => {
+  [looks, next, judges, flows] = [[], [], 0, 2];
+  const reviewFlows: Conntrack['reviewFlows'] = async (of, review) => {
     looks.push([of === 'all' ? 'all' : [...of].sort().join(), clock.steadyMs()]);
     const how = next.shift() ?? 0;
     if (how instanceof Error) throw how;
+    for (let each = 0; each < flows; each += 1) review({} as FlowRecord);
     await clock.pause(how);
-    return { deleted: 0, marked: 0, seen: 1 };
+    return { deleted: 0, marked: 0, seen: flows };
   };
   const judge = () => {
     judges += 1;
@@ -52,6 +56,13 @@ test('changes that come during a look share the next one, by rules as they are t
   await clock.pass(1000);
   expect(looks.map(([of]) => of)).toEqual([one, `${two},${three}`]);
   expect(judges).toBe(2);
+});
+
+test('a review that finds no connection does not look through the rules', async () => {
+  flows = 0;
+  enforce(one);
+  await clock.pass(0);
+  expect([looks.length, judges]).toEqual([1, 0]);
 });
 
 test('between two looks the host has twice the time of a look, and not more than 400 ms', async () => {

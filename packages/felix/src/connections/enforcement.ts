@@ -15,7 +15,7 @@ export interface Enforcement {
 const restOfReview = 2;
 const longestRestMs = 400;
 
-/** Starts idle. A failed review is logged and retried. @param judge returns the decision for one connection by the current rules; it is called once for each review */
+/** Starts idle. A failed review is logged and retried. @param judge returns the decision for one connection by the current rules; it is called at most once for each review */
 export function startEnforcement(
   conntrack: Pick<Conntrack, 'reviewFlows'>,
   judge: () => (flow: FlowRecord) => FlowChange | undefined,
@@ -31,7 +31,12 @@ export function startEnforcement(
     waiting = new Set();
     const startMs = clock.steadyMs();
     try {
-      const { deleted, marked, seen } = await conntrack.reviewFlows(taken, judge());
+      // Made for the first connection: most reviews of a new endpoint find none, and the judge looks through all interfaces and chains of the host.
+      let decide: ReturnType<typeof judge> | undefined;
+      const { deleted, marked, seen } = await conntrack.reviewFlows(taken, (flow) => {
+        decide ??= judge();
+        return decide(flow);
+      });
       const tookMs = Math.round(clock.steadyMs() - startMs);
       if (deleted + marked > 0) log.info({ cut: deleted, marked, seen, tookMs }, 'connections were held to the policy that is in force now');
     } catch (error) {

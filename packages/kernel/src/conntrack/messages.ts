@@ -59,32 +59,35 @@ export function readFlow(payload: Uint8Array): Flow | undefined {
 /** Decodes a flow of a dump to bytes. They are copied, because a dump's buffer is valid only while it is read. */
 export function readFlowRecord(payload: Uint8Array): FlowRecord | undefined {
   const family = familyOfNumber(payload[0] as number);
-  const attributes = readAttributes(payload, netfilterHeaderLength);
-  const [original, reply, mark] = [attributes.get(attribute.original), attributes.get(attribute.reply), attributes.get(attribute.mark)];
+  const [original, reply, master] = [attribute.original, attribute.reply, attribute.master].map((kind) => findAttribute(payload, netfilterHeaderLength, kind));
   if (!family || !original || !reply) return undefined;
   const { protocol: number, ...sides } = readSides(original);
-  const master = attributes.get(attribute.master);
-  return { family, protocol: number, original: sides, reply: readSides(reply), mark: mark ? readBe32(mark) : 0, ...(master && { master: readSides(master) }) };
+  return { family, protocol: number, original: sides, reply: readSides(reply), mark: readMark(payload), ...(master && { master: readSides(master) }) };
 }
 
+/** Attributes are searched for, not collected in a Map: a review reads thousands of flows, and that garbage delays other work. */
 function readSides(bytes: Uint8Array): FlowSides & { readonly protocol: number } {
-  const parts = readAttributes(bytes);
-  const addresses = readAttributes(parts.get(tuple.addresses) ?? new Uint8Array());
-  const fields = readAttributes(parts.get(tuple.protocol) ?? new Uint8Array());
+  const addresses = findAttribute(bytes, 0, tuple.addresses) ?? nothing;
+  const fields = findAttribute(bytes, 0, tuple.protocol) ?? nothing;
+  const field = (kind: number): Uint8Array | undefined => findAttribute(fields, 0, kind);
   const portOf = (kind: number): number => {
-    const found = fields.get(kind);
+    const found = field(kind);
     return found ? readBe16(found) : 0;
   };
-  const [type, code] = [fields.get(protocol.icmpType) ?? fields.get(protocol.icmpv6Type), fields.get(protocol.icmpCode) ?? fields.get(protocol.icmpv6Code)];
+  const addressOf = (v4: number, v6: number): Uint8Array => (findAttribute(addresses, 0, v4) ?? findAttribute(addresses, 0, v6) ?? nothing).slice();
+  const number = field(protocol.number)?.[0] ?? 0;
+  const [type, code] = isIcmp(number) ? [field(protocol.icmpType) ?? field(protocol.icmpv6Type), field(protocol.icmpCode) ?? field(protocol.icmpv6Code)] : [];
   return {
-    protocol: fields.get(protocol.number)?.[0] ?? 0,
-    source: Uint8Array.from(addresses.get(address.ipv4Source) ?? addresses.get(address.ipv6Source) ?? []),
-    destination: Uint8Array.from(addresses.get(address.ipv4Destination) ?? addresses.get(address.ipv6Destination) ?? []),
+    protocol: number,
+    source: addressOf(address.ipv4Source, address.ipv6Source),
+    destination: addressOf(address.ipv4Destination, address.ipv6Destination),
     sourcePort: portOf(protocol.sourcePort),
     destinationPort: portOf(protocol.destinationPort),
     ...(type && code && { icmp: { type: type[0] as number, code: code[0] as number } }),
   };
 }
+const nothing = new Uint8Array();
+const isIcmp = (number: number): boolean => number === 1 || number === 58;
 
 /** The mark of a flow of a dump. */
 export function readMark(payload: Uint8Array): number {
@@ -119,7 +122,7 @@ function writeTuple(writer: MessageWriter, kind: number, { source, destination, 
     });
     writer.nested(tuple.protocol, () => {
       writer.u8(protocol.number, rest.protocol);
-      if (rest.protocol === 1 || rest.protocol === 58)
+      if (isIcmp(rest.protocol))
         writeEcho(writer, rest.protocol === 1 ? [4, 5, 6] : [7, 8, 9], kind === attribute.original, rest.protocol === 1 ? [8, 0] : [128, 129]);
       if (rest.sourcePort !== undefined) writer.be16(protocol.sourcePort, rest.sourcePort);
       if (rest.destinationPort !== undefined) writer.be16(protocol.destinationPort, rest.destinationPort);
