@@ -74,8 +74,8 @@ export const breaks: readonly Break[] = [
   {
     what: 'a driver that is no longer elected goes on bringing states to Neutron',
     file: 'packages/neutron-driver/src/status/elected.ts',
-    from: "log.warn({ reason }, 'no longer elected');\n      endFollowing();",
-    to: "log.warn({ reason }, 'no longer elected');",
+    from: "log.warn({ reason }, 'no longer elected: another driver writes the states of ports and agents to Neutron');\n      endFollowing();",
+    to: "log.warn({ reason }, 'no longer elected: another driver writes the states of ports and agents to Neutron');",
   },
   {
     what: 'liveness of agents that could not be written is lost',

@@ -65,7 +65,12 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
     const header = await check.readHeader(ranges[0]!.prefixes[0]!);
     const { clusterId, term, revision } = history ?? { clusterId: header.clusterId, term: 0, revision: ranges[0]!.fromRevision };
     if (header.clusterId !== clusterId || header.term < term || header.revision < revision)
-      lose(new EtcdError('ETCD_REPLACED', `etcd is at revision ${header.revision} of another history than before (was at ${revision}): restored or replaced`));
+      lose(
+        new EtcdError(
+          'ETCD_REPLACED',
+          `etcd is at revision ${header.revision} and was at ${revision} of another history before: it was restored or replaced, and is read again`,
+        ),
+      );
     history = header;
   }
 

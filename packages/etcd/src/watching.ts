@@ -76,7 +76,12 @@ class Watching {
   #take(range: number, header: Header, changes: readonly Change[]): void {
     const { deliveries } = this.#options;
     if (!this.#anchored.has(range) && !deliveries.holds(range, changes))
-      this.#lose(new EtcdError('ETCD_REPLACED', `revision ${deliveries.revisionOf(range)} of etcd is not what it was: restored or replaced`));
+      this.#lose(
+        new EtcdError(
+          'ETCD_REPLACED',
+          `revision ${deliveries.revisionOf(range)} of etcd has other content than before: etcd was restored or replaced, and is read again`,
+        ),
+      );
     else deliveries.take(range, header, changes);
     this.#anchored.add(range);
   }
@@ -89,7 +94,10 @@ class Watching {
     const header = await source.readHeader(ranges[0]!.prefixes[0]!);
     const revision = deliveries.newestRevision;
     if (!deliveries.continues(header, revision))
-      throw new EtcdError('ETCD_REPLACED', `etcd is at revision ${header.revision} of another history than before (was at ${revision}): restored or replaced`);
+      throw new EtcdError(
+        'ETCD_REPLACED',
+        `etcd is at revision ${header.revision} and was at ${revision} of another history before: it was restored or replaced, and is read again`,
+      );
     this.#held = undefined;
     for (const what of held) this.#act(what);
   }

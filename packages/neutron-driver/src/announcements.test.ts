@@ -65,7 +65,7 @@ test('a change that is announced before and after its commit is in etcd', async 
   commit();
   await announced.after(peer, tell(['m']));
   expect(Object.keys(contents())).toEqual([expect.stringContaining('workloadendpoints')]);
-  expect(looked).toHaveLength(1); // it was bound: Felix may have reported before
+  expect(looked).toHaveLength(1); // the port was bound, and Felix may have reported before that
 });
 
 test('a move to another host is one transaction: with the second half of the binding, the old endpoint is deleted and the new one written', async () => {
@@ -81,7 +81,7 @@ test('a move to another host is one transaction: with the second half of the bin
     return announced.after(peer, announcement('port', id, apiPort(original), apiPort(current)));
   };
   await say(at('h1', 'tap'), at('h2', 'unbound'));
-  expect(journal.restMs).toBeGreaterThan(1000); // should the worker die now, it is looked at all the same
+  expect(journal.restMs).toBeGreaterThan(1000); // the port is checked even if the worker dies now
   const halfway = contents();
   expect(Object.keys(halfway)).toEqual([expect.stringContaining('/h1-openstack-')]);
   const { revision } = await etcd.get('/');
@@ -220,7 +220,7 @@ test('an etcd that does not answer holds a commit up for five seconds, and the n
     clock,
   });
   commit();
-  /** How long two callers wait, who ask at the same time. */
+  /** How long two callers wait that announce at the same time. */
   async function waitedMs(): Promise<number> {
     const startedMs = clock.steadyMs();
     const answers = ['m', 'n'].map((mark) =>

@@ -1,4 +1,4 @@
-// Answers Neutron's announcements: before a commit, whether it is allowed; after it, that etcd has the change.
+// Answers Neutron's announcements: before a commit, whether the change is allowed; after it, when etcd has the change.
 
 import { type Clock, type Logger, systemClock, within } from '@calico-openstack/agent';
 import { sameContent } from '@calico-openstack/datamodel';
@@ -11,7 +11,7 @@ import type { Keys } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
 import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
-/** What the answers need. */
+/** The parts that answering announcements needs. */
 export type AnnouncementsOptions = {
   readonly etcd: Etcd;
   /** The keys that the driver writes, for testing that it may. */
@@ -35,13 +35,13 @@ const never = Number.MAX_SAFE_INTEGER;
 
 /** How long a transaction of Neutron's waits at most for an answer of etcd. Electing a new leader takes less. */
 const patienceMs = 5_000;
-/** The same while etcd does not answer, so that callers do not queue up. */
+/** The shorter limit that applies once etcd has not answered, so that callers do not queue up. */
 const impatienceMs = 1_000;
 
 /** How long to wait for the second half of a binding. After that, the first half is checked by itself, because a worker may have died between them. */
 const halfwayMs = 10_000;
 
-/** The daemon's answers. */
+/** The daemon's answers to announcements, for all connections. `before` and `after` throw Refusal, whose message Neutron shows to the API's user. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two halves of an announcement share its marks and what is known of etcd
 export function createAnnouncements(options: AnnouncementsOptions) {
   const { etcd, sync, journal, checks, log, clock = systemClock } = options;

@@ -28,7 +28,7 @@ function setUp() {
   const db = database();
   const journal = openJournal({ now: clock.nowMs });
   const { log, entries } = recordingLog();
-  /** Each look: when, and at what. */
+  /** The looks so far: when each was made, and at which objects. */
   const looks: { readonly atMs: number; readonly ids: readonly string[]; readonly deadlineMs: number }[] = [];
   const state: { refuse?: (ids: readonly string[]) => Error | undefined } = {};
   const real = createSync({ etcd: fake.etcd, settings, projects: async (ids) => new Map(ids.map((id) => [id, undefined])), addresses, now: clock.nowMs });
@@ -57,7 +57,7 @@ test('what was written is looked at once more a second later: a writer with olde
   add(subnet('s1'));
   await clock.pass(0);
   const right = contents()[key];
-  // Another driver read the rows before ours did, and writes what it saw.
+  // Another driver read the rows before ours did, and writes its stale values.
   await connect().transact([], [{ put: key, value: '{}' }]);
   await clock.pass(999);
   expect(looks).toHaveLength(1);
@@ -67,7 +67,7 @@ test('what was written is looked at once more a second later: a writer with olde
     [0, ['s1']],
     [1000, ['s1']],
   ]);
-  // That was a write too; the look after it finds everything right, and is the last.
+  // The repair was a write too, so one more look follows. It finds everything right and is the last.
   await clock.pass(60_000);
   expect(looks).toHaveLength(3);
   expect(journal.size).toBe(0);
@@ -78,7 +78,7 @@ test('what is right already is looked at once', async () => {
   add(subnet('gone'));
   await clock.pass(60_000);
   expect(looks).toHaveLength(1);
-  expect(succeeded).toMatchObject([{ wrote: [] }]); // whose warnings somebody reports
+  expect(succeeded).toMatchObject([{ wrote: [] }]); // the driver logs the warnings of these results
   expect(journal.size).toBe(0);
 });
 
@@ -93,13 +93,13 @@ test('without etcd what waits is tried again at growing pauses until it is there
   await clock.pass(4000);
   expect(looks[4]?.atMs).toBe(7500);
   expect(Object.keys(contents())).toEqual([settings.keys.subnet('s1')]);
-  expect(said('changes of Neutron wait for etcd')).toHaveLength(1);
-  expect(said('the journal is being worked off again')).toHaveLength(1);
+  expect(said('changes of Neutron have not reached etcd')).toHaveLength(1);
+  expect(said('the journal is processed again')).toHaveLength(1);
   await clock.pass(10_000);
   setDown(true);
   add(subnet('s1'));
   await clock.pass(4000);
-  expect(said('changes of Neutron wait for etcd')).toHaveLength(2);
+  expect(said('changes of Neutron have not reached etcd')).toHaveLength(2);
 });
 
 test('what comes while others wait for etcd does not wait with them', async () => {
@@ -141,7 +141,7 @@ test.each([new EtcdError('ETCD_UNAVAILABLE', 'away'), new WireError('PEER_GONE',
   },
 );
 
-test('more than one batch is worked off at once, each within its time', async () => {
+test('more than one batch is processed in one run, each with its own deadline', async () => {
   const { clock, db, add, looks, contents } = setUp();
   const ids = Array.from({ length: 90 }, (_, index) => `s${index}`);
   for (const id of ids) db.tables.subnets.set(id, subnetRow({ id }));

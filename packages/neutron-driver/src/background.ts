@@ -1,4 +1,4 @@
-// Processes the journal: looks at the changes that are due, through a rows process.
+// Processes the journal: synchronises the objects whose changes are due, with rows from a rows process.
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { isTransient } from '@calico-openstack/etcd';
 import type { Background } from './sources.ts';
@@ -37,25 +37,30 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded, cloc
       clock.nowMs() + deadlineMs,
     );
     onSucceeded(result);
-    if (result.wrote.length > 0) log.info({ objects: result.wrote.length, puts: result.puts, deletes: result.deletes }, 'etcd made to agree with Neutron');
+    if (result.wrote.length > 0)
+      log.info({ objects: result.wrote.length, puts: result.puts, deletes: result.deletes }, 'wrote changed objects of Neutron to etcd');
     journal.done(looks, result.wrote, result.unnamed);
   }
 
-  /** Whatever happens, each look is handed back. */
+  /** Runs `work` for these looks. Each look is handed back to the journal, whether the work succeeds or fails. Returns whether it succeeded. */
   async function settle(looks: readonly Look[], work: () => Promise<void>): Promise<boolean> {
     try {
       await work();
-      if (inTrouble) log.info({ left: journal.size }, 'the journal is being worked off again');
+      if (inTrouble) log.info({ left: journal.size }, 'the journal is processed again: changes of Neutron reach etcd');
       inTrouble = false;
       return true;
     } catch (error) {
       if (looks.length > 1 && !isTransient(error) && !(error instanceof WireError)) {
-        // One of them is at fault, and must not hold up the others.
+        // One of the objects is at fault. It must not hold up the others, so each is handled by itself.
         for (const look of looks) await settle([look], () => examine([look]));
         return true;
       }
       journal.failed(looks);
-      if (!inTrouble) log.warn({ err: error, objects: journal.size }, 'changes of Neutron wait for etcd; they are tried again and again');
+      if (!inTrouble)
+        log.warn(
+          { err: error, objects: journal.size },
+          'changes of Neutron have not reached etcd, so hosts keep their former state; the journal keeps the changes and they are retried; see that etcd and the rows process run',
+        );
       inTrouble = true;
       return false;
     }
@@ -74,7 +79,7 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded, cloc
       }
       return journal.restMs;
     },
-    onFailure: (error) => log.error({ err: error }, 'the journal could not be worked off'),
+    onFailure: (error) => log.error({ err: error }, 'a fault of the driver: the journal could not be processed; retrying; please report it with this error'),
     clock,
   });
 }

@@ -13,7 +13,7 @@ const withItem = (list: unknown, item: string): string => {
   return items.some((one) => one.trim() === item) ? (list as string) : [...items, item].join(',');
 };
 
-/** The spec of ClusterInformation. `ready`: whether to set datastoreReady when nobody has set it. An explicit false stays: somebody has paused the cluster. */
+/** The completed spec of ClusterInformation. `ready`: whether to set datastoreReady when nobody has set it. An explicit false stays, because an operator has paused the cluster by it. */
 export function clusterInformationSpec(spec: Fields, ready: boolean, guid: () => string): Fields {
   return {
     ...spec,
@@ -23,7 +23,7 @@ export function clusterInformationSpec(spec: Fields, ready: boolean, guid: () =>
   };
 }
 
-/** The spec of FelixConfiguration `default`, with the values that OpenStack needs. */
+/** The spec of FelixConfiguration `default`, completed with the values that OpenStack needs. */
 export function felixConfigurationSpec(spec: Fields): Fields {
   return {
     ...spec,
@@ -33,7 +33,7 @@ export function felixConfigurationSpec(spec: Fields): Fields {
   };
 }
 
-/** Completes both records, each by compare-and-swap, and only when something is missing. */
+/** Completes both records, each by compare-and-swap, and only when a field is missing. Rejects with EtcdError. */
 export async function ensureClusterRecords(etcd: Etcd, ready: boolean): Promise<void> {
   await ensure(etcd, clusterInformationKey, 'ClusterInformation', (spec) => clusterInformationSpec(spec, ready, () => randomUUID().replaceAll('-', '')));
   await ensure(etcd, felixConfigurationKey, 'FelixConfiguration', felixConfigurationSpec);

@@ -52,7 +52,7 @@ test('whether to compact is asked once a minute, and at once when this driver is
   await clock.pass(1);
   setDown(false);
   await clock.pass(1000);
-  expect(Object.keys(contents())).toHaveLength(2); // what could not be asked is asked again soon
+  expect(Object.keys(contents())).toHaveLength(2); // a compaction that failed is retried soon
   await loop.close();
   await never.close();
 });

@@ -15,7 +15,7 @@ export type CompactionOptions = {
   readonly clock?: Clock;
 };
 
-/** What to do now. */
+/** The result of `decideCompaction`. */
 export type Decision = {
   /** The revision to compact; undefined when there is nothing to compact yet. */
   readonly compactTo: number | undefined;
@@ -23,9 +23,9 @@ export type Decision = {
   readonly last: number;
 };
 
-/** Decides what to compact. `last`: the revision that was compacted last, and the revision at which that was recorded. At least `minRevisions` and one period of history are kept. */
+/** Decides up to which revision to compact. `last`: the revision that was compacted last, and the revision at which that was recorded. At least `minRevisions` and one period of history are kept. */
 export function decideCompaction(revision: number, last: { readonly revision: number; readonly noted: number } | undefined, minRevisions: number): Decision {
-  if (!last || last.revision > revision) return { compactTo: undefined, last: 0 }; // nothing was compacted yet, or the record is of another etcd
+  if (!last || last.revision > revision) return { compactTo: undefined, last: 0 }; // nothing was compacted yet, or the record comes from another etcd
   const target = revision - Math.max(minRevisions, revision - last.noted);
   return target > last.revision ? { compactTo: target, last: target } : { compactTo: undefined, last: last.revision };
 }
@@ -54,7 +54,7 @@ export function startCompaction({ etcd, periodMinutes, minRevisions, elected, lo
   async function compact(revision: number): Promise<void> {
     try {
       await etcd.compact(revision);
-      log.info({ revision }, 'compacted etcd up to this revision');
+      log.info({ revision }, "compacted etcd's history up to this revision");
     } catch (error) {
       if (!(error instanceof EtcdError) || error.code !== 'ETCD_COMPACTED') throw error; // somebody else has compacted further
     }
@@ -66,7 +66,7 @@ export function startCompaction({ etcd, periodMinutes, minRevisions, elected, lo
       if (elected()) await look();
       return lookMs;
     },
-    onFailure: (error) => log.debug({ err: error }, 'compaction failed; it is retried'),
+    onFailure: (error) => log.debug({ err: error }, "compaction of etcd's history failed; retrying"),
     clock,
   });
   loop.wake();

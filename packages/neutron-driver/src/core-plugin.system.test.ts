@@ -1,4 +1,4 @@
-// What operators of upstream's driver have in neutron.conf and type: core_plugin = calico, and calico-resync's options.
+// Tests what operators of upstream's driver have in neutron.conf and type: core_plugin = calico, and calico-resync's options.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
@@ -21,7 +21,7 @@ test('with core_plugin = calico, ports are bound and written, and calico-resync 
   await cloud.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/24' });
   const [one, two] = [await createPort(network.id), await createPort(network.id)];
   for (const port of [one, two]) expect(Object.keys(await cloud.endpointsOf(port))).toEqual(['host-1']);
-  expect(await cloud.openstack.list('router')).toEqual([]); // the router plugin is there, though the file does not name it
+  expect(await cloud.openstack.list('router')).toEqual([]); // the router plugin is loaded although the file does not name it
   await cloud.settled();
   const keys = Object.keys(await cloud.endpoints());
   for (const key of keys) await cloud.lab.etcd.ctl('del', key);

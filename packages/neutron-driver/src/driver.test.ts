@@ -67,7 +67,7 @@ function setUp(some: Partial<Options> = {}) {
   const pages: PagedKind[] = [];
   const questions: RowsQuestion[] = [];
 
-  /** As the Python half does, by one small database. */
+  /** Answers like the rows process, from one small database. */
   async function answer(method: string, params: unknown): Promise<unknown> {
     switch (method) {
       case 'rows':
@@ -143,7 +143,7 @@ test('what Neutron announces is in etcd when its call returns, and is looked at 
   const specOf = (text: string | undefined): unknown => JSON.parse(text ?? '{}').spec;
   const right = specOf(contents()[endpointKey]);
   expect(right).toMatchObject({ ipNetworks: ['10.40.0.7/32'] });
-  await connect().transact([], [{ put: endpointKey, value: '{}' }]); // of a driver that read older rows
+  await connect().transact([], [{ put: endpointKey, value: '{}' }]); // another driver that read older rows
   await clock.pass(1000);
   await eventually(() => expect(specOf(contents()[endpointKey])).toEqual(right));
 });
@@ -169,7 +169,7 @@ test('states of ports and agents go to Neutron, and a port that was bound anew i
   await connectProcess('rows', 8);
   await eventually(() => expect(statuses).toEqual([{ port: row.id, host: 'h1', status: 'ACTIVE' }]));
   await eventually(() => expect(agents).toEqual([{ host: 'h1', started: true }]));
-  // Neutron itself has put it down while it bound it anew. Felix has nothing new to report.
+  // Neutron itself set the port to DOWN while it bound it again. Felix has nothing new to report.
   db.tables.ports.set(row.id, row);
   const api = await connectProcess('api');
   await api.call('after', bound());

@@ -23,13 +23,14 @@ import { startUpkeep } from './upkeep.ts';
 import { type PeerEvents, Refusal } from './wire/peer.ts';
 import { listen } from './wire/server.ts';
 
-/** A question for rows: longer than Neutron's own retries of a database that changes its primary. */
+/** The time limit of a question for rows. It is longer than Neutron's own retries while a database changes its primary. */
 const rowsTimeoutMs = 30_000;
+/** How long a question waits for a rows process to connect. */
 const rowsPatienceMs = 15_000;
 
 /**
- * Starts the daemon; resolves when it listens.
- * @param complaints about the options, to be reported
+ * Starts the daemon. Resolves when it listens.
+ * @param complaints about the options, which are logged first
  * @throws StartError, EtcdError when the daemon cannot do its work here
  */
 export async function startDriver(options: Options, complaints: readonly Complaint[] = []): Promise<Running> {
@@ -43,11 +44,13 @@ export async function startDriver(options: Options, complaints: readonly Complai
   };
 }
 
+/** The driver's options, and the etcd, log and clock that it works with. */
 export type DaemonOptions = { readonly options: Options; readonly etcd: Etcd; readonly log: Logger; readonly clock?: Clock };
 
 /**
- * The daemon on any etcd and at any pace. Closing it ends its work in order, and the connection to etcd; what it could not do stands in the journal.
- * @throws StartError
+ * Starts the daemon on any connection to etcd, with any clock, so that tests can hand in their own. `close` ends its parts in order, and the connection to etcd; work that is not
+ * done stays in the journal.
+ * @throws StartError when the socket or the journal cannot be used
  */
 export async function startDaemon({ options, etcd: connection, log, clock = systemClock }: DaemonOptions): Promise<{ close(): Promise<void> }> {
   const history = watchHistory(connection, (reason) => upkeep.replaced(reason), clock);
@@ -58,7 +61,11 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
   const projects = createProjectNames({
     max: options.projectNameCacheMax,
-    onFailure: (error) => log.warn({ err: error }, 'Keystone could not be asked for the names of projects; endpoints go without them meanwhile'),
+    onFailure: (error) =>
+      log.warn(
+        { err: error },
+        'Keystone did not answer for the names of projects, so new endpoints lack the label that policies may select them by; retrying; see that Keystone runs and accepts the [keystone_authtoken] user',
+      ),
   });
   const infrastructure = knownInfrastructure({
     etcd,
@@ -127,7 +134,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   };
 }
 
-/** @throws StartError */
+/** Opens the journal in the state directory. @throws StartError JOURNAL_UNUSABLE */
 function journalIn(directory: string, log: Logger, clock: Clock): Journal {
   const file = join(directory, 'journal');
   try {
@@ -151,7 +158,7 @@ function journalIn(directory: string, log: Logger, clock: Clock): Journal {
   }
 }
 
-/** What resync has found goes into the journal: what it wrote is looked at once more, what etcd did not take is tried again. */
+/** Passes a resync's results to the journal: objects that were written are checked once more, and objects that etcd refused are retried. */
 function afterResync(journal: Journal, wake: () => void, log: Logger): Pick<ResyncOptions, 'onWrote' | 'onFailed' | 'onWarning'> {
   return {
     onWrote: (changes) => {
@@ -159,7 +166,10 @@ function afterResync(journal: Journal, wake: () => void, log: Logger): Pick<Resy
       wake();
     },
     onFailed: (change, error) => {
-      log.error({ err: error, kind: change.kind, id: change.id }, 'etcd does not take what Neutron says of an object; the others go on, and it is tried again');
+      log.error(
+        { err: error, kind: change.kind, id: change.id },
+        'etcd refused the value of an object of Neutron, so hosts keep its former state; other objects are not affected; retrying; correct the object in Neutron',
+      );
       journal.add([change]);
       wake();
     },
@@ -171,9 +181,9 @@ type Callees = {
   readonly announced: ReturnType<typeof createAnnouncements>;
   readonly background: Pick<ReturnType<typeof createBackgroundSources>, 'add' | 'remove'>;
   readonly upkeep: Pick<ReturnType<typeof startUpkeep>, 'resync'>;
-  /** A rows process has connected. */
+  /** Called when a rows process has connected. */
   readonly onRows: () => void;
-  /** The rows process with this pid has lost its connection. */
+  /** Called when the rows process with this pid has lost its connection. */
   readonly onRowsLost: (pid: number) => void;
   readonly log: Logger;
 };
@@ -185,14 +195,14 @@ function scopeOf(params: unknown): ResyncScope {
   return scope;
 }
 
-/** What Neutron's processes, and operators' tools, can call. */
+/** The calls that Neutron's processes and operators' tools can make. */
 function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: Callees): PeerEvents {
   return {
     onReady: (peer) => {
-      log.debug({ pid: peer.pid, role: peer.role }, 'connected');
+      log.debug({ pid: peer.pid, role: peer.role }, 'a process connected to the socket');
       if (peer.role !== 'rows') return;
       background.add(peer);
-      log.info({ pid: peer.pid }, 'the rows process is there');
+      log.info({ pid: peer.pid }, 'the rows process has connected: resync and port states can be processed');
       onRows();
     },
     onCall: async (peer, method, params) => {
@@ -214,6 +224,7 @@ function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: 
       }
       announced.gone(peer);
     },
-    onMisbehaved: (reason) => log.warn({ reason }, 'a connection was closed'),
+    onMisbehaved: (reason) =>
+      log.warn({ reason }, 'a process on the socket violated the protocol and was disconnected; see that it is a part of the same release'),
   };
 }

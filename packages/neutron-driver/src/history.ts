@@ -1,12 +1,12 @@
-// Detects that etcd's history is not the one that was written to: a backup was restored, or another etcd took its place. Then etcd may hold rules that Neutron no longer has.
+// Detects that etcd was restored from a backup or replaced by another etcd. Then etcd may hold rules that Neutron no longer has.
 import { type Clock, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 
 const lookMs = 5000;
 
 /**
- * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the question: a majority answers, so revisions never decrease by themselves.
- * It also looks every 5 s, so that a restored backup is noticed before others have written as many revisions again.
+ * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the question. A majority answers, so revisions never decrease by themselves.
+ * It also asks every 5 s, so that a restored backup is noticed before others have written as many revisions again.
  */
 export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, clock: Clock = systemClock): { readonly etcd: Etcd; readonly loop: Loop } {
   let highest = 0;
@@ -15,8 +15,8 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, c
     const before = highest;
     const answer = await ask();
     if (answer.revision < before) {
-      // When several questions are under way, only the first reports.
-      if (highest >= before) onReplaced(`etcd is at revision ${answer.revision}, and was at ${before}: restored or replaced`);
+      // When several questions are pending, only the first answer is reported.
+      if (highest >= before) onReplaced(`etcd is at revision ${answer.revision} and was at ${before} before: it was restored or replaced`);
       highest = answer.revision;
     } else if (highest >= before) highest = Math.max(highest, answer.revision);
     return answer;
@@ -33,7 +33,7 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, c
       await noticing.get('/calico/');
       return lookMs;
     },
-    onFailure: () => {}, // the users of etcd report that it is away
+    onFailure: () => {}, // the users of etcd report that it does not answer
     clock,
   });
   loop.wake();

@@ -17,7 +17,7 @@ test('any value under a key of the driver’s is left when it is right, and corr
     const stored = storedFields(next().value);
     if (holds(stored, content)) right += 1;
     const written = storedFields(Buffer.from(encodeContent(stored, content, birth())));
-    // Other programs' metadata stay, except where they make the value no resource of ours.
+    // Other programs' metadata stay, unless the value would not be a resource of ours with them.
     expect(written?.['spec']).toEqual(content.spec);
     expect(isFields(written?.['metadata'])).toBe(true);
   }

@@ -20,7 +20,7 @@ let oldPort: string;
 beforeAll(async () => {
   cloud = await bringUpCloud(`nd${process.pid % 10_000}`);
   const { openstack } = cloud;
-  await until('the driver to serve', () => cloud.lab.driver?.said().includes('rows process is there') || undefined);
+  await until('the driver to serve', () => cloud.lab.driver?.said().includes('rows process has connected') || undefined);
   const made = await openstack.create('network', { name: 'blue net' });
   network = made.id;
   project = (made as unknown as { project_id: string }).project_id;
@@ -349,7 +349,7 @@ describe('what reaches Neutron', () => {
     await cloud.portBecomes(port.id, 'ACTIVE');
     const told = (): number => cloud.lab.driver?.said().split(`port=${port.id} host=cmp-1 status=ACTIVE`).length ?? 0;
     const before = told();
-    await cloud.openstack.update('port', port.id, { 'binding:profile': { note: 'y' } }); // ML2 makes it DOWN
+    await cloud.openstack.update('port', port.id, { 'binding:profile': { note: 'y' } }); // ML2 sets the port's status to DOWN
     await until('the port to be made ACTIVE once more', () => told() > before || undefined);
     await cloud.portBecomes(port.id, 'ACTIVE');
   });
@@ -425,7 +425,7 @@ describe('trouble', () => {
 
   test('after etcd and the daemon were killed repeatedly under load, etcd holds what Neutron holds', async () => {
     const { openstack, lab } = cloud;
-    await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
     let answered = 0;
     let refused = 0;
     let ending = false;
@@ -471,7 +471,7 @@ describe('trouble', () => {
 
   test('an etcd that was restored from a backup or emptied is brought back to what Neutron holds, without a restart or a request', async () => {
     const { openstack, lab } = cloud;
-    await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
     const data = join(lab.directory, 'control/etcd/data');
     const backup = join(lab.directory, 'backup.db');
     const specs = async (): Promise<unknown> =>
@@ -500,15 +500,15 @@ describe('trouble', () => {
       });
     await replace(() => lab.etcd.ctl('snapshot', 'restore', backup, ...restored));
     await agrees();
-    await replace(async () => {}); // with its users gone too, so that it asks nobody who he is
+    await replace(async () => {}); // the new etcd has no users, so it does not authenticate anybody
     await agrees();
     await makeUsers(lab.processes, lab.etcd, lab.plan);
   });
 
   test('at the start differences are corrected, what is not ours is left alone, and the log says what was done', async () => {
     const { lab } = cloud;
-    await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
-    await cloud.settled(); // else what drifts may be put right by a note in the journal, before resync sees it
+    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
+    await cloud.settled(); // otherwise an entry of the journal might repair the drift before resync sees it
     const wanted = await cloud.contents('/calico/resources/');
     const right = await cloud.endpointsOf(oldPort);
     const root = '/calico/resources/v3/projectcalico.org';
@@ -520,7 +520,7 @@ describe('trouble', () => {
     const policy = `${root}/networkpolicies/openstack/ossg.default.${group}`;
     await lab.etcd.ctl('put', key, JSON.stringify({ ...right['cmp-1'], spec: { ...right['cmp-1']?.spec, ipNetworks: ['10.0.0.1/32'] } }));
     await lab.etcd.ctl('put', `${endpoints}/cmp--9-openstack-gone-gone`, '{}');
-    await lab.etcd.ctl('put', `${endpoints}/cmp--9-openstack--gone`, '{}'); // as upstream writes it for a port without a device
+    await lab.etcd.ctl('put', `${endpoints}/cmp--9-openstack--gone`, '{}'); // upstream's driver writes such a name for a port without a device
     await lab.etcd.ctl('put', `${endpoints}/cmp--9-k8s-theirs-eth0`, '{}');
     await lab.etcd.ctl('put', operators, '{}');
     await lab.etcd.ctl('put', `/calico/dhcp/v2/no-region/subnet/gone`, '{}');

@@ -49,10 +49,10 @@ test.each([
 
 test.each([
   ['startup_resync = maybe', /one of always, never/],
-  ['agent_report_interval_secs = 1e9', /from 1 to 3600/], // past what a timer holds: it would never rest
+  ['agent_report_interval_secs = 1e9', /from 1 to 3600/], // longer than a timer can hold, so the loop would never rest
   ['num_port_status_threads = 1e9', /from 1 to 1000/],
   ['etcd_compaction_period_mins = 0.01', /whole/],
-  ['ingress_burst_bits = 1.5', /whole/], // Felix takes no endpoint with it
+  ['ingress_burst_bits = 1.5', /whole/], // Felix rejects an endpoint with such a value
   ['neutron_driver_log_severity = LOUD', /one of TRACE/],
 ])('%s gives way to the default, and is reported with the reason', (text, reason) => {
   const { values, complaints } = resolve(text);

@@ -1,4 +1,4 @@
-// The driver's options: [calico] of neutron.conf with upstream's names, a few of our own, and what follows from them.
+// The table of the driver's options, which are in [calico] of neutron.conf: upstream's names and a few of our own. Computes the driver's settings from them.
 import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import {
   bad,
@@ -32,9 +32,10 @@ import type { EtcdOptions } from '@calico-openstack/etcd';
 import type { AddressPolicy } from './addressing/rules.ts';
 import type { QosOptions } from './translate/qos.ts';
 
+/** The driver's settings. */
 export type Options = {
   readonly etcd: EtcdOptions;
-  /** Longest that an API call waits until etcd has its change. */
+  /** How long an API call waits at most until etcd has its change. */
   readonly etcdTimeoutMs: number;
   readonly region: string | undefined;
   readonly serverName: string;
@@ -47,7 +48,7 @@ export type Options = {
   readonly addresses: AddressPolicy;
   readonly socketPath: string;
   readonly stateDirectory: string;
-  /** The command that answers questions for rows in the background. Empty: somebody else starts it. */
+  /** The command of the rows process, which answers questions for rows in the background. Empty when somebody else starts it. */
   readonly rowsCommand: readonly string[];
   readonly rowsConfigFiles: readonly string[];
   readonly agentReportMs: number;
@@ -76,6 +77,7 @@ const qosRows = (direction: 'ingress' | 'egress') =>
   }) as const;
 const [ingress, egress] = [qosRows('ingress'), qosRows('egress')];
 
+/** The table of options: each with its parser, its default, and a sentence for the README. */
 export const options = inSection('calico', {
   ...etcdRowsOfConf,
   openstack_region: row<string | undefined>(
@@ -120,20 +122,21 @@ export const options = inSection('calico', {
   neutron_driver_log_file: row<string | undefined>(text, undefined, 'file that the log goes to besides standard output'),
 });
 
+/** The configuration files that are read when the command line names none. */
 export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
-/** Reads the options from these files; of an option in several files the last counts. @throws IniError */
+/** Reads the options from these files. When several files set an option, the last one counts. @throws IniError for a file that cannot be read or parsed */
 export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
 
-/** Those of files that have been read. */
+/** Resolves the options of files that have been read already. */
 export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> {
   const resolution = resolveOptions(options, confTexts(files, {}));
   return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
 }
 
 /**
- * What the driver is to do with these values.
- * @param files what the rows process is to read for Neutron's own options
+ * Computes the driver's settings from the values of the options.
+ * @param files the configuration files in which the rows process finds Neutron's own options
  */
 export function driverOptions(values: Values<typeof options>, files: readonly string[]): Options {
   const qos = (direction: 'ingress' | 'egress') => ({

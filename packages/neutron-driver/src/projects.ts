@@ -1,10 +1,10 @@
 // A cache of the names of Keystone's projects. A name that cannot be learnt now is left out and asked for again later.
 import type { ProjectRow, RowsSource } from './rows.ts';
 
-/** Projects by id; undefined when Keystone does not know the project. A project about which Keystone could not be asked is missing. */
+/** Projects by id; undefined when Keystone does not know the project. A project for which Keystone did not answer is missing. */
 export type ProjectNames = ReadonlyMap<string, ProjectRow | undefined>;
 
-/** How the cache works. */
+/** The settings of the cache. */
 export type ProjectsOptions = {
   readonly max: number;
   readonly onFailure: (error: unknown) => void;

@@ -1,16 +1,17 @@
-// What a resync is about: everything, or the objects that an operator names, with what belongs to them.
+// The scope of a resync: everything, or the objects that an operator names together with what belongs to them.
 import { z } from 'zod';
 import type { Background, PagedKind } from './sources.ts';
 
 const ids = z.array(z.string().min(1)).default([]);
 const named = z.strictObject({ networks: ids, subnets: ids, ports: ids, security_groups: ids, include_sgs_for_ports: z.boolean().default(false) });
 
-/** Objects by id. A network stands for its subnets and ports, a subnet for the ports with addresses of it. Names are those of the summary. */
+/** Either everything, or objects by id. A network stands for its subnets and ports, a subnet for the ports with addresses in it. Names are those of upstream's summary. */
 export type ResyncScope = { readonly all: true } | ({ readonly all: false } & Readonly<z.infer<typeof named>>);
 
+/** The scope of a full resync. */
 export const everything: ResyncScope = { all: true };
 
-/** As it comes over the wire: nothing named is everything. undefined: it is no scope. */
+/** Parses the parameters of the call `resync`. Without any named object, the scope is everything. undefined when they are malformed. */
 export function parseScope(params: unknown): ResyncScope | undefined {
   const parsed = named.safeParse(params ?? {});
   if (!parsed.success) return undefined;
@@ -18,7 +19,7 @@ export function parseScope(params: unknown): ResyncScope | undefined {
   return networks.length + subnets.length + ports.length + security_groups.length === 0 ? everything : { all: false, ...parsed.data };
 }
 
-/** The ids of each kind that are to be compared. undefined: all. */
+/** The ids of each kind to compare; undefined when all are to be compared. */
 export async function idsOf(scope: ResyncScope, source: Background): Promise<Readonly<Record<PagedKind, readonly string[]>> | undefined> {
   if (scope.all) return undefined;
   const subnets = new Set(scope.subnets);

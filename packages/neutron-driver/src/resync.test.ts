@@ -15,7 +15,7 @@ const root = '/calico/resources/v3/projectcalico.org';
 
 function setUp() {
   const { etcd: fake, contents } = fakeEtcd();
-  /** As etcd refuses a request that is too large. */
+  /** An etcd that refuses a value as if the request were too large. */
   const etcd: Etcd = {
     ...fake,
     transact: async (when, then, otherwise) => {
@@ -46,7 +46,7 @@ function setUp() {
     notifyPortActive: () => Promise.reject(new Error('not asked for')),
     reportAgents: () => Promise.reject(new Error('not asked for')),
   };
-  const projects = async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])); // none of Keystone's
+  const projects = async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])); // Keystone knows none of the projects
   const wrote: string[] = [];
   const failed: string[] = [];
   const run = (scope?: ResyncScope): Promise<ResyncSummary> =>
@@ -146,7 +146,7 @@ test('what changes while it compares is not undone by what it read before', asyn
   const { etcd, contents, db, run, fill, state } = setUp();
   fill();
   await run();
-  // After etcd was read, a port is made and one deleted, each with its endpoint, as live calls do.
+  // After the resync has read etcd, API calls create one port and delete another, each with its endpoint.
   const sync = createSync({ etcd, settings, addresses, projects: async () => new Map() });
   let once = true;
   const live: Promise<unknown>[] = [];

@@ -1,4 +1,4 @@
-// Compares all that etcd holds of Neutron's with all that Neutron has, and has the differing objects looked at again. Decides nothing by what it read: that is old by then.
+// Compares the values of Neutron's objects in etcd with Neutron's database, and synchronises the objects that differ. It never writes what it compared, which is old by then: rows and values are read again for that.
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
@@ -47,16 +47,16 @@ export type ResyncSummary = {
   readonly would_be_refused_total: number;
 };
 
-/** What a resync works with. */
+/** The parts that a resync works with. */
 export type ResyncOptions = {
   readonly etcd: Etcd;
   readonly source: Background;
   readonly sync: Sync;
   readonly settings: Settings;
   readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
-  /** Called with an object that etcd refuses. */
+  /** Called with each object that etcd refuses. */
   readonly onFailed: (change: Change, error: unknown) => void;
-  /** Called with the changes written, which have to be looked at once more. */
+  /** Called with the changes that were written, which have to be checked once more (sync/journal.ts). */
   readonly onWrote: (changes: readonly Change[]) => void;
   readonly onWarning: (object: string, what: string) => void;
   readonly addresses: () => Promise<AddressRules>;
@@ -64,15 +64,15 @@ export type ResyncOptions = {
 };
 
 const pageSize = 500;
-/** Differing objects looked at together. Few, so that live calls never wait long for the database. */
+/** How many differing objects are synchronised together. They are few, so that API calls never wait long for the database. */
 const batchSize = 50;
 const deadlineMs = 300_000;
-/** At most this many of the objects that would be refused are listed. */
+/** The summary lists at most this many of the objects that would be refused. */
 const maxListed = 1000;
 
 const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };
 
-/** Compares groups before the endpoints that belong to them. Never rejects: what went wrong stands in the summary. */
+/** Runs a resync. Groups are compared before the endpoints that belong to them. Never rejects: an error is in the summary. */
 export async function resync(options: ResyncOptions, scope: ResyncScope = everything): Promise<ResyncSummary> {
   const { clock = systemClock } = options;
   const begunMs = clock.nowMs();
@@ -96,7 +96,7 @@ export async function resync(options: ResyncOptions, scope: ResyncScope = everyt
     for (const { kind, id, what } of refused.slice(0, maxListed)) options.onWarning(`${kind} ${id}`, `would be refused today: ${what}`);
     complete = true;
     const failed = Object.values(phases).reduce((sum, phase) => sum + phase.failed, 0);
-    if (failed > 0) failure = `etcd does not take what Neutron says of ${failed} objects: see the log`;
+    if (failed > 0) failure = `etcd refused the values of ${failed} objects: see the log`;
   } catch (error) {
     failure = error;
   }
@@ -131,7 +131,7 @@ type Pass = Omit<ResyncOptions, 'addresses'> &
   Required<Pick<ResyncOptions, 'clock'>> & {
     readonly addresses: AddressRules;
     readonly leftOut: LeftOut[];
-    /** The objects to compare. undefined: all of them, and what etcd holds beside them. */
+    /** The ids of the objects to compare; undefined: all of Neutron's, and the values in etcd of objects that Neutron does not have. */
     readonly only: readonly string[] | undefined;
   };
 
@@ -173,7 +173,7 @@ async function* pages(kind: PagedKind, source: Background): AsyncGenerator<Batch
   }
 }
 
-/** Reads the objects with these ids. Neutron may not have some of them any more, and etcd must not have those either. */
+/** Reads the objects with these ids, in batches. Objects that Neutron does not have any more are removed from etcd. */
 async function* namedBatches(kind: PagedKind, ids: readonly string[], source: Background): AsyncGenerator<Batch, undefined> {
   for (let start = 0; start < ids.length; start += pageSize) {
     const some = ids.slice(start, start + pageSize);
@@ -183,7 +183,7 @@ async function* namedBatches(kind: PagedKind, ids: readonly string[], source: Ba
 
 const emptyRows = { ports: [], networks: [], subnets: [], security_groups: [], floating_ips: [], address_groups: [], qos_policies: [], dns_domain: null };
 
-/** Gives the whole milliseconds since it was made. */
+/** Returns a function that returns the whole milliseconds since then. */
 function stopwatch(clock: Pick<Clock, 'steadyMs'>): () => number {
   const startedMs = clock.steadyMs();
   return () => Math.round(clock.steadyMs() - startedMs);
@@ -223,7 +223,7 @@ async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase):
     for (const unit of units) if (wrote.has(changeKey(unit.change))) phase[verdict(unit)] += 1;
   } catch (error) {
     if (!(error instanceof EtcdError) || error.code !== 'ETCD_REFUSED') throw error;
-    // Too large, say: one tenant's object, which must not hold up everybody else's.
+    // One tenant's object may be too large for etcd, for example. It must not hold up the others, so each is tried by itself.
     if (others.length > 0) for (const unit of units) await repairBatch([unit], options, phase);
     else {
       phase.failed += 1;
@@ -232,7 +232,7 @@ async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase):
   }
 }
 
-/** What was to be done to the object, by its own operations. */
+/** Whether the unit's operations create, update or delete the object. */
 function verdict(unit: Unit): 'created' | 'updated' | 'deleted' {
   if (unit.operations.every((operation) => 'delete' in operation)) return 'deleted';
   const fresh = unit.compares.some((compare) => 'modRevision' in compare && compare.modRevision === 0);
@@ -244,12 +244,12 @@ type Held = {
   readonly found: Found;
   change(id: string): Change;
   seen(id: string): void;
-  /** What etcd holds of objects that Neutron's pages did not bring. */
+  /** The objects that etcd has and that were in none of Neutron's pages. */
   unseen(): readonly Change[];
   removeUnreadable(phase: Phase): Promise<void>;
 };
 
-/** What etcd holds of a kind. Only names that this driver gives: an operator's own policies and sets are none of its business. */
+/** Reads what etcd holds of a kind. Only names that this driver gives are considered, because operators may have policies and sets of their own. */
 async function readHeld(kind: PagedKind, { etcd, settings }: Pick<ResyncOptions, 'etcd' | 'settings'>): Promise<Held> {
   const { keys } = settings;
   const prefixOf = (plural: NamespacedPlural): string => resourcePrefix(plural, keys.namespace);
@@ -293,7 +293,7 @@ async function readPrefixes(etcd: Etcd, prefixes: readonly string[]): Promise<Ma
   return held;
 }
 
-/** Whole prefixes were read: what is not among them is known to be absent. */
+/** The values of prefixes that were read completely, so that a key that is not among them is known to be absent. */
 const wholly = (held: ReadonlyMap<string, KeyValue>): Found => ({ has: () => true, get: (key) => held.get(key) });
 
 function byId(held: ReadonlyMap<string, KeyValue>, idOf: (key: string) => string | undefined, changeOf: (id: string) => Change): Held {
@@ -315,7 +315,7 @@ async function heldPorts(etcd: Etcd, prefixes: readonly string[], policies: stri
   for (const entry of held.values()) {
     const name = entry.key.slice(prefixes.find((prefix) => entry.key.startsWith(prefix))!.length);
     const parts = parseWorkloadEndpointName(name);
-    if (parts && parts.orchestrator !== 'openstack') continue; // another orchestrator's
+    if (parts && parts.orchestrator !== 'openstack') continue; // an endpoint of another orchestrator
     if (parts) slots.set(parts.endpoint, [...(slots.get(parts.endpoint) ?? []), { host: parts.host, device: parts.workload }]);
     else if (name.includes('-openstack-')) unreadable.push(entry);
   }
@@ -330,7 +330,7 @@ async function heldPorts(etcd: Etcd, prefixes: readonly string[], policies: stri
     change,
     seen: (id) => left.delete(id),
     unseen: () => [...left].map(change),
-    /** Names that nobody can read: upstream writes them for ports without a device. */
+    /** Deletes endpoints whose names cannot be parsed. Upstream's driver writes such names for ports without a device. */
     removeUnreadable: async (phase) => {
       for (const { key, modRevision } of unreadable) {
         const { succeeded } = await etcd.transact([{ key, modRevision }], [{ delete: key }]);

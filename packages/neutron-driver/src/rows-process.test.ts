@@ -49,7 +49,7 @@ test('a rows process that ends again and again is started at growing pauses; aft
   const pids = (): number[] => entries.flatMap(({ message, fields }) => (message === 'here' ? [fields['pid'] as number] : []));
   await eventually(() => expect(pids()).toHaveLength(8));
   await clock.pass(60_001);
-  rows.lost(pids()[0]!); // that of an earlier one
+  rows.lost(pids()[0]!); // the pid of an earlier rows process
   rows.lost(pids()[7]!);
   await eventually(() => expect(clock.restsMs).toHaveLength(1));
   expect(clock.restsMs[0]).toBeLessThanOrEqual(1000);

@@ -11,12 +11,12 @@ const lastLines = 3;
 
 /** The rows process. */
 export interface RowsProcess {
-  /** Reports that the connection of the process with this pid is lost. If it is the rows process, it is killed, because it is of no use without a connection. */
+  /** Called when the connection of the process with this pid is lost. If it is the rows process, it is killed, because it is useless without a connection. */
   lost(pid: number): void;
   close(): Promise<void>;
 }
 
-/** Runs `command` with the configuration files as options until it is closed. The process itself makes the kernel end it with the daemon, whose pid it is given. */
+/** Runs `command` with the configuration files as options until closed, and restarts it when it ends. The process gets the daemon's pid and asks the kernel to end it with the daemon. */
 export function startRowsProcess(
   command: readonly string[],
   configFiles: readonly string[],

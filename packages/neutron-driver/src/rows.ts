@@ -130,7 +130,7 @@ export type RoutedSubnets = z.infer<typeof routedSubnets>;
 /** A project of Keystone's. */
 export type ProjectRow = z.infer<typeof project>;
 
-/** The ids of the rows to read. What the named ports and groups refer to is included in the answer. */
+/** The ids of the rows to read. The answer includes the objects to which the named ports and groups refer. */
 export type RowsQuestion = {
   readonly ports: readonly string[];
   readonly subnets: readonly string[];
@@ -138,7 +138,7 @@ export type RowsQuestion = {
   readonly address_groups: readonly string[];
 };
 
-/** Which subnets to read: those of a network, or all of a family. */
+/** The subnets to read: those of a network, or all of a family. */
 export type SubnetsQuestion = { readonly network: string } | { readonly ip_version: 4 | 6 };
 
 /** A question for nothing. */
@@ -155,7 +155,7 @@ export const noRows: Rows = {
   dns_domain: null,
 };
 
-// These check an answer and return it typed. They throw on an answer that is not as neutron/README.md says.
+// These functions check an answer and return it typed. They throw a ZodError for an answer that differs from the protocol in neutron/README.md.
 /** Checks an answer to `rows`. */
 export const parseRows = (answer: unknown): Rows => rows.parse(answer);
 /** A security group rule in an event; undefined when it lacks fields. */

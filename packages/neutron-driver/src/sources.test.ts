@@ -82,7 +82,7 @@ test('a question waits for the first rows process no longer than its patience, a
     await clock.pass(10_000);
     sources.add(only);
     expect(await later).toEqual(noRows);
-    expect(clock.restsMs).toEqual([]); // nobody waits for nothing
+    expect(clock.restsMs).toEqual([]); // nothing waits after the source was closed
     sources.remove(only);
   }
 });

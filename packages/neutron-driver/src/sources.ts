@@ -1,4 +1,4 @@
-// The processes that can be asked for rows: the Neutron process that made a call, while it waits; and the rows processes, at any time.
+// The processes that answer questions for rows: the Neutron process that made a call, while it waits, and the rows processes at any time.
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import {
   type ProjectRow,
@@ -25,9 +25,11 @@ export type StatusUpdate = { readonly port: string; readonly host: string; reado
 /** A heartbeat of a host's Felix. `started`: the first one since its start. */
 export type AgentReport = { readonly host: string; readonly started: boolean };
 
-/** What a rows process can do in addition to answering for named objects. */
+/** The calls of a rows process, in addition to questions for named objects. They reject with WireError. */
 export interface Background extends RowsSource {
+  /** Lists up to `limit` objects of a kind whose ids sort behind `after`, with their rows. */
   page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
+  /** The ids of the ports to which an object applies. */
   portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
   /** Sets a port's status through ML2, which tells Nova. */
   setPortStatus(update: StatusUpdate): Promise<void>;
@@ -52,7 +54,7 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
     try {
       return await peer.call(method, params, timeoutMs);
     } catch (error) {
-      // The process hangs. Without its connection it ends or is killed, and another takes its place.
+      // The process hangs. Once its connection is closed it ends or is killed, and another takes its place.
       if (error instanceof WireError && error.code === 'PEER_TIMEOUT') peer.close();
       throw error;
     }
@@ -70,7 +72,7 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
   };
 }
 
-/** The connected rows processes, which are asked in turn. A call waits a while for the first one to connect. */
+/** The connected rows processes, which are called in turn. A call waits up to `patienceMs` for one to connect, and then rejects with WireError NO_ROWS_PROCESS. */
 export function createBackgroundSources(timeoutMs: number, patienceMs: number, clock: Pick<Clock, 'pause'> = systemClock) {
   let peers: readonly { readonly peer: Peer; readonly source: Background }[] = [];
   let turn = 0;

@@ -16,9 +16,9 @@ export type UpkeepOptions = {
 
 /** Runs resyncs. */
 export interface Upkeep {
-  /** Runs a resync. Only one runs at a time: a call during one is run after it. */
+  /** Runs a resync. Only one runs at a time: a call during a resync waits for its end. */
   resync(scope?: ResyncScope): Promise<ResyncSummary>;
-  /** etcd was restored or replaced: runs a full resync, whatever is configured for the start. */
+  /** Called when etcd was restored or replaced. Runs a full resync, whatever is configured for the start. */
   replaced(reason: string): void;
   close(): Promise<void>;
 }
@@ -33,38 +33,47 @@ export function startUpkeep({ etcd, startupResync, resync: options, log, clock =
   function run(scope?: ResyncScope): Promise<ResyncSummary> {
     const next = last.then(async () => {
       const summary = await resync(options, scope);
-      const { would_be_refused: _listed, ...counts } = summary; // each has had its own line
-      log[summary.ok ? 'info' : 'error']({ summary: counts }, summary.ok ? 'resync finished' : 'resync failed');
+      const { would_be_refused: _listed, ...counts } = summary; // each of these was logged
+      log[summary.ok ? 'info' : 'error'](
+        { summary: counts },
+        summary.ok ? 'resync finished: etcd agrees with Neutron' : 'resync failed, so etcd may differ from Neutron; see the error in the summary',
+      );
       return summary;
     });
     last = next;
     return next;
   }
 
-  /** Tries for ever: a datastore that is not called ready keeps every Felix waiting. */
-  async function untilDone(what: string, work: () => Promise<boolean>): Promise<void> {
+  /** Repeats `work` until it returns true, for ever: as long as the datastore is not marked ready, every Felix that starts waits. `trouble` is logged once. */
+  async function untilDone(trouble: string, work: () => Promise<boolean>): Promise<void> {
     for (let failures = 1; !stop.signal.aborted; failures += 1) {
       try {
         if (await work()) return;
       } catch (error) {
-        if (failures === 1 && !stop.signal.aborted) log.warn({ err: error }, `${what}: tried again and again`);
+        if (failures === 1 && !stop.signal.aborted) log.warn({ err: error }, trouble);
       }
       await clock.pause(backoffMs(backoff, failures), stop.signal);
     }
   }
 
   const records = (ready: boolean): Promise<void> =>
-    untilDone("the cluster's records could not be written", async () => {
-      await ensureClusterRecords(etcd, ready);
-      return true;
-    });
+    untilDone(
+      "the cluster's records could not be written to etcd, and a Felix that starts waits until they are; retrying; see that etcd runs and takes writes",
+      async () => {
+        await ensureClusterRecords(etcd, ready);
+        return true;
+      },
+    );
 
   async function fill(whole: boolean): Promise<void> {
-    // Without yet saying that it is ready: a Felix that starts now must not take a half-filled datastore for the whole.
+    // Before a resync the datastore is not marked ready, or a Felix that starts now would take a half-filled datastore for the whole.
     await records(!whole);
     if (!whole) return;
-    // What cannot be written is in the journal, and in the log. It must not keep the whole cluster waiting.
-    await untilDone('resync could not be run', async () => (await run()).complete);
+    // Objects that etcd refuses are in the journal and in the log. They must not keep the whole cluster waiting.
+    await untilDone(
+      'resync could not run, and a Felix that starts waits until it has; retrying; see that the rows process and etcd run',
+      async () => (await run()).complete,
+    );
     if (!stop.signal.aborted) await records(true);
   }
 
@@ -73,7 +82,7 @@ export function startUpkeep({ etcd, startupResync, resync: options, log, clock =
   return {
     resync: run,
     replaced(reason) {
-      log.error({ reason }, 'etcd is not what it was: all of it is compared with Neutron');
+      log.error({ reason }, 'etcd was restored or replaced and may hold stale values: a full resync compares all of it with Neutron');
       filling = filling.then(() => fill(true));
     },
     close: async () => {

@@ -36,7 +36,7 @@ beforeAll(async () => {
   const { openstack, lab } = cloud;
   etcd = lab.plan.control.link.machine4;
   router = lab.plan.hosts[0]!.link.router4;
-  await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+  await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
   const put = (plural: string, spec: object): Promise<string> =>
     lab.etcd.ctl('put', `/calico/resources/v3/projectcalico.org/${plural}/one`, JSON.stringify({ metadata: { name: 'one' }, spec }));
   await put('nodes', { bgp: { ipv4Address: '10.9.9.9/32', ipv6Address: '2001:db8:9::9/128' } });
@@ -308,7 +308,7 @@ test("with the policy.yaml of the operators' page a member gets subnets from the
     expect((await post('ports', { port: { network_id: network, allowed_address_pairs: [{ ip_address: '10.65.0.99' }] } })).status).toBe(403);
     expect((await openstack.request('POST', 'subnets', { subnet: { network_id: network, ip_version: 4, cidr: '10.74.0.0/24' } })).status).toBe(201);
   } finally {
-    writeFileSync(file, '{}\n'); // Neutron answers 500 where a policy file that it has read is gone
+    writeFileSync(file, '{}\n'); // Neutron answers 500 when a policy file that it has read before is gone
   }
 });
 
@@ -332,7 +332,7 @@ test("with the operator's options, an administrator's subnet may share the fabri
     env: { PYTHONPATH: lab.neutron.pythonPath },
   });
   await driver.start();
-  await until('the driver to serve', () => driver.said().includes('rows process is there') || undefined);
+  await until('the driver to serve', () => driver.said().includes('rows process has connected') || undefined);
   const fabric = (more: object): object => ({ network_id: network, ip_version: 4, cidr: '172.16.0.0/24', gateway_ip: '172.16.0.254', ...more });
   const pools = { allocation_pools: [{ start: '172.16.0.100', end: '172.16.0.120' }] };
   const refused = (reason: RegExp): object => ({ status: 409, body: expect.stringMatching(reason) });

@@ -9,8 +9,8 @@ import { spanOf } from './span.ts';
 export type { LeftOut } from './screen.ts';
 
 /**
- * Everything that would be refused today. `leftOut` is what the screening of single rows found. It is not known any more who created a subnet:
- * where administrators may use reserved prefixes, every subnet is treated as an administrator's.
+ * The subnets and ports that would be refused today. `leftOut` is what the screening of single rows found. Neutron does not record who created a subnet, so where
+ * administrators may use reserved prefixes, every subnet is treated as an administrator's. Rejects with the source's errors.
  */
 export async function wouldBeRefused(source: RowsSource, rules: AddressRules, leftOut: readonly LeftOut[]): Promise<readonly LeftOut[]> {
   const found: LeftOut[] = [];

@@ -96,7 +96,7 @@ test('a fixed address of the cloud itself is refused to any port, without asking
   const { before, state } = setUp();
   const port = { network_id: networkId, fixed_ips: [{ ip_address: '172.16.0.2' }], allowed_address_pairs: [] };
   await expect(before('port', null, port)).rejects.toMatchObject(refusal(/the address 172\.16\.0\.2 is an endpoint/));
-  await before('port', port, { ...port, name: 'b' }); // it was there before
+  await before('port', port, { ...port, name: 'b' }); // the port has had its addresses before
   expect(state.asked).toBe(0);
 });
 

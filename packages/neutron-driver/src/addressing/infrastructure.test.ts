@@ -70,7 +70,7 @@ test('addresses are read once for many calls, again when they are old, and stay 
   await etcd.transact([], [{ put: `${root}/nodes/h1`, value: JSON.stringify({ spec: { bgp: { ipv4Address: '10.0.0.1/24' } } }) }]);
   const at = async (address: string, age: 'fresh' | 'recent' = 'fresh') => (await known[age]()).at(address as IpAddress)?.which;
   await Promise.all([known.fresh(), known.fresh(), known.recent()]);
-  expect(state.reads).toBe(2); // Nodes and BGP peers
+  expect(state.reads).toBe(2); // one for the Nodes and one for the BGP peers
   expect([await at('10.0.0.4'), await at('2001:db8::4'), await at('10.0.0.5'), await at('10.0.0.1')]).toEqual([
     'etcd 10.0.0.4',
     'etcd 2001:db8::4',
@@ -83,11 +83,11 @@ test('addresses are read once for many calls, again when they are old, and stay 
   expect(await at('10.0.0.254')).toBe('BGPPeer tor');
   state.named = [];
   state.now = 65_000;
-  expect(await at('10.0.0.5')).toBe('etcd ctl'); // its name has no address just now
+  expect(await at('10.0.0.5')).toBe('etcd ctl'); // its name does not resolve now, so its former address counts
   expect(failures).toEqual([expect.stringMatching(/host name ctl/)]);
   state.silent = true;
   state.now = 70_000;
-  expect([await at('10.0.0.6'), await at('10.0.0.7')]).toEqual(['etcd 10.0.0.6', 'etcd 10.0.0.7']); // a member, as it was last told
+  expect([await at('10.0.0.6'), await at('10.0.0.7')]).toEqual(['etcd 10.0.0.6', 'etcd 10.0.0.7']); // the members as etcd last listed them
   state.away = true;
   state.now = 100_000;
   expect(await at('10.0.0.254', 'recent')).toBe('BGPPeer tor');

@@ -6,7 +6,7 @@ import { placeOf, type Span } from './span.ts';
 /** An address of the cloud's own. */
 export type HeldAddress = {
   readonly address: IpAddress;
-  /** What it is, as a phrase for tenants that follows "is" or "which is". */
+  /** The address's use, as a phrase for tenants that follows "is" or "which is". */
   readonly what: string;
   /** Its exact owner, for the log only. */
   readonly which: string;
@@ -41,7 +41,7 @@ export function infrastructureOf(held: Iterable<HeldAddress>): Infrastructure {
   };
 }
 
-/** Without any address. */
+/** A cloud without any addresses of its own. */
 export const noInfrastructure: Infrastructure = infrastructureOf([]);
 
 /** The name of a resource and its value in etcd. */

@@ -6,22 +6,22 @@ import { resourcePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
 
-/** Where the addresses come from. */
+/** The sources of the addresses. */
 export type KnownInfrastructureOptions = {
   readonly etcd: Etcd;
-  /** etcd's URLs, in addition to those that its members report. Host names in them are looked up. */
+  /** etcd's URLs, in addition to those that its members report. Host names in them are resolved. */
   readonly endpoints: readonly string[];
   readonly resolve?: (host: string) => Promise<readonly string[]>;
   readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
-  /** Called when a reading in the background fails, or the name of an endpoint has no address. */
+  /** Called when reading in the background fails, or when the name of an endpoint does not resolve. */
   readonly onFailure: (what: string, error: unknown) => void;
 };
 
-/** The cloud's own addresses, as they were read last. */
+/** The cloud's own addresses, cached. */
 export interface KnownInfrastructure {
-  /** The addresses, at most a second old. Rejects with EtcdError. */
+  /** The addresses, read at most a second ago. Rejects with EtcdError. */
   fresh(): Promise<Infrastructure>;
-  /** The addresses as they are known. A call that finds them older than half a minute starts a reading and does not wait for it; only the first call waits, and only it rejects with EtcdError. */
+  /** The addresses as they are cached. A call that finds them older than half a minute starts reading them again and does not wait. Only the first call waits, and only it rejects with EtcdError. */
   recent(): Promise<Infrastructure>;
 }
 
@@ -34,7 +34,7 @@ const resolveByName = async (host: string): Promise<readonly string[]> => (await
 
 const withScheme = (url: string): string => (/^https?:\/\//.test(url) ? url : `http://${url}`);
 
-/** The addresses of one cloud. */
+/** Creates the cache. It reads nothing until it is first asked. */
 export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
   const { etcd, endpoints, resolve = resolveByName, clock = systemClock, onFailure } = options;
   const now = clock.nowMs;
@@ -43,7 +43,7 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
   let known: { readonly atMs: number; readonly value: Infrastructure } | undefined;
   let reading: Promise<Infrastructure> | undefined;
 
-  /** Reads the addresses. All calls during a reading share it. */
+  /** Reads the addresses. Calls while they are being read share the result. */
   function read(): Promise<Infrastructure> {
     reading ??= readAll().finally(() => {
       reading = undefined;
@@ -70,7 +70,8 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     try {
       members = (await etcd.members()).flatMap(({ clientUrls }) => clientUrls.map(withScheme).filter((url) => URL.canParse(url)));
     } catch (error) {
-      if (members === undefined) onFailure("etcd does not tell its members: only the addresses of the driver's own endpoints are known", error);
+      if (members === undefined)
+        onFailure("etcd did not list its members, so tenants are refused only the addresses of the driver's own endpoints; retrying", error);
       members ??= [];
     }
     return Promise.all([...new Set([...endpoints, ...members])].map(endpointAddresses));
@@ -81,12 +82,12 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     return etcdAddresses(parseAddress(host) ? [host] : await addressesOf(host), host);
   }
 
-  /** The addresses of a host name. It is looked up once a minute, because a name server may be slow while somebody's transaction waits. */
+  /** The addresses of a host name. It is resolved once a minute, because a name server may be slow while a transaction of Neutron waits. */
   async function addressesOf(host: string): Promise<readonly string[]> {
     const before = resolved.get(host);
     if (before && now() - before.atMs < namesMs) return before.addresses;
     const addresses = await within(resolve(host), lookupMs, clock, () => new Error(`no answer within ${lookupMs} ms`)).catch((error: unknown) => {
-      onFailure(`etcd's host name ${host} cannot be looked up; the addresses found before stay in use`, error);
+      onFailure(`etcd's host name ${host} cannot be resolved; the addresses found before stay in use; retrying; see the name server`, error);
       return before?.addresses ?? [];
     });
     resolved.set(host, { atMs: now(), addresses });
@@ -98,7 +99,9 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
     recent: async () => {
       if (!known) return read();
       if (now() - known.atMs > recentMs)
-        read().catch((error: unknown) => onFailure('the addresses of Nodes and BGP peers could not be read again; those read before stay in use', error));
+        read().catch((error: unknown) =>
+          onFailure('the addresses of Nodes and BGP peers could not be read from etcd again; those read before stay in use; retrying', error),
+        );
       return known.value;
     },
   };

@@ -41,7 +41,7 @@ describe('a subnet', () => {
     ['10.66.0.0/24', '10.66.0.1'],
     ['10.66.0.0/24', null],
     ['10.66.0.0/24', '10.67.0.1'], // the gateway lies outside of the subnet and belongs to nobody
-    ['10.64.0.0/16', null], // beside another
+    ['10.64.0.0/16', null], // adjacent to another subnet
     ['2001:db8:66::/64', 'fe80::1'],
     ['2001:db8:66::/64', 'febf::1'],
     ['2001:db8:66::/64', '2001:db8:66::1'],
@@ -91,7 +91,7 @@ describe('a subnet', () => {
     expect(texts(asked('172.16.0.0/24', null, pool('172.16.0.1', '172.16.0.254')), true)).toEqual([
       "forbidden: the subnet's allocation pool 172.16.0.1-172.16.0.254 holds 172.16.0.2, an endpoint of this cloud's etcd",
     ]);
-    expect(texts(asked('10.65.0.0/24'), true)).toHaveLength(1); // others' subnets are not the fabric
+    expect(texts(asked('10.65.0.0/24'), true)).toHaveLength(1); // overlaps with tenants' subnets are refused to administrators too
     expect(texts(asked('224.0.0.0/24'), true)).toHaveLength(1);
   });
 
@@ -107,7 +107,7 @@ describe('an address pair', () => {
     { cidr: '10.66.0.0/24', gatewayIp: '10.66.0.1' },
     { cidr: '10.67.0.0/24', gatewayIp: undefined },
     { cidr: '2001:db8:66::/64', gatewayIp: 'fe80::1' },
-    { cidr: '172.16.0.0/24', gatewayIp: undefined }, // an administrator's, around the fabric
+    { cidr: '172.16.0.0/24', gatewayIp: undefined }, // an administrator's subnet that contains the fabric
   ];
   test.each([
     '10.66.0.7',

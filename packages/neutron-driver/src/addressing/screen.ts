@@ -1,4 +1,4 @@
-// Removes addresses that nobody may have from rows, so that what has been in Neutron's database for long, or came there without its API, does not reach etcd. Pure.
+// Removes addresses that nobody may have from rows, so that values that have been in Neutron's database for long, or came there without its API, do not reach etcd. Pure.
 import { parseCidr } from '@calico-openstack/addresses';
 import { impossibleForHosts } from '@calico-openstack/datamodel';
 import type { PortRow, Rows, SubnetRow } from '../rows.ts';

@@ -1,5 +1,5 @@
-// calico-resync: makes the running calico-neutron-driver compare etcd with Neutron and repair differences, and prints a summary as JSON. Options and exit codes are those of
-// upstream's calico-resync.
+// calico-resync: makes the running calico-neutron-driver compare etcd with Neutron and repair differences, and prints a summary as JSON.
+// Options and exit codes are those of upstream's calico-resync.
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';

@@ -2,9 +2,9 @@
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import type { Background } from '../sources.ts';
 
-/** Collects and writes heartbeats. */
+/** Collects heartbeats, and writes them to Neutron. */
 export type AgentReports = {
-  /** Called when a host's Felix has reported. `news`: the host is new here or its Felix was restarted, so Neutron is told at once. */
+  /** Takes in a heartbeat of a host's Felix. `news`: the host is new or its Felix was restarted, so the heartbeat is written at once. */
   reported(host: string, started: boolean, news: boolean): void;
   close(): Promise<void>;
 };
@@ -43,7 +43,7 @@ export function startAgentReports({
         throw error;
       }
       inTrouble = false;
-      log.debug({ agents: agents.length }, 'agents reported');
+      log.debug({ agents: agents.length }, 'wrote heartbeats of agents to Neutron');
       return undefined;
     },
     onFailure: (error) => {

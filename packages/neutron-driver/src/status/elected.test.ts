@@ -17,7 +17,7 @@ const statusKey = (port: string): string =>
 function setUp() {
   const fake = fakeEtcd();
   const clock = fakeClock();
-  /** Time passes for candidates and etcd alike. */
+  /** Advances the clock of the candidates and that of etcd. */
   const pass = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) {
       await fake.advance(1);
@@ -60,7 +60,7 @@ test('only the elected driver brings states to Neutron and compacts; when it res
   await report('p2');
   await pass(1);
   expect([first.looked, second.looked]).toEqual([['p1', 'p2'], []]);
-  expect(second.said()).toContain('another driver is elected');
+  expect(second.said()).toContain('another driver is elected: this one waits to take its place');
   await first.close();
   await pass(2);
   await report('p3');
@@ -80,11 +80,11 @@ test('who is no longer elected follows no longer, and follows anew when it is el
   const seen = driver.looked.length;
   await etcd.transact([], [{ delete: electionKey(undefined) }]);
   await pass(1);
-  expect(driver.said()).toContain('no longer elected');
+  expect(driver.said()).toContain('no longer elected: another driver writes the states of ports and agents to Neutron');
   await report('p2');
   await pass(70);
   expect(driver.said().filter((msg) => String(msg).startsWith('elected'))).toHaveLength(2);
-  expect(driver.looked.slice(seen)).toEqual(['p1', 'p2']); // each once: nothing is left of the former term
+  expect(driver.looked.slice(seen)).toEqual(['p1', 'p2']); // each once, because nothing of the former term is left
 });
 
 test('an etcd that was replaced while it was followed is told of', async () => {

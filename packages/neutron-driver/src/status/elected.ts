@@ -1,4 +1,4 @@
-// What only the elected driver does: it follows what the Felixes report and brings it to Neutron, and has etcd forget its old history.
+// The tasks of the elected driver: it brings the reports of the Felixes to Neutron, and compacts etcd's history.
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { type Etcd, elect } from '@calico-openstack/etcd';
@@ -7,7 +7,7 @@ import type { AgentReports } from './agents.ts';
 import { followStatus } from './follow.ts';
 import type { PortStatusLoop } from './port-loop.ts';
 
-/** What the elected driver works with. */
+/** The parts and settings that the elected driver works with. */
 export type ElectedOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
@@ -17,13 +17,13 @@ export type ElectedOptions = {
   readonly agents: AgentReports;
   readonly compactionPeriodMinutes: number;
   readonly compactionMinRevisions: number;
-  /** etcd was restored or replaced while its reports were followed. */
+  /** Called when etcd was restored, replaced or compacted while its reports were followed. */
   readonly onReadAnew: (reason: string) => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
 
-/** Stands for election until closed. Closing resigns, so that another driver may be elected at once. */
+/** Takes part in the election until closed. Closing resigns, so that another driver is elected at once. */
 export function startElected(options: ElectedOptions): { close(): Promise<void> } {
   const { etcd, region, ports, agents, onReadAnew, log, clock = systemClock } = options;
   let following: { close(): void } | undefined;
@@ -37,15 +37,15 @@ export function startElected(options: ElectedOptions): { close(): Promise<void> 
     keys: [electionKey(region), legacyElectionKey],
     value: options.candidate,
     onElected: () => {
-      log.info({}, 'elected: states of ports and agents go to Neutron from here');
+      log.info({}, 'elected: this driver writes the states of ports and agents to Neutron');
       following = followStatus({ etcd, region, ports, agents, log, onReadAnew });
       compaction.wake();
     },
     onLost: (reason) => {
-      log.warn({ reason }, 'no longer elected');
+      log.warn({ reason }, 'no longer elected: another driver writes the states of ports and agents to Neutron');
       endFollowing();
     },
-    onWaiting: (leader) => log.info({ leader }, 'another driver is elected'),
+    onWaiting: (leader) => log.info({ leader }, 'another driver is elected: this one waits to take its place'),
     onError: (error) => log.debug({ err: error }, 'the election waits for etcd'),
     clock: { now: clock.steadyMs, wait: clock.pause },
   });

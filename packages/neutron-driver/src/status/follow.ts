@@ -8,7 +8,7 @@ import type { PortStatusLoop } from './port-loop.ts';
 /** The form of a port's id. Neutron's database would refuse some other texts that a key may contain, and with them all ports that are looked up in the same question. */
 const portId = /^[-0-9A-Za-z]{1,36}$/;
 
-/** Where reports come from, and who handles them. */
+/** Where the reports come from, and which loops handle them. */
 export type StatusFollowOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
@@ -19,7 +19,7 @@ export type StatusFollowOptions = {
   readonly onReadAnew?: (reason: string) => void;
 };
 
-/** Follows until it is closed. A repeated snapshot brings only the differences. */
+/** Follows the reports until it is closed. A repeated snapshot delivers only the differences. */
 export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: StatusFollowOptions): { close(): void } {
   const hosts = new Set<string>();
   let followed = false;

@@ -14,7 +14,7 @@ import { startPortStatusLoop } from './port-loop.ts';
 
 const log = silentLog();
 
-/** Neutron as the loops see it: what is set shows in its rows. */
+/** A Neutron as the loops see it: a status that is set shows in its rows. */
 function neutron() {
   const db = database();
   const set: StatusUpdate[] = [];
@@ -170,7 +170,7 @@ test('a state is looked at once more behind its write: what another driver wrote
   const overtaken: Background = {
     ...source,
     setPortStatus: async (update) => {
-      // The driver that is elected from now on has seen the port go down, and has written that. Nobody tells this one.
+      // The driver that is elected from now on has seen the port go down, and has written that. This one is not told.
       if (first) await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('down') }]);
       first = false;
       await source.setPortStatus(update);
@@ -221,7 +221,7 @@ test('states that cannot be written are tried again at growing pauses, which is 
   refuse = false;
   await clock.pass(10_000);
   expect(set).toHaveLength(130);
-  expect(entries.filter(({ message }) => message.startsWith('states of ports could not be brought'))).toHaveLength(1);
+  expect(entries.filter(({ message }) => message.startsWith('port states do not reach Neutron'))).toHaveLength(1);
   await ports.close();
 });
 
@@ -246,7 +246,7 @@ test('agents that are known are reported once in their time, all together; a wri
   state.away = true;
   agents.reported('h3', true, true);
   await clock.pass(0);
-  agents.reported('h3', false, false); // that it was started is not forgotten
+  agents.reported('h3', false, false); // the start that was reported before is not lost
   agents.reported('h1', false, false);
   await clock.pass(0);
   state.away = false;

@@ -1,4 +1,4 @@
-// Brings the states of ports from etcd into Neutron: for each port that may have changed, looks at its row and at what is reported, and writes what differs.
+// Brings the states of ports from etcd into Neutron: for each port that may have changed, compares its row with the reports of Felix, and writes the difference.
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { decodeEndpointStatus, type EndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
@@ -11,7 +11,7 @@ import { portStatusUpdate, type Reported, statusSlots, upAtDestination } from '.
 
 /** Writes ports' statuses to Neutron. */
 export type PortStatusLoop = {
-  /** Marks a port for a look: its row or its reports may have changed. */
+  /** Schedules a comparison of the port, because its row or its reports may have changed. */
   look(port: string): void;
   /** Records that a host's report of a port has vanished, or has come (back). */
   vanished(port: string, host: string, gone: boolean): void;
@@ -34,7 +34,7 @@ const batchSize = 60;
 export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = systemClock }: PortStatusOptions): PortStatusLoop {
   const dirty = new Set<string>();
   const vanishings = new Map<string, Set<string>>();
-  /** The ports that Nova has been told of, with the host. */
+  /** The ports that were reported to Nova as up at their destination, with that host. */
   const told = new Map<string, string>();
 
   const keyOf = (port: string, { host, device }: Slot): string =>
@@ -75,15 +75,15 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
     const update = portStatusUpdate(row, reported);
     if (update) {
       await source.setPortStatus(update);
-      log.info({ port: update.port, host: update.host, status: update.status }, 'port status');
-      dirty.add(row.id); // once more, after the write: what was reported meanwhile may have been written before it
+      log.info({ port: update.port, host: update.host, status: update.status }, 'wrote the status of a port to Neutron');
+      dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
     }
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
     else if (told.get(row.id) !== destination) {
       await source.notifyPortActive(row.id);
       told.set(row.id, destination);
-      log.info({ port: row.id, host: destination }, 'Nova told that the port is up at its destination');
+      log.info({ port: row.id, host: destination }, 'told Nova that the port is up at its destination host');
     }
   }
 
@@ -109,7 +109,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
       return undefined;
     },
     onFailure: (error) => {
-      if (!inTrouble) log.warn({ err: error, ports: dirty.size }, 'states of ports could not be brought to Neutron; they are tried again and again');
+      if (!inTrouble) log.warn({ err: error, ports: dirty.size }, 'port states do not reach Neutron, so Nova waits; retrying; see the rows process and etcd');
       inTrouble = true;
     },
     clock,

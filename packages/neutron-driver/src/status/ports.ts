@@ -4,7 +4,7 @@ import type { PortRow } from '../rows.ts';
 import type { StatusUpdate } from '../sources.ts';
 import { activeBinding, endpointWishes, type Slot } from '../translate/endpoint.ts';
 
-/** The reports in etcd. */
+/** The reports of the Felixes in etcd. */
 export type Reported = {
   /** The status that this host's Felix reports; undefined when there is no report. */
   at(slot: Slot): EndpointStatus | undefined;
@@ -17,7 +17,7 @@ const neutronStatus = { up: 'ACTIVE', down: 'DOWN', error: 'ERROR' } as const sa
 /** The places where a port's status is reported: its host, and the host to which it migrates. */
 export const statusSlots = (port: PortRow): readonly Slot[] => endpointWishes(port).map((wish) => wish.slot);
 
-/** The status to write; undefined when the present one is right, or not for Felix to decide. Only reports of the port's own host count, even if others' come or vanish late. */
+/** The status to write; undefined when the present one is right, or when Felix does not decide it. Only reports of the port's own host count: those of its former host may come or vanish late. */
 export function portStatusUpdate(port: PortRow, reported: Reported): StatusUpdate | undefined {
   const host = activeBinding(port)?.host ?? '';
   if (host === '') return undefined; // the port is unbound, and Neutron itself has set it DOWN
@@ -32,7 +32,7 @@ function statusAtHome(home: Slot, reported: Reported): StatusUpdate['status'] | 
   return reported.vanished(home.host) ? 'ERROR' : undefined;
 }
 
-/** The host to which the port migrates, if it is already up there: Nova waits to be told. */
+/** The host to which the port migrates, if the port is up there already; then Nova waits for a notification. */
 export function upAtDestination(port: PortRow, reported: Reported): string | undefined {
   const destination = endpointWishes(port)[1]?.slot;
   return destination && reported.at(destination) === 'up' ? destination.host : undefined;

@@ -1,4 +1,4 @@
-// The file in which the journal's notes outlive the daemon. A line notes what stands open, or that it is done.
+// The journal's file, in which open changes outlive the daemon. A line records an open change, or that one is done.
 import { appendFileSync, closeSync, fsyncSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { makeDirectory } from '@calico-openstack/agent/make-directory';
@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { type Change, changeKey, mergeChanges, portsOf } from './change.ts';
 
 const slot = z.object({ host: z.string(), device: z.string() });
-/** How a note of each kind reads back: a kind without a reader is an error of the compiler's. */
+/** The schema of each kind of change in the file. A kind without a schema does not compile. */
 const storedChanges = {
   port: z.object({ kind: z.literal('port'), id: z.string(), slots: z.array(slot) }),
   subnet: z.object({ kind: z.literal('subnet'), id: z.string() }),
@@ -23,29 +23,30 @@ export type Line = z.infer<typeof line>;
 
 /** The file of a journal that is open. */
 export interface JournalFile {
-  /** Writes a line. @throws when it cannot be written: then the file is written anew before the next line */
+  /** Writes a line. @throws the system's error when it cannot be written; then the whole file is rewritten before the next line */
   record(entry: Line): void;
-  /** Writes a line if that is possible. After a commit nothing is gained by refusing: what cannot be written stays in memory, and comes into the file as soon as that can be written. */
+  /** Writes a line if possible. After a commit, failing would gain nothing: a line that cannot be written stays in memory, and is written as soon as that is possible. */
   recordIfPossible(entry: Line): void;
   close(): void;
 }
 
-/** What becomes of trouble with the file. */
+/** The callbacks for trouble with the file. */
 export type JournalFileEvents = {
-  /** Called when the file cannot be written; not again until it could be. */
+  /** Called when the file cannot be written, and not again until it could be written. */
   readonly onUnwritable: (error: unknown) => void;
+  /** Called when the file can be written again. */
   readonly onRecovered: () => void;
 };
 
-/** The file is written anew, with what stands open, when it has grown by so many lines. */
+/** The file is rewritten with the open changes alone when it has grown by this number of lines. */
 const compactLines = 20_000;
 
-/** The file of a journal that is in memory alone. */
+/** The file of a journal that is in memory only. */
 export const noJournalFile: JournalFile = { record: () => {}, recordIfPossible: () => {}, close: () => {} };
 
 /**
- * Opens the file, and writes it anew with what stands open. Its directory is made where it is missing.
- * @param open all that stands open, by key, as it is whenever the file is written anew
+ * Opens the file, and rewrites it with the open changes. A missing directory is created.
+ * @param open the open changes by key; read whenever the file is rewritten
  * @throws the system's error when the file cannot be written
  */
 export function openJournalFile(
@@ -55,7 +56,7 @@ export function openJournalFile(
 ): JournalFile {
   let descriptor: number | undefined;
   let lines = 0;
-  /** The file lacks something, or ends in half a line: it is written anew before anything is added. */
+  /** Whether the file lacks a line or ends in half a line. Then it is rewritten before the next line. */
   let isBehind = false;
   let isReported = false;
   makeDirectory(dirname(path), 0o750);
@@ -77,14 +78,14 @@ export function openJournalFile(
     isBehind = false;
   }
 
-  // Not forced to the disk: a killed process loses nothing, and after a crash of the machine the start-up resync checks everything.
+  // Lines are not synced to the disk: a killed process loses nothing, and after a crash of the machine the resync at the start checks everything.
   function record(entry: Line): void {
     if (descriptor === undefined) return;
     if (isBehind || (lines > compactLines && lines > 4 * open.size)) rewrite();
     try {
       appendFileSync(descriptor, `${JSON.stringify(entry)}\n`);
     } catch (error) {
-      isBehind = true; // half a line may be there: the next one would be lost with it
+      isBehind = true; // the file may end in half a line, which would spoil the next one
       throw error;
     }
     lines += 1;
@@ -110,7 +111,7 @@ export function openJournalFile(
   };
 }
 
-/** What stands open in a file, read without opening it as a journal, and how many of its lines cannot be read. No file: nothing. */
+/** Reads the open changes from a file without opening it as a journal, and counts the lines that cannot be read. Without a file, there are none. @throws the system's error when an existing file cannot be read */
 export function readOpen(file: string): { readonly open: readonly Change[]; readonly unreadable: number } {
   let text: string;
   try {
@@ -133,7 +134,7 @@ export function readOpen(file: string): { readonly open: readonly Change[]; read
   return { open: [...open.values()], unreadable };
 }
 
-/** undefined: cut short. */
+/** Parses a line as JSON; undefined when it was cut short. */
 function jsonOf(text: string): unknown {
   const json = parseJson(text);
   return json.ok ? json.value : undefined;

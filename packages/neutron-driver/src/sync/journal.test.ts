@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Change } from './change.ts';
 import { openJournal } from './journal.ts';
 
-/** The disk takes half of what is written, and no more. */
+/** While `full`, the disk accepts half of a write, and then no more. */
 const disk = vi.hoisted(() => ({ full: false }));
 vi.mock('node:fs', async (original) => {
   const fs = await original<typeof import('node:fs')>();
@@ -65,7 +65,7 @@ test('a change that comes while its object is looked at is looked at after that'
   const journal = open();
   const first = journal.after([port('a', 'h1')], []);
   journal.add([port('a', 'h2')]);
-  expect(journal.take(10)).toEqual([]); // not two at a time
+  expect(journal.take(10)).toEqual([]); // an object is not checked twice at a time
   journal.done(first, []);
   expect(journal.take(10).map(({ change }) => change)).toEqual([port('a', 'h1', 'h2')]);
 });
@@ -143,7 +143,7 @@ test('with a full disk no commit is let through; what is committed already is lo
   journal.before([port('a', 'h1')], ['m1']);
   disk.full = true;
   expect(() => journal.before([port('b')], ['m2'])).toThrow('ENOSPC');
-  // An address group has no announcement before its commit; this one's addresses have become fewer.
+  // An address group is not announced before its commit. This one lost addresses.
   const looks = journal.after([{ kind: 'address_group', id: 'ag' }], []);
   expect(ids(looks)).toEqual(['ag']);
   journal.failed(looks);

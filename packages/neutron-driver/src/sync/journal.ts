@@ -1,36 +1,36 @@
-// What has to be looked at (again), kept in a file until etcd has it: announced changes, those that failed, and those just written, which are checked once more.
+// The changes that have to be checked, kept in a file until etcd has them: announced changes, failed ones, and those just written, which are checked once more.
 //
-// Why once more: a writer that finds nothing to change leaves no trace in etcd, so another writer that read the rows before it may still write after it, and nobody would
-// notice. Therefore every write is followed by one more look, later than the write: then the rows seen are at least as new as everybody's who found nothing to change.
+// The reason for the second check: a writer that finds nothing to change leaves no trace in etcd. Another writer that read older rows may still write after it, and nobody would
+// notice. So every write is followed by one more check. Its rows are at least as new as those of every writer that found nothing to change.
 import { sameContent } from '@calico-openstack/datamodel';
 import { type Change, changeKey, mergeChanges } from './change.ts';
 import { type JournalFile, noJournalFile, openJournalFile, readOpen } from './journal-file.ts';
 
 type Entry = {
   change: Change;
-  /** Announced before a commit, and not yet after it: until when that is waited for. */
+  /** The marks of announcements before a commit that were not completed yet, and until when each is waited for (milliseconds since 1970). */
   readonly marks: Map<string, number>;
-  /** When to look; undefined: only when a mark runs out. */
+  /** When to check the object, in milliseconds since 1970; undefined: only when a mark runs out. */
   dueMs: number | undefined;
-  /** Counts what came in, so that who looked knows whether something came since. */
+  /** Counts the changes that came in, so that a finished look can tell whether another change came in during it. */
   generation: number;
   failures: number;
 };
 
-/** A change taken out of the journal for a look. Its generation must be handed back with it. */
+/** A change that was taken out of the journal to check its object. It is handed back with its generation. */
 export type Look = { readonly change: Change; readonly generation: number };
 
-/** The changes that have to be looked at, on disk. */
+/** The changes that have to be checked, on disk. */
 export interface Journal {
-  /** Records changes before Neutron's commit. They stay until `after` or `complete` is called for the marks, or their time runs out. @throws when they cannot be written: there must be no commit then */
+  /** Records changes before Neutron's commit. They stay until `after` or `complete` is called for the marks, or their time runs out. @throws when they cannot be written; then Neutron must not commit */
   before(changes: readonly Change[], marks: readonly string[]): void;
-  /** Called after the commit. Returns what to look at, and records that it is being looked at. */
+  /** Called after the commit. Takes the changes out for a check, and returns them. */
   after(changes: readonly Change[], marks: readonly string[]): readonly Look[];
-  /** Called after a commit that left nothing to look at. */
+  /** Called after a commit that left nothing to check. */
   complete(marks: readonly string[]): void;
-  /** Adds changes to be looked at in the background after `delayMs`; an earlier look counts for it. */
+  /** Schedules a check in the background after `delayMs`. A check that is due earlier replaces it. */
   add(changes: readonly Change[], delayMs?: number): void;
-  /** Hands looks back as done. Changes that were written are looked at once more, and those that lacked something temporarily after a while. */
+  /** Hands looks back as done. Changes that were written (`wrote`) are checked once more; those that lacked the project's name (`lacking`) are checked again after a while. */
   done(looks: readonly Look[], wrote: readonly Change[], lacking?: readonly Change[]): void;
   /** Hands looks back as failed; they are retried after a pause. */
   failed(looks: readonly Look[]): void;
@@ -38,11 +38,13 @@ export interface Journal {
   abandon(marks: Iterable<string>): void;
   /** Takes out up to `limit` changes that are due, until they are handed back. */
   take(limit: number): readonly Look[];
-  /** Milliseconds until something is due: 0 when something is now, undefined when nothing will be. */
+  /** Milliseconds until the next change is due: 0 when one is due now, undefined when the journal is empty. */
   readonly restMs: number | undefined;
+  /** The number of objects in the journal. */
   readonly size: number;
   /** The number of lines that could not be read when the file was opened: changes may be lost. */
   readonly unreadable: number;
+  /** The number of objects whose last check failed. */
   readonly failing: number;
   close(): void;
 }
@@ -52,9 +54,9 @@ export type JournalOptions = {
   /** The file's path; undefined for a journal in memory only (tests). */
   readonly file?: string;
   readonly now?: () => number;
-  /** How long to wait for the commit of an announced change: longer than Neutron's transactions take. [60000] */
+  /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. [60000] */
   readonly announcedMs?: number;
-  /** How long after a write a change is looked at once more. [1000] */
+  /** How long after a write a change is checked once more. [1000] */
   readonly checkMs?: number;
   /** Called once when the file cannot be written, until it can be again. */
   readonly onUnwritable?: (error: unknown) => void;
@@ -63,8 +65,10 @@ export type JournalOptions = {
 
 const firstRetryMs = 500;
 const maxRetryMs = 30_000;
+/** After this time a change that lacked the project's name is checked again. */
 const lackingMs = 30_000;
-/** Opens the journal. All changes in its file are due at once. A last line that a crash cut short is skipped, as is any that cannot be read. */
+
+/** Opens the journal. All changes in its file are due at once. A last line that a crash cut short is skipped, like any other that cannot be read. @throws the system's error when the file cannot be read or written */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its methods are a few lines each over one map of entries, which nothing else may change
 export function openJournal({
   file,
@@ -75,7 +79,7 @@ export function openJournal({
   onRecovered = () => {},
 }: JournalOptions = {}): Journal {
   const entries = new Map<string, Entry>();
-  /** How many are looking at it just now. */
+  /** The number of looks of each object that were not handed back yet. */
   const taken = new Map<string, number>();
   const before = file === undefined ? { open: [], unreadable: 0 } : readOpen(file);
   for (const change of before.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });

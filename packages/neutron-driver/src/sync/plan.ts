@@ -44,7 +44,7 @@ export const felixConfigurationKey = resourceKey({ plural: 'felixconfigurations'
 /** The driver's settings. */
 export type Settings = { readonly keys: Keys; readonly qos: QosOptions };
 
-/** What was read from etcd. A key with the value undefined was read and does not exist. */
+/** The values that were read from etcd. A key with the value undefined was read and does not exist. */
 export type Found = Pick<ReadonlyMap<string, KeyValue | undefined>, 'has' | 'get'>;
 
 /** A warning about an object in Neutron. */
@@ -53,7 +53,7 @@ export type Warning = { readonly object: string; readonly what: string };
 /** Operations that belong together: all are written in one transaction, or none. */
 export type Unit = { readonly change: Change; readonly compares: readonly Compare[]; readonly operations: readonly Operation[] };
 
-/** What to do. */
+/** The result of `plan`. */
 export type Plan = {
   readonly units: readonly Unit[];
   /** What has to be read first. Then etcd and rows are read anew and the plan is made again. */
@@ -65,7 +65,7 @@ export type Plan = {
   readonly unnamed: ReadonlySet<string>;
 };
 
-/** The keys that these changes certainly need, before any row is known. */
+/** The keys that these changes need in any case, as far as they are known without rows. */
 export function keysToRead(changes: readonly Change[], { keys }: Settings): readonly string[] {
   return changes.flatMap((change): readonly string[] => {
     switch (change.kind) {

@@ -15,7 +15,7 @@ export class SyncError extends CodedError {
   }
 }
 
-/** What was done. */
+/** The result of synchronising. */
 export type SyncResult = {
   /** The changes that needed a write. They have to be checked once more later (see Journal). */
   readonly wrote: readonly Change[];
@@ -27,7 +27,7 @@ export type SyncResult = {
   readonly warnings: readonly Warning[];
 };
 
-/** What synchronising needs. */
+/** The parts that synchronising needs. */
 export type SyncOptions = {
   readonly etcd: Etcd;
   readonly settings: Settings;

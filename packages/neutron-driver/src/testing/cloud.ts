@@ -1,4 +1,4 @@
-// A real Neutron with the driver for system tests: a lab without the agents on its hosts, whose part the tests play. In etcd the driver has its least rights.
+// A real Neutron with the driver for system tests: a lab whose hosts have no agents, because the tests play them. In etcd the driver has its least rights.
 
 import { dirname, join } from 'node:path';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
@@ -15,7 +15,7 @@ export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
  */
 const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 };
 
-/** Brings the cloud up. @param more what kind of lab it is besides */
+/** Brings the cloud up. @param more further options of the lab */
 export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'corePlugin'> = {}) {
   const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting, etcdUsers: true, ...more });
   const { openstack } = lab;
@@ -63,14 +63,14 @@ export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'coreP
       // calico-resync gets its result when the running checks have ended.
       await lab.processes.run(process.execPath, [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration]);
       const journal = join(dirname(lab.neutron.configuration), 'driver-state/journal');
-      await until('the journal to be worked off', () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: 90_000 });
+      await until('the journal to be empty', () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: 90_000 });
     },
     /** Restarts the daemon and waits until it serves. */
     async restartDriver(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
       lab.driver?.kill(signal);
       await lab.driver?.ended();
       await lab.driver?.start();
-      await until('the driver to serve', () => lab.driver?.said().includes('rows process is there') || undefined);
+      await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
     },
   };
 }

@@ -6,11 +6,11 @@ import { protocolVersion, type Role } from '../wire/peer.ts';
 export type NeutronProcess = {
   /** Resolves to the result. Rejects with an Error whose `code` the driver gave. */
   call(method: string, params: unknown): Promise<unknown>;
-  /** Its connection ends as that of a process that is killed. */
+  /** Ends the connection like that of a killed process. */
   die(): void;
 };
 
-/** Resolves when the driver has greeted it. */
+/** Connects to the driver. Resolves when the driver has greeted it. */
 export async function neutronProcess(
   socketPath: string,
   role: Role,

@@ -9,7 +9,7 @@ export type QosOptions = { readonly ingress: DirectionOptions; readonly egress: 
 const defaultBurstBits = 4294967296;
 const defaultBurstPackets = 5;
 const noOptions: DirectionOptions = { burstBits: defaultBurstBits, minburstBytes: 0, burstPackets: defaultBurstPackets, maxConnections: 0 };
-/** No options. */
+/** The settings when no option is set. */
 export const defaultQosOptions: QosOptions = { ingress: noOptions, egress: noOptions };
 
 /** Moves a value outside of its range to the nearest bound. */

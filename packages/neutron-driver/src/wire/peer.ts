@@ -8,7 +8,7 @@ import { createLineSplitter } from './lines.ts';
 /** The version of the protocol. */
 export const protocolVersion = 1;
 
-/** The roles of the other end. `api`: a Neutron process that announces changes, and answers questions during a call. `rows`: a process that answers at any time. `tool`: an operator's command. */
+/** The roles of the other end. `api`: a Neutron process that announces changes, and answers questions for rows during a call. `rows`: a rows process, which answers at any time. `tool`: an operator's command. */
 export const roles = ['api', 'rows', 'tool'] as const;
 /** One of `roles`. */
 export type Role = (typeof roles)[number];
@@ -24,10 +24,10 @@ const message = z.union([
 /** An error that the other end answered, or the lack of an answer. Its code is `PEER_GONE`, `PEER_TIMEOUT`, or the other end's own. */
 export class WireError extends CodedError {}
 
-/** An error reply to a call, which the caller gets unchanged. */
+/** An error with which a call is answered: the caller gets its code and message unchanged. */
 export class Refusal extends CodedError {}
 
-/** The other end of a connection. */
+/** The other end of a connection. `call` rejects with WireError. */
 export interface Peer {
   readonly role: Role;
   readonly pid: number;
@@ -36,7 +36,7 @@ export interface Peer {
   close(): void;
 }
 
-/** What a connection reports. */
+/** The callbacks of a connection. */
 export type PeerEvents = {
   onReady(peer: Peer): void;
   /** Handles a call. Resolves to the result. A Refusal is sent to the caller, and any other error as INTERNAL. */
@@ -46,7 +46,7 @@ export type PeerEvents = {
   onMisbehaved(reason: string): void;
 };
 
-/** Serves an accepted connection. */
+/** Serves an accepted connection: greets the other end, handles its calls, and matches replies to calls. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two directions of one connection share its calls and its end
 export function servePeer(socket: Socket, events: PeerEvents): void {
   const waiting = new Map<number, { resolve(result: unknown): void; reject(error: WireError): void; timer: NodeJS.Timeout }>();

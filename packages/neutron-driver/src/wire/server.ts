@@ -9,8 +9,9 @@ import { type PeerEvents, servePeer } from './peer.ts';
 const maxPathBytes = 107;
 
 /**
- * Listens on the socket. The socket of a killed daemon is replaced, that of a living one is not. Only its owner and group may connect: they can announce
+ * Listens on the socket. The socket of a killed daemon is replaced, that of a running one is not. Only its owner and group may connect: they can announce
  * changes, but read nothing.
+ * @throws StartError SOCKET_PATH, SOCKET_UNUSABLE or ALREADY_RUNNING
  */
 export async function listen(path: string, events: PeerEvents): Promise<{ close(): Promise<void> }> {
   if (Buffer.byteLength(path) > maxPathBytes)

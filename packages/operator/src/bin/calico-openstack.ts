@@ -1,4 +1,4 @@
-// calico-openstack COMMAND: what an operator runs beside the agents.
+// calico-openstack COMMAND: the administrator's commands.
 import { shownError } from '@calico-openstack/agent/errors';
 import { version } from '@calico-openstack/agent/main';
 import { Command, CommanderError } from 'commander';

@@ -1,10 +1,10 @@
-// Reads etcd's users and roles, and changes them.
+// Reads etcd's users and roles, and applies changes to them.
 import type { EtcdUsers, Permission } from '@calico-openstack/etcd/users';
 import type { Passwords } from './passwords.ts';
 import type { Change, Present } from './plan.ts';
 import type { WantedUser } from './wanted.ts';
 
-/** What etcd holds of these users and their roles. Rejects with an EtcdError. */
+/** Reads which of these users and roles exist in etcd, and what they may do. Rejects with an EtcdError. */
 export async function readPresent(etcd: EtcdUsers, wanted: readonly WantedUser[]): Promise<Present> {
   const [users, roles] = [new Set(await etcd.users()), new Set(await etcd.roles())];
   const present = { users: new Map<string, readonly string[]>(), roles: new Map<string, readonly Permission[]>() };
@@ -16,9 +16,9 @@ export async function readPresent(etcd: EtcdUsers, wanted: readonly WantedUser[]
 }
 
 /**
- * Makes the changes one after the other. Rejects with an EtcdError at the first that etcd refuses: a further run goes on from there.
- * @param passwords undefined: users have none
- * @param onDone is told each change that was made
+ * Applies the changes one after the other. Rejects with an EtcdError at the first that etcd refuses; a further run continues from there.
+ * @param passwords undefined: users have no passwords
+ * @param onDone called with each change that was applied
  */
 export async function applyChanges(
   etcd: EtcdUsers,

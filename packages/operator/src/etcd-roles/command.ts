@@ -1,4 +1,4 @@
-// calico-openstack etcd-roles: users, roles and least rights in etcd for each part and host.
+// Implements `calico-openstack etcd-roles`, which gives each part of each host a user in etcd with the least rights that it needs.
 import { readFileSync } from 'node:fs';
 import { fileReason, StartError } from '@calico-openstack/agent/errors';
 import { type EtcdPart, etcdParts } from '@calico-openstack/datamodel';
@@ -27,7 +27,10 @@ type Options = {
   readonly passwordFile?: string;
 };
 
-/** @param print is given each line of output */
+/**
+ * The command for commander. Its action rejects with StartError or EtcdError.
+ * @param print called with each line of output
+ */
 export const etcdRolesCommand = (print: (line: string) => void): Command =>
   new Command('etcd-roles')
     .description(

@@ -1,4 +1,4 @@
-// The command beside a real etcd: what it makes, what it says, and what it leaves alone.
+// Tests the command with a real etcd: what it creates, what it prints, and what it does not touch.
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -68,7 +68,7 @@ describe('etcd-roles', () => {
     expect(await run('--apply')).toEqual([`nothing to change: ${userCount} users are as they should be`]);
     expect(await run()).toEqual([]);
 
-    // What somebody else has changed is put right, and his own roles stay.
+    // Changes that others made in a role of ours are undone, but further roles of a user stay.
     await server.etcdctl('role', 'revoke-permission', 'calico-felix.compute-1', '/calico/resources/v3/projectcalico.org/', '--prefix');
     await server.etcdctl('role', 'grant-permission', 'calico-felix.compute-1', 'readwrite', '/calico/', '--prefix');
     await server.etcdctl('role', 'add', 'operators');
@@ -101,7 +101,7 @@ describe('etcd-roles', () => {
     };
     expect(await opens()).toBe(true);
     for (const file of readdirSync(passwords)) expect(said).not.toContain(readFileSync(join(passwords, file), 'utf8').trim());
-    // A file that is taken away is a password to be changed.
+    // Removing a user's password file requests a new password.
     const before = readFileSync(join(passwords, user), 'utf8');
     rmSync(join(passwords, user));
     expect(await run()).toEqual([`user ${user}: has the password of its file`, `1 changes for ${userCount} users`]);

@@ -1,11 +1,14 @@
-// Changes of etcd's users and roles as commands for etcdctl (API 3), for whoever prefers to read and run them himself. A shell script.
+// Prints changes of etcd's users and roles as a shell script of etcdctl commands (API 3), for operators who prefer to read and run them themselves.
 import { join } from 'node:path';
 import type { KeyRange } from '@calico-openstack/etcd/users';
 import type { Change } from './plan.ts';
 
-/** @param passwordDirectory where each user's password is, or is to be made; undefined: users have none */
+/**
+ * The lines of the script, in the order of the changes.
+ * @param passwordDirectory the directory with each user's password file, whose missing files the script creates; undefined: users have no passwords
+ */
 export function etcdctlCommands(changes: readonly Change[], passwordDirectory: string | undefined): readonly string[] {
-  /** Makes a password where there is none, and has a command read it. */
+  /** Generates a missing password, and passes it to the command on standard input. */
   const withPassword = (user: string, command: string): string[] => {
     const file = quoted(join(passwordDirectory ?? '', user));
     return [`test -s ${file} || (umask 077; openssl rand -hex 24 > ${file})`, `${command} --interactive=false < ${file}`];
@@ -36,5 +39,5 @@ export function etcdctlCommands(changes: readonly Change[], passwordDirectory: s
 
 const quotedRange = ({ from, to }: KeyRange): string => (to === '' ? quoted(from) : `${quoted(from)} ${quoted(to)}`);
 
-/** One word of a shell, whatever it holds. */
+/** Quotes any text as one word of a POSIX shell. */
 const quoted = (text: string): string => (/^[-_./:=@A-Za-z0-9]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

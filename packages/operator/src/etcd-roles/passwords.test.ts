@@ -15,7 +15,7 @@ afterEach(() => rmSync(parent, { recursive: true }));
 test('a password is made once, for its owner alone, and is new until etcd has it', () => {
   const made = passwordsIn(directory).of('u');
   expect(made).toMatch(/^\S{32}$/);
-  const again = passwordsIn(directory); // a run that was killed before etcd had it
+  const again = passwordsIn(directory); // the first run was killed before it set the password in etcd
   expect([again.isNew('u'), again.of('u')]).toEqual([true, made]);
   again.told('u');
   expect([again.isNew('u'), again.of('u')]).toEqual([false, made]);

@@ -1,20 +1,22 @@
-// The users' passwords: a file each, that only its owner may read. They are on no command line and in no output.
+// Keeps each user's password in a file of its own, which only its owner may read. A password is never on a command line or in the output.
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileReason, StartError } from '@calico-openstack/agent/errors';
 
+/** The passwords of etcd's users. Its functions throw StartError PASSWORDS_UNUSABLE when a file or the directory cannot be used. */
 export interface Passwords {
+  /** The path of the user's password file, whether it exists or not. */
   fileOf(user: string): string;
-  /** Whether etcd is to be told it: none was made yet, or the run that made it did not come to its end. */
+  /** Whether the password has to be set in etcd: it was not generated yet, or an earlier run ended before it had set it. */
   isNew(user: string): boolean;
-  /** What etcd is to be told. One that is made now stands beside its place until `told`. */
+  /** The password to set in etcd. A missing one is generated, and stays in a temporary file until `told`. */
   of(user: string): string;
-  /** etcd has it. */
+  /** Called when etcd has the password: its file gets its final name. */
   told(user: string): void;
 }
 
-/** The passwords in this directory, which is made when the first is. Each call may throw StartError PASSWORDS_UNUSABLE. */
+/** The passwords in this directory. The first generated password creates the directory. */
 export function passwordsIn(directory: string): Passwords {
   const fileOf = (user: string): string => join(directory, user);
   const waiting = (user: string): string => join(directory, `${user}.new`);
@@ -45,7 +47,10 @@ export function passwordsIn(directory: string): Passwords {
   };
 }
 
-/** The first word of a file that nobody else may read. */
+/**
+ * Reads the password in a file: the one word that it holds.
+ * @throws StartError PASSWORDS_UNUSABLE when others may read the file, or when it does not hold exactly one word; the system's error when the file cannot be read
+ */
 export function passwordIn(file: string): string {
   if ((statSync(file).mode & 0o077) !== 0)
     throw new StartError('PASSWORDS_UNUSABLE', `others may read the password ${file}; take that right away (chmod 600), and the password for known`);

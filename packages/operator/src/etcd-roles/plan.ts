@@ -1,16 +1,18 @@
-// What is to be changed so that etcd's users and roles are as wanted. Pure.
+// Computes the changes that make etcd's users and roles as desired. Pure.
 import type { KeyRange, Permission } from '@calico-openstack/etcd/users';
 import { rangeName, type WantedUser } from './wanted.ts';
 
-/** What etcd holds of the users and roles that are wanted; a name that is not there is absent. */
+/** Those of the desired users and roles that exist in etcd. */
 export type Present = {
   /** The roles of each user. */
   readonly users: ReadonlyMap<string, readonly string[]>;
   readonly roles: ReadonlyMap<string, readonly Permission[]>;
 };
 
+/** An etcd without any of the desired users and roles. */
 export const nothingPresent: Present = { users: new Map(), roles: new Map() };
 
+/** A change of etcd's users and roles. Names are those of etcdctl's commands. */
 export type Change =
   | { readonly kind: 'add role'; readonly role: string }
   | { readonly kind: 'grant'; readonly role: string; readonly permission: Permission }
@@ -20,9 +22,9 @@ export type Change =
   | { readonly kind: 'grant role'; readonly user: string; readonly role: string };
 
 /**
- * The changes, in an order in which no user loses what it needs: a role gets what it lacks before anything is taken from it, and a user comes when its role is whole.
- * A role of ours is exactly as wanted afterwards. Further roles that an operator gave a user stay.
- * @param isPasswordNew whether a user that is there needs its password set
+ * The changes, in an order in which no user loses a right that it needs: missing rights are granted before excess ones are revoked, and a user is added when its role is complete.
+ * Afterwards a role has exactly the desired rights. Further roles that an operator gave a user stay.
+ * @param isPasswordNew whether the password of an existing user has to be set
  */
 export function planChanges(wanted: readonly WantedUser[], present: Present, isPasswordNew: (user: string) => boolean): readonly Change[] {
   return wanted.flatMap(({ name, permissions }): Change[] => {
@@ -43,7 +45,7 @@ export function planChanges(wanted: readonly WantedUser[], present: Present, isP
   });
 }
 
-/** What a change has done, for people. No password is in it. */
+/** A sentence about an applied change, without any password. */
 export function sentenceOf(change: Change): string {
   switch (change.kind) {
     case 'add role':

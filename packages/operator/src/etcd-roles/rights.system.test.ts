@@ -1,4 +1,4 @@
-// The parts' least rights in etcd (datamodel's table), as calico-openstack etcd-roles makes them in a real etcd with users: with them each part's reads and writes pass, and nothing beyond does.
+// Tests the parts' least rights (datamodel's table), which calico-openstack etcd-roles creates in a real etcd with users: each part's reads and writes are allowed, and nothing else.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -197,7 +197,7 @@ describe('with its least rights', () => {
   });
 
   test('a driver is elected', async () => {
-    for (const key of [electionKey(undefined), legacyElectionKey]) await server.etcdctl('del', key); // as the rows above have left them, they are another's
+    for (const key of [electionKey(undefined), legacyElectionKey]) await server.etcdctl('del', key); // the rows above left them to another user
     await new Promise<void>((resolve, reject) => {
       const election = elect(as('driver'), {
         keys: [electionKey(undefined), legacyElectionKey],

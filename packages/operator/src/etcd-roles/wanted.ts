@@ -1,4 +1,4 @@
-// Who is to be a user of etcd, and what each may do there: datamodel's table, for the hosts of a cloud.
+// Computes which users etcd should have for the hosts of a cloud, and their rights, from datamodel's table of rights.
 import { StartError } from '@calico-openstack/agent/errors';
 import {
   birdAgentRights,
@@ -14,24 +14,25 @@ import {
 } from '@calico-openstack/datamodel';
 import { type Permission, prefixRange } from '@calico-openstack/etcd/users';
 
+/** The cloud for which users are computed. */
 export type Cloud = {
   readonly hosts: readonly string[];
-  /** As in the configuration of the parts. undefined: none is configured. */
+  /** The option `openstack_region` of the parts; undefined when it is not set. */
   readonly region: string | undefined;
   readonly parts: readonly EtcdPart[];
-  /** The BIRD agents are to remove the Nodes of hosts that are gone (`RemoveHostsGoneDays`). */
+  /** Whether the BIRD agents need the rights to remove the Nodes of hosts that are gone (`RemoveHostsGoneDays`). */
   readonly removeHostsGone: boolean;
 };
 
-/** A user, the role of the same name that it has, and what that role may do. */
+/** A user, and the permissions of its role, which has the same name. */
 export type WantedUser = { readonly name: string; readonly permissions: readonly Permission[] };
 
-/** Longest common name of a certificate (RFC 5280, ub-common-name). */
+/** The greatest length of a certificate's common name (RFC 5280, ub-common-name). */
 const commonNameMax = 64;
 
 /**
  * The users of this cloud, each once.
- * @throws StartError HOST_INVALID, REGION_INVALID: names that could be no part of a key or of a certificate's common name
+ * @throws StartError HOST_INVALID or REGION_INVALID for a name that cannot be part of a key or of a certificate's common name
  */
 export function wantedUsers({ hosts, region, parts, removeHostsGone }: Cloud): readonly WantedUser[] {
   if (region !== undefined && !isRegion(region))
@@ -65,7 +66,7 @@ export function wantedUsers({ hosts, region, parts, removeHostsGone }: Cloud): r
     );
 }
 
-/** As etcd's roles hold them: sorted, and one for each range. */
+/** The rights as etcd's roles hold them: sorted, one permission for each range of keys. */
 export function permissionsOf(rights: readonly Right[]): readonly Permission[] {
   const byRange = new Map<string, Permission>();
   for (const right of rights) {
@@ -77,7 +78,7 @@ export function permissionsOf(rights: readonly Right[]): readonly Permission[] {
   return [...byRange.values()].sort((one, other) => (rangeName(one) < rangeName(other) ? -1 : 1));
 }
 
-/** What tells one range from another. */
+/** A text that identifies a range of keys. */
 export const rangeName = ({ from, to }: Pick<Permission, 'from' | 'to'>): string => `${from}\0${to}`;
 
 function checked(host: string): string {

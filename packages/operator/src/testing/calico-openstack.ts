@@ -6,14 +6,14 @@ import { promisify } from 'node:util';
 
 const program = join(import.meta.dirname, '../bin/calico-openstack.ts');
 
-/** What it printed, line by line. Rejects (`code`, `stderr`) when it fails. */
+/** Runs the command, and returns the lines that it printed. Rejects with an error that has `code` and `stderr` when the command fails. */
 export async function calicoOpenstack(...args: readonly string[]): Promise<readonly string[]> {
   const { ETCDCTL_ENDPOINTS: _, ...env } = process.env;
   const { stdout } = await promisify(execFile)(process.execPath, [program, ...args], { env });
   return stdout.split('\n').filter((line) => line !== '');
 }
 
-/** A file for `--password-file` with a password that nobody else may read. */
+/** Writes a password to a file for `--password-file` that only its owner may read, and returns the path. */
 export function passwordFile(directory: string, password: string): string {
   const file = join(directory, 'administrator');
   writeFileSync(file, `${password}\n`, { mode: 0o600 });
