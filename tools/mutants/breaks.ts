@@ -62,8 +62,8 @@ export const breaks: readonly Break[] = [
   {
     what: "a port's state is not looked at once more behind its write",
     file: 'packages/neutron-driver/src/status/port-loop.ts',
-    from: 'dirty.add(row.id); // once more',
-    to: '// once more',
+    from: 'dirty.add(row.id); // compared once more',
+    to: '// compared once more',
   },
   {
     what: 'states that could not be written are forgotten',
