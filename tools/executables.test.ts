@@ -1,6 +1,6 @@
 // What every executable of the project does alike: `--help`, `--version`, `--check-config`.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -20,11 +20,14 @@ const executables = readdirSync(join(root, 'packages')).flatMap((room) => {
 const tool = 'calico-openstack';
 const configured = executables.filter(([name]) => name !== tool);
 
+/** An address of etcd where nothing listens. */
+const closedPort = 'https://127.0.0.1:1';
+
 /** Options with which each would start, and would write into `directory` if it did; and one that none may start with. */
 function configuration(name: string, { etcd }: { readonly etcd: 'right' | 'wrong' | 'without certificate' }): string {
   const isCfg = name === 'calico-felix' || name === 'calico-bird-agent';
   const file = join(directory, `${name}.${isCfg ? 'cfg' : 'conf'}`);
-  const endpoint = etcd === 'wrong' ? 'nowhere' : 'https://10.0.0.1:2379';
+  const endpoint = etcd === 'wrong' ? 'nowhere' : closedPort;
   const certificate = etcd === 'without certificate' ? '/nonexistent/ca.pem' : '';
   const texts = isCfg
     ? [
@@ -43,6 +46,7 @@ function configuration(name: string, { etcd }: { readonly etcd: 'right' | 'wrong
         '[calico]',
         `etcd_endpoints = ${endpoint}`,
         `etcd_ca_cert_file = ${certificate}`,
+        'etcd_timeout = 1',
         'etcd_password = hunter2',
         'num_port_status_threads = perhaps',
         `neutron_driver_log_file = ${directory}/touched.log`,
@@ -52,6 +56,7 @@ function configuration(name: string, { etcd }: { readonly etcd: 'right' | 'wrong
 }
 
 describe.each(configured)('%s', (name, source) => {
+  const asksEtcd = name !== 'calico-resync'; // which asks the daemon
   function run(...words: readonly string[]) {
     const { ETCD_ENDPOINTS: _, ...environment } = process.env;
     const { status, stdout, stderr } = spawnSync(process.execPath, [source, ...words], { encoding: 'utf8', env: environment });
@@ -66,14 +71,15 @@ describe.each(configured)('%s', (name, source) => {
     for (const option of ['--config-file', '--check-config', '--version']) expect(stdout).toContain(option);
   });
 
-  test('--check-config says what is in force and from where, and what is wrong, touches nothing, and exits with 0 where it would start', () => {
+  test('--check-config says what is in force and from where, what is wrong and that etcd does not answer, touches nothing, and exits with 1', () => {
     const file = configuration(name, { etcd: 'right' });
     const { status, stdout, stderr } = run('--check-config', '--config-file', file);
     expect(stderr).toMatch(new RegExp(`^${name}: .*is "perhaps" in ${file}: it must be .*$`, 'm'));
-    expect(stdout).toContain(`https://10.0.0.1:2379 (${file})\n`);
+    expect(stdout).toContain(`${closedPort} (${file})\n`);
+    expect(/^.*: the datastore has not been read, so the report covers this host alone: cannot read .*127\.0\.0\.1:1.*$/m.test(stderr)).toBe(asksEtcd);
     expect(stdout).toMatch(/\(default\)$/m);
     expect(stdout + stderr).not.toContain('hunter2');
-    expect(status).toBe(0);
+    expect(status).toBe(1);
     expect(existsSync(join(directory, 'touched')) || existsSync(join(directory, 'touched.log'))).toBe(false);
   });
 
@@ -88,10 +94,22 @@ describe.each(configured)('%s', (name, source) => {
 
   test('--check-config looks at the certificates that it would need', () => {
     const { status, stderr } = run('--check-config', '--config-file', configuration(name, { etcd: 'without certificate' }));
-    const asksEtcd = name !== 'calico-resync'; // which asks the daemon
     expect(stderr.includes('cannot read') && stderr.includes('/nonexistent/ca.pem')).toBe(asksEtcd);
-    expect(status).toBe(asksEtcd ? 1 : 0);
+    expect(status).toBe(1); // for resync, because of the other option
   });
+});
+
+test('--check-config exits with 0 where there is nothing to complain of; a directory and the environment count, as for every program of Neutron', () => {
+  const source = new Map(executables).get('calico-resync')!;
+  const [file, site] = [join(directory, 'clean.conf'), join(directory, 'site.d')];
+  mkdirSync(site);
+  writeFileSync(file, '[calico]\netcd_port = 1\nproject_name_cache_max = 1\n');
+  writeFileSync(join(site, 'site.conf'), '[calico]\netcd_port = 2\n');
+  const words = [source, '--check-config', '--config-file', file, '--config-dir', site];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', env: { ...process.env, OS_CALICO__PROJECT_NAME_CACHE_MAX: '3' } });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout).toContain(`[calico] etcd_port = 2 (${join(site, 'site.conf')})\n`);
+  expect(stdout).toContain('[calico] project_name_cache_max = 3 (environment)\n');
 });
 
 test(`${tool} has --version and --help`, () => {

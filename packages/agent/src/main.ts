@@ -1,10 +1,13 @@
 // The start and the end of every executable: command line, signals and exit codes.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { systemClock } from './clock.ts';
 import { isSentence, RestartNeeded, shownError } from './errors.ts';
 import type { Logger } from './log.ts';
+import { type CheckReport, checkReport, type InDatastore } from './options/check.ts';
+import { configFilesOf, type GivenPath } from './options/config-files.ts';
 import type { Table } from './options/option.ts';
-import { complaintText, optionsInForce, type Resolution } from './options/resolve.ts';
+import type { Resolution } from './options/resolve.ts';
 import { sourceStack } from './source-stack.ts';
 
 /** A running agent. */
@@ -26,10 +29,14 @@ export type ExecutableOptions = {
   readonly description: string;
   /** The configuration files that are read when the command line names none. */
   readonly defaultConfigFiles: readonly string[];
+  /** The directories whose `*.conf` files are read too, where they exist, when the command line names no directory. Without this field there is no `--config-dir`. */
+  readonly defaultConfigDirectories?: readonly string[];
   /** Reads the options from every place on this host, and changes nothing. For `--check-config`. @throws IniError for a file that cannot be read */
   readonly readOptions: (configFiles: readonly string[]) => Resolution<Table>;
-  /** Checks what else would prevent a start with these options, such as a certificate that cannot be read. @throws CodedError with the reason */
+  /** Checks what else on this host would prevent a start with these options, such as a certificate that cannot be read. @throws CodedError with the reason */
   readonly verify?: (configFiles: readonly string[]) => void | Promise<void>;
+  /** Reads what the datastore says of the options, and writes nothing there. For `--check-config`. @throws CodedError when the datastore does not answer or refuses */
+  readonly readDatastore?: (configFiles: readonly string[]) => Promise<InDatastore>;
   /** Options of the command line that only this executable has. */
   readonly more?: readonly CommandOption[];
   /**
@@ -51,19 +58,30 @@ export type Removed = { readonly removed: readonly string[]; readonly left: read
 const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
 
 /**
- * Runs an agent as a process in the foreground. The command line has `-c FILE` or `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`, and `--remove` for an
- * executable that has something to remove.
+ * Runs an agent as a process in the foreground. The command line has `-c FILE` or `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`, `--config-dir DIRECTORY`
+ * for an executable that reads neutron.conf, and `--remove` for one that has something to remove.
  *
  * Exit codes: 0 after SIGTERM or SIGINT, which end the agent in order (a second signal ends it at once); 1 when the agent cannot start or cannot go on; 2 for wrong usage;
  * 129 when it has to be started again with another configuration.
  */
 export async function runExecutable(options: ExecutableOptions): Promise<void> {
+  const given: GivenPath[] = [];
+  const giving = (kind: GivenPath['kind']) => (path: string) => void given.push({ kind, path });
   const command = new Command(options.name)
     .description(options.description)
-    .option('-c, --config-file <file>', 'configuration file; may be given several times, later ones win', collect)
-    .option('--check-config', 'print the options in force and where they come from, touch nothing, and exit: 0 if the agent would start with them, 1 if not')
+    .option('-c, --config-file <file>', 'configuration file; may be given several times, later ones win', giving('file'))
+    .option(
+      '--check-config',
+      'print the options in force and where they come from, on this host and in etcd, touch nothing, and exit: 0 if all is good, 1 if there is something to complain of',
+    )
     .version(version(), '--version')
     .exitOverride();
+  if (options.defaultConfigDirectories)
+    command.option(
+      '--config-dir <directory>',
+      'directory whose *.conf files are read in the order of their names; may be given several times',
+      giving('directory'),
+    );
   for (const { flags, help, repeatable } of options.more ?? []) {
     if (repeatable) command.option(flags, help, collect);
     else command.option(flags, help);
@@ -75,14 +93,19 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2);
     throw error;
   }
-  const { configFile, checkConfig, remove } = command.opts<{ configFile?: readonly string[]; checkConfig?: true; remove?: true }>();
-  const configFiles = configFile ?? options.defaultConfigFiles;
+  const { checkConfig, remove } = command.opts<{ checkConfig?: true; remove?: true }>();
   /** Ends a process that could not start, with the error on standard error. */
   const fail = (error: unknown): never => {
     process.stderr.write(`${options.name}: ${shownError(error)}\n`);
     process.exit(1);
   };
-  if (checkConfig) process.exit((await checkOptions(options, configFiles)) ? 0 : 1);
+  let configFiles: readonly string[];
+  try {
+    configFiles = configFilesOf(given, { files: options.defaultConfigFiles, directories: options.defaultConfigDirectories ?? [] });
+  } catch (error) {
+    return fail(error);
+  }
+  if (checkConfig) process.exit(printed(options.name, await checkReport(options, configFiles, systemClock)));
   process.once('uncaughtException', fail);
   if (remove && options.remove) {
     const { removed, left } = await options.remove(configFiles).catch(fail);
@@ -133,20 +156,11 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
   });
 }
 
-/** Carries out `--check-config`: prints the options in force on standard output and complaints on standard error. Returns whether the agent would start with these options. */
-async function checkOptions({ name, readOptions, verify }: ExecutableOptions, configFiles: readonly string[]): Promise<boolean> {
-  const complain = (sentence: string): void => void process.stderr.write(`${name}: ${sentence}\n`);
-  try {
-    const resolution = readOptions(configFiles);
-    process.stdout.write(`${optionsInForce(resolution).join('\n')}\n`);
-    for (const complaint of resolution.complaints) complain(complaintText(complaint));
-    if (resolution.complaints.some(({ stops }) => stops)) return false;
-    await verify?.(configFiles);
-    return true;
-  } catch (error) {
-    complain(shownError(error));
-    return false;
-  }
+/** Prints a report of `--check-config`: what is in force on standard output, complaints on standard error. Returns the exit code. */
+function printed(name: string, { inForce, complaints }: CheckReport): number {
+  process.stdout.write(inForce.map((line) => `${line}\n`).join(''));
+  process.stderr.write(complaints.map((sentence) => `${name}: ${sentence}\n`).join(''));
+  return complaints.length > 0 ? 1 : 0;
 }
 
 /** How long an orderly end may take before the process exits anyway. */

@@ -2,7 +2,6 @@
 
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type Clock, createHealth, type Health, type Logger, type Registry, startLoop, startNamesakeWarnings } from '@calico-openstack/agent';
-import { findNamesakes } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { planApplier } from './application.ts';
 import { birdReconciler } from './apply.ts';
@@ -21,6 +20,7 @@ import { type Elsewhere, elsewhere } from './elsewhere.ts';
 import { birdRetryMs, lookAgainMs } from './look-again.ts';
 import { resourceMemory } from './memory.ts';
 import { agentMetrics } from './metrics.ts';
+import { hostOption, namesakesOf } from './namesakes.ts';
 import type { HostView } from './node/host.ts';
 import { nodeRegistrar, registerRetryMs } from './node/registrar.ts';
 import { hostRemoval } from './node/removal.ts';
@@ -146,7 +146,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     onOwnNode: () => node.doubt(),
     wake: () => loop.wake(),
     onInSync: () => {
-      namesakes ??= startNamesakeWarnings({ host: ownName, option: 'Hostname in bird-agent.cfg', look: () => namesakesOf(etcd, config), log });
+      namesakes ??= startNamesakeWarnings({ host: ownName, option: hostOption, look: () => namesakesOf(etcd, config), log });
     },
     health: datastoreHealth,
     metrics,
@@ -221,10 +221,6 @@ async function openStore(ownName: string, understood: UnderstoodFile, log: Logge
       log.error({ err: error, key }, 'a fault of the BIRD agent: it failed to process this value and treats it as absent; please report it with the value'),
   });
 }
-
-/** Hosts of the datastore that are called like this one but for case or domain. */
-const namesakesOf = (etcd: Etcd, { OpenstackRegion, Hostname }: CoreConfig) =>
-  findNamesakes(OpenstackRegion, Hostname, async (prefix) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key));
 
 const hostFacts = (config: CoreConfig, host: HostView, outside: Elsewhere): Host => ({
   name: config.Hostname,

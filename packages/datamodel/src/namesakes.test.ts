@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { resourceKey } from './keys.ts';
 import { workloadEndpointName } from './names.ts';
-import { findNamesakes } from './namesakes.ts';
+import { findNamesakes, findNodeNamesakes } from './namesakes.ts';
 
 const keyOf = (host: string): string =>
   resourceKey({
@@ -37,4 +37,14 @@ test('of a host no more is read than names that may be its own', async () => {
 
 test('what cannot be read is not nothing', async () => {
   await expect(findNamesakes(undefined, 'h', () => Promise.reject(new Error('no right')))).rejects.toThrow('no right');
+});
+
+test.each<readonly [string, readonly string[], readonly string[]]>([
+  ['compute-1', ['compute-1', 'compute-10', 'compute-2'], []],
+  ['compute-1', ['Compute-1', 'compute-1.example.org', 'COMPUTE-1.example.org', 'compute-1x'], ['COMPUTE-1.example.org', 'Compute-1', 'compute-1.example.org']],
+  ['compute-1.example.org', ['compute-1', 'Compute-1.example.org', 'compute-1.example.com'], ['Compute-1.example.org', 'compute-1']],
+  ['Compute-1', ['compute-1'], ['compute-1']],
+])('for %s, of the Nodes %j: %j', async (host, nodes, expected) => {
+  const keys = nodes.map((name) => resourceKey({ plural: 'nodes', name }));
+  expect(await findNodeNamesakes(host, async (prefix) => keys.filter((key) => key.startsWith(prefix)))).toEqual(expected);
 });

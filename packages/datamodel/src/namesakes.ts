@@ -1,5 +1,5 @@
 // How an agent notices that the cloud knows its host under another name: Nova takes the system's host name as it is written, agents in lower case, and one of the two may have a domain.
-import { hostEndpointsPrefix } from './keys.ts';
+import { hostEndpointsPrefix, parseResourceKey, resourcePrefix } from './keys.ts';
 import { parseWorkloadEndpointName, workloadEndpointNamePrefix } from './names.ts';
 
 /** What the datastore has of a host's endpoints, and of those of hosts that may be the same one. */
@@ -31,4 +31,20 @@ export async function findNamesakes(region: string | undefined, host: string, ke
   );
   const hosts = otherKeys.flat().map((key) => parseWorkloadEndpointName(key.slice(key.lastIndexOf('/') + 1))?.host);
   return { own: ownKeys.length > 0, others: [...new Set(hosts.filter((name) => name !== undefined && name !== host))] as readonly string[] };
+}
+
+/** Whether two different names may be one host's: they differ in upper and lower case, or one of them has a domain and the other has none. */
+function isNamesake(one: string, other: string): boolean {
+  const [first, second] = [one.toLowerCase(), other.toLowerCase()];
+  return one !== other && (first === second || first === second.split('.')[0] || second === first.split('.')[0]);
+}
+
+/**
+ * Of the names of Nodes, those that may be another name of this host: the BIRD agent and selectors of FelixConfigurations go by the Node that has the host's name.
+ * @param keysWith all keys of the datastore that begin so; rejects when they cannot be read
+ */
+export async function findNodeNamesakes(host: string, keysWith: (prefix: string) => Promise<readonly string[]>): Promise<readonly string[]> {
+  const keys = await Promise.all([...new Set(written(host.split('.')[0]!))].map((name) => keysWith(`${resourcePrefix('nodes')}${name}`)));
+  const names = keys.flat().flatMap((key) => parseResourceKey(key)?.name ?? []);
+  return [...new Set(names)].filter((name) => isNamesake(host, name)).sort();
 }

@@ -3,6 +3,7 @@ import { type Logger, startNamesakeWarnings, takeEach, tellUnreadable } from '@c
 import { findNamesakes, hostEndpointsPrefix, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import type { Core } from './core.ts';
+import { hostOption } from './in-datastore.ts';
 
 /** Whose ports are followed, and who hears of them. */
 export type FollowOptions = {
@@ -36,7 +37,7 @@ export function followPorts({ etcd, region, host, core, wake, log }: FollowOptio
       core.inSync();
       log.info({ revision }, 'etcd was read');
       const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
-      namesakes = startNamesakeWarnings({ host, option: '[DEFAULT] host in neutron.conf', look: () => findNamesakes(region, host, keysWith), log });
+      namesakes = startNamesakeWarnings({ host, option: hostOption, look: () => findNamesakes(region, host, keysWith), log });
       wake();
     },
     onState(state, reason) {

@@ -26,6 +26,7 @@ import {
 } from '@calico-openstack/agent';
 import { isRegion } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
+import { complaintsOfNeutronOptions } from './neutron-options.ts';
 import { isDomain } from './service/names.ts';
 
 /** What every port of this host is served alike. */
@@ -141,19 +142,30 @@ export const options = {
 
 export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
-/** Reads the options from these files; of an option in several files the last counts. @throws IniError */
-export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
+/** Where further files of Neutron's are, for all of its programs. */
+export const defaultConfigDirectories = ['/etc/neutron/neutron.conf.d'];
 
-/** Those of files that have been read. */
-export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> {
-  const resolution = resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }));
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the options from the environment and these files; of an option in several files the last counts. @throws IniError */
+export const readOptions = (files: readonly string[], environment: Environment = process.env): Resolution<typeof options> =>
+  optionsIn(
+    files.map((path) => ({ path, ini: readIni(path, 'conf') })),
+    environment,
+  );
+
+/** The options of files that have been read. */
+export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[], environment: Environment = {}): Resolution<typeof options> {
+  const resolution = resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }, environment));
   const { values, setBy } = resolution;
-  const complaints = [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)];
+  const complaints = [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown), ...complaintsOfNeutronOptions(resolution.unknown)];
   const disorder = timersDisorder(values);
   if (disorder === undefined) return { ...resolution, complaints };
+  const left = { source: 'left to Dnsmasq', text: '0' };
   return {
     ...resolution,
     values: { ...values, dhcp_renewal_time: 0, dhcp_rebinding_time: 0 },
+    setBy: new Map([...setBy, ['dhcp_renewal_time', left], ['dhcp_rebinding_time', left]]),
     complaints: [
       ...complaints,
       {

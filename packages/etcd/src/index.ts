@@ -3,4 +3,5 @@ export { type Clock, systemClock } from './clock.ts';
 export { type Election, type ElectionOptions, elect } from './elect.ts';
 export { EtcdError, type EtcdErrorCode, isTransient } from './errors.ts';
 export { type LeasedWriter, type LeasedWriterOptions, writeUnderLease } from './leased-writer.ts';
+export { type EtcdReads, readOnce } from './read-once.ts';
 export * from './types.ts';

@@ -79,3 +79,25 @@ test('endpoints of a host that is called so but for case are reported, with the 
   await host.untilSaid('differs in case or domain only from this host');
   expect(warnings().join('\n')).toMatch(/set FelixHostname in felix\.cfg to that name.*host=host0 other=HOST0/);
 });
+
+test('--check-config reports what etcd sets with the rights of Felix alone, and writes nothing there', async () => {
+  await host.put(
+    felixConfiguration({ endpointReportingEnabled: true, metadataPort: 8776, vxlanPort: 'many' }),
+    { key: resourceKey({ plural: 'felixconfigurations', name: 'node.host0' }), value: JSON.stringify({ spec: { metadataPort: 8777 } }) },
+    { key: resourceKey({ plural: 'nodes', name: 'host0.example.org' }), value: '{}' },
+  );
+  const { revision } = await host.etcd.status();
+  host.startAgent([process.execPath, new URL('bin/calico-felix.ts', import.meta.url).pathname, '--check-config', '--config-file', '/nonexistent']);
+  expect(await once(host.agent!, 'exit')).toEqual([1, null]);
+  for (const line of [
+    'InterfacePrefix = tap (environment)',
+    'MetadataPort = 8777 (FelixConfiguration node.host0)',
+    'EndpointReportingEnabled = true (FelixConfiguration default)',
+    'VXLANPort = 4789 (default)',
+    'spec.datastoreReady = true (ClusterInformation default)',
+    'calico-felix: VXLANPort is "many" in FelixConfiguration default: it must be a whole number from 1 to 65535',
+    'calico-felix: this host is host0, etcd knows host0.example.org: ',
+  ])
+    expect(host.output).toContain(line);
+  expect((await host.etcd.status()).revision).toBe(revision);
+});

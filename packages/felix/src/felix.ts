@@ -21,7 +21,7 @@ import {
   takeEach,
   tellUnreadable,
 } from '@calico-openstack/agent';
-import { type DesiredChange, findNamesakes, resourceRoot } from '@calico-openstack/datamodel';
+import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { type RenderOptions, type TableName, tableName } from '@calico-openstack/render';
@@ -33,6 +33,7 @@ import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type HostKernel, openHostKernel } from './host-kernel.ts';
 import { needing } from './kernel-needs.ts';
 import { createMetrics } from './metrics.ts';
+import { hostNamed, namesakesOf } from './namesakes.ts';
 import { Notices } from './notices.ts';
 import type { FelixConfig } from './option-table.ts';
 import { renderOptions } from './render-options.ts';
@@ -265,10 +266,8 @@ export class Felix {
 
   /** Warns when Nova seems to call this host by another name than its system does. Otherwise it would silently get no endpoints. */
   #warnOfNamesakes(): void {
-    const { FelixHostname: host } = this.#keeper.settings.config;
-    const keysWith = async (prefix: string) => (await this.#etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
-    const look = () => findNamesakes(this.#keeper.settings.config.OpenstackRegion, host, keysWith);
-    const watch = startNamesakeWarnings({ host, option: 'FelixHostname in felix.cfg', look, log: this.#log });
+    const look = () => namesakesOf(this.#etcd, this.#keeper.settings.config);
+    const watch = startNamesakeWarnings({ ...hostNamed(this.#keeper.settings.config), look, log: this.#log });
     this.#closing.push(() => watch.close());
   }
 

@@ -26,8 +26,8 @@ export interface SettingsKeeper {
    * @returns whether the key concerns the settings
    */
   update(key: string, value: Uint8Array | undefined): boolean;
-  /** Resolves all parameters again. Returns whether settings changed, and the complaints that are new since the last call. */
-  refresh(): { readonly changed: boolean; readonly complaints: readonly Complaint[] };
+  /** Resolves all parameters again. Returns whether settings changed, the complaints that are new since the last call, and where each parameter in force is set. */
+  refresh(): { readonly changed: boolean; readonly complaints: readonly Complaint[]; readonly resolution: Resolution<typeof parameters> };
 }
 
 /** The last readable value of a FelixConfiguration, and the reason why its current value cannot be read. */
@@ -48,8 +48,16 @@ export const localSources = (configFiles: readonly string[], environment: Readon
 export function resolveParameters(sources: readonly Source[], lastGood?: FelixConfig): Resolution<typeof parameters> {
   const resolution = resolveOptions(parameters, sources, lastGood);
   const ofUnknown = mostImportant(resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []));
-  const values = ofUnknown.some(wantsEncryptedMetrics) ? { ...resolution.values, PrometheusMetricsEnabled: false } : resolution.values;
-  return { ...resolution, values, complaints: [...resolution.complaints, ...ofUnknown] };
+  const complaints = [...resolution.complaints, ...ofUnknown];
+  const encrypted = ofUnknown.find(wantsEncryptedMetrics);
+  if (encrypted === undefined) return { ...resolution, complaints };
+  const off = { source: `${encrypted.option} in ${encrypted.source}`, text: 'false' };
+  return {
+    ...resolution,
+    values: { ...resolution.values, PrometheusMetricsEnabled: false },
+    setBy: new Map([...resolution.setBy, ['PrometheusMetricsEnabled', off]]),
+    complaints,
+  };
 }
 
 /** How many unknown names are reported. A FelixConfiguration can have any number of them. */
@@ -126,14 +134,15 @@ export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
     refresh() {
       const known = new Map([...configurations].flatMap(([name, { read }]) => (read ? [[name, read] as const] : [])));
       const fromDatastore = configurationsOf(host, known, nodeLabels).map(({ source }) => source);
-      const { values: config, complaints } = resolveParameters([...local, ...fromDatastore], settings.config);
+      const resolution = resolveParameters([...local, ...fromDatastore], settings.config);
+      const { values: config, complaints } = resolution;
       const all = [...[...configurations].flatMap(complaintsOf), ...complaints];
       const fresh = all.filter((complaint) => !reported.has(JSON.stringify(complaint)));
       reported = new Set(all.map((complaint) => JSON.stringify(complaint)));
       const next: Settings = { config, ready };
       const changed = !sameContent(next, settings);
       settings = next;
-      return { changed, complaints: fresh };
+      return { changed, complaints: fresh, resolution };
     },
   };
 }

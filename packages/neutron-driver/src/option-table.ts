@@ -125,12 +125,21 @@ export const options = inSection('calico', {
 /** The configuration files that are read when the command line names none. */
 export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
-/** Reads the options from these files. When several files set an option, the last one counts. @throws IniError for a file that cannot be read or parsed */
-export const readOptions = (files: readonly string[]): Resolution<typeof options> => optionsIn(files.map((path) => ({ path, ini: readIni(path, 'conf') })));
+/** Where further files of Neutron's are, for all of its programs. */
+export const defaultConfigDirectories = ['/etc/neutron/neutron.conf.d'];
 
-/** Resolves the options of files that have been read already. */
-export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[]): Resolution<typeof options> {
-  const resolution = resolveOptions(options, confTexts(files, {}));
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the options from the environment and these files. When several files set an option, the last one counts. @throws IniError for a file that cannot be read or parsed */
+export const readOptions = (files: readonly string[], environment: Environment = process.env): Resolution<typeof options> =>
+  optionsIn(
+    files.map((path) => ({ path, ini: readIni(path, 'conf') })),
+    environment,
+  );
+
+/** Resolves the options of the environment and of files that have been read already. */
+export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[], environment: Environment = {}): Resolution<typeof options> {
+  const resolution = resolveOptions(options, confTexts(files, {}, environment));
   return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
 }
 

@@ -1,6 +1,7 @@
 // The host's name, and a warning when the cloud may know the host under another name.
 import { hostname } from 'node:os';
 import type { Logger } from '../log.ts';
+import type { Complaint } from './resolve.ts';
 
 /** The system's host name in lower case, as Calico's own agents have it. It is the default of every agent's option. */
 export const systemHostName = (): string => hostname().trim().toLowerCase();
@@ -13,10 +14,19 @@ export type NamesakeWatch = {
   readonly host: string;
   /** The option that sets the host's name, as the warning names it: `FelixHostname in felix.cfg`. */
   readonly option: string;
-  /** Returns whether the datastore has endpoints for this host, and which other hosts with endpoints may be the same host. */
-  readonly look: () => Promise<{ readonly own: boolean; readonly others: readonly string[] }>;
+  readonly look: () => Promise<FoundNames>;
   readonly log: Logger;
 };
+
+/** What the datastore has about a host: whether anything is there for it as it is called here, and for which other hosts that may be the same one. */
+export type FoundNames = { readonly own: boolean; readonly others: readonly string[] };
+
+const aboutNamesake = (option: string): string =>
+  `the datastore has endpoints or a Node for another host, whose name differs in case or domain only from this host's; they do not count here; if they are this host's, set ${option} to that name`;
+
+/** The complaints of `--check-config` about other hosts that may be this one. @param option the option that sets the host's name, as the complaint names it */
+export const namesakeComplaints = ({ host, option }: Pick<NamesakeWatch, 'host' | 'option'>, { others }: FoundNames): readonly Complaint[] =>
+  others.map((other) => ({ option: '', source: `this host is ${host}, etcd knows ${other}`, value: '', problem: aboutNamesake(option) }));
 
 /**
  * Warns of each host in the datastore that may be this one under another name, once. Checks now, and again while this host has no endpoints of its own, until `close()`.
@@ -37,10 +47,7 @@ export function startNamesakeWarnings({ host, option, look, log }: NamesakeWatch
     for (const other of found.others) {
       if (warned.has(other)) continue;
       warned.add(other);
-      log.warn(
-        { host, other },
-        `the datastore has endpoints for another host, whose name differs in case or domain only from this host's; they are not served here; if they are this host's, set ${option} to that name`,
-      );
+      log.warn({ host, other }, aboutNamesake(option));
     }
     if (found.own) return;
     again = setTimeout(() => void run(), againMs);

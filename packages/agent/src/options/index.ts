@@ -1,4 +1,6 @@
 export * from './calico-section.ts';
+export * from './check.ts';
+export * from './config-files.ts';
 export * from './etcd.ts';
 export * from './host-name.ts';
 export * from './ini.ts';

@@ -141,6 +141,20 @@ test('neutron.conf: of several files the last one counts, and names of others ar
   expect(inConf('[calico]\netcd_port = 1\n', '[calico]\netcd_port = 2').etcd_port).toBe('2');
 });
 
+test('neutron.conf: the environment beats the files, as OS_<GROUP>__<OPTION> in upper case, and has a part in what names stand for', () => {
+  const files = [{ path: 'f', ini: parseIni('[DEFAULT]\nstate_path = /srv\n[calico]\netcd_port = $state_path', '', 'conf') }];
+  const portIn = (environment: Record<string, string>) => resolveOptions(conf, confTexts(files, {}, environment)).values.etcd_port;
+  expect(portIn({ OS_CALICO__ETCD_PORT: '5', OS_CALICO_ETCD_PORT: '6' })).toBe('5');
+  expect(portIn({ OS_CALICO__ETCD_PORT: '$state_path/x' })).toBe('/srv/x');
+  expect(portIn({ OS_DEFAULT__STATE_PATH: '/env' })).toBe('/env');
+  expect(portIn({ os_calico__etcd_port: '5', OS_CALICO__etcd_port: '6', OS_calico__ETCD_PORT: '7', CALICO__ETCD_PORT: '8' })).toBe('/srv');
+});
+
+test('neutron.conf: an option of the environment that is not known is found there', () => {
+  const { unknown } = resolveOptions(conf, confTexts([], {}, { OS_CALICO__ETCD_HOTS: 'x', OS_AUTH_URL: 'http://keystone' }));
+  expect(unknown).toMatchObject([{ name: 'calico/etcd_hots', text: 'x', source: { name: 'environment' } }]);
+});
+
 test('none turns off what can be off, but in neutron.conf, which does not know the word', () => {
   const off = { Off: row<string | undefined>(text, 'on', '', { none: { value: undefined } }) };
   const both = named((key) => ({ cfg: [key], conf: [`calico/${key}`] }), off);

@@ -1,5 +1,5 @@
 // The places on a host where options are set: environment and files. Each is read once, at the start.
-import { type IniDialect, readIni } from './ini.ts';
+import { readIni } from './ini.ts';
 import type { Source } from './resolve.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -27,37 +27,41 @@ export function cfgSource(path: string, { mayBeMissing = false } = {}): Source {
   return { name: path, dialect: 'cfg', texts };
 }
 
-/**
- * Files in the syntax of neutron.conf, the last file first, because it has precedence. As in oslo.config, `$name`, `${name}` and `${section.name}` in a value stand for another option.
- * @param defaults the values of such options that no file sets, by `section/name`
- * @throws IniError when a file cannot be read
- */
-export function confSources(paths: readonly string[], defaults: Readonly<Record<string, string>>): readonly Source[] {
-  return confTexts(
-    paths.map((path) => ({ path, ini: readIni(path, 'conf' satisfies IniDialect) })),
-    defaults,
-  );
-}
-
 type Files = readonly { readonly path: string; readonly ini: ReturnType<typeof readIni> }[];
 
-/** The sources of files that have been read, as `confSources` makes them. */
-export function confTexts(files: Files, defaults: Readonly<Record<string, string>>): readonly Source[] {
-  const raw = files.map(({ path, ini }) => {
+/**
+ * The sources of the dialect of neutron.conf in order of precedence: the environment (`OS_<GROUP>__<OPTION>`), then the files, the last file first. As in oslo.config, `$name`, `${name}`
+ * and `${section.name}` in a value stand for another option.
+ * @param defaults the values of such options that nothing sets, by `section/name`
+ */
+export function confTexts(files: Files, defaults: Readonly<Record<string, string>>, environment: Environment = {}): readonly Source[] {
+  const inFiles = files.map(({ path, ini }) => {
     const texts = new Map<string, string>();
     for (const [section, options] of ini) for (const [name, values] of options) texts.set(`${groupName(section)}/${name}`, values.at(-1)!);
-    return { path, texts };
+    return { name: path, texts };
   });
+  const raw = [...inFiles, { name: 'environment', texts: osloTexts(environment) }];
   const all = new Map([...Object.entries(defaults), ...raw.flatMap(({ texts }) => [...texts])]);
   return raw
     .map(
-      ({ path, texts }): Source => ({
-        name: path,
+      ({ name: source, texts }): Source => ({
+        name: source,
         dialect: 'conf',
         texts: new Map([...texts].map(([name, text]) => [name, substituted(text, name.split('/')[0]!, all)])),
       }),
     )
     .reverse();
+}
+
+/** The options that the environment sets, as oslo.config reads it: the names are in upper case, `OS_CALICO__ETCD_HOST` for `etcd_host` in section [calico]. */
+function osloTexts(environment: Environment): ReadonlyMap<string, string> {
+  const texts = new Map<string, string>();
+  for (const [name, text] of Object.entries(environment)) {
+    const [, group, option] = /^OS_((?:(?!__)[^\p{Ll}])+)__([^\p{Ll}]+)$/u.exec(name) ?? [];
+    if (group !== undefined && option !== undefined && text !== undefined)
+      texts.set(`${group === 'DEFAULT' ? group : group.toLowerCase()}/${option.toLowerCase()}`, text);
+  }
+  return texts;
 }
 
 /** A section's name for comparison. oslo.config ignores its case, except that of DEFAULT. */

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable, shownError } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startBirdAgent } from '../agent.ts';
+import { readBirdDatastore } from '../in-datastore.ts';
 import { defaultConfigFile, readOptions } from '../option-table.ts';
 import { removeBirdAgent } from '../remove.ts';
 import { compileSelector } from '../selectors.ts';
@@ -21,6 +22,7 @@ await runExecutable({
   verify(files) {
     connectEtcd(etcdOfCfg(inForce(readOptions(files)))).close();
   },
+  readDatastore: (files) => readBirdDatastore(readOptions(files)),
   remove: removeBirdAgent,
   start: async (files) => {
     const resolution = readOptions(files);

@@ -192,7 +192,7 @@ function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): rea
 }
 
 /** Reports fields of BGPConfiguration that this agent does not support. */
-function unsupportedFields({ configurations }: Resources, host: string): readonly Problem[] {
+export function unsupportedFields({ configurations }: Pick<Resources, 'configurations'>, host: string): readonly Problem[] {
   const known = ['default', `node.${host}`].flatMap((name): Problem[] =>
     (understood(configurations.get(name))?.unsupported ?? []).map((field) => ({
       key: `BGPConfiguration ${name}`,

@@ -2,19 +2,22 @@ import { inForce, logComplaints, openLog, runExecutable } from '@calico-openstac
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startAgent } from '../agent.ts';
 import { operatorsLines } from '../dnsmasq/operators-file.ts';
-import { agentOptions, defaultConfigFiles, readOptions } from '../option-table.ts';
+import { readDhcpDatastore } from '../in-datastore.ts';
+import { agentOptions, defaultConfigDirectories, defaultConfigFiles, readOptions } from '../option-table.ts';
 import { removeDhcpAgent } from '../remove.ts';
 
 await runExecutable({
   name: 'calico-dhcp-agent',
   description: "Serves DHCP to this host's ports, as etcd tells of them, with Dnsmasq.",
   defaultConfigFiles,
+  defaultConfigDirectories,
   readOptions,
   verify(configFiles) {
     const { etcd, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));
     connectEtcd(etcd).close();
     if (dnsmasq.configFile !== undefined) operatorsLines(dnsmasq.configFile);
   },
+  readDatastore: (configFiles) => readDhcpDatastore(agentOptions(inForce(readOptions(configFiles)))),
   remove: removeDhcpAgent,
   async start(configFiles) {
     const resolution = readOptions(configFiles);

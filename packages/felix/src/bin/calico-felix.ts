@@ -1,10 +1,12 @@
 import { etcdOfCfg, inForce, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startFelix } from '../felix.ts';
+import { readFelixDatastore } from '../in-datastore.ts';
 import { localSources, resolveParameters } from '../settings.ts';
 import { removeFelix } from '../takeover/remove.ts';
 
-const readOptions = (configFiles: readonly string[]) => resolveParameters(localSources(configFiles, process.env));
+const sources = (configFiles: readonly string[]) => localSources(configFiles, process.env);
+const readOptions = (configFiles: readonly string[]) => resolveParameters(sources(configFiles));
 
 await runExecutable({
   name: 'calico-felix',
@@ -14,6 +16,7 @@ await runExecutable({
   verify(configFiles) {
     connectEtcd(etcdOfCfg(inForce(readOptions(configFiles)))).close();
   },
+  readDatastore: (configFiles) => readFelixDatastore(sources(configFiles)),
   start: startFelix,
   remove: removeFelix,
 });

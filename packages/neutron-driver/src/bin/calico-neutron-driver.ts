@@ -2,16 +2,19 @@
 import { inForce, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startDriver } from '../driver.ts';
-import { defaultConfigFiles, driverOptions, readOptions } from '../option-table.ts';
+import { readDriverDatastore } from '../in-datastore.ts';
+import { defaultConfigDirectories, defaultConfigFiles, driverOptions, readOptions } from '../option-table.ts';
 
 await runExecutable({
   name: 'calico-neutron-driver',
   description: "Carries Neutron's networks, ports and security groups into Calico's datastore, and the state of ports and agents back.",
   defaultConfigFiles,
+  defaultConfigDirectories,
   readOptions,
   verify(configFiles) {
     connectEtcd(driverOptions(inForce(readOptions(configFiles)), configFiles).etcd).close();
   },
+  readDatastore: (configFiles) => readDriverDatastore(driverOptions(inForce(readOptions(configFiles)), configFiles)),
   start: async (configFiles) => {
     const resolution = readOptions(configFiles);
     return startDriver(driverOptions(inForce(resolution), configFiles), resolution.complaints);

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { inForce, runExecutable, StartError, silentLog } from '@calico-openstack/agent';
-import { defaultConfigFiles, readOptions } from '../option-table.ts';
+import { defaultConfigDirectories, defaultConfigFiles, readOptions } from '../option-table.ts';
 import { protocolVersion } from '../wire/peer.ts';
 
 type Given = {
@@ -20,6 +20,7 @@ await runExecutable({
   name: 'calico-resync',
   description: "Compares Calico's datastore with Neutron's database, repairs what differs, and prints a summary as JSON.",
   defaultConfigFiles,
+  defaultConfigDirectories,
   readOptions,
   more: [
     { flags: '--network <id>', help: "compare only this network's subnets and ports; may be given several times, as may the next three", repeatable: true },
