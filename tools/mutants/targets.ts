@@ -22,12 +22,12 @@ export const targets: readonly Target[] = [
   { kind: 'shell', files: 'packages/bird-agent/src/bird/connection.ts' },
   { kind: 'shell', files: 'packages/bird-agent/src/node/{keeper,register,registrar,removal}.ts' },
   { kind: 'shell', files: 'packages/dhcp-agent/src/{core,follow,port-server,problems,refusals,tap-addresses,taps}.ts' },
-  { kind: 'shell', files: 'packages/dhcp-agent/src/dnsmasq/{server,supervisor}.ts' },
+  { kind: 'shell', files: 'packages/dhcp-agent/src/{dnsmasq/{server,supervisor},ipv6/{ports,responder}}.ts' },
   { kind: 'shell', files: 'packages/dhcp-agent/src/guard/guard.ts' },
   { kind: 'pure', files: 'packages/{datamodel,oracle,policy,render}/src/**/*.ts' },
   { kind: 'pure', files: 'packages/neutron-driver/src/{addressing/{audit,rules,screen,span},status/ports,sync/{change,plan},translate/*}.ts' },
   { kind: 'pure', files: 'packages/bird-agent/src/{look-again,plan/*,bird/{filters,guards,print,text},resources/*}.ts' },
-  { kind: 'pure', files: 'packages/dhcp-agent/src/{growing-pause,model,dnsmasq/{files,leases},guard/rules,rebind/message,service/*}.ts' },
+  { kind: 'pure', files: 'packages/dhcp-agent/src/{growing-pause,model,dnsmasq/{files,leases},guard/rules,ipv6/{message,advertisement},service/*}.ts' },
 ];
 
 const isSource = (file: string): boolean => !/\.test\.ts$|\/testing\/|\/index\.ts$/.test(file);

@@ -1,20 +1,23 @@
-// The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq. One loop does all of it (`core.ts`); handlers only note what changed.
+// The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq, the IPv6 responder. One loop does all of it (`core.ts`); handlers only note what changed.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Logger, startLoop } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
 import { createCore } from './core.ts';
-import { dnsmasqArguments, placesIn } from './dnsmasq/command.ts';
-import { leaseHolders } from './dnsmasq/directory.ts';
+import { dnsmasqArguments, ipv6DirectoryIn, placesIn } from './dnsmasq/command.ts';
 import { openDnsmasq } from './dnsmasq/disk.ts';
-import { parseOptions6 } from './dnsmasq/files.ts';
-import { serverDuid } from './dnsmasq/leases.ts';
 import { operatorsFile } from './dnsmasq/operators-file.ts';
-import { checkArguments, checkDnsmasq } from './dnsmasq/process.ts';
-import { createFamilyServer, type FamilyServer } from './dnsmasq/server.ts';
+import { checkArguments, checkDnsmasq, kill, processesWith } from './dnsmasq/process.ts';
+import { createDnsmasqServer } from './dnsmasq/server.ts';
+import { isTapName } from './endpoint.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
+import { serverDuid } from './ipv6/message.ts';
+import { createIpv6Server, openPortFiles } from './ipv6/ports.ts';
+import { openResponder } from './ipv6/responder.ts';
 import type { AgentOptions } from './option-table.ts';
-import { openResponder, type PortOf } from './rebind/responder.ts';
 import { followReserved } from './reserved.ts';
 import { endUpstreams } from './upstream.ts';
 
@@ -31,25 +34,25 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   const { host, region, directory } = configured;
   log.info({ version: await checkDnsmasq('dnsmasq'), host, region: region ?? 'none', directory }, 'starting');
   const options = withOperatorsFile(configured, log);
-  const families = [4, 6] as const;
-  for (const family of families) await checkArguments('dnsmasq', dnsmasqArguments(family, placesIn(options.directory, family), options.dnsmasq));
-  const dnsmasqs = families.map((family) => openDnsmasq(family, options, log.child({ dhcp: `v${family}` })));
+  await checkArguments('dnsmasq', dnsmasqArguments(placesIn(options.directory), options.dnsmasq));
+  const dnsmasq = openDnsmasq(options, log);
+  const files6 = openPortFiles(ipv6DirectoryIn(options.directory));
   const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report its links; retrying') });
   // Before Dnsmasq: what it must not hear is kept from it, or it does not run.
   const guard = openGuard(log);
-  for (const { process } of dnsmasqs) process.run();
+  dnsmasq.process.run();
 
-  const servers = dnsmasqs.map((dnsmasq, index) => createFamilyServer(index === 0 ? 4 : 6, dnsmasq));
+  const server4 = createDnsmasqServer(dnsmasq);
+  const server6 = createIpv6Server(files6, (tap) => responder.changed(tap));
   const responder = openResponder({
     links,
     server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
-    portOf: portOf(servers.find(({ family }) => family === 6)!),
-    holderOf: leaseHolders(placesIn(options.directory, 6)),
+    portOf: (tap) => server6.ports.get(tap),
     log,
   });
-  const core = createCore({ options, servers, links, log });
-  const ready = (): Promise<unknown> => Promise.all(dnsmasqs.map(({ process }) => process.settled()));
-  const upstreams = endUpstreams({ directory, links, ready, log });
+  await endFormerDnsmasq6(options.directory);
+  const core = createCore({ options, servers: [server4, server6], links, log });
+  const upstreams = endUpstreams({ directory: options.directory, links, ready: () => dnsmasq.process.settled(), log });
   const loop = startLoop({
     run() {
       const restMs = core.run(performance.now());
@@ -58,11 +61,15 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
     },
     onFailure: (error, failures, pauseMs) => log.error({ err: error, failures, retryMs: Math.round(pauseMs) }, 'could not do everything'),
   });
+  const linksChanged = (names: Iterable<string>): void => {
+    core.linksChanged([...names]);
+    for (const name of names) if (isTapName(name)) responder.changed(name);
+  };
   const watch = links.watch((change) => {
-    core.linksChanged([...change.links, ...change.addresses]);
+    linksChanged(new Set([...change.links, ...change.addresses]));
     loop.wake();
   });
-  core.linksChanged([...links.links.keys()]);
+  linksChanged([...links.links.keys()]);
   // Before etcd: a gateway that cuts this host off etcd must go without it.
   const reserved = followReserved(links, options, log, (source, reservations) => {
     core.reserved(source, reservations);
@@ -74,37 +81,35 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   return {
     async settled() {
       await loop.settled();
-      await Promise.all(dnsmasqs.map(({ process }) => process.settled()));
+      await dnsmasq.process.settled();
     },
     async close() {
       follower.close();
       etcd.close();
       watch.close();
       reserved.close();
-      responder.close();
+      await responder.close();
       await upstreams.close();
       await guard.close();
       await loop.close();
       links.close();
-      await Promise.all(dnsmasqs.map(({ process }) => process.close()));
+      await dnsmasq.process.close();
     },
   };
 }
 
-/** The options with an operator's file that both Dnsmasqs can read. */
+/** Ends the Dnsmasq for DHCPv6 that an earlier version of this agent had, with its files. It serves until this agent can. */
+async function endFormerDnsmasq6(directory: string): Promise<void> {
+  const former = join(directory, 'dnsmasq-6');
+  for (const { network, ...found } of processesWith(`--pid-file=${join(former, 'pid')}`)) if (network === networkNamespaceOf('self')) await kill(found);
+  rmSync(former, { recursive: true, force: true });
+}
+
+/** The options with an operator's file without what cannot be in it. */
 function withOperatorsFile(options: AgentOptions, log: Logger): AgentOptions {
   const { configFile } = options.dnsmasq;
   if (configFile === undefined) return options;
   const { path, leftOut } = operatorsFile(configFile, options.directory);
-  if (leftOut.length > 0)
-    log.warn({ file: configFile, options: leftOut }, 'options of dnsmasq_config_file are left out, since they cannot be the same for two Dnsmasqs');
+  if (leftOut.length > 0) log.warn({ file: configFile, options: leftOut }, 'options of dnsmasq_config_file are left out, since this agent sets them itself');
   return { ...options, dnsmasq: { ...options.dnsmasq, configFile: path } };
 }
-
-/** As on disk: while etcd is away as well. */
-const portOf =
-  ({ ports, options }: FamilyServer): PortOf =>
-  (tap) => {
-    const entry = ports.get(tap);
-    return entry && { mac: entry.macs[0]!, leases: entry.leases, ...parseOptions6(options.get(tap) ?? '') };
-  };

@@ -5,7 +5,8 @@ import { expect, test } from 'vitest';
 import { createCore } from './core.ts';
 import { type FakeDnsmasq, fakeDnsmasq } from './dnsmasq/fake.ts';
 import type { PortFiles } from './dnsmasq/files.ts';
-import { createFamilyServer } from './dnsmasq/server.ts';
+import { createDnsmasqServer } from './dnsmasq/server.ts';
+import { createIpv6Server } from './ipv6/ports.ts';
 import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
 import { serviceOptions, subnet } from './testing/facts.ts';
 
@@ -18,16 +19,19 @@ const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
   ...some,
 });
 
-/** An agent over a kernel and two Dnsmasqs that stay when it ends. */
-function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [FakeDnsmasq, FakeDnsmasq], log = silentLog()) {
-  const servers = [createFamilyServer(4, dnsmasqs[0]), createFamilyServer(6, dnsmasqs[1])];
+/** An agent over a kernel, a Dnsmasq and files that stay when it ends. */
+function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, files6: Map<string, string>, log = silentLog()) {
+  const written = { read: () => files6, write: (tap: string, text: string) => void files6.set(tap, text), remove: (tap: string) => void files6.delete(tap) };
+  const server6 = createIpv6Server(written, () => undefined);
+  const servers = [createDnsmasqServer(dnsmasq), server6];
   const core = createCore({ options: { service: serviceOptions }, servers, links: kernel, log });
-  for (const dnsmasq of dnsmasqs) dnsmasq.reload();
+  dnsmasq.reload();
   const watch = kernel.watch((change) => core.linksChanged([...change.links, ...change.addresses]));
   core.linksChanged([...kernel.links.keys()]);
   const put = (one: TestPort): void => core.etcdChanged('endpoint', { key: endpointKey(one), value: bytes(endpointValue(one)) });
   return {
     ...core,
+    leases6: (tap: string) => server6.ports.get(tap)?.leases,
     put,
     remove: (one: TestPort): void => core.etcdChanged('endpoint', { key: endpointKey(one), value: undefined }),
     putSubnets(dns = '192.0.2.1'): void {
@@ -53,29 +57,31 @@ function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasqs: readonly [Fak
 
 function world() {
   const kernel = fakeLinks({ deliverBy: 'hand' });
-  const dnsmasqs = [fakeDnsmasq(4), fakeDnsmasq(6)] as const;
-  return { kernel, dnsmasqs, start: (log = silentLog()) => startCore(kernel, dnsmasqs, log) };
+  const dnsmasq = fakeDnsmasq();
+  const files6 = new Map<string, string>();
+  return { kernel, dnsmasq, files6, start: (log = silentLog()) => startCore(kernel, dnsmasq, files6, log) };
 }
 
 const addressesOn = (kernel: ReturnType<typeof fakeLinks>, tap: string): string[] => kernel.addresses(tap).map(({ address }) => address);
 
 test('a port is served once its endpoint, subnets and tap are known: files for both families, the gateways on its tap', () => {
-  const { kernel, dnsmasqs, start } = world();
+  const { kernel, dnsmasq, start } = world();
   const agent = start();
   agent.inSync();
   agent.put(port(1));
   agent.putSubnets();
   agent.settle();
-  expect(dnsmasqs[0].files.size).toBe(0);
+  expect(dnsmasq.files.size).toBe(0);
   kernel.kernel.add(port(1).tap, { up: true, mtuBytes: 1442 });
   agent.settle();
-  expect(dnsmasqs.map((dnsmasq) => dnsmasq.ask(port(1).tap, port(1).mac)?.addresses)).toEqual([['10.65.0.11'], ['2001:db8:a::11']]);
-  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.options.get('26')).toBe('1442');
-  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
+  expect(dnsmasq.ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
+  expect(agent.leases6(port(1).tap)).toEqual(['2001:db8:a::11']);
+  expect(dnsmasq.ask(port(1).tap, port(1).mac)?.options.get('26')).toBe('1442');
+  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
 });
 
 test('a deleted port leaves its tap without the host’s addresses', () => {
-  const { kernel, dnsmasqs, start } = world();
+  const { kernel, dnsmasq, start } = world();
   kernel.kernel.add(port(1).tap, { up: true });
   kernel.kernel.deliver();
   const agent = start();
@@ -86,11 +92,11 @@ test('a deleted port leaves its tap without the host’s addresses', () => {
   agent.remove(port(1));
   agent.settle();
   expect(addressesOn(kernel, port(1).tap)).toEqual(['240.0.0.67']);
-  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)).toBeUndefined();
+  expect(dnsmasq.ask(port(1).tap, port(1).mac)).toBeUndefined();
 });
 
 test('until etcd has been read in full, the served ports stay served and nothing is removed', () => {
-  const { kernel, dnsmasqs, start } = world();
+  const { kernel, dnsmasq, start } = world();
   for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
   kernel.kernel.deliver();
   const before = start();
@@ -108,14 +114,14 @@ test('until etcd has been read in full, the served ports stay served and nothing
   kernel.kernel.add(port(2).tap, { up: true }); // its guest starts again
   after.settle();
   for (const number of [1, 2]) {
-    expect(dnsmasqs[0].ask(port(number).tap, port(number).mac)?.addresses).toEqual([`10.65.0.1${number}`]);
-    expect(addressesOn(kernel, port(number).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', `fdca:fa16:3e00:${number}::1`]);
+    expect(dnsmasq.ask(port(number).tap, port(number).mac)?.addresses).toEqual([`10.65.0.1${number}`]);
+    expect(addressesOn(kernel, port(number).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
   }
   after.putSubnets();
   after.inSync();
   after.settle();
-  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
-  expect(dnsmasqs[0].files.has(port(2).tap)).toBe(false);
+  expect(dnsmasq.ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
+  expect(dnsmasq.files.has(port(2).tap)).toBe(false);
   expect(addressesOn(kernel, port(2).tap)).toEqual(['240.0.0.67']);
 });
 
@@ -131,23 +137,23 @@ test('IPv6 addresses that a tap lost by going down are added again', () => {
   kernel.kernel.change(index, { up: false });
   kernel.kernel.change(index, { up: true });
   agent.settle();
-  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
+  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
 });
 
 test('a file that cannot be written affects no other port, is logged once, and is written as soon as possible', () => {
-  const { kernel, dnsmasqs, start } = world();
+  const { kernel, dnsmasq, files6, start } = world();
   for (const number of [1, 2, 3]) kernel.kernel.add(port(number).tap, { up: true });
   kernel.kernel.deliver();
   const full = new Set([port(1).tap]);
-  const { writeFiles, removeFiles } = dnsmasqs[0];
+  const { writeFiles, removeFiles } = dnsmasq;
   const refuse = (tap: string): void => {
     if (full.has(tap)) throw new Error(`ENOSPC: ${tap}`);
   };
-  dnsmasqs[0].writeFiles = (tap, files) => {
+  dnsmasq.writeFiles = (tap, files) => {
     refuse(tap);
     writeFiles(tap, files);
   };
-  dnsmasqs[0].removeFiles = (tap) => {
+  dnsmasq.removeFiles = (tap) => {
     refuse(tap);
     removeFiles(tap);
   };
@@ -156,24 +162,24 @@ test('a file that cannot be written affects no other port, is logged once, and i
   agent.putSubnets();
   for (const number of [1, 2, 3]) agent.put(port(number));
   agent.settle();
-  expect([...dnsmasqs[0].files.keys()]).toEqual([port(2).tap, port(3).tap]);
-  expect([...dnsmasqs[1].files.keys()]).toEqual([port(2).tap, port(3).tap]);
+  expect([...dnsmasq.files.keys()]).toEqual([port(2).tap, port(3).tap]);
+  expect([...files6.keys()]).toEqual([port(2).tap, port(3).tap]);
   full.clear();
   agent.settle();
-  expect(dnsmasqs.map((dnsmasq) => dnsmasq.files.has(port(1).tap))).toEqual([true, true]);
-  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:1::1']);
+  expect([dnsmasq.files, files6].map((files) => files.has(port(1).tap))).toEqual([true, true]);
+  expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
 
   full.add(port(2).tap);
   for (const number of [2, 3]) agent.remove(port(number));
   agent.settle();
-  expect([...dnsmasqs[0].files.keys()]).toEqual([port(2).tap, port(1).tap]);
+  expect([...dnsmasq.files.keys()]).toEqual([port(2).tap, port(1).tap]);
   full.clear();
   agent.settle();
-  expect([...dnsmasqs[0].files.keys()]).toEqual([port(1).tap]);
+  expect([...dnsmasq.files.keys()]).toEqual([port(1).tap]);
 });
 
 test('an address that the kernel refuses is retried at growing pauses, is logged once, and affects no other tap', () => {
-  const { kernel, dnsmasqs, start } = world();
+  const { kernel, dnsmasq, start } = world();
   for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
   kernel.kernel.deliver();
   const { addAddress } = kernel;
@@ -193,8 +199,8 @@ test('an address that the kernel refuses is retried at growing pauses, is logged
   expect(restsMs).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
   expect(tries).toBe(7);
   kernel.kernel.deliver();
-  expect(addressesOn(kernel, port(2).tap)).toEqual(['10.65.0.1', '2001:db8:a::1', 'fdca:fa16:3e00:2::1']);
-  expect(dnsmasqs[0].ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
+  expect(addressesOn(kernel, port(2).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
+  expect(dnsmasq.ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
   const said = (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : []));
   expect(said('the files or addresses of a port are refused')).toMatchObject([
     { tap: port(1).tap, what: 'addresses', reason: expect.stringContaining('ENOBUFS') },
@@ -229,7 +235,7 @@ test('an address that the kernel refuses is retried before etcd has been read, t
   kernel.addAddress = addAddress;
   expect(agent.run(3000)).toBeUndefined();
   kernel.kernel.deliver();
-  expect(addressesOn(kernel, port(1).tap)).toHaveLength(3);
+  expect(addressesOn(kernel, port(1).tap)).toHaveLength(2);
 });
 
 test('a problem with a port or subnet is logged when it begins, changes and ends', () => {
@@ -266,7 +272,7 @@ const step = fc.oneof(
 test('single changes, with restarts between them, lead to the same as a fresh start: files, answers, addresses on taps', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      const { kernel, dnsmasqs, start } = world();
+      const { kernel, dnsmasq, files6, start } = world();
       const ports = new Map<number, TestPort>();
       let dns = '192.0.2.1';
       let nowMs = 0;
@@ -311,7 +317,7 @@ test('single changes, with restarts between them, lead to the same as a fresh st
             agent.settle(nowMs);
             break;
           case 'ask':
-            for (const dnsmasq of dnsmasqs) dnsmasq.ask(port(now.port).tap, port(now.port).mac);
+            dnsmasq.ask(port(now.port).tap, port(now.port).mac);
             break;
         }
       }
@@ -330,12 +336,13 @@ test('single changes, with restarts between them, lead to the same as a fresh st
 
       const bare = (files: ReadonlyMap<string, PortFiles>) =>
         new Map([...files].map(([tap, { host, options }]) => [tap, { host: host.replace(/,fa:16:3e:[0-9a-f:]{8}(?=,)/g, ''), options }]));
-      for (const index of [0, 1] as const) expect(bare(dnsmasqs[index].files)).toEqual(bare(fresh.dnsmasqs[index].files));
+      expect(bare(dnsmasq.files)).toEqual(bare(fresh.dnsmasq.files));
+      expect(new Map([...files6].sort())).toEqual(new Map([...fresh.files6].sort()));
       for (const number of [1, 2, 3]) {
         const { tap, mac } = port(number);
         const keepsRoutes = (address: string): boolean => address === '240.0.0.67'; // of a tap that was served before
         expect(addressesOn(kernel, tap).filter((address) => !keepsRoutes(address))).toEqual(addressesOn(fresh.kernel, tap));
-        for (const index of [0, 1] as const) expect(dnsmasqs[index].ask(tap, mac)).toEqual(fresh.dnsmasqs[index].ask(tap, mac));
+        expect(dnsmasq.ask(tap, mac)).toEqual(fresh.dnsmasq.ask(tap, mac));
       }
     }),
     { numRuns: 300 },

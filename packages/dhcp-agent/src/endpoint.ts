@@ -1,6 +1,15 @@
 // Decodes what the DHCP agent needs of a WorkloadEndpoint.
 import { addressOf, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
-import { type Decoded, decoded, decodeWorkloadEndpoint, fqdnAnnotation, networkIdAnnotation, refused } from '@calico-openstack/datamodel';
+import {
+  type Decoded,
+  decoded,
+  decodeExtraDhcpOptions,
+  decodeWorkloadEndpoint,
+  extraDhcpOptionsAnnotation,
+  fqdnAnnotation,
+  networkIdAnnotation,
+  refused,
+} from '@calico-openstack/datamodel';
 
 /** One bound port of this host. */
 export type Endpoint = {
@@ -12,6 +21,8 @@ export type Endpoint = {
   /** The addresses that DHCP may hand out: the port's fixed addresses, not the allowed address pairs. */
   readonly leasable: readonly IpAddress[];
   readonly fqdn: string | undefined;
+  /** The options that the tenant gave the port, and what of them could not be read. */
+  readonly extraDhcp: ReturnType<typeof decodeExtraDhcpOptions>;
   /** When the port was created, in milliseconds since 1970 (`WorkloadEndpoint`'s `createdMs`). */
   readonly createdMs: number;
 };
@@ -39,6 +50,7 @@ export function decodeEndpoint(key: string, value: Uint8Array): Decoded<Endpoint
     networkId,
     leasable: ipNetworks.filter((cidr) => isHostCidr(cidr) && !allowedIps.includes(cidr)).map(addressOf),
     fqdn: annotations[fqdnAnnotation],
+    extraDhcp: decodeExtraDhcpOptions(annotations[extraDhcpOptionsAnnotation] ?? '[]'),
     createdMs,
   });
 }

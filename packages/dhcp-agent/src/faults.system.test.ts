@@ -94,11 +94,11 @@ test('a tap that is renamed loses what the agent put on it, and an operator’s 
 test('a Dnsmasq that somebody stops goes on', async () => {
   const guest = await guestOf(port(1));
   await leaseOnce(guest);
-  const pid = world.dnsmasqPid(4);
+  const pid = world.dnsmasqPid();
   process.kill(pid, 'SIGSTOP');
   await world.until('it is stopped', () => processFacts(pid)?.stopped === true);
   expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
-  expect(world.dnsmasqPid(4)).toBe(pid);
+  expect(world.dnsmasqPid()).toBe(pid);
   expect(world.logged('Dnsmasq was stopped by a signal')).toBe(true);
 });
 
@@ -108,12 +108,12 @@ test.each([{ agent: 'runs' }, { agent: 'does not run' }])(
     const guest = await guestOf(port(1));
     await leaseOnce(guest);
     const directory = join(world.directory, 'state/dhcp');
-    const former = world.dnsmasqPid(4);
+    const former = world.dnsmasqPid();
     if (agent !== 'runs') await world.killAgent();
     for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true, force: true });
     if (agent !== 'runs') await world.startAgent();
     const later = await guestOf(port(2));
-    await world.until('another Dnsmasq runs', () => world.runs(4, former));
+    await world.until('another Dnsmasq runs', () => world.runs(former));
     expect((await leaseOnce(later))['ip']).toBe('10.65.0.12');
     expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
     expect(world.dnsmasqsRunning()).not.toContain(former);

@@ -12,7 +12,7 @@ beforeAll(async () => {
   for (const world of worlds) {
     await world.startAgent();
     await world.putSubnets();
-    await world.until('both Dnsmasqs run', () => world.runs(4) && world.runs(6));
+    await world.until('Dnsmasq runs', () => world.runs());
   }
 });
 afterEach(async () => {
@@ -29,10 +29,10 @@ async function guestOn(world: World): Promise<Guest> {
   return world.guest(port.tap, { mac: port.mac, addresses: port.addresses });
 }
 
-// The client asks for 7500 s, so it renews after 3600 and rebinds after 6300.
+// A lease is for a day, so the client renews after 43 200 s and rebinds after 75 600.
 test.each([
-  { when: 'renews', agedSeconds: 4000, reason: 'RENEW6' },
-  { when: 'rebinds', agedSeconds: 7000, reason: 'REBIND6' },
+  { when: 'renews', agedSeconds: 50_000, reason: 'RENEW6' },
+  { when: 'rebinds', agedSeconds: 80_000, reason: 'REBIND6' },
 ])('a guest that $when on its host keeps its address', async ({ agedSeconds, reason }) => {
   const guest = await guestOn(worlds[0]);
   const leaseFile = join(worlds[0].directory, `leases-${agedSeconds}`);
@@ -53,21 +53,19 @@ test('a guest that rebinds on the host that it was moved to keeps its address', 
   await worlds[0].deletePort(port);
   before.close();
   const after = await guestOn(worlds[1]);
-  const again = await dhclient6(after, { leaseFile, agedSeconds: 7000 });
+  const again = await dhclient6(after, { leaseFile, agedSeconds: 80_000 });
   expect([again?.['reason'], again?.['new_ip6_address'], again?.['new_dhcp6_name_servers']]).toEqual(['REBIND6', port.addresses[1], '2001:db8::53']);
 });
 
-test('a guest that renews on the host that it was moved to is answered at once by the server that it knows, asks again and gets its address', async () => {
+test('a guest that renews on the host that it was moved to is answered at once, by the server that it knows, with its address', async () => {
   const before = rawGuest(await guestOn(worlds[0]), port.mac);
   const address = { addresses: [port.addresses[1]!] };
   const { server } = (await before.lease6())!;
   before.close();
   await worlds[0].deletePort(port);
   const after = rawGuest(await guestOn(worlds[1]), port.mac);
-  await worlds[1].until('the port is served', () => worlds[1].host('ip', 'addr', 'show', 'dev', port.tap).includes('fdca:'));
-  expect(await after.ask6({ type: 'renew', ...address, server }, 5000)).toMatchObject({ server, addresses: {}, statuses: [3] }); // NoBinding (RFC 8415 18.2.10.1)
-  expect((await after.ask6({ type: 'request', ...address, server }))?.addresses).toEqual({ [port.addresses[1]!]: 86_400 });
-  expect((await after.ask6({ type: 'renew', ...address, server }))?.addresses).toEqual({ [port.addresses[1]!]: 86_400 });
+  await worlds[1].until('the port is served', () => worlds[1].host('ip', 'addr', 'show', 'dev', port.tap).includes('2001:db8:a::1/128'));
+  expect(await after.ask6({ type: 'renew', ...address, server }, 5000)).toMatchObject({ server, addresses: { [port.addresses[1]!]: 86_400 } });
   after.close();
 });
 

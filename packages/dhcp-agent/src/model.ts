@@ -173,6 +173,7 @@ export function createModel(options: ServiceOptions): Model {
       return reserved.obstacle(address);
     };
     const taken: string[] = endpoint.leasable.length > 0 ? [] : ['no address of the port is handed out: it has no fixed address, only allowed address pairs'];
+    taken.push(...endpoint.extraDhcp.leftOut.map((reason) => `the extra DHCP options ${reason}`));
     const addresses = endpoint.leasable.filter((address) => {
       const owner = ownerOf(`ip:${address}`);
       const why = obstacle(address);
@@ -191,6 +192,7 @@ export function createModel(options: ServiceOptions): Model {
         addresses,
         fqdn: endpoint.fqdn,
         mtuBytes,
+        extraOptions: endpoint.extraDhcp.options,
         subnets: subnetsIn(endpoint.networkId),
         isTaken(address) {
           addTo(watchers, address, tap);

@@ -1,6 +1,6 @@
 // Serves one port with the servers of both families.
 import type { Logger } from '@calico-openstack/agent';
-import type { FamilyServer } from './dnsmasq/server.ts';
+import type { FamilyServer } from './family-server.ts';
 import { type PortService, servicesOf } from './service/service.ts';
 
 /** Starts and ends the service of ports. */
@@ -42,7 +42,7 @@ export function portServer({ servers, silence, log }: PortServerOptions): PortSe
     tell() {
       if (untold.size === 0 || !servers.every(({ isServing }) => isServing())) return untold.size > 0;
       for (const { port, known } of untold.values()) {
-        const addresses = servicesOf(port).flatMap(({ leases }) => leases);
+        const addresses = servicesOf(port).flatMap((service) => (service.family === 6 ? service.addresses : service.leases));
         log.info({ tap: port.tap, mac: port.mac, addresses }, known ? 'port served in another way' : 'port served');
       }
       untold.clear();

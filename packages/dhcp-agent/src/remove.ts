@@ -5,7 +5,7 @@ import { deleteTables } from '@calico-openstack/kernel';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
 import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
-import { placesIn } from './dnsmasq/command.ts';
+import { ipv6DirectoryIn, placesIn } from './dnsmasq/command.ts';
 import { kill, processesWith } from './dnsmasq/process.ts';
 import { guardTable } from './guard/rules.ts';
 import { agentOptions, readOptions } from './option-table.ts';
@@ -15,14 +15,13 @@ import { routeKeeper, setServerAddresses, tapsInUse } from './taps.ts';
 export async function removeDhcpAgent(configFiles: readonly string[]): Promise<Removed> {
   const { directory, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));
   refuseWhileRunning('calico-dhcp-agent');
-  const places = ([4, 6] as const).map((family) => placesIn(directory, family));
+  const places = placesIn(directory);
+  const ipv6 = ipv6DirectoryIn(directory);
   const removed: string[] = [];
   const left: string[] = [];
-  for (const { pid } of places) {
-    for (const found of processesWith(`--pid-file=${pid}`).filter(({ network }) => network === networkNamespaceOf('self'))) {
-      await kill(found);
-      removed.push(`Dnsmasq (process ${found.pid})`);
-    }
+  for (const found of processesWith(`--pid-file=${places.pid}`).filter(({ network }) => network === networkNamespaceOf('self'))) {
+    await kill(found);
+    removed.push(`Dnsmasq (process ${found.pid})`);
   }
   // Nobody serves any more: the addresses that it served from go, and then what kept guests apart.
   const links = openLinks();
@@ -37,8 +36,10 @@ export async function removeDhcpAgent(configFiles: readonly string[]): Promise<R
   }
   deleteTables([guardTable]);
   removed.push(`table ${guardTable.family} ${guardTable.name}`);
-  for (const { directory: own } of places) rmSync(own, { recursive: true, force: true });
-  removed.push(...places.map((place) => place.directory));
+  for (const own of [places.directory, ipv6]) {
+    rmSync(own, { recursive: true, force: true });
+    removed.push(own);
+  }
   left.push(
     `guests' leases, which they keep until they run out`,
     `configuration and log files${dnsmasq.logDirectory === undefined ? '' : ` (${dnsmasq.logDirectory})`}`,

@@ -67,6 +67,7 @@ test('a DHCPv4 client gets address, mask, gateway, DNS, routes, MTU, hostname an
     broadcast: '10.65.0.255',
     router: '10.65.0.1',
     serverid: '10.65.0.1',
+    siaddr: '10.65.0.1',
     dns: '10.1.1.1 10.1.1.2',
     hostname: 'vm-1',
     domain: 'cloud.example',
@@ -75,6 +76,22 @@ test('a DHCPv4 client gets address, mask, gateway, DNS, routes, MTU, hostname an
     msstaticroutes: '0.0.0.0/0 10.65.0.1 10.99.0.0/16 10.65.0.7',
     lease: '86400',
   });
+});
+
+test('a port’s extra options replace those of its subnet, and whatever a tenant writes into one is its value', async () => {
+  const options = { mtu: '1400', router: '10.65.0.9', 'server-ip-address': '10.65.0.66', 'tftp-server': '10.65.0.66', 'ntp-server': '10.1.1.3,10.1.1.4' };
+  const extra = [
+    ...Object.entries(options).map(([name, value]) => ({ name, value, family: 4 as const })),
+    { name: 'bootfile-name', value: 'http://10.65.0.66/a,tag:x,3 #b', family: 4 as const },
+    { name: '224', value: '7', family: 4 as const },
+    { name: '66,set:x', value: 'never', family: 4 as const },
+    { name: 'lease-time', value: '60', family: 4 as const },
+    { name: 'domain-name', value: 'a\ntag:x,3,10.65.0.66', family: 4 as const },
+  ];
+  const lease = await leaseOnce(await guestOf(port({ extra })));
+  expect(lease).toMatchObject({ event: 'bound', router: '10.65.0.9', mtu: '1400', siaddr: '10.65.0.66', tftp: '10.65.0.66', ntpsrv: '10.1.1.3 10.1.1.4' });
+  expect(lease).toMatchObject({ bootfile: 'http://10.65.0.66/a,tag:x,3 #b', opt224: '07', lease: '86400', domain: 'openstacklocal', dns: '10.1.1.1 10.1.1.2' });
+  expect(world.logged('extra DHCPv4 option \\"lease-time\\" is not sent')).toBe(true);
 });
 
 test('a DHCPv6 client gets address, DNS and domain, and its default route by advertisement', async () => {

@@ -1,7 +1,7 @@
 // Sets the host's own addresses on the taps of the ports that are served, and reports what the kernel refuses.
 import type { IpAddress } from '@calico-openstack/addresses';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
-import type { FamilyServer } from './dnsmasq/server.ts';
+import type { FamilyServer } from './family-server.ts';
 import type { refusalTeller } from './refusals.ts';
 import { setServerAddresses } from './taps.ts';
 

@@ -26,7 +26,7 @@ const namesOwners = (links: Links): boolean => links.addresses('lo').some(({ pro
  */
 const isOurs = (links: Links, { family, prefixLength, scope, noPrefixRoute, protocol }: LinkAddress): boolean =>
   protocol === undefined
-    ? noPrefixRoute && (family === 4 ? prefixLength === 32 && scope >= scopeLink : prefixLength === 64 && !namesOwners(links))
+    ? noPrefixRoute && (family === 4 ? prefixLength === 32 && scope >= scopeLink : prefixLength >= 64 && !namesOwners(links))
     : protocol === ourProtocol;
 
 const isRouteKeeper = ({ address, prefixLength }: ServerAddress | LinkAddress): boolean =>
@@ -70,20 +70,12 @@ export function setServerAddresses(
   const have = links.addresses(tap);
   const isThere = (one: ServerAddress): boolean => have.some(({ address, prefixLength }) => address === one.address && prefixLength === one.prefixLength);
   let hasIpv4 = false;
-  let reordered = false;
-  for (const one of wanted) {
-    const ipv6 = familyOf(one.address) === 6;
-    // The kernel lists addresses in the order of adding: after a new IPv6 address, the later ones are added again.
-    if (ipv6 && reordered && isThere(one)) attempt(one.address, links.removeAddress(tap, one.address, one.prefixLength), 'EADDRNOTAVAIL');
-    const isDone = (isThere(one) && !(ipv6 && reordered)) || add(one, scopeLink);
-    if (ipv6 && !isThere(one)) reordered = true;
-    if (!ipv6 && isDone) hasIpv4 = true;
-  }
+  for (const one of wanted) if ((isThere(one) || add(one, scopeLink)) && familyOf(one.address) === 4) hasIpv4 = true;
 
   const isStale = (one: LinkAddress): boolean => {
     if (wanted.some(({ address, prefixLength }) => address === one.address && prefixLength === one.prefixLength)) return false;
     if (isRouteKeeper(one)) return hasIpv4 || !isTapName(tap);
-    const isOfEarlier = one.family === 6 && one.noPrefixRoute && one.prefixLength === 64 && one.protocol === undefined;
+    const isOfEarlier = one.family === 6 && one.noPrefixRoute && one.prefixLength >= 64 && one.protocol === undefined;
     return isForbidden(one.address as IpAddress) ? isOurs(links, one) || isOfEarlier : mode === 'replace' && isOurs(links, one);
   };
   const stale = have.filter(isStale);

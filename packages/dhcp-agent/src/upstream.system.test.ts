@@ -140,7 +140,7 @@ test('--remove takes away what the agent has put there, when it is stopped, and 
   expect(world.dnsmasqsRunning()).toEqual([]);
   expect(world.host('ip', '-br', 'address', 'show', one.tap)).not.toContain('10.65.0.1');
   expect(world.host('nft', 'list', 'tables')).toBe('');
-  expect(['dnsmasq-4', 'dnsmasq-6'].filter((name) => existsSync(join(stateOf(), name)))).toEqual([]);
+  expect(['dnsmasq-4', 'ipv6'].filter((name) => existsSync(join(stateOf(), name)))).toEqual([]);
   expect(guest.run('ip', 'address', 'show', 'eth0')).toContain(one.addresses[0]);
   await world.startAgent(); // and it can come back
   holder.renew();

@@ -29,6 +29,7 @@ export { printTable } from './nftables/print.ts';
 export { type OpenTable, openTable, type TableOptions } from './nftables/table.netlink.ts';
 export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
+export { type Icmp6, icmp6Frame, parseIcmp6 } from './packets/icmp6.ts';
 export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';
 export { parseUdp6, type Udp6, udp6Frame } from './packets/udp6.ts';
 export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';

@@ -11,10 +11,10 @@ const options: DnsmasqOptions = {
   configFile: undefined,
   logDirectory: undefined,
 };
-const argumentsOf = (family: 4 | 6, some: Partial<DnsmasqOptions> = {}) => dnsmasqArguments(family, placesIn('/srv/dhcp', family), { ...options, ...some });
+const argumentsOf = (some: Partial<DnsmasqOptions> = {}) => dnsmasqArguments(placesIn('/srv/dhcp'), { ...options, ...some });
 
 test('DHCPv4 is served on all taps, for all of IPv4, to known hosts only', () => {
-  expect(argumentsOf(4)).toEqual([
+  expect(argumentsOf()).toEqual([
     '--keep-in-foreground',
     '--conf-file=',
     '--port=0',
@@ -41,13 +41,6 @@ test('DHCPv4 is served on all taps, for all of IPv4, to known hosts only', () =>
   ]);
 });
 
-test('DHCPv6 and advertisements are served for every prefix that a tap carries, as off-link', () => {
-  expect(argumentsOf(6)).toEqual(
-    expect.arrayContaining(['--interface=tap*', '--dhcp-ignore=tag:!known', '--dhcp-range=::,constructor:tap*,static,off-link,64,86400s', '--enable-ra']),
-  );
-  expect(argumentsOf(6).filter((argument) => argument.startsWith('--dhcp-range='))).toHaveLength(1);
-});
-
 test.each<{ readonly some: Partial<DnsmasqOptions>; readonly gives: readonly string[] }>([
   { some: { leaseSeconds: undefined }, gives: ['--dhcp-range=0.0.0.0,static,128.0.0.0,infinite'] },
   { some: { renewalSeconds: 300 }, gives: ['--dhcp-option-force=option:T1,300s'] },
@@ -56,14 +49,12 @@ test.each<{ readonly some: Partial<DnsmasqOptions>; readonly gives: readonly str
   { some: { configFile: '/etc/neutron/dnsmasq.conf' }, gives: ['--conf-file=/etc/neutron/dnsmasq.conf'] },
   { some: { logDirectory: '/var/log/dhcp' }, gives: ['--log-dhcp', '--log-facility=/var/log/dhcp/dnsmasq-4.log'] },
 ])('$some', ({ some, gives }) => {
-  expect(argumentsOf(4, some)).toEqual(expect.arrayContaining([...gives]));
+  expect(argumentsOf(some)).toEqual(expect.arrayContaining([...gives]));
 });
 
 test('guests’ requests are not logged, unless the operator asks for a log', () => {
-  expect(argumentsOf(6)).toEqual(expect.arrayContaining(['--log-async=100', '--quiet-dhcp6', '--quiet-ra']));
-  for (const family of [4, 6] as const) {
-    const asked = argumentsOf(family, { logDirectory: '/var/log/dhcp' });
-    expect(asked.filter((argument) => argument.startsWith('--quiet'))).toEqual([]);
-    expect(asked).toContain('--log-async=100');
-  }
+  expect(argumentsOf()).toEqual(expect.arrayContaining(['--log-async=100', '--quiet-dhcp']));
+  const asked = argumentsOf({ logDirectory: '/var/log/dhcp' });
+  expect(asked.filter((argument) => argument.startsWith('--quiet'))).toEqual([]);
+  expect(asked).toContain('--log-async=100');
 });

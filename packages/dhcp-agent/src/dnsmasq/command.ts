@@ -1,10 +1,10 @@
-// Dnsmasq's command lines: one process for DHCPv4, one for DHCPv6 and router advertisements. Nothing in them depends on ports or subnets, so no change of these needs a restart.
+// Dnsmasq's command line. Nothing in it depends on ports or subnets, so no change of these needs a restart.
 import { join } from 'node:path';
-import { addressOf, type IpFamily } from '@calico-openstack/addresses';
+import { addressOf } from '@calico-openstack/addresses';
 import type { DnsmasqOptions } from '../option-table.ts';
 import { ipv4Ranges, netmask } from '../service/ipv4.ts';
 
-/** The directories and files of one Dnsmasq. */
+/** The directories and files of Dnsmasq. */
 export type Places = {
   readonly directory: string;
   readonly hosts: string;
@@ -13,14 +13,17 @@ export type Places = {
   readonly pid: string;
 };
 
-/** The places of a family's Dnsmasq below the agent's directory. */
-export function placesIn(directory: string, family: IpFamily): Places {
-  const own = join(directory, `dnsmasq-${family}`);
+/** Where the IPv6 service of each port is kept, below the agent's directory. */
+export const ipv6DirectoryIn = (directory: string): string => join(directory, 'ipv6');
+
+/** The places of Dnsmasq below the agent's directory. */
+export function placesIn(directory: string): Places {
+  const own = join(directory, 'dnsmasq-4');
   return { directory: own, hosts: join(own, 'hosts'), options: join(own, 'options'), leases: join(own, 'leases'), pid: join(own, 'pid') };
 }
 
 /**
- * The arguments of a family's Dnsmasq, without the program.
+ * Dnsmasq's arguments, without the program.
  *
  * | option | why |
  * |---|---|
@@ -31,10 +34,10 @@ export function placesIn(directory: string, family: IpFamily): Places {
  * | `--dhcp-ignore-names` | the names that guests give themselves are not used |
  * | `--dhcp-ignore-clid` | a guest chooses its client identifier freely, and could get at another's lease by it |
  * | `--dhcp-authoritative` | a guest whose lease was lost keeps its address |
- * | `--quiet-dhcp`, `--quiet-dhcp6`, `--quiet-ra` | a guest could fill the host's log, with two lines a question; errors are still logged. Not where the operator asks for a log |
+ * | `--quiet-dhcp` | a guest could fill the host's log, with two lines a question; errors are still logged. Not where the operator asks for a log |
  * | `--log-async` | a log that nobody reads (a syslog that stands still, a slow disk) must not keep guests waiting. Lines beyond that many are lost |
  */
-export function dnsmasqArguments(family: IpFamily, places: Places, options: DnsmasqOptions): readonly string[] {
+export function dnsmasqArguments(places: Places, options: DnsmasqOptions): readonly string[] {
   const leaseTime = options.leaseSeconds === undefined ? 'infinite' : `${options.leaseSeconds}s`;
   return [
     '--keep-in-foreground',
@@ -48,31 +51,21 @@ export function dnsmasqArguments(family: IpFamily, places: Places, options: Dnsm
     '--dhcp-authoritative',
     '--dhcp-ignore=tag:!known',
     '--dhcp-ignore-names',
-    ...(family === 4 ? ipv4Arguments(leaseTime, options) : ipv6Arguments(leaseTime)),
-    `--dhcp-lease-max=${options.leaseMax}`,
-    `--dhcp-hostsdir=${places.hosts}`,
-    `--dhcp-optsdir=${places.options}`,
-    `--dhcp-leasefile=${places.leases}`,
-    `--pid-file=${places.pid}`,
-    `--log-async=${logLinesMax}`,
-    ...(options.logDirectory === undefined ? quiet[family] : ['--log-dhcp', `--log-facility=${join(options.logDirectory, `dnsmasq-${family}.log`)}`]),
-  ];
-}
-
-/** The most that Dnsmasq keeps. Before it loses lines it waits for the last eight, 255 ms in all: once, since a full queue makes nobody wait. */
-const logLinesMax = 100;
-const quiet: Readonly<Record<IpFamily, readonly string[]>> = { 4: ['--quiet-dhcp'], 6: ['--quiet-dhcp6', '--quiet-ra'] };
-
-function ipv4Arguments(leaseTime: string, options: DnsmasqOptions): readonly string[] {
-  return [
     '--dhcp-ignore-clid',
     '--no-ping',
     ...ipv4Ranges.map((range) => `--dhcp-range=${addressOf(range)},static,${netmask(range)},${leaseTime}`),
     ...(options.renewalSeconds === undefined ? [] : [`--dhcp-option-force=option:T1,${options.renewalSeconds}s`]),
     ...(options.rebindingSeconds === undefined ? [] : [`--dhcp-option-force=option:T2,${options.rebindingSeconds}s`]),
     ...(options.broadcastReply ? ['--dhcp-broadcast'] : []),
+    `--dhcp-lease-max=${options.leaseMax}`,
+    `--dhcp-hostsdir=${places.hosts}`,
+    `--dhcp-optsdir=${places.options}`,
+    `--dhcp-leasefile=${places.leases}`,
+    `--pid-file=${places.pid}`,
+    `--log-async=${logLinesMax}`,
+    ...(options.logDirectory === undefined ? ['--quiet-dhcp'] : ['--log-dhcp', `--log-facility=${join(options.logDirectory, 'dnsmasq-4.log')}`]),
   ];
 }
 
-/** A range for each prefix that a tap carries. The ranges are off-link: guests send everything to the host, which routes. */
-const ipv6Arguments = (leaseTime: string): readonly string[] => [`--dhcp-range=::,constructor:tap*,static,off-link,64,${leaseTime}`, '--enable-ra'];
+/** The most that Dnsmasq keeps. Before it loses lines it waits for the last eight, 255 ms in all: once, since a full queue makes nobody wait. */
+const logLinesMax = 100;

@@ -1,11 +1,9 @@
-// The files of one Dnsmasq on disk.
+// Dnsmasq's files on disk.
 import { chmodSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { IpAddress } from '@calico-openstack/addresses';
 import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
 import type { Places } from './command.ts';
 import { type PortFiles, parseHost } from './files.ts';
-import { type Holder, parseHolders } from './leases.ts';
 
 /** Begins the names of files that are being written: Dnsmasq skips such files. */
 const unfinished = '.';
@@ -106,22 +104,6 @@ export function wholeText(look: () => { readonly text: string; readonly ageMs: n
     if (isWhole || looks === looksMax) return text;
     pause();
   }
-}
-
-/**
- * @returns the function that looks up who has leased an address; it reads the lease file when it has changed. A file that is just being written may miss some leases, so this is
- * for questions that are repeated.
- */
-export function leaseHolders(places: Places): (address: IpAddress) => Holder | undefined {
-  let [seen, holders]: [string | undefined, ReadonlyMap<IpAddress, Holder>] = [undefined, new Map()];
-  return (address) => {
-    const facts = statSync(places.leases, { throwIfNoEntry: false, bigint: true });
-    const now = facts && `${facts.ino} ${facts.size} ${facts.mtimeNs}`;
-    if (now === undefined || now !== seen) holders = parseHolders(readLeaseFile(places));
-    // A file written within the last second may be written again and look the same, so it is not cached.
-    seen = facts && Date.now() - Number(facts.mtimeMs) > writingMs ? now : undefined;
-    return holders.get(address);
-  };
 }
 
 /** Writes the lease file for the Dnsmasq that starts next: a running one has the former file open. */

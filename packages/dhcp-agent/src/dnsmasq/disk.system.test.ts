@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IpAddress } from '@calico-openstack/addresses';
 import { silentLog } from '@calico-openstack/agent';
-import { dhclient6, leaseOnce } from '../testing/clients.ts';
+import { leaseOnce } from '../testing/clients.ts';
 import { contractServerAddresses, contractTaps, dnsmasqContract } from '../testing/dnsmasq-contract.ts';
 import { endAllIn, type Guest } from '../testing/world.ts';
 import { openDnsmasq } from './disk.ts';
@@ -12,58 +12,49 @@ import { openDnsmasq } from './disk.ts';
 const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 let worlds = 0;
 
-for (const family of [4, 6] as const) {
-  dnsmasqContract(family, async () => {
-    const namespace = `dhcpd-${process.pid}-${worlds++}`;
-    const directory = mkdtempSync(join(tmpdir(), 'dhcp-contract-'));
-    chmodSync(directory, 0o755);
-    ip('netns', 'add', namespace);
-    ip('-n', namespace, 'link', 'set', 'lo', 'up');
-    ip('netns', 'exec', namespace, 'sysctl', '-qw', 'net.ipv6.conf.default.accept_dad=0');
-    const guests = contractTaps.map((tap, index): Guest => {
-      const inside = `${namespace}-${index}`;
-      ip('netns', 'add', inside);
-      ip('-n', namespace, 'link', 'add', tap, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', inside);
-      ip('netns', 'exec', inside, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0');
-      ip('-n', namespace, 'link', 'set', tap, 'up');
-      for (const address of contractServerAddresses[family])
-        ip('-n', namespace, 'addr', 'add', address, 'dev', tap, 'noprefixroute', ...(family === 6 ? ['nodad'] : []));
-      return { namespace: inside, tap, run: (...command) => ip('netns', 'exec', inside, ...command), close: () => ip('netns', 'del', inside) };
-    });
-    const options = {
-      leaseSeconds: 600,
-      renewalSeconds: undefined,
-      rebindingSeconds: undefined,
-      leaseMax: 1000,
-      broadcastReply: false,
-      configFile: undefined,
-      logDirectory: directory,
-    };
-    const dnsmasq = openDnsmasq(family, { directory, dnsmasq: options }, silentLog(), ['ip', 'netns', 'exec', namespace, 'dnsmasq']);
-    dnsmasq.process.run();
-    await dnsmasq.process.settled();
-
-    return {
-      dnsmasq,
-      async ask(tap, mac) {
-        const guest = guests[contractTaps.indexOf(tap as (typeof contractTaps)[number])]!;
-        ip('-n', guest.namespace, 'link', 'set', 'eth0', 'down', 'address', mac);
-        ip('-n', guest.namespace, 'link', 'set', 'eth0', 'up');
-        if (family === 4) {
-          const lease = await leaseOnce(guest, { attempts: 4 });
-          return lease['event'] === 'bound' ? { address: lease['ip'] as IpAddress, dns: lease['dns'], routes: lease['staticroutes'] } : undefined;
-        }
-        const lease = await dhclient6(guest, { seconds: 10, duid: `00:03:00:01:${mac}` });
-        return lease && { address: lease['new_ip6_address'] as IpAddress, dns: lease['new_dhcp6_name_servers'], routes: undefined };
-      },
-      settled: () => dnsmasq.process.settled(),
-      async close() {
-        await dnsmasq.process.close();
-        for (const guest of guests) guest.close();
-        endAllIn(namespace);
-        ip('netns', 'del', namespace);
-        rmSync(directory, { recursive: true, force: true });
-      },
-    };
+dnsmasqContract(async () => {
+  const namespace = `dhcpd-${process.pid}-${worlds++}`;
+  const directory = mkdtempSync(join(tmpdir(), 'dhcp-contract-'));
+  chmodSync(directory, 0o755);
+  ip('netns', 'add', namespace);
+  ip('-n', namespace, 'link', 'set', 'lo', 'up');
+  const guests = contractTaps.map((tap, index): Guest => {
+    const inside = `${namespace}-${index}`;
+    ip('netns', 'add', inside);
+    ip('-n', namespace, 'link', 'add', tap, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', inside);
+    ip('-n', namespace, 'link', 'set', tap, 'up');
+    for (const address of contractServerAddresses) ip('-n', namespace, 'addr', 'add', address, 'dev', tap, 'noprefixroute');
+    return { namespace: inside, tap, run: (...command) => ip('netns', 'exec', inside, ...command), close: () => ip('netns', 'del', inside) };
   });
-}
+  const options = {
+    leaseSeconds: 600,
+    renewalSeconds: undefined,
+    rebindingSeconds: undefined,
+    leaseMax: 1000,
+    broadcastReply: false,
+    configFile: undefined,
+    logDirectory: directory,
+  };
+  const dnsmasq = openDnsmasq({ directory, dnsmasq: options }, silentLog(), ['ip', 'netns', 'exec', namespace, 'dnsmasq']);
+  dnsmasq.process.run();
+  await dnsmasq.process.settled();
+
+  return {
+    dnsmasq,
+    async ask(tap, mac) {
+      const guest = guests[contractTaps.indexOf(tap as (typeof contractTaps)[number])]!;
+      ip('-n', guest.namespace, 'link', 'set', 'eth0', 'down', 'address', mac);
+      ip('-n', guest.namespace, 'link', 'set', 'eth0', 'up');
+      const lease = await leaseOnce(guest, { attempts: 4 });
+      return lease['event'] === 'bound' ? { address: lease['ip'] as IpAddress, dns: lease['dns'], routes: lease['staticroutes'] } : undefined;
+    },
+    settled: () => dnsmasq.process.settled(),
+    async close() {
+      await dnsmasq.process.close();
+      for (const guest of guests) guest.close();
+      endAllIn(namespace);
+      ip('netns', 'del', namespace);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+});

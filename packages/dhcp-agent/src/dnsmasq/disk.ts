@@ -1,36 +1,31 @@
-// A family's Dnsmasq with real files and a real process.
-
-import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
+// Dnsmasq with real files and a real process.
 import type { Logger } from '@calico-openstack/agent';
 import type { AgentOptions } from '../option-table.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
 import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
 import { type HostEntry, type PortFiles, parseHost } from './files.ts';
-import { type Lease, parseLeases, pruneLeases, withServerDuid } from './leases.ts';
+import { type Lease, parseLeases, pruneLeases } from './leases.ts';
 import { dnsmasqHost } from './process.ts';
 import type { Dnsmasq } from './server.ts';
 import { type DnsmasqProcess, startDnsmasqSupervisor } from './supervisor.ts';
 
-/** A family's Dnsmasq. Makes the directories; `process.run()` starts Dnsmasq. @throws StartError when a directory is unusable */
+/** Makes the directories; `process.run()` starts Dnsmasq. @throws StartError when a directory is unusable */
 export function openDnsmasq(
-  family: IpFamily,
   { directory, dnsmasq: options }: Pick<AgentOptions, 'directory' | 'dnsmasq'>,
   log: Logger,
   program: readonly [string, ...string[]] = ['dnsmasq'],
 ): Dnsmasq & { readonly process: DnsmasqProcess } {
-  const places = placesIn(directory, family);
+  const places = placesIn(directory);
   makeDirectories(places);
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
-  let unwanted: ReadonlySet<IpAddress> = new Set();
 
   const supervised = startDnsmasqSupervisor({
-    host: dnsmasqHost({ program, arguments: dnsmasqArguments(family, places, options), pidFile: places.pid }, log),
+    host: dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid }, log),
     log,
     beforeStart() {
       try {
         tidy();
-        unwanted = new Set();
       } catch (error) {
         // The disk is full or read-only. Old leases affect few guests; without Dnsmasq nobody gets an answer.
         log.error({ err: error }, 'cannot remove stale files and leases before Dnsmasq starts; starting it with them; free or remount the disk');
@@ -43,8 +38,7 @@ export function openDnsmasq(
     const there = readFiles(places);
     for (const [tap, files] of kept()) if (!there.has(tap)) writeFiles(places, tap, files);
     const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
-    const leases = pruneLeases(readLiveLeaseFile(places), isKept(entries, unwanted));
-    writeLeaseFile(places, family === 6 ? withServerDuid(leases) : leases);
+    writeLeaseFile(places, pruneLeases(readLiveLeaseFile(places), isKept(entries)));
   }
 
   return {
@@ -58,15 +52,11 @@ export function openDnsmasq(
       kept = files;
     },
     reload: () => supervised.reload(),
-    restartWithout(addresses) {
-      unwanted = new Set([...unwanted, ...addresses]);
-      supervised.restart();
-    },
   };
 }
 
 /** @returns whether a lease is kept: leases of deleted ports would pile up, and keep the next ports from getting their addresses */
-export function isKept(entries: readonly HostEntry[], unwanted: ReadonlySet<IpAddress>): (lease: Lease) => boolean {
+export function isKept(entries: readonly HostEntry[]): (lease: Lease) => boolean {
   const macs = new Map(entries.flatMap(({ leases, macs: [mac] }) => leases.map((address) => [address, mac])));
-  return ({ address, mac }) => macs.has(address) && !unwanted.has(address) && (mac === undefined || mac === macs.get(address));
+  return ({ address, mac }) => macs.has(address) && (mac === undefined || mac === macs.get(address));
 }

@@ -1,5 +1,5 @@
 // Dnsmasq's files and memory without Dnsmasq, for tests: it reads as strictly, keeps as much in memory, and gives the same answers. testing/dnsmasq-contract.ts tests both.
-import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
+import type { IpAddress } from '@calico-openstack/addresses';
 import { type PortFiles, parseHost } from './files.ts';
 import type { Lease } from './leases.ts';
 import type { Dnsmasq } from './server.ts';
@@ -14,15 +14,15 @@ export type Answer = { readonly addresses: readonly IpAddress[]; readonly option
 export interface FakeDnsmasq extends Dnsmasq {
   readonly files: Map<string, PortFiles>;
   readonly leaseTable: Map<IpAddress, string>;
-  readonly calls: { reloads: number; restarts: number };
+  readonly calls: { reloads: number };
   /** Makes a whole exchange, from DISCOVER to ACK. undefined when there is no answer. */
   ask(tap: string, mac: string): Answer | undefined;
 }
 
 /** A fake Dnsmasq that has read `files` at its start. */
-export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>()): FakeDnsmasq {
+export function fakeDnsmasq(files = new Map<string, PortFiles>()): FakeDnsmasq {
   const leaseTable = new Map<IpAddress, string>();
-  const calls = { reloads: 0, restarts: 0 };
+  const calls = { reloads: 0 };
   /** Newest first, as Dnsmasq looks through them. */
   let hosts: HostLine[] = [];
   let options: OptionLine[] = [];
@@ -31,7 +31,7 @@ export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>
     options = [...readOptionLines(which.options), ...options];
     const entry = parseHost(which.host);
     if (!entry) return;
-    const taken = family === 4 && hosts.some(({ addresses }) => addresses.some((address) => entry.leases.includes(address)));
+    const taken = hosts.some(({ addresses }) => addresses.some((address) => entry.leases.includes(address)));
     if (!taken) hosts = [{ tap: entry.tap, macs: entry.macs, addresses: entry.leases }, ...hosts];
   }
 
@@ -54,14 +54,9 @@ export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>
     removeFiles: (tap) => files.delete(tap),
     keep: () => undefined,
     isServing: () => true,
-    leases: () => [...leaseTable].map(([address, mac]): Lease => ({ address, mac: family === 4 ? mac : undefined })),
+    leases: () => [...leaseTable].map(([address, mac]): Lease => ({ address, mac })),
     reload() {
       calls.reloads += 1;
-      readAll();
-    },
-    restartWithout(addresses) {
-      calls.restarts += 1;
-      for (const address of addresses) leaseTable.delete(address);
       readAll();
     },
     ask(tap, mac) {
@@ -69,7 +64,7 @@ export function fakeDnsmasq(family: IpFamily, files = new Map<string, PortFiles>
       if (!host) return undefined;
       const free = host.addresses.filter((address) => {
         const holder = leaseTable.get(address);
-        return holder === undefined || holder === mac || (family === 4 && host.macs.includes(holder));
+        return holder === undefined || holder === mac || host.macs.includes(holder);
       });
       if (free.length === 0) return undefined;
       for (const address of free) leaseTable.set(address, mac);

@@ -1,30 +1,24 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createModel } from '../model.ts';
-import { option6 } from '../service/ipv6.ts';
 import { servePort } from '../service/serve.ts';
-import { type FamilyService, servicesOf } from '../service/service.ts';
+import type { Ipv4Service } from '../service/service.ts';
 import { bytes, endpointKey, endpointValue, keyOfSubnet } from '../testing/etcd-values.ts';
 import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { hostilePort, hostileText } from '../testing/hostile.ts';
-import { hostEntryOf, parseHost, parseOptions6, printHost, printOptions } from './files.ts';
+import { hostEntryOf, parseHost, printHost, printOptions } from './files.ts';
 
 test('no line is longer than Dnsmasq reads at once, however much a subnet and a port hold', () => {
   const many = Array.from({ length: 100 }, (_, index) => index + 100);
   const routes = (length: number) => Object.fromEntries(many.map((number) => [`${number}.100.0.0/${length}`, '172.100.100.100']));
   for (const length of [7, 8, 15, 16, 24, 32]) {
-    const subnets = [
-      subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: many.map((number) => `192.168.100.${number}`), routes: routes(length) }),
-      subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: many.map((number) => `2001:db8:ffff:ffff:ffff:ffff:ffff:${number}`) }),
-    ];
-    const addresses = ['10.65.0.11', ...many.map((number) => `2001:db8:a:0:ffff:ffff:ffff:${number}`)];
+    const subnets = [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: many.map((number) => `192.168.100.${number}`), routes: routes(length) })];
+    const addresses = ['10.65.0.11'];
     const { service, problems } = servePort(facts({ tap: 'tap12345678-ab', addresses, subnets }), serviceOptions);
     expect(problems).toContainEqual(expect.stringContaining('routes'));
-    for (const family of servicesOf(service!)) {
-      const host = printHost(hostEntryOf(service!.tap, service!.mac, family, ['fa:16:3e:00:00:09']));
-      expect(parseHost(host)).toBeDefined();
-      for (const line of `${host}${printOptions(service!.tap, family)}`.split('\n')) expect(line.length).toBeLessThan(1024);
-    }
+    const host = printHost(hostEntryOf(service!.tap, service!.mac, service!.ipv4!, ['fa:16:3e:00:00:09']));
+    expect(parseHost(host)).toBeDefined();
+    for (const line of `${host}${printOptions(service!.tap, service!.ipv4!)}`.split('\n')) expect(line.length).toBeLessThan(1024);
   }
   const entry = parseHost(printHost({ tap: 'tap1', macs: ['fa:16:3e:00:00:01'], leases: [ip('10.65.0.11')], serverAddresses: [] }))!;
   expect(() => printHost({ ...entry, leases: many.map((number) => ip(`10.65.0.${number}`)) })).toThrow(RangeError);
@@ -32,9 +26,10 @@ test('no line is longer than Dnsmasq reads at once, however much a subnet and a 
 
 /**
  * A line as Dnsmasq 2.90 takes it apart (option.c, read_file and split): quotes hide, `#` behind white space begins a comment, commas part.
- * Refuses what makes a difference between the text and its parts: our files need none of it.
+ * Refuses what makes a difference between the text and its parts, but for a tenant's text, which is in quotes as a whole, and is told as QUOTED.
  */
-function dnsmasqLines(text: string): string[][] {
+function dnsmasqLines(whole: string): string[][] {
+  const text = whole.replace(/^([^"\n]*,)"[^"\\\n\r\0]*"$/gm, '$1QUOTED');
   expect(text).not.toMatch(/["\\\r\0]/);
   expect(text.endsWith('\n') || text === '').toBe(true);
   return text
@@ -45,24 +40,18 @@ function dnsmasqLines(text: string): string[][] {
 }
 
 const port = facts({
-  addresses: ['10.65.0.11', '2001:db8:a::11', '2001:db8:a::12'],
+  addresses: ['10.65.0.11'],
   mtuBytes: 1442,
   fqdn: 'vm-1.cloud.example.',
-  subnets: [
-    subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: { '10.99.0.0/16': '10.65.0.7' } }),
-    subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: ['2001:db8::53'] }),
-  ],
+  subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: { '10.99.0.0/16': '10.65.0.7' } })],
 });
 const { service } = servePort(port, serviceOptions);
-const [ipv4, ipv6] = service ? servicesOf(service) : [];
+const ipv4 = service?.ipv4;
 
 test('the files of a port', () => {
   expect(printHost(hostEntryOf(port.tap, port.mac, ipv4!))).toBe('# 10.65.0.1/32\ntag:tap00000001-aa,fa:16:3e:00:00:01,10.65.0.11\n');
   expect(printHost(hostEntryOf(port.tap, port.mac, ipv4!, ['fa:16:3e:00:00:09', port.mac]))).toBe(
     '# 10.65.0.1/32\ntag:tap00000001-aa,fa:16:3e:00:00:01,fa:16:3e:00:00:09,10.65.0.11\n',
-  );
-  expect(printHost(hostEntryOf(port.tap, port.mac, ipv6!))).toBe(
-    '# 2001:db8:a::1/64 fdca:fa16:3e00:1::1/64\ntag:tap00000001-aa,fa:16:3e:00:00:01,[2001:db8:a::11],[2001:db8:a::12]\n',
   );
   expect(printOptions(port.tap, ipv4!).split('\n')).toEqual([
     'tag:tap00000001-aa,1,255.255.255.0',
@@ -76,23 +65,21 @@ test('the files of a port', () => {
     'tag:tap00000001-aa,249,0.0.0.0/0,10.65.0.1,10.99.0.0/16,10.65.0.7',
     '',
   ]);
-  expect(printOptions(port.tap, ipv6!)).toBe('tag:tap00000001-aa,option6:23,[2001:db8::53]\ntag:tap00000001-aa,option6:24,cloud.example\n');
 });
 
 describe('whatever a tenant chose', () => {
-  const everyService = (check: (tap: string, mac: string, one: FamilyService) => void) =>
+  const everyService = (check: (tap: string, mac: string, one: Ipv4Service) => void) =>
     fc.assert(
       fc.property(hostilePort, (hostile) => {
         const served = servePort(hostile, serviceOptions).service;
-        for (const one of served ? servicesOf(served) : []) check(hostile.tap, hostile.mac, one);
+        for (const one of served?.ipv4 ? [served.ipv4] : []) check(hostile.tap, hostile.mac, one);
       }),
       { numRuns: 500 },
     );
 
   test('a hosts file is one line: for the port’s tap, MACs and addresses only', () => {
     everyService((tap, mac, one) => {
-      const addresses = one.leases.map((address) => (one.family === 6 ? `[${address}]` : address));
-      expect(dnsmasqLines(printHost(hostEntryOf(tap, mac, one, ['fa:16:3e:00:00:09'])))).toEqual([[`tag:${tap}`, mac, 'fa:16:3e:00:00:09', ...addresses]]);
+      expect(dnsmasqLines(printHost(hostEntryOf(tap, mac, one, ['fa:16:3e:00:00:09'])))).toEqual([[`tag:${tap}`, mac, 'fa:16:3e:00:00:09', ...one.leases]]);
     });
   });
 
@@ -106,26 +93,12 @@ describe('whatever a tenant chose', () => {
   test('an options file is a line for each option, for the port’s tap', () => {
     everyService((tap, _mac, one) => {
       const lines = dnsmasqLines(printOptions(tap, one));
-      expect(lines.map(([tag, code]) => [tag, code])).toEqual(one.options.map(({ code }) => [`tag:${tap}`, one.family === 4 ? `${code}` : `option6:${code}`]));
+      expect(lines.map(([tag, code]) => [tag, code])).toEqual(
+        one.options.map(({ code }) => [`tag:${tap}`, code === 255 ? 'option:server-ip-address' : `${code}`]),
+      );
       for (const [, , ...values] of lines) for (const value of values) expect(value).toMatch(/^[-.:/[\]A-Za-z0-9]+$/);
     });
   });
-});
-
-test('the DHCPv6 options read back as what was written', () => {
-  fc.assert(
-    fc.property(hostilePort, (hostile) => {
-      const one = servePort(hostile, serviceOptions).service?.ipv6;
-      if (!one) return;
-      const told = (code: number) => one.options.find((option) => option.code === code)?.value;
-      const [servers, domain] = [told(option6.dnsServers), told(option6.domainSearch)];
-      expect(parseOptions6(printOptions(hostile.tap, one))).toEqual({
-        dnsServers: servers?.kind === 'addresses' ? servers.addresses : [],
-        domainSearch: domain?.kind === 'name' ? domain.name : undefined,
-      });
-    }),
-  );
-  expect(parseOptions6('')).toEqual({ dnsServers: [], domainSearch: undefined });
 });
 
 test('whatever stands in a subnet and in a name in etcd, Dnsmasq reads lines for the port’s tap, of addresses, prefixes, numbers and names', () => {
@@ -158,13 +131,12 @@ test('whatever stands in a subnet and in a name in etcd, Dnsmasq reads lines for
         model.setEndpoint(endpointKey(one), bytes(endpointValue(one)));
         model.setTap(port.tap, 1500);
         for (const service of model.takeChanged().values()) {
-          for (const family of service ? servicesOf(service) : []) {
+          for (const family of service?.ipv4 ? [service.ipv4] : []) {
             served += 1;
-            const addresses = family.leases.map((address) => (family.family === 6 ? `[${address}]` : address));
-            expect(dnsmasqLines(printHost(hostEntryOf(port.tap, port.mac, family)))).toEqual([[`tag:${port.tap}`, port.mac, ...addresses]]);
+            expect(dnsmasqLines(printHost(hostEntryOf(port.tap, port.mac, family)))).toEqual([[`tag:${port.tap}`, port.mac, ...family.leases]]);
             for (const [tag, code, ...values] of dnsmasqLines(printOptions(port.tap, family))) {
               expect(tag).toBe(`tag:${port.tap}`);
-              expect(code).toMatch(family.family === 4 ? /^\d+$/ : /^option6:\d+$/);
+              expect(code).toMatch(/^\d+$/);
               for (const value of values) expect(value).toMatch(/^[-.:/[\]A-Za-z0-9]+$/);
             }
           }

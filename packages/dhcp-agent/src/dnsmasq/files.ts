@@ -1,12 +1,12 @@
 // Prints and parses the files that Dnsmasq reads about a port: one in its directory of hosts, and one in its directory of options.
 // Every line is bound to the tap by Dnsmasq's own tag for the interface of a packet: whatever a guest claims to be, it gets its own port's answers.
 // No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and crashes after a reload.
-import { type IpAddress, type IpFamily, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
+import { type IpAddress, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
+import { serverIpAddressCode } from '@calico-openstack/datamodel';
 import { isTapName } from '../endpoint.ts';
-import { option6 } from '../service/ipv6.ts';
-import type { DhcpOption, FamilyService, OptionValue, ServerAddress } from '../service/service.ts';
+import type { DhcpOption, Ipv4Service, OptionValue, ServerAddress } from '../service/service.ts';
 
-/** Both files of one port, of one family. */
+/** Both files of one port. */
 export type PortFiles = { readonly host: string; readonly options: string };
 
 /** The content of a hosts file. */
@@ -20,7 +20,7 @@ export type HostEntry = {
 };
 
 /** The entry of a port's hosts file. `formerMacs` had the port's addresses in lease before. */
-export const hostEntryOf = (tap: string, mac: string, service: FamilyService, formerMacs: readonly string[] = []): HostEntry => ({
+export const hostEntryOf = (tap: string, mac: string, service: Ipv4Service, formerMacs: readonly string[] = []): HostEntry => ({
   tap,
   macs: [mac, ...formerMacs.filter((former) => former !== mac)],
   leases: service.leases,
@@ -29,9 +29,8 @@ export const hostEntryOf = (tap: string, mac: string, service: FamilyService, fo
 
 /** The text of a hosts file. @throws RangeError for a line that is too long for Dnsmasq */
 export function printHost({ tap, macs, leases, serverAddresses }: HostEntry): string {
-  const addresses = leases.map((address) => (address.includes(':') ? `[${address}]` : address));
   const comment = `# ${serverAddresses.map(({ address, prefixLength: length }) => `${address}/${length}`).join(' ')}\n`;
-  return shortLine(comment) + shortLine(`${[`tag:${tap}`, ...macs, ...addresses].join(',')}\n`);
+  return shortLine(comment) + shortLine(`${[`tag:${tap}`, ...macs, ...leases].join(',')}\n`);
 }
 
 /** Parses a hosts file. undefined for anything that `printHost` would not have written. */
@@ -40,7 +39,7 @@ export function parseHost(text: string): HostEntry | undefined {
   if (!lines || !text.split('\n').every(isShort)) return undefined;
   const [tap = '', ...fields] = lines[2]!.split(',');
   const macs = fields.flatMap((field) => parseMac(field) ?? []);
-  const leases = fields.slice(macs.length).flatMap((field) => parseAddress(field.replace(/^\[(.*)\]$/, '$1')) ?? []);
+  const leases = fields.slice(macs.length).flatMap((field) => parseAddress(field) ?? []);
   const serverAddresses = lines[1]!.split(' ').flatMap((field) => parseServerAddress(field) ?? []);
   const entry: HostEntry = { tap, macs, leases, serverAddresses };
   return isTapName(tap) && macs.length > 0 && leases.length > 0 && printHost(entry) === text ? entry : undefined;
@@ -66,25 +65,25 @@ const longestLine = 1000;
 const isShort = (line: string): boolean => Buffer.byteLength(line) <= longestLine;
 
 /** The text of a port's options file. @throws RangeError for a line that is too long for Dnsmasq */
-export function printOptions(tap: string, service: FamilyService): string {
-  return service.options.map((option) => shortLine(`tag:${tap},${printCode(service.family, option)}${printValue(service.family, option.value)}\n`)).join('');
+export function printOptions(tap: string, service: Ipv4Service): string {
+  return service.options.map((option) => shortLine(`tag:${tap},${printCode(option)}${printValue(option.value)}\n`)).join('');
 }
 
-/** The DHCPv6 options in what `printOptions` wrote. */
-export function parseOptions6(text: string): { readonly dnsServers: readonly IpAddress[]; readonly domainSearch: string | undefined } {
-  const textOf = (code: number): string | undefined => new RegExp(`^tag:[^,\\n]*,option6:${code},(.*)$`, 'm').exec(text)?.[1];
-  const dnsServers = (textOf(option6.dnsServers) ?? '').split(',').flatMap((field) => parseAddress(field.replace(/^\[(.*)\]$/, '$1')) ?? []);
-  return { dnsServers, domainSearch: textOf(option6.domainSearch) };
-}
+const printCode = ({ code }: DhcpOption): string => (code === serverIpAddressCode ? 'option:server-ip-address' : `${code}`);
 
-const printCode = (family: IpFamily, { code }: DhcpOption): string => (family === 4 ? `${code}` : `option6:${code}`);
-
-function printValue(family: IpFamily, value: OptionValue): string {
+function printValue(value: OptionValue): string {
   switch (value.kind) {
     case 'addresses':
-      return value.addresses.map((address) => (family === 4 ? `,${address}` : `,[${address}]`)).join('');
+      return value.addresses.map((address) => `,${address}`).join('');
+    case 'number8':
     case 'number16':
+    case 'number32':
       return `,${value.number}`;
+    case 'text':
+      return `,"${value.text}"`;
+    case 'bytes':
+      // Dnsmasq takes a lone pair of digits for text or a number.
+      return value.hex.length === 2 ? `,${Number.parseInt(value.hex, 16)}` : `,${value.hex.replace(/(..)(?=.)/g, '$1:')}`;
     case 'name':
       return `,${value.name}`;
     case 'routes':

@@ -1,41 +1,30 @@
-import type { IpFamily } from '@calico-openstack/addresses';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { servePort } from '../service/serve.ts';
-import { type FamilyService, servicesOf } from '../service/service.ts';
+import type { Ipv4Service } from '../service/service.ts';
 import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { fakeDnsmasq } from './fake.ts';
 import { printOptions } from './files.ts';
-import { createFamilyServer } from './server.ts';
+import { createDnsmasqServer } from './server.ts';
 
 const macOf = (port: number): string => `fa:16:3e:00:00:0${port}`;
 const tapOf = (port: number): string => `tap0000000${port}-aa`;
 
 /** A port's service at an address, with a DNS server by which changes can be told apart. */
-function serviceAt(family: IpFamily, port: number, last: number, dns: number, routes = false): FamilyService {
-  const of =
-    family === 4
-      ? { prefix: '10.65.0.0/24', gatewayIp: '10.65.0.1', address: `10.65.0.${last}` }
-      : { prefix: '2001:db8:a::/64', gatewayIp: '2001:db8:a::1', address: `2001:db8:a::${last}` };
+function serviceAt(port: number, last: number, dns: number, routes = false): Ipv4Service {
   const { service } = servePort(
     facts({
       tap: tapOf(port),
       mac: macOf(port),
-      addresses: [of.address],
-      subnets: [
-        subnet(of.prefix, {
-          gatewayIp: of.gatewayIp,
-          dnsServers: [family === 4 ? `192.0.2.${dns}` : `2001:db8::${dns}`],
-          routes: routes && family === 4 ? { '10.99.0.0/16': '10.65.0.7' } : {},
-        }),
-      ],
+      addresses: [`10.65.0.${last}`],
+      subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: [`192.0.2.${dns}`], routes: routes ? { '10.99.0.0/16': '10.65.0.7' } : {} })],
     }),
     serviceOptions,
   );
-  return servicesOf(service!)[0]!;
+  return service!.ipv4!;
 }
 
-const optionsOf = (tap: string, service: FamilyService): Record<string, string> =>
+const optionsOf = (tap: string, service: Ipv4Service): Record<string, string> =>
   Object.fromEntries(
     printOptions(tap, service)
       .split('\n')
@@ -46,31 +35,31 @@ const optionsOf = (tap: string, service: FamilyService): Record<string, string> 
       }),
   );
 
-describe.each([4, 6] as const)('DHCPv%i', (family) => {
+describe('DHCPv4', () => {
   test('a new port is answered without a reload', () => {
-    const dnsmasq = fakeDnsmasq(family);
-    const server = createFamilyServer(family, dnsmasq);
-    const service = serviceAt(family, 1, 11, 1);
+    const dnsmasq = fakeDnsmasq();
+    const server = createDnsmasqServer(dnsmasq);
+    const service = serviceAt(1, 11, 1);
     expect(server.serve(tapOf(1), macOf(1), service)).toBe(true);
     expect(server.settle(0)).toBeUndefined();
     expect(dnsmasq.ask(tapOf(1), macOf(1))).toEqual({ addresses: service.leases, options: new Map(Object.entries(optionsOf(tapOf(1), service))) });
-    expect(dnsmasq.calls).toEqual({ reloads: 0, restarts: 0 });
+    expect(dnsmasq.calls).toEqual({ reloads: 0 });
   });
 
   test('serving a port again in the same way changes nothing', () => {
-    const dnsmasq = fakeDnsmasq(family);
-    const server = createFamilyServer(family, dnsmasq);
-    server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
+    const dnsmasq = fakeDnsmasq();
+    const server = createDnsmasqServer(dnsmasq);
+    server.serve(tapOf(1), macOf(1), serviceAt(1, 11, 1));
     dnsmasq.writeFiles = () => expect.unreachable();
-    expect(server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
+    expect(server.serve(tapOf(1), macOf(1), serviceAt(1, 11, 1))).toBe(false);
     expect(server.settle(0)).toBeUndefined();
-    expect(createFamilyServer(family, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1))).toBe(false);
+    expect(createDnsmasqServer(dnsmasq).serve(tapOf(1), macOf(1), serviceAt(1, 11, 1))).toBe(false);
   });
 
   test('removals take effect in Dnsmasq a second later, all at once', () => {
-    const dnsmasq = fakeDnsmasq(family);
-    const server = createFamilyServer(family, dnsmasq);
-    for (const port of [1, 2, 3]) server.serve(tapOf(port), macOf(port), serviceAt(family, port, 10 + port, 1));
+    const dnsmasq = fakeDnsmasq();
+    const server = createDnsmasqServer(dnsmasq);
+    for (const port of [1, 2, 3]) server.serve(tapOf(port), macOf(port), serviceAt(port, 10 + port, 1));
     server.settle(0);
     expect(server.withdraw(tapOf(1))).toBe(true);
     expect(server.settle(100)).toBe(1000);
@@ -84,15 +73,15 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
   });
 
   test('a new port gets a former port’s address at once, although it is still leased to that port', () => {
-    const dnsmasq = fakeDnsmasq(family);
-    const server = createFamilyServer(family, dnsmasq);
-    server.serve(tapOf(1), macOf(1), serviceAt(family, 1, 11, 1));
+    const dnsmasq = fakeDnsmasq();
+    const server = createDnsmasqServer(dnsmasq);
+    server.serve(tapOf(1), macOf(1), serviceAt(1, 11, 1));
     server.settle(0);
     expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeDefined();
     server.withdraw(tapOf(1));
-    server.serve(tapOf(2), macOf(2), serviceAt(family, 2, 11, 1));
+    server.serve(tapOf(2), macOf(2), serviceAt(2, 11, 1));
     server.settle(1);
-    expect(dnsmasq.ask(tapOf(2), macOf(2))?.addresses).toEqual(serviceAt(family, 2, 11, 1).leases);
+    expect(dnsmasq.ask(tapOf(2), macOf(2))?.addresses).toEqual(serviceAt(2, 11, 1).leases);
     expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeUndefined();
   });
 
@@ -113,16 +102,16 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
   test('after each turn every port gets its current answers, and after a second nobody else is answered', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
-        const dnsmasq = fakeDnsmasq(family);
-        let server = createFamilyServer(family, dnsmasq);
-        const wanted = new Map<number, FamilyService>();
+        const dnsmasq = fakeDnsmasq();
+        let server = createDnsmasqServer(dnsmasq);
+        const wanted = new Map<number, Ipv4Service>();
         let nowMs = 0;
         let restMs: number | undefined;
         for (const now of steps) {
           switch (now.do) {
             case 'serve': {
               // Two ports with one address are the model's business: the later takes it over.
-              const service = serviceAt(family, now.port, now.last, now.dns, now.routes);
+              const service = serviceAt(now.port, now.last, now.dns, now.routes);
               for (const [port, other] of wanted) {
                 if (port === now.port || other.leases[0] !== service.leases[0]) continue;
                 wanted.delete(port);
@@ -143,7 +132,7 @@ describe.each([4, 6] as const)('DHCPv%i', (family) => {
               nowMs += now.waitMs;
               break;
             case 'agent starts again':
-              server = createFamilyServer(family, dnsmasq);
+              server = createDnsmasqServer(dnsmasq);
               dnsmasq.reload(); // taking Dnsmasq over
               restMs = undefined;
               break;
@@ -169,8 +158,8 @@ const formerMac = (dnsmasq: ReturnType<typeof fakeDnsmasq>, tap: number, mac: nu
   dnsmasq.files.get(tapOf(tap))?.host.includes(macOf(mac)) ?? false;
 
 test('an IPv4 port whose address is leased to another MAC names that MAC after its own', () => {
-  const dnsmasq = fakeDnsmasq(4);
+  const dnsmasq = fakeDnsmasq();
   dnsmasq.leaseTable.set(ip('10.65.0.11'), macOf(9));
-  createFamilyServer(4, dnsmasq).serve(tapOf(1), macOf(1), serviceAt(4, 1, 11, 1));
+  createDnsmasqServer(dnsmasq).serve(tapOf(1), macOf(1), serviceAt(1, 11, 1));
   expect(dnsmasq.files.get(tapOf(1))?.host).toContain(`${macOf(1)},${macOf(9)},10.65.0.11`);
 });

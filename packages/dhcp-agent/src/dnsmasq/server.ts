@@ -1,6 +1,6 @@
-// One family's DHCP server as the agent's loop uses it: ports come in, files and signals go out. It knows what Dnsmasq has in memory besides what is in the files.
-import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
-import type { FamilyService } from '../service/service.ts';
+// The DHCPv4 server as the agent's loop uses it: ports come in, files and signals go out. It knows what Dnsmasq has in memory besides what is in the files.
+import type { FamilyServer } from '../family-server.ts';
+import type { Ipv4Service } from '../service/service.ts';
 import { type HostEntry, hostEntryOf, type PortFiles, parseHost, printHost, printOptions, sameEntry } from './files.ts';
 import type { Lease } from './leases.ts';
 
@@ -16,38 +16,19 @@ export interface Dnsmasq {
   reload(): void;
   /** Whether Dnsmasq runs and answers by these files. */
   isServing(): boolean;
-  /** Restarts Dnsmasq without the leases of these addresses. */
-  restartWithout(addresses: ReadonlySet<IpAddress>): void;
 }
 
-/** The DHCP server of one family. */
-export interface FamilyServer {
-  readonly family: IpFamily;
-  /** The served ports by tap, as on disk. */
-  readonly ports: ReadonlyMap<string, HostEntry>;
-  /** The text of each port's options, by tap. */
-  readonly options: ReadonlyMap<string, string>;
-  /** Whether the server answers guests now. */
-  isServing(): boolean;
-  /** Serves a port in this way from now on. Returns whether that changes anything. */
-  serve(tap: string, mac: string, service: FamilyService): boolean;
-  /** Ends the service of a tap. Returns whether it was served. */
-  withdraw(tap: string): boolean;
-  /**
-   * Makes Dnsmasq act on changes since the last call that it cannot see by itself. Returns after how many milliseconds to call it again, undefined when only a change makes that
-   * necessary.
-   */
-  settle(nowMs: number): number | undefined;
-}
+/** The DHCPv4 server, with what it has on disk. */
+export type DnsmasqServer = FamilyServer<Ipv4Service, HostEntry>;
 
 /** Removals are acted on this much later, all at once: each reload makes Dnsmasq read all files, and a deleted port has no tap to ask by. */
 const tidyMs = 1000;
 
 /**
- * Serves a family's ports. How Dnsmasq 2.90 treats its directories, from its source and observed: It reads a new file at once. It reads a changed file in addition: its options count
+ * Serves ports by Dnsmasq. How Dnsmasq 2.90 treats its directories, from its source and observed: It reads a new file at once. It reads a changed file in addition: its options count
  * at once, but removed options stay, and a host's line is refused while another line in memory has its IPv4 address. A removed file's lines stay. A reload puts all that right.
  */
-export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilyServer {
+export function createDnsmasqServer(dnsmasq: Dnsmasq): DnsmasqServer {
   const options = new Map<string, string>();
   const ports = new Map<string, HostEntry>();
   for (const [tap, files] of dnsmasq.readFiles()) {
@@ -59,13 +40,12 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
   dnsmasq.keep(() => [...ports].map(([tap, entry]) => [tap, { host: printHost(entry), options: options.get(tap) ?? '' }] as const));
   /** Addresses and taps of lines that Dnsmasq may still have in memory although their file was removed. */
   const lingering = new Set<string>();
-  const inTheWay = new Set<IpAddress>();
   let reload: 'none' | 'later' | 'now' = 'none';
   let tidyAtMs = Number.POSITIVE_INFINITY;
   /** The leases, read once between two calls of `settle`. */
   let leases: readonly Lease[] | undefined;
 
-  function serve(tap: string, mac: string, service: FamilyService): boolean {
+  function serve(tap: string, mac: string, service: Ipv4Service): boolean {
     const before = ports.get(tap);
     const text = printOptions(tap, service);
     const plain = hostEntryOf(tap, mac, service);
@@ -78,16 +58,11 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
     return true;
   }
 
-  /**
-   * Dnsmasq refuses a port an address that is still leased to a deleted one. For IPv4 it is enough to name the former MAC after the new one; IPv6 leases belong to identifiers that
-   * clients choose, and have to be removed.
-   */
-  function withFormerLeases(entry: HostEntry, service: FamilyService, mac: string): HostEntry {
+  /** Dnsmasq refuses a port an address that is still leased to a deleted one, unless the former MAC is named after the new one. */
+  function withFormerLeases(entry: HostEntry, service: Ipv4Service, mac: string): HostEntry {
     leases ??= dnsmasq.leases();
-    const theirs = leases.filter(({ address }) => service.leases.includes(address));
-    if (family === 6) for (const { address } of theirs) inTheWay.add(address);
-    const formerMacs = family === 4 ? theirs.flatMap((lease) => lease.mac ?? []) : [];
-    return hostEntryOf(entry.tap, mac, service, formerMacs);
+    const former = leases.filter(({ address }) => service.leases.includes(address)).flatMap((lease) => lease.mac ?? []);
+    return hostEntryOf(entry.tap, mac, service, former);
   }
 
   function withdraw(tap: string): boolean {
@@ -103,11 +78,6 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
 
   function settle(nowMs: number): number | undefined {
     leases = undefined;
-    if (inTheWay.size > 0) {
-      dnsmasq.restartWithout(new Set(inTheWay));
-      inTheWay.clear();
-      return done();
-    }
     if (reload === 'now' || nowMs >= tidyAtMs) {
       dnsmasq.reload();
       return done();
@@ -124,5 +94,5 @@ export function createFamilyServer(family: IpFamily, dnsmasq: Dnsmasq): FamilySe
     return undefined;
   }
 
-  return { family, ports, options, isServing: dnsmasq.isServing, serve, withdraw, settle };
+  return { family: 4, ports, isServing: dnsmasq.isServing, serve, withdraw, settle };
 }

@@ -8,8 +8,6 @@ export interface DnsmasqProcess {
   run(): void;
   /** Makes Dnsmasq read all its files again, once it runs. */
   reload(): void;
-  /** Starts another Dnsmasq after `beforeStart`, which replaces the running one. */
-  restart(): void;
   /** Whether Dnsmasq runs, with its directories, and answers. */
   isServing(): boolean;
   /** Resolves when all earlier requests are done and Dnsmasq serves. */
@@ -171,7 +169,6 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
   return {
     run: () => ask(() => (wanted = true)),
     reload: () => ask(() => (reloadWanted = true)),
-    restart: () => ask(() => (restartWanted = true)),
     isServing: () => running !== undefined && !restartWanted && !health.isStopped,
     settled: () => loop.settled(),
     close: () => {

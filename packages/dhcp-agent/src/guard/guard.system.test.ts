@@ -15,7 +15,7 @@ test('without the right to install rules the agent does not start, and says what
 });
 
 test('without the right to open packet sockets the agent does not start, and says what to do', () => {
-  const path = JSON.stringify(`${import.meta.dirname}/../rebind/responder.ts`);
+  const path = JSON.stringify(`${import.meta.dirname}/../ipv6/responder.ts`);
   const said = complaint('-all,+net_admin', `import { openResponder } from ${path}; ${told('openResponder({})')}`);
   expect(said).toMatch(/^StartError PACKET_SOCKET_REFUSED .*EPERM; start this agent as root with CAP_NET_RAW/);
 });

@@ -1,21 +1,9 @@
-// The nftables rules that keep some of the guests' DHCP messages from Dnsmasq, which would grant one guest what another has. Pure. The rules stand whatever this agent, Felix or
+// The nftables rules that keep some of the guests' DHCPv4 messages from Dnsmasq, and their DHCPv6 from every program but this agent, which hears it before. Pure. The rules stand whatever this agent, Felix or
 // Dnsmasq do.
 import type { NftChain, NftRule, Statement, Verdict } from '@calico-openstack/kernel/nftables/objects';
 
 /** This agent's own table. Its name is of no other program, so it also works on a host with upstream's Felix. */
 export const guardTable = { family: 'inet', name: 'calico-dhcp-agent' } as const;
-
-/**
- * DHCPv6's messages that Dnsmasq 2.90 answers for the asking port alone (RFC 8415 7.3): SOLICIT, REQUEST to RENEW, RELEASE, INFORMATION-REQUEST. Not among them:
- * REBIND, which it grants to anybody for any address (`rebind/` answers it); DECLINE, by which a guest shuts itself out for ten minutes; relayed messages, which no guest sends;
- * and every other type.
- */
-const toDnsmasq = [
-  [1, 1],
-  [3, 5],
-  [8, 8],
-  [11, 11],
-] as const;
 
 const [udp, ipv4, ipv6] = [17, 2, 10];
 /** Option 53 (message type), one byte: DHCPDECLINE. Every client writes its message's type first; a client that does not can only shut out itself. */
@@ -36,7 +24,7 @@ const toPort = (family: number, port: number): readonly Statement[] => [
 ];
 const rule = (comment: string, ...statements: readonly Statement[]): NftRule => ({ comment, statements });
 
-/** The chains with their rules. A fragment whose type a rule cannot see is dropped: the message's type stands in the first fragment, or is none that is let through. */
+/** The chains with their rules. */
 export const guardChains: readonly NftChain[] = [
   {
     name: 'input',
@@ -48,15 +36,7 @@ export const guardChains: readonly NftChain[] = [
     rules: [
       rule('a relay would get the answer', ...toPort(ipv4, 67), { is: 'match', field: 'dhcp giaddr', value: new Uint8Array(4), negate: true }, drop),
       rule('an address that is declined would be offered to nobody', ...toPort(ipv4, 67), { is: 'match', field: 'dhcp first option', value: declines }, drop),
-      ...toDnsmasq.map(([first, last]) =>
-        rule(
-          'answered for the port alone',
-          ...toPort(ipv6, 547),
-          { is: 'range', field: 'dhcp6 type', first: Uint8Array.of(first), last: Uint8Array.of(last) },
-          verdict({ verdict: 'return' }),
-        ),
-      ),
-      rule('all else that DHCPv6 knows', ...toPort(ipv6, 547), drop),
+      rule('heard and answered before these rules, by this agent alone', ...toPort(ipv6, 547), drop),
     ],
   },
 ];

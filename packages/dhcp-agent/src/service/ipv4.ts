@@ -2,8 +2,9 @@
 import { addressBytes, addressFromBytes, type Cidr, cidrContains, cidrRange, familyOf, type IpAddress, prefixLength } from '@calico-openstack/addresses';
 import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../option-table.ts';
+import { extraOptions } from './extra-options.ts';
 import type { GuestName } from './names.ts';
-import type { DhcpOption, FamilyService, OptionValue, PortFacts, Served } from './service.ts';
+import type { DhcpOption, Ipv4Service, OptionValue, PortFacts, Served } from './service.ts';
 import { dnsServersOf, firstAddress, gatewayProblems, placeAddresses } from './subnets.ts';
 
 /** Option codes (RFC 2132, RFC 3442; 249 is the same for older Windows). */
@@ -31,7 +32,7 @@ const inOneRange = (a: IpAddress, b: IpAddress): boolean => ipv4Ranges.some((ran
  * The DHCPv4 service of a port. It hands out one address (DHCPv4 has no more for a client): the first whose subnet is known. No service where there is none, or where the host can
  * take no address to serve it from.
  */
-export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<FamilyService> {
+export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<Ipv4Service> {
   const [placed] = placeAddresses(4, port.addresses, port.subnets);
   if (!placed) return { service: undefined, problems: [] };
   const { address, subnet } = placed;
@@ -47,6 +48,7 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
     };
   }
   const { routes, problems } = routesOf(subnet, port.subnets);
+  const extra = extraOptions(4, port.extraOptions);
   const router = subnet.gatewayIp ?? defaultRouteOf(subnet);
   const { last } = cidrRange(subnet.cidr);
   const wide = prefixLength(subnet.cidr) <= 30;
@@ -55,7 +57,7 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
       family: 4,
       leases: [address],
       serverAddresses: [{ address: serverAddress, prefixLength: 32 }],
-      options: [
+      options: withExtra(extra.options, [
         { code: option4.netmask, value: { kind: 'addresses', addresses: [netmask(subnet.cidr)] } },
         { code: option4.router, value: addressesOrWithheld(router === undefined ? [] : [router]) },
         { code: option4.dnsServers, value: addressesOrWithheld(dnsServersOf(4, subnet, options)) },
@@ -64,11 +66,17 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
         { code: option4.mtu, value: { kind: 'number16', number: port.mtuBytes } },
         { code: option4.broadcast, value: addressesOrWithheld(wide ? [addressFromBytes(last)] : []) },
         ...routes,
-      ],
+      ]),
     },
-    problems: [...refused, ...problems],
+    problems: [...refused, ...problems, ...extra.problems],
   };
 }
+
+/** The tenant's options replace those of the subnet and the agent. */
+const withExtra = (extra: readonly DhcpOption[], own: readonly DhcpOption[]): readonly DhcpOption[] => [
+  ...own.filter(({ code }) => !extra.some((one) => one.code === code)),
+  ...extra,
+];
 
 /**
  * The host's address on the tap, by which the guest knows its server and renews its lease: the gateway, which is this host in any case. Where there is none (or it is a guest's own,

@@ -1,88 +1,79 @@
 // DHCPv6 for one port, and the router advertisements that go with it.
-import { addressOf, type Cidr, cidrContains, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
-import type { Subnet } from '@calico-openstack/datamodel';
+import { cidrContains, type IpAddress, parseCidr, prefixLength } from '@calico-openstack/addresses';
+import type { Ipv6Mode, Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../option-table.ts';
+import { extraOptions } from './extra-options.ts';
 import type { GuestName } from './names.ts';
-import type { DhcpOption, FamilyService, PortFacts, Served, ServerAddress } from './service.ts';
+import type { Ipv6Service, PortFacts, RawOption, Served, ServerAddress } from './service.ts';
 import { dnsServersOf, gatewayProblems, mostTold, placeAddresses } from './subnets.ts';
 
-/** Option codes (RFC 3646). Dnsmasq puts them into router advertisements as well (RFC 8106). */
+/** Option codes (RFC 3646). */
 export const option6 = { dnsServers: 23, domainSearch: 24 } as const;
 
-/** The DHCPv6 service of a port: it hands out all addresses whose subnet is known, by stateful DHCPv6. No service where there is none. */
-export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<FamilyService> {
+/** Guests make addresses of their own from prefixes of this length alone (RFC 4862 5.5.3, with identifiers of 64 bits). */
+const autonomousBits = 64;
+
+/** How a subnet's guests get their addresses. A subnet that names no mode is served by DHCPv6: its addresses are Neutron's. */
+const modeOf = ({ ipv6AddressMode, ipv6RaMode }: Subnet): Ipv6Mode => ipv6AddressMode ?? ipv6RaMode ?? 'dhcpv6-stateful';
+
+/**
+ * The IPv6 service of a port, of all addresses whose subnet is known. Addresses of stateful subnets are handed out by DHCPv6; those of the others are made by the guest itself of the
+ * advertised prefix and its MAC, as Neutron computed them. No service where there is no such address.
+ */
+export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<Ipv6Service> {
   const placed = placeAddresses(6, port.addresses, port.subnets);
-  const problems: string[] = [];
+  if (placed.length === 0) return { service: undefined, problems: [] };
+  const problems = new Set<string>();
   const leases: IpAddress[] = [];
+  const autonomous = new Set<Subnet['cidr']>();
   const subnets = new Set<Subnet>();
   const serverAddresses = new Map<IpAddress, ServerAddress>();
+  let stateless = false;
   for (const { address, subnet } of placed) {
-    const mode = subnet.ipv6AddressMode ?? 'dhcpv6-stateful';
-    // The guest still gets its address: the advertisements tell it to use DHCPv6.
-    if (mode !== 'dhcpv6-stateful') problems.push(`${address} is handed out by DHCPv6 although ${subnet.cidr} says ${mode}, which is not served yet`);
-    const serverAddress = chooseServerAddress(address, subnet, port);
-    // A gateway outside these 64 bits (a link-local one) is never put on the tap.
-    if (subnet.gatewayIp !== undefined && cidrContains(prefix64(address), subnet.gatewayIp))
-      problems.push(...gatewayProblems(subnet, port).filter((problem) => !problems.includes(problem)));
-    if (serverAddress === undefined) {
-      problems.push(
-        `${address} gets no DHCPv6: the host can take neither the gateway ${subnet.gatewayIp ?? '(none)'} nor ${addressOf(prefix64(address))} on the tap`,
-      );
+    const mode = modeOf(subnet);
+    const isStateful = mode === 'dhcpv6-stateful' || prefixLength(subnet.cidr) !== autonomousBits;
+    if (isStateful && mode !== 'dhcpv6-stateful')
+      problems.add(`${address} is handed out by DHCPv6 although ${subnet.cidr} says ${mode}: guests make addresses only in prefixes of ${autonomousBits} bits`);
+    if (isStateful && leases.length >= mostTold) {
+      problems.add(`${address} gets no DHCPv6: a port has at most ${mostTold} addresses by it`);
       continue;
     }
-    if (leases.length >= mostTold) {
-      problems.push(`${address} gets no DHCPv6: a port has at most ${mostTold} addresses by it`);
-      continue;
-    }
-    leases.push(address);
+    if (isStateful) leases.push(address);
+    else autonomous.add(subnet.cidr);
+    stateless ||= mode === 'dhcpv6-stateless';
     subnets.add(subnet);
-    serverAddresses.set(serverAddress, { address: serverAddress, prefixLength: 64 });
+    const gateway = gatewayOnTap(address, subnet, port);
+    if (gateway !== undefined) serverAddresses.set(gateway, { address: gateway, prefixLength: 128 });
+    if (subnet.gatewayIp !== undefined && cidrContains(around(address), subnet.gatewayIp))
+      for (const problem of gatewayProblems(subnet, port)) problems.add(problem);
   }
-  if (leases.length === 0) return { service: undefined, problems };
-  const timer: ServerAddress = { address: timerAddress(port.mac), prefixLength: 64 };
-  const timerObstacle = port.obstacle(timer.address);
-  if (timerObstacle !== undefined) problems.push(`the tap gets no ${timer.address}, without which advertisements may be late: it ${timerObstacle}`);
+  const dnsServers = [...new Set([...subnets].flatMap((subnet) => dnsServersOf(6, subnet, options)))].slice(0, mostTold);
+  const extra = extraOptions(6, port.extraOptions);
   return {
     service: {
       family: 6,
+      mac: port.mac,
+      addresses: placed.map(({ address }) => address),
       leases,
-      serverAddresses: [...serverAddresses.values(), ...(timerObstacle === undefined ? [timer] : [])],
-      options: optionsOf([...subnets], guest, options),
+      autonomous: [...autonomous],
+      dhcp: leases.length > 0 ? 'stateful' : stateless ? 'stateless' : 'none',
+      serverAddresses: [...serverAddresses.values()],
+      mtuBytes: port.mtuBytes,
+      dnsServers,
+      domain: guest.domain,
+      options: extra.options.flatMap(({ code, value }): readonly RawOption[] => (value.kind === 'bytes' ? [{ code, hex: value.hex }] : [])),
     },
-    problems,
+    problems: [...problems, ...extra.problems],
   };
 }
 
-const prefix64 = (address: IpAddress): Cidr => parseCidr(`${address}/64`) as Cidr;
-
 /**
- * Dnsmasq makes a range of 64 bits around each address of a tap, so some address of the host has to be in the guest's 64 bits: the gateway, or the range's first address
- * (the routers' anycast address, RFC 4291 2.6.1), which no port has.
+ * The gateway, where the host may have it on the tap: guests whose configuration is static use it. Those that hear advertisements use the tap's link-local address.
+ * A gateway outside the address's 64 bits (a link-local one) is never put on the tap.
  */
-function chooseServerAddress(address: IpAddress, subnet: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {
-  const range = prefix64(address);
-  // A forwarding kernel takes the range's first address (the anycast address) on the tap as well, whichever address of the range is put there.
-  if (obstacle(addressOf(range)) !== undefined) return undefined;
-  return [subnet.gatewayIp, addressOf(range)].find(
-    (candidate): candidate is IpAddress =>
-      candidate !== undefined && candidate !== address && cidrContains(range, candidate) && !isTaken(candidate) && obstacle(candidate) === undefined,
-  );
+function gatewayOnTap(address: IpAddress, { gatewayIp }: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {
+  if (gatewayIp === undefined || gatewayIp === address || !cidrContains(around(address), gatewayIp)) return undefined;
+  return isTaken(gatewayIp) || obstacle(gatewayIp) !== undefined ? undefined : gatewayIp;
 }
 
-/**
- * An address in 64 bits that only this tap has. Dnsmasq keeps one timer for all interfaces with one prefix, and would send its advertisements to the first of them alone:
- * the others' default routes would run out. The kernel lists the address that was added last first, and Dnsmasq lets that one have the timer.
- * The advertisements name the prefix as neither on-link nor for autoconfiguration, which makes guests ignore it (RFC 4861 6.3.4, RFC 4862 5.5.3).
- */
-export function timerAddress(mac: string): IpAddress {
-  const digits = mac.replaceAll(':', '');
-  return parseAddress(`fdca:${digits.slice(0, 4)}:${digits.slice(4, 8)}:${digits.slice(8)}::1`) as IpAddress;
-}
-
-function optionsOf(subnets: readonly Subnet[], guest: GuestName, options: ServiceOptions): readonly DhcpOption[] {
-  const dnsServers = [...new Set(subnets.flatMap((subnet) => dnsServersOf(6, subnet, options)))].slice(0, mostTold);
-  return [
-    ...(dnsServers.length > 0 ? [{ code: option6.dnsServers, value: { kind: 'addresses', addresses: dnsServers } } as const] : []),
-    ...(guest.domain !== undefined ? [{ code: option6.domainSearch, value: { kind: 'name', name: guest.domain } } as const] : []),
-  ];
-}
+const around = (address: IpAddress): Subnet['cidr'] => parseCidr(`${address}/64`) as Subnet['cidr'];

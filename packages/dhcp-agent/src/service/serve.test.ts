@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
 import { option4 } from './ipv4.ts';
-import { option6 } from './ipv6.ts';
 import { servePort } from './serve.ts';
-import type { FamilyService, PortFacts } from './service.ts';
+import type { Ipv4Service, PortFacts } from './service.ts';
 
 const serve = (port: Parameters<typeof facts>[0], options = serviceOptions) => servePort(facts(port), options);
-const optionOf = (service: FamilyService | undefined, code: number) => service?.options.find((option) => option.code === code)?.value;
+const optionOf = (service: Ipv4Service | undefined, code: number) => service?.options.find((option) => option.code === code)?.value;
 
 const v4 = subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.1', '2001:db8::53'] });
 const v6 = subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: ['10.1.1.1', '2001:db8::53'] });
@@ -35,21 +34,50 @@ test('a port on an IPv4 subnet is handed its address with mask, gateway, DNS, na
   });
 });
 
-test('a port on an IPv6 subnet is handed its address with DNS and domain, and the tap has the gateway, then an address of its own', () => {
+const servedV6 = {
+  family: 6,
+  mac: 'fa:16:3e:00:00:01',
+  addresses: ['2001:db8:a::11'],
+  leases: ['2001:db8:a::11'],
+  autonomous: [],
+  dhcp: 'stateful',
+  serverAddresses: [{ address: '2001:db8:a::1', prefixLength: 128 }],
+  mtuBytes: 1500,
+  dnsServers: ['2001:db8::53'],
+  domain: 'cloud.example',
+  options: [],
+};
+
+test('a port on an IPv6 subnet is handed its address with DNS and domain, and the tap has the gateway', () => {
   const { service, problems } = serve({ addresses: ['2001:db8:a::11'], subnets: [v6], fqdn: 'vm-1.cloud.example.' });
   expect(problems).toEqual([]);
   expect(service?.ipv4).toBeUndefined();
-  expect(service?.ipv6).toEqual({
-    family: 6,
-    leases: ['2001:db8:a::11'],
-    serverAddresses: [
-      { address: '2001:db8:a::1', prefixLength: 64 },
-      { address: 'fdca:fa16:3e00:1::1', prefixLength: 64 },
-    ],
-    options: [
-      { code: 23, value: { kind: 'addresses', addresses: ['2001:db8::53'] } },
-      { code: 24, value: { kind: 'name', name: 'cloud.example' } },
-    ],
+  expect(service?.ipv6).toEqual(servedV6);
+});
+
+describe('an IPv6 subnet in mode', () => {
+  const inMode = (mode: 'slaac' | 'dhcpv6-stateless' | 'dhcpv6-stateful', cidr = '2001:db8:a::/64') =>
+    subnet(cidr, { gatewayIp: '2001:db8:a::1', dnsServers: ['2001:db8::53'], ipv6RaMode: mode, ipv6AddressMode: mode });
+  const address = '2001:db8:a:0:f816:3eff:fe00:1';
+  test.each([
+    { mode: 'slaac', gives: { dhcp: 'none', autonomous: ['2001:db8:a::/64'], leases: [] } },
+    { mode: 'dhcpv6-stateless', gives: { dhcp: 'stateless', autonomous: ['2001:db8:a::/64'], leases: [] } },
+    { mode: 'dhcpv6-stateful', gives: { dhcp: 'stateful', autonomous: [], leases: [address] } },
+  ] as const)('$mode: its guests are told so', ({ mode, gives }) => {
+    const { service, problems } = serve({ addresses: [address], subnets: [inMode(mode)] });
+    expect(problems).toEqual([]);
+    expect(service?.ipv6).toEqual({ ...servedV6, domain: 'openstacklocal', addresses: [address], ...gives });
+  });
+
+  test('slaac beside one in mode dhcpv6-stateful: each address as its own subnet says', () => {
+    const { service } = serve({ addresses: [address, '2001:db8:b::11'], subnets: [inMode('slaac'), subnet('2001:db8:b::/64')] });
+    expect(service?.ipv6).toMatchObject({ dhcp: 'stateful', autonomous: ['2001:db8:a::/64'], leases: ['2001:db8:b::11'] });
+  });
+
+  test('slaac with another prefix than of 64 bits hands its address out, and the problem is reported', () => {
+    const { service, problems } = serve({ addresses: [address], subnets: [inMode('slaac', '2001:db8:a::/60')] });
+    expect(service?.ipv6).toMatchObject({ dhcp: 'stateful', autonomous: [], leases: [address] });
+    expect(problems).toEqual([`${address} is handed out by DHCPv6 although 2001:db8:a::/60 says slaac: guests make addresses only in prefixes of 64 bits`]);
   });
 });
 
@@ -86,10 +114,10 @@ describe('DNS servers', () => {
   test.each([
     { servers: ['2001:db8::53'], told: ['2001:db8::53'] },
     { servers: undefined, told: ['2001:db8::35'] },
-    { servers: ['::'], told: undefined },
+    { servers: ['::'], told: [] },
   ])('of an IPv6 subnet with $servers are $told', ({ servers, told }) => {
     const { service } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ...(servers && { dnsServers: servers }) })] }, agents);
-    expect(optionOf(service?.ipv6, option6.dnsServers)).toEqual(told && { kind: 'addresses', addresses: told });
+    expect(service?.ipv6?.dnsServers).toEqual(told);
   });
 });
 
@@ -162,17 +190,19 @@ describe('the host takes on the tap', () => {
   });
 
   test.each([
-    { case: 'the gateway', gatewayIp: '2001:db8:a::1', takes: '2001:db8:a::1' },
-    { case: 'the first address where there is no gateway', takes: '2001:db8:a::' },
-    { case: 'the first address where the gateway is link-local', gatewayIp: 'fe80::1', takes: '2001:db8:a::' },
-    { case: 'the first address where the gateway is a port’s', gatewayIp: '2001:db8:a::1', ports: ['2001:db8:a::1'], takes: '2001:db8:a::' },
+    { case: 'the gateway', gatewayIp: '2001:db8:a::1', takes: ['2001:db8:a::1'] },
+    { case: 'nothing where there is no gateway', takes: [] },
+    { case: 'nothing where the gateway is link-local', gatewayIp: 'fe80::1', takes: [] },
+    { case: 'nothing where the gateway is a port’s', gatewayIp: '2001:db8:a::1', ports: ['2001:db8:a::1'], takes: [] },
+    { case: 'nothing where the gateway is its own address', gatewayIp: '2001:db8:a::11', takes: [] },
   ])('for IPv6 $case', ({ gatewayIp, ports = [], takes }) => {
     const { service } = serve({
       addresses: ['2001:db8:a::11'],
       subnets: [subnet('2001:db8:a::/64', gatewayIp === undefined ? {} : { gatewayIp })],
       isTaken: taken(ports),
     });
-    expect(service?.ipv6?.serverAddresses[0]).toEqual({ address: takes, prefixLength: 64 });
+    expect(service?.ipv6?.serverAddresses.map(({ address }) => address)).toEqual(takes);
+    expect(service?.ipv6?.leases).toEqual(['2001:db8:a::11']);
   });
 });
 
@@ -182,7 +212,8 @@ describe('a reserved address', () => {
   test('is not taken by the host as a gateway: the port is served from the first address and still gets its gateway’s address, and the reason is reported', () => {
     const { service, problems } = serve({ addresses: ['10.65.0.11', '2001:db8:a::11'], subnets: [v4, v6], obstacle });
     expect(service?.ipv4?.serverAddresses.map(({ address }) => address)).toEqual(['10.65.0.0']);
-    expect(service?.ipv6?.serverAddresses.map(({ address }) => address)).toEqual(['2001:db8:a::', 'fdca:fa16:3e00:1::1']);
+    expect(service?.ipv6?.serverAddresses).toEqual([]);
+    expect(service?.ipv6?.leases).toEqual(['2001:db8:a::11']);
     expect(optionOf(service?.ipv4, option4.router)).toEqual({ kind: 'addresses', addresses: ['10.65.0.1'] });
     expect(problems).toEqual([
       'the host does not take 10.65.0.1, the gateway of 10.65.0.0/24, on the tap: it is an etcd endpoint',
@@ -190,24 +221,32 @@ describe('a reserved address', () => {
     ]);
   });
 
-  test.each([
-    { family: 4, forbidden: ['10.65.0.1', '10.65.0.0'] },
-    { family: 6, forbidden: ['2001:db8:a::'] }, // the kernel would take it beside any gateway
-  ])('leaves nothing to serve IPv$family from, and the other family is served', ({ family, forbidden }) => {
+  test('leaves nothing to serve IPv4 from, and IPv6 is served', () => {
     const { service, problems } = serve({
       addresses: ['10.65.0.11', '2001:db8:a::11'],
       subnets: [v4, v6],
-      obstacle: (address) => (forbidden.includes(address) ? 'is an address of this host (eth0)' : undefined),
+      obstacle: (address) => (['10.65.0.1', '10.65.0.0'].includes(address) ? 'is an address of this host (eth0)' : undefined),
     });
-    expect([service?.ipv4?.leases, service?.ipv6?.leases]).toEqual(family === 4 ? [undefined, ['2001:db8:a::11']] : [['10.65.0.11'], undefined]);
-    expect(problems.at(-1)).toContain(family === 4 ? '10.65.0.11 gets no DHCP' : '2001:db8:a::11 gets no DHCPv6');
+    expect([service?.ipv4?.leases, service?.ipv6?.leases]).toEqual([undefined, ['2001:db8:a::11']]);
+    expect(problems.at(-1)).toContain('10.65.0.11 gets no DHCP');
   });
 });
 
-test.each(['slaac', 'dhcpv6-stateless'] as const)('an IPv6 subnet in mode %s is served by DHCPv6 for now, and the problem is reported', (mode) => {
-  const { service, problems } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ipv6RaMode: mode, ipv6AddressMode: mode })] });
-  expect(service?.ipv6?.leases).toEqual(['2001:db8:a::11']);
-  expect(problems).toEqual([`2001:db8:a::11 is handed out by DHCPv6 although 2001:db8:a::/64 says ${mode}, which is not served yet`]);
+test('a tenant’s extra options replace the subnet’s and the agent’s, in each family its own; one that may not be set is reported', () => {
+  const { service, problems } = serve({
+    addresses: ['10.65.0.11', '2001:db8:a::11'],
+    subnets: [v4, v6],
+    extraOptions: [
+      { name: 'mtu', value: '1400', family: 4 },
+      { name: 'bootfile-name', value: 'pxelinux.0', family: 4 },
+      { name: '59', value: 'tftp://[2001:db8::1]/x', family: 6 },
+      { name: 'server-id', value: 'x', family: 6 },
+    ],
+  });
+  expect(service?.ipv4?.options.filter(({ code }) => code === 26)).toEqual([{ code: 26, value: { kind: 'number16', number: 1400 } }]);
+  expect(service?.ipv4?.options.at(-1)).toEqual({ code: 67, value: { kind: 'text', text: 'pxelinux.0' } });
+  expect(service?.ipv6?.options).toEqual([{ code: 59, hex: Buffer.from('tftp://[2001:db8::1]/x').toString('hex') }]);
+  expect(problems).toEqual(['the extra DHCPv6 option "server-id" is not sent: it is no option that a port may have']);
 });
 
 test('a name that breaks the rules of DNS is not handed out, and the problem is reported', () => {
@@ -215,9 +254,4 @@ test('a name that breaks the rules of DNS is not handed out, and the problem is 
   expect(optionOf(service?.ipv4, option4.hostname)).toEqual({ kind: 'name', name: 'host-10-65-0-11' });
   expect(optionOf(service?.ipv4, option4.domain)).toEqual({ kind: 'name', name: 'openstacklocal' });
   expect(problems).toEqual(['its name "vm,tag:x\\n" is none by DNS rules: the guest is not told it']);
-});
-
-test('each port’s own prefix for advertisements differs where MACs differ', () => {
-  const of = (mac: string) => serve({ mac, addresses: ['2001:db8:a::11'], subnets: [v6] }).service?.ipv6?.serverAddresses.at(-1)?.address;
-  expect(new Set(['fa:16:3e:00:00:01', 'fa:16:3e:00:01:00', 'fa:16:3f:00:00:01', '00:16:3e:00:00:01'].map(of)).size).toBe(4);
 });

@@ -1,6 +1,6 @@
 // The DHCP service of one port in the RFCs' terms: which addresses it hands out, with which options, and which addresses of its own the host needs on the tap for that.
-import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
-import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import type { ExtraDhcpOption, HostRoute, Subnet } from '@calico-openstack/datamodel';
 
 /** Everything that decides how a port is served. */
 export type PortFacts = {
@@ -11,6 +11,8 @@ export type PortFacts = {
   /** The port's name with its domain, chosen by the tenant: any text. */
   readonly fqdn: string | undefined;
   readonly mtuBytes: number;
+  /** The options that the tenant gave the port: any text. */
+  readonly extraOptions: readonly ExtraDhcpOption[];
   /** The subnets of the port's network that have DHCP enabled. */
   readonly subnets: readonly Subnet[];
   /** Whether a port of this host has the address as a fixed one. The host does not take such an address. An allowed address pair does not count: it yields to the subnet's gateway. */
@@ -22,7 +24,11 @@ export type PortFacts = {
 /** An option's value by its kind. `withheld` means that the option is not sent, not even with the value that Dnsmasq would add by itself. */
 export type OptionValue =
   | { readonly kind: 'addresses'; readonly addresses: readonly IpAddress[] }
-  | { readonly kind: 'number16'; readonly number: number }
+  | { readonly kind: 'number8' | 'number16' | 'number32'; readonly number: number }
+  /** Printable ASCII without quotes and backslashes. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** Bytes as the option holds them, in hexadecimal digits; at least one. */
+  | { readonly kind: 'bytes'; readonly hex: string }
   /** A hostname or domain by DNS rules (names.ts), nothing else. */
   | { readonly kind: 'name'; readonly name: string }
   /** Classless static routes (RFC 3442). */
@@ -35,9 +41,9 @@ export type DhcpOption = { readonly code: number; readonly value: OptionValue };
 /** An address that the host takes on the tap. `prefixLength` in bits. */
 export type ServerAddress = { readonly address: IpAddress; readonly prefixLength: number };
 
-/** One family's DHCP for one port. */
-export type FamilyService = {
-  readonly family: IpFamily;
+/** DHCPv4 for one port. */
+export type Ipv4Service = {
+  readonly family: 4;
   /** Handed out to the port's MAC, and to nobody else. Never empty. */
   readonly leases: readonly IpAddress[];
   /** The host's addresses on the tap, in the order in which they are to be added. */
@@ -45,12 +51,39 @@ export type FamilyService = {
   readonly options: readonly DhcpOption[];
 };
 
+/** A DHCPv6 option as its bytes, in hexadecimal digits. */
+export type RawOption = { readonly code: number; readonly hex: string };
+
+/** Router advertisements and DHCPv6 for one port. */
+export type Ipv6Service = {
+  readonly family: 6;
+  readonly mac: string;
+  /** The port's addresses whose subnet is known, however the guest gets them. */
+  readonly addresses: readonly IpAddress[];
+  /** Handed out to the port's guest by DHCPv6. Empty where it makes its addresses itself. */
+  readonly leases: readonly IpAddress[];
+  /** Prefixes of which the guest makes addresses itself (SLAAC). */
+  readonly autonomous: readonly Cidr[];
+  /** What the guest asks DHCPv6 for: nothing, options, or addresses and options. */
+  readonly dhcp: 'none' | 'stateless' | 'stateful';
+  /** The host's addresses on the tap. */
+  readonly serverAddresses: readonly ServerAddress[];
+  readonly mtuBytes: number;
+  readonly dnsServers: readonly IpAddress[];
+  readonly domain: string | undefined;
+  /** Further options, each code once; they replace those that follow from the fields above. */
+  readonly options: readonly RawOption[];
+};
+
+/** One family's service. */
+export type FamilyService = Ipv4Service | Ipv6Service;
+
 /** The DHCP service of one port. A family is undefined where the port is not served in it. */
 export type PortService = {
   readonly tap: string;
   readonly mac: string;
-  readonly ipv4: FamilyService | undefined;
-  readonly ipv6: FamilyService | undefined;
+  readonly ipv4: Ipv4Service | undefined;
+  readonly ipv6: Ipv6Service | undefined;
 };
 
 /** A service, and the problems with it: sentences for the log. `service` is undefined where nothing can be served. */

@@ -16,7 +16,7 @@ export interface LeaseHolder {
   stop(): void;
 }
 
-const requested = ['subnet', 'router', 'dns', 'hostname', 'domain', 'mtu', 'broadcast', '121', '249', 'serverid', 'lease'];
+const requested = ['tftp', 'bootfile', 'ntpsrv', '224', 'subnet', 'router', 'dns', 'hostname', 'domain', 'mtu', 'broadcast', '121', '249', 'serverid', 'lease'];
 
 /** Starts udhcpc. It configures its interface and stays; `attempts`: gives up after so many seconds without an answer. */
 export function udhcpc(guest: Guest, { attempts = 10, arguments: more = [] as readonly string[] } = {}): LeaseHolder {
@@ -28,7 +28,7 @@ export function udhcpc(guest: Guest, { attempts = 10, arguments: more = [] as re
 case $1 in
 bound|renew) /sbin/ip addr replace $ip/$mask dev $interface; [ -n "$router" ] && /sbin/ip route replace default via $router dev $interface;;
 esac
-{ echo "event=$1"; env | grep -E '^(ip|mask|subnet|router|dns|hostname|domain|mtu|broadcast|staticroutes|msstaticroutes|serverid|lease)='; echo; }
+{ echo "event=$1"; env | grep -E '^(ip|mask|subnet|router|dns|hostname|domain|mtu|broadcast|staticroutes|msstaticroutes|serverid|lease|tftp|boot_file|bootfile|siaddr|ntpsrv|opt224)='; echo; }
 `,
   );
   chmodSync(script, 0o755);
@@ -111,10 +111,15 @@ export type Dhclient6Options = {
   readonly leaseFile?: string;
   /** The client finds its lease older by so much: its time to renew, or to rebind, has come, and what comes of that is told. */
   readonly agedSeconds?: number;
+  /** The client asks for options alone. */
+  readonly stateless?: boolean;
 };
 
 /** What dhclient hands its script for DHCPv6, once it has its lease, or has it again: `reason`, `new_ip6_address`, `new_dhcp6_name_servers` … */
-export async function dhclient6(guest: Guest, { seconds = 20, duid, leaseFile, agedSeconds }: Dhclient6Options = {}): Promise<Udhcpc | undefined> {
+export async function dhclient6(
+  guest: Guest,
+  { seconds = 20, duid, leaseFile, agedSeconds, stateless = false }: Dhclient6Options = {},
+): Promise<Udhcpc | undefined> {
   // It gives up at once where there is no link-local address yet.
   while (!guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link', '-tentative').includes('fe80'))
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -122,7 +127,7 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid, leaseFile, a
   const [script, result] = [join(directory, 'script'), join(directory, 'result')];
   writeFileSync(
     script,
-    `#!/bin/sh\ncase $reason in ${agedSeconds === undefined ? 'BOUND6' : 'RENEW6|REBIND6'}) /sbin/ip -6 addr replace $new_ip6_address/128 dev $interface nodad; env > ${result};; esac\nexit 0\n`,
+    `#!/bin/sh\ncase $reason in ${agedSeconds === undefined ? 'BOUND6' : 'RENEW6|REBIND6'}) /sbin/ip -6 addr replace $new_ip6_address/128 dev $interface nodad; env > ${result};; ${stateless ? `*) env > ${result};;` : ''} esac\nexit 0\n`,
   );
   chmodSync(script, 0o755);
   writeFileSync(join(directory, 'conf'), '');
@@ -144,6 +149,7 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid, leaseFile, a
       String(seconds),
       'dhclient',
       '-6',
+      ...(stateless ? ['-S'] : []),
       '-1',
       '-d',
       '-nw',
@@ -164,7 +170,7 @@ export async function dhclient6(guest: Guest, { seconds = 20, duid, leaseFile, a
     return await new Promise((resolve) => {
       const look = setInterval(() => {
         const text = readIfThere(result);
-        if (text?.includes('new_ip6_address'))
+        if (text?.includes(stateless ? 'new_dhcp6_name_servers' : 'new_ip6_address'))
           done(Object.fromEntries(text.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])));
       }, 10);
       const done = (value: Udhcpc | undefined): void => {

@@ -1,10 +1,10 @@
-// What Dnsmasq does with its files, by which `createFamilyServer` decides when a reload is needed. The fake's promises and the real one's.
-import type { IpAddress, IpFamily } from '@calico-openstack/addresses';
+// What Dnsmasq does with its files, by which `createDnsmasqServer` decides when a reload is needed. The fake's promises and the real one's.
+import type { IpAddress } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hostEntryOf, printHost, printOptions } from '../dnsmasq/files.ts';
 import type { Dnsmasq } from '../dnsmasq/server.ts';
 import { servePort } from '../service/serve.ts';
-import { type FamilyService, servicesOf } from '../service/service.ts';
+import type { Ipv4Service } from '../service/service.ts';
 import { facts, serviceOptions, subnet } from './facts.ts';
 
 export type Told = { readonly address: IpAddress; readonly dns: string | undefined; readonly routes: string | undefined };
@@ -21,10 +21,10 @@ export type DnsmasqWorld = {
 export const contractTaps = ['tap00000001-aa', 'tap00000002-aa'] as const;
 export const contractMacs = ['fa:16:3e:00:00:01', 'fa:16:3e:00:00:02'] as const;
 /** What the contract's taps carry. */
-export const contractServerAddresses = { 4: ['10.65.0.1/32'], 6: ['2001:db8:a::1/64'] } as const;
+export const contractServerAddresses = ['10.65.0.1/32'] as const;
 
-export function dnsmasqContract(family: IpFamily, open: () => Promise<DnsmasqWorld>): void {
-  describe(`Dnsmasq, DHCPv${family}`, () => {
+export function dnsmasqContract(open: () => Promise<DnsmasqWorld>): void {
+  describe('Dnsmasq', () => {
     let world: DnsmasqWorld;
     beforeEach(async () => {
       world = await open();
@@ -33,24 +33,20 @@ export function dnsmasqContract(family: IpFamily, open: () => Promise<DnsmasqWor
 
     const [tap1, tap2] = contractTaps;
     const [mac1, mac2] = contractMacs;
-    const addressAt = (last: number): string => (family === 4 ? `10.65.0.${last}` : `2001:db8:a::${last}`);
-    const dnsAt = (last: number): string => (family === 4 ? `192.0.2.${last}` : `2001:db8::${last}`);
+    const addressAt = (last: number): string => `10.65.0.${last}`;
+    const dnsAt = (last: number): string => `192.0.2.${last}`;
 
-    function serviceAt(last: number, dns: number, routes = false): FamilyService {
+    function serviceAt(last: number, dns: number, routes = false): Ipv4Service {
       const { service } = servePort(
         facts({
           addresses: [addressAt(last)],
-          subnets: [
-            family === 4
-              ? subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: [dnsAt(dns)], routes: routes ? { '10.99.0.0/16': '10.65.0.7' } : {} })
-              : subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1', dnsServers: [dnsAt(dns)] }),
-          ],
+          subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: [dnsAt(dns)], routes: routes ? { '10.99.0.0/16': '10.65.0.7' } : {} })],
         }),
         serviceOptions,
       );
-      return servicesOf(service!)[0]!;
+      return service!.ipv4!;
     }
-    const write = (tap: string, mac: string, service: FamilyService, former: readonly string[] = []): void =>
+    const write = (tap: string, mac: string, service: Ipv4Service, former: readonly string[] = []): void =>
       world.dnsmasq.writeFiles(tap, { host: printHost(hostEntryOf(tap, mac, service, former)), options: printOptions(tap, service) });
     const reload = async (): Promise<void> => {
       world.dnsmasq.reload();
@@ -66,9 +62,9 @@ export function dnsmasqContract(family: IpFamily, open: () => Promise<DnsmasqWor
 
     test('a changed file’s options count at once, but an option that it has no longer stays until a reload', async () => {
       write(tap1, mac1, serviceAt(11, 1, true));
-      expect(await world.ask(tap1, mac1)).toMatchObject({ dns: dnsAt(1), routes: family === 4 ? expect.stringContaining('10.99.0.0/16') : undefined });
+      expect(await world.ask(tap1, mac1)).toMatchObject({ dns: dnsAt(1), routes: expect.stringContaining('10.99.0.0/16') });
       write(tap1, mac1, serviceAt(11, 2));
-      expect(await world.ask(tap1, mac1)).toMatchObject({ dns: dnsAt(2), routes: family === 4 ? expect.stringContaining('10.99.0.0/16') : undefined });
+      expect(await world.ask(tap1, mac1)).toMatchObject({ dns: dnsAt(2), routes: expect.stringContaining('10.99.0.0/16') });
       await reload();
       expect(await world.ask(tap1, mac1)).toMatchObject({ dns: dnsAt(2), routes: undefined });
     });
@@ -89,27 +85,20 @@ export function dnsmasqContract(family: IpFamily, open: () => Promise<DnsmasqWor
       write(tap2, mac2, serviceAt(11, 2));
       await reload();
       expect(await world.ask(tap2, mac2)).toBeUndefined();
-      if (family === 4) {
-        write(tap2, mac2, serviceAt(11, 2), [mac1]);
-        await reload();
-      } else {
-        world.dnsmasq.restartWithout(new Set([serviceAt(11, 2).leases[0]!]));
-        await world.settled();
-      }
+      write(tap2, mac2, serviceAt(11, 2), [mac1]);
+      await reload();
       expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(11));
     });
 
-    if (family === 4) {
-      test('a host’s line is refused while another in memory has its address', async () => {
-        write(tap1, mac1, serviceAt(11, 1));
-        write(tap2, mac2, serviceAt(12, 1));
-        expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(12));
-        world.dnsmasq.removeFiles(tap1);
-        write(tap2, mac2, serviceAt(11, 1));
-        expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(12));
-        await reload();
-        expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(11));
-      });
-    }
+    test('a host’s line is refused while another in memory has its address', async () => {
+      write(tap1, mac1, serviceAt(11, 1));
+      write(tap2, mac2, serviceAt(12, 1));
+      expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(12));
+      world.dnsmasq.removeFiles(tap1);
+      write(tap2, mac2, serviceAt(11, 1));
+      expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(12));
+      await reload();
+      expect((await world.ask(tap2, mac2))?.address).toBe(addressAt(11));
+    });
   });
 }

@@ -1,6 +1,9 @@
 // Endpoints and subnets as the driver writes them, for tests.
 import {
+  type ExtraDhcpOption,
+  encodeExtraDhcpOptions,
   encodeSubnet,
+  extraDhcpOptionsAnnotation,
   fqdnAnnotation,
   hostEndpointsPrefix,
   networkIdAnnotation,
@@ -20,6 +23,7 @@ export type TestPort = {
   readonly addresses: readonly string[];
   readonly allowedIps?: readonly string[];
   readonly fqdn?: string;
+  readonly extra?: readonly ExtraDhcpOption[];
   readonly createdAt?: string;
   readonly device?: string;
 };
@@ -40,7 +44,11 @@ export const endpointValue = (port: TestPort): string =>
       name: 'any',
       namespace: 'openstack',
       creationTimestamp: port.createdAt ?? '2026-01-01T00:00:00Z',
-      annotations: { [networkIdAnnotation]: port.networkId, ...(port.fqdn !== undefined && { [fqdnAnnotation]: port.fqdn }) },
+      annotations: {
+        [networkIdAnnotation]: port.networkId,
+        ...(port.fqdn !== undefined && { [fqdnAnnotation]: port.fqdn }),
+        ...(port.extra && { [extraDhcpOptionsAnnotation]: encodeExtraDhcpOptions(port.extra) }),
+      },
     },
     spec: {
       orchestrator: 'openstack',

@@ -43,6 +43,7 @@ export const facts = (some: Partial<Omit<PortFacts, 'addresses'>> & { readonly a
   mac: 'fa:16:3e:00:00:01',
   fqdn: undefined,
   mtuBytes: 1500,
+  extraOptions: [],
   subnets: [],
   isTaken: () => false,
   obstacle: () => undefined,

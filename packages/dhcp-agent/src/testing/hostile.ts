@@ -46,6 +46,16 @@ const subnets = fc.record({
   routes: fc.array(octet, { maxLength: 40 }),
 });
 
+const extraOption = fc.record({
+  name: fc.oneof(
+    hostileText,
+    fc.integer({ min: 0, max: 300 }).map(String),
+    fc.constantFrom('bootfile-name', 'ntp-server', 'mtu', 'server-ip-address', 'domain-search'),
+  ),
+  value: fc.oneof(hostileText, fc.constantFrom('10.1.1.1', '1400', 'a.example', '01:02', '7', 'pxe linux,0#x', '2001:db8::1')),
+  family: fc.constantFrom(4 as const, 6 as const),
+});
+
 /** A port with up to two subnets of each family. */
 export const hostilePort: fc.Arbitrary<PortFacts> = fc
   .record({
@@ -56,13 +66,15 @@ export const hostilePort: fc.Arbitrary<PortFacts> = fc
     subnets: fc.array(subnets, { maxLength: 2 }),
     host: octet,
     ipv6: fc.boolean(),
+    extraOptions: fc.array(extraOption, { maxLength: 3 }),
   })
-  .map(({ id, mac, fqdn, mtuBytes, subnets: some, host, ipv6 }) =>
+  .map(({ id, mac, fqdn, mtuBytes, subnets: some, host, ipv6, extraOptions }) =>
     facts({
       tap: `tap${id.slice(0, 8)}-${id.slice(8)}`,
       mac: `fa:${mac.match(/../g)!.join(':')}`,
       fqdn: fqdn ?? undefined,
       mtuBytes,
+      extraOptions,
       addresses: some.flatMap(({ third }) => [`10.65.${third}.${host}`, ...(ipv6 ? [`2001:db8:${third}::${host.toString(16)}`] : [])]),
       subnets: some.flatMap(({ third, length, gateway, dns, routes }) => [
         subnet(`10.65.${third}.0/${length}`, {

@@ -39,6 +39,8 @@ export type Answer6 = {
   readonly addresses: Readonly<Record<string, number>>;
   readonly statuses: readonly number[];
   readonly dnsServers: readonly string[];
+  /** The message's own options by code, in hexadecimal digits. */
+  readonly options: Readonly<Record<number, string>>;
 };
 
 export interface RawGuest {
@@ -154,11 +156,19 @@ function parse4(payload: Uint8Array): Answer4 {
 }
 
 function parse6(payload: Uint8Array): Answer6 {
-  const found = { server: [] as Bytes, client: [] as Bytes, addresses: {} as Record<string, number>, statuses: [] as number[], dnsServers: [] as string[] };
-  const read = (options: Uint8Array): void => {
+  const found = {
+    server: [] as Bytes,
+    client: [] as Bytes,
+    addresses: {} as Record<string, number>,
+    statuses: [] as number[],
+    dnsServers: [] as string[],
+    options: {} as Record<number, string>,
+  };
+  const read = (options: Uint8Array, own = false): void => {
     for (let at = 0; at + 4 <= options.length; at += 4 + readU16(options, at + 2)) {
       const value = options.subarray(at + 4, at + 4 + readU16(options, at + 2));
       const code = readU16(options, at);
+      if (own) found.options[code] = Buffer.from(value).toString('hex');
       if (code === 1) found.client = [...value];
       if (code === 2) found.server = [...value];
       if (code === 3) read(value.subarray(12));
@@ -167,6 +177,6 @@ function parse6(payload: Uint8Array): Answer6 {
       if (code === 23) for (let from = 0; from + 16 <= value.length; from += 16) found.dnsServers.push(addressFromBytes(value.subarray(from, from + 16)));
     }
   };
-  read(payload.subarray(4));
+  read(payload.subarray(4), true);
   return { type: payload[0]!, ...found };
 }

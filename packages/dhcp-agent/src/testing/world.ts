@@ -39,10 +39,10 @@ export interface World {
   /** A guest behind a tap, with the route that Felix gives it. */
   guest(tap: string, options: GuestOptions): Guest;
   hasLink(link: string): boolean;
-  /** Process id of a family's Dnsmasq. */
-  dnsmasqPid(family: 4 | 6): number;
-  /** Whether the process in a family's pid file lives, and is none of `formers`. */
-  runs(family: 4 | 6, ...formers: readonly number[]): boolean;
+  /** Dnsmasq's process id. */
+  dnsmasqPid(): number;
+  /** Whether the process in Dnsmasq's pid file lives, and is none of `formers`. */
+  runs(...formers: readonly number[]): boolean;
   /** The process ids of all Dnsmasqs in the host. */
   dnsmasqsRunning(): readonly number[];
   /** Runs a command in the host. */
@@ -110,7 +110,7 @@ export async function openWorld(): Promise<World> {
   await etcd.addUser('agent', 'agent', dhcpAgentRights(undefined, hostName)); // it passes its tests with the least rights that are told to operators
   const state = join(directory, 'state');
   const logFile = join(directory, 'agent.log');
-  const pidFile = (family: 4 | 6): string => join(state, 'dhcp', `dnsmasq-${family}`, 'pid');
+  const pidFile = join(state, 'dhcp/dnsmasq-4/pid');
   let agent: ChildProcess | undefined;
   const says = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
 
@@ -198,10 +198,10 @@ export async function openWorld(): Promise<World> {
       run('ip', '-n', name, '-br', 'link')
         .split('\n')
         .some((line) => line.startsWith(`${link}@`)),
-    dnsmasqPid: (family) => Number(readFileSync(pidFile(family), 'utf8')),
-    runs(family, ...formers) {
+    dnsmasqPid: () => Number(readFileSync(pidFile, 'utf8')),
+    runs(...formers) {
       // Dnsmasq removes the file and makes it anew when it starts, and fills it after that.
-      const pid = Number(readIfThere(pidFile(family))?.trim() || Number.NaN);
+      const pid = Number(readIfThere(pidFile)?.trim() || Number.NaN);
       return !Number.isNaN(pid) && !formers.includes(pid) && processFacts(pid) !== undefined;
     },
     dnsmasqsRunning: () => pidsIn(name).filter((pid) => commandOf(pid)[0]?.startsWith('dnsmasq')),

@@ -1,4 +1,5 @@
 // A UDP datagram over IPv6 in an Ethernet frame. Pure.
+import { ip6Checksum } from './ip6-checksum.ts';
 
 /** A UDP datagram and its addresses. */
 export type Udp6 = {
@@ -34,7 +35,7 @@ export function udp6Frame({ sourceMac, destinationMac, source, destination, sour
   view.setUint16(at + 4, length);
   frame.set(payload, at + udpBytes);
   // RFC 8200, section 8.1: the checksum covers the addresses, the length and the protocol as well; a result of zero is sent as all ones.
-  view.setUint16(at + 6, checksum(frame.subarray(22), length + udp) || 0xffff);
+  view.setUint16(at + 6, ip6Checksum(frame.subarray(22), length + udp) || 0xffff);
   return frame;
 }
 
@@ -54,12 +55,4 @@ export function parseUdp6(frame: Uint8Array): Udp6 | undefined {
     destinationPort: view.getUint16(at + 2),
     payload: frame.subarray(at + udpBytes, at + length),
   };
-}
-
-/** The one's complement sum of 16-bit words (RFC 1071), with `more` added. */
-function checksum(bytes: Uint8Array, more: number): number {
-  let sum = more;
-  for (let at = 0; at < bytes.length; at += 2) sum += (bytes[at]! << 8) | (bytes[at + 1] ?? 0);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }

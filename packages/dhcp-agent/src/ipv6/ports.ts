@@ -1,0 +1,119 @@
+// The ports that are served with IPv6, in memory and in one small file each: the next agent serves them from its start on, also while etcd is away.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Cidr, familyOf, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
+import { isFields, parseJson } from '@calico-openstack/datamodel';
+import { isTapName } from '../endpoint.ts';
+import type { FamilyServer } from '../family-server.ts';
+import { isDomain } from '../service/names.ts';
+import type { Ipv6Service, ServerAddress } from '../service/service.ts';
+
+/** The IPv6 server as the agent's loop uses it; its ports are what the responder answers with. */
+export type Ipv6Server = FamilyServer<Ipv6Service, Ipv6Service>;
+
+/** Where the files are kept. `openPortFiles` keeps them on disk. */
+export interface PortFiles6 {
+  read(): ReadonlyMap<string, string>;
+  write(tap: string, text: string): void;
+  remove(tap: string): void;
+}
+
+/** Serves the ports. @param onChange called with each tap whose port came, changed or went */
+export function createIpv6Server(files: PortFiles6, onChange: (tap: string) => void): Ipv6Server {
+  const ports = new Map<string, Ipv6Service>();
+  for (const [tap, text] of files.read()) {
+    const port = isTapName(tap) ? parsePort(text) : undefined;
+    if (port) ports.set(tap, port);
+    else files.remove(tap);
+  }
+  return {
+    family: 6,
+    ports,
+    isServing: () => true,
+    serve(tap, _mac, service) {
+      const before = ports.get(tap);
+      const text = printPort(service);
+      if (before && printPort(before) === text) return false;
+      files.write(tap, text);
+      ports.set(tap, service);
+      onChange(tap);
+      return true;
+    },
+    withdraw(tap) {
+      if (!ports.has(tap)) return false;
+      files.remove(tap);
+      ports.delete(tap);
+      onChange(tap);
+      return true;
+    },
+    settle: () => undefined,
+  };
+}
+
+/** The files in a directory, which is made when it is missing. */
+export function openPortFiles(directory: string): PortFiles6 {
+  const pathOf = (tap: string): string => join(directory, tap);
+  mkdirSync(directory, { recursive: true });
+  return {
+    read: () =>
+      new Map(
+        readdirSync(directory, { withFileTypes: true })
+          .filter((entry) => entry.isFile())
+          .map(({ name }) => [name, readFileSync(pathOf(name), 'utf8')]),
+      ),
+    write(tap, text) {
+      mkdirSync(directory, { recursive: true });
+      const temporary = pathOf(`.${tap}`);
+      try {
+        writeFileSync(temporary, text);
+        renameSync(temporary, pathOf(tap));
+      } catch (error) {
+        rmSync(temporary, { force: true });
+        throw error;
+      }
+    },
+    remove: (tap) => rmSync(pathOf(tap), { force: true }),
+  };
+}
+
+const printPort = (port: Ipv6Service): string => `${JSON.stringify(port)}\n`;
+
+/** Parses a port's file. undefined for anything that `printPort` would not have written. */
+export function parsePort(text: string): Ipv6Service | undefined {
+  const parsed = parseJson(text);
+  if (!parsed.ok || !isFields(parsed.value)) return undefined;
+  const { mac, addresses, leases, autonomous, dhcp, serverAddresses, mtuBytes, dnsServers, domain, options } = parsed.value;
+  const port = {
+    family: 6,
+    mac: typeof mac === 'string' ? parseMac(mac) : undefined,
+    addresses: listOf(addresses, address6),
+    leases: listOf(leases, address6),
+    autonomous: listOf(autonomous, (entry) => (typeof entry === 'string' && parseCidr(entry) === entry ? (entry as Cidr) : undefined)),
+    dhcp: (['none', 'stateless', 'stateful'] as const).find((one) => one === dhcp),
+    serverAddresses: listOf(serverAddresses, serverAddress),
+    mtuBytes: typeof mtuBytes === 'number' ? mtuBytes : undefined,
+    dnsServers: listOf(dnsServers, address6),
+    domain: typeof domain === 'string' && isDomain(domain) ? domain : undefined,
+    options: listOf(options, (entry) =>
+      isFields(entry) && typeof entry['code'] === 'number' && typeof entry['hex'] === 'string' && /^([0-9a-f]{2})+$/.test(entry['hex'])
+        ? { code: entry['code'], hex: entry['hex'] }
+        : undefined,
+    ),
+  } as Ipv6Service;
+  return printPort(port) === text ? port : undefined;
+}
+
+const listOf = <T>(value: unknown, read: (entry: unknown) => T | undefined): readonly T[] | undefined =>
+  Array.isArray(value) ? (value as unknown[]).flatMap((entry) => read(entry) ?? []) : undefined;
+
+function address6(entry: unknown) {
+  const address = typeof entry === 'string' ? parseAddress(entry) : undefined;
+  return address !== undefined && familyOf(address) === 6 ? address : undefined;
+}
+
+function serverAddress(entry: unknown): ServerAddress | undefined {
+  if (!isFields(entry)) return undefined;
+  const [address, length] = [address6(entry['address']), entry['prefixLength']];
+  const cidr = address && typeof length === 'number' ? parseCidr(`${address}/${length}`) : undefined;
+  return address && cidr && { address, prefixLength: prefixLength(cidr) };
+}
