@@ -1,9 +1,9 @@
-// Makes an operator's own file of Dnsmasq options (`dnsmasq_config_file`) usable for both Dnsmasqs of the host.
+// Makes an operator's own file of Dnsmasq options (`dnsmasq_config_file`) usable for the host's Dnsmasq.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileReason, StartError } from '@calico-openstack/agent';
 
-/** Options that the file may not set: it overrides the command line, and two Dnsmasqs with one DNS port, pid file or lease file do not start, or spoil each other's. */
+/** Options that the file may not set: it overrides the command line. Operators have them for upstream's one Dnsmasq a network; here there is no DNS, and the agent finds Dnsmasq by its files. */
 const ours = /^\s*(port|pid-file|dhcp-leasefile)\s*(?:=|$)/;
 
 /** The usable form of the operator's file. */
