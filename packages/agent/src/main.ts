@@ -1,5 +1,5 @@
 // The start and the end of every executable: command line, signals and exit codes.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { systemClock } from './clock.ts';
 import { isSentence, RestartNeeded, shownError } from './errors.ts';
@@ -8,6 +8,7 @@ import { type CheckReport, checkReport, type InDatastore } from './options/check
 import { configFilesOf, type GivenPath } from './options/config-files.ts';
 import type { Table } from './options/option.ts';
 import type { Resolution } from './options/resolve.ts';
+import { openServiceManager } from './service-manager.ts';
 import { sourceStack } from './source-stack.ts';
 
 /** A running agent. */
@@ -112,6 +113,8 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     process.stdout.write([...removed.map((what) => `removed: ${what}\n`), ...left.map((what) => `left: ${what}\n`)].join(''));
     process.exit(0);
   }
+  nameProcess(options.name);
+  const manager = await openServiceManager(process.env);
   let running: Running;
   try {
     running = await options.start(configFiles, command.opts());
@@ -119,11 +122,13 @@ export async function runExecutable(options: ExecutableOptions): Promise<void> {
     return fail(error);
   }
   process.off('uncaughtException', fail);
+  manager?.ready();
   const { log } = running;
   let ending = false;
   const end = async (exitCode: number): Promise<never> => {
     if (ending) process.exit(exitCode);
     ending = true;
+    manager?.stopping();
     const impatient = setTimeout(() => process.exit(exitCode), closeLimitMs);
     impatient.unref();
     await running
@@ -161,6 +166,15 @@ function printed(name: string, { inForce, complaints }: CheckReport): number {
   process.stdout.write(inForce.map((line) => `${line}\n`).join(''));
   process.stderr.write(complaints.map((sentence) => `${name}: ${sentence}\n`).join(''));
   return complaints.length > 0 ? 1 : 0;
+}
+
+/** Gives the process its own name in `ps -e`, `top` and the kernel's log, where it would be called MainThread. The kernel keeps 15 characters. */
+function nameProcess(name: string): void {
+  try {
+    writeFileSync('/proc/self/comm', name);
+  } catch {
+    // Without /proc the process keeps Node's name.
+  }
 }
 
 /** How long an orderly end may take before the process exits anyway. */
