@@ -44,6 +44,9 @@ function world() {
       return left;
     },
     setSettings: () => undefined,
+    heard: () => false,
+    areAnyAwaited: false,
+    restMs: () => undefined,
     linksChanged: () => undefined,
     apply() {
       told.push(`apply with ${known()} interfaces in the rules`);

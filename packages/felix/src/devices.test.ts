@@ -9,7 +9,14 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createDevices, type DeviceSettings, type DevicesReport } from './devices.ts';
 
-const settings: DeviceSettings = { routeProtocol: 3, metric: { 4: 1024, 6: 1024 }, ipv6: true, rpFilter: '1' };
+const settings: DeviceSettings = {
+  routeProtocol: 3,
+  metric: { 4: 1024, 6: 1024 },
+  elevatedMetric: { 4: 512, 6: 512 },
+  convergenceMs: 30_000,
+  ipv6: true,
+  rpFilter: '1',
+};
 const id = (name: string): WorkloadId => name as WorkloadId;
 
 function device(name: string, ...addresses: string[]): WorkloadDevice {
@@ -46,7 +53,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
       bgpInterfaces,
     },
     settings,
-    new Map(Object.entries(earlier).map(([address, name]) => [`${address}/32` as Cidr, name])),
+    { led: new Map(Object.entries(earlier).map(([address, name]) => [`${address}/32` as Cidr, name])), elevated: new Set() },
   );
   links.watch(({ links: names }) => devices.linksChanged(names));
   return {

@@ -1,15 +1,29 @@
 // Programs the interfaces of this host's workloads: routes, neighbours, sysctls and addresses for BGP. Reports whether the kernel has all of it.
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import { type Clock, systemClock } from '@calico-openstack/agent';
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
+import { Arrivals, type PlacedDevice } from './devices/arrivals.ts';
 import { AddressLeads } from './devices/leads.ts';
 import { PeeringAddresses, type PeeringLinks } from './devices/peering.ts';
 import { InterfaceSysctls, type SysctlSettings } from './devices/sysctls.ts';
 import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
 /** The settings that decide how interfaces are programmed. */
-export type DeviceSettings = RoutingSettings & SysctlSettings;
+export type DeviceSettings = RoutingSettings &
+  SysctlSettings & {
+    /** For how long routes stay elevated after a live migration (`LiveMigrationRouteConvergenceTime`). */
+    readonly convergenceMs: number;
+  };
+
+/** What an earlier run has left in the kernel. */
+export type EarlierRun = {
+  /** The interfaces that single addresses led to. */
+  readonly led: ReadonlyMap<Cidr, string>;
+  /** The interfaces with elevated routes: their workloads have arrived by live migration. */
+  readonly elevated: ReadonlySet<string>;
+};
 
 /** The parts of the kernel that interfaces need. */
 export type DeviceKernel = {
@@ -40,6 +54,12 @@ export interface Devices {
    */
   update(changes: ReadonlyMap<WorkloadId, WorkloadDevice | undefined>): readonly IpAddress[];
   setSettings(settings: DeviceSettings): void;
+  /** Notes that a frame of a guest came in on a link. Returns whether a workload that was awaited has arrived by that; then the next `update` and `apply` route to it. */
+  heard(linkIndex: number): boolean;
+  /** Whether a workload is awaited by live migration. */
+  readonly areAnyAwaited: boolean;
+  /** After how many milliseconds the next `update` changes something by itself; undefined when it does not. */
+  restMs(): number | undefined;
   /** Notes that these links have changed. */
   linksChanged(names: Iterable<string>): void;
   /** Programs the kernel. */
@@ -52,20 +72,22 @@ export interface Devices {
   audit(): Promise<void>;
 }
 
-/** Devices without endpoints. @param earlier the interfaces that single addresses led to in an earlier run, as far as the kernel still says */
-export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, earlier: ReadonlyMap<Cidr, string>): Devices {
-  return new WorkloadDevices(kernel, initial, earlier);
+/** Devices without endpoints. @param earlier what an earlier run has left, as far as the kernel still says */
+export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, earlier: EarlierRun, clock: Pick<Clock, 'steadyMs'> = systemClock): Devices {
+  return new WorkloadDevices(kernel, initial, earlier, clock);
 }
 
-type Changes = ReadonlyMap<WorkloadId, WorkloadDevice | undefined>;
+type Changes<Device = PlacedDevice> = ReadonlyMap<WorkloadId, Device | undefined>;
 
 class WorkloadDevices implements Devices {
   readonly #kernel: DeviceKernel;
   #settings: DeviceSettings;
+  readonly #clock: Pick<Clock, 'steadyMs'>;
+  readonly #arrivals: Arrivals;
   readonly #leads: AddressLeads;
   readonly #sysctls: InterfaceSysctls;
   readonly #peering: PeeringAddresses;
-  readonly #devices = new Map<WorkloadId, WorkloadDevice>();
+  readonly #devices = new Map<WorkloadId, PlacedDevice>();
   readonly #byName = new Map<string, WorkloadId>();
   /** The objects of each endpoint. All of them have been handed to the programmers, except routes of addresses that are leaving. */
   readonly #programmed = new Map<WorkloadId, WantedObjects>();
@@ -76,15 +98,18 @@ class WorkloadDevices implements Devices {
   /** The routes and neighbours that the kernel has refused, by key. */
   #refused: ReadonlyMap<string, ProgrammingRefusal> = new Map();
 
-  constructor(kernel: DeviceKernel, settings: DeviceSettings, earlier: ReadonlyMap<Cidr, string>) {
+  constructor(kernel: DeviceKernel, settings: DeviceSettings, earlier: EarlierRun, clock: Pick<Clock, 'steadyMs'>) {
     this.#kernel = kernel;
     this.#settings = settings;
-    this.#leads = new AddressLeads(earlier);
+    this.#clock = clock;
+    this.#arrivals = new Arrivals(earlier.elevated);
+    this.#leads = new AddressLeads(earlier.led);
     this.#sysctls = new InterfaceSysctls(kernel.writeSysctl);
     this.#peering = new PeeringAddresses(kernel.links);
   }
 
-  update(changes: Changes): readonly IpAddress[] {
+  update(wanted: Changes<WorkloadDevice>): readonly IpAddress[] {
+    const changes = this.#arrivals.place(wanted, this.#clock.steadyMs(), this.#settings.convergenceMs);
     const going = [...changes.keys()].flatMap((id) => this.#devices.get(id) ?? []);
     const coming = [...changes.values()].flatMap((device) => device ?? []);
     const left = this.#leads.change(going, coming);
@@ -112,6 +137,20 @@ class WorkloadDevices implements Devices {
     this.#sysctls.forget();
     this.#peering.forget();
     this.#program(this.#devices);
+  }
+
+  heard(linkIndex: number): boolean {
+    const name = this.#kernel.links.nameOf(linkIndex);
+    const id = name === undefined ? undefined : this.#byName.get(name);
+    return id !== undefined && this.#arrivals.hear(id);
+  }
+
+  get areAnyAwaited(): boolean {
+    return this.#arrivals.areAnyAwaited;
+  }
+
+  restMs(): number | undefined {
+    return this.#arrivals.restMs(this.#clock.steadyMs());
   }
 
   linksChanged(names: Iterable<string>): void {

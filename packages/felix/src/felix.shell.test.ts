@@ -15,6 +15,7 @@ import {
   endpointNumber,
   felixConfiguration,
   type KeyedValue,
+  resource,
   securityGroup,
   tapOf,
   workloadEndpoint,
@@ -408,4 +409,28 @@ test('another region ends the agent, to be started again; until the datastore is
   expect(ended).toEqual([]);
   await w.put(felixConfiguration({ openstackRegion: 'three' }));
   expect(ended).toMatchObject([{ code: 'RESTART_NEEDED' }]);
+});
+
+test('guests are listened for only while one is awaited by live migration; the first frame routes to it, and the metric is the normal one in time', async () => {
+  const w = await running();
+  const index = w.plug(two);
+  const end = (hostname: string) => ({
+    workloadEndpoint: { hostname, orchestratorID: 'openstack', workloadID: `openstack/${deviceId(two)}`, endpointID: two.id },
+  });
+  const move = resource('LiveMigration', 'livemigrations/openstack/m', { source: end('elsewhere'), target: end('host0') });
+  const metrics = (): number[] => w.routes.routes.filter(({ deviceIndex }) => deviceIndex === index).map(({ metric }) => metric);
+  expect(w.hearing.size).toBe(0);
+  await w.put(move, workloadEndpoint(two));
+  expect([w.hearing.size, metrics(), w.statusOf(two)]).toEqual([1, [], '{"status":"up"}']);
+  for (const hear of w.hearing) hear(index + 100);
+  await w.clock.pass(0);
+  expect(metrics()).toEqual([]);
+  for (const hear of w.hearing) hear(index);
+  await w.clock.pass(0);
+  expect([w.hearing.size, metrics()]).toEqual([0, [512, 512]]);
+  await w.remove(move);
+  await w.clock.pass(29_999);
+  expect(metrics()).toEqual([512, 512]);
+  await w.clock.pass(1);
+  expect(metrics()).toEqual([1024, 1024]);
 });

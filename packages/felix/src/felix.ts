@@ -30,7 +30,7 @@ import { Connections } from './connections/connections.ts';
 import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane, type StepReport } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
-import { type HostKernel, openHostKernel } from './host-kernel.ts';
+import { elevatedMetric, type HostKernel, openHostKernel } from './host-kernel.ts';
 import { needing } from './kernel-needs.ts';
 import { createMetrics } from './metrics.ts';
 import { hostNamed, namesakesOf } from './namesakes.ts';
@@ -128,6 +128,8 @@ export class Felix {
   readonly #fail = Promise.withResolvers<never>();
   readonly #closing: (() => void)[] = [];
   #programmed: Programmed | undefined;
+  /** What listens for guests while one is awaited. */
+  #hearing: { close(): void } | undefined;
   #inSync = false;
   /** Whether the settings have to be resolved again. This happens for the first time when the first reading of the datastore is complete. */
   #settingsDirty = true;
@@ -297,6 +299,7 @@ export class Felix {
     this.#comparisons.noteApplied(startMs, { resynced: tables.inet.resynced, operations, tookMs: tables.inet.tookMs + tables.arp.tookMs });
     this.#stamping.rulesInForce();
     this.#takeOver.rulesInForce();
+    this.#hearGuests(devices);
     // While connections are still being stamped, connections that are cut would be stamped again.
     if (this.#stamping.options.unstamped === 'judge') this.#connections.rulesInForce(config.EstablishedConnections === 'Enforce');
     this.#kernel.forward(config); // not earlier: our rules police forwarded packets from now on
@@ -309,7 +312,27 @@ export class Felix {
     this.#metrics.localEndpoints.set(this.#dataplane.workloads.size);
     this.#components.startup.report({ live: true, ready: true });
     this.#components.dataplane.report({ live: true, ready: true });
-    return Math.max(1, Math.min(this.#comparisons.restMs(endMs, intervalsOf(config)), retry ? retryMs : longestRestMs));
+    return Math.max(1, Math.min(this.#comparisons.restMs(endMs, intervalsOf(config)), retry ? retryMs : longestRestMs, devices.restMs() ?? longestRestMs));
+  }
+
+  /** Listens for guests while a workload is awaited by live migration. */
+  #hearGuests(devices: Devices): void {
+    if (!devices.areAnyAwaited) {
+      this.#hearing?.close();
+      this.#hearing = undefined;
+      return;
+    }
+    try {
+      this.#hearing ??= this.#kernel.hearGuests((linkIndex) => {
+        if (devices.heard(linkIndex)) this.#programming.wake();
+      });
+    } catch (error) {
+      this.#log.error(
+        { err: error },
+        'cannot hear the guests that migrate to this host: they get no packets until Neutron activates their ports here, seconds late; start Felix with CAP_NET_RAW',
+      );
+      this.#hearing = { close: () => undefined }; // no use trying again before the next migration
+    }
   }
 
   /**
@@ -327,7 +350,7 @@ export class Felix {
   #openDevices(): Programmed {
     const { config } = this.#keeper.settings;
     const { kernel, earlier } = this.#kernel.openDevices(() => this.#keeper.settings.config);
-    const devices = createDevices(kernel, this.#deviceSettings(config), earlier);
+    const devices = createDevices(kernel, this.#deviceSettings(config), earlier, this.#clock);
     this.#dataplane.begin(devices);
     const { FelixHostname: host, OpenstackRegion: region } = config;
     return { region, devices, statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log, clock: this.#clock }) };
@@ -341,6 +364,8 @@ export class Felix {
     return {
       routeProtocol: config.DeviceRouteProtocol,
       metric: { 4: config.IPv4NormalRoutePriority, 6: config.IPv6NormalRoutePriority },
+      elevatedMetric: elevatedMetric(config),
+      convergenceMs: config.LiveMigrationRouteConvergenceTime * 1000,
       ipv6: config.Ipv6Support,
       rpFilter: this.#kernel.defaultRpFilter,
     };
@@ -435,6 +460,7 @@ export class Felix {
     await this.#programmed?.statuses.close();
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();
+    this.#hearing?.close();
     this.#stamping.close();
     this.#connections.close();
     this.#etcd.close();

@@ -26,7 +26,8 @@ import {
   writeSysctl,
 } from '@calico-openstack/kernel';
 import { earlierAddresses, type TableName, tableName } from '@calico-openstack/render';
-import type { DeviceKernel } from './devices.ts';
+import { openAnnouncements } from './devices/announcements.ts';
+import type { DeviceKernel, EarlierRun } from './devices.ts';
 import { needing } from './kernel-needs.ts';
 import type { FelixConfig } from './option-table.ts';
 
@@ -47,9 +48,13 @@ export interface HostKernel {
   /**
    * Opens routes and neighbours.
    * @param config returns the settings in force, and is called for each decision
-   * @returns `earlier` has the interfaces that single addresses led to in an earlier run
    */
-  openDevices(config: () => FelixConfig): { readonly kernel: DeviceKernel; readonly earlier: ReadonlyMap<Cidr, string> };
+  openDevices(config: () => FelixConfig): { readonly kernel: DeviceKernel; readonly earlier: EarlierRun };
+  /**
+   * Calls back with the index of each link on which a guest shows that it runs here, until closed (devices/announcements.ts).
+   * @throws NetlinkError without CAP_NET_RAW
+   */
+  hearGuests(onHeard: (linkIndex: number) => void): { close(): void };
   close(): void;
 }
 
@@ -137,20 +142,30 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
         () => neighbours.close(),
       );
       /** The interfaces that addresses led to in an earlier run, according to its routes or upstream's, and to our table. */
-      const earlier = new Map<Cidr, string>();
+      const led = new Map<Cidr, string>();
+      const elevated = new Set<string>();
       for (const route of table.read()) {
         const device = route.deviceIndex === undefined ? undefined : links.nameOf(route.deviceIndex);
         const cidr = parseCidr(route.destination);
-        if (cidr && device && isHostCidr(cidr) && route.protocol !== routeProtocol.bird && ownsRoute(route, device)) earlier.set(cidr, device);
+        if (!cidr || !device || !isHostCidr(cidr) || route.protocol === routeProtocol.bird || !ownsRoute(route, device)) continue;
+        led.set(cidr, device);
+        if (route.protocol === settings().DeviceRouteProtocol && route.metric === elevatedMetric(settings())[route.family]) elevated.add(device);
       }
-      for (const [cidr, device] of earlierAddresses(tables.inet.elementsOf)) earlier.set(cidr, device);
-      return { kernel: { links, routes, neighbours, writeSysctl, bgpInterfaces }, earlier };
+      for (const [cidr, device] of earlierAddresses(tables.inet.elementsOf)) led.set(cidr, device);
+      return { kernel: { links, routes, neighbours, writeSysctl, bgpInterfaces }, earlier: { led, elevated } };
     },
+    hearGuests: openAnnouncements,
     close() {
       for (const close of closing) close();
     },
   };
 }
+
+/** The metrics of routes to workloads that have just arrived by live migration. */
+export const elevatedMetric = (config: Pick<FelixConfig, 'IPv4ElevatedRoutePriority' | 'IPv6ElevatedRoutePriority'>): Readonly<Record<4 | 6, number>> => ({
+  4: config.IPv4ElevatedRoutePriority,
+  6: config.IPv6ElevatedRoutePriority,
+});
 
 function switchOn(path: readonly string[], log: Logger): void {
   const sysctl = path.join('/');

@@ -7,8 +7,10 @@ import { linkLocalsOf } from './limits.ts';
 export type WorkloadDevice = {
   readonly interfaceName: string;
   readonly workload: WorkloadId;
-  /** Routes through the interface, sorted as text. Empty while this host is only the target of a live migration. */
+  /** Routes through the interface, sorted as text. Felix holds them back while the workload has not arrived by live migration. */
   readonly routes: readonly Cidr[];
+  /** The host's part in a live migration of the workload. */
+  readonly liveMigrationRole?: 'source' | 'target';
   /** Permanent neighbour entries: each address has this MAC, whatever the guest claims. The link-local address is among them, because DHCPv6 requests must come from it (limits.ts). */
   readonly neighbours: readonly { readonly address: IpAddress; readonly mac: string }[];
   /** Addresses that the host answers neighbour solicitations for. IPv6 needs them one by one: it has no proxy for all addresses. */
@@ -29,15 +31,15 @@ const shortList = (reasons: readonly string[]): string =>
 /** The desired state of a workload's interface; undefined when another endpoint owns the interface, so that nothing is programmed for this one. */
 export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
   if (workload.shadowedBy) return undefined;
-  const routes = workload.liveMigrationRole === 'target' ? [] : [...workload.routed].sort();
-  const { mac, refusals } = workload;
+  const { mac, refusals, liveMigrationRole } = workload;
   const pairMacs = new Map((workload.pairMacs ?? []).flatMap((pair) => pair.addresses.map((cidr) => [cidr, pair.mac])));
   const own = new Set(workload.addresses);
   const speaksIpv6 = workload.routed.some((cidr) => familyOf(cidr) === 6);
   return {
     interfaceName: workload.interfaceName,
     workload: workload.id,
-    routes,
+    routes: [...workload.routed].sort(),
+    ...(liveMigrationRole && { liveMigrationRole }),
     neighbours: [
       ...(mac ? workload.routed.filter((cidr) => own.has(cidr)).map((cidr) => ({ address: addressOf(cidr), mac: pairMacs.get(cidr) ?? mac })) : []),
       ...(speaksIpv6 ? linkLocalsOf(workload) : []),

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { InterfaceSysctls, sysctlsOf } from './sysctls.ts';
 
 const settings = { ipv6: true, rpFilter: '1' };
-const tap = { interfaceName: 'tap1', spoofing: false };
+const tap = { interfaceName: 'tap1', spoofing: false, routing: 'normal' } as const;
 const written = new Map<string, string>();
 const [absent, refused] = [new Set<string>(), new Set<string>()];
 let sysctls: InterfaceSysctls;
@@ -36,6 +36,9 @@ describe('the settings of an interface', () => {
   });
   test('let sources be what they want where the workload may send from prefixes', () => {
     expect(valuesOf({ ...tap, spoofing: true }, settings)['ipv4/conf/rp_filter']).toBe('0');
+  });
+  test.each(['held', 'elevated'] as const)('let the first packets of a workload that arrives by live migration in: its routes are %s', (routing) => {
+    expect(valuesOf({ ...tap, routing }, settings)['ipv4/conf/rp_filter']).toBe('0');
   });
   test('leave IPv6 off where it is not supported, and its router advertisements unheard all the same', () => {
     const values = valuesOf(tap, { ...settings, ipv6: false });

@@ -1,7 +1,7 @@
 // Writes the sysctls of workloads' interfaces.
 
 import type { writeSysctl } from '@calico-openstack/kernel';
-import type { WorkloadDevice } from '@calico-openstack/render';
+import type { PlacedDevice } from './arrivals.ts';
 
 /** A sysctl and its desired value. */
 export type Sysctl = {
@@ -20,7 +20,10 @@ export type SysctlSettings = {
 };
 
 /** The sysctls of a workload's interface, in the order in which they are written. */
-export function sysctlsOf({ interfaceName: name, spoofing }: Pick<WorkloadDevice, 'interfaceName' | 'spoofing'>, settings: SysctlSettings): readonly Sysctl[] {
+export function sysctlsOf(
+  { interfaceName: name, spoofing, routing }: Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing'>,
+  settings: SysctlSettings,
+): readonly Sysctl[] {
   const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
   const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
   return [
@@ -30,7 +33,8 @@ export function sysctlsOf({ interfaceName: name, spoofing }: Pick<WorkloadDevice
     { path: ['net', 'ipv4', 'neigh', name, 'proxy_delay'], value: '0', needed: false },
     v4('proxy_arp', '1'),
     v4('forwarding', '1'),
-    v4('rp_filter', spoofing ? '0' : settings.rpFilter), // the nftables rules check sources, including those prefixes
+    // The nftables rules check sources, including those prefixes, and those of a guest that begins to send before its routes are here.
+    v4('rp_filter', spoofing || routing !== 'normal' ? '0' : settings.rpFilter),
     ...(settings.ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
   ];
 }
@@ -57,7 +61,7 @@ export class InterfaceSysctls {
    * @returns the reason for people if a needed sysctl could not be written
    */
   settle(
-    device: Pick<WorkloadDevice, 'interfaceName' | 'spoofing'>,
+    device: Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing'>,
     link: { readonly epoch: number } | undefined,
     settings: SysctlSettings,
   ): string | undefined {

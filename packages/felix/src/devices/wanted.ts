@@ -1,7 +1,7 @@
 // Derives the desired routes and neighbours of an interface. Pure.
 import { familyOf } from '@calico-openstack/addresses';
 import { deviceRoute, type Neighbour, neighbourKey, type Route, routeKey } from '@calico-openstack/kernel';
-import type { WorkloadDevice } from '@calico-openstack/render';
+import type { PlacedDevice } from './arrivals.ts';
 
 /** Desired routes and neighbours, by the keys of the room `kernel` (`routeKey`, `neighbourKey`). */
 export type WantedObjects = { readonly routes: ReadonlyMap<string, Route>; readonly neighbours: ReadonlyMap<string, Neighbour> };
@@ -12,6 +12,8 @@ export type RoutingSettings = {
   readonly routeProtocol: number;
   /** The metric of our routes by address family. */
   readonly metric: Readonly<Record<4 | 6, number>>;
+  /** The metric of routes to a workload that has just arrived by live migration. */
+  readonly elevatedMetric: Readonly<Record<4 | 6, number>>;
   readonly ipv6: boolean;
 };
 
@@ -19,12 +21,13 @@ export type RoutingSettings = {
 export const nothingWanted: WantedObjects = { routes: new Map(), neighbours: new Map() };
 
 /** The desired objects of a device. IPv6 addresses are left out when IPv6 is switched off. */
-export function wantedOf(device: WorkloadDevice, { routeProtocol: protocol, metric, ipv6 }: RoutingSettings): WantedObjects {
+export function wantedOf(device: PlacedDevice, { routeProtocol: protocol, metric, elevatedMetric, ipv6 }: RoutingSettings): WantedObjects {
   const { interfaceName: name } = device;
+  const metrics = device.routing === 'elevated' ? elevatedMetric : metric;
   const supported = (address: string): boolean => ipv6 || !address.includes(':');
   const routes = device.routes
     .filter(supported)
-    .map((destination) => deviceRoute({ destination, device: name, metric: metric[familyOf(destination)], protocol }));
+    .map((destination) => deviceRoute({ destination, device: name, metric: metrics[familyOf(destination)], protocol }));
   const permanent = device.neighbours
     .filter(({ address }) => supported(address))
     .map(({ address, mac }): Neighbour => ({ kind: 'permanent', device: name, address, mac }));

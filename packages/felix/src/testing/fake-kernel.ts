@@ -27,6 +27,8 @@ export function fakeHostKernel() {
   let strangers = (): void => undefined;
 
   let reads = 0;
+  /** What listens for guests. */
+  const hearing = new Set<(linkIndex: number) => void>();
 
   for (const { kernel } of Object.values(tables)) {
     const { commit } = kernel;
@@ -92,8 +94,12 @@ export function fakeHostKernel() {
         writeSysctl: () => 'written',
         bgpInterfaces: new Set(),
       },
-      earlier: earlierAddresses(tables.inet.table.elementsOf),
+      earlier: { led: earlierAddresses(tables.inet.table.elementsOf), elevated: new Set() },
     }),
+    hearGuests(onHeard) {
+      hearing.add(onHeard);
+      return { close: () => hearing.delete(onHeard) };
+    },
     close: () => undefined,
   };
   return {
@@ -110,6 +116,7 @@ export function fakeHostKernel() {
     arp: tables.arp.kernel,
     /** Reports that another program has changed rules. */
     tellStrangers: () => strangers(),
+    hearing,
     /** The routes, as in `10.65.0.11/32 tap0000001-00`, sorted. */
     routed: () => routes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
   };

@@ -91,7 +91,8 @@ function livingHost() {
         else devices.delete(id);
       }
       routes.clear();
-      for (const { interfaceName: name, routes: destinations } of devices.values()) for (const cidr of destinations) routes.set(addressOf(cidr), name);
+      for (const { interfaceName: name, routes: destinations, liveMigrationRole } of devices.values())
+        if (liveMigrationRole !== 'target') for (const cidr of destinations) routes.set(addressOf(cidr), name);
       const [rejected] = applyEdits(programmers, rendering.tables);
       if (rejected) throw rejected.error;
       programmers.inet.apply();

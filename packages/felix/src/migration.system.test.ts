@@ -1,0 +1,132 @@
+// The host that a VM migrates to, with a real kernel and a real etcd: when Felix routes to the VM, and with which metric. The VM is the test's own end of the tap.
+import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/addresses';
+import { arpFrame, frame } from '@calico-openstack/kernel/testing/frames';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Plugged, TestHost } from './testing/host.ts';
+import { deviceId, endpointNumber, resource, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
+
+const open = securityGroup('open', [{ action: 'Allow' }]);
+
+let host: TestHost;
+beforeEach(async () => {
+  host = await TestHost.open();
+});
+afterEach(() => host.close());
+
+/** The LiveMigration of an endpoint that comes from another host, or goes there. */
+function migration(endpoint: TestEndpoint, here: 'source' | 'target') {
+  const end = (name: string) => ({
+    workloadEndpoint: { hostname: name, orchestratorID: 'openstack', workloadID: `openstack/${deviceId(endpoint)}`, endpointID: endpoint.id },
+  });
+  const [from, to] = here === 'target' ? ['elsewhere', endpoint.host] : [endpoint.host, 'elsewhere'];
+  return resource('LiveMigration', `livemigrations/openstack/${endpoint.id}`, { source: end(from), target: end(to) });
+}
+
+/** The metrics of the routes to an endpoint's addresses, IPv4 first. */
+async function metricsOf(endpoint: TestEndpoint): Promise<readonly number[]> {
+  const found = await Promise.all(
+    endpoint.addresses.map(async (address) => {
+      const routes: readonly { metric?: number }[] = JSON.parse(
+        await host.exec('ip', '-j', ...(address.includes(':') ? ['-6'] : []), 'route', 'show', address, 'dev', tapOf(endpoint)),
+      );
+      return routes.map(({ metric }) => metric ?? 0);
+    }),
+  );
+  return found.flat();
+}
+const untilMetrics = (endpoint: TestEndpoint, ...metrics: number[]): Promise<void> =>
+  host.until(async () => (await metricsOf(endpoint)).join() === metrics.join(), `metrics ${metrics} of ${tapOf(endpoint)}`);
+
+const address = (text: string): Uint8Array => addressBytes(text as IpAddress);
+
+/** What a guest, or QEMU for it, sends when it begins to run on a host. */
+const announcements = {
+  rarp: ({ mac }: Plugged): Uint8Array => {
+    const own = macBytes(mac);
+    const none = [0, 0, 0, 0];
+    return Uint8Array.from([
+      ...new Array<number>(6).fill(0xff),
+      ...own,
+      0x80,
+      0x35,
+      0,
+      1,
+      8,
+      0,
+      6,
+      4,
+      0,
+      3,
+      ...own,
+      ...none,
+      ...own,
+      ...none,
+      ...new Array<number>(18).fill(0),
+    ]);
+  },
+  gratuitousArp: ({ mac, addresses: [v4] }: Plugged): Uint8Array => arpFrame({ operation: 1, senderMac: mac, sender: address(v4!), target: address(v4!) }),
+  advertisement: ({ mac, addresses: [, v6] }: Plugged): Uint8Array =>
+    frame({
+      sourceMac: mac,
+      destinationMac: '33:33:00:00:00:01',
+      source: address(v6!),
+      destination: address('ff02::1'),
+      protocol: 58,
+      icmp: { type: 136, code: 0 },
+      payload: address(v6!),
+    }),
+};
+
+test('a VM that arrives gets routes with the elevated metric with the first frame that shows that it runs here, and with the normal one in time; no other guest gains by such frames', async () => {
+  await host.exec('sysctl', '-q', '-w', 'net.ipv4.conf.default.rp_filter=1');
+  const names = Object.keys(announcements) as (keyof typeof announcements)[];
+  const arriving = await Promise.all(names.map((_, index) => host.plug(endpointNumber(index + 1))));
+  const resident = await host.plug(endpointNumber(5));
+  const leaving = await host.plug(endpointNumber(6));
+  await host.put(
+    open,
+    ...[...arriving, resident, leaving].map(workloadEndpoint),
+    ...arriving.map((each) => migration(each, 'target')),
+    migration(leaving, 'source'),
+  );
+  host.startAgent(undefined, { FELIX_LIVEMIGRATIONROUTECONVERGENCETIME: '1' });
+  await host.untilProgrammed();
+  const announce = (endpoint: Plugged): void => {
+    for (const make of Object.values(announcements)) host.wire.send(endpoint.interfaceIndex, make(endpoint));
+  };
+  for (const each of [resident, leaving]) announce(each);
+  await host.until(async () => (await host.statusOf(arriving[0]!)) === '{"status":"up"}', 'the target’s status');
+  // Before the routes are there packets of the guest pass, also with the strictest reverse-path filter of the host. They are no sign that it was heard.
+  for (const each of arriving) expect(await host.passes(each, resident, { protocol: 17, destinationPort: 7000 })).toBe(true);
+  expect(await Promise.all(arriving.map(metricsOf))).toEqual([[], [], []]);
+  for (const [index, name] of names.entries()) host.wire.send(arriving[index]!.interfaceIndex, announcements[name](arriving[index]!));
+  for (const each of arriving) await untilMetrics(each, 512, 512);
+  for (const each of [resident, leaving]) expect(await metricsOf(each)).toEqual([1024, 1024]);
+  expect(await host.passes(resident, arriving[0]!, { protocol: 17, destinationPort: 7000 })).toBe(true);
+
+  await host.stopAgent('SIGKILL');
+  host.output = '';
+  host.startAgent(undefined, { FELIX_LIVEMIGRATIONROUTECONVERGENCETIME: '1' });
+  await host.untilProgrammed();
+  for (const each of arriving) expect(await metricsOf(each)).toEqual([512, 512]);
+  await host.delete(...arriving.map((each) => migration(each, 'target').key));
+  for (const each of arriving) await untilMetrics(each, 1024, 1024);
+});
+
+test('a VM that is never heard is routed when Neutron activates its port; one whose migration is aborted is not', async () => {
+  const [silent, aborted] = [endpointNumber(1), endpointNumber(2)];
+  await host.put(open, workloadEndpoint(silent), workloadEndpoint(aborted), migration(silent, 'target'), migration(aborted, 'target'));
+  host.startAgent();
+  await host.untilProgrammed();
+  const late = await host.plug(aborted); // the tap comes after the LiveMigration
+  await host.plug(silent);
+  await host.delete(migration(silent, 'target').key);
+  await untilMetrics(silent, 512, 512);
+  host.wire.send(late.interfaceIndex, announcements.rarp(late));
+  await untilMetrics(aborted, 512, 512);
+  await host.delete(migration(aborted, 'target').key, workloadEndpoint(aborted).key);
+  await untilMetrics(aborted);
+  await host.put(workloadEndpoint(aborted), migration(aborted, 'target'));
+  await host.until(async () => (await host.statusOf(aborted)) === '{"status":"up"}', 'the next migration');
+  expect(await metricsOf(aborted)).toEqual([]);
+});
