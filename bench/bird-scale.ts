@@ -1,20 +1,25 @@
-// Measures the BIRD agent's work in large clouds: from etcd's values to BIRD's configuration, for all Nodes and for one that has changed; and how long BIRD takes to read it.
+// Measures the BIRD agent's work in large clouds: from etcd's values to a draft of BIRD's configuration, for all Nodes and for one that has changed, beside making the same text from scratch;
+// how long BIRD takes to check and to read it; and what thousands of dead neighbours cost BIRD.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type PrintedConfiguration, printConfiguration } from '@calico-openstack/bird-agent/bird/print';
-import { plan } from '@calico-openstack/bird-agent/plan/plan';
+import { configurationFile } from '@calico-openstack/bird-agent/bird/file';
+import { createPrinter, type PrintedConfiguration, type Printer, printConfiguration, textOf } from '@calico-openstack/bird-agent/bird/print';
+import { createPlanner, type Planner, plan } from '@calico-openstack/bird-agent/plan/plan';
 import { createResourceStore, type ResourceStore } from '@calico-openstack/bird-agent/store';
 import { bytes } from '@calico-openstack/bird-agent/testing/bytes';
 import { host, lookups } from '@calico-openstack/bird-agent/testing/facts';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { type Bench, type Measurement, percentiles } from './bench.ts';
 
+const run = promisify(execFile);
 const own = 'host-1';
 const peers = 500;
-const rounds = { all: 5, changes: 100, reads: 5 };
+const rounds = { all: 5, changes: 100, anew: 20, reads: 5 };
+/** For so long the CPU time of a BIRD with dead neighbours is measured, after so long a settling. */
+const dead = { measuredMs: 30_000, settlingMs: 15_000 };
 
 type Change = Parameters<ResourceStore['apply']>[0][number];
 
@@ -32,95 +37,193 @@ const peer = (number: number, keepaliveTime = '30s'): Change => {
 /** Makes `count` values, from the numbers 1, 2, … */
 const many = <T>(count: number, make: (number: number) => T): readonly T[] => Array.from({ length: count }, (_, index) => make(index + 1));
 
+/** What no Node is: an IP pool, and a router next door. Every cloud has some. */
+const others: readonly Change[] = [
+  { key: resourceKey({ plural: 'ippools', name: 'pool' }), value: bytes({ cidr: '10.128.0.0/9' }), modRevision: 1 },
+  { key: resourceKey({ plural: 'bgppeers', name: 'tor' }), value: bytes({ peerIP: '10.127.255.1', asNumber: 65000 }), modRevision: 1 },
+];
+
 type Step = { readonly planMs: number; readonly printMs: number; readonly printed: PrintedConfiguration };
 
+/** An agent's memory: the store, and what was planned and printed before. */
+type Agent = { readonly store: ResourceStore; readonly plan: Planner; readonly print: Printer };
+
 /** What the agent does after a change: it reads the values, plans and prints. */
-function step(store: ResourceStore, changes: readonly Change[]): Step {
+function step({ store, plan: makePlan, print }: Agent, changes: readonly Change[]): Step {
   const startedMs = performance.now();
   store.apply(changes);
-  const planned = plan(store.resources, host({ name: own }), lookups);
+  const planned = makePlan(store.resources, host({ name: own }), lookups);
   const plannedMs = performance.now();
   if (!planned.ok) throw new Error(`no plan: ${JSON.stringify(planned.problems.at(-1))}`);
-  const printed = printConfiguration(planned.configuration);
+  const printed = print(planned.configuration);
   return { planMs: plannedMs - startedMs, printMs: performance.now() - plannedMs, printed };
 }
 
-const openStore = (): ResourceStore =>
-  createResourceStore({
+function openAgent(): Agent {
+  const store = createResourceStore({
     ownName: own,
     onFault: (error) => {
       throw error;
     },
   });
+  return { store, plan: createPlanner(), print: createPrinter() };
+}
 
-/** The p50 and p99 of reading, planning and printing, separately and together. */
-const measured = (what: string, steps: readonly Step[], at: number, target?: number): readonly Measurement[] => [
-  ...percentiles(
-    `${what}: plan`,
-    steps.map(({ planMs }) => planMs),
-    at,
-    target,
-  ),
-  ...percentiles(
-    `${what}: text`,
-    steps.map(({ printMs }) => printMs),
-    at,
-  ),
-];
+/** The p50 and p99 of reading, planning and printing, separately and together; the target is for all of it, or for the plan alone. */
+function measured(what: string, steps: readonly Step[], at: number, targets: { readonly all?: number; readonly plan?: number } = {}): readonly Measurement[] {
+  const times = {
+    plan: steps.map(({ planMs }) => planMs),
+    text: steps.map(({ printMs }) => printMs),
+    all: steps.map(({ planMs, printMs }) => planMs + printMs),
+  };
+  return [
+    ...percentiles(`${what}: plan`, times.plan, at, targets.plan),
+    ...percentiles(`${what}: text`, times.text, at),
+    ...percentiles(`${what}: plan and text`, times.all, at, targets.all),
+  ];
+}
 
-async function readMs(text: string): Promise<readonly number[]> {
+/** Runs with a directory that is removed afterwards. */
+async function inDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), 'bird-scale-'));
   try {
-    const file = join(directory, 'bird.conf');
-    writeFileSync(file, text, { mode: 0o600 });
-    const times: number[] = [];
-    for (let round = 0; round < rounds.reads; round += 1) {
-      const startedMs = performance.now();
-      await promisify(execFile)('bird', ['-p', '-c', file]);
-      times.push(performance.now() - startedMs);
-    }
-    return times;
+    return await work(directory);
   } finally {
     rmSync(directory, { recursive: true });
   }
 }
 
+async function timeMs(work: () => Promise<unknown>): Promise<number> {
+  const startedMs = performance.now();
+  await work();
+  return performance.now() - startedMs;
+}
+
+const repeated = async (count: number, work: () => Promise<number>): Promise<readonly number[]> => {
+  const times: number[] = [];
+  for (let round = 0; round < count; round += 1) times.push(await work());
+  return times;
+};
+
+/** Writes a text as the agent does (to the disk, beside the file, then in its place), and has BIRD check it. */
+const filed = (printed: PrintedConfiguration, at: number): Promise<readonly Measurement[]> =>
+  inDirectory(async (directory) => {
+    const path = join(directory, 'bird.conf');
+    const file = configurationFile(path, () => undefined);
+    const written = await repeated(rounds.reads, () => timeMs(async () => (await file.draft(printed)).publish()));
+    const checked = await repeated(rounds.reads, () => timeMs(() => run('bird', ['-p', '-c', path])));
+    return [
+      ...percentiles('file written, on disk', written, at),
+      ...percentiles('bird -p', checked, at),
+      { metric: 'text, bytes', at, value: textOf(printed).length },
+    ];
+  });
+
 async function mesh(size: number): Promise<readonly Measurement[]> {
-  const nodes = many(size, node);
-  step(openStore(), nodes); // warms V8 up
-  const all = many(rounds.all, () => step(openStore(), nodes));
-  const store = openStore();
-  const { printed } = step(store, nodes);
-  const changed = many(rounds.changes, (life) => step(store, [node(size, life)]));
+  const all = [...many(size, node), ...others];
+  step(openAgent(), all); // warms V8 up
+  const fresh = many(rounds.all, () => step(openAgent(), all));
+  const agent = openAgent();
+  step(agent, all);
+  const anew = { ...agent, plan, print: printConfiguration };
+  const before = many(rounds.anew, (life) => step(anew, [node(size, life)]));
+  step(agent, []);
+  const changed = many(rounds.changes, (life) => step(agent, [node((life * 37) % size || 2, life)]));
+  const removed = many(rounds.changes, (life) => step(agent, [life % 2 === 0 ? node(size / 2, 1) : { ...node(size / 2), value: undefined }]));
+  const { printed } = step(agent, []);
   return [
-    ...measured('all Nodes', all, size),
-    ...measured('a changed Node', changed, size, 1),
-    ...percentiles('bird -p', await readMs(printed.text), size),
-    { metric: 'text, bytes', at: size, value: printed.text.length },
+    ...measured('all Nodes', fresh, size),
+    ...measured('a changed Node, all made anew', before, size),
+    ...measured('a changed Node', changed, size, { all: 1 }),
+    ...measured('a Node that comes or goes', removed, size, { all: 1 }),
+    ...(await filed(printed, size)),
   ];
 }
 
 function globalPeers(size: number): readonly Measurement[] {
   const changes = [...many(size, node), ...many(peers, peer)];
-  const all = many(rounds.all, () => step(openStore(), changes));
-  const store = openStore();
-  step(store, changes);
-  const changed = many(rounds.changes, (round) => step(store, [peer(1, `${(round % 20) + 1}s`)]));
+  const all = many(rounds.all, () => step(openAgent(), changes));
+  const agent = openAgent();
+  step(agent, changes);
+  const changed = many(rounds.changes, (round) => step(agent, [peer(1, `${(round % 20) + 1}s`)]));
+  const nodes = many(rounds.changes, (life) => step(agent, [node(size, life)]));
   return [
-    ...measured(`all Nodes and ${peers} global peers`, all, size, size <= 2000 ? 50 : undefined),
+    ...measured(`all Nodes and ${peers} global peers`, all, size, size <= 2000 ? { plan: 50 } : {}),
     ...measured(`a changed one of ${peers} global peers`, changed, size),
+    ...measured(`a changed Node beside ${peers} global peers`, nodes, size),
   ];
 }
 
+/** The CPU time that a process has used, in milliseconds: utime and stime of proc_pid_stat(5), in hundredths of a second. */
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/**
+ * A BIRD whose neighbours do not answer, behind a router that answers nothing either: what it costs while nothing changes, and how long it takes to go over to a configuration in which one Node has
+ * changed.
+ */
+const deadNeighbours = (size: number): Promise<readonly Measurement[]> =>
+  inDirectory(async (directory) => {
+    const namespace = `bird-scale-${process.pid}`;
+    const [path, socket, pidFile] = ['conf', 'ctl', 'pid'].map((ending) => join(directory, `bird.${ending}`)) as [string, string, string];
+    const agent = openAgent();
+    const textAfter = (changes: readonly Change[]): string => textOf(step(agent, changes).printed);
+    writeFileSync(path, textAfter([...many(size, node), ...others]), { mode: 0o600 });
+    await run('ip', ['netns', 'add', namespace]);
+    let pid: number | undefined;
+    try {
+      const commands = [
+        'link set lo up',
+        'link add eth0 type veth peer name router',
+        'link set eth0 up',
+        'link set router up',
+        'addr add 10.0.0.1/9 dev eth0',
+        'neigh add 10.126.0.1 lladdr 02:00:00:00:00:01 nud permanent dev eth0',
+        'route replace 10.0.0.0/9 via 10.126.0.1 dev eth0 onlink',
+        '-6 addr add 2001:db8::1/64 dev eth0 nodad',
+        '-6 neigh add fe80::1 lladdr 02:00:00:00:00:01 nud permanent dev eth0',
+        '-6 route replace 2001:db8::/32 via fe80::1 dev eth0',
+      ];
+      for (const command of commands) await run('ip', ['-n', namespace, ...command.split(' ')]);
+      await run('ip', ['netns', 'exec', namespace, 'bird', '-c', path, '-s', socket, '-P', pidFile]);
+      pid = Number(readFileSync(pidFile, 'utf8'));
+      await new Promise((resolve) => setTimeout(resolve, dead.settlingMs));
+      const before = cpuMs(pid);
+      await new Promise((resolve) => setTimeout(resolve, dead.measuredMs));
+      const share = ((cpuMs(pid) - before) / dead.measuredMs) * 100;
+      const configured = await repeated(rounds.reads, async () => {
+        writeFileSync(path, textAfter([node(size, 1 + Math.floor(Math.random() * 100))]), { mode: 0o600 });
+        return timeMs(() => run('birdc', ['-s', socket, 'configure']));
+      });
+      return [
+        { metric: 'CPU of BIRD with dead neighbours, % of a core', at: size, value: Math.round(share * 10) / 10 },
+        ...percentiles('birdc configure for a changed Node', configured, size),
+      ];
+    } finally {
+      if (pid !== undefined) process.kill(pid, 'SIGKILL');
+      await run('ip', ['netns', 'del', namespace]);
+    }
+  });
+
 /** The bench `bird-scale`. */
 export const bench: Bench = {
-  description: "the BIRD agent's plan and text, and BIRD's reading, at 2 000 and 5 000 Nodes of two families, with 500 global peers too",
-  options: { sizes: 'Nodes, separated by commas' },
+  description:
+    "the BIRD agent's plan and text, beside making all anew, the file and BIRD's reading, at 2 000 and 5 000 Nodes of two families, with 500 global peers too; BIRD's CPU with 2 000 dead neighbours (root)",
+  options: { sizes: 'Nodes, separated by commas', dead: 'Nodes that do not answer [2000]; 0: not measured' },
   async run(options, progress) {
     const results: Measurement[] = [];
     for (const size of options.get('sizes')?.split(',').map(Number) ?? [2_000, 5_000]) {
       progress(`${size} Nodes`);
       results.push(...(await mesh(size)), ...globalPeers(size));
+    }
+    const deadNodes = Number(options.get('dead') ?? 2000);
+    if (deadNodes > 0) {
+      progress(`${deadNodes} dead neighbours`);
+      results.push(...(await deadNeighbours(deadNodes)));
     }
     return results;
   },

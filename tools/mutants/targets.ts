@@ -26,7 +26,7 @@ export const targets: readonly Target[] = [
   { kind: 'shell', files: 'packages/dhcp-agent/src/guard/guard.ts' },
   { kind: 'pure', files: 'packages/{datamodel,oracle,policy,render}/src/**/*.ts' },
   { kind: 'pure', files: 'packages/neutron-driver/src/{addressing/{audit,rules,screen,span},status/ports,sync/{change,plan},translate/*}.ts' },
-  { kind: 'pure', files: 'packages/bird-agent/src/{look-again,plan/*,bird/{filters,guards,print,text},resources/*}.ts' },
+  { kind: 'pure', files: 'packages/bird-agent/src/{kept,look-again,plan/*,bird/{filters,guards,print,text},resources/*}.ts' },
   { kind: 'pure', files: 'packages/dhcp-agent/src/{growing-pause,model,dnsmasq/{files,leases},guard/rules,ipv6/{message,advertisement},service/*}.ts' },
 ];
 

@@ -1,7 +1,7 @@
 // A plan brought to BIRD: unless it is in doubt, refused, or BIRD is away.
 import type { Clock, Component, Logger } from '@calico-openstack/agent';
 import type { BirdReconciler } from './apply.ts';
-import { printConfiguration } from './bird/print.ts';
+import { createPrinter, type PrintedConfiguration } from './bird/print.ts';
 import type { BirdKeeper } from './bird-keeper.ts';
 import { doubtProblem } from './doubts.ts';
 import type { LastLook } from './look-again.ts';
@@ -23,7 +23,7 @@ export type ApplierOptions = {
   readonly keeper: BirdKeeper;
   readonly audit: RouteAudit;
   /** The sessions for whose sake the configuration stays as it is (doubts.ts). */
-  readonly doubts: (wanted: string) => Promise<readonly string[]>;
+  readonly doubts: (wanted: PrintedConfiguration) => Promise<readonly string[]>;
   readonly health: Component;
   readonly metrics: Pick<Metrics, 'reconfigured'>;
   readonly trouble: TroubleTeller;
@@ -34,11 +34,12 @@ export type ApplierOptions = {
 /** @returns what makes BIRD follow a plan, and gives what became of it. It rejects with what is neither a refusal nor BIRD being away. */
 export function planApplier(options: ApplierOptions): (planned: Extract<Plan, { ok: true }>) => Promise<Applied> {
   const { ownName, path, reconciler, keeper, audit, doubts, health, metrics, trouble, log, clock } = options;
+  const print = createPrinter();
 
   async function apply({ configuration }: Extract<Plan, { ok: true }>): Promise<Applied> {
     const startedMs = clock.steadyMs();
-    const wanted = printConfiguration(configuration);
-    const doubted = await doubts(wanted.text);
+    const wanted = print(configuration);
+    const doubted = await doubts(wanted);
     if (doubted.length > 0) {
       if ((await keeper.keep()) === 'away') return { bird: 'away', problems: [] };
       health.report({ live: true, ready: true });

@@ -1,9 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { birdReconciler, refusedRetryMs } from './apply.ts';
-import type { PrintedConfiguration } from './bird/print.ts';
+import { type PrintedConfiguration, textOf } from './bird/print.ts';
 import { type FakeBird, fakeBird } from './testing/fake-bird.ts';
 
-const configuration = (revision: string): PrintedConfiguration => ({ text: `define calico_revision = "${revision}";`, revision, guards: '' });
+const configuration = (revision: string): PrintedConfiguration => ({
+  parts: ['define calico_revision = ', `"${revision}";`].map((text) => Buffer.from(text)),
+  revision,
+  guards: '',
+});
 
 describe('BIRD’s configuration', () => {
   let bird: FakeBird;
@@ -16,7 +20,7 @@ describe('BIRD’s configuration', () => {
 
   test('that is new is checked, put in place and read', async () => {
     expect(await reconcile(configuration('a'))).toEqual({ kind: 'configured' });
-    expect(bird.state).toMatchObject({ file: configuration('a').text, running: configuration('a').text, checked: 1, asked: ['configure'] });
+    expect(bird.state).toMatchObject({ file: textOf(configuration('a')), running: textOf(configuration('a')), checked: 1, asked: ['configure'] });
   });
   test('that is right already is touched by nobody, also not by an agent that has just started', async () => {
     await reconcile(configuration('a'));
@@ -28,13 +32,13 @@ describe('BIRD’s configuration', () => {
     await reconcile(configuration('a'));
     expect(await reconcile(configuration('bad'))).toEqual({ kind: 'refused', by: 'check', reason: 'line:1:1 no' });
     expect(await reconcile(configuration('bad'))).toMatchObject({ kind: 'refused' });
-    expect(bird.state).toMatchObject({ file: configuration('a').text, running: configuration('a').text, checked: 2, asked: ['configure'] });
+    expect(bird.state).toMatchObject({ file: textOf(configuration('a')), running: textOf(configuration('a')), checked: 2, asked: ['configure'] });
     expect(bird.drafts.size).toBe(0);
   });
   test('that BIRD itself refuses leaves the former one in the file too, so that BIRD can start again', async () => {
     await reconcile(configuration('a'));
     expect(await reconcile(configuration('worse'))).toEqual({ kind: 'refused', by: 'bird', reason: 'bird.conf:1:1 no' });
-    expect(bird.state).toMatchObject({ file: configuration('a').text, running: configuration('a').text });
+    expect(bird.state).toMatchObject({ file: textOf(configuration('a')), running: textOf(configuration('a')) });
   });
   test('that was refused is tried again when it has changed, or somebody asks for it', async () => {
     await reconcile(configuration('bad'));
@@ -58,13 +62,13 @@ describe('BIRD’s configuration', () => {
   test('waits in the file for a BIRD that is away, which then needs no telling', async () => {
     bird.state.away = true;
     await expect(reconcile(configuration('a'))).rejects.toMatchObject({ code: 'BIRD_AWAY' });
-    expect(bird.state.file).toBe(configuration('a').text);
+    expect(bird.state.file).toBe(textOf(configuration('a')));
     Object.assign(bird.state, { away: false, running: bird.state.file });
     expect(await reconcile(configuration('a'))).toEqual({ kind: 'right' });
     expect(bird.state.asked).toEqual([]);
   });
   test('is read by a BIRD that has the right file and works by another', async () => {
-    bird.state.file = configuration('a').text;
+    bird.state.file = textOf(configuration('a'));
     expect(await reconcile(configuration('a'))).toEqual({ kind: 'configured' });
     expect(bird.state.checked).toBe(0);
   });

@@ -3,11 +3,11 @@ import { CodedError } from '@calico-openstack/agent/errors';
 import type { BirdControl } from './bird/control.ts';
 import type { Configured } from './bird/daemon.ts';
 import { configure, runningRevision } from './bird/daemon.ts';
-import type { ConfigurationFile } from './bird/file.ts';
+import { type ConfigurationFile, type Content, isSameContent } from './bird/file.ts';
 import type { PrintedConfiguration } from './bird/print.ts';
 
 /** What the reconciler needs of the host: the file, BIRD's executable, and the running BIRD. */
-export type BirdHost = Pick<ConfigurationFile, 'readText' | 'draft'> & {
+export type BirdHost = Pick<ConfigurationFile, 'read' | 'draft'> & {
   /** Whether BIRD accepts a file (`bird -p`). */
   check(path: string): Promise<Configured>;
   /** A connection to the running BIRD. Starts BIRD first if that is the agent's job. Rejects with BirdError (BIRD_AWAY …). */
@@ -38,14 +38,15 @@ export const refusedRetryMs = 60_000;
 
 /** A reconciler for one BIRD. */
 export function birdReconciler(host: BirdHost, nowMs: () => number = () => performance.now()): BirdReconciler {
-  let refused: { readonly text: string; readonly outcome: Outcome; readonly untilMs: number } | undefined;
+  let refused: { readonly revision: string; readonly outcome: Outcome; readonly untilMs: number } | undefined;
 
   async function reconcile(wanted: PrintedConfiguration): Promise<Outcome> {
-    if (refused?.text === wanted.text && nowMs() < refused.untilMs) return refused.outcome;
+    if (refused?.revision === wanted.revision && nowMs() < refused.untilMs) return refused.outcome;
     refused = undefined;
-    const former = await host.readText();
-    if (former !== wanted.text) {
-      const refusal = await replaceFile(wanted.text);
+    const former = await host.read();
+    const isInFile = former !== undefined && isSameContent(former, wanted);
+    if (!isInFile) {
+      const refusal = await replaceFile(wanted);
       if (refusal) return remember(wanted, refusal);
     }
     const control = await host.control();
@@ -55,12 +56,12 @@ export function birdReconciler(host: BirdHost, nowMs: () => number = () => perfo
       await settle(control, wanted, answer.file);
       return { kind: 'configured' };
     }
-    if (former !== undefined && former !== wanted.text) await (await host.draft(former)).publish();
+    if (former !== undefined && !isInFile) await (await host.draft(former)).publish();
     return remember(wanted, { kind: 'refused', by: 'bird', reason: answer.reason });
   }
 
-  async function replaceFile(text: string): Promise<Outcome | undefined> {
-    const draft = await host.draft(text);
+  async function replaceFile(content: Content): Promise<Outcome | undefined> {
+    const draft = await host.draft(content);
     try {
       const answer = await host.check(draft.path);
       if (!answer.ok) return { kind: 'refused', by: 'check', reason: answer.reason };
@@ -80,8 +81,8 @@ export function birdReconciler(host: BirdHost, nowMs: () => number = () => perfo
     throw new WrongFileError(`BIRD does not use the agent's configuration: it has read ${file ?? 'a file'}; start it with -c and BirdConfigFile's path`);
   }
 
-  function remember({ text }: PrintedConfiguration, outcome: Outcome): Outcome {
-    refused = { text, outcome, untilMs: nowMs() + refusedRetryMs };
+  function remember({ revision }: PrintedConfiguration, outcome: Outcome): Outcome {
+    refused = { revision, outcome, untilMs: nowMs() + refusedRetryMs };
     return outcome;
   }
 

@@ -2,7 +2,7 @@
 import type { Component, Logger } from '@calico-openstack/agent';
 import { type BirdControl, BirdError } from './bird/control.ts';
 import type { ConfigurationFile } from './bird/file.ts';
-import { revisionSymbol } from './bird/print.ts';
+import { revisionSymbol, textOf } from './bird/print.ts';
 import { birdRetryMs } from './look-again.ts';
 import type { TroubleTeller } from './trouble.ts';
 
@@ -18,7 +18,7 @@ export interface BirdKeeper {
 export type KeeperOptions = {
   /** Whether the agent is to start BIRD. */
   readonly isStarter: boolean;
-  readonly file: Pick<ConfigurationFile, 'readText'>;
+  readonly file: Pick<ConfigurationFile, 'read'>;
   /** Connects to BIRD, and starts it if it has to. Rejects with BirdError. */
   readonly control: () => Promise<BirdControl>;
   readonly health: Component;
@@ -37,7 +37,9 @@ export function birdKeeper({ isStarter, file, control, health, trouble, log }: K
 
   return {
     async keep() {
-      if (!isStarter || !(await file.readText())?.includes(`define ${revisionSymbol} `)) return 'kept';
+      if (!isStarter) return 'kept';
+      const content = await file.read();
+      if (!content || !textOf(content).includes(`define ${revisionSymbol} `)) return 'kept';
       try {
         await control();
         return 'kept';

@@ -27,7 +27,7 @@ import { hostRemoval } from './node/removal.ts';
 import type { Config } from './option-table.ts';
 import type { Passwords } from './passwords.ts';
 import type { Host, Lookups } from './plan/facts.ts';
-import { plan } from './plan/plan.ts';
+import { createPlanner } from './plan/plan.ts';
 import { createProblemTeller } from './problems.ts';
 import { routeAudit } from './route-audit.ts';
 import { createResourceStore, followedPrefixes, type ResourceStore } from './store.ts';
@@ -103,6 +103,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
   const store = await openStore(ownName, world.understood, log);
   const memory = resourceMemory({ etcd, store, file: world.understood, ownName });
   const outside = elsewhere(datastoreAddresses(endpoints, clock.steadyMs), followDepartures(etcd, ownName));
+  const plan = createPlanner();
   const tell = createProblemTeller(log);
   const trouble = troubleTeller();
 
@@ -110,7 +111,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     node.doubt();
     loop.wake();
   });
-  const node = nodeRegistrar({ etcd, config, host, nodes: store.resources.nodes, log, clock });
+  const node = nodeRegistrar({ etcd, config, host, nodes: store.resources.nodes, nodeIndex: store.resources.nodeIndex, log, clock });
   const bird = createBirdConnection({
     connect: world.connectBird,
     start: config.StartBird ? () => world.startBird(host.hasBirdRoutes()) : undefined,

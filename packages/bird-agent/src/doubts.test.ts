@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest';
+import type { Content } from './bird/file.ts';
 import { doubtProblem, sessionDoubts } from './doubts.ts';
 
 const madeMs = Date.UTC(2026, 0, 1);
 const session = (name: string): string => `protocol bgp '${name}'\n{\n  neighbor 192.0.2.9 port 179 as 64512;\n}\n`;
 const text = (...names: string[]): string => names.map(session).join('');
+
+const contentOf = (whole: string): Content => ({ parts: [Buffer.from(whole)] });
+const content = (...names: string[]): Content => contentOf(text(...names));
 
 type Facts = { readonly current: string | undefined; readonly writtenMs: number | undefined; readonly hasOperatorsWord: boolean; readonly isOwnKnown: boolean };
 
@@ -13,7 +17,7 @@ function setUp(given: Partial<Facts> = {}) {
   const state = { nowMs: madeMs, confirmed: [] as number[] };
   const doubts = sessionDoubts({
     file: {
-      readText: async () => current,
+      read: async () => (current === undefined ? undefined : contentOf(current)),
       writtenMs: async () => writtenMs,
       confirmWritten: async (atMs) => void state.confirmed.push(atMs),
     },
@@ -31,24 +35,24 @@ function setUp(given: Partial<Facts> = {}) {
 
 test('a session that the datastore asks for no more is in doubt for a minute after this host’s Node was made anew', async () => {
   const { doubts, state } = setUp();
-  expect(await doubts(text())).toEqual(["'mesh4-h2'"]);
-  expect(await doubts(text('mesh4-h2'))).toEqual([]);
+  expect(await doubts(content())).toEqual(["'mesh4-h2'"]);
+  expect(await doubts(content('mesh4-h2'))).toEqual([]);
   state.nowMs = madeMs + 59_999;
-  expect(await doubts(text())).toEqual(["'mesh4-h2'"]);
+  expect(await doubts(content())).toEqual(["'mesh4-h2'"]);
   expect(state.confirmed).toEqual([]);
   state.nowMs = madeMs + 60_000;
-  expect(await doubts(text())).toEqual([]);
+  expect(await doubts(content())).toEqual([]);
   expect(state.confirmed).toEqual([state.nowMs]); // later changes of this datastore are not doubted
 });
 
 test('an operator’s session is in doubt until an operator says anything, and what is in doubt is not confirmed', async () => {
   const wordless = setUp({ current: text('peer4-tor') });
   wordless.state.nowMs = madeMs + 3_600_000;
-  expect(await wordless.doubts(text())).toEqual(["'peer4-tor'"]);
+  expect(await wordless.doubts(content())).toEqual(["'peer4-tor'"]);
   expect(wordless.state.confirmed).toEqual([]);
   const spoken = setUp({ current: text('peer4-tor'), hasOperatorsWord: true });
   spoken.state.nowMs = madeMs + 3_600_000;
-  expect(await spoken.doubts(text())).toEqual([]);
+  expect(await spoken.doubts(content())).toEqual([]);
 });
 
 test.each([
@@ -59,7 +63,7 @@ test.each([
 ])('nothing is in doubt, and nothing confirmed, where %s', async (_, facts) => {
   const { doubts, state } = setUp(facts);
   state.nowMs = madeMs + 3_600_000;
-  expect(await doubts(text())).toEqual([]);
+  expect(await doubts(content())).toEqual([]);
   expect(state.confirmed).toEqual([]);
 });
 

@@ -1,31 +1,34 @@
 // Sessions that stay although the datastore does not ask for them: it may have lost its content. What decides is `plan/doubt.ts`.
 
 import type { Clock } from '@calico-openstack/agent';
-import type { ConfigurationFile } from './bird/file.ts';
+import type { ConfigurationFile, Content } from './bird/file.ts';
+import { textOf } from './bird/print.ts';
 import { isOlder, returnMs, sessionsInDoubt } from './plan/doubt.ts';
 import type { Problem, Resources } from './plan/facts.ts';
 
 /** The present configuration, and the resources to judge it by. */
 export type DoubtOptions = {
-  readonly file: Pick<ConfigurationFile, 'readText' | 'writtenMs' | 'confirmWritten'>;
+  readonly file: Pick<ConfigurationFile, 'read' | 'writtenMs' | 'confirmWritten'>;
   readonly ownName: string;
   readonly resources: Pick<Resources, 'nodes' | 'configurations' | 'peers' | 'filters'>;
   readonly clock: Pick<Clock, 'nowMs'>;
 };
 
 /**
- * @returns what gives the sessions for whose sake BIRD's configuration stays as it is, by the text that is wanted in its place; none: it need not. Once the time for doubts is over, the file counts as
+ * @returns what gives the sessions for whose sake BIRD's configuration stays as it is, by the one that is wanted in its place; none: it need not. Once the time for doubts is over, the file counts as
  * confirmed, so that later changes of this datastore are not doubted.
  */
-export function sessionDoubts({ file, ownName, resources, clock }: DoubtOptions): (wanted: string) => Promise<readonly string[]> {
+export function sessionDoubts({ file, ownName, resources, clock }: DoubtOptions): (wanted: Content) => Promise<readonly string[]> {
   return async (wanted) => {
-    const [current, fileMs, own] = [await file.readText(), await file.writtenMs(), resources.nodes.get(ownName)];
-    if (current === undefined || fileMs === undefined || !own?.ok) return [];
+    const [fileMs, own] = [await file.writtenMs(), resources.nodes.get(ownName)];
+    if (fileMs === undefined || !own?.ok || own.value.madeMs === undefined || !isOlder(fileMs, own.value.madeMs)) return [];
+    const current = await file.read();
+    if (!current) return [];
     const { configurations, peers, filters } = resources;
     const hasOperatorsWord = configurations.size + peers.size + filters.size > 0;
     const [nodeMadeMs, nowMs] = [own.value.madeMs, clock.nowMs()];
-    const doubted = sessionsInDoubt({ current, writtenMs: fileMs, wanted, nodeMadeMs, hasOperatorsWord, nowMs });
-    const isOver = nodeMadeMs !== undefined && isOlder(fileMs, nodeMadeMs) && nowMs >= nodeMadeMs + returnMs;
+    const doubted = sessionsInDoubt({ current: textOf(current), writtenMs: fileMs, wanted: textOf(wanted), nodeMadeMs, hasOperatorsWord, nowMs });
+    const isOver = nowMs >= nodeMadeMs + returnMs;
     if (isOver && doubted.length === 0) await file.confirmWritten(nowMs);
     return doubted;
   };

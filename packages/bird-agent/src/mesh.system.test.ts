@@ -1,4 +1,5 @@
 // Hosts that know of each other from the datastore alone: real BIRDs, a real etcd, routed links between namespaces.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -74,6 +75,25 @@ test('hosts come and go, and no session of others is touched by it', async () =>
   await until('no session with the third host', async () => ((await a.bird.session(`mesh4-${c.name}`)) === undefined ? true : undefined));
   expect(await Promise.all([a.bird.session(`mesh4-${b.name}`), a.bird.session(`mesh6-${b.name}`)])).toEqual(before);
   expect(before.map((session) => session?.detail)).toEqual(['Established', 'Established']);
+});
+
+test('to BIRD, sessions by templates are those that an earlier release wrote out in full: an upgrade ends none', async () => {
+  const symbols = [`mesh4-${b.name}`, `mesh6-${b.name}`];
+  const sessions = (): Promise<unknown> => Promise.all(symbols.map((symbol) => a.bird.session(symbol)));
+  const text = readFileSync(a.bird.configFile, 'utf8');
+  const templates = new Map([...text.matchAll(/^template bgp (\w+)\n\{\n([\s\S]*?)^\}\n/gm)].map(([, name, body]) => [name!, body!]));
+  const inFull = text
+    .replaceAll(/^template bgp [\s\S]*?^\}\n/gm, '')
+    .replaceAll(/^(protocol bgp '[^']+') from (\w+)\n\{\n/gm, (_, session: string, name: string) => `${session}\n{\n${templates.get(name)!}`);
+  expect(inFull).not.toContain('template');
+  const before = await sessions();
+  await a.killAgent();
+  for (const each of [inFull, text]) {
+    writeFileSync(a.bird.configFile, each);
+    expect(await a.bird.ask('configure')).toContain('Reconfigured');
+    expect(await sessions()).toEqual(before);
+  }
+  a.startAgent();
 });
 
 test('a Node that somebody deleted comes back', async () => {

@@ -21,6 +21,7 @@ import { type BgpPeer, decodeBgpPeer, type PeerRefusal } from './resources/bgp-p
 import { decodeIpPool } from './resources/ip-pool.ts';
 import { type Departure, decodeDeparture } from './resources/live-migration.ts';
 import { decodeNode, type Node } from './resources/node.ts';
+import { createNodeIndex } from './resources/node-index.ts';
 import { type Workload, workloadOf } from './resources/workload.ts';
 import { isSameResource, type Understood } from './understood.ts';
 
@@ -54,6 +55,7 @@ export type StoreOptions = {
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: a value that is understood changes its map, what is remembered and what is outdated together
 export function createResourceStore({ onFault, ownName, before }: StoreOptions): ResourceStore {
   const nodes = new Map<string, Decoded<Node>>();
+  const nodeIndex = createNodeIndex();
   const configurations = new Map<string, Decoded<BgpConfiguration>>();
   const peers = new Map<string, { readonly ok: true; readonly value: BgpPeer } | PeerRefusal>();
   const filters = new Map<string, Decoded<BgpFilter>>();
@@ -120,8 +122,12 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   function take(change: Change): boolean {
     const parsed = parseResourceKey(change.key);
     switch (parsed?.plural) {
-      case 'nodes':
-        return keep(nodes, 'Node', parsed.name, change, (bytes) => decodeNode(parsed.name, bytes));
+      case 'nodes': {
+        const before = nodes.get(parsed.name);
+        const matters = keep(nodes, 'Node', parsed.name, change, (bytes) => decodeNode(parsed.name, bytes));
+        nodeIndex.replace(parsed.name, before, nodes.get(parsed.name));
+        return matters;
+      }
       case 'bgpconfigurations':
         return keep(configurations, 'BGPConfiguration', parsed.name, change, decodeBgpConfiguration);
       case 'bgppeers':
@@ -147,7 +153,6 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
 
   function apply(changes: readonly Change[]): boolean {
     let matters = false;
-    const known = nodes.size;
     const faults = takeEach(
       changes,
       (change) => {
@@ -155,12 +160,11 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
       },
       onFault,
     );
-    if (nodes.size > known) sortByName(nodes);
     return matters || faults > 0;
   }
 
   return {
-    resources: { nodes, configurations, peers, filters, pools, departures, workloads, outdated },
+    resources: { nodes, nodeIndex, configurations, peers, filters, pools, departures, workloads, outdated },
     apply,
     recall(now, former) {
       remembered.set(now.key, former);
@@ -173,13 +177,4 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
       return new Map([...understood].filter(([key]) => isRemembered(key)));
     },
   };
-}
-
-/** Sorts a map by name; it is nearly sorted already. */
-function sortByName<T>(map: Map<string, T>): void {
-  const names = [...map.keys()];
-  if (names.every((name, index) => index === 0 || names[index - 1]! < name)) return;
-  const entries = [...map].sort(([a], [b]) => (a < b ? -1 : 1));
-  map.clear();
-  for (const [name, value] of entries) map.set(name, value);
 }

@@ -46,7 +46,7 @@ export function understoodFile(path: string): UnderstoodFile {
     async write(values) {
       const text = print(values);
       if (text === current) return;
-      await (await draft(path, text, undefined)).publish();
+      await (await draft(path, [Buffer.from(text)], undefined)).publish();
       current = text;
     },
   };

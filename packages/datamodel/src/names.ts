@@ -1,5 +1,5 @@
 // The datastore's rules for names. They are conventions of Calico's Neutron driver and Felix, which both ends must apply alike.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** Escapes a part of a WorkloadEndpoint's name: every dash is doubled, so that a single dash separates the parts. */
 const doubleDashes = (part: string): string => part.replaceAll('-', '--');
@@ -79,7 +79,7 @@ export function isInterfaceName(name: string): boolean {
 
 /** A SHA-256 digest of a text as `length` characters of [0-9a-v], for the names of kernel objects that are derived from content. 24 characters carry 120 bits. */
 export function shortDigest(text: string, length: number): string {
-  const bytes = createHash('sha256').update(text).digest();
+  const bytes = hash('sha256', text, 'buffer');
   let digest = '';
   let [buffer, bits] = [0, 0];
   for (const byte of bytes) {

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { plan } from '../plan/plan.ts';
 import { host, lookups, nodeSpec, resourcesOf, type Specs } from '../testing/facts.ts';
-import { printConfiguration } from './print.ts';
+import { printConfiguration, textOf } from './print.ts';
 import { checkConfiguration } from './process.ts';
 import { quotedPassword } from './text.ts';
 
@@ -43,7 +43,7 @@ async function verdict(specs: Specs, password = 's3cret'): Promise<string | unde
     return undefined;
   }
   const file = join(directory, 'bird.conf');
-  writeFileSync(file, printConfiguration(result.configuration).text);
+  writeFileSync(file, textOf(printConfiguration(result.configuration)));
   asked += 1;
   const answer = await checkConfiguration('/usr/sbin/bird', file);
   return answer.ok ? undefined : answer.reason;

@@ -1,50 +1,98 @@
 // BIRD's configuration file. It is replaced atomically, and never readable by everybody because it holds passwords.
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** The file's text; undefined when there is no file. */
-export async function readText(path: string): Promise<string | undefined> {
+async function readBytes(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/** When the file was last written, in milliseconds since 1970; undefined when there is no file. */
-async function writtenMs(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).mtimeMs;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+/** The file's text; undefined when there is no file. */
+export async function readText(path: string): Promise<string | undefined> {
+  const bytes = await readBytes(path);
+  return bytes && Buffer.from(bytes).toString();
+}
+
+/** What the file holds, or is to hold, in parts. What the agent has printed has its revision, a digest of the parts. */
+export type Content = { readonly parts: readonly Uint8Array[]; readonly revision?: string };
+
+/** Whether two contents are the same. What the agent has printed is compared by its revision. */
+export function isSameContent(one: Content, other: Content): boolean {
+  if (one.revision !== undefined && other.revision !== undefined) return one.revision === other.revision;
+  return Buffer.concat(one.parts).equals(Buffer.concat(other.parts));
 }
 
 /** BIRD's configuration file, with all that the agent does with it. */
 export interface ConfigurationFile {
   readonly path: string;
   /** undefined: there is none. */
-  readText(): Promise<string | undefined>;
+  read(): Promise<Content | undefined>;
   /** When it was last written, in milliseconds since 1970; undefined: there is none. */
   writtenMs(): Promise<number | undefined>;
   /** Has the file count as written at this time: it is what it should be. */
   confirmWritten(nowMs: number): Promise<void>;
-  draft(text: string): Promise<Draft>;
+  draft(content: Content): Promise<Draft>;
 }
 
 /** @param gid gives the group that may read the file, as `draft` takes it */
-export const configurationFile = (path: string, gid: () => number | undefined): ConfigurationFile => ({
-  path,
-  readText: () => readText(path),
-  writtenMs: () => writtenMs(path),
-  confirmWritten: (nowMs) => utimes(path, nowMs / 1000, nowMs / 1000),
-  draft: (text) => draft(path, text, gid()),
-});
+export function configurationFile(path: string, gid: () => number | undefined): ConfigurationFile {
+  /** The content as it was last read or written, and the file's state then: a file of a megabyte is not read again while nobody has touched it. */
+  let known: { readonly state: string; readonly content: Content } | undefined;
+  return {
+    path,
+    async read() {
+      const state = await stateOf(path);
+      if (state !== undefined && state === known?.state) return known.content;
+      const bytes = await readBytes(path);
+      if (!bytes) return undefined;
+      const content: Content = { parts: [bytes] };
+      known = state !== undefined && (await stateOf(path)) === state ? { state, content } : undefined;
+      return content;
+    },
+    async writtenMs() {
+      const now = await bigStat(path);
+      return now && Number(now.mtimeNs) / 1e6;
+    },
+    confirmWritten: (nowMs) => utimes(path, nowMs / 1000, nowMs / 1000),
+    async draft(content) {
+      const made = await draft(path, content.parts, gid());
+      return {
+        ...made,
+        async publish() {
+          const before = await bigStat(made.path);
+          await made.publish();
+          const after = await bigStat(path);
+          const isOurs = before && after && after.ino === before.ino && after.size === before.size && after.mtimeNs === before.mtimeNs;
+          known = isOurs ? { state: stateText(after), content } : undefined;
+        },
+      };
+    },
+  };
+}
 
-/** A written text that can take the file's place. */
+async function bigStat(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return await stat(path, { bigint: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Says when a file was last touched. Any write changes it, and another file has another. */
+const stateText = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string => [dev, ino, size, mtimeNs, ctimeNs].join(' ');
+
+async function stateOf(path: string): Promise<string | undefined> {
+  const now = await bigStat(path);
+  return now && stateText(now);
+}
+
+/** A written content that can take the file's place. */
 export interface Draft {
   readonly path: string;
   /** Renames the draft to the file. */
@@ -53,10 +101,10 @@ export interface Draft {
 }
 
 /**
- * Writes a new text for `path` beside it, with mode 0640. The text is on disk when this resolves.
+ * Writes a new content for `path` beside it, with mode 0640. It is on disk when this resolves.
  * @param gid the group that may read it, which is BIRD's when BIRD does not run as root; undefined: the agent's own
  */
-export async function draft(path: string, text: string, gid: number | undefined): Promise<Draft> {
+export async function draft(path: string, parts: readonly Uint8Array[], gid: number | undefined): Promise<Draft> {
   const directory = dirname(path);
   const temporary = join(directory, `.${basename(path)}.${process.pid}.new`);
   await removeDrafts(directory, basename(path));
@@ -64,7 +112,7 @@ export async function draft(path: string, text: string, gid: number | undefined)
   const handle = await open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600);
   const discard = (): Promise<void> => rm(temporary, { force: true });
   try {
-    await fill(handle, text, gid);
+    await fill(handle, parts, gid);
   } catch (error) {
     await discard();
     throw error;
@@ -89,14 +137,21 @@ async function removeDrafts(directory: string, name: string): Promise<void> {
 export const draftsAmong = (entries: readonly string[], name: string): readonly string[] =>
   entries.filter((entry) => entry.startsWith(`.${name}.`) && /^[0-9]+\.new$/.test(entry.slice(name.length + 2)));
 
-async function fill(handle: FileHandle, text: string, gid: number | undefined): Promise<void> {
+async function fill(handle: FileHandle, parts: readonly Uint8Array[], gid: number | undefined): Promise<void> {
   try {
     // The group is set first: between the two steps it cannot read anything yet.
     if (gid !== undefined) await handle.chown(process.getuid?.() ?? 0, gid);
     await handle.chmod(0o640);
-    await handle.writeFile(text);
+    await writeAll(handle, parts);
     await handle.sync();
   } finally {
     await handle.close();
   }
+}
+
+/** Writes the parts one behind the other, without making one text of them first. */
+async function writeAll(handle: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
+  const length = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const { bytesWritten } = await handle.writev(parts);
+  if (bytesWritten < length) await handle.writeFile(Buffer.concat(parts).subarray(bytesWritten)); // a file system that is full says so only now
 }

@@ -10,7 +10,7 @@ import { decodeBgpConfiguration } from '../resources/bgp-configuration.ts';
 import { bfdAnnotation } from '../resources/values.ts';
 import { bytes } from '../testing/bytes.ts';
 import { host, lookups, nodeSpec, resourcesOf, type Specs } from '../testing/facts.ts';
-import { printConfiguration } from './print.ts';
+import { printConfiguration, textOf as wholeText } from './print.ts';
 import { checkConfiguration } from './process.ts';
 
 let directory: string;
@@ -124,7 +124,7 @@ const cases: readonly Case[] = [
 function textOf(specs: Specs, change: Partial<Host> = {}): string {
   const planned = plan(resourcesOf(specs), host(change), lookups);
   if (!planned.ok) throw new Error(JSON.stringify(planned.problems));
-  return printConfiguration(planned.configuration).text.replace(/^define calico_revision = .*$/m, '');
+  return wholeText(printConfiguration(planned.configuration)).replace(/^define calico_revision = .*$/m, '');
 }
 
 /** The lines of `text` that `plain` has not, or has less often. */
@@ -162,7 +162,7 @@ test('bfd', async () => {
   const configuration = decodeBgpConfiguration(bytes({}, { annotations: { [bfdAnnotation]: 'true' } }));
   const planned = plan({ ...resources, configurations: new Map([['default', configuration]]) }, host(), lookups);
   if (!planned.ok) throw new Error(JSON.stringify(planned.problems));
-  const { text } = printConfiguration(planned.configuration);
+  const text = wholeText(printConfiguration(planned.configuration));
   await expect(addedLines(textOf(hosts), text.replace(/^define calico_revision = .*$/m, ''))).toMatchFileSnapshot('golden/bfd.txt');
   const file = join(directory, 'bfd.conf');
   writeFileSync(file, text);

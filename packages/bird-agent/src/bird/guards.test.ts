@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Guards } from './configuration.ts';
-import { guardEntries, guardFunctions } from './guards.ts';
+import { createGuardPrinter, guardFunctions } from './guards.ts';
 
 const none: Guards = { own: [], networks: [], hosts: [], moving: [], workloads: [] };
 const entries = (guards: Partial<Record<keyof Guards, readonly string[]>>): readonly string[] =>
-  guardEntries(4, { ...none, ...guards } as Guards)
+  createGuardPrinter(4)({ ...none, ...guards } as Guards)
+    .flatMap(({ bytes }) => Buffer.from(bytes).toString().split('\n'))
     .filter((line) => line.startsWith('  route '))
     .map((line) => line.trim());
 

@@ -1,8 +1,23 @@
 // Decides which routes are accepted from whom, with tables and functions of BIRD's. The functions never change, because a changed import filter would make every neighbour of every
 // host send all its routes again. Everything that changes is in tables, which BIRD compares entry by entry, and looks up only when a route arrives.
-import { addressBits, type Cidr, cidrContains, hostCidr, type IpFamily, isHostCidr, parseCidr, prefixLength } from '@calico-openstack/addresses';
+import {
+  addressBits,
+  addressBytes,
+  addressOf,
+  type Cidr,
+  cidrContains,
+  hostCidr,
+  type IpAddress,
+  type IpFamily,
+  isHostCidr,
+  parseCidr,
+  prefixLength,
+  splitCidr,
+} from '@calico-openstack/addresses';
 import { impossiblePrefixes } from '@calico-openstack/datamodel';
+import { keptRuns } from '../kept.ts';
 import type { Guards, Trust } from './configuration.ts';
+import { partOf, partOfText, type TextPart } from './text.ts';
 
 /** The kinds of entries. The tables are ROA tables (RFC 6483), the only ones that BIRD's filters can look into; the kind takes the place of the AS number. */
 const kinds = { own: 1, ownNetwork: 2, host: 3, moving: 4, inOwnNetwork: 5, workloads: 6 } as const;
@@ -85,26 +100,55 @@ export const leadsToNextHops = `(source != RTS_BGP || (defined(calico_trust) && 
 /** Whether a workload of this host has announced the route. */
 export const isFromWorkload = `(defined(calico_trust) && calico_trust = ${trusts.workload})`;
 
-/** The entries of a family's table. */
-export function guardEntries(family: IpFamily, { own, networks, hosts, moving, workloads }: Guards): readonly string[] {
+/** Prints a family's table. */
+export type GuardPrinter = (guards: Guards) => readonly TextPart[];
+
+/** Creates a printer that remembers what it has printed of the other hosts' addresses, of which there are thousands. */
+export function createGuardPrinter(family: IpFamily): GuardPrinter {
   const bits = addressBits(family);
-  const entries = new Set<string>();
-  const add = (cidr: Cidr, most: number, kind: keyof typeof kinds): void => {
-    entries.add(`  route ${cidr} max ${most} as ${kinds[kind]};`);
+  const keptHosts = keptRuns<IpAddress, GuardedHost, GuardedRun>((address) => address);
+  return ({ own, networks, hosts, moving, workloads }) => {
+    const prefixes = workloads.filter((prefix) => !isHostCidr(prefix));
+    const outer = prefixes.map(splitCidr);
+    const runs = keptHosts(
+      hosts,
+      prefixes.join(' '),
+      (address) => ({ line: `${entry(hostCidr(address), bits, 'host')}\n`, covers: coversIn(outer, hostCidr(address)) }),
+      (made) => ({ part: partOfText(made.map(({ line }) => line).join('')), covers: made.flatMap(({ covers }) => covers) }),
+    );
+    const covers = new Set([...own.map(hostCidr), ...networks].flatMap((cidr) => coversIn(outer, cidr)).concat(...runs.map((run) => run.covers)));
+    const isInNetwork = (prefix: Cidr): boolean => networks.some((network) => network !== prefix && cidrContains(network, prefix));
+    const entries = new Set([
+      ...own.map((address) => entry(hostCidr(address), bits, 'own')),
+      ...networks.map((network) => entry(network, bits, 'ownNetwork')),
+      ...moving.map((cidr) => entry(cidr, prefixLength(cidr), 'moving')),
+      ...workloads.map((prefix) => entry(prefix, bits, 'workloads')),
+      ...workloads.filter(isInNetwork).map((prefix) => entry(prefix, bits, 'inOwnNetwork')),
+      ...[...covers].map((cover) => entry(cover, prefixLength(cover), 'host')),
+    ]);
+    const beginning = [`protocol static calico_guards${family}`, '{', `  roa${family} { table calico_guard${family}; };`];
+    return [partOf([...beginning, ...entries]), ...runs.map(({ part }) => part), partOf(['}', ''])];
   };
-  for (const address of own) add(hostCidr(address), bits, 'own');
-  for (const network of networks) add(network, bits, 'ownNetwork');
-  for (const address of hosts) add(hostCidr(address), bits, 'host');
-  for (const cidr of moving) add(cidr, prefixLength(cidr), 'moving');
-  for (const prefix of workloads) {
-    add(prefix, bits, 'workloads');
-    if (networks.some((network) => network !== prefix && cidrContains(network, prefix))) add(prefix, bits, 'inOwnNetwork');
-    if (isHostCidr(prefix)) continue;
-    for (const guarded of [...own.map(hostCidr), ...networks, ...hosts.map(hostCidr)])
-      if (cidrContains(prefix, guarded)) for (const cover of coversOf(guarded, prefixLength(prefix))) add(cover, prefixLength(cover), 'host');
-  }
-  return [`protocol static calico_guards${family}`, '{', `  roa${family} { table calico_guard${family}; };`, ...entries, '}', ''];
 }
+
+const entry = (cidr: Cidr, most: number, kind: keyof typeof kinds): string => `  route ${cidr} max ${most} as ${kinds[kind]};`;
+
+type GuardedHost = { readonly line: string; readonly covers: readonly Cidr[] };
+type GuardedRun = { readonly part: TextPart; readonly covers: readonly Cidr[] };
+type Outer = { readonly bytes: Uint8Array; readonly length: number };
+
+/** What lies in prefixes of workloads and covers this address or network: whoever announced it would take it. */
+function coversIn(outer: readonly Outer[], inner: Cidr): readonly Cidr[] {
+  if (outer.length === 0) return [];
+  const bytes = addressBytes(addressOf(inner));
+  return outer
+    .filter(({ bytes: beginning, length }) => length <= prefixLength(inner) && beginsWith(bytes, beginning, length))
+    .flatMap(({ length }) => coversOf(inner, length));
+}
+
+/** Whether the first `length` bits of an address are those of another. */
+const beginsWith = (bytes: Uint8Array, beginning: Uint8Array, length: number): boolean =>
+  bytes.every((byte, index) => ((byte ^ beginning[index]!) & (0xff00 >> Math.min(8, Math.max(0, length - index * 8))) & 0xff) === 0);
 
 /** The prefixes of at least `least` bits that contain `cidr` and are not `cidr` itself. */
 function coversOf(cidr: Cidr, least: number): readonly Cidr[] {

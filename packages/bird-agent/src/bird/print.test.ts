@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { plan } from '../plan/plan.ts';
 import { host, lookups, nodeSpec, resourcesOf, type Specs } from '../testing/facts.ts';
 import type { BirdConfiguration, Session } from './configuration.ts';
-import { printConfiguration } from './print.ts';
+import { printConfiguration, textOf } from './print.ts';
 
 const session: Session = {
   symbol: "'peer4-tor'",
@@ -43,18 +43,17 @@ const base: BirdConfiguration = {
 };
 
 const linesOf = (change: Partial<BirdConfiguration>): readonly string[] =>
-  printConfiguration({ ...base, ...change })
-    .text.split('\n')
+  textOf(printConfiguration({ ...base, ...change }))
+    .split('\n')
     .map((line) => line.trim().replace(/^filter calico_(import|export)_[a-z0-9]{12} /, '$1 filter '));
 const sessionLines = (change: Partial<Session>, more: Partial<BirdConfiguration> = {}): readonly string[] =>
   linesOf({ ...more, sessions: [{ ...session, ...change }] });
 
 test('a plain session', () => {
-  const { text } = printConfiguration({ ...base, sessions: [session] });
-  expect(text.slice(text.indexOf('protocol bgp')).replaceAll(/(calico_(?:im|ex)port_)\w+/g, '$1@')).toBe(`protocol bgp 'peer4-tor'
+  const text = textOf(printConfiguration({ ...base, sessions: [session] }));
+  expect(text.slice(text.indexOf('template bgp')).replaceAll(/(calico_(?:import|export|session)_)\w+/g, '$1@')).toBe(`template bgp calico_session_@
 {
   local 192.0.2.1 port 179 as 64512;
-  neighbor 192.0.2.250 port 179 as 64500;
   multihop;
   hold time 90;
   connect delay time 1;
@@ -71,19 +70,34 @@ test('a plain session', () => {
   };
 }
 
+protocol bgp 'peer4-tor' from calico_session_@
+{
+  neighbor 192.0.2.250 port 179 as 64500;
+}
+
 `);
 });
 
-test('sessions that let in and out the same share one filter each way, and each with another has its own', () => {
-  const [same, other] = [
-    { ...session, symbol: "'peer4-b'" },
-    { ...session, symbol: "'peer4-c'", trust: 'host' as const },
+test('sessions that differ in neighbour and password alone share one template; those that let in and out the same share one filter each way', () => {
+  const sessions: readonly Session[] = [
+    session,
+    { ...session, symbol: "'peer4-b'", neighbor: { ...session.neighbor, address: '192.0.2.251' as never }, password: '"s3cret"' },
+    { ...session, symbol: "'peer4-c'", keepaliveSeconds: 10 },
+    { ...session, symbol: "'peer4-d'", trust: 'host' },
   ];
-  const { text } = printConfiguration({ ...base, sessions: [session, same, other] });
+  const text = textOf(printConfiguration({ ...base, sessions }));
   const count = (pattern: RegExp): number => [...text.matchAll(pattern)].length;
-  expect([count(/^filter calico_import_/gm), count(/^filter calico_export_/gm), count(/^ {4}import filter calico_import_/gm)]).toEqual([2, 1, 3]);
-  const uses = [...text.matchAll(/^ {4}import filter (calico_import_\S+);/gm)].map(([, name]) => name);
-  expect([uses[0] === uses[1], uses[0] === uses[2]]).toEqual([true, false]);
+  expect([count(/^filter calico_import_/gm), count(/^filter calico_export_/gm), count(/^template bgp /gm)]).toEqual([2, 1, 3]);
+  const uses = [...text.matchAll(/^protocol bgp \S+ from (\S+)$/gm)].map(([, name]) => name);
+  expect([uses[0] === uses[1], new Set(uses).size]).toEqual([true, 3]);
+  const imports = [...text.matchAll(/^ {4}import filter (calico_import_\S+);/gm)].map(([, name]) => name);
+  expect([imports[0] === imports[1], imports[0] === imports[2]]).toEqual([true, false]);
+});
+
+test('no name is made of a password', () => {
+  const names = (password: string): readonly string[] =>
+    [...textOf(printConfiguration({ ...base, sessions: [{ ...session, password }] })).matchAll(/calico_(?:import|export|session)_\w+/g)].map(([name]) => name);
+  expect(names('"one"')).toEqual(names('"other"'));
 });
 
 describe('each field of a session is a line', () => {
@@ -200,7 +214,7 @@ describe('a BGPFilter is a function for each direction and family that is used',
     'bgppeers/tor': { peerIP: '192.0.2.250', asNumber: 64500, filters: ['f'] },
   };
   const result = plan(resourcesOf(specs), host(), lookups);
-  const text = result.ok ? printConfiguration(result.configuration).text : '';
+  const text = result.ok ? textOf(printConfiguration(result.configuration)) : '';
   test('rules become conditions in their order', () => {
     expect(text).toContain(`function 'import4-f'(bool calico_external)
 {
@@ -226,7 +240,7 @@ describe('a BGPFilter is a function for each direction and family that is used',
 describe('the revision', () => {
   test('stands in the text, and is another for another configuration', () => {
     const one = printConfiguration(base);
-    expect(one.text).toContain(`define calico_revision = "${one.revision}";`);
+    expect(textOf(one)).toContain(`define calico_revision = "${one.revision}";`);
     expect(printConfiguration({ ...base, holdSeconds: 9, sessions: [session] }).revision).not.toBe(one.revision);
     expect(printConfiguration(structuredClone(base))).toEqual(one);
   });

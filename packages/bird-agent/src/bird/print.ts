@@ -1,11 +1,12 @@
 // Prints the configuration for BIRD 2. Our own symbols begin with `calico_`, so that none is a keyword of this or a later BIRD.
 import type { IpFamily } from '@calico-openstack/addresses';
 import { shortDigest } from '@calico-openstack/datamodel';
+import { type KeptRuns, keptRuns } from '../kept.ts';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
 import { addCommunity, filterFunction, filterSymbol, localPrefOfMetricZero } from './filters.ts';
-import { admit, guardEntries, guardFunctions, isFromWorkload, leadsToNextHops } from './guards.ts';
-import { symbol as symbolOf } from './text.ts';
+import { admit, createGuardPrinter, type GuardPrinter, guardFunctions, isFromWorkload, leadsToNextHops } from './guards.ts';
+import { partOf, partOfText, symbol as symbolOf, type TextPart } from './text.ts';
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
@@ -14,65 +15,102 @@ export const revisionSymbol = 'calico_revision';
 
 /** A printed configuration. */
 export type PrintedConfiguration = {
-  readonly text: string;
+  /** The text. Most parts are the same objects as those of the last text. */
+  readonly parts: readonly Uint8Array[];
   readonly revision: string;
   /** A digest of the data that decides which routes are accepted. */
   readonly guards: string;
 };
 
-/**
- * Prints the whole file and its revision, a digest of the rest. The same configuration always gives the same text. There may be thousands of sessions, so a session that was
- * printed before is not printed or digested again.
- */
-export function printConfiguration(configuration: BirdConfiguration): PrintedConfiguration {
-  const guarded = guardLines(configuration);
-  const guards = shortDigest(guarded.join('\n'), 24);
-  const { bindToNodeAddress, holdSeconds, mostRoutes } = configuration;
+/** Prints the whole file and its revision, a digest of the rest. The same configuration always gives the same text. */
+export type Printer = (configuration: BirdConfiguration) => PrintedConfiguration;
+
+/** Creates a printer that remembers what it has printed of each session and guarded address, so that the next text costs what has changed. */
+export function createPrinter(): Printer {
+  const memory: Memory = {
+    guards: { 4: createGuardPrinter(4), 6: createGuardPrinter(6) },
+    sessions: keptRuns<Session, PrintedSession, PrintedRun>(({ symbol }) => symbol),
+  };
+  return (configuration) => print(configuration, memory);
+}
+
+/** Prints from scratch. */
+export const printConfiguration: Printer = (configuration) => createPrinter()(configuration);
+
+/** The whole text. */
+export const textOf = ({ parts }: Pick<PrintedConfiguration, 'parts'>): string => Buffer.concat(parts).toString();
+
+type Memory = {
+  readonly guards: { readonly [family in IpFamily]: GuardPrinter };
+  readonly sessions: KeptRuns<Session, PrintedSession, PrintedRun>;
+};
+
+function print(configuration: BirdConfiguration, memory: Memory): PrintedConfiguration {
+  const { bindToNodeAddress, holdSeconds, mostRoutes, families: configured } = configuration;
+  const guards = families.flatMap((family) => memory.guards[family](configured[family].guards));
   const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes]);
-  const sessions = configuration.sessions.map((session) => printSession(session, configuration, settings));
-  const filters = new Map<string, string>();
-  for (const session of sessions) for (const { name, text } of session.filters) filters.set(name, text);
-  const head = [...headLines(configuration, guarded), ...filters.values()].join('\n');
-  const revision = shortDigest([head, ...sessions.map(({ digest }) => digest)].join('\n'), 24);
-  const body = [head, ...sessions.map(({ text }) => text), ''].join('\n');
+  const sessions = memory.sessions(configuration.sessions, settings, (session) => printSession(session, configuration), printRun);
+  const body = [
+    ...[general(configuration), guardFunctions(families)].map(partOf),
+    ...guards,
+    ...[
+      behindGuards(configuration),
+      sessions.some(({ bfd }) => bfd) ? failureDetection : [],
+      ...definitionLists.map((list) => used(sessions, list).map(({ text }) => text)),
+    ].map(partOf),
+    ...sessions.map(({ part }) => part),
+  ];
+  const revision = digestOf(body);
+  const beginning = `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n`;
+  return { parts: [partOf([beginning]), ...body].map(({ bytes }) => bytes), revision, guards: digestOf(guards) };
+}
+
+const digestOf = (parts: readonly TextPart[]): string => shortDigest(parts.map(({ digest }) => digest).join('\n'), 24);
+
+/** What sessions share, in the order in which BIRD wants it defined. */
+const definitionLists = ['functions', 'filters', 'templates'] as const;
+type DefinitionList = (typeof definitionLists)[number];
+
+type Definition = { readonly name: string; readonly text: string };
+/** A session's text, and the definitions that it uses. */
+type PrintedSession = { readonly [list in DefinitionList]: readonly Definition[] } & { readonly text: string; readonly bfd: boolean };
+/** The same of a run of sessions; each definition once. */
+type PrintedRun = { readonly [list in DefinitionList]: readonly Definition[] } & { readonly part: TextPart; readonly bfd: boolean };
+
+function printSession(session: Session, configuration: BirdConfiguration): PrintedSession {
+  const filters = sessionFilters(session);
+  const template = sessionTemplate(session, filters, configuration);
   return {
-    text: `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n\n${body}`,
-    revision,
-    guards,
+    functions: usedFunctions(session),
+    filters: Object.values(filters),
+    templates: [template],
+    text: [...gatewayTo(session), ...sessionLines(session, template.name)].map((line) => `${line}\n`).join(''),
+    bfd: session.bfd,
   };
 }
 
-type PrintedSession = { readonly settings: string; readonly text: string; readonly digest: string; readonly filters: readonly SessionFilter[] };
-const printedSessions = new WeakMap<Session, PrintedSession>();
+const printRun = (sessions: readonly PrintedSession[]): PrintedRun => ({
+  part: partOfText(sessions.map(({ text }) => text).join('')),
+  bfd: sessions.some(({ bfd }) => bfd),
+  functions: used(sessions, 'functions'),
+  filters: used(sessions, 'filters'),
+  templates: used(sessions, 'templates'),
+});
 
-/** @param settings the parts of the configuration that sessions use, as text */
-function printSession(session: Session, configuration: BirdConfiguration, settings: string): PrintedSession {
-  const known = printedSessions.get(session);
-  if (known?.settings === settings) return known;
-  const filters = sessionFilters(session);
-  const text = [...gatewayTo(session), ...sessionLines(session, filters, configuration)].join('\n');
-  const printed = { settings, text, digest: shortDigest(text, 24), filters: Object.values(filters) };
-  printedSessions.set(session, printed);
-  return printed;
+/** The definitions that are used, each once. */
+function used(printed: readonly { readonly [list in DefinitionList]: readonly Definition[] }[], list: DefinitionList): readonly Definition[] {
+  const byName = new Map<string, Definition>();
+  for (const each of printed) for (const definition of each[list]) byName.set(definition.name, definition);
+  return [...byName.values()];
 }
 
-const guardLines = (configuration: BirdConfiguration): readonly string[] =>
-  families.flatMap((family) => guardEntries(family, configuration.families[family].guards));
-
-function headLines(configuration: BirdConfiguration, guarded: readonly string[]): readonly string[] {
-  return [
-    ...general(configuration),
-    ...guardFunctions(families),
-    ...guarded,
-    ...families.flatMap((family) => nextHops(family, configuration)),
-    ...workloads(configuration),
-    ...families.flatMap((family) => exportPolicy(family, configuration.families[family])),
-    ...importPolicy(configuration),
-    ...families.flatMap((family) => kernel(family)),
-    ...(configuration.sessions.some(({ bfd }) => bfd) ? failureDetection : []),
-    ...usedFilters(configuration.sessions),
-  ];
-}
+const behindGuards = (configuration: BirdConfiguration): readonly string[] => [
+  ...families.flatMap((family) => nextHops(family, configuration)),
+  ...workloads(configuration),
+  ...families.flatMap((family) => exportPolicy(family, configuration.families[family])),
+  ...importPolicy(configuration),
+  ...families.flatMap((family) => kernel(family)),
+];
 
 function general(configuration: BirdConfiguration): readonly string[] {
   const { logFile, logSeverity, routerId, workloadInterfacePrefixes, restartWaitSeconds } = configuration;
@@ -270,17 +308,18 @@ const failureDetection: readonly string[] = [
   '',
 ];
 
-/** The functions of all filters in use, each once. */
-function usedFilters(sessions: readonly Session[]): readonly string[] {
-  const functions = new Map<string, readonly string[]>();
-  for (const { family, filters } of sessions) {
-    for (const { filter } of filters) {
-      if (!filter) continue;
-      for (const direction of ['import', 'export'] as const) functions.set(filterSymbol(filter, direction, family), filterFunction(filter, direction, family));
-    }
-  }
-  return [...functions.values()].flatMap((definition) => [...definition, '']);
-}
+/** The functions of a session's BGPFilters. */
+const usedFunctions = ({ family, filters }: Session): readonly Definition[] =>
+  filters.flatMap(({ filter }) =>
+    filter
+      ? (['import', 'export'] as const).map(
+          (direction): Definition => ({
+            name: filterSymbol(filter, direction, family),
+            text: `${filterFunction(filter, direction, family).join('\n')}\n`,
+          }),
+        )
+      : [],
+  );
 
 function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly string[] {
   if (reachableBy === undefined) return [];
@@ -292,17 +331,15 @@ function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly
 const ownAddressesOnly = ({ ownAddresses }: Session): string =>
   `${ownAddresses.length > 0 ? `if net ~ [ ${ownAddresses.join(', ')} ] then calico_accept_import(); ` : ''}reject;`;
 
-type SessionFilter = { readonly name: string; readonly text: string };
-
 /**
  * A session's import and export filters. They are named after their text, so sessions with the same text share one. If each session contained its filters, BIRD would compare
  * their names with all earlier ones: half a second for 10 000 sessions instead of a twentieth.
  */
-function sessionFilters(session: Session): { readonly import: SessionFilter; readonly export: SessionFilter } {
-  const { family, local, neighbor } = session;
-  const external = local.asNumber !== neighbor.asNumber;
+function sessionFilters(session: Session): { readonly import: Definition; readonly export: Definition } {
+  const { family } = session;
+  const external = isExternal(session);
   const isWorkloads = session.trust === 'workload';
-  const named = (direction: 'import' | 'export', statements: string): SessionFilter => {
+  const named = (direction: 'import' | 'export', statements: string): Definition => {
     const name = `calico_${direction}_${shortDigest(statements, 12)}`;
     return { name, text: `filter ${name} { ${statements} };\n` };
   };
@@ -321,25 +358,26 @@ function sessionFilters(session: Session): { readonly import: SessionFilter; rea
 /** So many routes of one guest are held, taken or not. */
 const mostOfGuest = 1000;
 
-function sessionLines(
+/**
+ * What a session has in common with others, as a template that is named after its text. Thousands of sessions of a mesh differ in their neighbours alone, and BIRD reads a line for each of
+ * them instead of twenty. The password stays with the session: nothing that is derived from it becomes a name.
+ */
+function sessionTemplate(
   session: Session,
   filters: ReturnType<typeof sessionFilters>,
   { bindToNodeAddress, holdSeconds, mostRoutes }: BirdConfiguration,
-): readonly string[] {
-  const { family, local, neighbor, transport } = session;
+): Definition {
+  const { family, local, transport } = session;
+  const external = isExternal(session);
   const keepalive = session.keepaliveSeconds;
   const limit = session.trust === 'workload' ? Math.min(mostRoutes ?? mostOfGuest, mostOfGuest) : mostRoutes;
-  const statement = (text: string | false | undefined): string[] => (text ? [`  ${text};`] : []);
-  return [
-    `protocol bgp ${session.symbol}`,
+  const lines = [
     '{',
     ...statement(`local ${local.address ? `${local.address} ` : ''}port ${local.port} as ${local.asNumber}`),
-    ...statement(`neighbor ${neighbor.address} port ${neighbor.port} as ${neighbor.asNumber}`),
     ...statement(transport.kind === 'direct' ? 'direct' : `multihop${transport.hops === undefined ? '' : ` ${transport.hops}`}`),
     ...statement(session.ttlSecurity && 'ttl security on'),
     ...statement(bindToNodeAddress && local.address !== undefined && 'strict bind on'),
     ...statement(session.passive && 'passive on'),
-    ...statement(session.password && `password ${session.password}`),
     ...statement(`hold time ${session.holdSeconds ?? Math.max(holdSeconds, (keepalive ?? 0) * 3)}`),
     ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
     ...statement('connect delay time 1'), // the least that BIRD allows
@@ -348,7 +386,7 @@ function sessionLines(
     ...statement(session.bfd && 'bfd on'),
     ...statement('graceful restart on'),
     ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),
-    ...statement(session.trust === 'workload' && local.asNumber !== neighbor.asNumber && 'enforce first as on'),
+    ...statement(session.trust === 'workload' && external && 'enforce first as on'),
     ...statement(session.allowedLocalAsNumbers !== undefined && `allow local as ${session.allowedLocalAsNumbers}`),
     ...statement(session.reflector?.neighborIsClient && 'rr client'),
     ...statement(session.reflector && `rr cluster id ${session.reflector.clusterId}`),
@@ -364,8 +402,23 @@ function sessionLines(
     '  };',
     '}',
     '',
-  ];
+  ].join('\n');
+  const name = `calico_session_${shortDigest(lines, 12)}`;
+  return { name, text: `template bgp ${name}\n${lines}` };
 }
+
+const isExternal = ({ local, neighbor }: Session): boolean => local.asNumber !== neighbor.asNumber;
+
+const statement = (text: string | false | undefined): readonly string[] => (text ? [`  ${text};`] : []);
+
+const sessionLines = ({ symbol, neighbor, password }: Session, template: string): readonly string[] => [
+  `protocol bgp ${symbol} from ${template}`,
+  '{',
+  ...statement(`neighbor ${neighbor.address} port ${neighbor.port} as ${neighbor.asNumber}`),
+  ...statement(password !== undefined && `password ${password}`),
+  '}',
+  '',
+];
 
 /** Calls of the operator's filters, up to the first missing one, in whose place everything is rejected. */
 function calls({ filters, family }: Session, direction: 'import' | 'export', external: boolean): string {

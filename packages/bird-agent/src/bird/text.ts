@@ -1,6 +1,15 @@
 // Makes names and texts safe for BIRD's configuration. Every name and text that a person chose passes through here.
 import { type Decoded, decoded, refused, shortDigest } from '@calico-openstack/datamodel';
 
+/** A part of the configuration's text, with its digest. Both are computed once, and kept while the part is the same. */
+export type TextPart = { readonly bytes: Uint8Array; readonly digest: string };
+
+/** The part that consists of these lines. */
+export const partOf = (lines: readonly string[]): TextPart => partOfText(lines.map((line) => `${line}\n`).join(''));
+
+/** The part with this text. */
+export const partOfText = (text: string): TextPart => ({ bytes: Buffer.from(text), digest: shortDigest(text, 24) });
+
 /** The greatest length of a symbol. */
 const symbolMax = 64;
 const digestLength = 10;

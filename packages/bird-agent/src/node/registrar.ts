@@ -38,12 +38,13 @@ export type RegistrarOptions = {
   readonly config: Pick<Config, 'Hostname' | 'IPv4Address' | 'IPv6Address' | 'AsNumber' | 'BgpHoldTimeSecs'>;
   readonly host: HostView;
   readonly nodes: Resources['nodes'];
+  readonly nodeIndex: Resources['nodeIndex'];
   readonly log: Logger;
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
 /** The registrar of this host. */
-export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemClock }: RegistrarOptions): Registrar {
+export function nodeRegistrar({ etcd, config, host, nodes, nodeIndex, log, clock = systemClock }: RegistrarOptions): Registrar {
   const nowMs = clock.steadyMs;
   const keeper = createAddressKeeper(config.BgpHoldTimeSecs * 1000, nowMs);
   let inDoubt = true;
@@ -68,8 +69,7 @@ export function nodeRegistrar({ etcd, config, host, nodes, log, clock = systemCl
   /** The time after which this host's Node must claim its addresses, because another Node has claimed one of them. */
   function claimAfterMs(): number | undefined {
     if (nowMs() < lastClaimMs + rewriteMs) return undefined;
-    const understood = [...nodes.values()].flatMap((node) => (node.ok ? [node.value] : []));
-    return rivalClaimMs(understood, config.Hostname, own(), new Set<IpAddress>(host.heldAddresses().map(addressOf)));
+    return rivalClaimMs(nodeIndex, config.Hostname, own(), new Set<IpAddress>(host.heldAddresses().map(addressOf)));
   }
 
   const wanted = (): Registration => ({ ipv4Address: address(4), ipv6Address: address(6), asNumber: config.AsNumber, claimAfterMs: claimAfterMs() });

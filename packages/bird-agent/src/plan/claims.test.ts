@@ -1,5 +1,7 @@
+import { decoded } from '@calico-openstack/datamodel';
 import { describe, expect, test } from 'vitest';
 import { claimedAnnotation, decodeNode, type Node } from '../resources/node.ts';
+import { createNodeIndex, type NodeIndex } from '../resources/node-index.ts';
 import { bytes } from '../testing/bytes.ts';
 import { rivalClaimMs, settleClaims } from './claims.ts';
 import type { Problem } from './facts.ts';
@@ -11,6 +13,14 @@ function node(name: string, address: string, more: { made?: string; claimed?: st
   if (!decoded.ok) throw new Error(decoded.reason);
   return decoded.value;
 }
+function indexOf(nodes: readonly Node[]): NodeIndex {
+  const index = createNodeIndex();
+  for (const each of nodes) index.replace(each.name, undefined, decoded(each));
+  return index;
+}
+/** Settles the claims of these Nodes, none of which is this host's. */
+const settle = (nodes: readonly Node[], ownAddresses: ReadonlySet<never>, problems: Problem[]): readonly Node[] =>
+  settleClaims(nodes, indexOf(nodes), 'own', ownAddresses, problems);
 const [early, late] = ['2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z'];
 const shared = '192.0.2.7';
 
@@ -23,21 +33,21 @@ describe('of two Nodes with one address', () => {
     ['the first by name has it where nothing tells them apart', {}, {}, 'a'],
   ])('%s', (_, first, second, winner) => {
     const problems: Problem[] = [];
-    const settled = settleClaims([node('a', shared, first), node('b', shared, second)], 'own', new Set(), problems);
+    const settled = settle([node('a', shared, first), node('b', shared, second)], new Set(), problems);
     expect(settled.filter(({ addresses }) => addresses[4]).map(({ name }) => name)).toEqual([winner]);
     expect(problems).toMatchObject([
       { key: `Node ${winner === 'a' ? 'b' : 'a'}`, reason: expect.stringContaining(`${shared} is the address of another Node, ${winner}`) },
     ]);
   });
   test('the loser keeps its address in the other family', () => {
-    const [, loser] = settleClaims([node('a', shared), node('b', shared, { ipv6Address: '2001:db8::2' })], 'own', new Set(), []);
+    const [, loser] = settle([node('a', shared), node('b', shared, { ipv6Address: '2001:db8::2' })], new Set(), []);
     expect(loser!.addresses).toMatchObject({ 4: undefined, 6: { address: '2001:db8::2' } });
   });
 });
 
 test('an address of this host’s is nobody else’s, whoever claims it', () => {
   const problems: Problem[] = [];
-  const [other] = settleClaims([node('old', shared, { claimed: late })], 'own', new Set([shared as never]), problems);
+  const [other] = settle([node('old', shared, { claimed: late })], new Set([shared as never]), problems);
   expect(other!.addresses[4]).toBeUndefined();
   expect(problems[0]?.reason).toContain('is the address of this host, own');
 });
@@ -51,5 +61,5 @@ describe('a host claims its addresses', () => {
     ['when a claim is later than its own', [own, node('x', shared, { claimed: late })], own, Date.parse(late!)],
     ['when an older Node has them', [node('x', shared, { made: '2025-01-01T00:00:00Z' })], own, 0],
     ['when it has no Node yet', [node('x', shared)], undefined, 0],
-  ])('%s', (_, nodes, mine, expected) => expect(rivalClaimMs(nodes, 'own', mine, addresses)).toBe(expected));
+  ])('%s', (_, nodes, mine, expected) => expect(rivalClaimMs(indexOf(nodes), 'own', mine, addresses)).toBe(expected));
 });

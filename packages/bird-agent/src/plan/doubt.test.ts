@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { printConfiguration } from '../bird/print.ts';
+import { printConfiguration, textOf } from '../bird/print.ts';
 import { host, lookups, nodeSpec, resourcesOf, type Specs } from '../testing/facts.ts';
 import { type Doubt, returnMs, sessionsInDoubt } from './doubt.ts';
 import { plan } from './plan.ts';
@@ -7,7 +7,7 @@ import { plan } from './plan.ts';
 function configurationOf(specs: Specs): string {
   const planned = plan(resourcesOf({ 'nodes/h1': nodeSpec(1), ...specs }), host(), lookups);
   if (!planned.ok) throw new Error('no plan');
-  return printConfiguration(planned.configuration).text;
+  return textOf(printConfiguration(planned.configuration));
 }
 
 const secret = { secretKeyRef: { name: 'bgp', key: 'tor' } };

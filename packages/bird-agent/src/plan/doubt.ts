@@ -39,10 +39,10 @@ export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOpe
 /** Whether a configuration may have been written before the Node was created. */
 export const isOlder = (writtenMs: number, nodeMadeMs: number): boolean => writtenMs < nodeMadeMs + 1000;
 
-/** The sessions in a text of `printConfiguration`. */
+/** The sessions in a text of `printConfiguration`, of this release or an earlier one, which used no templates. */
 const sessionsIn = (text: string): ReadonlyMap<string, { readonly neighbor: string; readonly hasPassword: boolean }> =>
   new Map(
-    [...text.matchAll(/^protocol bgp ('[^'\n]*')$([\s\S]*?)^\}$/gm)].map(([, symbol, body]) => [
+    [...text.matchAll(/^protocol bgp ('[^'\n]*')(?: from \w+)?$([\s\S]*?)^\}$/gm)].map(([, symbol, body]) => [
       symbol!,
       { neighbor: /^ {2}neighbor (\S+) /m.exec(body!)?.[1] ?? symbol!, hasPassword: /^ {2}password /m.test(body!) },
     ]),

@@ -6,6 +6,7 @@ import type { BgpFilter } from '../resources/bgp-filter.ts';
 import type { BgpPeer, PeerRefusal } from '../resources/bgp-peer.ts';
 import type { Departure } from '../resources/live-migration.ts';
 import type { Node } from '../resources/node.ts';
+import type { NodeIndex } from '../resources/node-index.ts';
 import type { SecretRef } from '../resources/values.ts';
 import type { Workload } from '../resources/workload.ts';
 
@@ -13,8 +14,9 @@ type ByName<T> = ReadonlyMap<string, T>;
 
 /** The resources by name. An invalid resource is included with the reason, because it must not be treated like an absent one. */
 export type Resources = {
-  /** Sorted by name. */
   readonly nodes: ByName<Decoded<Node>>;
+  /** Of the same Nodes. */
+  readonly nodeIndex: NodeIndex;
   readonly configurations: ByName<Decoded<BgpConfiguration>>;
   readonly peers: ByName<{ readonly ok: true; readonly value: BgpPeer } | PeerRefusal>;
   readonly filters: ByName<Decoded<BgpFilter>>;

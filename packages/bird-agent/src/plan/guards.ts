@@ -1,10 +1,10 @@
 // Collects the data of the guards (bird/guards.ts): the prefixes for which routes are refused, and the workloads that are migrating.
 import { addressOf, type Cidr, familyOf, type IpAddress, type IpFamily, isHostCidr, prefixLength } from '@calico-openstack/addresses';
 import type { Guards } from '../bird/configuration.ts';
+import type { KeptFlatMap } from '../kept.ts';
 import type { Advertisement } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
 import type { Host, Resources } from './facts.ts';
-import { keptMap } from './kept.ts';
 
 /** The least length of a workload prefix. A shorter one is a mistake and would let everything through. */
 const leastLength = 2;
@@ -30,17 +30,21 @@ function matchesPattern(name: string, pattern: string): boolean {
   return new RegExp(`^${parts.join('.*')}$`).test(name);
 }
 
-const keptAddresses = { 4: keptMap<Node, IpAddress | undefined>(), 6: keptMap<Node, IpAddress | undefined>() };
-
-/** The guards of a family. */
-export function guardsOf(family: IpFamily, { own, others, host, pools, advertisements, peeringAddresses, ignoredInterfaces }: GuardsInput): Guards {
+/**
+ * The guards of a family.
+ * @param keptHosts remembers the addresses of the other hosts' Nodes
+ */
+export function guardsOf(family: IpFamily, input: GuardsInput, keptHosts: KeptFlatMap<Node, IpAddress>): Guards {
+  const { own, others, host, pools, advertisements, peeringAddresses, ignoredInterfaces } = input;
   const ofFamily = <T extends Cidr | IpAddress>(values: readonly T[]): readonly T[] => [...new Set(values.filter((value) => familyOf(value) === family))];
   const ownNode = own.addresses[family];
   const ownAddresses = new Set(ofFamily([...host.addresses.map(addressOf), ...(ownNode ? [ownNode.address] : []), ...peeringAddresses]));
-  const nodes = keptAddresses[family](others, '', ({ addresses }) => addresses[family]?.address);
-  const hosts: IpAddress[] = [];
-  for (const address of nodes) if (address !== undefined && !ownAddresses.has(address)) hosts.push(address);
-  for (const address of ofFamily(host.datastoreAddresses)) if (!ownAddresses.has(address) && !nodes.includes(address)) hosts.push(address);
+  const datastore = new Set(ofFamily(host.datastoreAddresses));
+  const nodes = keptHosts(others, JSON.stringify([...ownAddresses, '', ...datastore]), ({ addresses }) => {
+    const address = addresses[family]?.address;
+    return address === undefined || ownAddresses.has(address) || datastore.has(address) ? [] : [address];
+  });
+  const hosts = [...nodes, ...[...datastore].filter((address) => !ownAddresses.has(address))];
   const offered = [...host.workloadPrefixes, ...host.exportPrefixes, ...[...pools.values()].flatMap((pool) => (pool.ok ? [pool.value] : []))];
   const ignored = [...privateBridges, ...ignoredInterfaces];
   const guarded = host.interfaceNetworks

@@ -1,15 +1,15 @@
-// Computes BIRD's configuration from the datastore's resources and the host's facts. Pure: the same facts give the same plan, whatever came before.
+// Computes BIRD's configuration from the datastore's resources and the host's facts. The same facts give the same plan, whatever came before; what came before makes it cheap.
 import { createHash } from 'node:crypto';
 import { addressFromBytes, addressOf, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Decoded } from '@calico-openstack/datamodel';
 import { type BirdConfiguration, birdRouteMetric, type Session } from '../bird/configuration.ts';
+import { type KeptFlatMap, keptFlatMap } from '../kept.ts';
 import { advertisementsOf, type BgpConfiguration, resolveAdvertisements } from '../resources/bgp-configuration.ts';
 import type { Node } from '../resources/node.ts';
 import { settleClaims } from './claims.ts';
 import type { Host, Lookups, Problem, Resources } from './facts.ts';
 import { guardsOf } from './guards.ts';
-import { keptMap } from './kept.ts';
-import { planSessions, type Speaker } from './sessions.ts';
+import { createMeshMemory, type Mesh, type MeshMemory, planSessions, type Speaker } from './sessions.ts';
 import { planWorkloadSessions } from './workload-sessions.ts';
 
 /** The desired configuration, or why there is none. */
@@ -23,7 +23,29 @@ const defaultPort = 179;
 const defaultRoutePriority = 1024;
 
 /** Makes the plan. Invalid resources are named in `problems` with the consequences. */
-export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
+export type Planner = (resources: Resources, host: Host, lookups: Lookups) => Plan;
+
+/** Creates a planner that remembers what it has derived from each Node, so that the next plan costs what has changed. */
+export function createPlanner(): Planner {
+  const nodeName = ({ name }: Node): string => name;
+  const memory: Memory = {
+    speakers: keptFlatMap<Node, Speaker>(nodeName),
+    mesh: createMeshMemory(),
+    hosts: { 4: keptFlatMap<Node, IpAddress>(nodeName), 6: keptFlatMap<Node, IpAddress>(nodeName) },
+  };
+  return (resources, host, lookups) => planFrom(resources, host, lookups, memory);
+}
+
+/** Makes a plan from scratch. */
+export const plan: Planner = (resources, host, lookups) => createPlanner()(resources, host, lookups);
+
+type Memory = {
+  readonly speakers: KeptFlatMap<Node, Speaker>;
+  readonly mesh: MeshMemory;
+  readonly hosts: { readonly [family in IpFamily]: KeptFlatMap<Node, IpAddress> };
+};
+
+function planFrom(resources: Resources, host: Host, lookups: Lookups, memory: Memory): Plan {
   const problems: Problem[] = [];
   const halt = (key: string, reason: string): Plan => ({
     ok: false,
@@ -51,21 +73,19 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     listenPort: hostPorts.get(node.name) ?? cluster?.value.listenPort ?? defaultPort,
   });
   problems.push(...absentAddresses(own.value, host));
-  const others = settleClaims(otherNodes(resources, host.name, problems), host.name, ownAddresses(own.value, host), problems);
+  const others = settleClaims(otherNodes(resources, own.value, problems), resources.nodeIndex, host.name, ownAddresses(own.value, host), problems);
   const peeringAddresses = settings.workloadPeering ?? { 4: undefined, 6: undefined };
-  const { sessions: fabric, problems: sessionProblems } = planSessions({
+  const speakers = memory.speakers(others, JSON.stringify([settings.asNumber, cluster?.value.listenPort, [...hostPorts]]), speaker);
+  const fabric = planSessions({
     own: speaker(own.value),
-    others: speakersOf(others, JSON.stringify([settings.asNumber, cluster?.value.listenPort, [...hostPorts]]), speaker),
-    mesh: {
-      enabled: settings.nodeToNodeMeshEnabled ?? true,
-      password: settings.nodeMeshPassword,
-      restartSeconds: settings.nodeMeshMaxRestartSeconds,
-      bfd: settings.meshBfd ?? false,
-    },
+    others: speakers,
+    isNodeAddress: (address) => resources.nodeIndex.claimants.has(address),
+    mesh: meshOf(settings),
     peers: resources.peers,
     filters: resources.filters,
     networks: [...host.networks, ...families.flatMap((family) => own.value.addresses[family]?.network ?? [])],
     lookups,
+    memory: memory.mesh,
   });
   const workloads = planWorkloadSessions({
     own: speaker(own.value),
@@ -73,28 +93,28 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
     workloads: resources.workloads,
     filters: resources.filters,
     peeringAddresses,
-    taken: () => takenAddresses(own.value, host, others, fabric),
+    isTaken: takenAddresses(own.value, resources, host, fabric.peers),
     lookups,
   });
-  const sessions = mergeBySymbol(fabric, workloads.sessions);
-  problems.push(...sessionProblems, ...workloads.problems);
+  problems.push(...fabric.problems, ...workloads.problems);
 
-  const family = (of: IpFamily): BirdConfiguration['families'][IpFamily] => ({
+  const guarded = {
+    own: own.value,
+    others,
+    host,
+    pools: resources.pools,
+    advertisements: advertisements.value,
+    peeringAddresses: families.flatMap((each) => peeringAddresses[each] ?? []),
+    ignoredInterfaces: settings.ignoredInterfaces ?? [],
+  };
+  const ofFamily = (of: IpFamily): BirdConfiguration['families'][IpFamily] => ({
     nodeAddress: own.value.addresses[of]?.address,
     normalRoutePriority: normalRoutePriority(settings, of, problems),
     exportPrefixes: host.exportPrefixes.filter((prefix) => familyOf(prefix) === of),
     advertisements: advertisementsOf(advertisements.value, of),
-    guards: guardsOf(of, {
-      own: own.value,
-      others,
-      host,
-      pools: resources.pools,
-      advertisements: advertisements.value,
-      peeringAddresses: families.flatMap((each) => peeringAddresses[each] ?? []),
-      ignoredInterfaces: settings.ignoredInterfaces ?? [],
-    }),
+    guards: guardsOf(of, guarded, memory.hosts[of]),
   });
-  const configured = { 4: family(4), 6: family(6) };
+  const configured = { 4: ofFamily(4), 6: ofFamily(6) }; // before the problems are counted
   return {
     ok: true,
     problems: distinct(problems),
@@ -110,10 +130,17 @@ export function plan(resources: Resources, host: Host, lookups: Lookups): Plan {
       restartWaitSeconds: host.restartWaitSeconds,
       mostRoutes: host.mostRoutes,
       families: configured,
-      sessions,
+      sessions: [...fabric.mesh, ...fabric.peers, ...workloads.sessions],
     },
   };
 }
+
+const meshOf = (settings: Settings): Mesh => ({
+  enabled: settings.nodeToNodeMeshEnabled ?? true,
+  password: settings.nodeMeshPassword,
+  restartSeconds: settings.nodeMeshMaxRestartSeconds,
+  bfd: settings.meshBfd ?? false,
+});
 
 /** The ports that hosts listen on, of those that have one of their own, by name. */
 const listenPorts = ({ configurations }: Resources): ReadonlyMap<string, number> =>
@@ -123,22 +150,13 @@ const listenPorts = ({ configurations }: Resources): ReadonlyMap<string, number>
     ),
   );
 
-/** Addresses that no workload has, whatever its endpoint says. */
-const takenAddresses = (own: Node, host: Host, others: readonly Node[], sessions: readonly Session[]): ReadonlySet<IpAddress> =>
-  new Set([
-    ...ownAddresses(own, host),
-    ...host.datastoreAddresses,
-    ...others.flatMap(({ addresses }) => families.flatMap((family) => addresses[family]?.address ?? [])),
-    ...sessions.map(({ neighbor }) => neighbor.address),
-  ]);
-
-/** Both lists as one, sorted by symbol. The first is sorted already, and long. */
-const mergeBySymbol = (sessions: readonly Session[], more: readonly Session[]): readonly Session[] =>
-  more.length === 0 ? sessions : [...sessions, ...more].sort((a, b) => (a.symbol < b.symbol ? -1 : 1));
+/** Whether an address is one that no workload has, whatever its endpoint says: a host's, etcd's, or that of another neighbour. */
+function takenAddresses(own: Node, { nodeIndex }: Resources, host: Host, peers: readonly Session[]): (address: IpAddress) => boolean {
+  const taken = new Set([...ownAddresses(own, host), ...host.datastoreAddresses, ...peers.map(({ neighbor }) => neighbor.address)]);
+  return (address) => taken.has(address) || nodeIndex.claimants.has(address);
+}
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
-
-const speakersOf = keptMap<Node, Speaker>();
 
 const understood = <T>(result: Decoded<T> | undefined): T | undefined => (result?.ok ? result.value : undefined);
 
@@ -181,14 +199,10 @@ function absentAddresses(own: Node, { addresses }: Host): readonly Problem[] {
 }
 
 /** The other Nodes, sorted by name. An invalid Node is reported and left out. */
-function otherNodes({ nodes }: Resources, own: string, problems: Problem[]): readonly Node[] {
-  const others: Node[] = [];
-  for (const [name, node] of nodes) {
-    if (name === own) continue;
-    if (node.ok) others.push(node.value);
-    else problems.push({ key: `Node ${name}`, reason: node.reason, effect: 'no session with that host' });
-  }
-  return others;
+function otherNodes({ nodeIndex: { sorted, invalid } }: Resources, own: Node, problems: Problem[]): readonly Node[] {
+  for (const [name, reason] of [...invalid].sort(([a], [b]) => (a < b ? -1 : 1)))
+    problems.push({ key: `Node ${name}`, reason, effect: 'no session with that host' });
+  return sorted.filter((node) => node !== own);
 }
 
 /** Reports fields of BGPConfiguration that this agent does not support. */

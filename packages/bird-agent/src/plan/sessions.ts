@@ -3,11 +3,12 @@ import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily } from
 import { type Decoded, decoded, type Labels, refused } from '@calico-openstack/datamodel';
 import type { FilterUse, Session } from '../bird/configuration.ts';
 import { symbol } from '../bird/text.ts';
+import { type KeptRuns, keptRuns } from '../kept.ts';
 import type { BgpPeer } from '../resources/bgp-peer.ts';
 import type { Node } from '../resources/node.ts';
+import { addressesOf } from '../resources/node-index.ts';
 import type { SecretRef } from '../resources/values.ts';
 import type { Lookups, Problem, Resources } from './facts.ts';
-import { keptMap } from './kept.ts';
 
 /** One end of a session, resolved from Node and BGPConfiguration. */
 export type Speaker = {
@@ -34,6 +35,32 @@ export type SessionsInput = {
   readonly filters: Resources['filters'];
   readonly networks: readonly Cidr[];
   readonly lookups: Lookups;
+  /** Whether any Node names this address. */
+  readonly isNodeAddress: (address: IpAddress) => boolean;
+  readonly memory: MeshMemory;
+};
+
+/** What was derived from each of the other hosts for the mesh. */
+export type MeshMemory = KeptRuns<Speaker, MeshLink, { readonly 4: readonly Session[]; readonly 6: readonly Session[]; readonly foreign: readonly string[] }>;
+
+/** What there is between two hosts in the mesh. */
+type MeshLink = {
+  readonly 4: Session | undefined;
+  readonly 6: Session | undefined;
+  /** The other host's name, if it is in another AS. */
+  readonly foreign: string | undefined;
+};
+
+/** Creates a memory for `planSessions`. */
+export const createMeshMemory = (): MeshMemory => keptRuns(({ node }) => node.name);
+
+/** The sessions of this host but for those with its workloads, and the problems that prevent others. */
+export type PlannedSessions = {
+  /** By family, sorted by the names of the Nodes. */
+  readonly mesh: readonly Session[];
+  /** From BGPPeers, sorted by symbol. */
+  readonly peers: readonly Session[];
+  readonly problems: readonly Problem[];
 };
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
@@ -52,8 +79,8 @@ type Wish = {
 
 const rank = { peer: 0, reverse: 1 } as const;
 
-/** All sessions of this host, sorted by symbol, and the problems that prevent others. */
-export function planSessions(input: SessionsInput): { readonly sessions: readonly Session[]; readonly problems: readonly Problem[] } {
+/** Plans the sessions of this host but for those with its workloads. */
+export function planSessions(input: SessionsInput): PlannedSessions {
   const problems: Problem[] = [];
   const wishes = peerWishes(input, problems).sort((a, b) => rank[a.from] - rank[b.from]);
   const winners = new Map<string, Wish>();
@@ -67,23 +94,27 @@ export function planSessions(input: SessionsInput): { readonly sessions: readonl
     else if (wish.from === 'peer' && winner.key !== wish.key)
       problems.push({ key: wish.key, reason: `${winner.key} peers with ${wish.address} already`, effect: 'no session of its own with that neighbour' });
   }
-  const sessions = [...winners.values()].flatMap(({ session }) => session ?? []).sort(bySymbol);
-  const mesh = meshSessions(input, problems);
-  // Symbols of the mesh are before all others.
-  return { sessions: [...(wishes.length === 0 ? mesh : withoutTaken(mesh, forbidden, sessions)), ...sessions], problems };
+  const peers = [...winners.values()].flatMap(({ session }) => session ?? []).sort(bySymbol);
+  return { mesh: withoutTaken(meshSessions(input, problems), forbidden, peers, input.isNodeAddress), peers, problems };
 }
 
 const bySymbol = (a: Session, b: Session): number => (a.symbol < b.symbol ? -1 : 1);
 
 /** The mesh does not step in where a BGPPeer is meant. */
-function withoutTaken(mesh: readonly Session[], forbidden: ReadonlySet<IpAddress>, sessions: readonly Session[]): readonly Session[] {
+function withoutTaken(
+  mesh: readonly Session[],
+  forbidden: ReadonlySet<IpAddress>,
+  peers: readonly Session[],
+  isNodeAddress: (address: IpAddress) => boolean,
+): readonly Session[] {
   const ports = new Map<IpAddress, readonly number[]>();
-  for (const { neighbor } of sessions) ports.set(neighbor.address, [...(ports.get(neighbor.address) ?? []), neighbor.port]);
+  for (const { neighbor } of peers) ports.set(neighbor.address, [...(ports.get(neighbor.address) ?? []), neighbor.port]);
+  if (![...forbidden, ...ports.keys()].some(isNodeAddress)) return mesh;
   return mesh.filter(({ neighbor: { address, port } }) => !forbidden.has(address) && !ports.get(address)?.includes(port));
 }
 
-/** The sessions of the mesh, sorted by symbol. */
-function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: Problem[]): readonly Session[] {
+/** The sessions of the mesh. */
+function meshSessions({ own, others, mesh, lookups, memory }: SessionsInput, problems: Problem[]): readonly Session[] {
   // A route reflector takes no part in the mesh: its sessions come from BGPPeers.
   if (!mesh.enabled || own.node.routeReflectorClusterId !== undefined) return [];
   const password = mesh.password && lookups.password(mesh.password);
@@ -92,32 +123,29 @@ function meshSessions({ own, others, mesh, lookups }: SessionsInput, problems: P
     return [];
   }
   const ownSide = JSON.stringify([own.node.addresses, own.asNumber, own.listenPort, password?.value, mesh.restartSeconds, mesh.bfd]);
-  const byFamily = families.map((family) => keptSessions[family](others, ownSide, (other) => meshSession(own, other, family, mesh, password?.value)));
-  const foreign = others.filter(({ asNumber }, index) => asNumber !== own.asNumber && byFamily.some((sessions) => sessions[index]));
+  const runs = memory(
+    others,
+    ownSide,
+    (other): MeshLink => {
+      const [four, six] = families.map((family) => meshSession(own, other, family, mesh, password?.value));
+      return { 4: four, 6: six, foreign: (four || six) && other.asNumber !== own.asNumber ? other.node.name : undefined };
+    },
+    (links) => ({
+      4: links.flatMap((link) => link[4] ?? []),
+      6: links.flatMap((link) => link[6] ?? []),
+      foreign: links.flatMap(({ foreign }) => foreign ?? []),
+    }),
+  );
+  const foreign = runs.flatMap((run) => run.foreign);
   if (foreign.length > 0) {
-    const names = foreign.slice(0, 3).map(({ node }) => node.name);
+    const names = foreign.slice(0, 3);
     problems.push({
       key: `Node ${own.node.name}`,
       reason: `spec.bgp.asNumber: this host has AS ${own.asNumber}, ${names.join(', ')}${foreign.length > 3 ? ', …' : ''} in the same mesh another`,
       effect: 'external sessions with those hosts: route priorities do not travel across them',
     });
   }
-  return byFamily.flatMap(inOrder);
-}
-
-const keptSessions = { 4: keptMap<Speaker, Session | undefined>(), 6: keptMap<Speaker, Session | undefined>() };
-
-/** The sessions that exist, sorted by symbol. Names are sorted, so symbols nearly are. */
-function inOrder(sessions: readonly (Session | undefined)[]): readonly Session[] {
-  const found: Session[] = [];
-  let isSorted = true;
-  for (const session of sessions) {
-    if (!session) continue;
-    const last = found.at(-1);
-    if (last && last.symbol > session.symbol) isSorted = false;
-    found.push(session);
-  }
-  return isSorted ? found : found.sort(bySymbol);
+  return ([] as Session[]).concat(...families.flatMap((family) => runs.map((run) => run[family])));
 }
 
 function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh, password: string | undefined): Session | undefined {
@@ -168,7 +196,7 @@ type Remote = {
 };
 
 function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
-  const speakers = speakersByAddress(input.peers.size > 0 ? input.others : []);
+  const speakerAt = speakersByAddress(input);
   return peersInOrder(input.peers).flatMap(([name, peer]) => {
     const key = `BGPPeer ${name}`;
     const refuse = (reason: string, effect = 'no session'): void => {
@@ -181,7 +209,7 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
     // Sessions with workloads: plan/workload-sessions.ts.
     if (peer.value.remotes.kind === 'workloads') return [];
     for (const field of peer.value.unsupported) refuse(`${field}: is not supported`, 'the field is ignored');
-    const ends = resolveEnds(peer.value, input, speakers);
+    const ends = resolveEnds(peer.value, input, speakerAt);
     if (!ends.ok) {
       refuse(ends.reason);
       return peer.value.remotes.kind === 'address' ? [none(key, peer.value.remotes.neighbor.address)] : [];
@@ -193,13 +221,15 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
   });
 }
 
-/** The hosts by address. No two have the same address (plan/claims.ts). */
-const speakersByAddress = (speakers: readonly Speaker[]): ReadonlyMap<IpAddress, Speaker> =>
-  new Map(
-    speakers.flatMap((speaker) =>
-      families.flatMap((family) => (speaker.node.addresses[family] ? [[speaker.node.addresses[family].address, speaker] as const] : [])),
-    ),
-  );
+/** Finds the other host that has an address. No two have the same (plan/claims.ts). Thousands of hosts are gone through only where a BGPPeer names the address of one. */
+function speakersByAddress({ others, isNodeAddress }: SessionsInput): (address: IpAddress) => Speaker | undefined {
+  let byAddress: ReadonlyMap<IpAddress, Speaker> | undefined;
+  return (address) => {
+    if (!isNodeAddress(address)) return undefined;
+    byAddress ??= new Map(others.flatMap((speaker) => addressesOf(speaker.node).map((each) => [each, speaker] as const)));
+    return byAddress.get(address);
+  };
+}
 
 /** The BGPPeers, oldest first, then by name: a new BGPPeer takes no session from an existing one. */
 export function peersInOrder(peers: Resources['peers']): readonly (readonly [string, PeerEntry])[] {
@@ -218,7 +248,7 @@ const none = (key: string, address: IpAddress): Wish => ({ from: 'peer', key, ad
 function resolveEnds(
   peer: BgpPeer,
   { own, others, lookups }: SessionsInput,
-  speakers: ReadonlyMap<IpAddress, Speaker>,
+  speakerAt: (address: IpAddress) => Speaker | undefined,
 ): Decoded<{ readonly forward: readonly Remote[]; readonly reverse: readonly Remote[] }> {
   const matcher = (selector: string): Decoded<(labels: Labels) => boolean> => lookups.selector(selector);
   const hosts = peer.hosts.kind === 'selector' ? matcher(peer.hosts.selector) : decoded(() => true);
@@ -239,7 +269,7 @@ function resolveEnds(
   if (remotes.kind === 'workloads') return decoded({ forward: [], reverse: [] });
   const { address, port } = remotes.neighbor;
   const isRemote = ({ node, asNumber }: Speaker): boolean => node.addresses[familyOf(address)]?.address === address && asNumber === remotes.asNumber;
-  const there = speakers.get(address);
+  const there = speakerAt(address);
   const speaker = there && isRemote(there) ? there : undefined;
   const forward = isFor(own) && !isRemote(own) ? [{ address, port: port ?? speaker?.listenPort ?? bgpPort, asNumber: remotes.asNumber, speaker }] : [];
   const mirrors = peer.reversePeering && isRemote(own);

@@ -14,8 +14,8 @@ export type WorkloadSessionsInput = {
   readonly filters: Resources['filters'];
   /** The host's own addresses in these sessions. */
   readonly peeringAddresses: { readonly [family in IpFamily]: IpAddress | undefined };
-  /** Addresses that no workload has, whatever its endpoint says: hosts', etcd's, and those of all other sessions' neighbours. Asked only if there are such sessions. */
-  readonly taken: () => ReadonlySet<IpAddress>;
+  /** Whether an address is one that no workload has, whatever its endpoint says: a host's, etcd's, or that of another session's neighbour. */
+  readonly isTaken: (address: IpAddress) => boolean;
   readonly lookups: Lookups;
 };
 
@@ -28,7 +28,6 @@ export function planWorkloadSessions(input: WorkloadSessionsInput): { readonly s
   const problems: Problem[] = [];
   const sessions = new Map<string, Session>();
   const holders = new Map<IpAddress, string>();
-  let taken: ReadonlySet<IpAddress> | undefined;
   for (const [name, peer] of peersInOrder(input.peers)) {
     if (!peer.ok || peer.value.remotes.kind !== 'workloads') continue;
     const key = `BGPPeer ${name}`;
@@ -37,11 +36,10 @@ export function planWorkloadSessions(input: WorkloadSessionsInput): { readonly s
     };
     for (const field of peer.value.unsupported) refuse(`${field}: is not supported`, 'the field is ignored');
     for (const session of sessionsOf(peer.value, input, refuse)) {
-      taken ??= input.taken();
       const { address } = session.neighbor;
       const holder = holders.get(address);
       if (holder !== undefined) refuse(`${holder} peers with the workload ${address} already`, 'no session of its own with that workload');
-      else if (taken.has(address))
+      else if (input.isTaken(address))
         refuse(`a workload's endpoint names ${address}, which is a host's, etcd's or another neighbour's`, 'no session with that workload');
       else if (sessions.has(session.symbol)) refuse(`two of its workloads have one interface (${session.symbol})`, 'a session with the first');
       else {
@@ -50,7 +48,7 @@ export function planWorkloadSessions(input: WorkloadSessionsInput): { readonly s
       }
     }
   }
-  return { sessions: [...sessions.values()], problems };
+  return { sessions: [...sessions.values()].sort((a, b) => (a.symbol < b.symbol ? -1 : 1)), problems };
 }
 
 function sessionsOf(peer: BgpPeer, { own, workloads, filters, peeringAddresses, lookups }: WorkloadSessionsInput, refuse: Refuse): readonly Session[] {

@@ -2,6 +2,7 @@
 import type { BirdHost } from '../apply.ts';
 import { type BirdControl, BirdError, type Reply } from '../bird/control.ts';
 import type { ConfigurationFile } from '../bird/file.ts';
+import { textOf } from '../bird/print.ts';
 
 export type FakeBird = ReturnType<typeof fakeBird>;
 
@@ -52,13 +53,13 @@ export function fakeBird(nowMs: () => number = () => 0) {
 
   const file: ConfigurationFile = {
     path: '/etc/bird/bird.conf',
-    readText: async () => state.file,
+    read: async () => (state.file === undefined ? undefined : { parts: [Buffer.from(state.file)] }),
     writtenMs: async () => state.writtenMs,
     confirmWritten: async (atMs) => {
       state.writtenMs = atMs;
     },
-    async draft(text) {
-      drafts.set('draft', text);
+    async draft(content) {
+      drafts.set('draft', textOf(content));
       return {
         path: 'draft',
         publish: async () => {

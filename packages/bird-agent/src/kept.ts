@@ -1,0 +1,86 @@
+// What is derived from each element of a long list, derived again only where the list has changed since the last call: thousands of Nodes stay the same objects while one changes.
+
+/**
+ * Derives a list from a list: `make` something of each element, and `gather` what was made of a run of elements.
+ * @param context all else that `make` and `gather` depend on, as text
+ */
+export type KeptRuns<T, E, R> = (
+  list: readonly T[],
+  context: string,
+  make: (element: T) => E,
+  gather: (made: readonly E[], elements: readonly T[]) => R,
+) => readonly R[];
+
+type Run<T, E, R> = { readonly elements: readonly T[]; readonly made: readonly E[]; readonly gathered: R };
+
+/** How many elements a run has on the average: a list of thousands has about as many runs as a run has elements. */
+const meanRunLength = 64;
+
+/**
+ * Cuts lists into runs, and remembers what was made of the last list. Where runs begin is decided by the names of their first elements alone, so the same list is always cut in the same places,
+ * and an element that comes or goes changes its own run only. A call costs one comparison an element, `make` for elements that are new, and `gather` for runs that have changed.
+ * Both have to be pure, and elements that are the same (`===`) have to be equal for good.
+ */
+export function keptRuns<T, E, R>(nameOf: (element: T) => string): KeptRuns<T, E, R> {
+  let known = new Map<T, Run<T, E, R>>();
+  let knownContext: string | undefined;
+  const begins = (element: T): boolean => beginsRun(nameOf(element));
+
+  /** The list's runs: those that are known, and the elements of others. */
+  function cut(list: readonly T[]): readonly (Run<T, E, R> | readonly T[])[] {
+    const pieces: (Run<T, E, R> | readonly T[])[] = [];
+    for (let at = 0; at < list.length; ) {
+      const run = known.get(list[at]!);
+      if (run && isAt(run.elements, list, at, begins)) {
+        pieces.push(run);
+        at += run.elements.length;
+        continue;
+      }
+      let end = at + 1;
+      while (end < list.length && !begins(list[end]!)) end += 1;
+      pieces.push(list.slice(at, end));
+      at = end;
+    }
+    return pieces;
+  }
+
+  return (list, context, make, gather) => {
+    if (context !== knownContext) known = new Map();
+    const pieces = cut(list);
+    const still = new Set(pieces);
+    const former = new Map<T, E>();
+    for (const run of known.values()) if (!still.has(run)) for (const [index, element] of run.elements.entries()) former.set(element, run.made[index]!);
+    const runs = pieces.map((piece): Run<T, E, R> => {
+      if (!('length' in piece)) return piece;
+      const made = piece.map((element) => (former.has(element) ? former.get(element)! : make(element)));
+      return { elements: piece, made, gathered: gather(made, piece) };
+    });
+    known = new Map(runs.map((run) => [run.elements[0]!, run]));
+    knownContext = context;
+    return runs.map(({ gathered }) => gathered);
+  };
+}
+
+/** Whether the list has exactly this run at a place. */
+function isAt<T>(elements: readonly T[], list: readonly T[], at: number, begins: (element: T) => boolean): boolean {
+  const end = at + elements.length;
+  if (end > list.length) return false;
+  for (let index = 0; index < elements.length; index += 1) if (elements[index] !== list[at + index]) return false;
+  return end === list.length || begins(list[end]!);
+}
+
+/** Whether an element of this name begins a run: one of `meanRunLength` names does (FNV-1a, folded). */
+function beginsRun(name: string): boolean {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < name.length; index += 1) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
+  return ((hash ^ (hash >>> 16)) & (meanRunLength - 1)) === 0;
+}
+
+/** Derives any number of results from each element, in the elements' order. It remembers as `keptRuns` does. */
+export type KeptFlatMap<T, U> = (list: readonly T[], context: string, make: (element: T) => U | readonly U[]) => readonly U[];
+
+/** A function that is like `flatMap`, and makes again only what belongs to elements that are new. */
+export function keptFlatMap<T, U>(nameOf: (element: T) => string): KeptFlatMap<T, U> {
+  const runs = keptRuns<T, U | readonly U[], readonly U[]>(nameOf);
+  return (list, context, make) => ([] as U[]).concat(...runs(list, context, make, (made) => ([] as U[]).concat(...made)));
+}
