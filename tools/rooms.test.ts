@@ -56,6 +56,7 @@ test('imports against the rooms’ order are refused, and others are not', () =>
     ['packages/kernel/src/c.ts', "export { parseCidr } from '@calico-openstack/addresses';"],
     ['packages/render/src/b.ts', "export type { NftChain } from '@calico-openstack/kernel/nftables/objects';"],
     ['packages/etcd/src/b.ts', "export { CodedError } from '@calico-openstack/agent/errors';"],
+    ['packages/etcd/src/c.ts', "export { systemClock } from '@calico-openstack/agent/clock';"],
     ['packages/kernel/src/b.ts', "export { CodedError } from '@calico-openstack/agent/errors';"],
     ['packages/felix/src/a.ts', "export { openTable } from '@calico-openstack/kernel/nftables/table.netlink';"],
     ['packages/policy/src/f.test.ts', "export { createOracle } from '@calico-openstack/oracle';"],

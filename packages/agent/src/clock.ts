@@ -1,4 +1,4 @@
-// Time as a parameter: tests hand in a clock that they control.
+// Time as a parameter: tests hand in a clock that they control. The room etcd imports this file, `backoff.ts` and `fake-clock.ts` too, so they import nothing.
 
 /** A source of time and of timers. */
 export type Clock = {

@@ -54,6 +54,6 @@ export function fakeClock(startMs = Date.UTC(2026, 0, 1)): FakeClock {
 }
 
 /** Resolves when everything that waits neither for time nor for disk or network has run. */
-async function settled(): Promise<void> {
+export async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,5 +1,5 @@
 // The `Etcd` interface over gRPC.
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, systemClock } from '@calico-openstack/agent/clock';
 import { openConnection } from './connection.ts';
 import { EtcdError } from './errors.ts';
 import { followPrefixes, type WatchSource } from './follow.ts';
@@ -35,10 +35,10 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
       const request = rangeRequest({ ...range, ...(from !== undefined && { from }) }, { limit, revision, keysOnly });
       let begun: number | undefined;
       const onAnswering = (): void => {
-        begun ??= clock.now();
+        begun ??= clock.steadyMs();
       };
       const page = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true, onAnswering });
-      return { ...page, transferMs: clock.now() - (begun ?? clock.now()) };
+      return { ...page, transferMs: clock.steadyMs() - (begun ?? clock.steadyMs()) };
     };
 
   async function readHeader(key: string): Promise<Header> {

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { systemClock } from '@calico-openstack/agent/clock';
 import { describe, expect, test } from 'vitest';
-import { systemClock } from './clock.ts';
 import { openConnection } from './connection.ts';
 import { emptyRequest, methods } from './messages.ts';
 

@@ -1,6 +1,8 @@
 // Calls to a cluster: tries the endpoints in turn, logs the user in, and turns gRPC's errors into ours.
+
+import { backoffMs } from '@calico-openstack/agent/backoff';
+import { type Clock, systemClock } from '@calico-openstack/agent/clock';
 import { openCertificates } from './certificates.ts';
-import { backoff, type Clock, systemClock } from './clock.ts';
 import { type Endpoint, openEndpoint } from './endpoint.ts';
 import { EtcdError, isTransient, messageOf } from './errors.ts';
 import { authenticateRequest, type Method, methods } from './messages.ts';
@@ -86,7 +88,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
       if (closing.signal.aborted) throw closedError(what);
       const endpoint = inUse();
       try {
-        return { endpoint, transport: await endpoint.connect(Math.max(1, Math.min(connectMs, deadlineMs - clock.now()))) };
+        return { endpoint, transport: await endpoint.connect(Math.max(1, Math.min(connectMs, deadlineMs - clock.steadyMs()))) };
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error;
         leave(endpoint);
@@ -187,7 +189,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
     try {
       const to = await connected(what, deadlineMs);
       onConnected(to.transport);
-      const patienceMs = deadlineMs - clock.now();
+      const patienceMs = deadlineMs - clock.steadyMs();
       return await ask(to, methods.authenticate, authenticateRequest(username, password), undefined, { patienceMs, what });
     } catch (error) {
       const status = grpcStatusOf(error);
@@ -198,17 +200,17 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
   }
 
   async function call<Answer>(method: Method<Answer>, request: Buffer, { what, repeatable, onAnswering }: CallOptions): Promise<Answer> {
-    let deadlineMs = clock.now() + timeoutMs;
+    let deadlineMs = clock.steadyMs() + timeoutMs;
     /** Extends the deadline: an answer may take any time as long as pieces of it arrive. */
     const onBytes = (): void => {
-      deadlineMs = clock.now() + timeoutMs;
+      deadlineMs = clock.steadyMs() + timeoutMs;
       onAnswering?.();
     };
     let failures = 0;
     let reason: unknown;
     let loginRenewed = false;
     for (;;) {
-      const given = deadlineMs - clock.now();
+      const given = deadlineMs - clock.steadyMs();
       let sent = false;
       let mine: Login | undefined;
       let to: Connected | undefined;
@@ -218,7 +220,7 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         const token = await mine?.token;
         to = await connected(what, deadlineMs);
         // A repeatable call leaves time for another endpoint when this one is silent.
-        const remaining = deadlineMs - clock.now();
+        const remaining = deadlineMs - clock.steadyMs();
         const patienceMs = repeatable && endpoints.length > 1 ? Math.max(remaining / 2, Math.min(remaining, 1_000)) : remaining;
         sent = true;
         return await ask(to, method, request, token, { patienceMs, what, onBytes });
@@ -235,17 +237,17 @@ export function openConnection(options: EtcdOptions, clock: Clock = systemClock,
         if (!isTransient(error) || (sent && !repeatable)) throw error;
         failures += 1;
         // An attempt that had only a little time left fails for want of time. The error of the attempt before it says why etcd cannot be reached.
-        const cutShort = (!sent && clock.now() + 1 >= deadlineMs) || given < timeoutMs / 5;
+        const cutShort = (!sent && clock.steadyMs() + 1 >= deadlineMs) || given < timeoutMs / 5;
         if (!cutShort || reason === undefined) reason = error;
-        const pauseMs = failures < endpoints.length ? 0 : backoff(failures - endpoints.length + 1, 1_000, random);
-        if (clock.now() + pauseMs + 1 >= deadlineMs) throw reason;
-        await clock.wait(pauseMs, closing.signal);
+        const pauseMs = failures < endpoints.length ? 0 : backoffMs({ firstMs: 100, maxMs: 1_000 }, failures - endpoints.length + 1, random);
+        if (clock.steadyMs() + pauseMs + 1 >= deadlineMs) throw reason;
+        await clock.pause(pauseMs, closing.signal);
       }
     }
   }
 
   async function stream<Answer>(method: Method<Answer>, what: string, { onAnswer, onLost }: StreamEvents<Answer>): Promise<Stream> {
-    const deadlineMs = clock.now() + timeoutMs;
+    const deadlineMs = clock.steadyMs() + timeoutMs;
     if (closing.signal.aborted) throw closedError(what);
     const mine = loggedIn(deadlineMs);
     const token = await mine?.token;

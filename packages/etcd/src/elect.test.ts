@@ -1,8 +1,8 @@
+import { settled } from '@calico-openstack/agent/fake-clock';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type Election, type ElectionOptions, elect } from './elect.ts';
 import { EtcdError } from './errors.ts';
 import { type FakeConnection, type FakeEtcd, fakeEtcd } from './fake.ts';
-import { settled } from './fake-clock.ts';
 import type { Etcd } from './types.ts';
 
 const keys = ['/v2/election', '/v1/election'];
@@ -95,7 +95,7 @@ describe('an election', () => {
 
   test('a leader that was stopped for longer than its lease does not lead for a moment when it goes on', async () => {
     let now = 0;
-    const first = candidate('a:1', fake.connect(), { clock: { now: () => now, wait: fake.clock.wait } });
+    const first = candidate('a:1', fake.connect(), { clock: { ...fake.clock, steadyMs: () => now } });
     await settled();
     expect(first.leading).toBe(true);
     now = 60_000;

@@ -1,5 +1,6 @@
 // Leader election by leased keys: the candidate that creates all of them leads until it resigns or its lease runs out.
-import { backoff, type Clock, systemClock } from './clock.ts';
+import { type Backoff, backoffMs } from '@calico-openstack/agent/backoff';
+import { type Clock, systemClock } from '@calico-openstack/agent/clock';
 import { EtcdError } from './errors.ts';
 import type { Compare, Etcd, Lease } from './types.ts';
 
@@ -36,7 +37,8 @@ export interface Election {
 
 /** The share of the lease's time for which a leader trusts its last renewal. The rest allows for clocks that differ and for ending its work. */
 const trustedShare = 0.9;
-const retryCapMs = 5_000;
+/** The pauses after failed attempts. */
+const retryPauses: Backoff = { firstMs: 100, maxMs: 5_000 };
 
 /** Stands for election until the result is closed. */
 export function elect(etcd: Etcd, options: ElectionOptions): Election {
@@ -66,7 +68,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     },
   });
 
-  const leading = (): boolean => term !== undefined && clock.now() < term.trustedUntilMs;
+  const leading = (): boolean => term !== undefined && clock.steadyMs() < term.trustedUntilMs;
 
   function end(reason: string): void {
     if (!term || term.over.signal.aborted) return;
@@ -120,9 +122,9 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     onElected();
     void watchOver(reign, over);
     for (let pauseMs = refreshMs; ; ) {
-      await clock.wait(pauseMs, over);
+      await clock.pause(pauseMs, over);
       if (over.aborted) break;
-      const askedMs = clock.now();
+      const askedMs = clock.steadyMs();
       try {
         if (!(await mine.keepAlive())) end('the lease has expired');
         else if (leading()) reign.trustedUntilMs = askedMs + trustedMs;
@@ -140,7 +142,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
   async function watchOver(reign: NonNullable<typeof term>, over: AbortSignal): Promise<void> {
     while (!over.aborted) {
       if (!leading()) end('the lease could not be renewed in time');
-      else await clock.wait(reign.trustedUntilMs - clock.now(), over);
+      else await clock.pause(reign.trustedUntilMs - clock.steadyMs(), over);
     }
   }
 
@@ -159,7 +161,7 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
       try {
         if (!doubtful) await vacancy();
         if (closing.signal.aborted) return;
-        const sinceMs = clock.now();
+        const sinceMs = clock.steadyMs();
         if (!lease || !(await lease.keepAlive())) lease = await etcd.grantLease(ttlSeconds);
         doubtful = true;
         const modRevision = await stand(lease);
@@ -171,13 +173,13 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
         if (closing.signal.aborted) return;
         await giveUp(lease);
         // Another candidate was quicker: the follower reports it in a moment.
-        if (modRevision === undefined) await Promise.race([toldSoon, clock.wait(refreshMs, closing.signal)]);
+        if (modRevision === undefined) await Promise.race([toldSoon, clock.pause(refreshMs, closing.signal)]);
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error; // thrown by a callback
         if (closing.signal.aborted) return;
         onError?.(error);
         failures += 1;
-        await clock.wait(backoff(failures, retryCapMs), closing.signal);
+        await clock.pause(backoffMs(retryPauses, failures), closing.signal);
       }
     }
   }

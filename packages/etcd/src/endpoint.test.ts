@@ -6,7 +6,6 @@ import { createServer } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openCertificates } from './certificates.ts';
 import { connectEtcd } from './client.ts';
-import { backoff, systemClock } from './clock.ts';
 import { openEndpoint, parseEndpoint } from './endpoint.ts';
 import { type TestCertificates, testCertificates } from './testing/certificates.ts';
 import type { EtcdOptions } from './types.ts';
@@ -49,18 +48,6 @@ describe('endpoints', () => {
 
   test('an empty list of endpoints is refused', () => {
     expect(() => connectEtcd({ endpoints: [] })).toThrow(expect.objectContaining({ code: 'ETCD_MISCONFIGURED' }));
-  });
-});
-
-describe('the pause after a failure', () => {
-  test.each([
-    [1, 100],
-    [2, 200],
-    [5, 1_600],
-    [6, 2_000],
-    [10_000, 2_000],
-  ])('after %i failures is at most %i ms and at least half of it', (failures, most) => {
-    expect([backoff(failures, 2_000, () => 0), backoff(failures, 2_000, () => 1)]).toEqual([most / 2, most]);
   });
 });
 
@@ -116,14 +103,4 @@ test('an etcd whose certificate was signed by nobody who is trusted is reported 
   endpoint.close();
   server.close();
   own.remove();
-});
-
-test('a wait of negative length makes Node print no warning', async () => {
-  const warnings: Error[] = [];
-  const note = (warning: Error): void => void warnings.push(warning);
-  process.on('warning', note);
-  await systemClock.wait(-5);
-  await new Promise(setImmediate); // warnings come a turn later
-  process.off('warning', note);
-  expect(warnings).toEqual([]);
 });

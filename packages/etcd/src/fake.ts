@@ -1,7 +1,8 @@
 // An etcd in memory for the tests of other rooms. It is as strict as the real one; tests drive its time and its failures.
-import type { Clock } from './clock.ts';
+
+import type { Clock } from '@calico-openstack/agent/clock';
+import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { EtcdError } from './errors.ts';
-import { fakeClock, settled } from './fake-clock.ts';
 import { createMemoryStore, type MemoryStore } from './fake-store.ts';
 import { followPrefixes, type StartedRange, type WatchEvents } from './follow.ts';
 import { isReadable } from './keys.ts';
@@ -37,7 +38,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
   let store = createMemoryStore();
   let incarnation = 1;
   let down = false;
-  const clock = fakeClock(() => store.nextExpiry);
+  const clock = fakeClock();
   /** One callback per client, which makes it compare its streams with the present state. */
   const connections = new Set<() => void>();
   const tellAll = (): void => queueMicrotask(() => connections.forEach((look) => void look()));
@@ -94,7 +95,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
     const lease = (id: string, ttlSeconds: number): Lease => ({
       id,
       ttlSeconds,
-      keepAlive: () => ask(() => store.keepAlive(id, clock.now())),
+      keepAlive: () => ask(() => store.keepAlive(id, clock.steadyMs())),
       revoke: () => ask(() => store.endLease(id)),
     });
 
@@ -106,11 +107,11 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
           return { revision: revision ?? store.revision, found: keysOnly ? found.map((each) => ({ ...each, value: Buffer.alloc(0) })) : found };
         }),
       transact: (when, then, otherwise = []) => ask(() => store.transact(when, then, otherwise)),
-      grantLease: (ttlSeconds) => ask(() => lease(store.grantLease(ttlSeconds, clock.now()), ttlSeconds)),
+      grantLease: (ttlSeconds) => ask(() => lease(store.grantLease(ttlSeconds, clock.steadyMs()), ttlSeconds)),
       follow: (prefixes, listener, options) =>
         followPrefixes(
           {
-            clock: { now: clock.now, wait: pause },
+            clock: { ...clock, pause },
             random: () => 0,
             readPage: (prefix, { from, limit, revision }) => ask(() => ({ ...store.range(prefixRange(prefix), revision, from, limit), header: header() })),
             readHeader: () => ask(header),
@@ -152,14 +153,15 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       tellAll();
     },
     async advance(seconds) {
-      const untilMs = clock.now() + seconds * 1000;
-      let more = true;
-      while (more) {
-        await settled();
-        more = clock.step(untilMs);
-        store.expireLeases(clock.now());
+      const untilMs = clock.steadyMs() + seconds * 1000;
+      await clock.pass(0);
+      while (clock.steadyMs() < untilMs) {
+        const [restMs = Number.POSITIVE_INFINITY] = clock.restsMs;
+        const nextMs = Math.min(clock.steadyMs() + restMs, store.nextExpiry, untilMs);
+        await clock.pass(Math.max(0, nextMs - clock.steadyMs()));
+        store.expireLeases(clock.steadyMs());
+        await clock.pass(0);
       }
-      await settled();
     },
     clock,
     contents: (prefix = '') => Object.fromEntries(store.range(prefixRange(prefix)).found.map(({ key, value }) => [key, Buffer.from(value).toString()])),

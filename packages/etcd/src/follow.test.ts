@@ -1,8 +1,8 @@
+import { fakeClock, settled } from '@calico-openstack/agent/fake-clock';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EtcdError } from './errors.ts';
 import { fakeEtcd } from './fake.ts';
-import { fakeClock, settled } from './fake-clock.ts';
 import { followPrefixes, type StartedRange, type WatchEvents, type WatchSource } from './follow.ts';
 import type { Header, RangePage } from './messages.ts';
 import { recorder } from './testing/recorder.ts';
@@ -58,8 +58,7 @@ function scripted() {
     async retried(): Promise<void> {
       const before = asked.length + watches.length;
       while (asked.length + watches.length === before) {
-        clock.step(clock.now() + 1000);
-        await settled();
+        await clock.pass(clock.restsMs[0] ?? 1000);
       }
     },
   };
@@ -322,9 +321,9 @@ describe('a follower that fails pauses', () => {
     for (let count = 0; count < times; count += 1) {
       fail();
       await settled();
-      const failedAt = script.source.clock.now();
+      const failedAt = script.source.clock.steadyMs();
       await script.retried();
-      pauses.push(script.source.clock.now() - failedAt);
+      pauses.push(script.source.clock.steadyMs() - failedAt);
     }
     return pauses;
   }
@@ -334,10 +333,10 @@ describe('a follower that fails pauses', () => {
     const lose = (): void => script.watches.at(-1)!.events.onLost(lost);
     expect(await pausesMs(script, 7, lose)).toEqual([100, 200, 400, 800, 1600, 2000, 2000]);
     script.watches.at(-1)!.events.onCreated(0, header(5));
-    script.clock.step(script.clock.now() + 5001);
+    await script.clock.pass(5001);
     expect(await pausesMs(script, 2, lose)).toEqual([100, 200]);
     script.watches.at(-1)!.events.onCreated(0, header(5));
-    script.clock.step(script.clock.now() + 4999);
+    await script.clock.pass(4999);
     expect(await pausesMs(script, 1, lose)).toEqual([400]);
   });
 

@@ -1,5 +1,6 @@
 // Follows prefixes: reads a snapshot, then watches, and repeats that after failures. No change is lost, and no key is reported as deleted too early.
-import { backoff, type Clock } from './clock.ts';
+import { backoffMs } from '@calico-openstack/agent/backoff';
+import type { Clock } from '@calico-openstack/agent/clock';
 import { Deliveries, type SnapshotSoFar } from './deliveries.ts';
 import { EtcdError, isTransient } from './errors.ts';
 import type { Header } from './messages.ts';
@@ -107,7 +108,7 @@ class PrefixFollower implements Follower {
       } catch (error) {
         if (!(error instanceof EtcdError)) throw error; // thrown by the listener, whose state is unknown now
         if (this.#isClosed || error.code === 'ETCD_CLOSED') return;
-        if (clock.now() - this.#followingSince > steadyMs) this.#failures = 0;
+        if (clock.steadyMs() - this.#followingSince > steadyMs) this.#failures = 0;
         this.#followingSince = Number.POSITIVE_INFINITY;
         this.#failures += 1;
         if (!isTransient(error)) this.#reading = undefined;
@@ -118,7 +119,7 @@ class PrefixFollower implements Follower {
           if (this.#failures === 1) continue;
         }
         this.#enter('lost', error);
-        await clock.wait(backoff(this.#failures, capOf(error, toRead), random), this.#closing.signal);
+        await clock.pause(backoffMs({ firstMs: 100, maxMs: capOf(error, toRead) }, this.#failures, random), this.#closing.signal);
       }
     }
   }
@@ -152,7 +153,7 @@ class PrefixFollower implements Follower {
       },
       onFollowing: () => {
         this.#enter('following');
-        this.#followingSince = this.#source.clock.now();
+        this.#followingSince = this.#source.clock.steadyMs();
       },
     });
   }

@@ -1,6 +1,6 @@
+import { systemClock } from '@calico-openstack/agent/clock';
 import { afterAll, beforeAll } from 'vitest';
 import { connectEtcd } from './client.ts';
-import { systemClock } from './clock.ts';
 import { etcdContract } from './testing/contract.ts';
 import { type CuttableProxy, cuttableProxy } from './testing/cuttable-proxy.ts';
 import { type EtcdProcess, startEtcd } from './testing/etcd-process.ts';

@@ -1,5 +1,4 @@
 export { connectEtcd } from './client.ts';
-export { type Clock, systemClock } from './clock.ts';
 export { type Election, type ElectionOptions, elect } from './elect.ts';
 export { EtcdError, type EtcdErrorCode, isTransient } from './errors.ts';
 export { type LeasedWriter, type LeasedWriterOptions, writeUnderLease } from './leased-writer.ts';

@@ -1,7 +1,7 @@
+import { settled } from '@calico-openstack/agent/fake-clock';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { EtcdError } from './errors.ts';
 import { type FakeConnection, type FakeEtcd, fakeEtcd } from './fake.ts';
-import { settled } from './fake-clock.ts';
 import { type LeasedWriter, writeUnderLease } from './leased-writer.ts';
 import type { Lease } from './types.ts';
 

@@ -1,5 +1,5 @@
 // Keys that exist as long as their writer: they are put again and again under one lease.
-import { type Clock, systemClock } from './clock.ts';
+import { type Clock, systemClock } from '@calico-openstack/agent/clock';
 import { EtcdError } from './errors.ts';
 import type { Etcd, Lease, Operation } from './types.ts';
 
@@ -41,11 +41,11 @@ export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): Lease
   }
 
   async function run(): Promise<void> {
-    let dueMs = clock.now();
+    let dueMs = clock.steadyMs();
     while (!closing.signal.aborted) {
       if (await write()) onWritten?.();
-      dueMs = Math.max(dueMs + intervalMs, clock.now());
-      await clock.wait(dueMs - clock.now(), closing.signal);
+      dueMs = Math.max(dueMs + intervalMs, clock.steadyMs());
+      await clock.pause(dueMs - clock.steadyMs(), closing.signal);
     }
   }
   const running = run();

@@ -1,6 +1,6 @@
+import { settled } from '@calico-openstack/agent/fake-clock';
 import { endpointStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { settled } from '@calico-openstack/etcd/fake-clock';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createEndpointStatusReporter } from './endpoints.ts';

@@ -39,6 +39,6 @@ export function startHeartbeat(etcd: Etcd, options: HeartbeatOptions): LeasedWri
       firstUpdate = false;
     },
     onError,
-    clock: { now: clock.steadyMs, wait: clock.pause },
+    clock,
   });
 }

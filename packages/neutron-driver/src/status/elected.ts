@@ -47,7 +47,7 @@ export function startElected(options: ElectedOptions): { close(): Promise<void> 
     },
     onWaiting: (leader) => log.info({ leader }, 'another driver is elected: this one waits to take its place'),
     onError: (error) => log.debug({ err: error }, 'the election waits for etcd'),
-    clock: { now: clock.steadyMs, wait: clock.pause },
+    clock,
   });
   const compaction = startCompaction({
     etcd,
