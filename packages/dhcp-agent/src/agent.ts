@@ -21,24 +21,31 @@ import type { AgentOptions } from './option-table.ts';
 import { followReserved } from './reserved.ts';
 import { endUpstreams } from './upstream.ts';
 
+/** The running agent. */
 export type Agent = {
-  /** Resolves when everything that is known now has been done. */
+  /** Resolves when all changes that are known now are in effect. */
   settled(): Promise<void>;
-  /** Ends the agent; Dnsmasq goes on serving what it knows. */
+  /** Ends the agent. Dnsmasq keeps running and serves the ports that it knows. */
   close(): Promise<void>;
 };
 
-/** @throws StartError, EtcdError when the agent cannot do its work here */
+/**
+ * Starts the agent. Resolves when it runs, whether etcd answers or not.
+ * @throws StartError when the host lacks something (Dnsmasq, rights, directories); EtcdError when etcd's options cannot lead to a connection
+ */
 export async function startAgent(configured: AgentOptions, log: Logger): Promise<Agent> {
-  const etcd = connectEtcd({ ...configured.etcd, onWarning: (sentence) => log.warn(sentence) }); // first: without it nothing on the host is touched
+  // etcd's options are checked first: when they are wrong, nothing on the host is changed.
+  const etcd = connectEtcd({ ...configured.etcd, onWarning: (sentence) => log.warn(sentence) });
   const { host, region, directory } = configured;
   log.info({ version: await checkDnsmasq('dnsmasq'), host, region: region ?? 'none', directory }, 'starting');
   const options = withOperatorsFile(configured, log);
   await checkArguments('dnsmasq', dnsmasqArguments(placesIn(options.directory), options.dnsmasq));
   const dnsmasq = openDnsmasq(options, log);
   const files6 = openPortFiles(ipv6DirectoryIn(options.directory));
-  const links = openLinks({ onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report its links; retrying') });
-  // Before Dnsmasq: what it must not hear is kept from it, or it does not run.
+  const links = openLinks({
+    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report changes of links, so new taps are not served; retrying'),
+  });
+  // The guard is installed before Dnsmasq is started: Dnsmasq must never run without it.
   const guard = openGuard(log);
   dnsmasq.process.run();
 
@@ -59,7 +66,11 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
       if (core.serving) upstreams.serving();
       return restMs;
     },
-    onFailure: (error, failures, pauseMs) => log.error({ err: error, failures, retryMs: Math.round(pauseMs) }, 'could not do everything'),
+    onFailure: (error, failures, pauseMs) =>
+      log.error(
+        { err: error, failures, retryMs: Math.round(pauseMs) },
+        'a fault of the DHCP agent: changes of ports could not be processed; retrying; please report it with this error',
+      ),
   });
   const linksChanged = (names: Iterable<string>): void => {
     core.linksChanged([...names]);
@@ -70,7 +81,7 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
     loop.wake();
   });
   linksChanged([...links.links.keys()]);
-  // Before etcd: a gateway that cuts this host off etcd must go without it.
+  // Reserved addresses are followed before etcd, because a gateway on a tap that cuts this host off etcd must be removed without etcd.
   const reserved = followReserved(links, options, log, (source, reservations) => {
     core.reserved(source, reservations);
     loop.wake();

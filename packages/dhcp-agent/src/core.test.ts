@@ -41,7 +41,7 @@ function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, f
       });
       core.etcdChanged('subnet', { key: keyOfSubnet('6'), value: bytes(subnetValue('net-a', subnet('2001:db8:a::/64', { gatewayIp: '2001:db8:a::1' }))) });
     },
-    /** The loop: runs, and again when it has what to do, until it rests for good. */
+    /** Runs the core like the agent's loop: again after each rest, until nothing is left to do. */
     settle(nowMs = 0): void {
       for (let turn = 0, atMs = nowMs; turn < 10; turn++) {
         kernel.kernel.deliver();
@@ -109,9 +109,9 @@ test('until etcd has been read in full, the served ports stay served and nothing
   kernel.kernel.deliver();
 
   const after = start();
-  after.put(port(1)); // a piece of the snapshot, without the subnets yet
+  after.put(port(1)); // a part of the snapshot, before the subnets
   after.settle();
-  kernel.kernel.add(port(2).tap, { up: true }); // its guest starts again
+  kernel.kernel.add(port(2).tap, { up: true }); // the guest starts again, with a new tap
   after.settle();
   for (const number of [1, 2]) {
     expect(dnsmasq.ask(port(number).tap, port(number).mac)?.addresses).toEqual([`10.65.0.1${number}`]);
@@ -202,7 +202,7 @@ test('an address that the kernel refuses is retried at growing pauses, is logged
   expect(addressesOn(kernel, port(2).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
   expect(dnsmasq.ask(port(1).tap, port(1).mac)?.addresses).toEqual(['10.65.0.11']);
   const said = (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : []));
-  expect(said('the files or addresses of a port are refused')).toMatchObject([
+  expect(said('the disk or the kernel refuses the files or addresses of a port')).toMatchObject([
     { tap: port(1).tap, what: 'addresses', reason: expect.stringContaining('ENOBUFS') },
   ]);
   refuse = false;
@@ -213,7 +213,7 @@ test('an address that the kernel refuses is retried at growing pauses, is logged
   refuse = true;
   kernel.removeAddress(port(1).tap, '10.65.0.1', 32);
   kernel.kernel.deliver();
-  expect(agent.run(200_000)).toBe(1000); // the pauses begin anew
+  expect(agent.run(200_000)).toBe(1000); // the growing pauses start from the shortest again
 });
 
 test('an address that the kernel refuses is retried before etcd has been read, too', () => {
@@ -322,7 +322,7 @@ test('single changes, with restarts between them, lead to the same as a fresh st
         }
       }
       agent.settle(nowMs);
-      startAgain(); // files of ports whose tap is away are kept while the agent lives; then not
+      startAgain(); // files of ports without a tap are kept while the agent runs, and removed when the next one has read etcd
       agent.settle(nowMs);
 
       const fresh = world();
@@ -340,7 +340,7 @@ test('single changes, with restarts between them, lead to the same as a fresh st
       expect(new Map([...files6].sort())).toEqual(new Map([...fresh.files6].sort()));
       for (const number of [1, 2, 3]) {
         const { tap, mac } = port(number);
-        const keepsRoutes = (address: string): boolean => address === '240.0.0.67'; // of a tap that was served before
+        const keepsRoutes = (address: string): boolean => address === '240.0.0.67'; // the tap was served before, so it may carry the address that keeps its routes
         expect(addressesOn(kernel, tap).filter((address) => !keepsRoutes(address))).toEqual(addressesOn(fresh.kernel, tap));
         expect(dnsmasq.ask(tap, mac)).toEqual(fresh.dnsmasq.ask(tap, mac));
       }

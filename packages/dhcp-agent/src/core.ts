@@ -17,7 +17,7 @@ import { carriesOurs, setServerAddresses, tapsInUse } from './taps.ts';
 
 /** The agent's loop body: takes in changes, and acts on them in `run`. */
 export interface Core {
-  /** Whether all that etcd said has been carried out once. */
+  /** Whether a whole snapshot of etcd has been put into effect. */
   readonly serving: boolean;
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
@@ -40,10 +40,10 @@ export type CoreOptions = {
 /** How soon a refused address or file is retried: the pause doubles with each refusal. */
 const retry = { firstMs: 1000, maxMs: 30_000 };
 
-/** How soon servers that did not answer are asked again whether they do. */
+/** After this time the servers are asked again whether they serve, to log the ports that are served from then on. */
 const tellMs = 100;
 
-/** The core of one agent. Until etcd has been read in full, it takes nothing away and serves what the files on disk say. */
+/** The core of one agent. Until etcd has been read in full, it removes nothing and serves the ports whose files are on disk. */
 export function createCore({ options, servers, links, log }: CoreOptions): Core {
   const model = createModel(options.service);
   const tellProblems = createProblemTeller(log);
@@ -75,14 +75,14 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     return restsMs.length > 0 ? Math.min(...restsMs) : undefined;
   }
 
-  /** Runs once, after every endpoint has been read: whatever else is on disk or on a tap is left over, and is removed. */
+  /** Runs once, when all endpoints have been read: files on disk and addresses on taps that belong to no endpoint are removed. */
   function sweep(changed: Map<string, PortService | undefined>, taps: Set<string>): void {
     swept = true;
     for (const server of servers) for (const tap of server.ports.keys()) if (!changed.has(tap)) changed.set(tap, undefined);
     for (const tap of tapsInUse(links)) taps.add(tap);
   }
 
-  /** Writes the changed files. Returns what the disk refused; that is retried with the next changes. Removals come first: they make room. */
+  /** Writes the changed files. Returns the services whose files the disk refused, which are retried with the next changes. Removals come first, because they free space. */
   function writeFiles(changed: ReadonlyMap<string, PortService | undefined>): Map<string, PortService | undefined> {
     const refused = new Map<string, PortService | undefined>();
     const attempt = (tap: string, port: PortService | undefined, work: () => void): void => {
@@ -118,7 +118,7 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     linksChanged(names) {
       for (const name of names) {
         if (isTapName(name)) model.setTap(name, links.link(name)?.mtuBytes);
-        else if (!carriesOurs(links, name)) continue; // no tap, and none that was renamed
+        else if (!carriesOurs(links, name)) continue; // neither a tap nor a tap that was renamed
         dirtyTaps.add(name);
       }
     },

@@ -1,4 +1,4 @@
-// What guests notice when something dies, goes away or comes back: nothing, or as little as there can be.
+// Tests what guests notice when etcd, the agent, Dnsmasq or a VM dies or comes back: nothing, or as little as possible.
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
@@ -14,7 +14,7 @@ beforeEach(async () => {
   world = await openWorld();
   await world.startAgent();
   await world.putSubnets();
-  // etcd may be read before they have started.
+  // The agent may have read etcd before the Dnsmasqs have started.
   await world.until('Dnsmasq runs', () => world.runs());
 });
 afterEach(async () => {
@@ -43,7 +43,7 @@ async function holder(guest: Guest): Promise<LeaseHolder> {
   return client;
 }
 
-/** Has the client renew until it is answered: what comes while nobody listens is lost, and clients ask again. */
+/** Makes the client renew until it gets an answer, as real clients do: a request while no Dnsmasq runs is lost. */
 async function renewed(client: LeaseHolder) {
   client.renew();
   return client.next();
@@ -139,7 +139,7 @@ test('an agent that starts while etcd is away serves the ports served before, al
   await world.killAgent();
   await world.startAgent('', { etcdIsAway: true });
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
-  const again = world.guest(port(2).tap, port(2)); // its VM starts again: the tap is a new one
+  const again = world.guest(port(2).tap, port(2)); // the VM starts again, with a new tap
   expect((await leaseOnce(again))['ip']).toBe('10.65.0.12');
   expect((await dhclient6(again))?.['new_ip6_address']).toBe('2001:db8:a::12');
 });
@@ -178,11 +178,11 @@ test('an operator’s settings: a missing directory for logs is made, and a Dnsm
   await world.startAgent(`dnsmasq_base_log_dir =\ndnsmasq_config_file = ${file}`);
   const guest = await guestOf(port(1));
   await leaseOnce(guest);
-  // An address that moves needs a reload, which comes when the agent knows that Dnsmasq runs.
+  // An address that moves between ports needs a reload, which the agent requests once it knows that Dnsmasq runs.
   await world.putPort(port(1, { addresses: ['10.65.0.19'] }));
   expect((await leaseOnce(await guestOf(port(2, { addresses: ['10.65.0.11'] }))))['ip']).toBe('10.65.0.11');
   await world.killAgent();
-  // As Neutron's operators write it: with one Dnsmasq a network it meant no DNS, or DNS elsewhere.
+  // Neutron's operators write such a line: with one Dnsmasq for each network, it turned DNS off or moved it to another port.
   writeFileSync(file, 'port=5353\n');
   const former = world.dnsmasqPid();
   await world.startAgent(`dnsmasq_base_log_dir =\ndnsmasq_config_file = ${file}`);

@@ -1,4 +1,4 @@
-// What other programs, operators and tenants do to the agent's things on a host, and what guests notice of it: nothing.
+// Tests that guests notice nothing of what other programs, operators and tenants do to the agent's files, links and processes on a host.
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
@@ -32,7 +32,7 @@ async function guestOf(one: TestPort): Promise<Guest> {
 const onLink = (link: string): string[] => [...world.host('ip', '-4', 'addr', 'show', 'dev', link).matchAll(/inet (\S+)\//g)].map(([, address]) => address!);
 const putRaw = (value: object): Promise<unknown> => world.etcd.etcdctl('put', keyOfSubnet('a4'), JSON.stringify(value));
 
-// Nothing here would put the routes back: one that is lost for a moment is lost.
+// No Felix runs here that would restore routes, so a route that is lost even for a moment stays lost.
 test('whatever becomes of a port’s DHCP, the kernel keeps the routes to it', async () => {
   const [one, other] = [port(1), port(2)];
   await guestOf(one);

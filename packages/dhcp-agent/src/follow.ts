@@ -5,7 +5,7 @@ import type { Etcd } from '@calico-openstack/etcd';
 import type { Core } from './core.ts';
 import { hostOption } from './in-datastore.ts';
 
-/** Whose ports are followed, and who hears of them. */
+/** The host whose ports are followed, and the core that takes them in. */
 export type FollowOptions = {
   readonly etcd: Etcd;
   readonly region: string | undefined;
@@ -35,14 +35,14 @@ export function followPorts({ etcd, region, host, core, wake, log }: FollowOptio
     onUnreadable: tellUnreadable(log),
     onInSync(revision) {
       core.inSync();
-      log.info({ revision }, 'etcd was read');
+      log.info({ revision }, 'etcd was read: all ports of this host are known');
       const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
       namesakes = startNamesakeWarnings({ host, option: hostOption, look: () => findNamesakes(region, host, keysWith), log });
       wake();
     },
     onState(state, reason) {
-      if (state === 'lost') log.warn({ reason }, 'etcd does not answer; serving what is known');
-      else log.debug({ state }, 'etcd');
+      if (state === 'lost') log.warn({ reason }, 'etcd does not answer, so changes of ports are not seen; the known ports are served; retrying');
+      else log.debug({ state }, 'the state of the connection to etcd changed');
     },
   });
   return {

@@ -1,4 +1,4 @@
-// Guests that forge, decline and shout, on a real host: what their neighbours notice is nothing.
+// Tests on a real host that guests which forge, decline and flood DHCP messages do not affect their neighbours.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ let guests: RawGuest[] = [];
 let standingLog: ReturnType<typeof spawn>;
 beforeAll(async () => {
   world = await openWorld();
-  // Nobody reads this syslog: the kernel keeps ten lines, and whoever writes the eleventh waits.
+  // Nothing reads this syslog socket. The kernel queues ten lines, and a program that writes the eleventh waits.
   const socket = join(world.directory, 'syslog');
   standingLog = spawn('python3', [
     '-c',
@@ -59,7 +59,7 @@ async function newGuest(some: Partial<TestPort> = {}): Promise<RawGuest & { read
 
 test('a syslog that stands still makes nobody wait, whatever log lines a guest causes', async () => {
   const [loud, neighbour] = [await newGuest(), await newGuest()];
-  // More than the kernel and Dnsmasq keep for it: a refusal is logged however quiet Dnsmasq is.
+  // These are more lines than the kernel and Dnsmasq queue, because Dnsmasq logs a refusal even with --quiet-dhcp.
   for (let round = 0; round < 200; round++) expect((await loud.ask4({ kind: 'request', requested: '10.65.0.250' }, 5000))?.kind).toBe('nak');
   for (let round = 0; round < 20; round++) expect(await neighbour.ask4({ kind: 'discover' }, 5000)).toEqual({ kind: 'offer', address: neighbour.v4 });
 });

@@ -23,7 +23,7 @@ test.each([1, 2, 3])('whatever the datastore holds, the services follow from it,
     if (count % 10 !== 0) continue;
     for (const service of model.takeChanged().values()) if (service) served += 1;
   }
-  expect(served).toBeGreaterThan(100); // it is not noise alone
+  expect(served).toBeGreaterThan(100); // many of the ports are valid enough to be served
   for (const key of keys) set(key, undefined);
   expect([...model.takeChanged().values()].filter((service) => service !== undefined)).toEqual([]);
   expect(model.problems.size).toBe(0);

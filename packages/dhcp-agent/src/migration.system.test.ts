@@ -1,4 +1,4 @@
-// A guest that is moved from one host to another, with a real DHCPv6 client: it keeps its address, whatever its client does next.
+// Tests with a real DHCPv6 client that a guest keeps its address when it is migrated to another host, whether its client renews, rebinds or starts again.
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { dhclient6, leaseOnce, udhcpc } from './testing/clients.ts';

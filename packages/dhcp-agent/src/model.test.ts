@@ -25,7 +25,7 @@ const remove = (model: Model, one: TestPort): void => model.setEndpoint(endpoint
 const putSubnet = (model: Model, id: string, networkId = 'net-a', what = subnetA): void =>
   model.setSubnet(keyOfSubnet(id), bytes(subnetValue(networkId, what)));
 
-/** A model that has been told all that it is given, and a view on what it says since. */
+/** A model that has taken in these ports and taps, and the changes that it reports from then on. */
 function modelWith(ports: readonly TestPort[], { taps = ports.map(({ tap }) => tap) } = {}) {
   const model = createModel(serviceOptions);
   const services = new Map<string, PortService | undefined>();

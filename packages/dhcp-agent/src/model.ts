@@ -1,4 +1,4 @@
-// Knows this host's ports and the region's subnets, and computes each port's DHCP service. A function of current content alone; only what changed is computed again.
+// Holds this host's ports and the region's subnets, and computes each port's DHCP service. The services depend on the present content alone, and only changed ones are computed again.
 import { addressOf, type Cidr, cidrContains, type IpAddress, isHostCidr } from '@calico-openstack/addresses';
 import { compareClaims, compareText, decodeSubnet, type Reservations, ReservedAddresses, type Subnet } from '@calico-openstack/datamodel';
 import { decodeEndpoint, type Endpoint } from './endpoint.ts';
@@ -28,15 +28,15 @@ export interface Model {
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its indices are of one set of endpoints and change together, at each change of one of them
 export function createModel(options: ServiceOptions): Model {
   const endpoints = new Map<string, Endpoint>();
-  /** Keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */
+  /** The keys of the endpoints that have a tap, a MAC, an address or a network, by `tap:…`, `mac:…`, `ip:…`, `network:…`. */
   const holders = new Map<string, Set<string>>();
-  /** The taps whose service depends on an address: on whether a port has it, or whether it is reserved. */
+  /** The taps whose service depends on an address, because it matters whether a port has it, or whether it is reserved. */
   const watchers = new Map<IpAddress, Set<string>>();
   const reserved = new ReservedAddresses();
-  /** Every subnet of the region as it stands in etcd, by network and key. Most networks have no port here, and their subnets are kept as nothing but their text. */
+  /** The etcd values of all subnets of the region, by network and key. Most networks have no port here, so their subnets are kept as text, which takes the least memory. */
   const subnetTexts = new Map<string, Map<string, string>>();
   const networkOf = new Map<string, string>();
-  /** The subnets of networks that have a port here, read when the first of them asks. */
+  /** The subnets of networks that have a port here, decoded when one of these ports needs them first. */
   const subnetsOf = new Map<string, readonly Subnet[]>();
   /** The endpoint that a tap belongs to, cached by tap until one of the tap's endpoints comes or goes. */
   const heirs = new Map<string, Endpoint>();
@@ -46,7 +46,7 @@ export function createModel(options: ServiceOptions): Model {
   const changed = new Set<string>();
 
   const holdersOf = (token: string): Endpoint[] => [...(holders.get(token) ?? [])].flatMap((key) => endpoints.get(key) ?? []);
-  /** What only one port can be served with: its MAC and its fixed addresses. Allowed address pairs are not among them: several ports may have the same (members of a VRRP group do). */
+  /** The MAC and the fixed addresses, with which only one port can be served. Allowed address pairs are not among them, because several ports may have the same (members of a VRRP group do). */
   const claims = ({ mac, leasable }: Endpoint): string[] => [`mac:${mac}`, ...leasable.map((address) => `ip:${address}`)];
   const tokens = (endpoint: Endpoint): string[] => [`tap:${endpoint.tap}`, `network:${endpoint.networkId}`, ...claims(endpoint)];
 
@@ -103,7 +103,7 @@ export function createModel(options: ServiceOptions): Model {
     }
   }
 
-  /** A network's subnets in the order of their keys: of two that overlap, the same one counts in whatever order they were read. */
+  /** A network's subnets in the order of their keys, so that of two overlapping ones the same counts whatever the order in which they arrived. */
   function subnetsIn(networkId: string): readonly Subnet[] {
     const known = subnetsOf.get(networkId);
     if (known) return known;
@@ -149,7 +149,7 @@ export function createModel(options: ServiceOptions): Model {
     if (!present.has(tap) && !holders.has(`tap:${tap}`)) mtus.delete(tap);
   }
 
-  /** Of several ports with one tap, MAC or address, the one that Felix serves too: a port created later takes nothing from it. */
+  /** The endpoint to which a tap belongs. Of several, it is the one that Felix chooses too: an endpoint that was created later takes nothing from it. */
   const endpointOf = (tap: string): Endpoint | undefined => {
     const heir = heirs.get(tap) ?? firstOf(holdersOf(`tap:${tap}`));
     if (heir) heirs.set(tap, heir);
@@ -184,7 +184,7 @@ export function createModel(options: ServiceOptions): Model {
     });
     if (taken.length > 0) problems.set(endpoint.key, taken);
     const mtuBytes = mtus.get(tap);
-    if (mtuBytes === undefined) return undefined; // no tap, so nobody to serve yet
+    if (mtuBytes === undefined) return undefined; // without a tap there is no guest to serve yet
     const { service, problems: found } = servePort(
       {
         tap,
@@ -227,7 +227,7 @@ export function createModel(options: ServiceOptions): Model {
 const firstOf = (endpoints: readonly Endpoint[]): Endpoint | undefined =>
   endpoints.reduce<Endpoint | undefined>((first, next) => (first === undefined || byClaim(next, first) < 0 ? next : first), undefined);
 
-/** All claims are of kind `fixed`: DHCP hands out fixed addresses only, no allowed address pairs. */
+/** Orders endpoints by their claims. All claims are of kind `fixed`, because DHCP hands out no allowed address pairs. */
 const byClaim = (a: Endpoint, b: Endpoint): number => compareClaims(claimOf(a), claimOf(b));
 const claimOf = ({ createdMs, key }: Endpoint) => ({ kind: 'fixed', createdMs, id: key }) as const;
 

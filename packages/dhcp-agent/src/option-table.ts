@@ -1,4 +1,4 @@
-// The agent's options: neutron.conf with Neutron's and upstream's names, and what follows from them.
+// The table of the agent's options, which are in neutron.conf under Neutron's and upstream's names. Computes the agent's settings from them.
 import { isAbsolute, join } from 'node:path';
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import {
@@ -29,37 +29,40 @@ import type { EtcdOptions } from '@calico-openstack/etcd';
 import { complaintsOfNeutronOptions } from './neutron-options.ts';
 import { isDomain } from './service/names.ts';
 
-/** What every port of this host is served alike. */
+/** The settings that apply to all ports of this host. */
 export type ServiceOptions = {
-  /** Domain of guests whose port has no FQDN. undefined: none. */
+  /** The domain of guests whose port has no FQDN; undefined: none. */
   readonly domain: string | undefined;
-  /** Offered where the subnet names no DNS servers. */
+  /** The DNS servers for guests whose subnet names none. */
   readonly dnsServers: readonly IpAddress[];
 };
 
-/** What Dnsmasq is started with, besides what it is always started with. */
+/** The settings of Dnsmasq's command line. */
 export type DnsmasqOptions = {
-  /** undefined: for ever. */
+  /** The duration of leases; undefined: without end. */
   readonly leaseSeconds: number | undefined;
-  /** T1 and T2 of DHCPv4. undefined: half and seven eighths of the lease. */
+  /** DHCPv4's T1 (RFC 2131 4.4.5); undefined: half of the lease. */
   readonly renewalSeconds: number | undefined;
+  /** DHCPv4's T2; undefined: seven eighths of the lease. */
   readonly rebindingSeconds: number | undefined;
+  /** The greatest number of leases of each Dnsmasq. */
   readonly leaseMax: number;
   readonly broadcastReply: boolean;
   /** An operator's own file of Dnsmasq options. */
   readonly configFile: string | undefined;
-  /** Where Dnsmasq logs each exchange with its options. undefined: syslog, in fewer words. */
+  /** The directory where Dnsmasq logs each exchange with its options; undefined: it logs to syslog, with fewer details. */
   readonly logDirectory: string | undefined;
 };
 
+/** The agent's settings. */
 export type AgentOptions = {
-  /** As in Neutron's binding:host_id. */
+  /** This host's name as in Neutron's binding:host_id. */
   readonly host: string;
   readonly region: string | undefined;
   readonly etcd: EtcdOptions;
-  /** Its peers' addresses are nobody's on a tap. */
+  /** The path of BIRD's configuration. The addresses of its neighbours are reserved: no tap gets them. */
   readonly birdConfigFile: string;
-  /** Everything that the agent and Dnsmasq keep: `dhcp_confs`. */
+  /** The directory for all files of the agent and of Dnsmasq (`dhcp_confs`). */
   readonly directory: string;
   readonly service: ServiceOptions;
   readonly dnsmasq: DnsmasqOptions;
@@ -67,7 +70,7 @@ export type AgentOptions = {
 };
 
 const mostSeconds = 0xffff_ffff;
-/** Dnsmasq makes 120 s of any shorter lease, and its clients are told so. */
+/** Dnsmasq lengthens a shorter lease to 120 s. */
 const leastLeaseSeconds = 120;
 
 const leaseSeconds: Parser<number | undefined> = (value, dialect) => {
@@ -79,8 +82,8 @@ const leaseSeconds: Parser<number | undefined> = (value, dialect) => {
 };
 
 /**
- * Neutron hands these to Dnsmasq as `--server`, for a Dnsmasq that answers DNS; this one does not, and tells guests the addresses. What guests cannot be told by DHCP (another port
- * than 53, a server for one domain alone, one that is asked from a certain interface) is left out.
+ * Parses `dnsmasq_dns_servers`. Neutron's agent passes them to Dnsmasq as `--server`, because its Dnsmasq answers DNS. This agent's Dnsmasq does not: guests get the addresses. DHCP
+ * cannot express a port other than 53, a server for one domain only, or one that is asked from a certain interface, so such servers are left out.
  */
 const dnsServers: Parser<readonly IpAddress[]> = (value) => {
   const list = value.split(/[\s,]+/).filter((word) => word !== '');
@@ -100,6 +103,7 @@ const domain: Parser<string | undefined> = (value) => {
   return isDomain(name) ? good(name) : bad('it must be a domain name');
 };
 
+/** The table of options: each with its parser, its default, and a sentence for the README. */
 export const options = {
   ...inSection('DEFAULT', {
     host: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), "the host as Neutron's port bindings and Nova have it", {
@@ -119,7 +123,9 @@ export const options = {
       undefined,
       "an operator's own file of Dnsmasq options; `port` in it counts for nothing, since there is no DNS",
     ),
-    dnsmasq_base_log_dir: row<string | undefined>(path, undefined, 'directory where Dnsmasq logs each DHCPv4 exchange', { shownDefault: 'syslog, in fewer words' }),
+    dnsmasq_base_log_dir: row<string | undefined>(path, undefined, 'directory where Dnsmasq logs each DHCPv4 exchange', {
+      shownDefault: 'syslog, in fewer words',
+    }),
     dhcp_lease_duration: row<number | undefined>(leaseSeconds, 86_400, 'seconds that a lease is for, at least 120; -1: without end'),
     dhcp_renewal_time: row(whole(0, mostSeconds), 0, 'seconds until a guest renews its DHCPv4 lease; 0: half of the lease'),
     dhcp_rebinding_time: row(whole(0, mostSeconds), 0, 'seconds until it asks any server; 0: seven eighths of the lease'),
@@ -140,6 +146,7 @@ export const options = {
   }),
 };
 
+/** The configuration files that are read when the command line names none. */
 export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
 /** Where further files of Neutron's are, for all of its programs. */
@@ -178,7 +185,7 @@ export function optionsIn(files: readonly { readonly path: string; readonly ini:
   };
 }
 
-/** Why a guest cannot renew, rebind and lose its lease in this order (RFC 2131 4.4.5); undefined when it can. Where a time is left out, it is the part of the lease that Dnsmasq makes it. */
+/** Why a guest cannot renew, rebind and lose its lease in this order (RFC 2131 4.4.5); undefined when it can. A time that is not set is the part of the lease that Dnsmasq uses. */
 function timersDisorder({
   dhcp_lease_duration: lease,
   dhcp_renewal_time: renewal,
@@ -192,7 +199,7 @@ function timersDisorder({
   return `a guest would renew after ${t1Seconds} s, rebind after ${t2Seconds} s and lose its lease after ${leaseSeconds} s; they must grow in this order, so both are left to Dnsmasq`;
 }
 
-/** What the agent is to do with these values. */
+/** Computes the agent's settings from the values of the options. */
 export function agentOptions(values: Values<typeof options>): AgentOptions {
   return {
     host: values.host,
@@ -214,7 +221,7 @@ export function agentOptions(values: Values<typeof options>): AgentOptions {
   };
 }
 
-/** As oslo.log places the file. */
+/** The destinations of the log. The file's place is computed like oslo.log's. */
 function logDestinations({ debug, log_dir: directory, log_file: file }: Values<typeof options>): LogDestinations {
   const severity = debug ? 'DEBUG' : 'INFO';
   const name = file ?? (directory === undefined ? undefined : 'dhcp-agent.log');

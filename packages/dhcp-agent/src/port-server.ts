@@ -9,7 +9,7 @@ export interface PortServer {
   withdraw(tap: string, port: PortService | undefined): void;
   /** Serves the port in its families. @throws what the disk refuses */
   serve(port: PortService): void;
-  /** Logs which ports are served now that were not before, once their servers answer. Returns whether some are still to be logged. */
+  /** Logs the ports that are served from now on, once their servers answer. Returns whether some are still to be logged. */
   tell(): boolean;
 }
 
@@ -23,7 +23,7 @@ export type PortServerOptions = {
 
 /** Serves ports with these servers, and logs what changes. */
 export function portServer({ servers, silence, log }: PortServerOptions): PortServer {
-  /** What is to be logged of ports whose files are written, by tap. */
+  /** The ports whose files are written and that are still to be logged as served, by tap. */
   const untold = new Map<string, { readonly port: PortService; readonly known: boolean }>();
   return {
     withdraw(tap, port) {
@@ -31,7 +31,7 @@ export function portServer({ servers, silence, log }: PortServerOptions): PortSe
       if (!port) untold.delete(tap);
       const services = port ? servicesOf(port) : [];
       const gone = servers.filter(({ family, withdraw }) => !services.some((service) => service.family === family) && withdraw(tap));
-      if (!port && gone.length > 0) log.info({ tap }, 'port no longer served');
+      if (!port && gone.length > 0) log.info({ tap }, 'port no longer served: it was deleted, has left this host or lost its addresses');
     },
     serve(port) {
       const known = servers.some(({ ports }) => ports.has(port.tap));
@@ -43,7 +43,7 @@ export function portServer({ servers, silence, log }: PortServerOptions): PortSe
       if (untold.size === 0 || !servers.every(({ isServing }) => isServing())) return untold.size > 0;
       for (const { port, known } of untold.values()) {
         const addresses = servicesOf(port).flatMap((service) => (service.family === 6 ? service.addresses : service.leases));
-        log.info({ tap: port.tap, mac: port.mac, addresses }, known ? 'port served in another way' : 'port served');
+        log.info({ tap: port.tap, mac: port.mac, addresses }, known ? 'port served in another way: its addresses or options have changed' : 'port served');
       }
       untold.clear();
       return false;

@@ -12,10 +12,13 @@ export function refusalTeller(log: Logger): (tap: string, what: Refused, reason:
     if (told.get(id) === reason) return;
     if (reason === undefined) {
       told.delete(id);
-      log.info({ tap, what }, 'the files or addresses of a port are no longer refused; the port is set up as wanted');
+      log.info({ tap, what }, 'the files or addresses of a port are no longer refused; the port is set up as desired');
     } else {
       told.set(id, reason);
-      log.error({ tap, what, reason }, 'the files or addresses of a port are refused; other ports are not affected, and this one is retried');
+      log.error(
+        { tap, what, reason },
+        'the disk or the kernel refuses the files or addresses of a port, which is served without them; other ports are not affected; retrying; see reason',
+      );
     }
   };
 }

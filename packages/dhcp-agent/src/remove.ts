@@ -1,4 +1,4 @@
-// `calico-dhcp-agent --remove`: what this agent has put on the host goes, in an order in which no guest is told wrong things on the way. Another agent can then be started.
+// Implements `calico-dhcp-agent --remove`: removes everything that this agent has put on the host, in an order in which no guest gets a wrong answer. Then another agent can be started.
 import { rmSync } from 'node:fs';
 import { inForce, type Removed } from '@calico-openstack/agent';
 import { deleteTables } from '@calico-openstack/kernel';
@@ -11,7 +11,7 @@ import { guardTable } from './guard/rules.ts';
 import { agentOptions, readOptions } from './option-table.ts';
 import { routeKeeper, setServerAddresses, tapsInUse } from './taps.ts';
 
-/** @throws StartError when the agent runs */
+/** Removes the agent's Dnsmasqs, files, addresses and nftables table. Returns what was removed, for the log. @throws StartError when the agent runs */
 export async function removeDhcpAgent(configFiles: readonly string[]): Promise<Removed> {
   const { directory, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));
   refuseWhileRunning('calico-dhcp-agent');
@@ -23,7 +23,7 @@ export async function removeDhcpAgent(configFiles: readonly string[]): Promise<R
     await kill(found);
     removed.push(`Dnsmasq (process ${found.pid})`);
   }
-  // Nobody serves any more: the addresses that it served from go, and then what kept guests apart.
+  // No Dnsmasq serves any more, so the addresses on taps are removed, and then the rules that kept guests apart.
   const links = openLinks();
   try {
     const taps = tapsInUse(links);

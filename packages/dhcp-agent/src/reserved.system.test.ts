@@ -1,4 +1,4 @@
-// Gateways and addresses that belong to somebody else: a host beside its router, with etcd and a BGP peer behind it, and subnets that name just these.
+// Tests gateways and addresses that others have: a host on a link with its router, etcd and a BGP peer behind the router, and subnets that name these addresses.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -119,7 +119,7 @@ test('an address that an earlier agent left on a tap, and that cuts this host of
   await startAgent({ etcdIsAway: true });
   await world.until('it is off', () => !onTap(one.tap).includes(etcdElsewhere));
   reaches(etcdElsewhere);
-  expect(onTap(one.tap)).toContain('203.0.113.20'); // what may stay is served on
+  expect(onTap(one.tap)).toContain('203.0.113.20'); // the allowed address is still served
 });
 
 test('addresses that are the host’s, its router’s or etcd’s are leased to nobody, and the port’s others are', async () => {

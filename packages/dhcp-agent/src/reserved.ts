@@ -23,12 +23,12 @@ export function followReserved(
   onReserved: (source: string, reservations: Reservations) => void,
 ): { close(): void } {
   const addresses = openHostAddresses(links, {
-    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report its routes; retrying'),
+    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report changes of routes and addresses, so newly reserved ones are not seen; retrying'),
     leavesOut: isWorkloadInterface,
   });
   const tellHost = (): void => onReserved('host', reservationsOfHost(addresses.read(), isWorkloadInterface));
   let telling: NodeJS.Immediate | undefined;
-  // All changes of one turn of the event loop are read together: reading costs as much as the host has addresses.
+  // The addresses are read once for all changes of one turn of the event loop, because reading takes time in proportion to the host's addresses.
   const watch = addresses.watch(() => {
     telling ??= setImmediate(() => {
       telling = undefined;

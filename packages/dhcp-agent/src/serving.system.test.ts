@@ -1,4 +1,4 @@
-// The agent as an operator starts it, with a real etcd, real Dnsmasqs and real clients, in a namespace of its own.
+// Tests the agent as an operator starts it, with a real etcd, real Dnsmasqs and real DHCP clients, in network namespaces.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
 import type { TestPort } from './testing/etcd-values.ts';
@@ -20,7 +20,7 @@ afterEach(async () => {
 });
 
 let lastPort = 0;
-/** A port of net-a with an address of each family, unless said otherwise. Every one has a number of its own. */
+/** A port of net-a with an address of each family unless `some` says otherwise. Each call counts up the port's number. */
 function port(some: Partial<TestPort> = {}): TestPort {
   lastPort += 1;
   const [hex, last] = [lastPort.toString(16).padStart(2, '0'), lastPort + 10];
@@ -34,13 +34,13 @@ function port(some: Partial<TestPort> = {}): TestPort {
   };
 }
 
-/** A guest on the port's tap, with the port in etcd. */
+/** Creates a guest on the port's tap, and writes the port to etcd. */
 async function guestOf(one: TestPort, mtuBytes = 1500): Promise<Guest> {
   await world.putPort(one);
   return world.guest(one.tap, { mac: one.mac, mtuBytes, addresses: one.addresses });
 }
 
-/** A client that has its lease, and what it was told. */
+/** Starts a client. Resolves with the client and its lease when it has one. */
 async function holder(guest: Guest) {
   const client = udhcpc(guest);
   clients.push(client);
@@ -107,7 +107,7 @@ test('every guest’s default route is refreshed, though they share a prefix', a
   const guests = await Promise.all([port(), port()].map((one) => guestOf(one)));
   const expiry = (guest: Guest): number => Number(/expires (\d+)sec/.exec(guest.run('ip', '-6', 'route', 'show', 'default'))?.[1] ?? 0);
   const lowest = new Map(guests.map((guest) => [guest, Number.POSITIVE_INFINITY]));
-  // The first advertisement may have been asked for by the guest; the next one was not.
+  // The guest may have solicited the first advertisement. The next one is unsolicited.
   await world.until(
     'each has had a second advertisement',
     () =>
@@ -183,7 +183,7 @@ test('a subnet’s new DNS servers and routes reach a guest at its next renewal'
   await world.putSubnet('a4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.9'] }));
   await world.until('the agent has seen it', () => world.logged('port served in another way'));
   expect(await renewed(client)).toMatchObject({ event: 'renew', dns: '10.1.1.9' });
-  // What a file says counts at once; what it says no longer, when Dnsmasq has reloaded, some milliseconds later.
+  // Dnsmasq applies new lines of a file at once, and drops removed ones with the reload, some milliseconds later.
   let routes: string | undefined;
   for (let renewal = 0; renewal < 20; renewal++) {
     routes = (await renewed(client))['staticroutes'];

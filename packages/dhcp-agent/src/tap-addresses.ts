@@ -5,7 +5,7 @@ import type { FamilyServer } from './family-server.ts';
 import type { refusalTeller } from './refusals.ts';
 import { setServerAddresses } from './taps.ts';
 
-/** Where the addresses come from and go to. */
+/** The servers that know the addresses, and the links that get them. */
 export type TapAddressesOptions = {
   readonly links: Links & LinkEditor;
   /** The families' servers, which know the server addresses of their ports. */
@@ -21,7 +21,7 @@ export type TapAddressesOptions = {
  */
 export function tapAddresses({ links, servers, isForbidden, tellRefusal }: TapAddressesOptions): (tap: string, mode: 'add' | 'replace') => boolean {
   return (tap, mode) => {
-    // Files may hold what an earlier run wrote: reserved addresses are not put on the tap, and are removed from it, even before etcd has been read.
+    // The files may come from an earlier run. Reserved addresses in them are not added, and are removed from the tap, even before etcd has been read.
     const wanted = servers.flatMap(({ ports }) => ports.get(tap)?.serverAddresses ?? []).filter(({ address }) => !isForbidden(address));
     const refusals = setServerAddresses(links, tap, wanted, mode, isForbidden);
     const reason = refusals.map(({ address, code, detail }) => `the kernel refuses ${address}: ${code}${detail ? ` (${detail})` : ''}`).join('; ');

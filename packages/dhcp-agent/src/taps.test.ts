@@ -60,7 +60,7 @@ test('reserved addresses are removed even before etcd has been read, and nothing
 });
 
 describe('the kernel drops a tap’s IPv4 routes with its last IPv4 address, so', () => {
-  /** Every change of addresses, in order. */
+  /** Returns all changes of addresses so far, in order. */
   function recorded(): string[] {
     const calls: string[] = [];
     const { addAddress, removeAddress } = links;
@@ -118,7 +118,7 @@ describe('the kernel drops a tap’s IPv4 routes with its last IPv4 address, so'
 });
 
 test('an operator’s addresses stay, also those without a prefix route', () => {
-  links.addAddress('lo', '127.0.0.1', 8, { protocol: 1 }); // as the kernel says since Linux 5.18
+  links.addAddress('lo', '127.0.0.1', 8, { protocol: 1 }); // Linux reports this protocol since 5.18
   links.addAddress('tap1', '192.0.2.1', 24, { noPrefixRoute: true });
   links.addAddress('tap1', '192.0.2.2', 32, { noPrefixRoute: true });
   links.addAddress('tap1', '2001:db8:9::1', 64, { noPrefixRoute: true });
@@ -142,7 +142,7 @@ test('a tap that was renamed loses the addresses, and a link of another name tha
 
 test('a tap that does not exist, or is deleted meanwhile, is no error', () => {
   expect(setServerAddresses(links, 'tap2', [gateway4])).toEqual([]);
-  links.kernel.remove(links.link('tap1')!.index); // its event has not come
+  links.kernel.remove(links.link('tap1')!.index); // the tap is gone, and the kernel's event has not arrived yet
   expect(setServerAddresses(links, 'tap1', [gateway4])).toEqual([]);
 });
 

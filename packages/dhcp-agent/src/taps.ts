@@ -5,24 +5,24 @@ import type { LinkAddress, LinkEditor, LinkRefusal, Links } from '@calico-openst
 import { isTapName } from './endpoint.ts';
 import type { ServerAddress } from './service/service.ts';
 
-/** RT_SCOPE_LINK: the address answers on the tap, and is never the source of what leaves elsewhere. RT_SCOPE_HOST: nor is it of what leaves by the tap. */
+/** RT_SCOPE_LINK: the kernel answers for the address on the tap, and never uses it as source of packets on other interfaces. RT_SCOPE_HOST: nor of packets on the tap. */
 const [scopeLink, scopeHost] = [253, 254] as const;
 
-/** By this number (IFA_PROTO; DHCP's server port) this agent knows its own addresses from those that other programs and operators add, on whatever link they are found later. */
+/** The number (IFA_PROTO; DHCP's server port) that marks this agent's addresses, so that they are told apart from those of other programs and operators, on whatever link they are found. */
 const ourProtocol = 67;
 
 /**
- * The kernel drops all IPv4 routes of a link with its last IPv4 address, and tells nobody: the VM would be cut off. So the last address of ours is not removed before the tap has this
- * one. No network has it (RFC 1112 4, reserved), and no range of Dnsmasq's covers it, so that nobody is served from it.
+ * The address that keeps a tap's routes. When the last IPv4 address of a link is removed, the kernel drops all its IPv4 routes without an event, which would cut the VM off. So this agent's
+ * last address is not removed before the tap has this one. No network has it (reserved by RFC 1112 4), and no range of Dnsmasq's covers it, so no guest is served from it.
  */
 export const routeKeeper: ServerAddress = { address: parseAddress('240.0.0.67') as IpAddress, prefixLength: 32 };
 
-/** Kernels before Linux 5.18 do not say who added an address; later ones name themselves for the loopback's. */
+/** Whether the kernel reports which program added an address. Linux does so since 5.18, and then names itself for the addresses of loopback. */
 const namesOwners = (links: Links): boolean => links.addresses('lo').some(({ protocol }) => protocol !== undefined);
 
 /**
- * Whether this agent added the address. Where no program is named, what this agent adds is known by its form: an earlier version named none. For IPv6 that form is common, and counts
- * on older kernels alone.
+ * Whether this agent added the address. An earlier version did not mark its addresses, so an unmarked address of the form that this agent uses counts too. For IPv6 that form is common,
+ * so it counts only on kernels that report no programs.
  */
 const isOurs = (links: Links, { family, prefixLength, scope, noPrefixRoute, protocol }: LinkAddress): boolean =>
   protocol === undefined
@@ -32,7 +32,7 @@ const isOurs = (links: Links, { family, prefixLength, scope, noPrefixRoute, prot
 const isRouteKeeper = ({ address, prefixLength }: ServerAddress | LinkAddress): boolean =>
   address === routeKeeper.address && prefixLength === routeKeeper.prefixLength;
 
-/** Whether a link, under whatever name, carries an address that this agent added. A link that is no tap any more was renamed: it is known by the program's number alone. */
+/** Whether a link carries an address that this agent added. A link whose name is no tap's may be a renamed tap; on it, only marked addresses count. */
 export const carriesOurs = (links: Links, name: string): boolean =>
   links
     .addresses(name)
@@ -57,7 +57,7 @@ export function setServerAddresses(
 ): readonly AddressRefusal[] {
   if (!links.link(tap)) return [];
   const refusals: AddressRefusal[] = [];
-  /** Returns whether it was done, by us now or by somebody before. */
+  /** Returns whether the address is as desired: changed now, or by another program before. */
   const attempt = (address: string, refusal: LinkRefusal | undefined, harmless: string): boolean => {
     if (refusal && refusal.code !== 'ENODEV' && refusal.code !== harmless) refusals.push({ ...refusal, tap, address });
     return refusal === undefined || refusal.code === harmless;
@@ -80,7 +80,7 @@ export function setServerAddresses(
   };
   const stale = have.filter(isStale);
   const losesIpv4 = stale.some(({ family }) => family === 4) && !hasIpv4 && !have.some((one) => one.family === 4 && !stale.includes(one));
-  // Without it the stale address stays: a guest that is reached by its former gateway's host is better off than one that is not reached.
+  // If that address cannot be added, the stale address stays: it does less harm than a tap without routes.
   const keepsRoutes = !losesIpv4 || !isTapName(tap) || add(routeKeeper, scopeHost);
   for (const { family, address, prefixLength } of stale)
     if (family === 6 || keepsRoutes) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');

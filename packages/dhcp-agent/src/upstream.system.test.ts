@@ -1,4 +1,4 @@
-// Upstream's DHCP agent before this one: what it leaves is started here as it starts it, by its command line and files. And the way back, --remove.
+// Tests the change from upstream's DHCP agent to this one, and back with --remove. Upstream's Dnsmasqs are started with upstream's command line and files.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +44,7 @@ function client(guest: Guest): LeaseHolder {
 
 const stateOf = (): string => join(world.directory, 'state', 'dhcp');
 
-/** One network's Dnsmasq as upstream's agent starts it, and its link. @param files where its bookkeeping is */
+/** Starts one network's Dnsmasq with its link as upstream's agent does. @param files the directory of its files */
 async function upstreams(ports: readonly TestPort[], files = join(stateOf(), network)): Promise<ChildProcess> {
   mkdirSync(files, { recursive: true });
   execFileSync('chmod', ['-R', '755', world.directory]);
@@ -53,7 +53,7 @@ async function upstreams(ports: readonly TestPort[], files = join(stateOf(), net
   writeFileSync(join(files, 'opts'), 'tag:subnet-a4,option:dns-server,10.9.9.9\ntag:subnet-a4,option:router,10.65.0.1\n');
   writeFileSync(join(files, 'addn_hosts'), '');
   if (!world.host('ip', '-br', 'link').includes(link)) {
-    world.host('ip', 'link', 'add', link, 'type', 'ifb'); // upstream's is a dummy, which not every kernel has
+    world.host('ip', 'link', 'add', link, 'type', 'ifb'); // upstream uses a dummy link, which not every kernel supports
     world.host('ip', 'link', 'set', link, 'up');
     world.host('ip', 'address', 'add', '10.65.0.1/24', 'dev', link, 'noprefixroute');
   }
@@ -94,7 +94,7 @@ test('its Dnsmasqs serve until ours do, then they and their links go; guests ren
 
 test('while etcd is away they go on', async () => {
   const one = port(1);
-  await world.startAgent(); // so that our own Dnsmasqs run
+  await world.startAgent(); // the agent's own Dnsmasqs run from now on
   await world.killAgent();
   await world.etcd.kill();
   const child = await upstreams([one]);
@@ -142,7 +142,7 @@ test('--remove takes away what the agent has put there, when it is stopped, and 
   expect(world.host('nft', 'list', 'tables')).toBe('');
   expect(['dnsmasq-4', 'ipv6'].filter((name) => existsSync(join(stateOf(), name)))).toEqual([]);
   expect(guest.run('ip', 'address', 'show', 'eth0')).toContain(one.addresses[0]);
-  await world.startAgent(); // and it can come back
+  await world.startAgent(); // this agent can be started again after that
   holder.renew();
   expect(await holder.next()).toMatchObject({ ip: one.addresses[0] });
 });

@@ -1,5 +1,5 @@
-// What upstream's DHCP agent leaves on a host when it is stopped: a Dnsmasq for each network, and the link `ns-…` that carries the network's gateways.
-// Both would answer guests beside ours: two offers for a question, and renewals that reach whichever of the two has no such lease. So they end when ours serve, and not before.
+// Ends what upstream's DHCP agent leaves on a host when it is stopped: a Dnsmasq for each network, and the link `ns-…` that carries the network's gateways.
+// Those Dnsmasqs would answer guests beside this agent's: a guest would get two offers, and its renewal could reach the one without its lease. They are ended once this agent's serve.
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Logger, type Loop, startLoop } from '@calico-openstack/agent';
@@ -7,14 +7,14 @@ import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { allProcesses, commandOf, networkNamespaceOf, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { kill } from './dnsmasq/process.ts';
 
-/** A Dnsmasq that runs here, with its command line. */
+/** A Dnsmasq process of this network namespace, with its command line. */
 type Dnsmasq = ProcessIdentity & { readonly command: readonly string[] };
 
-/** What upstream's agent has left of one network. */
+/** The Dnsmasq and the link that upstream's agent has left for one network. */
 export type Leaving = { readonly network: string; readonly dnsmasq: Dnsmasq | undefined; readonly link: string | undefined };
 
 const isNetworkId = (name: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name);
-/** An interface's name is 15 bytes long at most. */
+/** The name of a network's link, which is limited to an interface's 15 bytes. */
 const linkOf = (network: string): string => `ns-${network.slice(0, 11)}`;
 
 /**
@@ -40,7 +40,7 @@ export const strangers = (known: readonly Leaving[]): readonly Dnsmasq[] =>
     .flatMap(({ pid }) => dnsmasqOf(pid) ?? [])
     .filter(({ pid, command }) => command.some((word) => /^--bridge-interface=ns-/.test(word)) && !known.some(({ dnsmasq }) => dnsmasq?.pid === pid));
 
-/** undefined: the process is gone, is no Dnsmasq, or runs in another network namespace. */
+/** The Dnsmasq with this pid; undefined when the process is gone, is not a Dnsmasq, or runs in another network namespace. */
 function dnsmasqOf(pid: number): Dnsmasq | undefined {
   const facts = processFacts(pid);
   const command = commandOf(pid);
@@ -49,13 +49,13 @@ function dnsmasqOf(pid: number): Dnsmasq | undefined {
   return { pid, startTicks: facts.startTicks, command };
 }
 
-/** A link with nothing at its other end. */
+/** Whether a link has nothing at its other end. */
 function isIdle(links: Links, name: string): boolean {
   const kind = links.link(name)?.kind;
   return kind === 'dummy' || kind === 'ifb';
 }
 
-/** A directory or file that is not there is empty. */
+/** The names in a directory; none when it cannot be read. */
 function entriesOf(directory: string): string[] {
   try {
     return readdirSync(directory);
@@ -72,12 +72,12 @@ function textOf(file: string): string {
   }
 }
 
-/** An agent of upstream's that was not stopped starts its Dnsmasqs again. */
+/** How often to look again: an agent of upstream's that was not stopped restarts its Dnsmasqs. */
 const lookEveryMs = 60_000;
 
 /**
- * Ends what upstream's agent has left, from the first `serving` on.
- * @param ready resolves when the Dnsmasqs of ours answer
+ * Ends what upstream's agent has left, from the first call of `serving` on.
+ * @param ready resolves when this agent's Dnsmasqs answer
  */
 export function endUpstreams({
   directory,
@@ -105,8 +105,12 @@ export function endUpstreams({
       for (const one of found) await end(one);
       if (found.some(({ dnsmasq }) => dnsmasq)) {
         const facts = { networks: found.map(({ network }) => network) };
-        if (ended) log.warn(facts, 'Dnsmasqs of another DHCP agent had come back and were ended again: it seems to run on this host beside this one; stop it');
-        else log.info(facts, 'Dnsmasqs that another DHCP agent had left are ended, now that this one serves their ports');
+        if (ended)
+          log.warn(
+            facts,
+            'Dnsmasqs of another DHCP agent were started again and have been ended: that agent seems to run on this host beside this one; stop it',
+          );
+        else log.info(facts, 'Dnsmasqs that another DHCP agent had left are ended, because this agent serves their ports now');
         ended = true;
       }
       for (const { pid, command } of strangers(found)) {
@@ -114,18 +118,26 @@ export function endUpstreams({
         told.add(pid);
         log.warn(
           { process: pid, command: command.join(' ') },
-          'a Dnsmasq of another DHCP agent runs, with its files elsewhere: it is left, and guests may be answered by it too; end it',
+          'a Dnsmasq of another DHCP agent runs with its files elsewhere, so this agent does not end it; it may answer guests too; end it',
         );
       }
       return lookEveryMs;
     },
-    onFailure: (error, failures, retryMs) => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot end what another DHCP agent has left'),
+    onFailure: (error, failures, retryMs) =>
+      log.error(
+        { err: error, failures, retryMs: Math.round(retryMs) },
+        'cannot end Dnsmasqs that another DHCP agent has left, so guests may get two answers; retrying',
+      ),
   });
 
   async function end({ dnsmasq, link }: Leaving): Promise<void> {
     if (dnsmasq) await kill(dnsmasq);
     const refusal = link && links.removeLink(link);
-    if (refusal && refusal.code !== 'ENODEV') log.warn({ link, reason: refusal.code }, 'cannot remove the link that another DHCP agent has left');
+    if (refusal && refusal.code !== 'ENODEV')
+      log.warn(
+        { link, reason: refusal.code },
+        'cannot remove the link that another DHCP agent has left, so guests may see a second gateway; remove it with ip link del',
+      );
   }
 
   return {

@@ -32,10 +32,10 @@ export function placesIn(directory: string): Places {
  * | `--bind-dynamic` | taps come and go; another Dnsmasq (libvirt's) may serve other interfaces of the host |
  * | `--dhcp-ignore=tag:!known` | a guest without a hosts file gets no answer, not even a refusal |
  * | `--dhcp-ignore-names` | the names that guests give themselves are not used |
- * | `--dhcp-ignore-clid` | a guest chooses its client identifier freely, and could get at another's lease by it |
+ * | `--dhcp-ignore-clid` | a guest chooses its client identifier freely, and could obtain another guest's lease by it |
  * | `--dhcp-authoritative` | a guest whose lease was lost keeps its address |
- * | `--quiet-dhcp` | a guest could fill the host's log, with two lines a question; errors are still logged. Not where the operator asks for a log |
- * | `--log-async` | a log that nobody reads (a syslog that stands still, a slow disk) must not keep guests waiting. Lines beyond that many are lost |
+ * | `--quiet-dhcp` | a guest could fill the host's log, with two lines for each question; errors are still logged. Left out when the operator asks for a log |
+ * | `--log-async` | a log that is not read (a stopped syslog, a slow disk) must not delay answers to guests. Lines beyond this number are lost |
  */
 export function dnsmasqArguments(places: Places, options: DnsmasqOptions): readonly string[] {
   const leaseTime = options.leaseSeconds === undefined ? 'infinite' : `${options.leaseSeconds}s`;
@@ -67,5 +67,5 @@ export function dnsmasqArguments(places: Places, options: DnsmasqOptions): reado
   ];
 }
 
-/** The most that Dnsmasq keeps. Before it loses lines it waits for the last eight, 255 ms in all: once, since a full queue makes nobody wait. */
+/** The longest queue of log lines that Dnsmasq allows. Once the queue is nearly full, Dnsmasq waits for each of the last eight lines, 255 ms in all; beyond that it drops lines without waiting. */
 const logLinesMax = 100;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { wholeText } from './directory.ts';
 
-/** What is read of a file that shows these texts one after the other, the last for ever; and how often it was looked at. */
+/** Reads a file that shows these texts one after the other, and the last one for ever. Returns the text that was read, and the number of readings. */
 function read(texts: readonly string[], ageMs = 0): readonly [string, number] {
   let looks = 0;
   const text = wholeText(

@@ -114,7 +114,7 @@ function replaceFile(path: string, temporary: string, text: string): void {
     writeFileSync(temporary, text, { mode: 0o644 });
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true }); // a piece of it would only take room on a full disk
+    rmSync(temporary, { force: true }); // an incomplete file would take up space on a full disk
     throw error;
   }
 }

@@ -15,7 +15,7 @@ export interface FakeDnsmasq extends Dnsmasq {
   readonly files: Map<string, PortFiles>;
   readonly leaseTable: Map<IpAddress, string>;
   readonly calls: { reloads: number };
-  /** Makes a whole exchange, from DISCOVER to ACK. undefined when there is no answer. */
+  /** Makes a whole exchange, from DISCOVER to ACK; undefined when there is no answer. */
   ask(tap: string, mac: string): Answer | undefined;
 }
 
@@ -23,7 +23,7 @@ export interface FakeDnsmasq extends Dnsmasq {
 export function fakeDnsmasq(files = new Map<string, PortFiles>()): FakeDnsmasq {
   const leaseTable = new Map<IpAddress, string>();
   const calls = { reloads: 0 };
-  /** Newest first, as Dnsmasq looks through them. */
+  /** The lines, newest first, in the order in which Dnsmasq searches them. */
   let hosts: HostLine[] = [];
   let options: OptionLine[] = [];
 

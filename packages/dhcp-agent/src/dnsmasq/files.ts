@@ -15,7 +15,7 @@ export type HostEntry = {
   /** The port's own MAC first, then those that had its addresses before. Dnsmasq gives an address that is leased to one of the others to the first MAC: stale leases do no harm. */
   readonly macs: readonly string[];
   readonly leases: readonly IpAddress[];
-  /** What the tap carries while this port is served. In the file this is a comment, for the agent's own use. */
+  /** The host's addresses on the tap while the port is served. In the file this is a comment, for the agent's own use. */
   readonly serverAddresses: readonly ServerAddress[];
 };
 
@@ -99,6 +99,6 @@ function unreachable(value: never): never {
   throw new TypeError(`there is no such kind of option: ${JSON.stringify(value)}`);
 }
 
-/** Whether two entries serve the same, whoever had the addresses before. */
+/** Whether two entries serve a port in the same way, whatever MACs had the addresses before. */
 export const sameEntry = (a: HostEntry, b: HostEntry): boolean =>
   printHost({ ...a, macs: a.macs.slice(0, 1) }) === printHost({ ...b, macs: b.macs.slice(0, 1) });

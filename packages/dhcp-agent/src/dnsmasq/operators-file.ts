@@ -14,7 +14,7 @@ export type OperatorsFile = {
   readonly leftOut: readonly string[];
 };
 
-/** The lines of the file. @throws StartError when it cannot be read */
+/** The lines of the operator's file. @throws StartError when it cannot be read */
 export const operatorsLines = (path: string): readonly string[] =>
   attempt(`cannot read ${path}`, 'correct dnsmasq_config_file', () => readFileSync(path, 'utf8')).split('\n');
 

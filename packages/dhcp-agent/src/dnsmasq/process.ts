@@ -22,9 +22,9 @@ export type DnsmasqProgram = {
   readonly pidFile: string;
 };
 
-/** A Dnsmasq that has not closed standard error by then logs there (an operator's file may tell it to), and serves. */
+/** A Dnsmasq that has not closed standard error after this time logs there (an operator's file may configure that), and serves. */
 const startLimitMs = 2000;
-/** Those of hosts and those of options. */
+/** Dnsmasq watches two directories: the one with hosts files and the one with options files. */
 const watchedDirectories = 2;
 /** At most this many characters of its error output are kept. */
 const saidMax = 2000;
@@ -61,7 +61,7 @@ function start(program: string, words: readonly string[], onExit: () => void, lo
       reject(new CodedError('DNSMASQ_MISSING', `cannot start ${program}: ${error.message}; install dnsmasq-base`, { cause: error })),
     );
     child.once('exit', onExit);
-    // It closes standard error once it has its sockets; whatever makes it end before that is said there.
+    // Dnsmasq closes standard error once it has its sockets. An error that ends it before that is printed there.
     child.stderr?.once('close', look);
     const late = setTimeout(look, startLimitMs);
     function look(): void {
@@ -72,7 +72,7 @@ function start(program: string, words: readonly string[], onExit: () => void, lo
         return;
       }
       child.unref();
-      log.info({ process: facts.pid }, 'started Dnsmasq');
+      log.info({ process: facts.pid }, 'Dnsmasq started and serves');
       resolve(facts);
     }
   });

@@ -110,7 +110,7 @@ describe('DHCPv4', () => {
         for (const now of steps) {
           switch (now.do) {
             case 'serve': {
-              // Two ports with one address are the model's business: the later takes it over.
+              // Two ports never have one address here, because the model prevents it. So the later port takes the address over.
               const service = serviceAt(now.port, now.last, now.dns, now.routes);
               for (const [port, other] of wanted) {
                 if (port === now.port || other.leases[0] !== service.leases[0]) continue;
@@ -133,7 +133,7 @@ describe('DHCPv4', () => {
               break;
             case 'agent starts again':
               server = createDnsmasqServer(dnsmasq);
-              dnsmasq.reload(); // taking Dnsmasq over
+              dnsmasq.reload(); // an agent that takes Dnsmasq over reloads it
               restMs = undefined;
               break;
           }
@@ -153,7 +153,7 @@ describe('DHCPv4', () => {
   });
 });
 
-/** A MAC that stands behind the port's own because it once had the address. */
+/** Whether the hosts file of a tap names this MAC as one that had the address before. */
 const formerMac = (dnsmasq: ReturnType<typeof fakeDnsmasq>, tap: number, mac: number): boolean =>
   dnsmasq.files.get(tapOf(tap))?.host.includes(macOf(mac)) ?? false;
 

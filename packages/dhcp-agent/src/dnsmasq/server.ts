@@ -10,7 +10,7 @@ export interface Dnsmasq {
   writeFiles(tap: string, files: PortFiles): void;
   removeFiles(tap: string): void;
   leases(): readonly Lease[];
-  /** Which files each port has: what is missing of them is written again before Dnsmasq starts. */
+  /** Registers the function that lists each port's files. Missing ones are written again before Dnsmasq starts. */
   keep(files: () => Iterable<readonly [string, PortFiles]>): void;
   /** Sends SIGHUP: Dnsmasq forgets what it read, and reads all files again. */
   reload(): void;

@@ -67,7 +67,7 @@ test('nothing is started before `run` is called; then Dnsmasq is started after t
   expect(done).toEqual([]);
   supervised.run();
   await supervised.settled();
-  expect(done).toEqual(['tidy', 'start 101']); // it reads its files at its start: no reload
+  expect(done).toEqual(['tidy', 'start 101']); // no reload follows, because Dnsmasq reads its files at its start
 });
 
 test('a Dnsmasq that ends after a while is restarted at once', async () => {
@@ -95,7 +95,7 @@ test('a Dnsmasq that keeps ending right after its start is restarted at growing 
     livedMs: 999,
     failures: 9,
   });
-  // After one that stays alive, the pauses start anew.
+  // After a Dnsmasq that stays alive, the pauses start from the shortest again.
   state.livesMs = 1000;
   await clock.pass(20_000);
   expect(gapsMs().slice(-3)).toEqual([1000, 1000, 1000]);
@@ -141,7 +141,7 @@ test('several reloads are one SIGHUP', async () => {
 test.each([
   { who: 'its child', found: [] },
   { who: 'taken over', found: [left(101, 'same')] },
-])('a Dnsmasq that was stopped is told to go on, and that is logged once: $who', async ({ found }) => {
+])('a Dnsmasq that was stopped is continued, and that is logged once: $who', async ({ found }) => {
   const { clock, supervised, done, state, said } = setUp(...found);
   supervised.run();
   await clock.pass(0);
@@ -151,7 +151,7 @@ test.each([
   expect(new Set(done)).toEqual(new Set(['go on 101']));
   state.is = 'well';
   await clock.pass(5000);
-  const message = 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is told to go on (SIGCONT)';
+  const message = 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is continued with SIGCONT';
   expect(said(message)).toEqual([{ process: 101 }]);
   state.is = 'stopped';
   await clock.pass(1000);
@@ -183,7 +183,7 @@ describe('a Dnsmasq that an earlier agent left', () => {
     supervised.run();
     await clock.pass(0);
     expect(done).toEqual(['hang up 7']);
-    // It is nobody's child: that it ends is seen by looking.
+    // This Dnsmasq is not a child of the agent, so only a check can detect its end.
     end(7);
     await clock.pass(199);
     expect(startedAtMs).toEqual([]);

@@ -52,27 +52,27 @@ const shortLifeBackoff: Backoff = { firstMs: 100, maxMs: 10_000 };
 
 type Running = ProcessIdentity & { readonly isChild: boolean; readonly sinceMs: number };
 
-/** Looks after a Dnsmasq that runs but may not serve. */
+/** Checks a Dnsmasq that runs but may not serve. */
 function healthCheck(host: DnsmasqHost, log: Logger) {
   let isStopped = false;
   return {
-    /** Whether it was stopped when it was checked last. */
+    /** Whether Dnsmasq was stopped at the last check. */
     get isStopped() {
       return isStopped;
     },
-    /** Has a stopped one go on. Returns whether this one will never see another port, and has to be replaced (not one that has just started). */
+    /** Continues a stopped Dnsmasq. Returns whether the Dnsmasq will never see another port and has to be replaced; one that has just started does not count. */
     isBlind(running: ProcessIdentity): boolean {
       const state = host.stateOf(running);
       if (state === 'stopped') {
         if (!isStopped)
-          log.warn({ process: running.pid }, 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is told to go on (SIGCONT)');
+          log.warn({ process: running.pid }, 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is continued with SIGCONT');
         host.goOn(running);
       }
       isStopped = state === 'stopped';
       if (state === 'blind')
         log.warn(
           { process: running.pid },
-          'the directories with the ports’ files were deleted, so Dnsmasq sees no new port; they are made again and Dnsmasq is replaced',
+          'the directories with the ports’ files were deleted, so Dnsmasq sees no new port; they are created again and Dnsmasq is replaced',
         );
       return state === 'blind';
     },
@@ -86,10 +86,10 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
   let reloadWanted = false;
   let firstLook = true;
   let running: Running | undefined;
-  /** Processes to end as soon as another one serves: until then they answer guests. */
+  /** The processes to end as soon as another Dnsmasq serves. Until then they answer guests. */
   let predecessors: readonly ProcessIdentity[] = [];
   const health = healthCheck(host, log);
-  /** How many in a row ended right after their start. */
+  /** How many Dnsmasqs in a row ended right after their start. */
   let shortLives = 0;
   const stop = new AbortController();
 
@@ -153,9 +153,9 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
       if (started === 'same' && !running) {
         running = { ...found, isChild: false, sinceMs: clock.steadyMs() - soonMs };
         reloadWanted = true; // its agent may have ended between changing a file and the reload
-        log.info({ process: found.pid }, 'took over the Dnsmasq that runs');
+        log.info({ process: found.pid }, 'took over the running Dnsmasq of an earlier agent');
       } else {
-        log.info({ process: found.pid }, 'replacing a Dnsmasq that was started in another way');
+        log.info({ process: found.pid }, 'a Dnsmasq of an earlier agent was started with other options or elsewhere; it is replaced');
         if (started === 'otherwise') predecessors = [...predecessors, found];
         else await host.kill(found);
       }

@@ -1,4 +1,4 @@
-// What an operator reads when the kernel refuses what this agent cannot go without. In processes without the right to it, in networks of their own.
+// Tests the messages that an operator reads when the kernel refuses what this agent needs. The agents run without the right to it, in network namespaces of their own.
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 

@@ -38,7 +38,7 @@ function setUp() {
 test('a table that somebody removes is reinstalled at once, and that is logged', async () => {
   const { clock, loop, state, said } = setUp();
   await clock.pass(10_000);
-  expect(state.applies).toBe(0); // it is there
+  expect(state.applies).toBe(0); // the table exists already
   state.isGone = true;
   loop.wake();
   await clock.pass(0);

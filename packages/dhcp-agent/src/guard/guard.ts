@@ -67,7 +67,7 @@ function applied(): ReturnType<typeof openTable> {
     const name = `${guardTable.family} ${guardTable.name}`;
     throw new StartError(
       'NFTABLES_REFUSED',
-      `the kernel does not take the nftables rules that keep guests' DHCP apart, and nothing is started without them (a Dnsmasq that runs goes on): ${(error as Error).message}. ` +
+      `the kernel refuses the nftables rules that keep guests' DHCP apart, and nothing is started without them (a Dnsmasq that runs keeps running): ${(error as Error).message}. ` +
         `Start this agent as root with CAP_NET_ADMIN, on a kernel with nf_tables ("nft list tables" shows both); where another program owns table ${name}, end that one`,
       { cause: error },
     );

@@ -21,16 +21,16 @@ export const option4 = {
 } as const;
 
 /**
- * The ranges that Dnsmasq is given: all that a host can have, in pieces, since it takes no range without a netmask. A range counts on a tap that carries an address in it, so none
- * covers `routeKeeper` (taps.ts). The netmask and broadcast address of a guest's own subnet are options of its port.
+ * The ranges on Dnsmasq's command line: all addresses that a host can have, in several prefixes, because a range needs a netmask. Dnsmasq uses a range on a tap that carries an address in
+ * it, so no range covers `routeKeeper` (taps.ts). The netmask and broadcast address of a guest's own subnet are options of its port.
  */
 export const ipv4Ranges = ['0.0.0.0/1', '128.0.0.0/2', '192.0.0.0/3'] as readonly string[] as readonly Cidr[];
 
 const inOneRange = (a: IpAddress, b: IpAddress): boolean => ipv4Ranges.some((range) => cidrContains(range, a) && cidrContains(range, b));
 
 /**
- * The DHCPv4 service of a port. It hands out one address (DHCPv4 has no more for a client): the first whose subnet is known. No service where there is none, or where the host can
- * take no address to serve it from.
+ * The DHCPv4 service of a port. It hands out one address (DHCPv4 has no more for a client): the first whose subnet is known. There is no service when no subnet is known, or when the host can
+ * take no address to serve from.
  */
 export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<Ipv4Service> {
   const [placed] = placeAddresses(4, port.addresses, port.subnets);
@@ -143,7 +143,7 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
 }
 
 const longestOption = 255;
-/** Characters of routes in one line for Dnsmasq, which holds the tag as well (dnsmasq/files.ts). */
+/** The greatest number of characters of routes in one line for Dnsmasq. The line contains the tag as well (dnsmasq/files.ts). */
 const longestList = 950;
-/** A route's bytes in the option (RFC 3442): the prefix length, as many bytes of the destination as it covers, the next hop. */
+/** The length of a route in the option, in bytes (RFC 3442): the prefix length, the bytes of the destination that it covers, the next hop. */
 const routeBytes = ({ destination, nexthop }: HostRoute): number => 1 + Math.ceil(prefixLength(destination) / 8) + addressBytes(nexthop).length;

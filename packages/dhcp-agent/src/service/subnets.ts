@@ -1,4 +1,4 @@
-// Which subnet an address belongs to, and which address the host takes in it.
+// Finds the subnet to which an address belongs, and the address that the host takes in it.
 import { addressOf, cidrContains, familyOf, type IpAddress, type IpFamily, prefixLength } from '@calico-openstack/addresses';
 import type { Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../option-table.ts';

@@ -5,20 +5,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Guest, readIfThere } from './world.ts';
 
-/** What busybox's udhcpc hands its script: `ip`, `mask`, `router`, `dns`, `mtu`, `hostname`, `domain`, `staticroutes`, `lease`, `serverid` … and `event`. */
+/** The variables that busybox's udhcpc passes to its script: `ip`, `mask`, `router`, `dns`, `mtu`, `hostname`, `domain`, `staticroutes`, `lease`, `serverid` … and `event`. */
 export type Udhcpc = Readonly<Record<string, string>>;
 
+/** A running DHCPv4 client. */
 export interface LeaseHolder {
-  /** Of the events not yet taken the next that is a lease or its renewal, or the end of attempts. */
+  /** Resolves with the next event that is a lease, a renewal, or the end of attempts. */
   next(): Promise<Udhcpc>;
-  /** Has it renew now, with a packet to the server alone. */
+  /** Makes the client renew now, by unicast to the server. */
   renew(): void;
   stop(): void;
 }
 
 const requested = ['tftp', 'bootfile', 'ntpsrv', '224', 'subnet', 'router', 'dns', 'hostname', 'domain', 'mtu', 'broadcast', '121', '249', 'serverid', 'lease'];
 
-/** Starts udhcpc. It configures its interface and stays; `attempts`: gives up after so many seconds without an answer. */
+/** Starts udhcpc, which configures its interface and keeps running. It gives up after `attempts` seconds without an answer. */
 export function udhcpc(guest: Guest, { attempts = 10, arguments: more = [] as readonly string[] } = {}): LeaseHolder {
   const directory = mkdtempSync(join(tmpdir(), 'udhcpc-'));
   const script = join(directory, 'script');
@@ -94,7 +95,7 @@ esac
   };
 }
 
-/** The first lease, or `leasefail`; then the client goes. */
+/** Runs a client until its first lease or `leasefail`, and ends it. */
 export async function leaseOnce(guest: Guest, options?: Parameters<typeof udhcpc>[1]): Promise<Udhcpc> {
   const client = udhcpc(guest, options);
   try {
@@ -109,18 +110,18 @@ export type Dhclient6Options = {
   readonly duid?: string;
   /** A file in which the client keeps its lease, for its next run. */
   readonly leaseFile?: string;
-  /** The client finds its lease older by so much: its time to renew, or to rebind, has come, and what comes of that is told. */
+  /** Makes the lease in the file older by this much, so that the client renews or rebinds at once and the result is reported. */
   readonly agedSeconds?: number;
   /** The client asks for options alone. */
   readonly stateless?: boolean;
 };
 
-/** What dhclient hands its script for DHCPv6, once it has its lease, or has it again: `reason`, `new_ip6_address`, `new_dhcp6_name_servers` … */
+/** Runs dhclient for DHCPv6. Resolves with the variables that it passes to its script when it has its lease, or has it again: `reason`, `new_ip6_address`, `new_dhcp6_name_servers` … */
 export async function dhclient6(
   guest: Guest,
   { seconds = 20, duid, leaseFile, agedSeconds, stateless = false }: Dhclient6Options = {},
 ): Promise<Udhcpc | undefined> {
-  // It gives up at once where there is no link-local address yet.
+  // dhclient gives up at once on an interface without a usable link-local address.
   while (!guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link', '-tentative').includes('fe80'))
     await new Promise((resolve) => setTimeout(resolve, 10));
   const directory = mkdtempSync(join(tmpdir(), 'dhclient-'));
@@ -181,7 +182,7 @@ export async function dhclient6(
     });
   } finally {
     child.kill('SIGTERM');
-    await ended; // until then it writes into its directory
+    await ended; // dhclient writes into its directory until it has ended
     rmSync(directory, { recursive: true, force: true });
   }
 }

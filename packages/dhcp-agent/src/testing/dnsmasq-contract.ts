@@ -11,16 +11,16 @@ export type Told = { readonly address: IpAddress; readonly dns: string | undefin
 
 export type DnsmasqWorld = {
   readonly dnsmasq: Dnsmasq;
-  /** A whole exchange by a guest on the tap, as a client that was never there before. undefined: no answer. */
+  /** Makes a whole exchange as a new client on the tap; undefined when there is no answer. */
   ask(tap: string, mac: string): Promise<Told | undefined>;
-  /** Resolves when it has done what it was told. */
+  /** Resolves when Dnsmasq has processed all requests. */
   settled(): Promise<void>;
   close(): Promise<void>;
 };
 
 export const contractTaps = ['tap00000001-aa', 'tap00000002-aa'] as const;
 export const contractMacs = ['fa:16:3e:00:00:01', 'fa:16:3e:00:00:02'] as const;
-/** What the contract's taps carry. */
+/** The server addresses on the contract's taps. */
 export const contractServerAddresses = ['10.65.0.1/32'] as const;
 
 export function dnsmasqContract(open: () => Promise<DnsmasqWorld>): void {
@@ -56,7 +56,7 @@ export function dnsmasqContract(open: () => Promise<DnsmasqWorld>): void {
     test('a new file is served at once', async () => {
       write(tap1, mac1, serviceAt(11, 1));
       expect(await world.ask(tap1, mac1)).toMatchObject({ address: addressAt(11), dns: dnsAt(1) });
-      await expect.poll(() => world.dnsmasq.leases(), { timeout: 10_000 }).toMatchObject([{ address: addressAt(11) }]); // written after the answer
+      await expect.poll(() => world.dnsmasq.leases(), { timeout: 10_000 }).toMatchObject([{ address: addressAt(11) }]); // Dnsmasq writes the lease after the answer
       expect([...world.dnsmasq.readFiles().keys()]).toEqual([tap1]);
     });
 

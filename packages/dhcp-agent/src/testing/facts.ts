@@ -1,4 +1,4 @@
-// Values for tests, in few words.
+// Short constructors of values for tests.
 import { type Cidr, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import type { Subnet } from '@calico-openstack/datamodel';
 import type { PortFacts } from '../service/service.ts';
@@ -15,7 +15,7 @@ export const cidr = (text: string): Cidr => {
   return prefix;
 };
 
-/** `subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1' })` */
+/** A subnet from texts: `subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1' })`. */
 export function subnet(
   prefix: string,
   {

@@ -1,4 +1,4 @@
-// The DHCP agent with real etcd, Dnsmasq and clients while values that nobody should write come in by the hundred: after each batch it must live, and serve a changed port.
+// Runs the DHCP agent with a real etcd, Dnsmasq and clients while hundreds of corrupt values are written. After each batch the agent must be alive and serve a changed port.
 import { subnetPrefix } from '@calico-openstack/datamodel';
 import { hostileWrites } from '@calico-openstack/datamodel/testing/hostile';
 import { hostileKinds, hostileSubnet } from '@calico-openstack/datamodel/testing/hostile-kinds';

@@ -1,4 +1,4 @@
-// Ports as tenants might make them, for properties: names of any text, addresses and subnets of any shape.
+// Generates hostile ports for property tests: names of any text, addresses and subnets of any form.
 import fc from 'fast-check';
 import type { PortFacts } from '../service/service.ts';
 import { facts, subnet } from './facts.ts';

@@ -1,4 +1,4 @@
-// A guest that says whatever it likes: DHCP messages byte by byte, and what is answered on its wire.
+// A guest that sends arbitrary DHCP messages, byte by byte, and records the answers on its interface.
 import { spawn } from 'node:child_process';
 import { addressBytes, addressFromBytes, linkLocalOf, macBytes } from '@calico-openstack/addresses';
 import { frame, parseFrame } from '@calico-openstack/kernel/testing/frames';
@@ -31,7 +31,7 @@ export type Message6 = {
   /** The server's DUID. */
   readonly server?: Bytes;
 };
-/** `addresses`: with their valid lifetime in seconds. `statuses`: of the message and of what it holds. */
+/** An answer. `addresses` have their valid lifetimes in seconds. `statuses` are the status codes of the message and of its options. */
 export type Answer6 = {
   readonly type: number;
   readonly server: Bytes;
@@ -46,14 +46,14 @@ export type Answer6 = {
 export interface RawGuest {
   readonly mac: string;
   readonly duid: Bytes;
-  /** Sends it and waits for its answer; undefined: there was none in time. */
+  /** Sends a message and waits for the answer; undefined when there is none in time. */
   ask4(message: Message4, waitMs?: number): Promise<Answer4 | undefined>;
   ask6(message: Message6, waitMs?: number): Promise<Answer6 | undefined>;
-  /** Sends it, and waits for nothing. */
+  /** Sends a message without waiting for an answer. */
   tell6(message: Message6): void;
-  /** Sends it without end, as fast as a processor can, until told to stop. */
+  /** Sends a message again and again, as fast as possible, until stopped. */
   flood6(message: Message6): { stop(): void };
-  /** SOLICIT and REQUEST. */
+  /** Gets a lease, by SOLICIT and REQUEST. */
   lease6(message?: Partial<Message6>): Promise<Answer6 | undefined>;
   close(): void;
 }

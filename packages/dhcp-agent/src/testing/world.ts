@@ -1,4 +1,4 @@
-// A compute host for system tests: a network namespace with etcd and the agent in it, and guests as namespaces behind taps. Everything in it is gone after `close`.
+// A compute host for system tests: a network namespace with etcd and the agent, and guests as namespaces behind taps. `close` removes all of it.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ export type GuestOptions = { readonly mac: string; readonly mtuBytes?: number; r
 export interface Guest {
   readonly namespace: string;
   readonly tap: string;
-  /** Runs a command in it. */
+  /** Runs a command in the guest. */
   run(...command: readonly string[]): string;
   close(): void;
 }
@@ -28,38 +28,38 @@ export interface World {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   agent(): ChildProcess;
-  /** Resolves when it has read etcd, or, while etcd is away, when it has started. `options`: lines for [DEFAULT], `calico`: for [calico]. `syslog`: a socket that it finds at /dev/log. */
+  /** Starts the agent. Resolves when it has read etcd, or with `etcdIsAway` when it has started. `options` are lines for [DEFAULT], `calico` for [calico]. `syslog` is a socket that it finds at /dev/log. */
   startAgent(options?: string, more?: { readonly etcdIsAway?: boolean; readonly calico?: string; readonly syslog?: string }): Promise<void>;
-  /** SIGKILL. */
+  /** Kills the agent with SIGKILL. */
   killAgent(): Promise<void>;
   putPort(port: TestPort): Promise<void>;
   deletePort(port: TestPort): Promise<void>;
   putSubnet(id: string, subnet: Subnet, networkId?: string): Promise<void>;
   deleteSubnet(id: string): Promise<void>;
-  /** A guest behind a tap, with the route that Felix gives it. */
+  /** Creates a guest behind a tap, with the route that Felix would install. */
   guest(tap: string, options: GuestOptions): Guest;
   hasLink(link: string): boolean;
   /** Dnsmasq's process id. */
   dnsmasqPid(): number;
   /** Whether the process in Dnsmasq's pid file lives, and is none of `formers`. */
   runs(...formers: readonly number[]): boolean;
-  /** The process ids of all Dnsmasqs in the host. */
+  /** The process ids of all Dnsmasqs on the host. */
   dnsmasqsRunning(): readonly number[];
-  /** Runs a command in the host. */
+  /** Runs a command on the host. */
   host(...command: readonly string[]): string;
-  /** Waits until it is true, looking often. */
+  /** Resolves when the condition is true, which is checked often. Rejects after `limitMs`. */
   until(what: string, condition: () => boolean, limitMs?: number): Promise<void>;
-  /** What the agent has logged since the last `clear`. */
+  /** The agent's log since the last `clear`. */
   log(): string;
   logged(text: string): boolean;
-  /** The subnets of net-a, as most tests want them. */
+  /** Writes the subnets of net-a that most tests need. */
   putSubnets(): Promise<void>;
-  /** No ports, no subnets, no guests; the log is new. */
+  /** Removes all ports, subnets and guests, and starts a new log. */
   clear(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Ends all that runs in a network namespace. What ends by itself just then is what is wanted. */
+/** Kills all processes in a network namespace. A process that ends by itself meanwhile is ignored. */
 export function endAllIn(namespace: string): void {
   for (const pid of pidsIn(namespace)) {
     try {
@@ -76,7 +76,7 @@ const pidsIn = (namespace: string): readonly number[] =>
     .filter(Boolean)
     .map(Number);
 
-/** undefined: it is not there, or no longer. */
+/** The text of a file; undefined when it does not exist. */
 export function readIfThere(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
@@ -86,7 +86,7 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
-/** Runs what follows with a /dev of its own (`ip netns exec` gives it mounts of its own), in which the socket is the syslog. */
+/** The beginning of a command line that runs the rest with a /dev of its own, in which the socket is the syslog. `ip netns exec` gives it mounts of its own. */
 const withSyslog = (socket: string): string[] => [
   'sh',
   '-c',
@@ -107,7 +107,7 @@ export async function openWorld(): Promise<World> {
   run(...inHost, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.default.accept_dad=0');
   const guests = new Map<string, Guest>();
   const etcd = await startEtcd({ prefix: inHost, rootPassword: 'root' });
-  await etcd.addUser('agent', 'agent', dhcpAgentRights(undefined, hostName)); // it passes its tests with the least rights that are told to operators
+  await etcd.addUser('agent', 'agent', dhcpAgentRights(undefined, hostName)); // the agent has only the least rights that operators are told to give
   const state = join(directory, 'state');
   const logFile = join(directory, 'agent.log');
   const pidFile = join(state, 'dhcp/dnsmasq-4/pid');
@@ -177,7 +177,7 @@ export async function openWorld(): Promise<World> {
         close() {
           guests.delete(tap);
           endAllIn(namespace);
-          if (world.hasLink(tap)) run('ip', '-n', name, 'link', 'del', tap); // by itself it would go some time after its namespace
+          if (world.hasLink(tap)) run('ip', '-n', name, 'link', 'del', tap); // without this, the tap would disappear only some time after the namespace
           run('ip', 'netns', 'del', namespace);
         },
       };
@@ -200,7 +200,7 @@ export async function openWorld(): Promise<World> {
         .some((line) => line.startsWith(`${link}@`)),
     dnsmasqPid: () => Number(readFileSync(pidFile, 'utf8')),
     runs(...formers) {
-      // Dnsmasq removes the file and makes it anew when it starts, and fills it after that.
+      // At its start Dnsmasq removes the file, creates it again, and fills it later.
       const pid = Number(readIfThere(pidFile)?.trim() || Number.NaN);
       return !Number.isNaN(pid) && !formers.includes(pid) && processFacts(pid) !== undefined;
     },
