@@ -11,6 +11,7 @@ import { openDnsmasq } from './dnsmasq/disk.ts';
 import { operatorsFile } from './dnsmasq/operators-file.ts';
 import { checkArguments, checkDnsmasq, kill, processesWith } from './dnsmasq/process.ts';
 import { createDnsmasqServer } from './dnsmasq/server.ts';
+import { openEarlyQuestions } from './early4.ts';
 import { isTapName } from './endpoint.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
@@ -57,12 +58,14 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
     portOf: (tap) => server6.ports.get(tap),
     log,
   });
+  const early = openEarlyQuestions({ links, portOf: (tap) => server4.ports.get(tap), log });
   await endFormerDnsmasq6(options.directory);
   const core = createCore({ options, servers: [server4, server6], links, log });
   const upstreams = endUpstreams({ directory: options.directory, links, ready: () => dnsmasq.process.settled(), log });
   const loop = startLoop({
     run() {
       const restMs = core.run(performance.now());
+      early.portsChanged();
       if (core.serving) upstreams.serving();
       return restMs;
     },
@@ -74,7 +77,11 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   });
   const linksChanged = (names: Iterable<string>): void => {
     core.linksChanged([...names]);
-    for (const name of names) if (isTapName(name)) responder.changed(name);
+    for (const name of names) {
+      if (!isTapName(name)) continue;
+      responder.changed(name);
+      early.changed(name);
+    }
   };
   const watch = links.watch((change) => {
     linksChanged(new Set([...change.links, ...change.addresses]));
@@ -100,6 +107,7 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
       watch.close();
       reserved.close();
       await responder.close();
+      early.close();
       await upstreams.close();
       await guard.close();
       await loop.close();

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
 import type { TestPort } from './testing/etcd-values.ts';
 import { subnet } from './testing/facts.ts';
+import { rawGuest } from './testing/raw-dhcp.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
 
 let world: World;
@@ -205,6 +206,16 @@ test('the next port gets a former port’s address at once, though its lease sti
   expect((await dhclient6(successor))?.['new_ip6_address']).toBe(former.addresses[1]);
 });
 
+test('a question that came before its port is answered when the port comes', async () => {
+  const one = port();
+  const raw = rawGuest(world.guest(one.tap, { mac: one.mac, addresses: one.addresses }), one.mac);
+  const asked = raw.ask4({ kind: 'discover' }, 9000);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await world.putPort(one);
+  expect(await asked).toEqual({ kind: 'offer', address: one.addresses[0] });
+  raw.close();
+});
+
 describe('two networks', () => {
   test('with subnets of their own get each its own', async () => {
     await world.putSubnet('b4', subnet('192.168.7.0/26', { gatewayIp: '192.168.7.1', dnsServers: ['10.2.2.2'] }), 'net-b');
@@ -248,6 +259,17 @@ test('a subnet without gateway is served, by its first address, and its guests g
   const { client, lease } = await holder(await guestOf(one));
   expect(lease).toMatchObject({ ip: '10.70.0.20', serverid: '10.70.0.0' });
   expect(lease['router']).toBeUndefined();
+  expect(lease['staticroutes']).toBe('169.254.169.254/32 0.0.0.0');
+  expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.70.0.20' });
+});
+
+test.each([
+  { cidr: '10.70.0.20/32', gatewayIp: '10.71.0.1', told: { mask: '32', staticroutes: '10.71.0.1/32 0.0.0.0 0.0.0.0/0 10.71.0.1' } },
+  { cidr: '10.70.0.20/31', gatewayIp: '10.70.0.21', told: { mask: '31' } },
+])('a subnet $cidr with the gateway $gatewayIp is served', async ({ cidr, gatewayIp, told }) => {
+  await world.putSubnet('b4', subnet(cidr, { gatewayIp }), 'net-b');
+  const { client, lease } = await holder(await guestOf(port({ networkId: 'net-b', addresses: ['10.70.0.20'] })));
+  expect(lease).toMatchObject({ ip: '10.70.0.20', router: gatewayIp, serverid: gatewayIp, ...told });
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.70.0.20' });
 });
 

@@ -31,6 +31,7 @@ export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer 
 export { type Committer, watchRuleset } from './nftables/watch.ts';
 export { type Icmp6, icmp6Frame, parseIcmp6 } from './packets/icmp6.ts';
 export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';
+export { sendUdp4ToSelf } from './packets/udp4.ts';
 export { parseUdp6, type Udp6, udp6Frame } from './packets/udp6.ts';
 export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';
 export { openRoutes, type RouteFilter, type RouteTable } from './routes/netlink.ts';

@@ -1,5 +1,15 @@
 // DHCPv4 for one port.
-import { addressBytes, addressFromBytes, type Cidr, cidrContains, cidrRange, familyOf, type IpAddress, prefixLength } from '@calico-openstack/addresses';
+import {
+  addressBytes,
+  addressFromBytes,
+  type Cidr,
+  cidrContains,
+  cidrRange,
+  familyOf,
+  hostCidr,
+  type IpAddress,
+  prefixLength,
+} from '@calico-openstack/addresses';
 import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
 import type { ServiceOptions } from '../option-table.ts';
 import { extraOptions } from './extra-options.ts';
@@ -109,9 +119,13 @@ const onLink = '0.0.0.0' as IpAddress;
 
 const defaultRouteOf = (subnet: Subnet): IpAddress | undefined => subnet.hostRoutes.find(({ destination }) => destination === everywhere)?.nexthop;
 
+/** Where guests ask for their metadata. */
+const metadata = '169.254.169.254/32' as Cidr;
+
 /**
- * The options for the subnet's host routes and for its sibling subnets as on-link routes, by which a guest without a gateway reaches them. A client that gets these options ignores
- * the router option (RFC 3442), so the default route is among them. No options where there is nothing but the default route.
+ * The options for the subnet's routes: to a gateway outside the subnet on the link, the default route, the subnet's host routes, its sibling subnets on the link, by which a guest
+ * without a gateway reaches them; without a gateway also the metadata's address, on the link. The host answers for all of these (proxy ARP). A client that gets these options ignores the
+ * router option (RFC 3442), so the default route is among them. No options where there is nothing but the default route.
  */
 function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly routes: readonly DhcpOption[]; readonly problems: readonly string[] } {
   const own = subnet.hostRoutes.filter(({ destination, nexthop }) => familyOf(destination) === 4 && familyOf(nexthop) === 4 && destination !== everywhere);
@@ -120,8 +134,16 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
     .map(({ cidr }): HostRoute => ({ destination: cidr, nexthop: onLink }))
     .sort((a, b) => (a.destination < b.destination ? -1 : 1));
   const router = subnet.gatewayIp ?? defaultRouteOf(subnet);
-  const all: HostRoute[] = [...(router === undefined ? [] : [{ destination: everywhere as Cidr, nexthop: router }]), ...own, ...others];
-  if (own.length + others.length === 0) return { routes: [], problems: [] };
+  const toMetadata = router === undefined && !own.some(({ destination }) => destination === metadata) ? [{ destination: metadata, nexthop: onLink }] : [];
+  const toRouter = router !== undefined && !cidrContains(subnet.cidr, router) ? [{ destination: hostCidr(router), nexthop: onLink }] : [];
+  const all: HostRoute[] = [
+    ...toRouter,
+    ...(router === undefined ? [] : [{ destination: everywhere as Cidr, nexthop: router }]),
+    ...toMetadata,
+    ...own,
+    ...others,
+  ];
+  if (toRouter.length + toMetadata.length + own.length + others.length === 0) return { routes: [], problems: [] };
   const fitting: HostRoute[] = [];
   let [bytes, characters] = [0, 0];
   for (const route of all) {
@@ -137,13 +159,25 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
     ],
     problems:
       fitting.length < all.length
-        ? [`${all.length - fitting.length} of ${all.length} routes of ${subnet.cidr} are not told to guests: a DHCP option holds ${longestOption} bytes`]
+        ? [
+            `${all.length - fitting.length} of ${all.length} routes of ${subnet.cidr} are not told to guests, since a DHCP option holds ${longestOption} bytes: ${all
+              .filter((route) => !fitting.includes(route))
+              .slice(0, namedMax)
+              .map(({ destination, nexthop }) => `${destination} by ${nexthop}`)
+              .join(', ')}${all.length - fitting.length > namedMax ? ' …' : ''}`,
+          ]
         : [],
   };
 }
 
 const longestOption = 255;
+<<<<<<< HEAD
 /** The greatest number of characters of routes in one line for Dnsmasq. The line contains the tag as well (dnsmasq/files.ts). */
+=======
+/** So many of the routes that are left out are named. */
+const namedMax = 5;
+/** Characters of routes in one line for Dnsmasq, which holds the tag as well (dnsmasq/files.ts). */
+>>>>>>> 2540daf (dhcp-agent: a gateway outside its subnet has a route of its own; what is asked too early is answered when all is ready)
 const longestList = 950;
 /** The length of a route in the option, in bytes (RFC 3442): the prefix length, the bytes of the destination that it covers, the next hop. */
 const routeBytes = ({ destination, nexthop }: HostRoute): number => 1 + Math.ceil(prefixLength(destination) / 8) + addressBytes(nexthop).length;

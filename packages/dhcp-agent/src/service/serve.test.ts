@@ -135,7 +135,22 @@ describe('routes', () => {
       subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: { '10.99.0.0/16': '10.65.0.7' } })],
       routes: ['0.0.0.0/0 10.65.0.1', '10.99.0.0/16 10.65.0.7'],
     },
-    { case: 'a host route, no gateway', subnets: [subnet('10.65.0.0/24', { routes: { '10.99.0.0/16': '10.65.0.7' } })], routes: ['10.99.0.0/16 10.65.0.7'] },
+    {
+      case: 'a host route, no gateway: the metadata’s address with it',
+      subnets: [subnet('10.65.0.0/24', { routes: { '10.99.0.0/16': '10.65.0.7' } })],
+      routes: ['169.254.169.254/32 0.0.0.0', '10.99.0.0/16 10.65.0.7'],
+    },
+    { case: 'no gateway: the metadata’s address', subnets: [subnet('10.65.0.0/24')], routes: ['169.254.169.254/32 0.0.0.0'] },
+    {
+      case: 'no gateway, and a host route to the metadata’s address',
+      subnets: [subnet('10.65.0.0/24', { routes: { '169.254.169.254/32': '10.65.0.2' } })],
+      routes: ['169.254.169.254/32 10.65.0.2'],
+    },
+    {
+      case: 'a gateway outside the subnet: the route to it before the one through it',
+      subnets: [subnet('10.65.0.11/32', { gatewayIp: '10.80.0.1' })],
+      routes: ['10.80.0.1/32 0.0.0.0', '0.0.0.0/0 10.80.0.1'],
+    },
     {
       case: 'sibling subnets, on the link',
       subnets: [v4, subnet('10.67.0.0/24'), subnet('10.66.0.0/24'), v6],
@@ -164,7 +179,9 @@ describe('routes', () => {
     const many = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`10.99.${index}.0/24`, '10.65.0.7']));
     const { routes, problems } = routesOf([subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', routes: many })]);
     expect(routes).toHaveLength(32); // 5 bytes for the default route, 8 for each of the others
-    expect(problems).toEqual(['9 of 41 routes of 10.65.0.0/24 are not told to guests: a DHCP option holds 255 bytes']);
+    expect(problems).toEqual([
+      '9 of 41 routes of 10.65.0.0/24 are not told to guests, since a DHCP option holds 255 bytes: 10.99.31.0/24 by 10.65.0.7, 10.99.32.0/24 by 10.65.0.7, 10.99.33.0/24 by 10.65.0.7, 10.99.34.0/24 by 10.65.0.7, 10.99.35.0/24 by 10.65.0.7 …',
+    ]);
   });
 });
 

@@ -1,0 +1,138 @@
+// DHCPv4 questions that come before their tap can be answered: a VM runs before its port is known, or its gateway on the tap. Dnsmasq drops such a question, and most clients ask again only
+// a second later. This agent hears them too, keeps the last one of each tap, and hands it to Dnsmasq as soon as the tap is ready.
+import { macBytes } from '@calico-openstack/addresses';
+import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
+import { type Frame, openPacketSocket, sendUdp4ToSelf } from '@calico-openstack/kernel';
+import type { Links } from '@calico-openstack/kernel/links/link';
+import type { HostEntry } from './dnsmasq/files.ts';
+import { isTapName } from './endpoint.ts';
+
+/** Where ports are looked up. */
+export type EarlyOptions = {
+  readonly links: Links;
+  /** The port that is served on a tap, once its files are written; undefined when none is. */
+  readonly portOf: (tap: string) => HostEntry | undefined;
+  readonly log: Logger;
+  readonly clock?: Clock;
+};
+
+/** Keeps questions until closed. */
+export interface EarlyQuestions {
+  /** Takes in that a tap came, changed or went. */
+  changed(tap: string): void;
+  /** Takes in that ports may have come. */
+  portsChanged(): void;
+  close(): void;
+}
+
+const [ip4, serverPort] = [0x0800, 67] as const;
+/** The kernel's filter: IPv4 without options, UDP, to DHCP's server port. Codes and offsets: linux/filter.h; a frame's first byte is 0. */
+const filter = [
+  [0x30, 0, 0, 14],
+  [0x15, 0, 4, 0x45],
+  [0x30, 0, 0, 23],
+  [0x15, 0, 2, 17],
+  [0x28, 0, 0, 36],
+  [0x15, 1, 0, serverPort],
+  [0x06, 0, 0, 0],
+  [0x06, 0, 0, 0xffff_ffff],
+] as const;
+/** The kernel's limit for each tap: `atOnce`, and one more every `everyMs`. */
+const limit = { atOnce: 16, everyMs: 250 };
+/** How long a question is kept. The client has asked again by then. */
+const holdMs = 10_000;
+/**
+ * What is heard so soon after its tap became ready may have been asked before: frames wait until they are read. Dnsmasq is handed it in any case; what it hears twice it answers twice,
+ * with the same.
+ */
+const recentMs = 500;
+
+/** Listens until closed. Where the kernel refuses that, clients ask again themselves, and that is logged. */
+export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
+  const early = createEarlyQuestions(options, (linkIndex, address, question) => {
+    const refusal = sendUdp4ToSelf(linkIndex, address, serverPort, question);
+    if (refusal !== undefined) options.log.debug({ address, reason: refusal }, 'cannot hand a DHCPv4 question to Dnsmasq; the guest asks again');
+  });
+  try {
+    const socket = openPacketSocket(ip4, filter, limit, early.take);
+    return { ...early, close: () => socket.close() };
+  } catch (error) {
+    options.log.warn({ err: error }, 'cannot hear guests’ DHCPv4 questions: one that comes before its port is answered when the guest asks again');
+    return early;
+  }
+}
+
+/** The questions without the socket: takes frames, and hands them on by `ask`. */
+export function createEarlyQuestions(
+  { links, portOf, clock = systemClock }: EarlyOptions,
+  ask: (linkIndex: number, address: string, question: Uint8Array) => void,
+): EarlyQuestions & { take(frame: Frame): void } {
+  const kept = new Map<string, { readonly question: Question; readonly atMs: number }>();
+  /** Since when taps are ready, and by which address. */
+  const ready = new Map<string, { readonly server: string; readonly sinceMs: number }>();
+
+  function look(tap: string): { readonly server: string; readonly sinceMs: number } | undefined {
+    const wanted = portOf(tap)?.serverAddresses[0]?.address;
+    const server = wanted !== undefined && links.addresses(tap).some(({ address }) => address === wanted) ? wanted : undefined;
+    if (server === undefined) ready.delete(tap);
+    else if (ready.get(tap)?.server !== server) ready.set(tap, { server, sinceMs: clock.steadyMs() });
+    return ready.get(tap);
+  }
+
+  function handOn(tap: string, server: string, { mac, message }: Question): void {
+    const index = links.link(tap)?.index;
+    const port = portOf(tap);
+    if (index !== undefined && port && Buffer.compare(mac, macBytes(port.macs[0]!)) === 0) ask(index, server, message);
+  }
+
+  function changed(tap: string): void {
+    if (!links.link(tap)) kept.delete(tap);
+    const now = look(tap);
+    const waiting = now && kept.get(tap);
+    if (!waiting) return;
+    kept.delete(tap);
+    if (clock.steadyMs() - waiting.atMs < holdMs) handOn(tap, now.server, waiting.question);
+  }
+
+  return {
+    changed,
+    portsChanged() {
+      for (const tap of kept.keys()) changed(tap);
+    },
+    take({ linkIndex, bytes }) {
+      const tap = links.nameOf(linkIndex);
+      const question = tap !== undefined && isTapName(tap) ? readQuestion(bytes) : undefined;
+      if (tap === undefined || !question) return;
+      const now = look(tap);
+      if (!now) kept.set(tap, { question, atMs: clock.steadyMs() });
+      else if (clock.steadyMs() - now.sinceMs < recentMs) handOn(tap, now.server, question);
+    },
+    close: () => undefined,
+  };
+}
+
+/** The sender's MAC and the DHCP message of a guest's question. */
+type Question = { readonly mac: Uint8Array; readonly message: Uint8Array };
+
+const [headersBytes, fixedBytes] = [42, 240] as const;
+/** DHCPDISCOVER, DHCPREQUEST, DHCPINFORM (RFC 2132 9.6). */
+const questions: readonly number[] = [1, 3, 8];
+
+/**
+ * Reads a guest's question (RFC 2131 2) in its own name, whose type is its first option. undefined for any other frame, and for what a relay would send: the guard drops that, and it must
+ * not get around it.
+ */
+export function readQuestion(frame: Uint8Array): Question | undefined {
+  if (frame.length < headersBytes + fixedBytes + 3) return undefined;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const end = headersBytes - 8 + view.getUint16(38);
+  if (frame[14] !== 0x45 || frame[23] !== 17 || (view.getUint16(20) & 0x3fff) !== 0 || view.getUint16(36) !== serverPort || end > frame.length)
+    return undefined;
+  const [mac, message] = [frame.subarray(6, 12), frame.subarray(headersBytes, end)];
+  if (message.length < fixedBytes + 3) return undefined;
+  const isBoot = message[0] === 1 && message[1] === 1 && message[2] === 6 && view.getUint32(headersBytes + 236) === 0x6382_5363;
+  const isRelayed = view.getUint32(headersBytes + 24) !== 0;
+  const isOwn = Buffer.compare(message.subarray(28, 34), mac) === 0;
+  const isQuestion = message[240] === 53 && message[241] === 1 && questions.includes(message[242]!);
+  return isBoot && !isRelayed && isOwn && isQuestion ? { mac, message } : undefined;
+}
