@@ -22,15 +22,19 @@ export type StatusFollowOptions = {
 /** Follows the reports until it is closed. A repeated snapshot delivers only the differences. */
 export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: StatusFollowOptions): { close(): void } {
   const hosts = new Set<string>();
+  /** The revisions of ports' reports, by key. */
+  const reportedAt = new Map<string, number>();
   let followed = false;
 
-  function one({ key, value }: Change): void {
+  function one({ key, value, modRevision }: Change): void {
     const reports = parseFelixStatusKey(region, key);
     if (!reports) return;
     const { host } = reports;
     if (reports.kind === 'endpoint') {
       if (!portId.test(reports.endpoint)) return;
-      ports.vanished(reports.endpoint, host, value === undefined);
+      ports.vanished(reports.endpoint, key, value === undefined ? reportedAt.get(key) : undefined);
+      if (value === undefined) reportedAt.delete(key);
+      else reportedAt.set(key, modRevision);
       ports.look(reports.endpoint);
       return;
     }

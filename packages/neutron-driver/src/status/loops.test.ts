@@ -2,7 +2,7 @@ import { recordingLog, silentLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { AgentReport, Background, StatusUpdate } from '../sources.ts';
 import { keysOf } from '../sync/plan.ts';
 import { database } from '../testing/database.ts';
@@ -286,4 +286,76 @@ test('while neither rows nor reports can be read, no port is forgotten', async (
   await clock.pass(10_000);
   expect(set.map(({ port }) => port).sort()).toEqual(ids);
   await ports.close();
+});
+
+describe('a report that vanishes', () => {
+  /** The loops, with port p1 bound to h1. `move` binds it elsewhere as ML2 does: the port is DOWN until it is reported up. */
+  async function world() {
+    const { etcd } = fakeEtcd();
+    const { db, source, set } = neutron();
+    const clock = fakeClock();
+    const keys = keysOf(undefined);
+    const ports = startPortStatusLoop({ etcd, keys, source, threads: 1, log, clock });
+    const agents = startAgentReports({ source, everyMs: 1_000_000, log, clock });
+    const follower = followStatus({ etcd, region: undefined, ports, agents, log });
+    const endpoint = (host: string): string => keys.endpoint({ host, device: deviceId }, 'p1');
+    const bind = (host: string): void => void db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow(host)], status: 'DOWN' }));
+    bind('h1');
+    const write = async (operations: Parameters<typeof etcd.transact>[1]): Promise<void> => {
+      await etcd.transact([], operations);
+      await clock.pass(0);
+    };
+    await write([{ put: endpoint('h1'), value: '{}' }]);
+    await write([{ put: statusKey('h1', 'p1'), value: report('up') }]);
+    return {
+      set,
+      endpoint,
+      write,
+      statuses: () => set.map(({ host, status }) => `${host} ${status}`),
+      look: async () => {
+        ports.look('p1');
+        await clock.pass(0);
+      },
+      move: async (from: string, to: string) => {
+        bind(to);
+        await write([{ delete: endpoint(from) }, { put: endpoint(to), value: '{}' }]);
+      },
+      close: async () => {
+        follower.close();
+        await Promise.all([ports.close(), agents.close()]);
+      },
+    };
+  }
+
+  test('although its endpoint stands makes the port ERROR, until it is reported again', async () => {
+    const w = await world();
+    await w.write([{ delete: statusKey('h1', 'p1') }]);
+    await w.write([{ put: statusKey('h1', 'p1'), value: report('up') }]);
+    expect(w.statuses()).toEqual(['h1 ACTIVE', 'h1 ERROR', 'h1 ACTIVE']);
+    await w.close();
+  });
+
+  test('because the port has left says nothing of it when it is back and not reported yet', async () => {
+    const w = await world();
+    await w.move('h1', 'h2');
+    await w.write([{ delete: statusKey('h1', 'p1') }]);
+    await w.write([{ put: statusKey('h2', 'p1'), value: report('up') }]);
+    await w.move('h2', 'h1');
+    await w.look();
+    await w.write([{ delete: statusKey('h2', 'p1') }]);
+    expect(w.statuses()).toEqual(['h1 ACTIVE', 'h2 ACTIVE']);
+    await w.write([{ put: statusKey('h1', 'p1'), value: report('up') }]);
+    await w.write([{ delete: statusKey('h1', 'p1') }]);
+    expect(w.statuses().slice(2)).toEqual(['h1 ACTIVE', 'h1 ERROR']);
+    await w.close();
+  });
+
+  test('only after the port is back, because Felix was slow, says nothing of it either', async () => {
+    const w = await world();
+    await w.move('h1', 'h2');
+    await w.move('h2', 'h1');
+    await w.write([{ delete: statusKey('h1', 'p1') }]);
+    expect(w.statuses()).toEqual(['h1 ACTIVE']);
+    await w.close();
+  });
 });

@@ -1,6 +1,6 @@
 // Brings the states of ports from etcd into Neutron: for each port that may have changed, compares its row with the reports of Felix, and writes the difference.
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
-import { decodeEndpointStatus, type EndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
+import { decodeEndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
 import { noRowsQuestion, type PortRow } from '../rows.ts';
 import type { Background } from '../sources.ts';
@@ -8,13 +8,14 @@ import type { Keys } from '../sync/plan.ts';
 import { readKeys } from '../sync/sync.ts';
 import type { Slot } from '../translate/endpoint.ts';
 import { portStatusUpdate, type Reported, statusSlots, upAtDestination } from './ports.ts';
+import { type Vanished, type Vanishing, Vanishings, vanishingOf } from './vanishings.ts';
 
 /** Writes ports' statuses to Neutron. */
 export type PortStatusLoop = {
   /** Schedules a comparison of the port, because its row or its reports may have changed. */
   look(port: string): void;
-  /** Records that a host's report of a port has vanished, or has come (back). */
-  vanished(port: string, host: string, gone: boolean): void;
+  /** Records that a report of a port has vanished, with the revision of that report, or (undefined) that it is there. */
+  vanished(port: string, key: string, reportedAt: number | undefined): void;
   close(): Promise<void>;
 };
 
@@ -33,29 +34,19 @@ const batchSize = 60;
 /** Starts the loop. It looks at nothing until `look` is called. */
 export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = systemClock }: PortStatusOptions): PortStatusLoop {
   const dirty = new Set<string>();
-  const vanishings = new Map<string, Set<string>>();
+  const vanishings = new Vanishings();
   /** The ports that were reported to Nova as up at their destination, with that host. */
   const told = new Map<string, string>();
 
-  const keyOf = (port: string, { host, device }: Slot): string =>
-    endpointStatusKey(keys.region, { host, orchestrator: 'openstack', workload: `${keys.namespace}/${device}`, endpoint: port });
-
   async function examine(ports: readonly string[]): Promise<void> {
+    const vanished = new Map(ports.map((port) => [port, vanishings.of(port)]));
     const { ports: rows } = await source.rows({ ...noRowsQuestion, ports });
-    const found = await readKeys(
-      etcd,
-      rows.flatMap((row) => statusSlots(row).map((slot) => keyOf(row.id, slot))),
-    );
-    const statuses = new Map<string, EndpointStatus>();
-    for (const [key, entry] of found) {
-      const status = entry && decodeEndpointStatus(entry.value);
-      if (status?.ok) statuses.set(key, status.value);
-    }
+    const reports = await readReports(etcd, keys, rows, vanished);
     const left = [...rows];
     const failures: unknown[] = [];
     const work = async (): Promise<void> => {
       for (let row = left.pop(); row; row = left.pop()) {
-        await settle(row, statuses).catch((error: unknown) => {
+        await settle(row, reports.get(row.id)!).catch((error: unknown) => {
           failures.push(error);
           dirty.add((row as PortRow).id);
         });
@@ -67,17 +58,13 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
     if (failures.length > 0) throw failures[0];
   }
 
-  async function settle(row: PortRow, statuses: ReadonlyMap<string, EndpointStatus>): Promise<void> {
-    const reported: Reported = {
-      at: (slot) => statuses.get(keyOf(row.id, slot)),
-      vanished: (host) => vanishings.get(row.id)?.has(host) ?? false,
-    };
+  async function settle(row: PortRow, reported: Reports): Promise<void> {
     const update = portStatusUpdate(row, reported);
     if (update) {
       await source.setPortStatus(update);
       log.info({ port: update.port, host: update.host, status: update.status }, 'wrote the status of a port to Neutron');
       dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
-    }
+    } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may come back to the same host
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
     else if (told.get(row.id) !== destination) {
@@ -88,7 +75,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
   }
 
   function forget(port: string): void {
-    vanishings.delete(port);
+    vanishings.forget(port);
     told.delete(port);
   }
 
@@ -120,13 +107,49 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
       dirty.add(port);
       loop.wake();
     },
-    vanished(port, host, gone) {
-      const hosts = vanishings.get(port) ?? new Set();
-      if (gone) hosts.add(host);
-      else hosts.delete(host);
-      if (hosts.size > 0) vanishings.set(port, hosts);
-      else vanishings.delete(port);
+    vanished(port, key, reportedAt) {
+      if (reportedAt === undefined) vanishings.forget(port, key);
+      else vanishings.add(port, key, reportedAt);
     },
     close: () => loop.close(),
   };
+}
+
+/** The reports about one port, and those that have vanished rightly: the revisions that they had, by key. */
+type Reports = Reported & { readonly rightlyVanished: Vanished };
+
+/** Reads the reports about ports. @param vanished the reports that had vanished before, by port */
+async function readReports(etcd: Etcd, keys: Keys, rows: readonly PortRow[], vanished: ReadonlyMap<string, Vanished>): Promise<ReadonlyMap<string, Reports>> {
+  const statusKey = (port: string, { host, device }: Slot): string =>
+    endpointStatusKey(keys.region, { host, orchestrator: 'openstack', workload: `${keys.namespace}/${device}`, endpoint: port });
+  const asked = rows.flatMap((row) =>
+    statusSlots(row).flatMap((slot) => {
+      const key = statusKey(row.id, slot);
+      return vanished.get(row.id)?.has(key) ? [key, keys.endpoint(slot, row.id)] : [key];
+    }),
+  );
+  const found = await readKeys(etcd, asked);
+  return new Map(
+    rows.map((row) => {
+      const ofPort = vanished.get(row.id) ?? new Map<string, number>();
+      const endpointKeys = new Map(statusSlots(row).map((slot) => [statusKey(row.id, slot), keys.endpoint(slot, row.id)]));
+      const judge = (key: string, reportedAt: number): Vanishing => vanishingOf(found.get(endpointKeys.get(key) ?? ''), reportedAt);
+      return [
+        row.id,
+        {
+          at(slot) {
+            const entry = found.get(statusKey(row.id, slot));
+            const status = entry && decodeEndpointStatus(entry.value);
+            return status?.ok ? status.value : undefined;
+          },
+          vanished(slot) {
+            const key = statusKey(row.id, slot);
+            const reportedAt = ofPort.get(key);
+            return reportedAt === undefined ? undefined : judge(key, reportedAt);
+          },
+          rightlyVanished: new Map([...ofPort].filter(([key, reportedAt]) => judge(key, reportedAt) === 'rightly')),
+        },
+      ];
+    }),
+  );
 }

@@ -4,10 +4,10 @@ import type { PortRow } from '../rows.ts';
 import { bindingRow, portId, portRow } from '../testing/rows.ts';
 import { portStatusUpdate, upAtDestination } from './ports.ts';
 
-type Reports = Readonly<Record<string, EndpointStatus | 'vanished'>>;
+type Reports = Readonly<Record<string, EndpointStatus | 'vanished rightly' | 'vanished wrongly'>>;
 const reported = (reports: Reports) => ({
-  at: ({ host }: { host: string }) => (reports[host] === 'vanished' ? undefined : (reports[host] as EndpointStatus | undefined)),
-  vanished: (host: string) => reports[host] === 'vanished',
+  at: ({ host }: { host: string }) => (reports[host]?.startsWith('vanished') ? undefined : (reports[host] as EndpointStatus | undefined)),
+  vanished: ({ host }: { host: string }) => /^vanished (rightly|wrongly)$/.exec(reports[host] ?? '')?.[1] as 'rightly' | 'wrongly' | undefined,
 });
 const on = (host: string, vif = 'tap', profile = {}): Partial<PortRow> => ({ bindings: [bindingRow(host, vif, profile)] });
 
@@ -16,15 +16,16 @@ describe("a port's status", () => {
     ['up', on('h1'), { h1: 'up' }, 'ACTIVE'],
     ['down', { ...on('h1'), status: 'ACTIVE' }, { h1: 'down' }, 'DOWN'],
     ['error', on('h1'), { h1: 'error' }, 'ERROR'],
-    ['vanished', { ...on('h1'), status: 'ACTIVE' }, { h1: 'vanished' }, 'ERROR'],
+    ['vanished', { ...on('h1'), status: 'ACTIVE' }, { h1: 'vanished wrongly' }, 'ERROR'],
+    ['vanished when it left, back and not reported yet', on('h1'), { h1: 'vanished rightly' }, undefined],
     ['not reported yet', on('h1'), {}, undefined],
     ['right already', { ...on('h1'), status: 'ACTIVE' }, { h1: 'up' }, undefined],
     ['up on another host', on('h1'), { h2: 'up' }, undefined],
-    ['vanished on the host that it has left', { ...on('h2'), status: 'ACTIVE' }, { h1: 'vanished', h2: 'up' }, undefined],
+    ['vanished on the host that it has left', { ...on('h2'), status: 'ACTIVE' }, { h1: 'vanished wrongly', h2: 'up' }, undefined],
     ['up on an unbound port', on('', 'unbound'), { h1: 'up' }, undefined],
     ['up while it is bound anew', on('h1', 'unbound'), { h1: 'up' }, 'ACTIVE'],
-    ['vanished because it was put down', { ...on('h1'), status: 'ACTIVE', admin_state_up: false }, { h1: 'vanished' }, 'DOWN'],
-    ["vanished of a router's port", { ...on('h1'), device_owner: 'network:router_interface', status: 'ACTIVE' }, { h1: 'vanished' }, undefined],
+    ['vanished because it was put down', { ...on('h1'), status: 'ACTIVE', admin_state_up: false }, { h1: 'vanished rightly' }, 'DOWN'],
+    ["vanished of a router's port", { ...on('h1'), device_owner: 'network:router_interface', status: 'ACTIVE' }, { h1: 'vanished wrongly' }, undefined],
   ])('%s', (_, port, reports, status) => {
     expect(portStatusUpdate(portRow(port), reported(reports))).toEqual(status && { port: portId, host: port.bindings?.[0]?.host, status });
   });

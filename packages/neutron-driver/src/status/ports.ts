@@ -3,13 +3,14 @@ import type { EndpointStatus } from '@calico-openstack/datamodel';
 import type { PortRow } from '../rows.ts';
 import type { StatusUpdate } from '../sources.ts';
 import { activeBinding, endpointWishes, type Slot } from '../translate/endpoint.ts';
+import type { Vanishing } from './vanishings.ts';
 
 /** The reports of the Felixes in etcd. */
 export type Reported = {
   /** The status that this host's Felix reports; undefined when there is no report. */
   at(slot: Slot): EndpointStatus | undefined;
-  /** Whether a report of this host has vanished. */
-  vanished(host: string): boolean;
+  /** How this host's report of the port has vanished; undefined when it has not. */
+  vanished(slot: Slot): Vanishing | undefined;
 };
 
 const neutronStatus = { up: 'ACTIVE', down: 'DOWN', error: 'ERROR' } as const satisfies Record<EndpointStatus, StatusUpdate['status']>;
@@ -22,14 +23,14 @@ export function portStatusUpdate(port: PortRow, reported: Reported): StatusUpdat
   const host = activeBinding(port)?.host ?? '';
   if (host === '') return undefined; // the port is unbound, and Neutron itself has set it DOWN
   const home = endpointWishes(port)[0];
-  const wanted = home ? statusAtHome(home.slot, reported) : port.admin_state_up || !reported.vanished(host) ? undefined : 'DOWN';
+  const wanted = home ? statusAtHome(home.slot, reported) : port.admin_state_up || !reported.vanished({ host, device: port.device_id }) ? undefined : 'DOWN';
   return wanted === undefined || wanted === port.status ? undefined : { port: port.id, host, status: wanted };
 }
 
 function statusAtHome(home: Slot, reported: Reported): StatusUpdate['status'] | undefined {
   const status = reported.at(home);
   if (status !== undefined) return neutronStatus[status];
-  return reported.vanished(home.host) ? 'ERROR' : undefined;
+  return reported.vanished(home) === 'wrongly' ? 'ERROR' : undefined;
 }
 
 /** The host to which the port migrates, if the port is up there already; then Nova waits for a notification. */
