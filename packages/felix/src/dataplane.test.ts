@@ -108,6 +108,16 @@ test('closed tables are put back by the options that are wanted by then', () => 
   expect(JSON.stringify(w.inet.content().chains.get('forward') ?? [...w.inet.content().chains.values()])).not.toBe(before);
 });
 
+test('other options change rules that are in force', () => {
+  const w = begun();
+  w.dataplane.note(changeOf(workload(1)));
+  w.dataplane.step();
+  const before = JSON.stringify([...w.inet.content().chains]);
+  w.dataplane.setOptions({ ...options, denyAction: 'REJECT' });
+  w.dataplane.step();
+  expect(JSON.stringify([...w.inet.content().chains])).not.toBe(before);
+});
+
 test('a device is programmed when its rules are in the kernel, not before', () => {
   const w = begun();
   w.dataplane.note(changeOf(workload(1)));

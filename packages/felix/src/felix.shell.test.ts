@@ -35,8 +35,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-function world(environment: Readonly<Record<string, string>> = {}, kernel = fakeHostKernel()) {
-  const etcd = fakeEtcd();
+function world(environment: Readonly<Record<string, string>> = {}, kernel = fakeHostKernel(), etcd = fakeEtcd()) {
   const clock = fakeClock();
   const { log, entries } = recordingLog();
   const output: OpenLog = { log, configure: () => undefined, reopen: () => undefined };
@@ -133,6 +132,23 @@ describe('until the datastore is known', () => {
     expect([chainsOf(w) > 0, w.arp.content().chains.size > 0, knownInterfaces(w)]).toEqual([true, true, 0]);
     expect(w.said()).toContain('the host had no rules of Felix: packets from and to these interfaces are dropped until the datastore is known');
     expect(w.order).toEqual(['rules', 'rules']);
+  });
+
+  test('a datastore that arrives in pages is acted on when the last page is here, though it says on the first that it is ready', async () => {
+    const w = world({}, fakeHostKernel(), fakeEtcd({ pageKeys: 1 }));
+    w.plug(one);
+    await w.put(clusterInformation(), open, workloadEndpoint(one));
+    await w.start();
+    await w.clock.pass(1000);
+    const [read, programmed] = ['the datastore has been read', 'the kernel is as the datastore wants it'].map((message) => w.said().indexOf(message));
+    expect(read).toBeGreaterThanOrEqual(0);
+    expect(programmed).toBeGreaterThan(read!);
+  });
+
+  test('an empty datastore is reported as not ready', async () => {
+    const w = world();
+    await w.start();
+    expect(w.said().join('\n')).toContain('the datastore is not ready (spec.datastoreReady of ClusterInformation default)');
   });
 
   test('rules of an earlier run stay as they are, and only the table that is missing is made', async () => {

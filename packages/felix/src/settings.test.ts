@@ -1,6 +1,6 @@
 import type { Source } from '@calico-openstack/agent';
 import { describe, expect, test } from 'vitest';
-import { createSettingsKeeper } from './settings.ts';
+import { createSettingsKeeper, localSources, resolveParameters } from './settings.ts';
 
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const root = '/calico/resources/v3/projectcalico.org/';
@@ -221,4 +221,30 @@ test('of names that nobody knows neither the text is shown, which may be a passw
   });
   expect(Math.max(...complaints.map(({ option }) => option.length))).toBe(80);
   expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(false);
+});
+
+test('a file that does not exist counts as empty', () =>
+  expect(localSources(['/nonexistent/felix.cfg'], {}).map(({ name, texts }) => [name, texts.size])).toContainEqual(['/nonexistent/felix.cfg', 0]));
+
+describe('names that are no parameters', () => {
+  const unknown = (count: number): readonly (readonly [string, string])[] => Array.from({ length: count }, (_, index) => [`strange${index}`, 'x']);
+  const source = (name: string, ...texts: readonly (readonly [string, string])[]): Source => ({ name, dialect: 'cfg', texts: new Map(texts) });
+  const complaintsOf = (...sources: readonly Source[]) => resolveParameters(sources).complaints;
+
+  test('are all reported up to fifty', () => {
+    const complaints = complaintsOf(source('a.cfg', ...unknown(50)));
+    expect(complaints).toHaveLength(50);
+    expect(complaints.every(({ option }) => option !== '')).toBe(true);
+  });
+
+  test('beyond fifty are counted, with the place of the last of them', () => {
+    const complaints = complaintsOf(source('a.cfg', ...unknown(51)), source('b.cfg', ['other', 'x']));
+    expect(complaints).toHaveLength(51);
+    expect(complaints.at(-1)).toMatchObject({ source: 'b.cfg', problem: '2 more names have no effect in this Felix, and are not listed' });
+  });
+
+  test('do not hide one that must stop the start', () => {
+    const stopping = complaintsOf(source('a.cfg', ...unknown(60), ['prometheusmetricscertfile', '/cert.pem'])).filter(({ stops }) => stops);
+    expect(stopping).toMatchObject([{ option: 'PrometheusMetricsCertFile' }]);
+  });
 });

@@ -154,3 +154,42 @@ test('what is closed stamps nothing more, and tells of nothing', async () => {
   await w.clock.pass(60_000);
   expect([w.passes.length, w.changes(), w.stamping.options.unstamped]).toEqual([1, 0, 'pass']);
 });
+
+test('no bit of an earlier run is left, the lowest included', async () => {
+  const lowest = world({ earlier: { egress: 1, ingress: 2 }, marks: [1, 2, 0] });
+  await lowest.inForce();
+  await lowest.inForce();
+  expect(lowest.marks()).toEqual([stamps.egress, stamps.ingress, 0]);
+  const twoMeanings = world({ earlier: { egress: stamps.ingress, ingress: 1 }, marks: [stamps.ingress, 1] });
+  await twoMeanings.inForce();
+  await twoMeanings.inForce();
+  expect(twoMeanings.marks()).toEqual([0, 0]);
+});
+
+test('bits that could not be given before the end are not asked for', async () => {
+  const w = world({ earlier: others, marks: [others.egress] });
+  w.failures.push(new Error('ENOBUFS'));
+  await w.inForce();
+  w.stamping.close();
+  await w.clock.pass(60_000);
+  expect([w.stamping.options.stamps, w.changes()]).toEqual([others, 0]);
+});
+
+test('what began in between is stamped before anything else is begun, however often that fails', async () => {
+  const w = world({ earlier: others, marks: [others.egress] });
+  await w.inForce();
+  w.failures.push(new Error('ENOBUFS'));
+  await w.inForce();
+  expect([w.passes.length, w.changes()]).toEqual([2, 1]);
+  w.stamping.want(others);
+  await w.inForce(); // while the pass waits to be tried again
+  expect([w.passes.length, w.changes()]).toEqual([2, 1]);
+  await w.clock.pass(60_000);
+  expect(w.changes()).toBe(2);
+});
+
+test('rules that somebody takes away when all connections are stamped are no news', async () => {
+  const w = world({});
+  w.stamping.rulesGone();
+  expect([w.changes(), w.entries]).toEqual([0, []]);
+});

@@ -15,7 +15,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
   const alive = new Map<number, () => void>(found.map(({ pid }) => [pid, () => {}]));
   const done: string[] = [];
   const startedAtMs: number[] = [];
-  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']> };
+  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']>, killMs: 0 };
   let lastPid = 100;
   const end = (pid: number): void => {
     const onExit = alive.get(pid);
@@ -38,6 +38,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
       return { pid, startTicks: pid };
     },
     async kill({ pid }) {
+      if (state.killMs > 0) await clock.pause(state.killMs);
       done.push(`kill ${pid}`);
       end(pid);
     },
@@ -213,4 +214,75 @@ test('closing leaves Dnsmasq running', async () => {
   end(101);
   await clock.pass(10_000);
   expect(done).toEqual(['tidy', 'start 101']);
+});
+
+test('a Dnsmasq counts as serving from its start until it ends, is stopped or has to be replaced', async () => {
+  const { clock, supervised, state, end } = setUp();
+  expect(supervised.isServing()).toBe(false);
+  supervised.run();
+  await clock.pass(1000);
+  expect(supervised.isServing()).toBe(true);
+  state.is = 'stopped';
+  await clock.pass(5000);
+  expect(supervised.isServing()).toBe(false);
+  state.is = 'well';
+  await clock.pass(5000);
+  expect(supervised.isServing()).toBe(true);
+  state.startFails = true;
+  end(101);
+  await clock.pass(0);
+  expect(supervised.isServing()).toBe(false);
+});
+
+test('what has to end first has ended before the next thing happens, however long that takes', async () => {
+  const { clock, supervised, done, state } = setUp(left(7, 'otherwise'), left(8, 'elsewhere'));
+  state.killMs = 5000;
+  supervised.run();
+  await clock.pass(4999);
+  expect(done).toEqual([]);
+  await clock.pass(1);
+  expect(done).toEqual(['kill 8', 'tidy', 'start 101']);
+  supervised.reload();
+  await clock.pass(4999);
+  expect(done).toEqual(['kill 8', 'tidy', 'start 101']);
+  await clock.pass(10_000);
+  expect(done).toEqual(['kill 8', 'tidy', 'start 101', 'kill 7', 'hang up 101']);
+});
+
+test('a reload that is asked for while Dnsmasq is away is no SIGHUP, since it reads everything at its start', async () => {
+  const { clock, supervised, done, state, end } = setUp();
+  supervised.run();
+  await clock.pass(2000);
+  state.startFails = true;
+  end(101);
+  supervised.reload();
+  await clock.pass(0);
+  state.startFails = false;
+  await clock.pass(10_000);
+  expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101', 'start 102']);
+});
+
+test('after one that lived long, the pauses start anew', async () => {
+  const { clock, supervised, state, end, gapsMs } = setUp();
+  state.livesMs = 500;
+  supervised.run();
+  await clock.pass(30_000);
+  state.livesMs = Number.POSITIVE_INFINITY;
+  await clock.pass(20_000);
+  const starts = gapsMs().length + 1;
+  state.livesMs = 500;
+  end(100 + starts);
+  await clock.pass(700);
+  expect(gapsMs().length).toBe(starts + 1);
+  expect(gapsMs().at(-1)).toBeLessThanOrEqual(600);
+});
+
+test('closing ends a pause', async () => {
+  const { clock, supervised, state } = setUp();
+  state.livesMs = 1;
+  supervised.run();
+  await clock.pass(60_000);
+  expect(clock.restsMs.length).toBeGreaterThan(0);
+  await supervised.close();
+  expect(clock.restsMs).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { compactionTriggerKey, electionKey, endpointStatusKey, legacyElectionKey } from '@calico-openstack/datamodel';
+import type { Etcd } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { afterEach, expect, test, vi } from 'vitest';
 import { deviceId } from '../testing/rows.ts';
@@ -24,12 +25,12 @@ function setUp() {
       await clock.pass(1000);
     }
   };
-  function candidate(name: string) {
+  function candidate(name: string, etcd: Etcd = fake.connect()) {
     const looked: string[] = [];
     const anew = vi.fn();
     const { log, entries } = recordingLog();
     const elected = startElected({
-      etcd: fake.connect(),
+      etcd,
       region: undefined,
       candidate: name,
       ports: { look: (port) => looked.push(port), vanished: () => {}, close: async () => {} },
@@ -95,4 +96,45 @@ test('an etcd that was replaced while it was followed is told of', async () => {
   replace();
   await pass(80);
   expect(driver.anew).toHaveBeenCalledTimes(1);
+});
+
+test('a driver compacts as soon as it is elected', async () => {
+  const { etcd, pass, candidate, contents } = setUp();
+  await etcd.transact([], [{ put: electionKey(undefined), value: 'a driver of another kind' }]);
+  candidate('one');
+  await pass(2);
+  expect(contents()[compactionTriggerKey]).toBeUndefined();
+  await etcd.transact([], [{ delete: electionKey(undefined) }]);
+  await pass(2);
+  expect(contents()[compactionTriggerKey]).toBe(String(process.pid));
+});
+
+test('who closes has resigned when that is done, and leaves no timer', async () => {
+  const { pass, candidate, contents, clock } = setUp();
+  const driver = candidate('one');
+  await pass(1);
+  await driver.close();
+  expect(contents()[electionKey(undefined)]).toBeUndefined();
+  expect(clock.restsMs).toEqual([]);
+});
+
+test('closing waits for a compaction that is under way', async () => {
+  const { pass, candidate, connect } = setUp();
+  const answer = Promise.withResolvers<void>();
+  const etcd = connect();
+  const slow: Etcd = {
+    ...etcd,
+    async get(key) {
+      if (key === compactionTriggerKey) await answer.promise;
+      return etcd.get(key);
+    },
+  };
+  const driver = candidate('one', slow);
+  await pass(1);
+  const closed = vi.fn();
+  const closing = driver.close().then(closed);
+  await pass(1);
+  expect(closed).not.toHaveBeenCalled();
+  answer.resolve();
+  await closing;
 });
