@@ -1,12 +1,15 @@
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import type { WorkloadId } from '@calico-openstack/datamodel';
-import { createNeighbourProgrammer, createRouteProgrammer, deviceRoute, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
+import { createNeighbourProgrammer, createRouteProgrammer, createShaper, deviceRoute, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
+import { fakeQdiscs } from '@calico-openstack/kernel/qdiscs/fake';
+import { bucketHandle } from '@calico-openstack/kernel/qdiscs/qdisc';
 import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
 import type { WorkloadDevice } from '@calico-openstack/render';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { BandwidthLimits, ifbOf, shaperRights } from './devices/shaping.ts';
 import { createDevices, type DeviceSettings, type DevicesReport } from './devices.ts';
 
 const settings: DeviceSettings = {
@@ -39,6 +42,8 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
   const absent = new Set<string>();
   const devicePrefixes = ['tap'];
   const bgpInterfaces = new Set<string>();
+  const qdiscs = fakeQdiscs(links.kernel);
+  const drifts: string[] = [];
   const table = kernelRoutes.open();
   const devices = createDevices(
     {
@@ -51,6 +56,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
         return 'written';
       },
       bgpInterfaces,
+      limits: new BandwidthLimits(createShaper(qdiscs.open(), links, shaperRights), () => drifts.push('qdiscs')),
     },
     settings,
     { led: new Map(Object.entries(earlier).map(([address, name]) => [`${address}/32` as Cidr, name])), elevated: new Set() },
@@ -60,6 +66,8 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
     links,
     devices,
     bgpInterfaces,
+    qdiscs,
+    drifts,
     sysctls,
     absent,
     routes: () => kernelRoutes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
@@ -308,4 +316,97 @@ test('other settings move every route to its new metric', async () => {
   devices.setSettings({ ...settings, ipv6: false });
   devices.apply();
   expect(routes()).toEqual(['10.0.0.1/32 tap1']);
+});
+
+describe('bandwidth', () => {
+  const bucket = { rateBytesPerSecond: 125_000, burstBytes: 100_000, queueBytes: 131_072 };
+  const limited = (bandwidth: WorkloadDevice['bandwidth']): WorkloadDevice => ({ ...device('tap1', '10.65.0.11'), ...(bandwidth && { bandwidth }) });
+  const both = limited({ ingress: bucket, egress: bucket });
+
+  test('limits come and go with the endpoint’s value, and with the endpoint; without them nothing is read', async () => {
+    const { plug, say, qdiscs, links } = world();
+    const index = await plug('tap1');
+    const held = () => qdiscs.open().read(index);
+    say(['tap1', limited(undefined)]);
+    expect(qdiscs.commits).toEqual([]);
+    expect(say(['tap1', both]).changed).toEqual(new Map());
+    expect([held().root?.kind, held().filters.length, links.indexOf(ifbOf('tap1')) !== undefined]).toEqual(['tbf', 1, true]);
+    say(['tap1', limited({ egress: bucket })]);
+    expect([held().root, held().filters.length]).toEqual([undefined, 1]);
+    say(['tap1', both]);
+    say(['tap1', undefined]);
+    expect([held(), links.indexOf(ifbOf('tap1'))]).toEqual([{ filters: [] }, undefined]);
+  });
+
+  test('an interface that comes later gets its limits; when it goes, its ifb goes', async () => {
+    const { plug, say, qdiscs, links, devices } = world();
+    say(['tap1', both]);
+    const index = await plug('tap1');
+    devices.apply();
+    expect(qdiscs.open().read(index).filters).toHaveLength(1);
+    links.kernel.remove(index);
+    await Promise.resolve();
+    devices.apply();
+    expect(links.indexOf(ifbOf('tap1'))).toBeUndefined();
+  });
+
+  test('what others take away is told and comes back: the qdisc, the filter, the ifb', async () => {
+    const { plug, say, qdiscs, links, devices, drifts } = world();
+    const index = await plug('tap1');
+    say(['tap1', both]);
+    const wanted = (): unknown => ({
+      ...qdiscs.open().read(index),
+      filters: qdiscs
+        .open()
+        .read(index)
+        .filters.map(({ redirectsTo }) => redirectsTo === links.indexOf(ifbOf('tap1'))),
+    });
+    const right = wanted();
+    await Promise.resolve();
+    devices.apply(); // the ifb's events have come
+    const another = qdiscs.open();
+    for (const [index_, verb] of [
+      [index, 'delete-root'],
+      [index, 'delete-ingress'],
+      [links.indexOf(ifbOf('tap1'))!, 'delete-root'],
+    ] as const) {
+      another.commit(verb === 'delete-root' ? { verb, index: index_, handle: bucketHandle } : { verb, index: index_ });
+      await Promise.resolve();
+      expect(drifts.splice(0)).not.toEqual([]);
+      devices.apply();
+      expect(wanted()).toEqual(right);
+    }
+    links.removeLink(ifbOf('tap1'));
+    await Promise.resolve();
+    devices.apply();
+    expect(wanted()).toEqual(right);
+  });
+
+  test('a refused limit is an error of the endpoint, is tried again, and holds nothing else up', async () => {
+    const { plug, say, qdiscs, devices, routes } = world();
+    const index = await plug('tap1');
+    qdiscs.occupy(index, { root: { kind: 'htb', handle: 0x10000 } });
+    const { changed, retry } = say(['tap1', both]);
+    expect([changed.get(id('tap1')), retry]).toMatchObject([{ status: 'error', reason: expect.stringContaining('htb') }, true]);
+    expect(routes()).toEqual(['10.65.0.11/32 tap1']);
+    qdiscs.open().commit({ verb: 'create-ingress', index: 9999 });
+    say(['tap1', limited({ egress: bucket })]);
+    expect(devices.apply().retry).toBe(false);
+  });
+
+  test('limits of an earlier run that nobody wants any more go at the first step, ifbs without an interface too', async () => {
+    const { links, qdiscs, plug } = world();
+    const index = await plug('tap1');
+    const shaper = createShaper(qdiscs.open(), links, shaperRights);
+    shaper.shape(links.link('tap1')!, { toLink: bucket, fromLink: { bucket, through: ifbOf('tap1') } });
+    links.createLink(`bwcali-orphan`, 'ifb');
+    links.createLink(`ifb0`, 'ifb');
+    await Promise.resolve();
+    const limits = new BandwidthLimits(shaper, () => undefined);
+    expect(limits.settle(limited(undefined), links.link('tap1'))).toBeUndefined();
+    limits.settleRest(new Map(), () => undefined);
+    expect(qdiscs.open().read(index)).toEqual({ filters: [] });
+    await Promise.resolve();
+    expect([...links.links.keys()].sort()).toEqual(['ifb0', 'lo', 'tap1']);
+  });
 });

@@ -7,6 +7,7 @@ import type { WorkloadDevice } from '@calico-openstack/render';
 import { Arrivals, type PlacedDevice } from './devices/arrivals.ts';
 import { AddressLeads } from './devices/leads.ts';
 import { PeeringAddresses, type PeeringLinks } from './devices/peering.ts';
+import type { BandwidthLimits } from './devices/shaping.ts';
 import { InterfaceSysctls, type SysctlSettings } from './devices/sysctls.ts';
 import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
@@ -33,6 +34,7 @@ export type DeviceKernel = {
   readonly writeSysctl: typeof writeSysctl;
   /** The interfaces on which BIRD's routes belong to BIRD. It is kept current here, and read where a route's owner is decided (`openHostKernel`). */
   readonly bgpInterfaces: Set<string>;
+  readonly limits: BandwidthLimits;
 };
 
 /** The state of an endpoint's interface. `error` means that the interface exists and something of it could not be programmed. */
@@ -118,6 +120,7 @@ class WorkloadDevices implements Devices {
       if (!before || this.#byName.get(before.interfaceName) !== id) continue;
       this.#byName.delete(before.interfaceName);
       this.#kernel.bgpInterfaces.delete(before.interfaceName);
+      this.#kernel.limits.abandon(before.interfaceName);
     }
     for (const [id, device] of changes) {
       if (device) {
@@ -125,6 +128,7 @@ class WorkloadDevices implements Devices {
         this.#byName.set(device.interfaceName, id);
         this.#sysctls.forget(device.interfaceName);
         this.#peering.forget(device.interfaceName);
+        this.#kernel.limits.forget(device.interfaceName);
         if (device.peeringAddresses.length > 0) this.#kernel.bgpInterfaces.add(device.interfaceName);
       } else this.#devices.delete(id);
     }
@@ -157,12 +161,13 @@ class WorkloadDevices implements Devices {
     for (const name of names) {
       this.#kernel.routes.deviceChanged(name);
       this.#kernel.neighbours.deviceChanged(name);
-      const id = this.#byName.get(name);
-      if (id !== undefined) this.#dirty.add(id);
+      this.#kernel.limits.linkChanged(name);
+      this.#touch(name);
     }
   }
 
   apply(): DevicesReport {
+    for (const name of this.#kernel.limits.takeTouched()) this.#touch(name);
     const problems = this.#settle();
     // Neighbours come before routes, so that the first routed packet finds its MAC.
     this.#noteRefusals([...this.#kernel.neighbours.apply().refusals, ...this.#kernel.routes.apply().refusals]);
@@ -199,6 +204,11 @@ class WorkloadDevices implements Devices {
     await Promise.all([this.#kernel.routes.audit(), this.#kernel.neighbours.audit()]);
   }
 
+  #touch(name: string): void {
+    const id = this.#byName.get(name);
+    if (id !== undefined) this.#dirty.add(id);
+  }
+
   #program(changes: Changes): void {
     const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device, this.#settings) : nothingWanted]));
     for (const [id, wanted] of next) {
@@ -215,16 +225,20 @@ class WorkloadDevices implements Devices {
     }
   }
 
-  /** Writes the sysctls and the host's addresses of the interfaces that may lack them. Returns the reason for each endpoint where that failed. */
+  /** Writes the sysctls, the host's addresses and the limits of bandwidth of the interfaces that may lack them. Returns the reason for each endpoint where that failed. */
   #settle(): ReadonlyMap<WorkloadId, string> {
     const problems = new Map<WorkloadId, string>();
     for (const id of this.#dirty) {
       const device = this.#devices.get(id);
       if (!device) continue;
       const link = this.#kernel.links.link(device.interfaceName);
-      const problem = this.#sysctls.settle(device, link, this.#settings) ?? this.#peering.settle(device, link, this.#settings.ipv6);
+      const problem =
+        this.#sysctls.settle(device, link, this.#settings) ??
+        this.#peering.settle(device, link, this.#settings.ipv6) ??
+        this.#kernel.limits.settle(device, link);
       if (problem) problems.set(id, problem);
     }
+    this.#kernel.limits.settleRest(this.#byName, (name) => this.#kernel.links.link(name));
     return problems;
   }
 

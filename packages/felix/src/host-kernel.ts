@@ -6,6 +6,7 @@ import {
   type Conntrack,
   createNeighbourProgrammer,
   createRouteProgrammer,
+  createShaper,
   type HostAddresses,
   type KernelRoute,
   type LinkEditor,
@@ -16,6 +17,7 @@ import {
   openLinks,
   openMonitor,
   openNeighbours,
+  openQdiscs,
   openRoutes,
   openTable,
   ownsNeighbours,
@@ -27,6 +29,7 @@ import {
 } from '@calico-openstack/kernel';
 import { earlierAddresses, type TableName, tableName } from '@calico-openstack/render';
 import { openAnnouncements } from './devices/announcements.ts';
+import { BandwidthLimits, shaperRights } from './devices/shaping.ts';
 import type { DeviceKernel, EarlierRun } from './devices.ts';
 import { needing } from './kernel-needs.ts';
 import type { FelixConfig } from './option-table.ts';
@@ -137,7 +140,9 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
         owns: (neighbour, device) => ownsNeighbours({ devicePrefixes: settings().InterfacePrefix })(neighbour, device),
         onDrift,
       });
+      const shaper = createShaper(openQdiscs(), links, shaperRights);
       closing.unshift(
+        () => shaper.close(),
         () => routes.close(),
         () => neighbours.close(),
       );
@@ -152,7 +157,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
         if (route.protocol === settings().DeviceRouteProtocol && route.metric === elevatedMetric(settings())[route.family]) elevated.add(device);
       }
       for (const [cidr, device] of earlierAddresses(tables.inet.elementsOf)) led.set(cidr, device);
-      return { kernel: { links, routes, neighbours, writeSysctl, bgpInterfaces }, earlier: { led, elevated } };
+      return { kernel: { links, routes, neighbours, writeSysctl, bgpInterfaces, limits: new BandwidthLimits(shaper, onDrift) }, earlier: { led, elevated } };
     },
     hearGuests: openAnnouncements,
     close() {

@@ -2,7 +2,7 @@
 import type { Logger } from '@calico-openstack/agent';
 import type { DesiredChange } from '@calico-openstack/datamodel';
 import type { Calculation } from '@calico-openstack/policy';
-import type { RejectedEdit } from '@calico-openstack/render';
+import { qosLimits, type RejectedEdit } from '@calico-openstack/render';
 import type { Metrics } from './metrics.ts';
 
 /** Writes to the log and the metrics. */
@@ -43,7 +43,9 @@ export class Notices {
         this.#log.warn({ pool: pool.cidr }, 'this version does not program outgoing NAT of IP pools: packets leave with the workload’s own address');
     for (const [id, workload] of workloads) {
       this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
-      if (workload?.qosControls) this.#log.warn({ endpoint: workload.id }, 'this version does not program QoS controls: the endpoint’s rate is not limited');
+      const unheeded = workload?.qosControls ? qosLimits(workload.qosControls).unheeded : [];
+      if (unheeded.length > 0)
+        this.#log.warn({ endpoint: id, reasons: unheeded }, 'QoS controls are not in force as they are written: put them right where they come from');
     }
   }
 

@@ -34,6 +34,9 @@ export { type Frame, openPacketSocket, type PacketSocket } from './packets/packe
 export { sendUdp4ToSelf } from './packets/udp4.ts';
 export { parseUdp6, type Udp6, udp6Frame } from './packets/udp6.ts';
 export type { Devices, Programmer, ProgrammingRefusal, ProgrammingReport } from './programmer/programmer.ts';
+export { openQdiscs } from './qdiscs/netlink.ts';
+export type { TokenBucket } from './qdiscs/qdisc.ts';
+export { createShaper, type Shaper, type ShaperRights, type Shaping } from './qdiscs/shaper.ts';
 export { openRoutes, type RouteFilter, type RouteTable } from './routes/netlink.ts';
 export { createRouteProgrammer, ownsRoutes } from './routes/programmer.ts';
 export {

@@ -16,7 +16,7 @@ test('without options, upstream’s defaults hold', () => {
     portStatusThreads: 4,
     projectNameCacheMax: 100,
     socketPath: '/run/calico/neutron-driver.sock',
-    qos: { egress: { burstBits: 4294967296, minburstBytes: 0, burstPackets: 5, maxConnections: 0 } },
+    qos: { egress: { burstBits: 4294967296, burstPackets: 5, maxConnections: 0 } },
   });
 });
 

@@ -70,8 +70,8 @@ const pairPrefix: Parser<Cidr> = (word, dialect) => {
 
 const qosRows = (direction: 'ingress' | 'egress') =>
   ({
-    burstBits: row(whole(0), 4294967296, `bits that an ${direction} bandwidth limit lets through at once`),
-    minburstBytes: row(whole(0), 0, `bytes that an ${direction} limit of the peak rate lets through at once`),
+    burstBits: row(whole(0), 4294967296, `bits that an ${direction} bandwidth limit lets through at once, where its rule has no max_burst_kbps`),
+    minburstBytes: row(whole(0), 0, 'no effect: upstream’s for a peak rate, which Neutron has none of'),
     burstPackets: row(whole(0), 5, `packets that an ${direction} packet rate limit lets through at once`),
     maxConnections: row(whole(0), 0, `most ${direction} connections of a port; 0: any number`, required),
   }) as const;
@@ -150,7 +150,6 @@ export function optionsIn(files: readonly { readonly path: string; readonly ini:
 export function driverOptions(values: Values<typeof options>, files: readonly string[]): Options {
   const qos = (direction: 'ingress' | 'egress') => ({
     burstBits: values[`${direction}_burst_bits`],
-    minburstBytes: values[`${direction}_minburst_bytes`],
     burstPackets: values[`${direction}_burst_packets`],
     maxConnections: values[`max_${direction}_connections_per_port`],
   });

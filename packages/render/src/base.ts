@@ -14,6 +14,7 @@ import type { Direction } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { isAnothers } from './others.ts';
 import { addressCheck, claimMap, connectionMap, pairMacMap, reversePath, spoofMap } from './prefixes.ts';
+import { connectionRules, noQos, packetRateRules, type QosUse, qosSets } from './qos.ts';
 import { deny } from './rules.ts';
 import { establishedRules, foretold, hostConnections, relatedRules, stamp, stampSet } from './stamps.ts';
 import {
@@ -56,6 +57,7 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
     ...workloadSets.inet,
     ...limitSets.inet,
+    ...qosSets,
     { name: classMap('ingress'), key: ['mark'], data: 'verdict' },
     { name: classMap('egress'), key: ['mark'], data: 'verdict' },
     stampSet,
@@ -63,9 +65,12 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
-/** The base chains of both tables, for these options. */
-export function baseChains(options: RenderOptions): Readonly<Record<TableName, readonly NftChain[]>> {
-  return { inet: [...antiSpoofing(options), ...natChains(options), ...forwarding(options), ...toHost(options)], arp: arpChains(options) };
+/** The base chains of both tables, for these options. @param qos the limits that somebody has */
+export function baseChains(options: RenderOptions, qos: QosUse = noQos): Readonly<Record<TableName, readonly NftChain[]>> {
+  return {
+    inet: [...antiSpoofing(options), ...natChains(options), ...forwarding(options), ...policed(options, qos), ...toHost(options)],
+    arp: arpChains(options),
+  };
 }
 
 /** A rule with these statements for each prefix of workload interfaces, for packets that come in on such an interface. */
@@ -164,6 +169,27 @@ function dispatch(direction: Direction, options: RenderOptions): NftRule[] {
   ];
 }
 
+/** The chains that judge forwarded packets, from a workload and to one. They are written again when the first endpoint gets QoS limits of a kind, and when the last loses them. */
+export const policed = (options: RenderOptions, qos: QosUse): readonly NftChain[] =>
+  policedChains.map(
+    ({ name, direction, about }): NftChain => ({
+      name,
+      rules: [
+        ...packetRateRules(direction, qos),
+        ...establishedRules(direction, options, goBack, about, invalid(options), deny(options)),
+        rule(jump(direction)),
+        ...connectionRules(direction, qos, options.acceptMark),
+        rule(markHas(options.acceptMark), stamp(direction, options), goBack),
+        rule(deny(options)),
+      ],
+    }),
+  );
+
+const policedChains = [
+  { name: 'from-workload', direction: 'egress', about: related },
+  { name: 'to-workload', direction: 'ingress', about: relatedToWorkload },
+] as const;
+
 function forwarding(options: RenderOptions): NftChain[] {
   return [
     {
@@ -174,24 +200,6 @@ function forwarding(options: RenderOptions): NftChain[] {
         ...(options.ipv6 ? [] : toWorkload(options, nfproto(6), drop)),
         ...fromWorkload(options, jump('from-workload')),
         ...toWorkload(options, jump('to-workload')),
-      ],
-    },
-    {
-      name: 'from-workload',
-      rules: [
-        ...establishedRules('egress', options, goBack, related, invalid(options), deny(options)),
-        rule(jump('egress')),
-        rule(markHas(options.acceptMark), stamp('egress', options), goBack),
-        rule(deny(options)),
-      ],
-    },
-    {
-      name: 'to-workload',
-      rules: [
-        ...establishedRules('ingress', options, goBack, relatedToWorkload, invalid(options), deny(options)),
-        rule(jump('ingress')),
-        rule(markHas(options.acceptMark), stamp('ingress', options), goBack),
-        rule(deny(options)),
       ],
     },
     relatedChain(options),

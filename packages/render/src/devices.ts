@@ -2,6 +2,7 @@
 import { addressOf, type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
 import type { LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import { linkLocalsOf } from './limits.ts';
+import { type QosLimits, qosLimits } from './qos.ts';
 
 /** The desired state of a workload's interface. */
 export type WorkloadDevice = {
@@ -19,6 +20,8 @@ export type WorkloadDevice = {
   readonly peeringAddresses: readonly IpAddress[];
   /** Whether the workload may send from prefixes. Then the kernel's own reverse-path filter must be off, because only the rules know the exceptions. */
   readonly spoofing: boolean;
+  /** The limits of its bandwidth: `ingress` to the workload, `egress` from it. Absent when there are none. */
+  readonly bandwidth?: QosLimits['bandwidth'];
   /** Why some of what the endpoint's value asks for is missing. Absent when nothing is. */
   readonly refused?: string;
 };
@@ -31,7 +34,8 @@ const shortList = (reasons: readonly string[]): string =>
 /** The desired state of a workload's interface; undefined when another endpoint owns the interface, so that nothing is programmed for this one. */
 export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
   if (workload.shadowedBy) return undefined;
-  const { mac, refusals, liveMigrationRole } = workload;
+  const { mac, refusals, liveMigrationRole, qosControls } = workload;
+  const bandwidth = qosControls && qosLimits(qosControls).bandwidth;
   const pairMacs = new Map((workload.pairMacs ?? []).flatMap((pair) => pair.addresses.map((cidr) => [cidr, pair.mac])));
   const own = new Set(workload.addresses);
   const speaksIpv6 = workload.routed.some((cidr) => familyOf(cidr) === 6);
@@ -47,6 +51,7 @@ export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
     proxyNeighbours: workload.ipv6Gateway ? [workload.ipv6Gateway] : [],
     peeringAddresses: workload.bgpPeering?.addresses ?? [],
     spoofing: workload.allowSpoofedSourcePrefixes.length > 0,
+    ...(bandwidth && Object.keys(bandwidth).length > 0 && { bandwidth }),
     ...(refusals && { refused: shortList(refusals) }),
   };
 }

@@ -1,7 +1,7 @@
 // Translates changes of the desired local state into edits of tables and devices. Each step costs what it changes.
 import { hostCidr } from '@calico-openstack/addresses';
 import type { DesiredChange, IpSetId, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
-import { baseChains, baseSets } from './base.ts';
+import { baseChains, baseSets, policed } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
 import { deviceOf, type WorkloadDevice } from './devices.ts';
@@ -10,6 +10,7 @@ import { type Direction, policyChain, profileChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { Others, othersAtStart } from './others.ts';
 import { SharedChains, sharedChainsOf } from './prefixes.ts';
+import { noQos, QosChains, type QosUse } from './qos.ts';
 import { renderRules } from './rules.ts';
 import { Sets } from './sets.ts';
 import { stampElements, stampSet } from './stamps.ts';
@@ -47,6 +48,9 @@ export class Renderer {
   readonly #workloads = new Map<WorkloadId, { readonly workload: LocalWorkload; readonly contributions: Contributions }>();
   readonly #sharedChains = new SharedChains();
   readonly #others = new Others();
+  readonly #qos = new QosChains();
+  /** The limits that the chains in the table look for. */
+  #qosUse: QosUse = noQos;
 
   constructor(options: RenderOptions) {
     this.#options = options;
@@ -74,11 +78,11 @@ export class Renderer {
   /** Takes a changed configuration: every chain is written again, and the sets stay. */
   setOptions(options: RenderOptions): TableEdits {
     const edits = new EditList();
-    const names = (of: RenderOptions, table: TableName): string[] => baseChains(of)[table].map((chain) => chain.name);
+    const names = (of: RenderOptions, table: TableName): string[] => baseChains(of, this.#qosUse)[table].map((chain) => chain.name);
     for (const table of tables) {
       const wanted = new Set(names(options, table));
       for (const name of names(this.#options, table)) if (!wanted.has(name)) edits.removeChain(name, table);
-      for (const chain of baseChains(options)[table]) edits.setChain(chain, table);
+      for (const chain of baseChains(options, this.#qosUse)[table]) edits.setChain(chain, table);
     }
     edits.setSet(stampSet, stampElements(options));
     this.#options = options;
@@ -148,6 +152,7 @@ export class Renderer {
         };
         after = contributionsOf(active, classes);
         this.#sharedChains.acquire(sharedChainsOf(active), edits);
+        if (active.qosControls) this.#qos.acquire(active, edits);
         this.#countAddresses(active, 1, edits);
         this.#workloads.set(id, { workload: active, contributions: after });
       } else this.#workloads.delete(id);
@@ -164,8 +169,17 @@ export class Renderer {
     for (const workload of released) {
       for (const direction of directions) this.#classes[direction].release(workload.policy, edits);
       this.#sharedChains.release(sharedChainsOf(workload), edits);
+      if (workload.qosControls) this.#qos.release(workload, edits);
     }
+    this.#renderQosUse(edits);
     return devices;
+  }
+
+  #renderQosUse(edits: EditList): void {
+    const { use } = this.#qos;
+    if (use.size === this.#qosUse.size && [...use].every((kind) => this.#qosUse.has(kind))) return;
+    this.#qosUse = use;
+    for (const chain of policed(this.#options, use)) edits.setChain(chain);
   }
 
   /** Counts a workload's addresses, and the gateways that the host answers for on its interface. */

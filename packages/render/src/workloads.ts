@@ -6,6 +6,7 @@ import type { EditList, TableName } from './edits.ts';
 import { limitElements } from './limits.ts';
 import { othersSets } from './others.ts';
 import { pairMacChainOf, pairMacMap, prefixChains, prefixSets } from './prefixes.ts';
+import { qosElements } from './qos.ts';
 import { concat, ifnameBytes, port, u32 } from './statements.ts';
 
 /** The set of interfaces with a known endpoint. Nothing passes from or to any other workload interface. */
@@ -102,6 +103,7 @@ export function contributionsOf(workload: LocalWorkload, classes: { readonly ing
   add(['inet'], interfaceClasses('ingress'), { key: name, data: u32(classes.ingress) });
   add(['inet'], interfaceClasses('egress'), { key: name, data: u32(classes.egress) });
   for (const { table, set, element } of limitElements(workload, name)) add([table], set, element);
+  for (const { set, element } of qosElements(workload, name)) add(['inet'], set, element);
   const routed = new Set(workload.routed);
   for (const cidr of workload.addresses) {
     // A workload may not send from an address that another endpoint owns.

@@ -3,12 +3,14 @@
 //
 //   1. Both tables are deleted in one transaction. The other Felix decides alone from then on. A packet had to pass both before, so nothing is open at any time.
 //   2. The stamps in the marks of connections are deleted. They mean nothing without the rules.
+//   3. The limits of bandwidth that carry this Felix's marks are deleted. The other one has its own.
 //
 // Routes, neighbours and sysctls of workload interfaces stay. Running connections need them, the other Felix has nearly the same ones, and they vanish with the interface.
 import { inForce, type Removed, StartError } from '@calico-openstack/agent';
 import { deleteTables, type Links, openConntrack, openLinks, openTable } from '@calico-openstack/kernel';
 import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
 import { earlierAddresses, stampSet, stampsOf, tableName } from '@calico-openstack/render';
+import { removeLimits } from '../devices/shaping.ts';
 import { needing } from '../kernel-needs.ts';
 import { localSources, resolveParameters } from '../settings.ts';
 import { otherFelixPolices } from './takeover.ts';
@@ -37,6 +39,8 @@ export async function removeFelix(configFiles: readonly string[]): Promise<Remov
     );
     if (stands) removed.push(`tables inet ${tableName} and arp ${tableName}`);
     if (stamps) removed.push(`the stamps in the marks of ${await unstamp((stamps.egress | stamps.ingress) >>> 0)} connections`);
+    const limited = needing('links', () => removeLimits(links, workloads));
+    if (limited > 0) removed.push(`limits of bandwidth on ${limited} interfaces`);
     return { removed, left: whatIsLeft(workloads.size > 0) };
   } finally {
     table.close();

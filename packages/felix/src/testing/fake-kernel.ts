@@ -1,12 +1,14 @@
 // For tests of the agent's shell: a host's kernel in memory. It records calls in their order. It reports changes of other programs only when the test says so.
-import { createNeighbourProgrammer, createRouteProgrammer, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
+import { createNeighbourProgrammer, createRouteProgrammer, createShaper, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
 import { fakeConntrack } from '@calico-openstack/kernel/conntrack/fake';
 import { fakeHostAddresses } from '@calico-openstack/kernel/host-addresses/fake';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
 import { fakeOpenTable } from '@calico-openstack/kernel/nftables/table.fake';
+import { fakeQdiscs } from '@calico-openstack/kernel/qdiscs/fake';
 import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
 import { earlierAddresses, tableName } from '@calico-openstack/render';
+import { BandwidthLimits, shaperRights } from '../devices/shaping.ts';
 import type { HostKernel } from '../host-kernel.ts';
 
 const devicePrefixes = ['tap'];
@@ -14,6 +16,7 @@ const devicePrefixes = ['tap'];
 /** An empty kernel and its controls. */
 export function fakeHostKernel() {
   const links = fakeLinks();
+  const qdiscs = fakeQdiscs(links.kernel);
   const [routes, neighbours] = [fakeRoutes(links.kernel, { deliverBy: 'hand' }), fakeNeighbours(links.kernel, { deliverBy: 'hand' })];
   const tables = { inet: fakeOpenTable('inet', tableName), arp: fakeOpenTable('arp', tableName) };
   const conntrack = fakeConntrack();
@@ -93,6 +96,7 @@ export function fakeHostKernel() {
         }),
         writeSysctl: () => 'written',
         bgpInterfaces: new Set(),
+        limits: new BandwidthLimits(createShaper(qdiscs.open(), links, shaperRights), () => drifted()),
       },
       earlier: { led: earlierAddresses(tables.inet.table.elementsOf), elevated: new Set() },
     }),
@@ -106,6 +110,7 @@ export function fakeHostKernel() {
     kernel,
     links,
     routes,
+    qdiscs,
     conntrack,
     order,
     looks,

@@ -128,6 +128,7 @@ export function fakeLinks(
       kernel.remove(link.index);
       return undefined;
     },
+    indexOf: (name) => find(name)?.index,
     setLink(name, { up, mtuBytes, mac, name: newName }) {
       const link = find(name);
       if (newName !== undefined && !isInterfaceName(newName)) return refused('EINVAL');

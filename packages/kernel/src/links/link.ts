@@ -80,6 +80,8 @@ export interface LinkEditor {
   /** A link with nothing at its other end, switched off. `ifb` does what `dummy` does where the kernel has no dummy links. */
   createLink(name: string, kind: 'dummy' | 'ifb'): LinkRefusal | undefined;
   removeLink(name: string): LinkRefusal | undefined;
+  /** The index of the link that has this name now: a link that was just created is not among `Links` yet. */
+  indexOf(name: string): number | undefined;
   setLink(name: string, change: { readonly up?: boolean; readonly mtuBytes?: number; readonly mac?: string; readonly name?: string }): LinkRefusal | undefined;
   addAddress(name: string, address: string, prefixLength: number, options?: AddressOptions): LinkRefusal | undefined;
   removeAddress(name: string, address: string, prefixLength: number): LinkRefusal | undefined;

@@ -77,6 +77,7 @@ export function openLinks(options: Pick<LinksOptions, 'onTrouble'> = {}): Links 
     ...linksFrom(source, { ...options, isTransient }),
     createLink: (name, kind) => named(name) ?? tell(createLink(socket.nextSequence(), name, kind)),
     removeLink: (name) => tell(removeLink(socket.nextSequence(), name)),
+    indexOf: (name) => find(name)?.index,
     setLink: (name, change) => named(change.name ?? name) ?? onLink(name, (index) => setLink(socket.nextSequence(), index, change)),
     addAddress: (name, address, prefixLength, addressOptions) =>
       onLink(name, (index) => changeAddress('add', socket.nextSequence(), index, address, prefixLength, addressOptions)),

@@ -123,7 +123,7 @@ export function openNetlinkTable<Held>(
 }
 
 /** The port that the kernel gave the socket. In the kernel's notifications it identifies a change's author. Learnt from an answer about link 1, which every namespace has. */
-function portOf(socket: NetlinkSocket): number {
+export function portOf(socket: NetlinkSocket): number {
   const [answer] = socket.exchange([getLink(socket.nextSequence(), 1)]).answers;
   if (!answer) throw new NetlinkError('ENODEV', 'cannot learn the port of a netlink socket: the kernel did not describe link 1');
   return answer.portId;

@@ -8,13 +8,14 @@ import {
   labelValueMax,
   namespaceLabel,
   networkIdAnnotation,
+  packetRatesAnnotation,
   sanitiseLabel,
   tapName,
   workloadEndpointName,
 } from '@calico-openstack/datamodel';
 import type { BindingRow, PortRow, ProjectRow, Rows } from '../rows.ts';
 import type { ResourceContent } from '../sync/content.ts';
-import { type QosOptions, qosControls } from './qos.ts';
+import { greatPacketRates, type QosOptions, qosControls } from './qos.ts';
 
 /** The place of an endpoint: its key has the host and the workload. */
 export type Slot = { readonly host: string; readonly device: string };
@@ -96,6 +97,7 @@ export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts,
   const [ipv4Gateway, ipv6Gateway] = [gateway(false), gateway(true)];
   const nats = facts.floatingIps.map((ip) => ({ internalIP: ip.fixed_ip_address, externalIP: ip.floating_ip_address })).filter((nat) => nat.internalIP !== '');
   const qos = qosControls(facts.qosRules, facts.qos);
+  const packetRates = greatPacketRates(facts.qosRules);
   const fqdn = assignedFqdn(port, facts.dnsDomain);
   return {
     kind: 'WorkloadEndpoint',
@@ -113,6 +115,7 @@ export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts,
       [networkIdAnnotation]: port.network_id,
       ...(fqdn !== undefined && { [fqdnAnnotation]: fqdn }),
       ...(pairs.macs !== undefined && { [addressPairMacsAnnotation]: pairs.macs }),
+      ...(Object.keys(packetRates).length > 0 && { [packetRatesAnnotation]: JSON.stringify(packetRates) }),
     },
     spec: {
       orchestrator: 'openstack',
