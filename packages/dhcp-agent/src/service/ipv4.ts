@@ -171,13 +171,9 @@ function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly route
 }
 
 const longestOption = 255;
-<<<<<<< HEAD
-/** The greatest number of characters of routes in one line for Dnsmasq. The line contains the tag as well (dnsmasq/files.ts). */
-=======
-/** So many of the routes that are left out are named. */
+/** The greatest number of routes that are named of those that are left out. */
 const namedMax = 5;
-/** Characters of routes in one line for Dnsmasq, which holds the tag as well (dnsmasq/files.ts). */
->>>>>>> 2540daf (dhcp-agent: a gateway outside its subnet has a route of its own; what is asked too early is answered when all is ready)
+/** The greatest number of characters of routes in one line for Dnsmasq. The line contains the tag as well (dnsmasq/files.ts). */
 const longestList = 950;
 /** The length of a route in the option, in bytes (RFC 3442): the prefix length, the bytes of the destination that it covers, the next hop. */
 const routeBytes = ({ destination, nexthop }: HostRoute): number => 1 + Math.ceil(prefixLength(destination) / 8) + addressBytes(nexthop).length;
