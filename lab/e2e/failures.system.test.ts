@@ -211,7 +211,7 @@ describe('the BIRD agent killed', () => {
     const vm = await vmOn(world, 2, { name: 'announced', securityGroups: [group.id] });
     await lab.processes.until('a ping to it', async () => ((await ping(lab, first, addressOf(vm, 4), { count: 1 })).received === 1 ? true : undefined));
     await agent.start();
-    await lab.processes.until('the agent’s look at the datastore', () => agent.said().includes('the datastore is read') || undefined);
+    await lab.processes.until('the agent’s look at the datastore', () => agent.said().includes('the datastore was read') || undefined);
     await vm.remove();
     await lab.processes.until('the end of its route', async () =>
       (await lab.processes.run('ip', ['route', 'show', addressOf(vm, 4)], { on: lab.router })).trim() === '' ? true : undefined,

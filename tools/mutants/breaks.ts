@@ -104,13 +104,13 @@ export const breaks: readonly Break[] = [
   {
     what: 'a BIRD that goes is not noticed',
     file: 'packages/bird-agent/src/core.ts',
-    from: "'BIRD has gone');\n      loop.wake();",
-    to: "'BIRD has gone');",
+    from: "connecting again');\n      loop.wake();",
+    to: "connecting again');",
   },
   {
     what: 'the Node is not written when etcd is back',
     file: 'packages/bird-agent/src/datastore-state.ts',
-    from: 'wake(); // the Node',
+    from: 'wake(); // a write of the Node',
     to: '// the Node',
   },
   {

@@ -1,4 +1,4 @@
-// The agent as it runs on a host: real etcd, interfaces, BIRD and files for `core.ts`, and the pages of health and metrics.
+// Starts the agent on a host: gives `core.ts` the real etcd, interfaces, BIRD and files, and serves the pages of health and metrics.
 import { etcdOfCfg, healthPages, type Logger, metricsPages, outputsOf, type Running, startPages, systemClock } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { connectBird } from './bird/control.ts';
@@ -14,10 +14,11 @@ import { understoodFile, understoodPath } from './understood.ts';
 
 const controlTimeoutMs = 20_000;
 
+/** The options in force, the log, and the compiler of selectors. */
 export type AgentOptions = { readonly config: Config; readonly log: Logger; readonly compileSelector: Lookups['selector'] };
 
 /**
- * Starts the agent; resolves once it follows. What it has made of BIRD and datastore stays when it ends.
+ * Starts the agent. Resolves when it follows the datastore. Closing it changes nothing in BIRD and in the datastore.
  * @throws EtcdError when etcd's options cannot lead to a connection
  */
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {

@@ -1,4 +1,4 @@
-// A plan brought to BIRD: unless it is in doubt, refused, or BIRD is away.
+// Brings a plan to BIRD, unless the plan is in doubt or refused, or BIRD is not running.
 import type { Clock, Component, Logger } from '@calico-openstack/agent';
 import type { BirdReconciler } from './apply.ts';
 import { createPrinter, type PrintedConfiguration } from './bird/print.ts';
@@ -14,15 +14,15 @@ import type { TroubleTeller } from './trouble.ts';
 /** The result of applying a plan: what happened to BIRD, and the problems found. */
 export type Applied = { readonly bird: LastLook['bird']; readonly problems: readonly Problem[] };
 
-/** What a plan is applied with. */
+/** The parts that applying a plan needs. */
 export type ApplierOptions = {
   readonly ownName: string;
-  /** BIRD's configuration file, for people. */
+  /** The path of BIRD's configuration file, for messages. */
   readonly path: string;
   readonly reconciler: Pick<BirdReconciler, 'reconcile'>;
   readonly keeper: BirdKeeper;
   readonly audit: RouteAudit;
-  /** The sessions for whose sake the configuration stays as it is (doubts.ts). */
+  /** Returns the sessions for which the configuration stays unchanged (doubts.ts). */
   readonly doubts: (wanted: PrintedConfiguration) => Promise<readonly string[]>;
   readonly health: Component;
   readonly metrics: Pick<Metrics, 'reconfigured'>;
@@ -31,7 +31,7 @@ export type ApplierOptions = {
   readonly clock: Pick<Clock, 'steadyMs'>;
 };
 
-/** @returns what makes BIRD follow a plan, and gives what became of it. It rejects with what is neither a refusal nor BIRD being away. */
+/** @returns the function that applies a plan to BIRD. That BIRD refuses the plan or is not running is a result; the function rejects with any other error. */
 export function planApplier(options: ApplierOptions): (planned: Extract<Plan, { ok: true }>) => Promise<Applied> {
   const { ownName, path, reconciler, keeper, audit, doubts, health, metrics, trouble, log, clock } = options;
   const print = createPrinter();

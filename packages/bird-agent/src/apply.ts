@@ -6,11 +6,11 @@ import { configure, runningRevision } from './bird/daemon.ts';
 import { type ConfigurationFile, type Content, isSameContent } from './bird/file.ts';
 import type { PrintedConfiguration } from './bird/print.ts';
 
-/** What the reconciler needs of the host: the file, BIRD's executable, and the running BIRD. */
+/** The parts of the host that the reconciler uses: the file, BIRD's executable, and the running BIRD. */
 export type BirdHost = Pick<ConfigurationFile, 'read' | 'draft'> & {
   /** Whether BIRD accepts a file (`bird -p`). */
   check(path: string): Promise<Configured>;
-  /** A connection to the running BIRD. Starts BIRD first if that is the agent's job. Rejects with BirdError (BIRD_AWAY …). */
+  /** Returns a connection to the running BIRD. Starts BIRD first if that is the agent's task. Rejects with BirdError (BIRD_AWAY …). */
   control(): Promise<BirdControl>;
   pause(ms: number): Promise<void>;
 };
@@ -72,7 +72,7 @@ export function birdReconciler(host: BirdHost, nowMs: () => number = () => perfo
     }
   }
 
-  /** Waits until BIRD uses the configuration: it may have to finish an earlier change first. */
+  /** Waits until BIRD uses the configuration. BIRD may have to finish an earlier change first. */
   async function settle(control: BirdControl, { revision }: PrintedConfiguration, file: string | undefined): Promise<void> {
     for (let attempt = 0; attempt < settleAttempts; attempt += 1) {
       if ((await runningRevision(control)) === revision) return;
@@ -97,7 +97,7 @@ export function birdReconciler(host: BirdHost, nowMs: () => number = () => perfo
 const settleAttempts = 50;
 const settlePauseMs = 100;
 
-/** BIRD was told to read its configuration, has read another file, and so does not use the agent's. */
+/** The error when BIRD has read another file than the agent's at `configure`, so that it does not use the agent's configuration. */
 export class WrongFileError extends CodedError {
   constructor(message: string) {
     super('BIRD_WRONG_FILE', message);

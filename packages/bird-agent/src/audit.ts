@@ -14,10 +14,10 @@ const families = [4, 6] as const satisfies readonly IpFamily[];
 const mostRead = 5000;
 const mostNamed = 3;
 
-/** Sessions with workloads (plan/workload-sessions.ts) are looked at apart: however many routes guests announce, nothing about others is hidden by it. */
+/** Selects the routes of all sessions but those with workloads (plan/workload-sessions.ts). Those are queried separately, so that a guest that announces many routes hides no refusals of other sessions. */
 const isNoGuests = 'proto !~ "workload*"';
 
-/** Guests whose routes are not all taken: their own addresses are, and what filters of the operator's accept. */
+/** The sessions with workloads of whose routes some are refused. Accepted are the workload's own addresses, and routes that the operator's filters accept. */
 async function guestRefusals(control: BirdControl): Promise<readonly Refusal[]> {
   const guests = (await sessionStatuses(control, 'workload*')).filter(({ routes }) => routes.filtered > 0);
   const refused: Refusal[] = [];

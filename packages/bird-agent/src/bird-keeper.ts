@@ -1,4 +1,4 @@
-// BIRD there or away: started where that is the agent's to do, and told of when it cannot be reached.
+// Keeps BIRD running: starts it where that is the agent's task, and reports when it cannot be reached.
 import type { Component, Logger } from '@calico-openstack/agent';
 import { type BirdControl, BirdError } from './bird/control.ts';
 import type { ConfigurationFile } from './bird/file.ts';
@@ -31,7 +31,12 @@ export function birdKeeper({ isStarter, file, control, health, trouble, log }: K
   function away(error: unknown): 'away' {
     if (!(error instanceof BirdError) || (error.code !== 'BIRD_AWAY' && error.code !== 'BIRD_START_FAILED')) throw error;
     health.report({ live: true, ready: false, detail: error.message });
-    trouble.tell(error.message, () => log.warn({ err: error, retryMs: birdRetryMs }, 'BIRD is away; its routes stay, and its configuration waits for it'));
+    trouble.tell(error.message, () =>
+      log.warn(
+        { err: error, retryMs: birdRetryMs },
+        'BIRD is away: the kernel keeps its routes, but routes do not change and hosts hear nothing new; retrying; see whether BIRD runs and its control socket is right',
+      ),
+    );
     return 'away';
   }
 

@@ -13,7 +13,7 @@ afterEach(async () => {
 
 type BgpPlural = 'nodes' | 'bgpconfigurations' | 'bgppeers' | 'bgpfilters';
 
-/** A host with its agent, and etcd, where host h2 is registered already. */
+/** Starts an agent on a fake host, with an etcd in which host h2 is registered already. */
 function setUp(config: Partial<CoreConfig> = {}) {
   const etcd = fakeEtcd();
   const host = fakeHost();
@@ -108,7 +108,7 @@ describe('BIRD', () => {
       bird.state.running = bird.state.file;
       await clock.pass(1000);
     }
-    expect(said('BIRD has gone')).toHaveLength(2);
+    expect(said('BIRD has ended')).toHaveLength(2);
     expect(said('BIRD is away')).toHaveLength(2);
   });
 
@@ -134,7 +134,7 @@ describe('BIRD', () => {
     first.bird.die();
     first.bird.state.startFails = true;
     await first.clock.pass(5000);
-    expect(first.bird.state.starts).toHaveLength(7); // once a second
+    expect(first.bird.state.starts).toHaveLength(7); // BIRD is started once a second
     const other = setUp({ StartBird: true });
     other.setDown(true);
     other.bird.state.away = true;
@@ -167,7 +167,7 @@ describe('BIRD', () => {
     bird.state.refusedByBird = 'mesh4-h3';
     await meet(3);
     await clock.pass(0);
-    bird.state.refusedByBird = 'what nobody writes'; // BIRD was upgraded, say
+    bird.state.refusedByBird = 'what nobody writes'; // as if BIRD had been upgraded
     core.reload();
     await clock.pass(0);
     expect(neighbors()).toEqual(['192.0.2.2', '192.0.2.3']);
@@ -188,8 +188,8 @@ describe('BIRD', () => {
     bird.state.answers.set('show route table master4', ['10.65.0.9/32        unicast [mesh4-h2 10:00:00.000] (100) [i]']);
     await clock.pass(1);
     expect(asked()).toBeGreaterThan(0);
-    expect(bird.state.asked).toEqual(['configure']); // nothing that decides has changed
-    await meet(3); // another host's address, which nobody may announce
+    expect(bird.state.asked).toEqual(['configure']); // the data that decides which routes are accepted has not changed
+    await meet(3); // a new host, whose address nobody may announce
     await clock.pass(0);
     expect(bird.state.asked).toEqual(['configure', 'configure', "reload in 'mesh4-h2'"]);
     expect(problems()).toEqual([]);
@@ -214,7 +214,7 @@ describe('this host’s Node', () => {
     changed();
     await clock.pass(89_000);
     expect(node().spec.bgp.ipv4Address).toBe('192.0.2.1/24');
-    await clock.pass(31_000); // it is looked for twice a minute
+    await clock.pass(31_000); // the host's address is determined again every 30 s
     expect(node().spec.bgp.ipv4Address).toBe('192.0.2.9/24');
     const { revision } = await etcd.get('/');
     core.reload();
@@ -233,7 +233,7 @@ describe('this host’s Node', () => {
     await clock.pass(125_000);
     expect(core.health.ready).toBe(false);
     expect(node().spec.bgp.ipv4Address).toBe('192.0.2.1/24');
-    expect(neighbors()).toEqual(['192.0.2.2']); // BIRD goes on
+    expect(neighbors()).toEqual(['192.0.2.2']); // BIRD keeps its sessions
     connection.cut(false);
     await clock.pass(0);
     expect(node().spec.bgp.ipv4Address).toBe('192.0.2.9/24');
@@ -254,7 +254,7 @@ describe('a datastore that was emptied', () => {
     expect(problems()).toContainEqual(expect.stringMatching(/was the datastore emptied/));
     await meet(2);
     await clock.pass(40_000);
-    expect(neighbors()).toEqual(['192.0.2.2']); // the other has not come back
+    expect(neighbors()).toEqual(['192.0.2.2']); // the other host has not registered again
     expect(bird.state.writtenMs).toBeGreaterThan(clock.nowMs() - 20_000);
   });
 

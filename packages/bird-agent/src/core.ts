@@ -1,4 +1,4 @@
-// The agent without its doors to the world: follows the datastore, keeps this host's Node, and has BIRD do what follows from both.
+// The agent without its connections to the world: follows the datastore, maintains this host's Node, and applies the configuration that follows from both to BIRD.
 
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type Clock, createHealth, type Health, type Logger, type Registry, startLoop, startNamesakeWarnings } from '@calico-openstack/agent';
@@ -36,15 +36,15 @@ import type { UnderstoodFile } from './understood.ts';
 
 const dayMs = 86_400_000;
 
-/** What the agent needs of the host that it runs on. `agent.ts` has the real one. */
+/** The parts of the host that the agent uses. `agent.ts` has the real ones. */
 export type World = {
-  /** @param onChange called when the host's own interfaces or addresses have changed */
+  /** Watches the host's network. @param onChange called when the host's own interfaces or addresses have changed */
   readonly openHost: (onChange: () => void) => HostView;
   /** Connects to BIRD's control socket. Rejects with BirdError. */
   readonly connectBird: () => Promise<BirdControl>;
-  /** Starts BIRD. `recover`: its former routes are in the kernel, and stay until its neighbours have come back. Rejects with BirdError. */
+  /** Starts BIRD. With `recover`, its former routes stay in the kernel until its neighbours have returned. Rejects with BirdError. */
   readonly startBird: (recover: boolean) => Promise<void>;
-  /** Whether BIRD could read a file as its configuration. */
+  /** Whether BIRD accepts a file as its configuration (`bird -p`). Rejects with BirdError. */
   readonly checkConfiguration: (path: string) => Promise<Configured>;
   readonly file: ConfigurationFile;
   readonly understood: UnderstoodFile;
@@ -52,7 +52,7 @@ export type World = {
   readonly clock: Clock;
 };
 
-/** The options that say what the agent is to do; the others say where things are, and are `agent.ts`'s. */
+/** The options that decide what the agent does. The others are paths and programs, which only `agent.ts` uses. */
 export type CoreConfig = Pick<
   Config,
   | 'Hostname'
@@ -74,26 +74,28 @@ export type CoreConfig = Pick<
   | 'BirdLogFile'
 >;
 
+/** The options, connections and host that the core works with. */
 export type CoreOptions = {
   readonly config: CoreConfig;
   readonly etcd: Etcd;
-  /** etcd's URLs: nobody may announce their addresses. */
+  /** etcd's URLs. Nobody may announce their addresses. */
   readonly endpoints: readonly string[];
   readonly world: World;
   readonly compileSelector: Lookups['selector'];
   readonly log: Logger;
 };
 
+/** The running core. */
 export interface Core {
   readonly health: Health;
   readonly registry: Registry;
-  /** Reads the passwords again, has BIRD asked again for what it refused, and looks at the Node. */
+  /** Reads the passwords again, retries a configuration that BIRD refused, and checks the Node. */
   reload(): void;
-  /** Ends its work. What it has made of BIRD and datastore stays. */
+  /** Ends the core. BIRD's configuration and the datastore stay as they are. */
   close(): Promise<void>;
 }
 
-/** Resolves once it follows the datastore. */
+/** Starts the core. Resolves when it follows the datastore, whether etcd answers or not. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: it makes the parts and gives each what it needs of the others; what decides is in the parts
 export async function startCore({ config, etcd, endpoints, world, compileSelector, log }: CoreOptions): Promise<Core> {
   const { clock, file, passwords } = world;
@@ -116,7 +118,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     connect: world.connectBird,
     start: config.StartBird ? () => world.startBird(host.hasBirdRoutes()) : undefined,
     onGone: () => {
-      log.warn({ socket: config.BirdSocket }, 'BIRD has gone');
+      log.warn({ socket: config.BirdSocket }, 'BIRD has ended or closed its control socket; connecting again');
       loop.wake();
     },
   });
@@ -156,11 +158,11 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
 
   let namesakes: { close(): void } | undefined;
 
-  /** One look at everything. Gives the milliseconds until the next one, though nothing has changed. */
+  /** Computes and applies everything once. Returns after how many milliseconds to do so again even if nothing changes; undefined when only a change makes that necessary. */
   async function run(): Promise<number | undefined> {
     if (!datastore.isInSync) return (await keeper.keep()) === 'away' ? birdRetryMs : undefined;
     node.look();
-    // A Node that was written comes back as a change, which wakes the loop; until then what is known here is out of date.
+    // The written Node comes back as a change from etcd, which wakes the loop. Until then the known resources are stale.
     if (node.inDoubt && datastore.isFollowing && (await node.register())) return registerRetryMs;
     const ofElsewhere = await outside.look(store.resources.departures);
     if (datastore.isFollowing) {
@@ -182,13 +184,18 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     onFailure: (error, failures, retryMs) => {
       const reason = error instanceof Error ? error.message : String(error);
       birdHealth.report({ live: true, ready: false, detail: reason });
-      trouble.tell(reason, () => log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot make BIRD follow'));
+      trouble.tell(reason, () =>
+        log.error(
+          { err: error, failures, retryMs: Math.round(retryMs) },
+          'a fault of the BIRD agent or its host: the configuration could not be applied to BIRD, which keeps the former one; retrying; see the error',
+        ),
+      );
     },
     clock,
   });
-  // Apart: policies and all else that lies between these kinds are neither sent nor need a right.
+  // Each prefix has a watch of its own, so that etcd neither sends policies and other keys between them nor requires rights for those.
   const follower = etcd.follow(followedPrefixes(config.OpenstackRegion, config.Hostname), datastore.listener, { apart: true });
-  loop.wake(); // BIRD may have to be started, whether etcd is there or not
+  loop.wake(); // BIRD may have to be started, even if etcd does not answer
 
   return {
     health,
@@ -196,7 +203,8 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     reload() {
       reconciler.retry();
       const reason = passwords.readAgain();
-      if (reason !== undefined) log.warn({ reason }, 'the passwords could not be read again; those that are known hold');
+      if (reason !== undefined)
+        log.warn({ reason }, 'the file of BGP passwords could not be read again, so sessions keep the known passwords; correct the file and reload the agent');
       node.doubt();
       loop.wake();
     },
@@ -210,11 +218,14 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
   };
 }
 
-/** With what was understood before the agent was started. */
+/** Creates the store with the valid values from before the agent was started. */
 async function openStore(ownName: string, understood: UnderstoodFile, log: Logger): Promise<ResourceStore> {
   const before = await understood.read();
   if (!before.ok)
-    log.warn({ file: understood.path, reason: before.reason }, 'what was understood before the agent was started is lost, since it cannot be read');
+    log.warn(
+      { file: understood.path, reason: before.reason },
+      'the file of last valid values cannot be read, so an invalid value in etcd may end sessions now; the file is written again',
+    );
   return createResourceStore({
     ownName,
     before: before.ok ? before.value : new Map(),
@@ -241,7 +252,7 @@ const hostFacts = (config: CoreConfig, host: HostView, outside: Elsewhere): Host
   logFile: config.BirdLogFile,
 });
 
-/** Of these addresses those that BIRD knows to be there; undefined: it cannot be asked. */
+/** Those of the addresses that BIRD can reach; undefined when BIRD cannot be asked. */
 async function reachable(bird: BirdConnection, addresses: readonly IpAddress[]): Promise<ReadonlySet<IpAddress> | undefined> {
   if (!bird.up) return undefined;
   try {

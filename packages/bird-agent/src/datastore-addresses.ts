@@ -1,4 +1,4 @@
-// The addresses of etcd, to which its endpoints' names resolve now.
+// Resolves the names of etcd's endpoints to addresses.
 import { lookup } from 'node:dns/promises';
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 
@@ -6,7 +6,7 @@ import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 export interface DatastoreAddresses {
   /** The addresses as they were last found, sorted. */
   readonly addresses: readonly IpAddress[];
-  /** Resolves names again if the last time is a while ago. A name that cannot be resolved keeps its addresses. Never rejects. */
+  /** Resolves names again if that was done a while ago. A name that cannot be resolved keeps its addresses. Never rejects. */
   refresh(): Promise<void>;
 }
 

@@ -1,20 +1,20 @@
-// How far the datastore is known, and its changes brought to the store: what the agent does is in `core.ts`.
+// Brings the datastore's changes to the store, and tracks how far the datastore is known.
 import { type Component, type Logger, tellUnreadable } from '@calico-openstack/agent';
 import { resourceKey } from '@calico-openstack/datamodel';
 import type { FollowListener } from '@calico-openstack/etcd';
 import type { Metrics } from './metrics.ts';
 import type { ResourceStore } from './store.ts';
 
-/** What is known of the connection to etcd. */
+/** The state of the connection to etcd. */
 export interface DatastoreState {
-  /** Whether everything has been read once. From then on the known values count, whether etcd answers or not. */
+  /** Whether the whole datastore has been read once. From then on the known values count, whether etcd answers or not. */
   readonly isInSync: boolean;
-  /** Whether changes arrive as they are made: etcd answers, and can be written to. */
+  /** Whether changes arrive as they are made, so that etcd answers and can be written. */
   readonly isFollowing: boolean;
   readonly listener: FollowListener;
 }
 
-/** Who hears of changes. */
+/** The parts that take in changes. */
 export type DatastoreStateOptions = {
   readonly ownName: string;
   readonly store: Pick<ResourceStore, 'apply'>;
@@ -51,17 +51,21 @@ export function datastoreState({ ownName, store, onOwnNode, onInSync, wake, heal
         isInSync = true;
         metrics.inSync(true);
         health.report({ live: true, ready: true });
-        log.info({ revision }, 'the datastore is read');
+        log.info({ revision }, 'the datastore was read: the configuration of BIRD follows it from now on');
         onInSync();
         wake();
       },
       onState(state, reason) {
         isFollowing = state === 'following';
         health.report({ live: true, ready: isInSync && isFollowing, ...(reason !== undefined && { detail: reason }) });
-        if (state === 'lost') log.warn({ reason }, 'etcd is away; BIRD goes on with what is known');
+        if (state === 'lost')
+          log.warn(
+            { reason },
+            'etcd is away: BIRD keeps the configuration that follows from the known values; retrying; see that etcd runs and can be reached',
+          );
         if (isFollowing) {
-          log.info('following the datastore');
-          wake(); // the Node could not be written meanwhile
+          log.info('changes of the datastore are followed');
+          wake(); // a write of the Node may be pending
         }
       },
     },

@@ -42,7 +42,7 @@ test('a session that the datastore asks for no more is in doubt for a minute aft
   expect(state.confirmed).toEqual([]);
   state.nowMs = madeMs + 60_000;
   expect(await doubts(content())).toEqual([]);
-  expect(state.confirmed).toEqual([state.nowMs]); // later changes of this datastore are not doubted
+  expect(state.confirmed).toEqual([state.nowMs]); // the file counts as confirmed, so later changes of this datastore are not doubted
 });
 
 test('an operator’s session is in doubt until an operator says anything, and what is in doubt is not confirmed', async () => {

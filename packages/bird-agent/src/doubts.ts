@@ -1,4 +1,4 @@
-// Sessions that stay although the datastore does not ask for them: it may have lost its content. What decides is `plan/doubt.ts`.
+// Finds the sessions that stay although the datastore does not want them any more, because it may have lost its content. `plan/doubt.ts` decides.
 
 import type { Clock } from '@calico-openstack/agent';
 import type { ConfigurationFile, Content } from './bird/file.ts';
@@ -15,7 +15,7 @@ export type DoubtOptions = {
 };
 
 /**
- * @returns what gives the sessions for whose sake BIRD's configuration stays as it is, by the one that is wanted in its place; none: it need not. Once the time for doubts is over, the file counts as
+ * @returns the function that takes the desired configuration, and returns the sessions for which the present one stays; none when it may be replaced. Once the time for doubts is over, the file counts as
  * confirmed, so that later changes of this datastore are not doubted.
  */
 export function sessionDoubts({ file, ownName, resources, clock }: DoubtOptions): (wanted: Content) => Promise<readonly string[]> {
@@ -34,7 +34,7 @@ export function sessionDoubts({ file, ownName, resources, clock }: DoubtOptions)
   };
 }
 
-/** At least one session is in doubt. */
+/** The problem to report when sessions are in doubt. `doubted` is not empty. */
 export const doubtProblem = (ownName: string, doubted: readonly string[]): Problem => ({
   key: `Node ${ownName}`,
   reason: `is newer than BIRD's configuration, which has sessions that nobody asks for any more (${doubted.slice(0, 3).join(', ')}${doubted.length > 3 ? ', …' : ''}): was the datastore emptied?`,

@@ -1,14 +1,14 @@
-// What is neither on this host nor in what is followed: where etcd is, and the endpoints of workloads that are moving away.
+// Looks up facts that are neither on this host nor among the followed keys: etcd's addresses, and the endpoints of workloads that are migrating to another host.
 import { EtcdError } from '@calico-openstack/etcd';
 import type { DatastoreAddresses } from './datastore-addresses.ts';
 import type { Departures } from './departures.ts';
 import type { Problem, Resources } from './plan/facts.ts';
 
-/** The addresses of workloads on other hosts, and of those that are moving there. */
+/** The addresses of etcd, and those of workloads that are migrating to other hosts. */
 export interface Elsewhere extends Pick<DatastoreAddresses, 'addresses'> {
-  /** Addresses of workloads here that are moving to another host. */
+  /** The addresses of workloads of this host that are migrating to another one. */
   readonly moving: Departures['addresses'];
-  /** Looks again, and returns the problems found. What cannot be read stays as it was. */
+  /** Looks the addresses up again, and returns the problems found. Addresses that cannot be read stay as they were. */
   look(departures: Resources['departures']): Promise<readonly Problem[]>;
 }
 

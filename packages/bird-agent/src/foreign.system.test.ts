@@ -1,4 +1,4 @@
-// The BIRD agent's host among others' speakers: FRR and GoBGP, each as a router next door and as a member of the mesh that goes astray.
+// Tests the agent with BGP speakers other than BIRD: FRR and GoBGP, each as a router next door and as a rogue member of the mesh.
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -103,7 +103,7 @@ describe.each([
       for (const prefix of stolen[family]) await rogue.announce(prefix, { nextHop: member[`host${family}`], localPref: 2147483135 });
     const fromRouterToo = { 4: ['169.254.169.254/32', `${a.host4}/32`, `${a.router4}/32`, localVm[4]], 6: [`${a.host6}/128`, localVm[6]] };
     for (const family of families) for (const prefix of fromRouterToo[family]) await router.announce(prefix, { nextHop: a[`router${family}`] });
-    // The last that each announces, which it may, come after the others have been judged.
+    // The last route of each is an allowed one. When it has arrived, the routes before it have been judged.
     await rogue.announce('10.65.0.13/32', { nextHop: member.host4 });
     await router.announce('203.0.113.128/25', { nextHop: a.router4 });
     await Promise.all([hasRoute(a, '10.65.0.13/32'), hasRoute(a, '203.0.113.128/25')]);
@@ -140,7 +140,7 @@ describe.each([
       atRouter?.end();
     });
 
-    /** The address or prefix that each line of `ip monitor` is about. */
+    /** The address or prefix in each line of `ip monitor`. */
     const moved = (watched: Watched): readonly string[] =>
       watched
         .news()
@@ -148,12 +148,12 @@ describe.each([
         .flatMap((line) => line.split(' ')[line.startsWith('Deleted ') ? 1 : 0] || [])
         .filter((destination) => !/^(multicast|broadcast|local|none)$/.test(destination));
 
-    /** What a change moved: on the wire what the host announced (+), withdrew (-) and told once more as it was (=), and other messages; in the kernels the destinations of routes. */
+    /** The effects of a change: on the wire the routes that the host announced (+), withdrew (-) or sent again unchanged (=), and other messages; in the kernels the destinations of changed routes. */
     type Moved = { readonly wire: readonly string[]; readonly host: readonly string[]; readonly router: readonly string[] };
 
     /**
-     * Carries out a change, waits until BIRD goes by it (unless it concerns no configuration), and adds one workload in each family. When the neighbours have heard of these, all that the change
-     * itself made BIRD say has been said before; they are left out.
+     * Makes a change, waits until BIRD uses the configuration (unless the change does not affect it), and adds one workload in each family. When the neighbours have these routes, BIRD has sent
+     * all messages that follow from the change. The workloads' own routes are left out of the result.
      */
     async function movedBy(change: () => Promise<unknown>, isConfigured = true): Promise<Moved> {
       workloads += 1;
@@ -171,7 +171,7 @@ describe.each([
           messages.some(({ to, announced }) => to === neighbor && announced.some((prefix) => marks.includes(prefix.split('/')[0] as never))),
         );
       });
-      // GoBGP programs nothing.
+      // GoBGP does not program routes into the kernel.
       for (const watched of [onHost, ...(name === 'FRR' ? [atRouter] : [])])
         await until('the new workloads in the kernels', () => marks.every((mark) => watched.events().includes(`${mark} `)));
       const isMark = (destination: string): boolean => /^10\.65\.9\.|^2001:db8:a:9::/.test(destination);
@@ -189,7 +189,7 @@ describe.each([
       };
     }
     const nothing: Moved = { wire: [], host: [], router: [] };
-    /** Where a session's export filter changes, BIRD tells that neighbour all its routes once more, as they were. No others hear of it. */
+    /** When a session's export filter changes, BIRD sends that neighbour all its routes again, unchanged. No other neighbour gets any message. */
     const withoutRepeats = (moved: Moved, neighbors: readonly string[]): Moved => ({
       ...moved,
       wire: moved.wire.filter((said) => !said.startsWith('=') || !neighbors.some((neighbor) => said.endsWith(` ${neighbor}`))),
@@ -254,7 +254,7 @@ describe.each([
       const filter = (cidr: string) => world.put('bgpfilters', 'f', { exportV4: [{ action: 'Reject', cidr, matchOperator: 'In' }] });
       await filter('203.0.113.128/25');
       const inRouter = name === 'FRR' ? [vm] : [];
-      // The import filter is another as well, so that the neighbour is asked for its routes again.
+      // The import filter changes too, so the neighbour is asked to send its routes again.
       for (const change of [() => tor(4, { filters: ['f'] }), () => tor(4), () => tor(4, { filters: ['f'] })])
         expect(withoutRepeats(await movedBy(change), [a.router4])).toEqual({ ...nothing, wire: [`refresh ${a.router4}`] });
       const rejected = withoutRepeats(await movedBy(() => filter(`${vm}/32`)), [a.router4]);
@@ -288,7 +288,7 @@ describe.each([
 
   test('its password and hold time are the session’s', async () => {
     await tor(4, { password: { secretKeyRef: { name: 'bgp', key: 'tor' } }, holdTime: '30s', keepaliveTime: '5s' });
-    await hasNoRoute(a, fromRouter[4]); // the router knows no password
+    await hasNoRoute(a, fromRouter[4]); // the router has no password
     await router.kill();
     router = await start({
       directory: join(world.directory, `${name}-router-2`),
@@ -303,7 +303,7 @@ describe.each([
     await Promise.all(sessionsOfRouter.map((symbol) => established(a, symbol)));
     await router.announce(fromRouter[4], { nextHop: a.router4 });
     await hasRoute(a, fromRouter[4]);
-    // The lower of both ends' counts: the router's is 9 s.
+    // The lower hold time of both ends applies, which is the router's 9 s.
     expect(await a.bird.ask("show protocols all 'peer4-tor-4'")).toMatch(/Hold timer: +[\d.]+\/9\b/);
   });
 });

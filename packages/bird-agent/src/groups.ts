@@ -1,4 +1,4 @@
-// The system's groups (/etc/group).
+// Looks up the system's groups (/etc/group).
 import { readFileSync } from 'node:fs';
 
 /** The id of a group; undefined when there is no such group. */

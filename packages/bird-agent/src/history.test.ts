@@ -20,7 +20,7 @@ beforeEach(() => {
   });
 });
 
-/** What a new agent goes by, when these values have been written one after the other; undefined: a deletion. */
+/** The value that a new agent uses after these values have been written one after the other; undefined stands for a deletion. */
 async function recalled(values: readonly unknown[], forget = 0): Promise<unknown> {
   for (const value of values) {
     await etcd.transact([], [value === undefined ? { delete: key } : { put: key, value: spec(value) }]);

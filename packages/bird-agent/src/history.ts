@@ -1,4 +1,4 @@
-// Finds in etcd's history what a resource was before a mistake was made in it: for an agent on a new host, which has never seen the earlier value.
+// Finds a resource's last valid value in etcd's history, for an agent on a new host, which has never seen that value.
 import { type Change, type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import type { Understood } from './understood.ts';
 

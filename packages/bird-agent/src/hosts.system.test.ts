@@ -1,4 +1,4 @@
-// Hosts and what is left of them: a Node that a former host of this address has left behind, an uplink that is down for a moment, and a Node that cannot be read.
+// Tests hosts' Nodes: a Node that a former host of the same address has left behind, an uplink that is down for a moment, and a Node that cannot be decoded.
 import { rmSync } from 'node:fs';
 import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -12,7 +12,7 @@ const established = (host: TestHost, symbol: string): Promise<unknown> =>
   until(`${host.name}: ${symbol}`, async () => ((await host.bird.session(symbol))?.detail === 'Established' ? true : undefined));
 const told = (host: TestHost, words: string): Promise<unknown> =>
   until(`"${words}" in the log of ${host.name}`, () => host.agentLog().includes(words) || undefined);
-/** What must not move: both ends' sessions, and the Node. */
+/** The facts that must not change: both ends' sessions, and the Node. */
 const condition = async (): Promise<unknown> => [
   await Promise.all([a.bird.session('mesh4-host-1'), a.bird.session('mesh6-host-1'), b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')]),
   await world.get('nodes', a.name),
@@ -21,7 +21,7 @@ const condition = async (): Promise<unknown> => [
 beforeAll(async () => {
   world = await openWorld(2);
   [a, b] = world.hosts as [TestHost, TestHost];
-  // a was called otherwise before, and in another AS.
+  // Host a had another name and another AS before.
   const was = { bgp: { ipv4Address: `${a.host4}/30`, ipv6Address: `${a.host6}/64`, asNumber: 64999 } };
   await world.put('nodes', 'former', was, { creationTimestamp: '2020-01-01T00:00:00Z' });
   b.startAgent();
@@ -53,7 +53,7 @@ test('an uplink that is down for two seconds changes no address and ends no sess
   await a.ip('route', 'add', 'default', 'via', '10.99.0.254', 'dev', 'mgmt', 'metric', '5000');
   const [sessions, node] = (await condition()) as [readonly unknown[], string];
   await a.ip('link', 'set', 'eth0', 'down');
-  await new Promise((resolve) => setTimeout(resolve, 2000)); // the outage
+  await new Promise((resolve) => setTimeout(resolve, 2000)); // the duration of the outage
   await a.ip('link', 'set', 'eth0', 'up');
   await a.ip('route', 'add', 'default', 'via', a.router4);
   await a.workloadRoute('add', '10.65.0.4/32');
@@ -67,7 +67,7 @@ test('a Node that becomes unreadable keeps its sessions with all others, and tha
   await a.ip('-6', 'addr', 'add', `${a.host6}/64`, 'dev', 'eth0', 'nodad');
   await a.ip('-6', 'route', 'add', 'default', 'via', a.router6);
   await established(b, 'mesh6-host-0');
-  expect(await a.endAgent()).toBe(0); // it would put its Node right
+  expect(await a.endAgent()).toBe(0); // the running agent would repair its Node
   const before = await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')]);
   await world.put('nodes', a.name, { bgp: { ipv4Address: `${a.host4}/30`, asNumber: 'AS1' } });
   await told(b, 'AS1');
@@ -77,14 +77,14 @@ test('a Node that becomes unreadable keeps its sessions with all others, and tha
   await world.put('nodes', 'joining', { bgp: { ipv4Address: '198.51.100.10' } });
   await until('a host that joins meanwhile', () => b.bird.session('mesh4-joining'));
   expect(await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')])).toEqual(before);
-  // The agent's restart, an upgrade say, makes no slip take effect.
+  // A restart of the agent, for an upgrade for example, does not put the invalid value into effect.
   expect(await b.endAgent()).toBe(0);
   await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: 'no' });
   b.startAgent();
   await world.put('nodes', 'joining-later', { bgp: { ipv4Address: '198.51.100.11' } });
   await until('a host that joins after a restart', () => b.bird.session('mesh4-joining-later'));
   expect(await Promise.all([b.bird.session('mesh4-host-0'), b.bird.session('mesh6-host-0')])).toEqual(before);
-  // Nor does it on a host that is new: etcd still knows what was there before.
+  // Nor does a start on a new host, because etcd still has the former value in its history.
   rmSync(`${a.bird.configFile}.understood`);
   a.startAgent();
   await until('the host that joined later, on one that knows nothing of former values', () => a.bird.session('mesh4-joining-later'));

@@ -6,7 +6,7 @@ import { inDatastore } from './in-datastore.ts';
 import { registeredAnnotation } from './node/registration.ts';
 import { readOptions } from './option-table.ts';
 
-/** What is reported to an agent with these variables, of a datastore with these resources, by plural and name. */
+/** The complaints and values for an agent with these variables, and a datastore with these resources (by plural and name). */
 async function reportOf(environment: Record<string, string>, resources: Record<string, object>) {
   const { etcd } = fakeEtcd();
   for (const [path, value] of Object.entries(resources)) {

@@ -1,4 +1,4 @@
-// What the datastore says of the BIRD agent's options, for `--check-config`: this host's Node and the BGPConfigurations that count for it.
+// Reads which values of the BIRD agent's options come from the datastore, for `--check-config`: from this host's Node and the BGPConfigurations that apply to it.
 import { type Complaint, etcdOfCfg, type InDatastore, inForce, namesakeComplaints, type Resolution, shownValue } from '@calico-openstack/agent';
 import { type Decoded, decodeResource, type Fields, isFields, resourceKey } from '@calico-openstack/datamodel';
 import { type EtcdReads, readOnce } from '@calico-openstack/etcd';
@@ -20,7 +20,7 @@ export const readBirdDatastore = (local: Options): Promise<InDatastore> => readO
 /** The fields of BGPConfiguration that a host may have for itself. */
 const hostFields: ReadonlySet<string> = new Set(['communities', 'prefixAdvertisements', 'logSeverityScreen', 'listenPort']);
 
-/** The options according to this datastore. @throws EtcdError */
+/** The options according to this datastore. Rejects with EtcdError. */
 export async function inDatastore(local: Options, etcd: Pick<EtcdReads, 'get' | 'range'>): Promise<InDatastore> {
   const { values } = local;
   const host = values.Hostname;
@@ -57,7 +57,7 @@ export async function inDatastore(local: Options, etcd: Pick<EtcdReads, 'get' | 
   };
 }
 
-/** This host's Node as the agent will leave it: values of an operator stay, those of the options are written into it. */
+/** This host's Node as the agent would write it: values of an operator stay, and the options' values are added. */
 function registered(bytes: Uint8Array | undefined, values: Config): Decoded<Node> | undefined {
   if (!bytes) return undefined;
   const given = (family: 4 | 6): string | undefined => {
@@ -70,7 +70,7 @@ function registered(bytes: Uint8Array | undefined, values: Config): Decoded<Node
   return decodeNode(values.Hostname, written.value === undefined ? bytes : new TextEncoder().encode(written.value));
 }
 
-/** The options whose values in force come from the Node or from BGPConfiguration, with what they are there. */
+/** The options whose values come from the Node or from BGPConfiguration, with these values. */
 function decidedElsewhere(
   { values, setBy }: Options,
   node: Node | undefined,

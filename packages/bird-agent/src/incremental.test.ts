@@ -1,4 +1,4 @@
-// The agent plans and prints again only what has changed. Whatever changes, in whatever order, the text is that of an agent which has just started.
+// Tests that planning and printing only what has changed gives the same text as an agent that has just started, whatever changes and in whatever order.
 import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -38,7 +38,7 @@ const named = (
 ): fc.Arbitrary<Change> =>
   fc.tuple(fc.constantFrom(...names), optional(spec)).map(([name, value]) => change(resourceKey({ plural, name }), value && { spec: value }));
 
-/** Nodes come, go, and take each other's addresses and this host's; some are in another AS, reflect routes, or have a label. */
+/** Changes of Nodes: they are added and removed, and take each other's and this host's addresses. Some are in another AS, are route reflectors, or have a label. */
 const nodes = fc
   .record({
     name: number,

@@ -1,4 +1,4 @@
-// `ignoredInterfaces` comes, changes and goes on a host with running sessions: neither its routes nor its neighbour's may move.
+// Tests that setting, changing and removing `ignoredInterfaces` on a host with running sessions changes neither its routes nor its neighbour's.
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { watchRoutes } from './testing/watch-routes.ts';
@@ -11,7 +11,7 @@ let b: TestHost;
 const vms = { a: ['10.65.0.4/32', '2001:db8:a::4/128'], b: ['10.65.0.8/32', '2001:db8:a::8/128'] } as const;
 const sessions = ['mesh4-host-', 'mesh6-host-'] as const;
 
-/** Of each session on both ends: since when it stands, and how often the other end has announced and withdrawn. */
+/** For each session on both ends: when it was established, and how often the other end has announced and withdrawn routes. */
 const sessionsAndUpdates = async (): Promise<unknown> =>
   Promise.all(
     (
@@ -48,7 +48,7 @@ beforeAll(async () => {
   await a.ip('link', 'add', 'docker0', 'type', 'ifb');
   await a.ip('link', 'set', 'docker0', 'up');
   await a.ip('addr', 'add', '10.98.0.1/24', 'dev', 'docker0');
-  // A network that both are on: next hops are found in it, so that all would move with it.
+  // Both hosts are on this network. Next hops are resolved in it, so all routes would change with it.
   await a.ip('link', 'add', 'rack0', 'type', 'veth', 'peer', 'name', 'rack0', 'netns', b.namespace);
   for (const [number, host] of [a, b].entries()) {
     await host.ip('link', 'set', 'rack0', 'up');
@@ -78,7 +78,7 @@ test('interfaces that become ignored, and are so no longer, move no route on the
       await ignoring(patterns);
       expect(await sessionsAndUpdates()).toEqual(before);
     }
-    // What BIRD had still to do is done before this, and whoever watches has heard of it.
+    // BIRD processes its pending work before this route, so the watchers have seen its events by then.
     await a.workloadRoute('add', '10.65.0.5/32');
     await until('the neighbour hears of one more workload', () => watched[1]!.events().includes('10.65.0.5'));
   } finally {

@@ -1,7 +1,7 @@
-// What is derived from each element of a long list, derived again only where the list has changed since the last call: thousands of Nodes stay the same objects while one changes.
+// Derives values from long lists with work in proportion to the change: of thousands of Nodes, all but the changed one are the same objects as at the last call.
 
 /**
- * Derives a list from a list: `make` something of each element, and `gather` what was made of a run of elements.
+ * Derives a list from a list: `make` derives a value from each element, and `gather` combines the values of a run of elements.
  * @param context all else that `make` and `gather` depend on, as text
  */
 export type KeptRuns<T, E, R> = (
@@ -13,20 +13,20 @@ export type KeptRuns<T, E, R> = (
 
 type Run<T, E, R> = { readonly elements: readonly T[]; readonly made: readonly E[]; readonly gathered: R };
 
-/** How many elements a run has on the average: a list of thousands has about as many runs as a run has elements. */
+/** The average number of elements in a run. A list of some thousand elements has about as many runs as a run has elements. */
 const meanRunLength = 64;
 
 /**
- * Cuts lists into runs, and remembers what was made of the last list. Where runs begin is decided by the names of their first elements alone, so the same list is always cut in the same places,
- * and an element that comes or goes changes its own run only. A call costs one comparison an element, `make` for elements that are new, and `gather` for runs that have changed.
- * Both have to be pure, and elements that are the same (`===`) have to be equal for good.
+ * Cuts lists into runs, and remembers the values of the last list. Only the name of an element decides whether a run begins with it, so the same list is always cut in the same places,
+ * and an added or removed element changes its own run only. A call costs one comparison per element, `make` for new elements, and `gather` for changed runs.
+ * Both must be pure, and an element object must never change.
  */
 export function keptRuns<T, E, R>(nameOf: (element: T) => string): KeptRuns<T, E, R> {
   let known = new Map<T, Run<T, E, R>>();
   let knownContext: string | undefined;
   const begins = (element: T): boolean => beginsRun(nameOf(element));
 
-  /** The list's runs: those that are known, and the elements of others. */
+  /** The list's runs: the known ones, and the elements of new ones. */
   function cut(list: readonly T[]): readonly (Run<T, E, R> | readonly T[])[] {
     const pieces: (Run<T, E, R> | readonly T[])[] = [];
     for (let at = 0; at < list.length; ) {
@@ -76,10 +76,10 @@ function beginsRun(name: string): boolean {
   return ((hash ^ (hash >>> 16)) & (meanRunLength - 1)) === 0;
 }
 
-/** Derives any number of results from each element, in the elements' order. It remembers as `keptRuns` does. */
+/** Derives any number of results from each element, in the order of the elements. It remembers like `keptRuns`. */
 export type KeptFlatMap<T, U> = (list: readonly T[], context: string, make: (element: T) => U | readonly U[]) => readonly U[];
 
-/** A function that is like `flatMap`, and makes again only what belongs to elements that are new. */
+/** Returns a function like `flatMap` that computes only the results of new elements. */
 export function keptFlatMap<T, U>(nameOf: (element: T) => string): KeptFlatMap<T, U> {
   const runs = keptRuns<T, U | readonly U[], readonly U[]>(nameOf);
   return (list, context, make) => ([] as U[]).concat(...runs(list, context, make, (made) => ([] as U[]).concat(...made)));

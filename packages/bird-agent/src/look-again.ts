@@ -1,17 +1,17 @@
-// When the agent looks at everything again though nothing has changed. Pure.
+// Decides when the agent computes and applies everything again although nothing has changed. Pure.
 import { refusedRetryMs } from './apply.ts';
 import { lookMs, registerRetryMs } from './node/registrar.ts';
 
-/** A BIRD that is away is looked for this often. */
+/** How often the agent tries to reach a BIRD that is not running. */
 export const birdRetryMs = 1000;
-/** Nobody tells of routes that BIRD refuses; it is asked this often. */
+/** How often BIRD is asked for the routes that it refuses, because it does not report them. */
 export const auditMs = 10_000;
 
-/** The result of the last look, which decides when the next one is due. */
+/** The result of the last run, which decides when the next one is due. */
 export type LastLook = {
   /** What happened to BIRD: `kept` and `doubted` leave its configuration as it is. */
   readonly bird: 'right' | 'configured' | 'refused' | 'kept' | 'doubted' | 'away';
-  /** Whether this host's Node may not be what it should. */
+  /** Whether this host's Node may differ from the desired one. */
   readonly isNodeInDoubt: boolean;
   /** Whether etcd can be written. */
   readonly isFollowing: boolean;

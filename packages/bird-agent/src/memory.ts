@@ -10,11 +10,11 @@ import type { Understood, UnderstoodFile } from './understood.ts';
 export interface ResourceMemory {
   /** Writes to disk what a restarted agent needs. Returns the problems with that. */
   remember(): Promise<readonly Problem[]>;
-  /** Looks in etcd's history for earlier values of the resources that are indispensable and have never been valid here. Does so once for each value, or until etcd can be asked. */
+  /** Looks in etcd's history for earlier values of the indispensable resources that have never been valid here. It does so once for each value, and again only while etcd does not answer. */
   recall(): Promise<void>;
 }
 
-/** What the memory needs. */
+/** The parts that the memory needs. */
 export type MemoryOptions = { readonly etcd: Etcd; readonly store: ResourceStore; readonly file: UnderstoodFile; readonly ownName: string };
 
 /** The memory of this host's agent. */

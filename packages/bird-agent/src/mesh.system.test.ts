@@ -1,4 +1,4 @@
-// Hosts that know of each other from the datastore alone: real BIRDs, a real etcd, routed links between namespaces.
+// Tests the mesh: hosts that know each other from the datastore alone, with real BIRDs, a real etcd, and routed links between namespaces.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openWorld, type TestHost, until, type World } from './testing/world.ts';
@@ -18,7 +18,7 @@ const hasRoute = (host: TestHost, prefix: string): Promise<unknown> =>
   until(`a route to ${prefix} on ${host.name}`, async () => ((await host.routesTo(prefix)).length > 0 ? true : undefined));
 const hasNoRoute = (host: TestHost, prefix: string): Promise<unknown> =>
   until(`no route to ${prefix} on ${host.name}`, async () => ((await host.routesTo(prefix)).length === 0 ? true : undefined));
-/** What a host has learned in a session. */
+/** The prefixes that a host has learned in a session. */
 const learned = async (host: TestHost, session: string): Promise<readonly string[]> =>
   (await host.bird.ask(`show route protocol '${session}'`)).match(/^\S+\/\d+/gm)?.sort() ?? [];
 

@@ -1,4 +1,4 @@
-// The agent's metrics.
+// The agent's Prometheus metrics.
 import { Counter, Gauge, Registry } from '@calico-openstack/agent';
 import type { Refusal } from './audit.ts';
 import type { ProtocolStatus } from './bird/daemon.ts';
@@ -17,6 +17,7 @@ export interface Metrics {
 }
 
 /**
+ * Creates the metrics.
  * @param sessions called when the metrics are read; undefined while BIRD is away
  * @param peers called for the sessions of BGPPeers; an empty list while BIRD is away
  */

@@ -1,4 +1,4 @@
-// Whether the datastore knows this host under another name too, by its endpoints or its Node.
+// Finds out whether the datastore has endpoints or a Node for this host under a similar name.
 import type { FoundNames } from '@calico-openstack/agent';
 import { findNamesakes, findNodeNamesakes } from '@calico-openstack/datamodel';
 import { EtcdError, type EtcdReads } from '@calico-openstack/etcd';
@@ -8,8 +8,8 @@ import type { Config } from './option-table.ts';
 export const hostOption = 'Hostname in bird-agent.cfg';
 
 /**
- * The hosts that are called like this one but for case or domain. The rights of a BIRD agent cover all Nodes, and no other host's endpoints; where those cannot be read, the Nodes count
- * alone.
+ * The hosts whose names differ from this host's only in case or domain. The rights of a BIRD agent cover all Nodes, but no other host's endpoints. When those cannot be read, only the Nodes
+ * count.
  * @throws EtcdError when the Nodes cannot be read
  */
 export async function namesakesOf(

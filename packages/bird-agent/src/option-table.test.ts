@@ -16,7 +16,7 @@ function file(name: string, text: string): string {
   writeFileSync(path, text);
   return path;
 }
-/** The options in force, and the etcd endpoints that they come to. */
+/** The options in force, and the etcd endpoints that follow from them. */
 type InForce = Config & { readonly endpoints: readonly string[] };
 function readConfig(files: readonly string[], environment: Readonly<Record<string, string>>): InForce {
   const config = inForce(readOptions(files, environment));

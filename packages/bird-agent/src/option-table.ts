@@ -1,4 +1,4 @@
-// The agent's options: environment, then bird-agent.cfg, then the environment variables that every client of Calico's datastore reads.
+// The table of the agent's options. Their sources, the first one first: the environment, bird-agent.cfg, the environment variables that every client of Calico's datastore reads.
 import { type Cidr, familyOf, type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import {
   bad,
@@ -25,23 +25,24 @@ import { isInterfaceName, isRegion } from '@calico-openstack/datamodel';
 import { quoted } from './bird/text.ts';
 import { asNumber, interfaceAddress } from './resources/values.ts';
 
+/** The configuration file that is read when the command line names none. It may be missing. */
 export const defaultConfigFile = '/etc/calico/bird-agent.cfg';
-/** In the environment, an option is called this and its name in capitals. */
+/** The beginning of the environment variables: the option's name in capitals follows. */
 const environmentPrefix = 'CALICO_BIRD_AGENT_';
 
-/** What an operator may say of an address: one, with or without its network's length; that the agent is to find it; or that there is to be none. */
+/** An operator's wish for an address: a given one, with or without its prefix length; `find` when the agent determines it; `none` when there is to be none. */
 export type AddressWish = { readonly kind: 'find' | 'none' } | { readonly kind: 'given'; readonly address: string };
 
 const required = { required: true } as const;
 const none = { value: undefined };
 
-/** Goes into patterns of BIRD's. */
+/** Parses the beginning of an interface's name, which becomes part of a pattern in BIRD's configuration. */
 const interfacePrefix: Parser<string> = matching(
   (word) => /^[A-Za-z0-9_.-]{1,14}$/.test(word) && isInterfaceName(word),
   "the beginning of an interface's name",
 );
 
-/** Never the default route, and never more than a quarter of all addresses: that is a slip. */
+/** Parses a prefix of at least two bits: the default route or half of all addresses would be a mistake. */
 const exportPrefix: Parser<Cidr> = (word) => {
   const cidr = parseCidr(word);
   return cidr && Number(cidr.split('/')[1]) >= 2 ? good(cidr) : bad('it must be a prefix of length 2 or more');
@@ -60,7 +61,7 @@ const routerId: Parser<IpAddress | undefined> = (value) => {
   return address && familyOf(address) === 4 && address !== '0.0.0.0' ? good(address) : bad('it must have the form of an IPv4 address');
 };
 
-/** As BIRD's `log` has it. */
+/** Parses a destination for BIRD's statement `log`; a path becomes a string of BIRD's language. */
 const logFile: Parser<string> = (value) => {
   if (/^(syslog|stderr)$/.test(value)) return good(value);
   const path = quoted(value);
@@ -78,12 +79,13 @@ const prefixes = (help: string) => row<readonly Cidr[]>(listOf(exportPrefix), []
 
 const inFile = (key: string) => ({ environment: [`${environmentPrefix}${key}`], cfg: [key] });
 
-/** An option that has two names. */
+/** The names of an option in the environment and the file when it has several. */
 const aliases = (...keys: readonly string[]) => ({
   environment: keys.flatMap((key) => inFile(key).environment),
   cfg: keys,
 });
 
+/** The table of options: each with its parser, its default, and a sentence for the README. */
 export const options = named(inFile, {
   ...etcdRowsOfCfg,
   Hostname: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), 'what Neutron calls the host; names its Node', {
@@ -130,8 +132,8 @@ export const options = named(inFile, {
 export type Config = Values<typeof options>;
 
 /**
- * Reads the options; of several files the later wins. Of the files only the default one may be missing.
- * @throws IniError
+ * Reads the options. When several files set an option, the last one counts. Only the default file may be missing.
+ * @throws IniError for a file that cannot be read or parsed
  */
 export function readOptions(files: readonly string[], environment: Readonly<Record<string, string | undefined>> = process.env): Resolution<typeof options> {
   const inFiles = files.map((path) => cfgSource(path, { mayBeMissing: path === defaultConfigFile }));

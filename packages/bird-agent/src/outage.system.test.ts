@@ -1,4 +1,4 @@
-// What goes wrong: refusals, and the death of each of agent, etcd and BIRD.
+// Tests outages: refused configurations, and the death of the agent, of etcd and of BIRD.
 
 import { spawn } from 'node:child_process';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { openWorld, startBirdIn, type TestHost, until, type World } from './test
 let world: World;
 let a: TestHost;
 let b: TestHost;
-/** While this file is there, `bird -p` refuses everything. */
+/** The path of a file: while it exists, `bird -p` refuses every configuration. */
 let refusing: string;
 let executable: string;
 
@@ -20,7 +20,7 @@ const established = (host: TestHost, symbol: string): Promise<unknown> =>
   until(`${host.name}: ${symbol}`, async () => ((await host.bird.session(symbol))?.detail === 'Established' ? true : undefined));
 const hasRoute = (host: TestHost, prefix: string): Promise<unknown> =>
   until(`a route to ${prefix} on ${host.name}`, async () => ((await host.routesTo(prefix)).length > 0 ? true : undefined));
-/** What must not change where nothing has happened. */
+/** The facts of a host that must not change unless something happens there. */
 const condition = async (host: TestHost): Promise<unknown> => ({
   sessions: (await host.bird.sessions()).map(({ name, state, since }) => [name, state, since]),
   reconfigured: await host.bird.reconfigured(),
@@ -28,7 +28,7 @@ const condition = async (host: TestHost): Promise<unknown> => ({
   routes: await host.routesTo(workload),
 });
 /**
- * Waits until the host `absent` is known or gone. On both: what comes next compares both with how they were, and one that has not heard of it yet looks as if it were done with it.
+ * Waits until both hosts have taken in that the host `absent` was added or removed. The tests compare their states before and after, and a host that has not taken it in yet would look finished.
  */
 async function absentHost(isKnown: boolean): Promise<void> {
   for (const { name, bird } of [a, b])
@@ -37,7 +37,7 @@ async function absentHost(isKnown: boolean): Promise<void> {
     );
 }
 
-/** What the hosts' kernels drop of workloads' routes meanwhile. */
+/** Records the routes to workloads that the hosts' kernels delete from now on. */
 function watchDeletions(hosts: readonly TestHost[]): { readonly deletions: readonly string[]; end(): void } {
   const deletions: string[] = [];
   const monitors = hosts.map(({ namespace }) => spawn('ip', ['-n', namespace, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'ignore'] }));
@@ -119,7 +119,7 @@ test('while etcd is away BIRD goes on, and afterwards the agent follows again', 
   expect(await condition(b)).toEqual(before);
   await world.etcdProcess.restart();
   await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.10' } });
-  await absentHost(true); // it came meanwhile
+  await absentHost(true); // it was added during the outage
   await world.remove('nodes', 'absent');
   await absentHost(false);
 });
@@ -128,7 +128,7 @@ test('a datastore that was emptied ends no session and withdraws no route, while
   const before = [await condition(a), await condition(b)];
   const { deletions, end } = watchDeletions([a, b]);
   try {
-    await a.killAgent(); // so that for a while b finds itself alone
+    await a.killAgent(); // without a's registration b knows no other host for a while
     await world.etcdProcess.etcdctl('del', '--prefix', '/calico/');
     await until('the doubt in the log', () => (b.agentLog().includes('was the datastore emptied?') ? true : undefined));
     expect([await condition(a), await condition(b)]).toEqual(before);
@@ -203,7 +203,7 @@ test('ended and started as the drop-in for systemd says, BIRD costs neither host
   expect(await b.endAgent()).toBe(0);
   b.startAgent({ ...settings(), StartBird: 'false', GracefulRestartWaitSecs: '5' });
   await b.ready();
-  await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.10' } }); // is waited for, but not without end
+  await world.put('nodes', 'absent', { bgp: { ipv4Address: '198.51.100.10' } }); // BIRD waits for this host, but only for a limited time
   await absentHost(true);
   const { deletions, end } = watchDeletions([a, b]);
   try {

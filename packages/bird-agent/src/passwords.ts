@@ -1,4 +1,4 @@
-// Passwords of BGP sessions. They are in a file that only root can read, never in the datastore, a log or a world-readable file.
+// Reads the passwords of BGP sessions. They are in a file that only root can read, and never in the datastore, a log or a world-readable file.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { type Ini, IniError, parseIni } from '@calico-openstack/agent';
 import { type Decoded, decoded, refused } from '@calico-openstack/datamodel';
@@ -7,7 +7,7 @@ import type { SecretRef } from './resources/values.ts';
 
 /** The passwords. */
 export interface Passwords {
-  /** A password as a string of BIRD's language. Refused when there is none, or when BIRD could not express it. */
+  /** A password as a string of BIRD's language. It is refused when the file has none, or when BIRD's language cannot express it. */
   password(reference: SecretRef): Decoded<string>;
   /** Reads the file again. Returns what is wrong with it if it cannot be read; then the known passwords stay. */
   readAgain(): string | undefined;

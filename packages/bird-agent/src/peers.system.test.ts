@@ -1,4 +1,4 @@
-// BGPPeers: a top-of-rack router that knows nothing of Calico, a route reflector, and passwords.
+// Tests BGPPeers: a top-of-rack router that knows nothing of Calico, a route reflector, and passwords.
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -19,7 +19,7 @@ const hasRoute = (host: Pick<TestHost, 'ip'>, prefix: string): Promise<unknown> 
 const hasNoRoute = (host: TestHost, prefix: string): Promise<unknown> =>
   until(`no route to ${prefix}`, async () => ((await host.routesTo(prefix)).length === 0 ? true : undefined));
 
-/** As a network's own people would configure it. It announces a network of its own, and passes on what it hears. */
+/** The configuration of a router as a network team would write it. It announces a network of its own, and passes learned routes on. */
 const routerConfiguration = (hosts: readonly TestHost[]): string => `
 log "${world.directory}/router.log" all;
 router id 198.51.100.1;
@@ -46,9 +46,9 @@ beforeAll(async () => {
   writeFileSync(passwords, '[bgp]\nmesh = s3cret; #{}\n');
   chmodSync(passwords, 0o600);
   await startBirdIn(world.router.namespace, world.router.bird, routerConfiguration(world.hosts));
-  // What the operator knows of the reflector; its addresses are for the agent to fill in.
+  // The operator writes only the reflector's cluster id and label. The agent fills in its addresses.
   await world.put('nodes', c.name, { bgp: { routeReflectorClusterID: '1.0.0.1' } }, { labels: { reflector: 'yes' } });
-  // One BIRD as the distribution runs it, with a configuration of its own; the others are the agents' to start.
+  // One BIRD runs as the distribution starts it, with its own configuration. The agents start the others.
   await startBirdIn(a.namespace, a.bird, 'log syslog all;\nrouter id 9.9.9.9;\nprotocol device {}\n');
   a.startAgent({ BgpPasswordFile: passwords, StartBird: 'false' });
   for (const host of [b, c]) host.startAgent({ BgpPasswordFile: passwords });
@@ -75,8 +75,8 @@ test('a router next door hears of workloads and of nothing else; its routes are 
   await Promise.all([hasRoute(world.router, '10.65.0.4/32'), hasRoute(world.router, '2001:db8:a::4/128'), hasRoute(a, '203.0.113.0/24')]);
   expect(await a.routesTo('203.0.113.0/24')).toEqual([`203.0.113.0/24 via ${a.router4} dev eth0 proto bird metric 768`]);
   const heard = (await world.router.bird.ask('show route protocol tor00')).match(/^\S+\/\d+/gm);
-  expect(heard).toEqual(['10.65.0.4/32']); // nor what it learned in the mesh
-  expect(await a.bird.ask("show protocols all 'peer4-tor-4'")).toMatch(/Session: +external AS4/); // not multihop
+  expect(heard).toEqual(['10.65.0.4/32']); // routes learned in the mesh are not announced either
+  expect(await a.bird.ask("show protocols all 'peer4-tor-4'")).toMatch(/Session: +external AS4/); // the session is direct, not multihop
   expect(await Promise.all([a.bird.session('mesh4-host-1'), a.bird.session('mesh6-host-1')])).toEqual(before);
   expect(await a.metric('calico_bird_agent_session_established{session="peer4-tor-4"}')).toBe(1);
   expect(await a.metric('calico_bird_agent_session_routes{session="peer4-tor-4",routes="imported"}')).toBeGreaterThan(0);
@@ -116,7 +116,7 @@ test('a missing filter stops everything, the session stays; the filter then deci
   });
   expect(heard).toContain('(65000,7)');
   expect(heard).toMatch(/as_path: 64512 64999/);
-  expect(heard).not.toContain('0.0.0.0/0'); // whatever a filter accepts
+  expect(heard).not.toContain('0.0.0.0/0'); // the default route is rejected even if a filter accepts it
   expect(await a.routesTo('203.0.113.0/24')).toEqual([]);
   expect(await a.bird.session('peer4-tor-4')).toEqual(before);
   await world.put('bgppeers', 'tor-4', { node: a.name, peerIP: a.router4, asNumber: routerAs });
@@ -161,7 +161,7 @@ test('instead of a mesh, a route reflector that a selector finds passes routes o
     gone(a, 'mesh4-host-1'),
   ]);
   await Promise.all([hasRoute(b, '10.65.0.4/32'), hasRoute(b, '2001:db8:a::4/128'), hasRoute(a, '10.65.0.8/32')]);
-  // The kernel's routes may still be those that the mesh brought.
+  // The kernel may still have the routes that came by the mesh.
   await until('the reflected route', async () =>
     /next_hop: 192\.0\.2\.1\n[\s\S]*cluster_list: 1\.0\.0\.1/.test(await b.bird.ask('show route all for 10.65.0.4/32')) ? true : undefined,
   );

@@ -1,4 +1,4 @@
-// Nodes of hosts that are gone for long are removed by the agent that is to do so: real etcd with users, real sessions.
+// Tests with a real etcd with users and real sessions that the agent with RemoveHostsGoneDays removes the Nodes of hosts that have been gone for long.
 import type { IpAddress } from '@calico-openstack/addresses';
 import {
   birdAgentRights,
@@ -26,7 +26,7 @@ const report = async (host: string, daysAgo: number): Promise<void> => {
   await world.etcdProcess.etcdctl('put', felixLastStatusKey(undefined, host), value);
   if (daysAgo === 0) await world.etcdProcess.etcdctl('put', felixStatusKey(undefined, host), value);
 };
-/** As an agent has registered it a year ago. */
+/** Writes a Node as an agent registered it a year ago. */
 const register = async (name: string, address: string, change: (node: { metadata: object }) => object = (node) => node): Promise<unknown> => {
   const birth = () => ({ uid: name, creationTimestamp: rfc3339Seconds(new Date(Date.now() - 365 * dayMs)) });
   const made = registerInNode(undefined, name, { ipv4Address: address, ipv6Address: undefined, asNumber: undefined }, birth);
@@ -63,7 +63,7 @@ test('an agent without the rights removes nothing, and tells; one with them remo
   connected.startAgent({ RemoveHostsGoneDays: '30' });
   remover.startAgent({ RemoveHostsGoneDays: '30', EtcdUsername: 'remover' });
   await until('a session', async () => (await remover.bird.session('mesh4-host-1'))?.detail === 'Established');
-  // Of a host behind a route reflector only its routes tell.
+  // Only its routes show that a host behind a route reflector is alive.
   await connected.workloadRoute('add', '10.65.0.8/32');
   const isThere = async () => {
     const control = await connectBird(remover.bird.socket, 5000);

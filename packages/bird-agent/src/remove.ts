@@ -1,4 +1,4 @@
-// `calico-bird-agent --remove`: what the agent keeps for itself goes. BIRD, its configuration and the host's Node stay: without any of them the guests of this host are cut off.
+// Implements `calico-bird-agent --remove`: removes the files that the agent keeps for itself. BIRD, its configuration and the host's Node stay, because without them the guests of this host would be cut off.
 import { readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { inForce, type Removed } from '@calico-openstack/agent';
@@ -7,7 +7,7 @@ import { draftsAmong } from './bird/file.ts';
 import { readOptions } from './option-table.ts';
 import { understoodPath } from './understood.ts';
 
-/** @throws StartError when the agent runs */
+/** Removes the agent's files. Returns what was removed and what stays, for people. @throws StartError when the agent runs */
 export async function removeBirdAgent(configFiles: readonly string[]): Promise<Removed> {
   const { BirdConfigFile, Hostname } = inForce(readOptions(configFiles));
   refuseWhileRunning('calico-bird-agent');

@@ -1,4 +1,4 @@
-// When BIRD is asked whose routes it refuses, and when it judges anew what it took before. What it is asked stands in `audit.ts`.
+// Decides when BIRD is asked which routes it refuses, and when it judges accepted routes again. The questions are in `audit.ts`.
 import type { Clock, Logger } from '@calico-openstack/agent';
 import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
 import type { BirdControl } from './bird/control.ts';
@@ -17,7 +17,7 @@ export interface RouteAudit {
   readonly problems: readonly Problem[];
 }
 
-/** How BIRD is reached, and what it is checked for. */
+/** How BIRD is reached, and the limits that are checked. */
 export type RouteAuditOptions = {
   readonly control: () => Promise<BirdControl>;
   /** How many routes each neighbour may have (`MaxRoutesPerPeer`); 0: any number. */
@@ -39,7 +39,8 @@ export function routeAudit({ control: connect, mostRoutes, onRefusals, log, cloc
       const control = await connect();
       if (isChanged) {
         const sessions = await judgeAgain(control);
-        if (sessions.length > 0) log.info({ sessions }, 'routes are asked for again, since what may be announced has changed');
+        if (sessions.length > 0)
+          log.info({ sessions }, 'neighbours are asked to send their routes again, because the addresses that they may announce have changed');
       }
       const limits = mostRoutes > 0 ? await limitProblems(control, mostRoutes) : [];
       const refused = await refusals(control);

@@ -25,7 +25,7 @@ import { createNodeIndex } from './resources/node-index.ts';
 import { type Workload, workloadOf } from './resources/workload.ts';
 import { isSameResource, type Understood } from './understood.ts';
 
-/** The prefixes that the agent of a host follows: what bears on BGP, and the host's own endpoints. */
+/** The prefixes that the agent of a host follows: the resources that matter for BGP, and the host's own endpoints. */
 export const followedPrefixes = (region: string | undefined, host: string): readonly string[] => [
   ...bgpPlurals.map((plural) => resourcePrefix(plural)),
   hostEndpointsPrefix(region, workloadEndpointNamePrefix(host)),
@@ -42,7 +42,7 @@ export interface ResourceStore {
   toRemember(): ReadonlyMap<string, Understood> | undefined;
 }
 
-/** What the store needs. */
+/** The parts that the store needs. */
 export type StoreOptions = {
   /** Called for a value that made its decoder throw. That is a fault of ours; the resource counts as absent. */
   readonly onFault: (error: unknown, key: string) => void;
@@ -52,6 +52,7 @@ export type StoreOptions = {
   readonly before?: ReadonlyMap<string, Understood>;
 };
 
+/** Creates the store. It holds no resources until the first changes. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: a value that is understood changes its map, what is remembered and what is outdated together
 export function createResourceStore({ onFault, ownName, before }: StoreOptions): ResourceStore {
   const nodes = new Map<string, Decoded<Node>>();

@@ -1,14 +1,14 @@
-// Reports trouble that keeps the agent from its work as a whole: when it starts or changes, not at each attempt.
+// Reports trouble that stops all of the agent's work: when it starts or changes, and not at each attempt.
 
 /** Keeps repeated trouble from being logged again. */
 export interface TroubleTeller {
-  /** Calls `say` unless the same trouble was the last one. */
+  /** Calls `say` unless the last trouble was the same. */
   tell(trouble: string, say: () => void): void;
-  /** Ends the trouble: the same one is reported when it comes back. */
+  /** Ends the trouble, so that the same one is reported again when it comes back. */
   over(): void;
 }
 
-/** Creates a teller without trouble. */
+/** Creates a teller that has reported nothing yet. */
 export function troubleTeller(): TroubleTeller {
   let last: string | undefined;
   return {

@@ -1,4 +1,4 @@
-// What a host or a router may not take from others, whatever it announces: real BIRDs, one of them a rogue member of the mesh, one a router without filters.
+// Tests which routes are refused, whatever is announced: with real BIRDs, one of them a rogue member of the mesh, and one a router without filters.
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { watchRoutes } from './testing/watch-routes.ts';
@@ -26,12 +26,12 @@ const birdRoutes = async (host: TestHost): Promise<readonly string[]> =>
 
 const localVm = { 4: '10.65.0.4/32', 6: '2001:db8:a::4/128' };
 const farVm = { 4: '10.65.0.8/32', 6: '2001:db8:a::8/128' };
-/** What the rogue may have. */
+/** The prefixes that the rogue may announce. */
 const ownVm = { 4: '10.65.0.12/32', 6: '2001:db8:a::12/128' };
-/** Appears as a host later. */
+/** The address of a host that is added later. */
 const newHost = '203.0.113.77';
 
-/** BIRD itself neither sends nor takes loopback and multicast addresses. */
+/** Prefixes that nobody may announce. Loopback and multicast are not among them, because BIRD itself neither sends nor accepts them. */
 const stolen4 = (): string[] => [
   '198.51.100.1/32', // etcd
   `${b.host4}/32`,
@@ -103,7 +103,7 @@ beforeAll(async () => {
 afterAll(() => world?.close());
 
 test('a member of the mesh can have single workloads, and nothing that is a host’s, etcd’s, a network, or nobody’s', async () => {
-  await hasRoute(a, `${newHost}/32`); // the last that it announces, and nobody’s yet
+  await hasRoute(a, `${newHost}/32`); // the last route that the rogue announces; no host has the address yet
   expect(await birdRoutes(a)).toEqual(['10.65.0.8', '10.65.0.12', newHost, '2001:db8:a::8', '2001:db8:a::12'].sort());
   expect(await wayTo(a, '198.51.100.1')).toBe(`198.51.100.1 via ${a.router4} dev eth0 src ${a.host4}`);
 });
@@ -144,7 +144,7 @@ test('it is told who announced what, in the log and as a metric', async () => {
       .find((each) => each.includes('mesh4-host-2') && each.includes('announces')),
   );
   expect(line).toContain('0.0.0.0/0');
-  expect(await a.metric('calico_bird_agent_refused_routes{session="mesh4-host-2"}')).toBe(stolen4().length - 1); // all but the workload's, which loses only
+  expect(await a.metric('calico_bird_agent_refused_routes{session="mesh4-host-2"}')).toBe(stolen4().length - 1); // all but the workload's, which is accepted with a lower preference
 });
 
 test('a router next door may bring a default route and networks, and nothing of the host’s own', async () => {
@@ -152,7 +152,7 @@ test('a router next door may bring a default route and networks, and nothing of 
   await Promise.all([hasRoute(a, '203.0.113.0/24'), hasRoute(a, '2001:db8:5::/48')]);
   const routes = await birdRoutes(a);
   expect(routes).toEqual(['10.65.0.8', '10.65.0.12', '203.0.113.0/24', newHost, '2001:db8:a::8', '2001:db8:a::12', '2001:db8:5::/48'].sort());
-  expect(await a.bird.ask('show route 0.0.0.0/0 table master4')).toContain('peer4-tor-4'); // the host’s own stands before it
+  expect(await a.bird.ask('show route 0.0.0.0/0 table master4')).toContain('peer4-tor-4'); // the host’s own default route is preferred
   expect(await wayTo(a, localVm[4].split('/')[0]!)).toMatch(/dev tap0/);
 });
 
@@ -169,7 +169,7 @@ test('what an operator gives to workloads may be announced whole, but never so t
 
 test('an elevated route counts once a LiveMigration says that the workload leaves this host', async () => {
   await world.migrate(a.name, rogue.name, [localVm[4], localVm[6]]);
-  // The route has been here for long: what is known later is judged by what came before.
+  // The route was accepted before the host was known. It is judged again now.
   await until('the way to the new host', async () => ((await wayTo(a, localVm[4].split('/')[0]!)).includes('dev eth0') ? true : undefined));
   await until('the same in IPv6', async () => ((await wayTo(a, localVm[6].split('/')[0]!)).includes('dev eth0') ? true : undefined));
 });
@@ -181,7 +181,7 @@ test('ExportPrefixes that hold more than was meant give away no host, and not et
   expect(await b.endAgent()).toBe(0);
   b.startAgent({ ExportPrefixes: '192.0.0.0/8 198.51.100.0/24' });
   const heard = await until('the prefix that was meant', async () => {
-    const routes = await a.bird.ask("show route filtered protocol 'mesh4-host-1'"); // this host has not been told of such prefixes
+    const routes = await a.bird.ask("show route filtered protocol 'mesh4-host-1'"); // no WorkloadPrefixes are configured on this host
     return routes.includes('198.51.100.64/26') ? routes : undefined;
   });
   expect(heard.match(/^\S+\/\d+/gm)).toEqual(['198.51.100.64/26']);
@@ -195,7 +195,7 @@ test('a neighbour is held to its number of routes: what it had stays, and that i
   for (const workload of workloads) await b.workloadRoute('add', workload);
   await until('the limit in the log', () => /mesh4-host-1.*as many routes as MaxRoutesPerPeer lets it, 5/.test(a.agentLog()) || undefined);
   const held = await birdRoutes(a);
-  expect(held).toContain('10.65.0.8'); // it was there before
+  expect(held).toContain('10.65.0.8'); // the route was learned before the limit was reached
   expect(held.filter((route) => route.startsWith('10.66.0.')).length).toBeLessThan(5);
   expect((await a.bird.session('mesh4-host-1'))?.detail).toBe('Established');
 });

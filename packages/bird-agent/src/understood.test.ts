@@ -24,7 +24,7 @@ const asNumber = (store: ReturnType<typeof storeAfter>): unknown => {
   return found?.ok ? found.value.asNumber : found?.reason;
 };
 
-/** What an agent remembers that has understood the BGPConfiguration `default` at revision 5. */
+/** The memory of an agent that has seen a valid BGPConfiguration `default` at revision 5. */
 function remembered(): ReadonlyMap<string, Understood> {
   const store = storeAfter();
   store.apply([change('bgpconfigurations/default', good, 5)]);

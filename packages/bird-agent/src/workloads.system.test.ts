@@ -1,4 +1,4 @@
-// Hosts that speak BGP with their own workloads: guests that run FRR and GoBGP behind a real Felix. What a guest says is a tenant's word.
+// Tests hosts that speak BGP with their own workloads: guests that run FRR and GoBGP behind a real Felix, and announce what tenants may announce or not.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -34,7 +34,7 @@ const hasNoRoute = (host: TestHost, prefix: string): Promise<unknown> =>
 const wayTo = async (host: TestHost, address: string): Promise<string> => (await host.ip('route', 'get', address)).split('\n')[0]!;
 const symbolOf = (family: 4 | 6, guest: Guest): string => `workload${family}-guests:${guest.tap}`;
 const refusedCount = (guest: Guest): Promise<number> => a.metric(`calico_bird_agent_refused_routes{session="${symbolOf(4, guest)}"}`);
-/** Of the mesh: since when. */
+/** When the sessions of the mesh were established. */
 const meshSince = async (): Promise<unknown> => Promise.all(['mesh4-host-1', 'mesh6-host-1'].map(async (symbol) => (await a.bird.session(symbol))?.since));
 
 const accepted = (family: 4 | 6, cidr: string) => ({ [`importV${family}`]: [{ action: 'Accept', cidr, matchOperator: 'In' }] });
@@ -108,7 +108,7 @@ test('a prefix that the operator lets a guest have leads to the guest from every
     const [far] = await hasRoute(b, mayHave[family]);
     expect(far).toContain(`via ${family === 4 ? b.router4 : b.router6} dev eth0 proto bird`);
   }
-  // Several guests may have one prefix; and BIRD knows its routes again when it reads those of the kernel, every ten seconds.
+  // Several guests may announce one prefix. BIRD must recognise its own routes when it scans the kernel's, every ten seconds.
   for (const [foreign, guest] of [
     [frr, frrGuest],
     [gobgp, gobgpGuest],
@@ -151,7 +151,7 @@ test('what a guest may not have is not taken, whoever it names as the next hop, 
   const routes = watchRoutes(a.namespace);
   const before = await meshSince();
   for (const prefix of stolen) await gobgp.announce(prefix, { nextHop: gobgpGuest.address4 });
-  await gobgp.announce('10.99.7.0/24', { nextHop: frrGuest.address4 }); // a prefix that it may have, to another guest
+  await gobgp.announce('10.99.7.0/24', { nextHop: frrGuest.address4 }); // an allowed prefix, with another guest as next hop
   await until('all of it refused', async () => ((await refusedCount(gobgpGuest)) === stolen.length + 1 ? true : undefined));
   routes.end();
   expect(routes.events()).toBe('');
@@ -192,7 +192,7 @@ test('BIRD’s routes on the tap stand whatever happens to Felix', async () => {
   await felix.kill();
   felix.start();
   await until('Felix to have programmed again', () => (felix.log().match(/the kernel is as the datastore wants it/g)?.length === 2 ? true : undefined));
-  await new Promise((resolve) => setTimeout(resolve, 500)); // what Felix takes for a stranger's route goes in its first look
+  await new Promise((resolve) => setTimeout(resolve, 500)); // Felix removes routes that it takes for strangers' at its first comparison
   routes.end();
   expect(routes.events()).not.toContain('10.99.0.0/24');
   expect(await a.routesTo(mayHave[4])).toHaveLength(1);

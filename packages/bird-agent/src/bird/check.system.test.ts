@@ -1,4 +1,4 @@
-// Asks the real BIRD: whatever stands in the datastore, what is printed is a configuration that it takes, or nothing is printed and the refusal names key and field.
+// Tests with the real BIRD that whatever is in the datastore, either the printed configuration is accepted, or nothing is printed and the refusal names key and field.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 let asked = 0;
 
-/** A host with something of each kind. */
+/** A host with a resource of each kind. */
 const everywhere = {
   exportPrefixes: ['10.9.0.0/16'] as never,
   workloadPrefixes: ['2001:db8::/32', '192.0.2.128/25', '192.0.0.0/12'] as never,
@@ -32,7 +32,7 @@ const everywhere = {
   mostRoutes: 1000,
 };
 
-/** BIRD's words about what the datastore's content leads to; undefined: it takes it. 'halted': nothing was printed, for a reason that names a resource. */
+/** BIRD's message about the configuration that follows from the resources; undefined when BIRD accepts it. 'halted' when nothing was printed, for a reason that names a resource. */
 async function verdict(specs: Specs, password = 's3cret'): Promise<string | undefined> {
   const passwords = { ...lookups, password: () => quotedPassword(password) };
   const result = plan(resourcesOf(specs), host(everywhere), passwords);
@@ -138,7 +138,7 @@ describe('whatever operators write', () => {
     unit: fc.constantFrom('"', "'", '\n', '\\', ';', '#', '}', '{', '(', ')', '/', ':', '*', '0', '7', 'a', 'reject', ' ', 'é', '\0'),
     maxLength: 12,
   });
-  /** What one might write into a field: something right, something nearly right, or anything. */
+  /** Values of a field: valid, nearly valid, or any. */
   const field = (...right: readonly unknown[]) =>
     fc.oneof({ weight: 12, arbitrary: fc.constantFrom(...right) }, nasty, fc.jsonValue({ maxDepth: 1 }), fc.constant(undefined));
   const name = fc.oneof(
@@ -195,7 +195,7 @@ describe('whatever operators write', () => {
     },
     { requiredKeys: ['peerIP', 'asNumber'] },
   );
-  /** Right nearly always: what is wrong in a BGPConfiguration stops everything. */
+  /** Values of a field that are nearly always valid, because an invalid one in a BGPConfiguration prevents any configuration. */
   const rightly = (...right: readonly unknown[]) => fc.oneof({ weight: 40, arbitrary: fc.constantFrom(...right) }, nasty);
   const configuration = fc.record(
     {
@@ -243,7 +243,7 @@ describe('whatever operators write', () => {
       }),
       { numRuns: 200 },
     );
-    expect(asked).toBeGreaterThan(50); // else nearly everything was refused, and nothing asked
+    expect(asked).toBeGreaterThan(50); // otherwise nearly all resources were refused, and BIRD was asked nothing
   });
   test('BIRD takes any password that is not refused', async () => {
     const specs: Specs = { 'nodes/h1': nodeSpec(1), 'bgppeers/tor': { peerIP: '192.0.2.250', asNumber: 7, password: secret } };

@@ -26,7 +26,7 @@ export type Session = {
   /** BIRD's name for the session, with apostrophes. It does not change during the life of the session. */
   readonly symbol: string;
   readonly family: IpFamily;
-  /** This end. When the address is undefined, the kernel chooses it. */
+  /** This end of the session. When the address is undefined, the kernel chooses it. */
   readonly local: { readonly address: IpAddress | undefined; readonly port: number; readonly asNumber: number };
   readonly neighbor: { readonly address: IpAddress; readonly port: number; readonly asNumber: number };
   /** Whether the other side opens the connection. */
@@ -70,7 +70,7 @@ export type Guards = {
 
 /** The configuration of one family. */
 export type FamilyConfiguration = {
-  /** Where other hosts send what is for a guest's prefixes. undefined: the Node has no address of the family. */
+  /** This host's address in the family, to which other hosts send traffic for its guests' prefixes; undefined when the Node has none. */
   readonly nodeAddress: IpAddress | undefined;
   /** Felix's metric for a workload's route. A lower metric means that the workload has just arrived here. */
   readonly normalRoutePriority: number;

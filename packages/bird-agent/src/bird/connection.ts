@@ -5,7 +5,7 @@ import { type BirdControl, BirdError } from './control.ts';
 export interface BirdConnection {
   /** Returns the connection. Opens it, and starts BIRD if `start` is given, when there is none. Rejects with BirdError. */
   control(): Promise<BirdControl>;
-  /** Whether BIRD was running when it was last used. */
+  /** Whether BIRD was running when the connection was last used. */
   readonly up: boolean;
   close(): void;
 }

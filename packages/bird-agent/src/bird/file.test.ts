@@ -71,7 +71,7 @@ test('its text is what lies there, whoever wrote it', async () => {
   const { mtime } = statSync(path);
   expect(await textIn(file)).toBe('ours');
   writeFileSync(path, 'mine');
-  utimesSync(path, mtime, mtime); // of the same length, and dated as before
+  utimesSync(path, mtime, mtime); // the new content has the length and the time of the former one
   expect(await textIn(file)).toBe('mine');
   writeFileSync(join(directory, 'copy'), 'copy');
   renameSync(join(directory, 'copy'), path);

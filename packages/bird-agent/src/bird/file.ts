@@ -18,10 +18,10 @@ export async function readText(path: string): Promise<string | undefined> {
   return bytes && Buffer.from(bytes).toString();
 }
 
-/** What the file holds, or is to hold, in parts. What the agent has printed has its revision, a digest of the parts. */
+/** A present or desired content of the file, in parts. A content that the agent has printed has its revision, a digest of the parts. */
 export type Content = { readonly parts: readonly Uint8Array[]; readonly revision?: string };
 
-/** Whether two contents are the same. What the agent has printed is compared by its revision. */
+/** Whether two contents are the same. Contents that the agent has printed are compared by their revisions. */
 export function isSameContent(one: Content, other: Content): boolean {
   if (one.revision !== undefined && other.revision !== undefined) return one.revision === other.revision;
   return Buffer.concat(one.parts).equals(Buffer.concat(other.parts));
@@ -30,18 +30,21 @@ export function isSameContent(one: Content, other: Content): boolean {
 /** BIRD's configuration file, with all that the agent does with it. */
 export interface ConfigurationFile {
   readonly path: string;
-  /** undefined: there is none. */
+  /** The file's text; undefined when there is no file. */
   read(): Promise<Content | undefined>;
-  /** When it was last written, in milliseconds since 1970; undefined: there is none. */
+  /** When the file was last written, in milliseconds since 1970; undefined when there is no file. */
   writtenMs(): Promise<number | undefined>;
-  /** Has the file count as written at this time: it is what it should be. */
+  /** Sets the file's time to this one, because its present content is confirmed as desired. */
   confirmWritten(nowMs: number): Promise<void>;
   draft(content: Content): Promise<Draft>;
 }
 
-/** @param gid gives the group that may read the file, as `draft` takes it */
+/**
+ * The file at this path.
+ * @param gid returns the group that may read it, as for `draft`
+ */
 export function configurationFile(path: string, gid: () => number | undefined): ConfigurationFile {
-  /** The content as it was last read or written, and the file's state then: a file of a megabyte is not read again while nobody has touched it. */
+  /** The content as it was last read or written, and the file's state then, so that a file of a megabyte is not read again while it is unchanged. */
   let known: { readonly state: string; readonly content: Content } | undefined;
   return {
     path,
@@ -84,7 +87,7 @@ async function bigStat(path: string): Promise<BigIntStats | undefined> {
   }
 }
 
-/** Says when a file was last touched. Any write changes it, and another file has another. */
+/** A text that identifies the state of a file. Any write changes it, and another file has another one. */
 const stateText = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string => [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 
 async function stateOf(path: string): Promise<string | undefined> {
@@ -101,7 +104,7 @@ export interface Draft {
 }
 
 /**
- * Writes a new content for `path` beside it, with mode 0640. It is on disk when this resolves.
+ * Writes a new content for `path` to a file beside it, with mode 0640. The content is on disk when this resolves.
  * @param gid the group that may read it, which is BIRD's when BIRD does not run as root; undefined: the agent's own
  */
 export async function draft(path: string, parts: readonly Uint8Array[], gid: number | undefined): Promise<Draft> {
@@ -133,7 +136,7 @@ async function removeDrafts(directory: string, name: string): Promise<void> {
   for (const entry of draftsAmong(await readdir(directory), name)) await rm(join(directory, entry), { force: true });
 }
 
-/** Of the names in a directory those that drafts of the file `name` have there. */
+/** The names among `entries`, of a directory, that belong to drafts of the file `name`. */
 export const draftsAmong = (entries: readonly string[], name: string): readonly string[] =>
   entries.filter((entry) => entry.startsWith(`.${name}.`) && /^[0-9]+\.new$/.test(entry.slice(name.length + 2)));
 
@@ -149,9 +152,9 @@ async function fill(handle: FileHandle, parts: readonly Uint8Array[], gid: numbe
   }
 }
 
-/** Writes the parts one behind the other, without making one text of them first. */
+/** Writes the parts one after the other, without joining them into one text first. */
 async function writeAll(handle: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
   const length = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const { bytesWritten } = await handle.writev(parts);
-  if (bytesWritten < length) await handle.writeFile(Buffer.concat(parts).subarray(bytesWritten)); // a file system that is full says so only now
+  if (bytesWritten < length) await handle.writeFile(Buffer.concat(parts).subarray(bytesWritten)); // a full file system reports an error only at the second write
 }

@@ -1,5 +1,5 @@
-// One configuration for each thing that can be asked for: what it adds to the plainest one is kept in golden/, to be read by whoever changes it, and the whole is BIRD's to judge.
-// After a change that is meant: `npx vitest run --project system packages/bird-agent/src/bird/golden.system.test.ts --update`, and read the difference.
+// Prints one configuration for each feature. The lines that it adds to the plainest configuration are kept in golden/, so that a change of them is seen, and BIRD checks the whole.
+// After an intended change run `npx vitest run --project system packages/bird-agent/src/bird/golden.system.test.ts --update`, and read the difference.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -127,7 +127,7 @@ function textOf(specs: Specs, change: Partial<Host> = {}): string {
   return wholeText(printConfiguration(planned.configuration)).replace(/^define calico_revision = .*$/m, '');
 }
 
-/** The lines of `text` that `plain` has not, or has less often. */
+/** The lines of `text` that `plain` does not have, or has less often. */
 function addedLines(plain: string, text: string): string {
   const left = new Map<string, number>();
   for (const line of plain.split('\n')) left.set(line, (left.get(line) ?? 0) + 1);
@@ -139,7 +139,7 @@ function addedLines(plain: string, text: string): string {
   return `${text.split('\n').filter(isNew).join('\n').trim()}\n`;
 }
 
-/** This host alone. */
+/** The resources of a cluster with this host alone. */
 const plainest: Specs = { 'nodes/h1': nodeSpec(1) };
 
 test('there are forty and more, each of its own name', () => {

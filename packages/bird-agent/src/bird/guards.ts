@@ -25,7 +25,7 @@ const kinds = { own: 1, ownNetwork: 2, host: 3, moving: 4, inOwnNetwork: 5, work
 /** The values of the route attribute that says how far its neighbour is trusted. */
 const trusts: { readonly [trust in Trust]: number } = { host: 1, external: 2, nextDoor: 3, workload: 4 };
 
-/** From a host, or a workload of one. */
+/** A condition for routes from a host of the cluster, or from a workload of this host. */
 const isOurs = `(calico_trust = ${trusts.host} || calico_trust = ${trusts.workload})`;
 
 /** The first statement of an import filter: it rejects routes that the neighbour may not announce. */
@@ -137,7 +137,7 @@ type GuardedHost = { readonly line: string; readonly covers: readonly Cidr[] };
 type GuardedRun = { readonly part: TextPart; readonly covers: readonly Cidr[] };
 type Outer = { readonly bytes: Uint8Array; readonly length: number };
 
-/** What lies in prefixes of workloads and covers this address or network: whoever announced it would take it. */
+/** The prefixes inside workloads' prefixes that contain this address or network. A host that announced one of them would take the address over. */
 function coversIn(outer: readonly Outer[], inner: Cidr): readonly Cidr[] {
   if (outer.length === 0) return [];
   const bytes = addressBytes(addressOf(inner));

@@ -34,7 +34,7 @@ export function createPrinter(): Printer {
   return (configuration) => print(configuration, memory);
 }
 
-/** Prints from scratch. */
+/** Prints a configuration from scratch, without remembered parts. */
 export const printConfiguration: Printer = (configuration) => createPrinter()(configuration);
 
 /** The whole text. */
@@ -67,14 +67,14 @@ function print(configuration: BirdConfiguration, memory: Memory): PrintedConfigu
 
 const digestOf = (parts: readonly TextPart[]): string => shortDigest(parts.map(({ digest }) => digest).join('\n'), 24);
 
-/** What sessions share, in the order in which BIRD wants it defined. */
+/** The definitions that sessions share, in the order in which BIRD needs them. */
 const definitionLists = ['functions', 'filters', 'templates'] as const;
 type DefinitionList = (typeof definitionLists)[number];
 
 type Definition = { readonly name: string; readonly text: string };
 /** A session's text, and the definitions that it uses. */
 type PrintedSession = { readonly [list in DefinitionList]: readonly Definition[] } & { readonly text: string; readonly bfd: boolean };
-/** The same of a run of sessions; each definition once. */
+/** The text and the definitions of a run of sessions, with each definition once. */
 type PrintedRun = { readonly [list in DefinitionList]: readonly Definition[] } & { readonly part: TextPart; readonly bfd: boolean };
 
 function printSession(session: Session, configuration: BirdConfiguration): PrintedSession {
@@ -257,7 +257,7 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
   ];
 }
 
-/** Below that of every workload's own route, so that no guest takes another's address, on whatever host that is; the same for all, so that one address may be announced by many. */
+/** The LOCAL_PREF of routes from guests. It is below that of every workload's own route, so that no guest takes over another's address on any host. It is the same for all guests, so that several may announce one address. */
 const guestLocalPref = 100;
 
 /** The preference of an elevated route, above that of a local workload's route (150). */
@@ -298,7 +298,7 @@ function kernel(family: IpFamily): readonly string[] {
   ];
 }
 
-/** BFD's intervals: a neighbour next door is lost after half a second, others after 1.2 s, since there may be a thousand of them. */
+/** BFD's intervals. They detect the loss of a neighbour next door after half a second, and of others after 1.2 s, because there may be a thousand of them. */
 const failureDetection: readonly string[] = [
   'protocol bfd calico_bfd',
   '{',
@@ -327,7 +327,7 @@ function gatewayTo({ symbol, family, neighbor, reachableBy }: Session): readonly
   return [`protocol static ${symbolOf('via', symbol.slice(1, -1))}`, '{', `  ipv${family};`, `  route ${host} via ${reachableBy};`, '}', ''];
 }
 
-/** A guest's routes end here unless a filter has taken them. A pair may be a prefix of any length, since tenants name them: so only its single addresses are taken without an operator's word. */
+/** The last statement of a guest's import filter: it accepts the workload's own single addresses and rejects all other routes that no filter has accepted. Allowed address pairs may be prefixes of any length, because tenants choose them, so prefixes need an operator's filter. */
 const ownAddressesOnly = ({ ownAddresses }: Session): string =>
   `${ownAddresses.length > 0 ? `if net ~ [ ${ownAddresses.join(', ')} ] then calico_accept_import(); ` : ''}reject;`;
 
@@ -355,12 +355,12 @@ function sessionFilters(session: Session): { readonly import: Definition; readon
   };
 }
 
-/** So many routes of one guest are held, taken or not. */
+/** The greatest number of routes that BIRD keeps of one guest, whether accepted or not. */
 const mostOfGuest = 1000;
 
 /**
- * What a session has in common with others, as a template that is named after its text. Thousands of sessions of a mesh differ in their neighbours alone, and BIRD reads a line for each of
- * them instead of twenty. The password stays with the session: nothing that is derived from it becomes a name.
+ * The settings that a session has in common with others, as a template that is named after its text. Thousands of sessions of a mesh differ only in their neighbours, so BIRD reads one line
+ * for each of them instead of twenty. The password stays in the session, because nothing that is derived from it may become a name.
  */
 function sessionTemplate(
   session: Session,

@@ -4,7 +4,7 @@ import type { BirdControl } from './control.ts';
 import { countRoutes } from './routes.ts';
 import { sessionStatuses } from './sessions.ts';
 
-/** Those of the addresses with which a session is established, and those that are the next hop of a BGP route, for example one from a route reflector. */
+/** Returns those of the addresses with which a session is established, and those that are the next hop of a BGP route, for example one from a route reflector. Rejects with BirdError. */
 export async function reachableOf(control: BirdControl, addresses: readonly IpAddress[]): Promise<ReadonlySet<IpAddress>> {
   const standing = (await sessionStatuses(control)).filter(({ state }) => state === 'Established');
   const connected = new Set(standing.flatMap(({ neighbor }) => parseAddress(neighbor) ?? []));

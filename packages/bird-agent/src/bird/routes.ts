@@ -5,7 +5,7 @@ import type { BirdControl } from './control.ts';
 /** A route, and the name of the protocol that brought it. */
 export type ShownRoute = { readonly prefix: string; readonly protocol: string };
 
-/** The routes in a family's main table that match these options of `show route`. */
+/** Lists the routes in a family's main table that match these options of `show route`. Rejects with BirdError. */
 export async function showRoutes(
   control: BirdControl,
   family: IpFamily,
@@ -23,7 +23,7 @@ export async function showRoutes(
   return routes;
 }
 
-/** The number of such routes, for deciding whether to list them. */
+/** Counts such routes, for deciding whether to list them. Rejects with BirdError. */
 export async function countRoutes(control: BirdControl, family: IpFamily, options: { readonly filtered?: boolean; readonly where: string }): Promise<number> {
   const { lines } = await control.ask(`${question(family, options)} count`);
   return lines.reduce((sum, { text }) => sum + Number(/^(\d+) of \d+ routes/.exec(text)?.[1] ?? 0), 0);

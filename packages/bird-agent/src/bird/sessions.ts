@@ -1,4 +1,4 @@
-// BIRD's BGP sessions and their numbers of routes, from `show protocols all`.
+// Reads BIRD's BGP sessions and their numbers of routes from `show protocols all`.
 import type { BirdControl } from './control.ts';
 
 /** The state of a session. */
@@ -15,13 +15,13 @@ export type SessionStatus = {
   readonly routes: { readonly imported: number; readonly filtered: number; readonly exported: number };
 };
 
-/** The states of the sessions whose names match. @param pattern may contain `*` for any text */
+/** The states of the sessions whose names match. Rejects with BirdError. @param pattern may contain `*` for any text */
 export async function sessionStatuses(control: BirdControl, pattern = '*'): Promise<readonly SessionStatus[]> {
   const { lines } = await control.ask(`show protocols all "${pattern}"`);
   return parseSessions(lines.map(({ text }) => text));
 }
 
-/** Those that BGPPeers ask for, with hosts and routers and with workloads, by the beginnings of their symbols. */
+/** The states of the sessions of BGPPeers, with hosts, routers and workloads, which are known by the beginnings of their symbols. Rejects with BirdError. */
 export const sessionsOfPeers = async (control: BirdControl): Promise<readonly SessionStatus[]> => [
   ...(await sessionStatuses(control, 'peer*')),
   ...(await sessionStatuses(control, 'workload*')),

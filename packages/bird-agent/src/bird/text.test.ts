@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { quoted, quotedPassword, symbol } from './text.ts';
 
-/** Whether a text stays one string of BIRD's: no end of its own, no other line. */
+/** Whether a text is one string of BIRD's language: it neither ends early nor contains another line. */
 const isOneString = (text: string): boolean => /^"[^"\p{Cc}]*"$/u.test(text);
 
 test.each([

@@ -38,7 +38,7 @@ export interface HostView {
 const defaultRouteMakers = [routeProtocol.boot, routeProtocol.static, routeProtocol.dhcp, routeProtocol.routerAdvertisement];
 
 /**
- * Watches the present network namespace.
+ * Watches the network namespace of this process.
  * @param onChange called when the host's own interfaces or their addresses change; workloads' interfaces are ignored
  */
 export function openHost(workloadPrefixes: readonly string[], onChange: () => void): HostView {

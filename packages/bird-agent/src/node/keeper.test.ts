@@ -49,7 +49,7 @@ describe('the registered address', () => {
     choose(4, found(management), registered(uplink, 'gone'));
     clock.nowMs = holdMs;
     for (let round = 0; round < 3; round += 1) expect(choose(4, found(management), registered(uplink, 'gone'))).toBe(management);
-    // Registered, it is the one that another has to stand its time against.
+    // Once registered, this address stays until another one has been better for the hold time.
     expect(choose(4, found(management), registered(management, 'up'))).toBe(management);
     expect(choose(4, found(uplink), registered(management, 'gone'))).toBeUndefined();
   });

@@ -55,7 +55,7 @@ export function createAddressKeeper(holdMs: number, nowMs: () => number): Addres
         better.delete(family);
         return held.text;
       }
-      // It has stood until it is registered: whoever only asks, or is overtaken when he writes, does not have its time begin anew.
+      // The hold time of an address restarts only when the address is registered. A call that does not lead to a registration does not restart it.
       return hasStood(family, address) ? take() : held?.text;
     },
   };

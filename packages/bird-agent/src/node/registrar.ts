@@ -24,7 +24,7 @@ export interface Registrar {
   /** Whether the Node may differ from what it should be. */
   readonly inDoubt: boolean;
   readonly problem: Problem | undefined;
-  /** Says that the host's interfaces or the Node may have changed. */
+  /** Takes in that the host's interfaces or the Node may have changed. */
   doubt(): void;
   /** Checks for changes that are not reported. */
   look(): void;
@@ -32,7 +32,7 @@ export interface Registrar {
   register(): Promise<boolean>;
 }
 
-/** What the registrar needs. */
+/** The parts that the registrar needs. */
 export type RegistrarOptions = {
   readonly etcd: Etcd;
   readonly config: Pick<Config, 'Hostname' | 'IPv4Address' | 'IPv6Address' | 'AsNumber' | 'BgpHoldTimeSecs'>;

@@ -7,7 +7,7 @@ const birth = () => ({ uid: 'u', creationTimestamp: '2026-11-24T00:00:00Z' });
 const wanted: Registration = { ipv4Address: '192.0.2.1/30', ipv6Address: '2001:db8::1/64', asNumber: undefined };
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 
-/** The Node afterwards, whether it was written or not. */
+/** The Node after the registration, whether it was written or not. */
 function after(
   current: object | undefined,
   registration: Registration,

@@ -12,7 +12,7 @@ const nowMs = Date.parse('2026-11-28T00:00:00Z');
 const time = (daysAgo: number): string => rfc3339Seconds(new Date(nowMs - daysAgo * dayMs));
 const nodeKey = (name: string): string => resourceKey({ plural: 'nodes', name });
 
-/** Hosts by name, with how many days ago their Felix reported last; 0: it lives. `own` lives unless told otherwise. */
+/** Sets up hosts by name, with the days since their Felix reported last; 0 when it is alive. `own` is alive unless set otherwise. */
 async function setUp(
   reportedDaysAgo: Readonly<Record<string, number | undefined>>,
   change: { sessions?: readonly string[] | undefined; wrap?: (etcd: Etcd) => Etcd } = {},

@@ -8,7 +8,7 @@ import type { Problem, Resources } from '../plan/facts.ts';
 import type { Node } from '../resources/node.ts';
 import { isAgentsAlone } from './registration.ts';
 
-/** How often to look. Hosts must have been gone for days. */
+/** How often to look for hosts that are gone. They must have been gone for days. */
 const lookMs = 3_600_000;
 const retryMs = 60_000;
 /** How many hosts are read in one transaction, with two operations each: below etcd's default limit of 128. */

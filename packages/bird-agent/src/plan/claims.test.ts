@@ -18,7 +18,7 @@ function indexOf(nodes: readonly Node[]): NodeIndex {
   for (const each of nodes) index.replace(each.name, undefined, decoded(each));
   return index;
 }
-/** Settles the claims of these Nodes, none of which is this host's. */
+/** Settles the claims of these Nodes, none of which belongs to this host. */
 const settle = (nodes: readonly Node[], ownAddresses: ReadonlySet<never>, problems: Problem[]): readonly Node[] =>
   settleClaims(nodes, indexOf(nodes), 'own', ownAddresses, problems);
 const [early, late] = ['2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z'];

@@ -39,7 +39,7 @@ export function sessionsInDoubt({ current, writtenMs, wanted, nodeMadeMs, hasOpe
 /** Whether a configuration may have been written before the Node was created. */
 export const isOlder = (writtenMs: number, nodeMadeMs: number): boolean => writtenMs < nodeMadeMs + 1000;
 
-/** The sessions in a text of `printConfiguration`, of this release or an earlier one, which used no templates. */
+/** The sessions in a text that `printConfiguration` of this release, or of an earlier one without templates, has printed. */
 const sessionsIn = (text: string): ReadonlyMap<string, { readonly neighbor: string; readonly hasPassword: boolean }> =>
   new Map(
     [...text.matchAll(/^protocol bgp ('[^'\n]*')(?: from \w+)?$([\s\S]*?)^\}$/gm)].map(([, symbol, body]) => [

@@ -1,4 +1,4 @@
-// The input of the plan: the datastore's resources as they were understood, and what this host knows of itself.
+// The input of the plan: the datastore's decoded resources, and what this host knows of itself.
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import type { Decoded, Labels } from '@calico-openstack/datamodel';
 import type { BgpConfiguration } from '../resources/bgp-configuration.ts';
@@ -15,7 +15,7 @@ type ByName<T> = ReadonlyMap<string, T>;
 /** The resources by name. An invalid resource is included with the reason, because it must not be treated like an absent one. */
 export type Resources = {
   readonly nodes: ByName<Decoded<Node>>;
-  /** Of the same Nodes. */
+  /** The index of the same Nodes. */
   readonly nodeIndex: NodeIndex;
   readonly configurations: ByName<Decoded<BgpConfiguration>>;
   readonly peers: ByName<{ readonly ok: true; readonly value: BgpPeer } | PeerRefusal>;
@@ -23,7 +23,7 @@ export type Resources = {
   readonly pools: ByName<Decoded<Cidr>>;
   /** Resources (`BGPPeer tor`) whose newest value is invalid, and why. The maps above hold their last valid values. */
   readonly outdated: ByName<string>;
-  /** Of this host alone; by namespace and name. */
+  /** The workloads of this host, by namespace and name. */
   readonly workloads: ByName<Workload>;
   /** The departures from LiveMigrations, by namespace and name. */
   readonly departures: ByName<Decoded<Departure | undefined>>;
@@ -66,5 +66,5 @@ export type Lookups = {
   readonly password: (reference: SecretRef) => Decoded<string>;
 };
 
-/** A deviation from what somebody wanted, for log, metrics and status. `key` names the resource (`BGPPeer tor`), `effect` says what follows. */
+/** A resource or setting that is not applied as written, for log, metrics and status. `key` names the resource (`BGPPeer tor`), `effect` says what follows. */
 export type Problem = { readonly key: string; readonly reason: string; readonly effect: string };

@@ -20,7 +20,7 @@ const sessionsOf = (specs: Specs, change: Partial<Host> = {}): readonly Session[
 };
 const neighbors = (specs: Specs, change: Partial<Host> = {}): readonly string[] => sessionsOf(specs, change).map(({ neighbor }) => neighbor.address);
 const reasons = (specs: Specs): readonly string[] => planOf(specs).problems.map(({ key, reason }) => `${key}: ${reason}`);
-/** The one session of a host with this BGPPeer and no mesh. */
+/** The only session of a host with this BGPPeer and without the mesh. */
 const peered = (spec: object, more: Specs = {}): Session => {
   const sessions = sessionsOf({ ...two, ...noMesh, 'bgppeers/tor': { ...tor, ...spec }, ...more });
   expect(sessions).toHaveLength(1);

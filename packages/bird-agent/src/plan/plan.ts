@@ -1,4 +1,4 @@
-// Computes BIRD's configuration from the datastore's resources and the host's facts. The same facts give the same plan, whatever came before; what came before makes it cheap.
+// Computes BIRD's configuration from the datastore's resources and the host's facts. The same facts give the same plan, whatever came before. Remembered results only save work.
 import { createHash } from 'node:crypto';
 import { addressFromBytes, addressOf, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Decoded } from '@calico-openstack/datamodel';
@@ -142,7 +142,7 @@ const meshOf = (settings: Settings): Mesh => ({
   bfd: settings.meshBfd ?? false,
 });
 
-/** The ports that hosts listen on, of those that have one of their own, by name. */
+/** The listening ports of the hosts that have one of their own in a BGPConfiguration, by host name. */
 const listenPorts = ({ configurations }: Resources): ReadonlyMap<string, number> =>
   new Map(
     [...configurations].flatMap(([name, each]) =>
@@ -150,7 +150,7 @@ const listenPorts = ({ configurations }: Resources): ReadonlyMap<string, number>
     ),
   );
 
-/** Whether an address is one that no workload has, whatever its endpoint says: a host's, etcd's, or that of another neighbour. */
+/** Whether no workload can have this address, whatever its endpoint says, because it is a host's, etcd's, or another neighbour's. */
 function takenAddresses(own: Node, { nodeIndex }: Resources, host: Host, peers: readonly Session[]): (address: IpAddress) => boolean {
   const taken = new Set([...ownAddresses(own, host), ...host.datastoreAddresses, ...peers.map(({ neighbor }) => neighbor.address)]);
   return (address) => taken.has(address) || nodeIndex.claimants.has(address);
@@ -163,7 +163,7 @@ const understood = <T>(result: Decoded<T> | undefined): T | undefined => (result
 /** The settings of this host; a field is undefined when Calico's default applies. */
 type Settings = Partial<BgpConfiguration> & Pick<BgpConfiguration, 'communities' | 'prefixAdvertisements' | 'logSeverity'>;
 
-/** The host's own values before the cluster's, for the fields that a host may have; the others are the cluster's alone, as in upstream's agent. */
+/** Combines the cluster's BGPConfiguration with this host's. For the fields that a host may have, the host's value counts; the others are the cluster's only, as in upstream's agent. */
 function combine(cluster: BgpConfiguration | undefined, host: BgpConfiguration | undefined): Settings {
   return {
     ...cluster,

@@ -25,7 +25,7 @@ export type Mesh = {
   readonly bfd: boolean;
 };
 
-/** What the sessions are computed from. */
+/** The facts from which the sessions are computed. */
 export type SessionsInput = {
   readonly own: Speaker;
   /** All other hosts, sorted by name. */
@@ -40,10 +40,10 @@ export type SessionsInput = {
   readonly memory: MeshMemory;
 };
 
-/** What was derived from each of the other hosts for the mesh. */
+/** The remembered values that were derived from the other hosts for the mesh. */
 export type MeshMemory = KeptRuns<Speaker, MeshLink, { readonly 4: readonly Session[]; readonly 6: readonly Session[]; readonly foreign: readonly string[] }>;
 
-/** What there is between two hosts in the mesh. */
+/** The facts of the mesh between this host and another one. */
 type MeshLink = {
   readonly 4: Session | undefined;
   readonly 6: Session | undefined;
@@ -54,11 +54,11 @@ type MeshLink = {
 /** Creates a memory for `planSessions`. */
 export const createMeshMemory = (): MeshMemory => keptRuns(({ node }) => node.name);
 
-/** The sessions of this host but for those with its workloads, and the problems that prevent others. */
+/** The sessions of this host without those with its workloads, and the problems that prevent others. */
 export type PlannedSessions = {
-  /** By family, sorted by the names of the Nodes. */
+  /** The sessions of the mesh by family, sorted by the names of the Nodes. */
   readonly mesh: readonly Session[];
-  /** From BGPPeers, sorted by symbol. */
+  /** The sessions of BGPPeers, sorted by symbol. */
   readonly peers: readonly Session[];
   readonly problems: readonly Problem[];
 };
@@ -79,7 +79,7 @@ type Wish = {
 
 const rank = { peer: 0, reverse: 1 } as const;
 
-/** Plans the sessions of this host but for those with its workloads. */
+/** Plans the sessions of this host without those with its workloads. */
 export function planSessions(input: SessionsInput): PlannedSessions {
   const problems: Problem[] = [];
   const wishes = peerWishes(input, problems).sort((a, b) => rank[a.from] - rank[b.from]);
@@ -100,7 +100,7 @@ export function planSessions(input: SessionsInput): PlannedSessions {
 
 const bySymbol = (a: Session, b: Session): number => (a.symbol < b.symbol ? -1 : 1);
 
-/** The mesh does not step in where a BGPPeer is meant. */
+/** Removes the mesh's sessions with neighbours that a BGPPeer is meant for, even if the BGPPeer is refused. */
 function withoutTaken(
   mesh: readonly Session[],
   forbidden: ReadonlySet<IpAddress>,
@@ -206,7 +206,7 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
       refuse(peer.reason);
       return peer.neighbor ? [none(key, peer.neighbor)] : [];
     }
-    // Sessions with workloads: plan/workload-sessions.ts.
+    // plan/workload-sessions.ts plans the sessions with workloads.
     if (peer.value.remotes.kind === 'workloads') return [];
     for (const field of peer.value.unsupported) refuse(`${field}: is not supported`, 'the field is ignored');
     const ends = resolveEnds(peer.value, input, speakerAt);
@@ -221,7 +221,7 @@ function peerWishes(input: SessionsInput, problems: Problem[]): Wish[] {
   });
 }
 
-/** Finds the other host that has an address. No two have the same (plan/claims.ts). Thousands of hosts are gone through only where a BGPPeer names the address of one. */
+/** Finds the other host that has an address. No two have the same (plan/claims.ts). The thousands of hosts are searched only when a BGPPeer names an address. */
 function speakersByAddress({ others, isNodeAddress }: SessionsInput): (address: IpAddress) => Speaker | undefined {
   let byAddress: ReadonlyMap<IpAddress, Speaker> | undefined;
   return (address) => {

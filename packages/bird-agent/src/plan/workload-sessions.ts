@@ -1,4 +1,4 @@
-// Sessions with workloads of this host (BGPPeer's `localWorkloadSelector`). The guest at the other end is a tenant's, and so is what it says.
+// Plans the sessions with workloads of this host (BGPPeer's `localWorkloadSelector`). The guest at the other end belongs to a tenant, so nothing that it announces is trusted.
 import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import type { Session } from '../bird/configuration.ts';
 import { symbol } from '../bird/text.ts';
@@ -7,14 +7,15 @@ import type { Workload } from '../resources/workload.ts';
 import type { Lookups, Problem, Resources } from './facts.ts';
 import { basics, filterUse, peersInOrder, type Speaker } from './sessions.ts';
 
+/** The facts from which the sessions are computed. */
 export type WorkloadSessionsInput = {
   readonly own: Speaker;
   readonly peers: Resources['peers'];
   readonly workloads: Resources['workloads'];
   readonly filters: Resources['filters'];
-  /** The host's own addresses in these sessions. */
+  /** The host's own addresses in these sessions, by family; undefined when the Node has none. */
   readonly peeringAddresses: { readonly [family in IpFamily]: IpAddress | undefined };
-  /** Whether an address is one that no workload has, whatever its endpoint says: a host's, etcd's, or that of another session's neighbour. */
+  /** Whether no workload can have this address, whatever its endpoint says, because it is a host's, etcd's, or the neighbour's of another session. */
   readonly isTaken: (address: IpAddress) => boolean;
   readonly lookups: Lookups;
 };
@@ -23,7 +24,7 @@ type Refuse = (reason: string, effect?: string) => void;
 
 const families = [4, 6] as const satisfies readonly IpFamily[];
 
-/** One for each workload that a BGPPeer selects, and each family in which both ends have an address; of two BGPPeers for one workload the older has it. */
+/** Plans a session for each workload that a BGPPeer selects, in each family in which both ends have an address. When two BGPPeers select a workload, the older one gets the session. */
 export function planWorkloadSessions(input: WorkloadSessionsInput): { readonly sessions: readonly Session[]; readonly problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const sessions = new Map<string, Session>();
@@ -96,7 +97,7 @@ type SessionInput = {
   readonly used: Session['filters'];
 };
 
-/** undefined: one of both ends has no address of the family. */
+/** The session with a workload in a family; undefined when one of the ends has no address of the family. */
 function workloadSession({ peer, asNumber, workload, family, own, from, password, used }: SessionInput): Session | undefined {
   const [first] = workload.addresses[family];
   if (first === undefined || from === undefined) return undefined;
@@ -105,7 +106,7 @@ function workloadSession({ peer, asNumber, workload, family, own, from, password
     symbol: symbol(`workload${family}`, peer.name, workload.interfaceName),
     local: { address: from, port: own.listenPort, asNumber: peer.localAsNumber ?? own.asNumber },
     neighbor: { address: addressOf(first), port: bgpPort, asNumber },
-    // The guest calls: a connection of the host's would pass by the policy of the workload.
+    // The guest opens the connection: one from the host would bypass the workload's policy.
     passive: true,
     transport: { kind: 'multihop', hops: peer.ttlSecurityHops },
     ttlSecurity: peer.ttlSecurityHops !== undefined,

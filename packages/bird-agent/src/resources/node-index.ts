@@ -1,13 +1,13 @@
-// The Nodes as the plan needs them: in order, and by address. A changed Node costs its own entries, not a walk through thousands.
+// An index of the Nodes by name and by address. A changed Node changes only its own entries, so no change costs a walk through thousands.
 import type { IpAddress } from '@calico-openstack/addresses';
 import type { Decoded } from '@calico-openstack/datamodel';
 import type { Node } from './node.ts';
 
-/** The Nodes, and who names which address. All of it changes in place. */
+/** The Nodes by name and by address. All maps change in place. */
 export interface NodeIndex {
   /** The valid Nodes, sorted by name. */
   readonly sorted: readonly Node[];
-  /** The reasons why others are invalid, by name. */
+  /** The reasons why the other Nodes are invalid, by name. */
   readonly invalid: ReadonlyMap<string, string>;
   /** The valid Nodes by the addresses that they name. */
   readonly claimants: ReadonlyMap<IpAddress, ReadonlySet<Node>>;

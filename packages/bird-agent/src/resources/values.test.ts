@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Parse } from './fields.ts';
 import { asNumber, clusterId, community, durationSeconds, interfaceAddress, interfacePattern, neighbor, password, speakerAddress } from './values.ts';
 
-/** undefined: refused. */
+/** The parsed value; undefined when it is refused. */
 const reading = (parse: Parse<unknown>, value: unknown): unknown => {
   const result = parse(value);
   return result.ok ? result.value : undefined;

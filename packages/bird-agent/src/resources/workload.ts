@@ -1,15 +1,17 @@
-// A workload of this host, as far as a BGP session with it is concerned.
+// The facts of a workload of this host that matter for a BGP session with it.
 import { type Cidr, familyOf, isHostCidr } from '@calico-openstack/addresses';
 import type { Labels, WorkloadEndpoint } from '@calico-openstack/datamodel';
 
+/** A workload of this host. */
 export type Workload = {
   readonly interfaceName: string;
-  /** Its own; those that profiles would give are not known here, and OpenStack's profiles have none. */
+  /** The endpoint's own labels. Labels from profiles are not known here, and OpenStack's profiles have none. */
   readonly labels: Labels;
-  /** By family, in order: single addresses that are its own, the port's fixed ones first, then its address pairs. */
+  /** The single addresses of the workload by family, in order: the port's fixed addresses, then its allowed address pairs. Pairs that are prefixes are left out. */
   readonly addresses: { readonly 4: readonly Cidr[]; readonly 6: readonly Cidr[] };
 };
 
+/** Extracts the facts from a WorkloadEndpoint. */
 export function workloadOf({ interfaceName, labels, ipNetworks, allowedIps }: WorkloadEndpoint): Workload {
   const pairs = new Set(allowedIps);
   const single = ipNetworks.filter(isHostCidr);

@@ -1,4 +1,4 @@
-// Reads BGP messages (RFC 4271, 4760, 2918, 7313) where they pass: what a speaker sends to its neighbours, whoever they are, and nothing that either end says about it.
+// Captures BGP messages (RFC 4271, 4760, 2918, 7313) on the wire, so that a test sees what a speaker sends to its neighbours without relying on what either end reports.
 import { addressFromBytes, type Cidr, cidrFromBytes, type IpAddress } from '@calico-openstack/addresses';
 import { openWire } from '@calico-openstack/kernel/testing/wire';
 
@@ -6,15 +6,15 @@ export type BgpMessage = {
   readonly from: IpAddress;
   readonly to: IpAddress;
   readonly kind: 'open' | 'update' | 'notification' | 'refresh';
-  /** What is new to this neighbour: a prefix that it did not have, or had with other attributes. */
+  /** Announcements that are new to this neighbour: of a prefix that it did not have, or had with other attributes. */
   readonly announced: readonly Cidr[];
-  /** What it had already, and is told once more as it was. */
+  /** Announcements that the neighbour had already with the same attributes. */
   readonly repeated: readonly Cidr[];
   readonly withdrawn: readonly Cidr[];
 };
 
 export type BgpWire = {
-  /** The messages but for keepalives that came into the namespace since the last call, oldest first. */
+  /** The messages except keepalives that arrived in the namespace since the last call, oldest first. */
   messages(): readonly BgpMessage[];
   close(): void;
 };
@@ -43,7 +43,7 @@ function segmentOf(frame: Uint8Array): Segment | undefined {
   return { from, to, stream: `${from} ${fromPort} ${to} ${toPort}`, sequence: view.getUint32(tcp + 4), payload };
 }
 
-/** Prefixes as UPDATE holds them: a length in bits, and as many bytes as it takes. */
+/** Parses prefixes in the format of UPDATE: a length in bits, and as many bytes as that takes. */
 function prefixesIn(bytes: Uint8Array, addressBytes: 4 | 16): readonly Cidr[] {
   const found: Cidr[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -81,10 +81,10 @@ function updateIn(body: Uint8Array): Update {
   return { announced, withdrawn, attributes: Buffer.concat(others).toString('hex') };
 }
 
-/** Watches what comes into a namespace. To be opened before the sessions are: what a neighbour has is known from what it was told. */
+/** Captures messages that arrive in a namespace. It must be opened before the sessions are established, because the routes of a neighbour are derived from all messages to it. */
 export function watchBgp(namespace: string): BgpWire {
   const wire = openWire(namespace);
-  /** What each neighbour has been told by whom, with the attributes. */
+  /** The routes that each neighbour has been sent by each speaker, with their attributes. */
   const told = new Map<string, Map<Cidr, string>>();
   const streams = new Map<string, { next: number; rest: Uint8Array }>();
 
@@ -99,7 +99,7 @@ export function watchBgp(namespace: string): BgpWire {
 
   function take({ from, to, stream, sequence, payload }: Segment): readonly BgpMessage[] {
     const known = streams.get(stream) ?? { next: sequence, rest: new Uint8Array() };
-    const repeated = (known.next - sequence) | 0; // sent again, since an acknowledgement was late
+    const repeated = (known.next - sequence) | 0; // TCP sent these bytes again, because an acknowledgement was late
     if (repeated < 0) throw new Error(`a segment of ${stream} was not seen`);
     const fresh = payload.subarray(repeated);
     const bytes = Buffer.concat([known.rest, fresh]);
@@ -112,7 +112,7 @@ export function watchBgp(namespace: string): BgpWire {
       const kind = messageTypes[bytes[at + 18] as keyof typeof messageTypes];
       if (kind === 'open') told.delete(`${from} ${to}`);
       const lists = kind === 'update' ? judged(from, to, updateIn(bytes.subarray(at + headerBytes, at + length))) : none;
-      // A speaker that sends all its routes once more says so before and after it (subtypes 1 and 2): only subtype 0 asks for the neighbour's.
+      // Subtypes 1 and 2 mark the beginning and end of a repetition of all routes. Only subtype 0 asks the neighbour for its routes.
       if (kind && (kind !== 'refresh' || bytes[at + headerBytes + 2] === 0)) found.push({ from, to, kind, ...lists });
       at += length;
     }

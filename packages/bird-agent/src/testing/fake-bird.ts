@@ -1,4 +1,4 @@
-// A BIRD in memory, with its file and its clients, for tests: what it runs by, what it was asked, and what it answers.
+// A BIRD in memory for tests, with its file and its clients. It records the questions, and answers as the test says.
 import type { BirdHost } from '../apply.ts';
 import { type BirdControl, BirdError, type Reply } from '../bird/control.ts';
 import type { ConfigurationFile } from '../bird/file.ts';
@@ -6,7 +6,7 @@ import { textOf } from '../bird/print.ts';
 
 export type FakeBird = ReturnType<typeof fakeBird>;
 
-/** @param nowMs tells when the file is written */
+/** Creates a fake BIRD. @param nowMs the clock that sets the file's time */
 export function fakeBird(nowMs: () => number = () => 0) {
   const state = {
     file: undefined as string | undefined,
@@ -14,15 +14,15 @@ export function fakeBird(nowMs: () => number = () => 0) {
     running: undefined as string | undefined,
     away: false,
     readsOtherFile: false,
-    /** Configurations that hold this are refused by the check, or by BIRD itself. */
+    /** Configurations that contain this text are refused by the check, and those with the next text by BIRD itself. */
     refusedByCheck: 'bad',
     refusedByBird: 'worse',
     busyTurns: 0,
-    /** Commands besides `eval` and `show`. */
+    /** The commands so far other than `eval` and `show`. */
     asked: [] as string[],
-    /** Questions that begin with `show`. */
+    /** The questions so far that begin with `show`. */
     shown: [] as string[],
-    /** Lines of the answer to a question whose beginning it is. */
+    /** The lines of answers, by the beginnings of the questions. */
     answers: new Map<string, readonly string[]>(),
     checked: 0,
     starts: [] as { readonly recover: boolean }[],
@@ -100,14 +100,14 @@ export function fakeBird(nowMs: () => number = () => 0) {
       state.checked += 1;
       return drafts.get(path)?.includes(state.refusedByCheck) ? ({ ok: false, reason: 'line:1:1 no' } as const) : ({ ok: true } as const);
     },
-    /** Starts it, with the file that is there. */
+    /** Starts BIRD with its present file. */
     async start(recover: boolean): Promise<void> {
       state.starts.push({ recover });
       if (state.startFails) throw new BirdError('BIRD_START_FAILED', 'bird did not start: address already in use');
       state.away = false;
       state.running = state.file;
     },
-    /** It is killed: its clients hear of it. */
+    /** Kills BIRD: the connections of its clients end. */
     die(): void {
       state.away = true;
       state.running = undefined;

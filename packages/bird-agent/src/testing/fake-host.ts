@@ -1,4 +1,4 @@
-// The host of an agent in memory, for tests of `core.ts`: its interfaces, its BIRD, its files and its clock.
+// A host in memory for tests of `core.ts`: its interfaces, BIRD, files and clock.
 
 import { type FakeClock, fakeClock } from '@calico-openstack/agent/fake-clock';
 import { decoded, refused } from '@calico-openstack/datamodel';
@@ -31,15 +31,15 @@ export type FakeHost = {
   readonly clock: FakeClock;
   readonly bird: FakeBird;
   readonly state: {
-    /** With the length of its network. */
+    /** The host's IPv4 address with its prefix length. */
     ipv4: string;
     hasBirdRoutes: boolean;
-    /** Of the one key that passwords have; undefined: the file cannot be read. */
+    /** The only password; undefined when the file cannot be read. */
     password: string | undefined;
     passwordsRead: number;
     readonly understood: Map<string, Understood>;
   };
-  /** The host's own interfaces, or their addresses, have changed. */
+  /** Reports to the agent that the host's own interfaces or addresses have changed. */
   changed(): void;
 };
 

@@ -13,12 +13,12 @@ export type ForeignNeighbor = { readonly address: string; readonly asNumber: num
 
 export type ForeignOptions = {
   readonly namespace: string;
-  /** For GoBGP's files; is made. */
+  /** The directory for GoBGP's files, which is created. */
   readonly directory: string;
   readonly asNumber: number;
   readonly routerId: string;
   readonly neighbors: readonly ForeignNeighbor[];
-  /** [9] */
+  /** The hold time. [9] */
   readonly holdSeconds?: number;
 };
 
@@ -31,17 +31,17 @@ export type Foreign = {
   isEstablished(neighbor: string): Promise<boolean>;
   announce(prefix: string, announcement?: Announcement): Promise<unknown>;
   withdraw(prefix: string): Promise<unknown>;
-  /** What the neighbours have announced, as the speaker shows it; undefined: they have not announced that prefix. */
+  /** The neighbours' announcements of a prefix, as the speaker shows them; undefined when there is none. */
   learnt(prefix: string): Promise<string | undefined>;
-  /** SIGSTOP: it keeps its connections, and says nothing more. */
+  /** Stops the speaker with SIGSTOP: it keeps its connections, and sends nothing more. */
   freeze(): void;
-  /** SIGKILL. */
+  /** Kills the speaker with SIGKILL. */
   kill(): Promise<void>;
 };
 
 const familyOf = (prefix: string): IpFamily => (prefix.includes(':') ? 6 : 4);
 
-/** Runs as long as this process does. */
+/** Starts a program that ends with this process at the latest. */
 function launch(namespace: string, log: string, ...command: readonly string[]): Pick<Foreign, 'freeze' | 'kill'> {
   const child: ChildProcess = spawn('setpriv', ['--pdeathsig', 'KILL', 'sh', '-c', `exec ip netns exec "$0" "$@" >>${log} 2>&1`, namespace, ...command], {
     stdio: 'ignore',
@@ -56,9 +56,9 @@ function launch(namespace: string, log: string, ...command: readonly string[]): 
   };
 }
 
-/** FRR without policies of its own: it takes and tells whatever there is. */
+/** Starts FRR without policies, so that it accepts and announces every route. */
 export async function startFrr({ namespace, asNumber, routerId, neighbors, holdSeconds = 9 }: ForeignOptions, more: readonly string[] = []): Promise<Foreign> {
-  // FRR's daemons want to be the user frr, who has to get there.
+  // FRR's daemons run as the user frr, which needs access to the directory.
   const directory = mkdtempSync(join(tmpdir(), 'frr-'));
   const each = (line: (neighbor: ForeignNeighbor) => string): string => neighbors.map(line).join('\n');
   const family = (of: IpFamily): string => ` address-family ipv${of} unicast
@@ -151,7 +151,7 @@ ${family(6)}
   };
 }
 
-/** GoBGP; a next hop that is not said is the address that it speaks from. */
+/** Starts GoBGP. Without a next hop, it announces routes with its own address of the session. */
 export async function startGobgp({ namespace, directory, asNumber, routerId, neighbors, holdSeconds = 9 }: ForeignOptions): Promise<Foreign> {
   mkdirSync(directory, { recursive: true });
   const file = join(directory, 'gobgpd.toml');

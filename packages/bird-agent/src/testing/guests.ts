@@ -1,4 +1,4 @@
-// Guests behind a real Felix, in namespaces of their own: for what workloads may do that speak BGP.
+// Guests behind a real Felix, in network namespaces, for tests of workloads that speak BGP.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createWriteStream, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ const run = promisify(execFile);
 
 export type Felix = { kill(): Promise<void>; start(): void; log(): string };
 
-/** Felix in the host's namespace, with the least rights. @param closing what is to be done in the end is added here */
+/** Starts Felix in the host's namespace, with the least rights. @param closing the functions to call at the end of the test; Felix's is added */
 export async function startFelix(world: World, host: TestHost, closing: (() => unknown)[]): Promise<Felix> {
   await world.etcdProcess.addUser(`felix-${host.name}`, 'felix', felixRights(undefined, host.name));
   await world.etcdProcess.etcdctl(
@@ -59,14 +59,14 @@ export type Guest = {
   readonly address4: string;
   readonly address6: string;
   ip(...args: readonly string[]): Promise<string>;
-  /** Writes its endpoint as the driver does. */
+  /** Writes the guest's endpoint as the driver does. */
   put(labels: object, spec?: object): Promise<unknown>;
   remove(): Promise<unknown>;
-  /** Whether a TCP connection comes about. */
+  /** Whether the guest can open a TCP connection. */
   connects(address: string, port: number): Promise<boolean>;
 };
 
-/** A guest number 1, 2 … of the host: its namespace, its tap, its addresses. What etcd says of it is for the test to write. */
+/** Creates guest number 1, 2 … of the host: its namespace, tap and addresses. The test writes its endpoint to etcd. */
 export async function plugGuest(world: World, host: TestHost, number: number, closing: (() => unknown)[]): Promise<Guest> {
   const namespace = `${host.namespace}g${number}`;
   const portId = `${number}${number}${number}0aaaa-0000-4000-8000-00000000000${number}`;

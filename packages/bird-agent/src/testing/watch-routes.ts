@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 export type Watched = {
   /** The events so far, one per line. */
   readonly events: () => string;
-  /** Those since the last call. */
+  /** The messages since the last call. */
   readonly news: () => string;
   end(): void;
 };
