@@ -33,7 +33,7 @@ export function keystoneService(processes: Processes, on: Joined, mariadb: Maria
     name,
     on,
     port: 5000,
-    wsgiFile: '/usr/bin/keystone-wsgi-public',
+    application: { file: '/usr/bin/keystone-wsgi-public' },
     workers: 1,
     env: { OS_KEYSTONE_CONFIG_DIR: directory },
     prepare,

@@ -7,7 +7,7 @@ import { until } from '../wait.ts';
 import { type EtcdAccess, neutronEtcdLines } from './etcd.ts';
 import { administrator, type Keystone } from './keystone.ts';
 import { type MariaDb, reaches } from './mariadb.ts';
-import { type WsgiService, wsgiService } from './uwsgi.ts';
+import { type WsgiApplication, type WsgiService, wsgiService } from './uwsgi.ts';
 
 /** The lab's Neutron. */
 export interface Neutron extends WsgiService {
@@ -37,8 +37,34 @@ export type NeutronOptions = {
   readonly corePlugin: boolean;
 };
 
-/** The Python for which Debian's Neutron is installed. The first python3 in the PATH may be another. */
-const python = '/usr/bin/python3';
+/** An installed Neutron. */
+type Installation = {
+  /** The Python that has it. */
+  readonly python: string;
+  readonly dbManage: string;
+  readonly apiPaste: string;
+  readonly application: WsgiApplication;
+};
+
+/** Debian's. The first python3 in the PATH may be another. */
+const debian: Installation = {
+  python: '/usr/bin/python3',
+  dbManage: 'neutron-db-manage',
+  apiPaste: '/etc/neutron/api-paste.ini',
+  application: { file: '/usr/bin/neutron-api' },
+};
+
+/** One in a virtual environment, as `npm run test:neutron` makes it. */
+const inEnvironment = (environment: string): Installation => ({
+  python: join(environment, 'bin/python'),
+  dbManage: join(environment, 'bin/neutron-db-manage'),
+  apiPaste: join(environment, 'etc/neutron/api-paste.ini'),
+  application: { module: 'neutron.wsgi.api:application', environment },
+});
+
+/** The folder of the virtual environment with the Neutron that labs run; without it, labs run Debian's. */
+const environment = process.env['LAB_NEUTRON'];
+const installation = environment === undefined ? debian : inEnvironment(environment);
 
 /** Describes Neutron's API on the control machine. */
 export function neutronService(processes: Processes, on: Joined, options: NeutronOptions): Neutron {
@@ -51,13 +77,13 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
     mkdirSync(directory, { recursive: true });
     writeFileSync(file, configuration(directory, options));
     // The package is copied, so that a change of the source does not change a running lab.
-    if (driver !== undefined && 'folder' in driver) await processes.run(python, [join(driver.folder, 'make_site.py'), pythonPath]);
+    if (driver !== undefined && 'folder' in driver) await processes.run(installation.python, [join(driver.folder, 'make_site.py'), pythonPath]);
   };
   const service = wsgiService(processes, {
     name,
     on,
     port: 9696,
-    wsgiFile: '/usr/bin/neutron-api',
+    application: installation.application,
     workers: 2,
     env: { OS_NEUTRON_CONFIG_DIR: directory, OS_NEUTRON_CONFIG_FILES: 'neutron.conf', PYTHONPATH: pythonPath },
     prepare,
@@ -67,17 +93,17 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
     configure: prepare,
     pythonPath,
     driverSocket: join(directory, 'driver.sock'),
-    contents: 'heads',
+    contents: JSON.stringify(['heads', environment ?? '']),
     migrate: async () => {
       await prepare();
-      await processes.run('neutron-db-manage', ['--config-file', file, 'upgrade', 'heads'], { on, timeoutMs: 180_000 });
+      await processes.run(installation.dbManage, ['--config-file', file, 'upgrade', 'heads'], { on, timeoutMs: 180_000 });
     },
   });
 }
 
 /** Upstream's core plugin is its router plugin, too. */
 function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePlugin'>): string {
-  if (corePlugin) return 'core_plugin = calico\nservice_plugins = revisions\n';
+  if (corePlugin) return 'core_plugin = calico\nservice_plugins = revisions,trunk,port_forwarding\n';
   return driver !== undefined && 'foreignPackages' in driver
     ? 'core_plugin = calico\nservice_plugins = qos,revisions\n'
     : 'core_plugin = ml2\nservice_plugins = router,qos,revisions\n';
@@ -87,7 +113,7 @@ const configuration = (directory: string, { mariadb, keystone, etcd, driver, rep
 auth_strategy = keystone
 ${plugins({ driver, corePlugin })}transport_url = fake://
 state_path = ${directory}/state
-api_paste_config = /etc/neutron/api-paste.ini
+api_paste_config = ${installation.apiPaste}
 dns_domain = lab.example.
 allow_overlapping_ips = true
 dhcp_agent_notification = false
@@ -126,6 +152,8 @@ quota_security_group = -1
 quota_security_group_rule = -1
 ${neutronEtcdLines(etcd, 'calico-neutron-driver')}neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
+outage_patience_secs = 0.3
+neutron_rows_command = ${installation.python} -m calico_openstack.rows_process
 ${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;
 
 /** Describes the daemon of our driver, which Neutron's workers call. */

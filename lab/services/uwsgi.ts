@@ -14,27 +14,33 @@ export interface WsgiService extends Service {
   readonly url: string;
 }
 
+/** A WSGI application: a file with Debian's uWSGI and Python, or a module with the `uwsgi` of a virtual environment. */
+export type WsgiApplication = { readonly file: string } | { readonly module: string; readonly environment: string };
+
 /** How to run it. */
 export type WsgiProgram = {
   readonly name: string;
   readonly on: Joined;
   readonly port: number;
-  readonly wsgiFile: string;
+  /** The application. */
+  readonly application: WsgiApplication;
   readonly workers: number;
   readonly env: Readonly<Record<string, string>>;
   readonly prepare: () => void | Promise<void>;
 };
 
 /** Describes an OpenStack API under uWSGI, as Debian runs it: each worker loads the application. A worker has one thread, because Neutron's eventlet does not support more. */
-export function wsgiService(processes: Processes, { name, on, port, wsgiFile, workers, env, prepare }: WsgiProgram): WsgiService {
+export function wsgiService(processes: Processes, { name, on, port, application, workers, env, prepare }: WsgiProgram): WsgiService {
   const directory = join(processes.directory, name);
   const socket = join(directory, 'sock');
   const service = processes.service({
     name,
     on,
-    command: 'uwsgi',
+    command: 'file' in application ? 'uwsgi' : join(application.environment, 'bin/uwsgi'),
     args: [
-      ...['--plugins-dir', '/usr/lib/uwsgi/plugins', '--plugin', 'python3', '--wsgi-file', wsgiFile],
+      ...('file' in application
+        ? ['--plugins-dir', '/usr/lib/uwsgi/plugins', '--plugin', 'python3', '--wsgi-file', application.file]
+        : ['--virtualenv', application.environment, '--module', application.module]),
       ...['--http-socket', `${on.link.machine4}:${port}`, '--http-socket', socket, '--add-header', 'Connection: close', '--buffer-size', '65535'],
       ...['--master', '--processes', String(workers), '--threads', '1', '--enable-threads', '--lazy-apps', '--need-app', '--die-on-term', '--no-orphans'],
     ],

@@ -7,32 +7,18 @@ import os
 import uuid
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from neutron_lib import exceptions
 from oslo_config import cfg
 from oslo_log import log as logging
 
 from calico_openstack import wire
+from calico_openstack.refusals import CalicoRefused, CalicoUnavailable
 
 LOG = logging.getLogger(__name__)
 
-#: How long a call inside Neutron's transaction may take: the transaction holds locks. The daemon itself waits 5 s for etcd.
-BEFORE_SECONDS = 10.0
-#: How much longer than `etcd_timeout` a call after the commit may take, so that the daemon can report what failed.
+#: How much longer than its `commit_patience_secs` or `etcd_timeout` the daemon may take to answer, so that it can report what failed.
 ANSWER_SECONDS = 5.0
 
 Row = Mapping[str, Any]
-
-
-class CalicoUnavailable(exceptions.ServiceUnavailable):
-    """HTTP 503: the change cannot reach the datastore now. Nothing is wrong with the request."""
-
-    message = "%(reason)s"
-
-
-class CalicoRefused(exceptions.Conflict):
-    """HTTP 409: Calico cannot do what the request asks for."""
-
-    message = "%(reason)s"
 
 
 #: The daemon's codes that mean "not now". All others refuse the request for good.
@@ -57,11 +43,11 @@ class Announcer:
         self._pid = os.getpid()
 
     def before(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
-        """Announces a change inside Neutron's transaction. When the change cannot be carried out, raises the API's answer; Neutron then rolls back."""
-        mark = self._mark()
+        """Announces a change inside Neutron's transaction, which holds locks. When the change cannot be carried out, raises the API's answer; Neutron then rolls back."""
+        mark = self._mark(kind, object_id, current)
         rollback = current is None and kind in _failed(request)
         try:
-            self._call(request, "before", BEFORE_SECONDS, kind, object_id, original, current, [mark], rollback)
+            self._call(request, "before", cfg.CONF.calico.commit_patience_secs + ANSWER_SECONDS, kind, object_id, original, current, [mark], rollback)
         except (CalicoUnavailable, CalicoRefused):
             if current is not None:
                 _failed(request).append(kind)  # Neutron now deletes what it had created: that must not be refused for the same reason
@@ -70,7 +56,7 @@ class Announcer:
 
     def after(self, request: Any, kind: str, object_id: Optional[str], original: Optional[Row], current: Optional[Row]) -> None:
         """Announces a change after Neutron's commit. When etcd does not have it yet, raises the API's answer; the daemon keeps a note and retries."""
-        marks = _marks(request).pop(object_id or "", [])
+        marks = _marks(request).pop(object_id or "", []) or _marks_of_deletion(kind, object_id, current)
         try:
             self._call(request, "after", cfg.CONF.calico.etcd_timeout + ANSWER_SECONDS, kind, object_id, original, current, marks, False)
         except (CalicoUnavailable, CalicoRefused):
@@ -92,16 +78,30 @@ class Announcer:
         admin = bool(getattr(request, "is_admin", False))
         change = {"kind": kind, "id": object_id, "original": original, "current": current, "marks": marks, "rollback": rollback, "admin": admin}
         try:
-            self._daemon.call(method, change, timeout_seconds, self._within(request) if method == "before" else None)
+            if method == "before":
+                self._daemon.call(method, change, timeout_seconds, self._within(request), committed=False)
+            else:
+                self._daemon.call(method, change, timeout_seconds)
         except wire.DaemonError as error:
             tell = LOG.error if error.code in _NOT_NOW else LOG.info  # a refusal concerns the user alone
             tell("Calico: the announcement %s the commit of %s %s was answered with an error: %s (%s)", method, kind, object_id, error, error.code)
             raise _api_error(error) from error
 
-    def _mark(self) -> str:
+    def rule_template(self, fields: Row) -> None:
+        """Asks whether Calico can enforce a rule that new security groups are to have. Raises the API's answer when it cannot."""
+        self._call(None, "before", cfg.CONF.calico.commit_patience_secs + ANSWER_SECONDS, "default_security_group_rule", None, None, fields, [], False)
+
+    def _mark(self, kind: str, object_id: Optional[str], current: Optional[Row]) -> str:
+        for mark in _marks_of_deletion(kind, object_id, current):
+            return mark
         if self._pid != os.getpid():
             self._process, self._pid = uuid.uuid4().hex[:12], os.getpid()
         return f"{self._process}-{next(self._numbers)}"
+
+
+def _marks_of_deletion(kind: str, object_id: Optional[str], current: Optional[Row]) -> List[str]:
+    """The mark of a floating IP's deletion. Neutron announces it on two contexts, one a copy, so it is made of the id, which is deleted only once."""
+    return [f"delete {object_id}"] if kind == "floatingip" and current is None else []
 
 
 def _marks(request: Any) -> Dict[str, List[str]]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping
 import sqlalchemy as sa
 from neutron.agent.common import utils as agent_utils
 from neutron.db.models import agent as agent_models
+from neutron.db.models import l3 as l3_models
 from neutron_lib import context as neutron_context
 from neutron_lib import exceptions
 from neutron_lib.db import api as db_api
@@ -26,6 +27,17 @@ VIF_TYPE = "tap"
 def set_port_status(params: Mapping[str, str]) -> None:
     """Sets a port's status through ML2, which tells Nova. A port that has been deleted is ignored."""
     directory.get_plugin().update_port_status(neutron_context.get_admin_context(), params["port"], params["status"], host=params["host"])
+
+
+@db_api.retry_db_errors
+def set_floating_ip_status(params: Mapping[str, Any]) -> None:
+    """Sets a floating IP's status, if it still belongs to this port (null: to none)."""
+    context = neutron_context.get_admin_context()
+    with db_api.CONTEXT_WRITER.using(context):
+        query = context.session.query(l3_models.FloatingIP).filter_by(id=params["id"], fixed_port_id=params["port"])
+        floating_ip = query.enable_eagerloads(False).with_for_update().one_or_none()
+        if floating_ip is not None and floating_ip.status != params["status"]:
+            floating_ip.status = params["status"]
 
 
 def notify_port_active(params: Mapping[str, str]) -> None:
@@ -90,4 +102,4 @@ def _beat(hosts: "set[str]") -> None:
         context.session.execute(statement.values(heartbeat_timestamp=timeutils.utcnow()))
 
 
-ORDERS = {"set_port_status": set_port_status, "notify_port_active": notify_port_active, "report_agents": report_agents}
+ORDERS = {"set_port_status": set_port_status, "set_floating_ip_status": set_floating_ip_status, "notify_port_active": notify_port_active, "report_agents": report_agents}

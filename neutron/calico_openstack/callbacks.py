@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from neutron_lib.callbacks import events, registry, resources
 
-from calico_openstack import announce
+from calico_openstack import announce, refusals, rows
 
 #: The events of each resource. Address groups have none before the commit.
 EVENTS = {
@@ -20,17 +20,36 @@ EVENTS = {
     ),
     resources.SECURITY_GROUP_RULE: (events.PRECOMMIT_CREATE, events.PRECOMMIT_DELETE, events.AFTER_CREATE, events.AFTER_DELETE),
     resources.ADDRESS_GROUP: (events.AFTER_CREATE, events.AFTER_UPDATE, events.AFTER_DELETE),
-    resources.FLOATING_IP: (events.PRECOMMIT_CREATE, events.PRECOMMIT_UPDATE, events.AFTER_CREATE, events.AFTER_UPDATE, events.AFTER_DELETE),
+    resources.FLOATING_IP: (
+        events.PRECOMMIT_CREATE,
+        events.PRECOMMIT_UPDATE,
+        events.PRECOMMIT_DELETE,
+        events.AFTER_CREATE,
+        events.AFTER_UPDATE,
+        events.AFTER_DELETE,
+    ),
 }
 
 
 def subscribe(changes: announce.Announcer) -> None:
-    """Subscribes to EVENTS. What a callback raises before the commit becomes the API's answer; what it raises after the commit is only logged by Neutron."""
+    """Subscribes to EVENTS. A refusal becomes the API's answer at the commit. What is raised after the commit is only logged by Neutron."""
 
     def notice(resource: str, event: str, _trigger: Any, payload: Any) -> None:
-        tell = changes.before if event.startswith(events.PRECOMMIT) else changes.after
         original, current = states(event, payload)
-        tell(payload.context, resource, payload.resource_id, original, current)
+        object_id: str = payload.resource_id
+        if resource == resources.FLOATING_IP and event == events.PRECOMMIT_DELETE:
+            # The event names the port that holds the address.
+            original = rows.floating_ip_at(payload.context, object_id)
+            if original is None:
+                return
+            object_id = original["id"]
+        if not event.startswith(events.PRECOMMIT):
+            changes.after(payload.context, resource, object_id, original, current)
+            return
+        try:
+            changes.before(payload.context, resource, object_id, original, current)
+        except (refusals.CalicoUnavailable, refusals.CalicoRefused) as refusal:
+            refusals.at_commit(payload.context.session, refusal)
 
     for resource, names in EVENTS.items():
         for name in names:
@@ -51,5 +70,7 @@ def _row(state: Any) -> announce.Row:
         return {}
     if isinstance(state, dict):
         return state
-    fields: announce.Row = state.to_dict() if hasattr(state, "to_dict") else {}
-    return fields
+    if hasattr(state, "to_dict"):  # an object of Neutron's
+        fields: announce.Row = state.to_dict()
+        return fields
+    return refusals.columns(state)

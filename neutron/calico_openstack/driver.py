@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Set, Tuple
 
 from neutron.plugins.ml2.drivers import mech_agent
 from neutron_lib.api.definitions import portbindings
@@ -10,7 +10,7 @@ from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from calico_openstack import announce, callbacks, options, qos, rows, wire
+from calico_openstack import announce, callbacks, options, qos, refusals, rows, trunk, wire
 from calico_openstack.apply import AGENT_TYPE, VIF_TYPE
 
 LOG = logging.getLogger(__name__)
@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 
 NETWORK_TYPES = ("local", "flat")
 VIF_DETAILS_MAC = "mac_address"
+#: The extensions of stateless security groups: Calico tracks all connections.
+STATELESS_GROUPS = frozenset({"stateful-security-group", "security-groups-default-statefulness"})
 
 
 def tap_mac(port_mac: str) -> str:
@@ -45,12 +47,20 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
 
     def initialize(self) -> None:
         options.register()
-        self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer)
+        self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer, cfg.CONF.calico.daemon_patience_secs)
         self._changes = announce.Announcer(self._daemon, rows.within)
         callbacks.subscribe(self._changes)
         qos.register(self._changes)
         rebind_on_revival()
+        self._alone = not refusals.others_than_calico(cfg.CONF.ml2.mechanism_drivers)
+        refusals.refuse_new_rows(self._alone, self._changes.rule_template)
+        if self._alone:
+            trunk.subscribe()
         LOG.info("Calico: changes are announced to calico-neutron-driver at %s", cfg.CONF.calico.neutron_driver_socket)
+
+    def supported_extensions(self, extensions: Set[str]) -> Set[str]:
+        """The extensions of Neutron's API that are offered, of those that ML2 has."""
+        return extensions - STATELESS_GROUPS if self._alone else extensions
 
     # Binding
 

@@ -9,6 +9,8 @@ DEFAULT_SOCKET = "/run/calico/neutron-driver.sock"
 OPTIONS = [
     cfg.StrOpt("neutron_driver_socket", default=DEFAULT_SOCKET, help="Unix socket on which calico-neutron-driver listens."),
     cfg.FloatOpt("etcd_timeout", default=60, help="Longest that an API call waits until etcd has its change, in seconds."),
+    cfg.FloatOpt("commit_patience_secs", default=5, help="Longest that Neutron's transactions wait for etcd before their commit, in seconds."),
+    cfg.FloatOpt("daemon_patience_secs", default=5, help="Longest that an API call waits for a restart of calico-neutron-driver, in seconds."),
 ]
 
 

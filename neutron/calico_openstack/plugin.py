@@ -10,8 +10,9 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 
-#: What upstream's plugin sets, whatever stands in the file.
+#: What upstream's plugin sets, whatever stands in the file. Newer releases call the third `project_network_types`.
 ML2 = {"mechanism_drivers": ["calico"], "type_drivers": ["local", "flat"], "tenant_network_types": ["local"]}
+RENAMED = {"tenant_network_types": "project_network_types"}
 #: What it does itself or adds. Floating IPs are Neutron's own router plugin's here.
 SERVICE_PLUGINS = ("router", "qos")
 EXTENSION_DRIVERS = ("qos",)
@@ -34,7 +35,8 @@ def _set(conf: cfg.ConfigOpts, name: str, value: List[str], group: Optional[str]
 def configure(conf: cfg.ConfigOpts) -> None:
     """Before ML2 reads its options, and Neutron's manager those of the service plugins: it loads the core plugin first."""
     for name, value in ML2.items():
-        _set(conf, name, list(value), "ml2")
+        newer = RENAMED.get(name, name)
+        _set(conf, newer if newer in conf.ml2 else name, list(value), "ml2")
     _set(conf, "extension_drivers", _with(conf.ml2.extension_drivers, EXTENSION_DRIVERS), "ml2")
     _set(conf, "service_plugins", _with(conf.service_plugins, SERVICE_PLUGINS))
 

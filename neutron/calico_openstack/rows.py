@@ -6,10 +6,11 @@ It reads the tables themselves: a port's dictionary as Neutron's API shows it co
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.db.extra_dhcp_opt import models as dhcp_models
 from neutron.db.models import address_group as ag_models
 from neutron.db.models import allowed_address_pair as pair_models
 from neutron.db.models import dns as dns_models
@@ -25,7 +26,7 @@ from neutron_lib.db import api as db_api
 from neutron_lib.plugins import directory
 from oslo_config import cfg
 
-from calico_openstack import projects
+from calico_openstack import projects, refusals
 
 Row = Dict[str, Any]
 
@@ -85,6 +86,7 @@ def _rows(reader: Reader, params: Mapping[str, Sequence[str]]) -> Row:
         "subnets": _subnets(reader, set(params["subnets"]), subnets, _networks_spoken_for(ports)),
         "security_groups": groups,
         "floating_ips": reader.by(l3_models.FloatingIP, "fixed_port_id", [port["id"] for port in ports], "id"),
+        "paired_floating_ips": _paired_floating_ips(reader, ports),
         "address_groups": _address_groups(reader, set(params["address_groups"]) | address_groups),
         "qos_policies": _qos_policies(reader, policies),
         "dns_domain": cfg.CONF.dns_domain if _has_dns() else None,
@@ -103,6 +105,7 @@ def _ports(reader: Reader, ids: Sequence[str]) -> List[Row]:
     groups = grouped(reader.by(sg_models.SecurityGroupPortBinding, "port_id", known, "security_group_id"), "port_id")
     pairs = grouped(reader.by(pair_models.AllowedAddressPair, "port_id", known, "ip_address", "mac_address"), "port_id")
     security = {row["port_id"]: row["port_security_enabled"] for row in reader.by(psec_models.PortSecurityBinding, "port_id", known)}
+    options = grouped(reader.by(dhcp_models.ExtraDhcpOpt, "port_id", known, "ip_version", "opt_name"), "port_id")
     dns = {row["port_id"]: row for row in reader.by(dns_models.PortDNS, "port_id", known)}
     policies = {row["port_id"]: row["policy_id"] for row in reader.by(qos_models.QosPortPolicyBinding, "port_id", known)}
     for port in ports:
@@ -111,9 +114,23 @@ def _ports(reader: Reader, ids: Sequence[str]) -> List[Row]:
         port["security_groups"] = [row["security_group_id"] for row in groups.get(port["id"], [])]
         port["allowed_address_pairs"] = pairs.get(port["id"], [])
         port["port_security_enabled"] = security.get(port["id"], True)  # Neutron's default when its extension has stored nothing
+        port["extra_dhcp_opts"] = options.get(port["id"], [])
         port["dns"] = dns.get(port["id"])
         port["qos_policy_id"] = policies.get(port["id"])
     return ports
+
+
+def _paired_floating_ips(reader: Reader, ports: Sequence[Row]) -> List[Row]:
+    """The floating IPs of other ports of these ports' networks that have one of these ports' allowed address pairs as an address: of a load balancer's virtual IP, say."""
+    pairs = {pair["ip_address"].split("/")[0] for port in ports for pair in port["allowed_address_pairs"]}
+    networks = {port["network_id"] for port in ports if port["allowed_address_pairs"]}
+    if not pairs:
+        return []
+    ips = models_v2.IPAllocation.__table__
+    holders = reader.ids(sa.select(ips.c.port_id).where(ips.c.ip_address.in_(sorted(pairs)), ips.c.network_id.in_(sorted(networks)), ips.c.port_id.isnot(None)))
+    floating_ips = reader.by(l3_models.FloatingIP, "fixed_port_id", set(holders) - {port["id"] for port in ports}, "id")
+    own = {port["id"]: port for port in _ports(reader, sorted({row["fixed_port_id"] for row in floating_ips}))}
+    return [{**row, "port": own[row["fixed_port_id"]]} for row in floating_ips]
 
 
 def _json(text: str) -> Any:
@@ -215,6 +232,13 @@ def _ports_of(kind: str, object_id: str) -> Any:
             port.c.id.in_(sa.select(security.c.port_id).where(security.c.port_security_enabled.is_(False))),
         )
         return sa.select(port.c.id).where(port.c.network_id == object_id, speaks)
+    if kind == "pair_holders":
+        ips, pairs = models_v2.IPAllocation.__table__, pair_models.AllowedAddressPair.__table__
+        network = sa.select(port.c.network_id).where(port.c.id == object_id)
+        addresses = sa.select(ips.c.ip_address).where(ips.c.port_id == object_id)
+        prefixes = [sa.select(ips.c.ip_address + length).where(ips.c.port_id == object_id) for length in ("/32", "/128")]
+        holders = sa.select(pairs.c.port_id).where(sa.or_(*(pairs.c.ip_address.in_(texts) for texts in (addresses, *prefixes))))
+        return sa.select(port.c.id).where(port.c.network_id == network.scalar_subquery(), port.c.id.in_(holders))
     if kind == "subnet":
         ips = models_v2.IPAllocation.__table__
         return sa.select(ips.c.port_id).where(ips.c.subnet_id == object_id, ips.c.port_id.isnot(None)).distinct()
@@ -264,7 +288,36 @@ def within(request: Any) -> Callable[[str, Mapping[str, Any]], Any]:
     return respond
 
 
-QUESTIONS = {"rows": rows, "subnets": subnets, "page": page, "ports_of": ports_of, "projects": projects.projects}
+#: The most objects of a kind that `not_carried_out` lists.
+MOST_LISTED = 1000
+
+
+def not_carried_out(_params: Mapping[str, Any]) -> List[Row]:
+    """What is in the database although Calico does not carry it out, and would be refused today. Models of plugins that are not loaded have no rows that count."""
+    mappers = models_v2.Port.registry.mappers
+    answers = {mapper.local_table: refusals.NOT_CARRIED_OUT.get(refusals.full_name(mapper.class_)) for mapper in mappers}
+
+    def read(reader: Reader) -> List[Row]:
+        group = sg_models.SecurityGroup.__table__
+        stateless = sa.select(group.c.id).where(group.c.stateful.is_(False)).order_by(group.c.id)
+        found = [{"kind": "security_group", "id": group_id, "what": refusals.STATELESS_GROUP} for group_id in reader.ids(stateless)]
+        for table, answer in sorted(answers.items(), key=lambda item: str(item[0])):
+            if answer is not None:
+                ids = reader.ids(sa.select(list(table.primary_key)[0]).limit(MOST_LISTED))
+                found += [{"kind": table.name, "id": row_id, "what": answer} for row_id in ids]
+        return found
+
+    return _in_transaction(read)
+
+
+def floating_ip_at(request: Any, port_id: str) -> Optional[Row]:
+    """The floating IP whose address this port holds, as the request's transaction sees it."""
+    with db_api.CONTEXT_READER.using(request):
+        found = Reader(request.session).by(l3_models.FloatingIP, "floating_port_id", [port_id])
+    return found[0] if found else None
+
+
+QUESTIONS = {"rows": rows, "subnets": subnets, "page": page, "ports_of": ports_of, "not_carried_out": not_carried_out, "projects": projects.projects}
 
 
 def answer(method: str, params: Mapping[str, Any]) -> Any:

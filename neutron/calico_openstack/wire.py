@@ -135,6 +135,18 @@ def reply_to(message: Mapping[str, Any], answer: Answer) -> Dict[str, Any]:
         return {"reply": message["call"], "error": {"code": type(error).__name__, "message": str(error)}}
 
 
+#: How long a socket on which nobody listens is tried: a daemon that starts replaces it and listens in less.
+KILLED_SECONDS = 0.3
+
+
+def _seconds_since_change(directory: str) -> float:
+    """The time since a file was last created in the directory or removed from it. Infinite when there is no such directory."""
+    try:
+        return max(0.0, time.time() - os.stat(directory).st_mtime)
+    except OSError:
+        return math.inf
+
+
 class Daemon:
     """The daemon as its callers see it. Connections are opened when needed, kept for later calls, and opened anew after a restart of the daemon."""
 
@@ -153,16 +165,17 @@ class Daemon:
         self._pause = pause or (lambda seconds: time.sleep(seconds))  # looked up at each call, because eventlet may replace it
         self._idle: Deque[Connection] = collections.deque()
 
-    def call(self, method: str, params: Params, timeout_seconds: float, answer: Optional[Answer] = None) -> Any:
+    def call(self, method: str, params: Params, timeout_seconds: float, answer: Optional[Answer] = None, committed: bool = True) -> Any:
         """Calls the daemon. If the daemon is being restarted, waits a few seconds for it and sends the call again.
 
         `answer` answers the daemon's questions during this call, instead of the function given to the constructor.
+        `committed`: whether the daemon is needed because Neutron has committed. Before a commit the call can still be refused, so a dead daemon is not waited for: the caller
+        holds Neutron's locks, and there may be many of them.
 
         Raises DaemonError: the daemon's refusal, or DAEMON_UNAVAILABLE, or DAEMON_TIMEOUT.
         """
         begun = self._clock()
         deadline = begun + timeout_seconds
-        patience = begun + min(self._restart_seconds, timeout_seconds)
         while True:
             connection: Optional[Connection] = None
             try:
@@ -182,7 +195,7 @@ class Daemon:
             except (Disconnected, OSError) as error:
                 if connection:
                     connection.close()
-                if self._clock() >= patience:
+                if self._clock() >= min(deadline, begun + self._restart_seconds if committed else self._until(error, begun)):
                     raise DaemonError(
                         "DAEMON_UNAVAILABLE",
                         f"calico-neutron-driver cannot be reached at {self._path} ({error}); start it, then try again",
@@ -195,6 +208,12 @@ class Daemon:
             else:
                 self._idle.append(connection)
                 return result
+
+    def _until(self, error: Exception, begun: float) -> float:
+        """Until when a restart of the daemon is waited for. A daemon that ends in order removes its socket; one that was killed leaves a socket on which nobody listens."""
+        if isinstance(error, FileNotFoundError):
+            return max(begun + KILLED_SECONDS, self._clock() + self._restart_seconds - _seconds_since_change(os.path.dirname(self._path)))
+        return begun + (KILLED_SECONDS if isinstance(error, ConnectionRefusedError) else self._restart_seconds)
 
     def _take(self, deadline: float) -> Connection:
         while True:

@@ -44,7 +44,16 @@ class FakeDaemon:
         self._server = server
         threading.Thread(target=self._accept, args=(server,), daemon=True).start()
 
+    def kill(self) -> None:
+        """Ends as a killed process does: the socket stays, and nobody listens on it."""
+        self._end()
+
     def stop(self) -> None:
+        self._end()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+    def _end(self) -> None:
         if self._server:
             self._server.shutdown(socket.SHUT_RDWR)  # ends the thread's accept()
             self._server.close()
@@ -56,8 +65,6 @@ class FakeDaemon:
                 pass  # the other end has closed it already
             connection.close()
         self._open.clear()
-        if os.path.exists(self.path):
-            os.unlink(self.path)
 
     def close(self) -> None:
         self.stop()

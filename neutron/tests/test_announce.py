@@ -6,10 +6,12 @@ import types
 import unittest
 from typing import Any, Dict, List, Mapping, Optional
 
+from neutron.db.migration.models import head  # pylint: disable=unused-import # its models refer to each other
+from neutron.db.models import l3
 from neutron_lib.callbacks import events
 from oslo_config import cfg
 
-from calico_openstack import announce, callbacks, options, wire
+from calico_openstack import announce, callbacks, options, refusals, wire
 
 
 class Recorder:
@@ -19,8 +21,9 @@ class Recorder:
         self.said: List[Dict[str, Any]] = []
         self.refuse: Optional[wire.DaemonError] = None
 
-    def call(self, method: str, params: Mapping[str, Any], timeout_seconds: float, answer: Optional[wire.Answer] = None) -> Any:
-        self.said.append({"method": method, "seconds": timeout_seconds, "asked": answer and answer("subnets", {}), **params})
+    def call(self, method: str, params: Mapping[str, Any], timeout_seconds: float, answer: Optional[wire.Answer] = None, committed: bool = True) -> Any:
+        asked = answer and answer("subnets", {})
+        self.said.append({"method": method, "seconds": timeout_seconds, "committed": committed, "asked": asked, **params})
         if self.refuse and not params["rollback"]:
             raise self.refuse
 
@@ -43,6 +46,17 @@ class AnnounceTest(unittest.TestCase):
         self.changes.after(self.request, "port", "p", {"id": "p"}, None)
         self.assertEqual(self.daemon.said[-1]["marks"], [])
 
+    def test_a_deletion_of_a_floating_ip_is_known_again_although_neutron_announces_it_on_two_contexts(self) -> None:
+        self.changes.before(types.SimpleNamespace(), "floatingip", "f", {"id": "f"}, None)
+        self.changes.after(types.SimpleNamespace(), "floatingip", "f", {"id": "f"}, None)
+        self.assertEqual(self.daemon.said[1]["marks"], self.daemon.said[0]["marks"])
+
+    def test_a_rule_template_is_asked_about_without_a_note(self) -> None:
+        self.daemon.refuse = wire.DaemonError("REFUSED", "it cannot be enforced")
+        with self.assertRaises(refusals.CalicoRefused):
+            self.changes.rule_template({"protocol": "udplite", "port_range_min": 5})
+        self.assertEqual((self.daemon.said[0]["kind"], self.daemon.said[0]["marks"]), ("default_security_group_rule", []))
+
     def test_questions_are_answered_from_the_requests_transaction_before_the_commit_and_from_committed_rows_after_it(self) -> None:
         self.changes.before(self.request, "subnet", "s", None, {"id": "s"})
         self.changes.after(self.request, "subnet", "s", None, {"id": "s"})
@@ -56,8 +70,9 @@ class AnnounceTest(unittest.TestCase):
     def test_inside_neutrons_transaction_a_call_does_not_wait_long(self) -> None:
         self.changes.before(self.request, "port", "p", None, {})
         self.changes.after(self.request, "port", "p", None, {})
-        self.assertLessEqual(self.daemon.said[0]["seconds"], 10)
+        self.assertEqual(self.daemon.said[0]["seconds"], cfg.CONF.calico.commit_patience_secs + announce.ANSWER_SECONDS)
         self.assertGreater(self.daemon.said[1]["seconds"], cfg.CONF.calico.etcd_timeout)
+        self.assertEqual([said["committed"] for said in self.daemon.said], [False, True])
 
     def test_the_api_answers_503_when_the_change_cannot_reach_etcd_now_and_409_when_it_never_can(self) -> None:
         for code, status in (("ETCD_UNAVAILABLE", "CalicoUnavailable"), ("DAEMON_UNAVAILABLE", "CalicoUnavailable"), ("REFUSED", "CalicoRefused")):
@@ -68,7 +83,7 @@ class AnnounceTest(unittest.TestCase):
 
     def test_what_neutron_undoes_after_a_refusal_is_not_refused_for_the_same_reason(self) -> None:
         self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
-        with self.assertRaises(announce.CalicoUnavailable):
+        with self.assertRaises(refusals.CalicoUnavailable):
             self.changes.after(self.request, "port", "p", None, {"id": "p"})
         self.changes.before(self.request, "port", "p", {"id": "p"}, None)
         self.assertTrue(self.daemon.said[-1]["rollback"])
@@ -76,14 +91,14 @@ class AnnounceTest(unittest.TestCase):
     def test_a_deletion_that_was_refused_is_refused_again(self) -> None:
         self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
         for _ in range(2):
-            with self.assertRaises(announce.CalicoUnavailable):
+            with self.assertRaises(refusals.CalicoUnavailable):
                 self.changes.before(self.request, "port", "p", {"id": "p"}, None)
 
     def test_a_request_that_fails_grants_nothing_to_the_next(self) -> None:
         self.daemon.refuse = wire.DaemonError("ETCD_UNAVAILABLE", "etcd is away")
-        with self.assertRaises(announce.CalicoUnavailable):
+        with self.assertRaises(refusals.CalicoUnavailable):
             self.changes.after(self.request, "port", "p", None, {"id": "p"})
-        with self.assertRaises(announce.CalicoUnavailable):
+        with self.assertRaises(refusals.CalicoUnavailable):
             self.changes.before(types.SimpleNamespace(), "port", "p", {"id": "p"}, None)
 
 
@@ -108,6 +123,9 @@ class StatesTest(unittest.TestCase):
             with self.subTest(event=event):
                 self.assertEqual(self.states(event, **payload), expected)
 
-    def test_a_state_that_is_a_database_object_is_announced_by_its_fields(self) -> None:
-        row = types.SimpleNamespace(to_dict=lambda: {"fixed_port_id": "p"})
-        self.assertEqual(self.states(events.PRECOMMIT_UPDATE, states=({},), desired_state=row), ({}, {"fixed_port_id": "p"}))
+    def test_a_state_that_is_an_object_or_a_row_is_announced_by_its_fields(self) -> None:
+        thing = types.SimpleNamespace(to_dict=lambda: {"fixed_port_id": "p"})
+        self.assertEqual(self.states(events.PRECOMMIT_UPDATE, states=({},), desired_state=thing), ({}, {"fixed_port_id": "p"}))
+        row = l3.FloatingIP(id="f", fixed_port_id="p")
+        _, current = self.states(events.PRECOMMIT_CREATE, states=({},), desired_state=row)
+        self.assertEqual((current["id"], current["fixed_port_id"]), ("f", "p"))

@@ -54,6 +54,7 @@ class BindingTest(unittest.TestCase):
 
 class AgentsTest(unittest.TestCase):
     def setUp(self) -> None:
+        cfg.CONF([])  # newer releases read policies for each context, and need to know where
         agent_conf.register_agent_state_opts_helper(cfg.CONF)
         agents_db.register_db_agents_opts()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unittest
 
 from neutron import manager
-from neutron.conf import common as neutron_options
 from neutron.conf.plugins.ml2 import config as ml2_options
 from oslo_config import cfg
 
@@ -15,7 +14,7 @@ from calico_openstack import plugin
 def settings(**ml2: object) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     ml2_options.register_ml2_plugin_opts(conf)
-    conf.register_opts([option for option in neutron_options.core_opts if option.name == "service_plugins"])
+    conf.register_opt(cfg.ListOpt("service_plugins", default=[]))
     conf([])
     for name, value in ml2.items():
         conf.set_default(name, value, "ml2")
@@ -27,11 +26,13 @@ class TestPlugin(unittest.TestCase):
         self.assertTrue(issubclass(plugin.CalicoPlugin, manager.NeutronManager.load_class_for_provider("neutron.core_plugins", "ml2")))
 
     def test_the_driver_is_calico_alone_whatever_the_file_says(self) -> None:
-        conf = settings(mechanism_drivers=["openvswitch"], tenant_network_types=["vxlan"])
+        conf = settings(mechanism_drivers=["openvswitch"])
+        network_types = "project_network_types" if "project_network_types" in conf.ml2 else "tenant_network_types"
+        conf.set_default(network_types, ["vxlan"], "ml2")
         plugin.configure(conf)
         self.assertEqual(conf.ml2.mechanism_drivers, ["calico"])
         self.assertEqual(conf.ml2.type_drivers, ["local", "flat"])
-        self.assertEqual(conf.ml2.tenant_network_types, ["local"])
+        self.assertEqual(conf.ml2[network_types], ["local"])
 
     def test_what_the_operator_has_besides_stays(self) -> None:
         conf = settings(extension_drivers=["port_security", "dns"])

@@ -11,6 +11,7 @@ from unittest import mock
 
 import sqlalchemy as sa
 from neutron.db import models_v2
+from neutron.db.extra_dhcp_opt import models as extra_dhcp_opt
 from neutron.db.migration.models import head
 from neutron.db.models import address_group, allowed_address_pair, dns, external_net, l3, securitygroup, segment
 from neutron.db.port_security import models as psec
@@ -58,6 +59,7 @@ class RowsTest(unittest.TestCase):
         self.insert(securitygroup.SecurityGroupPortBinding, port_id="p", security_group_id="g")
         self.insert(allowed_address_pair.AllowedAddressPair, port_id="p", mac_address="fa:16:3e:00:00:01", ip_address="10.0.0.200")
         self.insert(psec.PortSecurityBinding, port_id="p", port_security_enabled=False)
+        self.insert(extra_dhcp_opt.ExtraDhcpOpt, id="o", port_id="p", opt_name="mtu", opt_value="1400", ip_version=4)
         self.insert(dns.PortDNS, port_id="p", dns_name="vm", current_dns_name="", current_dns_domain="", previous_dns_name="", previous_dns_domain="", dns_domain="")
         self.insert(l3.FloatingIP, id="f", floating_ip_address="203.0.113.9", floating_network_id="o", floating_port_id="fp", fixed_port_id="p", fixed_ip_address="10.0.0.7")
         self.insert(qos.QosPolicy, id="q", name="q")
@@ -68,6 +70,7 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([ip["ip_address"] for ip in port["fixed_ips"]], ["10.0.0.7"])
         self.assertEqual([(binding["host"], binding["profile"]) for binding in port["bindings"]], [("h", {"migrating_to": "h2"})])
         self.assertEqual((port["security_groups"], port["port_security_enabled"], port["dns"]["dns_name"]), (["g"], False, "vm"))
+        self.assertEqual([(option["opt_name"], option["opt_value"], option["ip_version"]) for option in port["extra_dhcp_opts"]], [("mtu", "1400", 4)])
         self.assertEqual([pair["ip_address"] for pair in port["allowed_address_pairs"]], ["10.0.0.200"])
         self.assertEqual([(network["name"], network["qos_policy_id"]) for network in answer["networks"]], [("net", "q")])
         (subnet,) = answer["subnets"]
@@ -112,6 +115,27 @@ class RowsTest(unittest.TestCase):
         self.insert(psec.PortSecurityBinding, port_id="open", port_security_enabled=False)
         found = {port: [row["id"] for row in rows._rows(self.reader, {**NOTHING, "ports": [port]})["subnets"]] for port in ("plain", "pair", "open")}
         self.assertEqual(found, {"plain": ["a"], "pair": ["a", "b"], "open": ["a", "b"]})
+
+    def test_a_port_comes_with_the_floating_ips_of_the_ports_whose_addresses_it_has_as_pairs(self) -> None:
+        for port_id, network in (("vip", "n"), ("elsewhere", "m"), ("other", "n")):
+            self.port(port_id, network_id=network, device_owner="Octavia")
+        for port_id, network, ip in (("vip", "n", "10.0.0.200"), ("elsewhere", "m", "10.0.0.200"), ("other", "n", "10.0.0.201")):
+            self.insert(models_v2.IPAllocation, port_id=port_id, ip_address=ip, subnet_id=network, network_id=network)
+            fixed = {"fixed_port_id": port_id, "fixed_ip_address": ip}
+            self.insert(l3.FloatingIP, id=f"of-{port_id}", floating_ip_address="203.0.113.9", floating_network_id="o", floating_port_id=f"f-{port_id}", **fixed)
+        self.port("holder")
+        self.insert(allowed_address_pair.AllowedAddressPair, port_id="holder", mac_address="fa:16:3e:00:00:01", ip_address="10.0.0.200/32")
+        answer = rows._rows(self.reader, {**NOTHING, "ports": ["holder"]})
+        self.assertEqual([(ip["id"], ip["port"]["id"], ip["port"]["bindings"]) for ip in answer["paired_floating_ips"]], [("of-vip", "vip", [])])
+        self.assertEqual([port["id"] for port in answer["ports"]], ["holder"])
+
+    def test_what_is_there_and_not_carried_out_is_listed(self) -> None:
+        self.insert(securitygroup.SecurityGroup, id="loose", name="loose", stateful=False)
+        self.insert(securitygroup.SecurityGroup, id="web", name="web", stateful=True)
+        self.insert(qos.QosFIPPolicyBinding, policy_id="q", fip_id="f")
+        with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
+            found = [(row["kind"], row["id"]) for row in rows.not_carried_out({})]
+        self.assertEqual(found, [("security_group", "loose"), ("qos_fip_policy_bindings", "q")])
 
     def test_subnets_are_found_by_network_or_by_family_with_the_types_of_their_networks(self) -> None:
         self.subnet("a", "n", "10.0.0.0/24")
@@ -158,11 +182,17 @@ class RowsTest(unittest.TestCase):
         self.port("d")
         for port_id in ("b", "c"):
             self.insert(allowed_address_pair.AllowedAddressPair, port_id=port_id, mac_address="fa:16:3e:00:00:01", ip_address="10.0.0.200")
+        self.port("e")
+        self.insert(allowed_address_pair.AllowedAddressPair, port_id="e", mac_address="fa:16:3e:00:00:02", ip_address="10.0.0.200/32")
+        self.port("v", device_owner="Octavia")
+        self.insert(models_v2.IPAllocation, port_id="v", ip_address="10.0.0.200", subnet_id="t", network_id="n")
         for port_id, enabled in (("a", True), ("d", False)):
             self.insert(psec.PortSecurityBinding, port_id=port_id, port_security_enabled=enabled)
         self.insert(models_v2.IPAllocation, port_id="b", ip_address="10.0.0.7", subnet_id="s", network_id="n")
         self.insert(securitygroup.SecurityGroupPortBinding, port_id="a", security_group_id="g")
         self.insert(qos.QosPortPolicyBinding, port_id="a", policy_id="q")
         with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
-            found = {kind: sorted(rows.ports_of({"of": kind, "id": i})) for kind, i in (("network", "n"), ("network_pairs", "n"), ("subnet", "s"), ("security_group", "g"), ("qos_policy", "q"))}
-        self.assertEqual(found, {"network": ["a", "b", "d"], "network_pairs": ["b", "d"], "subnet": ["b"], "security_group": ["a"], "qos_policy": ["a", "c"]})
+            questions = (("network", "n"), ("network_pairs", "n"), ("pair_holders", "v"), ("subnet", "s"), ("security_group", "g"), ("qos_policy", "q"))
+            found = {kind: sorted(rows.ports_of({"of": kind, "id": i})) for kind, i in questions}
+        self.assertEqual(found.pop("pair_holders"), ["b", "e"])  # c is of another network
+        self.assertEqual(found, {"network": ["a", "b", "d", "e", "v"], "network_pairs": ["b", "d", "e"], "subnet": ["b"], "security_group": ["a"], "qos_policy": ["a", "c"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -63,7 +64,8 @@ rows_process.patch_eventlet()
 """
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         said = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True).stdout
-        self.assertEqual(said.strip(), "[] [] neutron.common.eventlet_utils")
+        on_eventlet = importlib.util.find_spec("neutron.common.eventlet_utils") is not None
+        self.assertEqual(said.strip(), "[] [] neutron.common.eventlet_utils" if on_eventlet else "")
 
     def test_it_ends_with_the_daemon_that_started_it(self) -> None:
         child = "import time; from calico_openstack import rows_process; rows_process.end_with_parent(); print('ready', flush=True); time.sleep(60)"

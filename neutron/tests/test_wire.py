@@ -104,6 +104,35 @@ class WireTest(unittest.TestCase):
         self.assertEqual(error.code, "DAEMON_UNAVAILABLE")
         self.assertRegex(str(error), "cannot be reached at .*start it, then try again")
 
+    def attempts(self, daemon: wire.Daemon, committed: bool) -> int:
+        """How often a call is tried before it is given up, with a clock that goes on by a pause."""
+        now, tries = [0.0], [0]
+
+        def pause(seconds: float) -> None:
+            now[0] += seconds
+            tries[0] += 1
+
+        daemon._clock, daemon._pause = lambda: now[0], pause  # pylint: disable=protected-access
+        with self.assertRaises(wire.DaemonError) as raised:
+            daemon.call("before", {}, 5, committed=committed)
+        self.assertEqual(raised.exception.code, "DAEMON_UNAVAILABLE")
+        return tries[0]
+
+    def test_before_a_commit_a_killed_daemon_is_not_waited_for_and_one_that_is_restarted_is(self) -> None:
+        fake, daemon = self.daemon(lambda method, params, ask: None)
+        fake.stop()
+        self.assertGreater(self.attempts(daemon, committed=False), 10)  # its socket has just been removed
+        os.utime(os.path.dirname(fake.path), (0, 0))
+        self.assertLess(self.attempts(daemon, committed=False), 5)  # it is long gone
+        fake.start()
+        fake.kill()
+        self.assertLess(self.attempts(daemon, committed=False), 5)
+
+    def test_after_a_commit_a_killed_daemon_is_waited_for(self) -> None:
+        fake, daemon = self.daemon(lambda method, params, ask: None)
+        fake.kill()
+        self.assertGreater(self.attempts(daemon, committed=True), 10)
+
     def test_a_call_that_is_not_answered_ends_in_time_and_its_late_answer_is_dropped(self) -> None:
         asked = threading.Event()
         go_on = threading.Event()

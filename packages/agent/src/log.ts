@@ -119,6 +119,13 @@ function loggerTo(isWanted: (severity: number) => boolean, take: (entry: LogEntr
   };
 }
 
+/** A logger that prints to standard error, for programs whose output is their result. */
+export const standardErrorLog = (name: string, least: Severity): Logger =>
+  loggerTo(
+    (severity) => severity >= severities.indexOf(least),
+    (entry) => process.stderr.write(`${printLogLine(name, new Date(), entry)}\n`),
+  );
+
 /** A logger that discards everything, for tests and for programs whose output is their result. */
 export const silentLog = (): Logger => loggerTo(() => false, ignore);
 

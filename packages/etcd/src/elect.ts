@@ -146,12 +146,18 @@ export function elect(etcd: Etcd, options: ElectionOptions): Election {
     }
   }
 
+  /** Revokes the lease and retries that while etcd is away: an etcd that comes back grants each lease its whole time anew, and until then the keys would keep everybody from leading. */
   async function giveUp(mine: Lease): Promise<void> {
     lease = undefined;
-    try {
-      await mine.revoke();
-    } catch (error) {
-      onError?.(error); // the lease runs out by itself
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await mine.revoke();
+        return;
+      } catch (error) {
+        onError?.(error);
+        if (closing.signal.aborted) return; // the lease runs out by itself
+        await clock.pause(backoffMs(retryPauses, attempt), closing.signal);
+      }
     }
   }
 

@@ -138,6 +138,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
   }
 
   function setDown(isDown: boolean): void {
+    if (down && !isDown) store.renewLeases(clock.steadyMs());
     down = isDown;
     tellAll();
   }
@@ -157,9 +158,9 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       await clock.pass(0);
       while (clock.steadyMs() < untilMs) {
         const [restMs = Number.POSITIVE_INFINITY] = clock.restsMs;
-        const nextMs = Math.min(clock.steadyMs() + restMs, store.nextExpiry, untilMs);
+        const nextMs = Math.min(clock.steadyMs() + restMs, down ? untilMs : store.nextExpiry, untilMs);
         await clock.pass(Math.max(0, nextMs - clock.steadyMs()));
-        store.expireLeases(clock.steadyMs());
+        if (!down) store.expireLeases(clock.steadyMs());
         await clock.pass(0);
       }
     },

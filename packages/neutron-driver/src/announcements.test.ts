@@ -15,6 +15,7 @@ import { bindingRow, portRow } from './testing/rows.ts';
 import { defaultQosOptions, plainAddresses } from './testing/settings.ts';
 import { type Peer, WireError } from './wire/peer.ts';
 
+const patience = { commitMs: 5_000, outageMs: 1_000 };
 const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new Error('not asked')), close: () => {} } satisfies Peer;
 
 function setUp() {
@@ -36,17 +37,21 @@ function setUp() {
     projects: async (ids) => new Map(state.keystoneAway ? [] : ids.map((id) => [id, { id, name: `name of ${id}`, parent_id: 'default' }])),
   });
   const looked: string[] = [];
+  const freed: string[] = [];
   const announced = createAnnouncements({
     etcd,
     keys: keysOf(undefined),
     sync,
     journal,
     checks: createAddressChecks({ policy: defaultAddressPolicy, infrastructure, log: silentLog() }),
+    stateless: { refusal: () => undefined },
     sourceOf: () => source,
     etcdTimeoutMs: 1_000,
+    patience,
     log: silentLog(),
     onJournal: () => {},
     onPort: (port) => looked.push(port),
+    onFreeFloatingIp: (id) => freed.push(id),
   });
   const row = portRow({ bindings: [bindingRow('h1')], security_groups: [] });
   const tell = (marks: string[], rollback = false) => ({
@@ -55,7 +60,7 @@ function setUp() {
     rollback,
   });
   const commit = (): unknown => db.tables.ports.set(row.id, row);
-  return { ...fake, announced, journal, state, tell, commit, looked, db, sync, source };
+  return { ...fake, announced, journal, state, tell, commit, looked, freed, db, sync, source };
 }
 
 test('a change that is announced before and after its commit is in etcd', async () => {
@@ -148,11 +153,14 @@ test('while the journal cannot be written, no commit is allowed', async () => {
     sync: () => Promise.reject(new Error('not asked')),
     journal: broken,
     checks: { asks: () => false, before: async () => {}, after: async () => {} },
+    stateless: { refusal: () => undefined },
     sourceOf: () => database().source,
     etcdTimeoutMs: 1_000,
+    patience,
     log: silentLog(),
     onJournal: () => {},
     onPort: () => {},
+    onFreeFloatingIp: () => {},
   });
   await expect(other.before(peer, tell(['m']))).rejects.toMatchObject({
     code: 'JOURNAL_UNWRITABLE',
@@ -212,11 +220,14 @@ test('an etcd that does not answer holds a commit up for five seconds, and the n
     sync: () => Promise.reject(new Error('not asked')),
     journal: openJournal({ now: clock.nowMs }),
     checks: { asks: () => false, before: async () => {}, after: async () => {} },
+    stateless: { refusal: () => undefined },
     sourceOf: () => db.source,
     etcdTimeoutMs: 60_000,
+    patience,
     log: silentLog(),
     onJournal: () => {},
     onPort: () => {},
+    onFreeFloatingIp: () => {},
     clock,
   });
   commit();

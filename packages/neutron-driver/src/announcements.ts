@@ -5,7 +5,8 @@ import { sameContent } from '@calico-openstack/datamodel';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { AddressChecks } from './addressing/check.ts';
 import type { RowsSource } from './rows.ts';
-import { type Announcement, derive, parseAnnouncement } from './sync/announcement.ts';
+import type { StatelessGroups } from './stateless-groups.ts';
+import { type Announcement, derive, floatingIpPorts, parseAnnouncement } from './sync/announcement.ts';
 import type { Journal } from './sync/journal.ts';
 import type { Keys } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
@@ -20,23 +21,30 @@ export type AnnouncementsOptions = {
   readonly journal: Journal;
   /** Checks which addresses are allowed. */
   readonly checks: AddressChecks;
+  readonly stateless: Pick<StatelessGroups, 'refusal'>;
   readonly sourceOf: (peer: Peer) => RowsSource;
   readonly etcdTimeoutMs: number;
+  readonly patience: Patience;
   readonly log: Logger;
   readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
   /** Called when the journal has something to do. */
   readonly onJournal: () => void;
-  /** Called when a port was bound, unbound or bound again: Neutron has set its status itself, and Felix may have reported before. */
+  /** Called when a port's status may be another without a report of Felix: it was bound, unbound or bound again, which Neutron itself makes DOWN, or its addresses or floating IPs changed. */
   readonly onPort: (port: string) => void;
+  /** Called when a floating IP was disassociated. */
+  readonly onFreeFloatingIp: (id: string) => void;
+};
+
+/** How long a transaction of Neutron's waits for etcd before its commit. */
+export type Patience = {
+  /** At most this long. Electing a new leader takes etcd less. */
+  readonly commitMs: number;
+  /** The same while etcd does not answer, so that callers do not queue up. */
+  readonly outageMs: number;
 };
 
 /** No key ever has this revision, so a transaction that compares it writes nothing. But etcd refuses it when it would refuse a write: without space, or without permission. */
 const never = Number.MAX_SAFE_INTEGER;
-
-/** How long a transaction of Neutron's waits at most for an answer of etcd. Electing a new leader takes less. */
-const patienceMs = 5_000;
-/** The shorter limit that applies once etcd has not answered, so that callers do not queue up. */
-const impatienceMs = 1_000;
 
 /** How long to wait for the second half of a binding. After that, the first half is checked by itself, because a worker may have died between them. */
 const halfwayMs = 10_000;
@@ -59,7 +67,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
   }
 
   async function ask(): Promise<void> {
-    const waitMs = answering ? patienceMs : impatienceMs;
+    const waitMs = answering ? options.patience.commitMs : options.patience.outageMs;
     const late = () => new EtcdError('ETCD_TIMEOUT', `etcd did not answer within ${waitMs / 1000} s`);
     try {
       await within(etcd.transact([{ key: probeKey, modRevision: never }], [{ put: probeKey, value: '' }]), waitMs, clock, late);
@@ -72,7 +80,8 @@ export function createAnnouncements(options: AnnouncementsOptions) {
 
   async function before(peer: Peer, announcement: Announcement): Promise<void> {
     const { changes, refusal } = derive(announcement, 'before');
-    if (refusal !== undefined) throw new Refusal('REFUSED', refusal);
+    const refused = refusal ?? options.stateless.refusal(announcement);
+    if (refused !== undefined && !announcement.rollback) throw new Refusal('REFUSED', refused);
     if (!announcement.rollback) {
       if (changes.length > 0 || checks.asks(announcement)) await etcdAnswers().catch(refuseWithoutEtcd);
       await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
@@ -121,8 +130,10 @@ export function createAnnouncements(options: AnnouncementsOptions) {
         clock.nowMs() + options.etcdTimeoutMs,
       );
       succeeded(result);
+      journal.add(result.followUps);
       journal.done(direct, result.wrote, result.unnamed);
-      if (rebound(announcement)) options.onPort(announcement.id ?? '');
+      if (mayHaveOtherStatus(announcement)) options.onPort(announcement.id ?? '');
+      if (announcement.kind === 'floatingip') floatingIpChanged(announcement);
     } catch (error) {
       journal.failed(direct);
       log.error(
@@ -133,6 +144,11 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     } finally {
       options.onJournal();
     }
+  }
+
+  function floatingIpChanged({ id, original, current }: Announcement): void {
+    for (const port of floatingIpPorts(original, current)) options.onPort(port);
+    if (id !== null && current && floatingIpPorts(current, null).length === 0) options.onFreeFloatingIp(id);
   }
 
   function succeeded(result: SyncResult): void {
@@ -168,8 +184,8 @@ function refusalFor(error: unknown): Refusal {
   return new Refusal('INTERNAL', `${(error as Error).message}; ${noted}`, { cause: error });
 }
 
-/** Whether a port's binding changed, or its status changed without a report of Felix. */
-function rebound({ kind, original, current }: Announcement): boolean {
-  const binding = ['status', 'binding:host_id', 'binding:vif_type', 'binding:profile', 'binding:vnic_type'];
-  return kind === 'port' && original !== null && current !== null && binding.some((name) => !sameContent(original[name], current[name]));
+/** Whether a port's binding changed, its status without a report of Felix, or addresses on which the status of its floating IPs depends. */
+function mayHaveOtherStatus({ kind, original, current }: Announcement): boolean {
+  const fields = ['status', 'fixed_ips', 'binding:host_id', 'binding:vif_type', 'binding:profile', 'binding:vnic_type'];
+  return kind === 'port' && original !== null && current !== null && fields.some((name) => !sameContent(original[name], current[name]));
 }

@@ -40,7 +40,7 @@ function setUp() {
     return real(changes, source, deadlineMs);
   };
   const succeeded: SyncResult[] = [];
-  const loop = startJournalLoop({ journal, sync, source: backgroundOver(db), log, onSucceeded: (result) => succeeded.push(result), clock });
+  const loop = startJournalLoop({ journal, sync, source: backgroundOver(db), log, onSucceeded: (result) => succeeded.push(result), onPort: () => {}, clock });
   closing.push(() => loop.close());
   const add = (...changes: readonly Change[]): void => {
     journal.add(changes);

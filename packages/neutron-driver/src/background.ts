@@ -14,6 +14,8 @@ export type JournalLoopOptions = {
   readonly source: Background;
   readonly log: Logger;
   readonly onSucceeded: (result: SyncResult) => void;
+  /** Called with a port whose floating IPs may have changed. */
+  readonly onPort: (port: string) => void;
   readonly clock?: Clock;
 };
 
@@ -21,13 +23,14 @@ const batchSize = 40;
 const deadlineMs = 60_000;
 
 /** Starts the loop over the journal. */
-export function startJournalLoop({ journal, sync, source, log, onSucceeded, clock = systemClock }: JournalLoopOptions): Loop {
+export function startJournalLoop({ journal, sync, source, log, onSucceeded, onPort, clock = systemClock }: JournalLoopOptions): Loop {
   let inTrouble = false;
 
   async function expand(look: Look, change: Extract<Change, { readonly kind: 'ports_of' }>): Promise<void> {
     const ports = await source.portsOf(change.of, change.id);
     journal.add(ports.map((id) => ({ kind: 'port', id, slots: [] })));
     journal.done([look], []);
+    if (change.of === 'pair_holders') for (const port of ports) onPort(port);
   }
 
   async function examine(looks: readonly Look[]): Promise<void> {
@@ -37,6 +40,7 @@ export function startJournalLoop({ journal, sync, source, log, onSucceeded, cloc
       clock.nowMs() + deadlineMs,
     );
     onSucceeded(result);
+    journal.add(result.followUps);
     if (result.wrote.length > 0)
       log.info({ objects: result.wrote.length, puts: result.puts, deletes: result.deletes }, 'wrote changed objects of Neutron to etcd');
     journal.done(looks, result.wrote, result.unnamed);

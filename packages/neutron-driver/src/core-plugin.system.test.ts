@@ -31,3 +31,40 @@ test('with core_plugin = calico, ports are bound and written, and calico-resync 
   expect(await cloud.resync('--network', network.id)).toMatchObject({ ok: true, phases: { subnets: { correct: 1 }, endpoints: { correct: 1, created: 1 } } });
   expect(Object.keys(await cloud.endpointsOf(two))).toEqual(['host-1']);
 });
+
+test('what Calico does not carry out is refused with the reason: trunks, port forwarding, QoS policies of floating IPs', async () => {
+  const { openstack } = cloud;
+  const refused = async (path: string, body: object, reason: RegExp): Promise<void> =>
+    expect(await openstack.request('POST', path, body)).toMatchObject({ status: 409, body: expect.stringMatching(reason) });
+  const network = await openstack.create('network', { name: 'two' });
+  const subnet = await openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.66.0.0/24' });
+  const outside = await openstack.create('network', { name: 'outside', 'router:external': true });
+  await openstack.create('subnet', { network_id: outside.id, ip_version: 4, cidr: '203.0.113.0/24', enable_dhcp: false });
+  const router = await openstack.create('router', { name: 'r', external_gateway_info: { network_id: outside.id } });
+  await openstack.request('PUT', `routers/${router.id}/add_router_interface`, { subnet_id: subnet.id });
+  const port = await openstack.create('port', { network_id: network.id });
+  await refused('trunks', { trunk: { port_id: port.id } }, /trunks cannot be had/);
+  const floating = await openstack.create('floatingip', { floating_network_id: outside.id });
+  const forwarding = { protocol: 'tcp', internal_ip_address: port.fixed_ips[0]?.ip_address, internal_port: 80, internal_port_id: port.id, external_port: 8080 };
+  await refused(`floatingips/${floating.id}/port_forwardings`, { port_forwarding: forwarding }, /port forwarding cannot be had/);
+  const { policy } = JSON.parse((await openstack.request('POST', 'qos/policies', { policy: { name: 'q' } })).body) as { policy: { id: string } };
+  await refused('floatingips', { floatingip: { floating_network_id: outside.id, qos_policy_id: policy.id } }, /a floating IP cannot have a QoS policy/);
+});
+
+test('calico-resync --dry-run writes nothing; without a daemon calico-resync does the work itself', { timeout: 120_000 }, async () => {
+  const { lab } = cloud;
+  await cloud.settled();
+  const [key = '', port = ''] = Object.entries(await cloud.endpoints()).map(([name, { spec }]) => [name, String(spec['endpoint'])])[0] ?? [];
+  const felixConfiguration = '/calico/resources/v3/projectcalico.org/felixconfigurations/default';
+  const right = await cloud.contents(felixConfiguration);
+  await lab.etcd.ctl('del', key);
+  await lab.etcd.ctl('del', felixConfiguration);
+  expect(await cloud.resync('--dry-run')).toMatchObject({ ok: true, dry_run: true, phases: { endpoints: { created: 1 } } });
+  expect(await cloud.endpointsOf(port)).toEqual({});
+  lab.driver?.kill('SIGTERM');
+  await lab.driver?.ended();
+  expect(await cloud.resync()).toMatchObject({ ok: true, dry_run: false, phases: { endpoints: { created: 1 } } });
+  expect(Object.keys(await cloud.endpointsOf(port))).toEqual(['host-1']);
+  expect(await cloud.contents(felixConfiguration)).toMatchObject({ [felixConfiguration]: { spec: (right[felixConfiguration] as { spec: object }).spec } });
+  await lab.driver?.start();
+});

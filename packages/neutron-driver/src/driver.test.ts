@@ -44,6 +44,7 @@ function setUp(some: Partial<Options> = {}) {
   const options: Options = {
     etcd: { endpoints: ['http://192.0.2.1:2379'] },
     etcdTimeoutMs: 60_000,
+    patience: { commitMs: 5_000, outageMs: 1_000 },
     region: undefined,
     serverName: 'ctl-1',
     startupResync: false,
@@ -82,6 +83,8 @@ function setUp(some: Partial<Options> = {}) {
         pages.push(kind);
         return background.page(kind, after, limit);
       }
+      case 'not_carried_out':
+        return background.notCarriedOut();
       case 'set_port_status': {
         const update = params as StatusUpdate;
         statuses.push(update);

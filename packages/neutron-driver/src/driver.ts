@@ -3,30 +3,29 @@ import { join } from 'node:path';
 import { type Clock, type Complaint, fileReason, type Logger, logComplaints, openLog, type Running, StartError, systemClock } from '@calico-openstack/agent';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createAddressChecks } from './addressing/check.ts';
-import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { createAnnouncements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
+import { createComparison } from './comparison.ts';
 import { watchHistory } from './history.ts';
 import type { Options } from './option-table.ts';
-import { createProjectNames } from './projects.ts';
-import type { ResyncOptions } from './resync.ts';
-import { parseScope, type ResyncScope } from './resync-scope.ts';
+import type { ResyncOptions, ResyncProgress, ResyncSummary } from './resync.ts';
+import { parseRequest } from './resync-scope.ts';
 import { startRowsProcess } from './rows-process.ts';
 import { createBackgroundSources, sourceOf } from './sources.ts';
+import { createStatelessGroups } from './stateless-groups.ts';
 import { startAgentReports } from './status/agents.ts';
 import { startElected } from './status/elected.ts';
 import { startPortStatusLoop } from './status/port-loop.ts';
 import { type Journal, openJournal } from './sync/journal.ts';
-import { keysOf, type Settings } from './sync/plan.ts';
-import { createSync } from './sync/sync.ts';
 import { startUpkeep } from './upkeep.ts';
-import { type PeerEvents, Refusal } from './wire/peer.ts';
+import { type Peer, type PeerEvents, Refusal } from './wire/peer.ts';
 import { listen } from './wire/server.ts';
 
 /** The time limit of a question for rows. It is longer than Neutron's own retries while a database changes its primary. */
 const rowsTimeoutMs = 30_000;
 /** How long a question waits for a rows process to connect. */
 const rowsPatienceMs = 15_000;
+const progressTimeoutMs = 10_000;
 
 /**
  * Starts the daemon. Resolves when it listens.
@@ -58,55 +57,45 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const journal = journalIn(options.stateDirectory, log, clock);
   const background = createBackgroundSources(rowsTimeoutMs, rowsPatienceMs, clock);
   const { source } = background;
-  const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
-  const projects = createProjectNames({
-    max: options.projectNameCacheMax,
-    onFailure: (error) =>
-      log.warn(
-        { err: error },
-        'Keystone did not answer for the names of projects, so new endpoints lack the label that policies may select them by; retrying; see that Keystone runs and accepts the [keystone_authtoken] user',
-      ),
-  });
-  const infrastructure = knownInfrastructure({
-    etcd,
-    endpoints: options.etcd.endpoints,
-    onFailure: (what, error) => log.warn({ err: error }, what),
-    clock,
-  });
+  const { settings, infrastructure, sync, resync } = createComparison({ options, etcd, source, log, clock });
   const policy = options.addresses;
-  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), now: clock.nowMs });
+  const stateless = createStatelessGroups();
   const announced = createAnnouncements({
     etcd,
     keys: settings.keys,
     sync,
     journal,
     checks: createAddressChecks({ policy, infrastructure, log }),
+    stateless,
     sourceOf: (peer) => sourceOf(peer, rowsTimeoutMs),
     etcdTimeoutMs: options.etcdTimeoutMs,
+    patience: options.patience,
     log,
     onJournal: () => loop.wake(),
     onPort: (port) => ports.look(port),
+    onFreeFloatingIp: (id) => ports.freed(id),
     clock,
   });
-  const loop = startJournalLoop({ journal, sync, source, log, onSucceeded: announced.succeeded, clock });
+  const loop = startJournalLoop({ journal, sync, source, log, onSucceeded: announced.succeeded, onPort: (port) => ports.look(port), clock });
   const upkeep = startUpkeep({
     etcd,
     startupResync: options.startupResync || journal.unreadable > 0,
-    resync: {
-      ...{ etcd, source, sync, settings, projects, clock },
-      addresses: async () => ({ policy, infrastructure: await infrastructure.fresh() }),
-      ...afterResync(journal, () => loop.wake(), log),
-    },
+    resync: { ...resync, ...afterResync(journal, () => loop.wake(), log) },
     log,
     clock,
   });
   const ports = startPortStatusLoop({ etcd, keys: settings.keys, source, threads: options.portStatusThreads, log, clock });
   const agents = startAgentReports({ source, everyMs: options.agentReportMs, log, clock });
 
-  const server = await listen(
-    options.socketPath,
-    peerEvents({ announced, background, upkeep, onRows: () => loop.wake(), onRowsLost: (pid) => rowsProcess.lost(pid), log }),
-  );
+  const onRows = (): void => {
+    stateless
+      .read(source)
+      .catch((error: unknown) =>
+        log.warn({ err: error }, 'stateless security groups could not be read: ports that join one are not refused until the next start'),
+      );
+    loop.wake();
+  };
+  const server = await listen(options.socketPath, peerEvents({ announced, background, upkeep, onRows, onRowsLost: (pid) => rowsProcess.lost(pid), log }));
   const elected = startElected({
     ...{ etcd, ports, agents, log, clock },
     region: options.region,
@@ -188,11 +177,14 @@ type Callees = {
   readonly log: Logger;
 };
 
-/** @throws Refusal for parameters that name no objects */
-function scopeOf(params: unknown): ResyncScope {
-  const scope = parseScope(params);
-  if (!scope) throw new Refusal('BAD_SCOPE', 'resync takes lists of ids: networks, subnets, ports, security_groups; and include_sgs_for_ports');
-  return scope;
+/** Runs the resync that an operator's command requests. @throws Refusal for parameters that are no request */
+function runResync(peer: Peer, params: unknown, upkeep: Callees['upkeep']): Promise<ResyncSummary> {
+  const request = parseRequest(params);
+  if (!request)
+    throw new Refusal('BAD_SCOPE', 'resync takes lists of ids: networks, subnets, ports, security_groups; and include_sgs_for_ports, dry_run, progress');
+  const { scope, dryRun, progress } = request;
+  const onProgress = (reached: ResyncProgress): void => void peer.call('progress', reached, progressTimeoutMs).catch(() => {});
+  return upkeep.resync(scope, { dryRun, ...(progress && { onProgress }) });
 }
 
 /** The calls that Neutron's processes and operators' tools can make. */
@@ -212,7 +204,7 @@ function peerEvents({ announced, background, upkeep, onRows, onRowsLost, log }: 
         case 'after':
           return announced.after(peer, params);
         case 'resync':
-          return upkeep.resync(scopeOf(params));
+          return runResync(peer, params, upkeep);
         default:
           throw new Refusal('NO_SUCH_METHOD', `no such method: ${method}`);
       }

@@ -9,6 +9,7 @@ test('without options, upstream’s defaults hold', () => {
   expect(options('')).toMatchObject({
     etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutMs: 10_000 },
     etcdTimeoutMs: 60_000,
+    patience: { commitMs: 5_000, outageMs: 1_000 },
     region: undefined,
     startupResync: true,
     compactionPeriodMinutes: 60,

@@ -30,6 +30,7 @@ import {
 import { impossibleForHosts, isRegion } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import type { AddressPolicy } from './addressing/rules.ts';
+import type { Patience } from './announcements.ts';
 import type { QosOptions } from './translate/qos.ts';
 
 /** The driver's settings. */
@@ -37,6 +38,8 @@ export type Options = {
   readonly etcd: EtcdOptions;
   /** How long an API call waits at most until etcd has its change. */
   readonly etcdTimeoutMs: number;
+  /** How long Neutron's transactions wait for etcd before their commit. */
+  readonly patience: Patience;
   readonly region: string | undefined;
   readonly serverName: string;
   readonly startupResync: boolean;
@@ -80,6 +83,13 @@ const [ingress, egress] = [qosRows('ingress'), qosRows('egress')];
 /** The table of options: each with its parser, its default, and a sentence for the README. */
 export const options = inSection('calico', {
   ...etcdRowsOfConf,
+  commit_patience_secs: row(
+    decimal(0.1, 60),
+    5,
+    "seconds that Neutron's transactions wait for etcd at most before their commit; their locks are held meanwhile",
+  ),
+  outage_patience_secs: row(decimal(0.1, 60), 1, 'the same while etcd has not answered the one before'),
+  daemon_patience_secs: row(decimal(0, 60), 5, "seconds that API calls wait for this daemon's restart"),
   openstack_region: row<string | undefined>(
     matching(isRegion, 'a lower-case DNS label of at most 46 characters, the same for driver, Felix and DHCP agent'),
     undefined,
@@ -158,6 +168,7 @@ export function driverOptions(values: Values<typeof options>, files: readonly st
   return {
     etcd: etcdOfConf(values),
     etcdTimeoutMs: 1000 * values.etcd_timeout,
+    patience: { commitMs: 1000 * values.commit_patience_secs, outageMs: 1000 * Math.min(values.commit_patience_secs, values.outage_patience_secs) },
     region: values.openstack_region,
     serverName: values.elector_name,
     startupResync: values.startup_resync === 'always',

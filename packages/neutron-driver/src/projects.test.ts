@@ -46,3 +46,14 @@ test('while Keystone is away, not every call waits for it, and it is asked again
   now = 10_000;
   expect((await names(['a'], source)).get('a')?.name).toBe('A');
 });
+
+test('what was forgotten is asked for anew, so that a renamed project is followed', async () => {
+  const known: Record<string, string> = { a: 'A' };
+  const { source } = keystone(known);
+  const names = createProjectNames({ max: 100, onFailure: () => {}, now: () => 0 });
+  await names(['a'], source);
+  known['a'] = 'renamed';
+  expect((await names(['a'], source)).get('a')?.name).toBe('A');
+  names.forget();
+  expect((await names(['a'], source)).get('a')?.name).toBe('renamed');
+});

@@ -13,11 +13,11 @@ export type ProjectsOptions = {
   readonly retryMs?: number;
 };
 
-/** Returns a function that looks up projects. It asks only for unknown ones, and drops the least recently used beyond `max`. After a failure Keystone is not asked for `retryMs`, so that not every API call waits for it. */
+/** Returns a function that looks up projects, and whose `forget` has Keystone asked anew for each: projects may be renamed. It asks only for unknown ones, and drops the least recently used beyond `max`. After a failure Keystone is not asked for `retryMs`, so that not every API call waits for it. */
 export function createProjectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
   const known = new Map<string, { readonly row: ProjectRow | undefined; readonly untilMs: number }>();
   let silentUntilMs = 0;
-  return async function projects(ids: readonly string[], source: RowsSource): Promise<ProjectNames> {
+  async function projects(ids: readonly string[], source: RowsSource): Promise<ProjectNames> {
     const unknown = ids.filter((id) => (known.get(id)?.untilMs ?? 0) <= now());
     if (unknown.length > 0 && now() >= silentUntilMs) {
       try {
@@ -41,5 +41,9 @@ export function createProjectNames({ max, onFailure, now = Date.now, keepMs = 60
       known.delete(id);
     }
     return result;
-  };
+  }
+  return Object.assign(projects, { forget: () => known.clear() });
 }
+
+/** What `createProjectNames` returns. */
+export type ProjectLookup = ReturnType<typeof createProjectNames>;

@@ -11,12 +11,18 @@ export type ResyncScope = { readonly all: true } | ({ readonly all: false } & Re
 /** The scope of a full resync. */
 export const everything: ResyncScope = { all: true };
 
+/** A request for a resync. `progress`: whether the caller wants to be called with its progress. */
+export type ResyncRequest = { readonly scope: ResyncScope; readonly dryRun: boolean; readonly progress: boolean };
+
+const request = named.extend({ dry_run: z.boolean().default(false), progress: z.boolean().default(false) });
+
 /** Parses the parameters of the call `resync`. Without any named object, the scope is everything. undefined when they are malformed. */
-export function parseScope(params: unknown): ResyncScope | undefined {
-  const parsed = named.safeParse(params ?? {});
+export function parseRequest(params: unknown): ResyncRequest | undefined {
+  const parsed = request.safeParse(params ?? {});
   if (!parsed.success) return undefined;
-  const { networks, subnets, ports, security_groups } = parsed.data;
-  return networks.length + subnets.length + ports.length + security_groups.length === 0 ? everything : { all: false, ...parsed.data };
+  const { dry_run: dryRun, progress, ...scope } = parsed.data;
+  const names = scope.networks.length + scope.subnets.length + scope.ports.length + scope.security_groups.length;
+  return { scope: names === 0 ? everything : { all: false, ...scope }, dryRun, progress };
 }
 
 /** The ids of each kind to compare; undefined when all are to be compared. */

@@ -2,7 +2,7 @@ import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { type ResyncSummary, resync } from './resync.ts';
-import { parseScope, type ResyncScope } from './resync-scope.ts';
+import { parseRequest, type ResyncScope } from './resync-scope.ts';
 import type { Background } from './sources.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
@@ -44,9 +44,11 @@ function setUp() {
     },
     setPortStatus: () => Promise.reject(new Error('not asked for')),
     notifyPortActive: () => Promise.reject(new Error('not asked for')),
+    setFloatingIpStatus: () => Promise.reject(new Error('not asked for')),
+    notCarriedOut: async () => [],
     reportAgents: () => Promise.reject(new Error('not asked for')),
   };
-  const projects = async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])); // Keystone knows none of the projects
+  const projects = Object.assign(async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])), { forget: () => {} }); // Keystone knows none of the projects
   const wrote: string[] = [];
   const failed: string[] = [];
   const run = (scope?: ResyncScope): Promise<ResyncSummary> =>
@@ -199,7 +201,7 @@ test('objects that an operator names are compared alone, with what belongs to th
   const before = contents();
   for (const id of ['p2', 'p3']) db.tables.ports.delete(id);
   db.tables.security_groups.get('g1')!.rules = [];
-  const scope = parseScope({ ports: ['p1', 'p2'], include_sgs_for_ports: true })!;
+  const scope = parseRequest({ ports: ['p1', 'p2'], include_sgs_for_ports: true })!.scope;
   const summary = await run(scope);
   expect(summary).toMatchObject({ ok: true, scope: { all: false, ports: ['p1', 'p2'], include_sgs_for_ports: true } });
   expect(counts(summary)).toEqual({ policy: [0, 0, 1, 0], endpoints: [1, 0, 0, 1] });
@@ -212,12 +214,12 @@ test('a network stands for its subnets and ports, a subnet for the ports with ad
   fill();
   const [port, subnet] = [db.tables.ports.get('p1')!, db.tables.subnets.get('s1')!];
   db.tables.ports.set('p9', { ...port, id: 'p9', network_id: 'other', fixed_ips: [] });
-  expect(counts(await run(parseScope({ networks: [subnet.network_id] })!))).toMatchObject({ subnets: [0, 2, 0, 0], endpoints: [0, 5, 0, 0] });
-  expect(counts(await run(parseScope({ subnets: [port.fixed_ips[0]!.subnet_id] })!))).toMatchObject({ endpoints: [5, 0, 0, 0] });
+  expect(counts(await run(parseRequest({ networks: [subnet.network_id] })!.scope))).toMatchObject({ subnets: [0, 2, 0, 0], endpoints: [0, 5, 0, 0] });
+  expect(counts(await run(parseRequest({ subnets: [port.fixed_ips[0]!.subnet_id] })!.scope))).toMatchObject({ endpoints: [5, 0, 0, 0] });
 });
 
 test.each([{ ports: [7] }, { ports: 'p1' }, { port: ['p1'] }, []])('%j is no scope, and nothing named is everything', (wrong) => {
-  expect(parseScope(wrong)).toBeUndefined();
-  expect(parseScope(undefined)).toEqual({ all: true });
-  expect(parseScope({ ports: [] })).toEqual({ all: true });
+  expect(parseRequest(wrong)).toBeUndefined();
+  expect(parseRequest(undefined)).toEqual({ scope: { all: true }, dryRun: false, progress: false });
+  expect(parseRequest({ ports: [], dry_run: true })).toEqual({ scope: { all: true }, dryRun: true, progress: false });
 });

@@ -4,9 +4,10 @@ import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc33
 import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 import { type LeftOut, wouldBeRefused } from './addressing/audit.ts';
 import type { AddressRules } from './addressing/rules.ts';
-import type { ProjectNames } from './projects.ts';
+import { ensureClusterRecords } from './cluster.ts';
+import type { ProjectLookup } from './projects.ts';
 import { everything, idsOf, type ResyncScope } from './resync-scope.ts';
-import { noRowsQuestion, type Rows, type RowsSource } from './rows.ts';
+import { noRows, noRowsQuestion, type Rows } from './rows.ts';
 import { type Background, type PagedKind, pagedKinds } from './sources.ts';
 import { type Change, changeKey } from './sync/change.ts';
 import { birth } from './sync/content.ts';
@@ -34,6 +35,8 @@ export type Phase = {
 /** The result of a resync, for programs: its names are those of upstream's calico-resync. */
 export type ResyncSummary = {
   readonly scope: ResyncScope;
+  /** Whether nothing was written: `created`, `updated` and `deleted` then count what would have been. */
+  readonly dry_run: boolean;
   readonly phases: Readonly<Record<string, Phase>>;
   readonly started_at: string;
   readonly finished_at: string;
@@ -53,7 +56,7 @@ export type ResyncOptions = {
   readonly source: Background;
   readonly sync: Sync;
   readonly settings: Settings;
-  readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
+  readonly projects: ProjectLookup;
   /** Called with each object that etcd refuses. */
   readonly onFailed: (change: Change, error: unknown) => void;
   /** Called with the changes that were written, which have to be checked once more (sync/journal.ts). */
@@ -62,6 +65,16 @@ export type ResyncOptions = {
   readonly addresses: () => Promise<AddressRules>;
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
+
+/** How a resync is carried out. */
+export type ResyncHow = {
+  /** Write nothing, but count what differs. */
+  readonly dryRun?: boolean;
+  /** Called after each page and each batch of repairs. */
+  readonly onProgress?: (progress: ResyncProgress) => void;
+};
+/** How far a resync is. */
+export type ResyncProgress = { readonly phase: string } & Readonly<Pick<Phase, 'neutron_items' | 'etcd_items' | 'created' | 'updated' | 'deleted' | 'failed'>>;
 
 const pageSize = 500;
 /** How many differing objects are synchronised together. They are few, so that API calls never wait long for the database. */
@@ -73,8 +86,9 @@ const maxListed = 1000;
 const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };
 
 /** Runs a resync. Groups are compared before the endpoints that belong to them. Never rejects: an error is in the summary. */
-export async function resync(options: ResyncOptions, scope: ResyncScope = everything): Promise<ResyncSummary> {
+export async function resync(options: ResyncOptions, scope: ResyncScope = everything, how: ResyncHow = {}): Promise<ResyncSummary> {
   const { clock = systemClock } = options;
+  const { dryRun = false, onProgress = () => {} } = how;
   const begunMs = clock.nowMs();
   const total = stopwatch(clock);
   const phases: Record<string, Phase> = {};
@@ -82,6 +96,9 @@ export async function resync(options: ResyncOptions, scope: ResyncScope = everyt
   let complete = false;
   let refused: readonly LeftOut[] = [];
   try {
+    // First, because what Felix makes of ports depends on them.
+    if (!dryRun) await ensureClusterRecords(options.etcd, false);
+    options.projects.forget();
     const addresses = await options.addresses();
     const leftOut: LeftOut[] = [];
     const named = await idsOf(scope, options.source);
@@ -90,9 +107,10 @@ export async function resync(options: ResyncOptions, scope: ResyncScope = everyt
       if (only?.length === 0) continue;
       const phase = newPhase();
       phases[phaseNames[kind]] = phase;
-      await timed(phase, 'total_ms', clock, () => runPhase(kind, { ...options, clock, addresses, leftOut, only }, phase));
+      const progress = (): void => onProgress({ phase: phaseNames[kind], ...phase });
+      await timed(phase, 'total_ms', clock, () => runPhase(kind, { ...options, clock, addresses, leftOut, only, dryRun, progress }, phase));
     }
-    refused = scope.all ? await wouldBeRefused(options.source, addresses, leftOut) : leftOut;
+    refused = scope.all ? [...(await wouldBeRefused(options.source, addresses, leftOut)), ...(await options.source.notCarriedOut())] : leftOut;
     for (const { kind, id, what } of refused.slice(0, maxListed)) options.onWarning(`${kind} ${id}`, `would be refused today: ${what}`);
     complete = true;
     const failed = Object.values(phases).reduce((sum, phase) => sum + phase.failed, 0);
@@ -102,6 +120,7 @@ export async function resync(options: ResyncOptions, scope: ResyncScope = everyt
   }
   return {
     scope,
+    dry_run: dryRun,
     phases,
     started_at: rfc3339Seconds(new Date(begunMs)),
     finished_at: rfc3339Seconds(new Date(clock.nowMs())),
@@ -131,6 +150,8 @@ type Pass = Omit<ResyncOptions, 'addresses'> &
   Required<Pick<ResyncOptions, 'clock'>> & {
     readonly addresses: AddressRules;
     readonly leftOut: LeftOut[];
+    readonly dryRun: boolean;
+    readonly progress: () => void;
     /** The ids of the objects to compare; undefined: all of Neutron's, and the values in etcd of objects that Neutron does not have. */
     readonly only: readonly string[] | undefined;
   };
@@ -149,15 +170,16 @@ async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<v
     const names = await projects(projectsOf(rows), source);
     const { units, unnamed, leftOut } = plan(changes, { found: held.found, rows, projects: names, settings, addresses, born: () => birth() });
     options.leftOut.push(...leftOut);
-    options.onWrote(changes.filter((change) => unnamed.has(change.id)));
+    if (!options.dryRun) options.onWrote(changes.filter((change) => unnamed.has(change.id)));
     phase.correct += ids.length - units.length;
     await repair(units, options, phase);
     for (const change of changes) held.seen(change.id);
+    options.progress();
   }
   if (only) return;
-  const { units } = plan(held.unseen(), { found: held.found, rows: emptyRows, projects: new Map(), settings, addresses, born: () => birth() });
+  const { units } = plan(held.unseen(), { found: held.found, rows: noRows, projects: new Map(), settings, addresses, born: () => birth() });
   await repair(units, options, phase);
-  await held.removeUnreadable(phase);
+  await held.removeUnreadable(phase, options.dryRun);
 }
 
 type Batch = { readonly ids: readonly string[]; readonly rows: Rows };
@@ -181,8 +203,6 @@ async function* namedBatches(kind: PagedKind, ids: readonly string[], source: Ba
   }
 }
 
-const emptyRows = { ports: [], networks: [], subnets: [], security_groups: [], floating_ips: [], address_groups: [], qos_policies: [], dns_domain: null };
-
 /** Returns a function that returns the whole milliseconds since then. */
 function stopwatch(clock: Pick<Clock, 'steadyMs'>): () => number {
   const startedMs = clock.steadyMs();
@@ -204,7 +224,14 @@ async function timed<T>(
 }
 
 async function repair(units: readonly Unit[], options: Pass, phase: Phase): Promise<void> {
-  for (let start = 0; start < units.length; start += batchSize) await repairBatch(units.slice(start, start + batchSize), options, phase);
+  if (options.dryRun) {
+    for (const unit of units) phase[verdict(unit)] += 1;
+    return;
+  }
+  for (let start = 0; start < units.length; start += batchSize) {
+    await repairBatch(units.slice(start, start + batchSize), options, phase);
+    options.progress();
+  }
 }
 
 async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase): Promise<void> {
@@ -217,7 +244,7 @@ async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase):
       source,
       clock.nowMs() + deadlineMs,
     );
-    onWrote(result.wrote);
+    onWrote([...result.wrote, ...result.followUps]);
     for (const warning of result.warnings) onWarning(warning.object, warning.what);
     const wrote = new Set(result.wrote.map(changeKey));
     for (const unit of units) if (wrote.has(changeKey(unit.change))) phase[verdict(unit)] += 1;
@@ -246,7 +273,7 @@ type Held = {
   seen(id: string): void;
   /** The objects that etcd has and that were in none of Neutron's pages. */
   unseen(): readonly Change[];
-  removeUnreadable(phase: Phase): Promise<void>;
+  removeUnreadable(phase: Phase, dryRun: boolean): Promise<void>;
 };
 
 /** Reads what etcd holds of a kind. Only names that this driver gives are considered, because operators may have policies and sets of their own. */
@@ -331,10 +358,9 @@ async function heldPorts(etcd: Etcd, prefixes: readonly string[], policies: stri
     seen: (id) => left.delete(id),
     unseen: () => [...left].map(change),
     /** Deletes endpoints whose names cannot be parsed. Upstream's driver writes such names for ports without a device. */
-    removeUnreadable: async (phase) => {
+    removeUnreadable: async (phase, dryRun) => {
       for (const { key, modRevision } of unreadable) {
-        const { succeeded } = await etcd.transact([{ key, modRevision }], [{ delete: key }]);
-        if (succeeded) phase.deleted += 1;
+        if (dryRun || (await etcd.transact([{ key, modRevision }], [{ delete: key }])).succeeded) phase.deleted += 1;
       }
     },
   };

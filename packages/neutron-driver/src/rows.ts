@@ -37,6 +37,7 @@ const port = z.object({
   security_groups: z.array(id),
   allowed_address_pairs: z.array(z.object({ ip_address: z.string(), mac_address: text })),
   port_security_enabled: z.boolean(),
+  extra_dhcp_opts: z.array(z.object({ opt_name: text, opt_value: text, ip_version: z.union([z.literal(4), z.literal(6)]).catch(4) })),
   dns: z.object({ dns_name: text, current_dns_domain: text }).nullable(),
   qos_policy_id: optionalText,
 });
@@ -80,13 +81,17 @@ const qosRule = z.object({
   max_kpps: optionalNumber,
 });
 
+const floatingIp = z.object({ id, status: text, fixed_port_id: id, fixed_ip_address: text, floating_ip_address: text });
+
 const rows = z.object({
   ports: z.array(port),
   networks: z.array(z.object({ id, name: text, qos_policy_id: optionalText })),
   subnets: z.array(subnet),
   /** Groups that were asked for have their rules; groups to which ports belong have only their names. */
   security_groups: z.array(z.object({ id, name: text, stateful: z.boolean(), rules: z.array(rule).optional() })),
-  floating_ips: z.array(z.object({ fixed_port_id: id, fixed_ip_address: text, floating_ip_address: text })),
+  floating_ips: z.array(floatingIp),
+  /** Floating IPs of other ports, of whose fixed addresses one is an allowed address pair of the named ports. `port` is their own port. */
+  paired_floating_ips: z.array(floatingIp.extend({ port })),
   address_groups: z.array(z.object({ id, name: text, addresses: z.array(z.string()) })),
   qos_policies: z.array(z.object({ id, rules: z.array(qosRule) })),
   /** Neutron's option `dns_domain`; null without its DNS extension, and then ports have no assigned names. */
@@ -103,6 +108,8 @@ const routedNetwork = z.object({
 });
 const routedSubnets = z.object({ subnets: z.array(routedSubnet), networks: z.array(routedNetwork) });
 
+const notCarriedOut = z.object({ kind: z.string(), id, what: z.string() });
+
 const project = z.object({ id, name: text, parent_id: text });
 
 /** A port's binding to a host. */
@@ -113,6 +120,8 @@ export type PortRow = z.infer<typeof port>;
 export type SubnetRow = z.infer<typeof subnet>;
 /** A security group rule. */
 export type RuleRow = z.infer<typeof rule>;
+/** A floating IP that is associated with a port. */
+export type FloatingIpRow = z.infer<typeof floatingIp>;
 /** A rule of a QoS policy. */
 export type QosRuleRow = z.infer<typeof qosRule>;
 /** An answer to `rows`. */
@@ -127,6 +136,8 @@ export type RoutedSubnet = z.infer<typeof routedSubnet>;
 export type RoutedNetwork = z.infer<typeof routedNetwork>;
 /** An answer to `subnets`. */
 export type RoutedSubnets = z.infer<typeof routedSubnets>;
+/** An object in Neutron that Calico does not carry out, and why. */
+export type NotCarriedOut = z.infer<typeof notCarriedOut>;
 /** A project of Keystone's. */
 export type ProjectRow = z.infer<typeof project>;
 
@@ -150,6 +161,7 @@ export const noRows: Rows = {
   subnets: [],
   security_groups: [],
   floating_ips: [],
+  paired_floating_ips: [],
   address_groups: [],
   qos_policies: [],
   dns_domain: null,
@@ -164,6 +176,8 @@ export const parseRule = (value: unknown): RuleRow | undefined => rule.safeParse
 export const parseProjects = (answer: unknown): readonly ProjectRow[] => z.array(project).parse(answer);
 /** Checks an answer to `subnets`. */
 export const parseRoutedSubnets = (answer: unknown): RoutedSubnets => routedSubnets.parse(answer);
+/** Checks an answer to `not_carried_out`. */
+export const parseNotCarriedOut = (answer: unknown): readonly NotCarriedOut[] => z.array(notCarriedOut).parse(answer);
 /** Checks a list of ids. */
 export const parseIds = (answer: unknown): readonly string[] => z.array(id).parse(answer);
 

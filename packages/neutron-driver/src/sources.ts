@@ -1,8 +1,10 @@
 // The processes that answer questions for rows: the Neutron process that made a call, while it waits, and the rows processes at any time.
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import {
+  type NotCarriedOut,
   type ProjectRow,
   parseIds,
+  parseNotCarriedOut,
   parseProjects,
   parseRoutedSubnets,
   parseRows,
@@ -22,6 +24,8 @@ export type PagedKind = (typeof pagedKinds)[number];
 
 /** A port's new status in Neutron. */
 export type StatusUpdate = { readonly port: string; readonly host: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
+/** A floating IP's new status, if it still belongs to this port (undefined: to none). */
+export type FloatingIpUpdate = { readonly id: string; readonly port: string | undefined; readonly status: 'ACTIVE' | 'DOWN' };
 /** A heartbeat of a host's Felix. `started`: the first one since its start. */
 export type AgentReport = { readonly host: string; readonly started: boolean };
 
@@ -31,8 +35,11 @@ export interface Background extends RowsSource {
   page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
   /** The ids of the ports to which an object applies. */
   portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
+  /** What is in Neutron's database although Calico does not carry it out. Each stateless security group is among it. */
+  notCarriedOut(): Promise<readonly NotCarriedOut[]>;
   /** Sets a port's status through ML2, which tells Nova. */
   setPortStatus(update: StatusUpdate): Promise<void>;
+  setFloatingIpStatus(update: FloatingIpUpdate): Promise<void>;
   /** Tells Nova that the port is up on the host to which it migrates. */
   notifyPortActive(port: string): Promise<void>;
   /** Records the heartbeats of all these agents in one write. */
@@ -66,7 +73,9 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
       return { ids: parseIds(answer.ids), rows: parseRows(answer.rows) };
     },
     portsOf: async (of, id) => parseIds(await call('ports_of', { of, id })),
+    notCarriedOut: async () => parseNotCarriedOut(await call('not_carried_out', {})),
     setPortStatus: async (update) => void (await call('set_port_status', update)),
+    setFloatingIpStatus: async (update) => void (await call('set_floating_ip_status', { ...update, port: update.port ?? null })),
     notifyPortActive: async (port) => void (await call('notify_port_active', { port })),
     reportAgents: async (agents) => void (await call('report_agents', { agents })),
   };
@@ -101,7 +110,9 @@ export function createBackgroundSources(timeoutMs: number, patienceMs: number, c
     subnets: async (question) => (await next()).subnets(question),
     page: async (...args) => (await next()).page(...args),
     portsOf: async (...args) => (await next()).portsOf(...args),
+    notCarriedOut: async () => (await next()).notCarriedOut(),
     setPortStatus: async (update) => (await next()).setPortStatus(update),
+    setFloatingIpStatus: async (update) => (await next()).setFloatingIpStatus(update),
     notifyPortActive: async (port) => (await next()).notifyPortActive(port),
     reportAgents: async (agents) => (await next()).reportAgents(agents),
   };

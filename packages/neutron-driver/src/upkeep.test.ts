@@ -35,7 +35,7 @@ function setUp() {
       return over.page(kind, ...rest);
     },
   };
-  const projects = async () => new Map();
+  const projects = Object.assign(async () => new Map(), { forget: () => {} });
   const quiet = { onFailed: () => {}, onWrote: () => {}, onWarning: () => {} };
   const start = (startupResync: boolean): Upkeep => {
     const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, now: clock.nowMs });

@@ -2,7 +2,7 @@
 import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 import { ensureClusterRecords } from './cluster.ts';
-import { type ResyncOptions, type ResyncSummary, resync } from './resync.ts';
+import { type ResyncHow, type ResyncOptions, type ResyncSummary, resync } from './resync.ts';
 import type { ResyncScope } from './resync-scope.ts';
 
 /** What upkeep works with. `startupResync` tells whether a resync runs at start. */
@@ -17,7 +17,7 @@ export type UpkeepOptions = {
 /** Runs resyncs. */
 export interface Upkeep {
   /** Runs a resync. Only one runs at a time: a call during a resync waits for its end. */
-  resync(scope?: ResyncScope): Promise<ResyncSummary>;
+  resync(scope?: ResyncScope, how?: ResyncHow): Promise<ResyncSummary>;
   /** Called when etcd was restored or replaced. Runs a full resync, whatever is configured for the start. */
   replaced(reason: string): void;
   close(): Promise<void>;
@@ -30,9 +30,9 @@ export function startUpkeep({ etcd, startupResync, resync: options, log, clock =
   const stop = new AbortController();
   let last: Promise<unknown> = Promise.resolve();
 
-  function run(scope?: ResyncScope): Promise<ResyncSummary> {
+  function run(scope?: ResyncScope, how?: ResyncHow): Promise<ResyncSummary> {
     const next = last.then(async () => {
-      const summary = await resync(options, scope);
+      const summary = await resync(options, scope, how);
       const { would_be_refused: _listed, ...counts } = summary; // each of these was logged
       log[summary.ok ? 'info' : 'error'](
         { summary: counts },

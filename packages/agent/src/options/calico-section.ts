@@ -5,10 +5,10 @@ import type { Complaint, Unknown } from './resolve.ts';
 /** The options of the section that the driver or the DHCP agent acts on. */
 export const calicoSectionNames: ReadonlySet<string> = new Set(
   `
-address_overlaps agent_report_interval_secs allowed_address_pair_prefixes bird_config_file egress_burst_bits egress_burst_packets egress_minburst_bytes elector_name etcd_ca_cert_file
+address_overlaps agent_report_interval_secs allowed_address_pair_prefixes bird_config_file commit_patience_secs daemon_patience_secs egress_burst_bits egress_burst_packets egress_minburst_bytes elector_name etcd_ca_cert_file
 etcd_cert_file etcd_compaction_min_revisions etcd_compaction_period_mins etcd_endpoints etcd_host etcd_key_file etcd_password etcd_port etcd_scheme etcd_timeout etcd_username
 ingress_burst_bits ingress_burst_packets ingress_minburst_bytes max_egress_connections_per_port max_ingress_connections_per_port neutron_driver_log_file neutron_driver_log_severity
-neutron_driver_socket neutron_driver_state_dir neutron_rows_command num_port_status_threads openstack_region project_name_cache_max reserved_prefix_subnets reserved_prefixes startup_resync
+neutron_driver_socket neutron_driver_state_dir neutron_rows_command num_port_status_threads openstack_region outage_patience_secs project_name_cache_max reserved_prefix_subnets reserved_prefixes startup_resync
 `
     .trim()
     .split(/\s+/),

@@ -1,11 +1,11 @@
 // Removes addresses that nobody may have from rows, so that values that have been in Neutron's database for long, or came there without its API, do not reach etcd. Pure.
 import { parseCidr } from '@calico-openstack/addresses';
 import { impossibleForHosts } from '@calico-openstack/datamodel';
-import type { PortRow, Rows, SubnetRow } from '../rows.ts';
+import type { NotCarriedOut, PortRow, Rows, SubnetRow } from '../rows.ts';
 import { type AddressRules, fixedAddressObstacle, gatewayObstacle, type NetworkPlace, pairObstacle, unprotectedPrefixes } from './rules.ts';
 
 /** Something that was removed, and why. */
-export type LeftOut = { readonly kind: 'port' | 'subnet'; readonly id: string; readonly what: string };
+export type LeftOut = NotCarriedOut;
 
 /** The remaining rows. */
 export type Screened = {

@@ -3,7 +3,7 @@ import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { describe, expect, test, vi } from 'vitest';
-import type { AgentReport, Background, StatusUpdate } from '../sources.ts';
+import type { AgentReport, Background, FloatingIpUpdate, StatusUpdate } from '../sources.ts';
 import { keysOf } from '../sync/plan.ts';
 import { database } from '../testing/database.ts';
 import { eventually } from '../testing/eventually.ts';
@@ -19,6 +19,7 @@ function neutron() {
   const db = database();
   const set: StatusUpdate[] = [];
   const told: string[] = [];
+  const floating: FloatingIpUpdate[] = [];
   const batches: (readonly AgentReport[])[] = [];
   const state = { away: false, refused: 0 };
   const check = (): void => {
@@ -35,13 +36,15 @@ function neutron() {
       const port = db.tables.ports.get(update.port);
       if (port) db.tables.ports.set(port.id, { ...port, status: update.status });
     },
+    setFloatingIpStatus: async (update) => void floating.push(update),
+    notCarriedOut: async () => [],
     notifyPortActive: async (port) => void told.push(port),
     reportAgents: async (agents) => {
       check();
       batches.push(agents);
     },
   };
-  return { db, source, set, told, batches, state };
+  return { db, source, set, told, floating, batches, state };
 }
 
 const statusKey = (host: string, port: string): string =>
@@ -144,7 +147,7 @@ test('new agents are reported at once, all in one write; the others wait for the
 
 test('an etcd that was restored or replaced while its reports were followed is told of; one that was only away is not', async () => {
   const { etcd, setDown, replace } = fakeEtcd();
-  const nobody = { look: () => {}, vanished: () => {}, close: async () => {} };
+  const nobody = { look: () => {}, vanished: () => {}, freed: () => {}, close: async () => {} };
   const anew = vi.fn();
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
   const reported = vi.fn();

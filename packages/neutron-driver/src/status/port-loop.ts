@@ -2,18 +2,20 @@
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
 import { decodeEndpointStatus, endpointStatusKey } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
-import { noRowsQuestion, type PortRow } from '../rows.ts';
-import type { Background } from '../sources.ts';
+import { noRowsQuestion, type PortRow, type Rows } from '../rows.ts';
+import type { Background, FloatingIpUpdate } from '../sources.ts';
 import type { Keys } from '../sync/plan.ts';
 import { readKeys } from '../sync/sync.ts';
 import type { Slot } from '../translate/endpoint.ts';
-import { portStatusUpdate, type Reported, statusSlots, upAtDestination } from './ports.ts';
+import { floatingIpUpdates, portStatusUpdate, type Reported, statusSlots, upAtDestination } from './ports.ts';
 import { type Vanished, type Vanishing, Vanishings, vanishingOf } from './vanishings.ts';
 
 /** Writes ports' statuses to Neutron. */
 export type PortStatusLoop = {
   /** Schedules a comparison of the port, because its row or its reports may have changed. */
   look(port: string): void;
+  /** Records that a floating IP belongs to no port any more. */
+  freed(floatingIp: string): void;
   /** Records that a report of a port has vanished, with the revision of that report, or (undefined) that it is there. */
   vanished(port: string, key: string, reportedAt: number | undefined): void;
   close(): Promise<void>;
@@ -34,19 +36,21 @@ const batchSize = 60;
 /** Starts the loop. It looks at nothing until `look` is called. */
 export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = systemClock }: PortStatusOptions): PortStatusLoop {
   const dirty = new Set<string>();
+  const freed = new Set<string>();
   const vanishings = new Vanishings();
   /** The ports that were reported to Nova as up at their destination, with that host. */
   const told = new Map<string, string>();
 
   async function examine(ports: readonly string[]): Promise<void> {
     const vanished = new Map(ports.map((port) => [port, vanishings.of(port)]));
-    const { ports: rows } = await source.rows({ ...noRowsQuestion, ports });
+    const answer = await source.rows({ ...noRowsQuestion, ports });
+    const { ports: rows } = answer;
     const reports = await readReports(etcd, keys, rows, vanished);
     const left = [...rows];
     const failures: unknown[] = [];
     const work = async (): Promise<void> => {
       for (let row = left.pop(); row; row = left.pop()) {
-        await settle(row, reports.get(row.id)!).catch((error: unknown) => {
+        await settle(row, reports.get(row.id)!, answer).catch((error: unknown) => {
           failures.push(error);
           dirty.add((row as PortRow).id);
         });
@@ -58,13 +62,14 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
     if (failures.length > 0) throw failures[0];
   }
 
-  async function settle(row: PortRow, reported: Reports): Promise<void> {
+  async function settle(row: PortRow, reported: Reports, rows: Rows): Promise<void> {
     const update = portStatusUpdate(row, reported);
     if (update) {
       await source.setPortStatus(update);
       log.info({ port: update.port, host: update.host, status: update.status }, 'wrote the status of a port to Neutron');
       dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
     } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may come back to the same host
+    for (const floatingIp of floatingIpUpdates(row, update?.status ?? row.status, rows)) await setFloatingIp(floatingIp);
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
     else if (told.get(row.id) !== destination) {
@@ -72,6 +77,11 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
       told.set(row.id, destination);
       log.info({ port: row.id, host: destination }, 'told Nova that the port is up at its destination host');
     }
+  }
+
+  async function setFloatingIp(update: FloatingIpUpdate): Promise<void> {
+    await source.setFloatingIpStatus(update);
+    log.info({ floatingIp: update.id, port: update.port ?? '', status: update.status }, 'wrote the status of a floating IP to Neutron');
   }
 
   function forget(port: string): void {
@@ -92,6 +102,10 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
           throw error;
         }
       }
+      for (const id of freed) {
+        await setFloatingIp({ id, port: undefined, status: 'DOWN' });
+        freed.delete(id);
+      }
       inTrouble = false;
       return undefined;
     },
@@ -105,6 +119,10 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
   return {
     look(port) {
       dirty.add(port);
+      loop.wake();
+    },
+    freed(floatingIp) {
+      freed.add(floatingIp);
       loop.wake();
     },
     vanished(port, key, reportedAt) {

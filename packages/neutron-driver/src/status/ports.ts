@@ -1,8 +1,9 @@
-// Decides a port's status in Neutron from the Felixes' reports. Pure.
+// Decides a port's status in Neutron from the Felixes' reports, and that of its floating IPs. Pure.
+import { parseAddress } from '@calico-openstack/addresses';
 import type { EndpointStatus } from '@calico-openstack/datamodel';
-import type { PortRow } from '../rows.ts';
-import type { StatusUpdate } from '../sources.ts';
-import { activeBinding, endpointWishes, type Slot } from '../translate/endpoint.ts';
+import type { PortRow, Rows } from '../rows.ts';
+import type { FloatingIpUpdate, StatusUpdate } from '../sources.ts';
+import { activeBinding, endpointWishes, leadingTo, type Slot } from '../translate/endpoint.ts';
 import type { Vanishing } from './vanishings.ts';
 
 /** The reports of the Felixes in etcd. */
@@ -31,6 +32,20 @@ function statusAtHome(home: Slot, reported: Reported): StatusUpdate['status'] | 
   const status = reported.at(home);
   if (status !== undefined) return neutronStatus[status];
   return reported.vanished(home) === 'wrongly' ? 'ERROR' : undefined;
+}
+
+/**
+ * The statuses to write of the floating IPs that lead to a port whose status is now `status`: ACTIVE while it can be reached by them. One that leads here by an allowed address
+ * pair is never set to DOWN, because another port may have it by a pair as well.
+ */
+export function floatingIpUpdates(port: PortRow, status: string, rows: Pick<Rows, 'floating_ips' | 'paired_floating_ips'>): readonly FloatingIpUpdate[] {
+  const works = status === 'ACTIVE' && endpointWishes(port).length > 0;
+  const fixed = new Set(port.fixed_ips.map((ip) => parseAddress(ip.ip_address)));
+  return leadingTo(port, rows).flatMap((ip): FloatingIpUpdate[] => {
+    const own = ip.fixed_port_id === port.id;
+    const wanted = works && (!own || fixed.has(parseAddress(ip.fixed_ip_address))) ? 'ACTIVE' : 'DOWN';
+    return wanted === ip.status || (wanted === 'DOWN' && !own) ? [] : [{ id: ip.id, port: ip.fixed_port_id, status: wanted }];
+  });
 }
 
 /** The host to which the port migrates, if the port is up there already; then Nova waits for a notification. */

@@ -6,6 +6,10 @@ import { derive } from './announcement.ts';
 type Row = Record<string, unknown> | null;
 const after = (kind: string, original: Row, current: Row) => derive(announcement(kind, 'x', original, current), 'after').changes;
 const port = (changes: Parameters<typeof portRow>[0] = {}) => apiPort(portRow(changes));
+const withHolders = (id: string): readonly unknown[] => [
+  { kind: 'port', id, slots: [] },
+  { kind: 'ports_of', of: 'pair_holders', id },
+];
 const bound = (host: string, vif = 'tap', profile = {}) => ({ bindings: [bindingRow(host, vif, profile)] });
 const slots = (...places: readonly string[]) => [
   {
@@ -69,8 +73,8 @@ test.each<readonly [string, string, Row, Row, unknown]>([
   ["a network's QoS", 'network', { name: 'a', qos_policy_id: null }, { name: 'a', qos_policy_id: 'q' }, [ports('network')]],
   ["a network's MTU", 'network', { name: 'a', mtu: 1500 }, { name: 'a', mtu: 1400 }, []],
   ['a network deleted', 'network', { name: 'a' }, null, []],
-  ['a floating IP moved', 'floatingip', { port_id: 'p1' }, { fixed_port_id: 'p2' }, ['p1', 'p2'].map((id) => ({ kind: 'port', id, slots: [] }))],
-  ['a floating IP deleted', 'floatingip', { port_id: 'p1' }, null, [{ kind: 'port', id: 'p1', slots: [] }]],
+  ['a floating IP moved', 'floatingip', { port_id: 'p1' }, { fixed_port_id: 'p2' }, ['p1', 'p2'].flatMap(withHolders)],
+  ['a floating IP deleted', 'floatingip', { port_id: 'p1' }, null, withHolders('p1')],
   ['a floating IP of no port', 'floatingip', null, { port_id: null }, []],
   ['a QoS policy', 'qos_policy', {}, {}, [ports('qos_policy')]],
   ['something else', 'trunk', {}, {}, []],
@@ -83,6 +87,14 @@ describe('what is refused before the commit', () => {
   test.each<readonly [string, string, Row, Row, RegExp | undefined]>([
     ['a rule that can be expressed', 'security_group_rule', null, ruleRow(), undefined],
     ['a rule with ports on udplite', 'security_group_rule', null, ruleRow({ protocol: 'udplite', port_range_min: 1, port_range_max: 2 }), /TCP, UDP and SCTP/],
+    [
+      'a template of such a rule',
+      'default_security_group_rule',
+      null,
+      { ...ruleRow({ protocol: 'udplite', port_range_min: 1, port_range_max: 2 }), id: '' },
+      /UDP and SCTP/,
+    ],
+    ['a template of a rule that can be', 'default_security_group_rule', null, { ...ruleRow(), remote_group_id: 'PARENT' }, undefined],
     ['a rule that lacks everything', 'security_group_rule', null, { security_group_id: 'g' }, /lacks fields|not known/],
     ['deleting a rule that cannot be expressed', 'security_group_rule', ruleRow({ protocol: 'quic' }), null, undefined],
     ['a stateless group', 'security_group', null, { name: 'g', stateful: false }, /stateless/],

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { parseRule } from '../rows.ts';
 import { migrationTarget, ownsEndpoint, type Slot } from '../translate/endpoint.ts';
 import { calicoRule, groupRefusal } from '../translate/policy.ts';
-import { type Change, mergeSlots } from './change.ts';
+import { type Change, mergeSlots, pairHolders } from './change.ts';
 
 const row = z.record(z.string(), z.unknown()).nullable();
 const schema = z.object({
@@ -55,10 +55,12 @@ export function derive({ kind, id, original, current }: Announcement, phase: 'be
       return id === null ? nothing : groupChanges(id, original, current);
     case 'security_group_rule':
       return ruleChanges(original, current);
+    case 'default_security_group_rule':
+      return { changes: [], ...ruleRefusal({ ...current, id: 'template', security_group_id: 'template' }) };
     case 'address_group':
       return id === null ? nothing : { changes: [{ kind: 'address_group', id }] };
     case 'floatingip':
-      return { changes: floatingIpPorts(original, current).map((port) => ({ kind: 'port', id: port, slots: [] })) };
+      return { changes: floatingIpPorts(original, current).flatMap((port): Change[] => [{ kind: 'port', id: port, slots: [] }, pairHolders(port)]) };
     case 'qos_policy':
       return id === null ? nothing : { changes: [{ kind: 'ports_of', of: 'qos_policy', id }] };
     default:
@@ -125,16 +127,18 @@ function groupChanges(id: string, original: Row | null, current: Row | null): De
 function ruleChanges(original: Row | null, current: Row | null): Derived {
   const group = field(current ?? original, 'security_group_id');
   if (group === '') return nothing;
-  if (current) {
-    const rule = parseRule(current);
-    const said = rule ? calicoRule(rule) : { reason: 'it lacks fields that every rule must have' };
-    if ('reason' in said) return { changes: [], refusal: `a security group rule that Calico cannot enforce is refused: ${said.reason}` };
-  }
-  return { changes: [{ kind: 'security_group', id: group }] };
+  const refused = current ? ruleRefusal(current) : {};
+  return { changes: 'refusal' in refused ? [] : [{ kind: 'security_group', id: group }], ...refused };
+}
+
+function ruleRefusal(fields: Row): Pick<Derived, 'refusal'> {
+  const rule = parseRule(fields);
+  const said = rule ? calicoRule(rule) : { reason: 'it lacks fields that every rule must have' };
+  return 'reason' in said ? { refusal: `a security group rule that Calico cannot enforce is refused: ${said.reason}` } : {};
 }
 
 /** The ports of a floating IP. An event's dictionary has port_id, the database's object fixed_port_id. */
-function floatingIpPorts(original: Row | null, current: Row | null): readonly string[] {
+export function floatingIpPorts(original: Row | null, current: Row | null): readonly string[] {
   const ports = [original, current].flatMap((fields) => [field(fields, 'port_id'), field(fields, 'fixed_port_id')]);
   return [...new Set(ports.filter((port) => port !== ''))];
 }

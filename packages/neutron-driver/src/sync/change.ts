@@ -8,13 +8,16 @@ export type Change =
   | { readonly kind: 'subnet'; readonly id: string }
   | { readonly kind: 'security_group'; readonly id: string }
   | { readonly kind: 'address_group'; readonly id: string }
-  /** All ports to which this object applies; they are looked up when the change is handled. `network_pairs`: only ports whose endpoints contain their network's subnets. */
+  /** All ports to which this object applies; they are looked up when the change is handled. `network_pairs`: only ports whose endpoints contain their network's subnets. `pair_holders`: ports with an address of this port as an allowed address pair. */
   | { readonly kind: 'ports_of'; readonly of: PortsOf; readonly id: string };
 
 /** The kinds of objects that apply to ports. */
-export const portsOf = ['network', 'network_pairs', 'subnet', 'security_group', 'qos_policy'] as const;
+export const portsOf = ['network', 'network_pairs', 'pair_holders', 'subnet', 'security_group', 'qos_policy'] as const;
 /** One of `portsOf`. */
 export type PortsOf = (typeof portsOf)[number];
+
+/** The ports that have an address of this one as an allowed address pair: while it has no endpoint itself (a load balancer's virtual IP), its floating IPs lead to them. */
+export const pairHolders = (port: string): Change => ({ kind: 'ports_of', of: 'pair_holders', id: port });
 
 /** Identifies the object: two changes of the same object have the same key. */
 export const changeKey = (change: Change): string => (change.kind === 'ports_of' ? `ports_of:${change.of}:${change.id}` : `${change.kind}:${change.id}`);

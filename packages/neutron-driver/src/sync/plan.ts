@@ -1,5 +1,5 @@
 // Decides what to write: compares etcd's values with Neutron's rows, and makes transactions that compare what was read. Pure.
-import { type Fields, isFields, openstackNamespace, resourceKey, subnetKey } from '@calico-openstack/datamodel';
+import { type Fields, isFields, openstackNamespace, resourceKey, resourcePrefix, subnetKey } from '@calico-openstack/datamodel';
 import type { Compare, KeyValue, Operation } from '@calico-openstack/etcd';
 import type { AddressRules } from '../addressing/rules.ts';
 import { type LeftOut, screen } from '../addressing/screen.ts';
@@ -11,6 +11,7 @@ import {
   endpointContent,
   endpointName,
   endpointWishes,
+  leadingTo,
   migrationContent,
   migrationOf,
   projectNameLabel,
@@ -20,7 +21,7 @@ import {
 import { policyContent, policyName } from '../translate/policy.ts';
 import type { QosOptions } from '../translate/qos.ts';
 import { subnetContent } from '../translate/subnet.ts';
-import { type Change, mergeSlots } from './change.ts';
+import { type Change, mergeSlots, pairHolders } from './change.ts';
 import { type Birth, encodeContent, holds, type ResourceContent, storedFields } from './content.ts';
 
 /** The etcd keys that the driver writes in one region. */
@@ -31,6 +32,7 @@ export function keysOf(region: string | undefined) {
   return {
     region,
     namespace,
+    endpoints: resourcePrefix('workloadendpoints', namespace),
     endpoint: (slot: Slot, portId: string): string => resourceKey({ plural: 'workloadendpoints', namespace, name: endpointName(slot, portId) }),
     migration: (slot: Slot, portId: string): string => resourceKey({ plural: 'livemigrations', namespace, name: endpointName(slot, portId) }),
     policy: (groupId: string): string => resourceKey({ plural: 'networkpolicies', namespace, name: policyName(groupId) }),
@@ -51,7 +53,13 @@ export type Found = Pick<ReadonlyMap<string, KeyValue | undefined>, 'has' | 'get
 export type Warning = { readonly object: string; readonly what: string };
 
 /** Operations that belong together: all are written in one transaction, or none. */
-export type Unit = { readonly change: Change; readonly compares: readonly Compare[]; readonly operations: readonly Operation[] };
+export type Unit = {
+  readonly change: Change;
+  readonly compares: readonly Compare[];
+  readonly operations: readonly Operation[];
+  /** Changes that this one entails once it is written. */
+  readonly followUps: readonly Change[];
+};
 
 /** The result of `plan`. */
 export type Plan = {
@@ -169,7 +177,17 @@ class Planner {
       default:
         change satisfies never;
     }
-    return { change, compares: writer.compares, operations: writer.operations };
+    return { change, compares: writer.compares, operations: writer.operations, followUps: this.followUps(change, writer) };
+  }
+
+  /** A port that gets its endpoint takes its floating IPs back from those with its address as a pair; one that loses it leaves them to those. */
+  private followUps(change: Change, writer: Writer): readonly Change[] {
+    if (change.kind !== 'port' || !this.knowledge.rows.floating_ips.some((ip) => ip.fixed_port_id === change.id)) return [];
+    const prefix = this.knowledge.settings.keys.endpoints;
+    const comesOrGoes = writer.operations.some((operation) =>
+      'put' in operation ? operation.put.startsWith(prefix) && !writer.found(operation.put) : 'delete' in operation && operation.delete.startsWith(prefix),
+    );
+    return comesOrGoes ? [pairHolders(change.id)] : [];
   }
 
   private port(change: Change & { kind: 'port' }, writer: Writer): void {
@@ -213,7 +231,7 @@ class Planner {
       network,
       gateways: this.gateways,
       groupNames: this.groupNames,
-      floatingIps: rows.floating_ips.filter((ip) => ip.fixed_port_id === port.id),
+      floatingIps: leadingTo(port, rows),
       qosRules: rows.qos_policies.find((policy) => policy.id === qosPolicy)?.rules ?? [],
       project,
       dnsDomain: rows.dns_domain,

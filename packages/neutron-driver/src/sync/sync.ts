@@ -21,6 +21,8 @@ export type SyncResult = {
   readonly wrote: readonly Change[];
   /** Changes that were written without their project's name. They have to be checked again when Keystone may be back. */
   readonly unnamed: readonly Change[];
+  /** What has to be looked at because of these writes. */
+  readonly followUps: readonly Change[];
   readonly puts: number;
   readonly deletes: number;
   readonly conflicts: number;
@@ -52,6 +54,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
   return async function sync(changes, source, deadlineMs) {
     const wrote = new Set<Change>();
     const unnamed = new Set<Change>();
+    const followUps: Change[] = [];
     const warnings = new Map<string, Warning>();
     let [puts, deletes, conflicts] = [0, 0, 0];
     let pending = changes;
@@ -79,6 +82,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
         if (await write(etcd, compares, units)) {
           for (const unit of units) {
             wrote.add(unit.change);
+            followUps.push(...unit.followUps);
             puts += count(unit, 'put');
             deletes += count(unit, 'delete');
           }
@@ -94,6 +98,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
         for (const change of failed) {
           const one = await sync([change], source, deadlineMs);
           for (const each of one.wrote) wrote.add(each);
+          followUps.push(...one.followUps);
           for (const warning of one.warnings) warnings.set(`${warning.object} ${warning.what}`, warning);
           puts += one.puts;
           deletes += one.deletes;
@@ -102,7 +107,7 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
         pending = [];
       }
     }
-    return { wrote: [...wrote], unnamed: [...unnamed], puts, deletes, conflicts, warnings: [...warnings.values()] };
+    return { wrote: [...wrote], unnamed: [...unnamed], followUps, puts, deletes, conflicts, warnings: [...warnings.values()] };
   };
 }
 

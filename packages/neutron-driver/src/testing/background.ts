@@ -16,6 +16,8 @@ export const backgroundOver = (db: Database): Background => ({
   },
   portsOf: async (of, id) => [...db.tables.ports.values()].filter((port) => of === 'network' && port.network_id === id).map((port) => port.id),
   setPortStatus: notAsked,
+  setFloatingIpStatus: notAsked,
   notifyPortActive: notAsked,
+  notCarriedOut: async () => [],
   reportAgents: notAsked,
 });

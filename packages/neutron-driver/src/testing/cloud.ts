@@ -56,7 +56,8 @@ export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'coreP
     /** Runs calico-resync, with further options, and returns its summary. */
     async resync(...options: readonly string[]): Promise<Record<string, unknown>> {
       const command = join(import.meta.dirname, '../bin/calico-resync.ts');
-      return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration, ...options]));
+      const where = { on: lab.plan.control, env: { PYTHONPATH: lab.neutron.pythonPath } };
+      return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration, ...options], where));
     },
     /** Resolves when the daemon has nothing left to check, not even after a restart. */
     async settled(): Promise<void> {

@@ -1,5 +1,5 @@
 // A small Neutron database for tests: rows by id that tests change, read as they are at the time of the question.
-import { noRows, type PortRow, type Rows, type RowsQuestion, type RowsSource } from '../rows.ts';
+import { type FloatingIpRow, noRows, type PortRow, type Rows, type RowsQuestion, type RowsSource } from '../rows.ts';
 import type { Announcement } from '../sync/announcement.ts';
 
 type Kind = 'ports' | 'subnets' | 'security_groups' | 'address_groups';
@@ -15,7 +15,7 @@ export function database(networks: Rows['networks'] = []) {
   };
   /** The types of networks that are not `local`. */
   const types = new Map<string, string[]>();
-  const floatingIps: Rows['floating_ips'][number][] = [];
+  const floatingIps: FloatingIpRow[] = [];
 
   /** The subnets that rows.py would add for these ports. */
   function subnetsSpokenFor(ports: readonly PortRow[]): string[] {
@@ -39,6 +39,10 @@ export function database(networks: Rows['networks'] = []) {
       security_groups: groups.map(({ rules, ...group }) => (withRules.has(group.id) ? { ...group, rules } : group)),
       address_groups: pick('address_groups', [...question.address_groups, ...addressGroups]),
       floating_ips: floatingIps.filter((ip) => question.ports.includes(ip.fixed_port_id)),
+      paired_floating_ips: floatingIps.flatMap((ip) => {
+        const port = tables.ports.get(ip.fixed_port_id);
+        return port && ports.some((holder) => holder.allowed_address_pairs.some((pair) => pair.ip_address === ip.fixed_ip_address)) ? [{ ...ip, port }] : [];
+      }),
     });
   }
 

@@ -1,5 +1,5 @@
 // Small rows for tests. Tests change the fields that they are about.
-import { noRows, type PortRow, type Rows, type RuleRow, type SubnetRow } from '../rows.ts';
+import { type FloatingIpRow, noRows, type PortRow, type Rows, type RuleRow, type SubnetRow } from '../rows.ts';
 
 export const networkId = 'c0de0000-2222-4222-8222-222222222222';
 export const subnetId = '5e5e0000-3333-4333-8333-333333333333';
@@ -31,8 +31,19 @@ export const portRow = (changes: Partial<PortRow> = {}): PortRow => ({
   security_groups: [groupId],
   allowed_address_pairs: [],
   port_security_enabled: true,
+  extra_dhcp_opts: [],
   dns: null,
   qos_policy_id: undefined,
+  ...changes,
+});
+
+/** A floating IP of that port. */
+export const floatingIpRow = (changes: Partial<FloatingIpRow> = {}): FloatingIpRow => ({
+  id: 'f1',
+  status: 'DOWN',
+  fixed_port_id: portId,
+  fixed_ip_address: '10.40.0.7',
+  floating_ip_address: '203.0.113.9',
   ...changes,
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { bindingRow, deviceId, groupId, networkId, portId, portRow, projectId, subnetId } from '../testing/rows.ts';
-import { type EndpointFacts, endpointContent, endpointWishes, migrationContent, migrationOf } from './endpoint.ts';
+import { bindingRow, deviceId, floatingIpRow, groupId, networkId, portId, portRow, projectId, subnetId } from '../testing/rows.ts';
+import { type EndpointFacts, endpointContent, endpointWishes, leadingTo, migrationContent, migrationOf } from './endpoint.ts';
 import { defaultQosOptions } from './qos.ts';
 
 const slot = { host: 'cmp-01', device: deviceId };
@@ -34,7 +34,7 @@ test("an endpoint has every field of upstream's", () => {
       [subnetId, '10.40.0.1'],
       ['v6', '2001:db8:40::1'],
     ]),
-    floatingIps: [{ fixed_port_id: portId, fixed_ip_address: '10.40.0.7', floating_ip_address: '203.0.113.9' }],
+    floatingIps: [floatingIpRow()],
     qosRules: [{ type: 'bandwidth_limit', direction: 'egress', max_kbps: 5000, max_burst_kbps: 0, max_kpps: undefined }],
     dnsDomain: 'site.example',
   };
@@ -68,6 +68,53 @@ test("an endpoint has every field of upstream's", () => {
       qosControls: { egressBandwidth: 5_000_000, egressBurst: 4294967296 },
     },
   });
+});
+
+test('a floating IP is translated only for an address that the endpoint has, and what is left out is named', () => {
+  const warnings: string[] = [];
+  const lost = floatingIpRow({ fixed_ip_address: '10.40.0.8' });
+  expect(
+    endpointContent(portRow(), slot, { ...facts, floatingIps: [lost, floatingIpRow({ fixed_ip_address: '' })] }, (what) => warnings.push(what)).spec['ipNATs'],
+  ).toBeUndefined();
+  expect(warnings).toEqual([expect.stringMatching(/203\.0\.113\.9 is not translated: it is for 10\.40\.0\.8/), expect.stringMatching(/for no address/)]);
+  const pair = [{ ip_address: '10.40.0.8', mac_address: '' }];
+  expect(spec({ allowed_address_pairs: pair }, { floatingIps: [lost] })['ipNATs']).toEqual([{ internalIP: '10.40.0.8', externalIP: '203.0.113.9' }]);
+});
+
+describe('the floating IPs that lead to a port', () => {
+  const virtual = portRow({ id: 'virtual', device_owner: 'Octavia', bindings: [], fixed_ips: [{ ip_address: '10.40.0.200', subnet_id: subnetId }] });
+  const ofVirtual = floatingIpRow({ id: 'f2', fixed_port_id: 'virtual', fixed_ip_address: '10.40.0.200' });
+  const pair = (ip_address: string) => portRow({ allowed_address_pairs: [{ ip_address, mac_address: '' }] });
+  test.each<readonly [string, ReturnType<typeof portRow>, Partial<ReturnType<typeof portRow>>, readonly string[]]>([
+    ['its own, and that of a port that is nowhere, by a pair', pair('10.40.0.200'), {}, ['f1', 'f2']],
+    ['by a pair that is written as a prefix', pair('10.40.0.200/32'), {}, ['f1', 'f2']],
+    ['not by a prefix around the address', pair('10.40.0.0/24'), {}, ['f1']],
+    ['not by another address', pair('10.40.0.201'), {}, ['f1']],
+    ['not without the pair', portRow(), {}, ['f1']],
+    ['not without port security: it has no pairs', { ...pair('10.40.0.200'), port_security_enabled: false }, {}, ['f1']],
+    ['not that of a port with an endpoint', pair('10.40.0.200'), { device_owner: 'compute:nova', bindings: [bindingRow('cmp-02')] }, ['f1']],
+    ['not that of a port of another network', pair('10.40.0.200'), { network_id: 'other' }, ['f1']],
+  ])('%s', (_, port, other, expected) => {
+    const rows = { floating_ips: [floatingIpRow()], paired_floating_ips: [{ ...ofVirtual, port: { ...virtual, ...other } }] };
+    expect(leadingTo(port, rows).map(({ id }) => id)).toEqual(expected);
+  });
+});
+
+test('extra DHCP options are carried as they are, in an order that does not depend on the database', () => {
+  const [v6, mtu, boot] = [
+    { opt_name: 'dns-server', opt_value: '2001:db8::53', ip_version: 6 as const },
+    { opt_name: 'mtu', opt_value: '1400', ip_version: 4 as const },
+    { opt_name: '67', opt_value: 'a"b', ip_version: 4 as const },
+  ];
+  const annotation = (extra_dhcp_opts: ReturnType<typeof portRow>['extra_dhcp_opts']) =>
+    content({ extra_dhcp_opts }).annotations?.['openstack.projectcalico.org/extra-dhcp-options'];
+  expect(JSON.parse(annotation([v6, mtu, boot]) ?? '')).toEqual([
+    { name: '67', value: 'a"b', ip_version: 4 },
+    { name: 'mtu', value: '1400', ip_version: 4 },
+    { name: 'dns-server', value: '2001:db8::53', ip_version: 6 },
+  ]);
+  expect(annotation([boot, mtu, v6])).toBe(annotation([v6, mtu, boot]));
+  expect(annotation([])).toBeUndefined();
 });
 
 describe('the endpoints of a port', () => {

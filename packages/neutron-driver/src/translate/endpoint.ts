@@ -3,6 +3,8 @@ import { addressOf, hostCidr, isHostCidr, parseAddress, parseCidr, parseMac } fr
 import {
   addressPairMacsAnnotation,
   compareText,
+  encodeExtraDhcpOptions,
+  extraDhcpOptionsAnnotation,
   fqdnAnnotation,
   groupNameMax,
   labelValueMax,
@@ -13,7 +15,7 @@ import {
   tapName,
   workloadEndpointName,
 } from '@calico-openstack/datamodel';
-import type { BindingRow, PortRow, ProjectRow, Rows } from '../rows.ts';
+import type { BindingRow, FloatingIpRow, PortRow, ProjectRow, Rows } from '../rows.ts';
 import type { ResourceContent } from '../sync/content.ts';
 import { greatPacketRates, type QosOptions, qosControls } from './qos.ts';
 
@@ -27,7 +29,8 @@ export type EndpointFacts = {
   /** The gateways by subnet id. */
   readonly gateways: ReadonlyMap<string, string>;
   readonly groupNames: ReadonlyMap<string, string>;
-  readonly floatingIps: readonly Rows['floating_ips'][number][];
+  /** The floating IPs that lead to this port (`leadingTo`). */
+  readonly floatingIps: readonly FloatingIpRow[];
   readonly qosRules: readonly Rows['qos_policies'][number]['rules'][number][];
   readonly project: ProjectRow | undefined;
   readonly dnsDomain: string | null;
@@ -95,7 +98,9 @@ export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts,
   const gateways = port.fixed_ips.map((ip) => facts.gateways.get(ip.subnet_id)).filter((gateway) => gateway !== undefined);
   const gateway = (v6: boolean): string | undefined => gateways.findLast((address) => address.includes(':') === v6);
   const [ipv4Gateway, ipv6Gateway] = [gateway(false), gateway(true)];
-  const nats = facts.floatingIps.map((ip) => ({ internalIP: ip.fixed_ip_address, externalIP: ip.floating_ip_address })).filter((nat) => nat.internalIP !== '');
+  const nats = facts.floatingIps
+    .filter((ip) => has(ip.fixed_ip_address, [...own, ...pairs.hosts], ip.floating_ip_address, warn))
+    .map((ip) => ({ internalIP: ip.fixed_ip_address, externalIP: ip.floating_ip_address }));
   const qos = qosControls(facts.qosRules, facts.qos);
   const packetRates = greatPacketRates(facts.qosRules);
   const fqdn = assignedFqdn(port, facts.dnsDomain);
@@ -116,6 +121,7 @@ export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts,
       ...(fqdn !== undefined && { [fqdnAnnotation]: fqdn }),
       ...(pairs.macs !== undefined && { [addressPairMacsAnnotation]: pairs.macs }),
       ...(Object.keys(packetRates).length > 0 && { [packetRatesAnnotation]: JSON.stringify(packetRates) }),
+      ...(port.extra_dhcp_opts.length > 0 && { [extraDhcpOptionsAnnotation]: extraDhcpOptions(port) }),
     },
     spec: {
       orchestrator: 'openstack',
@@ -134,6 +140,32 @@ export function endpointContent(port: PortRow, slot: Slot, facts: EndpointFacts,
       ...(qos && { qosControls: qos }),
     },
   };
+}
+
+/** The floating IPs that lead to a port: its own, and those of ports without an endpoint that have an address of this port's allowed address pairs. */
+export function leadingTo(port: PortRow, rows: Pick<Rows, 'floating_ips' | 'paired_floating_ips'>): readonly FloatingIpRow[] {
+  const own = rows.floating_ips.filter((ip) => ip.fixed_port_id === port.id);
+  if (port.allowed_address_pairs.length === 0 || !port.port_security_enabled) return own;
+  const pairs = new Set(port.allowed_address_pairs.map((pair) => parseCidr(pair.ip_address)).filter((cidr) => cidr !== undefined));
+  const others = rows.paired_floating_ips.filter((ip) => {
+    const address = parseAddress(ip.fixed_ip_address);
+    return address && pairs.has(hostCidr(address)) && ip.port.id !== port.id && ip.port.network_id === port.network_id && endpointWishes(ip.port).length === 0;
+  });
+  return [...own, ...others];
+}
+
+/** Whether a floating IP's fixed address is one of the endpoint's: Neutron keeps a floating IP at a port that has lost the address, and another port may have it by now. */
+function has(fixedAddress: string, held: readonly string[], floatingIp: string, warn: (what: string) => void): boolean {
+  const address = parseAddress(fixedAddress);
+  if (address && held.includes(hostCidr(address))) return true;
+  warn(`floating IP ${floatingIp} is not translated: it is for ${fixedAddress === '' ? 'no address' : fixedAddress}, which the port does not have`);
+  return false;
+}
+
+/** The annotation's text, which does not depend on the order in which the database gives the options. */
+function extraDhcpOptions(port: PortRow): string {
+  const options = port.extra_dhcp_opts.map(({ opt_name, opt_value, ip_version }) => ({ name: opt_name, value: opt_value, family: ip_version }));
+  return encodeExtraDhcpOptions(options.sort((a, b) => a.family - b.family || compareText(a.name, b.name)));
 }
 
 const addresses = (texts: readonly string[]): readonly string[] => [

@@ -1,0 +1,44 @@
+// What etcd and Neutron are compared with: the same for the daemon and for a calico-resync that finds no daemon.
+import type { Clock, Logger } from '@calico-openstack/agent';
+import type { Etcd } from '@calico-openstack/etcd';
+import { knownInfrastructure } from './addressing/known-infrastructure.ts';
+import type { Options } from './option-table.ts';
+import { createProjectNames } from './projects.ts';
+import type { ResyncOptions } from './resync.ts';
+import type { Background } from './sources.ts';
+import { keysOf, type Settings } from './sync/plan.ts';
+import { createSync, type Sync } from './sync/sync.ts';
+
+/** What a comparison works with. */
+export type ComparisonOptions = { readonly options: Options; readonly etcd: Etcd; readonly source: Background; readonly log: Logger; readonly clock: Clock };
+
+/** The parts of a comparison. `resync`: what a resync needs of it. */
+export type Comparison = {
+  readonly settings: Settings;
+  readonly infrastructure: ReturnType<typeof knownInfrastructure>;
+  readonly sync: Sync;
+  readonly resync: Omit<ResyncOptions, 'onWrote' | 'onFailed' | 'onWarning'>;
+};
+
+/** Puts the parts together. */
+export function createComparison({ options, etcd, source, log, clock }: ComparisonOptions): Comparison {
+  const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
+  const policy = options.addresses;
+  const projects = createProjectNames({
+    max: options.projectNameCacheMax,
+    onFailure: (error) =>
+      log.warn(
+        { err: error },
+        'Keystone did not answer for the names of projects, so new endpoints lack the label that policies may select them by; retrying; see that Keystone runs and accepts the [keystone_authtoken] user',
+      ),
+  });
+  const infrastructure = knownInfrastructure({
+    etcd,
+    endpoints: options.etcd.endpoints,
+    onFailure: (what, error) => log.warn({ err: error }, what),
+    clock,
+  });
+  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), now: clock.nowMs });
+  const addresses = async () => ({ policy, infrastructure: await infrastructure.fresh() });
+  return { settings, infrastructure, sync, resync: { etcd, source, sync, settings, projects, addresses, clock } };
+}
