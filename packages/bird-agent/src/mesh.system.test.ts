@@ -1,5 +1,6 @@
 // Tests the mesh: hosts that know each other from the datastore alone, with real BIRDs, a real etcd, and routed links between namespaces.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -75,6 +76,8 @@ test('hosts come and go, and no session of others is touched by it', async () =>
   await until('no session with the third host', async () => ((await a.bird.session(`mesh4-${c.name}`)) === undefined ? true : undefined));
   expect(await Promise.all([a.bird.session(`mesh4-${b.name}`), a.bird.session(`mesh6-${b.name}`)])).toEqual(before);
   expect(before.map((session) => session?.detail)).toEqual(['Established', 'Established']);
+  // Nor does BIRD log a line for each session at each change.
+  expect(readFileSync(join(world.directory, `${a.name}.bird.log`), 'utf8')).not.toMatch(/mesh\S+ Reconfigured/);
 });
 
 test('to BIRD, sessions by templates are those that an earlier release wrote out in full: an upgrade ends none', async () => {

@@ -42,6 +42,8 @@ export type Session = {
   readonly holdSeconds: number | undefined;
   /** Whether the session uses BFD: it ends as soon as BFD loses the neighbour, once it had it. */
   readonly bfd: boolean;
+  /** Whether this host may have thousands of sessions like this one: with all hosts of the mesh, or with a reflector's clients. */
+  readonly isOneOfMany: boolean;
   readonly nextHop: 'auto' | 'self' | 'keep';
   readonly allowedLocalAsNumbers: number | undefined;
   /** Set when this host is a route reflector of that cluster and the session is internal: then routes learnt by BGP are passed on. */

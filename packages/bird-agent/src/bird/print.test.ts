@@ -17,6 +17,7 @@ const session: Session = {
   keepaliveSeconds: undefined,
   holdSeconds: undefined,
   bfd: false,
+  isOneOfMany: false,
   nextHop: 'auto',
   allowedLocalAsNumbers: undefined,
   reflector: undefined,
@@ -114,6 +115,7 @@ describe('each field of a session is a line', () => {
     [{ holdSeconds: 30 }, 'hold time 30;'],
     [{ bfd: true }, 'bfd on;'],
     [{ bfd: true }, 'protocol bfd calico_bfd'],
+    [{ isOneOfMany: true }, 'debug off;'],
     [{ nextHop: 'self' }, 'next hop self on;'],
     [{ nextHop: 'keep' }, 'next hop keep on;'],
     [{ allowedLocalAsNumbers: 2 }, 'allow local as 2;'],
@@ -129,6 +131,8 @@ describe('each field of a session is a line', () => {
     expect(sessionLines(change)).toContain(line);
     expect(sessionLines({})).not.toContain(line);
   });
+  test('a session of many is as talkative as others where an operator wants to hear all', () =>
+    expect(sessionLines({ isOneOfMany: true }, { logSeverity: 'Debug' })).not.toContain('debug off;'));
   test('a session that is bound to its address says so, one without address cannot', () => {
     expect(sessionLines({}, { bindToNodeAddress: true })).toContain('strict bind on;');
     expect(sessionLines({ local: { ...session.local, address: undefined } }, { bindToNodeAddress: true })).not.toContain('strict bind on;');

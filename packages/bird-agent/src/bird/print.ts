@@ -46,9 +46,9 @@ type Memory = {
 };
 
 function print(configuration: BirdConfiguration, memory: Memory): PrintedConfiguration {
-  const { bindToNodeAddress, holdSeconds, mostRoutes, families: configured } = configuration;
+  const { bindToNodeAddress, holdSeconds, mostRoutes, logSeverity, families: configured } = configuration;
   const guards = families.flatMap((family) => memory.guards[family](configured[family].guards));
-  const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes]);
+  const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes, logSeverity]);
   const sessions = memory.sessions(configuration.sessions, settings, (session) => printSession(session, configuration), printRun);
   const body = [
     ...[general(configuration), guardFunctions(families)].map(partOf),
@@ -365,7 +365,7 @@ const mostOfGuest = 1000;
 function sessionTemplate(
   session: Session,
   filters: ReturnType<typeof sessionFilters>,
-  { bindToNodeAddress, holdSeconds, mostRoutes }: BirdConfiguration,
+  { bindToNodeAddress, holdSeconds, mostRoutes, logSeverity }: BirdConfiguration,
 ): Definition {
   const { family, local, transport } = session;
   const external = isExternal(session);
@@ -383,6 +383,8 @@ function sessionTemplate(
     ...statement('connect delay time 1'), // the least that BIRD allows
     ...statement('connect retry time 10'), // at 2 s, thousands of dead neighbours would cost half a core
     ...statement('error wait time 1, 30'),
+    // With states, BIRD logs "Reconfigured" for every session whenever any has changed. Errors are logged anyway.
+    ...statement(session.isOneOfMany && logSeverity === 'Info' && 'debug off'),
     ...statement(session.bfd && 'bfd on'),
     ...statement('graceful restart on'),
     ...statement(session.restartSeconds !== undefined && `graceful restart time ${session.restartSeconds}`),

@@ -160,6 +160,7 @@ function meshSession(own: Speaker, other: Speaker, family: IpFamily, mesh: Mesh,
     password,
     restartSeconds: mesh.restartSeconds,
     bfd: mesh.bfd,
+    isOneOfMany: true,
   };
 }
 
@@ -176,6 +177,7 @@ export function basics({ node, asNumber, listenPort }: Speaker, family: IpFamily
     keepaliveSeconds: undefined,
     holdSeconds: undefined,
     bfd: false,
+    isOneOfMany: false,
     nextHop: 'auto',
     allowedLocalAsNumbers: undefined,
     reflector: undefined,
@@ -312,6 +314,7 @@ function peerWish(
   const remoteAs = (from === 'reverse' ? peer.localAsNumber : undefined) ?? remote.asNumber;
   const internal = localAs === remoteAs;
   const clusterId = own.node.routeReflectorClusterId;
+  const neighborIsClient = remote.speaker?.node.routeReflectorClusterId !== clusterId;
   const reachableBy = from === 'peer' && peer.reachableBy && familyOf(peer.reachableBy) === family ? peer.reachableBy : undefined;
   const source = peer.useNodeIp ? address : undefined;
   const transport = transportTo(remote.address, internal, peer.ttlSecurityHops, reachableBy, input.networks);
@@ -342,9 +345,10 @@ function peerWish(
     keepaliveSeconds: peer.keepaliveSeconds,
     holdSeconds: peer.holdSeconds,
     bfd: peer.bfd,
+    isOneOfMany: clusterId !== undefined && internal && neighborIsClient && remote.speaker !== undefined,
     nextHop: peer.nextHop === 'keep' && internal ? 'auto' : peer.nextHop, // inside an AS next hops are always kept
     allowedLocalAsNumbers: peer.allowedLocalAsNumbers,
-    reflector: clusterId && internal ? { clusterId, neighborIsClient: remote.speaker?.node.routeReflectorClusterId !== clusterId } : undefined,
+    reflector: clusterId && internal ? { clusterId, neighborIsClient } : undefined,
     filters: peer.filters.map((name) => filterUse(name, family, input.filters, refuse)),
     reachableBy,
   };
