@@ -43,7 +43,12 @@ export const allowedSurvivors: readonly Survivor[] = [
     why: 'noting no workload does nothing',
   },
   { file: 'packages/felix/src/felix.ts', line: 'const startedAtMs = Date.now() - performance.now();', what: '- → +', why: ofProcess },
-  { file: 'packages/felix/src/felix.ts', line: 'logComplaints(log, keeper.complaints);', what: 'removed', why: ofProcess },
+  {
+    file: 'packages/felix/src/felix.ts',
+    line: 'logComplaints(log, keeper.complaints);',
+    what: 'logComplaints(log, keeper.complaints); → removed',
+    why: ofProcess,
+  },
   {
     file: 'packages/bird-agent/src/route-audit.ts',
     line: 'if (!isChanged && atMs < (last?.atMs ?? 0) + auditMs) return;',
@@ -53,7 +58,7 @@ export const allowedSurvivors: readonly Survivor[] = [
   {
     file: 'packages/neutron-driver/src/status/elected.ts',
     line: 'following = undefined;',
-    what: 'removed',
+    what: 'following = undefined; → removed',
     why: 'a follower that is closed may be closed again, and the next term has its own',
   },
   { file: 'packages/neutron-driver/src/background.ts', line: 'return true;', what: 'true → false', why: nextTurn },

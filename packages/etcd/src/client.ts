@@ -26,7 +26,7 @@ import { openWatch } from './watch.ts';
  */
 export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMs = 30_000 } = {}): Etcd {
   const connection = openConnection(options, clock);
-  const { call } = connection;
+  const call: typeof connection.call = (method, request, options) => connection.call(method, request, options);
 
   const readPage =
     ({ keysOnly = false } = {}): ReadPage =>

@@ -8,6 +8,7 @@ import type { Change, Compare, KeyValue, Operation, TransactionResult } from './
 type LeaseRecord = { readonly ttlMs: number; expiresAt: number; readonly keys: Set<string> };
 
 /** An empty datastore. Its refusals are EtcdErrors, as those of a real etcd. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: keys, history and leases are one state, which each commit changes together
 export function createMemoryStore() {
   let revision = 1;
   let compacted = 0;

@@ -34,6 +34,7 @@ export type FakeEtcd = {
 };
 
 /** An empty etcd. `pageKeys`: how many keys followers read per page. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its clients share one store, and each of its failures meets all of them
 export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
   let store = createMemoryStore();
   let incarnation = 1;
