@@ -21,10 +21,10 @@ import { openWatch } from './watch.ts';
 
 /**
  * A client of the cluster with these endpoints. It connects when it is first used; later trouble with etcd or the network shows as rejected calls.
- * `checkMs`: how often a watch checks that etcd's history is still the same.
+ * `checkMs`: how often a watch checks that etcd's history is still the same. `pageSize`: makes what decides the page size of a follower.
  * @throws ETCD_MISCONFIGURED when the options cannot lead to a connection
  */
-export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMs = 30_000 } = {}): Etcd {
+export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { checkMs = 30_000, pageSize = adaptingPageSize } = {}): Etcd {
   const connection = openConnection(options, clock);
   const call: typeof connection.call = (method, request, options) => connection.call(method, request, options);
 
@@ -59,8 +59,8 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
       return { revision: header.revision, found: found[0] };
     },
 
-    async range(prefix, { revision: asked, pageSize, keysOnly = false } = {}) {
-      const size = pageSize === undefined ? adaptingPageSize() : fixedPageSize(pageSize);
+    async range(prefix, { revision: asked, pageSize: keys, keysOnly = false } = {}) {
+      const size = keys === undefined ? adaptingPageSize() : fixedPageSize(keys);
       const snapshot = readSnapshot(readPage({ keysOnly }), [prefix], size, asked);
       const all: KeyValue[] = [];
       let revision = asked ?? 0;
@@ -85,7 +85,7 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
       return lease(id, granted);
     },
 
-    follow: (prefixes, listener, options) => followPrefixes(source, prefixes, listener, options),
+    follow: (prefixes, listener, options) => followPrefixes(source, prefixes, listener, { ...options, pageSize: pageSize() }),
 
     async compact(revision) {
       await call(methods.compact, compactRequest(revision), { what: `compact revision ${revision}`, repeatable: false });

@@ -7,7 +7,7 @@ import { type Connected, closedError, EndpointRing } from './endpoint-ring.ts';
 import { EtcdError, messageOf } from './errors.ts';
 import { type ExchangeOptions, exchange, metadata, unreadable } from './exchange.ts';
 import { type Authenticate, type Login, LoginKeeper } from './login.ts';
-import { authenticateRequest, type Method, methods } from './messages.ts';
+import { authenticateRequest, emptyRequest, type Method, methods } from './messages.ts';
 import { codeOf } from './status.ts';
 import { GrpcError, grpcStatus } from './transport.ts';
 import type { EtcdOptions } from './types.ts';
@@ -106,7 +106,9 @@ class ClusterConnection implements Connection {
     if (this.#isClosed) throw closedError(what);
     const login = this.#logins.current(deadlineMs);
     const token = await login?.token;
-    const { endpoint, transport } = await this.#endpoints.connected(what, deadlineMs);
+    const to = await this.#endpoints.connected(what, deadlineMs);
+    const { endpoint, transport } = to;
+    if (token !== undefined) await this.#refuseProxy(to, what, deadlineMs - this.#clock.steadyMs());
     const lose = (error: GrpcError): void => onLost(this.#failure(endpoint, error, what));
     const opened = transport.call(method.path, metadata(token), {
       onMessage(message) {
@@ -165,6 +167,20 @@ class ClusterConnection implements Connection {
         throw error;
       }
     };
+  }
+
+  /**
+   * Refuses a user's stream through etcd's grpc-proxy (3.4). The proxy opens all its watches over one stream to etcd, with the token of the user who came first. etcd refuses the watches of
+   * other users, or the proxy never answers them. Once etcd refuses that token, after a restart, all of them are silent for ever, new ones included.
+   */
+  async #refuseProxy(to: Connected, what: string, patienceMs: number): Promise<void> {
+    try {
+      await this.#ask(to, methods.health, emptyRequest, what, { token: undefined, patienceMs });
+    } catch (error) {
+      if (grpcStatusOf(error) !== grpcStatus.UNIMPLEMENTED) throw error;
+      const sentence = `cannot ${what}: ${to.endpoint.url} is etcd's grpc-proxy, behind which users' watches fall silent: name etcd itself as the endpoint`;
+      throw new EtcdError('ETCD_REFUSED', sentence, { cause: error });
+    }
   }
 
   /** Sends one request to one endpoint. @throws EtcdError */

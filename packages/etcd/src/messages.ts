@@ -57,6 +57,8 @@ export const methods = {
   status: { path: '/etcdserverpb.Maintenance/Status', decode: statusAnswer },
   members: { path: '/etcdserverpb.Cluster/MemberList', decode: membersAnswer },
   watch: { path: '/etcdserverpb.Watch/Watch', decode: watchAnswer },
+  /** gRPC's health service, which etcd has and its grpc-proxy (3.4) lacks. */
+  health: { path: '/grpc.health.v1.Health/Check', decode: ignored },
 } as const satisfies Record<string, Method<unknown>>;
 
 /** The body of a request without fields. */

@@ -2,6 +2,9 @@
 import type { EtcdErrorCode } from './errors.ts';
 import { type GrpcError, grpcStatus } from './transport.ts';
 
+/** What etcd says to a client that shows no user, where there are users. */
+const noUser = 'etcdserver: user name is empty';
+
 /**
  * The status codes of etcd's refusals (api/v3rpc/rpctypes/error.go) by their text. etcd's grpc-proxy passes on the text alone, with status UNKNOWN; etcd's own clients compare the text too.
  * Only those are listed on which a decision depends.
@@ -22,7 +25,7 @@ const statusByText: Readonly<Record<string, number>> = {
   'etcdserver: authentication is not enabled': grpcStatus.FAILED_PRECONDITION,
   'etcdserver: authentication failed, invalid user ID or password': grpcStatus.INVALID_ARGUMENT,
   'etcdserver: revision of auth store is old': grpcStatus.INVALID_ARGUMENT,
-  'etcdserver: user name is empty': grpcStatus.INVALID_ARGUMENT,
+  [noUser]: grpcStatus.INVALID_ARGUMENT,
 };
 
 /** gRPC's status of an error, also where the grpc-proxy replaced it by UNKNOWN. */
@@ -45,6 +48,7 @@ export function codeOf(error: GrpcError): EtcdErrorCode {
     case grpcStatus.NOT_FOUND:
       return 'ETCD_LEASE_GONE';
     case grpcStatus.INVALID_ARGUMENT:
+      return error.message === noUser ? 'ETCD_DENIED' : 'ETCD_REFUSED'; // etcd has no other status for it
     case grpcStatus.FAILED_PRECONDITION:
     case grpcStatus.ALREADY_EXISTS:
     case grpcStatus.UNIMPLEMENTED:

@@ -1,7 +1,9 @@
 // The processes at the two ends of a slow link. `fill ENDPOINT KEYS BYTES` writes keys. `read ENDPOINT READERS SECONDS` follows everything with that many clients
 // and prints their progress, one JSON object per line.
 import { randomBytes } from 'node:crypto';
+import { systemClock } from '@calico-openstack/agent/clock';
 import { connectEtcd } from '../client.ts';
+import { adaptingPageSize, type PageSize } from '../pages.ts';
 import type { ReaderNews } from './slow-link.ts';
 
 const [verb = '', endpoint = '', ...numbers] = process.argv.slice(2);
@@ -25,11 +27,25 @@ function read(readers: number, timeoutMs: number): void {
   const say = (news: ReaderNews): void => void process.stdout.write(`${JSON.stringify(news)}\n`);
   for (let reader = 0; reader < readers; reader += 1) {
     const keys = new Set<string>();
-    connectEtcd({ endpoints: [endpoint], timeoutMs }).follow([root], {
+    let readKeys = 0;
+    const pageSize = (): PageSize => {
+      const size = adaptingPageSize();
+      return {
+        get keys() {
+          return size.keys;
+        },
+        onRead(page) {
+          readKeys += page.found.length;
+          size.onRead(page);
+        },
+        onFailed: () => size.onFailed(),
+      };
+    };
+    connectEtcd({ endpoints: [endpoint], timeoutMs }, systemClock, { pageSize }).follow([root], {
       onChanges(changes) {
         for (const { key } of changes) keys.add(key);
       },
-      onInSync: () => say({ reader, inSyncMs: performance.now() - started, keys: keys.size }),
+      onInSync: () => say({ reader, inSyncMs: performance.now() - started, keys: keys.size, readKeys }),
       onState: (state, reason) => say({ reader, state, ...(reason !== undefined && { reason }) }),
     });
   }

@@ -3,10 +3,10 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** A message of `link-child.ts` about one of its readers. */
+/** A message of `link-child.ts` about one of its readers. `keys`: how many it knows. `readKeys`: how many all its pages together had. */
 export type ReaderNews =
   | { readonly reader: number; readonly state: string; readonly reason?: string }
-  | { readonly reader: number; readonly inSyncMs: number; readonly keys: number };
+  | { readonly reader: number; readonly inSyncMs: number; readonly keys: number; readonly readKeys: number };
 
 /** The link and what runs at its ends. */
 export interface SlowLink {
