@@ -1,8 +1,10 @@
+import type { Cidr } from '@calico-openstack/addresses';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { InterfaceSysctls, sysctlsOf } from './sysctls.ts';
 
 const settings = { ipv6: true, rpFilter: '1' };
-const tap = { interfaceName: 'tap1', spoofing: false, routing: 'normal' } as const;
+const tap = { interfaceName: 'tap1', spoofing: false, routing: 'normal', routes: ['10.0.0.1/32' as Cidr] } as const;
+const dualStack = { ...tap, routes: [...tap.routes, 'fd00::1/128' as Cidr] };
 const written = new Map<string, string>();
 const [absent, refused] = [new Set<string>(), new Set<string>()];
 let sysctls: InterfaceSysctls;
@@ -39,6 +41,10 @@ describe('the settings of an interface', () => {
   });
   test.each(['held', 'elevated'] as const)('let the first packets of a workload that arrives by live migration in: its routes are %s', (routing) => {
     expect(valuesOf({ ...tap, routing }, settings)['ipv4/conf/rp_filter']).toBe('0');
+  });
+  test('switch IPv6 on where the workload has an IPv6 address', () => {
+    expect(valuesOf(dualStack, settings)['ipv6/conf/disable_ipv6']).toBe('0');
+    expect(valuesOf(dualStack, { ...settings, ipv6: false })).not.toHaveProperty(['ipv6/conf/disable_ipv6']);
   });
   test('leave IPv6 off where it is not supported, and its router advertisements unheard all the same', () => {
     const values = valuesOf(tap, { ...settings, ipv6: false });

@@ -1,5 +1,6 @@
 // Writes the sysctls of workloads' interfaces.
 
+import { familyOf } from '@calico-openstack/addresses';
 import type { writeSysctl } from '@calico-openstack/kernel';
 import type { PlacedDevice } from './arrivals.ts';
 
@@ -19,14 +20,15 @@ export type SysctlSettings = {
   readonly rpFilter: string;
 };
 
+type Device = Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing' | 'routes'>;
+
 /** The sysctls of a workload's interface, in the order in which they are written. */
-export function sysctlsOf(
-  { interfaceName: name, spoofing, routing }: Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing'>,
-  settings: SysctlSettings,
-): readonly Sysctl[] {
+export function sysctlsOf({ interfaceName: name, spoofing, routing, routes }: Device, settings: SysctlSettings): readonly Sysctl[] {
   const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
   const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
   return [
+    // An operator's default, or `--remove` (takeover/remove.ts), may have switched IPv6 off; then the kernel takes no IPv6 route of the interface.
+    ...(settings.ipv6 && routes.some((cidr) => familyOf(cidr) === 6) ? [v6('disable_ipv6', '0', true)] : []),
     v6('accept_ra', '0', false),
     v6('accept_dad', '0', false), // duplicate address detection would keep DHCPv6 from using the host's address for two seconds, and a tap has no other host
     v4('route_localnet', '1'), // NAT leads metadata requests to 127.0.0.1
@@ -60,11 +62,7 @@ export class InterfaceSysctls {
    * @param link undefined when the interface does not exist
    * @returns the reason for people if a needed sysctl could not be written
    */
-  settle(
-    device: Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing'>,
-    link: { readonly epoch: number } | undefined,
-    settings: SysctlSettings,
-  ): string | undefined {
+  settle(device: Device, link: { readonly epoch: number } | undefined, settings: SysctlSettings): string | undefined {
     const { interfaceName: name } = device;
     if (!link) {
       this.#written.delete(name);

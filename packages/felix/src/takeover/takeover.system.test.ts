@@ -1,7 +1,7 @@
 // Another Felix before ours, and after ours. With upstream's recorded rules, and packets all the time.
 import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Plugged, type Probe, TestHost } from '../testing/host.ts';
+import { asAdministrator, type Plugged, type Probe, TestHost } from '../testing/host.ts';
 import { leaveUpstreams, type UpstreamMode, upstreamModes, withoutChance } from '../testing/leavings.ts';
 import { endpointNumber, securityGroup, tapOf, workloadEndpoint } from '../testing/resources.ts';
 
@@ -224,6 +224,84 @@ test('a Felix of upstream’s that was not stopped is told, and its rules are ta
   await host.untilProgrammed();
   await leaveUpstreams(host, 'nftables');
   await host.untilSaid('have appeared beside ours');
+});
+
+/** The command of upstream's own Felix, for whoever has it. It polices in iptables mode, unless its environment says otherwise. */
+const upstreamsOwn = process.env.UPSTREAM_FELIX;
+
+test.skipIf(upstreamsOwn === undefined)('upstream’s own Felix before ours, after ours, and ours again: running flows lose nothing', async () => {
+  const startUpstreams = (): void => host.startAgent(['sh', '-c', `exec ${upstreamsOwn}`], { ...asAdministrator, FELIX_IPTABLESBACKEND: 'Legacy' });
+  for (const each of [one, two, three]) {
+    // Guests answer for their IPv6 addresses, as these workloads do not; upstream's has no neighbours for them.
+    const address = each.addresses.find((text) => text.includes(':'))!;
+    await host.exec('ip', 'neigh', 'replace', address, 'lladdr', each.mac, 'dev', tapOf(each), 'nud', 'permanent');
+  }
+  startUpstreams();
+  for (const family of families) await host.untilPasses(one, two, udp(7000), true, family);
+  await host.untilPasses(one, two, udp(7999), false);
+  await begin();
+  const sending = traffic();
+  await host.stopAgent();
+  host.startAgent();
+  await host.untilSaid('what another Felix had left on this host is removed');
+  await host.untilPasses(three, two, udp(7000));
+  expect(await standing()).not.toMatch(/cali-|cali[46]0/);
+
+  await host.stopAgent();
+  startUpstreams();
+  await host.until(async () => (await standing()).includes(`cali-tw-${tapOf(two)}`), 'upstream’s rules');
+  await new Promise((resolve) => setTimeout(resolve, 3000)); // what it does after its rules
+  expect(await remove()).toContain('removed: tables inet calico-felix and arp calico-felix');
+  await host.untilPasses(three, two, udp(7000));
+  expect(await host.passes(one, two, udp(7999))).toBe(false);
+
+  await host.stopAgent();
+  host.output = '';
+  host.startAgent();
+  await host.untilSaid('what another Felix had left on this host is removed');
+  const { lost, sent, forbidden } = await sending.stop();
+  expect(sent).toBeGreaterThan(1000);
+  expect(lost).toEqual([]);
+  expect(forbidden).toEqual([]);
+});
+
+describe('a Felix of upstream’s that polices IPv4 alone', () => {
+  const ipv6 = async (): Promise<string> => host.exec('sysctl', '-n', `net.ipv6.conf.${tapOf(one)}.disable_ipv6`);
+  async function ipv4Alone(): Promise<void> {
+    await leaveUpstreams(host, 'nftables');
+    await host.exec('nft', 'delete', 'table', 'ip6', 'calico');
+  }
+
+  test('--remove refuses while a workload has an IPv6 address, and closes interfaces to IPv6 where none has; ours open them again for one that gets it', async () => {
+    host.startAgent();
+    await host.untilPasses(one, two, udp(7000), true, 6);
+    await host.stopAgent();
+    await ipv4Alone();
+    await expect(remove()).rejects.toThrow(/in IPv6, so nothing was removed: the other Felix polices IPv4 alone/);
+
+    const ipv4Of = (each: Plugged): Plugged => ({ ...each, addresses: each.addresses.filter((address) => !address.includes(':')) });
+    await host.put(...[one, two, three].map((each) => workloadEndpoint(ipv4Of(each))));
+    host.output = '';
+    host.startAgent();
+    await host.untilSaid('what another Felix had left on this host is removed');
+    await host.stopAgent();
+    await ipv4Alone();
+    // Whatever leads there, even so.
+    const way = ['dev', tapOf(two), 'proto', 'static'];
+    for (const address of two.addresses.filter((each) => each.includes(':'))) {
+      await host.exec('ip', 'route', 'replace', address, ...way);
+      await host.exec('ip', 'neigh', 'replace', address, 'lladdr', two.mac, 'dev', tapOf(two), 'nud', 'permanent');
+    }
+    expect(await remove()).toContain('left: IPv6 switched off (sysctl disable_ipv6) on 3 interfaces');
+    await host.untilPasses(one, two, udp(7999));
+    expect(await host.passes(one, two, udp(7999), 6)).toBe(false);
+    expect(await ipv6()).toBe('1\n');
+
+    await host.put(workloadEndpoint(one), workloadEndpoint(two));
+    host.startAgent();
+    await host.untilPasses(one, two, udp(7000), true, 6);
+    expect(await ipv6()).toBe('0\n');
+  });
 });
 
 const remove = (): Promise<string> => host.exec(process.execPath, new URL('../bin/calico-felix.ts', import.meta.url).pathname, '--remove');

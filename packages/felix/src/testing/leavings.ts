@@ -63,14 +63,29 @@ export const withoutChance = (listing: string): string =>
 if (process.argv[1] === fileURLToPath(import.meta.url)) await recordFromCommand(process.argv.slice(2));
 
 async function recordFromCommand([directory = '', mode = '', ...command]: readonly string[]): Promise<void> {
-  const { TestHost: Host } = await import('./host.ts');
-  const { endpointNumber, securityGroup, workloadEndpoint } = await import('./resources.ts');
+  const { asAdministrator, TestHost: Host } = await import('./host.ts');
+  const { endpointNumber, securityGroup, tapOf, workloadEndpoint } = await import('./resources.ts');
   if ((mode !== 'nftables' && mode !== 'iptables') || command.length === 0) throw new Error('usage: leavings.ts DIRECTORY nftables|iptables COMMAND…');
   const host = await Host.open();
   try {
     const [one, two] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2))];
     await host.put(securityGroup('open', [{ action: 'Allow' }]), workloadEndpoint(one), workloadEndpoint(two));
-    host.startAgent(command, { FELIX_NFTABLESMODE: mode === 'nftables' ? 'Enabled' : 'Disabled', FELIX_IPTABLESBACKEND: 'Legacy' });
+    host.startAgent(command, { ...asAdministrator, FELIX_NFTABLESMODE: mode === 'nftables' ? 'Enabled' : 'Disabled', FELIX_IPTABLESBACKEND: 'Legacy' });
+    await host.untilPasses(one, two, { protocol: 17, destinationPort: 7000 });
+    // It has no neighbours for IPv6: guests answer for themselves, as these do not.
+    for (const each of [one, two])
+      await host.exec(
+        'ip',
+        'neigh',
+        'replace',
+        each.addresses.find((address) => address.includes(':'))!,
+        'lladdr',
+        each.mac,
+        'dev',
+        tapOf(each),
+        'nud',
+        'permanent',
+      );
     for (const family of [4, 6] as const) await host.untilPasses(one, two, { protocol: 17, destinationPort: 7000 }, true, family);
     await host.stopAgent();
     await recordLeavings(host, mode, directory);
