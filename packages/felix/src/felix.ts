@@ -32,6 +32,7 @@ import { createDataplane, type Dataplane, type StepReport } from './dataplane.ts
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { elevatedMetric, type HostKernel, openHostKernel } from './host-kernel.ts';
 import { needing } from './kernel-needs.ts';
+import { boundLargeHeap } from './large-heap.ts';
 import { createMetrics } from './metrics.ts';
 import { hostNamed, namesakesOf } from './namesakes.ts';
 import { Notices } from './notices.ts';
@@ -233,6 +234,7 @@ export class Felix {
 
   #follow(): void {
     const unreadable = tellUnreadable(this.#log);
+    const boundHeap = boundLargeHeap();
     const follower = this.#etcd.follow([resourceRoot], {
       onChanges: (changes) => {
         takeEach(
@@ -244,6 +246,7 @@ export class Felix {
           (error, key) => this.#notices.fault(error, key),
         );
         this.#metrics.updates.inc(changes.length);
+        boundHeap();
         if (this.#inSync) this.#programming.wake();
       },
       onInSync: (revision) => {

@@ -32,26 +32,30 @@ function normalise(expression: Expression, negated: boolean): Draft {
         expression.operands.map((operand) => normalise(operand, negated)),
       );
     case 'has':
-      return leaf(expression, negated, `${negated ? '!' : ''}has(${expression.label})`);
+      return leaf(expression, negated, [negated ? '!has(' : 'has(', expression.label, ')']);
     case 'in': {
       const values = [...new Set(expression.values)].sort();
       if (values.length === 0) return negated ? matchesEverything : matchesNothing;
       const text =
         values.length === 1
-          ? `${expression.label} ${negated ? '!=' : '=='} ${quote(values[0]!)}`
-          : `${expression.label} ${negated ? 'not in' : 'in'} {${values.map(quote).join(', ')}}`;
+          ? [expression.label, negated ? ' != ' : ' == ', quote(values[0]!)]
+          : [expression.label, negated ? ' not in {' : ' in {', values.map(quote).join(', '), '}'];
       return leaf({ ...expression, values }, negated, text);
     }
     case 'contains':
     case 'starts with':
     case 'ends with':
-      return leaf(expression, negated, `${negated ? '!' : ''}${expression.label} ${expression.kind} ${quote(expression.text)}`);
+      return leaf(expression, negated, [negated ? '!' : '', expression.label, ' ', expression.kind, ' ', quote(expression.text)]);
     default:
       return expression satisfies never;
   }
 }
 
-const leaf = (expression: Expression, negated: boolean, text: string): Draft => ({ expression: negated ? not(expression) : expression, text });
+/** Texts are joined from their parts: a template makes a tree of pieces, of which a large cloud keeps tens of thousands. */
+const leaf = (expression: Expression, negated: boolean, parts: readonly string[]): Draft => ({
+  expression: negated ? not(expression) : expression,
+  text: parts.join(''),
+});
 
 function combine(kind: 'and' | 'or', given: readonly Draft[]): Draft {
   const [neutral, absorbing] = kind === 'and' ? [matchesEverything, matchesNothing] : [matchesNothing, matchesEverything];
@@ -65,7 +69,7 @@ function combine(kind: 'and' | 'or', given: readonly Draft[]): Draft {
   if (operands.length === 1) return operands[0]!;
   return {
     expression: { kind, operands: operands.map((operand) => operand.expression) },
-    text: `(${operands.map((operand) => operand.text).join(kind === 'and' ? ' && ' : ' || ')})`,
+    text: ['(', operands.map((operand) => operand.text).join(kind === 'and' ? ' && ' : ' || '), ')'].join(''),
     operands,
   };
 }
