@@ -51,7 +51,8 @@ function print(configuration: BirdConfiguration, memory: Memory): PrintedConfigu
   const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes, logSeverity]);
   const sessions = memory.sessions(configuration.sessions, settings, (session) => printSession(session, configuration), printRun);
   const body = [
-    ...[general(configuration), guardFunctions(families)].map(partOf),
+    partOf(general(configuration)),
+    guardFunctionsPart,
     ...guards,
     ...[
       behindGuards(configuration),
@@ -64,6 +65,9 @@ function print(configuration: BirdConfiguration, memory: Memory): PrintedConfigu
   const beginning = `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n`;
   return { parts: [partOf([beginning]), ...body].map(({ bytes }) => bytes), revision, guards: digestOf(guards) };
 }
+
+/** Nothing in it depends on the configuration. */
+const guardFunctionsPart = partOf(guardFunctions(families));
 
 const digestOf = (parts: readonly TextPart[]): string => shortDigest(parts.map(({ digest }) => digest).join('\n'), 24);
 
