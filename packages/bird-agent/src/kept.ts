@@ -11,7 +11,13 @@ export type KeptRuns<T, E, R> = (
   gather: (made: readonly E[], elements: readonly T[]) => R,
 ) => readonly R[];
 
-type Run<T, E, R> = { readonly elements: readonly T[]; readonly made: readonly E[]; readonly gathered: R };
+type Run<T, E, R> = {
+  readonly elements: readonly T[];
+  readonly made: readonly E[];
+  readonly gathered: R;
+  /** The last call whose list had this run. */
+  call: number;
+};
 
 /** The average number of elements in a run. A list of some thousand elements has about as many runs as a run has elements. */
 const meanRunLength = 64;
@@ -22,7 +28,9 @@ const meanRunLength = 64;
  * Both must be pure, and an element object must never change.
  */
 export function keptRuns<T, E, R>(nameOf: (element: T) => string): KeptRuns<T, E, R> {
-  let known = new Map<T, Run<T, E, R>>();
+  /** The last list's runs, by their first elements. */
+  const known = new Map<T, Run<T, E, R>>();
+  let call = 0;
   let knownContext: string | undefined;
   const begins = (element: T): boolean => beginsRun(nameOf(element));
 
@@ -32,6 +40,7 @@ export function keptRuns<T, E, R>(nameOf: (element: T) => string): KeptRuns<T, E
     for (let at = 0; at < list.length; ) {
       const run = known.get(list[at]!);
       if (run && isAt(run.elements, list, at, begins)) {
+        run.call = call;
         pieces.push(run);
         at += run.elements.length;
         continue;
@@ -45,19 +54,23 @@ export function keptRuns<T, E, R>(nameOf: (element: T) => string): KeptRuns<T, E
   }
 
   return (list, context, make, gather) => {
-    if (context !== knownContext) known = new Map();
-    const pieces = cut(list);
-    const still = new Set(pieces);
-    const former = new Map<T, E>();
-    for (const run of known.values()) if (!still.has(run)) for (const [index, element] of run.elements.entries()) former.set(element, run.made[index]!);
-    const runs = pieces.map((piece): Run<T, E, R> => {
-      if (!('length' in piece)) return piece;
-      const made = piece.map((element) => (former.has(element) ? former.get(element)! : make(element)));
-      return { elements: piece, made, gathered: gather(made, piece) };
-    });
-    known = new Map(runs.map((run) => [run.elements[0]!, run]));
+    if (context !== knownContext) known.clear();
     knownContext = context;
-    return runs.map(({ gathered }) => gathered);
+    call += 1;
+    const pieces = cut(list);
+    const former = new Map<T, E>();
+    for (const run of known.values()) {
+      if (run.call === call) continue;
+      known.delete(run.elements[0]!);
+      for (let index = 0; index < run.elements.length; index += 1) former.set(run.elements[index]!, run.made[index]!);
+    }
+    return pieces.map((piece) => {
+      if (!('length' in piece)) return piece.gathered;
+      const made = piece.map((element) => (former.has(element) ? former.get(element)! : make(element)));
+      const gathered = gather(made, piece);
+      known.set(piece[0]!, { elements: piece, made, gathered, call });
+      return gathered;
+    });
   };
 }
 

@@ -47,29 +47,26 @@ type Memory = {
 
 function print(configuration: BirdConfiguration, memory: Memory): PrintedConfiguration {
   const { bindToNodeAddress, holdSeconds, mostRoutes, logSeverity, families: configured } = configuration;
-  const guards = families.flatMap((family) => memory.guards[family](configured[family].guards));
+  const guarded = families.flatMap((family) => memory.guards[family](configured[family].guards));
+  const guards = digestOf(guarded);
   const settings = JSON.stringify([bindToNodeAddress, holdSeconds, mostRoutes, logSeverity]);
   const sessions = memory.sessions(configuration.sessions, settings, (session) => printSession(session, configuration), printRun);
-  const body = [
-    partOf(general(configuration)),
-    guardFunctionsPart,
-    ...guards,
-    ...[
-      behindGuards(configuration),
-      sessions.some(({ bfd }) => bfd) ? failureDetection : [],
-      ...definitionLists.map((list) => used(sessions, list).map(({ text }) => text)),
-    ].map(partOf),
+  const head = [partOf(general(configuration)), guardFunctionsPart];
+  const tail = [
+    partOf(behindGuards(configuration)),
+    partOf(sessions.some(({ bfd }) => bfd) ? failureDetection : []),
+    ...definitionLists.map((list) => partOf(used(sessions, list).map(({ text }) => text))),
     ...sessions.map(({ part }) => part),
   ];
-  const revision = digestOf(body);
+  const revision = digestOf([...head, { digest: guards }, ...tail]);
   const beginning = `# Written by calico-bird-agent from the datastore: changes made here are lost.\ndefine ${revisionSymbol} = "${revision}";\n`;
-  return { parts: [partOf([beginning]), ...body].map(({ bytes }) => bytes), revision, guards: digestOf(guards) };
+  return { parts: [partOf([beginning]), ...head, ...guarded, ...tail].map(({ bytes }) => bytes), revision, guards };
 }
 
 /** Nothing in it depends on the configuration. */
 const guardFunctionsPart = partOf(guardFunctions(families));
 
-const digestOf = (parts: readonly TextPart[]): string => shortDigest(parts.map(({ digest }) => digest).join('\n'), 24);
+const digestOf = (parts: readonly Pick<TextPart, 'digest'>[]): string => shortDigest(parts.map(({ digest }) => digest).join('\n'), 24);
 
 /** The definitions that sessions share, in the order in which BIRD needs them. */
 const definitionLists = ['functions', 'filters', 'templates'] as const;
