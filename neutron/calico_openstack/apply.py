@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Set, Tuple
 
 import sqlalchemy as sa
 from neutron.agent.common import utils as agent_utils
@@ -19,7 +19,8 @@ from oslo_utils import timeutils
 LOG = logging.getLogger(__name__)
 
 AGENT_TYPE = "Calico per-host agent (felix)"
-BINARY = "calico-felix"
+#: The types of agents in Neutron's list, by the names of their programs. Ports are bound where the first of them is alive.
+AGENT_TYPES = {"calico-felix": AGENT_TYPE, "calico-dhcp-agent": "Calico DHCP agent", "calico-bird-agent": "Calico BIRD agent"}
 TOPIC = "N/A"
 VIF_TYPE = "tap"
 
@@ -55,51 +56,63 @@ def notify_port_active(params: Mapping[str, str]) -> None:
         return
 
 
+#: An agent: its type and its host.
+AgentKey = Tuple[str, str]
+
+
 def report_agents(params: Mapping[str, Any]) -> None:
-    """Records heartbeats of the Felixes on these hosts.
+    """Records heartbeats of these agents.
     One statement serves all agents that were alive. New, revived and restarted ones go through Neutron's own function, because other code listens to its events.
     """
     reports: List[Mapping[str, Any]] = params["agents"]
-    started = {report["host"] for report in reports if report["started"]}
-    hosts = {report["host"] for report in reports}
-    known = _heartbeats(hosts)
-    steady = {host for host in hosts if host in known and host not in started and not agent_utils.is_agent_down(known[host])}
+    binaries = {(AGENT_TYPES[report["agent"]], report["host"]): report["agent"] for report in reports}
+    started = {(AGENT_TYPES[report["agent"]], report["host"]) for report in reports if report["started"]}
+    known = _heartbeats(set(binaries))
+    steady = {agent for agent in binaries if agent in known and agent not in started and not agent_utils.is_agent_down(known[agent])}
     if steady:
         _beat(steady)
     plugin = directory.get_plugin()
-    for host in sorted(hosts - steady):
+    for agent in sorted(set(binaries) - steady):
         try:
-            plugin.create_or_update_agent(neutron_context.get_admin_context(), agent_state(host, host in started), timeutils.utcnow())
+            plugin.create_or_update_agent(neutron_context.get_admin_context(), agent_state(agent, binaries[agent], agent in started), timeutils.utcnow())
         except db_exception.DBError as error:
             if isinstance(error, (db_exception.DBConnectionError, db_exception.DBDeadlock)):
                 raise
             # The table may not be able to hold the name. The other agents' heartbeats are recorded nevertheless.
-            LOG.error("Calico: the agent on host %r cannot be recorded in Neutron's list of agents: %s", host, error)
+            LOG.error("Calico: the %s on host %r cannot be recorded in Neutron's list of agents: %s", agent[0], agent[1], error)
 
 
-def agent_state(host: str, started: bool) -> Dict[str, Any]:
-    state: Dict[str, Any] = {"agent_type": AGENT_TYPE, "binary": BINARY, "host": host, "topic": TOPIC, "configurations": {}}
+def agent_state(agent: AgentKey, binary: str, started: bool) -> Dict[str, Any]:
+    agent_type, host = agent
+    state: Dict[str, Any] = {"agent_type": agent_type, "binary": binary, "host": host, "topic": TOPIC, "configurations": {}}
     if started:
         state["start_flag"] = True
     return state
 
 
+def _among(table: Any, agents: Set[AgentKey]) -> Any:
+    """Whether a row of the table is one of these agents."""
+    hosts: Dict[str, List[str]] = {}
+    for agent_type, host in sorted(agents):
+        hosts.setdefault(agent_type, []).append(host)
+    return sa.or_(*(sa.and_(table.c.agent_type == agent_type, table.c.host.in_(names)) for agent_type, names in hosts.items()))
+
+
 @db_api.retry_db_errors
-def _heartbeats(hosts: "set[str]") -> Dict[str, Any]:
+def _heartbeats(agents: Set[AgentKey]) -> Dict[AgentKey, Any]:
     table = agent_models.Agent.__table__
     context = neutron_context.get_admin_context()
     with db_api.CONTEXT_READER.using(context):
-        query = sa.select(table.c.host, table.c.heartbeat_timestamp).where(table.c.agent_type == AGENT_TYPE, table.c.host.in_(sorted(hosts)))
-        return {row[0]: row[1] for row in context.session.execute(query)}
+        query = sa.select(table.c.agent_type, table.c.host, table.c.heartbeat_timestamp).where(_among(table, agents))
+        return {(row[0], row[1]): row[2] for row in context.session.execute(query)}
 
 
 @db_api.retry_db_errors
-def _beat(hosts: "set[str]") -> None:
+def _beat(agents: Set[AgentKey]) -> None:
     table = agent_models.Agent.__table__
     context = neutron_context.get_admin_context()
     with db_api.CONTEXT_WRITER.using(context):
-        statement = sa.update(table).where(table.c.agent_type == AGENT_TYPE, table.c.host.in_(sorted(hosts)))
-        context.session.execute(statement.values(heartbeat_timestamp=timeutils.utcnow()))
+        context.session.execute(sa.update(table).where(_among(table, agents)).values(heartbeat_timestamp=timeutils.utcnow()))
 
 
 ORDERS = {"set_port_status": set_port_status, "set_floating_ip_status": set_floating_ip_status, "notify_port_active": notify_port_active, "report_agents": report_agents}

@@ -58,7 +58,7 @@ class AgentsTest(unittest.TestCase):
         agent_conf.register_agent_state_opts_helper(cfg.CONF)
         agents_db.register_db_agents_opts()
 
-    def report(self, known: Dict[str, Any], reports: List[Dict[str, Any]]) -> "tuple[Any, List[Dict[str, Any]]]":
+    def report(self, known: Dict[apply.AgentKey, Any], reports: List[Dict[str, Any]]) -> "tuple[Any, List[Dict[str, Any]]]":
         plugin = mock.Mock()
         with mock.patch.object(apply, "_heartbeats", return_value=known), mock.patch.object(apply, "_beat") as beat:
             with mock.patch("neutron_lib.plugins.directory.get_plugin", return_value=plugin):
@@ -75,7 +75,7 @@ class AgentsTest(unittest.TestCase):
             entered.append(state["host"])
 
         plugin = mock.Mock(create_or_update_agent=enter)
-        reports = {"agents": [{"host": host, "started": False} for host in ("c", "b", "a")]}
+        reports = {"agents": [{"agent": "calico-felix", "host": host, "started": False} for host in ("c", "b", "a")]}
         with mock.patch.object(apply, "_heartbeats", return_value={}), mock.patch("neutron_lib.plugins.directory.get_plugin", return_value=plugin):
             apply.report_agents(reports)
             self.assertEqual(entered, ["a", "c"])
@@ -87,14 +87,15 @@ class AgentsTest(unittest.TestCase):
         now = timeutils.utcnow()
         long_ago = now - datetime.timedelta(seconds=cfg.CONF.agent_down_time * 2)
         self.assertTrue(agent_utils.is_agent_down(long_ago))
-        reports = [{"host": host, "started": host == "restarted"} for host in ("a", "b", "dead", "restarted", "new")]
-        beat, states = self.report({"a": now, "b": now, "dead": long_ago, "restarted": now}, reports)
-        beat.assert_called_once_with({"a", "b"})
-        self.assertEqual([(state["host"], state.get("start_flag")) for state in states], [("dead", None), ("new", None), ("restarted", True)])
-        self.assertEqual(
-            {key: states[1][key] for key in ("agent_type", "binary", "topic")},
-            {"agent_type": "Calico per-host agent (felix)", "binary": "calico-felix", "topic": "N/A"},
-        )
+        felix, bird = "Calico per-host agent (felix)", "Calico BIRD agent"
+        reports = [{"agent": "calico-felix", "host": host, "started": host == "restarted"} for host in ("a", "dead", "restarted", "new")]
+        reports.append({"agent": "calico-bird-agent", "host": "a", "started": False})
+        reports.append({"agent": "calico-bird-agent", "host": "new", "started": False})
+        beat, states = self.report({(felix, "a"): now, (bird, "a"): now, (felix, "dead"): long_ago, (felix, "restarted"): now}, reports)
+        beat.assert_called_once_with({(felix, "a"), (bird, "a")})
+        said = [(state["binary"], state["host"], state.get("start_flag")) for state in states]
+        self.assertEqual(said, [("calico-bird-agent", "new", None), *(("calico-felix", host, flag) for host, flag in (("dead", None), ("new", None), ("restarted", True)))])
+        self.assertEqual({key: states[0][key] for key in ("agent_type", "topic")}, {"agent_type": bird, "topic": "N/A"})
 
 
 class SiteTest(unittest.TestCase):

@@ -6,6 +6,7 @@ import { configurationFile } from './bird/file.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
 import { startCore, type World } from './core.ts';
 import { groupId } from './groups.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import { openHost } from './node/host.ts';
 import type { Config } from './option-table.ts';
 import { openPasswords } from './passwords.ts';
@@ -25,6 +26,7 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const etcdOptions = etcdOfCfg(config);
   const etcd = connectEtcd({ ...etcdOptions, onWarning: (sentence) => log.warn(sentence) });
   const core = await startCore({ config, etcd, endpoints: etcdOptions.endpoints, world: worldOf(config, log), compileSelector, log });
+  const heartbeat = startHeartbeat(etcd, { region: config.OpenstackRegion, host: config.Hostname, log });
   const pages = [startPages('health', healthPages(core.health), log), startPages('metrics', metricsPages(core.registry), log)] as const;
   const outputs = outputsOf(config);
   pages[0].serve(outputs.health);
@@ -35,7 +37,9 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
     async close() {
       for (const page of pages) await page.close();
       await core.close();
-      etcd.close();
+      const lastBeat = heartbeat.close();
+      etcd.close(); // ends a write that waits for etcd
+      await lastBeat;
     },
   };
 }

@@ -103,6 +103,23 @@ export function parseFelixStatusKey(region: string | undefined, key: string): Fe
   return { kind: 'endpoint', host, orchestrator: unescapeKeyPart(orchestrator), workload: unescapeKeyPart(workload), endpoint: unescapeKeyPart(endpoint) };
 }
 
+/** The agents beside Felix that Neutron lists. Felix has a heartbeat of its own, whose format is upstream's. */
+export const listedAgents = ['calico-dhcp-agent', 'calico-bird-agent'] as const;
+/** One of `listedAgents`. */
+export type ListedAgent = (typeof listedAgents)[number];
+/** The prefix of the heartbeats of a region's agents beside Felix. These keys are this project's own. */
+export const agentStatusRoot = (region: string | undefined): string => `/calico/openstack/v2/${regionString(region)}/agent/`;
+/** The key of an agent's heartbeat. It is written under a lease: when the key is gone, the agent is dead. */
+export const agentStatusKey = (region: string | undefined, host: string, agent: ListedAgent): string => `${agentStatusRoot(region)}${host}/${agent}`;
+
+/** Parses a key under `agentStatusRoot`; undefined for any other key. */
+export function parseAgentStatusKey(region: string | undefined, key: string): { readonly host: string; readonly agent: ListedAgent } | undefined {
+  const root = agentStatusRoot(region);
+  const [host, name, ...more] = key.startsWith(root) ? key.slice(root.length).split('/') : [];
+  const agent = listedAgents.find((one) => one === name);
+  return host && agent && more.length === 0 ? { host, agent } : undefined;
+}
+
 /** The prefix of all host endpoint statuses of a host. These keys are `v1` and have no region. */
 export const hostEndpointStatusPrefix = (host: string): string => `/calico/felix/v1/host/${host}/endpoint/`;
 /** The key of a host endpoint's status. */

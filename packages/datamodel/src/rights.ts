@@ -1,5 +1,7 @@
 // The rights in etcd that each part needs, and no more. For operators who create users and roles, and for the tests that run each part with these rights only.
 import {
+  agentStatusKey,
+  agentStatusRoot,
   compactionLastKey,
   compactionTriggerKey,
   electionKey,
@@ -38,17 +40,19 @@ export const felixRights = (region: string | undefined, host: string): readonly 
   { access: 'readwrite', prefix: hostEndpointStatusPrefix(host) },
 ];
 
-/** The rights of a host's DHCP agent: it reads its own host's endpoints and the region's subnets, and writes nothing. */
+/** The rights of a host's DHCP agent: it reads its own host's endpoints and the region's subnets, and writes its heartbeat. */
 export const dhcpAgentRights = (region: string | undefined, host: string): readonly Right[] => [
   { access: 'read', prefix: hostEndpointsPrefix(region, workloadEndpointNamePrefix(host)) },
   { access: 'read', prefix: subnetPrefix(region) },
+  { access: 'write', key: agentStatusKey(region, host, 'calico-dhcp-agent') },
 ];
 
-/** The rights of a host's BIRD agent: it reads the kinds that concern BGP and its own host's endpoints, and writes its own host's Node. */
+/** The rights of a host's BIRD agent: it reads the kinds that concern BGP and its own host's endpoints, and writes its own host's Node and its heartbeat. */
 export const birdAgentRights = (region: string | undefined, host: string): readonly Right[] => [
   ...bgpPlurals.map((plural): Right => ({ access: 'read', prefix: resourcePrefix(plural) })),
   { access: 'read', prefix: hostEndpointsPrefix(region, workloadEndpointNamePrefix(host)) },
   { access: 'readwrite', key: resourceKey({ plural: 'nodes', name: host }) },
+  { access: 'write', key: agentStatusKey(region, host, 'calico-bird-agent') },
 ];
 
 /** Additional rights of the few BIRD agents that remove the Nodes of vanished hosts (`RemoveHostsGoneDays`). Give them to no host on which untrusted workloads run. */
@@ -70,6 +74,7 @@ export function neutronDriverRights(region: string | undefined): readonly Right[
     ),
     { access: 'readwrite', prefix: subnetPrefix(region) },
     { access: 'read', prefix: felixStatusRoot(region) },
+    { access: 'read', prefix: agentStatusRoot(region) },
     // The election's keys are watched, and a watch needs a right to a prefix.
     ...[electionKey(region), legacyElectionKey].map((key): Right => ({ access: 'readwrite', prefix: key })),
     ...[compactionTriggerKey, compactionLastKey].map((key): Right => ({ access: 'readwrite', key })),

@@ -1,4 +1,5 @@
 // The values that Felix reports to etcd: its heartbeat, and the state of each endpoint. The format is upstream's.
+import { agentStatusKey, type ListedAgent } from './keys.ts';
 import { type Decoded, decoded, decodeJsonObject, refused, show } from './resource.ts';
 
 /** Felix's heartbeat. */
@@ -21,6 +22,25 @@ export const rfc3339Seconds = (time: Date): string => `${time.toISOString().slic
 /** The JSON text of a heartbeat. */
 export function encodeAgentStatus(status: AgentStatus): string {
   return JSON.stringify({ time: status.time, uptime: status.uptimeSeconds, first_update: status.firstUpdate });
+}
+
+/** How often an agent beside Felix writes its heartbeat, and how long that is valid: Felix's defaults. */
+export const heartbeatTimes = { intervalMs: 30_000, ttlSeconds: 90 } as const;
+
+/** The heartbeats of an agent beside Felix. `startedAtMs`: when it started, in milliseconds since the epoch. */
+export function agentHeartbeat(region: string | undefined, host: string, agent: ListedAgent, startedAtMs: number) {
+  let firstUpdate = true;
+  return {
+    /** What to write now, under this lease. */
+    operations(lease: string, nowMs: number) {
+      const value = encodeAgentStatus({ time: rfc3339Seconds(new Date(nowMs)), uptimeSeconds: (nowMs - startedAtMs) / 1000, firstUpdate });
+      return [{ put: agentStatusKey(region, host, agent), value, lease }];
+    },
+    /** A heartbeat has been written. */
+    written(): void {
+      firstUpdate = false;
+    },
+  };
 }
 
 /** Decodes a heartbeat. Only `time` must be valid. */

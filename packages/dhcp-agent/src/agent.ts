@@ -15,6 +15,7 @@ import { openEarlyQuestions } from './early4.ts';
 import { isTapName } from './endpoint.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
+import { startHeartbeat } from './heartbeat.ts';
 import { serverDuid } from './ipv6/message.ts';
 import { createIpv6Server, openPortFiles } from './ipv6/ports.ts';
 import { openResponder } from './ipv6/responder.ts';
@@ -94,6 +95,7 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
     loop.wake();
   });
   loop.wake();
+  const heartbeat = startHeartbeat(etcd, { region, host, log });
   const follower = followPorts({ etcd, region, host, core, wake: () => loop.wake(), log });
 
   return {
@@ -103,7 +105,9 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
     },
     async close() {
       follower.close();
-      etcd.close();
+      const lastBeat = heartbeat.close();
+      etcd.close(); // ends a write that waits for etcd
+      await lastBeat;
       watch.close();
       reserved.close();
       await responder.close();

@@ -171,7 +171,7 @@ test('states of ports and agents go to Neutron, and a port that was bound anew i
   await start();
   await connectProcess('rows', 8);
   await eventually(() => expect(statuses).toEqual([{ port: row.id, host: 'h1', status: 'ACTIVE' }]));
-  await eventually(() => expect(agents).toEqual([{ host: 'h1', started: true }]));
+  await eventually(() => expect(agents).toEqual([{ agent: 'calico-felix', host: 'h1', started: true }]));
   // Neutron itself set the port to DOWN while it bound it again. Felix has nothing new to report.
   db.tables.ports.set(row.id, row);
   const api = await connectProcess('api');

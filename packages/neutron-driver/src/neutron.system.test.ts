@@ -1,6 +1,7 @@
 // Tests the driver with a real Neutron (uWSGI, MariaDB, Keystone) and a real etcd. The test plays Felix.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { agentHeartbeat, agentStatusKey } from '@calico-openstack/datamodel';
 import { stormSize } from '@calico-openstack/etcd/testing/storm';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { makeUsers } from '../../../lab/services/etcd.ts';
@@ -431,6 +432,20 @@ describe('what reaches Neutron', () => {
     expect(await cloud.openstack.list('agent', { host: 'cmp-1' })).toEqual([
       expect.objectContaining({ agent_type: 'Calico per-host agent (felix)', binary: 'calico-felix', alive: true, host: 'cmp-1' }),
     ]);
+  });
+
+  test('DHCP and BIRD agents are shown, alive', async () => {
+    const beat = agentHeartbeat(undefined, 'cmp-3', 'calico-dhcp-agent', 0).operations('0', Date.now())[0]!;
+    await cloud.lab.etcd.ctl('put', beat.put, beat.value);
+    await cloud.lab.etcd.ctl('put', agentStatusKey(undefined, 'cmp-3', 'calico-bird-agent'), beat.value);
+    await until('both agents', async () => {
+      const shown = (await cloud.openstack.list('agent', { host: 'cmp-3' })) as unknown as Record<string, unknown>[];
+      expect(shown.map(({ agent_type, binary, alive }) => [agent_type, binary, alive]).sort()).toEqual([
+        ['Calico BIRD agent', 'calico-bird-agent', true],
+        ['Calico DHCP agent', 'calico-dhcp-agent', true],
+      ]);
+      return true;
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 // The processes that answer questions for rows: the Neutron process that made a call, while it waits, and the rows processes at any time.
 import { type Clock, systemClock } from '@calico-openstack/agent';
+import type { ListedAgent } from '@calico-openstack/datamodel';
 import {
   type NotCarriedOut,
   type ProjectRow,
@@ -26,8 +27,10 @@ export type PagedKind = (typeof pagedKinds)[number];
 export type StatusUpdate = { readonly port: string; readonly host: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
 /** A floating IP's new status, if it still belongs to this port (undefined: to none). */
 export type FloatingIpUpdate = { readonly id: string; readonly port: string | undefined; readonly status: 'ACTIVE' | 'DOWN' };
-/** A heartbeat of a host's Felix. `started`: the first one since its start. */
-export type AgentReport = { readonly host: string; readonly started: boolean };
+/** A heartbeat of an agent. `started`: the first one since its start. */
+export type AgentReport = { readonly agent: AgentName; readonly host: string; readonly started: boolean };
+/** The agents that Neutron lists, by the names of their programs. */
+export type AgentName = 'calico-felix' | ListedAgent;
 
 /** The calls of a rows process, in addition to questions for named objects. They reject with WireError. */
 export interface Background extends RowsSource {

@@ -1,11 +1,11 @@
-// Brings the Felixes' heartbeats into Neutron's table of agents: all hosts that reported since the last time, in one write.
+// Brings agents' heartbeats into Neutron's table of agents: all that reported since the last time, in one write.
 import { type Clock, type Logger, type Loop, startLoop, systemClock } from '@calico-openstack/agent';
-import type { Background } from '../sources.ts';
+import type { AgentName, AgentReport, Background } from '../sources.ts';
 
 /** Collects heartbeats, and writes them to Neutron. */
 export type AgentReports = {
-  /** Takes in a heartbeat of a host's Felix. `news`: the host is new or its Felix was restarted, so the heartbeat is written at once. */
-  reported(host: string, started: boolean, news: boolean): void;
+  /** Takes in a heartbeat of a host's agent, by default of its Felix. `news`: the agent is new or was restarted, so the heartbeat is written at once. */
+  reported(host: string, started: boolean, news: boolean, agent?: AgentName): void;
   close(): Promise<void>;
 };
 
@@ -21,24 +21,29 @@ export function startAgentReports({
   readonly log: Logger;
   readonly clock?: Clock;
 }): AgentReports {
-  const waiting = new Map<string, boolean>();
+  const waiting = new Map<string, AgentReport>();
   let lastMs = Number.NEGATIVE_INFINITY;
   let urgent = false;
   let inTrouble = false;
+
+  function wait(report: AgentReport): void {
+    const key = `${report.agent} ${report.host}`;
+    waiting.set(key, { ...report, started: report.started || (waiting.get(key)?.started ?? false) });
+  }
 
   const loop: Loop = startLoop({
     run: async () => {
       if (waiting.size === 0) return undefined;
       const restMs = lastMs + everyMs - clock.steadyMs();
       if (restMs > 0 && !urgent) return restMs;
-      const agents = [...waiting].map(([host, started]) => ({ host, started }));
+      const agents = [...waiting.values()];
       waiting.clear();
       urgent = false;
       lastMs = clock.steadyMs();
       try {
         await source.reportAgents(agents);
       } catch (error) {
-        for (const { host, started } of agents) waiting.set(host, started || (waiting.get(host) ?? false));
+        agents.forEach(wait);
         urgent = true;
         throw error;
       }
@@ -48,15 +53,15 @@ export function startAgentReports({
     },
     onFailure: (error) => {
       if (!inTrouble)
-        log.warn({ err: error, agents: waiting.size }, 'heartbeats of Felix cannot be written to Neutron, which will show these agents as dead; retrying');
+        log.warn({ err: error, agents: waiting.size }, 'heartbeats of agents cannot be written to Neutron, which will show these agents as dead; retrying');
       inTrouble = true;
     },
     clock,
   });
 
   return {
-    reported(host, started, news) {
-      waiting.set(host, started || (waiting.get(host) ?? false));
+    reported(host, started, news, agent = 'calico-felix') {
+      wait({ agent, host, started });
       urgent ||= news;
       loop.wake();
     },

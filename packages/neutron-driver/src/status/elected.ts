@@ -4,7 +4,7 @@ import { electionKey, legacyElectionKey } from '@calico-openstack/datamodel';
 import { type Etcd, elect } from '@calico-openstack/etcd';
 import { startCompaction } from '../compaction.ts';
 import type { AgentReports } from './agents.ts';
-import { followStatus } from './follow.ts';
+import { followAgents, followStatus } from './follow.ts';
 import type { PortStatusLoop } from './port-loop.ts';
 
 /** The parts and settings that the elected driver works with. */
@@ -26,11 +26,11 @@ export type ElectedOptions = {
 /** Takes part in the election until closed. Closing resigns, so that another driver is elected at once. */
 export function startElected(options: ElectedOptions): { close(): Promise<void> } {
   const { etcd, region, ports, agents, onReadAnew, log, clock = systemClock } = options;
-  let following: { close(): void } | undefined;
+  let following: readonly { close(): void }[] = [];
 
   function endFollowing(): void {
-    following?.close();
-    following = undefined;
+    for (const each of following) each.close();
+    following = [];
   }
 
   const election = elect(etcd, {
@@ -38,7 +38,7 @@ export function startElected(options: ElectedOptions): { close(): Promise<void> 
     value: options.candidate,
     onElected: () => {
       log.info({}, 'elected: this driver writes the states of ports and agents to Neutron');
-      following = followStatus({ etcd, region, ports, agents, log, onReadAnew });
+      following = [followStatus({ etcd, region, ports, agents, log, onReadAnew }), followAgents({ etcd, region, agents, log })];
       compaction.wake();
     },
     onLost: (reason) => {

@@ -1,6 +1,6 @@
 // Follows the Felixes' reports while this driver is the elected one, and passes each port and agent to the loop that handles it.
 import { type Logger, takeEach, tellUnreadable } from '@calico-openstack/agent';
-import { decodeAgentStatus, felixStatusRoot, parseFelixStatusKey } from '@calico-openstack/datamodel';
+import { agentStatusRoot, decodeAgentStatus, felixStatusRoot, parseAgentStatusKey, parseFelixStatusKey } from '@calico-openstack/datamodel';
 import type { Change, Etcd } from '@calico-openstack/etcd';
 import type { AgentReports } from './agents.ts';
 import type { PortStatusLoop } from './port-loop.ts';
@@ -63,6 +63,41 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
       if (state === 'reading' && followed) onReadAnew?.('the watch of status reports could not continue: etcd was restored, replaced or compacted');
       followed ||= state === 'following';
       if (state === 'lost') log.warn({ reason: reason ?? '' }, 'status reports cannot be watched in etcd, so Neutron keeps the last states; retrying');
+    },
+  });
+}
+
+/** Follows the heartbeats of the other agents until it is closed. It has a watch of its own, so that the lack of a right to these keys does not affect what Felix reports. */
+export function followAgents({ etcd, region, agents, log }: Pick<StatusFollowOptions, 'etcd' | 'region' | 'agents' | 'log'>): { close(): void } {
+  const living = new Set<string>();
+
+  function one({ key, value }: Change): void {
+    const from = parseAgentStatusKey(region, key);
+    if (!from) return;
+    if (value === undefined) {
+      living.delete(key);
+      log.error({ host: from.host, agent: from.agent }, 'an agent has stopped reporting: Neutron will show it as dead; see whether it runs on its host');
+      return;
+    }
+    const status = decodeAgentStatus(value);
+    if (!status.ok) {
+      log.warn({ key, reason: status.reason }, 'a heartbeat cannot be read and is ignored');
+      return;
+    }
+    agents.reported(from.host, status.value.firstUpdate, !living.has(key) || status.value.firstUpdate, from.agent);
+    living.add(key);
+  }
+
+  return etcd.follow([agentStatusRoot(region)], {
+    onChanges: (changes) => {
+      takeEach(changes, one, (error, key) =>
+        log.error({ err: error, key }, 'a fault of the driver: this heartbeat could not be processed and is ignored; please report it with the value'),
+      );
+    },
+    onUnreadable: tellUnreadable(log),
+    onState: (state, reason) => {
+      if (state === 'lost')
+        log.warn({ reason: reason ?? '' }, 'heartbeats of DHCP and BIRD agents cannot be watched in etcd, so Neutron will show them as dead; retrying');
     },
   });
 }

@@ -1,6 +1,6 @@
 import { recordingLog, silentLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
-import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
+import { agentStatusKey, agentStatusRoot, endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { describe, expect, test, vi } from 'vitest';
 import type { AgentReport, Background, FloatingIpUpdate, StatusUpdate } from '../sources.ts';
@@ -9,10 +9,12 @@ import { database } from '../testing/database.ts';
 import { eventually } from '../testing/eventually.ts';
 import { bindingRow, deviceId, portRow } from '../testing/rows.ts';
 import { startAgentReports } from './agents.ts';
-import { followStatus } from './follow.ts';
+import { followAgents, followStatus } from './follow.ts';
 import { startPortStatusLoop } from './port-loop.ts';
 
 const log = silentLog();
+/** A heartbeat of a Felix, as Neutron gets it. */
+const felix = (host: string, started: boolean): AgentReport => ({ agent: 'calico-felix', host, started });
 
 /** A Neutron as the loops see it: a status that is set shows in its rows. */
 function neutron() {
@@ -125,22 +127,10 @@ test('new agents are reported at once, all in one write; the others wait for the
     ],
   );
   const following = followStatus({ etcd, region: undefined, ports, agents, log });
-  await eventually(() =>
-    expect(batches).toEqual([
-      [
-        { host: 'h1', started: false },
-        { host: 'h2', started: true },
-      ],
-    ]),
-  );
+  await eventually(() => expect(batches).toEqual([[felix('h1', false), felix('h2', true)]]));
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h1'), value: alive() }]);
   await etcd.transact([], [{ put: felixStatusKey(undefined, 'h3'), value: alive(true) }]);
-  await eventually(() =>
-    expect(batches[1]).toEqual([
-      { host: 'h1', started: false },
-      { host: 'h3', started: true },
-    ]),
-  );
+  await eventually(() => expect(batches[1]).toEqual([felix('h1', false), felix('h3', true)]));
   following.close();
   await Promise.all([ports.close(), agents.close()]);
 });
@@ -228,6 +218,39 @@ test('states that cannot be written are tried again at growing pauses, which is 
   await ports.close();
 });
 
+test('DHCP and BIRD agents are reported with Felix, each by its own heartbeat; an unknown agent is nobody', async () => {
+  const { etcd } = fakeEtcd();
+  const { source, batches } = neutron();
+  const clock = fakeClock();
+  const agents = startAgentReports({ source, everyMs: 10_000, log, clock });
+  const root = agentStatusRoot(undefined);
+  const dhcp = agentStatusKey(undefined, 'h1', 'calico-dhcp-agent');
+  await etcd.transact(
+    [],
+    [
+      { put: dhcp, value: alive(true) },
+      { put: agentStatusKey(undefined, 'h1', 'calico-bird-agent'), value: alive() },
+      { put: `${root}h1/stranger`, value: alive() },
+      { put: `${root}h1/calico-dhcp-agent/more`, value: alive() },
+      { put: agentStatusKey(undefined, 'h2', 'calico-bird-agent'), value: 'torn' },
+    ],
+  );
+  agents.reported('h1', false, true);
+  const { log: said, entries } = recordingLog();
+  const following = followAgents({ etcd, region: undefined, agents, log: said });
+  await eventually(() =>
+    expect(batches.flat().sort((a, b) => (a.agent < b.agent ? -1 : 1))).toEqual([
+      { agent: 'calico-bird-agent', host: 'h1', started: false },
+      { agent: 'calico-dhcp-agent', host: 'h1', started: true },
+      felix('h1', false),
+    ]),
+  );
+  await etcd.transact([], [{ delete: dhcp }]);
+  await eventually(() => expect(entries.map(({ message }) => message).join()).toMatch(/cannot be read and is ignored.*stopped reporting/));
+  following.close();
+  await agents.close();
+});
+
 test('agents that are known are reported once in their time, all together; a write that fails loses none of them', async () => {
   const { source, batches, state } = neutron();
   const clock = fakeClock();
@@ -238,14 +261,9 @@ test('agents that are known are reported once in their time, all together; a wri
   await clock.pass(4000);
   agents.reported('h2', false, false);
   await clock.pass(5999);
-  expect(batches).toEqual([[{ host: 'h1', started: true }]]);
+  expect(batches).toEqual([[felix('h1', true)]]);
   await clock.pass(1);
-  expect(batches.slice(1)).toEqual([
-    [
-      { host: 'h1', started: false },
-      { host: 'h2', started: false },
-    ],
-  ]);
+  expect(batches.slice(1)).toEqual([[felix('h1', false), felix('h2', false)]]);
   state.away = true;
   agents.reported('h3', true, true);
   await clock.pass(0);
@@ -254,12 +272,7 @@ test('agents that are known are reported once in their time, all together; a wri
   await clock.pass(0);
   state.away = false;
   await clock.pass(clock.restsMs[0]!);
-  expect(batches.slice(2)).toEqual([
-    [
-      { host: 'h3', started: true },
-      { host: 'h1', started: false },
-    ],
-  ]);
+  expect(batches.slice(2)).toEqual([[felix('h3', true), felix('h1', false)]]);
   await agents.close();
 });
 

@@ -1,0 +1,30 @@
+// Reports to etcd that this agent is alive, so that Neutron's list of agents shows it.
+import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
+import { agentHeartbeat, heartbeatTimes } from '@calico-openstack/datamodel';
+import { type Etcd, type LeasedWriter, writeUnderLease } from '@calico-openstack/etcd';
+
+/** Whose heartbeat it is, and where failures are logged. */
+export type HeartbeatOptions = { readonly region: string | undefined; readonly host: string; readonly log: Logger; readonly clock?: Clock };
+
+/** Writes a heartbeat now and then at every interval, until it is closed. What the agent does for guests does not depend on it. */
+export function startHeartbeat(etcd: Etcd, { region, host, log, clock = systemClock }: HeartbeatOptions): LeasedWriter {
+  const beat = agentHeartbeat(region, host, 'calico-dhcp-agent', clock.nowMs());
+  let failing = false;
+  return writeUnderLease(etcd, {
+    ...heartbeatTimes,
+    operations: (lease) => beat.operations(lease, clock.nowMs()),
+    onWritten: () => {
+      beat.written();
+      failing = false;
+    },
+    onError: (error) => {
+      if (!failing)
+        log.warn(
+          { err: error },
+          'the heartbeat cannot be written to etcd, so Neutron shows this DHCP agent as dead; retrying; see that its user has the rights that calico-openstack etcd-roles gives',
+        );
+      failing = true;
+    },
+    clock,
+  });
+}
