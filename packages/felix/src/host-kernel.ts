@@ -67,9 +67,10 @@ const calicoRouteProtocol = 80;
 const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
 /**
- * Opens the kernel of this process's network namespace. Longer than 80 lines: it opens one thing after the other, and decides nothing.
+ * Opens the kernel of this process's network namespace.
  * @throws StartError with the remedy when the kernel lacks or refuses what the agent needs
  */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: it opens one thing after the other, and decides nothing
 export function openHostKernel(log: Logger, config: () => FelixConfig): HostKernel {
   const links = needing('links', () =>
     openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'events about links were lost or could not be read; all links are read again') }),

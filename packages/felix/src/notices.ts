@@ -35,12 +35,9 @@ export class Notices {
   }
 
   /** Warns of settings that are calculated but not programmed by this version, so that nobody believes that they are in force. Counts the addresses that workloads are refused. */
-  change({ hostEndpoints, pools, workloads }: DesiredChange): void {
+  change({ hostEndpoints, workloads }: DesiredChange): void {
     for (const [id, endpoint] of hostEndpoints)
       if (endpoint) this.#log.warn({ hostEndpoint: id }, 'this version does not program host endpoints: the host’s own interfaces are not policed');
-    for (const pool of pools.values())
-      if (pool?.natOutgoing)
-        this.#log.warn({ pool: pool.cidr }, 'this version does not program outgoing NAT of IP pools: packets leave with the workload’s own address');
     for (const [id, workload] of workloads) {
       this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
       const unheeded = workload?.qosControls ? qosLimits(workload.qosControls).unheeded : [];

@@ -17,7 +17,7 @@ import {
   type Values,
   whole,
 } from '@calico-openstack/agent';
-import { isRegion } from '@calico-openstack/datamodel';
+import { isRegion, type PortRange } from '@calico-openstack/datamodel';
 
 /** A rate of log lines. */
 export type Rate = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day' };
@@ -36,6 +36,15 @@ const interfacePrefixes: Parser<readonly string[]> = (value) => {
   return prefixes.length > 0 && prefixes.every((prefix) => /^[A-Za-z0-9_-]{1,15}$/.test(prefix))
     ? good([...new Set([...prefixes, 'tap'])])
     : bad('it must be interface name beginnings of at most 15 letters, digits, _ and -, separated by commas');
+};
+
+/** A port, or `first:last`. */
+const portRange: Parser<PortRange | undefined> = (value) => {
+  const [, first, last = first] = /^([0-9]{1,5})(?::([0-9]{1,5}))?$/.exec(value) ?? [];
+  const range = { first: Number(first), last: Number(last) };
+  return first !== undefined && range.first >= 1 && range.first <= range.last && range.last <= 65535
+    ? good(range)
+    : bad('it must be a port, or two with a colon between them, such as 32768:65535');
 };
 
 /** `N/second`, `/minute`, `/hour` or `/day`. */
@@ -131,6 +140,20 @@ export const parameters = {
     ),
     AllowVXLANPacketsFromWorkloads: row(truth, false, 'allows workloads to send VXLAN'),
     AllowIPIPPacketsFromWorkloads: row(truth, false, 'allows workloads to send IP in IP'),
+    NATOutgoingAddress: row<IpAddress | undefined>(
+      address,
+      undefined,
+      'the address that packets leave with by outgoing NAT of IP pools; without it, one of the interface that they leave by',
+      { none },
+    ),
+    NATPortRange: row<PortRange | undefined>(
+      portRange,
+      undefined,
+      "the ports, such as `32768:65535`, that TCP and UDP leave with by outgoing NAT; without it, the packet's own if it is free",
+      {
+        none,
+      },
+    ),
     VXLANPort: row(whole(1, 65535), 4789, 'the UDP port of VXLAN'),
     LogPrefix: row(text, 'calico-packet', 'the beginning of the lines of Log rules', { none: { value: '' } }),
     LogActionRateLimit: row<Rate | undefined>(

@@ -18,6 +18,10 @@ export function renderOptions(config: FelixConfig): RenderOptions {
     allowVxlanFromWorkloads: config.AllowVXLANPacketsFromWorkloads,
     allowIpipFromWorkloads: config.AllowIPIPPacketsFromWorkloads,
     vxlanPort: config.VXLANPort,
+    natOutgoing: {
+      ...(config.NATOutgoingAddress && { address: config.NATOutgoingAddress }),
+      ...(config.NATPortRange && { ports: config.NATPortRange }),
+    },
     dropInvalid: !config.DisableConntrackInvalidCheck,
     logPrefix: config.LogPrefix,
     ...(config.LogActionRateLimit && { logLimit: { ...config.LogActionRateLimit, burst: config.LogActionRateLimitBurst } }),

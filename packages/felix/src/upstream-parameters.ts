@@ -16,7 +16,7 @@ FlowLogsCollectorDebugTrace FlowLogsFlushInterval FlowLogsGoldmaneServer FlowLog
 HealthTimeoutOverrides InterfaceExclude InterfaceRefreshInterval IpInIpEnabled IpInIpMtu IpInIpTunnelAddr IpsetsRefreshInterval IptablesBackend IptablesFilterAllowAction
 IptablesFilterDenyAction IptablesLockProbeIntervalMillis IptablesMangleAllowAction IptablesMarkMask IptablesNATOutgoingInterfaceFilter IptablesPostWriteCheckIntervalSecs
 IptablesRefreshInterval IPv4VXLANTunnelAddr IPv6VXLANTunnelAddr IstioAmbientMode IstioDSCPMark KubeNodePortRanges
-LocalSubnetL2Reachability LogDebugFilenameRegex LogSeveritySys MaxIpsetSize MTUIfacePattern NATOutgoingAddress NATOutgoingExclusions NATPortRange
+LocalSubnetL2Reachability LogDebugFilenameRegex LogSeveritySys MaxIpsetSize MTUIfacePattern NATOutgoingExclusions
 NetlinkTimeoutSecs NftablesFilterAllowAction NftablesMangleAllowAction NFTablesFlowTableOffload NFTablesMode PolicySyncPathPrefix ProgramClusterRoutes PrometheusGoMetricsEnabled
 PrometheusMetricsCAFile PrometheusMetricsCertFile PrometheusMetricsClientAuth PrometheusMetricsKeyFile PrometheusProcessMetricsEnabled PrometheusWireGuardMetricsEnabled RequireMTUFile
 RouteSource RouteSyncDisabled RouteTableRange RouteTableRanges ServiceLoopPrevention SidecarAccelerationEnabled TyphaAddr TyphaCAFile TyphaCertFile TyphaCN TyphaK8sNamespace
@@ -36,6 +36,7 @@ const agreed: Readonly<Record<string, RegExp>> = {
   FloatingIPs: /^disabled$/i,
   IpInIpEnabled: no,
   LogSeveritySys: /^none$/i,
+  NATOutgoingExclusions: /^ippoolsonly$/i,
   NFTablesMode: /^(enabled|auto)$/i,
   // Chains of other tables judge the packets that ours allow, with either of the two texts.
   NftablesFilterAllowAction: /^(accept|return)$/i,

@@ -207,11 +207,16 @@ function readEndpoint({ key, path, metadata, spec }: Read, profiles: ReadonlyMap
       createdMs: createdMs(metadata['creationTimestamp']),
       network: String((metadata['annotations'] as Fields | undefined | null)?.['openstack.projectcalico.org/network-id'] ?? ''),
       prefixes: prefixes as Prefix[],
-      pairs: (texts(spec['allowedIps']) ?? []).flatMap((text) => readPrefix(text) ?? []),
+      // What ipNetworks lists twice is a fixed address as well: writers list those first, and the pairs behind them.
+      pairs: (texts(spec['allowedIps']) ?? [])
+        .flatMap((text) => readPrefix(text) ?? [])
+        .filter((pair) => (prefixes as Prefix[]).filter((prefix) => isSame(prefix, pair)).length < 2),
       gateways: gateways.map((gateway) => readAddress(gateway as string)!),
     },
   };
 }
+
+const isSame = (one: Prefix, other: Prefix): boolean => one.family === other.family && one.bits === other.bits && one.length === other.length;
 
 /** Whether the kernel would take the name for an interface. */
 const isInterfaceName = (name: unknown): boolean =>

@@ -13,6 +13,7 @@ import { arpLoudness, arpStrangers, dhcpv6FromItself, limitSets, loudness, other
 import type { Direction } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { isAnothers } from './others.ts';
+import { outgoingNatRules, poolSets } from './outgoing-nat.ts';
 import { addressCheck, claimMap, connectionMap, pairMacMap, reversePath, spoofMap } from './prefixes.ts';
 import { connectionRules, noQos, packetRateRules, type QosUse, qosSets } from './qos.ts';
 import { deny } from './rules.ts';
@@ -58,6 +59,7 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     ...workloadSets.inet,
     ...limitSets.inet,
     ...qosSets,
+    ...poolSets,
     { name: classMap('ingress'), key: ['mark'], data: 'verdict' },
     { name: classMap('egress'), key: ['mark'], data: 'verdict' },
     stampSet,
@@ -65,10 +67,15 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
-/** The base chains of both tables, for these options. @param qos the limits that somebody has */
-export function baseChains(options: RenderOptions, qos: QosUse = noQos): Readonly<Record<TableName, readonly NftChain[]>> {
+/** What somebody has that rules look for only then: limits of QoS, a pool with natOutgoing. */
+export type Used = { readonly qos: QosUse; readonly natOutgoing: boolean };
+/** Nobody has any of it. */
+export const unused: Used = { qos: noQos, natOutgoing: false };
+
+/** The base chains of both tables, for these options. */
+export function baseChains(options: RenderOptions, { qos, natOutgoing }: Used = unused): Readonly<Record<TableName, readonly NftChain[]>> {
   return {
-    inet: [...antiSpoofing(options), ...natChains(options), ...forwarding(options), ...policed(options, qos), ...toHost(options)],
+    inet: [...antiSpoofing(options), ...natChains(options, natOutgoing), ...forwarding(options), ...policed(options, qos), ...toHost(options)],
     arp: arpChains(options),
   };
 }
@@ -135,7 +142,8 @@ const claims: NftChain = {
   ],
 };
 
-function natChains(options: RenderOptions): NftChain[] {
+/** The chains that translate addresses. They are written again when the first pool gets natOutgoing, and when the last loses it. */
+export function natChains(options: RenderOptions, natOutgoing: boolean): NftChain[] {
   const { metadata } = options;
   const toMetadata = (): NftRule[] => {
     if (!metadata || familyOf(metadata.address) !== 4) return [];
@@ -148,10 +156,11 @@ function natChains(options: RenderOptions): NftChain[] {
   const toItself = ([4, 6] as const).map((family) =>
     rule({ is: 'nat-map', kind: 'snat', family, fields: family === 4 ? ['ip saddr', 'ip daddr'] : ['ip6 saddr', 'ip6 daddr'], map: fixedToFloating(family) }),
   );
+  const outgoing = natOutgoing ? outgoingNatRules(options, (...statements) => fromWorkload(options, ...statements)) : [];
   return [
     { name: 'nat-prerouting', hook: hook('nat', 'prerouting', DSTNAT), rules: [...floating, ...toMetadata()] },
     { name: 'nat-output', hook: hook('nat', 'output', DSTNAT), rules: floating },
-    { name: 'nat-postrouting', hook: hook('nat', 'postrouting', SRCNAT), rules: toItself },
+    { name: 'nat-postrouting', hook: hook('nat', 'postrouting', SRCNAT), rules: [...toItself, ...outgoing] },
   ];
 }
 

@@ -26,6 +26,8 @@ export type RenderOptions = {
   /** Whether workloads may send IP in IP. */
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
+  /** Outgoing NAT of IP pools: the address and the ports that packets leave with. Without an address of a packet's family it is one of the interface that the packet leaves by. */
+  readonly natOutgoing: { readonly address?: IpAddress; readonly ports?: { readonly first: number; readonly last: number } };
   /** Whether packets that conntrack calls invalid are denied. */
   readonly dropInvalid: boolean;
   /** The prefix of a Log rule's line. `%t` stands for the policy's tier, `%k` for its kind, `%n` for its name and `%p` for namespace/name. */
@@ -52,6 +54,7 @@ export const defaultRenderOptions: RenderOptions = {
   allowVxlanFromWorkloads: false,
   allowIpipFromWorkloads: false,
   vxlanPort: 4789,
+  natOutgoing: {},
   dropInvalid: true,
   logPrefix: 'calico-packet',
   logLimit: { rate: 20, unit: 'second', burst: 5 },

@@ -1,7 +1,7 @@
 // Translates changes of the desired local state into edits of tables and devices. Each step costs what it changes.
 import { hostCidr } from '@calico-openstack/addresses';
 import type { DesiredChange, IpSetId, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
-import { baseChains, baseSets, policed } from './base.ts';
+import { baseChains, baseSets, natChains, policed, type Used, unused } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
 import { deviceOf, type WorkloadDevice } from './devices.ts';
@@ -9,8 +9,9 @@ import { EditList, type TableEdits, type TableName } from './edits.ts';
 import { type Direction, policyChain, profileChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { Others, othersAtStart } from './others.ts';
+import { PoolPrefixes } from './outgoing-nat.ts';
 import { SharedChains, sharedChainsOf } from './prefixes.ts';
-import { noQos, QosChains, type QosUse } from './qos.ts';
+import { QosChains } from './qos.ts';
 import { renderRules } from './rules.ts';
 import { Sets } from './sets.ts';
 import { stampElements, stampSet } from './stamps.ts';
@@ -49,8 +50,9 @@ export class Renderer {
   readonly #sharedChains = new SharedChains();
   readonly #others = new Others();
   readonly #qos = new QosChains();
-  /** The limits that the chains in the table look for. */
-  #qosUse: QosUse = noQos;
+  readonly #pools = new PoolPrefixes();
+  /** What the chains in the table look for. */
+  #used: Used = unused;
 
   constructor(options: RenderOptions) {
     this.#options = options;
@@ -70,7 +72,9 @@ export class Renderer {
     for (const [id, policy] of change.policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
     for (const [cidr, isReserved] of change.reserved) this.#others.count(cidr, isReserved ? 1 : -1, edits);
+    this.#pools.apply(change.pools, edits);
     const devices = this.#renderWorkloads(change.workloads, edits);
+    this.#renderUsed(edits);
     for (const [id, set] of change.ipSets) if (set.change === 'removed') this.#sets.apply(id, set, edits);
     return { tables: edits, devices };
   }
@@ -78,11 +82,11 @@ export class Renderer {
   /** Takes a changed configuration: every chain is written again, and the sets stay. */
   setOptions(options: RenderOptions): TableEdits {
     const edits = new EditList();
-    const names = (of: RenderOptions, table: TableName): string[] => baseChains(of, this.#qosUse)[table].map((chain) => chain.name);
+    const names = (of: RenderOptions, table: TableName): string[] => baseChains(of, this.#used)[table].map((chain) => chain.name);
     for (const table of tables) {
       const wanted = new Set(names(options, table));
       for (const name of names(this.#options, table)) if (!wanted.has(name)) edits.removeChain(name, table);
-      for (const chain of baseChains(options, this.#qosUse)[table]) edits.setChain(chain, table);
+      for (const chain of baseChains(options, this.#used)[table]) edits.setChain(chain, table);
     }
     edits.setSet(stampSet, stampElements(options));
     this.#options = options;
@@ -171,15 +175,17 @@ export class Renderer {
       this.#sharedChains.release(sharedChainsOf(workload), edits);
       if (workload.qosControls) this.#qos.release(workload, edits);
     }
-    this.#renderQosUse(edits);
     return devices;
   }
 
-  #renderQosUse(edits: EditList): void {
-    const { use } = this.#qos;
-    if (use.size === this.#qosUse.size && [...use].every((kind) => this.#qosUse.has(kind))) return;
-    this.#qosUse = use;
-    for (const chain of policed(this.#options, use)) edits.setChain(chain);
+  /** Writes the chains that look for what nobody had before, or has any more. */
+  #renderUsed(edits: EditList): void {
+    const { qos } = this.#used;
+    const used = { qos: this.#qos.use, natOutgoing: this.#pools.hasNat };
+    const before = this.#used;
+    this.#used = used;
+    if (used.natOutgoing !== before.natOutgoing) for (const chain of natChains(this.#options, used.natOutgoing)) edits.setChain(chain);
+    if (used.qos.size !== qos.size || [...used.qos].some((kind) => !qos.has(kind))) for (const chain of policed(this.#options, used.qos)) edits.setChain(chain);
   }
 
   /** Counts a workload's addresses, and the gateways that the host answers for on its interface. */

@@ -67,10 +67,11 @@ function write(rule: RuleBuilder, statement: Statement): void {
     case 'nat-map':
       rule.load(statement.fields, true);
       expressions.push({ name: 'lookup', values: { set: named(statement.map), sreg: firstRegister, dreg: firstRegister } });
-      translate(rule, statement.kind, statement.family, undefined);
+      translate(rule, statement.kind, statement.family, {});
       return;
     case 'masquerade':
-      expressions.push({ name: 'masq', values: {} });
+      // The kernel heeds ports of a masquerade only with the flag NF_NAT_RANGE_PROTO_SPECIFIED; for other translations it sets the flag itself.
+      expressions.push({ name: 'masq', values: { ...loadPorts(rule, firstRegister, statement), ...(statement.port !== undefined && { flags: 0x2 }) } });
       return;
     case 'reject':
       writeReject(rule, statement);
@@ -134,18 +135,29 @@ function writeMark({ expressions }: RuleBuilder, statement: StatementOf<'set-mar
   expressions.push({ name, values: { key, sreg: firstRegister } });
 }
 
-function writeNat(rule: RuleBuilder, { address, port, kind, family: version }: StatementOf<'nat'>): void {
+function writeNat(rule: RuleBuilder, statement: StatementOf<'nat'>): void {
+  const { address, kind, family: version } = statement;
   if (address.length !== (version === 4 ? 4 : 16)) throw new RuleProblem(`translates to an address of ${address.length} bytes in family ${version}`);
-  if (port !== undefined && !rule.hasPorts) throw new RuleProblem('translates to a port without having asked for a protocol that has ports (meta l4proto)');
   rule.expressions.push({ name: 'immediate', values: { dreg: firstRegister, data: address } });
-  if (port !== undefined) rule.expressions.push({ name: 'immediate', values: { dreg: firstRegister + 4, data: networkOrder(port, 2) } });
-  translate(rule, kind, version, port);
+  translate(rule, kind, version, loadPorts(rule, firstRegister + 4, statement));
 }
 
-/** Translates to the address in the first register, and to the port four registers later. */
-function translate({ expressions }: RuleBuilder, kind: 'dnat' | 'snat', version: 4 | 6, port: number | undefined): void {
+type Ports = { readonly portMin?: number; readonly portMax?: number };
+
+/** Loads the ports that a statement translates to into registers from `register` on. Returns the attributes that name these. */
+function loadPorts(rule: RuleBuilder, register: number, { port, lastPort }: Pick<StatementOf<'nat'>, 'port' | 'lastPort'>): Ports {
+  if (port === undefined) return {};
+  if (!rule.hasPorts) throw new RuleProblem('translates to a port without having asked for a protocol that has ports (meta l4proto)');
+  if (lastPort !== undefined && lastPort < port) throw new RuleProblem(`translates to ports from ${port} to ${lastPort}`);
+  rule.expressions.push({ name: 'immediate', values: { dreg: register, data: networkOrder(port, 2) } });
+  if (lastPort === undefined || lastPort === port) return { portMin: register };
+  rule.expressions.push({ name: 'immediate', values: { dreg: register + 4, data: networkOrder(lastPort, 2) } });
+  return { portMin: register, portMax: register + 4 };
+}
+
+/** Translates to the address in the first register. */
+function translate({ expressions }: RuleBuilder, kind: 'dnat' | 'snat', version: 4 | 6, ports: Ports): void {
   const type = kind === 'snat' ? 0 : 1;
-  const ports = port === undefined ? {} : { portMin: firstRegister + 4 };
   expressions.push({ name: 'nat', values: { type, family: nfProtocol[version], addressMin: firstRegister, ...ports } });
 }
 

@@ -33,7 +33,7 @@ const expressions: { readonly [name: string]: { readonly [attribute: string]: At
     portMax: [6, 'register'],
     flags: [7, 'number', 0],
   },
-  masq: { flags: [1, 'number', 0] },
+  masq: { flags: [1, 'number', 0], portMin: [2, 'register'], portMax: [3, 'register'] },
   limit: { rate: [1, 'wide'], unit: [2, 'wide'], burst: [3, 'number'], type: [4, 'number', 0], flags: [5, 'number', 0], pad: [6, 'ignored'] },
   connlimit: { count: [1, 'number'], flags: [2, 'number', 0] },
   reject: { type: [1, 'number'], code: [2, 'byte'] },
@@ -144,7 +144,7 @@ export function readExpression(bytes: Uint8Array): Expression | undefined {
     else if (value !== null && value !== facts.unlessGiven) values[facts.attribute] = value;
   });
   if (!understood) return undefined;
-  return { name, values: name === 'nat' ? readNat(values) : values };
+  return { name, values: name === 'nat' ? readNat(values) : name === 'masq' ? readMasquerade(values) : values };
 }
 
 function readValue(kind: Exclude<Kind, 'ignored'>, bytes: Uint8Array): ExpressionValue | undefined {
@@ -179,4 +179,9 @@ function readNat(values: { readonly [attribute: string]: ExpressionValue }): { r
     ...(portMax === undefined || portMax === rest['portMin'] ? {} : { portMax }),
     ...(otherFlags === 0 ? {} : { flags: otherFlags }),
   };
+}
+
+/** Normalises a masquerade as `readNat` does; its flags are reported as they were given. */
+function readMasquerade({ flags, ...values }: { readonly [attribute: string]: ExpressionValue }): { readonly [attribute: string]: ExpressionValue } {
+  return { ...readNat(values), ...(flags === undefined ? {} : { flags }) };
 }

@@ -109,11 +109,19 @@ export type Statement =
   /** Sets mark = (mark & and) ^ xor. */
   | { readonly is: 'set-mark'; readonly of: 'packet' | 'connection'; readonly and: number; readonly xor: number }
   | { readonly is: 'notrack' }
-  /** Translates to a fixed address, and port if given. */
-  | { readonly is: 'nat'; readonly kind: 'dnat' | 'snat'; readonly family: 4 | 6; readonly address: Uint8Array; readonly port?: number }
+  /** Translates to a fixed address, and to a port if given, or one from `port` to `lastPort`. */
+  | {
+      readonly is: 'nat';
+      readonly kind: 'dnat' | 'snat';
+      readonly family: 4 | 6;
+      readonly address: Uint8Array;
+      readonly port?: number;
+      readonly lastPort?: number;
+    }
   /** Translates to the address that the map has for the fields. The rule does not match when the map has none. */
   | { readonly is: 'nat-map'; readonly kind: 'dnat' | 'snat'; readonly family: 4 | 6; readonly fields: readonly Field[]; readonly map: string }
-  | { readonly is: 'masquerade' }
+  /** Translates the source to an address of the interface that the packet leaves by, and its port to one from `port` to `lastPort` if these are given. */
+  | { readonly is: 'masquerade'; readonly port?: number; readonly lastPort?: number }
   | { readonly is: 'reject'; readonly with: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset' }
   | ({ readonly is: 'verdict' } & Verdict);
 

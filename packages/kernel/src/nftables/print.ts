@@ -107,13 +107,13 @@ export function printStatement(statement: Statement, family: TableFamily = 'inet
       return 'notrack';
     case 'nat': {
       const address = printValue(statement.family === 4 ? 'ipv4_addr' : 'ipv6_addr', statement.address);
-      const port = statement.port === undefined ? '' : `:${statement.port}`;
+      const port = printPorts(statement);
       return `${natVerb(statement, family)} ${statement.family === 6 && port !== '' ? `[${address}]` : address}${port}`;
     }
     case 'nat-map':
       return `${natVerb(statement, family)} ${fieldsText(statement.fields)} map @${statement.map}`;
     case 'masquerade':
-      return 'masquerade';
+      return statement.port === undefined ? 'masquerade' : `masquerade to ${printPorts(statement)}`;
     case 'reject':
       return printReject(statement.with, family);
     case 'verdict':
@@ -225,4 +225,10 @@ function natVerb({ kind, family: version }: { readonly kind: 'dnat' | 'snat'; re
 function printReject(how: 'port-unreachable' | 'admin-prohibited' | 'tcp-reset', family: TableFamily): string {
   if (how === 'tcp-reset') return 'reject with tcp reset';
   return `reject with ${family === 'ip' ? 'icmp' : family === 'ip6' ? 'icmpv6' : 'icmpx'} ${how}`;
+}
+
+/** The ports that a statement translates to, with a colon before them; empty when there are none. */
+function printPorts({ port, lastPort = port }: { readonly port?: number; readonly lastPort?: number }): string {
+  if (port === undefined) return '';
+  return lastPort === port ? `:${port}` : `:${port}-${lastPort}`;
 }

@@ -194,6 +194,9 @@ export const corpus: readonly NftTable[] = [
         hook: { type: 'nat', hook: 'postrouting', priority: 100, policy: 'accept' },
         rules: [
           rule({ is: 'nat', kind: 'snat', family: 4, address: addressBytes('192.0.2.1') }),
+          rule(protocol(6), { is: 'nat', kind: 'snat', family: 4, address: addressBytes('192.0.2.1'), port: 1024, lastPort: 2047 }),
+          rule(protocol(6), { is: 'masquerade', port: 1024 }),
+          rule(protocol(17), { is: 'masquerade', port: 1024, lastPort: 2047 }),
           rule({ is: 'nat-map', kind: 'snat', family: 4, fields: ['ip saddr'], map: 'floating' }),
           rule(match('ct status', hostOrder(connectionStatus.confirmed)), { is: 'masquerade' }),
         ],

@@ -1,0 +1,88 @@
+import { addressBytes, type Cidr, parseAddress } from '@calico-openstack/addresses';
+import { type IpPool, noChange } from '@calico-openstack/datamodel';
+import type { Field } from '@calico-openstack/kernel/nftables/objects';
+import { fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
+import { expect, test } from 'vitest';
+import { applyEdits } from './edits.ts';
+import { defaultRenderOptions, type RenderOptions } from './options.ts';
+import { Renderer } from './renderer.ts';
+import { ifnameBytes } from './statements.ts';
+
+function host(options: Partial<RenderOptions> = {}) {
+  const { table, evaluate } = fakeTable('inet', 'calico-felix');
+  const arp = fakeTable('arp', 'calico-felix').table;
+  const renderer = new Renderer({ ...defaultRenderOptions, ...options });
+  const edit = (edits: Parameters<typeof applyEdits>[1]) => {
+    expect(applyEdits({ inet: table, arp }, edits)).toEqual([]);
+    table.apply();
+  };
+  edit(renderer.start());
+  return {
+    /** Pools by prefix: `true` with natOutgoing, `undefined` when one is gone. */
+    say: (pools: Readonly<Record<string, boolean | undefined>>) =>
+      edit(
+        renderer.render({
+          ...noChange,
+          pools: new Map(
+            Object.entries(pools).map(([cidr, natOutgoing]): [string, IpPool | undefined] => [
+              cidr,
+              natOutgoing === undefined ? undefined : { cidr: cidr as Cidr, natOutgoing },
+            ]),
+          ),
+        }).tables,
+      ),
+    setOptions: (changed: Partial<RenderOptions>) => edit(renderer.setOptions({ ...defaultRenderOptions, ...changed })),
+    rules: () => table.rules.chain('nat-postrouting')!.rules.length,
+    translated(source: string, destination: string, { from = 'tap1', protocol = 17 } = {}) {
+      const v6 = source.includes(':');
+      const fields = new Map<Field, Uint8Array>([
+        ['meta iifname', ifnameBytes(from)],
+        ['meta l4proto', Uint8Array.of(protocol)],
+        ['meta nfproto', Uint8Array.of(v6 ? 10 : 2)],
+        [v6 ? 'ip6 saddr' : 'ip saddr', addressBytes(parseAddress(source)!)],
+        [v6 ? 'ip6 daddr' : 'ip daddr', addressBytes(parseAddress(destination)!)],
+      ]);
+      return evaluate('postrouting', fields).translated;
+    },
+  };
+}
+
+test('only from a pool with natOutgoing, out of all pools, and from a workload; without such a pool nothing is asked', () => {
+  const { say, translated, rules } = host();
+  const before = rules();
+  say({ '10.0.0.0/16': false });
+  expect(rules()).toBe(before);
+  say({ '10.1.0.0/16': true, 'fd00::/64': true });
+  expect(translated('10.1.0.1', '192.0.2.1')).toEqual({ kind: 'masquerade' });
+  expect(translated('fd00::1', '2001:db8::1')).toEqual({ kind: 'masquerade' });
+  expect(translated('10.1.0.1', '10.0.0.1')).toBeUndefined();
+  expect(translated('fd00::1', 'fd00::2')).toBeUndefined();
+  expect(translated('10.0.0.1', '192.0.2.1')).toBeUndefined();
+  expect(translated('10.1.0.1', '192.0.2.1', { from: 'eth0' })).toBeUndefined();
+  say({ '10.1.0.0/16': false, 'fd00::/64': undefined });
+  expect(translated('10.1.0.1', '192.0.2.1')).toBeUndefined();
+  expect(rules()).toBe(before);
+});
+
+test('a pool within another counts with it, and by itself when that goes', () => {
+  const { say, translated } = host();
+  say({ '10.0.0.0/8': true, '10.1.0.0/16': true });
+  say({ '10.0.0.0/8': undefined });
+  expect(translated('10.1.0.1', '192.0.2.1')).toEqual({ kind: 'masquerade' });
+  expect(translated('10.2.0.1', '192.0.2.1')).toBeUndefined();
+  expect(translated('10.1.0.1', '10.2.0.1')).toEqual({ kind: 'masquerade' });
+  say({ '10.0.0.0/8': false });
+  expect(translated('10.1.0.1', '10.2.0.1')).toBeUndefined();
+});
+
+test('an address is for its family; ports are for TCP and UDP; both are taken live', () => {
+  const { say, translated, setOptions } = host();
+  say({ '10.1.0.0/16': true, 'fd00::/64': true });
+  setOptions({ natOutgoing: { address: parseAddress('203.0.113.7')!, ports: { first: 1024, last: 2047 } } });
+  const address = addressBytes('203.0.113.7');
+  expect(translated('10.1.0.1', '192.0.2.1')).toEqual({ kind: 'snat', address, port: 1024 });
+  expect(translated('10.1.0.1', '192.0.2.1', { protocol: 1 })).toEqual({ kind: 'snat', address });
+  expect(translated('fd00::1', '2001:db8::1')).toEqual({ kind: 'masquerade' });
+  setOptions({});
+  expect(translated('10.1.0.1', '192.0.2.1')).toEqual({ kind: 'masquerade' });
+});
