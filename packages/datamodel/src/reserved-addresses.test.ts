@@ -90,7 +90,8 @@ test("BIRD's neighbors are found, but not in comments and strings", () => {
 
 test('a session with a workload of the host reserves nothing: the workload is to have its address', () => {
   const text = `
-    protocol bgp 'workload4-guests:port-1'
+    template bgp calico_session_x { local 169.254.0.179 port 179 as 64512; }
+    protocol bgp 'workload4-guests:port-1' from calico_session_x
     {
       local 169.254.0.179 port 179 as 64512;
       neighbor 10.65.0.4 port 179 as 65001;
