@@ -30,6 +30,8 @@ export interface World {
   agent(): ChildProcess;
   /** Starts the agent. Resolves when it has read etcd, or with `etcdIsAway` when it has started. `options` are lines for [DEFAULT], `calico` for [calico]. `syslog` is a socket that it finds at /dev/log. */
   startAgent(options?: string, more?: { readonly etcdIsAway?: boolean; readonly calico?: string; readonly syslog?: string }): Promise<void>;
+  /** Writes the agent's configuration. Returns the path of the file. */
+  writeConfiguration(options?: string, calico?: string): string;
   /** Kills the agent with SIGKILL. */
   killAgent(): Promise<void>;
   putPort(port: TestPort): Promise<void>;
@@ -129,11 +131,7 @@ export async function openWorld(): Promise<World> {
     etcd,
     agent: () => agent!,
     async startAgent(options = '', { etcdIsAway = false, calico = '', syslog } = {}) {
-      const config = join(directory, 'neutron.conf');
-      writeFileSync(
-        config,
-        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\netcd_username = agent\netcd_password = agent\n${calico}\n`,
-      );
+      const config = world.writeConfiguration(options, calico);
       const before = says().length;
       const [program = '', ...args] = [...inHost, ...(syslog === undefined ? [] : withSyslog(syslog)), process.execPath, agentProgram, '--config-file', config];
       agent = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -145,6 +143,14 @@ export async function openWorld(): Promise<World> {
           .slice(before)
           .includes(etcdIsAway ? 'took over' : 'etcd was read');
       });
+    },
+    writeConfiguration(options = '', calico = '') {
+      const config = join(directory, 'neutron.conf');
+      writeFileSync(
+        config,
+        `[DEFAULT]\nhost = ${hostName}\nstate_path = ${state}\nlog_file = ${logFile}\ndebug = true\ndnsmasq_base_log_dir = ${directory}\n${options}\n[calico]\netcd_host = 127.0.0.1\netcd_port = ${etcd.clientPort}\netcd_username = agent\netcd_password = agent\n${calico}\n`,
+      );
+      return config;
     },
     async killAgent() {
       const ending = agent;
