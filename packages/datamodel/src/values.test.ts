@@ -3,7 +3,7 @@ import { endpointMost, labelsMost } from './bounds.ts';
 import { decodeJsonObject, decodeResource, nestingMax, parseJson, show, valueBytesMax } from './resource.ts';
 import { decodeAgentStatus, decodeEndpointStatus, encodeAgentStatus, encodeEndpointStatus } from './status.ts';
 import { decodeSubnet, encodeSubnet } from './subnet.ts';
-import { decodeWorkloadEndpoint } from './workload-endpoint.ts';
+import { decodeWorkloadEndpoint, packetRatesAnnotation } from './workload-endpoint.ts';
 
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const value = <T>(decoded: { ok: true; value: T } | { ok: false; reason: string }): T => {
@@ -51,6 +51,25 @@ describe('a WorkloadEndpoint', () => {
       profiles: ['p'],
       ports: [{ name: 'web', protocol: 6, port: 80 }],
     });
+  });
+  test.each<readonly [string, object | undefined, string, object | undefined]>([
+    [
+      'takes the place of that in the spec',
+      { egressPacketRate: 10_000, egressBandwidth: 1000 },
+      '{"egressPacketRate":50000}',
+      { egressPacketRate: 50_000, egressBandwidth: 1000 },
+    ],
+    ['counts alone', undefined, '{"ingressPacketRate":50000}', { ingressPacketRate: 50_000 }],
+    [
+      'sets nothing but packet rates',
+      { egressBandwidth: 1000 },
+      '{"egressBandwidth":1,"egressPacketBurst":1,"odd":1,"egressPacketRate":"x"}',
+      { egressBandwidth: 1000 },
+    ],
+    ['that is no JSON leaves the spec’s', { egressPacketRate: 10_000 }, '{', { egressPacketRate: 10_000 }],
+  ])('a packet rate in the annotation %s', (_, qosControls, annotation, expected) => {
+    const bytes = endpoint({ ...(qosControls && { qosControls }) }, { annotations: { [packetRatesAnnotation]: annotation } });
+    expect(value(decodeWorkloadEndpoint(bytes)).qosControls).toEqual(expected);
   });
   test.each<[string, object]>([
     ['no address', { ipNetworks: [] }],

@@ -79,7 +79,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     openHostAddresses(links, {
       onTrouble: (error: unknown) =>
         log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried'),
-      leavesOut: (device) => config().InterfacePrefix.some((prefix) => device.startsWith(prefix)),
+      leavesOut: (device) => shaperRights.isOurIfb(device) || config().InterfacePrefix.some((prefix) => device.startsWith(prefix)),
     }),
   );
   const owned = config().NftablesTableOwnership === 'Owned';

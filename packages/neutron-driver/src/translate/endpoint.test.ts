@@ -70,6 +70,15 @@ test("an endpoint has every field of upstream's", () => {
   });
 });
 
+test('a packet rate beyond that of Calico’s API stands in an annotation, with the nearest bound where upstream reads', () => {
+  const { annotations, spec } = content(
+    {},
+    { qosRules: [{ type: 'packet_rate_limit', direction: undefined, max_kbps: undefined, max_burst_kbps: undefined, max_kpps: 50 }] },
+  );
+  expect(annotations?.['openstack.projectcalico.org/packet-rates']).toBe('{"egressPacketRate":50000}');
+  expect(spec).toMatchObject({ qosControls: { egressPacketRate: 10_000, egressPacketBurst: 5 } });
+});
+
 test('a floating IP is translated only for an address that the endpoint has, and what is left out is named', () => {
   const warnings: string[] = [];
   const lost = floatingIpRow({ fixed_ip_address: '10.40.0.8' });
