@@ -4,6 +4,7 @@ import type { Bench, Measurement } from './bench.ts';
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   'programming-latency': () => import('./programming-latency.ts'),
   'dhcp-latency': () => import('./dhcp-latency.ts'),
+  resync: () => import('./resync.ts'),
   'connections-cut': () => import('./connections-cut.ts'),
   'etcd-storm': () => import('./etcd-storm.ts'),
   'bird-scale': () => import('./bird-scale.ts'),

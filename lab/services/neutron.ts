@@ -76,6 +76,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   const prepare = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(file, configuration(directory, options));
+    writeFileSync(join(directory, 'policy.yaml'), policy);
     // The package is copied, so that a change of the source does not change a running lab.
     if (driver !== undefined && 'folder' in driver) await processes.run(installation.python, [join(driver.folder, 'make_site.py'), pythonPath]);
   };
@@ -101,6 +102,9 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
 }
 
+/** Nova's rights: newer releases give them to the role `service` alone, which the lab's administrator does not have. */
+const policy = '"create_port:binding:profile": "rule:admin_only"\n"update_port:binding:profile": "rule:admin_only"\n';
+
 /** Upstream's core plugin is its router plugin, too. */
 function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePlugin'>): string {
   if (corePlugin) return 'core_plugin = calico\nservice_plugins = revisions,trunk,port_forwarding\n';
@@ -125,6 +129,7 @@ connection = ${mariadb.connection('neutron')}
 [oslo_concurrency]
 lock_path = ${directory}/state/lock
 [oslo_policy]
+policy_file = ${directory}/policy.yaml
 policy_dirs = /etc/neutron/policy.d
 [keystone_authtoken]
 auth_type = password

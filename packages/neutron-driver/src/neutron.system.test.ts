@@ -334,9 +334,11 @@ describe('what reaches etcd', () => {
     await becomes('DOWN');
     await openstack.update('floatingip', floating.id, { port_id: port.id });
     await becomes('ACTIVE');
-    await openstack.update('port', port.id, { fixed_ips: [{ subnet_id: subnet, ip_address: '10.65.201.7' }] });
-    expect(await nats()).toBeUndefined();
-    await becomes('DOWN');
+    const moved = await openstack.request('PUT', `ports/${port.id}`, { port: { fixed_ips: [{ subnet_id: subnet, ip_address: '10.65.201.7' }] } });
+    if (moved.status === 200) {
+      expect(await nats()).toBeUndefined();
+      await becomes('DOWN');
+    } else expect(moved.body).toMatch(/associated to a floating ip/); // newer releases of Neutron refuse it
     await openstack.remove('floatingip', floating.id);
   });
 

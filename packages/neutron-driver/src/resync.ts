@@ -184,14 +184,15 @@ async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<v
 
 type Batch = { readonly ids: readonly string[]; readonly rows: Rows };
 
-/** Reads all that Neutron has of a kind, in pages. */
+/** Reads all that Neutron has of a kind, in pages. While a page is compared, the next one is read: nothing is decided by rows that are a little older. */
 async function* pages(kind: PagedKind, source: Background): AsyncGenerator<Batch, undefined> {
-  for (let after = ''; ; ) {
-    const page = await source.page(kind, after, pageSize);
+  for (let reading = source.page(kind, '', pageSize); ; ) {
+    const page = await reading;
     const last = page.ids.at(-1);
     if (last === undefined) return;
+    reading = source.page(kind, last, pageSize);
+    reading.catch(() => {}); // thrown where the page is needed, if it is
     yield page;
-    after = last;
   }
 }
 

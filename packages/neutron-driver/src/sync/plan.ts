@@ -137,12 +137,14 @@ class Planner {
   private readonly gateways: ReadonlyMap<string, string>;
   private readonly groups: ReadonlyMap<string, Rows['security_groups'][number]>;
   private readonly groupNames: ReadonlyMap<string, string>;
+  private readonly spoofingAllowed: boolean;
   private readonly addressGroups: ReadonlyMap<string, Rows['address_groups'][number]>;
 
   constructor(knowledge: Knowledge, speaksFor: ReadonlyMap<string, readonly string[]>) {
     const { rows } = knowledge;
     this.knowledge = knowledge;
     this.speaksFor = speaksFor;
+    this.spoofingAllowed = spoofingAllowed(knowledge.found.get(felixConfigurationKey));
     this.ports = new Map(rows.ports.map((port) => [port.id, port]));
     this.gateways = new Map(rows.subnets.flatMap((subnet) => (subnet.gateway_ip === undefined ? [] : [[subnet.id, subnet.gateway_ip] as const])));
     this.groups = new Map(rows.security_groups.map((group) => [group.id, group]));
@@ -221,7 +223,7 @@ class Planner {
   }
 
   private endpoint(port: PortRow, slot: Slot, stored: Fields | undefined): ResourceContent {
-    const { rows, projects, settings, found } = this.knowledge;
+    const { rows, projects, settings } = this.knowledge;
     const network = rows.networks.find((candidate) => candidate.id === port.network_id);
     const qosPolicy = port.qos_policy_id ?? network?.qos_policy_id;
     const project = projects.get(port.project_id) ?? projectFrom(stored, port.project_id);
@@ -236,7 +238,7 @@ class Planner {
       project,
       dnsDomain: rows.dns_domain,
       speaksFor: this.speaksFor.get(port.id) ?? [],
-      spoofingAllowed: spoofingAllowed(found.get(felixConfigurationKey)),
+      spoofingAllowed: this.spoofingAllowed,
       qos: settings.qos,
     };
     return endpointContent(port, slot, facts, (what) => this.warnings.push({ object: `port ${port.id}`, what }));
