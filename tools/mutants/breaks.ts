@@ -176,8 +176,8 @@ export const breaks: readonly Break[] = [
   {
     what: 'an endpoint of etcd that does not answer in time is asked again and again',
     file: 'packages/etcd/src/connection.ts',
-    from: "if (code === 'ETCD_UNAVAILABLE' || code === 'ETCD_TIMEOUT') leave(endpoint);",
-    to: "if (code === 'ETCD_UNAVAILABLE') leave(endpoint);",
+    from: "if (code === 'ETCD_UNAVAILABLE' || code === 'ETCD_TIMEOUT') this.#endpoints.leave(endpoint);",
+    to: "if (code === 'ETCD_UNAVAILABLE') this.#endpoints.leave(endpoint);",
   },
   {
     what: 'addresses that leave are not recorded, so that their connections go on with whoever gets them',

@@ -410,3 +410,50 @@ describe('bandwidth', () => {
     expect([...links.links.keys()].sort()).toEqual(['ifb0', 'lo', 'tap1']);
   });
 });
+
+test('sysctls are written anew when the endpoint or the settings want other values', async () => {
+  const { plug, say, devices, sysctls } = world();
+  await plug('tap1');
+  const rpFilter = () => sysctls.get('net/ipv4/conf/tap1/rp_filter');
+  say(['a', { ...device('tap1', '10.0.0.1'), spoofing: true }]);
+  expect(rpFilter()).toBe('0');
+  say(['a', device('tap1', '10.0.0.1')]);
+  expect(rpFilter()).toBe('1');
+  devices.setSettings({ ...settings, rpFilter: '2' });
+  devices.apply();
+  expect(rpFilter()).toBe('2');
+});
+
+test('without IPv6 the host has no IPv6 address for BGP on the interface, and has it again with IPv6', async () => {
+  const { plug, say, devices, links } = world();
+  await plug('tap1');
+  const families = async () => {
+    devices.apply();
+    await Promise.resolve();
+    return links.addresses('tap1').map(({ address }) => (address.includes(':') ? 6 : 4));
+  };
+  say(['a', { ...device('tap1', '10.0.0.1'), peeringAddresses: ['169.254.0.179', 'fd12::1'] as IpAddress[] }]);
+  expect(await families()).toEqual([4, 6]);
+  devices.setSettings({ ...settings, ipv6: false });
+  expect(await families()).toEqual([4]);
+  devices.setSettings(settings);
+  expect(await families()).toEqual([4, 6]);
+});
+
+test('a step looks at the interfaces that changed alone', async () => {
+  const { plug, say, devices, links } = world();
+  for (const name of ['tap1', 'tap2']) await plug(name);
+  say(['a', device('tap1', '10.0.0.1')], ['b', device('tap2', '10.0.0.2')]);
+  const looked: string[] = [];
+  const { link } = links;
+  Object.assign(links, {
+    link(name: string) {
+      looked.push(name);
+      return link.call(links, name);
+    },
+  });
+  devices.linksChanged(['tap2']);
+  devices.apply();
+  expect(looked).not.toContain('tap1');
+  expect(looked).toContain('tap2');
+});

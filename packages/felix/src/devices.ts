@@ -185,6 +185,7 @@ class WorkloadDevices implements Devices {
     return { changed, retry: problems.size > 0 || [...this.#refused.values()].some(({ code }) => isWorthAnotherTry(code)) };
   }
 
+  /** An endpoint that waits for one of these addresses is among the changed ones until it has all of them (`apply`). */
   release(addresses: Iterable<IpAddress>): void {
     for (const address of addresses) {
       const cidr = this.#leads.release(address);
@@ -192,7 +193,6 @@ class WorkloadDevices implements Devices {
       const id = name === undefined ? undefined : this.#byName.get(name);
       if (id === undefined) continue;
       for (const route of this.#programmed.get(id)!.routes.values()) if (route.destination === cidr) this.#kernel.routes.set(route);
-      this.#dirty.add(id);
     }
   }
 

@@ -244,7 +244,9 @@ describe('names that are no parameters', () => {
   });
 
   test('do not hide one that must stop the start', () => {
-    const stopping = complaintsOf(source('a.cfg', ...unknown(60), ['prometheusmetricscertfile', '/cert.pem'])).filter(({ stops }) => stops);
-    expect(stopping).toMatchObject([{ option: 'PrometheusMetricsCertFile' }]);
+    const stopping = complaintsOf(source('a.cfg', ...unknown(60), ['prometheusmetricscertfile', '/cert.pem'], ['wireguardenabled', 'true'])).filter(
+      ({ stops }) => stops,
+    );
+    expect(stopping).toMatchObject([{ option: 'PrometheusMetricsCertFile' }, { option: 'WireguardEnabled' }]);
   });
 });
