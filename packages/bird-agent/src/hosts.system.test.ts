@@ -1,6 +1,6 @@
 // Tests hosts' Nodes: a Node that a former host of the same address has left behind, an uplink that is down for a moment, and a Node that cannot be decoded.
 import { rmSync } from 'node:fs';
-import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
+import { agentStatusKey, resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openWorld, type TestHost, until, type World } from './testing/world.ts';
 
@@ -30,6 +30,13 @@ beforeAll(async () => {
   await Promise.all(['mesh4-host-1', 'mesh6-host-1'].map((symbol) => established(a, symbol)));
 });
 afterAll(() => world?.close());
+
+test('each agent’s heartbeat is in etcd, under a lease, for Neutron’s list of agents', async () => {
+  for (const { name } of [a, b]) {
+    const said = await world.etcdProcess.etcdctl('get', agentStatusKey(undefined, name, 'calico-bird-agent'), '-w', 'json');
+    expect((JSON.parse(said) as { kvs: { lease: number }[] }).kvs.map(({ lease }) => lease !== 0)).toEqual([true]);
+  }
+});
 
 test('the Node of a host’s former name loses its addresses to the host that is alive, and that is told on both', async () => {
   expect((await a.bird.sessions()).map(({ name }) => name).sort()).toEqual(['mesh4-host-1', 'mesh6-host-1']);

@@ -1,7 +1,8 @@
 // Tests the agent as an operator starts it, with a real etcd, real Dnsmasqs and real DHCP clients, in network namespaces.
+import { agentStatusKey } from '@calico-openstack/datamodel';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
-import type { TestPort } from './testing/etcd-values.ts';
+import { hostName, type TestPort } from './testing/etcd-values.ts';
 import { subnet } from './testing/facts.ts';
 import { rawGuest } from './testing/raw-dhcp.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
@@ -56,6 +57,13 @@ async function renewed(client: LeaseHolder) {
 }
 
 const noAnswer = { attempts: 2 };
+
+test('the agent’s heartbeat is in etcd, under a lease, for Neutron’s list of agents', async () => {
+  const { kvs } = JSON.parse(await world.etcd.etcdctl('get', agentStatusKey(undefined, hostName, 'calico-dhcp-agent'), '-w', 'json')) as {
+    kvs: { lease: number }[];
+  };
+  expect(kvs.map(({ lease }) => lease !== 0)).toEqual([true]);
+});
 
 test('a DHCPv4 client gets address, mask, gateway, DNS, routes, MTU, hostname and domain', async () => {
   const one = port({ fqdn: 'vm-1.cloud.example.' });
