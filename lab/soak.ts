@@ -1,5 +1,6 @@
 // Watches an idle lab while etcd and the proxy in front of it are killed now and then. Nothing may be lost, and nothing may be gone for a while.
 import { randomUUID } from 'node:crypto';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from './lab.ts';
 import type { Network } from './openstack.ts';
@@ -32,7 +33,7 @@ export async function soak(lab: Lab, network: Network, { durationMs, quietMs, aw
   const pids = parts.map((part) => part.pid());
   const losses = (): number[] => parts.map((part) => part.said().match(/ETCD_(UNAVAILABLE|TIMEOUT)/g)?.length ?? 0);
   const lossesBefore = losses();
-  const before = await createRevisions(lab);
+  let known = await createRevisions(lab);
   const victims = [[lab.grpcProxy, lab.etcd], [lab.etcd], [lab.grpcProxy]];
   const untilMs = performance.now() + durationMs;
   const troubles: string[] = [];
@@ -48,17 +49,21 @@ export async function soak(lab: Lab, network: Network, { durationMs, quietMs, aw
     await sleep(awayMs);
     for (const each of killed.toReversed()) await each?.start();
     await changeComesThrough(lab, network);
+    const now = await createRevisions(lab);
+    for (const [key, revision] of known) {
+      if (!now.has(key)) troubles.push(`${key} is gone after ${momentOf(kills)}`);
+      else if (now.get(key) !== revision) troubles.push(`${key} was gone for a while before or after ${momentOf(kills)}`);
+    }
+    known = now;
     say(`${kills}: ${killed.map((each) => each?.name).join(' and ')} killed and restarted; a port was created and deleted on each host`);
-  }
-  const after = await createRevisions(lab);
-  for (const [key, revision] of before) {
-    if (!after.has(key)) troubles.push(`${key} is gone`);
-    else if (after.get(key) !== revision) troubles.push(`${key} was gone for a while`);
   }
   for (const [index, part] of parts.entries()) if (part.pid() !== pids[index]) troubles.push(`${part.name} has ended or was restarted`);
   const told = losses();
   return { kills, losses: Object.fromEntries(parts.map(({ name }, index) => [name, told[index]! - lossesBefore[index]!])), troubles };
 }
+
+/** A kill's number, the time, and how busy the machine is: on one that lets processes wait for minutes, leases expire. */
+const momentOf = (kill: number): string => `kill ${kill} (${new Date().toISOString()}, load ${loadavg()[0]!.toFixed(1)})`;
 
 async function kill(service: Service | undefined): Promise<void> {
   service?.kill('SIGKILL');
