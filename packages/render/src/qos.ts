@@ -6,8 +6,8 @@
 //
 // What was counted stands in the set's element and in the chain's rule. Neither is written again while the limit stays the same, whatever happens to policy.
 import { type LocalWorkload, type QosControls, shortDigest } from '@calico-openstack/datamodel';
-import type { TokenBucket } from '@calico-openstack/kernel';
 import type { NftChain, NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
+import type { TokenBucket } from '@calico-openstack/kernel/qdiscs/qdisc';
 import type { EditList } from './edits.ts';
 import type { Direction } from './names.ts';
 import { drop, inSet, l4proto, markHas, rule } from './statements.ts';
