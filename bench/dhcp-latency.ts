@@ -173,7 +173,12 @@ function createTaps(host: string, guests: string, links: Links & LinkEditor, gue
       const numbers = Array.from({ length: count }, (_, index) => last + index + 1);
       const lines = numbers.map((number) => `link add v${number} type veth peer name g${number} netns ${guests}`);
       execFileSync('ip', ['-n', host, '-batch', '-'], { input: `${lines.join('\n')}\n` });
-      execFileSync('ip', ['-n', guests, '-batch', '-'], { input: `${numbers.map((number) => `link set g${number} up`).join('\n')}\n` });
+      // A guest that answered no ARP would fill the server's send queue, and every other guest would wait.
+      const settings = numbers.map((number) => {
+        const { mac, addresses } = portOf(number);
+        return `link set g${number} address ${mac}\naddr add ${addresses[0]}/32 dev g${number}\nlink set g${number} up`;
+      });
+      execFileSync('ip', ['-n', guests, '-batch', '-'], { input: `${settings.join('\n')}\n` });
       const shown = JSON.parse(execFileSync('ip', ['-n', guests, '-j', 'link'], { encoding: 'utf8' })) as { ifindex: number; ifname: string }[];
       for (const number of numbers) {
         const port = portOf(number);
