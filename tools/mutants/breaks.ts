@@ -80,7 +80,7 @@ export const breaks: readonly Break[] = [
   {
     what: 'liveness of agents that could not be written is lost',
     file: 'packages/neutron-driver/src/status/agents.ts',
-    from: 'waiting.set(host, started || (waiting.get(host) ?? false));\n        urgent = true;',
+    from: 'agents.forEach(wait);\n        urgent = true;',
     to: 'urgent = true;',
   },
   {

@@ -57,8 +57,8 @@ export const allowedSurvivors: readonly Survivor[] = [
   },
   {
     file: 'packages/neutron-driver/src/status/elected.ts',
-    line: 'following = undefined;',
-    what: 'following = undefined; → removed',
+    line: 'following = [];',
+    what: 'following = []; → removed',
     why: 'a follower that is closed may be closed again, and the next term has its own',
   },
   { file: 'packages/neutron-driver/src/background.ts', line: 'return true;', what: 'true → false', why: nextTurn },
