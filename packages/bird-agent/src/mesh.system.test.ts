@@ -76,7 +76,7 @@ test('hosts come and go, and no session of others is touched by it', async () =>
   await until('no session with the third host', async () => ((await a.bird.session(`mesh4-${c.name}`)) === undefined ? true : undefined));
   expect(await Promise.all([a.bird.session(`mesh4-${b.name}`), a.bird.session(`mesh6-${b.name}`)])).toEqual(before);
   expect(before.map((session) => session?.detail)).toEqual(['Established', 'Established']);
-  // Nor does BIRD log a line for each session at each change.
+  // BIRD does not log a line for each session at each change.
   expect(readFileSync(join(world.directory, `${a.name}.bird.log`), 'utf8')).not.toMatch(/mesh\S+ Reconfigured/);
 });
 

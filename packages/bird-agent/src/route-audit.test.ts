@@ -6,7 +6,7 @@ import type { BirdControl } from './bird/control.ts';
 import { auditMs } from './look-again.ts';
 import { routeAudit } from './route-audit.ts';
 
-/** A BIRD of which one neighbour announces two routes that are refused, and has imported nine. */
+/** A BIRD with a neighbour that announces two refused routes, and from which nine routes are imported. */
 function setUp(mostRoutes: number) {
   const clock = fakeClock();
   const asked: string[] = [];
@@ -20,7 +20,7 @@ function setUp(mostRoutes: number) {
   return { audit, clock, asked, told };
 }
 
-/** What BIRD answers: `show protocols all`, and routes and their numbers. */
+/** BIRD's answers to `show protocols all`, and to questions for routes and their numbers. */
 function linesFor(command: string): readonly string[] {
   if (command.startsWith('show protocols all "workload')) return [];
   if (command.startsWith('show protocols'))

@@ -1,4 +1,4 @@
-// The agent: etcd and the kernel's links → model → files, addresses on taps, Dnsmasq, the IPv6 responder. One loop does all of it (`core.ts`); handlers only note what changed.
+// Starts the agent's parts and connects them. Changes of etcd and of the kernel's links go to the core (`core.ts`), whose loop serves ports by Dnsmasq's files, the IPv6 responder and addresses on taps.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Logger, startLoop } from '@calico-openstack/agent';
@@ -121,18 +121,22 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   };
 }
 
-/** Ends the Dnsmasq for DHCPv6 that an earlier version of this agent had, with its files. It serves until this agent can. */
+/** Ends the Dnsmasq for DHCPv6 of an earlier version of this agent, and removes its files. It serves until this agent does. */
 async function endFormerDnsmasq6(directory: string): Promise<void> {
   const former = join(directory, 'dnsmasq-6');
   for (const { network, ...found } of processesWith(`--pid-file=${join(former, 'pid')}`)) if (network === networkNamespaceOf('self')) await kill(found);
   rmSync(former, { recursive: true, force: true });
 }
 
-/** The options with an operator's file without what cannot be in it. */
+/** The options with a usable form of the operator's file of Dnsmasq options. */
 function withOperatorsFile(options: AgentOptions, log: Logger): AgentOptions {
   const { configFile } = options.dnsmasq;
   if (configFile === undefined) return options;
   const { path, leftOut } = operatorsFile(configFile, options.directory);
-  if (leftOut.length > 0) log.warn({ file: configFile, options: leftOut }, 'options of dnsmasq_config_file are left out, since this agent sets them itself');
+  if (leftOut.length > 0)
+    log.warn(
+      { file: configFile, options: leftOut },
+      'options of dnsmasq_config_file are left out, because this agent sets them itself; remove them from the file',
+    );
   return { ...options, dnsmasq: { ...options.dnsmasq, configFile: path } };
 }

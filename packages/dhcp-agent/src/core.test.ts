@@ -19,7 +19,7 @@ const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
   ...some,
 });
 
-/** An agent over a kernel, a Dnsmasq and files that stay when it ends. */
+/** Starts an agent's core over a kernel, a Dnsmasq and files, which outlive it. */
 function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, files6: Map<string, string>, log = silentLog()) {
   const written = { read: () => files6, write: (tap: string, text: string) => void files6.set(tap, text), remove: (tap: string) => void files6.delete(tap) };
   const server6 = createIpv6Server(written, () => undefined);

@@ -1,5 +1,5 @@
-// DHCPv4 questions that come before their tap can be answered: a VM runs before its port is known, or its gateway on the tap. Dnsmasq drops such a question, and most clients ask again only
-// a second later. This agent hears them too, keeps the last one of each tap, and hands it to Dnsmasq as soon as the tap is ready.
+// Handles DHCPv4 questions that arrive before their tap can be answered, because a VM may run before its port is known or its gateway is on the tap. Dnsmasq drops such a question, and most
+// clients repeat it only after a second. This agent receives them too, keeps the last one of each tap, and passes it to Dnsmasq as soon as the tap is ready.
 import { macBytes } from '@calico-openstack/addresses';
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { type Frame, openPacketSocket, sendUdp4ToSelf } from '@calico-openstack/kernel';
@@ -7,7 +7,7 @@ import type { Links } from '@calico-openstack/kernel/links/link';
 import type { HostEntry } from './dnsmasq/files.ts';
 import { isTapName } from './endpoint.ts';
 
-/** Where ports are looked up. */
+/** The parts that keeping questions needs. */
 export type EarlyOptions = {
   readonly links: Links;
   /** The port that is served on a tap, once its files are written; undefined when none is. */
@@ -18,15 +18,15 @@ export type EarlyOptions = {
 
 /** Keeps questions until closed. */
 export interface EarlyQuestions {
-  /** Takes in that a tap came, changed or went. */
+  /** Takes in that a tap was added, changed or removed. */
   changed(tap: string): void;
-  /** Takes in that ports may have come. */
+  /** Takes in that ports may have been added. */
   portsChanged(): void;
   close(): void;
 }
 
 const [ip4, serverPort] = [0x0800, 67] as const;
-/** The kernel's filter: IPv4 without options, UDP, to DHCP's server port. Codes and offsets: linux/filter.h; a frame's first byte is 0. */
+/** The kernel's filter: it passes IPv4 without options, with UDP to DHCP's server port. Codes are those of linux/filter.h; offsets count from the first byte of the frame. */
 const filter = [
   [0x30, 0, 0, 14],
   [0x15, 0, 4, 0x45],
@@ -42,12 +42,12 @@ const limit = { atOnce: 16, everyMs: 250 };
 /** How long a question is kept. The client has asked again by then. */
 const holdMs = 10_000;
 /**
- * What is heard so soon after its tap became ready may have been asked before: frames wait until they are read. Dnsmasq is handed it in any case; what it hears twice it answers twice,
- * with the same.
+ * A question that is read within this time after its tap became ready may have arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case. Dnsmasq answers
+ * a question that it gets twice with the same answer.
  */
 const recentMs = 500;
 
-/** Listens until closed. Where the kernel refuses that, clients ask again themselves, and that is logged. */
+/** Listens until closed. If the kernel refuses the socket, that is logged, and clients have to repeat their questions. */
 export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
   const early = createEarlyQuestions(options, (linkIndex, address, question) => {
     const refusal = sendUdp4ToSelf(linkIndex, address, serverPort, question);
@@ -57,18 +57,18 @@ export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
     const socket = openPacketSocket(ip4, filter, limit, early.take);
     return { ...early, close: () => socket.close() };
   } catch (error) {
-    options.log.warn({ err: error }, 'cannot hear guests’ DHCPv4 questions: one that comes before its port is answered when the guest asks again');
+    options.log.warn({ err: error }, 'cannot receive guests’ DHCPv4 questions, so one that arrives before its port is answered only when the guest repeats it');
     return early;
   }
 }
 
-/** The questions without the socket: takes frames, and hands them on by `ask`. */
+/** The keeping of questions without the socket. It takes in frames, and passes questions on with `ask`. */
 export function createEarlyQuestions(
   { links, portOf, clock = systemClock }: EarlyOptions,
   ask: (linkIndex: number, address: string, question: Uint8Array) => void,
 ): EarlyQuestions & { take(frame: Frame): void } {
   const kept = new Map<string, { readonly question: Question; readonly atMs: number }>();
-  /** Since when taps are ready, and by which address. */
+  /** The taps that are ready, with the time since when, and with the host's address on the tap. */
   const ready = new Map<string, { readonly server: string; readonly sinceMs: number }>();
 
   function look(tap: string): { readonly server: string; readonly sinceMs: number } | undefined {
@@ -119,8 +119,8 @@ const [headersBytes, fixedBytes] = [42, 240] as const;
 const questions: readonly number[] = [1, 3, 8];
 
 /**
- * Reads a guest's question (RFC 2131 2) in its own name, whose type is its first option. undefined for any other frame, and for what a relay would send: the guard drops that, and it must
- * not get around it.
+ * Parses a guest's question (RFC 2131 2) for itself, whose type is its first option; undefined for any other frame. A relay's message is refused too, because the guard drops it, and this
+ * path must not bypass the guard.
  */
 export function readQuestion(frame: Uint8Array): Question | undefined {
   if (frame.length < headersBytes + fixedBytes + 3) return undefined;

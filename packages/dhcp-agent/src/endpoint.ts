@@ -21,7 +21,7 @@ export type Endpoint = {
   /** The addresses that DHCP may hand out: the port's fixed addresses, not the allowed address pairs. */
   readonly leasable: readonly IpAddress[];
   readonly fqdn: string | undefined;
-  /** The options that the tenant gave the port, and what of them could not be read. */
+  /** The options that the tenant gave the port, and why some of them cannot be sent. */
   readonly extraDhcp: ReturnType<typeof decodeExtraDhcpOptions>;
   /** When the port was created, in milliseconds since 1970 (`WorkloadEndpoint`'s `createdMs`). */
   readonly createdMs: number;

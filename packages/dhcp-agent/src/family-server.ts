@@ -1,8 +1,8 @@
-// What the agent's loop asks of the DHCP server of a family.
+// The interface of a family's DHCP server for the agent's loop.
 import type { IpFamily } from '@calico-openstack/addresses';
 import type { FamilyService, ServerAddress } from './service/service.ts';
 
-/** What is known of every served port: the host's addresses on its tap. */
+/** The facts of a served port that both families have: the host's addresses on its tap. */
 type Served = { readonly serverAddresses: readonly ServerAddress[] };
 
 /** The DHCP server of one family. */

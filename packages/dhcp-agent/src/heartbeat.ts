@@ -3,10 +3,10 @@ import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { agentHeartbeat, heartbeatTimes } from '@calico-openstack/datamodel';
 import { type Etcd, type LeasedWriter, writeUnderLease } from '@calico-openstack/etcd';
 
-/** Whose heartbeat it is, and where failures are logged. */
+/** The agent whose heartbeat is written, and the log for failures. */
 export type HeartbeatOptions = { readonly region: string | undefined; readonly host: string; readonly log: Logger; readonly clock?: Clock };
 
-/** Writes a heartbeat now and then at every interval, until it is closed. What the agent does for guests does not depend on it. */
+/** Writes a heartbeat at once and then at every interval, until closed. Serving guests does not depend on it. */
 export function startHeartbeat(etcd: Etcd, { region, host, log, clock = systemClock }: HeartbeatOptions): LeasedWriter {
   const beat = agentHeartbeat(region, host, 'calico-dhcp-agent', clock.nowMs());
   let failing = false;

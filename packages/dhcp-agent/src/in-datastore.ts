@@ -1,4 +1,4 @@
-// What the datastore has for this host's DHCP agent, for `--check-config`.
+// Reads what the datastore has for this host's DHCP agent, for `--check-config`.
 import { type InDatastore, namesakeComplaints } from '@calico-openstack/agent';
 import { findNamesakes, hostEndpointsPrefix, type Namesakes, subnetPrefix, workloadEndpointNamePrefix } from '@calico-openstack/datamodel';
 import { EtcdError, type EtcdReads, readOnce } from '@calico-openstack/etcd';
@@ -9,11 +9,11 @@ export const hostOption = '[DEFAULT] host in neutron.conf';
 
 type Place = Pick<AgentOptions, 'host' | 'region'>;
 
-/** What the agent would serve. Writes nothing. @throws EtcdError when etcd does not answer or refuses */
+/** Describes what the agent would serve. Writes nothing. @throws EtcdError when etcd does not answer or refuses */
 export const readDhcpDatastore = (options: Place & Pick<AgentOptions, 'etcd'>): Promise<InDatastore> =>
   readOnce(options.etcd, (etcd) => inDatastore(options, etcd));
 
-/** What the agent would serve according to this datastore. @throws EtcdError */
+/** Describes what the agent would serve according to this datastore. Rejects with EtcdError. */
 export async function inDatastore({ host, region }: Place, etcd: Pick<EtcdReads, 'range'>): Promise<InDatastore> {
   const keysWith = async (prefix: string) => (await etcd.range(prefix, { keysOnly: true })).found.map(({ key }) => key);
   const [endpoints, subnets] = await Promise.all([keysWith(hostEndpointsPrefix(region, workloadEndpointNamePrefix(host))), keysWith(subnetPrefix(region))]);

@@ -1,4 +1,4 @@
-// IPv6 for guests in every mode of a subnet, with the kernel's own router discovery, a real DHCPv6 client, and messages byte by byte.
+// Tests IPv6 for guests in every mode of a subnet, with the kernel's own router discovery, a real DHCPv6 client, and messages byte by byte.
 import { linkLocalOf } from '@calico-openstack/addresses';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { dhclient6 } from './testing/clients.ts';

@@ -29,7 +29,7 @@ async function guestOn(world: World): Promise<Guest> {
   return world.guest(port.tap, { mac: port.mac, addresses: port.addresses });
 }
 
-// A lease is for a day, so the client renews after 43 200 s and rebinds after 75 600.
+// A lease lasts a day, so the client renews after 43 200 s and rebinds after 75 600 s.
 test.each([
   { when: 'renews', agedSeconds: 50_000, reason: 'RENEW6' },
   { when: 'rebinds', agedSeconds: 80_000, reason: 'REBIND6' },

@@ -149,12 +149,12 @@ export const options = {
 /** The configuration files that are read when the command line names none. */
 export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
-/** Where further files of Neutron's are, for all of its programs. */
+/** The directories with further configuration files of all programs of Neutron. */
 export const defaultConfigDirectories = ['/etc/neutron/neutron.conf.d'];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads the options from the environment and these files; of an option in several files the last counts. @throws IniError */
+/** Reads the options from the environment and these files. When several files set an option, the last one counts. @throws IniError for a file that cannot be read or parsed */
 export const readOptions = (files: readonly string[], environment: Environment = process.env): Resolution<typeof options> =>
   optionsIn(
     files.map((path) => ({ path, ini: readIni(path, 'conf') })),

@@ -29,13 +29,13 @@ export type AnnouncementsOptions = {
   readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
   /** Called when the journal has something to do. */
   readonly onJournal: () => void;
-  /** Called when a port's status may be another without a report of Felix: it was bound, unbound or bound again, which Neutron itself makes DOWN, or its addresses or floating IPs changed. */
+  /** Called when a port's status may have changed without a report of Felix: it was bound, unbound or bound again, and Neutron itself has set it to DOWN, or its addresses or floating IPs changed. */
   readonly onPort: (port: string) => void;
   /** Called when a floating IP was disassociated. */
   readonly onFreeFloatingIp: (id: string) => void;
 };
 
-/** How long a transaction of Neutron's waits for etcd before its commit. */
+/** How long Neutron's transactions wait for etcd before their commit. */
 export type Patience = {
   /** At most this long. Electing a new leader takes etcd less. */
   readonly commitMs: number;

@@ -1,4 +1,4 @@
-// What etcd and Neutron are compared with: the same for the daemon and for a calico-resync that finds no daemon.
+// Creates the parts that compare etcd with Neutron. The daemon uses them, and calico-resync when no daemon runs.
 import type { Clock, Logger } from '@calico-openstack/agent';
 import type { Etcd } from '@calico-openstack/etcd';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
@@ -9,10 +9,10 @@ import type { Background } from './sources.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync, type Sync } from './sync/sync.ts';
 
-/** What a comparison works with. */
+/** The settings and connections of a comparison. */
 export type ComparisonOptions = { readonly options: Options; readonly etcd: Etcd; readonly source: Background; readonly log: Logger; readonly clock: Clock };
 
-/** The parts of a comparison. `resync`: what a resync needs of it. */
+/** The parts of a comparison. `resync` has the options for a resync. */
 export type Comparison = {
   readonly settings: Settings;
   readonly infrastructure: ReturnType<typeof knownInfrastructure>;
@@ -20,7 +20,7 @@ export type Comparison = {
   readonly resync: Omit<ResyncOptions, 'onWrote' | 'onFailed' | 'onWarning'>;
 };
 
-/** Puts the parts together. */
+/** Creates the parts. */
 export function createComparison({ options, etcd, source, log, clock }: ComparisonOptions): Comparison {
   const settings: Settings = { keys: keysOf(options.region), qos: options.qos };
   const policy = options.addresses;

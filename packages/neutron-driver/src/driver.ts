@@ -177,7 +177,7 @@ type Callees = {
   readonly log: Logger;
 };
 
-/** Runs the resync that an operator's command requests. @throws Refusal for parameters that are no request */
+/** Runs the resync that an operator's command requests. @throws Refusal for malformed parameters */
 function runResync(peer: Peer, params: unknown, upkeep: Callees['upkeep']): Promise<ResyncSummary> {
   const request = parseRequest(params);
   if (!request)

@@ -1,14 +1,14 @@
-// What the datastore has for the driver, for `--check-config`.
+// Reads what the datastore has for the driver, for `--check-config`.
 import type { InDatastore } from '@calico-openstack/agent';
 import { decodeResource, electionKey, resourceKey } from '@calico-openstack/datamodel';
 import { type EtcdReads, readOnce } from '@calico-openstack/etcd';
 import type { Options } from './option-table.ts';
 
-/** What a driver that starts now would meet. Writes nothing. @throws EtcdError when etcd does not answer or refuses */
+/** Describes what a driver would find in etcd at its start. Writes nothing. @throws EtcdError when etcd does not answer or refuses */
 export const readDriverDatastore = (options: Pick<Options, 'etcd' | 'region'>): Promise<InDatastore> =>
   readOnce(options.etcd, (etcd) => inDatastore(options.region, etcd));
 
-/** What a driver would meet in this datastore. @throws EtcdError */
+/** Describes what a driver would find in this datastore. Rejects with EtcdError. */
 export async function inDatastore(region: string | undefined, etcd: Pick<EtcdReads, 'get'>): Promise<InDatastore> {
   const [{ found: information }, { found: leader }] = await Promise.all([
     etcd.get(resourceKey({ plural: 'clusterinformations', name: 'default' })),

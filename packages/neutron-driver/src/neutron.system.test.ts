@@ -338,7 +338,7 @@ describe('what reaches etcd', () => {
     if (moved.status === 200) {
       expect(await nats()).toBeUndefined();
       await becomes('DOWN');
-    } else expect(moved.body).toMatch(/associated to a floating ip/); // newer releases of Neutron refuse it
+    } else expect(moved.body).toMatch(/associated to a floating ip/); // newer releases of Neutron refuse the change
     await openstack.remove('floatingip', floating.id);
   });
 

@@ -135,7 +135,7 @@ export const options = inSection('calico', {
 /** The configuration files that are read when the command line names none. */
 export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
 
-/** Where further files of Neutron's are, for all of its programs. */
+/** The directories with further configuration files of all programs of Neutron. */
 export const defaultConfigDirectories = ['/etc/neutron/neutron.conf.d'];
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -17,14 +17,14 @@ import { listen } from './wire/server.ts';
 const rowsTimeoutMs = 30_000;
 /** How long the rows process may take to load Neutron. */
 const rowsPatienceMs = 60_000;
-/** The pause before what was written is looked at once more (`sync/journal.ts` says why). */
+/** The pause before the second check of written objects (`sync/journal.ts` explains it). */
 const secondLookMs = 1000;
-/** Objects in a second look. */
+/** How many objects are checked together in the second check. */
 const batchSize = 40;
 
 /**
- * Compares etcd with Neutron as the daemon does. It may run beside daemons: each write compares what it has read.
- * @throws StartError, EtcdError when it cannot
+ * Compares etcd with Neutron like the daemon. It may run beside daemons, because each write compares the revisions that it has read.
+ * @throws StartError or EtcdError when it cannot run
  */
 export async function resyncAlone(options: Options, scope: ResyncScope, how: ResyncHow, log: Logger): Promise<ResyncSummary> {
   if (options.rowsCommand.length === 0)
@@ -52,7 +52,10 @@ export async function resyncAlone(options: Options, scope: ResyncScope, how: Res
         ...comparison.resync,
         onWrote: (changes) => void wrote.push(...changes),
         onFailed: (change, error) =>
-          log.error({ err: error, kind: change.kind, id: change.id }, 'etcd does not take what Neutron says of an object; the others go on'),
+          log.error(
+            { err: error, kind: change.kind, id: change.id },
+            'etcd refused the value of an object of Neutron, so hosts keep its former state; other objects are not affected; correct the object in Neutron',
+          ),
         onWarning: (object, what) => log.warn({ object }, what),
       },
       scope,

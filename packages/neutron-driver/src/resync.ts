@@ -66,14 +66,14 @@ export type ResyncOptions = {
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;
 };
 
-/** How a resync is carried out. */
+/** The mode of a resync, and the callback for its progress. */
 export type ResyncHow = {
-  /** Write nothing, but count what differs. */
+  /** Whether to write nothing, and only count the differences. */
   readonly dryRun?: boolean;
   /** Called after each page and each batch of repairs. */
   readonly onProgress?: (progress: ResyncProgress) => void;
 };
-/** How far a resync is. */
+/** The progress of a resync. */
 export type ResyncProgress = { readonly phase: string } & Readonly<Pick<Phase, 'neutron_items' | 'etcd_items' | 'created' | 'updated' | 'deleted' | 'failed'>>;
 
 const pageSize = 500;
@@ -96,7 +96,7 @@ export async function resync(options: ResyncOptions, scope: ResyncScope = everyt
   let complete = false;
   let refused: readonly LeftOut[] = [];
   try {
-    // First, because what Felix makes of ports depends on them.
+    // These are compared first, because Felix's treatment of ports depends on them.
     if (!dryRun) await ensureClusterRecords(options.etcd, false);
     options.projects.forget();
     const addresses = await options.addresses();
@@ -184,14 +184,14 @@ async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<v
 
 type Batch = { readonly ids: readonly string[]; readonly rows: Rows };
 
-/** Reads all that Neutron has of a kind, in pages. While a page is compared, the next one is read: nothing is decided by rows that are a little older. */
+/** Reads all of Neutron's objects of a kind, in pages. The next page is read while one is compared. Rows may be slightly old, because differing objects are read again before a write. */
 async function* pages(kind: PagedKind, source: Background): AsyncGenerator<Batch, undefined> {
   for (let reading = source.page(kind, '', pageSize); ; ) {
     const page = await reading;
     const last = page.ids.at(-1);
     if (last === undefined) return;
     reading = source.page(kind, last, pageSize);
-    reading.catch(() => {}); // thrown where the page is needed, if it is
+    reading.catch(() => {}); // the error is thrown when the page is needed
     yield page;
   }
 }

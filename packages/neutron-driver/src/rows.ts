@@ -90,7 +90,7 @@ const rows = z.object({
   /** Groups that were asked for have their rules; groups to which ports belong have only their names. */
   security_groups: z.array(z.object({ id, name: text, stateful: z.boolean(), rules: z.array(rule).optional() })),
   floating_ips: z.array(floatingIp),
-  /** Floating IPs of other ports, of whose fixed addresses one is an allowed address pair of the named ports. `port` is their own port. */
+  /** Floating IPs of other ports that have an allowed address pair of the named ports as a fixed address. `port` is their own port. */
   paired_floating_ips: z.array(floatingIp.extend({ port })),
   address_groups: z.array(z.object({ id, name: text, addresses: z.array(z.string()) })),
   qos_policies: z.array(z.object({ id, rules: z.array(qosRule) })),
@@ -136,7 +136,7 @@ export type RoutedSubnet = z.infer<typeof routedSubnet>;
 export type RoutedNetwork = z.infer<typeof routedNetwork>;
 /** An answer to `subnets`. */
 export type RoutedSubnets = z.infer<typeof routedSubnets>;
-/** An object in Neutron that Calico does not carry out, and why. */
+/** An object in Neutron that has no effect in Calico, and the reason. */
 export type NotCarriedOut = z.infer<typeof notCarriedOut>;
 /** A project of Keystone's. */
 export type ProjectRow = z.infer<typeof project>;

@@ -38,7 +38,7 @@ export interface Background extends RowsSource {
   page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
   /** The ids of the ports to which an object applies. */
   portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
-  /** What is in Neutron's database although Calico does not carry it out. Each stateless security group is among it. */
+  /** Lists the objects in Neutron's database that have no effect in Calico. Each stateless security group is among them. */
   notCarriedOut(): Promise<readonly NotCarriedOut[]>;
   /** Sets a port's status through ML2, which tells Nova. */
   setPortStatus(update: StatusUpdate): Promise<void>;

@@ -6,7 +6,7 @@ test('a port cannot join a stateless group; one that is in it already may change
   const groups = createStatelessGroups();
   const joins = (before: readonly string[] | null, after: readonly string[] | null): string | undefined =>
     groups.refusal(announcement('port', 'p', before && { security_groups: before }, after && { security_groups: after }));
-  expect(joins(null, ['loose'])).toBeUndefined(); // nothing was read yet
+  expect(joins(null, ['loose'])).toBeUndefined(); // the groups were not read yet
   await groups.read({
     notCarriedOut: async () => [
       { kind: 'security_group', id: 'loose', what: '' },

@@ -1,17 +1,17 @@
-// Refuses ports that would join a stateless security group. No such group can be made (the API does not offer it), but those that are older than the driver are still there.
+// Refuses ports that would join a stateless security group. No such group can be created, because the API does not offer it, but those that are older than the driver still exist.
 import { sameContent } from '@calico-openstack/datamodel';
 import type { Background } from './sources.ts';
 import type { Announcement } from './sync/announcement.ts';
 
 /** The stateless groups in Neutron's database. */
 export type StatelessGroups = {
-  /** Reads which groups there are. They only become fewer, so this is done when a rows process connects. */
+  /** Reads the ids of these groups. None is ever added, so this is done when a rows process connects. */
   read(source: Pick<Background, 'notCarriedOut'>): Promise<void>;
   /** Why this announcement is refused; undefined when it is not. */
   refusal(announcement: Announcement): string | undefined;
 };
 
-/** No group is known until `read`. */
+/** Creates the check. No group is known until `read`. */
 export function createStatelessGroups(): StatelessGroups {
   let known: ReadonlySet<string> = new Set();
   return {

@@ -63,7 +63,7 @@ function print(configuration: BirdConfiguration, memory: Memory): PrintedConfigu
   return { parts: [partOf([beginning]), ...head, ...guarded, ...tail].map(({ bytes }) => bytes), revision, guards };
 }
 
-/** Nothing in it depends on the configuration. */
+/** The beginning of the file, which does not depend on the configuration. */
 const guardFunctionsPart = partOf(guardFunctions(families));
 
 const digestOf = (parts: readonly Pick<TextPart, 'digest'>[]): string => shortDigest(parts.map(({ digest }) => digest).join('\n'), 24);
@@ -384,7 +384,7 @@ function sessionTemplate(
     ...statement('connect delay time 1'), // the least that BIRD allows
     ...statement('connect retry time 10'), // at 2 s, thousands of dead neighbours would cost half a core
     ...statement('error wait time 1, 30'),
-    // With states, BIRD logs "Reconfigured" for every session whenever any has changed. Errors are logged anyway.
+    // Changes of states are not logged, because BIRD would log "Reconfigured" for every session whenever any has changed. Errors are logged anyway.
     ...statement(session.isOneOfMany && logSeverity === 'Info' && 'debug off'),
     ...statement(session.bfd && 'bfd on'),
     ...statement('graceful restart on'),

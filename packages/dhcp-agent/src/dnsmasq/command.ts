@@ -13,7 +13,7 @@ export type Places = {
   readonly pid: string;
 };
 
-/** Where the IPv6 service of each port is kept, below the agent's directory. */
+/** The directory with the IPv6 service of each port, below the agent's directory. */
 export const ipv6DirectoryIn = (directory: string): string => join(directory, 'ipv6');
 
 /** The places of Dnsmasq below the agent's directory. */

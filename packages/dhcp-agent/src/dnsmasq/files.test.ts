@@ -25,8 +25,8 @@ test('no line is longer than Dnsmasq reads at once, however much a subnet and a 
 });
 
 /**
- * A line as Dnsmasq 2.90 takes it apart (option.c, read_file and split): quotes hide, `#` behind white space begins a comment, commas part.
- * Refuses what makes a difference between the text and its parts, but for a tenant's text, which is in quotes as a whole, and is told as QUOTED.
+ * Splits lines like Dnsmasq 2.90 (option.c, read_file and split): quotes protect, `#` behind white space begins a comment, commas separate.
+ * Throws for text that contains any of these special characters, because our files need none of them. A tenant's text is quoted as a whole; it becomes the word QUOTED.
  */
 function dnsmasqLines(whole: string): string[][] {
   const text = whole.replace(/^([^"\n]*,)"[^"\\\n\r\0]*"$/gm, '$1QUOTED');

@@ -1,4 +1,4 @@
-// Reads Dnsmasq's lease file. One lease a line, fields with blanks between.
+// Reads Dnsmasq's lease file, which has a line for each lease, with blanks between the fields.
 import { type IpAddress, parseAddress, parseMac } from '@calico-openstack/addresses';
 
 /** A leased address. */
@@ -19,7 +19,7 @@ function parseLease(line: string): Lease | undefined {
 /** All leases of a lease file; other lines are skipped. */
 export const parseLeases = (text: string): readonly Lease[] => text.split('\n').flatMap((line) => parseLease(line) ?? []);
 
-/** The lease file without the leases that `keep` rejects. Everything else stays. Only for while Dnsmasq is not running. */
+/** The lease file without the leases that `keep` rejects. Everything else stays. The result may be written only while Dnsmasq is not running. */
 export const pruneLeases = (text: string, keep: (lease: Lease) => boolean): string =>
   text
     .split('\n')

@@ -6,11 +6,11 @@ import type { Ipv6Service } from '../service/service.ts';
 /** ICMPv6 types (RFC 4861 4). */
 export const icmpType = { routerSolicitation: 133, routerAdvertisement: 134 } as const;
 
-/** RFC 4861 6.2.1: the longest that a default router may be good for. Longer than the agent is ever away for a restart: while it does not run, nobody advertises. */
+/** The router lifetime, the longest that RFC 4861 6.2.1 allows. While the agent does not run, nothing is advertised, so the lifetime must outlast a restart. */
 const routerSeconds = 9000;
-/** RFC 4861's defaults for prefixes, AdvValidLifetime cut to a day as Neutron's routers do: an address that the port has lost must not stay for a month. */
+/** The lifetimes of prefixes: RFC 4861's defaults, with AdvValidLifetime shortened to a day like Neutron's routers do, so that a guest does not keep an address for a month that its port has lost. */
 const [validSeconds, preferredSeconds] = [86_400, 14_400] as const;
-/** How long name servers are good for (RFC 8106 5.1: no shorter than the longest time between advertisements). */
+/** The lifetime of name servers. RFC 8106 5.1 requires at least the longest time between advertisements. */
 const dnsSeconds = 9000;
 
 const [managed, otherConfiguration] = [0x80, 0x40] as const;
@@ -18,7 +18,7 @@ const autonomousFlag = 0x40;
 const option = { sourceMac: 1, prefix: 3, mtu: 5, dnsServers: 25, domains: 31 } as const;
 
 /**
- * The advertisement for a port, from the type on. No prefix is on-link: guests send everything to the host, which routes.
+ * The ICMPv6 message with the advertisement for a port. No prefix is on-link, so guests send everything to the host, which routes it.
  * @param mac six bytes, the tap's own
  */
 export function routerAdvertisement({ autonomous, dhcp, mtuBytes, dnsServers, domain }: Ipv6Service, mac: Uint8Array): Uint8Array {

@@ -1,5 +1,5 @@
-// DHCPv6 (RFC 8415) for one port. Pure: a guest's bytes in, the answer's bytes out. Nothing is remembered between messages: the addresses are the port's, whoever asks on its tap and
-// under whatever identifier, so a guest that was built anew gets them at once, and nothing that a guest says takes them away.
+// Answers DHCPv6 (RFC 8415) for one port. Pure: takes a guest's message as bytes, and returns the answer as bytes. Nothing is remembered between messages. The port's addresses belong to
+// any client on its tap, whatever its identifier, so a rebuilt guest gets them at once, and no message of a guest can take them away.
 import { createHash } from 'node:crypto';
 import { addressBytes, addressFromBytes, type IpAddress } from '@calico-openstack/addresses';
 import { domainBytes } from '../service/extra-options.ts';
@@ -33,10 +33,10 @@ const option = {
 } as const;
 const status = { success: 0, noAddresses: 2, notOnLink: 4, noPrefix: 6 } as const;
 
-/** What of a port's service DHCPv6 answers with. */
+/** The parts of a port's service that DHCPv6 needs. */
 export type Held = Pick<Ipv6Service, 'leases' | 'dhcp' | 'dnsServers' | 'domain' | 'options'>;
 
-/** What an answer says of the server. */
+/** The facts of the server in an answer. */
 export type Server = {
   readonly duid: Uint8Array;
   /** How long leases are valid, in seconds; undefined means for ever. */
@@ -80,8 +80,8 @@ const namesServer: Partial<Record<keyof typeof messageType, 'yes' | 'no' | 'mayb
 };
 
 /**
- * The server's answer to a guest's message. The port's own addresses are granted for the lease's time, any other for no time, which makes the guest give it up. RELEASE and DECLINE are
- * confirmed, and change nothing: in a routed network nobody else has the address. undefined for what a client may not send, and for what nobody is there to answer.
+ * The server's answer to a guest's message. The port's own addresses are granted for the lease's time. Any other address gets a lifetime of zero, which makes the guest give it up. RELEASE
+ * and DECLINE are confirmed and change nothing, because in a routed network nobody else has the address. undefined for messages that a client may not send or that get no answer.
  */
 export function answer(message: Uint8Array, held: Held, server: Server): Answer | undefined {
   const to = typeNames.get(message[0] ?? 0);
@@ -104,7 +104,7 @@ export function answer(message: Uint8Array, held: Held, server: Server): Answer 
       message.subarray(1, 4),
       ...(client ? [writeOption(option.clientId, client)] : []),
       writeOption(option.serverId, server.duid),
-      // A client waits a second for other servers, but for the highest preference (RFC 8415 18.2.1). There are no others.
+      // With the highest preference a client does not wait a second for other servers (RFC 8415 18.2.1). There are none.
       ...(isOffer ? [writeOption(option.preference, Uint8Array.of(255))] : []),
       ...(to === 'solicit' && !isOffer ? [writeOption(option.rapidCommit, new Uint8Array())] : []),
       ...inside,
@@ -115,7 +115,7 @@ export function answer(message: Uint8Array, held: Held, server: Server): Answer 
 const isAssociation = ({ code, value }: Option): boolean =>
   (code === option.nonTemporary && value.length >= 12) || (code === option.temporary && value.length >= 4) || (code === option.prefix && value.length >= 12);
 
-/** What stands in the answer behind the identifiers; undefined when there is no answer. */
+/** The options of the answer behind the identifiers; undefined when there is no answer. */
 function contentOf(
   to: keyof typeof messageType,
   options: readonly Option[],
@@ -146,7 +146,7 @@ function contentOf(
   }
 }
 
-/** The associations with what they are granted: each of the port's addresses once, in the association that names it, else in the first one. */
+/** The associations with their granted addresses. Each of the port's addresses is granted once: in the association that names it, otherwise in the first one. */
 function granted(associations: readonly Option[], held: Held, { leaseSeconds }: Server): readonly Uint8Array[] {
   const validSeconds = leaseSeconds ?? forEver;
   // T1 and T2: half and seven eighths of the lease, as Dnsmasq computes them for DHCPv4.
@@ -178,7 +178,7 @@ function addressesIn({ code, value }: Option): readonly IpAddress[] {
   return [...new Set(named.map((one) => addressFromBytes(one.value.subarray(0, 16))))];
 }
 
-/** The options that the client asks for; all when it does not say. */
+/** The options that the client requests; all when it does not list any. */
 function told(options: readonly Option[], { dnsServers, domain, options: more }: Held): readonly Uint8Array[] {
   const requested = options.find(({ code }) => code === option.requested)?.value;
   const wants = (code: number): boolean =>

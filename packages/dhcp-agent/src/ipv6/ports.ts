@@ -1,4 +1,4 @@
-// The ports that are served with IPv6, in memory and in one small file each: the next agent serves them from its start on, also while etcd is away.
+// Keeps the ports that are served with IPv6 in memory and in a small file for each, so that the next agent serves them from its start on, even while etcd does not answer.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Cidr, familyOf, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
@@ -8,17 +8,17 @@ import type { FamilyServer } from '../family-server.ts';
 import { isDomain } from '../service/names.ts';
 import type { Ipv6Service, ServerAddress } from '../service/service.ts';
 
-/** The IPv6 server as the agent's loop uses it; its ports are what the responder answers with. */
+/** The IPv6 server for the agent's loop. The responder answers with its ports. */
 export type Ipv6Server = FamilyServer<Ipv6Service, Ipv6Service>;
 
-/** Where the files are kept. `openPortFiles` keeps them on disk. */
+/** The storage of the files. `openPortFiles` keeps them on disk. */
 export interface PortFiles6 {
   read(): ReadonlyMap<string, string>;
   write(tap: string, text: string): void;
   remove(tap: string): void;
 }
 
-/** Serves the ports. @param onChange called with each tap whose port came, changed or went */
+/** Creates the server. @param onChange called with each tap whose port was added, changed or removed */
 export function createIpv6Server(files: PortFiles6, onChange: (tap: string) => void): Ipv6Server {
   const ports = new Map<string, Ipv6Service>();
   for (const [tap, text] of files.read()) {
@@ -50,7 +50,7 @@ export function createIpv6Server(files: PortFiles6, onChange: (tap: string) => v
   };
 }
 
-/** The files in a directory, which is made when it is missing. */
+/** The files in a directory, which is created when it is missing. */
 export function openPortFiles(directory: string): PortFiles6 {
   const pathOf = (tap: string): string => join(directory, tap);
   mkdirSync(directory, { recursive: true });
@@ -78,7 +78,7 @@ export function openPortFiles(directory: string): PortFiles6 {
 
 const printPort = (port: Ipv6Service): string => `${JSON.stringify(port)}\n`;
 
-/** Parses a port's file. undefined for anything that `printPort` would not have written. */
+/** Parses a port's file; undefined for anything that `printPort` would not have written. */
 export function parsePort(text: string): Ipv6Service | undefined {
   const parsed = parseJson(text);
   if (!parsed.ok || !isFields(parsed.value)) return undefined;

@@ -1,5 +1,5 @@
-// Answers guests' DHCPv6 messages and router solicitations on the taps, and advertises the host as router there: one packet socket hears all taps before any rule does, and frames go out
-// as they are made here. What comes before its tap can be answered is answered as soon as it can.
+// Answers guests' DHCPv6 messages and router solicitations on the taps, and advertises the host as router there. One packet socket receives the frames of all taps before any firewall rule,
+// and sends whole frames. A question that arrives before its tap can be answered is answered as soon as possible.
 import { addressBytes, macBytes } from '@calico-openstack/addresses';
 import { type Clock, type Logger, type Loop, StartError, startLoop, systemClock } from '@calico-openstack/agent';
 import { type Frame, icmp6Frame, openPacketSocket, type PacketSocket, parseIcmp6, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
@@ -9,7 +9,7 @@ import type { Ipv6Service } from '../service/service.ts';
 import { icmpType, routerAdvertisement } from './advertisement.ts';
 import { answer, type Server } from './message.ts';
 
-/** What the responder answers with, and where it looks ports up. */
+/** The parts that the responder needs. */
 export type ResponderOptions = {
   readonly links: Links;
   readonly server: Server;
@@ -21,7 +21,7 @@ export type ResponderOptions = {
 
 /** Serves until closed. */
 export interface Responder {
-  /** Takes in that a tap, or the port on it, came, changed or went: what is new is advertised, and a question that came too early is answered. */
+  /** Takes in that a tap or its port was added, changed or removed. Changes are advertised, and a question that came too early is answered. */
   changed(tap: string): void;
   close(): Promise<void>;
 }
@@ -29,7 +29,7 @@ export interface Responder {
 const [ip6, clientPort, serverPort] = [0x86dd, 546, 547] as const;
 
 /**
- * The kernel's filter: IPv6 without headers between, and either UDP to DHCPv6's server port or a router solicitation. Codes and offsets: linux/filter.h; a frame's first byte is 0.
+ * The kernel's filter: it passes IPv6 without extension headers that is either UDP to DHCPv6's server port or a router solicitation. Codes are those of linux/filter.h; offsets count from the first byte of the frame.
  */
 const filter = [
   [0x30, 0, 0, 20],
@@ -47,9 +47,9 @@ const filter = [
 const budget = { atOnce: 16, everyMs: 125 };
 /** A guest's DECLINE is logged at most once in this time. */
 const tellEveryMs = 600_000;
-/** How long a question waits for its tap. The guest has asked again by then. */
+/** How long a question is kept that cannot be answered yet. The guest has repeated it by then. */
 const holdMs = 10_000;
-/** RFC 4861 6.2.1, 6.2.4 and 10: the first advertisements follow one another sooner, the others after a random time. */
+/** The times between advertisements (RFC 4861 6.2.1, 6.2.4 and 10): short between the first ones, and random between the others. */
 const advertise = { firstCount: 3, firstEveryMs: 16_000, leastMs: 200_000, mostMs: 600_000 };
 /** Advertisements that become due within this time are sent together. */
 const togetherMs = 1000;
@@ -83,10 +83,10 @@ export function openResponder(options: ResponderOptions): Responder {
 /** The taps' own addresses, by which guests know the host. */
 type Host = { readonly index: number; readonly mac: Uint8Array; readonly linkLocal: Uint8Array };
 type Question = { readonly frame: Uint8Array; readonly atMs: number };
-/** What was advertised last on a tap, and when that is due again. */
+/** The last advertisement on a tap, and when the next one is due. */
 type Advertised = { readonly port: Ipv6Service; readonly host: string; readonly count: number; readonly dueMs: number };
 
-/** The responder without its socket: takes frames, and sends answers by `send`. */
+/** The responder without its socket. It takes in frames, and sends answers with `send`. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its maps are of one set of taps, which come and go together
 export function createResponder(
   { links, server, portOf, log, clock = systemClock }: ResponderOptions,
@@ -121,7 +121,7 @@ export function createResponder(
     else early.set(tap, (early.get(tap) ?? new Map<'dhcp' | 'router', Question>()).set(parseUdp6(bytes) ? 'dhcp' : 'router', { frame: bytes, atMs: nowMs }));
   }
 
-  /** Only messages with the port's MAC, from a link-local address (RFC 8415 13; a router solicitation may have none), are the port's own. */
+  /** Whether a message is the port's own: it must have the port's MAC and a link-local source (RFC 8415 13); a router solicitation may have no source address. */
   function respond(tap: string, port: Ipv6Service, host: Host, bytes: Uint8Array, nowMs: number): void {
     const packet = parseUdp6(bytes);
     if (!packet) {
@@ -183,7 +183,10 @@ export function createResponder(
       return Number.isFinite(nextMs) ? Math.max(togetherMs, nextMs - nowMs) : undefined;
     },
     onFailure: (error, failures, retryMs) =>
-      log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot advertise the host as IPv6 router; retrying'),
+      log.error(
+        { err: error, failures, retryMs: Math.round(retryMs) },
+        'cannot advertise the host as IPv6 router, so guests may lose their default route after hours; retrying',
+      ),
     clock,
   });
 

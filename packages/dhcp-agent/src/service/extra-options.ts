@@ -1,13 +1,13 @@
-// A tenant's own DHCP options for a port (Neutron's `extra_dhcp_opts`) as values that may be sent. Whatever the text says, the result is an option of its code and nothing else.
+// Converts a tenant's own DHCP options for a port (Neutron's `extra_dhcp_opts`) to values that may be sent. Whatever the text contains, the result is one option with its code and nothing else.
 import { addressBytes, familyOf, type IpAddress, type IpFamily, parseAddress } from '@calico-openstack/addresses';
 import { type DhcpValueType, dhcpOptionOf, type ExtraDhcpOption } from '@calico-openstack/datamodel';
 import { isDomain } from './names.ts';
 import type { DhcpOption, OptionValue } from './service.ts';
 
-/** The longest value that Neutron's API takes; a DHCPv4 option holds no more bytes. */
+/** The longest value that Neutron's API accepts, which is also the most that a DHCPv4 option can hold, in bytes. */
 const valueMax = 255;
 
-/** The options of a family that can be sent, each code once (the last one counts), and sentences on those that cannot. For IPv6 every value is bytes. */
+/** The options of a family that can be sent, each code once (the last one counts), and a sentence for each that cannot. For IPv6 every value is converted to bytes. */
 export function extraOptions(
   family: IpFamily,
   extra: readonly ExtraDhcpOption[],
@@ -56,7 +56,7 @@ function optionValue(family: IpFamily, type: DhcpValueType, text: string): Optio
   }
 }
 
-/** A value whose option has no known type is read by its look, as Dnsmasq reads one: bytes in hexadecimal digits, a number, addresses, else text. */
+/** Parses the value of an option without a known type by its form, like Dnsmasq: hexadecimal bytes, a number, addresses, otherwise text. */
 function anyValue(family: IpFamily, text: string): OptionValue | undefined {
   if (/^[0-9a-f]{2}(:[0-9a-f]{2})+$/i.test(text)) return bytes(Buffer.from(text.replaceAll(':', ''), 'hex'));
   if (/^\d{1,10}$/.test(text) && Number(text) <= ranges.number32) {
@@ -68,7 +68,7 @@ function anyValue(family: IpFamily, text: string): OptionValue | undefined {
   return /^[\x20-\x7e]+$/.test(text) ? bytes(Buffer.from(text, 'latin1')) : undefined;
 }
 
-/** Addresses with commas or blanks between, IPv6 ones in brackets or without; undefined when something else is among them. */
+/** Parses addresses separated by commas or blanks, IPv6 ones with or without brackets; undefined when the text contains anything else. */
 function addressesIn(family: IpFamily, text: string): readonly IpAddress[] | undefined {
   const addresses = text.split(/[\s,]+/).map((word) => parseAddress(word.replace(/^\[(.*)\]$/, '$1')));
   return addresses.every((address): address is IpAddress => address !== undefined && familyOf(address) === family) ? addresses : undefined;

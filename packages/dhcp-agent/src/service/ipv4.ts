@@ -82,7 +82,7 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
   };
 }
 
-/** The tenant's options replace those of the subnet and the agent. */
+/** Merges the options: the tenant's replace those of the subnet and the agent. */
 const withExtra = (extra: readonly DhcpOption[], own: readonly DhcpOption[]): readonly DhcpOption[] => [
   ...own.filter(({ code }) => !extra.some((one) => one.code === code)),
   ...extra,
@@ -119,13 +119,13 @@ const onLink = '0.0.0.0' as IpAddress;
 
 const defaultRouteOf = (subnet: Subnet): IpAddress | undefined => subnet.hostRoutes.find(({ destination }) => destination === everywhere)?.nexthop;
 
-/** Where guests ask for their metadata. */
+/** The address at which guests ask for their metadata. */
 const metadata = '169.254.169.254/32' as Cidr;
 
 /**
- * The options for the subnet's routes: to a gateway outside the subnet on the link, the default route, the subnet's host routes, its sibling subnets on the link, by which a guest
- * without a gateway reaches them; without a gateway also the metadata's address, on the link. The host answers for all of these (proxy ARP). A client that gets these options ignores the
- * router option (RFC 3442), so the default route is among them. No options where there is nothing but the default route.
+ * The options for the subnet's routes: an on-link route to a gateway outside the subnet, the default route, the subnet's host routes, and on-link routes to sibling subnets. By the last ones
+ * a guest without a gateway reaches those subnets, and it gets an on-link route to the metadata's address too. The host answers for all of these (proxy ARP). A client that gets these options
+ * ignores the router option (RFC 3442), so the default route is among them. There are no options when the default route is the only one.
  */
 function routesOf(subnet: Subnet, siblings: readonly Subnet[]): { readonly routes: readonly DhcpOption[]; readonly problems: readonly string[] } {
   const own = subnet.hostRoutes.filter(({ destination, nexthop }) => familyOf(destination) === 4 && familyOf(nexthop) === 4 && destination !== everywhere);

@@ -10,15 +10,15 @@ import { dnsServersOf, gatewayProblems, mostTold, placeAddresses } from './subne
 /** Option codes (RFC 3646). */
 export const option6 = { dnsServers: 23, domainSearch: 24 } as const;
 
-/** Guests make addresses of their own from prefixes of this length alone (RFC 4862 5.5.3, with identifiers of 64 bits). */
+/** The only length of prefixes from which guests make addresses themselves (RFC 4862 5.5.3, with identifiers of 64 bits). */
 const autonomousBits = 64;
 
-/** How a subnet's guests get their addresses. A subnet that names no mode is served by DHCPv6: its addresses are Neutron's. */
+/** How a subnet's guests get their addresses. A subnet without a mode is served by DHCPv6, because its addresses are assigned by Neutron. */
 const modeOf = ({ ipv6AddressMode, ipv6RaMode }: Subnet): Ipv6Mode => ipv6AddressMode ?? ipv6RaMode ?? 'dhcpv6-stateful';
 
 /**
- * The IPv6 service of a port, of all addresses whose subnet is known. Addresses of stateful subnets are handed out by DHCPv6; those of the others are made by the guest itself of the
- * advertised prefix and its MAC, as Neutron computed them. No service where there is no such address.
+ * The IPv6 service of a port, for all its addresses whose subnet is known. Addresses in stateful subnets are handed out by DHCPv6. In other subnets the guest makes its address itself from the
+ * advertised prefix and its MAC, the way Neutron computed it. There is no service when no subnet is known.
  */
 export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<Ipv6Service> {
   const placed = placeAddresses(6, port.addresses, port.subnets);
@@ -68,7 +68,7 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
 }
 
 /**
- * The gateway, where the host may have it on the tap: guests whose configuration is static use it. Those that hear advertisements use the tap's link-local address.
+ * The host's addresses on the tap: the gateway, if the host may have it, for guests with a static configuration. Other guests use the tap's link-local address from the advertisements.
  * A gateway outside the address's 64 bits (a link-local one) is never put on the tap.
  */
 function gatewayOnTap(address: IpAddress, { gatewayIp }: Subnet, { isTaken, obstacle }: PortFacts): IpAddress | undefined {

@@ -11,7 +11,7 @@ export type PortFacts = {
   /** The port's name with its domain, chosen by the tenant: any text. */
   readonly fqdn: string | undefined;
   readonly mtuBytes: number;
-  /** The options that the tenant gave the port: any text. */
+  /** The options that the tenant gave the port; their values are any text. */
   readonly extraOptions: readonly ExtraDhcpOption[];
   /** The subnets of the port's network that have DHCP enabled. */
   readonly subnets: readonly Subnet[];
@@ -60,11 +60,11 @@ export type Ipv6Service = {
   readonly mac: string;
   /** The port's addresses whose subnet is known, however the guest gets them. */
   readonly addresses: readonly IpAddress[];
-  /** Handed out to the port's guest by DHCPv6. Empty where it makes its addresses itself. */
+  /** The addresses that DHCPv6 hands out to the port's guest. Empty when the guest makes its addresses itself. */
   readonly leases: readonly IpAddress[];
-  /** Prefixes of which the guest makes addresses itself (SLAAC). */
+  /** The prefixes from which the guest makes addresses itself (SLAAC). */
   readonly autonomous: readonly Cidr[];
-  /** What the guest asks DHCPv6 for: nothing, options, or addresses and options. */
+  /** What the guest requests by DHCPv6: nothing, options, or addresses and options. */
   readonly dhcp: 'none' | 'stateless' | 'stateful';
   /** The host's addresses on the tap. */
   readonly serverAddresses: readonly ServerAddress[];

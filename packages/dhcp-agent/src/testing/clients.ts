@@ -112,7 +112,7 @@ export type Dhclient6Options = {
   readonly leaseFile?: string;
   /** Makes the lease in the file older by this much, so that the client renews or rebinds at once and the result is reported. */
   readonly agedSeconds?: number;
-  /** The client asks for options alone. */
+  /** Whether the client requests only options. */
   readonly stateless?: boolean;
 };
 

@@ -1,4 +1,4 @@
-// What Dnsmasq does with its files, by which `createDnsmasqServer` decides when a reload is needed. The fake's promises and the real one's.
+// The contract of Dnsmasq's handling of its files, on which `createDnsmasqServer` decides when a reload is needed. Both the fake and the real Dnsmasq are tested against it.
 import type { IpAddress } from '@calico-openstack/addresses';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { hostEntryOf, printHost, printOptions } from '../dnsmasq/files.ts';

@@ -2,7 +2,7 @@
 import type { Ipv6Service } from '../service/service.ts';
 import { ip } from './facts.ts';
 
-/** A stateful port with one address, but for what is given. */
+/** A stateful port with one address, except for the given fields. */
 export const port6 = (some: Partial<Ipv6Service> = {}): Ipv6Service => ({
   family: 6,
   mac: 'fa:16:3e:00:00:01',

@@ -39,7 +39,7 @@ export type Answer6 = {
   readonly addresses: Readonly<Record<string, number>>;
   readonly statuses: readonly number[];
   readonly dnsServers: readonly string[];
-  /** The message's own options by code, in hexadecimal digits. */
+  /** The options of the message by code, in hexadecimal digits. */
   readonly options: Readonly<Record<number, string>>;
 };
 

@@ -43,7 +43,7 @@ export interface World {
   hasLink(link: string): boolean;
   /** Dnsmasq's process id. */
   dnsmasqPid(): number;
-  /** Whether the process in Dnsmasq's pid file lives, and is none of `formers`. */
+  /** Whether the process in Dnsmasq's pid file runs and is none of `formers`. */
   runs(...formers: readonly number[]): boolean;
   /** The process ids of all Dnsmasqs on the host. */
   dnsmasqsRunning(): readonly number[];

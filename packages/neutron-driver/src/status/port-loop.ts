@@ -68,7 +68,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
       await source.setPortStatus(update);
       log.info({ port: update.port, host: update.host, status: update.status }, 'wrote the status of a port to Neutron');
       dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
-    } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may come back to the same host
+    } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may return to the same host later
     for (const floatingIp of floatingIpUpdates(row, update?.status ?? row.status, rows)) await setFloatingIp(floatingIp);
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
@@ -133,10 +133,10 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
   };
 }
 
-/** The reports about one port, and those that have vanished rightly: the revisions that they had, by key. */
+/** The reports of one port, and the revisions, by key, of those that have vanished rightly. */
 type Reports = Reported & { readonly rightlyVanished: Vanished };
 
-/** Reads the reports about ports. @param vanished the reports that had vanished before, by port */
+/** Reads the reports of ports. @param vanished the reports that had vanished before, by port */
 async function readReports(etcd: Etcd, keys: Keys, rows: readonly PortRow[], vanished: ReadonlyMap<string, Vanished>): Promise<ReadonlyMap<string, Reports>> {
   const statusKey = (port: string, { host, device }: Slot): string =>
     endpointStatusKey(keys.region, { host, orchestrator: 'openstack', workload: `${keys.namespace}/${device}`, endpoint: port });

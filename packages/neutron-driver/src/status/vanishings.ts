@@ -1,12 +1,12 @@
-// The ports' reports that have vanished from etcd, and whether they did so rightly.
+// Tracks the reports of ports that have vanished from etcd, and judges whether they vanished rightly.
 import type { Found } from '../sync/plan.ts';
 
-/** The reports of one port that have vanished: the revisions that they had, by key. */
+/** The vanished reports of one port: their last revisions, by key. */
 export type Vanished = ReadonlyMap<string, number>;
 
 /**
- * How a report has vanished. `wrongly`: although its endpoint stands in etcd, and was reported since it was written. `rightly`: with its endpoint, because the driver removed that; it may
- * have written it anew meanwhile.
+ * How a report has vanished. `wrongly`: its endpoint is still in etcd, and was reported after it was written. `rightly`: the driver removed its endpoint, and may have written a new one
+ * meanwhile.
  */
 export type Vanishing = 'rightly' | 'wrongly';
 
@@ -30,7 +30,7 @@ export class Vanishings {
     if (key === undefined || ofPort?.size === 0) this.#byPort.delete(port);
   }
 
-  /** The vanished reports of a port now. What vanishes later is not among them. */
+  /** A copy of the vanished reports of a port. Reports that vanish later are not in it. */
   of(port: string): Vanished {
     return new Map(this.#byPort.get(port));
   }

@@ -57,7 +57,7 @@ export type Unit = {
   readonly change: Change;
   readonly compares: readonly Compare[];
   readonly operations: readonly Operation[];
-  /** Changes that this one entails once it is written. */
+  /** Further changes that have to be checked once this one is written. */
   readonly followUps: readonly Change[];
 };
 
@@ -182,7 +182,7 @@ class Planner {
     return { change, compares: writer.compares, operations: writer.operations, followUps: this.followUps(change, writer) };
   }
 
-  /** A port that gets its endpoint takes its floating IPs back from those with its address as a pair; one that loses it leaves them to those. */
+  /** The changes of other ports' floating IPs. A port that gets its endpoint takes its floating IPs back from ports that have its address as a pair; one that loses its endpoint leaves them to those. */
   private followUps(change: Change, writer: Writer): readonly Change[] {
     if (change.kind !== 'port' || !this.knowledge.rows.floating_ips.some((ip) => ip.fixed_port_id === change.id)) return [];
     const prefix = this.knowledge.settings.keys.endpoints;

@@ -21,7 +21,7 @@ export type SyncResult = {
   readonly wrote: readonly Change[];
   /** Changes that were written without their project's name. They have to be checked again when Keystone may be back. */
   readonly unnamed: readonly Change[];
-  /** What has to be looked at because of these writes. */
+  /** The changes that have to be checked because of these writes. */
   readonly followUps: readonly Change[];
   readonly puts: number;
   readonly deletes: number;
