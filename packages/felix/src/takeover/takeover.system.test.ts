@@ -119,7 +119,7 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
       'the stamps in force',
     );
     const { sent, lost, forbidden, order } = await sending.stop();
-    expect(sent).toBeGreaterThan(1000);
+    expect(sent).toBeGreaterThan(300); // a quick take-over leaves no time for more
     expect(lost).toEqual([]);
     expect(forbidden).toEqual(order.slice(0, forbidden.length)); // it passed until our rules denied it, and never after that
     expect(forbidden.length).toBeLessThan(order.length);
@@ -260,7 +260,7 @@ test.skipIf(upstreamsOwn === undefined)('upstream’s own Felix before ours, aft
   host.startAgent();
   await host.untilSaid('what another Felix had left on this host is removed');
   const { lost, sent, forbidden } = await sending.stop();
-  expect(sent).toBeGreaterThan(1000);
+  expect(sent).toBeGreaterThan(300); // a quick take-over leaves no time for more
   expect(lost).toEqual([]);
   expect(forbidden).toEqual([]);
 });
