@@ -69,7 +69,7 @@ const logFile: Parser<string> = (value) => {
 };
 
 const address = (family: 4 | 6) =>
-  row<AddressWish>(addressWish(family), { kind: 'find' }, `this host's IPv${family} address, with its network's length; \`none\`: it has none`, {
+  row<AddressWish>(addressWish(family), { kind: 'find' }, `this host's IPv${family} address, with its prefix length; \`none\`: it has none`, {
     ...required,
     none: { value: { kind: 'none' } },
     shownDefault: 'autodetect',
@@ -88,7 +88,7 @@ const aliases = (...keys: readonly string[]) => ({
 /** The table of options: each with its parser, its default, and a sentence for the README. */
 export const options = named(inFile, {
   ...etcdRowsOfCfg,
-  Hostname: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), 'what Neutron calls the host; names its Node', {
+  Hostname: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), "this host's name in Neutron, and the name of its Node", {
     ...required,
     none: 'refused',
     shownDefault: "the system's host name in lower case",
@@ -96,35 +96,42 @@ export const options = named(inFile, {
   }),
   IPv4Address: address(4),
   IPv6Address: address(6),
-  AsNumber: row<number | undefined>(asNumber, undefined, 'written to the Node', { ...required, shownDefault: "BGPConfiguration's, or 64512" }),
+  AsNumber: row<number | undefined>(asNumber, undefined, "this host's AS number, which is written to the Node", {
+    ...required,
+    shownDefault: "BGPConfiguration's, or 64512",
+  }),
   RouterId: row<IpAddress | undefined>(routerId, undefined, "BIRD's router id", { ...required, shownDefault: "the Node's IPv4 address" }),
-  InterfacePrefix: row<readonly string[]>(listOf(interfacePrefix), ['cali', 'tap'], "names of workloads' interfaces begin so", required),
-  DeviceRouteProtocol: row(whole(0, 255), 3, "must be Felix's", required),
-  ExportPrefixes: prefixes('routes in them are announced whatever their interface'),
-  WorkloadPrefixes: prefixes('other hosts may announce these and parts of them, besides single addresses'),
-  MaxRoutesPerPeer: row(whole(0, 2147483647), 0, 'most routes that are taken of each neighbour; 0: any number', required),
+  InterfacePrefix: row<readonly string[]>(listOf(interfacePrefix), ['cali', 'tap'], "beginnings of the names of workloads' interfaces", required),
+  DeviceRouteProtocol: row(whole(0, 255), 3, "routing protocol number of workloads' routes; must be the same as Felix's", required),
+  ExportPrefixes: prefixes('prefixes whose routes are announced from any interface'),
+  WorkloadPrefixes: prefixes('prefixes that other hosts may announce, with parts of them, in addition to single addresses'),
+  MaxRoutesPerPeer: row(whole(0, 2147483647), 0, 'greatest number of routes that are accepted from each neighbour; 0: any number', required),
   GracefulRestartWaitSecs: row(
     whole(1, 3600),
     15,
-    'the longest that a BIRD started with `-R` waits for its neighbours before it removes the routes that nobody has announced again; new workloads are announced after it. One neighbour that is down makes it wait so long',
+    'seconds that a BIRD started with `-R` waits at most for its neighbours before it removes routes that nobody has announced again; new workloads are announced after that. One neighbour that is down makes it wait for the whole time',
   ),
-  BgpHoldTimeSecs: row(whole(3, 65535), 90, "a BGPPeer's `holdTime` beats it"),
-  RemoveHostsGoneDays: row(whole(0, 3650), 0, 'this agent removes the Nodes of hosts whose Felix has reported nothing for so many days; 0: never. See below'),
+  BgpHoldTimeSecs: row(whole(3, 65535), 90, "hold time of BGP sessions; a BGPPeer's `holdTime` has priority"),
+  RemoveHostsGoneDays: row(whole(0, 3650), 0, 'days without a report of a host’s Felix after which this agent removes its Node; 0: never. See below'),
   OpenstackRegion: row<string | undefined>(
     matching(isRegion, 'a lower-case DNS label of at most 46 characters'),
     undefined,
-    "Felix's; whose endpoints are this host's, and whose reports those are",
+    "the region, where several clouds share one etcd; must be the same as Felix's",
     { ...required, none },
   ),
-  BgpPasswordFile: row(text, '/etc/calico/bgp-passwords.cfg', "root's alone. `secretKeyRef` `{name, key}`: section `[name]`, option `key`"),
-  BirdConfigFile: row(text, '/etc/bird/bird.conf', 'what BIRD is started with (`-c`); mode 0640, group `BirdGroup`'),
+  BgpPasswordFile: row(
+    text,
+    '/etc/calico/bgp-passwords.cfg',
+    'file of BGP passwords, readable only by root. `secretKeyRef` `{name, key}` is the option `key` in section `[name]`',
+  ),
+  BirdConfigFile: row(text, '/etc/bird/bird.conf', 'BIRD’s configuration file (`-c`), with mode 0640 and group `BirdGroup`'),
   BirdSocket: row(text, '/run/bird/bird.ctl', "BIRD's control socket", { also: aliases('BirdSocket', 'BirdControlSocket') }),
-  BirdExecutable: row(text, '/usr/sbin/bird', 'for `bird -p`'),
-  BirdGroup: row<string | undefined>(text, 'bird', 'who may read `BirdConfigFile`, where the host has such a group', { none }),
+  BirdExecutable: row(text, '/usr/sbin/bird', 'BIRD’s program, for `bird -p` and `StartBird`'),
+  BirdGroup: row<string | undefined>(text, 'bird', 'group that may read `BirdConfigFile`, if the host has it', { none }),
   BirdLogFile: row(logFile, 'syslog', 'where BIRD logs; a path, `syslog` or `stderr`'),
-  StartBird: row(truth, false, 'the agent starts a BIRD that is away, and leaves it running when it ends. See below'),
-  BirdPidFile: row(text, '/run/bird/bird.pid', 'for `StartBird`'),
-  BirdUser: row<string | undefined>(text, undefined, 'for `StartBird`', { none, shownDefault: "the agent's own" }),
+  StartBird: row(truth, false, 'whether the agent starts a BIRD that does not run. BIRD stays when the agent ends. See below'),
+  BirdPidFile: row(text, '/run/bird/bird.pid', 'BIRD’s pid file, for `StartBird`'),
+  BirdUser: row<string | undefined>(text, undefined, 'user that BIRD runs as, for `StartBird`', { none, shownDefault: "the agent's own" }),
   ...outputRows({ logFile: '/var/log/calico/bird-agent.log', healthPort: 9097, metricsHost: 'localhost', metricsPort: 9096 }),
 });
 

@@ -106,33 +106,33 @@ const domain: Parser<string | undefined> = (value) => {
 /** The table of options: each with its parser, its default, and a sentence for the README. */
 export const options = {
   ...inSection('DEFAULT', {
-    host: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), "the host as Neutron's port bindings and Nova have it", {
+    host: row(matching(/^[^\s/]+$/, 'a name without blanks and slashes'), systemHostName(), "this host's name in Neutron's port bindings and in Nova", {
       required: true,
       shownDefault: "the system's host name in lower case",
     }),
-    state_path: row(path, '/var/lib/neutron', 'where Neutron keeps what it must remember; the agent keeps its things in `dhcp` there', { required: true }),
-    dhcp_confs: row<string | undefined>(path, undefined, 'where the agent keeps its things', { required: true, shownDefault: '$state_path/dhcp' }),
+    state_path: row(path, '/var/lib/neutron', "Neutron's directory for state; the agent's files are in its subdirectory `dhcp`", { required: true }),
+    dhcp_confs: row<string | undefined>(path, undefined, "directory of the agent's files", { required: true, shownDefault: '$state_path/dhcp' }),
     dns_domain: row<string | undefined>(domain, 'openstacklocal', 'domain of guests whose port has no FQDN; empty: none', {
       empty: { value: undefined },
       also: { conf: ['DEFAULT/dns_domain', 'DEFAULT/dhcp_domain'] },
     }),
-    dnsmasq_dns_servers: row<readonly IpAddress[]>(dnsServers, [], 'DNS servers that guests are told of where their subnet names none'),
-    dnsmasq_lease_max: row(whole(1, mostSeconds), 16_777_216, 'most DHCPv4 leases that Dnsmasq gives'),
+    dnsmasq_dns_servers: row<readonly IpAddress[]>(dnsServers, [], 'DNS servers for guests whose subnet names none'),
+    dnsmasq_lease_max: row(whole(1, mostSeconds), 16_777_216, 'greatest number of DHCPv4 leases of Dnsmasq'),
     dnsmasq_config_file: row<string | undefined>(
       path,
       undefined,
-      "an operator's own file of Dnsmasq options; `port` in it counts for nothing, since there is no DNS",
+      "an operator's own file of Dnsmasq options; `port` in it has no effect, because Dnsmasq serves no DNS here",
     ),
     dnsmasq_base_log_dir: row<string | undefined>(path, undefined, 'directory where Dnsmasq logs each DHCPv4 exchange', {
-      shownDefault: 'syslog, in fewer words',
+      shownDefault: 'syslog, with fewer details',
     }),
-    dhcp_lease_duration: row<number | undefined>(leaseSeconds, 86_400, 'seconds that a lease is for, at least 120; -1: without end'),
+    dhcp_lease_duration: row<number | undefined>(leaseSeconds, 86_400, 'duration of a lease in seconds, at least 120; -1: without end'),
     dhcp_renewal_time: row(whole(0, mostSeconds), 0, 'seconds until a guest renews its DHCPv4 lease; 0: half of the lease'),
-    dhcp_rebinding_time: row(whole(0, mostSeconds), 0, 'seconds until it asks any server; 0: seven eighths of the lease'),
-    dhcp_broadcast_reply: row(truth, false, 'answers DHCPv4 by broadcast'),
-    debug: row(truth, false, 'logs at severity DEBUG, else at INFO'),
-    log_dir: row<string | undefined>(path, undefined, 'directory of the log; left out, the log goes to standard output alone'),
-    log_file: row<string | undefined>(text, undefined, "the log's file, in `log_dir` if it is no absolute path", { shownDefault: 'dhcp-agent.log in log_dir' }),
+    dhcp_rebinding_time: row(whole(0, mostSeconds), 0, 'seconds until a guest rebinds its DHCPv4 lease with any server; 0: seven eighths of the lease'),
+    dhcp_broadcast_reply: row(truth, false, 'whether DHCPv4 is answered by broadcast'),
+    debug: row(truth, false, 'whether the severity of the log is DEBUG; otherwise it is INFO'),
+    log_dir: row<string | undefined>(path, undefined, 'directory of the log; without it, the log goes only to standard output'),
+    log_file: row<string | undefined>(text, undefined, "the log's file; a relative path is in `log_dir`", { shownDefault: 'dhcp-agent.log in log_dir' }),
   }),
   ...inSection('calico', {
     ...etcdRowsOfConf,
@@ -142,7 +142,7 @@ export const options = {
       'the region, where several clouds share one etcd',
       { required: true },
     ),
-    bird_config_file: row(path, '/etc/bird/bird.conf', "BIRD's configuration, whose neighbours' addresses are nobody's on a tap"),
+    bird_config_file: row(path, '/etc/bird/bird.conf', "BIRD's configuration; no tap gets an address of its neighbours"),
   }),
 };
 

@@ -76,7 +76,7 @@ const qosRows = (direction: 'ingress' | 'egress') =>
     burstBits: row(whole(0), 4294967296, `bits that an ${direction} bandwidth limit lets through at once, where its rule has no max_burst_kbps`),
     minburstBytes: row(whole(0), 0, 'no effect: upstream’s for a peak rate, which Neutron has none of'),
     burstPackets: row(whole(0), 5, `packets that an ${direction} packet rate limit lets through at once`),
-    maxConnections: row(whole(0), 0, `most ${direction} connections of a port; 0: any number`, required),
+    maxConnections: row(whole(0), 0, `most ${direction} connections of a port at the same time; 0: any number`, required),
   }) as const;
 const [ingress, egress] = [qosRows('ingress'), qosRows('egress')];
 
@@ -96,19 +96,19 @@ export const options = inSection('calico', {
     'the region, where several clouds share one etcd',
     required,
   ),
-  elector_name: row(text, systemHostName(), 'how this server is called in the election', { shownDefault: "the system's host name in lower case" }),
+  elector_name: row(text, systemHostName(), "this server's name in the election", { shownDefault: "the system's host name in lower case" }),
   startup_resync: row(oneOf('always', 'never'), 'always', 'whether all of etcd is compared with Neutron at the start'),
   etcd_compaction_period_mins: row(whole(0, 525_600), 60, "minutes between compactions of etcd's history; 0: never"),
-  etcd_compaction_min_revisions: row(whole(0), 1000, 'revisions that a compaction leaves at least'),
-  num_port_status_threads: row(whole(1, 1000), 4, 'states of ports that are written to Neutron at a time'),
-  project_name_cache_max: row(whole(1), 100, 'names of projects that are kept'),
+  etcd_compaction_min_revisions: row(whole(0), 1000, 'least number of revisions that a compaction keeps'),
+  num_port_status_threads: row(whole(1, 1000), 4, 'number of port states that are written to Neutron at the same time'),
+  project_name_cache_max: row(whole(1), 100, 'number of project names that are cached'),
   reserved_prefixes: row<readonly Cidr[]>(listOf(prefix), [], 'prefixes in which tenants can have no address', required),
-  reserved_prefix_subnets: row(oneOf('nobody', 'administrators'), 'nobody', 'who may make subnets in them', required),
-  address_overlaps: row(oneOf('refuse', 'warn'), 'refuse', 'what becomes of a subnet or port whose addresses somebody else has', required),
+  reserved_prefix_subnets: row(oneOf('nobody', 'administrators'), 'nobody', 'who may create subnets in `reserved_prefixes`', required),
+  address_overlaps: row(oneOf('refuse', 'warn'), 'refuse', 'what happens to a subnet that overlaps another one', required),
   allowed_address_pair_prefixes: row<readonly Cidr[]>(
     listOf(pairPrefix),
     [],
-    "prefixes in which allowed address pairs may lie beside their network's subnets",
+    "prefixes in which allowed address pairs may lie, in addition to their network's subnets",
     required,
   ),
   ingress_burst_bits: ingress.burstBits,
@@ -120,8 +120,8 @@ export const options = inSection('calico', {
   max_ingress_connections_per_port: ingress.maxConnections,
   max_egress_connections_per_port: egress.maxConnections,
   agent_report_interval_secs: row(decimal(1, 3600), 15, "seconds between reports of the agents' states to Neutron"),
-  neutron_driver_socket: row(text, '/run/calico/neutron-driver.sock', 'where the Python half finds this daemon'),
-  neutron_driver_state_dir: row(text, '/var/lib/calico/neutron-driver', 'where the journal is'),
+  neutron_driver_socket: row(text, '/run/calico/neutron-driver.sock', 'Unix socket on which the Python half finds this daemon'),
+  neutron_driver_state_dir: row(text, '/var/lib/calico/neutron-driver', 'directory of the journal'),
   neutron_rows_command: row<readonly string[]>(
     (value) => good(words(value)),
     ['/usr/bin/python3', '-m', 'calico_openstack.rows_process'],
@@ -129,7 +129,7 @@ export const options = inSection('calico', {
     { empty: { value: [] }, shownDefault: '/usr/bin/python3 -m calico_openstack.rows_process' },
   ),
   neutron_driver_log_severity: row<Severity>(severity, 'INFO', 'least severity that is logged'),
-  neutron_driver_log_file: row<string | undefined>(text, undefined, 'file that the log goes to besides standard output'),
+  neutron_driver_log_file: row<string | undefined>(text, undefined, 'log file, in addition to standard output'),
 });
 
 /** The configuration files that are read when the command line names none. */
