@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { followedPrefixes } from '@calico-openstack/bird-agent/store';
 import {
+  agentStatusKey,
   compactionLastKey,
   compactionTriggerKey,
   electionKey,
@@ -108,6 +109,13 @@ const rows: readonly (readonly [what: string, key: string, writers: readonly Use
   ['the status of a host whose name begins alike', felixStatusKey(undefined, 'host-10'), [], ['driver', 'remover']],
   ['a status of host-1 in region r1', status('host-1', 'r1'), [], ['driver9']],
   ['a status of host-9 in region r1', status('host-9', 'r1'), ['felix9'], ['felix9', 'driver9']],
+  ['the heartbeat of the DHCP agent on host-1', agentStatusKey(undefined, 'host-1', 'calico-dhcp-agent'), ['dhcp1'], ['driver']],
+  ['the heartbeat of the BIRD agent on host-1', agentStatusKey(undefined, 'host-1', 'calico-bird-agent'), ['bird1'], ['driver']],
+  ['the heartbeat of the DHCP agent on host-2', agentStatusKey(undefined, 'host-2', 'calico-dhcp-agent'), ['dhcp2'], ['driver']],
+  ['the heartbeat of the BIRD agent on host-2', agentStatusKey(undefined, 'host-2', 'calico-bird-agent'), ['bird2'], ['driver']],
+  ['the heartbeat of the BIRD agent on host-7', agentStatusKey(undefined, 'host-7', 'calico-bird-agent'), ['remover'], ['driver']],
+  ['the heartbeat of the DHCP agent on host-9 in region r1', agentStatusKey('r1', 'host-9', 'calico-dhcp-agent'), ['dhcp9'], ['driver9']],
+  ['the heartbeat of the BIRD agent on host-9 in region r1', agentStatusKey('r1', 'host-9', 'calico-bird-agent'), ['bird9'], ['driver9']],
   ['a subnet', subnetKey(undefined, 'net'), ['driver'], ['driver', 'dhcp1', 'dhcp2']],
   ['a subnet of region r1', subnetKey('r1', 'net'), ['driver9'], ['driver9', 'dhcp9']],
   ['the election', electionKey(undefined), ['driver'], ['driver']],
