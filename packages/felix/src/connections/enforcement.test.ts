@@ -28,7 +28,8 @@ beforeEach(() => {
     if (how instanceof Error) throw how;
     for (let each = 0; each < flows; each += 1) review({} as FlowRecord);
     await clock.pause(how);
-    return { deleted: 0, marked: 0, seen: flows };
+    for (let each = 0; each < flows; each += 1) review({} as FlowRecord);
+    return { deleted: 0, marked: 0, seen: 2 * flows };
   };
   const judge = () => {
     judges += 1;
@@ -56,6 +57,16 @@ test('changes that come during a look share the next one, by rules as they are t
   await clock.pass(1000);
   expect(looks.map(([of]) => of)).toEqual([one, `${two},${three}`]);
   expect(judges).toBe(2);
+});
+
+test('a connection that a review finds after a change is judged by the rules as they are then', async () => {
+  next = [100];
+  enforce(one);
+  await clock.pass(50);
+  expect(judges).toBe(1);
+  enforce();
+  await clock.pass(1000);
+  expect([looks.length, judges]).toEqual([1, 2]);
 });
 
 test('a review that finds no connection does not look through the rules', async () => {

@@ -6,7 +6,7 @@ import type { Concerned } from './concerned.ts';
 
 /** Reviews connections. */
 export interface Enforcement {
-  /** Reviews the connections of these addresses. The kernel must already have the rules by which `judge` decides. */
+  /** The rules have changed. Reviews the connections of these addresses, if any. The kernel must already have the rules by which `judge` decides. */
   enforce(concerned: Concerned): void;
   close(): void;
 }
@@ -15,7 +15,7 @@ export interface Enforcement {
 const restOfReview = 2;
 const longestRestMs = 400;
 
-/** Starts idle. A failed review is logged and retried. @param judge returns the decision for one connection by the current rules; it is called at most once for each review */
+/** Starts idle. A failed review is logged and retried. @param judge returns the decision for one connection by the current rules; it is called at most once for each change */
 export function startEnforcement(
   conntrack: Pick<Conntrack, 'reviewFlows'>,
   judge: () => (flow: FlowRecord) => FlowChange | undefined,
@@ -25,14 +25,17 @@ export function startEnforcement(
   const closing = new AbortController();
   let waiting: Concerned = new Set();
   let running = false;
+  /**
+   * Made for the first connection that a review finds: most reviews of a new endpoint find none, and the judge looks through all interfaces and chains of the host. Forgotten with each
+   * change of the rules: a connection that began under new rules, while a review ran, must not be cut by the old ones.
+   */
+  let decide: ReturnType<typeof judge> | undefined;
 
   async function review(): Promise<void> {
     const taken = waiting;
     waiting = new Set();
     const startMs = clock.steadyMs();
     try {
-      // Made for the first connection: most reviews of a new endpoint find none, and the judge looks through all interfaces and chains of the host.
-      let decide: ReturnType<typeof judge> | undefined;
       const { deleted, marked, seen } = await conntrack.reviewFlows(taken, (flow) => {
         decide ??= judge();
         return decide(flow);
@@ -70,6 +73,7 @@ export function startEnforcement(
 
   return {
     enforce(concerned) {
+      decide = undefined;
       waiting = both(waiting, concerned);
       if (!running && isSomething(waiting)) void run();
     },
