@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const everywhere = ['packages/*/src', 'lab', 'bench', 'tools'];
+const everywhere = ['packages/*/src', 'lab', 'bench', 'tools', 'packaging'];
 const ending = (suffix: string): string[] => everywhere.map((folder) => `${folder}/**/*${suffix}`);
 const system = '.system.test.ts';
 const long = '.long.test.ts';
@@ -17,8 +17,8 @@ export default defineConfig({
           testTimeout: 60_000,
         },
       },
-      // Root, namespaces, real servers. One file at a time: they share the machine's two cores, not their worlds.
-      { test: { name: 'system', include: ending(system), fileParallelism: false, testTimeout: 180_000, hookTimeout: 300_000 } },
+      // Root, namespaces, real servers. Two files at a time: each has a world of its own, and most of them wait most of the time.
+      { test: { name: 'system', include: ending(system), maxWorkers: 2, testTimeout: 180_000, hookTimeout: 300_000 } },
       // Long properties, interleavings, faults.
       { test: { name: 'long', include: ending(long), fileParallelism: false, testTimeout: 3_600_000, hookTimeout: 180_000 } },
     ],

@@ -1,0 +1,206 @@
+// The Debian packages: what each holds, needs and replaces.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Table } from '@calico-openstack/agent';
+import { options as birdAgent } from '../packages/bird-agent/src/option-table.ts';
+import { options as dhcpAgent } from '../packages/dhcp-agent/src/option-table.ts';
+import { parameters } from '../packages/felix/src/option-table.ts';
+import { options as neutronDriver } from '../packages/neutron-driver/src/option-table.ts';
+import type { Entry, Package } from './deb.ts';
+import { exampleConfiguration } from './example.ts';
+import { bundledModules } from './licences.ts';
+import { manPage } from './man.ts';
+
+export const root: string = join(import.meta.dirname, '..');
+
+/** Where a package's part of the workspace lies on a host. The executables find Node and their bundles relative to themselves, as in a checkout. */
+const home = '/usr/lib/calico-openstack';
+
+/** What differs between the kinds of machine. */
+export type Runtime = {
+  /** Debian's name of the architecture. */
+  readonly architecture: 'amd64' | 'arm64';
+  /** A `node_modules` with Node and koffi for it. */
+  readonly modules: string;
+  /** A folder with the Python package as pip would install it. */
+  readonly site: string;
+};
+
+type Executable = {
+  readonly name: string;
+  readonly room: string;
+  readonly section: 1 | 8;
+  readonly summary: string;
+  readonly table?: Table;
+  readonly file?: string;
+};
+
+const felix: Executable = {
+  name: 'calico-felix',
+  room: 'felix',
+  section: 8,
+  summary: 'routes and security groups of a compute host’s OpenStack workloads, from etcd',
+  table: parameters,
+  file: 'felix.cfg',
+};
+const dhcp: Executable = {
+  name: 'calico-dhcp-agent',
+  room: 'dhcp-agent',
+  section: 8,
+  summary: 'leases of a compute host’s OpenStack workloads, from etcd, by Dnsmasq',
+  table: dhcpAgent,
+  file: 'neutron.conf',
+};
+const bird: Executable = {
+  name: 'calico-bird-agent',
+  room: 'bird-agent',
+  section: 8,
+  summary: 'a compute host’s Node in etcd, and BIRD’s configuration from etcd',
+  table: birdAgent,
+  file: 'bird-agent.cfg',
+};
+const driver: Executable = {
+  name: 'calico-neutron-driver',
+  room: 'neutron-driver',
+  section: 8,
+  summary: 'Neutron’s ports, subnets and groups into etcd, and their status back',
+  table: neutronDriver,
+  file: 'neutron.conf',
+};
+const resync: Executable = { name: 'calico-resync', room: driver.room, section: 8, summary: 'compares etcd with Neutron, and puts etcd right' };
+const operator: Executable = { name: 'calico-openstack', room: 'operator', section: 1, summary: 'etcd’s users and rights for Calico on OpenStack' };
+
+/** The wrapper and the bundle in their places, a link in /usr/bin, the man page, and an example of the configuration. */
+function executable(program: Executable): readonly Entry[] {
+  const { name, room, section, table, file } = program;
+  const place = `${home}/packages/${room}`;
+  return [
+    { to: `${place}/bin/${name}`, from: join(root, 'packages', room, 'bin', name), mode: 0o755 },
+    { to: `${place}/dist/${name}.js`, from: join(root, 'packages', room, 'dist', `${name}.js`) },
+    { to: `${place}/package.json`, content: `${JSON.stringify({ type: 'module', version: version() }, undefined, 2)}\n` },
+    { to: `/usr/bin/${name}`, link: `../lib/calico-openstack/packages/${room}/bin/${name}` },
+    { to: `/usr/share/man/man${section}/${name}.${section}.gz`, gzipped: manPage(program, version()) },
+    ...(table && file ? [{ to: `/usr/share/doc/${name}/examples/${file}`, content: exampleConfiguration(name, table) }] : []),
+  ];
+}
+
+const bundled = (...programs: readonly Executable[]): readonly string[] => [
+  ...new Set(programs.flatMap(({ name, room }) => bundledModules(join(root, 'packages', room, 'dist', `${name}.js`)))),
+];
+
+const unit = (name: string): Entry => ({ to: `/lib/systemd/system/${name}.service`, from: join(import.meta.dirname, 'systemd', `${name}.service`) });
+
+/** The workspace's version. */
+export const version = (): string => (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version;
+
+/** The folders of a package in node_modules, as they are. */
+const module = (modules: string, name: string, only: RegExp): readonly Entry[] =>
+  readdirSync(join(modules, name), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(join(modules, name).length + 1))
+    .filter((path) => only.test(path))
+    .sort()
+    .map((path) => ({ to: `${home}/node_modules/${name}/${path}`, from: join(modules, name, path) }));
+
+/** The packages for one kind of machine, in the order in which they depend on each other. */
+export function packagesFor({ architecture, modules, site }: Runtime): readonly Package[] {
+  const npm = architecture === 'amd64' ? 'x64' : 'arm64';
+  const node: Package = {
+    name: 'calico-openstack-node',
+    architecture,
+    summary: 'Node.js for the executables of Calico for OpenStack',
+    description:
+      'The Node.js that calico-felix, calico-dhcp-agent, calico-bird-agent, calico-neutron-driver and calico-openstack run on. It is not on the PATH, and nothing else uses it.',
+    depends: ['libc6 (>= 2.28)', 'libgcc-s1', 'libstdc++6 (>= 9)'],
+    entries: [
+      { to: `${home}/node_modules/.bin/node`, from: join(modules, `node-linux-${npm}`, 'bin/node'), mode: 0o755 },
+      ...module(modules, 'koffi', /^(?!doc|vendor).*(\.c?js|package\.json|LICENSE\.txt)$/),
+      ...module(modules, `@koromix/koffi-linux-${npm}`, /^(?!musl)/), // Debian's C library is glibc
+      { to: '/usr/lib/sysctl.d/50-calico-openstack.conf', from: join(import.meta.dirname, 'sysctl.conf') },
+    ],
+    modules: [`node-linux-${npm}`, 'koffi'].map((name) => join(modules, name)),
+  };
+  const ours = [`calico-openstack-node (= ${debianVersion()})`];
+  const python: Package = {
+    name: 'python3-calico-openstack',
+    architecture: 'all',
+    section: 'python',
+    summary: 'the ML2 mechanism driver calico for Neutron',
+    description: 'The class that Neutron loads. It decides nothing: calico-neutron-driver, which runs beside Neutron, does.',
+    depends: ['python3 (>= 3.9)', 'python3-neutron (>= 2:21)'],
+    replaces: ['networking-calico', 'python3-networking-calico'],
+    entries: readdirSync(site, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !entry.name.endsWith('.pyc'))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort()
+      .map((from) => ({ to: `/usr/lib/python3/dist-packages/${from.slice(site.length + 1)}`, from })),
+    compilesPython: true,
+  };
+  return [
+    node,
+    {
+      name: felix.name,
+      architecture: 'all',
+      summary: 'Felix: routes and security groups of OpenStack workloads',
+      description: 'Runs on each compute host. Reads from etcd which workloads are here and what is allowed to them, and makes the kernel do it.',
+      depends: ours,
+      recommends: ['nftables'],
+      entries: [
+        ...executable(felix),
+        unit(felix.name),
+        { to: '/etc/logrotate.d/calico-felix', from: join(import.meta.dirname, 'logrotate'), configuration: true },
+      ],
+      modules: bundled(felix),
+      services: [felix.name],
+    },
+    {
+      name: dhcp.name,
+      architecture: 'all',
+      summary: 'leases of OpenStack workloads by Dnsmasq',
+      description: 'Runs on each compute host. Configures and starts Dnsmasq for the workloads here, from etcd.',
+      depends: [...ours, 'dnsmasq-base (>= 2.85)'],
+      entries: [...executable(dhcp), unit(dhcp.name)],
+      modules: bundled(dhcp),
+      services: [dhcp.name],
+    },
+    {
+      name: bird.name,
+      architecture: 'all',
+      summary: 'configures BIRD for Calico on OpenStack',
+      description: 'Runs on each compute host. Registers the host in etcd and writes the configuration of BIRD 2 from what etcd says of peers and filters.',
+      depends: [...ours, 'bird2 (>= 2.0.7)'],
+      entries: [...executable(bird), unit(bird.name)],
+      modules: bundled(bird),
+      services: [bird.name],
+    },
+    python,
+    {
+      name: driver.name,
+      architecture: 'all',
+      summary: 'Neutron’s driver for Calico: the daemon beside Neutron',
+      description:
+        'Runs on each machine with a Neutron server. Writes what Neutron says of networks, subnets, ports and groups to etcd, and brings status back.',
+      depends: [...ours, `python3-calico-openstack (= ${debianVersion()})`, 'neutron-common'],
+      entries: [
+        ...executable(driver),
+        ...executable(resync),
+        unit(driver.name),
+        { to: '/usr/lib/tmpfiles.d/calico-neutron-driver.conf', from: join(import.meta.dirname, 'tmpfiles.conf') },
+      ],
+      modules: bundled(driver, resync),
+      services: [driver.name],
+    },
+    {
+      name: 'calico-openstack-tools',
+      architecture: 'all',
+      summary: 'tools of an operator of Calico on OpenStack',
+      description: 'calico-openstack makes etcd’s users and rights for each part and host.',
+      depends: ours,
+      entries: executable(operator),
+      modules: bundled(operator),
+    },
+  ];
+}
+
+/** The epoch makes these packages newer than upstream's of the same name, whose versions begin with 3. To go back, apt is given upstream's version by number. */
+export const debianVersion = (): string => `1:${version()}-1`;
