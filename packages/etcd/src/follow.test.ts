@@ -317,15 +317,15 @@ describe('a follower and what etcd may do to it', () => {
 describe('a follower that fails pauses', () => {
   /** How long it pauses after each of these failures. */
   async function pausesMs(script: ReturnType<typeof scripted>, times: number, fail: () => void): Promise<readonly number[]> {
-    const pauses: number[] = [];
+    const measuredMs: number[] = [];
     for (let count = 0; count < times; count += 1) {
       fail();
       await settled();
-      const failedAt = script.source.clock.steadyMs();
+      const failedAtMs = script.source.clock.steadyMs();
       await script.retried();
-      pauses.push(script.source.clock.steadyMs() - failedAt);
+      measuredMs.push(script.source.clock.steadyMs() - failedAtMs);
     }
-    return pauses;
+    return measuredMs;
   }
 
   test('longer each time that a watch is lost at once, and briefly again after one that held', async () => {
