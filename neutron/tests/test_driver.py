@@ -109,8 +109,9 @@ class SiteTest(unittest.TestCase):
                 ("neutron.ml2.mechanism_drivers", "calico"): driver.CalicoMechanismDriver,
                 ("neutron.core_plugins", "calico"): plugin.CalicoPlugin,
             }
-            self.assertEqual(entries.keys(), classes.keys())
-            for entry, loaded in classes.items():
-                module, _, name = entries[entry].partition(":")
+            self.assertEqual(entries.keys(), classes.keys() | {("os_vif", "calico")})  # the latter is nova-compute's: test_nova_taps.py
+            for entry, value in entries.items():
+                module, _, name = value.partition(":")
                 self.assertTrue((pathlib.Path(directory) / (module.replace(".", "/") + ".py")).exists())
-                self.assertIs(getattr(sys.modules[module], name), loaded)
+                if entry in classes:
+                    self.assertIs(getattr(sys.modules[module], name), classes[entry])
