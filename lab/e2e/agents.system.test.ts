@@ -6,14 +6,16 @@ import { labOfThisFile } from './world.ts';
 // Felix sends a heartbeat each second instead of each half minute, as an operator may configure it, so that a death is noticed soon. A machine that stalls for some seconds must not count as dead.
 const world = labOfThisFile('agents', { hosts: 2, reporting: { intervalSeconds: 1, ttlSeconds: 10, agentDownSeconds: 12 } });
 
-/** The agents' states in `openstack network agent list`. */
+/** The Felixes' states in `openstack network agent list`, by host. */
 async function aliveInList(): Promise<Record<string, string>> {
-  const printed = await world.lab.openstack.cli('network', 'agent', 'list', '-f', 'value', '-c', 'Host', '-c', 'Alive');
+  const printed = await world.lab.openstack.cli('network', 'agent', 'list', '-f', 'value', '-c', 'Host', '-c', 'Alive', '-c', 'Binary');
   return Object.fromEntries(
     printed
       .trim()
       .split('\n')
-      .map((line) => line.split(' ') as [string, string]),
+      .map((line) => line.split(' ') as [string, string, string])
+      .filter(([, , binary]) => binary === 'calico-felix')
+      .map(([host, alive]) => [host, alive]),
   );
 }
 

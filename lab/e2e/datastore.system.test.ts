@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bringUp, type Lab } from '../lab.ts';
 import { type Content, liveThrough } from '../story/content.ts';
 import { tracesOf } from '../story/traces.ts';
-import { compactionKeys, expectedKeys, type Facts } from './datastore.ts';
+import { agents, compactionKeys, expectedKeys, type Facts } from './datastore.ts';
 
 let lab: Lab;
 let content: Content;
@@ -65,6 +65,7 @@ test('heartbeats and elections have leases of the right length, and nothing else
   expect(times).toEqual({
     ...(trigger in times ? { [trigger]: 3600 } : {}),
     ...Object.fromEntries(lab.hosts.map(({ name }) => [`/calico/felix/v2/no-region/host/${name}/status`, 90])),
+    ...Object.fromEntries(lab.hosts.flatMap(({ name }) => agents.map((agent) => [`/calico/openstack/v2/no-region/agent/${name}/${agent}`, 90]))),
     '/calico/openstack/v2/no-region/neutron_election': 60,
     '/calico/openstack/v1/neutron_election': 60,
   });

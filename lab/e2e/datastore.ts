@@ -66,6 +66,9 @@ const ofCluster = (): Entry[] => {
   ];
 };
 
+/** The agents beside Felix that write a heartbeat. */
+export const agents = ['calico-dhcp-agent', 'calico-bird-agent'] as const;
+
 const ofHosts = (lab: Lab): Entry[] =>
   lab.plan.hosts.flatMap(({ name, link, asNumber }): Entry[] => {
     const alive = { time, uptime: expect.any(Number), first_update: expect.any(Boolean) };
@@ -76,6 +79,7 @@ const ofHosts = (lab: Lab): Entry[] =>
       [resourceKey('nodes', name), resource('Node', { name, annotations }, { bgp })],
       [`/calico/felix/v2/${region}/host/${name}/status`, alive],
       [`/calico/felix/v2/${region}/host/${name}/last_reported_status`, alive],
+      ...agents.map((agent): Entry => [`/calico/openstack/v2/${region}/agent/${name}/${agent}`, alive]),
     ];
   });
 

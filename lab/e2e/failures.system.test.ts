@@ -153,9 +153,8 @@ describe('etcd killed', () => {
     expect(body).toMatch(/etcd/);
     expect(await named('half-made')).toEqual([]);
     const rule = { security_group_id: group.id, direction: 'ingress', ethertype: 'IPv4', protocol: 'udp' };
-    // Neutron reports every refused rule as a conflict.
     const refused = await lab.openstack.request('POST', 'security-group-rules', { security_group_rule: rule });
-    expect(refused).toMatchObject({ status: 409, body: expect.stringMatching(/etcd/) });
+    expect(refused).toMatchObject({ status: 503, body: expect.stringMatching(/etcd/) });
     expect(await lab.openstack.list('security_group_rule', rule)).toEqual([]);
     expect((await lab.openstack.request('PUT', `ports/${first.facts.portId}`, { port: { security_groups: [] } })).status).toBe(503);
     expect((await lab.openstack.get('port', first.facts.portId)).security_groups).toEqual([group.id]);

@@ -76,7 +76,12 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
   await typeCommands(
     lab,
     telling,
-    { typed: 'openstack network agent list -c Host -c Binary -c Alive', says: 'Felix of each host is alive', times: lab.hosts.length, word: ':-)' },
+    {
+      typed: 'openstack network agent list -c Host -c Binary -c Alive',
+      says: 'Felix, the DHCP agent and the BIRD agent of each host are alive',
+      times: 3 * lab.hosts.length,
+      word: ':-)',
+    },
     { typed: 'openstack port list -c Name -c Status', says: 'every port is ACTIVE', times: roles.length, word: 'ACTIVE' },
   );
   return vms;

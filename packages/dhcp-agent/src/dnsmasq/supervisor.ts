@@ -60,8 +60,8 @@ function healthCheck(host: DnsmasqHost, log: Logger) {
     get isStopped() {
       return isStopped;
     },
-    /** Continues a stopped Dnsmasq. Returns whether the Dnsmasq will never see another port and has to be replaced; one that has just started does not count. */
-    isBlind(running: ProcessIdentity): boolean {
+    /** Continues a stopped Dnsmasq. Returns whether the Dnsmasq will never see another port and has to be replaced. One that `isNew` has not begun to watch its directories yet. */
+    isBlind(running: ProcessIdentity, isNew: boolean): boolean {
       const state = host.stateOf(running);
       if (state === 'stopped') {
         if (!isStopped)
@@ -69,12 +69,13 @@ function healthCheck(host: DnsmasqHost, log: Logger) {
         host.goOn(running);
       }
       isStopped = state === 'stopped';
-      if (state === 'blind')
+      const isBlind = state === 'blind' && !isNew;
+      if (isBlind)
         log.warn(
           { process: running.pid },
           'the directories with the ports’ files were deleted, so Dnsmasq sees no new port; they are created again and Dnsmasq is replaced',
         );
-      return state === 'blind';
+      return isBlind;
     },
   };
 }
@@ -108,7 +109,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     }
     if (running && !host.isAlive(running)) await takeEnd(running);
     if (stop.signal.aborted) return undefined;
-    if (running && health.isBlind(running) && clock.steadyMs() - running.sinceMs >= soonMs) restartWanted = true;
+    if (running && health.isBlind(running, clock.steadyMs() - running.sinceMs < soonMs)) restartWanted = true;
     if (running && restartWanted) {
       predecessors = [...predecessors, running];
       running = undefined;
