@@ -169,16 +169,20 @@ export async function dhclient6(
   const ended = new Promise((resolve) => child.once('exit', resolve));
   try {
     return await new Promise((resolve) => {
-      const look = setInterval(() => {
+      const found = (): Udhcpc | undefined => {
         const text = readIfThere(result);
-        if (text?.includes(stateless ? 'new_dhcp6_name_servers' : 'new_ip6_address'))
-          done(Object.fromEntries(text.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])));
-      }, 10);
+        if (!text?.includes(stateless ? 'new_dhcp6_name_servers' : 'new_ip6_address')) return undefined;
+        return Object.fromEntries(text.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+      };
       const done = (value: Udhcpc | undefined): void => {
         clearInterval(look);
         resolve(value);
       };
-      void ended.then(() => done(undefined));
+      const look = setInterval(() => {
+        const value = found();
+        if (value) done(value);
+      }, 10);
+      void ended.then(() => done(found())); // a stateless dhclient ends with the answer
     });
   } finally {
     child.kill('SIGTERM');
