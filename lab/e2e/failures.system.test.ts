@@ -127,8 +127,9 @@ describe('Felix killed', () => {
     const { lab } = world;
     const leaving = await vmOn(world, 1, { name: 'leaving', securityGroups: [group.id] });
     const felix = await kill(lab.hosts[0]?.felix);
-    await leaving.remove();
+    // Created first: Neutron might give it the address of the one that is removed.
     const coming = await createVm(lab, { name: 'coming', host: first.host, network: world.network.id, securityGroups: [group.id] });
+    await leaving.remove();
     await coming.plug();
     await coming.startDhcp();
     await felix.start();
