@@ -1,6 +1,6 @@
 // The C library's functions that netlink needs, called in-process. They return -1 on failure, with errno set.
 import { constants } from 'node:os';
-import koffi, { type KoffiFunc } from 'koffi';
+import koffi from 'koffi';
 import { hostIsLittleEndian } from './attributes.ts';
 
 export { hostIsLittleEndian };
@@ -14,16 +14,6 @@ export const bind: (fd: number, address: Uint8Array, length: number) => number =
 /** send(2). */
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
 const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
-
-/** Calls a function in a thread of libuv's pool. Its buffers stay alive until it returns, and must not be used meanwhile. errno is that thread's and cannot be read. */
-const inThread = (called: typeof send, fd: number, bytes: Uint8Array, flags: number): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const done = (error: Error | null, result: number): void => (error ? reject(error) : resolve(result));
-    (called as KoffiFunc<typeof send>).async(fd, bytes, bytes.length, flags, done);
-  });
-
-/** send(2) in another thread. */
-export const sendInThread = (fd: number, bytes: Uint8Array): Promise<number> => inThread(send, fd, bytes, 0);
 /** recvfrom(2). Fills `from`. `fromLength` is the length of `from`, in host order, and becomes the length of the address. */
 export const receiveFrom: (fd: number, bytes: Uint8Array, length: number, flags: number, from: Uint8Array, fromLength: Uint8Array) => number = libc.func(
   'long recvfrom(int, uint8_t *, size_t, int, uint8_t *, uint8_t *)',
@@ -116,13 +106,6 @@ export function receive(fd: number, bytes: Uint8Array): number | string | undefi
   const state = readableState(fd);
   if (typeof state !== 'number') return state.result;
   return received(state, recv(fd, bytes, bytes.length, dontWait | truncate));
-}
-
-/** As `receive`, with the reading in another thread: it lets the kernel go on with a dump, which may take long. */
-export async function receiveInThread(fd: number, bytes: Uint8Array): Promise<number | string | undefined> {
-  const state = readableState(fd);
-  if (typeof state !== 'number') return state.result;
-  return received(state, await inThread(recv, fd, bytes, dontWait | truncate));
 }
 
 /** The error that a socket has pending, 0 for none; or the result of reading it when there is nothing to read. */
