@@ -1,6 +1,6 @@
 // Lists and destroys the sets of the `ipset` tool, which rules of iptables use. This project makes none.
 import { existsSync } from 'node:fs';
-import { findAttribute, flag, MessageWriter, readString } from '../netlink/attributes.ts';
+import { findAttribute, flag, type MessageWriter, readString, requestMessage } from '../netlink/attributes.ts';
 import { NetlinkError, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
 
 /** linux/netfilter/ipset/ip_set.h */
@@ -48,15 +48,11 @@ const busy = 'E4100';
 /** Also where it is built in: it has a parameter, so that it is shown there. */
 const isLoaded = (): boolean => existsSync('/sys/module/ip_set');
 
-function message(socket: NetlinkSocket, number: number, flags: number, write: (writer: MessageWriter) => void): Uint8Array {
-  const writer = new MessageWriter(128);
-  writer.begin((subsystem << 8) | number, flag.request | flags, socket.nextSequence());
-  writer.raw(header);
-  writer.u8(attribute.protocol, protocol);
-  write(writer);
-  writer.end();
-  return writer.bytes();
-}
+const message = (socket: NetlinkSocket, number: number, flags: number, write: (writer: MessageWriter) => void): Uint8Array =>
+  requestMessage((subsystem << 8) | number, flags, socket.nextSequence(), header, (writer) => {
+    writer.u8(attribute.protocol, protocol);
+    write(writer);
+  });
 
 function withSocket<T>(use: (socket: NetlinkSocket) => T): T {
   const socket = openNetlinkSocket(netlinkProtocol.netfilter);

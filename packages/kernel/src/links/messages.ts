@@ -1,6 +1,6 @@
 // Links and addresses in rtnetlink's words (linux/if_link.h, linux/if_addr.h).
 import { addressBytes, addressFromBytes, familyOf, macBytes, macFromBytes } from '@calico-openstack/addresses';
-import { flag, hostIsLittleEndian, MessageWriter, readAttributes, readString, readU32 } from '../netlink/attributes.ts';
+import { flag, hostIsLittleEndian, readAttributes, readString, readU32, requestMessage } from '../netlink/attributes.ts';
 import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { AddressOptions, LinkAddress, LinkEvent, LinkFacts } from './link.ts';
@@ -81,15 +81,6 @@ function readAddress(payload: Uint8Array): { readonly index: number; readonly ad
   return { index: readU32(payload, 4), address };
 }
 
-function message(kind: number, flags: number, sequence: number, fixed: Uint8Array, write: (writer: MessageWriter) => void): Uint8Array {
-  const writer = new MessageWriter(256);
-  writer.begin(kind, flag.request | flags, sequence);
-  writer.raw(fixed);
-  write(writer);
-  writer.end();
-  return writer.bytes();
-}
-
 function linkHeader(index: number, flags = 0, change = 0): Uint8Array {
   const header = new Uint8Array(16);
   const view = new DataView(header.buffer);
@@ -101,28 +92,28 @@ function linkHeader(index: number, flags = 0, change = 0): Uint8Array {
 
 /** Requests all links (RTM_GETLINK). */
 export const dumpLinks = (sequence: number): Uint8Array =>
-  message(type.getLink, flag.dump, sequence, linkHeader(0), (writer) => writer.u32(attribute.extendedMask, skipStatistics));
+  requestMessage(type.getLink, flag.dump, sequence, linkHeader(0), (writer) => writer.u32(attribute.extendedMask, skipStatistics));
 
 /** Requests all addresses of both families (RTM_GETADDR). */
-export const dumpAddresses = (sequence: number): Uint8Array => message(type.getAddress, flag.dump, sequence, new Uint8Array(8), () => undefined);
+export const dumpAddresses = (sequence: number): Uint8Array => requestMessage(type.getAddress, flag.dump, sequence, new Uint8Array(8));
 
 /** Requests one link, by index or by name. */
 export const getLink = (sequence: number, which: number | string): Uint8Array =>
-  message(type.getLink, flag.acknowledge, sequence, linkHeader(typeof which === 'number' ? which : 0), (writer) => {
+  requestMessage(type.getLink, flag.acknowledge, sequence, linkHeader(typeof which === 'number' ? which : 0), (writer) => {
     if (typeof which === 'string') writer.string(attribute.name, which);
     writer.u32(attribute.extendedMask, skipStatistics);
   });
 
 /** Creates a link of this kind, such as `dummy` (RTM_NEWLINK). Refused with EEXIST where the name is taken. */
 export const createLink = (sequence: number, name: string, kind: string): Uint8Array =>
-  message(type.newLink, flag.acknowledge | flag.create | flag.exclusive, sequence, linkHeader(0), (writer) => {
+  requestMessage(type.newLink, flag.acknowledge | flag.create | flag.exclusive, sequence, linkHeader(0), (writer) => {
     writer.string(attribute.name, name);
     writer.nested(attribute.linkInfo, () => writer.string(infoKind, kind));
   });
 
 /** Deletes a link by name (RTM_DELLINK). */
 export const removeLink = (sequence: number, name: string): Uint8Array =>
-  message(type.deleteLink, flag.acknowledge, sequence, linkHeader(0), (writer) => writer.string(attribute.name, name));
+  requestMessage(type.deleteLink, flag.acknowledge, sequence, linkHeader(0), (writer) => writer.string(attribute.name, name));
 
 /** Changes properties of a link by index (RTM_NEWLINK). */
 export function setLink(
@@ -131,7 +122,7 @@ export function setLink(
   change: { readonly up?: boolean; readonly mtuBytes?: number; readonly mac?: string; readonly name?: string },
 ): Uint8Array {
   const header = change.up === undefined ? linkHeader(index) : linkHeader(index, change.up ? deviceUp : 0, deviceUp);
-  return message(type.newLink, flag.acknowledge, sequence, header, (writer) => {
+  return requestMessage(type.newLink, flag.acknowledge, sequence, header, (writer) => {
     if (change.mac !== undefined) writer.binary(attribute.address, macBytes(change.mac));
     if (change.mtuBytes !== undefined) writer.u32(attribute.mtu, change.mtuBytes);
     if (change.name !== undefined) writer.string(attribute.name, change.name);
@@ -154,7 +145,7 @@ export function changeAddress(
   header[3] = options.scope ?? 0;
   new DataView(header.buffer).setUint32(4, index, hostIsLittleEndian);
   const [kind, flags] = verb === 'add' ? [type.newAddress, flag.create | flag.exclusive] : [type.deleteAddress, 0];
-  return message(kind, flag.acknowledge | flags, sequence, header, (writer) => {
+  return requestMessage(kind, flag.acknowledge | flags, sequence, header, (writer) => {
     writer.binary(addressAttribute.local, bytes);
     writer.binary(addressAttribute.address, bytes);
     if (verb === 'add') {

@@ -193,6 +193,26 @@ export class MessageWriter {
   }
 }
 
+/**
+ * A request of one message. `kind` is its type; NLM_F_REQUEST is added to its flags.
+ * @param fixed the part between the message's header and its attributes
+ * @param write writes the attributes
+ */
+export function requestMessage(
+  kind: number,
+  flags: number,
+  sequence: number,
+  fixed: Uint8Array,
+  write: (writer: MessageWriter) => void = () => undefined,
+): Uint8Array {
+  const writer = new MessageWriter(256);
+  writer.begin(kind, flag.request | flags, sequence);
+  writer.raw(fixed);
+  write(writer);
+  writer.end();
+  return writer.bytes();
+}
+
 /** Calls `visit` for each attribute in `bytes` from `offset` on, in order, with its type without flags. Stops at the first attribute that is longer than the rest. */
 export function eachAttribute(bytes: Uint8Array, offset: number, visit: (type: number, value: Uint8Array) => void): void {
   for (let at = offset; at + attributeHeaderLength <= bytes.length; ) {

@@ -103,21 +103,12 @@ const truncate = 0x20;
  * The result depends on returned values only, never on errno: the JavaScript engine may set errno between two calls, for example when it collects garbage.
  */
 export function receive(fd: number, bytes: Uint8Array): number | string | undefined {
-  const state = readableState(fd);
-  if (typeof state !== 'number') return state.result;
-  return received(state, recv(fd, bytes, bytes.length, dontWait | truncate));
-}
-
-/** The error that a socket has pending, 0 for none; or the result of reading it when there is nothing to read. */
-function readableState(fd: number): number | { readonly result: string | undefined } {
   const state = poll(fd, 0);
-  if (state === 0) return { result: undefined };
-  if ((state & pollInvalid) !== 0) return { result: 'EBADF' };
-  return (state & pollError) !== 0 ? takeError(fd) : 0;
-}
-
-function received(error: number, length: number): number | string {
-  // The recv was needed all the same, because the kernel drops further datagrams without an error until somebody has found the queue empty.
+  if (state === 0) return undefined;
+  if ((state & pollInvalid) !== 0) return 'EBADF';
+  const error = (state & pollError) !== 0 ? takeError(fd) : 0;
+  const length = recv(fd, bytes, bytes.length, dontWait | truncate);
+  // This recv was needed because the kernel drops further datagrams without an error until somebody has found the queue empty.
   if (error !== 0) return errnoName(error);
   // The socket was readable and yet there was no datagram: an error arrived in between, and recv has consumed it. The kernel gives a reader no error other than this one.
   return length < 0 ? 'ENOBUFS' : length;

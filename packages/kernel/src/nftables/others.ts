@@ -1,5 +1,5 @@
 // Tables that other programs made: the little that has to be known of them, and taking tables away whole.
-import { eachAttribute, findAttribute, flag, MessageWriter, readString } from '../netlink/attributes.ts';
+import { eachAttribute, findAttribute, flag, MessageWriter, readString, requestMessage } from '../netlink/attributes.ts';
 import { type NetlinkMessage, type NetlinkRefusal, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
 import { decodeTable } from './decode.ts';
 import { readData } from './expressions.ts';
@@ -96,12 +96,7 @@ function ask(
   family: TableFamily,
   writeAttributes: (writer: MessageWriter) => void,
 ): { readonly answers: readonly NetlinkMessage[] } {
-  const writer = new MessageWriter(256);
-  writer.begin(nft.messageType(message), flag.request | flags, socket.nextSequence());
-  writer.raw(nft.header(nft.familyNumber[family]));
-  writeAttributes(writer);
-  writer.end();
-  return socket.exchange([writer.bytes()]);
+  return socket.exchange([requestMessage(nft.messageType(message), flags, socket.nextSequence(), nft.header(nft.familyNumber[family]), writeAttributes)]);
 }
 
 function withSocket<T>(use: (socket: NetlinkSocket) => T): T {

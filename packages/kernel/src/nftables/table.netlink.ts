@@ -1,5 +1,5 @@
 // A table in the kernel, programmed over netlink.
-import { flag, MessageWriter } from '../netlink/attributes.ts';
+import { flag, type MessageWriter, requestMessage } from '../netlink/attributes.ts';
 import { inNamespace } from '../netlink/namespace.ts';
 import { type NetlinkMessage, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
 import { assembleElements, decodeChain, decodeElements, decodeGeneration, decodeObject, decodeRule, decodeSet, decodeTable } from './decode.ts';
@@ -134,12 +134,8 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
 
   /** Asks for one object or a list. Returns an empty list when it does not exist. */
   function ask(message: number, flags: number, writeAttributes: (writer: MessageWriter) => void): readonly NetlinkMessage[] {
-    const writer = new MessageWriter(256);
-    writer.begin(nft.messageType(message), flag.request | flags, socket.nextSequence());
-    writer.raw(nft.header(nft.familyNumber[family]));
-    writeAttributes(writer);
-    writer.end();
-    const { answers, refusals } = socket.exchange([writer.bytes()]);
+    const request = requestMessage(nft.messageType(message), flags, socket.nextSequence(), nft.header(nft.familyNumber[family]), writeAttributes);
+    const { answers, refusals } = socket.exchange([request]);
     const refusal = refusals.find(({ code }) => code !== 'ENOENT');
     if (refusal !== undefined) {
       const told = { code: refusal.code, object: `table ${family} ${name}`, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };

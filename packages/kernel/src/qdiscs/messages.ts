@@ -1,6 +1,6 @@
 // Encodes and decodes qdiscs and filters for rtnetlink (linux/rtnetlink.h, linux/pkt_sched.h, linux/pkt_cls.h, linux/tc_act/tc_mirred.h).
 import { unreachable } from '@calico-openstack/agent/errors';
-import { flag, hostIsLittleEndian, MessageWriter, readAttributes, readI32, readString, readU32, readU64 } from '../netlink/attributes.ts';
+import { flag, hostIsLittleEndian, type MessageWriter, readAttributes, readI32, readString, readU32, readU64, requestMessage } from '../netlink/attributes.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import {
   bucketHandle,
@@ -47,15 +47,6 @@ function header(index: number, handle: number, parent: number, info = 0): Uint8A
   return bytes;
 }
 
-function message(kind: number, flags: number, sequence: number, fixed: Uint8Array, write: (writer: MessageWriter) => void = () => undefined): Uint8Array {
-  const writer = new MessageWriter(256);
-  writer.begin(kind, flag.request | flags, sequence);
-  writer.raw(fixed);
-  write(writer);
-  writer.end();
-  return writer.bytes();
-}
-
 /** The protocol is in network order in the lower half of tcm_info, the priority in the upper. */
 const filterInfo = (priority: number, protocol: number): number => ((priority << 16) | swapped(protocol)) >>> 0;
 const swapped = (number: number): number => (hostIsLittleEndian ? ((number & 0xff) << 8) | (number >> 8) : number);
@@ -67,7 +58,7 @@ export function writeOperation(sequence: number, operation: QdiscOperation): Uin
     case 'create-root':
     case 'change-root':
       checkBucket(operation.bucket);
-      return message(
+      return requestMessage(
         type.newQdisc,
         flag.acknowledge | (operation.verb === 'create-root' ? flag.create | flag.exclusive : 0),
         sequence,
@@ -78,15 +69,15 @@ export function writeOperation(sequence: number, operation: QdiscOperation): Uin
         },
       );
     case 'delete-root':
-      return message(type.deleteQdisc, flag.acknowledge, sequence, header(index, operation.handle, rootParent));
+      return requestMessage(type.deleteQdisc, flag.acknowledge, sequence, header(index, operation.handle, rootParent));
     case 'create-ingress':
-      return message(type.newQdisc, flag.acknowledge | flag.create | flag.exclusive, sequence, header(index, ingressHandle, ingressParent), (writer) =>
+      return requestMessage(type.newQdisc, flag.acknowledge | flag.create | flag.exclusive, sequence, header(index, ingressHandle, ingressParent), (writer) =>
         writer.string(kindAttribute, 'ingress'),
       );
     case 'delete-ingress':
-      return message(type.deleteQdisc, flag.acknowledge, sequence, header(index, ingressHandle, ingressParent));
+      return requestMessage(type.deleteQdisc, flag.acknowledge, sequence, header(index, ingressHandle, ingressParent));
     case 'create-redirect':
-      return message(
+      return requestMessage(
         type.newFilter,
         flag.acknowledge | flag.create | flag.exclusive,
         sequence,
@@ -95,7 +86,7 @@ export function writeOperation(sequence: number, operation: QdiscOperation): Uin
       );
     case 'delete-filter': {
       const { kind, handle, priority, protocol } = operation.filter;
-      return message(type.deleteFilter, flag.acknowledge, sequence, header(index, handle, filterParent, filterInfo(priority, protocol)), (writer) =>
+      return requestMessage(type.deleteFilter, flag.acknowledge, sequence, header(index, handle, filterParent, filterInfo(priority, protocol)), (writer) =>
         writer.string(kindAttribute, kind),
       );
     }
@@ -145,13 +136,13 @@ function writeRedirect(writer: MessageWriter, to: number): void {
 
 /** Requests the root qdisc, or the ingress qdisc, of a link. Without NLM_F_ECHO only the multicast group would get the answer. */
 export const getQdisc = (sequence: number, index: number, which: 'root' | 'ingress'): Uint8Array =>
-  message(type.getQdisc, flag.acknowledge | flag.echo, sequence, header(index, 0, which === 'root' ? rootParent : ingressParent));
+  requestMessage(type.getQdisc, flag.acknowledge | flag.echo, sequence, header(index, 0, which === 'root' ? rootParent : ingressParent));
 
 /** Requests all qdiscs of all links. */
-export const dumpQdiscs = (sequence: number): Uint8Array => message(type.getQdisc, flag.dump, sequence, header(0, 0, 0));
+export const dumpQdiscs = (sequence: number): Uint8Array => requestMessage(type.getQdisc, flag.dump, sequence, header(0, 0, 0));
 
 /** Requests the filters of the packets that a link receives. */
-export const dumpFilters = (sequence: number, index: number): Uint8Array => message(type.getFilter, flag.dump, sequence, header(index, 0, filterParent));
+export const dumpFilters = (sequence: number, index: number): Uint8Array => requestMessage(type.getFilter, flag.dump, sequence, header(index, 0, filterParent));
 
 /** The index of the link that a message of the group is about; undefined for a message about something else. */
 export function indexOf({ type: kind, payload }: NetlinkMessage): number | undefined {
