@@ -8,26 +8,20 @@ from neutron_lib.callbacks import events, registry, resources
 
 from calico_openstack import announce, refusals, rows
 
+ALL = (
+    events.PRECOMMIT_CREATE,
+    events.PRECOMMIT_UPDATE,
+    events.PRECOMMIT_DELETE,
+    events.AFTER_CREATE,
+    events.AFTER_UPDATE,
+    events.AFTER_DELETE,
+)
 #: The events of each resource. Address groups have none before the commit.
 EVENTS = {
-    resources.SECURITY_GROUP: (
-        events.PRECOMMIT_CREATE,
-        events.PRECOMMIT_UPDATE,
-        events.PRECOMMIT_DELETE,
-        events.AFTER_CREATE,
-        events.AFTER_UPDATE,
-        events.AFTER_DELETE,
-    ),
+    resources.SECURITY_GROUP: ALL,
     resources.SECURITY_GROUP_RULE: (events.PRECOMMIT_CREATE, events.PRECOMMIT_DELETE, events.AFTER_CREATE, events.AFTER_DELETE),
     resources.ADDRESS_GROUP: (events.AFTER_CREATE, events.AFTER_UPDATE, events.AFTER_DELETE),
-    resources.FLOATING_IP: (
-        events.PRECOMMIT_CREATE,
-        events.PRECOMMIT_UPDATE,
-        events.PRECOMMIT_DELETE,
-        events.AFTER_CREATE,
-        events.AFTER_UPDATE,
-        events.AFTER_DELETE,
-    ),
+    resources.FLOATING_IP: ALL,
 }
 
 
