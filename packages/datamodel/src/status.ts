@@ -27,19 +27,27 @@ export function encodeAgentStatus(status: AgentStatus): string {
 /** How often an agent beside Felix writes its heartbeat, and how long that is valid: Felix's defaults. */
 export const heartbeatTimes = { intervalMs: 30_000, ttlSeconds: 90 } as const;
 
-/** The heartbeats of an agent beside Felix. `startedAtMs`: when it started, in milliseconds since the epoch. */
-export function agentHeartbeat(region: string | undefined, host: string, agent: ListedAgent, startedAtMs: number) {
+/** The texts of an agent's heartbeats. `startedAtMs`: when the agent started, in milliseconds since the epoch. */
+export function heartbeatTexts(startedAtMs: number): { at(nowMs: number): string; written(): void } {
   let firstUpdate = true;
   return {
-    /** What to write now, under this lease. */
-    operations(lease: string, nowMs: number) {
-      const value = encodeAgentStatus({ time: rfc3339Seconds(new Date(nowMs)), uptimeSeconds: (nowMs - startedAtMs) / 1000, firstUpdate });
-      return [{ put: agentStatusKey(region, host, agent), value, lease }];
-    },
+    /** The text of a heartbeat that is written now. */
+    at: (nowMs) => encodeAgentStatus({ time: rfc3339Seconds(new Date(nowMs)), uptimeSeconds: (nowMs - startedAtMs) / 1000, firstUpdate }),
     /** A heartbeat has been written. */
-    written(): void {
+    written() {
       firstUpdate = false;
     },
+  };
+}
+
+/** The heartbeats of an agent beside Felix. `startedAtMs`: when it started, in milliseconds since the epoch. */
+export function agentHeartbeat(region: string | undefined, host: string, agent: ListedAgent, startedAtMs: number) {
+  const texts = heartbeatTexts(startedAtMs);
+  return {
+    /** What to write now, under this lease. */
+    operations: (lease: string, nowMs: number) => [{ put: agentStatusKey(region, host, agent), value: texts.at(nowMs), lease }],
+    /** A heartbeat has been written. */
+    written: texts.written,
   };
 }
 

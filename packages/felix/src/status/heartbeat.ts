@@ -1,6 +1,6 @@
 // Reports that this agent is alive: a key with a lease, written again at an interval. When the key expires, Neutron counts the agent as dead.
 import type { Clock } from '@calico-openstack/agent';
-import { encodeAgentStatus, felixLastStatusKey, felixStatusKey, rfc3339Seconds } from '@calico-openstack/datamodel';
+import { felixLastStatusKey, felixStatusKey, heartbeatTexts } from '@calico-openstack/datamodel';
 import { type Etcd, type LeasedWriter, writeUnderLease } from '@calico-openstack/etcd';
 
 /** What is reported, and how often. */
@@ -23,21 +23,18 @@ export type HeartbeatOptions = {
  */
 export function startHeartbeat(etcd: Etcd, options: HeartbeatOptions): LeasedWriter {
   const { region, host, intervalMs, ttlSeconds, startedAtMs, onError, clock } = options;
-  let firstUpdate = true;
+  const texts = heartbeatTexts(startedAtMs);
   return writeUnderLease(etcd, {
     intervalMs,
     ttlSeconds: Math.max(1, Math.ceil(ttlSeconds)),
     operations(lease) {
-      const nowMs = clock.nowMs();
-      const value = encodeAgentStatus({ time: rfc3339Seconds(new Date(nowMs)), uptimeSeconds: (nowMs - startedAtMs) / 1000, firstUpdate });
+      const value = texts.at(clock.nowMs());
       return [
         { put: felixStatusKey(region, host), value, lease },
         { put: felixLastStatusKey(region, host), value },
       ];
     },
-    onWritten: () => {
-      firstUpdate = false;
-    },
+    onWritten: texts.written,
     onError,
     clock,
   });
