@@ -1,5 +1,5 @@
 // Prints a man page from what the executables know of themselves: their tables of options.
-import { shownDefault, type Table } from '@calico-openstack/agent';
+import { shownDefault, shownNames, type Table } from '@calico-openstack/agent';
 
 type Described = { readonly name: string; readonly section: 1 | 8; readonly summary: string; readonly table?: Table; readonly file?: string };
 
@@ -30,10 +30,11 @@ function configured(table: Table, file: string): readonly string[] {
     ...option('--help', 'Lists all options of the command line.'),
     ...option('--version', 'Prints the version.'),
     '.SH CONFIGURATION',
-    ...Object.entries(table).flatMap(([key, { names, help, ...rest }]) => {
-      const shown = names.conf ? names.conf.map((one) => `[${one.replace('/', '] ')}`) : (names.cfg ?? [key]);
-      return ['.TP', `.B ${escaped(shown.join(', '))}`, escaped(`${help}. Default: ${shownDefault({ names, help, ...rest })}`)];
-    }),
+    ...Object.entries(table).flatMap(([key, option]) => [
+      '.TP',
+      `.B ${escaped(shownNames(key, option).join(', '))}`,
+      escaped(`${option.help}. Default: ${shownDefault(option)}`),
+    ]),
     '.SH EXIT STATUS',
     escaped('0 after SIGTERM or SIGINT, 1 when it cannot start or go on, 2 for wrong usage, 129 when it has to be started again with another configuration.'),
   ];

@@ -3,19 +3,20 @@ import { isAbsolute, join } from 'node:path';
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
 import {
   bad,
+  type ConfFile,
   complaintsOfCalicoSection,
   confTexts,
+  type Environment,
   etcdOfConf,
   etcdRowsOfConf,
   good,
-  type Ini,
   inSection,
   type LogDestinations,
   matching,
   type Parser,
   path,
   type Resolution,
-  readIni,
+  readConfFiles,
   resolveOptions,
   row,
   systemHostName,
@@ -146,23 +147,12 @@ export const options = {
   }),
 };
 
-/** The configuration files that are read when the command line names none. */
-export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
-
-/** The directories with further configuration files of all programs of Neutron. */
-export const defaultConfigDirectories = ['/etc/neutron/neutron.conf.d'];
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** Reads the options from the environment and these files. When several files set an option, the last one counts. @throws IniError for a file that cannot be read or parsed */
 export const readOptions = (files: readonly string[], environment: Environment = process.env): Resolution<typeof options> =>
-  optionsIn(
-    files.map((path) => ({ path, ini: readIni(path, 'conf') })),
-    environment,
-  );
+  optionsIn(readConfFiles(files), environment);
 
 /** The options of files that have been read. */
-export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[], environment: Environment = {}): Resolution<typeof options> {
+export function optionsIn(files: readonly ConfFile[], environment: Environment = {}): Resolution<typeof options> {
   const resolution = resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }, environment));
   const { values, setBy } = resolution;
   const complaints = [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown), ...complaintsOfNeutronOptions(resolution.unknown)];

@@ -1,2 +1,2 @@
 export { startDriver } from './driver.ts';
-export { defaultConfigFiles, driverOptions, type Options, readOptions } from './option-table.ts';
+export { driverOptions, type Options, readOptions } from './option-table.ts';

@@ -2,13 +2,14 @@
 import { type Cidr, parseCidr } from '@calico-openstack/addresses';
 import {
   bad,
+  type ConfFile,
   complaintsOfCalicoSection,
   confTexts,
   decimal,
+  type Environment,
   etcdOfConf,
   etcdRowsOfConf,
   good,
-  type Ini,
   inSection,
   type LogDestinations,
   listOf,
@@ -16,7 +17,7 @@ import {
   oneOf,
   type Parser,
   type Resolution,
-  readIni,
+  readConfFiles,
   resolveOptions,
   row,
   type Severity,
@@ -132,23 +133,12 @@ export const options = inSection('calico', {
   neutron_driver_log_file: row<string | undefined>(text, undefined, 'log file, in addition to standard output'),
 });
 
-/** The configuration files that are read when the command line names none. */
-export const defaultConfigFiles = ['/etc/neutron/neutron.conf'];
-
-/** The directories with further configuration files of all programs of Neutron. */
-export const defaultConfigDirectories = ['/etc/neutron/neutron.conf.d'];
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** Reads the options from the environment and these files. When several files set an option, the last one counts. @throws IniError for a file that cannot be read or parsed */
 export const readOptions = (files: readonly string[], environment: Environment = process.env): Resolution<typeof options> =>
-  optionsIn(
-    files.map((path) => ({ path, ini: readIni(path, 'conf') })),
-    environment,
-  );
+  optionsIn(readConfFiles(files), environment);
 
 /** Resolves the options of the environment and of files that have been read already. */
-export function optionsIn(files: readonly { readonly path: string; readonly ini: Ini }[], environment: Environment = {}): Resolution<typeof options> {
+export function optionsIn(files: readonly ConfFile[], environment: Environment = {}): Resolution<typeof options> {
   const resolution = resolveOptions(options, confTexts(files, {}, environment));
   return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
 }

@@ -2,7 +2,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileReason } from '../errors.ts';
-import { IniError } from './ini.ts';
+import { type Ini, IniError, readIni } from './ini.ts';
+
+/** The configuration that the programs of Neutron read when the command line names none: files, and directories with further files. */
+export const neutronDefaults = { defaultConfigFiles: ['/etc/neutron/neutron.conf'], defaultConfigDirectories: ['/etc/neutron/neutron.conf.d'] } as const;
+
+/** A file in the syntax of neutron.conf that has been read. */
+export type ConfFile = { readonly path: string; readonly ini: Ini };
+
+/** Reads files in the syntax of neutron.conf. @throws IniError for a file that cannot be read or parsed */
+export const readConfFiles = (paths: readonly string[]): readonly ConfFile[] => paths.map((path) => ({ path, ini: readIni(path, 'conf') }));
 
 /** A file or directory that the command line names. */
 export type GivenPath = { readonly kind: 'file' | 'directory'; readonly path: string };

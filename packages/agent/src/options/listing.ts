@@ -9,7 +9,9 @@ import { shownDefault } from './resolve.ts';
 export function optionList(table: Table, { live = false } = {}): string {
   const heading = live ? ['option', 'default', 'live', 'what it says'] : ['option', 'default', 'what it says'];
   const rows = Object.entries(table).map(([key, option]) => [
-    nameOf(key, option),
+    shownNames(key, option)
+      .map((name) => `\`${name}\``)
+      .join(', '),
     `\`${shownDefault(option)}\``,
     ...(live ? [option.names.resource ? 'yes' : ''] : []),
     option.help,
@@ -17,8 +19,6 @@ export function optionList(table: Table, { live = false } = {}): string {
   return [heading, heading.map(() => '---'), ...rows].map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`).join('\n');
 }
 
-/** An option's names in Markdown: `[section] option` for neutron.conf, otherwise the names in felix.cfg. */
-function nameOf(key: string, { names }: Option<unknown>): string {
-  if (names.conf) return names.conf.map((name) => `\`[${name.replace('/', '] ')}\``).join(', ');
-  return (names.cfg ?? [key]).map((name) => `\`${name}\``).join(', ');
-}
+/** An option's names for people: `[section] option` for neutron.conf, otherwise the names in felix.cfg. */
+export const shownNames = (key: string, { names }: Option<unknown>): readonly string[] =>
+  names.conf?.map((name) => `[${name.replace('/', '] ')}`) ?? names.cfg ?? [key];

@@ -1,8 +1,10 @@
 // The places on a host where options are set: environment and files. Each is read once, at the start.
+import type { ConfFile } from './config-files.ts';
 import { readIni } from './ini.ts';
 import type { Source } from './resolve.ts';
 
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Environment variables by name. */
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The environment variables whose names begin with `prefix`, in any case. */
 export function environmentSource(environment: Environment, prefix: string): Source {
@@ -27,14 +29,12 @@ export function cfgSource(path: string, { mayBeMissing = false } = {}): Source {
   return { name: path, dialect: 'cfg', texts };
 }
 
-type Files = readonly { readonly path: string; readonly ini: ReturnType<typeof readIni> }[];
-
 /**
  * The sources of the dialect of neutron.conf in order of precedence: the environment (`OS_<GROUP>__<OPTION>`), then the files, the last file first. As in oslo.config, `$name`, `${name}`
  * and `${section.name}` in a value stand for another option.
  * @param defaults the values of such options that nothing sets, by `section/name`
  */
-export function confTexts(files: Files, defaults: Readonly<Record<string, string>>, environment: Environment = {}): readonly Source[] {
+export function confTexts(files: readonly ConfFile[], defaults: Readonly<Record<string, string>>, environment: Environment = {}): readonly Source[] {
   const inFiles = files.map(({ path, ini }) => {
     const texts = new Map<string, string>();
     for (const [section, options] of ini) for (const [name, values] of options) texts.set(`${groupName(section)}/${name}`, values.at(-1)!);

@@ -1,16 +1,15 @@
-import { inForce, logComplaints, openLog, runExecutable } from '@calico-openstack/agent';
+import { inForce, logComplaints, neutronDefaults, openLog, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startAgent } from '../agent.ts';
 import { operatorsLines } from '../dnsmasq/operators-file.ts';
 import { readDhcpDatastore } from '../in-datastore.ts';
-import { agentOptions, defaultConfigDirectories, defaultConfigFiles, readOptions } from '../option-table.ts';
+import { agentOptions, readOptions } from '../option-table.ts';
 import { removeDhcpAgent } from '../remove.ts';
 
 await runExecutable({
   name: 'calico-dhcp-agent',
   description: "Serves DHCP to this host's ports, as etcd tells of them, with Dnsmasq.",
-  defaultConfigFiles,
-  defaultConfigDirectories,
+  ...neutronDefaults,
   readOptions,
   verify(configFiles) {
     const { etcd, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));

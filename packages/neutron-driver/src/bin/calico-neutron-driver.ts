@@ -1,15 +1,14 @@
 // calico-neutron-driver: the daemon of the Neutron driver, which makes all decisions.
-import { inForce, runExecutable } from '@calico-openstack/agent';
+import { inForce, neutronDefaults, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startDriver } from '../driver.ts';
 import { readDriverDatastore } from '../in-datastore.ts';
-import { defaultConfigDirectories, defaultConfigFiles, driverOptions, readOptions } from '../option-table.ts';
+import { driverOptions, readOptions } from '../option-table.ts';
 
 await runExecutable({
   name: 'calico-neutron-driver',
   description: "Carries Neutron's networks, ports and security groups into Calico's datastore, and the state of ports and agents back.",
-  defaultConfigFiles,
-  defaultConfigDirectories,
+  ...neutronDefaults,
   readOptions,
   verify(configFiles) {
     connectEtcd(driverOptions(inForce(readOptions(configFiles)), configFiles).etcd).close();

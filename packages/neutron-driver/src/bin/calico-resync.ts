@@ -3,8 +3,8 @@
 import { writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { inForce, runExecutable, StartError, silentLog, standardErrorLog } from '@calico-openstack/agent';
-import { defaultConfigDirectories, defaultConfigFiles, driverOptions, readOptions } from '../option-table.ts';
+import { inForce, neutronDefaults, runExecutable, StartError, silentLog, standardErrorLog } from '@calico-openstack/agent';
+import { driverOptions, readOptions } from '../option-table.ts';
 import type { ResyncProgress } from '../resync.ts';
 import { resyncAlone } from '../resync-alone.ts';
 import { parseRequest } from '../resync-scope.ts';
@@ -26,8 +26,7 @@ const progressEveryMs = 1000;
 await runExecutable({
   name: 'calico-resync',
   description: "Compares Calico's datastore with Neutron's database, repairs what differs, and prints a summary as JSON.",
-  defaultConfigFiles,
-  defaultConfigDirectories,
+  ...neutronDefaults,
   readOptions,
   more: [
     { flags: '--network <id>', help: "compare only this network's subnets and ports; may be given several times, as may the next three", repeatable: true },
