@@ -7,17 +7,8 @@ import { type FakeDnsmasq, fakeDnsmasq } from './dnsmasq/fake.ts';
 import type { PortFiles } from './dnsmasq/files.ts';
 import { createDnsmasqServer } from './dnsmasq/server.ts';
 import { createIpv6Server } from './ipv6/ports.ts';
-import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
+import { bytes, endpointKey, endpointValue, keyOfSubnet, port, subnetValue, type TestPort } from './testing/etcd-values.ts';
 import { serviceOptions, subnet } from './testing/facts.ts';
-
-const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
-  id: `port-${number}`,
-  tap: `tap0000000${number}-aa`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  networkId: 'net-a',
-  addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
-  ...some,
-});
 
 /** Starts an agent's core over a kernel, a Dnsmasq and files, which outlive it. */
 function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, files6: Map<string, string>, log = silentLog()) {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { resourceKey, workloadEndpointName } from '@calico-openstack/datamodel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient6, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
-import { hostName, type TestPort } from './testing/etcd-values.ts';
+import { hostName, port } from './testing/etcd-values.ts';
 import { rawGuest } from './testing/raw-dhcp.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
 
@@ -22,20 +22,6 @@ afterEach(async () => {
   await world.close();
 });
 
-const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
-  id: `port-${number}`,
-  tap: `tap0000000${number}-aa`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  networkId: 'net-a',
-  addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
-  ...some,
-});
-
-async function guestOf(one: TestPort): Promise<Guest> {
-  await world.putPort(one);
-  return world.guest(one.tap, { mac: one.mac, addresses: one.addresses });
-}
-
 async function holder(guest: Guest): Promise<LeaseHolder> {
   const client = udhcpc(guest);
   clients.push(client);
@@ -51,7 +37,7 @@ async function renewed(client: LeaseHolder) {
 
 describe('a Dnsmasq that is killed', () => {
   test('is restarted at once, with all ports', async () => {
-    const guest = await guestOf(port(1));
+    const guest = await world.guestOf(port(1));
     expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');
     const former = world.dnsmasqPid();
     process.kill(former, 'SIGKILL');
@@ -70,15 +56,15 @@ describe('a Dnsmasq that is killed', () => {
 });
 
 test('while the agent is killed guests are answered by DHCPv4; the next agent takes over Dnsmasq, answers by DHCPv6 again and catches up on changes', async () => {
-  const client = await holder(await guestOf(port(1)));
-  const gone = await guestOf(port(2));
+  const client = await holder(await world.guestOf(port(1)));
+  const gone = await world.guestOf(port(2));
   await leaseOnce(gone);
   const pid = world.dnsmasqPid();
   await world.killAgent();
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
   await world.deletePort(port(2));
   const later = port(3, { addresses: port(2).addresses });
-  const guest = await guestOf(later);
+  const guest = await world.guestOf(later);
   await world.startAgent();
   expect(world.dnsmasqPid()).toBe(pid);
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
@@ -92,15 +78,15 @@ test('a Dnsmasq whose pid file was lost is taken over all the same, and no secon
   await world.killAgent();
   rmSync(join(world.directory, 'state/dhcp/dnsmasq-4/pid'));
   await world.startAgent();
-  await guestOf(port(1));
+  await world.guestOf(port(1));
   await world.until('the port is served', () => world.logged('port served'));
   expect(world.dnsmasqsRunning()).toHaveLength(1);
   expect(world.dnsmasqsRunning()).toContain(former);
 });
 
 test('an agent with other Dnsmasq arguments replaces the running Dnsmasq: no request is lost, and guests keep their addresses', async () => {
-  const client = await holder(await guestOf(port(1)));
-  const asking = rawGuest(await guestOf(port(2)), port(2).mac);
+  const client = await holder(await world.guestOf(port(1)));
+  const asking = rawGuest(await world.guestOf(port(2)), port(2).mac);
   expect(await asking.ask4({ kind: 'discover' }, 5000)).toMatchObject({ kind: 'offer' });
   const former = world.dnsmasqPid();
   await world.killAgent();
@@ -115,7 +101,7 @@ test('an agent with other Dnsmasq arguments replaces the running Dnsmasq: no req
 });
 
 test('SIGTERM ends the agent with 0, and Dnsmasq goes on serving', async () => {
-  const client = await holder(await guestOf(port(1)));
+  const client = await holder(await world.guestOf(port(1)));
   const agent = world.agent();
   const ended = new Promise((resolve) => agent.once('exit', resolve));
   agent.kill('SIGTERM');
@@ -124,17 +110,17 @@ test('SIGTERM ends the agent with 0, and Dnsmasq goes on serving', async () => {
 });
 
 test('while etcd is killed guests are answered, and later changes arrive', async () => {
-  const client = await holder(await guestOf(port(1)));
+  const client = await holder(await world.guestOf(port(1)));
   await world.etcd.kill();
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.65.0.11' });
   await world.etcd.restart();
-  const guest = await guestOf(port(2));
+  const guest = await world.guestOf(port(2));
   expect((await leaseOnce(guest, { attempts: 20 }))['ip']).toBe('10.65.0.12');
 });
 
 test('an agent that starts while etcd is away serves the ports served before, also on new taps', async () => {
-  const client = await holder(await guestOf(port(1)));
-  await leaseOnce(await guestOf(port(2)));
+  const client = await holder(await world.guestOf(port(1)));
+  await leaseOnce(await world.guestOf(port(2)));
   await world.etcd.kill();
   await world.killAgent();
   await world.startAgent('', { etcdIsAway: true });
@@ -145,21 +131,21 @@ test('an agent that starts while etcd is away serves the ports served before, al
 });
 
 test('a guest whose VM starts again, with a new tap, gets its lease', async () => {
-  await leaseOnce(await guestOf(port(1)));
+  await leaseOnce(await world.guestOf(port(1)));
   const again = world.guest(port(1).tap, port(1));
   expect((await leaseOnce(again))['ip']).toBe('10.65.0.11');
   expect((await dhclient6(again))?.['new_ip6_address']).toBe('2001:db8:a::11');
 });
 
 test('a tap’s new MTU reaches its guest at the next renewal', async () => {
-  const client = await holder(await guestOf(port(1)));
+  const client = await holder(await world.guestOf(port(1)));
   world.host('ip', 'link', 'set', port(1).tap, 'mtu', '1400');
   await world.until('the agent has seen it', () => world.logged('port served in another way'));
   expect(await renewed(client)).toMatchObject({ event: 'renew', mtu: '1400' });
 });
 
 test('many reloads, between exchanges and during them, do not end Dnsmasq', async () => {
-  const guests = await Promise.all([port(1), port(2), port(3)].map(guestOf));
+  const guests = await Promise.all([port(1), port(2), port(3)].map((one) => world.guestOf(one)));
   const pid = world.dnsmasqPid();
   for (let round = 0; round < 20; round++) {
     for (let signal = 0; signal < 10; signal++) process.kill(pid, 'SIGHUP');
@@ -176,11 +162,11 @@ test('an operator’s settings: a missing directory for logs is made, and a Dnsm
   writeFileSync(file, 'log-facility=-\n');
   chmodSync(file, 0o644);
   await world.startAgent(`dnsmasq_base_log_dir =\ndnsmasq_config_file = ${file}`);
-  const guest = await guestOf(port(1));
+  const guest = await world.guestOf(port(1));
   await leaseOnce(guest);
   // An address that moves between ports needs a reload, which the agent requests once it knows that Dnsmasq runs.
   await world.putPort(port(1, { addresses: ['10.65.0.19'] }));
-  expect((await leaseOnce(await guestOf(port(2, { addresses: ['10.65.0.11'] }))))['ip']).toBe('10.65.0.11');
+  expect((await leaseOnce(await world.guestOf(port(2, { addresses: ['10.65.0.11'] }))))['ip']).toBe('10.65.0.11');
   await world.killAgent();
   // Neutron's operators write such a line: with one Dnsmasq for each network, it turned DNS off or moved it to another port.
   writeFileSync(file, 'port=5353\n');
@@ -189,7 +175,7 @@ test('an operator’s settings: a missing directory for logs is made, and a Dnsm
   await world.until('it is new', () => world.runs(former));
   expect(world.logged('options of dnsmasq_config_file are left out')).toBe(true);
   expect((await leaseOnce(guest))['ip']).toBe('10.65.0.19');
-  expect((await dhclient6(await guestOf(port(3))))?.['new_ip6_address']).toBe('2001:db8:a::13');
+  expect((await dhclient6(await world.guestOf(port(3))))?.['new_ip6_address']).toBe('2001:db8:a::13');
   await world.killAgent();
   await world.startAgent(`dnsmasq_base_log_dir = ${join(world.directory, 'made/by')}`);
   await world.until('it logs there', () => existsSync(join(world.directory, 'made/by/dnsmasq-4.log')));
@@ -197,7 +183,7 @@ test('an operator’s settings: a missing directory for logs is made, and a Dnsm
 });
 
 test('options that Dnsmasq refuses end the agent with Dnsmasq’s message, and the running Dnsmasqs go on serving', async () => {
-  const client = await holder(await guestOf(port(1)));
+  const client = await holder(await world.guestOf(port(1)));
   const before = world.dnsmasqsRunning();
   await world.killAgent();
   await expect(world.startAgent('dnsmasq_config_file = /nonexistent')).rejects.toThrow('cannot read /nonexistent');
@@ -206,7 +192,7 @@ test('options that Dnsmasq refuses end the agent with Dnsmasq’s message, and t
 });
 
 test('a Dnsmasq that is killed while nothing can be written beside its leases is restarted', async () => {
-  const guest = await guestOf(port(1));
+  const guest = await world.guestOf(port(1));
   await leaseOnce(guest);
   mkdirSync(join(world.directory, 'state/dhcp/dnsmasq-4/leases.new'));
   process.kill(world.dnsmasqPid(), 'SIGKILL');

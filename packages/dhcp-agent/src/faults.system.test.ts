@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { leaseOnce } from './testing/clients.ts';
-import { keyOfSubnet, type TestPort } from './testing/etcd-values.ts';
+import { keyOfSubnet, port } from './testing/etcd-values.ts';
 import { subnet } from './testing/facts.ts';
-import { type Guest, openWorld, type World } from './testing/world.ts';
+import { openWorld, type World } from './testing/world.ts';
 
 let world: World;
 beforeAll(async () => {
@@ -17,26 +17,14 @@ afterAll(() => world.close());
 beforeEach(() => world.putSubnets());
 afterEach(() => world.clear());
 
-const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
-  id: `port-${number}`,
-  tap: `tap0000000${number}-aa`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  networkId: 'net-a',
-  addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
-  ...some,
-});
-async function guestOf(one: TestPort): Promise<Guest> {
-  await world.putPort(one);
-  return world.guest(one.tap, { mac: one.mac, addresses: one.addresses });
-}
 const onLink = (link: string): string[] => [...world.host('ip', '-4', 'addr', 'show', 'dev', link).matchAll(/inet (\S+)\//g)].map(([, address]) => address!);
 const putRaw = (value: object): Promise<unknown> => world.etcd.etcdctl('put', keyOfSubnet('a4'), JSON.stringify(value));
 
 // No Felix runs here that would restore routes, so a route that is lost even for a moment stays lost.
 test('whatever becomes of a port’s DHCP, the kernel keeps the routes to it', async () => {
   const [one, other] = [port(1), port(2)];
-  await guestOf(one);
-  await guestOf(other);
+  await world.guestOf(one);
+  await world.guestOf(other);
   const step = async (what: string, change: () => Promise<unknown>, gateways: readonly string[]): Promise<void> => {
     await change();
     await world.until(`${what}: the tap carries ${gateways}`, () => onLink(one.tap).join() === gateways.join());
@@ -58,25 +46,25 @@ test('whatever becomes of a port’s DHCP, the kernel keeps the routes to it', a
 
 test('one entry of a subnet that cannot be read keeps nobody from its lease, and the log names it', async () => {
   await putRaw({ network_id: 'net-a', cidr: '10.65.0.0/24', gateway_ip: '10.65.0.1', host_routes: [{}], dns_servers: ['junk', '10.1.1.9'] });
-  const lease = await leaseOnce(await guestOf(port(1)));
+  const lease = await leaseOnce(await world.guestOf(port(1)));
   expect(lease).toMatchObject({ ip: '10.65.0.11', router: '10.65.0.1', dns: '10.1.1.9' });
   expect(world.logged('dns_servers holds \\"junk\\"')).toBe(true);
 });
 
 test('a gateway of the other family is none', async () => {
   await putRaw({ network_id: 'net-a', cidr: '10.65.0.0/24', gateway_ip: '2001:db8::1', host_routes: [] });
-  const lease = await leaseOnce(await guestOf(port(1)));
+  const lease = await leaseOnce(await world.guestOf(port(1)));
   expect(lease['ip']).toBe('10.65.0.11');
   expect(lease['router']).toBeUndefined();
 });
 
 test('a port whose own address is also an allowed address pair of it gets it', async () => {
   const one = port(1, { addresses: ['10.65.0.11', '10.65.0.11'], allowedIps: ['10.65.0.11'] });
-  expect((await leaseOnce(await guestOf(one)))['ip']).toBe('10.65.0.11');
+  expect((await leaseOnce(await world.guestOf(one)))['ip']).toBe('10.65.0.11');
 });
 
 test('a tap that is renamed loses what the agent put on it, and an operator’s address without a prefix route stays', async () => {
-  await guestOf(port(1));
+  await world.guestOf(port(1));
   const { tap } = port(1);
   await world.until('it is served', () => onLink(tap).includes('10.65.0.1'));
   world.host('ip', 'addr', 'add', '192.0.2.9/32', 'dev', tap, 'noprefixroute');
@@ -92,7 +80,7 @@ test('a tap that is renamed loses what the agent put on it, and an operator’s 
 });
 
 test('a Dnsmasq that somebody stops goes on', async () => {
-  const guest = await guestOf(port(1));
+  const guest = await world.guestOf(port(1));
   await leaseOnce(guest);
   const pid = world.dnsmasqPid();
   process.kill(pid, 'SIGSTOP');
@@ -105,14 +93,14 @@ test('a Dnsmasq that somebody stops goes on', async () => {
 test.each([{ agent: 'runs' }, { agent: 'does not run' }])(
   'directories that somebody deletes while the agent $agent are made again, and new ports are served',
   async ({ agent }) => {
-    const guest = await guestOf(port(1));
+    const guest = await world.guestOf(port(1));
     await leaseOnce(guest);
     const directory = join(world.directory, 'state/dhcp');
     const former = world.dnsmasqPid();
     if (agent !== 'runs') await world.killAgent();
     for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true, force: true });
     if (agent !== 'runs') await world.startAgent();
-    const later = await guestOf(port(2));
+    const later = await world.guestOf(port(2));
     await world.until('another Dnsmasq runs', () => world.runs(former));
     expect((await leaseOnce(later))['ip']).toBe('10.65.0.12');
     expect((await leaseOnce(guest))['ip']).toBe('10.65.0.11');

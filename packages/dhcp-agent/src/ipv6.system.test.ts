@@ -29,10 +29,6 @@ function port(number: number, prefix: string, some: Partial<TestPort> = {}): Tes
 }
 const putSubnet = (id: string, mode: 'slaac' | 'dhcpv6-stateless' | 'dhcpv6-stateful', cidr = '2001:db8:a::/64') =>
   world.putSubnet(id, subnet(cidr, { gatewayIp: cidr.replace('/64', '1'), dnsServers: ['2001:db8::53'], ipv6RaMode: mode, ipv6AddressMode: mode }));
-async function guestOf(one: TestPort): Promise<Guest> {
-  await world.putPort(one);
-  return world.guest(one.tap, { mac: one.mac, addresses: one.addresses });
-}
 const globals = (guest: Guest): string[] =>
   [...guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'global').matchAll(/inet6 (\S+)/g)].map(([, address]) => address!);
 const routes = (guest: Guest): string => guest.run('ip', '-6', 'route', 'show', 'dev', 'eth0');
@@ -42,7 +38,7 @@ test.each(['slaac', 'dhcpv6-stateless'] as const)(
   async (mode) => {
     await putSubnet('a6', mode);
     const one = port(1, '2001:db8:a:0');
-    const guest = await guestOf(one);
+    const guest = await world.guestOf(one);
     await world.until('the guest has its address', () => globals(guest).length > 0);
     expect(globals(guest)).toEqual([`${one.addresses[0]}/64`]);
     await world.until('the guest has a default route', () => routes(guest).includes('default'));
@@ -61,7 +57,7 @@ test('a subnet’s addresses and those of its sibling in another mode reach one 
   await putSubnet('a6', 'slaac');
   await putSubnet('b6', 'dhcpv6-stateful', '2001:db8:b::/64');
   const one = port(1, '2001:db8:a:0');
-  const guest = await guestOf({ ...one, addresses: [...one.addresses, '2001:db8:b::11', '2001:db8:b::12'] });
+  const guest = await world.guestOf({ ...one, addresses: [...one.addresses, '2001:db8:b::11', '2001:db8:b::12'] });
   await world.until('the guest has made its address', () => globals(guest).includes(`${one.addresses[0]}/64`));
   const raw = rawGuest(guest, one.mac);
   expect((await raw.lease6())?.addresses).toEqual({ '2001:db8:b::11': 86_400, '2001:db8:b::12': 86_400 });
@@ -71,7 +67,7 @@ test('a subnet’s addresses and those of its sibling in another mode reach one 
 test('a guest that was built anew, with another identifier under its MAC, gets its address at once by a real client', async () => {
   await putSubnet('a6', 'dhcpv6-stateful');
   const one = port(1, '', { addresses: ['2001:db8:a::11'] });
-  const guest = await guestOf(one);
+  const guest = await world.guestOf(one);
   for (const duid of ['00:01:00:01:01', '00:04:02', '00:01:00:01:01'])
     expect((await dhclient6(guest, { duid, seconds: 5 }))?.['new_ip6_address']).toBe('2001:db8:a::11');
 });
@@ -97,7 +93,7 @@ test('a port’s extra DHCPv6 options are sent, by name and by number', async ()
     { name: 'bootfile-name', value: 'ipv4-only', family: 4 },
   ] as const;
   const one = port(1, '', { addresses: ['2001:db8:a::11'], extra });
-  const raw = rawGuest(await guestOf(one), one.mac);
+  const raw = rawGuest(await world.guestOf(one), one.mac);
   const { options } = (await raw.lease6())!;
   expect(options[59]).toBe(Buffer.from('tftp://[2001:db8::1]/boot').toString('hex'));
   expect(options[31]).toBe('20010db8000000000000000000000123');

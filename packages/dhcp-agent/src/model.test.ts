@@ -4,19 +4,12 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createModel, type Model } from './model.ts';
 import type { PortService } from './service/service.ts';
-import { bytes, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
+import { bytes, port as dualStackPort, endpointKey, endpointValue, keyOfSubnet, subnetValue, type TestPort } from './testing/etcd-values.ts';
 import { cidr, serviceOptions, subnet } from './testing/facts.ts';
 
 const subnetA = subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1' });
 
-const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
-  id: `port-${number}`,
-  tap: `tap0000000${number}-aa`,
-  mac: `fa:16:3e:00:00:0${number}`,
-  networkId: 'net-a',
-  addresses: [`10.65.0.1${number}`],
-  ...some,
-});
+const port = (number: number, some: Partial<TestPort> = {}): TestPort => dualStackPort(number, { addresses: [`10.65.0.1${number}`], ...some });
 
 function put(model: Model, one: TestPort): void {
   model.setEndpoint(endpointKey(one), bytes(endpointValue(one)));

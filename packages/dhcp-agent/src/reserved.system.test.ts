@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { dhclient6, leaseOnce } from './testing/clients.ts';
 import type { TestPort } from './testing/etcd-values.ts';
 import { subnet } from './testing/facts.ts';
-import { type Guest, openWorld, type World } from './testing/world.ts';
+import { openWorld, type World } from './testing/world.ts';
 
 const router = { own: '172.16.9.2', nextHop: '172.16.9.1', own6: '2001:db8:9::2', nextHop6: '2001:db8:9::1' };
 const etcdElsewhere = '203.0.113.1';
@@ -44,10 +44,6 @@ const port = (number: number, addresses: readonly string[]): TestPort => ({
   networkId: 'net-a',
   addresses,
 });
-async function guestOf(one: TestPort): Promise<Guest> {
-  await world.putPort(one);
-  return world.guest(one.tap, { mac: one.mac, addresses: one.addresses });
-}
 const onTap = (tap: string): string[] => [...world.host('ip', 'addr', 'show', 'dev', tap).matchAll(/inet6? (\S+)\//g)].map(([, address]) => address!);
 const reaches = (address: string): string => world.host('ping', '-c', '1', '-W', '5', address);
 
@@ -83,7 +79,7 @@ test.each([
   async ({ cidr, gatewayIp, address, says, checked }) => {
     await world.putSubnet('s', subnet(cidr, { gatewayIp }));
     const one = port(1, [address]);
-    const guest = await guestOf(one);
+    const guest = await world.guestOf(one);
     if (address.includes(':')) expect((await dhclient6(guest))?.['new_ip6_address']).toBe(address);
     else expect(await leaseOnce(guest)).toMatchObject({ event: 'bound', ip: address });
     expect(onTap(one.tap)).not.toContain(gatewayIp);
@@ -96,7 +92,7 @@ test('a gateway is removed from the tap as soon as BIRD names it as a peer, and 
   world.host('ip', 'route', 'add', '198.51.100.0/24', 'via', bgpPeer, 'dev', 'eth0', 'onlink');
   await world.putSubnet('s', subnet('203.0.113.0/24', { gatewayIp: bgpPeer }));
   const one = port(1, ['203.0.113.77']);
-  await guestOf(one);
+  await world.guestOf(one);
   await world.until('the tap has another', () => onTap(one.tap).includes('203.0.113.0'));
   world.host('ip', 'route', 'del', '198.51.100.0/24');
   await world.until('the tap has the gateway', () => onTap(one.tap).includes(bgpPeer));
@@ -110,7 +106,7 @@ test('a gateway is removed from the tap as soon as BIRD names it as a peer, and 
 test('an address that an earlier agent left on a tap, and that cuts this host off from etcd, is removed before etcd has been read', async () => {
   await world.putSubnet('s', subnet('203.0.113.0/24', { gatewayIp: '203.0.113.20' }));
   const one = port(1, ['203.0.113.77']);
-  await guestOf(one);
+  await world.guestOf(one);
   await world.until('the tap has the gateway', () => onTap(one.tap).includes('203.0.113.20'));
   await world.killAgent();
   await world.etcd.kill();

@@ -36,12 +36,6 @@ function port(some: Partial<TestPort> = {}): TestPort {
   };
 }
 
-/** Creates a guest on the port's tap, and writes the port to etcd. */
-async function guestOf(one: TestPort, mtuBytes = 1500): Promise<Guest> {
-  await world.putPort(one);
-  return world.guest(one.tap, { mac: one.mac, mtuBytes, addresses: one.addresses });
-}
-
 /** Starts a client. Resolves with the client and its lease when it has one. */
 async function holder(guest: Guest) {
   const client = udhcpc(guest);
@@ -67,7 +61,7 @@ test('the agent’s heartbeat is in etcd, under a lease, for Neutron’s list of
 
 test('a DHCPv4 client gets address, mask, gateway, DNS, routes, MTU, hostname and domain', async () => {
   const one = port({ fqdn: 'vm-1.cloud.example.' });
-  const lease = await leaseOnce(await guestOf(one, 1442));
+  const lease = await leaseOnce(await world.guestOf(one, 1442));
   expect(lease).toEqual({
     event: 'bound',
     ip: one.addresses[0],
@@ -97,7 +91,7 @@ test('a port’s extra options replace those of its subnet, and whatever a tenan
     { name: 'lease-time', value: '60', family: 4 as const },
     { name: 'domain-name', value: 'a\ntag:x,3,10.65.0.66', family: 4 as const },
   ];
-  const lease = await leaseOnce(await guestOf(port({ extra })));
+  const lease = await leaseOnce(await world.guestOf(port({ extra })));
   expect(lease).toMatchObject({ event: 'bound', router: '10.65.0.9', mtu: '1400', siaddr: '10.65.0.66', tftp: '10.65.0.66', ntpsrv: '10.1.1.3 10.1.1.4' });
   expect(lease).toMatchObject({ bootfile: 'http://10.65.0.66/a,tag:x,3 #b', opt224: '07', lease: '86400', domain: 'openstacklocal', dns: '10.1.1.1 10.1.1.2' });
   expect(world.logged('extra DHCPv4 option \\"lease-time\\" is not sent')).toBe(true);
@@ -105,7 +99,7 @@ test('a port’s extra options replace those of its subnet, and whatever a tenan
 
 test('a DHCPv6 client gets address, DNS and domain, and its default route by advertisement', async () => {
   const one = port({ fqdn: 'vm-1.cloud.example.' });
-  const guest = await guestOf(one);
+  const guest = await world.guestOf(one);
   const lease = await dhclient6(guest);
   expect(lease).toMatchObject({ new_ip6_address: one.addresses[1], new_dhcp6_name_servers: '2001:db8::53', new_dhcp6_domain_search: 'cloud.example.' });
   await world.until('the guest has a default route', () => guest.run('ip', '-6', 'route', 'show', 'default').includes('proto ra'));
@@ -113,7 +107,7 @@ test('a DHCPv6 client gets address, DNS and domain, and its default route by adv
 });
 
 test('every guest’s default route is refreshed, though they share a prefix', async () => {
-  const guests = await Promise.all([port(), port()].map((one) => guestOf(one)));
+  const guests = await Promise.all([port(), port()].map((one) => world.guestOf(one)));
   const expiry = (guest: Guest): number => Number(/expires (\d+)sec/.exec(guest.run('ip', '-6', 'route', 'show', 'default'))?.[1] ?? 0);
   const lowest = new Map(guests.map((guest) => [guest, Number.POSITIVE_INFINITY]));
   // The guest may have solicited the first advertisement. The next one is unsolicited.
@@ -145,7 +139,7 @@ describe('nobody is answered', () => {
 
   test('who uses the MAC of a port behind another tap, and that port keeps its lease', async () => {
     const [victim, attacker] = [port(), port()];
-    const { client } = await holder(await guestOf(victim));
+    const { client } = await holder(await world.guestOf(victim));
     await world.putPort(attacker);
     const guest = world.guest(attacker.tap, { mac: victim.mac, addresses: attacker.addresses });
     expect((await leaseOnce(guest, noAnswer))['event']).toBe('leasefail');
@@ -154,18 +148,18 @@ describe('nobody is answered', () => {
 
   test('who sends another guest’s client identifier gets its own address, and that guest keeps its lease', async () => {
     const [victim, attacker] = [port(), port()];
-    const { client } = await holder(await guestOf(victim));
+    const { client } = await holder(await world.guestOf(victim));
     const identifier = `0x3d:01${victim.mac.replaceAll(':', '')}`;
-    expect((await leaseOnce(await guestOf(attacker), { arguments: ['-C', '-x', identifier] }))['ip']).toBe(attacker.addresses[0]);
+    expect((await leaseOnce(await world.guestOf(attacker), { arguments: ['-C', '-x', identifier] }))['ip']).toBe(attacker.addresses[0]);
     expect(await renewed(client)).toMatchObject({ event: 'renew', ip: victim.addresses[0] });
   });
 });
 
 test('while ports come, change and go, the others’ unicast renewals are all answered', async () => {
-  const steady = await Promise.all([port(), port(), port()].map(async (one) => ({ one, ...(await holder(await guestOf(one))) })));
+  const steady = await Promise.all([port(), port(), port()].map(async (one) => ({ one, ...(await holder(await world.guestOf(one))) })));
   for (let round = 0; round < 6; round++) {
     const other = port();
-    const guest = await guestOf(other);
+    const guest = await world.guestOf(other);
     expect((await leaseOnce(guest))['ip']).toBe(other.addresses[0]);
     await world.putPort({ ...other, fqdn: `round-${round}.example` });
     const answers = await Promise.all(steady.map(({ client }) => renewed(client)));
@@ -178,7 +172,7 @@ test('while ports come, change and go, the others’ unicast renewals are all an
 
 test('a port’s change reaches its guest at the next renewal', async () => {
   const one = port({ fqdn: 'before.example' });
-  const { client, lease } = await holder(await guestOf(one));
+  const { client, lease } = await holder(await world.guestOf(one));
   expect(lease['hostname']).toBe('before');
   await world.putPort({ ...one, fqdn: 'after.example' });
   await world.until('the agent has seen it', () => world.logged('port served in another way'));
@@ -187,7 +181,7 @@ test('a port’s change reaches its guest at the next renewal', async () => {
 
 test('a subnet’s new DNS servers and routes reach a guest at its next renewal', async () => {
   const one = port();
-  const { client, lease } = await holder(await guestOf(one));
+  const { client, lease } = await holder(await world.guestOf(one));
   expect(lease['dns']).toBe('10.1.1.1 10.1.1.2');
   await world.putSubnet('a4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.9'] }));
   await world.until('the agent has seen it', () => world.logged('port served in another way'));
@@ -203,13 +197,13 @@ test('a subnet’s new DNS servers and routes reach a guest at its next renewal'
 
 test('the next port gets a former port’s address at once, though its lease still runs', async () => {
   const former = port();
-  const guest = await guestOf(former);
+  const guest = await world.guestOf(former);
   expect((await leaseOnce(guest))['ip']).toBe(former.addresses[0]);
   expect((await dhclient6(guest))?.['new_ip6_address']).toBe(former.addresses[1]);
   await world.deletePort(former);
   guest.close();
   const next = port({ addresses: former.addresses });
-  const successor = await guestOf(next);
+  const successor = await world.guestOf(next);
   expect((await leaseOnce(successor))['ip']).toBe(former.addresses[0]);
   expect((await dhclient6(successor))?.['new_ip6_address']).toBe(former.addresses[1]);
 });
@@ -228,7 +222,10 @@ describe('two networks', () => {
   test('with subnets of their own get each its own', async () => {
     await world.putSubnet('b4', subnet('192.168.7.0/26', { gatewayIp: '192.168.7.1', dnsServers: ['10.2.2.2'] }), 'net-b');
     const [a, b] = [port(), port({ networkId: 'net-b', addresses: ['192.168.7.20'] })];
-    const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([holder(await guestOf(a)), holder(await guestOf(b))]);
+    const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([
+      holder(await world.guestOf(a)),
+      holder(await world.guestOf(b)),
+    ]);
     expect(leaseA).toMatchObject({ ip: a.addresses[0], mask: '24', router: '10.65.0.1', serverid: '10.65.0.1', dns: '10.1.1.1 10.1.1.2' });
     expect(leaseB).toMatchObject({
       ip: '192.168.7.20',
@@ -245,7 +242,10 @@ describe('two networks', () => {
   test('with one prefix and one gateway get each its own', async () => {
     await world.putSubnet('b4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.2.2.2'] }), 'net-b');
     const [a, b] = [port(), port({ networkId: 'net-b' })];
-    const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([holder(await guestOf(a)), holder(await guestOf(b))]);
+    const [{ client: clientA, lease: leaseA }, { client: clientB, lease: leaseB }] = await Promise.all([
+      holder(await world.guestOf(a)),
+      holder(await world.guestOf(b)),
+    ]);
     expect([leaseA['dns'], leaseB['dns']]).toEqual(['10.1.1.1 10.1.1.2', '10.2.2.2']);
     expect([await renewed(clientA), await renewed(clientB)].map(({ dns }) => dns)).toEqual(['10.1.1.1 10.1.1.2', '10.2.2.2']);
   });
@@ -254,8 +254,8 @@ describe('two networks', () => {
     const older = port({ createdAt: '2026-01-01T00:00:00Z' });
     const newer = port({ createdAt: '2026-01-02T00:00:00Z', mac: older.mac, networkId: 'net-b' });
     await world.putSubnet('b4', subnet('10.66.0.0/24', { gatewayIp: '10.66.0.1' }), 'net-b');
-    const { client } = await holder(await guestOf(older));
-    expect((await leaseOnce(await guestOf({ ...newer, addresses: ['10.66.0.20'] }), noAnswer))['event']).toBe('leasefail');
+    const { client } = await holder(await world.guestOf(older));
+    expect((await leaseOnce(await world.guestOf({ ...newer, addresses: ['10.66.0.20'] }), noAnswer))['event']).toBe('leasefail');
     expect(await renewed(client)).toMatchObject({ event: 'renew', ip: older.addresses[0] });
     expect(world.logged(`which is older, has its MAC ${older.mac}`)).toBe(true);
   });
@@ -264,7 +264,7 @@ describe('two networks', () => {
 test('a subnet without gateway is served, by its first address, and its guests get no router', async () => {
   await world.putSubnet('b4', subnet('10.70.0.0/24'), 'net-b');
   const one = port({ networkId: 'net-b', addresses: ['10.70.0.20'] });
-  const { client, lease } = await holder(await guestOf(one));
+  const { client, lease } = await holder(await world.guestOf(one));
   expect(lease).toMatchObject({ ip: '10.70.0.20', serverid: '10.70.0.0' });
   expect(lease['router']).toBeUndefined();
   expect(lease['staticroutes']).toBe('169.254.169.254/32 0.0.0.0');
@@ -276,14 +276,14 @@ test.each([
   { cidr: '10.70.0.20/31', gatewayIp: '10.70.0.21', told: { mask: '31' } },
 ])('a subnet $cidr with the gateway $gatewayIp is served', async ({ cidr, gatewayIp, told }) => {
   await world.putSubnet('b4', subnet(cidr, { gatewayIp }), 'net-b');
-  const { client, lease } = await holder(await guestOf(port({ networkId: 'net-b', addresses: ['10.70.0.20'] })));
+  const { client, lease } = await holder(await world.guestOf(port({ networkId: 'net-b', addresses: ['10.70.0.20'] })));
   expect(lease).toMatchObject({ ip: '10.70.0.20', router: gatewayIp, serverid: gatewayIp, ...told });
   expect(await renewed(client)).toMatchObject({ event: 'renew', ip: '10.70.0.20' });
 });
 
 test('a port whose subnet comes later is served then', async () => {
   const one = port({ networkId: 'net-c', addresses: ['10.71.0.20'] });
-  const client = udhcpc(await guestOf(one));
+  const client = udhcpc(await world.guestOf(one));
   clients.push(client);
   await world.putSubnet('c4', subnet('10.71.0.0/24', { gatewayIp: '10.71.0.1' }), 'net-c');
   expect(await client.next()).toMatchObject({ event: 'bound', ip: '10.71.0.20' });
@@ -303,7 +303,7 @@ describe('a name is only ever a name', () => {
     { fqdn: '$(reboot)', domain: 'openstacklocal' },
   ])('$fqdn', async ({ fqdn, hostname, domain }) => {
     const one = port({ fqdn });
-    const lease = await leaseOnce(await guestOf(one));
+    const lease = await leaseOnce(await world.guestOf(one));
     expect(lease).toMatchObject({
       event: 'bound',
       ip: one.addresses[0],

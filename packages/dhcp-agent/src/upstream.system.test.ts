@@ -31,11 +31,6 @@ const port = (number: number): TestPort => ({
   addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
 });
 
-async function guestOf(one: TestPort): Promise<Guest> {
-  await world.putPort(one);
-  return world.guest(one.tap, { mac: one.mac, addresses: one.addresses });
-}
-
 function client(guest: Guest): LeaseHolder {
   const started = udhcpc(guest);
   holders.push(started);
@@ -78,7 +73,7 @@ async function upstreams(ports: readonly TestPort[], files = join(stateOf(), net
 
 test('its Dnsmasqs serve until ours do, then they and their links go; guests renew with ours, and new ones get their addresses', async () => {
   const [one, two] = [port(1), port(2)];
-  const guest = await guestOf(one);
+  const guest = await world.guestOf(one);
   await upstreams([one]);
   const running = client(guest);
   expect(await running.next()).toMatchObject({ ip: one.addresses[0], dns: '10.9.9.9' });
@@ -89,7 +84,7 @@ test('its Dnsmasqs serve until ours do, then they and their links go; guests ren
   await world.until('the gateway is on the tap', () => world.host('ip', '-br', 'address', 'show', one.tap).includes(' 10.65.0.1/'));
   running.renew();
   expect(await running.next()).toMatchObject({ ip: one.addresses[0], dns: '10.1.1.1 10.1.1.2' });
-  expect(await client(await guestOf(two)).next()).toMatchObject({ event: 'bound', ip: two.addresses[0], dns: '10.1.1.1 10.1.1.2' });
+  expect(await client(await world.guestOf(two)).next()).toMatchObject({ event: 'bound', ip: two.addresses[0], dns: '10.1.1.1 10.1.1.2' });
 });
 
 test('while etcd is away they go on', async () => {
@@ -122,7 +117,7 @@ test('what only looks alike is left: a process under a number of an old file, a 
 
 test('--remove takes away what the agent has put there, when it is stopped, and guests keep their leases', async () => {
   const one = port(1);
-  const guest = await guestOf(one);
+  const guest = await world.guestOf(one);
   await world.startAgent();
   const holder = client(guest);
   expect(await holder.next()).toMatchObject({ event: 'bound' });

@@ -28,6 +28,16 @@ export type TestPort = {
   readonly device?: string;
 };
 
+/** A port of network `net-a`, with an address in each family. @param number one digit, from which its id, tap, MAC and addresses follow */
+export const port = (number: number, some: Partial<TestPort> = {}): TestPort => ({
+  id: `port-${number}`,
+  tap: `tap0000000${number}-aa`,
+  mac: `fa:16:3e:00:00:0${number}`,
+  networkId: 'net-a',
+  addresses: [`10.65.0.1${number}`, `2001:db8:a::1${number}`],
+  ...some,
+});
+
 const withLength = (address: string): string => `${address}/${address.includes(':') ? 128 : 32}`;
 
 export function endpointKey({ id, device = 'vm' }: TestPort): string {

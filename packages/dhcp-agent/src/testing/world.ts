@@ -40,6 +40,8 @@ export interface World {
   deleteSubnet(id: string): Promise<void>;
   /** Creates a guest behind a tap, with the route that Felix would install. */
   guest(tap: string, options: GuestOptions): Guest;
+  /** Writes a port to etcd, and creates its guest. */
+  guestOf(port: TestPort, mtuBytes?: number): Promise<Guest>;
   hasLink(link: string): boolean;
   /** Dnsmasq's process id. */
   dnsmasqPid(): number;
@@ -170,6 +172,10 @@ export async function openWorld(): Promise<World> {
     },
     async deleteSubnet(id) {
       await etcd.etcdctl('del', keyOfSubnet(id));
+    },
+    async guestOf(port, mtuBytes = 1500) {
+      await world.putPort(port);
+      return world.guest(port.tap, { mac: port.mac, mtuBytes, addresses: port.addresses });
     },
     guest(tap, { mac, mtuBytes = 1500, addresses = [] }) {
       guests.get(tap)?.close();
