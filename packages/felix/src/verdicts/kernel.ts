@@ -1,27 +1,31 @@
 // For tests: compares what happens to real packets, on a kernel that the whole agent has programmed, with the verdicts of the oracle.
-import { endpointStatusKey } from '@calico-openstack/datamodel';
 import { createOracle } from '@calico-openstack/oracle';
 import fc from 'fast-check';
 import { type Cluster, cluster, localHost, places, type Shot, shot } from '../testing/clusters.ts';
 import { type Plugged, run, TestHost } from '../testing/host.ts';
-import { deviceId, type TestEndpoint, workloadEndpoint } from '../testing/resources.ts';
+import { type TestEndpoint, workloadEndpoint } from '../testing/resources.ts';
 import type { Comparison } from './calculated.ts';
 
-/** An endpoint without an interface. Its status becomes `down` when the agent has programmed everything that was written before it. */
-const marker = (round: number): TestEndpoint => ({
+/** Two endpoints with one address, which have it in turn. */
+const markers: readonly TestEndpoint[] = [0, 1].map((number) => ({
   host: localHost,
-  id: `round-${round}-0000`,
-  mac: 'fa:16:3e:00:00:ff',
-  addresses: [`10.129.${round >> 8}.${round & 255}`],
-});
+  id: `marker-${number}-0000`,
+  mac: `fa:16:3e:00:01:0${number}`,
+  addresses: ['10.129.0.1'],
+}));
 
-/** Resolves when the agent has programmed everything that was written before this call. */
+/**
+ * Resolves when the agent has programmed everything that was written before this call, and has cut the connections of all addresses that had left. The address moves from one marker
+ * to the other, so it waits for its own connections to be cut. That happens last, because connections are cut in the order in which their addresses left.
+ */
 async function untilDone(host: TestHost, round: number): Promise<void> {
-  const endpoint = marker(round);
-  const key = endpointStatusKey(undefined, { host: localHost, orchestrator: 'openstack', workload: `openstack/${deviceId(endpoint)}`, endpoint: endpoint.id });
-  await host.put(workloadEndpoint(endpoint));
-  await host.until(async () => (await host.etcd.get(key)).found !== undefined, `the agent to reach cluster ${round}`);
-  await host.delete(workloadEndpoint(endpoint).key);
+  const [now, before] = [markers[round % 2]!, markers[(round + 1) % 2]!];
+  const [put, remove] = [workloadEndpoint(now), workloadEndpoint(before)];
+  await host.etcd.transact([], [{ put: put.key, value: put.value }, { delete: remove.key }]);
+  await host.until(
+    async () => (await host.statusOf(now))?.includes('"up"') === true && (await host.statusOf(before)) === undefined,
+    `the agent to reach cluster ${round}`,
+  );
 }
 
 /** A compute host with local workloads, remote ones behind an uplink, and a running agent. */
@@ -30,6 +34,7 @@ async function openWorld() {
   try {
     const plugged = new Map<TestEndpoint, Plugged>();
     for (const place of places) if (place.host === localHost) plugged.set(place, await host.plug(place));
+    for (const marker of markers) await host.plug(marker);
     await run('ip', ['-n', host.name, 'link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'fabric', 'netns', host.workloadsName]);
     await run('ip', ['-n', host.name, 'link', 'set', 'uplink', 'up']);
     await run('ip', ['-n', host.workloadsName, 'link', 'set', 'fabric', 'up']);

@@ -1,10 +1,10 @@
-// Reads netlink dumps in slices. The kernel composes a dump while it is asked for and read, so the event loop runs in between.
+// Reads netlink dumps beside the rest of the program.
 //
-// The calls run in the event loop's own thread. In another thread they would not hold it up (the kernel walks its whole table of connections, 10 ms for 262 144 buckets), but a review
-// of connections would then find those that began while it ran, and end some that policy allows.
+// The kernel composes a dump while it is asked for and read. For that it walks the whole table, which takes ten milliseconds for connection tracking on a host with 262 144 buckets,
+// however few connections there are. So these calls run in a thread of libuv's pool, and the event loop goes on meanwhile.
 import { setImmediate } from 'node:timers/promises';
 import { headerLength, readI32, readU16, readU32 } from './attributes.ts';
-import { close, errno, errnoName, receive, send } from './libc.ts';
+import { close, errno, errnoName, receiveInThread, send, sendInThread } from './libc.ts';
 import { NetlinkError } from './socket.ts';
 
 /** Datagrams of a dump have at most 32 KB: 170 flows or 500 routes. */
@@ -41,7 +41,7 @@ export class DumpSocket {
     return mine;
   }
 
-  /** Ends a dump that runs. The descriptor is closed behind it, because its number must not become another file's meanwhile. */
+  /** Ends a dump that runs. The descriptor is closed behind it: a thread may be using it, and its number must not become another file's meanwhile. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -52,17 +52,18 @@ export class DumpSocket {
     this.#mustBeOpen();
     const answers = new Answers(readU32(request, 8), visit);
     const buffer = new Uint8Array(receiveBytes);
-    if (send(this.#fd, request, request.length, 0) < 0) throw failed('asked for', errnoName(errno()));
+    // The reason of a failure stays in the thread: a second try in this one tells it.
+    if ((await sendInThread(this.#fd, request)) < 0 && send(this.#fd, request, request.length, 0) < 0) throw failed('asked for', errnoName(errno()));
     for (let empty = 0; ; ) {
       this.#mustBeOpen();
-      const length = receive(this.#fd, buffer);
+      const length = await receiveInThread(this.#fd, buffer);
       if (typeof length === 'number') {
         if (answers.visitAll(buffer, length)) return;
-      } else if (length !== undefined || ++empty > emptyReadsAtMost) {
+      } else {
         // The kernel continues a dump when it is read, and may be delayed by a lack of memory. So an empty queue is not a failure at once.
-        throw failed('read', length ?? 'ETIMEDOUT');
+        if (length !== undefined || ++empty > emptyReadsAtMost) throw failed('read', length ?? 'ETIMEDOUT');
+        await setImmediate();
       }
-      await setImmediate();
     }
   }
 

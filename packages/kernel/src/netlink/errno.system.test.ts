@@ -53,7 +53,7 @@ test('a dump whose socket is closed meanwhile ends with EBADF, and the descripto
   const fd = inNamespace(namespace, () => openNetlinkDescriptor(netlinkProtocol.route));
   const dumps = new DumpSocket(fd);
   const ended = [dumps.read(dumpOfLinks(1), vi.fn()), dumps.read(dumpOfLinks(2), vi.fn())].map((dump) => dump.catch(({ code }: NetlinkError) => code));
-  await Promise.resolve(); // the first one has begun
+  await Promise.resolve(); // the first one is in its thread now
   dumps.close();
   expect(existsSync(`/proc/self/fd/${fd}`)).toBe(true);
   expect(await Promise.all(ended)).toEqual(['EBADF', 'EBADF']);

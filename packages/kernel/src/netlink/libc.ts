@@ -1,6 +1,6 @@
 // The C library's functions that netlink needs, called in-process. They return -1 on failure, with errno set.
 import { constants } from 'node:os';
-import koffi from 'koffi';
+import koffi, { type KoffiFunc } from 'koffi';
 import { hostIsLittleEndian } from './attributes.ts';
 
 export { hostIsLittleEndian };
@@ -14,6 +14,16 @@ export const bind: (fd: number, address: Uint8Array, length: number) => number =
 /** send(2). */
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
 const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
+
+/** Calls a function in a thread of libuv's pool. Its buffers stay alive until it returns, and must not be used meanwhile. errno is that thread's and cannot be read. */
+const inThread = (called: typeof send, fd: number, bytes: Uint8Array, flags: number): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const done = (error: Error | null, result: number): void => (error ? reject(error) : resolve(result));
+    (called as KoffiFunc<typeof send>).async(fd, bytes, bytes.length, flags, done);
+  });
+
+/** send(2) in another thread. */
+export const sendInThread = (fd: number, bytes: Uint8Array): Promise<number> => inThread(send, fd, bytes, 0);
 /** recvfrom(2). Fills `from`. `fromLength` is the length of `from`, in host order, and becomes the length of the address. */
 export const receiveFrom: (fd: number, bytes: Uint8Array, length: number, flags: number, from: Uint8Array, fromLength: Uint8Array) => number = libc.func(
   'long recvfrom(int, uint8_t *, size_t, int, uint8_t *, uint8_t *)',
@@ -103,12 +113,28 @@ const truncate = 0x20;
  * The result depends on returned values only, never on errno: the JavaScript engine may set errno between two calls, for example when it collects garbage.
  */
 export function receive(fd: number, bytes: Uint8Array): number | string | undefined {
+  const state = readableState(fd);
+  if (typeof state !== 'number') return state.result;
+  return received(state, recv(fd, bytes, bytes.length, dontWait | truncate));
+}
+
+/** As `receive`, with the reading in another thread: it lets the kernel go on with a dump, which may take long. */
+export async function receiveInThread(fd: number, bytes: Uint8Array): Promise<number | string | undefined> {
+  const state = readableState(fd);
+  if (typeof state !== 'number') return state.result;
+  return received(state, await inThread(recv, fd, bytes, dontWait | truncate));
+}
+
+/** The error that a socket has pending, 0 for none; or the result of reading it when there is nothing to read. */
+function readableState(fd: number): number | { readonly result: string | undefined } {
   const state = poll(fd, 0);
-  if (state === 0) return undefined;
-  if ((state & pollInvalid) !== 0) return 'EBADF';
-  const error = (state & pollError) !== 0 ? takeError(fd) : 0;
-  const length = recv(fd, bytes, bytes.length, dontWait | truncate);
-  // This recv was needed because the kernel drops further datagrams without an error until somebody has found the queue empty.
+  if (state === 0) return { result: undefined };
+  if ((state & pollInvalid) !== 0) return { result: 'EBADF' };
+  return (state & pollError) !== 0 ? takeError(fd) : 0;
+}
+
+function received(error: number, length: number): number | string {
+  // The recv was needed all the same, because the kernel drops further datagrams without an error until somebody has found the queue empty.
   if (error !== 0) return errnoName(error);
   // The socket was readable and yet there was no datagram: an error arrived in between, and recv has consumed it. The kernel gives a reader no error other than this one.
   return length < 0 ? 'ENOBUFS' : length;
