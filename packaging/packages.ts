@@ -68,6 +68,7 @@ const driver: Executable = {
   file: 'neutron.conf',
 };
 const resync: Executable = { name: 'calico-resync', room: driver.room, section: 8, summary: 'compares etcd with Neutron, and puts etcd right' };
+const diags: Executable = { name: 'calico-diags', room: 'operator', section: 8, summary: 'the diagnostics of a host in one archive, without secrets' };
 const operator: Executable = { name: 'calico-openstack', room: 'operator', section: 1, summary: 'etcd’s users and rights for Calico on OpenStack' };
 
 /** The wrapper and the bundle in their places, a link in /usr/bin, the man page, and an example of the configuration. */
@@ -194,10 +195,12 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
       name: 'calico-openstack-tools',
       architecture: 'all',
       summary: 'tools of an operator of Calico on OpenStack',
-      description: 'calico-openstack makes etcd’s users and rights for each part and host.',
+      description:
+        'calico-openstack makes etcd’s users and rights for each part and host. calico-diags collects the diagnostics of a host in one archive, without secrets.',
       depends: ours,
-      entries: executable(operator),
-      modules: bundled(operator),
+      replaces: ['calico-common'], // upstream's calico-diags is in it
+      entries: [...executable(operator), ...executable(diags)],
+      modules: bundled(operator, diags),
     },
   ];
 }

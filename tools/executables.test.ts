@@ -16,9 +16,9 @@ const executables = readdirSync(join(root, 'packages')).flatMap((room) => {
   return Object.keys(bin).map((name) => [name, join(root, 'packages', room, 'src/bin', `${name}.ts`)] as const);
 });
 
-/** The operator's tool has no configuration file: its command line says what it is to do. */
-const tool = 'calico-openstack';
-const configured = executables.filter(([name]) => name !== tool);
+/** The operator's tools have no configuration file: their command lines say what they are to do. */
+const tools = { 'calico-diags': '--output', 'calico-openstack': 'etcd-roles' };
+const configured = executables.filter(([name]) => !(name in tools));
 
 /** An address of etcd where nothing listens. */
 const closedPort = 'https://127.0.0.1:1';
@@ -112,19 +112,20 @@ test('--check-config exits with 0 where there is nothing to complain of; a direc
   expect(stdout).toContain('[calico] project_name_cache_max = 3 (environment)\n');
 });
 
-test(`${tool} has --version and --help`, () => {
+test.each(Object.entries(tools))('%s has --version and --help', (tool, named) => {
   const source = new Map(executables).get(tool)!;
   const run = (word: string) => spawnSync(process.execPath, [source, word], { encoding: 'utf8' });
   expect(run('--version')).toMatchObject({ status: 0, stdout: `${version}\n` });
-  expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('etcd-roles') });
+  expect(run('--help')).toMatchObject({ status: 0, stdout: expect.stringContaining(named) });
 });
 
 test('each of them has been looked at', () =>
   expect(executables.map(([name]) => name).sort()).toEqual([
     'calico-bird-agent',
     'calico-dhcp-agent',
+    'calico-diags',
     'calico-felix',
     'calico-neutron-driver',
-    tool,
+    'calico-openstack',
     'calico-resync',
   ]));

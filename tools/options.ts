@@ -1,16 +1,45 @@
-// Prints the lists of options in the READMEs, from the parts' tables: `npm run options`.
+// Prints the lists of options in the READMEs from the parts' tables, and the list of metrics in docs/ from their registries: `npm run options`.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { optionList } from '@calico-openstack/agent';
+import { optionList, type Registry } from '@calico-openstack/agent';
+import { agentMetrics } from '../packages/bird-agent/src/metrics.ts';
 import { options as birdAgent } from '../packages/bird-agent/src/option-table.ts';
 import { options as dhcpAgent } from '../packages/dhcp-agent/src/option-table.ts';
+import { createMetrics } from '../packages/felix/src/metrics.ts';
 import { parameters } from '../packages/felix/src/option-table.ts';
 import { options as neutronDriver } from '../packages/neutron-driver/src/option-table.ts';
 
 const root = join(import.meta.dirname, '..');
 
-/** The READMEs that hold a list of options, and what it has to be. */
+const nobody = async () => [];
+/** The registries of the executables that serve metrics, without values. */
+export const registries: Readonly<Record<string, Registry>> = {
+  'calico-felix': createMetrics('', { calculation: () => ({}) as never, tables: () => ({}) as never, routes: () => undefined }).registry,
+  'calico-bird-agent': agentMetrics(nobody, nobody).registry,
+};
+
+/** What prom-client knows of each metric, and does not say in its types. */
+type Metric = { readonly name: string; readonly help: string; readonly type: string; readonly labelNames: readonly string[] };
+
+/** A list of metrics in Markdown; those that several executables have are listed once. */
+function metricList(): string {
+  const rows = new Map<string, { readonly metric: Metric; readonly parts: string[] }>();
+  for (const [part, registry] of Object.entries(registries))
+    for (const metric of registry.getMetricsAsArray() as unknown as readonly Metric[]) {
+      const row = rows.get(metric.name);
+      if (row) row.parts.push(part);
+      else rows.set(metric.name, { metric, parts: [part] });
+    }
+  const cells = [...rows.values()].map(({ metric: { name, help, type, labelNames }, parts }) => {
+    const labels = labelNames.length > 0 ? ` \`{${labelNames.join(', ')}}\`` : '';
+    return `| \`${name}\`${labels} | ${type} | ${parts.map((part) => part.slice('calico-'.length)).join(', ')} | ${help} |`;
+  });
+  return ['| metric | type | of | what it says |', '| --- | --- | --- | --- |', ...cells].join('\n');
+}
+
+/** The documents that hold a list, and what it has to be. */
 export const optionLists: readonly { readonly readme: string; readonly list: string }[] = [
+  { readme: join(root, 'docs/metrics.md'), list: metricList() },
   { readme: join(root, 'packages/felix/README.md'), list: optionList(parameters, { live: true }) },
   { readme: join(root, 'packages/bird-agent/README.md'), list: optionList(birdAgent) },
   { readme: join(root, 'packages/dhcp-agent/README.md'), list: optionList(dhcpAgent) },

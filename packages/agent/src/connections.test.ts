@@ -21,7 +21,9 @@ afterEach(async () => {
 const large = 'x'.repeat(50_000_000);
 async function serve(some: Partial<PageLimits> = {}): Promise<void> {
   const pages = new Map([['/metrics', () => ({ status: 200, body: 'felix_host 1' })]]);
-  server = await servePages('127.0.0.1', 0, new Map([...pages, ['/large', () => ({ status: 200, body: large })]]), { ...limits, ...some });
+  server = await servePages({ host: '127.0.0.1', port: 0 }, new Map([...pages, ['/large', () => ({ status: 200, body: large })]]), {
+    limits: { ...limits, ...some },
+  });
 }
 const port = (): number => (server!.address() as AddressInfo).port;
 const held = (): Promise<number> => new Promise((resolve, reject) => server!.getConnections((error, count) => (error ? reject(error) : resolve(count))));

@@ -3,7 +3,10 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { parseCidr } from '@calico-openstack/addresses';
 
-type Connection = { readonly network: string; answering: number };
+type Connection = { readonly network: string; readonly end: string; answering: number };
+
+/** Tells the connections of a server apart. With TLS a request has another socket than its connection, with the same ends. */
+const endOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
 
 /**
  * Limits the server to `most` connections at once. When one more is opened, the network that has most of them loses one: its oldest connection without a request in progress, or else
@@ -12,6 +15,7 @@ type Connection = { readonly network: string; answering: number };
 export function boundConnections(server: Server, most: number): void {
   /** The open connections, the oldest first. */
   const connections = new Map<Socket, Connection>();
+  const byEnd = new Map<string, Connection>();
   const countOf = new Map<string, number>();
 
   function count(network: string, more: 1 | -1): void {
@@ -39,18 +43,22 @@ export function boundConnections(server: Server, most: number): void {
   /** Stops counting a connection at once. Its `close` event comes too late: more connections may be opened before it. */
   function forget(socket: Socket): void {
     const connection = connections.get(socket);
-    if (connection && connections.delete(socket)) count(connection.network, -1);
+    if (!connection) return;
+    connections.delete(socket);
+    if (byEnd.get(connection.end) === connection) byEnd.delete(connection.end);
+    count(connection.network, -1);
   }
 
   server.on('connection', (socket: Socket) => {
-    const connection = { network: networkOf(socket.remoteAddress ?? ''), answering: 0 };
+    const connection = { network: networkOf(socket.remoteAddress ?? ''), end: endOf(socket), answering: 0 };
     socket.once('close', () => forget(socket));
     if (connections.size >= most) closeOne();
     connections.set(socket, connection);
+    byEnd.set(connection.end, connection);
     count(connection.network, 1);
   });
   server.on('request', ({ socket }, response) => {
-    const connection = connections.get(socket);
+    const connection = byEnd.get(endOf(socket));
     if (!connection) return;
     connection.answering += 1;
     response.once('close', () => (connection.answering -= 1));

@@ -12,7 +12,7 @@ test('health and metrics are served by path, and nothing else is', async () => {
   const component = health.register('Loop');
   const registry = new Registry();
   new Gauge({ name: 'felix_host', help: 'h', registers: [registry] }).set(1);
-  const server = await servePages('127.0.0.1', 0, new Map([...healthPages(health), ...metricsPages(registry)]));
+  const server = await servePages({ host: '127.0.0.1', port: 0 }, new Map([...healthPages(health), ...metricsPages(registry)]));
   try {
     const get = (path: string) => fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`);
     expect((await get('/readiness')).status).toBe(503);
@@ -29,8 +29,8 @@ test('health and metrics are served by path, and nothing else is', async () => {
 test('pages open, move and close while the agent runs; a port that is taken is told once, and had when it is free', async () => {
   const { log, entries } = recordingLog();
   const pages = startPages('health', new Map([['/here', () => ({ status: 200, body: 'yes' })]]), log);
-  const taken = await servePages('127.0.0.1', 0, new Map([['/here', () => ({ status: 200, body: 'other' })]]));
-  const free = await servePages('127.0.0.1', 0, new Map());
+  const taken = await servePages({ host: '127.0.0.1', port: 0 }, new Map([['/here', () => ({ status: 200, body: 'other' })]]));
+  const free = await servePages({ host: '127.0.0.1', port: 0 }, new Map());
   const [first, second] = [taken, free].map((server) => ({ host: '127.0.0.1', port: (server.address() as AddressInfo).port })) as [Place, Place];
   await new Promise((resolve) => free.close(resolve));
   const answer = ({ port }: Place): Promise<string | undefined> =>

@@ -1,10 +1,11 @@
 // Serves an agent's health and metrics over HTTP.
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
 import { boundConnections } from './connections.ts';
 import type { Health } from './health.ts';
-import type { Logger } from './log.ts';
+import { type Logger, silentLog } from './log.ts';
 import { startLoop } from './loop.ts';
+import { createTlsServer, type PagesTls } from './pages-tls.ts';
 
 type Answer = { readonly status: number; readonly body: string; readonly type?: string };
 type Page = () => Answer | Promise<Answer>;
@@ -25,33 +26,39 @@ export type PageLimits = {
 /** A request for metrics has a few hundred bytes, and they arrive at once. */
 const pageLimits: PageLimits = { connections: 64, headersMs: 5000, requestMs: 10_000, idleMs: 30_000, headerBytes: 8192 };
 
+/** Where pages are served: an address or name of this host, and a TCP port; with `tls`, encrypted and perhaps to some clients alone. */
+export type Place = { readonly host: string; readonly port: number; readonly tls?: PagesTls | undefined };
+
 /**
- * Serves pages by exact path; any other path is answered with 404. Resolves when the server listens; `port` 0 picks a free port.
- * @throws the system error when the address or the port cannot be used
+ * Serves pages by exact path; any other path is answered with 404. Resolves when the server listens; port 0 picks a free port.
+ * @throws the system error when the address or the port cannot be used; PagesTlsError when the certificates cannot
  */
-export async function servePages(host: string, port: number, pages: ReadonlyMap<string, Page>, limits: PageLimits = pageLimits): Promise<Server> {
+export async function servePages(
+  { host, port, tls }: Place,
+  pages: ReadonlyMap<string, Page>,
+  { limits = pageLimits, log = silentLog() }: { readonly limits?: PageLimits; readonly log?: Logger } = {},
+): Promise<Server> {
   const options = {
+    handshakeTimeout: limits.headersMs,
     headersTimeout: limits.headersMs,
     requestTimeout: limits.requestMs,
     connectionsCheckingInterval: Math.min(1000, limits.headersMs),
     maxHeaderSize: limits.headerBytes,
   };
-  const server = createServer(options, (request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const page = pages.get((request.url ?? '').split('?')[0]!);
     Promise.resolve(page ? page() : { status: 404, body: 'not found' }).then(
       ({ status, body, type = 'text/plain; charset=utf-8' }) => response.writeHead(status, { 'content-type': type }).end(body),
       (error: unknown) => response.writeHead(500).end(String(error)),
     );
-  });
+  };
+  const server = tls ? createTlsServer(tls, options, answer, log) : createServer(options, answer);
   server.setTimeout(limits.idleMs);
   boundConnections(server, limits.connections);
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve));
   server.unref(); // these pages alone do not keep the process alive
   return server;
 }
-
-/** Where pages are served: an address or name of this host, and a TCP port. */
-export type Place = { readonly host: string; readonly port: number };
 
 /** Pages that can be opened, moved and closed while the agent runs. */
 export interface ServedPages {
@@ -70,7 +77,7 @@ export function startPages(name: string, pages: ReadonlyMap<string, Page>, log: 
   let served: { readonly at: string; readonly server: Server } | undefined;
   /** The place whose failure has been logged. */
   let reported: string | undefined;
-  const textOf = (place: Place | undefined): string | undefined => place && `${place.host} ${place.port}`;
+  const textOf = (place: Place | undefined): string | undefined => place && JSON.stringify(place);
   const loop = startLoop({
     async run() {
       const at = textOf(wanted);
@@ -78,15 +85,17 @@ export function startPages(name: string, pages: ReadonlyMap<string, Page>, log: 
       served?.server.close();
       served = undefined;
       if (at === undefined) return undefined;
-      served = { at, server: await servePages(wanted!.host, wanted!.port, pages) };
+      served = { at, server: await servePages(wanted!, pages, { log }) };
       reported = undefined;
-      log.info({ ...wanted }, `${name} served`);
+      const { host, port, tls } = wanted!;
+      log.info({ host, port, ...(tls && { clients: tls.clientAuth }) }, `${name} served${tls ? ' with TLS' : ''}`);
       return undefined;
     },
     onFailure(error) {
       if (reported === textOf(wanted)) return;
       reported = textOf(wanted);
-      log.error({ err: error, ...wanted }, `cannot serve ${name}; the agent goes on without, and retries until the address and port can be used`);
+      const { host, port } = wanted ?? {};
+      log.error({ err: error, host, port }, `cannot serve ${name}; the agent goes on without, and retries until address, port and certificates can be used`);
     },
   });
   return {

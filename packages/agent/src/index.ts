@@ -11,4 +11,6 @@ export * from './main.ts';
 export * from './make-directory.ts';
 export * from './metrics.ts';
 export * from './options/index.ts';
+export * from './pages-tls.ts';
+export * from './process-metrics.ts';
 export * from './resolve.ts';

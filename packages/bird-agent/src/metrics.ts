@@ -1,5 +1,5 @@
 // The agent's Prometheus metrics.
-import { Counter, Gauge, Registry } from '@calico-openstack/agent';
+import { addProcessMetrics, Counter, Gauge, Registry } from '@calico-openstack/agent';
 import type { Refusal } from './audit.ts';
 import type { ProtocolStatus } from './bird/daemon.ts';
 import type { SessionStatus } from './bird/sessions.ts';
@@ -24,6 +24,7 @@ export interface Metrics {
 export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] | undefined>, peers: () => Promise<readonly SessionStatus[]>): Metrics {
   const registry = new Registry();
   const registers = [registry];
+  addProcessMetrics(registry);
   const gauge = (name: string, help: string): Gauge => new Gauge({ name: `calico_bird_agent_${name}`, help, registers });
   const inSync = gauge('in_sync', 'Whether the whole datastore has been read.');
   const up = gauge('bird_up', 'Whether BIRD answers at its control socket.');

@@ -38,7 +38,7 @@ test('a wrong option is reported while etcd is away, once, and what it gives way
 test.each([
   ['FELIX_ETCDENDPOINTS', 'etcd:2379', /EtcdEndpoints is "etcd:2379" in environment: it must be http:\/\/host:port/],
   ['FELIX_FELIXHOSTNAME', 'a b', /FelixHostname is "a b" in environment: it must be letters/],
-  ['FELIX_PROMETHEUSMETRICSCERTFILE', '/cert.pem', /PrometheusMetricsCertFile is "\/cert\.pem" in environment: this Felix serves metrics without TLS alone/],
+  ['FELIX_WIREGUARDENABLED', 'true', /WireguardEnabled is "true" in environment: this Felix encrypts nothing/],
 ])('%s = %s keeps it from starting, with a sentence', async (name, value, sentence) => {
   host.startAgent(undefined, { [name]: value });
   expect(await once(host.agent!, 'exit')).toEqual([1, null]);

@@ -47,6 +47,7 @@ function world() {
     heard: () => false,
     areAnyAwaited: false,
     restMs: () => undefined,
+    counts: () => ({ routes: { 4: 0, 6: 0 }, interfaces: 0 }),
     linksChanged: () => undefined,
     apply() {
       told.push(`apply with ${known()} interfaces in the rules`);

@@ -1,5 +1,5 @@
 // Programs the interfaces of this host's workloads: routes, neighbours, sysctls and addresses for BGP. Reports whether the kernel has all of it.
-import type { Cidr, IpAddress } from '@calico-openstack/addresses';
+import { type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
@@ -72,7 +72,12 @@ export interface Devices {
   hold(addresses: Iterable<IpAddress>, reason: string): void;
   /** Compares all routes and neighbours with the kernel, in slices. A difference is reported as drift. */
   audit(): Promise<void>;
+  /** How many routes of each family and how many interfaces are desired, for metrics. Cost: the number of routes. */
+  counts(): RouteCounts;
 }
+
+/** Numbers of desired routes by family, and of the interfaces that they lead to. */
+export type RouteCounts = { readonly routes: Readonly<Record<4 | 6, number>>; readonly interfaces: number };
 
 /** Devices without endpoints. @param earlier what an earlier run has left, as far as the kernel still says */
 export function createDevices(kernel: DeviceKernel, initial: DeviceSettings, earlier: EarlierRun, clock: Pick<Clock, 'steadyMs'> = systemClock): Devices {
@@ -202,6 +207,12 @@ class WorkloadDevices implements Devices {
 
   async audit(): Promise<void> {
     await Promise.all([this.#kernel.routes.audit(), this.#kernel.neighbours.audit()]);
+  }
+
+  counts(): RouteCounts {
+    const routes = { 4: 0, 6: 0 };
+    for (const { routes: wanted } of this.#programmed.values()) for (const { destination } of wanted.values()) routes[familyOf(destination)] += 1;
+    return { routes, interfaces: this.#byName.size };
   }
 
   #touch(name: string): void {

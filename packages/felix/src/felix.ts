@@ -149,7 +149,11 @@ export class Felix {
     this.#log = log;
     this.#clock = clock;
     const { config } = keeper.settings;
-    this.#metrics = createMetrics(config.FelixHostname);
+    this.#metrics = createMetrics(config.FelixHostname, {
+      calculation: () => this.#calculation.counts(),
+      tables: () => ({ inet: kernel.tables.inet.counts(), arp: kernel.tables.arp.counts() }),
+      routes: () => this.#programmed?.devices.counts(),
+    });
     this.#notices = new Notices(log, this.#metrics);
     this.#dataplane = createDataplane(kernel.tables, this.#renderOptions(), (rejected) => this.#notices.rejected(rejected));
     if (!another.policedAtStart) this.#logClosed(this.#dataplane.closeWhatIsOpen());
@@ -205,6 +209,7 @@ export class Felix {
   #watchKernel(): TakeOver {
     const { links, onDrift, onForeignRules } = this.#kernel;
     const subscription = links.watch(({ links: names }) => {
+      this.#metrics.linkBatch.observe([...names].length);
       this.#programmed?.devices.linksChanged(names);
       this.#programming.wake();
     });
@@ -237,6 +242,7 @@ export class Felix {
     const boundHeap = boundLargeHeap();
     const follower = this.#etcd.follow([resourceRoot], {
       onChanges: (changes) => {
+        const fromMs = this.#clock.steadyMs();
         takeEach(
           changes,
           ({ key, value }) => {
@@ -245,7 +251,8 @@ export class Felix {
           },
           (error, key) => this.#notices.fault(error, key),
         );
-        this.#metrics.updates.inc(changes.length);
+        this.#metrics.calculationSeconds.observe((this.#clock.steadyMs() - fromMs) / 1000);
+        this.#metrics.noteUpdates(changes.map(({ key }) => key));
         boundHeap();
         if (this.#inSync) this.#programming.wake();
       },
@@ -261,6 +268,7 @@ export class Felix {
       },
       onState: (state, reason) => {
         this.#metrics.resyncState.set({ connecting: 1, lost: 1, reading: 2, following: 3 }[state]);
+        if (state === 'reading') this.#metrics.resyncsStarted.inc();
         this.#components.calculation.report({ live: true, ready: state === 'following', ...(reason && { detail: reason }) });
         if (state === 'lost') this.#log.warn({ reason }, 'etcd is away; the kernel keeps its rules and routes, and changes wait until etcd is back');
         else this.#log.info({ state }, 'the state of the connection to the datastore has changed');
@@ -294,6 +302,7 @@ export class Felix {
     this.#reservations.tell(config.InterfacePrefix, (source, reservations) => this.#calculation.reserve(source, reservations));
     const change = this.#calculation.flush();
     this.#notices.change(change);
+    this.#metrics.noteChange(change);
     this.#dataplane.note(change);
     this.#notices.defects(this.#calculation.takeDefects());
     const { tables, statuses, retry, left } = this.#commit(change);
@@ -308,6 +317,7 @@ export class Felix {
     this.#kernel.forward(config); // not earlier: our rules police forwarded packets from now on
     reported.note(statuses);
     this.#connections.cut(left);
+    if (first) this.#metrics.initialResyncSeconds.set(endMs / 1000);
     if (first)
       this.#log.info({ endpoints: this.#dataplane.workloads.size, operations, tookMs: Math.round(endMs - startMs) }, 'the kernel is as the datastore wants it');
     reported.configure(config);

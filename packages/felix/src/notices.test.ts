@@ -1,12 +1,20 @@
 import { CodedError, recordingLog } from '@calico-openstack/agent';
 import { type DesiredChange, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
+import { fakeOpenTable } from '@calico-openstack/kernel/nftables/table.fake';
+import { createPolicyCalculation } from '@calico-openstack/policy';
 import { expect, test } from 'vitest';
 import { createMetrics } from './metrics.ts';
 import { Notices } from './notices.ts';
 
+const emptySizes = {
+  calculation: () => createPolicyCalculation({ host: 'h1' }).counts(),
+  tables: () => ({ inet: fakeOpenTable('inet', 't').table.counts(), arp: fakeOpenTable('arp', 't').table.counts() }),
+  routes: () => undefined,
+};
+
 function setUp() {
   const { log, entries } = recordingLog();
-  const metrics = createMetrics('h1');
+  const metrics = createMetrics('h1', emptySizes);
   const value = async (name: string): Promise<string | undefined> => new RegExp(`^${name} (.*)$`, 'm').exec(await metrics.registry.metrics())?.[1];
   return { notices: new Notices(log, metrics), entries, value };
 }

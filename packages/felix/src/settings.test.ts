@@ -1,4 +1,4 @@
-import type { Source } from '@calico-openstack/agent';
+import { outputsOf, type Source } from '@calico-openstack/agent';
 import { describe, expect, test } from 'vitest';
 import { createSettingsKeeper, localSources, resolveParameters } from './settings.ts';
 
@@ -165,37 +165,46 @@ describe('what is wrong with local sources is known before the datastore is aske
     { UsageReportingEnabled: 'false' },
     { EndpointStatusPathPrefix: 'none' },
     { WireguardEnabled: 'false' },
-    { PrometheusMetricsClientAuth: 'NoClientCert' },
+    { PrometheusGoMetricsEnabled: 'false' },
+    { PrometheusProcessMetricsEnabled: 'true' },
   ])('%j is what this Felix does, and nothing is said of it', (values) =>
     expect(createSettingsKeeper([cfg(values as Record<string, string>)]).complaints).toEqual([]),
   );
 
-  test.each([
-    { PrometheusMetricsCertFile: '/cert.pem' },
-    { PrometheusMetricsKeyFile: '/key.pem' },
-    { PrometheusMetricsCAFile: '/ca.pem' },
-    { PrometheusMetricsClientAuth: 'RequireAndVerifyClientCert' },
-    { WireguardEnabled: 'true' },
-    { WireguardEnabledV6: 'true' },
-    { WireguardHostEncryptionEnabled: 'yes' },
-  ])('%j, which secures something, stops the start with a sentence', (values) => {
-    const [name] = Object.keys(values);
-    expect(() => createSettingsKeeper([cfg(values as Record<string, string>)])).toThrow(
-      new RegExp(`^${name} is ".*" in felix\\.cfg: this Felix .*; .*remove this parameter`),
-    );
-  });
+  test.each([{ WireguardEnabled: 'true' }, { WireguardEnabledV6: 'true' }, { WireguardHostEncryptionEnabled: 'yes' }])(
+    '%j, which secures something, stops the start with a sentence',
+    (values) => {
+      const [name] = Object.keys(values);
+      expect(() => createSettingsKeeper([cfg(values as Record<string, string>)])).toThrow(
+        new RegExp(`^${name} is ".*" in felix\\.cfg: this Felix .*; .*remove this parameter`),
+      );
+    },
+  );
 });
 
-test('metrics that the datastore wants encrypted are served to nobody, and the other hosts’ business goes on', () => {
+test.each([
+  [{}, undefined],
+  [
+    { PrometheusMetricsCertFile: '/c', PrometheusMetricsKeyFile: '/k' },
+    { certFile: '/c', keyFile: '/k', caFile: undefined, clientAuth: 'NoClientCert' },
+  ],
+  [{ PrometheusMetricsKeyFile: '/k' }, { certFile: undefined, keyFile: '/k' }],
+  [{ PrometheusMetricsCAFile: '/ca' }, { certFile: undefined, caFile: '/ca' }],
+  [{ PrometheusMetricsClientAuth: 'RequireAnyClientCert' }, { certFile: undefined, clientAuth: 'RequireAnyClientCert' }],
+  // A word that is none of the four must not open metrics to everybody.
+  [{ PrometheusMetricsClientAuth: 'RequireClientCert' }, { clientAuth: 'RequireAndVerifyClientCert' }],
+])('metrics with %j are served with the TLS %j, and never without when one of the parameters is set', (values, tls) => {
   const keeper = createSettingsKeeper([]);
-  const put = (spec: object): boolean => {
-    keeper.update(`${root}felixconfigurations/default`, bytes({ spec }));
-    return keeper.refresh().complaints.length > 0;
-  };
-  put({ prometheusMetricsEnabled: true });
-  expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(true);
-  expect(put({ prometheusMetricsEnabled: true, prometheusMetricsCertFile: '/cert.pem' })).toBe(true);
-  expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(false);
+  const spec = Object.fromEntries(Object.entries(values).map(([name, value]) => [`p${name.slice(1)}`, value]));
+  keeper.update(`${root}felixconfigurations/default`, bytes({ spec: { prometheusMetricsEnabled: true, ...spec } }));
+  keeper.refresh();
+  const texts = new Map(Object.entries({ PrometheusMetricsEnabled: 'true', ...values }).map(([name, value]) => [name.toLowerCase(), value]));
+  const file: Source = { name: 'felix.cfg', dialect: 'cfg', texts };
+  for (const config of [keeper.settings.config, createSettingsKeeper([file]).settings.config]) {
+    const { metrics } = outputsOf(config);
+    if (tls === undefined) expect(metrics).toEqual({ host: '::', port: 9091, tls });
+    else expect(metrics?.tls).toMatchObject(tls);
+  }
 });
 
 test('fields of other features are reported once each, and do not hinder', () => {
@@ -211,16 +220,14 @@ test('of names that nobody knows neither the text is shown, which may be a passw
   expect(complaint).toMatchObject({ option: 'etcdpasword', value: '…' });
   const keeper = createSettingsKeeper([]);
   const many = Object.fromEntries(Array.from({ length: 1000 }, (_, number) => [`${'x'.repeat(1000)}${number}`, 1]));
-  keeper.update(`${root}felixconfigurations/default`, bytes({ spec: { ...many, prometheusMetricsEnabled: true, prometheusMetricsKeyFile: '/k' } }));
+  keeper.update(`${root}felixconfigurations/default`, bytes({ spec: many }));
   const { complaints } = keeper.refresh();
-  expect(complaints).toHaveLength(52);
-  expect(complaints[0]).toMatchObject({ option: 'PrometheusMetricsKeyFile' });
+  expect(complaints).toHaveLength(51);
   expect(complaints.at(-1)).toMatchObject({
     source: 'FelixConfiguration default',
     problem: '950 more names have no effect in this Felix, and are not listed',
   });
   expect(Math.max(...complaints.map(({ option }) => option.length))).toBe(80);
-  expect(keeper.settings.config.PrometheusMetricsEnabled).toBe(false);
 });
 
 test('a file that does not exist counts as empty', () =>
@@ -244,9 +251,7 @@ describe('names that are no parameters', () => {
   });
 
   test('do not hide one that must stop the start', () => {
-    const stopping = complaintsOf(source('a.cfg', ...unknown(60), ['prometheusmetricscertfile', '/cert.pem'], ['wireguardenabled', 'true'])).filter(
-      ({ stops }) => stops,
-    );
-    expect(stopping).toMatchObject([{ option: 'PrometheusMetricsCertFile' }, { option: 'WireguardEnabled' }]);
+    const stopping = complaintsOf(source('a.cfg', ...unknown(60), ['wireguardenabled', 'true'])).filter(({ stops }) => stops);
+    expect(stopping).toMatchObject([{ option: 'WireguardEnabled' }]);
   });
 });

@@ -3,7 +3,7 @@ import { type Complaint, cfgSource, environmentSource, inForce, libcalicoSource,
 import { decodeResource, type Labels, parseResourceKey, sameContent } from '@calico-openstack/datamodel';
 import { concerns, configurationsOf, type FelixConfiguration, readFelixConfiguration } from './felix-configuration.ts';
 import { type FelixConfig, parameters } from './option-table.ts';
-import { complaintOf, wantsEncryptedMetrics } from './upstream-parameters.ts';
+import { complaintOf } from './upstream-parameters.ts';
 
 /** The settings in force. */
 export type Settings = {
@@ -48,24 +48,15 @@ export const localSources = (configFiles: readonly string[], environment: Readon
 export function resolveParameters(sources: readonly Source[], lastGood?: FelixConfig): Resolution<typeof parameters> {
   const resolution = resolveOptions(parameters, sources, lastGood);
   const ofUnknown = mostImportant(resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []));
-  const complaints = [...resolution.complaints, ...ofUnknown];
-  const encrypted = ofUnknown.find(wantsEncryptedMetrics);
-  if (encrypted === undefined) return { ...resolution, complaints };
-  const off = { source: `${encrypted.option} in ${encrypted.source}`, text: 'false' };
-  return {
-    ...resolution,
-    values: { ...resolution.values, PrometheusMetricsEnabled: false },
-    setBy: new Map([...resolution.setBy, ['PrometheusMetricsEnabled', off]]),
-    complaints,
-  };
+  return { ...resolution, complaints: [...resolution.complaints, ...ofUnknown] };
 }
 
 /** How many unknown names are reported. A FelixConfiguration can have any number of them. */
 const mostReported = 50;
 
-/** All complaints that stop the start or switch something off, and as many others as are reported. */
+/** All complaints that stop the start, and as many others as are reported. */
 function mostImportant(complaints: readonly Complaint[]): readonly Complaint[] {
-  const matters = (complaint: Complaint): boolean => complaint.stops === true || wantsEncryptedMetrics(complaint);
+  const matters = (complaint: Complaint): boolean => complaint.stops === true;
   const others = complaints.filter((complaint) => !matters(complaint));
   if (others.length <= mostReported) return complaints;
   const rest = {

@@ -18,7 +18,7 @@ IptablesFilterDenyAction IptablesLockProbeIntervalMillis IptablesMangleAllowActi
 IptablesRefreshInterval IPv4VXLANTunnelAddr IPv6VXLANTunnelAddr IstioAmbientMode IstioDSCPMark KubeNodePortRanges
 LocalSubnetL2Reachability LogDebugFilenameRegex LogSeveritySys MaxIpsetSize MTUIfacePattern NATOutgoingExclusions
 NetlinkTimeoutSecs NftablesFilterAllowAction NftablesMangleAllowAction NFTablesFlowTableOffload NFTablesMode PolicySyncPathPrefix ProgramClusterRoutes PrometheusGoMetricsEnabled
-PrometheusMetricsCAFile PrometheusMetricsCertFile PrometheusMetricsClientAuth PrometheusMetricsKeyFile PrometheusProcessMetricsEnabled PrometheusWireGuardMetricsEnabled RequireMTUFile
+PrometheusProcessMetricsEnabled PrometheusWireGuardMetricsEnabled RequireMTUFile
 RouteSource RouteSyncDisabled RouteTableRange RouteTableRanges ServiceLoopPrevention SidecarAccelerationEnabled TyphaAddr TyphaCAFile TyphaCertFile TyphaCN TyphaK8sNamespace
 TyphaK8sServiceName TyphaKeyFile TyphaReadTimeout TyphaURISAN TyphaWriteTimeout UsageReportingEnabled UsageReportingInitialDelaySecs UsageReportingIntervalSecs
 UseInternalDataplaneDriver Variant VXLANEnabled VXLANMTU VXLANMTUV6 VXLANTunnelMACAddr VXLANTunnelMACAddrV6 VXLANVNI WindowsManageFirewallRules WireguardEnabled WireguardEnabledV6
@@ -41,10 +41,8 @@ const agreed: Readonly<Record<string, RegExp>> = {
   // Chains of other tables judge the packets that ours allow, with either of the two texts.
   NftablesFilterAllowAction: /^(accept|return)$/i,
   NftablesMangleAllowAction: /^(accept|return)$/i,
-  PrometheusMetricsClientAuth: /^(NoClientCert|none)$/i,
-  PrometheusMetricsCAFile: /^none$/i,
-  PrometheusMetricsCertFile: /^none$/i,
-  PrometheusMetricsKeyFile: /^none$/i,
+  PrometheusGoMetricsEnabled: no,
+  PrometheusProcessMetricsEnabled: /^(true|1|yes|y|t)$/i,
   UsageReportingEnabled: no,
   UseInternalDataplaneDriver: /^(true|1|yes|y|t)$/i,
   VXLANEnabled: no,
@@ -53,23 +51,14 @@ const agreed: Readonly<Record<string, RegExp>> = {
   WireguardHostEncryptionEnabled: no,
 };
 
-const plainMetrics =
-  'this Felix serves metrics without TLS alone, so it serves none; serve them on localhost behind a proxy that has TLS, and remove this parameter';
 const noWireguard = 'this Felix encrypts nothing; remove this parameter if traffic between hosts may be read on its way';
 
 /** Parameters on which somebody's security depends, so that they must not be ignored, with what to do. */
 const secures: Readonly<Record<string, string>> = {
-  PrometheusMetricsCAFile: plainMetrics,
-  PrometheusMetricsCertFile: plainMetrics,
-  PrometheusMetricsClientAuth: plainMetrics,
-  PrometheusMetricsKeyFile: plainMetrics,
   WireguardEnabled: noWireguard,
   WireguardEnabledV6: noWireguard,
   WireguardHostEncryptionEnabled: noWireguard,
 };
-
-/** Whether a complaint is about TLS of metrics. Metrics must then not be served without TLS. */
-export const wantsEncryptedMetrics = ({ option, problem }: Complaint): boolean => option.startsWith('PrometheusMetrics') && secures[option] === problem;
 
 /** An addition to the complaint about some parameters. */
 const instead: Readonly<Record<string, string>> = {
@@ -80,6 +69,7 @@ const instead: Readonly<Record<string, string>> = {
   FailsafeInboundHostPorts: "the host's own interfaces are not policed",
   FailsafeOutboundHostPorts: "the host's own interfaces are not policed",
   TyphaAddr: 'etcd is read directly',
+  PrometheusGoMetricsEnabled: 'it has no Go',
 };
 
 /** How many characters of an unknown name are shown. */

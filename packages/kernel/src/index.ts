@@ -27,7 +27,7 @@ export type * from './nftables/objects.ts';
 export { type ChainName, chainExists, chainLeadsTo, deleteTables } from './nftables/others.ts';
 export { printTable } from './nftables/print.ts';
 export { type OpenTable, openTable, type TableOptions } from './nftables/table.netlink.ts';
-export { type ApplyReport, NftablesError, type NftRefusal, type TableProgrammer } from './nftables/table.ts';
+export { type ApplyReport, NftablesError, type NftRefusal, type TableCounts, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
 export { type Icmp6, icmp6Frame, parseIcmp6 } from './packets/icmp6.ts';
 export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';

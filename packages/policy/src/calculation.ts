@@ -39,6 +39,7 @@ import { LabelTable } from './graph/labels.ts';
 import { LiveMigrations } from './graph/live-migrations.ts';
 import { LocalWorkloads, workloadId } from './graph/local-workloads.ts';
 import { Pools } from './graph/pools.ts';
+import { Tally } from './graph/tally.ts';
 import { WorkloadPeerings } from './graph/workload-peerings.ts';
 
 /** What configuration decides about policy. */
@@ -65,10 +66,25 @@ export type ReservationSource = 'host' | 'etcd' | 'bird';
 
 /**
  * `contributors` counts the endpoints and network sets of the cluster, `labellings` the distinct combinations of their labels, `selectors` the distinct selectors of IP sets,
- * and `scanned` those of them that no index serves. `active` policies and profiles are those that a local endpoint uses.
+ * and `scanned` those of them that no index serves. `active` policies and profiles are those that a local endpoint uses. `hosts` have a Node or a workload endpoint.
  */
 export type Counts = Readonly<
-  Record<'contributors' | 'labellings' | 'tiers' | 'policies' | 'profiles' | 'activePolicies' | 'activeProfiles' | 'ipSets' | 'selectors' | 'scanned', number>
+  Record<
+    | 'contributors'
+    | 'labellings'
+    | 'tiers'
+    | 'policies'
+    | 'profiles'
+    | 'activePolicies'
+    | 'activeProfiles'
+    | 'ipSets'
+    | 'selectors'
+    | 'scanned'
+    | 'hosts'
+    | 'workloadEndpoints'
+    | 'hostEndpoints',
+    number
+  >
 >;
 
 /**
@@ -108,6 +124,7 @@ class Graph implements Calculation {
   readonly #workloads: LocalWorkloads;
   readonly #hostEndpoints: LocalHostEndpoints;
   readonly #contributors: Contributors;
+  readonly #tally = new Tally();
   /** How to relabel the local endpoint under a datastore key. */
   readonly #localKeys = new Map<string, (labelling: Parameters<LocalWorkloads['relabel']>[1]) => void>();
 
@@ -191,6 +208,7 @@ class Graph implements Calculation {
         break;
       }
       case 'nodes':
+        this.#tally.node(name, value !== undefined);
         this.#setReserved(key, value && reservationsOfNode(name, value));
         if (this.#peerings.setNode(name, value)) this.#workloads.touchWhere(() => true);
         break;
@@ -238,6 +256,7 @@ class Graph implements Calculation {
       activeProfiles: this.#activeProfiles.size,
       ipSets: this.#sets.size,
       ...this.#sets.selectorCounts,
+      ...this.#tally.counts,
     };
   }
 
@@ -256,6 +275,7 @@ class Graph implements Calculation {
     const id: WorkloadId | undefined = local ? workloadId(identity) : undefined;
     const decoded = value && decodeWorkloadEndpoint(value);
     this.#defects.set(key, 'content', decoded && !decoded.ok ? [`${decoded.reason}; the endpoint counts as absent`] : []);
+    this.#tally.endpoint('workloadEndpoints', parts.host, this.#contributors.has(key), decoded?.ok === true);
     if (!decoded?.ok) {
       if (id) this.#workloads.delete(id);
       this.#localKeys.delete(key);
@@ -290,6 +310,7 @@ class Graph implements Calculation {
 
   #setHostEndpoint(key: string, id: HostEndpointId, value: Value): void {
     const definition = this.#read(key, value, decodeHostEndpoint);
+    this.#tally.endpoint('hostEndpoints', undefined, this.#contributors.has(key), definition !== undefined);
     if (definition?.host !== this.#host) {
       this.#hostEndpoints.delete(id);
       this.#localKeys.delete(key);

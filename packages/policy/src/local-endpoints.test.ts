@@ -297,9 +297,18 @@ test('the counts go back to nothing with the content', () => {
       ],
     }),
     resource('profiles', 'q', {}),
+    resource('nodes', 'host-2', {}),
+    resource('nodes', 'host-3', {}),
+    resource('hostendpoints', 'h', { spec: { node: 'host-3', interfaceName: 'eth0' } }),
   );
   const one = { tiers: 1, policies: 1, profiles: 1, activePolicies: 1, activeProfiles: 1, scanned: 1 };
-  expect(cluster.calculation.counts()).toEqual({ ...one, contributors: 2, labellings: 2, ipSets: 2, selectors: 2 });
-  cluster.put(gone(port(1)), gone(port(2, { host: 'host-2' })), gone(tier('t')), gone(globalPolicy('p', {})), gone(resource('profiles', 'q', {})));
+  const cluster3 = { hosts: 3, workloadEndpoints: 2, hostEndpoints: 1, contributors: 3, labellings: 3 };
+  expect(cluster.calculation.counts()).toEqual({ ...one, ...cluster3, ipSets: 2, selectors: 2 });
+  cluster.put(port(1, { profiles: ['q'] })); // an endpoint that is written again counts once
+  expect(cluster.calculation.counts()).toMatchObject({ hosts: 3, workloadEndpoints: 2 });
+  cluster.put(gone(resource('nodes', 'host-2', {})));
+  expect(cluster.calculation.counts().hosts).toBe(3); // its workload endpoint is still there
+  const rest = [resource('nodes', 'host-3', {}), resource('hostendpoints', 'h', {}), tier('t'), globalPolicy('p', {}), resource('profiles', 'q', {})];
+  cluster.put(gone(port(1)), gone(port(2, { host: 'host-2' })), ...rest.map(gone));
   expect(new Set(Object.values(cluster.calculation.counts()))).toEqual(new Set([0]));
 });

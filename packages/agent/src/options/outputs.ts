@@ -1,8 +1,9 @@
 // The options that say where an agent's log, health and metrics go.
 import type { Place } from '../http.ts';
 import type { LogDestinations, Severity } from '../log.ts';
-import { row, type Values } from './option.ts';
-import { severity, text, truth, whole } from './parsers.ts';
+import { type ClientAuth, checkPagesTls, clientAuths } from '../pages-tls.ts';
+import { type Parser, row, type Values } from './option.ts';
+import { good, oneOf, severity, text, truth, whole } from './parsers.ts';
 
 /** Where log, health and metrics go. */
 export type Outputs = {
@@ -15,6 +16,13 @@ export type Outputs = {
 
 const port = whole(0, 65_535);
 const none = { value: undefined };
+
+/** Who may read metrics. A text that is none of the words must not let in more clients than it was meant to. */
+const clientAuth: Parser<ClientAuth> = (value, dialect) => {
+  const known = oneOf(...clientAuths)(value, dialect);
+  if (known.ok) return known;
+  return good('RequireAndVerifyClientCert', `it is none of ${clientAuths.join(', ')}; clients need a certificate of PrometheusMetricsCAFile until it is`);
+};
 
 /** The rows of log, health and metrics in felix.cfg and bird-agent.cfg. */
 export const outputRows = (defaults: {
@@ -37,7 +45,37 @@ export const outputRows = (defaults: {
     defaults.metricsHost === '' ? { shownDefault: 'all addresses' } : {},
   ),
   PrometheusMetricsPort: row(port, defaults.metricsPort, 'its port'),
+  PrometheusMetricsCertFile: row<string | undefined>(
+    text,
+    undefined,
+    'the file of the certificate with which it is served; with it and the key, it is served with TLS alone',
+    { none },
+  ),
+  PrometheusMetricsKeyFile: row<string | undefined>(text, undefined, "the file of that certificate's key", { none }),
+  PrometheusMetricsCAFile: row<string | undefined>(text, undefined, "the file of the authorities that clients' certificates are checked against", { none }),
+  PrometheusMetricsClientAuth: row<ClientAuth>(
+    clientAuth,
+    'NoClientCert',
+    'which clients get it: `NoClientCert` all, `VerifyClientCertIfGiven`, `RequireAnyClientCert`, `RequireAndVerifyClientCert`',
+    { none: { value: 'NoClientCert' } },
+  ),
 });
+
+type MetricsTls = Pick<
+  Values<ReturnType<typeof outputRows>>,
+  'PrometheusMetricsCertFile' | 'PrometheusMetricsKeyFile' | 'PrometheusMetricsCAFile' | 'PrometheusMetricsClientAuth'
+>;
+
+/** The TLS of metrics. Whoever sets one of the parameters wants it; what is missing then is an error, and nothing is served in the clear. */
+function metricsTls({
+  PrometheusMetricsCertFile: certFile,
+  PrometheusMetricsKeyFile: keyFile,
+  PrometheusMetricsCAFile: caFile,
+  PrometheusMetricsClientAuth: clientAuth,
+}: MetricsTls): Place['tls'] {
+  const wanted = [certFile, keyFile, caFile].some((file) => file !== undefined && file !== '') || clientAuth !== 'NoClientCert';
+  return wanted ? { certFile: certFile || undefined, keyFile: keyFile || undefined, caFile: caFile || undefined, clientAuth } : undefined;
+}
 
 /** Where log, health and metrics go according to these values. */
 export const outputsOf = (values: Values<ReturnType<typeof outputRows>>): Outputs => ({
@@ -46,5 +84,12 @@ export const outputsOf = (values: Values<ReturnType<typeof outputRows>>): Output
     file: values.LogFilePath && values.LogSeverityFile ? { path: values.LogFilePath, severity: values.LogSeverityFile } : undefined,
   },
   health: values.HealthEnabled ? { host: values.HealthHost, port: values.HealthPort } : undefined,
-  metrics: values.PrometheusMetricsEnabled ? { host: values.PrometheusMetricsHost || '::', port: values.PrometheusMetricsPort } : undefined,
+  metrics: values.PrometheusMetricsEnabled
+    ? { host: values.PrometheusMetricsHost || '::', port: values.PrometheusMetricsPort, tls: metricsTls(values) }
+    : undefined,
 });
+
+/** Checks that metrics can be served with the configured certificates. @throws PagesTlsError with the reason */
+export function checkOutputs({ metrics }: Outputs): void {
+  if (metrics?.tls) checkPagesTls(metrics.tls);
+}

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable, shownError } from '@calico-openstack/agent';
+import { checkOutputs, etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable, shownError } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startBirdAgent } from '../agent.ts';
 import { readBirdDatastore } from '../in-datastore.ts';
@@ -20,7 +20,9 @@ await runExecutable({
   defaultConfigFiles: [defaultConfigFile],
   readOptions,
   verify(files) {
-    connectEtcd(etcdOfCfg(inForce(readOptions(files)))).close();
+    const values = inForce(readOptions(files));
+    connectEtcd(etcdOfCfg(values)).close();
+    checkOutputs(outputsOf(values));
   },
   readDatastore: (files) => readBirdDatastore(readOptions(files)),
   remove: removeBirdAgent,

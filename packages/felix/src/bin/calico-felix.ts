@@ -1,4 +1,4 @@
-import { etcdOfCfg, inForce, runExecutable } from '@calico-openstack/agent';
+import { checkOutputs, etcdOfCfg, inForce, outputsOf, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startFelix } from '../felix.ts';
 import { readFelixDatastore } from '../in-datastore.ts';
@@ -14,7 +14,9 @@ await runExecutable({
   defaultConfigFiles: ['/etc/calico/felix.cfg'],
   readOptions,
   verify(configFiles) {
-    connectEtcd(etcdOfCfg(inForce(readOptions(configFiles)))).close();
+    const values = inForce(readOptions(configFiles));
+    connectEtcd(etcdOfCfg(values)).close();
+    checkOutputs(outputsOf(values));
   },
   readDatastore: (configFiles) => readFelixDatastore(sources(configFiles)),
   start: startFelix,

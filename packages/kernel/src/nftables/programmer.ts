@@ -49,6 +49,7 @@ export function createTableProgrammer(family: TableFamily, name: string, kernel:
     distrust: () => commits.distrust(),
     rules: wanted.rules,
     print: () => wanted.print(),
+    counts: () => ({ ...wanted.sizes, ...commits.done }),
   };
 }
 
@@ -59,6 +60,7 @@ class Commits {
   /** Valid only while `#known`. */
   readonly #held = new HeldTable();
   #known = false;
+  readonly done = { committed: 0, refused: 0, readings: 0 };
 
   constructor(wanted: WantedTable, kernel: TableKernel) {
     this.#wanted = wanted;
@@ -97,9 +99,11 @@ class Commits {
     try {
       for (const operations of planned) {
         bytes += this.#kernel.commit(operations, generation).bytes;
+        this.done.committed += 1;
         if (generation !== undefined) generation = nextGeneration(generation);
       }
     } catch (error) {
+      this.done.refused += 1;
       if (error instanceof NftablesError) return { refused: error, staged: planned.length > 1 };
       throw error;
     }
@@ -110,6 +114,7 @@ class Commits {
   }
 
   #read(): Held {
+    this.done.readings += 1;
     const held = this.#kernel.read();
     this.#held.replace(held);
     this.#wanted.noteAll(held.chains.keys(), held.sets.keys());

@@ -19,6 +19,9 @@ export class NftablesError extends CodedError {
 /** What all transactions of an `apply` did. `operations` counts each rule and element; `resynced` says that it started with a reading. */
 export type ApplyReport = { readonly operations: number; readonly bytes: number; readonly tookMs: number; readonly resynced: boolean };
 
+/** Sizes of the wanted content, and what has been done since the table was opened: transactions that the kernel took and refused, and readings of its content. */
+export type TableCounts = Readonly<Record<'chains' | 'rules' | 'sets' | 'maps' | 'committed' | 'refused' | 'readings', number>>;
+
 /**
  * One table that belongs to this program as a whole: content that is not wanted is deleted. The wanted content is held here. `apply` commits the difference to what the kernel
  * is known to hold. At first, and after a refusal, the kernel's content is read and compared; what is right is not touched, so a restart changes nothing.
@@ -52,4 +55,6 @@ export interface TableProgrammer {
   readonly rules: Rules;
   /** The wanted content as nft text, for people. */
   print(): string;
+  /** For metrics. Cost: the number of chains. */
+  counts(): TableCounts;
 }

@@ -120,6 +120,14 @@ export class WantedTable {
     return printTable({ family: this.#family, name: this.#name, chains: new Map([...this.chains].map(([name, wanted]) => [name, wanted.chain])), sets });
   }
 
+  /** The sizes of the desired content. */
+  get sizes(): Readonly<Record<'chains' | 'rules' | 'sets' | 'maps', number>> {
+    let [rules, maps] = [0, 0];
+    for (const { encoded } of this.chains.values()) rules += encoded.length;
+    for (const { set } of this.sets.values()) if (set.data !== undefined) maps += 1;
+    return { chains: this.chains.size, rules, sets: this.sets.size - maps, maps };
+  }
+
   #setNamed(name: string): MutableSet {
     const wanted = this.sets.get(name);
     if (wanted === undefined) throw invalid(`set ${name}`, 'is to get or lose elements, but is not wanted itself');

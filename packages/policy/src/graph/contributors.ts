@@ -51,6 +51,11 @@ export class Contributors {
     return this.#entries.size;
   }
 
+  /** Whether there is a contributor under a datastore key. */
+  has(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
   /** Sets the contributor under a datastore key, and returns its labelling. Cost: the selectors that match it before and after. */
   set(key: string, contributor: Contributor): Labelling {
     const { labels, profiles, contribution } = contributor;

@@ -1,0 +1,40 @@
+// Metrics of the process itself, under the names that all of Prometheus's client libraries give them. They are read when somebody asks.
+import { readdirSync, readFileSync } from 'node:fs';
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+const gauges: Readonly<Record<string, { readonly help: string; read(): number }>> = {
+  process_resident_memory_bytes: { help: 'Bytes of memory that the process has in use.', read: () => process.memoryUsage.rss() },
+  process_virtual_memory_bytes: {
+    help: 'Bytes of addresses that the process has taken.',
+    read: () => 1024 * Number(/VmSize:\s+(\d+)/.exec(proc('status'))?.[1]),
+  },
+  process_open_fds: { help: 'Files and sockets that the process has open.', read: () => readdirSync('/proc/self/fd').length },
+  process_max_fds: { help: 'How many it may have open.', read: () => Number(/Max open files\s+(\d+)/.exec(proc('limits'))?.[1]) },
+  process_start_time_seconds: { help: 'When the process was started, in seconds since 1970.', read: () => startedAtSeconds },
+};
+
+const startedAtSeconds = (Date.now() - performance.now()) / 1000;
+const proc = (file: string): string => readFileSync(`/proc/self/${file}`, 'utf8');
+
+/** Adds the metrics of this process to a registry. */
+export function addProcessMetrics(registry: Registry): void {
+  new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'Seconds of processor time that the process has used.',
+    registers: [registry],
+    collect() {
+      const { user, system } = process.cpuUsage();
+      this.reset();
+      this.inc((user + system) / 1e6);
+    },
+  });
+  for (const [name, { help, read }] of Object.entries(gauges))
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+}

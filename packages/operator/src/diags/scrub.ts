@@ -1,0 +1,60 @@
+// Takes secrets out of text. Two nets, because either alone has holes: the values of secrets that this host's configuration has, wherever they stand, and what has the form of a secret.
+
+/** What stands in the place of a secret. */
+export const leftOut = '<left out>';
+
+/** The shortest value that is looked for in other text: shorter ones are part of too many words. */
+const shortestValue = 4;
+
+/** Names of options whose values are secrets or hold one: oslo's, Calico's, and those of most other programs. */
+const secretName = /passw|secret|token|credential|connection$|transport_url|(^|_)key$|^auth_key/i;
+
+/** The secrets of a configuration file: values of options with such a name, and passwords in URLs. A path is none. */
+export function secretsIn(configuration: string): readonly string[] {
+  const found: string[] = [];
+  for (const line of configuration.split('\n')) {
+    const [, name = '', raw = ''] = /^\s*([\w.-]+)\s*[=:]\s*(.*?)\s*$/.exec(line) ?? [];
+    const value = /^([`"'])(.*)\1$/.exec(raw)?.[2] ?? raw;
+    if (secretName.test(name) && value !== '' && !value.startsWith('/') && !value.includes('://')) found.push(value, value.replace(/\s+[#;].*$/, ''));
+    for (const [, password = ''] of line.matchAll(inUrl)) found.push(password, decoded(password));
+    for (const [, , , following = ''] of line.matchAll(named)) if (/^["'`]/.test(following)) found.push(following.slice(1, -1));
+  }
+  return [...new Set(found)].filter((secret) => secret.length >= shortestValue && secret !== leftOut);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** `scheme://user:password@`. The password goes on to the last `@` of the word, as a careless one may have an `@` itself. */
+const inUrl = /:\/\/[^\s:@/]*:([^\s"'<>]+)@/g;
+/** A name that says that a secret follows: `password = x`, `"secret": "x"`, `password "x"` (BIRD). */
+const named = /([\w-]*(?:passw|secret|token|credential)[\w-]*)(["']?\s*[:=]\s*|\s+(?=["'`]))("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|[^\s,;}]+)/gi;
+const authorization = /((?:^|[^\w-])(?:proxy-)?authorization["']?\s*[:=]\s*)[^\n]+/gi;
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g;
+
+/** A text without secrets, and how many were taken out. @param secrets values to look for, see `secretsIn` */
+export function scrub(text: string, secrets: readonly string[]): { readonly text: string; readonly count: number } {
+  let count = 0;
+  const replace = (from: string, pattern: RegExp, by: (...found: string[]) => string): string =>
+    from.replace(pattern, (...found) => {
+      const instead = by(...(found as string[]));
+      if (instead !== found[0]) count += 1;
+      return instead;
+    });
+  let clean = replace(text, privateKey, () => leftOut);
+  // The longest first: a secret may begin with another one.
+  for (const secret of [...secrets].sort((one, other) => other.length - one.length)) {
+    const pieces = clean.split(secret);
+    count += pieces.length - 1;
+    clean = pieces.join(leftOut);
+  }
+  clean = replace(clean, inUrl, (whole, password = '') => (password === leftOut ? whole : whole.replace(`${password}@`, `${leftOut}@`)));
+  clean = replace(clean, authorization, (whole, name) => (whole === `${name}${leftOut}` ? whole : `${name}${leftOut}`));
+  clean = replace(clean, named, (whole, name, between, value = '') => (value.includes(leftOut) || value === '' ? whole : `${name}${between}${leftOut}`));
+  return { text: clean, count };
+}
