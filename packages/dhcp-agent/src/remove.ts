@@ -34,7 +34,7 @@ export async function removeDhcpAgent(configFiles: readonly string[]): Promise<R
   } finally {
     links.close();
   }
-  deleteTables([guardTable]);
+  await deleteTables([guardTable]);
   removed.push(`table ${guardTable.family} ${guardTable.name}`);
   for (const own of [places.directory, ipv6]) {
     rmSync(own, { recursive: true, force: true });

@@ -22,9 +22,18 @@ export function needing<T>(need: KernelNeed, use: () => T): T {
   try {
     return use();
   } catch (error) {
-    throw error instanceof NetlinkError || error instanceof NftablesError ? kernelProblem(need, error) : error;
+    throw explained(need, error);
   }
 }
+
+/** The same for something that takes a while. */
+export const needingLater = <T>(need: KernelNeed, done: Promise<T>): Promise<T> =>
+  done.catch((error: unknown) => {
+    throw explained(need, error);
+  });
+
+const explained = (need: KernelNeed, error: unknown): unknown =>
+  error instanceof NetlinkError || error instanceof NftablesError ? kernelProblem(need, error) : error;
 
 function kernelProblem(need: KernelNeed, error: CodedError): StartError {
   const { what, remedy } = needs[need];

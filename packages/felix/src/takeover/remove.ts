@@ -1,7 +1,7 @@
 // `calico-felix --remove`: removes what this Felix has installed on the host. It refuses unless another Felix polices the host or the host has no workloads. If it is killed half-way, it
 // can be called again.
 //
-//   1. Both tables are deleted in one transaction. The other Felix decides alone from then on. A packet had to pass both before, so nothing is open at any time.
+//   1. Both tables are switched off in one transaction, and then deleted. The other Felix decides alone from then on. A packet had to pass both before, so nothing is open at any time.
 //   2. The stamps in the marks of connections are deleted. They mean nothing without the rules.
 //   3. The limits of bandwidth that carry this Felix's marks are deleted. The other one has its own.
 //
@@ -14,7 +14,7 @@ import { deleteTables, type Links, openConntrack, openLinks, openTable, writeSys
 import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
 import { earlierAddresses, stampSet, stampsOf, tableName } from '@calico-openstack/render';
 import { removeLimits } from '../devices/shaping.ts';
-import { needing } from '../kernel-needs.ts';
+import { needing, needingLater } from '../kernel-needs.ts';
 import { localSources, resolveParameters } from '../settings.ts';
 import { otherFelixPolices } from './takeover.ts';
 
@@ -35,7 +35,8 @@ export async function removeFelix(configFiles: readonly string[]): Promise<Remov
     const withoutIpv6 = stands && open.length > 0 ? switchIpv6Off(links, workloads, addresses, open) : 0;
     const stamps = stands ? stampsOf(table.elementsOf(stampSet)) : undefined;
     const removed: string[] = [];
-    needing('nftables', () =>
+    await needingLater(
+      'nftables',
       deleteTables([
         { family: 'arp', name: tableName },
         { family: 'inet', name: tableName },

@@ -1,6 +1,7 @@
 // Another Felix before ours, and after ours. With upstream's recorded rules, and packets all the time.
 import { type Conntrack, inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type FloodFlow, flood } from '../testing/flood.ts';
 import { asAdministrator, type Plugged, type Probe, TestHost } from '../testing/host.ts';
 import { leaveUpstreams, type UpstreamMode, upstreamModes, withoutChance } from '../testing/leavings.ts';
 import { endpointNumber, securityGroup, tapOf, workloadEndpoint } from '../testing/resources.ts';
@@ -66,32 +67,50 @@ async function begin(): Promise<void> {
 }
 const goOn = async (): Promise<boolean[]> => Promise.all(flows.map(([from, to, probe, family]) => host.passes(from(), to(), probe, family)));
 
-/** Sends packets of each flow, and of a new connection that our rules deny, until it is stopped. */
-function traffic(): {
+type Traffic = {
+  /** Says in losses what happens from now on. */
+  phase(name: string): void;
   stop(): Promise<{ readonly sent: number; readonly lost: readonly string[]; readonly forbidden: readonly number[]; readonly order: readonly number[] }>;
-} {
-  const sent: { readonly probe: number; readonly flow: string }[] = [];
+};
+
+/** Sends packets of each flow, and of a new connection that our rules deny, until it is stopped. */
+function traffic(): Traffic {
+  const sent: { readonly probe: number; readonly flow: string; readonly atMs: number }[] = [];
   const order: number[] = [];
+  const phases = [{ name: 'the start', atMs: performance.now() }];
   let going = true;
   const ended = (async () => {
     while (going) {
-      for (const [from, to, probe, family] of flows) sent.push({ probe: host.send(from(), to(), probe, family), flow: `${JSON.stringify(probe)} ${family}` });
+      for (const [from, to, probe, family] of flows)
+        sent.push({ probe: host.send(from(), to(), probe, family), flow: `${JSON.stringify(probe)} ${family}`, atMs: performance.now() });
       order.push(host.send(one, two, udp(7999)));
       await new Promise((resolve) => setTimeout(resolve, 3));
       host.readArrivals();
     }
   })();
+  /** When a packet was sent, and since what. */
+  const told = ({ flow, atMs }: (typeof sent)[number]): string => {
+    const phase = phases.findLast((each) => each.atMs <= atMs)!;
+    return `${flow}: ${(atMs - phase.atMs).toFixed(1)} ms after ${phase.name}`;
+  };
   return {
+    phase: (name) => phases.push({ name, atMs: performance.now() }),
     async stop() {
       going = false;
       await ended;
       await new Promise((resolve) => setTimeout(resolve, 200));
       host.readArrivals();
-      const lost = [...new Set(sent.filter(({ probe }) => !host.arrivalOf(probe)).map(({ flow }) => flow))];
+      const lost = sent.filter(({ probe }) => !host.arrivalOf(probe)).map(told);
       return { sent: sent.length, lost, forbidden: order.filter((probe) => host.arrivalOf(probe)), order };
     },
   };
 }
+
+/** Packets without answers from one to two: conntrack keeps them new, so that policy judges each of them. */
+const floodFlows = (): FloodFlow[] => [
+  { ...host.frameOf(one, two, { protocol: 1, icmp: { type: 8, code: 0 } }), match: 'icmp type echo-request' },
+  { ...host.frameOf(one, two, udp(7000, 557), 6), match: 'meta nfproto ipv6 udp dport 7000' },
+];
 
 /** All objects that may be upstream's, without counters. */
 async function standing(): Promise<string> {
@@ -112,7 +131,9 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     const sending = traffic();
     host.startAgent();
     await host.untilProgrammed();
+    sending.phase('our rules were in force');
     await host.untilSaid('what another Felix had left on this host is removed');
+    sending.phase('upstream’s rules were removed');
     await host.untilPasses(three, two, udp(7000));
     await host.until(
       async () => (await host.exec('nft', 'list', 'map', 'inet', 'calico-felix', 'connection-stamps')).includes('0x00040000'),
@@ -125,6 +146,22 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     expect(forbidden.length).toBeLessThan(order.length);
     expect(await goOn()).toEqual(flows.map(() => true));
     expect(await standing()).not.toMatch(/cali-|cali[46]0|table ip6? calico |calico-arp|10\.65\.0\.77|10\.66\.0\.0|vxlan\.calico/);
+  });
+
+  test('no packet in flight is lost when ours take over, nor when upstream’s decide alone again', async () => {
+    await upstreams(mode);
+    await begin();
+    const nothingLost = floodFlows().map(({ match }) => [match, { came: expect.toSatisfy((came: number) => came > 1000), lost: 0 }]);
+    const takeOver = await flood(host, floodFlows(), async () => {
+      host.startAgent();
+      await host.untilSaid('what another Felix had left on this host is removed');
+    });
+    await host.stopAgent();
+    const wayBack = await flood(host, floodFlows(), async () => {
+      await leaveUpstreams(host, mode);
+      await remove();
+    });
+    expect({ takeOver, wayBack }).toEqual({ takeOver: Object.fromEntries(nothingLost), wayBack: Object.fromEntries(nothingLost) });
   });
 
   test('with a wrong address of etcd ours cuts nobody off, and leaves nothing when it ends', async () => {
@@ -202,11 +239,14 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     const sending = traffic();
     await expect(remove()).rejects.toThrow('calico-felix runs on this host');
     await host.stopAgent();
+    sending.phase('our agent ended');
     await expect(remove()).rejects.toThrow('nothing would police this host');
     expect(await host.exec('nft', 'list', 'tables')).toContain('table inet calico-felix');
-    await leaveUpstreams(host, mode); // as upstream's Felix does when it starts
+    await leaveUpstreams(host, mode, (file) => sending.phase(`the restore of ${file} began`)); // as upstream's Felix does when it starts
     expect(await host.passes(one, two, udp(7999))).toBe(false);
+    sending.phase('--remove began');
     const told = await remove();
+    sending.phase('--remove ended');
     expect(told).toContain('removed: tables inet calico-felix and arp calico-felix');
     expect(told).toContain('left: routes');
     await host.untilPasses(one, two, udp(7999)); // upstream's recorded rules allow it

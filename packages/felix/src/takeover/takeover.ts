@@ -1,7 +1,7 @@
 // Removes the rules of another Felix from this host: upstream's, in any of its modes. They stay until our rules are in force.
 //
 //   before etcd has been read   Its rules police the host. We close nothing, so that a wrong address of etcd cuts nobody off.
-//   when ours are in force      Each packet has to pass both. Its rules drop packets of workloads that it does not know, so they are removed, each table in one transaction.
+//   when ours are in force      Each packet has to pass both. Its rules drop packets of workloads that it does not know, so they are removed, without losing a packet in flight.
 //                               Whatever our rules deny is denied before, during and after that.
 //
 // Only objects with upstream's own marks are removed (upstream.ts), and not objects of an operator with similar names.
@@ -46,7 +46,7 @@ export async function takeAwayUpstreams(links: Links & LinkEditor, interfacePref
   const sets = ipsetNames().filter(isUpstreamIpset);
   if (tables.length + chains.length + sets.length === 0) return { removed, left };
   removeTunnels(links, interfacePrefixes, removed, left);
-  deleteTables(tables);
+  await deleteTables(tables);
   removed.push(...tables.map(({ family, name }) => `table ${family} ${name}`));
   for (const { family, backend, removal } of chains) {
     await carryOut(family, backend, removal);

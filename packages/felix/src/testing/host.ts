@@ -31,6 +31,9 @@ export type TestHostOptions = {
   readonly certificates?: TestCertificates;
 };
 
+/** To whom a workload sends. */
+type Receiver = { readonly addresses: readonly string[]; readonly interfaceIndex?: number };
+
 /** A packet that a workload sends. Addresses and MAC are those of sender and receiver unless given. */
 export type Probe = Pick<FrameOptions, 'protocol' | 'sourcePort' | 'destinationPort' | 'icmp' | 'tcpFlags'> & {
   readonly source?: string;
@@ -249,18 +252,22 @@ export class TestHost {
   }
 
   /** Sends one packet from a workload to another. Returns the packet's number, for `arrivalOf`. */
-  send(from: Plugged, to: { readonly addresses: readonly string[]; readonly interfaceIndex?: number }, probe: Probe, family: 4 | 6 = 4): number {
+  send(from: Plugged, to: Receiver, probe: Probe, family: 4 | 6 = 4): number {
+    const { interfaceIndex, frame: bytes } = this.frameOf(from, to, probe, family);
+    this.wire.send(interfaceIndex, bytes);
+    return this.#probes;
+  }
+
+  /** The frame of the next packet, and the interface to send it from. */
+  frameOf(from: Plugged, to: Receiver, probe: Probe, family: 4 | 6 = 4): { readonly interfaceIndex: number; readonly frame: Uint8Array } {
     this.#probes += 1;
     const own = (addresses: readonly string[]): string => addresses.find((address) => address.includes(':') === (family === 6))!;
     const { source = own(from.addresses), destination = own(to.addresses), sourceMac = from.mac, ...rest } = probe;
     const payload = new TextEncoder().encode(`FELIX   ${String(this.#probes).padStart(8)}`);
     const bytes = (address: string): Uint8Array => addressBytes(address as IpAddress);
     const sourcePort = rest.sourcePort ?? TestHost.sourcePortOf(this.#probes);
-    this.wire.send(
-      from.interfaceIndex,
-      frame({ sourceMac, destinationMac: from.gatewayMac, source: bytes(source), destination: bytes(destination), payload, ...rest, sourcePort }),
-    );
-    return this.#probes;
+    const ends = { sourceMac, destinationMac: from.gatewayMac, source: bytes(source), destination: bytes(destination) };
+    return { interfaceIndex: from.interfaceIndex, frame: frame({ ...ends, payload, ...rest, sourcePort }) };
   }
 
   sendArp(from: Plugged, operation: 1 | 2, sender: string, target: string): void {

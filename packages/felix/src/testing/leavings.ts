@@ -29,9 +29,12 @@ const parts: Readonly<Record<UpstreamMode, readonly (readonly [file: string, ...
   ],
 };
 
-/** Restores the rules of upstream's Felix on a host, as they are when it has ended. */
-export async function leaveUpstreams(host: TestHost, mode: UpstreamMode): Promise<void> {
-  for (const [file, ...command] of parts[mode]) await host.exec('sh', '-c', `${command.join(' ')} < ${join(recorded, file)}`);
+/** Restores the rules of upstream's Felix on a host, as they are when it has ended. @param onFile called before each file is restored */
+export async function leaveUpstreams(host: TestHost, mode: UpstreamMode, onFile: (file: string) => void = () => undefined): Promise<void> {
+  for (const [file, ...command] of parts[mode]) {
+    onFile(file);
+    await host.exec('sh', '-c', `${command.join(' ')} < ${join(recorded, file)}`);
+  }
 }
 
 /** Writes the rules of a host to files, without what differs between two recordings, and without the sentences in upstream's comments. */

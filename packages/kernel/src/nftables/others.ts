@@ -1,7 +1,7 @@
 // Tables that other programs made: the little that has to be known of them, and taking tables away whole.
 import { eachAttribute, findAttribute, flag, MessageWriter, readString, requestMessage } from '../netlink/attributes.ts';
 import { type NetlinkMessage, type NetlinkRefusal, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
-import { decodeTable } from './decode.ts';
+import { decodeChain, decodeTable } from './decode.ts';
 import { readData } from './expressions.ts';
 import type { TableFamily } from './objects.ts';
 import * as nft from './protocol.ts';
@@ -33,27 +33,69 @@ export const chainLeadsTo = ({ family, table, chain }: ChainName, to: string): b
     return rules.answers.some(({ payload }) => textOf(payload, nft.rule.table) === table && textOf(payload, nft.rule.chain) === chain && leadsTo(payload, to));
   });
 
+/** How long a packet that a hook has begun to judge may take until it is judged. Microseconds are usual; more passes where a hypervisor stops the processor in between. */
+const inFlightMs = 100;
+
+type TableToDelete = { readonly family: TableFamily; readonly name: string };
+
 /**
- * Takes whole tables away in one transaction, as far as they are there, in the calling thread's network namespace.
- * @throws NftablesError when the kernel refuses; then all of them are as they were
+ * Deletes whole tables of the calling thread's network namespace, as far as they exist, in two transactions:
+ *
+ *   1. All chains of hooks are emptied. Packets that arrive from now on get the policy of these chains, which is `accept` in the tables that this project deletes.
+ *   2. When no packet is in flight any more, the tables are deleted.
+ *
+ * One transaction would lose packets. A packet in flight stays in the rules that it has found, but its lookups see the present content of maps, and the maps of a table that is deleted are
+ * empty. So it finds no verdict, and most tables drop such a packet.
+ *
+ * If the process is killed in between, the tables exist and decide nothing. This can be called again then.
+ * @throws NftablesError when the kernel refuses; nothing was changed if it refuses the first transaction
  */
-export function deleteTables(tables: readonly { readonly family: TableFamily; readonly name: string }[]): void {
+export async function deleteTables(tables: readonly TableToDelete[]): Promise<void> {
+  const hooked = withSocket((socket) => tables.map((table) => ({ ...table, chains: hookedChains(socket, table) })).filter(({ chains }) => chains.length > 0));
+  if (hooked.length > 0) {
+    commit(hooked, ({ family, name, chains }, message) => {
+      for (const chain of chains) {
+        message(nft.message.deleteRule, flag.acknowledge, family, (writer) => {
+          writer.string(nft.rule.table, name);
+          writer.string(nft.rule.chain, chain);
+        });
+      }
+    });
+    await new Promise((resolve) => setTimeout(resolve, inFlightMs));
+  }
+  commit(tables, ({ family, name }, message) => {
+    const named = (writer: MessageWriter): void => writer.string(nft.table.name, name);
+    message(nft.message.newTable, flag.create, family, named); // so that a table that does not exist is not refused
+    message(nft.message.deleteTable, flag.acknowledge, family, named);
+  });
+}
+
+/** The chains of a table that hooks lead to. */
+function hookedChains(socket: NetlinkSocket, { family, name }: TableToDelete): string[] {
+  const { answers } = ask(socket, nft.message.getChain, flag.dump, family, () => undefined);
+  return answers.flatMap(({ payload }) => {
+    const chain = decodeChain(family, name, payload);
+    return chain === undefined || chain.hook === '' ? [] : [chain.name];
+  });
+}
+
+type WriteMessage = (kind: number, flags: number, family: TableFamily, writeAttributes: (writer: MessageWriter) => void) => void;
+
+/** Commits the messages about some tables in one transaction. */
+function commit<T extends TableToDelete>(tables: readonly T[], write: (table: T, message: WriteMessage) => void): void {
   if (tables.length === 0) return;
   withSocket((socket) => {
     const writer = new MessageWriter(1024);
-    const message = (type: number, flags: number, header: Uint8Array, name?: string): void => {
-      writer.begin(type, flag.request | flags, socket.nextSequence());
+    const message = (kind: number, flags: number, header: Uint8Array, writeAttributes?: (writer: MessageWriter) => void): void => {
+      writer.begin(kind, flag.request | flags, socket.nextSequence());
       writer.raw(header);
-      if (name !== undefined) writer.string(nft.table.name, name);
+      writeAttributes?.(writer);
       writer.end();
     };
     const ofBatch = nft.header(0, nft.subsystemNumber);
     message(nft.batchBegin, 0, ofBatch);
-    for (const { family, name } of tables) {
-      const header = nft.header(nft.familyNumber[family]);
-      message(nft.messageType(nft.message.newTable), flag.create, header, name); // so that one that is not there is no refusal
-      message(nft.messageType(nft.message.deleteTable), flag.acknowledge, header, name);
-    }
+    for (const table of tables)
+      write(table, (kind, flags, family, writeAttributes) => message(nft.messageType(kind), flags, nft.header(nft.familyNumber[family]), writeAttributes));
     message(nft.batchEnd, 0, ofBatch);
     const [refusal] = socket.exchange([writer.bytes()]).refusals;
     if (refusal) throw refused(tables.map(({ family, name }) => `table ${family} ${name}`).join(', '), refusal);
