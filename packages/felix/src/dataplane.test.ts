@@ -49,6 +49,10 @@ function world() {
     restMs: () => undefined,
     counts: () => ({ routes: { 4: 0, 6: 0 }, interfaces: 0 }),
     linksChanged: () => undefined,
+    settingsChanged: () => false,
+    macOfGateway: () => undefined,
+    obstaclesChanged: () => undefined,
+    areAnyUnfiltered: false,
     apply() {
       told.push(`apply with ${known()} interfaces in the rules`);
       return report;

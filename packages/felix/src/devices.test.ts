@@ -44,6 +44,8 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
   const bgpInterfaces = new Set<string>();
   const qdiscs = fakeQdiscs(links.kernel);
   const drifts: string[] = [];
+  const restored: string[] = [];
+  const obstacles = new Map<string, string>();
   const table = kernelRoutes.open();
   const devices = createDevices(
     {
@@ -52,22 +54,27 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
       neighbours: createNeighbourProgrammer({ table: kernelNeighbours.open(), devices: links, owns: ownsNeighbours({ devicePrefixes }) }),
       writeSysctl(path, value) {
         if (absent.has(path.at(-1)!)) return 'absent';
+        const before = sysctls.get(path.join('/'));
         sysctls.set(path.join('/'), String(value));
-        return 'written';
+        return before === String(value) ? 'unchanged' : 'written';
       },
       bgpInterfaces,
       limits: new BandwidthLimits(createShaper(qdiscs.open(), links, shaperRights), () => drifts.push('qdiscs')),
+      obstacleOf: (name) => obstacles.get(name),
+      onSysctlsRestored: (name, paths) => restored.push(`${name}: ${paths.join(' ')}`),
     },
     settings,
     { led: new Map(Object.entries(earlier).map(([address, name]) => [`${address}/32` as Cidr, name])), elevated: new Set() },
   );
-  links.watch(({ links: names }) => devices.linksChanged(names));
+  links.watch((change) => devices.linksChanged(change));
   return {
     links,
     devices,
     bgpInterfaces,
     qdiscs,
     drifts,
+    restored,
+    obstacles,
     sysctls,
     absent,
     routes: () => kernelRoutes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
@@ -452,8 +459,120 @@ test('a step looks at the interfaces that changed alone', async () => {
       return link.call(links, name);
     },
   });
-  devices.linksChanged(['tap2']);
+  devices.linksChanged({ links: new Set(['tap2']), addresses: new Set(), lostIpv4: new Set() });
   devices.apply();
   expect(looked).not.toContain('tap1');
   expect(looked).toContain('tap2');
+});
+
+describe('what others do to an interface', () => {
+  async function up() {
+    const w = world();
+    const index = await w.plug('tap1');
+    expect(statuses(w.say(['a', device('tap1', '10.0.0.1', 'fd00::1')]))).toEqual({ a: 'up' });
+    await Promise.resolve();
+    w.devices.apply(); // the link-local address has come
+    return { ...w, index };
+  }
+
+  test('a port of a bridge is an error with the bridge’s name, and up again when it is none', async () => {
+    const { devices, links, index } = await up();
+    const bridge = links.kernel.add('brq1', { kind: 'bridge', up: true });
+    links.kernel.change(index, { masterIndex: bridge });
+    await Promise.resolve();
+    const [state] = devices.apply().changed.values();
+    expect(state).toMatchObject({ status: 'error', reason: expect.stringContaining('is a port of bridge brq1') });
+    links.kernel.change(index, { masterIndex: undefined });
+    await Promise.resolve();
+    expect(statuses(devices.apply())).toEqual({ a: 'up' });
+  });
+
+  test('the link-local address is there again when it was taken, and there alone where there is IPv6', async () => {
+    const { devices, links } = await up();
+    const address = 'fe80::fc16:3eff:fe00:1';
+    expect(links.addresses('tap1').map((each) => each.address)).toEqual([address]);
+    links.removeAddress('tap1', address, 64);
+    await Promise.resolve();
+    devices.apply();
+    await Promise.resolve();
+    expect(links.addresses('tap1').map((each) => each.address)).toEqual([address]);
+    const old = world();
+    await old.plug('tap1');
+    old.say(['a', device('tap1', '10.0.0.1')]);
+    await Promise.resolve();
+    expect(old.links.addresses('tap1')).toEqual([]);
+  });
+
+  test('another one is left as it is', async () => {
+    const { plug, links, say } = world();
+    await plug('tap1');
+    links.addAddress('tap1', 'fe80::7', 64);
+    await Promise.resolve();
+    say(['a', device('tap1', 'fd00::1')]);
+    await Promise.resolve();
+    expect(links.addresses('tap1').map((each) => each.address)).toEqual(['fe80::7']);
+  });
+
+  test('IPv4 routes that went with an address are created again', async () => {
+    const { devices, links, routes } = await up();
+    links.addAddress('tap1', '10.0.0.254', 32);
+    await Promise.resolve();
+    devices.apply();
+    links.removeAddress('tap1', '10.0.0.254', 32);
+    expect(routes()).toEqual(['fd00::1/128 tap1']);
+    await Promise.resolve();
+    devices.apply();
+    expect(routes()).toEqual(['10.0.0.1/32 tap1', 'fd00::1/128 tap1']);
+  });
+
+  test('rules of others that let nothing pass are an error, when that is said, until they are gone', async () => {
+    const { devices, obstacles } = await up();
+    obstacles.set('tap1', 'a chain drops all');
+    expect(statuses(devices.apply())).toEqual({});
+    devices.obstaclesChanged();
+    expect([...devices.apply().changed.values()]).toEqual([{ status: 'error', reason: 'a chain drops all' }]);
+    obstacles.clear();
+    devices.obstaclesChanged();
+    expect(statuses(devices.apply())).toEqual({ a: 'up' });
+  });
+
+  test('sysctls that were set back are written again: those that are reported at once, all of them at an audit', async () => {
+    const { devices, sysctls, restored, index } = await up();
+    const [proxy, localnet] = ['proxy_arp', 'route_localnet'].map((name) => `net/ipv4/conf/tap1/${name}`) as [string, string];
+    sysctls.set(proxy, '0');
+    expect(devices.settingsChanged({ family: 4, link: index, proxy: 0 })).toBe(true);
+    devices.apply();
+    sysctls.set(localnet, '0');
+    expect(devices.settingsChanged({ family: 4, link: index, forwarding: 1 })).toBe(false);
+    expect(devices.settingsChanged({ family: 4, link: 'all', forwarding: 0 })).toBe(false);
+    await devices.audit();
+    expect([sysctls.get(proxy), sysctls.get(localnet)]).toEqual(['1', '1']);
+    expect(restored).toEqual([`tap1: ${proxy}`, `tap1: ${localnet}`]);
+  });
+
+  test('sysctls that cannot be written at an audit are an error', async () => {
+    const { devices, absent } = await up();
+    absent.add('proxy_arp');
+    await devices.audit();
+    expect(statuses(devices.apply())).toEqual({ a: 'error' });
+  });
+
+  test('whether a reverse-path filter must be off is known as long as an endpoint needs it', async () => {
+    const { devices, say } = await up();
+    expect(devices.areAnyUnfiltered).toBe(false);
+    say(['a', { ...device('tap1', '10.0.0.1'), spoofing: true }]);
+    expect(devices.areAnyUnfiltered).toBe(true);
+    say(['a', undefined]);
+    expect(devices.areAnyUnfiltered).toBe(false);
+  });
+
+  test('the host answers for the gateway of an endpoint on its own interface alone', async () => {
+    const { devices, say, plug, index } = await up();
+    const other = await plug('tap2');
+    say(['a', { ...device('tap1', '10.0.0.2'), ipv4Gateway: '10.0.0.1' as IpAddress }]);
+    expect(devices.macOfGateway(index, '10.0.0.1')).toBe('fe:16:3e:00:00:01');
+    expect(devices.macOfGateway(index, '10.0.0.2')).toBeUndefined();
+    expect(devices.macOfGateway(other, '10.0.0.1')).toBeUndefined();
+    expect(devices.macOfGateway(77, '10.0.0.1')).toBeUndefined();
+  });
 });

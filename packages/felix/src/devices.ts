@@ -1,14 +1,16 @@
 // Programs the interfaces of this host's workloads: routes, neighbours, sysctls and addresses for BGP. Reports whether the kernel has all of it.
+import { setImmediate } from 'node:timers/promises';
 import { type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import type { WorkloadId } from '@calico-openstack/datamodel';
-import type { Links, Neighbour, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
+import type { Link, LinkChange, Links, Neighbour, NetconfChange, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 import { Arrivals, type PlacedDevice } from './devices/arrivals.ts';
 import { AddressLeads } from './devices/leads.ts';
+import { restoreLinkLocal } from './devices/link-locals.ts';
 import { PeeringAddresses, type PeeringLinks } from './devices/peering.ts';
 import type { BandwidthLimits } from './devices/shaping.ts';
-import { InterfaceSysctls, type SysctlSettings } from './devices/sysctls.ts';
+import { InterfaceSysctls, isUnfiltered, type SysctlSettings } from './devices/sysctls.ts';
 import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
 /** The settings that decide how interfaces are programmed. */
@@ -35,6 +37,10 @@ export type DeviceKernel = {
   /** The interfaces on which BIRD's routes belong to BIRD. It is kept current here, and read where a route's owner is decided (`openHostKernel`). */
   readonly bgpInterfaces: Set<string>;
   readonly limits: BandwidthLimits;
+  /** Called when sysctls of an interface had other values than were written, and have been written again. */
+  readonly onSysctlsRestored: (interfaceName: string, paths: readonly string[]) => void;
+  /** Why other programs' rules let no packet of an interface pass; undefined when they do. */
+  readonly obstacleOf: (interfaceName: string, ipv6: boolean) => string | undefined;
 };
 
 /** The state of an endpoint's interface. `error` means that the interface exists and something of it could not be programmed. */
@@ -62,15 +68,23 @@ export interface Devices {
   readonly areAnyAwaited: boolean;
   /** After how many milliseconds the next `update` changes something by itself; undefined when it does not. */
   restMs(): number | undefined;
-  /** Notes that these links have changed. */
-  linksChanged(names: Iterable<string>): void;
+  /** Notes that links or their addresses have changed. */
+  linksChanged(change: LinkChange): void;
+  /** Notes that settings of an interface have changed. Returns whether the next `apply` has something to restore. */
+  settingsChanged(change: NetconfChange): boolean;
+  /** The MAC with which the host answers an ARP request for a gateway that came in on a link; undefined when it does not answer. */
+  macOfGateway(linkIndex: number, address: string): string | undefined;
+  /** Says that another answer of `DeviceKernel.obstacleOf` is possible. The next `apply` reports what differs. */
+  obstaclesChanged(): void;
+  /** Whether the source of what a workload sends is left to our rules, so that the kernel's own reverse-path filter must be off for its interface. */
+  readonly areAnyUnfiltered: boolean;
   /** Programs the kernel. */
   apply(): DevicesReport;
   /** Says that the connections of these addresses have been cut. The next `apply` lets routes lead to them again. */
   release(addresses: Iterable<IpAddress>): void;
   /** Says why the connections of these addresses cannot be cut yet. The next `apply` reports the reason for endpoints that have one of them. */
   hold(addresses: Iterable<IpAddress>, reason: string): void;
-  /** Compares all routes and neighbours with the kernel, in slices. A difference is reported as drift. */
+  /** Compares all routes, neighbours and sysctls with the kernel, in slices. A difference in routes and neighbours is reported as drift, and the next `apply` restores sysctls. */
   audit(): Promise<void>;
   /** How many routes of each family and how many interfaces are desired, for metrics. Cost: the number of routes. */
   counts(): RouteCounts;
@@ -100,6 +114,8 @@ class WorkloadDevices implements Devices {
   readonly #programmed = new Map<WorkloadId, WantedObjects>();
   /** The endpoints whose state may have changed since it was reported. */
   readonly #dirty = new Set<WorkloadId>();
+  /** The interfaces whose reverse-path filter must be off. */
+  readonly #unfiltered = new Set<string>();
   /** The last reported state of each endpoint, as text. */
   readonly #states = new Map<WorkloadId, string>();
   /** The routes and neighbours that the kernel has refused, by key. */
@@ -111,7 +127,7 @@ class WorkloadDevices implements Devices {
     this.#clock = clock;
     this.#arrivals = new Arrivals(earlier.elevated);
     this.#leads = new AddressLeads(earlier.led);
-    this.#sysctls = new InterfaceSysctls(kernel.writeSysctl);
+    this.#sysctls = new InterfaceSysctls(kernel.writeSysctl, kernel.onSysctlsRestored);
     this.#peering = new PeeringAddresses(kernel.links);
   }
 
@@ -124,6 +140,7 @@ class WorkloadDevices implements Devices {
       const before = this.#devices.get(id);
       if (!before || this.#byName.get(before.interfaceName) !== id) continue;
       this.#byName.delete(before.interfaceName);
+      this.#unfiltered.delete(before.interfaceName);
       this.#kernel.bgpInterfaces.delete(before.interfaceName);
       this.#kernel.limits.abandon(before.interfaceName);
     }
@@ -131,6 +148,7 @@ class WorkloadDevices implements Devices {
       if (device) {
         this.#devices.set(id, device);
         this.#byName.set(device.interfaceName, id);
+        if (isUnfiltered(device)) this.#unfiltered.add(device.interfaceName);
         this.#sysctls.forget(device.interfaceName);
         this.#peering.forget(device.interfaceName);
         this.#kernel.limits.forget(device.interfaceName);
@@ -162,13 +180,36 @@ class WorkloadDevices implements Devices {
     return this.#arrivals.restMs(this.#clock.steadyMs());
   }
 
-  linksChanged(names: Iterable<string>): void {
-    for (const name of names) {
+  linksChanged({ links, addresses, lostIpv4 }: LinkChange): void {
+    for (const name of links) {
       this.#kernel.routes.deviceChanged(name);
       this.#kernel.neighbours.deviceChanged(name);
       this.#kernel.limits.linkChanged(name);
       this.#touch(name);
     }
+    for (const name of addresses) this.#touch(name);
+    for (const name of lostIpv4) this.#kernel.routes.doubtDevice(name);
+  }
+
+  settingsChanged(change: NetconfChange): boolean {
+    const name = typeof change.link === 'number' ? this.#kernel.links.nameOf(change.link) : undefined;
+    if (name === undefined || !this.#sysctls.note(name, change)) return false;
+    this.#touch(name);
+    return true;
+  }
+
+  macOfGateway(linkIndex: number, address: string): string | undefined {
+    const name = this.#kernel.links.nameOf(linkIndex);
+    const id = name === undefined ? undefined : this.#byName.get(name);
+    return id !== undefined && this.#devices.get(id)!.ipv4Gateway === address ? this.#kernel.links.link(name!)?.mac : undefined;
+  }
+
+  obstaclesChanged(): void {
+    for (const id of this.#devices.keys()) this.#dirty.add(id);
+  }
+
+  get areAnyUnfiltered(): boolean {
+    return this.#unfiltered.size > 0;
   }
 
   apply(): DevicesReport {
@@ -206,7 +247,22 @@ class WorkloadDevices implements Devices {
   }
 
   async audit(): Promise<void> {
-    await Promise.all([this.#kernel.routes.audit(), this.#kernel.neighbours.audit()]);
+    await Promise.all([this.#kernel.routes.audit(), this.#kernel.neighbours.audit(), this.#auditSysctls()]);
+  }
+
+  /** The kernel reports changes of a few sysctls only. The next `apply` reports those that could not be written again. */
+  async #auditSysctls(): Promise<void> {
+    let left = interfacesPerSlice;
+    for (const [name, id] of [...this.#byName]) {
+      const device = this.#devices.get(id);
+      if (device?.interfaceName !== name) continue; // it went meanwhile
+      this.#sysctls.doubt(name);
+      if (this.#sysctls.settle(device, this.#kernel.links.link(name), this.#settings)) this.#dirty.add(id);
+      left -= 1;
+      if (left > 0) continue;
+      left = interfacesPerSlice;
+      await setImmediate();
+    }
   }
 
   counts(): RouteCounts {
@@ -245,6 +301,7 @@ class WorkloadDevices implements Devices {
       const link = this.#kernel.links.link(device.interfaceName);
       const problem =
         this.#sysctls.settle(device, link, this.#settings) ??
+        restoreLinkLocal(this.#kernel.links, device, link, this.#settings.ipv6) ??
         this.#peering.settle(device, link, this.#settings.ipv6) ??
         this.#kernel.limits.settle(device, link);
       if (problem) problems.set(id, problem);
@@ -271,7 +328,10 @@ class WorkloadDevices implements Devices {
   #stateOf(id: WorkloadId, problem: string | undefined): DeviceState | undefined {
     const device = this.#devices.get(id);
     if (!device) return undefined;
-    if (!this.#kernel.links.link(device.interfaceName)?.running) return { status: 'down' };
+    const link = this.#kernel.links.link(device.interfaceName);
+    if (!link?.running) return { status: 'down' };
+    const captor = captorOf(link, this.#kernel.links);
+    if (captor) return { status: 'error', reason: captor };
     if (problem) return { status: 'error', reason: problem };
     if (device.refused) return { status: 'error', reason: device.refused };
     const { routes, neighbours } = this.#programmed.get(id)!;
@@ -279,6 +339,9 @@ class WorkloadDevices implements Devices {
       const why = this.#refused.get(key);
       if (why) return { status: 'error', reason: `${key}: ${[why.code, why.errno, why.detail].filter(Boolean).join(' ')}` };
     }
+    const speaksIpv6 = this.#settings.ipv6 && device.routes.some((cidr) => familyOf(cidr) === 6);
+    const obstacle = this.#kernel.obstacleOf(device.interfaceName, speaksIpv6);
+    if (obstacle) return { status: 'error', reason: obstacle };
     return { status: 'up' };
   }
 
@@ -291,6 +354,17 @@ class WorkloadDevices implements Devices {
       changed.set(id, state);
     } else this.#states.delete(id);
   }
+}
+
+/** How many interfaces' sysctls are compared before the rest of the program runs. */
+const interfacesPerSlice = 32;
+
+/** Why no packet of an interface reaches this host's routes and rules; undefined when they do. An old L2 agent may have made the interface a port of its bridge. */
+function captorOf({ masterIndex }: Link, links: DeviceKernel['links']): string | undefined {
+  if (masterIndex === undefined) return undefined;
+  const name = links.nameOf(masterIndex);
+  const kind = (name === undefined ? undefined : links.link(name)?.kind) ?? 'link';
+  return `is a port of ${kind} ${name ?? masterIndex}, which takes its packets: stop the agent that made it so, and take it out (ip link set … nomaster)`;
 }
 
 /** Whether a retry after a pause can succeed. An object that waits for its link is retried when the link appears or goes up. */

@@ -23,6 +23,7 @@ import {
 } from '@calico-openstack/agent';
 import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
+import { type NetconfChange, readSysctl } from '@calico-openstack/kernel';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { type RenderOptions, type TableName, tableName } from '@calico-openstack/render';
 import { type ComparisonIntervals, ComparisonSchedule } from './comparisons.ts';
@@ -30,7 +31,9 @@ import { Connections } from './connections/connections.ts';
 import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane, type StepReport } from './dataplane.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
+import { type ForeignChains, startForeignChains } from './foreign-chains.ts';
 import { elevatedMetric, type HostKernel, openHostKernel } from './host-kernel.ts';
+import { kernelHasIpv6 } from './host-settings.ts';
 import { needing } from './kernel-needs.ts';
 import { boundLargeHeap } from './large-heap.ts';
 import { createMetrics } from './metrics.ts';
@@ -51,7 +54,8 @@ const startedAtMs = Date.now() - performance.now();
  * @throws StartError, EtcdError when it cannot be started as configured, and IniError when a configuration file cannot be read
  */
 export async function startFelix(configFiles: readonly string[]): Promise<Running> {
-  const keeper = createSettingsKeeper(localSources(configFiles, process.env));
+  const ipv6 = kernelHasIpv6(readSysctl);
+  const keeper = createSettingsKeeper(localSources(configFiles, process.env), { ipv6 });
   const { config } = keeper.settings;
   const output = openLog({ name: 'felix', ...outputsOf(config).log });
   const { log } = output;
@@ -60,6 +64,7 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
     { host: config.FelixHostname, etcd: etcdOfCfg(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
     'Felix starts',
   );
+  if (!ipv6) log.warn({}, 'this kernel has no IPv6 (ipv6.disable=1): Ipv6Support counts as false, and workloads have IPv4 alone');
   // etcd comes before the kernel. An agent whose options for etcd are wrong must not close the host.
   const etcd = connectEtcd({ ...etcdOfCfg(config), onWarning: (sentence) => log.warn(sentence) });
   const kernel = openHostKernel(log, () => keeper.settings.config);
@@ -107,6 +112,7 @@ export class Felix {
   readonly #stamping: Stamping;
   readonly #another: AnotherFelix;
   readonly #takeOver: TakeOver;
+  readonly #foreignChains: ForeignChains;
   readonly #dataplane: Dataplane;
   readonly #connections: Connections;
   readonly #comparisons = new ComparisonSchedule();
@@ -179,6 +185,7 @@ export class Felix {
       () => this.#programming.wake(),
     );
     this.#closing.push(() => this.#reservations.close());
+    this.#foreignChains = this.#watchForeignChains();
     this.#takeOver = this.#watchKernel();
     this.#serve(config);
     this.#follow();
@@ -206,14 +213,31 @@ export class Felix {
     });
   }
 
+  #watchForeignChains(): ForeignChains {
+    const { links, hostAddresses } = this.#kernel;
+    return startForeignChains({
+      read: () => this.#kernel.readOtherChains(),
+      uplinks: () => hostAddresses.read().flatMap(({ is, device }) => (is === 'next-hop' && device !== undefined ? [device] : [])),
+      link: (name) => links.link(name),
+      metrics: this.#metrics,
+      log: this.#log,
+      clock: this.#clock,
+      onChange: () => {
+        this.#programmed?.devices.obstaclesChanged();
+        this.#programming.wake();
+      },
+    });
+  }
+
   #watchKernel(): TakeOver {
-    const { links, onDrift, onForeignRules } = this.#kernel;
-    const subscription = links.watch(({ links: names }) => {
-      this.#metrics.linkBatch.observe([...names].length);
-      this.#programmed?.devices.linksChanged(names);
+    const { links, onDrift, onForeignRules, onSettings } = this.#kernel;
+    const subscription = links.watch((change) => {
+      this.#metrics.linkBatch.observe(change.links.size);
+      this.#programmed?.devices.linksChanged(change);
       this.#programming.wake();
     });
     this.#closing.push(() => subscription.close());
+    onSettings((changes) => this.#settingsChanged(changes));
     onDrift(() => this.#programming.wake());
     this.#stamping.onChange(() => {
       this.#dataplane.setOptions(this.#renderOptions());
@@ -222,6 +246,7 @@ export class Felix {
     const noteStrangers = (): void => {
       this.#comparisons.noteStrangers();
       takeOver.lookAgain();
+      this.#foreignChains.lookAgain();
       this.#programming.wake();
     };
     const takeOver = this.#another.takeOver({
@@ -235,6 +260,14 @@ export class Felix {
     // Another Felix's rules may have gone after they were found and before changes were reported.
     if (this.#dataplane.missingTables().length > 0) noteStrangers();
     return takeOver;
+  }
+
+  /** @param changes undefined when the kernel had to drop reports */
+  #settingsChanged(changes: readonly NetconfChange[] | undefined): void {
+    const ofHost = changes?.some(({ link }) => link === 'all') ?? true;
+    const ofDevices = changes?.filter((change) => this.#programmed?.devices.settingsChanged(change)) ?? [];
+    if (ofHost) this.#kernel.settings.doubt();
+    if (ofHost || ofDevices.length > 0) this.#programming.wake();
   }
 
   #follow(): void {
@@ -314,7 +347,7 @@ export class Felix {
     this.#hearGuests(devices);
     // While connections are still being stamped, connections that are cut would be stamped again.
     if (this.#stamping.options.unstamped === 'judge') this.#connections.rulesInForce(config.EstablishedConnections === 'Enforce');
-    this.#kernel.forward(config); // not earlier: our rules police forwarded packets from now on
+    this.#kernel.settings.settle(config, devices.areAnyUnfiltered); // not earlier: our rules police forwarded packets from now on
     reported.note(statuses);
     this.#connections.cut(left);
     if (first) this.#metrics.initialResyncSeconds.set(endMs / 1000);
@@ -362,11 +395,27 @@ export class Felix {
 
   #openDevices(): Programmed {
     const { config } = this.#keeper.settings;
-    const { kernel, earlier } = this.#kernel.openDevices(() => this.#keeper.settings.config);
+    const { kernel, earlier } = this.#kernel.openDevices(() => this.#keeper.settings.config, {
+      onSysctlsRestored: (name, sysctls) => this.#notices.sysctlsRestored(name, sysctls),
+      obstacleOf: (name, ipv6) => this.#foreignChains.obstacleOf(name, ipv6),
+    });
     const devices = createDevices(kernel, this.#deviceSettings(config), earlier, this.#clock);
     this.#dataplane.begin(devices);
+    this.#answerForGateways(devices);
     const { FelixHostname: host, OpenstackRegion: region } = config;
     return { region, devices, statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log, clock: this.#clock }) };
+  }
+
+  #answerForGateways(devices: Devices): void {
+    try {
+      const answers = this.#kernel.answerForGateways((linkIndex, address) => devices.macOfGateway(linkIndex, address));
+      this.#closing.push(() => answers.close());
+    } catch (error) {
+      this.#log.warn(
+        { err: error },
+        'cannot answer for the gateways of workloads; they have a network only where the kernel answers, which it does not without a default route or with arp_ignore 2 or 8; start Felix with CAP_NET_RAW',
+      );
+    }
   }
 
   #renderOptions(): RenderOptions {
@@ -414,14 +463,17 @@ export class Felix {
     if (due.tables) {
       this.#dataplane.distrustTables();
       this.#takeOver.lookAgain();
+      this.#foreignChains.lookAgain();
     }
     if (!due.devices) return;
-    // A difference is reported as drift, which wakes the loop.
-    Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).catch((error: unknown) =>
-      this.#log.warn(
-        { err: error },
-        'cannot compare routes and neighbours with the kernel; changes that others made to them may stay until the next interval, when this is retried',
-      ),
+    this.#kernel.settings.doubt();
+    Promise.all([devices.audit(), this.#kernel.hostAddresses.audit()]).then(
+      () => this.#programming.wake(),
+      (error: unknown) =>
+        this.#log.warn(
+          { err: error },
+          'cannot compare routes and neighbours with the kernel; changes that others made to them may stay until the next interval, when this is retried',
+        ),
     );
   }
 
@@ -470,6 +522,7 @@ export class Felix {
   async close(): Promise<void> {
     await this.#programming.close();
     await this.#takeOver.close();
+    await this.#foreignChains.close();
     await this.#programmed?.statuses.close();
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();

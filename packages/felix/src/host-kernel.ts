@@ -11,7 +11,9 @@ import {
   type KernelRoute,
   type LinkEditor,
   type Links,
+  type NetconfChange,
   type OpenTable,
+  type OtherChains,
   openConntrack,
   openHostAddresses,
   openLinks,
@@ -22,15 +24,19 @@ import {
   openTable,
   ownsNeighbours,
   ownsRoutes,
+  readOtherChains,
   readSysctl,
   routeProtocol,
+  watchNetconf,
   watchRuleset,
   writeSysctl,
 } from '@calico-openstack/kernel';
 import { earlierAddresses, type TableName, tableName } from '@calico-openstack/render';
 import { openAnnouncements } from './devices/announcements.ts';
+import { openGatewayAnswers } from './devices/gateway-answers.ts';
 import { BandwidthLimits, shaperRights } from './devices/shaping.ts';
 import type { DeviceKernel, EarlierRun } from './devices.ts';
+import { HostSettings, switchOn } from './host-settings.ts';
 import { needing } from './kernel-needs.ts';
 import type { FelixConfig } from './option-table.ts';
 
@@ -46,25 +52,35 @@ export interface HostKernel {
   onDrift(listener: () => void): void;
   /** Adds what is called when another program has changed the ruleset, of which our tables may be a part. */
   onForeignRules(listener: () => void): void;
-  /** Switches forwarding on for each family for which the settings have begun to want it. It is never switched off, because others may need it. */
-  forward(config: FelixConfig): void;
+  /** Forwarding, and what overrules our settings. */
+  readonly settings: Pick<HostSettings, 'settle' | 'doubt'>;
+  /** Reads the chains of other programs through which packets pass. */
+  readOtherChains(): Promise<OtherChains>;
+  /** Adds what is called with settings of interfaces that have changed; undefined when the kernel had to drop reports. It reports only some settings. */
+  onSettings(listener: (changes: readonly NetconfChange[] | undefined) => void): void;
   /**
    * Opens routes and neighbours.
    * @param config returns the settings in force, and is called for each decision
    */
-  openDevices(config: () => FelixConfig): { readonly kernel: DeviceKernel; readonly earlier: EarlierRun };
+  openDevices(
+    config: () => FelixConfig,
+    told: Pick<DeviceKernel, 'onSysctlsRestored' | 'obstacleOf'>,
+  ): { readonly kernel: DeviceKernel; readonly earlier: EarlierRun };
   /**
    * Calls back with the index of each link on which a guest shows that it runs here, until closed (devices/announcements.ts).
    * @throws NetlinkError without CAP_NET_RAW
    */
   hearGuests(onHeard: (linkIndex: number) => void): { close(): void };
+  /**
+   * Answers ARP requests for gateways until closed (devices/gateway-answers.ts).
+   * @throws NetlinkError without CAP_NET_RAW
+   */
+  answerForGateways(macFor: (linkIndex: number, address: string) => string | undefined): { close(): void };
   close(): void;
 }
 
 /** RTPROT 80, which Calico's agents give to routes of workloads, besides `DeviceRouteProtocol` 3. */
 const calicoRouteProtocol = 80;
-
-const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 'conf', 'all', 'forwarding'] } as const;
 
 /**
  * Opens the kernel of this process's network namespace.
@@ -72,6 +88,7 @@ const forwardingSysctl = { 4: ['net', 'ipv4', 'ip_forward'], 6: ['net', 'ipv6', 
  */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: it opens one thing after the other, and decides nothing
 export function openHostKernel(log: Logger, config: () => FelixConfig): HostKernel {
+  const isWorkloads = (name: string): boolean => config().InterfacePrefix.some((prefix) => name.startsWith(prefix));
   const links = needing('links', () =>
     openLinks({ onTrouble: (error: unknown) => log.warn({ err: error }, 'events about links were lost or could not be read; all links are read again') }),
   );
@@ -79,7 +96,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     openHostAddresses(links, {
       onTrouble: (error: unknown) =>
         log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried'),
-      leavesOut: (device) => shaperRights.isOurIfb(device) || config().InterfacePrefix.some((prefix) => device.startsWith(prefix)),
+      leavesOut: (device) => shaperRights.isOurIfb(device) || isWorkloads(device),
     }),
   );
   const owned = config().NftablesTableOwnership === 'Owned';
@@ -93,7 +110,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     open.count();
     return open;
   });
-  switchOn(['net', 'netfilter', 'nf_conntrack_acct'], log);
+  switchOn(['net', 'netfilter', 'nf_conntrack_acct'], { write: writeSysctl, log });
   const monitor = needing('nftables', () => openMonitor());
   const closing: (() => void)[] = [
     () => hostAddresses.close(),
@@ -103,8 +120,8 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     () => conntrack.close(),
     () => monitor.close(),
   ];
+  const hostSettings = new HostSettings({ read: readSysctl, write: writeSysctl, links, isWorkloads, log });
   let drifted = (): void => undefined;
-  let forwarded = new Set<4 | 6>();
   return {
     links,
     hostAddresses,
@@ -119,12 +136,13 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
       const subscription = watchRuleset(monitor, ports, listener);
       closing.push(() => subscription.close());
     },
-    forward({ IPForwarding, Ipv6Support }) {
-      const wanted = new Set(([4, 6] as const).filter((family) => IPForwarding === 'Enabled' && (family === 4 || Ipv6Support)));
-      for (const family of wanted) if (!forwarded.has(family)) switchOn(forwardingSysctl[family], log);
-      forwarded = wanted;
+    settings: hostSettings,
+    readOtherChains: () => readOtherChains((table) => table === tableName),
+    onSettings(listener) {
+      const subscription = watchNetconf(monitor, listener, () => listener(undefined));
+      closing.push(() => subscription.close());
     },
-    openDevices(settings) {
+    openDevices(settings, told) {
       const onDrift = (): void => drifted();
       const bgpInterfaces = new Set<string>();
       const ownsRoute = (route: KernelRoute, device: string | undefined): boolean => {
@@ -158,9 +176,21 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
         if (route.protocol === settings().DeviceRouteProtocol && route.metric === elevatedMetric(settings())[route.family]) elevated.add(device);
       }
       for (const [cidr, device] of earlierAddresses(tables.inet.elementsOf)) led.set(cidr, device);
-      return { kernel: { links, routes, neighbours, writeSysctl, bgpInterfaces, limits: new BandwidthLimits(shaper, onDrift) }, earlier: { led, elevated } };
+      return {
+        kernel: {
+          links,
+          routes,
+          neighbours,
+          writeSysctl: (path, value) => hostSettings.writeOfInterface(path, value),
+          bgpInterfaces,
+          limits: new BandwidthLimits(shaper, onDrift),
+          ...told,
+        },
+        earlier: { led, elevated },
+      };
     },
     hearGuests: openAnnouncements,
+    answerForGateways: openGatewayAnswers,
     close() {
       for (const close of closing) close();
     },
@@ -172,13 +202,3 @@ export const elevatedMetric = (config: Pick<FelixConfig, 'IPv4ElevatedRoutePrior
   4: config.IPv4ElevatedRoutePriority,
   6: config.IPv6ElevatedRoutePriority,
 });
-
-function switchOn(path: readonly string[], log: Logger): void {
-  const sysctl = path.join('/');
-  try {
-    if (writeSysctl(path, '1') === 'absent')
-      log.warn({ sysctl }, 'this kernel does not have the sysctl, so what it would switch on stays off; load the kernel module that has it');
-  } catch (error) {
-    log.warn({ sysctl, err: error }, 'cannot set the sysctl to 1, so what it would switch on stays off; set it on this host');
-  }
-}

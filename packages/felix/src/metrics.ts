@@ -34,6 +34,10 @@ export type Metrics = {
   noteUpdates(keys: Iterable<string>): void;
   /** Counts what the calculation hands to the dataplane. */
   noteChange(change: DesiredChange): void;
+  /** Chains of other programs that drop packets of workloads. */
+  readonly droppingChains: Gauge;
+  /** Sysctls that were written again. */
+  readonly restoredSysctls: Counter;
   /** Sets how many addresses, gateways and floating IPs a workload is refused. */
   noteRefusals(id: string, count: number): void;
   /** Notes that a datastore value has become invalid (`present`), or is valid again or gone. */
@@ -100,6 +104,8 @@ export function createMetrics(host: string, sizes: Sizes): Metrics {
       outputEvents.inc(all);
       batch.observe(all);
     },
+    droppingChains: gauge('felix_dropping_foreign_chains', 'nftables chains of other programs that drop packets of workloads whatever Felix’s rules say.'),
+    restoredSysctls: counter('felix_restored_sysctls', 'Sysctls of workload interfaces that other programs had changed, and that were written again.'),
     noteRefusals(id, count) {
       if (count > 0) refusals.set(id, count);
       else if (!refusals.delete(id)) return;

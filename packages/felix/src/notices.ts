@@ -9,6 +9,8 @@ import type { Metrics } from './metrics.ts';
 export class Notices {
   readonly #log: Logger;
   readonly #metrics: Metrics;
+  /** The interfaces of which `sysctlsRestored` has warned. */
+  readonly #restored = new Set<string>();
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -44,6 +46,20 @@ export class Notices {
       if (unheeded.length > 0)
         this.#log.warn({ endpoint: id, reasons: unheeded }, 'QoS controls are not in force as they are written: put them right where they come from');
     }
+  }
+
+  /**
+   * Reports sysctls of an interface that another program had changed and that have been written again. It warns once for each interface, because a program that does it in a loop
+   * would fill the log; the metric counts on.
+   */
+  sysctlsRestored(name: string, sysctls: readonly string[]): void {
+    this.#metrics.restoredSysctls.inc(sysctls.length);
+    if (this.#restored.has(name)) return;
+    this.#restored.add(name);
+    this.#log.warn(
+      { interface: name, sysctls },
+      'another program has changed sysctls of a workload’s interface, and Felix has set them again (felix_restored_sysctls counts how often); find out which program did it, often a file in /etc/sysctl.d',
+    );
   }
 
   /** Reports an edit of the renderer that the kernel's tables cannot express. This is a fault of ours. */

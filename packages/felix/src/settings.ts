@@ -71,11 +71,13 @@ function mostImportant(complaints: readonly Complaint[]): readonly Complaint[] {
 /**
  * Starts with the local sources alone, and with a datastore that is not ready.
  * @param local the local sources, which take precedence over the datastore's, in order of precedence
+ * @param host what this host's kernel has; without IPv6, `Ipv6Support` is false whatever the sources say
  * @throws StartError CONFIG_INVALID when a required parameter has an invalid text
  */
-export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
+export function createSettingsKeeper(local: readonly Source[], { ipv6 }: { readonly ipv6: boolean } = { ipv6: true }): SettingsKeeper {
+  const supported = (config: FelixConfig): FelixConfig => (ipv6 ? config : { ...config, Ipv6Support: false });
   const first = resolveParameters(local);
-  const firstConfig = inForce(first);
+  const firstConfig = supported(inForce(first));
   const host = firstConfig.FelixHostname;
   const configurations = new Map<string, Known>();
   let nodeLabels: Labels | undefined;
@@ -126,11 +128,11 @@ export function createSettingsKeeper(local: readonly Source[]): SettingsKeeper {
       const known = new Map([...configurations].flatMap(([name, { read }]) => (read ? [[name, read] as const] : [])));
       const fromDatastore = configurationsOf(host, known, nodeLabels).map(({ source }) => source);
       const resolution = resolveParameters([...local, ...fromDatastore], settings.config);
-      const { values: config, complaints } = resolution;
+      const { values, complaints } = resolution;
       const all = [...[...configurations].flatMap(complaintsOf), ...complaints];
       const fresh = all.filter((complaint) => !reported.has(JSON.stringify(complaint)));
       reported = new Set(all.map((complaint) => JSON.stringify(complaint)));
-      const next: Settings = { config, ready };
+      const next: Settings = { config: supported(values), ready };
       const changed = !sameContent(next, settings);
       settings = next;
       return { changed, complaints: fresh, resolution };

@@ -24,11 +24,14 @@ export { inNamespace } from './netlink/namespace.ts';
 export { NetlinkError } from './netlink/socket.ts';
 export { basesAt, evaluateIn, type Packet, type Rules } from './nftables/evaluate.ts';
 export type * from './nftables/objects.ts';
+export { type OtherChain, type OtherChains, ordinaryPacket, readOtherChains } from './nftables/other-chains.ts';
+export { hostU32, linkNameBytes, type OrdinaryPacket } from './nftables/other-verdicts.ts';
 export { type ChainName, chainExists, chainLeadsTo, deleteTables } from './nftables/others.ts';
 export { printTable } from './nftables/print.ts';
 export { type OpenTable, openTable, type TableOptions } from './nftables/table.netlink.ts';
 export { type ApplyReport, NftablesError, type NftRefusal, type TableCounts, type TableProgrammer } from './nftables/table.ts';
 export { type Committer, watchRuleset } from './nftables/watch.ts';
+export { type Arp, arpEtherType, arpMessageFrame, arpOperationAt, parseArp } from './packets/arp.ts';
 export { type Icmp6, icmp6Frame, parseIcmp6 } from './packets/icmp6.ts';
 export { type Frame, openPacketSocket, type PacketSocket } from './packets/packet-socket.ts';
 export { sendUdp4ToSelf } from './packets/udp4.ts';
@@ -50,4 +53,5 @@ export {
   routeScope,
   routeTable,
 } from './routes/route.ts';
+export { type NetconfChange, watchNetconf } from './sysctl/netconf.ts';
 export { readSysctl, SysctlError, type SysctlOptions, writeSysctl } from './sysctl/sysctl.ts';

@@ -1,5 +1,5 @@
 // What each workload's interface needs besides rules: routes, neighbours and sysctls. These are values; Felix programs them into the kernel.
-import { addressOf, type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
+import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress } from '@calico-openstack/addresses';
 import type { LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import { linkLocalsOf } from './limits.ts';
 import { type QosLimits, qosLimits } from './qos.ts';
@@ -16,6 +16,8 @@ export type WorkloadDevice = {
   readonly neighbours: readonly { readonly address: IpAddress; readonly mac: string }[];
   /** Addresses that the host answers neighbour solicitations for. IPv6 needs them one by one: it has no proxy for all addresses. */
   readonly proxyNeighbours: readonly IpAddress[];
+  /** The IPv4 gateway that the host answers ARP requests for. Absent when the workload has none, or has that address itself. */
+  readonly ipv4Gateway?: IpAddress;
   /** The host's own addresses on the interface, for BGP sessions with the workload. The guest may announce routes then, and BIRD's routes through the interface are left to BIRD. */
   readonly peeringAddresses: readonly IpAddress[];
   /** Whether the workload may send from prefixes. Then the kernel's own reverse-path filter must be off, because only the rules know the exceptions. */
@@ -48,6 +50,7 @@ export function deviceOf(workload: LocalWorkload): WorkloadDevice | undefined {
       ...(mac ? workload.routed.filter((cidr) => own.has(cidr)).map((cidr) => ({ address: addressOf(cidr), mac: pairMacs.get(cidr) ?? mac })) : []),
       ...(speaksIpv6 ? linkLocalsOf(workload) : []),
     ],
+    ...(workload.ipv4Gateway && !own.has(hostCidr(workload.ipv4Gateway)) && { ipv4Gateway: workload.ipv4Gateway }),
     proxyNeighbours: workload.ipv6Gateway ? [workload.ipv6Gateway] : [],
     peeringAddresses: workload.bgpPeering?.addresses ?? [],
     spoofing: workload.allowSpoofedSourcePrefixes.length > 0,

@@ -7,17 +7,23 @@ const tap = { interfaceName: 'tap1', spoofing: false, routing: 'normal', routes:
 const dualStack = { ...tap, routes: [...tap.routes, 'fd00::1/128' as Cidr] };
 const written = new Map<string, string>();
 const [absent, refused] = [new Set<string>(), new Set<string>()];
+let restored: string[];
 let sysctls: InterfaceSysctls;
 
 beforeEach(() => {
   for (const each of [written, absent, refused]) each.clear();
-  sysctls = new InterfaceSysctls((path, value) => {
-    const name = path.at(-1)!;
-    if (refused.has(name)) throw new Error('EACCES');
-    if (absent.has(name)) return 'absent';
-    written.set(path.join('/'), String(value));
-    return 'written';
-  });
+  restored = [];
+  sysctls = new InterfaceSysctls(
+    (path, value) => {
+      const name = path.at(-1)!;
+      if (refused.has(name)) throw new Error('EACCES');
+      if (absent.has(name)) return 'absent';
+      const before = written.get(path.join('/'));
+      written.set(path.join('/'), String(value));
+      return before === String(value) ? 'unchanged' : 'written';
+    },
+    (name, paths) => void restored.push(`${name} ${paths.join(' ')}`),
+  );
 });
 
 describe('the settings of an interface', () => {
@@ -91,6 +97,36 @@ describe('they are written', () => {
     refused.clear();
     expect(settle(1)).toBeUndefined();
     expect(written.get(path)).toBe('1');
+  });
+  describe('again, and that is told,', () => {
+    const change = { family: 4, link: 7 } as const;
+    test('when the kernel reports another value than was written', () => {
+      settle(1);
+      written.set(path, '0');
+      expect(sysctls.note('tap1', { ...change, proxy: 0 })).toBe(true);
+      expect(settle(1)).toBeUndefined();
+      expect([written.get(path), restored]).toEqual(['1', [`tap1 ${path}`]]);
+      settle(1);
+      expect(restored).toHaveLength(1);
+    });
+    test('when another program may have changed what the kernel reports nothing of', () => {
+      settle(1);
+      written.set('net/ipv4/conf/tap1/route_localnet', '0');
+      sysctls.doubt('tap1');
+      settle(1);
+      expect(restored).toEqual(['tap1 net/ipv4/conf/tap1/route_localnet']);
+    });
+  });
+  test('not again, and nothing is told, when the kernel reports our own writes, or what is no matter of ours', () => {
+    expect(sysctls.note('tap1', { family: 4, link: 7, proxy: 0 })).toBe(false);
+    settle(1);
+    expect(sysctls.note('tap1', { family: 4, link: 7, proxy: 1, rpFilter: 1, forwarding: 1 })).toBe(false);
+    expect(sysctls.note('tap1', { family: 6, link: 7, rpFilter: 5 })).toBe(false);
+    expect(sysctls.note('tap2', { family: 4, link: 8, proxy: 0 })).toBe(false);
+    written.set(path, '0');
+    settle(1);
+    settle(2); // another life of the link: nobody has changed anything
+    expect(restored).toEqual([]);
   });
   test('without the ones that are not needed, where the kernel lacks them', () => {
     absent.add('accept_ra');

@@ -1,7 +1,7 @@
-// Writes the sysctls of workloads' interfaces.
+// Writes the sysctls of workloads' interfaces, and writes them again when another program has changed them.
 
 import { familyOf } from '@calico-openstack/addresses';
-import type { writeSysctl } from '@calico-openstack/kernel';
+import type { NetconfChange, writeSysctl } from '@calico-openstack/kernel';
 import type { PlacedDevice } from './arrivals.ts';
 
 /** A sysctl and its desired value. */
@@ -22,6 +22,9 @@ export type SysctlSettings = {
 
 type Device = Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing' | 'routes'>;
 
+/** Whether the kernel's reverse-path filter must be off for an interface, because only our rules know what the workload may send. */
+export const isUnfiltered = ({ spoofing, routing }: Pick<PlacedDevice, 'spoofing' | 'routing'>): boolean => spoofing || routing !== 'normal';
+
 /** The sysctls of a workload's interface, in the order in which they are written. */
 export function sysctlsOf({ interfaceName: name, spoofing, routing, routes }: Device, settings: SysctlSettings): readonly Sysctl[] {
   const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
@@ -36,25 +39,61 @@ export function sysctlsOf({ interfaceName: name, spoofing, routing, routes }: De
     v4('proxy_arp', '1'),
     v4('forwarding', '1'),
     // The nftables rules check sources, including those prefixes, and those of a guest that begins to send before its routes are here.
-    v4('rp_filter', spoofing || routing !== 'normal' ? '0' : settings.rpFilter),
+    v4('rp_filter', isUnfiltered({ spoofing, routing }) ? '0' : settings.rpFilter),
     ...(settings.ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
   ];
 }
 
-/** Writes the sysctls once for each epoch of a link. A link that went down and up, or a new one of the same name, has lost them. */
+/** The last part of the path of each setting that the kernel reports when it changes, by family. Others are compared with `audit` only. */
+const reported = {
+  4: { forwarding: 'forwarding', rpFilter: 'rp_filter', proxy: 'proxy_arp' },
+  6: { forwarding: 'forwarding', rpFilter: undefined, proxy: 'proxy_ndp' },
+} as const;
+
+/** What is known of an interface whose sysctls have been written. */
+type Settled = {
+  /** The epoch of the link at which they were written. */
+  readonly epoch: number;
+  readonly sysctls: readonly Sysctl[];
+  /** Whether another program may have changed some of them since. */
+  readonly doubtful: boolean;
+};
+
+/** Writes the sysctls once for each epoch of a link: a link that went down and up, or a new one of the same name, has lost them. */
 export class InterfaceSysctls {
   readonly #write: typeof writeSysctl;
-  /** The epoch of the link at which the sysctls of an interface were written. */
-  readonly #written = new Map<string, number>();
+  readonly #onRestored: (name: string, paths: readonly string[]) => void;
+  readonly #settled = new Map<string, Settled>();
 
-  constructor(write: typeof writeSysctl) {
+  /** @param onRestored called when sysctls of an interface had other values than this object has written, and have been written again */
+  constructor(write: typeof writeSysctl, onRestored: (name: string, paths: readonly string[]) => void) {
     this.#write = write;
+    this.#onRestored = onRestored;
   }
 
   /** Says that the desired values of an interface may have changed. @param name the interface; left out for all of them */
   forget(name?: string): void {
-    if (name === undefined) this.#written.clear();
-    else this.#written.delete(name);
+    if (name === undefined) this.#settled.clear();
+    else this.#settled.delete(name);
+  }
+
+  /** Says that another program may have changed the sysctls of an interface. */
+  doubt(name: string): void {
+    const settled = this.#settled.get(name);
+    if (settled) this.#settled.set(name, { ...settled, doubtful: true });
+  }
+
+  /** Notes values that the kernel has reported for an interface. Returns whether they are in doubt by that. Our own writes are reported too, and are as desired. */
+  note(name: string, change: NetconfChange): boolean {
+    const settled = this.#settled.get(name);
+    if (!settled) return false;
+    const names = reported[change.family];
+    const differs = (['forwarding', 'rpFilter', 'proxy'] as const).some((field) => {
+      const wanted = settled.sysctls.find(({ path }) => path[1] === `ipv${change.family}` && path[2] === 'conf' && path.at(-1) === names[field]);
+      return wanted !== undefined && change[field] !== undefined && String(change[field]) !== wanted.value;
+    });
+    if (differs) this.doubt(name);
+    return differs;
   }
 
   /**
@@ -65,21 +104,30 @@ export class InterfaceSysctls {
   settle(device: Device, link: { readonly epoch: number } | undefined, settings: SysctlSettings): string | undefined {
     const { interfaceName: name } = device;
     if (!link) {
-      this.#written.delete(name);
+      this.#settled.delete(name);
       return undefined;
     }
-    if (this.#written.get(name) === link.epoch) return undefined;
-    const failed = sysctlsOf(device, settings).filter((sysctl) => this.#fails(sysctl));
-    if (failed.length > 0) return `cannot write ${failed.map(({ path }) => path.join('/')).join(', ')}`;
-    this.#written.set(name, link.epoch);
+    const before = this.#settled.get(name);
+    if (before?.epoch === link.epoch && !before.doubtful) return undefined;
+    const sysctls = sysctlsOf(device, settings);
+    const done = sysctls.map((sysctl) => [sysctl, this.#put(sysctl)] as const);
+    const failed = done.filter(([{ needed }, result]) => needed && (result === 'failed' || result === 'absent'));
+    const restored = before?.epoch === link.epoch ? done.filter(([, result]) => result === 'written') : [];
+    if (restored.length > 0)
+      this.#onRestored(
+        name,
+        restored.map(([{ path }]) => path.join('/')),
+      );
+    if (failed.length > 0) return `cannot write ${failed.map(([{ path }]) => path.join('/')).join(', ')}`;
+    this.#settled.set(name, { epoch: link.epoch, sysctls, doubtful: false });
     return undefined;
   }
 
-  #fails({ path, value, needed }: Sysctl): boolean {
+  #put({ path, value }: Sysctl): ReturnType<typeof writeSysctl> | 'failed' {
     try {
-      return this.#write(path, value) === 'absent' && needed;
+      return this.#write(path, value);
     } catch {
-      return needed;
+      return 'failed';
     }
   }
 }

@@ -78,8 +78,10 @@ export function fakeHostKernel() {
     onForeignRules(listener) {
       strangers = listener;
     },
-    forward: () => void order.push('forward'),
-    openDevices: () => ({
+    settings: { settle: () => void order.push('forward'), doubt: () => undefined },
+    onSettings: () => undefined,
+    readOtherChains: async () => ({ dropping: () => undefined, linkNames: [], compareIndices: false }),
+    openDevices: (_, told) => ({
       kernel: {
         links,
         routes: createRouteProgrammer({
@@ -97,6 +99,8 @@ export function fakeHostKernel() {
         writeSysctl: () => 'written',
         bgpInterfaces: new Set(),
         limits: new BandwidthLimits(createShaper(qdiscs.open(), links, shaperRights), () => drifted()),
+        onSysctlsRestored: told.onSysctlsRestored,
+        obstacleOf: told.obstacleOf,
       },
       earlier: { led: earlierAddresses(tables.inet.table.elementsOf), elevated: new Set() },
     }),
@@ -104,6 +108,7 @@ export function fakeHostKernel() {
       hearing.add(onHeard);
       return { close: () => hearing.delete(onHeard) };
     },
+    answerForGateways: () => ({ close: () => undefined }),
     close: () => undefined,
   };
   return {

@@ -209,6 +209,9 @@ export class TestHost {
     for (const stream of [this.#agent.stdout, this.#agent.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
   }
 
+  /** The command that starts this project's Felix from its sources. */
+  readonly agentCommand = felixFromSources;
+
   get agent(): ChildProcess | undefined {
     return this.#agent;
   }

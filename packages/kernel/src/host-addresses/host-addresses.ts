@@ -86,10 +86,10 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
   ];
 
   /** Whether the link may have lost IPv4 routes: the kernel does not report these when a link goes down or away, or loses its last address. */
-  function mayHaveDroppedRoutes({ links: changed, addresses }: LinkChange): boolean {
+  function mayHaveDroppedRoutes({ links: changed, addresses, lostIpv4 }: LinkChange): boolean {
     for (const { deviceIndex } of counts.nextHops) {
       const name = nameOf(deviceIndex);
-      if (name === undefined || changed.has(name) || addresses.has(name)) return true;
+      if (name === undefined || changed.has(name) || addresses.has(name) || lostIpv4.has(name)) return true;
     }
     return false;
   }

@@ -12,6 +12,8 @@ export interface FakeLinkKernel {
   remove(index: number): void;
   /** Called with links that went down or away, before any event: their routes and neighbours are lost without an event. */
   readonly dropped: Set<(index: number) => void>;
+  /** Called with links that lost their last IPv4 address, before any event: their IPv4 routes are lost without an event. */
+  readonly lostLastIpv4: Set<(index: number) => void>;
   /** Delivers pending events to the watchers now. */
   deliver(): void;
   /** Drops pending events, as the kernel does when nobody reads them; the watchers' `onLost` is called. */
@@ -28,6 +30,7 @@ export function fakeLinks(
   const facts = new Map<number, LinkFacts>();
   const addresses = new Map<number, LinkAddress[]>();
   const dropped = new Set<(index: number) => void>();
+  const lostLastIpv4 = new Set<(index: number) => void>();
   const failures: Error[] = [];
   let lastIndex = 0;
   let waiting: LinkEvent[] = [];
@@ -51,6 +54,7 @@ export function fakeLinks(
   const kernel: FakeLinkKernel = {
     links: facts,
     dropped,
+    lostLastIpv4,
     failures,
     deliver,
     add(name, given = {}) {
@@ -90,6 +94,7 @@ export function fakeLinks(
       index,
       (addresses.get(index) ?? []).filter((other) => other !== address),
     );
+    if (address.family === 4 && !addresses.get(index)!.some(({ family }) => family === 4)) for (const tell of lostLastIpv4) tell(index);
     happen({ event: 'address-gone', index, address });
   }
 

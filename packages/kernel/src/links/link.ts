@@ -38,7 +38,12 @@ export type LinkAddress = {
 };
 
 /** The names of links that changed in any field, and of those whose addresses changed. Deleted links are among them. */
-export type LinkChange = { readonly links: ReadonlySet<string>; readonly addresses: ReadonlySet<string> };
+export type LinkChange = {
+  readonly links: ReadonlySet<string>;
+  readonly addresses: ReadonlySet<string>;
+  /** The links that lost an IPv4 address meanwhile, even if they have it again. When it was the last one, the kernel has dropped the link's IPv4 routes and reported none of them. */
+  readonly lostIpv4: ReadonlySet<string>;
+};
 
 /** Ends a subscription when closed. */
 export type Subscription = { close(): void };

@@ -22,7 +22,7 @@ export function linksFrom(source: LinkSource, options: LinksOptions = {}): Links
   let closed = false;
 
   function tell(change: LinkChange): void {
-    if (change.links.size === 0 && change.addresses.size === 0) return;
+    if (change.links.size === 0 && change.addresses.size === 0 && change.lostIpv4.size === 0) return;
     for (const listener of [...listeners]) listener(change);
   }
 

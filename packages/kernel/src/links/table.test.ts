@@ -110,9 +110,9 @@ test('an event that changes nothing about a link is not told', () => {
 test('an address that is told before its link is there with it', () => {
   const table = createLinkTable();
   const address = { family: 4, address: '10.65.0.1', prefixLength: 32, scope: 0, tentative: false, noPrefixRoute: false } as const;
-  expect(table.apply([{ event: 'address', index: 7, address }])).toEqual({ links: new Set(), addresses: new Set() });
+  expect(table.apply([{ event: 'address', index: 7, address }])).toEqual({ links: new Set(), addresses: new Set(), lostIpv4: new Set() });
   const link = { name: 'tap1', index: 7, up: false, running: false, mac: undefined, mtuBytes: 1500, kind: undefined, masterIndex: undefined };
-  expect(table.apply([{ event: 'link', link }])).toEqual({ links: new Set(['tap1']), addresses: new Set(['tap1']) });
+  expect(table.apply([{ event: 'link', link }])).toEqual({ links: new Set(['tap1']), addresses: new Set(['tap1']), lostIpv4: new Set() });
   expect(table.addresses('tap1')).toEqual([address]);
 });
 

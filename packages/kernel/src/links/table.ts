@@ -28,17 +28,18 @@ export function createLinkTable(): LinkTable {
   const addresses = (name: string): readonly LinkAddress[] => addressesOn.get(named.get(name)?.index ?? -1) ?? none;
 
   /** Runs `change` and returns what differs afterwards. */
-  function observed(change: (touch: (name: string | undefined) => void) => void): LinkChange {
+  function observed(change: (touch: (name: string | undefined) => void, lostIpv4: Set<string>) => void): LinkChange {
+    const lostIpv4 = new Set<string>();
     const before = new Map<string, { readonly link: Link | undefined; readonly addresses: readonly LinkAddress[] }>();
     change((name) => {
       if (name !== undefined && !before.has(name)) before.set(name, { link: named.get(name), addresses: addresses(name) });
-    });
+    }, lostIpv4);
     for (const name of before.keys()) {
       const link = byIndex.get(claims.get(name)?.at(-1) ?? -1);
       if (link) named.set(name, link);
       else named.delete(name);
     }
-    const changed = { links: new Set<string>(), addresses: new Set<string>() };
+    const changed = { links: new Set<string>(), addresses: new Set<string>(), lostIpv4 };
     for (const [name, was] of before) {
       if (!sameLink(was.link, named.get(name))) changed.links.add(name);
       if (!sameAddresses(was.addresses, addresses(name))) changed.addresses.add(name);
@@ -66,7 +67,7 @@ export function createLinkTable(): LinkTable {
     else claims.delete(name);
   }
 
-  function applyOne(event: LinkEvent, touch: (name: string | undefined) => void): void {
+  function applyOne(event: LinkEvent, touch: (name: string | undefined) => void, lostIpv4: Set<string>): void {
     switch (event.event) {
       case 'link':
         touch(byIndex.get(event.link.index)?.name);
@@ -80,7 +81,9 @@ export function createLinkTable(): LinkTable {
         break;
       case 'address':
       case 'address-gone': {
-        touch(byIndex.get(event.index)?.name);
+        const name = byIndex.get(event.index)?.name;
+        touch(name);
+        if (name !== undefined && event.event === 'address-gone' && event.address.family === 4) lostIpv4.add(name);
         const others = (addressesOn.get(event.index) ?? none).filter((address) => !isSameAddress(address, event.address));
         const now = event.event === 'address' ? [...others, event.address] : others;
         if (now.length > 0) addressesOn.set(event.index, now);
@@ -97,8 +100,8 @@ export function createLinkTable(): LinkTable {
     nameOf: (index) => byIndex.get(index)?.name,
     addresses,
     apply: (events) =>
-      observed((touch) => {
-        for (const event of events) applyOne(event, touch);
+      observed((touch, lostIpv4) => {
+        for (const event of events) applyOne(event, touch, lostIpv4);
       }),
     replace: (reading, lost) =>
       observed((touch) => {

@@ -32,6 +32,8 @@ export interface Programmer<Wanted> {
   remove(key: string): void;
   /** Must be called with every link name that `Links` reports as changed. Objects programmed under another epoch of the link are in doubt. */
   deviceChanged(name: string): void;
+  /** Says that the kernel may have dropped objects of this link without reporting it, although the link is the same. The next `apply` creates them again. */
+  doubtDevice(name: string): void;
   /** Makes the next `apply` compare everything at once: for doubts about the whole. */
   distrust(): void;
   /**
@@ -117,6 +119,11 @@ class ObjectProgrammer<Wanted, Held> implements Programmer<Wanted> {
 
   deviceChanged(name: string): void {
     for (const index of this.#wanted.deviceChanged(name)) for (const key of this.#known.loseFaithIn(index)) this.#dirtyKeys.add(key);
+  }
+
+  doubtDevice(name: string): void {
+    const link = this.#devices.link(name);
+    if (link) for (const key of this.#known.loseFaithIn(link.index)) this.#dirtyKeys.add(key);
   }
 
   distrust(): void {

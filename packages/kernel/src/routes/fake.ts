@@ -58,6 +58,14 @@ export function fakeRoutes(links: FakeLinkKernel, options: { readonly deliverBy?
     }
   });
 
+  links.lostLastIpv4.add((index) => {
+    for (const [key, list] of byKey)
+      byKey.set(
+        key,
+        list.filter((route) => route.deviceIndex !== index || route.family !== 4),
+      );
+  });
+
   function put(verb: 'create' | 'replace' | 'append', object: KernelRoute, author: unknown): Pick<Refusal<KernelRoute>, 'code' | 'errno'> | undefined {
     const link = object.deviceIndex === undefined ? undefined : links.links.get(object.deviceIndex);
     if (object.deviceIndex !== undefined && !link) return { code: 'DEVICE_GONE', errno: 'ENODEV' };
