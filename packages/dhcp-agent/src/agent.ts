@@ -6,21 +6,19 @@ import { connectEtcd } from '@calico-openstack/etcd';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
 import { createCore } from './core.ts';
-import { dnsmasqArguments, ipv6DirectoryIn, placesIn } from './dnsmasq/command.ts';
+import { dnsmasqArguments, placesIn } from './dnsmasq/command.ts';
 import { openDnsmasq } from './dnsmasq/disk.ts';
 import { operatorsFile } from './dnsmasq/operators-file.ts';
 import { checkArguments, checkDnsmasq, kill, processesWith } from './dnsmasq/process.ts';
-import { createDnsmasqServer } from './dnsmasq/server.ts';
-import { openEarlyQuestions } from './early4.ts';
 import { isTapName } from './endpoint.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
 import { startHeartbeat } from './heartbeat.ts';
-import { serverDuid } from './ipv6/message.ts';
-import { createIpv6Server, openPortFiles } from './ipv6/ports.ts';
-import { openResponder } from './ipv6/responder.ts';
+import { rememberErrors } from './last-error.ts';
 import type { AgentOptions } from './option-table.ts';
 import { followReserved } from './reserved.ts';
+import { openServers } from './servers.ts';
+import { type Status, startStatus } from './status.ts';
 import { endUpstreams } from './upstream.ts';
 
 /** The running agent. */
@@ -35,7 +33,8 @@ export type Agent = {
  * Starts the agent. Resolves when it runs, whether etcd answers or not.
  * @throws StartError when the host lacks something (Dnsmasq, rights, directories); EtcdError when etcd's options cannot lead to a connection
  */
-export async function startAgent(configured: AgentOptions, log: Logger): Promise<Agent> {
+export async function startAgent(configured: AgentOptions, logger: Logger): Promise<Agent> {
+  const { log, last } = rememberErrors(logger);
   // etcd's options are checked first: when they are wrong, nothing on the host is changed.
   const etcd = connectEtcd({ ...configured.etcd, onWarning: (sentence) => log.warn(sentence) });
   const { host, region, directory } = configured;
@@ -43,7 +42,6 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   const options = withOperatorsFile(configured, log);
   await checkArguments('dnsmasq', dnsmasqArguments(placesIn(options.directory), options.dnsmasq));
   const dnsmasq = openDnsmasq(options, log);
-  const files6 = openPortFiles(ipv6DirectoryIn(options.directory));
   const links = openLinks({
     onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report changes of links, so new taps are not served; retrying'),
   });
@@ -51,38 +49,34 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   const guard = openGuard(log);
   dnsmasq.process.run();
 
-  const server4 = createDnsmasqServer(dnsmasq);
-  const server6 = createIpv6Server(files6, (tap) => responder.changed(tap));
-  const responder = openResponder({
-    links,
-    server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
-    portOf: (tap) => server6.ports.get(tap),
-    log,
-  });
-  const early = openEarlyQuestions({ links, portOf: (tap) => server4.ports.get(tap), log });
+  // Guests may ask as soon as there are servers.
+  let asked: Status['asked'] = () => undefined;
+  const servers = await openServers({ options, dnsmasq, links, asked: (tap, protocol) => asked(tap, protocol), log });
   await endFormerDnsmasq6(options.directory);
-  const core = createCore({ options, servers: [server4, server6], links, log });
+  const core = createCore({ options, servers: servers.families, links, log });
+  const { dns, families } = servers;
+  const status = startStatus({ places: options.pages, core, servers: families, dhcp: dnsmasq.process, dns, lastError: last, log });
+  asked = status.asked;
   const upstreams = endUpstreams({ directory: options.directory, links, ready: () => dnsmasq.process.settled(), log });
   const loop = startLoop({
     run() {
       const restMs = core.run(performance.now());
-      early.portsChanged();
+      status.worked(true);
+      servers.portsChanged();
       if (core.serving) upstreams.serving();
       return restMs;
     },
-    onFailure: (error, failures, pauseMs) =>
+    onFailure(error, failures, pauseMs) {
+      status.worked(false);
       log.error(
         { err: error, failures, retryMs: Math.round(pauseMs) },
         'a fault of the DHCP agent: changes of ports could not be processed; retrying; please report it with this error',
-      ),
+      );
+    },
   });
-  const linksChanged = (names: Iterable<string>): void => {
-    core.linksChanged([...names]);
-    for (const name of names) {
-      if (!isTapName(name)) continue;
-      responder.changed(name);
-      early.changed(name);
-    }
+  const linksChanged = (changed: Iterable<string>): void => {
+    core.linksChanged([...changed]);
+    for (const name of changed) if (isTapName(name)) servers.tapChanged(name);
   };
   const watch = links.watch((change) => {
     linksChanged(new Set([...change.links, ...change.addresses]));
@@ -96,12 +90,13 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
   });
   loop.wake();
   const heartbeat = startHeartbeat(etcd, { region, host, log });
-  const follower = followPorts({ etcd, region, host, core, wake: () => loop.wake(), log });
+  const follower = followPorts({ etcd, region, host, core, onSync: status.synced, wake: () => loop.wake(), log });
 
   return {
     async settled() {
       await loop.settled();
       await dnsmasq.process.settled();
+      await dns?.settled();
     },
     async close() {
       follower.close();
@@ -110,13 +105,13 @@ export async function startAgent(configured: AgentOptions, log: Logger): Promise
       await lastBeat;
       watch.close();
       reserved.close();
-      await responder.close();
-      early.close();
+      await servers.close();
       await upstreams.close();
       await guard.close();
       await loop.close();
       links.close();
       await dnsmasq.process.close();
+      await status.close();
     },
   };
 }

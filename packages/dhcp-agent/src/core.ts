@@ -19,6 +19,8 @@ import { carriesOurs, setServerAddresses, tapsInUse } from './taps.ts';
 export interface Core {
   /** Whether a whole snapshot of etcd has been put into effect. */
   readonly serving: boolean;
+  /** How many ports and subnets are not served in full, and how many refusals by the disk or the kernel last. */
+  readonly troubles: { readonly problems: number; readonly refusals: number };
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
   /** Takes in which addresses `source` (the host, BIRD's configuration, the agent's own etcd endpoints) reserves: nobody may have them on a tap. */
@@ -103,6 +105,9 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     run,
     get serving() {
       return swept;
+    },
+    get troubles() {
+      return { problems: model.problems.size, refusals: tellRefusal.count() };
     },
     inSync() {
       inSync = true;

@@ -12,6 +12,8 @@ export type EarlyOptions = {
   readonly links: Links;
   /** The port that is served on a tap, once its files are written; undefined when none is. */
   readonly portOf: (tap: string) => HostEntry | undefined;
+  /** Called for each question of a served port. */
+  readonly asked?: (tap: string) => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
@@ -64,7 +66,7 @@ export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
 
 /** The keeping of questions without the socket. It takes in frames, and passes questions on with `ask`. */
 export function createEarlyQuestions(
-  { links, portOf, clock = systemClock }: EarlyOptions,
+  { links, portOf, asked, clock = systemClock }: EarlyOptions,
   ask: (linkIndex: number, address: string, question: Uint8Array) => void,
 ): EarlyQuestions & { take(frame: Frame): void } {
   const kept = new Map<string, { readonly question: Question; readonly atMs: number }>();
@@ -104,6 +106,7 @@ export function createEarlyQuestions(
       const question = tap !== undefined && isTapName(tap) ? readQuestion(bytes) : undefined;
       if (tap === undefined || !question) return;
       const now = look(tap);
+      if (portOf(tap)) asked?.(tap);
       if (!now) kept.set(tap, { question, atMs: clock.steadyMs() });
       else if (clock.steadyMs() - now.sinceMs < recentMs) handOn(tap, now.server, question);
     },

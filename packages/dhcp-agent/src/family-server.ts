@@ -1,13 +1,12 @@
 // The interface of a family's DHCP server for the agent's loop.
-import type { IpFamily } from '@calico-openstack/addresses';
 import type { FamilyService, ServerAddress } from './service/service.ts';
 
-/** The facts of a served port that both families have: the host's addresses on its tap. */
-type Served = { readonly serverAddresses: readonly ServerAddress[] };
+/** The facts of a served port that all families have: the host's addresses on its tap, which names need none of. */
+type Served = { readonly serverAddresses?: readonly ServerAddress[] };
 
 /** The DHCP server of one family. */
 export interface FamilyServer<S extends FamilyService = FamilyService, P extends Served = Served> {
-  readonly family: IpFamily;
+  readonly family: S['family'];
   /** The served ports by tap, as on disk. */
   readonly ports: ReadonlyMap<string, P>;
   /** Whether the server answers guests now. */

@@ -11,13 +11,15 @@ export type FollowOptions = {
   readonly region: string | undefined;
   readonly host: string;
   readonly core: Pick<Core, 'etcdChanged' | 'inSync'>;
+  /** Called when etcd has been read in full and is followed, and when it no longer answers. */
+  readonly onSync?: (isInSync: boolean) => void;
   /** Called when the core has something to do. */
   readonly wake: () => void;
   readonly log: Logger;
 };
 
 /** Follows until closed. While etcd does not answer, that is logged and what is known is served. */
-export function followPorts({ etcd, region, host, core, wake, log }: FollowOptions): { close(): void } {
+export function followPorts({ etcd, region, host, core, onSync, wake, log }: FollowOptions): { close(): void } {
   const endpoints = hostEndpointsPrefix(region, workloadEndpointNamePrefix(host));
   const subnets = subnetPrefix(region);
   let namesakes: { close(): void } | undefined;
@@ -41,6 +43,7 @@ export function followPorts({ etcd, region, host, core, wake, log }: FollowOptio
       wake();
     },
     onState(state, reason) {
+      onSync?.(state === 'following');
       if (state === 'lost') log.warn({ reason }, 'etcd does not answer, so changes of ports are not seen; the known ports are served; retrying');
       else log.debug({ state }, 'the state of the connection to etcd changed');
     },

@@ -189,6 +189,8 @@ export function createModel(options: ServiceOptions): Model {
       {
         tap,
         mac: endpoint.mac,
+        networkId: endpoint.networkId,
+        createdMs: endpoint.createdMs,
         addresses,
         fqdn: endpoint.fqdn,
         mtuBytes,

@@ -3,7 +3,6 @@ import { type Complaint, shownValue, type Unknown } from '@calico-openstack/agen
 
 const noResync = 'nothing is compared by the clock; changes come from etcd as they happen';
 const routedMetadata = "guests reach Nova's metadata service through their gateway, with the help of Felix (MetadataAddr, MetadataPort)";
-const noDns = 'guests are told of DNS servers, and the Dnsmasqs answer no DNS';
 const tapsOfNova = 'ports are served on the taps that Nova makes; the agent makes no interfaces of its own';
 
 /** Options in section [DEFAULT] of neutron.conf or dhcp_agent.ini, with Neutron's default and the reason why they have no effect here. The names and defaults are those of Neutron 2023 to 2026. */
@@ -21,7 +20,6 @@ const notActedOn: ReadonlyMap<string, { readonly usual: string; readonly reason:
       ['enable_isolated_metadata', 'false', routedMetadata],
       ['force_metadata', 'false', routedMetadata],
       ['enable_metadata_network', 'false', routedMetadata],
-      ['dnsmasq_local_resolv', 'false', noDns],
       ['dnsmasq_enable_addr6_list', 'false', 'a port always gets each of its IPv6 addresses'],
       ['dhcp_delete_namespaces', 'true', tapsOfNova],
       ['use_namespaces', 'true', tapsOfNova],

@@ -14,7 +14,9 @@ test('what holds when nothing is configured', () => {
     etcd: { endpoints: ['http://127.0.0.1:2379'], timeoutMs: 10_000 },
     birdConfigFile: '/etc/bird/bird.conf',
     directory: '/var/lib/neutron/dhcp',
-    service: { domain: 'openstacklocal', dnsServers: [] },
+    service: { domain: 'openstacklocal' },
+    forwarding: { servers: [], local: false },
+    pages: { health: undefined, metrics: undefined },
     dnsmasq: {
       leaseSeconds: 86_400,
       renewalSeconds: undefined,
@@ -36,8 +38,12 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
   { line: 'dns_domain =', gives: { service: { domain: undefined } } },
   { line: 'dns_domain = cloud.example.', gives: { service: { domain: 'cloud.example' } } },
   { line: 'dhcp_domain = old.example', gives: { service: { domain: 'old.example' } } },
-  { line: 'dnsmasq_dns_servers = 192.0.2.53, 2001:db8::53', gives: { service: { dnsServers: ['192.0.2.53', '2001:db8::53'] } } },
-  { line: 'dnsmasq_dns_servers = 192.0.2.53#53', gives: { service: { dnsServers: ['192.0.2.53'] } } },
+  { line: 'dnsmasq_dns_servers = 192.0.2.53, 2001:db8::53', gives: { forwarding: { servers: ['192.0.2.53', '2001:db8::53'] } } },
+  {
+    line: 'dnsmasq_dns_servers = 192.0.2.53#5353 /corp.example/old.example/10.0.0.1',
+    gives: { forwarding: { servers: ['192.0.2.53#5353', '/corp.example/old.example/10.0.0.1'] } },
+  },
+  { line: 'dnsmasq_local_resolv = true', gives: { forwarding: { local: true } } },
   { line: 'dhcp_lease_duration = 600', gives: { dnsmasq: { leaseSeconds: 600 } } },
   { line: 'dhcp_lease_duration = -1', gives: { dnsmasq: { leaseSeconds: undefined } } },
   { line: 'dhcp_renewal_time = 300\ndhcp_rebinding_time = 500', gives: { dnsmasq: { renewalSeconds: 300, rebindingSeconds: 500 } } },
@@ -51,6 +57,8 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
     gives: { log: { screen: 'DEBUG', file: { path: '/var/log/neutron/dhcp-agent.log', severity: 'DEBUG' } } },
   },
   { line: 'log_dir = /var/log/neutron\nlog_file = d.log', gives: { log: { file: { path: '/var/log/neutron/d.log' } } } },
+  { section: 'calico', line: 'dhcp_agent_health_enabled = true', gives: { pages: { health: { host: 'localhost', port: 9095 }, metrics: undefined } } },
+  { section: 'calico', line: 'dhcp_agent_metrics_enabled = true', gives: { pages: { metrics: { host: 'localhost', port: 9094 } } } },
   { section: 'calico', line: 'openstack_region = east-1', gives: { region: 'east-1' } },
   { section: 'calico', line: 'etcd_host = etcd-1\netcd_port = 4001', gives: { etcd: { endpoints: ['http://etcd-1:4001'] } } },
   { section: 'calico', line: 'etcd_host = etcd-1,etcd-2', gives: { etcd: { endpoints: ['http://etcd-1:2379', 'http://etcd-2:2379'] } } },
@@ -112,13 +120,10 @@ describe('anything else gives way to the file before, or the default, and is rep
 describe('what Neutron takes is taken, as far as it can be done, and the rest is reported', () => {
   test.each<readonly [string, object, RegExp]>([
     ['dhcp_lease_duration = 60', { dnsmasq: { leaseSeconds: 120 } }, /leases are for 120 s/],
-    [
-      'dnsmasq_dns_servers = 10.0.0.53#5353, 10.0.0.54',
-      { service: { dnsServers: ['10.0.0.54'] } },
-      /told of 10\.0\.0\.53#5353 by DHCP.*the others are offered/,
-    ],
-    ['dnsmasq_dns_servers = /corp.example/10.0.0.1', { service: { dnsServers: [] } }, /told of \/corp\.example\/10\.0\.0\.1 by DHCP.*none is offered/],
-    ['dnsmasq_dns_servers = dns.example', { service: { dnsServers: [] } }, /told of dns\.example by DHCP/],
+    ['dnsmasq_dns_servers = dns.example, 10.0.0.54', { forwarding: { servers: ['10.0.0.54'] } }, /^dns\.example is no address/],
+    ['dnsmasq_dns_servers = 10.0.0.54#0', { forwarding: { servers: [] } }, /^10\.0\.0\.54#0 is no address/],
+    ['dnsmasq_dns_servers = 10.0.0.54@eth0', { forwarding: { servers: [] } }, /^10\.0\.0\.54@eth0 is no address/],
+    ['dnsmasq_dns_servers = /corp example=/10.0.0.54', { forwarding: { servers: [] } }, /^\/corp, example=\/10\.0\.0\.54 is no address/],
   ])('%s', (line, gives, problem) => {
     const { values, complaints } = resolve(`[DEFAULT]\n${line}`);
     expect(agentOptions(values)).toMatchObject(gives);

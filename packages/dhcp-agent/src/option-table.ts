@@ -1,6 +1,6 @@
 // The table of the agent's options, which are in neutron.conf under Neutron's and upstream's names. Computes the agent's settings from them.
 import { isAbsolute, join } from 'node:path';
-import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
+import { parseAddress } from '@calico-openstack/addresses';
 import {
   bad,
   type ConfFile,
@@ -29,13 +29,20 @@ import { isRegion } from '@calico-openstack/datamodel';
 import type { EtcdOptions } from '@calico-openstack/etcd';
 import { complaintsOfNeutronOptions } from './neutron-options.ts';
 import { isDomain } from './service/names.ts';
+import type { PagePlaces } from './status.ts';
 
 /** The settings that apply to all ports of this host. */
 export type ServiceOptions = {
   /** The domain of guests whose port has no FQDN; undefined: none. */
   readonly domain: string | undefined;
-  /** The DNS servers for guests whose subnet names none. */
-  readonly dnsServers: readonly IpAddress[];
+};
+
+/** How names are found that are none of this host's ports: whom Dnsmasq asks. */
+export type ForwardingOptions = {
+  /** Values of Dnsmasq's `--server`: `10.0.0.53`, `10.0.0.53#5353`, `/corp.example/10.0.0.53`. */
+  readonly servers: readonly string[];
+  /** Whether this host's own servers (/etc/resolv.conf) are asked too. */
+  readonly local: boolean;
 };
 
 /** The settings of Dnsmasq's command line. */
@@ -66,7 +73,9 @@ export type AgentOptions = {
   /** The directory for all files of the agent and of Dnsmasq (`dhcp_confs`). */
   readonly directory: string;
   readonly service: ServiceOptions;
+  readonly forwarding: ForwardingOptions;
   readonly dnsmasq: DnsmasqOptions;
+  readonly pages: PagePlaces;
   readonly log: LogDestinations;
 };
 
@@ -82,22 +91,24 @@ const leaseSeconds: Parser<number | undefined> = (value, dialect) => {
   return good(leastLeaseSeconds, `Dnsmasq gives no lease for less than ${leastLeaseSeconds} s; leases are for ${leastLeaseSeconds} s`);
 };
 
-/**
- * Parses `dnsmasq_dns_servers`. Neutron's agent passes them to Dnsmasq as `--server`, because its Dnsmasq answers DNS. This agent's Dnsmasq does not: guests get the addresses. DHCP
- * cannot express a port other than 53, a server for one domain only, or one that is asked from a certain interface, so such servers are left out.
- */
-const dnsServers: Parser<readonly IpAddress[]> = (value) => {
+/** Parses `dnsmasq_dns_servers`: addresses, each with a port behind `#` or a domain before it if need be, as Dnsmasq reads them. What else Dnsmasq accepts there (names, interfaces) is left out. */
+const dnsServers: Parser<readonly string[]> = (value) => {
   const list = value.split(/[\s,]+/).filter((word) => word !== '');
-  const addresses = list.map((server) => parseAddress(server.replace(/#53$/, '')));
-  const untold = list.filter((_, index) => addresses[index] === undefined);
-  const known = addresses.filter((address) => address !== undefined);
-  return untold.length === 0
+  const known = list.filter(isForwarder);
+  const unknown = list.filter((server) => !isForwarder(server));
+  return unknown.length === 0
     ? good(known)
     : good(
         known,
-        `guests cannot be told of ${untold.join(', ').slice(0, 200)} by DHCP, which knows addresses alone; ${known.length > 0 ? 'the others are' : 'none is'} offered`,
+        `${unknown.join(', ').slice(0, 200)} is no address, and is not asked for names; write it like 10.0.0.53, 10.0.0.53#5353 or /corp.example/10.0.0.53`,
       );
 };
+
+function isForwarder(text: string): boolean {
+  const [, domains = '', address = '', port] = /^((?:\/[^/#]+)*\/)?([^/#]+)(?:#(\d{1,5}))?$/.exec(text) ?? [];
+  const names = domains.split('/').filter((name) => name !== '');
+  return parseAddress(address) !== undefined && names.every(isDomain) && (port === undefined || (Number(port) > 0 && Number(port) <= 0xffff));
+}
 
 const domain: Parser<string | undefined> = (value) => {
   const name = value.replace(/\.$/, '');
@@ -117,12 +128,17 @@ export const options = {
       empty: { value: undefined },
       also: { conf: ['DEFAULT/dns_domain', 'DEFAULT/dhcp_domain'] },
     }),
-    dnsmasq_dns_servers: row<readonly IpAddress[]>(dnsServers, [], 'DNS servers for guests whose subnet names none'),
+    dnsmasq_dns_servers: row<readonly string[]>(
+      dnsServers,
+      [],
+      'DNS servers that the agent asks for names which are none of its ports; guests ask the agent if their subnet names no server',
+    ),
+    dnsmasq_local_resolv: row(truth, false, "whether the agent also asks this host's DNS servers (`/etc/resolv.conf`)"),
     dnsmasq_lease_max: row(whole(1, mostSeconds), 16_777_216, 'greatest number of DHCPv4 leases of Dnsmasq'),
     dnsmasq_config_file: row<string | undefined>(
       path,
       undefined,
-      "an operator's own file of Dnsmasq options; `port` in it has no effect, because Dnsmasq serves no DNS here",
+      "an operator's own file of Dnsmasq options; `port` in it has no effect, because this Dnsmasq is for DHCP alone",
     ),
     dnsmasq_base_log_dir: row<string | undefined>(path, undefined, 'directory where Dnsmasq logs each DHCPv4 exchange', {
       shownDefault: 'syslog, with fewer details',
@@ -143,6 +159,12 @@ export const options = {
       'the region, where several clouds share one etcd',
       { required: true },
     ),
+    dhcp_agent_health_enabled: row(truth, false, 'whether `/liveness` and `/readiness` are served'),
+    dhcp_agent_health_host: row(text, 'localhost', 'the address on which they are served'),
+    dhcp_agent_health_port: row(whole(0, 65_535), 9095, 'their port'),
+    dhcp_agent_metrics_enabled: row(truth, false, 'whether `/metrics` is served, in Prometheus’s format'),
+    dhcp_agent_metrics_host: row(text, 'localhost', 'the address on which it is served'),
+    dhcp_agent_metrics_port: row(whole(0, 65_535), 9094, 'its port'),
     bird_config_file: row(path, '/etc/bird/bird.conf', "BIRD's configuration; no tap gets an address of its neighbours"),
   }),
 };
@@ -197,7 +219,8 @@ export function agentOptions(values: Values<typeof options>): AgentOptions {
     etcd: etcdOfConf(values),
     birdConfigFile: values.bird_config_file,
     directory: values.dhcp_confs ?? join(values.state_path, 'dhcp'),
-    service: { domain: values.dns_domain, dnsServers: values.dnsmasq_dns_servers },
+    service: { domain: values.dns_domain },
+    forwarding: { servers: values.dnsmasq_dns_servers, local: values.dnsmasq_local_resolv },
     dnsmasq: {
       leaseSeconds: values.dhcp_lease_duration,
       renewalSeconds: values.dhcp_renewal_time || undefined,
@@ -206,6 +229,10 @@ export function agentOptions(values: Values<typeof options>): AgentOptions {
       broadcastReply: values.dhcp_broadcast_reply,
       configFile: values.dnsmasq_config_file,
       logDirectory: values.dnsmasq_base_log_dir,
+    },
+    pages: {
+      health: values.dhcp_agent_health_enabled ? { host: values.dhcp_agent_health_host, port: values.dhcp_agent_health_port } : undefined,
+      metrics: values.dhcp_agent_metrics_enabled ? { host: values.dhcp_agent_metrics_host, port: values.dhcp_agent_metrics_port } : undefined,
     },
     log: logDestinations(values),
   };

@@ -42,7 +42,7 @@ export function portServer({ servers, silence, log }: PortServerOptions): PortSe
     tell() {
       if (untold.size === 0 || !servers.every(({ isServing }) => isServing())) return untold.size > 0;
       for (const { port, known } of untold.values()) {
-        const addresses = servicesOf(port).flatMap((service) => (service.family === 6 ? service.addresses : service.leases));
+        const addresses = [...(port.ipv4?.leases ?? []), ...(port.ipv6?.addresses ?? [])];
         log.info({ tap: port.tap, mac: port.mac, addresses }, known ? 'port served in another way: its addresses or options have changed' : 'port served');
       }
       untold.clear();

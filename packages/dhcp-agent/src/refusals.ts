@@ -4,10 +4,13 @@ import type { Logger } from '@calico-openstack/agent';
 /** What was refused: the port's files for Dnsmasq, or the host's addresses on the port's tap. */
 export type Refused = 'files' | 'addresses';
 
-/** @returns the function that reports a refusal for a tap, with its reason; undefined as reason means that nothing is refused (any longer) */
-export function refusalTeller(log: Logger): (tap: string, what: Refused, reason: string | undefined) => void {
+/** Reports a refusal for a tap, with its reason; undefined as reason means that nothing is refused (any longer). `count` is how many last. */
+export type RefusalTeller = { (tap: string, what: Refused, reason: string | undefined): void; count(): number };
+
+/** Reports to this log. */
+export function refusalTeller(log: Logger): RefusalTeller {
   const told = new Map<string, string>();
-  return (tap, what, reason) => {
+  const tell = (tap: string, what: Refused, reason: string | undefined): void => {
     const id = `${tap} ${what}`;
     if (told.get(id) === reason) return;
     if (reason === undefined) {
@@ -21,4 +24,5 @@ export function refusalTeller(log: Logger): (tap: string, what: Refused, reason:
       );
     }
   };
+  return Object.assign(tell, { count: () => told.size });
 }

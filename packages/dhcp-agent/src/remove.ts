@@ -5,6 +5,7 @@ import { deleteTables } from '@calico-openstack/kernel';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
 import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
+import { dnsPlacesIn, endForwardingDnsmasq } from './dns/dnsmasq.ts';
 import { ipv6DirectoryIn, placesIn } from './dnsmasq/command.ts';
 import { kill, processesWith } from './dnsmasq/process.ts';
 import { guardTable } from './guard/rules.ts';
@@ -23,6 +24,7 @@ export async function removeDhcpAgent(configFiles: readonly string[]): Promise<R
     await kill(found);
     removed.push(`Dnsmasq (process ${found.pid})`);
   }
+  for (const pid of await endForwardingDnsmasq(directory)) removed.push(`Dnsmasq (process ${pid})`);
   // No Dnsmasq serves any more, so the addresses on taps are removed, and then the rules that kept guests apart.
   const links = openLinks();
   try {
@@ -36,7 +38,7 @@ export async function removeDhcpAgent(configFiles: readonly string[]): Promise<R
   }
   await deleteTables([guardTable]);
   removed.push(`table ${guardTable.family} ${guardTable.name}`);
-  for (const own of [places.directory, ipv6]) {
+  for (const own of [places.directory, ipv6, dnsPlacesIn(directory).ports]) {
     rmSync(own, { recursive: true, force: true });
     removed.push(own);
   }

@@ -7,11 +7,18 @@ import { subnet } from './testing/facts.ts';
 import { rawGuest } from './testing/raw-dhcp.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
 
+const pages = [
+  'dhcp_agent_health_enabled = true',
+  'dhcp_agent_health_host = 127.0.0.1',
+  'dhcp_agent_metrics_enabled = true',
+  'dhcp_agent_metrics_host = 127.0.0.1',
+];
+
 let world: World;
 let clients: LeaseHolder[] = [];
 beforeAll(async () => {
   world = await openWorld();
-  await world.startAgent();
+  await world.startAgent('', { calico: pages.join('\n') });
 });
 afterAll(() => world.close());
 beforeEach(() => world.putSubnets());
@@ -79,6 +86,16 @@ test('a DHCPv4 client gets address, mask, gateway, DNS, routes, MTU, hostname an
     msstaticroutes: '0.0.0.0/0 10.65.0.1 10.99.0.0/16 10.65.0.7',
     lease: '86400',
   });
+});
+
+test('health is served, and metrics by network', async () => {
+  const page = (port: number, path: string): string => world.host('busybox', 'wget', '-qO-', `http://127.0.0.1:${port}${path}`);
+  await leaseOnce(await world.guestOf(port()));
+  await world.until('the agent is ready', () => world.host('sh', '-c', 'busybox wget -qO- http://127.0.0.1:9095/readiness || true').includes('Ports'));
+  expect(page(9095, '/liveness')).toMatch(/^Dnsmasq \(dhcp\) +\| 30s +\| reporting live +\| reporting ready/m);
+  expect(page(9094, '/metrics')).toMatch(/^calico_dhcp_agent_ports\{network="net-a",family="ipv4"\} 1$/m);
+  expect(page(9094, '/metrics')).toMatch(/^calico_dhcp_agent_requests_total\{network="net-a",protocol="dhcpv4"\} [2-9]/m);
+  expect(page(9094, '/metrics')).toMatch(/^calico_dhcp_agent_in_sync 1$/m);
 });
 
 test('a port’s extra options replace those of its subnet, and whatever a tenant writes into one is its value', async () => {
@@ -214,7 +231,7 @@ test('a question that came before its port is answered when the port comes', asy
   const asked = raw.ask4({ kind: 'discover' }, 9000);
   await new Promise((resolve) => setTimeout(resolve, 200));
   await world.putPort(one);
-  expect(await asked).toEqual({ kind: 'offer', address: one.addresses[0] });
+  expect(await asked).toMatchObject({ kind: 'offer', address: one.addresses[0] });
   raw.close();
 });
 

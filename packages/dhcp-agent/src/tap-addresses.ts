@@ -2,7 +2,7 @@
 import type { IpAddress } from '@calico-openstack/addresses';
 import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import type { FamilyServer } from './family-server.ts';
-import type { refusalTeller } from './refusals.ts';
+import type { RefusalTeller } from './refusals.ts';
 import { setServerAddresses } from './taps.ts';
 
 /** The servers that know the addresses, and the links that get them. */
@@ -12,7 +12,7 @@ export type TapAddressesOptions = {
   readonly servers: readonly Pick<FamilyServer, 'ports'>[];
   /** Whether nobody may have the address on a tap. */
   readonly isForbidden: (address: IpAddress) => boolean;
-  readonly tellRefusal: ReturnType<typeof refusalTeller>;
+  readonly tellRefusal: RefusalTeller;
 };
 
 /**

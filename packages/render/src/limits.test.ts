@@ -12,7 +12,7 @@ import { ifnameBytes, port, u32 } from './statements.ts';
 const mac = 'fa:16:3e:00:00:01';
 const [ownLinkLocal, invented] = ['fe80::f816:3eff:fe00:1', 'fe80::1'];
 const [UDP, ICMPV6] = [17, 58];
-const all = ['limit-dhcp', 'limit-neighbours', 'limit-arp', 'limit-strangers'];
+const all = ['limit-dhcp', 'limit-dns', 'limit-neighbours', 'limit-arp', 'limit-strangers'];
 
 const workload = (more: Partial<LocalWorkload> = {}): LocalWorkload => ({
   id: 'openstack/openstack/vm/port' as WorkloadId,
@@ -83,6 +83,7 @@ describe('what is limited for each interface, on the way to the host', () => {
   test.each<[string, string, Sent]>([
     ['DHCP from no address', 'limit-dhcp', { from: '0.0.0.0', port: 67 }],
     ['DHCP from its address', 'limit-dhcp', { from: '10.0.0.1', port: 67 }],
+    ['DNS', 'limit-dns', { from: '10.0.0.1', port: 53 }],
     ['DHCPv6', 'limit-dhcp', { from: ownLinkLocal, port: 547 }],
     ['a multicast query', 'limit-neighbours', { from: ownLinkLocal, icmp: 130 }],
     ['a neighbour solicitation', 'limit-neighbours', { from: 'fd00::1', icmp: 135 }],

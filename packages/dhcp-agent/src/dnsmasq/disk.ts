@@ -21,7 +21,7 @@ export function openDnsmasq(
   let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
 
   const supervised = startDnsmasqSupervisor({
-    host: dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid }, log),
+    host: dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2 }, log),
     log,
     beforeStart() {
       try {

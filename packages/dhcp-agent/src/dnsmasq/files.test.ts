@@ -56,7 +56,7 @@ test('the files of a port', () => {
   expect(printOptions(port.tap, ipv4!).split('\n')).toEqual([
     'tag:tap00000001-aa,1,255.255.255.0',
     'tag:tap00000001-aa,3,10.65.0.1',
-    'tag:tap00000001-aa,6',
+    'tag:tap00000001-aa,6,10.65.0.1',
     'tag:tap00000001-aa,12,vm-1',
     'tag:tap00000001-aa,15,cloud.example',
     'tag:tap00000001-aa,26,1442',

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileReason, StartError } from '@calico-openstack/agent';
 
-/** Options that the file may not set, because it overrides the command line. Operators set them for upstream's Dnsmasqs, one for each network. This agent's Dnsmasq serves no DNS, and is found by its files. */
+/** Options that the file may not set, because it overrides the command line. Operators set them for upstream's Dnsmasqs, one for each network. This agent's Dnsmasq for DHCP serves no DNS, and is found by its files. */
 const ours = /^\s*(port|pid-file|dhcp-leasefile)\s*(?:=|$)/;
 
 /** The usable form of the operator's file. */

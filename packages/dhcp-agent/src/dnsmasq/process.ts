@@ -20,17 +20,17 @@ export type DnsmasqProgram = {
   readonly arguments: readonly string[];
   /** One of the arguments. It tells this Dnsmasq from others. */
   readonly pidFile: string;
+  /** How many directories it watches for the agent. One that watches fewer is blind. */
+  readonly watchedDirectories: number;
 };
 
 /** A Dnsmasq that has not closed standard error after this time logs there (an operator's file may configure that), and serves. */
 const startLimitMs = 2000;
-/** Dnsmasq watches two directories: the one with hosts files and the one with options files. */
-const watchedDirectories = 2;
 /** At most this many characters of its error output are kept. */
 const saidMax = 2000;
 
 /** The supervisor's view of this host's processes. */
-export function dnsmasqHost({ program: [program, ...before], arguments: words, pidFile }: DnsmasqProgram, log: Logger): DnsmasqHost {
+export function dnsmasqHost({ program: [program, ...before], arguments: words, pidFile, watchedDirectories }: DnsmasqProgram, log: Logger): DnsmasqHost {
   return {
     find: () =>
       processesWith(`--pid-file=${pidFile}`).map(({ words: found, network, ...identity }): FoundDnsmasq => {

@@ -10,6 +10,8 @@ export interface DnsmasqProcess {
   reload(): void;
   /** Whether Dnsmasq runs, with its directories, and answers. */
   isServing(): boolean;
+  /** How often Dnsmasq was started again. */
+  readonly restarts: number;
   /** Resolves when all earlier requests are done and Dnsmasq serves. */
   settled(): Promise<void>;
   /** Ends the supervision; Dnsmasq keeps running. */
@@ -81,11 +83,13 @@ function healthCheck(host: DnsmasqHost, log: Logger) {
 }
 
 /** Supervises one Dnsmasq. It does nothing until `run` is called. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: its variables are of one process, and each step changes several
 export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;
   let firstLook = true;
+  let starts = 0;
   let running: Running | undefined;
   /** The processes to end as soon as another Dnsmasq serves. Until then they answer guests. */
   let predecessors: readonly ProcessIdentity[] = [];
@@ -119,6 +123,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
       reloadWanted = false; // it reads everything at its start
       beforeStart();
       running = { ...(await host.start(() => loop.wake())), isChild: true, sinceMs: clock.steadyMs() };
+      starts += 1;
     }
     for (const predecessor of predecessors) await host.kill(predecessor);
     predecessors = [];
@@ -152,6 +157,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
   async function takeOver(): Promise<void> {
     for (const { started, ...found } of host.find()) {
       if (started === 'same' && !running) {
+        starts = 1;
         running = { ...found, isChild: false, sinceMs: clock.steadyMs() - soonMs };
         reloadWanted = true; // its agent may have ended between changing a file and the reload
         log.info({ process: found.pid }, 'took over the running Dnsmasq of an earlier agent');
@@ -171,6 +177,9 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     run: () => ask(() => (wanted = true)),
     reload: () => ask(() => (reloadWanted = true)),
     isServing: () => running !== undefined && !restartWanted && !health.isStopped,
+    get restarts() {
+      return Math.max(0, starts - 1);
+    },
     settled: () => loop.settled(),
     close: () => {
       stop.abort();

@@ -1,14 +1,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import type { PortTexts } from '../port-texts.ts';
 import { servePort } from '../service/serve.ts';
 import { cidr, ip, serviceOptions } from '../testing/facts.ts';
 import { hostilePort, hostileText } from '../testing/hostile.ts';
 import { port6 } from '../testing/port6.ts';
-import { createIpv6Server, type PortFiles6, parsePort } from './ports.ts';
+import { createIpv6Server, parsePort } from './ports.ts';
 
 function setUp(files = new Map<string, string>()) {
   const changed: string[] = [];
-  const disk: PortFiles6 = { read: () => new Map(files), write: (tap, text) => void files.set(tap, text), remove: (tap) => void files.delete(tap) };
+  const disk: PortTexts = { read: () => new Map(files), write: (tap, text) => void files.set(tap, text), remove: (tap) => void files.delete(tap) };
   return { files, changed, disk, server: createIpv6Server(disk, (tap) => changed.push(tap)) };
 }
 

@@ -1,25 +1,17 @@
 // Keeps the ports that are served with IPv6 in memory and in a small file for each, so that the next agent serves them from its start on, even while etcd does not answer.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { type Cidr, familyOf, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
 import { isFields, parseJson } from '@calico-openstack/datamodel';
 import { isTapName } from '../endpoint.ts';
 import type { FamilyServer } from '../family-server.ts';
+import type { PortTexts } from '../port-texts.ts';
 import { isDomain } from '../service/names.ts';
 import type { Ipv6Service, ServerAddress } from '../service/service.ts';
 
 /** The IPv6 server for the agent's loop. The responder answers with its ports. */
 export type Ipv6Server = FamilyServer<Ipv6Service, Ipv6Service>;
 
-/** The storage of the files. `openPortFiles` keeps them on disk. */
-export interface PortFiles6 {
-  read(): ReadonlyMap<string, string>;
-  write(tap: string, text: string): void;
-  remove(tap: string): void;
-}
-
 /** Creates the server. @param onChange called with each tap whose port was added, changed or removed */
-export function createIpv6Server(files: PortFiles6, onChange: (tap: string) => void): Ipv6Server {
+export function createIpv6Server(files: PortTexts, onChange: (tap: string) => void): Ipv6Server {
   const ports = new Map<string, Ipv6Service>();
   for (const [tap, text] of files.read()) {
     const port = isTapName(tap) ? parsePort(text) : undefined;
@@ -47,32 +39,6 @@ export function createIpv6Server(files: PortFiles6, onChange: (tap: string) => v
       return true;
     },
     settle: () => undefined,
-  };
-}
-
-/** The files in a directory, which is created when it is missing. */
-export function openPortFiles(directory: string): PortFiles6 {
-  const pathOf = (tap: string): string => join(directory, tap);
-  mkdirSync(directory, { recursive: true });
-  return {
-    read: () =>
-      new Map(
-        readdirSync(directory, { withFileTypes: true })
-          .filter((entry) => entry.isFile())
-          .map(({ name }) => [name, readFileSync(pathOf(name), 'utf8')]),
-      ),
-    write(tap, text) {
-      mkdirSync(directory, { recursive: true });
-      const temporary = pathOf(`.${tap}`);
-      try {
-        writeFileSync(temporary, text);
-        renameSync(temporary, pathOf(tap));
-      } catch (error) {
-        rmSync(temporary, { force: true });
-        throw error;
-      }
-    },
-    remove: (tap) => rmSync(pathOf(tap), { force: true }),
   };
 }
 

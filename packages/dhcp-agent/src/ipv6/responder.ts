@@ -15,6 +15,8 @@ export type ResponderOptions = {
   readonly server: Server;
   /** The port that is served on a tap; undefined when none is. */
   readonly portOf: (tap: string) => Ipv6Service | undefined;
+  /** Called for each answer. */
+  readonly answered?: (tap: string, protocol: 'dhcpv6' | 'router-solicitation') => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
@@ -89,7 +91,7 @@ type Advertised = { readonly port: Ipv6Service; readonly host: string; readonly 
 /** The responder without its socket. It takes in frames, and sends answers with `send`. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its maps are of one set of taps, which come and go together
 export function createResponder(
-  { links, server, portOf, log, clock = systemClock }: ResponderOptions,
+  { links, server, portOf, answered, log, clock = systemClock }: ResponderOptions,
   send: (linkIndex: number, frame: Uint8Array) => unknown,
 ): Responder & { take(frame: Frame): void } {
   const budgets = new Map<string, { left: number; atMs: number }>();
@@ -126,7 +128,9 @@ export function createResponder(
     const packet = parseUdp6(bytes);
     if (!packet) {
       const solicitation = parseIcmp6(bytes);
-      if (solicitation?.message[0] === icmpType.routerSolicitation && isPorts(solicitation.sourceMac, port)) sendAdvertisement(port, host);
+      if (solicitation?.message[0] !== icmpType.routerSolicitation || !isPorts(solicitation.sourceMac, port)) return;
+      answered?.(tap, 'router-solicitation');
+      sendAdvertisement(port, host);
       return;
     }
     if (packet.destinationPort !== serverPort || !isPorts(packet.sourceMac, port) || !isLinkLocal(packet.source)) return;
@@ -134,6 +138,7 @@ export function createResponder(
     if (!reply) return;
     if (reply.to === 'decline') tellDecline(tap, nowMs);
     log.debug({ tap, to: reply.to }, 'answered a DHCPv6 message');
+    answered?.(tap, 'dhcpv6');
     send(
       host.index,
       udp6Frame({

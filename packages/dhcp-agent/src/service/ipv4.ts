@@ -11,7 +11,6 @@ import {
   prefixLength,
 } from '@calico-openstack/addresses';
 import type { HostRoute, Subnet } from '@calico-openstack/datamodel';
-import type { ServiceOptions } from '../option-table.ts';
 import { extraOptions } from './extra-options.ts';
 import type { GuestName } from './names.ts';
 import type { DhcpOption, Ipv4Service, OptionValue, PortFacts, Served } from './service.ts';
@@ -42,7 +41,7 @@ const inOneRange = (a: IpAddress, b: IpAddress): boolean => ipv4Ranges.some((ran
  * The DHCPv4 service of a port. It hands out one address (DHCPv4 has no more for a client): the first whose subnet is known. There is no service when no subnet is known, or when the host can
  * take no address to serve from.
  */
-export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<Ipv4Service> {
+export function serveIpv4(port: PortFacts, guest: GuestName): Served<Ipv4Service> {
   const [placed] = placeAddresses(4, port.addresses, port.subnets);
   if (!placed) return { service: undefined, problems: [] };
   const { address, subnet } = placed;
@@ -59,6 +58,7 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
   }
   const { routes, problems } = routesOf(subnet, port.subnets);
   const extra = extraOptions(4, port.extraOptions);
+  const dns = dnsServersOf(4, subnet, [serverAddress]);
   const router = subnet.gatewayIp ?? defaultRouteOf(subnet);
   const { last } = cidrRange(subnet.cidr);
   const wide = prefixLength(subnet.cidr) <= 30;
@@ -70,7 +70,7 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
       options: withExtra(extra.options, [
         { code: option4.netmask, value: { kind: 'addresses', addresses: [netmask(subnet.cidr)] } },
         { code: option4.router, value: addressesOrWithheld(router === undefined ? [] : [router]) },
-        { code: option4.dnsServers, value: addressesOrWithheld(dnsServersOf(4, subnet, options)) },
+        { code: option4.dnsServers, value: addressesOrWithheld(dns.servers) },
         { code: option4.hostname, value: { kind: 'name', name: guest.hostname } },
         { code: option4.domain, value: guest.domain === undefined ? withheld : { kind: 'name', name: guest.domain } },
         { code: option4.mtu, value: { kind: 'number16', number: port.mtuBytes } },
@@ -79,6 +79,7 @@ export function serveIpv4(port: PortFacts, guest: GuestName, options: ServiceOpt
       ]),
     },
     problems: [...refused, ...problems, ...extra.problems],
+    resolvers: dns.isResolver ? dns.servers : [],
   };
 }
 

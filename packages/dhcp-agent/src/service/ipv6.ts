@@ -1,7 +1,6 @@
 // DHCPv6 for one port, and the router advertisements that go with it.
 import { cidrContains, type IpAddress, parseCidr, prefixLength } from '@calico-openstack/addresses';
 import type { Ipv6Mode, Subnet } from '@calico-openstack/datamodel';
-import type { ServiceOptions } from '../option-table.ts';
 import { extraOptions } from './extra-options.ts';
 import type { GuestName } from './names.ts';
 import type { Ipv6Service, PortFacts, RawOption, Served, ServerAddress } from './service.ts';
@@ -20,7 +19,7 @@ const modeOf = ({ ipv6AddressMode, ipv6RaMode }: Subnet): Ipv6Mode => ipv6Addres
  * The IPv6 service of a port, for all its addresses whose subnet is known. Addresses in stateful subnets are handed out by DHCPv6. In other subnets the guest makes its address itself from the
  * advertised prefix and its MAC, the way Neutron computed it. There is no service when no subnet is known.
  */
-export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOptions): Served<Ipv6Service> {
+export function serveIpv6(port: PortFacts, guest: GuestName): Served<Ipv6Service> {
   const placed = placeAddresses(6, port.addresses, port.subnets);
   if (placed.length === 0) return { service: undefined, problems: [] };
   const problems = new Set<string>();
@@ -47,7 +46,8 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
     if (subnet.gatewayIp !== undefined && cidrContains(around(address), subnet.gatewayIp))
       for (const problem of gatewayProblems(subnet, port)) problems.add(problem);
   }
-  const dnsServers = [...new Set([...subnets].flatMap((subnet) => dnsServersOf(6, subnet, options)))].slice(0, mostTold);
+  const dns = [...subnets].map((subnet) => dnsServersOf(6, subnet, [...serverAddresses.keys()]));
+  const dnsServers = [...new Set(dns.flatMap(({ servers }) => servers))].slice(0, mostTold);
   const extra = extraOptions(6, port.extraOptions);
   return {
     service: {
@@ -64,6 +64,7 @@ export function serveIpv6(port: PortFacts, guest: GuestName, options: ServiceOpt
       options: extra.options.flatMap(({ code, value }): readonly RawOption[] => (value.kind === 'bytes' ? [{ code, hex: value.hex }] : [])),
     },
     problems: [...problems, ...extra.problems],
+    resolvers: dns.some(({ isResolver }) => isResolver) ? [...serverAddresses.keys()] : [],
   };
 }
 

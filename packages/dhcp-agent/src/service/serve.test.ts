@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { facts, ip, serviceOptions, subnet } from '../testing/facts.ts';
+import { facts, serviceOptions, subnet } from '../testing/facts.ts';
 import { option4 } from './ipv4.ts';
 import { servePort } from './serve.ts';
 import type { Ipv4Service, PortFacts } from './service.ts';
@@ -31,6 +31,15 @@ test('a port on an IPv4 subnet is handed its address with mask, gateway, DNS, na
       ],
     },
     ipv6: undefined,
+    dns: {
+      family: 'dns',
+      networkId: 'net-a',
+      hostname: 'vm-1',
+      domain: 'cloud.example',
+      addresses: ['10.65.0.11'],
+      resolvers: [],
+      createdMs: 0,
+    },
   });
 });
 
@@ -97,28 +106,40 @@ test('of several IPv4 addresses the first is handed out, of IPv6 addresses all',
 });
 
 describe('DNS servers', () => {
-  const agents = { ...serviceOptions, dnsServers: [ip('192.0.2.53'), ip('2001:db8::35')] };
   test.each([
-    { of: 'the subnet', servers: ['10.1.1.1', '10.1.1.2'], told: ['10.1.1.1', '10.1.1.2'] },
-    { of: 'the agent where the subnet names none', servers: undefined, told: ['192.0.2.53'] },
-    { of: 'the agent where the subnet names only the other family', servers: ['2001:db8::53'], told: ['192.0.2.53'] },
-    { of: 'nobody where the subnet says 0.0.0.0', servers: ['0.0.0.0'], told: undefined },
-  ])('are those of $of', ({ servers, told }) => {
-    const { service } = serve(
-      { addresses: ['10.65.0.11'], subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', ...(servers && { dnsServers: servers }) })] },
-      agents,
-    );
+    { of: 'the subnet', servers: ['10.1.1.1', '10.1.1.2'], told: ['10.1.1.1', '10.1.1.2'], resolvers: [] },
+    { of: 'the agent, at the gateway’s address, where the subnet names none', servers: undefined, told: ['10.65.0.1'], resolvers: ['10.65.0.1'] },
+    { of: 'the agent where the subnet names only the other family', servers: ['2001:db8::53'], told: ['10.65.0.1'], resolvers: ['10.65.0.1'] },
+    { of: 'nobody where the subnet says 0.0.0.0', servers: ['0.0.0.0'], told: undefined, resolvers: [] },
+  ])('are those of $of', ({ servers, told, resolvers }) => {
+    const subnets = [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', ...(servers && { dnsServers: servers }) })];
+    const { service } = serve({ addresses: ['10.65.0.11'], subnets });
     expect(optionOf(service?.ipv4, option4.dnsServers)).toEqual(told ? { kind: 'addresses', addresses: told } : { kind: 'withheld' });
+    expect(service?.dns.resolvers).toEqual(resolvers);
   });
 
   test.each([
-    { servers: ['2001:db8::53'], told: ['2001:db8::53'] },
-    { servers: undefined, told: ['2001:db8::35'] },
-    { servers: ['::'], told: [] },
-  ])('of an IPv6 subnet with $servers are $told', ({ servers, told }) => {
-    const { service } = serve({ addresses: ['2001:db8:a::11'], subnets: [subnet('2001:db8:a::/64', { ...(servers && { dnsServers: servers }) })] }, agents);
+    { servers: ['2001:db8::53'], gatewayIp: '2001:db8:a::1', told: ['2001:db8::53'], resolvers: [] },
+    { servers: undefined, gatewayIp: '2001:db8:a::1', told: ['2001:db8:a::1'], resolvers: ['2001:db8:a::1'] },
+    { servers: undefined, gatewayIp: undefined, told: [], resolvers: [] },
+    { servers: ['::'], gatewayIp: '2001:db8:a::1', told: [], resolvers: [] },
+  ])('of an IPv6 subnet with $servers and gateway $gatewayIp are $told', ({ servers, gatewayIp, told, resolvers }) => {
+    const subnets = [subnet('2001:db8:a::/64', { ...(gatewayIp && { gatewayIp }), ...(servers && { dnsServers: servers }) })];
+    const { service } = serve({ addresses: ['2001:db8:a::11'], subnets });
     expect(service?.ipv6?.dnsServers).toEqual(told);
+    expect(service?.dns.resolvers).toEqual(resolvers);
   });
+});
+
+test('a port’s name in DNS is its FQDN, or else made of its first address and the agent’s domain', () => {
+  const one = { addresses: ['10.65.0.11'], subnets: [v4], createdMs: 7 };
+  expect(serve({ ...one, fqdn: 'vm-1.cloud.example.' }).service?.dns).toMatchObject({
+    networkId: 'net-a',
+    hostname: 'vm-1',
+    domain: 'cloud.example',
+    createdMs: 7,
+  });
+  expect(serve({ ...one, fqdn: 'vm 1.x' }).service?.dns).toMatchObject({ hostname: 'host-10-65-0-11', domain: 'openstacklocal', addresses: ['10.65.0.11'] });
 });
 
 describe('routes', () => {

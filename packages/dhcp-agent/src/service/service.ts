@@ -6,6 +6,9 @@ import type { ExtraDhcpOption, HostRoute, Subnet } from '@calico-openstack/datam
 export type PortFacts = {
   readonly tap: string;
   readonly mac: string;
+  readonly networkId: string;
+  /** When the port was created, in milliseconds since 1970. */
+  readonly createdMs: number;
   /** The port's fixed addresses without the allowed address pairs, in Neutron's order. */
   readonly addresses: readonly IpAddress[];
   /** The port's name with its domain, chosen by the tenant: any text. */
@@ -75,8 +78,21 @@ export type Ipv6Service = {
   readonly options: readonly RawOption[];
 };
 
-/** One family's service. */
-export type FamilyService = Ipv4Service | Ipv6Service;
+/** The name of one port in its network's DNS, and where its guest may ask for names. */
+export type DnsService = {
+  readonly family: 'dns';
+  readonly networkId: string;
+  readonly hostname: string;
+  readonly domain: string | undefined;
+  /** The port's addresses: what its name stands for, and what its guest asks from. */
+  readonly addresses: readonly IpAddress[];
+  /** The host's addresses on the tap that the guest is told of as name servers. Empty when its subnets name servers of their own, or none on purpose. */
+  readonly resolvers: readonly IpAddress[];
+  readonly createdMs: number;
+};
+
+/** One family's service. Names count as a family of their own. */
+export type FamilyService = Ipv4Service | Ipv6Service | DnsService;
 
 /** The DHCP service of one port. A family is undefined where the port is not served in it. */
 export type PortService = {
@@ -84,10 +100,16 @@ export type PortService = {
   readonly mac: string;
   readonly ipv4: Ipv4Service | undefined;
   readonly ipv6: Ipv6Service | undefined;
+  readonly dns: DnsService;
 };
 
 /** A service, and the problems with it: sentences for the log. `service` is undefined where nothing can be served. */
-export type Served<T> = { readonly service: T | undefined; readonly problems: readonly string[] };
+export type Served<T> = {
+  readonly service: T | undefined;
+  readonly problems: readonly string[];
+  /** `DnsService.resolvers`, as far as this family has some. */
+  readonly resolvers?: readonly IpAddress[];
+};
 
 /** The port's services of the families in which it is served, IPv4 first. */
-export const servicesOf = (port: PortService): readonly FamilyService[] => [port.ipv4, port.ipv6].filter((service) => service !== undefined);
+export const servicesOf = (port: PortService): readonly FamilyService[] => [port.ipv4, port.ipv6, port.dns].filter((service) => service !== undefined);

@@ -1,7 +1,6 @@
 // Finds the subnet to which an address belongs, and the address that the host takes in it.
 import { addressOf, cidrContains, familyOf, type IpAddress, type IpFamily, prefixLength } from '@calico-openstack/addresses';
 import type { Subnet } from '@calico-openstack/datamodel';
-import type { ServiceOptions } from '../option-table.ts';
 import type { PortFacts } from './service.ts';
 
 /** An address and the subnet that it belongs to. */
@@ -32,10 +31,16 @@ const none = { 4: '0.0.0.0', 6: '::' } as const;
 /** At most this many values of one option are sent: Dnsmasq's lines are limited, and so are DHCP's packets. */
 export const mostTold = 16;
 
-/** The DNS servers that guests in the subnet get: the subnet's own, else the agent's. */
-export function dnsServersOf(family: IpFamily, subnet: Subnet, options: ServiceOptions): readonly IpAddress[] {
-  const ofFamily = (servers: readonly IpAddress[]): readonly IpAddress[] => servers.filter((server) => familyOf(server) === family);
-  const own = ofFamily(subnet.dnsServers ?? []);
-  if (own.some((server) => server === none[family])) return [];
-  return (own.length > 0 ? own : ofFamily(options.dnsServers)).slice(0, mostTold);
+/**
+ * The DNS servers that guests in the subnet get: the subnet's own, else the agent itself at the addresses that it has on the tap. `isResolver` tells which.
+ * A subnet can also say that its guests get none.
+ */
+export function dnsServersOf(
+  family: IpFamily,
+  subnet: Subnet,
+  onTap: readonly IpAddress[],
+): { readonly servers: readonly IpAddress[]; readonly isResolver: boolean } {
+  const own = (subnet.dnsServers ?? []).filter((server) => familyOf(server) === family);
+  if (own.some((server) => server === none[family])) return { servers: [], isResolver: false };
+  return own.length > 0 ? { servers: own.slice(0, mostTold), isResolver: false } : { servers: onTap, isResolver: onTap.length > 0 };
 }

@@ -14,6 +14,8 @@ export interface LeaseHolder {
   next(): Promise<Udhcpc>;
   /** Makes the client renew now, by unicast to the server. */
   renew(): void;
+  /** Makes the client give its address back. It asks for one again when it is made to renew. */
+  release(): void;
   stop(): void;
 }
 
@@ -91,6 +93,7 @@ esac
         else waiting.push(resolve);
       }),
     renew: () => child.kill('SIGUSR1'),
+    release: () => child.kill('SIGUSR2'),
     stop: () => child.kill('SIGKILL'),
   };
 }
@@ -103,6 +106,49 @@ export async function leaseOnce(guest: Guest, options?: Parameters<typeof udhcpc
   } finally {
     client.stop();
   }
+}
+
+/** What dhclient remembers of a lease between its runs. */
+export type RememberedLease = { readonly address: string; readonly server?: string };
+
+/**
+ * Runs dhclient for DHCPv4. Resolves with the variables that it passes to its script with its lease: `reason` (BOUND, REBOOT), `new_ip_address`, `new_routers` …; undefined when it gives up.
+ * @param remembered the lease that it had before: it asks for that one (INIT-REBOOT)
+ * @param release whether it gives the remembered lease back instead, which is not answered
+ */
+export async function dhclient4(
+  guest: Guest,
+  { remembered, release = false }: { readonly remembered?: RememberedLease; readonly release?: boolean } = {},
+): Promise<Udhcpc | undefined> {
+  const directory = mkdtempSync(join(tmpdir(), 'dhclient4-'));
+  const [script, result, leases] = ['script', 'result', 'leases'].map((name) => join(directory, name)) as [string, string, string];
+  writeFileSync(
+    script,
+    `#!/bin/sh\ncase $reason in PREINIT) /sbin/ip link set $interface up;; BOUND|REBOOT) /sbin/ip addr replace $new_ip_address/$new_subnet_mask dev $interface; env > ${result};; esac\nexit 0\n`,
+  );
+  chmodSync(script, 0o755);
+  writeFileSync(join(directory, 'conf'), 'timeout 10;\nretry 1;\nreboot 3;\ninitial-interval 1;\n');
+  const times = ['renew', 'rebind', 'expire'].map((name) => `  ${name} epoch ${Math.floor(Date.now() / 1000) + 40_000};`);
+  const server = remembered?.server ?? '10.65.0.1';
+  writeFileSync(
+    leases,
+    remembered === undefined
+      ? ''
+      : `lease {\n  interface "eth0";\n  fixed-address ${remembered.address};\n  option dhcp-lease-time 80000;\n  option dhcp-message-type 5;\n  option dhcp-server-identifier ${server};\n${times.join('\n')}\n}\n`,
+  );
+  const files = ['-sf', script, '-cf', join(directory, 'conf'), '-lf', leases, '-pf', join(directory, 'pid')];
+  const child = spawn('ip', ['netns', 'exec', guest.namespace, 'timeout', '20', 'dhclient', '-4', '-1', '-d', ...(release ? ['-r'] : []), ...files, 'eth0'], {
+    stdio: 'ignore',
+  });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  const look = setInterval(() => readIfThere(result)?.includes('new_ip_address') && child.kill('SIGTERM'), 10);
+  await ended;
+  clearInterval(look);
+  const text = readIfThere(result);
+  rmSync(directory, { recursive: true, force: true });
+  return text === undefined
+    ? undefined
+    : Object.fromEntries(text.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
 }
 
 export type Dhclient6Options = {

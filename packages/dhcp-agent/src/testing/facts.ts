@@ -41,6 +41,8 @@ export function subnet(
 export const facts = (some: Partial<Omit<PortFacts, 'addresses'>> & { readonly addresses: readonly string[] }): PortFacts => ({
   tap: 'tap00000001-aa',
   mac: 'fa:16:3e:00:00:01',
+  networkId: 'net-a',
+  createdMs: 0,
   fqdn: undefined,
   mtuBytes: 1500,
   extraOptions: [],
@@ -51,4 +53,4 @@ export const facts = (some: Partial<Omit<PortFacts, 'addresses'>> & { readonly a
   addresses: some.addresses.map(ip),
 });
 
-export const serviceOptions = { domain: 'openstacklocal', dnsServers: [] as readonly IpAddress[] };
+export const serviceOptions = { domain: 'openstacklocal' };

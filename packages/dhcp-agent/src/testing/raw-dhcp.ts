@@ -10,7 +10,7 @@ const u16 = (value: number): number[] => [(value >> 8) & 255, value & 255];
 const u32 = (value: number): number[] => [...u16(value >>> 16), ...u16(value & 0xffff)];
 const readU16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
 
-export const kind4 = { discover: 1, request: 3, decline: 4, release: 7 } as const;
+export const kind4 = { discover: 1, request: 3, decline: 4, release: 7, inform: 8 } as const;
 export type Message4 = {
   readonly kind: keyof typeof kind4;
   readonly chaddr?: string;
@@ -19,8 +19,12 @@ export type Message4 = {
   readonly server?: string;
   readonly giaddr?: string;
   readonly clientId?: Bytes;
+  /** The codes of the options that the client asks for, and the longest message that it takes. */
+  readonly wanted?: Bytes;
+  readonly longestBytes?: number;
 };
-export type Answer4 = { readonly kind: 'offer' | 'ack' | 'nak' | number; readonly address: string };
+/** An answer. `options` are by code, in hexadecimal digits. */
+export type Answer4 = { readonly kind: 'offer' | 'ack' | 'nak' | number; readonly address: string; readonly options: Readonly<Record<number, string>> };
 
 export const type6 = { solicit: 1, request: 3, confirm: 4, renew: 5, rebind: 6, release: 8, decline: 9, relay: 12 } as const;
 export type Message6 = {
@@ -67,12 +71,17 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
   const linkLocal = addressBytes(linkLocalOf(mac));
   const duid = [0, 3, 0, 1, ...own];
 
-  function send4(xid: number, { kind, chaddr = mac, ciaddr = '0.0.0.0', requested, server, giaddr = '0.0.0.0', clientId }: Message4): void {
+  function send4(
+    xid: number,
+    { kind, chaddr = mac, ciaddr = '0.0.0.0', requested, server, giaddr = '0.0.0.0', clientId, wanted, longestBytes }: Message4,
+  ): void {
     const options = [
       [53, 1, kind4[kind]],
       ...(requested === undefined ? [] : [[50, 4, ...addressBytes(requested)]]),
       ...(server === undefined ? [] : [[54, 4, ...addressBytes(server)]]),
       ...(clientId === undefined ? [] : [[61, clientId.length, ...clientId]]),
+      ...(wanted === undefined ? [] : [[55, wanted.length, ...wanted]]),
+      ...(longestBytes === undefined ? [] : [[57, 2, ...u16(longestBytes)]]),
       [255],
     ].flat();
     const fixed = [1, 1, 6, 0, ...u32(xid), ...u32(0), ...addressBytes(ciaddr), ...u32(0), ...u32(0), ...addressBytes(giaddr), ...macBytes(chaddr)];
@@ -149,10 +158,19 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
   return self;
 }
 
+/** Parses an answer. Options may go on in the fields for file and server (RFC 2131 4.1). */
 function parse4(payload: Uint8Array): Answer4 {
-  let kind = 0;
-  for (let at = 240; at < payload.length && payload[at] !== 255; at += 2 + payload[at + 1]!) if (payload[at] === 53) kind = payload[at + 2]!;
-  return { kind: ({ 2: 'offer', 5: 'ack', 6: 'nak' } as const)[kind] ?? kind, address: addressFromBytes(payload.subarray(16, 20)) };
+  const options: Record<number, string> = {};
+  const read = (part: Uint8Array): void => {
+    for (let at = 0; at < part.length && part[at] !== 255; at += part[at] === 0 ? 1 : 2 + part[at + 1]!)
+      if (part[at] !== 0) options[part[at]!] = (options[part[at]!] ?? '') + Buffer.from(part.subarray(at + 2, at + 2 + part[at + 1]!)).toString('hex');
+  };
+  read(payload.subarray(240));
+  const overload = Number(options[52] ?? 0);
+  if ((overload & 1) !== 0) read(payload.subarray(108, 236));
+  if ((overload & 2) !== 0) read(payload.subarray(44, 108));
+  const kind = Number.parseInt(options[53] ?? '0', 16);
+  return { kind: ({ 2: 'offer', 5: 'ack', 6: 'nak' } as const)[kind] ?? kind, address: addressFromBytes(payload.subarray(16, 20)), options };
 }
 
 function parse6(payload: Uint8Array): Answer6 {

@@ -1,0 +1,112 @@
+// Passes guests' questions about other names on to Dnsmasq on the loopback, and its answers back. Dnsmasq does what a forwarder has to: servers that fail, a cache, random ports and numbers.
+import { randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
+import { createShares, mostWaiting, waitMs } from './limits.ts';
+
+/** Where Dnsmasq answers: an address of the loopback that no other program is likely to use, so that any of them may have port 53 of the usual one. */
+export const forwarderAt = { address: '127.0.67.53', port: 53 } as const;
+
+/** Asks Dnsmasq. */
+export interface Forwarder {
+  /** Passes a guest's message on. `answered` is called with Dnsmasq's answer, and not at all when there is none in time. Returns false when too many of the guest's messages wait. */
+  askUdp(guest: string, message: Uint8Array, answered: (answer: Uint8Array) => void): boolean;
+  /** The same by TCP, for answers of any length. `answered` is called with undefined when there is no answer. */
+  askTcp(guest: string, message: Uint8Array, answered: (answer: Uint8Array | undefined) => void): boolean;
+  close(): void;
+}
+
+/** Opens a socket for the questions. Whether Dnsmasq runs already does not matter. */
+export function openForwarder({ address, port }: { readonly address: string; readonly port: number } = forwarderAt): Forwarder {
+  const shares = createShares(mostWaiting);
+  /** The questions that wait, by the number under which Dnsmasq has them. */
+  const waiting = new Map<number, { readonly guest: string; readonly id: readonly [number, number]; readonly answered: (answer: Uint8Array) => void }>();
+  const expiry = new Set<ReturnType<typeof setTimeout>>();
+  const socket = createSocket('udp4');
+  socket.on('error', () => undefined); // Dnsmasq is being restarted; guests ask again
+  socket.on('message', (answer) => {
+    if (answer.length < 12) return;
+    const number = answer.readUInt16BE(0);
+    const question = waiting.get(number);
+    if (!question) return;
+    done(number);
+    answer.set(question.id, 0);
+    question.answered(answer);
+  });
+  socket.connect(port, address);
+
+  function done(number: number): void {
+    const question = waiting.get(number);
+    if (question && waiting.delete(number)) shares.giveBack(question.guest);
+  }
+
+  function freeNumber(): number {
+    for (;;) {
+      const number = randomInt(0x1_0000);
+      if (!waiting.has(number)) return number;
+    }
+  }
+
+  return {
+    askUdp(guest, message, answered) {
+      if (waiting.size >= mostInAll || !shares.take(guest)) return false;
+      const number = freeNumber();
+      waiting.set(number, { guest, id: [message[0]!, message[1]!], answered });
+      const late = setTimeout(() => {
+        expiry.delete(late);
+        done(number);
+      }, waitMs);
+      expiry.add(late);
+      const passed = Uint8Array.from(message);
+      passed.set([number >> 8, number & 255], 0);
+      send(passed);
+      return true;
+    },
+    askTcp(guest, message, answered) {
+      if (!shares.take(guest)) return false;
+      askByTcp({ address, port }, message, (answer) => {
+        shares.giveBack(guest);
+        answered(answer);
+      });
+      return true;
+    },
+    close() {
+      for (const late of expiry) clearTimeout(late);
+      socket.close();
+    },
+  };
+
+  function send(message: Uint8Array): void {
+    try {
+      socket.send(message, () => undefined);
+    } catch {
+      // the socket is not connected yet; the guest asks again
+    }
+  }
+}
+
+/** The greatest number of questions that wait. Numbers have 16 bits, and free ones must be found quickly. */
+const mostInAll = 16_384;
+
+/** Asks one question on a connection of its own, which ends with the answer: Dnsmasq answers only twenty connections at the same time. */
+function askByTcp(at: { readonly address: string; readonly port: number }, message: Uint8Array, answered: (answer: Uint8Array | undefined) => void): void {
+  const connection = connect({ host: at.address, port: at.port });
+  let [received, isDone] = [Buffer.alloc(0), false];
+  const done = (answer: Uint8Array | undefined): void => {
+    if (isDone) return;
+    isDone = true;
+    connection.destroy();
+    answered(answer);
+  };
+  connection.setTimeout(waitMs, () => done(undefined));
+  connection.on('error', () => done(undefined));
+  connection.on('close', () => done(undefined));
+  connection.on('data', (piece) => {
+    received = Buffer.concat([received, piece]);
+    if (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) done(received.subarray(2, 2 + received.readUInt16BE(0)));
+  });
+  connection.write(framed(message));
+}
+
+/** A message as it is sent by TCP: behind its length (RFC 1035 4.2.2). */
+export const framed = (message: Uint8Array): Uint8Array => Buffer.concat([Buffer.of(message.length >> 8, message.length & 255), message]);

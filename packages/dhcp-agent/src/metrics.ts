@@ -1,0 +1,103 @@
+// The agent's Prometheus metrics.
+import { Counter, Gauge, Registry } from '@calico-openstack/agent';
+
+/** Which protocol a guest's question is of. Dnsmasq answers DHCPv4, this agent the others. */
+export type Protocol = 'dhcpv4' | 'dhcpv6' | 'router-solicitation' | 'dns';
+
+/** What the metrics are read from. */
+export type MetricsSources = {
+  /** The ports that are served: the network of each, and the families in which it is served. */
+  readonly ports: () => Iterable<{ readonly networkId: string; readonly families: readonly (4 | 6)[] }>;
+  /** The network of the port that is served on a tap. */
+  readonly networkOf: (tap: string) => string | undefined;
+  /** The Dnsmasqs by what they are for. */
+  readonly dnsmasqs: Readonly<Record<string, { isServing(): boolean; readonly restarts: number }>>;
+  /** How many ports and subnets are not served, or only in part. */
+  readonly problems: () => number;
+  /** How many ports the disk or the kernel refuses something for. */
+  readonly refusals: () => number;
+  /** When the last warning or error was logged, in milliseconds since 1970. */
+  readonly lastErrorMs: () => number | undefined;
+};
+
+/** The metrics that the agent sets. */
+export interface AgentMetrics {
+  readonly registry: Registry;
+  readonly inSync: Gauge;
+  /** Counts a question of the port on a tap that is answered by this agent, or is Dnsmasq's to answer. */
+  asked(tap: string, protocol: Protocol): void;
+}
+
+/** Creates the metrics. They are read from the sources when somebody asks for the page. */
+export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, lastErrorMs }: MetricsSources): AgentMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const name = (of: string): string => `calico_dhcp_agent_${of}`;
+  /** How often ports have asked, by network and protocol. A network without ports here is forgotten, so their number is bounded. */
+  const asked = new Map<string, Map<Protocol, number>>();
+  const read = (of: string, help: string, value: () => number): void => {
+    new Gauge({
+      name: name(of),
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  };
+  const inSync = new Gauge({ name: name('in_sync'), help: 'Whether etcd is followed and was read in full.', registers });
+  read('problems', 'Ports and subnets that are not served, or only in part.', problems);
+  read('refusals', 'Refusals by the disk or the kernel for single ports, which are retried.', refusals);
+  read('last_error_timestamp_seconds', 'When the last warning or error was logged; 0: never.', () => (lastErrorMs() ?? 0) / 1000);
+  new Gauge({
+    name: name('ports'),
+    help: 'Ports that are served, by network and family.',
+    labelNames: ['network', 'family'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { networkId: network, families } of ports()) for (const family of families) this.inc({ network, family: `ipv${family}` });
+    },
+  });
+  new Counter({
+    name: name('requests_total'),
+    help: 'Requests of served ports, by network and protocol: answered by the agent, or, for dhcpv4, by Dnsmasq.',
+    labelNames: ['network', 'protocol'],
+    registers,
+    collect() {
+      const networks = new Set([...ports()].map(({ networkId }) => networkId));
+      for (const network of asked.keys()) if (!networks.has(network)) asked.delete(network);
+      this.reset();
+      for (const [network, counts] of asked) for (const [protocol, count] of counts) this.inc({ network, protocol }, count);
+    },
+  });
+  new Gauge({
+    name: name('dnsmasq_up'),
+    help: 'Whether a Dnsmasq runs and answers, by what it is for.',
+    labelNames: ['dnsmasq'],
+    registers,
+    collect() {
+      for (const [dnsmasq, process] of Object.entries(dnsmasqs)) this.set({ dnsmasq }, process.isServing() ? 1 : 0);
+    },
+  });
+  new Counter({
+    name: name('dnsmasq_restarts_total'),
+    help: 'How often a Dnsmasq was started again, by what it is for.',
+    labelNames: ['dnsmasq'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [dnsmasq, { restarts }] of Object.entries(dnsmasqs)) this.inc({ dnsmasq }, restarts);
+    },
+  });
+  return {
+    registry,
+    inSync,
+    asked(tap, protocol) {
+      const network = networkOf(tap);
+      if (network === undefined) return;
+      const counts = asked.get(network) ?? new Map<Protocol, number>();
+      asked.set(network, counts.set(protocol, (counts.get(protocol) ?? 0) + 1));
+    },
+  };
+}

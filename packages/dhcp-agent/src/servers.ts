@@ -1,0 +1,65 @@
+// Opens what answers guests: by DHCPv4 (Dnsmasq), by IPv6, and by DNS.
+import type { Logger } from '@calico-openstack/agent';
+import type { Links } from '@calico-openstack/kernel/links/link';
+import { type Names, openNames } from './dns/open.ts';
+import { ipv6DirectoryIn } from './dnsmasq/command.ts';
+import { createDnsmasqServer, type Dnsmasq, type DnsmasqServer } from './dnsmasq/server.ts';
+import { openEarlyQuestions } from './early4.ts';
+import { serverDuid } from './ipv6/message.ts';
+import { createIpv6Server, type Ipv6Server } from './ipv6/ports.ts';
+import { openResponder } from './ipv6/responder.ts';
+import type { Protocol } from './metrics.ts';
+import type { AgentOptions } from './option-table.ts';
+import { openPortTexts } from './port-texts.ts';
+
+/** What the servers work with. */
+export type ServersOptions = {
+  readonly options: AgentOptions;
+  readonly dnsmasq: Dnsmasq;
+  readonly links: Links;
+  /** Called for each question of a served port. */
+  readonly asked: (tap: string, protocol: Protocol) => void;
+  readonly log: Logger;
+};
+
+/** The servers of all families. */
+export type Servers = {
+  readonly families: readonly [v4: DnsmasqServer, v6: Ipv6Server, names: Names['server']];
+  /** The Dnsmasq that finds names outside, if there is one. */
+  readonly dns: Names['dnsmasq'];
+  /** Takes in that a tap was added, changed or removed. */
+  tapChanged(tap: string): void;
+  /** Takes in that ports may have been added. */
+  portsChanged(): void;
+  close(): Promise<void>;
+};
+
+/** Answers guests until closed. The Dnsmasqs keep running. @throws StartError when the kernel or Dnsmasq refuses something */
+export async function openServers({ options, dnsmasq, links, asked, log }: ServersOptions): Promise<Servers> {
+  const v4 = createDnsmasqServer(dnsmasq);
+  const v6 = createIpv6Server(openPortTexts(ipv6DirectoryIn(options.directory)), (tap) => responder.changed(tap));
+  const responder = openResponder({
+    links,
+    server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
+    portOf: (tap) => v6.ports.get(tap),
+    answered: asked,
+    log,
+  });
+  const names = await openNames(options, (tap) => asked(tap, 'dns'), log);
+  const early = openEarlyQuestions({ links, portOf: (tap) => v4.ports.get(tap), asked: (tap) => asked(tap, 'dhcpv4'), log });
+  return {
+    families: [v4, v6, names.server],
+    dns: names.dnsmasq,
+    tapChanged(tap) {
+      responder.changed(tap);
+      early.changed(tap);
+      names.changed(tap);
+    },
+    portsChanged: () => early.portsChanged(),
+    async close() {
+      await responder.close();
+      early.close();
+      await names.close();
+    },
+  };
+}
