@@ -5,6 +5,7 @@ import { defaultRenderOptions, type RejectedEdit, type WorkloadDevice } from '@c
 import { expect, test } from 'vitest';
 import { createDataplane } from './dataplane.ts';
 import type { Devices, DevicesReport } from './devices.ts';
+import { leaveEarlierRules } from './testing/fake-kernel.ts';
 
 const options = { ...defaultRenderOptions, interfacePrefixes: ['tap'] };
 const address = '10.0.0.1' as IpAddress;
@@ -91,14 +92,41 @@ function begun() {
 
 test('before the datastore is known only what no earlier run has made is closed, and what is wanted then is committed by the first step', () => {
   const w = world();
-  w.arp.commit([{ verb: 'add table' }]);
+  leaveEarlierRules(w.arp, 'arp');
   expect(w.dataplane.closeWhatIsOpen()).toEqual(['inet']);
   expect(w.dataplane.closeWhatIsOpen()).toEqual([]);
-  expect([w.inet.content().chains.size > 0, w.arp.content().chains.size]).toEqual([true, 0]);
+  expect([w.inet.content().chains.size > 0, w.arp.content().chains.size]).toEqual([true, 1]);
   w.dataplane.begin(w.devices);
-  expect(w.arp.content().chains.size).toBe(0);
+  expect(w.arp.content().chains.size).toBe(1);
   w.dataplane.step();
-  expect(w.arp.content().chains.size).toBeGreaterThan(0);
+  expect(w.arp.content().chains.size).toBeGreaterThan(1);
+});
+
+test('a table that polices nothing, as after a run that was killed, is closed', () => {
+  const w = world();
+  w.inet.commit([{ verb: 'add table' }]);
+  expect(w.dataplane.closeWhatIsOpen()).toEqual(['inet', 'arp']);
+  expect(w.inet.content().chains.size).toBeGreaterThan(0);
+});
+
+test('where another Felix polices until ours do, hooks lead to our tables when all that they need is there', () => {
+  const w = begun();
+  const hooked = (): boolean[][] =>
+    [w.inet, w.arp].map(({ commits }) => commits.map((operations) => operations.some((each) => each.verb === 'add chain' && each.chain.hook)));
+  w.dataplane.note(changeOf(workload(1)));
+  w.dataplane.step();
+  expect(hooked()).toEqual([
+    [false, true],
+    [false, true],
+  ]);
+  expect(w.dataplane.missingTables()).toEqual([]);
+
+  const refused = begun();
+  refused.inet.refuseNext('ENOMEM');
+  expect(() => refused.dataplane.step()).toThrow('ENOMEM');
+  expect(refused.dataplane.missingTables()).toEqual(['inet', 'arp']);
+  refused.dataplane.putBack(['inet']); // the other Felix's rules have gone in the meantime
+  expect(refused.dataplane.missingTables()).toEqual(['arp']);
 });
 
 test('closed tables are put back by the options that are wanted by then', () => {

@@ -12,9 +12,11 @@ import {
   applyEdits,
   baseTables,
   leavingAddresses,
+  policingChains,
   type RejectedEdit,
   Renderer,
   type RenderOptions,
+  type TableEdit,
   type TableEdits,
   type TableName,
   type WorkloadDevice,
@@ -65,7 +67,7 @@ export interface Dataplane {
   hold(addresses: readonly IpAddress[], reason: string): void;
   /** Lets the next step compare the tables with the kernel as a whole. */
   distrustTables(): void;
-  /** The tables of ours that the kernel does not have. */
+  /** The tables of ours that the kernel does not have, or that decide nothing there. */
   missingTables(): readonly TableName[];
   /** Creates these tables again with their last desired content. */
   putBack(missing: readonly TableName[]): void;
@@ -85,6 +87,8 @@ class HostDataplane implements Dataplane {
   /** Undefined in the closed state. */
   #programming: { readonly renderer: Renderer; readonly devices: Devices } | undefined;
   readonly workloads = new Map<WorkloadId, LocalWorkload>();
+  /** The chains of hooks of the tables that did not exist when the datastore was read, until the first step. */
+  #waitingHooks: { readonly [Name in TableName]?: TableEdit[] } = {};
   /** The devices that the renderer has changed since the last step. */
   #waiting = new Map<WorkloadId, WorkloadDevice | undefined>();
   /** Endpoints that changed, endpoints that are gone, and addresses that left since the last complete step. */
@@ -107,6 +111,7 @@ class HostDataplane implements Dataplane {
   begin(devices: Devices): void {
     const renderer = new Renderer(this.#options);
     this.#programming = { renderer, devices };
+    this.#waitingHooks = Object.fromEntries(this.missingTables().map((name) => [name, []]));
     this.#edit(renderer.start());
   }
 
@@ -138,6 +143,8 @@ class HostDataplane implements Dataplane {
   step(): StepReport {
     const { devices } = this.#begun();
     this.#noteDevices(devices);
+    for (const name of tableNames) if (this.#waitingHooks[name]) this.#tables[name].apply();
+    this.#hook();
     const tables = { inet: this.#tables.inet.apply(), arp: this.#tables.arp.apply() };
     const { changed, retry } = devices.apply();
     const report = { tables, statuses: this.#statusesOf(changed), retry, left: [...this.#left] };
@@ -161,11 +168,12 @@ class HostDataplane implements Dataplane {
   }
 
   missingTables(): readonly TableName[] {
-    return tableNames.filter((name) => !this.#tables[name].exists());
+    return tableNames.filter((name) => !this.#tables[name].hasRules(policingChains[name]));
   }
 
   putBack(missing: readonly TableName[]): void {
     if (!this.#programming) this.#wantClosed(missing);
+    this.#hook();
     for (const name of missing) {
       this.#tables[name].distrust();
       this.#tables[name].apply();
@@ -184,7 +192,25 @@ class HostDataplane implements Dataplane {
   }
 
   #edit(edits: TableEdits): void {
-    applyEdits(this.#tables, edits).forEach(this.#onRejected);
+    const isHook = (edit: TableEdit): boolean => edit.edit === 'set-chain' && edit.chain.hook !== undefined;
+    const now = { ...edits };
+    for (const name of tableNames) {
+      const waiting = this.#waitingHooks[name];
+      if (!waiting) continue;
+      waiting.push(...edits[name].filter(isHook));
+      now[name] = edits[name].filter((edit) => !isHook(edit));
+    }
+    applyEdits(this.#tables, now).forEach(this.#onRejected);
+  }
+
+  /**
+   * Lets the hooks of tables that did not exist lead to them. While the kernel commits a new table, its sets of ranges are empty for a millisecond, and packets that they allow would be
+   * lost. So such a table is committed without hooks first. It did not exist because another Felix polices the host until our hooks are there.
+   */
+  #hook(): void {
+    const waiting = this.#waitingHooks;
+    this.#waitingHooks = {};
+    this.#edit({ inet: waiting.inet ?? [], arp: waiting.arp ?? [] });
   }
 
   /**

@@ -6,6 +6,7 @@ import { fakeOpenTable } from '@calico-openstack/kernel/nftables/table.fake';
 import { applyEdits, baseTables, type ConnectionStamps, defaultRenderOptions } from '@calico-openstack/render';
 import { expect, test } from 'vitest';
 import { createStamping } from './stamping.ts';
+import { leaveEarlierRules } from './testing/fake-kernel.ts';
 
 const stamps = { egress: 0x40000, ingress: 0x80000 };
 const others = { egress: 0x100000, ingress: 0x200000 };
@@ -28,7 +29,7 @@ function world({
 }) {
   const [inet, arp] = [fakeOpenTable('inet', 'calico-felix'), fakeOpenTable('arp', 'calico-felix')];
   const tables = { inet: inet.table, arp: arp.table };
-  if (earlier === 'unstamped') inet.kernel.commit([{ verb: 'add table' }]);
+  if (earlier === 'unstamped') leaveEarlierRules(inet.kernel, 'inet');
   else if (earlier) {
     applyEdits(tables, baseTables({ ...defaultRenderOptions, stamps: earlier }));
     tables.inet.apply();

@@ -8,7 +8,7 @@
 // Our table says whether stamps are required, and in which bits (`stampSet`). If this process is killed in between, the next one begins again.
 import { backoffMs, type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import type { Conntrack, OpenTable } from '@calico-openstack/kernel';
-import { type ConnectionStamps, type RenderOptions, stampSet, stampsOf, type TableName } from '@calico-openstack/render';
+import { type ConnectionStamps, policingChains, type RenderOptions, stampSet, stampsOf, type TableName } from '@calico-openstack/render';
 
 /** A take-over or a change of bits that may be in progress. */
 export interface Stamping {
@@ -44,7 +44,7 @@ export function createStamping(
   log: Logger,
   clock: Pick<Clock, 'pause'> = systemClock,
 ): Stamping {
-  const held = tables.inet.exists();
+  const held = tables.inet.hasRules(policingChains.inet);
   const inForce = held ? stampsOf(tables.inet.elementsOf(stampSet)) : undefined;
   let current = inForce ?? wanted;
   let target = wanted;

@@ -53,6 +53,9 @@ const SRCNAT = 100;
 const [TCP, UDP, ICMPV6, IPIP] = [6, 17, 58, 4];
 const ROUTER_ADVERTISEMENT = 134;
 
+/** The chain of each table that is at a hook and has rules whenever the table polices workloads. */
+export const policingChains: Readonly<Record<TableName, string>> = { inet: 'filter-forward', arp: 'input' };
+
 /** The sets that exist from the start, by table. */
 export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   inet: [
@@ -202,7 +205,7 @@ const policedChains = [
 function forwarding(options: RenderOptions): NftChain[] {
   return [
     {
-      name: 'filter-forward',
+      name: policingChains.inet,
       hook: hook('filter', 'forward', FILTER),
       rules: [
         ...toWorkload(options, inSet(knownInterfaces, ['meta oifname'], true), deny(options)),
@@ -307,7 +310,7 @@ function arpChains(options: RenderOptions): NftChain[] {
     ? [rule(inSet(anyMac, ['meta iifname'], true), inSet(ownMacs, ['meta iifname', 'arp saddr ether'], true), goTo('other-mac')), rule(goTo(addressCheck.arp))]
     : [...ownClaims, arpStrangers];
   return [
-    { name: 'input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('from-workload')) },
+    { name: policingChains.arp, hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('from-workload')) },
     { name: 'from-workload', rules: [rule(inSet(knownInterfaces, ['meta iifname'], true), drop), arpLoudness, ...claim] },
     { name: 'other-mac', rules: [rule({ is: 'verdict-map', fields: ['meta iifname', 'arp saddr ether'], map: pairMacMap }), rule(drop)] },
     {

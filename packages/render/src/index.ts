@@ -1,3 +1,4 @@
+export { policingChains } from './base.ts';
 export type { WorkloadDevice } from './devices.ts';
 export { applyEdits, type RejectedEdit, type TableEdit, type TableEdits, type TableName } from './edits.ts';
 export { tableName } from './names.ts';

@@ -13,6 +13,7 @@ const [syn, synAck, ack] = [0x02, 0x12, 0x10];
 const open = securityGroup('open', [
   { action: 'Allow', protocol: 17, destination: { ports: [7000] } },
   { action: 'Allow', protocol: 6, destination: { ports: [7000] } },
+  { action: 'Allow', protocol: 17, source: { nets: ['10.64.0.0/16', '10.65.0.0/28', '10.67.0.0/17'] }, destination: { ports: [7001] } },
   { action: 'Allow', protocol: 'ICMP', ipVersion: 4 },
 ]);
 const families = [4, 6] as const;
@@ -109,6 +110,7 @@ function traffic(): Traffic {
 /** Packets without answers from one to two: conntrack keeps them new, so that policy judges each of them. */
 const floodFlows = (): FloodFlow[] => [
   { ...host.frameOf(one, two, { protocol: 1, icmp: { type: 8, code: 0 } }), match: 'icmp type echo-request' },
+  { ...host.frameOf(one, two, udp(7001, 557)), match: 'meta nfproto ipv4 udp dport 7001' },
   { ...host.frameOf(one, two, udp(7000, 557), 6), match: 'meta nfproto ipv6 udp dport 7000' },
 ];
 

@@ -1,13 +1,14 @@
 // For tests of the agent's shell: a host's kernel in memory. It records calls in their order. It reports changes of other programs only when the test says so.
-import { createNeighbourProgrammer, createRouteProgrammer, createShaper, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
+import { createNeighbourProgrammer, createRouteProgrammer, createShaper, type Hook, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
 import { fakeConntrack } from '@calico-openstack/kernel/conntrack/fake';
 import { fakeHostAddresses } from '@calico-openstack/kernel/host-addresses/fake';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
-import { fakeOpenTable } from '@calico-openstack/kernel/nftables/table.fake';
+import { createTableProgrammer } from '@calico-openstack/kernel/nftables/programmer';
+import { type FakeKernel, fakeOpenTable } from '@calico-openstack/kernel/nftables/table.fake';
 import { fakeQdiscs } from '@calico-openstack/kernel/qdiscs/fake';
 import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
-import { earlierAddresses, tableName } from '@calico-openstack/render';
+import { earlierAddresses, policingChains, type TableName, tableName } from '@calico-openstack/render';
 import { BandwidthLimits, shaperRights } from '../devices/shaping.ts';
 import type { HostKernel } from '../host-kernel.ts';
 
@@ -130,4 +131,12 @@ export function fakeHostKernel() {
     /** The routes, as in `10.65.0.11/32 tap0000001-00`, sorted. */
     routed: () => routes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
   };
+}
+
+/** Leaves in a fake kernel what an earlier run has left: one of our tables, with a rule that polices. */
+export function leaveEarlierRules(kernel: FakeKernel, name: TableName): void {
+  const earlier = createTableProgrammer(name, tableName, kernel);
+  const hook: Hook = { type: 'filter', hook: name === 'inet' ? 'forward' : 'input', priority: 0, policy: 'accept' };
+  earlier.setChain({ name: policingChains[name], hook, rules: [{ statements: [{ is: 'verdict', verdict: 'drop' }] }] });
+  earlier.apply();
 }

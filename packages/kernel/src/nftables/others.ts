@@ -44,8 +44,8 @@ type TableToDelete = { readonly family: TableFamily; readonly name: string };
  *   1. All chains of hooks are emptied. Packets that arrive from now on get the policy of these chains, which is `accept` in the tables that this project deletes.
  *   2. When no packet is in flight any more, the tables are deleted.
  *
- * One transaction would lose packets. A packet in flight stays in the rules that it has found, but its lookups see the present content of maps, and the maps of a table that is deleted are
- * empty. So it finds no verdict, and most tables drop such a packet.
+ * One transaction would lose packets. While the kernel commits it, for microseconds or for milliseconds on a busy machine, hooks still lead to the old rules, but maps are empty already.
+ * Packets find no verdict then, and most tables drop such packets. The same happens to a packet in flight that has found the old rules before.
  *
  * If the process is killed in between, the tables exist and decide nothing. This can be called again then.
  * @throws NftablesError when the kernel refuses; nothing was changed if it refuses the first transaction

@@ -97,6 +97,7 @@ test('on a kernel without owned tables, the table is created as any other', () =
     },
     portId: () => 1,
     exists: () => false,
+    hasRules: () => false,
     elementsOf: () => [],
   });
   kernel.commit([{ verb: 'add table' }]);

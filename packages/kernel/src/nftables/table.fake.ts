@@ -52,6 +52,7 @@ export function fakeOpenTable(family: TableFamily, name: string): FakeOpenTable 
     close: () => undefined,
     portId: () => undefined,
     exists: () => kernel.read().table,
+    hasRules: (chain: string) => (kernel.read().chains.get(chain)?.rules.length ?? 0) > 0,
     elementsOf: ({ name }: NftSet) => kernel.read().sets.get(name)?.elements.values() ?? [],
   };
   return { table: Object.assign(table, open), kernel };

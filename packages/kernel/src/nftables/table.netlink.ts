@@ -18,6 +18,8 @@ type Open = {
   readonly portId: () => number | undefined;
   /** Whether the kernel has a table of this name that is not switched off, with any content. Cheap. */
   readonly exists: () => boolean;
+  /** Whether the table exists in the kernel, and this chain has rules. Cheap. */
+  readonly hasRules: (chain: string) => boolean;
   /** The elements of the set with this name and definition in the kernel; none when there is no such set. */
   readonly elementsOf: (set: NftSet) => Iterable<NftElement>;
 };
@@ -45,6 +47,7 @@ export function openTable(family: TableFamily, name: string, namespace?: string,
     close: () => kernel.close(),
     portId: kernel.portId,
     exists: kernel.exists,
+    hasRules: kernel.hasRules,
     elementsOf: kernel.elementsOf,
   });
 }
@@ -225,6 +228,12 @@ function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket)
     commit: (operations, held) => commit(family, name, socket, operations, held),
     portId: () => portId,
     exists: () => askTable() === true,
+    hasRules: (chain) =>
+      askTable() === true &&
+      ask(nft.message.getRule, flag.dump, (writer) => {
+        writer.string(nft.rule.table, name);
+        writer.string(nft.rule.chain, chain);
+      }).length > 0,
     elementsOf: (set) => readElements(set).values(),
   };
 }
