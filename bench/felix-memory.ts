@@ -12,7 +12,7 @@ import { endpoint, groupsPerProject, host as hostName, securityGroup, type Updat
 const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 const targetMegabytes = 360;
 /** After the start the heap still shrinks for a while. */
-const settleMs = 15_000;
+const settleMs = 30_000;
 
 const keyed = ([key, value]: Update): KeyedValue => ({ key, value: new TextDecoder().decode(value) });
 

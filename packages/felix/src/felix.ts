@@ -35,7 +35,7 @@ import { type ForeignChains, startForeignChains } from './foreign-chains.ts';
 import { elevatedMetric, type HostKernel, openHostKernel } from './host-kernel.ts';
 import { kernelHasIpv6 } from './host-settings.ts';
 import { needing } from './kernel-needs.ts';
-import { boundLargeHeap } from './large-heap.ts';
+import { boundLargeHeap, collectAfterStart } from './large-heap.ts';
 import { createMetrics } from './metrics.ts';
 import { hostNamed, namesakesOf } from './namesakes.ts';
 import { Notices } from './notices.ts';
@@ -353,12 +353,19 @@ export class Felix {
     if (first) this.#metrics.initialResyncSeconds.set(endMs / 1000);
     if (first)
       this.#log.info({ endpoints: this.#dataplane.workloads.size, operations, tookMs: Math.round(endMs - startMs) }, 'the kernel is as the datastore wants it');
+    if (first) this.#collectAfterStart();
     reported.configure(config);
     this.#metrics.applySeconds.observe((endMs - startMs) / 1000);
     this.#metrics.localEndpoints.set(this.#dataplane.workloads.size);
     this.#components.startup.report({ live: true, ready: true });
     this.#components.dataplane.report({ live: true, ready: true });
     return Math.max(1, Math.min(this.#comparisons.restMs(endMs, intervalsOf(config)), retry ? retryMs : longestRestMs, devices.restMs() ?? longestRestMs));
+  }
+
+  #collectAfterStart(): void {
+    const ended = new AbortController();
+    this.#closing.push(() => ended.abort());
+    void collectAfterStart((ms, signal) => this.#clock.pause(ms, signal), ended.signal);
   }
 
   /** Listens for guests while a workload is awaited by live migration. */

@@ -1,6 +1,6 @@
 // Remembers what the kernel holds of one table: what was last read, and what has been committed since.
 import type { NftElement } from './objects.ts';
-import type { Held, HeldChain, HeldSet } from './operations.ts';
+import { type Held, type HeldChain, type HeldSet, heldElement } from './operations.ts';
 import type { WantedTable } from './wanted-table.ts';
 
 type ProgrammedSet = HeldSet & { readonly elements: Map<string, NftElement> };
@@ -21,7 +21,7 @@ export class HeldTable {
   /** Replaces everything by a reading. */
   replace({ chains, sets }: Held): void {
     this.#chains = new Map(chains);
-    this.#sets = new Map([...sets].map(([name, { definition, elements }]) => [name, { definition, elements: new Map(elements) }]));
+    this.#sets = new Map([...sets].map(([name, { definition, elements }]) => [name, { definition, elements: heldElements(elements) }]));
   }
 
   /** Records that the changed part of the desired table was committed. */
@@ -39,6 +39,12 @@ export class HeldTable {
       else for (const id of wanted.changed) advanceElement(held, id, wanted.elements.get(id));
     }
   }
+}
+
+function heldElements(elements: ReadonlyMap<string, NftElement>): Map<string, NftElement> {
+  const held = new Map<string, NftElement>();
+  for (const [id, element] of elements) held.set(id, heldElement(id, element));
+  return held;
 }
 
 function advanceElement({ elements }: ProgrammedSet, id: string, wanted: NftElement | undefined): void {

@@ -15,7 +15,16 @@ function world() {
     reads += 1;
     return read();
   };
-  return { table, kernel, reads: () => reads, held: () => kernel.content().sets.get(set.name)?.elements };
+  return {
+    table,
+    kernel,
+    reads: () => reads,
+    held: () =>
+      kernel
+        .content()
+        .sets.get(set.name)
+        ?.elements.map(({ key }) => ({ key })),
+  };
 }
 
 test('when somebody else commits between the reading and the first transaction, the table is read again and then committed', () => {

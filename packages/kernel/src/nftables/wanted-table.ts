@@ -2,7 +2,7 @@
 import { definitionText, hookText, type WantedChain } from './difference.ts';
 import { liesIn, type Rules } from './evaluate.ts';
 import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
-import { elementId, sameElement } from './operations.ts';
+import { elementId, heldElement, sameElement } from './operations.ts';
 import { printTable } from './print.ts';
 import { checkElement, checkedRules, checkSet, invalid } from './validate.ts';
 
@@ -46,7 +46,8 @@ export class WantedTable {
     const wanted = new Map<string, NftElement>();
     for (const element of elements) {
       checkElement(set, element);
-      wanted.set(elementId(element), element);
+      const id = elementId(element);
+      wanted.set(id, heldElement(id, element));
     }
     this.sets.set(set.name, { set, definition: definitionText(set), elements: wanted, changed: 'all' });
     this.changedSets.add(set.name);
@@ -63,7 +64,7 @@ export class WantedTable {
       const id = elementId(element);
       const had = wanted.elements.get(id);
       if (had !== undefined && sameElement(had, element)) continue;
-      wanted.elements.set(id, element);
+      wanted.elements.set(id, heldElement(id, element));
       this.#note(wanted, id);
     }
   }
@@ -142,7 +143,7 @@ export class WantedTable {
 }
 
 const sortedRanges = (elements: ReadonlyMap<string, NftElement>): NftElement[] =>
-  [...elements.values()].sort((one, other) => Buffer.compare(one.key, other.key));
+  Array.from(elements.values(), ({ key, ...rest }) => ({ key, ...rest })).sort((one, other) => Buffer.compare(one.key, other.key));
 
 /** Finds the range that holds the key among ranges in order that do not overlap. */
 function rangeOf(ranges: readonly NftElement[], key: Uint8Array): NftElement | undefined {
