@@ -6,6 +6,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'dhcp-latency': () => import('./dhcp-latency.ts'),
   resync: () => import('./resync.ts'),
   'connections-cut': () => import('./connections-cut.ts'),
+  'live-migration': () => import('./live-migration.ts'),
   'etcd-storm': () => import('./etcd-storm.ts'),
   'bird-scale': () => import('./bird-scale.ts'),
   'felix-memory': () => import('./felix-memory.ts'),

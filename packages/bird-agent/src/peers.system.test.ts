@@ -2,7 +2,7 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, routerAs, routerConfiguration, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 let world: World;
 let a: TestHost;
@@ -19,33 +19,17 @@ const hasRoute = (host: Pick<TestHost, 'ip'>, prefix: string): Promise<unknown> 
 const hasNoRoute = (host: TestHost, prefix: string): Promise<unknown> =>
   until(`no route to ${prefix}`, async () => ((await host.routesTo(prefix)).length === 0 ? true : undefined));
 
-/** The configuration of a router as a network team would write it. It announces a network of its own, and passes learned routes on. */
-const routerConfiguration = (hosts: readonly TestHost[]): string => `
-log "${world.directory}/router.log" all;
-router id 198.51.100.1;
-protocol device {}
-protocol kernel { persist; ipv4 { import none; export where source = RTS_BGP; }; }
-protocol kernel { persist; ipv6 { import none; export where source = RTS_BGP; }; }
-protocol static { ipv4; route 203.0.113.0/24 blackhole; route 0.0.0.0/0 blackhole; }
-${hosts
-  .flatMap(({ host4, host6 }, number) =>
-    [host4, host6].map(
-      (address, family) => `protocol bgp tor${number}${family} {
-  local as ${routerAs}; neighbor ${address} as 64512; passive; connect delay time 1;
-  ${family === 0 ? 'ipv4' : 'ipv6'} { import all; export all; };
-}`,
-    ),
-  )
-  .join('\n')}
-`;
-
 beforeAll(async () => {
   world = await openWorld(3);
   [a, b, c] = world.hosts as [TestHost, TestHost, TestHost];
   passwords = join(world.directory, 'passwords.cfg');
   writeFileSync(passwords, '[bgp]\nmesh = s3cret; #{}\n');
   chmodSync(passwords, 0o600);
-  await startBirdIn(world.router.namespace, world.router.bird, routerConfiguration(world.hosts));
+  await startBirdIn(
+    world.router.namespace,
+    world.router.bird,
+    routerConfiguration(world, 'protocol static { ipv4; route 203.0.113.0/24 blackhole; route 0.0.0.0/0 blackhole; }'),
+  );
   // The operator writes only the reflector's cluster id and label. The agent fills in its addresses.
   await world.put('nodes', c.name, { bgp: { routeReflectorClusterID: '1.0.0.1' } }, { labels: { reflector: 'yes' } });
   // One BIRD runs as the distribution starts it, with its own configuration. The agents start the others.

@@ -12,6 +12,7 @@ export * from './reservations.ts';
 export * from './reserved-addresses.ts';
 export * from './resource.ts';
 export * from './rights.ts';
+export * from './routes.ts';
 export * from './same-content.ts';
 export * from './status.ts';
 export * from './subnet.ts';

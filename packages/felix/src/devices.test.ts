@@ -1,6 +1,14 @@
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
-import type { WorkloadId } from '@calico-openstack/datamodel';
-import { createNeighbourProgrammer, createRouteProgrammer, createShaper, deviceRoute, ownsNeighbours, ownsRoutes } from '@calico-openstack/kernel';
+import { blackholeMetric, type WorkloadId } from '@calico-openstack/datamodel';
+import {
+  blackholeRoute,
+  createNeighbourProgrammer,
+  createRouteProgrammer,
+  createShaper,
+  deviceRoute,
+  ownsNeighbours,
+  ownsRoutes,
+} from '@calico-openstack/kernel';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
 import { fakeNeighbours } from '@calico-openstack/kernel/neighbours/fake';
 import { fakeQdiscs } from '@calico-openstack/kernel/qdiscs/fake';
@@ -10,6 +18,7 @@ import type { WorkloadDevice } from '@calico-openstack/render';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BandwidthLimits, ifbOf, shaperRights } from './devices/shaping.ts';
+import { isOurBlackhole } from './devices/wanted.ts';
 import { createDevices, type DeviceSettings, type DevicesReport } from './devices.ts';
 
 const settings: DeviceSettings = {
@@ -37,6 +46,7 @@ function device(name: string, ...addresses: string[]): WorkloadDevice {
 
 function world(earlier: Readonly<Record<string, string>> = {}) {
   const links = fakeLinks();
+  const time = { nowMs: 0 };
   const [kernelRoutes, kernelNeighbours] = [fakeRoutes(links.kernel), fakeNeighbours(links.kernel)];
   const sysctls = new Map<string, string>();
   const absent = new Set<string>();
@@ -50,7 +60,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
   const devices = createDevices(
     {
       links,
-      routes: createRouteProgrammer({ table, devices: links, owns: ownsRoutes({ devicePrefixes }) }),
+      routes: createRouteProgrammer({ table, devices: links, owns: (route, name) => isOurBlackhole(route, 3) || ownsRoutes({ devicePrefixes })(route, name) }),
       neighbours: createNeighbourProgrammer({ table: kernelNeighbours.open(), devices: links, owns: ownsNeighbours({ devicePrefixes }) }),
       writeSysctl(path, value) {
         if (absent.has(path.at(-1)!)) return 'absent';
@@ -58,6 +68,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
         sysctls.set(path.join('/'), String(value));
         return before === String(value) ? 'unchanged' : 'written';
       },
+      readSysctl: () => '0',
       bgpInterfaces,
       limits: new BandwidthLimits(createShaper(qdiscs.open(), links, shaperRights), () => drifts.push('qdiscs')),
       obstacleOf: (name) => obstacles.get(name),
@@ -65,6 +76,7 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
     },
     settings,
     { led: new Map(Object.entries(earlier).map(([address, name]) => [`${address}/32` as Cidr, name])), elevated: new Set() },
+    { steadyMs: () => time.nowMs },
   );
   links.watch((change) => devices.linksChanged(change));
   return {
@@ -77,7 +89,9 @@ function world(earlier: Readonly<Record<string, string>> = {}) {
     obstacles,
     sysctls,
     absent,
-    routes: () => kernelRoutes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
+    time,
+    kernelRoutes,
+    routes: () => kernelRoutes.routes.map(({ destination, deviceIndex, type }) => `${destination} ${links.nameOf(deviceIndex!) ?? type}`).sort(),
     /** Programs what another run has left. */
     leave(address: string, deviceIndex: number): void {
       const { device: _, ...route } = deviceRoute({ destination: `${address}/32`, device: '', metric: 1024, protocol: 3 });
@@ -190,6 +204,64 @@ describe('the host’s addresses for BGP with a workload', () => {
     expect([...w.bgpInterfaces]).toEqual(['tap1']);
     w.say(['a', peer()]);
     expect([...w.bgpInterfaces]).toEqual([]);
+  });
+});
+
+describe('a workload that leaves by live migration', () => {
+  const [a, b] = [device('tap1', '10.0.0.1', 'fd00::1'), device('tap2', '10.0.0.1')];
+  const leaving = (one: WorkloadDevice): WorkloadDevice => ({ ...one, liveMigrationRole: 'source' });
+  const silent = ['10.0.0.1/32 blackhole', 'fd00::1/128 blackhole'];
+  const routed = ['10.0.0.1/32 tap1', 'fd00::1/128 tap1'];
+
+  test('has blackholes behind its routes, which stay when its tap goes, and for a while when its endpoint goes', async () => {
+    const { plug, say, devices, links, routes, time } = world();
+    const index = await plug('tap1');
+    say(['a', a]);
+    expect(statuses(say(['a', leaving({ ...a, routes: [...a.routes, '10.9.0.0/24' as Cidr] })]))).toEqual({});
+    expect(routes()).toEqual(['10.0.0.1/32 blackhole', '10.0.0.1/32 tap1', '10.9.0.0/24 tap1', 'fd00::1/128 blackhole', 'fd00::1/128 tap1']);
+    links.kernel.remove(index);
+    await Promise.resolve();
+    devices.apply();
+    expect(routes()).toEqual(silent);
+    expect(devices.restMs()).toBeUndefined();
+    say(['a', undefined]);
+    devices.release(['10.0.0.1', 'fd00::1'] as IpAddress[]);
+    time.nowMs += 29_000;
+    say();
+    expect([routes(), devices.restMs()]).toEqual([silent, 1000]);
+    time.nowMs += 1000;
+    say();
+    expect([routes(), devices.restMs()]).toEqual([[], undefined]);
+  });
+  test('has none when it stays after all, nor without IPv6 one of IPv6', async () => {
+    const { plug, say, devices, routes } = world();
+    await plug('tap1');
+    say(['a', leaving(a)]);
+    devices.setSettings({ ...settings, ipv6: false });
+    devices.apply();
+    expect(routes()).toEqual(['10.0.0.1/32 blackhole', '10.0.0.1/32 tap1']);
+    devices.setSettings(settings);
+    say(['a', a]);
+    expect(routes()).toEqual(routed);
+  });
+  test('keeps its blackhole when another one that had it is long gone', async () => {
+    const { plug, say, devices, routes, time } = world();
+    for (const name of ['tap1', 'tap2']) await plug(name);
+    say(['a', leaving(a)]);
+    say(['a', undefined]);
+    say(['b', leaving(b)]);
+    devices.release(['10.0.0.1', 'fd00::1'] as IpAddress[]);
+    time.nowMs += 30_000;
+    say();
+    expect(routes()).toEqual(['10.0.0.1/32 blackhole', '10.0.0.1/32 tap2']);
+  });
+  test('leaves nothing behind over a crash: a blackhole of an earlier run goes, and an operator’s stays', async () => {
+    const { say, kernelRoutes, routes } = world();
+    const hole = (destination: string, metric: number) => ({ ...blackholeRoute({ destination, metric, protocol: 3 }) });
+    for (const object of [hole('10.0.0.1/32', blackholeMetric), hole('10.0.0.2/32', 1024), hole('10.1.0.0/16', blackholeMetric)])
+      kernelRoutes.open().commit([{ verb: 'create', object }]);
+    say();
+    expect(routes()).toEqual(['10.0.0.2/32 blackhole', '10.1.0.0/16 blackhole']);
   });
 });
 

@@ -3,14 +3,14 @@ import { setImmediate } from 'node:timers/promises';
 import { type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import type { WorkloadId } from '@calico-openstack/datamodel';
-import type { Link, LinkChange, Links, Neighbour, NetconfChange, Programmer, ProgrammingRefusal, Route, writeSysctl } from '@calico-openstack/kernel';
+import type { Link, LinkChange, Links, Neighbour, NetconfChange, Programmer, ProgrammingRefusal, Route } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 import { Arrivals, type PlacedDevice } from './devices/arrivals.ts';
 import { AddressLeads } from './devices/leads.ts';
 import { restoreLinkLocal } from './devices/link-locals.ts';
 import { PeeringAddresses, type PeeringLinks } from './devices/peering.ts';
 import type { BandwidthLimits } from './devices/shaping.ts';
-import { InterfaceSysctls, isUnfiltered, type SysctlSettings } from './devices/sysctls.ts';
+import { InterfaceSysctls, isUnfiltered, type SysctlKernel, type SysctlSettings } from './devices/sysctls.ts';
 import { nothingWanted, type RoutingSettings, type WantedObjects, wantedOf } from './devices/wanted.ts';
 
 /** The settings that decide how interfaces are programmed. */
@@ -29,16 +29,13 @@ export type EarlierRun = {
 };
 
 /** The parts of the kernel that interfaces need. */
-export type DeviceKernel = {
+export type DeviceKernel = SysctlKernel & {
   readonly links: Pick<Links, 'link' | 'nameOf'> & PeeringLinks;
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
-  readonly writeSysctl: typeof writeSysctl;
   /** The interfaces on which BIRD's routes belong to BIRD. It is kept current here, and read where a route's owner is decided (`openHostKernel`). */
   readonly bgpInterfaces: Set<string>;
   readonly limits: BandwidthLimits;
-  /** Called when sysctls of an interface had other values than were written, and have been written again. */
-  readonly onSysctlsRestored: (interfaceName: string, paths: readonly string[]) => void;
   /** Why other programs' rules let no packet of an interface pass; undefined when they do. */
   readonly obstacleOf: (interfaceName: string, ipv6: boolean) => string | undefined;
 };
@@ -76,7 +73,7 @@ export interface Devices {
   macOfGateway(linkIndex: number, address: string): string | undefined;
   /** Says that another answer of `DeviceKernel.obstacleOf` is possible. The next `apply` reports what differs. */
   obstaclesChanged(): void;
-  /** Whether the source of what a workload sends is left to our rules, so that the kernel's own reverse-path filter must be off for its interface. */
+  /** Whether the source of what a workload sends is left to our rules, so that the kernel's own reverse-path filter must let everything in from its interface. */
   readonly areAnyUnfiltered: boolean;
   /** Programs the kernel. */
   apply(): DevicesReport;
@@ -112,9 +109,11 @@ class WorkloadDevices implements Devices {
   readonly #byName = new Map<string, WorkloadId>();
   /** The objects of each endpoint. All of them have been handed to the programmers, except routes of addresses that are leaving. */
   readonly #programmed = new Map<WorkloadId, WantedObjects>();
+  /** The blackholes of workloads that have left by live migration, and when they end: BGP may bring the route to the new host later than etcd the end of the migration. */
+  readonly #vacated = new Map<string, number>();
   /** The endpoints whose state may have changed since it was reported. */
   readonly #dirty = new Set<WorkloadId>();
-  /** The interfaces whose reverse-path filter must be off. */
+  /** The interfaces from which the kernel's reverse-path filter must let everything in. */
   readonly #unfiltered = new Set<string>();
   /** The last reported state of each endpoint, as text. */
   readonly #states = new Map<WorkloadId, string>();
@@ -127,7 +126,7 @@ class WorkloadDevices implements Devices {
     this.#clock = clock;
     this.#arrivals = new Arrivals(earlier.elevated);
     this.#leads = new AddressLeads(earlier.led);
-    this.#sysctls = new InterfaceSysctls(kernel.writeSysctl, kernel.onSysctlsRestored);
+    this.#sysctls = new InterfaceSysctls(kernel);
     this.#peering = new PeeringAddresses(kernel.links);
   }
 
@@ -156,6 +155,7 @@ class WorkloadDevices implements Devices {
       } else this.#devices.delete(id);
     }
     this.#program(changes);
+    this.#endVacancies();
     return left;
   }
 
@@ -177,7 +177,10 @@ class WorkloadDevices implements Devices {
   }
 
   restMs(): number | undefined {
-    return this.#arrivals.restMs(this.#clock.steadyMs());
+    const nowMs = this.#clock.steadyMs();
+    const rests = [this.#arrivals.restMs(nowMs) ?? Number.POSITIVE_INFINITY, ...[...this.#vacated.values()].map((untilMs) => Math.max(0, untilMs - nowMs))];
+    const restMs = Math.min(...rests);
+    return Number.isFinite(restMs) ? restMs : undefined;
   }
 
   linksChanged({ links, addresses, lostIpv4 }: LinkChange): void {
@@ -192,6 +195,13 @@ class WorkloadDevices implements Devices {
   }
 
   settingsChanged(change: NetconfChange): boolean {
+    if (change.link === 'all' && change.rpFilter !== undefined) {
+      for (const name of this.#unfiltered) {
+        this.#sysctls.forget(name); // another value of theirs lets everything in from now on
+        this.#touch(name);
+      }
+      return this.#unfiltered.size > 0;
+    }
     const name = typeof change.link === 'number' ? this.#kernel.links.nameOf(change.link) : undefined;
     if (name === undefined || !this.#sysctls.note(name, change)) return false;
     this.#touch(name);
@@ -280,15 +290,30 @@ class WorkloadDevices implements Devices {
     const next = new Map([...changes].map(([id, device]) => [id, device ? wantedOf(device, this.#settings) : nothingWanted]));
     for (const [id, wanted] of next) {
       const { routes, neighbours } = this.#programmed.get(id) ?? nothingWanted;
-      for (const [key, route] of routes) if (!wanted.routes.has(key) || this.#leads.isLeaving(route.destination)) this.#kernel.routes.remove(key);
+      for (const [key, route] of routes) {
+        if (route.type === 'blackhole' && !changes.get(id)) this.#vacated.set(key, this.#clock.steadyMs() + this.#settings.convergenceMs);
+        else if (!wanted.routes.has(key) || this.#leads.isLeaving(route.destination)) this.#kernel.routes.remove(key);
+      }
       for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) this.#kernel.neighbours.remove(key);
     }
     for (const [id, wanted] of next) {
-      for (const route of wanted.routes.values()) if (!this.#leads.isLeaving(route.destination)) this.#kernel.routes.set(route);
+      for (const [key, route] of wanted.routes) {
+        this.#vacated.delete(key);
+        if (!this.#leads.isLeaving(route.destination)) this.#kernel.routes.set(route);
+      }
       for (const neighbour of wanted.neighbours.values()) this.#kernel.neighbours.set(neighbour);
       if (changes.get(id)) this.#programmed.set(id, wanted);
       else this.#programmed.delete(id);
       this.#dirty.add(id);
+    }
+  }
+
+  #endVacancies(): void {
+    const nowMs = this.#clock.steadyMs();
+    for (const [key, untilMs] of this.#vacated) {
+      if (untilMs > nowMs) continue;
+      this.#vacated.delete(key);
+      this.#kernel.routes.remove(key);
     }
   }
 

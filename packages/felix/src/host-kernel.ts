@@ -35,6 +35,7 @@ import { earlierAddresses, type TableName, tableName } from '@calico-openstack/r
 import { openAnnouncements } from './devices/announcements.ts';
 import { openGatewayAnswers } from './devices/gateway-answers.ts';
 import { BandwidthLimits, shaperRights } from './devices/shaping.ts';
+import { isOurBlackhole } from './devices/wanted.ts';
 import type { DeviceKernel, EarlierRun } from './devices.ts';
 import { HostSettings, switchOn } from './host-settings.ts';
 import { needing } from './kernel-needs.ts';
@@ -147,6 +148,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
       const bgpInterfaces = new Set<string>();
       const ownsRoute = (route: KernelRoute, device: string | undefined): boolean => {
         const { InterfacePrefix: devicePrefixes, RemoveExternalRoutes, DeviceRouteProtocol } = settings();
+        if (isOurBlackhole(route, DeviceRouteProtocol)) return true;
         if (route.protocol === routeProtocol.bird && device !== undefined && bgpInterfaces.has(device)) return false;
         // The protocol counts on workload interfaces only, because many programs use 3 ("boot").
         return ownsRoutes({ devicePrefixes })(route, device) && (RemoveExternalRoutes || [DeviceRouteProtocol, calicoRouteProtocol].includes(route.protocol));
@@ -182,6 +184,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
           routes,
           neighbours,
           writeSysctl: (path, value) => hostSettings.writeOfInterface(path, value),
+          readSysctl,
           bgpInterfaces,
           limits: new BandwidthLimits(shaper, onDrift),
           ...told,

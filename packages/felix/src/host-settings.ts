@@ -39,7 +39,7 @@ export class HostSettings {
 
   /**
    * Switches forwarding on for each family for which the settings want it, also again when another program has switched it off. It is never switched off here, because others may need it.
-   * @param areAnyUnfiltered whether an interface's reverse-path filter must be off
+   * @param areAnyUnfiltered whether there is an interface from which the reverse-path filter must let everything in
    */
   settle({ IPForwarding, Ipv6Support }: Pick<FelixConfig, 'IPForwarding' | 'Ipv6Support'>, areAnyUnfiltered: boolean): void {
     const wanted = new Set(([4, 6] as const).filter((family) => IPForwarding === 'Enabled' && (family === 4 || Ipv6Support)));
@@ -103,7 +103,7 @@ export class HostSettings {
     if (overruledBy)
       this.#parts.log.warn(
         { 'net.ipv4.conf.all.rp_filter': overruledBy },
-        'the reverse-path filter for all interfaces overrules that of workloads that may send from other addresses or arrive by live migration, so the kernel drops some of their packets; set net.ipv4.conf.all.rp_filter to 0, Felix’s rules check sources',
+        'the reverse-path filter for all interfaces overrules that of workloads that may send from other addresses or arrive by live migration; theirs is in the loose mode now, by which the kernel still drops what they send where their interface has no IPv4 address of the host (without DHCP) or the source has no route; set net.ipv4.conf.all.rp_filter to 0, Felix’s rules check sources',
       );
   }
 }

@@ -1,6 +1,5 @@
 // The host that a VM migrates to, with a real kernel and a real etcd: when Felix routes to the VM, and with which metric. The VM is the test's own end of the tap.
-import { addressBytes, type IpAddress, macBytes } from '@calico-openstack/addresses';
-import { arpFrame, frame } from '@calico-openstack/kernel/testing/frames';
+import { advertisementFrame, gratuitousArpFrame, rarpFrame } from '@calico-openstack/kernel/testing/announcements';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Plugged, TestHost } from './testing/host.ts';
 import { deviceId, endpointNumber, resource, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from './testing/resources.ts';
@@ -37,44 +36,11 @@ async function metricsOf(endpoint: TestEndpoint): Promise<readonly number[]> {
 const untilMetrics = (endpoint: TestEndpoint, ...metrics: number[]): Promise<void> =>
   host.until(async () => (await metricsOf(endpoint)).join() === metrics.join(), `metrics ${metrics} of ${tapOf(endpoint)}`);
 
-const address = (text: string): Uint8Array => addressBytes(text as IpAddress);
-
 /** What a guest, or QEMU for it, sends when it begins to run on a host. */
 const announcements = {
-  rarp: ({ mac }: Plugged): Uint8Array => {
-    const own = macBytes(mac);
-    const none = [0, 0, 0, 0];
-    return Uint8Array.from([
-      ...new Array<number>(6).fill(0xff),
-      ...own,
-      0x80,
-      0x35,
-      0,
-      1,
-      8,
-      0,
-      6,
-      4,
-      0,
-      3,
-      ...own,
-      ...none,
-      ...own,
-      ...none,
-      ...new Array<number>(18).fill(0),
-    ]);
-  },
-  gratuitousArp: ({ mac, addresses: [v4] }: Plugged): Uint8Array => arpFrame({ operation: 1, senderMac: mac, sender: address(v4!), target: address(v4!) }),
-  advertisement: ({ mac, addresses: [, v6] }: Plugged): Uint8Array =>
-    frame({
-      sourceMac: mac,
-      destinationMac: '33:33:00:00:00:01',
-      source: address(v6!),
-      destination: address('ff02::1'),
-      protocol: 58,
-      icmp: { type: 136, code: 0 },
-      payload: address(v6!),
-    }),
+  rarp: ({ mac }: Plugged): Uint8Array => rarpFrame({ mac }),
+  gratuitousArp: ({ mac, addresses: [v4] }: Plugged): Uint8Array => gratuitousArpFrame({ mac, address4: v4! }),
+  advertisement: ({ mac, addresses: [, v6] }: Plugged): Uint8Array => advertisementFrame({ mac, address6: v6! }),
 };
 
 test('a VM that arrives gets routes with the elevated metric with the first frame that shows that it runs here, and with the normal one in time; no other guest gains by such frames', async () => {
@@ -129,4 +95,60 @@ test('a VM that is never heard is routed when Neutron activates its port; one wh
   await host.put(workloadEndpoint(aborted), migration(aborted, 'target'));
   await host.until(async () => (await host.statusOf(aborted)) === '{"status":"up"}', 'the next migration');
   expect(await metricsOf(aborted)).toEqual([]);
+});
+
+/** The metrics of the blackholes for an endpoint's addresses. */
+const blackholesOf = async ({ addresses }: TestEndpoint): Promise<readonly string[]> =>
+  (
+    await Promise.all(addresses.map((address) => host.exec('ip', ...(address.includes(':') ? ['-6'] : []), 'route', 'show', 'type', 'blackhole', address)))
+  ).flatMap((text) => text.match(/metric \d+/g) ?? []);
+const untilBlackholes = (endpoint: TestEndpoint, count: number): Promise<void> =>
+  host.until(async () => (await blackholesOf(endpoint)).length === count, `${count} blackholes`);
+
+test('a VM that leaves has blackholes behind its routes, until its migration ends or is aborted; a crash leaves none', async () => {
+  const [leaving, staying] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2))];
+  const both = [leaving, staying];
+  await host.put(open, ...both.map(workloadEndpoint), ...both.map((each) => migration(each, 'source')));
+  await host.exec('ip', 'route', 'add', 'blackhole', '10.65.0.99/32', 'proto', '3', 'metric', '4242'); // an operator's
+  const soon = { FELIX_LIVEMIGRATIONROUTECONVERGENCETIME: '1' };
+  host.startAgent(undefined, soon);
+  await host.untilProgrammed();
+  for (const each of both) {
+    expect(await blackholesOf(each)).toEqual(['metric 4294967295', 'metric 4294967295']);
+    expect(await metricsOf(each)).toEqual([1024, 1024]);
+  }
+  await host.delete(migration(staying, 'source').key);
+  await untilBlackholes(staying, 0);
+  await host.unplug(leaving);
+  await host.until(async () => (await host.statusOf(leaving)) === '{"status":"down"}', 'the status of a VM without a tap');
+  expect(await blackholesOf(leaving)).toHaveLength(2);
+  await host.delete(workloadEndpoint(leaving).key, migration(leaving, 'source').key);
+  await untilBlackholes(leaving, 0);
+
+  await host.put(migration(staying, 'source'));
+  await untilBlackholes(staying, 2);
+  await host.stopAgent('SIGKILL');
+  await host.delete(migration(staying, 'source').key);
+  host.output = '';
+  host.startAgent(undefined, soon);
+  await host.untilProgrammed();
+  expect(await blackholesOf(staying)).toEqual([]);
+  expect(await host.exec('ip', 'route', 'show', 'type', 'blackhole')).toContain('10.65.0.99');
+});
+
+test('what an arriving VM sends before its routes are here passes, whatever reverse-path filter the host has for all interfaces', async () => {
+  const [arriving, resident] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2))];
+  await host.put(open, ...[arriving, resident].map(workloadEndpoint), migration(arriving, 'target'));
+  // As at a host of a cloud: the DHCP agent's address is on the tap, and a route leads to where the VM still runs.
+  await host.exec('ip', 'address', 'add', '10.65.0.1/32', 'dev', tapOf(arriving), 'scope', 'link', 'noprefixroute');
+  await host.exec('ip', 'route', 'add', `${arriving.addresses[0]}/32`, 'dev', 'lo', 'metric', '768');
+  for (const mode of ['1', '2']) {
+    await host.exec('sysctl', '-q', '-w', `net.ipv4.conf.all.rp_filter=${mode}`);
+    host.startAgent();
+    await host.untilProgrammed();
+    await host.until(async () => (await host.statusOf(arriving)) === '{"status":"up"}', 'the target’s status');
+    expect(await host.passes(arriving, resident, { protocol: 17, destinationPort: 7000 }), `mode ${mode}`).toBe(true);
+    await host.stopAgent('SIGKILL');
+    host.output = '';
+  }
 });

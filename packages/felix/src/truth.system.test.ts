@@ -114,13 +114,15 @@ describe('settings that another program sets back', () => {
     await host.put(felixConfiguration(neverCompared));
   });
 
-  test('rp_filter for all interfaces, which overrules that of a workload that may send from prefixes, is told', async () => {
+  test('rp_filter for all interfaces, which overrules that of a workload that may send from prefixes, is told, and the workload’s is the loose one then', async () => {
     await host.put(felixConfiguration({ ...neverCompared, workloadSourceSpoofing: 'Any' }));
     await host.put(workloadEndpoint({ ...one, spec: { allowSpoofedSourcePrefixes: ['203.0.113.0/24'] } }));
     await untilSysctl(`net.ipv4.conf.${tapOf(one)}.rp_filter`, '0');
     await set('net.ipv4.conf.all.rp_filter', 1);
     await host.untilSaid('overrules that of workloads');
+    await untilSysctl(`net.ipv4.conf.${tapOf(one)}.rp_filter`, '2');
     await set('net.ipv4.conf.all.rp_filter', 0);
+    await untilSysctl(`net.ipv4.conf.${tapOf(one)}.rp_filter`, '0');
     await host.put(felixConfiguration(neverCompared), workloadEndpoint(one));
   });
 });

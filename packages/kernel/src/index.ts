@@ -43,6 +43,7 @@ export { createShaper, type Shaper, type ShaperRights, type Shaping } from './qd
 export { openRoutes, type RouteFilter, type RouteTable } from './routes/netlink.ts';
 export { createRouteProgrammer, ownsRoutes } from './routes/programmer.ts';
 export {
+  blackholeRoute,
   deviceRoute,
   type KernelRoute,
   printRoute,

@@ -299,6 +299,27 @@ describe('what reaches etcd', () => {
     }
   });
 
+  test('a live migration to a host without a living Felix is refused when Nova asks for the binding, and nothing of it is left', async () => {
+    const { openstack, lab } = cloud;
+    const port = await vmPort();
+    const before = await cloud.endpointsOf(port.id);
+    await cloud.felixReports('cmp-dead');
+    await lab.mariadb.sql("UPDATE neutron.agents SET heartbeat_timestamp = '2020-01-01' WHERE host = 'cmp-dead'");
+    const bind = (host: string) =>
+      openstack.request('POST', `ports/${port.id}/bindings`, { binding: { host, vnic_type: 'normal', profile: { os_vif_delegation: true } } });
+    for (const host of ['cmp-dead', 'no-felix-here']) {
+      const { status, body } = await bind(host);
+      expect([status, JSON.stringify(body)]).toEqual([500, expect.stringContaining('PortBindingError')]);
+    }
+    expect(await cloud.endpointsOf(port.id)).toEqual(before);
+    expect((await openstack.get('port', port.id)).status).not.toBe('ERROR');
+    // Nova asks again when the operator does, and then the host may be alive.
+    await cloud.felixReports('cmp-dead');
+    expect((await bind('cmp-dead')).status).toBe(201);
+    await openstack.request('DELETE', `ports/${port.id}/bindings/cmp-dead`);
+    expect(await cloud.endpointsOf(port.id)).toEqual(before);
+  });
+
   test("changed names and gateways reach the ports' endpoints", async () => {
     const { openstack } = cloud;
     const port = await vmPort();

@@ -1,6 +1,6 @@
 // Prints the configuration for BIRD 2. Our own symbols begin with `calico_`, so that none is a keyword of this or a later BIRD.
 import type { IpFamily } from '@calico-openstack/addresses';
-import { shortDigest } from '@calico-openstack/datamodel';
+import { blackholeMetric, shortDigest } from '@calico-openstack/datamodel';
 import { type KeptRuns, keptRuns } from '../kept.ts';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
@@ -183,6 +183,8 @@ function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: c
     ...families.flatMap((family) => [
       `filter calico_learn${family}`,
       '{',
+      // Felix's blackhole for a workload that leaves this host is for this host alone. Elsewhere it would attract what the workload's new host has to get.
+      `  if dest = RTD_BLACKHOLE && krt_source = ${deviceRouteProtocol} && krt_metric = ${blackholeMetric} then reject;`,
       '  if ! calico_workload() then { preference = 220; accept; }',
       `  if krt_metric > 0 && krt_metric < ${configured[family].normalRoutePriority} then preference = 250; else preference = 150;`,
       '  accept;',

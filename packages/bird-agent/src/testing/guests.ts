@@ -10,8 +10,12 @@ const run = promisify(execFile);
 
 export type Felix = { kill(): Promise<void>; start(): void; log(): string };
 
-/** Starts Felix in the host's namespace, with the least rights. @param closing the functions to call at the end of the test; Felix's is added */
-export async function startFelix(world: World, host: TestHost, closing: (() => unknown)[]): Promise<Felix> {
+/**
+ * Starts Felix in the host's namespace, with the least rights.
+ * @param closing the functions to call at the end of the test; Felix's is added
+ * @param options variables of its environment
+ */
+export async function startFelix(world: World, host: TestHost, closing: (() => unknown)[], options: Readonly<Record<string, string>> = {}): Promise<Felix> {
   await world.etcdProcess.addUser(`felix-${host.name}`, 'felix', felixRights(undefined, host.name));
   await world.etcdProcess.etcdctl(
     'put',
@@ -42,6 +46,7 @@ export async function startFelix(world: World, host: TestHost, closing: (() => u
         FELIX_METADATAADDR: 'none',
         FELIX_NFTABLESTABLEOWNERSHIP: 'Shared',
         FELIX_BIRDCONFIGFILE: host.bird.configFile,
+        ...options,
       },
     });
     const log = createWriteStream(logFile, { flags: 'a' });

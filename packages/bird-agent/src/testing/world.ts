@@ -237,6 +237,29 @@ export async function startBirdIn(namespace: string, bird: Bird, configuration: 
   await run('ip', ['netns', 'exec', namespace, 'bird', '-c', bird.configFile, '-s', bird.socket, '-P', bird.socket.replace(/ctl$/, 'pid'), ...options]);
 }
 
+/**
+ * The configuration of the router's BIRD as a network team would write it: a session with each host, of which the hosts need BGPPeers. It passes learned routes on.
+ * @param more protocols besides
+ */
+export const routerConfiguration = ({ directory, hosts }: World, more = ''): string => `
+log "${directory}/router.log" all;
+router id 198.51.100.1;
+protocol device {}
+protocol kernel { persist; ipv4 { import none; export where source = RTS_BGP; }; }
+protocol kernel { persist; ipv6 { import none; export where source = RTS_BGP; }; }
+${more}
+${hosts
+  .flatMap(({ host4, host6 }, number) =>
+    [host4, host6].map(
+      (address, family) => `protocol bgp tor${number}${family} {
+  local as ${routerAs}; neighbor ${address} as 64512; passive; connect delay time 1;
+  ${family === 0 ? 'ipv4' : 'ipv6'} { import all; export all; };
+}`,
+    ),
+  )
+  .join('\n')}
+`;
+
 function testHost(name: string, namespace: string, number: number, directory: string, endpoint: string, cleanups: (() => unknown)[]): TestHost {
   const ip = ipIn(namespace);
   const bird = birdAt(directory, name, cleanups);

@@ -40,13 +40,14 @@ function play(steps: readonly Step[], earlier: readonly string[] = []): readonly
 
 test.each<readonly [string, readonly Step[], readonly string[]]>([
   ['a workload that does not migrate', ['none', 'heard', 100_000], ['normal 1', 'normal 1', 'normal 1']],
-  ['the source', ['none', 'source', 'heard', 'gone'], ['normal 1', 'normal 1', 'normal 1', 'gone']],
+  ['the source', ['none', 'source', 'heard', 'gone'], ['normal 1', 'leaving 1', 'leaving 1', 'gone']],
+  ['the source, aborted', ['none', 'source', 'none'], ['normal 1', 'leaving 1', 'normal 1']],
   ['heard, activated', ['target', 'heard', 'none', 29_999, 1], ['held 0', 'elevated 1', 'elevated 1', 'elevated 1', 'normal 1']],
   ['never heard', ['target', 100_000, 'none', 'heard', 30_000], ['held 0', 'held 0', 'elevated 1', 'elevated 1', 'normal 1']],
   ['aborted', ['target', 'gone', 'heard', 100_000], ['held 0', 'gone', 'gone', 'gone']],
   ['heard and aborted', ['target', 'heard', 'gone', 'target'], ['held 0', 'elevated 1', 'gone', 'held 0']],
   ['heard long before it becomes a target', ['none', 'heard', 'target'], ['normal 1', 'normal 1', 'held 0']],
-  ['back at once', ['target', 'heard', 'none', 'source'], ['held 0', 'elevated 1', 'elevated 1', 'normal 1']],
+  ['back at once', ['target', 'heard', 'none', 'source'], ['held 0', 'elevated 1', 'elevated 1', 'leaving 1']],
   ['changed while it settles', ['target', 'heard', 'none', 20_000, 'none', 10_000], ['held 0', ...Array.from({ length: 4 }, () => 'elevated 1'), 'normal 1']],
   ['named as target again, heard', ['target', 'heard', 'none', 'target', 40_000], ['held 0', ...Array.from({ length: 4 }, () => 'elevated 1')]],
   ['named as target again, not heard', ['target', 'none', 'target', 'heard'], ['held 0', 'elevated 1', 'held 0', 'elevated 1']],

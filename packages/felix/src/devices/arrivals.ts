@@ -1,19 +1,20 @@
-// Decides how the workloads of live migrations are routed on the host that they arrive at. Pure.
+// Decides how the workloads of live migrations are routed on the hosts that they leave and arrive at. Pure.
 //
 //     role target      a frame of the guest     role none            LiveMigrationRouteConvergenceTime later
 //         │                     │                    │                              │
 //     awaited ────────────► arrived ───────────► settling ─────────────────────► normal
 //     no routes             elevated routes      elevated routes                 normal routes
 //
-// Awaited becomes settling too, when Neutron activates the port before a frame is heard. The role source makes any state normal: the other host's routes shall win.
+// Awaited becomes settling too, when Neutron activates the port before a frame is heard. The role source makes any state leaving: normal routes over which
+// the other host's win, and silence for who comes after the tap has gone.
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 /**
  * A device with its way of routing. `held`: no routes, because the workload still runs elsewhere; `routes` is empty then. `elevated`: the metric that wins over the route of the host
- * that the workload has left.
+ * that the workload has left. `leaving`: normal routes and, for the time when they go with the tap, blackholes, so that nobody is told that the addresses are unreachable.
  */
-export type PlacedDevice = WorkloadDevice & { readonly routing: 'normal' | 'elevated' | 'held' };
+export type PlacedDevice = WorkloadDevice & { readonly routing: 'normal' | 'elevated' | 'held' | 'leaving' };
 
 type Arrival = {
   readonly device: WorkloadDevice;
@@ -84,7 +85,7 @@ export class Arrivals {
     const arrival = this.#next(id, device, nowMs, convergenceMs);
     if (!arrival) {
       this.#arrivals.delete(id);
-      return { ...device, routing: 'normal' };
+      return { ...device, routing: device.liveMigrationRole === 'source' ? 'leaving' : 'normal' };
     }
     this.#arrivals.set(id, arrival);
     return arrival.state === 'awaited' ? { ...device, routes: [], routing: 'held' } : { ...device, routing: 'elevated' };

@@ -1,6 +1,6 @@
 import type { Cidr } from '@calico-openstack/addresses';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { InterfaceSysctls, sysctlsOf } from './sysctls.ts';
+import { InterfaceSysctls, type SysctlSettings, sysctlsOf } from './sysctls.ts';
 
 const settings = { ipv6: true, rpFilter: '1' };
 const tap = { interfaceName: 'tap1', spoofing: false, routing: 'normal', routes: ['10.0.0.1/32' as Cidr] } as const;
@@ -9,12 +9,14 @@ const written = new Map<string, string>();
 const [absent, refused] = [new Set<string>(), new Set<string>()];
 let restored: string[];
 let sysctls: InterfaceSysctls;
+let rpFilterOfAll: string;
 
 beforeEach(() => {
   for (const each of [written, absent, refused]) each.clear();
   restored = [];
-  sysctls = new InterfaceSysctls(
-    (path, value) => {
+  rpFilterOfAll = '0';
+  sysctls = new InterfaceSysctls({
+    writeSysctl: (path, value) => {
       const name = path.at(-1)!;
       if (refused.has(name)) throw new Error('EACCES');
       if (absent.has(name)) return 'absent';
@@ -22,13 +24,14 @@ beforeEach(() => {
       written.set(path.join('/'), String(value));
       return before === String(value) ? 'unchanged' : 'written';
     },
-    (name, paths) => void restored.push(`${name} ${paths.join(' ')}`),
-  );
+    readSysctl: (path) => (path.join('.') === 'net.ipv4.conf.all.rp_filter' ? rpFilterOfAll : undefined),
+    onSysctlsRestored: (name, paths) => void restored.push(`${name} ${paths.join(' ')}`),
+  });
 });
 
 describe('the settings of an interface', () => {
-  const valuesOf = (...question: Parameters<typeof sysctlsOf>): Record<string, string> =>
-    Object.fromEntries(sysctlsOf(...question).map(({ path, value }) => [path.slice(1).join('/').replace('tap1/', ''), value]));
+  const valuesOf = (device: Parameters<typeof sysctlsOf>[0], wanted: SysctlSettings, ofAll = '0'): Record<string, string> =>
+    Object.fromEntries(sysctlsOf(device, wanted, ofAll).map(({ path, value }) => [path.slice(1).join('/').replace('tap1/', ''), value]));
   test('are those of a tap that is routed', () => {
     expect(valuesOf(tap, settings)).toEqual({
       'ipv6/conf/accept_ra': '0',
@@ -48,6 +51,15 @@ describe('the settings of an interface', () => {
   test.each(['held', 'elevated'] as const)('let the first packets of a workload that arrives by live migration in: its routes are %s', (routing) => {
     expect(valuesOf({ ...tap, routing }, settings)['ipv4/conf/rp_filter']).toBe('0');
   });
+  test.each([
+    ['0', '0'],
+    ['1', '2'],
+    ['2', '2'],
+  ])('check least what they are to check least, where all interfaces check sources by mode %s', (ofAll, value) => {
+    for (const each of [{ ...tap, routing: 'held' } as const, { ...tap, spoofing: true }])
+      expect(valuesOf(each, settings, ofAll)['ipv4/conf/rp_filter']).toBe(value);
+    for (const routing of ['normal', 'leaving'] as const) expect(valuesOf({ ...tap, routing }, settings, ofAll)['ipv4/conf/rp_filter']).toBe('1');
+  });
   test('switch IPv6 on where the workload has an IPv6 address', () => {
     expect(valuesOf(dualStack, settings)['ipv6/conf/disable_ipv6']).toBe('0');
     expect(valuesOf(dualStack, { ...settings, ipv6: false })).not.toHaveProperty(['ipv6/conf/disable_ipv6']);
@@ -59,6 +71,11 @@ describe('the settings of an interface', () => {
 });
 
 describe('they are written', () => {
+  test('with the host’s mode as it is at that moment', () => {
+    rpFilterOfAll = '1';
+    sysctls.settle({ ...tap, spoofing: true }, { epoch: 1 }, settings);
+    expect(written.get('net/ipv4/conf/tap1/rp_filter')).toBe('2');
+  });
   const path = 'net/ipv4/conf/tap1/proxy_arp';
   const settle = (epoch: number | undefined) => sysctls.settle(tap, epoch === undefined ? undefined : { epoch }, settings);
   test('once for each life of the link', () => {

@@ -1,7 +1,7 @@
 // Writes the sysctls of workloads' interfaces, and writes them again when another program has changed them.
 
 import { familyOf } from '@calico-openstack/addresses';
-import type { NetconfChange, writeSysctl } from '@calico-openstack/kernel';
+import type { NetconfChange, readSysctl, writeSysctl } from '@calico-openstack/kernel';
 import type { PlacedDevice } from './arrivals.ts';
 
 /** A sysctl and its desired value. */
@@ -22,11 +22,15 @@ export type SysctlSettings = {
 
 type Device = Pick<PlacedDevice, 'interfaceName' | 'spoofing' | 'routing' | 'routes'>;
 
-/** Whether the kernel's reverse-path filter must be off for an interface, because only our rules know what the workload may send. */
-export const isUnfiltered = ({ spoofing, routing }: Pick<PlacedDevice, 'spoofing' | 'routing'>): boolean => spoofing || routing !== 'normal';
+/** Whether the kernel's reverse-path filter must let everything in from an interface, because only our rules know what the workload may send. */
+export const isUnfiltered = ({ spoofing, routing }: Pick<PlacedDevice, 'spoofing' | 'routing'>): boolean =>
+  spoofing || routing === 'held' || routing === 'elevated';
 
-/** The sysctls of a workload's interface, in the order in which they are written. */
-export function sysctlsOf({ interfaceName: name, spoofing, routing, routes }: Device, settings: SysctlSettings): readonly Sysctl[] {
+/**
+ * The sysctls of a workload's interface, in the order in which they are written.
+ * @param rpFilterOfAll `net.ipv4.conf.all.rp_filter`
+ */
+export function sysctlsOf({ interfaceName: name, spoofing, routing, routes }: Device, settings: SysctlSettings, rpFilterOfAll: string): readonly Sysctl[] {
   const v4 = (setting: string, value: string): Sysctl => ({ path: ['net', 'ipv4', 'conf', name, setting], value, needed: true });
   const v6 = (setting: string, value: string, needed: boolean): Sysctl => ({ path: ['net', 'ipv6', 'conf', name, setting], value, needed });
   return [
@@ -39,10 +43,18 @@ export function sysctlsOf({ interfaceName: name, spoofing, routing, routes }: De
     v4('proxy_arp', '1'),
     v4('forwarding', '1'),
     // The nftables rules check sources, including those prefixes, and those of a guest that begins to send before its routes are here.
-    v4('rp_filter', isUnfiltered({ spoofing, routing }) ? '0' : settings.rpFilter),
+    v4('rp_filter', isUnfiltered({ spoofing, routing }) ? weakestRpFilter(rpFilterOfAll) : settings.rpFilter),
     ...(settings.ipv6 ? [v6('proxy_ndp', '1', true), v6('forwarding', '1', true)] : []),
   ];
 }
+
+/**
+ * The value with which the kernel checks an interface's sources least. It uses the greater of the interface's value and that of `all`, so where `all` is strict (1), only the loose
+ * mode (2, RFC 3704) lets in what has no route by the interface. The loose mode needs an IPv4 address on the interface, which the DHCP agent puts there.
+ */
+const weakestRpFilter = (ofAll: string): string => (ofAll === '0' ? '0' : '2');
+
+const allRpFilter = ['net', 'ipv4', 'conf', 'all', 'rp_filter'] as const;
 
 /** The last part of the path of each setting that the kernel reports when it changes, by family. Others are compared with `audit` only. */
 const reported = {
@@ -59,16 +71,21 @@ type Settled = {
   readonly doubtful: boolean;
 };
 
+/** What reads and writes sysctls. */
+export type SysctlKernel = {
+  readonly writeSysctl: typeof writeSysctl;
+  readonly readSysctl: typeof readSysctl;
+  /** Called when sysctls of an interface had other values than were written, and have been written again. */
+  readonly onSysctlsRestored: (interfaceName: string, paths: readonly string[]) => void;
+};
+
 /** Writes the sysctls once for each epoch of a link: a link that went down and up, or a new one of the same name, has lost them. */
 export class InterfaceSysctls {
-  readonly #write: typeof writeSysctl;
-  readonly #onRestored: (name: string, paths: readonly string[]) => void;
+  readonly #kernel: SysctlKernel;
   readonly #settled = new Map<string, Settled>();
 
-  /** @param onRestored called when sysctls of an interface had other values than this object has written, and have been written again */
-  constructor(write: typeof writeSysctl, onRestored: (name: string, paths: readonly string[]) => void) {
-    this.#write = write;
-    this.#onRestored = onRestored;
+  constructor(kernel: SysctlKernel) {
+    this.#kernel = kernel;
   }
 
   /** Says that the desired values of an interface may have changed. @param name the interface; left out for all of them */
@@ -109,12 +126,12 @@ export class InterfaceSysctls {
     }
     const before = this.#settled.get(name);
     if (before?.epoch === link.epoch && !before.doubtful) return undefined;
-    const sysctls = sysctlsOf(device, settings);
+    const sysctls = sysctlsOf(device, settings, this.#rpFilterOfAll());
     const done = sysctls.map((sysctl) => [sysctl, this.#put(sysctl)] as const);
     const failed = done.filter(([{ needed }, result]) => needed && (result === 'failed' || result === 'absent'));
     const restored = before?.epoch === link.epoch ? done.filter(([, result]) => result === 'written') : [];
     if (restored.length > 0)
-      this.#onRestored(
+      this.#kernel.onSysctlsRestored(
         name,
         restored.map(([{ path }]) => path.join('/')),
       );
@@ -123,9 +140,17 @@ export class InterfaceSysctls {
     return undefined;
   }
 
+  #rpFilterOfAll(): string {
+    try {
+      return this.#kernel.readSysctl(allRpFilter) ?? '0';
+    } catch {
+      return '0'; // a host that does not say it; the interface's own value is all that is left
+    }
+  }
+
   #put({ path, value }: Sysctl): ReturnType<typeof writeSysctl> | 'failed' {
     try {
-      return this.#write(path, value);
+      return this.#kernel.writeSysctl(path, value);
     } catch {
       return 'failed';
     }

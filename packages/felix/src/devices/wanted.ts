@@ -1,6 +1,7 @@
 // Derives the desired routes and neighbours of an interface. Pure.
-import { familyOf } from '@calico-openstack/addresses';
-import { deviceRoute, type Neighbour, neighbourKey, type Route, routeKey } from '@calico-openstack/kernel';
+import { type Cidr, familyOf, isHostCidr } from '@calico-openstack/addresses';
+import { blackholeMetric } from '@calico-openstack/datamodel';
+import { blackholeRoute, deviceRoute, type Neighbour, neighbourKey, type Route, routeKey, routeTable } from '@calico-openstack/kernel';
 import type { PlacedDevice } from './arrivals.ts';
 
 /** Desired routes and neighbours, by the keys of the room `kernel` (`routeKey`, `neighbourKey`). */
@@ -25,15 +26,25 @@ export function wantedOf(device: PlacedDevice, { routeProtocol: protocol, metric
   const { interfaceName: name } = device;
   const metrics = device.routing === 'elevated' ? elevatedMetric : metric;
   const supported = (address: string): boolean => ipv6 || !address.includes(':');
-  const routes = device.routes
-    .filter(supported)
-    .map((destination) => deviceRoute({ destination, device: name, metric: metrics[familyOf(destination)], protocol }));
+  const destinations = device.routes.filter(supported);
+  const routes = destinations.map((destination) => deviceRoute({ destination, device: name, metric: metrics[familyOf(destination)], protocol }));
+  // A prefix is not blackholed, because other workloads may have parts of it.
+  const blackholed = device.routing === 'leaving' ? destinations.filter(isHostCidr) : [];
+  const blackholes = blackholed.map((destination) => blackholeRoute({ destination, metric: blackholeMetric, protocol }));
   const permanent = device.neighbours
     .filter(({ address }) => supported(address))
     .map(({ address, mac }): Neighbour => ({ kind: 'permanent', device: name, address, mac }));
   const proxies = device.proxyNeighbours.filter(supported).map((address): Neighbour => ({ kind: 'proxy', device: name, address }));
   return {
-    routes: new Map(routes.map((route) => [routeKey(route), route])),
+    routes: new Map([...routes, ...blackholes].map((route) => [routeKey(route), route])),
     neighbours: new Map([...permanent, ...proxies].map((neighbour) => [neighbourKey(neighbour), neighbour])),
   };
 }
+
+/** Whether a route is one of our blackholes. @param protocol the protocol number of our routes */
+export const isOurBlackhole = (route: Pick<Route, 'type' | 'table' | 'metric' | 'protocol' | 'destination'>, protocol: number): boolean =>
+  route.type === 'blackhole' &&
+  route.table === routeTable.main &&
+  route.metric === blackholeMetric &&
+  route.protocol === protocol &&
+  isHostCidr(route.destination as Cidr);

@@ -98,6 +98,7 @@ export function fakeHostKernel() {
           onDrift: () => drifted(),
         }),
         writeSysctl: () => 'written',
+        readSysctl: () => '0',
         bgpInterfaces: new Set(),
         limits: new BandwidthLimits(createShaper(qdiscs.open(), links, shaperRights), () => drifted()),
         onSysctlsRestored: told.onSysctlsRestored,

@@ -4,7 +4,7 @@ import { eachAttribute, flag, hostIsLittleEndian, MessageWriter, readU32 } from 
 import { addressFamily, familyOfNumber } from '../netlink/family.ts';
 import type { NetlinkMessage } from '../netlink/socket.ts';
 import type { Operation } from '../programmer/diff.ts';
-import { type KernelRoute, routeTypes } from './route.ts';
+import { type KernelRoute, type RouteType, routeTypes } from './route.ts';
 
 /** RTM_NEWROUTE and RTM_DELROUTE. */
 export const routeMessage = { newRoute: 24, deleteRoute: 25 } as const;
@@ -76,11 +76,14 @@ function readRoute(payload: Uint8Array): KernelRoute | undefined {
     type: kind,
     ...(via === undefined ? {} : { via }),
     ...(prefSource === undefined ? {} : { prefSource }),
-    ...(deviceIndex === undefined ? {} : { deviceIndex }),
+    ...(deviceIndex === undefined || leadsNowhere.has(kind) ? {} : { deviceIndex }),
     ...(tos === 0 ? {} : { tos }),
     ...(multipath ? { multipath: true } : {}),
   };
 }
+
+/** Routes that have no device. The kernel shows those of IPv6 on `lo`, whatever was asked for. */
+const leadsNowhere: ReadonlySet<RouteType> = new Set(['blackhole', 'unreachable', 'prohibit', 'throw']);
 
 const unspecified: { readonly [family in IpFamily]: Uint8Array } = { 4: new Uint8Array(4), 6: new Uint8Array(16) };
 

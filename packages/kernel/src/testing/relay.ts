@@ -8,17 +8,18 @@ import { inNamespace } from '../netlink/namespace.ts';
 const libc = koffi.load('libc.so.6');
 const connect: (fd: number, address: Uint8Array, length: number) => number = libc.func('int connect(int, const uint8_t *, uint32_t)');
 
-const [AF_INET, SOCK_STREAM, SOCK_CLOEXEC] = [2, 1, 0o2000000];
+const [AF_INET, AF_INET6, SOCK_STREAM, SOCK_CLOEXEC] = [2, 10, 1, 0o2000000];
 
-/** Connects by TCP to a port of an IPv4 address inside the namespace. Throws when nobody listens there. */
+/** Connects by TCP to a port of an address inside the namespace. Throws when nobody listens there. */
 export function connectInside(namespace: string, port: number, host = '127.0.0.1'): Socket {
-  const address = new Uint8Array(16);
+  const family = host.includes(':') ? AF_INET6 : AF_INET;
+  const address = new Uint8Array(family === AF_INET ? 16 : 28);
   const view = new DataView(address.buffer);
-  view.setUint16(0, AF_INET, true);
+  view.setUint16(0, family, true);
   view.setUint16(2, port);
-  address.set(addressBytes(host), 4);
+  address.set(addressBytes(host), family === AF_INET ? 4 : 8);
   const fd = inNamespace(namespace, () => {
-    const opened = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const opened = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (opened < 0 || connect(opened, address, address.length) < 0) throw new Error(`cannot connect to port ${port} in ${namespace}: ${errnoName(errno())}`);
     return opened;
   });

@@ -113,6 +113,33 @@ test('Nova is told once of a port that is up where it is moving to', async () =>
   await ports.close();
 });
 
+test('a migration to a host whose Felix does not report the port is logged once, and again for the next host; a report, the end or a deletion in time is not', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source } = neutron();
+  const clock = fakeClock();
+  const { log: recorded, entries } = recordingLog();
+  const moves = (id: string, to?: string) =>
+    db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1', 'tap', to === undefined ? {} : { migrating_to: to })] }));
+  const silent = () => entries.filter(({ severity }) => severity === 'ERROR').map(({ fields }) => `${fields['port']} ${fields['host']}`);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log: recorded, clock });
+  const names = ['dead', 'reported', 'ended', 'deleted'];
+  for (const id of names) moves(id, 'h2');
+  for (const id of names) ports.look(id);
+  await clock.pass(9000);
+  await etcd.transact([], [{ put: statusKey('h2', 'reported'), value: report('down') }]); // another driver is told of this
+  moves('ended');
+  db.tables.ports.delete('deleted');
+  expect(silent()).toEqual([]);
+  await clock.pass(1000);
+  expect(silent()).toEqual(['dead h2']);
+  await clock.pass(60_000);
+  moves('dead', 'h3');
+  ports.look('dead');
+  await clock.pass(10_000);
+  expect(silent()).toEqual(['dead h2', 'dead h3']);
+  await ports.close();
+});
+
 test('new agents are reported at once, all in one write; the others wait for the next; upstream’s own probe is nobody', async () => {
   const { etcd } = fakeEtcd();
   const { source, batches } = neutron();

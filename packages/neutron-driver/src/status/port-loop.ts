@@ -7,7 +7,8 @@ import type { Background, FloatingIpUpdate } from '../sources.ts';
 import type { Keys } from '../sync/plan.ts';
 import { readKeys } from '../sync/sync.ts';
 import type { Slot } from '../translate/endpoint.ts';
-import { floatingIpUpdates, portStatusUpdate, type Reported, statusSlots, upAtDestination } from './ports.ts';
+import { floatingIpUpdates, portStatusUpdate, type Reported, silentDestination, statusSlots, upAtDestination } from './ports.ts';
+import { Unreported } from './unreported.ts';
 import { type Vanished, type Vanishing, Vanishings, vanishingOf } from './vanishings.ts';
 
 /** Writes ports' statuses to Neutron. */
@@ -38,6 +39,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
   const dirty = new Set<string>();
   const freed = new Set<string>();
   const vanishings = new Vanishings();
+  const unreported = new Unreported(log, clock);
   /** The ports that were reported to Nova as up at their destination, with that host. */
   const told = new Map<string, string>();
 
@@ -70,6 +72,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
       dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
     } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may return to the same host later
     for (const floatingIp of floatingIpUpdates(row, update?.status ?? row.status, rows)) await setFloatingIp(floatingIp);
+    unreported.note(row.id, silentDestination(row, reported));
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
     else if (told.get(row.id) !== destination) {
@@ -86,12 +89,14 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
 
   function forget(port: string): void {
     vanishings.forget(port);
+    unreported.note(port, undefined);
     told.delete(port);
   }
 
   let inTrouble = false;
   const loop: Loop = startLoop({
     run: async () => {
+      for (const port of unreported.due()) dirty.add(port);
       while (dirty.size > 0) {
         const some = [...dirty].slice(0, batchSize);
         for (const port of some) dirty.delete(port);
@@ -107,7 +112,7 @@ export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = 
         freed.delete(id);
       }
       inTrouble = false;
-      return undefined;
+      return unreported.restMs();
     },
     onFailure: (error) => {
       if (!inTrouble) log.warn({ err: error, ports: dirty.size }, 'port states do not reach Neutron, so Nova waits; retrying; see the rows process and etcd');

@@ -53,3 +53,9 @@ export function upAtDestination(port: PortRow, reported: Reported): string | und
   const destination = endpointWishes(port)[1]?.slot;
   return destination && reported.at(destination) === 'up' ? destination.host : undefined;
 }
+
+/** The host to which the port migrates, if its Felix has not reported the port. */
+export function silentDestination(port: PortRow, reported: Pick<Reported, 'at'>): string | undefined {
+  const destination = endpointWishes(port)[1]?.slot;
+  return destination && reported.at(destination) === undefined ? destination.host : undefined;
+}
