@@ -109,6 +109,8 @@ export type LocalWorkload = {
   readonly addresses: readonly Cidr[];
   /** Those of `addresses` and of the external addresses that this endpoint owns: single addresses to which nobody else has a better right (ownership.ts, reserved-addresses.ts). */
   readonly routed: readonly Cidr[];
+  /** The addresses that it shares with other ports of its network, whichever of them has them now. Absent when it shares none. */
+  readonly shared?: SharedAddresses;
   readonly ipv4Gateway?: IpAddress;
   /** Absent also if the address belongs to somebody else, because the host must not answer for it. */
   readonly ipv6Gateway?: IpAddress;
@@ -128,6 +130,12 @@ export type LocalWorkload = {
   readonly refusals?: readonly string[];
   readonly policy: EndpointPolicy;
 };
+
+/**
+ * Address pairs that several ports of a network have, for example the address of a VRRP group. Never empty. `createdMs` is the age of the port: of several that show that they have such
+ * an address, the older one gets it (`compareClaims`).
+ */
+export type SharedAddresses = { readonly addresses: readonly Cidr[]; readonly createdMs: number };
 
 /** Where a workload reaches the BIRD of its host. */
 export type WorkloadPeering = {

@@ -43,6 +43,7 @@ import type { FelixConfig } from './option-table.ts';
 import { renderOptions } from './render-options.ts';
 import { type ReservationKeeper, startReservationKeeper } from './reservations.ts';
 import { createSettingsKeeper, localSources, type SettingsKeeper } from './settings.ts';
+import { Sharing } from './sharing/sharing.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
 import { anotherFelixPolices, createTakeOver, type TakeOver } from './takeover/takeover.ts';
@@ -103,7 +104,7 @@ export type FelixParts = {
 };
 
 /** The parts that exist once the datastore has been ready for the first time. */
-type Programmed = { readonly devices: Devices; readonly statuses: Statuses; readonly region: string | undefined };
+type Programmed = { readonly devices: Devices; readonly sharing: Sharing; readonly statuses: Statuses; readonly region: string | undefined };
 
 /** The agent. It works from its construction until it is closed, and then closes its parts. */
 export class Felix {
@@ -333,12 +334,9 @@ export class Felix {
     const { devices, statuses: reported } = this.#programmed;
     this.#compareWhatIsDue(config, startMs, devices);
     this.#reservations.tell(config.InterfacePrefix, (source, reservations) => this.#calculation.reserve(source, reservations));
-    const change = this.#calculation.flush();
-    this.#notices.change(change);
-    this.#metrics.noteChange(change);
-    this.#dataplane.note(change);
+    const changes = this.#calculate(this.#programmed, config);
     this.#notices.defects(this.#calculation.takeDefects());
-    const { tables, statuses, retry, left } = this.#commit(change);
+    const { tables, statuses, retry, left } = this.#commit(changes);
     const endMs = this.#clock.steadyMs();
     const operations = tables.inet.operations + tables.arp.operations;
     this.#comparisons.noteApplied(startMs, { resynced: tables.inet.resynced, operations, tookMs: tables.inet.tookMs + tables.arp.tookMs });
@@ -368,6 +366,23 @@ export class Felix {
     void collectAfterStart((ms, signal) => this.#clock.pause(ms, signal), ended.signal);
   }
 
+  /** Calculates what has changed, and renders it. An address that has just become shared belongs to nobody until a guest has shown that it has it, which needs a second calculation. */
+  #calculate({ sharing }: Programmed, { SharedAddressPairs }: FelixConfig): readonly DesiredChange[] {
+    const changes: DesiredChange[] = [];
+    let holders = sharing.takeChanged();
+    do {
+      if (holders) this.#calculation.setHolders(holders);
+      const change = this.#calculation.flush();
+      this.#notices.change(change);
+      this.#metrics.noteChange(change);
+      sharing.note(change.workloads, SharedAddressPairs === 'Follow', (id) => this.#dataplane.workloads.get(id)?.routed);
+      this.#dataplane.note(change);
+      changes.push(change);
+      holders = sharing.takeChanged();
+    } while (holders);
+    return changes;
+  }
+
   /** Listens for guests while a workload is awaited by live migration. */
   #hearGuests(devices: Devices): void {
     if (!devices.areAnyAwaited) {
@@ -392,11 +407,11 @@ export class Felix {
    * Programs the kernel, and then derives which connections the change concerns. The kernel comes first, because it does not depend on that. The connections are derived also when the
    * kernel refused, because no later step gets this change again.
    */
-  #commit(change: DesiredChange): StepReport {
+  #commit(changes: readonly DesiredChange[]): StepReport {
     try {
       return this.#dataplane.step();
     } finally {
-      this.#connections.note(change);
+      for (const change of changes) this.#connections.note(change);
     }
   }
 
@@ -409,8 +424,16 @@ export class Felix {
     const devices = createDevices(kernel, this.#deviceSettings(config), earlier, this.#clock);
     this.#dataplane.begin(devices);
     this.#answerForGateways(devices);
+    const sharing = new Sharing({
+      open: (onHeard) => this.#kernel.talkOfAddresses(onHeard),
+      links: this.#kernel.links,
+      led: earlier.led,
+      log: this.#log,
+      clock: this.#clock,
+      onChange: () => this.#programming.wake(),
+    });
     const { FelixHostname: host, OpenstackRegion: region } = config;
-    return { region, devices, statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log, clock: this.#clock }) };
+    return { region, devices, sharing, statuses: startStatuses({ etcd: this.#etcd, region, host, startedAtMs, log: this.#log, clock: this.#clock }) };
   }
 
   #answerForGateways(devices: Devices): void {
@@ -463,6 +486,11 @@ export class Felix {
     this.#stamping.want(renderOptions(settings.config).stamps);
     this.#dataplane.setOptions(this.#renderOptions());
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
+    this.#programmed?.sharing.note(
+      this.#dataplane.workloads,
+      settings.config.SharedAddressPairs === 'Follow',
+      (id) => this.#dataplane.workloads.get(id)?.routed,
+    );
   }
 
   #compareWhatIsDue(config: FelixConfig, nowMs: number, devices: Devices): void {
@@ -530,6 +558,7 @@ export class Felix {
     await this.#programming.close();
     await this.#takeOver.close();
     await this.#foreignChains.close();
+    await this.#programmed?.sharing.close();
     await this.#programmed?.statuses.close();
     await Promise.all([this.#pages.health.close(), this.#pages.metrics.close()]);
     for (const close of this.#closing.reverse()) close();

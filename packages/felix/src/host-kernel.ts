@@ -40,6 +40,7 @@ import type { DeviceKernel, EarlierRun } from './devices.ts';
 import { HostSettings, switchOn } from './host-settings.ts';
 import { needing } from './kernel-needs.ts';
 import type { FelixConfig } from './option-table.ts';
+import { type AddressTalk, type Heard, openAddressTalk } from './sharing/talk.ts';
 
 /** The open kernel. */
 export interface HostKernel {
@@ -77,6 +78,11 @@ export interface HostKernel {
    * @throws NetlinkError without CAP_NET_RAW
    */
   answerForGateways(macFor: (linkIndex: number, address: string) => string | undefined): { close(): void };
+  /**
+   * Asks guests for addresses and hears what they say, until closed (sharing/talk.ts).
+   * @throws NetlinkError without CAP_NET_RAW
+   */
+  talkOfAddresses(onHeard: (heard: Heard) => void): AddressTalk;
   close(): void;
 }
 
@@ -194,6 +200,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
     },
     hearGuests: openAnnouncements,
     answerForGateways: openGatewayAnswers,
+    talkOfAddresses: openAddressTalk,
     close() {
       for (const close of closing) close();
     },

@@ -133,6 +133,11 @@ export const parameters = {
     DisableConntrackInvalidCheck: row(truth, false, 'allows packets that connection tracking calls invalid'),
     WorkloadSourceSpoofing: row(oneOf('Disabled', 'Any'), 'Disabled', 'whether endpoints may have prefixes that they send from besides their addresses'),
     WorkloadLinkLayerCheck: row(oneOf('Enabled', 'Disabled'), 'Enabled', "ours: restricts source MACs, ARP and neighbour discovery to the port's addresses"),
+    SharedAddressPairs: row(
+      oneOf('Follow', 'Oldest'),
+      'Follow',
+      'ours: whether an address that several ports of a network have as a pair follows the guest that has it (VRRP), or belongs to the oldest port of each host for ever',
+    ),
     EstablishedConnections: row(
       oneOf('Enforce', 'Keep'),
       'Enforce',

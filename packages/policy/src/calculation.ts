@@ -30,6 +30,7 @@ import type { Reading } from './decode/reading.ts';
 import { decodeTier } from './decode/tier.ts';
 import { decodePeeringSettings, decodeWorkloadPeer } from './decode/workload-peer.ts';
 import { ActiveRules } from './graph/active-rules.ts';
+import { AddressPairs } from './graph/address-pairs.ts';
 import { Contributors } from './graph/contributors.ts';
 import { Defects } from './graph/defects.ts';
 import { Governance } from './graph/governance.ts';
@@ -57,6 +58,11 @@ export type Calculation = PolicyCalculation & {
    * The addresses of Nodes and BGPPeers in the datastore are reserved without this call.
    */
   reserve(source: ReservationSource, reservations: Reservations): void;
+  /**
+   * Replaces what the host has found out about addresses that ports share (`LocalWorkload.shared`): the endpoint that has each, or undefined when none of this host's has. Of an address that is
+   * not in it, the first by `compareClaims` has it. Takes effect at the next flush.
+   */
+  setHolders(holders: ReadonlyMap<Cidr, WorkloadId | undefined>): void;
   /** Sizes as of the last flush, for metrics. */
   counts(): Counts;
 };
@@ -122,6 +128,7 @@ class Graph implements Calculation {
   readonly #reservationsChanged = new Set<Cidr>();
   readonly #toldReserved = new Set<Cidr>();
   readonly #workloads: LocalWorkloads;
+  readonly #pairs = new AddressPairs();
   readonly #hostEndpoints: LocalHostEndpoints;
   readonly #contributors: Contributors;
   readonly #tally = new Tally();
@@ -154,7 +161,7 @@ class Graph implements Calculation {
         exists: (id: ProfileId) => id === defaultAllowProfile || this.#profiles.has(id),
       },
     };
-    this.#workloads = new LocalWorkloads(surroundings, this.#migrations, this.#reserved, this.#peerings);
+    this.#workloads = new LocalWorkloads(surroundings, this.#migrations, this.#reserved, this.#peerings, this.#pairs);
     this.#hostEndpoints = new LocalHostEndpoints(surroundings);
     this.#contributors = new Contributors(this.#labels, {
       labellingAppeared: (labelling) => this.#sets.labellingAppeared(labelling),
@@ -170,6 +177,10 @@ class Graph implements Calculation {
 
   reserve(source: ReservationSource, reservations: Reservations): void {
     this.#setReserved(source, reservations);
+  }
+
+  setHolders(holders: ReadonlyMap<Cidr, WorkloadId | undefined>): void {
+    this.#workloads.setHolders(holders);
   }
 
   update(key: string, value: Value): void {
@@ -276,6 +287,7 @@ class Graph implements Calculation {
     const decoded = value && decodeWorkloadEndpoint(value);
     this.#defects.set(key, 'content', decoded && !decoded.ok ? [`${decoded.reason}; the endpoint counts as absent`] : []);
     this.#tally.endpoint('workloadEndpoints', parts.host, this.#contributors.has(key), decoded?.ok === true);
+    this.#workloads.claimantsChanged(this.#pairs.set(key, parts.endpoint, decoded?.ok ? decoded.value : undefined));
     if (!decoded?.ok) {
       if (id) this.#workloads.delete(id);
       this.#localKeys.delete(key);

@@ -1,6 +1,6 @@
 // Which addresses a workload of this host owns: none that belong to somebody else, and of an address that several workloads name only one owns it.
 import { type Cidr, parseCidr } from '@calico-openstack/addresses';
-import { addressPairMacsAnnotation, networkIdAnnotation, ReservedAddresses } from '@calico-openstack/datamodel';
+import { addressPairMacsAnnotation, networkIdAnnotation, ReservedAddresses, type WorkloadId } from '@calico-openstack/datamodel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Cluster, globalPolicy, gone, port, portId, resource } from './testing/resources.ts';
@@ -226,4 +226,81 @@ test('whatever endpoints ask for and others reserve, no address is routed that i
       }
     }),
   );
+});
+
+describe('an address pair that several ports of a network share', () => {
+  const at = (day: number) => `2026-01-0${day}T00:00:00Z`;
+  const vip = parseCidr('10.9.0.100')!;
+  const member = (number: number, more: object = {}) =>
+    port(number, { ipNetworks: [`10.9.0.${number}`, '10.9.0.100'], allowedIps: ['10.9.0.100'], created: at(number), ...more });
+  const hasIt = (cluster: Cluster): number[] => [1, 2, 3].filter((number) => cluster.workload(number)?.routed.includes(vip));
+  const hold = (cluster: Cluster, number: number | undefined) => {
+    cluster.calculation.setHolders(new Map([[vip, number === undefined ? undefined : (portId(number) as WorkloadId)]]));
+    return cluster.put();
+  };
+
+  test('is told with its ports’ ages, also when the other port is on another host, and no longer when it is gone', () => {
+    const cluster = new Cluster(member(1));
+    expect(cluster.workload(1)?.shared).toBeUndefined();
+    const elsewhere = member(3, { host: 'host-2' });
+    cluster.put(elsewhere);
+    expect(cluster.workload(1)?.shared).toEqual({ addresses: [vip], createdMs: Date.parse(at(1)) });
+    cluster.put(gone(elsewhere));
+    expect(cluster.workload(1)?.shared).toBeUndefined();
+    cluster.put(member(2), member(3));
+    cluster.put(gone(member(3)));
+    expect(cluster.workload(1)?.shared).toBeDefined();
+    cluster.put(port(2, { ipNetworks: ['10.9.0.2'] }));
+    expect(cluster.workload(1)?.shared).toBeUndefined();
+  });
+
+  test('is not shared by one port that migrates from host to host', () => {
+    const cluster = new Cluster(member(1), member(1, { host: 'host-2' }));
+    expect(cluster.workload(1)?.shared).toBeUndefined();
+  });
+
+  test('belongs to the oldest until the host has found out who holds it, then to that one, or to nobody', () => {
+    const cluster = new Cluster(member(1), member(2));
+    expect(hasIt(cluster)).toEqual([1]);
+    expect([...hold(cluster, 2).workloads.keys()].sort()).toEqual([portId(1), portId(2)]);
+    expect(hasIt(cluster)).toEqual([2]);
+    hold(cluster, undefined);
+    expect(hasIt(cluster)).toEqual([]);
+    expect(cluster.defects.get(member(1)[0])).toBeUndefined();
+    cluster.calculation.setHolders(new Map());
+    cluster.put();
+    expect(hasIt(cluster)).toEqual([1]);
+  });
+
+  test('is a fixed address of another port: nobody takes it by holding it', () => {
+    const cluster = new Cluster(member(1), member(2), port(3, { ipNetworks: ['10.9.0.100'] }));
+    expect(cluster.workload(1)?.shared).toBeUndefined();
+    hold(cluster, 2);
+    expect(hasIt(cluster)).toEqual([3]);
+  });
+
+  test('of two networks is shared in neither: a port of another network takes nothing', () => {
+    const inNetwork = (network: string) => ({ annotations: { [networkIdAnnotation]: network } });
+    const cluster = new Cluster(member(1, inNetwork('m')), member(2, inNetwork('n')));
+    expect([1, 2].map((number) => cluster.workload(number)?.shared)).toEqual([undefined, undefined]);
+    cluster.put(member(3, inNetwork('n')));
+    expect([1, 2, 3].map((number) => cluster.workload(number)?.shared)).toEqual([undefined, undefined, undefined]); // the oldest is of the other network
+    hold(cluster, 2);
+    expect(hasIt(cluster)).toEqual([1]);
+    cluster.put(gone(member(1)));
+    expect(hasIt(cluster)).toEqual([2]);
+    expect(cluster.workload(3)?.shared).toBeDefined();
+  });
+
+  test('is not shared where it is reserved, or a gateway of the network', () => {
+    const cluster = new Cluster(member(1, { ipv4Gateway: '10.9.0.100' }), member(2));
+    expect([1, 2].map((number) => cluster.workload(number)?.shared)).toEqual([undefined, undefined]);
+  });
+
+  test('is held by a port that no longer has it: by nobody', () => {
+    const cluster = new Cluster(member(1), member(2), member(3));
+    hold(cluster, 3);
+    cluster.put(port(3, { ipNetworks: ['10.9.0.3'] }));
+    expect(hasIt(cluster)).toEqual([]);
+  });
 });

@@ -11,6 +11,7 @@ import { fakeRoutes } from '@calico-openstack/kernel/routes/fake';
 import { earlierAddresses, policingChains, type TableName, tableName } from '@calico-openstack/render';
 import { BandwidthLimits, shaperRights } from '../devices/shaping.ts';
 import type { HostKernel } from '../host-kernel.ts';
+import type { Heard } from '../sharing/talk.ts';
 
 const devicePrefixes = ['tap'];
 
@@ -33,6 +34,9 @@ export function fakeHostKernel() {
   let reads = 0;
   /** What listens for guests. */
   const hearing = new Set<(linkIndex: number) => void>();
+  /** What hears guests speak of addresses, and the questions to them, as in `10.65.0.100 tap0000001-00`. */
+  const talking = new Set<(heard: Heard) => void>();
+  const questions: string[] = [];
 
   for (const { kernel } of Object.values(tables)) {
     const { commit } = kernel;
@@ -111,6 +115,10 @@ export function fakeHostKernel() {
       return { close: () => hearing.delete(onHeard) };
     },
     answerForGateways: () => ({ close: () => undefined }),
+    talkOfAddresses(onHeard) {
+      talking.add(onHeard);
+      return { ask: ({ index }, address) => void questions.push(`${address} ${links.nameOf(index)}`), close: () => talking.delete(onHeard) };
+    },
     close: () => undefined,
   };
   return {
@@ -129,6 +137,8 @@ export function fakeHostKernel() {
     /** Reports that another program has changed rules. */
     tellStrangers: () => strangers(),
     hearing,
+    talking,
+    questions,
     /** The routes, as in `10.65.0.11/32 tap0000001-00`, sorted. */
     routed: () => routes.routes.map(({ destination, deviceIndex }) => `${destination} ${links.nameOf(deviceIndex!)}`).sort(),
   };

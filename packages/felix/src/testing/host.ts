@@ -284,7 +284,8 @@ export class TestHost {
     for (const each of received) {
       const text = Buffer.from(each.frame).toString('latin1');
       const marked = /FELIX {3}( *\d+)/.exec(text);
-      if (marked) this.#arrivals.set(Number(marked[1]), each);
+      // An ICMP error of a workload's own system quotes the probe, which has arrived before.
+      if (marked && !this.#arrivals.has(Number(marked[1]))) this.#arrivals.set(Number(marked[1]), each);
     }
     return received;
   }

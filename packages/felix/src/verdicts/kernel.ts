@@ -47,7 +47,7 @@ async function openWorld() {
       }
       plugged.set(place, { ...place, interfaceIndex: fabric.ifindex, gatewayMac: uplink!.mac! });
     }
-    host.startAgent();
+    host.startAgent(undefined, { FELIX_SHAREDADDRESSPAIRS: 'Oldest' }); // the guests are packets alone, which answer nothing
     return { host, plugged };
   } catch (error) {
     await host.close();

@@ -13,11 +13,12 @@ import {
   type WorkloadEndpoint,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
+import type { AddressPairs } from './address-pairs.ts';
 import { Claims } from './claims.ts';
 import type { MemberKind } from './governance.ts';
 import type { LiveMigrations } from './live-migrations.ts';
 import { type LocalEndpoint, LocalEndpoints, type Surroundings } from './local-endpoints.ts';
-import { gatewaysOf, NetworkGateways } from './network-gateways.ts';
+import { gatewaysOf, NetworkGateways, networkOf } from './network-gateways.ts';
 import type { WorkloadPeerings } from './workload-peerings.ts';
 
 /** Identifies a workload endpoint on its host. `workload` is `<namespace>/<device_id>`, `endpoint` is the port's id. */
@@ -38,10 +39,14 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   /** Only endpoints that own their interface claim addresses: one that waits for its interface has nowhere to route them to. */
   readonly #addresses = new Claims<WorkloadId>();
   readonly #gateways = new NetworkGateways();
+  readonly #pairs: AddressPairs;
+  /** The endpoint that has each shared address at present, as the host has found out; undefined when none of this host's endpoints has it. */
+  #holders: ReadonlyMap<Cidr, WorkloadId | undefined> = new Map();
   #allowSourceSpoofing = false;
 
-  constructor(surroundings: Surroundings, migrations: LiveMigrations, reserved: ReservedAddresses, peerings: WorkloadPeerings) {
+  constructor(surroundings: Surroundings, migrations: LiveMigrations, reserved: ReservedAddresses, peerings: WorkloadPeerings, pairs: AddressPairs) {
     super(surroundings);
+    this.#pairs = pairs;
     this.#migrations = migrations;
     this.#reserved = reserved;
     this.#peerings = peerings;
@@ -54,11 +59,24 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     this.touchWhere((_, { allowSpoofedSourcePrefixes }) => allowSpoofedSourcePrefixes.length > 0);
   }
 
+  /** Replaces what the host has found out about shared addresses. An address that is not in it belongs to the first by `compareClaims`. */
+  setHolders(holders: ReadonlyMap<Cidr, WorkloadId | undefined>): void {
+    const before = this.#holders;
+    this.#holders = new Map(holders);
+    for (const cidr of new Set([...before.keys(), ...holders.keys()]))
+      if (before.get(cidr) !== holders.get(cidr) || before.has(cidr) !== holders.has(cidr)) this.claimantsChanged([cidr]);
+  }
+
+  /** Marks the endpoints dirty that claim one of these addresses. */
+  claimantsChanged(cidrs: Iterable<Cidr>): void {
+    for (const cidr of cidrs) for (const id of this.#addresses.claimants(cidr)) this.dirty.add(id);
+  }
+
   /** Marks the endpoints dirty that claim one of these prefixes or name it as a gateway: its reservations changed. */
   reservationsChanged(cidrs: ReadonlySet<Cidr>): void {
     if (cidrs.size === 0) return;
     const wide = [...cidrs].filter((cidr) => !isHostCidr(cidr));
-    for (const cidr of cidrs) for (const id of this.#addresses.claimants(cidr)) this.dirty.add(id);
+    this.claimantsChanged(cidrs);
     const peeringTouched = this.#peerings.addresses.some((address) => cidrs.has(hostCidr(address)));
     this.touchWhere(
       (_, definition) =>
@@ -88,7 +106,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
       for (const claims of [this.#addresses.of(id), claimed]) for (const cidr of claims.keys()) touched.add(cidr as Cidr);
       for (const other of this.#addresses.set(id, claimed)) this.dirty.add(other);
     }
-    for (const id of this.#gateways.takeTurned(touched, (gateway) => this.#addresses.owner(gateway))) this.dirty.add(id);
+    for (const id of this.#gateways.takeTurned(touched, (gateway) => this.#ownerOf(gateway))) this.dirty.add(id);
   }
 
   protected override output(id: WorkloadId, { definition, subject }: LocalEndpoint<WorkloadDefinition>, complain: (reason: string) => void): LocalWorkload {
@@ -98,6 +116,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     const liveMigrationRole = this.#migrations.roleOf(id, subject.labelling);
     if (owner !== id) complain(`interface ${interfaceName} belongs to ${owner}, the first of those that name it; this endpoint waits for it`);
     const { routed, ipNats, refusals } = this.#share(id, definition, complain);
+    const shared = owner === id ? [...this.#addresses.of(id).keys()].filter((cidr) => this.#isShared(id, cidr as Cidr)) : [];
     const gatewayOfOthers = ipv6Gateway && this.#gatewayObstacle(id, hostCidr(ipv6Gateway));
     if (gatewayOfOthers) refusals.push(`ipv6Gateway ${ipv6Gateway} ${gatewayOfOthers}: the host does not answer for it`);
     for (const refusal of refusals) complain(refusal);
@@ -113,6 +132,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
       ...(mac !== undefined && { mac }),
       addresses: ipNetworks,
       routed,
+      ...(shared.length > 0 && { shared: { addresses: shared.sort() as Cidr[], createdMs: definition.createdMs } }),
       ...(ipv4Gateway && { ipv4Gateway }),
       ...(ipv6Gateway && !gatewayOfOthers && { ipv6Gateway }),
       ipNats,
@@ -143,14 +163,12 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     if (this.#interfaces.owner(definition.interfaceName) !== id) return { routed: [], ipNats: [], refusals };
     for (const [thing, { kind }] of this.#addresses.of(id)) {
       const cidr = thing as Cidr;
-      const holder = this.#addresses.owner(cidr);
-      const obstacle =
-        this.#reserved.obstacle(cidr) ??
-        (kind === 'pair' && this.#gateways.has(definition, cidr) ? 'is a gateway of its network, which this host has on the taps' : undefined);
+      const holder = this.#ownerOf(cidr);
+      const obstacle = this.#obstacleOf(definition, cidr, kind);
       if (obstacle) refusals.push(`${addressOf(cidr)} ${obstacle}`);
       else if (holder === id) mine.add(cidr);
       else if (kind === 'fixed') refusals.push(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
-      else complain(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
+      else if (!this.#holders.has(cidr) || !this.#isShared(id, cidr)) complain(`${addressOf(cidr)} belongs to ${holder}, the first of those that have it`);
     }
     if (definition.ipNats.length === 0) return { routed: [...mine], ipNats: definition.ipNats, refusals };
     const ipNats = definition.ipNats.filter(({ internal, external }) => mine.has(hostCidr(internal)) && mine.has(hostCidr(external)));
@@ -162,13 +180,37 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     return { routed: [...mine].filter((cidr) => own.has(cidr) || translated.has(cidr)), ipNats, refusals };
   }
 
+  #obstacleOf(definition: WorkloadDefinition, cidr: Cidr, kind: AddressClaim['kind']): string | undefined {
+    const isGateway = kind === 'pair' && this.#gateways.has(definition, cidr);
+    return this.#reserved.obstacle(cidr) ?? (isGateway ? 'is a gateway of its network, which this host has on the taps' : undefined);
+  }
+
+  /**
+   * Whether an endpoint has the address as a pair together with others of its network, so that it belongs to whoever shows that he has it. A fixed address, and a pair of another network, keep
+   * their owner by `compareClaims`: nobody takes such an address by claiming it.
+   */
+  #isShared(id: WorkloadId, cidr: Cidr): boolean {
+    const owner = this.#addresses.owner(cidr);
+    const [mine, first] = [this.locals.get(id)?.definition, owner === undefined ? undefined : this.locals.get(owner)?.definition];
+    if (!mine || !first || networkOf(mine) !== networkOf(first) || this.#addresses.of(owner!).get(cidr)?.kind !== 'pair') return false;
+    return this.#addresses.of(id).get(cidr)?.kind === 'pair' && this.#pairs.areShared(mine, cidr) && this.#obstacleOf(mine, cidr, 'pair') === undefined;
+  }
+
+  /** Who has an address: of shared ones whoever holds it, of others the first by `compareClaims`. */
+  #ownerOf(cidr: Cidr): WorkloadId | undefined {
+    const owner = this.#addresses.owner(cidr);
+    if (owner === undefined || !this.#holders.has(cidr) || !this.#isShared(owner, cidr)) return owner;
+    const holder = this.#holders.get(cidr);
+    return holder !== undefined && this.#isShared(holder, cidr) ? holder : undefined;
+  }
+
   /**
    * Why the host may not answer for a gateway on the endpoint's tap; undefined when it may. A link-local gateway is valid on its tap alone. The host answers for an address
    * of its own in any case, because upstream's DHCP agent keeps gateways on links of their own.
    */
   #gatewayObstacle(id: WorkloadId, gateway: Cidr): string | undefined {
     if (gateway.startsWith('fe80:')) return undefined;
-    const holder = this.#addresses.owner(gateway);
+    const holder = this.#ownerOf(gateway);
     if (this.#reserved.isThisHosts(gateway)) return undefined;
     return this.#reserved.obstacle(gateway) ?? (holder !== undefined && holder !== id ? `belongs to ${holder}` : undefined);
   }

@@ -6,8 +6,8 @@ import { networkIdAnnotation, type WorkloadEndpoint, type WorkloadId } from '@ca
 export const gatewaysOf = ({ ipv4Gateway, ipv6Gateway }: WorkloadEndpoint): readonly Cidr[] =>
   [ipv4Gateway, ipv6Gateway].flatMap((gateway) => (gateway ? [hostCidr(gateway)] : []));
 
-/** All endpoints that name no network count as one network. */
-const networkOf = ({ annotations }: WorkloadEndpoint): string => annotations[networkIdAnnotation] ?? '';
+/** The network of an endpoint. All endpoints that name no network count as one network. */
+export const networkOf = ({ annotations }: WorkloadEndpoint): string => annotations[networkIdAnnotation] ?? '';
 
 /** The gateways that local endpoints name. */
 export class NetworkGateways {
