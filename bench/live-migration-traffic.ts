@@ -28,7 +28,7 @@ const flowOf = (label: string): Flow => {
 
 function receive(): void {
   for (const family of ['udp4', 'udp6'] as const) {
-    const socket = createSocket({ type: family, ipv6Only: true, recvBufferSize: 4 << 20 });
+    const socket = createSocket({ type: family, ...(family === 'udp6' && { ipv6Only: true }), recvBufferSize: 4 << 20 });
     socket.on('message', (bytes) => {
       const flow = flowOf(`${bytes.toString('latin1', 16)} UDP IPv${family.at(-1)}`);
       const [sequence, sentUs] = [bytes.readUIntBE(0, 6), bytes.readUIntBE(8, 6)];
