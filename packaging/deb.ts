@@ -31,6 +31,8 @@ export type Package = {
   readonly modules?: readonly string[];
   /** systemd units that are started with the package. */
   readonly services?: readonly string[];
+  /** Complaints of lintian that do not hold here, each with its reason. */
+  readonly overrides?: Readonly<Record<string, string>>;
   /** Whether it holds Python modules, which are compiled on the host. */
   readonly compilesPython?: true;
 };
@@ -49,6 +51,7 @@ export function buildDeb(one: Package, { version, out, epochSeconds }: Build): s
       ...one.entries,
       { to: `/usr/share/doc/${one.name}/copyright`, content: copyrightFile(one.modules ?? []) },
       changelog(one.name, version, epochSeconds),
+      overridesFile(one),
     ];
     for (const entry of entries) place(tree, entry);
     const files = entries.filter((entry) => !('link' in entry)).map(({ to }) => to);
@@ -111,13 +114,33 @@ function control(one: Package, version: string, bytes: number): string {
     list('Provides', replaces) +
     list('Conflicts', replaces) +
     list('Replaces', replaces) +
-    `Section: ${section}\nPriority: optional\nHomepage: https://docs.tigera.io/calico/latest/getting-started/openstack/\nDescription: ${summary}\n ${description}\n`
+    `Section: ${section}\nPriority: optional\nHomepage: https://docs.tigera.io/calico/latest/getting-started/openstack/\nDescription: ${summary}\n${wrapped(description, 78, ' ')}`
   );
 }
 
+/** Text in lines of at most this many characters, each behind an indentation. */
+function wrapped(text: string, most: number, indentation: string): string {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)!;
+    if (line !== '' && indentation.length + line.length + 1 + word.length > most) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines.map((line) => `${indentation}${line}\n`).join('');
+}
+
+const everyOverride = { 'initial-upload-closes-no-bugs': 'It is not uploaded to Debian, whose bugs these are.' };
+
+const overridesFile = ({ name, overrides = {} }: Package): Entry => ({
+  to: `/usr/share/lintian/overrides/${name}`,
+  content: Object.entries({ ...everyOverride, ...overrides })
+    .map(([tag, reason]) => `${wrapped(reason, 78, '# ')}${name}: ${tag}\n`)
+    .join(''),
+});
+
 const changelog = (name: string, version: string, epochSeconds: number): Entry => ({
   to: `/usr/share/doc/${name}/changelog.Debian.gz`,
-  gzipped: `${name} (${version}) stable; urgency=medium\n\n  * See https://docs.tigera.io/calico for what it replaces, and this project's CHANGELOG.md for what changed.\n\n -- ${maintainer}  ${new Date(epochSeconds * 1000).toUTCString().replace('GMT', '+0000')}\n`,
+  gzipped: `${name} (${version}) stable; urgency=medium\n\n  * What changed is in this project's CHANGELOG.md.\n\n -- ${maintainer}  ${new Date(epochSeconds * 1000).toUTCString().replace('GMT', '+0000')}\n`,
 });
 
 /**

@@ -12,7 +12,7 @@ export function bundledModules(bundle: string): readonly string[] {
 /** The copyright file (Debian policy 12.5). @param modules folders of npm packages that the package holds */
 export function copyrightFile(modules: readonly string[]): string {
   const own = [
-    'Calico for OpenStack in TypeScript, its authors and contributors.',
+    'Copyright 2026 the authors and contributors of Calico for OpenStack in TypeScript.',
     'Licensed under the Apache License, Version 2.0, which is in /usr/share/common-licenses/Apache-2.0 on Debian systems.',
   ];
   const others = modules.map((folder) => {

@@ -115,18 +115,26 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
     depends: ['libc6 (>= 2.28)', 'libgcc-s1', 'libstdc++6 (>= 9)'],
     entries: [
       { to: `${home}/node_modules/.bin/node`, from: join(modules, `node-linux-${npm}`, 'bin/node'), mode: 0o755 },
-      ...module(modules, 'koffi', /^(?!doc|vendor).*(\.c?js|package\.json|LICENSE\.txt)$/),
+      ...module(modules, 'koffi', /^(?!doc|vendor|cnoke|src\/koffi\/src\/trampolines).*(\.c?js|package\.json|LICENSE\.txt)$/), // without what builds it
       ...module(modules, `@koromix/koffi-linux-${npm}`, /^(?!musl)/), // Debian's C library is glibc
       { to: '/usr/lib/sysctl.d/50-calico-openstack.conf', from: join(import.meta.dirname, 'sysctl.conf') },
     ],
     modules: [`node-linux-${npm}`, 'koffi'].map((name) => join(modules, name)),
+    overrides: {
+      'embedded-library':
+        'Node is as its project has built it, with the libraries that it was tested with, and the same on every release of Debian and Ubuntu.',
+      'unstripped-binary-or-object': 'Its hash can be compared with the one in the lock file.',
+      'hardening-no-pie': 'It is as its project has built it.',
+      'copyright-file-contains-full-apache-2-license': 'The licence of Node holds those of its libraries as they were written, this one among them.',
+      'old-fsf-address-in-copyright-file': 'The same.',
+    },
   };
   const ours = [`calico-openstack-node (= ${debianVersion()})`];
   const python: Package = {
     name: 'python3-calico-openstack',
     architecture: 'all',
     section: 'python',
-    summary: 'the ML2 mechanism driver calico for Neutron',
+    summary: 'ML2 mechanism driver calico for Neutron',
     description: 'The class that Neutron loads. It decides nothing: calico-neutron-driver, which runs beside Neutron, does.',
     depends: ['python3 (>= 3.9)', 'python3-neutron (>= 2:21)'],
     replaces: ['networking-calico', 'python3-networking-calico'],
@@ -199,7 +207,14 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
         'calico-openstack makes etcd’s users and rights for each part and host. calico-diags collects the diagnostics of a host in one archive, without secrets.',
       depends: ours,
       replaces: ['calico-common'], // upstream's calico-diags is in it
-      entries: [...executable(operator), ...executable(diags)],
+      entries: [
+        ...executable(operator),
+        ...executable(diags),
+        ...['alerts.yml', 'dashboard.json'].map((file) => ({
+          to: `/usr/share/calico-openstack/monitoring/${file}`,
+          from: join(import.meta.dirname, 'monitoring', file),
+        })),
+      ],
       modules: bundled(operator, diags),
     },
   ];

@@ -65,6 +65,7 @@ export const files: readonly FileItem[] = [
 /** Configuration files whose secrets are looked for in all that is collected. None of them is put into the archive. */
 export const withSecrets: readonly string[] = [
   '/etc/calico/*',
+  '/etc/calico/*/*',
   '/etc/neutron/*.conf',
   '/etc/neutron/*.ini',
   '/etc/neutron/*.conf.d/*',

@@ -13,8 +13,10 @@ test.each([
   ['memcache_secret_key: abcdef', ['abcdef']],
   ['EtcdKeyFile = /etc/calico/felix.key', []],
   ['EtcdEndpoints = https://10.0.0.1:2379', []],
+  ['-----BEGIN PRIVATE KEY-----\nMHcCAQEEIplantedkey+/=\n-----END PRIVATE KEY-----', ['MHcCAQEEIplantedkey+/=']],
   ['password = abc', []], // part of too many words
-  ['# a sentence about nothing', []],
+  ['# how the password "v3password" is used', []],
+  ['auth_token = password', []],
 ])('%s holds the secrets %j', (line, secrets) => expect(secretsIn(line)).toEqual(secrets));
 
 test('a secret that is known is taken out wherever it stands, also where nothing says what it is', () => {

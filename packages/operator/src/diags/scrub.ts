@@ -6,20 +6,26 @@ export const leftOut = '<left out>';
 /** The shortest value that is looked for in other text: shorter ones are part of too many words. */
 const shortestValue = 4;
 
+const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g;
+
+/** Values that are words of configuration files, so that taking them out of all text would hide what is no secret. */
+const noSecret = /^(password|secret|token|credentials?|none|true|false|<left out>)$/i;
+
 /** Names of options whose values are secrets or hold one: oslo's, Calico's, and those of most other programs. */
 const secretName = /passw|secret|token|credential|connection$|transport_url|(^|_)key$|^auth_key/i;
 
-/** The secrets of a configuration file: values of options with such a name, and passwords in URLs. A path is none. */
+/** The secrets of a file: values of options with such a name, passwords in URLs, the lines of private keys. A path is none. */
 export function secretsIn(configuration: string): readonly string[] {
-  const found: string[] = [];
+  // The lines of a private key: a program may have written one of them somewhere.
+  const found: string[] = [...configuration.matchAll(privateKey)].flatMap(([key]) => key.split('\n').filter((line) => /^[\w+/=]{16,}$/.test(line)));
   for (const line of configuration.split('\n')) {
     const [, name = '', raw = ''] = /^\s*([\w.-]+)\s*[=:]\s*(.*?)\s*$/.exec(line) ?? [];
     const value = /^([`"'])(.*)\1$/.exec(raw)?.[2] ?? raw;
     if (secretName.test(name) && value !== '' && !value.startsWith('/') && !value.includes('://')) found.push(value, value.replace(/\s+[#;].*$/, ''));
     for (const [, password = ''] of line.matchAll(inUrl)) found.push(password, decoded(password));
-    for (const [, , , following = ''] of line.matchAll(named)) if (/^["'`]/.test(following)) found.push(following.slice(1, -1));
+    if (!/^\s*#/.test(line)) for (const [, , , following = ''] of line.matchAll(named)) if (/^["'`]/.test(following)) found.push(following.slice(1, -1));
   }
-  return [...new Set(found)].filter((secret) => secret.length >= shortestValue && secret !== leftOut);
+  return [...new Set(found)].filter((secret) => secret.length >= shortestValue && !noSecret.test(secret));
 }
 
 function decoded(text: string): string {
@@ -35,7 +41,6 @@ const inUrl = /:\/\/[^\s:@/]*:([^\s"'<>]+)@/g;
 /** A name that says that a secret follows: `password = x`, `"secret": "x"`, `password "x"` (BIRD). */
 const named = /([\w-]*(?:passw|secret|token|credential)[\w-]*)(["']?\s*[:=]\s*|\s+(?=["'`]))("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|[^\s,;}]+)/gi;
 const authorization = /((?:^|[^\w-])(?:proxy-)?authorization["']?\s*[:=]\s*)[^\n]+/gi;
-const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 
 /** A text without secrets, and how many were taken out. @param secrets values to look for, see `secretsIn` */
 export function scrub(text: string, secrets: readonly string[]): { readonly text: string; readonly count: number } {
