@@ -3,14 +3,19 @@ import { isSentence } from './errors.ts';
 import type { LogEntry } from './log.ts';
 import { sourceStack } from './source-stack.ts';
 
+/** One line without its line end: local time, severity, process, name, then the event. */
+export function printLogLine(name: string, time: Date, entry: LogEntry): string {
+  const local = new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString();
+  return `${local.slice(0, 10)} ${local.slice(11, 23)} [${entry.severity}][${process.pid}] ${name}: ${printEvent(entry)}`;
+}
+
 /**
- * One line without its line end: local time, severity, process, name, message, then the fields. Text with blanks is quoted, so that a program can find where a field ends.
+ * The message of an event, then its fields, in one line. Text with blanks is quoted, so that a program can find where a field ends.
  * An error is printed as its code and its sentence, and a fault of ours with its stack as well.
  */
-export function printLogLine(name: string, time: Date, { severity, message, fields }: LogEntry): string {
+export function printEvent({ severity, message, fields }: LogEntry): string {
   const { err, ...others } = fields;
-  const local = new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString();
-  const parts = [`${local.slice(0, 10)} ${local.slice(11, 23)} [${severity}][${process.pid}] ${name}: ${oneLine(message)}`];
+  const parts = [oneLine(message)];
   for (const [field, value] of Object.entries(others)) if (value !== undefined) parts.push(`${field}=${printValue(value)}`);
   if (err !== undefined && err !== null) parts.push(...printError(err, severity === 'ERROR' || severity === 'FATAL'));
   return parts.join(' ');

@@ -1,7 +1,8 @@
-// The log: one event a line, with fields behind the message. It has up to two destinations, each with its own threshold.
+// The log: one event a line, with fields behind the message. It has up to three destinations, each with its own threshold.
 
 import { type LogFile, openLogFile } from './log-file.ts';
-import { printLogLine } from './log-line.ts';
+import { printEvent, printLogLine } from './log-line.ts';
+import { isOutputTheJournal, openSystemLog, type SystemLog } from './system-log.ts';
 
 /** Calico's severities as operators write them, the least severe first. */
 export const severities = ['TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'FATAL'] as const;
@@ -38,12 +39,18 @@ export type LogDestinations = {
   readonly screen?: Severity | undefined;
   /** The file and its threshold; undefined when there is none. */
   readonly file?: { readonly path: string; readonly severity: Severity } | undefined;
+  /** The threshold of the system's log (journald or syslog); undefined when nothing goes there. */
+  readonly system?: Severity | undefined;
 };
 
 /** What a log is opened with. */
 export type LogOptions = LogDestinations & {
-  /** The program's name, which every line has: `felix`, `dhcp-agent`. */
+  /** The program's name, which every line has: `felix`, `dhcp-agent`. In the system's log it is `calico-felix` and so on. */
   readonly name: string;
+  /** Opens the system's log; given by tests. */
+  readonly openSystem?: (identifier: string) => SystemLog;
+  /** Whether standard output leads to journald; given by tests. */
+  readonly isScreenTheJournal?: boolean;
 };
 
 /** A log whose destinations can be changed. */
@@ -62,20 +69,24 @@ export interface OpenLog {
  * Opens the destinations. A missing directory of the file is created.
  * @throws StartError LOG_UNUSABLE when the file cannot be opened, because an agent that cannot report anything must not start
  */
-export function openLog({ name, ...initial }: LogOptions): OpenLog {
+export function openLog({ name, openSystem = openSystemLog, isScreenTheJournal = isOutputTheJournal(process.env), ...initial }: LogOptions): OpenLog {
   let destinations: readonly { readonly from: number; write(text: string): unknown }[] = [];
+  let system: { readonly from: number; readonly log: SystemLog } | undefined;
+  /** Whether journald has the present event, so that it would have it twice if it were printed too. */
+  let isInJournal = false;
   let leastSevere = Number.POSITIVE_INFINITY;
   let file: LogFile | undefined;
 
-  function configure({ screen, file: wanted }: LogDestinations): void {
+  function configure({ screen, file: wanted, system: systemSeverity }: LogDestinations): void {
     const before = file;
     if (wanted?.path !== before?.path) file = wanted && openLogFile(wanted.path);
     const opened = file;
     destinations = [
-      ...(screen ? [{ from: severities.indexOf(screen), write: (text: string) => process.stdout.write(text) }] : []),
+      ...(screen ? [{ from: severities.indexOf(screen), write: (text: string) => (isInJournal ? undefined : process.stdout.write(text)) }] : []),
       ...(wanted && opened ? [{ from: severities.indexOf(wanted.severity), write: (text: string) => opened.write(text) }] : []),
     ];
-    leastSevere = Math.min(...destinations.map(({ from }) => from));
+    system = systemSeverity && { from: severities.indexOf(systemSeverity), log: system?.log ?? openSystem(`calico-${name}`) };
+    leastSevere = Math.min(...destinations.map(({ from }) => from), system?.from ?? Number.POSITIVE_INFINITY);
     if (before !== file) before?.close();
   }
 
@@ -85,8 +96,10 @@ export function openLog({ name, ...initial }: LogOptions): OpenLog {
   const log = loggerTo(
     (severity) => severity >= leastSevere,
     (entry) => {
-      const line = `${printLogLine(name, new Date(), entry)}\n`;
       const severity = severities.indexOf(entry.severity);
+      const isTaken = system !== undefined && severity >= system.from && system.log.write(entry.severity, printEvent(entry));
+      isInJournal = isTaken && isScreenTheJournal;
+      const line = `${printLogLine(name, new Date(), entry)}\n`;
       for (const { from, write } of destinations) if (severity >= from) write(line);
     },
   );

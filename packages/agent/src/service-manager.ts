@@ -38,17 +38,26 @@ export async function openServiceManager(environment: ServiceEnvironment): Promi
 const pathBytesMax = 107;
 const [AF_UNIX, SOCK_DGRAM, SOCK_CLOEXEC, MSG_DONTWAIT, MSG_NOSIGNAL] = [1, 2, 0x80000, 0x40, 0x4000];
 
-/** undefined when there is no socket to be had. */
 async function openSender(path: string): Promise<((text: string) => void) | undefined> {
+  const sendTo = await openDatagrams();
+  return sendTo && ((text) => void sendTo(path, Buffer.from(text)));
+}
+
+/** Sends a datagram to the socket of this name without waiting. Returns whether it was taken. */
+export type SendTo = (path: string, bytes: Uint8Array) => boolean;
+
+/** Opens a socket for datagrams to local sockets; undefined when there is none to be had. */
+export async function openDatagrams(): Promise<SendTo | undefined> {
   const { default: koffi } = await import('koffi');
   const libc = koffi.load('libc.so.6');
   const fd: number = libc.func('int socket(int, int, int)')(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return undefined;
   const sendTo = libc.func('long sendto(int, const uint8_t *, size_t, int, const uint8_t *, uint32_t)');
-  const address = unixAddress(path);
-  return (text) => {
-    const bytes = Buffer.from(text);
-    sendTo(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length);
+  const addresses = new Map<string, Uint8Array>();
+  return (path, bytes) => {
+    const address = addresses.get(path) ?? unixAddress(path);
+    addresses.set(path, address);
+    return sendTo(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length) === bytes.length;
   };
 }
 

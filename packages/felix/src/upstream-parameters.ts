@@ -16,7 +16,7 @@ FlowLogsCollectorDebugTrace FlowLogsFlushInterval FlowLogsGoldmaneServer FlowLog
 HealthTimeoutOverrides InterfaceExclude InterfaceRefreshInterval IpInIpEnabled IpInIpMtu IpInIpTunnelAddr IpsetsRefreshInterval IptablesBackend IptablesFilterAllowAction
 IptablesFilterDenyAction IptablesLockProbeIntervalMillis IptablesMangleAllowAction IptablesMarkMask IptablesNATOutgoingInterfaceFilter IptablesPostWriteCheckIntervalSecs
 IptablesRefreshInterval IPv4VXLANTunnelAddr IPv6VXLANTunnelAddr IstioAmbientMode IstioDSCPMark KubeNodePortRanges
-LocalSubnetL2Reachability LogDebugFilenameRegex LogSeveritySys MaxIpsetSize MTUIfacePattern NATOutgoingExclusions
+LocalSubnetL2Reachability LogDebugFilenameRegex MaxIpsetSize MTUIfacePattern NATOutgoingExclusions
 NetlinkTimeoutSecs NftablesFilterAllowAction NftablesMangleAllowAction NFTablesFlowTableOffload NFTablesMode PolicySyncPathPrefix ProgramClusterRoutes PrometheusGoMetricsEnabled
 PrometheusProcessMetricsEnabled PrometheusWireGuardMetricsEnabled RequireMTUFile
 RouteSource RouteSyncDisabled RouteTableRange RouteTableRanges ServiceLoopPrevention SidecarAccelerationEnabled TyphaAddr TyphaCAFile TyphaCertFile TyphaCN TyphaK8sNamespace
@@ -35,7 +35,6 @@ const agreed: Readonly<Record<string, RegExp>> = {
   EndpointStatusPathPrefix: /^none$/i,
   FloatingIPs: /^disabled$/i,
   IpInIpEnabled: no,
-  LogSeveritySys: /^none$/i,
   NATOutgoingExclusions: /^ippoolsonly$/i,
   NFTablesMode: /^(enabled|auto)$/i,
   // Chains of other tables judge the packets that ours allow, with either of the two texts.
@@ -65,7 +64,6 @@ const instead: Readonly<Record<string, string>> = {
   IptablesMarkMask: 'NftablesMarkMask is the one that counts',
   IptablesFilterDenyAction: 'NftablesFilterDenyAction is the one that counts',
   IptablesRefreshInterval: 'NftablesRefreshInterval is the one that counts',
-  LogSeveritySys: 'the log goes to LogFilePath and to standard output',
   FailsafeInboundHostPorts: "the host's own interfaces are not policed",
   FailsafeOutboundHostPorts: "the host's own interfaces are not policed",
   TyphaAddr: 'etcd is read directly',

@@ -34,6 +34,12 @@ export const outputRows = (defaults: {
   LogFilePath: row<string | undefined>(text, defaults.logFile, 'the log file; `none` for none', { required: true, none }),
   LogSeverityFile: row<Severity | undefined>(severity, 'INFO', 'the least severe events in the log file; `none` for no file', { none }),
   LogSeverityScreen: row<Severity | undefined>(severity, 'INFO', 'the least severe events on standard output; `none` for no output', { none }),
+  LogSeveritySys: row<Severity | undefined>(
+    severity,
+    'INFO',
+    "the least severe events in the system's log (journald, or syslog at /dev/log); `none` for none. Where standard output is the journal, it has each event once",
+    { none },
+  ),
   HealthEnabled: row(truth, false, 'whether `/liveness` and `/readiness` are served'),
   HealthHost: row(text, 'localhost', 'the address on which they are served'),
   HealthPort: row(port, defaults.healthPort, 'their port'),
@@ -81,6 +87,7 @@ function metricsTls({
 export const outputsOf = (values: Values<ReturnType<typeof outputRows>>): Outputs => ({
   log: {
     screen: values.LogSeverityScreen,
+    system: values.LogSeveritySys,
     file: values.LogFilePath && values.LogSeverityFile ? { path: values.LogFilePath, severity: values.LogSeverityFile } : undefined,
   },
   health: values.HealthEnabled ? { host: values.HealthHost, port: values.HealthPort } : undefined,
