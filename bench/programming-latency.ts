@@ -1,19 +1,20 @@
-// Measures how long a change in etcd takes to reach the kernel. It observes packets only, so it works for any agent that reads this datastore.
+// Measures how long a change in etcd takes to reach the kernel. It observes packets only, so it works for any agent that reads this datastore. The floor (floor/felix.ts) runs in turn.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { asAdministrator, type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
-import { type KeyedValue, securityGroup, type TestEndpoint, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
+import type { Plugged, TestHost } from '@calico-openstack/felix/testing/host';
+import { workloadEndpoint } from '@calico-openstack/felix/testing/resources';
 import { parseFrame } from '@calico-openstack/kernel/testing/frames';
-import { type Bench, type Measurement, percentiles } from './bench.ts';
+import { type Bench, type Measurement, percentiles, quantile } from './bench.ts';
+import { ALLOWED, FORBIDDEN, openComputeHost, shared, TOGGLED } from './compute-host.ts';
+import { buildFloor } from './floor/build.ts';
 
 const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
-
-/** Ports: one that is always allowed from the client's group; one that is allowed from anywhere while the rule exists; one that is never allowed. */
-const [ALLOWED, TOGGLED, FORBIDDEN] = [7000, 7001, 7009];
+/** How many times as long as the floor an agent may take: its median, and its worst. */
+const [medianTarget, worstTarget] = [2, 5];
 
 /** The bench `programming-latency`. */
 export const bench: Bench = {
-  description: 'time from a write to etcd to the first packet that passes, or the last that does',
+  description: 'time from a write to etcd to the first packet that passes, or the last that does; beside a floor',
   options: {
     agent: 'command that starts the agent in the foreground [this project’s calico-felix, as built]',
     name: 'what the report calls it [calico-felix]',
@@ -25,78 +26,96 @@ export const bench: Bench = {
     const agent = options.get('agent') ?? ours;
     if (!options.has('agent') && !existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
     const name = options.get('name') ?? 'calico-felix';
+    const sizes = { cluster: Number(options.get('cluster') ?? 1000), iterations: Number(options.get('iterations') ?? 30) };
     const results: Measurement[] = [];
-    for (const local of (options.get('local') ?? '10,200').split(',').map(Number)) {
-      results.push(
-        ...(await measure(
-          { agent, name, local, cluster: Number(options.get('cluster') ?? 1000), iterations: Number(options.get('iterations') ?? 30) },
-          progress,
-        )),
-      );
+    const floor = await buildFloor('felix');
+    try {
+      for (const local of (options.get('local') ?? '10,200').split(',').map(Number)) {
+        const [least, samples] = [
+          await measure({ agent: floor.command, name: 'floor', local, ...sizes }, progress),
+          await measure({ agent, name, local, ...sizes }, progress),
+        ];
+        results.push(...report('floor', local, least), ...report(name, local, samples), ...compared(name, local, samples, least));
+      }
+      return results;
+    } finally {
+      floor.close();
     }
-    return results;
   },
 };
 
 type Case = { readonly agent: string; readonly name: string; readonly local: number; readonly cluster: number; readonly iterations: number };
 
-/** The nth endpoint, with its own id, MAC and address. */
-function endpoint(number: number, host: string, groups: readonly string[]): TestEndpoint {
-  const hex = number.toString(16).padStart(6, '0');
-  return {
-    host,
-    id: `${hex}00-${hex.slice(2)}-4000-8000-0000000${hex.slice(1)}`,
-    mac: `fa:16:3e:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4)}`,
-    addresses: [`10.${64 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`],
-    groups,
-  };
-}
+/** Milliseconds of each repetition. */
+type Samples = {
+  readonly appears: readonly number[];
+  readonly bites: readonly number[];
+  readonly ends: readonly number[];
+  readonly joins: readonly number[];
+  readonly leaves: readonly number[];
+  readonly forbidden: number;
+};
 
-const allow = (port: number, source: object): object => ({ action: 'Allow', ipVersion: 4, protocol: 17, source, destination: { ports: [port] } });
-const fromGroup = (group: string): object => ({ selector: `has(sg.projectcalico.org/openstack-${group})` });
-const sharedRules = [allow(7002, { nets: ['192.0.2.0/24'] })];
-const shared = (toggled: boolean): KeyedValue => securityGroup('shared', toggled ? [allow(TOGGLED, { nets: ['0.0.0.0/0'] }), ...sharedRules] : sharedRules);
+const changes = {
+  appears: 'endpoint written → first packet',
+  bites: 'rule added → first packet',
+  ends: 'rule deleted → last packet',
+  joins: 'member joins → first packet',
+  leaves: 'member leaves → last packet',
+} as const;
+const changeNames = Object.keys(changes) as (keyof typeof changes)[];
 
-async function measure({ agent, name, local, cluster, iterations }: Case, progress: (line: string) => void): Promise<Measurement[]> {
-  const host = await TestHost.open();
+const report = (name: string, local: number, samples: Samples): Measurement[] => [
+  ...changeNames.flatMap((change) => percentiles(`${name}: ${changes[change]}`, samples[change], local)),
+  { metric: `${name}: forbidden packets let through`, at: local, value: samples.forbidden, target: 0 },
+];
+
+const times = (samples: readonly number[], floor: readonly number[], share: number): number =>
+  Math.round((quantile(samples, share) / quantile(floor, share)) * 100) / 100;
+
+const compared = (name: string, local: number, samples: Samples, floor: Samples): Measurement[] =>
+  changeNames.flatMap((change) => [
+    {
+      metric: `${name}: ${changes[change]}, p50 as multiple of the floor’s`,
+      at: local,
+      value: times(samples[change], floor[change], 0.5),
+      target: medianTarget,
+    },
+    {
+      metric: `${name}: ${changes[change]}, worst as multiple of the floor’s`,
+      at: local,
+      value: times(samples[change], floor[change], 1),
+      target: worstTarget,
+    },
+  ]);
+
+async function measure({ agent, name, local, cluster, iterations }: Case, progress: (line: string) => void): Promise<Samples> {
+  const { host, client, candidate, locals, plug, start } = await openComputeHost(local, cluster);
   try {
-    const groups = Math.max(5, Math.round(cluster / 40));
-    const groupOf = (number: number): string => `g${number % groups}`;
-    await host.put(
-      ...Array.from({ length: groups }, (_, number) =>
-        securityGroup(`g${number}`, [{ action: 'Allow', ipVersion: 4, source: fromGroup(`g${number}`) }, allow(ALLOWED, fromGroup('client'))]),
-      ),
-      securityGroup('client', []),
-      shared(false),
-      ...Array.from({ length: cluster }, (_, number) => workloadEndpoint(endpoint(100_000 + number, `host${1 + (number >> 5)}`, [groupOf(number), 'common']))),
-    );
-    const client = await host.plug(endpoint(1, 'host0', ['client']));
-    const locals: Plugged[] = [];
-    for (let number = 0; number < local; number += 1) locals.push(await host.plug(endpoint(256 + number, 'host0', [groupOf(number), 'shared'])));
-    await host.put(workloadEndpoint(client), ...locals.map(workloadEndpoint));
     progress(`${name}: ${local} local endpoints, ${cluster} on other hosts`);
-    host.startAgent(['sh', '-c', `exec ${agent}`], { FELIX_LOGSEVERITYSCREEN: 'WARNING', ...asAdministrator });
-    const ways = new Ways(host, client);
+    start(agent);
+    const [ways, others] = [new Ways(host, client), new Ways(host, candidate)];
+    const member = (is: boolean): Promise<void> => host.put(workloadEndpoint({ ...candidate, groups: [is ? 'client' : 'quiet'] }));
     for (const each of locals) await ways.first(each, ALLOWED, async () => undefined);
 
-    const [appears, bites] = [[] as number[], [] as number[]];
+    const samples = { appears: [] as number[], bites: [] as number[], ends: [] as number[], joins: [] as number[], leaves: [] as number[] };
     for (let round = 0; round < iterations; round += 1) {
-      const fresh = await host.plug(endpoint(30_000 + round, 'host0', [groupOf(round), 'shared']));
+      const fresh = await plug(30_000 + round);
       await settle();
-      appears.push(await ways.first(fresh, ALLOWED, () => host.put(workloadEndpoint(fresh))));
+      samples.appears.push(await ways.first(fresh, ALLOWED, () => host.put(workloadEndpoint(fresh))));
       await host.delete(workloadEndpoint(fresh).key);
       await host.unplug(fresh);
-      const target = locals[round % local]!;
-      await ways.first(target, TOGGLED, () => host.put(shared(true)));
       await settle();
-      bites.push(await ways.last(target, TOGGLED, () => host.put(shared(false))));
+      const target = locals[round % local]!;
+      samples.bites.push(await ways.first(target, TOGGLED, () => host.put(shared(true))));
+      await settle();
+      samples.ends.push(await ways.last(target, TOGGLED, () => host.put(shared(false))));
+      samples.joins.push(await others.first(target, ALLOWED, () => member(true)));
+      await settle();
+      samples.leaves.push(await others.last(target, ALLOWED, () => member(false)));
       if (round % 10 === 9) progress(`  ${round + 1} of ${iterations}`);
     }
-    return [
-      ...percentiles(`${name}: endpoint written → first packet`, appears, local),
-      ...percentiles(`${name}: rule deleted → last packet`, bites, local),
-      { metric: `${name}: forbidden packets let through`, at: local, value: ways.forbidden, target: 0 },
-    ];
+    return { ...samples, forbidden: ways.forbidden + others.forbidden };
   } finally {
     await host.close();
   }

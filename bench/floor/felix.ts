@@ -1,0 +1,136 @@
+// The floor of Felix's benches: the smallest program that follows the same values in etcd and makes the same change of the kernel by netlink. It knows what the benches write and nothing
+// else: it checks nothing, shares nothing between endpoints and survives no failure.
+//
+// An endpoint of this host gets a route, a neighbour, the settings of its interface and an element of a set. The members of the group `client` are a set. The group `shared` is a chain,
+// whose rule comes and goes.
+import { hostname } from 'node:os';
+import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
+import { connectEtcd } from '@calico-openstack/etcd';
+import {
+  createNeighbourProgrammer,
+  createRouteProgrammer,
+  deviceRoute,
+  type NftChain,
+  neighbourKey,
+  openLinks,
+  openNeighbours,
+  openRoutes,
+  openTable,
+  routeKey,
+  writeSysctl,
+} from '@calico-openstack/kernel';
+import { equal, inSet, l4proto, nameBegins, port, rule } from '@calico-openstack/render/statements';
+
+const UDP = 17;
+const [ALLOWED, TOGGLED] = [7000, 7001];
+const addresses = { name: 'addresses', key: ['ipv4_addr'] } as const;
+const clients = { name: 'clients', key: ['ipv4_addr'] } as const;
+const prefix = '/calico/resources/v3/projectcalico.org';
+const host = process.env['FELIX_FELIXHOSTNAME'] ?? hostname();
+const { FELIX_ETCDENDPOINTS: endpoints = 'http://127.0.0.1:2379', ETCD_USERNAME: username, ETCD_PASSWORD: password } = process.env;
+
+const etcd = connectEtcd({ endpoints: endpoints.split(','), ...(username !== undefined && { username, password: password ?? '' }) });
+const links = openLinks();
+const table = openTable('inet', 'floor');
+const routes = createRouteProgrammer({ table: openRoutes(), devices: links, owns: () => false });
+const neighbours = createNeighbourProgrammer({ table: openNeighbours(), devices: links, owns: () => false });
+links.watch(({ links: names }) => {
+  for (const name of names) {
+    routes.deviceChanged(name);
+    neighbours.deviceChanged(name);
+  }
+});
+
+const accept = { is: 'verdict', verdict: 'accept' } as const;
+const toPort = (number: number) => [l4proto(UDP), equal('th dport', port(number))];
+const shared = (toggled: boolean): NftChain => ({ name: 'shared', rules: toggled ? [rule(...toPort(TOGGLED), accept)] : [] });
+table.setSet(addresses, []);
+table.setSet(clients, []);
+table.setChain(shared(false));
+table.setChain({
+  name: 'forward',
+  hook: { type: 'filter', hook: 'forward', priority: 0, policy: 'drop' },
+  rules: [
+    rule(nameBegins('meta oifname', 'tap'), inSet(addresses.name, ['ip daddr']), inSet(clients.name, ['ip saddr']), ...toPort(ALLOWED), accept),
+    rule({ is: 'verdict', verdict: 'jump', chain: 'shared' }),
+  ],
+});
+
+type Held = { readonly device: string; readonly mac: string; readonly address: string; readonly isClient: boolean };
+const held = new Map<string, Held>();
+
+function objectsOf({ device, mac, address }: Omit<Held, 'isClient'>) {
+  return {
+    element: { key: addressBytes(address as IpAddress) },
+    route: deviceRoute({ destination: `${address}/32`, device, metric: 1024, protocol: 3 }),
+    neighbour: { kind: 'permanent', device, address, mac } as const,
+  };
+}
+
+function add(key: string, endpoint: Held): void {
+  const { element, route, neighbour } = objectsOf(endpoint);
+  held.set(key, endpoint);
+  if (endpoint.isClient) table.addElements(clients.name, [element]);
+  table.addElements(addresses.name, [element]);
+  routes.set(route);
+  neighbours.set(neighbour);
+  for (const [setting, value] of [
+    ['route_localnet', 1],
+    ['proxy_arp', 1],
+    ['forwarding', 1],
+    ['rp_filter', 1],
+  ] as const)
+    writeSysctl(['net', 'ipv4', 'conf', endpoint.device, setting], value);
+}
+
+function remove(key: string): void {
+  const endpoint = held.get(key);
+  if (!endpoint) return;
+  const { element, route, neighbour } = objectsOf(endpoint);
+  held.delete(key);
+  for (const { name } of [addresses, clients]) table.removeElements(name, [element]);
+  routes.remove(routeKey(route));
+  neighbours.remove(neighbourKey(neighbour));
+}
+
+function takeEndpoint(key: string, value: Uint8Array): void {
+  const { metadata, spec } = JSON.parse(new TextDecoder().decode(value));
+  if (spec.node !== host) return;
+  const isClient = metadata.labels['sg.projectcalico.org/openstack-client'] !== undefined;
+  const endpoint: Held = { device: spec.interfaceName, mac: spec.mac, address: spec.ipNetworks[0].split('/')[0], isClient };
+  if (!held.has(key)) add(key, endpoint);
+  else if (held.get(key)?.isClient !== isClient) {
+    held.set(key, endpoint);
+    const { element } = objectsOf(endpoint);
+    if (isClient) table.addElements(clients.name, [element]);
+    else table.removeElements(clients.name, [element]);
+  }
+}
+
+function take(key: string, value: Uint8Array | undefined): void {
+  if (key.startsWith(`${prefix}/workloadendpoints/`)) {
+    if (value) takeEndpoint(key, value);
+    else remove(key);
+  } else if (key.endsWith('.shared') && value) table.setChain(shared(new TextDecoder().decode(value).includes(String(TOGGLED))));
+}
+
+function commit(): void {
+  table.apply();
+  neighbours.apply();
+  routes.apply();
+}
+
+let inSync = false;
+writeSysctl(['net', 'ipv4', 'ip_forward'], 1);
+etcd.follow([prefix], {
+  onChanges(changes) {
+    for (const { key, value } of changes) take(key, value);
+    if (inSync) commit();
+  },
+  onInSync() {
+    inSync = true;
+    commit();
+  },
+  onUnreadable: () => undefined,
+  onState: () => undefined,
+});
