@@ -12,7 +12,12 @@ import { serviceOptions, subnet } from './testing/facts.ts';
 
 /** Starts an agent's core over a kernel, a Dnsmasq and files, which outlive it. */
 function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, files6: Map<string, string>, log = silentLog()) {
-  const written = { read: () => files6, write: (tap: string, text: string) => void files6.set(tap, text), remove: (tap: string) => void files6.delete(tap) };
+  const written = {
+    read: () => files6,
+    write: (tap: string, text: string) => void files6.set(tap, text),
+    remove: (tap: string) => void files6.delete(tap),
+    close: () => undefined,
+  };
   const server6 = createIpv6Server(written, () => undefined);
   const servers = [createDnsmasqServer(dnsmasq), server6];
   const core = createCore({ options: { service: serviceOptions }, servers, links: kernel, log });

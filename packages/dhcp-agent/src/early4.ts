@@ -44,8 +44,9 @@ const limit = { atOnce: 16, everyMs: 250 };
 /** How long a question is kept. The client has asked again by then. */
 const holdMs = 10_000;
 /**
- * A question that is read within this time after its tap became ready may have arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case. Dnsmasq answers
- * a question that it gets twice with the same answer.
+ * A question that is read within this time after its tap became ready may have arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers
+ * a question that it gets twice with the same answer. Only the first one is passed: otherwise many new guests that ask again and again would be twice as much work for Dnsmasq, which would
+ * get behind, so that they ask more often.
  */
 const recentMs = 500;
 
@@ -71,20 +72,22 @@ export function createEarlyQuestions(
 ): EarlyQuestions & { take(frame: Frame): void } {
   const kept = new Map<string, { readonly question: Question; readonly atMs: number }>();
   /** The taps that are ready, with the time since when, and with the host's address on the tap. */
-  const ready = new Map<string, { readonly server: string; readonly sinceMs: number }>();
+  const ready = new Map<string, Ready>();
 
-  function look(tap: string): { readonly server: string; readonly sinceMs: number } | undefined {
+  function look(tap: string): Ready | undefined {
     const wanted = portOf(tap)?.serverAddresses[0]?.address;
     const server = wanted !== undefined && links.addresses(tap).some(({ address }) => address === wanted) ? wanted : undefined;
     if (server === undefined) ready.delete(tap);
-    else if (ready.get(tap)?.server !== server) ready.set(tap, { server, sinceMs: clock.steadyMs() });
+    else if (ready.get(tap)?.server !== server) ready.set(tap, { server, sinceMs: clock.steadyMs(), isPassed: false });
     return ready.get(tap);
   }
 
-  function handOn(tap: string, server: string, { mac, message }: Question): void {
+  function handOn(tap: string, now: Ready, { mac, message }: Question): void {
     const index = links.link(tap)?.index;
     const port = portOf(tap);
-    if (index !== undefined && port && Buffer.compare(mac, macBytes(port.macs[0]!)) === 0) ask(index, server, message);
+    if (index === undefined || !port || Buffer.compare(mac, macBytes(port.macs[0]!)) !== 0) return;
+    now.isPassed = true;
+    ask(index, now.server, message);
   }
 
   function changed(tap: string): void {
@@ -93,7 +96,7 @@ export function createEarlyQuestions(
     const waiting = now && kept.get(tap);
     if (!waiting) return;
     kept.delete(tap);
-    if (clock.steadyMs() - waiting.atMs < holdMs) handOn(tap, now.server, waiting.question);
+    if (clock.steadyMs() - waiting.atMs < holdMs) handOn(tap, now, waiting.question);
   }
 
   return {
@@ -108,11 +111,14 @@ export function createEarlyQuestions(
       const now = look(tap);
       if (portOf(tap)) asked?.(tap);
       if (!now) kept.set(tap, { question, atMs: clock.steadyMs() });
-      else if (clock.steadyMs() - now.sinceMs < recentMs) handOn(tap, now.server, question);
+      else if (!now.isPassed && clock.steadyMs() - now.sinceMs < recentMs) handOn(tap, now, question);
     },
     close: () => undefined,
   };
 }
+
+/** A tap on which questions are answered: the host's address there, since when, and whether a question was passed since then. */
+type Ready = { readonly server: string; readonly sinceMs: number; isPassed: boolean };
 
 /** The sender's MAC and the DHCP message of a guest's question. */
 type Question = { readonly mac: Uint8Array; readonly message: Uint8Array };

@@ -1,18 +1,68 @@
-// A small file for each port that is served, so that the next agent serves it from its start on, even while etcd does not answer.
+// A small file for each port that is served, so that the next agent serves it from its start on, even while etcd does not answer. Files are written a moment later, many together: no guest
+// waits for a disk, and a port that goes soon leaves nothing to write.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Logger } from '@calico-openstack/agent';
 
 /** The storage of the files. `openPortTexts` keeps them on disk. */
 export interface PortTexts {
   read(): ReadonlyMap<string, string>;
   write(tap: string, text: string): void;
   remove(tap: string): void;
+  /** Writes what is still to be written. */
+  close(): void;
 }
 
-/** The files in a directory, which is created when it is missing. */
-export function openPortTexts(directory: string): PortTexts {
+/** How much later files are written, and how soon again when the disk refuses. */
+const [laterMs, retryMs] = [250, 5000] as const;
+
+/** The files in a directory, which is created when it is missing. What the disk refuses is logged once and retried; guests are served all the same. */
+export function openPortTexts(directory: string, log: Logger): PortTexts {
   const pathOf = (tap: string): string => join(directory, tap);
+  /** The texts to be written, by tap; undefined for a file to be removed. */
+  const pending = new Map<string, string | undefined>();
+  let waiting: ReturnType<typeof setTimeout> | undefined;
+  let isRefused = false;
   mkdirSync(directory, { recursive: true });
+
+  function change(tap: string, text: string | undefined): void {
+    pending.set(tap, text);
+    waiting ??= setTimeout(flush, laterMs);
+  }
+
+  function flush(): void {
+    clearTimeout(waiting);
+    waiting = undefined;
+    try {
+      mkdirSync(directory, { recursive: true });
+      for (const [tap, text] of pending) {
+        if (text === undefined) rmSync(pathOf(tap), { force: true });
+        else replace(tap, text);
+        pending.delete(tap);
+      }
+      isRefused = false;
+    } catch (error) {
+      if (!isRefused)
+        log.error(
+          { err: error, directory },
+          'the disk refuses the files by which the next agent serves ports while etcd does not answer; this agent serves them all the same; retrying; free or remount the disk',
+        );
+      isRefused = true;
+      waiting = setTimeout(flush, retryMs);
+    }
+  }
+
+  function replace(tap: string, text: string): void {
+    const temporary = pathOf(`.${tap}`);
+    try {
+      writeFileSync(temporary, text);
+      renameSync(temporary, pathOf(tap));
+    } catch (error) {
+      rmSync(temporary, { force: true }); // an incomplete file would take up space on a full disk
+      throw error;
+    }
+  }
+
   return {
     read: () =>
       new Map(
@@ -20,17 +70,11 @@ export function openPortTexts(directory: string): PortTexts {
           .filter((entry) => entry.isFile())
           .map(({ name }) => [name, readFileSync(pathOf(name), 'utf8')]),
       ),
-    write(tap, text) {
-      mkdirSync(directory, { recursive: true });
-      const temporary = pathOf(`.${tap}`);
-      try {
-        writeFileSync(temporary, text);
-        renameSync(temporary, pathOf(tap));
-      } catch (error) {
-        rmSync(temporary, { force: true });
-        throw error;
-      }
+    write: change,
+    remove: (tap) => change(tap, undefined),
+    close() {
+      if (pending.size > 0) flush();
+      clearTimeout(waiting);
     },
-    remove: (tap) => rmSync(pathOf(tap), { force: true }),
   };
 }

@@ -37,7 +37,8 @@ export type Servers = {
 /** Answers guests until closed. The Dnsmasqs keep running. @throws StartError when the kernel or Dnsmasq refuses something */
 export async function openServers({ options, dnsmasq, links, asked, log }: ServersOptions): Promise<Servers> {
   const v4 = createDnsmasqServer(dnsmasq);
-  const v6 = createIpv6Server(openPortTexts(ipv6DirectoryIn(options.directory)), (tap) => responder.changed(tap));
+  const texts6 = openPortTexts(ipv6DirectoryIn(options.directory), log);
+  const v6 = createIpv6Server(texts6, (tap) => responder.changed(tap));
   const responder = openResponder({
     links,
     server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
@@ -58,6 +59,7 @@ export async function openServers({ options, dnsmasq, links, asked, log }: Serve
     portsChanged: () => early.portsChanged(),
     async close() {
       await responder.close();
+      texts6.close();
       early.close();
       await names.close();
     },

@@ -55,7 +55,8 @@ export function setServerAddresses(
   mode: 'replace' | 'add' = 'replace',
   isForbidden: (address: IpAddress) => boolean = () => false,
 ): readonly AddressRefusal[] {
-  if (!links.link(tap)) return [];
+  const index = links.link(tap)?.index;
+  if (index === undefined) return [];
   const refusals: AddressRefusal[] = [];
   /** Returns whether the address is as desired: changed now, or by another program before. */
   const attempt = (address: string, refusal: LinkRefusal | undefined, harmless: string): boolean => {
@@ -64,7 +65,7 @@ export function setServerAddresses(
   };
   const add = ({ address, prefixLength }: ServerAddress, scope: number): boolean => {
     const scoped = familyOf(address) === 6 ? {} : { scope };
-    const added = links.addAddress(tap, address, prefixLength, { noPrefixRoute: true, noDad: true, protocol: ourProtocol, ...scoped });
+    const added = links.addAddress(tap, address, prefixLength, { noPrefixRoute: true, noDad: true, protocol: ourProtocol, index, ...scoped });
     return attempt(address, added, 'EEXIST');
   };
   const have = links.addresses(tap);
@@ -83,6 +84,6 @@ export function setServerAddresses(
   // If that address cannot be added, the stale address stays: it does less harm than a tap without routes.
   const keepsRoutes = !losesIpv4 || !isTapName(tap) || add(routeKeeper, scopeHost);
   for (const { family, address, prefixLength } of stale)
-    if (family === 6 || keepsRoutes) attempt(address, links.removeAddress(tap, address, prefixLength), 'EADDRNOTAVAIL');
+    if (family === 6 || keepsRoutes) attempt(address, links.removeAddress(tap, address, prefixLength, { index }), 'EADDRNOTAVAIL');
   return refusals;
 }

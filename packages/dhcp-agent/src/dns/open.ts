@@ -27,7 +27,8 @@ export async function openNames(
 ): Promise<Names> {
   if (hasForwarder(forwarding)) await checkArguments('dnsmasq', forwarderArguments(directory, forwarding));
   const dnsmasq = await openForwardingDnsmasq(directory, forwarding, log);
-  const server = createDnsServer(openPortTexts(dnsPlacesIn(directory).ports), (tap) => resolver.changed(tap));
+  const texts = openPortTexts(dnsPlacesIn(directory).ports, log);
+  const server = createDnsServer(texts, (tap) => resolver.changed(tap));
   const resolver = openResolver({ portOf: (tap) => server.ports.get(tap), forwarder: dnsmasq && openForwarder(), asked, log });
   return {
     server,
@@ -35,6 +36,7 @@ export async function openNames(
     changed: (tap) => resolver.changed(tap),
     async close() {
       resolver.close();
+      texts.close();
       await dnsmasq?.close();
     },
   };

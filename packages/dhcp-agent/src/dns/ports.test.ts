@@ -9,7 +9,12 @@ const served = (fqdn?: string) => servePort(facts({ addresses: ['10.65.0.11', '2
 
 function disk() {
   const files = new Map<string, string>();
-  const texts: PortTexts = { read: () => new Map(files), write: (tap, text) => void files.set(tap, text), remove: (tap) => void files.delete(tap) };
+  const texts: PortTexts = {
+    read: () => new Map(files),
+    write: (tap, text) => void files.set(tap, text),
+    remove: (tap) => void files.delete(tap),
+    close: () => undefined,
+  };
   return { files, texts };
 }
 

@@ -24,6 +24,9 @@ export type DnsmasqServer = FamilyServer<Ipv4Service, HostEntry>;
 /** Removals are acted on this much later, all at once: each reload makes Dnsmasq read all files, and a deleted port has no tap to ask by. */
 const tidyMs = 1000;
 
+/** How many addresses may be leased before the leases are read again, to forget those that have ended. */
+const leasedAtLeast = 4096;
+
 /**
  * Serves ports by Dnsmasq. How Dnsmasq 2.90 treats its directories, from its source and observed: It reads a new file at once. It reads a changed file in addition: its options count
  * at once, but removed options stay, and a host's line is refused while another line in memory has its IPv4 address. A removed file's lines stay. A reload puts all that right.
@@ -44,6 +47,9 @@ export function createDnsmasqServer(dnsmasq: Dnsmasq): DnsmasqServer {
   let tidyAtMs = Number.POSITIVE_INFINITY;
   /** The leases, read once between two calls of `settle`. */
   let leases: readonly Lease[] | undefined;
+  /** The addresses that may be leased. Any other was not served since the leases were read first, so nobody has it, and they need not be read for it. */
+  let leased = new Set<string>();
+  let mostLeased = -1;
 
   function serve(tap: string, mac: string, service: Ipv4Service): boolean {
     const before = ports.get(tap);
@@ -60,9 +66,22 @@ export function createDnsmasqServer(dnsmasq: Dnsmasq): DnsmasqServer {
 
   /** Dnsmasq refuses a port an address that is still leased to a deleted one, unless the former MAC is named after the new one. */
   function withFormerLeases(entry: HostEntry, service: Ipv4Service, mac: string): HostEntry {
-    leases ??= dnsmasq.leases();
-    const former = leases.filter(({ address }) => service.leases.includes(address)).flatMap((lease) => lease.mac ?? []);
+    if (leased.size > mostLeased) {
+      leased = new Set([...readLeases().map(({ address }) => address), ...[...ports.values()].flatMap((port) => port.leases)]);
+      mostLeased = 2 * leased.size + leasedAtLeast;
+    }
+    const mayBeLeased = service.leases.some((address) => leased.has(address));
+    for (const address of service.leases) leased.add(address);
+    if (!mayBeLeased) return entry;
+    const former = readLeases()
+      .filter(({ address }) => service.leases.includes(address))
+      .flatMap((lease) => lease.mac ?? []);
     return hostEntryOf(entry.tap, mac, service, former);
+  }
+
+  function readLeases(): readonly Lease[] {
+    leases ??= dnsmasq.leases();
+    return leases;
   }
 
   function withdraw(tap: string): boolean {

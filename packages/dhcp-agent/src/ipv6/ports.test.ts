@@ -9,7 +9,12 @@ import { createIpv6Server, parsePort } from './ports.ts';
 
 function setUp(files = new Map<string, string>()) {
   const changed: string[] = [];
-  const disk: PortTexts = { read: () => new Map(files), write: (tap, text) => void files.set(tap, text), remove: (tap) => void files.delete(tap) };
+  const disk: PortTexts = {
+    read: () => new Map(files),
+    write: (tap, text) => void files.set(tap, text),
+    remove: (tap) => void files.delete(tap),
+    close: () => undefined,
+  };
   return { files, changed, disk, server: createIpv6Server(disk, (tap) => changed.push(tap)) };
 }
 

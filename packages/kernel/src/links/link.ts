@@ -78,6 +78,8 @@ export type AddressOptions = {
   readonly scope?: number;
   /** `LinkAddress.protocol`. Older kernels ignore it. */
   readonly protocol?: number;
+  /** The link's index, if the caller knows it. Otherwise the kernel is asked for it, behind a lock that it holds for milliseconds while a link is removed. */
+  readonly index?: number;
 };
 
 /** Creates and changes links. Each call is done when it returns, or returns the refusal; `Links` shows the change when the kernel's event has come. */
@@ -89,7 +91,7 @@ export interface LinkEditor {
   indexOf(name: string): number | undefined;
   setLink(name: string, change: { readonly up?: boolean; readonly mtuBytes?: number; readonly mac?: string; readonly name?: string }): LinkRefusal | undefined;
   addAddress(name: string, address: string, prefixLength: number, options?: AddressOptions): LinkRefusal | undefined;
-  removeAddress(name: string, address: string, prefixLength: number): LinkRefusal | undefined;
+  removeAddress(name: string, address: string, prefixLength: number, options?: Pick<AddressOptions, 'index'>): LinkRefusal | undefined;
 }
 
 /** All links and addresses at one time. */

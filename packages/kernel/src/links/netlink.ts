@@ -63,9 +63,9 @@ export function openLinks(options: Pick<LinksOptions, 'onTrouble'> = {}): Links 
     return refusal && { code: refusal.code, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };
   }
 
-  /** By index, looked up now: what is known from events may be about an earlier link of this name. */
-  function onLink(name: string, request: (index: number) => Uint8Array): LinkRefusal | undefined {
-    const link = find(name);
+  /** By index, looked up now unless the caller says it: what is known from events may be about an earlier link of this name. */
+  function onLink(name: string, request: (index: number) => Uint8Array, known?: number): LinkRefusal | undefined {
+    const link = known === undefined ? find(name) : { index: known };
     return link ? tell(request(link.index)) : { code: 'ENODEV', detail: `there is no link ${name}` };
   }
 
@@ -80,7 +80,8 @@ export function openLinks(options: Pick<LinksOptions, 'onTrouble'> = {}): Links 
     indexOf: (name) => find(name)?.index,
     setLink: (name, change) => named(change.name ?? name) ?? onLink(name, (index) => setLink(socket.nextSequence(), index, change)),
     addAddress: (name, address, prefixLength, addressOptions) =>
-      onLink(name, (index) => changeAddress('add', socket.nextSequence(), index, address, prefixLength, addressOptions)),
-    removeAddress: (name, address, prefixLength) => onLink(name, (index) => changeAddress('remove', socket.nextSequence(), index, address, prefixLength)),
+      onLink(name, (index) => changeAddress('add', socket.nextSequence(), index, address, prefixLength, addressOptions), addressOptions?.index),
+    removeAddress: (name, address, prefixLength, addressOptions) =>
+      onLink(name, (index) => changeAddress('remove', socket.nextSequence(), index, address, prefixLength), addressOptions?.index),
   };
 }
