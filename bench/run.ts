@@ -4,6 +4,7 @@ import type { Bench, Measurement } from './bench.ts';
 const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   'programming-latency': () => import('./programming-latency.ts'),
   'start-of-day': () => import('./start-of-day.ts'),
+  'packet-path': () => import('./packet-path.ts'),
   'dhcp-latency': () => import('./dhcp-latency.ts'),
   resync: () => import('./resync.ts'),
   'connections-cut': () => import('./connections-cut.ts'),

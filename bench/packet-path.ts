@@ -1,0 +1,143 @@
+// Measures what an agent's rules cost new connections: TCP connections a second between two guests of one host, against the bare kernel. Both hosts stand at the same time, and are
+// measured in turn. It knows nothing of an agent but that it reads this datastore.
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Plugged } from '@calico-openstack/felix/testing/host';
+import { tapOf, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
+import { type Bench, type Measurement, quantile } from './bench.ts';
+import { type ComputeHost, openComputeHost } from './compute-host.ts';
+
+const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
+const cluster = 200;
+const port = 7000;
+/** In the same group as the first local endpoint, which admits its own members. */
+const clientNumber = 256 + 5000;
+const least = 0.9;
+
+/** The bench `packet-path`. */
+export const bench: Bench = {
+  description: 'new TCP connections a second between two guests of a host, against the bare kernel',
+  options: {
+    agent: 'command that starts the agent in the foreground [this project’s calico-felix, as built]',
+    name: 'what the report calls it [calico-felix]',
+    local: 'numbers of local endpoints, separated by commas [1,1000]',
+    rounds: 'measurements of each [7]',
+    seconds: 'length of one measurement [2]',
+  },
+  async run(options, progress) {
+    if (!options.has('agent') && !existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
+    const [agent, name] = [options.get('agent') ?? ours, options.get('name') ?? 'calico-felix'];
+    const [rounds, seconds] = [Number(options.get('rounds') ?? 7), Number(options.get('seconds') ?? 2)];
+    const results: Measurement[] = [];
+    for (const local of (options.get('local') ?? '1,1000').split(',').map(Number)) {
+      progress(`${local} local endpoints`);
+      const [bare, policed] = [await openPair(1, undefined), await openPair(local, agent)];
+      try {
+        const rates = { bare: [] as number[], policed: [] as number[] };
+        for (let round = 1; round <= rounds; round += 1) {
+          rates.bare.push(await bare.connectionsPerSecond(seconds));
+          rates.policed.push(await policed.connectionsPerSecond(seconds));
+          progress(`  round ${round} of ${rounds}: bare ${rates.bare.at(-1)}, ${name} ${rates.policed.at(-1)}`);
+        }
+        const [without, with_] = [quantile(rates.bare, 0.5), quantile(rates.policed, 0.5)];
+        results.push(
+          { metric: 'bare kernel: connections a second', at: local, value: without },
+          { metric: `${name}: connections a second`, at: local, value: with_ },
+          {
+            metric: `${name}: bare kernel’s connections for each of its own`,
+            at: local,
+            value: Math.round((without / with_) * 1000) / 1000,
+            target: Math.round(1000 / least) / 1000,
+          },
+        );
+      } finally {
+        await bare.close();
+        await policed.close();
+      }
+    }
+    return results;
+  },
+};
+
+/** Two guests of one host, the one a server of TCP. */
+type Pair = { connectionsPerSecond(seconds: number): Promise<number>; close(): Promise<void> };
+
+const ip = (...args: readonly string[]): void => void execFileSync('ip', args);
+
+/** @param agent the command of the agent; undefined for a host without one, whose routes are made here */
+async function openPair(local: number, agent: string | undefined): Promise<Pair> {
+  const computeHost = await openComputeHost(local, cluster);
+  const closing: (() => unknown)[] = [() => computeHost.host.close()];
+  const close = async (): Promise<void> => {
+    for (const each of closing.reverse()) await each();
+  };
+  try {
+    const { host, locals, plug } = computeHost;
+    const [server, client] = [locals[0]!, await plug(clientNumber)];
+    await host.put(workloadEndpoint(client));
+    if (agent === undefined) for (const each of [server, client]) await lead(computeHost, each);
+    else {
+      computeHost.start(agent);
+      await host.untilPasses(client, server, { protocol: 6, destinationPort: port });
+    }
+    const [serverSpace, clientSpace] = [server, client].map((each) => openGuest(computeHost, each, closing)) as [string, string];
+    const listening = run(
+      serverSpace,
+      `require('node:net').createServer((socket) => socket.on('error', () => {}).resume()).listen(${port}, () => console.log('listens'))`,
+    );
+    closing.push(() => listening.kill());
+    await once(listening.stdout!, 'data');
+    return { close, connectionsPerSecond: (seconds) => countConnections(clientSpace, server.addresses[0]!, seconds) };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Leads an address to its tap, as an agent would. */
+async function lead({ host }: ComputeHost, { addresses: [address], mac, ...rest }: Plugged): Promise<void> {
+  const tap = tapOf({ addresses: [address!], mac, ...rest });
+  await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1');
+  await host.exec('ip', 'route', 'replace', address!, 'dev', tap);
+  await host.exec('ip', 'neigh', 'replace', address!, 'lladdr', mac, 'dev', tap, 'nud', 'permanent');
+}
+
+/** Gives a guest a network namespace of its own, with its address. Returns the namespace's name. */
+function openGuest({ host }: ComputeHost, guest: Plugged, closing: (() => unknown)[]): string {
+  const [device, space] = [`w${tapOf(guest).slice(3)}`, `${host.workloadsName}-${guest.interfaceIndex}`];
+  ip('netns', 'add', space);
+  closing.push(() => ip('netns', 'delete', space));
+  ip('-n', host.workloadsName, 'link', 'set', device, 'netns', space);
+  const router = '169.254.1.1';
+  for (const command of [
+    ['link', 'set', device, 'up'],
+    ['address', 'add', `${guest.addresses[0]}/32`, 'dev', device],
+    ['route', 'add', router, 'dev', device],
+    ['route', 'add', 'default', 'via', router],
+    ['neigh', 'add', router, 'lladdr', guest.gatewayMac, 'dev', device, 'nud', 'permanent'],
+  ])
+    ip('-n', space, ...command);
+  return space;
+}
+
+const run = (space: string, script: string) => spawn('ip', ['netns', 'exec', space, process.execPath, '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+
+/** Opens connections, 16 at a time, and resets each as soon as it stands. Returns how many stood in a second. */
+async function countConnections(space: string, address: string, seconds: number): Promise<number> {
+  const script = `
+    const { connect } = require('node:net');
+    let count = 0;
+    const next = () => {
+      const socket = connect(${port}, '${address}', () => { count += 1; socket.resetAndDestroy(); });
+      socket.on('error', () => {}).on('close', next);
+    };
+    for (let index = 0; index < 16; index += 1) next();
+    setTimeout(() => { console.log(count); process.exit(); }, ${seconds * 1000});`;
+  const client = run(space, script);
+  let output = '';
+  client.stdout!.on('data', (data: Buffer) => (output += data));
+  await once(client, 'close');
+  return Math.round(Number(output) / seconds);
+}
