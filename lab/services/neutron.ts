@@ -84,7 +84,10 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
     name,
     on,
     port: 9696,
-    application: installation.application,
+    application:
+      driver !== undefined && 'foreignPackages' in driver
+        ? { serving: [installation.python, join(import.meta.dirname, 'neutron_server.py')] }
+        : installation.application,
     workers: 2,
     env: { OS_NEUTRON_CONFIG_DIR: directory, OS_NEUTRON_CONFIG_FILES: 'neutron.conf', PYTHONPATH: pythonPath },
     prepare,

@@ -14,8 +14,14 @@ export interface WsgiService extends Service {
   readonly url: string;
 }
 
-/** A WSGI application: a file with Debian's uWSGI and Python, or a module with the `uwsgi` of a virtual environment. */
-export type WsgiApplication = { readonly file: string } | { readonly module: string; readonly environment: string };
+/**
+ * A WSGI application: a file with Debian's uWSGI and Python, or a module with the `uwsgi` of a virtual environment. Or a command that serves by itself; it gets the address, the port and
+ * the socket as its last arguments.
+ */
+export type WsgiApplication =
+  | { readonly file: string }
+  | { readonly module: string; readonly environment: string }
+  | { readonly serving: readonly [command: string, ...args: string[]] };
 
 /** How to run it. */
 export type WsgiProgram = {
@@ -33,17 +39,14 @@ export type WsgiProgram = {
 export function wsgiService(processes: Processes, { name, on, port, application, workers, env, prepare }: WsgiProgram): WsgiService {
   const directory = join(processes.directory, name);
   const socket = join(directory, 'sock');
+  const address = on.link.machine4;
+  const [command, ...args] =
+    'serving' in application ? [...application.serving, address, String(port), socket] : uwsgi(application, address, port, socket, workers);
   const service = processes.service({
     name,
     on,
-    command: 'file' in application ? 'uwsgi' : join(application.environment, 'bin/uwsgi'),
-    args: [
-      ...('file' in application
-        ? ['--plugins-dir', '/usr/lib/uwsgi/plugins', '--plugin', 'python3', '--wsgi-file', application.file]
-        : ['--virtualenv', application.environment, '--module', application.module]),
-      ...['--http-socket', `${on.link.machine4}:${port}`, '--http-socket', socket, '--add-header', 'Connection: close', '--buffer-size', '65535'],
-      ...['--master', '--processes', String(workers), '--threads', '1', '--enable-threads', '--lazy-apps', '--need-app', '--die-on-term', '--no-orphans'],
-    ],
+    command,
+    args,
     env: { PYTHONDONTWRITEBYTECODE: '1', ...env },
     prepare: async () => {
       mkdirSync(directory, { recursive: true });
@@ -74,6 +77,23 @@ export function wsgiService(processes: Processes, { name, on, port, application,
     },
   });
   return Object.assign(service, { socket, url: `http://${on.link.machine4}:${port}` });
+}
+
+function uwsgi(
+  application: Exclude<WsgiApplication, { readonly serving: unknown }>,
+  address: string,
+  port: number,
+  socket: string,
+  workers: number,
+): [command: string, ...args: string[]] {
+  return [
+    'file' in application ? 'uwsgi' : join(application.environment, 'bin/uwsgi'),
+    ...('file' in application
+      ? ['--plugins-dir', '/usr/lib/uwsgi/plugins', '--plugin', 'python3', '--wsgi-file', application.file]
+      : ['--virtualenv', application.environment, '--module', application.module]),
+    ...['--http-socket', `${address}:${port}`, '--http-socket', socket, '--add-header', 'Connection: close', '--buffer-size', '65535'],
+    ...['--master', '--processes', String(workers), '--threads', '1', '--enable-threads', '--lazy-apps', '--need-app', '--die-on-term', '--no-orphans'],
+  ];
 }
 
 /** Resolves to true for any answer that is not a server error. */
