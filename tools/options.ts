@@ -7,6 +7,7 @@ import { options as birdAgent } from '../packages/bird-agent/src/option-table.ts
 import { options as dhcpAgent } from '../packages/dhcp-agent/src/option-table.ts';
 import { createMetrics } from '../packages/felix/src/metrics.ts';
 import { parameters } from '../packages/felix/src/option-table.ts';
+import { driverMetrics } from '../packages/neutron-driver/src/metrics.ts';
 import { options as neutronDriver } from '../packages/neutron-driver/src/option-table.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -16,6 +17,7 @@ const nobody = async () => [];
 export const registries: Readonly<Record<string, Registry>> = {
   'calico-felix': createMetrics('', { calculation: () => ({}) as never, tables: () => ({}) as never, routes: () => undefined }).registry,
   'calico-bird-agent': agentMetrics(nobody, nobody).registry,
+  'calico-neutron-driver': driverMetrics({ unreportedMigrations: () => 0, journalEntries: () => 0 }),
 };
 
 /** What prom-client knows of each metric, and does not say in its types. */

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { recordingLog } from '@calico-openstack/agent';
@@ -19,6 +21,16 @@ import { type NeutronProcess, neutronProcess } from './testing/neutron-process.t
 import { bindingRow, deviceId, portRow, subnetRow } from './testing/rows.ts';
 import { defaultQosOptions } from './testing/settings.ts';
 import type { Role } from './wire/peer.ts';
+
+/** A TCP port on which nobody listens. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
 
 let directory: string;
 const closing: (() => unknown)[] = [];
@@ -58,6 +70,7 @@ function setUp(some: Partial<Options> = {}) {
     stateDirectory,
     rowsCommand: [],
     rowsConfigFiles: [],
+    metrics: undefined,
     agentReportMs: 15_000,
     log: { screen: 'INFO' },
     ...some,
@@ -178,6 +191,22 @@ test('states of ports and agents go to Neutron, and a port that was bound anew i
   await api.call('after', bound());
   await eventually(() => expect(statuses).toHaveLength(2));
   await clock.pass(0);
+});
+
+test('metrics tell of a port that migrates to a host whose Felix does not report it', async () => {
+  const port = await freePort();
+  const { etcd, db, statuses, start, connectProcess, clock, said } = setUp({ metrics: { host: '127.0.0.1', port } });
+  db.tables.ports.set(row.id, { ...row, bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] });
+  await etcd.transact([], [{ put: statusKey, value: '{"status":"up"}' }]);
+  await start();
+  await connectProcess('rows', 8);
+  await eventually(() => expect(statuses).toHaveLength(1));
+  const metrics = async (): Promise<readonly string[]> =>
+    (await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).match(/^calico_neutron_driver_\S+ \d+$/gm) ?? [];
+  await eventually(async () => expect(await metrics()).toEqual(['calico_neutron_driver_unreported_migrations 0', 'calico_neutron_driver_journal_entries 0']));
+  await clock.pass(10_000);
+  await eventually(async () => expect((await metrics())[0]).toBe('calico_neutron_driver_unreported_migrations 1'));
+  expect(said().filter((sentence) => sentence.includes('whose Felix has not reported its port'))).toHaveLength(1);
 });
 
 test('an etcd in whose place another stands is filled again, though no resync is asked for at the start', async () => {

@@ -1,12 +1,25 @@
 // The daemon: wires Neutron's announcements, the journal, etcd, resync and status.
 import { join } from 'node:path';
-import { type Clock, type Complaint, fileReason, type Logger, logComplaints, openLog, type Running, StartError, systemClock } from '@calico-openstack/agent';
+import {
+  type Clock,
+  type Complaint,
+  fileReason,
+  type Logger,
+  logComplaints,
+  metricsPages,
+  openLog,
+  type Running,
+  StartError,
+  startPages,
+  systemClock,
+} from '@calico-openstack/agent';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createAddressChecks } from './addressing/check.ts';
 import { createAnnouncements } from './announcements.ts';
 import { startJournalLoop } from './background.ts';
 import { createComparison } from './comparison.ts';
 import { watchHistory } from './history.ts';
+import { driverMetrics } from './metrics.ts';
 import type { Options } from './option-table.ts';
 import type { ResyncOptions, ResyncProgress, ResyncSummary } from './resync.ts';
 import { parseRequest } from './resync-scope.ts';
@@ -16,6 +29,7 @@ import { createStatelessGroups } from './stateless-groups.ts';
 import { startAgentReports } from './status/agents.ts';
 import { startElected } from './status/elected.ts';
 import { startPortStatusLoop } from './status/port-loop.ts';
+import { Unreported } from './status/unreported.ts';
 import { type Journal, openJournal } from './sync/journal.ts';
 import { startUpkeep } from './upkeep.ts';
 import { type Peer, type PeerEvents, Refusal } from './wire/peer.ts';
@@ -84,7 +98,8 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     log,
     clock,
   });
-  const ports = startPortStatusLoop({ etcd, keys: settings.keys, source, threads: options.portStatusThreads, log, clock });
+  const unreported = new Unreported(log, clock);
+  const ports = startPortStatusLoop({ etcd, keys: settings.keys, source, threads: options.portStatusThreads, log, clock, unreported });
   const agents = startAgentReports({ source, everyMs: options.agentReportMs, log, clock });
 
   const onRows = (): void => {
@@ -105,10 +120,13 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     onReadAnew: (reason) => upkeep.replaced(reason),
   });
   const rowsProcess = startRowsProcess(options.rowsCommand, options.rowsConfigFiles, log, clock);
+  const pages = startPages('metrics', metricsPages(driverMetrics({ unreportedMigrations: () => unreported.late, journalEntries: () => journal.size })), log);
+  pages.serve(options.metrics);
   log.info({ socket: options.socketPath, etcd: options.etcd.endpoints.join(','), region: options.region ?? '', journal: journal.size }, 'started');
   loop.wake();
   return {
     close: async () => {
+      await pages.close();
       background.close();
       await server.close();
       await rowsProcess.close();

@@ -16,6 +16,7 @@ import {
   matching,
   oneOf,
   type Parser,
+  type Place,
   type Resolution,
   readConfFiles,
   resolveOptions,
@@ -24,6 +25,7 @@ import {
   severity,
   systemHostName,
   text,
+  truth,
   type Values,
   whole,
   words,
@@ -56,6 +58,8 @@ export type Options = {
   readonly rowsCommand: readonly string[];
   readonly rowsConfigFiles: readonly string[];
   readonly agentReportMs: number;
+  /** Where metrics are served; undefined when they are not. */
+  readonly metrics: Place | undefined;
   readonly log: LogDestinations;
 };
 
@@ -129,6 +133,9 @@ export const options = inSection('calico', {
     'command that answers questions for rows in the background; empty: somebody else starts it',
     { empty: { value: [] }, shownDefault: '/usr/bin/python3 -m calico_openstack.rows_process' },
   ),
+  neutron_driver_metrics_enabled: row(truth, false, 'whether `/metrics` is served, in Prometheus’s format'),
+  neutron_driver_metrics_host: row(text, 'localhost', 'the address on which it is served'),
+  neutron_driver_metrics_port: row(whole(0, 65_535), 9098, 'its port'),
   neutron_driver_log_severity: row<Severity>(severity, 'INFO', 'least severity that is logged'),
   neutron_driver_log_file: row<string | undefined>(text, undefined, 'log file, in addition to standard output'),
 });
@@ -178,6 +185,7 @@ export function driverOptions(values: Values<typeof options>, files: readonly st
     rowsCommand: values.neutron_rows_command,
     rowsConfigFiles: files,
     agentReportMs: 1000 * values.agent_report_interval_secs,
+    metrics: values.neutron_driver_metrics_enabled ? { host: values.neutron_driver_metrics_host, port: values.neutron_driver_metrics_port } : undefined,
     log: { screen, ...(path !== undefined && { file: { path, severity: screen } }) },
   };
 }

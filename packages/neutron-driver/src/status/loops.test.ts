@@ -11,6 +11,7 @@ import { bindingRow, deviceId, portRow } from '../testing/rows.ts';
 import { startAgentReports } from './agents.ts';
 import { followAgents, followStatus } from './follow.ts';
 import { startPortStatusLoop } from './port-loop.ts';
+import { Unreported } from './unreported.ts';
 
 const log = silentLog();
 /** A heartbeat of a Felix, as Neutron gets it. */
@@ -121,7 +122,8 @@ test('a migration to a host whose Felix does not report the port is logged once,
   const moves = (id: string, to?: string) =>
     db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1', 'tap', to === undefined ? {} : { migrating_to: to })] }));
   const silent = () => entries.filter(({ severity }) => severity === 'ERROR').map(({ fields }) => `${fields['port']} ${fields['host']}`);
-  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log: recorded, clock });
+  const unreported = new Unreported(recorded, clock);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log: recorded, clock, unreported });
   const names = ['dead', 'reported', 'ended', 'deleted'];
   for (const id of names) moves(id, 'h2');
   for (const id of names) ports.look(id);
@@ -131,12 +133,17 @@ test('a migration to a host whose Felix does not report the port is logged once,
   db.tables.ports.delete('deleted');
   expect(silent()).toEqual([]);
   await clock.pass(1000);
-  expect(silent()).toEqual(['dead h2']);
+  expect([silent(), unreported.late]).toEqual([['dead h2'], 1]);
   await clock.pass(60_000);
   moves('dead', 'h3');
   ports.look('dead');
+  await clock.pass(0);
+  expect(unreported.late).toBe(0);
   await clock.pass(10_000);
-  expect(silent()).toEqual(['dead h2', 'dead h3']);
+  expect([silent(), unreported.late]).toEqual([['dead h2', 'dead h3'], 1]);
+  await etcd.transact([], [{ put: statusKey('h3', 'dead'), value: report('up') }]); // another driver is told of this too
+  await clock.pass(10_000);
+  expect([unreported.late, clock.restsMs]).toEqual([0, []]);
   await ports.close();
 });
 

@@ -30,16 +30,18 @@ export type PortStatusOptions = {
   readonly threads: number;
   readonly log: Logger;
   readonly clock?: Clock;
+  /** The migrations whose destinations have not reported the port. They are kept current here. */
+  readonly unreported?: Unreported;
 };
 
 const batchSize = 60;
 
 /** Starts the loop. It looks at nothing until `look` is called. */
-export function startPortStatusLoop({ etcd, keys, source, threads, log, clock = systemClock }: PortStatusOptions): PortStatusLoop {
+export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop {
+  const { etcd, keys, source, threads, log, clock = systemClock, unreported = new Unreported(log, clock) } = options;
   const dirty = new Set<string>();
   const freed = new Set<string>();
   const vanishings = new Vanishings();
-  const unreported = new Unreported(log, clock);
   /** The ports that were reported to Nova as up at their destination, with that host. */
   const told = new Map<string, string>();
 

@@ -4,7 +4,14 @@ import type { Clock, Logger } from '@calico-openstack/agent';
 /** After how long the lack of a report is a problem. Felix reports at once, whether the tap is there or not. */
 const patienceMs = 10_000;
 
-type Awaited = { readonly host: string; readonly sinceMs: number; readonly logged: boolean };
+type Awaited = {
+  readonly host: string;
+  readonly sinceMs: number;
+  /** Whether the report is late, which has been logged then. */
+  readonly late: boolean;
+  /** When the port has to be noted once more: another driver may have seen the report. */
+  readonly lookMs: number;
+};
 
 /** The ports that migrate to a host whose Felix has not reported them. */
 export class Unreported {
@@ -26,29 +33,31 @@ export class Unreported {
       this.#byPort.delete(port);
       return;
     }
+    const nowMs = this.#clock.steadyMs();
     const before = this.#byPort.get(port);
-    const awaited = before?.host === host ? before : { host, sinceMs: this.#clock.steadyMs(), logged: false };
-    const isLate = this.#isLate(awaited);
-    this.#byPort.set(port, { ...awaited, logged: awaited.logged || isLate });
-    if (isLate)
+    const awaited = before?.host === host ? before : { host, sinceMs: nowMs, late: false, lookMs: nowMs + patienceMs };
+    const late = nowMs - awaited.sinceMs >= patienceMs;
+    this.#byPort.set(port, { ...awaited, late, lookMs: awaited.lookMs > nowMs ? awaited.lookMs : nowMs + patienceMs });
+    if (late && !awaited.late)
       this.#log.error(
         { port, host, patienceMs },
         'a VM migrates to a host whose Felix has not reported its port: the VM will have no network there; abort the migration, or see whether calico-felix runs on that host and reaches etcd',
       );
   }
 
-  /** The ports whose reports are late and have to be noted once more: another driver may have seen them. */
+  /** How many reports are late. */
+  get late(): number {
+    return [...this.#byPort.values()].filter(({ late }) => late).length;
+  }
+
+  /** The ports that have to be noted once more now. */
   due(): readonly string[] {
-    return [...this.#byPort].filter(([, awaited]) => this.#isLate(awaited)).map(([port]) => port);
+    return [...this.#byPort].filter(([, { lookMs }]) => lookMs <= this.#clock.steadyMs()).map(([port]) => port);
   }
 
-  /** After how many milliseconds a report is late; undefined when none is awaited. */
+  /** After how many milliseconds a port is due; undefined when no report is awaited. */
   restMs(): number | undefined {
-    const awaited = [...this.#byPort.values()].filter(({ logged }) => !logged);
-    return awaited.length === 0 ? undefined : Math.max(0, Math.min(...awaited.map(({ sinceMs }) => sinceMs)) + patienceMs - this.#clock.steadyMs());
-  }
-
-  #isLate({ sinceMs, logged }: Awaited): boolean {
-    return !logged && this.#clock.steadyMs() - sinceMs >= patienceMs;
+    if (this.#byPort.size === 0) return undefined;
+    return Math.max(0, Math.min(...[...this.#byPort.values()].map(({ lookMs }) => lookMs)) - this.#clock.steadyMs());
   }
 }
