@@ -5,7 +5,7 @@
 //     until the datastore is known, nothing passes     note … step, note … step: the kernel follows the datastore
 //     from or to a workload interface
 import { familyOf, type IpAddress } from '@calico-openstack/addresses';
-import { type DesiredChange, type EndpointStatus, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
+import { type DesiredChange, type EndpointStatus, type LocalHostEndpoint, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
 import type { ApplyReport, OpenTable } from '@calico-openstack/kernel';
 import {
   addressElement,
@@ -54,8 +54,11 @@ export interface Dataplane {
   begin(devices: Devices): void;
   /** Replaces the options of the renderer. */
   setOptions(options: RenderOptions): void;
-  /** Renders a change for the next step. The kernel is not touched. */
-  note(change: DesiredChange): void;
+  /**
+   * Renders a change for the next step. The kernel is not touched.
+   * @param interfaces the host endpoint that governs an interface now, by the interface's name or `*`; only those that changed
+   */
+  note(change: DesiredChange, interfaces?: ReadonlyMap<string, LocalHostEndpoint | undefined>): void;
   /**
    * Programs the kernel with all that was noted, except routes of addresses that are leaving.
    * @throws NftablesError, NetlinkError when the rules could not be committed. Nothing else of the step was done then, and the next step does all of it.
@@ -124,14 +127,14 @@ class HostDataplane implements Dataplane {
     if (turned.length > 0) this.note({ ...noChange, workloads: new Map(turned) });
   }
 
-  note(change: DesiredChange): void {
+  note(change: DesiredChange, interfaces?: ReadonlyMap<string, LocalHostEndpoint | undefined>): void {
     const { renderer } = this.#begun();
     for (const [id, workload] of change.workloads) {
       if (workload) this.workloads.set(id, workload);
       else this.workloads.delete(id);
     }
     const programmable = [...change.workloads].map(([id, workload]) => [id, workload && this.#isPoliced(workload) ? workload : undefined] as const);
-    const rendering = renderer.render({ ...change, workloads: new Map(programmable) });
+    const rendering = renderer.render({ ...change, workloads: new Map(programmable) }, interfaces);
     this.#edit(rendering.tables);
     for (const [id, device] of rendering.devices) {
       this.#waiting.set(id, device);

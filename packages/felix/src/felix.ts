@@ -30,8 +30,10 @@ import { type ComparisonIntervals, ComparisonSchedule } from './comparisons.ts';
 import { Connections } from './connections/connections.ts';
 import { createJudge, hostView } from './connections/judge.ts';
 import { createDataplane, type Dataplane, type StepReport } from './dataplane.ts';
+import { shaperRights } from './devices/shaping.ts';
 import { createDevices, type DeviceSettings, type Devices } from './devices.ts';
 import { type ForeignChains, startForeignChains } from './foreign-chains.ts';
+import { HostInterfaces } from './host-endpoints.ts';
 import { elevatedMetric, type HostKernel, openHostKernel } from './host-kernel.ts';
 import { kernelHasIpv6 } from './host-settings.ts';
 import { needing } from './kernel-needs.ts';
@@ -126,6 +128,7 @@ export class Felix {
   readonly #calculation;
   readonly #programming: Loop;
   readonly #reservations: ReservationKeeper;
+  readonly #hostInterfaces: HostInterfaces;
   readonly #health = createHealth();
   readonly #components = {
     startup: this.#health.register('FelixStartup'),
@@ -162,6 +165,10 @@ export class Felix {
       routes: () => this.#programmed?.devices.counts(),
     });
     this.#notices = new Notices(log, this.#metrics);
+    this.#hostInterfaces = new HostInterfaces(
+      kernel.links,
+      (name) => shaperRights.isOurIfb(name) || keeper.settings.config.InterfacePrefix.some((prefix) => name.startsWith(prefix)),
+    );
     this.#dataplane = createDataplane(kernel.tables, this.#renderOptions(), (rejected) => this.#notices.rejected(rejected));
     if (!another.policedAtStart) this.#logClosed(this.#dataplane.closeWhatIsOpen());
     this.#calculation = createPolicyCalculation({ host: config.FelixHostname, allowSourceSpoofing: config.WorkloadSourceSpoofing === 'Any' });
@@ -233,6 +240,7 @@ export class Felix {
   #watchKernel(): TakeOver {
     const { links, onDrift, onForeignRules, onSettings } = this.#kernel;
     const subscription = links.watch((change) => {
+      this.#hostInterfaces.linksChanged([...change.links, ...change.addresses]);
       this.#metrics.linkBatch.observe(change.links.size);
       this.#programmed?.devices.linksChanged(change);
       this.#programming.wake();
@@ -347,6 +355,7 @@ export class Felix {
     if (this.#stamping.options.unstamped === 'judge') this.#connections.rulesInForce(config.EstablishedConnections === 'Enforce');
     this.#kernel.settings.settle(config, devices.areAnyUnfiltered); // not earlier: our rules police forwarded packets from now on
     reported.note(statuses);
+    reported.noteHosts(this.#hostInterfaces.takeStatuses());
     this.#connections.cut(left);
     if (first) this.#metrics.initialResyncSeconds.set(endMs / 1000);
     if (first)
@@ -357,7 +366,15 @@ export class Felix {
     this.#metrics.localEndpoints.set(this.#dataplane.workloads.size);
     this.#components.startup.report({ live: true, ready: true });
     this.#components.dataplane.report({ live: true, ready: true });
-    return Math.max(1, Math.min(this.#comparisons.restMs(endMs, intervalsOf(config)), retry ? retryMs : longestRestMs, devices.restMs() ?? longestRestMs));
+    return Math.max(
+      1,
+      Math.min(
+        this.#comparisons.restMs(endMs, intervalsOf(config)),
+        retry ? retryMs : longestRestMs,
+        devices.restMs() ?? longestRestMs,
+        this.#hostInterfaces.restMs(endMs) ?? longestRestMs,
+      ),
+    );
   }
 
   #collectAfterStart(): void {
@@ -376,7 +393,7 @@ export class Felix {
       this.#notices.change(change);
       this.#metrics.noteChange(change);
       sharing.note(change.workloads, SharedAddressPairs === 'Follow', (id) => this.#dataplane.workloads.get(id)?.routed);
-      this.#dataplane.note(change);
+      this.#dataplane.note(change, this.#hostInterfaces.take(change.hostEndpoints, this.#clock.steadyMs()));
       changes.push(change);
       holders = sharing.takeChanged();
     } while (holders);
@@ -484,6 +501,7 @@ export class Felix {
     this.#calculation.setOptions({ allowSourceSpoofing: settings.config.WorkloadSourceSpoofing === 'Any' });
     this.#connections.noteAll();
     this.#stamping.want(renderOptions(settings.config).stamps);
+    this.#hostInterfaces.linksChanged();
     this.#dataplane.setOptions(this.#renderOptions());
     this.#programmed?.devices.setSettings(this.#deviceSettings(settings.config));
     this.#programmed?.sharing.note(

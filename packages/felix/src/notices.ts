@@ -36,10 +36,8 @@ export class Notices {
     }
   }
 
-  /** Warns of settings that are calculated but not programmed by this version, so that nobody believes that they are in force. Counts the addresses that workloads are refused. */
-  change({ hostEndpoints, workloads }: DesiredChange): void {
-    for (const [id, endpoint] of hostEndpoints)
-      if (endpoint) this.#log.warn({ hostEndpoint: id }, 'this version does not program host endpoints: the host’s own interfaces are not policed');
+  /** Counts the addresses that workloads are refused, and warns of QoS controls that are not in force. */
+  change({ workloads }: DesiredChange): void {
     for (const [id, workload] of workloads) {
       this.#metrics.noteRefusals(id, workload?.refusals?.length ?? 0);
       const unheeded = workload?.qosControls ? qosLimits(workload.qosControls).unheeded : [];

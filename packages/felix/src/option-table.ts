@@ -1,5 +1,5 @@
 // Felix's parameters, with Calico's names and defaults.
-import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
+import { type IpAddress, parseAddress, parseCidr } from '@calico-openstack/addresses';
 import {
   bad,
   etcdRowsOfCfg,
@@ -18,6 +18,7 @@ import {
   whole,
 } from '@calico-openstack/agent';
 import { isRegion, type PortRange } from '@calico-openstack/datamodel';
+import type { FailsafePort } from '@calico-openstack/render';
 
 /** A rate of log lines. */
 export type Rate = { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day' };
@@ -54,6 +55,30 @@ const rate: Parser<Rate | undefined> = (value) => {
     ? good({ rate: Number(number), unit: unit.toLowerCase() as Rate['unit'] })
     : bad('it must be a number from 1 to 9999 and /second, /minute, /hour or /day');
 };
+
+/** Ports separated by commas: `tcp:22`, `udp:10.0.0.0/8:68`, `tcp:[2001:db8::/32]:22`; a number alone is a port of TCP. */
+const failsafePorts: Parser<readonly FailsafePort[]> = (value) => {
+  const ports: FailsafePort[] = [];
+  for (const text of value.split(',')) {
+    const [, protocol = 'tcp', net6, net4, digits = ''] = /^(?:(tcp|udp):)?(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?([0-9]{1,5})$/i.exec(text.trim()) ?? [];
+    const net = net6 ?? net4;
+    const cidr = net === undefined ? undefined : parseCidr(net);
+    const number = Number(digits);
+    if (digits === '' || number < 1 || number > 65535 || (net !== undefined && cidr === undefined))
+      return bad('it must be ports such as `tcp:22`, `udp:68`, `tcp:10.0.0.0/8:22` or `tcp:[2001:db8::/32]:22`, separated by commas');
+    ports.push({ protocol: protocol.toLowerCase() as FailsafePort['protocol'], ...(cidr && { net: cidr }), port: number });
+  }
+  return good(ports);
+};
+
+/** The failsafe ports of this list of TCP and UDP ports, and the list as the option writes it. */
+const failsafesOf = (udp: readonly number[], tcp: readonly number[]): readonly FailsafePort[] => [
+  ...udp.map((each): FailsafePort => ({ protocol: 'udp', port: each })),
+  ...tcp.map((each): FailsafePort => ({ protocol: 'tcp', port: each })),
+];
+const printFailsafes = (ports: readonly FailsafePort[]): string => ports.map(({ protocol, port: number }) => `${protocol}:${number}`).join(',');
+const fabric = [179, 2379, 2380, 5473, 6443, 6666, 6667];
+const [failsafesIn, failsafesOut] = [failsafesOf([68], [22, ...fabric]), failsafesOf([53, 67], fabric)];
 
 /** A mask with at least the four bits that Felix needs. */
 const markMask: Parser<number> = (value, dialect) => {
@@ -123,6 +148,21 @@ export const parameters = {
     }),
     MetadataPort: row(port, 8775, 'its port', { ...required, ...zero }),
     DefaultEndpointToHostAction: row(oneOf('DROP', 'RETURN', 'ACCEPT'), 'DROP', 'what happens to packets from workloads to the host itself', required),
+    FailsafeInboundHostPorts: row<readonly FailsafePort[]>(
+      failsafePorts,
+      failsafesIn,
+      "ports of the host that no host endpoint's policy closes; `none` for none",
+      {
+        ...required,
+        none: { value: [] },
+        shownDefault: printFailsafes(failsafesIn),
+      },
+    ),
+    FailsafeOutboundHostPorts: row<readonly FailsafePort[]>(failsafePorts, failsafesOut, 'the same for ports that the host connects to', {
+      ...required,
+      none: { value: [] },
+      shownDefault: printFailsafes(failsafesOut),
+    }),
     NftablesFilterDenyAction: row(oneOf('DROP', 'REJECT'), 'DROP', 'what happens to packets that policy denies', required),
     NftablesMarkMask: row(markMask, 0xffff0000, "the bits of marks that Felix uses: the two lowest in the packet's mark, the next two in the connection's", {
       ...required,

@@ -25,6 +25,7 @@ export function renderOptions(config: FelixConfig): RenderOptions {
     dropInvalid: !config.DisableConntrackInvalidCheck,
     logPrefix: config.LogPrefix,
     ...(config.LogActionRateLimit && { logLimit: { ...config.LogActionRateLimit, burst: config.LogActionRateLimitBurst } }),
+    failsafes: { inbound: config.FailsafeInboundHostPorts, outbound: config.FailsafeOutboundHostPorts },
     antiSpoofLinkLayer: config.WorkloadLinkLayerCheck === 'Enabled',
   };
 }

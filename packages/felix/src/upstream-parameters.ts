@@ -11,7 +11,7 @@ BPFMapSizeConntrackScaling BPFMapSizeIfState BPFMapSizeIPSets BPFMapSizeNATAffin
 BPFPolicyDebugEnabled BPFProfiling BPFPSNATPorts BPFRedirectToPeer CalicoVersion CgroupV2Path ChainInsertMode ClusterGUID ClusterType DataplaneDriver DataplaneWatchdogTimeout
 DebugBPFCgroupV2 DebugCPUProfilePath DebugDisableLogDropping DebugHost DebugMemoryProfilePath DebugPanicAfter DebugPort DebugSimulateCalcGraphHangAfter
 DebugSimulateDataplaneApplyDelay DebugSimulateDataplaneHangAfter DebugSimulateDataRace DeviceRouteSourceAddress DeviceRouteSourceAddressIPv6 EarlyLogSeverityScreen
-EndpointReportingDelaySecs EndpointStatusPathPrefix ExternalNodesCIDRList FailsafeInboundHostPorts FailsafeOutboundHostPorts FeatureDetectOverride FeatureGates FloatingIPs
+EndpointReportingDelaySecs EndpointStatusPathPrefix ExternalNodesCIDRList FeatureDetectOverride FeatureGates FloatingIPs
 FlowLogsCollectorDebugTrace FlowLogsFlushInterval FlowLogsGoldmaneServer FlowLogsLocalReporter FlowLogsPolicyEvaluationMode GenericXDPEnabled GoGCThreshold GoMaxProcs GoMemoryLimitMB
 HealthTimeoutOverrides InterfaceExclude InterfaceRefreshInterval IpInIpEnabled IpInIpMtu IpInIpTunnelAddr IpsetsRefreshInterval IptablesBackend IptablesFilterAllowAction
 IptablesFilterDenyAction IptablesLockProbeIntervalMillis IptablesMangleAllowAction IptablesMarkMask IptablesNATOutgoingInterfaceFilter IptablesPostWriteCheckIntervalSecs
@@ -64,8 +64,6 @@ const instead: Readonly<Record<string, string>> = {
   IptablesMarkMask: 'NftablesMarkMask is the one that counts',
   IptablesFilterDenyAction: 'NftablesFilterDenyAction is the one that counts',
   IptablesRefreshInterval: 'NftablesRefreshInterval is the one that counts',
-  FailsafeInboundHostPorts: "the host's own interfaces are not policed",
-  FailsafeOutboundHostPorts: "the host's own interfaces are not policed",
   TyphaAddr: 'etcd is read directly',
   PrometheusGoMetricsEnabled: 'it has no Go',
 };

@@ -1,3 +1,4 @@
+export type { Failsafe, HostOnPath, HostPath, PathAnswer } from './host-path.ts';
 export {
   type Answer,
   createOracle,

@@ -1,5 +1,6 @@
 // The verdict on one packet, with its reason as data. Endpoints are asked one after the other, and within each: tier by tier, policy by policy, rule by rule.
 import { type Address, readAddress, within } from './address.ts';
+import { askPath, type HostPath, type PathAnswer } from './host-path.ts';
 import { isForbidden, isSomebodys, ownerOf } from './ownership.ts';
 import type { PortMatch, ReadRule, Rule, Side } from './rule.ts';
 import { type Endpoint, type Kind, type Policy, readWorld, stands, type Tier, unknownTier, type World } from './world.ts';
@@ -67,12 +68,14 @@ export type Place = 'local' | 'forwarded' | 'untracked' | 'before DNAT';
 /** A packet at a host endpoint, which is named by its datastore key. */
 export type HostQuestion = { readonly hostEndpoint: string; readonly direction: Direction; readonly place: Place; readonly packet: Packet };
 
-/** Answers questions about packets. Both methods throw RangeError for a packet that cannot exist: addresses that do not parse, or of two families. */
+/** Answers questions about packets. The methods throw RangeError for a packet that cannot exist: addresses that do not parse, or of two families. */
 export interface Oracle {
   /** Whether workloads may exchange the packet. */
   ask(question: Question): Answer;
   /** The verdict of a host endpoint's policies at one place. Failsafe ports are not considered: they belong to the agent's configuration. */
   askHost(question: HostQuestion): Say;
+  /** Whether the host endpoints on a packet's way through a host let it pass. */
+  askPath(path: HostPath): PathAnswer;
 }
 
 /**
@@ -81,7 +84,8 @@ export interface Oracle {
  */
 export function createOracle(resources: ReadonlyMap<string, string>): Oracle {
   const world = readWorld(resources);
-  return { ask: (question) => ask(world, question), askHost: (question) => askHost(world, question) };
+  const askOne = (question: HostQuestion): Say => askHost(world, question);
+  return { ask: (question) => ask(world, question), askHost: askOne, askPath: (path) => askPath(world, askOne, path) };
 }
 
 type Judged = { readonly family: 4 | 6; readonly source: Address; readonly destination: Address } & Omit<Packet, 'source' | 'destination'>;

@@ -28,6 +28,10 @@ export type Use = 'normal' | 'before DNAT' | 'untracked';
 export type HostEndpoint = Contributor & {
   readonly key: string;
   readonly profiles: readonly string[];
+  /** The host that it is on. */
+  readonly node: string;
+  /** The interface that it names, if it names one: `*` for every interface that has no host endpoint of its own. */
+  readonly interfaceName: string | undefined;
   /** Whether it applies to every interface that has no host endpoint of its own. */
   readonly everyInterface: boolean;
 };
@@ -249,6 +253,8 @@ function readHostEndpoint({ key, metadata, spec }: Read, profiles: ReadonlyMap<s
   const profileNames = texts(spec['profiles']) ?? [];
   return {
     key,
+    node,
+    interfaceName: named ? (interfaceName as string) : undefined,
     everyInterface,
     profiles: profileNames,
     labels: withInheritance(ownLabels(metadata), profileNames, profiles),

@@ -7,8 +7,9 @@
 
 import { addressBytes, familyOf, parseCidr } from '@calico-openstack/addresses';
 import type { Hook, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
-import { classMap } from './classes.ts';
+import { classMap, invalidRules as invalid } from './classes.ts';
 import type { TableName } from './edits.ts';
+import { type HostUse, hostEndpointChains, hostEndpointSets } from './host-endpoints.ts';
 import { arpLoudness, arpStrangers, dhcpv6FromItself, limitSets, loudness, otherSources } from './limits.ts';
 import type { Direction } from './names.ts';
 import type { RenderOptions } from './options.ts';
@@ -24,7 +25,6 @@ import {
   advertises,
   byte,
   clearMark,
-  connectionIs,
   drop,
   equal,
   fieldInCidr,
@@ -63,6 +63,7 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
     ...limitSets.inet,
     ...qosSets,
     ...poolSets,
+    ...hostEndpointSets,
     { name: classMap('ingress'), key: ['mark'], data: 'verdict' },
     { name: classMap('egress'), key: ['mark'], data: 'verdict' },
     stampSet,
@@ -70,15 +71,22 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
-/** What somebody has that rules look for only then: limits of QoS, a pool with natOutgoing. */
-export type Used = { readonly qos: QosUse; readonly natOutgoing: boolean };
+/** What somebody has that rules look for only then: limits of QoS, a pool with natOutgoing, policies of host endpoints. */
+export type Used = { readonly qos: QosUse; readonly natOutgoing: boolean; readonly host: HostUse };
 /** Nobody has any of it. */
-export const unused: Used = { qos: noQos, natOutgoing: false };
+export const unused: Used = { qos: noQos, natOutgoing: false, host: {} };
 
 /** The base chains of both tables, for these options. */
-export function baseChains(options: RenderOptions, { qos, natOutgoing }: Used = unused): Readonly<Record<TableName, readonly NftChain[]>> {
+export function baseChains(options: RenderOptions, { qos, natOutgoing, host }: Used = unused): Readonly<Record<TableName, readonly NftChain[]>> {
   return {
-    inet: [...antiSpoofing(options), ...natChains(options, natOutgoing), ...forwarding(options), ...policed(options, qos), ...toHost(options)],
+    inet: [
+      ...antiSpoofing(options),
+      ...natChains(options, natOutgoing),
+      ...forwarding(options),
+      ...policed(options, qos),
+      ...toHost(options),
+      ...hostEndpointChains(options, host),
+    ],
     arp: arpChains(options),
   };
 }
@@ -169,8 +177,6 @@ export function natChains(options: RenderOptions, natOutgoing: boolean): NftChai
 
 const related = 'related';
 const relatedToWorkload = 'related-to-workload';
-
-const invalid = (options: RenderOptions): NftRule[] => (options.dropInvalid ? [rule(connectionIs('invalid'), deny(options))] : []);
 
 /** Sends the packet to the class of its interface. A packet of an interface without a class is denied. */
 function dispatch(direction: Direction, options: RenderOptions): NftRule[] {

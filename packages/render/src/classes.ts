@@ -9,7 +9,7 @@ import type { EditList } from './edits.ts';
 import { classChain, type Direction, policyChain, profileChain, tierChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { deny } from './rules.ts';
-import { clearMark, goBack, jump, markHas, markHasAny, rule, u32 } from './statements.ts';
+import { clearMark, connectionIs, goBack, jump, markHas, markHasAny, rule, u32 } from './statements.ts';
 
 /** The name of the map from class numbers to class chains. */
 export const classMap = (direction: Direction): string => `classes-${direction}`;
@@ -17,11 +17,21 @@ export const classMap = (direction: Direction): string => `classes-${direction}`
 /** The content of a class in one direction. */
 type ClassPolicy = { readonly tiers: readonly TierPolicies[]; readonly profiles: readonly ProfileId[] };
 
-type Class = { readonly content: string; readonly number: number; readonly policy: ClassPolicy; users: number };
+/**
+ * Whose packets a class judges. `workload`: what nothing allows is denied. `host`: the same for the host's own sockets, where packets that conntrack calls invalid are denied first.
+ * `host-forward`: what a tier neither allows nor denies may go on; invalid packets are denied where there is a tier. `host-early`: what nothing denies may go on.
+ */
+export type ClassKind = 'workload' | 'host' | 'host-forward' | 'host-early';
+
+type Class = { readonly content: string; readonly number: number; readonly policy: ClassPolicy; readonly kind: ClassKind; users: number };
 type Tier = { readonly tier: TierPolicies; users: number };
 
 /** What a tier's chain depends on: its policies and its end action, but not its name. */
 const tierContent = (tier: TierPolicies): string => JSON.stringify([tier.policies, tier.endAction]);
+
+/** What a class's chain depends on. */
+const classContent = ({ tiers, profiles }: ClassPolicy, kind: ClassKind): string =>
+  JSON.stringify([tiers.map(tierContent), profiles, ...(kind === 'workload' ? [] : [kind])]);
 
 /** The classes of one direction, with their chains. */
 export class Classes {
@@ -35,15 +45,15 @@ export class Classes {
   }
 
   /** Counts one more endpoint of the class with this policy, and creates the class if it is new. Returns the class's number. */
-  acquire(endpoint: EndpointPolicy, options: RenderOptions, edits: EditList): number {
-    const policy: ClassPolicy = { tiers: endpoint[this.#direction], profiles: endpoint.profiles };
-    const content = JSON.stringify([policy.tiers.map(tierContent), policy.profiles]);
+  acquire(endpoint: EndpointPolicy, options: RenderOptions, edits: EditList, kind: ClassKind = 'workload'): number {
+    const policy = this.#policyOf(endpoint);
+    const content = classContent(policy, kind);
     const known = this.#classes.get(content);
     if (known) {
       known.users += 1;
       return known.number;
     }
-    const fresh = { content, number: this.#freeNumber(content), policy, users: 1 };
+    const fresh = { content, number: this.#freeNumber(content), policy, kind, users: 1 };
     this.#classes.set(content, fresh);
     this.#numbers.add(fresh.number);
     for (const tier of policy.tiers) this.#acquireTier(tier, options, edits);
@@ -53,8 +63,8 @@ export class Classes {
   }
 
   /** Counts one endpoint less, and removes the class after the last. */
-  release(endpoint: EndpointPolicy, edits: EditList): void {
-    const content = JSON.stringify([endpoint[this.#direction].map(tierContent), endpoint.profiles]);
+  release(endpoint: EndpointPolicy, edits: EditList, kind: ClassKind = 'workload'): void {
+    const content = classContent(this.#policyOf(endpoint), kind);
     const known = this.#classes.get(content)!;
     known.users -= 1;
     if (known.users > 0) return;
@@ -65,10 +75,19 @@ export class Classes {
     for (const tier of known.policy.tiers) this.#releaseTier(tier, edits);
   }
 
+  /** The name of the chain of a class. */
+  chainOf(endpoint: EndpointPolicy, kind: ClassKind): string {
+    return classChain(this.#direction, classContent(this.#policyOf(endpoint), kind));
+  }
+
   /** Writes every chain again, because the options changed. */
   rewrite(options: RenderOptions, edits: EditList): void {
     for (const { tier } of this.#tiers.values()) edits.setChain(this.#tierChain(tier, options));
     for (const known of this.#classes.values()) edits.setChain(this.#chain(known, options));
+  }
+
+  #policyOf(endpoint: EndpointPolicy): ClassPolicy {
+    return { tiers: endpoint[this.#direction], profiles: endpoint.profiles };
   }
 
   /** A number derived from the content, so that a restart finds the numbers that are in the kernel. When two contents collide, the second gets the next free number. */
@@ -115,6 +134,11 @@ export class Classes {
       rule(clearMark(options.passMark)),
     ]);
     const profiles = known.policy.profiles.flatMap((id): NftRule[] => [rule(jump(profileChain(this.#direction, id))), accepted]);
-    return { name: classChain(this.#direction, known.content), rules: [...tiers, ...profiles, rule(deny(options))] };
+    const first = known.kind === 'host' || (known.kind === 'host-forward' && tiers.length > 0) ? invalidRules(options) : [];
+    const last = known.kind === 'workload' || known.kind === 'host' ? [rule(deny(options))] : [];
+    return { name: classChain(this.#direction, known.content), rules: [...first, ...tiers, ...profiles, ...last] };
   }
 }
+
+/** The rules that deny packets which conntrack calls invalid. */
+export const invalidRules = (options: RenderOptions): NftRule[] => (options.dropInvalid ? [rule(connectionIs('invalid'), deny(options))] : []);

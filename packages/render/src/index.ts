@@ -1,8 +1,9 @@
 export { policingChains } from './base.ts';
 export type { WorkloadDevice } from './devices.ts';
 export { applyEdits, type RejectedEdit, type TableEdit, type TableEdits, type TableName } from './edits.ts';
+export { everyInterface, isOfHostEndpoints } from './host-endpoints.ts';
 export { tableName } from './names.ts';
-export { type ConnectionStamps, defaultRenderOptions, type RenderOptions } from './options.ts';
+export { type ConnectionStamps, defaultRenderOptions, type FailsafePort, type RenderOptions } from './options.ts';
 export { qosLimits } from './qos.ts';
 export { baseTables, Renderer, type Rendering } from './renderer.ts';
 export { stampSet, stampsOf } from './stamps.ts';

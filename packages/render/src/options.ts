@@ -1,5 +1,5 @@
 // What the operator's configuration decides about rules and devices. Felix resolves the configuration and hands over all of it.
-import type { IpAddress } from '@calico-openstack/addresses';
+import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 
 /** The options of a rendering. */
 export type RenderOptions = {
@@ -36,7 +36,12 @@ export type RenderOptions = {
   readonly logLimit?: { readonly rate: number; readonly unit: 'second' | 'minute' | 'hour' | 'day'; readonly burst: number };
   /** Whether source MACs must be the port's, and addresses that are claimed by ARP and neighbour discovery the workload's own. Upstream has no such check. */
   readonly antiSpoofLinkLayer: boolean;
+  /** The ports that stay open whatever host endpoints' policies say: `inbound` of the host itself, `outbound` of others. */
+  readonly failsafes: { readonly inbound: readonly FailsafePort[]; readonly outbound: readonly FailsafePort[] };
 };
+
+/** A port of the host that no policy of a host endpoint closes; with `net`, for that other end only. */
+export type FailsafePort = { readonly protocol: 'tcp' | 'udp'; readonly net?: Cidr; readonly port: number };
 
 /** The bit of the connection mark for each side's stamp. */
 export type ConnectionStamps = { readonly egress: number; readonly ingress: number };
@@ -59,4 +64,5 @@ export const defaultRenderOptions: RenderOptions = {
   logPrefix: 'calico-packet',
   logLimit: { rate: 20, unit: 'second', burst: 5 },
   antiSpoofLinkLayer: true,
+  failsafes: { inbound: [], outbound: [] },
 };

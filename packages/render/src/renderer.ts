@@ -1,11 +1,23 @@
 // Translates changes of the desired local state into edits of tables and devices. Each step costs what it changes.
 import { hostCidr } from '@calico-openstack/addresses';
-import type { DesiredChange, IpSetId, LocalWorkload, Policy, PolicyId, Profile, ProfileId, WorkloadId } from '@calico-openstack/datamodel';
+import {
+  type DesiredChange,
+  type IpSetId,
+  type LocalHostEndpoint,
+  type LocalWorkload,
+  type Policy,
+  type PolicyId,
+  type Profile,
+  type ProfileId,
+  sameContent,
+  type WorkloadId,
+} from '@calico-openstack/datamodel';
 import { baseChains, baseSets, natChains, policed, type Used, unused } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
 import { deviceOf, type WorkloadDevice } from './devices.ts';
 import { EditList, type TableEdits, type TableName } from './edits.ts';
+import { HostEndpoints, hostEndpointChains } from './host-endpoints.ts';
 import { type Direction, policyChain, profileChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { Others, othersAtStart } from './others.ts';
@@ -43,6 +55,7 @@ export class Renderer {
   readonly #sets = new Sets();
   readonly #constants = new Constants();
   readonly #classes: Readonly<Record<Direction, Classes>> = { ingress: new Classes('ingress'), egress: new Classes('egress') };
+  readonly #hostEndpoints = new HostEndpoints(this.#classes);
   readonly #ruleChains = new Map<string, readonly ConstantSet[]>();
   readonly #policies = new Map<PolicyId, Policy>();
   readonly #profiles = new Map<ProfileId, Profile>();
@@ -63,8 +76,11 @@ export class Renderer {
     return baseTables(this.#options);
   }
 
-  /** The edits for one change, in an order in which every reference resolves. */
-  render(change: DesiredChange): Rendering {
+  /**
+   * The edits for one change, in an order in which every reference resolves.
+   * @param interfaces the host endpoint that governs an interface now, by the interface's name or `*`; only those that changed
+   */
+  render(change: DesiredChange, interfaces: ReadonlyMap<string, LocalHostEndpoint | undefined> = new Map()): Rendering {
     const edits = new EditList();
     const renamed = new Set<IpSetId>();
     for (const [id, set] of change.ipSets) if (set.change !== 'removed' && this.#sets.apply(id, set, edits)) renamed.add(id);
@@ -73,8 +89,10 @@ export class Renderer {
     for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
     for (const [cidr, isReserved] of change.reserved) this.#others.count(cidr, isReserved ? 1 : -1, edits);
     this.#pools.apply(change.pools, edits);
+    const releaseFormer = this.#hostEndpoints.apply(interfaces, this.#options, edits);
     const devices = this.#renderWorkloads(change.workloads, edits);
     this.#renderUsed(edits);
+    releaseFormer();
     for (const [id, set] of change.ipSets) if (set.change === 'removed') this.#sets.apply(id, set, edits);
     return { tables: edits, devices };
   }
@@ -181,11 +199,18 @@ export class Renderer {
   /** Writes the chains that look for what nobody had before, or has any more. */
   #renderUsed(edits: EditList): void {
     const { qos } = this.#used;
-    const used = { qos: this.#qos.use, natOutgoing: this.#pools.hasNat };
+    const used = { qos: this.#qos.use, natOutgoing: this.#pools.hasNat, host: this.#hostEndpoints.use };
     const before = this.#used;
     this.#used = used;
+    if (!sameContent(used.host, before.host)) this.#renderHostChains(before, edits);
     if (used.natOutgoing !== before.natOutgoing) for (const chain of natChains(this.#options, used.natOutgoing)) edits.setChain(chain);
     if (used.qos.size !== qos.size || [...used.qos].some((kind) => !qos.has(kind))) for (const chain of policed(this.#options, used.qos)) edits.setChain(chain);
+  }
+
+  #renderHostChains(before: Used, edits: EditList): void {
+    const chains = hostEndpointChains(this.#options, this.#used.host);
+    for (const { name } of hostEndpointChains(this.#options, before.host)) if (!chains.some((chain) => chain.name === name)) edits.removeChain(name);
+    for (const chain of chains) edits.setChain(chain);
   }
 
   /** Counts a workload's addresses, and the gateways that the host answers for on its interface. */

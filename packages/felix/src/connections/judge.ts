@@ -12,7 +12,7 @@ import {
   type Packet,
   type Rules,
 } from '@calico-openstack/kernel';
-import { type ConnectionStamps, floatingToFixed, ifnameBytes, u32 } from '@calico-openstack/render';
+import { type ConnectionStamps, floatingToFixed, ifnameBytes, isOfHostEndpoints, u32 } from '@calico-openstack/render';
 import { bytesKey } from './bytes-key.ts';
 import { rememberVerdicts } from './remembered.ts';
 
@@ -65,7 +65,8 @@ const rememberedSeconds = 2;
 export function createJudge(rules: Rules, stamps: ConnectionStamps, { interfaceOf, isOwn }: HostView): (flow: FlowRecord) => FlowChange | undefined {
   const mask = (stamps.egress | stamps.ingress) >>> 0;
   const verdicts = (['forward', 'input'] as const).map((hook) => {
-    const bases = basesAt(hook, rules.chains());
+    // Policies of host endpoints do not end connections: which interface a remote side is behind is not known here.
+    const bases = basesAt(hook, rules.chains()).filter(({ name }) => !isOfHostEndpoints(name));
     return [
       hook,
       rememberVerdicts((packet) => {

@@ -1,11 +1,12 @@
 import { settled } from '@calico-openstack/agent/fake-clock';
-import { endpointStatusKey } from '@calico-openstack/datamodel';
+import { endpointStatusKey, endpointStatusPrefix, hostEndpointStatusKey, hostEndpointStatusPrefix } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createEndpointStatusReporter } from './endpoints.ts';
 
 const keyOf = (endpoint: string, host = 'h1'): string => endpointStatusKey(undefined, { host, orchestrator: 'openstack', workload: 'openstack/vm', endpoint });
+const prefixes = [endpointStatusPrefix(undefined, 'h1'), hostEndpointStatusPrefix('h1')];
 const up = '{"status":"up"}';
 const down = '{"status":"down"}';
 
@@ -17,7 +18,7 @@ async function world(...before: (readonly [string, string])[]) {
     before.map(([key, value]) => ({ put: key, value })),
   );
   let woken = 0;
-  const reporter = createEndpointStatusReporter(fake.etcd, undefined, 'h1', () => {
+  const reporter = createEndpointStatusReporter(fake.etcd, prefixes, () => {
     woken += 1;
   });
   await settled();
@@ -53,6 +54,18 @@ describe('endpoint statuses', () => {
     reporter.want(keyOf('odd'), 'down');
     await writeAll();
     expect(contents()).toEqual({ [keyOf('odd')]: down, [keyOf('x', 'h2')]: up });
+  });
+  test('of host endpoints are kept like those of workloads', async () => {
+    const [old, mine, others] = [hostEndpointStatusKey('h1', 'old'), hostEndpointStatusKey('h1', 'eth0'), hostEndpointStatusKey('h2', 'eth0')];
+    const { reporter, writeAll, contents, other } = await world([old, up], [others, up]);
+    reporter.want(mine, 'error');
+    reporter.want(keyOf('a'), 'up');
+    await writeAll();
+    expect(contents()).toEqual({ [mine]: '{"status":"error"}', [keyOf('a')]: up, [others]: up });
+    await other.transact([], [{ delete: mine }]);
+    await settled();
+    await writeAll();
+    expect(contents()).toHaveProperty([mine]);
   });
   test('that somebody deletes or changes come back', async () => {
     const { reporter, writeAll, contents, other } = await world();
@@ -94,7 +107,7 @@ describe('endpoint statuses', () => {
         await answer;
         return result;
       };
-      const reporter = createEndpointStatusReporter({ ...fake.etcd, transact }, undefined, 'h1', () => undefined);
+      const reporter = createEndpointStatusReporter({ ...fake.etcd, transact }, prefixes, () => undefined);
       await settled();
       reporter.want(keyOf('a'), status);
       const held = Promise.withResolvers<void>();

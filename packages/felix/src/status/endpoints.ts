@@ -1,7 +1,7 @@
 // Reports the status of each endpoint of this host in etcd. The desired statuses are compared with those in etcd, and differences are written in batches.
 // It is level-triggered: a flap between two writes causes no write, a key that somebody deleted is written again, and keys of endpoints that are gone are deleted.
 // Whenever the watch starts or starts again, all keys are read and compared, because etcd may have been restored or replaced.
-import { decodeEndpointStatus, type EndpointStatus, encodeEndpointStatus, endpointStatusPrefix } from '@calico-openstack/datamodel';
+import { decodeEndpointStatus, type EndpointStatus, encodeEndpointStatus } from '@calico-openstack/datamodel';
 import type { Change, Etcd, Follower, KeyValue, Operation } from '@calico-openstack/etcd/types';
 
 /** How many keys one transaction writes. By default etcd accepts at most 128 operations in a transaction. */
@@ -16,7 +16,7 @@ type Known = {
 
 /** Keeps the statuses in etcd as desired. */
 export interface EndpointStatusReporter {
-  /** Sets the desired status for a key of `endpointStatusKey`; undefined when the endpoint is gone. */
+  /** Sets the desired status for a key of `endpointStatusKey` or `hostEndpointStatusKey`; undefined when the endpoint is gone. */
   want(key: string, status: EndpointStatus | undefined): void;
   /** How many keys differ from what is desired. */
   readonly pending: number;
@@ -32,10 +32,10 @@ export interface EndpointStatusReporter {
 /**
  * Follows this host's keys from now on, and writes nothing before it has read them.
  * Longer than 80 lines, because desired statuses, known statuses and changes in between only make sense together.
+ * @param prefixes what the keys of this host begin with
  * @param onDifference called when `write` has something to do
  */
-export function createEndpointStatusReporter(etcd: Etcd, region: string | undefined, host: string, onDifference: () => void): EndpointStatusReporter {
-  const prefix = endpointStatusPrefix(region, host);
+export function createEndpointStatusReporter(etcd: Etcd, prefixes: readonly string[], onDifference: () => void): EndpointStatusReporter {
   const wanted = new Map<string, EndpointStatus>();
   let known = new Map<string, Known>();
   const dirty = new Set<string>();
@@ -60,10 +60,10 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
 
   async function read(): Promise<void> {
     const holding = held;
-    const { revision, found } = await etcd.range(prefix);
+    const readings = await Promise.all(prefixes.map((prefix) => etcd.range(prefix)));
     if (holding !== held) return; // the watch has started again meanwhile, so the answer may be that of another etcd
-    known = new Map(found.map((each) => [each.key, knownOf(each)]));
-    readRevision = revision;
+    known = new Map(readings.flatMap(({ found }) => found.map((each) => [each.key, knownOf(each)])));
+    readRevision = Math.min(...readings.map(({ revision }) => revision));
     for (const key of new Set([...dirty, ...known.keys(), ...wanted.keys()])) compare(key);
     for (const change of held.values()) note(change);
   }
@@ -82,7 +82,7 @@ export function createEndpointStatusReporter(etcd: Etcd, region: string | undefi
     compare(key);
   }
 
-  const follower: Follower = etcd.follow([prefix], {
+  const follower: Follower = etcd.follow(prefixes, {
     onChanges: (changes) => changes.forEach(note),
     onState(state) {
       if (state !== 'following') return;

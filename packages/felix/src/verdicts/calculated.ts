@@ -1,77 +1,48 @@
 // For tests: compares the verdicts of calculated and rendered rules, evaluated on tables in memory, with those of the oracle. The two implementations of policy share no code.
-import { addressBytes, addressOf, type IpAddress, macBytes } from '@calico-openstack/addresses';
-import {
-  type DesiredChange,
-  type EndpointPolicy,
-  type LocalHostEndpoint,
-  type LocalWorkload,
-  type Profile,
-  type ProfileId,
-  shortDigest,
-  type WorkloadId,
-} from '@calico-openstack/datamodel';
+import { addressBytes, addressOf, type IpAddress, macBytes, parseCidr } from '@calico-openstack/addresses';
+import type { WorkloadId } from '@calico-openstack/datamodel';
+import type { Link, LinkAddress } from '@calico-openstack/kernel/links/link';
 import type { Field } from '@calico-openstack/kernel/nftables/objects';
 import { type FakeTable, fakeTable } from '@calico-openstack/kernel/nftables/table.fake';
-import { createOracle, type HostQuestion, type Packet, type Place } from '@calico-openstack/oracle';
+import { createOracle, type HostOnPath, type HostPath, type Packet } from '@calico-openstack/oracle';
 import { createPolicyCalculation } from '@calico-openstack/policy';
-import { applyEdits, defaultRenderOptions, Renderer, type WorkloadDevice } from '@calico-openstack/render';
+import { applyEdits, defaultRenderOptions, type FailsafePort, Renderer, type WorkloadDevice } from '@calico-openstack/render';
 import fc from 'fast-check';
+import { HostInterfaces } from '../host-endpoints.ts';
 import { type Cluster, cluster, localHost, type Shot, shot } from '../testing/clusters.ts';
-import { tapOf } from '../testing/resources.ts';
+import { type TestEndpoint, tapOf } from '../testing/resources.ts';
 
-const places = ['local', 'forwarded', 'untracked', 'before DNAT'] as const satisfies readonly Place[];
-const placeOf: Readonly<Record<Place, (endpoint: LocalHostEndpoint) => EndpointPolicy>> = {
-  local: ({ policy }) => policy,
-  forwarded: ({ forward }) => forward,
-  untracked: ({ untracked }) => untracked,
-  'before DNAT': ({ preDnat }) => preDnat,
+/** The host's own interfaces, with their addresses. Remote workloads are behind the first. */
+const interfaces: ReadonlyMap<string, readonly string[]> = new Map([
+  ['lo', ['127.0.0.1', '::1']],
+  ['eth0', ['10.0.0.1']],
+  ['eth1', ['10.130.0.99', 'fe80::1']],
+  ['eth2', []],
+]);
+const links = {
+  links: new Map([...interfaces].map(([name]) => [name, { name, running: true } as Link])),
+  link: (name: string) => links.links.get(name),
+  addresses: (name: string) => (interfaces.get(name) ?? []).map((address) => ({ address }) as LinkAddress),
 };
+const isWorkloads = (name: string): boolean => name.startsWith('tap');
 
-/** A profile that allows what no policy denies. */
-const passTheRest: Profile = {
-  id: 'rest' as ProfileId,
-  ingress: [{ action: 'allow', source: {}, destination: {} }],
-  egress: [{ action: 'allow', source: {}, destination: {} }],
-};
-
-const standIn = (hostEndpoint: string, place: Place): string => `hep${places.indexOf(place)}${shortDigest(hostEndpoint, 8)}`;
-
-/**
- * Workloads that stand in for host endpoints, one for each place at which a host endpoint has policies. The renderer renders policies but not host endpoints, so packets are sent through
- * these workloads instead. `Pass` in the last tier allows the packet where the endpoint's profiles are not applied.
- */
-function standIns(changes: DesiredChange['hostEndpoints']): [WorkloadId, LocalWorkload | undefined][] {
-  return [...changes].flatMap(([id, endpoint]) =>
-    places.map((place): [WorkloadId, LocalWorkload | undefined] => {
-      const name = standIn(id, place);
-      const workloadId = name as WorkloadId;
-      if (!endpoint) return [workloadId, undefined];
-      const policy = placeOf[place](endpoint);
-      return [
-        workloadId,
-        {
-          id: workloadId,
-          orchestrator: 'test',
-          workload: name,
-          endpoint: name,
-          interfaceName: name,
-          addresses: [],
-          routed: [],
-          ipNats: [],
-          allowSpoofedSourcePrefixes: [],
-          policy: place === 'local' ? policy : { ...policy, profiles: [passTheRest.id] },
-        },
-      ];
-    }),
-  );
-}
+const inbound: readonly FailsafePort[] = [
+  { protocol: 'tcp', port: 22 },
+  { protocol: 'udp', port: 5000, net: parseCidr('10.130.0.0/16')! },
+];
+const outbound: readonly FailsafePort[] = [
+  { protocol: 'udp', port: 53 },
+  { protocol: 'tcp', port: 8080, net: parseCidr('fd00:10::81:0/112')! },
+];
+const host: HostOnPath = { node: localHost, interfaces, isWorkloads, inbound, outbound };
 
 /** A host in memory. Clusters come one after the other, as changes. */
 function livingHost() {
   const calculation = createPolicyCalculation({ host: localHost });
   const tables = { inet: fakeTable('inet', 'calico-felix'), arp: fakeTable('arp', 'calico-felix') };
   const programmers = { inet: tables.inet.table, arp: tables.arp.table };
-  const renderer = new Renderer({ ...defaultRenderOptions, interfacePrefixes: ['tap', 'hep'] });
+  const renderer = new Renderer({ ...defaultRenderOptions, interfacePrefixes: ['tap'], failsafes: { inbound, outbound } });
+  const governed = new HostInterfaces(links, isWorkloads);
   applyEdits(programmers, renderer.start());
   let held: ReadonlyMap<string, string> = new Map();
   /** The interface that each address leads to. */
@@ -83,9 +54,7 @@ function livingHost() {
       for (const [key, value] of values) if (held.get(key) !== value) calculation.update(key, new TextEncoder().encode(value));
       held = values;
       const change = calculation.flush();
-      const workloads = new Map([...change.workloads, ...standIns(change.hostEndpoints)]);
-      const profiles = new Map([...change.profiles, [passTheRest.id, passTheRest]]);
-      const rendering = renderer.render({ ...change, workloads, profiles });
+      const rendering = renderer.render(change, governed.take(change.hostEndpoints, 0));
       for (const [id, device] of rendering.devices) {
         if (device) devices.set(id, device);
         else devices.delete(id);
@@ -99,13 +68,7 @@ function livingHost() {
       programmers.arp.apply();
     },
     verdict: (each: Shot): 'allow' | 'deny' => judge(tables.inet, routes, each),
-    hostVerdict({ hostEndpoint, direction, place, packet }: HostQuestion): 'allow' | 'deny' {
-      const name = standIn(hostEndpoint.slice(hostEndpoint.lastIndexOf('/') + 1), place);
-      const fields = fieldsOf(packet);
-      fields.set('meta iifname', interfaceName(direction === 'ingress' ? 'eth0' : name));
-      fields.set('meta oifname', interfaceName(direction === 'ingress' ? name : 'eth0'));
-      return tables.inet.evaluate('forward', fields).verdict === 'drop' ? 'deny' : 'allow';
-    },
+    pathVerdict: (path: HostPath): 'allow' | 'deny' => onPath(tables.inet, fieldsOf(path.packet), path),
   };
 }
 
@@ -142,12 +105,34 @@ function fieldsOf(packet: Packet): Map<Field, Uint8Array> {
 function judge(table: FakeTable, routes: ReadonlyMap<string, string>, { from, to, question: { packet } }: Shot): 'allow' | 'deny' {
   const fields = fieldsOf(packet);
   fields.set('ether saddr', macBytes(from.mac));
-  fields.set('meta iifname', interfaceName(from.host === localHost ? tapOf(from) : 'eth0'));
   fields.set('fib saddr . mark . iif oif', number(from.host !== localHost || routes.get(packet.source) === tapOf(from) ? 1 : 0));
-  if (table.evaluate('prerouting', fields).verdict === 'drop') return 'deny';
-  if (to.host === localHost && routes.get(packet.destination) !== tapOf(to)) return 'deny';
-  fields.set('meta oifname', interfaceName(to.host === localHost ? tapOf(to) : 'eth0'));
-  return table.evaluate('forward', fields).verdict === 'drop' ? 'deny' : 'allow';
+  const path = { in: interfaceOf(from), out: interfaceOf(to) };
+  // A packet that leads elsewhere is not delivered, whatever the rules say.
+  return to.host === localHost && routes.get(packet.destination) !== tapOf(to) ? 'deny' : onPath(table, fields, path);
+}
+
+const interfaceOf = (end: TestEndpoint): string => (end.host === localHost ? tapOf(end) : 'eth0');
+
+/** Sends a packet through the hooks that it meets on its way. */
+function onPath(table: FakeTable, fields: Map<Field, Uint8Array>, { in: from, out: to }: Pick<HostPath, 'in' | 'out'>): 'allow' | 'deny' {
+  const input = interfaceName(from ?? '');
+  const output = interfaceName(to ?? '');
+  const steps = [
+    ...(from === undefined ? [] : (['prerouting'] as const)),
+    from === undefined ? 'output' : to === undefined ? 'input' : 'forward',
+    ...(to === undefined ? [] : (['postrouting'] as const)),
+  ] as const;
+  fields.set('ct status', number(0));
+  for (const hook of steps) {
+    fields.set('meta iif', number(from === undefined ? 0 : 7));
+    fields.set('meta iifname', hook === 'output' || hook === 'postrouting' ? interfaceName('') : input);
+    fields.set('meta oifname', hook === 'prerouting' || hook === 'input' ? interfaceName('') : output);
+    const { verdict, mark, tracked } = table.evaluate(hook, fields);
+    if (verdict === 'drop') return 'deny';
+    fields.set('meta mark', number(mark));
+    if (!tracked) fields.set('ct state', number(64));
+  }
+  return 'allow';
 }
 
 /** The result of a comparison. */
@@ -160,33 +145,47 @@ export type Comparison = {
   readonly difference?: object;
 };
 
+/** The ways of these packets to and from the host itself, and through it. */
+function pathsOf(shots: readonly Shot[]): HostPath[] {
+  const names = [...interfaces.keys()];
+  return shots.slice(0, 12).flatMap(({ question: { packet } }, index) => {
+    const [one, other] = [names[index % names.length]!, names[(index + 1 + (index >> 2)) % names.length]!];
+    const answering = packet.destinationPort !== undefined && { ...packet, sourcePort: packet.destinationPort, destinationPort: 40000 };
+    return [packet, ...(answering ? [answering] : [])].flatMap((each): HostPath[] => [
+      { host, in: one, packet: each },
+      { host, out: one, packet: each },
+      ...(one === 'lo' || other === 'lo' ? [] : [{ host, in: one, out: other, packet: each }]),
+    ]);
+  });
+}
+
 /** Gives one host `clusters` random clusters, one after the other, and compares the verdicts on `packets` packets in each. The same seed leads to the same clusters and packets. */
 export function compareWithOracle(options: { readonly clusters: number; readonly packets: number; readonly seed: number }): Comparison {
   let [pairs, allowed] = [0, 0];
-  const host = livingHost();
+  const living = livingHost();
   for (let number = 0; number < options.clusters; number += 1) {
     const seed = options.seed + number;
     const [next] = fc.sample(cluster, { numRuns: 1, seed });
-    host.become(next!);
+    living.become(next!);
     const oracle = createOracle(next!.values);
     const shots = fc.sample(shot, { numRuns: options.packets, seed });
     for (const each of shots) {
       const answer = oracle.ask(each.question);
+      const onWay = oracle.askPath({ host, in: interfaceOf(each.from), out: interfaceOf(each.to), packet: each.question.packet });
+      const expected = answer.verdict === 'allow' ? onWay.verdict : 'deny';
+      pairs += 1;
+      if (expected === 'allow') allowed += 1;
+      const verdict = living.verdict(each);
+      if (verdict !== expected) return { pairs, allowed, difference: { seed, calculated: verdict, oracle: answer, onWay, question: each.question } };
+    }
+    for (const path of next!.hostEndpoints.length === 0 ? [] : pathsOf(shots)) {
+      const answer = oracle.askPath(path);
+      const verdict = living.pathVerdict(path);
       pairs += 1;
       if (answer.verdict === 'allow') allowed += 1;
-      const verdict = host.verdict(each);
-      if (verdict !== answer.verdict) return { pairs, allowed, difference: { seed, calculated: verdict, oracle: answer, question: each.question } };
-    }
-    for (const hostEndpoint of next!.hostEndpoints) {
-      for (const [index, { question }] of shots.slice(0, 12).entries()) {
-        for (const place of places) {
-          const asked: HostQuestion = { hostEndpoint, direction: index % 2 === 0 ? 'ingress' : 'egress', place, packet: question.packet };
-          const say = oracle.askHost(asked);
-          const verdict = host.hostVerdict(asked);
-          pairs += 1;
-          if (say.verdict === 'allow') allowed += 1;
-          if (verdict !== say.verdict) return { pairs, allowed, difference: { seed, calculated: verdict, oracle: say, question: asked } };
-        }
+      if (verdict !== answer.verdict) {
+        const { in: from, out: to, packet } = path;
+        return { pairs, allowed, difference: { seed, calculated: verdict, oracle: answer, from, to, packet, hostEndpoints: next!.hostEndpoints } };
       }
     }
   }
