@@ -153,7 +153,7 @@ describe('additions, changes and deletions are transactions of their own, and no
       ],
     ],
     [
-      'a chain is added to a hook: all in one transaction',
+      'a chain is added to a hook beside others: it waits for what it leads to',
       (t) => {
         t.setChain(chain('three', accept));
         t.setChain({ name: 'input', hook: { ...hook, hook: 'input' }, rules: [rule(jump('three'))] });
@@ -161,15 +161,9 @@ describe('additions, changes and deletions are transactions of their own, and no
         t.removeChain('two');
       },
       [
-        [
-          'delete element classes { 0x00000002 : goto two }',
-          'flush chain two',
-          'delete chain two',
-          'add chain three',
-          'add chain input { type filter hook input priority 0; policy accept; }',
-          'add rule three accept',
-          'add rule input jump three',
-        ],
+        ['add chain three', 'add rule three accept'],
+        ['add chain input { type filter hook input priority 0; policy accept; }', 'add rule input jump three'],
+        ['delete element classes { 0x00000002 : goto two }', 'flush chain two', 'delete chain two'],
       ],
     ],
     [

@@ -49,15 +49,17 @@ export const definitionText = (set: NftSet): string => printDefinition(set);
  * A map by number has marks as keys and verdicts as values. Another map (`via`) gives the number, and so decides whether an element is reached. The numbers that the other map
  * gives must exist in this one, both in the held content and in the wanted content.
  *
- * When a chain is added to a hook, or moves to another hook, packets bypass it until then. In that case nothing is done beforehand, and everything is one transaction.
+ * When the first chain is added to a hook, or one moves to another hook, packets bypass our rules until then. In that case nothing is done beforehand, and everything is one transaction.
+ * A chain at a hook that is added beside others waits for what it leads to, because its packets may already be on their way through the others.
  *
  * Returns the transactions; none of them is empty. In each, every operation finds what it needs, and nothing that it deletes is still in use.
  */
 export function difference(of: Difference): readonly (readonly Operation[])[] {
   const { wantedChains, wantedSets, heldChains, heldSets, chains, sets } = of;
+  const isHooked = (): boolean => [...heldChains.values()].some(({ hook }) => hook !== '');
   const rehooked = [...chains].some((name) => {
     const [wanted, held] = [wantedChains.get(name), heldChains.get(name)];
-    return wanted !== undefined && wanted.hook !== (held?.hook ?? '');
+    return wanted !== undefined && wanted.hook !== (held?.hook ?? '') && (held !== undefined || !isHooked());
   });
   const change: Operation[] = [];
   const stages: Stages = of.together || rehooked ? { come: change, change, go: change } : { come: [], change, go: [] };

@@ -28,7 +28,7 @@ export type TableCounts = Readonly<Record<'chains' | 'rules' | 'sets' | 'maps' |
  *
  * One `apply` has up to three transactions, each all or nothing: additions that nothing leads to yet; changes of what something leads to; deletions of what nothing leads to any
  * more (difference.ts). Every packet is decided by all of the old content or by all of the new. This holds for packets in flight too when everything that differs lies behind
- * a map by number. There is only one transaction when a chain is added to a hook, or moves to another one.
+ * a map by number. There is only one transaction when the first chain is added to a hook, or one moves to another hook.
  */
 export interface TableProgrammer {
   readonly family: TableFamily;
