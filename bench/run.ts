@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'packet-path': () => import('./packet-path.ts'),
   'dhcp-latency': () => import('./dhcp-latency.ts'),
   resync: () => import('./resync.ts'),
+  load: () => import('./load.ts'),
   'connections-cut': () => import('./connections-cut.ts'),
   'live-migration': () => import('./live-migration.ts'),
   'etcd-storm': () => import('./etcd-storm.ts'),

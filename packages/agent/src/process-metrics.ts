@@ -1,5 +1,6 @@
 // Metrics of the process itself, under the names that all of Prometheus's client libraries give them. They are read when somebody asks.
 import { readdirSync, readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 const gauges: Readonly<Record<string, { readonly help: string; read(): number }>> = {
@@ -10,11 +11,41 @@ const gauges: Readonly<Record<string, { readonly help: string; read(): number }>
   },
   process_open_fds: { help: 'Files and sockets that the process has open.', read: () => readdirSync('/proc/self/fd').length },
   process_max_fds: { help: 'How many it may have open.', read: () => Number(/Max open files\s+(\d+)/.exec(proc('limits'))?.[1]) },
+  nodejs_eventloop_lag_max_seconds: {
+    help: 'The longest time for which one turn of the event loop held everything else up, since about a minute ago; to 20 ms. It is measured from the first question for it on.',
+    read: () => longestTurnMs() / 1000,
+  },
   process_start_time_seconds: { help: 'When the process was started, in seconds since 1970.', read: () => startedAtSeconds },
 };
 
 const startedAtSeconds = (Date.now() - performance.now()) / 1000;
 const proc = (file: string): string => readFileSync(`/proc/self/${file}`, 'utf8');
+
+const resolutionMs = 20;
+const periodMs = 60_000;
+/** What measures turns, when its present period began, and the longest turn of the period before. */
+let measuring: { readonly histogram: ReturnType<typeof monitorEventLoopDelay>; sinceMs: number; beforeMs: number } | undefined;
+
+/**
+ * The longest turn of the event loop in this period and the one before. A timer of the C++ side notices when it runs late, which costs next to nothing, but wakes the process: so it is started
+ * when somebody asks for the first time.
+ */
+function longestTurnMs(): number {
+  if (!measuring) {
+    const histogram = monitorEventLoopDelay({ resolution: resolutionMs });
+    histogram.enable();
+    measuring = { histogram, sinceMs: performance.now(), beforeMs: 0 };
+    return 0;
+  }
+  const { histogram, sinceMs, beforeMs } = measuring;
+  const ms = Math.max(0, histogram.max / 1e6 - resolutionMs); // the timer's own interval is no delay
+  if (performance.now() - sinceMs >= periodMs) {
+    histogram.reset();
+    measuring.sinceMs = performance.now();
+    measuring.beforeMs = ms;
+  }
+  return Math.max(ms, beforeMs);
+}
 
 /** Adds the metrics of this process to a registry. */
 export function addProcessMetrics(registry: Registry): void {

@@ -450,3 +450,20 @@ test('guests are listened for only while one is awaited by live migration; the f
   await w.clock.pass(1);
   expect(metrics()).toEqual([1024, 1024]);
 });
+
+test('a thousand changes at once cost one commit, and a lone one among them waits for nothing else', async () => {
+  const w = await running();
+  const ofOthers = Array.from({ length: 1000 }, (_, number) =>
+    workloadEndpoint({
+      ...endpointNumber(3),
+      host: 'host1',
+      id: `1${String(number).padStart(7, '0')}-0000-4000-8000-000000000000`,
+      addresses: [`10.${66 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`],
+    }),
+  );
+  w.plug(two);
+  const [first, second] = [ofOthers.slice(0, 500), ofOthers.slice(500)];
+  await w.put(...first, workloadEndpoint(two), ...second);
+  expect(w.routed()).toContain(route(two));
+  expect(w.order.filter((step) => step === 'routes')).toHaveLength(1);
+});
