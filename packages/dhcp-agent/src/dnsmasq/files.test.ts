@@ -54,15 +54,15 @@ test('the files of a port', () => {
     '# 10.65.0.1/32\ntag:tap00000001-aa,fa:16:3e:00:00:01,fa:16:3e:00:00:09,10.65.0.11\n',
   );
   expect(printOptions(port.tap, ipv4!).split('\n')).toEqual([
-    'tag:tap00000001-aa,1,255.255.255.0',
-    'tag:tap00000001-aa,3,10.65.0.1',
-    'tag:tap00000001-aa,6,10.65.0.1',
-    'tag:tap00000001-aa,12,vm-1',
-    'tag:tap00000001-aa,15,cloud.example',
-    'tag:tap00000001-aa,26,1442',
-    'tag:tap00000001-aa,28,10.65.0.255',
-    'tag:tap00000001-aa,121,0.0.0.0/0,10.65.0.1,10.99.0.0/16,10.65.0.7',
     'tag:tap00000001-aa,249,0.0.0.0/0,10.65.0.1,10.99.0.0/16,10.65.0.7',
+    'tag:tap00000001-aa,28,10.65.0.255',
+    'tag:tap00000001-aa,26,1442',
+    'tag:tap00000001-aa,15,cloud.example',
+    'tag:tap00000001-aa,12,vm-1',
+    'tag:tap00000001-aa,6,10.65.0.1',
+    'tag:tap00000001-aa,3,10.65.0.1',
+    'tag:tap00000001-aa,1,255.255.255.0',
+    'tag:tap00000001-aa,121,0.0.0.0/0,10.65.0.1,10.99.0.0/16,10.65.0.7',
     '',
   ]);
 });
@@ -94,7 +94,7 @@ describe('whatever a tenant chose', () => {
     everyService((tap, _mac, one) => {
       const lines = dnsmasqLines(printOptions(tap, one));
       expect(lines.map(([tag, code]) => [tag, code])).toEqual(
-        one.options.map(({ code }) => [`tag:${tap}`, code === 255 ? 'option:server-ip-address' : `${code}`]),
+        one.options.toReversed().map(({ code }) => [`tag:${tap}`, code === 255 ? 'option:server-ip-address' : `${code}`]),
       );
       for (const [, , ...values] of lines) for (const value of values) expect(value).toMatch(/^[-.:/[\]A-Za-z0-9]+$/);
     });

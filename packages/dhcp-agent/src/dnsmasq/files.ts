@@ -64,9 +64,15 @@ function shortLine(line: string): string {
 const longestLine = 1000;
 const isShort = (line: string): boolean => Buffer.byteLength(line) <= longestLine;
 
-/** The text of a port's options file. @throws RangeError for a line that is too long for Dnsmasq */
+/**
+ * The text of a port's options file, the last option first: Dnsmasq puts the options of later lines into a message before those of earlier lines, and leaves out what has no room any more.
+ * @throws RangeError for a line that is too long for Dnsmasq
+ */
 export function printOptions(tap: string, service: Ipv4Service): string {
-  return service.options.map((option) => shortLine(`tag:${tap},${printCode(option)}${printValue(option.value)}\n`)).join('');
+  return service.options
+    .toReversed()
+    .map((option) => shortLine(`tag:${tap},${printCode(option)}${printValue(option.value)}\n`))
+    .join('');
 }
 
 const printCode = ({ code }: DhcpOption): string => (code === serverIpAddressCode ? 'option:server-ip-address' : `${code}`);

@@ -62,32 +62,35 @@ export function serveIpv4(port: PortFacts, guest: GuestName): Served<Ipv4Service
   const router = subnet.gatewayIp ?? defaultRouteOf(subnet);
   const { last } = cidrRange(subnet.cidr);
   const wide = prefixLength(subnet.cidr) <= 30;
+  const options = withExtra(extra.options, [
+    { code: option4.netmask, value: { kind: 'addresses', addresses: [netmask(subnet.cidr)] } },
+    { code: option4.router, value: addressesOrWithheld(router === undefined ? [] : [router]) },
+    { code: option4.dnsServers, value: addressesOrWithheld(dns.servers) },
+    { code: option4.hostname, value: { kind: 'name', name: guest.hostname } },
+    { code: option4.domain, value: guest.domain === undefined ? withheld : { kind: 'name', name: guest.domain } },
+    { code: option4.mtu, value: { kind: 'number16', number: port.mtuBytes } },
+    { code: option4.broadcast, value: addressesOrWithheld(wide ? [addressFromBytes(last)] : []) },
+    ...routes,
+  ]);
   return {
-    service: {
-      family: 4,
-      leases: [address],
-      serverAddresses: [{ address: serverAddress, prefixLength: 32 }],
-      options: withExtra(extra.options, [
-        { code: option4.netmask, value: { kind: 'addresses', addresses: [netmask(subnet.cidr)] } },
-        { code: option4.router, value: addressesOrWithheld(router === undefined ? [] : [router]) },
-        { code: option4.dnsServers, value: addressesOrWithheld(dns.servers) },
-        { code: option4.hostname, value: { kind: 'name', name: guest.hostname } },
-        { code: option4.domain, value: guest.domain === undefined ? withheld : { kind: 'name', name: guest.domain } },
-        { code: option4.mtu, value: { kind: 'number16', number: port.mtuBytes } },
-        { code: option4.broadcast, value: addressesOrWithheld(wide ? [addressFromBytes(last)] : []) },
-        ...routes,
-      ]),
-    },
+    service: { family: 4, leases: [address], serverAddresses: [{ address: serverAddress, prefixLength: 32 }], options },
     problems: [...refused, ...problems, ...extra.problems],
     resolvers: dns.isResolver ? dns.servers : [],
   };
 }
 
-/** Merges the options: the tenant's replace those of the subnet and the agent. */
-const withExtra = (extra: readonly DhcpOption[], own: readonly DhcpOption[]): readonly DhcpOption[] => [
-  ...own.filter(({ code }) => !extra.some((one) => one.code === code)),
-  ...extra,
-];
+/**
+ * Merges the options, the more important ones first: the tenant's replace those of the subnet and the agent. The routes are the first, because a message of 576 bytes has room for 255 bytes in
+ * one piece only if they come first; Dnsmasq puts small options into the fields for file and server name. Microsoft's copy of the routes is the last: no client needs both.
+ */
+function withExtra(extra: readonly DhcpOption[], own: readonly DhcpOption[]): readonly DhcpOption[] {
+  const kept = own.filter(({ code }) => !extra.some((one) => one.code === code));
+  const [first, last] = [option4.classlessRoutes, option4.classlessRoutesOfMicrosoft].map((code) => kept.filter((one) => one.code === code)) as [
+    DhcpOption[],
+    DhcpOption[],
+  ];
+  return [...first, ...kept.filter((one) => !first.includes(one) && !last.includes(one)), ...extra, ...last];
+}
 
 /**
  * The host's address on the tap, by which the guest knows its server and renews its lease: the gateway, which is this host in any case. Where there is none (or it is a guest's own,

@@ -51,6 +51,7 @@ export type Ipv4Service = {
   readonly leases: readonly IpAddress[];
   /** The host's addresses on the tap, in the order in which they are to be added. */
   readonly serverAddresses: readonly ServerAddress[];
+  /** The more important ones first: a message that has no room for all of them has those. */
   readonly options: readonly DhcpOption[];
 };
 

@@ -1,0 +1,157 @@
+// Tests every exchange of DHCPv4 with two independent clients, busybox's udhcpc and ISC's dhclient, and with messages byte by byte where clients take long or have no way.
+import { addressBytes } from '@calico-openstack/addresses';
+import { arpFrame } from '@calico-openstack/kernel/testing/frames';
+import { openWire } from '@calico-openstack/kernel/testing/wire';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { dhclient4, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
+import { port } from './testing/etcd-values.ts';
+import { subnet } from './testing/facts.ts';
+import { type RawGuest, rawGuest } from './testing/raw-dhcp.ts';
+import { openWorld, type World } from './testing/world.ts';
+
+const [own, neighbours, server] = ['10.65.0.11', '10.65.0.12', '10.65.0.1'] as const;
+let world: World;
+const clients: LeaseHolder[] = [];
+const raws: RawGuest[] = [];
+beforeAll(async () => {
+  world = await openWorld();
+  await world.startAgent();
+});
+afterAll(() => world.close());
+beforeEach(() => world.putSubnets());
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.stop();
+  for (const raw of raws.splice(0)) raw.close();
+  await world.clear();
+});
+
+/** A guest and its neighbour. */
+async function guests() {
+  const [guest, neighbour] = [await world.guestOf(port(1)), await world.guestOf(port(2))];
+  return { guest, neighbour };
+}
+const plainGuest = async () => (await guests()).guest;
+
+describe('udhcpc', () => {
+  const holder = (...[guest, options]: Parameters<typeof udhcpc>): LeaseHolder => {
+    const client = udhcpc(guest, options);
+    clients.push(client);
+    return client;
+  };
+
+  test('gets a lease, renews it, gives it back, and gets it again', async () => {
+    const client = holder(await plainGuest());
+    expect(await client.next()).toMatchObject({ event: 'bound', ip: own, serverid: server, lease: '86400' });
+    client.renew();
+    expect(await client.next()).toMatchObject({ event: 'renew', ip: own });
+    client.release();
+    client.renew();
+    expect(await client.next()).toMatchObject({ event: 'bound', ip: own });
+  });
+
+  test('that asks for its neighbour’s address gets its own', async () => {
+    const { guest, neighbour } = await guests();
+    expect(await leaseOnce(neighbour)).toMatchObject({ ip: neighbours });
+    expect(await leaseOnce(guest, { arguments: ['-r', neighbours] })).toMatchObject({ event: 'bound', ip: own });
+    expect(await leaseOnce(guest, { arguments: ['-r', '192.0.2.99'] })).toMatchObject({ event: 'bound', ip: own });
+  });
+
+  test('that finds its address taken declines it, and has it as soon as it is free', async () => {
+    const guest = await plainGuest();
+    const index = Number(world.host('cat', `/sys/class/net/${guest.tap}/ifindex`));
+    const wire = openWire(world.namespace);
+    // Somebody answers the client's first question whether its address is taken (an ARP request from 0.0.0.0).
+    let answered = 0;
+    const somebody = setInterval(() => {
+      for (const { interfaceIndex, frame } of wire.receive()) {
+        const isProbe =
+          interfaceIndex === index &&
+          Buffer.from(frame.subarray(12, 22)).toString('hex') === '08060001080006040001' &&
+          frame.subarray(28, 32).every((byte) => byte === 0);
+        if (!isProbe || answered > 0) continue;
+        answered += 1;
+        wire.send(
+          index,
+          arpFrame({ operation: 2, senderMac: 'fa:16:3e:00:00:99', sender: addressBytes(own), targetMac: port(1).mac, target: addressBytes('0.0.0.0') }),
+        );
+      }
+    }, 1);
+    try {
+      expect(await holder(guest, { attempts: 60, arguments: ['-a2000'] }).next()).toMatchObject({ event: 'bound', ip: own });
+      expect(answered).toBe(1);
+    } finally {
+      clearInterval(somebody);
+      wire.close();
+    }
+  });
+});
+
+describe('dhclient', () => {
+  test('gets a lease, and with it again after its start (INIT-REBOOT)', async () => {
+    const guest = await plainGuest();
+    expect(await dhclient4(guest)).toMatchObject({ reason: 'BOUND', new_ip_address: own, new_routers: server, new_dhcp_server_identifier: server });
+    expect(await dhclient4(guest, { remembered: { address: own } })).toMatchObject({ reason: 'REBOOT', new_ip_address: own });
+  });
+
+  test('that comes back with an address of another network, or its neighbour’s, is refused it and gets its own', async () => {
+    const { guest, neighbour } = await guests();
+    expect(await leaseOnce(neighbour)).toMatchObject({ ip: neighbours });
+    for (const address of ['192.168.7.7', neighbours])
+      expect(await dhclient4(guest, { remembered: { address } })).toMatchObject({ reason: 'BOUND', new_ip_address: own });
+    expect(await leaseOnce(neighbour)).toMatchObject({ ip: neighbours });
+  });
+
+  test('that gives its lease back gets it again', async () => {
+    const guest = await plainGuest();
+    await dhclient4(guest);
+    await dhclient4(guest, { remembered: { address: own }, release: true });
+    expect(await dhclient4(guest)).toMatchObject({ reason: 'BOUND', new_ip_address: own });
+  });
+});
+
+describe('message by message', () => {
+  async function raw(): Promise<RawGuest> {
+    const guest = await plainGuest();
+    guest.run('ip', 'addr', 'add', `${own}/32`, 'dev', 'eth0'); // answers are sent to the address of a client that has one
+    const opened = rawGuest(guest, port(1).mac);
+    raws.push(opened);
+    await world.until('the port is served', () => world.log().includes('port served'));
+    return opened;
+  }
+  const patient = 5000;
+
+  test('a lease is renewed in each state, and refused for any other address', async () => {
+    const guest = await raw();
+    expect(await guest.ask4({ kind: 'discover' }, patient)).toMatchObject({ kind: 'offer', address: own });
+    expect(await guest.ask4({ kind: 'request', requested: own, server }, patient)).toMatchObject({ kind: 'ack', address: own }); // SELECTING
+    expect(await guest.ask4({ kind: 'request', requested: own }, patient)).toMatchObject({ kind: 'ack', address: own }); // INIT-REBOOT
+    expect(await guest.ask4({ kind: 'request', ciaddr: own }, patient)).toMatchObject({ kind: 'ack', address: own }); // REBINDING
+    for (const other of [neighbours, '192.0.2.99']) {
+      expect(await guest.ask4({ kind: 'request', requested: other }, patient)).toMatchObject({ kind: 'nak' });
+      expect(await guest.ask4({ kind: 'request', requested: other, server }, patient)).toMatchObject({ kind: 'nak' });
+      expect((await guest.ask4({ kind: 'request', ciaddr: other }, 100))?.kind).not.toBe('ack'); // refused, or left to another server that may have leased it
+    }
+    expect(await guest.ask4({ kind: 'request', ciaddr: own }, patient)).toMatchObject({ kind: 'ack', address: own });
+  });
+
+  test('INFORM is answered with the options and without an address', async () => {
+    const guest = await raw();
+    const answer = await guest.ask4({ kind: 'inform', ciaddr: own, wanted: [1, 3, 6, 15] }, patient);
+    expect(answer).toMatchObject({ kind: 'ack', address: '0.0.0.0', options: { 1: 'ffffff00', 3: '0a410001', 6: '0a0101010a010102' } });
+    expect(Object.keys(answer!.options)).not.toContain('51');
+  });
+
+  test.each([20, 40])('a client of 576 bytes that asks for both options of %d routes has all of them, and all else', async (count) => {
+    const routes = Object.fromEntries(Array.from({ length: count }, (_, index) => [`10.${100 + index}.0.0/16`, '10.65.0.7']));
+    await world.putSubnet('a4', subnet('10.65.0.0/24', { gatewayIp: server, dnsServers: ['10.1.1.1'], routes }));
+    const guest = await raw();
+    const options = async (longestBytes: number) =>
+      (await guest.ask4({ kind: 'discover', wanted: [1, 28, 3, 6, 12, 15, 26, 121, 249], longestBytes }, patient))!.options;
+    const [narrow, wide] = [await options(576), await options(1500)];
+    const { 249: copy, 121: standard, ...others } = wide;
+    expect(standard).toHaveLength(2 * (5 + Math.min(count, 35) * 7)); // an option holds 255 bytes
+    expect(copy).toBe(standard);
+    expect(narrow).toMatchObject({ ...others, 121: standard });
+    expect(world.logged('routes of 10.65.0.0/24 are not told to guests')).toBe(count > 35);
+  });
+});
