@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
 import { type ResyncSummary, resync } from './resync.ts';
 import { parseRequest, type ResyncScope } from './resync-scope.ts';
+import type { RuleRow } from './rows.ts';
 import type { Background } from './sources.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
@@ -223,3 +225,84 @@ test.each([{ ports: [7] }, { ports: 'p1' }, { port: ['p1'] }, []])('%j is no sco
   expect(parseRequest(undefined)).toEqual({ scope: { all: true }, dryRun: false, progress: false });
   expect(parseRequest({ ports: [], dry_run: true })).toEqual({ scope: { all: true }, dryRun: true, progress: false });
 });
+
+/** What upstream's driver of 2025 had in etcd for two ports, recorded from a real one on Neutron 20, and the same cloud in Neutron's rows. */
+function upstreams(world: ReturnType<typeof setUp>) {
+  const values = JSON.parse(readFileSync(new URL('testing/leavings/upstream.json', import.meta.url), 'utf8')) as Record<string, Recorded>;
+  const { tables } = world.db;
+  const [web, clients] = ['b858371a-d384-42d0-9123-4fe950ac4cab', '419cdfe8-b254-4ee6-bb6a-442058417073'];
+  const network = 'a80101cc-d83e-4bf0-9a33-8856e13964d6';
+  const [four, six] = ['008b71d2-2a57-449b-b674-d377e8d5d8bb', '5aeb59f9-9e72-4e1b-85d6-a137cb8e78a2'];
+  const subnet = { network_id: network, host_routes: [] };
+  tables.subnets.set(four, subnetRow({ ...subnet, id: four, cidr: '10.65.0.0/24', gateway_ip: '10.65.0.1', dns_nameservers: ['192.0.2.53'] }));
+  tables.subnets.set(six, subnetRow({ ...subnet, id: six, cidr: '2001:db8:65::/64', gateway_ip: '2001:db8:65::1' }));
+  const rules = (group: string, ...more: readonly Partial<RuleRow>[]): RuleRow[] =>
+    [{ direction: 'egress', ethertype: 'IPv4' } as const, { direction: 'egress', ethertype: 'IPv6' } as const, ...more].map((rule, at) =>
+      ruleRow({ id: `${group}-${at}`, security_group_id: group, ...rule }),
+    );
+  const http = { protocol: 'tcp', port_range_min: 80, port_range_max: 80, remote_group_id: clients };
+  const ping = { remote_group_id: clients };
+  const ofWeb = [
+    { ethertype: 'IPv4', ...http },
+    { ethertype: 'IPv6', ...http },
+    { ethertype: 'IPv4', protocol: 'icmp', ...ping },
+    { ethertype: 'IPv6', protocol: 'ipv6-icmp', ...ping },
+  ] as const;
+  tables.security_groups.set(web, { id: web, name: 'web', stateful: true, rules: rules(web, ...ofWeb) });
+  tables.security_groups.set(clients, { id: clients, name: 'clients', stateful: true, rules: rules(clients) });
+  for (const { spec } of Object.values(values)) {
+    if (spec?.endpoint === undefined) continue;
+    const [ipv4 = '', ipv6 = ''] = spec.ipNetworks!.map((each) => each.split('/')[0]!);
+    const fixed = [
+      { ip_address: ipv4, subnet_id: four },
+      { ip_address: ipv6, subnet_id: six },
+    ];
+    const group = spec.interfaceName === 'tapff6d9a0b-94' ? web : clients;
+    const port = { id: spec.endpoint, network_id: network, device_id: spec.workload!, mac_address: spec.mac!, security_groups: [group] };
+    tables.ports.set(port.id, portRow({ ...port, fixed_ips: fixed, bindings: [bindingRow('host-1')] }));
+  }
+  return values;
+}
+type Recorded = {
+  readonly metadata?: { readonly uid: string; readonly creationTimestamp: string; readonly labels?: Record<string, string> };
+  readonly spec?: {
+    readonly endpoint?: string;
+    readonly workload?: string;
+    readonly mac?: string;
+    readonly interfaceName?: string;
+    readonly ipNetworks?: readonly string[];
+  };
+};
+
+test('what upstream’s driver has left is brought up to date under its keys, and not deleted for a moment', async () => {
+  const w = setUp();
+  const values = upstreams(w);
+  await w.etcd.transact(
+    [],
+    Object.entries(values).map(([put, value]) => ({ put, value: JSON.stringify(value) })),
+  );
+  const created = async (): Promise<(number | undefined)[]> =>
+    Promise.all(Object.keys(values).map(async (key) => (await w.etcd.get(key)).found?.createRevision));
+  const before = await created();
+  const summary = await w.run();
+  expect(summary).toMatchObject({ ok: true, error: null });
+  expect(counts(summary)).toEqual({ subnets: [2, 0, 0, 0], address_groups: [0, 0, 0, 0], policy: [0, 0, 2, 0], endpoints: [0, 0, 2, 0] });
+  expect(await created()).toEqual(before);
+  const contents = w.contents();
+  for (const [key, { metadata, spec }] of Object.entries(values)) {
+    const now = JSON.parse(contents[key]!) as Recorded;
+    // For Felix nothing has changed: the rules may have another order, but each of them allows.
+    expect(inOrder(now.spec)).toEqual(inOrder(spec));
+    if (!metadata) continue;
+    expect(now.metadata).toMatchObject({ uid: metadata.uid, creationTimestamp: metadata.creationTimestamp });
+    for (const [label, value] of Object.entries(metadata.labels ?? {})) if (label.startsWith('sg')) expect(now.metadata!.labels).toHaveProperty([label], value);
+  }
+});
+
+/** The same, with lists in the order of their texts. */
+const inOrder = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(inOrder).toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  if (typeof value !== 'object' || value === null) return value;
+  const keys = Object.keys(value).toSorted();
+  return Object.fromEntries(keys.map((key) => [key, inOrder((value as Record<string, unknown>)[key])]));
+};
