@@ -1,6 +1,6 @@
 // What the host endpoints on a packet's way through a host say about it, one place after the other.
 import { type Address, readAddress, readPrefix, within } from './address.ts';
-import type { HostQuestion, Packet, Say } from './judge.ts';
+import type { HostQuestion, Packet, Place, Say } from './judge.ts';
 import type { HostEndpoint, World } from './world.ts';
 
 /** A port of the host, or of others, that stays open. */
@@ -19,22 +19,26 @@ export type HostOnPath = {
 /** The first packet of a connection, and the interfaces of the host that it comes in and leaves by. Without one, that end is the host itself. */
 export type HostPath = { readonly host: HostOnPath; readonly in?: string; readonly out?: string; readonly packet: Packet };
 
-/** The packet is allowed when no host endpoint denies it. */
-export type PathAnswer = { readonly verdict: 'allow' | 'deny'; readonly says: readonly Say[] };
+/** The packet is allowed when no host endpoint denies it. `untracked`: whether a rule allows it before connection tracking, so that what answers it is judged as if nobody had asked. */
+export type PathAnswer = { readonly verdict: 'allow' | 'deny'; readonly untracked: boolean; readonly says: readonly (Say & { readonly place: Place })[] };
 
 /** Asks the host endpoints of a path. @param ask asks one host endpoint at one place */
 export function askPath(world: World, ask: (question: HostQuestion) => Say, path: HostPath): PathAnswer {
   const { host, in: from, out: to, packet } = path;
-  const says: Say[] = [];
+  const says: (Say & { readonly place: Place })[] = [];
   /** Asks at one place. `decided` when a rule allows the packet. */
   const at = (interfaceName: string, direction: 'ingress' | 'egress', place: HostQuestion['place']): 'denied' | 'decided' | 'goes on' => {
     const governor = governorOf(world, host, interfaceName, place === 'untracked');
     if (!governor) return 'goes on';
     const say = ask({ hostEndpoint: governor.key, direction, place, packet });
-    says.push(say);
+    says.push({ ...say, place });
     return say.verdict === 'deny' ? 'denied' : say.reason.because === 'rule' ? 'decided' : 'goes on';
   };
-  const answer = (denied: boolean): PathAnswer => ({ verdict: denied ? 'deny' : 'allow', says });
+  const answer = (denied: boolean): PathAnswer => ({
+    verdict: denied ? 'deny' : 'allow',
+    untracked: !denied && says.some(({ place, reason }) => place === 'untracked' && reason.because === 'rule'),
+    says,
+  });
   const isWorkloads = (name: string | undefined): boolean => name !== undefined && host.isWorkloads(name);
 
   let decided = false;

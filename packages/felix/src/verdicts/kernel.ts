@@ -1,9 +1,10 @@
 // For tests: compares what happens to real packets, on a kernel that the whole agent has programmed, with the verdicts of the oracle.
-import { createOracle } from '@calico-openstack/oracle';
+import { parseFrame } from '@calico-openstack/kernel/testing/frames';
+import { createOracle, type HostOnPath, type Packet } from '@calico-openstack/oracle';
 import fc from 'fast-check';
 import { type Cluster, cluster, localHost, places, type Shot, shot } from '../testing/clusters.ts';
 import { type Plugged, run, TestHost } from '../testing/host.ts';
-import { type TestEndpoint, workloadEndpoint } from '../testing/resources.ts';
+import { type TestEndpoint, tapOf, workloadEndpoint } from '../testing/resources.ts';
 import type { Comparison } from './calculated.ts';
 
 /** Two endpoints with one address, which have it in turn. */
@@ -28,22 +29,39 @@ async function untilDone(host: TestHost, round: number): Promise<void> {
   );
 }
 
-/** A compute host with local workloads, remote ones behind an uplink, and a running agent. */
+/** The host's addresses on its interface to the fabric, which a host endpoint expects there. */
+const hostAddresses = ['10.130.0.99', 'fd00:10::81:99'];
+const tcp = (port: number) => ({ protocol: 'tcp', port }) as const;
+const udp = (port: number) => ({ protocol: 'udp', port }) as const;
+const fabricPorts = [179, 2379, 2380, 5473, 6443, 6666, 6667].map(tcp);
+const onPath: HostOnPath = {
+  node: localHost,
+  interfaces: new Map([['eth0', hostAddresses]]),
+  isWorkloads: (name) => name.startsWith('tap'),
+  inbound: [tcp(22), udp(68), ...fabricPorts],
+  outbound: [udp(53), udp(67), ...fabricPorts],
+};
+const interfaceOf = (end: TestEndpoint): string => (end.host === localHost ? tapOf(end) : 'eth0');
+const [TCP, SYN] = [6, 2];
+
+/** A compute host with local workloads, remote ones behind its interface to the fabric, and a running agent. */
 async function openWorld() {
   const host = await TestHost.open(localHost);
   try {
     const plugged = new Map<TestEndpoint, Plugged>();
     for (const place of places) if (place.host === localHost) plugged.set(place, await host.plug(place));
     for (const marker of markers) await host.plug(marker);
-    await run('ip', ['-n', host.name, 'link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'fabric', 'netns', host.workloadsName]);
-    await run('ip', ['-n', host.name, 'link', 'set', 'uplink', 'up']);
+    await run('ip', ['-n', host.name, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'fabric', 'netns', host.workloadsName]);
+    await run('ip', ['-n', host.name, 'link', 'set', 'eth0', 'up']);
     await run('ip', ['-n', host.workloadsName, 'link', 'set', 'fabric', 'up']);
     const [fabric] = JSON.parse((await run('ip', ['-n', host.workloadsName, '-j', 'link', 'show', 'fabric'])).stdout) as [{ ifindex: number; address: string }];
-    const uplink = await host.link('uplink', (link) => link?.mac !== undefined);
+    for (const address of hostAddresses)
+      await host.exec('ip', 'address', 'add', `${address}/${address.includes(':') ? 128 : 32}`, 'dev', 'eth0', ...(address.includes(':') ? ['nodad'] : []));
+    const uplink = await host.link('eth0', (link) => link?.mac !== undefined);
     for (const place of places.filter((each) => each.host !== localHost)) {
       for (const address of place.addresses) {
-        await host.exec('ip', 'route', 'add', address, 'dev', 'uplink');
-        await host.exec('ip', 'neigh', 'add', address, 'lladdr', fabric.address, 'dev', 'uplink', 'nud', 'permanent');
+        await host.exec('ip', 'route', 'add', address, 'dev', 'eth0');
+        await host.exec('ip', 'neigh', 'add', address, 'lladdr', fabric.address, 'dev', 'eth0', 'nud', 'permanent');
       }
       plugged.set(place, { ...place, interfaceIndex: fabric.ifindex, gatewayMac: uplink!.mac! });
     }
@@ -70,16 +88,28 @@ export async function compareKernelWithOracle(options: { readonly clusters: numb
       const oracle = createOracle(next.values);
       const shots = fc.sample(shot, { numRuns: options.packets, seed });
       const sent = shots.map((each) => fire(host, plugged, each));
-      await delivered(host);
+      const knocks = shots.flatMap((each) => knock(host, plugged, each) ?? []);
+      await delivered(host, knocks);
       const passed = new Map<Shot, number>();
       for (const [index, each] of shots.entries()) {
         const answer = oracle.ask(each.question);
+        const onWay = oracle.askPath({ host: onPath, in: interfaceOf(each.from), out: interfaceOf(each.to), packet: each.question.packet });
+        const isAllowed = answer.verdict === 'allow' && onWay.verdict === 'allow';
         pairs += 1;
-        if (answer.verdict === 'allow') allowed += 1;
+        if (isAllowed) allowed += 1;
         const arrived = arrivedAt(host, plugged, sent[index]!, each.to);
-        if (arrived) passed.set(each, sent[index]!);
-        if (arrived !== (answer.verdict === 'allow'))
-          return { pairs, allowed, difference: { seed, kernel: arrived ? 'allow' : 'deny', oracle: answer, question: each.question } };
+        if (arrived && !onWay.untracked) passed.set(each, sent[index]!);
+        if (arrived !== isAllowed)
+          return { pairs, allowed, difference: { seed, kernel: arrived ? 'allow' : 'deny', oracle: answer, onWay, question: each.question } };
+      }
+      for (const { packet, answered } of knocks) {
+        const asked = oracle.askPath({ host: onPath, in: 'eth0', packet });
+        const answer = oracle.askPath({ host: onPath, out: 'eth0', packet: reversed(packet) });
+        if (asked.untracked || answer.says.some(({ place, verdict }) => place === 'untracked' && verdict === 'deny')) continue;
+        pairs += 1;
+        if (asked.verdict === 'allow') allowed += 1;
+        if (answered !== (asked.verdict === 'allow'))
+          return { pairs, allowed, difference: { seed, kernel: answered ? 'answers' : 'is silent', oracle: asked, packet } };
       }
       const wrong = await judgeStates(host, plugged, passed);
       if (wrong) return { pairs, allowed, difference: { seed, ...wrong } };
@@ -110,10 +140,33 @@ function fire(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, { fro
 
 const familyOf = (packet: { readonly source: string }): 4 | 6 => (packet.source.includes(':') ? 6 : 4);
 
+type Knock = { readonly packet: Packet; answered: boolean };
+const reversed = ({ source, destination, sourcePort, destinationPort, protocol }: Packet): Packet => ({
+  protocol,
+  source: destination,
+  destination: source,
+  sourcePort: destinationPort!,
+  destinationPort: sourcePort!,
+});
+
+/** Asks the host itself for a TCP connection, from a remote workload's address. It has no such service, and resets what reaches it. */
+function knock(host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, { from, question: { packet } }: Shot): Knock | undefined {
+  if (packet.protocol !== TCP || from.host === localHost || !from.addresses.includes(packet.source)) return undefined;
+  const family = familyOf(packet);
+  const [destination, destinationPort] = [hostAddresses[family === 4 ? 0 : 1]!, packet.destinationPort!];
+  const probe = { protocol: TCP, source: packet.source, destination, destinationPort, tcpFlags: SYN };
+  const number = host.send(plugged.get(from)!, { addresses: [destination] }, probe, family);
+  return { packet: { protocol: TCP, source: packet.source, destination, destinationPort, sourcePort: TestHost.sourcePortOf(number) }, answered: false };
+}
+
 /** Waits for the packets that were sent. They may arrive in another order, because several processors forward them. A packet that has not arrived after this time was dropped. */
-async function delivered(host: TestHost): Promise<void> {
+async function delivered(host: TestHost, knocks: readonly Knock[] = []): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 150));
-  host.readArrivals();
+  for (const { frame } of host.readArrivals()) {
+    const answer = parseFrame(frame);
+    if (answer?.protocol !== TCP) continue;
+    for (const each of knocks) if (each.packet.sourcePort === answer.destinationPort && each.packet.destinationPort === answer.sourcePort) each.answered = true;
+  }
 }
 
 const arrivedAt = (host: TestHost, plugged: ReadonlyMap<TestEndpoint, Plugged>, probe: number, to: TestEndpoint): boolean =>
