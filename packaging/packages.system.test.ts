@@ -231,3 +231,13 @@ test('removed, they leave what guests need and the operator’s files; purged, n
   await machine.run(`dpkg --purge ${names}`);
   expect(await machine.run("find /etc /usr /lib/systemd /var/lib/systemd -xdev -name '*calico*' | sort")).toBe('/etc/calico\n');
 });
+
+test('docs/compute-host.md: whoever runs its commands on a clean machine has a compute host', patience, async () => {
+  const page = readFileSync(join(import.meta.dirname, '../docs/compute-host.md'), 'utf8');
+  const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands]) => commands!);
+  expect(blocks.length).toBeGreaterThan(5);
+  await machine.run('rm -rf /etc/calico /etc/bird/bird.conf.understood; ETCDCTL_API=3 etcdctl del --prefix /calico >/dev/null');
+  const [where, ...steps] = blocks;
+  // What a page checks may need a moment: the agents have just been started.
+  for (const step of steps) await machine[/apt-get|>>/.test(step) ? 'run' : 'until'](`cd /debs\n${where}${step}`);
+});

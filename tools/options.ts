@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { optionList, type Registry } from '@calico-openstack/agent';
 import { agentMetrics } from '../packages/bird-agent/src/metrics.ts';
 import { options as birdAgent } from '../packages/bird-agent/src/option-table.ts';
+import { agentMetrics as dhcpMetrics } from '../packages/dhcp-agent/src/metrics.ts';
 import { options as dhcpAgent } from '../packages/dhcp-agent/src/option-table.ts';
 import { createMetrics } from '../packages/felix/src/metrics.ts';
 import { parameters } from '../packages/felix/src/option-table.ts';
@@ -18,6 +19,14 @@ export const registries: Readonly<Record<string, Registry>> = {
   'calico-felix': createMetrics('', { calculation: () => ({}) as never, tables: () => ({}) as never, routes: () => undefined }).registry,
   'calico-bird-agent': agentMetrics(nobody, nobody).registry,
   'calico-neutron-driver': driverMetrics({ unreportedMigrations: () => 0, journalEntries: () => 0 }),
+  'calico-dhcp-agent': dhcpMetrics({
+    ports: () => [],
+    networkOf: () => undefined,
+    dnsmasqs: {},
+    problems: () => 0,
+    refusals: () => 0,
+    lastErrorMs: () => undefined,
+  }).registry,
 };
 
 /** What prom-client knows of each metric, and does not say in its types. */

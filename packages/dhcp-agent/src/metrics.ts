@@ -1,5 +1,5 @@
 // The agent's Prometheus metrics.
-import { Counter, Gauge, Registry } from '@calico-openstack/agent';
+import { addProcessMetrics, Counter, Gauge, Registry } from '@calico-openstack/agent';
 
 /** Which protocol a guest's question is of. Dnsmasq answers DHCPv4, this agent the others. */
 export type Protocol = 'dhcpv4' | 'dhcpv6' | 'router-solicitation' | 'dns';
@@ -32,6 +32,7 @@ export interface AgentMetrics {
 export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, lastErrorMs }: MetricsSources): AgentMetrics {
   const registry = new Registry();
   const registers = [registry];
+  addProcessMetrics(registry);
   const name = (of: string): string => `calico_dhcp_agent_${of}`;
   /** How often ports have asked, by network and protocol. A network without ports here is forgotten, so their number is bounded. */
   const asked = new Map<string, Map<Protocol, number>>();

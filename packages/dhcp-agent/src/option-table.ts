@@ -13,6 +13,9 @@ import {
   inSection,
   type LogDestinations,
   matching,
+  metricsTls,
+  metricsTlsRows,
+  type PagesTls,
   type Parser,
   path,
   type Resolution,
@@ -165,6 +168,10 @@ export const options = {
     dhcp_agent_metrics_enabled: row(truth, false, 'whether `/metrics` is served, in Prometheus’s format'),
     dhcp_agent_metrics_host: row(text, 'localhost', 'the address on which it is served'),
     dhcp_agent_metrics_port: row(whole(0, 65_535), 9094, 'its port'),
+    dhcp_agent_metrics_cert_file: metricsTlsRows.certFile,
+    dhcp_agent_metrics_key_file: metricsTlsRows.keyFile,
+    dhcp_agent_metrics_ca_file: metricsTlsRows.caFile,
+    dhcp_agent_metrics_client_auth: metricsTlsRows.clientAuth,
     bird_config_file: row(path, '/etc/bird/bird.conf', "BIRD's configuration; no tap gets an address of its neighbours"),
   }),
 };
@@ -211,6 +218,13 @@ function timersDisorder({
   return `a guest would renew after ${t1Seconds} s, rebind after ${t2Seconds} s and lose its lease after ${leaseSeconds} s; they must grow in this order, so both are left to Dnsmasq`;
 }
 
+const tlsOf = (values: Values<typeof options>): PagesTls => ({
+  certFile: values.dhcp_agent_metrics_cert_file,
+  keyFile: values.dhcp_agent_metrics_key_file,
+  caFile: values.dhcp_agent_metrics_ca_file,
+  clientAuth: values.dhcp_agent_metrics_client_auth,
+});
+
 /** Computes the agent's settings from the values of the options. */
 export function agentOptions(values: Values<typeof options>): AgentOptions {
   return {
@@ -232,7 +246,9 @@ export function agentOptions(values: Values<typeof options>): AgentOptions {
     },
     pages: {
       health: values.dhcp_agent_health_enabled ? { host: values.dhcp_agent_health_host, port: values.dhcp_agent_health_port } : undefined,
-      metrics: values.dhcp_agent_metrics_enabled ? { host: values.dhcp_agent_metrics_host, port: values.dhcp_agent_metrics_port } : undefined,
+      metrics: values.dhcp_agent_metrics_enabled
+        ? { host: values.dhcp_agent_metrics_host, port: values.dhcp_agent_metrics_port, tls: metricsTls(tlsOf(values)) }
+        : undefined,
     },
     log: logDestinations(values),
   };

@@ -1,7 +1,7 @@
 // The options that say where an agent's log, health and metrics go.
 import type { Place } from '../http.ts';
 import type { LogDestinations, Severity } from '../log.ts';
-import { type ClientAuth, checkPagesTls, clientAuths } from '../pages-tls.ts';
+import { type ClientAuth, checkPagesTls, clientAuths, type PagesTls } from '../pages-tls.ts';
 import { type Parser, row, type Values } from './option.ts';
 import { good, oneOf, severity, text, truth, whole } from './parsers.ts';
 
@@ -21,8 +21,23 @@ const none = { value: undefined };
 const clientAuth: Parser<ClientAuth> = (value, dialect) => {
   const known = oneOf(...clientAuths)(value, dialect);
   if (known.ok) return known;
-  return good('RequireAndVerifyClientCert', `it is none of ${clientAuths.join(', ')}; clients need a certificate of PrometheusMetricsCAFile until it is`);
+  return good('RequireAndVerifyClientCert', `it is none of ${clientAuths.join(', ')}; clients need a certificate of the authorities' file until it is`);
 };
+
+/** The rows of the TLS of metrics, which each file has under names of its own. */
+export const metricsTlsRows = {
+  certFile: row<string | undefined>(text, undefined, 'the file of the certificate with which it is served; with it and the key, it is served with TLS alone', {
+    none,
+  }),
+  keyFile: row<string | undefined>(text, undefined, "the file of that certificate's key", { none }),
+  caFile: row<string | undefined>(text, undefined, "the file of the authorities that clients' certificates are checked against", { none }),
+  clientAuth: row<ClientAuth>(
+    clientAuth,
+    'NoClientCert',
+    'which clients get it: `NoClientCert` all, `VerifyClientCertIfGiven`, `RequireAnyClientCert`, `RequireAndVerifyClientCert`',
+    { none: { value: 'NoClientCert' } },
+  ),
+} as const;
 
 /** The rows of log, health and metrics in felix.cfg and bird-agent.cfg. */
 export const outputRows = (defaults: {
@@ -51,37 +66,22 @@ export const outputRows = (defaults: {
     defaults.metricsHost === '' ? { shownDefault: 'all addresses' } : {},
   ),
   PrometheusMetricsPort: row(port, defaults.metricsPort, 'its port'),
-  PrometheusMetricsCertFile: row<string | undefined>(
-    text,
-    undefined,
-    'the file of the certificate with which it is served; with it and the key, it is served with TLS alone',
-    { none },
-  ),
-  PrometheusMetricsKeyFile: row<string | undefined>(text, undefined, "the file of that certificate's key", { none }),
-  PrometheusMetricsCAFile: row<string | undefined>(text, undefined, "the file of the authorities that clients' certificates are checked against", { none }),
-  PrometheusMetricsClientAuth: row<ClientAuth>(
-    clientAuth,
-    'NoClientCert',
-    'which clients get it: `NoClientCert` all, `VerifyClientCertIfGiven`, `RequireAnyClientCert`, `RequireAndVerifyClientCert`',
-    { none: { value: 'NoClientCert' } },
-  ),
+  PrometheusMetricsCertFile: metricsTlsRows.certFile,
+  PrometheusMetricsKeyFile: metricsTlsRows.keyFile,
+  PrometheusMetricsCAFile: metricsTlsRows.caFile,
+  PrometheusMetricsClientAuth: metricsTlsRows.clientAuth,
 });
 
-type MetricsTls = Pick<
-  Values<ReturnType<typeof outputRows>>,
-  'PrometheusMetricsCertFile' | 'PrometheusMetricsKeyFile' | 'PrometheusMetricsCAFile' | 'PrometheusMetricsClientAuth'
->;
-
 /** The TLS of metrics. Whoever sets one of the parameters wants it; what is missing then is an error, and nothing is served in the clear. */
-function metricsTls({
-  PrometheusMetricsCertFile: certFile,
-  PrometheusMetricsKeyFile: keyFile,
-  PrometheusMetricsCAFile: caFile,
-  PrometheusMetricsClientAuth: clientAuth,
-}: MetricsTls): Place['tls'] {
-  const wanted = [certFile, keyFile, caFile].some((file) => file !== undefined && file !== '') || clientAuth !== 'NoClientCert';
-  return wanted ? { certFile: certFile || undefined, keyFile: keyFile || undefined, caFile: caFile || undefined, clientAuth } : undefined;
-}
+export const metricsTls = (tls: PagesTls): Place['tls'] =>
+  [tls.certFile, tls.keyFile, tls.caFile].some((file) => file !== undefined) || tls.clientAuth !== 'NoClientCert' ? tls : undefined;
+
+const tlsOfCfg = (values: Values<ReturnType<typeof outputRows>>): PagesTls => ({
+  certFile: values.PrometheusMetricsCertFile,
+  keyFile: values.PrometheusMetricsKeyFile,
+  caFile: values.PrometheusMetricsCAFile,
+  clientAuth: values.PrometheusMetricsClientAuth,
+});
 
 /** Where log, health and metrics go according to these values. */
 export const outputsOf = (values: Values<ReturnType<typeof outputRows>>): Outputs => ({
@@ -92,11 +92,11 @@ export const outputsOf = (values: Values<ReturnType<typeof outputRows>>): Output
   },
   health: values.HealthEnabled ? { host: values.HealthHost, port: values.HealthPort } : undefined,
   metrics: values.PrometheusMetricsEnabled
-    ? { host: values.PrometheusMetricsHost || '::', port: values.PrometheusMetricsPort, tls: metricsTls(values) }
+    ? { host: values.PrometheusMetricsHost || '::', port: values.PrometheusMetricsPort, tls: metricsTls(tlsOfCfg(values)) }
     : undefined,
 });
 
 /** Checks that metrics can be served with the configured certificates. @throws PagesTlsError with the reason */
-export function checkOutputs({ metrics }: Outputs): void {
+export function checkOutputs({ metrics }: Pick<Outputs, 'metrics'>): void {
   if (metrics?.tls) checkPagesTls(metrics.tls);
 }

@@ -1,4 +1,4 @@
-import { inForce, logComplaints, neutronDefaults, openLog, runExecutable } from '@calico-openstack/agent';
+import { checkOutputs, inForce, logComplaints, neutronDefaults, openLog, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startAgent } from '../agent.ts';
 import { operatorsLines } from '../dnsmasq/operators-file.ts';
@@ -12,8 +12,9 @@ await runExecutable({
   ...neutronDefaults,
   readOptions,
   verify(configFiles) {
-    const { etcd, dnsmasq } = agentOptions(inForce(readOptions(configFiles)));
+    const { etcd, dnsmasq, pages } = agentOptions(inForce(readOptions(configFiles)));
     connectEtcd(etcd).close();
+    checkOutputs(pages);
     if (dnsmasq.configFile !== undefined) operatorsLines(dnsmasq.configFile);
   },
   readDatastore: (configFiles) => readDhcpDatastore(agentOptions(inForce(readOptions(configFiles)))),
