@@ -59,6 +59,11 @@ test.each<{ readonly line: string; readonly section?: 'calico'; readonly gives: 
   { line: 'log_dir = /var/log/neutron\nlog_file = d.log', gives: { log: { file: { path: '/var/log/neutron/d.log' } } } },
   { section: 'calico', line: 'dhcp_agent_health_enabled = true', gives: { pages: { health: { host: 'localhost', port: 9095 }, metrics: undefined } } },
   { section: 'calico', line: 'dhcp_agent_metrics_enabled = true', gives: { pages: { metrics: { host: 'localhost', port: 9094 } } } },
+  {
+    section: 'calico',
+    line: 'dhcp_agent_metrics_enabled = true\ndhcp_agent_metrics_cert_file = /c\ndhcp_agent_metrics_client_auth = anybody',
+    gives: { pages: { metrics: { tls: { certFile: '/c', keyFile: undefined, clientAuth: 'RequireAndVerifyClientCert' } } } },
+  },
   { section: 'calico', line: 'openstack_region = east-1', gives: { region: 'east-1' } },
   { section: 'calico', line: 'etcd_host = etcd-1\netcd_port = 4001', gives: { etcd: { endpoints: ['http://etcd-1:4001'] } } },
   { section: 'calico', line: 'etcd_host = etcd-1,etcd-2', gives: { etcd: { endpoints: ['http://etcd-1:2379', 'http://etcd-2:2379'] } } },
