@@ -96,3 +96,10 @@ test('a name in [calico] that nobody knows is reported, and one of another part 
     { option: '[calico] etcd_hots', problem: expect.stringContaining('no such option') },
   ]);
 });
+
+test('metrics are served where they are wanted, and with TLS when anything of it is set', () => {
+  expect(options('').metrics).toBeUndefined();
+  expect(options('neutron_driver_metrics_enabled = true').metrics).toEqual({ host: 'localhost', port: 9098, tls: undefined });
+  const withTls = options('neutron_driver_metrics_enabled = true\nneutron_driver_metrics_cert_file = /c\nneutron_driver_metrics_client_auth = anybody').metrics;
+  expect(withTls?.tls).toMatchObject({ certFile: '/c', keyFile: undefined, clientAuth: 'RequireAndVerifyClientCert' });
+});

@@ -14,7 +14,10 @@ import {
   type LogDestinations,
   listOf,
   matching,
+  metricsTls,
+  metricsTlsRows,
   oneOf,
+  type PagesTls,
   type Parser,
   type Place,
   type Resolution,
@@ -136,6 +139,10 @@ export const options = inSection('calico', {
   neutron_driver_metrics_enabled: row(truth, false, 'whether `/metrics` is served, in Prometheus’s format'),
   neutron_driver_metrics_host: row(text, 'localhost', 'the address on which it is served'),
   neutron_driver_metrics_port: row(whole(0, 65_535), 9098, 'its port'),
+  neutron_driver_metrics_cert_file: metricsTlsRows.certFile,
+  neutron_driver_metrics_key_file: metricsTlsRows.keyFile,
+  neutron_driver_metrics_ca_file: metricsTlsRows.caFile,
+  neutron_driver_metrics_client_auth: metricsTlsRows.clientAuth,
   neutron_driver_log_severity: row<Severity>(severity, 'INFO', 'least severity that is logged'),
   neutron_driver_log_file: row<string | undefined>(text, undefined, 'log file, in addition to standard output'),
 });
@@ -149,6 +156,13 @@ export function optionsIn(files: readonly ConfFile[], environment: Environment =
   const resolution = resolveOptions(options, confTexts(files, {}, environment));
   return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
 }
+
+const tlsOf = (values: Values<typeof options>): PagesTls => ({
+  certFile: values.neutron_driver_metrics_cert_file,
+  keyFile: values.neutron_driver_metrics_key_file,
+  caFile: values.neutron_driver_metrics_ca_file,
+  clientAuth: values.neutron_driver_metrics_client_auth,
+});
 
 /**
  * Computes the driver's settings from the values of the options.
@@ -185,7 +199,9 @@ export function driverOptions(values: Values<typeof options>, files: readonly st
     rowsCommand: values.neutron_rows_command,
     rowsConfigFiles: files,
     agentReportMs: 1000 * values.agent_report_interval_secs,
-    metrics: values.neutron_driver_metrics_enabled ? { host: values.neutron_driver_metrics_host, port: values.neutron_driver_metrics_port } : undefined,
+    metrics: values.neutron_driver_metrics_enabled
+      ? { host: values.neutron_driver_metrics_host, port: values.neutron_driver_metrics_port, tls: metricsTls(tlsOf(values)) }
+      : undefined,
     log: { screen, ...(path !== undefined && { file: { path, severity: screen } }) },
   };
 }

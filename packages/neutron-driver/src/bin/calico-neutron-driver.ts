@@ -1,5 +1,5 @@
 // calico-neutron-driver: the daemon of the Neutron driver, which makes all decisions.
-import { inForce, neutronDefaults, runExecutable } from '@calico-openstack/agent';
+import { checkOutputs, inForce, neutronDefaults, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startDriver } from '../driver.ts';
 import { readDriverDatastore } from '../in-datastore.ts';
@@ -11,7 +11,9 @@ await runExecutable({
   ...neutronDefaults,
   readOptions,
   verify(configFiles) {
-    connectEtcd(driverOptions(inForce(readOptions(configFiles)), configFiles).etcd).close();
+    const options = driverOptions(inForce(readOptions(configFiles)), configFiles);
+    connectEtcd(options.etcd).close();
+    checkOutputs(options);
   },
   readDatastore: (configFiles) => readDriverDatastore(driverOptions(inForce(readOptions(configFiles)), configFiles)),
   start: async (configFiles) => {
