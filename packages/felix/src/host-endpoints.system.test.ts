@@ -190,6 +190,27 @@ describe('what passes through the host', () => {
   });
 });
 
+test('with REJECT, the kernel takes the policies of every place', async () => {
+  await host.put(felixConfiguration({ nftablesFilterDenyAction: 'REJECT' }));
+  const place = (name: string, use: object): KeyedValue =>
+    policy(name, {
+      ...use,
+      ingress: [tcp(80, 'Deny')],
+      ...('preDNAT' in use ? { types: ['Ingress'] } : { egress: [tcp(80, 'Deny')], types: ['Ingress', 'Egress'] }),
+    });
+  await become(
+    hostEndpoint('eth0', { interfaceName: 'eth0' }),
+    place('local', {}),
+    place('through', { applyOnForward: true }),
+    place('before', { preDNAT: true, applyOnForward: true }),
+    place('untracked', { doNotTrack: true, applyOnForward: true }),
+  );
+  expect(await open([80, 179])).toEqual([179]);
+  const rules = await host.exec('nft', 'list', 'table', 'inet', 'calico-felix');
+  expect(rules.match(/tcp dport 80 reject/g)).toHaveLength(7);
+  await host.put(felixConfiguration());
+});
+
 test('while everything changes at once, a failsafe port always answers and a port that every state denies never does', async () => {
   const eth0 = hostEndpoint('eth0', { interfaceName: 'eth0' });
   const states: readonly (readonly KeyedValue[])[] = [

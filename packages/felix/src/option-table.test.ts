@@ -159,3 +159,44 @@ test.each([
 
 test('the lowest two bits of the mark mask are ours', () =>
   expect(renderOptions(config(file({ NftablesMarkMask: '0xff00' })))).toMatchObject({ acceptMark: 0x100, passMark: 0x200 }));
+
+describe('failsafe ports', () => {
+  const inbound = (text: string) => config(file({ FailsafeInboundHostPorts: text })).FailsafeInboundHostPorts;
+  test('are upstream’s unless set', () =>
+    expect(config()).toMatchObject({
+      FailsafeInboundHostPorts: [['udp', 68], ...[22, 179, 2379, 2380, 5473, 6443, 6666, 6667].map((port) => ['tcp', port])].map(([protocol, port]) => ({
+        protocol,
+        port,
+      })),
+      FailsafeOutboundHostPorts: [['udp', 53], ['udp', 67], ...[179, 2379, 2380, 5473, 6443, 6666, 6667].map((port) => ['tcp', port])].map(
+        ([protocol, port]) => ({ protocol, port }),
+      ),
+    }));
+  test('have a protocol, a net and a port; a number alone is TCP’s', () => {
+    expect(inbound('22, UDP:10.0.0.5/8:68,tcp:[2001:DB8::/32]:443,tcp:192.0.2.1:80')).toEqual([
+      { protocol: 'tcp', port: 22 },
+      { protocol: 'udp', net: '10.0.0.0/8', port: 68 },
+      { protocol: 'tcp', net: '2001:db8::/32', port: 443 },
+      { protocol: 'tcp', net: '192.0.2.1/32', port: 80 },
+    ]);
+    expect(inbound('none')).toEqual([]);
+  });
+  test.each(['sctp:22', 'tcp:0', 'tcp:65536', 'tcp:22:23:24', 'tcp:x:22', 'tcp:', 'tcp:22,', '10.0.0.0/33:22', 'tcp:[10.0.0.0/8:22'])(
+    '%s stops the start',
+    (text) => expect(() => inbound(text)).toThrow(StartError),
+  );
+  test('of a FelixConfiguration are a list', () =>
+    expect(
+      config(
+        resource('default', {
+          failsafeOutboundHostPorts: [
+            { protocol: 'UDP', port: 53 },
+            { port: 80, net: '2001:db8::/32' },
+          ],
+        }),
+      ).FailsafeOutboundHostPorts,
+    ).toEqual([
+      { protocol: 'udp', port: 53 },
+      { protocol: 'tcp', net: '2001:db8::/32', port: 80 },
+    ]));
+});
