@@ -92,6 +92,11 @@ export async function createMovingGuest(world: World, closing: (() => unknown)[]
     spec: { interfaceName: tap, mac, ipNetworks: [`${address4}/32`, `${address6}/128`] },
   });
 
+  const reportOf = async (host: TestHost): Promise<string | undefined> => {
+    const { found } = await etcd.get(endpointStatusKey(undefined, { ...place(host), workload: `openstack/${device}` }));
+    return found && Buffer.from(found.value).toString();
+  };
+
   return {
     namespace,
     tap,
@@ -104,6 +109,7 @@ export async function createMovingGuest(world: World, closing: (() => unknown)[]
       await ipBatch(`link set ${portTo(host)} master eth0`);
     },
     async prepare(source, target) {
+      await until(`no report of an earlier time by ${target.name}`, async () => (await reportOf(target)) === undefined || undefined);
       await plug(target);
       const migration = JSON.stringify({ spec: { source: end(source), target: end(target) } });
       await etcd.transact(
@@ -115,11 +121,7 @@ export async function createMovingGuest(world: World, closing: (() => unknown)[]
       );
       await open(target);
     },
-    awaited: (target) =>
-      until(`a report of ${target.name}`, async () => {
-        const { found } = await etcd.get(endpointStatusKey(undefined, { ...place(target), workload: `openstack/${device}` }));
-        return (found && Buffer.from(found.value).toString().includes('"up"')) || undefined;
-      }),
+    awaited: (target) => until(`a report of ${target.name}`, async () => (await reportOf(target))?.includes('"up"') || undefined),
     async run(target) {
       const others = [...links.links.keys()].filter((name) => name.startsWith('to-') && name !== portTo(target));
       await ipBatch(`link set ${portTo(target)} master eth0`, ...others.map((port) => `link set ${port} nomaster`));
