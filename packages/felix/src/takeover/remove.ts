@@ -4,16 +4,18 @@
 //   1. Both tables are switched off in one transaction, and then deleted. The other Felix decides alone from then on. A packet had to pass both before, so nothing is open at any time.
 //   2. The stamps in the marks of connections are deleted. They mean nothing without the rules.
 //   3. The limits of bandwidth that carry this Felix's marks are deleted. The other one has its own.
+//   4. The blackhole routes for workloads that were leaving by live migration are deleted.
 //
-// Routes, neighbours and sysctls of workload interfaces stay. Running connections need them, the other Felix has nearly the same ones, and they vanish with the interface.
+// The other routes, neighbours and sysctls of workload interfaces stay. Running connections need them, the other Felix has nearly the same ones, and they vanish with the interface.
 //
 // Upstream's Felix with `Ipv6Support` false has no rules for IPv6. So where no workload has an IPv6 address, IPv6 is switched off on their interfaces before the tables are deleted.
 import { type Cidr, familyOf, type IpFamily } from '@calico-openstack/addresses';
 import { inForce, type Removed, StartError } from '@calico-openstack/agent';
-import { deleteTables, type Links, openConntrack, openLinks, openTable, writeSysctl } from '@calico-openstack/kernel';
+import { deleteTables, type Links, openConntrack, openLinks, openRoutes, openTable, writeSysctl } from '@calico-openstack/kernel';
 import { refuseWhileRunning } from '@calico-openstack/kernel/processes/running';
 import { earlierAddresses, stampSet, stampsOf, tableName } from '@calico-openstack/render';
 import { removeLimits } from '../devices/shaping.ts';
+import { isOurBlackhole } from '../devices/wanted.ts';
 import { needing, needingLater } from '../kernel-needs.ts';
 import { localSources, resolveParameters } from '../settings.ts';
 import { otherFelixPolices } from './takeover.ts';
@@ -23,7 +25,7 @@ import { otherFelixPolices } from './takeover.ts';
  * @throws StartError when the agent is running, or when nothing would police this host's workloads afterwards
  */
 export async function removeFelix(configFiles: readonly string[]): Promise<Removed> {
-  const { InterfacePrefix } = inForce(resolveParameters(localSources(configFiles, process.env)));
+  const { InterfacePrefix, DeviceRouteProtocol } = inForce(resolveParameters(localSources(configFiles, process.env)));
   refuseWhileRunning('calico-felix');
   const links = needing('links', () => openLinks());
   const table = needing('nftables', () => openTable('inet', tableName));
@@ -46,6 +48,8 @@ export async function removeFelix(configFiles: readonly string[]): Promise<Remov
     if (stamps) removed.push(`the stamps in the marks of ${await unstamp((stamps.egress | stamps.ingress) >>> 0)} connections`);
     const limited = needing('links', () => removeLimits(links, workloads));
     if (limited > 0) removed.push(`limits of bandwidth on ${limited} interfaces`);
+    const blackholes = removeBlackholes(DeviceRouteProtocol);
+    if (blackholes > 0) removed.push(`${blackholes} blackhole routes for workloads that were leaving by live migration`);
     return { removed, left: whatIsLeft(workloads.size, withoutIpv6) };
   } finally {
     table.close();
@@ -81,6 +85,17 @@ function nobodyElse(workloads: readonly string[], open: readonly IpFamily[]): St
     `nothing would police this host's workloads (${which}) in ${open.map((family) => `IPv${family}`).join(' and ')}, so nothing was removed: ${remedy}. ` +
       `To open them to everybody nevertheless: nft 'delete table inet ${tableName}; delete table arp ${tableName}'`,
   );
+}
+
+/** Removes our blackhole routes, which nobody else would recognise. Returns their number. */
+function removeBlackholes(protocol: number): number {
+  const table = needing('links', () => openRoutes());
+  try {
+    const ours = table.read().filter((route) => isOurBlackhole(route, protocol));
+    return ours.length - table.commit(ours.map((object) => ({ verb: 'delete', object }))).length;
+  } finally {
+    table.close();
+  }
 }
 
 async function unstamp(mask: number): Promise<number> {

@@ -247,8 +247,11 @@ describe.each(upstreamModes)('upstream’s Felix, in its mode %s, before ours', 
     await leaveUpstreams(host, mode, (file) => sending.phase(`the restore of ${file} began`)); // as upstream's Felix does when it starts
     expect(await host.passes(one, two, udp(7999))).toBe(false);
     sending.phase('--remove began');
+    await host.exec('ip', 'route', 'add', 'blackhole', '10.65.0.99/32', 'proto', '3', 'metric', '4294967295'); // of a workload that was leaving
     const told = await remove();
     sending.phase('--remove ended');
+    expect(told).toContain('removed: 1 blackhole routes');
+    expect(await host.exec('ip', 'route', 'show', 'type', 'blackhole')).not.toContain('10.65.0.99');
     expect(told).toContain('removed: tables inet calico-felix and arp calico-felix');
     expect(told).toContain('left: routes');
     await host.untilPasses(one, two, udp(7999)); // upstream's recorded rules allow it
