@@ -291,7 +291,7 @@ class WorkloadDevices implements Devices {
     for (const [id, wanted] of next) {
       const { routes, neighbours } = this.#programmed.get(id) ?? nothingWanted;
       for (const [key, route] of routes) {
-        if (route.type === 'blackhole' && !changes.get(id)) this.#vacated.set(key, this.#clock.steadyMs() + this.#settings.convergenceMs);
+        if (route.type === 'blackhole' && !changes.get(id)) this.#vacated.set(key, this.#clock.steadyMs() + vacatedMs);
         else if (!wanted.routes.has(key) || this.#leads.isLeaving(route.destination)) this.#kernel.routes.remove(key);
       }
       for (const key of neighbours.keys()) if (!wanted.neighbours.has(key)) this.#kernel.neighbours.remove(key);
@@ -391,6 +391,12 @@ function captorOf({ masterIndex }: Link, links: DeviceKernel['links']): string |
   const kind = (name === undefined ? undefined : links.link(name)?.kind) ?? 'link';
   return `is a port of ${kind} ${name ?? masterIndex}, which takes its packets: stop the agent that made it so, and take it out (ip link set … nomaster)`;
 }
+
+/**
+ * For how long the blackholes of a workload stay when its endpoint has gone. BGP has brought the route to the new host by then. Where a host gets no routes to single workloads but a default
+ * route, a longer time would keep its own guests from the workload.
+ */
+const vacatedMs = 1000;
 
 /** Whether a retry after a pause can succeed. An object that waits for its link is retried when the link appears or goes up. */
 function isWorthAnotherTry(code: ProgrammingRefusal['code']): boolean {

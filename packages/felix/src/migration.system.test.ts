@@ -110,8 +110,7 @@ test('a VM that leaves has blackholes behind its routes, until its migration end
   const both = [leaving, staying];
   await host.put(open, ...both.map(workloadEndpoint), ...both.map((each) => migration(each, 'source')));
   await host.exec('ip', 'route', 'add', 'blackhole', '10.65.0.99/32', 'proto', '3', 'metric', '4242'); // an operator's
-  const soon = { FELIX_LIVEMIGRATIONROUTECONVERGENCETIME: '1' };
-  host.startAgent(undefined, soon);
+  host.startAgent();
   await host.untilProgrammed();
   for (const each of both) {
     expect(await blackholesOf(each)).toEqual(['metric 4294967295', 'metric 4294967295']);
@@ -130,7 +129,7 @@ test('a VM that leaves has blackholes behind its routes, until its migration end
   await host.stopAgent('SIGKILL');
   await host.delete(migration(staying, 'source').key);
   host.output = '';
-  host.startAgent(undefined, soon);
+  host.startAgent();
   await host.untilProgrammed();
   expect(await blackholesOf(staying)).toEqual([]);
   expect(await host.exec('ip', 'route', 'show', 'type', 'blackhole')).toContain('10.65.0.99');
