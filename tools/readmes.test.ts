@@ -50,6 +50,34 @@ function missing(document: string, markdown: string, all: readonly string[] = en
   ];
 }
 
+/** The anchors of a document, as GitHub makes them of headings. */
+const anchorsIn = (markdown: string): ReadonlySet<string> =>
+  new Set(
+    [...markdown.replace(/^```.*?^```/gms, '').matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+      heading!
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+
+/** The links of a document that lead to a heading that is not there. */
+const lostAnchors = (document: string, markdown: string): string[] =>
+  [...markdown.matchAll(/\]\(([^)#\s:]*)#([^)\s]+)\)/g)].flatMap(([, target, anchor]) => {
+    const path = target === '' ? undefined : join(root, dirname(document), target!);
+    if (path !== undefined && !existsSync(path)) return [];
+    return anchorsIn(path === undefined ? markdown : readFileSync(path, 'utf8')).has(anchor!) ? [] : [`${target}#${anchor}`];
+  });
+
+test.each(documents)('the headings that %s links to exist', (document) => {
+  expect(lostAnchors(document, readFileSync(join(root, document), 'utf8'))).toEqual([]);
+});
+
+test('a link to a heading that is not there is found', () => {
+  const text = '# What is here\n[a](#what-is-here) [b](#gone) [c](docs/etcd.md#users) [d](docs/etcd.md#gone) [e](https://x.example/#gone)\n';
+  expect(lostAnchors('README.md', text)).toEqual(['#gone', 'docs/etcd.md#gone']);
+});
+
 test.each(rooms)('%s has a README that begins with its name and says what it is', (room) => {
   const [heading = '', ...text] = readFileSync(join(root, room, 'README.md'), 'utf8').split('\n');
   expect(heading).toMatch(new RegExp(`^# ${room.split('/').at(-1)!}: \\w.+`));
