@@ -37,7 +37,7 @@ export type LinkAddress = {
   readonly protocol?: number;
 };
 
-/** The names of links that changed in any field, and of those whose addresses changed. Deleted links are among them. */
+/** The names of links that changed in any field, and of those whose addresses changed, if only for a moment between two calls. Deleted links are among them. */
 export type LinkChange = {
   readonly links: ReadonlySet<string>;
   readonly addresses: ReadonlySet<string>;

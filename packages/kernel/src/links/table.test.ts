@@ -125,3 +125,23 @@ test('a name that two links claim for a moment is the later one’s, and the oth
   expect(table.apply([{ event: 'gone', index: 3 }]).links).toEqual(new Set(['tap1']));
   expect(table.links.get('tap1')?.index).toBe(5);
 });
+
+test('an address that came and went between two looks is told, and a lost IPv4 address also when it is there again', () => {
+  const table = createLinkTable();
+  const link = { name: 'tap1', index: 7, up: false, running: false, mac: undefined, mtuBytes: 1500, kind: undefined, masterIndex: undefined };
+  const address = (family: 4 | 6, text: string) => ({ family, address: text, prefixLength: 32, scope: 0, tentative: false, noPrefixRoute: false }) as const;
+  const [v4, v6] = [address(4, '10.65.0.1'), address(6, 'fe80::1')];
+  table.replace({ links: [link], addresses: [{ index: 7, address: v4 }] }, false);
+  expect(
+    table.apply([
+      { event: 'address', index: 7, address: v6 },
+      { event: 'address-gone', index: 7, address: v6 },
+    ]),
+  ).toEqual({ links: new Set(), addresses: new Set(['tap1']), lostIpv4: new Set() });
+  expect(
+    table.apply([
+      { event: 'address-gone', index: 7, address: v4 },
+      { event: 'address', index: 7, address: v4 },
+    ]),
+  ).toEqual({ links: new Set(), addresses: new Set(['tap1']), lostIpv4: new Set(['tap1']) });
+});

@@ -15,6 +15,9 @@ export interface LinkTable {
 
 const none: readonly LinkAddress[] = [];
 
+/** The links that lost an address, or an IPv4 address, while events were applied. They may have all of them again: who put one back must know that it went. */
+type Lost = { readonly any: Set<string>; readonly ipv4: Set<string> };
+
 /** Longer than 80 lines: its maps are true only together, and every function keeps some of them so. */
 export function createLinkTable(): LinkTable {
   const byIndex = new Map<number, Link>();
@@ -28,18 +31,18 @@ export function createLinkTable(): LinkTable {
   const addresses = (name: string): readonly LinkAddress[] => addressesOn.get(named.get(name)?.index ?? -1) ?? none;
 
   /** Runs `change` and returns what differs afterwards. */
-  function observed(change: (touch: (name: string | undefined) => void, lostIpv4: Set<string>) => void): LinkChange {
-    const lostIpv4 = new Set<string>();
+  function observed(change: (touch: (name: string | undefined) => void, lost: Lost) => void): LinkChange {
+    const lost: Lost = { any: new Set(), ipv4: new Set() };
     const before = new Map<string, { readonly link: Link | undefined; readonly addresses: readonly LinkAddress[] }>();
     change((name) => {
       if (name !== undefined && !before.has(name)) before.set(name, { link: named.get(name), addresses: addresses(name) });
-    }, lostIpv4);
+    }, lost);
     for (const name of before.keys()) {
       const link = byIndex.get(claims.get(name)?.at(-1) ?? -1);
       if (link) named.set(name, link);
       else named.delete(name);
     }
-    const changed = { links: new Set<string>(), addresses: new Set<string>(), lostIpv4 };
+    const changed = { links: new Set<string>(), addresses: new Set(lost.any), lostIpv4: lost.ipv4 };
     for (const [name, was] of before) {
       if (!sameLink(was.link, named.get(name))) changed.links.add(name);
       if (!sameAddresses(was.addresses, addresses(name))) changed.addresses.add(name);
@@ -67,7 +70,7 @@ export function createLinkTable(): LinkTable {
     else claims.delete(name);
   }
 
-  function applyOne(event: LinkEvent, touch: (name: string | undefined) => void, lostIpv4: Set<string>): void {
+  function applyOne(event: LinkEvent, touch: (name: string | undefined) => void, lost: Lost): void {
     switch (event.event) {
       case 'link':
         touch(byIndex.get(event.link.index)?.name);
@@ -83,7 +86,10 @@ export function createLinkTable(): LinkTable {
       case 'address-gone': {
         const name = byIndex.get(event.index)?.name;
         touch(name);
-        if (name !== undefined && event.event === 'address-gone' && event.address.family === 4) lostIpv4.add(name);
+        if (name !== undefined && event.event === 'address-gone') {
+          lost.any.add(name);
+          if (event.address.family === 4) lost.ipv4.add(name);
+        }
         const others = (addressesOn.get(event.index) ?? none).filter((address) => !isSameAddress(address, event.address));
         const now = event.event === 'address' ? [...others, event.address] : others;
         if (now.length > 0) addressesOn.set(event.index, now);
@@ -100,8 +106,8 @@ export function createLinkTable(): LinkTable {
     nameOf: (index) => byIndex.get(index)?.name,
     addresses,
     apply: (events) =>
-      observed((touch, lostIpv4) => {
-        for (const event of events) applyOne(event, touch, lostIpv4);
+      observed((touch, lost) => {
+        for (const event of events) applyOne(event, touch, lost);
       }),
     replace: (reading, lost) =>
       observed((touch) => {
