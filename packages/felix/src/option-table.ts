@@ -199,6 +199,12 @@ export const parameters = {
         none,
       },
     ),
+    IptablesNATOutgoingInterfaceFilter: row<string | undefined>(
+      matching(/^(?:[A-Za-z0-9:._-]{0,14}\+|[A-Za-z0-9:._-]{1,15})$/, 'the name of an interface, or its beginning and `+`'),
+      undefined,
+      'the interface that packets have to leave by to be translated by outgoing NAT; `eth+` for all whose names begin with `eth`',
+      { none },
+    ),
     VXLANPort: row(whole(1, 65535), 4789, 'the UDP port of VXLAN'),
     LogPrefix: row(text, 'calico-packet', 'the beginning of the lines of Log rules', { none: { value: '' } }),
     LogActionRateLimit: row<Rate | undefined>(

@@ -21,6 +21,7 @@ export function renderOptions(config: FelixConfig): RenderOptions {
     natOutgoing: {
       ...(config.NATOutgoingAddress && { address: config.NATOutgoingAddress }),
       ...(config.NATPortRange && { ports: config.NATPortRange }),
+      ...(config.IptablesNATOutgoingInterfaceFilter && { leavesBy: config.IptablesNATOutgoingInterfaceFilter }),
     },
     dropInvalid: !config.DisableConntrackInvalidCheck,
     logPrefix: config.LogPrefix,

@@ -27,7 +27,12 @@ export type RenderOptions = {
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
   /** Outgoing NAT of IP pools: the address and the ports that packets leave with. Without an address of a packet's family it is one of the interface that the packet leaves by. */
-  readonly natOutgoing: { readonly address?: IpAddress; readonly ports?: { readonly first: number; readonly last: number } };
+  readonly natOutgoing: {
+    readonly address?: IpAddress;
+    readonly ports?: { readonly first: number; readonly last: number };
+    /** The interface that packets have to leave by; with `+` at its end, the beginning of its name. Absent: any. */
+    readonly leavesBy?: string;
+  };
   /** Whether packets that conntrack calls invalid are denied. */
   readonly dropInvalid: boolean;
   /** The prefix of a Log rule's line. `%t` stands for the policy's tier, `%k` for its kind, `%n` for its name and `%p` for namespace/name. */

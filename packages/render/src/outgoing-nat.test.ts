@@ -33,10 +33,11 @@ function host(options: Partial<RenderOptions> = {}) {
       ),
     setOptions: (changed: Partial<RenderOptions>) => edit(renderer.setOptions({ ...defaultRenderOptions, ...changed })),
     rules: () => table.rules.chain('nat-postrouting')!.rules.length,
-    translated(source: string, destination: string, { from = 'tap1', protocol = 17 } = {}) {
+    translated(source: string, destination: string, { from = 'tap1', to = 'eth0', protocol = 17 } = {}) {
       const v6 = source.includes(':');
       const fields = new Map<Field, Uint8Array>([
         ['meta iifname', ifnameBytes(from)],
+        ['meta oifname', ifnameBytes(to)],
         ['meta l4proto', Uint8Array.of(protocol)],
         ['meta nfproto', Uint8Array.of(v6 ? 10 : 2)],
         [v6 ? 'ip6 saddr' : 'ip saddr', addressBytes(parseAddress(source)!)],
@@ -85,4 +86,16 @@ test('an address is for its family; ports are for TCP and UDP; both are taken li
   expect(translated('fd00::1', '2001:db8::1')).toEqual({ kind: 'masquerade' });
   setOptions({});
   expect(translated('10.1.0.1', '192.0.2.1')).toEqual({ kind: 'masquerade' });
+});
+
+test('only what leaves by an interface of this name, or of one that begins so', () => {
+  const { say, translated, setOptions } = host({ natOutgoing: { leavesBy: 'eth0' } });
+  say({ '10.1.0.0/16': true });
+  const names = ['eth0', 'eth0.7', 'eth1', 'bond0'];
+  const byNames = () => names.filter((to) => translated('10.1.0.1', '192.0.2.1', { to }) !== undefined);
+  expect(byNames()).toEqual(['eth0']);
+  setOptions({ natOutgoing: { leavesBy: 'eth+' } });
+  expect(byNames()).toEqual(['eth0', 'eth0.7', 'eth1']);
+  setOptions({ natOutgoing: { leavesBy: '+' } });
+  expect(byNames()).toEqual(names);
 });

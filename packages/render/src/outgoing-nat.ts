@@ -6,7 +6,7 @@ import type { NftElement, NftRule, NftSet, Statement } from '@calico-openstack/k
 import type { EditList } from './edits.ts';
 import type { RenderOptions } from './options.ts';
 import { OutermostPrefixes } from './outermost-prefixes.ts';
-import { addressField, inSet, l4proto, rangeElement } from './statements.ts';
+import { addressField, equal, ifnameBytes, inSet, l4proto, nameBegins, rangeElement } from './statements.ts';
 
 /** The sets of prefixes: of all pools, and of those with natOutgoing. */
 const setName = (which: Which, family: IpFamily): string => `pools-${which}${family}`;
@@ -26,9 +26,11 @@ const portProtocols = [6, 17]; // as upstream's Felix: SCTP's ports are left alo
  * @param fromWorkload makes a rule for each prefix of workload interfaces, for packets that came in on such an interface
  */
 export function outgoingNatRules({ natOutgoing }: RenderOptions, fromWorkload: (...statements: readonly Statement[]) => NftRule[]): NftRule[] {
-  const { address, ports } = natOutgoing;
+  const { address, ports, leavesBy } = natOutgoing;
+  const way = leavesBy === undefined ? [] : [outBy(leavesBy)];
   return families.flatMap((family) => {
     const leaves = [
+      ...way,
       inSet(setName('nat', family), [addressField(family, 'source')]),
       inSet(setName('all', family), [addressField(family, 'destination')], true),
     ];
@@ -43,6 +45,8 @@ export function outgoingNatRules({ natOutgoing }: RenderOptions, fromWorkload: (
     return translations.flatMap((translation) => fromWorkload(...leaves, ...translation));
   });
 }
+
+const outBy = (name: string): Statement => (name.endsWith('+') ? nameBegins('meta oifname', name.slice(0, -1)) : equal('meta oifname', ifnameBytes(name)));
 
 /** Keeps the sets up to date. */
 export class PoolPrefixes {
