@@ -13,7 +13,7 @@ import { type Bird, birdService, rackConfiguration, routerConfiguration } from '
 import { type Etcd, etcdService, grpcProxyService, makeUsers } from './services/etcd.ts';
 import { type Keystone, keystoneService } from './services/keystone.ts';
 import { type MariaDb, mariaDbService } from './services/mariadb.ts';
-import { driverService, type Neutron, neutronService } from './services/neutron.ts';
+import { driverService, type Neutron, type NeutronOptions, neutronService } from './services/neutron.ts';
 import { writeOperatorResources } from './services/operator.ts';
 import { type Tables, tables } from './services/tables.ts';
 import { layGround } from './topology.ts';
@@ -38,6 +38,8 @@ export interface Lab {
   readonly driver: Service | undefined;
   readonly hosts: readonly ComputeHost[];
   readonly openstack: OpenStack;
+  /** Describes one more Neutron with its driver, on the same database and etcd. Neither is started. */
+  anotherServer(server: number): NeutronServer;
   readonly without: ReadonlySet<Part>;
   readonly foreign: Foreign;
   /** Makes the lab stay up when this process ends. */
@@ -45,6 +47,9 @@ export interface Lab {
   /** Removes the whole lab. May be called at any time, also while the lab comes up. */
   down(): Promise<void>;
 }
+
+/** A Neutron with its driver, and the client that asks this Neutron. */
+export type NeutronServer = { readonly neutron: Neutron; readonly driver: Service; readonly openstack: OpenStack };
 
 /** What kind of lab to bring up. */
 export type LabOptions = {
@@ -129,14 +134,15 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const etcdAddress = { host: control.link.machine4, port: grpcProxy?.port ?? 2379, users };
   const mariadb = mariaDbService(processes, control);
   const keystone = keystoneService(processes, control, mariadb);
-  const neutron = neutronService(processes, control, {
+  const neutronOptions: NeutronOptions = {
     mariadb,
     keystone,
     etcd: etcdAddress,
     driver: foreignDriver !== undefined ? { foreignPackages: foreignDriver } : without.has('neutron-driver') ? undefined : { folder: join(root, 'neutron') },
     reporting: state.reporting,
     corePlugin: state.corePlugin ?? false,
-  });
+  };
+  const neutron = neutronService(processes, control, neutronOptions);
   const driver =
     without.has('neutron-driver') || foreignDriver !== undefined ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));
   return {
@@ -157,6 +163,11 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
       computeHost(processes, host, { etcd: etcdAddress, without, reporting: state.reporting, foreign: state.foreign ?? {}, executable }),
     ),
     openstack: openStack(processes, control, keystone, neutron),
+    anotherServer(server) {
+      const another = neutronService(processes, control, { ...neutronOptions, server });
+      const itsDriver = driverService(processes, control, another, executable('calico-neutron-driver'), server);
+      return { neutron: another, driver: itsDriver, openstack: openStack(processes, control, keystone, another) };
+    },
     without,
     foreign: state.foreign ?? {},
     release: () => writeState({ ...state, owner: undefined }),

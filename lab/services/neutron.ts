@@ -35,6 +35,8 @@ export type NeutronOptions = {
   readonly reporting: Reporting | undefined;
   /** `core_plugin = calico`, which says itself what else ML2 needs. */
   readonly corePlugin: boolean;
+  /** The server's number: several share the database and etcd. [1] */
+  readonly server?: number;
 };
 
 /** An installed Neutron. */
@@ -68,7 +70,8 @@ const installation = environment === undefined ? debian : inEnvironment(environm
 
 /** Describes Neutron's API on the control machine. */
 export function neutronService(processes: Processes, on: Joined, options: NeutronOptions): Neutron {
-  const name = 'control/neutron';
+  const { server = 1 } = options;
+  const name = `control/neutron${ending(server)}`;
   const directory = join(processes.directory, name);
   const file = join(directory, 'neutron.conf');
   const { driver } = options;
@@ -83,7 +86,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   const service = wsgiService(processes, {
     name,
     on,
-    port: 9696,
+    port: 9695 + server,
     application:
       driver !== undefined && 'foreignPackages' in driver
         ? { serving: [installation.python, join(import.meta.dirname, 'neutron_server.py')] }
@@ -105,6 +108,9 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
 }
 
+/** What the names of a server's services end in. */
+const ending = (server: number): string => (server === 1 ? '' : `-${server}`);
+
 /** Nova's rights: newer releases give them to the role `service` alone, which the lab's administrator does not have. */
 const policy = '"create_port:binding:profile": "rule:admin_only"\n"update_port:binding:profile": "rule:admin_only"\n';
 
@@ -116,7 +122,7 @@ function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePl
     : 'core_plugin = ml2\nservice_plugins = router,qos,revisions\n';
 }
 
-const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting, corePlugin }: NeutronOptions): string => `[DEFAULT]
+const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting, corePlugin, server = 1 }: NeutronOptions): string => `[DEFAULT]
 auth_strategy = keystone
 ${plugins({ driver, corePlugin })}transport_url = fake://
 state_path = ${directory}/state
@@ -161,13 +167,13 @@ quota_security_group_rule = -1
 ${neutronEtcdLines(etcd, 'calico-neutron-driver')}neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
 outage_patience_secs = 0.3
-neutron_rows_command = ${installation.python} -m calico_openstack.rows_process
+${server === 1 ? '' : 'startup_resync = never\n'}neutron_rows_command = ${installation.python} -m calico_openstack.rows_process
 ${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;
 
-/** Describes the daemon of our driver, which Neutron's workers call. */
-export function driverService(processes: Processes, on: Joined, neutron: Neutron, executable: string): Service {
+/** Describes the daemon of our driver, which the workers of this Neutron call. */
+export function driverService(processes: Processes, on: Joined, neutron: Neutron, executable: string, server = 1): Service {
   return processes.service({
-    name: 'control/neutron-driver',
+    name: `control/neutron-driver${ending(server)}`,
     on,
     command: executable,
     args: ['--config-file', neutron.configuration],

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '@calico-openstack/agent/clock';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connectEtcd } from './client.ts';
 import { type Election, elect } from './elect.ts';
@@ -33,19 +34,20 @@ function hear(what: string): void {
   heard.push(what);
   onHeard();
 }
-async function until(what: string): Promise<void> {
-  while (!heard.includes(what)) {
+async function until(...anyOf: readonly string[]): Promise<void> {
+  while (!anyOf.some((what) => heard.includes(what))) {
     await new Promise<void>((resolve) => {
       onHeard = resolve;
     });
   }
 }
-const candidate = (name: string, etcd: Etcd, ttlSeconds = 3): Election =>
+const candidate = (name: string, etcd: Etcd, ttlSeconds = 3, clock: Clock = systemClock): Election =>
   elect(etcd, {
     keys: ['/v2/election', '/v1/election'],
     value: name,
     ttlSeconds,
     refreshMs: 500,
+    clock,
     onElected: () => hear(`${name} leads`),
     onLost: () => hear(`${name} lost`),
     onWaiting: (leader) => hear(`${name} waits for ${leader}`),
@@ -84,6 +86,31 @@ test('a leader outlives a restart of etcd', async () => {
   expect([first.leading, (await near.get('/v2/election')).found]).toEqual([true, found]);
   expect(heard).toEqual(['far leads']);
   await first.close();
+});
+
+/** A clock that runs 8 times as fast, so that a candidate's lease seems over to it long before etcd lets it run out. */
+const hasty: Clock = {
+  ...systemClock,
+  steadyMs: () => systemClock.steadyMs() * 8,
+  pause: (ms, signal) => systemClock.pause(ms / 8, signal),
+  after: (ms, action) => systemClock.after(ms / 8, action),
+};
+
+test('after an outage of etcd that outlasts the lease somebody leads, although etcd has granted the former leader’s lease its whole time anew', async () => {
+  const ttlSeconds = 60;
+  const first = candidate('far', far, ttlSeconds, hasty);
+  await until('far leads');
+  const second = candidate('near', near, ttlSeconds, hasty);
+  await until('near waits for far');
+  const same = await near.grantLease(ttlSeconds);
+  await near.transact([], [{ put: '/same', value: '', lease: same.id }]);
+  await server.kill();
+  await until('far lost');
+  heard = [];
+  await server.restart();
+  await until('far leads', 'near leads');
+  expect((await near.get('/same')).found).toBeDefined(); // a lease of the same time stands, as the former leader's would
+  await Promise.all([first.close(), second.close()]);
 });
 
 test('leased keys stay while they are written, come back after a restart of etcd, and go with their writer', async () => {

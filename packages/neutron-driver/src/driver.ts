@@ -100,7 +100,7 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   });
   const unreported = new Unreported(log, clock);
   const ports = startPortStatusLoop({ etcd, keys: settings.keys, source, threads: options.portStatusThreads, log, clock, unreported });
-  const agents = startAgentReports({ source, everyMs: options.agentReportMs, log, clock });
+  const agents = startAgentReports({ source, everyMs: options.agentReportMs, isElected: () => elected.leading, log, clock });
 
   const onRows = (): void => {
     stateless

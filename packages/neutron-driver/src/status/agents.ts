@@ -9,15 +9,17 @@ export type AgentReports = {
   close(): Promise<void>;
 };
 
-/** Writes heartbeats every `everyMs` until it is closed. */
+/** Writes heartbeats every `everyMs` until it is closed, while `isElected`: those that a driver still had when it lost the election, the next one writes. */
 export function startAgentReports({
   source,
   everyMs,
+  isElected,
   log,
   clock = systemClock,
 }: {
   readonly source: Background;
   readonly everyMs: number;
+  readonly isElected: () => boolean;
   readonly log: Logger;
   readonly clock?: Clock;
 }): AgentReports {
@@ -33,6 +35,7 @@ export function startAgentReports({
 
   const loop: Loop = startLoop({
     run: async () => {
+      if (!isElected()) waiting.clear();
       if (waiting.size === 0) return undefined;
       const restMs = lastMs + everyMs - clock.steadyMs();
       if (restMs > 0 && !urgent) return restMs;

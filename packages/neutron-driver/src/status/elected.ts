@@ -23,8 +23,16 @@ export type ElectedOptions = {
   readonly clock?: Clock;
 };
 
-/** Takes part in the election until closed. Closing resigns, so that another driver is elected at once. */
-export function startElected(options: ElectedOptions): { close(): Promise<void> } {
+/** A driver's part in the election. */
+export type Elected = {
+  /** Whether this driver is the elected one. It is right even when the process was stopped for longer than its lease. */
+  readonly leading: boolean;
+  /** Resigns, so that another driver is elected at once. */
+  close(): Promise<void>;
+};
+
+/** Takes part in the election until closed. */
+export function startElected(options: ElectedOptions): Elected {
   const { etcd, region, ports, agents, onReadAnew, log, clock = systemClock } = options;
   let following: readonly { close(): void }[] = [];
 
@@ -59,6 +67,9 @@ export function startElected(options: ElectedOptions): { close(): Promise<void> 
   });
 
   return {
+    get leading() {
+      return election.leading;
+    },
     close: async () => {
       endFollowing();
       await compaction.close();

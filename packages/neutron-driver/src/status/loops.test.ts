@@ -65,7 +65,7 @@ test('reports become states; a snapshot, a takeover and a report that says the s
     ['p1', 'p2', 'p3'].map((port) => ({ put: statusKey('h1', port), value: report('up') })),
   );
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log });
-  const agents = startAgentReports({ source, everyMs: 1_000_000, log });
+  const agents = startAgentReports({ source, everyMs: 1_000_000, isElected: () => true, log });
   const first = followStatus({ etcd, region: undefined, ports, agents, log });
   await eventually(() => expect(set.map(({ port }) => port).sort()).toEqual(['p1', 'p2']));
   first.close();
@@ -151,7 +151,7 @@ test('new agents are reported at once, all in one write; the others wait for the
   const { etcd } = fakeEtcd();
   const { source, batches } = neutron();
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log });
-  const agents = startAgentReports({ source, everyMs: 1_000_000, log });
+  const agents = startAgentReports({ source, everyMs: 1_000_000, isElected: () => true, log });
   await etcd.transact(
     [],
     [
@@ -211,6 +211,54 @@ test('a state is looked at once more behind its write: what another driver wrote
   await ports.close();
 });
 
+test('a driver that was stopped between reading and writing reads again before it writes', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set } = neutron();
+  const clock = fakeClock();
+  for (const id of ['p1', 'p2']) db.tables.ports.set(id, portRow({ id, status: 'BUILD', bindings: [bindingRow('h1')] }));
+  const reported = (status: string) =>
+    etcd.transact(
+      [],
+      ['p1', 'p2'].map((port) => ({ put: statusKey('h1', port), value: report(status) })),
+    );
+  await reported('up');
+  let first = true;
+  const stopping: Background = {
+    ...source,
+    setPortStatus: async (update) => {
+      const stopped = first;
+      first = false;
+      await source.setPortStatus(update);
+      if (stopped) await Promise.all([reported('down'), clock.pass(60_000)]);
+    },
+  };
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: stopping, threads: 1, log, clock });
+  ports.look('p1');
+  ports.look('p2');
+  await eventually(() => expect(set).toHaveLength(3));
+  const other = set[0]?.port === 'p1' ? 'p2' : 'p1';
+  expect(set.filter(({ port }) => port === other).map(({ status }) => status)).toEqual(['DOWN']);
+  await ports.close();
+});
+
+test('a driver that is elected no longer writes no heartbeat that it still had', async () => {
+  const { source, batches } = neutron();
+  const clock = fakeClock();
+  let isElected = true;
+  const agents = startAgentReports({ source, everyMs: 10_000, isElected: () => isElected, log, clock });
+  agents.reported('h1', true, true);
+  await clock.pass(0);
+  agents.reported('h2', false, false);
+  isElected = false;
+  await clock.pass(20_000);
+  isElected = true;
+  await clock.pass(20_000);
+  agents.reported('h3', false, false);
+  await clock.pass(0);
+  expect(batches).toEqual([[felix('h1', true)], [felix('h3', false)]]);
+  await agents.close();
+});
+
 test('states that cannot be written are tried again at growing pauses, which is told once; the others of their batch are written', async () => {
   const { etcd } = fakeEtcd();
   const { db, source, set } = neutron();
@@ -256,7 +304,7 @@ test('DHCP and BIRD agents are reported with Felix, each by its own heartbeat; a
   const { etcd } = fakeEtcd();
   const { source, batches } = neutron();
   const clock = fakeClock();
-  const agents = startAgentReports({ source, everyMs: 10_000, log, clock });
+  const agents = startAgentReports({ source, everyMs: 10_000, isElected: () => true, log, clock });
   const root = agentStatusRoot(undefined);
   const dhcp = agentStatusKey(undefined, 'h1', 'calico-dhcp-agent');
   await etcd.transact(
@@ -288,7 +336,7 @@ test('DHCP and BIRD agents are reported with Felix, each by its own heartbeat; a
 test('agents that are known are reported once in their time, all together; a write that fails loses none of them', async () => {
   const { source, batches, state } = neutron();
   const clock = fakeClock();
-  const agents = startAgentReports({ source, everyMs: 10_000, log, clock });
+  const agents = startAgentReports({ source, everyMs: 10_000, isElected: () => true, log, clock });
   agents.reported('h1', true, true);
   await clock.pass(0);
   agents.reported('h1', false, false);
@@ -346,7 +394,7 @@ describe('a report that vanishes', () => {
     const clock = fakeClock();
     const keys = keysOf(undefined);
     const ports = startPortStatusLoop({ etcd, keys, source, threads: 1, log, clock });
-    const agents = startAgentReports({ source, everyMs: 1_000_000, log, clock });
+    const agents = startAgentReports({ source, everyMs: 1_000_000, isElected: () => true, log, clock });
     const follower = followStatus({ etcd, region: undefined, ports, agents, log });
     const endpoint = (host: string): string => keys.endpoint({ host, device: deviceId }, 'p1');
     const bind = (host: string): void => void db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow(host)], status: 'DOWN' }));

@@ -35,6 +35,8 @@ export type PortStatusOptions = {
 };
 
 const batchSize = 60;
+/** For how long rows and reports are good enough to write from. A daemon that was stopped for longer reads them again, because another one may have written newer statuses meanwhile. */
+const freshMs = 10_000;
 
 /** Starts the loop. It looks at nothing until `look` is called. */
 export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop {
@@ -50,30 +52,24 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
     const answer = await source.rows({ ...noRowsQuestion, ports });
     const { ports: rows } = answer;
     const reports = await readReports(etcd, keys, rows, vanished);
-    const left = [...rows];
-    const failures: unknown[] = [];
-    const work = async (): Promise<void> => {
-      for (let row = left.pop(); row; row = left.pop()) {
-        await settle(row, reports.get(row.id)!, answer).catch((error: unknown) => {
-          failures.push(error);
-          dirty.add((row as PortRow).id);
-        });
-      }
-    };
-    await Promise.all(Array.from({ length: threads }, work));
+    const isFresh = freshness(clock);
+    const failures = await inParallel(rows, threads, (row) => settle(row, reports.get(row.id)!, answer, isFresh));
+    for (const { item } of failures) dirty.add(item.id);
     const known = new Set(rows.map((row) => row.id));
     for (const port of ports) if (!known.has(port)) forget(port);
-    if (failures.length > 0) throw failures[0];
+    if (failures[0]) throw failures[0].error;
   }
 
-  async function settle(row: PortRow, reported: Reports, rows: Rows): Promise<void> {
+  async function settle(row: PortRow, reported: Reports, rows: Rows, isFresh: () => boolean): Promise<void> {
+    if (!isFresh()) return void dirty.add(row.id);
     const update = portStatusUpdate(row, reported);
     if (update) {
       await source.setPortStatus(update);
       log.info({ port: update.port, host: update.host, status: update.status }, 'wrote the status of a port to Neutron');
       dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
     } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may return to the same host later
-    for (const floatingIp of floatingIpUpdates(row, update?.status ?? row.status, rows)) await setFloatingIp(floatingIp);
+    for (const floatingIp of floatingIpUpdates(row, update?.status ?? row.status, rows)) if (isFresh()) await setFloatingIp(floatingIp);
+    if (!isFresh()) return void dirty.add(row.id);
     unreported.note(row.id, silentDestination(row, reported));
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
@@ -138,6 +134,30 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
     },
     close: () => loop.close(),
   };
+}
+
+/** Does the work for each item, for so many at the same time. Returns the items whose work failed. */
+async function inParallel<T>(
+  items: readonly T[],
+  threads: number,
+  work: (item: T) => Promise<void>,
+): Promise<readonly { readonly item: T; readonly error: unknown }[]> {
+  const left = [...items];
+  const failed: { item: T; error: unknown }[] = [];
+  const thread = async (): Promise<void> => {
+    for (let item = left.pop(); item !== undefined; item = left.pop()) {
+      const taken = item;
+      await work(taken).catch((error: unknown) => void failed.push({ item: taken, error }));
+    }
+  };
+  await Promise.all(Array.from({ length: threads }, thread));
+  return failed;
+}
+
+/** A function that returns whether what was read now may still be written from. */
+function freshness(clock: Pick<Clock, 'steadyMs'>): () => boolean {
+  const readAtMs = clock.steadyMs();
+  return () => clock.steadyMs() - readAtMs <= freshMs;
 }
 
 /** The reports of one port, and the revisions, by key, of those that have vanished rightly. */
