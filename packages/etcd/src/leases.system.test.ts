@@ -88,12 +88,12 @@ test('a leader outlives a restart of etcd', async () => {
   await first.close();
 });
 
-/** A clock that runs 8 times as fast, so that a candidate's lease seems over to it long before etcd lets it run out. */
+/** A clock that runs 12 times as fast, so that a candidate's lease seems over to it long before etcd lets it run out. */
 const hasty: Clock = {
   ...systemClock,
-  steadyMs: () => systemClock.steadyMs() * 8,
-  pause: (ms, signal) => systemClock.pause(ms / 8, signal),
-  after: (ms, action) => systemClock.after(ms / 8, action),
+  steadyMs: () => systemClock.steadyMs() * 12,
+  pause: (ms, signal) => systemClock.pause(ms / 12, signal),
+  after: (ms, action) => systemClock.after(ms / 12, action),
 };
 
 test('after an outage of etcd that outlasts the lease somebody leads, although etcd has granted the former leader’s lease its whole time anew', async () => {
