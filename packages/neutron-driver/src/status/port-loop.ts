@@ -10,6 +10,7 @@ import type { Slot } from '../translate/endpoint.ts';
 import { floatingIpUpdates, portStatusUpdate, type Reported, silentDestination, statusSlots, upAtDestination } from './ports.ts';
 import { Unreported } from './unreported.ts';
 import { type Vanished, type Vanishing, Vanishings, vanishingOf } from './vanishings.ts';
+import { WaitingPorts } from './waiting-ports.ts';
 
 /** Writes ports' statuses to Neutron. */
 export type PortStatusLoop = {
@@ -34,14 +35,13 @@ export type PortStatusOptions = {
   readonly unreported?: Unreported;
 };
 
-const batchSize = 60;
 /** For how long rows and reports are good enough to write from. A daemon that was stopped for longer reads them again, because another one may have written newer statuses meanwhile. */
 const freshMs = 10_000;
 
 /** Starts the loop. It looks at nothing until `look` is called. */
 export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop {
   const { etcd, keys, source, threads, log, clock = systemClock, unreported = new Unreported(log, clock) } = options;
-  const dirty = new Set<string>();
+  const waiting = new WaitingPorts();
   const freed = new Set<string>();
   const vanishings = new Vanishings();
   /** The ports that were reported to Nova as up at their destination, with that host. */
@@ -54,22 +54,22 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
     const reports = await readReports(etcd, keys, rows, vanished);
     const isFresh = freshness(clock);
     const failures = await inParallel(rows, threads, (row) => settle(row, reports.get(row.id)!, answer, isFresh));
-    for (const { item } of failures) dirty.add(item.id);
+    for (const { item } of failures) waiting.addAgain(item.id);
     const known = new Set(rows.map((row) => row.id));
     for (const port of ports) if (!known.has(port)) forget(port);
     if (failures[0]) throw failures[0].error;
   }
 
   async function settle(row: PortRow, reported: Reports, rows: Rows, isFresh: () => boolean): Promise<void> {
-    if (!isFresh()) return void dirty.add(row.id);
+    if (!isFresh()) return void waiting.addAgain(row.id);
     const update = portStatusUpdate(row, reported);
     if (update) {
       await source.setPortStatus(update);
       log.info({ port: update.port, host: update.host, status: update.status }, 'wrote the status of a port to Neutron');
-      dirty.add(row.id); // compared once more after the write: another status may have been reported meanwhile
+      waiting.addAgain(row.id); // compared once more after the write: another status may have been reported meanwhile
     } else for (const [key, reportedAt] of reported.rightlyVanished) vanishings.forget(row.id, key, reportedAt); // the port may return to the same host later
     for (const floatingIp of floatingIpUpdates(row, update?.status ?? row.status, rows)) if (isFresh()) await setFloatingIp(floatingIp);
-    if (!isFresh()) return void dirty.add(row.id);
+    if (!isFresh()) return void waiting.addAgain(row.id);
     unreported.note(row.id, silentDestination(row, reported));
     const destination = upAtDestination(row, reported);
     if (destination === undefined) told.delete(row.id);
@@ -94,14 +94,13 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
   let inTrouble = false;
   const loop: Loop = startLoop({
     run: async () => {
-      for (const port of unreported.due()) dirty.add(port);
-      while (dirty.size > 0) {
-        const some = [...dirty].slice(0, batchSize);
-        for (const port of some) dirty.delete(port);
+      for (const port of unreported.due()) waiting.add(port);
+      while (waiting.size > 0) {
+        const some = waiting.take();
         try {
           await examine(some);
         } catch (error) {
-          for (const port of some) dirty.add(port);
+          for (const port of some) waiting.addAgain(port);
           throw error;
         }
       }
@@ -113,7 +112,7 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
       return unreported.restMs();
     },
     onFailure: (error) => {
-      if (!inTrouble) log.warn({ err: error, ports: dirty.size }, 'port states do not reach Neutron, so Nova waits; retrying; see the rows process and etcd');
+      if (!inTrouble) log.warn({ err: error, ports: waiting.size }, 'port states do not reach Neutron, so Nova waits; retrying; see the rows process and etcd');
       inTrouble = true;
     },
     clock,
@@ -121,7 +120,7 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
 
   return {
     look(port) {
-      dirty.add(port);
+      waiting.add(port);
       loop.wake();
     },
     freed(floatingIp) {
