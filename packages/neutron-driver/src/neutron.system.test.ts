@@ -718,6 +718,8 @@ test('a port is written and its reports are followed, whatever other values etcd
   await driverUnderHostileValues(cloud, { id, device }, { values: 1200, batchValues: 400, seed: stormSize(1).seed });
 });
 
-test('three servers that are delayed, stopped and killed, while tenants change the same objects through all of them, end with what Neutron holds, and never allow more', async () => {
+test('three servers that are delayed, stopped and killed, while tenants change the same objects through all of them, end with what Neutron holds, and never allow more', {
+  timeout: 600_000,
+}, async () => {
   await severalServers(cloud, { changes: 60, faults: ['depose', 'kill a driver'] });
 });
