@@ -1,4 +1,5 @@
 // Opens what answers guests: by DHCPv4 (Dnsmasq), by IPv6, and by DNS.
+import { readFileSync } from 'node:fs';
 import type { Logger } from '@calico-openstack/agent';
 import type { Links } from '@calico-openstack/kernel/links/link';
 import { type Names, openNames } from './dns/open.ts';
@@ -43,6 +44,7 @@ export async function openServers({ options, dnsmasq, links, asked, log }: Serve
     links,
     server: { duid: serverDuid, leaseSeconds: options.dnsmasq.leaseSeconds },
     portOf: (tap) => v6.ports.get(tap),
+    isOff: isIpv6Off,
     answered: asked,
     log,
   });
@@ -64,4 +66,13 @@ export async function openServers({ options, dnsmasq, links, asked, log }: Serve
       await names.close();
     },
   };
+}
+
+/** Whether the kernel does no IPv6 on a link. */
+function isIpv6Off(name: string): boolean {
+  try {
+    return readFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, 'utf8').trim() !== '0';
+  } catch {
+    return true; // the link is gone, or the kernel has no IPv6
+  }
 }

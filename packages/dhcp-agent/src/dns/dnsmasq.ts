@@ -18,7 +18,7 @@ export const dnsPlacesIn = (directory: string) => ({
 /** How many names Dnsmasq remembers. */
 const cachedNames = 10_000;
 /** How many questions it asks at the same time. A guest has a share of these (limits.ts). */
-const mostAsked = 2000;
+const mostAsked = 10_000;
 
 /**
  * Dnsmasq's arguments. No text of a tenant is among them.

@@ -16,12 +16,19 @@ export interface Forwarder {
   close(): void;
 }
 
+/** A question that waits for Dnsmasq: whose it is, the number that the guest gave it, and what ends the wait. */
+type Question = {
+  readonly guest: string;
+  readonly id: readonly [number, number];
+  readonly answered: (answer: Uint8Array) => void;
+  readonly late: ReturnType<typeof setTimeout>;
+};
+
 /** Opens a socket for the questions. Whether Dnsmasq runs already does not matter. */
 export function openForwarder({ address, port }: { readonly address: string; readonly port: number } = forwarderAt): Forwarder {
   const shares = createShares(mostWaiting);
   /** The questions that wait, by the number under which Dnsmasq has them. */
-  const waiting = new Map<number, { readonly guest: string; readonly id: readonly [number, number]; readonly answered: (answer: Uint8Array) => void }>();
-  const expiry = new Set<ReturnType<typeof setTimeout>>();
+  const waiting = new Map<number, Question>();
   const socket = createSocket('udp4');
   socket.on('error', () => undefined); // Dnsmasq is being restarted; guests ask again
   socket.on('message', (answer) => {
@@ -37,7 +44,10 @@ export function openForwarder({ address, port }: { readonly address: string; rea
 
   function done(number: number): void {
     const question = waiting.get(number);
-    if (question && waiting.delete(number)) shares.giveBack(question.guest);
+    if (!question) return;
+    waiting.delete(number);
+    clearTimeout(question.late);
+    shares.giveBack(question.guest);
   }
 
   function freeNumber(): number {
@@ -51,12 +61,7 @@ export function openForwarder({ address, port }: { readonly address: string; rea
     askUdp(guest, message, answered) {
       if (waiting.size >= mostInAll || !shares.take(guest)) return false;
       const number = freeNumber();
-      waiting.set(number, { guest, id: [message[0]!, message[1]!], answered });
-      const late = setTimeout(() => {
-        expiry.delete(late);
-        done(number);
-      }, waitMs);
-      expiry.add(late);
+      waiting.set(number, { guest, id: [message[0]!, message[1]!], answered, late: setTimeout(() => done(number), waitMs) });
       const passed = Uint8Array.from(message);
       passed.set([number >> 8, number & 255], 0);
       send(passed);
@@ -71,7 +76,7 @@ export function openForwarder({ address, port }: { readonly address: string; rea
       return true;
     },
     close() {
-      for (const late of expiry) clearTimeout(late);
+      for (const number of [...waiting.keys()]) done(number);
       socket.close();
     },
   };

@@ -1,3 +1,4 @@
+import { addressBytes, linkLocalOf } from '@calico-openstack/addresses';
 import { silentLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { icmp6Frame, parseIcmp6, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
@@ -33,7 +34,7 @@ const question = (some: Partial<Parameters<typeof udp6Frame>[0]> = {}): Uint8Arr
 const solicitation = (sourceMac = mac): Uint8Array =>
   icmp6Frame({ sourceMac, destinationMac: mac, source: linkLocal, destination: linkLocal, message: Uint8Array.of(133, 0, 0, 0, 0, 0, 0, 0) });
 
-function setUp() {
+function setUp({ isOff = true } = {}) {
   const clock = fakeClock();
   const links = fakeLinks({ deliverBy: 'hand' });
   const index = Object.fromEntries(['tap1', 'tap2', 'eth0'].map((name) => [name, links.kernel.add(name, { up: true, mac: 'fe:16:3e:00:00:01' })]));
@@ -41,7 +42,14 @@ function setUp() {
   links.kernel.deliver();
   const ports = new Map<string, Ipv6Service>([['tap1', port6()]]);
   const sent: { readonly linkIndex: number; readonly bytes: Uint8Array }[] = [];
-  const options = { links, server: { duid: Uint8Array.of(0, 4), leaseSeconds: 600 }, portOf: (tap: string) => ports.get(tap), log: silentLog(), clock };
+  const options = {
+    links,
+    server: { duid: Uint8Array.of(0, 4), leaseSeconds: 600 },
+    portOf: (tap: string) => ports.get(tap),
+    isOff: () => isOff,
+    log: silentLog(),
+    clock,
+  };
   const responder = createResponder(options, (linkIndex, bytes) => sent.push({ linkIndex, bytes }));
   closing.push(responder);
   return {
@@ -104,7 +112,22 @@ test('a guest without end is answered sixteen times at once, and then eight time
   expect(replies().length).toBeLessThanOrEqual(16 + 80);
 });
 
-test('the last question and solicitation that came before the port, or before the tap had its address, are answered when it comes; later they are forgotten', async () => {
+test('before the kernel has given the tap its link-local address, guests are answered from the one that it makes of the tap’s MAC', () => {
+  const { hear, changed, links, ports, replies, advertisements } = setUp({ isOff: false });
+  links.removeAddress('tap2', 'fe80::1', 64);
+  links.kernel.deliver();
+  hear('tap2', question());
+  ports.set('tap2', port6());
+  changed('tap2');
+  const made = addressBytes(linkLocalOf('fe:16:3e:00:00:01'));
+  expect([replies()[0]?.source, advertisements()[0]?.source]).toEqual([made, made]);
+  links.addAddress('tap2', 'fe80::1', 64);
+  links.kernel.deliver();
+  changed('tap2');
+  expect(advertisements().at(-1)?.source).toEqual(addressBytes('fe80::1'));
+});
+
+test('the last question and solicitation that came before the port, or before the host did IPv6 on the tap, are answered when it comes; later they are forgotten', async () => {
   const { hear, changed, ports, links, sent, replies, clock } = setUp();
   for (let times = 0; times < 3; times += 1) hear('tap2', question());
   hear('tap2', solicitation());

@@ -1,6 +1,6 @@
 // Answers guests' DHCPv6 messages and router solicitations on the taps, and advertises the host as router there. One packet socket receives the frames of all taps before any firewall rule,
 // and sends whole frames. A question that arrives before its tap can be answered is answered as soon as possible.
-import { addressBytes, macBytes } from '@calico-openstack/addresses';
+import { addressBytes, linkLocalOf, macBytes } from '@calico-openstack/addresses';
 import { type Clock, type Logger, type Loop, StartError, startLoop, systemClock } from '@calico-openstack/agent';
 import { type Frame, icmp6Frame, openPacketSocket, type PacketSocket, parseIcmp6, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
 import type { Links } from '@calico-openstack/kernel/links/link';
@@ -15,6 +15,8 @@ export type ResponderOptions = {
   readonly server: Server;
   /** The port that is served on a tap; undefined when none is. */
   readonly portOf: (tap: string) => Ipv6Service | undefined;
+  /** Whether IPv6 is switched off on a tap, so that the host is no router there. */
+  readonly isOff?: (tap: string) => boolean;
   /** Called for each answer. */
   readonly answered?: (tap: string, protocol: 'dhcpv6' | 'router-solicitation') => void;
   readonly log: Logger;
@@ -91,7 +93,7 @@ type Advertised = { readonly port: Ipv6Service; readonly host: string; readonly 
 /** The responder without its socket. It takes in frames, and sends answers with `send`. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its maps are of one set of taps, which come and go together
 export function createResponder(
-  { links, server, portOf, answered, log, clock = systemClock }: ResponderOptions,
+  { links, server, portOf, isOff = () => false, answered, log, clock = systemClock }: ResponderOptions,
   send: (linkIndex: number, frame: Uint8Array) => unknown,
 ): Responder & { take(frame: Frame): void } {
   const budgets = new Map<string, { left: number; atMs: number }>();
@@ -107,10 +109,16 @@ export function createResponder(
     return now > 0;
   }
 
+  /**
+   * The kernel gives a tap its link-local address up to two seconds after the tap (it looks for duplicates, and handles carriers once a second). Guests are answered before from the address that
+   * it makes of the tap's MAC (RFC 4291 2.5.1). Should it choose another one, that counts from then on, and is advertised.
+   */
   function hostOn(tap: string): Host | undefined {
     const link = links.link(tap);
+    if (link?.mac === undefined || !link.up) return undefined;
     const own = links.addresses(tap).find(({ address, family }) => family === 6 && address.startsWith('fe80:'));
-    return link?.mac === undefined || !own ? undefined : { index: link.index, mac: macBytes(link.mac), linkLocal: addressBytes(own.address) };
+    if (!own && isOff(tap)) return undefined;
+    return { index: link.index, mac: macBytes(link.mac), linkLocal: addressBytes(own?.address ?? linkLocalOf(link.mac)) };
   }
 
   function take({ linkIndex, bytes }: Frame): void {
