@@ -52,8 +52,11 @@ async function resync(lab: Lab): Promise<{ readonly totalMs: number; readonly en
   return { totalMs: total_ms, endpoints: phases.endpoints };
 }
 
+/** The id of a port that `insertPorts` inserts, which is also its VM's. @param seq from 1 */
+export const portOf = (seq: number): string => `00000000-0000-4000-8000-${String(seq).padStart(12, '0')}`;
+
 /** Inserts VMs' ports that are bound on hosts with 20 ports each, with a security group and an address each, as ML2 would have written them. */
-async function insertPorts(lab: Lab, ports: number): Promise<void> {
+export async function insertPorts(lab: Lab, ports: number): Promise<void> {
   const { openstack, mariadb } = lab;
   const network = await openstack.create('network', { name: 'bench' });
   const subnet = await openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.64.0.0/12', enable_dhcp: false });

@@ -6,6 +6,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'start-of-day': () => import('./start-of-day.ts'),
   'packet-path': () => import('./packet-path.ts'),
   'dhcp-latency': () => import('./dhcp-latency.ts'),
+  heartbeats: () => import('./heartbeats.ts'),
   resync: () => import('./resync.ts'),
   load: () => import('./load.ts'),
   'connections-cut': () => import('./connections-cut.ts'),
