@@ -112,7 +112,8 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
 const ending = (server: number): string => (server === 1 ? '' : `-${server}`);
 
 /** Nova's rights: newer releases give them to the role `service` alone, which the lab's administrator does not have. */
-const policy = '"create_port:binding:profile": "rule:admin_only"\n"update_port:binding:profile": "rule:admin_only"\n';
+const novas = ['create_port:binding:profile', 'update_port:binding:profile', 'create_port_binding', 'delete_port_binding', 'activate'];
+const policy = novas.map((name) => `"${name}": "rule:admin_only"\n`).join('');
 
 /** Upstream's core plugin is its router plugin, too. */
 function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePlugin'>): string {
