@@ -22,7 +22,7 @@ import {
   tellUnreadable,
 } from '@calico-openstack/agent';
 import { type DesiredChange, resourceRoot } from '@calico-openstack/datamodel';
-import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
+import { type Change, connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { type NetconfChange, readSysctl } from '@calico-openstack/kernel';
 import { createPolicyCalculation } from '@calico-openstack/policy';
 import { type RenderOptions, type TableName, tableName } from '@calico-openstack/render';
@@ -49,6 +49,7 @@ import { Sharing } from './sharing/sharing.ts';
 import { createStamping, type Stamping } from './stamping.ts';
 import { type Statuses, startStatuses } from './status/statuses.ts';
 import { anotherFelixPolices, createTakeOver, type TakeOver } from './takeover/takeover.ts';
+import { WaitingChanges } from './waiting-changes.ts';
 
 const startedAtMs = Date.now() - performance.now();
 
@@ -141,6 +142,8 @@ export class Felix {
   #programmed: Programmed | undefined;
   /** What listens for guests while one is awaited. */
   #hearing: { close(): void } | undefined;
+  /** The changes of the datastore since it was read that have not been taken in. */
+  readonly #waiting = new WaitingChanges();
   #inSync = false;
   /** Whether the settings have to be resolved again. This happens for the first time when the first reading of the datastore is complete. */
   #settingsDirty = true;
@@ -177,7 +180,7 @@ export class Felix {
       metrics: startPages('metrics', metricsPages(this.#metrics.registry), log),
     };
     this.#programming = startLoop({
-      run: () => this.#program(),
+      run: () => this.#takeAndProgram(),
       onFailure: (error, failures, retryMs) => this.#reportFailure(error, failures, retryMs),
       clock,
     });
@@ -284,17 +287,8 @@ export class Felix {
     const boundHeap = boundLargeHeap();
     const follower = this.#etcd.follow([resourceRoot], {
       onChanges: (changes) => {
-        const fromMs = this.#clock.steadyMs();
-        takeEach(
-          changes,
-          ({ key, value }) => {
-            if (this.#keeper.update(key, value)) this.#settingsDirty = true;
-            this.#calculation.update(key, value);
-          },
-          (error, key) => this.#notices.fault(error, key),
-        );
-        this.#metrics.calculationSeconds.observe((this.#clock.steadyMs() - fromMs) / 1000);
-        this.#metrics.noteUpdates(changes.map(({ key }) => key));
+        if (this.#inSync) this.#waiting.add(changes);
+        else this.#takeIn(changes); // nothing is programmed yet, so there is nothing to hold up
         boundHeap();
         if (this.#inSync) this.#programming.wake();
       },
@@ -319,6 +313,21 @@ export class Felix {
     this.#closing.push(() => follower.close());
   }
 
+  #takeIn(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const fromMs = this.#clock.steadyMs();
+    takeEach(
+      changes,
+      ({ key, value }) => {
+        if (this.#keeper.update(key, value)) this.#settingsDirty = true;
+        this.#calculation.update(key, value);
+      },
+      (error, key) => this.#notices.fault(error, key),
+    );
+    this.#metrics.calculationSeconds.observe((this.#clock.steadyMs() - fromMs) / 1000);
+    this.#metrics.noteUpdates(changes.map(({ key }) => key));
+  }
+
   /** Warns when Nova seems to call this host by another name than its system does. Otherwise it would silently get no endpoints. */
   #warnOfNamesakes(): void {
     const look = () => namesakesOf(this.#etcd, this.#keeper.settings.config);
@@ -326,7 +335,17 @@ export class Felix {
     this.#closing.push(() => watch.close());
   }
 
-  /** Handles all changes. Returns after how many milliseconds the next run begins at the latest. */
+  /** Handles what has changed, of masses a portion; then the next run follows at once. Returns after how many milliseconds the next run begins at the latest. */
+  #takeAndProgram(): number | undefined {
+    const startMs = this.#clock.steadyMs();
+    this.#takeIn(this.#waiting.take());
+    if (!this.#waiting.isEmpty) this.#programming.wake();
+    const restMs = this.#program();
+    this.#waiting.noteTook(this.#clock.steadyMs() - startMs);
+    return restMs;
+  }
+
+  /** Programs what has been taken in. Returns after how many milliseconds the next run begins at the latest. */
   #program(): number | undefined {
     if (this.#inSync && this.#settingsDirty) this.#refreshSettings();
     const { ready, config } = this.#keeper.settings;

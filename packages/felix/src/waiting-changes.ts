@@ -1,0 +1,64 @@
+// Hands changes of the datastore out in portions, so that no turn of the loop takes long: a hundred thousand new members of a set cost the kernel a second. A portion ends between two
+// transactions, so that each step programs a state that the datastore has had. Pure: the caller measures the time.
+import type { Change } from '@calico-openstack/etcd';
+
+/** How long a step should take at most. The loop's longest turn is about twice as long, when a portion costs more than the ones before. */
+const longestStepMs = 100;
+/** The size of a portion at first, at least and at most, in bytes of keys and values. */
+const [firstBytes, leastBytes, mostBytes] = [256 * 1024, 16 * 1024, 16 * 1024 * 1024] as const;
+/** What a change counts besides its bytes, because a deletion has none and costs as much. */
+const perChangeBytes = 1024;
+
+/** The changes that have come and have not been processed. */
+export class WaitingChanges {
+  #waiting: readonly Change[][] = [];
+  /** How many changes of the first list have been handed out. */
+  #taken = 0;
+  #budgetBytes = firstBytes;
+  #portionBytes = 0;
+
+  /** Adds changes behind the others. */
+  add(changes: readonly Change[]): void {
+    if (changes.length > 0) this.#waiting = [...this.#waiting, [...changes]];
+  }
+
+  /** Whether nothing waits. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** Takes the next portion: whole transactions, at least one. */
+  take(): readonly Change[] {
+    const portion: Change[] = [];
+    this.#portionBytes = 0;
+    for (let change = this.#first(); change; change = this.#first()) {
+      const bytes = perChangeBytes + change.key.length + (change.value?.length ?? 0);
+      const last = portion.at(-1);
+      if (last && last.modRevision !== change.modRevision && this.#portionBytes + bytes > this.#budgetBytes) break;
+      portion.push(change);
+      this.#portionBytes += bytes;
+      this.#drop();
+    }
+    return portion;
+  }
+
+  /** Says how long the step with the last portion took. The next portions are smaller or greater accordingly. */
+  noteTook(tookMs: number): void {
+    if (this.#portionBytes === 0) return;
+    const wanted = tookMs > longestStepMs ? (this.#portionBytes * longestStepMs) / tookMs : this.#portionBytes * 2;
+    // A small portion that was fast says nothing about great ones.
+    if (tookMs > longestStepMs || wanted > this.#budgetBytes) this.#budgetBytes = Math.min(mostBytes, Math.max(leastBytes, wanted));
+    this.#portionBytes = 0;
+  }
+
+  #first(): Change | undefined {
+    return this.#waiting[0]?.[this.#taken];
+  }
+
+  #drop(): void {
+    this.#taken += 1;
+    if (this.#taken < this.#waiting[0]!.length) return;
+    this.#waiting = this.#waiting.slice(1);
+    this.#taken = 0;
+  }
+}
