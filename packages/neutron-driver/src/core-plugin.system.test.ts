@@ -32,7 +32,7 @@ test('with core_plugin = calico, ports are bound and written, and calico-resync 
   expect(Object.keys(await cloud.endpointsOf(two))).toEqual(['host-1']);
 });
 
-test('what Calico does not carry out is refused with the reason: trunks, port forwarding, QoS policies of floating IPs', async () => {
+test('what Calico does not carry out is refused with the reason: trunks, port forwarding, QoS policies of floating IPs, templates of rules', async () => {
   const { openstack } = cloud;
   const refused = async (path: string, body: object, reason: RegExp): Promise<void> =>
     expect(await openstack.request('POST', path, body)).toMatchObject({ status: 409, body: expect.stringMatching(reason) });
@@ -49,6 +49,11 @@ test('what Calico does not carry out is refused with the reason: trunks, port fo
   await refused(`floatingips/${floating.id}/port_forwardings`, { port_forwarding: forwarding }, /port forwarding cannot be had/);
   const { policy } = JSON.parse((await openstack.request('POST', 'qos/policies', { policy: { name: 'q' } })).body) as { policy: { id: string } };
   await refused('floatingips', { floatingip: { floating_network_id: outside.id, qos_policy_id: policy.id } }, /a floating IP cannot have a QoS policy/);
+  const udplite = { direction: 'ingress', ethertype: 'IPv4', protocol: 'udplite', port_range_min: 5, port_range_max: 6 };
+  const template = { default_security_group_rule: { ...udplite, used_in_default_sg: true, used_in_non_default_sg: true } };
+  const hasTemplates = (await openstack.request('GET', 'default-security-group-rules')).status === 200; // since Neutron 24
+  if (hasTemplates) await refused('default-security-group-rules', template, /TCP, UDP and SCTP/);
+  expect(hasTemplates).toBe(process.env['LAB_NEUTRON'] !== undefined);
 });
 
 test('calico-resync --dry-run writes nothing; without a daemon calico-resync does the work itself', { timeout: 120_000 }, async () => {
