@@ -721,5 +721,5 @@ test('a port is written and its reports are followed, whatever other values etcd
 test('three servers that are delayed, stopped and killed, while tenants change the same objects through all of them, end with what Neutron holds, and never allow more', {
   timeout: 600_000,
 }, async () => {
-  await severalServers(cloud, { changes: 60, faults: ['depose', 'kill a driver'] });
+  await severalServers(cloud, { changes: 40, faults: ['depose', 'kill a driver'] });
 });
