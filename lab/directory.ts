@@ -40,6 +40,8 @@ export type LabState = {
   readonly foreign?: Foreign | undefined;
   /** Whether Neutron has `core_plugin = calico` with the project's driver, in place of ML2 with its mechanism driver. */
   readonly corePlugin?: boolean;
+  /** Whether Nova runs. */
+  readonly nova?: boolean;
   /** The process that brings the lab up or uses it; undefined when the lab was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };

@@ -32,7 +32,7 @@ export async function takeDown(prefix: string, { force = false } = {}): Promise<
 
 /**
  * The running processes of the lab: those with its mark in their environment, and those in its namespaces that belong to a session that it started (a program may overwrite its
- * environment, or lose its parent). Other processes in the namespaces do not count: somebody may be looking around there with a shell.
+ * environment, or lose its parent), or see a host as libvirtd does (QEMU, whose environment libvirt cleans). Other processes in the namespaces do not count: somebody may be looking around there with a shell.
  */
 export function processesOf(prefix: string): ProcessFacts[] {
   const directory = directoryOf(prefix);
@@ -40,8 +40,17 @@ export function processesOf(prefix: string): ProcessFacts[] {
   const sessions = new Set(recordedIn(directory));
   const namespaces = new Set<string | undefined>(namespacesOf(prefix).map(namespaceIdentity));
   const ours = ({ pid, session }: ProcessFacts): boolean =>
-    environmentOf(pid).includes(mark) || (sessions.has(session) && namespaces.has(networkNamespaceOf(pid)));
+    environmentOf(pid).includes(mark) || (namespaces.has(networkNamespaceOf(pid)) && (sessions.has(session) || seesLab(pid, directory)));
   return allProcesses().filter((facts) => !facts.zombie && facts.pid !== process.pid && ours(facts));
+}
+
+/** Whether the process is in a mount namespace that shows it a folder of the lab elsewhere. */
+function seesLab(pid: number, directory: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(`${directory.slice('/var/lib'.length)}/`);
+  } catch {
+    return false; // it has just ended
+  }
 }
 
 /** Lists everything that exists of a lab, in words; an empty list when it is gone. */

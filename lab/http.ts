@@ -15,9 +15,11 @@ export type HttpRequest = {
   readonly signal?: AbortSignal;
 };
 
-/** Sends a request, with `body` as JSON. Each request opens a new connection, because uWSGI closes it after the answer. Rejects when no answer arrives in time. */
+/** Sends a request, with `body` as JSON, or as it is when it is bytes. Each request opens a new connection, because uWSGI closes it after the answer. Rejects when no answer arrives in time. */
 export function http({ socket, method = 'GET', path, headers = {}, body, timeoutMs = 60_000, signal }: HttpRequest): Promise<HttpAnswer> {
   const limit = AbortSignal.timeout(timeoutMs);
+  const content = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body);
+  const length = content === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(content)) };
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
@@ -26,7 +28,7 @@ export function http({ socket, method = 'GET', path, headers = {}, body, timeout
         path,
         agent: false,
         signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
-        headers: { Host: 'localhost', Accept: 'application/json', ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
+        headers: { Host: 'localhost', Accept: 'application/json', ...length, ...headers },
       },
       (incoming) => {
         const chunks: Buffer[] = [];
@@ -42,6 +44,6 @@ export function http({ socket, method = 'GET', path, headers = {}, body, timeout
       },
     );
     outgoing.once('error', reject);
-    outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    outgoing.end(content);
   });
 }

@@ -5,6 +5,7 @@ import { claimDirectory, directoryOf, type Foreign, type LabState, type Part, ty
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { type ComputeHost, computeHost, startHost } from './host.ts';
+import { checkNova, type Nova, novaServices } from './nova/nova.ts';
 import { type OpenStack, openStack, writeCredentials } from './openstack.ts';
 import { type Host, isOneNetwork, makePlan, type Plan, type Rack, reflectorsOf, type Topology } from './plan.ts';
 import { createProcesses, type Processes, type Service } from './process.ts';
@@ -37,6 +38,8 @@ export interface Lab {
   /** undefined in a lab without the driver. `without` lists all parts that are left out. */
   readonly driver: Service | undefined;
   readonly hosts: readonly ComputeHost[];
+  /** undefined in a lab without Nova. */
+  readonly nova: Nova | undefined;
   readonly openstack: OpenStack;
   /** Describes one more Neutron with its driver, on the same database and etcd. Neither is started. */
   anotherServer(server: number): NeutronServer;
@@ -69,6 +72,8 @@ export type LabOptions = {
   readonly foreign?: Foreign;
   /** Whether Neutron has `core_plugin = calico`, in place of ML2 with the mechanism driver `calico`. */
   readonly corePlugin?: boolean;
+  /** Whether Nova runs, with libvirt and QEMU on each host. */
+  readonly nova?: boolean;
   readonly progress?: Progress;
   /** Aborting it stops the lab from coming up. */
   readonly signal?: AbortSignal;
@@ -87,14 +92,16 @@ export async function bringUp({
   etcdUsers = false,
   foreign,
   corePlugin = false,
+  nova = false,
   progress = silent(),
   signal,
 }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts, topology);
-  const state: LabState = { prefix, hosts, topology, without: [...without], reporting, grpcProxy, etcdUsers, foreign, corePlugin, owner: thisProcess() };
+  const state: LabState = { prefix, hosts, topology, without: [...without], reporting, grpcProxy, etcdUsers, foreign, corePlugin, nova, owner: thisProcess() };
   if (state.without.includes('bird-agent') && isOneNetwork(topology))
     throw new LabError('BAD_OPTION', `in the topology ${topology} hosts peer as the BIRD agent has them: there is none without it`);
+  if (nova) checkNova();
   claimDirectory(state);
   const abort = new AbortController();
   const lab = describe(plan, state, abort);
@@ -141,8 +148,10 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     driver: foreignDriver !== undefined ? { foreignPackages: foreignDriver } : without.has('neutron-driver') ? undefined : { folder: join(root, 'neutron') },
     reporting: state.reporting,
     corePlugin: state.corePlugin ?? false,
+    nova: state.nova ?? false,
   };
   const neutron = neutronService(processes, control, neutronOptions);
+  const nova = state.nova ? novaServices(processes, plan, { mariadb, authUrl: keystone.authUrl, pythonPath: neutron.pythonPath }) : undefined;
   const driver =
     without.has('neutron-driver') || foreignDriver !== undefined ? undefined : driverService(processes, control, neutron, executable('calico-neutron-driver'));
   return {
@@ -155,13 +164,14 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     grpcProxy,
     etcdUsers: users,
     mariadb,
-    tables: tables(processes, mariadb, keystone, neutron),
+    tables: tables(processes, mariadb, keystone, neutron, nova),
     keystone,
     neutron,
     driver,
     hosts: plan.hosts.map((host) =>
       computeHost(processes, host, { etcd: etcdAddress, without, reporting: state.reporting, foreign: state.foreign ?? {}, executable }),
     ),
+    nova,
     openstack: openStack(processes, control, keystone, neutron),
     anotherServer(server) {
       const another = neutronService(processes, control, { ...neutronOptions, server });
@@ -208,6 +218,7 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
       await mariadb.sql('CREATE DATABASE keystone CHARACTER SET utf8; CREATE DATABASE neutron CHARACTER SET utf8');
     });
     await allDone([step("Keystone's tables", keystone.migrate), step("Neutron's tables", neutron.migrate)], abort);
+    if (lab.nova) await step("Nova's, Placement's and Glance's tables", lab.nova.migrate);
     await step('a copy of the tables for the next lab', tables.keep);
   };
   const openStackServices = async (): Promise<void> => {
@@ -216,10 +227,17 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
     await datastore;
     if (driver !== undefined) await step("Neutron's driver daemon", driver.start);
     // Keystone is needed only by Neutron's first request, so the two start side by side.
-    await allDone([step('Keystone', keystone.start).then(() => step('the catalogue', openstack.register)), step('Neutron', neutron.start)], abort);
+    await allDone(
+      [
+        step('Keystone', keystone.start).then(() => step('the catalogue', () => openstack.register({ name: 'neutron', type: 'network', url: neutron.url }))),
+        step('Neutron', neutron.start),
+      ],
+      abort,
+    );
   };
   await allDone([datastore, compute(), openStackServices()], abort);
   if (!lab.without.has('neutron-driver') && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
+  await lab.nova?.start(openstack, { step, together: (works) => allDone(works, abort) });
 }
 
 const steps: Readonly<Record<Topology, string>> = {

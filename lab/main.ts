@@ -11,7 +11,7 @@ import { onTerminal } from './progress.ts';
 import { look, memoryOf } from './scene.ts';
 import { soak } from './soak.ts';
 
-const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--topology NAME] [--without PART…]   brings a lab up and leaves it
+const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--topology NAME] [--without PART…] [--nova]   brings a lab up and leaves it
        npm run lab -- down [--prefix NAME] [--force]                    removes it
        npm run lab -- status [--prefix NAME]                            says what runs
        npm run lab -- soak [--prefix NAME] [--hosts N] [--minutes N]    a lab behind etcd's grpc-proxy for so long [60], with the proxy and etcd killed now and then
@@ -36,13 +36,14 @@ async function main(args: string[]): Promise<number> {
       hosts: { type: 'string', default: '3' },
       topology: { type: 'string', default: 'router' },
       without: { type: 'string', multiple: true, default: [] },
+      nova: { type: 'boolean', default: false },
       force: { type: 'boolean', default: false },
       minutes: { type: 'string', default: '60' },
     },
   });
   switch (positionals[0]) {
     case 'up':
-      return await up(values.prefix, Number(values.hosts), asTopology(values.topology), values.without.map(asPart));
+      return await up(values.prefix, Number(values.hosts), asTopology(values.topology), values.without.map(asPart), values.nova);
     case 'down':
       process.stdout.write(
         (await takeDown(values.prefix, { force: values.force })) ? `the lab ${values.prefix} is gone\n` : `there is no lab called ${values.prefix}\n`,
@@ -58,7 +59,7 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-async function up(prefix: string, hosts: number, topology: Topology, without: Part[]): Promise<number> {
+async function up(prefix: string, hosts: number, topology: Topology, without: Part[], nova: boolean): Promise<number> {
   const abort = new AbortController();
   const progress = onTerminal();
   const begin = performance.now();
@@ -68,13 +69,13 @@ async function up(prefix: string, hosts: number, topology: Topology, without: Pa
       abort.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
     });
   }
-  const lab = await bringUp({ prefix, hosts, topology, without, progress, signal: abort.signal }).catch((error) => {
+  const lab = await bringUp({ prefix, hosts, topology, without, nova, progress, signal: abort.signal }).catch((error) => {
     if (!abort.signal.aborted) throw error;
     return undefined;
   });
   if (lab === undefined) return 130;
   lab.release();
-  progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s\n`);
+  progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s, with ${Math.round(memoryOf(prefix) / 1024 / 1024)} MB\n`);
   for (const line of exploreLines(lab)) progress.say(line);
   return 0;
 }

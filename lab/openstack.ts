@@ -72,8 +72,10 @@ export interface OpenStack {
   request(method: string, path: string, body?: unknown): Promise<HttpAnswer>;
   /** Runs `openstack …` on the control machine and returns what it prints. */
   cli(...args: readonly string[]): Promise<string>;
-  /** Registers the Networking service in Keystone's catalogue, once; the command-line client needs that. */
-  register(): Promise<void>;
+  /** Sends any request to the service behind this socket. Returns the answer as it is, errors included. */
+  ask(socket: string, method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<HttpAnswer>;
+  /** Registers a service in Keystone's catalogue, once; the command-line client needs that. */
+  register(service: { readonly name: string; readonly type: string; readonly url: string }): Promise<void>;
   /** The environment variables that `openstack` needs. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -92,14 +94,14 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
   };
   let token: Promise<string> | undefined;
 
-  async function ask(socket: string, method: string, path: string, body?: unknown): Promise<HttpAnswer> {
+  async function ask(socket: string, method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<HttpAnswer> {
     token ??= login(keystone.socket, processes.signal);
     const asked = token;
-    const answer = await http({ socket, method, path, body, headers: { 'X-Auth-Token': await asked }, signal: processes.signal });
+    const answer = await http({ socket, method, path, body, headers: { 'X-Auth-Token': await asked, ...headers }, signal: processes.signal });
     if (answer.status !== 401) return answer;
     if (token === asked) token = undefined; // the token has expired, or Keystone was set up anew
     token ??= login(keystone.socket, processes.signal);
-    return await http({ socket, method, path, body, headers: { 'X-Auth-Token': await token }, signal: processes.signal });
+    return await http({ socket, method, path, body, headers: { 'X-Auth-Token': await token, ...headers }, signal: processes.signal });
   }
 
   /** Sends a request and returns the only member of its answer. Rejects with API_REFUSED and what the service says. */
@@ -122,9 +124,10 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
     remove: (kind, id) => neutronExpects('DELETE', `${collection(kind)}/${id}`),
     request: (method, path, body) => ask(neutron.socket, method, `/v2.0/${path}`, body),
     cli: (...args) => processes.run('openstack', args, { on, env: environment }),
-    async register() {
-      const service = (await expect(keystone.socket, 'POST', '/v3/services', { service: { name: 'neutron', type: 'network' } })) as { id: string };
-      const endpoint = { service_id: service.id, region_id: administrator.region, url: neutron.url };
+    ask,
+    async register({ name, type, url }) {
+      const service = (await expect(keystone.socket, 'POST', '/v3/services', { service: { name, type } })) as { id: string };
+      const endpoint = { service_id: service.id, region_id: administrator.region, url };
       for (const face of ['public', 'internal', 'admin'])
         await expect(keystone.socket, 'POST', '/v3/endpoints', { endpoint: { ...endpoint, interface: face } });
     },

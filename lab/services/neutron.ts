@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Reporting } from '../directory.ts';
+import { novaLogin } from '../nova/configuration.ts';
 import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
@@ -37,6 +38,8 @@ export type NeutronOptions = {
   readonly corePlugin: boolean;
   /** The server's number: several share the database and etcd. [1] */
   readonly server?: number;
+  /** Whether there is a Nova to be told of ports. */
+  readonly nova: boolean;
 };
 
 /** An installed Neutron. */
@@ -123,7 +126,7 @@ function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePl
     : 'core_plugin = ml2\nservice_plugins = router,qos,revisions\n';
 }
 
-const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting, corePlugin, server = 1 }: NeutronOptions): string => `[DEFAULT]
+const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting, corePlugin, nova, server = 1 }: NeutronOptions): string => `[DEFAULT]
 auth_strategy = keystone
 ${plugins({ driver, corePlugin })}transport_url = fake://
 state_path = ${directory}/state
@@ -131,8 +134,8 @@ api_paste_config = ${installation.apiPaste}
 dns_domain = lab.example.
 allow_overlapping_ips = true
 dhcp_agent_notification = false
-notify_nova_on_port_status_changes = false
-notify_nova_on_port_data_changes = false
+notify_nova_on_port_status_changes = ${nova}
+notify_nova_on_port_data_changes = ${nova}
 use_stderr = true
 ${reporting === undefined ? '' : `agent_down_time = ${reporting.agentDownSeconds}\n`}[database]
 connection = ${mariadb.connection('neutron')}
@@ -151,7 +154,7 @@ project_name = ${administrator.project}
 user_domain_name = ${administrator.domain}
 project_domain_name = ${administrator.domain}
 region_name = ${administrator.region}
-[ml2]
+${nova ? novaLogin(keystone.authUrl) : ''}[ml2]
 type_drivers = local,flat
 tenant_network_types = local
 mechanism_drivers = ${driver === undefined || corePlugin ? 'logger' : 'calico'}

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
+import type { Nova } from '../nova/nova.ts';
 import type { Processes } from '../process.ts';
 import type { Keystone } from './keystone.ts';
 import type { MariaDb } from './mariadb.ts';
@@ -23,11 +24,15 @@ export interface Tables {
 }
 
 /** The kept data for these services. */
-export function tables(processes: Processes, mariadb: MariaDb, keystone: Keystone, neutron: Neutron): Tables {
+export function tables(processes: Processes, mariadb: MariaDb, keystone: Keystone, neutron: Neutron, nova: Nova | undefined): Tables {
+  const kind = nova === undefined ? 'tables-' : 'nova-tables-';
+
   async function kept(): Promise<string> {
-    const versions = await processes.run('dpkg-query', ['-W', ...packages]);
-    const key = createHash('sha256').update(JSON.stringify([versions, keystone.contents, neutron.contents, mariadb.contents]));
-    return join(cache, `tables-${key.digest('hex').slice(0, 16)}`);
+    const versions = await processes.run('dpkg-query', ['-W', ...packages, ...(nova?.packages ?? [])]);
+    const key = createHash('sha256').update(
+      JSON.stringify([versions, keystone.contents, neutron.contents, mariadb.contents, ...(nova === undefined ? [] : [nova.contents])]),
+    );
+    return join(cache, `${kind}${key.digest('hex').slice(0, 16)}`);
   }
   const copy = (from: string, to: string): Promise<string> => processes.run('cp', ['-a', '--reflink=auto', from, to]);
 
@@ -50,15 +55,15 @@ export function tables(processes: Processes, mariadb: MariaDb, keystone: Keyston
       } finally {
         rmSync(unfinished, { recursive: true, force: true });
       }
-      prune(folder);
+      prune(folder, kind);
       await mariadb.start();
     },
   };
 }
 
 /** Removes the data of other versions, and what a killed process left unfinished. */
-function prune(current: string): void {
-  for (const name of readdirSync(cache).filter((found) => found.startsWith('tables-'))) {
+function prune(current: string, kind: string): void {
+  for (const name of readdirSync(cache).filter((found) => found.startsWith(kind))) {
     const [, maker] = name.split('.');
     const inTheMaking = maker !== undefined && processFacts(Number(maker)) !== undefined;
     if (join(cache, name) !== current && !inTheMaking) rmSync(join(cache, name), { recursive: true, force: true });

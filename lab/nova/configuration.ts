@@ -1,0 +1,142 @@
+// The configuration files of Nova, Placement, Glance and libvirt in a lab. Pure.
+import type { Joined } from '../plan.ts';
+import { administrator } from '../services/keystone.ts';
+
+/** Where the control machine's services are reached. */
+export type ControlAddresses = { readonly authUrl: string; readonly address: string };
+
+/** Where Nova's services send their messages. */
+const rabbitUrl = (address: string): string => `rabbit://guest:guest@${address}:5672/`;
+
+/** A section that has the lab's administrator log in. */
+const login = (section: string, authUrl: string, more = ''): string => `[${section}]
+auth_type = password
+auth_url = ${authUrl}
+www_authenticate_uri = ${authUrl}
+username = ${administrator.user}
+password = ${administrator.password}
+project_name = ${administrator.project}
+user_domain_name = ${administrator.domain}
+project_domain_name = ${administrator.domain}
+region_name = ${administrator.region}
+${more}`;
+
+/** The section by which Neutron tells Nova of its ports. */
+export const novaLogin = (authUrl: string): string => login('nova', authUrl, 'endpoint_type = public\n');
+
+/** What all of Nova's services need. `state` is a folder of their own. */
+const novaCommon = ({ authUrl, address }: ControlAddresses, host: string, ownAddress: string, state: string): string => `[DEFAULT]
+host = ${host}
+my_ip = ${ownAddress}
+state_path = ${state}
+transport_url = ${rabbitUrl(address)}
+rpc_response_timeout = 120
+compute_driver = libvirt.LibvirtDriver
+use_stderr = true
+vif_plugging_is_fatal = true
+vif_plugging_timeout = 120
+reserved_host_memory_mb = 0
+cpu_allocation_ratio = 16
+ram_allocation_ratio = 4
+# The guest has no ACPI daemon that would end it.
+shutdown_timeout = 1
+[api]
+auth_strategy = keystone
+${login('keystone_authtoken', authUrl)}${login('placement', authUrl)}${login('neutron', authUrl, 'service_metadata_proxy = true\nmetadata_proxy_shared_secret = lab\n')}[glance]
+api_servers = http://${address}:9292
+[conductor]
+workers = 1
+[scheduler]
+workers = 1
+[oslo_concurrency]
+lock_path = ${state}/lock
+[vnc]
+enabled = false
+[spice]
+enabled = false
+`;
+
+/** nova.conf of the control machine. `connection` returns a database's URL. */
+export const novaControl = (control: ControlAddresses, state: string, connection: (database: string) => string): string =>
+  `${novaCommon(control, 'control', control.address, state)}[api_database]
+connection = ${connection('nova_api')}
+[database]
+connection = ${connection('nova')}
+`;
+
+/** nova.conf of a compute host. It names no database: nova-compute complains of one. `file` is its own path, which the process with privileges needs. */
+export const novaCompute = (control: ControlAddresses, host: Joined, file: string): string =>
+  `${novaCommon(control, host.name, host.link.machine4, '/var/lib/nova')}[nova_sys_admin]
+helper_command = privsep-helper --config-file ${file}
+[libvirt]
+virt_type = qemu
+cpu_mode = none
+num_pcie_ports = 0
+live_migration_scheme = tcp
+live_migration_inbound_addr = ${host.link.machine4}
+mem_stats_period_seconds = 0
+images_type = raw
+[workarounds]
+# A live migration copies the guest's kernel again, which the inspection takes for a disk of a wrong format.
+disable_deep_image_inspection = true
+`;
+
+/** placement.conf. */
+export const placement = (authUrl: string, connection: string): string => `[DEFAULT]
+use_stderr = true
+[api]
+auth_strategy = keystone
+[placement_database]
+connection = ${connection}
+${login('keystone_authtoken', authUrl)}`;
+
+/** glance-api.conf. Images are files below `directory`. */
+export const glance = (authUrl: string, connection: string, directory: string): string => `[DEFAULT]
+use_stderr = true
+enabled_backends = files:file
+[glance_store]
+default_backend = files
+[files]
+filesystem_store_datadir = ${directory}/images
+[os_glance_staging_store]
+filesystem_store_datadir = ${directory}/staging
+[os_glance_tasks_store]
+filesystem_store_datadir = ${directory}/tasks
+[database]
+connection = ${connection}
+${login('keystone_authtoken', authUrl)}[paste_deploy]
+flavor = keystone
+config_file = /etc/glance/glance-api-paste.ini
+[oslo_policy]
+policy_dirs = /etc/glance/policy.d
+`;
+
+/** rabbitmq.conf. */
+export const rabbit = (address: string): string => `listeners.tcp.1 = ${address}:5672\nloopback_users = none\n`;
+
+/** libvirtd.conf. libvirt refuses to migrate between two hosts with one UUID. */
+export const libvirtd = ({ number, link }: Joined): string => `listen_tls = 0
+listen_tcp = 1
+listen_addr = "${link.machine4}"
+auth_tcp = "none"
+auth_unix_rw = "none"
+unix_sock_group = "root"
+host_uuid = "00000000-1111-4222-8333-${String(number).padStart(12, '4')}"
+log_outputs = "2:stderr"
+`;
+
+/** qemu.conf. Without cgroups: those of two hosts' domains with one name would be the same. */
+export const qemu = ({ link }: Joined): string => `user = "root"
+group = "root"
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+remember_owner = 0
+stdio_handler = "file"
+migration_address = "${link.machine4}"
+migration_host = "${link.machine4}"
+`;
+
+/** /etc/hosts, the same on all hosts. */
+export const hostsFile = (control: Joined, hosts: readonly Joined[]): string =>
+  ['127.0.0.1 localhost', ...[control, ...hosts].map(({ name, link }) => `${link.machine4} ${name}`), ''].join('\n');

@@ -1,0 +1,110 @@
+// An operator's requests to Nova and Glance, by their own APIs: images, flavors, servers and what is done with them.
+import { readFileSync } from 'node:fs';
+import { LabError } from '../errors.ts';
+import type { Lab } from '../lab.ts';
+import { machineImage } from '../machine/image.ts';
+import type { Fields } from '../openstack.ts';
+import type { Nova } from './nova.ts';
+
+/** A server, as far as the lab reads it; the field names are the API's own. */
+export type Server = {
+  readonly id: string;
+  readonly name: string;
+  readonly status: string;
+  readonly 'OS-EXT-SRV-ATTR:host': string | null;
+  readonly 'OS-EXT-STS:task_state': string | null;
+  readonly fault?: { readonly message: string };
+};
+
+/** The version of the Compute API that the requests are written for. */
+const microversion = { 'X-OpenStack-Nova-API-Version': '2.79' };
+
+/** How long an operation may take. QEMU emulates the processor, and the machine may be busy. */
+const operationMs = 300_000;
+
+/** The operator's requests. They reject with API_REFUSED when the service refuses. */
+export interface Servers {
+  /** Uploads the guest's kernel and its initramfs, and makes a flavor. Returns what `create` needs. */
+  prepare(): Promise<{ readonly imageRef: string; readonly flavorRef: string }>;
+  /** Creates a server on this host, and returns it when it is ACTIVE. */
+  create(host: string, fields: Fields): Promise<Server>;
+  get(id: string): Promise<Server>;
+  /** Carries out an action, and returns the server when it has this status, on this host if one is given, and nothing is under way. */
+  act(id: string, action: Fields, status: string, host?: string): Promise<Server>;
+  /** What the guest has printed. */
+  console(id: string): Promise<string>;
+  /** Deletes the server, and returns when Nova does not know it any more. */
+  remove(id: string): Promise<void>;
+}
+
+/** The requests to this lab's Nova. */
+export function servers({ openstack, processes }: Lab, nova: Nova): Servers {
+  async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const answer = await openstack.ask(nova.api.socket, method, `/v2.1/${path}`, body, microversion);
+    if (answer.status >= 400) throw new LabError('API_REFUSED', `${method} ${path} was answered ${answer.status}: ${answer.body.trim()}`);
+    return (answer.body === '' ? undefined : JSON.parse(answer.body)) as T;
+  }
+  const get = async (id: string): Promise<Server> => (await ask<{ server: Server }>('GET', `servers/${id}`)).server;
+
+  async function image(fields: Fields, content: Uint8Array): Promise<string> {
+    const made = await openstack.ask(nova.glance.socket, 'POST', '/v2/images', fields);
+    if (made.status !== 201) throw new LabError('API_REFUSED', `Glance answered ${made.status}: ${made.body.trim()}`);
+    const { id } = JSON.parse(made.body) as { id: string };
+    const stored = await openstack.ask(nova.glance.socket, 'PUT', `/v2/images/${id}/file`, content, { 'Content-Type': 'application/octet-stream' });
+    if (stored.status !== 204) throw new LabError('API_REFUSED', `Glance answered ${stored.status} to an image's content: ${stored.body.trim()}`);
+    return id;
+  }
+
+  /** Waits until nothing is under way. The first looks may still see the server as it was before: an action is accepted first, and then begins. */
+  async function settled(id: string, status: string, host?: string): Promise<Server> {
+    let failed: LabError | undefined;
+    const server = await processes.until(
+      `${status} of the server ${id}`,
+      async () => {
+        const seen = await get(id);
+        if (seen.status === 'ERROR')
+          failed = new LabError('ENDED_EARLY', `the server ${seen.name} is in ERROR: ${seen.fault?.message ?? 'Nova does not say why'}`);
+        return seen.status === status && seen['OS-EXT-STS:task_state'] === null && (host === undefined || seen['OS-EXT-SRV-ATTR:host'] === host)
+          ? seen
+          : undefined;
+      },
+      {
+        timeoutMs: operationMs,
+        intervalMs: 300,
+        hopeful: () => {
+          if (failed) throw failed;
+        },
+      },
+    );
+    return server;
+  }
+
+  return {
+    async prepare() {
+      const { kernel, initramfs } = await machineImage(processes);
+      const kernelId = await image({ name: 'kernel', disk_format: 'aki', container_format: 'aki' }, readFileSync(kernel));
+      const ramdiskId = await image({ name: 'initramfs', disk_format: 'ari', container_format: 'ari' }, readFileSync(initramfs));
+      const disk = { name: 'guest', disk_format: 'raw', container_format: 'bare', kernel_id: kernelId, ramdisk_id: ramdiskId };
+      const command = 'console=ttyS0 quiet panic=-1 rdinit=/init lab.name=guest';
+      const imageRef = await image({ ...disk, os_command_line: command, hw_vif_model: 'virtio' }, new Uint8Array(1024 * 1024));
+      const { flavor } = await ask<{ flavor: { id: string } }>('POST', 'flavors', { flavor: { name: 'guest', ram: 192, vcpus: 1, disk: 0 } });
+      return { imageRef, flavorRef: flavor.id };
+    },
+    async create(host, fields) {
+      const { server } = await ask<{ server: { id: string } }>('POST', 'servers', { server: { availability_zone: `nova:${host}`, ...fields } });
+      return await settled(server.id, 'ACTIVE');
+    },
+    get,
+    async act(id, action, status, host) {
+      await ask('POST', `servers/${id}/action`, action);
+      return await settled(id, status, host);
+    },
+    console: async (id) => (await ask<{ output: string }>('POST', `servers/${id}/action`, { 'os-getConsoleOutput': {} })).output,
+    async remove(id) {
+      await ask('DELETE', `servers/${id}`);
+      const look = async (): Promise<true | undefined> =>
+        (await openstack.ask(nova.api.socket, 'GET', `/v2.1/servers/${id}`)).status === 404 ? true : undefined;
+      await processes.until(`the end of the server ${id}`, look, { timeoutMs: operationMs, intervalMs: 300 });
+    },
+  };
+}
