@@ -94,7 +94,7 @@ export class Deliveries {
     if (this.#inSync) snapshot.changes.push(...fresh);
     else {
       for (const { key, modRevision } of fresh) this.#known.set(key, modRevision);
-      this.#deliver(fresh, header.revision);
+      this.#deliver(fresh, header.revision, false);
     }
   }
 
@@ -109,7 +109,7 @@ export class Deliveries {
     this.#delivered.fill(revision);
     this.#anchors.fill(undefined);
     this.#unreadable = illegible;
-    this.#deliver(changes, revision);
+    this.#deliver(changes, revision, false);
     this.#tellUnreadable();
     if (this.#inSync || this.#isClosed()) return;
     this.#inSync = true;
@@ -136,12 +136,12 @@ export class Deliveries {
       const wasKnown = value === undefined ? this.#known.delete(key) : this.#known.set(key, modRevision).has(key);
       if (wasKnown) fresh.push(change);
     }
-    this.#deliver(fresh, revision);
+    this.#deliver(fresh, revision, true);
     this.#tellUnreadable();
   }
 
-  #deliver(changes: readonly Change[], revision: number): void {
-    if (changes.length > 0 && !this.#isClosed()) this.#listener.onChanges(changes, revision);
+  #deliver(changes: readonly Change[], revision: number, isHistory: boolean): void {
+    if (changes.length > 0 && !this.#isClosed()) this.#listener.onChanges(changes, revision, isHistory);
   }
 
   #tellUnreadable(): void {

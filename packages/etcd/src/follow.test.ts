@@ -391,13 +391,13 @@ test('whatever happens to etcd and the network, the listener ends with what etcd
       let replaced = false;
       fake.etcd.follow(['/a/', '/c/x/'], {
         ...told,
-        onChanges(changes, revision) {
+        onChanges(changes, revision, isHistory) {
           for (const { key, value } of changes) {
             const text = value && Buffer.from(value).toString();
             if (text === undefined && last.get(key) === undefined) repeated.push(key);
             last.set(key, text);
           }
-          told.onChanges(changes, revision);
+          told.onChanges(changes, revision, isHistory);
         },
       });
       for (const each of steps) {

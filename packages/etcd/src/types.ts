@@ -62,8 +62,9 @@ export type FollowListener = {
    * Changes in order of revision. A transaction's changes to sibling prefixes (those that share their parent) come in one call.
    * Before onInSync, the first snapshot comes in several calls, in no particular order. A later snapshot comes as one call that holds only the differences.
    * The listener is never told the same change twice.
+   * @param isHistory whether these are whole transactions of etcd, one after the other. Otherwise they are a difference: no state that etcd has had lies between two of its changes
    */
-  onChanges(changes: readonly Change[], revision: number): void;
+  onChanges(changes: readonly Change[], revision: number, isHistory: boolean): void;
   /** Called once, when the whole first snapshot was delivered. */
   onInSync?(revision: number): void;
   /**

@@ -286,8 +286,8 @@ export class Felix {
     const unreadable = tellUnreadable(this.#log);
     const boundHeap = boundLargeHeap();
     const follower = this.#etcd.follow([resourceRoot], {
-      onChanges: (changes) => {
-        if (this.#inSync) this.#waiting.add(changes);
+      onChanges: (changes, _revision, isHistory) => {
+        if (this.#inSync) this.#waiting.add(changes, isHistory);
         else this.#takeIn(changes); // nothing is programmed yet, so there is nothing to hold up
         boundHeap();
         if (this.#inSync) this.#programming.wake();

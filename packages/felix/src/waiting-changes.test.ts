@@ -10,19 +10,26 @@ const kilobytes = (portion: readonly Change[]): number => portion.reduce((sum, {
 describe('a portion', () => {
   test('has all that waits when that is little', () => {
     const waiting = new WaitingChanges();
-    waiting.add(changes(3));
-    waiting.add([change(4)]);
+    waiting.add(changes(3), true);
+    waiting.add([change(4)], true);
     expect(waiting.take().map(({ modRevision }) => modRevision)).toEqual([1, 2, 3, 4]);
     expect([waiting.isEmpty, waiting.take()]).toEqual([true, []]);
   });
   test('has a transaction whole, however great that is', () => {
     const waiting = new WaitingChanges();
-    waiting.add([change(1, 200_000), ...Array.from({ length: 100 }, () => change(2, 100_000)), change(3)]);
+    waiting.add([change(1, 200_000), ...Array.from({ length: 100 }, () => change(2, 100_000)), change(3)], true);
+    expect([waiting.take().length, waiting.take().length, waiting.take().length]).toEqual([1, 100, 1]);
+  });
+  test('has a difference whole, however great that is, because no state lay between its changes', () => {
+    const waiting = new WaitingChanges();
+    waiting.add([change(0, 200_000)], true);
+    waiting.add(changes(100, 100_000), false);
+    waiting.add([change(200)], true);
     expect([waiting.take().length, waiting.take().length, waiting.take().length]).toEqual([1, 100, 1]);
   });
   test('is smaller after a step that took long, and greater again after fast ones', () => {
     const waiting = new WaitingChanges();
-    waiting.add(changes(10_000, 10_000));
+    waiting.add(changes(10_000, 10_000), true);
     const sizes = [1000, 1000, 1000, 10, 10, 10, 10].map((tookMs) => {
       const size = kilobytes(waiting.take());
       waiting.noteTook(tookMs);
@@ -36,11 +43,11 @@ describe('a portion', () => {
   test('is no greater because small ones were fast', () => {
     const waiting = new WaitingChanges();
     for (let step = 0; step < 100; step += 1) {
-      waiting.add([change(1)]);
+      waiting.add([change(1)], true);
       waiting.take();
       waiting.noteTook(1);
     }
-    waiting.add(changes(10_000, 10_000));
+    waiting.add(changes(10_000, 10_000), true);
     expect(kilobytes(waiting.take())).toBeLessThan(300);
   });
 });
@@ -57,7 +64,7 @@ test('all changes come out once, in their order, whatever the portions', () => {
           revision += 1;
           const more = Array.from({ length: count }, () => change(revision, bytes));
           given.push(...more);
-          waiting.add(more);
+          waiting.add(more, true);
           taken.push(...waiting.take());
           waiting.noteTook(tookMs);
         }

@@ -1,5 +1,6 @@
 // Hands changes of the datastore out in portions, so that no turn of the loop takes long: a hundred thousand new members of a set cost the kernel a second. A portion ends between two
-// transactions, so that each step programs a state that the datastore has had. Pure: the caller measures the time.
+// transactions, so that each step programs a state that the datastore has had. What is only known as the difference between two states, after an absence, is never parted: half of it is a
+// state that never was, and may open what neither opened. Pure: the caller measures the time.
 import type { Change } from '@calico-openstack/etcd';
 
 /** How long a step should take at most. The loop's longest turn is about twice as long, when a portion costs more than the ones before. */
@@ -11,15 +12,15 @@ const perChangeBytes = 1024;
 
 /** The changes that have come and have not been processed. */
 export class WaitingChanges {
-  #waiting: readonly Change[][] = [];
+  #waiting: readonly { readonly changes: readonly Change[]; readonly isHistory: boolean }[] = [];
   /** How many changes of the first list have been handed out. */
   #taken = 0;
   #budgetBytes = firstBytes;
   #portionBytes = 0;
 
-  /** Adds changes behind the others. */
-  add(changes: readonly Change[]): void {
-    if (changes.length > 0) this.#waiting = [...this.#waiting, [...changes]];
+  /** Adds changes behind the others. @param isHistory whether they are whole transactions, one after the other, and not a difference */
+  add(changes: readonly Change[], isHistory: boolean): void {
+    if (changes.length > 0) this.#waiting = [...this.#waiting, { changes: [...changes], isHistory }];
   }
 
   /** Whether nothing waits. */
@@ -27,14 +28,15 @@ export class WaitingChanges {
     return this.#waiting.length === 0;
   }
 
-  /** Takes the next portion: whole transactions, at least one. */
+  /** Takes the next portion: whole transactions or differences, at least one. */
   take(): readonly Change[] {
     const portion: Change[] = [];
     this.#portionBytes = 0;
     for (let change = this.#first(); change; change = this.#first()) {
       const bytes = perChangeBytes + change.key.length + (change.value?.length ?? 0);
       const last = portion.at(-1);
-      if (last && last.modRevision !== change.modRevision && this.#portionBytes + bytes > this.#budgetBytes) break;
+      const isWithin = last?.modRevision === change.modRevision || (this.#taken > 0 && !this.#waiting[0]!.isHistory);
+      if (last && !isWithin && this.#portionBytes + bytes > this.#budgetBytes) break;
       portion.push(change);
       this.#portionBytes += bytes;
       this.#drop();
@@ -52,12 +54,12 @@ export class WaitingChanges {
   }
 
   #first(): Change | undefined {
-    return this.#waiting[0]?.[this.#taken];
+    return this.#waiting[0]?.changes[this.#taken];
   }
 
   #drop(): void {
     this.#taken += 1;
-    if (this.#taken < this.#waiting[0]!.length) return;
+    if (this.#taken < this.#waiting[0]!.changes.length) return;
     this.#waiting = this.#waiting.slice(1);
     this.#taken = 0;
   }

@@ -216,6 +216,7 @@ export function followContract(current: () => World): void {
       await end();
       expect(told.lines.at(-1)).toBe('/a/end=end');
       expect(told.inSyncs).toBe(1);
+      expect([differences[0]!.isHistory, told.batches.at(-1)!.isHistory]).toEqual([false, true]);
     });
 
     test('after a compaction without changes under the prefixes, nothing is reported', async () => {
@@ -273,8 +274,8 @@ export function followContract(current: () => World): void {
       const bystander = etcd.follow(['/a/'], silent);
       const follower = etcd.follow(['/a/'], {
         ...told,
-        onChanges(changes, revision) {
-          told.onChanges(changes, revision);
+        onChanges(changes, revision, isHistory) {
+          told.onChanges(changes, revision, isHistory);
           follower.close();
         },
       });

@@ -2,7 +2,7 @@
 import type { Change, FollowListener, FollowState } from '../types.ts';
 
 /** One call of `onChanges`. */
-export type Told = { readonly changes: readonly Change[]; readonly revision: number };
+export type Told = { readonly changes: readonly Change[]; readonly revision: number; readonly isHistory: boolean };
 
 /** What was recorded so far. */
 export interface Recorder extends FollowListener {
@@ -43,8 +43,8 @@ export function recorder(): Recorder {
     get inSyncs() {
       return inSyncs;
     },
-    onChanges(changes, revision) {
-      batches.push({ changes, revision });
+    onChanges(changes, revision, isHistory) {
+      batches.push({ changes, revision, isHistory });
       for (const { key, value } of changes) {
         const text = value && Buffer.from(value).toString();
         lines.push(text === undefined ? key : `${key}=${text}`);
