@@ -2,7 +2,7 @@
 import type { FamilyService, ServerAddress } from './service/service.ts';
 
 /** The facts of a served port that all families have: the host's addresses on its tap, which names need none of. */
-type Served = { readonly serverAddresses?: readonly ServerAddress[] };
+export type Served = { readonly serverAddresses?: readonly ServerAddress[] };
 
 /** The DHCP server of one family. */
 export interface FamilyServer<S extends FamilyService = FamilyService, P extends Served = Served> {

@@ -1,49 +1,18 @@
-// Keeps the names of the ports that are served, in memory and in a small file for each port.
+// The names of the ports that are served, and their form on disk.
 import { parseAddress } from '@calico-openstack/addresses';
 import { isFields, parseJson } from '@calico-openstack/datamodel';
-import { isTapName } from '../endpoint.ts';
-import type { FamilyServer } from '../family-server.ts';
+import type { FamilyServer, Served } from '../family-server.ts';
+import { keepPorts } from '../kept-ports.ts';
 import type { PortTexts } from '../port-texts.ts';
 import { isDomain, isHostname } from '../service/names.ts';
-import type { DnsService, ServerAddress } from '../service/service.ts';
+import type { DnsService } from '../service/service.ts';
 
 /** What the loop tells of names. The resolver answers with its ports. */
-export type DnsServer = FamilyServer<DnsService, Named>;
-
-/** Names need no address of the host on the tap, besides those that DHCP has there. */
-type Named = DnsService & { readonly serverAddresses?: readonly ServerAddress[] };
+export type DnsServer = FamilyServer<DnsService, DnsService & Served>;
 
 /** Creates the server. @param onChange called with each tap whose port was added, changed or removed */
-export function createDnsServer(files: PortTexts, onChange: (tap: string) => void): DnsServer {
-  const ports = new Map<string, Named>();
-  for (const [tap, text] of files.read()) {
-    const port = isTapName(tap) ? parseNames(text) : undefined;
-    if (port) ports.set(tap, port);
-    else files.remove(tap);
-  }
-  return {
-    family: 'dns',
-    ports,
-    isServing: () => true,
-    serve(tap, _mac, service) {
-      const before = ports.get(tap);
-      const text = printNames(service);
-      if (before && printNames(before) === text) return false;
-      files.write(tap, text);
-      ports.set(tap, service);
-      onChange(tap);
-      return true;
-    },
-    withdraw(tap) {
-      if (!ports.has(tap)) return false;
-      files.remove(tap);
-      ports.delete(tap);
-      onChange(tap);
-      return true;
-    },
-    settle: () => undefined,
-  };
-}
+export const createDnsServer = (files: PortTexts, onChange: (tap: string) => void): DnsServer =>
+  keepPorts<DnsService>('dns', { print: printNames, parse: parseNames }, files, onChange);
 
 const printNames = (port: DnsService): string => `${JSON.stringify(port)}\n`;
 

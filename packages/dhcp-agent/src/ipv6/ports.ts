@@ -1,8 +1,8 @@
-// Keeps the ports that are served with IPv6 in memory and in a small file for each, so that the next agent serves them from its start on, even while etcd does not answer.
+// The ports that are served with IPv6, and their form on disk.
 import { type Cidr, familyOf, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
 import { isFields, parseJson } from '@calico-openstack/datamodel';
-import { isTapName } from '../endpoint.ts';
 import type { FamilyServer } from '../family-server.ts';
+import { keepPorts } from '../kept-ports.ts';
 import type { PortTexts } from '../port-texts.ts';
 import { isDomain } from '../service/names.ts';
 import type { Ipv6Service, ServerAddress } from '../service/service.ts';
@@ -11,36 +11,8 @@ import type { Ipv6Service, ServerAddress } from '../service/service.ts';
 export type Ipv6Server = FamilyServer<Ipv6Service, Ipv6Service>;
 
 /** Creates the server. @param onChange called with each tap whose port was added, changed or removed */
-export function createIpv6Server(files: PortTexts, onChange: (tap: string) => void): Ipv6Server {
-  const ports = new Map<string, Ipv6Service>();
-  for (const [tap, text] of files.read()) {
-    const port = isTapName(tap) ? parsePort(text) : undefined;
-    if (port) ports.set(tap, port);
-    else files.remove(tap);
-  }
-  return {
-    family: 6,
-    ports,
-    isServing: () => true,
-    serve(tap, _mac, service) {
-      const before = ports.get(tap);
-      const text = printPort(service);
-      if (before && printPort(before) === text) return false;
-      files.write(tap, text);
-      ports.set(tap, service);
-      onChange(tap);
-      return true;
-    },
-    withdraw(tap) {
-      if (!ports.has(tap)) return false;
-      files.remove(tap);
-      ports.delete(tap);
-      onChange(tap);
-      return true;
-    },
-    settle: () => undefined,
-  };
-}
+export const createIpv6Server = (files: PortTexts, onChange: (tap: string) => void): Ipv6Server =>
+  keepPorts<Ipv6Service>(6, { print: printPort, parse: parsePort }, files, onChange);
 
 const printPort = (port: Ipv6Service): string => `${JSON.stringify(port)}\n`;
 
