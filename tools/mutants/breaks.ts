@@ -62,13 +62,13 @@ export const breaks: readonly Break[] = [
   {
     what: "a port's state is not looked at once more behind its write",
     file: 'packages/neutron-driver/src/status/port-loop.ts',
-    from: 'dirty.add(row.id); // compared once more',
+    from: 'waiting.addAgain(row.id); // compared once more',
     to: '// compared once more',
   },
   {
     what: 'states that could not be written are forgotten',
     file: 'packages/neutron-driver/src/status/port-loop.ts',
-    from: 'for (const port of some) dirty.add(port);',
+    from: 'for (const port of some) waiting.addAgain(port);',
     to: '',
   },
   {
