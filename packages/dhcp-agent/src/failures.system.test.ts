@@ -121,6 +121,7 @@ test('while etcd is killed guests are answered, and later changes arrive', async
 test('an agent that starts while etcd is away serves the ports served before, also on new taps', async () => {
   const client = await holder(await world.guestOf(port(1)));
   await leaseOnce(await world.guestOf(port(2)));
+  await world.until('its file is written', () => existsSync(join(world.directory, 'state/dhcp/ipv6', port(2).tap)));
   await world.etcd.kill();
   await world.killAgent();
   await world.startAgent('', { etcdIsAway: true });

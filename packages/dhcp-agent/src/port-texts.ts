@@ -13,8 +13,8 @@ export interface PortTexts {
   close(): void;
 }
 
-/** How much later files are written, and how soon again when the disk refuses. */
-const [laterMs, retryMs] = [250, 5000] as const;
+/** How much later files are written, and how soon again when the disk refuses. An agent that is killed before that does not serve the port while etcd does not answer. */
+const [laterMs, retryMs] = [20, 5000] as const;
 
 /** The files in a directory, which is created when it is missing. What the disk refuses is logged once and retried; guests are served all the same. */
 export function openPortTexts(directory: string, log: Logger): PortTexts {
