@@ -13,7 +13,10 @@ import { text } from './parsers.ts';
 import { resolveOptions } from './resolve.ts';
 import { confTexts } from './sources.ts';
 
-/** A Python program. For each line, a JSON string with the text of a file, it prints what oslo.config reads in it: values by `section/option`, or null when it refuses the text. */
+/**
+ * A Python program. For each line, a JSON string with the text of a file, it prints what oslo.config reads in it: pairs of `section/option` and value, or null when it refuses the text. Pairs
+ * and no object, because V8 13.6 mistakes the name `"` for `\` when an earlier object had that one.
+ */
 const program = `
 import json, sys
 from oslo_config import iniparser
@@ -30,7 +33,7 @@ for line in sys.stdin:
     reader = Reader()
     try:
         reader.parse(json.loads(line).split('\\n'))
-        print(json.dumps(reader.options))
+        print(json.dumps(list(reader.options.items())))
     except iniparser.ParseError:
         print('null')
 `;
@@ -58,7 +61,8 @@ test('each of many random texts says what oslo.config reads in it, or is refused
   const theirs = stdout
     .trim()
     .split('\n')
-    .map((line): unknown => JSON.parse(line));
+    .map((line) => JSON.parse(line) as [string, string][] | null)
+    .map((pairs) => pairs && Object.fromEntries(pairs));
   expect(theirs.filter((read) => read !== null).length).toBeGreaterThan(500);
   expect(texts.map((text) => [text, ours(text)])).toEqual(texts.map((text, index) => [text, theirs[index]]));
 });

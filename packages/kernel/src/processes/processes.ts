@@ -43,8 +43,12 @@ export function processFacts(pid: number): ProcessFacts | undefined {
 /** Whether this very process still runs. A zombie does not. */
 export function isAlive(identity: ProcessIdentity): boolean {
   const facts = processFacts(identity.pid);
-  return facts !== undefined && facts.startTicks === identity.startTicks && !facts.zombie;
+  if (facts === undefined || facts.startTicks !== identity.startTicks) return false;
+  return !facts.zombie || hasOtherThreads(identity.pid);
 }
+
+/** Whether a process has more than one thread. One that was killed is a zombie as soon as its first thread has ended; its files and ports are in use until the last one has. */
+const hasOtherThreads = (pid: number): boolean => (readOrNothing(() => readdirSync(`/proc/${pid}/task`).length) ?? 0) > 1;
 
 /** How many files and directories a process watches by inotify (proc(5), fdinfo). What is deleted is watched no longer. undefined when that cannot be read. */
 export function inotifyWatchesOf(pid: number): number | undefined {
@@ -89,7 +93,7 @@ export function memoryOf(pid: number): ProcessMemory {
 }
 
 /** undefined for a process that ended meanwhile, or that hides from this one (init in a container): neither is an error, and neither process is ours. */
-function readOrNothing(read: () => string): string | undefined {
+function readOrNothing<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
