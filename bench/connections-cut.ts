@@ -1,6 +1,4 @@
 // Measures what the removal of a rule costs where many connections are tracked. Afterwards those that policy no longer allows must be dead, and the others must live.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { endpointNumber, type KeyedValue, securityGroup, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
@@ -8,9 +6,9 @@ import { type Conntrack, type Flow, inNamespace, openConntrack } from '@calico-o
 import { trackFlows } from '@calico-openstack/kernel/conntrack/testing/flows';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import { defaultRenderOptions } from '@calico-openstack/render';
+import { measuredAgent } from './agent.ts';
 import type { Bench, Measurement } from './bench.ts';
 
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 const [REMOVED, KEPT] = [7001, 7000];
 const { ingress: stamp } = defaultRenderOptions.stamps;
 
@@ -22,24 +20,24 @@ export const bench: Bench = {
     concerned: 'numbers of them that lead to the endpoint whose rule goes, separated by commas; half of those are by that rule [1000,100000]',
   },
   async run(options, progress) {
-    if (!existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
+    const { command } = measuredAgent(options, 'felix');
     const connections = Number(options.get('connections') ?? 100_000);
     const results: Measurement[] = [];
     for (const concerned of (options.get('concerned') ?? '1000,100000').split(',').map(Number)) {
       progress(`${connections} connections, ${concerned} to the endpoint whose rule is removed`);
-      results.push(...(await measure(connections, concerned)));
+      results.push(...(await measure(command, connections, concerned)));
     }
     return results;
   },
 };
 
-async function measure(connections: number, concerned: number): Promise<Measurement[]> {
+async function measure(agent: string, connections: number, concerned: number): Promise<Measurement[]> {
   const host = await TestHost.open();
   let conntrack: Conntrack | undefined;
   try {
     const [target, other] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2, ['other']))];
     await host.put(openTo(KEPT, REMOVED), securityGroup('other', [{ action: 'Allow', protocol: 'TCP' }]), workloadEndpoint(target), workloadEndpoint(other));
-    host.startAgent([ours]);
+    host.startAgent([agent]);
     await host.untilProgrammed();
     const flows = Array.from({ length: connections }, (_, number) => connection(number < concerned ? target : other, number));
     conntrack = inNamespace(host.name, () => {

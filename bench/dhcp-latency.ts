@@ -1,6 +1,5 @@
 // Measures DHCP from outside: guests' frames on taps, ports in etcd. It works for any agent that reads this datastore; its floor is Dnsmasq alone with the same files.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLog } from '@calico-openstack/agent';
@@ -16,10 +15,9 @@ import type { LinkEditor, Links } from '@calico-openstack/kernel/links/link';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { commandOf, memoryOf } from '@calico-openstack/kernel/processes/processes';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
+import { measuredAgent } from './agent.ts';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 import { type Clients, type Guest, openClients } from './dhcp-clients.ts';
-
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-dhcp-agent');
 
 /** The bench `dhcp-latency`. */
 export const bench: Bench = {
@@ -32,13 +30,11 @@ export const bench: Bench = {
     ports: 'at a cold start [200]',
   },
   async run(options, progress) {
-    if (!options.has('agent') && !existsSync(join(import.meta.dirname, '../packages/dhcp-agent/dist')))
-      throw new Error('calico-dhcp-agent is not built: npm run build');
+    const { command, name } = measuredAgent(options, 'dhcp-agent');
     const number = (option: string, otherwise: number): number => Number(options.get(option) ?? otherwise);
     const sizes = { iterations: number('iterations', 100), seconds: number('seconds', 10), ports: number('ports', 200) };
     const results: Measurement[] = [];
-    for (const open of [openFloor, (host: Host) => openAgent(host, options.get('agent') ?? ours, options.get('name') ?? 'calico-dhcp-agent')])
-      results.push(...(await measure(open, sizes, progress)));
+    for (const open of [openFloor, (host: Host) => openAgent(host, command, name)]) results.push(...(await measure(open, sizes, progress)));
     return results;
   },
 };

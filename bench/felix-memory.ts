@@ -1,15 +1,13 @@
 // What the built calico-felix holds in memory for a large cluster of which 200 endpoints are its own.
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { TestHost } from '@calico-openstack/felix/testing/host';
 import type { KeyedValue } from '@calico-openstack/felix/testing/resources';
 import { memoryOf } from '@calico-openstack/kernel/processes/processes';
+import { measuredAgent } from './agent.ts';
 import type { Bench, Measurement } from './bench.ts';
 import { endpoint, groupsPerProject, host as hostName, securityGroup, type Update } from './policy-scale-cluster.ts';
 
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 const targetMegabytes = 360;
 /** After the start the heap still shrinks for a while. */
 const settleMs = 30_000;
@@ -37,7 +35,7 @@ export const bench: Bench = {
   description: 'resident memory of calico-felix, with etcd and kernel: 200 local of 100 000 endpoints, 10 000 security groups, 5 000 Nodes',
   options: { endpoints: 'endpoints [100000]', groups: 'security groups [10000]', nodes: 'Nodes [5000]', 'node-options': 'NODE_OPTIONS of the agent' },
   async run(options, progress) {
-    if (!existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
+    const { command } = measuredAgent(options, 'felix');
     const number = (name: string, otherwise: number): number => Number(options.get(name) ?? otherwise);
     const [endpoints, groups, nodes] = [number('endpoints', 100_000), number('groups', 10_000), number('nodes', 5_000)];
     const host = await TestHost.open(hostName);
@@ -47,7 +45,7 @@ export const bench: Bench = {
       await fill(host, nodes, node);
       await fill(host, endpoints, (each) => keyed(endpoint(each, { projects: groups / groupsPerProject })));
       progress('starting calico-felix');
-      host.startAgent([ours], { FELIX_LOGSEVERITYSCREEN: 'INFO', ...(options.has('node-options') && { NODE_OPTIONS: options.get('node-options')! }) });
+      host.startAgent([command], { FELIX_LOGSEVERITYSCREEN: 'INFO', ...(options.has('node-options') && { NODE_OPTIONS: options.get('node-options')! }) });
       await host.until(() => host.output.includes('the kernel is as the datastore wants it'), 'the start', 300_000);
       const pid = host.agent!.pid!;
       const started = megabytes(memoryOf(pid).residentBytes);

@@ -1,15 +1,13 @@
 // Measures how calico-felix bears masses: a burst of changes with a lone one in it, sets with many members, many tracked connections. The longest turn of its event loop is its own metric.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { endpointNumber, type KeyedValue, resource, securityGroup, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
 import { type Flow, inNamespace, openConntrack, readSysctl } from '@calico-openstack/kernel';
 import { trackFlows } from '@calico-openstack/kernel/conntrack/testing/flows';
 import { defaultRenderOptions } from '@calico-openstack/render';
+import { measuredAgent } from './agent.ts';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 const metricsPort = '9091';
 /** No turn of the loop may be longer. */
 const longestTurnMs = 250;
@@ -24,23 +22,23 @@ export const bench: Bench = {
     connections: 'tracked on the host [500000]',
   },
   async run(options, progress) {
-    if (!existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
+    const { command } = measuredAgent(options, 'felix');
     const number = (name: string, otherwise: number): number => Number(options.get(name) ?? otherwise);
     const [burst, members, connections] = [number('burst', 10_000), number('members', 100_000), number('connections', 500_000)];
     const most = Number(readSysctl(['net', 'netfilter', 'nf_conntrack_max']));
     if (connections >= most) throw new Error(`the host tracks at most ${most} connections: set net.netfilter.nf_conntrack_max higher, or --connections lower`);
-    return measure({ burst, members, connections }, progress);
+    return measure(command, { burst, members, connections }, progress);
   },
 };
 
 type Sizes = { readonly burst: number; readonly members: number; readonly connections: number };
 
-async function measure({ burst, members, connections }: Sizes, progress: (line: string) => void): Promise<Measurement[]> {
+async function measure(agent: string, { burst, members, connections }: Sizes, progress: (line: string) => void): Promise<Measurement[]> {
   const host = await TestHost.open();
   try {
     const [one, two] = [await host.plug(endpointNumber(1)), await host.plug(endpointNumber(2, ['other']))];
     await host.put(openTo(7000), fromSets, workloadEndpoint(one), workloadEndpoint(two));
-    host.startAgent([ours], { FELIX_PROMETHEUSMETRICSENABLED: 'true', FELIX_PROMETHEUSMETRICSPORT: metricsPort });
+    host.startAgent([agent], { FELIX_PROMETHEUSMETRICSENABLED: 'true', FELIX_PROMETHEUSMETRICSPORT: metricsPort });
     await host.untilProgrammed();
     await longestTurnOf(host); // it is measured from now on
     const results: Measurement[] = [];

@@ -2,14 +2,12 @@
 // measured in turn. It knows nothing of an agent but that it reads this datastore.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Plugged } from '@calico-openstack/felix/testing/host';
 import { tapOf, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
+import { measuredAgent } from './agent.ts';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 import { type ComputeHost, openComputeHost } from './compute-host.ts';
 
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 const cluster = 200;
 const port = 7000;
 /** In the same group as the first local endpoint, which admits its own members. */
@@ -27,13 +25,12 @@ export const bench: Bench = {
     seconds: 'length of one measurement [2]',
   },
   async run(options, progress) {
-    if (!options.has('agent') && !existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
-    const [agent, name] = [options.get('agent') ?? ours, options.get('name') ?? 'calico-felix'];
+    const { command, name } = measuredAgent(options, 'felix');
     const [rounds, seconds] = [Number(options.get('rounds') ?? 7), Number(options.get('seconds') ?? 2)];
     const results: Measurement[] = [];
     for (const local of (options.get('local') ?? '1,1000').split(',').map(Number)) {
       progress(`${local} local endpoints`);
-      const [bare, policed] = [await openPair(1, undefined), await openPair(local, agent)];
+      const [bare, policed] = [await openPair(1, undefined), await openPair(local, command)];
       try {
         const rates = { bare: [] as number[], policed: [] as number[] };
         for (let round = 1; round <= rounds; round += 1) {

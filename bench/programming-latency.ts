@@ -1,14 +1,12 @@
 // Measures how long a change in etcd takes to reach the kernel. It observes packets only, so it works for any agent that reads this datastore. The floor (floor/felix.ts) runs in turn.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { workloadEndpoint } from '@calico-openstack/felix/testing/resources';
 import { parseFrame } from '@calico-openstack/kernel/testing/frames';
+import { measuredAgent } from './agent.ts';
 import { type Bench, type Measurement, percentiles, quantile } from './bench.ts';
 import { ALLOWED, FORBIDDEN, openComputeHost, shared, TOGGLED } from './compute-host.ts';
 import { buildFloor } from './floor/build.ts';
 
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 /** How many times as long as the floor an agent may take: its median, and its worst. */
 const [medianTarget, worstTarget] = [2, 5];
 
@@ -23,9 +21,7 @@ export const bench: Bench = {
     iterations: 'repetitions of each change [30]',
   },
   async run(options, progress) {
-    const agent = options.get('agent') ?? ours;
-    if (!options.has('agent') && !existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
-    const name = options.get('name') ?? 'calico-felix';
+    const { command, name } = measuredAgent(options, 'felix');
     const sizes = { cluster: Number(options.get('cluster') ?? 1000), iterations: Number(options.get('iterations') ?? 30) };
     const results: Measurement[] = [];
     const floor = await buildFloor('felix');
@@ -33,7 +29,7 @@ export const bench: Bench = {
       for (const local of (options.get('local') ?? '10,200').split(',').map(Number)) {
         const [least, samples] = [
           await measure({ agent: floor.command, name: 'floor', local, ...sizes }, progress),
-          await measure({ agent, name, local, ...sizes }, progress),
+          await measure({ agent: command, name, local, ...sizes }, progress),
         ];
         results.push(...report('floor', local, least), ...report(name, local, samples), ...compared(name, local, samples, least));
       }

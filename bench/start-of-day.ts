@@ -1,14 +1,11 @@
 // Measures the start of an agent on a host whose workloads run already: how long until packets reach all of them, and what it costs. It observes packets and processes only, so it works for
 // any agent that reads this datastore. The floor (floor/felix.ts) runs in turn.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { memoryOf } from '@calico-openstack/kernel/processes/processes';
 import { parseFrame } from '@calico-openstack/kernel/testing/frames';
+import { measuredAgent } from './agent.ts';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 import { ALLOWED, type ComputeHost, FORBIDDEN, openComputeHost } from './compute-host.ts';
 import { buildFloor } from './floor/build.ts';
-
-const ours = join(import.meta.dirname, '../node_modules/.bin/calico-felix');
 
 /** Seconds until all pass, by the number of local endpoints; and megabytes when idle with the fewest. */
 const targetSeconds: Readonly<Record<number, number>> = { 200: 1.5, 2000: 4 };
@@ -28,10 +25,10 @@ export const bench: Bench = {
     iterations: 'starts of each [5]',
   },
   async run(options, progress) {
-    if (!options.has('agent') && !existsSync(join(import.meta.dirname, '../packages/felix/dist'))) throw new Error('calico-felix is not built: npm run build');
+    const own = measuredAgent(options, 'felix');
     const floor = await buildFloor('felix');
     try {
-      const agents = { floor: floor.command, [options.get('name') ?? 'calico-felix']: options.get('agent') ?? ours };
+      const agents = { floor: floor.command, [own.name]: own.command };
       const results: Measurement[] = [];
       for (const local of (options.get('local') ?? '200').split(',').map(Number)) {
         for (const [name, command] of Object.entries(agents))

@@ -1,6 +1,6 @@
 // The configuration files of Nova, Placement, Glance and libvirt in a lab. Pure.
 import type { Joined } from '../plan.ts';
-import { administrator } from '../services/keystone.ts';
+import { loginSection } from '../services/keystone.ts';
 
 /** Where the control machine's services are reached. */
 export type ControlAddresses = { readonly authUrl: string; readonly address: string };
@@ -8,21 +8,8 @@ export type ControlAddresses = { readonly authUrl: string; readonly address: str
 /** Where Nova's services send their messages. */
 const rabbitUrl = (address: string): string => `rabbit://guest:guest@${address}:5672/`;
 
-/** A section that has the lab's administrator log in. */
-const login = (section: string, authUrl: string, more = ''): string => `[${section}]
-auth_type = password
-auth_url = ${authUrl}
-www_authenticate_uri = ${authUrl}
-username = ${administrator.user}
-password = ${administrator.password}
-project_name = ${administrator.project}
-user_domain_name = ${administrator.domain}
-project_domain_name = ${administrator.domain}
-region_name = ${administrator.region}
-${more}`;
-
 /** The section by which Neutron tells Nova of its ports. */
-export const novaLogin = (authUrl: string): string => login('nova', authUrl, 'endpoint_type = public\n');
+export const novaLogin = (authUrl: string): string => loginSection('nova', authUrl, 'endpoint_type = public\n');
 
 /** What all of Nova's services need. `state` is a folder of their own. */
 const novaCommon = ({ authUrl, address }: ControlAddresses, host: string, ownAddress: string, state: string): string => `[DEFAULT]
@@ -42,7 +29,7 @@ ram_allocation_ratio = 4
 shutdown_timeout = 1
 [api]
 auth_strategy = keystone
-${login('keystone_authtoken', authUrl)}${login('placement', authUrl)}${login('neutron', authUrl, 'service_metadata_proxy = true\nmetadata_proxy_shared_secret = lab\n')}[glance]
+${loginSection('keystone_authtoken', authUrl)}${loginSection('placement', authUrl)}${loginSection('neutron', authUrl, 'service_metadata_proxy = true\nmetadata_proxy_shared_secret = lab\n')}[glance]
 api_servers = http://${address}:9292
 [conductor]
 workers = 1
@@ -88,7 +75,7 @@ use_stderr = true
 auth_strategy = keystone
 [placement_database]
 connection = ${connection}
-${login('keystone_authtoken', authUrl)}`;
+${loginSection('keystone_authtoken', authUrl)}`;
 
 /** glance-api.conf. Images are files below `directory`. */
 export const glance = (authUrl: string, connection: string, directory: string): string => `[DEFAULT]
@@ -104,7 +91,7 @@ filesystem_store_datadir = ${directory}/staging
 filesystem_store_datadir = ${directory}/tasks
 [database]
 connection = ${connection}
-${login('keystone_authtoken', authUrl)}[paste_deploy]
+${loginSection('keystone_authtoken', authUrl)}[paste_deploy]
 flavor = keystone
 config_file = /etc/glance/glance-api-paste.ini
 [oslo_policy]

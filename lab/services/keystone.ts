@@ -18,6 +18,19 @@ export interface Keystone extends WsgiService {
 /** The administrator's login. It is public, and works only inside of the lab. */
 export const administrator = { user: 'admin', password: 'lab', project: 'admin', domain: 'Default', region: 'RegionOne' } as const;
 
+/** A section of a service's configuration that has the administrator log in. @param more further lines of the section */
+export const loginSection = (section: string, authUrl: string, more = ''): string => `[${section}]
+auth_type = password
+auth_url = ${authUrl}
+www_authenticate_uri = ${authUrl}
+username = ${administrator.user}
+password = ${administrator.password}
+project_name = ${administrator.project}
+user_domain_name = ${administrator.domain}
+project_domain_name = ${administrator.domain}
+region_name = ${administrator.region}
+${more}`;
+
 /** Describes Keystone on the control machine. */
 export function keystoneService(processes: Processes, on: Joined, mariadb: MariaDb): Keystone {
   const name = 'control/keystone';

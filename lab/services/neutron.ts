@@ -6,7 +6,7 @@ import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { until } from '../wait.ts';
 import { type EtcdAccess, neutronEtcdLines } from './etcd.ts';
-import { administrator, type Keystone } from './keystone.ts';
+import { type Keystone, loginSection } from './keystone.ts';
 import { type MariaDb, reaches } from './mariadb.ts';
 import { type WsgiApplication, type WsgiService, wsgiService } from './uwsgi.ts';
 
@@ -144,17 +144,7 @@ lock_path = ${directory}/state/lock
 [oslo_policy]
 policy_file = ${directory}/policy.yaml
 policy_dirs = /etc/neutron/policy.d
-[keystone_authtoken]
-auth_type = password
-auth_url = ${keystone.authUrl}
-www_authenticate_uri = ${keystone.authUrl}
-username = ${administrator.user}
-password = ${administrator.password}
-project_name = ${administrator.project}
-user_domain_name = ${administrator.domain}
-project_domain_name = ${administrator.domain}
-region_name = ${administrator.region}
-${nova ? novaLogin(keystone.authUrl) : ''}[ml2]
+${loginSection('keystone_authtoken', keystone.authUrl)}${nova ? novaLogin(keystone.authUrl) : ''}[ml2]
 type_drivers = local,flat
 tenant_network_types = local
 mechanism_drivers = ${driver === undefined || corePlugin ? 'logger' : 'calico'}

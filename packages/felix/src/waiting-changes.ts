@@ -12,7 +12,7 @@ const perChangeBytes = 1024;
 
 /** The changes that have come and have not been processed. */
 export class WaitingChanges {
-  #waiting: readonly { readonly changes: readonly Change[]; readonly isHistory: boolean }[] = [];
+  readonly #waiting: { readonly changes: readonly Change[]; readonly isHistory: boolean }[] = [];
   /** How many changes of the first list have been handed out. */
   #taken = 0;
   #budgetBytes = firstBytes;
@@ -20,7 +20,7 @@ export class WaitingChanges {
 
   /** Adds changes behind the others. @param isHistory whether they are whole transactions, one after the other, and not a difference */
   add(changes: readonly Change[], isHistory: boolean): void {
-    if (changes.length > 0) this.#waiting = [...this.#waiting, { changes: [...changes], isHistory }];
+    if (changes.length > 0) this.#waiting.push({ changes, isHistory });
   }
 
   /** Whether nothing waits. */
@@ -60,7 +60,7 @@ export class WaitingChanges {
   #drop(): void {
     this.#taken += 1;
     if (this.#taken < this.#waiting[0]!.changes.length) return;
-    this.#waiting = this.#waiting.slice(1);
+    this.#waiting.shift();
     this.#taken = 0;
   }
 }
