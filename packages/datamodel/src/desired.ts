@@ -176,6 +176,8 @@ export type DesiredChange = {
   readonly pools: ReadonlyMap<string, IpPool | undefined>;
   /** Addresses that belong to others than workloads (reserved-addresses.ts): no prefix from which a workload may send covers them. */
   readonly reserved: ReadonlyMap<Cidr, true | undefined>;
+  /** Those of them that Nodes have: the addresses of the cloud's hosts. */
+  readonly nodes: ReadonlyMap<Cidr, true | undefined>;
 };
 
 /** The change that changes nothing. */
@@ -187,6 +189,7 @@ export const noChange: DesiredChange = {
   hostEndpoints: new Map(),
   pools: new Map(),
   reserved: new Map(),
+  nodes: new Map(),
 };
 
 /** Something in the datastore that is not understood and therefore fails closed. It is reported once when it appears and once when it is gone. */

@@ -81,6 +81,12 @@ export class ReservedAddresses {
     return this.#holders.has(cidr);
   }
 
+  /** Whether a source whose name begins so reserves exactly this prefix. */
+  hasFrom(cidr: Cidr, beginning: string): boolean {
+    for (const source of this.#holders.get(cidr)?.keys() ?? []) if (source.startsWith(beginning)) return true;
+    return false;
+  }
+
   /** The reserved prefixes inside of `prefix`, sorted as text. The cost grows with everything that is reserved. */
   within(prefix: Cidr): readonly Cidr[] {
     return [...this.#holders.keys()].filter((cidr) => cidrContains(prefix, cidr)).sort();

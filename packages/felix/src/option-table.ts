@@ -205,6 +205,11 @@ export const parameters = {
       'the interface that packets have to leave by to be translated by outgoing NAT; `eth+` for all whose names begin with `eth`',
       { none },
     ),
+    NATOutgoingExclusions: row(
+      oneOf('IPPoolsOnly', 'IPPoolsAndHostIPs'),
+      'IPPoolsOnly',
+      'the destinations that outgoing NAT leaves alone: the addresses of all IP pools, with `IPPoolsAndHostIPs` those of Nodes too',
+    ),
     VXLANPort: row(whole(1, 65535), 4789, 'the UDP port of VXLAN'),
     LogPrefix: row(text, 'calico-packet', 'the beginning of the lines of Log rules', { none: { value: '' } }),
     LogActionRateLimit: row<Rate | undefined>(

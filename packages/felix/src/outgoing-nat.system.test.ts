@@ -106,6 +106,18 @@ describe('a pool with natOutgoing', () => {
     expect((await sourceSeen(two, outside, udp)).address).toBe(ofHost[0]);
   });
 
+  test('to hosts of the cloud, a workload is seen by its own address where NATOutgoingExclusions says so', async () => {
+    const node = (addresses: readonly string[]) => resource('Node', 'nodes/host9', { addresses: addresses.map((address) => ({ address })) });
+    await host.put(node(outside.addresses), felixConfiguration({ natOutgoingExclusions: 'IPPoolsAndHostIPs' }));
+    await untilSeenAs('10.65.0.11');
+    await untilSeenAs('fd65::11', 6);
+    await host.put(node([outside.addresses[1]!]));
+    await untilSeenAs(ofHost[0]!);
+    expect((await sourceSeen(one, outside, udp, 6)).address).toBe('fd65::11');
+    await host.put(felixConfiguration());
+    await untilSeenAs(ofHost[1]!, 6);
+  });
+
   test('NATOutgoingAddress and NATPortRange say which address and which ports; natOutgoing goes as it came', async () => {
     await host.put(felixConfiguration({ natOutgoingAddress: '198.51.100.77', natPortRange: '50000:50999' }));
     await untilSeenAs('198.51.100.77');

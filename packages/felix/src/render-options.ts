@@ -22,6 +22,7 @@ export function renderOptions(config: FelixConfig): RenderOptions {
       ...(config.NATOutgoingAddress && { address: config.NATOutgoingAddress }),
       ...(config.NATPortRange && { ports: config.NATPortRange }),
       ...(config.IptablesNATOutgoingInterfaceFilter && { leavesBy: config.IptablesNATOutgoingInterfaceFilter }),
+      exceptHosts: config.NATOutgoingExclusions === 'IPPoolsAndHostIPs',
     },
     dropInvalid: !config.DisableConntrackInvalidCheck,
     logPrefix: config.LogPrefix,

@@ -16,7 +16,7 @@ FlowLogsCollectorDebugTrace FlowLogsFlushInterval FlowLogsGoldmaneServer FlowLog
 HealthTimeoutOverrides InterfaceExclude InterfaceRefreshInterval IpInIpEnabled IpInIpMtu IpInIpTunnelAddr IpsetsRefreshInterval IptablesBackend IptablesFilterAllowAction
 IptablesFilterDenyAction IptablesLockProbeIntervalMillis IptablesMangleAllowAction IptablesMarkMask IptablesPostWriteCheckIntervalSecs
 IptablesRefreshInterval IPv4VXLANTunnelAddr IPv6VXLANTunnelAddr IstioAmbientMode IstioDSCPMark KubeNodePortRanges
-LocalSubnetL2Reachability LogDebugFilenameRegex MaxIpsetSize MTUIfacePattern NATOutgoingExclusions
+LocalSubnetL2Reachability LogDebugFilenameRegex MaxIpsetSize MTUIfacePattern
 NetlinkTimeoutSecs NftablesFilterAllowAction NftablesMangleAllowAction NFTablesFlowTableOffload NFTablesMode PolicySyncPathPrefix ProgramClusterRoutes PrometheusGoMetricsEnabled
 PrometheusProcessMetricsEnabled PrometheusWireGuardMetricsEnabled RequireMTUFile
 RouteSource RouteSyncDisabled RouteTableRange RouteTableRanges ServiceLoopPrevention SidecarAccelerationEnabled TyphaAddr TyphaCAFile TyphaCertFile TyphaCN TyphaK8sNamespace
@@ -35,7 +35,6 @@ const agreed: Readonly<Record<string, RegExp>> = {
   EndpointStatusPathPrefix: /^none$/i,
   FloatingIPs: /^disabled$/i,
   IpInIpEnabled: no,
-  NATOutgoingExclusions: /^ippoolsonly$/i,
   NFTablesMode: /^(enabled|auto)$/i,
   // Chains of other tables judge the packets that ours allow, with either of the two texts.
   NftablesFilterAllowAction: /^(accept|return)$/i,

@@ -17,6 +17,7 @@ import {
   reservationsOfBgpConfiguration,
   reservationsOfBgpPeer,
   reservationsOfNode,
+  resourceKey,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
 import { decodeHostEndpoint, hostEndpointNets } from './decode/host-endpoint.ts';
@@ -107,6 +108,9 @@ type Value = Uint8Array | undefined;
 
 const noNames: readonly string[] = [];
 
+/** What the keys of Nodes begin with. */
+const nodesRoot = resourceKey({ plural: 'nodes', name: '' });
+
 class Graph implements Calculation {
   readonly #host: string;
   readonly #defects = new Defects();
@@ -127,6 +131,7 @@ class Graph implements Calculation {
   /** Prefixes whose reservations changed since the last flush. */
   readonly #reservationsChanged = new Set<Cidr>();
   readonly #toldReserved = new Set<Cidr>();
+  readonly #toldNodes = new Set<Cidr>();
   readonly #workloads: LocalWorkloads;
   readonly #pairs = new AddressPairs();
   readonly #hostEndpoints: LocalHostEndpoints;
@@ -253,7 +258,8 @@ class Graph implements Calculation {
     const hostEndpoints = this.#hostEndpoints.flush();
     const policies = this.#activePolicies.flush();
     const profiles = this.#activeProfiles.flush();
-    return { ipSets: this.#sets.flush(), policies, profiles, workloads, hostEndpoints, pools: this.#pools.take(), reserved: this.#takeReserved() };
+    const addresses = this.#takeReserved();
+    return { ipSets: this.#sets.flush(), policies, profiles, workloads, hostEndpoints, pools: this.#pools.take(), ...addresses };
   }
 
   counts(): Counts {
@@ -307,17 +313,14 @@ class Graph implements Calculation {
     for (const cidr of this.#reserved.set(source, reservations)) this.#reservationsChanged.add(cidr);
   }
 
-  #takeReserved(): Map<Cidr, true | undefined> {
-    const changes = new Map<Cidr, true | undefined>();
+  #takeReserved(): Pick<DesiredChange, 'reserved' | 'nodes'> {
+    const [reserved, nodes] = [new Map<Cidr, true | undefined>(), new Map<Cidr, true | undefined>()];
     for (const cidr of this.#reservationsChanged) {
-      const isReserved = this.#reserved.has(cidr);
-      if (isReserved === this.#toldReserved.has(cidr)) continue;
-      if (isReserved) this.#toldReserved.add(cidr);
-      else this.#toldReserved.delete(cidr);
-      changes.set(cidr, isReserved || undefined);
+      tell(cidr, this.#reserved.has(cidr), this.#toldReserved, reserved);
+      tell(cidr, this.#reserved.hasFrom(cidr, nodesRoot), this.#toldNodes, nodes);
     }
     this.#reservationsChanged.clear();
-    return changes;
+    return { reserved, nodes };
   }
 
   #setHostEndpoint(key: string, id: HostEndpointId, value: Value): void {
@@ -385,4 +388,12 @@ class Graph implements Calculation {
     }
     this.#pendingPolicies.clear();
   }
+}
+
+/** Notes in `changes` whether something is the case now, if `told` has it otherwise. */
+function tell(cidr: Cidr, isSo: boolean, told: Set<Cidr>, changes: Map<Cidr, true | undefined>): void {
+  if (isSo === told.has(cidr)) return;
+  if (isSo) told.add(cidr);
+  else told.delete(cidr);
+  changes.set(cidr, isSo || undefined);
 }

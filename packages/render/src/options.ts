@@ -32,6 +32,8 @@ export type RenderOptions = {
     readonly ports?: { readonly first: number; readonly last: number };
     /** The interface that packets have to leave by; with `+` at its end, the beginning of its name. Absent: any. */
     readonly leavesBy?: string;
+    /** Whether packets to the cloud's hosts keep the address of the workload. */
+    readonly exceptHosts?: boolean;
   };
   /** Whether packets that conntrack calls invalid are denied. */
   readonly dropInvalid: boolean;

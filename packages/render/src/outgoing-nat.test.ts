@@ -31,6 +31,13 @@ function host(options: Partial<RenderOptions> = {}) {
           ),
         }).tables,
       ),
+    /** Addresses of Nodes: `undefined` when one is gone. */
+    sayNodes: (nodes: Readonly<Record<string, true | undefined>>) =>
+      edit(renderer.render({ ...noChange, nodes: new Map(Object.entries(nodes) as [Cidr, true | undefined][]) }).tables),
+    excepted: () =>
+      ['203.0.113.1', '203.0.113.2', '2001:db8::1'].filter((address) =>
+        table.rules.find(`pools-hosts${address.includes(':') ? 6 : 4}`, addressBytes(parseAddress(address)!)),
+      ).length,
     setOptions: (changed: Partial<RenderOptions>) => edit(renderer.setOptions({ ...defaultRenderOptions, ...changed })),
     rules: () => table.rules.chain('nat-postrouting')!.rules.length,
     translated(source: string, destination: string, { from = 'tap1', to = 'eth0', protocol = 17 } = {}) {
@@ -98,4 +105,24 @@ test('only what leaves by an interface of this name, or of one that begins so', 
   expect(byNames()).toEqual(['eth0', 'eth0.7', 'eth1']);
   setOptions({ natOutgoing: { leavesBy: '+' } });
   expect(byNames()).toEqual(names);
+});
+
+test('to addresses of Nodes nothing is translated where they are excepted; nobody else holds them', () => {
+  const { say, sayNodes, translated, setOptions, excepted } = host();
+  const toHosts = () => ['203.0.113.1', '203.0.113.2'].map((to) => translated('10.1.0.1', to) !== undefined);
+  sayNodes({ '203.0.113.1/32': true, '203.0.113.2/32': true, '2001:db8::1/128': true });
+  say({ '10.1.0.0/16': true, 'fd00::/64': true });
+  expect([...toHosts(), excepted()]).toEqual([true, true, 0]);
+  setOptions({ natOutgoing: { exceptHosts: true } });
+  expect([...toHosts(), excepted()]).toEqual([false, false, 3]);
+  expect(translated('fd00::1', '2001:db8::1')).toBeUndefined();
+  expect(translated('10.1.0.1', '192.0.2.1')).toEqual({ kind: 'masquerade' });
+  sayNodes({ '203.0.113.2/32': undefined });
+  expect(toHosts()).toEqual([false, true]);
+  say({ '10.1.0.0/16': undefined, 'fd00::/64': undefined });
+  expect(excepted()).toBe(0);
+  say({ '10.1.0.0/16': true });
+  expect([...toHosts(), excepted()]).toEqual([false, true, 2]);
+  setOptions({});
+  expect([...toHosts(), excepted()]).toEqual([true, true, 0]);
 });

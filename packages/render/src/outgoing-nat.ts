@@ -1,7 +1,7 @@
 // Outgoing NAT of IP pools: what a workload sends from an address of a pool with natOutgoing to an address outside of all pools leaves with an address of the host. The rules exist only
 // while there is such a pool. They are for the first packet of a connection, and stand behind the translation of floating IPs.
-import { addressBytes, type Cidr, familyOf, type IpFamily } from '@calico-openstack/addresses';
-import type { IpPool } from '@calico-openstack/datamodel';
+import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily } from '@calico-openstack/addresses';
+import type { DesiredChange, IpPool } from '@calico-openstack/datamodel';
 import type { NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
 import type { RenderOptions } from './options.ts';
@@ -14,10 +14,14 @@ type Which = 'all' | 'nat';
 const families = [4, 6] as const;
 const kinds: readonly Which[] = ['all', 'nat'];
 
+/** The set of the addresses of the cloud's hosts. It is empty unless their addresses are excepted. */
+const hostSet = (family: IpFamily): string => `pools-hosts${family}`;
+
 /** The sets that exist from the start, in the table inet. */
-export const poolSets: readonly NftSet[] = families.flatMap((family) =>
-  kinds.map((which): NftSet => ({ name: setName(which, family), key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'], interval: true })),
-);
+export const poolSets: readonly NftSet[] = families.flatMap((family): NftSet[] => {
+  const key = [family === 4 ? 'ipv4_addr' : 'ipv6_addr'] as const;
+  return [...kinds.map((which): NftSet => ({ name: setName(which, family), key, interval: true })), { name: hostSet(family), key }];
+});
 
 const portProtocols = [6, 17]; // as upstream's Felix: SCTP's ports are left alone
 
@@ -26,13 +30,14 @@ const portProtocols = [6, 17]; // as upstream's Felix: SCTP's ports are left alo
  * @param fromWorkload makes a rule for each prefix of workload interfaces, for packets that came in on such an interface
  */
 export function outgoingNatRules({ natOutgoing }: RenderOptions, fromWorkload: (...statements: readonly Statement[]) => NftRule[]): NftRule[] {
-  const { address, ports, leavesBy } = natOutgoing;
+  const { address, ports, leavesBy, exceptHosts } = natOutgoing;
   const way = leavesBy === undefined ? [] : [outBy(leavesBy)];
   return families.flatMap((family) => {
     const leaves = [
       ...way,
       inSet(setName('nat', family), [addressField(family, 'source')]),
       inSet(setName('all', family), [addressField(family, 'destination')], true),
+      ...(exceptHosts ? [inSet(hostSet(family), [addressField(family, 'destination')], true)] : []),
     ];
     const to = (range: { readonly port?: number; readonly lastPort?: number }): Statement =>
       address !== undefined && familyOf(address) === family
@@ -84,6 +89,40 @@ export class PoolPrefixes {
       const elements = (cidrs: readonly Cidr[]): NftElement[] => cidrs.map(rangeElement);
       edits.removeElements(setName(which, family), elements(hidden));
       edits.addElements(setName(which, family), elements(shown));
+    }
+  }
+}
+
+/** Keeps the set of the hosts' addresses up to date. It is filled only while rules look for them, because a large cloud has ten thousand. */
+export class ExceptedHosts {
+  readonly #nodes = new Set<Cidr>();
+  #isFilled = false;
+
+  /** Takes addresses of Nodes that changed. */
+  apply(changes: DesiredChange['nodes'], edits: EditList): void {
+    const [come, gone]: [Cidr[], Cidr[]] = [[], []];
+    for (const [cidr, isNodes] of changes) {
+      if (isNodes) this.#nodes.add(cidr);
+      else this.#nodes.delete(cidr);
+      (isNodes ? come : gone).push(cidr);
+    }
+    if (this.#isFilled) this.#edit(come, gone, edits);
+  }
+
+  /** Fills the set when rules look for the addresses, and empties it when they no longer do. */
+  fill(isAskedFor: boolean, edits: EditList): void {
+    if (isAskedFor === this.#isFilled) return;
+    this.#isFilled = isAskedFor;
+    const all = [...this.#nodes];
+    this.#edit(isAskedFor ? all : [], isAskedFor ? [] : all, edits);
+  }
+
+  #edit(come: readonly Cidr[], gone: readonly Cidr[], edits: EditList): void {
+    for (const family of families) {
+      const elements = (cidrs: readonly Cidr[]): NftElement[] =>
+        cidrs.filter((cidr) => familyOf(cidr) === family).map((cidr) => ({ key: addressBytes(addressOf(cidr)) }));
+      edits.removeElements(hostSet(family), elements(gone));
+      edits.addElements(hostSet(family), elements(come));
     }
   }
 }

@@ -21,7 +21,7 @@ import { HostEndpoints, hostEndpointChains } from './host-endpoints.ts';
 import { type Direction, policyChain, profileChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
 import { Others, othersAtStart } from './others.ts';
-import { PoolPrefixes } from './outgoing-nat.ts';
+import { ExceptedHosts, PoolPrefixes } from './outgoing-nat.ts';
 import { SharedChains, sharedChainsOf } from './prefixes.ts';
 import { QosChains } from './qos.ts';
 import { renderRules } from './rules.ts';
@@ -64,6 +64,7 @@ export class Renderer {
   readonly #others = new Others();
   readonly #qos = new QosChains();
   readonly #pools = new PoolPrefixes();
+  readonly #exceptedHosts = new ExceptedHosts();
   /** What the chains in the table look for. */
   #used: Used = unused;
 
@@ -89,6 +90,8 @@ export class Renderer {
     for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
     for (const [cidr, isReserved] of change.reserved) this.#others.count(cidr, isReserved ? 1 : -1, edits);
     this.#pools.apply(change.pools, edits);
+    this.#exceptedHosts.apply(change.nodes, edits);
+    this.#exceptedHosts.fill(this.#pools.hasNat && this.#options.natOutgoing.exceptHosts === true, edits);
     const releaseFormer = this.#hostEndpoints.apply(interfaces, this.#options, edits);
     const devices = this.#renderWorkloads(change.workloads, edits);
     this.#renderUsed(edits);
@@ -108,6 +111,7 @@ export class Renderer {
     }
     edits.setSet(stampSet, stampElements(options));
     this.#options = options;
+    this.#exceptedHosts.fill(this.#pools.hasNat && options.natOutgoing.exceptHosts === true, edits);
     for (const [id, policy] of this.#policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of this.#profiles) this.#renderProfile(id, profile, edits);
     for (const direction of directions) this.#classes[direction].rewrite(options, edits);

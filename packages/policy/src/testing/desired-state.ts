@@ -29,6 +29,7 @@ export class DesiredState {
   readonly hostEndpoints = new Map<HostEndpointId, LocalHostEndpoint>();
   readonly pools = new Map<string, IpPool>();
   readonly reserved = new Map<Cidr, true>();
+  readonly nodes = new Map<Cidr, true>();
 
   /** Applies a change. Throws when the change repeats or contradicts an earlier one. */
   apply(change: DesiredChange): void {
@@ -39,6 +40,7 @@ export class DesiredState {
     merge(this.hostEndpoints, change.hostEndpoints);
     merge(this.pools, change.pools);
     merge(this.reserved, change.reserved);
+    merge(this.nodes, change.nodes);
   }
 
   #applySet(id: IpSetId, change: DesiredChange['ipSets'] extends ReadonlyMap<IpSetId, infer Change> ? Change : never): void {
@@ -103,6 +105,7 @@ export class DesiredState {
       hostEndpoints: sorted(this.hostEndpoints),
       pools: sorted(this.pools),
       reserved: sorted(this.reserved),
+      nodes: sorted(this.nodes),
     };
   }
 }
