@@ -4,11 +4,10 @@
 // however few connections there are. So these calls run in a thread of libuv's pool, and the event loop goes on meanwhile.
 import { setImmediate } from 'node:timers/promises';
 import { headerLength, readI32, readU16, readU32 } from './attributes.ts';
+import { Datagrams } from './datagrams.ts';
 import { close, errno, errnoName, receiveInThread, send, sendInThread } from './libc.ts';
 import { NetlinkError } from './socket.ts';
 
-/** Datagrams of a dump have at most 32 KB: 170 flows or 500 routes. */
-const receiveBytes = 64 * 1024;
 const [messageError, messageDone] = [2, 3];
 const emptyReadsAtMost = 1000;
 
@@ -21,6 +20,7 @@ export type DumpVisitor = (buffer: Uint8Array, start: number, end: number, type:
 /** A netlink socket that is used for dumps only. */
 export class DumpSocket {
   readonly #fd: number;
+  #datagrams: Datagrams | undefined;
   #open = true;
   /** The last dump. Dumps share a descriptor, so they run one after another. */
   #last: Promise<unknown> = Promise.resolve();
@@ -31,7 +31,7 @@ export class DumpSocket {
   }
 
   /**
-   * Requests a dump and calls `visit` for each answer. The event loop runs between two datagrams. Changes during the dump may be seen or not. An error that `visit` throws is thrown at
+   * Requests a dump and calls `visit` for each answer. The event loop runs after every sixteen datagrams. Changes during the dump may be seen or not. An error that `visit` throws is thrown at
    * the end, because a dump that is not read to its end would disturb the next one. Rejects with DumpRefused when the kernel refuses, and with NetlinkError when it fails or the socket
    * is closed (EBADF).
    */
@@ -51,17 +51,18 @@ export class DumpSocket {
   async #read(request: Uint8Array, visit: DumpVisitor): Promise<void> {
     this.#mustBeOpen();
     const answers = new Answers(readU32(request, 8), visit);
-    const buffer = new Uint8Array(receiveBytes);
+    this.#datagrams ??= new Datagrams();
+    const datagrams = this.#datagrams;
     // The reason of a failure stays in the thread: a second try in this one tells it.
     if ((await sendInThread(this.#fd, request)) < 0 && send(this.#fd, request, request.length, 0) < 0) throw failed('asked for', errnoName(errno()));
     for (let empty = 0; ; ) {
       this.#mustBeOpen();
-      const length = await receiveInThread(this.#fd, buffer);
-      if (typeof length === 'number') {
-        if (answers.visitAll(buffer, length)) return;
+      const count = await receiveInThread(this.#fd, datagrams);
+      if (typeof count === 'number') {
+        for (let index = 0; index < count; index += 1) if (answers.visitAll(datagrams, index)) return;
       } else {
         // The kernel continues a dump when it is read, and may be delayed by a lack of memory. So an empty queue is not a failure at once.
-        if (length !== undefined || ++empty > emptyReadsAtMost) throw failed('read', length ?? 'ETIMEDOUT');
+        if (count !== undefined || ++empty > emptyReadsAtMost) throw failed('read', count ?? 'ETIMEDOUT');
         await setImmediate();
       }
     }
@@ -83,11 +84,14 @@ class Answers {
     this.#visit = visit;
   }
 
-  /** Visits the messages of a datagram; returns true at the end of the dump. */
-  visitAll(buffer: Uint8Array, length: number): boolean {
-    for (let at = 0; at + headerLength <= length; ) {
+  /** Visits the messages of the nth datagram; returns true at the end of the dump. */
+  visitAll(datagrams: Datagrams, index: number): boolean {
+    const buffer = datagrams.bytes;
+    const { start, length, isCut } = datagrams.range(index);
+    for (let at = start; at + headerLength <= start + length; ) {
       const messageLength = readU32(buffer, at);
-      if (messageLength < headerLength || at + messageLength > length) throw new NetlinkError('EMSGSIZE', 'a message of a netlink dump was truncated');
+      if (isCut || messageLength < headerLength || at + messageLength > start + length)
+        throw new NetlinkError('EMSGSIZE', 'a message of a netlink dump was truncated');
       if (readU32(buffer, at + 8) === this.#sequence && this.#take(buffer, at, messageLength)) return true;
       at += (messageLength + 3) & ~3;
     }

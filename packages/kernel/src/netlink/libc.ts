@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import koffi, { type KoffiFunc } from 'koffi';
 import { hostIsLittleEndian } from './attributes.ts';
+import type { Datagrams } from './datagrams.ts';
 
 export { hostIsLittleEndian };
 
@@ -14,6 +15,10 @@ export const bind: (fd: number, address: Uint8Array, length: number) => number =
 /** send(2). */
 export const send: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long send(int, const uint8_t *, size_t, int)');
 const recv: (fd: number, bytes: Uint8Array, length: number, flags: number) => number = libc.func('long recv(int, uint8_t *, size_t, int)');
+
+const recvmmsg: (fd: number, headers: Uint8Array, count: number, flags: number, timeout: null) => number = libc.func(
+  'int recvmmsg(int, uint8_t *, unsigned int, int, void *)',
+);
 
 /** Calls a function in a thread of libuv's pool. Its buffers stay alive until it returns, and must not be used meanwhile. errno is that thread's and cannot be read. */
 const inThread = (called: typeof send, fd: number, bytes: Uint8Array, flags: number): Promise<number> =>
@@ -118,11 +123,17 @@ export function receive(fd: number, bytes: Uint8Array): number | string | undefi
   return received(state, recv(fd, bytes, bytes.length, dontWait | truncate));
 }
 
-/** As `receive`, with the reading in another thread: it lets the kernel go on with a dump, which may take long. */
-export async function receiveInThread(fd: number, bytes: Uint8Array): Promise<number | string | undefined> {
+/**
+ * As `receive`, in another thread, because the reading lets the kernel go on with a dump, which may take long; and for as many datagrams as there are and fit. Returns their number.
+ */
+export async function receiveInThread(fd: number, into: Datagrams): Promise<number | string | undefined> {
   const state = readableState(fd);
   if (typeof state !== 'number') return state.result;
-  return received(state, await inThread(recv, fd, bytes, dontWait | truncate));
+  const count = await new Promise<number>((resolve, reject) => {
+    const done = (error: Error | null, result: number): void => (error ? reject(error) : resolve(result));
+    (recvmmsg as KoffiFunc<typeof recvmmsg>).async(fd, into.headers, into.most, dontWait | truncate, null, done);
+  });
+  return received(state, count);
 }
 
 /** The error that a socket has pending, 0 for none; or the result of reading it when there is nothing to read. */
