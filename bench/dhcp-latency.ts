@@ -45,7 +45,7 @@ type Sizes = { readonly iterations: number; readonly seconds: number; readonly p
 type Subject = {
   readonly name: string;
   start(): Promise<void>;
-  /** Resolves when it has been told of the port. */
+  /** Resolves when the server has been given the port. */
   plug(port: TestPort): Promise<void>;
   unplug(port: TestPort): Promise<void>;
   /** Memory of all its processes, in MB; undefined where that is nothing to compare. */

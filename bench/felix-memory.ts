@@ -31,6 +31,7 @@ async function fill(host: TestHost, count: number, make: (number: number) => Key
 
 const megabytes = (bytes: number): number => Math.round(bytes / 1024 / 1024);
 
+/** The bench `felix-memory`. */
 export const bench: Bench = {
   description: 'resident memory of calico-felix, with etcd and kernel: 200 local of 100 000 endpoints, 10 000 security groups, 5 000 Nodes',
   options: { endpoints: 'endpoints [100000]', groups: 'security groups [10000]', nodes: 'Nodes [5000]', 'node-options': 'NODE_OPTIONS of the agent' },

@@ -59,7 +59,7 @@ export type LabOptions = {
   /** The lab's name, in front of its namespaces and files. */
   readonly prefix: string;
   readonly hosts?: number;
-  /** [`router`] */
+  /** The default is `router`. */
   readonly topology?: Topology;
   /** The parts of the project to leave out. */
   readonly without?: Iterable<Part>;

@@ -22,7 +22,7 @@ const parts = Object.keys(names) as readonly (keyof Foreign)[];
 
 process.exitCode = await main(process.argv.slice(2));
 
-/** 0 when every mix told the story to its end, 1 when one did not, 2 for bad usage, 130 when stopped. */
+/** The exit code: 0 when the story ran to its end with every mix, 1 when it did not with one, 2 for bad usage, 130 when stopped. */
 async function main(args: string[]): Promise<number> {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort(new LabError('ENDED_EARLY', `stopped by ${name}`)));
@@ -70,7 +70,7 @@ function nameOf(foreign: Foreign): string {
   return parts.map((part) => `${names[part]} ${foreign[part] === undefined ? 'ours' : 'theirs'}`).join(', ');
 }
 
-/** What kept the story from its end; undefined: nothing. */
+/** The error that kept the story from its end; undefined when there was none. */
 async function tell(prefix: string, foreign: Foreign, signal: AbortSignal): Promise<string | undefined> {
   const columns = process.stdout.columns ?? 100;
   const told = telling({ write: (text) => process.stdout.write(text), lively: false, columns });

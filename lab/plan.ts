@@ -6,6 +6,7 @@ export type Machine = { readonly name: string; readonly namespace: string };
 
 /** How hosts are joined, and who speaks BGP with whom. */
 export const topologies = ['router', 'mesh', 'reflectors', 'racks'] as const;
+/** One of `topologies`. */
 export type Topology = (typeof topologies)[number];
 
 /** Between a router and one machine: a routed link of their own, or in a mesh and with reflectors the one network that all machines are on. The machine's end is called `fabric`. */

@@ -111,7 +111,7 @@ export function createProcesses(directory: string, signal: AbortSignal): Process
     const stderr: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
     child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
-    child.stdin?.on('error', () => {}); // the exit status tells when a command ends without reading its input
+    child.stdin?.on('error', () => {}); // a command that ends without reading its input is noticed by its exit status
     child.stdin?.end(options.input ?? '');
     let late = false;
     const timer = setTimeout(() => {

@@ -10,7 +10,7 @@ import { copyrightFile } from './licences.ts';
 /** A file of a package: `to` is its path on the host. */
 export type Entry = {
   readonly to: string;
-  readonly mode?: number /** An operator's file, which dpkg keeps as he left it. */;
+  readonly mode?: number;
   readonly configuration?: true;
 } & ({ readonly from: string } | { readonly content: string } | { readonly gzipped: string } | { readonly link: string });
 

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-/** The folders of the npm packages whose code is in a bundle, told by its source map. */
+/** The folders of the npm packages whose code is in a bundle, according to its source map. */
 export function bundledModules(bundle: string): readonly string[] {
   const { sources } = JSON.parse(readFileSync(`${bundle}.map`, 'utf8')) as { sources: readonly string[] };
   const folders = sources.flatMap((source) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(resolve(dirname(bundle), source))?.[1] ?? []);

@@ -11,6 +11,7 @@ import { exampleConfiguration } from './example.ts';
 import { bundledModules } from './licences.ts';
 import { manPage } from './man.ts';
 
+/** The project's folder. */
 export const root: string = join(import.meta.dirname, '..');
 
 /** Where a package's part of the workspace lies on a host. The executables find Node and their bundles relative to themselves, as in a checkout. */

@@ -13,7 +13,7 @@ type Release = {
 
 /** A driver of the database, and uWSGI, whose command is `uwsgi`. */
 const besides = ['pymysql', 'pyuwsgi'];
-/** Neutron's releases by their major version; undefined: Debian's. */
+/** Neutron's releases by their major version; undefined for the one that Debian has. */
 const releases: Readonly<Record<string, Release | undefined>> = {
   '21': undefined,
   '26': { packages: ['neutron==26.0.6', 'neutron-lib<3.19', 'sqlalchemy<2.1', ...besides], pythons: [12, 11, 10] },

@@ -10,11 +10,13 @@ wait = selectors.DefaultSelector()
 
 
 def accept(listener: socket.socket) -> None:
+    """Accepts a TCP connection."""
     connection, _ = listener.accept()
     wait.register(connection, selectors.EVENT_READ, give_back)
 
 
 def give_back(connection: socket.socket) -> None:
+    """Sends back what has arrived on a TCP connection, and closes it after its end."""
     try:
         text = connection.recv(65536)
         if text:
@@ -27,6 +29,7 @@ def give_back(connection: socket.socket) -> None:
 
 
 def answer(listener: socket.socket) -> None:
+    """Sends back a UDP datagram."""
     text, peer = listener.recvfrom(65536)
     listener.sendto(text, peer)
 

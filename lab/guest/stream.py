@@ -15,6 +15,7 @@ stop = False
 
 
 def end(*_: object) -> None:
+    """Ends the stream after the records that are on their way."""
     global stop
     stop = True
 

@@ -8,7 +8,7 @@ export type ControlAddresses = { readonly authUrl: string; readonly address: str
 /** Where Nova's services send their messages. */
 const rabbitUrl = (address: string): string => `rabbit://guest:guest@${address}:5672/`;
 
-/** The section by which Neutron tells Nova of its ports. */
+/** The section of neutron.conf by which Neutron notifies Nova of changes of ports. */
 export const novaLogin = (authUrl: string): string => loginSection('nova', authUrl, 'endpoint_type = public\n');
 
 /** What all of Nova's services need. `state` is a folder of their own. */

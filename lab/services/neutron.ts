@@ -31,14 +31,14 @@ export type NeutronOptions = {
   readonly mariadb: MariaDb;
   readonly keystone: Keystone;
   readonly etcd: EtcdAccess;
-  /** The folder of our Python package, or one of installed packages with another driver `calico` among them. undefined: Neutron's own that does nothing. */
+  /** The folder of our Python package, or one of installed packages with another driver `calico` among them. When undefined, Neutron runs with its own driver that does nothing. */
   readonly driver: { readonly folder: string } | { readonly foreignPackages: string } | undefined;
   readonly reporting: Reporting | undefined;
   /** `core_plugin = calico`, which says itself what else ML2 needs. */
   readonly corePlugin: boolean;
-  /** The server's number: several share the database and etcd. [1] */
+  /** The server's number, because several servers can share the database and etcd. The default is 1. */
   readonly server?: number;
-  /** Whether there is a Nova to be told of ports. */
+  /** Whether there is a Nova that Neutron notifies of ports. */
   readonly nova: boolean;
 };
 

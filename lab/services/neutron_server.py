@@ -19,6 +19,7 @@ from neutron_lib.plugins import directory
 
 
 def serve(host, port, path):
+    """Serves Neutron's API at the address and at the UNIX socket, beside the RPC workers, until the process ends."""
     app = config.load_paste_app("neutron")
     registry.publish(resources.PROCESS, events.BEFORE_SPAWN, None)
     workers = [

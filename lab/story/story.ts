@@ -88,7 +88,7 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
   return vms;
 }
 
-/** The agents of a host that Neutron lists. Upstream's driver knows of Felix alone, and upstream's DHCP agent tells nobody that it lives. */
+/** The agents of a host that Neutron lists. Upstream's driver knows of Felix alone, and upstream's DHCP agent sends no heartbeat. */
 const agentsInNeutron = ({ foreign }: Lab): readonly string[] =>
   foreign.driver !== undefined ? ['Felix'] : ['Felix', ...(foreign.dhcpAgent === undefined ? ['the DHCP agent'] : []), 'the BIRD agent'];
 const list = (names: readonly string[]): string => [names.slice(0, -1).join(', '), names.at(-1)].filter(Boolean).join(' and ');

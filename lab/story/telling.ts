@@ -6,7 +6,7 @@ import type { Progress, Step } from '../progress.ts';
 export type Finding = { readonly holds: boolean; readonly seen: string };
 /** A claim, and the look that checks it. */
 export type Claim = { readonly says: string; readonly look: () => Promise<Finding> };
-/** A chapter that was told. */
+/** A finished chapter. */
 export type Chapter = { readonly title: string; readonly seconds: number };
 
 /** A claim of the story that did not hold. */

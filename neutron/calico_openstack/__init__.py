@@ -1,3 +1,3 @@
-"""Neutron's side of Calico: it announces what changed, reads rows, and applies what calico-neutron-driver says. It decides nothing."""
+"""Neutron's side of Calico: it announces changes, reads rows, and carries out the orders of calico-neutron-driver. It decides nothing."""
 
 __version__ = "0.1.0"

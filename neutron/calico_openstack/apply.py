@@ -1,4 +1,4 @@
-"""Carries out what the daemon says: port states and agents' heartbeats. Runs in the rows process."""
+"""Carries out the daemon's orders: writes port states and agents' heartbeats to Neutron. Runs in the rows process."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ VIF_TYPE = "tap"
 
 
 def set_port_status(params: Mapping[str, str]) -> None:
-    """Sets a port's status through ML2, which tells Nova. A port that has been deleted is ignored."""
+    """Sets a port's status through ML2, which notifies Nova. A port that has been deleted is ignored."""
     directory.get_plugin().update_port_status(neutron_context.get_admin_context(), params["port"], params["status"], host=params["host"])
 
 
 @db_api.retry_db_errors
 def set_floating_ip_status(params: Mapping[str, Any]) -> None:
-    """Sets a floating IP's status, if it still belongs to this port (null: to none)."""
+    """Sets a floating IP's status, if it still belongs to this port (to no port when the port is null)."""
     context = neutron_context.get_admin_context()
     with db_api.CONTEXT_WRITER.using(context):
         query = context.session.query(l3_models.FloatingIP).filter_by(id=params["id"], fixed_port_id=params["port"])
@@ -42,7 +42,7 @@ def set_floating_ip_status(params: Mapping[str, Any]) -> None:
 
 
 def notify_port_active(params: Mapping[str, str]) -> None:
-    """Tells Nova that the port works on the host to which it is migrating. ML2 does not do that, because to it the port is still on the source host."""
+    """Notifies Nova that the port works on the host to which it is migrating. ML2 does not do that, because to it the port is still on the source host."""
     plugin = directory.get_plugin()
     notifier = getattr(plugin, "nova_notifier", None)
     if notifier is None:
@@ -83,6 +83,7 @@ def report_agents(params: Mapping[str, Any]) -> None:
 
 
 def agent_state(agent: AgentKey, binary: str, started: bool) -> Dict[str, Any]:
+    """The state of an agent as Neutron's own agents report it. `started` marks the first report after the agent's start."""
     agent_type, host = agent
     state: Dict[str, Any] = {"agent_type": agent_type, "binary": binary, "host": host, "topic": TOPIC, "configurations": {}}
     if started:

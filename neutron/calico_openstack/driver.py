@@ -31,7 +31,7 @@ def tap_mac(port_mac: str) -> str:
 
 
 def rebind_on_revival() -> None:
-    """Makes ML2 bind ports whose binding failed without a living Felix when that is back: ML2 does this for the agent types in its list."""
+    """Makes ML2 bind ports whose binding failed for lack of a living Felix, once a Felix reports again. ML2 does this for the agent types in its list."""
     from neutron.plugins.ml2 import plugin  # pylint: disable=import-outside-toplevel
 
     agent_types = getattr(plugin.Ml2Plugin, "_rebind_on_revive_agent_types", None)
@@ -46,6 +46,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
         super().__init__(AGENT_TYPE, VIF_TYPE, {portbindings.CAP_PORT_FILTER: True}, [portbindings.VNIC_NORMAL])
 
     def initialize(self) -> None:
+        """Connects to the daemon when it is first needed, and subscribes to everything that ML2 does not pass on. Called once by ML2."""
         options.register()
         self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer, cfg.CONF.calico.daemon_patience_secs)
         self._changes = announce.Announcer(self._daemon, rows.within)
@@ -65,15 +66,19 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
     # Binding
 
     def get_allowed_network_types(self, agent: Optional[Dict[str, Any]] = None) -> Tuple[str, ...]:
+        """The types of networks whose ports are bound."""
         return NETWORK_TYPES
 
     def get_mappings(self, agent: Dict[str, Any]) -> Dict[str, str]:
-        return {}  # traffic is routed and not bridged, so physical networks are not mapped
+        """No physical networks: traffic is routed and not bridged."""
+        return {}
 
     def check_segment_for_agent(self, segment: Dict[str, Any], agent: Dict[str, Any]) -> bool:
+        """Whether a port can be bound to the segment on the host of this agent, which has to be a Felix."""
         return bool(agent["agent_type"] == AGENT_TYPE and segment[api.NETWORK_TYPE] in NETWORK_TYPES)
 
     def get_vif_details(self, context: Any, agent: Dict[str, Any], segment: Dict[str, Any]) -> Dict[str, Any]:
+        """The details for Nova, among them the MAC of the tap."""
         return {**self.vif_details, VIF_DETAILS_MAC: tap_mac(context.current["mac_address"])}
 
     # Networks

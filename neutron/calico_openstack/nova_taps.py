@@ -3,7 +3,7 @@
 Nova makes the tap of a port with `vif_type` tap itself and, before version 34, does not write that attribute. nova-compute loads every plugin of the entry point `os_vif` when it starts, and so this one:
 it has Nova's interfaces of type `ethernet` carry the attribute. That covers new VMs, hot-plug and live migration alike. libvirt before 5.7 ignores the attribute.
 
-Run as a program (`python3 -m calico_openstack.nova_taps`) with nova-compute's Python, it tells whether the attribute is there, and exits with 1 when it is not.
+Run as a program (`python3 -m calico_openstack.nova_taps`) with nova-compute's Python, it prints whether the attribute is there, and exits with 1 when it is not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from typing import Any, Optional
 
 if __name__ == "__main__":
-    # Nova wants to be loaded before anything that loads eventlet. What it lacks is told by main().
+    # Nova must be loaded before anything that loads eventlet. main() reports when a module is missing.
     with contextlib.suppress(Exception):
         import nova.cmd.compute
 
@@ -104,7 +104,7 @@ class NovaTaps(plugin.PluginBase):
 
 
 def main() -> int:
-    """Loads Nova's modules and all plugins as nova-compute does, and tells whether taps are marked."""
+    """Loads Nova's modules and all plugins as nova-compute does, and prints whether taps are marked. Returns the exit code."""
     try:
         import nova.cmd.compute  # noqa: F401
         from nova.virt.libvirt import config

@@ -15,5 +15,6 @@ OPTIONS = [
 
 
 def register(conf: cfg.ConfigOpts = cfg.CONF) -> cfg.ConfigOpts:
+    """Registers the options with `conf`, and returns it."""
     conf.register_opts(OPTIONS, group="calico")
     return conf

@@ -1,4 +1,4 @@
-"""`core_plugin = calico`, as upstream's DevStack and its operators have it: Neutron's own ML2, with the settings that this value has always stood for."""
+"""`core_plugin = calico`, as upstream's DevStack and its operators set it: Neutron's own ML2, with the settings that this value has always implied."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 
-#: What upstream's plugin sets, whatever stands in the file. Newer releases call the third `project_network_types`.
+#: The settings that upstream's plugin makes, whatever the configuration file says. Newer releases call the third `project_network_types`.
 ML2 = {"mechanism_drivers": ["calico"], "type_drivers": ["local", "flat"], "tenant_network_types": ["local"]}
 RENAMED = {"tenant_network_types": "project_network_types"}
-#: What it does itself or adds. Floating IPs are Neutron's own router plugin's here.
+#: The service plugins and extensions that upstream's plugin contains or adds. Here floating IPs are the work of Neutron's own router plugin.
 SERVICE_PLUGINS = ("router", "qos")
 EXTENSION_DRIVERS = ("qos",)
 
 
 def _with(values: Any, wanted: Any) -> List[str]:
-    """The values as they stand, and behind them those that are missing."""
+    """The present values, and behind them those of `wanted` that are missing."""
     return [*values, *(value for value in wanted if value not in values)]
 
 
@@ -33,7 +33,7 @@ def _set(conf: cfg.ConfigOpts, name: str, value: List[str], group: Optional[str]
 
 
 def configure(conf: cfg.ConfigOpts) -> None:
-    """Before ML2 reads its options, and Neutron's manager those of the service plugins: it loads the core plugin first."""
+    """Makes the settings. It must run before ML2 reads its options and Neutron's manager reads the list of service plugins; the manager loads the core plugin first."""
     for name, value in ML2.items():
         newer = RENAMED.get(name, name)
         _set(conf, newer if newer in conf.ml2 else name, list(value), "ml2")

@@ -1,4 +1,4 @@
-"""Tells Neutron's QoS service which rules Calico can enforce, and announces changed QoS policies."""
+"""Registers with Neutron's QoS service which rules Calico can enforce, and announces changed QoS policies."""
 
 from __future__ import annotations
 
@@ -42,9 +42,11 @@ class CalicoQosDriver(base.DriverBase):
         self._changes = changes
 
     def update_policy_precommit(self, context: Any, policy: Any) -> None:
+        """Announces the change inside Neutron's transaction."""
         self._changes.before(context, "qos_policy", policy.id, {}, {})
 
     def update_policy(self, context: Any, policy: Any) -> None:
+        """Announces the change after the commit."""
         self._changes.after(context, "qos_policy", policy.id, {}, {})
 
 

@@ -33,18 +33,18 @@ def at_commit(session: Any, refusal: Exception) -> None:
 
 
 _ROUTED = "no traffic passes it, since Calico routes on each host"
-#: What Neutron accepts and nothing would carry out: the rows' model, and the answer to who creates such a row.
+#: What Neutron would accept although nothing carries it out: the model of the rows, and the answer to a request that creates such a row.
 NOT_CARRIED_OUT: Mapping[str, str] = {
-    "neutron.db.models.port_forwarding.PortForwarding": "port forwarding cannot be had: a floating IP is translated as a whole, for one port",
+    "neutron.db.models.port_forwarding.PortForwarding": "port forwarding is not supported: a floating IP is translated as a whole, for one port",
     "neutron.db.qos.models.QosFIPPolicyBinding": "a floating IP cannot have a QoS policy: give the policy to its port",
     "neutron.db.qos.models.QosRouterGatewayIPPolicyBinding": f"a router's gateway cannot have a QoS policy: {_ROUTED}",
-    "neutron.services.trunk.models.Trunk": "trunks cannot be had: Calico routes each port by itself, without VLANs",
-    "neutron.services.trunk.models.SubPort": "trunks cannot be had: Calico routes each port by itself, without VLANs",
-    "neutron.db.models.ndp_proxy.NDPProxy": "NDP proxies cannot be had: IPv6 addresses are routed as they are",
-    "neutron.db.models.local_ip.LocalIP": "local IPs cannot be had: an address is one and the same everywhere in a routed cloud",
-    "neutron.db.models.conntrack_helper.ConntrackHelper": f"a router's connection tracking helpers cannot be had: {_ROUTED}",
+    "neutron.services.trunk.models.Trunk": "trunks are not supported: Calico routes each port by itself, without VLANs",
+    "neutron.services.trunk.models.SubPort": "trunks are not supported: Calico routes each port by itself, without VLANs",
+    "neutron.db.models.ndp_proxy.NDPProxy": "NDP proxies are not supported: IPv6 addresses are routed as they are",
+    "neutron.db.models.local_ip.LocalIP": "local IPs are not supported: an address is one and the same everywhere in a routed cloud",
+    "neutron.db.models.conntrack_helper.ConntrackHelper": f"a router's connection tracking helpers are not supported: {_ROUTED}",
 }
-#: The same of a security group that was made before the driver, which does not offer this extension of the API.
+#: The same for stateless security groups. They exist only if they are older than the driver, which does not offer this extension of the API.
 STATELESS_GROUP = "the group is stateless, and is enforced as a stateful one: Calico tracks connections, so replies pass without a rule"
 #: Templates of the rules of new groups, in Neutron 24 and newer. Neutron has no callback for them.
 RULE_TEMPLATE = "neutron.db.models.securitygroup_default_rules.SecurityGroupDefaultRule"
@@ -61,6 +61,7 @@ def columns(row: Any) -> Mapping[str, Any]:
 
 
 def full_name(model: type) -> str:
+    """The name of a class with its module, as in NOT_CARRIED_OUT."""
     return f"{model.__module__}.{model.__qualname__}"
 
 

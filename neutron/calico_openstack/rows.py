@@ -47,13 +47,16 @@ class Reader:
         return self.select(query)
 
     def select(self, query: Any) -> List[Row]:
+        """The rows that a query selects."""
         return [dict(row) for row in self._session.execute(query).mappings()]
 
     def ids(self, query: Any) -> List[str]:
+        """The values that a query for one column selects."""
         return list(self._session.execute(query).scalars())
 
 
 def grouped(rows: Sequence[Row], column: str) -> Dict[Any, List[Row]]:
+    """The rows by the value of a column, in their order."""
     groups: Dict[Any, List[Row]] = {}
     for row in rows:
         groups.setdefault(row[column], []).append(row)
@@ -293,7 +296,7 @@ MOST_LISTED = 1000
 
 
 def not_carried_out(_params: Mapping[str, Any]) -> List[Row]:
-    """What is in the database although Calico does not carry it out, and would be refused today. Models of plugins that are not loaded have no rows that count."""
+    """The objects in the database that Calico does not carry out, and that would be refused today. Rows of plugins that are not loaded do not count."""
     mappers = models_v2.Port.registry.mappers
     answers = {mapper.local_table: refusals.NOT_CARRIED_OUT.get(refusals.full_name(mapper.class_)) for mapper in mappers}
 

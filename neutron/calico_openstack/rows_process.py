@@ -100,6 +100,7 @@ def serve(connection: wire.Connection, answer: wire.Answer) -> None:
 
 
 def main() -> None:
+    """Runs the process until the daemon closes the connection."""
     end_with_parent()
     patch_eventlet()
     load_neutron(sys.argv[1:])

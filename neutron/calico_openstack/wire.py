@@ -21,7 +21,7 @@ Answer = Callable[[str, Params], Any]
 
 
 class DaemonError(Exception):
-    """An error that the daemon answered, or an error of reaching it. `code` is for programs, the message for people."""
+    """An error in the daemon's answer, or a failure to reach the daemon. `code` is for programs, the message for people."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -75,6 +75,7 @@ class Connection:
             raise DaemonError(greeting["error"]["code"], greeting["error"]["message"])
 
     def send(self, message: Params) -> None:
+        """Sends one message. Raises Disconnected, or socket.timeout."""
         line = _line(message)
         try:
             self._socket.sendall(line)
@@ -84,6 +85,7 @@ class Connection:
             raise Disconnected(str(error)) from error
 
     def receive(self) -> Dict[str, Any]:
+        """Waits for the next message. Raises Disconnected, or socket.timeout."""
         try:
             line = self._lines.readline()
         except socket.timeout:
@@ -120,9 +122,11 @@ class Connection:
         self._socket.settimeout(left)
 
     def wait_for_ever(self) -> None:
+        """Lifts the time limit of the last call."""
         self._socket.settimeout(None)
 
     def close(self) -> None:
+        """Closes the connection."""
         self._lines.close()
         self._socket.close()
 
@@ -135,7 +139,7 @@ def reply_to(message: Mapping[str, Any], answer: Answer) -> Dict[str, Any]:
         return {"reply": message["call"], "error": {"code": type(error).__name__, "message": str(error)}}
 
 
-#: How long a socket on which nobody listens is tried: a daemon that starts replaces it and listens in less.
+#: How long to retry on a socket on which nobody listens. A daemon that starts replaces such a socket and listens in less time.
 KILLED_SECONDS = 0.3
 
 

@@ -60,14 +60,14 @@ class RefusalsTest(unittest.TestCase):
             session.commit()
 
     def test_a_row_that_nothing_carries_out_is_refused_with_the_reason_unless_another_driver_may_do_it(self) -> None:
-        answer = {refusals.full_name(Thing): "things cannot be had"}
+        answer = {refusals.full_name(Thing): "things are not supported"}
         self.listen(False, answer)
         self.add()
         self.assertEqual(self.rows(), 1)
         self.listen(True, answer)
         with self.assertRaises(refusals.CalicoRefused) as raised:
             self.add()
-        self.assertEqual(str(raised.exception), "Calico: things cannot be had")
+        self.assertEqual(str(raised.exception), "Calico: things are not supported")
 
     def test_the_fields_of_a_rule_template_are_handed_to_who_judges_it(self) -> None:
         judged: List[Mapping[str, Any]] = []

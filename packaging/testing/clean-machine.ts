@@ -113,7 +113,7 @@ async function boot(script: string): Promise<Booted> {
   for (;;) {
     const pid = Number(readFileSync(`/proc/${outer.pid}/task/${outer.pid}/children`, 'utf8').trim().split(' ')[0]);
     try {
-      // `running`, or `degraded`, whose units the tests look at themselves
+      // the state is `running`, or `degraded` when a unit has failed; which unit may fail is for the tests to check
       if (pid > 0) await inside(pid, 'systemctl is-system-running --wait >/dev/null 2>&1 || true; systemctl list-units >/dev/null');
       if (pid > 0) return { pid, end };
     } catch (error) {

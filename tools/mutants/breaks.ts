@@ -1,15 +1,18 @@
 // Breaks made by hand: each takes something from waiting, retrying or order that only a unit test of its shell can miss. `npm run test:mutants -- --quick` makes them, one at a time.
 
+/** A break: a piece of the source that is replaced by another. */
 export type Break = {
-  /** What goes wrong by it. */
+  /** The consequence for people, such as "a lost reply is never requested again". */
   readonly what: string;
-  /** Below the project's root. */
+  /** The path of the source file below the project's root. */
   readonly file: string;
-  /** Occurs exactly once in the file. */
+  /** The text that is replaced. It occurs exactly once in the file. */
   readonly from: string;
+  /** The text that takes its place. */
   readonly to: string;
 };
 
+/** All breaks made by hand. Each is killed by a unit test. */
 export const breaks: readonly Break[] = [
   {
     what: 'a datastore that is being filled is called ready too early',

@@ -1,12 +1,12 @@
 // The mutants of a source text: one small change each, of the kinds by which waiting, retrying, order and decisions go wrong. Pure.
 import { parseSync } from 'vite';
 
+/** A small change of a source text: `text` takes the place of the characters from `start` up to `end`. */
 export type Mutant = {
-  /** From 1. */
+  /** The number of the changed line, from 1. */
   readonly line: number;
-  /** What was changed into what. */
+  /** The change for people: the old text and the new one. */
   readonly what: string;
-  /** Where in the text, and what comes in its place. */
   readonly start: number;
   readonly end: number;
   readonly text: string;

@@ -6,15 +6,16 @@ import { inspect } from 'node:util';
 import { createVitest, type TestSpecification, type Vitest } from 'vitest/node';
 import { root } from './targets.ts';
 
-/** `killed`: a test failed. `late`: they took far longer than they should, or never ended. `survived`: all of them passed. */
+/** The result of the unit tests with a mutant: `killed` when a test failed, `late` when the tests took far too long or never ended, `survived` when all of them passed. */
 export type Verdict = 'killed' | 'late' | 'survived';
 
+/** Runs the unit tests of one file of a room with other texts in its place. */
 export interface MutantRunner {
-  /** How many test files are asked. */
+  /** The number of test files that it runs. */
   readonly tests: number;
-  /** How long they take without a change. */
+  /** The time that the tests take without a change. */
   readonly plainMs: number;
-  /** What the tests say of this text in the file's place. */
+  /** Runs the tests with this text in the file's place. */
   judge(text: string): Promise<Verdict>;
   close(): Promise<void>;
 }

@@ -2,11 +2,13 @@
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The project's. */
+/** The project's folder. */
 export const root = join(import.meta.dirname, '../..');
 
+/** A group of files to mutate. `files` is a pattern for paths below the project's folder. */
 export type Target = { readonly kind: 'shell' | 'pure'; readonly files: string };
 
+/** All groups of files that are mutated. */
 export const targets: readonly Target[] = [
   { kind: 'shell', files: 'packages/agent/src/{backoff,clock,datastore,health,loop}.ts' },
   {

@@ -17,7 +17,7 @@ export type LastLook = {
   readonly isFollowing: boolean;
 };
 
-/** Milliseconds until the next look at the latest. */
+/** The longest time until the next look, in milliseconds. */
 export function lookAgainMs({ bird, isNodeInDoubt, isFollowing }: LastLook): number {
   if (bird === 'away') return birdRetryMs;
   if (bird === 'doubted' || (isNodeInDoubt && isFollowing)) return registerRetryMs;

@@ -1,5 +1,5 @@
-// Tests live migration between two hosts with real Felixes and BIRDs, in the order that was recorded with the real Nova, libvirt and QEMU: who sends to the VM, from a third host, from the
-// router and from a guest beside it, reaches it on its new host as soon as it shows that it runs there, and nobody is told before that it is unreachable.
+// Tests live migration between two hosts with real Felixes and BIRDs, in the order that was recorded with the real Nova, libvirt and QEMU. A sender on a third host, on the router or in a
+// guest beside the VM reaches the VM on its new host as soon as the VM shows that it runs there. Before that, no sender gets an ICMP error that the VM is unreachable.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -105,7 +105,7 @@ test('a VM that does not move in the end loses nothing', async () => {
   await untilFrom(third, a);
 });
 
-/** What a guest on the host that the VM leaves is told about it. `ping` ends at once when it is told something. */
+/** The ICMP errors about the VM that a guest on the host that the VM leaves receives. `ping` ends at the first one. */
 const told = async (waitSeconds: number): Promise<string> => {
   const pings = [all.vm.address4, all.vm.address6].map((address) =>
     run('ip', ['netns', 'exec', all.beside.namespace, 'ping', '-c1', `-W${waitSeconds}`, address]).catch((error: { stdout: string }) => error),

@@ -197,7 +197,7 @@ export type Defect = { readonly key: string; readonly reason: string };
 
 /**
  * The policy calculation: packages/policy implements it, felix drives it. Pure and synchronous.
- * `update` takes one datastore key's new value (undefined: deleted), in any order, any number of times; keys that do not concern policy are ignored.
+ * `update` takes one datastore key's new value (undefined when it was deleted), in any order, any number of times; keys that do not concern policy are ignored.
  * `flush` returns how the output changed since the last flush. The output depends on the current content alone, not on how it came about.
  */
 export interface PolicyCalculation {

@@ -8,7 +8,7 @@ export type HostAddressFact = { readonly is: 'own' | 'next-hop'; readonly prefix
 
 /**
  * The addresses that the host itself uses. Addresses on workload interfaces do not count: the DHCP agent puts gateways there, and an operator may route through a workload.
- * @param isWorkloadInterface tells by its name whether an interface is a workload's: `tap…`, and whatever else the operator has declared
+ * @param isWorkloadInterface whether an interface of this name is a workload's: `tap…`, and whatever else the operator has declared
  */
 export function reservationsOfHost(facts: Iterable<HostAddressFact>, isWorkloadInterface: (name: string) => boolean): Reservations {
   const reserved = new Map<Cidr, Holder>();

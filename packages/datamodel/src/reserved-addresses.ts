@@ -18,7 +18,7 @@ export class ReservedAddresses {
   readonly #wide = new Set<Cidr>();
 
   /**
-   * Replaces what `source` (any name) reserves; undefined: nothing. Returns the prefixes that were added, removed or have another holder now.
+   * Replaces what `source` (any name) reserves; undefined when it reserves nothing any more. Returns the prefixes that were added, removed or have another holder now.
    * Its cost grows with what `source` reserves.
    */
   set(source: string, reservations: Reservations | undefined): ReadonlySet<Cidr> {
@@ -70,7 +70,7 @@ export class ReservedAddresses {
     return this.#holder(cidr)?.isThisHosts === true && !impossibleForHosts(cidr);
   }
 
-  /** Whose the address is by what other sources than `source` say, as a phrase that fits behind "is"; undefined: nobody's. */
+  /** The holder of the address according to all sources other than `source`, as a phrase that fits behind "is"; undefined when there is none. */
   otherHolder(address: IpAddress, source: string): string | undefined {
     const others = [...(this.#holders.get(hostCidr(address)) ?? [])].filter(([each]) => each !== source).sort(([one], [other]) => (one < other ? -1 : 1));
     return others[0]?.[1].whose;

@@ -36,32 +36,32 @@ import type { PagePlaces } from './status.ts';
 
 /** The settings that apply to all ports of this host. */
 export type ServiceOptions = {
-  /** The domain of guests whose port has no FQDN; undefined: none. */
+  /** The domain of guests whose port has no FQDN; undefined when they get none. */
   readonly domain: string | undefined;
 };
 
-/** How names are found that are none of this host's ports: whom Dnsmasq asks. */
+/** How names other than those of this host's ports are resolved: the servers that Dnsmasq forwards queries to. */
 export type ForwardingOptions = {
   /** Values of Dnsmasq's `--server`: `10.0.0.53`, `10.0.0.53#5353`, `/corp.example/10.0.0.53`. */
   readonly servers: readonly string[];
-  /** Whether this host's own servers (/etc/resolv.conf) are asked too. */
+  /** Whether queries are also forwarded to this host's own servers (/etc/resolv.conf). */
   readonly local: boolean;
 };
 
 /** The settings of Dnsmasq's command line. */
 export type DnsmasqOptions = {
-  /** The duration of leases; undefined: without end. */
+  /** The duration of leases; undefined when they never expire. */
   readonly leaseSeconds: number | undefined;
-  /** DHCPv4's T1 (RFC 2131 4.4.5); undefined: half of the lease. */
+  /** DHCPv4's T1 (RFC 2131 4.4.5). When undefined, it is half of the lease. */
   readonly renewalSeconds: number | undefined;
-  /** DHCPv4's T2; undefined: seven eighths of the lease. */
+  /** DHCPv4's T2. When undefined, it is seven eighths of the lease. */
   readonly rebindingSeconds: number | undefined;
   /** The greatest number of leases of each Dnsmasq. */
   readonly leaseMax: number;
   readonly broadcastReply: boolean;
   /** An operator's own file of Dnsmasq options. */
   readonly configFile: string | undefined;
-  /** The directory where Dnsmasq logs each exchange with its options; undefined: it logs to syslog, with fewer details. */
+  /** The directory where Dnsmasq logs each exchange with its options. When undefined, Dnsmasq logs to syslog, with fewer details. */
   readonly logDirectory: string | undefined;
 };
 

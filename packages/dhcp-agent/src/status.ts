@@ -1,4 +1,4 @@
-// What the agent tells of itself: health and metrics, served where the operator wants them.
+// Serves the agent's health and metrics where the operator wants them.
 import { createHealth, healthPages, type Logger, metricsPages, type Place, startPages } from '@calico-openstack/agent';
 import type { Core } from './core.ts';
 import type { DnsmasqProcess } from './dnsmasq/supervisor.ts';
@@ -9,7 +9,7 @@ import { agentMetrics, type Protocol } from './metrics.ts';
 /** Where the pages are served; undefined where they are not. */
 export type PagePlaces = { readonly health: Place | undefined; readonly metrics: Place | undefined };
 
-/** The parts of the agent that are looked at. */
+/** The places to serve at, and the parts of the agent whose health and metrics are served. */
 export type StatusOptions = {
   readonly places: PagePlaces;
   readonly core: Pick<Core, 'serving' | 'troubles'>;
@@ -25,18 +25,18 @@ export type StatusOptions = {
   readonly log: Logger;
 };
 
-/** Takes in what happens, until closed. */
+/** Records events of the agent for health and metrics, until closed. */
 export interface Status {
-  /** Counts a question of the port on a tap. */
+  /** Counts a request or query of the port on a tap. */
   asked(tap: string, protocol: Protocol): void;
-  /** Takes in whether a turn of the loop succeeded. */
+  /** Records whether a turn of the loop succeeded. */
   worked(isWorking: boolean): void;
-  /** Takes in whether etcd is followed. */
+  /** Records whether the agent follows etcd. */
   synced(isInSync: boolean): void;
   close(): Promise<void>;
 }
 
-/** How often health is looked at, and after what time without a look a part counts as dead. */
+/** How often the parts' health is checked, and after what time without a check a part counts as dead. */
 const [lookEveryMs, lateMs] = [500, 30_000] as const;
 
 /** Serves the pages until closed. */

@@ -8,7 +8,7 @@ import type { ServerAddress } from './service/service.ts';
 /** RT_SCOPE_LINK: the kernel answers for the address on the tap, and never uses it as source of packets on other interfaces. RT_SCOPE_HOST: nor of packets on the tap. */
 const [scopeLink, scopeHost] = [253, 254] as const;
 
-/** The number (IFA_PROTO; DHCP's server port) that marks this agent's addresses, so that they are told apart from those of other programs and operators, on whatever link they are found. */
+/** The value of IFA_PROTO of this agent's addresses: DHCP's server port. It distinguishes them, on any link, from addresses of other programs and operators. */
 const ourProtocol = 67;
 
 /**

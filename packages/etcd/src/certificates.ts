@@ -12,13 +12,13 @@ type Tls = NonNullable<Target['tls']>;
 /** The certificates of a client, read again for each new connection. */
 export interface Certificates {
   /**
-   * What a new connection is made with: the files as they are now. Whoever renews them writes one after the other, so a set that does not fit together is not used:
-   * the last one that did stays, and `onWarning` tells why. Throws ETCD_MISCONFIGURED when there was none yet.
+   * The certificates for a new connection, from the files as they are now. Whoever renews the files writes one after the other, so a set that does not fit together is not used:
+   * the last usable set stays in use, and `onWarning` is called with the reason. Throws ETCD_MISCONFIGURED when there was no usable set yet.
    */
   current(): Tls;
 }
 
-/** Reads no file before they are asked for: who connects without TLS needs none. */
+/** Reads no file before the first call of `current`, because a connection without TLS needs none. */
 export function openCertificates(options: EtcdOptions): Certificates {
   let good: Tls | undefined;
   let told: string | undefined;

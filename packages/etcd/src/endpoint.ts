@@ -85,7 +85,7 @@ export function parseEndpoint(text: string): ParsedEndpoint {
   if (!secure && protocol !== 'http:') throw wrong(`${protocol} is not known`);
   if (username !== '' || password !== '') throw wrong('user and password have options of their own, and are not taken from here');
   if (pathname !== '/' || search !== '' || hash !== '') throw wrong('nothing may follow the port');
-  // URL drops a port that is the scheme's default (80, 443): the text tells whether it was given.
+  // URL drops a port that is the scheme's default (80, 443), so only the text shows whether a port was given.
   const ownPort = new RegExp(`:0*${secure ? 443 : 80}/?$`).test(text) ? (secure ? 443 : 80) : 2379;
   const number = port === '' ? ownPort : Number(port);
   return { url: `${protocol}//${hostname}:${number}`, host: hostname.replace(/^\[(.*)\]$/, '$1'), port: number, secure };

@@ -66,7 +66,7 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       return answer();
     }
 
-    /** Delivers new changes to the followers, or tells them that etcd was lost. */
+    /** Delivers new changes to the followers, or reports to them that etcd was lost. */
     function look(): void {
       const error = trouble();
       for (const stream of [...streams]) {

@@ -73,7 +73,7 @@ export function readSnapshot(readPage: ReadPage, prefixes: readonly string[], si
   let from: string | undefined;
   let first: Header | undefined;
   let latest: Header | undefined;
-  /** The key with the highest revision among those that were read. It tells one history from another. */
+  /** The key with the highest revision among those that were read. It distinguishes one history of the datastore from another. */
   let newest: { readonly prefix: string; readonly key: string; readonly modRevision: number } | undefined;
   let interrupted = false;
 

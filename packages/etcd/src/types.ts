@@ -38,7 +38,7 @@ export type TransactionResult = {
 /** A key that was written or deleted. */
 export type Change = {
   readonly key: string;
-  /** The new value; undefined: the key was deleted. */
+  /** The new value; undefined when the key was deleted. */
   readonly value: Uint8Array | undefined;
   /** The revision of the change. A deletion that is only known because a fresh snapshot lacks the key has the snapshot's revision. */
   readonly modRevision: number;
@@ -61,7 +61,7 @@ export type FollowListener = {
   /**
    * Changes in order of revision. A transaction's changes to sibling prefixes (those that share their parent) come in one call.
    * Before onInSync, the first snapshot comes in several calls, in no particular order. A later snapshot comes as one call that holds only the differences.
-   * The listener is never told the same change twice.
+   * No change is delivered to the listener twice.
    * @param isHistory whether these are whole transactions of etcd, one after the other. Otherwise they are a difference: no state that etcd has had lies between two of its changes
    */
   onChanges(changes: readonly Change[], revision: number, isHistory: boolean): void;
@@ -106,7 +106,7 @@ export type EtcdOptions = {
   readonly onWarning?: (sentence: string) => void;
 };
 
-/** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` tells whether a later retry makes sense. */
+/** A client of an etcd cluster. Every call rejects with an EtcdError; `isTransient(error)` is true when a later retry makes sense. */
 export interface Etcd {
   /** One key at the newest revision. */
   get(key: string): Promise<{ readonly revision: number; readonly found: KeyValue | undefined }>;

@@ -28,7 +28,7 @@ export interface EtcdUsers {
   rolesOf(user: string): Promise<readonly string[]>;
   roles(): Promise<readonly string[]>;
   permissionsOf(role: string): Promise<readonly Permission[]>;
-  /** @param password undefined: the user has none, and is known by the common name of a certificate */
+  /** @param password undefined when the user has no password, and is known by the common name of a certificate */
   addUser(user: string, password: string | undefined): Promise<void>;
   /** Whoever is logged in as that user has to do so again. */
   setPassword(user: string, password: string): Promise<void>;

@@ -43,10 +43,10 @@ test('what Calico does not carry out is refused with the reason: trunks, port fo
   const router = await openstack.create('router', { name: 'r', external_gateway_info: { network_id: outside.id } });
   await openstack.request('PUT', `routers/${router.id}/add_router_interface`, { subnet_id: subnet.id });
   const port = await openstack.create('port', { network_id: network.id });
-  await refused('trunks', { trunk: { port_id: port.id } }, /trunks cannot be had/);
+  await refused('trunks', { trunk: { port_id: port.id } }, /trunks are not supported/);
   const floating = await openstack.create('floatingip', { floating_network_id: outside.id });
   const forwarding = { protocol: 'tcp', internal_ip_address: port.fixed_ips[0]?.ip_address, internal_port: 80, internal_port_id: port.id, external_port: 8080 };
-  await refused(`floatingips/${floating.id}/port_forwardings`, { port_forwarding: forwarding }, /port forwarding cannot be had/);
+  await refused(`floatingips/${floating.id}/port_forwardings`, { port_forwarding: forwarding }, /port forwarding is not supported/);
   const { policy } = JSON.parse((await openstack.request('POST', 'qos/policies', { policy: { name: 'q' } })).body) as { policy: { id: string } };
   await refused('floatingips', { floatingip: { floating_network_id: outside.id, qos_policy_id: policy.id } }, /a floating IP cannot have a QoS policy/);
   const udplite = { direction: 'ingress', ethertype: 'IPv4', protocol: 'udplite', port_range_min: 5, port_range_max: 6 };

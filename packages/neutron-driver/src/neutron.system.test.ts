@@ -188,7 +188,7 @@ describe('what reaches etcd', () => {
     await until('the port to be refused', async () => {
       const refused = await openstack.request('POST', 'ports', { port: { network_id: network, security_groups: [loose.id] } });
       if (refused.status === 201) await openstack.remove('port', (JSON.parse(refused.body) as { port: { id: string } }).port.id);
-      else expect(refused).toMatchObject({ status: 409, body: expect.stringMatching(/is stateless, which cannot be had/) });
+      else expect(refused).toMatchObject({ status: 409, body: expect.stringMatching(/is stateless, which is not supported/) });
       return refused.status === 409 || undefined;
     });
     expect(await cloud.resync('--dry-run')).toMatchObject({ would_be_refused: [{ kind: 'security_group', id: loose.id }] });

@@ -42,7 +42,7 @@ export type ResyncSummary = {
   readonly finished_at: string;
   readonly total_ms: number;
   readonly ok: boolean;
-  /** Whether every object was looked at, though some may have failed. */
+  /** Whether every object was compared. Some comparisons may have failed. */
   readonly complete: boolean;
   readonly error: string | null;
   /** Objects that are in Neutron already and would be refused today: at most the first thousand. */
@@ -152,7 +152,7 @@ type Pass = Omit<ResyncOptions, 'addresses'> &
     readonly leftOut: LeftOut[];
     readonly dryRun: boolean;
     readonly progress: () => void;
-    /** The ids of the objects to compare; undefined: all of Neutron's, and the values in etcd of objects that Neutron does not have. */
+    /** The ids of the objects to compare. When undefined, all of Neutron's objects are compared, and the values in etcd of objects that Neutron does not have. */
     readonly only: readonly string[] | undefined;
   };
 

@@ -25,7 +25,7 @@ export type PagedKind = (typeof pagedKinds)[number];
 
 /** A port's new status in Neutron. */
 export type StatusUpdate = { readonly port: string; readonly host: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
-/** A floating IP's new status, if it still belongs to this port (undefined: to none). */
+/** A floating IP's new status, to be set only if it still belongs to this port (undefined when it belonged to no port). */
 export type FloatingIpUpdate = { readonly id: string; readonly port: string | undefined; readonly status: 'ACTIVE' | 'DOWN' };
 /** A heartbeat of an agent. `started`: the first one since its start. */
 export type AgentReport = { readonly agent: AgentName; readonly host: string; readonly started: boolean };
@@ -40,7 +40,7 @@ export interface Background extends RowsSource {
   portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
   /** Lists the objects in Neutron's database that have no effect in Calico. Each stateless security group is among them. */
   notCarriedOut(): Promise<readonly NotCarriedOut[]>;
-  /** Sets a port's status through ML2, which tells Nova. */
+  /** Sets a port's status through ML2, which notifies Nova. */
   setPortStatus(update: StatusUpdate): Promise<void>;
   setFloatingIpStatus(update: FloatingIpUpdate): Promise<void>;
   /** Tells Nova that the port is up on the host to which it migrates. */

@@ -24,7 +24,7 @@ export function createStatelessGroups(): StatelessGroups {
       const stateless = Array.isArray(groups) ? groups.find((id) => known.has(id)) : undefined;
       return stateless === undefined
         ? undefined
-        : `security group ${stateless} is stateless, which cannot be had: Calico tracks connections. Choose a stateful one`;
+        : `security group ${stateless} is stateless, which is not supported: Calico tracks connections. Choose a stateful one`;
     },
   };
 }

@@ -5,7 +5,7 @@ import { ensureClusterRecords } from './cluster.ts';
 import { type ResyncHow, type ResyncOptions, type ResyncSummary, resync } from './resync.ts';
 import type { ResyncScope } from './resync-scope.ts';
 
-/** What upkeep works with. `startupResync` tells whether a resync runs at start. */
+/** What upkeep works with. When `startupResync` is true, a resync runs at the start. */
 export type UpkeepOptions = {
   readonly etcd: Etcd;
   readonly startupResync: boolean;

@@ -390,7 +390,7 @@ class Graph implements Calculation {
   }
 }
 
-/** Notes in `changes` whether something is the case now, if `told` has it otherwise. */
+/** Records in `changes` whether something is now true of the prefix, unless that was already reported. `told` holds the prefixes of which the last report said so. */
 function tell(cidr: Cidr, isSo: boolean, told: Set<Cidr>, changes: Map<Cidr, true | undefined>): void {
   if (isSo === told.has(cidr)) return;
   if (isSo) told.add(cidr);

@@ -38,7 +38,7 @@ export type Session = {
   readonly password: string | undefined;
   readonly restartSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
-  /** The hold time; undefined: the configuration's. */
+  /** The session's hold time. When undefined, the configuration's hold time applies. */
   readonly holdSeconds: number | undefined;
   /** Whether the session uses BFD: it ends as soon as BFD loses the neighbour, once it had it. */
   readonly bfd: boolean;
@@ -100,7 +100,7 @@ export type BirdConfiguration = {
   readonly holdSeconds: number;
   /** How long a BIRD that was started with -R keeps the kernel's routes while its neighbours return. One host that has vanished for good makes it wait for the whole time. */
   readonly restartWaitSeconds: number;
-  /** The greatest number of routes of one neighbour; undefined: unlimited. */
+  /** The greatest number of routes that one neighbour may announce; undefined when there is no limit. */
   readonly mostRoutes: number | undefined;
   readonly families: { readonly [family in IpFamily]: FamilyConfiguration };
   readonly sessions: readonly Session[];

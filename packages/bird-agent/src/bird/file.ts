@@ -105,7 +105,7 @@ export interface Draft {
 
 /**
  * Writes a new content for `path` to a file beside it, with mode 0640. The content is on disk when this resolves.
- * @param gid the group that may read it, which is BIRD's when BIRD does not run as root; undefined: the agent's own
+ * @param gid the group that may read it, which is BIRD's when BIRD does not run as root; undefined for the agent's own group
  */
 export async function draft(path: string, parts: readonly Uint8Array[], gid: number | undefined): Promise<Draft> {
   const directory = dirname(path);

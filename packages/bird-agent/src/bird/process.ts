@@ -40,7 +40,7 @@ export type BirdLaunch = {
   readonly configFile: string;
   readonly controlSocket: string;
   readonly pidFile: string;
-  /** The user that BIRD switches to once it has its sockets; undefined: the agent's own. */
+  /** The user that BIRD switches to once it has its sockets; undefined when it stays the agent's own. */
   readonly user: string | undefined;
   readonly group: string | undefined;
   /** Whether the kernel has routes of a former BIRD. Then they stay until the neighbours have returned (`-R`). */

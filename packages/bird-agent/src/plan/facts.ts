@@ -33,7 +33,7 @@ export type Resources = {
 export type Host = {
   /** The name of this host's Node. */
   readonly name: string;
-  /** The configured router id; undefined: the Node's IPv4 address, or a digest of its name. */
+  /** The configured router id. When undefined, the router id is the Node's IPv4 address or else a digest of its name. */
   readonly routerId: IpAddress | undefined;
   /** The networks of this host's own interfaces. A neighbour in one of them is next door. */
   readonly networks: readonly Cidr[];
@@ -52,7 +52,7 @@ export type Host = {
   readonly exportPrefixes: readonly Cidr[];
   readonly holdSeconds: number;
   readonly restartWaitSeconds: number;
-  /** The greatest number of routes of a neighbour; undefined: unlimited. */
+  /** The greatest number of routes that one neighbour may announce; undefined when there is no limit. */
   readonly mostRoutes: number | undefined;
   /** `syslog`, `stderr`, or a path as a string of BIRD's language. */
   readonly logFile: string;

@@ -14,7 +14,7 @@ export type NamedCommunity = { readonly name: string; readonly value: Community 
 /** Communities for a prefix, each given as text or as the name of one. */
 export type PrefixAdvertisement = { readonly cidr: Cidr; readonly communities: readonly string[] };
 
-/** A BGPConfiguration. An absent field is undefined: then the cluster's value or Calico's default applies. */
+/** A BGPConfiguration. An absent field is undefined. The cluster's value or Calico's default then applies. */
 export type BgpConfiguration = {
   readonly asNumber: number | undefined;
   readonly nodeToNodeMeshEnabled: boolean | undefined;

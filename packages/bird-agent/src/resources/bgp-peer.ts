@@ -28,7 +28,7 @@ export type BgpPeer = {
   readonly password: SecretRef | undefined;
   readonly maxRestartSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
-  /** The hold time; undefined: the agent's option. */
+  /** The hold time of its sessions. When undefined, the agent's option applies. */
   readonly holdSeconds: number | undefined;
   readonly bfd: boolean;
   readonly allowedLocalAsNumbers: number | undefined;

@@ -13,7 +13,7 @@ export type Node = {
   /** When its host last claimed the Node's addresses; 0: never. */
   readonly claimedMs: number;
   readonly addresses: { readonly 4: InterfaceAddress | undefined; readonly 6: InterfaceAddress | undefined };
-  /** The AS number; undefined: BGPConfiguration's. */
+  /** The AS number. When undefined, the one of BGPConfiguration `default` applies. */
   readonly asNumber: number | undefined;
   /** Set when this host is a route reflector of that cluster, and so takes no part in the mesh. */
   readonly routeReflectorClusterId: IpAddress | undefined;

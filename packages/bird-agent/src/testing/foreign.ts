@@ -18,7 +18,7 @@ export type ForeignOptions = {
   readonly asNumber: number;
   readonly routerId: string;
   readonly neighbors: readonly ForeignNeighbor[];
-  /** The hold time. [9] */
+  /** The hold time in seconds. The default is 9. */
   readonly holdSeconds?: number;
 };
 

@@ -131,7 +131,7 @@ export async function openWorld(size: number): Promise<World> {
     await run('ip', ['-n', routerNamespace, 'addr', 'add', '198.51.100.1/32', 'dev', 'lo']);
     const etcdProcess = await startEtcd({ prefix: ['ip', 'netns', 'exec', routerNamespace], host: '198.51.100.1', rootPassword: 'root' });
     cleanups.push(() => etcdProcess.stop());
-    // Each agent has only the least rights that operators are told to give.
+    // Each agent has only the rights that the documentation has operators give it.
     for (let number = 0; number < size; number += 1) await etcdProcess.addUser(`host-${number}`, etcdPassword, birdAgentRights(undefined, `host-${number}`));
     return {
       etcdProcess,

@@ -73,7 +73,7 @@ function nameOf(wire: Uint8Array): string | undefined {
   return labels.every((label) => /^[-_0-9A-Za-z]+$/.test(label)) ? labels.join('.').toLowerCase() : undefined;
 }
 
-/** The answer to a query. `ttlSeconds` is how long the client may keep it. What does not fit into `longestBytes` is left out, and the client is told to ask by TCP. */
+/** The answer to a query. `ttlSeconds` is how long the client may keep it. Records that do not fit into `longestBytes` are left out, and the TC bit has the client query again by TCP. */
 export function writeAnswer(
   query: Query,
   {

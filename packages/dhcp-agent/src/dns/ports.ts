@@ -7,7 +7,7 @@ import type { PortTexts } from '../port-texts.ts';
 import { isDomain, isHostname } from '../service/names.ts';
 import type { DnsService } from '../service/service.ts';
 
-/** What the loop tells of names. The resolver answers with its ports. */
+/** The server of names, for the agent's loop. The resolver answers from its ports. */
 export type DnsServer = FamilyServer<DnsService, DnsService & Served>;
 
 /** Creates the server. @param onChange called with each tap whose port was added, changed or removed */

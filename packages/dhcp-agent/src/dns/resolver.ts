@@ -44,7 +44,10 @@ export function openResolver({ portOf, forwarder, asked, log, port = dnsPort }: 
   /** The addresses that cannot be used, with the reason that was logged. */
   const refused = new Map<IpAddress, string>();
 
-  /** The guest that asks from an address: the tap of its port, if it is told to ask here. Nobody else is answered, so this is no open resolver, wherever a packet comes from. */
+  /**
+   * The tap of the guest that queries from an address; undefined for an address that is no guest's, or whose guest has other name servers. Nobody else is answered, so this is no open
+   * resolver, wherever a packet comes from.
+   */
   function guestAt(source: string): string | undefined {
     const address = parseAddress(source);
     const tap = address === undefined ? undefined : names.tapOf(address);

@@ -1,4 +1,4 @@
-// Dnsmasq as a process of this host: starts it, finds it, tells it to read its files, ends it, and checks beforehand whether it is recent enough and accepts its options.
+// Dnsmasq as a process of this host: starts it, finds it, makes it read its files again, ends it, and checks beforehand whether it is recent enough and accepts its options.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { CodedError, type Logger, pause, StartError } from '@calico-openstack/agent';
@@ -18,7 +18,7 @@ export type DnsmasqProgram = {
   /** Dnsmasq itself, or a command that executes it. */
   readonly program: readonly [string, ...string[]];
   readonly arguments: readonly string[];
-  /** One of the arguments. It tells this Dnsmasq from others. */
+  /** One of the arguments, by which this Dnsmasq is distinguished from others. */
   readonly pidFile: string;
   /** How many directories it watches for the agent. One that watches fewer is blind. */
   readonly watchedDirectories: number;

@@ -10,7 +10,7 @@ import { createDnsmasqServer } from './server.ts';
 const macOf = (port: number): string => `fa:16:3e:00:00:0${port}`;
 const tapOf = (port: number): string => `tap0000000${port}-aa`;
 
-/** A port's service at an address, with a DNS server by which changes can be told apart. */
+/** A port's service at an address, with a DNS server by which changes can be distinguished. */
 function serviceAt(port: number, last: number, dns: number, routes = false): Ipv4Service {
   const { service } = servePort(
     facts({

@@ -85,9 +85,9 @@ export type DnsService = {
   readonly networkId: string;
   readonly hostname: string;
   readonly domain: string | undefined;
-  /** The port's addresses: what its name stands for, and what its guest asks from. */
+  /** The port's addresses: its name resolves to them, and its guest's queries come from them. */
   readonly addresses: readonly IpAddress[];
-  /** The host's addresses on the tap that the guest is told of as name servers. Empty when its subnets name servers of their own, or none on purpose. */
+  /** The host's addresses on the tap that the guest gets as name servers. Empty when its subnets have name servers of their own, or have none on purpose. */
   readonly resolvers: readonly IpAddress[];
   readonly createdMs: number;
 };

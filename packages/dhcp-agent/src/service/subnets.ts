@@ -32,7 +32,7 @@ const none = { 4: '0.0.0.0', 6: '::' } as const;
 export const mostTold = 16;
 
 /**
- * The DNS servers that guests in the subnet get: the subnet's own, else the agent itself at the addresses that it has on the tap. `isResolver` tells which.
+ * The DNS servers that guests in the subnet get: the subnet's own, else the agent itself at the addresses that it has on the tap. `isResolver` is true in the latter case.
  * A subnet can also say that its guests get none.
  */
 export function dnsServersOf(

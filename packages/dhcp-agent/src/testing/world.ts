@@ -111,7 +111,7 @@ export async function openWorld(): Promise<World> {
   run(...inHost, 'sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1', 'net.ipv6.conf.default.accept_dad=0');
   const guests = new Map<string, Guest>();
   const etcd = await startEtcd({ prefix: inHost, rootPassword: 'root' });
-  await etcd.addUser('agent', 'agent', dhcpAgentRights(undefined, hostName)); // the agent has only the least rights that operators are told to give
+  await etcd.addUser('agent', 'agent', dhcpAgentRights(undefined, hostName)); // the agent has only the rights that the documentation has operators give it
   const state = join(directory, 'state');
   const logFile = join(directory, 'agent.log');
   const pidFile = join(state, 'dhcp/dnsmasq-4/pid');

@@ -11,8 +11,9 @@ import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 /**
- * A device with its way of routing. `held`: no routes, because the workload still runs elsewhere; `routes` is empty then. `elevated`: the metric that wins over the route of the host
- * that the workload has left. `leaving`: normal routes and, for the time when they go with the tap, blackholes, so that nobody is told that the addresses are unreachable.
+ * A device with its way of routing. With `held` it has no routes, because the workload still runs elsewhere; `routes` is empty then. With `elevated` its routes have the metric that wins
+ * over the route of the host that the workload has left. With `leaving` it has its normal routes and blackholes beside them. The blackholes take over when the kernel removes the routes
+ * with the tap, so that senders get no ICMP error that the addresses are unreachable.
  */
 export type PlacedDevice = WorkloadDevice & { readonly routing: 'normal' | 'elevated' | 'held' | 'leaving' };
 

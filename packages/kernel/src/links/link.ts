@@ -58,7 +58,7 @@ export interface Links {
   /** The link's addresses in no particular order. Empty where there is no such link. */
   addresses(name: string): readonly LinkAddress[];
   /**
-   * Calls back at once with what changed, and once for all events that came together. The reader looks at the current state. A link that went and came back meanwhile is reported;
+   * Calls back at once with what changed, and once for all events that came together. The reader then reads the current state. A link that went and came back meanwhile is reported;
    * its epoch differs.
    */
   watch(listener: (change: LinkChange) => void): Subscription;

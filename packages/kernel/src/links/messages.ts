@@ -19,7 +19,7 @@ const skipStatistics = 8;
 const addressAttribute = { address: 1, local: 2, flags: 8, protocol: 11 } as const;
 const addressFlag = { noDad: 0x02, dadFailed: 0x08, tentative: 0x40, noPrefixRoute: 0x200 } as const;
 
-/** What a message from a dump or from the link groups says; undefined: nothing about a link or an IP address as such (a bridge speaking of its ports, for one). */
+/** What a message from a dump or from the link groups says; undefined when it says nothing about a link or an IP address as such (a bridge's report about its ports, for one). */
 export function readLinkMessage(message: NetlinkMessage): LinkEvent | undefined {
   switch (message.type) {
     case type.newLink: {

@@ -94,7 +94,7 @@ test('a proxy that somebody removed is found by the next audit', async () => {
   programmer.apply();
   others('delete', placed(gateway));
   deliver();
-  expect(programmer.dirty).toBe(false); // the kernel tells nothing
+  expect(programmer.dirty).toBe(false); // the kernel reports nothing
   await programmer.audit();
   expect(programmer.apply()).toEqual({ operations: 1, compared: false, refusals: [] });
   expect(neighbours.neighbours).toEqual([placed(gateway)]);

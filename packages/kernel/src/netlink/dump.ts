@@ -53,7 +53,7 @@ export class DumpSocket {
     const answers = new Answers(readU32(request, 8), visit);
     this.#datagrams ??= new Datagrams();
     const datagrams = this.#datagrams;
-    // The reason of a failure stays in the thread: a second try in this one tells it.
+    // errno stays in the thread, so the request is sent once more in this thread to learn why it failed.
     if ((await sendInThread(this.#fd, request)) < 0 && send(this.#fd, request, request.length, 0) < 0) throw failed('asked for', errnoName(errno()));
     for (let empty = 0; ; ) {
       this.#mustBeOpen();

@@ -13,7 +13,7 @@ import type { NftRefusal } from './table.ts';
 import { hostOrder, isHostOrder, typeId, widthOf } from './types.ts';
 import { verdictData } from './verdict-data.ts';
 
-/** An encoded batch. `describe` tells which object a refusal is about. */
+/** An encoded batch. `describe` names the object that a refusal is about. */
 export type Batch = { readonly bytes: Uint8Array; readonly describe: (refusal: NetlinkRefusal) => NftRefusal };
 
 /** The origin of a message: which operation, and which of its rules or elements. */

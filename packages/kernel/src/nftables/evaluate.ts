@@ -6,7 +6,7 @@ import { printRule } from './print.ts';
 import { hostNumber, hostOrder } from './types.ts';
 
 /**
- * A packet's fields. A field that is not given is absent, and a rule that looks at it does not match. Exceptions: an absent interface is the empty name, an absent mark is 0,
+ * A packet's fields. A field that is not given is absent, and a rule with a condition on it does not match. Exceptions: an absent interface is the empty name, an absent mark is 0,
  * and protocols are derived from addresses and ICMP fields.
  */
 export type Packet = ReadonlyMap<Field, Uint8Array>;

@@ -131,7 +131,7 @@ function sentence(family: TableFamily, name: string, { code, object, detail }: N
   return `the kernel refused to change table ${family} ${name} (nothing was changed): ${object}: ${why}${others > 0 ? `, and ${others} more` : ''}`;
 }
 
-/** Longer than 80 lines: one function a kind of object that the kernel tells of, around the one way to ask. */
+/** Reads and commits over netlink. It is longer than 80 lines because it has one small function for each kind of object in the kernel's answers, all around one way to request them. */
 function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): Omit<OpenTableKernel, 'close'> {
   let portId: number | undefined;
 

@@ -1,4 +1,4 @@
-// Receives frames on all links before netfilter sees them, and sends frames. For a program that must receive what the kernel is told to drop.
+// Receives frames on all links before netfilter sees them, and sends frames. It serves programs that must receive packets that the nftables rules drop.
 import koffi from 'koffi';
 import {
   attachFilter,

@@ -70,7 +70,7 @@ export const commandOf = (pid: number): readonly string[] => (readOrNothing(() =
 /** The environment that a process was started with; empty for one that is gone, and for the kernel's own. */
 export const environmentOf = (pid: number): readonly string[] => (readOrNothing(() => readFileSync(`/proc/${pid}/environ`, 'latin1')) ?? '').split('\0');
 
-/** Identifies the network namespace that a process is in, like `net:[4026532281]`; undefined when the process is gone or may not be looked at. */
+/** Identifies the network namespace that a process is in, like `net:[4026532281]`; undefined when the process is gone or this one has no right to see it. */
 export const networkNamespaceOf = (pid: number | 'self'): string | undefined => readOrNothing(() => readlinkSync(`/proc/${pid}/ns/net`));
 
 /** A process's memory. */

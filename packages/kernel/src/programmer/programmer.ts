@@ -19,8 +19,8 @@ export type ProgrammingRefusal = {
 };
 
 /**
- * What an `apply` did. `operations` counts the operations sent; `compared` tells whether the kernel was read; `refusals` lists all that is not as desired now. Each `apply` retries
- * these, except what waits for a link (DEVICE_…).
+ * The result of an `apply`. `operations` counts the operations sent; `compared` is true when the kernel was read; `refusals` lists every object that is not as desired now. Each `apply`
+ * retries these objects, except those that wait for a link (DEVICE_…).
  */
 export type ProgrammingReport = { readonly operations: number; readonly compared: boolean; readonly refusals: readonly ProgrammingRefusal[] };
 

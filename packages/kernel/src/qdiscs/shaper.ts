@@ -35,7 +35,7 @@ export interface Shaper {
   removeIfb(name: string): void;
   /** The names of this program's ifbs that are there. */
   ifbs(): readonly string[];
-  /** Calls back with the names of links whose qdiscs others changed; undefined: of any. */
+  /** Calls back with the names of links whose qdiscs others have changed; undefined when it may be any link. */
   watch(listener: (names: ReadonlySet<string> | undefined) => void): { close(): void };
   close(): void;
 }
@@ -50,7 +50,7 @@ const linkHeaderBytes = 18;
 export type ShaperRights = {
   /** Whether an ifb of this name is this program's. */
   readonly isOurIfb: (name: string) => boolean;
-  /** Whether a root qdisc is one that this program takes the place of. [none] */
+  /** Whether this program may replace a root qdisc of this kind. When it is left out, no other root qdisc is replaced. */
   readonly succeeds?: (root: RootQdisc) => boolean;
 };
 

@@ -248,7 +248,7 @@ describe('an audit', () => {
   test('doubts what it has read of a link that lost it meanwhile', async () => {
     const { programmer, others, placed, links, inKernel, wantedInKernel } = openAudited();
     const third = route('10.65.0.0/32', 'tap2');
-    others('create', placed(third)); // by somebody else, which nobody has told yet
+    others('create', placed(third)); // by somebody else; the kernel has not reported it yet
     programmer.set(third);
     const reading = programmer.audit(); // it begins with this route
     links.setLink('tap2', { up: false });

@@ -68,7 +68,7 @@ export function deviceRoute(route: {
   return { ...route, family, table: routeTable.main, scope: family === 4 ? routeScope.link : routeScope.universe, type: 'unicast' };
 }
 
-/** A route in the main table that drops what is sent to a prefix, and tells the sender nothing. Throws RangeError when `destination` is not a canonical prefix. */
+/** A route in the main table that drops packets to a prefix silently: the sender gets no ICMP error. Throws RangeError when `destination` is not a canonical prefix. */
 export function blackholeRoute(route: { readonly destination: string; readonly metric: number; readonly protocol: number }): Route {
   return { ...route, family: splitCidr(route.destination).family, table: routeTable.main, scope: routeScope.universe, type: 'blackhole' };
 }

@@ -56,7 +56,7 @@ function fileOf(path: readonly string[], { root = '/proc/sys' }: SysctlOptions):
   return `${root}/${path.join('/')}`;
 }
 
-/** undefined: the setting is not there, or went away meanwhile with its link. */
+/** The result of `act`; undefined when the setting does not exist, or was removed together with its link meanwhile. */
 function expecting<T>(path: readonly string[], what: string, act: () => T): T | undefined {
   try {
     return act();

@@ -128,7 +128,7 @@ test('a migration to a host whose Felix does not report the port is logged once,
   for (const id of names) moves(id, 'h2');
   for (const id of names) ports.look(id);
   await clock.pass(9000);
-  await etcd.transact([], [{ put: statusKey('h2', 'reported'), value: report('down') }]); // another driver is told of this
+  await etcd.transact([], [{ put: statusKey('h2', 'reported'), value: report('down') }]); // the change is delivered to another driver
   moves('ended');
   db.tables.ports.delete('deleted');
   expect(silent()).toEqual([]);
@@ -141,7 +141,7 @@ test('a migration to a host whose Felix does not report the port is logged once,
   expect(unreported.late).toBe(0);
   await clock.pass(10_000);
   expect([silent(), unreported.late]).toEqual([['dead h2', 'dead h3'], 1]);
-  await etcd.transact([], [{ put: statusKey('h3', 'dead'), value: report('up') }]); // another driver is told of this too
+  await etcd.transact([], [{ put: statusKey('h3', 'dead'), value: report('up') }]); // this change is delivered to another driver too
   await clock.pass(10_000);
   expect([unreported.late, clock.restsMs]).toEqual([0, []]);
   await ports.close();
@@ -197,7 +197,7 @@ test('a state is looked at once more behind its write: what another driver wrote
   const overtaken: Background = {
     ...source,
     setPortStatus: async (update) => {
-      // The driver that is elected from now on has seen the port go down, and has written that. This one is not told.
+      // The driver that is elected from now on has seen the port go down, and has written that. This one does not get the change.
       if (first) await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('down') }]);
       first = false;
       await source.setPortStatus(update);

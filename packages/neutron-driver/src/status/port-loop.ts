@@ -38,7 +38,7 @@ export type PortStatusOptions = {
 /** For how long rows and reports are good enough to write from. A daemon that was stopped for longer reads them again, because another one may have written newer statuses meanwhile. */
 const freshMs = 10_000;
 
-/** Starts the loop. It looks at nothing until `look` is called. */
+/** Starts the loop. It reads no port before `look` is called. */
 export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop {
   const { etcd, keys, source, threads, log, clock = systemClock, unreported = new Unreported(log, clock) } = options;
   const waiting = new WaitingPorts();

@@ -18,12 +18,12 @@ export class WaitingPorts {
     this.#news.add(port);
   }
 
-  /** Adds a port to look at once more. It takes no turn from those of which there is news. */
+  /** Adds a port that is due for a second look. It takes no turn from ports with news. */
   addAgain(port: string): void {
     if (!this.#news.has(port)) this.#again.add(port);
   }
 
-  /** Takes the next ports: the newest, those that have waited longest, and some that are looked at once more. */
+  /** Takes the next ports: the newest, those that have waited longest, and some that are due for a second look. */
   take(): string[] {
     const news = [...this.#news];
     const newest = news.slice(-share).reverse();

@@ -10,7 +10,7 @@ type Entry = {
   change: Change;
   /** The marks of announcements before a commit that were not completed yet, and until when each is waited for (milliseconds since 1970). */
   readonly marks: Map<string, number>;
-  /** When to check the object, in milliseconds since 1970; undefined: only when a mark runs out. */
+  /** When to check the object, in milliseconds since 1970; undefined when it is checked only after a mark has expired. */
   dueMs: number | undefined;
   /** Counts the changes that came in, so that a finished look can tell whether another change came in during it. */
   generation: number;
@@ -54,9 +54,9 @@ export type JournalOptions = {
   /** The file's path; undefined for a journal in memory only (tests). */
   readonly file?: string;
   readonly now?: () => number;
-  /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. [60000] */
+  /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. The default is 60000. */
   readonly announcedMs?: number;
-  /** How long after a write a change is checked once more. [1000] */
+  /** How long after a write a change is checked once more. The default is 1000. */
   readonly checkMs?: number;
   /** Called once when the file cannot be written, until it can be again. */
   readonly onUnwritable?: (error: unknown) => void;

@@ -96,7 +96,7 @@ export function calicoRule(rule: RuleRow): { readonly direction: 'ingress' | 'eg
 
 /** Why a group is refused; undefined when it is not. */
 export const groupRefusal = (group: { readonly stateful?: unknown }): string | undefined =>
-  group.stateful === false ? 'a stateless security group cannot be had: Calico tracks connections. Create it stateful' : undefined;
+  group.stateful === false ? 'a stateless security group is not supported: Calico tracks connections. Create it stateful' : undefined;
 
 /** The content of a group's NetworkPolicy. Rules are sorted by id, so the order is always the same. `warn` is called for each rule that is left out. */
 export function policyContent(group: SecurityGroupRow, namespace: string, warn: (ruleId: string, reason: string) => void = () => {}): ResourceContent {

@@ -17,7 +17,7 @@ export async function readPresent(etcd: EtcdUsers, wanted: readonly WantedUser[]
 
 /**
  * Applies the changes one after the other. Rejects with an EtcdError at the first that etcd refuses; a further run continues from there.
- * @param passwords undefined: users have no passwords
+ * @param passwords undefined when users have no passwords
  * @param onDone called with each change that was applied
  */
 export async function applyChanges(

@@ -5,7 +5,7 @@ import type { Change } from './plan.ts';
 
 /**
  * The lines of the script, in the order of the changes.
- * @param passwordDirectory the directory with each user's password file, whose missing files the script creates; undefined: users have no passwords
+ * @param passwordDirectory the directory with each user's password file, whose missing files the script creates; undefined when users have no passwords
  */
 export function etcdctlCommands(changes: readonly Change[], passwordDirectory: string | undefined): readonly string[] {
   /** Generates a missing password, and passes it to the command on standard input. */

@@ -6,7 +6,7 @@ import { fieldNames, isIntegerBetween, readFields, readText } from './fields.ts'
 import { type Reading, readResource } from './reading.ts';
 import { readSelector } from './scope.ts';
 
-/** `hosts`: on which hosts it holds; undefined: on all. */
+/** `hosts` are the hosts to which it applies; undefined when it applies to all. */
 export type WorkloadPeer = { readonly workloads: Expression; readonly hosts: { readonly name: string } | { readonly labels: Expression } | undefined };
 
 const peerFields = fieldNames('localWorkloadSelector', 'node', 'nodeSelector');

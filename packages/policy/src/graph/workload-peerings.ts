@@ -38,7 +38,7 @@ export class WorkloadPeerings {
     return this.#peers.size > 0;
   }
 
-  /** @param bytes this host's Node; undefined: there is none */
+  /** @param bytes the value of this host's Node; undefined when there is none */
   setNode(name: string, bytes: Uint8Array | undefined): boolean {
     if (name !== this.#host) return false;
     const node = bytes && decodeResource(bytes);
