@@ -88,7 +88,7 @@ function fieldText(value: unknown): string {
 /** A text as it is, anything else as JSON. String() would call `toString`, which a value from etcd can replace. */
 const plainText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
-/** A duration as Go writes it (`30s`, `1m30s`, `250ms`), in seconds; undefined when the text is none. */
+/** A duration as Go writes it (`30s`, `1m30s`, `250ms`), in seconds; undefined when the text is not a duration. */
 function duration(text: string): string | undefined {
   if (!/^([0-9]+(\.[0-9]+)?(h|ms|m|s))+$/.test(text)) return undefined;
   const unit = { h: 3600, m: 60, s: 1, ms: 0.001 } as const;

@@ -140,9 +140,9 @@ export class Felix {
   readonly #fail = Promise.withResolvers<never>();
   readonly #closing: (() => void)[] = [];
   #programmed: Programmed | undefined;
-  /** What listens for guests while one is awaited. */
+  /** The sockets that receive guests' frames while a guest is awaited. */
   #hearing: { close(): void } | undefined;
-  /** The changes of the datastore since it was read that have not been taken in. */
+  /** The changes of the datastore, since it was read, that have not been processed. */
   readonly #waiting = new WaitingChanges();
   #inSync = false;
   /** Whether the settings have to be resolved again. This happens for the first time when the first reading of the datastore is complete. */
@@ -288,7 +288,7 @@ export class Felix {
     const follower = this.#etcd.follow([resourceRoot], {
       onChanges: (changes, _revision, isHistory) => {
         if (this.#inSync) this.#waiting.add(changes, isHistory);
-        else this.#takeIn(changes); // nothing is programmed yet, so there is nothing to hold up
+        else this.#takeIn(changes); // nothing is programmed yet, so a long turn of the loop delays nothing
         boundHeap();
         if (this.#inSync) this.#programming.wake();
       },
@@ -335,7 +335,7 @@ export class Felix {
     this.#closing.push(() => watch.close());
   }
 
-  /** Handles what has changed, of masses a portion; then the next run follows at once. Returns after how many milliseconds the next run begins at the latest. */
+  /** Handles what has changed. Of a great many changes it handles a portion, and the next run follows at once. Returns after how many milliseconds the next run begins at the latest. */
   #takeAndProgram(): number | undefined {
     const startMs = this.#clock.steadyMs();
     this.#takeIn(this.#waiting.take());
@@ -345,7 +345,7 @@ export class Felix {
     return restMs;
   }
 
-  /** Programs what has been taken in. Returns after how many milliseconds the next run begins at the latest. */
+  /** Programs the changes that have been processed. Returns after how many milliseconds the next run begins at the latest. */
   #program(): number | undefined {
     if (this.#inSync && this.#settingsDirty) this.#refreshSettings();
     const { ready, config } = this.#keeper.settings;
@@ -435,7 +435,7 @@ export class Felix {
         { err: error },
         'cannot hear the guests that migrate to this host: they get no packets until Neutron activates their ports here, seconds late; start Felix with CAP_NET_RAW',
       );
-      this.#hearing = { close: () => undefined }; // no use trying again before the next migration
+      this.#hearing = { close: () => undefined }; // a retry before the next migration would not help
     }
   }
 

@@ -39,9 +39,9 @@ export function startForeignChains({ read, uplinks, link, metrics, log, clock, o
   let chains: OtherChains | undefined;
   let due = true;
   let earliestMs = Number.NEGATIVE_INFINITY;
-  /** The answers since the last reading. Interfaces whose names match the same of what rules name have one answer. */
+  /** The answers since the last reading. Interfaces whose names match the same conditions of the rules share one answer. */
   let answers = new Map<string, string | undefined>();
-  /** What was found to drop since the last reading, and before it. What drops all the time is logged once. */
+  /** The droppings that were found since the last reading, and before it. A chain that goes on dropping is logged once. */
   let [found, foundBefore] = [new Set<string>(), new Set<string>()];
 
   const loop = startLoop({

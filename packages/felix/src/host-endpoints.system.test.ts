@@ -88,7 +88,7 @@ const untilAnswered = (...knocks: readonly string[]) =>
   }, 'answers');
 
 /**
- * Resolves with the ports of these that the host answers at, once it has answered at the expected ones. Port 22, a failsafe port, is asked last: an answer that comes later than that one, as
+ * Resolves with the ports among these at which the host answers, once it has answered at the expected ones. Port 22, a failsafe port, is asked last: an answer that comes later than that one, as
  * on a busy machine, is not waited for.
  */
 async function open(ports: readonly number[], expected: readonly number[] = [], address = ofHost[0]!): Promise<number[]> {

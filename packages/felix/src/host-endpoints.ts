@@ -1,7 +1,7 @@
 // Decides which host endpoint governs which of the host's own interfaces, from the datastore's content and the links and addresses that the kernel has now.
 //
-// A host endpoint governs the interface that it names, and without a name every interface that has one of its expected addresses. Of several, the first by name does. One for `*` governs
-// what no other governs. Workloads' interfaces and loopback are never governed by name or address.
+// A host endpoint governs the interface that it names. Without a name it governs every interface that has one of its expected addresses. When several name the same interface or address,
+// the first by name governs it. A host endpoint for `*` governs all interfaces that no other governs. Workloads' interfaces and loopback are never governed by name or address.
 import type { EndpointStatus, HostEndpointId, LocalHostEndpoint } from '@calico-openstack/datamodel';
 import type { Links } from '@calico-openstack/kernel';
 import { everyInterface } from '@calico-openstack/render';
@@ -9,25 +9,25 @@ import { everyInterface } from '@calico-openstack/render';
 /** The status of a host endpoint, with a reason for people when it is `error`. */
 export type HostEndpointStatus = { readonly status: EndpointStatus; readonly reason?: string };
 
-/** The part of the kernel's links that counts here. */
+/** The part of the kernel's links that this file reads. */
 export type HostLinks = Pick<Links, 'links' | 'link' | 'addresses'>;
 
 const loopback = 'lo';
 /**
- * How long an interface keeps the host endpoint that governed it by an address which is gone. A DHCP client that renews a lease takes the address off and puts it on again; the interface
- * must not be open meanwhile.
+ * How long an interface keeps its host endpoint after the address by which that governed it is gone. A DHCP client that renews a lease removes the address and adds it again, and the
+ * interface must not be open meanwhile.
  */
 const addressGraceMs = 1000;
 
 /** The host endpoints of this host and the interfaces that they govern. */
 export class HostInterfaces {
   readonly #links: HostLinks;
-  /** Returns whether an interface is none of the host's own: a workload's, or one that Felix made. */
+  /** Returns whether an interface is not one of the host's own, but a workload's or one that Felix made. */
   readonly #isForeign: (name: string) => boolean;
   readonly #endpoints = new Map<HostEndpointId, LocalHostEndpoint>();
   #governed: ReadonlyMap<string, LocalHostEndpoint> = new Map();
   #statuses: ReadonlyMap<HostEndpointId, HostEndpointStatus> = new Map();
-  /** Until when an interface keeps its host endpoint though the address is gone. */
+  /** The time until which an interface keeps its host endpoint although the address is gone. */
   readonly #keptUntilMs = new Map<string, number>();
   #dirty = false;
 
@@ -36,17 +36,20 @@ export class HostInterfaces {
     this.#isForeign = isForeign;
   }
 
-  /** Says that links or addresses with these names have changed, or (without names) what counts as foreign. */
+  /** Says that these links or their addresses have changed. Without names, it says that another answer of `isForeign` is possible. */
   linksChanged(names?: Iterable<string>): void {
     if (this.#endpoints.size > 0 && (names === undefined || [...names].some((name) => !this.#isForeign(name)))) this.#dirty = true;
   }
 
-  /** After how many ms `take` has something to do though nothing changes; undefined for never. */
+  /** After how many milliseconds `take` changes something by itself; undefined when it does not. */
   restMs(nowMs: number): number | undefined {
     return this.#keptUntilMs.size === 0 ? undefined : Math.max(1, Math.min(...this.#keptUntilMs.values()) - nowMs);
   }
 
-  /** Takes changed host endpoints. Returns the host endpoint that governs an interface now, by its name or `*`, where that has changed; undefined where none does any more. */
+  /**
+   * Takes changed host endpoints. Returns the host endpoint that now governs an interface, for each interface (by its name or `*`) where that has changed; undefined where none governs it
+   * any more.
+   */
   take(changes: ReadonlyMap<HostEndpointId, LocalHostEndpoint | undefined>, nowMs: number): ReadonlyMap<string, LocalHostEndpoint | undefined> {
     for (const [id, endpoint] of changes) {
       if (endpoint) this.#endpoints.set(id, endpoint);
@@ -60,7 +63,7 @@ export class HostInterfaces {
     return differences(before, this.#governed, (one, other) => one === other);
   }
 
-  /** The statuses that differ from those of the last call; undefined for a host endpoint that is gone. For the time when the kernel has what `take` returned. */
+  /** The statuses that differ from those of the last call; undefined for a host endpoint that is gone. To be called when the kernel has been programmed with the result of `take`. */
   takeStatuses(): ReadonlyMap<HostEndpointId, HostEndpointStatus | undefined> {
     const before = this.#statuses;
     this.#statuses = new Map([...this.#endpoints.values()].map((endpoint) => [endpoint.id, this.#statusOf(endpoint)]));
@@ -74,7 +77,7 @@ export class HostInterfaces {
     const kept = new Map(this.#keptUntilMs);
     this.#keptUntilMs.clear();
     for (const endpoint of inOrder) {
-      // An interface that is named is policed before it exists, so that it is never open.
+      // An interface that a host endpoint names is policed before it exists, so that it is never open.
       const names = endpoint.interfaceName === undefined ? this.#holders(endpoint) : [endpoint.interfaceName];
       for (const name of names) if ((name === everyInterface || isOwn(name)) && !governed.has(name)) governed.set(name, endpoint);
     }

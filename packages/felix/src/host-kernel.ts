@@ -1,4 +1,4 @@
-// Opens all parts of this host's kernel that the agent uses, and switches settings on that it needs.
+// Opens all parts of this host's kernel that the agent uses, and switches on the settings that it needs.
 
 import { type Cidr, isHostCidr, parseCidr } from '@calico-openstack/addresses';
 import type { Logger } from '@calico-openstack/agent';
@@ -79,7 +79,7 @@ export interface HostKernel {
    */
   answerForGateways(macFor: (linkIndex: number, address: string) => string | undefined): { close(): void };
   /**
-   * Asks guests for addresses and hears what they say, until closed (sharing/talk.ts).
+   * Asks guests for addresses and receives their answers and announcements, until closed (sharing/talk.ts).
    * @throws NetlinkError without CAP_NET_RAW
    */
   talkOfAddresses(onHeard: (heard: Heard) => void): AddressTalk;

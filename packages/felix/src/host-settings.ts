@@ -1,9 +1,9 @@
-// Settings of the host as a whole: switches forwarding on, keeps it on, and says when another setting makes ours useless.
+// Settings of the host as a whole: switches forwarding on, keeps it on, and logs a warning when another setting overrules ours.
 import type { Logger } from '@calico-openstack/agent';
 import type { Links, readSysctl, writeSysctl } from '@calico-openstack/kernel';
 import type { FelixConfig } from './option-table.ts';
 
-/** What the settings of the host are read from and written to. */
+/** What `HostSettings` works with. */
 export type HostSettingsParts = {
   readonly read: typeof readSysctl;
   readonly write: typeof writeSysctl;
@@ -23,9 +23,9 @@ export const kernelHasIpv6 = (read: typeof readSysctl): boolean => read(forwardi
 export class HostSettings {
   readonly #parts: HostSettingsParts;
   #wanted: ReadonlySet<4 | 6> = new Set();
-  /** Whether the kernel's settings may differ from what was seen last. */
+  /** Whether the kernel's settings may differ from those that were last read. */
   #doubtful = true;
-  /** The value of `net.ipv4.conf.all.rp_filter` of which it was said that it overrules an interface's. */
+  /** The value of `net.ipv4.conf.all.rp_filter` for which the log has the warning that it overrules an interface's. */
   #overruledBy: string | undefined;
 
   constructor(parts: HostSettingsParts) {
@@ -65,9 +65,9 @@ export class HostSettings {
   }
 
   /**
-   * Sets `accept_ra` to 2 for each interface of the host's own that heeds router advertisements because it does not forward. Must be called before IPv6 forwarding is switched on for the
-   * host or for any interface: with that, the kernel forgets all default routes that it has learnt from router advertisements, except those of interfaces whose `accept_ra` is 2, and
-   * an interface that forwards heeds no further ones. The host may be administered over such a route.
+   * Sets `accept_ra` to 2 for each interface of the host's own that accepts router advertisements because it does not forward. Must be called before IPv6 forwarding is switched on for
+   * the host or for any interface. At that moment the kernel forgets all default routes that it has learnt from router advertisements, except those of interfaces whose `accept_ra` is 2.
+   * An interface that forwards accepts no further advertisements either. The host may be administered over such a route.
    */
   keepRouterAdvertisements(): void {
     const { read, write, links, isWorkloads, log } = this.#parts;
@@ -108,7 +108,7 @@ export class HostSettings {
   }
 }
 
-/** Sets a sysctl to 1, or says what stays off. */
+/** Sets a sysctl to 1, or logs what stays switched off. */
 export function switchOn(path: readonly string[], { write, log }: Pick<HostSettingsParts, 'write' | 'log'>): void {
   const sysctl = path.join('/');
   try {

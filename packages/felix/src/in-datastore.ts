@@ -1,4 +1,4 @@
-// What the datastore says of Felix's parameters, for `--check-config`.
+// Reads Felix's parameters from the datastore, for `--check-config`.
 import { etcdOfCfg, type InDatastore, namesakeComplaints, type Source } from '@calico-openstack/agent';
 import { resourceKey, resourcePrefix } from '@calico-openstack/datamodel';
 import { type EtcdReads, readOnce } from '@calico-openstack/etcd';

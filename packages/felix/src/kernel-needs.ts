@@ -26,7 +26,7 @@ export function needing<T>(need: KernelNeed, use: () => T): T {
   }
 }
 
-/** The same for something that takes a while. */
+/** The same for a `use` that returns a promise. */
 export const needingLater = <T>(need: KernelNeed, done: Promise<T>): Promise<T> =>
   done.catch((error: unknown) => {
     throw explained(need, error);

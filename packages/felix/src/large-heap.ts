@@ -1,16 +1,16 @@
-// Bounds how much garbage V8 collects in a large heap before it clears it away. Left to itself it lets a heap double between two collections: in a large cloud more than a hundred megabytes.
-// A small heap grows as V8 likes, because there each collection during the start would show. What the start has left behind is collected once, when it is over.
+// Limits how much garbage V8 lets pile up in a large heap before it collects it. By default V8 lets a heap double between two collections, which is more than a hundred megabytes in a large
+// cloud. A small heap is left to V8, because more collections would make the start slower. The garbage of the start is collected once, when the start is over.
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 
 const largeBytes = 100 * 1024 * 1024;
 const growthPercent = 50;
 
-/** What V8 offers. A test hands in its own. */
+/** The functions of V8 that this file uses. Tests pass their own. */
 type Heap = { readonly usedBytes: () => number; readonly setFlag: (flag: string) => void };
 
 const heapOfV8: Heap = { usedBytes: () => getHeapStatistics().used_heap_size, setFlag: setFlagsFromString };
 
-/** Returns a function to be called whenever the heap may have grown: it sets the bound once the heap is large, and costs some microseconds before. */
+/** Returns a function to be called whenever the heap may have grown. It sets the limit once the heap is large. Until then a call costs some microseconds. */
 export function boundLargeHeap({ usedBytes, setFlag }: Heap = heapOfV8): () => void {
   let bounded = false;
   return () => {

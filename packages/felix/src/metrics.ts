@@ -5,7 +5,7 @@ import type { TableCounts } from '@calico-openstack/kernel';
 import type { Counts } from '@calico-openstack/policy';
 import type { RouteCounts } from './devices.ts';
 
-/** What is counted only when somebody asks for the metrics. */
+/** The sources of gauges that are computed only when the page of metrics is requested. */
 export type Sizes = {
   readonly calculation: () => Counts;
   /** Our tables, by their family. */
@@ -119,7 +119,7 @@ export function createMetrics(host: string, sizes: Sizes): Metrics {
   };
 }
 
-/** Gauges whose values are counted when somebody asks. */
+/** The gauges whose values are computed when the page is requested. */
 function addSizes(registry: Registry, { calculation, routes }: Sizes): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number): void => {
@@ -238,7 +238,7 @@ const typeOf = (key: string): string => types[key.slice(resourceRoot.length, key
 
 const ipSetMessages = { whole: 'IPSetUpdate', members: 'IPSetDeltaUpdate', removed: 'IPSetRemove' } as const;
 
-/** What a change consists of, in the words of upstream's messages to its dataplane. */
+/** The parts of a change, under the names of upstream's messages to its dataplane. */
 function messagesOf({ workloads, hostEndpoints, policies, profiles, ipSets, pools }: DesiredChange): readonly (readonly [string, number])[] {
   const kinds = [
     ['WorkloadEndpoint', workloads],

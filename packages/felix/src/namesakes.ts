@@ -1,4 +1,4 @@
-// Whether the datastore knows this host under another name too, by its endpoints or its Node.
+// Checks whether the datastore has endpoints or a Node of this host under another name.
 import type { FoundNames } from '@calico-openstack/agent';
 import { findNamesakes, findNodeNamesakes } from '@calico-openstack/datamodel';
 import type { EtcdReads } from '@calico-openstack/etcd';
@@ -7,7 +7,7 @@ import type { FelixConfig } from './option-table.ts';
 /** This host's name, and the option that sets it, for messages. */
 export const hostNamed = ({ FelixHostname }: Pick<FelixConfig, 'FelixHostname'>) => ({ host: FelixHostname, option: 'FelixHostname in felix.cfg' });
 
-/** The hosts that are called like this one but for case or domain. @throws EtcdError when they cannot be read */
+/** The hosts whose names differ from this host's only in case or domain. @throws EtcdError when they cannot be read */
 export async function namesakesOf(
   etcd: Pick<EtcdReads, 'range'>,
   { OpenstackRegion, FelixHostname }: Pick<FelixConfig, 'OpenstackRegion' | 'FelixHostname'>,

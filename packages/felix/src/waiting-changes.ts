@@ -1,19 +1,19 @@
-// Hands changes of the datastore out in portions, so that no turn of the loop takes long: a hundred thousand new members of a set cost the kernel a second. A portion ends between two
-// transactions, so that each step programs a state that the datastore has had. What is only known as the difference between two states, after an absence, is never parted: half of it is a
-// state that never was, and may open what neither opened. Pure: the caller measures the time.
+// Divides the datastore's changes into portions, so that no turn of the loop takes long: a hundred thousand new members of a set cost the kernel a second. A portion ends between two
+// transactions, so that each step programs a state that the datastore has had. Changes that are only known as the difference between two states, after an absence of etcd, are never
+// divided: half of such a difference is a state that never existed, and may allow packets that neither state allowed. Pure: the caller measures the time.
 import type { Change } from '@calico-openstack/etcd';
 
-/** How long a step should take at most. The loop's longest turn is about twice as long, when a portion costs more than the ones before. */
+/** The aim for the longest step. The loop's longest turn is about twice as long, when a portion costs more than the ones before. */
 const longestStepMs = 100;
 /** The size of a portion at first, at least and at most, in bytes of keys and values. */
 const [firstBytes, leastBytes, mostBytes] = [256 * 1024, 16 * 1024, 16 * 1024 * 1024] as const;
-/** What a change counts besides its bytes, because a deletion has none and costs as much. */
+/** The number of bytes that is added to the size of each change, because a deletion has no value and costs as much as any other change. */
 const perChangeBytes = 1024;
 
-/** The changes that have come and have not been processed. */
+/** The changes that have arrived and have not been processed. */
 export class WaitingChanges {
   readonly #waiting: { readonly changes: readonly Change[]; readonly isHistory: boolean }[] = [];
-  /** How many changes of the first list have been handed out. */
+  /** How many changes of the first list have been taken. */
   #taken = 0;
   #budgetBytes = firstBytes;
   #portionBytes = 0;
@@ -23,7 +23,7 @@ export class WaitingChanges {
     if (changes.length > 0) this.#waiting.push({ changes, isHistory });
   }
 
-  /** Whether nothing waits. */
+  /** Whether no change is waiting. */
   get isEmpty(): boolean {
     return this.#waiting.length === 0;
   }

@@ -51,7 +51,7 @@ export class Connections {
     if (enforce) this.#enforcement.enforce(concerned);
   }
 
-  /** Cuts the connections of addresses that no longer lead to the same interface. */
+  /** Cuts the connections of addresses that no longer lead to the interface that they led to. */
   cut(addresses: readonly IpAddress[]): void {
     this.#cutting.cut(addresses);
   }

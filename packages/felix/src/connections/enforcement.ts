@@ -26,8 +26,8 @@ export function startEnforcement(
   let waiting: Concerned = new Set();
   let running = false;
   /**
-   * Made for the first connection that a review finds: most reviews of a new endpoint find none, and the judge looks through all interfaces and chains of the host. Forgotten with each
-   * change of the rules: a connection that began under new rules, while a review ran, must not be cut by the old ones.
+   * The judge by the current rules. It is made for the first connection that a review finds, because that reads all interfaces and chains of the host, and most reviews after a new endpoint
+   * find no connection. It is dropped at each change of the rules, because a connection that began under new rules while a review ran must not be cut by the old ones.
    */
   let decide: ReturnType<typeof judge> | undefined;
 

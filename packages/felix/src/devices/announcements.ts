@@ -1,4 +1,4 @@
-// Hears the frames by which a guest shows that it runs on this host: RARP, which QEMU sends for it, its own ARP, and its IPv6 neighbour advertisements.
+// Receives the frames by which a guest shows that it runs on this host: RARP, which QEMU sends for it, its own ARP, and its IPv6 neighbour advertisements.
 import { openPacketSocket } from '@calico-openstack/kernel';
 
 /** Bytes 20 and 54 of an Ethernet frame are the next header of IPv6 and, if that is ICMPv6 (58), its type. 136 is a neighbour advertisement (RFC 4861). */

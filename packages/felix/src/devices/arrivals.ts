@@ -5,8 +5,8 @@
 //     awaited ────────────► arrived ───────────► settling ─────────────────────► normal
 //     no routes             elevated routes      elevated routes                 normal routes
 //
-// Awaited becomes settling too, when Neutron activates the port before a frame is heard. The role source makes any state leaving: normal routes over which
-// the other host's win, and silence for who comes after the tap has gone.
+// The state `awaited` also becomes `settling` when Neutron activates the port before a frame is received. With the role `source` any state becomes `leaving`: this host keeps its normal
+// routes, over which the other host's win, and drops packets silently after the tap has gone.
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
@@ -20,7 +20,7 @@ export type PlacedDevice = WorkloadDevice & { readonly routing: 'normal' | 'elev
 type Arrival = {
   readonly device: WorkloadDevice;
   readonly state: 'awaited' | 'arrived' | 'settling';
-  /** Whether the guest was heard. */
+  /** Whether a frame of the guest was received. */
   readonly heard: boolean;
   /** When the state `settling` ends. */
   readonly untilMs: number;
@@ -62,7 +62,7 @@ export class Arrivals {
     return placed;
   }
 
-  /** Notes that the guest of a workload was heard on its interface. Returns whether that changes how it is routed. */
+  /** Notes that a frame of a workload's guest was received on its interface. Returns whether that changes how it is routed. */
   hear(id: WorkloadId): boolean {
     const arrival = this.#arrivals.get(id);
     if (!arrival || arrival.heard) return false;

@@ -1,34 +1,34 @@
-// The limits of bandwidth on the interfaces of workloads, and which interfaces have them in the kernel.
+// Programs the bandwidth limits of workloads' interfaces, and removes those that are stale.
 import { shortDigest } from '@calico-openstack/datamodel';
 import { createShaper, type Link, type LinkEditor, type Links, openQdiscs, type Shaper, type ShaperRights, type Shaping } from '@calico-openstack/kernel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 const ifbPrefix = 'bwcali';
-/** Upstream's Felix names its ifbs so too, and puts its buckets at the root with the handle `1:`. Ours take their place. */
+/** Upstream's Felix uses the same names for its ifbs, and the handle `1:` for its root qdiscs. Ours replace them. */
 export const shaperRights: ShaperRights = {
   isOurIfb: (name) => name.startsWith(ifbPrefix),
   succeeds: ({ kind, handle }) => kind === 'tbf' && handle === 0x10000,
 };
-/** The name of the ifb through which what a workload sends is led: at most 15 characters, as the interface's own name has. */
+/** The name of the ifb to which the packets that a workload sends are redirected. It has at most 15 characters, because the interface's own name has no more. */
 export const ifbOf = (interfaceName: string): string => `${ifbPrefix}${shortDigest(interfaceName, 9)}`;
 
 type ShapedDevice = Pick<WorkloadDevice, 'interfaceName' | 'bandwidth'>;
 
-/** Makes the limits right once for each life of an interface, and again when others changed something of them. */
+/** Programs the limits once for each epoch of a link, and again when another program has changed them. */
 export class BandwidthLimits {
   readonly #shaper: Shaper;
-  /** The state of the link under which an interface's limits were made right, as text. */
+  /** The state of the link at which an interface's limits were programmed, as text. */
   readonly #settled = new Map<string, string>();
-  /** Interfaces that have limits in the kernel, or may have some of an earlier run. */
+  /** The interfaces that have limits in the kernel, or may have some of an earlier run. */
   readonly #limited: Set<string>;
-  /** Interfaces of which others changed something. */
+  /** The interfaces whose limits another program has changed. */
   readonly #touched = new Set<string>();
-  /** The interfaces by the ifb that they are led through. */
+  /** The interfaces by the ifb to which their packets are redirected. */
   readonly #nameByIfb = new Map<string, string>();
   readonly #abandoned = new Set<string>();
   #sweepDue = true;
 
-  /** @param onDrift called when others changed something: there is something to settle */
+  /** @param onDrift called when another program has changed limits, so that they have to be programmed again */
   constructor(shaper: Shaper, onDrift: () => void) {
     this.#shaper = shaper;
     this.#limited = new Set(shaper.shaped());
@@ -39,25 +39,25 @@ export class BandwidthLimits {
     });
   }
 
-  /** Other limits may be desired now. */
+  /** Says that the desired limits may have changed. */
   forget(name: string): void {
     this.#settled.delete(name);
   }
 
-  /** A link changed: an interface, or an ifb that one of them is led through. */
+  /** Says that a link has changed: an interface, or an ifb to which the packets of one are redirected. */
   linkChanged(name: string): void {
     const throughIt = this.#nameByIfb.get(name);
     if (throughIt !== undefined) this.#touch(throughIt);
   }
 
-  /** The interfaces that have to be settled again, because others changed something of them. */
+  /** The interfaces whose limits have to be programmed again, because another program has changed them. */
   takeTouched(): readonly string[] {
     const names = [...this.#touched];
     this.#touched.clear();
     return names;
   }
 
-  /** @param link undefined when the interface is not there @returns why the interface does not have its limits */
+  /** Programs the limits of an interface. @param link undefined when the interface does not exist @returns the reason for people if it does not have its limits */
   settle({ interfaceName: name, bandwidth }: ShapedDevice, link: Link | undefined): string | undefined {
     if (!bandwidth && !this.#limited.has(name)) return undefined;
     if (!link || !bandwidth) this.#dropIfb(name, link);
@@ -73,12 +73,12 @@ export class BandwidthLimits {
     return undefined;
   }
 
-  /** The interface may have lost its endpoint: `settleRest` takes its limits away if so. */
+  /** Says that the interface may have lost its endpoint. In that case `settleRest` removes its limits. */
   abandon(name: string): void {
     if (this.#limited.has(name)) this.#abandoned.add(name);
   }
 
-  /** Takes away the limits of interfaces without an endpoint, and, the first time, the ifbs of an earlier run that lead nowhere. @param owned the interfaces with an endpoint that are there */
+  /** Removes the limits of interfaces without an endpoint and, the first time, the ifbs of an earlier run whose interface is gone. @param owned the existing interfaces with an endpoint */
   settleRest(owned: { has(name: string): boolean }, linkOf: (name: string) => Link | undefined): void {
     for (const name of this.#abandoned) {
       if (owned.has(name)) continue;
@@ -99,7 +99,7 @@ export class BandwidthLimits {
     return { ...(ingress && { toLink: ingress }), ...(egress && { fromLink: { bucket: egress, through: ifbOf(name) } }) };
   }
 
-  /** Without its interface an ifb has nothing to do. The kernel has dropped the filter that led to it together with the interface. */
+  /** Removes an ifb whose interface is gone. The kernel has removed the filter that redirected packets to it together with the interface. */
   #dropIfb(name: string, link: Link | undefined): void {
     const ifb = ifbOf(name);
     if (!link && this.#nameByIfb.has(ifb)) this.#shaper.removeIfb(ifb);
@@ -114,7 +114,7 @@ export class BandwidthLimits {
   }
 }
 
-/** Takes this Felix's own limits away from these interfaces; another one's stay. Returns how many interfaces had some. */
+/** Removes this Felix's limits from these interfaces. Those of another Felix stay. Returns how many interfaces had limits of ours. */
 export function removeLimits(links: Links & LinkEditor, names: Iterable<string>): number {
   const interfaces = [...names].flatMap((name) => links.link(name) ?? []);
   const ifbs = new Set(interfaces.map(({ name }) => ifbOf(name)));

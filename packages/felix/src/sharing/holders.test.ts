@@ -35,7 +35,7 @@ function world(ports: Readonly<Record<string, number>>, before?: WorkloadId) {
     moves: () => moves,
     now: () => nowMs,
     announce: (id: WorkloadId) => holders.announced(vip, id, nowMs),
-    /** Lets time pass, with a turn whenever one is due. Returns how many questions were asked. */
+    /** Lets time pass, and calls `take` whenever it is due. Returns how many questions were asked. */
     pass(ms: number): number {
       const endMs = nowMs + ms;
       let asked = 0;

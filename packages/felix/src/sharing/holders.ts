@@ -1,4 +1,5 @@
-// Decides which of several ports has an address that all of them have as a pair: the one whose guest has announced it last, or else one whose guest answers when the host asks. Pure.
+// Decides which port holds an address that several ports have as an allowed address pair: the one whose guest was the last to announce it, or else one whose guest answers when the host
+// asks. Pure.
 //
 //                 an announcement, or an answer                 no answer, three times
 //     nobody here ─────────────────────────────► held by a port ─────────────────────► nobody here
@@ -6,35 +7,35 @@
 import type { Cidr } from '@calico-openstack/addresses';
 import { compareClaims, type WorkloadId } from '@calico-openstack/datamodel';
 
-/** A question to a guest: has it this address? */
+/** A question to a guest: does it have this address? */
 export type Question = { readonly cidr: Cidr; readonly id: WorkloadId };
 
 type Held = {
-  /** The ports of this host that have the address as a pair, with their ages in ms since 1970. */
+  /** The ports of this host that have the address as a pair, with the times of their creation in milliseconds since 1970. */
   readonly candidates: Map<WorkloadId, number>;
   holder: WorkloadId | undefined;
-  /** Whether the holder was found by an answer in this round of questions, so that an older port that answers too takes its place. */
+  /** Whether the holder was found by an answer in this round of questions. An older port that answers in the same round then takes its place. */
   byAnswer: boolean;
-  /** How many questions in a row the holder has not answered, and whether one is open. */
+  /** How many questions in a row the holder has not answered, and whether one is still unanswered. */
   unanswered: number;
   open: boolean;
   nextMs: number;
-  /** How often the address may change its holder: whole moves that are left, and the time up to which they were counted. */
+  /** How many more times the address may change its holder now, and the time at which this was computed. */
   moves: number;
   countedMs: number;
-  /** The port that gets the address when it may move again. */
+  /** The port that gets the address when the limit of moves allows it. */
   next: WorkloadId | undefined;
 };
 
-/** Times between questions. A holder that is gone is noticed within a second: one interval, and three answers that do not come. */
+/** The times between two questions. A holder that is gone is noticed within a second: after one interval and three missing answers. */
 const [holderEveryMs, nobodyEveryMs, answerMs, mostUnanswered] = [300, 500, 200, 3] as const;
-/** From this number of addresses on, questions become rarer, so that they never cost more than for so many. */
+/** With more addresses than this, the questions for each become rarer, so that their total number does not grow any further. */
 const addressesAtFullSpeed = 50;
-/** A look that is later than this by the host's own fault counts no answer as missing. */
+/** When the host itself is late by more than this, no answer counts as missing. */
 const lateMs = 100;
-/** Questions are asked together. */
+/** Questions that are due within this time of each other are sent together. */
 const gridMs = 50;
-/** An address moves four times at once at most, and then once in ten seconds: each move costs a commit of rules and a look at all connections. */
+/** An address changes its holder at most four times in a row, and then once in ten seconds, because each change costs a commit of rules and a review of all connections. */
 const [mostMoves, moveEveryMs] = [4, 10_000] as const;
 
 /** The holders of this host's shared addresses. */
@@ -44,8 +45,8 @@ export class AddressHolders {
   #changed = false;
 
   /**
-   * Sets the addresses that a port shares; none for a port that is gone.
-   * @param hadBefore whether the port had an address when this process started: it keeps it unless another guest announces it
+   * Sets the addresses that a port shares with others; none for a port that is gone.
+   * @param hadBefore whether the port had an address when this process started. It keeps such an address until another guest announces it
    */
   set(id: WorkloadId, cidrs: readonly Cidr[], createdMs: number, hadBefore: (cidr: Cidr) => boolean, nowMs: number): void {
     const wanted = new Set(cidrs);
@@ -60,7 +61,7 @@ export class AddressHolders {
     const held = this.#held.get(cidr);
     if (!held?.candidates.has(id)) return;
     if (held.holder === id) {
-      held.next = undefined; // no other has announced it later
+      held.next = undefined; // no other guest has announced it since
       this.#alive(held, nowMs);
     } else {
       held.next = id;
@@ -79,7 +80,7 @@ export class AddressHolders {
     }
   }
 
-  /** Counts answers that have not come, and returns the questions that are due. */
+  /** Counts missing answers, and returns the questions that are due. */
   take(nowMs: number): readonly Question[] {
     const questions: Question[] = [];
     for (const [cidr, held] of this.#held) {
@@ -99,12 +100,12 @@ export class AddressHolders {
     return earliestMs === undefined ? undefined : Math.max(0, earliestMs - nowMs);
   }
 
-  /** Whether `takeChanged` has something. */
+  /** Whether `takeChanged` would return anything. */
   get haveChanged(): boolean {
     return this.#changed;
   }
 
-  /** The holders if they have changed since the last call: the port that has each address, or undefined when none of this host's has it. */
+  /** The holders that have changed since the last call: the port that holds each address, or undefined when no port of this host does. */
   takeChanged(): ReadonlyMap<Cidr, WorkloadId | undefined> | undefined {
     if (!this.#changed) return undefined;
     this.#changed = false;
@@ -173,7 +174,7 @@ export class AddressHolders {
     this.#changed = true;
   }
 
-  /** Gives the address to the next holder if it may move now. */
+  /** Gives the address to the next holder if the limit of moves allows it. */
   #move(held: Held, byAnswer: boolean, nowMs: number): void {
     const gained = Math.floor((nowMs - held.countedMs) / moveEveryMs);
     held.moves = Math.min(mostMoves, held.moves + gained);

@@ -6,16 +6,16 @@ import type { Link } from '@calico-openstack/kernel';
 import { AddressHolders } from './holders.ts';
 import type { AddressTalk, Heard } from './talk.ts';
 
-/** What following works with. */
+/** What `Sharing` works with. */
 export type SharingParts = {
-  /** Opens what talks with guests (talk.ts). */
+  /** Opens the sockets that ask guests and hear their answers (talk.ts). */
   readonly open: (onHeard: (heard: Heard) => void) => AddressTalk;
   readonly links: { link(name: string): Link | undefined; nameOf(index: number): string | undefined };
   /** The interfaces that single addresses led to when this process started. */
   readonly led: ReadonlyMap<Cidr, string>;
   readonly log: Logger;
   readonly clock: Clock;
-  /** Called when `takeChanged` has something. */
+  /** Called when `takeChanged` would return something. */
   readonly onChange: () => void;
 };
 
@@ -27,7 +27,7 @@ export class Sharing {
   readonly #byInterface = new Map<string, WorkloadId>();
   readonly #loop: Loop;
   #talk: AddressTalk | undefined;
-  /** Whether it has been said that the host cannot talk with guests. */
+  /** Whether the log has the warning that the host cannot ask guests. */
   #isMute = false;
 
   constructor(parts: SharingParts) {
@@ -41,8 +41,8 @@ export class Sharing {
 
   /**
    * Notes changed workloads; undefined for one that is gone.
-   * @param follow whether addresses follow guests; if not, none counts as shared
-   * @param routedBefore the addresses that were routed to a workload before this change. It goes on having them when they become shared, as long as its guest answers
+   * @param follow whether shared addresses follow guests; if not, no address counts as shared
+   * @param routedBefore the addresses that were routed to a workload before this change. The workload keeps them when they become shared, as long as its guest answers
    */
   note(
     workloads: Iterable<readonly [WorkloadId, LocalWorkload | undefined]>,
@@ -66,7 +66,7 @@ export class Sharing {
     if (this.#workloads.size > 0) this.#loop.wake();
   }
 
-  /** The holders if they have changed since the last call (`Calculation.setHolders`). */
+  /** The holders that have changed since the last call, for `Calculation.setHolders`. */
   takeChanged(): ReadonlyMap<Cidr, WorkloadId | undefined> | undefined {
     return this.#isMute ? undefined : this.#holders.takeChanged();
   }
@@ -107,7 +107,7 @@ export class Sharing {
     return this.#holders.restMs(clock.steadyMs());
   }
 
-  /** What a guest says counts only for an address of its own port, and with a MAC that its port may use for it. */
+  /** Whether a guest's announcement or answer counts: the address must be one of its own port's, and the MAC one that the port may use for it. */
   #hear({ linkIndex, address, is, macs }: Heard): void {
     const name = this.#parts.links.nameOf(linkIndex);
     const id = name === undefined ? undefined : this.#byInterface.get(name);

@@ -1,16 +1,16 @@
-// Asks guests whether they have an address, and hears what they answer and announce: by ARP for IPv4, by neighbour discovery for IPv6.
+// Asks guests whether they have an address, and receives their answers and announcements: by ARP for IPv4, by neighbour discovery for IPv6.
 import { addressBytes, addressFromBytes, familyOf, type IpAddress, linkLocalBytes, macBytes, macFromBytes } from '@calico-openstack/addresses';
 import { arpEtherType, arpMessageFrame, icmp6Frame, openPacketSocket, parseArp, parseIcmp6 } from '@calico-openstack/kernel';
 
-/** What a guest says of an address. `macs`: the MACs that it names as its own. */
+/** A guest's announcement of an address, or its answer to a question. `macs` are the MACs that it names as its own. */
 export type Heard = { readonly linkIndex: number; readonly address: IpAddress; readonly is: 'announcement' | 'answer'; readonly macs: readonly string[] };
 
 /** The host's end of a guest's interface. */
 export type HostEnd = { readonly index: number; readonly mac: string };
 
-/** Talks until closed. */
+/** The open sockets. Guests' messages are received until they are closed. */
 export interface AddressTalk {
-  /** Asks the guest behind a link. @param gateway the address in whose name the host asks for an IPv4 address; without it the host asks in nobody's */
+  /** Asks the guest behind a link. @param gateway the sender's address in a question for an IPv4 address; without it the sender is 0.0.0.0 */
   ask(end: HostEnd, address: IpAddress, gateway: IpAddress | undefined): void;
   close(): void;
 }
@@ -32,7 +32,7 @@ const limit = { atOnce: 64, everyMs: 20 };
 const broadcast = new Uint8Array(6).fill(0xff);
 
 /**
- * Calls back with what guests say, until closed.
+ * Calls back with guests' announcements and answers, until closed.
  * @throws NetlinkError without CAP_NET_RAW
  */
 export function openAddressTalk(onHeard: (heard: Heard) => void): AddressTalk {
@@ -83,7 +83,7 @@ export function readAdvertisement(bytes: Uint8Array): Omit<Heard, 'linkIndex'> |
   return { address: addressFromBytes(packet.message.subarray(8, 24)), is: isSolicited ? 'answer' : 'announcement', macs: [macFromBytes(packet.sourceMac)] };
 }
 
-/** The question goes to all of the guest, because it may have the address under another MAC (VRRP's). */
+/** The question is broadcast on the link, because the guest may have the address under another MAC (VRRP's). */
 export function arpQuestion(end: HostEnd, address: IpAddress, gateway: IpAddress | undefined): Uint8Array {
   const sender = gateway === undefined ? new Uint8Array(4) : addressBytes(gateway);
   const mac = macBytes(end.mac);

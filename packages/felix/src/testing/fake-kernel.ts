@@ -32,9 +32,9 @@ export function fakeHostKernel() {
   let strangers = (): void => undefined;
 
   let reads = 0;
-  /** What listens for guests. */
+  /** The callbacks that wait for guests' frames. */
   const hearing = new Set<(linkIndex: number) => void>();
-  /** What hears guests speak of addresses, and the questions to them, as in `10.65.0.100 tap0000001-00`. */
+  /** The callbacks that wait for guests' announcements and answers, and the questions to guests, as in `10.65.0.100 tap0000001-00`. */
   const talking = new Set<(heard: Heard) => void>();
   const questions: string[] = [];
 

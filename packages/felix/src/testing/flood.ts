@@ -36,7 +36,7 @@ export async function flood(host: TestHost, flows: readonly FloodFlow[], act: ()
     Atomics.store(control, STOP, 1);
     await ended;
     await worker.terminate();
-    host.readArrivals(); // whatever the wire has of the flood
+    host.readArrivals(); // drops what the wire still holds of the flood
   }
   const counted = async (chain: string): Promise<number[]> =>
     [...(await host.exec('nft', 'list', 'chain', 'inet', 'flood', chain)).matchAll(/counter packets (\d+)/g)].map(([, packets]) => Number(packets));
