@@ -1,11 +1,11 @@
-// Bounds how many connections an HTTP server holds, whoever opens them and however slowly the client sends.
+// Limits how many connections an HTTP server holds, whoever opens them and however slowly the client sends.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { parseCidr } from '@calico-openstack/addresses';
 
 type Connection = { readonly network: string; readonly end: string; answering: number };
 
-/** Tells the connections of a server apart. With TLS a request has another socket than its connection, with the same ends. */
+/** Identifies a connection of a server. With TLS a request has another socket than its connection, with the same ends. */
 const endOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
 
 /**

@@ -1,4 +1,4 @@
-// Handles what anybody may have written to the datastore, in the same way for every agent that follows it.
+// Handles values and keys that anybody may have written to the datastore, in the same way for every agent that follows it.
 import type { Logger } from './log.ts';
 
 type KeyChange = { readonly key: string; readonly value: Uint8Array | undefined };

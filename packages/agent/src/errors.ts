@@ -30,7 +30,7 @@ const isSystemError = (error: unknown): error is NodeJS.ErrnoException => error 
 /** Whether the error's message says all that helps. Any other error is a fault of ours, and its stack is needed. */
 export const isSentence = (error: unknown): boolean => error instanceof CodedError || isSystemError(error);
 
-/** What is shown of an error that ends a process or a step: its sentence, or its stack if it is a fault of ours. */
+/** The text for an error that ends a process or a step: its sentence, or its stack if it is a fault of ours. */
 export function shownError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return isSentence(error) ? error.message : sourceStack(error.stack ?? error.message);

@@ -1,6 +1,6 @@
 // Whether the agent is live and ready, according to the reports of its components. The table is laid out as that of Calico's own agents.
 
-/** What a component says of itself. `detail` is for people. */
+/** A component's report about itself. `detail` is for people. */
 export type Report = { readonly live: boolean; readonly ready: boolean; readonly detail?: string };
 
 /** A part of an agent that reports its health. */

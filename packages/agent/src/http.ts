@@ -10,7 +10,7 @@ import { createTlsServer, type PagesTls } from './pages-tls.ts';
 type Answer = { readonly status: number; readonly body: string; readonly type?: string };
 type Page = () => Answer | Promise<Answer>;
 
-/** How much of the agent a client can occupy. */
+/** The limits on what clients can use of the agent's resources. */
 export type PageLimits = {
   /** How many connections are open at once. */
   readonly connections: number;

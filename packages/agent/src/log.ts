@@ -1,4 +1,4 @@
-// The log: one event a line, with fields behind the message. It has up to three destinations, each with its own threshold.
+// The log: one line for each event, with fields behind the message. It has up to three destinations, each with its own threshold.
 
 import { type LogFile, openLogFile } from './log-file.ts';
 import { printEvent, printLogLine } from './log-line.ts';
@@ -9,7 +9,7 @@ export const severities = ['TRACE', 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'FATAL'
 /** One of Calico's severities. */
 export type Severity = (typeof severities)[number];
 
-/** What a line says besides its message. `err` is an error; every other field is printed as `name=value`. */
+/** The fields of a line, besides its message. `err` is an error; every other field is printed as `name=value`. */
 export type LogFields = { readonly err?: unknown; readonly [name: string]: unknown };
 
 /** Logs an event of one severity. */

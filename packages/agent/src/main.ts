@@ -22,7 +22,7 @@ export interface Running {
   readonly failed?: Promise<never>;
 }
 
-/** What an executable is, for `runExecutable`. */
+/** The description of an executable, for `runExecutable`. */
 export type ExecutableOptions = {
   /** The command's name: `calico-felix`. */
   readonly name: string;
@@ -36,7 +36,7 @@ export type ExecutableOptions = {
   readonly readOptions: (configFiles: readonly string[]) => Resolution<Table>;
   /** Checks what else on this host would prevent a start with these options, such as a certificate that cannot be read. @throws CodedError with the reason */
   readonly verify?: (configFiles: readonly string[]) => void | Promise<void>;
-  /** Reads what the datastore says of the options, and writes nothing there. For `--check-config`. @throws CodedError when the datastore does not answer or refuses */
+  /** Reads the datastore's part of the options, and writes nothing there. For `--check-config`. @throws CodedError when the datastore does not answer or refuses */
   readonly readDatastore?: (configFiles: readonly string[]) => Promise<InDatastore>;
   /** Options of the command line that only this executable has. */
   readonly more?: readonly CommandOption[];
@@ -186,7 +186,7 @@ export function version(): string {
     try {
       return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
     } catch {
-      // there is none at this path
+      // there is no package.json at this path
     }
   }
   return 'unknown';

@@ -1,4 +1,4 @@
-// TLS for an agent's pages: which files, which clients, and files that are renewed while the agent runs.
+// TLS for an agent's pages: reads the certificates, also after they were renewed, and decides which clients are served.
 import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
@@ -91,8 +91,8 @@ export function createTlsServer(tls: PagesTls, options: ServerOptions, handler: 
       ...options,
       ...files,
       requestCert: tls.clientAuth !== 'NoClientCert',
-      rejectUnauthorized: false, // `admits` decides, which knows more cases
-      // A resumed session would be that of a client whose certificate was checked by the authorities of then.
+      rejectUnauthorized: false, // `admits` decides instead, because it distinguishes more cases
+      // Sessions are not resumed, because a resumed session skips the check of the client's certificate, and the authorities may have changed since.
       secureOptions: constants.SSL_OP_NO_TICKET,
     },
     handler,

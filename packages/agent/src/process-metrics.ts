@@ -1,4 +1,4 @@
-// Metrics of the process itself, under the names that all of Prometheus's client libraries give them. They are read when somebody asks.
+// Metrics of the process itself, under the names that all of Prometheus's client libraries give them. Their values are computed when the page of metrics is requested.
 import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, type Registry } from 'prom-client';
@@ -23,12 +23,12 @@ const proc = (file: string): string => readFileSync(`/proc/self/${file}`, 'utf8'
 
 const resolutionMs = 20;
 const periodMs = 60_000;
-/** What measures turns, when its present period began, and the longest turn of the period before. */
+/** The histogram that measures turns, the time at which its present period began, and the longest turn of the period before. */
 let measuring: { readonly histogram: ReturnType<typeof monitorEventLoopDelay>; sinceMs: number; beforeMs: number } | undefined;
 
 /**
- * The longest turn of the event loop in this period and the one before. A timer of the C++ side notices when it runs late, which costs next to nothing, but wakes the process: so it is started
- * when somebody asks for the first time.
+ * The longest turn of the event loop in this period and the one before. Node measures it with a timer that notices when it runs late. That costs little, but wakes the process, so it is
+ * started when the page is requested for the first time.
  */
 function longestTurnMs(): number {
   if (!measuring) {

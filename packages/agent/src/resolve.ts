@@ -1,4 +1,4 @@
-// Resolves the host names in URLs to addresses, again and again.
+// Resolves the host names in URLs to addresses, and repeats that at intervals.
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 

@@ -3,9 +3,9 @@ import { endianness } from 'node:os';
 
 /** The end of systemd to which a service reports. */
 export interface ServiceManager {
-  /** The service does its work now. Units that are ordered after this one start. The watchdog, where systemd wants one, is fed from now on. */
+  /** Reports that the service does its work. systemd then starts units that are ordered after this one. From now on the watchdog gets its reports, if systemd has one for this service. */
   ready(): void;
-  /** The service ends in order. */
+  /** Reports that the service ends in order. */
   stopping(): void;
 }
 
@@ -14,9 +14,9 @@ export type ServiceEnvironment = { NOTIFY_SOCKET?: string; WATCHDOG_USEC?: strin
 
 /**
  * Opens the socket that the environment names, and removes systemd's variables from the environment, so that child processes do not report in this process's name.
- * undefined when no systemd waits for reports. Reports are lost where systemd does not take them; nothing else depends on them.
+ * Returns undefined when no systemd waits for reports. A report that systemd does not take is lost; nothing else depends on it.
  *
- * A watchdog is fed by a timer of the event loop, at half the time that systemd allows: a process whose loop no longer turns is killed and started again.
+ * The watchdog gets its reports from a timer of the event loop, at half the interval that systemd allows. So systemd kills and restarts a process whose loop no longer turns.
  */
 export async function openServiceManager(environment: ServiceEnvironment): Promise<ServiceManager | undefined> {
   const { NOTIFY_SOCKET: path, WATCHDOG_USEC: limitMicroseconds, WATCHDOG_PID: watched } = environment;
@@ -46,7 +46,7 @@ async function openSender(path: string): Promise<((text: string) => void) | unde
 /** Sends a datagram to the socket of this name without waiting. Returns whether it was taken. */
 export type SendTo = (path: string, bytes: Uint8Array) => boolean;
 
-/** Opens a socket for datagrams to local sockets; undefined when there is none to be had. */
+/** Opens a socket for datagrams to local sockets; undefined when the kernel refuses one. */
 export async function openDatagrams(): Promise<SendTo | undefined> {
   const { default: koffi } = await import('koffi');
   const libc = koffi.load('libc.so.6');
@@ -61,7 +61,7 @@ export async function openDatagrams(): Promise<SendTo | undefined> {
   };
 }
 
-/** struct sockaddr_un. @param path a path, or `@` and an abstract name (unix(7)) */
+/** The bytes of a struct sockaddr_un. @param path a path, or `@` and an abstract name (unix(7)) */
 export function unixAddress(path: string): Uint8Array {
   const name = Buffer.from(path);
   if (path.startsWith('@')) name[0] = 0;

@@ -1,4 +1,4 @@
-// Writes events to the system's log: to journald by its native protocol (systemd.journal-fields(7)), or where there is none to syslog at /dev/log (RFC 3164).
+// Writes events to the system's log: to journald by its native protocol (systemd.journal-fields(7)), or to syslog at /dev/log (RFC 3164) on a host without journald.
 import { fstatSync } from 'node:fs';
 import type { Severity } from './log.ts';
 import { openDatagrams, type SendTo } from './service-manager.ts';
@@ -19,14 +19,14 @@ const sockets: readonly SystemLogSocket[] = [
 
 /** Priorities of syslog(3). */
 const priorities: Readonly<Record<Severity, number>> = { TRACE: 7, DEBUG: 7, INFO: 6, WARNING: 4, ERROR: 3, FATAL: 2 };
-/** LOG_DAEMON. */
+/** The facility LOG_DAEMON of syslog(3). */
 const facility = 3;
 /** How many events wait while the C library is being loaded. */
 const mostWaiting = 1000;
 
 /**
- * Opens the system's log. Which socket there is, is found with each event, so that a journald or syslogd that is restarted is found again. Events that no socket takes at once are lost, and
- * their number is written with the next one: a log that stands still must not hold up the agent.
+ * Opens the system's log. The socket is chosen anew for each event, so that a journald or syslogd that was restarted is found again. Events that no socket takes at once are lost, and
+ * their number is written with the next event, because a log that does not read must not delay the agent.
  * @param identifier the program's name in the log
  * @param candidates the sockets that are tried, for tests
  */

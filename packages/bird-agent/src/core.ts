@@ -1,4 +1,4 @@
-// The agent without its connections to the world: follows the datastore, maintains this host's Node, and applies the configuration that follows from both to BIRD.
+// The agent without its real connections: follows the datastore, maintains this host's Node, and applies the configuration that follows from both to BIRD.
 
 import type { IpAddress } from '@calico-openstack/addresses';
 import { type Clock, createHealth, type Health, type Logger, type Registry, startLoop, startNamesakeWarnings } from '@calico-openstack/agent';
@@ -252,7 +252,7 @@ const hostFacts = (config: CoreConfig, host: HostView, outside: Elsewhere): Host
   logFile: config.BirdLogFile,
 });
 
-/** Those of the addresses that BIRD can reach; undefined when BIRD cannot be asked. */
+/** Those of the addresses that BIRD can reach; undefined when BIRD does not answer. */
 async function reachable(bird: BirdConnection, addresses: readonly IpAddress[]): Promise<ReadonlySet<IpAddress> | undefined> {
   if (!bird.up) return undefined;
   try {

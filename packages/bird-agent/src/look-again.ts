@@ -4,7 +4,7 @@ import { lookMs, registerRetryMs } from './node/registrar.ts';
 
 /** How often the agent tries to reach a BIRD that is not running. */
 export const birdRetryMs = 1000;
-/** How often BIRD is asked for the routes that it refuses, because it does not report them. */
+/** How often BIRD's refused routes are read, because BIRD does not report them. */
 export const auditMs = 10_000;
 
 /** The result of the last run, which decides when the next one is due. */

@@ -1,4 +1,4 @@
-// Decides when BIRD is asked which routes it refuses, and when it judges accepted routes again. The questions are in `audit.ts`.
+// Decides when BIRD's refused routes are read, and when BIRD judges accepted routes again. The queries are in `audit.ts`.
 import type { Clock, Logger } from '@calico-openstack/agent';
 import { judgeAgain, limitProblems, type Refusal, refusalProblem, refusals } from './audit.ts';
 import type { BirdControl } from './bird/control.ts';
@@ -20,7 +20,7 @@ export interface RouteAudit {
 /** How BIRD is reached, and the limits that are checked. */
 export type RouteAuditOptions = {
   readonly control: () => Promise<BirdControl>;
-  /** How many routes each neighbour may have (`MaxRoutesPerPeer`); 0: any number. */
+  /** How many routes each neighbour may announce (`MaxRoutesPerPeer`); 0 when there is no limit. */
   readonly mostRoutes: number;
   readonly onRefusals: (refusals: readonly Refusal[]) => void;
   readonly log: Logger;

@@ -108,7 +108,7 @@ export function createResourceStore({ onFault, ownName, before }: StoreOptions):
   /** Whether to remember a resource: all but other hosts' Nodes, and no LiveMigration, which lets another host take over a workload's address and so must be valid now. */
   const isOwn = (kind: string, name: string): boolean => kind !== 'LiveMigration' && (kind !== 'Node' || name === ownName);
 
-  /** A value that is not understood does not keep the former one: what a guest may announce has to be known now. Matters only to who peers with workloads. */
+  /** The workloads' values. An invalid value does not leave the former one in force, because it decides what a guest may announce. They matter only to hosts that peer with workloads. */
   function takeWorkload(namespace: string, name: string, value: Uint8Array | undefined): boolean {
     const key = `${namespace}/${name}`;
     const parts = parseWorkloadEndpointName(name);

@@ -8,7 +8,7 @@ export interface TroubleTeller {
   over(): void;
 }
 
-/** Creates a teller that has reported nothing yet. */
+/** Creates a value that has reported no trouble yet. */
 export function troubleTeller(): TroubleTeller {
   let last: string | undefined;
   return {

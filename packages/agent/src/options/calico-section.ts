@@ -1,4 +1,4 @@
-// Complains of unknown names in section [calico] of neutron.conf, which several parts read. Without that, `etcd_hots` would silently mean an etcd on 127.0.0.1.
+// Complains of unknown names in section [calico] of neutron.conf, which several parts read. Otherwise a misspelt `etcd_hots` would silently lead to an etcd on 127.0.0.1.
 import { shownValue } from './ini.ts';
 import type { Complaint, Unknown } from './resolve.ts';
 

@@ -1,16 +1,16 @@
-// What `--check-config` reports: the options in force with the place of each, on this host and in the datastore, and what there is to complain of.
+// Makes the report of `--check-config`: the options in force, the place on this host or in the datastore where each is set, and complaints.
 import { type Clock, within } from '../clock.ts';
 import { CodedError, shownError } from '../errors.ts';
 import type { Table } from './option.ts';
 import { type Complaint, complaintText, optionsInForce, type Resolution } from './resolve.ts';
 
-/** What the datastore says of an agent's options. */
+/** The datastore's part of an agent's options. */
 export type InDatastore = {
   /** The options as the running agent would have them, with the datastore's sources among the others. Left out where the datastore sets no option. */
   readonly resolution?: Resolution<Table>;
-  /** What else in the datastore decides what the agent does, one line each: `spec.asNumber = 64512 (BGPConfiguration default)`. */
+  /** Other values of the datastore that decide what the agent does, one line each: `spec.asNumber = 64512 (BGPConfiguration default)`. */
   readonly lines: readonly string[];
-  /** What whoever has written to the datastore should know. */
+  /** Complaints for whoever has written to the datastore. */
   readonly complaints: readonly Complaint[];
 };
 
@@ -18,7 +18,7 @@ export type InDatastore = {
 export type CheckReport = {
   /** The options in force, one line each. */
   readonly inForce: readonly string[];
-  /** Sentences. None when all is good. */
+  /** The complaints, each a sentence; empty when there are none. */
   readonly complaints: readonly string[];
 };
 

@@ -18,7 +18,7 @@ export type NamesakeWatch = {
   readonly log: Logger;
 };
 
-/** What the datastore has about a host: whether anything is there for it as it is called here, and for which other hosts that may be the same one. */
+/** The datastore's knowledge of a host: whether it has anything for the host under its present name, and the other names under which the same host may be known. */
 export type FoundNames = { readonly own: boolean; readonly others: readonly string[] };
 
 const aboutNamesake = (option: string): string =>

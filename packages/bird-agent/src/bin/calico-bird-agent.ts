@@ -43,7 +43,7 @@ await runExecutable({
   },
 });
 
-/** Carries out `--show`. The exit status is 1 when BIRD cannot be asked, 2 for wrong usage. */
+/** Carries out `--show`. The exit status is 1 when BIRD does not answer, 2 for wrong usage. */
 async function show(): Promise<void> {
   const option = { type: 'boolean' } as const;
   try {

@@ -243,7 +243,7 @@ describe('whatever operators write', () => {
       }),
       { numRuns: 200 },
     );
-    expect(asked).toBeGreaterThan(50); // otherwise nearly all resources were refused, and BIRD was asked nothing
+    expect(asked).toBeGreaterThan(50); // otherwise nearly all resources were refused, and BIRD checked nothing
   });
   test('BIRD takes any password that is not refused', async () => {
     const specs: Specs = { 'nodes/h1': nodeSpec(1), 'bgppeers/tor': { peerIP: '192.0.2.250', asNumber: 7, password: secret } };

@@ -85,7 +85,7 @@ export type FamilyConfiguration = {
 
 /** The whole configuration. */
 export type BirdConfiguration = {
-  /** `syslog`, `stderr`, or a path as a string of BIRD's language. */
+  /** BIRD's log: `syslog`, `stderr`, or a path as a string of BIRD's language. */
   readonly logFile: string;
   readonly logSeverity: LogSeverity;
   readonly routerId: IpAddress;

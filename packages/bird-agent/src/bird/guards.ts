@@ -1,4 +1,4 @@
-// Decides which routes are accepted from whom, with tables and functions of BIRD's. The functions never change, because a changed import filter would make every neighbour of every
+// Decides which routes are accepted from which neighbours, with tables and functions of BIRD's. The functions never change, because a changed import filter would make every neighbour of every
 // host send all its routes again. Everything that changes is in tables, which BIRD compares entry by entry, and looks up only when a route arrives.
 import {
   addressBits,

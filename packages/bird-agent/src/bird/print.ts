@@ -183,7 +183,7 @@ function workloads({ workloadInterfacePrefixes, deviceRouteProtocol, families: c
     ...families.flatMap((family) => [
       `filter calico_learn${family}`,
       '{',
-      // Felix's blackhole for a workload that leaves this host is for this host alone. Elsewhere it would attract what the workload's new host has to get.
+      // Felix's blackhole for a workload that leaves this host is not announced. On other hosts it would attract packets that the workload's new host must get.
       `  if dest = RTD_BLACKHOLE && krt_source = ${deviceRouteProtocol} && krt_metric = ${blackholeMetric} then reject;`,
       '  if ! calico_workload() then { preference = 220; accept; }',
       `  if krt_metric > 0 && krt_metric < ${configured[family].normalRoutePriority} then preference = 250; else preference = 150;`,
@@ -383,7 +383,7 @@ function sessionTemplate(
     ...statement(session.passive && 'passive on'),
     ...statement(`hold time ${session.holdSeconds ?? Math.max(holdSeconds, (keepalive ?? 0) * 3)}`),
     ...statement(keepalive !== undefined && `keepalive time ${keepalive}`),
-    ...statement('connect delay time 1'), // the least that BIRD allows
+    ...statement('connect delay time 1'), // the smallest value that BIRD allows
     ...statement('connect retry time 10'), // at 2 s, thousands of dead neighbours would cost half a core
     ...statement('error wait time 1, 30'),
     // Changes of states are not logged, because BIRD would log "Reconfigured" for every session whenever any has changed. Errors are logged anyway.

@@ -6,7 +6,7 @@ export type SessionStatus = {
   readonly name: string;
   readonly neighbor: string;
   readonly asNumber: number;
-  /** The state of BGP: Established, Connect, Active … */
+  /** The state of the session in BGP's state machine: Established, Connect, Active … */
   readonly state: string;
   /** When the state last changed, as BIRD writes it. */
   readonly since: string;

@@ -7,7 +7,7 @@ import { type Registration, registerInNode } from './registration.ts';
 /** The result of registering. */
 export type Registered =
   | {
-      /** `right`: nothing to write. `overtaken`: somebody else wrote meanwhile, so look again. `contested`: the Node differs, and `mayRewrite` forbids to write it. */
+      /** `right` when there was nothing to write; `overtaken` when somebody else wrote meanwhile, so that the Node has to be read again; `contested` when it differs and `mayRewrite` forbids to write it. */
       readonly outcome: 'right' | 'written' | 'overtaken' | 'contested';
     }
   | { readonly outcome: 'refused'; readonly reason: string };

@@ -24,7 +24,7 @@ export interface Registrar {
   /** Whether the Node may differ from what it should be. */
   readonly inDoubt: boolean;
   readonly problem: Problem | undefined;
-  /** Takes in that the host's interfaces or the Node may have changed. */
+  /** Says that the host's interfaces or the Node may have changed. */
   doubt(): void;
   /** Checks for changes that are not reported. */
   look(): void;

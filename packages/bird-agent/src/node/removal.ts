@@ -32,7 +32,7 @@ export type RemovalOptions = {
   readonly goneMs: number;
   /** The delay before the first look. Established sessions count as signs of life, and need time to come up. */
   readonly waitMs: number;
-  /** Those of the addresses that BIRD can reach; undefined when BIRD cannot be asked. */
+  /** Those of the addresses that BIRD can reach; undefined when BIRD does not answer. */
   readonly reachable: (addresses: readonly IpAddress[]) => Promise<ReadonlySet<IpAddress> | undefined>;
   readonly log: Logger;
   readonly clock?: Pick<Clock, 'steadyMs' | 'nowMs'>;

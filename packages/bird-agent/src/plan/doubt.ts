@@ -1,6 +1,6 @@
 // Decides whether a datastore that may have lost its content may end sessions. The agents restore their own Nodes within seconds; only an operator can restore peers and passwords.
 
-/** The facts for the decision. */
+/** The facts on which the decision depends. */
 export type Doubt = {
   /** BIRD's present configuration, and when it was written. */
   readonly current: string;

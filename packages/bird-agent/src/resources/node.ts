@@ -10,7 +10,7 @@ export type Node = {
   readonly labels: Labels;
   /** When it was created, in milliseconds since 1970; undefined when that is not known. */
   readonly madeMs: number | undefined;
-  /** When its host last claimed the Node's addresses; 0: never. */
+  /** When its host last claimed the Node's addresses, in milliseconds since 1970; 0 when it never did. */
   readonly claimedMs: number;
   readonly addresses: { readonly 4: InterfaceAddress | undefined; readonly 6: InterfaceAddress | undefined };
   /** The AS number. When undefined, the one of BGPConfiguration `default` applies. */

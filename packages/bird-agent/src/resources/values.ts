@@ -144,8 +144,8 @@ export const password: Parse<SecretRef> = (value) => {
     : refused('is not {"secretKeyRef": {"name": ..., "key": ...}}');
 };
 
-/** The annotation that asks for BFD (RFC 5880), for which Calico's API has no field. */
+/** The annotation that requests BFD (RFC 5880), for which Calico's API has no field. */
 export const bfdAnnotation = 'openstack.projectcalico.org/bfd';
 
-/** Whether the annotation asks for BFD: on a BGPPeer for its sessions, on BGPConfiguration `default` for the mesh. */
+/** Whether the annotation requests BFD: on a BGPPeer for its sessions, on BGPConfiguration `default` for the mesh. */
 export const wantsBfd = (annotations: Readonly<Record<string, string>>): boolean => annotations[bfdAnnotation] === 'true';

@@ -112,7 +112,7 @@ export function watchBgp(namespace: string): BgpWire {
       const kind = messageTypes[bytes[at + 18] as keyof typeof messageTypes];
       if (kind === 'open') told.delete(`${from} ${to}`);
       const lists = kind === 'update' ? judged(from, to, updateIn(bytes.subarray(at + headerBytes, at + length))) : none;
-      // Subtypes 1 and 2 mark the beginning and end of a repetition of all routes. Only subtype 0 asks the neighbour for its routes.
+      // Subtypes 1 and 2 mark the beginning and end of a repetition of all routes. Only subtype 0 requests the neighbour's routes.
       if (kind && (kind !== 'refresh' || bytes[at + headerBytes + 2] === 0)) found.push({ from, to, kind, ...lists });
       at += length;
     }

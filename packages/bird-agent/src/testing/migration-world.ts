@@ -22,7 +22,7 @@ export type MigrationWorld = {
   close(): Promise<void>;
 };
 
-/** Opens it, with the VM running on host `a` and known everywhere. Policy allows all. */
+/** Opens the world, with the VM running on host `a` and its routes known to all. Policy allows everything. */
 export async function openMigrationWorld(): Promise<MigrationWorld> {
   const world = await openWorld(3);
   const [a, b, third] = world.hosts as [TestHost, TestHost, TestHost];

@@ -1,5 +1,6 @@
-// A VM that migrates between the hosts of a world, as Nova, libvirt and QEMU do it: the order of all steps was recorded with the real ones. The VM is a network namespace with a port for
-// each host, of which its bridge has one at a time. A port that is down is a tap without QEMU; one that is up and not in the bridge is a tap whose QEMU has not started the guest yet.
+// A VM that migrates between the hosts of a world, in the steps of Nova, libvirt and QEMU, whose order was recorded with the real programs. The VM is a network namespace with a port for
+// each host, of which one at a time is in its bridge. A port that is down stands for a tap without QEMU. A port that is up and not in the bridge stands for a tap whose QEMU has not
+// started the guest yet.
 import { execFile, spawn } from 'node:child_process';
 import { promisify } from 'node:util';
 import { endpointStatusKey, resourceKey, tapName, workloadEndpointName } from '@calico-openstack/datamodel';
