@@ -215,7 +215,7 @@ export const breaks: readonly Break[] = [
   {
     what: 'a table of ours that somebody took away is not put back',
     file: 'packages/felix/src/felix.ts',
-    from: 'if (this.#comparisons.strangersChangedRules) this.#putBack();',
+    from: 'if (this.#comparisons.strangersChangedRules) this.#missingTables.putBack(this.#programmed !== undefined);',
     to: '',
   },
   {

@@ -44,12 +44,6 @@ export const allowedSurvivors: readonly Survivor[] = [
   },
   { file: 'packages/felix/src/felix.ts', line: 'const startedAtMs = Date.now() - performance.now();', what: '- → +', why: ofProcess },
   {
-    file: 'packages/felix/src/felix.ts',
-    line: 'logComplaints(log, keeper.complaints);',
-    what: 'logComplaints(log, keeper.complaints); → removed',
-    why: ofProcess,
-  },
-  {
     file: 'packages/bird-agent/src/route-audit.ts',
     line: 'if (!isChanged && atMs < (last?.atMs ?? 0) + auditMs) return;',
     what: '0 → 1',

@@ -26,7 +26,10 @@ export const targets: readonly Target[] = [
   { kind: 'shell', files: 'packages/dhcp-agent/src/{core,follow,port-server,problems,refusals,tap-addresses,taps}.ts' },
   { kind: 'shell', files: 'packages/dhcp-agent/src/{dnsmasq/{server,supervisor},ipv6/{ports,responder}}.ts' },
   { kind: 'shell', files: 'packages/dhcp-agent/src/guard/guard.ts' },
-  { kind: 'shell', files: 'packages/felix/src/{comparisons,dataplane,devices,felix,felix-configuration,notices,settings,stamping}.ts' },
+  {
+    kind: 'shell',
+    files: 'packages/felix/src/{comparisons,dataplane,devices,felix,felix-configuration,following,guests,missing-tables,notices,outputs,settings,stamping}.ts',
+  },
   { kind: 'pure', files: 'packages/{datamodel,oracle,policy,render}/src/**/*.ts' },
   { kind: 'pure', files: 'packages/neutron-driver/src/{addressing/{audit,rules,screen,span},status/ports,sync/{change,plan},translate/*}.ts' },
   { kind: 'pure', files: 'packages/bird-agent/src/{kept,look-again,plan/*,bird/{filters,guards,print,text},resources/*}.ts' },

@@ -1,8 +1,8 @@
 import { checkOutputs, etcdOfCfg, inForce, outputsOf, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
-import { startFelix } from '../felix.ts';
 import { readFelixDatastore } from '../in-datastore.ts';
 import { localSources, resolveParameters } from '../settings.ts';
+import { startFelix } from '../start.ts';
 import { removeFelix } from '../takeover/remove.ts';
 
 const sources = (configFiles: readonly string[]) => localSources(configFiles, process.env);

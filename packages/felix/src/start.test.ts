@@ -1,6 +1,6 @@
 import { EtcdError } from '@calico-openstack/etcd';
 import { expect, test, vi } from 'vitest';
-import { startFelix } from './felix.ts';
+import { startFelix } from './start.ts';
 
 const opened = vi.hoisted(() => ({ kernels: 0 }));
 vi.mock('./host-kernel.ts', () => ({
