@@ -1,8 +1,8 @@
-// What a bench is, and the form of its results.
+// Defines a bench and the form of its results.
 
 /** One result. */
 export type Measurement = {
-  /** What was measured, with its unit: `remote endpoint added, p50 ms`. */
+  /** The name of the measured quantity, with its unit: `remote endpoint added, p50 ms`. */
   readonly metric: string;
   /** The size at which it was measured. */
   readonly at?: number | string;

@@ -18,7 +18,7 @@ const run = promisify(execFile);
 const own = 'host-1';
 const peers = 500;
 const rounds = { all: 5, changes: 300, anew: 20, reads: 5 };
-/** For so long the CPU time of a BIRD with dead neighbours is measured, after so long a settling. */
+/** How long the CPU time of a BIRD with dead neighbours is measured, and how long to wait before. */
 const dead = { measuredMs: 30_000, settlingMs: 15_000 };
 
 type Change = Parameters<ResourceStore['apply']>[0][number];
@@ -37,7 +37,7 @@ const peer = (number: number, keepaliveTime = '30s'): Change => {
 /** Makes `count` values, from the numbers 1, 2, … */
 const many = <T>(count: number, make: (number: number) => T): readonly T[] => Array.from({ length: count }, (_, index) => make(index + 1));
 
-/** What no Node is: an IP pool, and a router next door. Every cloud has some. */
+/** The resources besides Nodes: an IP pool, and a router next door. Every cloud has such resources. */
 const others: readonly Change[] = [
   { key: resourceKey({ plural: 'ippools', name: 'pool' }), value: bytes({ cidr: '10.128.0.0/9' }), modRevision: 1 },
   { key: resourceKey({ plural: 'bgppeers', name: 'tor' }), value: bytes({ peerIP: '10.127.255.1', asNumber: 65000 }), modRevision: 1 },
@@ -45,16 +45,16 @@ const others: readonly Change[] = [
 
 type Step = { readonly planMs: number; readonly printMs: number; readonly printed: PrintedConfiguration };
 
-/** An agent's memory: the store, and what was planned and printed before. */
+/** The memory of an agent: the store, and the results of the last plan and the last text. */
 type Agent = { readonly store: ResourceStore; readonly plan: Planner; readonly print: Printer };
 
-/** The CPU time of this thread in milliseconds: what other programs do at the same time counts less than by a clock. */
+/** The CPU time of this thread in milliseconds. Other programs that run at the same time distort it less than the elapsed time. */
 function threadCpuMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
 }
 
-/** What the agent does after a change: it reads the values, plans and prints. */
+/** Does the agent's work after a change: reads the values, plans and prints. */
 function step({ store, plan: makePlan, print }: Agent, changes: readonly Change[]): Step {
   const startedMs = threadCpuMs();
   store.apply(changes);
@@ -77,7 +77,7 @@ function openAgent(): Agent {
 
 const mean = (values: readonly number[]): number => Math.round((values.reduce((sum, value) => sum + value, 0) / values.length) * 1000) / 1000;
 
-/** The CPU time of planning and printing, separately and together, as means: the kernel accounts for it in lumps. The target is for all of it, or for the plan alone. */
+/** The CPU times of planning and printing, separately and together. They are means, because the kernel accounts CPU time in coarse steps. The target is for the sum, or for the plan alone. */
 function measured(what: string, steps: readonly Step[], at: number, targets: { readonly all?: number; readonly plan?: number } = {}): readonly Measurement[] {
   const [planMs, printMs] = [mean(steps.map((each) => each.planMs)), mean(steps.map((each) => each.printMs))];
   return [
@@ -92,7 +92,7 @@ function measured(what: string, steps: readonly Step[], at: number, targets: { r
   ];
 }
 
-/** Runs with a directory that is removed afterwards. */
+/** Calls `work` with a directory that is removed afterwards. */
 async function inDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), 'bird-scale-'));
   try {
@@ -114,7 +114,7 @@ const repeated = async (count: number, work: () => Promise<number>): Promise<rea
   return times;
 };
 
-/** Writes a text as the agent does (to the disk, beside the file, then in its place), and has BIRD check it. */
+/** Writes a text as the agent does (to a file beside BIRD's file, which then replaces it), and has BIRD check it. */
 const filed = (printed: PrintedConfiguration, at: number): Promise<readonly Measurement[]> =>
   inDirectory(async (directory) => {
     const path = join(directory, 'bird.conf');
@@ -172,8 +172,8 @@ function cpuMs(pid: number): number {
 }
 
 /**
- * A BIRD whose neighbours do not answer, behind a router that answers nothing either: what it costs while nothing changes, and how long it takes to go over to a configuration in which one Node has
- * changed.
+ * Measures a BIRD whose neighbours do not answer, behind a router that answers nothing either: its cost while nothing changes, and how long it takes to load a configuration in which one Node
+ * has changed.
  */
 const deadNeighbours = (size: number): Promise<readonly Measurement[]> =>
   inDirectory(async (directory) => {
@@ -181,10 +181,10 @@ const deadNeighbours = (size: number): Promise<readonly Measurement[]> =>
     const [path, socket, pidFile] = ['conf', 'ctl', 'pid'].map((ending) => join(directory, `bird.${ending}`)) as [string, string, string];
     const agent = openAgent();
     const logFile = join(directory, 'bird.log');
-    // To a file: where no syslog listens, each line for it costs BIRD a third of a millisecond.
+    // BIRD logs to a file, because each line for a syslog that does not exist costs it a third of a millisecond.
     const textAfter = (changes: readonly Change[]): string => textOf(step(agent, changes).printed).replace(/^log syslog /m, `log "${logFile}" `);
     const linesLogged = (): number => readFileSync(logFile, 'utf8').split('\n').length - 1;
-    // Of two ends the one with the greater address, as text, calls: this host calls all the others.
+    // The end with the greater address, as text, opens the connection. This host has the greatest, so it opens all connections.
     const ownNode = { ...node(1), value: bytes({ bgp: { ipv4Address: '10.99.255.254/9', ipv6Address: '2001:db8:f::1/32' } }) };
     writeFileSync(path, textAfter([...many(size, node), ownNode, ...others]), { mode: 0o600 });
     await run('ip', ['netns', 'add', namespace]);

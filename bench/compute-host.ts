@@ -1,8 +1,8 @@
-// A compute host with local endpoints in a cloud of others, for benches that watch packets. They need nothing of an agent but that it reads this datastore.
+// A compute host with local endpoints in a cloud of others, for benches that watch packets. Any agent that reads this datastore can be measured.
 import { asAdministrator, type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { type KeyedValue, securityGroup, type TestEndpoint, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
 
-/** Ports: one that is always allowed from the client's group; one that is allowed from anywhere while the rule exists; one that is never allowed. */
+/** The ports: ALLOWED is always allowed from the client's group, TOGGLED is allowed from anywhere while the rule exists, FORBIDDEN is never allowed. */
 export const [ALLOWED, TOGGLED, FORBIDDEN] = [7000, 7001, 7009] as const;
 
 /** The nth endpoint, with its own id, MAC and address. */

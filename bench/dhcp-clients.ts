@@ -1,4 +1,4 @@
-// Guests' DHCP clients as frames, many in one namespace: what they ask and when is the bench's, not a client's.
+// Plays many guests' DHCP clients in one namespace, by frames. The bench decides which messages they send and when, and no real client does.
 import { addressBytes, addressFromBytes, linkLocalOf, macBytes } from '@calico-openstack/addresses';
 import { frame, parseFrame } from '@calico-openstack/kernel/testing/frames';
 import { openWire } from '@calico-openstack/kernel/testing/wire';
@@ -6,7 +6,7 @@ import { openWire } from '@calico-openstack/kernel/testing/wire';
 /** A guest: the interface at the other end of its tap, and its MAC. */
 export type Guest = { readonly index: number; readonly mac: string };
 
-/** What a server answered. */
+/** A server's answer. */
 export type Answer = {
   readonly family: 4 | 6;
   readonly kind: number;
@@ -20,7 +20,7 @@ const [solicit, advertise, request6, reply] = [1, 2, 3, 7] as const;
 
 /** The clients of one namespace. */
 export interface Clients {
-  /** Asks at once, and again every `everyMs` until there is an offer, then takes it. Resolves with the time of the lease, undefined when there is none within `limitMs`. */
+  /** Sends a DISCOVER at once, and again every `everyMs` until there is an offer, and then requests it. Resolves with the time of the lease; undefined when there is none within `limitMs`. */
   lease(family: 4 | 6, guest: Guest, everyMs: number, limitMs?: number): Promise<number | undefined>;
   /** Renews an address. Resolves whether the server confirms it within `limitMs`. */
   renew(guest: Guest, address: string, limitMs?: number): Promise<boolean>;

@@ -41,14 +41,14 @@ export const bench: Bench = {
 
 type Sizes = { readonly iterations: number; readonly seconds: number; readonly ports: number };
 
-/** What answers guests: an agent, or Dnsmasq alone. */
+/** The measured server: an agent, or Dnsmasq alone. */
 type Subject = {
   readonly name: string;
   start(): Promise<void>;
   /** Resolves when the server has been given the port. */
   plug(port: TestPort): Promise<void>;
   unplug(port: TestPort): Promise<void>;
-  /** Memory of all its processes, in MB; undefined where that is nothing to compare. */
+  /** The memory of all its processes in MB; undefined for the floor, which has none to compare. */
   megabytes(): number | undefined;
   close(): Promise<void>;
 };
@@ -160,10 +160,10 @@ type Run = {
   readonly progress: (line: string) => void;
 };
 
-/** The group of links that are to be removed. */
+/** The number of the link group whose links are to be removed. */
 const goneGroup = 67;
 
-/** Taps are made beforehand under other names, since making one takes longer than what is measured; a tap comes by getting its name. */
+/** Taps are made beforehand under other names, because making one takes longer than the measured work. Renaming such a link to a tap's name makes the tap appear. */
 function createTaps(host: string, guests: string, links: Links & LinkEditor, guestLinks: Links) {
   let last = 0;
   const gone: string[] = [];
@@ -245,7 +245,7 @@ async function lonePorts({ subject, clients, taps, sizes, progress }: Run): Prom
     { metric: 'new port, DHCPv6, asks once a second', family: 6, everyMs: 1000, targets: [300] },
   ] as const;
   for (const { metric, family, everyMs, targets } of kinds) {
-    if (family === 6 && subject.megabytes() === undefined) continue; // the floor is of DHCPv4
+    if (family === 6 && subject.megabytes() === undefined) continue; // the floor serves DHCPv4 only
     progress(`${subject.name}: ${metric}`);
     taps.make(sizes.iterations);
     const tookMs: number[] = [];
@@ -284,7 +284,7 @@ async function comingAndGoing({ subject, clients, taps, sizes, progress }: Run):
     const leases: Promise<number | undefined>[] = [];
     for (let count = 0, nextMs = performance.now(); count < rate * sizes.seconds; count += 1) {
       await sleep(Math.max(0, nextMs - performance.now()));
-      nextMs = Math.max(nextMs, performance.now() - 1000 / rate) + 1000 / rate; // what other programs have delayed is not made up for in a burst
+      nextMs = Math.max(nextMs, performance.now() - 1000 / rate) + 1000 / rate; // a delay by other programs is not followed by a burst
       const { port, guest } = await taps.come();
       const lease = clients.lease(4, guest, 20);
       const plugged = subject.plug(port).then(() => performance.now());

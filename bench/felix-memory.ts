@@ -1,4 +1,4 @@
-// What the built calico-felix holds in memory for a large cluster of which 200 endpoints are its own.
+// Measures the memory of the built calico-felix in a large cluster with 200 endpoints on its host.
 
 import { resourceKey } from '@calico-openstack/datamodel';
 import { TestHost } from '@calico-openstack/felix/testing/host';
@@ -9,7 +9,7 @@ import type { Bench, Measurement } from './bench.ts';
 import { endpoint, groupsPerProject, host as hostName, securityGroup, type Update } from './policy-scale-cluster.ts';
 
 const targetMegabytes = 360;
-/** After the start the heap still shrinks for a while. */
+/** How long to wait after the start, because the heap still shrinks for a while. */
 const settleMs = 30_000;
 
 const keyed = ([key, value]: Update): KeyedValue => ({ key, value: new TextDecoder().decode(value) });
@@ -24,7 +24,7 @@ const node = (number: number): KeyedValue => ({
   }),
 });
 
-/** In pieces, so that a cluster need not be held as a whole by who writes it. */
+/** How many values are made and written at a time, so that this process need not hold the whole cluster. */
 async function fill(host: TestHost, count: number, make: (number: number) => KeyedValue): Promise<void> {
   for (let first = 0; first < count; first += 1000) await host.put(...Array.from({ length: Math.min(1000, count - first) }, (_, index) => make(first + index)));
 }

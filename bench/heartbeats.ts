@@ -1,4 +1,4 @@
-// Measures what reports of many hosts cost a real Neutron: writes to its database for steady heartbeats, and a burst of ports' statuses, in which the status of one more port is reported.
+// Measures the cost of many hosts' reports for a real Neutron: the writes to its database for steady heartbeats, and how long the status of one more port takes in a burst of ports' statuses.
 import { setTimeout as delay } from 'node:timers/promises';
 import { endpointStatusKey, felixStatusKey, openstackNamespace, rfc3339Seconds } from '@calico-openstack/datamodel';
 import { connectEtcd, type Etcd, type Operation } from '@calico-openstack/etcd';

@@ -1,5 +1,6 @@
-// A program of the bench `live-migration`: `receive` in the VM, `send LABEL ADDRESS…` elsewhere. Senders stamp each datagram with the machine's steady clock, and the receiver computes how
-// long each flow was interrupted, so that a sender that stalls does not look like a gap. For each line on its standard input the receiver prints what happened since the last one.
+// A program of the bench `live-migration`. It runs as `receive` in the VM and as `send LABEL ADDRESS…` elsewhere. Senders stamp each datagram with the machine's steady clock. The receiver
+// computes from the stamps how long each flow was interrupted, so that a sender that stalls does not look like a gap. For each line on its standard input the receiver prints its results since
+// the last line.
 import { createSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 
@@ -7,13 +8,13 @@ const port = 7001;
 const [datagramsPerSecond, segmentsPerSecond] = [1000, 100];
 const nowUs = (): number => Number(process.hrtime.bigint() / 1000n);
 
-/** What happened to a flow since the last question. */
+/** The results for one flow since the last line of input. */
 export type FlowReport = {
   readonly received: number;
   readonly lost: number;
   /** The greatest time between the sending of two datagrams that arrived, when all between them were lost; for TCP between two arrivals. */
   readonly longestGapMs: number;
-  /** How long ago the last one arrived that was received. */
+  /** The time since the last arrival. */
   readonly silentMs: number;
 };
 
@@ -33,7 +34,7 @@ function receive(): void {
       const flow = flowOf(`${bytes.toString('latin1', 16)} UDP IPv${family.at(-1)}`);
       const [sequence, sentUs] = [bytes.readUIntBE(0, 6), bytes.readUIntBE(8, 6)];
       const lost = flow.sequence < 0 ? 0 : sequence - flow.sequence - 1;
-      if (lost < 0) return; // it was overtaken on the way by one over the new route
+      if (lost < 0) return; // a later datagram overtook this one over the new route
       if (lost > 0) flow.longestGapUs = Math.max(flow.longestGapUs, sentUs - flow.sentUs);
       Object.assign(flow, { sequence, sentUs, arrivedUs: nowUs(), received: flow.received + 1, lost: flow.lost + lost });
     });
@@ -62,7 +63,7 @@ function receive(): void {
   });
 }
 
-/** Calls `act` so many times a second on the average. */
+/** Calls `act` this many times a second on average. */
 function pace(perSecond: number, act: (sequence: number) => void): void {
   const startMs = performance.now();
   let sequence = 0;

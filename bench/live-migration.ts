@@ -1,5 +1,5 @@
-// Measures what the network adds to the gap of a live migration: the time for which nobody reaches a VM that itself loses none. The steps and pauses are those that were recorded with the
-// real Nova, libvirt and QEMU, where the route may move only when the guest shows that it runs, long before Neutron activates the port.
+// Measures the network's part of the gap of a live migration: the time for which nobody reaches a VM that itself does not stop. The steps and pauses were recorded with the real Nova, libvirt
+// and QEMU. There the route may move only when the guest shows that it runs, long before Neutron activates the port.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -106,7 +106,7 @@ const verdicts = (flow: string, samples: readonly number[]): Measurement[] => {
 class Pings {
   #last = 0;
   #longestRun = 0;
-  /** How often it was said that the VM is unreachable. */
+  /** The number of ICMP errors that the VM is unreachable. */
   told = 0;
 
   constructor(child: ChildProcess) {

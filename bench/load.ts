@@ -1,4 +1,5 @@
-// Measures how calico-felix bears masses: a burst of changes with a lone one in it, sets with many members, many tracked connections. The longest turn of its event loop is its own metric.
+// Measures calico-felix under load: a burst of changes with a single urgent one in it, sets with many members, many tracked connections. The longest turn of its event loop is read from its
+// own metrics.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Plugged, TestHost } from '@calico-openstack/felix/testing/host';
 import { endpointNumber, type KeyedValue, resource, securityGroup, workloadEndpoint } from '@calico-openstack/felix/testing/resources';
@@ -9,7 +10,7 @@ import { measuredAgent } from './agent.ts';
 import { type Bench, type Measurement, quantile } from './bench.ts';
 
 const metricsPort = '9091';
-/** No turn of the loop may be longer. */
+/** The longest acceptable turn of the loop. */
 const longestTurnMs = 250;
 const limitMs = 120_000;
 
@@ -70,13 +71,13 @@ async function measure(agent: string, { burst, members, connections }: Sizes, pr
 
 const tcp = (destinationPort: number) => ({ protocol: 6, destinationPort });
 const openTo = (...ports: readonly number[]): KeyedValue => securityGroup('open', [{ action: 'Allow', protocol: 'TCP', destination: { ports } }]);
-/** The second workload's rule: everybody in the network sets may come in, and the first workload's group. */
+/** The second workload's rule allows ingress from the network sets and from the first workload's group. */
 const fromSets = securityGroup('other', [
   { action: 'Allow', source: { selector: "role == 'member'" } },
   { action: 'Allow', protocol: 'TCP', destination: { ports: [7000] } },
 ]);
 
-/** The longest turn since the last call but one, at most a minute ago. */
+/** The longest turn since the call before the last one, at most a minute ago. */
 async function longestTurnOf(host: TestHost): Promise<number> {
   const ask = `exec 3<>/dev/tcp/127.0.0.1/${metricsPort}; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3`;
   const page = await host.exec('bash', '-c', ask);
@@ -134,7 +135,7 @@ async function growSet(host: TestHost, member: Plugged, from: Plugged, members: 
   }
   const startMs = performance.now();
   for (const set of sets) await host.put(set);
-  await host.put(networkSet('last', [`${member.addresses[0]}/32`])); // only with this one may the first workload send to the second's other ports
+  await host.put(networkSet('last', [`${member.addresses[0]}/32`])); // only with this member may the first workload send to the second's other ports
   await host.untilPasses(member, from, tcp(9998));
   return Math.round(performance.now() - startMs);
 }

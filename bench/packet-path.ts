@@ -1,5 +1,5 @@
-// Measures what an agent's rules cost new connections: TCP connections a second between two guests of one host, against the bare kernel. Both hosts stand at the same time, and are
-// measured in turn. It knows nothing of an agent but that it reads this datastore.
+// Measures the cost of an agent's rules for new connections: TCP connections per second between two guests of one host, compared with a host without rules. Both hosts exist at the same time
+// and are measured in turn. Any agent that reads this datastore can be measured.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Plugged } from '@calico-openstack/felix/testing/host';
@@ -10,7 +10,7 @@ import { type ComputeHost, openComputeHost } from './compute-host.ts';
 
 const cluster = 200;
 const port = 7000;
-/** In the same group as the first local endpoint, which admits its own members. */
+/** The second guest. It is in the same group as the first local endpoint, and the group allows ingress from its own members. */
 const clientNumber = 256 + 5000;
 const least = 0.9;
 
@@ -58,7 +58,7 @@ export const bench: Bench = {
   },
 };
 
-/** Two guests of one host, the one a server of TCP. */
+/** Two guests of one host, one of which is a TCP server. */
 type Pair = { connectionsPerSecond(seconds: number): Promise<number>; close(): Promise<void> };
 
 const ip = (...args: readonly string[]): void => void execFileSync('ip', args);
@@ -93,7 +93,7 @@ async function openPair(local: number, agent: string | undefined): Promise<Pair>
   }
 }
 
-/** Leads an address to its tap, as an agent would. */
+/** Routes an address to its tap, as an agent would. */
 async function lead({ host }: ComputeHost, { addresses: [address], mac, ...rest }: Plugged): Promise<void> {
   const tap = tapOf({ addresses: [address!], mac, ...rest });
   await host.exec('sysctl', '-q', '-w', 'net.ipv4.ip_forward=1');

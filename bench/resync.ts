@@ -15,7 +15,7 @@ export const bench: Bench = {
   },
 };
 
-/** What is asked for, in milliseconds, at so many ports. */
+/** The targets in milliseconds, by the number of ports. */
 const target = (steadyMs: number, ports: number) => (ports <= 10_000 ? { target: steadyMs } : {});
 
 async function measure(ports: number, progress: (line: string) => void): Promise<Measurement[]> {

@@ -1,5 +1,5 @@
-// Measures the start of an agent on a host whose workloads run already: how long until packets reach all of them, and what it costs. It observes packets and processes only, so it works for
-// any agent that reads this datastore. The floor (floor/felix.ts) runs in turn.
+// Measures the start of an agent on a host whose workloads run already: the time until packets reach all of them, and the CPU time and memory that it takes. It observes packets and processes
+// only, so it works for any agent that reads this datastore. The floor (floor/felix.ts) runs in turn.
 import { memoryOf } from '@calico-openstack/kernel/processes/processes';
 import { parseFrame } from '@calico-openstack/kernel/testing/frames';
 import { measuredAgent } from './agent.ts';
@@ -7,7 +7,7 @@ import { type Bench, type Measurement, quantile } from './bench.ts';
 import { ALLOWED, type ComputeHost, FORBIDDEN, openComputeHost } from './compute-host.ts';
 import { buildFloor } from './floor/build.ts';
 
-/** Seconds until all pass, by the number of local endpoints; and megabytes when idle with the fewest. */
+/** The targets: seconds until packets reach all endpoints, by their number; and megabytes when idle, with the smallest number. */
 const targetSeconds: Readonly<Record<number, number>> = { 200: 1.5, 2000: 4 };
 const targetMegabytes: Readonly<Record<number, number>> = { 200: 130 };
 /** Felix collects the garbage of its start after ten seconds. */

@@ -1,4 +1,4 @@
-// ./demo: brings up a small cloud on this machine and tells a story in it. Every claim of the story is checked when it is made.
+// ./demo: brings up a small cloud on this machine and runs a story in it. Every claim of the story is checked when it is made.
 import { parseArgs } from 'node:util';
 import { isAlive } from '@calico-openstack/kernel/processes/processes';
 import { readState } from './directory.ts';

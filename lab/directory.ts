@@ -23,10 +23,10 @@ export type Reporting = {
   readonly agentDownSeconds: number;
 };
 
-/** Parts of somebody else's in the place of the project's: commands as a shell reads them, and the folder of the Python packages in which a driver `calico` is. */
+/** Other projects' parts that replace this project's: commands as a shell reads them, and the folder with the Python packages of another driver `calico`. */
 export type Foreign = { readonly felix?: string | undefined; readonly dhcpAgent?: string | undefined; readonly driver?: string | undefined };
 
-/** The state file of a lab: what `status` and `down` need to know. */
+/** The content of a lab's state file, which `status` and `down` read. */
 export type LabState = {
   readonly prefix: string;
   readonly hosts: number;

@@ -1,4 +1,4 @@
-// What can go wrong in a lab: codes for programs, sentences for people.
+// The errors of a lab: codes for programs, sentences for people.
 
 /** The kinds of failure. */
 export type LabErrorCode =

@@ -4,7 +4,7 @@ import { addressBytes, addressFromBytes, familyOf, macBytes, macFromBytes } from
 /** The MAC and IP addresses of a frame to build. */
 export type Addressed = { readonly fromMac: string; readonly toMac: string; readonly from: string; readonly to: string };
 
-/** What tests look at in a captured frame. Ports for TCP and UDP; `icmpType` for ICMP and ICMPv6. */
+/** The fields of a captured frame that tests read. Frames of TCP and UDP have ports, those of ICMP and ICMPv6 have `icmpType`. */
 export type Seen = {
   readonly fromMac: string;
   readonly toMac: string;

@@ -10,7 +10,7 @@ import { credentialsOf, type EtcdAccess, neutronEtcdLines } from './services/etc
 /** A compute host and its services. */
 export type ComputeHost = Host & {
   readonly bird: Bird;
-  /** undefined in a lab without this part. */
+  /** The agent, or undefined in a lab without this part. */
   readonly felix: Service | undefined;
   readonly dhcpAgent: Service | undefined;
   readonly birdAgent: Service | undefined;

@@ -54,7 +54,7 @@ export interface Lab {
 /** A Neutron with its driver, and the client that asks this Neutron. */
 export type NeutronServer = { readonly neutron: Neutron; readonly driver: Service; readonly openstack: OpenStack };
 
-/** What kind of lab to bring up. */
+/** The options of a lab. */
 export type LabOptions = {
   /** The lab's name, in front of its namespaces and files. */
   readonly prefix: string;
@@ -247,7 +247,7 @@ const steps: Readonly<Record<Topology, string>> = {
   racks: 'BGP between the routers, and with each host',
 };
 
-/** With how many others a host's BIRD speaks. */
+/** The number of a host's BGP neighbours. */
 function partnersOf({ topology, hosts, ...plan }: Plan, host: Host): number {
   const reflectors = reflectorsOf({ topology, hosts, ...plan });
   switch (topology) {
@@ -263,7 +263,7 @@ function partnersOf({ topology, hosts, ...plan }: Plan, host: Host): number {
   }
 }
 
-/** Both ends of each session, and each session in both families. */
+/** Waits until all BGP sessions are established at both ends. Each pair of neighbours has a session for each family. */
 async function bgpUp({ plan, processes, router, racks, hosts }: Lab): Promise<void> {
   const wanted = [
     ...hosts.map((host) => ({ bird: host.bird, partners: partnersOf(plan, host) })),

@@ -80,7 +80,7 @@ async function up(prefix: string, hosts: number, topology: Topology, without: Pa
   return 0;
 }
 
-/** Returns the exit status: 1 when something was lost, or was gone for a while. */
+/** Runs the soak. Returns the exit status: 1 when a key was lost, or was gone for a while. */
 async function soakLab(prefix: string, hosts: number, minutes: number): Promise<number> {
   if (!(minutes > 0)) throw new LabError('BAD_OPTION', `a lab cannot be watched for ${minutes} minutes: give a number above 0`);
   const abort = new AbortController();

@@ -1,4 +1,4 @@
-// npm run mixes: the demo's story with somebody else's parts in the place of the project's, in every mix of those that are given.
+// npm run mixes: runs the demo's story with other projects' parts in place of this project's, in every combination of the given parts.
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Foreign } from './directory.ts';
@@ -59,7 +59,7 @@ function optionsOf(args: string[]): { readonly given: Foreign; readonly prefix: 
   return { given: { felix, dhcpAgent, driver }, prefix };
 }
 
-/** Every choice of some of the parts that are given. */
+/** All combinations of the given parts. */
 function mixesOf(given: Foreign): readonly Foreign[] {
   let mixes: readonly Foreign[] = [{}];
   for (const part of parts) if (given[part] !== undefined) mixes = mixes.flatMap((mix) => [mix, { ...mix, [part]: given[part] }]);

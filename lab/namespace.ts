@@ -35,7 +35,7 @@ export async function sysctl(processes: Processes, machine: Machine, settings: R
   await processes.run('sysctl', ['-q', '-w', ...Object.entries(settings).map(([name, value]) => `${name}=${value}`)], { on: machine });
 }
 
-/** What `ip -json …` prints, parsed but not checked. */
+/** The output of `ip -json …`, parsed but not checked. */
 export async function ipJson(processes: Processes, machine: Machine, ...args: readonly string[]): Promise<unknown> {
   const text = await processes.run('ip', ['-n', machine.namespace, '-json', ...args]);
   return text.trim() === '' ? [] : JSON.parse(text);

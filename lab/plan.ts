@@ -1,4 +1,4 @@
-// The names and addresses of a lab. Each machine has a link of its own to the router: the control machine (number 0) and the compute hosts (1, 2, …). Pure.
+// Computes the names and addresses of a lab. Each machine has a link of its own to a router: the control machine (number 0) and the compute hosts (1, 2, …). Pure.
 import { LabError } from './errors.ts';
 
 /** A machine with its own network namespace. `name` is its name for people, and its folder in the lab's directory. */
@@ -40,7 +40,7 @@ export type Plan = {
   readonly prefix: string;
   readonly topology: Topology;
   readonly router: Router;
-  /** None but in the topology of that name. */
+  /** The routers of the racks; empty except in the topology `racks`. */
   readonly racks: readonly Rack[];
   readonly control: Joined;
   readonly hosts: readonly Host[];
@@ -54,14 +54,14 @@ export const link6Bits = 64;
 export const mostHosts = 250;
 
 const routerAsNumber = 64500;
-/** Of all hosts together: Calico's own. */
+/** The AS number that all hosts share in topologies without routers: Calico's default. */
 const meshAsNumber = 64512;
 const rackCount = 2;
 
-/** Whether all machines are on one network: hosts that speak BGP with one another are each other's next hops, which nobody in between must have to know. */
+/** Whether all machines are on one network. Hosts that have BGP sessions with one another need that, because they are each other's next hops, and no router between them knows the VMs' routes. */
 export const isOneNetwork = (topology: Topology): boolean => topology === 'mesh' || topology === 'reflectors';
 
-/** The hosts that reflect routes, where some do: two, so that one may fail, unless there are only two at all. */
+/** The route reflectors among the hosts, in the topology that has some: two, so that one may fail; one when there are only two hosts. */
 export const reflectorsOf = ({ topology, hosts }: Plan): readonly Host[] => (topology === 'reflectors' ? hosts.slice(0, hosts.length > 2 ? 2 : 1) : []);
 
 /** A prefix has no dash, so no lab's namespaces can be mistaken for those of a lab whose prefix begins with the same letters. */

@@ -56,7 +56,7 @@ export async function look(lab: Lab): Promise<Scene> {
   };
 }
 
-/** Of a BIRD that does not run: `Down`. */
+/** The states of a host's sessions as one word; `Down` for a BIRD that does not run or has no session. */
 async function sessionsOf({ bird }: ComputeHost): Promise<string> {
   const states = bird.pid() === undefined ? [] : [...(await bird.sessions()).values()];
   return states.length === 0 ? 'Down' : [...new Set(states)].join('/');

@@ -1,4 +1,4 @@
-// Watches an idle lab while etcd and the proxy in front of it are killed now and then. Nothing may be lost, and nothing may be gone for a while.
+// Watches an idle lab while etcd and the proxy in front of it are killed now and then. No key may be lost, not even for a while.
 import { randomUUID } from 'node:crypto';
 import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,12 +15,12 @@ export type SoakOptions = {
   readonly awayMs: number;
 };
 
-/** What was observed. */
+/** The observations of a run. */
 export type SoakReport = {
   readonly kills: number;
   /** How often each part reported that etcd was away. */
   readonly losses: Readonly<Record<string, number>>;
-  /** What should not have happened. */
+  /** The observations that mean a fault. */
   readonly troubles: readonly string[];
 };
 

@@ -1,4 +1,4 @@
-// The network of a lab: a namespace for each router, the control machine and each compute host, and what joins them.
+// Creates the network of a lab: a namespace for each router, the control machine and each compute host, and the links between them.
 import { addNamespace, ip, sysctl } from './namespace.ts';
 import { fabricInterface, isOneNetwork, type Joined, link6Bits, type Machine, type Plan } from './plan.ts';
 import type { Processes } from './process.ts';

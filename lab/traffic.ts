@@ -10,7 +10,7 @@ import type { Service } from './process.ts';
 const python = '/usr/bin/python3';
 const script = (name: string): string => join(import.meta.dirname, 'guest', name);
 
-/** What came of a series of echo requests. `averageMs`: the average round-trip time; undefined when no answer came. */
+/** The result of a series of echo requests. `averageMs` is the average round-trip time; undefined when no answer came. */
 export type PingReport = { readonly sent: number; readonly received: number; readonly averageMs: number | undefined };
 
 /** How many requests, how often, and how long to wait for an answer. */
@@ -38,7 +38,7 @@ export function parsePingLines(stdout: string): PingReport {
   return { sent: Math.max(0, ...answers.keys()), received: answers.size, averageMs: answers.size === 0 ? undefined : total / answers.size };
 }
 
-/** What came of one attempt: an answer, a refusal by the other side, nothing, or an error of the own machine or a router that there is no route. */
+/** The result of one attempt: an answer, a refusal by the other side, nothing, or an error of the own machine or a router that there is no route. */
 export type Reach = 'answered' | 'refused' | 'silence' | 'unreachable';
 
 /** How long to wait, and from which port to send. */
@@ -72,12 +72,12 @@ export async function listen(lab: Lab, on: Machine, ports: readonly string[]): P
   return service;
 }
 
-/** What came of a stream of records. */
+/** The result of a stream of records. */
 export type StreamReport = {
   readonly sent: number;
   readonly received: number;
   readonly longestSilenceSeconds: number;
-  /** What went wrong; empty when nothing did. */
+  /** The fault that was found; empty when there was none. */
   readonly trouble: string;
 };
 
@@ -180,5 +180,5 @@ export async function capture(lab: Lab, on: Machine, device: string): Promise<Ca
   };
 }
 
-/** The content of a file in a machine's folder, for tests that look at leases and logs. */
+/** The content of a file in a machine's folder, for tests that read leases and logs. */
 export const fileOf = (lab: Lab, on: Machine, ...path: readonly string[]): string => readFileSync(join(lab.directory, on.name, ...path), 'utf8');

@@ -16,7 +16,7 @@ import type { Processes, Service } from './process.ts';
 export const guestInterface = 'eth0';
 const guestScripts = join(import.meta.dirname, 'guest');
 
-/** What a VM is to be like. */
+/** The wanted properties of a VM. */
 export type VmOptions = {
   /** Unique in the lab. */
   readonly name: string;
@@ -229,7 +229,7 @@ function hostSideMac(port: Port): string {
   return details.mac_address ?? `fe${port.mac_address.slice(2)}`;
 }
 
-/** udhcpc as a service: it asks each second until it is answered, stays and renews. */
+/** Runs udhcpc as a service: it sends a message each second until it is answered, keeps running and renews its lease. */
 const udhcpc = (processes: Processes, on: Machine, directory: string): Service =>
   processes.service({
     name: `${on.name}/udhcpc`,

@@ -1,4 +1,4 @@
-// Makes one Debian package: a tree of files, what dpkg has to know of them, and the scripts that dpkg runs. The same input makes the same bytes.
+// Makes one Debian package: a tree of files, the control file, and the scripts that dpkg runs. The same input makes the same bytes.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -19,17 +19,17 @@ export type Package = {
   readonly name: string;
   readonly architecture: 'all' | 'amd64' | 'arm64';
   readonly section?: string;
-  /** One line. */
+  /** The description of the package in one line. */
   readonly summary: string;
   readonly description: string;
   readonly depends: readonly string[];
   readonly recommends?: readonly string[];
-  /** Packages of others that do the same and cannot be installed beside it. */
+  /** Other projects' packages with the same purpose, which cannot be installed beside it. */
   readonly replaces?: readonly string[];
   readonly entries: readonly Entry[];
   /** Folders of the npm packages whose code it holds. */
   readonly modules?: readonly string[];
-  /** systemd units that are started with the package. */
+  /** The systemd units that are started when the package is installed. */
   readonly services?: readonly string[];
   /** Complaints of lintian that do not hold here, each with its reason. */
   readonly overrides?: Readonly<Record<string, string>>;
@@ -37,7 +37,7 @@ export type Package = {
   readonly compilesPython?: true;
 };
 
-/** What all packages of a build share. `epochSeconds` is the time of every file in them. */
+/** The properties that all packages of a build share. `epochSeconds` is the time of every file in them. */
 export type Build = { readonly version: string; readonly out: string; readonly epochSeconds: number };
 
 const maintainer = 'Calico for OpenStack in TypeScript <maintainers@calico-openstack.invalid>';
@@ -144,8 +144,8 @@ const changelog = (name: string, version: string, epochSeconds: number): Entry =
 });
 
 /**
- * The scripts of dpkg (Debian policy, chapter 6). A service is started with the package and restarted with a new version: the rules, leases and routes that it has put in force stay
- * meanwhile. Where no systemd runs (a chroot, a container) nothing is started.
+ * The scripts of dpkg (Debian policy, chapter 6). A service is started when the package is installed, and restarted when it is upgraded. The rules, leases and routes that the service has put
+ * in force stay meanwhile. Where no systemd runs (a chroot, a container) nothing is started.
  */
 function scripts({ name, services = [], compilesPython }: Package): Readonly<Record<string, string>> {
   const head = '#!/bin/sh\nset -e\n';

@@ -1,4 +1,4 @@
-// Prints an example of a configuration file: every option of a table, commented out, with its default and what it says.
+// Prints an example of a configuration file: every option of a table, commented out, with its default and its description.
 import { shownDefault, type Table } from '@calico-openstack/agent';
 
 /** An example for an executable. Options of neutron.conf stand in their sections; those of a .cfg file in [global]. */

@@ -1,4 +1,4 @@
-// Prints the copyright file of a package: its own licence, and those of what its bundles and its Node hold.
+// Prints the copyright file of a package: the project's licence, those of the npm packages in its bundles, and Node's.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 

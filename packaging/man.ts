@@ -1,4 +1,4 @@
-// Prints a man page from what the executables know of themselves: their tables of options.
+// Prints a man page of an executable from its description and its table of options.
 import { shownDefault, shownNames, type Table } from '@calico-openstack/agent';
 
 type Described = { readonly name: string; readonly section: 1 | 8; readonly summary: string; readonly table?: Table; readonly file?: string };
@@ -40,7 +40,7 @@ function configured(table: Table, file: string): readonly string[] {
   ];
 }
 
-/** Text as a line of man(7): a backslash, a hyphen and a dot at the beginning mean something there. */
+/** Text as a line of man(7), where a backslash, a hyphen and a dot at the beginning have to be escaped. */
 const escaped = (text: string): string =>
   text
     .replaceAll('`', '')

@@ -1,4 +1,4 @@
-// The Debian packages: what each holds, needs and replaces.
+// Defines the Debian packages: the files, dependencies and replaced packages of each.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Table } from '@calico-openstack/agent';
@@ -17,7 +17,7 @@ export const root: string = join(import.meta.dirname, '..');
 /** Where a package's part of the workspace lies on a host. The executables find Node and their bundles relative to themselves, as in a checkout. */
 const home = '/usr/lib/calico-openstack';
 
-/** What differs between the kinds of machine. */
+/** The properties in which the kinds of machine differ. */
 export type Runtime = {
   /** Debian's name of the architecture. */
   readonly architecture: 'amd64' | 'arm64';
@@ -116,7 +116,7 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
     depends: ['libc6 (>= 2.28)', 'libgcc-s1', 'libstdc++6 (>= 9)'],
     entries: [
       { to: `${home}/node_modules/.bin/node`, from: join(modules, `node-linux-${npm}`, 'bin/node'), mode: 0o755 },
-      ...module(modules, 'koffi', /^(?!doc|vendor|cnoke|src\/koffi\/src\/trampolines).*(\.c?js|package\.json|LICENSE\.txt)$/), // without what builds it
+      ...module(modules, 'koffi', /^(?!doc|vendor|cnoke|src\/koffi\/src\/trampolines).*(\.c?js|package\.json|LICENSE\.txt)$/), // without the files that are only needed to build it
       ...module(modules, `@koromix/koffi-linux-${npm}`, /^(?!musl)/), // Debian's C library is glibc
       { to: '/usr/lib/sysctl.d/50-calico-openstack.conf', from: join(import.meta.dirname, 'sysctl.conf') },
     ],

@@ -29,7 +29,7 @@ export const registries: Readonly<Record<string, Registry>> = {
   }).registry,
 };
 
-/** What prom-client knows of each metric, and does not say in its types. */
+/** The fields of a metric of prom-client that its types do not declare. */
 type Metric = { readonly name: string; readonly help: string; readonly type: string; readonly labelNames: readonly string[] };
 
 /** A list of metrics in Markdown; those that several executables have are listed once. */
@@ -48,7 +48,7 @@ function metricList(): string {
   return ['| metric | type | of | what it says |', '| --- | --- | --- | --- |', ...cells].join('\n');
 }
 
-/** The documents that hold a list, and what it has to be. */
+/** The documents with a printed list, and the list that each has to have. */
 export const optionLists: readonly { readonly readme: string; readonly list: string }[] = [
   { readme: join(root, 'docs/metrics.md'), list: metricList() },
   { readme: join(root, 'packages/felix/README.md'), list: optionList(parameters, { live: true }) },
@@ -59,7 +59,7 @@ export const optionLists: readonly { readonly readme: string; readonly list: str
 
 const [begin, end] = ['<!-- printed by npm run options -->', '<!-- end of what is printed -->'];
 
-/** A README with this list between its marks. @throws when the marks are not there */
+/** The document with this list between its marks. @throws Error when the marks are missing */
 export function withList(text: string, list: string): string {
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`the README has no lines "${begin}" and "${end}" for the list`);

@@ -1,11 +1,11 @@
-// npm run test:etcd -- 3.5|3.6: what this project asks of etcd, asked of another version than Debian's. Builds etcd and etcdctl from their Go modules, once, into a cache outside of this project.
+// npm run test:etcd -- 3.5|3.6: runs the tests that depend on etcd with another version than Debian's. Builds etcd and etcdctl from their Go modules, once, into a cache outside of this project.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 const versions: Readonly<Record<string, string>> = { '3.5': 'v3.5.35', '3.6': 'v3.6.16' };
-/** The client's contract, its users and certificates; the roles; an agent as a whole. */
+/** The tests: those of the client's contract, users and certificates, those of the roles, and one of a whole agent. */
 const tests = ['packages/etcd', 'packages/operator', 'packages/dhcp-agent'];
 
 /** The programs that a version consists of, by the packages that make them. */

@@ -1,11 +1,11 @@
-// npm run test:neutron -- 21|26|29: the driver's tests on another Neutron than Debian's. Installs it from PyPI, once, into a virtual environment in a cache outside of this project.
+// npm run test:neutron -- 21|26|29: runs the driver's tests with another version of Neutron than Debian's. Installs it from PyPI, once, into a virtual environment in a cache outside of this project.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 type Release = {
-  /** What pip installs. */
+  /** The packages that pip installs. */
   readonly packages: readonly string[];
   /** The minor versions of Python 3 that the release runs on, the best first. */
   readonly pythons: readonly number[];

@@ -1,5 +1,5 @@
-// The floor of Felix's benches: the smallest program that follows the same values in etcd and makes the same change of the kernel by netlink. It knows what the benches write and nothing
-// else: it checks nothing, shares nothing between endpoints and survives no failure.
+// The floor of Felix's benches: the smallest program that follows the same values in etcd and makes the same changes in the kernel by netlink. It understands only the values that the benches
+// write, checks nothing, shares nothing between endpoints and survives no failure.
 //
 // An endpoint of this host gets a route, a neighbour, the settings of its interface and an element of a set. The members of the group `client` are a set. The group `shared` is a chain,
 // whose rule comes and goes.

@@ -1,4 +1,4 @@
-// A member of a project asks Neutron for addresses that belong to others or to the cloud itself. Each request is refused with the reason, and nothing changes on the hosts.
+// A member of a project requests addresses from Neutron that belong to others or to the cloud itself. Each request is refused with the reason, and nothing changes on the hosts.
 import { beforeAll, expect, test } from 'vitest';
 import type { HttpAnswer } from '../http.ts';
 import { createMember, type Member } from '../member.ts';

@@ -1,5 +1,5 @@
-// What etcd has to hold when the demo's story is over: every key, and every field of every value.
-// Ids, names and addresses are those that Neutron reports; of uids, times and process numbers only the form is known.
+// Computes the expected content of etcd after the demo's story: every key, and every field of every value.
+// Ids, names and addresses are those that Neutron reports. For uids, times and process numbers only the form is checked.
 import { expect } from 'vitest';
 import type { Lab } from '../lab.ts';
 import type { Port, SecurityGroup } from '../openstack.ts';
@@ -25,7 +25,7 @@ const resource = (kind: string, metadata: Json, spec: Json): Json => ({
   spec,
 });
 
-/** What Neutron knows of the story. */
+/** Neutron's objects of the story. */
 export type Facts = {
   readonly content: Content;
   /** The remaining ports, as Neutron shows them. */

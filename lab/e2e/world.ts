@@ -1,4 +1,4 @@
-// What the end-to-end tests share: a lab for each file, and a network for its VMs.
+// The common part of the end-to-end tests: a lab for each file, and a network for its VMs.
 import { afterAll, beforeAll, beforeEach, onTestFailed } from 'vitest';
 import { bringUp, type Lab, type LabOptions } from '../lab.ts';
 import type { Fields, Network, SecurityGroup, SecurityGroupRule, Subnet } from '../openstack.ts';

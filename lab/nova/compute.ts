@@ -1,4 +1,4 @@
-// The part of a compute host that Nova has there: libvirtd, in namespaces of its own for mounts and the hostname beside the host's network, and nova-compute in the same ones.
+// Nova's part of a compute host: libvirtd and nova-compute. Both run in the host's network namespace, and in namespaces for mounts and the hostname that only they share.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Joined } from '../plan.ts';
@@ -10,11 +10,11 @@ export type NovaHost = {
   readonly name: string;
   readonly libvirtd: Service;
   readonly compute: Service;
-  /** Tells whether the plugin that marks Nova's taps is in force on this host: rejects with what is wrong. */
+  /** Checks that the plugin that marks Nova's taps is in force on this host. Rejects with the reason when it is not. */
   checkTaps(): Promise<string>;
 };
 
-/** The folders that a host has of its own, by the place at which it sees them. */
+/** The folders that each host has of its own, by the path at which the host's processes see them. */
 const ownFolders: Readonly<Record<string, string>> = {
   run: '/run/libvirt',
   etc: '/etc/libvirt',
@@ -24,7 +24,7 @@ const ownFolders: Readonly<Record<string, string>> = {
   nova: '/var/lib/nova',
 };
 
-/** Arguments: the folder with a host's own folders, the hostname, then pairs of a folder's name and its place. */
+/** A shell script that mounts a host's own folders and files over the machine's, and starts libvirtd. Its arguments are the folder with a host's own folders, the hostname, then pairs of a folder's name and its path. */
 const enterHost = `set -e
 own=$1 name=$2; shift 2
 while [ $# -gt 0 ]; do mkdir -p "$2"; mount --bind "$own/$1" "$2"; shift 2; done
@@ -32,7 +32,7 @@ mount --bind "$own/hosts" /etc/hosts
 hostname "$name"
 exec libvirtd --listen --pid-file /run/libvirt/libvirtd.pid`;
 
-/** What nova-compute's executable does: the package nova-compute itself brings QEMU for all architectures. */
+/** The program of nova-compute's executable. The Debian package nova-compute is not installed, because it brings QEMU for all architectures. */
 const computeMain = 'import sys; from nova.cmd.compute import main; sys.argv[0] = "nova-compute"; sys.exit(main())';
 
 /** Describes Nova's part of a host. `pythonPath` has our Python package. */

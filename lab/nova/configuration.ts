@@ -1,17 +1,17 @@
-// The configuration files of Nova, Placement, Glance and libvirt in a lab. Pure.
+// Prints the configuration files of Nova, Placement, Glance and libvirt in a lab. Pure.
 import type { Joined } from '../plan.ts';
 import { loginSection } from '../services/keystone.ts';
 
-/** Where the control machine's services are reached. */
+/** The addresses of the control machine's services. */
 export type ControlAddresses = { readonly authUrl: string; readonly address: string };
 
-/** Where Nova's services send their messages. */
+/** The message broker of Nova's services. */
 const rabbitUrl = (address: string): string => `rabbit://guest:guest@${address}:5672/`;
 
 /** The section of neutron.conf by which Neutron notifies Nova of changes of ports. */
 export const novaLogin = (authUrl: string): string => loginSection('nova', authUrl, 'endpoint_type = public\n');
 
-/** What all of Nova's services need. `state` is a folder of their own. */
+/** The settings that all of Nova's services share. `state` is a folder of their own. */
 const novaCommon = ({ authUrl, address }: ControlAddresses, host: string, ownAddress: string, state: string): string => `[DEFAULT]
 host = ${host}
 my_ip = ${ownAddress}
@@ -51,7 +51,7 @@ connection = ${connection('nova_api')}
 connection = ${connection('nova')}
 `;
 
-/** nova.conf of a compute host. It names no database: nova-compute complains of one. `file` is its own path, which the process with privileges needs. */
+/** nova.conf of a compute host. It has no database, because nova-compute logs a warning about one. `file` is its own path, which nova-compute's privileged helper process gets. */
 export const novaCompute = (control: ControlAddresses, host: Joined, file: string): string =>
   `${novaCommon(control, host.name, host.link.machine4, '/var/lib/nova')}[nova_sys_admin]
 helper_command = privsep-helper --config-file ${file}
@@ -112,7 +112,7 @@ host_uuid = "00000000-1111-4222-8333-${String(number).padStart(12, '4')}"
 log_outputs = "2:stderr"
 `;
 
-/** qemu.conf. Without cgroups: those of two hosts' domains with one name would be the same. */
+/** qemu.conf. Cgroups are switched off, because two domains of one name on two hosts would share a cgroup. */
 export const qemu = ({ link }: Joined): string => `user = "root"
 group = "root"
 security_driver = "none"

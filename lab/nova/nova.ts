@@ -81,7 +81,7 @@ export function novaServices(processes: Processes, plan: Plan, { mariadb, authUr
   };
 }
 
-/** RabbitMQ, by its own script: the one in the PATH wants to run as another user. */
+/** Describes RabbitMQ. It is started by its own script, because the one in the PATH changes to another user. */
 function rabbitService(processes: Processes, { control }: Plan): Service {
   const name = 'control/rabbitmq';
   const directory = join(processes.directory, name);
@@ -119,7 +119,7 @@ function rabbitService(processes: Processes, { control }: Plan): Service {
 
 type Starting = {
   readonly openstack: OpenStack;
-  /** `together` waits for all works, also after one has failed. */
+  /** Reports steps. `together` waits for all of these works, also after one has failed. */
   readonly progress: Pick<Progress, 'step'> & { together(works: readonly Promise<void>[]): Promise<void> };
   readonly processes: Processes;
   readonly manage: (...args: string[]) => Promise<string>;

@@ -1,4 +1,4 @@
-// An operator's requests to Nova and Glance, by their own APIs: images, flavors, servers and what is done with them.
+// An operator's requests to the APIs of Nova and Glance: images, flavors, servers and actions on servers.
 import { readFileSync } from 'node:fs';
 import { LabError } from '../errors.ts';
 import type { Lab } from '../lab.ts';
@@ -31,7 +31,7 @@ export interface Servers {
   get(id: string): Promise<Server>;
   /** Carries out an action, and returns the server when it has this status, on this host if one is given, and nothing is under way. */
   act(id: string, action: Fields, status: string, host?: string): Promise<Server>;
-  /** What the guest has printed. */
+  /** The guest's console output. */
   console(id: string): Promise<string>;
   /** Deletes the server, and returns when Nova does not know it any more. */
   remove(id: string): Promise<void>;
@@ -55,7 +55,7 @@ export function servers({ openstack, processes }: Lab, nova: Nova): Servers {
     return id;
   }
 
-  /** Waits until nothing is under way. The first looks may still see the server as it was before: an action is accepted first, and then begins. */
+  /** Waits until no action is under way. The first reads may still see the server as it was before, because Nova accepts an action first and begins it later. */
   async function settled(id: string, status: string, host?: string): Promise<Server> {
     let failed: LabError | undefined;
     const server = await processes.until(

@@ -56,7 +56,7 @@ const session = `hold time 9; connect delay time 1; connect retry time 2; error 
 
 type Neighbor = { readonly name: string; readonly address: string; readonly asNumber: number; readonly passive: boolean };
 
-/** What BIRD does on the router, in every topology: on one network it speaks with nobody, since hosts are each other's next hops. */
+/** The configuration of the router's BIRD, in every topology. On a shared network it has no sessions, because hosts are each other's next hops. */
 export function routerConfiguration({ topology, router, racks, hosts }: Plan): string {
   return speakerConfiguration(
     router,
@@ -66,7 +66,7 @@ export function routerConfiguration({ topology, router, racks, hosts }: Plan): s
   );
 }
 
-/** A rack's router speaks with its hosts, and with the router that the racks hang on. */
+/** The configuration of a rack's router: sessions with its hosts, and with the router that connects the racks. */
 export const rackConfiguration = ({ router, hosts }: Plan, rack: Rack): string =>
   speakerConfiguration(rack, [
     ...hosts.filter((host) => host.router.name === rack.name).flatMap((host) => sessionsWith(host, host.asNumber)),
@@ -76,7 +76,7 @@ export const rackConfiguration = ({ router, hosts }: Plan, rack: Rack): string =
 const sessionsWith = ({ name, link }: Joined, asNumber: number): Neighbor[] =>
   [link.machine4, link.machine6].map((address) => ({ name, address, asNumber, passive: true }));
 
-/** A session for each family with each neighbour; who is passive waits to be called. Passes all on that it hears, and forwards by it. */
+/** A session for each family with each neighbour. A passive end waits for the connection. All learnt routes are passed on and programmed. */
 const speakerConfiguration = ({ asNumber, routerId }: Router, neighbors: readonly Neighbor[]): string => `log stderr all;
 router id ${routerId};
 

@@ -25,7 +25,7 @@ export type EtcdAccess = {
   readonly users: boolean;
 };
 
-/** Of every user of a lab's etcd. */
+/** The password of every user of a lab's etcd. */
 const password = 'lab';
 
 /** A part's user and password. @param where its host */
@@ -57,7 +57,7 @@ export function etcdService(processes: Processes, control: Joined, users: boolea
       ...(users ? ['--bcrypt-cost', '4'] : []), // a lab's passwords are no secrets
       ...['--listen-peer-urls', peers, '--initial-advertise-peer-urls', peers, '--initial-cluster', `lab=${peers}`],
     ],
-    // etcdctl would wait for the server by itself, but it retries only after a second. So it is asked as soon as the log says that clients are served.
+    // etcdctl would wait for the server by itself, but it retries only after a second. So it is called as soon as the log says that clients are served.
     ready: async (hopeful) => {
       await until('etcd to serve clients', () => service.said().includes('ready to serve client requests') || undefined, { hopeful });
       await ctl('endpoint', 'health');
@@ -71,7 +71,7 @@ export function etcdService(processes: Processes, control: Joined, users: boolea
   return Object.assign(service, { endpoint, administrator: users ? { username: 'root', password } : undefined, ctl, all });
 }
 
-/** Makes the users of all parts as an operator would, with `calico-openstack etcd-roles`, and has etcd ask for them from then on. */
+/** Makes the users of all parts as an operator would, with `calico-openstack etcd-roles`, and switches authentication on. */
 export async function makeUsers(processes: Processes, etcd: Etcd, { control, hosts }: Plan): Promise<void> {
   const directory = join(processes.directory, 'passwords');
   mkdirSync(directory, { recursive: true, mode: 0o700 });

@@ -34,7 +34,7 @@ export type NeutronOptions = {
   /** The folder of our Python package, or one of installed packages with another driver `calico` among them. When undefined, Neutron runs with its own driver that does nothing. */
   readonly driver: { readonly folder: string } | { readonly foreignPackages: string } | undefined;
   readonly reporting: Reporting | undefined;
-  /** `core_plugin = calico`, which says itself what else ML2 needs. */
+  /** Whether Neutron has `core_plugin = calico`, which makes the other settings of ML2 itself. */
   readonly corePlugin: boolean;
   /** The server's number, because several servers can share the database and etcd. The default is 1. */
   readonly server?: number;
@@ -111,10 +111,10 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   });
 }
 
-/** What the names of a server's services end in. */
+/** The suffix of the names of a server's services. */
 const ending = (server: number): string => (server === 1 ? '' : `-${server}`);
 
-/** Nova's rights: newer releases give them to the role `service` alone, which the lab's administrator does not have. */
+/** The rules of Neutron's policy for Nova's requests. Newer releases allow them to the role `service` alone, which the lab's administrator does not have. */
 const novas = ['create_port:binding:profile', 'update_port:binding:profile', 'create_port_binding', 'delete_port_binding', 'activate'];
 const policy = novas.map((name) => `"${name}": "rule:admin_only"\n`).join('');
 

@@ -1,4 +1,4 @@
-// What an operator would write into the datastore with calicoctl: who peers with whom.
+// Writes the BGP resources that an operator would write to the datastore with calicoctl.
 import { randomUUID } from 'node:crypto';
 import { type Host, type Plan, reflectorsOf } from '../plan.ts';
 import type { Etcd } from './etcd.ts';

@@ -9,7 +9,7 @@ import type { Keystone } from './keystone.ts';
 import type { MariaDb } from './mariadb.ts';
 import type { Neutron } from './neutron.ts';
 
-/** The folder of what labs keep for later labs. */
+/** The folder in which labs keep data for later labs. */
 export const cache = join(import.meta.dirname, '../.cache');
 
 /** The packages on whose versions the tables depend. */

@@ -1,4 +1,4 @@
-// Finds what exists of a VM or of a security group outside of Neutron: in etcd, in routes, in the hosts' rules. Nothing, once it is deleted.
+// Finds the traces of a VM or of a security group outside of Neutron: in etcd, in routes, in the hosts' rules. After its deletion there must be none.
 import { isIP } from 'node:net';
 import type { Lab } from '../lab.ts';
 import { look } from '../scene.ts';
@@ -23,7 +23,7 @@ async function routesTo(lab: Lab, addresses: readonly string[]): Promise<string[
   );
 }
 
-/** What shows the rules and sets of a host: those of nftables, and of iptables where another Felix has some there. */
+/** The commands that show the rules and sets of a host: those of nftables, and of iptables where another Felix uses it. */
 const listings = ['nft list ruleset', 'iptables-legacy-save', 'ip6tables-legacy-save', 'ipset save'];
 
 /** Names of the hosts whose rules or sets have one of these words. */
@@ -38,7 +38,7 @@ async function etcdNames(lab: Lab, words: readonly string[]): Promise<string[]> 
   return [...(await lab.etcd.all())].flatMap(([key, value]) => (hasWord(`${key}\n${value}`, words) ? [key] : []));
 }
 
-/** An id may stand within a longer name, as a group's does in that of its policy's chain; an address within another is something else. */
+/** Whether a text has the word. An id may be part of a longer name, such as that of a policy's chain. An address within a longer one is another address. */
 export function hasWord(text: string, words: readonly string[]): boolean {
   return words.some((word) => (isIP(word) === 0 ? text.includes(word) : new RegExp(`(?<![\\w.:])${word.replaceAll('.', '\\.')}(?![\\w.:])`).test(text)));
 }

@@ -1,4 +1,4 @@
-// A clean Debian that runs: systemd as process 1 in namespaces of its own, on an overlay of the clean root. It has its own network, and nothing of the host but its kernel.
+// Runs a clean Debian: systemd as process 1 in namespaces of its own, on an overlay of the clean root. It has its own network, and shares only the kernel with the host.
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { cleanRoot } from './clean-root.ts';
 
-/** How long a boot or a condition may take: a test's machine may be very busy. */
+/** How long a boot or a condition may take, because the machine that runs the test may be very busy. */
 const patienceMs = 240_000;
 
 /** A machine that was booted. */
@@ -60,7 +60,7 @@ export async function openCleanMachine(folders: Readonly<Record<string, string>>
   };
 }
 
-/** Mounts what an init expects, and becomes it. Runs in new namespaces, so that all of it vanishes with the init. */
+/** Mounts the file systems that an init expects, and executes the init. It runs in new namespaces, so that everything vanishes with the init. */
 function bootScript(lower: string, place: string, folders: Readonly<Record<string, string>>): string {
   const binds = Object.entries(folders).map(([to, from]) => `mkdir -p .${to}; mount --bind ${from} .${to}; mount -o remount,ro,bind .${to}`);
   const devices = ['null 1 3', 'zero 1 5', 'full 1 7', 'random 1 8', 'urandom 1 9', 'tty 5 0', 'net/tun 10 200'];
@@ -92,7 +92,7 @@ const unifiedCgroups = (): string => / (\S+) cgroup2 /.exec(readFileSync('/proc/
 type Booted = { readonly pid: number; end(): Promise<void> };
 
 async function boot(script: string): Promise<Booted> {
-  // systemd needs a cgroup of its own, which is the root of what it sees.
+  // systemd needs a cgroup of its own as the root of the hierarchy that it sees.
   const cgroup = join(unifiedCgroups(), `clean-machine-${process.pid}-${Date.now()}`);
   mkdirSync(cgroup);
   const namespaces = ['--fork', '--pid', '--mount', '--propagation', 'private', '--uts', '--ipc', '--net', '--cgroup', '--kill-child'];

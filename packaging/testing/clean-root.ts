@@ -1,4 +1,4 @@
-// A clean Debian for tests of the packages: a file system with what the packages depend on and nothing else of this machine, made once and kept. Tests run on overlays of it.
+// Makes a clean Debian for tests of the packages: a file system with the packages' dependencies and nothing else of this machine. It is made once and kept; tests run on overlays of it.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 const suite = 'bookworm';
 
-/** What the packages depend on, an init, lintian, and the etcd that the agents are started with. */
+/** The Debian packages in it: the dependencies, an init, lintian, and the etcd with which the agents are started. */
 const included = [
   ...['bird2', 'dnsmasq-base', 'nftables', 'neutron-common', 'python3-neutron'],
   ...['systemd', 'systemd-sysv', 'etcd-server', 'etcd-client', 'prometheus', 'curl', 'openssl', 'iproute2', 'iputils-ping', 'procps'],
@@ -16,7 +16,7 @@ const included = [
 
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'calico-openstack');
 
-/** How old a root may become before it is made again: Debian's updates should be in it. */
+/** The age at which a root is made again, so that Debian's updates are in it. */
 const freshMs = 30 * 24 * 3600 * 1000;
 
 /**

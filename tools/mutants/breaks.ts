@@ -2,7 +2,7 @@
 
 /** A break: a piece of the source that is replaced by another. */
 export type Break = {
-  /** The consequence for people, such as "a lost reply is never requested again". */
+  /** The fault that the break makes, for people: `a datastore that is being filled is called ready too early`. */
   readonly what: string;
   /** The path of the source file below the project's root. */
   readonly file: string;

@@ -1,4 +1,5 @@
-// `npm run test:mutants`: changes the code a little, again and again, and asks the unit tests whether they notice. Prints the mutants that survive; exits 1 if any does that survivors.ts does not name.
+// `npm run test:mutants`: makes one small change of the code after another, and runs the unit tests on each. Prints the mutants that survive. The exit code is 1 if any survives that
+// survivors.ts does not list.
 //
 //   npm run test:mutants -- --quick                  the breaks made by hand (breaks.ts) alone: each has to be killed
 //   npm run test:mutants -- --shells                 all mutants of the shells (targets.ts); --pure: of the pure files; neither: of both, which takes hours
@@ -16,7 +17,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const textOf = (file: string): string => readFileSync(join(root, file), 'utf8');
 const lineAt = (text: string, line: number): string => text.split('\n')[line - 1]!.trim();
 
-/** Makes the breaks, file by file. Gives how many were not noticed. */
+/** Makes the breaks, file by file. Returns how many no test noticed. */
 async function playBreaks(copy: string, isWanted: (file: string) => boolean): Promise<number> {
   let missed = 0;
   const files = [...new Set(breaks.map(({ file }) => file))].filter(isWanted);

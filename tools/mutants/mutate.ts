@@ -1,4 +1,4 @@
-// The mutants of a source text: one small change each, of the kinds by which waiting, retrying, order and decisions go wrong. Pure.
+// Makes the mutants of a source text. Each has one small change, of the kinds that break waiting, retrying, order and decisions. Pure.
 import { parseSync } from 'vite';
 
 /** A small change of a source text: `text` takes the place of the characters from `start` up to `end`. */
@@ -17,7 +17,7 @@ type Edit = { readonly node: { readonly start: number; readonly end: number }; r
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
 
-/** The other operators that each is exchanged for: its neighbour at the bound, and its opposite. */
+/** The operators by which each operator is replaced: the one that differs at the bound, and its opposite. */
 const operators: Readonly<Record<string, readonly string[]>> = {
   '<': ['<=', '>='],
   '<=': ['<', '>'],
@@ -42,11 +42,11 @@ const operators: Readonly<Record<string, readonly string[]>> = {
 };
 const methods: Readonly<Record<string, string>> = { min: 'max', max: 'min', some: 'every', every: 'some', add: 'delete' };
 
-/** Whether a call only says something: what is said decides nothing, and tests ask for it where it matters. */
+/** Whether a call only logs something. No mutants are made of such calls, because nothing depends on them; tests check the log where it matters. */
 const isLogCall = (node: Node, text: string): boolean =>
   node.type === 'CallExpression' && /^(?:this\.#?)?log\b/.test(text.slice((node['callee'] as Node).start, (node['callee'] as Node).end));
 
-/** Whether a statement only says something, perhaps under a condition. */
+/** Whether a statement only logs something, perhaps under a condition. */
 function isLogStatement(node: Node, text: string): boolean {
   switch (node.type) {
     case 'ExpressionStatement':
@@ -89,13 +89,13 @@ export const mutated = (text: string, { start, end, text: becomes }: Pick<Mutant
   `${text.slice(0, start)}${becomes}${text.slice(end)}`;
 
 function visit(node: Node, text: string, edits: Edit[]): void {
-  // Types are gone when the program runs; what is said is not what is done.
+  // Types do not exist when the program runs, and log lines decide nothing.
   if (node.type.startsWith('TS') && !['TSAsExpression', 'TSNonNullExpression', 'TSSatisfiesExpression'].includes(node.type)) return;
   if (node.type === 'ImportDeclaration' || isLogCall(node, text) || isLogStatement(node, text)) return;
   edits.push(...editsOf(node, text));
   for (const [field, child] of Object.entries(node)) {
     if (field === 'typeAnnotation' || field === 'typeArguments' || field === 'typeParameters' || field === 'returnType') continue;
-    // Keys of objects and names of members are no values.
+    // Keys of objects and names of members are not values.
     if ((field === 'key' || field === 'property') && node['computed'] === false) continue;
     for (const each of Array.isArray(child) ? child : [child]) if (isNode(each)) visit(each, text, edits);
   }
@@ -138,7 +138,7 @@ function literalEdits(node: Node): readonly Edit[] {
   const value = node['value'];
   if (typeof value === 'boolean') return [{ node, text: String(!value), kind: String(!value) }];
   if (typeof value !== 'number') return [];
-  // A count that is one off matters; a time or a size that is one off does not, but one that is nothing does.
+  // A count that is wrong by one matters. A time or a size that is wrong by one does not, but a time or size of zero does.
   const other = String(value < 10 ? value + 1 : 0);
   return [{ node, text: other, kind: other }];
 }
@@ -149,12 +149,12 @@ function operatorEdits(node: Node, text: string): readonly Edit[] {
   const between = text.slice(left.end, right.start);
   const at = left.end + between.indexOf(operator);
   const place = { start: at, end: at + operator.length };
-  // Of texts the sum is no sum: such a mutant only changes words.
+  // A plus between texts joins them, so such a mutant would only change words.
   const isText = operator.startsWith('+') && [left, right].some(({ type, value }) => type === 'TemplateLiteral' || typeof value === 'string');
   return isText ? [] : (operators[operator] ?? []).map((other) => ({ node: place, text: other, kind: other }));
 }
 
-/** A statement that does something is left out; one that is waited for is also not waited for. */
+/** The mutants of a statement with an effect: it is left out, and if it is awaited, it is also not awaited. */
 function statementEdits(node: Node, source: (of: Node) => string): readonly Edit[] {
   const expression = node['expression'] as Node;
   if (expression.type === 'Literal') return [];

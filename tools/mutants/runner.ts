@@ -20,7 +20,7 @@ export interface MutantRunner {
   close(): Promise<void>;
 }
 
-/** A run that takes longer than this, and than five times what it takes without a change, is ended. */
+/** A run is ended when it takes longer than this and longer than five times the run without a change. */
 const leastLimitMs = 10_000;
 
 /** A copy of the rooms in a temporary directory. Imports within a room lead to the copy, those of other rooms to the project itself. */
@@ -95,14 +95,14 @@ export async function mutantRunner(copy: string, file: string): Promise<MutantRu
   };
 }
 
-/** Those that import the file; that which stands beside it comes first, since it mostly kills. */
+/** The test files that import the file. The one beside it comes first, because it kills most mutants. */
 async function relevant(vitest: Vitest, path: string): Promise<TestSpecification[]> {
   const beside = path.replace(/\.ts$/, '.test.ts');
   const rank = ({ moduleId }: TestSpecification): number => (moduleId === beside ? 0 : dirname(moduleId) === dirname(path) ? 1 : 2);
   return (await vitest.getRelevantTestSpecifications()).sort((one, other) => rank(one) - rank(other));
 }
 
-/** Asks the first test file before all others: it mostly kills, and each file costs a process. */
+/** Runs the first test file before all others, because it kills most mutants and each file costs a process. */
 async function fails(vitest: Vitest, [first, ...others]: readonly TestSpecification[]): Promise<boolean> {
   if (first && (await run(vitest, [first])).failed) return true;
   return others.length > 0 && (await run(vitest, others)).failed;
@@ -120,7 +120,7 @@ async function run(vitest: Vitest, specifications: TestSpecification[]): Promise
   return { failed: failed.length > 0 || unhandledErrors.length > 0, why };
 }
 
-/** A worker in an endless loop hears nothing. Only processes that this one has started are ended. */
+/** Kills workers, because a worker in an endless loop processes no message. Only processes that this one has started are killed. */
 function killChildren(): void {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;

@@ -1,11 +1,11 @@
-// Mutants that no test can kill, or that none needs to: each with its reason. A survivor that does not stand here is a test that is missing.
+// Lists mutants that no test can kill or has to kill, each with the reason. A survivor that is not listed here shows that a test is missing.
 
 /** A mutant that may survive. */
 export type Survivor = {
   readonly file: string;
   /** The source line, without the blanks around it, so that a row holds when lines above it come and go. */
   readonly line: string;
-  /** As `npm run test:mutants` prints it. */
+  /** The change as `npm run test:mutants` prints it. */
   readonly what: string;
   readonly why: string;
 };

@@ -1,4 +1,4 @@
-// What is mutated: the shells, where waiting, retrying and order live, and the pure files, which decide. One row a group; the first word of `files` is a pattern below the project's root.
+// Lists the files that are mutated: the shells, which wait, retry and keep order, and the pure files, which decide. Each row is a group; `files` is a pattern below the project's root.
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 

@@ -15,7 +15,7 @@ import type { PortService } from './service/service.ts';
 import { tapAddresses } from './tap-addresses.ts';
 import { carriesOurs, setServerAddresses, tapsInUse } from './taps.ts';
 
-/** The agent's loop body: takes in changes, and acts on them in `run`. */
+/** The agent's loop body: records changes, and acts on them in `run`. */
 export interface Core {
   /** Whether a whole snapshot of etcd has been put into effect. */
   readonly serving: boolean;
@@ -23,9 +23,9 @@ export interface Core {
   readonly troubles: { readonly problems: number; readonly refusals: number };
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
-  /** Takes in which addresses `source` (the host, BIRD's configuration, the agent's own etcd endpoints) reserves: nobody may have them on a tap. */
+  /** Replaces the addresses that `source` (the host, BIRD's configuration, the agent's own etcd endpoints) reserves. No tap gets a reserved address. */
   reserved(source: string, reservations: Reservations): void;
-  /** Takes in the names of links that came, went or changed, or whose addresses did. */
+  /** Records the names of links that came, went or changed, or whose addresses did. */
   linksChanged(names: readonly string[]): void;
   /** Acts on everything that changed. Returns after how many milliseconds to call it again; undefined when only a change makes that necessary. */
   run(nowMs: number): number | undefined;
@@ -42,7 +42,7 @@ export type CoreOptions = {
 /** How soon a refused address or file is retried: the pause doubles with each refusal. */
 const retry = { firstMs: 1000, maxMs: 30_000 };
 
-/** After this time the servers are asked again whether they serve, to log the ports that are served from then on. */
+/** After this time the servers are checked again, to log the ports that are served from then on. */
 const tellMs = 100;
 
 /** The core of one agent. Until etcd has been read in full, it removes nothing and serves the ports whose files are on disk. */

@@ -1,5 +1,5 @@
-// Handles DHCPv4 questions that arrive before their tap can be answered, because a VM may run before its port is known or its gateway is on the tap. Dnsmasq drops such a question, and most
-// clients repeat it only after a second. This agent receives them too, keeps the last one of each tap, and passes it to Dnsmasq as soon as the tap is ready.
+// Handles DHCPv4 messages that arrive before their tap can be answered, because a VM may run before its port is known or its gateway is on the tap. Dnsmasq drops such a message, and most
+// clients repeat it only after a second. This agent receives these messages too, keeps the last one of each tap, and passes it to Dnsmasq as soon as the tap is ready.
 import { macBytes } from '@calico-openstack/addresses';
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { type Frame, openPacketSocket, sendUdp4ToSelf } from '@calico-openstack/kernel';
@@ -7,22 +7,22 @@ import type { Links } from '@calico-openstack/kernel/links/link';
 import type { HostEntry } from './dnsmasq/files.ts';
 import { isTapName } from './endpoint.ts';
 
-/** The parts that keeping questions needs. */
+/** The parts that keeping messages needs. */
 export type EarlyOptions = {
   readonly links: Links;
   /** The port that is served on a tap, once its files are written; undefined when none is. */
   readonly portOf: (tap: string) => HostEntry | undefined;
-  /** Called for each question of a served port. */
+  /** Called for each message of a served port. */
   readonly asked?: (tap: string) => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
 
-/** Keeps questions until closed. */
+/** Keeps messages until closed. */
 export interface EarlyQuestions {
-  /** Takes in that a tap was added, changed or removed. */
+  /** Says that a tap was added, changed or removed. */
   changed(tap: string): void;
-  /** Takes in that ports may have been added. */
+  /** Says that ports may have been added. */
   portsChanged(): void;
   close(): void;
 }
@@ -41,31 +41,31 @@ const filter = [
 ] as const;
 /** The kernel's limit for each tap: `atOnce`, and one more every `everyMs`. */
 const limit = { atOnce: 16, everyMs: 250 };
-/** How long a question is kept. The client has asked again by then. */
+/** How long a message is kept. By then the client has repeated it. */
 const holdMs = 10_000;
 /**
- * A question that is read within this time after its tap became ready may have arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers
- * a question that it gets twice with the same answer. Only the first one is passed: otherwise many new guests that ask again and again would be twice as much work for Dnsmasq, which would
- * get behind, so that they ask more often.
+ * A message that is read within this time after its tap became ready may have arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers
+ * a message that it gets twice with the same answer. Only the first one is passed. Otherwise many new guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall
+ * behind, and the guests would repeat even more messages.
  */
 const recentMs = 500;
 
-/** Listens until closed. If the kernel refuses the socket, that is logged, and clients have to repeat their questions. */
+/** Listens until closed. If the kernel refuses the socket, that is logged, and clients have to repeat their messages. */
 export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
   const early = createEarlyQuestions(options, (linkIndex, address, question) => {
     const refusal = sendUdp4ToSelf(linkIndex, address, serverPort, question);
-    if (refusal !== undefined) options.log.debug({ address, reason: refusal }, 'cannot hand a DHCPv4 question to Dnsmasq; the guest asks again');
+    if (refusal !== undefined) options.log.debug({ address, reason: refusal }, 'cannot pass a DHCPv4 message to Dnsmasq; the guest repeats it');
   });
   try {
     const socket = openPacketSocket(ip4, filter, limit, early.take);
     return { ...early, close: () => socket.close() };
   } catch (error) {
-    options.log.warn({ err: error }, 'cannot receive guests’ DHCPv4 questions, so one that arrives before its port is answered only when the guest repeats it');
+    options.log.warn({ err: error }, 'cannot receive guests’ DHCPv4 messages, so one that arrives before its port is answered only when the guest repeats it; start the agent with CAP_NET_RAW');
     return early;
   }
 }
 
-/** The keeping of questions without the socket. It takes in frames, and passes questions on with `ask`. */
+/** The part without the socket. It reads frames, keeps messages, and passes them on with `ask`. */
 export function createEarlyQuestions(
   { links, portOf, asked, clock = systemClock }: EarlyOptions,
   ask: (linkIndex: number, address: string, question: Uint8Array) => void,
@@ -117,10 +117,10 @@ export function createEarlyQuestions(
   };
 }
 
-/** A tap on which questions are answered: the host's address there, since when, and whether a question was passed since then. */
+/** A tap on which messages are answered: the host's address there, since when, and whether a message was passed since then. */
 type Ready = { readonly server: string; readonly sinceMs: number; isPassed: boolean };
 
-/** The sender's MAC and the DHCP message of a guest's question. */
+/** A guest's DHCP message, with the MAC of its sender. */
 type Question = { readonly mac: Uint8Array; readonly message: Uint8Array };
 
 const [headersBytes, fixedBytes] = [42, 240] as const;
@@ -128,7 +128,7 @@ const [headersBytes, fixedBytes] = [42, 240] as const;
 const questions: readonly number[] = [1, 3, 8];
 
 /**
- * Parses a guest's question (RFC 2131 2) for itself, whose type is its first option; undefined for any other frame. A relay's message is refused too, because the guard drops it, and this
+ * Parses a message of a guest for itself (RFC 2131 2), whose type is its first option; undefined for any other frame. A relay's message is refused too, because the guard drops it, and this
  * path must not bypass the guard.
  */
 export function readQuestion(frame: Uint8Array): Question | undefined {

@@ -1,7 +1,7 @@
-// The interface of a family's DHCP server for the agent's loop.
+// Defines what the agent's loop needs of a family's DHCP server.
 import type { FamilyService, ServerAddress } from './service/service.ts';
 
-/** The facts of a served port that all families have: the host's addresses on its tap, which names need none of. */
+/** The facts of a served port that the servers of all families have: the host's addresses on its tap. The server of names has none. */
 export type Served = { readonly serverAddresses?: readonly ServerAddress[] };
 
 /** The DHCP server of one family. */

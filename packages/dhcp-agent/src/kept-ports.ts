@@ -4,7 +4,7 @@ import type { FamilyServer, Served } from './family-server.ts';
 import type { PortTexts } from './port-texts.ts';
 import type { FamilyService } from './service/service.ts';
 
-/** How a kind of service is written down. `parse` returns undefined for anything that `print` would not have written. */
+/** The form of a kind of service on disk. `parse` returns undefined for any text that `print` would not have written. */
 export type Form<Service> = { print(service: Service): string; parse(text: string): Service | undefined };
 
 /** Creates the server. @param onChange called with each tap whose port was added, changed or removed */

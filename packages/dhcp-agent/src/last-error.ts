@@ -1,7 +1,7 @@
 // Remembers the last warning or error of a log, for those who look at the agent from outside.
 import type { LogAt, LogFields, Logger } from '@calico-openstack/agent';
 
-/** What was logged, and when, in milliseconds since 1970. */
+/** A logged warning or error, and its time in milliseconds since 1970. */
 export type LastError = { readonly message: string; readonly atMs: number };
 
 /** A logger that writes to this one, and the last warning or error that it wrote; undefined before the first. */

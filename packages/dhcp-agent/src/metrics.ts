@@ -1,20 +1,20 @@
 // The agent's Prometheus metrics.
 import { addProcessMetrics, Counter, Gauge, Registry } from '@calico-openstack/agent';
 
-/** Which protocol a guest's question is of. Dnsmasq answers DHCPv4, this agent the others. */
+/** The protocol of a guest's request. Dnsmasq answers DHCPv4, this agent the others. */
 export type Protocol = 'dhcpv4' | 'dhcpv6' | 'router-solicitation' | 'dns';
 
-/** What the metrics are read from. */
+/** The sources of the metrics. */
 export type MetricsSources = {
   /** The ports that are served: the network of each, and the families in which it is served. */
   readonly ports: () => Iterable<{ readonly networkId: string; readonly families: readonly (4 | 6)[] }>;
   /** The network of the port that is served on a tap. */
   readonly networkOf: (tap: string) => string | undefined;
-  /** The Dnsmasqs by what they are for. */
+  /** The Dnsmasqs by their purpose. */
   readonly dnsmasqs: Readonly<Record<string, { isServing(): boolean; readonly restarts: number }>>;
   /** How many ports and subnets are not served, or only in part. */
   readonly problems: () => number;
-  /** How many ports the disk or the kernel refuses something for. */
+  /** The number of ports whose files or addresses the disk or the kernel refuses. */
   readonly refusals: () => number;
   /** When the last warning or error was logged, in milliseconds since 1970. */
   readonly lastErrorMs: () => number | undefined;
@@ -24,17 +24,17 @@ export type MetricsSources = {
 export interface AgentMetrics {
   readonly registry: Registry;
   readonly inSync: Gauge;
-  /** Counts a question of the port on a tap that is answered by this agent, or is Dnsmasq's to answer. */
+  /** Counts a request of the port on a tap that this agent answers or Dnsmasq has to answer. */
   asked(tap: string, protocol: Protocol): void;
 }
 
-/** Creates the metrics. They are read from the sources when somebody asks for the page. */
+/** Creates the metrics. Their values are read from the sources when the page is requested. */
 export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, lastErrorMs }: MetricsSources): AgentMetrics {
   const registry = new Registry();
   const registers = [registry];
   addProcessMetrics(registry);
   const name = (of: string): string => `calico_dhcp_agent_${of}`;
-  /** How often ports have asked, by network and protocol. A network without ports here is forgotten, so their number is bounded. */
+  /** The numbers of ports' requests, by network and protocol. A network without ports here is dropped, so the number of entries has a limit. */
   const asked = new Map<string, Map<Protocol, number>>();
   const read = (of: string, help: string, value: () => number): void => {
     new Gauge({

@@ -8,13 +8,13 @@ import type { PortService } from './service/service.ts';
 
 /** The DHCP agent's view of etcd, taps and reserved addresses. */
 export interface Model {
-  /** Takes in a WorkloadEndpoint of this host by its etcd key; undefined when it was deleted. A value that does not decode counts as absent. */
+  /** Sets a WorkloadEndpoint of this host by its etcd key; undefined when it was deleted. A value that does not decode counts as absent. */
   setEndpoint(key: string, value: Uint8Array | undefined): void;
-  /** Takes in a subnet that has DHCP enabled by its etcd key; undefined when it was deleted. */
+  /** Sets a subnet that has DHCP enabled, by its etcd key; undefined when it was deleted. */
   setSubnet(key: string, value: Uint8Array | undefined): void;
-  /** Takes in a tap's MTU in bytes; undefined when the tap does not exist (any longer). The last MTU stays known while a port has the tap. */
+  /** Sets a tap's MTU in bytes; undefined when the tap does not exist (any longer). The last MTU stays known while a port has the tap. */
   setTap(tap: string, mtuBytes: number | undefined): void;
-  /** Takes in which addresses `source` reserves: nobody may have them on a tap. Returns whether that changed anything. */
+  /** Replaces the addresses that `source` reserves. No tap gets a reserved address. Returns whether that changed anything. */
   setReserved(source: string, reservations: Reservations): boolean;
   /** Why nobody may have the address on a tap: a phrase that continues "it". undefined when the address is allowed. */
   obstacle(address: IpAddress): string | undefined;

@@ -1,5 +1,5 @@
-// A small file for each port that is served, so that the next agent serves it from its start on, even while etcd does not answer. Files are written a moment later, many together: no guest
-// waits for a disk, and a port that goes soon leaves nothing to write.
+// Keeps a small file for each served port, so that the next agent serves the port from its start on, even while etcd does not answer. Files are written a moment later, many together, so no
+// guest waits for the disk, and a port that is deleted soon causes no write.
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '@calico-openstack/agent';
@@ -13,10 +13,10 @@ export interface PortTexts {
   close(): void;
 }
 
-/** How much later files are written, and how soon again when the disk refuses. An agent that is killed before that does not serve the port while etcd does not answer. */
+/** After how long files are written, and after how long a refused write is retried. If the agent is killed before that, the next one serves the port only when etcd answers. */
 const [laterMs, retryMs] = [20, 5000] as const;
 
-/** The files in a directory, which is created when it is missing. What the disk refuses is logged once and retried; guests are served all the same. */
+/** The files in a directory, which is created when it is missing. A write that the disk refuses is logged once and retried; guests are served all the same. */
 export function openPortTexts(directory: string, log: Logger): PortTexts {
   const pathOf = (tap: string): string => join(directory, tap);
   /** The texts to be written, by tap; undefined for a file to be removed. */

@@ -1,4 +1,4 @@
-// Opens what answers guests: by DHCPv4 (Dnsmasq), by IPv6, and by DNS.
+// Opens the servers that answer guests: for DHCPv4 (Dnsmasq), IPv6 and DNS.
 import { readFileSync } from 'node:fs';
 import type { Logger } from '@calico-openstack/agent';
 import type { Links } from '@calico-openstack/kernel/links/link';
@@ -18,7 +18,7 @@ export type ServersOptions = {
   readonly options: AgentOptions;
   readonly dnsmasq: Dnsmasq;
   readonly links: Links;
-  /** Called for each question of a served port. */
+  /** Called for each request of a served port. */
   readonly asked: (tap: string, protocol: Protocol) => void;
   readonly log: Logger;
 };
@@ -26,11 +26,11 @@ export type ServersOptions = {
 /** The servers of all families. */
 export type Servers = {
   readonly families: readonly [v4: DnsmasqServer, v6: Ipv6Server, names: Names['server']];
-  /** The Dnsmasq that finds names outside, if there is one. */
+  /** The Dnsmasq that resolves names outside of the ports' networks, if there is one. */
   readonly dns: Names['dnsmasq'];
-  /** Takes in that a tap was added, changed or removed. */
+  /** Says that a tap was added, changed or removed. */
   tapChanged(tap: string): void;
-  /** Takes in that ports may have been added. */
+  /** Says that ports may have been added. */
   portsChanged(): void;
   close(): Promise<void>;
 };
@@ -68,7 +68,7 @@ export async function openServers({ options, dnsmasq, links, asked, log }: Serve
   };
 }
 
-/** Whether the kernel does no IPv6 on a link. */
+/** Whether IPv6 is switched off on a link. */
 function isIpv6Off(name: string): boolean {
   try {
     return readFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, 'utf8').trim() !== '0';

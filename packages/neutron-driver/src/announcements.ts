@@ -37,9 +37,9 @@ export type AnnouncementsOptions = {
 
 /** How long Neutron's transactions wait for etcd before their commit. */
 export type Patience = {
-  /** At most this long. Electing a new leader takes etcd less. */
+  /** The longest such time. etcd elects a new leader in less. */
   readonly commitMs: number;
-  /** The same while etcd does not answer, so that callers do not queue up. */
+  /** The time while etcd is known not to answer, so that callers do not queue up. */
   readonly outageMs: number;
 };
 

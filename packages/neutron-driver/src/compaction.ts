@@ -6,7 +6,7 @@ import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
 /** When to compact. */
 export type CompactionOptions = {
   readonly etcd: Etcd;
-  /** The time between compactions. 0: never. */
+  /** The time between compactions; 0 when there are none. */
   readonly periodMinutes: number;
   readonly minRevisions: number;
   /** Whether this driver is the elected one: only that one compacts. */

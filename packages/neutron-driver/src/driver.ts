@@ -35,9 +35,9 @@ import { startUpkeep } from './upkeep.ts';
 import { type Peer, type PeerEvents, Refusal } from './wire/peer.ts';
 import { listen } from './wire/server.ts';
 
-/** The time limit of a question for rows. It is longer than Neutron's own retries while a database changes its primary. */
+/** The time limit of a request for rows. It is longer than Neutron's own retries while a database changes its primary. */
 const rowsTimeoutMs = 30_000;
-/** How long a question waits for a rows process to connect. */
+/** How long a request waits for a rows process to connect. */
 const rowsPatienceMs = 15_000;
 const progressTimeoutMs = 10_000;
 

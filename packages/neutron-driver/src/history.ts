@@ -5,8 +5,8 @@ import type { Etcd } from '@calico-openstack/etcd';
 const lookMs = 5000;
 
 /**
- * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the question. A majority answers, so revisions never decrease by themselves.
- * It also asks every 5 s, so that a restored backup is noticed before others have written as many revisions again.
+ * Wraps an etcd. Calls `onReplaced` when an answer has a lower revision than one that was seen before the request. A majority answers, so revisions never decrease by themselves.
+ * It also reads every 5 s, so that a restored backup is noticed before others have written as many revisions again.
  */
 export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, clock: Clock = systemClock): { readonly etcd: Etcd; readonly loop: Loop } {
   let highest = 0;
@@ -15,7 +15,7 @@ export function watchHistory(etcd: Etcd, onReplaced: (reason: string) => void, c
     const before = highest;
     const answer = await ask();
     if (answer.revision < before) {
-      // When several questions are pending, only the first answer is reported.
+      // When several requests are pending, only the first answer is reported.
       if (highest >= before) onReplaced(`etcd is at revision ${answer.revision} and was at ${before} before: it was restored or replaced`);
       highest = answer.revision;
     } else if (highest >= before) highest = Math.max(highest, answer.revision);

@@ -1,15 +1,15 @@
 // The driver's Prometheus metrics.
 import { addProcessMetrics, Gauge, Registry } from '@calico-openstack/agent';
 
-/** What the metrics are read from. */
+/** The sources of the metrics. */
 export type MetricsSources = {
-  /** How many ports migrate to a host whose Felix should have reported them and has not. */
+  /** The number of ports that migrate to a host whose Felix should have reported them and has not. */
   readonly unreportedMigrations: () => number;
-  /** How many transactions of Neutron's have not been brought to etcd with certainty. */
+  /** The number of objects whose changes may not have reached etcd yet. */
   readonly journalEntries: () => number;
 };
 
-/** Creates the metrics. They are read from the sources when somebody asks for the page. */
+/** Creates the metrics. Their values are read from the sources when the page is requested. */
 export function driverMetrics({ unreportedMigrations, journalEntries }: MetricsSources): Registry {
   const registry = new Registry();
   const read = (of: string, help: string, value: () => number): void => {

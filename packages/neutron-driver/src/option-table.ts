@@ -57,7 +57,7 @@ export type Options = {
   readonly addresses: AddressPolicy;
   readonly socketPath: string;
   readonly stateDirectory: string;
-  /** The command of the rows process, which answers questions for rows in the background. Empty when somebody else starts it. */
+  /** The command of the rows process, which answers requests for rows in the background. Empty when another program starts it. */
   readonly rowsCommand: readonly string[];
   readonly rowsConfigFiles: readonly string[];
   readonly agentReportMs: number;

@@ -1,4 +1,4 @@
-// A cache of the names of Keystone's projects. A name that cannot be learnt now is left out and asked for again later.
+// A cache of the names of Keystone's projects. A name that cannot be read now is left out, and requested again later.
 import type { ProjectRow, RowsSource } from './rows.ts';
 
 /** Projects by id; undefined when Keystone does not know the project. A project for which Keystone did not answer is missing. */
@@ -13,7 +13,10 @@ export type ProjectsOptions = {
   readonly retryMs?: number;
 };
 
-/** Returns a function that looks up projects, and whose `forget` has Keystone asked anew for each: projects may be renamed. It asks only for unknown ones, and drops the least recently used beyond `max`. After a failure Keystone is not asked for `retryMs`, so that not every API call waits for it. */
+/**
+ * Returns a function that looks up projects. It requests only unknown ones from Keystone, and drops the least recently used beyond `max`. Its `forget` empties the cache, because projects may
+ * be renamed. After a failure nothing is requested from Keystone for `retryMs`, so that not every API call waits for it.
+ */
 export function createProjectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
   const known = new Map<string, { readonly row: ProjectRow | undefined; readonly untilMs: number }>();
   let silentUntilMs = 0;

@@ -87,7 +87,7 @@ const rows = z.object({
   ports: z.array(port),
   networks: z.array(z.object({ id, name: text, qos_policy_id: optionalText })),
   subnets: z.array(subnet),
-  /** Groups that were asked for have their rules; groups to which ports belong have only their names. */
+  /** Groups that were named in the request have their rules; groups to which ports belong have only their names. */
   security_groups: z.array(z.object({ id, name: text, stateful: z.boolean(), rules: z.array(rule).optional() })),
   floating_ips: z.array(floatingIp),
   /** Floating IPs of other ports that have an allowed address pair of the named ports as a fixed address. `port` is their own port. */
@@ -152,7 +152,7 @@ export type RowsQuestion = {
 /** The subnets to read: those of a network, or all of a family. */
 export type SubnetsQuestion = { readonly network: string } | { readonly ip_version: 4 | 6 };
 
-/** A question for nothing. */
+/** A request for no rows. */
 export const noRowsQuestion: RowsQuestion = { ports: [], subnets: [], security_groups: [], address_groups: [] };
 /** An empty answer. */
 export const noRows: Rows = {
@@ -181,7 +181,7 @@ export const parseNotCarriedOut = (answer: unknown): readonly NotCarriedOut[] =>
 /** Checks a list of ids. */
 export const parseIds = (answer: unknown): readonly string[] => z.array(id).parse(answer);
 
-/** A process that answers questions for rows: the Neutron process that announced a change, or the rows process. */
+/** A process that answers requests for rows: the Neutron process that announced a change, or the rows process. */
 export interface RowsSource {
   /** The committed rows, all read in one transaction that begins after this call. */
   rows(question: RowsQuestion): Promise<Rows>;

@@ -1,4 +1,4 @@
-// The processes that answer questions for rows: the Neutron process that made a call, while it waits, and the rows processes at any time.
+// The processes that answer requests for rows: the Neutron process that made a call, while it waits, and the rows processes at any time.
 import { type Clock, systemClock } from '@calico-openstack/agent';
 import type { ListedAgent } from '@calico-openstack/datamodel';
 import {
@@ -32,7 +32,7 @@ export type AgentReport = { readonly agent: AgentName; readonly host: string; re
 /** The agents that Neutron lists, by the names of their programs. */
 export type AgentName = 'calico-felix' | ListedAgent;
 
-/** The calls of a rows process, in addition to questions for named objects. They reject with WireError. */
+/** The calls of a rows process, in addition to requests for named objects. They reject with WireError. */
 export interface Background extends RowsSource {
   /** Lists up to `limit` objects of a kind whose ids sort behind `after`, with their rows. */
   page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
@@ -43,7 +43,7 @@ export interface Background extends RowsSource {
   /** Sets a port's status through ML2, which notifies Nova. */
   setPortStatus(update: StatusUpdate): Promise<void>;
   setFloatingIpStatus(update: FloatingIpUpdate): Promise<void>;
-  /** Tells Nova that the port is up on the host to which it migrates. */
+  /** Notifies Nova that the port is up on the host to which it migrates. */
   notifyPortActive(port: string): Promise<void>;
   /** Records the heartbeats of all these agents in one write. */
   reportAgents(agents: readonly AgentReport[]): Promise<void>;

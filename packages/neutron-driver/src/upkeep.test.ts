@@ -22,7 +22,7 @@ function setUp() {
   const db = database();
   db.tables.subnets.set('s1', subnetRow({ id: 's1' }));
   const { log, entries } = recordingLog();
-  /** The pages that Neutron was asked for, and when. Each answer waits for the gate. */
+  /** The pages that were requested from Neutron, and when. Each answer waits for the gate. */
   const asked: { readonly atMs: number; readonly kind: string }[] = [];
   const state = { gate: Promise.resolve(), away: false };
   const over = backgroundOver(db);

@@ -1,4 +1,4 @@
-// The Dnsmasq that finds names for guests which are none of this host's ports. Only the agent asks it, on the loopback.
+// The Dnsmasq that resolves, for guests, all names that are not those of this host's ports. Only the agent sends it queries, on the loopback.
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '@calico-openstack/agent';
@@ -8,16 +8,16 @@ import { type DnsmasqProcess, startDnsmasqSupervisor } from '../dnsmasq/supervis
 import type { ForwardingOptions } from '../option-table.ts';
 import { forwarderAt } from './forwarder.ts';
 
-/** The directories of names, below the agent's directory: each port's names, and what Dnsmasq needs. */
+/** The directories below the agent's directory: one with a file of names for each port, and one for this Dnsmasq. */
 export const dnsPlacesIn = (directory: string) => ({
   ports: join(directory, 'dns'),
   dnsmasq: join(directory, 'dnsmasq-dns'),
   pid: join(directory, 'dnsmasq-dns/pid'),
 });
 
-/** How many names Dnsmasq remembers. */
+/** The size of Dnsmasq's cache, in names. */
 const cachedNames = 10_000;
-/** How many questions it asks at the same time. A guest has a share of these (limits.ts). */
+/** The number of queries that Dnsmasq has under way at the same time. One guest can use a part of them (limits.ts). */
 const mostAsked = 10_000;
 
 /**
@@ -44,10 +44,10 @@ export const forwarderArguments = (directory: string, { servers, local }: Forwar
   '--log-async=100',
 ];
 
-/** Whether the operator has named servers to ask. */
+/** Whether the operator has configured servers to forward queries to. */
 export const hasForwarder = ({ servers, local }: ForwardingOptions): boolean => local || servers.length > 0;
 
-/** Keeps the Dnsmasq running, if the operator has named servers to ask. Otherwise one that an earlier agent has left is ended. */
+/** Keeps the Dnsmasq running if the operator has configured servers. Otherwise it ends the one that an earlier agent may have left. */
 export async function openForwardingDnsmasq(directory: string, forwarding: ForwardingOptions, log: Logger): Promise<DnsmasqProcess | undefined> {
   if (!hasForwarder(forwarding)) {
     await endForwardingDnsmasq(directory);

@@ -1,22 +1,23 @@
-// Passes guests' questions about other names on to Dnsmasq on the loopback, and its answers back. Dnsmasq does what a forwarder has to: servers that fail, a cache, random ports and numbers.
+// Forwards guests' queries for other names to Dnsmasq on the loopback, and its answers back. The rest of a forwarder's work is Dnsmasq's: it retries when a server fails, has a cache, and
+// chooses random ports and message ids.
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import { createShares, mostWaiting, waitMs } from './limits.ts';
 
-/** Where Dnsmasq answers: an address of the loopback that no other program is likely to use, so that any of them may have port 53 of the usual one. */
+/** The address and port where Dnsmasq answers. No other program is likely to use this address of the loopback, and port 53 of 127.0.0.1 stays free for others. */
 export const forwarderAt = { address: '127.0.67.53', port: 53 } as const;
 
-/** Asks Dnsmasq. */
+/** Forwards queries to Dnsmasq. */
 export interface Forwarder {
-  /** Passes a guest's message on. `answered` is called with Dnsmasq's answer, and not at all when there is none in time. Returns false when too many of the guest's messages wait. */
+  /** Forwards a guest's query by UDP. `answered` is called with Dnsmasq's answer, and not called when none arrives in time. Returns false when too many of the guest's queries are waiting. */
   askUdp(guest: string, message: Uint8Array, answered: (answer: Uint8Array) => void): boolean;
-  /** The same by TCP, for answers of any length. `answered` is called with undefined when there is no answer. */
+  /** Forwards a query by TCP, for answers of any length. `answered` is called with undefined when there is no answer. */
   askTcp(guest: string, message: Uint8Array, answered: (answer: Uint8Array | undefined) => void): boolean;
   close(): void;
 }
 
-/** A question that waits for Dnsmasq: whose it is, the number that the guest gave it, and what ends the wait. */
+/** A query that waits for Dnsmasq's answer: the guest that sent it, the guest's message id, and the timer that ends the wait. */
 type Question = {
   readonly guest: string;
   readonly id: readonly [number, number];
@@ -24,13 +25,13 @@ type Question = {
   readonly late: ReturnType<typeof setTimeout>;
 };
 
-/** Opens a socket for the questions. Whether Dnsmasq runs already does not matter. */
+/** Opens the socket for queries. Dnsmasq need not run yet. */
 export function openForwarder({ address, port }: { readonly address: string; readonly port: number } = forwarderAt): Forwarder {
   const shares = createShares(mostWaiting);
-  /** The questions that wait, by the number under which Dnsmasq has them. */
+  /** The waiting queries, by the message id under which Dnsmasq has them. */
   const waiting = new Map<number, Question>();
   const socket = createSocket('udp4');
-  socket.on('error', () => undefined); // Dnsmasq is being restarted; guests ask again
+  socket.on('error', () => undefined); // Dnsmasq is being restarted; guests repeat their queries
   socket.on('message', (answer) => {
     if (answer.length < 12) return;
     const number = answer.readUInt16BE(0);
@@ -85,15 +86,15 @@ export function openForwarder({ address, port }: { readonly address: string; rea
     try {
       socket.send(message, () => undefined);
     } catch {
-      // the socket is not connected yet; the guest asks again
+      // the socket is not connected yet; the guest repeats its query
     }
   }
 }
 
-/** The greatest number of questions that wait. Numbers have 16 bits, and free ones must be found quickly. */
+/** The greatest number of waiting queries. Message ids have 16 bits, and a free one must be found quickly. */
 const mostInAll = 16_384;
 
-/** Asks one question on a connection of its own, which ends with the answer: Dnsmasq answers only twenty connections at the same time. */
+/** Sends one query on a connection of its own, which is closed after the answer, because Dnsmasq serves only twenty connections at the same time. */
 function askByTcp(at: { readonly address: string; readonly port: number }, message: Uint8Array, answered: (answer: Uint8Array | undefined) => void): void {
   const connection = connect({ host: at.address, port: at.port });
   let [received, isDone] = [Buffer.alloc(0), false];

@@ -1,22 +1,22 @@
-// How much of the resolver one guest can occupy, so that no guest keeps the others from their answers.
+// Limits how much of the resolver one guest can use, so that no guest keeps the others from their answers.
 
-/** How many questions of one guest wait for an answer from outside at the same time. */
+/** How many queries of one guest can wait for Dnsmasq's answer at the same time. */
 export const mostWaiting = 64;
-/** How many TCP connections of one guest are open at the same time. */
+/** How many TCP connections one guest can have open at the same time. */
 export const mostConnections = 8;
-/** After how long without a question a TCP connection is closed. */
+/** After how long without a query a TCP connection is closed. */
 export const idleMs = 10_000;
-/** After how long an answer from outside is not waited for any longer. The guest has repeated its question by then. */
+/** How long to wait for Dnsmasq's answer. By then the guest has repeated its query. */
 export const waitMs = 10_000;
 
-/** Counts what guests have open. */
+/** Counts the queries or connections that guests have open. */
 export interface Shares {
-  /** Takes one of the guest's shares. Returns false when it has none left. */
+  /** Counts one more for the guest. Returns false when the guest has as many as it can have. */
   take(guest: string): boolean;
   giveBack(guest: string): void;
 }
 
-/** Shares of which each guest has this many. */
+/** A counter that allows each guest this many. */
 export function createShares(most: number): Shares {
   const taken = new Map<string, number>();
   return {

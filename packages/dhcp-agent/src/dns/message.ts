@@ -1,13 +1,13 @@
-// DNS messages (RFC 1035 4), as far as the resolver reads and makes them. Pure.
+// Parses and prints DNS messages (RFC 1035 4), as far as the resolver needs that. Pure.
 import { addressBytes, addressFromBytes, familyOf, type IpAddress, parseAddress } from '@calico-openstack/addresses';
 
 /** Types of records. */
 export const recordType = { a: 1, ptr: 12, aaaa: 28, opt: 41, any: 255 } as const;
-/** Codes of responses. */
+/** Response codes (RFC 1035 4.1.1). */
 export const responseCode = { ok: 0, malformed: 1, failed: 2, unknownKind: 4, refused: 5 } as const;
 
 const [headerBytes, internet, longestName] = [12, 1, 255] as const;
-/** The longest answer by UDP for a client that names no length (RFC 1035 2.3.4), and the longest in any case: it fits into each network's packets. */
+/** The longest answer by UDP to a client that gives no length (RFC 1035 2.3.4), and the longest answer to any client, which fits into the packets of every network. */
 const [usualBytes, mostBytes] = [512, 1232] as const;
 /** The bits of the flags: response, authoritative, truncated, recursion desired, recursion available. */
 const flag = { response: 0x8000, authoritative: 0x0400, truncated: 0x0200, desired: 0x0100, available: 0x0080 } as const;
@@ -20,18 +20,18 @@ export type Query = {
   readonly name: string | undefined;
   readonly type: number;
   readonly class: number;
-  /** The question as the client wrote it, for the answer. */
+  /** The bytes of the question section, which the answer repeats. */
   readonly question: Uint8Array;
   /** Whether the client speaks EDNS (RFC 6891). */
   readonly edns: boolean;
-  /** The longest answer that it takes by UDP. */
+  /** The longest answer that the client accepts by UDP. */
   readonly longestBytes: number;
 };
 
 /** An answer's record. Its name is the question's. */
 export type Answer = { readonly address: IpAddress } | { readonly name: string };
 
-/** Parses a query. Returns the code to answer with when it is none that this resolver understands; undefined when it may get no answer at all (it is too short, or a response). */
+/** Parses a query. Returns the response code for a message that is not a query that this resolver understands; undefined for a message that must get no answer (it is too short, or a response). */
 export function readQuery(message: Uint8Array): Query | number | undefined {
   if (message.length < headerBytes) return undefined;
   const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
@@ -55,7 +55,7 @@ export function readQuery(message: Uint8Array): Query | number | undefined {
   };
 }
 
-/** Whether the question is about the Internet's names, in any class or in that. */
+/** Whether the class of the query is IN or ANY. */
 export const isInternet = ({ class: asked }: Query): boolean => asked === internet || asked === recordType.any;
 
 /** The offset behind a name that is not compressed; undefined where there is none. */
@@ -86,7 +86,7 @@ export function writeAnswer(
     readonly answers?: readonly Answer[];
     readonly code?: number;
     readonly ttlSeconds?: number;
-    /** Whether this resolver finds other names too. */
+    /** Whether this resolver also resolves names outside of the port's network (the RA bit). */
     readonly recursive?: boolean;
     readonly longestBytes?: number;
   },
@@ -111,13 +111,13 @@ export function writeAnswer(
   return Buffer.concat([new Uint8Array(header.buffer), query.question, ...records, edns]);
 }
 
-/** The answer to a message that is no query for this resolver: a header with the code. */
+/** The answer to a message that this resolver does not process: a header with the response code. */
 export function writeRefusal(message: Uint8Array, code: number): Uint8Array {
   const flags = flag.response | (((message[2]! << 8) | message[3]!) & (0x7800 | flag.desired)) | code;
   return Uint8Array.of(message[0]!, message[1]!, flags >> 8, flags & 255, ...new Uint8Array(8));
 }
 
-/** A record whose name is the question's, by a pointer to it (RFC 1035 4.1.4). */
+/** A record with the name of the query, as a pointer to it (RFC 1035 4.1.4). */
 function recordOf(answer: Answer, ttlSeconds: number): Uint8Array {
   const [type, data] =
     'address' in answer

@@ -1,4 +1,4 @@
-// The names of this host's ports, each network its own. Pure.
+// Holds the names of this host's ports. Each network has names of its own. Pure.
 import type { IpAddress } from '@calico-openstack/addresses';
 import { compareText } from '@calico-openstack/datamodel';
 import type { DnsService } from '../service/service.ts';
@@ -6,15 +6,15 @@ import { type Answer, isInternet, type Query, recordType, reverseAddress } from 
 
 /** The names of the ports that are served. */
 export interface PortNames {
-  /** Takes in a tap's port; undefined when it is gone. */
+  /** Sets the port of a tap; undefined when it is gone. */
   set(tap: string, port: DnsService | undefined): void;
   /** The tap whose port has the address. */
   tapOf(address: IpAddress): string | undefined;
-  /** What the port of a tap is answered from its network's names; undefined when the network has no such name. A name without a record of the type asked for has an empty answer. */
+  /** The records that answer a query of the port of a tap, from the names of its network; undefined when the network has no such name. The list is empty for a name without a record of the requested type. */
   find(tap: string, query: Query): readonly Answer[] | undefined;
 }
 
-/** No names yet. */
+/** Creates an empty table of names. */
 export function createPortNames(): PortNames {
   const ports = new Map<string, DnsService>();
   /** The taps by address, and by network and name. */
@@ -33,7 +33,7 @@ export function createPortNames(): PortNames {
     }
   }
 
-  /** The port that has the name. Of several the older one has it: a port that was created later takes no name from its neighbours. */
+  /** The port that has the name. When several ports have it, the oldest one does, so that a port that was created later takes no name from its neighbours. */
   const ownerOf = (asking: DnsService, name: string): DnsService | undefined =>
     [...(byName.get(keyOf(asking, name)) ?? [])]
       .flatMap((tap) => ports.get(tap) ?? [])

@@ -1,4 +1,4 @@
-// Opens what names need: the ports' names, the resolver that guests ask, and the Dnsmasq that finds all other names.
+// Opens the parts of DNS for guests: the ports' names, the resolver that answers guests, and the Dnsmasq that resolves all other names.
 import type { Logger } from '@calico-openstack/agent';
 import { checkArguments } from '../dnsmasq/process.ts';
 import type { DnsmasqProcess } from '../dnsmasq/supervisor.ts';
@@ -9,17 +9,17 @@ import { openForwarder } from './forwarder.ts';
 import { createDnsServer, type DnsServer } from './ports.ts';
 import { openResolver } from './resolver.ts';
 
-/** Names for guests. */
+/** DNS for guests. */
 export type Names = {
   readonly server: DnsServer;
-  /** The Dnsmasq that finds other names; undefined when the operator has named no servers for that. */
+  /** The Dnsmasq that resolves other names; undefined when the operator has configured no servers for that. */
   readonly dnsmasq: DnsmasqProcess | undefined;
-  /** Takes in that a tap's addresses changed. */
+  /** Says that the addresses of a tap have changed. */
   changed(tap: string): void;
   close(): Promise<void>;
 };
 
-/** Answers guests until closed; Dnsmasq keeps running. @param asked called for each question of a guest. @throws StartError when Dnsmasq refuses its arguments */
+/** Answers guests until closed; Dnsmasq keeps running. @param asked called for each query of a guest. @throws StartError when Dnsmasq refuses its arguments */
 export async function openNames(
   { directory, forwarding }: Pick<AgentOptions, 'directory' | 'forwarding'>,
   asked: (tap: string) => void,

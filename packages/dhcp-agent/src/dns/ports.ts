@@ -1,4 +1,4 @@
-// The names of the ports that are served, and their form on disk.
+// Keeps the names of the served ports, in memory and on disk.
 import { parseAddress } from '@calico-openstack/addresses';
 import { isFields, parseJson } from '@calico-openstack/datamodel';
 import type { FamilyServer, Served } from '../family-server.ts';

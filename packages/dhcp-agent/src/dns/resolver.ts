@@ -1,4 +1,4 @@
-// Answers guests' questions about names, at the gateway's address on their taps: the names of the ports of their network, and by Dnsmasq all others.
+// Answers guests' DNS queries, at the gateway's address on their taps. Names of the ports of their network are answered here, all others by Dnsmasq.
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
 import { familyOf, type IpAddress, parseAddress } from '@calico-openstack/addresses';
@@ -12,32 +12,32 @@ import { createPortNames } from './names.ts';
 /** What the resolver works with. */
 export type ResolverOptions = {
   readonly portOf: (tap: string) => DnsService | undefined;
-  /** Finds all other names; undefined when the operator has named no servers for that. */
+  /** Resolves all other names; undefined when the operator has configured no servers for that. */
   readonly forwarder: Forwarder | undefined;
-  /** Called for each question of a guest. */
+  /** Called for each query of a guest. */
   readonly asked?: (tap: string) => void;
   readonly log: Logger;
   readonly port?: number;
 };
 
-/** Answers until closed. */
+/** The resolver, which answers until it is closed. */
 export interface Resolver {
-  /** Takes in that a tap's port, or the addresses on the tap, were added, changed or removed. */
+  /** Says that a tap's port, or the addresses on the tap, were added, changed or removed. */
   changed(tap: string): void;
   close(): void;
 }
 
-/** How long a guest may keep the address of a port of its network: as long as a new port with an old name may stay unknown to it. */
+/** The TTL of the addresses of ports. For so long a guest may not know of a new port with an old name. */
 const ttlSeconds = 30;
-/** How soon an address that cannot be used is tried again. It is tried at once when its tap changes. */
+/** After how long an address that could not be used is retried. It is retried at once when its tap changes. */
 const retryMs = 5000;
 const dnsPort = 53;
 
-/** Starts the resolver. It listens at no address until a port is to ask there. */
+/** Starts the resolver. It listens at an address as soon as a port gets that address as its name server. */
 export function openResolver({ portOf, forwarder, asked, log, port = dnsPort }: ResolverOptions): Resolver {
   const names = createPortNames();
   const connections = createShares(mostConnections);
-  /** The addresses at which the port of each tap may ask, the taps by these addresses, and what listens there. */
+  /** The addresses that the port of each tap has as name servers, the taps by these addresses, and the sockets that listen there. */
   const wanted = new Map<string, readonly IpAddress[]>();
   const users = new Map<IpAddress, Set<string>>();
   const listeners = new Map<IpAddress, Listener>();
@@ -54,7 +54,7 @@ export function openResolver({ portOf, forwarder, asked, log, port = dnsPort }: 
     return tap !== undefined && wanted.has(tap) ? tap : undefined;
   }
 
-  /** Answers a message, at once or when Dnsmasq has answered. `answered` gets undefined when there will be no answer. */
+  /** Answers a message, at once or when Dnsmasq has answered. `answered` is called with undefined when there will be no answer. */
   function answer(tap: string, message: Uint8Array, by: 'udp' | 'tcp', answered: (answer: Uint8Array | undefined) => void): void {
     asked?.(tap);
     const query = readQuery(message);
@@ -76,7 +76,7 @@ export function openResolver({ portOf, forwarder, asked, log, port = dnsPort }: 
       if (listeners.get(address) !== listener) return;
       listener.close();
       listeners.delete(address);
-      // The address is put on its tap after the port is served, or the tap is gone: its change follows.
+      // Either the address is not on its tap yet, because it is added after the port is served, or the tap is gone. In both cases a change of the tap follows.
       if (error.code !== 'EADDRNOTAVAIL' && error.code !== told)
         log.warn(
           { err: error, address },
@@ -190,7 +190,7 @@ function readMessages(connection: Socket, answer: (message: Uint8Array, answered
     const message = received.subarray(2, 2 + received.readUInt16BE(0));
     received = received.subarray(2 + message.length);
     isBusy = true;
-    connection.pause(); // so no client fills the memory with questions
+    connection.pause(); // so that no client fills the memory with queries
     answer(message, (text) => {
       isBusy = false;
       if (connection.destroyed) return;

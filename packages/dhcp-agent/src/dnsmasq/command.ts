@@ -34,7 +34,7 @@ export function placesIn(directory: string): Places {
  * | `--dhcp-ignore-names` | the names that guests give themselves are not used |
  * | `--dhcp-ignore-clid` | a guest chooses its client identifier freely, and could obtain another guest's lease by it |
  * | `--dhcp-authoritative` | a guest whose lease was lost keeps its address |
- * | `--quiet-dhcp` | a guest could fill the host's log, with two lines for each question; errors are still logged. Left out when the operator asks for a log |
+ * | `--quiet-dhcp` | a guest could fill the host's log, with two lines for each exchange; errors are still logged. Left out when the operator wants a log |
  * | `--log-async` | a log that is not read (a stopped syslog, a slow disk) must not delay answers to guests. Lines beyond this number are lost |
  */
 export function dnsmasqArguments(places: Places, options: DnsmasqOptions): readonly string[] {

@@ -1,8 +1,8 @@
-// The nftables rules that keep some of the guests' DHCPv4 messages from Dnsmasq, and their DHCPv6 from every program but this agent, which hears it before. Pure. The rules stand whatever this agent, Felix or
-// Dnsmasq do.
+// The nftables rules that keep some of the guests' DHCPv4 messages from Dnsmasq, and their DHCPv6 messages from every program but this agent, whose packet socket receives them before any
+// rule. The rules stay in force whatever this agent, Felix or Dnsmasq do. Pure.
 import type { NftChain, NftRule, Statement, Verdict } from '@calico-openstack/kernel/nftables/objects';
 
-/** This agent's own table. Its name is of no other program, so it also works on a host with upstream's Felix. */
+/** This agent's own table. No other program uses its name, so it also works on a host with upstream's Felix. */
 export const guardTable = { family: 'inet', name: 'calico-dhcp-agent' } as const;
 
 const [udp, ipv4, ipv6] = [17, 2, 10];

@@ -1,4 +1,4 @@
-// The ports that are served with IPv6, and their form on disk.
+// Keeps the ports that are served with IPv6, in memory and on disk.
 import { type Cidr, familyOf, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
 import { isFields, parseJson } from '@calico-openstack/datamodel';
 import type { FamilyServer } from '../family-server.ts';
@@ -7,7 +7,7 @@ import type { PortTexts } from '../port-texts.ts';
 import { isDomain } from '../service/names.ts';
 import type { Ipv6Service, ServerAddress } from '../service/service.ts';
 
-/** The IPv6 server for the agent's loop. The responder answers with its ports. */
+/** The IPv6 server, for the agent's loop. The responder answers for its ports. */
 export type Ipv6Server = FamilyServer<Ipv6Service, Ipv6Service>;
 
 /** Creates the server. @param onChange called with each tap whose port was added, changed or removed */

@@ -1,5 +1,5 @@
 // Answers guests' DHCPv6 messages and router solicitations on the taps, and advertises the host as router there. One packet socket receives the frames of all taps before any firewall rule,
-// and sends whole frames. A question that arrives before its tap can be answered is answered as soon as possible.
+// and sends whole frames. A message that arrives before its tap can be answered is answered as soon as possible.
 import { addressBytes, linkLocalOf, macBytes } from '@calico-openstack/addresses';
 import { type Clock, type Logger, type Loop, StartError, startLoop, systemClock } from '@calico-openstack/agent';
 import { type Frame, icmp6Frame, openPacketSocket, type PacketSocket, parseIcmp6, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
@@ -25,7 +25,7 @@ export type ResponderOptions = {
 
 /** Serves until closed. */
 export interface Responder {
-  /** Takes in that a tap or its port was added, changed or removed. Changes are advertised, and a question that came too early is answered. */
+  /** Says that a tap or its port was added, changed or removed. Changes are advertised, and a message that came too early is answered. */
   changed(tap: string): void;
   close(): Promise<void>;
 }
@@ -51,7 +51,7 @@ const filter = [
 const budget = { atOnce: 16, everyMs: 125 };
 /** A guest's DECLINE is logged at most once in this time. */
 const tellEveryMs = 600_000;
-/** How long a question is kept that cannot be answered yet. The guest has repeated it by then. */
+/** How long a message is kept that cannot be answered yet. By then the guest has repeated it. */
 const holdMs = 10_000;
 /** The times between advertisements (RFC 4861 6.2.1, 6.2.4 and 10): short between the first ones, and random between the others. */
 const advertise = { firstCount: 3, firstEveryMs: 16_000, leastMs: 200_000, mostMs: 600_000 };
@@ -73,7 +73,7 @@ export function openResponder(options: ResponderOptions): Responder {
   }
   if (!socket.isLimited)
     options.log.warn(
-      'the kernel refuses this agent’s eBPF socket filter: a guest that floods the host with DHCPv6 keeps other guests’ questions from being answered; start the agent with CAP_BPF, before Linux 5.11 with LimitMEMLOCK=infinity',
+      'the kernel refuses this agent’s eBPF socket filter: a guest that floods the host with DHCPv6 keeps other guests’ messages from being answered; start the agent with CAP_BPF, before Linux 5.11 with LimitMEMLOCK=infinity',
     );
   return {
     changed: responder.changed,
@@ -90,7 +90,7 @@ type Question = { readonly frame: Uint8Array; readonly atMs: number };
 /** The last advertisement on a tap, and when the next one is due. */
 type Advertised = { readonly port: Ipv6Service; readonly host: string; readonly count: number; readonly dueMs: number };
 
-/** The responder without its socket. It takes in frames, and sends answers with `send`. */
+/** The responder without its socket. It reads frames, and sends answers with `send`. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its maps are of one set of taps, which come and go together
 export function createResponder(
   { links, server, portOf, isOff = () => false, answered, log, clock = systemClock }: ResponderOptions,
@@ -110,8 +110,8 @@ export function createResponder(
   }
 
   /**
-   * The kernel gives a tap its link-local address up to two seconds after the tap (it looks for duplicates, and handles carriers once a second). Guests are answered before from the address that
-   * it makes of the tap's MAC (RFC 4291 2.5.1). Should it choose another one, that counts from then on, and is advertised.
+   * The kernel gives a tap its link-local address up to two seconds after the tap appears, because it searches for duplicates and handles carriers once a second. Until then guests are
+   * answered from the address that the kernel is going to make of the tap's MAC (RFC 4291 2.5.1). If it chooses another address, that one is used from then on, and is advertised.
    */
   function hostOn(tap: string): Host | undefined {
     const link = links.link(tap);

@@ -79,7 +79,7 @@ export type Ipv6Service = {
   readonly options: readonly RawOption[];
 };
 
-/** The name of one port in its network's DNS, and where its guest may ask for names. */
+/** The name of one port in its network's DNS, and the name servers of its guest. */
 export type DnsService = {
   readonly family: 'dns';
   readonly networkId: string;
@@ -92,7 +92,7 @@ export type DnsService = {
   readonly createdMs: number;
 };
 
-/** One family's service. Names count as a family of their own. */
+/** One family's service. DNS counts as a family of its own. */
 export type FamilyService = Ipv4Service | Ipv6Service | DnsService;
 
 /** The DHCP service of one port. A family is undefined where the port is not served in it. */

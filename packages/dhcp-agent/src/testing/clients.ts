@@ -14,7 +14,7 @@ export interface LeaseHolder {
   next(): Promise<Udhcpc>;
   /** Makes the client renew now, by unicast to the server. */
   renew(): void;
-  /** Makes the client give its address back. It asks for one again when it is made to renew. */
+  /** Makes the client release its address. It requests one again when it is made to renew. */
   release(): void;
   stop(): void;
 }
@@ -113,7 +113,7 @@ export type RememberedLease = { readonly address: string; readonly server?: stri
 
 /**
  * Runs dhclient for DHCPv4. Resolves with the variables that it passes to its script with its lease: `reason` (BOUND, REBOOT), `new_ip_address`, `new_routers` …; undefined when it gives up.
- * @param remembered the lease that it had before: it asks for that one (INIT-REBOOT)
+ * @param remembered the lease that it had before, which it requests again (INIT-REBOOT)
  * @param release whether it gives the remembered lease back instead, which is not answered
  */
 export async function dhclient4(

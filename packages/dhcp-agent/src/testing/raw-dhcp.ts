@@ -19,7 +19,7 @@ export type Message4 = {
   readonly server?: string;
   readonly giaddr?: string;
   readonly clientId?: Bytes;
-  /** The codes of the options that the client asks for, and the longest message that it takes. */
+  /** The codes of the options that the client requests, and the longest message that it accepts. */
   readonly wanted?: Bytes;
   readonly longestBytes?: number;
 };

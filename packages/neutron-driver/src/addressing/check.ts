@@ -115,7 +115,7 @@ export function createAddressChecks({ policy, infrastructure, log }: AddressChec
   }
 
   return {
-    /** Whether `before` has to ask Neutron or etcd. If so, etcd must answer first. */
+    /** Whether `before` has to read from Neutron or etcd. If so, etcd must answer first. */
     asks: (announcement: Announcement): boolean =>
       announcement.current !== null &&
       (announcement.kind === 'subnet' ? newParts(announcement) !== undefined : announcement.kind === 'port' && newPairs(announcement)),

@@ -34,7 +34,7 @@ const resolveByName = async (host: string): Promise<readonly string[]> => (await
 
 const withScheme = (url: string): string => (/^https?:\/\//.test(url) ? url : `http://${url}`);
 
-/** Creates the cache. It reads nothing until it is first asked. */
+/** Creates the cache. It reads nothing before the first call. */
 export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
   const { etcd, endpoints, resolve = resolveByName, clock = systemClock, onFailure } = options;
   const now = clock.nowMs;

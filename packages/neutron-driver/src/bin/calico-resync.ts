@@ -73,7 +73,7 @@ function progressPrinter(): (progress: ResyncProgress) => void {
   };
 }
 
-/** Connects to the daemon; undefined when nobody listens. @throws StartError when it cannot be asked, for lack of rights, say */
+/** Connects to the daemon; undefined when no daemon listens. @throws StartError when the connection fails for another reason, such as missing rights */
 function reach(socketPath: string): Promise<Socket | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);

@@ -4,7 +4,7 @@ import type { AgentName, AgentReport, Background } from '../sources.ts';
 
 /** Collects heartbeats, and writes them to Neutron. */
 export type AgentReports = {
-  /** Takes in a heartbeat of a host's agent, by default of its Felix. `news`: the agent is new or was restarted, so the heartbeat is written at once. */
+  /** Records a heartbeat of a host's agent, by default of its Felix. With `news` the agent is new or was restarted, and the heartbeat is written at once. */
   reported(host: string, started: boolean, news: boolean, agent?: AgentName): void;
   close(): Promise<void>;
 };

@@ -5,7 +5,7 @@ import type { Change, Etcd } from '@calico-openstack/etcd';
 import type { AgentReports } from './agents.ts';
 import type { PortStatusLoop } from './port-loop.ts';
 
-/** The form of a port's id. Neutron's database would refuse some other texts that a key may contain, and with them all ports that are looked up in the same question. */
+/** The form of a port's id. Neutron's database would refuse some other texts that a key may contain, and with them all ports that are read in the same query. */
 const portId = /^[-0-9A-Za-z]{1,36}$/;
 
 /** Where the reports come from, and which loops handle them. */

@@ -18,7 +18,7 @@ export type PortStatusLoop = {
   look(port: string): void;
   /** Records that a floating IP belongs to no port any more. */
   freed(floatingIp: string): void;
-  /** Records that a report of a port has vanished, with the revision of that report, or (undefined) that it is there. */
+  /** Records that a report of a port has vanished, with the revision of that report; undefined when the report exists again. */
   vanished(port: string, key: string, reportedAt: number | undefined): void;
   close(): Promise<void>;
 };

@@ -1,15 +1,15 @@
-// Reports live migrations whose destination has not reported the port. Nova waits for nothing there, so that a VM would move to a host where nobody routes to it, and nobody would know why.
+// Reports live migrations whose destination has not reported the port. Nova does not wait for that report, so the VM would move to a host that no route leads to, without any hint why.
 import type { Clock, Logger } from '@calico-openstack/agent';
 
-/** After how long the lack of a report is a problem. Felix reports at once, whether the tap is there or not. */
+/** After how long a missing report is a problem. Felix reports a port at once, whether its tap exists or not. */
 const patienceMs = 10_000;
 
 type Awaited = {
   readonly host: string;
   readonly sinceMs: number;
-  /** Whether the report is late, which has been logged then. */
+  /** Whether the report is late, and the log says so. */
   readonly late: boolean;
-  /** When the port has to be noted once more: another driver may have seen the report. */
+  /** When the port has to be checked once more, because another driver may have seen the report. */
   readonly lookMs: number;
 };
 
@@ -50,12 +50,12 @@ export class Unreported {
     return [...this.#byPort.values()].filter(({ late }) => late).length;
   }
 
-  /** The ports that have to be noted once more now. */
+  /** The ports that have to be checked once more now. */
   due(): readonly string[] {
     return [...this.#byPort].filter(([, { lookMs }]) => lookMs <= this.#clock.steadyMs()).map(([port]) => port);
   }
 
-  /** After how many milliseconds a port is due; undefined when no report is awaited. */
+  /** After how many milliseconds the next port has to be checked; undefined when no report is awaited. */
   restMs(): number | undefined {
     if (this.#byPort.size === 0) return undefined;
     return Math.max(0, Math.min(...[...this.#byPort.values()].map(({ lookMs }) => lookMs)) - this.#clock.steadyMs());

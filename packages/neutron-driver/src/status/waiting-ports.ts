@@ -7,12 +7,12 @@ export class WaitingPorts {
   readonly #news = new Set<string>();
   readonly #again = new Set<string>();
 
-  /** How many wait. */
+  /** The number of waiting ports. */
   get size(): number {
     return this.#news.size + this.#again.size;
   }
 
-  /** Adds a port of which there is news. */
+  /** Adds a port whose row or reports may have changed. */
   add(port: string): void {
     this.#again.delete(port);
     this.#news.add(port);

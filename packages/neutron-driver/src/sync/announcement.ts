@@ -18,7 +18,7 @@ const schema = z.object({
   marks: z.array(z.string()),
   /** Whether Neutron is undoing something, which must not be refused. */
   rollback: z.boolean(),
-  /** Whether an administrator asked for the change. */
+  /** Whether an administrator made the change. */
   admin: z.boolean().default(false),
 });
 /** An announcement of Neutron's side (neutron/README.md). */

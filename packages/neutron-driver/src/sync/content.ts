@@ -7,7 +7,7 @@ export type ResourceContent = {
   readonly kind: string;
   readonly name: string;
   readonly namespace?: string;
-  /** Undefined: the existing labels stay. */
+  /** The labels. When undefined, the existing labels stay. */
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly spec: Fields;

@@ -69,7 +69,7 @@ export type Plan = {
   readonly warnings: readonly Warning[];
   /** Addresses that were removed from the rows because nobody may have them. */
   readonly leftOut: readonly LeftOut[];
-  /** Ports whose project's name is not known, because Keystone could not be asked. An operator's policy may depend on the name. */
+  /** Ports whose project's name is not known, because Keystone did not answer. An operator's policy may depend on the name. */
   readonly unnamed: ReadonlySet<string>;
 };
 
@@ -104,7 +104,7 @@ export const projectsOf = (rows: Rows): readonly string[] => [
   ...new Set(rows.ports.filter((port) => endpointWishes(port).length > 0 && port.project_id !== '').map((port) => port.project_id)),
 ];
 
-/** What was read. */
+/** The rows, projects and values of etcd that were read. */
 export type Knowledge = {
   readonly found: Found;
   readonly rows: Rows;
@@ -356,7 +356,7 @@ function spoofingAllowed(felixConfiguration: KeyValue | undefined): boolean {
   return isFields(spec) && spec['workloadSourceSpoofing'] === 'Any';
 }
 
-/** The project's name in the existing endpoint, which is kept while Keystone cannot be asked. */
+/** The project's name in the existing endpoint, which is kept while Keystone does not answer. */
 function projectFrom(stored: Fields | undefined, projectId: string): ProjectRow | undefined {
   const metadata = stored?.['metadata'];
   const labels = isFields(metadata) ? metadata['labels'] : undefined;

@@ -4,7 +4,7 @@ import type { Database } from './database.ts';
 
 const notAsked = (): Promise<never> => Promise.reject(new Error('not asked for'));
 
-/** Answers from the database as it is at the moment of the question. A test that expects calls which write replaces those functions. */
+/** Answers from the database as it is at the moment of the request. A test that expects calls which write replaces those functions. */
 export const backgroundOver = (db: Database): Background => ({
   ...db.source,
   page: async (kind, after, limit) => {

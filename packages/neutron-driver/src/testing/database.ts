@@ -1,4 +1,4 @@
-// A small Neutron database for tests: rows by id that tests change, read as they are at the time of the question.
+// A small Neutron database for tests: rows by id that tests change, read as they are at the time of the request.
 import { type FloatingIpRow, noRows, type PortRow, type Rows, type RowsQuestion, type RowsSource } from '../rows.ts';
 import type { Announcement } from '../sync/announcement.ts';
 

@@ -1,4 +1,4 @@
-// A process of Neutron's on the driver's socket, for tests: it greets, calls, and answers questions for rows.
+// A process of Neutron's on the driver's socket, for tests: it greets, calls, and answers requests for rows.
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { protocolVersion, type Role } from '../wire/peer.ts';

@@ -12,23 +12,26 @@ import type { Cloud, Resource } from './cloud.ts';
 import { makeTenants, type Tenants } from './tenants.ts';
 import { witness } from './witness.ts';
 
-/** How long and how hard. */
+/** How long the test runs, and what happens in it. */
 export type SeveralServersOptions = {
   /** How many changes have to succeed. */
   readonly changes: number;
-  /** What happens meanwhile, one after the other. */
+  /** The disturbances, one after the other. */
   readonly faults: readonly Fault[];
   readonly progress?: (line: string) => void;
 };
-/** `depose`: the leader is stopped, its lease revoked, and goes on when another leads. `outlast`: it is stopped until its lease has run out. The killed are never the first server's. */
+/**
+ * A disturbance. With `depose` the leader is stopped, its lease is revoked, and it continues when another driver leads. With `outlast` the leader is stopped until its lease has expired.
+ * Processes of the first server are never killed.
+ */
 export type Fault = 'depose' | 'outlast' | 'kill a driver' | 'kill a worker' | 'wait';
 
-/** What happened. */
+/** The result of a run. */
 export type SeveralServersReport = { readonly answers: Readonly<Record<number, number>>; readonly values: number };
 
 const tenantsOfEachServer = 2;
 
-/** Runs it. Rejects when etcd ever held what Neutron never allowed, when a deposed leader wrote, or when etcd differs from Neutron in the end. */
+/** Runs the test. Rejects when etcd ever held a value that Neutron never allowed, when a deposed leader wrote, or when etcd differs from Neutron in the end. */
 export async function severalServers(cloud: Cloud, { changes, faults, progress = () => {} }: SeveralServersOptions): Promise<SeveralServersReport> {
   const { lab } = cloud;
   const servers: readonly NeutronServer[] = [
@@ -69,7 +72,7 @@ async function storm(cloud: Cloud, servers: readonly NeutronServer[], tenants: T
   let ending = false;
   const tenant = async ({ openstack }: NeutronServer): Promise<void> => {
     while (!ending) {
-      const { status } = await tenants.act(openstack).catch(() => ({ status: 0 })); // its worker was killed, or the question before it was refused
+      const { status } = await tenants.act(openstack).catch(() => ({ status: 0 })); // its worker was killed, or the request was refused
       answers[status] = (answers[status] ?? 0) + 1;
       if (status >= 200 && status < 300) succeeded += 1;
     }

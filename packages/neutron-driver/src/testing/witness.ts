@@ -41,7 +41,7 @@ export async function witness({ etcd, processes, plan }: Lab, prefix: string, on
   return {
     async end() {
       await marked();
-      await marked(); // the first may have been of before the call
+      await marked(); // the first mark may have been written before the call
       child.kill('SIGKILL');
       await etcd.ctl('del', marker);
     },

@@ -8,7 +8,7 @@ import { createLineSplitter } from './lines.ts';
 /** The version of the protocol. */
 export const protocolVersion = 1;
 
-/** The roles of the other end. `api`: a Neutron process that announces changes, and answers questions for rows during a call. `rows`: a rows process, which answers at any time. `tool`: an operator's command. */
+/** The roles of the other end: `api` is a Neutron process that announces changes and answers requests for rows during a call, `rows` is a rows process, which answers at any time, `tool` is an operator's command. */
 export const roles = ['api', 'rows', 'tool'] as const;
 /** One of `roles`. */
 export type Role = (typeof roles)[number];

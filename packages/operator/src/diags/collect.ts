@@ -1,4 +1,4 @@
-// Collects the diagnostics of this host into one archive that only its owner may read, without secrets. What fails is noted and does not end the rest.
+// Collects the diagnostics of this host, without secrets, into one archive that only its owner may read. A part that fails is noted in the archive, and the others are collected all the same.
 import { execFile, execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, globSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
@@ -7,14 +7,14 @@ import { fileReason, StartError } from '@calico-openstack/agent/errors';
 import { type CommandItem, commands, type FileItem, files, neverCollected, pages, withSecrets } from './items.ts';
 import { scrub, secretsIn } from './scrub.ts';
 
-/** One command may take this long: BIRD or the kernel may be what is ill. */
+/** The longest time that one command may take, because BIRD or the kernel may be the part that does not answer. */
 const commandMs = 20_000;
 const pageMs = 5000;
 const mostOutputBytes = 64 * 1024 * 1024;
-/** A configuration file is small; anything larger is none. */
+/** The greatest size of a configuration file. A larger file is not one. */
 const largestConfiguration = 4_000_000;
 
-/** What is written, and what was left out, as lines for people. */
+/** The files of the archive, and the notes on what was left out, as lines for people. */
 type Collection = { write(to: string, text: string): void; leftOut(what: string, why: string): void };
 
 /**

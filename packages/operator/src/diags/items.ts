@@ -1,8 +1,8 @@
-// What calico-diags collects, as data: commands and files, each with its place in the archive.
+// Lists what calico-diags collects: commands and files, each with its place in the archive.
 
 /** A command whose output is collected. */
 export type CommandItem = { readonly to: string; readonly command: readonly [string, ...string[]] };
-/** Text files, by a pattern of their paths; `mostBytes` of the end of each. */
+/** Text files, by a pattern of their paths. The last `mostBytes` of each are collected. */
 export type FileItem = { readonly folder: string; readonly paths: readonly string[]; readonly mostBytes: number };
 
 const units = ['calico-felix', 'calico-dhcp-agent', 'calico-bird-agent', 'calico-neutron-driver', 'bird', 'nova-compute', 'neutron-server'];
@@ -62,7 +62,7 @@ export const files: readonly FileItem[] = [
   { folder: 'dnsmasq', paths: ['/var/lib/neutron/dhcp/*', '/var/lib/neutron/dhcp/dnsmasq*/*'], mostBytes: 8_000_000 },
 ];
 
-/** Configuration files whose secrets are looked for in all that is collected. None of them is put into the archive. */
+/** Configuration files whose secrets are removed from everything that is collected. None of these files is put into the archive. */
 export const withSecrets: readonly string[] = [
   '/etc/calico/*',
   '/etc/calico/*/*',
@@ -85,7 +85,7 @@ export const pages: readonly { readonly to: string; readonly url: string }[] = [
   { to: 'pages/bird-agent-metrics', url: 'http://127.0.0.1:9096/metrics' },
 ];
 
-/** What is never collected, for the file that says so. */
+/** The list of what is never collected, for the archive's notes. */
 export const neverCollected: readonly string[] = [
   'configuration files as they are written (felix.cfg, bird-agent.cfg, neutron.conf, …): configuration/ has the options in force, without passwords',
   "certificates' keys, and files of passwords",

@@ -1,20 +1,21 @@
-// Takes secrets out of text. Two nets, because either alone has holes: the values of secrets that this host's configuration has, wherever they stand, and what has the form of a secret.
+// Removes secrets from text in two ways, because either alone misses some: it replaces the values of secrets in this host's configuration wherever they occur, and text that has the form of a
+// secret.
 
-/** What stands in the place of a secret. */
+/** The text that replaces a secret. */
 export const leftOut = '<left out>';
 
-/** The shortest value that is looked for in other text: shorter ones are part of too many words. */
+/** The length of the shortest value that is searched for in other text. Shorter ones are part of too many words. */
 const shortestValue = 4;
 
 const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g;
 
-/** Values that are words of configuration files, so that taking them out of all text would hide what is no secret. */
+/** Values that are common words of configuration files. Replacing them everywhere would hide text that is not secret. */
 const noSecret = /^(password|secret|token|credentials?|none|true|false|<left out>)$/i;
 
-/** Names of options whose values are secrets or hold one: oslo's, Calico's, and those of most other programs. */
+/** Names of options whose values are secrets or contain one: oslo's, Calico's, and those of most other programs. */
 const secretName = /passw|secret|token|credential|connection$|transport_url|(^|_)key$|^auth_key/i;
 
-/** The secrets of a file: values of options with such a name, passwords in URLs, the lines of private keys. A path is none. */
+/** The secrets of a file: values of options with such a name, passwords in URLs, the lines of private keys. A path is not a secret. */
 export function secretsIn(configuration: string): readonly string[] {
   // The lines of a private key: a program may have written one of them somewhere.
   const found: string[] = [...configuration.matchAll(privateKey)].flatMap(([key]) => key.split('\n').filter((line) => /^[\w+/=]{16,}$/.test(line)));
@@ -38,11 +39,11 @@ function decoded(text: string): string {
 
 /** `scheme://user:password@`. The password goes on to the last `@` of the word, as a careless one may have an `@` itself. */
 const inUrl = /:\/\/[^\s:@/]*:([^\s"'<>]+)@/g;
-/** A name that says that a secret follows: `password = x`, `"secret": "x"`, `password "x"` (BIRD). */
+/** A name behind which a secret follows: `password = x`, `"secret": "x"`, `password "x"` (BIRD). */
 const named = /([\w-]*(?:passw|secret|token|credential)[\w-]*)(["']?\s*[:=]\s*|\s+(?=["'`]))("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|[^\s,;}]+)/gi;
 const authorization = /((?:^|[^\w-])(?:proxy-)?authorization["']?\s*[:=]\s*)[^\n]+/gi;
 
-/** A text without secrets, and how many were taken out. @param secrets values to look for, see `secretsIn` */
+/** The text without secrets, and the number of those that were removed. @param secrets values to search for, from `secretsIn` */
 export function scrub(text: string, secrets: readonly string[]): { readonly text: string; readonly count: number } {
   let count = 0;
   const replace = (from: string, pattern: RegExp, by: (...found: string[]) => string): string =>

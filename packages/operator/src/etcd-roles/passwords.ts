@@ -10,7 +10,7 @@ export interface Passwords {
   fileOf(user: string): string;
   /** Whether the password has to be set in etcd: it was not generated yet, or an earlier run ended before it had set it. */
   isNew(user: string): boolean;
-  /** The password to set in etcd. A missing one is generated, and stays in a temporary file until `told`. */
+  /** The password to set in etcd. A missing one is generated, and stays in a temporary file until `told` is called. */
   of(user: string): string;
   /** Called when etcd has the password: its file gets its final name. */
   told(user: string): void;
