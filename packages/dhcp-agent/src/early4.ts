@@ -60,7 +60,10 @@ export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
     const socket = openPacketSocket(ip4, filter, limit, early.take);
     return { ...early, close: () => socket.close() };
   } catch (error) {
-    options.log.warn({ err: error }, 'cannot receive guests’ DHCPv4 messages, so one that arrives before its port is answered only when the guest repeats it; start the agent with CAP_NET_RAW');
+    options.log.warn(
+      { err: error },
+      'cannot receive guests’ DHCPv4 messages, so one that arrives before its port is answered only when the guest repeats it; start the agent with CAP_NET_RAW',
+    );
     return early;
   }
 }
