@@ -71,20 +71,20 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
-/** What somebody has that rules look for only then: limits of QoS, a pool with natOutgoing, policies of host endpoints. */
-export type Used = { readonly qos: QosUse; readonly natOutgoing: boolean; readonly host: HostUse };
+/** What somebody has that rules look for only then: limits of QoS, a pool with natOutgoing, policies of host endpoints, rules that log packets. */
+export type Used = { readonly qos: QosUse; readonly natOutgoing: boolean; readonly host: HostUse; readonly log: boolean };
 /** Nobody has any of it. */
-export const unused: Used = { qos: noQos, natOutgoing: false, host: {} };
+export const unused: Used = { qos: noQos, natOutgoing: false, host: {}, log: false };
 
 /** The base chains of both tables, for these options. */
-export function baseChains(options: RenderOptions, { qos, natOutgoing, host }: Used = unused): Readonly<Record<TableName, readonly NftChain[]>> {
+export function baseChains(options: RenderOptions, { qos, natOutgoing, host, log }: Used = unused): Readonly<Record<TableName, readonly NftChain[]>> {
   return {
     inet: [
       ...antiSpoofing(options),
       ...natChains(options, natOutgoing),
       ...forwarding(options),
       ...policed(options, qos),
-      ...toHost(options),
+      ...toHost(options, log),
       ...hostEndpointChains(options, host),
     ],
     arp: arpChains(options),
@@ -268,7 +268,8 @@ function neverFromWorkload(options: RenderOptions): NftRule[] {
 /** ICMPv6 types that the host always accepts: multicast listener queries, reports and dones, router and neighbour solicitations, neighbour advertisements, and version 2 reports. */
 const neighbourly = [130, 131, 132, 133, 135, 136, 143];
 
-function toHost(options: RenderOptions): NftChain[] {
+/** The chains that judge packets from workloads to the host. They are written again when the first policy gets a rule that logs packets, and when the last loses it. */
+export function toHost(options: RenderOptions, log: boolean): NftChain[] {
   const { metadata } = options;
   /** Exceptions that OpenStack guests need: metadata, DHCP and DNS, as in upstream's Felix. */
   const openstack = [
@@ -287,6 +288,11 @@ function toHost(options: RenderOptions): NftChain[] {
     rule(l4proto(TCP), inSet(bgpPeerings(family), ['meta iifname', addressField(family, 'destination'), 'th dport']), stamp('egress', options), accept),
   );
   const allowed = { DROP: drop, RETURN: goBack, ACCEPT: accept }[options.endpointToHostAction];
+  // Where a packet is dropped whatever policy says, policy need not be asked: the kernel checks fewer ways when rules change.
+  const judged =
+    allowed === drop && deny(options) === drop && !log
+      ? [rule(drop)]
+      : [rule(jump('egress')), rule(markHas(options.acceptMark), ...(allowed === drop ? [] : [stamp('egress', options)]), allowed), rule(deny(options))];
   return [
     { name: 'filter-input', hook: hook('filter', 'input', FILTER), rules: fromWorkload(options, goTo('workload-to-host')) },
     {
@@ -297,9 +303,7 @@ function toHost(options: RenderOptions): NftChain[] {
         ...openstack,
         ...bgp,
         ...establishedRules('egress', options, accept, related, invalid(options), deny(options)),
-        rule(jump('egress')),
-        rule(markHas(options.acceptMark), ...(allowed === drop ? [] : [stamp('egress', options)]), allowed),
-        rule(deny(options)),
+        ...judged,
       ],
     },
   ];

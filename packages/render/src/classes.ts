@@ -2,14 +2,18 @@
 //
 //   interface ──map──► class number ──verdict map──► class chain ──jump──► tier chain ──jump──► policy chain
 //
+// Whenever rules change, the kernel checks all chains by every way that leads to them. So a class has as few chains as its policy allows: a class with a single tier has the tier's rules
+// itself, and all workloads that may send or receive everything are one class without policy chains.
+//
 // A policy chain drops the packet, or returns with the accept mark, with the pass mark, or with neither when no rule matched.
 import { type EndpointPolicy, type PolicyId, type ProfileId, shortDigest, type TierPolicies } from '@calico-openstack/datamodel';
 import type { NftChain, NftElement, NftRule } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
 import { classChain, type Direction, policyChain, profileChain, tierChain } from './names.ts';
 import type { RenderOptions } from './options.ts';
+import { allowsEverything, type Reach } from './reach.ts';
 import { deny } from './rules.ts';
-import { clearMark, connectionIs, goBack, jump, markHas, markHasAny, rule, u32 } from './statements.ts';
+import { clearMark, connectionIs, goBack, jump, markHas, markHasAny, rule, setMark, u32 } from './statements.ts';
 
 /** The name of the map from class numbers to class chains. */
 export const classMap = (direction: Direction): string => `classes-${direction}`;
@@ -33,38 +37,53 @@ const tierContent = (tier: TierPolicies): string => JSON.stringify([tier.policie
 const classContent = ({ tiers, profiles }: ClassPolicy, kind: ClassKind): string =>
   JSON.stringify([tiers.map(tierContent), profiles, ...(kind === 'workload' ? [] : [kind])]);
 
+/** The content of the class of workloads whose policy allows every packet. */
+const everything = 'everything';
+
+/** Whether the rules of the class's only tier stand in the class's own chain. What such a tier passes is denied, as nothing comes behind it. */
+const isOfOneTier = ({ policy: { tiers, profiles }, kind }: Class): boolean => kind === 'workload' && tiers.length === 1 && profiles.length === 0;
+
+/** What the rules of a policy or a profile do in the direction of the classes; undefined for one that is unknown. */
+export type Reaches = ReadonlyMap<PolicyId | ProfileId, Reach>;
+
 /** The classes of one direction, with their chains. */
 export class Classes {
   readonly #direction: Direction;
+  readonly #reaches: Reaches;
   readonly #classes = new Map<string, Class>();
   readonly #numbers = new Set<number>();
   readonly #tiers = new Map<string, Tier>();
 
-  constructor(direction: Direction) {
+  constructor(direction: Direction, reaches: Reaches) {
     this.#direction = direction;
+    this.#reaches = reaches;
   }
 
-  /** Counts one more endpoint of the class with this policy, and creates the class if it is new. Returns the class's number. */
-  acquire(endpoint: EndpointPolicy, options: RenderOptions, edits: EditList, kind: ClassKind = 'workload'): number {
-    const policy = this.#policyOf(endpoint);
-    const content = classContent(policy, kind);
+  /** Counts one more endpoint of the class with this policy, and creates the class if it is new. Returns the class's number, and the content by which the endpoint releases it. */
+  acquire(
+    endpoint: EndpointPolicy,
+    options: RenderOptions,
+    edits: EditList,
+    kind: ClassKind = 'workload',
+  ): { readonly number: number; readonly content: string } {
+    const content = this.contentOf(endpoint, kind);
     const known = this.#classes.get(content);
     if (known) {
       known.users += 1;
-      return known.number;
+      return known;
     }
+    const policy = content === everything ? { tiers: [], profiles: [] } : this.#policyOf(endpoint);
     const fresh = { content, number: this.#freeNumber(content), policy, kind, users: 1 };
     this.#classes.set(content, fresh);
     this.#numbers.add(fresh.number);
-    for (const tier of policy.tiers) this.#acquireTier(tier, options, edits);
+    for (const tier of isOfOneTier(fresh) ? [] : policy.tiers) this.#acquireTier(tier, options, edits);
     edits.setChain(this.#chain(fresh, options));
     edits.addElements(classMap(this.#direction), [this.#element(fresh)]);
-    return fresh.number;
+    return fresh;
   }
 
   /** Counts one endpoint less, and removes the class after the last. */
-  release(endpoint: EndpointPolicy, edits: EditList, kind: ClassKind = 'workload'): void {
-    const content = classContent(this.#policyOf(endpoint), kind);
+  release(content: string, edits: EditList): void {
     const known = this.#classes.get(content)!;
     known.users -= 1;
     if (known.users > 0) return;
@@ -72,12 +91,20 @@ export class Classes {
     this.#numbers.delete(known.number);
     edits.removeElements(classMap(this.#direction), [this.#element(known)]);
     edits.removeChain(classChain(this.#direction, content));
-    for (const tier of known.policy.tiers) this.#releaseTier(tier, edits);
+    for (const tier of isOfOneTier(known) ? [] : known.policy.tiers) this.#releaseTier(tier, edits);
+  }
+
+  /** What the chain of an endpoint's class depends on. A workload's changes when a policy begins or ceases to allow everything. */
+  contentOf(endpoint: EndpointPolicy, kind: ClassKind = 'workload'): string {
+    const policy = this.#policyOf(endpoint);
+    if (kind !== 'workload') return classContent(policy, kind);
+    const first = policy.tiers.length > 0 ? policy.tiers[0]!.policies : policy.profiles;
+    return allowsEverything(first.map((id) => this.#reaches.get(id))) ? everything : classContent(policy, kind);
   }
 
   /** The name of the chain of a class. */
   chainOf(endpoint: EndpointPolicy, kind: ClassKind): string {
-    return classChain(this.#direction, classContent(this.#policyOf(endpoint), kind));
+    return classChain(this.#direction, this.contentOf(endpoint, kind));
   }
 
   /** Writes every chain again, because the options changed. */
@@ -121,12 +148,22 @@ export class Classes {
   }
 
   #tierChain(tier: TierPolicies, options: RenderOptions): NftChain {
+    return { name: tierChain(this.#direction, tierContent(tier)), rules: this.#tierRules(tier, options) };
+  }
+
+  #tierRules(tier: TierPolicies, options: RenderOptions): NftRule[] {
     const decided = rule(markHasAny(options.acceptMark | options.passMark), goBack);
     const policies = tier.policies.flatMap((id: PolicyId): NftRule[] => [rule(jump(policyChain(this.#direction, id))), decided]);
-    return { name: tierChain(this.#direction, tierContent(tier)), rules: tier.endAction === 'deny' ? [...policies, rule(deny(options))] : policies };
+    return tier.endAction === 'deny' ? [...policies, rule(deny(options))] : policies;
   }
 
   #chain(known: Class, options: RenderOptions): NftChain {
+    return { name: classChain(this.#direction, known.content), rules: this.#rules(known, options) };
+  }
+
+  #rules(known: Class, options: RenderOptions): NftRule[] {
+    if (known.content === everything) return [rule(setMark(options.acceptMark), goBack)];
+    if (isOfOneTier(known)) return this.#tierRules(known.policy.tiers[0]!, options);
     const accepted = rule(markHas(options.acceptMark), goBack);
     const tiers = known.policy.tiers.flatMap((tier): NftRule[] => [
       rule(jump(tierChain(this.#direction, tierContent(tier)))),
@@ -136,7 +173,7 @@ export class Classes {
     const profiles = known.policy.profiles.flatMap((id): NftRule[] => [rule(jump(profileChain(this.#direction, id))), accepted]);
     const first = known.kind === 'host' || (known.kind === 'host-forward' && tiers.length > 0) ? invalidRules(options) : [];
     const last = known.kind === 'workload' || known.kind === 'host' ? [rule(deny(options))] : [];
-    return { name: classChain(this.#direction, known.content), rules: [...first, ...tiers, ...profiles, ...last] };
+    return [...first, ...tiers, ...profiles, ...last];
   }
 }
 

@@ -218,10 +218,13 @@ export class HostEndpoints {
       for (const name of spotNames) this.#write(spots[name], key, before, next, options, edits);
     }
     return () => {
-      for (const endpoint of former)
-        for (const name of spotNames)
-          if (isAt(spots[name], endpoint)) this.#classOf(spots[name]).release(spots[name].policyOf(endpoint), edits, spots[name].kind);
+      for (const endpoint of former) for (const name of spotNames) this.#release(spots[name], endpoint, edits);
     };
+  }
+
+  #release(spot: Spot, endpoint: LocalHostEndpoint, edits: EditList): void {
+    const classes = this.#classOf(spot);
+    classes.release(classes.contentOf(spot.policyOf(endpoint), spot.kind), edits);
   }
 
   #classOf({ direction }: Spot): Classes {
@@ -230,7 +233,7 @@ export class HostEndpoints {
 
   /** An interface with a host endpoint of its own has an element at every place, so that the one for every interface does not govern it anywhere. */
   #write(spot: Spot, key: string, before: LocalHostEndpoint | undefined, next: LocalHostEndpoint | undefined, options: RenderOptions, edits: EditList): void {
-    const number = next && this.#classOf(spot).acquire(spot.policyOf(next), options, edits, spot.kind);
+    const number = next && this.#classOf(spot).acquire(spot.policyOf(next), options, edits, spot.kind).number;
     if (key === everyInterface) return; // a rule leads to its class
     if (before) edits.removeElements(interfaceClasses(spot), [{ key: ifnameBytes(key) }]);
     if (number !== undefined) edits.addElements(interfaceClasses(spot), [{ key: ifnameBytes(key), data: u32(number) }]);

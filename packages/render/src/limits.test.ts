@@ -165,7 +165,8 @@ test('a Log rule writes as much as its limit lets it, and what is beyond that is
     const log = { action: 'log', source: {}, destination: {} } as const;
     const id = 'GlobalNetworkPolicy//l' as PolicyId;
     const policy = { id, tier: 'default', ingress: [log, { ...log, action: 'deny' as const }], egress: [] };
-    applyEdits({ inet: table.table, arp: fakeTable('arp').table }, renderer.render({ ...noChange, policies: new Map([[id, policy]]) }).tables);
+    for (const edits of [renderer.start(), renderer.render({ ...noChange, policies: new Map([[id, policy]]) }).tables])
+      applyEdits({ inet: table.table, arp: fakeTable('arp').table }, edits);
     table.table.apply();
     const [chain] = [...table.kernel.content().chains.values()].filter(({ name }) => name.startsWith('policy-ingress-'));
     return chain!.rules.map((each) => printRule(each));

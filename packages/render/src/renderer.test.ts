@@ -595,6 +595,81 @@ describe('floating IPs', () => {
   });
 });
 
+describe('policies that allow everything', () => {
+  type Content = { readonly rules: readonly Rule[]; readonly decides: (port: number, isIpv6: boolean) => 'allow' | 'deny' | undefined };
+  const toPort80 = { protocol: 6, destination: { ports: [{ first: 80, last: 80 }] } };
+  const contents: readonly Content[] = [
+    { rules: [rule({ ipVersion: 4 }), rule({ ipVersion: 6 })], decides: () => 'allow' },
+    { rules: [], decides: () => undefined },
+    { rules: [rule(toPort80)], decides: (to) => (to === 80 ? 'allow' : undefined) },
+    { rules: [rule({ ...toPort80, action: 'deny' }), rule()], decides: (to) => (to === 80 ? 'deny' : 'allow') },
+    { rules: [rule({ ipVersion: 6 })], decides: (_, isIpv6) => (isIpv6 ? 'allow' : undefined) },
+    { rules: [rule({ action: 'log' }), rule()], decides: () => 'allow' },
+  ];
+  /** All pairs of contents, in an order in which each follows many others. */
+  const pairs = [1, 5, 7, 11].flatMap((step) => Array.from({ length: 36 }, (_, at) => (at * step) % 36).map((at) => [at % 6, Math.floor(at / 6)] as const));
+
+  test('come and go while workloads are under them, and each packet is judged by the rules as they are now', () => {
+    const there = host({ endpointToHostAction: 'ACCEPT' });
+    const named = (first: number, second: number): Policy[] => [policyOf('p1', [rule()], contents[first]!.rules), policyOf('p2', [], contents[second]!.rules)];
+    there.say({ policies: policies(...named(0, 0)), workloads: new Map([workload('tap1', inTier(...named(0, 0)))]) });
+    for (const [first, second] of pairs) {
+      const { devices } = there.say({ policies: policies(...named(first, second)) });
+      expect(devices.size).toBe(0);
+      for (const [port, isIpv6] of [
+        [80, false],
+        [81, false],
+        [80, true],
+      ] as const) {
+        const ways = isIpv6 ? { from: 'fd00::1', to: 'fd09::1' } : { from: '10.0.0.1', to: '192.0.2.1' };
+        const expected = (contents[first]!.decides(port, isIpv6) ?? contents[second]!.decides(port, isIpv6)) === 'allow';
+        for (const [hook, out] of [['forward', 'eth0'] as const, ['input', undefined] as const])
+          expect([first, second, hook, port, isIpv6, there.passes(hook, { in: 'tap1', ...(out && { out }), ...ways, sport: 9, dport: port })]).toEqual([
+            first,
+            second,
+            hook,
+            port,
+            isIpv6,
+            expected,
+          ]);
+      }
+    }
+  });
+  test('lead to one class for all workloads, whatever their groups, and to no chain of a policy', () => {
+    const there = host();
+    const [one, other] = [policyOf('one', [rule(toPort80)], [rule()]), policyOf('other', [], [rule({ protocol: 17 }), rule()])];
+    there.say({ policies: policies(one, other), workloads: new Map([workload('tap1', inTier(one, other)), workload('tap2', inTier(other))]) });
+    const egress = [...there.tables.inet.kernel.content().chains.values()].filter(({ name }) => name.startsWith('class-egress-'));
+    expect(egress.map(({ rules }) => rules.length)).toEqual([1]);
+  });
+  test('do not help a port whose first tier does not', () => {
+    const there = host();
+    const [narrow, wide] = [policyOf('narrow', [rule()], [rule(toPort80)], 'first'), policyOf('wide', [rule()], [rule()])];
+    const tiers = [narrow, wide].map(({ id, tier }) => ({ tier, policies: [id], endAction: 'deny' as const }));
+    there.say({ policies: policies(narrow, wide), workloads: new Map([workload('tap1', { ingress: tiers, egress: tiers, profiles: [] })]) });
+    const passes = (dport: number) => there.passes('forward', { in: 'tap1', out: 'eth0', from: '10.0.0.1', to: '192.0.2.1', sport: 9, dport });
+    expect([passes(80), passes(81)]).toEqual([true, false]);
+  });
+});
+
+describe('packets to the host that are dropped whatever policy says', () => {
+  const jumps = (there: ReturnType<typeof host>): boolean =>
+    there.tables.inet.kernel
+      .content()
+      .chains.get('workload-to-host')!
+      .rules.some((each) => JSON.stringify(each).includes('"chain":"egress"'));
+  test('are not judged, unless a policy logs packets, or denied packets get an answer', () => {
+    const there = host();
+    expect(jumps(there)).toBe(false);
+    const logging = policyOf('p', [], [rule({ action: 'log' })]);
+    there.say({ policies: policies(logging) });
+    expect(jumps(there)).toBe(true);
+    there.say({ policies: new Map([[logging.id, undefined]]) });
+    expect(jumps(there)).toBe(false);
+    expect([jumps(host({ denyAction: 'REJECT' })), jumps(host({ endpointToHostAction: 'ACCEPT' }))]).toEqual([true, true]);
+  });
+});
+
 describe('cost', () => {
   test('an endpoint of a known class adds and removes elements only', () => {
     const there = host();

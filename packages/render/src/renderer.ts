@@ -12,7 +12,7 @@ import {
   sameContent,
   type WorkloadId,
 } from '@calico-openstack/datamodel';
-import { baseChains, baseSets, natChains, policed, type Used, unused } from './base.ts';
+import { baseChains, baseSets, natChains, policed, toHost, type Used, unused } from './base.ts';
 import { Classes } from './classes.ts';
 import { type ConstantSet, Constants } from './constants.ts';
 import { deviceOf, type WorkloadDevice } from './devices.ts';
@@ -24,6 +24,7 @@ import { Others, othersAtStart } from './others.ts';
 import { ExceptedHosts, PoolPrefixes } from './outgoing-nat.ts';
 import { SharedChains, sharedChainsOf } from './prefixes.ts';
 import { QosChains } from './qos.ts';
+import { type Reach, reachOf } from './reach.ts';
 import { renderRules } from './rules.ts';
 import { Sets } from './sets.ts';
 import { stampElements, stampSet } from './stamps.ts';
@@ -38,6 +39,9 @@ export type Rendering = {
 
 const tables: readonly TableName[] = ['inet', 'arp'];
 const directions: readonly Direction[] = ['ingress', 'egress'];
+
+/** A workload as it is in the tables. `classes` has the content of its class by direction. */
+type Rendered = { readonly workload: LocalWorkload; readonly contributions: Contributions; readonly classes: Readonly<Record<Direction, string>> };
 
 /** The tables before anything is known: nothing passes from or to a workload interface. */
 export function baseTables(options: RenderOptions): TableEdits {
@@ -54,12 +58,19 @@ export class Renderer {
   #options: RenderOptions;
   readonly #sets = new Sets();
   readonly #constants = new Constants();
-  readonly #classes: Readonly<Record<Direction, Classes>> = { ingress: new Classes('ingress'), egress: new Classes('egress') };
+  /** What the rules of each policy and profile do, by direction. */
+  readonly #reaches: Readonly<Record<Direction, Map<PolicyId | ProfileId, Reach>>> = { ingress: new Map(), egress: new Map() };
+  readonly #classes: Readonly<Record<Direction, Classes>> = {
+    ingress: new Classes('ingress', this.#reaches.ingress),
+    egress: new Classes('egress', this.#reaches.egress),
+  };
   readonly #hostEndpoints = new HostEndpoints(this.#classes);
   readonly #ruleChains = new Map<string, readonly ConstantSet[]>();
+  /** The chains of rules that log packets. */
+  readonly #logging = new Set<string>();
   readonly #policies = new Map<PolicyId, Policy>();
   readonly #profiles = new Map<ProfileId, Profile>();
-  readonly #workloads = new Map<WorkloadId, { readonly workload: LocalWorkload; readonly contributions: Contributions }>();
+  readonly #workloads = new Map<WorkloadId, Rendered>();
   readonly #sharedChains = new SharedChains();
   readonly #others = new Others();
   readonly #qos = new QosChains();
@@ -86,6 +97,7 @@ export class Renderer {
     const renamed = new Set<IpSetId>();
     for (const [id, set] of change.ipSets) if (set.change !== 'removed' && this.#sets.apply(id, set, edits)) renamed.add(id);
     if (renamed.size > 0) this.#renderUsersOf(renamed, edits);
+    const turned = this.#noteReaches(change);
     for (const [id, policy] of change.policies) this.#renderPolicy(id, policy, edits);
     for (const [id, profile] of change.profiles) this.#renderProfile(id, profile, edits);
     for (const [cidr, isReserved] of change.reserved) this.#others.count(cidr, isReserved ? 1 : -1, edits);
@@ -93,11 +105,11 @@ export class Renderer {
     this.#exceptedHosts.apply(change.nodes, edits);
     this.#exceptedHosts.fill(this.#pools.hasNat && this.#options.natOutgoing.exceptHosts === true, edits);
     const releaseFormer = this.#hostEndpoints.apply(interfaces, this.#options, edits);
-    const devices = this.#renderWorkloads(change.workloads, edits);
+    this.#renderWorkloads(new Map([...this.#withAnotherClass(turned), ...change.workloads]), edits);
     this.#renderUsed(edits);
     releaseFormer();
     for (const [id, set] of change.ipSets) if (set.change === 'removed') this.#sets.apply(id, set, edits);
-    return { tables: edits, devices };
+    return { tables: edits, devices: new Map([...change.workloads].map(([id, workload]) => [id, workload && deviceOf(workload)])) };
   }
 
   /** Takes a changed configuration: every chain is written again, and the sets stay. */
@@ -116,6 +128,29 @@ export class Renderer {
     for (const [id, profile] of this.#profiles) this.#renderProfile(id, profile, edits);
     for (const direction of directions) this.#classes[direction].rewrite(options, edits);
     return edits;
+  }
+
+  /** Notes what changed rules do now. Returns the policies and profiles that have begun or ceased to allow everything, or to do nothing but allow. */
+  #noteReaches({ policies, profiles }: DesiredChange): ReadonlySet<PolicyId | ProfileId> {
+    const turned = new Set<PolicyId | ProfileId>();
+    for (const [id, rules] of [...policies, ...profiles])
+      for (const direction of directions) {
+        const reaches = this.#reaches[direction];
+        const [before, after] = [reaches.get(id), rules && reachOf(rules[direction])];
+        if (after) reaches.set(id, after);
+        else reaches.delete(id);
+        if (before && before !== after) turned.add(id);
+      }
+    return turned;
+  }
+
+  /** The workloads whose class is another one, because these policies and profiles do something else now. */
+  #withAnotherClass(turned: ReadonlySet<PolicyId | ProfileId>): Map<WorkloadId, LocalWorkload> {
+    const concerned = new Map<WorkloadId, LocalWorkload>();
+    if (turned.size === 0) return concerned;
+    for (const [id, { workload, classes }] of this.#workloads)
+      if (directions.some((direction) => this.#classes[direction].contentOf(workload.policy) !== classes[direction])) concerned.set(id, workload);
+    return concerned;
   }
 
   /** Renders the users of sets that changed their name. This is rare: an address set got its first prefix, or lost its last. */
@@ -152,6 +187,8 @@ export class Renderer {
       this.#ruleChains.delete(name);
     }
     this.#constants.release(had, edits);
+    if (rules?.some(({ action }) => action === 'log')) this.#logging.add(name);
+    else this.#logging.delete(name);
   }
 
   #logPrefix(tier: string, id: string): string {
@@ -163,10 +200,9 @@ export class Renderer {
     return `${text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 120)}: `;
   }
 
-  #renderWorkloads(changes: DesiredChange['workloads'], edits: EditList): Map<WorkloadId, WorkloadDevice | undefined> {
-    const devices = new Map<WorkloadId, WorkloadDevice | undefined>();
+  #renderWorkloads(changes: DesiredChange['workloads'], edits: EditList): void {
     const contributions: { before: Contributions; after: Contributions }[] = [];
-    const released: LocalWorkload[] = [];
+    const released: Rendered[] = [];
     for (const [id, next] of changes) {
       const previous = this.#workloads.get(id);
       const active = next && !next.shadowedBy ? next : undefined;
@@ -176,37 +212,40 @@ export class Renderer {
           ingress: this.#classes.ingress.acquire(active.policy, this.#options, edits),
           egress: this.#classes.egress.acquire(active.policy, this.#options, edits),
         };
-        after = contributionsOf(active, classes);
+        after = contributionsOf(active, { ingress: classes.ingress.number, egress: classes.egress.number });
         this.#sharedChains.acquire(sharedChainsOf(active), edits);
         if (active.qosControls) this.#qos.acquire(active, edits);
         this.#countAddresses(active, 1, edits);
-        this.#workloads.set(id, { workload: active, contributions: after });
+        this.#workloads.set(id, {
+          workload: active,
+          contributions: after,
+          classes: { ingress: classes.ingress.content, egress: classes.egress.content },
+        });
       } else this.#workloads.delete(id);
       if (previous) {
-        released.push(previous.workload);
+        released.push(previous);
         this.#countAddresses(previous.workload, -1, edits);
       }
       contributions.push({ before: previous?.contributions ?? noContributions, after });
-      devices.set(id, next && deviceOf(next));
     }
     this.#others.emit(edits);
     emitContributions(contributions, edits);
     // Old classes are released after the new ones were acquired, so that a class which only gets other members is not removed and created again.
-    for (const workload of released) {
-      for (const direction of directions) this.#classes[direction].release(workload.policy, edits);
+    for (const { workload, classes } of released) {
+      for (const direction of directions) this.#classes[direction].release(classes[direction], edits);
       this.#sharedChains.release(sharedChainsOf(workload), edits);
       if (workload.qosControls) this.#qos.release(workload, edits);
     }
-    return devices;
   }
 
   /** Writes the chains that look for what nobody had before, or has any more. */
   #renderUsed(edits: EditList): void {
     const { qos } = this.#used;
-    const used = { qos: this.#qos.use, natOutgoing: this.#pools.hasNat, host: this.#hostEndpoints.use };
+    const used = { qos: this.#qos.use, natOutgoing: this.#pools.hasNat, host: this.#hostEndpoints.use, log: this.#logging.size > 0 };
     const before = this.#used;
     this.#used = used;
     if (!sameContent(used.host, before.host)) this.#renderHostChains(before, edits);
+    if (used.log !== before.log) for (const chain of toHost(this.#options, used.log)) edits.setChain(chain);
     if (used.natOutgoing !== before.natOutgoing) for (const chain of natChains(this.#options, used.natOutgoing)) edits.setChain(chain);
     if (used.qos.size !== qos.size || [...used.qos].some((kind) => !qos.has(kind))) for (const chain of policed(this.#options, used.qos)) edits.setChain(chain);
   }
