@@ -171,9 +171,24 @@ export class Classes {
       rule(clearMark(options.passMark)),
     ]);
     const profiles = known.policy.profiles.flatMap((id): NftRule[] => [rule(jump(profileChain(this.#direction, id))), accepted]);
-    const first = known.kind === 'host' || (known.kind === 'host-forward' && tiers.length > 0) ? invalidRules(options) : [];
-    const last = known.kind === 'workload' || known.kind === 'host' ? [rule(deny(options))] : [];
+    const { first, last } = classEnds(known.kind, tiers.length > 0, options);
     return [...first, ...tiers, ...profiles, ...last];
+  }
+}
+
+/** The rules before and behind the policies of a class. */
+function classEnds(kind: ClassKind, hasTiers: boolean, options: RenderOptions): { readonly first: readonly NftRule[]; readonly last: readonly NftRule[] } {
+  switch (kind) {
+    case 'workload':
+      return { first: [], last: [rule(deny(options))] };
+    case 'host':
+      return { first: invalidRules(options), last: [rule(deny(options))] };
+    case 'host-forward':
+      return { first: hasTiers ? invalidRules(options) : [], last: [] };
+    case 'host-early':
+      return { first: [], last: [] };
+    default:
+      throw new TypeError(`there is no class of the kind ${kind satisfies never}`);
   }
 }
 

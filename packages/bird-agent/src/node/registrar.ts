@@ -2,6 +2,7 @@
 
 import { addressOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
+import { unreachable } from '@calico-openstack/agent/errors';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { Config } from '../option-table.ts';
 import { rivalClaimMs } from '../plan/claims.ts';
@@ -60,10 +61,18 @@ export function nodeRegistrar({ etcd, config, host, nodes, nodeIndex, log, clock
 
   function address(family: IpFamily): string | undefined {
     const wish = config[`IPv${family}Address`];
-    if (wish.kind === 'given') return wish.address;
-    if (wish.kind === 'none') return undefined;
-    const registered = own()?.addresses[family]?.address;
-    return keeper.choose(family, host.address(family), registered && { address: registered, held: host.held(registered) });
+    switch (wish.kind) {
+      case 'given':
+        return wish.address;
+      case 'none':
+        return undefined;
+      case 'find': {
+        const registered = own()?.addresses[family]?.address;
+        return keeper.choose(family, host.address(family), registered && { address: registered, held: host.held(registered) });
+      }
+      default:
+        return unreachable(wish);
+    }
   }
 
   /** The time after which this host's Node must claim its addresses, because another Node has claimed one of them. */

@@ -1,5 +1,7 @@
 // Decides who peers with whom: the mesh of all hosts, and BGPPeers, which take precedence.
+
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily } from '@calico-openstack/addresses';
+import { unreachable } from '@calico-openstack/agent/errors';
 import { type Decoded, decoded, type Labels, refused } from '@calico-openstack/datamodel';
 import type { FilterUse, Session } from '../bird/configuration.ts';
 import { symbol } from '../bird/text.ts';
@@ -246,6 +248,22 @@ type PeerEntry = NonNullable<ReturnType<Resources['peers']['get']>>;
 
 const none = (key: string, address: IpAddress): Wish => ({ from: 'peer', key, address, port: undefined, session: undefined });
 
+/** Compiles which hosts a BGPPeer applies to. Refused when its selector does not parse. */
+export function hostsOf({ hosts }: BgpPeer, { selector }: Lookups): Decoded<(speaker: Speaker) => boolean> {
+  switch (hosts.kind) {
+    case 'all':
+      return decoded(() => true);
+    case 'node':
+      return decoded(({ node }) => node.name === hosts.node);
+    case 'selector': {
+      const matches = selector(hosts.selector);
+      return matches.ok ? decoded(({ node }) => matches.value(node.labels)) : refused(`spec.nodeSelector: ${matches.reason}`);
+    }
+    default:
+      return unreachable(hosts);
+  }
+}
+
 /** The neighbours of this host by a BGPPeer: because it applies to this host, or because this host is at the other end of one that applies to others. */
 function resolveEnds(
   peer: BgpPeer,
@@ -253,9 +271,9 @@ function resolveEnds(
   speakerAt: (address: IpAddress) => Speaker | undefined,
 ): Decoded<{ readonly forward: readonly Remote[]; readonly reverse: readonly Remote[] }> {
   const matcher = (selector: string): Decoded<(labels: Labels) => boolean> => lookups.selector(selector);
-  const hosts = peer.hosts.kind === 'selector' ? matcher(peer.hosts.selector) : decoded(() => true);
-  if (!hosts.ok) return refused(`spec.nodeSelector: ${hosts.reason}`);
-  const isFor = ({ node }: Speaker): boolean => (peer.hosts.kind === 'node' ? peer.hosts.node === node.name : hosts.value(node.labels));
+  const hosts = hostsOf(peer, lookups);
+  if (!hosts.ok) return hosts;
+  const isFor = hosts.value;
 
   const { remotes } = peer;
   if (remotes.kind === 'selector') {

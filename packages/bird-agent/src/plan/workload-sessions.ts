@@ -5,7 +5,7 @@ import { symbol } from '../bird/text.ts';
 import type { BgpPeer } from '../resources/bgp-peer.ts';
 import type { Workload } from '../resources/workload.ts';
 import type { Lookups, Problem, Resources } from './facts.ts';
-import { basics, filterUse, peersInOrder, type Speaker } from './sessions.ts';
+import { basics, filterUse, hostsOf, peersInOrder, type Speaker } from './sessions.ts';
 
 /** The facts from which the sessions are computed. */
 export type WorkloadSessionsInput = {
@@ -54,13 +54,12 @@ export function planWorkloadSessions(input: WorkloadSessionsInput): { readonly s
 
 function sessionsOf(peer: BgpPeer, { own, workloads, filters, peeringAddresses, lookups }: WorkloadSessionsInput, refuse: Refuse): readonly Session[] {
   if (peer.remotes.kind !== 'workloads') return [];
-  const hosts = peer.hosts.kind === 'selector' ? lookups.selector(peer.hosts.selector) : undefined;
-  if (hosts?.ok === false) {
-    refuse(`spec.nodeSelector: ${hosts.reason}`);
+  const hosts = hostsOf(peer, lookups);
+  if (!hosts.ok) {
+    refuse(hosts.reason);
     return [];
   }
-  const isHere = peer.hosts.kind === 'node' ? peer.hosts.node === own.node.name : (hosts?.value(own.node.labels) ?? true);
-  if (!isHere) return [];
+  if (!hosts.value(own)) return [];
   const selected = lookups.selector(peer.remotes.selector);
   if (!selected.ok) {
     refuse(`spec.localWorkloadSelector: ${selected.reason}`);

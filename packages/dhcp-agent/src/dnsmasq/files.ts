@@ -1,7 +1,9 @@
 // Prints and parses the files that Dnsmasq reads about a port: one in its directory of hosts, and one in its directory of options.
 // Every line is bound to the tap by Dnsmasq's own tag for the interface of a packet: whatever a guest claims to be, it gets its own port's answers.
 // No line sets a tag (`set:`): Dnsmasq 2.90 frees such a line's tags together with others that it had linked behind them, and crashes after a reload.
+
 import { type IpAddress, parseAddress, parseCidr, parseMac, prefixLength } from '@calico-openstack/addresses';
+import { unreachable } from '@calico-openstack/agent/errors';
 import { serverIpAddressCode } from '@calico-openstack/datamodel';
 import { isTapName } from '../endpoint.ts';
 import type { DhcpOption, Ipv4Service, OptionValue, ServerAddress } from '../service/service.ts';
@@ -99,10 +101,6 @@ function printValue(value: OptionValue): string {
     default:
       return unreachable(value);
   }
-}
-
-function unreachable(value: never): never {
-  throw new TypeError(`there is no such kind of option: ${JSON.stringify(value)}`);
 }
 
 /** Whether two entries serve a port in the same way, whatever MACs had the addresses before. */

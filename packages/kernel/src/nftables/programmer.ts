@@ -1,5 +1,6 @@
 // A TableProgrammer over anything that can read a table and commit transactions: the kernel (table.netlink.ts) or the fake (table.fake.ts). The shell around what is
 // wanted (wanted-table.ts), what the kernel holds (held-table.ts) and difference.ts: when it reads, what it does after a refusal, when it tries again.
+import { unreachable } from '@calico-openstack/agent/errors';
 import { difference } from './difference.ts';
 import { HeldTable } from './held-table.ts';
 import type { NftSet, TableFamily } from './objects.ts';
@@ -152,7 +153,16 @@ function sizeOf(operation: Operation): number {
       return operation.elements.length;
     case 'add rules':
       return operation.encoded.length;
-    default:
+    case 'add table':
+    case 'delete table':
+    case 'add chain':
+    case 'flush chain':
+    case 'delete chain':
+    case 'add set':
+    case 'delete set':
+    case 'delete object':
       return 1;
+    default:
+      return unreachable(operation);
   }
 }

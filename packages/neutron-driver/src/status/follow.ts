@@ -1,5 +1,7 @@
 // Follows the Felixes' reports while this driver is the elected one, and passes each port and agent to the loop that handles it.
+
 import { type Logger, takeEach, tellUnreadable } from '@calico-openstack/agent';
+import { unreachable } from '@calico-openstack/agent/errors';
 import { agentStatusRoot, decodeAgentStatus, felixStatusRoot, parseAgentStatusKey, parseFelixStatusKey } from '@calico-openstack/datamodel';
 import type { Change, Etcd } from '@calico-openstack/etcd';
 import type { AgentReports } from './agents.ts';
@@ -26,18 +28,30 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
   const reportedAt = new Map<string, number>();
   let followed = false;
 
-  function one({ key, value, modRevision }: Change): void {
-    const reports = parseFelixStatusKey(region, key);
+  function one(change: Change): void {
+    const reports = parseFelixStatusKey(region, change.key);
     if (!reports) return;
-    const { host } = reports;
-    if (reports.kind === 'endpoint') {
-      if (!portId.test(reports.endpoint)) return;
-      ports.vanished(reports.endpoint, key, value === undefined ? reportedAt.get(key) : undefined);
-      if (value === undefined) reportedAt.delete(key);
-      else reportedAt.set(key, modRevision);
-      ports.look(reports.endpoint);
-      return;
+    switch (reports.kind) {
+      case 'endpoint':
+        endpointReported(reports.endpoint, change);
+        return;
+      case 'agent':
+        agentReported(reports.host, change);
+        return;
+      default:
+        unreachable(reports);
     }
+  }
+
+  function endpointReported(endpoint: string, { key, value, modRevision }: Change): void {
+    if (!portId.test(endpoint)) return;
+    ports.vanished(endpoint, key, value === undefined ? reportedAt.get(key) : undefined);
+    if (value === undefined) reportedAt.delete(key);
+    else reportedAt.set(key, modRevision);
+    ports.look(endpoint);
+  }
+
+  function agentReported(host: string, { key, value }: Change): void {
     if (value === undefined) {
       hosts.delete(host);
       log.error({ host }, 'Felix has stopped reporting: Neutron will show its agent as dead');

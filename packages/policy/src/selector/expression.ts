@@ -37,8 +37,16 @@ export function mapLeaves(expression: Expression, change: (leaf: Expression) => 
     case 'and':
     case 'or':
       return { kind: expression.kind, operands: expression.operands.map((operand) => mapLeaves(operand, change)) };
-    default:
+    case 'all':
+    case 'global':
+    case 'has':
+    case 'in':
+    case 'contains':
+    case 'starts with':
+    case 'ends with':
       return change(expression);
+    default:
+      throw new TypeError(`there is no expression like ${JSON.stringify(expression satisfies never)}`);
   }
 }
 
