@@ -45,7 +45,7 @@ function metricList(): string {
     const labels = labelNames.length > 0 ? ` \`{${labelNames.join(', ')}}\`` : '';
     return `| \`${name}\`${labels} | ${type} | ${parts.map((part) => part.slice('calico-'.length)).join(', ')} | ${help} |`;
   });
-  return ['| metric | type | of | what it says |', '| --- | --- | --- | --- |', ...cells].join('\n');
+  return ['| metric | type | of | meaning |', '| --- | --- | --- | --- |', ...cells].join('\n');
 }
 
 /** The documents with a printed list, and the list that each has to have. */

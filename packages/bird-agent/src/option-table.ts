@@ -105,14 +105,14 @@ export const options = named(inFile, {
   DeviceRouteProtocol: row(whole(0, 255), 3, "routing protocol number of workloads' routes; must be the same as Felix's", required),
   ExportPrefixes: prefixes('prefixes whose routes are announced from any interface'),
   WorkloadPrefixes: prefixes('prefixes that other hosts may announce, with parts of them, in addition to single addresses'),
-  MaxRoutesPerPeer: row(whole(0, 2147483647), 0, 'greatest number of routes that are accepted from each neighbour; 0: any number', required),
+  MaxRoutesPerPeer: row(whole(0, 2147483647), 0, 'greatest number of routes that are accepted from each neighbour; 0 for any number', required),
   GracefulRestartWaitSecs: row(
     whole(1, 3600),
     15,
     'seconds that a BIRD started with `-R` waits at most for its neighbours before it removes routes that nobody has announced again; new workloads are announced after that. One neighbour that is down makes it wait for the whole time',
   ),
   BgpHoldTimeSecs: row(whole(3, 65535), 90, "hold time of BGP sessions; a BGPPeer's `holdTime` has priority"),
-  RemoveHostsGoneDays: row(whole(0, 3650), 0, 'days without a report of a host’s Felix after which this agent removes its Node; 0: never. See below'),
+  RemoveHostsGoneDays: row(whole(0, 3650), 0, 'days without a report of a host’s Felix after which this agent removes its Node; 0 for never. See below'),
   OpenstackRegion: row<string | undefined>(
     matching(isRegion, 'a lower-case DNS label of at most 46 characters'),
     undefined,

@@ -127,16 +127,16 @@ export const options = {
     }),
     state_path: row(path, '/var/lib/neutron', "Neutron's directory for state; the agent's files are in its subdirectory `dhcp`", { required: true }),
     dhcp_confs: row<string | undefined>(path, undefined, "directory of the agent's files", { required: true, shownDefault: '$state_path/dhcp' }),
-    dns_domain: row<string | undefined>(domain, 'openstacklocal', 'domain of guests whose port has no FQDN; empty: none', {
+    dns_domain: row<string | undefined>(domain, 'openstacklocal', 'domain of guests whose port has no FQDN; an empty text for none', {
       empty: { value: undefined },
       also: { conf: ['DEFAULT/dns_domain', 'DEFAULT/dhcp_domain'] },
     }),
     dnsmasq_dns_servers: row<readonly string[]>(
       dnsServers,
       [],
-      'DNS servers that the agent asks for names which are none of its ports; guests ask the agent if their subnet names no server',
+      'DNS servers to which the agent forwards queries for names other than those of its ports; guests have the agent as their server if their subnet has none',
     ),
-    dnsmasq_local_resolv: row(truth, false, "whether the agent also asks this host's DNS servers (`/etc/resolv.conf`)"),
+    dnsmasq_local_resolv: row(truth, false, "whether the agent also forwards queries to this host's DNS servers (`/etc/resolv.conf`)"),
     dnsmasq_lease_max: row(whole(1, mostSeconds), 16_777_216, 'greatest number of DHCPv4 leases of Dnsmasq'),
     dnsmasq_config_file: row<string | undefined>(
       path,
@@ -146,9 +146,9 @@ export const options = {
     dnsmasq_base_log_dir: row<string | undefined>(path, undefined, 'directory where Dnsmasq logs each DHCPv4 exchange', {
       shownDefault: 'syslog, with fewer details',
     }),
-    dhcp_lease_duration: row<number | undefined>(leaseSeconds, 86_400, 'duration of a lease in seconds, at least 120; -1: without end'),
-    dhcp_renewal_time: row(whole(0, mostSeconds), 0, 'seconds until a guest renews its DHCPv4 lease; 0: half of the lease'),
-    dhcp_rebinding_time: row(whole(0, mostSeconds), 0, 'seconds until a guest rebinds its DHCPv4 lease with any server; 0: seven eighths of the lease'),
+    dhcp_lease_duration: row<number | undefined>(leaseSeconds, 86_400, 'duration of a lease in seconds, at least 120; -1 for no end'),
+    dhcp_renewal_time: row(whole(0, mostSeconds), 0, 'seconds until a guest renews its DHCPv4 lease; 0 for half of the lease'),
+    dhcp_rebinding_time: row(whole(0, mostSeconds), 0, 'seconds until a guest rebinds its DHCPv4 lease with any server; 0 for seven eighths of the lease'),
     dhcp_broadcast_reply: row(truth, false, 'whether DHCPv4 is answered by broadcast'),
     debug: row(truth, false, 'whether the severity of the log is DEBUG; otherwise it is INFO'),
     log_dir: row<string | undefined>(path, undefined, 'directory of the log; without it, the log goes only to standard output'),

@@ -218,7 +218,7 @@ export const parameters = {
       "the most lines that each Log rule writes; with `none`, upstream's default, anybody who may send packets can fill the host's log",
       { none, shownDefault: '20/second' },
     ),
-    LogActionRateLimitBurst: row(whole(0, 9999), 5, 'how many of these lines may come at once'),
+    LogActionRateLimitBurst: row(whole(0, 9999), 5, 'how many of these lines may be written at once'),
     DeviceRouteProtocol: row(whole(1, 255), 3, 'the protocol number of routes to workloads'),
     RemoveExternalRoutes: row(truth, true, "whether other programs' routes on workloads' interfaces are removed"),
     IPv4NormalRoutePriority: row(priority, 1024, 'the metric of IPv4 routes'),

@@ -82,9 +82,9 @@ const pairPrefix: Parser<Cidr> = (word, dialect) => {
 const qosRows = (direction: 'ingress' | 'egress') =>
   ({
     burstBits: row(whole(0), 4294967296, `bits that an ${direction} bandwidth limit lets through at once, where its rule has no max_burst_kbps`),
-    minburstBytes: row(whole(0), 0, 'no effect: upstream’s for a peak rate, which Neutron has none of'),
+    minburstBytes: row(whole(0), 0, 'no effect; in upstream’s driver it belongs to a peak rate, which Neutron does not have'),
     burstPackets: row(whole(0), 5, `packets that an ${direction} packet rate limit lets through at once`),
-    maxConnections: row(whole(0), 0, `most ${direction} connections of a port at the same time; 0: any number`, required),
+    maxConnections: row(whole(0), 0, `most ${direction} connections of a port at the same time; 0 for any number`, required),
   }) as const;
 const [ingress, egress] = [qosRows('ingress'), qosRows('egress')];
 
@@ -106,7 +106,7 @@ export const options = inSection('calico', {
   ),
   elector_name: row(text, systemHostName(), "this server's name in the election", { shownDefault: "the system's host name in lower case" }),
   startup_resync: row(oneOf('always', 'never'), 'always', 'whether all of etcd is compared with Neutron at the start'),
-  etcd_compaction_period_mins: row(whole(0, 525_600), 60, "minutes between compactions of etcd's history; 0: never"),
+  etcd_compaction_period_mins: row(whole(0, 525_600), 60, "minutes between compactions of etcd's history; 0 for never"),
   etcd_compaction_min_revisions: row(whole(0), 1000, 'least number of revisions that a compaction keeps'),
   num_port_status_threads: row(whole(1, 1000), 4, 'number of port states that are written to Neutron at the same time'),
   project_name_cache_max: row(whole(1), 100, 'number of project names that are cached'),
@@ -133,7 +133,7 @@ export const options = inSection('calico', {
   neutron_rows_command: row<readonly string[]>(
     (value) => good(words(value)),
     ['/usr/bin/python3', '-m', 'calico_openstack.rows_process'],
-    'command that answers questions for rows in the background; empty: somebody else starts it',
+    'command that answers requests for rows in the background; an empty text when another program starts it',
     { empty: { value: [] }, shownDefault: '/usr/bin/python3 -m calico_openstack.rows_process' },
   ),
   neutron_driver_metrics_enabled: row(truth, false, 'whether `/metrics` is served, in Prometheus’s format'),

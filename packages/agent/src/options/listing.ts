@@ -7,7 +7,7 @@ import { shownDefault } from './resolve.ts';
  * @param live whether to have a column that marks the options that FelixConfiguration can change while the agent runs
  */
 export function optionList(table: Table, { live = false } = {}): string {
-  const heading = live ? ['option', 'default', 'live', 'what it says'] : ['option', 'default', 'what it says'];
+  const heading = live ? ['option', 'default', 'live', 'meaning'] : ['option', 'default', 'meaning'];
   const rows = Object.entries(table).map(([key, option]) => [
     shownNames(key, option)
       .map((name) => `\`${name}\``)

@@ -101,7 +101,7 @@ test('what is in force is shown with where it comes from, and no secret', () => 
 test('a table is printed for people', () => {
   expect(optionList({ Port: table.Port, Loud: table.Loud, ...inSection('calico', { etcd_port: row(whole(1), 2379, 'a | b') }) }, { live: true })).toBe(
     [
-      '| option | default | live | what it says |',
+      '| option | default | live | meaning |',
       '| --- | --- | --- | --- |',
       '| `Port`, `OldPort` | `9` |  | where it listens |',
       '| `Loud` | `false` | yes | how loud |',
