@@ -1,8 +1,8 @@
 // The floor of Felix's benches: the smallest program that follows the same values in etcd and makes the same changes in the kernel by netlink. It understands only the values that the benches
 // write, checks nothing, shares nothing between endpoints and survives no failure.
 //
-// An endpoint of this host gets a route, a neighbour, the settings of its interface and an element of a set. The members of the group `client` are a set. The group `shared` is a chain,
-// whose rule comes and goes.
+// An endpoint of this host gets a route, a neighbour, the settings of its interface and an element of the map that leads to its group. A group of an endpoint of this host is a set of its
+// members in the whole cluster and a chain. The members of the group `client` are a set. The group `shared` is a chain, whose rule comes and goes.
 import { hostname } from 'node:os';
 import { addressBytes, type IpAddress } from '@calico-openstack/addresses';
 import { connectEtcd } from '@calico-openstack/etcd';
@@ -23,8 +23,9 @@ import { equal, inSet, l4proto, nameBegins, port, rule } from '@calico-openstack
 
 const UDP = 17;
 const [ALLOWED, TOGGLED] = [7000, 7001];
-const addresses = { name: 'addresses', key: ['ipv4_addr'] } as const;
+const addresses = { name: 'addresses', key: ['ipv4_addr'], data: 'verdict' } as const;
 const clients = { name: 'clients', key: ['ipv4_addr'] } as const;
+const groupLabel = 'sg.projectcalico.org/openstack-';
 const prefix = '/calico/resources/v3/projectcalico.org';
 const host = process.env['FELIX_FELIXHOSTNAME'] ?? hostname();
 const { FELIX_ETCDENDPOINTS: endpoints = 'http://127.0.0.1:2379', ETCD_USERNAME: username, ETCD_PASSWORD: password } = process.env;
@@ -50,27 +51,62 @@ table.setChain(shared(false));
 table.setChain({
   name: 'forward',
   hook: { type: 'filter', hook: 'forward', priority: 0, policy: 'drop' },
-  rules: [
-    rule(nameBegins('meta oifname', 'tap'), inSet(addresses.name, ['ip daddr']), inSet(clients.name, ['ip saddr']), ...toPort(ALLOWED), accept),
-    rule({ is: 'verdict', verdict: 'jump', chain: 'shared' }),
-  ],
+  rules: [rule(nameBegins('meta oifname', 'tap'), { is: 'verdict-map', fields: ['ip daddr'], map: addresses.name })],
 });
 
-type Held = { readonly device: string; readonly mac: string; readonly address: string; readonly isClient: boolean };
+type Held = { readonly device: string; readonly mac: string; readonly address: string; readonly isClient: boolean; readonly group: string };
 const held = new Map<string, Held>();
+/** The addresses of a group's members, and how many endpoints of this host are members. */
+const groups = new Map<string, { readonly members: Set<string>; users: number }>();
 
-function objectsOf({ device, mac, address }: Omit<Held, 'isClient'>) {
+const elementOf = (address: string) => ({ key: addressBytes(address as IpAddress) });
+const setOf = (group: string) => ({ name: `members-${group}`, key: ['ipv4_addr'] }) as const;
+
+/** Counts the endpoints of this host in a group. The first brings the group's set and chain, the last takes them away. */
+function use(group: string, by: 1 | -1): void {
+  const entry = groups.get(group)!;
+  entry.users += by;
+  if (by === 1 && entry.users === 1) {
+    table.setSet(setOf(group), [...entry.members].map(elementOf));
+    const toClients = rule(inSet(clients.name, ['ip saddr']), ...toPort(ALLOWED), accept);
+    table.setChain({
+      name: group,
+      rules: [rule(inSet(setOf(group).name, ['ip saddr']), accept), toClients, rule({ is: 'verdict', verdict: 'jump', chain: 'shared' })],
+    });
+  } else if (entry.users === 0) {
+    table.removeChain(group);
+    table.removeSet(setOf(group).name);
+  }
+}
+
+function join(group: string, address: string): void {
+  const entry = groups.get(group) ?? { members: new Set(), users: 0 };
+  groups.set(group, entry);
+  if (entry.members.has(address)) return;
+  entry.members.add(address);
+  if (entry.users > 0) table.addElements(setOf(group).name, [elementOf(address)]);
+}
+
+function leave(group: string, address: string): void {
+  const entry = groups.get(group)!;
+  entry.members.delete(address);
+  if (entry.users > 0) table.removeElements(setOf(group).name, [elementOf(address)]);
+}
+
+function objectsOf({ device, mac, address, group }: Omit<Held, 'isClient'>) {
   return {
-    element: { key: addressBytes(address as IpAddress) },
+    element: { key: addressBytes(address as IpAddress), verdict: { verdict: 'goto', chain: group } as const },
+    client: elementOf(address),
     route: deviceRoute({ destination: `${address}/32`, device, metric: 1024, protocol: 3 }),
     neighbour: { kind: 'permanent', device, address, mac } as const,
   };
 }
 
 function add(key: string, endpoint: Held): void {
-  const { element, route, neighbour } = objectsOf(endpoint);
+  const { element, client, route, neighbour } = objectsOf(endpoint);
   held.set(key, endpoint);
-  if (endpoint.isClient) table.addElements(clients.name, [element]);
+  use(endpoint.group, 1);
+  if (endpoint.isClient) table.addElements(clients.name, [client]);
   table.addElements(addresses.name, [element]);
   routes.set(route);
   neighbours.set(neighbour);
@@ -86,24 +122,30 @@ function add(key: string, endpoint: Held): void {
 function remove(key: string): void {
   const endpoint = held.get(key);
   if (!endpoint) return;
-  const { element, route, neighbour } = objectsOf(endpoint);
+  const { element, client, route, neighbour } = objectsOf(endpoint);
   held.delete(key);
-  for (const { name } of [addresses, clients]) table.removeElements(name, [element]);
+  table.removeElements(addresses.name, [element]);
+  table.removeElements(clients.name, [client]);
+  leave(endpoint.group, endpoint.address);
+  use(endpoint.group, -1);
   routes.remove(routeKey(route));
   neighbours.remove(neighbourKey(neighbour));
 }
 
 function takeEndpoint(key: string, value: Uint8Array): void {
   const { metadata, spec } = JSON.parse(new TextDecoder().decode(value));
+  const names = Object.keys(metadata.labels).flatMap((label) => (label.startsWith(groupLabel) ? [label.slice(groupLabel.length)] : []));
+  const group = names.find((name) => /^g\d+$/.test(name)) ?? 'none';
+  const address: string = spec.ipNetworks[0].split('/')[0];
+  join(group, address);
   if (spec.node !== host) return;
-  const isClient = metadata.labels['sg.projectcalico.org/openstack-client'] !== undefined;
-  const endpoint: Held = { device: spec.interfaceName, mac: spec.mac, address: spec.ipNetworks[0].split('/')[0], isClient };
+  const endpoint: Held = { device: spec.interfaceName, mac: spec.mac, address, isClient: names.includes('client'), group };
+  const { isClient } = endpoint;
   if (!held.has(key)) add(key, endpoint);
   else if (held.get(key)?.isClient !== isClient) {
     held.set(key, endpoint);
-    const { element } = objectsOf(endpoint);
-    if (isClient) table.addElements(clients.name, [element]);
-    else table.removeElements(clients.name, [element]);
+    if (isClient) table.addElements(clients.name, [elementOf(address)]);
+    else table.removeElements(clients.name, [elementOf(address)]);
   }
 }
 
