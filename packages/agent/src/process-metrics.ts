@@ -6,13 +6,13 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 const gauges: Readonly<Record<string, { readonly help: string; read(): number }>> = {
   process_resident_memory_bytes: { help: 'Bytes of memory that the process has in use.', read: () => process.memoryUsage.rss() },
   process_virtual_memory_bytes: {
-    help: 'Bytes of addresses that the process has taken.',
+    help: 'Bytes of virtual memory that the process has mapped.',
     read: () => 1024 * Number(/VmSize:\s+(\d+)/.exec(proc('status'))?.[1]),
   },
   process_open_fds: { help: 'Files and sockets that the process has open.', read: () => readdirSync('/proc/self/fd').length },
-  process_max_fds: { help: 'How many it may have open.', read: () => Number(/Max open files\s+(\d+)/.exec(proc('limits'))?.[1]) },
+  process_max_fds: { help: 'The greatest number of files and sockets that the process may have open.', read: () => Number(/Max open files\s+(\d+)/.exec(proc('limits'))?.[1]) },
   nodejs_eventloop_lag_max_seconds: {
-    help: 'The longest time for which one turn of the event loop held everything else up, since about a minute ago; to 20 ms. It is measured from the first question for it on.',
+    help: 'The longest turn of the event loop in about the last minute, in seconds, during which nothing else ran; exact to 20 ms. It is measured from the first scrape on.',
     read: () => longestTurnMs() / 1000,
   },
   process_start_time_seconds: { help: 'When the process was started, in seconds since 1970.', read: () => startedAtSeconds },

@@ -32,7 +32,7 @@ export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] |
   const refused = gauge('configuration_refused', 'Whether the configuration in force is an older one, because the newest was refused.');
   const refusedRoutes = new Gauge({
     name: 'calico_bird_agent_refused_routes',
-    help: 'Routes that a neighbour announces and cannot have, by session; sessions with none are left out.',
+    help: 'Routes that a neighbour announces and that are refused, by session; sessions without refused routes are left out.',
     labelNames: ['session'],
     registers,
   });
@@ -66,7 +66,7 @@ export function agentMetrics(sessions: () => Promise<readonly ProtocolStatus[] |
   });
   new Gauge({
     name: 'calico_bird_agent_session_routes',
-    help: 'Routes of a session, by session and what became of them: imported, filtered (not accepted), exported. Without the mesh.',
+    help: 'Routes of a session, by session and by whether they are imported, filtered (not accepted) or exported. Sessions of the mesh are left out.',
     labelNames: ['session', 'routes'],
     registers,
     async collect() {

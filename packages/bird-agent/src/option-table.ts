@@ -69,7 +69,7 @@ const logFile: Parser<string> = (value) => {
 };
 
 const address = (family: 4 | 6) =>
-  row<AddressWish>(addressWish(family), { kind: 'find' }, `this host's IPv${family} address, with its prefix length; \`none\`: it has none`, {
+  row<AddressWish>(addressWish(family), { kind: 'find' }, `this host's IPv${family} address, with its prefix length; \`none\` when it has none`, {
     ...required,
     none: { value: { kind: 'none' } },
     shownDefault: 'autodetect',

@@ -49,7 +49,7 @@ export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, l
   const inSync = new Gauge({ name: name('in_sync'), help: 'Whether etcd is followed and was read in full.', registers });
   read('problems', 'Ports and subnets that are not served, or only in part.', problems);
   read('refusals', 'Refusals by the disk or the kernel for single ports, which are retried.', refusals);
-  read('last_error_timestamp_seconds', 'When the last warning or error was logged; 0: never.', () => (lastErrorMs() ?? 0) / 1000);
+  read('last_error_timestamp_seconds', 'When the last warning or error was logged, in seconds since 1970; 0 when none was.', () => (lastErrorMs() ?? 0) / 1000);
   new Gauge({
     name: name('ports'),
     help: 'Ports that are served, by network and family.',
@@ -74,7 +74,7 @@ export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, l
   });
   new Gauge({
     name: name('dnsmasq_up'),
-    help: 'Whether a Dnsmasq runs and answers, by what it is for.',
+    help: 'Whether a Dnsmasq runs and answers, by its purpose.',
     labelNames: ['dnsmasq'],
     registers,
     collect() {
@@ -83,7 +83,7 @@ export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, l
   });
   new Counter({
     name: name('dnsmasq_restarts_total'),
-    help: 'How often a Dnsmasq was started again, by what it is for.',
+    help: 'How often a Dnsmasq was restarted, by its purpose.',
     labelNames: ['dnsmasq'],
     registers,
     collect() {

@@ -65,12 +65,12 @@ export function createMetrics(host: string, sizes: Sizes): Metrics {
   });
   const messages = new Counter({
     name: 'felix_int_dataplane_messages',
-    help: 'Objects that came, changed or went by the calculation, by kind.',
+    help: 'Objects that the calculation added, changed or removed, by kind.',
     labelNames: ['type'],
     registers,
   });
-  const outputEvents = counter('felix_calc_graph_output_events', 'Objects that came, changed or went by the calculation.');
-  const batch = summary('felix_int_dataplane_msg_batch_size', 'How many of them were programmed at once.');
+  const outputEvents = counter('felix_calc_graph_output_events', 'Objects that the calculation added, changed or removed.');
+  const batch = summary('felix_int_dataplane_msg_batch_size', 'Objects of the calculation that were programmed in one step.');
   const refusals = new Map<string, number>();
   const refused = gauge(
     'felix_refused_addresses',
@@ -89,7 +89,7 @@ export function createMetrics(host: string, sizes: Sizes): Metrics {
     applySeconds: summary('felix_int_dataplane_apply_time_seconds', 'Seconds from processing a change to the kernel having it.'),
     initialResyncSeconds: gauge(
       'felix_int_dataplane_initial_resync_time_seconds',
-      'Seconds from the start of the process until the kernel was as the datastore wants it; 0 until then.',
+      'Seconds from the start of the process until the kernel was programmed for the first time as the datastore requires; 0 until then.',
     ),
     calculationSeconds: summary('felix_calc_graph_update_time_seconds', 'Seconds that the calculation took for each batch of updates of the datastore.'),
     linkBatch: summary('felix_int_dataplane_iface_msg_batch_size', 'How many interfaces changed at once.'),
@@ -143,7 +143,7 @@ function addSizes(registry: Registry, { calculation, routes }: Sizes): void {
   gauge('felix_label_index_num_endpoints', 'Endpoints and network sets of all hosts, which selectors may match.', () => calculation().contributors);
   new Gauge({
     name: 'felix_label_index_num_active_selectors',
-    help: 'The selectors of felix_active_local_selectors, by whether an index serves them; those that none serves cost a look at every new set of labels.',
+    help: 'The selectors of felix_active_local_selectors, by whether an index serves them; a selector without an index is evaluated for every new set of labels.',
     labelNames: ['optimized'],
     registers,
     collect() {
@@ -189,7 +189,7 @@ function addTables(registry: Registry, tables: Sizes['tables']): void {
       },
     });
   };
-  counter('felix_nft_calls', 'Transactions that the kernel took.', ({ committed }) => committed);
+  counter('felix_nft_calls', 'Transactions that the kernel accepted.', ({ committed }) => committed);
   counter('felix_nft_errors', 'Transactions that the kernel refused.', ({ refused }) => refused);
   counter('felix_nft_list_calls', 'How often a whole table was read and compared.', ({ readings }) => readings);
   for (const [what, of] of [
