@@ -204,6 +204,31 @@ test('an address that leaves is in the kernel’s table from the step on in whic
   expect(w.leaving()).toBe(0);
 });
 
+test('whoever gets an address that leaves may send from it when it is released, if it is still his', () => {
+  const w = begun();
+  const sources = (): readonly string[] =>
+    w.inet
+      .content()
+      .sets.get('workload-addresses4')!
+      .elements.map(({ key }) => String.fromCharCode(...key.slice(0, 4)))
+      .sort();
+  const heir = (number: number) => workload(number, { addresses: workload(1).addresses, routed: workload(1).addresses });
+  w.dataplane.note(changeOf(workload(1)));
+  w.dataplane.step();
+  w.willLeave(address);
+  w.dataplane.note(changeOf('w1' as WorkloadId, heir(2), workload(9)));
+  w.dataplane.step();
+  expect(sources()).toEqual(['tap9']);
+  w.dataplane.note(changeOf('w2' as WorkloadId, heir(3))); // it leaves this one too, which never had it
+  w.dataplane.step();
+  w.willLeave();
+  w.dataplane.step();
+  expect(sources()).toEqual(['tap9']);
+  w.dataplane.release([address]);
+  w.dataplane.step();
+  expect(sources()).toEqual(['tap3', 'tap9']);
+});
+
 test('an endpoint on an interface that nobody polices is in error, and is programmed once its interface is named', () => {
   const w = begun();
   w.dataplane.note(changeOf(workload(1, { interfaceName: 'eth0' })));

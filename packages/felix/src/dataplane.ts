@@ -22,6 +22,7 @@ import {
   type WorkloadDevice,
 } from '@calico-openstack/render';
 import type { Devices } from './devices.ts';
+import { NewSources } from './new-sources.ts';
 
 /** Our tables in the kernel. Only the dataplane edits and commits them. */
 export type Tables = Readonly<Record<TableName, OpenTable>>;
@@ -98,6 +99,7 @@ class HostDataplane implements Dataplane {
   readonly #changed = new Set<WorkloadId>();
   readonly #gone = new Set<WorkloadId>();
   readonly #left = new Set<IpAddress>();
+  readonly #newSources = new NewSources();
 
   constructor(tables: Tables, options: RenderOptions, onRejected: (rejected: RejectedEdit) => void) {
     this.#tables = tables;
@@ -146,6 +148,7 @@ class HostDataplane implements Dataplane {
   step(): StepReport {
     const { devices } = this.#begun();
     this.#noteDevices(devices);
+    this.#allowNewSources();
     for (const name of tableNames) if (this.#waitingHooks[name]) this.#tables[name].apply();
     this.#hook();
     const tables = { inet: this.#tables.inet.apply(), arp: this.#tables.arp.apply() };
@@ -158,7 +161,10 @@ class HostDataplane implements Dataplane {
   }
 
   release(addresses: readonly IpAddress[]): void {
-    for (const address of addresses) this.#tables.inet.removeElements(leavingAddresses(familyOf(address)), [addressElement(address)]);
+    for (const address of addresses) {
+      this.#tables.inet.removeElements(leavingAddresses(familyOf(address)), [addressElement(address)]);
+      this.#newSources.release(address);
+    }
     this.#begun().devices.release(addresses);
   }
 
@@ -196,14 +202,18 @@ class HostDataplane implements Dataplane {
 
   #edit(edits: TableEdits): void {
     const isHook = (edit: TableEdit): boolean => edit.edit === 'set-chain' && edit.chain.hook !== undefined;
-    const now = { ...edits };
+    const now = { ...edits, inet: edits.inet.filter((edit) => !this.#newSources.holdsBack(edit)) };
     for (const name of tableNames) {
       const waiting = this.#waitingHooks[name];
       if (!waiting) continue;
-      waiting.push(...edits[name].filter(isHook));
-      now[name] = edits[name].filter((edit) => !isHook(edit));
+      waiting.push(...now[name].filter(isHook));
+      now[name] = now[name].filter((edit) => !isHook(edit));
     }
     applyEdits(this.#tables, now).forEach(this.#onRejected);
+  }
+
+  #allowNewSources(): void {
+    applyEdits(this.#tables, { inet: this.#newSources.take(), arp: [] }).forEach(this.#onRejected);
   }
 
   /**
@@ -222,6 +232,7 @@ class HostDataplane implements Dataplane {
   #noteDevices(devices: Devices): void {
     for (const address of devices.update(this.#waiting)) {
       this.#left.add(address);
+      this.#newSources.leaves(address);
       this.#tables.inet.addElements(leavingAddresses(familyOf(address)), [addressElement(address)]);
     }
     for (const id of this.#waiting.keys()) this.#changed.add(id);

@@ -182,6 +182,28 @@ describe('what is there at other times', () => {
     }
   });
 
+  test('whoever gets an address sends nothing in its former holder’s connections, not even before these are cut', async () => {
+    await running();
+    const heir = await host.plug({ ...endpointNumber(3, ['closed']), addresses: two.addresses });
+    const connection = { ...udp(7000), sourcePort: 555 };
+    const answer = { protocol: 17, sourcePort: 7000, destinationPort: 555 };
+    expect([await host.passes(one, two, connection), await host.passes(two, one, answer)]).toEqual([true, true]);
+    await host.put(securityGroup('closed', [], []));
+    const { key, value } = workloadEndpoint(heir);
+    const moving = host.etcd.transact([], [{ delete: workloadEndpoint(two).key }, { put: key, value }]);
+    const sent: number[] = [];
+    await host.until(async () => {
+      for (let count = 0; count < 20; count += 1) {
+        sent.push(host.send(heir, one, answer));
+        await new Promise(setImmediate);
+      }
+      host.readArrivals();
+      return (await host.statusOf(heir)) === '{"status":"up"}';
+    }, 'the heir');
+    await moving;
+    host.readArrivals();
+    expect(sent.filter((probe) => host.arrivalOf(probe) !== undefined)).toEqual([]);
+  });
   test('an address that changed hands while the agent was away: its connections do not reach the new owner, also where nothing of the old one is left', async () => {
     await running();
     const connection = { ...udp(7000), sourcePort: 555 };

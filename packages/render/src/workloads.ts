@@ -13,6 +13,9 @@ import { concat, ifnameBytes, port, u32 } from './statements.ts';
 export const knownInterfaces = 'workload-interfaces';
 /** The set of (interface, address): the addresses that a workload may send from and claim. */
 export const ownAddresses = (family: IpFamily): string => `workload-addresses${family}`;
+/** The bytes of the address in the key of an element of that set, behind the interface's name. */
+export const ownAddressOf = (key: Uint8Array): Uint8Array => key.subarray(ifnameLength);
+const ifnameLength = 16;
 /** The set of addresses that left their workload while their connections are not cut yet. No rule uses it. An agent that was killed in between reads it at its next start. */
 export const leavingAddresses = (family: IpFamily): string => `leaving-addresses${family}`;
 /** The set of (interface, MAC): the port's own MAC. */
@@ -68,7 +71,7 @@ export function earlierAddresses(elementsOf: (set: NftSet) => Iterable<NftElemen
   const led = new Map<Cidr, string>();
   const named = (name: string): Iterable<NftElement> => elementsOf(workloadSets.inet.find((set) => set.name === name)!);
   for (const family of [4, 6] as const) {
-    for (const { key } of named(ownAddresses(family))) led.set(hostCidr(addressFromBytes(key.subarray(16))), nameFromBytes(key.subarray(0, 16)));
+    for (const { key } of named(ownAddresses(family))) led.set(hostCidr(addressFromBytes(ownAddressOf(key))), nameFromBytes(key.subarray(0, ifnameLength)));
     for (const { key } of named(leavingAddresses(family))) led.set(hostCidr(addressFromBytes(key)), '');
   }
   return led;
