@@ -9,21 +9,16 @@ export type HeartbeatOptions = { readonly region: string | undefined; readonly h
 /** Writes a heartbeat at once and then at every interval, until closed. The rest of the agent does not depend on it. */
 export function startHeartbeat(etcd: Etcd, { region, host, log, clock = systemClock }: HeartbeatOptions): LeasedWriter {
   const beat = agentHeartbeat(region, host, 'calico-bird-agent', clock.nowMs());
-  let failing = false;
   return writeUnderLease(etcd, {
     ...heartbeatTimes,
     operations: (lease) => beat.operations(lease, clock.nowMs()),
-    onWritten: () => {
-      beat.written();
-      failing = false;
-    },
-    onError: (error) => {
-      if (!failing)
-        log.warn(
-          { err: error },
-          'the heartbeat cannot be written to etcd, so Neutron shows this BIRD agent as dead; retrying; see that its user has the rights that calico-openstack etcd-roles gives',
-        );
-      failing = true;
+    onWritten: beat.written,
+    onError: (error, failures) => {
+      if (failures > 1) return;
+      log.warn(
+        { err: error },
+        'the heartbeat cannot be written to etcd, so Neutron shows this BIRD agent as dead; retrying; see that its user has the rights that calico-openstack etcd-roles gives',
+      );
     },
     clock,
   });

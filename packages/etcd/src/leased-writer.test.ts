@@ -27,7 +27,7 @@ const writer = (): LeasedWriter =>
     onWritten: () => {
       beats += 1;
     },
-    onError: (error) => errors.push(error instanceof EtcdError ? error.code : String(error)),
+    onError: (error, failures) => errors.push(`${failures} ${error instanceof EtcdError ? error.code : String(error)}`),
     clock: fake.clock,
   });
 
@@ -50,10 +50,13 @@ describe('keys that live with their writer', () => {
     expect(fake.contents()).toHaveProperty(['/status']);
     await fake.advance(1);
     expect(fake.contents()).toEqual({ '/last': '1' });
-    expect(errors).toEqual(['ETCD_UNAVAILABLE', 'ETCD_UNAVAILABLE', 'ETCD_UNAVAILABLE']);
+    expect(errors).toEqual(['1 ETCD_UNAVAILABLE', '2 ETCD_UNAVAILABLE', '3 ETCD_UNAVAILABLE']);
     etcd.cut(false);
     await fake.advance(30);
     expect(fake.contents()).toEqual({ '/last': '2', '/status': '2' });
+    etcd.cut(true);
+    await fake.advance(30);
+    expect(errors.slice(3)).toEqual(['1 ETCD_UNAVAILABLE']);
   });
 
   test.each(['between two writes', 'between its renewal and the write'])('get a new lease when their lease is revoked %s', async (when) => {
@@ -79,7 +82,7 @@ describe('keys that live with their writer', () => {
     await fake.advance(60);
     expect(leases).toHaveLength(2);
     expect((await fake.etcd.get('/status')).found?.lease).toBe(leases[1]!.id);
-    expect(errors).toEqual(when === 'between two writes' ? [] : ['ETCD_LEASE_GONE']);
+    expect(errors).toEqual(when === 'between two writes' ? [] : ['1 ETCD_LEASE_GONE']);
   });
 
   test('stay until their lease expires when the writer is closed, or are deleted at once on request', async () => {

@@ -11,8 +11,8 @@ export type LeasedWriterOptions = {
   /** Returns what to write this time. Puts that shall end with the writer carry the lease's id. */
   readonly operations: (lease: string) => readonly Operation[];
   readonly onWritten?: () => void;
-  /** Called when a write fails; it is retried at the next interval. */
-  readonly onError?: (error: unknown) => void;
+  /** Called when a write fails; it is retried at the next interval. `failures` counts those in a row: 1 for the first one. */
+  readonly onError?: (error: unknown, failures: number) => void;
   readonly clock?: Clock;
 };
 
@@ -27,15 +27,18 @@ export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): Lease
   const { ttlSeconds, intervalMs, operations, onWritten, onError, clock = systemClock } = options;
   const closing = new AbortController();
   let lease: Lease | undefined;
+  let failures = 0;
 
   async function write(): Promise<boolean> {
     try {
       if (!lease || !(await lease.keepAlive())) lease = await etcd.grantLease(ttlSeconds);
       await etcd.transact([], operations(lease.id));
+      failures = 0;
       return true;
     } catch (error) {
       if (!(error instanceof EtcdError)) throw error; // thrown by the caller's function
-      if (!closing.signal.aborted) onError?.(error);
+      failures += 1;
+      if (!closing.signal.aborted) onError?.(error, failures);
       return false;
     }
   }
@@ -58,7 +61,7 @@ export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): Lease
       try {
         await lease.revoke();
       } catch (error) {
-        onError?.(error);
+        onError?.(error, failures + 1);
       }
     },
   };

@@ -286,3 +286,28 @@ test('closing ends a pause', async () => {
   await supervised.close();
   expect(clock.restsMs).toEqual([]);
 });
+
+test.each([
+  { who: 'its child', found: [] },
+  { who: 'taken over', found: [left(101, 'same')] },
+])('the first Dnsmasq is no restart, and each further one is: $who', async ({ found }) => {
+  const { clock, supervised, end } = setUp(...found);
+  expect(supervised.restarts).toBe(0);
+  supervised.run();
+  await clock.pass(5000);
+  expect(supervised.restarts).toBe(0);
+  end(101);
+  await clock.pass(5000);
+  expect(supervised.restarts).toBe(1);
+});
+
+test('a child is checked once a second, since its end is reported; one that was taken over five times a second, since its end is not', async () => {
+  const child = setUp();
+  child.supervised.run();
+  await child.clock.pass(0);
+  expect(child.clock.restsMs).toEqual([1000]);
+  const takenOver = setUp(left(101, 'same'));
+  takenOver.supervised.run();
+  await takenOver.clock.pass(0);
+  expect(takenOver.clock.restsMs).toEqual([200]);
+});
