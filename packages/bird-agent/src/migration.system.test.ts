@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { promisify } from 'node:util';
 import { connectInside } from '@calico-openstack/kernel/testing/relay';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type MigrationWorld, openMigrationWorld } from './testing/migration-world.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { asOfHost, type Fabric, type MigrationWorld, openMigrationWorld } from './testing/migration-world.ts';
 import { type TestHost, until } from './testing/world.ts';
 
 const run = promisify(execFile);
@@ -26,11 +26,20 @@ const untilBlackholes = (host: TestHost, count: number): Promise<unknown> =>
     `${count} blackholes on ${host.name}`,
     async () => (await routesAt(host)).filter((route) => route.startsWith('blackhole')).length === count || undefined,
   );
-/** The sessions that have brought a host the routes to the VM. */
-const sessionsWith = async (host: TestHost): Promise<readonly string[]> =>
-  (await Promise.all(all.prefixes.map((prefix) => host.bird.ask(`show route for ${prefix}`)))).flatMap((text) => text.match(/mesh\d-host-\d/g) ?? []);
-const untilFrom = (host: TestHost, from: TestHost): Promise<unknown> =>
-  until(`${host.name} has the routes of ${from.name}`, async () => (await sessionsWith(host)).join() === `mesh4-${from.name},mesh6-${from.name}` || undefined);
+/** Who has brought a host the routes to the VM: in a mesh another host, in a fabric of external BGP the router, and then the AS that the way ends in. */
+const bringersTo = async (host: TestHost): Promise<readonly string[]> =>
+  (await Promise.all(all.prefixes.map((prefix) => host.bird.ask(`show route all for ${prefix}`)))).flatMap(
+    (text) => text.match(/mesh\d-host-\d/g) ?? text.match(/(?<=as_path: .*)\d+$/gm) ?? [],
+  );
+const untilFrom = (host: TestHost, from: TestHost): Promise<unknown> => {
+  const wanted = [
+    `mesh4-${from.name},mesh6-${from.name}`,
+    Array(2)
+      .fill(asOfHost(all.world.hosts.indexOf(from)))
+      .join(),
+  ];
+  return until(`${host.name} has the routes of ${from.name}`, async () => wanted.includes((await bringersTo(host)).join()) || undefined);
+};
 
 /** Open connections to the VM, from each place and in both families. */
 let connections: readonly Socket[];
@@ -43,8 +52,8 @@ const echoes = (word: string): Promise<unknown> =>
     }),
   );
 
-beforeAll(async () => {
-  all = await openMigrationWorld();
+async function open(fabric: Fabric): Promise<void> {
+  all = await openMigrationWorld(fabric);
   const { vm, closing } = all;
   const echo = `require('net').createServer((socket) => socket.pipe(socket)).listen(${port}, '::', () => console.log('listening'))`;
   const server: ChildProcess = spawn('ip', ['netns', 'exec', vm.namespace, process.execPath, '-e', echo], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -58,10 +67,9 @@ beforeAll(async () => {
     }),
   );
   await echoes('before');
-});
-afterAll(() => all?.close());
+}
 
-test('a VM is reached on its new host as soon as it shows that it runs there, from everywhere, there and back; then all is as before', async () => {
+async function thereAndBack(): Promise<void> {
   const { a, b, third, vm, world } = all;
   for (const [source, target] of [
     [a, b],
@@ -78,7 +86,7 @@ test('a VM is reached on its new host as soon as it shows that it runs there, fr
     // This is before Neutron activates the port. The tap on the source still has its routes, and the host itself prefers the new ones.
     await echoes('arrived');
     expect(await metricsAt(target)).toEqual(['512', '512']);
-    expect(await metricsAt(source)).toEqual(['1024', '1024']);
+    expect(await metricsAt(source)).toEqual(['1025', '1025']);
     await untilFrom(third, target);
     await vm.activate(source, target);
     await untilMetrics(source);
@@ -90,57 +98,71 @@ test('a VM is reached on its new host as soon as it shows that it runs there, fr
     await echoes('settled');
     expect(await world.router.ip('route', 'show', vm.address4)).toContain(`via ${target.host4} `);
   }
+}
+
+const place = 'a VM is reached on its new host as soon as it shows that it runs there, from everywhere, there and back; then all is as before';
+
+describe('hosts that speak BGP with the router alone, each in an AS of its own', () => {
+  beforeAll(() => open('external'));
+  afterAll(() => all?.close());
+  test(place, thereAndBack);
 });
 
-test('a VM that does not move in the end loses nothing', async () => {
-  const { a, b, third, vm } = all;
-  await vm.prepare(a, b);
-  await untilBlackholes(a, 2);
-  await vm.abort(a, b);
-  await vm.unplug(b);
-  await untilBlackholes(a, 0);
-  await echoes('aborted');
-  expect(await metricsAt(a)).toEqual(['1024', '1024']);
-  expect(await metricsAt(b)).toEqual([]);
-  await untilFrom(third, a);
-});
+describe('hosts that speak BGP with each other', () => {
+  beforeAll(() => open('mesh'));
+  afterAll(() => all?.close());
+  test(place, thereAndBack);
 
-/** The ICMP errors about the VM that a guest on the host that the VM leaves receives. `ping` ends at the first one. */
-const told = async (waitSeconds: number): Promise<string> => {
-  const pings = [all.vm.address4, all.vm.address6].map((address) =>
-    run('ip', ['netns', 'exec', all.beside.namespace, 'ping', '-c1', `-W${waitSeconds}`, address]).catch((error: { stdout: string }) => error),
-  );
-  return (await Promise.all(pings)).map(({ stdout }) => stdout).join('');
-};
+  test('a VM that does not move in the end loses nothing', async () => {
+    const { a, b, third, vm } = all;
+    await vm.prepare(a, b);
+    await untilBlackholes(a, 2);
+    await vm.abort(a, b);
+    await vm.unplug(b);
+    await untilBlackholes(a, 0);
+    await echoes('aborted');
+    await untilMetrics(a, '1024', '1024');
+    expect(await metricsAt(b)).toEqual([]);
+    await untilFrom(third, a);
+  });
 
-test('while a VM is between its hosts its addresses are silent on the old one, which announces nothing; the route to the new one ends that, and a restart of Felix behind the end of the migration', async () => {
-  const { a, b, third, felix, vm, world } = all;
-  const nobodyKnowsIt = (): Promise<unknown> =>
-    until('no route to the VM', async () => {
-      const onRouter = await Promise.all([world.router.ip('route', 'show', vm.address4), world.router.ip('-6', 'route', 'show', vm.address6)]);
-      return ((await sessionsWith(third)).length === 0 && onRouter.join('') === '') || undefined;
-    });
-  await vm.unplug(a);
-  await nobodyKnowsIt();
-  expect(await told(20)).toMatch(/unreachable.*unreachable/is); // without a migration
-  await vm.boot(a);
-  await untilFrom(third, a);
+  /** The ICMP errors about the VM that a guest on the host that the VM leaves receives. `ping` ends at the first one. */
+  const told = async (waitSeconds: number): Promise<string> => {
+    const pings = [all.vm.address4, all.vm.address6].map((address) =>
+      run('ip', ['netns', 'exec', all.beside.namespace, 'ping', '-c1', `-W${waitSeconds}`, address]).catch((error: { stdout: string }) => error),
+    );
+    return (await Promise.all(pings)).map(({ stdout }) => stdout).join('');
+  };
 
-  await vm.prepare(a, b);
-  await untilBlackholes(a, 2);
-  await vm.awaited(b);
-  await vm.unplug(a);
-  await nobodyKnowsIt();
-  const silence = await told(1);
-  expect(silence).toMatch(/100% packet loss.*100% packet loss/s);
-  expect(silence).not.toMatch(/unreachable/i);
-  await vm.run(b);
-  vm.announce(b);
-  await echoes('arrived');
-  await untilBlackholes(a, 2);
-  await felix.kill();
-  await vm.activate(a, b);
-  felix.start();
-  await untilBlackholes(a, 0);
-  await echoes('activated');
+  test('while a VM is between its hosts its addresses are silent on the old one, which announces nothing; the route to the new one ends that, and a restart of Felix behind the end of the migration', async () => {
+    const { a, b, third, felix, vm, world } = all;
+    const nobodyKnowsIt = (): Promise<unknown> =>
+      until('no route to the VM', async () => {
+        const onRouter = await Promise.all([world.router.ip('route', 'show', vm.address4), world.router.ip('-6', 'route', 'show', vm.address6)]);
+        return ((await bringersTo(third)).length === 0 && onRouter.join('') === '') || undefined;
+      });
+    await vm.unplug(a);
+    await nobodyKnowsIt();
+    expect(await told(20)).toMatch(/unreachable.*unreachable/is); // without a migration
+    await vm.boot(a);
+    await untilFrom(third, a);
+
+    await vm.prepare(a, b);
+    await untilBlackholes(a, 2);
+    await vm.awaited(b);
+    await vm.unplug(a);
+    await nobodyKnowsIt();
+    const silence = await told(1);
+    expect(silence).toMatch(/100% packet loss.*100% packet loss/s);
+    expect(silence).not.toMatch(/unreachable/i);
+    await vm.run(b);
+    vm.announce(b);
+    await echoes('arrived');
+    await untilBlackholes(a, 2);
+    await felix.kill();
+    await vm.activate(a, b);
+    felix.start();
+    await untilBlackholes(a, 0);
+    await echoes('activated');
+  });
 });

@@ -67,7 +67,8 @@ test('a VM that arrives gets routes with the elevated metric with the first fram
   expect(await Promise.all(arriving.map(metricsOf))).toEqual([[], [], []]);
   for (const [index, name] of names.entries()) host.wire.send(arriving[index]!.interfaceIndex, announcements[name](arriving[index]!));
   for (const each of arriving) await untilMetrics(each, 512, 512);
-  for (const each of [resident, leaving]) expect(await metricsOf(each)).toEqual([1024, 1024]);
+  expect(await metricsOf(resident)).toEqual([1024, 1024]);
+  expect(await metricsOf(leaving)).toEqual([1025, 1025]);
   expect(await host.passes(resident, arriving[0]!, { protocol: 17, destinationPort: 7000 })).toBe(true);
 
   await host.stopAgent('SIGKILL');
@@ -114,10 +115,11 @@ test('a VM that leaves has blackholes behind its routes, until its migration end
   await host.untilProgrammed();
   for (const each of both) {
     expect(await blackholesOf(each)).toEqual(['metric 4294967295', 'metric 4294967295']);
-    expect(await metricsOf(each)).toEqual([1024, 1024]);
+    expect(await metricsOf(each)).toEqual([1025, 1025]);
   }
   await host.delete(migration(staying, 'source').key);
   await untilBlackholes(staying, 0);
+  await untilMetrics(staying, 1024, 1024);
   await host.unplug(leaving);
   await host.until(async () => (await host.statusOf(leaving)) === '{"status":"down"}', 'the status of a VM without a tap');
   expect(await blackholesOf(leaving)).toHaveLength(2);

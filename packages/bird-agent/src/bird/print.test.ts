@@ -121,12 +121,17 @@ describe('each field of a session is a line', () => {
     [{ allowedLocalAsNumbers: 2 }, 'allow local as 2;'],
     [{ reflector: { clusterId: '1.0.0.1' as never, neighborIsClient: true } }, 'rr client;'],
     [{ reflector: { clusterId: '1.0.0.1' as never, neighborIsClient: false } }, 'rr cluster id 1.0.0.1;'],
-    [{ reflector: { clusterId: '1.0.0.1' as never, neighborIsClient: false } }, 'export filter { calico_prepare_export4(); calico_export4(true); };'],
+    [
+      { reflector: { clusterId: '1.0.0.1' as never, neighborIsClient: false } },
+      'export filter { calico_prepare_export4(); calico_step_back4(64512); calico_export4(true); };',
+    ],
     [{ reachableBy: '10.0.0.1' as never }, 'route 192.0.2.250/32 via 10.0.0.1;'],
-    [{ trust: 'host' }, 'import filter { calico_admit(1); calico_accept_import(); };'],
-    [{ trust: 'nextDoor' }, 'import filter { calico_admit(3); calico_accept_import(); };'],
-    [{ filters: [{ name: 'x', filter: undefined }] }, 'import filter { calico_admit(2); reject; calico_accept_import(); };'],
-    [{ filters: [{ name: 'x', filter: undefined }] }, 'export filter { calico_prepare_export4(); reject; calico_export4(false); };'],
+    [{ trust: 'host' }, 'import filter { calico_admit(1); calico_outside = 64512; calico_accept_import(); };'],
+    [{ neighbor: { ...session.neighbor, asNumber: 64512 } }, 'import filter { calico_admit(2); calico_accept_import(); };'],
+    [{ neighbor: { ...session.neighbor, asNumber: 64512 } }, 'export filter { calico_prepare_export4(); calico_own_next_hop4(); calico_export4(false); };'],
+    [{ trust: 'nextDoor' }, 'import filter { calico_admit(3); calico_outside = 64512; calico_accept_import(); };'],
+    [{ filters: [{ name: 'x', filter: undefined }] }, 'import filter { calico_admit(2); calico_outside = 64512; reject; calico_accept_import(); };'],
+    [{ filters: [{ name: 'x', filter: undefined }] }, 'export filter { calico_prepare_export4(); calico_step_back4(64512); reject; calico_export4(false); };'],
   ])('%j: %s', (change, line) => {
     expect(sessionLines(change)).toContain(line);
     expect(sessionLines({})).not.toContain(line);
@@ -236,8 +241,8 @@ describe('a BGPFilter is a function for each direction and family that is used',
 `);
   });
   test('the session calls them before what is built in, and never before what no filter may announce', () => {
-    expect(text).toContain(" { calico_admit(3); 'import4-f'(true); calico_accept_import(); };");
-    expect(text).toContain(" { calico_prepare_export4(); 'export4-f'(true); calico_export4(false); };");
+    expect(text).toContain(" { calico_admit(3); calico_outside = 64512; 'import4-f'(true); calico_accept_import(); };");
+    expect(text).toContain(" { calico_prepare_export4(); calico_step_back4(64512); 'export4-f'(true); calico_export4(false); };");
   });
 });
 

@@ -1,6 +1,6 @@
 // Prints the configuration for BIRD 2. Our own symbols begin with `calico_`, so that none is a keyword of this or a later BIRD.
 import type { IpFamily } from '@calico-openstack/addresses';
-import { blackholeMetric, shortDigest } from '@calico-openstack/datamodel';
+import { blackholeMetric, leavingMetric, shortDigest } from '@calico-openstack/datamodel';
 import { type KeptRuns, keptRuns } from '../kept.ts';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
 import { type BirdConfiguration, birdRouteMetric, type FamilyConfiguration, type FilterUse, type Session } from './configuration.ts';
@@ -211,6 +211,14 @@ function exportPolicy(family: IpFamily, { nodeAddress, normalRoutePriority, expo
     ),
     '}',
     '',
+    '# External BGP carries no LOCAL_PREF: there the way to a workload that leaves this host is made longer than any way through a fabric to its new host.',
+    `function calico_step_back${family}(int own)`,
+    '{',
+    `  if calico_workload() && krt_metric = ${leavingMetric(normalRoutePriority)} then {`,
+    ...Array.from({ length: leavingPathLength }, () => '    bgp_path.prepend(own);'),
+    '  }',
+    '}',
+    '',
     '# To a guest the way leads through its host: nobody else looks up the address of the guest.',
     `function calico_own_next_hop${family}()`,
     '{',
@@ -232,9 +240,11 @@ function exportPolicy(family: IpFamily, { nodeAddress, normalRoutePriority, expo
 function importPolicy({ families: configured }: BirdConfiguration): readonly string[] {
   const elevatedAbove = (family: IpFamily): number => localPrefOfMetricZero - configured[family].normalRoutePriority;
   return [
-    '# The workload has arrived at the neighbour, and is known to be moving away from here.',
+    '# The workload is known to be moving away from here, and has arrived where this route leads. In external BGP, where nothing tells that, any way to another host counts: the new host announces none before.',
+    'attribute int calico_outside;',
     'function calico_elevated()',
     '{',
+    '  if defined(calico_outside) && ! (bgp_path ~ [= * (calico_outside) * =]) then return calico_moving();',
     ...families.map((family) => `  if net.type = NET_IP${family} && bgp_local_pref > ${elevatedAbove(family)} then return calico_moving();`),
     '  return false;',
     '}',
@@ -259,6 +269,9 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
     '',
   ];
 }
+
+/** How often a host's AS number is added to the path of a workload that leaves it: more often than there are networks on the way through a fabric. */
+const leavingPathLength = 10;
 
 /** The LOCAL_PREF of routes from guests. It is below that of every workload's own route, so that no guest takes over another's address on any host. It is the same for all guests, so that several may announce one address. */
 const guestLocalPref = 100;
@@ -342,6 +355,7 @@ function sessionFilters(session: Session): { readonly import: Definition; readon
   const { family } = session;
   const external = isExternal(session);
   const isWorkloads = session.trust === 'workload';
+  const outside = external && !isWorkloads;
   const named = (direction: 'import' | 'export', statements: string): Definition => {
     const name = `calico_${direction}_${shortDigest(statements, 12)}`;
     return { name, text: `filter ${name} { ${statements} };\n` };
@@ -349,11 +363,11 @@ function sessionFilters(session: Session): { readonly import: Definition; readon
   return {
     import: named(
       'import',
-      `${admit(session.trust)} ${isWorkloads ? 'calico_from_guest(); ' : ''}${calls(session, 'import', external)}${isWorkloads ? ownAddressesOnly(session) : 'calico_accept_import();'}`,
+      `${admit(session.trust)} ${outside ? `calico_outside = ${session.local.asNumber}; ` : ''}${isWorkloads ? 'calico_from_guest(); ' : ''}${calls(session, 'import', external)}${isWorkloads ? ownAddressesOnly(session) : 'calico_accept_import();'}`,
     ),
     export: named(
       'export',
-      `calico_prepare_export${family}(); ${external || isWorkloads ? '' : `calico_own_next_hop${family}(); `}${calls(session, 'export', external)}${isWorkloads ? 'reject;' : `calico_export${family}(${session.reflector !== undefined});`}`,
+      `calico_prepare_export${family}(); ${outside ? `calico_step_back${family}(${session.local.asNumber}); ` : ''}${external || isWorkloads ? '' : `calico_own_next_hop${family}(); `}${calls(session, 'export', external)}${isWorkloads ? 'reject;' : `calico_export${family}(${session.reflector !== undefined});`}`,
     ),
   };
 }

@@ -22,8 +22,14 @@ export type MigrationWorld = {
   close(): Promise<void>;
 };
 
+/** How the hosts speak BGP: with each other and with the router, all in one AS; or with the router alone, each in an AS of its own. */
+export type Fabric = 'mesh' | 'external';
+
+/** The AS numbers of the hosts in a fabric of external BGP, by their place in the list. */
+export const asOfHost = (number: number): number => 64601 + number;
+
 /** Opens the world, with the VM running on host `a` and its routes known to all. Policy allows everything. */
-export async function openMigrationWorld(): Promise<MigrationWorld> {
+export async function openMigrationWorld(fabric: Fabric = 'mesh'): Promise<MigrationWorld> {
   const world = await openWorld(3);
   const [a, b, third] = world.hosts as [TestHost, TestHost, TestHost];
   const closing: (() => unknown)[] = [() => world.close()];
@@ -31,7 +37,8 @@ export async function openMigrationWorld(): Promise<MigrationWorld> {
     for (const one of closing.splice(0).reverse()) await one();
   };
   try {
-    await startBirdIn(world.router.namespace, world.router.bird, routerConfiguration(world));
+    await startBirdIn(world.router.namespace, world.router.bird, routerConfiguration(world, '', fabric === 'external' ? asOfHost : undefined));
+    if (fabric === 'external') await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: false });
     for (const [number, { name: node, router4, router6 }] of world.hosts.entries())
       for (const [index, peerIP] of [router4, router6].entries()) await world.put('bgppeers', `tor-${number}-${index}`, { node, peerIP, asNumber: routerAs });
     const open = { types: ['Ingress', 'Egress'], ingress: [{ action: 'Allow' }], egress: [{ action: 'Allow' }] };
@@ -40,7 +47,7 @@ export async function openMigrationWorld(): Promise<MigrationWorld> {
     const soon = { FELIX_LIVEMIGRATIONROUTECONVERGENCETIME: '1', FELIX_ENDPOINTREPORTINGENABLED: 'true' };
     const felix = await startFelix(world, a, closing, soon);
     await startFelix(world, b, closing, soon);
-    for (const host of world.hosts) host.startAgent();
+    for (const [number, host] of world.hosts.entries()) host.startAgent(fabric === 'external' ? { AsNumber: String(asOfHost(number)) } : {});
     const beside = await plugGuest(world, a, 1, closing);
     await beside.put({});
     const vm = await createMovingGuest(world, closing);

@@ -240,8 +240,9 @@ export async function startBirdIn(namespace: string, bird: Bird, configuration: 
 /**
  * The configuration of the router's BIRD as a network team would write it: a session with each host, of which the hosts need BGPPeers. It passes learned routes on.
  * @param more protocols besides
+ * @param asOf the AS number of a host, by its place in the list
  */
-export const routerConfiguration = ({ directory, hosts }: World, more = ''): string => `
+export const routerConfiguration = ({ directory, hosts }: World, more = '', asOf: (number: number) => number = () => 64512): string => `
 log "${directory}/router.log" all;
 router id 198.51.100.1;
 protocol device {}
@@ -252,7 +253,7 @@ ${hosts
   .flatMap(({ host4, host6 }, number) =>
     [host4, host6].map(
       (address, family) => `protocol bgp tor${number}${family} {
-  local as ${routerAs}; neighbor ${address} as 64512; passive; connect delay time 1;
+  local as ${routerAs}; neighbor ${address} as ${asOf(number)}; passive; connect delay time 1;
   ${family === 0 ? 'ipv4' : 'ipv6'} { import all; export all; };
 }`,
     ),

@@ -5,14 +5,14 @@
 //     awaited ────────────► arrived ───────────► settling ─────────────────────► normal
 //     no routes             elevated routes      elevated routes                 normal routes
 //
-// The state `awaited` also becomes `settling` when Neutron activates the port before a frame is received. With the role `source` any state becomes `leaving`: this host keeps its normal
-// routes, over which the other host's win, and drops packets silently after the tap has gone.
+// The state `awaited` also becomes `settling` when Neutron activates the port before a frame is received. With the role `source` any state becomes `leaving`: this host keeps
+// routes that lose to the other host's, and drops packets silently after the tap has gone.
 import type { WorkloadId } from '@calico-openstack/datamodel';
 import type { WorkloadDevice } from '@calico-openstack/render';
 
 /**
  * A device with its way of routing. With `held` it has no routes, because the workload still runs elsewhere; `routes` is empty then. With `elevated` its routes have the metric that wins
- * over the route of the host that the workload has left. With `leaving` it has its normal routes and blackholes beside them. The blackholes take over when the kernel removes the routes
+ * over the route of the host that the workload has left. With `leaving` its routes lose to those of the host that the workload moves to, and it has blackholes beside them. The blackholes take over when the kernel removes the routes
  * with the tap, so that senders get no ICMP error that the addresses are unreachable.
  */
 export type PlacedDevice = WorkloadDevice & { readonly routing: 'normal' | 'elevated' | 'held' | 'leaving' };

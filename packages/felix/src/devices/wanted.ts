@@ -1,6 +1,6 @@
 // Derives the desired routes and neighbours of an interface. Pure.
 import { type Cidr, familyOf, isHostCidr } from '@calico-openstack/addresses';
-import { blackholeMetric } from '@calico-openstack/datamodel';
+import { blackholeMetric, leavingMetric } from '@calico-openstack/datamodel';
 import { blackholeRoute, deviceRoute, type Neighbour, neighbourKey, type Route, routeKey, routeTable } from '@calico-openstack/kernel';
 import type { PlacedDevice } from './arrivals.ts';
 
@@ -24,10 +24,13 @@ export const nothingWanted: WantedObjects = { routes: new Map(), neighbours: new
 /** The desired objects of a device. IPv6 addresses are left out when IPv6 is switched off. */
 export function wantedOf(device: PlacedDevice, { routeProtocol: protocol, metric, elevatedMetric, ipv6 }: RoutingSettings): WantedObjects {
   const { interfaceName: name } = device;
-  const metrics = device.routing === 'elevated' ? elevatedMetric : metric;
+  const metricOf = (family: 4 | 6): number => {
+    if (device.routing === 'leaving') return leavingMetric(metric[family]);
+    return device.routing === 'elevated' ? elevatedMetric[family] : metric[family];
+  };
   const supported = (address: string): boolean => ipv6 || !address.includes(':');
   const destinations = device.routes.filter(supported);
-  const routes = destinations.map((destination) => deviceRoute({ destination, device: name, metric: metrics[familyOf(destination)], protocol }));
+  const routes = destinations.map((destination) => deviceRoute({ destination, device: name, metric: metricOf(familyOf(destination)), protocol }));
   // A prefix is not blackholed, because other workloads may have parts of it.
   const blackholed = device.routing === 'leaving' ? destinations.filter(isHostCidr) : [];
   const blackholes = blackholed.map((destination) => blackholeRoute({ destination, metric: blackholeMetric, protocol }));
