@@ -18,14 +18,14 @@ export class HopCounts {
     return [...this.#nextHops.values()].map(({ address }) => address);
   }
 
-  /** Counts a route. Returns its addresses that no other route had named before. */
-  add({ addresses }: RouteAddresses): readonly RouteAddress[] {
+  /** Counts a route as `routes` routes. Returns its addresses that no other route had named before. */
+  add({ addresses }: RouteAddresses, routes = 1): readonly RouteAddress[] {
     return addresses.filter((address) => {
       const counts = this.#countsOf(address);
       const key = keyOf(address);
       const count = counts.get(key);
-      if (count) count.routes += 1;
-      else counts.set(key, { address, routes: 1 });
+      if (count) count.routes += routes;
+      else counts.set(key, { address, routes });
       return !count;
     });
   }
@@ -42,11 +42,15 @@ export class HopCounts {
     return inDoubt;
   }
 
-  apply(changes: readonly Change<RouteAddresses>[]): { readonly added: readonly RouteAddress[]; readonly inDoubt: boolean } {
+  /**
+   * Takes in changes. `whileRead`: the routes are being read, and a new route may be read too. Its address is known then, but the route is not counted: a route that were counted twice would
+   * keep its address for ever, and one that is not counted costs a reading.
+   */
+  apply(changes: readonly Change<RouteAddresses>[], whileRead = false): { readonly added: readonly RouteAddress[]; readonly inDoubt: boolean } {
     const added: RouteAddress[] = [];
     let inDoubt = false;
     for (const { is, object } of changes) {
-      if (is === 'present') added.push(...this.add(object));
+      if (is === 'present') added.push(...this.add(object, whileRead ? 0 : 1));
       else inDoubt = this.remove(object) || inDoubt;
       inDoubt ||= object.replaced;
     }

@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import { fakeLinks } from '../links/fake.ts';
+import type { Change } from '../programmer/table.ts';
 import { fakeRoutes } from '../routes/fake.ts';
 import { routeTable } from '../routes/route.ts';
 import { fakeHostAddresses } from './fake.ts';
+import type { RouteAddresses } from './hops.ts';
+import { hostAddressesFrom } from './host-addresses.ts';
 import { hostAddressesContract } from './testing/contract.ts';
 
 hostAddressesContract(() => {
@@ -65,5 +68,39 @@ test('what happens on links that are left out is neither read nor told, and what
   table.commit([{ verb: 'create', object: { ...route, via: '192.0.2.1', deviceIndex: up0! } }]);
   await new Promise(setImmediate);
   expect({ told: told > 0, read: host.read() }).toEqual({ told: true, read: [{ is: 'next-hop', prefix: '192.0.2.1/32', device: 'up0' }] });
+  host.close();
+});
+
+test.each(['before', 'after'] as const)('a route whose event comes %s it is read is forgotten when it goes', async (order) => {
+  const links = fakeLinks();
+  const routes: RouteAddresses[] = [];
+  const router = { addresses: [{ is: 'next-hop', prefix: '192.0.2.1/32', deviceIndex: undefined }], replaced: false } as const;
+  let report: (changes: readonly Change<RouteAddresses>[]) => void = () => expect.unreachable();
+  let lose: () => void = () => expect.unreachable();
+  const host = hostAddressesFrom(
+    links,
+    {
+      read: () => routes,
+      async readInSlices(visit) {
+        const tell = (): void => report(routes.map((object) => ({ is: 'present', object })));
+        if (order === 'before') tell();
+        for (const route of routes) visit(route);
+        if (order === 'after') setImmediate(tell);
+      },
+      watch: (onChanges, onLost) => {
+        [report, lose] = [onChanges, onLost];
+        return { close: () => undefined };
+      },
+      close: () => undefined,
+    },
+    { nowMs: () => 0 },
+  );
+  routes.push(router);
+  lose();
+  await expect.poll(() => host.read()).toHaveLength(1);
+  for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate); // the reading has ended
+  routes.pop();
+  report([{ is: 'absent', object: router }]);
+  await expect.poll(() => host.read()).toHaveLength(0);
   host.close();
 });

@@ -18,7 +18,8 @@ export type HostAddressesOptions = {
 
 type RouteSource = Pick<KernelTable<RouteAddresses>, 'read' | 'readInSlices' | 'watch' | 'close'>;
 
-const shortestPauseMs = 50;
+/** The longest: a reading's time says more about a busy host than about its routes, and nobody may wait twenty times as long for a change. */
+const [shortestPauseMs, longestPauseMs] = [50, 2000] as const;
 /** Readings take at most a twentieth of the time, however many routes change. */
 const pausePerReading = 20;
 
@@ -32,8 +33,10 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
   let counts = new HopCounts();
   /** Filled by the current reading, so that it does not miss changes meanwhile. */
   let reading: HopCounts | undefined;
+  /** The current counts, while changes may still come that were read with them. */
+  let justRead: HopCounts | undefined;
   let waiting = false;
-  let pauseMs = shortestPauseMs;
+  let pauseMs: number = shortestPauseMs;
   let closed = false;
 
   function tell(): void {
@@ -54,6 +57,14 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     }, pauseMs);
   }
 
+  function takeRead(read: HopCounts): void {
+    counts = read;
+    justRead = read;
+    void changesHaveCome().then(() => {
+      if (justRead === read) justRead = undefined;
+    });
+  }
+
   async function readAgain(): Promise<void> {
     if (closed) return;
     if (reading) return doubt();
@@ -65,17 +76,17 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     } finally {
       reading = undefined;
     }
-    pauseMs = Math.max(shortestPauseMs, (nowMs() - startMs) * pausePerReading);
+    pauseMs = Math.min(longestPauseMs, Math.max(shortestPauseMs, (nowMs() - startMs) * pausePerReading));
     const differing = fresh.differences(counts);
-    counts = fresh;
+    takeRead(fresh);
     // The loss of a link's addresses has been reported with the link.
     if (differing.some((address) => isTold(address, address.is === 'next-hop'))) tell();
   }
 
   const subscriptions = [
     routes.watch((changes) => {
-      const { added, inDoubt } = counts.apply(changes);
-      const again = reading?.apply(changes).inDoubt;
+      const { added, inDoubt } = counts.apply(changes, counts === justRead);
+      const again = reading?.apply(changes, true).inDoubt;
       if (added.some((address) => isTold(address, true))) tell();
       if (inDoubt || again) doubt();
     }, doubt),
@@ -119,6 +130,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
 
   try {
     for (const route of routes.read()) counts.add(route);
+    takeRead(counts);
   } catch (error) {
     close();
     throw error;
@@ -141,4 +153,9 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     audit: readAgain,
     close,
   };
+}
+
+/** Resolves when the kernel's changes from before the call have been reported: they wait in a socket, which is read in the next turn of the event loop. */
+async function changesHaveCome(): Promise<void> {
+  for (let turn = 0; turn < 2; turn += 1) await new Promise(setImmediate);
 }
