@@ -96,7 +96,7 @@ function openFloor({ world, links }: Host): Subject {
     configFile: undefined,
     logDirectory: undefined,
   };
-  const dnsmasq = openDnsmasq({ directory: join(world.directory, 'floor'), dnsmasq: options }, silentLog(), [
+  const dnsmasq = openDnsmasq({ directory: join(world.directory, 'floor'), dnsmasq: options }, links, silentLog(), [
     'ip',
     'netns',
     'exec',

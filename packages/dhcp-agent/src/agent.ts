@@ -41,10 +41,10 @@ export async function startAgent(configured: AgentOptions, logger: Logger): Prom
   log.info({ version: await checkDnsmasq('dnsmasq'), host, region: region ?? 'none', directory }, 'starting');
   const options = withOperatorsFile(configured, log);
   await checkArguments('dnsmasq', dnsmasqArguments(placesIn(options.directory), options.dnsmasq));
-  const dnsmasq = openDnsmasq(options, log);
   const links = openLinks({
     onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report changes of links, so new taps are not served; retrying'),
   });
+  const dnsmasq = openDnsmasq(options, links, log);
   // The guard is installed before Dnsmasq is started: Dnsmasq must never run without it.
   const guard = openGuard(log);
   dnsmasq.process.run();

@@ -20,7 +20,7 @@ test('DHCPv4 is served on all taps, for all of IPv4, to known hosts only', () =>
     '--port=0',
     '--no-hosts',
     '--no-resolv',
-    '--bind-dynamic',
+    '--bind-interfaces',
     '--interface=tap*',
     '--except-interface=lo',
     '--dhcp-authoritative',

@@ -29,7 +29,7 @@ export function placesIn(directory: string): Places {
  * |---|---|
  * | `--conf-file=` | Debian's own configuration is for another Dnsmasq |
  * | `--port=0` | no DNS |
- * | `--bind-dynamic` | taps come and go; another Dnsmasq (libvirt's) may serve other interfaces of the host |
+ * | `--bind-interfaces` | another Dnsmasq (libvirt's) may serve other interfaces of the host. With `--bind-dynamic` Dnsmasq would read all addresses of the host at each change of one, for DNS that it does not do; taps that come and go are served in any case |
  * | `--dhcp-ignore=tag:!known` | a guest without a hosts file gets no answer, not even a refusal |
  * | `--dhcp-ignore-names` | the names that guests give themselves are not used |
  * | `--dhcp-ignore-clid` | a guest chooses its client identifier freely, and could obtain another guest's lease by it |
@@ -45,7 +45,7 @@ export function dnsmasqArguments(places: Places, options: DnsmasqOptions): reado
     '--port=0',
     '--no-hosts',
     '--no-resolv',
-    '--bind-dynamic',
+    '--bind-interfaces',
     '--interface=tap*',
     '--except-interface=lo',
     '--dhcp-authoritative',

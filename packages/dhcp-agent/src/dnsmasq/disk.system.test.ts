@@ -4,28 +4,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IpAddress } from '@calico-openstack/addresses';
 import { silentLog } from '@calico-openstack/agent';
+import { inNamespace } from '@calico-openstack/kernel';
+import { openLinks } from '@calico-openstack/kernel/links/netlink';
+import { expect, test } from 'vitest';
+import { servePort } from '../service/serve.ts';
 import { leaseOnce } from '../testing/clients.ts';
-import { contractServerAddresses, contractTaps, dnsmasqContract } from '../testing/dnsmasq-contract.ts';
+import { contractMacs, contractServerAddresses, contractTaps, type DnsmasqWorld, dnsmasqContract } from '../testing/dnsmasq-contract.ts';
+import { facts, serviceOptions, subnet } from '../testing/facts.ts';
 import { endAllIn, type Guest } from '../testing/world.ts';
 import { openDnsmasq } from './disk.ts';
+import { hostEntryOf, printHost, printOptions } from './files.ts';
 
 const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
 let worlds = 0;
 
-dnsmasqContract(async () => {
+/** Starts Dnsmasq in a namespace of its own. The taps come when `plug` is called. */
+async function start(): Promise<DnsmasqWorld & { readonly namespace: string; plug(): void }> {
   const namespace = `dhcpd-${process.pid}-${worlds++}`;
   const directory = mkdtempSync(join(tmpdir(), 'dhcp-contract-'));
   chmodSync(directory, 0o755);
   ip('netns', 'add', namespace);
   ip('-n', namespace, 'link', 'set', 'lo', 'up');
-  const guests = contractTaps.map((tap, index): Guest => {
-    const inside = `${namespace}-${index}`;
-    ip('netns', 'add', inside);
-    ip('-n', namespace, 'link', 'add', tap, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', inside);
-    ip('-n', namespace, 'link', 'set', tap, 'up');
-    for (const address of contractServerAddresses) ip('-n', namespace, 'addr', 'add', address, 'dev', tap, 'noprefixroute');
-    return { namespace: inside, tap, run: (...command) => ip('netns', 'exec', inside, ...command), close: () => ip('netns', 'del', inside) };
-  });
   const options = {
     leaseSeconds: 600,
     renewalSeconds: undefined,
@@ -35,12 +34,24 @@ dnsmasqContract(async () => {
     configFile: undefined,
     logDirectory: directory,
   };
-  const dnsmasq = openDnsmasq({ directory, dnsmasq: options }, silentLog(), ['ip', 'netns', 'exec', namespace, 'dnsmasq']);
+  const guests: Guest[] = [];
+  const createGuest = (tap: string, index: number): Guest => {
+    const inside = `${namespace}-${index}`;
+    ip('netns', 'add', inside);
+    ip('-n', namespace, 'link', 'add', tap, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', inside);
+    ip('-n', namespace, 'link', 'set', tap, 'up');
+    for (const address of contractServerAddresses) ip('-n', namespace, 'addr', 'add', address, 'dev', tap, 'noprefixroute');
+    return { namespace: inside, tap, run: (...command) => ip('netns', 'exec', inside, ...command), close: () => ip('netns', 'del', inside) };
+  };
+  const links = inNamespace(namespace, () => openLinks());
+  const dnsmasq = openDnsmasq({ directory, dnsmasq: options }, links, silentLog(), ['ip', 'netns', 'exec', namespace, 'dnsmasq']);
   dnsmasq.process.run();
   await dnsmasq.process.settled();
 
   return {
+    namespace,
     dnsmasq,
+    plug: () => void guests.push(...contractTaps.map(createGuest)),
     async ask(tap, mac) {
       const guest = guests[contractTaps.indexOf(tap as (typeof contractTaps)[number])]!;
       ip('-n', guest.namespace, 'link', 'set', 'eth0', 'down', 'address', mac);
@@ -51,10 +62,35 @@ dnsmasqContract(async () => {
     settled: () => dnsmasq.process.settled(),
     async close() {
       await dnsmasq.process.close();
+      links.close();
       for (const guest of guests) guest.close();
       endAllIn(namespace);
       ip('netns', 'del', namespace);
       rmSync(directory, { recursive: true, force: true });
     },
   };
+}
+
+dnsmasqContract(async () => {
+  const world = await start();
+  world.plug();
+  return world;
+});
+
+test('Dnsmasq starts on a host without taps, leaves no address of its own, and serves the taps that come', async () => {
+  const world = await start();
+  try {
+    expect(world.dnsmasq.isServing()).toBe(true);
+    expect(ip('-n', world.namespace, '-4', '-o', 'address', 'show', 'lo').match(/inet \S+/g)).toEqual(['inet 127.0.0.1/8']);
+    const [[tap], [mac]] = [contractTaps, contractMacs];
+    const { service } = servePort(
+      facts({ tap, mac, addresses: ['10.65.0.11'], subnets: [subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1' })] }),
+      serviceOptions,
+    );
+    world.dnsmasq.writeFiles(tap, { host: printHost(hostEntryOf(tap, mac, service!.ipv4!)), options: printOptions(tap, service!.ipv4!) });
+    world.plug();
+    expect((await world.ask(tap, mac))?.address).toBe('10.65.0.11');
+  } finally {
+    await world.close();
+  }
 });

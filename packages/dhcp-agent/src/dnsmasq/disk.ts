@@ -1,5 +1,6 @@
 // Dnsmasq with real files and a real process.
 import type { Logger } from '@calico-openstack/agent';
+import type { LinkEditor } from '@calico-openstack/kernel/links/link';
 import type { AgentOptions } from '../option-table.ts';
 import { dnsmasqArguments, placesIn } from './command.ts';
 import { makeDirectories, makeLogDirectory, readFiles, readLiveLeaseFile, removeFiles, writeFiles, writeLeaseFile } from './directory.ts';
@@ -7,11 +8,13 @@ import { type HostEntry, type PortFiles, parseHost } from './files.ts';
 import { type Lease, parseLeases, pruneLeases } from './leases.ts';
 import { dnsmasqHost } from './process.ts';
 import type { Dnsmasq } from './server.ts';
+import { startWithoutTaps } from './starting.ts';
 import { type DnsmasqProcess, startDnsmasqSupervisor } from './supervisor.ts';
 
 /** Makes the directories; `process.run()` starts Dnsmasq. @throws StartError when a directory is unusable */
 export function openDnsmasq(
   { directory, dnsmasq: options }: Pick<AgentOptions, 'directory' | 'dnsmasq'>,
+  links: LinkEditor,
   log: Logger,
   program: readonly [string, ...string[]] = ['dnsmasq'],
 ): Dnsmasq & { readonly process: DnsmasqProcess } {
@@ -20,8 +23,9 @@ export function openDnsmasq(
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
 
+  const host = dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2 }, log);
   const supervised = startDnsmasqSupervisor({
-    host: dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2 }, log),
+    host: { ...host, start: (onExit) => startWithoutTaps(links, () => host.start(onExit)) },
     log,
     beforeStart() {
       try {

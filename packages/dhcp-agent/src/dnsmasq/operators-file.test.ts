@@ -14,9 +14,10 @@ test('a file that suits both Dnsmasqs is used as it is', () => {
   expect(operatorsFile(own, state)).toEqual({ path: own, leftOut: [] });
 });
 
-test('lines that would make both Dnsmasqs use one port or file are left out', () => {
-  writeFileSync(own, 'port=5353\nlog-facility=-\n  pid-file\ndhcp-leasefile = /l\n port = 0\n');
-  expect(operatorsFile(own, state)).toEqual({ path: join(state, 'operators.conf'), leftOut: ['port', 'pid-file', 'dhcp-leasefile', 'port'] });
+test('lines that would make both Dnsmasqs use one port or file, or end this one at its start, are left out', () => {
+  writeFileSync(own, 'port=5353\nlog-facility=-\n  pid-file\ndhcp-leasefile = /l\n port = 0\nbind-dynamic\ninterface=eth7\n');
+  const leftOut = ['port', 'pid-file', 'dhcp-leasefile', 'port', 'bind-dynamic', 'interface'];
+  expect(operatorsFile(own, state)).toEqual({ path: join(state, 'operators.conf'), leftOut });
   expect(readFileSync(join(state, 'operators.conf'), 'utf8')).toBe('log-facility=-\n');
   expect(statSync(join(state, 'operators.conf')).mode & 0o777).toBe(0o644);
 });

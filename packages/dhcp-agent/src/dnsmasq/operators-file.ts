@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileReason, StartError } from '@calico-openstack/agent';
 
-/** Options that the file may not set, because it overrides the command line. Operators set them for upstream's Dnsmasqs, one for each network. This agent's Dnsmasq for DHCP serves no DNS, and is found by its files. */
-const ours = /^\s*(port|pid-file|dhcp-leasefile)\s*(?:=|$)/;
+/** Options that the file may not set, because it overrides the command line. Operators set them for upstream's Dnsmasqs, one for each network. This agent's Dnsmasq for DHCP serves no DNS, serves taps alone, and is found by its files. */
+const ours = /^\s*(port|interface|bind-interfaces|bind-dynamic|pid-file|dhcp-leasefile)\s*(?:=|$)/;
 
 /** The usable form of the operator's file. */
 export type OperatorsFile = {

@@ -21,8 +21,11 @@ export interface Dnsmasq {
 /** The DHCPv4 server, with what it has on disk. */
 export type DnsmasqServer = FamilyServer<Ipv4Service, HostEntry>;
 
-/** Removals are acted on this much later, all at once: each reload makes Dnsmasq read all files, and a deleted port has no tap to ask by. */
-const tidyMs = 1000;
+/**
+ * Removals are acted on this much later, all at once. A reload makes Dnsmasq read all files, and meanwhile it answers nobody; with a reload each second it would get behind where many ports
+ * come and go. A removed file does no harm: a deleted port has no tap to ask by.
+ */
+const tidyMs = 10_000;
 
 /** How many addresses may be leased before the leases are read again, to forget those that have ended. */
 const leasedAtLeast = 4096;

@@ -78,6 +78,8 @@ export type AddressOptions = {
   readonly scope?: number;
   /** `LinkAddress.protocol`. Older kernels ignore it. */
   readonly protocol?: number;
+  /** IPv4 only. The name under which ip-address(8) and some programs see the address; [the link's name]. */
+  readonly label?: string;
   /** The link's index, if the caller knows it. Otherwise the kernel is asked for it, behind a lock that it holds for milliseconds while a link is removed. */
   readonly index?: number;
 };

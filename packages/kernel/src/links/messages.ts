@@ -16,7 +16,7 @@ const deviceRunning = 0x40;
 /** RTEXT_FILTER_SKIP_STATS: counters are not wanted. */
 const skipStatistics = 8;
 
-const addressAttribute = { address: 1, local: 2, flags: 8, protocol: 11 } as const;
+const addressAttribute = { address: 1, local: 2, label: 3, flags: 8, protocol: 11 } as const;
 const addressFlag = { noDad: 0x02, dadFailed: 0x08, tentative: 0x40, noPrefixRoute: 0x200 } as const;
 
 /** What a message from a dump or from the link groups says; undefined when it says nothing about a link or an IP address as such (a bridge's report about its ports, for one). */
@@ -150,6 +150,7 @@ export function changeAddress(
     writer.binary(addressAttribute.address, bytes);
     if (verb === 'add') {
       writer.u32(addressAttribute.flags, (options.noPrefixRoute ? addressFlag.noPrefixRoute : 0) | (options.noDad ? addressFlag.noDad : 0));
+      if (options.label !== undefined) writer.string(addressAttribute.label, options.label);
       if (options.protocol !== undefined) writer.binary(addressAttribute.protocol, Uint8Array.of(options.protocol));
     }
   });
