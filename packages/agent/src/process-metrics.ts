@@ -10,7 +10,10 @@ const gauges: Readonly<Record<string, { readonly help: string; read(): number }>
     read: () => 1024 * Number(/VmSize:\s+(\d+)/.exec(proc('status'))?.[1]),
   },
   process_open_fds: { help: 'Files and sockets that the process has open.', read: () => readdirSync('/proc/self/fd').length },
-  process_max_fds: { help: 'The greatest number of files and sockets that the process may have open.', read: () => Number(/Max open files\s+(\d+)/.exec(proc('limits'))?.[1]) },
+  process_max_fds: {
+    help: 'The greatest number of files and sockets that the process may have open.',
+    read: () => Number(/Max open files\s+(\d+)/.exec(proc('limits'))?.[1]),
+  },
   nodejs_eventloop_lag_max_seconds: {
     help: 'The longest turn of the event loop in about the last minute, in seconds, during which nothing else ran; exact to 20 ms. It is measured from the first scrape on.',
     read: () => longestTurnMs() / 1000,

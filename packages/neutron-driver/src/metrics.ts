@@ -27,7 +27,7 @@ export function driverMetrics({ unreportedMigrations, journalEntries }: MetricsS
     'Ports that migrate to a host whose Felix should have reported them and has not: their VMs will have no network there.',
     unreportedMigrations,
   );
-  read('journal_entries', "Objects whose changes in Neutron may not have reached etcd yet.", journalEntries);
+  read('journal_entries', 'Objects whose changes in Neutron may not have reached etcd yet.', journalEntries);
   addProcessMetrics(registry);
   return registry;
 }
