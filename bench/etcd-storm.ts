@@ -62,8 +62,8 @@ async function storm({ readers, megabits, keys, valueBytes, timeoutMs, limitMs }
       }
     };
     for (let left = readers; left > 0; left -= readersPerProcess) link.read(server.endpoint, Math.min(left, readersPerProcess), timeoutMs, hear);
-    const until = performance.now() + limitMs;
-    for (let told = 0; seconds.length < readers && performance.now() < until; told += 1) {
+    const untilMs = performance.now() + limitMs;
+    for (let told = 0; seconds.length < readers && performance.now() < untilMs; told += 1) {
       await sleep(1000);
       if (told % 20 === 19)
         progress(`${seconds.length} of ${readers} in sync, ${Math.round(link.sentBytes() / 1e6)} MB sent, lost: ${JSON.stringify([...reasons])}`);

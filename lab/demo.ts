@@ -59,7 +59,7 @@ function optionsOf(args: string[]): Options {
 }
 
 async function show({ keep, prefix, qemu }: Options, told: Telling, signal: AbortSignal): Promise<void> {
-  const begin = performance.now();
+  const beginMs = performance.now();
   const left = await removeUnowned(prefix);
   if (left) told.say(`An earlier demo was killed and had left something behind; that has been removed.`);
   const lab = await told.chapter('A cloud: a router, a control machine and three compute hosts, each a network namespace', () =>
@@ -74,7 +74,7 @@ async function show({ keep, prefix, qemu }: Options, told: Telling, signal: Abor
     else leaveUp(lab, told);
     throw error;
   }
-  told.say(`\n${proved(told, (performance.now() - begin) / 1000)}`);
+  told.say(`\n${proved(told, (performance.now() - beginMs) / 1000)}`);
   if (keep) leaveUp(lab, told);
 }
 
@@ -85,11 +85,14 @@ async function removeUnowned(prefix: string): Promise<boolean> {
 }
 
 async function clearAway(lab: Lab, told: Telling): Promise<void> {
-  const begin = performance.now();
+  const beginMs = performance.now();
   const look = async (): Promise<Finding> => {
     await lab.down();
     const remains = remainsOf(lab.plan.prefix);
-    return { holds: remains.length === 0, seen: remains.length === 0 ? `${((performance.now() - begin) / 1000).toFixed(1)} s` : `left: ${remains.join(', ')}` };
+    return {
+      holds: remains.length === 0,
+      seen: remains.length === 0 ? `${((performance.now() - beginMs) / 1000).toFixed(1)} s` : `left: ${remains.join(', ')}`,
+    };
   };
   await told.check({ says: 'everything is removed: no namespace, process, mount or file is left', look });
 }

@@ -62,7 +62,7 @@ async function main(args: string[]): Promise<number> {
 async function up(prefix: string, hosts: number, topology: Topology, without: Part[], nova: boolean): Promise<number> {
   const abort = new AbortController();
   const progress = onTerminal();
-  const begin = performance.now();
+  const beginMs = performance.now();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
       if (!abort.signal.aborted) process.stderr.write(`\n${name}: removing what exists of the lab\n`);
@@ -75,7 +75,7 @@ async function up(prefix: string, hosts: number, topology: Topology, without: Pa
   });
   if (lab === undefined) return 130;
   lab.release();
-  progress.say(`the lab ${prefix} is up after ${((performance.now() - begin) / 1000).toFixed(1)} s, with ${Math.round(memoryOf(prefix) / 1024 / 1024)} MB\n`);
+  progress.say(`the lab ${prefix} is up after ${((performance.now() - beginMs) / 1000).toFixed(1)} s, with ${Math.round(memoryOf(prefix) / 1024 / 1024)} MB\n`);
   for (const line of exploreLines(lab)) progress.say(line);
   return 0;
 }

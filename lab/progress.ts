@@ -13,17 +13,17 @@ export interface Progress {
   readonly steps: readonly Step[];
 }
 
-/** Reports by `write`. `now`: milliseconds. */
-export function progress(write: (line: string) => void, now: () => number = () => performance.now()): Progress {
+/** Reports by `write`. `nowMs` is a clock in milliseconds. */
+export function progress(write: (line: string) => void, nowMs: () => number = () => performance.now()): Progress {
   const steps: Step[] = [];
   return {
     steps,
     say: write,
     async step(name, work) {
-      const begin = now();
+      const beginMs = nowMs();
       try {
         const result = await work();
-        const seconds = (now() - begin) / 1000;
+        const seconds = (nowMs() - beginMs) / 1000;
         steps.push({ name, seconds });
         write(`  ${name.padEnd(60)} ${seconds.toFixed(2).padStart(7)} s`);
         return result;

@@ -103,10 +103,10 @@ const hasItsOwnKernel = (vm: Vm, other: Vm): Claim => ({
 
 /** Waits until the VM is online. Returns the seconds after which each lease came and the port became ACTIVE. Throws when a lease is not what the port says. */
 async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; readonly lease6: number; readonly active: number }> {
-  const begin = performance.now();
+  const beginMs = performance.now();
   const after = async (what: Promise<unknown>): Promise<number> => {
     await what;
-    return (performance.now() - begin) / 1000;
+    return (performance.now() - beginMs) / 1000;
   };
   await powerOn(vm);
   const active = lab.processes.until(`the port of ${vm.facts.name} to be ACTIVE`, async () => (await isActive(lab, vm)) || undefined, { intervalMs: 100 });
@@ -235,8 +235,8 @@ const reaches = (lab: Lab, from: Vm, to: Vm, port: number, wanted: Reach): Claim
   });
 
 function stopwatch(): () => string {
-  const begin = performance.now();
-  return () => `${((performance.now() - begin) / 1000).toFixed(2)} s later`;
+  const beginMs = performance.now();
+  return () => `${((performance.now() - beginMs) / 1000).toFixed(2)} s later`;
 }
 
 type Command = { readonly typed: string; readonly says: string; readonly times: number; readonly word: string };

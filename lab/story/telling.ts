@@ -40,8 +40,8 @@ export type Screen = {
   readonly columns: number;
 };
 
-/** Tells a story on a screen. `now`: milliseconds. */
-export function telling(screen: Screen, now: () => number = () => performance.now()): Telling {
+/** Tells a story on a screen. `nowMs` is a clock in milliseconds. */
+export function telling(screen: Screen, nowMs: () => number = () => performance.now()): Telling {
   const steps: Step[] = [];
   const chapters: Chapter[] = [];
   const underWay: string[] = [];
@@ -52,7 +52,7 @@ export function telling(screen: Screen, now: () => number = () => performance.no
     (text: string): string =>
       screen.lively ? `\x1b[${code}m${text}\x1b[0m` : text;
   const [bold, dim, red, green] = [style(1), style(2), style(31), style(32)];
-  const seconds = (begin: number): number => (now() - begin) / 1000;
+  const seconds = (beginMs: number): number => (nowMs() - beginMs) / 1000;
 
   function line(text: string): void {
     if (screen.lively) screen.write('\r\x1b[K');
@@ -89,18 +89,18 @@ export function telling(screen: Screen, now: () => number = () => performance.no
     say: (text) => line(text),
     async chapter(title, work) {
       line(`\n${bold(`${chapters.length + 1}. ${title}`)}`);
-      const begin = now();
+      const beginMs = nowMs();
       const result = await work();
-      chapters.push({ title, seconds: seconds(begin) });
+      chapters.push({ title, seconds: seconds(beginMs) });
       return result;
     },
     async step(name, work) {
-      const begin = now();
+      const beginMs = nowMs();
       const result = await during(name, work).catch((error) => {
         outcome(red('✗'), name, 'not done');
         throw error;
       });
-      const step = { name, seconds: seconds(begin) };
+      const step = { name, seconds: seconds(beginMs) };
       steps.push(step);
       outcome(green('✓'), name, `${step.seconds.toFixed(1)} s`);
       return result;

@@ -47,8 +47,8 @@ export const breaks: readonly Break[] = [
   {
     what: 'the second look comes at once, when writers with older rows may still write',
     file: 'packages/neutron-driver/src/sync/journal.ts',
-    from: 'soonest(entry, now() + checkMs);',
-    to: 'soonest(entry, now());',
+    from: 'soonest(entry, nowMs() + checkMs);',
+    to: 'soonest(entry, nowMs());',
   },
   {
     what: 'the journal tries again without a growing pause',

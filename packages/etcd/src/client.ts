@@ -33,12 +33,12 @@ export function connectEtcd(options: EtcdOptions, clock: Clock = systemClock, { 
     async (prefix, { from, limit, revision = 0 }) => {
       const range = prefixRange(prefix);
       const request = rangeRequest({ ...range, ...(from !== undefined && { from }) }, { limit, revision, keysOnly });
-      let begun: number | undefined;
+      let begunMs: number | undefined;
       const onAnswering = (): void => {
-        begun ??= clock.steadyMs();
+        begunMs ??= clock.steadyMs();
       };
       const page = await call(methods.range, request, { what: `read ${prefix}`, repeatable: true, onAnswering });
-      return { ...page, transferMs: clock.steadyMs() - (begun ?? clock.steadyMs()) };
+      return { ...page, transferMs: clock.steadyMs() - (begunMs ?? clock.steadyMs()) };
     };
 
   async function readHeader(key: string): Promise<Header> {

@@ -45,10 +45,10 @@ describe('an election', () => {
   test('the leader stays the leader while it can renew its lease, without writing its keys again', async () => {
     const first = candidate('a:1');
     candidate('b:2');
-    await fake.advance(600);
+    await fake.advanceSeconds(600);
     const { modRevision, version } = (await fake.etcd.get(keys[0]!)).found!;
     expect([first.leading, version]).toEqual([true, 1]);
-    await fake.advance(600);
+    await fake.advanceSeconds(600);
     expect((await fake.etcd.get(keys[0]!)).found).toMatchObject({ modRevision, version: 1 });
     expect(heard).toEqual(['a:1 leads', 'b:2 waits for a:1']);
   });
@@ -69,27 +69,27 @@ describe('an election', () => {
     const first = candidate('a:1', one, { onError() {} });
     await settled();
     const second = candidate('b:2', two);
-    await fake.advance(25);
+    await fake.advanceSeconds(25);
     one.cut(true);
     for (let seconds = 0; seconds < 70; seconds++) {
-      await fake.advance(1);
+      await fake.advanceSeconds(1);
       expect([first.leading, second.leading]).not.toEqual([true, true]);
     }
     expect(heard).toEqual(['a:1 leads', 'b:2 waits for a:1', 'a:1 lost: the lease could not be renewed in time', 'b:2 leads']);
     one.cut(false);
-    await fake.advance(30);
+    await fake.advanceSeconds(30);
     expect([first.leading, second.leading]).toEqual([false, true]);
     expect(heard.at(-1)).toBe('a:1 waits for b:2');
   });
 
   test('a short absence of etcd costs the leader nothing', async () => {
     const first = candidate('a:1', fake.connect(), { onError() {} });
-    await fake.advance(10);
+    await fake.advanceSeconds(10);
     fake.setDown(true);
-    await fake.advance(40);
+    await fake.advanceSeconds(40);
     expect(first.leading).toBe(true);
     fake.setDown(false);
-    await fake.advance(120);
+    await fake.advanceSeconds(120);
     expect([first.leading, heard]).toEqual([true, ['a:1 leads']]);
   });
 
@@ -97,21 +97,21 @@ describe('an election', () => {
     const first = candidate('a:1', fake.connect(), { onError() {} });
     await settled();
     const second = candidate('b:2', fake.connect(), { onError() {} });
-    await fake.advance(5);
+    await fake.advanceSeconds(5);
     fake.setDown(true);
-    await fake.advance(seconds);
+    await fake.advanceSeconds(seconds);
     expect([first.leading, second.leading, Object.values(fake.contents())]).toEqual([false, false, ['a:1', 'a:1']]);
     fake.setDown(false);
-    await fake.advance(10);
+    await fake.advanceSeconds(10);
     expect([first.leading, second.leading].filter(Boolean)).toHaveLength(1);
   });
 
   test('a leader that was stopped for longer than its lease does not lead for a moment when it goes on', async () => {
-    let now = 0;
-    const first = candidate('a:1', fake.connect(), { clock: { ...fake.clock, steadyMs: () => now } });
+    let nowMs = 0;
+    const first = candidate('a:1', fake.connect(), { clock: { ...fake.clock, steadyMs: () => nowMs } });
     await settled();
     expect(first.leading).toBe(true);
-    now = 60_000;
+    nowMs = 60_000;
     expect([first.leading, first.proof()]).toEqual([false, []]);
   });
 
@@ -153,7 +153,7 @@ describe('an election', () => {
     const others = Array.from({ length: 5 }, (_, index) => candidate(`b:${index}`));
     await settled();
     await first.close();
-    await fake.advance(30);
+    await fake.advanceSeconds(30);
     expect(others.filter(({ leading }) => leading)).toHaveLength(1);
   });
 
@@ -181,7 +181,7 @@ describe('an election', () => {
       },
     };
     const first = candidate('a:1', lossy);
-    await fake.advance(10);
+    await fake.advanceSeconds(10);
     expect([first.leading, heard]).toEqual([true, ['a:1: ETCD_TIMEOUT', 'a:1 leads']]);
     expect((await fake.etcd.get(keys[0]!)).found?.version).toBe(1);
   });

@@ -5,7 +5,7 @@ import { type KeyRange, prefixRange } from './messages.ts';
 
 import type { Change, Compare, KeyValue, Operation, TransactionResult } from './types.ts';
 
-type LeaseRecord = { readonly ttlMs: number; expiresAt: number; readonly keys: Set<string> };
+type LeaseRecord = { readonly ttlMs: number; expiresAtMs: number; readonly keys: Set<string> };
 
 /** An empty datastore. Its refusals are EtcdErrors, as those of a real etcd. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: keys, history and leases are one state, which each commit changes together
@@ -119,16 +119,16 @@ export function createMemoryStore() {
       }
     },
 
-    grantLease(ttlSeconds: number, now: number): string {
+    grantLease(ttlSeconds: number, nowMs: number): string {
       leaseCount += 1;
       const id = String(leaseCount);
-      leases.set(id, { ttlMs: ttlSeconds * 1000, expiresAt: now + ttlSeconds * 1000, keys: new Set() });
+      leases.set(id, { ttlMs: ttlSeconds * 1000, expiresAtMs: nowMs + ttlSeconds * 1000, keys: new Set() });
       return id;
     },
 
-    keepAlive(id: string, now: number): boolean {
+    keepAlive(id: string, nowMs: number): boolean {
       const lease = leases.get(id);
-      if (lease) lease.expiresAt = now + lease.ttlMs;
+      if (lease) lease.expiresAtMs = nowMs + lease.ttlMs;
       return lease !== undefined;
     },
 
@@ -144,15 +144,15 @@ export function createMemoryStore() {
     },
 
     /** Grants every lease its whole time anew, as a new leader of etcd does: it cannot know when the former one last heard of each. */
-    renewLeases(now: number): void {
-      for (const lease of leases.values()) lease.expiresAt = now + lease.ttlMs;
+    renewLeases(nowMs: number): void {
+      for (const lease of leases.values()) lease.expiresAtMs = nowMs + lease.ttlMs;
     },
-    expireLeases(now: number): void {
-      for (const [id, { expiresAt }] of leases) if (expiresAt <= now) store.endLease(id);
+    expireLeases(nowMs: number): void {
+      for (const [id, { expiresAtMs }] of leases) if (expiresAtMs <= nowMs) store.endLease(id);
     },
     /** When the next lease expires. */
-    get nextExpiry() {
-      return Math.min(...Array.from(leases.values(), ({ expiresAt }) => expiresAt));
+    get nextExpiryMs() {
+      return Math.min(...Array.from(leases.values(), ({ expiresAtMs }) => expiresAtMs));
     },
   };
   return store;

@@ -9,7 +9,7 @@ etcdContract('the fake', async () => {
     cut: async () => fake.etcd.cut(true),
     join: async () => fake.etcd.cut(false),
     replace: async () => fake.replace(),
-    pass: fake.advance,
+    passSeconds: fake.advanceSeconds,
     close: async () => fake.etcd.close(),
   };
 });

@@ -27,7 +27,7 @@ export type FakeEtcd = {
   /** Puts an empty etcd in its place, as after the loss of the data directory. */
   replace(): void;
   /** Lets time pass: leases expire, waits on `clock` end. Time passes in no other way. */
-  advance(seconds: number): Promise<void>;
+  advanceSeconds(seconds: number): Promise<void>;
   readonly clock: Clock;
   /** All keys with the prefix, with their values as text. */
   contents(prefix?: string): Record<string, string>;
@@ -154,12 +154,12 @@ export function fakeEtcd({ pageKeys = 10_000 } = {}): FakeEtcd {
       incarnation += 1;
       tellAll();
     },
-    async advance(seconds) {
+    async advanceSeconds(seconds) {
       const untilMs = clock.steadyMs() + seconds * 1000;
       await clock.pass(0);
       while (clock.steadyMs() < untilMs) {
         const [restMs = Number.POSITIVE_INFINITY] = clock.restsMs;
-        const nextMs = Math.min(clock.steadyMs() + restMs, down ? untilMs : store.nextExpiry, untilMs);
+        const nextMs = Math.min(clock.steadyMs() + restMs, down ? untilMs : store.nextExpiryMs, untilMs);
         await clock.pass(Math.max(0, nextMs - clock.steadyMs()));
         if (!down) store.expireLeases(clock.steadyMs());
         await clock.pass(0);

@@ -37,22 +37,22 @@ describe('keys that live with their writer', () => {
     await settled();
     expect(fake.contents()).toEqual({ '/last': '0', '/status': '0' });
     const { lease } = (await fake.etcd.get('/status')).found!;
-    await fake.advance(600);
+    await fake.advanceSeconds(600);
     expect(fake.contents()).toEqual({ '/last': '20', '/status': '20' });
     expect((await fake.etcd.get('/status')).found).toMatchObject({ lease, version: 21 });
   });
 
   test('are deleted when the writer is cut off for long; a key without a lease stays; both are written again once the writer is back', async () => {
     writer();
-    await fake.advance(30);
+    await fake.advanceSeconds(30);
     etcd.cut(true);
-    await fake.advance(89);
+    await fake.advanceSeconds(89);
     expect(fake.contents()).toHaveProperty(['/status']);
-    await fake.advance(1);
+    await fake.advanceSeconds(1);
     expect(fake.contents()).toEqual({ '/last': '1' });
     expect(errors).toEqual(['1 ETCD_UNAVAILABLE', '2 ETCD_UNAVAILABLE', '3 ETCD_UNAVAILABLE']);
     etcd.cut(false);
-    await fake.advance(30);
+    await fake.advanceSeconds(30);
     expect(fake.contents()).toEqual({ '/last': '2', '/status': '2' });
     etcd.cut(true);
     await fake.advance(30);
@@ -79,7 +79,7 @@ describe('keys that live with their writer', () => {
     await settled();
     if (when === 'between two writes') await leases[0]!.revoke();
     else revokeBeforeWrite = true;
-    await fake.advance(60);
+    await fake.advanceSeconds(60);
     expect(leases).toHaveLength(2);
     expect((await fake.etcd.get('/status')).found?.lease).toBe(leases[1]!.id);
     expect(errors).toEqual(when === 'between two writes' ? [] : ['1 ETCD_LEASE_GONE']);
@@ -89,9 +89,9 @@ describe('keys that live with their writer', () => {
     const first = writer();
     await settled();
     await first.close();
-    await fake.advance(89);
+    await fake.advanceSeconds(89);
     expect(fake.contents()).toHaveProperty(['/status']);
-    await fake.advance(1);
+    await fake.advanceSeconds(1);
     expect(fake.contents()).toEqual({ '/last': '0' });
     const second = writer();
     await settled();

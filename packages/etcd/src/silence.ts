@@ -8,26 +8,26 @@ export interface Listening {
 }
 
 /**
- * Calls `onSilence`, once, when nothing was heard for that many milliseconds. If this process itself stood still, what arrived meanwhile still counts:
+ * Calls `onSilence`, once, when nothing arrived for `limitMs` milliseconds. If this process itself stood still, data that arrived meanwhile still counts, because
  * the event loop reads it before the time is compared.
  */
-export function listenForSilence(ms: number, onSilence: () => void): Listening {
-  let last = performance.now();
+export function listenForSilence(limitMs: number, onSilence: () => void): Listening {
+  let lastMs = performance.now();
   let stopped = false;
-  let timer = setTimeout(look, ms).unref(); // the timer alone does not keep the process alive
+  let timer = setTimeout(look, limitMs).unref(); // the timer alone does not keep the process alive
 
   function look(): void {
     setImmediate(() => {
       if (stopped) return;
-      const left = last + ms - performance.now();
-      if (left > 0) timer = setTimeout(look, left).unref();
+      const leftMs = lastMs + limitMs - performance.now();
+      if (leftMs > 0) timer = setTimeout(look, leftMs).unref();
       else onSilence();
     });
   }
 
   return {
     heard() {
-      last = performance.now();
+      lastMs = performance.now();
     },
     stop() {
       stopped = true;

@@ -78,8 +78,8 @@ describe('another program flushes the ruleset', () => {
     for (let gaps = 0; began.size < 2; gaps += 1) {
       expect(gaps).toBeLessThan(50);
       await reloadRuleset();
-      const end = performance.now() + 100;
-      while (performance.now() < end) {
+      const endMs = performance.now() + 100;
+      while (performance.now() < endMs) {
         const sent = { there: host.send(one, two, udp(7999, 4000)), back: host.send(two, one, udp(4000, 7999)) };
         await new Promise((resolve) => setTimeout(resolve, 0.5));
         host.readArrivals();
@@ -118,8 +118,8 @@ describe('with tables of its own', () => {
     const sent: number[] = [];
     for (let flushes = 0; flushes < 3; flushes += 1) {
       const flushed = reloadRuleset();
-      const end = performance.now() + 100;
-      while (performance.now() < end) {
+      const endMs = performance.now() + 100;
+      while (performance.now() < endMs) {
         sent.push(host.send(one, two, udp(7999, 4000)));
         await new Promise((resolve) => setTimeout(resolve, 0.5));
       }

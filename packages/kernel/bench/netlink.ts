@@ -21,27 +21,27 @@ function tell(what: string, times: readonly number[], more = ''): void {
 }
 
 function timed(act: () => unknown): number {
-  const started = performance.now();
+  const startedMs = performance.now();
   act();
-  return performance.now() - started;
+  return performance.now() - startedMs;
 }
 
 /** Measures for how long at most nothing else could run during `work`, and how long it took. */
 async function longestTurnMs(work: () => Promise<unknown>): Promise<{ readonly longestMs: number; readonly tookMs: number }> {
   let longestMs = 0;
-  let last = performance.now();
+  let lastMs = performance.now();
   let done = false;
   const look = (): void => {
-    const now = performance.now();
-    longestMs = Math.max(longestMs, now - last);
-    last = now;
+    const nowMs = performance.now();
+    longestMs = Math.max(longestMs, nowMs - lastMs);
+    lastMs = nowMs;
     if (!done) setImmediate(look);
   };
   setImmediate(look);
-  const started = performance.now();
+  const startedMs = performance.now();
   await work();
   done = true;
-  return { longestMs, tookMs: performance.now() - started };
+  return { longestMs, tookMs: performance.now() - startedMs };
 }
 
 /** Adds objects and deletes them again, `repetitions` times. */
@@ -148,8 +148,8 @@ try {
       });
     });
     links.createLink(name, 'ifb');
-    const created = performance.now();
-    latencies.push((await told) - created);
+    const createdMs = performance.now();
+    latencies.push((await told) - createdMs);
   }
   tell('link event, after the link was made', latencies);
   links.close();

@@ -9,9 +9,9 @@ const address = (number: number): Uint8Array => networkOrder(number, 4);
 
 function timed(what: string, repetitions: number, act: (repetition: number) => void): void {
   const times = Array.from({ length: repetitions }, (_, repetition) => {
-    const started = performance.now();
+    const startedMs = performance.now();
     act(repetition);
-    return performance.now() - started;
+    return performance.now() - startedMs;
   }).sort((left, right) => left - right);
   const at = (share: number): string => (times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0).toFixed(3).padStart(9);
   process.stdout.write(`  ${what.padEnd(34)}${at(0.5)} ms p50${at(0.95)} ms p95\n`);

@@ -21,8 +21,8 @@ const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new 
 function setUp() {
   const fake = fakeEtcd();
   const db = database();
-  const state: { now: number; rows?: Error; write?: Error; keystoneAway?: boolean } = { now: 0 };
-  const journal = openJournal({ now: () => state.now });
+  const state: { nowMs: number; rows?: Error; write?: Error; keystoneAway?: boolean } = { nowMs: 0 };
+  const journal = openJournal({ nowMs: () => state.nowMs });
   const etcd = {
     ...fake.etcd,
     transact: (...args: Parameters<typeof fake.etcd.transact>) =>
@@ -77,7 +77,7 @@ test('a move to another host is one transaction: with the second half of the bin
   const { announced, journal, tell, commit, contents, etcd, db, state } = setUp();
   commit();
   await announced.after(peer, tell([]));
-  state.now = 1000;
+  state.nowMs = 1000;
   journal.done(journal.take(1), []);
   const { id } = portRow();
   const at = (host: string, vif: string) => portRow({ bindings: [bindingRow(host, vif)], security_groups: [] });
@@ -186,7 +186,7 @@ test('an endpoint that was written while Keystone was away gets the names of its
   expect(names()).toBe(false);
   for (const keystoneAway of [true, true, false]) {
     state.keystoneAway = keystoneAway;
-    state.now += journal.restMs ?? 0;
+    state.nowMs += journal.restMs ?? 0;
     const looks = journal.take(10);
     expect(looks).toHaveLength(1);
     const result = await sync(
@@ -197,7 +197,7 @@ test('an endpoint that was written while Keystone was away gets the names of its
     journal.done(looks, result.wrote, result.unnamed);
   }
   expect(names()).toBe(true);
-  state.now += journal.restMs ?? 0;
+  state.nowMs += journal.restMs ?? 0;
   journal.done(journal.take(10), []);
   expect(journal.size).toBe(0);
 });
@@ -218,7 +218,7 @@ test('an etcd that does not answer holds a commit up for five seconds, and the n
     etcd,
     keys: keysOf(undefined),
     sync: () => Promise.reject(new Error('not asked')),
-    journal: openJournal({ now: clock.nowMs }),
+    journal: openJournal({ nowMs: clock.nowMs }),
     checks: { asks: () => false, before: async () => {}, after: async () => {} },
     stateless: { refusal: () => undefined },
     sourceOf: () => db.source,

@@ -26,12 +26,12 @@ function setUp() {
   const clock = fakeClock();
   const fake = fakeEtcd();
   const db = database();
-  const journal = openJournal({ now: clock.nowMs });
+  const journal = openJournal({ nowMs: clock.nowMs });
   const { log, entries } = recordingLog();
   /** The looks so far: when each was made, and at which objects. */
   const looks: { readonly atMs: number; readonly ids: readonly string[]; readonly deadlineMs: number }[] = [];
   const state: { refuse?: (ids: readonly string[]) => Error | undefined } = {};
-  const real = createSync({ etcd: fake.etcd, settings, projects: async (ids) => new Map(ids.map((id) => [id, undefined])), addresses, now: clock.nowMs });
+  const real = createSync({ etcd: fake.etcd, settings, projects: async (ids) => new Map(ids.map((id) => [id, undefined])), addresses, nowMs: clock.nowMs });
   const sync: Sync = async (changes, source, deadlineMs) => {
     const ids = changes.map(({ id }) => id);
     looks.push({ atMs: clock.steadyMs(), ids, deadlineMs: deadlineMs - clock.nowMs() });

@@ -16,7 +16,7 @@ test.each([
 });
 
 test('a check is recorded under a lease and not repeated before that expires; a driver that is not elected does not check', async () => {
-  const { etcd, contents, advance } = fakeEtcd();
+  const { etcd, contents, advanceSeconds } = fakeEtcd();
   let elected = false;
   const look = async (): Promise<void> => {
     const loop = startCompaction({ etcd, periodMinutes: 60, minRevisions: 2, elected: () => elected, log: silentLog() });
@@ -32,7 +32,7 @@ test('a check is recorded under a lease and not repeated before that expires; a 
   await look();
   expect((await etcd.get('/')).revision).toBe(revision);
   for (let change = 0; change < 10; change += 1) await etcd.transact([], [{ put: '/other', value: String(change) }]);
-  await advance(3600);
+  await advanceSeconds(3600);
   await look();
   expect(contents()['/calico/compaction/v1/last']).toBe(String(revision));
 });

@@ -38,7 +38,7 @@ export function createComparison({ options, etcd, source, log, clock }: Comparis
     onFailure: (what, error) => log.warn({ err: error }, what),
     clock,
   });
-  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), now: clock.nowMs });
+  const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), nowMs: clock.nowMs });
   const addresses = async () => ({ policy, infrastructure: await infrastructure.fresh() });
   return { settings, infrastructure, sync, resync: { etcd, source, sync, settings, projects, addresses, clock } };
 }

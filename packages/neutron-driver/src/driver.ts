@@ -147,7 +147,7 @@ function journalIn(directory: string, log: Logger, clock: Clock): Journal {
   try {
     const journal = openJournal({
       file,
-      now: clock.nowMs,
+      nowMs: clock.nowMs,
       onUnwritable: (error) => log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be'),
       onRecovered: () => log.info({}, 'the journal can be written again'),
     });

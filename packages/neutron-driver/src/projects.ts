@@ -8,7 +8,7 @@ export type ProjectNames = ReadonlyMap<string, ProjectRow | undefined>;
 export type ProjectsOptions = {
   readonly max: number;
   readonly onFailure: (error: unknown) => void;
-  readonly now?: () => number;
+  readonly nowMs?: () => number;
   readonly keepMs?: number;
   readonly retryMs?: number;
 };
@@ -17,17 +17,17 @@ export type ProjectsOptions = {
  * Returns a function that looks up projects. It requests only unknown ones from Keystone, and drops the least recently used beyond `max`. Its `forget` empties the cache, because projects may
  * be renamed. After a failure nothing is requested from Keystone for `retryMs`, so that not every API call waits for it.
  */
-export function createProjectNames({ max, onFailure, now = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
+export function createProjectNames({ max, onFailure, nowMs = Date.now, keepMs = 600_000, retryMs = 10_000 }: ProjectsOptions) {
   const known = new Map<string, { readonly row: ProjectRow | undefined; readonly untilMs: number }>();
   let silentUntilMs = 0;
   async function projects(ids: readonly string[], source: RowsSource): Promise<ProjectNames> {
-    const unknown = ids.filter((id) => (known.get(id)?.untilMs ?? 0) <= now());
-    if (unknown.length > 0 && now() >= silentUntilMs) {
+    const unknown = ids.filter((id) => (known.get(id)?.untilMs ?? 0) <= nowMs());
+    if (unknown.length > 0 && nowMs() >= silentUntilMs) {
       try {
         const rows = new Map((await source.projects(unknown)).map((row) => [row.id, row]));
-        for (const id of unknown) known.set(id, { row: rows.get(id), untilMs: now() + keepMs });
+        for (const id of unknown) known.set(id, { row: rows.get(id), untilMs: nowMs() + keepMs });
       } catch (error) {
-        silentUntilMs = now() + retryMs;
+        silentUntilMs = nowMs() + retryMs;
         onFailure(error);
       }
     }

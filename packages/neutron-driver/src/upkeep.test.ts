@@ -38,7 +38,7 @@ function setUp() {
   const projects = Object.assign(async () => new Map(), { forget: () => {} });
   const quiet = { onFailed: () => {}, onWrote: () => {}, onWarning: () => {} };
   const start = (startupResync: boolean): Upkeep => {
-    const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, now: clock.nowMs });
+    const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, nowMs: clock.nowMs });
     const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, clock, ...quiet };
     const upkeep = startUpkeep({ etcd: fake.etcd, startupResync, resync, log, clock });
     closing.push(upkeep);

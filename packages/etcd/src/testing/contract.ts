@@ -198,7 +198,7 @@ export function etcdContract(name: string, open: () => Promise<World>): void {
         const told = recorder();
         const follower = etcd.follow(['/'], told);
         await told.until(({ inSyncs }) => inSyncs === 1);
-        await world.pass(lease.ttlSeconds + 1);
+        await world.passSeconds(lease.ttlSeconds + 1);
         await told.until(({ held }) => held.size === 0);
         expect(await lease.keepAlive()).toBe(false);
         follower.close();

@@ -23,7 +23,7 @@ async function fill(keys: number, valueBytes: number): Promise<void> {
 }
 
 function read(readers: number, timeoutMs: number): void {
-  const started = performance.now();
+  const startedMs = performance.now();
   const say = (news: ReaderNews): void => void process.stdout.write(`${JSON.stringify(news)}\n`);
   for (let reader = 0; reader < readers; reader += 1) {
     const keys = new Set<string>();
@@ -45,7 +45,7 @@ function read(readers: number, timeoutMs: number): void {
       onChanges(changes) {
         for (const { key } of changes) keys.add(key);
       },
-      onInSync: () => say({ reader, inSyncMs: performance.now() - started, keys: keys.size, readKeys }),
+      onInSync: () => say({ reader, inSyncMs: performance.now() - startedMs, keys: keys.size, readKeys }),
       onState: (state, reason) => say({ reader, state, ...(reason !== undefined && { reason }) }),
     });
   }

@@ -32,7 +32,7 @@ export async function openRealWorld({ server, way, restartBetween }: Servers, co
     cut: () => way.cut(),
     join: () => way.restore(),
     replace,
-    pass: async () => {},
+    passSeconds: async () => {},
     async close() {
       etcd.close();
       other.close();

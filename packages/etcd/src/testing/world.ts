@@ -12,7 +12,7 @@ export interface World {
   /** Replaces etcd by an empty one, for both clients. */
   replace(): Promise<void>;
   /** Advances the fake's clock. A real etcd's time passes by itself. */
-  pass(seconds: number): Promise<void>;
+  passSeconds(seconds: number): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -85,7 +85,7 @@ describe('endpoint statuses', () => {
     await expect(reporter.write()).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
     reporter.want(keyOf('a'), 'down');
     fake.setDown(false);
-    await fake.advance(60);
+    await fake.advanceSeconds(60);
     await writeAll();
     expect(contents()).toEqual({ [keyOf('a')]: down });
   });

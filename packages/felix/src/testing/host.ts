@@ -298,9 +298,9 @@ export class TestHost {
   /** Sends a packet, and resolves with whether it passes. The kernel does not report that it dropped one, so a packet counts as dropped after `droppedAfterMs`. */
   async passes(from: Plugged, to: Plugged, probe: Probe, family: 4 | 6 = 4): Promise<boolean> {
     const number = this.send(from, to, probe, family);
-    const end = performance.now() + droppedAfterMs;
+    const endMs = performance.now() + droppedAfterMs;
     for (;;) {
-      const isLast = performance.now() >= end; // before the arrivals are read, so that a pause of this process does not make a packet count as dropped
+      const isLast = performance.now() >= endMs; // before the arrivals are read, so that a pause of this process does not make a packet count as dropped
       this.readArrivals();
       if (this.arrivalOf(number)?.interfaceIndex === to.interfaceIndex) return true;
       if (isLast) return false;
@@ -317,9 +317,9 @@ export class TestHost {
   }
 
   async until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 60_000): Promise<void> {
-    const end = performance.now() + limitMs;
+    const endMs = performance.now() + limitMs;
     while (!(await condition())) {
-      if (performance.now() > end) throw new Error(`waited ${limitMs} ms in vain for ${what}\n${this.output.slice(-3000)}`);
+      if (performance.now() > endMs) throw new Error(`waited ${limitMs} ms in vain for ${what}\n${this.output.slice(-3000)}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

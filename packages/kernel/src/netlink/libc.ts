@@ -153,9 +153,9 @@ function received(error: number, length: number): number | string {
 
 /** Waits until the descriptor is readable or has an error. Returns false after `timeoutMs`. */
 export function waitReadable(fd: number, timeoutMs: number): boolean {
-  const end = performance.now() + timeoutMs;
+  const endMs = performance.now() + timeoutMs;
   // A signal ends poll early, without a result.
-  for (let left = timeoutMs; left > 0; left = end - performance.now()) if (poll(fd, Math.ceil(left)) !== 0) return true;
+  for (let leftMs = timeoutMs; leftMs > 0; leftMs = endMs - performance.now()) if (poll(fd, Math.ceil(leftMs)) !== 0) return true;
   return false;
 }
 

@@ -50,7 +50,7 @@ test('an address is found anywhere within a span, and none outside', () => {
 
 test('addresses are read once for many calls, again when they are old, and stay while etcd is away', async () => {
   const { etcd } = fakeEtcd();
-  const state = { now: 0, reads: 0, away: false, silent: false, named: ['10.0.0.5'] };
+  const state = { nowMs: 0, reads: 0, away: false, silent: false, named: ['10.0.0.5'] };
   const failures: string[] = [];
   const known = knownInfrastructure({
     etcd: {
@@ -64,7 +64,7 @@ test('addresses are read once for many calls, again when they are old, and stay 
     },
     endpoints: ['http://10.0.0.4:2379', 'https://[2001:db8::4]:2379', 'http://ctl:2379'],
     resolve: async () => (state.named.length === 0 ? Promise.reject(new Error('ENOTFOUND')) : state.named),
-    clock: { nowMs: () => state.now, pause: () => new Promise(() => undefined) },
+    clock: { nowMs: () => state.nowMs, pause: () => new Promise(() => undefined) },
     onFailure: (what) => failures.push(what),
   });
   await etcd.transact([], [{ put: `${root}/nodes/h1`, value: JSON.stringify({ spec: { bgp: { ipv4Address: '10.0.0.1/24' } } }) }]);
@@ -78,18 +78,18 @@ test('addresses are read once for many calls, again when they are old, and stay 
     'Node h1',
   ]);
   await etcd.transact([], [{ put: `${root}/bgppeers/tor`, value: JSON.stringify({ spec: { peerIP: '10.0.0.254' } }) }]);
-  state.now = 5000;
+  state.nowMs = 5000;
   expect(await at('10.0.0.254', 'recent')).toBeUndefined();
   expect(await at('10.0.0.254')).toBe('BGPPeer tor');
   state.named = [];
-  state.now = 65_000;
+  state.nowMs = 65_000;
   expect(await at('10.0.0.5')).toBe('etcd ctl'); // its name does not resolve now, so its former address counts
   expect(failures).toEqual([expect.stringMatching(/host name ctl/)]);
   state.silent = true;
-  state.now = 70_000;
+  state.nowMs = 70_000;
   expect([await at('10.0.0.6'), await at('10.0.0.7')]).toEqual(['etcd 10.0.0.6', 'etcd 10.0.0.7']); // the members as etcd last listed them
   state.away = true;
-  state.now = 100_000;
+  state.nowMs = 100_000;
   expect(await at('10.0.0.254', 'recent')).toBe('BGPPeer tor');
   await expect(known.fresh()).rejects.toThrow('away');
 });

@@ -37,7 +37,7 @@ const withScheme = (url: string): string => (/^https?:\/\//.test(url) ? url : `h
 /** Creates the cache. It reads nothing before the first call. */
 export function knownInfrastructure(options: KnownInfrastructureOptions): KnownInfrastructure {
   const { etcd, endpoints, resolve = resolveByName, clock = systemClock, onFailure } = options;
-  const now = clock.nowMs;
+  const { nowMs } = clock;
   const resolved = new Map<string, { readonly atMs: number; readonly addresses: readonly string[] }>();
   let members: readonly string[] | undefined;
   let known: { readonly atMs: number; readonly value: Infrastructure } | undefined;
@@ -52,7 +52,7 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
   }
 
   async function readAll(): Promise<Infrastructure> {
-    const atMs = now();
+    const atMs = nowMs();
     const [nodes, peers, ofEtcd] = await Promise.all([readKind('nodes', nodeAddresses), readKind('bgppeers', bgpPeerAddresses), everyEndpoint()]);
     const value = infrastructureOf([...ofEtcd.flat(), ...peers, ...nodes]);
     known = { atMs, value };
@@ -85,20 +85,20 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
   /** The addresses of a host name. It is resolved once a minute, because a name server may be slow while a transaction of Neutron waits. */
   async function addressesOf(host: string): Promise<readonly string[]> {
     const before = resolved.get(host);
-    if (before && now() - before.atMs < namesMs) return before.addresses;
+    if (before && nowMs() - before.atMs < namesMs) return before.addresses;
     const addresses = await within(resolve(host), lookupMs, clock, () => new Error(`no answer within ${lookupMs} ms`)).catch((error: unknown) => {
       onFailure(`etcd's host name ${host} cannot be resolved; the addresses found before stay in use; retrying; see the name server`, error);
       return before?.addresses ?? [];
     });
-    resolved.set(host, { atMs: now(), addresses });
+    resolved.set(host, { atMs: nowMs(), addresses });
     return addresses;
   }
 
   return {
-    fresh: async () => (known && now() - known.atMs <= freshMs ? known.value : read()),
+    fresh: async () => (known && nowMs() - known.atMs <= freshMs ? known.value : read()),
     recent: async () => {
       if (!known) return read();
-      if (now() - known.atMs > recentMs)
+      if (nowMs() - known.atMs > recentMs)
         read().catch((error: unknown) =>
           onFailure('the addresses of Nodes and BGP peers could not be read from etcd again; those read before stay in use; retrying', error),
         );

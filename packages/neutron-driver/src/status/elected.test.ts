@@ -21,7 +21,7 @@ function setUp() {
   /** Advances the clock of the candidates and that of etcd. */
   const pass = async (seconds: number): Promise<void> => {
     for (let second = 0; second < seconds; second += 1) {
-      await fake.advance(1);
+      await fake.advanceSeconds(1);
       await clock.pass(1000);
     }
   };

@@ -26,33 +26,33 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-let now = 0;
-const open = () => openJournal({ file: join(directory, 'sub', 'journal'), now: () => now });
+let nowMs = 0;
+const open = () => openJournal({ file: join(directory, 'sub', 'journal'), nowMs: () => nowMs });
 const port = (id: string, ...hosts: string[]): Change => ({ kind: 'port', id, slots: hosts.map((host) => ({ host, device: 'vm' })) });
 const ids = (looks: readonly { change: Change }[]): string[] => looks.map(({ change }) => change.id);
 
 test('what was announced and never completed is looked at when its time is over, or when its caller is gone', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   journal.before([port('a', 'h1'), port('b', 'h1')], ['m1']);
   journal.before([port('c')], ['m2']);
   expect(journal.take(10)).toEqual([]);
   journal.abandon(['m2']);
   expect(ids(journal.take(10))).toEqual(['c']);
-  now = 60_000;
+  nowMs = 60_000;
   expect(journal.restMs).toBe(0);
   expect(ids(journal.take(10))).toEqual(['a', 'b']);
 });
 
 test('what was written is looked at once more, and then forgotten; what took no write is forgotten at once', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   journal.before([port('a', 'h1'), port('b', 'h1')], ['m']);
   const looks = journal.after([port('a', 'h1'), port('b', 'h1')], ['m']);
   journal.done(looks, [port('a')]);
   expect(journal.size).toBe(1);
   expect(journal.restMs).toBe(1000);
-  now = 1000;
+  nowMs = 1000;
   const again = journal.take(10);
   expect(again.map(({ change }) => change)).toEqual([port('a', 'h1')]);
   journal.done(again, []);
@@ -61,7 +61,7 @@ test('what was written is looked at once more, and then forgotten; what took no 
 });
 
 test('a change that comes while its object is looked at is looked at after that', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   const first = journal.after([port('a', 'h1')], []);
   journal.add([port('a', 'h2')]);
@@ -71,19 +71,19 @@ test('a change that comes while its object is looked at is looked at after that'
 });
 
 test('of two calls for one object, the end of the first does not take away the second', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   const first = journal.after([port('a', 'h1')], []);
   const second = journal.after([port('a', 'h2')], []);
   journal.done(first, []);
   expect(journal.size).toBe(1);
   journal.failed(second);
-  now = 500;
+  nowMs = 500;
   expect(journal.take(10)[0]?.change).toEqual(port('a', 'h1', 'h2'));
 });
 
 test('an announcement that is still open keeps the object noted after another call for it has ended', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   journal.before([port('a', 'h1')], ['open']);
   journal.done(journal.after([port('a', 'h1')], ['other']), []);
@@ -93,21 +93,21 @@ test('an announcement that is still open keeps the object noted after another ca
 });
 
 test('failures are tried again, each time later', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   journal.add([port('a')]);
   const rests: unknown[] = [];
   for (let attempt = 0; attempt < 8; attempt += 1) {
     journal.failed(journal.take(1));
     rests.push(journal.restMs);
-    now += journal.restMs ?? 0;
+    nowMs += journal.restMs ?? 0;
   }
   expect(rests).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
   expect(journal.failing).toBe(1);
 });
 
 test('what stood open when the process was killed is due at the next start, wherever the last line ends', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   journal.before([port('a', 'h1')], ['m']);
   journal.before([port('a', 'h2')], ['m']);
@@ -130,16 +130,16 @@ test('what stood open when the process was killed is due at the next start, wher
 });
 
 test('the file does not grow for ever', () => {
-  now = 0;
+  nowMs = 0;
   const journal = open();
   for (let round = 0; round < 11_000; round += 1) journal.done(journal.after([port(`p${round}`)], []), []);
   expect(readFileSync(join(directory, 'sub', 'journal'), 'utf8').split('\n').length).toBeLessThan(20_010);
 });
 
 test('with a full disk no commit is let through; what is committed already is looked at all the same, and written down as soon as there is room', () => {
-  now = 0;
+  nowMs = 0;
   const [trouble, recovered] = [vi.fn(), vi.fn()];
-  const journal = openJournal({ file: join(directory, 'journal'), now: () => now, onUnwritable: trouble, onRecovered: recovered });
+  const journal = openJournal({ file: join(directory, 'journal'), nowMs: () => nowMs, onUnwritable: trouble, onRecovered: recovered });
   journal.before([port('a', 'h1')], ['m1']);
   disk.full = true;
   expect(() => journal.before([port('b')], ['m2'])).toThrow('ENOSPC');

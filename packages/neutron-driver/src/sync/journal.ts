@@ -53,7 +53,7 @@ export interface Journal {
 export type JournalOptions = {
   /** The file's path; undefined for a journal in memory only (tests). */
   readonly file?: string;
-  readonly now?: () => number;
+  readonly nowMs?: () => number;
   /** How long to wait for the commit of an announced change. It must be longer than Neutron's transactions take. The default is 60000. */
   readonly announcedMs?: number;
   /** How long after a write a change is checked once more. The default is 1000. */
@@ -72,7 +72,7 @@ const lackingMs = 30_000;
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its methods are a few lines each over one map of entries, which nothing else may change
 export function openJournal({
   file,
-  now = Date.now,
+  nowMs = Date.now,
   announcedMs = 60_000,
   checkMs = 1000,
   onUnwritable = () => {},
@@ -82,7 +82,7 @@ export function openJournal({
   /** The number of looks of each object that were not handed back yet. */
   const taken = new Map<string, number>();
   const before = file === undefined ? { open: [], unreadable: 0 } : readOpen(file);
-  for (const change of before.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: now(), generation: 0, failures: 0 });
+  for (const change of before.open) entries.set(changeKey(change), { change, marks: new Map(), dueMs: nowMs(), generation: 0, failures: 0 });
   const { record, recordIfPossible, close } = file === undefined ? noJournalFile : openJournalFile(file, entries, { onUnwritable, onRecovered });
 
   function note(change: Change, write: JournalFile['record'] = recordIfPossible): Entry {
@@ -135,7 +135,7 @@ export function openJournal({
     before(changes, marks) {
       for (const change of changes) {
         const entry = note(change, record);
-        for (const mark of marks) entry.marks.set(mark, now() + announcedMs);
+        for (const mark of marks) entry.marks.set(mark, nowMs() + announcedMs);
       }
     },
     after(changes, marks) {
@@ -149,34 +149,34 @@ export function openJournal({
       for (const [key, entry] of entries) if (marks.filter((mark) => entry.marks.delete(mark)).length > 0) closeIfSettled(key, entry);
     },
     add(changes, delayMs = 0) {
-      for (const change of changes) soonest(note(change), now() + delayMs);
+      for (const change of changes) soonest(note(change), nowMs() + delayMs);
     },
     done(looks, wrote, lacking = []) {
       const [written, later] = [wrote, lacking].map((changes) => new Set(changes.map(changeKey))) as [Set<string>, Set<string>];
       back(looks, (entry, one) => {
         entry.failures = 0;
-        if (written.has(changeKey(one.change))) soonest(entry, now() + checkMs);
-        else if (entry.generation !== one.generation && entry.marks.size === 0) soonest(entry, now());
-        else if (later.has(changeKey(one.change))) soonest(entry, now() + lackingMs);
+        if (written.has(changeKey(one.change))) soonest(entry, nowMs() + checkMs);
+        else if (entry.generation !== one.generation && entry.marks.size === 0) soonest(entry, nowMs());
+        else if (later.has(changeKey(one.change))) soonest(entry, nowMs() + lackingMs);
       });
     },
     failed(looks) {
       back(looks, (entry) => {
         entry.failures += 1;
-        soonest(entry, now() + Math.min(maxRetryMs, firstRetryMs * 2 ** (entry.failures - 1)));
+        soonest(entry, nowMs() + Math.min(maxRetryMs, firstRetryMs * 2 ** (entry.failures - 1)));
       });
     },
     abandon(marks) {
       const gone = new Set(marks);
       if (gone.size === 0) return;
-      for (const entry of entries.values()) for (const mark of entry.marks.keys()) if (gone.has(mark) && entry.marks.delete(mark)) soonest(entry, now());
+      for (const entry of entries.values()) for (const mark of entry.marks.keys()) if (gone.has(mark) && entry.marks.delete(mark)) soonest(entry, nowMs());
     },
     take(limit) {
       const looks: Look[] = [];
       for (const [key, entry] of entries) {
         if (looks.length >= limit) break;
-        if (taken.has(key) || (dueOf(entry) ?? Number.POSITIVE_INFINITY) > now()) continue;
-        for (const [mark, until] of entry.marks) if (until <= now()) entry.marks.delete(mark);
+        if (taken.has(key) || (dueOf(entry) ?? Number.POSITIVE_INFINITY) > nowMs()) continue;
+        for (const [mark, until] of entry.marks) if (until <= nowMs()) entry.marks.delete(mark);
         looks.push(look(key, entry));
       }
       return looks;
@@ -187,7 +187,7 @@ export function openJournal({
         const due = taken.has(key) ? undefined : dueOf(entry);
         if (due !== undefined && (next === undefined || due < next)) next = due;
       }
-      return next === undefined ? undefined : Math.max(0, next - now());
+      return next === undefined ? undefined : Math.max(0, next - nowMs());
     },
     unreadable: before.unreadable,
     get size() {

@@ -37,7 +37,7 @@ export type SyncOptions = {
   readonly projects: (ids: readonly string[], source: RowsSource) => Promise<ProjectNames>;
   /** The rules for which addresses nobody may have. */
   readonly addresses: () => Promise<AddressRules>;
-  readonly now?: () => number;
+  readonly nowMs?: () => number;
 };
 
 /** How many comparisons, and how many operations, etcd accepts in one transaction. */
@@ -48,9 +48,9 @@ export type Sync = (changes: readonly Change[], source: RowsSource, deadlineMs: 
 
 /**
  * Makes etcd hold what Neutron's rows say about each changed object. Rejects with EtcdError, with the source's errors, or with SyncError when others
- * keep writing the same keys until `deadlineMs` (compared with `now`). What was written until then stays; every unit is complete.
+ * keep writing the same keys until `deadlineMs` (compared with `nowMs`). What was written until then stays; every unit is complete.
  */
-export function createSync({ etcd, settings, projects, addresses, now = Date.now }: SyncOptions): Sync {
+export function createSync({ etcd, settings, projects, addresses, nowMs = Date.now }: SyncOptions): Sync {
   return async function sync(changes, source, deadlineMs) {
     const wrote = new Set<Change>();
     const unnamed = new Set<Change>();
@@ -61,12 +61,12 @@ export function createSync({ etcd, settings, projects, addresses, now = Date.now
     const keys = new Set(keysToRead(changes, settings));
     let more: Partial<RowsQuestion> = {};
     while (pending.length > 0) {
-      if (now() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
+      if (nowMs() > deadlineMs) throw new SyncError(`others kept writing the same keys (${pending.length} objects left, ${conflicts} conflicts)`);
       // etcd is read first. So when two writers race, the one that writes later has seen the newer rows.
       const found = await readKeys(etcd, [...keys]);
       const rows = await source.rows(joinQuestions(questionFor(pending), more));
       const known = await projects(projectsOf(rows), source);
-      const decision = plan(pending, { found, rows, projects: known, settings, addresses: await addresses(), born: () => birth(new Date(now())) });
+      const decision = plan(pending, { found, rows, projects: known, settings, addresses: await addresses(), born: () => birth(new Date(nowMs())) });
       const { missing } = decision;
       const newQuestion = missing.question.security_groups.length + missing.question.address_groups.length > 0;
       if (missing.keys.length > 0 || newQuestion) {

@@ -40,8 +40,8 @@ export function daemon(etcd: Etcd, db: Database, gate: Gate = open) {
     projects: async () => [],
     subnets: db.source.subnets,
   };
-  const sync = createSync({ etcd: gated, settings, addresses, projects: async () => new Map(), now: () => 0 });
-  const journal = openJournal({ now: () => 0, checkMs: 0 });
+  const sync = createSync({ etcd: gated, settings, addresses, projects: async () => new Map(), nowMs: () => 0 });
+  const journal = openJournal({ nowMs: () => 0, checkMs: 0 });
 
   async function look(looks: ReturnType<typeof journal.take>): Promise<void> {
     const direct = looks.filter(({ change }) => change.kind !== 'ports_of');
@@ -81,7 +81,7 @@ export const meaning = (contents: Record<string, string>): Record<string, unknow
 /** The values that one daemon writes into an empty etcd when it checks every object. */
 export async function translationOf(db: Database): Promise<Record<string, unknown>> {
   const { etcd, contents } = fakeEtcd();
-  const sync = createSync({ etcd, settings, addresses, projects: async () => new Map(), now: () => 0 });
+  const sync = createSync({ etcd, settings, addresses, projects: async () => new Map(), nowMs: () => 0 });
   const changes: Change[] = [
     ...db.ids('subnets').map((id): Change => ({ kind: 'subnet', id })),
     ...db.ids('address_groups').map((id): Change => ({ kind: 'address_group', id })),
