@@ -55,7 +55,7 @@ describe('keys that live with their writer', () => {
     await fake.advanceSeconds(30);
     expect(fake.contents()).toEqual({ '/last': '2', '/status': '2' });
     etcd.cut(true);
-    await fake.advance(30);
+    await fake.advanceSeconds(30);
     expect(errors.slice(3)).toEqual(['1 ETCD_UNAVAILABLE']);
   });
 
