@@ -54,7 +54,6 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
     const reports = await readReports(etcd, keys, rows, vanished);
     const isFresh = freshness(clock);
     const failures = await inParallel(rows, threads, (row) => settle(row, reports.get(row.id)!, answer, isFresh));
-    for (const { item } of failures) waiting.addAgain(item.id);
     const known = new Set(rows.map((row) => row.id));
     for (const port of ports) if (!known.has(port)) forget(port);
     if (failures[0]) throw failures[0].error;
