@@ -7,7 +7,7 @@ import type { AgentReport, Background, FloatingIpUpdate, StatusUpdate } from '..
 import { keysOf } from '../sync/plan.ts';
 import { database } from '../testing/database.ts';
 import { eventually } from '../testing/eventually.ts';
-import { bindingRow, deviceId, portRow } from '../testing/rows.ts';
+import { bindingRow, deviceId, floatingIpRow, portRow } from '../testing/rows.ts';
 import { startAgentReports } from './agents.ts';
 import { followAgents, followStatus } from './follow.ts';
 import { startPortStatusLoop } from './port-loop.ts';
@@ -111,6 +111,50 @@ test('Nova is told once of a port that is up where it is moving to', async () =>
   await etcd.transact([], [{ put: statusKey('h2', 'p2'), value: report('up') }]);
   ports.look('p2');
   await eventually(() => expect(told).toEqual(['p1', 'p2']));
+  await ports.close();
+});
+
+test('Nova is told again of a port that comes back after it was down where it is moving to', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, told } = neutron();
+  const clock = fakeClock();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] }));
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 2, log, clock });
+  for (const [status, times] of [
+    ['up', 1],
+    ['down', 1],
+    ['up', 2],
+  ] as const) {
+    await etcd.transact([], [{ put: statusKey('h2', 'p1'), value: report(status) }]);
+    ports.look('p1');
+    await clock.pass(0);
+    expect([status, told.length]).toEqual([status, times]);
+  }
+  await ports.close();
+});
+
+test('the status of a floating IP that cannot be written is written later', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, floating } = neutron();
+  const clock = fakeClock();
+  db.tables.ports.set('p1', portRow({ id: 'p1', status: 'ACTIVE', bindings: [bindingRow('h1')] }));
+  db.floatingIps.push(floatingIpRow({ fixed_port_id: 'p1', status: 'DOWN' }));
+  await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('up') }]);
+  let refusals = 2;
+  const unwilling: Background = {
+    ...source,
+    async setFloatingIpStatus(update) {
+      refusals -= 1;
+      if (refusals >= 0) throw new Error('StaleDataError');
+      await source.setFloatingIpStatus(update);
+    },
+  };
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling, threads: 1, log, clock });
+  ports.look('p1');
+  await clock.pass(0);
+  expect([floating, refusals]).toEqual([[], 1]);
+  await clock.pass(60_000);
+  expect(floating.map(({ status }) => status)).toEqual(['ACTIVE']);
   await ports.close();
 });
 

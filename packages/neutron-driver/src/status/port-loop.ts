@@ -56,7 +56,7 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
     const failures = await inParallel(rows, threads, (row) => settle(row, reports.get(row.id)!, answer, isFresh));
     const known = new Set(rows.map((row) => row.id));
     for (const port of ports) if (!known.has(port)) forget(port);
-    if (failures[0]) throw failures[0].error;
+    if (failures.length > 0) throw failures[0];
   }
 
   async function settle(row: PortRow, reported: Reports, rows: Rows, isFresh: () => boolean): Promise<void> {
@@ -134,18 +134,13 @@ export function startPortStatusLoop(options: PortStatusOptions): PortStatusLoop 
   };
 }
 
-/** Does the work for each item, for so many at the same time. Returns the items whose work failed. */
-async function inParallel<T>(
-  items: readonly T[],
-  threads: number,
-  work: (item: T) => Promise<void>,
-): Promise<readonly { readonly item: T; readonly error: unknown }[]> {
+/** Does the work for each item, for so many at the same time. Returns the errors of those that failed. */
+async function inParallel<T>(items: readonly T[], threads: number, work: (item: T) => Promise<void>): Promise<readonly unknown[]> {
   const left = [...items];
-  const failed: { item: T; error: unknown }[] = [];
+  const failed: unknown[] = [];
   const thread = async (): Promise<void> => {
     for (let item = left.pop(); item !== undefined; item = left.pop()) {
-      const taken = item;
-      await work(taken).catch((error: unknown) => void failed.push({ item: taken, error }));
+      await work(item).catch((error: unknown) => void failed.push(error));
     }
   };
   await Promise.all(Array.from({ length: threads }, thread));
