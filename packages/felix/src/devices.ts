@@ -30,7 +30,7 @@ export type EarlierRun = {
 
 /** The parts of the kernel that interfaces need. */
 export type DeviceKernel = SysctlKernel & {
-  readonly links: Pick<Links, 'link' | 'nameOf'> & PeeringLinks;
+  readonly links: Pick<Links, 'link' | 'nameOf' | 'knownNameOf'> & PeeringLinks;
   readonly routes: Programmer<Route>;
   readonly neighbours: Programmer<Neighbour>;
   /** The interfaces on which BIRD's routes belong to BIRD. It is kept current here, and read where a route's owner is decided (`openHostKernel`). */
@@ -202,7 +202,8 @@ class WorkloadDevices implements Devices {
       }
       return this.#unfiltered.size > 0;
     }
-    const name = typeof change.link === 'number' ? this.#kernel.links.nameOf(change.link) : undefined;
+    // The settings of a link are written when its event has come. What the kernel reports of a link before that, and of one that goes, is not asked about.
+    const name = typeof change.link === 'number' ? this.#kernel.links.knownNameOf(change.link) : undefined;
     if (name === undefined || !this.#sysctls.note(name, change)) return false;
     this.#touch(name);
     return true;

@@ -55,6 +55,8 @@ export interface Links {
   link(name: string): Link | undefined;
   /** The name of the link with this index; asks the kernel when its event has not come yet. */
   nameOf(index: number): string | undefined;
+  /** The name of the link with this index, as of the last event. */
+  knownNameOf(index: number): string | undefined;
   /** The link's addresses in no particular order. Empty where there is no such link. */
   addresses(name: string): readonly LinkAddress[];
   /**

@@ -54,6 +54,7 @@ export function linksFrom(source: LinkSource, options: LinksOptions = {}): Links
     links: table.links,
     link: (name) => table.links.get(name),
     nameOf: (index) => table.nameOf(index) ?? source.nameOf(index),
+    knownNameOf: (index) => table.nameOf(index),
     addresses: table.addresses,
     watch(listener) {
       const own = (change: LinkChange): void => listener(change);
