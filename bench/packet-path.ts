@@ -1,5 +1,5 @@
-// Measures the cost of an agent's rules for new connections: TCP connections per second between two guests of one host, compared with a host without rules. Both hosts exist at the same time
-// and are measured in turn. Any agent that reads this datastore can be measured.
+// Measures the cost of an agent's rules for new connections: TCP connections per second between two guests of one host, compared with a host without rules, and with one where the kernel tracks
+// connections for a single rule. All hosts exist at the same time and are measured in turn. Any agent that reads this datastore can be measured.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Plugged } from '@calico-openstack/felix/testing/host';
@@ -30,17 +30,19 @@ export const bench: Bench = {
     const results: Measurement[] = [];
     for (const local of (options.get('local') ?? '1,1000').split(',').map(Number)) {
       progress(`${local} local endpoints`);
-      const [bare, policed] = [await openPair(1, undefined), await openPair(local, command)];
+      const [bare, tracked, policed] = [await openPair(1, 'nothing'), await openPair(1, 'conntrack'), await openPair(local, { command })];
       try {
-        const rates = { bare: [] as number[], policed: [] as number[] };
+        const rates = { bare: [] as number[], tracked: [] as number[], policed: [] as number[] };
         for (let round = 1; round <= rounds; round += 1) {
           rates.bare.push(await bare.connectionsPerSecond(seconds));
+          rates.tracked.push(await tracked.connectionsPerSecond(seconds));
           rates.policed.push(await policed.connectionsPerSecond(seconds));
-          progress(`  round ${round} of ${rounds}: bare ${rates.bare.at(-1)}, ${name} ${rates.policed.at(-1)}`);
+          progress(`  round ${round} of ${rounds}: bare ${rates.bare.at(-1)}, tracked ${rates.tracked.at(-1)}, ${name} ${rates.policed.at(-1)}`);
         }
         const [without, with_] = [quantile(rates.bare, 0.5), quantile(rates.policed, 0.5)];
         results.push(
           { metric: 'bare kernel: connections a second', at: local, value: without },
+          { metric: 'one rule with conntrack: connections a second', at: local, value: quantile(rates.tracked, 0.5) },
           { metric: `${name}: connections a second`, at: local, value: with_ },
           {
             metric: `${name}: bare kernel’s connections for each of its own`,
@@ -50,8 +52,7 @@ export const bench: Bench = {
           },
         );
       } finally {
-        await bare.close();
-        await policed.close();
+        for (const pair of [bare, tracked, policed]) await pair.close();
       }
     }
     return results;
@@ -63,8 +64,8 @@ type Pair = { connectionsPerSecond(seconds: number): Promise<number>; close(): P
 
 const ip = (...args: readonly string[]): void => void execFileSync('ip', args);
 
-/** @param agent the command of the agent; undefined for a host without one, whose routes are made here */
-async function openPair(local: number, agent: string | undefined): Promise<Pair> {
+/** @param rules who judges packets: an agent, nobody, or one rule for which the kernel tracks connections. Without an agent, routes are made here */
+async function openPair(local: number, rules: 'nothing' | 'conntrack' | { readonly command: string }): Promise<Pair> {
   const computeHost = await openComputeHost(local, cluster);
   const closing: (() => unknown)[] = [() => computeHost.host.close()];
   const close = async (): Promise<void> => {
@@ -74,9 +75,12 @@ async function openPair(local: number, agent: string | undefined): Promise<Pair>
     const { host, locals, plug } = computeHost;
     const [server, client] = [locals[0]!, await plug(clientNumber)];
     await host.put(workloadEndpoint(client));
-    if (agent === undefined) for (const each of [server, client]) await lead(computeHost, each);
-    else {
-      computeHost.start(agent);
+    if (typeof rules === 'string') {
+      for (const each of [server, client]) await lead(computeHost, each);
+      if (rules === 'conntrack')
+        await host.exec('nft', 'add table inet one; add chain inet one forward { type filter hook forward priority 0; ct state invalid drop; }');
+    } else {
+      computeHost.start(rules.command);
       await host.untilPasses(client, server, { protocol: 6, destinationPort: port });
     }
     const [serverSpace, clientSpace] = [server, client].map((each) => openGuest(computeHost, each, closing)) as [string, string];
