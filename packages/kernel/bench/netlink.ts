@@ -26,7 +26,7 @@ function timed(act: () => unknown): number {
   return performance.now() - startedMs;
 }
 
-/** Measures for how long at most nothing else could run during `work`, and how long it took. */
+/** Measures the longest time during `work` in which nothing else could run, and the duration of `work`. */
 async function longestTurnMs(work: () => Promise<unknown>): Promise<{ readonly longestMs: number; readonly tookMs: number }> {
   let longestMs = 0;
   let lastMs = performance.now();

@@ -44,7 +44,7 @@ import { Pools } from './graph/pools.ts';
 import { Tally } from './graph/tally.ts';
 import { WorkloadPeerings } from './graph/workload-peerings.ts';
 
-/** What configuration decides about policy. */
+/** The options of the calculation, which follow from the configuration. */
 export type PolicyOptions = {
   /** Whether an endpoint's `allowSpoofedSourcePrefixes` are honoured (FelixConfiguration `workloadSourceSpoofing: Any`). False until it is set. */
   readonly allowSourceSpoofing: boolean;
@@ -52,7 +52,7 @@ export type PolicyOptions = {
 
 /** The calculation as the agent uses it. */
 export type Calculation = PolicyCalculation & {
-  /** Sets what configuration decides. Takes effect at the next flush. */
+  /** Sets the options. They take effect at the next flush. */
   setOptions(options: Partial<PolicyOptions>): void;
   /**
    * Replaces the addresses that no workload may have because of one source: the kernel, BIRD's configuration or etcd's endpoints. Takes effect at the next flush.
@@ -60,8 +60,8 @@ export type Calculation = PolicyCalculation & {
    */
   reserve(source: ReservationSource, reservations: Reservations): void;
   /**
-   * Replaces what the host has found out about addresses that ports share (`LocalWorkload.shared`): the endpoint that has each, or undefined when none of this host's has. Of an address that is
-   * not in it, the first by `compareClaims` has it. Takes effect at the next flush.
+   * Replaces the holders of addresses that ports share (`LocalWorkload.shared`): the endpoint that holds each, or undefined when none of this host's does. An address without an entry
+   * belongs to the first claimant by `compareClaims`. Takes effect at the next flush.
    */
   setHolders(holders: ReadonlyMap<Cidr, WorkloadId | undefined>): void;
   /** Sizes as of the last flush, for metrics. */

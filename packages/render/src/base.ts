@@ -71,9 +71,9 @@ export const baseSets: Readonly<Record<TableName, readonly NftSet[]>> = {
   arp: [...workloadSets.arp, ...limitSets.arp],
 };
 
-/** What somebody has that rules look for only then: limits of QoS, a pool with natOutgoing, policies of host endpoints, rules that log packets. */
+/** The optional features for which rules exist only while somebody uses them: QoS limits, pools with natOutgoing, policies of host endpoints, rules that log packets. */
 export type Used = { readonly qos: QosUse; readonly natOutgoing: boolean; readonly host: HostUse; readonly log: boolean };
-/** Nobody has any of it. */
+/** No feature is in use. */
 export const unused: Used = { qos: noQos, natOutgoing: false, host: {}, log: false };
 
 /** The base chains of both tables, for these options. */

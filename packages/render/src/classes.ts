@@ -22,28 +22,28 @@ export const classMap = (direction: Direction): string => `classes-${direction}`
 type ClassPolicy = { readonly tiers: readonly TierPolicies[]; readonly profiles: readonly ProfileId[] };
 
 /**
- * Whose packets a class judges. `workload`: what nothing allows is denied. `host`: the same for the host's own sockets, where packets that conntrack calls invalid are denied first.
- * `host-forward`: what a tier neither allows nor denies may go on; invalid packets are denied where there is a tier. `host-early`: what nothing denies may go on.
+ * The packets that a class judges. `workload`: packets that no policy allows are denied. `host`: the same for the host's own sockets, where packets that conntrack calls invalid are denied
+ * first. `host-forward`: packets that no tier allows or denies go on; invalid packets are denied where there is a tier. `host-early`: packets that no policy denies go on.
  */
 export type ClassKind = 'workload' | 'host' | 'host-forward' | 'host-early';
 
 type Class = { readonly content: string; readonly number: number; readonly policy: ClassPolicy; readonly kind: ClassKind; users: number };
 type Tier = { readonly tier: TierPolicies; users: number };
 
-/** What a tier's chain depends on: its policies and its end action, but not its name. */
+/** The data on which a tier's chain depends: its policies and its end action, but not its name. */
 const tierContent = (tier: TierPolicies): string => JSON.stringify([tier.policies, tier.endAction]);
 
-/** What a class's chain depends on. */
+/** The data on which a class's chain depends. */
 const classContent = ({ tiers, profiles }: ClassPolicy, kind: ClassKind): string =>
   JSON.stringify([tiers.map(tierContent), profiles, ...(kind === 'workload' ? [] : [kind])]);
 
 /** The content of the class of workloads whose policy allows every packet. */
 const everything = 'everything';
 
-/** Whether the rules of the class's only tier stand in the class's own chain. What such a tier passes is denied, as nothing comes behind it. */
+/** Whether the rules of the class's only tier stand in the class's own chain. A packet that such a tier passes on is denied, because no tier follows. */
 const isOfOneTier = ({ policy: { tiers, profiles }, kind }: Class): boolean => kind === 'workload' && tiers.length === 1 && profiles.length === 0;
 
-/** What the rules of a policy or a profile do in the direction of the classes; undefined for one that is unknown. */
+/** The effect of the rules of a policy or a profile in the direction of the classes; undefined for an unknown one. */
 export type Reaches = ReadonlyMap<PolicyId | ProfileId, Reach>;
 
 /** The classes of one direction, with their chains. */
@@ -94,7 +94,7 @@ export class Classes {
     for (const tier of isOfOneTier(known) ? [] : known.policy.tiers) this.#releaseTier(tier, edits);
   }
 
-  /** What the chain of an endpoint's class depends on. A workload's changes when a policy begins or ceases to allow everything. */
+  /** The data on which the chain of an endpoint's class depends. A workload's changes when a policy begins or ceases to allow everything. */
   contentOf(endpoint: EndpointPolicy, kind: ClassKind = 'workload'): string {
     const policy = this.#policyOf(endpoint);
     if (kind !== 'workload') return classContent(policy, kind);

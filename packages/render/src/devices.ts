@@ -1,4 +1,4 @@
-// What each workload's interface needs besides rules: routes, neighbours and sysctls. These are values; Felix programs them into the kernel.
+// Computes what each workload's interface needs besides rules: routes, neighbours and sysctls. These are values; Felix programs them into the kernel.
 import { addressOf, type Cidr, familyOf, hostCidr, type IpAddress } from '@calico-openstack/addresses';
 import type { LocalWorkload, WorkloadId } from '@calico-openstack/datamodel';
 import { linkLocalsOf } from './limits.ts';
@@ -24,7 +24,7 @@ export type WorkloadDevice = {
   readonly spoofing: boolean;
   /** The limits of its bandwidth: `ingress` to the workload, `egress` from it. Absent when there are none. */
   readonly bandwidth?: QosLimits['bandwidth'];
-  /** Why some of what the endpoint's value asks for is missing. Absent when nothing is. */
+  /** The reasons why a part of the endpoint's value is not programmed. Absent when all of it is. */
   readonly refused?: string;
 };
 

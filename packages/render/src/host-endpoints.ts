@@ -1,12 +1,12 @@
-// Host endpoints: policy on the host's own interfaces. Every chain here stands at a hook of its own and exists only while a host endpoint needs it, so that workloads' packets cost nothing
-// more on a host without host endpoints. The chains come before those that judge workloads.
+// Renders host endpoints: policy on the host's own interfaces. Every chain here is at a hook of its own and exists only while a host endpoint needs it, so that a host without host endpoints
+// pays nothing for them. The chains come before those that judge workloads.
 //
 //   from outside:   raw-prerouting (before connection tracking) ─► pre-dnat ─► (NAT) ─┬─► input ────► the host's sockets
 //                                                                                    └─► forward ──► ingress of the one interface, egress of the other
 //   from the host:  raw-output ─► (NAT) ─► output ─► postrouting (packets whose destination was translated: only there is the interface known that they leave by)
 //
-// A policy before connection tracking or before NAT that allows a packet decides for the interface that it came in by: the accept mark stays, and later chains pass the packet. Failsafe
-// ports, neighbour discovery and established connections come before the lookup of the interface, in the same chain: no state of any policy can come between.
+// When a policy before connection tracking or before NAT allows a packet, no later policy of the interface by which it came in judges it: the accept mark stays, and later chains pass the
+// packet. Failsafe ports, neighbour discovery and established connections are accepted before the lookup of the interface, in the same chain, whatever state any policy is in.
 import type { EndpointPolicy, LocalHostEndpoint } from '@calico-openstack/datamodel';
 import type { Hook, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import { type Classes, type ClassKind, classMap } from './classes.ts';
@@ -64,14 +64,14 @@ const interfaceClasses = ({ name }: Spot): string => `${name}-class`;
 /** The maps from interface to class number, in the table inet. */
 export const hostEndpointSets: readonly NftSet[] = spotNames.map((name) => ({ name: interfaceClasses(spots[name]), key: ['ifname'], data: 'mark' }));
 
-/** The places where somebody has policies. `every`: the chain for interfaces without a host endpoint of their own. */
+/** The places where host endpoints have policies. `every` is the chain for interfaces without a host endpoint of their own. */
 export type HostUse = Readonly<Partial<Record<SpotName, { readonly every?: string }>>>;
 
 /** Whether a chain judges the packets of host endpoints alone. */
 export const isOfHostEndpoints = (chain: string): boolean => chain.startsWith('host-');
 
 const [TCP, UDP, ICMPV6] = [6, 17, 58];
-/** Multicast listener discovery, router and neighbour discovery: without them, an IPv6 host loses its routers and neighbours, and nobody would reach a failsafe port. In IPv4, ARP is not policed either. */
+/** Accepts multicast listener discovery, router and neighbour discovery. Without them an IPv6 host loses its routers and neighbours, so that no failsafe port can be reached. In IPv4, ARP is not policed either. */
 const discovery: readonly NftRule[] = [
   rule(l4proto(ICMPV6), { is: 'range', field: 'icmpv6 type', first: byte(130), last: byte(136) }, accept),
   rule(l4proto(ICMPV6), equal('icmpv6 type', byte(143)), accept),
@@ -93,19 +93,19 @@ function failsafe(ports: readonly FailsafePort[], end: 'destination' | 'source',
   });
 }
 
-/** What somebody else sends to a failsafe port of the host; with `answers` also what answers the host's own connections to failsafe ports. */
+/** Rules that accept packets to a failsafe port of the host; with `answers` also answers to the host's own connections to failsafe ports. */
 const failsafeIn = ({ failsafes: { inbound, outbound } }: RenderOptions, answers = false): NftRule[] => [
   ...failsafe(inbound, 'destination', 'source'),
   ...(answers ? failsafe(outbound, 'source', 'source') : []),
 ];
-/** The same for what the host sends. */
+/** The same rules for packets that the host sends. */
 const failsafeOut = ({ failsafes: { inbound, outbound } }: RenderOptions, answers = false): NftRule[] => [
   ...failsafe(outbound, 'destination', 'destination'),
   ...(answers ? failsafe(inbound, 'source', 'destination') : []),
 ];
 
 const at = (of: Hook['hook'], priority: number): Hook => ({ type: 'filter', hook: of, priority, policy: 'accept' });
-/** Before the chains that judge workloads, because those use the same marks. */
+/** The priorities of the chains. They come before the chains that judge workloads, because both use the same marks. */
 const [RAW, MANGLE, FILTER] = [-301, -150, -1];
 
 const IPS_DST_NAT = 32;
@@ -207,7 +207,7 @@ export class HostEndpoints {
     return use;
   }
 
-  /** Takes interfaces whose host endpoint is another one, or has changed; undefined when there is none any more. Returns what releases the former classes, once nothing refers to them. */
+  /** Sets the host endpoints of interfaces; undefined for an interface that no longer has one. Returns a function that releases the former classes, to be called when nothing refers to them. */
   apply(changes: ReadonlyMap<string, LocalHostEndpoint | undefined>, options: RenderOptions, edits: EditList): () => void {
     const former: LocalHostEndpoint[] = [];
     for (const [key, next] of changes) {
@@ -240,5 +240,5 @@ export class HostEndpoints {
   }
 }
 
-/** Whether a host endpoint has something to say at a place. At the host's own sockets it always has: what no policy allows is denied. */
+/** Whether a host endpoint judges packets at a place. At the host's own sockets it always does, because packets that no policy allows are denied there. */
 const isAt = (spot: Spot, endpoint: LocalHostEndpoint): boolean => spot.kind === 'host' || spot.policyOf(endpoint)[spot.direction].length > 0;

@@ -1,4 +1,4 @@
-// Limits: how often, and from which link-local addresses, a workload may send packets that the host has to answer or remember, so that a loud workload takes nothing from the others.
+// Limits how often, and from which link-local addresses, a workload may send packets that the host has to answer or remember, so that a workload that floods the host does not affect others.
 //
 // Each interface has limits of its own, as elements of sets. A lookup finds the element only while the interface is beyond its limit. The elements are set by Felix, not by packets,
 // so no set can run full, and a restart does not reset the limits. An interface without these elements is unknown, and its packets are dropped before.
@@ -13,8 +13,8 @@ import { byte, concat, drop, equal, goBack, inCidr, inSet, l4proto, port, rule }
  */
 const dhcp: NftSet = { name: 'limit-dhcp', key: ['ifname'], limit: { rate: 2, unit: 'second', burst: 20 } };
 /**
- * DNS, which the DHCP agent answers to guests whose subnet names no server of its own. It answers about 10 000 questions a second, and a guest that asks for each name twice, in both families,
- * can still look up 250 names a second.
+ * DNS queries, which the DHCP agent answers for guests whose subnet has no DNS server. The agent answers about 10 000 queries a second, and a guest that sends two for each name, one for each
+ * family, can still look up 250 names a second.
  */
 const dns: NftSet = { name: 'limit-dns', key: ['ifname'], limit: { rate: 500, unit: 'second', burst: 1000 } };
 /** Neighbour discovery, multicast reports and ARP. A virtual router that takes over 50 addresses announces each of them five times at once. */

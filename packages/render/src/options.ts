@@ -1,4 +1,4 @@
-// What the operator's configuration decides about rules and devices. Felix resolves the configuration and hands over all of it.
+// The options of rules and devices, which follow from the operator's configuration. Felix resolves the configuration and passes all of it.
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 
 /** The options of a rendering. */
@@ -7,9 +7,9 @@ export type RenderOptions = {
   readonly interfacePrefixes: readonly string[];
   /** The metadata service: where packets to 169.254.169.254:80 are sent. Absent when there is none. */
   readonly metadata?: { readonly address: IpAddress; readonly port: number };
-  /** What happens to a packet from a workload to the host that the workload's egress policy allows. */
+  /** The action for a packet from a workload to the host that the workload's egress policy allows. */
   readonly endpointToHostAction: 'DROP' | 'RETURN' | 'ACCEPT';
-  /** What happens to a packet that policy denies. */
+  /** The action for a packet that policy denies. */
   readonly denyAction: 'DROP' | 'REJECT';
   /** A bit of the packet mark that says, while the rules judge a packet, that policy accepts it. */
   readonly acceptMark: number;
@@ -30,7 +30,7 @@ export type RenderOptions = {
   readonly natOutgoing: {
     readonly address?: IpAddress;
     readonly ports?: { readonly first: number; readonly last: number };
-    /** The interface that packets have to leave by; with `+` at its end, the beginning of its name. Absent: any. */
+    /** The interface that packets have to leave by; with `+` at its end, the beginning of its name. Absent when it may be any. */
     readonly leavesBy?: string;
     /** Whether packets to the cloud's hosts keep the address of the workload. */
     readonly exceptHosts?: boolean;

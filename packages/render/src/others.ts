@@ -1,4 +1,4 @@
-// Addresses that belong to somebody: this host's workloads, the host itself, its routers, etcd, BGP peers. A workload with a prefix around such an address may not send from it or claim it.
+// Keeps the sets of addresses that belong to somebody: this host's workloads, the host itself, its routers, etcd, BGP peers. A workload with a prefix around such an address may not send from it or claim it.
 import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily, isHostCidr } from '@calico-openstack/addresses';
 import { impossiblePrefixes } from '@calico-openstack/datamodel';
 import type { Field, NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';

@@ -1,5 +1,5 @@
-// Outgoing NAT of IP pools: what a workload sends from an address of a pool with natOutgoing to an address outside of all pools leaves with an address of the host. The rules exist only
-// while there is such a pool. They are for the first packet of a connection, and stand behind the translation of floating IPs.
+// Renders outgoing NAT of IP pools: packets that a workload sends from an address of a pool with natOutgoing to an address outside of all pools leave with an address of the host. The rules
+// exist only while there is such a pool. They apply to the first packet of a connection, and come after the translation of floating IPs.
 import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily } from '@calico-openstack/addresses';
 import type { DesiredChange, IpPool } from '@calico-openstack/datamodel';
 import type { NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
@@ -23,7 +23,7 @@ export const poolSets: readonly NftSet[] = families.flatMap((family): NftSet[] =
   return [...kinds.map((which): NftSet => ({ name: setName(which, family), key, interval: true })), { name: hostSet(family), key }];
 });
 
-const portProtocols = [6, 17]; // as upstream's Felix: SCTP's ports are left alone
+const portProtocols = [6, 17]; // as in upstream's Felix, SCTP's ports are not translated
 
 /**
  * The rules for packets that leave the host.
@@ -67,7 +67,7 @@ export class PoolPrefixes {
     return this.#natPools > 0;
   }
 
-  /** Takes pools that changed. What a pool loses goes before what another gets. */
+  /** Applies changed pools. Elements are removed before others are added. */
   apply(changes: ReadonlyMap<string, IpPool | undefined>, edits: EditList): void {
     for (const key of changes.keys()) {
       const before = this.#pools.get(key);
@@ -93,12 +93,12 @@ export class PoolPrefixes {
   }
 }
 
-/** Keeps the set of the hosts' addresses up to date. It is filled only while rules look for them, because a large cloud has ten thousand. */
+/** Keeps the set of the hosts' addresses up to date. It is filled only while rules use it, because a large cloud has ten thousand hosts. */
 export class ExceptedHosts {
   readonly #nodes = new Set<Cidr>();
   #isFilled = false;
 
-  /** Takes addresses of Nodes that changed. */
+  /** Applies changed addresses of Nodes. */
   apply(changes: DesiredChange['nodes'], edits: EditList): void {
     const [come, gone]: [Cidr[], Cidr[]] = [[], []];
     for (const [cidr, isNodes] of changes) {
@@ -109,7 +109,7 @@ export class ExceptedHosts {
     if (this.#isFilled) this.#edit(come, gone, edits);
   }
 
-  /** Fills the set when rules look for the addresses, and empties it when they no longer do. */
+  /** Fills the set when rules begin to use it, and empties it when they no longer do. */
   fill(isAskedFor: boolean, edits: EditList): void {
     if (isAskedFor === this.#isFilled) return;
     this.#isFilled = isAskedFor;

@@ -1,5 +1,5 @@
-// What a workload may send and claim because of its prefixes, and because of MACs that are not its port's. The chains are named after their content and shared by all workloads with the
-// same permissions.
+// Renders the additional permissions of a workload to send packets and claim addresses, because of its prefixes and of MACs that are not its port's. The chains are named after their content
+// and shared by all workloads with the same permissions.
 import { type Cidr, familyOf, hostCidr, linkLocalOf, prefixLength } from '@calico-openstack/addresses';
 import type { LocalWorkload, PairMac } from '@calico-openstack/datamodel';
 import type { Field, NftChain, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';

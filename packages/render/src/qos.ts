@@ -1,10 +1,10 @@
-// A workload's QoS controls: bandwidth, as token buckets for its interface; packet rates and numbers of connections, as rules. Endpoints without them cost nothing: the rules that look for
-// limits exist only while somebody has some.
+// Renders a workload's QoS controls: bandwidth as token buckets for its interface, packet rates and numbers of connections as rules. Endpoints without limits cost nothing, because the rules
+// that look up limits exist only while some endpoint has limits.
 //
 //   packet rate:  interface ──map──► chain of this rate ──► the set of this rate, in which each interface has a limit of its own: beyond it, drop
 //   connections:  interface ──map──► chain of this interface, whose rule counts: one too many, reset
 //
-// What was counted stands in the set's element and in the chain's rule. Neither is written again while the limit stays the same, whatever happens to policy.
+// The counts are in the set's element and in the chain's rule. Neither is written again while the limit stays the same, whatever happens to policy.
 import { type LocalWorkload, type QosControls, shortDigest } from '@calico-openstack/datamodel';
 import type { NftChain, NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import type { TokenBucket } from '@calico-openstack/kernel/qdiscs/qdisc';
@@ -15,19 +15,19 @@ import { drop, inSet, l4proto, markHas, rule } from './statements.ts';
 type PacketRate = { readonly rate: number; readonly burst: number };
 type ByDirection<T> = Readonly<Partial<Record<Direction, T>>>;
 
-/** The limits that QoS controls ask for, by direction: `ingress` is to the workload. */
+/** The limits of QoS controls by direction: `ingress` is to the workload. */
 export type QosLimits = {
   readonly bandwidth: ByDirection<TokenBucket>;
   /** Packets per second. */
   readonly packetRate: ByDirection<PacketRate>;
   readonly connections: ByDirection<number>;
-  /** What is not in force as it is written, with the reason. */
+  /** The controls that are not in force as they are written, each with the reason. */
   readonly unheeded: readonly string[];
 };
 
 const directions: readonly Direction[] = ['ingress', 'egress'];
 
-// The bounds of Calico's API, but for packet rates, of which nftables can hold more.
+// The bounds of Calico's API, except for packet rates, where nftables allows greater ones.
 const [leastBits, mostBits] = [1000, 1e15];
 const mostPeakBits = 1.01e15;
 const [leastBurstBits, mostBurstBits, defaultBurstBits] = [1000, 34_359_738_360, 4_294_967_296];
@@ -35,10 +35,10 @@ const mostPackets = 1e9;
 const defaultBurstPackets = 5;
 const most32 = 0xffff_ffff;
 
-/** What may wait: 25 ms at the rate, as with upstream's Felix. Two packets of the size that a guest's segmentation offload makes always may, and no more than a host can spare for each. */
+/** The limits of the queue: 25 ms at the rate, as with upstream's Felix; at least two packets of the size that a guest's segmentation offload makes, and at most the memory that a host can spare for each. */
 const [queueSeconds, leastQueueBytes, mostQueueBytes] = [0.025, 131_072, 67_108_864];
 
-/** The limits in a workload's controls. A value beyond its bounds takes the nearest one, 0 is none, and a negative one is not heeded. */
+/** The limits in a workload's controls. A value beyond its bounds becomes the nearest bound, 0 means no limit, and a negative value is ignored. */
 export function qosLimits(controls: QosControls | undefined): QosLimits {
   const unheeded: string[] = [];
   if (controls === undefined) return { bandwidth: {}, packetRate: {}, connections: {}, unheeded };
@@ -103,9 +103,9 @@ export const qosSets: readonly NftSet[] = kinds.flatMap((kind) =>
   directions.map((direction): NftSet => ({ name: limitMap(kind, direction), key: ['ifname'], data: 'verdict' })),
 );
 
-/** Which kinds of limits somebody has. */
+/** The kinds of limits that are in use. */
 export type QosUse = ReadonlySet<string>;
-/** Nobody has limits. */
+/** No limits are in use. */
 export const noQos: QosUse = new Set();
 
 const interfaceField = (direction: Direction) => (direction === 'egress' ? 'meta iifname' : 'meta oifname');
@@ -115,12 +115,12 @@ const lookUp = (kind: Kind, direction: Direction): Statement => ({ is: 'verdict-
 export const packetRateRules = (direction: Direction, use: QosUse): readonly NftRule[] =>
   use.has(limitMap('packet-rate', direction)) ? [rule(lookUp('packet-rate', direction))] : [];
 
-/** The rule for a packet that begins a connection and that policy accepts: what policy denies counts for nobody. As upstream's, the limit is for TCP, of which alone a guest sees that it was refused. */
+/** The rule for a packet that begins a connection and that policy accepts. Packets that policy denies are not counted. As in upstream's Felix, the limit is for TCP, because only with TCP a guest notices the refusal. */
 export const connectionRules = (direction: Direction, use: QosUse, acceptMark: number): readonly NftRule[] =>
   use.has(limitMap('connections', direction)) ? [rule(markHas(acceptMark), l4proto(TCP), lookUp('connections', direction))] : [];
 const TCP = 6;
 
-/** What one limit of a workload needs: an element of a map, the chain that it leads to, and for a packet rate the set with the interface's element. */
+/** The objects of one limit of a workload: an element of a map, the chain that it leads to, and for a packet rate the set with the interface's element. */
 type Piece = { readonly map: string; readonly chain: NftChain; readonly set?: NftSet };
 
 function piecesOf({ interfaceName, qosControls }: LocalWorkload): readonly Piece[] {
@@ -156,7 +156,7 @@ export class QosChains {
   readonly #users = new Map<string, number>();
   readonly #uses = new Map<string, number>();
 
-  /** The kinds of limits that somebody has now. */
+  /** The kinds of limits that are in use now. */
   get use(): QosUse {
     return new Set(this.#uses.keys());
   }
@@ -172,7 +172,7 @@ export class QosChains {
     }
   }
 
-  /** Counts one user less of each, and removes what has none. */
+  /** Counts one user less of each, and removes objects without users. */
   release(workload: LocalWorkload, edits: EditList): void {
     for (const { map, chain, set } of piecesOf(workload)) {
       const users = this.#users.get(chain.name)! - 1;

@@ -1,14 +1,14 @@
-// Which packets the rules of a policy let through, as far as that is seen without a packet. Neutron gives each new security group two egress rules that allow everything, so nearly every
-// workload may send everywhere: such workloads share one class, and the kernel neither walks nor checks the chains of their groups in that direction.
+// Determines whether rules allow every packet. Neutron gives each new security group two egress rules that allow everything, so nearly every workload may send everywhere. Such workloads
+// share one class, and the kernel neither walks nor checks the chains of their groups in that direction.
 import type { Rule } from '@calico-openstack/datamodel';
 
 /**
- * What rules do in one direction. `everything`: they allow every packet of both families. `allows`: they allow some packets, and do nothing else. `judges`: they also deny, pass or log
- * packets.
+ * The effect of rules in one direction. `everything`: they allow every packet of both families. `allows`: they allow some packets, and do nothing else. `judges`: they also deny, pass or
+ * log packets.
  */
 export type Reach = 'everything' | 'allows' | 'judges';
 
-/** What the rules of one direction do, in their order. */
+/** The effect of the rules of one direction, in their order. */
 export function reachOf(rules: readonly Rule[]): Reach {
   const open = new Set<4 | 6>();
   for (const rule of rules) {
@@ -20,7 +20,7 @@ export function reachOf(rules: readonly Rule[]): Reach {
   return 'allows';
 }
 
-/** Whether policies allow every packet. They are asked in this order, until one decides. */
+/** Whether policies allow every packet. The first one in this order that decides counts. */
 export function allowsEverything(reaches: Iterable<Reach | undefined>): boolean {
   for (const reach of reaches) {
     if (reach === 'everything') return true;
@@ -29,7 +29,7 @@ export function allowsEverything(reaches: Iterable<Reach | undefined>): boolean 
   return false;
 }
 
-/** Whether a rule asks for more than the family. */
+/** Whether a rule has conditions other than the family. */
 function hasConditions({ action: _action, ipVersion: _ipVersion, source, destination, ...others }: Rule): boolean {
   return [others, source, destination].some((conditions) => Object.values(conditions).some((value) => value !== undefined));
 }

@@ -43,7 +43,7 @@ const directions: readonly Direction[] = ['ingress', 'egress'];
 /** A workload as it is in the tables. `classes` has the content of its class by direction. */
 type Rendered = { readonly workload: LocalWorkload; readonly contributions: Contributions; readonly classes: Readonly<Record<Direction, string>> };
 
-/** The tables before anything is known: nothing passes from or to a workload interface. */
+/** The tables before the datastore is known: nothing passes from or to a workload interface. */
 export function baseTables(options: RenderOptions): TableEdits {
   const edits = new EditList();
   for (const table of tables) {
@@ -58,7 +58,7 @@ export class Renderer {
   #options: RenderOptions;
   readonly #sets = new Sets();
   readonly #constants = new Constants();
-  /** What the rules of each policy and profile do, by direction. */
+  /** The effect of the rules of each policy and profile, by direction. */
   readonly #reaches: Readonly<Record<Direction, Map<PolicyId | ProfileId, Reach>>> = { ingress: new Map(), egress: new Map() };
   readonly #classes: Readonly<Record<Direction, Classes>> = {
     ingress: new Classes('ingress', this.#reaches.ingress),
@@ -76,7 +76,7 @@ export class Renderer {
   readonly #qos = new QosChains();
   readonly #pools = new PoolPrefixes();
   readonly #exceptedHosts = new ExceptedHosts();
-  /** What the chains in the table look for. */
+  /** The optional features that the chains in the table check. */
   #used: Used = unused;
 
   constructor(options: RenderOptions) {
@@ -130,7 +130,7 @@ export class Renderer {
     return edits;
   }
 
-  /** Notes what changed rules do now. Returns the policies and profiles that have begun or ceased to allow everything, or to do nothing but allow. */
+  /** Records the effect of changed rules. Returns the policies and profiles that have begun or ceased to allow everything, or to do nothing but allow. */
   #noteReaches({ policies, profiles }: DesiredChange): ReadonlySet<PolicyId | ProfileId> {
     const turned = new Set<PolicyId | ProfileId>();
     for (const [id, rules] of [...policies, ...profiles])
@@ -144,7 +144,7 @@ export class Renderer {
     return turned;
   }
 
-  /** The workloads whose class is another one, because these policies and profiles do something else now. */
+  /** The workloads whose class is another one now, because the effect of these policies and profiles has changed. */
   #withAnotherClass(turned: ReadonlySet<PolicyId | ProfileId>): Map<WorkloadId, LocalWorkload> {
     const concerned = new Map<WorkloadId, LocalWorkload>();
     if (turned.size === 0) return concerned;
@@ -238,7 +238,7 @@ export class Renderer {
     }
   }
 
-  /** Writes the chains that look for what nobody had before, or has any more. */
+  /** Writes the chains again that check an optional feature whose use has begun or ended. */
   #renderUsed(edits: EditList): void {
     const { qos } = this.#used;
     const used = { qos: this.#qos.use, natOutgoing: this.#pools.hasNat, host: this.#hostEndpoints.use, log: this.#logging.size > 0 };

@@ -60,7 +60,7 @@ const sides = ['source', 'destination'] as const;
 
 /**
  * The families that the rule is written for. `any` means once for both, because nothing in the rule depends on the family.
- * As in upstream's Felix, a rule does not apply to a family of which its list of prefixes has none, be the list negated or not, nor to one of which it negates the prefix of length 0.
+ * As in upstream's Felix, a rule does not apply to a family of which its list of prefixes has none, whether the list is negated or not, nor to one of which it negates the prefix of length 0.
  */
 function familiesOf(rule: Rule): readonly (IpFamily | 'any')[] {
   const wanted = ([4, 6] as const).filter((family) => rule.ipVersion === undefined || rule.ipVersion === family);

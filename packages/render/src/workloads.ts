@@ -1,4 +1,4 @@
-// What each workload adds to the tables: elements of maps and sets, keyed by its interface. A workload has no chains of its own; it uses those of its classes, and shared ones.
+// Computes the elements of maps and sets that each workload adds to the tables, keyed by its interface. A workload has no chains of its own; it uses those of its classes, and shared ones.
 import { addressBytes, addressFromBytes, addressOf, type Cidr, familyOf, hostCidr, type IpFamily, isHostCidr, macBytes } from '@calico-openstack/addresses';
 import { type LocalWorkload, type ProfileId, sameContent } from '@calico-openstack/datamodel';
 import type { NftElement, NftSet } from '@calico-openstack/kernel/nftables/objects';
@@ -29,7 +29,7 @@ export const floatingToFixed = (family: IpFamily): string => `floating-to-fixed$
 /** The map from (internal, internal) to external address: a workload that talks to its own floating IP must see the answer come from it. */
 export const fixedToFloating = (family: IpFamily): string => `fixed-to-floating${family}`;
 
-/** (interface, address, port): where a workload reaches the host's BIRD */
+/** The set of (interface, address, port): where a workload reaches the host's BIRD. */
 export const bgpPeerings = (family: IpFamily): string => `workload-bgp${family}`;
 
 const address = (family: IpFamily) => (family === 4 ? 'ipv4_addr' : 'ipv6_addr');

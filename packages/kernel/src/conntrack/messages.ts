@@ -40,7 +40,7 @@ export const dumpFlows = (sequence: number, family: IpFamily | undefined): Uint8
 /** A request for the number of flows. */
 export const countFlows = (sequence: number): Uint8Array => message(type.statistics, flag.acknowledge, sequence, undefined, () => undefined);
 
-/** Reads the number of flows from an answer; undefined when it is not there. */
+/** Reads the number of flows from an answer; undefined when the answer does not have it. */
 export function readCount(payload: Uint8Array): number | undefined {
   const entries = readAttributes(payload, netfilterHeaderLength).get(globalEntries);
   return entries && readBe32(entries);

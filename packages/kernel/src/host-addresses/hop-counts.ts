@@ -1,4 +1,4 @@
-// Counts by routes which addresses are next hops or the host's own. Pure. A host may have a hundred thousand routes through a dozen routers; only the routers are kept.
+// Counts, for each address that is a next hop or the host's own, the routes that name it. Pure. A host may have a hundred thousand routes through a dozen routers; only the routers are kept.
 import type { Change } from '../programmer/table.ts';
 import type { RouteAddress, RouteAddresses } from './hops.ts';
 
@@ -30,7 +30,7 @@ export class HopCounts {
     });
   }
 
-  /** Uncounts a route. Returns whether an address may be gone. */
+  /** Removes a route from the counts. Returns whether an address may be gone. */
   remove({ addresses }: RouteAddresses): boolean {
     let inDoubt = false;
     for (const address of addresses) {
@@ -43,8 +43,8 @@ export class HopCounts {
   }
 
   /**
-   * Takes in changes. `whileRead`: the routes are being read, and a new route may be read too. Its address is known then, but the route is not counted: a route that were counted twice would
-   * keep its address for ever, and one that is not counted costs a reading.
+   * Applies changes. With `whileRead` the routes are being read, so that a new route may be read as well. Its address counts as known, but the route is not counted, because a route that
+   * was counted twice would keep its address for ever, and a route that is not counted only costs another reading.
    */
   apply(changes: readonly Change<RouteAddresses>[], whileRead = false): { readonly added: readonly RouteAddress[]; readonly inDoubt: boolean } {
     const added: RouteAddress[] = [];

@@ -1,4 +1,4 @@
-// Reads from a route which addresses are taken: its next hops, and those that the kernel delivers to itself.
+// Reads the taken addresses of a route: its next hops, and destinations that the kernel delivers to the host itself.
 import { cidrFromBytes } from '@calico-openstack/addresses';
 import { eachAttribute, flag, readU16, readU32 } from '../netlink/attributes.ts';
 import { familyOfNumber } from '../netlink/family.ts';
@@ -25,7 +25,7 @@ export function readRouteAddresses(message: NetlinkMessage): { readonly is: 'pre
   return { is: message.type === routeMessage.newRoute ? 'present' : 'absent', object: { addresses, replaced } };
 }
 
-/** struct rtmsg: see routes/messages.ts. */
+/** The bytes of struct rtmsg (see routes/messages.ts). */
 function addressesOf(payload: Uint8Array): readonly RouteAddress[] {
   const family = familyOfNumber(payload[0] as number);
   if (!family) return [];
@@ -43,7 +43,7 @@ function addressesOf(payload: Uint8Array): readonly RouteAddress[] {
     else addHop(name, value, hops);
   });
   if (deliveredHere.has(type)) {
-    // In other tables such routes may cover everything, for a proxy: they do not tell which addresses are taken.
+    // In other tables such routes may cover everything, for a proxy, so they do not show which addresses are taken.
     if (table !== routeTable.local || destination === undefined) return [];
     return [{ is: 'own', prefix: cidrFromBytes(destination, payload[1] as number), deviceIndex }];
   }

@@ -1,4 +1,4 @@
-// Which addresses are this host's own, and which its routes lead through: plain values. No I/O.
+// The addresses of this host, and the next hops of its routes, as plain values. No I/O.
 
 /**
  * `own`: an address on a link, or a destination that the kernel delivers to itself (its table `local`: broadcast addresses too). `next-hop`: a router that

@@ -7,9 +7,9 @@ import type { HostAddress, HostAddresses } from './host-address.ts';
 
 /** How failures are reported, how time passes, and which links are left out. */
 export type HostAddressesOptions = {
-  /** Called when a reading of the routes failed; it is retried, and what was known stays. */
+  /** Called when a reading of the routes failed. It is retried, and the known addresses stay. */
   readonly onTrouble?: (error: unknown) => void;
-  /** Runs something after a pause. */
+  /** Calls a function after a pause. */
   readonly later?: (run: () => void, pauseMs: number) => void;
   readonly nowMs?: () => number;
   /** Whether the addresses of a link with this name are left out, such as the taps of a thousand workloads. Called for each decision. */
@@ -18,14 +18,14 @@ export type HostAddressesOptions = {
 
 type RouteSource = Pick<KernelTable<RouteAddresses>, 'read' | 'readInSlices' | 'watch' | 'close'>;
 
-/** The longest: a reading's time says more about a busy host than about its routes, and nobody may wait twenty times as long for a change. */
+/** The longest pause between two readings. On a busy host a reading takes long however few routes there are, and a change must not wait twenty times as long. */
 const [shortestPauseMs, longestPauseMs] = [50, 2000] as const;
 /** Readings take at most a twentieth of the time, however many routes change. */
 const pausePerReading = 20;
 
 /**
  * Reads `routes` at once, and closes them in the end; `links` stay the caller's. Throws what reading throws.
- * Longer than 80 lines: what it decides is in hop-counts.ts; here are only the two sources, the reading between them and who listens, which share their state.
+ * It is longer than 80 lines because the two sources, the reading and the listeners share their state. The decisions are in hop-counts.ts.
  */
 export function hostAddressesFrom(links: Links, routes: RouteSource, options: HostAddressesOptions = {}): HostAddresses {
   const { onTrouble = () => undefined, later = setTimeout, nowMs = () => performance.now(), leavesOut = () => false } = options;
@@ -43,7 +43,7 @@ export function hostAddressesFrom(links: Links, routes: RouteSource, options: Ho
     for (const listener of [...listeners]) listener();
   }
 
-  /** Some known addresses may be gone: schedules a reading. */
+  /** Schedules a reading, because known addresses may be gone. */
   function doubt(): void {
     if (waiting || closed) return;
     waiting = true;

@@ -7,7 +7,7 @@ import { NetlinkError, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } 
 const subsystem = 6;
 const command = { destroy: 3, list: 7 } as const;
 const attribute = { protocol: 1, setName: 2, flags: 6 } as const;
-/** The oldest that kernels still understand: they all know these two commands by it. */
+/** The oldest version of the protocol that kernels still accept. All kernels accept these two commands with it. */
 const protocol = 6;
 const namesOnly = 1 << 1;
 /** struct nfgenmsg: family (IPv4; a name says which set is meant), version, resource. */
@@ -30,7 +30,7 @@ export function ipsetNames(): readonly string[] {
   });
 }
 
-/** Takes sets away, each for itself. Returns those that the kernel keeps. One that is not there is no refusal. */
+/** Destroys sets, each by itself. Returns those that the kernel refuses to destroy. A set that does not exist is not a refusal. */
 export function destroyIpsets(names: readonly string[]): readonly IpsetRefusal[] {
   if (names.length === 0 || !isLoaded()) return [];
   return withSocket((socket) =>
@@ -42,10 +42,10 @@ export function destroyIpsets(names: readonly string[]): readonly IpsetRefusal[]
   );
 }
 
-/** IPSET_ERR_BUSY, a number of ipset's own, as errnoName spells what it has no name for. */
+/** IPSET_ERR_BUSY, a number of ipset's own, as `errnoName` prints a number without a name. */
 const busy = 'E4100';
 
-/** Also where it is built in: it has a parameter, so that it is shown there. */
+/** Whether the kernel has ipset, loaded or built in. A built-in module is listed in /sys/module because it has a parameter. */
 const isLoaded = (): boolean => existsSync('/sys/module/ip_set');
 
 const message = (socket: NetlinkSocket, number: number, flags: number, write: (writer: MessageWriter) => void): Uint8Array =>

@@ -22,7 +22,10 @@ export interface FakeLinkKernel {
   readonly failures: Error[];
 }
 
-/** Longer than 80 lines: a kernel, its events and the calls that change it, over the same few maps. `kinds` can be created. Events come in the next microtask, or, with `deliverBy: 'hand'`, when `deliver` is called. */
+/**
+ * A fake kernel with its links. Links of `kinds` can be created. Events arrive in the next microtask, or with `deliverBy: 'hand'` when `deliver` is called. It is longer than 80 lines because
+ * the kernel, its events and the calls that change it use the same few maps.
+ */
 export function fakeLinks(
   options: { readonly kinds?: readonly string[]; readonly deliverBy?: 'itself' | 'hand' } = {},
 ): Links & LinkEditor & { kernel: FakeLinkKernel } {

@@ -1,4 +1,4 @@
-// Network interfaces ("links") and their addresses as values, and what the rest of the project may ask about them. No I/O.
+// Network interfaces ("links") and their addresses as values, and the interfaces to read, follow and change them. No I/O.
 import type { IpFamily } from '@calico-openstack/addresses';
 
 /** One interface as the kernel last reported it. */
@@ -16,8 +16,8 @@ export type Link = {
   readonly kind: string | undefined;
   readonly masterIndex: number | undefined;
   /**
-   * Grows, and is used once: it changes whenever the kernel may have dropped, without a word, what hangs on the link (routes, neighbours, settings): it appeared
-   * (again), went down, or events were lost. What was programmed under another epoch is in doubt.
+   * A growing number that is never used twice. It changes whenever the kernel may have dropped the link's routes, neighbours and settings without a report: because the link appeared
+   * (again), went down, or events were lost. Everything that was programmed under another epoch is in doubt.
    */
   readonly epoch: number;
 };

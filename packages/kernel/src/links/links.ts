@@ -8,7 +8,7 @@ export type LinksOptions = {
   readonly onTrouble?: (error: unknown) => void;
   /** Whether a failed reading is retried; any other error is thrown. */
   readonly isTransient?: (error: unknown) => boolean;
-  /** Runs something after a pause. */
+  /** Calls a function after a pause. */
   readonly later?: (run: () => void) => void;
 };
 
@@ -40,7 +40,7 @@ export function linksFrom(source: LinkSource, options: LinksOptions = {}): Links
     tell(table.replace(reading, true));
   }
 
-  // Watching starts first: what changes during the reading comes as an event.
+  // Watching starts first, so that a change during the reading arrives as an event.
   const subscription = source.watch((events) => tell(table.apply(events)), readAfterLoss);
   try {
     table.replace(source.read(), false);

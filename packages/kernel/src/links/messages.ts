@@ -1,4 +1,4 @@
-// Links and addresses in rtnetlink's words (linux/if_link.h, linux/if_addr.h).
+// Encodes and decodes rtnetlink's messages about links and addresses (linux/if_link.h, linux/if_addr.h).
 import { addressBytes, addressFromBytes, familyOf, macBytes, macFromBytes } from '@calico-openstack/addresses';
 import { flag, hostIsLittleEndian, readAttributes, readString, readU32, requestMessage } from '../netlink/attributes.ts';
 import { addressFamily, familyOfNumber } from '../netlink/family.ts';
@@ -13,7 +13,7 @@ const attribute = { address: 1, name: 3, mtu: 4, master: 10, linkInfo: 18, exten
 const infoKind = 1;
 const deviceUp = 0x1;
 const deviceRunning = 0x40;
-/** RTEXT_FILTER_SKIP_STATS: counters are not wanted. */
+/** RTEXT_FILTER_SKIP_STATS: the answer has no counters. */
 const skipStatistics = 8;
 
 const addressAttribute = { address: 1, local: 2, label: 3, flags: 8, protocol: 11 } as const;

@@ -63,7 +63,7 @@ export function openLinks(options: Pick<LinksOptions, 'onTrouble'> = {}): Links 
     return refusal && { code: refusal.code, ...(refusal.detail === undefined ? {} : { detail: refusal.detail }) };
   }
 
-  /** By index, looked up now unless the caller says it: what is known from events may be about an earlier link of this name. */
+  /** The index of the link. It is looked up now unless the caller gives it, because known events may be about an earlier link of this name. */
   function onLink(name: string, request: (index: number) => Uint8Array, known?: number): LinkRefusal | undefined {
     const link = known === undefined ? find(name) : { index: known };
     return link ? tell(request(link.index)) : { code: 'ENODEV', detail: `there is no link ${name}` };

@@ -1,4 +1,4 @@
-// Keeps what is known of the links, from a reading and the events since. Pure. All questions of the events' order are handled here.
+// Keeps the known links, from a reading and the events since then. Pure. The order of events is handled here alone.
 import { unreachable } from '@calico-openstack/agent/errors';
 import type { Link, LinkAddress, LinkChange, LinkEvent, LinkFacts, LinkReading } from './link.ts';
 
@@ -15,10 +15,10 @@ export interface LinkTable {
 
 const none: readonly LinkAddress[] = [];
 
-/** The links that lost an address, or an IPv4 address, while events were applied. They may have all of them again: who put one back must know that it went. */
+/** The links that lost an address, or an IPv4 address, while events were applied. They are listed even if the address is back, because the kernel may have dropped routes with it. */
 type Lost = { readonly any: Set<string>; readonly ipv4: Set<string> };
 
-/** Longer than 80 lines: its maps are true only together, and every function keeps some of them so. */
+/** Creates an empty table. It is longer than 80 lines because its maps must be changed together, and every function changes several. */
 export function createLinkTable(): LinkTable {
   const byIndex = new Map<number, Link>();
   /** The indices of links with a name, the latest last: around a rename two may have it for a moment. */

@@ -7,7 +7,7 @@ import type { NeighbourTable } from './netlink.ts';
 
 /** A kernel's neighbours in memory. */
 export interface FakeNeighbours {
-  /** Opens the table of one program. It hears no changes of its own. */
+  /** Opens the table of one program. The program's own changes are not reported to it. */
   open(): NeighbourTable;
   readonly neighbours: readonly KernelNeighbour[];
   /** All committed operations, one list for each call. */
@@ -18,7 +18,7 @@ export interface FakeNeighbours {
   loseChanges(): void;
 }
 
-/** Longer than 80 lines: a kernel and the programs that have it open, over the same map. */
+/** A fake kernel. It is longer than 80 lines because the kernel and the programs that have it open use the same map. */
 export function fakeNeighbours(links: FakeLinkKernel, options: { readonly deliverBy?: 'itself' | 'hand' } = {}): FakeNeighbours {
   const { deliverBy = 'itself' } = options;
   const byKey = new Map<string, KernelNeighbour>();

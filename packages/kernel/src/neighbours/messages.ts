@@ -47,7 +47,7 @@ function header(family: IpFamily, deviceIndex: number, state: number, flags: num
   return bytes;
 }
 
-/** Writes the message of an operation. What is created takes the place of an entry that is there: the neighbours are a cache, and what was learned is worth less than what is said. */
+/** Writes the message of an operation. A created entry replaces an existing one, because neighbours are a cache and a desired entry takes precedence over a learned one. */
 export function writeNeighbourOperation(writer: MessageWriter, sequence: number, { verb, object }: Operation<KernelNeighbour>): void {
   const [kind, flags] = verb === 'delete' ? [type.deleteNeighbour, 0] : [type.newNeighbour, flag.create | flag.replace];
   writer.begin(kind, flag.request | flag.acknowledge | flags, sequence);
@@ -57,7 +57,7 @@ export function writeNeighbourOperation(writer: MessageWriter, sequence: number,
   writer.end();
 }
 
-/** Asks for all entries of a family, or for all its proxies. */
+/** A request for all entries of a family, or for all its proxies. */
 export function dumpNeighbours(sequence: number, family: IpFamily, which: 'entries' | 'proxies'): Uint8Array {
   const writer = new MessageWriter(64);
   writer.begin(type.getNeighbour, flag.request | flag.dump, sequence);

@@ -3,7 +3,7 @@ import { addressBytes, macBytes } from '@calico-openstack/addresses';
 import type { WantedKind } from '../programmer/programmer.ts';
 
 /**
- * A neighbour entry as it is wanted. `permanent`: the address has this MAC on the link, whatever anybody there says. `proxy`: the host answers ARP or neighbour
+ * A desired neighbour entry. `permanent`: the address has this MAC on the link, whatever guests announce there. `proxy`: the host answers ARP or neighbour
  * solicitations for the address on this link (for IPv6 with the link's sysctl `proxy_ndp`). Addresses in canonical text.
  */
 export type Neighbour =
@@ -18,7 +18,7 @@ export type KernelNeighbour =
 /** The key of a wanted neighbour. */
 export const neighbourKey = ({ kind, device, address }: Pick<Neighbour, 'kind' | 'device' | 'address'>): string => `${kind} ${device} ${address}`;
 
-/** As iproute2 would say it, for people. */
+/** The neighbour as iproute2 would print it, for people. */
 export function printNeighbour(neighbour: Neighbour | KernelNeighbour): string {
   const device = 'device' in neighbour ? neighbour.device : `#${neighbour.deviceIndex}`;
   const mac = 'mac' in neighbour && neighbour.mac !== undefined ? ` lladdr ${neighbour.mac}` : '';

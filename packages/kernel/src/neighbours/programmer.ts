@@ -1,10 +1,10 @@
-// Neighbours made as they are wanted.
+// Keeps the kernel's neighbour entries as desired.
 import { type Programmer, type ProgrammerOptions, programmer } from '../programmer/programmer.ts';
 import { type KernelNeighbour, type Neighbour, neighbourKind } from './neighbour.ts';
 
 /**
- * See `Programmer`; keys are `neighbourKey`'s. `set` throws RangeError for a value that is no neighbour. An entry that was learned gives way to one that is wanted,
- * and one that somebody (Dnsmasq, a guest's announcement through another program) put in its place is replaced again.
+ * A `Programmer` of neighbours. Its keys are those of `neighbourKey`. `set` throws RangeError for a value that is not a neighbour. A desired entry replaces a learned one, and an entry that
+ * another program (such as Dnsmasq) has put in its place is replaced again.
  */
 export function createNeighbourProgrammer(options: Omit<ProgrammerOptions<Neighbour, KernelNeighbour>, 'kind'>): Programmer<Neighbour> {
   return programmer({ ...options, kind: neighbourKind });

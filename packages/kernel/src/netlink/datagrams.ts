@@ -1,4 +1,4 @@
-// Buffers for several datagrams that one system call reads (recvmmsg). A thread of libuv's pool is asked once for all of them: on a busy machine each asking waits for a processor twice.
+// Buffers for several datagrams that one system call reads (recvmmsg). A thread of libuv's pool reads all of them in one call, because on a busy machine each call waits for a processor twice.
 import koffi from 'koffi';
 import { hostIsLittleEndian } from './attributes.ts';
 
@@ -9,7 +9,7 @@ const datagramsAtOnce = 16;
 const [headerBytes, vectorAt, vectorsAt, lengthAt] = [64, 16, 24, 56] as const;
 const vectorBytes = 16;
 
-/** The buffers of one reader. Only what datagrams have filled takes memory. */
+/** The buffers of one reader. Only the parts that datagrams have filled take memory. */
 export class Datagrams {
   readonly bytes = new Uint8Array(datagramsAtOnce * bytesEach);
   /** The argument of recvmmsg. */
@@ -28,7 +28,7 @@ export class Datagrams {
     }
   }
 
-  /** How many fit. */
+  /** The number of datagrams that fit. */
   get most(): number {
     return datagramsAtOnce;
   }

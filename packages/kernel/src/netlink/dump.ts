@@ -1,6 +1,6 @@
-// Reads netlink dumps beside the rest of the program.
+// Reads netlink dumps in another thread, so that the rest of the program runs meanwhile.
 //
-// The kernel composes a dump while it is asked for and read. For that it walks the whole table, which takes ten milliseconds for connection tracking on a host with 262 144 buckets,
+// The kernel composes a dump while it is requested and read. For that it walks the whole table, which takes ten milliseconds for connection tracking on a host with 262 144 buckets,
 // however few connections there are. So these calls run in a thread of libuv's pool, and the event loop goes on meanwhile.
 import { setImmediate } from 'node:timers/promises';
 import { headerLength, readI32, readU16, readU32 } from './attributes.ts';

@@ -1,4 +1,4 @@
-// Decodes the kernel's messages about a table to objects that can be compared with the wanted ones.
+// Decodes the kernel's messages about a table to objects that can be compared with the desired ones.
 import { eachAttribute, readAttributes, readBe32, readString } from '../netlink/attributes.ts';
 import { setDefinition } from './encode.ts';
 import { readData, readExpression } from './expressions.ts';
@@ -128,7 +128,7 @@ function decodeTypes(id: number): DataType[] | undefined {
 
 const decodeDataType = (id: number): DataType | 'verdict' | undefined => (id === nft.dataTypeVerdict ? 'verdict' : typesById.get(id));
 
-/** An element, or half a range: the kernel lists a range as two elements, a start and an end. `strange`: it has something that no element of ours has. */
+/** An element, or half a range: the kernel lists a range as two elements, a start and an end. `strange` means that it has an attribute that no element of ours has. */
 export type RawElement = { readonly element: NftElement; readonly isEnd: boolean; readonly strange: boolean };
 
 /** Decodes the elements in one message of a listing. */

@@ -11,10 +11,10 @@ import { hostNumber, hostOrder } from './types.ts';
  */
 export type Packet = ReadonlyMap<Field, Uint8Array>;
 
-/** What limits are to see. By default a packet is within every rate, and there are few connections. `overRate`: whether all limits are exceeded, or only those of elements of the named sets. */
+/** The state of limits during an evaluation. By default a packet is within every rate, and there are few connections. `overRate` says whether all limits are exceeded, or only those of elements of the named sets. */
 export type Traffic = { readonly overRate?: boolean | readonly string[]; readonly connections?: number };
 
-/** What happened to a packet. */
+/** The result for a packet. */
 export type Outcome = {
   readonly verdict: 'accept' | 'drop';
   /** The rule that decided, as nft text with its chain; or the policy. */
@@ -92,7 +92,7 @@ const noRules: readonly NftRule[] = [];
 type Decision = 'accept' | 'drop' | 'return' | 'end';
 
 /**
- * Longer than 80 lines: connections are judged by it in hundreds of thousands, and a closure over packet and flight costs less than handing both to every function.
+ * It is longer than 80 lines because it judges hundreds of thousands of connections, and a closure over packet and flight costs less than passing both to every function.
  */
 function walker(table: Rules, packet: Pick<Packet, 'get' | 'has'>, traffic: Traffic, flight: Flight): (chain: string) => Decision {
   function walk(name: string): Decision {

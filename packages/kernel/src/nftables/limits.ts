@@ -1,4 +1,4 @@
-// The kernel's limits on the size of a rule. A rule beyond them is refused when it is set: in a transaction it would make the kernel refuse everything else too.
+// The kernel's limits on the size of a rule. A rule beyond them is refused when it is set, because in a transaction it would make the kernel refuse everything else too.
 import type { Expression } from './expressions.ts';
 
 /** The greatest number of expressions in a rule (NFT_RULE_MAXEXPRS). */

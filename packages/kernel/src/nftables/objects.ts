@@ -26,7 +26,7 @@ export type DataType =
   | 'fib_addrtype' // 4, host order
   | 'arp_op'; // 2, network order
 
-/** A property of a packet that rules can look at. The names are nft's own. */
+/** A property of a packet that rules can match. The names are nft's own. */
 export type Field =
   | 'meta iifname'
   | 'meta oifname'
@@ -75,7 +75,7 @@ export type Field =
   | 'fib saddr . mark . iif oif'
   | 'fib daddr type'; // 4 bytes, RTN_*
 
-/** What a rule or an element of a verdict map decides. */
+/** The decision of a rule or of an element of a verdict map. */
 export type Verdict = { readonly verdict: 'accept' | 'drop' | 'return' | 'continue' } | { readonly verdict: 'jump' | 'goto'; readonly chain: string };
 
 /** A statement of a rule. Values are given as the bytes of the field, in network order where the field's type says so. */

@@ -58,7 +58,7 @@ export type Held = {
 
 /**
  * Identifies an element within its set: by its key, or the first key of its range.
- * The key's `buffer` is not touched: V8 keeps few bytes within the typed array, and makes an ArrayBuffer of 200 bytes beside it, for ever, when somebody asks for one.
+ * The key's `buffer` is not touched: V8 keeps few bytes within the typed array, and makes an ArrayBuffer of 200 bytes beside it, for ever, when `buffer` is read.
  */
 export const elementId = ({ key }: NftElement): string => String.fromCharCode(...key);
 

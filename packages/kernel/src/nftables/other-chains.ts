@@ -1,4 +1,4 @@
-// Reads the chains of other programs through which packets pass, in slices.
+// Reads the chains of other programs through which packets pass, in slices between which the rest of the program runs.
 import { eachAttribute, findAttribute, flag, readAttributes, readBe32, readString, readU16, requestMessage } from '../netlink/attributes.ts';
 import { DumpRefused, DumpSocket } from '../netlink/dump.ts';
 import { inNamespace } from '../netlink/namespace.ts';
@@ -30,9 +30,9 @@ export type OtherChain = { readonly family: IpTableFamily; readonly table: strin
 export interface OtherChains {
   /** The first chain at one of these hooks that drops this packet whatever its address is; undefined when there is none. @param family the IP version of the packet */
   dropping(hooks: readonly PassedHook[], family: 4 | 6, packet: OrdinaryPacket): OtherChain | undefined;
-  /** Everything that rules compare names of links with. Links that match the same of these are treated alike. */
+  /** All names and patterns with which rules compare the names of links. Links that match the same ones get the same answer. */
   readonly linkNames: readonly Uint8Array[];
-  /** Whether rules compare indices of links, so that no two links are treated alike. */
+  /** Whether rules compare indices of links, so that each link needs an answer of its own. */
   readonly compareIndices: boolean;
 }
 
@@ -131,7 +131,7 @@ class Reading {
     return table;
   }
 
-  /** Notes what a statement compares links with, and which set has to be read: only those whose answer can be known. */
+  /** Records the names with which a statement compares links, and the set that it uses if the result of the lookup can be known. */
   #note(statement: OtherStatement, wanted: Set<string>): void {
     if (statement.is !== 'compare' && statement.is !== 'lookup') return;
     if (statement.field === 'iif' || statement.field === 'oif') this.#compareIndices = true;
@@ -139,7 +139,7 @@ class Reading {
     if (statement.is === 'lookup' && (statement.field !== undefined || statement.gives === 'verdict')) wanted.add(statement.set);
   }
 
-  /** The elements; undefined when the set has ranges, or more elements than are worth reading. */
+  /** The elements of a set; undefined when the set has ranges, or too many elements to read. */
   async #readSet(family: IpTableFamily, table: string, set: string): Promise<OtherSet | undefined> {
     const elements: { key: Uint8Array; verdict?: OtherVerdict }[] = [];
     let isPlain = true;
@@ -178,12 +178,12 @@ class Reading {
     try {
       await this.#socket.read(request, (buffer, start, end) => visit(buffer[start]!, buffer.subarray(start, end)));
     } catch (error) {
-      if (!(error instanceof DumpRefused) || error.code !== 'ENOENT') throw error; // it went meanwhile
+      if (!(error instanceof DumpRefused) || error.code !== 'ENOENT') throw error; // the set was deleted meanwhile
     }
   }
 }
 
-/** Sets with more elements than this are not known. Rules about interfaces and states have small ones. */
+/** Sets with more elements than this are not read. Rules about interfaces and states have small sets. */
 const mostElements = 4096;
 
 const isLinkName = (field: OrdinaryField | undefined): boolean => field === 'iifname' || field === 'oifname';
@@ -212,7 +212,7 @@ function readBase(familyNumber: number, payload: Uint8Array): Base | undefined {
   };
 }
 
-/** NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO, NFT_RETURN. Anything else that ends a rule (a queue) may let the packet pass. */
+/** NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO, NFT_RETURN. Any other verdict that ends a rule (a queue) may let the packet pass. */
 function verdictOf({ code, chain = '' }: VerdictData): OtherVerdict {
   if (code === -1 || code === -2) return { is: 'else' };
   if (code === -3) return { is: 'jump', chain };
@@ -220,12 +220,12 @@ function verdictOf({ code, chain = '' }: VerdictData): OtherVerdict {
   return { is: code === -5 ? 'return' : code === 0 ? 'drop' : 'accept' };
 }
 
-/** What a register holds: a field, as far as it is known, with the bits of it that are kept. */
+/** The content of a register: a known field, and the mask of the bits that are kept of it. */
 type Held = { readonly field: OrdinaryField | undefined; readonly mask?: Uint8Array };
 
 const metaFields: { readonly [key: number]: OrdinaryField } = { 1: 'protocol', 4: 'iif', 5: 'oif', 6: 'iifname', 7: 'oifname', 15: 'nfproto', 16: 'l4proto' };
 const ctFields: { readonly [key: number]: OrdinaryField } = { 0: 'ctState', 1: 'ctDirection', 2: 'ctStatus' };
-/** By base, offset and length. The protocol in an IPv4 and in an IPv6 header; ports; the type of ICMP. */
+/** The known fields of headers, by base, offset and length: the protocol in an IPv4 and in an IPv6 header, ports, and the type of ICMP. */
 const payloadFields: { readonly [place: string]: OrdinaryField } = {
   '1 9 1': 'l4proto',
   '1 6 1': 'l4proto',
@@ -320,7 +320,7 @@ function readStatement(
       return;
     default:
       if (idle.has(name)) return;
-      // It may match or not, and it may have loaded something.
+      // An expression that is not known may match or not, and may have loaded a register.
       registers.clear();
       statements.push({ is: 'condition', holds: 'maybe' });
   }
@@ -329,7 +329,7 @@ function readStatement(
 /** The registers 1 to 4, of 16 bytes each, are the words 8 to 23, four at a time. */
 const wordOf = (register: number): number => (register >= 1 && register <= 4 ? 8 + (register - 1) * 4 : register);
 
-/** NFTA_TARGET_NAME: a target of iptables. Those that are not known here let the packet go on, or may let it pass. */
+/** Reads NFTA_TARGET_NAME, a target of iptables. REJECT drops the packet, and a program behind NFQUEUE may let it pass. With any other target the packet goes on. */
 function readTarget(values: ReadonlyMap<number, Uint8Array>, statements: OtherStatement[]): void {
   const name = values.get(1);
   const target = name ? readString(name) : '';
@@ -345,7 +345,7 @@ function readMatch(values: ReadonlyMap<number, Uint8Array>, statements: OtherSta
   statements.push({ is: 'condition', holds: match === 'conntrack' && info ? truthOfConntrack(info) : 'maybe' });
 }
 
-/** XT_CONNTRACK_STATE, alone and not inverted, asks for states; the bit of a new connection is 8 (linux/netfilter/xt_conntrack.h, the struct of revisions 2 and 3). */
+/** XT_CONNTRACK_STATE, alone and not inverted, matches states; the bit of a new connection is 8 (linux/netfilter/xt_conntrack.h, the struct of revisions 2 and 3). */
 function truthOfConntrack(info: Uint8Array): Truth {
   const [matchFlagsAt, invertFlagsAt, stateMaskAt] = [146, 148, 150];
   if (info.length < stateMaskAt + 2) return 'maybe';

@@ -1,10 +1,10 @@
-// Judges whether another program's chain drops whatever a workload sends or gets. It is asked about an ordinary packet, and answers what may happen to it as far as the rules tell:
-// conditions about interfaces, protocol and connection state are decided; of all others (addresses, marks, groups of interfaces) it is assumed that they may hold or not. Pure.
+// Judges whether another program's chain drops all packets that a workload sends or gets. It determines the possible verdicts on an ordinary packet. Conditions on interfaces, protocol and
+// connection state are decided; all others (addresses, marks, groups of interfaces) are assumed to hold or not. Pure.
 import { hostIsLittleEndian } from '../netlink/attributes.ts';
 
 /** A packet. A field has one value, or one of several; a field that is absent can have any. A field with no values has one that no rule names. */
 export type OrdinaryPacket = { readonly [Field in OrdinaryField]?: readonly Uint8Array[] };
-/** The fields of a packet that are decided. */
+/** The fields of a packet that conditions are decided by. */
 export type OrdinaryField =
   | 'iifname'
   | 'oifname'
@@ -47,7 +47,7 @@ export type OtherStatement =
 /** The elements of a set as far as they are known: keys, and verdicts in a verdict map. */
 export type OtherSet = readonly { readonly key: Uint8Array; readonly verdict?: OtherVerdict }[];
 
-/** A table of another program: its chains, and the sets that its rules look into. A set that is not there is not known. */
+/** A table of another program: its chains, and the sets that its rules look into. The elements of a set that is missing here are not known. */
 export type OtherTable = {
   readonly chains: ReadonlyMap<string, readonly (readonly OtherStatement[])[]>;
   readonly sets: ReadonlyMap<string, OtherSet>;
@@ -56,7 +56,7 @@ export type OtherTable = {
 /** Whether a condition holds. */
 export type Truth = 'yes' | 'no' | 'maybe';
 
-/** What may happen to a packet in a chain: the sum of these. `falls`: it reaches the end of the chain. */
+/** The possible results for a packet in a chain, as a sum of these bits. `falls` means that it reaches the end of the chain. */
 const [accepts, drops, falls] = [1, 2, 4] as const;
 const deepest = 16;
 
@@ -85,7 +85,7 @@ function judgeChain(table: OtherTable, name: string, packet: OrdinaryPacket, kno
   return outcome | falls;
 }
 
-/** What a rule may do with the packet, and whether no later rule of the chain sees it. */
+/** The possible results of a rule, and whether no later rule of the chain can see the packet. */
 type RuleOutcome = { readonly may: number; readonly ends: boolean };
 const goesOn: RuleOutcome = { may: 0, ends: false };
 
@@ -181,7 +181,7 @@ function lookUp(
 ): { readonly verdict: OtherVerdict; readonly certain: boolean }[] {
   const values = valuesOf(statement, packet);
   const set = table.sets.get(statement.set);
-  if (!set) return [{ verdict: { is: 'accept' }, certain: false }]; // not known: it may accept
+  if (!set) return [{ verdict: { is: 'accept' }, certain: false }]; // the elements are not known, so the verdict may be accept
   return set
     .filter(({ key }) => !values || values.some((value) => beginsWith(value, key)))
     .map(({ verdict = { is: 'else' } as const }) => ({ verdict, certain: values?.length === 1 }));

@@ -1,4 +1,4 @@
-// Tables that other programs made: the little that has to be known of them, and taking tables away whole.
+// Checks chains in other programs' tables, and deletes whole tables.
 import { eachAttribute, findAttribute, flag, MessageWriter, readString, requestMessage } from '../netlink/attributes.ts';
 import { type NetlinkMessage, type NetlinkRefusal, type NetlinkSocket, netlinkProtocol, openNetlinkSocket } from '../netlink/socket.ts';
 import { decodeChain, decodeTable } from './decode.ts';
@@ -33,7 +33,7 @@ export const chainLeadsTo = ({ family, table, chain }: ChainName, to: string): b
     return rules.answers.some(({ payload }) => textOf(payload, nft.rule.table) === table && textOf(payload, nft.rule.chain) === chain && leadsTo(payload, to));
   });
 
-/** How long a packet that a hook has begun to judge may take until it is judged. Microseconds are usual; more passes where a hypervisor stops the processor in between. */
+/** How long a packet may be in flight between the first and the last rule of a hook. It usually takes microseconds, and longer where a hypervisor stops the processor. */
 const inFlightMs = 100;
 
 type TableToDelete = { readonly family: TableFamily; readonly name: string };
@@ -130,7 +130,7 @@ function textOf(payload: Uint8Array, attribute: number): string {
   return value ? readString(value) : '';
 }
 
-/** What is not there is an empty list of answers. */
+/** The answers to a request; an empty list when the object does not exist. */
 function ask(
   socket: NetlinkSocket,
   message: number,

@@ -1,5 +1,5 @@
-// A TableProgrammer over anything that can read a table and commit transactions: the kernel (table.netlink.ts) or the fake (table.fake.ts). The shell around what is
-// wanted (wanted-table.ts), what the kernel holds (held-table.ts) and difference.ts: when it reads, what it does after a refusal, when it tries again.
+// A TableProgrammer over anything that can read a table and commit transactions: the kernel (table.netlink.ts) or the fake (table.fake.ts). It is the shell around the desired content
+// (wanted-table.ts), the kernel's content (held-table.ts) and difference.ts. It decides when to read, what to do after a refusal, and when to retry.
 import { unreachable } from '@calico-openstack/agent/errors';
 import { difference } from './difference.ts';
 import { HeldTable } from './held-table.ts';

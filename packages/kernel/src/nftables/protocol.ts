@@ -41,7 +41,7 @@ export const familyNumber: { readonly [Family in TableFamily]: number } = { inet
 
 /** The four bytes with which the payload of every message starts (struct nfgenmsg). `resource` is set only in a batch's first and last message. */
 export const header = (family: number, resource = 0): Uint8Array => new Uint8Array([family, 0, resource >> 8, resource & 0xff]);
-/** Their length. */
+/** The length of these bytes. */
 export const headerLength = 4;
 
 /** NFTA_TABLE_*. */

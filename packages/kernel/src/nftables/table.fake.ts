@@ -45,7 +45,7 @@ export function fakeTable(family: TableFamily = 'inet', name = 'fake'): FakeTabl
 /** An open table, and the fake kernel under it. */
 export type FakeOpenTable = { readonly table: OpenTable; readonly kernel: FakeKernel };
 
-/** What openTable gives, on a kernel in memory. */
+/** A table like that of `openTable`, on a kernel in memory. */
 export function fakeOpenTable(family: TableFamily, name: string): FakeOpenTable {
   const { table, kernel } = fakeTable(family, name);
   const open = {

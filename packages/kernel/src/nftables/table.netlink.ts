@@ -62,7 +62,7 @@ export function deleteTable(family: TableFamily, name: string, namespace?: strin
   }
 }
 
-/** What openTable uses: reads a table, and commits operations as they are given. */
+/** The kernel's side of `openTable`: reads a table, and commits operations as they are given. */
 export function openTableKernel(family: TableFamily, name: string, namespace?: string, { owned = false }: TableOptions = {}): OpenTableKernel {
   const open = (): NetlinkSocket => openNetlinkSocket(netlinkProtocol.netfilter);
   const socket = namespace === undefined ? open() : inNamespace(namespace, open);
@@ -74,7 +74,7 @@ export function openTableKernel(family: TableFamily, name: string, namespace?: s
 export function owningKernel(kernel: Omit<OpenTableKernel, 'close'>): Omit<OpenTableKernel, 'close'> {
   /** Whether the kernel supports owned tables, as far as is known. */
   let possible = true;
-  /** Whether it is known if the existing table is ours. */
+  /** Whether the owner of the existing table is known. */
   let settled = false;
   const asOwner = (operations: readonly Operation[]): readonly Operation[] =>
     operations.map((operation) => (possible && operation.verb === 'add table' ? { ...operation, owned: true } : operation));
@@ -135,7 +135,7 @@ function sentence(family: TableFamily, name: string, { code, object, detail }: N
 function netlinkKernel(family: TableFamily, name: string, socket: NetlinkSocket): Omit<OpenTableKernel, 'close'> {
   let portId: number | undefined;
 
-  /** Asks for one object or a list. Returns an empty list when it does not exist. */
+  /** Requests one object or a list. Returns an empty list when it does not exist. */
   function ask(message: number, flags: number, writeAttributes: (writer: MessageWriter) => void): readonly NetlinkMessage[] {
     const request = requestMessage(nft.messageType(message), flags, socket.nextSequence(), nft.header(nft.familyNumber[family]), writeAttributes);
     const { answers, refusals } = socket.exchange([request]);

@@ -1,4 +1,4 @@
-// The public face of nftables: a table whose wanted content is given piece by piece, and one call that makes the kernel hold it.
+// The public interface of nftables: a table whose desired content is given piece by piece, and one call that makes the kernel hold it.
 import { CodedError } from '@calico-openstack/agent/errors';
 import type { Rules } from './evaluate.ts';
 import type { NftChain, NftElement, NftSet, TableFamily } from './objects.ts';
@@ -16,15 +16,15 @@ export class NftablesError extends CodedError {
   }
 }
 
-/** What all transactions of an `apply` did. `operations` counts each rule and element; `resynced` says that it started with a reading. */
+/** The result of an `apply` with all its transactions. `operations` counts each rule and element; `resynced` is true when it started with a reading. */
 export type ApplyReport = { readonly operations: number; readonly bytes: number; readonly tookMs: number; readonly resynced: boolean };
 
-/** Sizes of the wanted content, and what has been done since the table was opened: transactions that the kernel took and refused, and readings of its content. */
+/** The sizes of the desired content, and counts since the table was opened: transactions that the kernel accepted and refused, and readings of its content. */
 export type TableCounts = Readonly<Record<'chains' | 'rules' | 'sets' | 'maps' | 'committed' | 'refused' | 'readings', number>>;
 
 /**
  * One table that belongs to this program as a whole: content that is not wanted is deleted. The wanted content is held here. `apply` commits the difference to what the kernel
- * is known to hold. At first, and after a refusal, the kernel's content is read and compared; what is right is not touched, so a restart changes nothing.
+ * is known to hold. At first, and after a refusal, the kernel's content is read and compared; correct content is not touched, so a restart changes nothing.
  *
  * One `apply` has up to three transactions, each all or nothing: additions that nothing leads to yet; changes of what something leads to; deletions of what nothing leads to any
  * more (difference.ts). Every packet is decided by all of the old content or by all of the new. This holds for packets in flight too when everything that differs lies behind

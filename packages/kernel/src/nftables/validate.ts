@@ -1,4 +1,4 @@
-// Refuses objects that could never be programmed, when they are set and before the kernel is asked.
+// Refuses objects that could never be programmed, when they are set and before anything is sent to the kernel.
 
 import { unreachable } from '@calico-openstack/agent/errors';
 import { compileRule } from './compile.ts';

@@ -8,9 +8,9 @@ export type LinkLimit = { readonly atOnce: number; readonly everyMs: number };
 const [commandMapCreate, commandLoad] = [0, 5] as const;
 const [leastRecentlyUsed, socketFilter] = [9, 1] as const;
 const [levelSocket, attachProgram] = [1, 50] as const;
-/** How many links are remembered. Beyond that, the link that was quiet for the longest time is forgotten and has its whole allowance again. */
+/** The number of links in the map. When there are more, the kernel drops the entry of the link that was quiet for the longest time, which then has its whole allowance again. */
 const mostLinks = 16_384;
-/** How often loading is tried. The kernel stops checking a program (EAGAIN) when a signal is pending, for example for the end of a child. The signal is handled when the call returns. */
+/** The number of attempts to load the program. The kernel stops checking a program (EAGAIN) when a signal is pending, for example for the end of a child. The signal is handled when the call returns. */
 const mostAttempts = 20;
 /** The numbers of the kernel's helper functions. */
 const [lookUp, update, monotonicNs] = [1, 2, 5] as const;

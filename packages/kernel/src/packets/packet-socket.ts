@@ -30,11 +30,11 @@ export interface PacketSocket {
 }
 
 const [familyPacket, socketRaw, closeOnExec, dontWait] = [17, 3, 0o2000000, 0x40] as const;
-/** SO_RCVBUFFORCE gives the queue room for what a thousand links may send at once, beyond net.core.rmem_max. */
+/** The size of the queue: room for the frames that a thousand links may send at once. SO_RCVBUFFORCE sets it beyond net.core.rmem_max. */
 const [levelSocket, receiveBuffer] = [1, 33] as const;
 const queueBytes = 8 * 1024 * 1024;
 const frameBytes = 2048;
-/** How many frames are read at a time, with a pause in between. That bounds the cost of a flood: the kernel drops what does not fit into the queue. */
+/** The number of frames that are read at a time, with a pause in between. That limits the cost of a flood, because the kernel drops frames that do not fit into the queue. */
 const framesPerTurn = 128;
 const restMs = 10;
 /** The offset at which a filter reads the packet's kind (PACKET_OUTGOING and so on): SKF_AD_OFF + SKF_AD_PKTTYPE. */

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 /** Identifies one process of this boot. */
 export type ProcessIdentity = {
   readonly pid: number;
-  /** When it started, in clock ticks after boot. */
+  /** The time of its start, in clock ticks after boot. */
   readonly startTicks: number;
 };
 /** What the kernel reports of a process. */
@@ -50,7 +50,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
 /** Whether a process has more than one thread. One that was killed is a zombie as soon as its first thread has ended; its files and ports are in use until the last one has. */
 const hasOtherThreads = (pid: number): boolean => (readOrNothing(() => readdirSync(`/proc/${pid}/task`).length) ?? 0) > 1;
 
-/** How many files and directories a process watches by inotify (proc(5), fdinfo). What is deleted is watched no longer. undefined when that cannot be read. */
+/** How many files and directories a process watches by inotify (proc(5), fdinfo). Deleted ones are not counted. undefined when the number cannot be read. */
 export function inotifyWatchesOf(pid: number): number | undefined {
   const names = readOrNothing(() => readdirSync(`/proc/${pid}/fdinfo`).join(' '));
   if (names === undefined) return undefined;

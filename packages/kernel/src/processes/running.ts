@@ -1,10 +1,10 @@
-// Whether an executable of this project runs in this network namespace.
+// Checks whether an executable of this project runs in this network namespace.
 import { basename } from 'node:path';
 import { StartError } from '@calico-openstack/agent/errors';
 import { allProcesses, commandOf, networkNamespaceOf } from './processes.ts';
 
 /**
- * Refuses while the executable `name` runs: it would put back what is taken away.
+ * Refuses to go on while the executable `name` runs, because it would restore what is being removed.
  * @throws StartError (STILL_RUNNING) that names the process
  */
 export function refuseWhileRunning(name: string): void {

@@ -1,4 +1,4 @@
-// What a programmer needs of the kernel. netlink.ts implements it, and fake.ts of each kind of object.
+// The interface of the kernel for a programmer. netlink.ts implements it, and so does the fake.ts of each kind of object.
 import type { Operation } from './diff.ts';
 
 /**

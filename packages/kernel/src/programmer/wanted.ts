@@ -66,7 +66,7 @@ export class WantedObjects<Wanted, Held> {
     for (const key of this.#wanted.keys()) this.#noted.add(key);
   }
 
-  /** The link of this name may be another now. Returns the indices of the links that may have lost what hung on them. */
+  /** Says that the link of this name may be another one now. Returns the indices of the links that may have lost their objects. */
   deviceChanged(name: string): readonly number[] {
     const before = this.#placedOn.get(name);
     const now = this.#devices.link(name);

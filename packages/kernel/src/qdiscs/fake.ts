@@ -16,11 +16,11 @@ import {
 
 /** A kernel's qdiscs in memory. */
 export interface FakeQdiscs {
-  /** Opens the table of one program. It hears no changes of its own. */
+  /** Opens the table of one program. The program's own changes are not reported to it. */
   open(): QdiscTable;
   /** All operations, in order. */
   readonly commits: readonly QdiscOperation[];
-  /** Puts a qdisc there as another program would. */
+  /** Adds a qdisc as another program would. */
   occupy(index: number, held: { readonly root?: RootQdisc; readonly ingress?: string; readonly filters?: readonly IngressFilter[] }): void;
   /** Drops pending changes; the watchers' `onLost` is called. */
   loseChanges(): void;

@@ -1,11 +1,11 @@
 // Queueing disciplines of links as values, as far as limiting bandwidth needs them: the root qdisc, the ingress qdisc, and its filters. No I/O.
 
-/** A token bucket: what a link passes on, and how much at once. */
+/** A token bucket: the rate at which a link passes packets, and how much may pass at once. */
 export type TokenBucket = {
   readonly rateBytesPerSecond: number;
   /** How much may pass at once. A packet that is larger never passes. */
   readonly burstBytes: number;
-  /** How much waits at most. What exceeds it is dropped. */
+  /** The limit of the queue. Packets beyond it are dropped. */
   readonly queueBytes: number;
   /** The rate at which a burst passes. It must be greater than the rate. */
   readonly peak?: { readonly rateBytesPerSecond: number; readonly burstBytes: number };
@@ -33,7 +33,7 @@ export type IngressFilter = {
   readonly redirectsTo?: number;
 };
 
-/** What hangs on a link. */
+/** The root qdisc, the ingress qdisc and the filters of a link. */
 export type LinkQdiscs = {
   /** Absent while the link has the kernel's default. */
   readonly root?: RootQdisc;
@@ -47,7 +47,7 @@ export const bucketHandle = 0x0ca1_0000;
 /** The priority of this program's filters: an unusual one, because filters of another kind with the same priority would exclude it. */
 export const redirectPriority = 0xca1;
 
-/** Something to do with the link with this index. */
+/** An operation on the link with this index. */
 export type QdiscOperation = { readonly index: number } & (
   | { readonly verb: 'create-root' | 'change-root'; readonly bucket: TokenBucket }
   | { readonly verb: 'delete-root'; readonly handle: number }
@@ -62,7 +62,7 @@ export type QdiscRefusal = { readonly errno: string; readonly detail?: string };
 
 /** The qdiscs of a network namespace. */
 export interface QdiscTable {
-  /** Reads what hangs on a link; nothing when there is no such link. Throws NetlinkError when the kernel cannot be read. */
+  /** Reads the qdiscs and filters of a link; none when there is no such link. Throws NetlinkError when the kernel cannot be read. */
   read(index: number): LinkQdiscs;
   /** The indexes of links with a root or ingress qdisc other than the kernel's defaults. */
   links(): ReadonlySet<number>;

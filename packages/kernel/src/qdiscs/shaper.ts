@@ -1,5 +1,5 @@
-// Limits the bandwidth of links, both ways: to a link by a token bucket at its root; from it by redirecting what it receives to an ifb, a link whose only work is the token bucket at its own
-// root. What others have put on the link stays: where another's root qdisc is, the limit is refused.
+// Limits the bandwidth of links in both directions. Packets to a link pass a token bucket at its root. Packets from it are redirected to an ifb, a link whose only purpose is the token bucket
+// at its own root. Other programs' qdiscs stay: where another program's root qdisc is, the limit is refused.
 //
 //     to the link:    ──► root: tbf ──► link                    from the link:    link ──► ingress qdisc, filter ──► ifb, root: tbf ──► as if it had just been received
 import type { Link, LinkEditor, Links } from '../links/link.ts';
@@ -27,7 +27,10 @@ export type ShapingRefusal = { readonly code: 'OCCUPIED' | 'REFUSED'; readonly d
 
 /** Makes the limits of links as desired. */
 export interface Shaper {
-  /** Makes a link's limits so, whatever an earlier run has left; an ifb that the link no longer needs goes. What is right is not touched. The limits of a link that is not there are refused. */
+  /**
+   * Programs a link's limits, whatever an earlier run has left, and removes an ifb that the link no longer needs. Correct qdiscs are not touched. The limits of a link that does not exist are
+   * refused.
+   */
   shape(link: Pick<Link, 'index' | 'mtuBytes'>, shaping: Shaping): ShapingRefusal | undefined;
   /** The names of links that may have limits of an earlier run. */
   shaped(): ReadonlySet<string>;

@@ -16,7 +16,7 @@ import { type Reading, readResource } from './reading.ts';
 
 /** A HostEndpoint, as far as it is understood. */
 export type HostEndpointDefinition = {
-  /** The host's name, compared exactly with the agent's own. */
+  /** The host's name. It is compared exactly with the agent's own. */
   readonly host: string;
   readonly labels: Labels;
   /** A name, or `*` for every interface without a host endpoint of its own. Absent when the interface is the one that has one of `expectedIps`. */

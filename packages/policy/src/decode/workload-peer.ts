@@ -1,4 +1,4 @@
-// BGPPeer and BGPConfiguration: what of them says which workloads their host speaks BGP with, and from where.
+// Decodes the parts of BGPPeer and BGPConfiguration that decide with which workloads a host speaks BGP, and from which addresses.
 import type { IpAddress } from '@calico-openstack/addresses';
 import { workloadPeeringAddress, workloadPeeringFields } from '@calico-openstack/datamodel';
 import type { Expression } from '../selector/expression.ts';
@@ -11,7 +11,7 @@ export type WorkloadPeer = { readonly workloads: Expression; readonly hosts: { r
 
 const peerFields = fieldNames('localWorkloadSelector', 'node', 'nodeSelector');
 
-/** A BGPPeer that is not for workloads has no value and no defects: it is the BIRD agent's alone. What is not understood selects nobody. */
+/** A BGPPeer that is not for workloads has no value and no defects, because only the BIRD agent uses it. A BGPPeer that is not understood selects no workload. */
 export function decodeWorkloadPeer(bytes: Uint8Array): Reading<WorkloadPeer> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, peerFields);
@@ -26,12 +26,12 @@ export function decodeWorkloadPeer(bytes: Uint8Array): Reading<WorkloadPeer> {
   });
 }
 
-/** What a BGPConfiguration says; 0 is how an absent port may be written. */
+/** A port of a BGPConfiguration. 0 counts as absent. */
 export type PeeringSettings = { readonly addresses: readonly IpAddress[]; readonly port: number | undefined };
 
 const settingsFields = fieldNames(workloadPeeringFields[4], workloadPeeringFields[6], 'listenPort');
 
-/** What a BGPConfiguration says about sessions with workloads. An address that is not understood is absent, and named. */
+/** The settings of a BGPConfiguration for sessions with workloads. An address that is not understood counts as absent, and is reported. */
 export function decodePeeringSettings(bytes: Uint8Array): Reading<PeeringSettings> {
   return readResource(bytes, ({ spec }, complain) => {
     const { fields } = readFields(spec, settingsFields);

@@ -1,4 +1,4 @@
-// The allowed address pairs of all endpoints of the cluster, as far as they are single addresses: which of them several ports of a network share, as the members of a VRRP group do.
+// Tracks the allowed address pairs of all endpoints of the cluster that are single addresses, to find those that several ports of a network share, as the members of a VRRP group do.
 import { type Cidr, isHostCidr } from '@calico-openstack/addresses';
 import type { WorkloadEndpoint } from '@calico-openstack/datamodel';
 import { networkOf } from './network-gateways.ts';

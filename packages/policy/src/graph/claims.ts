@@ -1,8 +1,8 @@
-// Who owns what only one can have (an interface, an address). Of all claimants the first by `compareClaims` owns it: the result depends on the claims alone, not on the order in which
-// they arrived.
+// Decides who owns an interface or address that only one can have. The owner is the first claimant by `compareClaims`, so the result depends on the claims alone, and not on the order in
+// which they arrived.
 import { type AddressClaim, compareClaims } from '@calico-openstack/datamodel';
 
-/** Claims and owners, by thing. */
+/** Claims and owners, by interface or address. */
 export class Claims<Claimant extends string> {
   /** All claims of each thing, and its owner. */
   readonly #things = new Map<string, { readonly claims: Map<Claimant, AddressClaim>; owner: Claimant }>();

@@ -30,7 +30,7 @@ export abstract class LocalEndpoints<Id extends string, Definition extends { rea
   /** Which policies apply to an endpoint. */
   protected abstract kindOf(definition: Definition): MemberKind;
 
-  /** Makes the value that is reported. Calls `complain` for what cannot be as the endpoint's value says. */
+  /** Makes the value that is reported. Calls `complain` for each part of the endpoint's value that cannot take effect. */
   protected abstract output(id: Id, local: LocalEndpoint<Definition>, complain: (reason: string) => void): Output;
 
   /** Runs before the dirty endpoints are recomputed. It may mark others dirty. */

@@ -40,7 +40,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   readonly #addresses = new Claims<WorkloadId>();
   readonly #gateways = new NetworkGateways();
   readonly #pairs: AddressPairs;
-  /** The endpoint that has each shared address at present, as the host has found out; undefined when none of this host's endpoints has it. */
+  /** The present holder of each shared address, as the host has found out; undefined when none of this host's endpoints holds it. */
   #holders: ReadonlyMap<Cidr, WorkloadId | undefined> = new Map();
   #allowSourceSpoofing = false;
 
@@ -59,7 +59,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     this.touchWhere((_, { allowSpoofedSourcePrefixes }) => allowSpoofedSourcePrefixes.length > 0);
   }
 
-  /** Replaces what the host has found out about shared addresses. An address that is not in it belongs to the first by `compareClaims`. */
+  /** Replaces the holders of shared addresses. An address without an entry belongs to the first claimant by `compareClaims`. */
   setHolders(holders: ReadonlyMap<Cidr, WorkloadId | undefined>): void {
     const before = this.#holders;
     this.#holders = new Map(holders);
@@ -93,7 +93,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
 
   /** Settles interfaces before addresses, because an endpoint without its interface claims no address. */
   protected override settle(): void {
-    /** Addresses whose owner may be another now, all claimed gateways that came among them. */
+    /** Addresses whose owner may have changed, including all new gateways that somebody claims. */
     const touched = new Set<Cidr>();
     for (const id of [...this.dirty]) {
       const local = this.locals.get(id);
@@ -186,8 +186,8 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
   }
 
   /**
-   * Whether an endpoint has the address as a pair together with others of its network, so that it belongs to whoever shows that he has it. A fixed address, and a pair of another network, keep
-   * their owner by `compareClaims`: nobody takes such an address by claiming it.
+   * Whether an endpoint shares the address as a pair with others of its network, so that it belongs to the port whose guest announces it. A fixed address, and a pair of another network,
+   * keep their owner by `compareClaims`, and no announcement changes that.
    */
   #isShared(id: WorkloadId, cidr: Cidr): boolean {
     const owner = this.#addresses.owner(cidr);
@@ -196,7 +196,7 @@ export class LocalWorkloads extends LocalEndpoints<WorkloadId, WorkloadDefinitio
     return this.#addresses.of(id).get(cidr)?.kind === 'pair' && this.#pairs.areShared(mine, cidr) && this.#obstacleOf(mine, cidr, 'pair') === undefined;
   }
 
-  /** Who has an address: of shared ones whoever holds it, of others the first by `compareClaims`. */
+  /** The owner of an address: the holder of a shared address, or the first claimant by `compareClaims` of any other. */
   #ownerOf(cidr: Cidr): WorkloadId | undefined {
     const owner = this.#addresses.owner(cidr);
     if (owner === undefined || !this.#holders.has(cidr) || !this.#isShared(owner, cidr)) return owner;

@@ -1,4 +1,4 @@
-// How many endpoints and hosts the cluster has, for metrics. Kept while values change, so that nobody has to count.
+// Counts the endpoints and hosts of the cluster for metrics. The counts are kept while values change, so that reading them costs nothing.
 
 /** The kinds of endpoints. */
 export type EndpointKind = 'workloadEndpoints' | 'hostEndpoints';

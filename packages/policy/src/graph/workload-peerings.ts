@@ -1,4 +1,4 @@
-// Which workloads of this host its BIRD speaks BGP with: those that a BGPPeer selects by `localWorkloadSelector`. The BIRD agent decides by the same values about the sessions.
+// Determines the workloads of this host with which its BIRD speaks BGP: those that a BGPPeer selects by `localWorkloadSelector`. The BIRD agent decides about the sessions by the same values.
 import type { IpAddress } from '@calico-openstack/addresses';
 import { decodeResource, sameContent, type WorkloadPeering } from '@calico-openstack/datamodel';
 import type { PeeringSettings, WorkloadPeer } from '../decode/workload-peer.ts';
@@ -6,7 +6,7 @@ import { type LabelLookup, matches } from '../selector/evaluate.ts';
 
 const bgpPort = 179;
 
-/** What BGPPeers, BGPConfiguration and this host's Node say about it. */
+/** The relevant values of BGPPeers, BGPConfiguration and this host's Node. */
 export class WorkloadPeerings {
   readonly #host: string;
   readonly #peers = new Map<string, WorkloadPeer>();
@@ -18,7 +18,7 @@ export class WorkloadPeerings {
     this.#host = host;
   }
 
-  /** What the hosts have in sessions with workloads; none while nobody asks for such sessions. */
+  /** The hosts' own addresses in sessions with workloads; none while no BGPPeer has such sessions. */
   get addresses(): readonly IpAddress[] {
     return this.#peers.size > 0 ? (this.#cluster?.addresses ?? []) : [];
   }
