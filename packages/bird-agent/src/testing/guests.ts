@@ -65,7 +65,7 @@ export type Guest = {
   readonly address6: string;
   ip(...args: readonly string[]): Promise<string>;
   /** Writes the guest's endpoint as the driver does. */
-  put(labels: object, spec?: object): Promise<unknown>;
+  put(labels: object, spec?: object, annotations?: object): Promise<unknown>;
   remove(): Promise<unknown>;
   /** Whether the guest can open a TCP connection. */
   connects(address: string, port: number): Promise<boolean>;
@@ -110,12 +110,12 @@ export async function plugGuest(world: World, host: TestHost, number: number, cl
     address4,
     address6,
     ip,
-    put: (labels, spec = {}) =>
+    put: (labels, spec = {}, annotations = {}) =>
       world.etcdProcess.etcdctl(
         'put',
         key,
         JSON.stringify({
-          metadata: { labels: { 'projectcalico.org/namespace': 'openstack', ...labels } },
+          metadata: { labels: { 'projectcalico.org/namespace': 'openstack', ...labels }, annotations },
           spec: { interfaceName: tap, mac, ipNetworks: [`${address4}/32`, `${address6}/128`], ...spec },
         }),
       ),
