@@ -12,6 +12,7 @@ import { createResourceStore, type ResourceStore } from '@calico-openstack/bird-
 import { bytes } from '@calico-openstack/bird-agent/testing/bytes';
 import { host, lookups } from '@calico-openstack/bird-agent/testing/facts';
 import { resourceKey } from '@calico-openstack/datamodel';
+import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import { type Bench, type Measurement, percentiles } from './bench.ts';
 
 const run = promisify(execFile);
@@ -163,13 +164,8 @@ function globalPeers(size: number): readonly Measurement[] {
   ];
 }
 
-/** The CPU time that a process has used, in milliseconds: utime and stime of proc_pid_stat(5), in hundredths of a second. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
+/** The CPU time that a process has used, in milliseconds; 0 for one that is gone. */
+const cpuMs = (pid: number): number => processFacts(pid)?.cpuMs ?? 0;
 
 /**
  * Measures a BIRD whose neighbours do not answer, behind a router that answers nothing either: its cost while nothing changes, and how long it takes to load a configuration in which one Node

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { takeEach, tellUnreadable } from './datastore.ts';
+import { heartbeatFailed, takeEach, tellUnreadable } from './datastore.ts';
 import { recordingLog } from './log.ts';
 
 test('a change that cannot be taken in counts as a deletion, hinders no other, and is told', () => {
@@ -34,4 +34,13 @@ test('keys that are no UTF-8 are told when the first comes and when the last has
   const tell = tellUnreadable(log);
   for (const keys of [3, 4, 0, 1]) tell(keys, '/a/\\xff');
   expect(entries.map(({ fields }) => fields['keys'])).toEqual([3, undefined, 1]);
+});
+
+test('of heartbeats in a row that cannot be written the first is logged', () => {
+  const { log, entries } = recordingLog();
+  const failed = heartbeatFailed(log, 'BIRD agent');
+  for (const failures of [1, 2, 3, 1]) failed(new Error('away'), failures);
+  expect(entries.map(({ severity, message }) => `${severity} ${message.slice(0, 84)}`)).toEqual(
+    Array.from({ length: 2 }, () => 'WARNING the heartbeat cannot be written to etcd, so Neutron shows this BIRD agent as dead; r'),
+  );
 });

@@ -36,3 +36,14 @@ export function tellUnreadable(log: Logger): (keys: number, example: string) => 
     there = keys > 0;
   };
 }
+
+/** Logs the first of an agent's heartbeats in a row that could not be written. `failures` counts them. `agent` is the agent's name for people. */
+export function heartbeatFailed(log: Logger, agent: string): (error: unknown, failures: number) => void {
+  return (error, failures) => {
+    if (failures > 1) return;
+    log.warn(
+      { err: error },
+      `the heartbeat cannot be written to etcd, so Neutron shows this ${agent} as dead; retrying; see that its user has the rights that calico-openstack etcd-roles gives`,
+    );
+  };
+}

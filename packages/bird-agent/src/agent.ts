@@ -1,12 +1,12 @@
 // Starts the agent on a host: gives `core.ts` the real etcd, interfaces, BIRD and files, and serves the pages of health and metrics.
-import { etcdOfCfg, healthPages, type Logger, metricsPages, outputsOf, type Running, startPages, systemClock } from '@calico-openstack/agent';
-import { connectEtcd } from '@calico-openstack/etcd';
+import { etcdOfCfg, healthPages, heartbeatFailed, type Logger, metricsPages, outputsOf, type Running, startPages, systemClock } from '@calico-openstack/agent';
+import { agentHeartbeat } from '@calico-openstack/datamodel';
+import { connectEtcd, writeUnderLease } from '@calico-openstack/etcd';
 import { connectBird } from './bird/control.ts';
 import { configurationFile } from './bird/file.ts';
 import { checkConfiguration, startBird } from './bird/process.ts';
 import { startCore, type World } from './core.ts';
 import { groupId } from './groups.ts';
-import { startHeartbeat } from './heartbeat.ts';
 import { openHost } from './node/host.ts';
 import type { Config } from './option-table.ts';
 import { openPasswords } from './passwords.ts';
@@ -26,7 +26,10 @@ export async function startBirdAgent({ config, log, compileSelector }: AgentOpti
   const etcdOptions = etcdOfCfg(config);
   const etcd = connectEtcd({ ...etcdOptions, onWarning: (sentence) => log.warn(sentence) });
   const core = await startCore({ config, etcd, endpoints: etcdOptions.endpoints, world: worldOf(config, log), compileSelector, log });
-  const heartbeat = startHeartbeat(etcd, { region: config.OpenstackRegion, host: config.Hostname, log });
+  const heartbeat = writeUnderLease(etcd, {
+    ...agentHeartbeat(config.OpenstackRegion, config.Hostname, 'calico-bird-agent', systemClock.nowMs()),
+    onError: heartbeatFailed(log, 'BIRD agent'),
+  });
   const pages = [startPages('health', healthPages(core.health), log), startPages('metrics', metricsPages(core.registry), log)] as const;
   const outputs = outputsOf(config);
   pages[0].serve(outputs.health);

@@ -24,9 +24,6 @@ export function encodeAgentStatus(status: AgentStatus): string {
   return JSON.stringify({ time: status.time, uptime: status.uptimeSeconds, first_update: status.firstUpdate });
 }
 
-/** How often an agent beside Felix writes its heartbeat, and how long that is valid: Felix's defaults. */
-export const heartbeatTimes = { intervalMs: 30_000, ttlSeconds: 90 } as const;
-
 /** The texts of an agent's heartbeats. `startedAtMs`: when the agent started, in milliseconds since the epoch. */
 export function heartbeatTexts(startedAtMs: number): { at(nowMs: number): string; written(): void } {
   let firstUpdate = true;
@@ -40,14 +37,17 @@ export function heartbeatTexts(startedAtMs: number): { at(nowMs: number): string
   };
 }
 
-/** The heartbeats of an agent beside Felix. `startedAtMs`: when it started, in milliseconds since the epoch. */
+/** The heartbeats of an agent beside Felix, for a writer under a lease. `startedAtMs`: when it started, in milliseconds since the epoch. */
 export function agentHeartbeat(region: string | undefined, host: string, agent: ListedAgent, startedAtMs: number) {
   const texts = heartbeatTexts(startedAtMs);
   return {
+    /** How often a heartbeat is written, and how long it is valid: Felix's defaults. */
+    intervalMs: 30_000,
+    ttlSeconds: 90,
     /** What to write now, under this lease. */
     operations: (lease: string, nowMs: number) => [{ put: agentStatusKey(region, host, agent), value: texts.at(nowMs), lease }],
     /** A heartbeat has been written. */
-    written: texts.written,
+    onWritten: texts.written,
   };
 }
 

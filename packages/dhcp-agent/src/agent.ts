@@ -1,8 +1,9 @@
 // Starts the agent's parts and connects them. Changes of etcd and of the kernel's links go to the core (`core.ts`), whose loop serves ports by Dnsmasq's files, the IPv6 responder and addresses on taps.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Logger, startLoop } from '@calico-openstack/agent';
-import { connectEtcd } from '@calico-openstack/etcd';
+import { heartbeatFailed, type Logger, startLoop, systemClock } from '@calico-openstack/agent';
+import { agentHeartbeat } from '@calico-openstack/datamodel';
+import { connectEtcd, writeUnderLease } from '@calico-openstack/etcd';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
 import { networkNamespaceOf } from '@calico-openstack/kernel/processes/processes';
 import { createCore } from './core.ts';
@@ -13,7 +14,6 @@ import { checkArguments, checkDnsmasq, kill, processesWith } from './dnsmasq/pro
 import { isTapName } from './endpoint.ts';
 import { followPorts } from './follow.ts';
 import { openGuard } from './guard/guard.ts';
-import { startHeartbeat } from './heartbeat.ts';
 import { rememberErrors } from './last-error.ts';
 import type { AgentOptions } from './option-table.ts';
 import { followReserved } from './reserved.ts';
@@ -89,7 +89,10 @@ export async function startAgent(configured: AgentOptions, logger: Logger): Prom
     loop.wake();
   });
   loop.wake();
-  const heartbeat = startHeartbeat(etcd, { region, host, log });
+  const heartbeat = writeUnderLease(etcd, {
+    ...agentHeartbeat(region, host, 'calico-dhcp-agent', systemClock.nowMs()),
+    onError: heartbeatFailed(log, 'DHCP agent'),
+  });
   const follower = followPorts({ etcd, region, host, core, onSync: status.synced, wake: () => loop.wake(), log });
 
   return {

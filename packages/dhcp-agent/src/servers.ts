@@ -1,7 +1,7 @@
 // Opens the servers that answer guests: for DHCPv4 (Dnsmasq), IPv6 and DNS.
-import { readFileSync } from 'node:fs';
 import type { Logger } from '@calico-openstack/agent';
 import type { Links } from '@calico-openstack/kernel/links/link';
+import { readSysctl } from '@calico-openstack/kernel/sysctl/sysctl';
 import { type Names, openNames } from './dns/open.ts';
 import { ipv6DirectoryIn } from './dnsmasq/command.ts';
 import { createDnsmasqServer, type Dnsmasq, type DnsmasqServer } from './dnsmasq/server.ts';
@@ -70,9 +70,5 @@ export async function openServers({ options, dnsmasq, links, asked, log }: Serve
 
 /** Whether IPv6 is switched off on a link. */
 function isIpv6Off(name: string): boolean {
-  try {
-    return readFileSync(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`, 'utf8').trim() !== '0';
-  } catch {
-    return true; // the link is gone, or the kernel has no IPv6
-  }
+  return readSysctl(['net', 'ipv6', 'conf', name, 'disable_ipv6']) !== '0'; // undefined when the link is gone, or the kernel has no IPv6
 }

@@ -8,8 +8,8 @@ export type LeasedWriterOptions = {
   /** The lease's time to live: the leased keys are deleted this long after the last renewal. */
   readonly ttlSeconds: number;
   readonly intervalMs: number;
-  /** Returns what to write this time. Puts that shall end with the writer carry the lease's id. */
-  readonly operations: (lease: string) => readonly Operation[];
+  /** Returns what to write this time. Puts that shall end with the writer carry the lease's id. `nowMs` is the time of day, in milliseconds since 1970. */
+  readonly operations: (lease: string, nowMs: number) => readonly Operation[];
   readonly onWritten?: () => void;
   /** Called when a write fails; it is retried at the next interval. `failures` counts those in a row: 1 for the first one. */
   readonly onError?: (error: unknown, failures: number) => void;
@@ -32,7 +32,7 @@ export function writeUnderLease(etcd: Etcd, options: LeasedWriterOptions): Lease
   async function write(): Promise<boolean> {
     try {
       if (!lease || !(await lease.keepAlive())) lease = await etcd.grantLease(ttlSeconds);
-      await etcd.transact([], operations(lease.id));
+      await etcd.transact([], operations(lease.id, clock.nowMs()));
       failures = 0;
       return true;
     } catch (error) {
