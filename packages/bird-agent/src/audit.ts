@@ -1,6 +1,7 @@
 // Finds the routes that BIRD refuses, by neighbour, and the routes that would be judged differently after a change of the guards.
 import type { IpFamily } from '@calico-openstack/addresses';
 import type { BirdControl } from './bird/control.ts';
+import { judgeSessionAgain } from './bird/daemon.ts';
 import { elevatedPreference } from './bird/print.ts';
 import { countRoutes, showRoutes } from './bird/routes.ts';
 import { sessionStatuses } from './bird/sessions.ts';
@@ -82,7 +83,7 @@ export async function judgeAgain(control: BirdControl): Promise<readonly string[
     for (const { protocol } of await showRoutes(control, family, { filtered: true, where: `! calico_refused() && ${isNoGuests}` })) sessions.add(protocol);
   }
   for (const { session } of await guestRefusals(control)) sessions.add(session);
-  for (const session of sessions) await control.ask(`reload in '${session}'`);
+  for (const session of sessions) await judgeSessionAgain(control, session);
   return [...sessions].sort();
 }
 

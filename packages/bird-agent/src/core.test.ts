@@ -194,6 +194,26 @@ describe('BIRD', () => {
     expect(bird.state.asked).toEqual(['configure', 'configure', "reload in 'mesh4-h2'"]);
     expect(problems()).toEqual([]);
   });
+
+  test('judges routes anew by the command of BIRD 3.4 too, which has another name', async () => {
+    const { start, meet, bird, clock } = setUp();
+    bird.state.unknownCommand = 'reload in ';
+    await meet(2);
+    await start();
+    bird.state.answers.set('show route table master4', ['10.65.0.9/32        unicast [mesh4-h2 10:00:00.000] (100) [i]']);
+    await meet(3);
+    await clock.pass(0);
+    expect(bird.state.asked).toContain("reload filters in 'mesh4-h2'");
+  });
+
+  test('which cannot be asked whose routes it refuses is a fault that is told, since a route that must go may be among them', async () => {
+    const { start, meet, bird, said } = setUp();
+    bird.state.unknownCommand = 'show route ';
+    await meet(2);
+    const core = await start();
+    expect(said('a fault of the BIRD agent or its host')).toHaveLength(1);
+    expect(core.health.ready).toBe(false);
+  });
 });
 
 describe('this host’s Node', () => {

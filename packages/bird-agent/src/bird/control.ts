@@ -18,6 +18,9 @@ export type ReplyLine = { readonly code: number; readonly text: string };
 /** A whole answer. `code` is that of its last line: below 8000 for success, 8xxx for an error while the command was carried out, 9xxx for a command that BIRD does not understand. */
 export type Reply = { readonly code: number; readonly lines: readonly ReplyLine[] };
 
+/** Whether BIRD does not understand the command. */
+export const isNotUnderstood = ({ code }: Reply): boolean => code >= 9000;
+
 /** A connection to BIRD. */
 export interface BirdControl {
   /** Sends a command and resolves with the answer. Commands run one after another. Rejects with BirdError. */

@@ -1,6 +1,6 @@
 // Asks BIRD for routes.
 import type { IpFamily } from '@calico-openstack/addresses';
-import type { BirdControl } from './control.ts';
+import { type BirdControl, BirdError, isNotUnderstood, type ReplyLine } from './control.ts';
 
 /** A route, and the name of the protocol that brought it. */
 export type ShownRoute = { readonly prefix: string; readonly protocol: string };
@@ -11,7 +11,7 @@ export async function showRoutes(
   family: IpFamily,
   options: { readonly filtered?: boolean; readonly where: string },
 ): Promise<readonly ShownRoute[]> {
-  const { lines } = await control.ask(question(family, options));
+  const lines = await linesOf(control, question(family, options));
   const routes: ShownRoute[] = [];
   let prefix = '';
   for (const { text } of lines) {
@@ -25,8 +25,15 @@ export async function showRoutes(
 
 /** Counts such routes, for deciding whether to list them. Rejects with BirdError. */
 export async function countRoutes(control: BirdControl, family: IpFamily, options: { readonly filtered?: boolean; readonly where: string }): Promise<number> {
-  const { lines } = await control.ask(`${question(family, options)} count`);
+  const lines = await linesOf(control, `${question(family, options)} count`);
   return lines.reduce((sum, { text }) => sum + Number(/^(\d+) of \d+ routes/.exec(text)?.[1] ?? 0), 0);
+}
+
+/** An answer's lines. A question that BIRD does not understand is an error: "no such routes" would hide routes that must go. */
+async function linesOf(control: BirdControl, command: string): Promise<readonly ReplyLine[]> {
+  const reply = await control.ask(command);
+  if (isNotUnderstood(reply)) throw new BirdError('BIRD_PROTOCOL', `BIRD does not understand "${command}": ${reply.lines.at(-1)?.text ?? ''}`);
+  return reply.lines;
 }
 
 const question = (family: IpFamily, { filtered, where }: { readonly filtered?: boolean; readonly where: string }): string =>

@@ -17,6 +17,8 @@ export function fakeBird(nowMs: () => number = () => 0) {
     /** Configurations that contain this text are refused by the check, and those with the next text by BIRD itself. */
     refusedByCheck: 'bad',
     refusedByBird: 'worse',
+    /** The beginning of commands that this BIRD does not understand. */
+    unknownCommand: undefined as string | undefined,
     busyTurns: 0,
     /** The commands so far other than `eval` and `show`. */
     asked: [] as string[],
@@ -39,6 +41,7 @@ export function fakeBird(nowMs: () => number = () => 0) {
       const revision = state.busyTurns > 0 ? 'old' : revisionIn(state.running);
       return revision === undefined ? reply(9001, 'syntax error') : reply(23, revision);
     }
+    if (state.unknownCommand !== undefined && command.startsWith(state.unknownCommand)) return reply(9001, 'syntax error');
     if (command.startsWith('show')) {
       state.shown.push(command);
       const known = [...state.answers].find(([beginning]) => command.startsWith(beginning));

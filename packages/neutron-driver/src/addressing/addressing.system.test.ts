@@ -37,10 +37,11 @@ beforeAll(async () => {
   etcd = lab.plan.control.link.machine4;
   router = lab.plan.hosts[0]!.link.router4;
   await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
-  const put = (plural: string, spec: object): Promise<string> =>
-    lab.etcd.ctl('put', `/calico/resources/v3/projectcalico.org/${plural}/one`, JSON.stringify({ metadata: { name: 'one' }, spec }));
+  const put = (plural: string, spec: object, name = 'one'): Promise<string> =>
+    lab.etcd.ctl('put', `/calico/resources/v3/projectcalico.org/${plural}/${name}`, JSON.stringify({ metadata: { name }, spec }));
   await put('nodes', { bgp: { ipv4Address: '10.9.9.9/32', ipv6Address: '2001:db8:9::9/128' } });
   await put('bgppeers', { peerIP: router, asNumber: 64500 });
+  await put('bgpconfigurations', { localWorkloadPeeringIPV4: '10.9.9.7' }, 'default');
   network = (await openstack.create('network', { name: 'shop', shared: true })).id;
   subnet = (await openstack.create('subnet', { network_id: network, ip_version: 4, cidr: '10.65.0.0/16' })).id;
   [member, other] = [await createMember(lab, 'mallory'), await createMember(lab, 'oscar')];
@@ -54,6 +55,11 @@ describe('a subnet is refused with the reason, and does not exist', () => {
     ["etcd's address as gateway", () => ({ cidr: '10.70.0.0/24', gateway_ip: etcd }), /gateway 172\.16\.0\.2 is an endpoint of this cloud's etcd/],
     ["the router's address as gateway", () => ({ cidr: '10.70.0.0/24', gateway_ip: router }), /gateway 172\.16\.1\.1 is a BGP peer/],
     ["a host's address as gateway", () => ({ cidr: '10.70.0.0/24', gateway_ip: '10.9.9.9' }), /gateway 10\.9\.9\.9 is an address of a host/],
+    [
+      'the address from which hosts speak BGP with workloads as gateway',
+      () => ({ cidr: '10.70.0.0/24', gateway_ip: '10.9.9.7' }),
+      /gateway 10\.9\.9\.7 is an address of every host/,
+    ],
     ["a VM's address as gateway", () => ({ cidr: '10.70.0.0/24', gateway_ip: '10.65.3.3' }), /gateway 10\.65\.3\.3 overlaps 10\.65\.0\.0\/16, another subnet/],
     ['the metadata address as gateway', () => ({ cidr: '10.70.0.0/24', gateway_ip: '169.254.169.254' }), /169\.254\.0\.0\/16, the link-local addresses/],
     ['etcd in it', () => ({ cidr: '172.16.0.0/24' }), /172\.16\.0\.0\/24 holds 172\.16\.0\.[12]/],

@@ -1,7 +1,7 @@
 import type { Cidr, IpAddress } from '@calico-openstack/addresses';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { expect, test } from 'vitest';
-import { bgpPeerAddresses, etcdAddresses, type HeldAddress, infrastructureOf, nodeAddresses } from './infrastructure.ts';
+import { bgpPeerAddresses, etcdAddresses, type HeldAddress, infrastructureOf, nodeAddresses, workloadPeeringAddresses } from './infrastructure.ts';
 import { knownInfrastructure } from './known-infrastructure.ts';
 import { spanOf } from './span.ts';
 
@@ -26,6 +26,13 @@ test.each([
   ['2001:db8::fe', '2001:db8::fe'],
   ['[2001:db8::fe]:1790', '2001:db8::fe'],
 ])('a BGPPeer at %s', (peerIP, address) => expect(addresses(bgpPeerAddresses({ name: 'tor', value: value({ spec: { peerIP } }) }))).toEqual([address]));
+
+test('the addresses from which hosts speak BGP with workloads count, as BGPConfiguration default names them', () => {
+  const of = (name: string, spec: unknown) => addresses(workloadPeeringAddresses({ name, value: value({ spec }) }));
+  expect(of('default', { localWorkloadPeeringIPV4: '10.9.9.9', localWorkloadPeeringIPV6: '2001:DB8:9::9' })).toEqual(['10.9.9.9', '2001:db8:9::9']);
+  expect(of('node.h1', { localWorkloadPeeringIPV4: '10.9.9.9' })).toEqual([]);
+  expect(of('default', { localWorkloadPeeringIPV4: 7, localWorkloadPeeringIPV6: '10.9.9.9' })).toEqual([]);
+});
 
 test('an address is found anywhere within a span, and none outside', () => {
   const infrastructure = infrastructureOf(etcdAddresses(['10.0.0.9', '10.0.1.0', '9.255.255.255', '2001:db8::9', '10.0.0.9'], 'ctl'));
@@ -70,17 +77,18 @@ test('addresses are read once for many calls, again when they are old, and stay 
   await etcd.transact([], [{ put: `${root}/nodes/h1`, value: JSON.stringify({ spec: { bgp: { ipv4Address: '10.0.0.1/24' } } }) }]);
   const at = async (address: string, age: 'fresh' | 'recent' = 'fresh') => (await known[age]()).at(address as IpAddress)?.which;
   await Promise.all([known.fresh(), known.fresh(), known.recent()]);
-  expect(state.reads).toBe(2); // one for the Nodes and one for the BGP peers
+  expect(state.reads).toBe(3); // one each for the Nodes, the BGP peers and the BGPConfigurations
   expect([await at('10.0.0.4'), await at('2001:db8::4'), await at('10.0.0.5'), await at('10.0.0.1')]).toEqual([
     'etcd 10.0.0.4',
     'etcd 2001:db8::4',
     'etcd ctl',
     'Node h1',
   ]);
+  await etcd.transact([], [{ put: `${root}/bgpconfigurations/default`, value: JSON.stringify({ spec: { localWorkloadPeeringIPV4: '10.9.9.9' } }) }]);
   await etcd.transact([], [{ put: `${root}/bgppeers/tor`, value: JSON.stringify({ spec: { peerIP: '10.0.0.254' } }) }]);
   state.nowMs = 5000;
   expect(await at('10.0.0.254', 'recent')).toBeUndefined();
-  expect(await at('10.0.0.254')).toBe('BGPPeer tor');
+  expect([await at('10.0.0.254'), await at('10.9.9.9')]).toEqual(['BGPPeer tor', 'BGPConfiguration default']);
   state.named = [];
   state.nowMs = 65_000;
   expect(await at('10.0.0.5')).toBe('etcd ctl'); // its name does not resolve now, so its former address counts

@@ -1,6 +1,6 @@
-// The addresses that the cloud itself uses: those of Nodes, etcd and BGP peers. Pure.
+// The addresses that the cloud itself uses: those of Nodes, etcd, BGP peers, and hosts in sessions with workloads. Pure.
 import { type IpAddress, parseAddress } from '@calico-openstack/addresses';
-import { decodeJsonObject, type Fields, isFields } from '@calico-openstack/datamodel';
+import { decodeJsonObject, type Fields, isFields, reservationsOfBgpConfiguration } from '@calico-openstack/datamodel';
 import { placeOf, type Span } from './span.ts';
 
 /** An address of the cloud's own. */
@@ -60,6 +60,10 @@ export function nodeAddresses({ name, value }: NamedValue): readonly HeldAddress
 export function bgpPeerAddresses({ name, value }: NamedValue): readonly HeldAddress[] {
   return addressesIn([specOf(value)['peerIP']], 'a BGP peer of this cloud', `BGPPeer ${name}`);
 }
+
+/** The addresses that every host has in BGP sessions with its workloads: `localWorkloadPeeringIPV4` and `localWorkloadPeeringIPV6` of BGPConfiguration `default`. */
+export const workloadPeeringAddresses = ({ name, value }: NamedValue): readonly HeldAddress[] =>
+  addressesIn([...reservationsOfBgpConfiguration(name, value).keys()], 'an address of every host of this cloud', `BGPConfiguration ${name}`);
 
 /** The addresses of an etcd endpoint. */
 export const etcdAddresses = (addresses: readonly string[], endpoint: string): readonly HeldAddress[] =>

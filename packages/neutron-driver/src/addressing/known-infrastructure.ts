@@ -4,7 +4,15 @@ import { parseAddress } from '@calico-openstack/addresses';
 import { type Clock, systemClock, within } from '@calico-openstack/agent';
 import { resourcePrefix } from '@calico-openstack/datamodel';
 import type { Etcd } from '@calico-openstack/etcd';
-import { bgpPeerAddresses, etcdAddresses, type HeldAddress, type Infrastructure, infrastructureOf, nodeAddresses } from './infrastructure.ts';
+import {
+  bgpPeerAddresses,
+  etcdAddresses,
+  type HeldAddress,
+  type Infrastructure,
+  infrastructureOf,
+  nodeAddresses,
+  workloadPeeringAddresses,
+} from './infrastructure.ts';
 
 /** The sources of the addresses. */
 export type KnownInfrastructureOptions = {
@@ -53,13 +61,18 @@ export function knownInfrastructure(options: KnownInfrastructureOptions): KnownI
 
   async function readAll(): Promise<Infrastructure> {
     const atMs = nowMs();
-    const [nodes, peers, ofEtcd] = await Promise.all([readKind('nodes', nodeAddresses), readKind('bgppeers', bgpPeerAddresses), everyEndpoint()]);
-    const value = infrastructureOf([...ofEtcd.flat(), ...peers, ...nodes]);
+    const [nodes, peers, peerings, ofEtcd] = await Promise.all([
+      readKind('nodes', nodeAddresses),
+      readKind('bgppeers', bgpPeerAddresses),
+      readKind('bgpconfigurations', workloadPeeringAddresses),
+      everyEndpoint(),
+    ]);
+    const value = infrastructureOf([...ofEtcd.flat(), ...peers, ...peerings, ...nodes]);
     known = { atMs, value };
     return value;
   }
 
-  async function readKind(plural: 'nodes' | 'bgppeers', addressesOf: typeof nodeAddresses): Promise<readonly HeldAddress[]> {
+  async function readKind(plural: 'nodes' | 'bgppeers' | 'bgpconfigurations', addressesOf: typeof nodeAddresses): Promise<readonly HeldAddress[]> {
     const prefix = resourcePrefix(plural);
     const { found } = await etcd.range(prefix);
     return found.flatMap(({ key, value }) => addressesOf({ name: key.slice(prefix.length), value }));
