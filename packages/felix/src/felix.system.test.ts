@@ -1,5 +1,6 @@
 // The whole agent with a real kernel and a real etcd, judged by packets.
 import { once } from 'node:events';
+import { linkLocalOf } from '@calico-openstack/addresses';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { inNamespace, openConntrack } from '@calico-openstack/kernel';
 import { relayInto } from '@calico-openstack/kernel/testing/relay';
@@ -151,6 +152,9 @@ describe('what is there at other times', () => {
     await running();
     await host.etcdProcess.kill();
     for (let count = 0; count < 10; count += 1) expect(await host.passes(one, two, udp(7000))).toBe(true);
+    await host.unplug(two); // its status cannot be written, which holds up nothing
+    two = await host.plug(endpointNumber(2));
+    await host.untilPasses(one, two, udp(7000));
     await host.etcdProcess.restart();
     await host.put(securityGroup('open', []));
     await host.untilPasses(one, two, udp(7000), false);
@@ -330,6 +334,32 @@ describe('settings', () => {
     expect(readiness?.text).toContain('ETCD_UNAVAILABLE');
     await host.etcdProcess.restart();
     await untilPage(9099, '/readiness', 200);
+    await host.put(clusterInformation({ datastoreReady: false })); // an operator pauses all agents
+    await untilPage(9099, '/readiness', 503);
+    await untilPage(9099, '/liveness', 200);
+    await host.put(clusterInformation());
+    await untilPage(9099, '/readiness', 200);
+  });
+
+  test('without Ipv6Support everything of IPv6 from and to workloads is dropped, on the way to the host too', async () => {
+    await running();
+    await host.put(securityGroup('open', [{ action: 'Allow' }]));
+    const solicitation = { protocol: 58, icmp: { type: 135, code: 0 }, source: linkLocalOf(one.mac) };
+    const arrived = async (): Promise<number> => Number(/^Icmp6InType135\s+(\d+)/m.exec(await host.exec('cat', '/proc/net/snmp6'))?.[1] ?? 0);
+    const solicits = async (): Promise<boolean> => {
+      const before = await arrived();
+      for (let count = 0; count < 3; count += 1) host.send(one, { addresses: [linkLocalOf(one.gatewayMac)] }, solicitation, 6);
+      await host.untilPasses(one, two, udp(7000)); // this packet came later on the same wire
+      return (await arrived()) >= before + 3;
+    };
+    await host.until(() => host.passes(one, two, udp(7000), 6), 'IPv6');
+    expect(await solicits()).toBe(true);
+    await host.put(felixConfiguration({ ipv6Support: false }));
+    await host.until(async () => !(await host.passes(one, two, udp(7000), 6)), 'no IPv6');
+    expect(await solicits()).toBe(false);
+    expect(await host.passes(one, two, udp(7000))).toBe(true);
+    await host.put(felixConfiguration());
+    await host.until(() => host.passes(one, two, udp(7000), 6), 'IPv6 again');
   });
 
   test('a FelixConfiguration that breaks, goes, or names other interfaces leaves every tap policed', async () => {
