@@ -19,6 +19,7 @@ await Promise.all(
       target: 'node24',
       format: 'esm',
       sourcemap: true,
+      minifyWhitespace: true,
       logLevel: 'warning',
       external: ['koffi'], // it loads a native library from its own folder
       banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" }, // bundled CommonJS modules call require

@@ -39,6 +39,7 @@ test('tables that another program has removed are installed again; the stamps go
   expect(w.done).toEqual(['stamps gone', 'put back inet,arp']);
   expect(w.said()).toEqual([{ tables: closed.tables, removed: true }]);
   const arp = world(['arp']);
+  expect(arp.tables.areAny).toBe(true);
   arp.tables.putBack(true);
   expect(arp.done).toEqual(['put back arp']);
 });
