@@ -78,6 +78,39 @@ test('--show tells people and programs of the sessions', async () => {
   await expect(a.show('--bad')).rejects.toMatchObject({ code: 2 });
 });
 
+test('a later BGPPeer takes no session from an earlier one, and what cannot come up is told; each problem ends by itself', async () => {
+  const symbols = ['peer4-tor-4', 'peer6-tor-6', 'mesh4-host-1', 'mesh6-host-1'];
+  const before = await Promise.all(symbols.map((symbol) => a.bird.session(symbol)));
+  const told = (what: string, name: string): number =>
+    a
+      .agentLog()
+      .split('\n')
+      .filter((line) => line.includes(what) && line.includes(`resource="${name}"`)).length;
+  const [begun, over] = ['is not applied as written', 'a problem with a resource or setting is over'];
+  const created = (month: number) => ({ creationTimestamp: `2026-0${month}-01T00:00:00Z` });
+  const standing = ['BGPPeer a-later-one', 'BGPConfiguration node.host-0', 'BGPPeer other-uplink'];
+
+  await world.put('bgppeers', 'tor-4', { node: a.name, peerIP: a.router4, asNumber: routerAs }, created(1));
+  await world.put('bgppeers', 'a-later-one', { node: a.name, peerIP: a.router4, asNumber: 64999 }, created(2));
+  await world.put('bgpconfigurations', 'node.host-0', { nodeToNodeMeshEnabled: false });
+  await a.ip('address', 'add', '198.18.0.1/30', 'dev', 'eth0'); // a second uplink, whose network the Node's address is not in
+  await world.put('bgppeers', 'other-uplink', { node: a.name, peerIP: '198.18.0.2', asNumber: routerAs });
+  for (const name of standing) await until(`a word on ${name}`, () => told(begun, name) > 0 || undefined);
+  expect(a.agentLog()).toContain('sourceAddress: None lets the host choose its address there');
+
+  await world.put('bgpconfigurations', 'default', { nodeToNodeMeshEnabled: 'off' });
+  await until('a word on BGPConfiguration default', () => told(begun, 'BGPConfiguration default') > 0 || undefined);
+  await world.remove('bgpconfigurations', 'default');
+  await until('the end of that', () => told(over, 'BGPConfiguration default') > 0 || undefined);
+  expect(standing.map((name) => told(over, name))).toEqual([0, 0, 0]);
+  expect(await Promise.all(symbols.map((symbol) => a.bird.session(symbol)))).toEqual(before);
+
+  for (const name of ['a-later-one', 'other-uplink']) await world.remove('bgppeers', name);
+  await world.remove('bgpconfigurations', 'node.host-0');
+  await a.ip('address', 'del', '198.18.0.1/30', 'dev', 'eth0');
+  for (const name of standing) await until(`the end of ${name}`, () => told(over, name) > 0 || undefined);
+});
+
 test('a missing filter stops everything, the session stays; the filter then decides, without a flap', async () => {
   const before = await a.bird.session('peer4-tor-4');
   await world.put('bgppeers', 'tor-4', { node: a.name, peerIP: a.router4, asNumber: routerAs, filters: ['no-quarter'] });
@@ -149,4 +182,11 @@ test('instead of a mesh, a route reflector that a selector finds passes routes o
   await until('the reflected route', async () =>
     /next_hop: 192\.0\.2\.1\n[\s\S]*cluster_list: 1\.0\.0\.1/.test(await b.bird.ask('show route all for 10.65.0.4/32')) ? true : undefined,
   );
+});
+
+test('an address of the Node that its host does not have is told, with what helps', async () => {
+  const node = JSON.parse(await world.get('nodes', c.name)) as { readonly metadata: object; readonly spec: { readonly bgp: object } };
+  await world.put('nodes', c.name, { ...node.spec, bgp: { ...node.spec.bgp, ipv4Address: '198.51.100.9/24' } }, node.metadata);
+  await until('a word in the log', () => c.agentLog().includes('198.51.100.9 is on no interface of this host') || undefined);
+  expect(c.agentLog()).toContain('set IPv4Address in bird-agent.cfg');
 });
