@@ -9,7 +9,7 @@ vi.mock('@calico-openstack/agent', async (load) => ({
   startPages: (name: string) => ({
     serve: (at: { readonly port: number } | undefined) => void done.push(`${name} at ${at?.port ?? 'nowhere'}`),
     async close() {
-      await Promise.resolve();
+      await new Promise((resolve) => setImmediate(resolve));
       done.push(`${name} closed`);
     },
   }),

@@ -118,6 +118,32 @@ test('without etcd the records are tried until they can be written, which is tol
   expect(clock.restsMs).toEqual([]);
 });
 
+test('the first resync begins when the cluster’s records are written', async () => {
+  const { clock, setDown, asked, start, isReady } = setUp();
+  setDown(true);
+  start(true);
+  await clock.pass(30_000);
+  expect(asked).toEqual([]);
+  setDown(false);
+  await clock.pass(60_000);
+  expect([asked.length > 0, isReady()]).toEqual([true, true]);
+});
+
+test('closing resolves when the work that is under way has ended', async () => {
+  const { clock, state, start } = setUp();
+  const gate = Promise.withResolvers<void>();
+  state.gate = gate.promise;
+  const upkeep = start(true);
+  await clock.pass(0);
+  const order: string[] = [];
+  const closed = upkeep.close().then(() => order.push('closed'));
+  await clock.pass(0);
+  order.push('the database answers');
+  gate.resolve();
+  await closed;
+  expect(order).toEqual(['the database answers', 'closed']);
+});
+
 test('closing during a resync that cannot be completed leaves the datastore not ready', async () => {
   const { clock, state, start, isReady } = setUp();
   state.away = true;
