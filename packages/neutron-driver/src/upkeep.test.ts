@@ -24,7 +24,14 @@ function setUp() {
   const { log, entries } = recordingLog();
   /** The pages that were requested from Neutron, and when. Each answer waits for the gate. */
   const asked: { readonly atMs: number; readonly kind: string }[] = [];
-  const state = { gate: Promise.resolve(), away: false };
+  const state = { gate: Promise.resolve(), written: Promise.resolve(), away: false };
+  const etcd: typeof fake.etcd = {
+    ...fake.etcd,
+    async transact(...transaction) {
+      await state.written;
+      return fake.etcd.transact(...transaction);
+    },
+  };
   const over = backgroundOver(db);
   const source: typeof over = {
     ...over,
@@ -40,7 +47,7 @@ function setUp() {
   const start = (startupResync: boolean): Upkeep => {
     const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, nowMs: clock.nowMs });
     const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, clock, ...quiet };
-    const upkeep = startUpkeep({ etcd: fake.etcd, startupResync, resync, log, clock });
+    const upkeep = startUpkeep({ etcd, startupResync, resync, log, clock });
     closing.push(upkeep);
     return upkeep;
   };
@@ -54,6 +61,12 @@ function setUp() {
     said: (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : [])),
     isReady: () => records().includes('datastoreReady'),
     hasRecords: () => records().includes('clusterGUID') && records().includes('interfacePrefix'),
+    /** From now on, what is written to etcd besides the objects waits for the gate that this returns. */
+    holdRecords() {
+      const gate = Promise.withResolvers<void>();
+      state.written = gate.promise;
+      return gate;
+    },
     isFilled: () => Object.keys(fake.contents()).includes(settings.keys.subnet('s1')),
   };
 }
@@ -119,13 +132,13 @@ test('without etcd the records are tried until they can be written, which is tol
 });
 
 test('the first resync begins when the cluster’s records are written', async () => {
-  const { clock, setDown, asked, start, isReady } = setUp();
-  setDown(true);
+  const { clock, holdRecords, asked, start, isReady } = setUp();
+  const gate = holdRecords();
   start(true);
-  await clock.pass(30_000);
+  await clock.pass(0);
   expect(asked).toEqual([]);
-  setDown(false);
-  await clock.pass(60_000);
+  gate.resolve();
+  await clock.pass(0);
   expect([asked.length > 0, isReady()]).toEqual([true, true]);
 });
 
