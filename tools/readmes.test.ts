@@ -78,6 +78,24 @@ test('a link to a heading that is not there is found', () => {
   expect(lostAnchors('README.md', text)).toEqual(['#gone', 'docs/etcd.md#gone']);
 });
 
+/** The tests that a document names, as a link to the file and a title in quotation marks, and that are not there. */
+const lostTests = (document: string, markdown: string): string[] =>
+  [...markdown.matchAll(/\]\(([^)\s]+\.ts)\): “([^”]+)”/g)].flatMap(([, target, title]) =>
+    readFileSync(join(root, dirname(document), target!), 'utf8').includes(title!) ? [] : [`${target}: ${title}`],
+  );
+
+test('the tests that docs/compared.md names exist', () => {
+  const document = 'docs/compared.md';
+  const markdown = readFileSync(join(root, document), 'utf8');
+  expect(lostTests(document, markdown)).toEqual([]);
+  const rows = markdown
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .slice(1); // without the heading
+  expect(rows.filter((row) => !row.includes(': “'))).toEqual([]);
+  expect(lostTests(document, '[rule](../tools/readmes.test.ts): “a title that is nowhere”'.replace('nowhere', 'lost'))).toHaveLength(1);
+});
+
 test.each(rooms)('%s has a README that begins with its name and says what it is', (room) => {
   const [heading = '', ...text] = readFileSync(join(root, room, 'README.md'), 'utf8').split('\n');
   expect(heading).toMatch(new RegExp(`^# ${room.split('/').at(-1)!}: \\w.+`));

@@ -67,7 +67,7 @@ const answers = (address: string): Promise<string> => third.exec('timeout', '0.5
 const untilAnswer = async (who: string): Promise<void> => {
   for (const address of [vip4, vip6]) await until(`${who} to answer at ${address}`, async () => (await answers(address)) === who || undefined);
 };
-/** A single host has a route to the guest's own tap; BIRD has told the others. */
+/** Resolves when one host has the routes to the guest's tap and the others have them by BGP. */
 const untilAt = async (host: TestHost, guest: Guest): Promise<void> => {
   for (const vip of vips)
     for (const each of [a, b, third])

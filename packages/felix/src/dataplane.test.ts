@@ -229,6 +229,17 @@ test('whoever gets an address that leaves may send from it when it is released, 
   expect(sources()).toEqual(['tap3', 'tap9']);
 });
 
+test('an endpoint whose interface another one has is in error, with the name of the other', () => {
+  const w = begun();
+  w.dataplane.note(changeOf(workload(1), workload(2, { interfaceName: 'tap1', shadowedBy: 'w1' as WorkloadId })));
+  w.willReport({ changed: new Map([['w1' as WorkloadId, { status: 'up' }]]) });
+  const { statuses } = w.dataplane.step();
+  expect([...statuses].map(([id, told]) => [id, told?.status, told?.reason])).toEqual([
+    ['w2', 'error', 'w1 has the interface tap1'],
+    ['w1', 'up', undefined],
+  ]);
+});
+
 test('an endpoint on an interface that nobody polices is in error, and is programmed once its interface is named', () => {
   const w = begun();
   w.dataplane.note(changeOf(workload(1, { interfaceName: 'eth0' })));

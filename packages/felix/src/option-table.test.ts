@@ -95,6 +95,7 @@ describe('bad values', () => {
   });
   test('of what must not be wrong stop the start, and say where and what to do', () => {
     expect(() => config(file({ InterfacePrefix: 'tap eth' }))).toThrow(StartError);
+    expect(() => config(file({ MetadataAddr: 'metadata.example' }))).toThrow('MetadataAddr is "metadata.example"');
     expect(() => config(file({ OpenstackRegion: 'Europe' }))).toThrow(
       'OpenstackRegion is "Europe" in /etc/calico/felix.cfg: it must be a lower-case DNS label of at most 46 characters. Correct it there, then start again.',
     );
