@@ -118,7 +118,7 @@ export async function startCore({ config, etcd, endpoints, world, compileSelecto
     connect: world.connectBird,
     start: config.StartBird ? () => world.startBird(host.hasBirdRoutes()) : undefined,
     onGone: () => {
-      log.warn({ socket: config.BirdSocket }, 'BIRD has ended or closed its control socket; connecting again');
+      log.warn({ socket: config.BirdSocket }, 'BIRD has ended or closed its control socket; connecting again; if that repeats, see BIRD’s log');
       loop.wake();
     },
   });

@@ -52,7 +52,7 @@ export type RuleSide = {
   readonly notNamedPorts?: readonly IpSetId[];
 };
 
-/** What a rule does with a packet that it matches. `pass`: skip the rest of the tier. `log`: log, and go on with the next rule. */
+/** The action of a rule on a packet that it matches. `pass` skips the rest of the tier. `log` logs the packet and goes on with the next rule. */
 export type RuleAction = 'allow' | 'deny' | 'pass' | 'log';
 
 /** A rule of a policy or a profile. All conditions that are present must hold. */
@@ -83,7 +83,7 @@ export type TierPolicies = { readonly tier: string; readonly policies: readonly 
 export type EndpointPolicy = {
   readonly ingress: readonly TierPolicies[];
   readonly egress: readonly TierPolicies[];
-  /** The profiles in order, for both directions. What none of them decides is denied. */
+  /** The profiles in order, for both directions. A packet that none of them decides is denied. */
   readonly profiles: readonly ProfileId[];
 };
 
@@ -126,7 +126,7 @@ export type LocalWorkload = {
   readonly bgpPeering?: WorkloadPeering;
   /** Set when another endpoint names the same interface and has the lower id: that one is active, this one is not programmed. */
   readonly shadowedBy?: WorkloadId;
-  /** What the endpoint's value asks for and does not get, each with its reason; the rest of the endpoint works. Never empty when present. */
+  /** The parts of the endpoint's value that cannot take effect, each with its reason. The rest of the endpoint works. Never empty when present. */
   readonly refusals?: readonly string[];
   readonly policy: EndpointPolicy;
 };

@@ -2,7 +2,7 @@
 import { hostEndpointsPrefix, parseResourceKey, resourcePrefix } from './keys.ts';
 import { parseWorkloadEndpointName, workloadEndpointNamePrefix } from './names.ts';
 
-/** What the datastore has of a host's endpoints, and of those of hosts that may be the same one. */
+/** Whether the datastore has endpoints of a host, and the other hosts with endpoints that may be the same one. */
 export type Namesakes = {
   /** Whether there are endpoints for the host as it is called here. */
   readonly own: boolean;

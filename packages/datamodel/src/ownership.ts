@@ -1,4 +1,4 @@
-// Decides which endpoint owns an address that several endpoints name. Felix, the DHCP agent and the driver use the same order, so they agree without asking each other.
+// Decides which endpoint owns an address that several endpoints name. Felix, the DHCP agent and the driver use the same order, so they agree without any message between them.
 import { compareText } from './text-order.ts';
 
 /** How an endpoint got an address. `fixed`: from Neutron, as a fixed or a floating IP. `pair`: as an allowed address pair, which a tenant may write. */

@@ -10,7 +10,7 @@ export const ipv6Modes = ['slaac', 'dhcpv6-stateful', 'dhcpv6-stateless'] as con
 /** One of `ipv6Modes`. */
 export type Ipv6Mode = (typeof ipv6Modes)[number];
 
-/** What the DHCP agent needs to know of a subnet. */
+/** The properties of a subnet that the DHCP agent needs. */
 export type Subnet = {
   readonly networkId: string;
   readonly cidr: Cidr;
@@ -20,7 +20,7 @@ export type Subnet = {
   readonly dnsServers?: readonly IpAddress[];
   readonly ipv6RaMode?: Ipv6Mode;
   readonly ipv6AddressMode?: Ipv6Mode;
-  /** What of the value could not be read and counts as absent, as phrases; absent when everything could. `encodeSubnet` does not write it. */
+  /** The parts of the value that could not be read and count as absent, as phrases. Absent when all could be read. `encodeSubnet` does not write it. */
   readonly leftOut?: readonly string[];
 };
 

@@ -42,7 +42,7 @@ export async function startAgent(configured: AgentOptions, logger: Logger): Prom
   const options = withOperatorsFile(configured, log);
   await checkArguments('dnsmasq', dnsmasqArguments(placesIn(options.directory), options.dnsmasq));
   const links = openLinks({
-    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report changes of links, so new taps are not served; retrying'),
+    onTrouble: (error) => log.warn({ err: error }, 'the kernel does not report changes of links, so new taps are not served; retrying; see the error'),
   });
   const dnsmasq = openDnsmasq(options, links, log);
   // The guard is installed before Dnsmasq is started: Dnsmasq must never run without it.

@@ -5,7 +5,7 @@ import { EtcdError, isTransient } from './errors.ts';
 import { statusOf } from './status.ts';
 import { GrpcError, grpcStatus } from './transport.ts';
 
-/** What decides about the attempts of a call. */
+/** The inputs on which the attempts of a call depend. */
 export type AttemptOptions = {
   /** The call fails after so long without anything of its answer. */
   readonly timeoutMs: number;
@@ -17,7 +17,7 @@ export type AttemptOptions = {
   readonly random: () => number;
 };
 
-/** What follows a failed attempt. */
+/** The next step after a failed attempt. */
 export type NextAttempt =
   /** At once, with a new login. */
   | { readonly renewLogin: true }

@@ -44,7 +44,7 @@ function readCertificates({ caFile, certFile, keyFile }: EtcdOptions): Tls {
     throw new EtcdError('ETCD_MISCONFIGURED', `the client's ${given} for etcd is given without a ${missing}; give the file of each, or neither`);
   }
   const tls = {
-    // What every Go tool trusts: any certificate of the file, an intermediate authority's too; without a file, the system's.
+    // As in every Go tool, any certificate of the file is trusted, also an intermediate authority's. Without a file, the system's store is used.
     ca: caFile === undefined ? systemAuthorities() : authoritiesIn(caFile),
     allowPartialTrustChain: true,
     ...(certFile === undefined ? {} : { cert: certificatesIn('client certificate for etcd', certFile) }),
@@ -63,10 +63,10 @@ function readCertificates({ caFile, certFile, keyFile }: EtcdOptions): Tls {
   return tls;
 }
 
-/** What the host trusts, and what NODE_EXTRA_CA_CERTS adds. Read once a process, as in Go. */
+/** The authorities of the system's store, and those of NODE_EXTRA_CA_CERTS. They are read once per process, as in Go. */
 const systemAuthorities = (): string[] => [...new Set([...getCACertificates('system'), ...getCACertificates('extra')])];
 
-/** Node takes a file without certificates for one that trusts nobody, and says so only when it connects. */
+/** Refuses a file without certificates. Node would accept it as a list of no authorities, and fail only when it connects. */
 function authoritiesIn(file: string): Buffer {
   const content = certificatesIn("authorities' file for etcd", file);
   const found = content.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
@@ -77,7 +77,7 @@ function authoritiesIn(file: string): Buffer {
   return content;
 }
 
-/** OpenSSL takes what is whole of a file that somebody is still writing, and would go without the rest: the second authority, or the end of the chain. */
+/** Refuses an incomplete file. OpenSSL reads the complete certificates of a file that is still being written, and would miss the rest: the second authority, or the end of the chain. */
 function certificatesIn(what: string, file: string): Buffer {
   const content = contentOf(what, file);
   const count = (mark: RegExp): number => content.toString('latin1').match(mark)?.length ?? 0;

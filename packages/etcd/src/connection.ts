@@ -14,7 +14,7 @@ import type { EtcdOptions } from './types.ts';
 
 /** How one call is made. */
 export type CallOptions = {
-  /** What the call does, in the words of its error message: `read /calico/x`. */
+  /** A phrase for error messages about the call: `read /calico/x`. */
   readonly what: string;
   /** Whether the call may be sent twice. If so, it is retried on other endpoints until it is answered or its time is over; if not, only when it certainly was not sent. */
   readonly repeatable: boolean;
@@ -22,7 +22,7 @@ export type CallOptions = {
   readonly onAnswering?: () => void;
 };
 
-/** What a stream reports. */
+/** The events of a stream. */
 export type StreamEvents<Answer> = {
   onAnswer(answer: Answer): void;
   /** The last event, reported once; not reported after close(). */
@@ -32,7 +32,7 @@ export type StreamEvents<Answer> = {
 /** A call that stays open in both directions. */
 export interface Stream {
   send(request: Buffer): void;
-  /** Says that etcd refused the stream's user, so that the next call asks for a new token. */
+  /** Says that etcd refused the stream's user, so that the next call requests a new token. */
   refused(): void;
   /** Closes a stream that does not answer, and makes the next call go to another endpoint. */
   abandon(): void;

@@ -5,7 +5,7 @@ import type { Page } from './pages.ts';
 import type { WatchedRange } from './ranges.ts';
 import type { Change, FollowListener } from './types.ts';
 
-/** What was read of a snapshot so far. */
+/** The part of a snapshot that was read so far. */
 export type SnapshotSoFar = {
   /** The revision of each key that was read. */
   readonly next: Map<string, number>;

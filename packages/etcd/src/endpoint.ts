@@ -14,7 +14,7 @@ export interface Endpoint {
 }
 
 /**
- * The endpoint with this URL. Connects when asked to.
+ * The endpoint with this URL. It connects when `connect` is called.
  * @throws ETCD_MISCONFIGURED when the URL or a certificate's file cannot be used
  */
 export function openEndpoint(text: string, certificates: Certificates): Endpoint {

@@ -1,4 +1,4 @@
-// What can go wrong with etcd: codes for programs, sentences for people.
+// The errors of etcd's client: codes for programs, sentences for people.
 import { CodedError } from '@calico-openstack/agent/errors';
 
 /** The kinds of failure. */
@@ -26,7 +26,7 @@ export type EtcdErrorCode =
   /** The client was closed. */
   | 'ETCD_CLOSED';
 
-/** What every call of this room rejects with. */
+/** The error with which every call of this room rejects. */
 export class EtcdError extends CodedError {
   declare readonly code: EtcdErrorCode;
 
@@ -35,7 +35,7 @@ export class EtcdError extends CodedError {
   }
 }
 
-/** Whether the same call may succeed later without anybody's doing, once etcd recovers. Any other error needs a person, or a new decision of the caller. */
+/** Whether the same call may succeed later by itself, once etcd recovers. Any other error needs a person, or a new decision of the caller. */
 export function isTransient(error: unknown): boolean {
   return error instanceof EtcdError && (error.code === 'ETCD_UNAVAILABLE' || error.code === 'ETCD_TIMEOUT' || error.code === 'ETCD_OVERLOADED');
 }

@@ -143,7 +143,7 @@ export function createMemoryStore() {
       );
     },
 
-    /** Grants every lease its whole time anew, as a new leader of etcd does: it cannot know when the former one last heard of each. */
+    /** Grants every lease its whole time anew, as a new leader of etcd does: it cannot know when each was last kept alive. */
     renewLeases(nowMs: number): void {
       for (const lease of leases.values()) lease.expiresAtMs = nowMs + lease.ttlMs;
     },
@@ -158,7 +158,7 @@ export function createMemoryStore() {
   return store;
 }
 
-/** What `memoryStore` returns. */
+/** A store in memory. */
 export type MemoryStore = ReturnType<typeof createMemoryStore>;
 
 function deletes(operation: Operation, key: string): boolean {

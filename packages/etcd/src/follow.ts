@@ -9,7 +9,7 @@ import { type WatchedRange, watchedRanges } from './ranges.ts';
 import type { Change, Follower, FollowListener, FollowState } from './types.ts';
 import { watchUntilLost } from './watching.ts';
 
-/** What a follower needs of a datastore. client.ts provides it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
+/** The interface of a datastore for a follower. client.ts provides it over gRPC, fake.ts in memory. All its failures are EtcdErrors. */
 export interface WatchSource {
   readonly clock: Clock;
   random(): number;
@@ -23,7 +23,7 @@ export interface WatchSource {
 /** A range, and the first revision to watch. */
 export type StartedRange = WatchedRange & { readonly fromRevision: number };
 
-/** What a watch reports. `range` is the index of the range. */
+/** The events of a watch. `range` is the index of the range. */
 export type WatchEvents = {
   onCreated(range: number, header: Header): void;
   /** Whole revisions, in order. No changes: nothing happened in the range up to the header's revision. */

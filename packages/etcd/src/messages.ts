@@ -12,7 +12,7 @@ export type KeyRange = { readonly from: string; readonly to: string };
 /** In the order of etcd's numbers (api/authpb/auth.proto). */
 const accesses = ['read', 'write', 'readwrite'] as const;
 
-/** What a role may do, with one key or with a range. */
+/** A permission of a role, for one key or for a range. */
 export type Permission = KeyRange & { readonly access: (typeof accesses)[number] };
 
 /** One page of a range. `more`: keys follow behind its last one. */
@@ -112,7 +112,7 @@ export const revokePermissionRequest = (role: string, { from, to }: KeyRange): B
   return (to === '' ? request : request.bytes(3, keyBytes(to))).finish();
 };
 
-/** A `WatchRequest` to create a watch, with progress notifications. Fragments are not asked for, so an answer holds whole revisions. */
+/** A `WatchRequest` to create a watch, with progress notifications. Fragments are not requested, so an answer holds whole revisions. */
 export const watchRequest = (range: KeyRange, startRevision: number): Buffer =>
   new WireWriter().message(1, new WireWriter().bytes(1, range.from).bytes(2, range.to).int(3, startRevision).flag(4, true)).finish();
 

@@ -67,7 +67,7 @@ export interface Snapshot {
   next(): Promise<RangePage | undefined>;
 }
 
-/** A snapshot of everything under the prefixes at one revision: the newest, or the one asked for. */
+/** A snapshot of everything under the prefixes at one revision: the newest, or the requested one. */
 export function readSnapshot(readPage: ReadPage, prefixes: readonly string[], size: PageSize, askedRevision?: number): Snapshot {
   let at = 0;
   let from: string | undefined;

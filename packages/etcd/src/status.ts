@@ -2,7 +2,7 @@
 import type { EtcdErrorCode } from './errors.ts';
 import { type GrpcError, grpcStatus } from './transport.ts';
 
-/** What etcd says to a client that shows no user, where there are users. */
+/** etcd's message to a client without a user, when etcd requires users. */
 const noUser = 'etcdserver: user name is empty';
 
 /**

@@ -35,7 +35,7 @@ export class GrpcError extends Error {
   }
 }
 
-/** What a call reports. */
+/** The events of a call. */
 export type CallEvents = {
   onMessage(message: Buffer): void;
   /** Called for each piece of the answer that arrives. */
@@ -76,7 +76,7 @@ type Tls = {
   readonly key?: Buffer;
 };
 
-/** While a call is under way, the server is asked for a sign of life at this interval, and the connection fails when nothing arrives within the time-out: a dead peer is noticed within 8.5 s. */
+/** While a call is under way, the client checks at this interval whether the server is alive. The connection fails when nothing arrives within the time-out, so a dead server is noticed within 8.5 s. */
 const life = { intervalMs: 6_000, timeoutMs: 2_500 };
 /**
  * The sign of life is a call of gRPC's health service. A peer that has the service (etcd) and one that lacks it (etcd's grpc-proxy) both answer at once. Any received byte counts, also one of another answer.

@@ -1,4 +1,4 @@
-// The public types of the etcd room. Keys are text (keys.ts says what becomes of keys that are not), values are bytes, revisions are numbers.
+// The public types of the etcd room. Keys are text (keys.ts describes how keys that are not UTF-8 are handled), values are bytes, revisions are numbers.
 // client.ts implements them over gRPC, fake.ts in memory; one contract suite holds both to the promises that are written here.
 
 /** A key as etcd holds it at one revision (etcd's `mvccpb.KeyValue`). */
@@ -19,19 +19,19 @@ export type Compare =
   | { readonly key: string; readonly exists: boolean }
   | { readonly key: string; readonly value: Uint8Array | string };
 
-/** What a transaction does. A `lease` is a lease's id: etcd deletes the key when that lease ends. */
+/** An operation of a transaction. `lease` is a lease's id: etcd deletes the key when that lease ends. */
 export type Operation =
   | { readonly put: string; readonly value: Uint8Array | string; readonly lease?: string }
   | { readonly delete: string }
   | { readonly deletePrefix: string }
   | { readonly get: string };
 
-/** What came of a transaction. `succeeded`: all comparisons held, so the first branch was taken. */
+/** The result of a transaction. `succeeded` is true when all comparisons held, so that the first branch was taken. */
 export type TransactionResult = {
   readonly succeeded: boolean;
   /** The datastore's revision after the transaction. If the transaction changed anything, this is the revision of those changes. */
   readonly revision: number;
-  /** What each `get` of the branch that was taken found, in order; undefined where the key does not exist. */
+  /** The results of the `get`s of the branch that was taken, in order; undefined where the key does not exist. */
   readonly found: readonly (KeyValue | undefined)[];
 };
 
@@ -56,7 +56,7 @@ export interface Follower {
   close(): void;
 }
 
-/** What a follower calls, synchronously: no further change is read until a callback returns. Callbacks must not throw. */
+/** The callbacks of a follower. They are called synchronously: no further change is read until a callback returns. They must not throw. */
 export type FollowListener = {
   /**
    * Changes in order of revision. A transaction's changes to sibling prefixes (those that share their parent) come in one call.
@@ -79,7 +79,7 @@ export type FollowListener = {
 /** A lease of etcd's: keys that are put under it are deleted when it expires or is revoked. */
 export interface Lease {
   readonly id: string;
-  /** The time to live that etcd granted, which may be more than was asked for. */
+  /** The time to live that etcd granted, which may be more than was requested. */
   readonly ttlSeconds: number;
   /** Renews the lease once. Resolves to false when the lease has expired. */
   keepAlive(): Promise<boolean>;
@@ -110,7 +110,7 @@ export type EtcdOptions = {
 export interface Etcd {
   /** One key at the newest revision. */
   get(key: string): Promise<{ readonly revision: number; readonly found: KeyValue | undefined }>;
-  /** All keys with the prefix at one revision (the newest, or the one asked for), read in pages, sorted by key. An empty prefix means all keys. Keys that are not UTF-8 are left out. */
+  /** All keys with the prefix at one revision (the newest, or the requested one), read in pages, sorted by key. An empty prefix means all keys. Keys that are not UTF-8 are left out. */
   range(
     prefix: string,
     options?: { readonly revision?: number; readonly pageSize?: number; readonly keysOnly?: boolean },
@@ -120,7 +120,7 @@ export interface Etcd {
    * Rejects with ETCD_LEASE_GONE when a put names a lease that has expired, and with ETCD_REFUSED when etcd does not accept the transaction (too big, two operations on one key).
    */
   transact(when: readonly Compare[], then: readonly Operation[], otherwise?: readonly Operation[]): Promise<TransactionResult>;
-  /** A new lease. etcd may grant a longer time than was asked for. */
+  /** Grants a new lease. etcd may grant a longer time than was requested. */
   grantLease(ttlSeconds: number): Promise<Lease>;
   /**
    * Delivers a snapshot of the prefixes at one revision, then watches from there for ever. An interrupted snapshot continues behind its last key. A lost watch is resumed from the last revision.

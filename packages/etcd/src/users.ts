@@ -22,7 +22,7 @@ export { type KeyRange, type Permission, prefixRange } from './messages.ts';
 
 /** Every call rejects with an EtcdError: ETCD_DENIED without the rights of `root`, ETCD_REFUSED for what is there already, or is not there. */
 export interface EtcdUsers {
-  /** Whether etcd asks who somebody is. While it does not, everybody may do everything. */
+  /** Whether authentication is switched on in etcd. While it is off, every client may do everything. */
   enforced(): Promise<boolean>;
   users(): Promise<readonly string[]>;
   rolesOf(user: string): Promise<readonly string[]>;

@@ -41,7 +41,7 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
   function onAnswer(answer: WatchAnswer): void {
     const error = over ? undefined : refusal(answer);
     if (error) lose(error);
-    if (over || !ranges[answer.watchId]) return; // a progress report of the whole stream has no range; none is asked for
+    if (over || !ranges[answer.watchId]) return; // a progress report of the whole stream has no range; none is requested
     if (answer.created) {
       waitingFor -= 1;
       if (waitingFor === 0) clearTimeout(timer);
@@ -52,7 +52,7 @@ export function openWatch(connection: Connection, ranges: readonly StartedRange[
   function refusal({ created, canceled, compactRevision, cancelReason }: WatchAnswer): EtcdError | undefined {
     if (compactRevision !== 0) return new EtcdError('ETCD_COMPACTED', `cannot ${what}: compacted up to revision ${compactRevision}`);
     if (!canceled) return undefined;
-    // An expired token looks like a missing permission. The next attempt asks for a new token.
+    // An expired token looks like a missing permission. The next attempt requests a new token.
     if (created) stream?.refused();
     return new EtcdError(created ? 'ETCD_DENIED' : 'ETCD_UNAVAILABLE', `cannot ${what}: etcd canceled it (${cancelReason || 'no reason given'})`);
   }

@@ -6,7 +6,7 @@ import type { Header } from './messages.ts';
 import type { WatchedRange } from './ranges.ts';
 import type { Change } from './types.ts';
 
-/** What a watch needs. */
+/** The parts and callbacks of a watch. */
 export type WatchingOptions = {
   readonly source: Pick<WatchSource, 'watch' | 'readHeader'>;
   readonly ranges: readonly WatchedRange[];
@@ -86,7 +86,7 @@ class Watching {
     this.#anchored.add(range);
   }
 
-  /** Called when the member's history looks shorter than the known one. The member may merely lag behind, so a majority is asked. */
+  /** Called when the member's history looks shorter than the known one. The member may merely lag behind, so the key is read from a majority. */
   async #verify(): Promise<void> {
     const { source, ranges, deliveries } = this.#options;
     const held: (() => void)[] = [];

@@ -229,7 +229,9 @@ describe('a step', () => {
     w.inet.refuseAll('ENOMEM');
     await w.put(workloadEndpoint(two));
     expect([w.order, w.routed()]).toEqual([[], [route(one), route(one, 1)].sort()]);
-    expect(w.said()).toContain('cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause');
+    expect(w.said()).toContain(
+      'cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause; see the error for the object that the kernel refuses',
+    );
     expect(w.statusOf(two)).toBeUndefined();
     w.inet.refuseAll();
     await w.clock.pass(49);

@@ -445,7 +445,7 @@ export class Felix {
     this.#outputs.components.dataplane.report({ live: true, ready: false, detail: (error as Error).message });
     this.#log.error(
       { err: error, failures, retryMs: Math.round(retryMs) },
-      'cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause',
+      'cannot program the kernel; it keeps the former rules and routes, and the change is retried after a pause; see the error for the object that the kernel refuses',
     );
   }
 

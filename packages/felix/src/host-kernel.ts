@@ -102,7 +102,7 @@ export function openHostKernel(log: Logger, config: () => FelixConfig): HostKern
   const hostAddresses = needing('links', () =>
     openHostAddresses(links, {
       onTrouble: (error: unknown) =>
-        log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried'),
+        log.warn({ err: error }, 'cannot read the next hops of the host’s routes; the known ones stay reserved, and this is retried; see the error'),
       leavesOut: (device) => shaperRights.isOurIfb(device) || isWorkloads(device),
     }),
   );

@@ -78,7 +78,10 @@ export class HostSettings {
       try {
         if (write(of('accept_ra'), '2') === 'written') kept.push(name);
       } catch (error) {
-        log.warn({ err: error, interface: name }, 'cannot set accept_ra to 2: what this host has learnt on the interface from router advertisements is gone');
+        log.warn(
+          { err: error, interface: name },
+          'cannot set accept_ra to 2, so the host loses what it has learnt on the interface from router advertisements; set net.ipv6.conf.INTERFACE.accept_ra to 2 on this host',
+        );
       }
     }
     if (kept.length > 0)

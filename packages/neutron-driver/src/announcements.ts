@@ -138,7 +138,7 @@ export function createAnnouncements(options: AnnouncementsOptions) {
       journal.failed(direct);
       log.error(
         { err: error, kind: announcement.kind, id: announcement.id ?? '' },
-        'a change of Neutron has not reached etcd; the journal keeps it and it is retried',
+        'a change of Neutron has not reached etcd; the journal keeps it and it is retried; see that etcd and the rows process run',
       );
       throw refusalFor(error);
     } finally {

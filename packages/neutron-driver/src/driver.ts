@@ -106,7 +106,10 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
     stateless
       .read(source)
       .catch((error: unknown) =>
-        log.warn({ err: error }, 'stateless security groups could not be read: ports that join one are not refused until the next start'),
+        log.warn(
+          { err: error },
+          'stateless security groups could not be read: ports that join one are not refused until the rows process connects again; see the error',
+        ),
       );
     loop.wake();
   };
@@ -148,7 +151,8 @@ function journalIn(directory: string, log: Logger, clock: Clock): Journal {
     const journal = openJournal({
       file,
       nowMs: clock.nowMs,
-      onUnwritable: (error) => log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be'),
+      onUnwritable: (error) =>
+        log.error({ err: error }, 'the journal cannot be written: changes are refused until it can be; free or remount the disk of neutron_driver_state_dir'),
       onRecovered: () => log.info({}, 'the journal can be written again'),
     });
     if (journal.unreadable > 0)

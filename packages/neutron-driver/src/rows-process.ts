@@ -60,7 +60,7 @@ export function startRowsProcess(
       const retryMs = backoffMs(backoff, failures);
       log.error(
         { command: command.join(' '), reason, said: said.join(' | '), retryMs: Math.round(retryMs) },
-        'the rows process ended: resync and port states wait until it runs again; it is restarted',
+        'the rows process ended: resync and port states wait until it runs again; it is restarted; see its last lines for why',
       );
       await clock.pause(retryMs, stop.signal);
     }

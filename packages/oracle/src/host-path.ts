@@ -1,4 +1,4 @@
-// What the host endpoints on a packet's way through a host say about it, one place after the other.
+// Judges a packet by the host endpoints on its way through a host, one place after the other.
 import { type Address, readAddress, readPrefix, within } from './address.ts';
 import type { HostQuestion, Packet, Place, Say } from './judge.ts';
 import type { HostEndpoint, World } from './world.ts';
@@ -19,10 +19,10 @@ export type HostOnPath = {
 /** The first packet of a connection, and the interfaces of the host that it comes in and leaves by. Without one, that end is the host itself. */
 export type HostPath = { readonly host: HostOnPath; readonly in?: string; readonly out?: string; readonly packet: Packet };
 
-/** The packet is allowed when no host endpoint denies it. `untracked`: whether a rule allows it before connection tracking, so that what answers it is judged as if nobody had asked. */
+/** The packet is allowed when no host endpoint denies it. `untracked` is true when a rule allows it before connection tracking, so that its answer is judged as a packet of its own. */
 export type PathAnswer = { readonly verdict: 'allow' | 'deny'; readonly untracked: boolean; readonly says: readonly (Say & { readonly place: Place })[] };
 
-/** Asks the host endpoints of a path. @param ask asks one host endpoint at one place */
+/** Judges by the host endpoints of a path. @param ask judges by one host endpoint at one place */
 export function askPath(world: World, ask: (question: HostQuestion) => Say, path: HostPath): PathAnswer {
   const { host, in: from, out: to, packet } = path;
   const says: (Say & { readonly place: Place })[] = [];

@@ -1,4 +1,4 @@
-// The verdict on one packet, with its reason as data. Endpoints are asked one after the other, and within each: tier by tier, policy by policy, rule by rule.
+// Computes the verdict on one packet, with its reason as data. Endpoints judge one after the other, and each tier by tier, policy by policy, rule by rule.
 import { type Address, readAddress, within } from './address.ts';
 import { askPath, type HostPath, type PathAnswer } from './host-path.ts';
 import { isForbidden, isSomebodys, ownerOf } from './ownership.ts';
@@ -120,7 +120,7 @@ function ask(world: World, { from, to, packet }: Question): Answer {
 const isNormal = ({ use }: Policy): boolean => use === 'normal';
 
 /**
- * At the host's own sockets, a packet that no policy and no profile allows is denied. At the other places only a policy can deny it, and profiles are not asked.
+ * At the host's own sockets, a packet that no policy and no profile allows is denied. At the other places only a policy can deny it, and profiles do not count.
  * Forwarded traffic that a tier's policies govern is denied at the end of the tier.
  */
 function askHost(world: World, { hostEndpoint: key, direction, place, packet }: HostQuestion): Say {
@@ -177,7 +177,7 @@ function reachesWorkload(world: World, endpoint: Endpoint, { destination }: Judg
   return elsewhere ? deny({ because: 'destination not its own' }) : undefined;
 }
 
-/** What policy judges for. When `profiles` is undefined, profiles are not asked and a packet that no policy denies is allowed. When `endless` is set, no tier denies at its end. */
+/** The endpoint whose policy judges. When `profiles` is undefined, profiles do not count and a packet that no policy denies is allowed. When `endless` is set, no tier denies at its end. */
 type Subject = {
   readonly key: string;
   readonly labels: Endpoint['labels'];

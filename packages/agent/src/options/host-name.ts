@@ -40,7 +40,7 @@ export function startNamesakeWarnings({ host, option, look, log }: NamesakeWatch
   async function run(): Promise<void> {
     const found = await look().catch((error: unknown) => {
       // Either etcd is away, or this agent's user may not read other hosts' endpoints.
-      log.debug({ err: error }, 'cannot look for endpoints of this host under another name');
+      log.debug({ err: error }, 'cannot look for endpoints of this host under another name, so a wrong host name may stay unnoticed; retrying');
       return { own: false, others: [] };
     });
     if (closed) return;

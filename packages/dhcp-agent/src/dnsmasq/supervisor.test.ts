@@ -79,7 +79,9 @@ test('a Dnsmasq that ends after a while is restarted at once', async () => {
   await clock.pass(0);
   expect(startedAtMs).toEqual([0, 1000]);
   expect(done).toEqual(['tidy', 'start 101', 'tidy', 'start 102']);
-  expect(said('Dnsmasq has ended; restarting it')).toMatchObject([{ process: 101, livedMs: 1000 }]);
+  expect(said('Dnsmasq has ended, so guests get no leases for a moment; restarting it; see its own log for why')).toMatchObject([
+    { process: 101, livedMs: 1000 },
+  ]);
 });
 
 test('a Dnsmasq that keeps ending right after its start is restarted at growing pauses, up to ten seconds', async () => {

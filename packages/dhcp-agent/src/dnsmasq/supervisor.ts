@@ -141,7 +141,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     const ended = { process: pid, livedMs: Math.round(livedMs) };
     if (livedMs >= soonMs) {
       shortLives = 0;
-      log.warn(ended, 'Dnsmasq has ended; restarting it');
+      log.warn(ended, 'Dnsmasq has ended, so guests get no leases for a moment; restarting it; see its own log for why');
       return;
     }
     shortLives += 1;

@@ -48,7 +48,10 @@ export function startTableKeeper({ table, log, clock = systemClock }: { readonly
       return Math.max(0, auditAtMs - clock.steadyMs());
     },
     onFailure: (error, failures, retryMs) =>
-      log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot install the nftables table that keeps guests’ DHCP apart; retrying'),
+      log.error(
+        { err: error, failures, retryMs: Math.round(retryMs) },
+        'cannot install the nftables table that keeps guests’ DHCP apart, so one guest could be granted another’s address; retrying; see the error, and what else owns the table calico-dhcp-agent',
+      ),
     clock,
   });
   loop.wake();

@@ -198,7 +198,7 @@ export function createResponder(
     onFailure: (error, failures, retryMs) =>
       log.error(
         { err: error, failures, retryMs: Math.round(retryMs) },
-        'cannot advertise the host as IPv6 router, so guests may lose their default route after hours; retrying',
+        'cannot advertise the host as IPv6 router, so guests may lose their default route after hours; retrying; see the error',
       ),
     clock,
   });

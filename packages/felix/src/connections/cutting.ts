@@ -41,7 +41,7 @@ export function startCutting(
       if (failures === 0) {
         log.error(
           { err: error, addresses: addresses.join(',') },
-          'cannot cut the connections of addresses that have left their workload; nothing is routed to these addresses until a retry succeeds',
+          'cannot cut the connections of addresses that have left their workload; nothing is routed to these addresses until a retry succeeds; see the error',
         );
         onHeld(addresses, `the connections of its former owner cannot be cut: ${(error as Error).message}`);
       }

@@ -63,7 +63,7 @@ export function startEnforcement(
         if (failures === 1)
           log.error(
             { err: error, retryMs: Math.round(retryMs) },
-            'cannot review connections; some that policy no longer allows may go on until a retry succeeds',
+            'cannot review connections; some that policy no longer allows may go on until a retry succeeds; see the error',
           );
         await clock.pause(retryMs, closing.signal);
       }

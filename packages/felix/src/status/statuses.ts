@@ -52,7 +52,7 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
       if (failures === 1)
         log.warn(
           { err: error, retryMs: Math.round(retryMs) },
-          'cannot report endpoint statuses to etcd; Neutron shows old port statuses until a retry succeeds',
+          'cannot report endpoint statuses to etcd; Neutron shows old port statuses until a retry succeeds; see that etcd runs and that this user has the rights that calico-openstack etcd-roles gives',
         );
     },
     clock,
@@ -65,7 +65,10 @@ export function startStatuses({ etcd, region, host, startedAtMs, log, clock }: S
     heartbeat = undefined;
     if (intervalMs <= 0) return;
     const onError = (error: unknown): void =>
-      log.warn({ err: error }, 'cannot report to etcd that this agent is alive; Neutron may show it as dead; the next attempt is in one interval');
+      log.warn(
+        { err: error },
+        'cannot report to etcd that this agent is alive; Neutron may show it as dead; the next attempt is in one interval; see that etcd runs and that this user has the rights that calico-openstack etcd-roles gives',
+      );
     heartbeat = { intervalMs, ttlSeconds, writer: startHeartbeat(etcd, { region, host, intervalMs, ttlSeconds, startedAtMs, onError, clock }) };
   }
 

@@ -158,7 +158,7 @@ export function createTakeOver({ links, interfacePrefixes, health, log, onGone }
       if (failures === 1)
         log.error(
           { err: error, retryMs: Math.round(retryMs) },
-          'cannot remove the rules of the Felix that was here before; they drop all packets from and to new workloads, whatever our rules allow, until a retry succeeds',
+          'cannot remove the rules of the Felix that was here before; they drop all packets from and to new workloads, whatever our rules allow, until a retry succeeds; see the error',
         );
     },
     backoff: { firstMs: 1000, maxMs: 60_000 },

@@ -56,7 +56,10 @@ export function startAgentReports({
     },
     onFailure: (error) => {
       if (!inTrouble)
-        log.warn({ err: error, agents: waiting.size }, 'heartbeats of agents cannot be written to Neutron, which will show these agents as dead; retrying');
+        log.warn(
+          { err: error, agents: waiting.size },
+          'heartbeats of agents cannot be written to Neutron, which will show these agents as dead; retrying; see that the rows process and Neutron’s database run',
+        );
       inTrouble = true;
     },
     clock,

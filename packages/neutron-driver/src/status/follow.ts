@@ -76,7 +76,11 @@ export function followStatus({ etcd, region, ports, agents, log, onReadAnew }: S
     onState: (state, reason) => {
       if (state === 'reading' && followed) onReadAnew?.('the watch of status reports could not continue: etcd was restored, replaced or compacted');
       followed ||= state === 'following';
-      if (state === 'lost') log.warn({ reason: reason ?? '' }, 'status reports cannot be watched in etcd, so Neutron keeps the last states; retrying');
+      if (state === 'lost')
+        log.warn(
+          { reason: reason ?? '' },
+          'status reports cannot be watched in etcd, so Neutron keeps the last states; retrying; see that etcd runs and that this user has the rights that calico-openstack etcd-roles gives',
+        );
     },
   });
 }
@@ -111,7 +115,10 @@ export function followAgents({ etcd, region, agents, log }: Pick<StatusFollowOpt
     onUnreadable: tellUnreadable(log),
     onState: (state, reason) => {
       if (state === 'lost')
-        log.warn({ reason: reason ?? '' }, 'heartbeats of DHCP and BIRD agents cannot be watched in etcd, so Neutron will show them as dead; retrying');
+        log.warn(
+          { reason: reason ?? '' },
+          'heartbeats of DHCP and BIRD agents cannot be watched in etcd, so Neutron will show them as dead; retrying; see that etcd runs and that this user has the rights that calico-openstack etcd-roles gives',
+        );
     },
   });
 }
