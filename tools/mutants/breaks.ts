@@ -107,8 +107,8 @@ export const breaks: readonly Break[] = [
   {
     what: 'a BIRD that goes is not noticed',
     file: 'packages/bird-agent/src/core.ts',
-    from: "connecting again');\n      loop.wake();",
-    to: "connecting again');",
+    from: "see BIRD’s log');\n      loop.wake();",
+    to: "see BIRD’s log');",
   },
   {
     what: 'the Node is not written when etcd is back',

@@ -66,10 +66,7 @@ export function createStamping(
       } catch (error) {
         const retryMs = backoffMs({ firstMs: 500, maxMs: 30_000 }, failures);
         if (failures === 1)
-          log.error(
-            { err: error, retryMs: Math.round(retryMs) },
-            'cannot stamp connections; until a retry succeeds, the rules stay as they were; see the error, and that the kernel has nf_conntrack_netlink',
-          );
+          log.error({ err: error, retryMs: Math.round(retryMs) }, 'cannot stamp connections; until a retry succeeds, the former rules stay; see the error');
         await clock.pause(retryMs, closing.signal);
       }
     }
