@@ -11,6 +11,7 @@ import { createPlanner, type Planner, plan } from '@calico-openstack/bird-agent/
 import { createResourceStore, type ResourceStore } from '@calico-openstack/bird-agent/store';
 import { bytes } from '@calico-openstack/bird-agent/testing/bytes';
 import { host, lookups } from '@calico-openstack/bird-agent/testing/facts';
+import { pidIn, until } from '@calico-openstack/bird-agent/testing/world';
 import { resourceKey } from '@calico-openstack/datamodel';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import { type Bench, type Measurement, percentiles } from './bench.ts';
@@ -200,7 +201,7 @@ const deadNeighbours = (size: number): Promise<readonly Measurement[]> =>
       ];
       for (const command of commands) await run('ip', ['-n', namespace, ...command.split(' ')]);
       await run('ip', ['netns', 'exec', namespace, 'bird', '-c', path, '-s', socket, '-P', pidFile]);
-      pid = Number(readFileSync(pidFile, 'utf8'));
+      pid = await until('the pid of BIRD', () => pidIn(pidFile, socket));
       await new Promise((resolve) => setTimeout(resolve, dead.settlingMs));
       const before = cpuMs(pid);
       await new Promise((resolve) => setTimeout(resolve, dead.measuredMs));

@@ -206,7 +206,7 @@ function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): B
   const all = async (): Promise<readonly ProtocolStatus[]> =>
     (await protocols(await connected())).map((each) => ({ ...each, since: steady(each.name, each.since) }));
   const ask = async (command: string): Promise<string> => (await (await connected()).ask(command)).lines.map(({ text }) => text).join('\n');
-  const pid = (): number => Number(readFileSync(pidFile, 'utf8'));
+  const pid = (): number => pidIn(pidFile, socket);
   const kill = async (): Promise<void> => {
     process.kill(pid(), 'SIGKILL');
     await control?.closed;
@@ -231,10 +231,23 @@ function birdAt(directory: string, name: string, cleanups: (() => unknown)[]): B
   };
 }
 
+/**
+ * The process id in a BIRD's pid file. A BIRD that starts in the background writes it a moment later. A killed one leaves the file behind, and its number may be another program's.
+ * @param socket the control socket in that BIRD's arguments
+ */
+export function pidIn(pidFile: string, socket: string): number {
+  const pid = Number(readFileSync(pidFile, 'utf8'));
+  // Process 0 would be the caller's whole process group for kill(2).
+  if (!(pid > 0)) throw new Error(`${pidFile} names no process yet`);
+  if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(socket)) throw new Error(`process ${pid} in ${pidFile} is not that BIRD`);
+  return pid;
+}
+
 /** Starts a BIRD as a distribution does: in the background, with the existing configuration. */
 export async function startBirdIn(namespace: string, bird: Bird, configuration: string, ...options: readonly string[]): Promise<void> {
   writeFileSync(bird.configFile, configuration, { mode: 0o640 });
   await run('ip', ['netns', 'exec', namespace, 'bird', '-c', bird.configFile, '-s', bird.socket, '-P', bird.socket.replace(/ctl$/, 'pid'), ...options]);
+  await until('the pid of BIRD', () => bird.pid());
 }
 
 /**
