@@ -23,7 +23,7 @@ export const registries: Readonly<Record<string, Registry>> = {
     ports: () => [],
     networkOf: () => undefined,
     dnsmasqs: {},
-    problems: () => 0,
+    problems: () => new Map(),
     refusals: () => 0,
     lastErrorMs: () => undefined,
   }).registry,

@@ -27,6 +27,7 @@ function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, f
   const put = (one: TestPort): void => core.etcdChanged('endpoint', { key: endpointKey(one), value: bytes(endpointValue(one)) });
   return {
     ...core,
+    core,
     leases6: (tap: string) => server6.ports.get(tap)?.leases,
     put,
     remove: (one: TestPort): void => core.etcdChanged('endpoint', { key: endpointKey(one), value: undefined }),
@@ -74,6 +75,28 @@ test('a port is served once its endpoint, subnets and tap are known: files for b
   expect(agent.leases6(port(1).tap)).toEqual(['2001:db8:a::11']);
   expect(dnsmasq.ask(port(1).tap, port(1).mac)?.options.get('26')).toBe('1442');
   expect(addressesOn(kernel, port(1).tap)).toEqual(['10.65.0.1', '2001:db8:a::1']);
+});
+
+test('problems are counted for each network, with the time of the last one, and are forgotten when they end', () => {
+  const { kernel, start } = world();
+  for (const number of [1, 2]) kernel.kernel.add(port(number).tap, { up: true });
+  const agent = start();
+  agent.inSync();
+  agent.putSubnets();
+  agent.put(port(1));
+  agent.put({ ...port(2), mac: port(1).mac }); // a younger port with the same MAC is not served
+  agent.core.etcdChanged('subnet', { key: keyOfSubnet('broken'), value: bytes('{') });
+  const beforeMs = Date.now();
+  agent.settle();
+  expect([...agent.core.troubles.problems].map(([network, { count }]) => [network, count]).sort()).toEqual([
+    ['', 1],
+    ['net-a', 1],
+  ]);
+  for (const { lastMs } of agent.core.troubles.problems.values()) expect(lastMs).toBeGreaterThanOrEqual(beforeMs);
+  agent.core.etcdChanged('subnet', { key: keyOfSubnet('broken'), value: undefined });
+  agent.remove({ ...port(2), mac: port(1).mac });
+  agent.settle();
+  expect([...agent.core.troubles.problems]).toEqual([]);
 });
 
 test('a deleted port leaves its tap without the host’s addresses', () => {

@@ -19,8 +19,8 @@ import { carriesOurs, setServerAddresses, tapsInUse } from './taps.ts';
 export interface Core {
   /** Whether a whole snapshot of etcd has been put into effect. */
   readonly serving: boolean;
-  /** How many ports and subnets are not served in full, and how many refusals by the disk or the kernel last. */
-  readonly troubles: { readonly problems: number; readonly refusals: number };
+  /** The ports and subnets that are not served in full, and how many refusals by the disk or the kernel last. */
+  readonly troubles: { readonly problems: NetworkProblems; readonly refusals: number };
   etcdChanged(kind: 'endpoint' | 'subnet', change: Pick<Change, 'key' | 'value'>): void;
   inSync(): void;
   /** Replaces the addresses that `source` (the host, BIRD's configuration, the agent's own etcd endpoints) reserves. No tap gets a reserved address. */
@@ -30,6 +30,9 @@ export interface Core {
   /** Acts on everything that changed. Returns after how many milliseconds to call it again; undefined when only a change makes that necessary. */
   run(nowMs: number): number | undefined;
 }
+
+/** By network, `` for values that name none: how many ports and subnets are not served in full, and when the last of them was logged, in milliseconds since 1970. */
+export type NetworkProblems = ReadonlyMap<string, { readonly count: number; readonly lastMs: number }>;
 
 /** What the core works on: the options for services, a server for each family, the kernel's links. */
 export type CoreOptions = {
@@ -48,7 +51,9 @@ const tellMs = 100;
 /** The core of one agent. Until etcd has been read in full, it removes nothing and serves the ports whose files are on disk. */
 export function createCore({ options, servers, links, log }: CoreOptions): Core {
   const model = createModel(options.service);
-  const tellProblems = createProblemTeller(log);
+  const networkOf = (key: string): string => model.networkOf(key) ?? '';
+  const lastProblemMs = new Map<string, number>();
+  const tellProblems = createProblemTeller(log, (key) => lastProblemMs.set(networkOf(key), Date.now()));
   const tellRefusal = refusalTeller(log);
   const ports = portServer({ servers, silence: (tap) => void setServerAddresses(links, tap, []), log });
   const setAddresses = tapAddresses({ links, servers, isForbidden: (address) => model.obstacle(address) !== undefined, tellRefusal });
@@ -101,13 +106,21 @@ export function createCore({ options, servers, links, log }: CoreOptions): Core 
     return refused;
   }
 
+  function networkProblems(): NetworkProblems {
+    const counts = new Map<string, number>();
+    for (const key of model.problems.keys()) counts.set(networkOf(key), (counts.get(networkOf(key)) ?? 0) + 1);
+    // What is over is forgotten, so the number of entries has a limit.
+    for (const network of lastProblemMs.keys()) if (!counts.has(network)) lastProblemMs.delete(network);
+    return new Map([...counts].map(([network, count]) => [network, { count, lastMs: lastProblemMs.get(network) ?? 0 }]));
+  }
+
   return {
     run,
     get serving() {
       return swept;
     },
     get troubles() {
-      return { problems: model.problems.size, refusals: tellRefusal.count() };
+      return { problems: networkProblems(), refusals: tellRefusal.count() };
     },
     inSync() {
       inSync = true;

@@ -1,5 +1,6 @@
 // The agent's Prometheus metrics.
 import { addProcessMetrics, Counter, Gauge, Registry } from '@calico-openstack/agent';
+import type { NetworkProblems } from './core.ts';
 
 /** The protocol of a guest's request. Dnsmasq answers DHCPv4, this agent the others. */
 export type Protocol = 'dhcpv4' | 'dhcpv6' | 'router-solicitation' | 'dns';
@@ -12,8 +13,8 @@ export type MetricsSources = {
   readonly networkOf: (tap: string) => string | undefined;
   /** The Dnsmasqs by their purpose. */
   readonly dnsmasqs: Readonly<Record<string, { isServing(): boolean; readonly restarts: number }>>;
-  /** How many ports and subnets are not served, or only in part. */
-  readonly problems: () => number;
+  /** The ports and subnets that are not served, or only in part. */
+  readonly problems: () => NetworkProblems;
   /** The number of ports whose files or addresses the disk or the kernel refuses. */
   readonly refusals: () => number;
   /** When the last warning or error was logged, in milliseconds since 1970. */
@@ -47,7 +48,24 @@ export function agentMetrics({ ports, networkOf, dnsmasqs, problems, refusals, l
     });
   };
   const inSync = new Gauge({ name: name('in_sync'), help: 'Whether etcd is followed and was read in full.', registers });
-  read('problems', 'Ports and subnets that are not served, or only in part.', problems);
+  const readByNetwork = (of: string, help: string, values: () => Iterable<readonly [network: string, value: number]>): void => {
+    new Gauge({
+      name: name(of),
+      help,
+      labelNames: ['network'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [network, value] of values()) this.set({ network }, value);
+      },
+    });
+  };
+  readByNetwork('problems', 'Ports and subnets that are not served, or only in part, by network.', () =>
+    [...problems()].map(([network, { count }]) => [network, count] as const),
+  );
+  readByNetwork('problem_timestamp_seconds', 'When the last problem of a network’s ports and subnets was logged, in seconds since 1970.', () =>
+    [...problems()].map(([network, { lastMs }]) => [network, lastMs / 1000] as const),
+  );
   read('refusals', 'Refusals by the disk or the kernel for single ports, which are retried.', refusals);
   read('last_error_timestamp_seconds', 'When the last warning or error was logged, in seconds since 1970; 0 when none was.', () => (lastErrorMs() ?? 0) / 1000);
   new Gauge({

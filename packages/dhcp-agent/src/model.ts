@@ -22,6 +22,8 @@ export interface Model {
   takeChanged(): ReadonlyMap<string, PortService | undefined>;
   /** Why ports and subnets are not served, or only in part, by etcd key. */
   readonly problems: ReadonlyMap<string, readonly string[]>;
+  /** The network of the port or subnet at an etcd key; undefined when its value does not say. */
+  networkOf(key: string): string | undefined;
 }
 
 /** A model without ports, subnets and taps. */
@@ -223,6 +225,7 @@ export function createModel(options: ServiceOptions): Model {
       return result;
     },
     problems,
+    networkOf: (key) => endpoints.get(key)?.networkId ?? networkOf.get(key),
   };
 }
 

@@ -13,7 +13,7 @@ test('metrics tell, by network, the ports and their requests, and forget a netwo
     ports: () => ports.values(),
     networkOf: (tap) => ports.get(tap)?.networkId,
     dnsmasqs: { dhcp: { isServing: () => true, restarts: 2 } },
-    problems: () => 3,
+    problems: () => new Map([['net-a', { count: 3, lastMs: 2500 }]]),
     refusals: () => 1,
     lastErrorMs: () => 1500,
   });
@@ -29,7 +29,8 @@ test('metrics tell, by network, the ports and their requests, and forget a netwo
     'ports{network="net-a",family="ipv4"} 2',
     'ports{network="net-a",family="ipv6"} 1',
     'ports{network="net-b",family="ipv6"} 1',
-    'problems 3',
+    'problem_timestamp_seconds{network="net-a"} 2.5',
+    'problems{network="net-a"} 3',
     'refusals 1',
     'requests_total{network="net-a",protocol="dhcpv4"} 2',
     'requests_total{network="net-a",protocol="dns"} 1',
