@@ -9,24 +9,33 @@ const text = (...names: string[]): string => names.map(session).join('');
 const contentOf = (whole: string): Content => ({ parts: [Buffer.from(whole)] });
 const content = (...names: string[]): Content => contentOf(text(...names));
 
-type Facts = { readonly current: string | undefined; readonly writtenMs: number | undefined; readonly hasOperatorsWord: boolean; readonly isOwnKnown: boolean };
+type Facts = {
+  readonly current: string | undefined;
+  readonly writtenMs: number | undefined;
+  readonly operatorsWord: 'configurations' | 'peers' | 'filters' | undefined;
+  readonly isOwnKnown: boolean;
+};
 
 function setUp(given: Partial<Facts> = {}) {
-  const facts: Facts = { current: text('mesh4-h2'), writtenMs: madeMs - 10_000, hasOperatorsWord: false, isOwnKnown: true, ...given };
-  const { current, writtenMs, hasOperatorsWord, isOwnKnown } = facts;
+  const facts: Facts = { current: text('mesh4-h2'), writtenMs: madeMs - 10_000, operatorsWord: undefined, isOwnKnown: true, ...given };
+  const { current, writtenMs, operatorsWord, isOwnKnown } = facts;
+  const said = (kind: typeof operatorsWord) => new Map(operatorsWord === kind ? [['x', { ok: false, reason: 'torn' } as never]] : []);
   const state = { nowMs: madeMs, confirmed: [] as number[] };
   const doubts = sessionDoubts({
     file: {
       read: async () => (current === undefined ? undefined : contentOf(current)),
       writtenMs: async () => writtenMs,
-      confirmWritten: async (atMs) => void state.confirmed.push(atMs),
+      async confirmWritten(atMs) {
+        await new Promise((resolve) => setImmediate(resolve));
+        state.confirmed.push(atMs);
+      },
     },
     ownName: 'h1',
     resources: {
       nodes: new Map(isOwnKnown ? [['h1', { ok: true, value: { name: 'h1', madeMs } as never }]] : []),
-      configurations: new Map(),
-      peers: new Map(),
-      filters: new Map(hasOperatorsWord ? [['f', { ok: false, reason: 'torn' }]] : []),
+      configurations: said('configurations'),
+      peers: said('peers'),
+      filters: said('filters'),
     },
     clock: { nowMs: () => state.nowMs },
   });
@@ -50,9 +59,11 @@ test('an operator’s session is in doubt until an operator says anything, and w
   wordless.state.nowMs = madeMs + 3_600_000;
   expect(await wordless.doubts(content())).toEqual(["'peer4-tor'"]);
   expect(wordless.state.confirmed).toEqual([]);
-  const spoken = setUp({ current: text('peer4-tor'), hasOperatorsWord: true });
-  spoken.state.nowMs = madeMs + 3_600_000;
-  expect(await spoken.doubts(content())).toEqual([]);
+  for (const operatorsWord of ['configurations', 'peers', 'filters'] as const) {
+    const spoken = setUp({ current: text('peer4-tor'), operatorsWord });
+    spoken.state.nowMs = madeMs + 3_600_000;
+    expect([operatorsWord, await spoken.doubts(content())]).toEqual([operatorsWord, []]);
+  }
 });
 
 test.each([

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resourceKey } from '@calico-openstack/datamodel';
@@ -49,6 +49,9 @@ test('what cannot be written is told, and written when it can be', async () => {
   mkdirSync(join(directory, 'late'));
   expect(await memory.remember()).toEqual([]);
   expect(readFileSync(path, 'utf8')).toContain('64999');
+  rmSync(path);
+  expect(await memory.remember()).toEqual([]); // there is nothing new, so nothing is written
+  expect(existsSync(path)).toBe(false);
 });
 
 test('a value that is not understood is looked up once, and again when it has changed or when etcd was away', async () => {
