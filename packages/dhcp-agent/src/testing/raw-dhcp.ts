@@ -62,6 +62,9 @@ export interface RawGuest {
   close(): void;
 }
 
+/** How long an answer that has to come is waited for: a busy machine may take seconds. */
+const patientMs = 20_000;
+
 let lastXid = 1;
 
 export function rawGuest(guest: Guest, mac: string): RawGuest {
@@ -149,9 +152,9 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
       return { stop: () => child.kill('SIGKILL') };
     },
     async lease6(message = {}) {
-      const offered = await self.ask6({ ...message, type: 'solicit' }, 5000);
+      const offered = await self.ask6({ ...message, type: 'solicit' }, patientMs);
       if (!offered || Object.keys(offered.addresses).length === 0) return offered;
-      return self.ask6({ ...message, type: 'request', addresses: Object.keys(offered.addresses), server: offered.server });
+      return self.ask6({ ...message, type: 'request', addresses: Object.keys(offered.addresses), server: offered.server }, patientMs);
     },
     close: () => wire.close(),
   };

@@ -119,7 +119,7 @@ export async function openWorld(): Promise<World> {
   const says = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
 
   let clearedAt = 0;
-  async function until(what: string, condition: () => boolean, limitMs = 20_000): Promise<void> {
+  async function until(what: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
     const giveUpMs = performance.now() + limitMs;
     while (!condition()) {
       if (performance.now() > giveUpMs) throw new Error(`waited in vain until ${what}\n${says().slice(-6000)}`);
