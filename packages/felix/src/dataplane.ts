@@ -4,7 +4,7 @@
 //     closed ──────────── begin(devices) ────────────► programmed
 //     until the datastore is known, nothing passes     note … step, note … step: the kernel follows the datastore
 //     from or to a workload interface
-import { familyOf, type IpAddress } from '@calico-openstack/addresses';
+import { type Cidr, familyOf, type IpAddress } from '@calico-openstack/addresses';
 import { type DesiredChange, type EndpointStatus, type LocalHostEndpoint, type LocalWorkload, noChange, type WorkloadId } from '@calico-openstack/datamodel';
 import type { ApplyReport, OpenTable } from '@calico-openstack/kernel';
 import {
@@ -51,8 +51,8 @@ export interface Dataplane {
    * stay as they are, because running workloads depend on them. Returns the tables that were created.
    */
   closeWhatIsOpen(): readonly TableName[];
-  /** Ends the closed state, because the datastore is known. The first step then compares what an earlier run has left with the desired state. */
-  begin(devices: Devices): void;
+  /** Ends the closed state, because the datastore is known. The first step then compares what an earlier run has left with the desired state. @param led the interfaces that addresses led to in an earlier run */
+  begin(devices: Devices, led: ReadonlyMap<Cidr, string>): void;
   /** Replaces the options of the renderer. */
   setOptions(options: RenderOptions): void;
   /**
@@ -113,7 +113,8 @@ class HostDataplane implements Dataplane {
     return missing;
   }
 
-  begin(devices: Devices): void {
+  begin(devices: Devices, led: ReadonlyMap<Cidr, string>): void {
+    this.#newSources.begin(led);
     const renderer = new Renderer(this.#options);
     this.#programming = { renderer, devices };
     this.#waitingHooks = Object.fromEntries(this.missingTables().map((name) => [name, []]));

@@ -365,7 +365,7 @@ export class Felix {
       obstacleOf: (name, ipv6) => this.#foreignChains.obstacleOf(name, ipv6),
     });
     const devices = createDevices(kernel, this.#deviceSettings(config), earlier, this.#clock);
-    this.#dataplane.begin(devices);
+    this.#dataplane.begin(devices, earlier.led);
     this.#guests.answerForGateways(devices);
     const sharing = new Sharing({
       open: (onHeard) => this.#kernel.talkOfAddresses(onHeard),

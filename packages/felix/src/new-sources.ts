@@ -1,8 +1,8 @@
 // Holds back from whom a workload may send until it is known that nobody else's connections have that address. As long as the connections of an address's former holder are not cut, the kernel
 // would take packets of the new holder for theirs, and let them pass without asking the new holder's policy.
-import { addressFromBytes, type IpAddress } from '@calico-openstack/addresses';
+import { addressFromBytes, type Cidr, hostCidr, type IpAddress } from '@calico-openstack/addresses';
 import type { NftElement } from '@calico-openstack/kernel';
-import { ownAddresses, ownAddressOf, type TableEdit } from '@calico-openstack/render';
+import { ownAddresses, ownAddressOf, ownInterfaceOf, type TableEdit } from '@calico-openstack/render';
 
 type Addition = Extract<TableEdit, { readonly edit: 'add-elements' }>;
 
@@ -14,6 +14,14 @@ export class NewSources {
   readonly #waiting = new Map<string, { readonly set: string; readonly element: NftElement; readonly address: IpAddress }>();
   /** The addresses whose former holder's connections have not been cut. */
   readonly #leaving = new Set<IpAddress>();
+
+  /** The interfaces that were allowed to send from addresses in an earlier run, until the first `take`. Who keeps what it had is no new owner. */
+  #earlier: ReadonlyMap<Cidr, string> = new Map();
+
+  /** Notes the interface that each address led to in an earlier run, as far as the kernel still says. */
+  begin(led: ReadonlyMap<Cidr, string>): void {
+    this.#earlier = led;
+  }
 
   /** Whether an edit of the table is held back, because it allows sources. An edit that forbids sources is not, and those that wait are forgotten. */
   holdsBack(edit: TableEdit): boolean {
@@ -40,10 +48,11 @@ export class NewSources {
   take(): readonly Addition[] {
     const edits: Addition[] = [];
     for (const [key, { set, element, address }] of this.#waiting) {
-      if (this.#leaving.has(address)) continue;
+      if (this.#leaving.has(address) && this.#earlier.get(hostCidr(address)) !== ownInterfaceOf(element.key)) continue;
       this.#waiting.delete(key);
       edits.push({ edit: 'add-elements', set, elements: [element] });
     }
+    this.#earlier = new Map();
     return edits;
   }
 }

@@ -8,4 +8,4 @@ export { qosLimits } from './qos.ts';
 export { baseTables, Renderer, type Rendering } from './renderer.ts';
 export { stampSet, stampsOf } from './stamps.ts';
 export { addressElement, ifnameBytes, u32 } from './statements.ts';
-export { earlierAddresses, floatingToFixed, leavingAddresses, ownAddresses, ownAddressOf } from './workloads.ts';
+export { earlierAddresses, floatingToFixed, leavingAddresses, ownAddresses, ownAddressOf, ownInterfaceOf } from './workloads.ts';

@@ -15,6 +15,8 @@ export const knownInterfaces = 'workload-interfaces';
 export const ownAddresses = (family: IpFamily): string => `workload-addresses${family}`;
 /** The bytes of the address in the key of an element of that set, behind the interface's name. */
 export const ownAddressOf = (key: Uint8Array): Uint8Array => key.subarray(ifnameLength);
+/** The name of the interface in such a key. */
+export const ownInterfaceOf = (key: Uint8Array): string => new TextDecoder().decode(key.subarray(0, ifnameLength)).replace(/\0+$/, '');
 const ifnameLength = 16;
 /** The set of addresses that left their workload while their connections are not cut yet. No rule uses it. An agent that was killed in between reads it at its next start. */
 export const leavingAddresses = (family: IpFamily): string => `leaving-addresses${family}`;
@@ -71,13 +73,11 @@ export function earlierAddresses(elementsOf: (set: NftSet) => Iterable<NftElemen
   const led = new Map<Cidr, string>();
   const named = (name: string): Iterable<NftElement> => elementsOf(workloadSets.inet.find((set) => set.name === name)!);
   for (const family of [4, 6] as const) {
-    for (const { key } of named(ownAddresses(family))) led.set(hostCidr(addressFromBytes(ownAddressOf(key))), nameFromBytes(key.subarray(0, ifnameLength)));
+    for (const { key } of named(ownAddresses(family))) led.set(hostCidr(addressFromBytes(ownAddressOf(key))), ownInterfaceOf(key));
     for (const { key } of named(leavingAddresses(family))) led.set(hostCidr(addressFromBytes(key)), '');
   }
   return led;
 }
-
-const nameFromBytes = (bytes: Uint8Array): string => new TextDecoder().decode(bytes).replace(/\0+$/, '');
 
 type Contribution = { readonly table: TableName; readonly set: string; readonly element: NftElement };
 /** The elements that must exist because of one workload, by table, set and key. */
