@@ -6,7 +6,7 @@ It reads the tables themselves: a port's dictionary as Neutron's API shows it co
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import sqlalchemy as sa
 from neutron.db import models_v2
@@ -54,6 +54,10 @@ class Reader:
         """The values that a query for one column selects."""
         return list(self._session.execute(query).scalars())
 
+    def tuples(self, query: Any) -> List[Tuple[Any, ...]]:
+        """The rows that a query selects, without their columns' names."""
+        return [tuple(row) for row in self._session.execute(query)]
+
 
 def grouped(rows: Sequence[Row], column: str) -> Dict[Any, List[Row]]:
     """The rows by the value of a column, in their order."""
@@ -65,11 +69,12 @@ def grouped(rows: Sequence[Row], column: str) -> Dict[Any, List[Row]]:
 
 def rows(params: Mapping[str, Sequence[str]]) -> Row:
     """The named ports, subnets, security groups (with rules) and address groups, and everything that they refer to."""
-    return _in_transaction(lambda reader: _rows(reader, params))
+    return in_transaction(lambda reader: _rows(reader, params))
 
 
 @db_api.retry_db_errors
-def _in_transaction(read: Any) -> Any:
+def in_transaction(read: Any) -> Any:
+    """What `read` returns for a reader."""
     # The transaction is new, so it sees everything that is committed by now, whatever transaction the caller is in.
     context = neutron_context.get_admin_context()
     with db_api.CONTEXT_READER.using(context):
@@ -92,8 +97,13 @@ def _rows(reader: Reader, params: Mapping[str, Sequence[str]]) -> Row:
         "paired_floating_ips": _paired_floating_ips(reader, ports),
         "address_groups": _address_groups(reader, set(params["address_groups"]) | address_groups),
         "qos_policies": _qos_policies(reader, policies),
-        "dns_domain": cfg.CONF.dns_domain if _has_dns() else None,
+        "dns_domain": dns_domain(),
     }
+
+
+def dns_domain() -> Optional[str]:
+    """Neutron's option `dns_domain`; None without its DNS extension."""
+    return cfg.CONF.dns_domain if _has_dns() else None
 
 
 def _has_dns() -> bool:
@@ -196,23 +206,24 @@ def _qos_policies(reader: Reader, ids: Set[str]) -> List[Row]:
 
 
 def page(params: Mapping[str, Any]) -> Row:
-    """The next objects of a kind, by id, and their rows. `owners` selects ports by the beginning of their device_owner."""
+    """The next objects of a kind, by id, and their rows."""
 
     def read(reader: Reader) -> Row:
         kind = params["kind"]
         table = _PAGED[kind].__table__
-        query = sa.select(table.c.id).where(table.c.id > params["after"]).order_by(table.c.id).limit(params["limit"])
-        if kind == "ports":
-            query = query.where(sa.or_(*(table.c.device_owner.startswith(owner, autoescape=True) for owner in params["owners"])))
-        ids = reader.ids(query)
-        question = {name: ids if name == kind else [] for name in _PAGED}
-        return {"ids": ids, "rows": _rows(reader, question)}
+        ids = reader.ids(sa.select(table.c.id).where(table.c.id > params["after"]).order_by(table.c.id).limit(params["limit"]))
+        nothing: Mapping[str, Sequence[str]] = {"ports": [], "subnets": [], "security_groups": [], "address_groups": []}
+        return {"ids": ids, "rows": _rows(reader, {**nothing, kind: ids})}
 
-    return _in_transaction(read)
+    return in_transaction(read)
+
+
+def owned_by(owners: Sequence[str]) -> Any:
+    """Whether a port's device_owner begins with one of these."""
+    return sa.or_(*(models_v2.Port.__table__.c.device_owner.startswith(owner, autoescape=True) for owner in owners))
 
 
 _PAGED = {
-    "ports": models_v2.Port,
     "subnets": models_v2.Subnet,
     "security_groups": sg_models.SecurityGroup,
     "address_groups": ag_models.AddressGroup,
@@ -221,7 +232,7 @@ _PAGED = {
 
 def ports_of(params: Mapping[str, str]) -> List[str]:
     """The ids of the ports to which a network, subnet, security group or QoS policy applies."""
-    return _in_transaction(lambda reader: reader.ids(_ports_of(params["of"], params["id"])))
+    return in_transaction(lambda reader: reader.ids(_ports_of(params["of"], params["id"])))
 
 
 def _ports_of(kind: str, object_id: str) -> Any:
@@ -258,7 +269,7 @@ def _ports_of(kind: str, object_id: str) -> Any:
 
 def subnets(params: Mapping[str, Any]) -> Row:
     """The prefixes and gateways of subnets, and their networks: those of one network, or all of an IP version."""
-    return _in_transaction(lambda reader: _places(reader, params))
+    return in_transaction(lambda reader: _places(reader, params))
 
 
 def _places(reader: Reader, params: Mapping[str, Any]) -> Row:
@@ -310,7 +321,7 @@ def not_carried_out(_params: Mapping[str, Any]) -> List[Row]:
                 found += [{"kind": table.name, "id": row_id, "what": answer} for row_id in ids]
         return found
 
-    return _in_transaction(read)
+    return in_transaction(read)
 
 
 def floating_ip_at(request: Any, port_id: str) -> Optional[Row]:

@@ -104,12 +104,12 @@ def main() -> None:
     end_with_parent()
     patch_eventlet()
     load_neutron(sys.argv[1:])
-    from calico_openstack import apply, options, rows  # pylint: disable=import-outside-toplevel
+    from calico_openstack import apply, options, rows, stamps  # pylint: disable=import-outside-toplevel
     from oslo_config import cfg  # pylint: disable=import-outside-toplevel
 
     options.register()
     check_configuration(cfg.CONF.ml2.mechanism_drivers)
-    questions: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {**rows.QUESTIONS, **apply.ORDERS}
+    questions: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {**rows.QUESTIONS, **stamps.QUESTIONS, **apply.ORDERS}
 
     def answer(method: str, params: Mapping[str, Any]) -> Any:
         if method not in questions:

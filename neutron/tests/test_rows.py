@@ -18,9 +18,10 @@ from neutron.db.port_security import models as psec
 from neutron.db.qos import models as qos
 from neutron.plugins.ml2 import models as ml2
 from neutron_lib.db import api as db_api
+from neutron_lib.db import standard_attr
 from sqlalchemy import orm
 
-from calico_openstack import rows
+from calico_openstack import rows, stamps
 
 NOTHING: Dict[str, List[str]] = {"ports": [], "subnets": [], "security_groups": [], "address_groups": []}
 
@@ -133,7 +134,7 @@ class RowsTest(unittest.TestCase):
         self.insert(securitygroup.SecurityGroup, id="loose", name="loose", stateful=False)
         self.insert(securitygroup.SecurityGroup, id="web", name="web", stateful=True)
         self.insert(qos.QosFIPPolicyBinding, policy_id="q", fip_id="f")
-        with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
+        with mock.patch.object(rows, "in_transaction", side_effect=lambda read: read(self.reader)):
             found = [(row["kind"], row["id"]) for row in rows.not_carried_out({})]
         self.assertEqual(found, [("security_group", "loose"), ("qos_fip_policy_bindings", "q")])
 
@@ -164,12 +165,44 @@ class RowsTest(unittest.TestCase):
         with self.assertRaises(LookupError):
             rows.within(request)("nothing", {})
 
-    def test_pages_go_by_id_and_ports_by_owner(self) -> None:
-        for port_id, owner in (("a", "compute:nova"), ("b", "network:dhcp"), ("c", "compute:az_1"), ("d", "compute:nova"), ("e", "computeX")):
-            self.port(port_id, device_owner=owner)
-        with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
-            pages = [rows.page({"kind": "ports", "after": after, "limit": 2, "owners": ["compute:"]})["ids"] for after in ("", "c", "d")]
+    def test_pages_go_by_id(self) -> None:
+        for subnet_id in ("a", "c", "d"):
+            self.subnet(subnet_id, "n", "10.0.0.0/24")
+        with mock.patch.object(rows, "in_transaction", side_effect=lambda read: read(self.reader)):
+            pages = [rows.page({"kind": "subnets", "after": after, "limit": 2})["ids"] for after in ("", "c", "d")]
         self.assertEqual(pages, [["a", "c"], ["d"], []])
+
+    def test_stamps_of_ports_go_by_id_and_owner_and_follow_revisions_and_floating_ips(self) -> None:
+        for port_id, owner in (("a", "compute:nova"), ("b", "network:dhcp"), ("c", "compute:az_1"), ("d", "compute:nova"), ("e", "computeX")):
+            number = next(self.numbers)
+            self.connection.execute(standard_attr.StandardAttribute.__table__.insert().values(id=number, resource_type="ports", revision_number=7))
+            self.port(port_id, device_owner=owner, standard_attr_id=number)
+        floating_ip = {"floating_ip_address": "203.0.113.9", "floating_network_id": "o", "floating_port_id": "fp", "fixed_ip_address": "10.0.0.7"}
+        self.insert(l3.FloatingIP, id="f", fixed_port_id="c", **floating_ip)
+        self.insert(l3.FloatingIP, id="g", fixed_port_id="d", **{**floating_ip, "floating_ip_address": "203.0.113.10"})
+        answers = [stamps._port_stamps(self.reader, {"after": after, "limit": 2, "owners": ["compute:"]}) for after in ("", "c", "d")]
+        self.assertEqual(answers, [[("a", "7"), ("c", "7 f 10.0.0.7 203.0.113.9")], [("d", "7 g 10.0.0.7 203.0.113.10")], []])
+
+    def test_the_shared_stamp_follows_what_many_endpoints_contain(self) -> None:
+        self.insert(models_v2.Network, id="n", name="net")
+        self.insert(models_v2.Subnet, id="s", network_id="n", ip_version=4, cidr="10.0.0.0/24", gateway_ip="10.0.0.1", enable_dhcp=True)
+        self.insert(securitygroup.SecurityGroup, id="g", name="web", stateful=True)
+        self.insert(qos.QosPolicy, id="q", name="q")
+        self.insert(qos.QosPacketRateLimitRule, id="r", qos_policy_id="q", max_kpps=5, direction="egress")
+        seen = [stamps._shared_stamp(self.reader)]
+        for model, change in (
+            (models_v2.Network, {"name": "other"}),
+            (models_v2.Subnet, {"gateway_ip": "10.0.0.2"}),
+            (securitygroup.SecurityGroup, {"name": "db"}),
+            (qos.QosPacketRateLimitRule, {"max_kpps": 6}),
+        ):
+            self.connection.execute(model.__table__.update().values(**change))
+            seen.append(stamps._shared_stamp(self.reader))
+        self.insert(qos.QosNetworkPolicyBinding, policy_id="q", network_id="n")
+        self.insert(qos.QosBandwidthLimitRule, id="w", qos_policy_id="q", max_kbps=1, max_burst_kbps=0, direction="egress")
+        seen.append(stamps._shared_stamp(self.reader))
+        self.assertEqual(len(set(seen)), len(seen))
+        self.assertEqual(seen[-1], stamps._shared_stamp(self.reader))
 
     def test_the_ports_to_which_an_object_applies(self) -> None:
         for network, policy in (("n", None), ("m", "q")):
@@ -191,7 +224,7 @@ class RowsTest(unittest.TestCase):
         self.insert(models_v2.IPAllocation, port_id="b", ip_address="10.0.0.7", subnet_id="s", network_id="n")
         self.insert(securitygroup.SecurityGroupPortBinding, port_id="a", security_group_id="g")
         self.insert(qos.QosPortPolicyBinding, port_id="a", policy_id="q")
-        with mock.patch.object(rows, "_in_transaction", side_effect=lambda read: read(self.reader)):
+        with mock.patch.object(rows, "in_transaction", side_effect=lambda read: read(self.reader)):
             questions = (("network", "n"), ("network_pairs", "n"), ("pair_holders", "v"), ("subnet", "s"), ("security_group", "g"), ("qos_policy", "q"))
             found = {kind: sorted(rows.ports_of({"of": kind, "id": i})) for kind, i in questions}
         self.assertEqual(found.pop("pair_holders"), ["b", "e"])  # c is of another network

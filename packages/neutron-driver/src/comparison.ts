@@ -5,6 +5,7 @@ import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import type { Options } from './option-table.ts';
 import { createProjectNames } from './projects.ts';
 import type { ResyncOptions } from './resync.ts';
+import { createRightPorts } from './right-ports.ts';
 import type { Background } from './sources.ts';
 import { keysOf, type Settings } from './sync/plan.ts';
 import { createSync, type Sync } from './sync/sync.ts';
@@ -40,5 +41,5 @@ export function createComparison({ options, etcd, source, log, clock }: Comparis
   });
   const sync = createSync({ etcd, settings, projects, addresses: async () => ({ policy, infrastructure: await infrastructure.recent() }), nowMs: clock.nowMs });
   const addresses = async () => ({ policy, infrastructure: await infrastructure.fresh() });
-  return { settings, infrastructure, sync, resync: { etcd, source, sync, settings, projects, addresses, clock } };
+  return { settings, infrastructure, sync, resync: { etcd, source, sync, settings, projects, addresses, rightPorts: createRightPorts(), clock } };
 }

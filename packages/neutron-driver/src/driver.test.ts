@@ -96,6 +96,10 @@ function setUp(some: Partial<Options> = {}) {
         pages.push(kind);
         return background.page(kind, after, limit);
       }
+      case 'shared_stamp':
+        return background.sharedStamp();
+      case 'port_stamps':
+        return background.portStamps((params as { after: string }).after, (params as { limit: number }).limit);
       case 'not_carried_out':
         return background.notCarriedOut();
       case 'set_port_status': {
@@ -256,7 +260,7 @@ test('a tool has everything compared, and is told what was done; what resync wro
   await connectProcess('rows', 8);
   const tool = await connectProcess('tool', 9);
   expect(await tool.call('resync', {})).toMatchObject({ ok: true, phases: { subnets: { created: 1 } } });
-  expect(new Set(pages)).toEqual(new Set(['subnets', 'address_groups', 'security_groups', 'ports']));
+  expect(new Set(pages)).toEqual(new Set(['subnets', 'address_groups', 'security_groups']));
   await eventually(() => expect(questions.filter(({ subnets }) => subnets.includes('s1'))).toHaveLength(2));
   await expect(tool.call('resize', {})).rejects.toMatchObject({ code: 'NO_SUCH_METHOD' });
 });

@@ -203,10 +203,10 @@ type Callees = {
 function runResync(peer: Peer, params: unknown, upkeep: Callees['upkeep']): Promise<ResyncSummary> {
   const request = parseRequest(params);
   if (!request)
-    throw new Refusal('BAD_SCOPE', 'resync takes lists of ids: networks, subnets, ports, security_groups; and include_sgs_for_ports, dry_run, progress');
-  const { scope, dryRun, progress } = request;
+    throw new Refusal('BAD_SCOPE', 'resync takes lists of ids: networks, subnets, ports, security_groups; and include_sgs_for_ports, dry_run, deep, progress');
+  const { scope, dryRun, deep, progress } = request;
   const onProgress = (reached: ResyncProgress): void => void peer.call('progress', reached, progressTimeoutMs).catch(() => {});
-  return upkeep.resync(scope, { dryRun, ...(progress && { onProgress }) });
+  return upkeep.resync(scope, { dryRun, deep, ...(progress && { onProgress }) });
 }
 
 /** The calls that Neutron's processes and operators' tools can make. */

@@ -1,6 +1,7 @@
 // The scope of a resync: everything, or the objects that an operator names together with what belongs to them.
 import { z } from 'zod';
-import type { Background, PagedKind } from './sources.ts';
+import type { RowsQuestion } from './rows.ts';
+import type { Background } from './sources.ts';
 
 const ids = z.array(z.string().min(1)).default([]);
 const named = z.strictObject({ networks: ids, subnets: ids, ports: ids, security_groups: ids, include_sgs_for_ports: z.boolean().default(false) });
@@ -8,25 +9,30 @@ const named = z.strictObject({ networks: ids, subnets: ids, ports: ids, security
 /** Either everything, or objects by id. A network stands for its subnets and ports, a subnet for the ports with addresses in it. Names are those of upstream's summary. */
 export type ResyncScope = { readonly all: true } | ({ readonly all: false } & Readonly<z.infer<typeof named>>);
 
+/** The kinds of objects that are compared, in the order in which they need each other. */
+export const comparedKinds = ['subnets', 'address_groups', 'security_groups', 'ports'] as const satisfies readonly (keyof RowsQuestion)[];
+/** One of `comparedKinds`. */
+export type ComparedKind = (typeof comparedKinds)[number];
+
 /** The scope of a full resync. */
 export const everything: ResyncScope = { all: true };
 
-/** A request for a resync. `progress`: whether the caller wants to be called with its progress. */
-export type ResyncRequest = { readonly scope: ResyncScope; readonly dryRun: boolean; readonly progress: boolean };
+/** A request for a resync. `deep`: whether to read all ports, also those whose revisions have not changed. `progress`: whether the caller wants to be called with its progress. */
+export type ResyncRequest = { readonly scope: ResyncScope; readonly dryRun: boolean; readonly deep: boolean; readonly progress: boolean };
 
-const request = named.extend({ dry_run: z.boolean().default(false), progress: z.boolean().default(false) });
+const request = named.extend({ dry_run: z.boolean().default(false), deep: z.boolean().default(false), progress: z.boolean().default(false) });
 
 /** Parses the parameters of the call `resync`. Without any named object, the scope is everything. undefined when they are malformed. */
 export function parseRequest(params: unknown): ResyncRequest | undefined {
   const parsed = request.safeParse(params ?? {});
   if (!parsed.success) return undefined;
-  const { dry_run: dryRun, progress, ...scope } = parsed.data;
+  const { dry_run: dryRun, deep, progress, ...scope } = parsed.data;
   const names = scope.networks.length + scope.subnets.length + scope.ports.length + scope.security_groups.length;
-  return { scope: names === 0 ? everything : { all: false, ...scope }, dryRun, progress };
+  return { scope: names === 0 ? everything : { all: false, ...scope }, dryRun, deep, progress };
 }
 
 /** The ids of each kind to compare; undefined when all are to be compared. */
-export async function idsOf(scope: ResyncScope, source: Background): Promise<Readonly<Record<PagedKind, readonly string[]>> | undefined> {
+export async function idsOf(scope: ResyncScope, source: Background): Promise<Readonly<Record<ComparedKind, readonly string[]>> | undefined> {
   if (scope.all) return undefined;
   const subnets = new Set(scope.subnets);
   const ports = new Set(scope.ports);

@@ -1,16 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { expect, test } from 'vitest';
-import { type ResyncSummary, resync } from './resync.ts';
+import { describe, expect, test } from 'vitest';
+import { type ResyncHow, type ResyncSummary, resync } from './resync.ts';
 import { parseRequest, type ResyncScope } from './resync-scope.ts';
+import { createRightPorts } from './right-ports.ts';
 import type { RuleRow } from './rows.ts';
 import type { Background } from './sources.ts';
-import { keysOf, type Settings } from './sync/plan.ts';
+import { felixConfigurationKey, keysOf, type Settings } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
+import { stampsOver } from './testing/background.ts';
 import { database } from './testing/database.ts';
-import { bindingRow, portRow, ruleRow, subnetRow } from './testing/rows.ts';
-import { addresses, defaultQosOptions, ownsAll } from './testing/settings.ts';
+import { bindingRow, floatingIpRow, portRow, ruleRow, subnetRow } from './testing/rows.ts';
+import { addresses, defaultQosOptions } from './testing/settings.ts';
 
 const settings: Settings = { keys: keysOf(undefined), qos: defaultQosOptions };
 const root = '/calico/resources/v3/projectcalico.org';
@@ -27,16 +29,27 @@ function setUp() {
     },
   };
   const db = database();
-  const state: { beforePage?: (kind: string) => void } = {};
+  const state: { beforePage?: (kind: string) => void; revisions: boolean } = { revisions: true };
+  const inDepth: string[] = [];
+  const stamps = stampsOver(db);
   const source: Background = {
     ...db.source,
     page: async (kind, after, limit) => {
       state.beforePage?.(kind);
       const ids = db
         .ids(kind)
-        .filter((id) => id > after && (kind !== 'ports' || ownsAll(db.tables.ports.get(id))))
+        .filter((id) => id > after)
         .slice(0, Math.min(limit, 2));
       return { ids, rows: db.read({ ports: [], subnets: [], security_groups: [], address_groups: [], [kind]: ids }) };
+    },
+    rows: async (question) => {
+      inDepth.push(...question.ports);
+      return db.source.rows(question);
+    },
+    sharedStamp: async () => (state.revisions ? stamps.sharedStamp() : undefined),
+    portStamps: async (after, limit) => {
+      state.beforePage?.('ports');
+      return stamps.portStamps(after, Math.min(limit, 2));
     },
     portsOf: async (of, id) => {
       const ports = [...db.tables.ports.values()];
@@ -53,8 +66,10 @@ function setUp() {
   const projects = Object.assign(async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])), { forget: () => {} }); // Keystone knows none of the projects
   const wrote: string[] = [];
   const failed: string[] = [];
-  const run = (scope?: ResyncScope): Promise<ResyncSummary> =>
-    resync(
+  const rightPorts = createRightPorts();
+  const run = (scope?: ResyncScope, how?: ResyncHow): Promise<ResyncSummary> => {
+    inDepth.length = 0;
+    return resync(
       {
         etcd,
         source,
@@ -62,12 +77,15 @@ function setUp() {
         settings,
         projects,
         addresses,
+        rightPorts,
         onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
         onFailed: ({ id }) => failed.push(id),
         onWarning: () => {},
       },
       scope,
+      how,
     );
+  };
   const fill = (): void => {
     db.tables.address_groups.set('office', { id: 'office', name: 'office', addresses: ['10.0.0.0/8'] });
     for (const id of ['g1', 'g2', 'g3'])
@@ -75,7 +93,7 @@ function setUp() {
     for (const id of ['s1', 's2']) db.tables.subnets.set(id, subnetRow({ id }));
     for (const id of ['p1', 'p2', 'p3', 'p4', 'p5']) db.tables.ports.set(id, portRow({ id, security_groups: ['g1'], bindings: [bindingRow('h1')] }));
   };
-  return { etcd, contents, db, run, fill, state, wrote, failed };
+  return { etcd, contents, db, run, fill, state, wrote, failed, inDepth, rightPorts };
 }
 test('what is there and would be refused is listed, and stands in the way of nothing', async () => {
   const { db, run, fill } = setUp();
@@ -144,6 +162,67 @@ test('what is missing is made, what differs is put right, what is too much goes;
   expect(Object.keys(now).sort()).toEqual([...Object.keys(right), ...Object.keys(others)].sort());
   expect(wrote.toSorted()).toEqual(['gone', 'gone', 'gone', 'p1', 'p2', 'p3', 's1']);
   void db;
+});
+
+describe('ports that were right are read in depth again only', () => {
+  const [all, keyOf] = [['p1', 'p2', 'p3', 'p4', 'p5'], (port: string, host = 'h1') => settings.keys.endpoint({ host, device: portRow().device_id }, port)];
+  /** A filled world whose ports a resync has found right. */
+  async function settled() {
+    const w = setUp();
+    w.fill();
+    await w.run();
+    await w.run();
+    await w.run();
+    expect(w.inDepth).toEqual([]);
+    return w;
+  }
+
+  test('after a change of the port or of its floating IPs in Neutron', async () => {
+    const { db, run, inDepth } = await settled();
+    db.tables.ports.set('p2', { ...db.tables.ports.get('p2')!, mac_address: 'fa:16:3e:99:99:99' });
+    db.floatingIps.push(floatingIpRow({ id: 'f', fixed_port_id: 'p4' }));
+    db.tables.ports.delete('p5');
+    expect(counts(await run())).toMatchObject({ endpoints: [2, 0, 2, 1] });
+    expect(inDepth.filter((id, at) => inDepth.indexOf(id) === at)).toEqual(['p2', 'p4', 'p5']);
+    expect(counts(await run())).toMatchObject({ endpoints: [4, 0, 0, 0] });
+    expect(inDepth).toEqual(['p2', 'p4']);
+    await run();
+    expect(inDepth).toEqual([]);
+  });
+
+  test('after a change of any of their keys in etcd, by whomever', async () => {
+    const { etcd, contents, run } = await settled();
+    const before = contents();
+    await etcd.transact([], [{ put: keyOf('p1'), value: 'torn' }, { delete: keyOf('p2') }, { put: keyOf('p3', 'h9'), value: '{}' }, { delete: keyOf('p5') }]);
+    await etcd.transact([], [{ put: keyOf('p5'), value: before[keyOf('p5')]! }]);
+    expect(counts(await run())).toMatchObject({ endpoints: [2, 1, 1, 1] });
+    expect(Object.keys(contents())).toEqual(Object.keys(before));
+  });
+
+  test.each<readonly [string, (w: Awaited<ReturnType<typeof settled>>) => unknown]>([
+    ['a security group is renamed', ({ db }) => db.tables.security_groups.set('g1', { ...db.tables.security_groups.get('g1')!, name: 'renamed' })],
+    ['FelixConfiguration is written', ({ etcd }) => etcd.transact([], [{ put: felixConfigurationKey, value: '{}' }])],
+    ['Neutron counts no revisions', ({ state }) => Object.assign(state, { revisions: false })],
+    ['etcd was restored', ({ rightPorts }) => rightPorts.forget()],
+  ])('all of them, when %s', async (_what, happen) => {
+    const w = await settled();
+    await happen(w);
+    await w.run();
+    expect([...new Set(w.inDepth)]).toEqual(all);
+  });
+
+  test('all of them, when an operator asks for it', async () => {
+    const { run, inDepth } = await settled();
+    await run(undefined, { deep: true });
+    expect(inDepth).toEqual(all);
+  });
+
+  test('never: those with address pairs, since their floating IPs depend on other ports', async () => {
+    const { db, run, inDepth } = await settled();
+    db.tables.ports.set('p3', { ...db.tables.ports.get('p3')!, allowed_address_pairs: [{ ip_address: '10.40.0.9', mac_address: '' }] });
+    for (let passes = 0; passes < 3; passes += 1) await run();
+    expect(inDepth).toEqual(['p3']);
+  });
 });
 
 test('what changes while it compares is not undone by what it read before', async () => {
@@ -222,8 +301,8 @@ test('a network stands for its subnets and ports, a subnet for the ports with ad
 
 test.each([{ ports: [7] }, { ports: 'p1' }, { port: ['p1'] }, []])('%j is no scope, and nothing named is everything', (wrong) => {
   expect(parseRequest(wrong)).toBeUndefined();
-  expect(parseRequest(undefined)).toEqual({ scope: { all: true }, dryRun: false, progress: false });
-  expect(parseRequest({ ports: [], dry_run: true })).toEqual({ scope: { all: true }, dryRun: true, progress: false });
+  expect(parseRequest(undefined)).toEqual({ scope: { all: true }, dryRun: false, deep: false, progress: false });
+  expect(parseRequest({ ports: [], dry_run: true })).toEqual({ scope: { all: true }, dryRun: true, deep: false, progress: false });
 });
 
 /** What upstream's driver of 2025 had in etcd for two ports, recorded from a real one on Neutron 20, and the same cloud in Neutron's rows. */

@@ -1,21 +1,20 @@
 // Compares the values of Neutron's objects in etcd with Neutron's database, and synchronises the objects that differ. It never writes what it compared, which is old by then: rows and values are read again for that.
 import { type Clock, systemClock } from '@calico-openstack/agent';
-import { type NamespacedPlural, parseWorkloadEndpointName, resourcePrefix, rfc3339Seconds, subnetPrefix } from '@calico-openstack/datamodel';
-import { type Etcd, EtcdError, type KeyValue } from '@calico-openstack/etcd';
+import { rfc3339Seconds } from '@calico-openstack/datamodel';
+import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { type LeftOut, wouldBeRefused } from './addressing/audit.ts';
 import type { AddressRules } from './addressing/rules.ts';
 import { ensureClusterRecords } from './cluster.ts';
+import { type Held, readHeld } from './held.ts';
 import type { ProjectLookup } from './projects.ts';
-import { everything, idsOf, type ResyncScope } from './resync-scope.ts';
+import { type ComparedKind, comparedKinds, everything, idsOf, type ResyncScope } from './resync-scope.ts';
+import type { RightPorts, RightPortsPass } from './right-ports.ts';
 import { noRows, noRowsQuestion, type Rows } from './rows.ts';
-import { type Background, type PagedKind, pagedKinds } from './sources.ts';
+import type { Background, PagedKind } from './sources.ts';
 import { type Change, changeKey } from './sync/change.ts';
 import { birth } from './sync/content.ts';
-import { type Found, felixConfigurationKey, plan, projectsOf, type Settings, type Unit } from './sync/plan.ts';
+import { felixConfigurationKey, plan, projectsOf, type Settings, type Unit } from './sync/plan.ts';
 import type { Sync } from './sync/sync.ts';
-import { networkSetName } from './translate/address-group.ts';
-import type { Slot } from './translate/endpoint.ts';
-import { policyName } from './translate/policy.ts';
 
 /** The result of one phase of a resync, with upstream's names. */
 export type Phase = {
@@ -57,6 +56,8 @@ export type ResyncOptions = {
   readonly sync: Sync;
   readonly settings: Settings;
   readonly projects: ProjectLookup;
+  /** The ports that the last resync found right. They are read in depth only when their revisions differ. */
+  readonly rightPorts: RightPorts;
   /** Called with each object that etcd refuses. */
   readonly onFailed: (change: Change, error: unknown) => void;
   /** Called with the changes that were written, which have to be checked once more (sync/journal.ts). */
@@ -70,6 +71,8 @@ export type ResyncOptions = {
 export type ResyncHow = {
   /** Whether to write nothing, and only count the differences. */
   readonly dryRun?: boolean;
+  /** Whether to read all ports in depth, also those whose revisions have not changed. */
+  readonly deep?: boolean;
   /** Called after each page and each batch of repairs. */
   readonly onProgress?: (progress: ResyncProgress) => void;
 };
@@ -77,18 +80,26 @@ export type ResyncHow = {
 export type ResyncProgress = { readonly phase: string } & Readonly<Pick<Phase, 'neutron_items' | 'etcd_items' | 'created' | 'updated' | 'deleted' | 'failed'>>;
 
 const pageSize = 500;
+/** How many ports' stamps are read at once. */
+const stampsSize = 10_000;
 /** How many differing objects are synchronised together. They are few, so that API calls never wait long for the database. */
 const batchSize = 50;
 const deadlineMs = 300_000;
 /** The summary lists at most this many of the objects that would be refused. */
 const maxListed = 1000;
 
-const phaseNames: Readonly<Record<PagedKind, string>> = { subnets: 'subnets', address_groups: 'address_groups', security_groups: 'policy', ports: 'endpoints' };
+const phaseNames: Readonly<Record<ComparedKind, string>> = {
+  subnets: 'subnets',
+  address_groups: 'address_groups',
+  security_groups: 'policy',
+  ports: 'endpoints',
+};
 
 /** Runs a resync. Groups are compared before the endpoints that belong to them. Never rejects: an error is in the summary. */
 export async function resync(options: ResyncOptions, scope: ResyncScope = everything, how: ResyncHow = {}): Promise<ResyncSummary> {
   const { clock = systemClock } = options;
-  const { dryRun = false, onProgress = () => {} } = how;
+  const { dryRun = false, deep = false, onProgress = () => {} } = how;
+  if (deep) options.rightPorts.forget();
   const begunMs = clock.nowMs();
   const total = stopwatch(clock);
   const phases: Record<string, Phase> = {};
@@ -102,7 +113,7 @@ export async function resync(options: ResyncOptions, scope: ResyncScope = everyt
     const addresses = await options.addresses();
     const leftOut: LeftOut[] = [];
     const named = await idsOf(scope, options.source);
-    for (const kind of pagedKinds) {
+    for (const kind of comparedKinds) {
       const only = named?.[kind];
       if (only?.length === 0) continue;
       const phase = newPhase();
@@ -156,30 +167,72 @@ type Pass = Omit<ResyncOptions, 'addresses'> &
     readonly only: readonly string[] | undefined;
   };
 
-async function runPhase(kind: PagedKind, options: Pass, phase: Phase): Promise<void> {
-  const { source, settings, projects, addresses, clock, only } = options;
-  const held = await timed(phase, 'etcd_read_ms', clock, () => readHeld(kind, options));
+async function runPhase(kind: ComparedKind, options: Pass, phase: Phase): Promise<void> {
+  const { etcd, source, settings, projects, addresses, clock, only } = options;
+  const right = kind === 'ports' && !only ? await timed(phase, 'neutron_read_ms', clock, () => beginPass(options)) : undefined;
+  const held = await timed(phase, 'etcd_read_ms', clock, () => readHeld(kind, etcd, settings, right?.warm));
   phase.etcd_items = held.items;
-  const batches = only ? namedBatches(kind, only, source) : pages(kind, source);
+  const states = new Map<string, string>();
+  if (right) await timed(phase, 'neutron_read_ms', clock, () => passOver(right, held, states, options, phase));
+  const batches = only || kind === 'ports' ? namedBatches(kind, only ?? [...states.keys()], source) : pages(kind, source);
   for (;;) {
     const { value, done } = await timed(phase, 'neutron_read_ms', clock, () => batches.next());
     if (done) break;
     const { ids, rows } = value;
     phase.neutron_items += ids.length;
+    if (right) await timed(phase, 'etcd_read_ms', clock, () => held.readValues(ids));
     const changes = ids.map((id) => held.change(id));
     const names = await projects(projectsOf(rows), source);
     const { units, unnamed, leftOut } = plan(changes, { found: held.found, rows, projects: names, settings, addresses, born: () => birth() });
     options.leftOut.push(...leftOut);
     if (!options.dryRun) options.onWrote(changes.filter((change) => unnamed.has(change.id)));
     phase.correct += ids.length - units.length;
+    const doubtful = new Set([...units.map((unit) => unit.change.id), ...unnamed, ...leftOut.map(({ id }) => id)]);
+    right?.compared(
+      ids.filter((id) => !doubtful.has(id)),
+      states,
+      rows,
+      names,
+    );
     await repair(units, options, phase);
     for (const change of changes) held.seen(change.id);
     options.progress();
   }
+  right?.end();
   if (only) return;
   const { units } = plan(held.unseen(), { found: held.found, rows: noRows, projects: new Map(), settings, addresses, born: () => birth() });
   await repair(units, options, phase);
-  await held.removeUnreadable(phase, options.dryRun);
+  phase.deleted += await held.removeUnreadable(options.dryRun);
+}
+
+/** Begins a pass over all ports. What they share is read before any of them: a change meanwhile then makes the next resync read them. */
+async function beginPass({ etcd, source, projects, addresses, rightPorts }: Pass): Promise<RightPortsPass> {
+  const { revision, found } = await etcd.get(felixConfigurationKey);
+  const stamp = await source.sharedStamp();
+  const rules = [addresses.policy, addresses.infrastructure.addresses] as const;
+  const common = stamp === undefined ? undefined : { stamp, felixConfiguration: found?.modRevision, rules };
+  return rightPorts.begin(common, revision, await projects(rightPorts.projects, source));
+}
+
+/** Passes over the ports that are known to be right. `states` gets the state of each of the others. */
+async function passOver(right: RightPortsPass, held: Held, states: Map<string, string>, { source, progress }: Pass, phase: Phase): Promise<void> {
+  for (let after = ''; ; ) {
+    const stamps = await source.portStamps(after, stampsSize);
+    const last = stamps.at(-1);
+    if (!last) return;
+    for (const [id, stamp] of stamps) {
+      const state = `${stamp};${held.revisions(id)}`;
+      if (!right.isRight(id, state)) {
+        states.set(id, state);
+        continue;
+      }
+      held.seen(id);
+      phase.neutron_items += 1;
+      phase.correct += 1;
+    }
+    after = last[0];
+    progress();
+  }
 }
 
 type Batch = { readonly ids: readonly string[]; readonly rows: Rows };
@@ -196,11 +249,17 @@ async function* pages(kind: PagedKind, source: Background): AsyncGenerator<Batch
   }
 }
 
-/** Reads the objects with these ids, in batches. Objects that Neutron does not have any more are removed from etcd. */
-async function* namedBatches(kind: PagedKind, ids: readonly string[], source: Background): AsyncGenerator<Batch, undefined> {
-  for (let start = 0; start < ids.length; start += pageSize) {
+/** Reads the objects with these ids, in batches, and the next one while one is compared. Objects that Neutron does not have any more are removed from etcd. */
+async function* namedBatches(kind: ComparedKind, ids: readonly string[], source: Background): AsyncGenerator<Batch, undefined> {
+  const read = async (start: number): Promise<Batch> => {
     const some = ids.slice(start, start + pageSize);
-    yield { ids: some, rows: await source.rows({ ...noRowsQuestion, [kind]: some }) };
+    return { ids: some, rows: some.length === 0 ? noRows : await source.rows({ ...noRowsQuestion, [kind]: some }) };
+  };
+  for (let start = 0, reading = read(0); start < ids.length; start += pageSize) {
+    const batch = await reading;
+    reading = read(start + pageSize);
+    reading.catch(() => {}); // the error is thrown when the batch is needed
+    yield batch;
   }
 }
 
@@ -265,104 +324,4 @@ function verdict(unit: Unit): 'created' | 'updated' | 'deleted' {
   if (unit.operations.every((operation) => 'delete' in operation)) return 'deleted';
   const fresh = unit.compares.some((compare) => 'modRevision' in compare && compare.modRevision === 0);
   return fresh ? 'created' : 'updated';
-}
-
-type Held = {
-  readonly items: number;
-  readonly found: Found;
-  change(id: string): Change;
-  seen(id: string): void;
-  /** The objects that etcd has and that were in none of Neutron's pages. */
-  unseen(): readonly Change[];
-  removeUnreadable(phase: Phase, dryRun: boolean): Promise<void>;
-};
-
-/** Reads what etcd holds of a kind. Only names that this driver gives are considered, because operators may have policies and sets of their own. */
-async function readHeld(kind: PagedKind, { etcd, settings }: Pick<ResyncOptions, 'etcd' | 'settings'>): Promise<Held> {
-  const { keys } = settings;
-  const prefixOf = (plural: NamespacedPlural): string => resourcePrefix(plural, keys.namespace);
-  switch (kind) {
-    case 'subnets': {
-      const prefix = subnetPrefix(keys.region);
-      return byId(
-        await readPrefixes(etcd, [prefix]),
-        (key) => key.slice(prefix.length),
-        (id) => ({ kind: 'subnet', id }),
-      );
-    }
-    case 'address_groups': {
-      const start = `${prefixOf('networksets')}${networkSetName('')}`;
-      return byId(
-        await readPrefixes(etcd, [start]),
-        (key) => key.slice(start.length),
-        (id) => ({ kind: 'address_group', id }),
-      );
-    }
-    case 'security_groups': {
-      const start = `${prefixOf('networkpolicies')}${policyName('')}`;
-      const sets = `${prefixOf('networksets')}${networkSetName('')}`;
-      const held = await readPrefixes(etcd, [start, sets]);
-      return byId(
-        held,
-        (key) => (key.startsWith(start) ? key.slice(start.length) : undefined),
-        (id) => ({ kind: 'security_group', id }),
-      );
-    }
-    case 'ports':
-      return heldPorts(etcd, [prefixOf('workloadendpoints'), prefixOf('livemigrations')], `${prefixOf('networkpolicies')}${policyName('')}`);
-    default:
-      return kind satisfies never;
-  }
-}
-
-async function readPrefixes(etcd: Etcd, prefixes: readonly string[]): Promise<Map<string, KeyValue>> {
-  const held = new Map<string, KeyValue>();
-  for (const prefix of prefixes) for (const entry of (await etcd.range(prefix)).found) held.set(entry.key, entry);
-  return held;
-}
-
-/** The values of prefixes that were read completely, so that a key that is not among them is known to be absent. */
-const wholly = (held: ReadonlyMap<string, KeyValue>): Found => ({ has: () => true, get: (key) => held.get(key) });
-
-function byId(held: ReadonlyMap<string, KeyValue>, idOf: (key: string) => string | undefined, changeOf: (id: string) => Change): Held {
-  const left = new Set([...held.keys()].map(idOf).filter((id) => id !== undefined));
-  return {
-    items: left.size,
-    found: wholly(held),
-    change: changeOf,
-    seen: (id) => left.delete(id),
-    unseen: () => [...left].map(changeOf),
-    removeUnreadable: async () => {},
-  };
-}
-
-async function heldPorts(etcd: Etcd, prefixes: readonly string[], policies: string): Promise<Held> {
-  const held = await readPrefixes(etcd, prefixes);
-  const slots = new Map<string, Slot[]>();
-  const unreadable: KeyValue[] = [];
-  for (const entry of held.values()) {
-    const name = entry.key.slice(prefixes.find((prefix) => entry.key.startsWith(prefix))!.length);
-    const parts = parseWorkloadEndpointName(name);
-    if (parts && parts.orchestrator !== 'openstack') continue; // an endpoint of another orchestrator
-    if (parts) slots.set(parts.endpoint, [...(slots.get(parts.endpoint) ?? []), { host: parts.host, device: parts.workload }]);
-    else if (name.includes('-openstack-')) unreadable.push(entry);
-  }
-  const configuration = (await etcd.get(felixConfigurationKey)).found;
-  const known = new Map([...held, ...(await readPrefixes(etcd, [policies]))]);
-  if (configuration) known.set(felixConfigurationKey, configuration);
-  const change = (id: string): Change => ({ kind: 'port', id, slots: slots.get(id) ?? [] });
-  const left = new Set(slots.keys());
-  return {
-    items: held.size,
-    found: wholly(known),
-    change,
-    seen: (id) => left.delete(id),
-    unseen: () => [...left].map(change),
-    /** Deletes endpoints whose names cannot be parsed. Upstream's driver writes such names for ports without a device. */
-    removeUnreadable: async (phase, dryRun) => {
-      for (const { key, modRevision } of unreadable) {
-        if (dryRun || (await etcd.transact([{ key, modRevision }], [{ delete: key }])).succeeded) phase.deleted += 1;
-      }
-    },
-  };
 }

@@ -110,6 +110,8 @@ const routedSubnets = z.object({ subnets: z.array(routedSubnet), networks: z.arr
 
 const notCarriedOut = z.object({ kind: z.string(), id, what: z.string() });
 
+const portStamp = z.tuple([id, z.string()]);
+
 const project = z.object({ id, name: text, parent_id: text });
 
 /** A port's binding to a host. */
@@ -138,6 +140,8 @@ export type RoutedNetwork = z.infer<typeof routedNetwork>;
 export type RoutedSubnets = z.infer<typeof routedSubnets>;
 /** An object in Neutron that has no effect in Calico, and the reason. */
 export type NotCarriedOut = z.infer<typeof notCarriedOut>;
+/** A port's id, and a text that is another one after each change of the port. */
+export type PortStamp = z.infer<typeof portStamp>;
 /** A project of Keystone's. */
 export type ProjectRow = z.infer<typeof project>;
 
@@ -178,6 +182,10 @@ export const parseProjects = (answer: unknown): readonly ProjectRow[] => z.array
 export const parseRoutedSubnets = (answer: unknown): RoutedSubnets => routedSubnets.parse(answer);
 /** Checks an answer to `not_carried_out`. */
 export const parseNotCarriedOut = (answer: unknown): readonly NotCarriedOut[] => z.array(notCarriedOut).parse(answer);
+/** Checks an answer to `shared_stamp`. */
+export const parseSharedStamp = (answer: unknown): string | undefined => optionalText.parse(answer);
+/** Checks an answer to `port_stamps`. */
+export const parsePortStamps = (answer: unknown): readonly PortStamp[] => z.array(portStamp).parse(answer);
 /** Checks a list of ids. */
 export const parseIds = (answer: unknown): readonly string[] => z.array(id).parse(answer);
 

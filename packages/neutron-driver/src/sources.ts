@@ -3,12 +3,15 @@ import { type Clock, systemClock } from '@calico-openstack/agent';
 import type { ListedAgent } from '@calico-openstack/datamodel';
 import {
   type NotCarriedOut,
+  type PortStamp,
   type ProjectRow,
   parseIds,
   parseNotCarriedOut,
+  parsePortStamps,
   parseProjects,
   parseRoutedSubnets,
   parseRows,
+  parseSharedStamp,
   type Rows,
   type RowsQuestion,
   type RowsSource,
@@ -18,10 +21,8 @@ import type { PortsOf } from './sync/change.ts';
 import { endpointOwners } from './translate/endpoint.ts';
 import { type Peer, WireError } from './wire/peer.ts';
 
-/** The kinds that a rows process lists page by page, in the order in which resync needs them. */
-export const pagedKinds = ['subnets', 'address_groups', 'security_groups', 'ports'] as const;
-/** One of `pagedKinds`. */
-export type PagedKind = (typeof pagedKinds)[number];
+/** The kinds that a rows process lists page by page with their rows. */
+export type PagedKind = 'subnets' | 'address_groups' | 'security_groups';
 
 /** A port's new status in Neutron. */
 export type StatusUpdate = { readonly port: string; readonly host: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
@@ -36,6 +37,10 @@ export type AgentName = 'calico-felix' | ListedAgent;
 export interface Background extends RowsSource {
   /** Lists up to `limit` objects of a kind whose ids sort behind `after`, with their rows. */
   page(kind: PagedKind, after: string, limit: number): Promise<{ readonly ids: readonly string[]; readonly rows: Rows }>;
+  /** A digest of what the endpoints of many ports contain; undefined when Neutron does not count the revisions of ports. */
+  sharedStamp(): Promise<string | undefined>;
+  /** Lists up to `limit` ports whose ids sort behind `after`, each with a text that is another one after each change of the port. */
+  portStamps(after: string, limit: number): Promise<readonly PortStamp[]>;
   /** The ids of the ports to which an object applies. */
   portsOf(of: PortsOf, id: string): Promise<readonly string[]>;
   /** Lists the objects in Neutron's database that have no effect in Calico. Each stateless security group is among them. */
@@ -72,9 +77,11 @@ function backgroundOf(peer: Peer, timeoutMs: number): Background {
   return {
     ...sourceOf({ ...peer, call }, timeoutMs),
     page: async (kind, after, limit) => {
-      const answer = (await call('page', { kind, after, limit, owners: endpointOwners })) as { ids: unknown; rows: unknown };
+      const answer = (await call('page', { kind, after, limit })) as { ids: unknown; rows: unknown };
       return { ids: parseIds(answer.ids), rows: parseRows(answer.rows) };
     },
+    sharedStamp: async () => parseSharedStamp(await call('shared_stamp', {})),
+    portStamps: async (after, limit) => parsePortStamps(await call('port_stamps', { after, limit, owners: endpointOwners })),
     portsOf: async (of, id) => parseIds(await call('ports_of', { of, id })),
     notCarriedOut: async () => parseNotCarriedOut(await call('not_carried_out', {})),
     setPortStatus: async (update) => void (await call('set_port_status', update)),
@@ -112,6 +119,8 @@ export function createBackgroundSources(timeoutMs: number, patienceMs: number, c
     projects: async (ids) => (await next()).projects(ids),
     subnets: async (question) => (await next()).subnets(question),
     page: async (...args) => (await next()).page(...args),
+    sharedStamp: async () => (await next()).sharedStamp(),
+    portStamps: async (...args) => (await next()).portStamps(...args),
     portsOf: async (...args) => (await next()).portsOf(...args),
     notCarriedOut: async () => (await next()).notCarriedOut(),
     setPortStatus: async (update) => (await next()).setPortStatus(update),

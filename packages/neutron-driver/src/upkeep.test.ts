@@ -2,6 +2,7 @@ import { recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { afterEach, expect, test } from 'vitest';
+import { createRightPorts } from './right-ports.ts';
 import { keysOf } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
 import { backgroundOver } from './testing/background.ts';
@@ -46,7 +47,7 @@ function setUp() {
   const quiet = { onFailed: () => {}, onWrote: () => {}, onWarning: () => {} };
   const start = (startupResync: boolean): Upkeep => {
     const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, nowMs: clock.nowMs });
-    const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, clock, ...quiet };
+    const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, rightPorts: createRightPorts(), clock, ...quiet };
     const upkeep = startUpkeep({ etcd, startupResync, resync, log, clock });
     closing.push(upkeep);
     return upkeep;

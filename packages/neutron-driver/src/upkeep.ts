@@ -83,6 +83,7 @@ export function startUpkeep({ etcd, startupResync, resync: options, log, clock =
     resync: run,
     replaced(reason) {
       log.error({ reason }, 'etcd was restored or replaced and may hold stale values: a full resync compares all of it with Neutron');
+      options.rightPorts.forget(); // etcd's revisions may count anew
       filling = filling.then(() => fill(true));
     },
     close: async () => {

@@ -15,6 +15,8 @@ export type HeldAddress = {
 /** All addresses of the cloud's own. */
 export interface Infrastructure {
   readonly size: number;
+  /** All of them, in order. */
+  readonly addresses: readonly IpAddress[];
   at(address: IpAddress): HeldAddress | undefined;
   /** The first one within a span. */
   within(span: Span): HeldAddress | undefined;
@@ -27,6 +29,7 @@ export function infrastructureOf(held: Iterable<HeldAddress>): Infrastructure {
   const sorted = [...byAddress.values()].map((one) => ({ place: placeOf(one.address), one })).sort((a, b) => (a.place < b.place ? -1 : 1));
   return {
     size: byAddress.size,
+    addresses: sorted.map(({ one }) => one.address),
     at: (address) => byAddress.get(address),
     within({ first, last }) {
       let [low, high] = [0, sorted.length];

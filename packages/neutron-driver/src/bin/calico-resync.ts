@@ -17,6 +17,7 @@ type Given = {
   readonly securityGroup?: readonly string[];
   readonly includeSgsForPorts?: boolean;
   readonly dryRun?: boolean;
+  readonly deep?: boolean;
   readonly quiet?: boolean;
   readonly output?: string;
 };
@@ -35,14 +36,15 @@ await runExecutable({
     { flags: '--security-group <id>', help: 'compare only this security group', repeatable: true },
     { flags: '--include-sgs-for-ports', help: "compare the ports' security groups too" },
     { flags: '--dry-run', help: 'write nothing, and count what differs' },
+    { flags: '--deep', help: "read all ports in depth, also those whose revisions have not changed since the daemon's last comparison" },
     { flags: '--quiet', help: 'do not print the progress on standard error' },
     { flags: '-o, --output <file>', help: 'write the summary to this file instead of standard output' },
   ],
   start: async (configFiles, given) => {
-    const { network, subnet, port, securityGroup, includeSgsForPorts = false, dryRun = false, quiet = false, output }: Given = given;
+    const { network, subnet, port, securityGroup, includeSgsForPorts = false, dryRun = false, deep = false, quiet = false, output }: Given = given;
     const scope = { networks: network, subnets: subnet, ports: port, security_groups: securityGroup, include_sgs_for_ports: includeSgsForPorts };
     const options = driverOptions(inForce(readOptions(configFiles)), configFiles);
-    const request = { ...scope, dry_run: dryRun, progress: !quiet };
+    const request = { ...scope, dry_run: dryRun, deep, progress: !quiet };
     const onProgress = quiet ? () => {} : progressPrinter();
     const daemon = await reach(options.socketPath);
     const summary = daemon ? await ask(daemon, options.socketPath, request, onProgress) : await alone();

@@ -5,6 +5,7 @@ import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { describe, expect, test, vi } from 'vitest';
 import type { AgentReport, Background, FloatingIpUpdate, StatusUpdate } from '../sources.ts';
 import { keysOf } from '../sync/plan.ts';
+import { stampsOver } from '../testing/background.ts';
 import { database } from '../testing/database.ts';
 import { eventually } from '../testing/eventually.ts';
 import { bindingRow, deviceId, floatingIpRow, portRow } from '../testing/rows.ts';
@@ -32,6 +33,7 @@ function neutron() {
   const source: Background = {
     ...db.source,
     page: () => Promise.reject(new Error('not asked for')),
+    ...stampsOver(db),
     portsOf: () => Promise.reject(new Error('not asked for')),
     setPortStatus: async (update) => {
       check();
