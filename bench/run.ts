@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   'dhcp-latency': () => import('./dhcp-latency.ts'),
   heartbeats: () => import('./heartbeats.ts'),
   resync: () => import('./resync.ts'),
+  'neutron-overhead': () => import('./neutron-overhead.ts'),
   load: () => import('./load/load.ts'),
   'connections-cut': () => import('./connections-cut.ts'),
   'live-migration': () => import('./live-migration.ts'),

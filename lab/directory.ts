@@ -37,6 +37,7 @@ export type LabState = {
   readonly grpcProxy?: boolean;
   /** Whether etcd knows users. */
   readonly etcdUsers?: boolean;
+  readonly etcdMembers?: number;
   readonly foreign?: Foreign | undefined;
   /** Whether Neutron has `core_plugin = calico` with the project's driver, in place of ML2 with its mechanism driver. */
   readonly corePlugin?: boolean;

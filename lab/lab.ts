@@ -11,10 +11,10 @@ import { type Host, isOneNetwork, makePlan, type Plan, type Rack, reflectorsOf, 
 import { createProcesses, type Processes, type Service } from './process.ts';
 import { type Progress, silent } from './progress.ts';
 import { type Bird, birdService, rackConfiguration, routerConfiguration } from './services/bird.ts';
-import { type Etcd, etcdService, grpcProxyService, makeUsers } from './services/etcd.ts';
+import { clientPortOf, type Etcd, etcdService, grpcProxyService, makeUsers } from './services/etcd.ts';
 import { type Keystone, keystoneService } from './services/keystone.ts';
 import { type MariaDb, mariaDbService } from './services/mariadb.ts';
-import { driverService, type Neutron, type NeutronOptions, neutronService } from './services/neutron.ts';
+import { driverService, type MechanismDriver, type Neutron, type NeutronOptions, neutronService } from './services/neutron.ts';
 import { writeOperatorResources } from './services/operator.ts';
 import { type Tables, tables } from './services/tables.ts';
 import { layGround } from './topology.ts';
@@ -41,8 +41,10 @@ export interface Lab {
   /** undefined in a lab without Nova. */
   readonly nova: Nova | undefined;
   readonly openstack: OpenStack;
-  /** Describes one more Neutron with its driver, on the same database and etcd. Neither is started. */
+  /** Describes one more Neutron with its driver, on the same database and etcd; where etcd has several members, with the one of this number. Neither is started. */
   anotherServer(server: number): NeutronServer;
+  /** Describes one more Neutron on the same database, with another mechanism driver. It is not started. */
+  serverWith(server: number, driver: MechanismDriver): { readonly neutron: Neutron; readonly openstack: OpenStack };
   readonly without: ReadonlySet<Part>;
   readonly foreign: Foreign;
   /** Makes the lab stay up when this process ends. */
@@ -68,6 +70,8 @@ export type LabOptions = {
   readonly grpcProxy?: boolean;
   /** Whether etcd knows users: then each part has its least rights alone. */
   readonly etcdUsers?: boolean;
+  /** How many members etcd has. The default is 1. */
+  readonly etcdMembers?: number;
   /** Parts that are not the project's own. */
   readonly foreign?: Foreign;
   /** Whether Neutron has `core_plugin = calico`, in place of ML2 with the mechanism driver `calico`. */
@@ -90,6 +94,7 @@ export async function bringUp({
   reporting,
   grpcProxy = false,
   etcdUsers = false,
+  etcdMembers = 1,
   foreign,
   corePlugin = false,
   nova = false,
@@ -98,7 +103,20 @@ export async function bringUp({
 }: LabOptions): Promise<Lab> {
   if (process.getuid?.() !== 0) throw new LabError('NOT_ROOT', 'a lab creates network namespaces, which only root may do: try sudo');
   const plan = makePlan(prefix, hosts, topology);
-  const state: LabState = { prefix, hosts, topology, without: [...without], reporting, grpcProxy, etcdUsers, foreign, corePlugin, nova, owner: thisProcess() };
+  const state: LabState = {
+    prefix,
+    hosts,
+    topology,
+    without: [...without],
+    reporting,
+    grpcProxy,
+    etcdUsers,
+    etcdMembers,
+    foreign,
+    corePlugin,
+    nova,
+    owner: thisProcess(),
+  };
   if (state.without.includes('bird-agent') && isOneNetwork(topology))
     throw new LabError('BAD_OPTION', `in the topology ${topology} hosts peer as the BIRD agent has them: there is none without it`);
   if (nova) checkNova();
@@ -136,7 +154,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
   const foreignDriver = state.foreign?.driver;
   const { control } = plan;
   const users = state.etcdUsers ?? false;
-  const etcd = etcdService(processes, control, users);
+  const etcd = etcdService(processes, control, users, state.etcdMembers);
   const grpcProxy = state.grpcProxy ? grpcProxyService(processes, control, etcd) : undefined;
   const etcdAddress = { host: control.link.machine4, port: grpcProxy?.port ?? 2379, users };
   const mariadb = mariaDbService(processes, control);
@@ -174,9 +192,14 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     nova,
     openstack: openStack(processes, control, keystone, neutron),
     anotherServer(server) {
-      const another = neutronService(processes, control, { ...neutronOptions, server });
+      const port = server <= etcd.members.length ? clientPortOf(server) : etcdAddress.port;
+      const another = neutronService(processes, control, { ...neutronOptions, etcd: { ...etcdAddress, port }, server });
       const itsDriver = driverService(processes, control, another, executable('calico-neutron-driver'), server);
       return { neutron: another, driver: itsDriver, openstack: openStack(processes, control, keystone, another) };
+    },
+    serverWith(server, mechanism) {
+      const another = neutronService(processes, control, { ...neutronOptions, driver: mechanism, server });
+      return { neutron: another, openstack: openStack(processes, control, keystone, another) };
     },
     without,
     foreign: state.foreign ?? {},

@@ -31,8 +31,11 @@ export type NeutronOptions = {
   readonly mariadb: MariaDb;
   readonly keystone: Keystone;
   readonly etcd: EtcdAccess;
-  /** The folder of our Python package, or one of installed packages with another driver `calico` among them. When undefined, Neutron runs with its own driver that does nothing. */
-  readonly driver: { readonly folder: string } | { readonly foreignPackages: string } | undefined;
+  /**
+   * The folder of our Python package; or one of installed packages with another driver `calico` among them; or any mechanism driver that is in a folder. When undefined, Neutron runs
+   * with its own driver that does nothing.
+   */
+  readonly driver: { readonly folder: string } | { readonly foreignPackages: string } | MechanismDriver | undefined;
   readonly reporting: Reporting | undefined;
   /** Whether Neutron has `core_plugin = calico`, which makes the other settings of ML2 itself. */
   readonly corePlugin: boolean;
@@ -41,6 +44,9 @@ export type NeutronOptions = {
   /** Whether there is a Nova that Neutron notifies of ports. */
   readonly nova: boolean;
 };
+
+/** A mechanism driver by the name of its entry point, and the folder in which Python finds it. */
+export type MechanismDriver = { readonly mechanism: string; readonly packages: string };
 
 /** An installed Neutron. */
 type Installation = {
@@ -78,7 +84,7 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
   const directory = join(processes.directory, name);
   const file = join(directory, 'neutron.conf');
   const { driver } = options;
-  const pythonPath = driver !== undefined && 'foreignPackages' in driver ? driver.foreignPackages : join(directory, 'python');
+  const pythonPath = pythonPathOf(driver) ?? join(directory, 'python');
   const prepare = async (): Promise<void> => {
     mkdirSync(directory, { recursive: true });
     writeFileSync(file, configuration(directory, options));
@@ -109,6 +115,18 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
       await processes.run(installation.dbManage, ['--config-file', file, 'upgrade', 'heads'], { on, timeoutMs: 180_000 });
     },
   });
+}
+
+/** The folder of a driver that is not ours. */
+function pythonPathOf(driver: NeutronOptions['driver']): string | undefined {
+  if (driver === undefined || 'folder' in driver) return undefined;
+  return 'foreignPackages' in driver ? driver.foreignPackages : driver.packages;
+}
+
+/** The mechanism driver that neutron.conf names. */
+function mechanismOf({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePlugin'>): string {
+  if (driver !== undefined && 'mechanism' in driver) return driver.mechanism;
+  return driver === undefined || corePlugin ? 'logger' : 'calico';
 }
 
 /** The suffix of the names of a server's services. */
@@ -147,7 +165,7 @@ policy_dirs = /etc/neutron/policy.d
 ${loginSection('keystone_authtoken', keystone.authUrl)}${nova ? novaLogin(keystone.authUrl) : ''}[ml2]
 type_drivers = local,flat
 tenant_network_types = local
-mechanism_drivers = ${driver === undefined || corePlugin ? 'logger' : 'calico'}
+mechanism_drivers = ${mechanismOf({ driver, corePlugin })}
 extension_drivers = port_security,qos,dns
 [ml2_type_flat]
 flat_networks = *

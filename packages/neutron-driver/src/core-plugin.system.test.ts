@@ -1,11 +1,12 @@
-// Tests what operators of upstream's driver have in neutron.conf and type: core_plugin = calico, and calico-resync's options.
+// Tests what operators of upstream's driver have in neutron.conf and type: core_plugin = calico, and calico-resync's options; and, as production has it, several servers with an etcd of three members.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
+import { severalServers } from './testing/several-servers.ts';
 
 let cloud: Cloud;
 beforeAll(async () => {
-  cloud = await bringUpCloud(`t${process.pid}core`, { corePlugin: true });
+  cloud = await bringUpCloud(`t${process.pid}core`, { corePlugin: true, etcdMembers: 3 });
 }, 300_000);
 afterAll(() => cloud?.lab.down());
 
@@ -32,7 +33,7 @@ test('with core_plugin = calico, ports are bound and written, and calico-resync 
   expect(Object.keys(await cloud.endpointsOf(two))).toEqual(['host-1']);
 });
 
-test('what Calico does not carry out is refused with the reason: trunks, port forwarding, QoS policies of floating IPs, templates of rules', async () => {
+test('what Calico does not carry out is refused with the reason: trunks, port forwarding, QoS policies of floating IPs, DSCP marks, guaranteed bandwidth, templates of rules', async () => {
   const { openstack } = cloud;
   const refused = async (path: string, body: object, reason: RegExp): Promise<void> =>
     expect(await openstack.request('POST', path, body)).toMatchObject({ status: 409, body: expect.stringMatching(reason) });
@@ -48,6 +49,10 @@ test('what Calico does not carry out is refused with the reason: trunks, port fo
   const forwarding = { protocol: 'tcp', internal_ip_address: port.fixed_ips[0]?.ip_address, internal_port: 80, internal_port_id: port.id, external_port: 8080 };
   await refused(`floatingips/${floating.id}/port_forwardings`, { port_forwarding: forwarding }, /port forwarding is not supported/);
   const { policy } = JSON.parse((await openstack.request('POST', 'qos/policies', { policy: { name: 'q' } })).body) as { policy: { id: string } };
+  await openstack.update('port', port.id, { qos_policy_id: policy.id });
+  const unsupported = /(dscp_marking|minimum_bandwidth).*not supported|not supported.*(dscp_marking|minimum_bandwidth)/;
+  await refused(`qos/policies/${policy.id}/dscp_marking_rules`, { dscp_marking_rule: { dscp_mark: 26 } }, unsupported);
+  await refused(`qos/policies/${policy.id}/minimum_bandwidth_rules`, { minimum_bandwidth_rule: { min_kbps: 1000, direction: 'egress' } }, unsupported);
   await refused('floatingips', { floatingip: { floating_network_id: outside.id, qos_policy_id: policy.id } }, /a floating IP cannot have a QoS policy/);
   const udplite = { direction: 'ingress', ethertype: 'IPv4', protocol: 'udplite', port_range_min: 5, port_range_max: 6 };
   const template = { default_security_group_rule: { ...udplite, used_in_default_sg: true, used_in_non_default_sg: true } };
@@ -72,4 +77,11 @@ test('calico-resync --dry-run writes nothing; without a daemon calico-resync doe
   expect(Object.keys(await cloud.endpointsOf(port))).toEqual(['host-1']);
   expect(await cloud.contents(felixConfiguration)).toMatchObject({ [felixConfiguration]: { spec: (right[felixConfiguration] as { spec: object }).spec } });
   await lab.driver?.start();
+});
+
+test('three servers that are delayed, stopped and killed, while tenants change the same objects through all of them, end with what Neutron holds, and never allow more', {
+  timeout: 600_000,
+}, async () => {
+  for (const host of ['cmp-1', 'cmp-2']) await cloud.felixReports(host);
+  await severalServers(cloud, { changes: 40, faults: ['depose', 'kill a member of etcd', 'kill a driver'] });
 });

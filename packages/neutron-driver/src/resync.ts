@@ -82,8 +82,10 @@ export type ResyncProgress = { readonly phase: string } & Readonly<Pick<Phase, '
 const pageSize = 500;
 /** How many ports' stamps are read at once. */
 const stampsSize = 10_000;
-/** How many differing objects are synchronised together. They are few, so that API calls never wait long for the database. */
-const batchSize = 50;
+/** How many differing objects are synchronised together, at most in one of etcd's transactions. */
+const batchSize = 100;
+/** How many such batches are under way: while one waits for Neutron's rows, another waits for etcd. They are few, so that API calls never wait long. */
+const batchesAtOnce = 3;
 const deadlineMs = 300_000;
 /** The summary lists at most this many of the objects that would be refused. */
 const maxListed = 1000;
@@ -288,10 +290,16 @@ async function repair(units: readonly Unit[], options: Pass, phase: Phase): Prom
     for (const unit of units) phase[verdict(unit)] += 1;
     return;
   }
-  for (let start = 0; start < units.length; start += batchSize) {
-    await repairBatch(units.slice(start, start + batchSize), options, phase);
-    options.progress();
-  }
+  let start = 0;
+  const work = async (): Promise<void> => {
+    while (start < units.length) {
+      const batch = units.slice(start, start + batchSize);
+      start += batchSize;
+      await repairBatch(batch, options, phase);
+      options.progress();
+    }
+  };
+  await Promise.all(Array.from({ length: batchesAtOnce }, work));
 }
 
 async function repairBatch(units: readonly Unit[], options: Pass, phase: Phase): Promise<void> {

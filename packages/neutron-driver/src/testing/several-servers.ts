@@ -1,4 +1,4 @@
-// Three Neutron servers with a driver each, on one database and one etcd, while tenants change the same objects through all of them and processes are stopped and killed at any instant.
+// Three Neutron servers with a driver each, on one database and one etcd of three members, while tenants change the same objects through all of them and processes are stopped and killed at any instant.
 import { randomInt, randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,13 +18,15 @@ export type SeveralServersOptions = {
   readonly changes: number;
   /** The disturbances, one after the other. */
   readonly faults: readonly Fault[];
+  /** For how long they are repeated. By default each happens once. */
+  readonly minutes?: number;
   readonly progress?: (line: string) => void;
 };
 /**
  * A disturbance. With `depose` the leader is stopped, its lease is revoked, and it continues when another driver leads. With `outlast` the leader is stopped until its lease has expired.
- * Processes of the first server are never killed.
+ * Processes of the first server are never killed. A member of etcd can be killed where there are three.
  */
-export type Fault = 'depose' | 'outlast' | 'kill a driver' | 'kill a worker' | 'wait';
+export type Fault = 'depose' | 'outlast' | 'kill a driver' | 'kill a worker' | 'kill a member of etcd' | 'wait';
 
 /** The result of a run. */
 export type SeveralServersReport = { readonly answers: Readonly<Record<number, number>>; readonly values: number };
@@ -32,7 +34,10 @@ export type SeveralServersReport = { readonly answers: Readonly<Record<number, n
 const tenantsOfEachServer = 2;
 
 /** Runs the test. Rejects when etcd ever held a value that Neutron never allowed, when a deposed leader wrote, or when etcd differs from Neutron in the end. */
-export async function severalServers(cloud: Cloud, { changes, faults, progress = () => {} }: SeveralServersOptions): Promise<SeveralServersReport> {
+export async function severalServers(
+  cloud: Cloud,
+  { changes, faults, minutes = 0, progress = () => {} }: SeveralServersOptions,
+): Promise<SeveralServersReport> {
   const { lab } = cloud;
   const servers: readonly NeutronServer[] = [
     { neutron: lab.neutron, driver: lab.driver!, openstack: cloud.openstack },
@@ -52,7 +57,7 @@ export async function severalServers(cloud: Cloud, { changes, faults, progress =
       const objection = tenants.objection(JSON.parse(value) as Resource);
       if (objection !== undefined) objections.push(`${key} held ${objection}: ${value}`);
     });
-    const answers = await storm(cloud, servers, tenants, { changes, faults, progress });
+    const answers = await storm(cloud, servers, tenants, { changes, faults, minutes, progress });
     await quiet(servers);
     await watched.end();
     expect(objections.slice(0, 3)).toEqual([]);
@@ -65,7 +70,12 @@ export async function severalServers(cloud: Cloud, { changes, faults, progress =
   }
 }
 
-async function storm(cloud: Cloud, servers: readonly NeutronServer[], tenants: Tenants, { changes, faults, progress }: Required<SeveralServersOptions>) {
+async function storm(
+  cloud: Cloud,
+  servers: readonly NeutronServer[],
+  tenants: Tenants,
+  { changes, faults, minutes, progress }: Required<SeveralServersOptions>,
+) {
   const answers: Record<number, number> = {};
   const stopped = new Set<number>();
   let succeeded = 0;
@@ -102,7 +112,9 @@ async function storm(cloud: Cloud, servers: readonly NeutronServer[], tenants: T
   };
   const running = [...servers.flatMap((server) => Array.from({ length: tenantsOfEachServer }, () => tenant(server))), heartbeats(), delays()];
   try {
-    for (const fault of faults) {
+    const untilMs = performance.now() + minutes * 60_000;
+    for (let count = 0; count < faults.length || performance.now() < untilMs; count += 1) {
+      const fault = faults[count % faults.length]!;
       progress(`${fault}: ${succeeded} changes so far, answers ${JSON.stringify(answers)}`);
       const before = succeeded;
       await until('tenants to be served', () => succeeded > before + 3 || undefined, { timeoutMs: 120_000 });
@@ -135,6 +147,14 @@ async function carryOut(fault: Fault, cloud: Cloud, servers: readonly NeutronSer
       signal(workers[randomInt(workers.length)]!, 'SIGKILL');
       return;
     }
+    case 'kill a member of etcd': {
+      // The first one serves the test itself.
+      const { members } = cloud.lab.etcd;
+      const killed = members[randomInt(1, members.length)]!;
+      killed.kill('SIGKILL');
+      await killed.ended();
+      return killed.start();
+    }
     case 'wait':
       return void (await delay(10_000));
     default:
@@ -165,7 +185,7 @@ async function depose(fault: 'depose' | 'outlast', cloud: Cloud, servers: readon
   stopped.add(pid);
   try {
     signal(pid, 'SIGSTOP');
-    if (fault === 'depose') await cloud.lab.etcd.ctl('lease', 'revoke', (await leaseOfLeader(cloud)).toString(16));
+    if (fault === 'depose') await revoke(cloud, (await leaseOfLeader(cloud)).toString(16));
     await until('another driver to lead', async () => ((await isOurs()) ?? { driver }).driver !== driver || undefined, patience);
     await cloud.portReport('cmp-1', deviceId, port.id, 'down');
     await becomes('DOWN');
@@ -189,6 +209,13 @@ const leaderOf = async (cloud: Cloud): Promise<number> => {
 };
 /** The leader's lease. JSON's numbers would lose its last digits. */
 const leaseOfLeader = async (cloud: Cloud): Promise<bigint> => BigInt(/"lease":(\d+)/.exec(await election(cloud))![1]!);
+
+/** Revokes a lease. A request that is repeated may find that it was revoked already. */
+async function revoke({ lab }: Cloud, lease: string): Promise<void> {
+  await lab.etcd.ctl('lease', 'revoke', lease).catch((error: Error) => {
+    if (!error.message.includes('lease not found')) throw error;
+  });
+}
 
 const childrenOf = (parent: number | undefined): number[] =>
   allProcesses().flatMap((process) => (process.parent === parent && !process.zombie ? [process.pid] : []));
