@@ -8,6 +8,7 @@ import { makeUsers } from '../../../lab/services/etcd.ts';
 import { until } from '../../../lab/wait.ts';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
 import { driverUnderHostileValues } from './testing/hostile-storm.ts';
+import { severalServers } from './testing/several-servers.ts';
 
 let cloud: Cloud;
 let project: string;
@@ -764,4 +765,10 @@ describe('trouble', () => {
 test('a port is written and its reports are followed, whatever other values etcd holds', async () => {
   const { id, device } = await vmPort();
   await driverUnderHostileValues(cloud, { id, device }, { values: 1200, batchValues: 400, seed: stormSize(1).seed });
+});
+
+test('three servers that are delayed, stopped and killed, while tenants change the same objects through all of them, end with what Neutron holds, and never allow more', {
+  timeout: 600_000,
+}, async () => {
+  await severalServers(cloud, { changes: 40, faults: ['depose', 'kill a driver'] });
 });

@@ -1,4 +1,4 @@
-// Three Neutron servers with a driver each, on one database and one etcd of three members, while tenants change the same objects through all of them and processes are stopped and killed at any instant.
+// Three Neutron servers with a driver each, on one database and one etcd, while tenants change the same objects through all of them and processes are stopped and killed at any instant.
 import { randomInt, randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
