@@ -6,13 +6,16 @@ import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type MigrationWorld, openMigrationWorld } from '@calico-openstack/bird-agent/testing/migration-world';
 import { type Bench, type Measurement, quantile } from './bench.ts';
+import { measureReal } from './live-migration-nova.ts';
 import type { FlowReport } from './live-migration-traffic.ts';
 
 /** The bench `live-migration`. */
 export const bench: Bench = {
   description: 'what the network adds to the gap of a live migration',
-  options: { iterations: 'migrations there and back [20]' },
+  options: { iterations: 'migrations there and back [20]', nova: 'real ones, of a server of the real Nova in a lab of this name' },
   async run(options, progress) {
+    const nova = options.get('nova');
+    if (nova !== undefined) return await measureReal(nova, Number(options.get('iterations') ?? 20), progress);
     const all = await openMigrationWorld();
     try {
       return await measure(all, Number(options.get('iterations') ?? 20), progress);

@@ -21,6 +21,8 @@ export type HostOptions = {
   readonly etcd: EtcdAccess;
   readonly without: ReadonlySet<Part>;
   readonly reporting: Reporting | undefined;
+  /** The address of Nova's metadata service, on its usual port; undefined in a lab without Nova. */
+  readonly metadata: string | undefined;
   readonly foreign: Foreign;
   /** Returns the path of one of the project's executables. */
   readonly executable: (name: string) => string;
@@ -78,12 +80,12 @@ function etcdLines(etcd: EtcdAccess, part: 'calico-felix' | 'calico-bird-agent',
 }
 
 /** felix.cfg. It leaves out the prefix of workload interfaces, which Neutron's driver writes to etcd. */
-const felixConfiguration = (host: Host, { etcd, reporting, foreign }: HostOptions): string => `[global]
+const felixConfiguration = (host: Host, { etcd, reporting, metadata, foreign }: HostOptions): string => `[global]
 ${etcdLines(etcd, 'calico-felix', host)}
 FelixHostname = ${host.name}
 LogFilePath = none
 LogSeverityScreen = INFO
-${foreign.felix === undefined ? '' : 'DatastoreType = etcdv3\nUsageReportingEnabled = false\n'}${reporting === undefined ? '' : `ReportingIntervalSecs = ${reporting.intervalSeconds}\nReportingTTLSecs = ${reporting.ttlSeconds}\n`}`;
+${metadata === undefined ? '' : `MetadataAddr = ${metadata}\n`}${foreign.felix === undefined ? '' : 'DatastoreType = etcdv3\nUsageReportingEnabled = false\n'}${reporting === undefined ? '' : `ReportingIntervalSecs = ${reporting.intervalSeconds}\nReportingTTLSecs = ${reporting.ttlSeconds}\n`}`;
 
 const dhcpConfiguration = (host: Host, etcd: EtcdAccess, directory: string): string => `[DEFAULT]
 host = ${host.name}

@@ -187,7 +187,14 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     neutron,
     driver,
     hosts: plan.hosts.map((host) =>
-      computeHost(processes, host, { etcd: etcdAddress, without, reporting: state.reporting, foreign: state.foreign ?? {}, executable }),
+      computeHost(processes, host, {
+        etcd: etcdAddress,
+        without,
+        reporting: state.reporting,
+        metadata: state.nova ? control.link.machine4 : undefined,
+        foreign: state.foreign ?? {},
+        executable,
+      }),
     ),
     nova,
     openstack: openStack(processes, control, keystone, neutron),

@@ -27,7 +27,9 @@ export type Port = {
   readonly status: 'ACTIVE' | 'DOWN' | 'BUILD' | 'ERROR' | 'N/A';
   readonly mac_address: string;
   readonly network_id: string;
+  readonly project_id: string;
   readonly device_id: string;
+  readonly device_owner: string;
   readonly fixed_ips: readonly FixedIp[];
   readonly security_groups: readonly string[];
   readonly 'binding:host_id': string;

@@ -10,7 +10,7 @@ const complaint = /\b(ERROR|CRITICAL|FATAL)\b|\[WARNING\]\[\d+\]|<(ERR|FATAL|BUG
 export function troubleOf({ etcd, mariadb, keystone, neutron, driver, router, hosts, nova }: Lab, most = 5): string[] {
   const onHosts = hosts.flatMap(({ bird, felix, dhcpAgent, birdAgent }) => [bird, felix, dhcpAgent, birdAgent]);
   const services: (Service | undefined)[] = [etcd, mariadb, keystone, neutron, driver, router.bird, ...onHosts];
-  if (nova) services.push(nova.api, nova.placement, nova.glance, nova.conductor, nova.scheduler, ...nova.hosts.map(({ compute }) => compute));
+  if (nova) services.push(nova.api, nova.metadata, nova.placement, nova.glance, nova.conductor, nova.scheduler, ...nova.hosts.map(({ compute }) => compute));
   return services.flatMap((service) => {
     if (service === undefined || !existsSync(service.log)) return [];
     const lines = complaints(readFileSync(service.log, 'utf8')).slice(-most);

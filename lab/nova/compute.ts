@@ -1,6 +1,6 @@
 // Nova's part of a compute host: libvirtd and nova-compute. Both run in the host's network namespace, and in namespaces for mounts and the hostname that only they share.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import type { Joined } from '../plan.ts';
 import type { Processes, Service } from '../process.ts';
 import { type ControlAddresses, hostsFile, libvirtd as libvirtdFile, novaCompute, qemu } from './configuration.ts';
@@ -10,6 +10,8 @@ export type NovaHost = {
   readonly name: string;
   readonly libvirtd: Service;
   readonly compute: Service;
+  /** Runs a program in the host's namespaces for the network, mounts and the hostname. Rejects when it fails. */
+  run(command: string, ...args: readonly string[]): Promise<string>;
   /** Checks that the plugin that marks Nova's taps is in force on this host. Rejects with the reason when it is not. */
   checkTaps(): Promise<string>;
 };
@@ -31,6 +33,9 @@ while [ $# -gt 0 ]; do mkdir -p "$2"; mount --bind "$own/$1" "$2"; shift 2; done
 mount --bind "$own/hosts" /etc/hosts
 hostname "$name"
 exec libvirtd --listen --pid-file /run/libvirt/libvirtd.pid`;
+
+/** The folder of the programs that stand in for ssh and scp. The hosts of a lab have no SSH daemons. */
+const standIns = join(import.meta.dirname, 'bin');
 
 /** The program of nova-compute's executable. The Debian package nova-compute is not installed, because it brings QEMU for all architectures. */
 const computeMain = 'import sys; from nova.cmd.compute import main; sys.argv[0] = "nova-compute"; sys.exit(main())';
@@ -76,13 +81,14 @@ export function novaHost(
     name: `${host.name}/nova-compute`,
     command: 'sh',
     args: [...inside, '/usr/bin/python3', '-c', computeMain, '--config-file', file],
-    env,
+    env: { ...env, PATH: `${standIns}${delimiter}${process.env.PATH}` },
     prepare: () => writeFileSync(file, novaCompute(control, host, file)),
   });
   return {
     name: host.name,
     libvirtd,
     compute,
+    run: (program, ...args) => processes.run('sh', [...inside, program, ...args]),
     checkTaps: () => processes.run('sh', [...inside, '/usr/bin/python3', '-m', 'calico_openstack.nova_taps'], { env, timeoutMs: 120_000 }),
   };
 }

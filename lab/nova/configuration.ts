@@ -29,7 +29,7 @@ ram_allocation_ratio = 4
 shutdown_timeout = 1
 [api]
 auth_strategy = keystone
-${loginSection('keystone_authtoken', authUrl)}${loginSection('placement', authUrl)}${loginSection('neutron', authUrl, 'service_metadata_proxy = true\nmetadata_proxy_shared_secret = lab\n')}[glance]
+${loginSection('keystone_authtoken', authUrl)}${loginSection('placement', authUrl)}${loginSection('neutron', authUrl, 'service_metadata_proxy = false\nmetadata_proxy_shared_secret = lab\n')}[glance]
 api_servers = http://${address}:9292
 [conductor]
 workers = 1

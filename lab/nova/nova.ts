@@ -14,6 +14,8 @@ import { glance as glanceFile, novaControl, placement as placementFile, rabbit a
 /** The lab's Nova, and what it needs beside it. */
 export interface Nova {
   readonly api: WsgiService;
+  /** Nova's metadata service. It knows a guest by its address, as Felix's NAT leaves that as it is. */
+  readonly metadata: WsgiService;
   readonly glance: WsgiService;
   readonly placement: WsgiService;
   readonly rabbit: Service;
@@ -33,6 +35,9 @@ export interface Nova {
 /** What Nova needs to know of the lab. */
 export type NovaOptions = { readonly mariadb: MariaDb; readonly authUrl: string; readonly pythonPath: string };
 
+/** Where the metadata service listens, on the control machine. */
+const metadataPort = 8775;
+
 const databases = ['nova_api', 'nova', 'nova_cell0', 'placement', 'glance'] as const;
 
 /** Describes Nova. */
@@ -42,7 +47,8 @@ export function novaServices(processes: Processes, plan: Plan, { mariadb, authUr
   const folder = (name: string): string => join(processes.directory, 'control', name);
   const file = join(folder('nova-api'), 'nova.conf');
   const configure = (): void => {
-    for (const name of ['nova-api', 'placement', 'glance', 'glance/images', 'glance/staging', 'glance/tasks']) mkdirSync(folder(name), { recursive: true });
+    for (const name of ['nova-api', 'nova-metadata', 'placement', 'glance', 'glance/images', 'glance/staging', 'glance/tasks'])
+      mkdirSync(folder(name), { recursive: true });
     writeFileSync(file, novaControl({ authUrl, address }, folder('nova-api'), mariadb.connection));
     copyFileSync('/etc/nova/api-paste.ini', join(folder('nova-api'), 'api-paste.ini'));
     writeFileSync(join(folder('placement'), 'placement.conf'), placementFile(authUrl, mariadb.connection('placement')));
@@ -54,6 +60,7 @@ export function novaServices(processes: Processes, plan: Plan, { mariadb, authUr
   const worker = (name: string): Service => processes.service({ name: `control/${name}`, on: control, command: name, args: ['--config-file', file] });
   const nova: Omit<Nova, 'start' | 'migrate' | 'packages' | 'contents'> = {
     api: wsgi('nova-api', 8774, '/usr/bin/nova-api-wsgi', { OS_NOVA_CONFIG_DIR: folder('nova-api') }),
+    metadata: wsgi('nova-metadata', metadataPort, '/usr/bin/nova-metadata-wsgi', { OS_NOVA_CONFIG_DIR: folder('nova-api') }),
     placement: wsgi('placement', 8778, '/usr/bin/placement-api', { OS_PLACEMENT_CONFIG_DIR: folder('placement') }),
     glance: wsgi('glance', 9292, '/usr/bin/glance-wsgi-api', { OS_GLANCE_CONFIG_DIR: folder('glance') }),
     rabbit: rabbitService(processes, plan),
@@ -140,7 +147,7 @@ async function startNova(nova: Omit<Nova, 'start' | 'migrate' | 'packages' | 'co
   ]);
   await step("the plugin that marks Nova's taps, in force", async () => void (await nova.hosts[0]?.checkTaps()));
   await together([
-    step("Nova's API", nova.api.start),
+    step("Nova's API and its metadata service", () => together([nova.api.start(), nova.metadata.start()])),
     step("Nova's conductor and scheduler", () => together([nova.conductor.start(), nova.scheduler.start()])),
     step('nova-compute on each host', async () => {
       await together(nova.hosts.map(({ compute }) => compute.start()));
@@ -162,6 +169,7 @@ async function allUp(openstack: OpenStack, { api, hosts }: Pick<Nova, 'api' | 'h
 export function checkNova(): void {
   const needed = [
     '/usr/bin/nova-api-wsgi',
+    '/usr/bin/nova-metadata-wsgi',
     '/usr/bin/nova-conductor',
     '/usr/bin/placement-api',
     '/usr/bin/glance-wsgi-api',

@@ -1,0 +1,147 @@
+// Compares what Neutron, etcd, the kernels, Dnsmasq and BIRD know of the servers' ports. In a quiet moment all of them agree.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ComputeHost } from '../host.ts';
+import type { Lab } from '../lab.ts';
+import { ipJson } from '../namespace.ts';
+import type { Port } from '../openstack.ts';
+import type { Machine } from '../plan.ts';
+
+const endpoints = '/calico/resources/v3/projectcalico.org/workloadendpoints/';
+const migrations = '/calico/resources/v3/projectcalico.org/livemigrations/';
+
+type Endpoint = { readonly spec: { readonly node: string; readonly endpoint: string; readonly mac: string; readonly ipNetworks: readonly string[] } };
+type KernelRoute = { readonly type?: string; readonly dst: string; readonly dev?: string; readonly gateway?: string; readonly protocol?: string };
+
+const tapOf = ({ id }: Port): string => `tap${id.slice(0, 11)}`;
+const addressesOf = ({ fixed_ips }: Port): string[] => fixed_ips.map(({ ip_address }) => ip_address);
+const sorted = (texts: Iterable<string>): string => [...texts].sort().join(' ');
+
+/**
+ * Waits until they agree, and rejects with the remaining differences.
+ * @param dead the names of hosts that do not run, and are not compared
+ */
+export async function agree(lab: Lab, dead: readonly string[] = []): Promise<void> {
+  let last: readonly string[] = [];
+  const none = async (): Promise<true | undefined> => {
+    last = await differences(lab, dead);
+    return last.length === 0 || undefined;
+  };
+  await lab.processes.until('Neutron, etcd, the kernels, Dnsmasq and BIRD to agree', none, { timeoutMs: 120_000, intervalMs: 300 }).catch((cause: Error) => {
+    lab.processes.signal.throwIfAborted();
+    throw new Error(last.length === 0 ? cause.message : `they do not agree: ${last.join('; ')}`, { cause });
+  });
+}
+
+/** The differences, in words. */
+export async function differences(lab: Lab, dead: readonly string[]): Promise<string[]> {
+  const ports = (await lab.openstack.list('port')).filter((port) => port.device_owner.startsWith('compute:') && port['binding:host_id'] !== '');
+  const living = lab.hosts.filter(({ name }) => !dead.includes(name));
+  const onHosts = await Promise.all(
+    living.map((host) =>
+      atHost(
+        lab,
+        host,
+        ports.filter((port) => port['binding:host_id'] === host.name),
+      ),
+    ),
+  );
+  return [...inEtcd(await lab.etcd.all(), ports), ...onHosts.flat(), ...(await elsewhere(lab, ports, living))];
+}
+
+function inEtcd(content: ReadonlyMap<string, string>, ports: readonly Port[]): string[] {
+  const keys = [...content.keys()];
+  const found = keys
+    .filter((key) => key.startsWith(endpoints))
+    .map((key) => {
+      const { spec } = JSON.parse(content.get(key)!) as Endpoint;
+      return `${spec.node} ${spec.endpoint} ${spec.mac} ${sorted(spec.ipNetworks.map((cidr) => cidr.split('/')[0]!))}`;
+    });
+  const wanted = ports.map((port) => `${port['binding:host_id']} ${port.id} ${port.mac_address} ${sorted(addressesOf(port))}`);
+  const reports = ports.flatMap((port) => {
+    const key = keys.find((name) => name.includes(`/host/${port['binding:host_id']}/workload/`) && name.endsWith(`/endpoint/${port.id}`));
+    const up = key !== undefined && (JSON.parse(content.get(key)!) as { status: string }).status === 'up';
+    return up === (port.status === 'ACTIVE') ? [] : [`${port.id} is ${port.status} in Neutron and ${up ? 'up' : 'not up'} in the status of Felix`];
+  });
+  const stale = keys.filter((key) => key.includes('/workload/') && !ports.some(({ id }) => key.endsWith(`/endpoint/${id}`)));
+  return [
+    ...unequal('the endpoints in etcd', found, wanted),
+    ...reports,
+    ...stale.map((key) => `etcd has the status of no port: ${key}`),
+    ...keys.filter((key) => key.startsWith(migrations)).map((key) => `etcd has ${key}`),
+  ];
+}
+
+async function atHost(lab: Lab, host: ComputeHost, ports: readonly Port[]): Promise<string[]> {
+  const [taps, routes, rules] = await Promise.all([tapsOf(lab, host), kernelRoutes(lab, host), ruleset(lab, host)]);
+  const active = ports.filter(({ status }) => status === 'ACTIVE');
+  const stray = taps.filter((tap) => !ports.some((port) => tapOf(port) === tap));
+  const lacking = active.map(tapOf).filter((tap) => !taps.includes(tap));
+  const toTaps = routes.filter(({ dev }) => dev?.startsWith('tap')).map(({ dst, dev }) => `${dst} ${dev}`);
+  const wanted = ports.filter((port) => taps.includes(tapOf(port))).flatMap((port) => addressesOf(port).map((address) => `${address} ${tapOf(port)}`));
+  const policed = new Set(rules.match(/tap[0-9a-f]{8}-[0-9a-f]{2}/g));
+  const served = ports.flatMap((port) =>
+    addressesOf(port)
+      .filter((address) => !address.includes(':'))
+      .map((address) => `${tapOf(port)},${port.mac_address},${address}`),
+  );
+  return [
+    ...stray.map((tap) => `${host.name} has ${tap} of no port that is bound there`),
+    ...lacking.map((tap) => `${host.name} has no ${tap}`),
+    ...unequal(`the routes to taps of ${host.name}`, toTaps, wanted),
+    ...routes.filter(({ type }) => type === 'blackhole').map(({ dst }) => `${host.name} has a blackhole for ${dst}`),
+    ...active.map(tapOf).flatMap((tap) => (policed.has(tap) ? [] : [`${host.name} has no rules for ${tap}`])),
+    ...[...policed].filter((tap) => !ports.some((port) => tapOf(port) === tap)).map((tap) => `${host.name} has rules for ${tap}, of no port there`),
+    ...unequal(`Dnsmasq's clients on ${host.name}`, dnsmasqClients(lab, host), served),
+  ];
+}
+
+/** The routes by BGP: those of the router, and those of the hosts to the others' workloads. A server that is stopped keeps its tap, and the routes. */
+async function elsewhere(lab: Lab, ports: readonly Port[], living: readonly ComputeHost[]): Promise<string[]> {
+  const taps = new Map(await Promise.all(living.map(async (host) => [host.name, await tapsOf(lab, host)] as const)));
+  const plugged = ports.filter((port) => taps.get(port['binding:host_id'])?.includes(tapOf(port)));
+  const hostOf = (port: Port): ComputeHost => living.find(({ name }) => name === port['binding:host_id'])!;
+  const wantedOnRouter = plugged.flatMap((port) =>
+    addressesOf(port).map((address) => `${address} via ${address.includes(':') ? hostOf(port).link.machine6 : hostOf(port).link.machine4}`),
+  );
+  const routed = async (machine: Machine): Promise<KernelRoute[]> =>
+    (await kernelRoutes(lab, machine)).filter(({ dst, protocol, gateway }) => protocol === 'bird' && gateway !== undefined && !dst.includes('/'));
+  const onRouter = (await routed(lab.router)).map(({ dst, gateway }) => `${dst} via ${gateway}`);
+  const onHosts = await Promise.all(
+    living.map(async (host) => {
+      const wanted = plugged.filter((port) => hostOf(port) !== host).flatMap(addressesOf);
+      return unequal(
+        `the routes by BGP of ${host.name}`,
+        (await routed(host)).map(({ dst }) => dst),
+        wanted,
+      );
+    }),
+  );
+  return [...unequal('the routes of the router', onRouter, wantedOnRouter), ...onHosts.flat()];
+}
+
+async function tapsOf(lab: Lab, host: Machine): Promise<string[]> {
+  const links = (await ipJson(lab.processes, host, 'link', 'show')) as readonly { readonly ifname: string }[];
+  return links.map(({ ifname }) => ifname).filter((name) => name.startsWith('tap'));
+}
+
+/** Routes of both families. Routes with several next hops have no gateway of their own. */
+async function kernelRoutes(lab: Lab, machine: Machine): Promise<KernelRoute[]> {
+  const shown = await Promise.all(['-4', '-6'].map((family) => ipJson(lab.processes, machine, family, 'route', 'show')));
+  const own = (route: KernelRoute): boolean => !route.dst.startsWith('fe80:') && !route.dst.startsWith('ff00:');
+  return (shown.flat() as KernelRoute[]).filter(own);
+}
+
+const ruleset = (lab: Lab, host: Machine): Promise<string> => lab.processes.run('nft', ['list', 'ruleset'], { on: host });
+
+/** The lines `TAP,MAC,ADDRESS` that Dnsmasq reads. */
+function dnsmasqClients(lab: Lab, host: ComputeHost): string[] {
+  const folder = join(lab.directory, host.name, 'dhcp-agent/state/dhcp/dnsmasq-4/hosts');
+  const lines = readdirSync(folder).flatMap((file) => readFileSync(join(folder, file), 'utf8').split('\n'));
+  return lines.filter((line) => line.startsWith('tag:')).map((line) => line.slice('tag:'.length));
+}
+
+function unequal(what: string, found: readonly string[], wanted: readonly string[]): string[] {
+  const [more, less] = [found.filter((each) => !wanted.includes(each)), wanted.filter((each) => !found.includes(each))];
+  return [...more.map((each) => `${what} have ${each}, unknown to Neutron`), ...less.map((each) => `${what} lack ${each}`)];
+}
