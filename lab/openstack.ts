@@ -52,7 +52,7 @@ export type Resources = {
   security_group: SecurityGroup;
   security_group_rule: SecurityGroupRule;
   address_group: Named;
-  floatingip: { readonly id: string; readonly floating_ip_address: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
+  floatingip: { readonly id: string; readonly port_id: string | null; readonly floating_ip_address: string; readonly status: 'ACTIVE' | 'DOWN' | 'ERROR' };
   router: Named;
   agent: Agent;
 };

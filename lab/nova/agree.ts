@@ -10,18 +10,22 @@ import type { Machine } from '../plan.ts';
 const endpoints = '/calico/resources/v3/projectcalico.org/workloadendpoints/';
 const migrations = '/calico/resources/v3/projectcalico.org/livemigrations/';
 
+/** A port of a server with its floating IPs. */
+type Routed = Port & { readonly floating: readonly string[] };
+
 type Endpoint = { readonly spec: { readonly node: string; readonly endpoint: string; readonly mac: string; readonly ipNetworks: readonly string[] } };
 type KernelRoute = { readonly type?: string; readonly dst: string; readonly dev?: string; readonly gateway?: string; readonly protocol?: string };
 
 const tapOf = ({ id }: Port): string => `tap${id.slice(0, 11)}`;
 const addressesOf = ({ fixed_ips }: Port): string[] => fixed_ips.map(({ ip_address }) => ip_address);
+const routedTo = (port: Routed): string[] => [...addressesOf(port), ...port.floating];
 const sorted = (texts: Iterable<string>): string => [...texts].sort().join(' ');
 
 /**
  * Waits until they agree, and rejects with the remaining differences.
- * @param dead the names of hosts that do not run, and are not compared
+ * @param dead a host that does not run, and is not compared
  */
-export async function agree(lab: Lab, dead: readonly string[] = []): Promise<void> {
+export async function agree(lab: Lab, dead?: ComputeHost): Promise<void> {
   let last: readonly string[] = [];
   const none = async (): Promise<true | undefined> => {
     last = await differences(lab, dead);
@@ -34,9 +38,12 @@ export async function agree(lab: Lab, dead: readonly string[] = []): Promise<voi
 }
 
 /** The differences, in words. */
-export async function differences(lab: Lab, dead: readonly string[]): Promise<string[]> {
-  const ports = (await lab.openstack.list('port')).filter((port) => port.device_owner.startsWith('compute:') && port['binding:host_id'] !== '');
-  const living = lab.hosts.filter(({ name }) => !dead.includes(name));
+export async function differences(lab: Lab, dead?: ComputeHost): Promise<string[]> {
+  const floatings = await lab.openstack.list('floatingip');
+  const ports = (await lab.openstack.list('port'))
+    .filter((port) => port.device_owner.startsWith('compute:') && port['binding:host_id'] !== '')
+    .map((port): Routed => ({ ...port, floating: floatings.filter(({ port_id }) => port_id === port.id).map((each) => each.floating_ip_address) }));
+  const living = lab.hosts.filter(({ name }) => name !== dead?.name);
   const onHosts = await Promise.all(
     living.map((host) =>
       atHost(
@@ -72,13 +79,13 @@ function inEtcd(content: ReadonlyMap<string, string>, ports: readonly Port[]): s
   ];
 }
 
-async function atHost(lab: Lab, host: ComputeHost, ports: readonly Port[]): Promise<string[]> {
+async function atHost(lab: Lab, host: ComputeHost, ports: readonly Routed[]): Promise<string[]> {
   const [taps, routes, rules] = await Promise.all([tapsOf(lab, host), kernelRoutes(lab, host), ruleset(lab, host)]);
   const active = ports.filter(({ status }) => status === 'ACTIVE');
   const stray = taps.filter((tap) => !ports.some((port) => tapOf(port) === tap));
   const lacking = active.map(tapOf).filter((tap) => !taps.includes(tap));
   const toTaps = routes.filter(({ dev }) => dev?.startsWith('tap')).map(({ dst, dev }) => `${dst} ${dev}`);
-  const wanted = ports.filter((port) => taps.includes(tapOf(port))).flatMap((port) => addressesOf(port).map((address) => `${address} ${tapOf(port)}`));
+  const wanted = ports.filter((port) => taps.includes(tapOf(port))).flatMap((port) => routedTo(port).map((address) => `${address} ${tapOf(port)}`));
   const policed = new Set(rules.match(/tap[0-9a-f]{8}-[0-9a-f]{2}/g));
   const served = ports.flatMap((port) =>
     addressesOf(port)
@@ -97,19 +104,19 @@ async function atHost(lab: Lab, host: ComputeHost, ports: readonly Port[]): Prom
 }
 
 /** The routes by BGP: those of the router, and those of the hosts to the others' workloads. A server that is stopped keeps its tap, and the routes. */
-async function elsewhere(lab: Lab, ports: readonly Port[], living: readonly ComputeHost[]): Promise<string[]> {
+async function elsewhere(lab: Lab, ports: readonly Routed[], living: readonly ComputeHost[]): Promise<string[]> {
   const taps = new Map(await Promise.all(living.map(async (host) => [host.name, await tapsOf(lab, host)] as const)));
   const plugged = ports.filter((port) => taps.get(port['binding:host_id'])?.includes(tapOf(port)));
-  const hostOf = (port: Port): ComputeHost => living.find(({ name }) => name === port['binding:host_id'])!;
+  const hostOf = (port: Routed): ComputeHost => living.find(({ name }) => name === port['binding:host_id'])!;
   const wantedOnRouter = plugged.flatMap((port) =>
-    addressesOf(port).map((address) => `${address} via ${address.includes(':') ? hostOf(port).link.machine6 : hostOf(port).link.machine4}`),
+    routedTo(port).map((address) => `${address} via ${address.includes(':') ? hostOf(port).link.machine6 : hostOf(port).link.machine4}`),
   );
   const routed = async (machine: Machine): Promise<KernelRoute[]> =>
     (await kernelRoutes(lab, machine)).filter(({ dst, protocol, gateway }) => protocol === 'bird' && gateway !== undefined && !dst.includes('/'));
   const onRouter = (await routed(lab.router)).map(({ dst, gateway }) => `${dst} via ${gateway}`);
   const onHosts = await Promise.all(
     living.map(async (host) => {
-      const wanted = plugged.filter((port) => hostOf(port) !== host).flatMap(addressesOf);
+      const wanted = plugged.filter((port) => hostOf(port) !== host).flatMap(routedTo);
       return unequal(
         `the routes by BGP of ${host.name}`,
         (await routed(host)).map(({ dst }) => dst),

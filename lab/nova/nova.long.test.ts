@@ -22,12 +22,12 @@ afterAll(async () => await lab?.down());
 
 test.each(story.map((step) => [step.says, step] as const))(
   '%s; then all agree',
-  async (_, { act, dead }) => {
+  async (_, { act }) => {
     expect(isOver, 'an earlier step has failed').toBe(false);
     isOver = true;
     onTestFailed(() => void process.stderr.write(`${troubleOf(lab).join('\n')}\n`));
     await act(stage);
-    await agree(lab, dead);
+    await agree(lab, stage.dead);
     isOver = false;
   },
   900_000,

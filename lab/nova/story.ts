@@ -12,7 +12,7 @@ import type { Nova } from './nova.ts';
 import { type Server, type Servers, servers } from './servers.ts';
 
 /** A step. `act` does something and checks what follows; it returns what was seen, in a few words, and rejects when something is wrong. */
-export type Step = { readonly says: string; readonly act: (stage: Stage) => Promise<string>; readonly dead?: readonly string[] };
+export type Step = { readonly says: string; readonly act: (stage: Stage) => Promise<string> };
 
 /** What the steps have made. */
 export type Stage = {
@@ -27,6 +27,8 @@ export type Stage = {
   server?: Server;
   beside?: Server;
   floating?: string;
+  /** The host that is dead now. */
+  dead?: ComputeHost | undefined;
 };
 
 /** An empty stage in a lab of three hosts with Nova. */
@@ -55,17 +57,16 @@ export const story: readonly Step[] = [
   { says: 'openstack server start', act: (stage) => change(stage, { 'os-start': null }, 'ACTIVE') },
   { says: 'openstack server rebuild', act: (stage) => change(stage, { rebuild: { imageRef: stage.image!.imageRef } }, 'ACTIVE') },
   { says: 'openstack server resize, and confirm', act: resize },
-  { says: 'openstack server migrate: cold, to host-2', act: (stage) => coldMigrate(stage, 'host-2') },
+  { says: 'openstack server migrate: cold, to the other host', act: coldMigrate },
   { says: 'openstack server add network: a second interface with a lease; then remove port', act: attach },
   { says: 'a floating IP and a QoS policy for the port', act: floatAndLimit },
-  { says: 'openstack server migrate --live-migration, to host-1', act: (stage) => liveMigrate(stage, 'host-1') },
-  { says: 'and back to host-2', act: (stage) => liveMigrate(stage, 'host-2') },
+  { says: 'openstack server migrate --live-migration', act: liveMigrate },
+  { says: 'and back', act: liveMigrate },
   { says: 'a live migration that is aborted loses nothing', act: abort },
   { says: 'the lease is renewed on the host that the server has come to', act: renew },
-  { says: 'openstack server shelve, and unshelve on host-1', act: shelve },
-  { says: 'openstack server migrate: cold, to host-2 again', act: (stage) => coldMigrate(stage, 'host-2') },
-  { says: 'host-2 dies; openstack server evacuate, to host-1', act: evacuate, dead: ['host-2'] },
-  { says: 'host-2 comes back', act: comeBack },
+  { says: 'openstack server shelve, and unshelve on the other host', act: shelve },
+  { says: 'the host dies; openstack server evacuate', act: evacuate },
+  { says: 'the dead host comes back', act: comeBack },
   { says: 'openstack server delete: nothing is left', act: remove },
 ];
 
@@ -161,8 +162,9 @@ async function resize(stage: Stage): Promise<string> {
   return await reachable(stage);
 }
 
-async function coldMigrate(stage: Stage, host: string): Promise<string> {
+async function coldMigrate(stage: Stage): Promise<string> {
   const { operator, server } = stage as Required<Stage>;
+  const host = await otherHost(stage);
   await operator.act(server.id, { migrate: { host } }, 'VERIFY_RESIZE', host);
   await operator.act(server.id, { confirmResize: null }, 'ACTIVE', host);
   return await reachable(stage);
@@ -205,8 +207,9 @@ async function floatAndLimit(stage: Stage): Promise<string> {
 }
 
 /** Moves the server while others send to it, and checks that no connection breaks. What was measured is added to the stage. */
-export async function liveMigrate(stage: Stage, host: string): Promise<string> {
+export async function liveMigrate(stage: Stage): Promise<string> {
   const { lab, nova, operator, server } = stage as Required<Stage>;
+  const host = await otherHost(stage);
   const [target, third] = [hostOf(lab, host), hostOf(lab, 'host-3')];
   const move = await measureMove(lab, await movingOf(stage, server), target, third, async () => {
     await operator.act(server.id, { 'os-migrateLive': { host, block_migration: 'auto' } }, 'ACTIVE', host);
@@ -228,10 +231,10 @@ async function downtimeOf(host: NovaHost, { id }: Server): Promise<number> {
 async function abort(stage: Stage): Promise<string> {
   const { lab, nova, operator, server } = stage as Required<Stage>;
   const { address4 } = await movingOf(stage, server);
-  const before = (await operator.get(server.id))['OS-EXT-SRV-ATTR:host']!;
+  const before = await hostNameOf(stage);
   // At this speed it would last for minutes.
   await novaHostOf(nova, before).run('virsh', 'migrate-setspeed', server.id, '1');
-  await operator.ask('POST', `servers/${server.id}/action`, { 'os-migrateLive': { host: 'host-1', block_migration: 'auto' } });
+  await operator.ask('POST', `servers/${server.id}/action`, { 'os-migrateLive': { host: await otherHost(stage), block_migration: 'auto' } });
   const id = await lab.processes.until(
     'a migration that runs',
     async () => {
@@ -249,7 +252,7 @@ async function abort(stage: Stage): Promise<string> {
   const after = await ping(lab, lab.router, address4, { count: 100, intervalMs: 20 });
   const lost = sent - received + after.sent - after.received;
   if (lost > 0) throw new Error(`${lost} pings were lost in a migration that was aborted`);
-  const host = (await operator.get(server.id))['OS-EXT-SRV-ATTR:host'];
+  const host = await hostNameOf(stage);
   if (host !== before) throw new Error(`the server is on ${host} after a migration that was aborted`);
   return `0 of ${sent + after.sent} pings lost`;
 }
@@ -263,26 +266,29 @@ async function renew(stage: Stage): Promise<string> {
 
 async function shelve(stage: Stage): Promise<string> {
   const { operator, server } = stage as Required<Stage>;
+  const host = await otherHost(stage);
   await operator.act(server.id, { shelve: null }, 'SHELVED_OFFLOADED');
-  await operator.act(server.id, { unshelve: { host: 'host-1' } }, 'ACTIVE', 'host-1');
+  await operator.act(server.id, { unshelve: { host } }, 'ACTIVE', host);
   return await reachable(stage);
 }
 
 async function evacuate(stage: Stage): Promise<string> {
   const { lab, nova, operator, server } = stage as Required<Stage>;
-  const [dead, itsNova] = [hostOf(lab, 'host-2'), novaHostOf(nova, 'host-2')];
+  const [name, host] = [await hostNameOf(stage), await otherHost(stage)];
+  const [dead, itsNova] = [hostOf(lab, name), novaHostOf(nova, name)];
+  stage.dead = dead;
   await lab.processes.run('ip', ['link', 'set', 'fabric', 'down'], { on: dead });
   for (const service of [itsNova.compute, itsNova.libvirtd, dead.felix, dead.dhcpAgent, dead.birdAgent, dead.bird]) service?.kill('SIGKILL');
   for (const { pid } of allProcesses()) if (commandOf(pid).some((word) => word.includes(server.id))) process.kill(pid, 'SIGKILL');
   await forceDown(stage, true);
-  await operator.act(server.id, { evacuate: { host: 'host-1' } }, 'ACTIVE', 'host-1');
+  await operator.act(server.id, { evacuate: { host } }, 'ACTIVE', host);
   return await reachable(stage);
 }
 
 async function comeBack(stage: Stage): Promise<string> {
-  const { lab, nova } = stage;
-  const [host, itsNova] = [hostOf(lab, 'host-2'), novaHostOf(nova, 'host-2')];
-  const { link } = host;
+  const { lab, nova, dead: host } = stage as Required<Stage>;
+  if (host === undefined) throw new Error('no host is dead');
+  const [{ link }, itsNova] = [host, novaHostOf(nova, host.name)];
   await lab.processes.run('ip', ['link', 'set', 'fabric', 'up'], { on: host });
   // With the link, the kernel has taken its IPv6 address and the default routes away.
   for (const [family, address, router] of [
@@ -297,12 +303,13 @@ async function comeBack(stage: Stage): Promise<string> {
   await itsNova.libvirtd.start();
   await itsNova.compute.start();
   await forceDown(stage, false);
+  stage.dead = undefined;
   return 'its tap of the server is gone';
 }
 
-/** Says that host-2 is dead, so that Nova lets its servers be evacuated, or that it lives. */
-async function forceDown({ operator }: Stage, forced: boolean): Promise<void> {
-  const { services } = await operator.ask<{ services: { id: string }[] }>('GET', 'os-services?binary=nova-compute&host=host-2');
+/** Says that the host is dead, so that Nova lets its servers be evacuated, or that it lives. */
+async function forceDown({ operator, dead }: Stage, forced: boolean): Promise<void> {
+  const { services } = await operator.ask<{ services: { id: string }[] }>('GET', `os-services?binary=nova-compute&host=${dead!.name}`);
   await operator.ask('PUT', `os-services/${services[0]!.id}`, { forced_down: forced });
 }
 
@@ -369,6 +376,12 @@ const untilPrinted = ({ lab, operator }: Stage, { id, name }: Server, ...texts: 
     },
     { timeoutMs: 240_000, intervalMs: 500 },
   );
+
+/** The name of the host that the server is on. */
+const hostNameOf = async ({ operator, server }: Stage): Promise<string> => (await operator.get(server!.id))['OS-EXT-SRV-ATTR:host']!;
+
+/** The other one of the first two hosts. The server on the third one is there to send. */
+const otherHost = async (stage: Stage): Promise<string> => ((await hostNameOf(stage)) === 'host-1' ? 'host-2' : 'host-1');
 
 function hostOf(lab: Lab, name: string): ComputeHost & Machine {
   return lab.hosts.find((host) => host.name === name)!;

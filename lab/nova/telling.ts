@@ -10,9 +10,9 @@ export async function tellOperatorsStory(lab: Lab, telling: Telling): Promise<vo
   const stage = stageOf(lab);
   telling.say(`  memory: ${Math.round(memoryOf(lab.plan.prefix) / 1024 / 1024)} MB, and half a gigabyte for each server`);
   await telling.chapter('An operator and a server', async () => {
-    for (const { says, act, dead } of story) {
+    for (const { says, act } of story) {
       await telling.check({ says, look: () => found(lab, () => act(stage)) });
-      await telling.check({ says: '  Neutron, etcd, the kernels, Dnsmasq and BIRD agree', look: () => found(lab, () => timed(() => agree(lab, dead))) });
+      await telling.check({ says: '  Neutron, etcd, the kernels, Dnsmasq and BIRD agree', look: () => found(lab, () => timed(() => agree(lab, stage.dead))) });
     }
   });
 }

@@ -50,6 +50,7 @@ describe('bandwidth', () => {
   const [few, all] = [60, 100];
 
   test('to a workload: a burst passes, the rest waits; gone with the control', async () => {
+    await host.exec('tc', 'qdisc', 'replace', 'dev', tap, 'root', 'noqueue'); // as libvirt does
     expect(await arrivingOf(all, one, two)).toBe(all);
     await limit({ ingressBandwidth: 1000, ingressBurst: 1000 });
     await untilKind(tap, 'tbf');

@@ -108,10 +108,12 @@ class LinkShaper implements Shaper {
   #setRoot(index: number, { root }: LinkQdiscs, bucket: TokenBucket | undefined): ShapingRefusal | undefined {
     const ours = root?.kind === 'tbf' && root.handle === bucketHandle ? root : undefined;
     const former = root && !ours && this.#succeeds(root) ? root : undefined;
-    const obsolete = bucket ? former : (ours ?? former);
+    // libvirt puts a `noqueue` on every tap of a guest. It holds nothing back, so that nobody misses it.
+    const replaceable = former ?? (root?.kind === 'noqueue' ? root : undefined);
+    const obsolete = bucket ? replaceable : (ours ?? former);
     const refusal = obsolete && this.#commit({ verb: 'delete-root', index, handle: obsolete.handle }, 'ENOENT', 'EINVAL');
     if (refusal || !bucket) return refusal;
-    if (root && !ours && !former) return { code: 'OCCUPIED', detail: `another program’s qdisc "${root.kind}" is at the root of the interface` };
+    if (root && !ours && !replaceable) return { code: 'OCCUPIED', detail: `another program’s qdisc "${root.kind}" is at the root of the interface` };
     if (ours?.bucket && holds(ours.bucket, bucket)) return undefined;
     return this.#commit({ verb: ours ? 'change-root' : 'create-root', index, bucket });
   }
