@@ -21,7 +21,11 @@ while True:
         time.sleep(0.01)
 seen = {}
 while len(seen) < 3:
-    frame, about = raw.recvfrom(2048)
+    try:
+        frame, about = raw.recvfrom(2048)
+    except OSError:  # the interface is not up yet
+        time.sleep(0.001)
+        continue
     if about[2] != PACKET_OUTGOING:
         what = "heard"
     elif frame[12:14] == b"\x08\x00" and frame[23] == UDP and frame[36:38] == port.to_bytes(2, "big"):
