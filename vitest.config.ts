@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const everywhere = ['packages/*/src', 'lab', 'bench', 'tools', 'packaging'];
+const everywhere = ['packages/*/src', 'lab', 'bench', 'tools', 'packaging', 'devstack'];
 const ending = (suffix: string): string[] => everywhere.map((folder) => `${folder}/**/*${suffix}`);
 const system = '.system.test.ts';
 const long = '.long.test.ts';

@@ -29,6 +29,8 @@ export type Package = {
   readonly entries: readonly Entry[];
   /** Folders of the npm packages whose code it holds. */
   readonly modules?: readonly string[];
+  /** Shell that runs when the package is installed for the first time, before its units are started. */
+  readonly beforeFirstStart?: string;
   /** The systemd units that are started when the package is installed. */
   readonly services?: readonly string[];
   /** Complaints of lintian that do not hold here, each with its reason. */
@@ -147,20 +149,20 @@ const changelog = (name: string, version: string, epochSeconds: number): Entry =
  * The scripts of dpkg (Debian policy, chapter 6). A service is started when the package is installed, and restarted when it is upgraded. The rules, leases and routes that the service has put
  * in force stay meanwhile. Where no systemd runs (a chroot, a container) nothing is started.
  */
-function scripts({ name, services = [], compilesPython }: Package): Readonly<Record<string, string>> {
+function scripts({ name, services = [], beforeFirstStart, compilesPython }: Package): Readonly<Record<string, string>> {
   const head = '#!/bin/sh\nset -e\n';
   const units = services.map((service) => `${service}.service`).join(' ');
   const parts = {
     postinst:
       (compilesPython ? `if [ "$1" = configure ] && command -v py3compile >/dev/null; then py3compile -p ${name}; fi\n` : '') +
       (units
-        ? `if [ "$1" = configure ]; then
+        ? `${beforeFirstStart === undefined ? '' : `if [ "$1" = configure ] && [ -z "$2" ]; then\n${beforeFirstStart}fi\n`}if [ "$1" = configure ]; then
   if command -v systemd-tmpfiles >/dev/null; then systemd-tmpfiles --create ${name}.conf 2>/dev/null || true; fi
   if command -v deb-systemd-helper >/dev/null; then deb-systemd-helper enable ${units} >/dev/null || true; fi
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload || true
-    # An older version is replaced by restarting it; what it has put in force stays meanwhile.
-    if [ -n "$2" ]; then deb-systemd-invoke try-restart ${units} || true; else deb-systemd-invoke start ${units} || true; fi
+    # An older version is replaced by restarting it; what it has put in force stays meanwhile. A package of upstream's, which has no epoch, may have stopped its service before.
+    if [ -n "$2" ] && dpkg --compare-versions "$2" ge 1:0; then deb-systemd-invoke try-restart ${units} || true; else deb-systemd-invoke restart ${units} || true; fi
   fi
 fi
 `

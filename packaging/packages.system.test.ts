@@ -8,13 +8,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { clusterInformation, endpointNumber, securityGroup, type TestEndpoint, tapOf, workloadEndpoint } from '../packages/felix/src/testing/resources.ts';
 import { debianVersion, version } from './packages.ts';
-import { type CleanMachine, openCleanMachine } from './testing/clean-machine.ts';
+import { areActive, type CleanMachine, openCleanMachine } from './testing/clean-machine.ts';
+import { follow, inlineCommands, page } from './testing/pages.ts';
+import { makeUpstreams, upstreamVersion } from './testing/upstream.ts';
 
 /** Lintian and a boot take long on a busy machine, and the clean root when it is made first. */
 const patience = { timeout: 600_000 };
 
 const folder = mkdtempSync(join(tmpdir(), `clean-${process.pid}-`));
-const [debs, again, older] = ['debs', 'again', 'older'].map((name) => join(folder, name)) as [string, string, string];
+const [debs, again, older, upstreams] = ['debs', 'again', 'older', 'upstreams'].map((name) => join(folder, name)) as [string, string, string, string];
 const olderVersion = '1:0.0.9-1';
 const services = ['calico-felix', 'calico-dhcp-agent', 'calico-bird-agent', 'calico-neutron-driver'];
 const install = 'apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io';
@@ -53,8 +55,9 @@ let lintian: Promise<string>;
 beforeAll(async () => {
   for (const out of [debs, again]) execFileSync(process.execPath, [join(import.meta.dirname, 'main.ts'), '--out', out], { stdio: 'ignore' });
   makeOlder();
+  makeUpstreams(upstreams);
   machine = await openCleanMachine(
-    { '/debs': debs, '/older': older, '/monitoring': join(import.meta.dirname, 'monitoring') },
+    { '/debs': debs, '/older': older, '/upstreams': upstreams, '/monitoring': join(import.meta.dirname, 'monitoring') },
     {
       '/etc/systemd/system/uplink.service': `[Unit]\nBefore=network.target bird.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'ip link set lo up; ip link add uplink type veth peer name fabric; ip link set fabric up; ip link set uplink up; ip addr add 192.0.2.10/24 dev uplink; ip route add default via 192.0.2.1'\n`,
       '/etc/systemd/system/multi-user.target.d/test.conf': '[Unit]\nWants=uplink.service nova-compute.service\n',
@@ -92,7 +95,7 @@ test('a second build makes the same bytes', () => {
 
 test('installed in one step, every unit starts in its sandbox and reports that it is ready', patience, async () => {
   await machine.run(`${install} /older/*.deb`);
-  expect(await machine.until(`systemctl is-active ${services.join(' ')}`)).toBe(active);
+  expect(await machine.until(areActive(services))).toBe(active);
   expect(await machine.run(installed)).toBe(`${olderVersion}\n`);
   expect(await machine.run(`for each in ${services.join(' ')}; do systemd-analyze security --no-pager $each.service | tail -1; done`)).not.toMatch(
     /UNSAFE|EXPOSED/,
@@ -107,7 +110,7 @@ test('no packet of a guest is lost while all packages are upgraded, and while ea
   const before = await Promise.all(services.map(mainPid));
   await machine.run(`setsid ip netns exec g1 ping -n -i 0.01 ${two.addresses[0]} > /var/ping 2>&1 & echo $! > /var/ping.pid`);
   await machine.run(`${install} /debs/*.deb`);
-  expect(await machine.until(`systemctl is-active ${services.join(' ')}`)).toBe(active);
+  expect(await machine.until(areActive(services))).toBe(active);
   expect(await machine.run(installed)).toBe(`${debianVersion()}\n`);
   const upgraded = await Promise.all(services.map(mainPid));
   for (const [index, pid] of upgraded.entries()) expect(pid).not.toBe(before[index]);
@@ -181,12 +184,24 @@ scrape_configs:
     scheme: https
     tls_config: { ca_file: /etc/calico/tls/ca.pem, cert_file: /etc/calico/tls/prometheus.pem, key_file: /etc/calico/tls/prometheus.key }
     static_configs: [{ targets: ["127.0.0.1:9091"] }]
+  - job_name: calico-bird-agent
+    static_configs: [{ targets: ["127.0.0.1:9096"] }]
 END
+printf '[global]\\nPrometheusMetricsEnabled = true\\nPrometheusMetricsHost = 127.0.0.1\\n' > /etc/calico/bird-agent.cfg
 promtool check config /etc/prometheus/prometheus.yml >/dev/null
-systemctl restart calico-felix prometheus`);
+systemctl restart calico-felix calico-bird-agent prometheus`);
   const ask = (query: string): string => `curl -sS --get --data-urlencode 'query=${query}' http://127.0.0.1:9090/api/v1/query`;
   expect(await machine.until(`${ask('felix_active_local_endpoints{job="calico-felix"} == 2')} | grep '"metric"'`)).toContain('127.0.0.1:9091');
   expect(await machine.run('curl -sS http://127.0.0.1:9090/api/v1/rules | grep -o \'"health":"[a-z]*"\' | sort -u')).toMatch(/^("health":"(ok|unknown)"\n)+$/);
+  // Prometheus takes the query of each panel, and Felix's have something to show.
+  const queries: string[] = [];
+  JSON.parse(readFileSync(join(import.meta.dirname, 'monitoring/dashboard.json'), 'utf8'), (key, value: unknown) => {
+    if (key === 'expr') queries.push(String(value).replaceAll('$instance', '.*'));
+    return value;
+  });
+  expect(queries.length).toBeGreaterThan(10);
+  for (const query of queries) expect(await machine.run(ask(query))).toContain('"status":"success"');
+  for (const query of queries.filter((each) => /^felix_(active|cluster|invalid|refused)/.test(each))) await machine.until(`${ask(query)} | grep '"metric"'`);
   expect(await machine.run('curl -sS --cacert /etc/calico/tls/ca.pem https://127.0.0.1:9091/metrics || echo refused')).toBe('refused\n');
   expect(await machine.run('cp -r /monitoring /var/monitoring; promtool test rules /var/monitoring/alerts.test.yml 2>&1')).toContain('SUCCESS');
 });
@@ -201,7 +216,11 @@ test(
     expect(await machine.run('/usr/bin/python3 -c \'import calico_openstack.driver, importlib.metadata as m; print(m.version("calico-openstack"))\'')).toBe(
       `${version()}\n`,
     );
-    expect(await machine.run('ps -o comm= -p $(systemctl show --property MainPID --value calico-felix)')).toBe('calico-felix\n');
+    // The kernel keeps 15 characters of a name.
+    for (const unit of services)
+      expect(await machine.run(`ps -o comm= -p $(systemctl show --property MainPID --value ${unit})`)).toBe(`${unit.slice(0, 15)}\n`);
+    await machine.run('logrotate --force /etc/logrotate.d/calico-felix');
+    expect(await machine.until('ls /var/log/calico/felix.log.1; test -e /var/log/calico/felix.log')).toContain('felix.log.1');
     const example = '/usr/share/doc/calico-felix/examples/felix.cfg';
     expect(
       await machine.run(`grep -vc '^#\\|^$\\|^\\[' ${example} || true; calico-felix -c ${example} --check-config 2>&1 | grep -c 'examples/felix.cfg)' || true`),
@@ -216,7 +235,7 @@ test('after a boot, Felix’s rules are there before nova-compute starts VMs aga
   const found = await machine.until('cat /run/at-nova-compute');
   expect(found).toMatch(/^active\n/);
   expect(found).toContain('table inet calico-felix');
-  expect(await machine.until(`systemctl is-active ${services.join(' ')}`)).toBe(active);
+  expect(await machine.until(areActive(services))).toBe(active);
 });
 
 test('lintian has nothing to say that is not answered with a reason', patience, async () => expect(await lintian).toBe(''));
@@ -232,12 +251,51 @@ test('removed, they leave what guests need and the operator’s files; purged, n
   expect(await machine.run("find /etc /usr /lib/systemd /var/lib/systemd -xdev -name '*calico*' | sort")).toBe('/etc/calico\n');
 });
 
-test('docs/compute-host.md: whoever runs its commands on a clean machine has a compute host', patience, async () => {
-  const page = readFileSync(join(import.meta.dirname, '../docs/compute-host.md'), 'utf8');
-  const blocks = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, commands]) => commands!);
-  expect(blocks.length).toBeGreaterThan(5);
-  await machine.run('rm -rf /etc/calico /etc/bird/bird.conf.understood; ETCDCTL_API=3 etcdctl del --prefix /calico >/dev/null');
-  const [where, ...steps] = blocks;
-  // What a page checks may need a moment: the agents have just been started.
-  for (const step of steps) await machine[/apt-get|>>/.test(step) ? 'run' : 'until'](`cd /debs\n${where}${step}`);
-});
+test(
+  'installed over upstream’s packages, they replace them, run, and keep every file that the operator wrote or changed; and the way back',
+  patience,
+  async () => {
+    await machine.run(`${install} /upstreams/*.deb
+printf '[global]\\nLogSeverityFile = info\\n' > /etc/calico/felix.cfg
+echo '# mine' >> /etc/calico/felix.cfg.example
+echo 'net.ipv4.ip_forward = 1' > /etc/sysctl.d/99-networking-calico.conf
+echo 'router id 192.0.2.10; # by hand' > /etc/bird/bird.conf`);
+    const kept = 'cat /etc/calico/felix.cfg /etc/calico/felix.cfg.example /etc/sysctl.d/99-networking-calico.conf /etc/neutron/neutron.conf | sha256sum';
+    const before = await machine.run(kept);
+    await follow(machine, 'from-upstream.md', '/debs');
+    await machine.run(`${install} /debs/*.deb`);
+    expect(await machine.run(kept)).toBe(before);
+    expect(await machine.run('cat /etc/bird/bird.conf.before-calico')).toBe('router id 192.0.2.10; # by hand\n');
+    expect(await machine.until(areActive(services))).toBe(active);
+    const theirs = `dpkg -l | grep -c '^ii.* ${upstreamVersion} .*stands for' || true`;
+    expect(await machine.run(theirs)).toBe('0\n');
+    expect(await machine.run('for each in felix dhcp-agent resync diags; do readlink /usr/bin/calico-$each; done')).toMatch(
+      /^(\.\.\/lib\/calico-openstack\/\S+\n){4}$/,
+    );
+    // By version, as docs/from-upstream.md says; here the versions are in files.
+    await machine.run(`${install} --allow-downgrades /upstreams/*.deb`);
+    expect(await machine.run(theirs)).toBe('7\n');
+    expect(await machine.run(kept)).toBe(before);
+    await machine.run(`dpkg --purge $(dpkg-query -W -f '\${Package} ' '*calico*'); rm -rf /etc/calico /etc/sysctl.d/99-networking-calico.conf`);
+  },
+);
+
+test(
+  'docs: whoever runs the pages’ commands on a clean machine sets up a compute host, upgrades it and goes back, finds out what is wrong, and removes it',
+  patience,
+  async () => {
+    await machine.run('rm -rf /etc/calico /etc/bird/bird.conf.understood; ETCDCTL_API=3 etcdctl del --prefix /calico >/dev/null');
+    await follow(machine, 'compute-host.md', '/older');
+    const back = (block: string): boolean => block.includes('--allow-downgrades');
+    await follow(machine, 'upgrades.md', '/debs', (block) => !back(block));
+    expect(await machine.run(installed)).toBe(`${debianVersion()}\n`);
+    const commands = inlineCommands(page('troubleshooting.md'), '127.0.0.1');
+    expect(commands.length).toBeGreaterThan(4);
+    for (const command of commands) await machine.until(command);
+    await follow(machine, 'upgrades.md', '/older', back);
+    expect(await machine.run(installed)).toBe(`${olderVersion}\n`);
+    await follow(machine, 'hosts.md', '/debs');
+    expect(await machine.run('nft list tables')).not.toContain('calico');
+    expect(await machine.run("dpkg -l 'calico*' | grep '^ii' || echo none")).toBe('none\n');
+  },
+);

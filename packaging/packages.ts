@@ -86,6 +86,13 @@ function executable(program: Executable): readonly Entry[] {
   ];
 }
 
+/** The agent writes BIRD's file anew. An operator's own is kept beside it; the distribution's, and one that an agent has written, need not be. */
+const keepBirdFile = `  file=/etc/bird/bird.conf
+  if [ -f $file ] && ! grep -q calico_revision $file && ! cmp -s $file /usr/share/bird2/bird.conf; then
+    cp -p $file $file.before-calico
+  fi
+`;
+
 const bundled = (...programs: readonly Executable[]): readonly string[] => [
   ...new Set(programs.flatMap(({ name, room }) => bundledModules(join(root, 'packages', room, 'dist', `${name}.js`)))),
 ];
@@ -182,6 +189,7 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
       entries: [...executable(bird), unit(bird.name)],
       modules: bundled(bird),
       services: [bird.name],
+      beforeFirstStart: keepBirdFile,
     },
     python,
     {
@@ -199,6 +207,7 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
       ],
       modules: bundled(driver, resync),
       services: [driver.name],
+      replaces: ['calico-control', 'calico-resync'], // the latter has the command of that name
     },
     {
       name: 'calico-openstack-tools',

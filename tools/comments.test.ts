@@ -5,9 +5,10 @@ import { describe, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
 
-/** The folders of all rooms with TypeScript: the workspaces, and the two rooms that are no npm packages. */
+/** The folders of all rooms with TypeScript: the workspaces, and the three rooms that are no npm packages. */
 const rooms = [
   ...globSync((JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { workspaces: string[] }).workspaces, { cwd: root }),
+  'devstack',
   'packaging',
   'tools',
 ].toSorted();

@@ -18,7 +18,7 @@ const times = [
 const withoutUnit = (line: string): string[] => times.flatMap((time) => time.exec(line)?.groups?.name ?? []).filter((name) => !/(?:Ms|Seconds)$/.test(name));
 
 test('the name of a time has its unit', () => {
-  const files = globSync('{packages,lab,bench,tools,packaging}/**/*.ts', { cwd: root, exclude: (path) => /(^|\/)(node_modules|dist)$/.test(path) });
+  const files = globSync('{packages,lab,bench,tools,packaging,devstack}/**/*.ts', { cwd: root, exclude: (path) => /(^|\/)(node_modules|dist)$/.test(path) });
   const found = files
     .filter((file) => file !== own)
     .flatMap((file) =>

@@ -7,7 +7,7 @@ const root = join(import.meta.dirname, '..');
 const { workspaces } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly workspaces: readonly string[] };
 
 /** The folders of all rooms: the workspaces, and the two rooms that are no npm packages. */
-const rooms = [...globSync([...workspaces], { cwd: root }), 'neutron', 'packaging', 'tools'].toSorted();
+const rooms = [...globSync([...workspaces], { cwd: root }), 'devstack', 'neutron', 'packaging', 'tools'].toSorted();
 
 const documents = [...globSync(['*.md', 'docs/*.md'], { cwd: root }), ...rooms.map((room) => `${room}/README.md`)].toSorted();
 

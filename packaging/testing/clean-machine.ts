@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { cleanRoot } from './clean-root.ts';
+import { bookworm, cleanRoot, type System } from './clean-root.ts';
 
 /** How long a boot or a condition may take, because the machine that runs the test may be very busy. */
 const patienceMs = 240_000;
@@ -24,8 +24,13 @@ export interface CleanMachine {
  * Boots a machine.
  * @param folders folders of this host that it sees, by their path in it
  * @param files texts of files that it has before it boots
+ * @param system the release that it runs
  */
-export async function openCleanMachine(folders: Readonly<Record<string, string>>, files: Readonly<Record<string, string>> = {}): Promise<CleanMachine> {
+export async function openCleanMachine(
+  folders: Readonly<Record<string, string>>,
+  files: Readonly<Record<string, string>> = {},
+  system: System = bookworm,
+): Promise<CleanMachine> {
   const place = mkdtempSync(join(tmpdir(), `clean-machine-${process.pid}-`));
   for (const each of ['up', 'work', 'root']) mkdirSync(join(place, each));
   for (const [path, text] of Object.entries(files)) {
@@ -33,7 +38,7 @@ export async function openCleanMachine(folders: Readonly<Record<string, string>>
     writeFileSync(join(place, 'up', path), text);
   }
   const script = join(place, 'boot');
-  writeFileSync(script, bootScript(cleanRoot(), place, folders));
+  writeFileSync(script, bootScript(cleanRoot(system), place, folders));
   let booted = await boot(script);
   const run = (command: string): Promise<string> => inside(booted.pid, command);
   return {
@@ -141,3 +146,6 @@ function inside(pid: number, script: string): Promise<string> {
     );
   });
 }
+
+/** A script that prints `active` for each of these units, and fails while one is not. Asked for several units at once, systemctl is content with one. */
+export const areActive = (units: readonly string[]): string => units.map((unit) => `systemctl is-active ${unit}\n`).join('');
