@@ -56,6 +56,12 @@ export const allowedSurvivors: readonly Survivor[] = [
   },
   { file: 'packages/felix/src/felix.ts', line: 'const startedAtMs = Date.now() - performance.now();', what: '- → +', why: ofProcess },
   {
+    file: 'packages/bird-agent/src/memory.ts',
+    line: 'toRemember = undefined;',
+    what: 'toRemember = undefined; → removed',
+    why: 'the file is not written again with the content that it has',
+  },
+  {
     file: 'packages/bird-agent/src/route-audit.ts',
     line: 'if (!isChanged && atMs < (last?.atMs ?? 0) + auditMs) return;',
     what: '0 → 1',
