@@ -87,11 +87,14 @@ async function atHost(lab: Lab, host: ComputeHost, ports: readonly Routed[]): Pr
   const toTaps = routes.filter(({ dev }) => dev?.startsWith('tap')).map(({ dst, dev }) => `${dst} ${dev}`);
   const wanted = ports.filter((port) => taps.includes(tapOf(port))).flatMap((port) => routedTo(port).map((address) => `${address} ${tapOf(port)}`));
   const policed = new Set(rules.match(/tap[0-9a-f]{8}-[0-9a-f]{2}/g));
-  const served = ports.flatMap((port) =>
-    addressesOf(port)
-      .filter((address) => !address.includes(':'))
-      .map((address) => `${tapOf(port)},${port.mac_address},${address}`),
-  );
+  // A server that is shelved keeps its port's binding, and has no tap.
+  const served = ports
+    .filter((port) => taps.includes(tapOf(port)))
+    .flatMap((port) =>
+      addressesOf(port)
+        .filter((address) => !address.includes(':'))
+        .map((address) => `${tapOf(port)},${port.mac_address},${address}`),
+    );
   return [
     ...stray.map((tap) => `${host.name} has ${tap} of no port that is bound there`),
     ...lacking.map((tap) => `${host.name} has no ${tap}`),
