@@ -63,6 +63,8 @@ live_migration_scheme = tcp
 live_migration_inbound_addr = ${host.link.machine4}
 mem_stats_period_seconds = 0
 images_type = raw
+# A snapshot of another format is not converted where the inspection is off, and Nova refuses it when it unshelves.
+snapshot_image_format = raw
 [workarounds]
 # A live migration copies the guest's kernel again, which the inspection takes for a disk of a wrong format.
 disable_deep_image_inspection = true
