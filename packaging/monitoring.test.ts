@@ -27,8 +27,11 @@ logs_dropped log_errors`
     .map((name) => `felix_${name}`);
 
 test('each of upstream’s metrics is served under its name, or docs/metrics.md says why not', () => {
-  const lines = readFileSync(join(import.meta.dirname, '../docs/metrics.md'), 'utf8').split('<!-- end of what is printed -->')[1]!.split('\n');
-  const page = lines.map((line) => line.split(' | ')[0]).join('\n'); // the first column
+  const lines = readFileSync(join(import.meta.dirname, '../docs/metrics.md'), 'utf8')
+    .split('<!-- end of what is printed -->')[1]!
+    .split('\n');
+  const rows = lines.filter((line) => line.startsWith('| ')).map((line) => line.split(' | ')[0]);
+  const page = rows.join('\n'); // the first column of the tables
   const explained = [...page.matchAll(/`(felix_\w+)(…?)`/g)].map(([, name, rest]) => ({ name: name!, isFamily: rest !== '' }));
   const isExplained = (name: string): boolean => explained.some((each) => (each.isFamily ? name.startsWith(each.name) : name === each.name));
   expect(upstreams.filter((name) => !known.has(name) && !isExplained(name))).toEqual([]);
