@@ -73,11 +73,11 @@ type Times = { readonly createMs: number; readonly bindMs: number };
 
 /** Creates, binds and deletes one port. */
 async function onePort(openstack: OpenStack, network: string): Promise<Times> {
-  const begun = performance.now();
+  const begunMs = performance.now();
   const port = await openstack.create('port', { network_id: network, device_owner: 'compute:nova', device_id: randomUUID() });
-  const created = performance.now();
+  const createdMs = performance.now();
   const bound = await openstack.update('port', port.id, { 'binding:host_id': host });
-  const times = { createMs: created - begun, bindMs: performance.now() - created };
+  const times = { createMs: createdMs - begunMs, bindMs: performance.now() - createdMs };
   if (bound['binding:vif_type'] !== 'tap') throw new Error(`port ${port.id} was not bound`);
   await openstack.remove('port', port.id);
   return times;

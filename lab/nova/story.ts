@@ -326,7 +326,7 @@ async function remove(stage: Stage): Promise<string> {
 /** Waits until the server's port is ACTIVE on the server's host, and it answers in both families, and at its floating IP if it has one. */
 async function reachable(stage: Stage): Promise<string> {
   const { lab } = stage;
-  const begin = performance.now();
+  const beginMs = performance.now();
   const { address4, address6 } = await movingOf(stage, stage.server!);
   for (const address of [address4, address6, ...(stage.floating === undefined ? [] : [stage.floating])])
     await lab.processes.until(
@@ -337,7 +337,7 @@ async function reachable(stage: Stage): Promise<string> {
       },
       { timeoutMs: 240_000, intervalMs: 200 },
     );
-  return `answers after ${((performance.now() - begin) / 1000).toFixed(1)} s`;
+  return `answers after ${((performance.now() - beginMs) / 1000).toFixed(1)} s`;
 }
 
 /**

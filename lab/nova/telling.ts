@@ -28,7 +28,7 @@ async function found(lab: Lab, work: () => Promise<string>): Promise<Finding> {
 }
 
 async function timed(work: () => Promise<unknown>): Promise<string> {
-  const begin = performance.now();
+  const beginMs = performance.now();
   await work();
-  return `after ${((performance.now() - begin) / 1000).toFixed(1)} s`;
+  return `after ${((performance.now() - beginMs) / 1000).toFixed(1)} s`;
 }
