@@ -353,7 +353,7 @@ describe('settings', () => {
       return (await arrived()) >= before + 3;
     };
     await host.until(() => host.passes(one, two, udp(7000), 6), 'IPv6');
-    expect(await solicits()).toBe(true);
+    await host.until(solicits, 'solicitations, which the kernel takes in once it knows that nobody else has the address of the tap');
     await host.put(felixConfiguration({ ipv6Support: false }));
     await host.until(async () => !(await host.passes(one, two, udp(7000), 6)), 'no IPv6');
     expect(await solicits()).toBe(false);
