@@ -470,7 +470,7 @@ test('Neutron counts a revision of the port for all that belongs to it, so a por
   const [first] = port.fixed_ips;
   const changes: readonly (readonly [string, Record<string, unknown> | readonly [string, string, unknown?]])[] = [
     ['a second address', { fixed_ips: [first, { subnet_id: subnet }] }],
-    ['another address', { fixed_ips: [{ subnet_id: subnet, ip_address: '10.65.201.7' }] }],
+    ['another address', { fixed_ips: [{ subnet_id: subnet, ip_address: '10.65.202.8' }] }],
     ['another group', { security_groups: [group, other] }],
     ['a group less', { security_groups: [other] }],
     ['an address pair', { allowed_address_pairs: [{ ip_address: '10.65.0.9' }] }],
