@@ -24,6 +24,19 @@ type Options = { readonly keep: boolean; readonly prefix: string; readonly qemu:
 
 const columns = process.stdout.columns ?? 100;
 
+const provedWithoutNova = `\
+  · A port created in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD,
+    and comes back as ACTIVE.
+  · Real DHCP clients get the port's addresses; VMs reach each other over BGP routes, in IPv4 and IPv6.
+  · Security groups are enforced packet by packet, and a change of them takes effect at once, on every host.
+  · A port that is deleted leaves nothing behind.`;
+
+const provedWithNova = `\
+  · The real Nova, libvirt and QEMU create, stop, rebuild, resize, move, shelve and evacuate servers on Calico.
+  · After each step Neutron, etcd, the kernels, Dnsmasq and BIRD agree about every port.
+  · A live migration costs no connection, and of the network's time milliseconds.
+  · A server that is deleted leaves nothing behind.`;
+
 process.exitCode = await main(process.argv.slice(2));
 
 /** Returns the exit status: 0 when all claims held, 1 when one did not or something failed, 2 for wrong options, 130 when interrupted. */
@@ -111,19 +124,6 @@ function tellTrouble(lab: Lab): void {
     lines.length === 0 ? '\nNo service of the lab has complained of anything.\n' : `\nWhat the services complained of:\n${lines.join('\n')}\n`,
   );
 }
-
-const provedWithoutNova = `\
-  · A port created in Neutron reaches its host through the driver, etcd, Felix, the DHCP agent and BIRD,
-    and comes back as ACTIVE.
-  · Real DHCP clients get the port's addresses; VMs reach each other over BGP routes, in IPv4 and IPv6.
-  · Security groups are enforced packet by packet, and a change of them takes effect at once, on every host.
-  · A port that is deleted leaves nothing behind.`;
-
-const provedWithNova = `\
-  · The real Nova, libvirt and QEMU create, stop, rebuild, resize, move, shelve and evacuate servers on Calico.
-  · After each step Neutron, etcd, the kernels, Dnsmasq and BIRD agree about every port.
-  · A live migration costs no connection, and of the network's time milliseconds.
-  · A server that is deleted leaves nothing behind.`;
 
 function proved({ held, chapters }: Telling, what: string, seconds: number): string {
   const times = chapters.map((chapter, index) => `${index + 1}: ${chapter.seconds.toFixed(1)} s`).join(', ');
