@@ -1,19 +1,20 @@
-import { silentLog } from '@calico-openstack/agent';
+import { recordingLog, silentLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createAddressChecks } from './addressing/check.ts';
 import { knownInfrastructure } from './addressing/known-infrastructure.ts';
 import { defaultAddressPolicy } from './addressing/rules.ts';
-import { createAnnouncements } from './announcements.ts';
+import { type AnnouncementsOptions, createAnnouncements } from './announcements.ts';
+import { changeKey } from './sync/change.ts';
 import { openJournal } from './sync/journal.ts';
 import { keysOf } from './sync/plan.ts';
-import { createSync } from './sync/sync.ts';
+import { createSync, SyncError, type SyncResult } from './sync/sync.ts';
 import { announcement, apiPort, database } from './testing/database.ts';
 import { bindingRow, portRow } from './testing/rows.ts';
 import { defaultQosOptions, plainAddresses } from './testing/settings.ts';
-import { type Peer, WireError } from './wire/peer.ts';
+import { type Peer, Refusal, WireError } from './wire/peer.ts';
 
 const patience = { commitMs: 5_000, outageMs: 1_000 };
 const peer = { role: 'api', pid: 1, gone: false, call: () => Promise.reject(new Error('not asked')), close: () => {} } satisfies Peer;
@@ -256,4 +257,218 @@ test('an etcd that does not answer holds a commit up for five seconds, and the n
   state.isSilent = true;
   expect(await waitedMs()).toBe(5000);
   expect(clock.restsMs).toEqual([]);
+});
+
+/** Announcements over a real journal, with parts that a test replaces. `calls` is what they have called, in order. */
+function withParts(parts: Partial<AnnouncementsOptions> = {}, found: Partial<SyncResult> = {}) {
+  const fake = fakeEtcd();
+  const clock = fakeClock();
+  const journal = openJournal({ nowMs: clock.nowMs });
+  const { log, entries } = recordingLog();
+  const calls: string[] = [];
+  const announced = createAnnouncements({
+    etcd: fake.etcd,
+    keys: keysOf(undefined),
+    async sync(changes, _source, untilMs) {
+      calls.push(`sync ${changes.map(changeKey).join()} for ${(untilMs ?? 0) - clock.nowMs()} ms`);
+      return { wrote: [], unnamed: [], followUps: [], puts: 0, deletes: 0, conflicts: 0, warnings: [], ...found };
+    },
+    journal,
+    checks: { asks: () => false, before: async () => {}, after: async () => {} },
+    stateless: { refusal: () => undefined },
+    sourceOf: () => database().source,
+    etcdTimeoutMs: 1_000,
+    patience,
+    log,
+    clock,
+    onJournal: () => calls.push('journal'),
+    onPort: (port) => calls.push(`port ${port}`),
+    onFreeFloatingIp: (id) => calls.push(`free ${id}`),
+    ...parts,
+  });
+  /** What the journal has due now. */
+  const due = (): string[] => journal.take(10).map(({ change }) => changeKey(change));
+  return { ...fake, announced, journal, clock, entries, calls, due };
+}
+
+const group = (marks: string[] = []) => ({ ...announcement('address_group', 'g', null, null), marks });
+const boundPort = portRow({ id: 'p', bindings: [bindingRow('h1')], security_groups: [] });
+const unchanged = (marks: string[]) => ({ ...announcement('port', 'p', apiPort(boundPort), apiPort({ ...boundPort, status: 'DOWN' })), marks });
+const halfBound = (marks: string[]) => ({
+  ...announcement('port', 'p', apiPort(boundPort), apiPort({ ...boundPort, bindings: [bindingRow('h2', 'unbound')] })),
+  marks,
+});
+
+describe('the journal', () => {
+  test('is looked at behind each announcement before a commit and each after it, and not for one that changes nothing in etcd', async () => {
+    const { announced, journal, calls } = withParts();
+    await announced.before(peer, group(['m']));
+    expect([calls.splice(0), journal.size]).toEqual([['journal'], 1]);
+    await announced.after(peer, group(['m']));
+    expect([calls.splice(0), journal.size]).toEqual([['sync address_group:g for 1000 ms', 'journal'], 0]);
+    await announced.before(peer, unchanged(['n']));
+    await announced.after(peer, unchanged(['n']));
+    announced.gone(peer);
+    expect(calls).toEqual([]);
+  });
+
+  test('forgets what a commit has left as it was', async () => {
+    const { announced, journal, calls } = withParts();
+    await announced.before(peer, { ...halfBound(['m']) });
+    await announced.after(peer, unchanged(['m']));
+    expect([calls, journal.size]).toEqual([['journal'], 0]);
+  });
+
+  test('has what a vanished caller announced, once, and nothing of other callers', async () => {
+    const { announced, journal, calls, due } = withParts();
+    const other = { ...peer, pid: 2 };
+    await announced.before(peer, group(['m']));
+    await announced.before(other, { ...group(['n']), id: 'h' });
+    await announced.before(peer, { ...group(['o']), id: 'i' });
+    await announced.after(peer, { ...group(['o']), id: 'i' });
+    calls.length = 0;
+    announced.gone(peer);
+    announced.gone(peer);
+    expect([calls, due(), journal.size]).toEqual([['journal'], ['address_group:g'], 2]);
+    announced.gone({ ...peer, pid: 3 });
+    expect(calls).toEqual(['journal']);
+  });
+
+  test('gets the ports to which an object applies, because a user does not wait for them', async () => {
+    const { announced, calls, due } = withParts();
+    await announced.after(peer, announcement('security_group', 'g', { name: 'a' }, { name: 'b', stateful: true }));
+    expect([calls, due()]).toEqual([['sync security_group:g for 1000 ms', 'journal'], ['ports_of:security_group:g']]);
+  });
+
+  test('gets what follows from a write at once, the second look at what was written, and a later one at what lacks its project’s name', async () => {
+    const { announced, clock, due } = withParts(
+      {},
+      {
+        wrote: [{ kind: 'address_group', id: 'g' }],
+        followUps: [{ kind: 'subnet', id: 'followed' }],
+      },
+    );
+    await announced.after(peer, group());
+    expect(due()).toEqual(['subnet:followed']);
+    await clock.pass(1000);
+    expect(due()).toEqual(['address_group:g']);
+    const other = withParts({}, { unnamed: [{ kind: 'address_group', id: 'g' }] });
+    await other.announced.after(peer, group());
+    expect(other.journal.restMs).toBe(30_000);
+  });
+
+  test('has the first half of a binding for the case that the second never comes, and nothing else of it', async () => {
+    const { announced, journal, clock, calls, due } = withParts();
+    await announced.before(peer, halfBound(['m']));
+    await announced.after(peer, halfBound(['m']));
+    expect([calls, journal.restMs]).toEqual([['journal', 'journal'], 10_000]);
+    await clock.pass(10_000);
+    journal.done(journal.take(10), []);
+    expect([due(), journal.size]).toEqual([[], 0]); // nobody waits for the mark any more
+  });
+
+  test.each([
+    ['refuses', new Refusal('REFUSED', 'it overlaps'), { code: 'REFUSED', message: 'it overlaps' }],
+    ['fails', new EtcdError('ETCD_UNAVAILABLE', 'no endpoint'), { code: 'ETCD_UNAVAILABLE', message: expect.stringMatching(/no endpoint; .*keeps a note/) }],
+  ])('has a subnet whose check after the commit %s, because Neutron removes it now', async (_what, error, answer) => {
+    const { announced, journal, clock, calls } = withParts({
+      checks: { asks: () => false, before: async () => {}, after: () => Promise.reject(error) },
+    });
+    await announced.before(peer, group(['m']));
+    await expect(announced.after(peer, group(['m']))).rejects.toMatchObject(answer);
+    expect([calls, journal.restMs]).toEqual([['journal', 'journal'], 10_000]);
+    await clock.pass(10_000);
+    journal.done(journal.take(10), []);
+    expect(journal.size).toBe(0);
+  });
+
+  test.each([
+    [new EtcdError('ETCD_UNAVAILABLE', 'no endpoint'), 'ETCD_UNAVAILABLE', /^etcd does not have the change: no endpoint; .*keeps a note/],
+    [new SyncError('too late'), 'ETCD_UNAVAILABLE', /^etcd does not have the change: too late; .*keeps a note/],
+    [new WireError('DBError', 'away'), 'INTERNAL', /^Neutron's rows could not be read \(away\); .*keeps a note/],
+    [new Error('a fault'), 'INTERNAL', /^a fault; .*keeps a note/],
+  ])('has what could not be written: %s', async (error, code, message) => {
+    const { announced, journal, calls } = withParts({ sync: () => Promise.reject(error) });
+    await expect(announced.after(peer, group())).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    expect([calls, journal.failing]).toEqual([['journal'], 1]);
+  });
+});
+
+test('a commit waits for the checks, and what they refuse is not noted', async () => {
+  const gate = Promise.withResolvers<void>();
+  const checks = { asks: () => false, before: () => gate.promise, after: async () => {} };
+  const { announced, journal, clock } = withParts({ checks });
+  const answer = announced.before(peer, group(['m']));
+  const refused = expect(answer).rejects.toMatchObject({ code: 'REFUSED' });
+  await clock.pass(0);
+  expect(journal.size).toBe(0);
+  gate.reject(new Refusal('REFUSED', 'it is taken'));
+  await refused;
+  expect(journal.size).toBe(0);
+  const away = withParts({ checks: { ...checks, before: () => Promise.reject(new EtcdError('ETCD_UNAVAILABLE', 'no endpoint')) } });
+  await expect(away.announced.before(peer, group())).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE', message: expect.stringMatching(/nothing was changed/) });
+  const lost = withParts({ checks: { ...checks, before: () => Promise.reject(new WireError('DBError', 'away')) } });
+  await expect(lost.announced.before(peer, group())).rejects.toMatchObject({ code: 'DBError' });
+});
+
+test('etcd is asked before a commit where it gets a change or the checks need it, and not otherwise', async () => {
+  const unasked = withParts();
+  unasked.setDown(true);
+  await unasked.announced.before(peer, unchanged([]));
+  await expect(unasked.announced.before(peer, group())).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
+  const asked = withParts({ checks: { asks: () => true, before: async () => {}, after: async () => {} } });
+  asked.setDown(true);
+  await expect(asked.announced.before(peer, unchanged([]))).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
+});
+
+test('a refusal says for how many seconds etcd did not answer', async () => {
+  const { etcd } = fakeEtcd();
+  const { announced, clock } = withParts({ etcd: { ...etcd, transact: () => new Promise(() => undefined) } });
+  const refused = expect(announced.before(peer, group())).rejects.toMatchObject({ message: expect.stringMatching(/within 5 s,/) });
+  await clock.pass(5000);
+  await refused;
+});
+
+test('a rule that cannot be enforced and a group that may not be stateless are refused, unless Neutron undoes something', async () => {
+  const { announced, journal } = withParts({ stateless: { refusal: ({ id }) => (id === 'stateless' ? 'it is stateless' : undefined) } });
+  const rule = announcement('security_group_rule', 'r', null, { id: 'r', security_group_id: 'g' });
+  await expect(announced.before(peer, rule)).rejects.toMatchObject({ code: 'REFUSED', message: expect.stringMatching(/cannot enforce/) });
+  await expect(announced.before(peer, { ...group(), id: 'stateless' })).rejects.toMatchObject({ code: 'REFUSED', message: 'it is stateless' });
+  expect(journal.size).toBe(0);
+  await announced.before(peer, { ...group(['m']), id: 'stateless', rollback: true });
+  expect(journal.size).toBe(1);
+});
+
+test('what etcd gets with a warning is logged', async () => {
+  const { announced, entries } = withParts({}, { warnings: [{ object: 'port p', what: 'it has no route' }] });
+  await announced.after(peer, group());
+  expect(entries).toMatchObject([{ message: 'it has no route', fields: { object: 'port p' } }]);
+});
+
+test('a floating IP has its ports looked at, and is told of where it belongs to none any more', async () => {
+  const { announced, calls } = withParts();
+  const told = async (id: string | null, original: Record<string, unknown> | null, current: Record<string, unknown> | null): Promise<string[]> => {
+    await announced.after(peer, { ...announcement('floatingip', '', original, current), id });
+    return calls.splice(0).filter((call) => /^(?:port|free)/.test(call));
+  };
+  expect(await told('f', { port_id: 'p1' }, { port_id: null })).toEqual(['port p1', 'free f']);
+  expect(await told('f', { port_id: 'p1' }, { port_id: 'p2' })).toEqual(['port p1', 'port p2']);
+  expect(await told('f', { port_id: 'p1' }, null)).toEqual(['port p1']);
+  expect(await told(null, { port_id: 'p1' }, { port_id: null })).toEqual(['port p1']);
+});
+
+test('the state of a port is looked at behind a change of its binding, status or addresses, and behind no other', async () => {
+  const { announced, calls } = withParts();
+  const told = async (original: Record<string, unknown> | null, current: Record<string, unknown> | null, kind = 'port'): Promise<string[]> => {
+    await announced.after(peer, announcement(kind, 'p', original, current));
+    return calls.splice(0).filter((call) => call.startsWith('port'));
+  };
+  const port = apiPort(boundPort);
+  expect(await told(port, apiPort({ ...boundPort, bindings: [bindingRow('h2')] }))).toEqual(['port p']);
+  expect(await told(port, { ...port, fixed_ips: [] })).toEqual(['port p']);
+  expect(await told(port, { ...port, 'binding:vnic_type': 'direct' })).toEqual(['port p']);
+  expect(await told(port, { ...port, mac_address: 'fa:16:3e:00:00:01' })).toEqual([]);
+  expect(await told(null, port)).toEqual([]);
+  expect(await told(port, null)).toEqual([]);
+  expect(await told({ status: 'ACTIVE' }, { status: 'DOWN' }, 'address_group')).toEqual([]);
 });

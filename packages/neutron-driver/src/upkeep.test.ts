@@ -1,7 +1,7 @@
 import { recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { createRightPorts } from './right-ports.ts';
 import { keysOf } from './sync/plan.ts';
 import { createSync } from './sync/sync.ts';
@@ -44,10 +44,12 @@ function setUp() {
     },
   };
   const projects = Object.assign(async () => new Map(), { forget: () => {} });
+  const rightPorts = createRightPorts();
+  const forgetRightPorts = vi.spyOn(rightPorts, 'forget');
   const quiet = { onFailed: () => {}, onWrote: () => {}, onWarning: () => {} };
   const start = (startupResync: boolean): Upkeep => {
     const sync = createSync({ etcd: fake.etcd, settings, projects, addresses, nowMs: clock.nowMs });
-    const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, rightPorts: createRightPorts(), clock, ...quiet };
+    const resync = { etcd: fake.etcd, source, sync, settings, projects, addresses, rightPorts, clock, ...quiet };
     const upkeep = startUpkeep({ etcd, startupResync, resync, log, clock });
     closing.push(upkeep);
     return upkeep;
@@ -58,6 +60,7 @@ function setUp() {
     clock,
     state,
     asked,
+    forgetRightPorts,
     start,
     said: (msg: string) => entries.flatMap(({ message, fields }) => (message.startsWith(msg) ? [fields] : [])),
     isReady: () => records().includes('datastoreReady'),
@@ -158,6 +161,24 @@ test('closing resolves when the work that is under way has ended', async () => {
   expect(order).toEqual(['the database answers', 'closed']);
 });
 
+test('closing resolves when the record that calls the datastore ready is written, if its write is under way', async () => {
+  const { clock, state, start, holdRecords, isReady } = setUp();
+  const database = Promise.withResolvers<void>();
+  state.gate = database.promise;
+  const upkeep = start(true);
+  await clock.pass(0);
+  const records = holdRecords();
+  database.resolve();
+  await clock.pass(0);
+  const order: string[] = [];
+  const closed = upkeep.close().then(() => order.push(isReady() ? 'closed, ready' : 'closed'));
+  await clock.pass(0);
+  order.push('etcd answers');
+  records.resolve();
+  await closed;
+  expect(order).toEqual(['etcd answers', 'closed, ready']);
+});
+
 test('closing during a resync that cannot be completed leaves the datastore not ready', async () => {
   const { clock, state, start, isReady } = setUp();
   state.away = true;
@@ -169,7 +190,7 @@ test('closing during a resync that cannot be completed leaves the datastore not 
 });
 
 test.each([true, false])('an etcd that was emptied is filled again, and only then called ready (startup_resync: %s)', async (startupResync) => {
-  const { clock, state, replace, start, isReady, hasRecords, isFilled } = setUp();
+  const { clock, state, forgetRightPorts, replace, start, isReady, hasRecords, isFilled } = setUp();
   const upkeep = start(startupResync);
   await clock.pass(0);
   expect(isReady()).toBe(true);
@@ -177,6 +198,7 @@ test.each([true, false])('an etcd that was emptied is filled again, and only the
   const gate = Promise.withResolvers<void>();
   state.gate = gate.promise;
   upkeep.replaced('restored');
+  expect(forgetRightPorts).toHaveBeenCalledTimes(1); // the new etcd's revisions may be those of other values
   await clock.pass(60_000);
   expect([hasRecords(), isReady()]).toEqual([true, false]);
   gate.resolve();

@@ -3,6 +3,7 @@ import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { agentStatusKey, agentStatusRoot, endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { describe, expect, test, vi } from 'vitest';
+import type { PortRow } from '../rows.ts';
 import type { AgentReport, Background, FloatingIpUpdate, StatusUpdate } from '../sources.ts';
 import { keysOf } from '../sync/plan.ts';
 import { stampsOver } from '../testing/background.ts';
@@ -160,6 +161,80 @@ test('the status of a floating IP that cannot be written is written later', asyn
   await ports.close();
 });
 
+test('a floating IP that is ACTIVE stays so when its port becomes ACTIVE', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set, floating } = neutron();
+  const clock = fakeClock();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1')] }));
+  db.floatingIps.push(floatingIpRow({ fixed_port_id: 'p1', status: 'ACTIVE' }));
+  await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('up') }]);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log, clock });
+  ports.look('p1');
+  await clock.pass(0);
+  expect([set.length, floating]).toEqual([1, []]);
+  await ports.close();
+});
+
+test('a floating IP that belongs to no port any more is DOWN, which is written once, and again where it could not be', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, floating } = neutron();
+  const clock = fakeClock();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1')] }));
+  let refusals = 1;
+  const unwilling: Background = {
+    ...source,
+    async setFloatingIpStatus(update) {
+      refusals -= 1;
+      if (refusals >= 0) throw new Error('StaleDataError');
+      await source.setFloatingIpStatus(update);
+    },
+  };
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling, threads: 1, log, clock });
+  ports.freed('f1');
+  await clock.pass(60_000);
+  ports.look('p1');
+  await clock.pass(0);
+  expect([floating, refusals]).toEqual([[{ id: 'f1', port: undefined, status: 'DOWN' }], -1]);
+  await ports.close();
+});
+
+test('Nova is told of a port that is made again with the id of a deleted one', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, told } = neutron();
+  const clock = fakeClock();
+  const moving = portRow({ id: 'p1', bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] });
+  await etcd.transact([], [{ put: statusKey('h2', 'p1'), value: report('up') }]);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log, clock });
+  for (const isThere of [true, false, true]) {
+    if (isThere) db.tables.ports.set('p1', moving);
+    else db.tables.ports.delete('p1');
+    ports.look('p1');
+    await clock.pass(0);
+  }
+  expect(told).toEqual(['p1', 'p1']);
+  await ports.close();
+});
+
+test('each outage of Neutron is told once', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, set, state } = neutron();
+  const clock = fakeClock();
+  const { log: recorded, entries } = recordingLog();
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source, threads: 1, log: recorded, clock });
+  for (const id of ['p1', 'p2']) {
+    db.tables.ports.set(id, portRow({ id, bindings: [bindingRow('h1')] }));
+    await etcd.transact([], [{ put: statusKey('h1', id), value: report('up') }]);
+    state.away = true;
+    ports.look(id);
+    await clock.pass(30_000);
+    state.away = false;
+    await clock.pass(30_000);
+  }
+  expect(set).toHaveLength(2);
+  expect(entries.filter(({ message }) => message.startsWith('port states do not reach Neutron'))).toHaveLength(2);
+  await ports.close();
+});
+
 test('a migration to a host whose Felix does not report the port is logged once, and again for the next host; a report, the end or a deletion in time is not', async () => {
   const { etcd } = fakeEtcd();
   const { db, source } = neutron();
@@ -257,7 +332,10 @@ test('a state is looked at once more behind its write: what another driver wrote
   await ports.close();
 });
 
-test('a driver that was stopped between reading and writing reads again before it writes', async () => {
+test.each([
+  { awayMs: 10_000, wrote: ['ACTIVE', 'DOWN'] },
+  { awayMs: 10_001, wrote: ['DOWN'] },
+])('a driver that was stopped between reading and writing for more than ten seconds reads again before it writes ($awayMs ms)', async ({ awayMs, wrote }) => {
   const { etcd } = fakeEtcd();
   const { db, source, set } = neutron();
   const clock = fakeClock();
@@ -275,15 +353,15 @@ test('a driver that was stopped between reading and writing reads again before i
       const stopped = first;
       first = false;
       await source.setPortStatus(update);
-      if (stopped) await Promise.all([reported('down'), clock.pass(60_000)]);
+      if (stopped) await Promise.all([reported('down'), clock.pass(awayMs)]);
     },
   };
   const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: stopping, threads: 1, log, clock });
   ports.look('p1');
   ports.look('p2');
-  await eventually(() => expect(set).toHaveLength(3));
+  await eventually(() => expect(set).toHaveLength(2 + wrote.length));
   const other = set[0]?.port === 'p1' ? 'p2' : 'p1';
-  expect(set.filter(({ port }) => port === other).map(({ status }) => status)).toEqual(['DOWN']);
+  expect(set.filter(({ port }) => port === other).map(({ status }) => status)).toEqual(wrote);
   await ports.close();
 });
 
@@ -443,7 +521,8 @@ describe('a report that vanishes', () => {
     const agents = startAgentReports({ source, everyMs: 1_000_000, isElected: () => true, log, clock });
     const follower = followStatus({ etcd, region: undefined, ports, agents, log });
     const endpoint = (host: string): string => keys.endpoint({ host, device: deviceId }, 'p1');
-    const bind = (host: string): void => void db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow(host)], status: 'DOWN' }));
+    const bind = (host: string, changes: Partial<PortRow> = {}): void =>
+      void db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow(host)], status: 'DOWN', ...changes }));
     bind('h1');
     const write = async (operations: Parameters<typeof etcd.transact>[1]): Promise<void> => {
       await etcd.transact([], operations);
@@ -452,8 +531,8 @@ describe('a report that vanishes', () => {
     await write([{ put: endpoint('h1'), value: '{}' }]);
     await write([{ put: statusKey('h1', 'p1'), value: report('up') }]);
     return {
-      set,
       endpoint,
+      bind,
       write,
       statuses: () => set.map(({ host, status }) => `${host} ${status}`),
       look: async () => {
@@ -491,6 +570,16 @@ describe('a report that vanishes', () => {
     await w.write([{ put: statusKey('h1', 'p1'), value: report('up') }]);
     await w.write([{ delete: statusKey('h1', 'p1') }]);
     expect(w.statuses().slice(2)).toEqual(['h1 ACTIVE', 'h1 ERROR']);
+    await w.close();
+  });
+
+  test('of a former stay does not make a port DOWN that is back, and switched off', async () => {
+    const w = await world();
+    await w.move('h1', 'h2');
+    await w.write([{ delete: statusKey('h1', 'p1') }]);
+    w.bind('h1', { admin_state_up: false, status: 'ACTIVE' });
+    await w.look();
+    expect(w.statuses()).toEqual(['h1 ACTIVE']);
     await w.close();
   });
 
