@@ -94,3 +94,20 @@ test('guests of a subnet without name servers are told the gateway, which answer
   await world.putPort({ ...db, fqdn: 'new.cloud.example.' });
   await world.until('the new name is known', () => nslookup(guest, 'new.cloud.example', gateway4).length > 0);
 });
+
+test('an agent with other options replaces the Dnsmasq that forwards; with dnsmasq_local_resolv, names outside come from the host’s own servers', async () => {
+  await world.putSubnet('a4', subnet('10.65.0.0/24', { gatewayIp: gateway4 }));
+  const former = world.dnsmasqsRunning();
+  const resolvConf = join(world.directory, 'host-resolv.conf');
+  writeFileSync(resolvConf, `nameserver ${outsideAddress}\n`);
+  await world.killAgent();
+  await world.startAgent('dnsmasq_local_resolv = true', { resolvConf });
+  const isNew = (pid: number): boolean => !former.includes(pid);
+  await world.until('another Dnsmasq runs, and one of the former less', () => {
+    const running = world.dnsmasqsRunning();
+    return running.some(isNew) && running.length === former.length;
+  });
+  const guest = await world.guestOf(port(5));
+  expect((await leaseOnce(guest))['dns']).toBe(gateway4);
+  await world.until('a name outside is found', () => nslookup(guest, 'www.example', gateway4).join() === '192.0.2.7');
+});

@@ -56,7 +56,10 @@ export async function openForwardingDnsmasq(directory: string, forwarding: Forwa
   const places = dnsPlacesIn(directory);
   const supervised = startDnsmasqSupervisor({
     // The directory of /etc/resolv.conf is watched by some versions and not by others.
-    host: dnsmasqHost({ program: ['dnsmasq'], arguments: forwarderArguments(directory, forwarding), pidFile: places.pid, watchedDirectories: 0 }, log),
+    host: dnsmasqHost(
+      { program: ['dnsmasq'], arguments: forwarderArguments(directory, forwarding), pidFile: places.pid, watchedDirectories: 0, isAlone: true },
+      log,
+    ),
     beforeStart: () => void mkdirSync(places.dnsmasq, { recursive: true, mode: 0o755 }),
     log,
   });

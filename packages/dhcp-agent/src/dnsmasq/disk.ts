@@ -23,7 +23,7 @@ export function openDnsmasq(
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
 
-  const host = dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2 }, log);
+  const host = dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2, isAlone: false }, log);
   const supervised = startDnsmasqSupervisor({
     host: { ...host, start: (onExit) => startWithoutTaps(links, () => host.start(onExit)) },
     log,

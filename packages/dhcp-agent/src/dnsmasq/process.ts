@@ -22,6 +22,8 @@ export type DnsmasqProgram = {
   readonly pidFile: string;
   /** How many directories it watches for the agent. One that watches fewer is blind. */
   readonly watchedDirectories: number;
+  /** Whether two cannot run at the same time. DHCPv4 servers can share their port, and DNS servers of one address cannot. */
+  readonly isAlone: boolean;
 };
 
 /** A Dnsmasq that has not closed standard error after this time logs there (an operator's file may configure that), and serves. */
@@ -30,8 +32,12 @@ const startLimitMs = 2000;
 const saidMax = 2000;
 
 /** The supervisor's view of this host's processes. */
-export function dnsmasqHost({ program: [program, ...before], arguments: words, pidFile, watchedDirectories }: DnsmasqProgram, log: Logger): DnsmasqHost {
+export function dnsmasqHost(
+  { program: [program, ...before], arguments: words, pidFile, watchedDirectories, isAlone }: DnsmasqProgram,
+  log: Logger,
+): DnsmasqHost {
   return {
+    isAlone,
     find: () =>
       processesWith(`--pid-file=${pidFile}`).map(({ words: found, network, ...identity }): FoundDnsmasq => {
         const isSame = found.length === words.length && found.every((word, index) => word === words[index]);

@@ -15,7 +15,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
   const alive = new Map<number, () => void>(found.map(({ pid }) => [pid, () => {}]));
   const done: string[] = [];
   const startedAtMs: number[] = [];
-  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']>, killMs: 0 };
+  const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']>, killMs: 0, isAlone: false };
   let lastPid = 100;
   const end = (pid: number): void => {
     const onExit = alive.get(pid);
@@ -23,6 +23,9 @@ function setUp(...found: readonly FoundDnsmasq[]) {
     onExit?.();
   };
   const host: DnsmasqHost = {
+    get isAlone() {
+      return state.isAlone;
+    },
     find: () => found,
     isAlive: ({ pid }) => alive.has(pid),
     stateOf: () => state.is,
@@ -205,6 +208,14 @@ describe('a Dnsmasq that an earlier agent left', () => {
     twice.supervised.run();
     await twice.clock.pass(0);
     expect(twice.done).toEqual(['kill 8', 'hang up 7']);
+  });
+
+  test('and started in another way is ended before its successor starts, where both want the same port', async () => {
+    const { state, supervised, clock, done } = setUp(left(7, 'otherwise'));
+    state.isAlone = true;
+    supervised.run();
+    await clock.pass(0);
+    expect(done).toEqual(['kill 7', 'tidy', 'start 101']);
   });
 });
 

@@ -23,6 +23,8 @@ export type FoundDnsmasq = ProcessIdentity & { readonly started: 'same' | 'other
 
 /** The host's processes, as far as they are needed here. `process.ts` implements it. */
 export type DnsmasqHost = {
+  /** Whether one cannot start while its predecessor runs, because both want the same port. Otherwise the predecessor serves until its successor does. */
+  readonly isAlone: boolean;
   find(): readonly FoundDnsmasq[];
   isAlive(process: ProcessIdentity): boolean;
   /** `stopped`: a signal has stopped it, and it answers nobody. `blind`: the directories that it watches were deleted, and it sees no new port. */
@@ -153,7 +155,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     await clock.pause(retryMs, stop.signal);
   }
 
-  /** Finds the Dnsmasqs that an earlier agent left. One started with other arguments ends when its successor serves; one in another network namespace ends at once. */
+  /** Finds the Dnsmasqs that an earlier agent left. One started with other arguments ends when its successor serves, or can be started; one in another network namespace ends at once. */
   async function takeOver(): Promise<void> {
     for (const { started, ...found } of host.find()) {
       if (started === 'same' && !running) {
@@ -163,7 +165,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
         log.info({ process: found.pid }, 'took over the running Dnsmasq of an earlier agent');
       } else {
         log.info({ process: found.pid }, 'a Dnsmasq of an earlier agent was started with other options or elsewhere; it is replaced');
-        if (started === 'otherwise') predecessors = [...predecessors, found];
+        if (started === 'otherwise' && !host.isAlone) predecessors = [...predecessors, found];
         else await host.kill(found);
       }
     }

@@ -28,8 +28,11 @@ export interface World {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   agent(): ChildProcess;
-  /** Starts the agent. Resolves when it has read etcd, or with `etcdIsAway` when it has started. `options` are lines for [DEFAULT], `calico` for [calico]. `syslog` is a socket that it finds at /dev/log. */
-  startAgent(options?: string, more?: { readonly etcdIsAway?: boolean; readonly calico?: string; readonly syslog?: string }): Promise<void>;
+  /** Starts the agent. Resolves when it has read etcd, or with `etcdIsAway` when it has started. `options` are lines for [DEFAULT], `calico` for [calico]. `syslog` is a socket that it finds at /dev/log, `resolvConf` a file that it finds as /etc/resolv.conf. */
+  startAgent(
+    options?: string,
+    more?: { readonly etcdIsAway?: boolean; readonly calico?: string; readonly syslog?: string; readonly resolvConf?: string },
+  ): Promise<void>;
   /** Writes the agent's configuration. Returns the path of the file. */
   writeConfiguration(options?: string, calico?: string): string;
   /** Kills the agent with SIGKILL. */
@@ -90,6 +93,9 @@ export function readIfThere(path: string): string | undefined {
   }
 }
 
+/** The beginning of a command line that runs the rest with another resolv.conf. */
+const withResolvConf = (file: string): string[] => ['sh', '-c', `mount --bind ${file} /etc/resolv.conf && exec "$@"`, 'sh'];
+
 /** The beginning of a command line that runs the rest with a /dev of its own, in which the socket is the syslog. `ip netns exec` gives it mounts of its own. */
 const withSyslog = (socket: string): string[] => [
   'sh',
@@ -132,10 +138,11 @@ export async function openWorld(): Promise<World> {
     directory,
     etcd,
     agent: () => agent!,
-    async startAgent(options = '', { etcdIsAway = false, calico = '', syslog } = {}) {
+    async startAgent(options = '', { etcdIsAway = false, calico = '', syslog, resolvConf } = {}) {
       const config = world.writeConfiguration(options, calico);
       const before = says().length;
-      const [program = '', ...args] = [...inHost, ...(syslog === undefined ? [] : withSyslog(syslog)), process.execPath, agentProgram, '--config-file', config];
+      const mounts = [...(syslog === undefined ? [] : withSyslog(syslog)), ...(resolvConf === undefined ? [] : withResolvConf(resolvConf))];
+      const [program = '', ...args] = [...inHost, ...mounts, process.execPath, agentProgram, '--config-file', config];
       agent = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
       let complaint = '';
       agent.stderr?.setEncoding('utf8').on('data', (text: string) => (complaint += text));
