@@ -40,7 +40,7 @@ function startCore(kernel: ReturnType<typeof fakeLinks>, dnsmasq: FakeDnsmasq, f
     },
     /** Runs the core like the agent's loop: again after each rest, until nothing is left to do. */
     settle(nowMs = 0): void {
-      for (let turn = 0, atMs = nowMs; turn < 10; turn++) {
+      for (let turn = 0, atMs = nowMs; turn < 100; turn++) {
         kernel.kernel.deliver();
         const restMs = core.run(atMs);
         if (restMs === undefined) break;

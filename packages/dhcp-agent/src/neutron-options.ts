@@ -12,7 +12,7 @@ const notActedOn: ReadonlyMap<string, { readonly usual: string; readonly reason:
       ['resync_interval', '5', noResync],
       ['resync_throttle', '1', noResync],
       ['num_sync_threads', '4', noResync],
-      ['bulk_reload_interval', '0', 'a change of a port costs the files of that port alone, and Dnsmasq is told at once'],
+      ['bulk_reload_interval', '0', 'a change of a port costs the files of that port alone, and Dnsmasq is told at once, or within a second'],
       ['dhcp_driver', 'neutron.agent.linux.dhcp.Dnsmasq', 'the agent always serves with Dnsmasq, two for each host'],
       ['interface_driver', '', tapsOfNova],
       ['ovs_integration_bridge', 'br-int', tapsOfNova],

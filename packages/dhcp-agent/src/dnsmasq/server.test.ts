@@ -85,6 +85,36 @@ describe('DHCPv4', () => {
     expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeUndefined();
   });
 
+  test('a port that changes again and again is acted on at once, and then once a second', () => {
+    const dnsmasq = fakeDnsmasq();
+    const server = createDnsmasqServer(dnsmasq);
+    const change = (dns: number, nowMs: number): number | undefined => {
+      server.serve(tapOf(1), macOf(1), serviceAt(1, 11, dns));
+      return server.settle(nowMs);
+    };
+    change(1, 0);
+    expect([change(2, 5000), dnsmasq.calls.reloads, server.isServing()]).toEqual([undefined, 1, true]);
+    expect([change(3, 5100), change(4, 5700), dnsmasq.calls.reloads, server.isServing()]).toEqual([900, 300, 1, false]);
+    expect([server.settle(6000), dnsmasq.calls.reloads, server.isServing()]).toEqual([undefined, 2, true]);
+    expect(Object.fromEntries(dnsmasq.ask(tapOf(1), macOf(1))!.options)).toEqual(optionsOf(tapOf(1), serviceAt(1, 11, 4)));
+    // DHCP that is switched off and on is such a change too.
+    server.withdraw(tapOf(1));
+    expect([server.settle(6100), change(4, 6200), dnsmasq.calls.reloads]).toEqual([10_000, 800, 2]);
+  });
+
+  test('a new port gets the address that another has just given up at once, however often that one changes', () => {
+    const dnsmasq = fakeDnsmasq();
+    const server = createDnsmasqServer(dnsmasq);
+    for (const last of [11, 12, 13]) {
+      server.serve(tapOf(1), macOf(1), serviceAt(1, last, 1));
+      server.settle(last);
+    }
+    server.serve(tapOf(2), macOf(2), serviceAt(2, 12, 1));
+    expect(server.settle(14)).toBeUndefined();
+    expect(dnsmasq.ask(tapOf(2), macOf(2))?.addresses).toEqual(serviceAt(2, 12, 1).leases);
+    expect(dnsmasq.ask(tapOf(1), macOf(1))?.addresses).toEqual(serviceAt(1, 13, 1).leases);
+  });
+
   const step = fc.oneof(
     fc.record({
       do: fc.constant('serve' as const),
@@ -94,12 +124,12 @@ describe('DHCPv4', () => {
       routes: fc.boolean(),
     }),
     fc.record({ do: fc.constant('withdraw' as const), port: fc.integer({ min: 1, max: 3 }) }),
-    fc.record({ do: fc.constant('settle' as const), waitMs: fc.constantFrom(0, 3_000, 10_000) }),
+    fc.record({ do: fc.constant('settle' as const), waitMs: fc.constantFrom(0, 300, 3_000, 10_000) }),
     fc.record({ do: fc.constant('ask' as const), port: fc.integer({ min: 1, max: 3 }) }),
     fc.record({ do: fc.constant('agent starts again' as const) }),
   );
 
-  test('after each turn every port gets its current answers, and after ten seconds nobody else is answered', () => {
+  test('as soon as the server says that it serves, within a second, every port gets its current answers, and after ten seconds nobody else is answered', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
         const dnsmasq = fakeDnsmasq();
@@ -138,12 +168,14 @@ describe('DHCPv4', () => {
               break;
           }
           restMs = server.settle(nowMs);
-          for (const [port, service] of wanted) {
+          if (!server.isServing()) expect(restMs).toBeLessThanOrEqual(1000);
+          for (const [port, service] of server.isServing() ? wanted : []) {
             expect(dnsmasq.ask(tapOf(port), macOf(port))?.addresses).toEqual(service.leases);
             expect(Object.fromEntries(dnsmasq.ask(tapOf(port), macOf(port))?.options ?? [])).toEqual(optionsOf(tapOf(port), service));
           }
         }
         if (restMs !== undefined) server.settle(nowMs + restMs);
+        expect(server.isServing()).toBe(true);
         for (const tap of [1, 2, 3])
           for (const mac of [1, 2, 3, 4]) expect(dnsmasq.ask(tapOf(tap), macOf(mac)) !== undefined && tap !== mac && !formerMac(dnsmasq, tap, mac)).toBe(false);
         for (const port of [1, 2, 3]) expect(dnsmasq.ask(tapOf(port), macOf(port)) !== undefined).toBe(wanted.has(port));

@@ -3,6 +3,7 @@ import type { FamilyServer } from '../family-server.ts';
 import type { Ipv4Service } from '../service/service.ts';
 import { type HostEntry, hostEntryOf, type PortFiles, parseHost, printHost, printOptions, sameEntry } from './files.ts';
 import type { Lease } from './leases.ts';
+import { createReloads } from './reloads.ts';
 
 /** Dnsmasq's files and process, as far as they are needed here. `disk.ts` implements it. */
 export interface Dnsmasq {
@@ -21,12 +22,6 @@ export interface Dnsmasq {
 /** The DHCPv4 server, with what it has on disk. */
 export type DnsmasqServer = FamilyServer<Ipv4Service, HostEntry>;
 
-/**
- * Removals are acted on this much later, all at once. A reload makes Dnsmasq read all files, and meanwhile it answers nobody; with a reload each second it would get behind where many ports
- * come and go. A removed file does no harm: a deleted port has no tap to ask by.
- */
-const tidyMs = 10_000;
-
 /** How many addresses may be leased before the leases are read again, to forget those that have ended. */
 const leasedAtLeast = 4096;
 
@@ -44,10 +39,12 @@ export function createDnsmasqServer(dnsmasq: Dnsmasq): DnsmasqServer {
     options.set(tap, files.options);
   }
   dnsmasq.keep(() => [...ports].map(([tap, entry]) => [tap, { host: printHost(entry), options: options.get(tap) ?? '' }] as const));
-  /** Addresses and taps of lines that Dnsmasq may still have in memory although their file was removed. */
-  const lingering = new Set<string>();
-  let reload: 'none' | 'later' | 'now' = 'none';
-  let tidyAtMs = Number.POSITIVE_INFINITY;
+  /** The addresses and taps of lines that Dnsmasq may still have in memory although their file was removed or has others now, with the tap that they were for. */
+  const lingering = new Map<string, string>();
+  const reloads = createReloads(() => {
+    dnsmasq.reload();
+    lingering.clear();
+  });
   /** The leases, read once between two calls of `settle`. */
   let leases: readonly Lease[] | undefined;
   /** The addresses that may be leased. Any other was not served since the leases were read first, so nobody has it, and they need not be read for it. */
@@ -63,7 +60,11 @@ export function createDnsmasqServer(dnsmasq: Dnsmasq): DnsmasqServer {
     dnsmasq.writeFiles(tap, { host: printHost(entry), options: text });
     ports.set(tap, entry);
     options.set(tap, text);
-    if (before || [tap, ...entry.leases].some((one) => lingering.has(one))) reload = 'now';
+    const formers = [tap, ...entry.leases].flatMap((one) => lingering.get(one) ?? []);
+    // What a tenant can repeat without end is limited, so that others' guests do not wait: changes of a port that stays, and DHCP that is switched off and on.
+    if (!before && formers.some((former) => former !== tap)) reloads.want('now');
+    else if (before || formers.length > 0) reloads.want('soon');
+    for (const address of before?.leases ?? []) if (!entry.leases.includes(address)) lingering.set(address, tap);
     return true;
   }
 
@@ -93,28 +94,15 @@ export function createDnsmasqServer(dnsmasq: Dnsmasq): DnsmasqServer {
     dnsmasq.removeFiles(tap);
     ports.delete(tap);
     options.delete(tap);
-    for (const one of [tap, ...before.leases]) lingering.add(one);
-    if (reload === 'none') reload = 'later';
+    for (const one of [tap, ...before.leases]) lingering.set(one, tap);
+    reloads.want('later'); // it does no harm meanwhile: a deleted port has no tap to ask by
     return true;
   }
 
   function settle(nowMs: number): number | undefined {
     leases = undefined;
-    if (reload === 'now' || nowMs >= tidyAtMs) {
-      dnsmasq.reload();
-      return done();
-    }
-    if (reload === 'later') tidyAtMs = Math.min(tidyAtMs, nowMs + tidyMs);
-    reload = 'none';
-    return Number.isFinite(tidyAtMs) ? tidyAtMs - nowMs : undefined;
+    return reloads.settle(nowMs);
   }
 
-  function done(): undefined {
-    reload = 'none';
-    tidyAtMs = Number.POSITIVE_INFINITY;
-    lingering.clear();
-    return undefined;
-  }
-
-  return { family: 4, ports, isServing: dnsmasq.isServing, serve, withdraw, settle };
+  return { family: 4, ports, isServing: () => !reloads.isBehind && dnsmasq.isServing(), serve, withdraw, settle };
 }
