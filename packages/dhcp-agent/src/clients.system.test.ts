@@ -154,4 +154,32 @@ describe('message by message', () => {
     expect(narrow).toMatchObject({ ...others, 121: standard });
     expect(world.logged('routes of 10.65.0.0/24 are not told to guests')).toBe(count > 35);
   });
+
+  test('a network card that boots is told its server, its file and its vendor’s options, as options (iPXE) or in the header (a ROM)', async () => {
+    const boot = {
+      'server-ip-address': '10.65.0.66',
+      'tftp-server': '10.65.0.66',
+      'bootfile-name': 'boot/snp.efi',
+      60: 'PXEClient',
+      43: '06:01:08',
+      175: '08:01:01',
+    };
+    const extra = Object.entries(boot).map(([name, value]) => ({ name, value, family: 4 as const }));
+    const guest = rawGuest(await world.guestOf(port(1, { extra })), port(1).mac);
+    raws.push(guest);
+    const hex = (text: string): string => Buffer.from(text).toString('hex');
+    const card = { 60: [...Buffer.from('PXEClient:Arch:00007:UNDI:003010')], 93: [0, 7], 94: [1, 3, 16], 97: new Array<number>(17).fill(0) };
+    const ipxe = { ...card, 77: [...Buffer.from('iPXE')], 175: [0xb1, 5, 1, 0x10, 0x0e, 0x10, 0x0e] };
+    const [router, always] = ['0a410001', [1, 3, 6, 12, 15, 43, 60]] as const;
+    const byIpxe = await guest.ask4({ kind: 'discover', wanted: [...always, 66, 67, 119, 175, 203], longestBytes: 1472, more: ipxe }, patient);
+    expect(byIpxe).toMatchObject({
+      kind: 'offer',
+      address: own,
+      bootServer: '10.65.0.66',
+      options: { 3: router, 43: '060108', 60: hex('PXEClient'), 175: '080101' },
+    });
+    expect(byIpxe?.options).toMatchObject({ 66: hex('10.65.0.66\0'), 67: hex('boot/snp.efi\0') }); // there are ROMs that need the final zero
+    const byRom = await guest.ask4({ kind: 'discover', wanted: always, longestBytes: 1260, more: card }, patient);
+    expect(byRom).toMatchObject({ kind: 'offer', address: own, bootServer: '10.65.0.66', bootFile: 'boot/snp.efi', options: { 3: router, 43: '060108' } });
+  });
 });

@@ -22,9 +22,17 @@ export type Message4 = {
   /** The codes of the options that the client requests, and the longest message that it accepts. */
   readonly wanted?: Bytes;
   readonly longestBytes?: number;
+  /** More options, by code. */
+  readonly more?: Readonly<Record<number, Bytes>>;
 };
-/** An answer. `options` are by code, in hexadecimal digits. */
-export type Answer4 = { readonly kind: 'offer' | 'ack' | 'nak' | number; readonly address: string; readonly options: Readonly<Record<number, string>> };
+/** An answer. `options` are by code, in hexadecimal digits; `bootServer` and `bootFile` are the header's siaddr and file. */
+export type Answer4 = {
+  readonly kind: 'offer' | 'ack' | 'nak' | number;
+  readonly address: string;
+  readonly bootServer: string;
+  readonly bootFile: string;
+  readonly options: Readonly<Record<number, string>>;
+};
 
 export const type6 = { solicit: 1, request: 3, confirm: 4, renew: 5, rebind: 6, release: 8, decline: 9, relay: 12 } as const;
 export type Message6 = {
@@ -76,7 +84,7 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
 
   function send4(
     xid: number,
-    { kind, chaddr = mac, ciaddr = '0.0.0.0', requested, server, giaddr = '0.0.0.0', clientId, wanted, longestBytes }: Message4,
+    { kind, chaddr = mac, ciaddr = '0.0.0.0', requested, server, giaddr = '0.0.0.0', clientId, wanted, longestBytes, more = {} }: Message4,
   ): void {
     const options = [
       [53, 1, kind4[kind]],
@@ -85,6 +93,7 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
       ...(clientId === undefined ? [] : [[61, clientId.length, ...clientId]]),
       ...(wanted === undefined ? [] : [[55, wanted.length, ...wanted]]),
       ...(longestBytes === undefined ? [] : [[57, 2, ...u16(longestBytes)]]),
+      ...Object.entries(more).map(([code, value]) => [Number(code), value.length, ...value]),
       [255],
     ].flat();
     const fixed = [1, 1, 6, 0, ...u32(xid), ...u32(0), ...addressBytes(ciaddr), ...u32(0), ...u32(0), ...addressBytes(giaddr), ...macBytes(chaddr)];
@@ -173,7 +182,13 @@ function parse4(payload: Uint8Array): Answer4 {
   if ((overload & 1) !== 0) read(payload.subarray(108, 236));
   if ((overload & 2) !== 0) read(payload.subarray(44, 108));
   const kind = Number.parseInt(options[53] ?? '0', 16);
-  return { kind: ({ 2: 'offer', 5: 'ack', 6: 'nak' } as const)[kind] ?? kind, address: addressFromBytes(payload.subarray(16, 20)), options };
+  return {
+    kind: ({ 2: 'offer', 5: 'ack', 6: 'nak' } as const)[kind] ?? kind,
+    address: addressFromBytes(payload.subarray(16, 20)),
+    bootServer: addressFromBytes(payload.subarray(20, 24)),
+    bootFile: (overload & 1) === 0 ? Buffer.from(payload.subarray(108, 236)).toString('latin1').replace(/\0.*$/s, '') : '',
+    options,
+  };
 }
 
 function parse6(payload: Uint8Array): Answer6 {
