@@ -32,6 +32,7 @@ export type Port = {
   readonly device_owner: string;
   readonly fixed_ips: readonly FixedIp[];
   readonly security_groups: readonly string[];
+  readonly qos_policy_id: string | null;
   readonly 'binding:host_id': string;
   readonly 'binding:vif_type': string;
   readonly 'binding:vif_details': { readonly mac_address?: string; readonly port_filter?: boolean };

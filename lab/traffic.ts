@@ -38,6 +38,16 @@ export function parsePingLines(stdout: string): PingReport {
   return { sent: Math.max(0, ...answers.keys()), received: answers.size, averageMs: answers.size === 0 ? undefined : total / answers.size };
 }
 
+/** Starts it. When that fails, it does not go on sending. */
+async function startOrEnd(service: Service): Promise<void> {
+  try {
+    await service.start();
+  } catch (error) {
+    service.kill('SIGKILL');
+    throw error;
+  }
+}
+
 /** The result of one attempt: an answer, a refusal by the other side, nothing, or an error of the own machine or a router that there is no route. */
 export type Reach = 'answered' | 'refused' | 'silence' | 'unreachable';
 
@@ -98,7 +108,7 @@ export async function tcpStream(lab: Lab, from: Machine, to: string, port: numbe
       await lab.processes.until('the first record to come back', () => service.said().includes('streaming') || undefined, { hopeful, intervalMs: 5 });
     },
   });
-  await service.start();
+  await startOrEnd(service);
   return {
     async stop() {
       await service.stop();
@@ -121,7 +131,7 @@ export async function pingStream(lab: Lab, from: Machine, to: string, intervalMs
       await lab.processes.until('the first answer', () => service.said().includes(' bytes from ') || undefined, { hopeful, intervalMs: 5 });
     },
   });
-  await service.start();
+  await startOrEnd(service);
   return {
     async stop() {
       service.kill('SIGINT');

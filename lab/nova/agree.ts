@@ -10,15 +10,16 @@ import type { Machine } from '../plan.ts';
 const endpoints = '/calico/resources/v3/projectcalico.org/workloadendpoints/';
 const migrations = '/calico/resources/v3/projectcalico.org/livemigrations/';
 
-/** A port of a server with its floating IPs. */
-type Routed = Port & { readonly floating: readonly string[] };
+type Limit = { readonly type: string; readonly direction: 'ingress' | 'egress'; readonly max_kbps: number };
+/** A port of a server with its floating IPs and the limits of its bandwidth. */
+type ServerPort = Port & { readonly floating: readonly string[]; readonly limits: readonly Limit[] };
 
 type Endpoint = { readonly spec: { readonly node: string; readonly endpoint: string; readonly mac: string; readonly ipNetworks: readonly string[] } };
 type KernelRoute = { readonly type?: string; readonly dst: string; readonly dev?: string; readonly gateway?: string; readonly protocol?: string };
 
 const tapOf = ({ id }: Port): string => `tap${id.slice(0, 11)}`;
 const addressesOf = ({ fixed_ips }: Port): string[] => fixed_ips.map(({ ip_address }) => ip_address);
-const routedTo = (port: Routed): string[] => [...addressesOf(port), ...port.floating];
+const routedTo = (port: ServerPort): string[] => [...addressesOf(port), ...port.floating];
 const sorted = (texts: Iterable<string>): string => [...texts].sort().join(' ');
 
 /**
@@ -39,10 +40,13 @@ export async function agree(lab: Lab, dead?: ComputeHost): Promise<void> {
 
 /** The differences, in words. */
 export async function differences(lab: Lab, dead?: ComputeHost): Promise<string[]> {
-  const floatings = await lab.openstack.list('floatingip');
+  const [floatings, limits] = [await lab.openstack.list('floatingip'), await limitsByPolicy(lab)];
   const ports = (await lab.openstack.list('port'))
     .filter((port) => port.device_owner.startsWith('compute:') && port['binding:host_id'] !== '')
-    .map((port): Routed => ({ ...port, floating: floatings.filter(({ port_id }) => port_id === port.id).map((each) => each.floating_ip_address) }));
+    .map((port): ServerPort => {
+      const floating = floatings.filter(({ port_id }) => port_id === port.id).map((each) => each.floating_ip_address);
+      return { ...port, floating, limits: limits.get(port.qos_policy_id ?? '') ?? [] };
+    });
   const living = lab.hosts.filter(({ name }) => name !== dead?.name);
   const onHosts = await Promise.all(
     living.map((host) =>
@@ -79,8 +83,8 @@ function inEtcd(content: ReadonlyMap<string, string>, ports: readonly Port[]): s
   ];
 }
 
-async function atHost(lab: Lab, host: ComputeHost, ports: readonly Routed[]): Promise<string[]> {
-  const [taps, routes, rules] = await Promise.all([tapsOf(lab, host), kernelRoutes(lab, host), ruleset(lab, host)]);
+async function atHost(lab: Lab, host: ComputeHost, ports: readonly ServerPort[]): Promise<string[]> {
+  const [taps, routes, rules, limits] = await Promise.all([tapsOf(lab, host), kernelRoutes(lab, host), ruleset(lab, host), kernelLimits(lab, host)]);
   const active = ports.filter(({ status }) => status === 'ACTIVE');
   const stray = taps.filter((tap) => !ports.some((port) => tapOf(port) === tap));
   const lacking = active.map(tapOf).filter((tap) => !taps.includes(tap));
@@ -95,6 +99,9 @@ async function atHost(lab: Lab, host: ComputeHost, ports: readonly Routed[]): Pr
         .filter((address) => !address.includes(':'))
         .map((address) => `${tapOf(port)},${port.mac_address},${address}`),
     );
+  const limited = ports
+    .filter((port) => taps.includes(tapOf(port)))
+    .flatMap((port) => port.limits.map(({ direction, max_kbps }) => `${direction === 'ingress' ? tapOf(port) : 'an ifb'} with ${max_kbps} kbit/s`));
   return [
     ...stray.map((tap) => `${host.name} has ${tap} of no port that is bound there`),
     ...lacking.map((tap) => `${host.name} has no ${tap}`),
@@ -102,15 +109,16 @@ async function atHost(lab: Lab, host: ComputeHost, ports: readonly Routed[]): Pr
     ...routes.filter(({ type }) => type === 'blackhole').map(({ dst }) => `${host.name} has a blackhole for ${dst}`),
     ...active.map(tapOf).flatMap((tap) => (policed.has(tap) ? [] : [`${host.name} has no rules for ${tap}`])),
     ...[...policed].filter((tap) => !ports.some((port) => tapOf(port) === tap)).map((tap) => `${host.name} has rules for ${tap}, of no port there`),
+    ...unequal(`the limits of bandwidth on ${host.name}`, limits, limited),
     ...unequal(`Dnsmasq's clients on ${host.name}`, dnsmasqClients(lab, host), served),
   ];
 }
 
 /** The routes by BGP: those of the router, and those of the hosts to the others' workloads. A server that is stopped keeps its tap, and the routes. */
-async function elsewhere(lab: Lab, ports: readonly Routed[], living: readonly ComputeHost[]): Promise<string[]> {
+async function elsewhere(lab: Lab, ports: readonly ServerPort[], living: readonly ComputeHost[]): Promise<string[]> {
   const taps = new Map(await Promise.all(living.map(async (host) => [host.name, await tapsOf(lab, host)] as const)));
   const plugged = ports.filter((port) => taps.get(port['binding:host_id'])?.includes(tapOf(port)));
-  const hostOf = (port: Routed): ComputeHost => living.find(({ name }) => name === port['binding:host_id'])!;
+  const hostOf = (port: ServerPort): ComputeHost => living.find(({ name }) => name === port['binding:host_id'])!;
   const wantedOnRouter = plugged.flatMap((port) =>
     routedTo(port).map((address) => `${address} via ${address.includes(':') ? hostOf(port).link.machine6 : hostOf(port).link.machine4}`),
   );
@@ -143,6 +151,21 @@ async function kernelRoutes(lab: Lab, machine: Machine): Promise<KernelRoute[]> 
 }
 
 const ruleset = (lab: Lab, host: Machine): Promise<string> => lab.processes.run('nft', ['list', 'ruleset'], { on: host });
+
+/** The limits of bandwidth in Neutron, by the id of the QoS policy. */
+async function limitsByPolicy(lab: Lab): Promise<ReadonlyMap<string, readonly Limit[]>> {
+  const { body } = await lab.openstack.request('GET', 'qos/policies');
+  const { policies } = JSON.parse(body) as { policies: readonly { readonly id: string; readonly rules: readonly Limit[] }[] };
+  return new Map(policies.map(({ id, rules }) => [id, rules.filter(({ type }) => type === 'bandwidth_limit')]));
+}
+
+/** The limits that the kernel keeps: of what goes to a tap on the tap itself, of what comes from one on an ifb, whose name says nothing. */
+async function kernelLimits(lab: Lab, host: Machine): Promise<string[]> {
+  type Qdisc = { readonly kind: string; readonly dev: string; readonly options: { readonly rate: number } };
+  const qdiscs = JSON.parse(await lab.processes.run('tc', ['-j', 'qdisc', 'show'], { on: host })) as readonly Qdisc[];
+  const ofBandwidth = qdiscs.filter(({ kind }) => kind === 'tbf');
+  return ofBandwidth.map(({ dev, options }) => `${dev.startsWith('tap') ? dev : 'an ifb'} with ${(options.rate * 8) / 1000} kbit/s`);
+}
 
 /** The lines `TAP,MAC,ADDRESS` that Dnsmasq reads. */
 function dnsmasqClients(lab: Lab, host: ComputeHost): string[] {

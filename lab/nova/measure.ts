@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Lab } from '../lab.ts';
 import type { Machine } from '../plan.ts';
-import { pingStream, tcpStream } from '../traffic.ts';
+import { pingStream, type Running, tcpStream } from '../traffic.ts';
 
 /** What was noticed of a move. */
 export type Move = {
@@ -49,14 +49,21 @@ export async function measureMove(lab: Lab, guest: Moving, target: Machine, thir
   first.stdout?.on('data', (chunk: Buffer) => {
     said += chunk.toString();
   });
+  const running: Running<unknown>[] = [];
+  const untilStopped = async <Report>(starting: Promise<Running<Report>>): Promise<Running<Report>> => {
+    const started = await starting;
+    running.push(started);
+    return started;
+  };
   try {
-    const ping4 = await pingStream(lab, lab.router, guest.address4, pingEveryMs);
-    const tcp = await tcpStream(lab, lab.router, guest.address4, 80, 20);
-    const ping6 = await pingStream(lab, third, guest.address6, pingEveryMs);
+    const ping4 = await untilStopped(pingStream(lab, lab.router, guest.address4, pingEveryMs));
+    const tcp = await untilStopped(tcpStream(lab, lab.router, guest.address4, 80, 20));
+    const ping6 = await untilStopped(pingStream(lab, third, guest.address6, pingEveryMs));
     const downtimeMs = await move();
     await processes.until(`datagrams on ${guest.tap} of ${target.name}`, () => said.includes('\n') || undefined, { timeoutMs: 120_000 });
     const seen = JSON.parse(said) as Readonly<Record<'heard' | '4' | '6', number>>;
     const [pings4, pings6, stream] = [await ping4.stop(), await ping6.stop(), await tcp.stop()];
+    running.length = 0;
     const after = (seconds: number): number => Math.max(0, Math.round((seconds - seen.heard) * 10_000) / 10);
     return {
       downtimeMs,
@@ -68,5 +75,7 @@ export async function measureMove(lab: Lab, guest: Moving, target: Machine, thir
   } finally {
     first.kill('SIGKILL');
     sender.kill('SIGKILL');
+    // What still runs after a failure would load the machine during the next measurement. The failure itself is what the caller has to know.
+    await Promise.allSettled(running.map((each) => each.stop()));
   }
 }

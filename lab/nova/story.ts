@@ -38,8 +38,8 @@ export function stageOf(lab: Lab): Stage {
 }
 
 const cidrs = { 4: '10.65.0.0/24', 6: '2001:db8:65::/64' } as const;
-/** The limit of the port's bandwidth, in kbit/s: enough for everything that the story sends. */
-const limitKbps = 50_000;
+/** The limits of the port's bandwidth, in kbit/s: enough for everything that the story sends. */
+const limitsKbps = { ingress: 50_000, egress: 60_000 } as const;
 
 /** The first steps, after which the server answers everybody. */
 export const opening: readonly Step[] = [
@@ -199,9 +199,14 @@ async function floatAndLimit(stage: Stage): Promise<string> {
   await lab.openstack.request('PUT', `routers/${router.id}/add_router_interface`, { subnet_id: subnet });
   const floating = await lab.openstack.create('floatingip', { floating_network_id: outside.id, port_id: port.id });
   stage.floating = floating.floating_ip_address;
-  const made = JSON.parse((await lab.openstack.request('POST', 'qos/policies', { policy: { name: 'limited' } })).body) as { policy: { id: string } };
-  const rule = { max_kbps: limitKbps, direction: 'ingress' };
-  await lab.openstack.request('POST', `qos/policies/${made.policy.id}/bandwidth_limit_rules`, { bandwidth_limit_rule: rule });
+  const post = async (path: string, body: unknown): Promise<string> => {
+    const answer = await lab.openstack.request('POST', path, body);
+    if (answer.status !== 201) throw new Error(`Neutron answered ${answer.status} to ${path}: ${answer.body}`);
+    return answer.body;
+  };
+  const made = JSON.parse(await post('qos/policies', { policy: { name: 'limited' } })) as { policy: { id: string } };
+  for (const [direction, max_kbps] of Object.entries(limitsKbps))
+    await post(`qos/policies/${made.policy.id}/bandwidth_limit_rules`, { bandwidth_limit_rule: { max_kbps, direction } });
   await lab.openstack.update('port', port.id, { qos_policy_id: made.policy.id });
   return await reachable(stage);
 }
