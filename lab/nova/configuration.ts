@@ -23,6 +23,8 @@ use_stderr = true
 vif_plugging_is_fatal = true
 vif_plugging_timeout = 120
 reserved_host_memory_mb = 0
+# Otherwise Nova makes qcow2 of a raw disk when it resizes or migrates cold, goes on calling it raw, and refuses the snapshot of it when it unshelves.
+use_cow_images = false
 cpu_allocation_ratio = 16
 ram_allocation_ratio = 4
 # The guest has no ACPI daemon that would end it.
@@ -63,8 +65,6 @@ live_migration_scheme = tcp
 live_migration_inbound_addr = ${host.link.machine4}
 mem_stats_period_seconds = 0
 images_type = raw
-# A snapshot of another format is not converted where the inspection is off, and Nova refuses it when it unshelves.
-snapshot_image_format = raw
 [workarounds]
 # A live migration copies the guest's kernel again, which the inspection takes for a disk of a wrong format.
 disable_deep_image_inspection = true
