@@ -307,7 +307,9 @@ async function comeBack(stage: Stage): Promise<string> {
   await Promise.all([host.felix, host.dhcpAgent, host.birdAgent].map((service) => service?.start()));
   await itsNova.libvirtd.start();
   await itsNova.compute.start();
-  await forceDown(stage, false);
+  // Nova refuses until its service there has removed what was evacuated.
+  const accepted = (): Promise<true> => forceDown(stage, false).then(() => true);
+  await lab.processes.until(`Nova to take ${host.name} back`, accepted, { timeoutMs: 120_000, intervalMs: 500 });
   stage.dead = undefined;
   return 'its tap of the server is gone';
 }
