@@ -302,6 +302,12 @@ test('what somebody changed in the tables stays until they are distrusted, and i
   expect(w.known()).toBe(1);
 });
 
+test('why the connections of an address cannot be cut yet is said to its devices', () => {
+  const w = begun();
+  w.dataplane.hold([address], 'conntrack answers EPERM');
+  expect(w.told).toEqual([`hold ${address}: conntrack answers EPERM`]);
+});
+
 test('used before the datastore is known it says so', () => {
   const w = world();
   expect(() => w.dataplane.step()).toThrow('before the datastore was known');

@@ -57,3 +57,27 @@ test('a rule that cannot be programmed is logged as a fault of ours', () => {
   notices.rejected({ table: 'inet', edit: { edit: 'chain' }, error: new CodedError('X', 'too large') } as unknown as Parameters<typeof notices.rejected>[0]);
   expect(entries).toMatchObject([{ severity: 'ERROR', fields: { table: 'inet', edit: 'chain' } }]);
 });
+
+test('sysctls that another program had changed are counted each time, and each interface is told of once', async () => {
+  const { notices, entries, value } = setUp();
+  notices.sysctlsRestored('tap1', ['proxy_arp', 'rp_filter']);
+  notices.sysctlsRestored('tap1', ['proxy_arp']);
+  notices.sysctlsRestored('tap2', ['proxy_arp']);
+  expect(await value('felix_restored_sysctls')).toBe('4');
+  expect(entries.map(({ fields }) => fields)).toEqual([
+    { interface: 'tap1', sysctls: ['proxy_arp', 'rp_filter'] },
+    { interface: 'tap2', sysctls: ['proxy_arp'] },
+  ]);
+});
+
+test('QoS controls that are not in force as they are written are told with their workload, and others are not', () => {
+  const { notices, entries } = setUp();
+  const change = (ingressBandwidth: number): DesiredChange => ({
+    ...noChange,
+    workloads: new Map([['a' as WorkloadId, { qosControls: { ingressBandwidth } } as unknown as LocalWorkload]]),
+  });
+  notices.change(change(1_000_000));
+  expect(entries).toEqual([]);
+  notices.change(change(1));
+  expect(entries).toMatchObject([{ severity: 'WARNING', fields: { endpoint: 'a', reasons: [expect.stringContaining('ingressBandwidth is 1;')] } }]);
+});

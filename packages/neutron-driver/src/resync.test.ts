@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import { fakeEtcd } from '@calico-openstack/etcd/fake';
 import { describe, expect, test } from 'vitest';
@@ -29,7 +30,12 @@ function setUp() {
     },
   };
   const db = database();
-  const state: { beforePage?: (kind: string) => void; revisions: boolean } = { revisions: true };
+  const state: { beforePage?: (kind: string) => void; beforeRows?: (ports: readonly string[]) => void; keystone: Promise<unknown>; revisions: boolean } = {
+    keystone: Promise.resolve(),
+    revisions: true,
+  };
+  /** The time of the clock that durations are measured with. */
+  const time = { steadyMs: 5 };
   const inDepth: string[] = [];
   const stamps = stampsOver(db);
   const source: Background = {
@@ -43,6 +49,7 @@ function setUp() {
       return { ids, rows: db.read({ ports: [], subnets: [], security_groups: [], address_groups: [], [kind]: ids }) };
     },
     rows: async (question) => {
+      state.beforeRows?.(question.ports);
       inDepth.push(...question.ports);
       return db.source.rows(question);
     },
@@ -63,7 +70,12 @@ function setUp() {
     notCarriedOut: async () => [],
     reportAgents: () => Promise.reject(new Error('not asked for')),
   };
-  const projects = Object.assign(async (ids: readonly string[]) => new Map(ids.map((id) => [id, undefined])), { forget: () => {} }); // Keystone knows none of the projects
+  /** Keystone knows none of the projects. */
+  const lookUp = async (ids: readonly string[]) => {
+    await state.keystone;
+    return new Map(ids.map((id) => [id, undefined]));
+  };
+  const projects = Object.assign(lookUp, { forget: () => {} });
   const wrote: string[] = [];
   const failed: string[] = [];
   const rightPorts = createRightPorts();
@@ -81,6 +93,7 @@ function setUp() {
         onWrote: (changes) => wrote.push(...changes.map(({ id }) => id)),
         onFailed: ({ id }) => failed.push(id),
         onWarning: () => {},
+        clock: { steadyMs: () => time.steadyMs, nowMs: Date.now },
       },
       scope,
       how,
@@ -93,7 +106,7 @@ function setUp() {
     for (const id of ['s1', 's2']) db.tables.subnets.set(id, subnetRow({ id }));
     for (const id of ['p1', 'p2', 'p3', 'p4', 'p5']) db.tables.ports.set(id, portRow({ id, security_groups: ['g1'], bindings: [bindingRow('h1')] }));
   };
-  return { etcd, contents, db, run, fill, state, wrote, failed, inDepth, rightPorts };
+  return { etcd, contents, db, run, fill, state, time, wrote, failed, inDepth, rightPorts };
 }
 test('what is there and would be refused is listed, and stands in the way of nothing', async () => {
   const { db, run, fill } = setUp();
@@ -172,8 +185,9 @@ describe('ports that were right are read in depth again only', () => {
     w.fill();
     await w.run();
     await w.run();
-    await w.run();
+    const { phases } = await w.run();
     expect(w.inDepth).toEqual([]);
+    expect(phases['endpoints']).toMatchObject({ neutron_items: 5, correct: 5 });
     return w;
   }
 
@@ -262,6 +276,75 @@ test('what goes wrong stands in the summary', async () => {
     throw new Error('the database is away');
   };
   expect(await run()).toMatchObject({ ok: false, error: 'the database is away' });
+});
+
+test('rows that cannot be read while those before them are compared stand in the summary, and end no process', async () => {
+  const away = (): never => {
+    throw new Error('the database is away');
+  };
+  const paged = setUp();
+  paged.fill();
+  let pages = 0;
+  paged.state.beforePage = () => {
+    pages += 1;
+    if (pages === 2) {
+      paged.state.keystone = setImmediate(); // the page fails while the one before it is still compared
+      away();
+    }
+  };
+  expect(await paged.run()).toMatchObject({ ok: false, error: 'the database is away' });
+  const named = setUp();
+  named.fill();
+  named.state.beforeRows = (ports) => {
+    if (!ports.includes('p501')) return;
+    named.state.keystone = setImmediate();
+    away();
+  };
+  const ports = Array.from({ length: 501 }, (_, index) => `p${index + 1}`);
+  expect(await named.run(parseRequest({ ports })!.scope)).toMatchObject({ ok: false, error: 'the database is away' });
+});
+
+test('objects that an operator names are all compared, however many they are', async () => {
+  const { db, run, fill } = setUp();
+  fill();
+  db.tables.ports.set('p501', portRow({ id: 'p501', security_groups: ['g1'], bindings: [bindingRow('h1')] }));
+  const ports = Array.from({ length: 501 }, (_, index) => `p${index + 1}`);
+  const { phases } = await run(parseRequest({ ports })!.scope);
+  expect(phases['endpoints']).toMatchObject({ neutron_items: 501, created: 6 });
+});
+
+test('each page and each batch of repairs is progress, and nothing else is', async () => {
+  const { run, fill } = setUp();
+  fill();
+  const seen: string[] = [];
+  const how: ResyncHow = { onProgress: ({ phase, neutron_items, created }) => void seen.push(`${phase} ${neutron_items} ${created}`) };
+  await run(undefined, how);
+  // Ports are read in three pages, and compared in one batch, which is repaired.
+  expect(seen.splice(0).filter((line) => line.startsWith('endpoints'))).toEqual([...Array(3).fill('endpoints 0 0'), ...Array(2).fill('endpoints 5 5')]);
+  await run();
+  await run(undefined, how);
+  expect(seen.filter((line) => line.startsWith('endpoints'))).toEqual(['endpoints 2 0', 'endpoints 4 0', 'endpoints 5 0']);
+});
+
+test('the summary says how long each phase took, and its reading of Neutron', async () => {
+  const { run, fill, state, time } = setUp();
+  fill();
+  state.beforePage = (kind) => {
+    if (kind === 'subnets') time.steadyMs += 1000;
+  };
+  const { phases, total_ms } = await run();
+  expect(phases['subnets']).toMatchObject({ total_ms: 2000, neutron_read_ms: 2000, etcd_read_ms: 0 }); // two pages, the last of them empty
+  expect(phases['endpoints']).toMatchObject({ total_ms: 0, neutron_read_ms: 0 });
+  expect(total_ms).toBe(2000);
+});
+
+test('a dry run counts what would be written, and writes nothing', async () => {
+  const { contents, run, fill, wrote } = setUp();
+  fill();
+  const summary = await run(undefined, { dryRun: true });
+  expect(summary).toMatchObject({ ok: true, dry_run: true });
+  expect(counts(summary)).toEqual({ subnets: [0, 2, 0, 0], address_groups: [0, 1, 0, 0], policy: [0, 3, 0, 0], endpoints: [0, 5, 0, 0] });
+  expect([contents(), wrote]).toEqual([{}, []]);
 });
 
 test('an object that etcd does not take holds up no other, and the whole is known to have been looked at', async () => {
