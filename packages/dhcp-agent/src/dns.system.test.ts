@@ -90,6 +90,7 @@ test('guests of a subnet without name servers are told the gateway, which answer
   // A Dnsmasq that is killed is restarted; a new name is known at once.
   const forwarding = world.dnsmasqsRunning().find((pid) => pid !== world.dnsmasqPid() && pid !== outside.pid)!;
   process.kill(forwarding, 'SIGKILL');
+  await world.until('that is logged', () => world.logged('Dnsmasq has ended, so guests get no names from outside for a moment'));
   await world.until('names outside are found again', () => nslookup(guest, 'www.example', gateway4).length > 0);
   await world.putPort({ ...db, fqdn: 'new.cloud.example.' });
   await world.until('the new name is known', () => nslookup(guest, 'new.cloud.example', gateway4).length > 0);

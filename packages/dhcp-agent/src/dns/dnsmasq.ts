@@ -60,6 +60,7 @@ export async function openForwardingDnsmasq(directory: string, forwarding: Forwa
       { program: ['dnsmasq'], arguments: forwarderArguments(directory, forwarding), pidFile: places.pid, watchedDirectories: 0, isAlone: true },
       log,
     ),
+    gives: 'names from outside',
     beforeStart: () => void mkdirSync(places.dnsmasq, { recursive: true, mode: 0o755 }),
     log,
   });

@@ -26,6 +26,7 @@ export function openDnsmasq(
   const host = dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2, isAlone: false }, log);
   const supervised = startDnsmasqSupervisor({
     host: { ...host, start: (onExit) => startWithoutTaps(links, () => host.start(onExit)) },
+    gives: 'new leases',
     log,
     beforeStart() {
       try {

@@ -47,7 +47,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
     },
     hangUp: ({ pid }) => void done.push(`hang up ${pid}`),
   };
-  const supervised = startDnsmasqSupervisor({ host, beforeStart: () => void done.push('tidy'), log, clock });
+  const supervised = startDnsmasqSupervisor({ host, gives: 'new leases', beforeStart: () => void done.push('tidy'), log, clock });
   closing.push(supervised);
   const gapsMs = (): number[] => startedAtMs.slice(1).map((atMs, index) => atMs - startedAtMs[index]!);
   return {
@@ -82,7 +82,7 @@ test('a Dnsmasq that ends after a while is restarted at once', async () => {
   await clock.pass(0);
   expect(startedAtMs).toEqual([0, 1000]);
   expect(done).toEqual(['tidy', 'start 101', 'tidy', 'start 102']);
-  expect(said('Dnsmasq has ended, so guests get no leases for a moment; restarting it; see its own log for why')).toMatchObject([
+  expect(said('Dnsmasq has ended, so guests get no new leases for a moment; restarting it; see its own log for why')).toMatchObject([
     { process: 101, livedMs: 1000 },
   ]);
 });

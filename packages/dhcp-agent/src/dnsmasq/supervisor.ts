@@ -42,6 +42,8 @@ export type DnsmasqHost = {
 /** What the supervisor works with. */
 export type SupervisorOptions = {
   readonly host: DnsmasqHost;
+  /** What guests do not get while it is away, for the log. */
+  readonly gives: 'new leases' | 'names from outside';
   /** Called before each start. A predecessor may still be running, with its files open. */
   readonly beforeStart: () => void;
   readonly log: Logger;
@@ -86,7 +88,7 @@ function healthCheck(host: DnsmasqHost, log: Logger) {
 
 /** Supervises one Dnsmasq. It does nothing until `run` is called. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its variables are of one process, and each step changes several
-export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
+export function startDnsmasqSupervisor({ host, gives, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;
@@ -103,7 +105,7 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
   const loop: Loop = startLoop({
     run,
     onFailure: (error, failures, retryMs) =>
-      log.error({ err: error, failures, retryMs: Math.round(retryMs) }, 'cannot start Dnsmasq, so guests get no new leases; retrying'),
+      log.error({ err: error, failures, retryMs: Math.round(retryMs) }, `cannot start Dnsmasq, so guests get no ${gives}; retrying`),
     clock,
   });
 
@@ -143,14 +145,14 @@ export function startDnsmasqSupervisor({ host, beforeStart, log, clock = systemC
     const ended = { process: pid, livedMs: Math.round(livedMs) };
     if (livedMs >= soonMs) {
       shortLives = 0;
-      log.warn(ended, 'Dnsmasq has ended, so guests get no leases for a moment; restarting it; see its own log for why');
+      log.warn(ended, `Dnsmasq has ended, so guests get no ${gives} for a moment; restarting it; see its own log for why`);
       return;
     }
     shortLives += 1;
     const retryMs = backoffMs(shortLifeBackoff, shortLives);
     log.error(
       { ...ended, failures: shortLives, retryMs: Math.round(retryMs) },
-      'Dnsmasq ends right after its start, so guests get no new leases; restarting it after a pause; see its own log for why',
+      `Dnsmasq ends right after its start, so guests get no ${gives}; restarting it after a pause; see its own log for why`,
     );
     await clock.pause(retryMs, stop.signal);
   }
