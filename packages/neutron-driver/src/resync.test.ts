@@ -26,12 +26,21 @@ function setUp() {
     transact: async (when, then, otherwise) => {
       if (then.some((operation) => 'put' in operation && operation.value.length > 100_000))
         throw new EtcdError('ETCD_REFUSED', 'etcdserver: request is too large');
+      if (then.some((operation) => 'put' in operation && operation.put === settings.keys.networkSet('lone'))) await state.lone;
       return fake.transact(when, then, otherwise);
     },
   };
   const db = database();
-  const state: { beforePage?: (kind: string) => void; beforeRows?: (ports: readonly string[]) => void; keystone: Promise<unknown>; revisions: boolean } = {
+  const state: {
+    beforePage?: (kind: string) => void;
+    beforeRows?: (ports: readonly string[]) => void;
+    /** What Keystone, and the write of the address group `lone`, wait for. */
+    keystone: Promise<unknown>;
+    lone: Promise<unknown>;
+    revisions: boolean;
+  } = {
     keystone: Promise.resolve(),
+    lone: Promise.resolve(),
     revisions: true,
   };
   /** The time of the clock that durations are measured with. */
@@ -302,6 +311,31 @@ test('rows that cannot be read while those before them are compared stand in the
   };
   const ports = Array.from({ length: 501 }, (_, index) => `p${index + 1}`);
   expect(await named.run(parseRequest({ ports })!.scope)).toMatchObject({ ok: false, error: 'the database is away' });
+});
+
+test('the objects of a refused batch are each waited for', async () => {
+  const { contents, db, run, state } = setUp();
+  db.tables.address_groups.set('huge', { id: 'huge', name: 'huge', addresses: Array.from({ length: 10_000 }, (_, n) => `10.0.${n >> 8}.${n & 255}/32`) });
+  db.tables.address_groups.set('lone', { id: 'lone', name: 'lone', addresses: ['10.1.0.0/16'] });
+  const gate = Promise.withResolvers<void>();
+  state.lone = gate.promise;
+  const endings: string[] = [];
+  const ended = run().then(() => endings.push('resync'));
+  for (let turns = 0; turns < 100; turns += 1) await setImmediate();
+  endings.push('write');
+  gate.resolve();
+  await ended;
+  expect(endings).toEqual(['write', 'resync']);
+  expect(contents()[settings.keys.networkSet('lone')]).toBeDefined();
+});
+
+test('an endpoint that is missing at its host is created, although another one of its port goes', async () => {
+  const { etcd, run, fill } = setUp();
+  fill();
+  await run();
+  const endpoint = (host: string): string => settings.keys.endpoint({ host, device: portRow().device_id }, 'p1');
+  await etcd.transact([], [{ delete: endpoint('h1') }, { put: endpoint('h9'), value: '{}' }]);
+  expect(counts(await run())).toMatchObject({ endpoints: [4, 1, 0, 0] });
 });
 
 test('objects that an operator names are all compared, however many they are', async () => {
