@@ -33,8 +33,8 @@ test('every agent and tool runs in the image, and what they need is there', { ti
   for (const program of ['nft', 'bird', 'birdc', 'dnsmasq', 'ip']) expect(run('sh', '-c', `command -v ${program}`)).toContain(program);
   expect(run('sh', '-c', 'calico-felix --check-config || true')).toContain('EtcdEndpoints'); // it fails, because there is no etcd
   expect(run('sh', '-c', 'ls -d /packages/*.deb 2>/dev/null || echo none')).toBe('none\n');
-  const { config } = JSON.parse(buildah('inspect', '--type', 'image', '--format', '{{json .OCIv1}}', 'localhost/calico-openstack')) as {
-    config: { Cmd: readonly string[] };
+  const { OCIv1 } = JSON.parse(buildah('inspect', '--type', 'image', 'localhost/calico-openstack')) as {
+    OCIv1: { config: { Cmd: readonly string[] } };
   };
-  expect(config.Cmd).toEqual(['calico-felix']);
+  expect(OCIv1.config.Cmd).toEqual(['calico-felix']);
 });

@@ -69,7 +69,7 @@ describe('arm64', () => {
       '--mode=root',
       '--variant=extract',
       '--architectures=arm64',
-      `--include=${wanted.join(',')}`,
+      `--include=${['base-files', ...wanted].join(',')}`, // base-files has the links /lib and /bin
       '--aptopt=APT::Install-Recommends "false"',
       '--quiet',
     ];
