@@ -215,6 +215,29 @@ test('Nova is told of a port that is made again with the id of a deleted one', a
   await ports.close();
 });
 
+test('Nova is told later of a port that it could not be told of', async () => {
+  const { etcd } = fakeEtcd();
+  const { db, source, told } = neutron();
+  const clock = fakeClock();
+  db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1', 'tap', { migrating_to: 'h2' })] }));
+  await etcd.transact([], [{ put: statusKey('h2', 'p1'), value: report('up') }]);
+  let isAway = true;
+  const unwilling: Background = {
+    ...source,
+    async notifyPortActive(port) {
+      if (isAway) throw new Error('Nova is away');
+      await source.notifyPortActive(port);
+    },
+  };
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling, threads: 1, log, clock });
+  ports.look('p1');
+  await clock.pass(5000);
+  isAway = false;
+  await clock.pass(30_000);
+  expect(told).toEqual(['p1']);
+  await ports.close();
+});
+
 test('each outage of Neutron is told once', async () => {
   const { etcd } = fakeEtcd();
   const { db, source, set, state } = neutron();
@@ -533,6 +556,8 @@ describe('a report that vanishes', () => {
     return {
       endpoint,
       bind,
+      /** Deletes the port in Neutron. */
+      remove: () => void db.tables.ports.delete('p1'),
       write,
       statuses: () => set.map(({ host, status }) => `${host} ${status}`),
       look: async () => {
@@ -580,6 +605,17 @@ describe('a report that vanishes', () => {
     w.bind('h1', { admin_state_up: false, status: 'ACTIVE' });
     await w.look();
     expect(w.statuses()).toEqual(['h1 ACTIVE']);
+    await w.close();
+  });
+
+  test('of a deleted port says nothing of one that is made again with its id', async () => {
+    const w = await world();
+    await w.write([{ delete: statusKey('h1', 'p1') }]);
+    w.remove();
+    await w.look();
+    w.bind('h1', { admin_state_up: false, status: 'ACTIVE' });
+    await w.look();
+    expect(w.statuses()).toEqual(['h1 ACTIVE', 'h1 ERROR']);
     await w.close();
   });
 
