@@ -190,18 +190,20 @@ test('while ports come, change and go, the others’ unicast renewals are all an
 test('a port’s change reaches its guest at the next renewal', async () => {
   const one = port({ fqdn: 'before.example' });
   const { client, lease } = await holder(await world.guestOf(one));
+  await world.until('the port is served', () => world.logged(`port served tap=${one.tap}`)); // a change before that would be logged with it, in one line
   expect(lease['hostname']).toBe('before');
   await world.putPort({ ...one, fqdn: 'after.example' });
-  await world.until('the agent has seen it', () => world.logged('port served in another way'));
+  await world.until('the agent has seen it', () => world.logged(`port served in another way: its addresses or options have changed tap=${one.tap}`));
   expect(await renewed(client)).toMatchObject({ event: 'renew', hostname: 'after' });
 });
 
 test('a subnet’s new DNS servers and routes reach a guest at its next renewal', async () => {
   const one = port();
   const { client, lease } = await holder(await world.guestOf(one));
+  await world.until('the port is served', () => world.logged(`port served tap=${one.tap}`)); // a change before that would be logged with it, in one line
   expect(lease['dns']).toBe('10.1.1.1 10.1.1.2');
   await world.putSubnet('a4', subnet('10.65.0.0/24', { gatewayIp: '10.65.0.1', dnsServers: ['10.1.1.9'] }));
-  await world.until('the agent has seen it', () => world.logged('port served in another way'));
+  await world.until('the agent has seen it', () => world.logged(`port served in another way: its addresses or options have changed tap=${one.tap}`));
   expect(await renewed(client)).toMatchObject({ event: 'renew', dns: '10.1.1.9' });
   // Dnsmasq applies new lines of a file at once, and drops removed ones with the reload, some milliseconds later.
   let routes: string | undefined;
