@@ -29,41 +29,17 @@ export type Held = {
 export async function readHeld(kind: ComparedKind, etcd: Etcd, settings: Settings, revisionsOnly = false): Promise<Held> {
   const { keys } = settings;
   const prefixOf = (plural: NamespacedPlural): string => resourcePrefix(plural, keys.namespace);
+  const policies = `${prefixOf('networkpolicies')}${policyName('')}`;
+  const sets = `${prefixOf('networksets')}${networkSetName('')}`;
   switch (kind) {
-    case 'subnets': {
-      const prefix = subnetPrefix(keys.region);
-      return byId(
-        await readPrefixes(etcd, [prefix]),
-        (key) => key.slice(prefix.length),
-        (id) => ({ kind: 'subnet', id }),
-      );
-    }
-    case 'address_groups': {
-      const start = `${prefixOf('networksets')}${networkSetName('')}`;
-      return byId(
-        await readPrefixes(etcd, [start]),
-        (key) => key.slice(start.length),
-        (id) => ({ kind: 'address_group', id }),
-      );
-    }
-    case 'security_groups': {
-      const start = `${prefixOf('networkpolicies')}${policyName('')}`;
-      const sets = `${prefixOf('networksets')}${networkSetName('')}`;
-      const held = await readPrefixes(etcd, [start, sets]);
-      return byId(
-        held,
-        (key) => (key.startsWith(start) ? key.slice(start.length) : undefined),
-        (id) => ({ kind: 'security_group', id }),
-      );
-    }
+    case 'subnets':
+      return heldById('subnet', etcd, subnetPrefix(keys.region));
+    case 'address_groups':
+      return heldById('address_group', etcd, sets);
+    case 'security_groups':
+      return heldById('security_group', etcd, policies, sets);
     case 'ports':
-      return heldPorts(
-        etcd,
-        settings,
-        revisionsOnly,
-        [prefixOf('workloadendpoints'), prefixOf('livemigrations')],
-        `${prefixOf('networkpolicies')}${policyName('')}`,
-      );
+      return heldPorts(etcd, settings, revisionsOnly, [prefixOf('workloadendpoints'), prefixOf('livemigrations')], policies);
     default:
       return kind satisfies never;
   }
@@ -78,8 +54,11 @@ async function readPrefixes(etcd: Etcd, prefixes: readonly string[], keysOnly = 
 /** The values of prefixes that were read completely, so that a key that is not among them is known to be absent. */
 const wholly = (held: ReadonlyMap<string, KeyValue>): Found => ({ has: () => true, get: (key) => held.get(key) });
 
-function byId(held: ReadonlyMap<string, KeyValue>, idOf: (key: string) => string | undefined, changeOf: (id: string) => Change): Held {
-  const left = new Set([...held.keys()].map(idOf).filter((id) => id !== undefined));
+/** Reads the objects whose keys are `start` and an id. `others` are prefixes of further keys that their values are compared with. */
+async function heldById(kind: 'subnet' | 'address_group' | 'security_group', etcd: Etcd, start: string, ...others: readonly string[]): Promise<Held> {
+  const held = await readPrefixes(etcd, [start, ...others]);
+  const left = new Set([...held.keys()].flatMap((key) => (key.startsWith(start) ? [key.slice(start.length)] : [])));
+  const changeOf = (id: string): Change => ({ kind, id });
   return {
     items: left.size,
     found: wholly(held),

@@ -21,14 +21,14 @@ const recvmmsg: (fd: number, headers: Uint8Array, count: number, flags: number, 
 );
 
 /** Calls a function in a thread of libuv's pool. Its buffers stay alive until it returns, and must not be used meanwhile. errno is that thread's and cannot be read. */
-const inThread = (called: typeof send, fd: number, bytes: Uint8Array, flags: number): Promise<number> =>
+const inThread = <Args extends unknown[]>(called: (...args: Args) => number, ...args: Args): Promise<number> =>
   new Promise((resolve, reject) => {
     const done = (error: Error | null, result: number): void => (error ? reject(error) : resolve(result));
-    (called as KoffiFunc<typeof send>).async(fd, bytes, bytes.length, flags, done);
+    (called as KoffiFunc<typeof called>).async(...args, done);
   });
 
 /** send(2) in another thread. */
-export const sendInThread = (fd: number, bytes: Uint8Array): Promise<number> => inThread(send, fd, bytes, 0);
+export const sendInThread = (fd: number, bytes: Uint8Array): Promise<number> => inThread(send, fd, bytes, bytes.length, 0);
 /** recvfrom(2). Fills `from`. `fromLength` is the length of `from`, in host order, and becomes the length of the address. */
 export const receiveFrom: (fd: number, bytes: Uint8Array, length: number, flags: number, from: Uint8Array, fromLength: Uint8Array) => number = libc.func(
   'long recvfrom(int, uint8_t *, size_t, int, uint8_t *, uint8_t *)',
@@ -129,10 +129,7 @@ export function receive(fd: number, bytes: Uint8Array): number | string | undefi
 export async function receiveInThread(fd: number, into: Datagrams): Promise<number | string | undefined> {
   const state = readableState(fd);
   if (typeof state !== 'number') return state.result;
-  const count = await new Promise<number>((resolve, reject) => {
-    const done = (error: Error | null, result: number): void => (error ? reject(error) : resolve(result));
-    (recvmmsg as KoffiFunc<typeof recvmmsg>).async(fd, into.headers, into.most, dontWait | truncate, null, done);
-  });
+  const count = await inThread(recvmmsg, fd, into.headers, into.most, dontWait | truncate, null);
   return received(state, count);
 }
 

@@ -58,6 +58,22 @@ const statusKey = (host: string, port: string): string =>
 const report = (status: string): string => JSON.stringify({ status });
 const alive = (first = false): string => JSON.stringify({ time: '2026-01-01T00:00:00Z', uptime: 1, first_update: first });
 
+/** A Neutron that refuses to write a floating IP's status as often as said. `refusals` is how often it still would, one less for each attempt. */
+function refusingFloatingIps(source: Background, refusals: number) {
+  const unwilling = {
+    refusals,
+    source: {
+      ...source,
+      async setFloatingIpStatus(update) {
+        unwilling.refusals -= 1;
+        if (unwilling.refusals >= 0) throw new Error('StaleDataError');
+        await source.setFloatingIpStatus(update);
+      },
+    } satisfies Background,
+  };
+  return unwilling;
+}
+
 test('reports become states; a snapshot, a takeover and a report that says the same write nothing again', async () => {
   const { etcd, connect } = fakeEtcd();
   const { db, source, set } = neutron();
@@ -143,19 +159,11 @@ test('the status of a floating IP that cannot be written is written later', asyn
   db.tables.ports.set('p1', portRow({ id: 'p1', status: 'ACTIVE', bindings: [bindingRow('h1')] }));
   db.floatingIps.push(floatingIpRow({ fixed_port_id: 'p1', status: 'DOWN' }));
   await etcd.transact([], [{ put: statusKey('h1', 'p1'), value: report('up') }]);
-  let refusals = 2;
-  const unwilling: Background = {
-    ...source,
-    async setFloatingIpStatus(update) {
-      refusals -= 1;
-      if (refusals >= 0) throw new Error('StaleDataError');
-      await source.setFloatingIpStatus(update);
-    },
-  };
-  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling, threads: 1, log, clock });
+  const unwilling = refusingFloatingIps(source, 2);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling.source, threads: 1, log, clock });
   ports.look('p1');
   await clock.pass(0);
-  expect([floating, refusals]).toEqual([[], 1]);
+  expect([floating, unwilling.refusals]).toEqual([[], 1]);
   await clock.pass(60_000);
   expect(floating.map(({ status }) => status)).toEqual(['ACTIVE']);
   await ports.close();
@@ -180,21 +188,13 @@ test('a floating IP that belongs to no port any more is DOWN, which is written o
   const { db, source, floating } = neutron();
   const clock = fakeClock();
   db.tables.ports.set('p1', portRow({ id: 'p1', bindings: [bindingRow('h1')] }));
-  let refusals = 1;
-  const unwilling: Background = {
-    ...source,
-    async setFloatingIpStatus(update) {
-      refusals -= 1;
-      if (refusals >= 0) throw new Error('StaleDataError');
-      await source.setFloatingIpStatus(update);
-    },
-  };
-  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling, threads: 1, log, clock });
+  const unwilling = refusingFloatingIps(source, 1);
+  const ports = startPortStatusLoop({ etcd, keys: keysOf(undefined), source: unwilling.source, threads: 1, log, clock });
   ports.freed('f1');
   await clock.pass(60_000);
   ports.look('p1');
   await clock.pass(0);
-  expect([floating, refusals]).toEqual([[{ id: 'f1', port: undefined, status: 'DOWN' }], -1]);
+  expect([floating, unwilling.refusals]).toEqual([[{ id: 'f1', port: undefined, status: 'DOWN' }], -1]);
   await ports.close();
 });
 
