@@ -55,10 +55,10 @@ test('dhcpcd that comes back with its neighbour’s lease, or asks for its addre
   expect(await other.next('RENEW')).toMatchObject({ new_ip_address: neighbours });
 });
 
-// systemd-networkd puts its timers off by chance, up to a second each; with timers this short it missed its rebinding once in three whole runs.
-test('dhcpcd and systemd-networkd whose server does not hear their renewals rebind', { retry: 2 }, async () => {
+test('dhcpcd and systemd-networkd whose server does not hear their renewals rebind', async () => {
   await world.killAgent();
-  await world.startAgent('dhcp_renewal_time = 2\ndhcp_rebinding_time = 3');
+  // systemd-networkd moves both times by up to a second. If it rebinds before it renews, it goes back to renewing, for a minute.
+  await world.startAgent('dhcp_renewal_time = 2\ndhcp_rebinding_time = 5');
   const [guest, other] = [await world.guestOf(port(1)), await world.guestOf(port(2))];
   // Renewals are sent to the server's address, and rebindings to all.
   for (const one of [guest, other])
