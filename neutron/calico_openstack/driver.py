@@ -10,7 +10,7 @@ from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from calico_openstack import announce, callbacks, options, qos, refusals, rows, trunk, wire
+from calico_openstack import activations, announce, callbacks, options, qos, refusals, rows, trunk, wire
 from calico_openstack.apply import AGENT_TYPE, VIF_TYPE
 
 LOG = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ class CalicoMechanismDriver(mech_agent.SimpleAgentMechanismDriverBase):
         self._daemon = wire.Daemon(cfg.CONF.calico.neutron_driver_socket, rows.answer, cfg.CONF.calico.daemon_patience_secs)
         self._changes = announce.Announcer(self._daemon, rows.within)
         callbacks.subscribe(self._changes)
+        activations.subscribe()
         qos.register(self._changes)
         rebind_on_revival()
         self._alone = not refusals.others_than_calico(cfg.CONF.ml2.mechanism_drivers)
