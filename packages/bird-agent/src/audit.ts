@@ -61,7 +61,7 @@ export function refusalProblem({ session, count, prefixes }: Refusal): Problem {
     };
   return {
     key: `session ${session}`,
-    reason: `its neighbour announces ${what}: a default route, a network, or the address of a host or of etcd, which it cannot have`,
+    reason: `its neighbour announces ${what}: a default route, a network, or the address of a host, of etcd or of a BGPPeer, which it cannot have`,
     effect: 'they are not used; where workloads are meant, WorkloadPrefixes or an IPPool can say so',
   };
 }

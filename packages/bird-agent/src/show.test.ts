@@ -52,7 +52,7 @@ test('people read what is down first, and what is refused', () => {
     'mesh4-dead  192.0.2.77 AS 64512  Connect      since 2026-11-27    0 learnt, 0 announced, 0 not accepted  Socket: Network is unreachable',
     'mesh4-r     192.0.2.5 AS 64512   Established  since 01:16:36.251  3 learnt, 2 announced, 4 not accepted',
     '',
-    'Refused, since a neighbour cannot have them (a default route, a network, or the address of a host or of etcd; of a guest whatever neither its port has nor a filter accepts):',
+    'Refused, since a neighbour cannot have them (a default route, a network, or the address of a host, of etcd or of a BGPPeer; of a guest whatever neither its port has nor a filter accepts):',
     "mesh4-r: 4 of its neighbour's routes are refused (0.0.0.0/0, 192.0.2.1/32, 203.0.113.5/32, …)",
     '',
   ]);

@@ -49,7 +49,7 @@ export function readable({ sessions, refused }: Shown): string {
     ...(notAccepted.length > 0
       ? [
           '',
-          'Refused, since a neighbour cannot have them (a default route, a network, or the address of a host or of etcd; of a guest whatever neither its port has nor a filter accepts):',
+          'Refused, since a neighbour cannot have them (a default route, a network, or the address of a host, of etcd or of a BGPPeer; of a guest whatever neither its port has nor a filter accepts):',
           ...notAccepted,
         ]
       : []),

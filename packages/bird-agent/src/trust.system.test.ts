@@ -136,6 +136,17 @@ test('the address of a host that registers later is taken from whoever had annou
   watched.end();
 });
 
+test('the same holds for the address of a neighbour that is no host: who has it would have the session with this host', async () => {
+  await hasRoute(b, `${newHost}/32`);
+  const peer = { node: a.name, peerIP: newHost, asNumber: 64999 };
+  await world.put('bgppeers', 'far', peer);
+  await until('no route to it', async () => ((await a.routesTo(`${newHost}/32`)).length === 0 ? true : undefined));
+  expect(await b.routesTo(`${newHost}/32`)).toHaveLength(1); // this BGPPeer is not for that host
+  expect((await a.bird.session('mesh4-host-2'))?.detail).toBe('Established');
+  await world.remove('bgppeers', 'far');
+  await hasRoute(a, `${newHost}/32`);
+});
+
 test('it is told who announced what, in the log and as a metric', async () => {
   const line = await until('the refusal in the log', () =>
     a
@@ -144,7 +155,8 @@ test('it is told who announced what, in the log and as a metric', async () => {
       .find((each) => each.includes('mesh4-host-2') && each.includes('announces')),
   );
   expect(line).toContain('0.0.0.0/0');
-  expect(await a.metric('calico_bird_agent_refused_routes{session="mesh4-host-2"}')).toBe(stolen4().length - 1); // all but the workload's, which is accepted with a lower preference
+  const refused = stolen4().length - 1; // all but the workload's, which is accepted with a lower preference
+  await until('their number', async () => ((await a.metric('calico_bird_agent_refused_routes{session="mesh4-host-2"}')) === refused ? true : undefined));
 });
 
 test('a router next door may bring a default route and networks, and nothing of the host’s own', async () => {

@@ -62,7 +62,7 @@ export type Guards = {
   readonly own: readonly IpAddress[];
   /** The networks of this host's interfaces. */
   readonly networks: readonly Cidr[];
-  /** The addresses of other hosts and of etcd. */
+  /** The addresses of other hosts, of etcd and of the neighbours that BGPPeers name. */
   readonly hosts: readonly IpAddress[];
   /** The addresses of local workloads that are migrating to another host. */
   readonly moving: readonly Cidr[];

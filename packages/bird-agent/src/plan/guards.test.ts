@@ -26,6 +26,14 @@ test('this host’s addresses and networks are its own, wherever they stand', ()
 test('etcd is no workload', () => {
   expect(guards({}, { datastoreAddresses: ['198.51.100.1', '192.0.2.1'] as never })[4].guards.hosts).toEqual(['192.0.2.2', '198.51.100.1']);
 });
+test('a neighbour that a BGPPeer names is no workload, so that nobody takes the session over; one of another host only is not known here', () => {
+  const specs = {
+    'bgppeers/reflector': { peerIP: '198.51.100.9', asNumber: 64512 },
+    'bgppeers/elsewhere': { node: 'h2', peerIP: '198.51.100.10', asNumber: 64512 },
+    'bgppeers/host': { peerIP: '192.0.2.2', asNumber: 64512 },
+  };
+  expect(guards(specs)[4].guards.hosts).toEqual(['192.0.2.2', '198.51.100.9']);
+});
 test('IP pools, advertised prefixes, and prefixes that options name are workloads’; one of nearly everything is not believed', () => {
   const specs = {
     'ippools/a': { cidr: '10.65.0.0/16' },

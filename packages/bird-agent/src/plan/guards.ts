@@ -18,6 +18,8 @@ export type GuardsInput = {
   readonly advertisements: readonly Advertisement[];
   /** The hosts' own addresses in sessions with workloads. */
   readonly peeringAddresses: readonly IpAddress[];
+  /** The addresses of BGPPeers with which this host has sessions, and which are no Nodes. */
+  readonly peers: readonly IpAddress[];
   /** BGPConfiguration's patterns of interfaces to ignore. */
   readonly ignoredInterfaces: readonly string[];
 };
@@ -35,16 +37,16 @@ function matchesPattern(name: string, pattern: string): boolean {
  * @param keptHosts remembers the addresses of the other hosts' Nodes
  */
 export function guardsOf(family: IpFamily, input: GuardsInput, keptHosts: KeptFlatMap<Node, IpAddress>): Guards {
-  const { own, others, host, pools, advertisements, peeringAddresses, ignoredInterfaces } = input;
+  const { own, others, host, pools, advertisements, peeringAddresses, peers, ignoredInterfaces } = input;
   const ofFamily = <T extends Cidr | IpAddress>(values: readonly T[]): readonly T[] => [...new Set(values.filter((value) => familyOf(value) === family))];
   const ownNode = own.addresses[family];
   const ownAddresses = new Set(ofFamily([...host.addresses.map(addressOf), ...(ownNode ? [ownNode.address] : []), ...peeringAddresses]));
-  const datastore = new Set(ofFamily(host.datastoreAddresses));
-  const nodes = keptHosts(others, JSON.stringify([...ownAddresses, '', ...datastore]), ({ addresses }) => {
+  const needed = new Set(ofFamily([...host.datastoreAddresses, ...peers]));
+  const nodes = keptHosts(others, JSON.stringify([...ownAddresses, '', ...needed]), ({ addresses }) => {
     const address = addresses[family]?.address;
-    return address === undefined || ownAddresses.has(address) || datastore.has(address) ? [] : [address];
+    return address === undefined || ownAddresses.has(address) || needed.has(address) ? [] : [address];
   });
-  const hosts = [...nodes, ...[...datastore].filter((address) => !ownAddresses.has(address))];
+  const hosts = [...nodes, ...[...needed].filter((address) => !ownAddresses.has(address))];
   const offered = [...host.workloadPrefixes, ...host.exportPrefixes, ...[...pools.values()].flatMap((pool) => (pool.ok ? [pool.value] : []))];
   const ignored = [...privateBridges, ...ignoredInterfaces];
   const guarded = host.interfaceNetworks

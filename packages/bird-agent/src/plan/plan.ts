@@ -105,6 +105,7 @@ function planFrom(resources: Resources, host: Host, lookups: Lookups, memory: Me
     pools: resources.pools,
     advertisements: advertisements.value,
     peeringAddresses: families.flatMap((each) => peeringAddresses[each] ?? []),
+    peers: fabric.peers.map(({ neighbor }) => neighbor.address).filter((address) => !resources.nodeIndex.claimants.has(address)),
     ignoredInterfaces: settings.ignoredInterfaces ?? [],
   };
   const ofFamily = (of: IpFamily): BirdConfiguration['families'][IpFamily] => ({
