@@ -1,4 +1,5 @@
 // The whole agent with a real kernel and a real etcd, judged by packets.
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { linkLocalOf } from '@calico-openstack/addresses';
 import { endpointStatusKey, felixStatusKey } from '@calico-openstack/datamodel';
@@ -324,7 +325,7 @@ describe('settings', () => {
     await untilChangeArrives(7002);
   });
 
-  test('health that is switched on locally is shown while etcd is away, and says so', async () => {
+  test('health that is switched on locally is shown while etcd is away, and says so; and while the kernel refuses rules', async () => {
     await host.etcdProcess.kill();
     host.startAgent(undefined, { FELIX_HEALTHENABLED: 'true', FELIX_HEALTHHOST: '127.0.0.1' });
     await host.untilSaid('etcd is away');
@@ -338,6 +339,16 @@ describe('settings', () => {
     await untilPage(9099, '/readiness', 503);
     await untilPage(9099, '/liveness', 200);
     await host.put(clusterInformation());
+    await untilPage(9099, '/readiness', 200);
+    const owner = spawn('ip', ['netns', 'exec', host.name, 'nft', '-i'], { stdio: ['pipe', 'ignore', 'ignore'] });
+    try {
+      owner.stdin.write('delete table inet calico-felix; add table inet calico-felix { flags owner; }\n'); // now the kernel refuses every change of our rules
+      await untilPage(9099, '/readiness', 503);
+      expect((await page(9099, '/readiness'))?.text).toContain('another process owns the table');
+      await untilPage(9099, '/liveness', 200);
+    } finally {
+      owner.stdin.end(); // nft ends, and its table with it
+    }
     await untilPage(9099, '/readiness', 200);
   });
 

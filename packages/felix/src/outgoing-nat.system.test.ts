@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Plugged, type Probe, run, TestHost } from './testing/host.ts';
 import { endpointNumber, felixConfiguration, resource, securityGroup, workloadEndpoint } from './testing/resources.ts';
 
-const [UDP, ICMP] = [17, 1];
+const [UDP, TCP, ICMP] = [17, 6, 1];
+/** Where another host serves metadata. */
+const metadata = { address: '192.0.2.10', port: 8775 };
 const outside = { addresses: ['192.0.2.9', '2001:db8:9::9'] };
 const ofHost = ['198.51.100.1', '2001:db8:1::1'];
 
@@ -20,12 +22,12 @@ beforeAll(async () => {
   await run('ip', ['-n', host.workloadsName, 'link', 'set', 'fabric', 'up']);
   [fabric] = JSON.parse((await run('ip', ['-n', host.workloadsName, '-j', 'link', 'show', 'fabric'])).stdout) as [typeof fabric];
   for (const address of ofHost) await host.exec('ip', 'address', 'add', address, 'dev', 'uplink', ...(address.includes(':') ? ['nodad'] : []));
-  for (const address of outside.addresses) {
+  for (const address of [...outside.addresses, metadata.address]) {
     await host.exec('ip', 'route', 'add', address, 'dev', 'uplink');
     await host.exec('ip', 'neigh', 'add', address, 'lladdr', fabric.address, 'dev', 'uplink', 'nud', 'permanent');
   }
   await host.put(securityGroup('open', [{ action: 'Allow', protocol: UDP }]), workloadEndpoint(one), workloadEndpoint(two));
-  host.startAgent();
+  host.startAgent(undefined, { FELIX_METADATAADDR: metadata.address, FELIX_METADATAPORT: String(metadata.port) });
   await host.untilProgrammed();
   await host.untilPasses(one, two, { protocol: UDP, destinationPort: 7000 });
 });
@@ -104,6 +106,14 @@ describe('a pool with natOutgoing', () => {
     expect((await sourceSeen(one, floating, udp)).address).toBe('10.65.0.11');
     expect((await sourceSeen(two, floating, udp)).address).toBe('203.0.113.12');
     expect((await sourceSeen(two, outside, udp)).address).toBe(ofHost[0]);
+  });
+
+  test('a metadata service on another host gets a workload’s own address, by which Nova knows it', async () => {
+    const asked = { addresses: ['169.254.169.254'] };
+    expect((await sourceSeen(one, asked, { protocol: TCP, destinationPort: 80, tcpFlags: 2 })).address).toBe('10.65.0.11');
+    const elsewhere = { addresses: [metadata.address] };
+    expect((await sourceSeen(one, elsewhere, { protocol: TCP, destinationPort: 80, tcpFlags: 2 })).address).toBe(ofHost[0]);
+    expect((await sourceSeen(one, outside, { protocol: TCP, destinationPort: metadata.port, tcpFlags: 2 })).address).toBe(ofHost[0]);
   });
 
   test('to hosts of the cloud, a workload is seen by its own address where NATOutgoingExclusions says so', async () => {

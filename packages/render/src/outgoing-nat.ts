@@ -1,12 +1,12 @@
 // Renders outgoing NAT of IP pools: packets that a workload sends from an address of a pool with natOutgoing to an address outside of all pools leave with an address of the host. The rules
 // exist only while there is such a pool. They apply to the first packet of a connection, and come after the translation of floating IPs.
-import { addressBytes, addressOf, type Cidr, familyOf, type IpFamily } from '@calico-openstack/addresses';
+import { addressBytes, addressOf, type Cidr, familyOf, hostCidr, type IpFamily } from '@calico-openstack/addresses';
 import type { DesiredChange, IpPool } from '@calico-openstack/datamodel';
 import type { NftElement, NftRule, NftSet, Statement } from '@calico-openstack/kernel/nftables/objects';
 import type { EditList } from './edits.ts';
 import type { RenderOptions } from './options.ts';
 import { OutermostPrefixes } from './outermost-prefixes.ts';
-import { addressField, equal, ifnameBytes, inSet, l4proto, nameBegins, rangeElement } from './statements.ts';
+import { accept, addressField, equal, ifnameBytes, inCidr, inSet, l4proto, nameBegins, port, rangeElement } from './statements.ts';
 
 /** The sets of prefixes: of all pools, and of those with natOutgoing. */
 const setName = (which: Which, family: IpFamily): string => `pools-${which}${family}`;
@@ -25,14 +25,19 @@ export const poolSets: readonly NftSet[] = families.flatMap((family): NftSet[] =
 
 const portProtocols = [6, 17]; // as in upstream's Felix, SCTP's ports are not translated
 
+const TCP = 6;
+
 /**
- * The rules for packets that leave the host.
+ * The rules for packets that leave the host. A metadata service on another host knows a guest by its address, so what is sent there is not translated.
  * @param fromWorkload makes a rule for each prefix of workload interfaces, for packets that came in on such an interface
  */
-export function outgoingNatRules({ natOutgoing }: RenderOptions, fromWorkload: (...statements: readonly Statement[]) => NftRule[]): NftRule[] {
+export function outgoingNatRules({ natOutgoing, metadata }: RenderOptions, fromWorkload: (...statements: readonly Statement[]) => NftRule[]): NftRule[] {
   const { address, ports, leavesBy, exceptHosts } = natOutgoing;
   const way = leavesBy === undefined ? [] : [outBy(leavesBy)];
-  return families.flatMap((family) => {
+  const toMetadata = metadata
+    ? fromWorkload(inCidr(hostCidr(metadata.address), 'destination'), l4proto(TCP), equal('th dport', port(metadata.port)), accept)
+    : [];
+  const translating = families.flatMap((family) => {
     const leaves = [
       ...way,
       inSet(setName('nat', family), [addressField(family, 'source')]),
@@ -49,6 +54,7 @@ export function outgoingNatRules({ natOutgoing }: RenderOptions, fromWorkload: (
     ];
     return translations.flatMap((translation) => fromWorkload(...leaves, ...translation));
   });
+  return [...toMetadata, ...translating];
 }
 
 const outBy = (name: string): Statement => (name.endsWith('+') ? nameBegins('meta oifname', name.slice(0, -1)) : equal('meta oifname', ifnameBytes(name)));
