@@ -17,10 +17,10 @@ export default defineConfig({
           testTimeout: 60_000,
         },
       },
-      // Root, namespaces, real servers. Two files at a time: each has a world of its own, and most of them wait most of the time.
-      { test: { name: 'system', include: ending(system), maxWorkers: 2, testTimeout: 180_000, hookTimeout: 300_000 } },
+      // Root, namespaces, real servers. Two files at a time: each has a world of its own, and most of them wait most of the time. A new Neutron's tables take minutes on a busy machine.
+      { test: { name: 'system', include: ending(system), maxWorkers: 2, testTimeout: 180_000, hookTimeout: 1_200_000 } },
       // Long properties, interleavings, faults.
-      { test: { name: 'long', include: ending(long), fileParallelism: false, testTimeout: 3_600_000, hookTimeout: 180_000 } },
+      { test: { name: 'long', include: ending(long), fileParallelism: false, testTimeout: 3_600_000, hookTimeout: 1_200_000 } },
     ],
   },
 });

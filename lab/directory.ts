@@ -43,6 +43,8 @@ export type LabState = {
   readonly corePlugin?: boolean;
   /** Whether Nova runs. */
   readonly nova?: boolean;
+  /** The folder of the virtual environment whose Neutron runs; undefined for Debian's. */
+  readonly neutronEnvironment?: string | undefined;
   /** The process that brings the lab up or uses it; undefined when the lab was left up on purpose. */
   readonly owner: ProcessIdentity | undefined;
 };

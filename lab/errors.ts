@@ -11,6 +11,7 @@ export type LabErrorCode =
   | 'ENDED_EARLY' // a service ended before it was ready
   | 'NOT_READY' // something did not happen in time
   | 'API_REFUSED' // Keystone or Neutron answered with an error
+  | 'REGISTRY_AWAY' // PyPI does not answer, or too slowly
   | 'LEFT_OVER'; // something of the lab could not be removed
 
 /** A failure of the lab. The message says what failed, on what, and what to do. */

@@ -78,6 +78,8 @@ export type LabOptions = {
   readonly corePlugin?: boolean;
   /** Whether Nova runs, with libvirt and QEMU on each host. */
   readonly nova?: boolean;
+  /** The folder of the virtual environment whose Neutron runs. The default is `LAB_NEUTRON` in the environment, and without that Debian's. */
+  readonly neutronEnvironment?: string | undefined;
   readonly progress?: Progress;
   /** Aborting it stops the lab from coming up. */
   readonly signal?: AbortSignal;
@@ -98,6 +100,7 @@ export async function bringUp({
   foreign,
   corePlugin = false,
   nova = false,
+  neutronEnvironment = process.env['LAB_NEUTRON'],
   progress = silent(),
   signal,
 }: LabOptions): Promise<Lab> {
@@ -115,6 +118,7 @@ export async function bringUp({
     foreign,
     corePlugin,
     nova,
+    neutronEnvironment,
     owner: thisProcess(),
   };
   if (state.without.includes('bird-agent') && isOneNetwork(topology))
@@ -167,6 +171,7 @@ function describe(plan: Plan, state: LabState, abort: AbortController): Lab {
     reporting: state.reporting,
     corePlugin: state.corePlugin ?? false,
     nova: state.nova ?? false,
+    environment: state.neutronEnvironment,
   };
   const neutron = neutronService(processes, control, neutronOptions);
   const nova = state.nova ? novaServices(processes, plan, { mariadb, authUrl: keystone.authUrl, pythonPath: neutron.pythonPath }) : undefined;

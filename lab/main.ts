@@ -4,18 +4,19 @@ import { type Part, parts } from './directory.ts';
 import { takeDown } from './down.ts';
 import { LabError } from './errors.ts';
 import { exploreLines } from './explore.ts';
-import { bringUp, openLab } from './lab.ts';
+import { bringUp, type LabOptions, openLab } from './lab.ts';
+import { environmentOf, neutronReleases } from './neutron-releases.ts';
 import { draw } from './picture.ts';
 import { type Topology, topologies } from './plan.ts';
 import { onTerminal } from './progress.ts';
 import { look, memoryOf } from './scene.ts';
 import { soak } from './soak.ts';
 
-const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--topology NAME] [--without PART…] [--nova]   brings a lab up and leaves it
+const usage = `Usage: npm run lab -- up [--prefix NAME] [--hosts N] [--topology NAME] [--without PART…] [--nova] [--neutron N]   brings a lab up and leaves it
        npm run lab -- down [--prefix NAME] [--force]                    removes it
        npm run lab -- status [--prefix NAME]                            says what runs
        npm run lab -- soak [--prefix NAME] [--hosts N] [--minutes N]    a lab behind etcd's grpc-proxy for so long [60], with the proxy and etcd killed now and then
-A PART is one of ${parts.join(', ')}; a topology one of ${topologies.join(', ')} [router].
+A PART is one of ${parts.join(', ')}; a topology one of ${topologies.join(', ')} [router]; N one of ${neutronReleases.join(', ')} [21, which is Debian's].
 `;
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `status | head`
@@ -37,13 +38,21 @@ async function main(args: string[]): Promise<number> {
       topology: { type: 'string', default: 'router' },
       without: { type: 'string', multiple: true, default: [] },
       nova: { type: 'boolean', default: false },
+      neutron: { type: 'string' },
       force: { type: 'boolean', default: false },
       minutes: { type: 'string', default: '60' },
     },
   });
   switch (positionals[0]) {
     case 'up':
-      return await up(values.prefix, Number(values.hosts), asTopology(values.topology), values.without.map(asPart), values.nova);
+      return await up({
+        prefix: values.prefix,
+        hosts: Number(values.hosts),
+        topology: asTopology(values.topology),
+        without: values.without.map(asPart),
+        nova: values.nova,
+        ...(values.neutron !== undefined && { neutronEnvironment: await environmentOf(values.neutron) }),
+      });
     case 'down':
       process.stdout.write(
         (await takeDown(values.prefix, { force: values.force })) ? `the lab ${values.prefix} is gone\n` : `there is no lab called ${values.prefix}\n`,
@@ -59,7 +68,8 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-async function up(prefix: string, hosts: number, topology: Topology, without: Part[], nova: boolean): Promise<number> {
+async function up(options: LabOptions): Promise<number> {
+  const { prefix } = options;
   const abort = new AbortController();
   const progress = onTerminal();
   const beginMs = performance.now();
@@ -69,7 +79,7 @@ async function up(prefix: string, hosts: number, topology: Topology, without: Pa
       abort.abort(new LabError('ENDED_EARLY', `stopped by ${name}`));
     });
   }
-  const lab = await bringUp({ prefix, hosts, topology, without, nova, progress, signal: abort.signal }).catch((error) => {
+  const lab = await bringUp({ ...options, progress, signal: abort.signal }).catch((error) => {
     if (!abort.signal.aborted) throw error;
     return undefined;
   });

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Reporting } from '../directory.ts';
 import { novaLogin } from '../nova/configuration.ts';
 import type { Joined } from '../plan.ts';
@@ -20,8 +20,12 @@ export interface Neutron extends WsgiService {
   readonly driverSocket: string;
   /** The folder with our Python package. The daemon needs it too, because it starts a Python process with Neutron loaded. */
   readonly pythonPath: string;
+  /** Neutron's servers beside its API: for RPC, and for periodic work where the release has one for it. The lab does not start them. */
+  readonly workers: readonly Service[];
   /** Creates the tables. MariaDB must have an empty database `neutron`. */
   migrate(): Promise<void>;
+  /** The folder of the virtual environment whose Neutron runs; undefined for Debian's. */
+  readonly environment: string | undefined;
   /** Everything except Neutron's version on which the result of `migrate` depends. */
   readonly contents: string;
 }
@@ -43,6 +47,8 @@ export type NeutronOptions = {
   readonly server?: number;
   /** Whether there is a Nova that Neutron notifies of ports. */
   readonly nova: boolean;
+  /** The folder of the virtual environment whose Neutron runs; undefined for Debian's. */
+  readonly environment: string | undefined;
 };
 
 /** A mechanism driver by the name of its entry point, and the folder in which Python finds it. */
@@ -54,6 +60,8 @@ type Installation = {
   readonly python: string;
   readonly dbManage: string;
   readonly apiPaste: string;
+  /** Neutron's other servers. Since Neutron 23 the periodic work has a server of its own. */
+  readonly workers: readonly string[];
   readonly application: WsgiApplication;
 };
 
@@ -62,24 +70,26 @@ const debian: Installation = {
   python: '/usr/bin/python3',
   dbManage: 'neutron-db-manage',
   apiPaste: '/etc/neutron/api-paste.ini',
+  workers: ['/usr/bin/neutron-rpc-server'],
   application: { file: '/usr/bin/neutron-api' },
 };
 
-/** One in a virtual environment, as `npm run test:neutron` makes it. */
+/** One in a virtual environment, as `environmentOf` (neutron-releases.ts) makes it. */
 const inEnvironment = (environment: string): Installation => ({
   python: join(environment, 'bin/python'),
   dbManage: join(environment, 'bin/neutron-db-manage'),
   apiPaste: join(environment, 'etc/neutron/api-paste.ini'),
+  workers: ['neutron-rpc-server', 'neutron-periodic-workers'].map((name) => join(environment, 'bin', name)),
   application: { module: 'neutron.wsgi.api:application', environment },
 });
 
-/** The folder of the virtual environment with the Neutron that labs run; without it, labs run Debian's. */
-const environment = process.env['LAB_NEUTRON'];
-const installation = environment === undefined ? debian : inEnvironment(environment);
+const installationOf = ({ environment }: Pick<NeutronOptions, 'environment'>): Installation =>
+  environment === undefined ? debian : inEnvironment(environment);
 
 /** Describes Neutron's API on the control machine. */
 export function neutronService(processes: Processes, on: Joined, options: NeutronOptions): Neutron {
   const { server = 1 } = options;
+  const installation = installationOf(options);
   const name = `control/neutron${ending(server)}`;
   const directory = join(processes.directory, name);
   const file = join(directory, 'neutron.conf');
@@ -109,10 +119,15 @@ export function neutronService(processes: Processes, on: Joined, options: Neutro
     configure: prepare,
     pythonPath,
     driverSocket: join(directory, 'driver.sock'),
-    contents: JSON.stringify(['heads', environment ?? '']),
+    environment: options.environment,
+    workers: installation.workers.map((command) =>
+      processes.service({ name: `${name}/${basename(command)}`, on, command, args: ['--config-file', file], env: { PYTHONPATH: pythonPath } }),
+    ),
+    contents: JSON.stringify(['heads', options.environment ?? '']),
     migrate: async () => {
       await prepare();
-      await processes.run(installation.dbManage, ['--config-file', file, 'upgrade', 'heads'], { on, timeoutMs: 180_000 });
+      // More than a hundred migrations: minutes on a busy machine.
+      await processes.run(installation.dbManage, ['--config-file', file, 'upgrade', 'heads'], { on, timeoutMs: 900_000 });
     },
   });
 }
@@ -144,11 +159,14 @@ function plugins({ driver, corePlugin }: Pick<NeutronOptions, 'driver' | 'corePl
     : 'core_plugin = ml2\nservice_plugins = router,qos,revisions\n';
 }
 
-const configuration = (directory: string, { mariadb, keystone, etcd, driver, reporting, corePlugin, nova, server = 1 }: NeutronOptions): string => `[DEFAULT]
+function configuration(directory: string, options: NeutronOptions): string {
+  const { mariadb, keystone, etcd, driver, reporting, corePlugin, nova, server = 1 } = options;
+  const { python, apiPaste } = installationOf(options);
+  return `[DEFAULT]
 auth_strategy = keystone
 ${plugins({ driver, corePlugin })}transport_url = fake://
 state_path = ${directory}/state
-api_paste_config = ${installation.apiPaste}
+api_paste_config = ${apiPaste}
 dns_domain = lab.example.
 allow_overlapping_ips = true
 dhcp_agent_notification = false
@@ -179,8 +197,9 @@ quota_security_group_rule = -1
 ${neutronEtcdLines(etcd, 'calico-neutron-driver')}neutron_driver_socket = ${directory}/driver.sock
 neutron_driver_state_dir = ${directory}/driver-state
 outage_patience_secs = 0.3
-${server === 1 ? '' : 'startup_resync = never\n'}neutron_rows_command = ${installation.python} -m calico_openstack.rows_process
+${server === 1 ? '' : 'startup_resync = never\n'}neutron_rows_command = ${python} -m calico_openstack.rows_process
 ${reporting === undefined ? '' : `agent_report_interval_secs = ${reporting.intervalSeconds}\n`}`;
+}
 
 /** Describes the daemon of our driver, which the workers of this Neutron call. */
 export function driverService(processes: Processes, on: Joined, neutron: Neutron, executable: string, server = 1): Service {

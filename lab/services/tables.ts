@@ -1,7 +1,7 @@
 // Keeps MariaDB's data with the tables of Neutron and Keystone for the next lab. Creating them takes a quarter of the time in which a lab comes up, and gives the same each time.
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { processFacts } from '@calico-openstack/kernel/processes/processes';
 import type { Nova } from '../nova/nova.ts';
 import type { Processes } from '../process.ts';
@@ -25,7 +25,8 @@ export interface Tables {
 
 /** The kept data for these services. */
 export function tables(processes: Processes, mariadb: MariaDb, keystone: Keystone, neutron: Neutron, nova: Nova | undefined): Tables {
-  const kind = nova === undefined ? 'tables-' : 'nova-tables-';
+  // Labs prune the tables of their own kind alone: a lab of another one may be copying its own.
+  const kind = `${nova === undefined ? '' : 'nova-'}${neutron.environment === undefined ? '' : `${basename(neutron.environment)}-`}tables-`;
 
   async function kept(): Promise<string> {
     const versions = await processes.run('dpkg-query', ['-W', ...packages, ...(nova?.packages ?? [])]);

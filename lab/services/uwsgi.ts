@@ -73,7 +73,7 @@ export function wsgiService(processes: Processes, { name, on, port, application,
         if (!waiting) ask().catch(() => {}); // it does not listen yet
         return answered;
       };
-      await until(`an answer of ${name}`, look, { timeoutMs: 180_000, intervalMs: 20, hopeful: healthy });
+      await until(`an answer of ${name}`, look, { timeoutMs: 600_000, intervalMs: 20, hopeful: healthy });
     },
   });
   return Object.assign(service, { socket, url: `http://${on.link.machine4}:${port}` });

@@ -6,7 +6,7 @@ import { bringUpCloud, type Cloud } from './testing/cloud.ts';
 let cloud: Cloud;
 beforeAll(async () => {
   cloud = await bringUpCloud(`t${process.pid}core`, { corePlugin: true });
-}, 300_000);
+});
 afterAll(() => cloud?.lab.down());
 
 /** A port on the lab's host, as Nova creates it. */

@@ -46,7 +46,7 @@ beforeAll(async () => {
   subnet = (await openstack.create('subnet', { network_id: network, ip_version: 4, cidr: '10.65.0.0/16' })).id;
   [member, other] = [await createMember(lab, 'mallory'), await createMember(lab, 'oscar')];
   own = (await made(member.request('POST', 'networks', { network: { name: 'mine' } }))).id;
-}, 180_000);
+});
 afterAll(() => cloud?.lab.down(), 60_000);
 beforeEach(() => cloud.felixReports('cmp-1'));
 
