@@ -1,44 +1,62 @@
-// Prints a man page of an executable from its description and its table of options.
+// Prints a man page of an executable from its help texts and its table of options.
 import { shownDefault, shownNames, type Table } from '@calico-openstack/agent';
+import type { Help, HelpItem } from './help.ts';
 
-type Described = { readonly name: string; readonly section: 1 | 8; readonly summary: string; readonly table?: Table; readonly file?: string };
+/** What a man page is about. `table` has the options of the configuration file `file`; `seeAlso` names other pages. */
+export type Described = {
+  readonly name: string;
+  readonly section: 1 | 8;
+  readonly summary: string;
+  readonly table?: Table;
+  readonly file?: string;
+  readonly exitStatus?: string;
+  readonly seeAlso?: string;
+};
 
-/** A man page in the language of man(7). */
-export function manPage({ name, section, summary, table, file }: Described, version: string): string {
-  const folder = file === 'neutron.conf' ? '/etc/neutron' : '/etc/calico';
+const agentExit =
+  '0 after SIGTERM or SIGINT, 1 when it cannot start or go on, 2 for wrong usage, 129 when it has to be started again with another configuration. --check-config: 0 without a complaint, otherwise 1.';
+
+/**
+ * A man page in the language of man(7).
+ * @param helps the executable's help text, and those of its commands
+ */
+export function manPage({ name, section, summary, table, file, exitStatus, seeAlso }: Described, version: string, helps: readonly Help[]): string {
+  const [own, ...commands] = helps as readonly [Help, ...Help[]];
   return [
     `.TH ${name.toUpperCase().replaceAll('-', '\\-')} ${section} "" "calico-openstack ${version}" "Calico for OpenStack"`,
     '.SH NAME',
     `${escaped(name)} \\- ${escaped(summary)}`,
     '.SH SYNOPSIS',
-    `.B ${escaped(name)}`,
-    escaped(table ? '[-c FILE]... [--check-config | --remove | --help | --version]' : '[--help | --version] COMMAND'),
-    ...(table ? configured(table, `${folder}/${file}`) : ['.SH DESCRIPTION', `${escaped(name)} --help lists the commands and their options.`]),
+    ...helps.flatMap(({ usage }, index) => [...(index > 0 ? ['.br'] : []), `.B ${escaped(usage)}`]),
+    '.SH DESCRIPTION',
+    escaped(own.description),
+    ...(table ? ['.PP', escaped('Runs in the foreground and ends in order on SIGTERM. What it has put in force stays.')] : []),
+    ...listed('OPTIONS', own.options),
+    ...listed('COMMANDS', own.commands),
+    ...commands.flatMap((help) => listed(commandOf(help, name).toUpperCase(), help.options)),
+    ...(table ? configuration(table, `${file === 'neutron.conf' ? '/etc/neutron' : '/etc/calico'}/${file}`) : []),
+    '.SH EXIT STATUS',
+    escaped(exitStatus ?? (table ? agentExit : '0 when it has done its work, 1 when it has not, 2 for wrong usage.')),
+    ...(seeAlso === undefined ? [] : ['.SH SEE ALSO', escaped(seeAlso)]),
     '',
   ].join('\n');
 }
 
-function configured(table: Table, file: string): readonly string[] {
-  const option = (flags: string, text: string): readonly string[] => ['.TP', `.B ${escaped(flags)}`, escaped(text)];
-  return [
-    '.SH DESCRIPTION',
-    escaped('Runs in the foreground and ends in order on SIGTERM. What it has put in force in the kernel, and the programs that serve guests, stay.'),
-    '.SH OPTIONS',
-    ...option('-c FILE, --config-file FILE', `Reads this configuration file instead of ${file}. It may be given several times; later ones win.`),
-    ...option('--check-config', 'Prints the options in force and where each comes from, touches nothing, and exits.'),
-    ...option('--remove', 'Takes away what the program has put on this host, where it has such a thing, and prints what was removed and what is left.'),
-    ...option('--help', 'Lists all options of the command line.'),
-    ...option('--version', 'Prints the version.'),
-    '.SH CONFIGURATION',
-    ...Object.entries(table).flatMap(([key, option]) => [
-      '.TP',
-      `.B ${escaped(shownNames(key, option).join(', '))}`,
-      escaped(`${option.help}. Default: ${shownDefault(option)}`),
-    ]),
-    '.SH EXIT STATUS',
-    escaped('0 after SIGTERM or SIGINT, 1 when it cannot start or go on, 2 for wrong usage, 129 when it has to be started again with another configuration.'),
-  ];
-}
+/** The command of a help text: `etcd-roles` of `calico-openstack etcd-roles [options]`. */
+const commandOf = ({ usage }: Help, name: string): string => usage.split(' ').find((word) => word !== name) ?? '';
+
+const listed = (heading: string, items: readonly HelpItem[]): readonly string[] =>
+  items.length === 0 ? [] : [`.SH ${escaped(heading)}`, ...items.flatMap(({ term, text }) => ['.TP', `.B ${escaped(term)}`, escaped(text)])];
+
+const configuration = (table: Table, file: string): readonly string[] => [
+  '.SH CONFIGURATION',
+  escaped(`The options of ${file}:`),
+  ...Object.entries(table).flatMap(([key, option]) => [
+    '.TP',
+    `.B ${escaped(shownNames(key, option).join(', '))}`,
+    escaped(`${option.help}. Default: ${shownDefault(option)}`),
+  ]),
+];
 
 /** Text as a line of man(7), where a backslash, a hyphen and a dot at the beginning have to be escaped. */
 const escaped = (text: string): string =>

@@ -213,14 +213,18 @@ test(
     const executables = [...services, 'calico-resync', 'calico-openstack', 'calico-diags'];
     expect(await machine.run(`for each in ${executables.join(' ')}; do $each --version; done`)).toBe(executables.map(() => `${version()}\n`).join(''));
     await machine.run(`for each in ${executables.join(' ')}; do ls /usr/share/man/man?/$each.?.gz >/dev/null; done`);
+    for (const [name, option] of Object.entries({ 'calico-resync': '--dry-run', 'calico-bird-agent': '--show', 'calico-openstack': '--hosts-file <file>' }))
+      expect(await machine.run(`man -P cat ${name} | col -b`)).toContain(option);
     expect(await machine.run('/usr/bin/python3 -c \'import calico_openstack.driver, importlib.metadata as m; print(m.version("calico-openstack"))\'')).toBe(
       `${version()}\n`,
     );
     // The kernel keeps 15 characters of a name.
     for (const unit of services)
       expect(await machine.run(`ps -o comm= -p $(systemctl show --property MainPID --value ${unit})`)).toBe(`${unit.slice(0, 15)}\n`);
-    await machine.run('logrotate --force /etc/logrotate.d/calico-felix');
-    expect(await machine.until('ls /var/log/calico/felix.log.1; test -e /var/log/calico/felix.log')).toContain('felix.log.1');
+    for (const name of ['felix', 'bird-agent']) {
+      await machine.run(`logrotate --force /etc/logrotate.d/calico-${name}`);
+      expect(await machine.until(`ls /var/log/calico/${name}.log.1; test -e /var/log/calico/${name}.log`)).toContain(`${name}.log.1`);
+    }
     const example = '/usr/share/doc/calico-felix/examples/felix.cfg';
     expect(
       await machine.run(`grep -vc '^#\\|^$\\|^\\[' ${example} || true; calico-felix -c ${example} --check-config 2>&1 | grep -c 'examples/felix.cfg)' || true`),

@@ -1,15 +1,16 @@
 // Defines the Debian packages: the files, dependencies and replaced packages of each.
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Table } from '@calico-openstack/agent';
 import { options as birdAgent } from '../packages/bird-agent/src/option-table.ts';
 import { options as dhcpAgent } from '../packages/dhcp-agent/src/option-table.ts';
 import { parameters } from '../packages/felix/src/option-table.ts';
 import { options as neutronDriver } from '../packages/neutron-driver/src/option-table.ts';
 import type { Entry, Package } from './deb.ts';
 import { exampleConfiguration } from './example.ts';
+import { type Help, parseHelp } from './help.ts';
 import { bundledModules } from './licences.ts';
-import { manPage } from './man.ts';
+import { type Described, manPage } from './man.ts';
 
 /** The project's folder. */
 export const root: string = join(import.meta.dirname, '..');
@@ -27,14 +28,8 @@ export type Runtime = {
   readonly site: string;
 };
 
-type Executable = {
-  readonly name: string;
-  readonly room: string;
-  readonly section: 1 | 8;
-  readonly summary: string;
-  readonly table?: Table;
-  readonly file?: string;
-};
+/** `commands` are those that have options of their own. */
+type Executable = Described & { readonly room: string; readonly commands?: readonly string[] };
 
 const felix: Executable = {
   name: 'calico-felix',
@@ -68,9 +63,37 @@ const driver: Executable = {
   table: neutronDriver,
   file: 'neutron.conf',
 };
-const resync: Executable = { name: 'calico-resync', room: driver.room, section: 8, summary: 'compares etcd with Neutron, and puts etcd right' };
+const resync: Executable = {
+  name: 'calico-resync',
+  room: driver.room,
+  section: 8,
+  summary: 'compares etcd with Neutron, and puts etcd right',
+  exitStatus: '0 when everything could be compared and repaired (with --dry-run: compared), 1 otherwise, 2 for wrong usage.',
+  seeAlso: 'calico-neutron-driver(8), which has the options of neutron.conf',
+};
 const diags: Executable = { name: 'calico-diags', room: 'operator', section: 8, summary: 'the diagnostics of a host in one archive, without secrets' };
-const operator: Executable = { name: 'calico-openstack', room: 'operator', section: 1, summary: 'etcd’s users and rights for Calico on OpenStack' };
+const operator: Executable = {
+  name: 'calico-openstack',
+  room: 'operator',
+  section: 1,
+  summary: 'etcd’s users and rights for Calico on OpenStack',
+  commands: ['etcd-roles'],
+};
+
+/** The help texts of an executable and of its commands, as whoever calls it sees them. */
+const helpsOf = ({ name, room, commands = [] }: Executable): readonly Help[] =>
+  [[], ...commands.map((command) => [command])].map((words) =>
+    parseHelp(execFileSync(process.execPath, [join(root, 'packages', room, 'dist', `${name}.js`), ...words, '--help'], { encoding: 'utf8' })),
+  );
+
+/** Rotation of an agent's own log file. The agent opens its file again on SIGHUP. */
+const rotation = (name: string, log: string): Entry => ({
+  to: `/etc/logrotate.d/${name}`,
+  content: readFileSync(join(import.meta.dirname, 'logrotate'), 'utf8')
+    .replaceAll('@LOG@', log)
+    .replaceAll('@UNIT@', name),
+  configuration: true,
+});
 
 /** The wrapper and the bundle in their places, a link in /usr/bin, the man page, and an example of the configuration. */
 function executable(program: Executable): readonly Entry[] {
@@ -81,7 +104,7 @@ function executable(program: Executable): readonly Entry[] {
     { to: `${place}/dist/${name}.js`, from: join(root, 'packages', room, 'dist', `${name}.js`) },
     { to: `${place}/package.json`, content: `${JSON.stringify({ type: 'module', version: version() }, undefined, 2)}\n` },
     { to: `/usr/bin/${name}`, link: `../lib/calico-openstack/packages/${room}/bin/${name}` },
-    { to: `/usr/share/man/man${section}/${name}.${section}.gz`, gzipped: manPage(program, version()) },
+    { to: `/usr/share/man/man${section}/${name}.${section}.gz`, gzipped: manPage(program, version(), helpsOf(program)) },
     ...(table && file ? [{ to: `/usr/share/doc/${name}/examples/${file}`, content: exampleConfiguration(name, table) }] : []),
   ];
 }
@@ -162,11 +185,7 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
       description: 'Runs on each compute host. Reads from etcd which workloads are here and what is allowed to them, and makes the kernel do it.',
       depends: ours,
       recommends: ['nftables'],
-      entries: [
-        ...executable(felix),
-        unit(felix.name),
-        { to: '/etc/logrotate.d/calico-felix', from: join(import.meta.dirname, 'logrotate'), configuration: true },
-      ],
+      entries: [...executable(felix), unit(felix.name), rotation(felix.name, 'felix.log')],
       modules: bundled(felix),
       services: [felix.name],
     },
@@ -186,7 +205,7 @@ export function packagesFor({ architecture, modules, site }: Runtime): readonly 
       summary: 'configures BIRD for Calico on OpenStack',
       description: 'Runs on each compute host. Registers the host in etcd and writes the configuration of BIRD 2 from what etcd says of peers and filters.',
       depends: [...ours, 'bird2 (>= 2.0.7)'],
-      entries: [...executable(bird), unit(bird.name)],
+      entries: [...executable(bird), unit(bird.name), rotation(bird.name, 'bird-agent.log')],
       modules: bundled(bird),
       services: [bird.name],
       beforeFirstStart: keepBirdFile,

@@ -43,7 +43,7 @@ export function heartbeatFailed(log: Logger, agent: string): (error: unknown, fa
     if (failures > 1) return;
     log.warn(
       { err: error },
-      `the heartbeat cannot be written to etcd, so Neutron shows this ${agent} as dead; retrying; see that its user has the rights that calico-openstack etcd-roles gives`,
+      `the heartbeat cannot be written to etcd, so Neutron shows this ${agent} as dead; retrying; see that etcd runs and that this user has the rights that calico-openstack etcd-roles gives`,
     );
   };
 }

@@ -58,6 +58,36 @@ export type Removed = { readonly removed: readonly string[]; readonly left: read
 
 const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [...(previous ?? []), value];
 
+/** The command line of an executable. @param given where the paths of `--config-file` and `--config-dir` are added in their order */
+function commandLine(options: ExecutableOptions, given: GivenPath[]): Command {
+  const giving = (kind: GivenPath['kind']) => (path: string) => void given.push({ kind, path });
+  const command = new Command(options.name)
+    .description(options.description)
+    .option(
+      '-c, --config-file <file>',
+      `configuration file instead of ${options.defaultConfigFiles.join(' and ')}; may be given several times, later ones win`,
+      giving('file'),
+    )
+    .option(
+      '--check-config',
+      'print the options in force and where each comes from, on this host and in etcd, and complaints; change nothing; exit with 0 if there is no complaint, otherwise with 1',
+    )
+    .version(version(), '--version')
+    .exitOverride();
+  if (options.defaultConfigDirectories)
+    command.option(
+      '--config-dir <directory>',
+      `directory instead of ${options.defaultConfigDirectories.join(' and ')} whose *.conf files are read in the order of their names; may be given several times`,
+      giving('directory'),
+    );
+  for (const { flags, help, repeatable } of options.more ?? []) {
+    if (repeatable) command.option(flags, help, collect);
+    else command.option(flags, help);
+  }
+  if (options.remove) command.option('--remove', 'take away what this program has put on this host, print what was removed and what is left, and exit');
+  return command;
+}
+
 /**
  * Runs an agent as a process in the foreground. The command line has `-c FILE` or `--config-file FILE` (repeatable), `--check-config`, `--version`, `--help`, `--config-dir DIRECTORY`
  * for an executable that reads neutron.conf, and `--remove` for one that has something to remove.
@@ -67,27 +97,7 @@ const collect = (value: string, previous: readonly string[] | undefined): readon
  */
 export async function runExecutable(options: ExecutableOptions): Promise<void> {
   const given: GivenPath[] = [];
-  const giving = (kind: GivenPath['kind']) => (path: string) => void given.push({ kind, path });
-  const command = new Command(options.name)
-    .description(options.description)
-    .option('-c, --config-file <file>', 'configuration file; may be given several times, later ones win', giving('file'))
-    .option(
-      '--check-config',
-      'print the options in force and where they come from, on this host and in etcd, touch nothing, and exit: 0 if all is good, 1 if there is something to complain of',
-    )
-    .version(version(), '--version')
-    .exitOverride();
-  if (options.defaultConfigDirectories)
-    command.option(
-      '--config-dir <directory>',
-      'directory whose *.conf files are read in the order of their names; may be given several times',
-      giving('directory'),
-    );
-  for (const { flags, help, repeatable } of options.more ?? []) {
-    if (repeatable) command.option(flags, help, collect);
-    else command.option(flags, help);
-  }
-  if (options.remove) command.option('--remove', 'take away what this program has put on this host, print what was removed and what is left, and exit');
+  const command = commandLine(options, given);
   try {
     command.parse(process.argv);
   } catch (error) {

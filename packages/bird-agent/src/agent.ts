@@ -1,5 +1,16 @@
 // Starts the agent on a host: gives `core.ts` the real etcd, interfaces, BIRD and files, and serves the pages of health and metrics.
-import { etcdOfCfg, healthPages, heartbeatFailed, type Logger, metricsPages, outputsOf, type Running, startPages, systemClock } from '@calico-openstack/agent';
+import {
+  etcdOfCfg,
+  healthPages,
+  heartbeatFailed,
+  type Logger,
+  metricsPages,
+  outputsOf,
+  type Running,
+  startPages,
+  systemClock,
+  version,
+} from '@calico-openstack/agent';
 import { agentHeartbeat } from '@calico-openstack/datamodel';
 import { connectEtcd, writeUnderLease } from '@calico-openstack/etcd';
 import { connectBird } from './bird/control.ts';
@@ -25,6 +36,10 @@ export type AgentOptions = { readonly config: Config; readonly log: Logger; read
 export async function startBirdAgent({ config, log, compileSelector }: AgentOptions): Promise<Running> {
   const etcdOptions = etcdOfCfg(config);
   const etcd = connectEtcd({ ...etcdOptions, onWarning: (sentence) => log.warn(sentence) });
+  log.info(
+    { version: version(), host: config.Hostname, etcd: etcdOptions.endpoints.join(','), region: config.OpenstackRegion ?? 'none', bird: config.BirdSocket },
+    'the BIRD agent starts',
+  );
   const core = await startCore({ config, etcd, endpoints: etcdOptions.endpoints, world: worldOf(config, log), compileSelector, log });
   const heartbeat = writeUnderLease(etcd, {
     ...agentHeartbeat(config.OpenstackRegion, config.Hostname, 'calico-bird-agent', systemClock.nowMs()),

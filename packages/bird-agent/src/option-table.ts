@@ -3,7 +3,9 @@ import { type Cidr, familyOf, type IpAddress, parseAddress, parseCidr } from '@c
 import {
   bad,
   cfgSource,
+  complaintsOfPlainEtcd,
   environmentSource,
+  etcdOfCfg,
   etcdRowsOfCfg,
   good,
   libcalicoSource,
@@ -151,5 +153,6 @@ export function readOptions(files: readonly string[], environment: Readonly<Reco
     value: '…',
     problem: 'the BIRD agent has no such option; it is ignored, so see that its name is right',
   }));
-  return { ...resolution, complaints: [...resolution.complaints, ...strangers] };
+  const ofEtcd = complaintsOfPlainEtcd(resolution, etcdOfCfg(resolution.values));
+  return { ...resolution, complaints: [...resolution.complaints, ...ofEtcd, ...strangers] };
 }

@@ -1,7 +1,7 @@
 // Starts the agent's parts and connects them. Changes of etcd and of the kernel's links go to the core (`core.ts`), whose loop serves ports by Dnsmasq's files, the IPv6 responder and addresses on taps.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { heartbeatFailed, type Logger, startLoop, systemClock } from '@calico-openstack/agent';
+import { heartbeatFailed, type Logger, startLoop, systemClock, version } from '@calico-openstack/agent';
 import { agentHeartbeat } from '@calico-openstack/datamodel';
 import { connectEtcd, writeUnderLease } from '@calico-openstack/etcd';
 import { openLinks } from '@calico-openstack/kernel/links/netlink';
@@ -38,7 +38,11 @@ export async function startAgent(configured: AgentOptions, logger: Logger): Prom
   // etcd's options are checked first: when they are wrong, nothing on the host is changed.
   const etcd = connectEtcd({ ...configured.etcd, onWarning: (sentence) => log.warn(sentence) });
   const { host, region, directory } = configured;
-  log.info({ version: await checkDnsmasq('dnsmasq'), host, region: region ?? 'none', directory }, 'starting');
+  const dnsmasqVersion = await checkDnsmasq('dnsmasq');
+  log.info(
+    { version: version(), host, etcd: configured.etcd.endpoints.join(','), region: region ?? 'none', directory, dnsmasq: dnsmasqVersion },
+    'the DHCP agent starts',
+  );
   const options = withOperatorsFile(configured, log);
   await checkArguments('dnsmasq', dnsmasqArguments(placesIn(options.directory), options.dnsmasq));
   const links = openLinks({

@@ -5,6 +5,7 @@ import {
   bad,
   type ConfFile,
   complaintsOfCalicoSection,
+  complaintsOfPlainEtcd,
   confTexts,
   type Environment,
   etcdOfConf,
@@ -184,7 +185,12 @@ export const readOptions = (files: readonly string[], environment: Environment =
 export function optionsIn(files: readonly ConfFile[], environment: Environment = {}): Resolution<typeof options> {
   const resolution = resolveOptions(options, confTexts(files, { 'DEFAULT/state_path': options.state_path.default }, environment));
   const { values, setBy } = resolution;
-  const complaints = [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown), ...complaintsOfNeutronOptions(resolution.unknown)];
+  const complaints = [
+    ...resolution.complaints,
+    ...complaintsOfPlainEtcd(resolution, etcdOfConf(resolution.values)),
+    ...complaintsOfCalicoSection(resolution.unknown),
+    ...complaintsOfNeutronOptions(resolution.unknown),
+  ];
   const disorder = timersDisorder(values);
   if (disorder === undefined) return { ...resolution, complaints };
   const left = { source: 'left to Dnsmasq', text: '0' };

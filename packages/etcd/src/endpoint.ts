@@ -1,7 +1,7 @@
 // One etcd endpoint: its URL, its connection while there is one.
 import type { Certificates } from './certificates.ts';
 import { EtcdError, messageOf } from './errors.ts';
-import { openTransport, type Target, type Transport } from './transport.ts';
+import { closedEarly, openTransport, type Target, type Transport } from './transport.ts';
 
 /** One etcd endpoint. */
 export interface Endpoint {
@@ -30,7 +30,7 @@ export function openEndpoint(text: string, certificates: Certificates): Endpoint
       transport = await openTransport(target(), ms, closing.signal);
       return transport;
     } catch (error) {
-      throw new EtcdError('ETCD_UNAVAILABLE', `${url}: ${messageOf(error)}${remedyOf(error)}`, { cause: error });
+      throw new EtcdError('ETCD_UNAVAILABLE', `${url}: ${reasonOf(error)}${remedyOf(error, secure)}`, { cause: error });
     } finally {
       opening = undefined;
     }
@@ -54,6 +54,7 @@ export function openEndpoint(text: string, certificates: Certificates): Endpoint
 }
 
 const untrusted = "; name who signed etcd's certificate in the authorities' file for etcd, or add it to the system's";
+const clientCertificate = '; etcd asks for a client certificate: give its file and that of its key, and see that an authority that etcd trusts has signed it';
 const remedies: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
   UNABLE_TO_GET_ISSUER_CERT: untrusted,
@@ -63,11 +64,24 @@ const remedies: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "; renew etcd's certificate, or correct this host's clock",
   CERT_NOT_YET_VALID: "; correct this host's clock",
   ERR_TLS_CERT_ALTNAME_INVALID: '; name etcd as its certificate does',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: '; etcd asks for a client certificate: give its file, and that of its key',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: clientCertificate,
+  'ERR_SSL_SSL/TLS_ALERT_BAD_CERTIFICATE': clientCertificate,
 };
 
-/** What an operator can do about a connection that TLS refuses. */
-const remedyOf = (error: unknown): string => (error instanceof Error && 'code' in error ? (remedies[String(error.code)] ?? '') : '');
+/** Codes of a server that ends the connection at once, or answers in another protocol, which mostly means that the scheme is wrong. */
+const wrongScheme: ReadonlySet<string> = new Set(['ECONNRESET', 'EPROTO', 'ERR_SSL_WRONG_VERSION_NUMBER', closedEarly]);
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
+
+/** The reason of a failed connection. OpenSSL's messages have an address in memory and a position in its source around the reason. */
+const reasonOf = (error: unknown): string => (error instanceof Error && 'reason' in error ? String(error.reason) : messageOf(error));
+
+/** What an operator can do about a connection that TLS refuses, or that does not come about. */
+function remedyOf(error: unknown, secure: boolean): string {
+  const code = codeOf(error);
+  if (wrongScheme.has(code)) return secure ? '; see whether etcd speaks https there, or only http' : '; see whether etcd speaks http there, or only https';
+  return remedies[code] ?? '';
+}
 
 /** The parts of an endpoint's URL. `url` is its normal form, with the port; `host` has no brackets. */
 export type ParsedEndpoint = { readonly url: string; readonly host: string; readonly port: number; readonly secure: boolean };

@@ -58,16 +58,31 @@ describe('an etcd with certificates and users', () => {
     expect(warnings).toEqual([]);
   });
 
-  test.each<[string, (options: Required<Omit<EtcdOptions, 'onWarning'>>) => EtcdOptions, string]>([
-    ['a wrong password', (options) => ({ ...options, password: 'wrong' }), 'ETCD_DENIED'],
-    ['an unknown user', (options) => ({ ...options, username: 'nobody' }), 'ETCD_DENIED'],
-    ['no user', ({ username, password, ...options }) => options, 'ETCD_DENIED'],
-    ['a user for a key outside its role', (options) => ({ ...options, username: 'agent', password: 'secret' }), 'ETCD_DENIED'],
-    ['an authority that did not sign the server', (options) => ({ ...options, caFile: options.certFile }), 'ETCD_UNAVAILABLE'],
-    ['no certificate', ({ certFile, keyFile, ...options }) => options, 'ETCD_UNAVAILABLE'],
-    ['http instead of https', (options) => ({ ...options, endpoints: [server.endpoint.replace('https', 'http')] }), 'ETCD_UNAVAILABLE'],
-  ])('is not opened by %s', async (_, change, code) => {
-    expect(await codeOf(client(change).get('/shut/1'))).toBe(code);
+  test.each<[string, (options: Required<Omit<EtcdOptions, 'onWarning'>>) => EtcdOptions, string, RegExp]>([
+    ['a wrong password', (options) => ({ ...options, password: 'wrong' }), 'ETCD_DENIED', /./],
+    ['an unknown user', (options) => ({ ...options, username: 'nobody' }), 'ETCD_DENIED', /./],
+    ['no user', ({ username, password, ...options }) => options, 'ETCD_DENIED', /./],
+    ['a user for a key outside its role', (options) => ({ ...options, username: 'agent', password: 'secret' }), 'ETCD_DENIED', /./],
+    [
+      'an authority that did not sign the server',
+      (options) => ({ ...options, caFile: options.certFile }),
+      'ETCD_UNAVAILABLE',
+      /name who signed etcd's certificate/,
+    ],
+    [
+      'no certificate',
+      ({ certFile, keyFile, ...options }) => options,
+      'ETCD_UNAVAILABLE',
+      /certificate( required)?; etcd asks for a client certificate: give its file/,
+    ],
+    [
+      'http instead of https',
+      (options) => ({ ...options, endpoints: [server.endpoint.replace('https', 'http')] }),
+      'ETCD_UNAVAILABLE',
+      /see whether etcd speaks http there, or only https/,
+    ],
+  ])('is not opened by %s', async (_, change, code, sentence) => {
+    await expect(client(change).get('/shut/1')).rejects.toMatchObject({ code, message: expect.stringMatching(sentence) });
   });
 
   test('a server whose certificate is for another address is not trusted', async () => {
@@ -142,6 +157,14 @@ describe('an etcd with certificates and users', () => {
     await root.transact([], [{ put: '/open/restarted', value: '' }]);
     await told.until(({ held }) => held.has('/open/restarted'));
   });
+});
+
+test('an etcd without TLS that is called by https is reported with what may be wrong', async () => {
+  const plain = await startEtcd({});
+  const etcd = connectEtcd({ endpoints: [plain.endpoint.replace('http:', 'https:')], timeoutMs: 2_000 });
+  clients.push(etcd);
+  await expect(etcd.get('/a')).rejects.toMatchObject({ message: expect.stringContaining('see whether etcd speaks https there, or only http') });
+  await plain.stop();
 });
 
 test('after an etcd was replaced by an empty one at the same address, the old token is used for one call at most', async () => {

@@ -86,6 +86,9 @@ const lifePath = '/grpc.health.v1.Health/Check';
 const streamWindowBytes = 1024 * 1024;
 const connectionWindowBytes = 4 * 1024 * 1024;
 
+/** The code of an error when the server closes a connection before HTTP/2 begins. */
+export const closedEarly = 'CLOSED_EARLY';
+
 /** Connects, including TLS and HTTP/2. Rejects with the reason when that fails, takes longer than `ms`, or `signal` is aborted. */
 export function openTransport({ host, port, tls }: Target, ms: number, signal: AbortSignal, { intervalMs, timeoutMs } = life): Promise<Transport> {
   return new Promise((resolve, reject) => {
@@ -107,7 +110,7 @@ export function openTransport({ host, port, tls }: Target, ms: number, signal: A
     signal.addEventListener('abort', onAbort, { once: true });
     socket.setNoDelay(true);
     socket.on('error', fail);
-    socket.on('close', () => fail(new Error('the connection was closed before it stood')));
+    socket.on('close', () => fail(Object.assign(new Error('the server closed the connection at once'), { code: closedEarly })));
     socket.once(tls ? 'secureConnect' : 'connect', () => {
       if (tls && (socket as TLSSocket).alpnProtocol !== 'h2') return fail(new Error('the server does not speak HTTP/2'));
       const session = http2Connect(`${tls ? 'https' : 'http'}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`, {

@@ -1,5 +1,16 @@
 // The settings in force, from local sources and from the datastore, and whether the datastore is ready. Settings change while Felix runs.
-import { type Complaint, cfgSource, environmentSource, inForce, libcalicoSource, type Resolution, resolveOptions, type Source } from '@calico-openstack/agent';
+import {
+  type Complaint,
+  cfgSource,
+  complaintsOfPlainEtcd,
+  environmentSource,
+  etcdOfCfg,
+  inForce,
+  libcalicoSource,
+  type Resolution,
+  resolveOptions,
+  type Source,
+} from '@calico-openstack/agent';
 import { decodeResource, type Labels, parseResourceKey, sameContent } from '@calico-openstack/datamodel';
 import { concerns, configurationsOf, type FelixConfiguration, readFelixConfiguration } from './felix-configuration.ts';
 import { type FelixConfig, parameters } from './option-table.ts';
@@ -48,7 +59,8 @@ export const localSources = (configFiles: readonly string[], environment: Readon
 export function resolveParameters(sources: readonly Source[], lastGood?: FelixConfig): Resolution<typeof parameters> {
   const resolution = resolveOptions(parameters, sources, lastGood);
   const ofUnknown = mostImportant(resolution.unknown.flatMap((unknown) => complaintOf(unknown) ?? []));
-  return { ...resolution, complaints: [...resolution.complaints, ...ofUnknown] };
+  const ofEtcd = complaintsOfPlainEtcd(resolution, etcdOfCfg(resolution.values));
+  return { ...resolution, complaints: [...resolution.complaints, ...ofEtcd, ...ofUnknown] };
 }
 
 /** How many unknown names are reported. A FelixConfiguration can have any number of them. */

@@ -1,6 +1,6 @@
 // Starts the agent on this host: its settings, its log, etcd, and then the kernel.
 import { existsSync } from 'node:fs';
-import { etcdOfCfg, logComplaints, openLog, outputsOf, type Running, systemClock } from '@calico-openstack/agent';
+import { etcdOfCfg, logComplaints, openLog, outputsOf, type Running, systemClock, version } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { readSysctl } from '@calico-openstack/kernel';
 import { Felix } from './felix.ts';
@@ -24,7 +24,12 @@ export async function startFelix(configFiles: readonly string[]): Promise<Runnin
   const { log } = output;
   logComplaints(log, keeper.complaints);
   log.info(
-    { host: config.FelixHostname, etcd: etcdOfCfg(config).endpoints.join(','), files: configFiles.filter((file) => existsSync(file)).join(',') },
+    {
+      version: version(),
+      host: config.FelixHostname,
+      etcd: etcdOfCfg(config).endpoints.join(','),
+      files: configFiles.filter((file) => existsSync(file)).join(','),
+    },
     'Felix starts',
   );
   if (!ipv6) log.warn({}, 'this kernel has no IPv6 (ipv6.disable=1): Ipv6Support counts as false, and workloads have IPv4 alone');

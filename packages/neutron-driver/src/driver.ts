@@ -12,6 +12,7 @@ import {
   StartError,
   startPages,
   systemClock,
+  version,
 } from '@calico-openstack/agent';
 import { connectEtcd, type Etcd } from '@calico-openstack/etcd';
 import { createAddressChecks } from './addressing/check.ts';
@@ -125,7 +126,16 @@ export async function startDaemon({ options, etcd: connection, log, clock = syst
   const rowsProcess = startRowsProcess(options.rowsCommand, options.rowsConfigFiles, log, clock);
   const pages = startPages('metrics', metricsPages(driverMetrics({ unreportedMigrations: () => unreported.late, journalEntries: () => journal.size })), log);
   pages.serve(options.metrics);
-  log.info({ socket: options.socketPath, etcd: options.etcd.endpoints.join(','), region: options.region ?? '', journal: journal.size }, 'started');
+  log.info(
+    {
+      version: version(),
+      socket: options.socketPath,
+      etcd: options.etcd.endpoints.join(','),
+      region: options.region ?? 'none',
+      journal: journal.size,
+    },
+    'started',
+  );
   loop.wake();
   return {
     close: async () => {

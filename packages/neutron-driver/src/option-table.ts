@@ -4,6 +4,7 @@ import {
   bad,
   type ConfFile,
   complaintsOfCalicoSection,
+  complaintsOfPlainEtcd,
   confTexts,
   decimal,
   type Environment,
@@ -154,7 +155,14 @@ export const readOptions = (files: readonly string[], environment: Environment =
 /** Resolves the options of the environment and of files that have been read already. */
 export function optionsIn(files: readonly ConfFile[], environment: Environment = {}): Resolution<typeof options> {
   const resolution = resolveOptions(options, confTexts(files, {}, environment));
-  return { ...resolution, complaints: [...resolution.complaints, ...complaintsOfCalicoSection(resolution.unknown)] };
+  return {
+    ...resolution,
+    complaints: [
+      ...resolution.complaints,
+      ...complaintsOfPlainEtcd(resolution, etcdOfConf(resolution.values)),
+      ...complaintsOfCalicoSection(resolution.unknown),
+    ],
+  };
 }
 
 const tlsOf = (values: Values<typeof options>): PagesTls => ({

@@ -1,7 +1,8 @@
 // etcd's options, under their names in Calico's files and in neutron.conf.
 import { isIPv6 } from 'node:net';
-import { type Row, row, type Values } from './option.ts';
+import { type Row, row, type Table, type Values } from './option.ts';
 import { bad, decimal, good, matching, oneOf, text, whole, words } from './parsers.ts';
+import type { Complaint, Resolution } from './resolve.ts';
 
 /** What a client of etcd is opened with (`EtcdOptions` of the room `etcd`). */
 export type EtcdConnection = {
@@ -138,3 +139,20 @@ export function etcdOfConf(values: Values<typeof etcdRowsOfConf>): EtcdConnectio
     password: values.etcd_password,
   });
 }
+
+const tlsOptions = ['EtcdCaFile', 'EtcdCertFile', 'EtcdKeyFile', 'etcd_ca_cert_file', 'etcd_cert_file', 'etcd_key_file'];
+
+/**
+ * The complaint about a TLS file that has no effect, because etcd's address begins with http. Whoever has named the file believes that etcd is authenticated, and that a password is
+ * not sent in the clear.
+ */
+export function complaintsOfPlainEtcd({ setBy }: Pick<Resolution<Table>, 'setBy'>, { endpoints: [first = ''] }: EtcdConnection): readonly Complaint[] {
+  const option = tlsOptions.find((name) => setBy.get(name) !== undefined && !isNothing(setBy.get(name)!.text));
+  if (option === undefined || !first.startsWith('http:')) return [];
+  const { source, text: value } = setBy.get(option)!;
+  const isConf = option === option.toLowerCase();
+  const remedy = isConf ? 'write https:// in etcd_endpoints' : 'write https:// in EtcdEndpoints, or EtcdScheme = https';
+  const problem = `etcd's address begins with http, so the file has no effect: nobody checks who answers as etcd, and all is sent in the clear; ${remedy}`;
+  return [{ option: isConf ? `[calico] ${option}` : option, source, value, problem }];
+}
+const isNothing = (value: string): boolean => /^\s*(none)?\s*$/i.test(value);

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { etcdOfCfg, etcdOfConf, etcdRowsOfCfg, etcdRowsOfConf } from './etcd.ts';
+import { complaintsOfPlainEtcd, etcdOfCfg, etcdOfConf, etcdRowsOfCfg, etcdRowsOfConf } from './etcd.ts';
 import { inSection, named } from './option.ts';
 import { decimal, listOf, oneOf, path, truth, whole } from './parsers.ts';
-import { inForce, resolveOptions } from './resolve.ts';
+import { complaintText, inForce, resolveOptions, type Source } from './resolve.ts';
 
 describe('a whole number', () => {
   test.each([
@@ -60,18 +60,13 @@ test.each([
 describe('etcd', () => {
   const inCfg = named((key) => ({ cfg: [key] }), etcdRowsOfCfg);
   const inConf = inSection('calico', etcdRowsOfConf);
-  const ofCfg = (values: Record<string, string>) =>
-    etcdOfCfg(
-      inForce(
-        resolveOptions(inCfg, [{ name: 'c', dialect: 'cfg', texts: new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value])) }]),
-      ),
-    );
-  const ofConf = (values: Record<string, string>) =>
-    etcdOfConf(
-      inForce(
-        resolveOptions(inConf, [{ name: 'c', dialect: 'conf', texts: new Map(Object.entries(values).map(([name, value]) => [`calico/${name}`, value])) }]),
-      ),
-    );
+  const source = (dialect: 'cfg' | 'conf', values: Record<string, string>): Source => ({
+    name: 'c',
+    dialect,
+    texts: new Map(Object.entries(values).map(([name, value]) => [dialect === 'cfg' ? name.toLowerCase() : `calico/${name}`, value])),
+  });
+  const ofCfg = (values: Record<string, string>) => etcdOfCfg(inForce(resolveOptions(inCfg, [source('cfg', values)])));
+  const ofConf = (values: Record<string, string>) => etcdOfConf(inForce(resolveOptions(inConf, [source('conf', values)])));
 
   test.each([
     ['http://a:1', true],
@@ -118,5 +113,26 @@ describe('etcd', () => {
   test('a fraction of a second is a time-out', () => expect(ofConf({ etcd_timeout: '1.5' }).timeoutMs).toBe(1_500));
   test('with any certificate file neutron.conf means https', () =>
     expect(ofConf({ etcd_key_file: '/k', etcd_scheme: 'http' }).endpoints).toEqual(['https://127.0.0.1:2379']));
+  test.each<[string, Record<string, string>, string | undefined]>([
+    ['an address that begins with http', { EtcdEndpoints: 'http://a:1', EtcdCaFile: '/ca' }, 'EtcdCaFile'],
+    ['no scheme, which means http', { EtcdAddr: 'a:1', EtcdKeyFile: '/k', EtcdCertFile: '/c' }, 'EtcdCertFile'],
+    ['an address that is left out', { EtcdCaFile: '/ca' }, 'EtcdCaFile'],
+    ['https', { EtcdScheme: 'https', EtcdCaFile: '/ca' }, undefined],
+    ['http and no file', { EtcdEndpoints: 'http://a:1', EtcdCaFile: 'none', EtcdCertFile: '' }, undefined],
+  ])('a TLS file beside %s: %#', (_, values, complained) => {
+    const resolution = resolveOptions(inCfg, [source('cfg', values)]);
+    const complaints = complaintsOfPlainEtcd(resolution, etcdOfCfg(resolution.values));
+    expect(complaints.map(({ option }) => option)).toEqual(complained === undefined ? [] : [complained]);
+  });
+  test('a TLS file beside http in neutron.conf is complained of where the addresses are written as URLs', () => {
+    const complaints = (values: Record<string, string>) => {
+      const resolution = resolveOptions(inConf, [source('conf', values)]);
+      return complaintsOfPlainEtcd(resolution, etcdOfConf(resolution.values)).map(complaintText);
+    };
+    expect(complaints({ etcd_endpoints: 'http://a:1', etcd_cert_file: '/c' })).toEqual([
+      '[calico] etcd_cert_file is "/c" in c: etcd\'s address begins with http, so the file has no effect: nobody checks who answers as etcd, and all is sent in the clear; write https:// in etcd_endpoints.',
+    ]);
+    expect(complaints({ etcd_host: 'a', etcd_cert_file: '/c' })).toEqual([]);
+  });
   test('what is not set is not there', () => expect(ofCfg({})).toEqual({ endpoints: ['http://127.0.0.1:2379'] }));
 });

@@ -1,5 +1,4 @@
-import { parseArgs } from 'node:util';
-import { checkOutputs, etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable, shownError } from '@calico-openstack/agent';
+import { checkOutputs, etcdOfCfg, inForce, logComplaints, openLog, outputsOf, runExecutable } from '@calico-openstack/agent';
 import { connectEtcd } from '@calico-openstack/etcd';
 import { startBirdAgent } from '../agent.ts';
 import { readBirdDatastore } from '../in-datastore.ts';
@@ -8,15 +7,9 @@ import { removeBirdAgent } from '../remove.ts';
 import { compileSelector } from '../selectors.ts';
 import { inspectBird, readable } from '../show.ts';
 
-if (process.argv.includes('--show')) {
-  await show();
-  process.exit();
-}
-
 await runExecutable({
   name: 'calico-bird-agent',
-  description:
-    'Configures BIRD on a compute host from the BGP resources in etcd, and registers the host there. With --show [--json]: tells what BIRD does now, and ends.',
+  description: 'Configures BIRD on a compute host from the BGP resources in etcd, and registers the host there.',
   defaultConfigFiles: [defaultConfigFile],
   readOptions,
   verify(files) {
@@ -25,8 +18,17 @@ await runExecutable({
     checkOutputs(outputsOf(values));
   },
   readDatastore: (files) => readBirdDatastore(readOptions(files)),
+  more: [
+    { flags: '--show', help: 'print what BIRD does now (its sessions, and the routes that are refused), and exit' },
+    { flags: '--json', help: 'print the same as JSON, and exit' },
+  ],
   remove: removeBirdAgent,
-  start: async (files) => {
+  start: async (files, given: { readonly show?: true; readonly json?: true }) => {
+    if (given.show || given.json) {
+      const shown = await inspectBird(readOptions(files).values.BirdSocket);
+      process.stdout.write(given.json ? `${JSON.stringify(shown)}\n` : readable(shown));
+      process.exit();
+    }
     const resolution = readOptions(files);
     const config = inForce(resolution);
     const { log, reopen } = openLog({ name: 'bird-agent', ...outputsOf(config).log });
@@ -42,17 +44,3 @@ await runExecutable({
     };
   },
 });
-
-/** Carries out `--show`. The exit status is 1 when BIRD does not answer, 2 for wrong usage. */
-async function show(): Promise<void> {
-  const option = { type: 'boolean' } as const;
-  try {
-    const { values } = parseArgs({ options: { show: option, json: option, 'config-file': { type: 'string', short: 'c', multiple: true } } });
-    const shown = await inspectBird(readOptions(values['config-file'] ?? [defaultConfigFile]).values.BirdSocket);
-    process.stdout.write(values.json ? `${JSON.stringify(shown)}\n` : readable(shown));
-  } catch (error) {
-    const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
-    process.stderr.write(`calico-bird-agent: ${isUsage ? error.message : shownError(error)}\n`);
-    process.exitCode = isUsage ? 2 : 1;
-  }
-}

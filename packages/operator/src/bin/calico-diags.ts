@@ -13,10 +13,10 @@ const program = new Command('calico-diags')
   .description(
     'Collects what helps to find out what is wrong on this host (rules, routes, BIRD, units, logs, options in force) into one archive, without secrets. It changes nothing.',
   )
-  .option('-o, --output <file>', 'the archive', `calico-diags-${hostname()}-${stamp}.tar.gz`)
+  .option('-o, --output <file>', 'the archive, instead of calico-diags-HOST-TIME.tar.gz in this folder')
   .version(version())
   .exitOverride()
-  .action(async ({ output }: { readonly output: string }) => {
+  .action(async ({ output = `calico-diags-${hostname()}-${stamp}.tar.gz` }: { readonly output?: string }) => {
     const archive = resolve(output);
     await collectDiagnostics(archive, say);
     say(`written: ${archive}`);
