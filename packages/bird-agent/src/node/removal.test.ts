@@ -20,7 +20,7 @@ async function setUp(
   const { etcd, connect, contents } = fakeEtcd();
   const nodes = new Map<string, ReturnType<typeof decodeNode>>();
   for (const [index, [name, daysAgo]] of Object.entries({ own: 0, ...reportedDaysAgo }).entries()) {
-    const wanted = { ipv4Address: `192.0.2.${index + 1}/24`, ipv6Address: undefined, asNumber: undefined };
+    const wanted = { ipv4Address: `192.0.2.${index + 1}/24`, ipv6Address: `2001:db8::${index + 1}/64`, asNumber: undefined };
     const made = registerInNode(undefined, name, wanted, () => ({ uid: name, creationTimestamp: time(100) }));
     if (!made.ok || made.value === undefined) throw new Error('no Node');
     await etcd.transact([], [{ put: nodeKey(name), value: made.value }]);
@@ -62,6 +62,7 @@ describe('a Node', () => {
     ['whose host has been gone for longer than is waited goes', 31, true],
     ['whose host has been gone for less stays', 29, false],
     ['whose host never reported stays: perhaps it has no Felix', undefined, false],
+    ['whose last report is as old as itself goes', 100, true],
     ['whose last report is older than itself stays: that is a wrong clock', 101, false],
     ['whose host lives stays', 0, false],
   ])('%s', async (_, daysAgo, goes) => {
@@ -69,9 +70,33 @@ describe('a Node', () => {
     expect((await look()).includes('x')).toBe(!goes);
   });
 
-  test('of whose host BIRD knows stays', async () => {
-    const { look } = await setUp({ ...alive, x: 31 }, { sessions: ['192.0.2.4'] });
+  test.each(['192.0.2.4', '2001:db8::4'])('whose address %s BIRD can reach stays', async (address) => {
+    const { look } = await setUp({ ...alive, x: 31 }, { sessions: [address] });
     expect(await look()).toContain('x');
+  });
+
+  test('whose host’s last report cannot be read stays, and another one goes', async () => {
+    const { etcd, look, removal } = await setUp({ ...alive, c: 0, x: 31, y: 31 });
+    await etcd.transact([], [{ put: felixLastStatusKey(undefined, 'x'), value: 'no JSON' }]);
+    expect(await look()).toEqual(['a', 'b', 'c', 'own', 'x']);
+    expect(removal.problems).toEqual([]);
+  });
+
+  test('among more hosts than one transaction reads goes too, and each host is read once', async () => {
+    const many = Object.fromEntries(Array.from({ length: 118 }, (_, index) => [`h${index}`, 0]));
+    let reads = 0;
+    const counting = (etcd: Etcd): Etcd => ({
+      ...etcd,
+      transact(compares, operations) {
+        if (compares.length === 0) reads += 1;
+        return etcd.transact(compares, operations);
+      },
+    });
+    const { look } = await setUp({ ...many, x: 31 }, { wrap: counting }); // 120 with the own one
+    const left = await look();
+    expect(left).toHaveLength(119);
+    expect(left).not.toContain('x');
+    expect(reads).toBe(2);
   });
 
   test('whose host comes back while it is looked at stays', async () => {
@@ -122,6 +147,10 @@ describe('none is removed, and that is told,', () => {
     etcd.cut(true);
     await look();
     expect(removal.problems[0]?.reason).toContain('ETCD_UNAVAILABLE');
+    etcd.cut(false);
+    expect(await look(59_999)).toContain('x');
+    expect(await look(1)).not.toContain('x');
+    expect(removal.problems).toEqual([]);
   });
 });
 

@@ -65,7 +65,8 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
         some.flatMap((name) => [{ get: felixStatusKey(region, name) }, { get: felixLastStatusKey(region, name) }]),
       );
       for (const [index, name] of some.entries()) {
-        const [status, last] = answer.found.slice(index * 2, index * 2 + 2);
+        const status = answer.found[index * 2];
+        const last = answer.found[index * 2 + 1];
         const report = last && decodeAgentStatus(last.value);
         found.set(name, {
           lives: status !== undefined,
@@ -80,7 +81,7 @@ export function hostRemoval({ etcd, region, ownName, nodes, goneMs, waitMs, reac
   function goneOf(understood: readonly Node[], found: ReadonlyMap<string, Report>): readonly Gone[] {
     return understood.flatMap((node): readonly Gone[] => {
       const report = found.get(node.name);
-      if (node.name === ownName || !report || report.lives || !report.last || node.madeMs === undefined) return [];
+      if (!report?.last || report.lives || node.madeMs === undefined) return [];
       const { last } = report;
       return last.atMs >= node.madeMs && clock.nowMs() - last.atMs > goneMs ? [{ node, last }] : [];
     });
