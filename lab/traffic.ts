@@ -97,13 +97,22 @@ export interface Running<Report> {
   stop(): Promise<Report>;
 }
 
-/** Opens a TCP connection that sends a numbered record to an echoing port at each interval until it is stopped. Resolves when the first record has come back. */
-export async function tcpStream(lab: Lab, from: Machine, to: string, port: number, intervalMs = 10): Promise<Running<StreamReport>> {
+/**
+ * Opens a TCP connection that sends a numbered record to an echoing port at each interval until it is stopped. Resolves when the first record has come back. At the end, records that are
+ * still under way are awaited until nothing has come back for `patienceMs`.
+ */
+export async function tcpStream(
+  lab: Lab,
+  from: Machine,
+  to: string,
+  port: number,
+  { intervalMs = 10, patienceMs = 10_000 }: { readonly intervalMs?: number; readonly patienceMs?: number } = {},
+): Promise<Running<StreamReport>> {
   const service = lab.processes.service({
     name: `${from.name}/stream`,
     on: from,
     command: python,
-    args: [script('stream.py'), to, String(port), String(intervalMs / 1000)],
+    args: [script('stream.py'), to, String(port), String(intervalMs / 1000), String(patienceMs / 1000)],
     ready: async (hopeful) => {
       await lab.processes.until('the first record to come back', () => service.said().includes('streaming') || undefined, { hopeful, intervalMs: 5 });
     },
@@ -111,7 +120,7 @@ export async function tcpStream(lab: Lab, from: Machine, to: string, port: numbe
   await startOrEnd(service);
   return {
     async stop() {
-      await service.stop();
+      await service.stop(patienceMs + 20_000);
       return JSON.parse(service.said().trimEnd().split('\n').at(-1) ?? '') as StreamReport;
     },
   };

@@ -38,6 +38,20 @@ export async function until<T>(what: string, look: () => Promise<T | undefined> 
   }
 }
 
+/** Waits for the work, and rejects with NOT_READY when it has not ended in time. The work itself is not stopped. */
+export async function within<T>(what: string, limitMs: number, work: Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const late = delay(limitMs, undefined, { signal: over.signal }).then(() => {
+    throw new LabError('NOT_READY', `${what} has not ended within ${limitMs / 1000} s`);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    late.catch(() => {}); // it is not wanted any more
+    over.abort();
+  }
+}
+
 /** The last lines of a log for an error message, or a remark that there are none. */
 export function tailOf(log: string, lines = 15): string {
   let text: string;

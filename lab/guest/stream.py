@@ -1,4 +1,4 @@
-"""A long TCP connection to a port that echoes, from inside a VM of the lab. Usage: stream.py ADDRESS PORT INTERVAL-SECONDS
+"""A long TCP connection to a port that echoes, from inside a VM of the lab. Usage: stream.py ADDRESS PORT INTERVAL-SECONDS PATIENCE-SECONDS
 
 Sends numbered records and checks that they come back, each once and in order. Prints `streaming` once the first is back. On SIGTERM it ends and prints a line of JSON:
 sent, received, longestSilenceSeconds (between two that came back), trouble (empty, or what went wrong).
@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-address, port, interval = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+address, port, interval, patience = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 stop = False
 
 
@@ -35,8 +35,8 @@ try:
             connection.sendall(struct.pack(">Q", sent))
             sent += 1
             next_send += interval
-        if stop and now - last > 10:
-            trouble = "what was sent last did not come back within 10 s"
+        if stop and now - last > patience:
+            trouble = f"what was sent last did not come back within {patience:g} s"
             break
         connection.settimeout(max(0.001, next_send - time.monotonic()) if not stop else 0.1)
         try:

@@ -1,6 +1,7 @@
 // Compares what Neutron, etcd, the kernels, Dnsmasq and BIRD know of the servers' ports. In a quiet moment all of them agree.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLabError } from '../errors.ts';
 import type { ComputeHost } from '../host.ts';
 import type { Lab } from '../lab.ts';
 import { ipJson } from '../namespace.ts';
@@ -22,19 +23,27 @@ const addressesOf = ({ fixed_ips }: Port): string[] => fixed_ips.map(({ ip_addre
 const routedTo = (port: ServerPort): string[] => [...addressesOf(port), ...port.floating];
 const sorted = (texts: Iterable<string>): string => [...texts].sort().join(' ');
 
+/** Waits until `look` returns something: `until` of the lab's processes, or a wait that also ends for another reason. */
+type Wait = (what: string, look: () => Promise<true | undefined>, timeoutMs: number) => Promise<unknown>;
+
 /**
  * Waits until they agree, and rejects with the remaining differences.
  * @param dead a host that does not run, and is not compared
+ * @param wait how to wait. An error with another code than NOT_READY is passed on
  */
-export async function agree(lab: Lab, dead?: ComputeHost): Promise<void> {
+export async function agree(
+  lab: Lab,
+  dead?: ComputeHost,
+  wait: Wait = (what, look, timeoutMs) => lab.processes.until(what, look, { timeoutMs, intervalMs: 300 }),
+): Promise<void> {
   let last: readonly string[] = [];
   const none = async (): Promise<true | undefined> => {
     last = await differences(lab, dead);
     return last.length === 0 || undefined;
   };
-  await lab.processes.until('Neutron, etcd, the kernels, Dnsmasq and BIRD to agree', none, { timeoutMs: 120_000, intervalMs: 300 }).catch((cause: Error) => {
-    lab.processes.signal.throwIfAborted();
-    throw new Error(last.length === 0 ? cause.message : `they do not agree: ${last.join('; ')}`, { cause });
+  await wait('Neutron, etcd, the kernels, Dnsmasq and BIRD to agree', none, 120_000).catch((cause: Error) => {
+    if (last.length === 0 || !isLabError(cause, 'NOT_READY')) throw cause;
+    throw new Error(`they do not agree: ${last.join('; ')}`, { cause });
   });
 }
 

@@ -1,6 +1,7 @@
 // Types at a guest's serial console, where the guest's first process carries out each line.
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { LabError } from '../errors.ts';
 import type { Processes } from '../process.ts';
 import type { NovaHost } from './compute.ts';
 
@@ -13,9 +14,11 @@ export async function typeAt(processes: Processes, { host, id, read }: Console, 
   const mark = randomBytes(4).toString('hex');
   // The terminal echoes what is typed. So the marks are typed in two parts, and appear in one only when they are printed.
   // QEMU reads only while somebody has the terminal open, and looks for that once a second.
-  const open = openSync(terminal, constants.O_RDWR | constants.O_NOCTTY);
+  const open = openSync(terminal, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
   try {
-    writeSync(open, `echo begin"-"${mark}; ${line}; echo end"-"${mark}\n`);
+    const typed = Buffer.from(`echo begin"-"${mark}; ${line}; echo end"-"${mark}\n`);
+    if (writeSync(open, typed) < typed.length)
+      throw new LabError('NOT_READY', `the console of the server ${id} does not take "${line}": QEMU does not read it`);
     return await processes.until(
       `the end of "${line}"`,
       async () => {

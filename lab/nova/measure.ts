@@ -23,6 +23,8 @@ export type Moving = { readonly tap: string; readonly address4: string; readonly
 /** How often an echo request is sent. */
 export const pingEveryMs = 20;
 const datagramPort = 7001;
+/** After a gap TCP waits for twice as long before it sends again, and a machine that is busy with emulation makes QEMU's gap last for seconds. */
+const tcpPatienceMs = 60_000;
 
 /** Sends a numbered datagram each millisecond, also when the network says that nobody listens. */
 const flood = `import socket, sys, time
@@ -57,7 +59,7 @@ export async function measureMove(lab: Lab, guest: Moving, target: Machine, thir
   };
   try {
     const ping4 = await untilStopped(pingStream(lab, lab.router, guest.address4, pingEveryMs));
-    const tcp = await untilStopped(tcpStream(lab, lab.router, guest.address4, 80, 20));
+    const tcp = await untilStopped(tcpStream(lab, lab.router, guest.address4, 80, { intervalMs: pingEveryMs, patienceMs: tcpPatienceMs }));
     const ping6 = await untilStopped(pingStream(lab, third, guest.address6, pingEveryMs));
     const downtimeMs = await move();
     await processes.until(`datagrams on ${guest.tap} of ${target.name}`, () => said.includes('\n') || undefined, { timeoutMs: 120_000 });

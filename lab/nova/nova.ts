@@ -40,6 +40,9 @@ const metadataPort = 8775;
 
 const databases = ['nova_api', 'nova', 'nova_cell0', 'placement', 'glance'] as const;
 
+/** The URL of a cell's database as Nova stores it in its tables: the parts in braces are those of its own connection, so that the tables serve labs of any name. */
+const cellDatabase = (name: string): string => `{scheme}://{username}@{hostname}/${name}?{query}`;
+
 /** Describes Nova. */
 export function novaServices(processes: Processes, plan: Plan, { mariadb, authUrl, pythonPath }: NovaOptions): Nova {
   const { control, hosts } = plan;
@@ -72,7 +75,7 @@ export function novaServices(processes: Processes, plan: Plan, { mariadb, authUr
   return {
     ...nova,
     packages: ['python3-nova', 'python3-placement', 'python3-glance'],
-    contents: JSON.stringify([databases, address, mariadb.connection('nova_cell0')]),
+    contents: JSON.stringify([databases, address, cellDatabase('nova')]),
     migrate: async () => {
       configure();
       await mariadb.sql(databases.map((name) => `CREATE DATABASE ${name} CHARACTER SET utf8`).join('; '));
@@ -80,8 +83,8 @@ export function novaServices(processes: Processes, plan: Plan, { mariadb, authUr
       await processes.run('placement-manage', ['--config-file', join(folder('placement'), 'placement.conf'), 'db', 'sync'], { timeoutMs });
       await processes.run('glance-manage', ['--config-file', join(folder('glance'), 'glance-api.conf'), 'db_sync'], { timeoutMs });
       await manage('api_db', 'sync');
-      await manage('cell_v2', 'map_cell0', '--database_connection', mariadb.connection('nova_cell0'));
-      await manage('cell_v2', 'create_cell', '--name', 'cell1');
+      await manage('cell_v2', 'map_cell0', '--database_connection', cellDatabase('nova_cell0'));
+      await manage('cell_v2', 'create_cell', '--name', 'cell1', '--database_connection', cellDatabase('nova'));
       await manage('db', 'sync');
     },
     start: (openstack, progress) => startNova(nova, { openstack, progress, processes, manage }),

@@ -34,6 +34,8 @@ export interface Servers {
   get(id: string): Promise<Server>;
   /** Carries out an action, and returns the server when it has this status, on this host if one is given, and nothing is under way. */
   act(id: string, action: Fields, status: string, host?: string): Promise<Server>;
+  /** Calls `look` with the server again and again until it returns something, and returns that. Rejects as soon as the server is in ERROR, and when the time is over. */
+  watch<T>(what: string, id: string, look: (server: Server) => Promise<T | undefined> | T | undefined, timeoutMs?: number): Promise<T>;
   /** The guest's console output. */
   console(id: string): Promise<string>;
   /** Carries out a line of shell in the guest, by its console, and returns what it prints. */
@@ -63,29 +65,31 @@ export function servers({ openstack, processes }: Lab, nova: Nova): Servers {
   }
   const get = async (id: string): Promise<Server> => (await ask<{ server: Server }>('GET', `servers/${id}`)).server;
 
-  /** Waits until no action is under way. The first reads may still see the server as it was before, because Nova accepts an action first and begins it later. */
-  async function settled(id: string, status: string, host?: string): Promise<Server> {
+  async function watch<T>(what: string, id: string, look: (server: Server) => Promise<T | undefined> | T | undefined, timeoutMs = operationMs): Promise<T> {
     let failed: LabError | undefined;
-    const server = await processes.until(
-      `${status} of the server ${id}`,
+    return await processes.until(
+      what,
       async () => {
-        const seen = await get(id);
-        if (seen.status === 'ERROR')
-          failed = new LabError('ENDED_EARLY', `the server ${seen.name} is in ERROR: ${seen.fault?.message ?? 'Nova does not say why'}`);
-        return seen.status === status && seen['OS-EXT-STS:task_state'] === null && (host === undefined || seen['OS-EXT-SRV-ATTR:host'] === host)
-          ? seen
-          : undefined;
+        const server = await get(id);
+        if (server.status !== 'ERROR') return await look(server);
+        failed = new LabError('ENDED_EARLY', `the server ${server.name} is in ERROR: ${server.fault?.message ?? 'Nova does not say why'}`);
+        return undefined;
       },
       {
-        timeoutMs: operationMs,
+        timeoutMs,
         intervalMs: 300,
         hopeful: () => {
           if (failed) throw failed;
         },
       },
     );
-    return server;
   }
+
+  /** Waits until no action is under way. The first reads may still see the server as it was before, because Nova accepts an action first and begins it later. */
+  const settled = (id: string, status: string, host?: string): Promise<Server> =>
+    watch(`${status} of the server ${id}`, id, (seen) =>
+      seen.status === status && seen['OS-EXT-STS:task_state'] === null && (host === undefined || seen['OS-EXT-SRV-ATTR:host'] === host) ? seen : undefined,
+    );
 
   const flavor = async (name: string, ram: number): Promise<string> =>
     (await ask<{ flavor: { id: string } }>('POST', 'flavors', { flavor: { name, ram, vcpus: 1, disk: 0 } })).flavor.id;
@@ -109,6 +113,7 @@ export function servers({ openstack, processes }: Lab, nova: Nova): Servers {
       return await settled(server.id, 'ACTIVE');
     },
     get,
+    watch,
     async act(id, action, status, host) {
       await ask('POST', `servers/${id}/action`, action);
       return await settled(id, status, host);

@@ -2,17 +2,16 @@
 import type { Lab } from '../lab.ts';
 import { memoryOf } from '../scene.ts';
 import type { Finding, Telling } from '../story/telling.ts';
-import { agree } from './agree.ts';
-import { stageOf, story } from './story.ts';
+import { allAgree, play, stageOf, story } from './story.ts';
 
 /** Tells the story. Rejects with ClaimFailed at the first step that fails, or after which the parts do not agree. */
 export async function tellOperatorsStory(lab: Lab, telling: Telling): Promise<void> {
   const stage = stageOf(lab);
   telling.say(`  memory: ${Math.round(memoryOf(lab.plan.prefix) / 1024 / 1024)} MB, and half a gigabyte for each server`);
   await telling.chapter('An operator and a server', async () => {
-    for (const { says, act } of story) {
-      await telling.check({ says, look: () => found(lab, () => act(stage)) });
-      await telling.check({ says: '  Neutron, etcd, the kernels, Dnsmasq and BIRD agree', look: () => found(lab, () => timed(() => agree(lab, stage.dead))) });
+    for (const step of story) {
+      await telling.check({ says: step.says, look: () => found(lab, () => play(stage, step)) });
+      await telling.check({ says: '  Neutron, etcd, the kernels, Dnsmasq and BIRD agree', look: () => found(lab, () => timed(() => allAgree(stage))) });
     }
   });
 }

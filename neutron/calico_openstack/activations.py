@@ -8,7 +8,7 @@ by Neutron from its beginning, where Neutron 21 answers with 409, too.
 from __future__ import annotations
 
 import time
-from typing import Any, Optional
+from typing import Any, Iterable, Optional
 
 from neutron.plugins.ml2 import models
 from neutron_lib import constants
@@ -30,7 +30,7 @@ def subscribe() -> None:
 def wait_for_the_other(_resource: str, _event: str, _trigger: Any, payload: Any) -> None:
     """Makes Neutron try an activation again that another request has carried out. Does nothing for any other change of a port.
 
-    An activation first unbinds the port from its old host. Who finds it unbound already is the second one.
+    An activation first unbinds the port from its old host. Who finds it unbound already is the second one. If both begin so closely together that neither finds that, both may succeed.
     """
     new = payload.metadata.get("new_binding")
     if new is None or new.status != constants.INACTIVE:
@@ -46,7 +46,8 @@ def wait_for_the_other(_resource: str, _event: str, _trigger: Any, payload: Any)
 
 
 def active_host(context: Any, port_id: str) -> Optional[str]:
-    """The host of the port's active binding, as it is committed now."""
+    """The host of the port's active binding. A transaction that is changing the binding just now is awaited, because the rows are read for an update."""
     with db_api.CONTEXT_READER.using(context):
-        query = context.session.query(models.PortBinding.host).filter_by(port_id=port_id, status=constants.ACTIVE)
-        return query.scalar()
+        query = context.session.query(models.PortBinding.host, models.PortBinding.status).filter_by(port_id=port_id).with_for_update()
+        hosts: Iterable[str] = (host for host, status in query if status == constants.ACTIVE)
+        return next(iter(hosts), None)
