@@ -327,13 +327,20 @@ class WorkloadDevices implements Devices {
       const link = this.#kernel.links.link(device.interfaceName);
       const problem =
         this.#sysctls.settle(device, link, this.#settings) ??
-        restoreLinkLocal(this.#kernel.links, device, link, this.#settings.ipv6) ??
+        this.#restoreLinkLocal(device, link) ??
         this.#peering.settle(device, link, this.#settings.ipv6) ??
         this.#kernel.limits.settle(device, link);
       if (problem) problems.set(id, problem);
     }
     this.#kernel.limits.settleRest(this.#byName, (name) => this.#kernel.links.link(name));
     return problems;
+  }
+
+  /** If the kernel refuses the address, another program may have switched IPv6 off, which the kernel does not report. The next attempt writes all sysctls of the interface again. */
+  #restoreLinkLocal(device: PlacedDevice, link: Link | undefined): string | undefined {
+    const refusal = restoreLinkLocal(this.#kernel.links, device, link, this.#settings.ipv6);
+    if (refusal !== undefined) this.#sysctls.doubt(device.interfaceName);
+    return refusal;
   }
 
   /** Replaces the refusals. Marks the endpoints whose refusals came or went. */

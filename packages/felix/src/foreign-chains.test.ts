@@ -13,7 +13,7 @@ const none: OtherChains = { dropping: () => undefined, linkNames: [], compareInd
 const chain = { family: 'ip', table: 'filter', chain: 'FORWARD', hook: 'forward' } as const;
 
 /** A search that reads `readings` in turn, and the last one from then on. An error is thrown. */
-async function world(...readings: readonly (OtherChains | Error)[]) {
+async function world(...readings: readonly (OtherChains | Promise<OtherChains> | Error)[]) {
   const clock = fakeClock();
   const { log, entries } = recordingLog();
   let [reads, changes, dropping] = [0, 0, 0];
@@ -101,6 +101,19 @@ test('they are read again when others changed rules, at most one time in twenty,
   await clock.pass(200);
   expect(search.obstacleOf('tap1', false)).toBeUndefined();
   expect(count()).toBe(0);
+});
+
+test('a reading that took long is followed by another one after five seconds', async () => {
+  const slow = Promise.withResolvers<OtherChains>();
+  const { search, clock, reads } = await world(slow.promise, none);
+  await clock.pass(10_000);
+  slow.resolve(none);
+  await clock.pass(0);
+  search.lookAgain();
+  await clock.pass(4999);
+  expect(reads()).toBe(1);
+  await clock.pass(1);
+  expect(reads()).toBe(2);
 });
 
 test('a reading that fails is told and retried', async () => {

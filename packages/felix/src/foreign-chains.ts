@@ -31,8 +31,11 @@ const [TCP, UDP, ICMPV6] = [6, 17, 58] as const;
 const neighbourSolicitation = 135;
 const dhcpServer = Uint8Array.of(0, 67);
 
-/** A reading takes at most a twentieth of the time, and there are this many milliseconds between two at least. */
-const [pausePerReading, shortestPauseMs] = [20, 200] as const;
+/**
+ * A reading takes at most a twentieth of the time, and there are this many milliseconds between two at least. They are not more than so many either, because on a busy host a reading mostly
+ * waits, and the statuses wait with it.
+ */
+const [pausePerReading, shortestPauseMs, longestPauseMs] = [20, 200, 5000] as const;
 
 /** Reads at once, and again after each `lookAgain`. */
 export function startForeignChains({ read, uplinks, link, metrics, log, clock, onChange }: ForeignChainsParts): ForeignChains {
@@ -53,7 +56,7 @@ export function startForeignChains({ read, uplinks, link, metrics, log, clock, o
       const startMs = clock.steadyMs();
       chains = await read();
       const endMs = clock.steadyMs();
-      earliestMs = endMs + Math.max(shortestPauseMs, (endMs - startMs) * pausePerReading);
+      earliestMs = endMs + Math.min(longestPauseMs, Math.max(shortestPauseMs, (endMs - startMs) * pausePerReading));
       answers = new Map();
       [found, foundBefore] = [new Set(), found];
       metrics.droppingChains.set(0);

@@ -106,6 +106,16 @@ describe('settings that another program sets back', () => {
     await host.untilSaid('another program has changed sysctls of a workload');
   });
 
+  test('IPv6 that is switched off, for all interfaces or on a tap, is on again, though the kernel does not report it', async () => {
+    for (const name of ['all', tapOf(one)]) {
+      await set(`net.ipv6.conf.${name}.disable_ipv6`, 1);
+      await untilSysctl(`net.ipv6.conf.${tapOf(one)}.disable_ipv6`, '0');
+      await host.untilPasses(one, two, udp, true, 6);
+    }
+    for (const each of [one, two]) await statusIs(each, 'up');
+    await set('net.ipv6.conf.all.disable_ipv6', 0);
+  });
+
   test('route_localnet, of which the kernel reports nothing, is set again at RouteRefreshInterval', async () => {
     const setting = `net.ipv4.conf.${tapOf(one)}.route_localnet`;
     await set(setting, 0);
