@@ -8,6 +8,7 @@ import { makeUsers } from '../../../lab/services/etcd.ts';
 import { until } from '../../../lab/wait.ts';
 import { bringUpCloud, type Cloud } from './testing/cloud.ts';
 import { driverUnderHostileValues } from './testing/hostile-storm.ts';
+import { besideOtherServers } from './testing/other-servers.ts';
 import { severalServers } from './testing/several-servers.ts';
 
 let cloud: Cloud;
@@ -37,7 +38,7 @@ beforeAll(async () => {
     })
   ).id;
   group = (await openstack.create('security_group', { name: 'web tier' })).id;
-}, 180_000);
+});
 afterAll(() => cloud?.lab.down(), 60_000);
 beforeEach(async () => {
   for (const host of ['cmp-1', 'cmp-2']) await cloud.felixReports(host);
@@ -366,9 +367,11 @@ describe('what reaches etcd', () => {
     const { openstack } = cloud;
     outside = (await openstack.create('network', { name: 'outside', 'router:external': true })).id;
     await openstack.create('subnet', { network_id: outside, ip_version: 4, cidr: '203.0.113.0/24', enable_dhcp: false });
-    const router = await openstack.create('router', { name: 'r', external_gateway_info: { network_id: outside } });
-    await openstack.request('PUT', `routers/${router.id}/add_router_interface`, { subnet_id: subnet });
     const port = await vmPort();
+    const withoutRouter = await cloud.endpointsOf(port.id);
+    const router = await openstack.create('router', { name: 'r', external_gateway_info: { network_id: outside, enable_snat: true } });
+    await openstack.request('PUT', `routers/${router.id}/add_router_interface`, { subnet_id: subnet });
+    expect(await cloud.endpointsOf(port.id)).toEqual(withoutRouter);
     const nats = async (): Promise<unknown> => (await cloud.endpointsOf(port.id))['cmp-1']?.spec['ipNATs'];
     const floating = await openstack.create('floatingip', { floating_network_id: outside, port_id: port.id });
     expect(await nats()).toEqual([{ internalIP: port.fixed_ips[0]?.ip_address, externalIP: floating.floating_ip_address }]);
@@ -449,11 +452,23 @@ describe('what reaches etcd', () => {
     const rules = JSON.parse((await openstack.request('GET', `qos/policies/${fast}/bandwidth_limit_rules`)).body) as {
       bandwidth_limit_rules: { id: string }[];
     };
-    const changed = await openstack.request('PUT', `qos/policies/${fast}/bandwidth_limit_rules/${rules.bandwidth_limit_rules[0]?.id}`, {
-      bandwidth_limit_rule: { max_kbps: 8000 },
-    });
+    const limit = `qos/policies/${fast}/bandwidth_limit_rules/${rules.bandwidth_limit_rules[0]?.id}`;
+    const changed = await openstack.request('PUT', limit, { bandwidth_limit_rule: { max_kbps: 8000 } });
     expect(changed.status).toBe(200);
     await bandwidth(8_000_000);
+    await openstack.request('PUT', limit, { bandwidth_limit_rule: { max_burst_kbps: 4000 } });
+    await openstack.request('POST', `qos/policies/${fast}/packet_rate_limit_rules`, { packet_rate_limit_rule: { max_kpps: 50, direction: 'ingress' } });
+    await until('the burst and the packet rate', async () => {
+      const endpoint = (await cloud.endpointsOf(port.id))['cmp-1'];
+      expect(endpoint?.spec['qosControls']).toEqual({
+        egressBandwidth: 8_000_000,
+        egressBurst: 4_000_000,
+        ingressPacketRate: 10_000,
+        ingressPacketBurst: 5,
+      });
+      expect(endpoint?.metadata.annotations).toMatchObject({ 'openstack.projectcalico.org/packet-rates': '{"ingressPacketRate":50000}' });
+      return true;
+    });
     await openstack.update('port', port.id, { qos_policy_id: null });
     await bandwidth(1_000_000);
     await openstack.update('network', network, { qos_policy_id: null });
@@ -766,6 +781,12 @@ describe('trouble', () => {
     await lab.etcd.ctl('del', operators);
     await lab.etcd.ctl('del', `${endpoints}/cmp--9-k8s-theirs-eth0`);
   });
+});
+
+test('beside Neutron’s RPC server and its periodic workers, which load the driver too, each change is written once, and none of them fails', {
+  timeout: 600_000,
+}, async () => {
+  await besideOtherServers(cloud, vmPort);
 });
 
 test('a port is written and its reports are followed, whatever other values etcd holds', async () => {

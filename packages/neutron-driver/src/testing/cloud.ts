@@ -16,7 +16,7 @@ export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
 const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 };
 
 /** Brings the cloud up. @param more further options of the lab */
-export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'corePlugin' | 'etcdMembers'> = {}) {
+export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'corePlugin' | 'etcdMembers' | 'neutronEnvironment'> = {}) {
   const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting, etcdUsers: true, ...more });
   const { openstack } = lab;
 

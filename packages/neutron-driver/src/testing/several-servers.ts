@@ -217,7 +217,8 @@ async function revoke({ lab }: Cloud, lease: string): Promise<void> {
   });
 }
 
-const childrenOf = (parent: number | undefined): number[] =>
+/** The pids of a process's children. */
+export const childrenOf = (parent: number | undefined): number[] =>
   allProcesses().flatMap((process) => (process.parent === parent && !process.zombie ? [process.pid] : []));
 /** The drivers, their rows processes, and the workers of Neutron. */
 const pidsOf = (servers: readonly NeutronServer[]): number[] =>
