@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import subprocess
+import sys
 import unittest
 from typing import Any, Dict, List, Mapping
 from unittest import mock
@@ -17,6 +20,16 @@ Base: Any = orm.declarative_base()
 class Thing(Base):
     __tablename__ = "things"
     id = sa.Column(sa.Integer, primary_key=True)
+
+
+class NamesTest(unittest.TestCase):
+    def test_this_neutron_has_all_models_whose_rows_are_refused(self) -> None:
+        """A model that has another name would be accepted. They are imported elsewhere, because a model changes the queries of the process that imports it."""
+        names = list(refusals.NOT_CARRIED_OUT)
+        if int(importlib.metadata.version("neutron").split(".")[0]) >= 24:
+            names.append(refusals.RULE_TEMPLATE)
+        script = "import pkgutil, sys\nfor name in sys.argv[1:]: pkgutil.resolve_name(name)"
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script, *names], check=True, capture_output=True)
 
 
 class RefusalsTest(unittest.TestCase):
