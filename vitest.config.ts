@@ -18,7 +18,7 @@ export default defineConfig({
         },
       },
       // Root, namespaces, real servers. Two files at a time: each has a world of its own, and most of them wait most of the time. A new Neutron's tables take minutes on a busy machine.
-      { test: { name: 'system', include: ending(system), maxWorkers: 2, testTimeout: 180_000, hookTimeout: 1_200_000 } },
+      { test: { name: 'system', include: ending(system), maxWorkers: 2, testTimeout: 600_000, hookTimeout: 1_200_000 } },
       // Long properties, interleavings, faults.
       { test: { name: 'long', include: ending(long), fileParallelism: false, testTimeout: 3_600_000, hookTimeout: 1_200_000 } },
     ],

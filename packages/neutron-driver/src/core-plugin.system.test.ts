@@ -15,7 +15,7 @@ async function createPort(network: string): Promise<string> {
   return (await cloud.openstack.create('port', { network_id: network, ...bound })).id;
 }
 
-test('with core_plugin = calico, ports are bound and written, and calico-resync repairs the objects that it is told', { timeout: 120_000 }, async () => {
+test('with core_plugin = calico, ports are bound and written, and calico-resync repairs the objects that it is told', async () => {
   await cloud.felixReports('host-1');
   const network = await cloud.openstack.create('network', { name: 'one' });
   await cloud.openstack.create('subnet', { network_id: network.id, ip_version: 4, cidr: '10.65.0.0/24' });
@@ -60,7 +60,7 @@ test('what Calico does not carry out is refused with the reason: trunks, port fo
   expect(hasTemplates).toBe(process.env['LAB_NEUTRON'] !== undefined);
 });
 
-test('calico-resync --dry-run writes nothing; without a daemon calico-resync does the work itself', { timeout: 120_000 }, async () => {
+test('calico-resync --dry-run writes nothing; without a daemon calico-resync does the work itself', async () => {
   const { lab } = cloud;
   await cloud.settled();
   const [key = '', port = ''] = Object.entries(await cloud.endpoints()).map(([name, { spec }]) => [name, String(spec['endpoint'])])[0] ?? [];

@@ -25,7 +25,7 @@ let outside: string;
 beforeAll(async () => {
   cloud = await bringUpCloud(`nd${process.pid % 10_000}`);
   const { openstack } = cloud;
-  await until('the driver to serve', () => cloud.lab.driver?.said().includes('rows process has connected') || undefined);
+  await cloud.served();
   const made = await openstack.create('network', { name: 'blue net' });
   network = made.id;
   project = (made as unknown as { project_id: string }).project_id;
@@ -665,7 +665,7 @@ describe('trouble', () => {
 
   test('after etcd and the daemon were killed repeatedly under load, etcd holds what Neutron holds', async () => {
     const { openstack, lab } = cloud;
-    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
+    await cloud.served();
     let answered = 0;
     let refused = 0;
     let ending = false;
@@ -711,7 +711,7 @@ describe('trouble', () => {
 
   test('an etcd that was restored from a backup or emptied is brought back to what Neutron holds, without a restart or a request', async () => {
     const { openstack, lab } = cloud;
-    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
+    await cloud.served();
     const data = join(lab.directory, 'control/etcd/data');
     const backup = join(lab.directory, 'backup.db');
     const specs = async (): Promise<unknown> =>
@@ -747,7 +747,7 @@ describe('trouble', () => {
 
   test('at the start differences are corrected, what is not ours is left alone, and the log says what was done', async () => {
     const { lab } = cloud;
-    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
+    await cloud.served();
     await cloud.settled(); // otherwise an entry of the journal might repair the drift before resync sees it
     const wanted = await cloud.contents('/calico/resources/');
     const right = await cloud.endpointsOf(oldPort);

@@ -21,9 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => cloud?.lab.down());
 
-test('on the newest Neutron, ports with their subnet and group reach etcd, are refused while etcd is away, and follow Felix’s reports', {
-  timeout: 600_000,
-}, async ({ skip }) => {
+test('on the newest Neutron, ports with their subnet and group reach etcd, are refused while etcd is away, and follow Felix’s reports', async ({ skip }) => {
   if (cloud === undefined) return skip(away);
   const { openstack, lab } = cloud;
   await cloud.felixReports('cmp-1');

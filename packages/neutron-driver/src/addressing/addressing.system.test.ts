@@ -36,7 +36,7 @@ beforeAll(async () => {
   const { openstack, lab } = cloud;
   etcd = lab.plan.control.link.machine4;
   router = lab.plan.hosts[0]!.link.router4;
-  await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
+  await cloud.served();
   const put = (plural: string, spec: object, name = 'one'): Promise<string> =>
     lab.etcd.ctl('put', `/calico/resources/v3/projectcalico.org/${plural}/${name}`, JSON.stringify({ metadata: { name }, spec }));
   await put('nodes', { bgp: { ipv4Address: '10.9.9.9/32', ipv6Address: '2001:db8:9::9/128' } });
@@ -338,7 +338,7 @@ test("with the operator's options, an administrator's subnet may share the fabri
     env: { PYTHONPATH: lab.neutron.pythonPath },
   });
   await driver.start();
-  await until('the driver to serve', () => driver.said().includes('rows process has connected') || undefined);
+  await until('the driver to serve', () => driver.said().includes('rows process has connected') || undefined, { timeoutMs: 300_000 });
   const fabric = (more: object): object => ({ network_id: network, ip_version: 4, cidr: '172.16.0.0/24', gateway_ip: '172.16.0.254', ...more });
   const pools = { allocation_pools: [{ start: '172.16.0.100', end: '172.16.0.120' }] };
   const refused = (reason: RegExp): object => ({ status: 409, body: expect.stringMatching(reason) });

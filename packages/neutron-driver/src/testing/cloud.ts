@@ -15,6 +15,9 @@ export type Cloud = Awaited<ReturnType<typeof bringUpCloud>>;
  */
 const reporting = { intervalSeconds: 15, ttlSeconds: 90, agentDownSeconds: 600 };
 
+/** How long a command or the daemon may take that loads Neutron: on a busy machine it is a minute. */
+const loadingMs = 300_000;
+
 /** Brings the cloud up. @param more further options of the lab */
 export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'corePlugin' | 'etcdMembers' | 'neutronEnvironment'> = {}) {
   const lab: Lab = await bringUp({ prefix, hosts: 1, without: ['felix', 'dhcp-agent', 'bird-agent'], reporting, etcdUsers: true, ...more });
@@ -24,6 +27,10 @@ export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'coreP
     const answer = JSON.parse(await lab.etcd.ctl('get', '--prefix', start, '-w', 'json')) as { kvs?: { key: string; value: string }[] };
     const text = (base64: string): string => Buffer.from(base64, 'base64').toString();
     return Object.fromEntries((answer.kvs ?? []).map(({ key, value }) => [text(key), json(text(value))]));
+  }
+
+  async function served(): Promise<void> {
+    await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined, { timeoutMs: loadingMs });
   }
 
   const resource = (plural: string): Promise<Record<string, Resource>> =>
@@ -56,23 +63,26 @@ export async function bringUpCloud(prefix: string, more: Pick<LabOptions, 'coreP
     /** Runs calico-resync, with further options, and returns its summary. */
     async resync(...options: readonly string[]): Promise<Record<string, unknown>> {
       const command = join(import.meta.dirname, '../bin/calico-resync.ts');
-      const where = { on: lab.plan.control, env: { PYTHONPATH: lab.neutron.pythonPath } };
+      const where = { on: lab.plan.control, env: { PYTHONPATH: lab.neutron.pythonPath }, timeoutMs: loadingMs };
       return JSON.parse(await lab.processes.run(process.execPath, [command, '--config-file', lab.neutron.configuration, ...options], where));
     },
     /** Resolves when the daemon has nothing left to check, not even after a restart. */
     async settled(): Promise<void> {
       // calico-resync gets its result when the running checks have ended.
-      await lab.processes.run(process.execPath, [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration]);
+      const command = [join(import.meta.dirname, '../bin/calico-resync.ts'), '--config-file', lab.neutron.configuration];
+      await lab.processes.run(process.execPath, command, { timeoutMs: loadingMs });
       const journal = join(dirname(lab.neutron.configuration), 'driver-state/journal');
-      await until('the journal to be empty', () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: 90_000 });
+      await until('the journal to be empty', () => readOpen(journal).open.length === 0 || undefined, { timeoutMs: loadingMs });
     },
     /** Restarts the daemon and waits until it serves. */
     async restartDriver(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
       lab.driver?.kill(signal);
       await lab.driver?.ended();
       await lab.driver?.start();
-      await until('the driver to serve', () => lab.driver?.said().includes('rows process has connected') || undefined);
+      await served();
     },
+    /** Resolves when the daemon has its rows process. */
+    served,
   };
 }
 
