@@ -24,7 +24,7 @@ export type Moving = { readonly tap: string; readonly address4: string; readonly
 export const pingEveryMs = 20;
 const datagramPort = 7001;
 /** After a gap TCP waits for twice as long before it sends again, and a machine that is busy with emulation makes QEMU's gap last for seconds. */
-const tcpPatienceMs = 60_000;
+const tcpPatienceMs = 30_000;
 
 /** Sends a numbered datagram each millisecond, also when the network says that nobody listens. */
 const flood = `import socket, sys, time
