@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { LabError } from './errors.ts';
 
 type Release = {
-  /** The packages that pip installs. */
+  /** The packages that pip installs, or pip's options. */
   readonly packages: readonly string[];
   /** The minor versions of Python 3 that the release runs on, the best first. Debian 12 has 3.11. */
   readonly pythons: readonly number[];
@@ -17,7 +17,8 @@ const besides = ['pymysql', 'pyuwsgi'];
 const releases: Readonly<Record<string, Release | undefined>> = {
   '21': undefined,
   '26': { packages: ['neutron==26.0.6', 'neutron-lib<3.19', 'sqlalchemy<2.1', ...besides], pythons: [12, 11, 10] },
-  '29': { packages: ['neutron==29.0.0', ...besides], pythons: [12, 13, 11] },
+  // It is part of CI, so all versions are given: those of the packages that it needs, too.
+  '29': { packages: ['--constraint', join(import.meta.dirname, 'neutron-29.txt'), 'neutron', ...besides], pythons: [12, 13, 11] },
 };
 
 /** Neutron's releases by their major version, the newest last. 21 is Debian's. */
