@@ -130,6 +130,11 @@ describe('a Node', () => {
   });
 });
 
+test('as many as half of the hosts may go', async () => {
+  const { look } = await setUp({ a: 0, x: 31, y: 31 });
+  expect(await look()).toEqual(['a', 'own']);
+});
+
 describe('none is removed, and that is told,', () => {
   test.each<readonly [string, Parameters<typeof setUp>, string]>([
     ['when more than half seem to be gone', [{ a: 0, x: 31, y: 31, z: 31 }], '3 of 5'],

@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -107,11 +108,20 @@ test("only owner and group may connect; a dead daemon's socket is replaced, a li
     code: 'ALREADY_RUNNING',
   });
   await closing.pop()?.();
-  writeFileSync(path, '');
+  const killed = "require('node:net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))";
+  spawnSync(process.execPath, ['-e', killed, path]);
+  expect(statSync(path).isSocket()).toBe(true);
   await serve();
   const { say, hear } = client();
   say(hello);
   expect(await hear()).toEqual({ hello: { protocol: 1 } });
+});
+
+test('a file at the place of the socket stays, because the option names the wrong path', async () => {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, 'precious');
+  await expect(serve()).rejects.toMatchObject({ code: 'SOCKET_UNUSABLE', message: expect.stringContaining('correct neutron_driver_socket') });
+  expect(readFileSync(path, 'utf8')).toBe('precious');
 });
 
 test('a place where no socket can be is refused with what to do', async () => {

@@ -1,5 +1,5 @@
 // The Unix socket on which the daemon listens for Neutron's processes.
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { fileReason, makeDirectory, StartError } from '@calico-openstack/agent';
@@ -26,9 +26,9 @@ export async function listen(path: string, events: PeerEvents): Promise<{ close(
   if (await answers(path))
     throw new StartError('ALREADY_RUNNING', `another calico-neutron-driver answers at ${path}; stop it first, or give this one another neutron_driver_socket`);
   try {
-    rmSync(path, { force: true });
+    removeSocket(path);
   } catch (error) {
-    throw unusable(error);
+    throw error instanceof StartError ? error : unusable(error);
   }
   const sockets = new Set<{ destroy(): void }>();
   const server: Server = createServer((socket) => {
@@ -52,6 +52,18 @@ export async function listen(path: string, events: PeerEvents): Promise<{ close(
       await closed;
     },
   };
+}
+
+/** Removes a socket that a killed daemon has left. Whatever else is at the path is somebody's file, and the option's value is wrong. */
+function removeSocket(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found) return;
+  if (!found.isSocket())
+    throw new StartError(
+      'SOCKET_UNUSABLE',
+      `cannot listen at ${path}: there is something that is no socket, and it is left alone; correct neutron_driver_socket`,
+    );
+  unlinkSync(path);
 }
 
 function answers(path: string): Promise<boolean> {
