@@ -6,7 +6,9 @@ export function exampleConfiguration(name: string, table: Table): string {
   const sections = new Map<string, string[]>();
   for (const [key, option] of Object.entries(table)) {
     const [section, key_] = option.names.conf?.[0]?.split('/') ?? ['global', option.names.cfg?.[0] ?? key];
-    const fallback = shownDefault(option);
+    // The word `none` may be written only where the option takes it, and never in neutron.conf, where it is a text as any other.
+    const takesNone = option.none !== undefined && option.names.conf === undefined;
+    const fallback = shownDefault(option) === 'none' && !takesNone ? '' : shownDefault(option);
     const lines = [
       `# ${sentence(option.help)}`,
       `#${key_} = ${/^[\w./:,%+@-]*$/.test(fallback) ? fallback : ''}${/^[\w./:,%+@-]*$/.test(fallback) ? '' : `    (default: ${fallback})`}`,

@@ -33,7 +33,10 @@ export const targets: readonly Target[] = [
   { kind: 'pure', files: 'packages/{datamodel,oracle,policy,render}/src/**/*.ts' },
   { kind: 'pure', files: 'packages/neutron-driver/src/{addressing/{audit,rules,screen,span},status/ports,sync/{change,plan},translate/*}.ts' },
   { kind: 'pure', files: 'packages/bird-agent/src/{kept,look-again,plan/*,bird/{filters,guards,print,text},resources/*}.ts' },
-  { kind: 'pure', files: 'packages/dhcp-agent/src/{growing-pause,model,dnsmasq/{files,leases},guard/rules,ipv6/{message,advertisement},service/*}.ts' },
+  {
+    kind: 'pure',
+    files: 'packages/dhcp-agent/src/{growing-pause,model,dnsmasq/{files,leases},guard/rules,ipv6/{message,advertisement,guest-messages},service/*}.ts',
+  },
 ];
 
 const isSource = (file: string): boolean => !/\.test\.ts$|\/testing\/|\/index\.ts$/.test(file);

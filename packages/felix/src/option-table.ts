@@ -124,10 +124,19 @@ export const parameters = {
       shownDefault: "the system's host name in lower case",
     }),
     ...etcdRowsOfCfg,
-    NftablesTableOwnership: row(oneOf('Owned', 'Shared'), 'Owned', 'ours: whether the kernel prevents other programs from changing our tables (Linux 6.9)'),
-    BirdConfigFile: row<string | undefined>(text, '/etc/bird/bird.conf', "ours: BIRD's configuration; no workload may have the address of a neighbour in it", {
-      none,
-    }),
+    NftablesTableOwnership: row(
+      oneOf('Owned', 'Shared'),
+      'Owned',
+      'not in upstream: whether the kernel prevents other programs from changing our tables (Linux 6.9)',
+    ),
+    BirdConfigFile: row<string | undefined>(
+      text,
+      '/etc/bird/bird.conf',
+      "not in upstream: BIRD's configuration; no workload may have the address of a neighbour in it",
+      {
+        none,
+      },
+    ),
   }),
   ...named(live, {
     OpenstackRegion: row<string | undefined>(
@@ -172,16 +181,20 @@ export const parameters = {
     RouteRefreshInterval: row(seconds(), 90, 'seconds between comparisons of all routes and neighbours with the kernel; 0 for none', zero),
     DisableConntrackInvalidCheck: row(truth, false, 'allows packets that connection tracking calls invalid'),
     WorkloadSourceSpoofing: row(oneOf('Disabled', 'Any'), 'Disabled', 'whether endpoints may have prefixes that they send from besides their addresses'),
-    WorkloadLinkLayerCheck: row(oneOf('Enabled', 'Disabled'), 'Enabled', "ours: restricts source MACs, ARP and neighbour discovery to the port's addresses"),
+    WorkloadLinkLayerCheck: row(
+      oneOf('Enabled', 'Disabled'),
+      'Enabled',
+      "not in upstream: restricts source MACs, ARP and neighbour discovery to the port's addresses",
+    ),
     SharedAddressPairs: row(
       oneOf('Follow', 'Oldest'),
       'Follow',
-      'ours: whether an address that several ports of a network have as a pair follows the guest that has it (VRRP), or belongs to the oldest port of each host for ever',
+      'not in upstream: whether an address that several ports of a network have as a pair follows the guest that has it (VRRP), or belongs to the oldest port of each host for ever',
     ),
     EstablishedConnections: row(
       oneOf('Enforce', 'Keep'),
       'Enforce',
-      "ours: whether connections that policy no longer allows are cut; with `Keep` they go on, as with upstream's Felix",
+      "not in upstream: whether connections that policy no longer allows are cut; with `Keep` they go on, as with upstream's Felix",
     ),
     AllowVXLANPacketsFromWorkloads: row(truth, false, 'allows workloads to send VXLAN'),
     AllowIPIPPacketsFromWorkloads: row(truth, false, 'allows workloads to send IP in IP'),

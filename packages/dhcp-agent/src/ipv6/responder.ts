@@ -7,6 +7,7 @@ import type { Links } from '@calico-openstack/kernel/links/link';
 import { isTapName } from '../endpoint.ts';
 import type { Ipv6Service } from '../service/service.ts';
 import { icmpType, routerAdvertisement } from './advertisement.ts';
+import { dhcpServerPort, guestMessages } from './guest-messages.ts';
 import { answer, type Server } from './message.ts';
 
 /** The parts that the responder needs. */
@@ -30,22 +31,7 @@ export interface Responder {
   close(): Promise<void>;
 }
 
-const [ip6, clientPort, serverPort] = [0x86dd, 546, 547] as const;
-
-/**
- * The kernel's filter: it passes IPv6 without extension headers that is either UDP to DHCPv6's server port or a router solicitation. Codes are those of linux/filter.h; offsets count from the first byte of the frame.
- */
-const filter = [
-  [0x30, 0, 0, 20],
-  [0x15, 0, 2, 17],
-  [0x28, 0, 0, 56],
-  [0x15, 4, 3, serverPort],
-  [0x15, 0, 2, 58],
-  [0x30, 0, 0, 54],
-  [0x15, 1, 0, icmpType.routerSolicitation],
-  [0x06, 0, 0, 0],
-  [0x06, 0, 0, 0xffff_ffff],
-] as const;
+const [ip6, clientPort] = [0x86dd, 546] as const;
 
 /** The limit for a tap's messages: `atOnce`, and one more every `everyMs`. A guest that boots sends about five within a second. */
 const budget = { atOnce: 16, everyMs: 125 };
@@ -64,7 +50,7 @@ export function openResponder(options: ResponderOptions): Responder {
   let socket: PacketSocket;
   const responder = createResponder(options, (linkIndex, frame) => socket.send(linkIndex, frame));
   try {
-    socket = openPacketSocket(ip6, filter, budget, (frame) => responder.take(frame));
+    socket = openPacketSocket(ip6, guestMessages, budget, (frame) => responder.take(frame));
   } catch (error) {
     void responder.close();
     throw new StartError('PACKET_SOCKET_REFUSED', `cannot hear guests' DHCPv6: ${(error as Error).message}; start this agent as root with CAP_NET_RAW`, {
@@ -141,7 +127,7 @@ export function createResponder(
       sendAdvertisement(port, host);
       return;
     }
-    if (packet.destinationPort !== serverPort || !isPorts(packet.sourceMac, port) || !isLinkLocal(packet.source)) return;
+    if (packet.destinationPort !== dhcpServerPort || !isPorts(packet.sourceMac, port) || !isLinkLocal(packet.source)) return;
     const reply = answer(packet.payload, port, server);
     if (!reply) return;
     if (reply.to === 'decline') tellDecline(tap, nowMs);
@@ -154,7 +140,7 @@ export function createResponder(
         destinationMac: packet.sourceMac,
         source: host.linkLocal,
         destination: packet.source,
-        sourcePort: serverPort,
+        sourcePort: dhcpServerPort,
         destinationPort: clientPort,
         payload: reply.message,
       }),
