@@ -1,5 +1,6 @@
-// Handles DHCPv4 messages that arrive before their tap can be answered, because a VM may run before its port is known or its gateway is on the tap. Dnsmasq drops such a message, and most
-// clients repeat it only after a second. This agent receives these messages too, keeps the last one of each tap, and passes it to Dnsmasq as soon as the tap is ready.
+// Handles DHCPv4 messages that arrive before they can be answered: the port is not known yet, its gateway is not on the tap yet, Dnsmasq has not read the port's files again, or is being
+// restarted. Dnsmasq drops such a message, and most clients repeat it only after seconds. This agent receives these messages too, keeps the last one of each tap, and passes it to Dnsmasq
+// as soon as the tap is ready.
 import { macBytes } from '@calico-openstack/addresses';
 import { type Clock, type Logger, systemClock } from '@calico-openstack/agent';
 import { type Frame, openPacketSocket, sendUdp4ToSelf } from '@calico-openstack/kernel';
@@ -10,7 +11,7 @@ import { isTapName } from './endpoint.ts';
 /** The parts that keeping messages needs. */
 export type EarlyOptions = {
   readonly links: Links;
-  /** The port that is served on a tap, once its files are written; undefined when none is. */
+  /** The port that Dnsmasq answers on a tap; undefined when it answers none there yet. */
   readonly portOf: (tap: string) => HostEntry | undefined;
   /** Called for each message of a served port. */
   readonly asked?: (tap: string) => void;
@@ -24,6 +25,8 @@ export interface EarlyQuestions {
   changed(tap: string): void;
   /** Says that ports may have been added. */
   portsChanged(): void;
+  /** Says that Dnsmasq answers on these taps from now on, after it has read their files again or was restarted. */
+  answered(taps: Iterable<string>): void;
   close(): void;
 }
 
@@ -43,12 +46,6 @@ const filter = [
 const limit = { atOnce: 16, everyMs: 250 };
 /** How long a message is kept. By then the client has repeated it. */
 const holdMs = 10_000;
-/**
- * A message that is read within this time after its tap became ready may have arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers
- * a message that it gets twice with the same answer. Only the first one is passed. Otherwise many new guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall
- * behind, and the guests would repeat even more messages.
- */
-const recentMs = 500;
 
 /** Listens until closed. If the kernel refuses the socket, that is logged, and clients have to repeat their messages. */
 export function openEarlyQuestions(options: EarlyOptions): EarlyQuestions {
@@ -73,55 +70,79 @@ export function createEarlyQuestions(
   { links, portOf, asked, clock = systemClock }: EarlyOptions,
   ask: (linkIndex: number, address: string, question: Uint8Array) => void,
 ): EarlyQuestions & { take(frame: Frame): void } {
-  const kept = new Map<string, { readonly question: Question; readonly atMs: number }>();
-  /** The taps that are ready, with the time since when, and with the host's address on the tap. */
+  /** The last message of each link, by the link's index, the oldest first. The name of a new link may not be known yet. */
+  const kept = new Map<number, { readonly question: Question; readonly atMs: number }>();
   const ready = new Map<string, Ready>();
 
   function look(tap: string): Ready | undefined {
+    const index = links.link(tap)?.index;
     const wanted = portOf(tap)?.serverAddresses[0]?.address;
     const server = wanted !== undefined && links.addresses(tap).some(({ address }) => address === wanted) ? wanted : undefined;
-    if (server === undefined) ready.delete(tap);
-    else if (ready.get(tap)?.server !== server) ready.set(tap, { server, sinceMs: clock.steadyMs(), isPassed: false });
+    const before = ready.get(tap);
+    if (server === undefined || index === undefined) ready.delete(tap);
+    else if (before?.server !== server || before.index !== index) ready.set(tap, { server, index, isPassed: false });
     return ready.get(tap);
   }
 
   function handOn(tap: string, now: Ready, { mac, message }: Question): void {
-    const index = links.link(tap)?.index;
     const port = portOf(tap);
-    if (index === undefined || !port || Buffer.compare(mac, macBytes(port.macs[0]!)) !== 0) return;
+    if (!port || Buffer.compare(mac, macBytes(port.macs[0]!)) !== 0) return;
     now.isPassed = true;
-    ask(index, now.server, message);
+    asked?.(tap);
+    ask(now.index, now.server, message);
   }
 
   function changed(tap: string): void {
-    if (!links.link(tap)) kept.delete(tap);
     const now = look(tap);
-    const waiting = now && kept.get(tap);
+    const waiting = now && kept.get(now.index);
     if (!waiting) return;
-    kept.delete(tap);
+    kept.delete(now.index);
     if (clock.steadyMs() - waiting.atMs < holdMs) handOn(tap, now, waiting.question);
+  }
+
+  function keep(linkIndex: number, question: Question): void {
+    const nowMs = clock.steadyMs();
+    kept.delete(linkIndex); // so that the message becomes the last one of the map
+    kept.set(linkIndex, { question, atMs: nowMs });
+    for (const [index, { atMs }] of kept) {
+      if (nowMs - atMs < holdMs) break;
+      kept.delete(index);
+    }
   }
 
   return {
     changed,
     portsChanged() {
-      for (const tap of kept.keys()) changed(tap);
+      for (const index of kept.keys()) {
+        const tap = links.knownNameOf(index);
+        if (tap !== undefined && isTapName(tap)) changed(tap);
+      }
+    },
+    answered(taps) {
+      for (const tap of taps) {
+        ready.delete(tap);
+        changed(tap);
+      }
     },
     take({ linkIndex, bytes }) {
-      const tap = links.nameOf(linkIndex);
-      const question = tap !== undefined && isTapName(tap) ? readQuestion(bytes) : undefined;
-      if (tap === undefined || !question) return;
-      const now = look(tap);
-      if (portOf(tap)) asked?.(tap);
-      if (!now) kept.set(tap, { question, atMs: clock.steadyMs() });
-      else if (!now.isPassed && clock.steadyMs() - now.sinceMs < recentMs) handOn(tap, now, question);
+      const question = readQuestion(bytes);
+      if (!question) return;
+      const tap = links.knownNameOf(linkIndex);
+      const now = tap !== undefined && isTapName(tap) ? look(tap) : undefined;
+      if (tap === undefined || !now) keep(linkIndex, question);
+      else if (now.isPassed) asked?.(tap);
+      else handOn(tap, now, question);
     },
     close: () => undefined,
   };
 }
 
-/** A tap on which messages are answered: the host's address there, since when, and whether a message was passed since then. */
-type Ready = { readonly server: string; readonly sinceMs: number; isPassed: boolean };
+/**
+ * A tap on which messages are answered: the host's address there, the link's index, and whether a message was passed since it became ready. The first message that is read after that may have arrived before,
+ * because frames wait until they are read. It is passed to Dnsmasq in any case, which answers a message that it gets twice with the same answer. No later one is passed. Otherwise many new
+ * guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall behind, and the guests would repeat even more messages.
+ */
+type Ready = { readonly server: string; readonly index: number; isPassed: boolean };
 
 /** A guest's DHCP message, with the MAC of its sender. */
 type Question = { readonly mac: Uint8Array; readonly message: Uint8Array };

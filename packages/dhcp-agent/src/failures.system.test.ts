@@ -45,6 +45,14 @@ describe('a Dnsmasq that is killed', () => {
     expect(world.dnsmasqPid()).not.toBe(former);
   });
 
+  test('is restarted before a guest has to ask again', async () => {
+    const raw = rawGuest(await world.guestOf(port(1)), port(1).mac);
+    expect(await raw.ask4({ kind: 'discover' }, 20_000)).toBeDefined();
+    process.kill(world.dnsmasqPid(), 'SIGKILL');
+    expect(await raw.ask4({ kind: 'discover' }, 20_000)).toMatchObject({ kind: 'offer', address: '10.65.0.11' });
+    raw.close();
+  });
+
   test('is restarted by an agent that took it over, too', async () => {
     const former = world.dnsmasqPid();
     await world.killAgent();

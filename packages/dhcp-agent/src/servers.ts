@@ -37,7 +37,8 @@ export type Servers = {
 
 /** Answers guests until closed. The Dnsmasqs keep running. @throws StartError when the kernel or Dnsmasq refuses something */
 export async function openServers({ options, dnsmasq, links, asked, log }: ServersOptions): Promise<Servers> {
-  const v4 = createDnsmasqServer(dnsmasq);
+  const v4 = createDnsmasqServer(dnsmasq, (taps) => early.answered(taps));
+  const early = openEarlyQuestions({ links, portOf: v4.answeredOn, asked: (tap) => asked(tap, 'dhcpv4'), log });
   const texts6 = openPortTexts(ipv6DirectoryIn(options.directory), log);
   const v6 = createIpv6Server(texts6, (tap) => responder.changed(tap));
   const responder = openResponder({
@@ -49,7 +50,6 @@ export async function openServers({ options, dnsmasq, links, asked, log }: Serve
     log,
   });
   const names = await openNames(options, (tap) => asked(tap, 'dns'), log);
-  const early = openEarlyQuestions({ links, portOf: (tap) => v4.ports.get(tap), asked: (tap) => asked(tap, 'dhcpv4'), log });
   return {
     families: [v4, v6, names.server],
     dns: names.dnsmasq,

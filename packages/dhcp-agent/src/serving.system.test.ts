@@ -237,6 +237,19 @@ test('a question that came before its port is answered when the port comes', asy
   raw.close();
 });
 
+test('guests who ask once, before their ports come, with addresses that other ports had a moment before, are all answered', async () => {
+  const formers = Array.from({ length: 4 }, () => port());
+  const nexts = formers.map(({ addresses }) => port({ addresses }));
+  for (const former of formers) await world.guestOf(former);
+  await world.until('the former ports are served', () => formers.every(({ tap }) => world.logged(`port served tap=${tap}`)));
+  const guests = nexts.map((next) => rawGuest(world.guest(next.tap, next), next.mac));
+  const offers = guests.map((guest) => guest.ask4({ kind: 'discover' }, 20_000));
+  for (const former of formers) await world.deletePort(former);
+  for (const next of nexts) await world.putPort(next);
+  for (const [index, offer] of (await Promise.all(offers)).entries()) expect(offer).toMatchObject({ kind: 'offer', address: nexts[index]!.addresses[0] });
+  for (const guest of guests) guest.close();
+});
+
 describe('two networks', () => {
   test('with subnets of their own get each its own', async () => {
     await world.putSubnet('b4', subnet('192.168.7.0/26', { gatewayIp: '192.168.7.1', dnsServers: ['10.2.2.2'] }), 'net-b');

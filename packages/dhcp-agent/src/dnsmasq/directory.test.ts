@@ -1,22 +1,22 @@
 import { expect, test } from 'vitest';
 import { wholeText } from './directory.ts';
 
-/** Reads a file that shows these texts one after the other, and the last one for ever. Returns the text that was read, and the number of readings. */
-function read(texts: readonly string[], ageMs = 0): readonly [string, number] {
+/** Reads a file that shows these texts one after the other, and the last one for ever. Returns the text that was read, whether it counts as whole, and the number of readings. */
+function read(texts: readonly string[], ageMs = 0): readonly [string, boolean, number] {
   let looks = 0;
-  const text = wholeText(
+  const { text, isWhole } = wholeText(
     () => ({ text: texts[looks++] ?? texts.at(-1)!, ageMs }),
     () => {},
   );
-  return [text, looks];
+  return [text, isWhole, looks];
 }
 
 test('a lease file that Dnsmasq is just writing is read again until it is whole', () => {
-  expect(read(['', '1795529559 fa:16:3e:00:00:01 10.65.0.11 * *\n17955', 'a\nb\n'])).toEqual(['a\nb\n', 3]);
+  expect(read(['', '1795529559 fa:16:3e:00:00:01 10.65.0.11 * *\n17955', 'a\nb\n'])).toEqual(['a\nb\n', true, 3]);
 });
 
-test('a lease file that has been empty for long counts as empty; one that stays empty or incomplete is taken as it is after a while', () => {
-  expect(read([''], 60_000)).toEqual(['', 1]);
-  expect(read([''])).toEqual(['', expect.any(Number)]);
-  expect(read(['a\nb'])).toEqual(['a\nb', expect.any(Number)]);
+test('a lease file that has been empty for long counts as empty; one that stays empty or incomplete does not count as whole', () => {
+  expect(read([''], 60_000)).toEqual(['', true, 1]);
+  expect(read([''])).toEqual(['', false, expect.any(Number)]);
+  expect(read(['a\nb'])).toEqual(['a\nb', false, expect.any(Number)]);
 });

@@ -85,8 +85,8 @@ const writingMs = 1000;
 const lookAgainMs = 2;
 const looksMax = 50;
 
-/** The text of the lease file while Dnsmasq may be writing it. */
-export function readLiveLeaseFile(places: Places): string {
+/** The text of the lease file while Dnsmasq may be writing it, and whether it is whole. */
+export function readLiveLeaseFile(places: Places): { readonly text: string; readonly isWhole: boolean } {
   return wholeText(
     () => ({ text: readLeaseFile(places), ageMs: Date.now() - (statSync(places.leases, { throwIfNoEntry: false })?.mtimeMs ?? 0) }),
     () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookAgainMs),
@@ -95,13 +95,17 @@ export function readLiveLeaseFile(places: Places): string {
 
 /**
  * Reads a lease file until it is whole. Dnsmasq empties the file and writes it again in place whenever a lease changes, which takes 2 ms for 1500 leases. A lease missed here would
- * not be removed, and the next port with its address could not have it for as long as the lease runs. So a file that is empty or ends within a line is read again, for a while.
+ * not be removed, and the next port with its address could not have it for as long as the lease runs. So a file that is empty or ends within a line is read again, for a while: on a busy
+ * machine Dnsmasq may wait for the processor between the two.
  */
-export function wholeText(look: () => { readonly text: string; readonly ageMs: number }, pause: () => void): string {
+export function wholeText(
+  look: () => { readonly text: string; readonly ageMs: number },
+  pause: () => void,
+): { readonly text: string; readonly isWhole: boolean } {
   for (let looks = 1; ; looks += 1) {
     const { text, ageMs } = look();
     const isWhole = text === '' ? ageMs >= writingMs : text.endsWith('\n');
-    if (isWhole || looks === looksMax) return text;
+    if (isWhole || looks === looksMax) return { text, isWhole };
     pause();
   }
 }

@@ -22,11 +22,13 @@ export function openDnsmasq(
   makeDirectories(places);
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
+  let started: () => void = () => undefined;
 
   const host = dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2, isAlone: false }, log);
   const supervised = startDnsmasqSupervisor({
     host: { ...host, start: (onExit) => startWithoutTaps(links, () => host.start(onExit)) },
     gives: 'new leases',
+    started: () => started(),
     log,
     beforeStart() {
       try {
@@ -43,7 +45,7 @@ export function openDnsmasq(
     const there = readFiles(places);
     for (const [tap, files] of kept()) if (!there.has(tap)) writeFiles(places, tap, files);
     const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
-    writeLeaseFile(places, pruneLeases(readLiveLeaseFile(places), isKept(entries)));
+    writeLeaseFile(places, pruneLeases(readLiveLeaseFile(places).text, isKept(entries)));
   }
 
   return {
@@ -51,12 +53,19 @@ export function openDnsmasq(
     readFiles: () => readFiles(places),
     writeFiles: (tap, files) => writeFiles(places, tap, files),
     removeFiles: (tap) => removeFiles(places, tap),
-    leases: () => parseLeases(readLiveLeaseFile(places)),
+    leases() {
+      const { text, isWhole } = readLiveLeaseFile(places);
+      if (!isWhole) throw new Error('Dnsmasq is still writing its lease file, by which a former lease of the port’s address is found');
+      return parseLeases(text);
+    },
     isServing: supervised.isServing,
     keep(files) {
       kept = files;
     },
     reload: () => supervised.reload(),
+    onStart(listener) {
+      started = listener;
+    },
   };
 }
 

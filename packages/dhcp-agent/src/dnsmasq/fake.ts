@@ -55,6 +55,7 @@ export function fakeDnsmasq(files = new Map<string, PortFiles>()): FakeDnsmasq {
     keep: () => undefined,
     isServing: () => true,
     leases: () => [...leaseTable].map(([address, mac]): Lease => ({ address, mac })),
+    onStart: () => undefined,
     reload() {
       calls.reloads += 1;
       readAll();

@@ -85,6 +85,23 @@ describe('DHCPv4', () => {
     expect(dnsmasq.ask(tapOf(1), macOf(1))).toBeUndefined();
   });
 
+  test('a port whose lines Dnsmasq may have refused counts as answered once Dnsmasq has been told to read them again, and that is said', () => {
+    const dnsmasq = fakeDnsmasq();
+    const said: string[] = [];
+    const server = createDnsmasqServer(dnsmasq, (taps) => said.push(`${dnsmasq.calls.reloads} ${[...taps].join()}`));
+    server.serve(tapOf(1), macOf(1), serviceAt(1, 11, 1));
+    server.serve(tapOf(3), macOf(3), serviceAt(3, 13, 1));
+    expect([server.settle(0), said, server.answeredOn(tapOf(1))?.macs]).toEqual([undefined, [], [macOf(1)]]);
+    server.withdraw(tapOf(1));
+    server.serve(tapOf(2), macOf(2), serviceAt(2, 11, 1));
+    expect([dnsmasq.ask(tapOf(2), macOf(2)), server.answeredOn(tapOf(2)), server.answeredOn(tapOf(1))]).toEqual([undefined, undefined, undefined]);
+    expect(server.answeredOn(tapOf(3))).toBeDefined();
+    server.settle(1);
+    expect([said, server.answeredOn(tapOf(2))?.macs]).toEqual([[`1 ${tapOf(2)}`], [macOf(2)]]);
+    dnsmasq.isServing = () => false;
+    expect(server.answeredOn(tapOf(2))).toBeUndefined();
+  });
+
   test('a port that changes again and again is acted on at once, and then once a second', () => {
     const dnsmasq = fakeDnsmasq();
     const server = createDnsmasqServer(dnsmasq);
@@ -167,6 +184,8 @@ describe('DHCPv4', () => {
               restMs = undefined;
               break;
           }
+          for (const [port, service] of wanted)
+            if (server.answeredOn(tapOf(port))) expect(dnsmasq.ask(tapOf(port), macOf(port))?.addresses).toEqual(service.leases);
           restMs = server.settle(nowMs);
           if (!server.isServing()) expect(restMs).toBeLessThanOrEqual(1000);
           for (const [port, service] of server.isServing() ? wanted : []) {

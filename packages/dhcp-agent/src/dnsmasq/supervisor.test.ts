@@ -14,6 +14,7 @@ function setUp(...found: readonly FoundDnsmasq[]) {
   const { log, entries } = recordingLog();
   const alive = new Map<number, () => void>(found.map(({ pid }) => [pid, () => {}]));
   const done: string[] = [];
+  const startedAfter: string[] = [];
   const startedAtMs: number[] = [];
   const state = { livesMs: Number.POSITIVE_INFINITY, startFails: false, is: 'well' as ReturnType<DnsmasqHost['stateOf']>, killMs: 0, isAlone: false };
   let lastPid = 100;
@@ -47,13 +48,22 @@ function setUp(...found: readonly FoundDnsmasq[]) {
     },
     hangUp: ({ pid }) => void done.push(`hang up ${pid}`),
   };
-  const supervised = startDnsmasqSupervisor({ host, gives: 'new leases', beforeStart: () => void done.push('tidy'), log, clock });
+  const supervised = startDnsmasqSupervisor({
+    host,
+    gives: 'new leases',
+    beforeStart: () => void done.push('tidy'),
+    started: () => void startedAfter.push(done.at(-1) ?? ''),
+    log,
+    clock,
+  });
   closing.push(supervised);
   const gapsMs = (): number[] => startedAtMs.slice(1).map((atMs, index) => atMs - startedAtMs[index]!);
   return {
     clock,
     supervised,
     done,
+    /** What was done last, each time that the supervisor reported a start. */
+    startedAfter,
     state,
     end,
     startedAtMs,
@@ -134,14 +144,26 @@ test('a Dnsmasq that is replaced ends only when the next one serves; if that can
   expect(done.filter((what) => what !== 'tidy')).toEqual(['start 101', 'start 102', 'kill 101']);
 });
 
-test('several reloads are one SIGHUP', async () => {
+test('a reload is a SIGHUP at once, so that it comes before any message that follows', async () => {
   const { clock, supervised, done } = setUp();
   supervised.run();
   await supervised.settled();
   supervised.reload();
-  supervised.reload();
+  expect(done.slice(2)).toEqual(['hang up 101']);
   await clock.pass(0);
   expect(done.slice(2)).toEqual(['hang up 101']);
+});
+
+test('each start and each takeover is reported, once Dnsmasq alone answers by the files as they are', async () => {
+  const { clock, supervised, done, startedAfter, end } = setUp(left(7, 'otherwise'), left(8, 'same'));
+  supervised.run();
+  await clock.pass(1000);
+  end(8);
+  expect(supervised.isServing()).toBe(false); // at once, although nothing has reported the end yet
+  await clock.pass(1000);
+  expect(supervised.isServing()).toBe(true);
+  expect(done).toEqual(['kill 7', 'hang up 8', 'tidy', 'start 101']);
+  expect(startedAfter).toEqual(['hang up 8', 'start 101']);
 });
 
 test.each([

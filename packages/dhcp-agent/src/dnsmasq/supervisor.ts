@@ -6,7 +6,7 @@ import type { ProcessIdentity } from '@calico-openstack/kernel/processes/process
 export interface DnsmasqProcess {
   /** Takes Dnsmasq over or starts it. From then on it is restarted whenever it ends. */
   run(): void;
-  /** Makes Dnsmasq read all its files again, once it runs. */
+  /** Sends Dnsmasq the signal to read all its files again: at once if it runs, otherwise when it does. It reads them before any message that reaches it afterwards. */
   reload(): void;
   /** Whether Dnsmasq runs, with its directories, and answers. */
   isServing(): boolean;
@@ -46,6 +46,8 @@ export type SupervisorOptions = {
   readonly gives: 'new leases' | 'names from outside';
   /** Called before each start. A predecessor may still be running, with its files open. */
   readonly beforeStart: () => void;
+  /** Called whenever a Dnsmasq was started or taken over, and reads all files before it answers. */
+  readonly started?: () => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
@@ -88,7 +90,7 @@ function healthCheck(host: DnsmasqHost, log: Logger) {
 
 /** Supervises one Dnsmasq. It does nothing until `run` is called. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: its variables are of one process, and each step changes several
-export function startDnsmasqSupervisor({ host, gives, beforeStart, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
+export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () => undefined, log, clock = systemClock }: SupervisorOptions): DnsmasqProcess {
   let wanted = false;
   let restartWanted = false;
   let reloadWanted = false;
@@ -123,11 +125,13 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, log, clock = 
       running = undefined;
     }
     restartWanted = false;
+    let isNew = reloadWanted;
     if (!running) {
       reloadWanted = false; // it reads everything at its start
       beforeStart();
       running = { ...(await host.start(() => loop.wake())), isChild: true, sinceMs: clock.steadyMs() };
       starts += 1;
+      isNew = true;
     }
     for (const predecessor of predecessors) await host.kill(predecessor);
     predecessors = [];
@@ -135,6 +139,7 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, log, clock = 
       reloadWanted = false;
       host.hangUp(running);
     }
+    if (isNew) started();
     return running.isChild ? lookEveryMs.child : lookEveryMs.takenOver;
   }
 
@@ -173,14 +178,20 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, log, clock = 
     }
   }
 
+  /** Whether Dnsmasq runs alone, with all files read. It looks itself, because the loop learns later that a process has ended. */
+  const isServing = (): boolean =>
+    running !== undefined && predecessors.length === 0 && host.isAlive(running) && !restartWanted && !reloadWanted && !health.isStopped;
   const ask = (change: () => void): void => {
     change();
     loop.wake();
   };
   return {
     run: () => ask(() => (wanted = true)),
-    reload: () => ask(() => (reloadWanted = true)),
-    isServing: () => running !== undefined && !restartWanted && !health.isStopped,
+    reload() {
+      if (isServing()) host.hangUp(running!);
+      else ask(() => (reloadWanted = true));
+    },
+    isServing,
     get restarts() {
       return Math.max(0, starts - 1);
     },
