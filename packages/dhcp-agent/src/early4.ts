@@ -70,8 +70,11 @@ export function createEarlyQuestions(
   { links, portOf, asked, clock = systemClock }: EarlyOptions,
   ask: (linkIndex: number, address: string, question: Uint8Array) => void,
 ): EarlyQuestions & { take(frame: Frame): void } {
-  /** The last message of each link, by the link's index, the oldest first. The name of a new link may not be known yet. */
-  const kept = new Map<number, { readonly question: Question; readonly atMs: number }>();
+  /**
+   * The last message of each link, by the link's index, the oldest first. The name of a new link may not be known yet. Also one that Dnsmasq has got is kept: Dnsmasq may have dropped it, or may
+   * have been ended before it answered.
+   */
+  const kept = new Map<number, { readonly question: Question; readonly atMs: number; hasDnsmasq: boolean }>();
   const ready = new Map<string, Ready>();
 
   function look(tap: string): Ready | undefined {
@@ -88,22 +91,22 @@ export function createEarlyQuestions(
     const port = portOf(tap);
     if (!port || Buffer.compare(mac, macBytes(port.macs[0]!)) !== 0) return;
     now.isPassed = true;
-    asked?.(tap);
     ask(now.index, now.server, message);
   }
 
-  function changed(tap: string): void {
+  function changed(tap: string, again = false): void {
     const now = look(tap);
     const waiting = now && kept.get(now.index);
-    if (!waiting) return;
-    kept.delete(now.index);
-    if (clock.steadyMs() - waiting.atMs < holdMs) handOn(tap, now, waiting.question);
+    if (!waiting || (waiting.hasDnsmasq && !again) || clock.steadyMs() - waiting.atMs >= holdMs) return;
+    if (!waiting.hasDnsmasq) asked?.(tap);
+    waiting.hasDnsmasq = true;
+    handOn(tap, now, waiting.question);
   }
 
-  function keep(linkIndex: number, question: Question): void {
+  function keep(linkIndex: number, question: Question, hasDnsmasq: boolean): void {
     const nowMs = clock.steadyMs();
     kept.delete(linkIndex); // so that the message becomes the last one of the map
-    kept.set(linkIndex, { question, atMs: nowMs });
+    kept.set(linkIndex, { question, atMs: nowMs, hasDnsmasq });
     for (const [index, { atMs }] of kept) {
       if (nowMs - atMs < holdMs) break;
       kept.delete(index);
@@ -111,17 +114,17 @@ export function createEarlyQuestions(
   }
 
   return {
-    changed,
+    changed: (tap) => changed(tap),
     portsChanged() {
-      for (const index of kept.keys()) {
-        const tap = links.knownNameOf(index);
+      for (const [index, { hasDnsmasq }] of kept) {
+        const tap = hasDnsmasq ? undefined : links.knownNameOf(index);
         if (tap !== undefined && isTapName(tap)) changed(tap);
       }
     },
     answered(taps) {
       for (const tap of taps) {
         ready.delete(tap);
-        changed(tap);
+        changed(tap, true);
       }
     },
     take({ linkIndex, bytes }) {
@@ -129,18 +132,19 @@ export function createEarlyQuestions(
       if (!question) return;
       const tap = links.knownNameOf(linkIndex);
       const now = tap !== undefined && isTapName(tap) ? look(tap) : undefined;
-      if (tap === undefined || !now) keep(linkIndex, question);
-      else if (now.isPassed) asked?.(tap);
-      else handOn(tap, now, question);
+      keep(linkIndex, question, now !== undefined);
+      if (tap === undefined || !now) return;
+      asked?.(tap);
+      if (!now.isPassed) handOn(tap, now, question);
     },
     close: () => undefined,
   };
 }
 
 /**
- * A tap on which messages are answered: the host's address there, the link's index, and whether a message was passed since it became ready. The first message that is read after that may have arrived before,
- * because frames wait until they are read. It is passed to Dnsmasq in any case, which answers a message that it gets twice with the same answer. No later one is passed. Otherwise many new
- * guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall behind, and the guests would repeat even more messages.
+ * A tap on which messages are answered: the host's address there, the link's index, and whether a message was passed since it became ready. The first message that is read after that may have
+ * arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers a message that it gets twice with the same answer. No later one is passed. Otherwise
+ * many new guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall behind, and the guests would repeat even more messages.
  */
 type Ready = { readonly server: string; readonly index: number; isPassed: boolean };
 
