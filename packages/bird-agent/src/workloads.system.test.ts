@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Foreign, startFrr, startGobgp } from './testing/foreign.ts';
 import { type Felix, type Guest, plugGuest, startFelix } from './testing/guests.ts';
 import { watchRoutes } from './testing/watch-routes.ts';
-import { openWorld, type TestHost, until, type World } from './testing/world.ts';
+import { openWorld, routerAs, startBirdIn, type TestHost, until, type World } from './testing/world.ts';
 
 const peering = { 4: '169.254.0.179', 6: 'fd12:3456::179' };
 const mayHave = { 4: '10.99.0.0/24', 6: '2001:db8:99:1::/64' };
@@ -39,6 +39,14 @@ const meshSince = async (): Promise<unknown> => Promise.all(['mesh4-host-1', 'me
 
 const accepted = (family: 4 | 6, cidr: string) => ({ [`importV${family}`]: [{ action: 'Accept', cidr, matchOperator: 'In' }] });
 const filter = { ...accepted(4, '10.99.0.0/16'), ...accepted(6, '2001:db8:99::/48') };
+
+/** A router that takes what this host announces, and does nothing with it. */
+const listeningRouter = (): string => `
+log "${world.directory}/router.log" all;
+router id 198.51.100.1;
+protocol device {}
+protocol bgp tor { local as ${routerAs}; neighbor ${a.host4} as 64512; passive; connect delay time 1; ipv4 { import all; export none; }; }
+`;
 
 beforeAll(async () => {
   world = await openWorld(2);
@@ -183,6 +191,15 @@ test('with a filter that accepts everything a guest still takes neither hosts, n
   expect(heard).toContain(`next_hop: ${a.host4}`);
   expect(heard).toContain('local_pref: 100');
   expect(heard).not.toContain('community');
+  // A router gets no LOCAL_PREF. There the longer path keeps the guest from the address of a workload of another rack; a prefix can be no workload's own address.
+  await startBirdIn(world.router.namespace, world.router.bird, listeningRouter());
+  await world.put('bgppeers', 'tor', { node: a.name, peerIP: a.router4, asNumber: routerAs });
+  const pathAtRouter = (prefix: string): Promise<string> =>
+    until(`${prefix} at the router`, async () => /as_path: (.*)/.exec(await world.router.bird.ask(`show route all for ${prefix}`))?.[1]?.trim());
+  expect(await pathAtRouter('203.0.113.7/32')).toBe(`${'64512 '.repeat(11)}65001`);
+  expect(await pathAtRouter(mayHave[4])).toBe('64512 65001');
+  expect(await pathAtRouter(`${gobgpGuest.address4}/32`)).toBe('64512'); // its own address is its port's
+  await world.remove('bgppeers', 'tor');
   await world.put('bgpfilters', 'guests', filter);
   await hasNoRoute(a, '203.0.113.7/32');
 });

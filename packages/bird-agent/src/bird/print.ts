@@ -1,5 +1,5 @@
 // Prints the configuration for BIRD 2. Our own symbols begin with `calico_`, so that none is a keyword of this or a later BIRD.
-import type { IpFamily } from '@calico-openstack/addresses';
+import { addressBits, type IpFamily } from '@calico-openstack/addresses';
 import { blackholeMetric, leavingMetric, shortDigest } from '@calico-openstack/datamodel';
 import { type KeptRuns, keptRuns } from '../kept.ts';
 import type { LogSeverity } from '../resources/bgp-configuration.ts';
@@ -211,11 +211,12 @@ function exportPolicy(family: IpFamily, { nodeAddress, normalRoutePriority, expo
     ),
     '}',
     '',
-    '# External BGP carries no LOCAL_PREF: there the way to a workload that leaves this host is made longer than any way through a fabric to its new host.',
+    '# External BGP carries no LOCAL_PREF: there the way to a workload that leaves this host is made longer than any way through a fabric to its new host, and the way to a single',
+    '# address that a guest announces longer than any way to the workload whose own address that may be.',
     `function calico_step_back${family}(int own)`,
     '{',
-    `  if calico_workload() && krt_metric = ${leavingMetric(normalRoutePriority)} then {`,
-    ...Array.from({ length: leavingPathLength }, () => '    bgp_path.prepend(own);'),
+    `  if (calico_workload() && krt_metric = ${leavingMetric(normalRoutePriority)}) || (${isFromWorkload} && net.len = ${addressBits(family)}) then {`,
+    ...Array.from({ length: steppedBackLength }, () => '    bgp_path.prepend(own);'),
     '  }',
     '}',
     '',
@@ -270,8 +271,8 @@ function importPolicy({ families: configured }: BirdConfiguration): readonly str
   ];
 }
 
-/** How often a host's AS number is added to the path of a workload that leaves it: more often than there are networks on the way through a fabric. */
-const leavingPathLength = 10;
+/** How often a host's AS number is added to the path of a route that others are to beat: more often than there are networks on the way through a fabric. */
+const steppedBackLength = 10;
 
 /** The LOCAL_PREF of routes from guests. It is below that of every workload's own route, so that no guest takes over another's address on any host. It is the same for all guests, so that several may announce one address. */
 const guestLocalPref = 100;
