@@ -7,6 +7,7 @@ function kept(frame: Uint8Array): number {
   let loaded = 0;
   for (let at = 0; ; at += 1) {
     const [code, ifTrue, ifFalse, operand] = guestMessages[at]!;
+    if (code !== 0x15 && (ifTrue !== 0 || ifFalse !== 0)) throw new Error(`instruction ${at} does not jump, and says where to`);
     if (code === 0x06) return Math.min(operand, frame.length);
     if (code === 0x15) at += loaded === operand ? ifTrue : ifFalse;
     else if (code === 0x30) loaded = frame[operand]!;

@@ -1,5 +1,5 @@
 import { addressBytes, linkLocalOf } from '@calico-openstack/addresses';
-import { silentLog } from '@calico-openstack/agent';
+import { recordingLog } from '@calico-openstack/agent';
 import { fakeClock } from '@calico-openstack/agent/fake-clock';
 import { icmp6Frame, parseIcmp6, parseUdp6, udp6Frame } from '@calico-openstack/kernel';
 import { fakeLinks } from '@calico-openstack/kernel/links/fake';
@@ -36,6 +36,7 @@ const solicitation = (sourceMac = mac): Uint8Array =>
 
 function setUp({ isOff = true } = {}) {
   const clock = fakeClock();
+  const { log, entries } = recordingLog();
   const links = fakeLinks({ deliverBy: 'hand' });
   const index = Object.fromEntries(['tap1', 'tap2', 'eth0'].map((name) => [name, links.kernel.add(name, { up: true, mac: 'fe:16:3e:00:00:01' })]));
   for (const name of ['tap1', 'tap2', 'eth0']) links.addAddress(name, 'fe80::1', 64);
@@ -47,13 +48,14 @@ function setUp({ isOff = true } = {}) {
     server: { duid: Uint8Array.of(0, 4), leaseSeconds: 600 },
     portOf: (tap: string) => ports.get(tap),
     isOff: () => isOff,
-    log: silentLog(),
+    log,
     clock,
   };
   const responder = createResponder(options, (linkIndex, bytes) => sent.push({ linkIndex, bytes }));
   closing.push(responder);
   return {
     clock,
+    entries,
     links,
     ports,
     sent,
@@ -174,4 +176,19 @@ test('a port is advertised when it comes and when it changes, twice soon after, 
   links.kernel.deliver();
   changed('tap1');
   expect(await passed(1_000_000)).toBe(0);
+});
+
+test('a guest that declines its address again and again is logged once in ten minutes, and answered each time', async () => {
+  const { hear, replies, clock, entries } = setUp();
+  const toServer = '000200020004';
+  const decline = Buffer.from(`09${rebind.toString('hex', 1, 18)}${toServer}${rebind.toString('hex', 18)}`, 'hex');
+  const warnings = (): number => entries.filter(({ severity, message }) => severity === 'WARNING' && message.includes('declines')).length;
+  for (let count = 0; count < 3; count += 1) hear('tap1', question({ payload: decline }));
+  expect([replies().length, warnings()]).toEqual([3, 1]);
+  await clock.pass(599_999);
+  hear('tap1', question({ payload: decline }));
+  expect(warnings()).toBe(1);
+  await clock.pass(1);
+  hear('tap1', question({ payload: decline }));
+  expect([replies().length, warnings()]).toEqual([5, 2]);
 });
