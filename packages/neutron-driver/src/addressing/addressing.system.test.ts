@@ -190,7 +190,9 @@ describe('a port', () => {
   test.each(pairs)('is refused the address pair of %s', async (_, address, reason) => {
     const allowed_address_pairs = [{ ip_address: '10.66.0.201' }, { ip_address: address() }];
     const answer = await member.request('PUT', `ports/${attacker}`, { port: { allowed_address_pairs } });
-    expect(answer).toMatchObject({ status: 409, body: expect.stringMatching(reason) });
+    // Newer releases of Neutron refuse by themselves what holds multicast addresses.
+    const neutrons = process.env['LAB_NEUTRON'] !== undefined && answer.status === 400;
+    expect(answer).toMatchObject(neutrons ? { body: expect.stringMatching(/multicast/i) } : { status: 409, body: expect.stringMatching(reason) });
   });
 
   test('that is refused a pair is unchanged; a new one is not created', async () => {
