@@ -83,6 +83,25 @@ class RowsTest(unittest.TestCase):
         self.assertEqual([ip["floating_ip_address"] for ip in answer["floating_ips"]], ["203.0.113.9"])
         self.assertEqual([(policy["id"], policy["rules"][0]["type"], policy["rules"][0]["max_kbps"]) for policy in answer["qos_policies"]], [("q", "bandwidth_limit", 1000)])
 
+    def test_a_ports_rows_are_read_by_one_statement_and_have_the_types_of_their_columns(self) -> None:
+        self.insert(models_v2.Network, id="n", name="7", mtu=1450, admin_state_up=False)
+        self.port("p", name="1", standard_attr_id=77)
+        self.insert(models_v2.Subnet, id="s", network_id="n", ip_version=6, cidr="2001:db8::/64", gateway_ip=None, enable_dhcp=False)
+        for ip in ("2001:db8::8", "2001:db8::7"):
+            self.insert(models_v2.IPAllocation, port_id="p", ip_address=ip, subnet_id="s", network_id="n")
+        self.insert(securitygroup.SecurityGroup, id="g", name="true", stateful=False)
+        self.insert(securitygroup.SecurityGroupPortBinding, port_id="p", security_group_id="g")
+        statements: List[str] = []
+        sa.event.listen(self.connection, "before_cursor_execute", lambda _connection, _cursor, statement, *_rest: statements.append(statement))
+        answer = rows._rows(self.reader, {**NOTHING, "ports": ["p"]})
+        self.assertEqual(len(statements), 1, statements)
+        (port,), (network,), (subnet,), (group,) = (answer[kind] for kind in ("ports", "networks", "subnets", "security_groups"))
+        self.assertEqual([port[name] for name in ("name", "admin_state_up", "standard_attr_id", "ip_allocation")], ["1", True, 77, None])
+        self.assertEqual([ip["ip_address"] for ip in port["fixed_ips"]], ["2001:db8::7", "2001:db8::8"])
+        self.assertEqual([network[name] for name in ("name", "mtu", "admin_state_up")], ["7", 1450, False])
+        self.assertEqual([subnet[name] for name in ("ip_version", "gateway_ip", "enable_dhcp")], [6, None, False])
+        self.assertEqual([group[name] for name in ("name", "stateful")], ["true", False])
+
     def test_a_profile_that_is_not_a_json_object_is_empty_as_in_neutron(self) -> None:
         for stored in ('{"a": [[', "[1]", "7", "[" * 4000, ""):
             self.assertEqual(rows._json(stored), {}, stored[:10])
