@@ -97,14 +97,23 @@ export function openStack(processes: Processes, on: Joined, keystone: Keystone, 
   };
   let token: Promise<string> | undefined;
 
+  /** The token, for which the first request logs in. A failed login is forgotten, so the next request logs in again. */
+  function loggedIn(): Promise<string> {
+    if (token !== undefined) return token;
+    const begun = login(keystone.socket, processes.signal);
+    token = begun;
+    begun.catch(() => {
+      if (token === begun) token = undefined;
+    });
+    return begun;
+  }
+
   async function ask(socket: string, method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<HttpAnswer> {
-    token ??= login(keystone.socket, processes.signal);
-    const asked = token;
+    const asked = loggedIn();
     const answer = await http({ socket, method, path, body, headers: { 'X-Auth-Token': await asked, ...headers }, signal: processes.signal });
     if (answer.status !== 401) return answer;
     if (token === asked) token = undefined; // the token has expired, or Keystone was set up anew
-    token ??= login(keystone.socket, processes.signal);
-    return await http({ socket, method, path, body, headers: { 'X-Auth-Token': await token, ...headers }, signal: processes.signal });
+    return await http({ socket, method, path, body, headers: { 'X-Auth-Token': await loggedIn(), ...headers }, signal: processes.signal });
   }
 
   /** Sends a request and returns the only member of its answer. Rejects with API_REFUSED and what the service says. */
