@@ -421,6 +421,47 @@ test('etcd is asked before a commit where it gets a change or the checks need it
   await expect(asked.announced.before(peer, unchanged([]))).rejects.toMatchObject({ code: 'ETCD_UNAVAILABLE' });
 });
 
+test('etcd is asked once before both halves of a binding, and again where the first half is a second ago, of another port, or was followed by a second half', async () => {
+  let questions = 0;
+  const { etcd } = fakeEtcd();
+  const counting: Etcd = {
+    ...etcd,
+    transact: (...args) => {
+      questions += 1;
+      return etcd.transact(...args);
+    },
+  };
+  const { announced, clock } = withParts({ etcd: counting });
+  const unbound = apiPort({ ...boundPort, bindings: [bindingRow('h1', 'unbound')] });
+  const asked = async (...[id, original, current]: [string, ReturnType<typeof apiPort>, ReturnType<typeof apiPort>]): Promise<number> => {
+    questions = 0;
+    await announced.before(peer, announcement('port', id, original, current));
+    return questions;
+  };
+  const free = apiPort({ ...boundPort, bindings: [] });
+  const first = (id = 'p'): Promise<number> => asked(id, free, unbound);
+  const second = (id = 'p'): Promise<number> => asked(id, unbound, apiPort(boundPort));
+  expect([await first(), await second(), await second()]).toEqual([1, 0, 1]);
+  expect([await first(), await second('q'), await second()]).toEqual([1, 1, 0]);
+  await first();
+  await clock.pass(1000);
+  expect(await second()).toBe(0);
+  await first();
+  await clock.pass(1001);
+  expect(await second()).toBe(1);
+  await first();
+  expect(await asked('p', unbound, apiPort({ ...boundPort, bindings: [bindingRow('h2')] }))).toBe(1);
+});
+
+test('before the second half of a binding, etcd is asked where it did not answer for the first', async () => {
+  const { announced, setDown } = withParts();
+  const unbound = apiPort({ ...boundPort, bindings: [bindingRow('h1', 'unbound')] });
+  const refused = { code: 'ETCD_UNAVAILABLE' };
+  setDown(true);
+  await expect(announced.before(peer, announcement('port', 'p', null, unbound))).rejects.toMatchObject(refused);
+  await expect(announced.before(peer, announcement('port', 'p', unbound, apiPort(boundPort)))).rejects.toMatchObject(refused);
+});
+
 test('a refusal says for how many seconds etcd did not answer', async () => {
   const { etcd } = fakeEtcd();
   const { announced, clock } = withParts({ etcd: { ...etcd, transact: () => new Promise(() => undefined) } });

@@ -6,7 +6,7 @@ import { type Etcd, EtcdError } from '@calico-openstack/etcd';
 import type { AddressChecks } from './addressing/check.ts';
 import type { RowsSource } from './rows.ts';
 import type { StatelessGroups } from './stateless-groups.ts';
-import { type Announcement, derive, floatingIpPorts, parseAnnouncement } from './sync/announcement.ts';
+import { type Announcement, bindingHalf, derive, floatingIpPorts, parseAnnouncement } from './sync/announcement.ts';
 import type { Journal } from './sync/journal.ts';
 import type { Keys } from './sync/plan.ts';
 import { type Sync, SyncError, type SyncResult } from './sync/sync.ts';
@@ -26,7 +26,7 @@ export type AnnouncementsOptions = {
   readonly etcdTimeoutMs: number;
   readonly patience: Patience;
   readonly log: Logger;
-  readonly clock?: Pick<Clock, 'nowMs' | 'pause'>;
+  readonly clock?: Pick<Clock, 'nowMs' | 'steadyMs' | 'pause'>;
   /** Called when the journal has something to do. */
   readonly onJournal: () => void;
   /** Called when a port's status may have changed without a report of Felix: it was bound, unbound or bound again, and Neutron itself has set it to DOWN, or its addresses or floating IPs changed. */
@@ -49,6 +49,9 @@ const never = Number.MAX_SAFE_INTEGER;
 /** How long to wait for the second half of a binding. After that, the first half is checked by itself, because a worker may have died between them. */
 const halfwayMs = 10_000;
 
+/** How long the answer that etcd gave before the first half of a binding holds for the second half. */
+const halvesApartMs = 1_000;
+
 /** The daemon's answers to announcements, for all connections. `before` and `after` throw Refusal, whose message Neutron shows to the API's user. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: the two halves of an announcement share its marks and what is known of etcd
 export function createAnnouncements(options: AnnouncementsOptions) {
@@ -57,6 +60,8 @@ export function createAnnouncements(options: AnnouncementsOptions) {
   const marks = new Map<string, Peer>();
   let probe: Promise<void> | undefined;
   let answering = true;
+  /** When etcd answered before the first half of a binding, by port. */
+  const halves = new Map<string, number>();
 
   /** Makes etcd carry out a write that changes nothing. All calls during it share it. */
   function etcdAnswers(): Promise<void> {
@@ -64,6 +69,16 @@ export function createAnnouncements(options: AnnouncementsOptions) {
       probe = undefined;
     });
     return probe;
+  }
+
+  /**
+   * Whether this is the second half of a binding, and etcd has just answered for the first. Then the transaction need not wait for etcd again: by refusing the second half, the port would
+   * not become what it was before, but remain without a binding.
+   */
+  function isAnswered(announcement: Announcement): boolean {
+    const oldestMs = clock.steadyMs() - halvesApartMs;
+    for (const [port, answeredMs] of halves) if (answeredMs < oldestMs) halves.delete(port);
+    return bindingHalf(announcement) === 'second' && halves.delete(announcement.id ?? '');
   }
 
   async function ask(): Promise<void> {
@@ -83,7 +98,10 @@ export function createAnnouncements(options: AnnouncementsOptions) {
     const refused = refusal ?? options.stateless.refusal(announcement);
     if (refused !== undefined && !announcement.rollback) throw new Refusal('REFUSED', refused);
     if (!announcement.rollback) {
-      if (changes.length > 0 || checks.asks(announcement)) await etcdAnswers().catch(refuseWithoutEtcd);
+      if (checks.asks(announcement) || (changes.length > 0 && !isAnswered(announcement))) {
+        await etcdAnswers().catch(refuseWithoutEtcd);
+        if (bindingHalf(announcement) === 'first') halves.set(announcement.id ?? '', clock.steadyMs());
+      }
       await checks.before(announcement, options.sourceOf(peer)).catch(refuseWithoutEtcd);
     }
     if (changes.length === 0) return;

@@ -41,10 +41,11 @@ const changed = (original: Row | null, current: Row | null, name: string): boole
   original !== null && current !== null && !sameContent(original[name] ?? null, current[name] ?? null);
 
 /** Derives the changes. Pure. Objects of unknown kinds are ignored. */
-export function derive({ kind, id, original, current }: Announcement, phase: 'before' | 'after'): Derived {
+export function derive(announcement: Announcement, phase: 'before' | 'after'): Derived {
+  const { kind, id, original, current } = announcement;
   switch (kind) {
     case 'port':
-      return id === null ? nothing : portChanges(id, original, current, phase);
+      return id === null ? nothing : portChanges(announcement, id, phase);
     case 'subnet':
       return id === null ? nothing : subnetChanges(id, original, current);
     case 'network':
@@ -82,7 +83,8 @@ const bookkeeping = new Set([
   'resource_request',
 ]);
 
-function portChanges(id: string, original: Row | null, current: Row | null, phase: 'before' | 'after'): Derived {
+function portChanges(announcement: Announcement, id: string, phase: 'before' | 'after'): Derived {
+  const { original, current } = announcement;
   const slots = mergeSlots(portSlots(original), portSlots(current));
   if (slots.length === 0) return nothing; // not a VM's port, neither before nor after
   if (original && current) {
@@ -90,11 +92,21 @@ function portChanges(id: string, original: Row | null, current: Row | null, phas
     if ([...names].every((name) => bookkeeping.has(name) || !changed(original, current, name))) return nothing;
   }
   // The port is bound next, which is announced separately. But only before this first half can the whole port still be refused.
-  const halfway = phase === 'after' && field(current, 'binding:vif_type') === 'unbound' && field(current, 'binding:host_id') !== '';
+  const halfway = phase === 'after' && bindingHalf(announcement) === 'first';
   // A new port that is not bound yet has no endpoint.
   if (halfway && !original) return nothing;
   return { changes: [{ kind: 'port', id, slots }], ...(halfway && { halfway }) };
 }
+
+/** Which half of a port's binding this is: Neutron first stores the host, and then, in a transaction of its own, the result of binding the port there. */
+export function bindingHalf({ kind, original, current }: Announcement): 'first' | 'second' | undefined {
+  const host = field(current, 'binding:host_id');
+  if (kind !== 'port' || host === '') return undefined;
+  if (isUnbound(current)) return 'first';
+  return isUnbound(original) && field(original, 'binding:host_id') === host ? 'second' : undefined;
+}
+
+const isUnbound = (port: Row | null): boolean => field(port, 'binding:vif_type') === 'unbound';
 
 /** The places where a port with these fields may have endpoints. */
 function portSlots(port: Row | null): readonly Slot[] {
