@@ -181,6 +181,9 @@ async function depose(fault: 'depose' | 'outlast', cloud: Cloud, servers: readon
   );
   await cloud.portReport('cmp-1', deviceId, port.id, 'up');
   await becomes('ACTIVE');
+  // Otherwise the leader could be stopped between this write and its log line, which would then look like a write of its later self.
+  const written = `port=${port.id} host=cmp-1 status=ACTIVE`;
+  await until('the log line of this write', () => servers.some((server) => server.driver.said().includes(written)) || undefined, patience);
   const pid = driver.pid()!;
   stopped.add(pid);
   try {
@@ -195,7 +198,7 @@ async function depose(fault: 'depose' | 'outlast', cloud: Cloud, servers: readon
   }
   const before = driver.said().length;
   await until('the old leader to know that it leads no longer', () => /no longer elected/.test(driver.said()) || undefined, patience);
-  expect(driver.said().slice(before)).not.toContain(`port=${port.id} host=cmp-1 status=ACTIVE`);
+  expect(driver.said().slice(before)).not.toContain(written);
   expect((await openstack.get('port', port.id)).status).toBe('DOWN');
   await until('the port to be deleted', async () => (await openstack.request('DELETE', `ports/${port.id}`)).status < 500 || undefined, patience);
 }
