@@ -305,7 +305,7 @@ describe('what reaches etcd', () => {
       expect([Object.keys(left), await migrations(port.id)], order).toEqual([[order === 'aborted' ? from : to], []]);
       if (order === 'aborted') expect(left[from]).toEqual(source);
     }
-  });
+  }, 300_000);
 
   test('a live migration to a host without a living Felix is refused when Nova asks for the binding, and nothing of it is left', async () => {
     const { openstack, lab } = cloud;
