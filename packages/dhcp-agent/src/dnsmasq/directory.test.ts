@@ -1,5 +1,9 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { wholeText } from './directory.ts';
+import { placesIn } from './command.ts';
+import { makeDirectories, readLiveLeaseFile, wholeText, writeLeaseFile } from './directory.ts';
 
 /** Reads a file that shows these texts one after the other, and the last one for ever. Returns the text that was read, whether it counts as whole, and the number of readings. */
 function read(texts: readonly string[], ageMs = 0): readonly [string, boolean, number] {
@@ -19,4 +23,17 @@ test('a lease file that has been empty for long counts as empty; one that stays 
   expect(read([''], 60_000)).toEqual(['', true, 1]);
   expect(read([''])).toEqual(['', false, expect.any(Number)]);
   expect(read(['a\nb'])).toEqual(['a\nb', false, expect.any(Number)]);
+});
+
+test('the new, empty lease file of a Dnsmasq that was just started is whole, and no longer when Dnsmasq has changed it', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'dhcp-leases-'));
+  chmodSync(directory, 0o755);
+  const places = placesIn(directory);
+  makeDirectories(places);
+  const writtenMs = writeLeaseFile(places, '');
+  expect(readLiveLeaseFile(places, writtenMs)).toEqual({ text: '', isWhole: true });
+  expect(readLiveLeaseFile(places).isWhole).toBe(false);
+  writeFileSync(places.leases, '17955');
+  expect(readLiveLeaseFile(places, writtenMs)).toEqual({ text: '17955', isWhole: false });
+  rmSync(directory, { recursive: true });
 });

@@ -85,12 +85,17 @@ const writingMs = 1000;
 const lookAgainMs = 2;
 const looksMax = 50;
 
-/** The text of the lease file while Dnsmasq may be writing it, and whether it is whole. */
-export function readLiveLeaseFile(places: Places): { readonly text: string; readonly isWhole: boolean } {
-  return wholeText(
-    () => ({ text: readLeaseFile(places), ageMs: Date.now() - (statSync(places.leases, { throwIfNoEntry: false })?.mtimeMs ?? 0) }),
-    () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookAgainMs),
-  );
+/**
+ * The text of the lease file while Dnsmasq may be writing it, and whether it is whole.
+ * @param writtenMs what `writeLeaseFile` returned for the Dnsmasq that runs: as long as the file has this time, Dnsmasq has written nothing, and even a new, empty file is whole
+ */
+export function readLiveLeaseFile(places: Places, writtenMs?: number): { readonly text: string; readonly isWhole: boolean } {
+  const look = () => {
+    const text = readLeaseFile(places);
+    const changedMs = statSync(places.leases, { throwIfNoEntry: false })?.mtimeMs;
+    return { text, ageMs: changedMs === undefined || changedMs === writtenMs ? Number.POSITIVE_INFINITY : Date.now() - changedMs };
+  };
+  return wholeText(look, () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookAgainMs));
 }
 
 /**
@@ -110,8 +115,11 @@ export function wholeText(
   }
 }
 
-/** Writes the lease file for the Dnsmasq that starts next: a running one has the former file open. */
-export const writeLeaseFile = (places: Places, text: string): void => replaceFile(places.leases, `${places.leases}.new`, text);
+/** Writes the lease file for the Dnsmasq that starts next: a running one has the former file open. Returns the time that the file has, in milliseconds since 1970. */
+export function writeLeaseFile(places: Places, text: string): number {
+  replaceFile(places.leases, `${places.leases}.new`, text);
+  return statSync(places.leases).mtimeMs;
+}
 
 function replaceFile(path: string, temporary: string, text: string): void {
   try {

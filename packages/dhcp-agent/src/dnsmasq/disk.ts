@@ -23,6 +23,8 @@ export function openDnsmasq(
   if (options.logDirectory !== undefined) makeLogDirectory(options.logDirectory);
   let kept: () => Iterable<readonly [string, PortFiles]> = () => [];
   let started: () => void = () => undefined;
+  /** The time of the lease file that was written for the Dnsmasq that runs; undefined when that one was taken over. */
+  let writtenMs: number | undefined;
 
   const host = dnsmasqHost({ program, arguments: dnsmasqArguments(places, options), pidFile: places.pid, watchedDirectories: 2, isAlone: false }, log);
   const supervised = startDnsmasqSupervisor({
@@ -45,7 +47,7 @@ export function openDnsmasq(
     const there = readFiles(places);
     for (const [tap, files] of kept()) if (!there.has(tap)) writeFiles(places, tap, files);
     const entries = [...readFiles(places).values()].flatMap(({ host }) => parseHost(host) ?? []);
-    writeLeaseFile(places, pruneLeases(readLiveLeaseFile(places).text, isKept(entries)));
+    writtenMs = writeLeaseFile(places, pruneLeases(readLiveLeaseFile(places, writtenMs).text, isKept(entries)));
   }
 
   return {
@@ -54,7 +56,7 @@ export function openDnsmasq(
     writeFiles: (tap, files) => writeFiles(places, tap, files),
     removeFiles: (tap) => removeFiles(places, tap),
     leases() {
-      const { text, isWhole } = readLiveLeaseFile(places);
+      const { text, isWhole } = readLiveLeaseFile(places, writtenMs);
       if (!isWhole) throw new Error('Dnsmasq is still writing its lease file, by which a former lease of the port’s address is found');
       return parseLeases(text);
     },

@@ -5,7 +5,7 @@ import type { Lease } from './leases.ts';
 
 /** The MACs of former leases. */
 export interface FormerLeases {
-  /** The MACs that any of these addresses is leased to. The addresses may be leased from now on. */
+  /** The MACs that any of these addresses is leased to. The addresses may be leased from now on. @throws when the leases cannot be read, until they are outdated */
   macsOf(addresses: readonly IpAddress[]): readonly string[];
   /** Makes the next call read the leases again. */
   outdated(): void;
@@ -17,12 +17,20 @@ const leasedAtLeast = 4096;
 /** Reads the leases only for addresses that may be leased, and once until they are outdated. @param ports the served ports, whose addresses may be leased */
 export function formerLeases(read: () => readonly Lease[], ports: ReadonlyMap<string, HostEntry>): FormerLeases {
   let leases: readonly Lease[] | undefined;
+  /** Why the leases cannot be read. Reading them may take long, so it is not tried again for the next port. */
+  let failure: { readonly error: unknown } | undefined;
   /** The addresses that may be leased. Any other was not served since the leases were read first, so nobody has it, and they need not be read for it. */
   let leased = new Set<string>();
   let mostLeased = -1;
 
   function current(): readonly Lease[] {
-    leases ??= read();
+    if (failure) throw failure.error;
+    try {
+      leases ??= read();
+    } catch (error) {
+      failure = { error };
+      throw error;
+    }
     return leases;
   }
 
@@ -39,6 +47,7 @@ export function formerLeases(read: () => readonly Lease[], ports: ReadonlyMap<st
     },
     outdated() {
       leases = undefined;
+      failure = undefined;
     },
   };
 }
