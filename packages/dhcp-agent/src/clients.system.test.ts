@@ -1,11 +1,9 @@
 // Tests every exchange of DHCPv4 with two independent clients, busybox's udhcpc and ISC's dhclient, and with messages byte by byte where clients take long or have no way.
-import { addressBytes } from '@calico-openstack/addresses';
-import { arpFrame } from '@calico-openstack/kernel/testing/frames';
-import { openWire } from '@calico-openstack/kernel/testing/wire';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { dhclient4, type LeaseHolder, leaseOnce, udhcpc } from './testing/clients.ts';
 import { port } from './testing/etcd-values.ts';
 import { subnet } from './testing/facts.ts';
+import { holdsOnce } from './testing/holder.ts';
 import { type RawGuest, rawGuest } from './testing/raw-dhcp.ts';
 import { openWorld, type World } from './testing/world.ts';
 
@@ -58,30 +56,12 @@ describe('udhcpc', () => {
 
   test('that finds its address taken declines it, and has it as soon as it is free', async () => {
     const guest = await plainGuest();
-    const index = Number(world.host('cat', `/sys/class/net/${guest.tap}/ifindex`));
-    const wire = openWire(world.namespace);
-    // Somebody answers the client's first question whether its address is taken (an ARP request from 0.0.0.0).
-    let answered = 0;
-    const somebody = setInterval(() => {
-      for (const { interfaceIndex, frame } of wire.receive()) {
-        const isProbe =
-          interfaceIndex === index &&
-          Buffer.from(frame.subarray(12, 22)).toString('hex') === '08060001080006040001' &&
-          frame.subarray(28, 32).every((byte) => byte === 0);
-        if (!isProbe || answered > 0) continue;
-        answered += 1;
-        wire.send(
-          index,
-          arpFrame({ operation: 2, senderMac: 'fa:16:3e:00:00:99', sender: addressBytes(own), targetMac: port(1).mac, target: addressBytes('0.0.0.0') }),
-        );
-      }
-    }, 1);
+    const somebody = holdsOnce(world, port(1));
     try {
       expect(await holder(guest, { attempts: 60, arguments: ['-a2000'] }).next()).toMatchObject({ event: 'bound', ip: own });
-      expect(answered).toBe(1);
+      expect(somebody.answered).toBe(1);
     } finally {
-      clearInterval(somebody);
-      wire.close();
+      somebody.close();
     }
   });
 });

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { leaseOnce } from './testing/clients.ts';
 import { port } from './testing/etcd-values.ts';
+import { holdsOnce } from './testing/holder.ts';
 import { type Dhcpcd, openDhcpcd, startNetworkd } from './testing/os-clients.ts';
 import { type Guest, openWorld, type World } from './testing/world.ts';
 
@@ -78,6 +79,19 @@ test('dhcpcd and systemd-networkd whose server does not hear their renewals rebi
     await networkd.stop();
     await world.killAgent();
     await world.startAgent();
+  }
+});
+
+test('dhcpcd that finds its address taken declines it, and has it as soon as it is free', async () => {
+  const guest = await world.guestOf(port(1));
+  const client = clientIn(guest);
+  const somebody = holdsOnce(world, port(1));
+  try {
+    client.start({ family: 4, probes: true });
+    expect(await client.next('BOUND')).toMatchObject({ new_ip_address: own });
+    expect(somebody.answered).toBe(1);
+  } finally {
+    somebody.close();
   }
 });
 

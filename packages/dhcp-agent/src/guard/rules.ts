@@ -6,8 +6,13 @@ import type { NftChain, NftRule, Statement, Verdict } from '@calico-openstack/ke
 export const guardTable = { family: 'inet', name: 'calico-dhcp-agent' } as const;
 
 const [udp, ipv4, ipv6] = [17, 2, 10];
-/** Option 53 (message type), one byte: DHCPDECLINE. Every client writes its message's type first; a client that does not can only shut out itself. */
-const declines = Uint8Array.of(53, 1, 4);
+/**
+ * Option 53 (message type), one byte: DHCPDECLINE. Clients write it first, and dhcpcd behind option 50 (the requested address, four bytes). Options may have any order (RFC 2132 2), but rules
+ * cannot walk through them: a client with another order shuts itself out, and nobody else.
+ */
+const declines = [53, 1, 4] as const;
+const requestedAddress = [50, 4] as const;
+const declined = 'an address that is declined would be offered to nobody';
 
 const verdict = (value: Verdict): Statement => ({ is: 'verdict', ...value });
 const drop = verdict({ verdict: 'drop' });
@@ -35,7 +40,8 @@ export const guardChains: readonly NftChain[] = [
     name: 'from-tap',
     rules: [
       rule('a relay would get the answer', ...toPort(ipv4, 67), { is: 'match', field: 'dhcp giaddr', value: new Uint8Array(4), negate: true }, drop),
-      rule('an address that is declined would be offered to nobody', ...toPort(ipv4, 67), { is: 'match', field: 'dhcp first option', value: declines }, drop),
+      rule(declined, ...toPort(ipv4, 67), equal('dhcp first option', ...declines), drop),
+      rule(declined, ...toPort(ipv4, 67), equal('dhcp first option head', ...requestedAddress), equal('dhcp second option', ...declines), drop),
       rule('heard and answered before these rules, by this agent alone', ...toPort(ipv6, 547), drop),
     ],
   },

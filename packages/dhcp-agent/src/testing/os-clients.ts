@@ -27,8 +27,8 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   await ended;
 }
 
-/** How dhcpcd is started: for one family or both, and with more arguments. */
-export type DhcpcdOptions = { readonly family?: 4 | 6; readonly arguments?: readonly string[] };
+/** How dhcpcd is started: for one family or both, whether it asks by ARP if its address is taken, which takes seconds, and with more arguments. */
+export type DhcpcdOptions = { readonly family?: 4 | 6; readonly probes?: boolean; readonly arguments?: readonly string[] };
 
 /** A guest's dhcpcd. What it remembers outlasts a stop. */
 export interface Dhcpcd {
@@ -64,8 +64,8 @@ export function openDhcpcd(guest: Guest): Dhcpcd {
   let said = '';
   const client: Dhcpcd = {
     leaseFile: join(state, 'eth0.lease'),
-    start({ family, arguments: more = [] } = {}) {
-      const lines = ['duid', 'ia_na', 'noipv6rs', 'nodelay', 'option domain_name_servers, classless_static_routes, domain_name', 'noarp'];
+    start({ family, probes = false, arguments: more = [] } = {}) {
+      const lines = ['duid', 'ia_na', 'noipv6rs', 'nodelay', 'option domain_name_servers, classless_static_routes, domain_name', ...(probes ? [] : ['noarp'])];
       writeFileSync(configuration, `${lines.join('\n')}\n`);
       const words = ['-B', ...(family === undefined ? [] : [`-${family}`]), '-f', configuration, '-c', hook, ...more, 'eth0'];
       child = runIn(guest, { '/var/lib/dhcpcd': state, '/run/dhcpcd': run }, ['dhcpcd', ...words]);

@@ -62,13 +62,9 @@ const fields: { readonly [Name in Field]: FieldFacts } = {
   'nd target': { ...payload(transportLayer, 8, 'ipv6_addr', icmpv6), text: '@th,64,128' },
   'dhcp giaddr': { ...payload(transportLayer, 32, 'ipv4_addr', {}), text: '@th,256,32' },
   'dhcp chaddr': { ...payload(transportLayer, 36, 'ether_addr', {}), text: '@th,288,48' },
-  'dhcp first option': {
-    type: undefined,
-    widthBytes: 3,
-    needs: {},
-    load: (dreg) => ({ name: 'payload', values: { dreg, base: transportLayer, offset: 248, length: 3 } }),
-    text: '@th,1984,24',
-  },
+  'dhcp first option': transportBytes(248, 3),
+  'dhcp first option head': transportBytes(248, 2),
+  'dhcp second option': transportBytes(254, 3),
   'dhcp6 type': { ...payload(transportLayer, 8, 'inet_proto', {}), text: '@th,64,8' },
   'arp operation': payload(networkLayer, 6, 'arp_op', arp),
   'arp saddr ether': payload(networkLayer, 8, 'ether_addr', arp),
@@ -100,6 +96,12 @@ function ct(key: number, type: DataType, direction?: number): FieldFacts {
 function payload(base: number, offset: number, type: DataType, needs: Dependency): FieldFacts {
   const length = widthOf(type);
   return { type, widthBytes: length, needs, load: (dreg) => ({ name: 'payload', values: { dreg, base, offset, length } }) };
+}
+
+/** Bytes of the transport header or of what follows it, for which nft has no type. */
+function transportBytes(offset: number, widthBytes: number): FieldFacts {
+  const load: FieldFacts['load'] = (dreg) => ({ name: 'payload', values: { dreg, base: transportLayer, offset, length: widthBytes } });
+  return { type: undefined, widthBytes, needs: {}, load, text: `@th,${offset * 8},${widthBytes * 8}` };
 }
 
 function fib(result: number, flags: number, type: DataType): FieldFacts {

@@ -61,9 +61,11 @@ export type Field =
   | 'icmp code'
   | 'icmpv6 type'
   | 'icmpv6 code'
-  | 'dhcp giaddr' // BOOTP's relay address: 4 bytes at 32 of the UDP header; for this and the next three fields, the rule must have matched UDP and the port before
+  | 'dhcp giaddr' // BOOTP's relay address: 4 bytes at 32 of the UDP header; for this and the next five fields, the rule must have matched UDP and the port before
   | 'dhcp chaddr' // BOOTP's client hardware address: 6 bytes at 36
   | 'dhcp first option' // code, length and first byte of the option behind DHCP's cookie: 3 bytes at 248
+  | 'dhcp first option head' // code and length of that option: 2 bytes at 248
+  | 'dhcp second option' // code, length and first byte of the option behind a first one of four bytes: 3 bytes at 254
   | 'dhcp6 type' // DHCPv6's message type: 1 byte at 8
   | 'nd target' // the target of a neighbour solicitation or advertisement: 16 bytes at 8; the rule must have matched the icmpv6 type before
   | 'arp operation' // 2 bytes at 6

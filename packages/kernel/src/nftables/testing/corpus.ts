@@ -41,6 +41,7 @@ const inetMatches: readonly (readonly Statement[])[] = [
   [protocol(17), match('th dport', port(67)), match('dhcp giaddr', addressBytes('0.0.0.0'))],
   [protocol(17), match('th dport', port(67)), match('dhcp chaddr', mac)],
   [protocol(17), match('th dport', port(67)), match('dhcp first option', bytes(53, 1, 4))],
+  [protocol(17), match('th dport', port(67)), match('dhcp first option head', bytes(50, 4)), match('dhcp second option', bytes(53, 1, 4))],
   [protocol(17), match('th dport', port(547)), match('dhcp6 type', bytes(6))],
   [match('icmp type', bytes(8)), match('icmp code', bytes(0))],
   [match('icmpv6 type', bytes(135)), match('icmpv6 code', bytes(0)), match('nd target', linkLocal)],
