@@ -10,11 +10,18 @@ import { ip } from './testing/facts.ts';
 
 const mac = 'fa:16:3e:00:00:01';
 const macBytes = [0xfa, 0x16, 0x3e, 0, 0, 1];
-type Some = { readonly type?: number; readonly chaddr?: readonly number[]; readonly giaddr?: number; readonly destinationPort?: number; readonly op?: number };
+type Some = {
+  readonly type?: number;
+  readonly chaddr?: readonly number[];
+  readonly giaddr?: number;
+  readonly destinationPort?: number;
+  readonly op?: number;
+  readonly options?: readonly number[];
+};
 
-function question({ type = 1, chaddr = macBytes, giaddr = 0, destinationPort = 67, op = 1 }: Some = {}): Uint8Array {
+function question({ type = 1, chaddr = macBytes, giaddr = 0, destinationPort = 67, op = 1, options = [53, 1, type] }: Some = {}): Uint8Array {
   const fixed = [op, 1, 6, 0, 1, 2, 3, 4, ...new Array<number>(16).fill(0), 0, 0, 0, giaddr, ...chaddr, ...new Array<number>(202).fill(0)];
-  const payload = Uint8Array.from([...fixed, 0x63, 0x82, 0x53, 0x63, 53, 1, type, 255]);
+  const payload = Uint8Array.from([...fixed, 0x63, 0x82, 0x53, 0x63, ...options, 255]);
   const [source, destination] = [Uint8Array.of(0, 0, 0, 0), Uint8Array.of(255, 255, 255, 255)];
   return frame({ sourceMac: mac, destinationMac: 'ff:ff:ff:ff:ff:ff', source, destination, protocol: 17, sourcePort: 68, destinationPort, payload });
 }
@@ -51,6 +58,18 @@ function setUp() {
     },
   };
 }
+
+test.each([
+  { what: 'behind the requested address, as dhcpcd writes it', options: [50, 4, 10, 65, 0, 11, 53, 1, 3], isQuestion: true },
+  { what: 'behind padding', options: [0, 0, 53, 1, 1], isQuestion: true },
+  { what: 'twice, of which the first counts', options: [53, 1, 4, 53, 1, 1], isQuestion: false },
+  { what: 'only within another option', options: [61, 3, 53, 1, 1], isQuestion: false },
+  { what: 'with another length', options: [53, 2, 1, 1], isQuestion: false },
+  { what: 'behind the end', options: [255, 53, 1, 1], isQuestion: false },
+  { what: 'behind an option that is longer than the message', options: [50, 200, 53, 1, 1], isQuestion: false },
+])('a message has its type $what', ({ options, isQuestion }) => {
+  expect(readQuestion(question({ options })) !== undefined).toBe(isQuestion);
+});
 
 test('the last question that came too early is handed on once, when the port is served and its gateway is on the tap, in whatever order they come', () => {
   for (const order of ['port first', 'gateway first']) {

@@ -156,7 +156,7 @@ const [headersBytes, fixedBytes] = [42, 240] as const;
 const questions: readonly number[] = [1, 3, 8];
 
 /**
- * Parses a message of a guest for itself (RFC 2131 2), whose type is its first option; undefined for any other frame. A relay's message is refused too, because the guard drops it, and this
+ * Parses a message of a guest for itself (RFC 2131 2); undefined for any other frame. A relay's message is refused too, because the guard drops it, and this
  * path must not bypass the guard.
  */
 export function readQuestion(frame: Uint8Array): Question | undefined {
@@ -170,6 +170,14 @@ export function readQuestion(frame: Uint8Array): Question | undefined {
   const isBoot = message[0] === 1 && message[1] === 1 && message[2] === 6 && view.getUint32(headersBytes + 236) === 0x6382_5363;
   const isRelayed = view.getUint32(headersBytes + 24) !== 0;
   const isOwn = Buffer.compare(message.subarray(28, 34), mac) === 0;
-  const isQuestion = message[240] === 53 && message[241] === 1 && questions.includes(message[242]!);
-  return isBoot && !isRelayed && isOwn && isQuestion ? { mac, message } : undefined;
+  return isBoot && !isRelayed && isOwn && questions.includes(typeOf(message)) ? { mac, message } : undefined;
+}
+
+const [padOption, typeOption, endOption] = [0, 53, 255] as const;
+
+/** The message's type (RFC 2132 9.6), 0 when it has none. dhcpcd writes it second in a request for an address that it remembers. */
+function typeOf(message: Uint8Array): number {
+  for (let at: number = fixedBytes; at + 2 < message.length && message[at] !== endOption; at += message[at] === padOption ? 1 : 2 + message[at + 1]!)
+    if (message[at] === typeOption) return message[at + 1] === 1 ? message[at + 2]! : 0;
+  return 0;
 }
