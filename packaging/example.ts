@@ -8,12 +8,10 @@ export function exampleConfiguration(name: string, table: Table): string {
     const [section, key_] = option.names.conf?.[0]?.split('/') ?? ['global', option.names.cfg?.[0] ?? key];
     // The word `none` may be written only where the option takes it, and never in neutron.conf, where it is a text as any other.
     const takesNone = option.none !== undefined && option.names.conf === undefined;
-    const fallback = shownDefault(option) === 'none' && !takesNone ? '' : shownDefault(option);
-    const lines = [
-      `# ${sentence(option.help)}`,
-      `#${key_} = ${/^[\w./:,%+@-]*$/.test(fallback) ? fallback : ''}${/^[\w./:,%+@-]*$/.test(fallback) ? '' : `    (default: ${fallback})`}`,
-      '',
-    ];
+    const shown = shownDefault(option);
+    const fallback = shown === 'none' && !takesNone ? '' : shown;
+    const isValue = /^[\w./:,%+@-]*$/.test(fallback);
+    const lines = [`# ${sentence(option.help)}`, `#${key_} = ${isValue ? fallback : `    (default: ${fallback})`}`, ''];
     sections.set(section!, [...(sections.get(section!) ?? []), ...lines]);
   }
   const head = `# Every option of ${name}, commented out, with its default. Copy what you need.\n`;

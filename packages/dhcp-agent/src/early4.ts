@@ -79,17 +79,18 @@ export function createEarlyQuestions(
 
   function look(tap: string): Ready | undefined {
     const index = links.link(tap)?.index;
-    const wanted = portOf(tap)?.serverAddresses[0]?.address;
+    const port = portOf(tap);
+    const wanted = port?.serverAddresses[0]?.address;
     const server = wanted !== undefined && links.addresses(tap).some(({ address }) => address === wanted) ? wanted : undefined;
     const before = ready.get(tap);
-    if (server === undefined || index === undefined) ready.delete(tap);
-    else if (before?.server !== server || before.index !== index) ready.set(tap, { server, index, isPassed: false });
+    if (port === undefined || server === undefined || index === undefined) ready.delete(tap);
+    else if (before?.server !== server || before.index !== index) ready.set(tap, { port, server, index, isPassed: false });
+    else before.port = port;
     return ready.get(tap);
   }
 
-  function handOn(tap: string, now: Ready, { mac, message }: Question): void {
-    const port = portOf(tap);
-    if (!port || Buffer.compare(mac, macBytes(port.macs[0]!)) !== 0) return;
+  function handOn(now: Ready, { mac, message }: Question): void {
+    if (Buffer.compare(mac, macBytes(now.port.macs[0]!)) !== 0) return;
     now.isPassed = true;
     ask(now.index, now.server, message);
   }
@@ -100,7 +101,7 @@ export function createEarlyQuestions(
     if (!waiting || (waiting.hasDnsmasq && !again) || clock.steadyMs() - waiting.atMs >= holdMs) return;
     if (!waiting.hasDnsmasq) asked?.(tap);
     waiting.hasDnsmasq = true;
-    handOn(tap, now, waiting.question);
+    handOn(now, waiting.question);
   }
 
   function keep(linkIndex: number, question: Question, hasDnsmasq: boolean): void {
@@ -135,18 +136,18 @@ export function createEarlyQuestions(
       keep(linkIndex, question, now !== undefined);
       if (tap === undefined || !now) return;
       asked?.(tap);
-      if (!now.isPassed) handOn(tap, now, question);
+      if (!now.isPassed) handOn(now, question);
     },
     close: () => undefined,
   };
 }
 
 /**
- * A tap on which messages are answered: the host's address there, the link's index, and whether a message was passed since it became ready. The first message that is read after that may have
+ * A tap on which messages are answered: its port, the host's address there, the link's index, and whether a message was passed since it became ready. The first message that is read after that may have
  * arrived before, because frames wait until they are read. It is passed to Dnsmasq in any case, which answers a message that it gets twice with the same answer. No later one is passed. Otherwise
  * many new guests that repeat their messages would cost Dnsmasq twice the work, Dnsmasq would fall behind, and the guests would repeat even more messages.
  */
-type Ready = { readonly server: string; readonly index: number; isPassed: boolean };
+type Ready = { port: HostEntry; readonly server: string; readonly index: number; isPassed: boolean };
 
 /** A guest's DHCP message, with the MAC of its sender. */
 type Question = { readonly mac: Uint8Array; readonly message: Uint8Array };

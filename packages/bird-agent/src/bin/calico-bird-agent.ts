@@ -24,12 +24,12 @@ await runExecutable({
   ],
   remove: removeBirdAgent,
   start: async (files, given: { readonly show?: true; readonly json?: true }) => {
+    const resolution = readOptions(files);
     if (given.show || given.json) {
-      const shown = await inspectBird(readOptions(files).values.BirdSocket);
+      const shown = await inspectBird(resolution.values.BirdSocket);
       process.stdout.write(given.json ? `${JSON.stringify(shown)}\n` : readable(shown));
       process.exit();
     }
-    const resolution = readOptions(files);
     const config = inForce(resolution);
     const { log, reopen } = openLog({ name: 'bird-agent', ...outputsOf(config).log });
     logComplaints(log, resolution.complaints);

@@ -99,7 +99,11 @@ export function createDnsmasqServer(dnsmasq: Dnsmasq, answered: (taps: Iterable<
     family: 4,
     ports,
     isServing: () => !reloads.isBehind && dnsmasq.isServing(),
-    answeredOn: (tap) => (unread.has(tap) || !dnsmasq.isServing() ? undefined : ports.get(tap)),
+    answeredOn(tap) {
+      const port = ports.get(tap);
+      // Whether Dnsmasq serves is asked last, because it is read from /proc, and this is called for each message of a guest.
+      return port !== undefined && !unread.has(tap) && dnsmasq.isServing() ? port : undefined;
+    },
     serve,
     withdraw,
     settle,
