@@ -31,7 +31,8 @@ test('a wrong option is reported while etcd is away, once, and what it gives way
   expect(said().join('\n')).toMatch(/neither this Felix nor Calico's has such a parameter.*option=felix_healtport/);
   await host.etcdProcess.restart();
   await host.untilSaid('the datastore has been read');
-  expect(await host.exec('curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9099/liveness')).toBe('200');
+  const asked = (): Promise<string> => host.exec('sh', '-c', "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9099/liveness || true");
+  await host.until(async () => (await asked()) === '200', 'health to be served');
   expect(said()).toHaveLength(3);
 });
 
@@ -41,7 +42,7 @@ test.each([
   ['FELIX_WIREGUARDENABLED', 'true', /WireguardEnabled is "true" in environment: this Felix encrypts nothing/],
 ])('%s = %s keeps it from starting, with a sentence', async (name, value, sentence) => {
   host.startAgent(undefined, { [name]: value });
-  expect(await once(host.agent!, 'exit')).toEqual([1, null]);
+  expect(await once(host.agent!, 'close')).toEqual([1, null]);
   expect(host.output).toMatch(sentence);
   expect(host.output).not.toMatch(/^ +at /m);
 });
@@ -88,7 +89,7 @@ test('--check-config reports what etcd sets with the rights of Felix alone, and 
   );
   const { revision } = await host.etcd.status();
   host.startAgent([process.execPath, new URL('bin/calico-felix.ts', import.meta.url).pathname, '--check-config', '--config-file', '/nonexistent']);
-  expect(await once(host.agent!, 'exit')).toEqual([1, null]);
+  expect(await once(host.agent!, 'close')).toEqual([1, null]);
   for (const line of [
     'InterfacePrefix = tap (environment)',
     'MetadataPort = 8777 (FelixConfiguration node.host0)',

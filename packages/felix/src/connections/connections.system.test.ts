@@ -31,7 +31,7 @@ async function running(...policies: readonly ReturnType<typeof securityGroup>[])
   await host.put(friends, strangers, ...policies, ...[one, two].map(workloadEndpoint));
   host.startAgent();
   await host.untilProgrammed();
-  await host.until(async () => (await host.statusOf(two)) === '{"status":"up"}', 'the endpoint');
+  await host.untilUp(one, two);
 }
 
 type Connection = { readonly what: string; readonly asks: Probe; readonly answers: Probe };
@@ -73,6 +73,8 @@ describe('a connection is cut, both ways, and others go on', () => {
     for (const family of [4, 6] as const) await begin(one, two, 555, family);
     await host.put(securityGroup('open', [{ action: 'Allow', protocol: 'UDP', ipVersion: 4 }]));
     await untilDead(one, two, 555, 6);
+    const [, { asks, answers }] = connections(555) as [Connection, Connection]; // of TCP. The families are reviewed one after the other
+    await host.until(async () => !(await host.passes(two, one, answers)) && !(await host.passes(one, two, asks)), 'the connection of IPv4 to be cut');
     expect(await goesOn(one, two, 555)).toEqual({ UDP: [true, true], TCP: [false, false] });
     await host.put(open);
     await host.until(
@@ -93,6 +95,7 @@ describe('a connection is cut, both ways, and others go on', () => {
     await running(securityGroup('open', [{ action: 'Allow', source: fromFriends }]));
     const friend = await host.plug(endpointNumber(4, ['friends']));
     await host.put(workloadEndpoint(friend));
+    await host.untilUp(friend);
     await begin(one, two, 555);
     await begin(friend, two, 556);
     await host.put(workloadEndpoint({ ...one, groups: ['strangers'] }));

@@ -216,13 +216,13 @@ export class TestHost {
     return this.#agent;
   }
 
-  /** Ends the agent. Resolves with its exit code when it has ended. */
+  /** Ends the agent. Resolves with its exit code when it has ended and all that it has logged is in `output`. */
   async stopAgent(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     const agent = this.#agent;
     this.#agent = undefined;
     if (!agent || agent.exitCode !== null || agent.signalCode !== null) return agent?.exitCode ?? null;
     return new Promise((resolve) => {
-      agent.once('exit', (code) => resolve(code));
+      agent.once('close', (code) => resolve(code));
       agent.kill(signal);
     });
   }
@@ -316,7 +316,7 @@ export class TestHost {
     );
   }
 
-  async until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 60_000): Promise<void> {
+  async until(condition: () => boolean | Promise<boolean>, what: string, limitMs = 180_000): Promise<void> {
     const endMs = performance.now() + limitMs;
     while (!(await condition())) {
       if (performance.now() > endMs) throw new Error(`waited ${limitMs} ms in vain for ${what}\n${this.output.slice(-3000)}`);
@@ -332,6 +332,14 @@ export class TestHost {
   /** Resolves when the agent has programmed everything that the datastore had at its start. A packet that passes would say less, because other routes may still be missing. */
   async untilProgrammed(): Promise<void> {
     await this.untilSaid('the kernel is as the datastore wants it');
+  }
+
+  /**
+   * Resolves when these endpoints have the status `up`, which they did not have before. Then rules, neighbours and routes are in the kernel, and packets pass in both directions. A packet
+   * that passes in one direction says less: rules come before routes, so that it may pass while no route leads back to its sender.
+   */
+  async untilUp(...endpoints: readonly TestEndpoint[]): Promise<void> {
+    for (const each of endpoints) await this.until(async () => (await this.statusOf(each)) === '{"status":"up"}', `the endpoint ${each.id} to be up`);
   }
 
   /** The status of an endpoint in etcd, as text. */
