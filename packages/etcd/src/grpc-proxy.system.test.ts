@@ -37,7 +37,7 @@ describe('an etcd with users behind its grpc-proxy', () => {
   beforeAll(async () => {
     guarded = await startEtcd({ rootPassword });
     await guarded.addUser('agent', password, [{ access: 'readwrite', prefix: '/mine/' }]);
-    proxy = await startGrpcProxy([`127.0.0.1:${guarded.clientPort}`], { port: 23791 });
+    proxy = await startGrpcProxy([`127.0.0.1:${guarded.clientPort}`]);
   });
   afterAll(async () => {
     await proxy.stop();

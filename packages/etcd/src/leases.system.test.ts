@@ -18,7 +18,7 @@ let onHeard: () => void;
 beforeEach(async () => {
   server = await startEtcd();
   proxy = await cuttableProxy(server.clientPort);
-  near = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 1_000 });
+  near = connectEtcd({ endpoints: [server.endpoint], timeoutMs: 10_000 });
   far = connectEtcd({ endpoints: [`http://127.0.0.1:${proxy.port}`], timeoutMs: 1_000 });
   heard = [];
   onHeard = () => {};
@@ -117,7 +117,7 @@ test('leased keys stay while they are written, come back after a restart of etcd
   const told = recorder();
   near.follow(['/status'], told);
   let beats = 0;
-  const writer = writeUnderLease(far, { ttlSeconds: 2, intervalMs: 200, operations: (lease) => [{ put: '/status', value: String(beats++), lease }] });
+  const writer = writeUnderLease(far, { ttlSeconds: 5, intervalMs: 200, operations: (lease) => [{ put: '/status', value: String(beats++), lease }] });
   await told.until(({ lines }) => lines.length > 12);
   expect(told.lines.every((line) => line.startsWith('/status='))).toBe(true);
   await server.kill();

@@ -92,11 +92,13 @@ test('a cancelled call reports nothing more', async () => {
 
 describe('while a call is under way', () => {
   const often = { intervalMs: 50, timeoutMs: 200 };
+  /** The server is in this process. When that stands still between a question and its answer, the answer comes late, which is not the client's fault. */
+  const patiently = { intervalMs: 150, timeoutMs: 1_000 };
   const lifePath = '/grpc.health.v1.Health/Check';
-  const open = (port: number): Promise<Transport> => openTransport({ host: '127.0.0.1', port }, 3_000, new AbortController().signal, often);
+  const open = (port: number, life: typeof often): Promise<Transport> => openTransport({ host: '127.0.0.1', port }, 3_000, new AbortController().signal, life);
 
   /** A server that handles health checks with `onLife` and other calls with `onCall`. `seen` counts the health checks and the pings; `enough` resolves at the eighth check. */
-  async function waiting(onLife: (stream: ServerHttp2Stream) => void, onCall: (stream: ServerHttp2Stream) => void = () => {}) {
+  async function waiting(life: typeof often, onLife: (stream: ServerHttp2Stream) => void, onCall: (stream: ServerHttp2Stream) => void = () => {}) {
     const seen = { asked: 0, pinged: 0 };
     const enough = Promise.withResolvers<void>();
     const first = await served((stream, headers) => {
@@ -111,20 +113,21 @@ describe('while a call is under way', () => {
         seen.pinged += 1;
       }),
     );
-    transport = await open((server?.address() as AddressInfo | undefined)?.port ?? 0);
+    transport = await open((server?.address() as AddressInfo | undefined)?.port ?? 0, life);
     const ended = called(transport, () => {});
     return { seen, enough: enough.promise, ended };
   }
   const unknown = (stream: ServerHttp2Stream): void => stream.respond({ ...headers, 'grpc-status': '12' }, { endStream: true });
 
   test('the peer is asked for a sign of life by a call, whether it has the health service or not, and never pinged', async () => {
-    const { seen, enough } = await waiting(unknown);
+    const { seen, enough } = await waiting(patiently, unknown);
     await enough;
     expect([transport?.usable, seen.pinged]).toEqual([true, 0]);
   });
 
   test('any byte is a sign of life, although the health check’s answer waits behind it', async () => {
     const { enough } = await waiting(
+      patiently,
       () => {},
       (stream) => {
         stream.respond(headers);
@@ -137,13 +140,13 @@ describe('while a call is under way', () => {
   });
 
   test('the connection to a silent peer fails', async () => {
-    const { ended } = await waiting(() => {});
+    const { ended } = await waiting(often, () => {});
     expect((await ended).error?.message).toMatch(/fallen silent/);
     expect(transport?.usable).toBe(false);
   });
 
   test('a peer that answered while this process stood still is alive', async () => {
-    const { seen, enough } = await waiting(unknown);
+    const { seen, enough } = await waiting(often, unknown);
     for (let round = 0; round < 3; round += 1) {
       const asked = seen.asked;
       while (seen.asked === asked) await new Promise((resolve) => setImmediate(resolve));

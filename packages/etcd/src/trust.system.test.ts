@@ -27,7 +27,7 @@ test('an intermediate authority alone is trusted for what it has signed, as etcd
 /** Calls etcd without an authorities' file, in a process with this environment. Returns what the process printed. */
 function askWithout(environment: NodeJS.ProcessEnv): Promise<string> {
   const { NODE_EXTRA_CA_CERTS: _extra, NODE_OPTIONS: _options, SSL_CERT_FILE: _file, SSL_CERT_DIR: _directory, ...inherited } = process.env;
-  const options = { endpoints: [server.endpoint], certFile: certificates.clientCertFile, keyFile: certificates.clientKeyFile, timeoutMs: 2_000 };
+  const options = { endpoints: [server.endpoint], certFile: certificates.clientCertFile, keyFile: certificates.clientKeyFile, timeoutMs: 5_000 };
   const script = `const { connectEtcd } = await import(${JSON.stringify(new URL('client.ts', import.meta.url).href)});
     await connectEtcd(${JSON.stringify(options)}).status().then(() => console.log('trusted'), ({ code, message }) => console.log(code + ': ' + message));
     process.exit();`;

@@ -170,7 +170,7 @@ describe('what is there at other times', () => {
     await host.until(async () => (await host.exec('nft', 'list', 'ruleset')) === ruleset, 'the rules to come back');
     await host.exec('nft', 'delete', 'table', 'inet', 'calico-felix');
     await host.until(async () => (await host.exec('nft', 'list', 'ruleset')).includes('filter-forward'), 'the table to come back');
-    expect(await host.passes(one, two, udp(7000))).toBe(true);
+    await host.untilPasses(one, two, udp(7000));
     expect(await host.passes(one, two, udp(7001))).toBe(false);
   });
 
@@ -343,8 +343,10 @@ describe('settings', () => {
     const owner = spawn('ip', ['netns', 'exec', host.name, 'nft', '-i'], { stdio: ['pipe', 'ignore', 'ignore'] });
     try {
       owner.stdin.write('delete table inet calico-felix; add table inet calico-felix { flags owner; }\n'); // now the kernel refuses every change of our rules
-      await untilPage(9099, '/readiness', 503);
-      expect((await page(9099, '/readiness'))?.text).toContain('another process owns the table');
+      await host.until(async () => {
+        const { status, text } = (await page(9099, '/readiness')) ?? {};
+        return status === 503 && text!.includes('another process owns the table');
+      }, 'the refusal to be shown');
       await untilPage(9099, '/liveness', 200);
     } finally {
       owner.stdin.end(); // nft ends, and its table with it
@@ -383,6 +385,7 @@ describe('settings', () => {
     const { key } = felixConfiguration();
     await host.put({ key, value: '{"spec":{"interfacePrefix":"tap"' });
     await policed(7001);
+    await host.untilSaid('the last one that could be read stays in force');
     expect(host.output.match(/the last one that could be read stays in force/g)).toHaveLength(1);
     await host.put(felixConfiguration({ interfacePrefix: 'qvo' }));
     await policed(7002);
@@ -442,17 +445,18 @@ describe('reports', () => {
 
   test('the agent lives, and a second life says so', async () => {
     await running();
-    const status = async (): Promise<{ time: string; uptime: number; first_update: boolean } | undefined> => {
-      const { found } = await host.etcd.get(felixStatusKey(undefined, 'host0'));
-      return found && (JSON.parse(new TextDecoder().decode(found.value)) as { time: string; uptime: number; first_update: boolean });
-    };
-    await host.until(async () => (await status()) !== undefined, 'the heartbeat');
-    expect(await status()).toMatchObject({
+    const heartbeat = async () => (await host.etcd.get(felixStatusKey(undefined, 'host0'))).found;
+    let first: Awaited<ReturnType<typeof heartbeat>>;
+    await host.until(async () => {
+      first = await heartbeat();
+      return first !== undefined;
+    }, 'the heartbeat');
+    expect(JSON.parse(new TextDecoder().decode(first!.value))).toMatchObject({
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as string,
       first_update: true,
       uptime: expect.any(Number) as number,
     });
-    expect((await host.etcd.get(felixStatusKey(undefined, 'host0'))).found!.lease).not.toBe('0');
+    expect(first!.lease).not.toBe('0');
   });
 
   test('what is left of endpoints that are gone goes; other hosts’ keys stay; a key that somebody deleted comes back', async () => {

@@ -19,7 +19,7 @@ function start(settings: Readonly<Record<string, string>>, capabilities = '+all'
   const environment = Object.fromEntries(Object.entries(settings).map(([name, value]) => [`FELIX_${name.toUpperCase()}`, value]));
   const { stdout, stderr } = spawnSync('unshare', ['--net', 'sh', '-c', script, 'sh', capabilities, process.execPath, program], {
     encoding: 'utf8',
-    timeout: 30_000,
+    timeout: 180_000,
     env: { ...process.env, FELIX_FELIXHOSTNAME: 'host0', FELIX_ETCDENDPOINTS: 'https://127.0.0.1:1', FELIX_LOGFILEPATH: 'none', ...environment },
   });
   return { stdout, stderr };

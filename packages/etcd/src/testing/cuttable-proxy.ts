@@ -1,5 +1,6 @@
 // A TCP proxy on loopback that stands for the network between a client and its etcd: tests cut its connections or silence them.
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { freePorts } from './free-ports.ts';
 
 /** A running proxy. */
 export interface CuttableProxy {
@@ -47,10 +48,8 @@ export async function cuttableProxy(toPort: number, toHost = '127.0.0.1'): Promi
       breakAll();
     });
 
-  await listen(0);
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
-  const { port } = address;
+  const [port] = (await freePorts(1)) as [number];
+  await listen(port);
   return {
     port,
     cut: stop,

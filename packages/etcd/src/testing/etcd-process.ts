@@ -1,12 +1,12 @@
 // A real etcd for system tests and labs, with its own directory and ports. It can be killed and restarted.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import type { TestCertificates } from './certificates.ts';
+import { freePorts } from './free-ports.ts';
 
 const run = promisify(execFile);
 
@@ -223,22 +223,4 @@ function serving([program = '', ...args]: readonly string[], onLine: (line: stri
       resolve(child);
     });
   });
-}
-
-/** Finds free ports. Another process may take them before they are used. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once('error', reject).listen(0, '127.0.0.1', () => {
-            const address = server.address();
-            if (address && typeof address === 'object') resolve(address.port);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

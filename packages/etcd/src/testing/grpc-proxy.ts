@@ -4,14 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePorts } from './free-ports.ts';
 
 /** How to start the proxy. */
 export type GrpcProxyOptions = {
   /** Put in front of its command, to run it elsewhere: `['ip', 'netns', 'exec', NAME]`. */
   readonly prefix?: readonly string[];
-  /** The address and the port that it listens on. Default: 127.0.0.1 and 23790. */
+  /** The address that it listens on. Default: 127.0.0.1. */
   readonly host?: string;
-  readonly port?: number;
 };
 
 /** A running proxy. */
@@ -29,7 +29,8 @@ export interface GrpcProxy {
 
 /** Starts a proxy to these endpoints (`host:port`); resolves when it listens. */
 export async function startGrpcProxy(endpoints: readonly string[], options: GrpcProxyOptions = {}): Promise<GrpcProxy> {
-  const { prefix = [], host = '127.0.0.1', port = 23790 } = options;
+  const { prefix = [], host = '127.0.0.1' } = options;
+  const [port] = (await freePorts(1)) as [number];
   const directory = mkdtempSync(join(tmpdir(), 'etcd-proxy-'));
   const command = [...prefix, 'etcd', 'grpc-proxy', 'start', '--endpoints', endpoints.join(','), '--listen-addr', `${host}:${port}`];
   let child: ChildProcess | undefined;

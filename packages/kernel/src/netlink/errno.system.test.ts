@@ -57,7 +57,7 @@ test('a dump whose socket is closed meanwhile ends with EBADF, and the descripto
   dumps.close();
   expect(existsSync(`/proc/self/fd/${fd}`)).toBe(true);
   expect(await Promise.all(ended)).toEqual(['EBADF', 'EBADF']);
-  await vi.waitUntil(() => !existsSync(`/proc/self/fd/${fd}`));
+  await vi.waitUntil(() => !existsSync(`/proc/self/fd/${fd}`), { timeout: 60_000 });
 });
 
 test('dropped messages are reported, and so is the end of the queue', () => {

@@ -83,8 +83,10 @@ function onTheWire({ source, destination, protocol, first, second }: Probe, id: 
 function sendAll(): ReadonlyMap<number, number> {
   namespace.nft(
     ['-f', '-'],
-    `table ip probe { set seen { typeof ip id . meta mark; flags dynamic; size 65535; }; chain last { type filter hook input priority 1000; ip ttl 77 add @seen { ip id . meta mark }; }; }
-     flush set ip probe seen`,
+    `table ip probe {
+       set came { typeof ip id; flags dynamic; size 65535; }; chain first { type filter hook prerouting priority -1000; ip ttl 77 add @came { ip id }; };
+       set seen { typeof ip id . meta mark; flags dynamic; size 65535; }; chain last { type filter hook input priority 1000; ip ttl 77 add @seen { ip id . meta mark }; }; }
+     flush set ip probe came; flush set ip probe seen`,
   );
   const fd = inNamespace(namespace.name, () => socket(2, 3, 255));
   try {
@@ -96,6 +98,13 @@ function sendAll(): ReadonlyMap<number, number> {
   } finally {
     close(fd);
   }
+  // On a busy machine some of them still wait for the kernel. What has come has passed the rules, too, when the next set is listed.
+  while (
+    (namespace
+      .nft(['list', 'set', 'ip', 'probe', 'came'])
+      .match(/elements = \{([^}]*)\}/)?.[1]
+      ?.split(',').length ?? 0) < probes.length
+  );
   const listed = namespace.nft(['list', 'set', 'ip', 'probe', 'seen']);
   namespace.nft(['delete', 'table', 'ip', 'probe']);
   return new Map([...listed.matchAll(/(\d+) \. 0x([0-9a-f]+)/g)].map(([, id, mark]) => [Number(id), Number.parseInt(mark ?? '', 16)]));

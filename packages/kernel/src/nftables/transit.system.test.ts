@@ -116,7 +116,9 @@ test('replacing a policy by an equal one, with all its chains and sets, loses no
       table.apply();
     }
   });
-  const lost = counted('before', allowed) - counted('behind', allowed);
-  expect(counted('before', allowed)).toBeGreaterThan(1000);
-  expect({ lost, passed: counted('behind', denied) }).toEqual({ lost: 0, passed: 0 });
+  let [before, behind] = [counted('before', allowed), counted('behind', allowed)];
+  // On a busy machine some of them still wait for the kernel.
+  while (counted('before', allowed) !== before) [before, behind] = [counted('before', allowed), counted('behind', allowed)];
+  expect(before).toBeGreaterThan(1000);
+  expect({ lost: before - behind, passed: counted('behind', denied) }).toEqual({ lost: 0, passed: 0 });
 });

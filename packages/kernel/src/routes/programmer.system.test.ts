@@ -145,7 +145,7 @@ test('an error that a callback throws in an audit does not affect the next audit
   fails = false;
   failing.apply();
   program(web('tap1', 512));
-  await vi.waitUntil(() => failing.dirty); // the notification of it asks `owns`, too
+  await vi.waitUntil(() => failing.dirty, { timeout: 60_000 }); // the notification of it asks `owns`, too
   fails = true;
   await expect(failing.audit()).rejects.toThrow('cannot say whose it is');
   fails = false;

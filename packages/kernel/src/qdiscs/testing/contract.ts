@@ -110,7 +110,7 @@ export function qdiscsContract(openWorld: () => QdiscsWorld): void {
       mine.commit({ verb: 'create-root', index: tap('tap2').index, bucket });
       mine.read(tap('tap2').index);
       table.commit({ verb: 'create-root', index: tap().index, bucket });
-      await expect.poll(() => heard.length).toBeGreaterThan(0);
+      await expect.poll(() => heard.length, { timeout: 60_000 }).toBeGreaterThan(0);
       expect(new Set(heard)).toEqual(new Set([tap().index]));
       watching.close();
       mine.close();
