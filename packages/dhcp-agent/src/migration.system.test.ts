@@ -64,8 +64,8 @@ test('a guest that renews on the host that it was moved to is answered at once, 
   before.close();
   await worlds[0].deletePort(port);
   const after = rawGuest(await guestOn(worlds[1]), port.mac);
-  await worlds[1].until('the port is served', () => worlds[1].host('ip', 'addr', 'show', 'dev', port.tap).includes('2001:db8:a::1/128'));
-  expect(await after.ask6({ type: 'renew', ...address, server }, 5000)).toMatchObject({ server, addresses: { [port.addresses[1]!]: 86_400 } });
+  await worlds[1].served(port);
+  expect(await after.ask6({ type: 'renew', ...address, server })).toMatchObject({ server, addresses: { [port.addresses[1]!]: 86_400 } });
   after.close();
 });
 

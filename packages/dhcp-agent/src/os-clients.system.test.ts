@@ -31,8 +31,7 @@ test('dhcpcd gets a lease, renews it, asks for it at its next start, gives it ba
   const client = clientIn(await world.guestOf(port(1)));
   client.start({ family: 4 });
   expect(await client.next('BOUND')).toMatchObject({ new_ip_address: own, new_dhcp_server_identifier: server, new_dhcp_lease_time: '86400' });
-  client.renew();
-  expect(await client.next('RENEW')).toMatchObject({ new_ip_address: own });
+  expect(await client.renew('RENEW')).toMatchObject({ new_ip_address: own });
   await client.stop();
   client.start({ family: 4 });
   expect(await client.next('REBOOT', 'BOUND')).toMatchObject({ reason: 'REBOOT', new_ip_address: own });
@@ -52,8 +51,7 @@ test('dhcpcd that comes back with its neighbour’s lease, or asks for its addre
   await client.release();
   client.start({ family: 4, arguments: ['-r', neighbours] });
   expect(await client.next('REBOOT', 'BOUND')).toMatchObject({ reason: 'BOUND', new_ip_address: own });
-  other.renew();
-  expect(await other.next('RENEW')).toMatchObject({ new_ip_address: neighbours });
+  expect(await other.renew('RENEW')).toMatchObject({ new_ip_address: neighbours });
 });
 
 test('dhcpcd and systemd-networkd whose server does not hear their renewals rebind', async () => {
@@ -107,8 +105,7 @@ test('dhcpcd gets its IPv6 address, renews it, confirms it at its next start, gi
   const client = clientIn(await world.guestOf(port(1)));
   client.start({ family: 6 });
   expect(await client.next('BOUND6')).toMatchObject({ [address6]: own6, new_dhcp6_name_servers: '2001:db8::53' });
-  client.renew();
-  expect(await client.next('RENEW6')).toMatchObject({ [address6]: own6 });
+  expect(await client.renew('RENEW6')).toMatchObject({ [address6]: own6 });
   await client.stop();
   client.start({ family: 6 });
   expect(await client.next('REBOOT6', 'CONFIRM6', 'REBIND6', 'BOUND6')).toMatchObject({ [address6]: own6 });

@@ -37,6 +37,10 @@ function client(guest: Guest): LeaseHolder {
   return started;
 }
 
+/** Resolves when the gateway is on the tap, to which clients send their renewals. */
+const hasGateway = ({ tap }: TestPort): Promise<void> =>
+  world.until('the gateway is on the tap', () => world.host('ip', '-br', 'address', 'show', tap).includes(' 10.65.0.1/'));
+
 const stateOf = (): string => join(world.directory, 'state', 'dhcp');
 
 /** Starts one network's Dnsmasq with its link as upstream's agent does. @param files the directory of its files */
@@ -79,9 +83,9 @@ test('its Dnsmasqs serve until ours do, then they and their links go; guests ren
   expect(await running.next()).toMatchObject({ ip: one.addresses[0], dns: '10.9.9.9' });
   await world.startAgent();
   await world.until('upstream’s are ended', () => world.logged('Dnsmasqs that another DHCP agent had left are ended'));
-  expect(world.dnsmasqsRunning()).toHaveLength(1);
-  expect(world.host('ip', '-br', 'link')).not.toContain(link);
-  await world.until('the gateway is on the tap', () => world.host('ip', '-br', 'address', 'show', one.tap).includes(' 10.65.0.1/'));
+  await world.untilHolds(() => expect(world.dnsmasqsRunning()).toHaveLength(1));
+  await world.untilHolds(() => expect(world.host('ip', '-br', 'link')).not.toContain(link));
+  await hasGateway(one);
   running.renew();
   expect(await running.next()).toMatchObject({ ip: one.addresses[0], dns: '10.1.1.1 10.1.1.2' });
   expect(await client(await world.guestOf(two)).next()).toMatchObject({ event: 'bound', ip: two.addresses[0], dns: '10.1.1.1 10.1.1.2' });
@@ -110,7 +114,7 @@ test('what only looks alike is left: a process under a number of an old file, a 
   const elsewhere = await upstreams([port(1)], join(world.directory, 'elsewhere', network));
   await world.startAgent();
   await world.until('the stranger is named', () => world.logged('with its files elsewhere'));
-  expect(world.log()).toContain(`process=${elsewhere.pid}`);
+  await world.until('its process is named', () => world.logged(`process=${elsewhere.pid}`));
   for (const child of [innocent, elsewhere]) expect(child.exitCode ?? child.signalCode).toBeNull();
   expect(world.host('ip', '-br', 'link')).toContain(link);
 });
@@ -138,6 +142,7 @@ test('--remove takes away what the agent has put there, when it is stopped, and 
   expect(['dnsmasq-4', 'ipv6'].filter((name) => existsSync(join(stateOf(), name)))).toEqual([]);
   expect(guest.run('ip', 'address', 'show', 'eth0')).toContain(one.addresses[0]);
   await world.startAgent(); // this agent can be started again after that
+  await hasGateway(one);
   holder.renew();
   expect(await holder.next()).toMatchObject({ ip: one.addresses[0] });
 });

@@ -52,11 +52,11 @@ async function start(): Promise<DnsmasqWorld & { readonly namespace: string; plu
     namespace,
     dnsmasq,
     plug: () => void guests.push(...contractTaps.map(createGuest)),
-    async ask(tap, mac) {
+    async ask(tap, mac, impatiently = false) {
       const guest = guests[contractTaps.indexOf(tap as (typeof contractTaps)[number])]!;
       ip('-n', guest.namespace, 'link', 'set', 'eth0', 'down', 'address', mac);
       ip('-n', guest.namespace, 'link', 'set', 'eth0', 'up');
-      const lease = await leaseOnce(guest, { attempts: 4 });
+      const lease = await leaseOnce(guest, impatiently ? { attempts: 4 } : {});
       return lease['event'] === 'bound' ? { address: lease['ip'] as IpAddress, dns: lease['dns'], routes: lease['staticroutes'] } : undefined;
     },
     settled: () => dnsmasq.process.settled(),

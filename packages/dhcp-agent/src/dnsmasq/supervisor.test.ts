@@ -186,6 +186,32 @@ test.each([
   expect(said(message)).toHaveLength(2);
 });
 
+test('a Dnsmasq that goes on after a stop counts as serving soon, and that is reported as a start is: nothing was passed to it meanwhile', async () => {
+  const { clock, supervised, state, startedAfter } = setUp();
+  supervised.run();
+  await clock.pass(0);
+  startedAfter.length = 0;
+  state.is = 'stopped';
+  await clock.pass(1000);
+  expect(startedAfter).toEqual([]);
+  state.is = 'well';
+  await clock.pass(50);
+  expect(startedAfter).toEqual(['go on 101']);
+  expect(supervised.isServing()).toBe(true);
+});
+
+test('the successor of a Dnsmasq that was killed while it was stopped counts as serving at once', async () => {
+  const { clock, supervised, state, end } = setUp();
+  supervised.run();
+  state.is = 'stopped';
+  await clock.pass(1000);
+  expect(supervised.isServing()).toBe(false);
+  state.is = 'well';
+  end(101);
+  await clock.pass(0);
+  expect(supervised.isServing()).toBe(true);
+});
+
 test('a Dnsmasq whose directories were deleted is replaced by one that has them again', async () => {
   const { clock, supervised, done, state } = setUp();
   supervised.run();

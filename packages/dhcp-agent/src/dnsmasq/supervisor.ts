@@ -46,14 +46,17 @@ export type SupervisorOptions = {
   readonly gives: 'new leases' | 'names from outside';
   /** Called before each start. A predecessor may still be running, with its files open. */
   readonly beforeStart: () => void;
-  /** Called whenever a Dnsmasq was started or taken over, and reads all files before it answers. */
+  /** Called whenever a Dnsmasq was started, taken over or continued, and reads all files before it answers. */
   readonly started?: () => void;
   readonly log: Logger;
   readonly clock?: Clock;
 };
 
-/** How often a Dnsmasq is checked: nothing reports that it was stopped. One that was taken over is no child of this process, so nothing reports its end either. */
-const lookEveryMs = { child: 1000, takenOver: 200 } as const;
+/**
+ * How often a Dnsmasq is checked: nothing reports that it was stopped. One that was taken over is no child of this process, so nothing reports its end either. After SIGCONT the next check is soon,
+ * because until then nothing is passed to it.
+ */
+const lookEveryMs = { child: 1000, takenOver: 200, stopped: 50 } as const;
 /** A Dnsmasq that ends sooner than this after its start is restarted after a pause, which grows each time that this happens in a row. */
 const soonMs = 1000;
 const shortLifeBackoff: Backoff = { firstMs: 100, maxMs: 10_000 };
@@ -62,21 +65,19 @@ type Running = ProcessIdentity & { readonly isChild: boolean; readonly sinceMs: 
 
 /** Checks a Dnsmasq that runs but may not serve. */
 function healthCheck(host: DnsmasqHost, log: Logger) {
-  let isStopped = false;
+  let stopped: ProcessIdentity | undefined;
   return {
-    /** Whether Dnsmasq was stopped at the last check. */
-    get isStopped() {
-      return isStopped;
-    },
+    /** Whether this Dnsmasq was stopped at the last check. */
+    isStopped: (running: ProcessIdentity): boolean => stopped === running,
     /** Continues a stopped Dnsmasq. Returns whether the Dnsmasq will never see another port and has to be replaced. One that `isNew` has not begun to watch its directories yet. */
     isBlind(running: ProcessIdentity, isNew: boolean): boolean {
       const state = host.stateOf(running);
       if (state === 'stopped') {
-        if (!isStopped)
+        if (stopped !== running)
           log.warn({ process: running.pid }, 'Dnsmasq was stopped by a signal or a debugger, so guests got no answers; it is continued with SIGCONT');
         host.goOn(running);
       }
-      isStopped = state === 'stopped';
+      stopped = state === 'stopped' ? running : undefined;
       const isBlind = state === 'blind' && !isNew;
       if (isBlind)
         log.warn(
@@ -119,13 +120,14 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () 
     }
     if (running && !host.isAlive(running)) await takeEnd(running);
     if (stop.signal.aborted) return undefined;
+    const wasStopped = running !== undefined && health.isStopped(running);
     if (running && health.isBlind(running, clock.steadyMs() - running.sinceMs < soonMs)) restartWanted = true;
     if (running && restartWanted) {
       predecessors = [...predecessors, running];
       running = undefined;
     }
     restartWanted = false;
-    let isNew = reloadWanted;
+    let isNew = reloadWanted || (wasStopped && running !== undefined && !health.isStopped(running)); // nothing was passed to it while it was stopped
     if (!running) {
       reloadWanted = false; // it reads everything at its start
       beforeStart();
@@ -140,6 +142,7 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () 
       host.hangUp(running);
     }
     if (isNew) started();
+    if (health.isStopped(running)) return lookEveryMs.stopped;
     return running.isChild ? lookEveryMs.child : lookEveryMs.takenOver;
   }
 
@@ -180,7 +183,7 @@ export function startDnsmasqSupervisor({ host, gives, beforeStart, started = () 
 
   /** Whether Dnsmasq runs alone, with all files read. It looks itself, because the loop learns later that a process has ended. */
   const isServing = (): boolean =>
-    running !== undefined && predecessors.length === 0 && host.isAlive(running) && !restartWanted && !reloadWanted && !health.isStopped;
+    running !== undefined && predecessors.length === 0 && host.isAlive(running) && !restartWanted && !reloadWanted && !health.isStopped(running);
   const ask = (change: () => void): void => {
     change();
     loop.wake();

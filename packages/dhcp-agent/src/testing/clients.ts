@@ -14,15 +14,15 @@ export interface LeaseHolder {
   next(): Promise<Udhcpc>;
   /** Makes the client renew now, by unicast to the server. */
   renew(): void;
-  /** Makes the client release its address. It requests one again when it is made to renew. */
-  release(): void;
+  /** Makes the client release its address. Resolves when it has none any more. It requests one again when it is made to renew. */
+  release(): Promise<void>;
   stop(): void;
 }
 
 const requested = ['tftp', 'bootfile', 'ntpsrv', '224', 'subnet', 'router', 'dns', 'hostname', 'domain', 'mtu', 'broadcast', '121', '249', 'serverid', 'lease'];
 
-/** Starts udhcpc, which configures its interface and keeps running. It gives up after `attempts` seconds without an answer. */
-export function udhcpc(guest: Guest, { attempts = 10, arguments: more = [] as readonly string[] } = {}): LeaseHolder {
+/** Starts udhcpc, which configures its interface and keeps running. It gives up after `attempts` seconds without an answer: by default late, because the agent may be slow on a busy machine. */
+export function udhcpc(guest: Guest, { attempts = 60, arguments: more = [] as readonly string[] } = {}): LeaseHolder {
   const directory = mkdtempSync(join(tmpdir(), 'udhcpc-'));
   const script = join(directory, 'script');
   writeFileSync(
@@ -62,6 +62,7 @@ esac
   );
   const events: Udhcpc[] = [];
   const waiting: ((event: Udhcpc) => void)[] = [];
+  const releasing: (() => void)[] = [];
   const happen = (event: Udhcpc): void => {
     const taker = waiting.shift();
     if (taker) taker(event);
@@ -78,7 +79,8 @@ esac
           .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
       );
       text = text.slice(cut + 2);
-      if (event['event'] !== 'deconfig') happen(event);
+      if (event['event'] === 'deconfig') releasing.shift()?.();
+      else happen(event);
     }
   });
   child.once('exit', () => {
@@ -93,7 +95,12 @@ esac
         else waiting.push(resolve);
       }),
     renew: () => child.kill('SIGUSR1'),
-    release: () => child.kill('SIGUSR2'),
+    // Of two signals that a process has not taken yet, the kernel delivers the one with the lower number first, and the renewal's is lower.
+    release: () =>
+      new Promise((resolve) => {
+        releasing.push(resolve);
+        child.kill('SIGUSR2');
+      }),
     stop: () => child.kill('SIGKILL'),
   };
 }
@@ -127,7 +134,7 @@ export async function dhclient4(
     `#!/bin/sh\ncase $reason in PREINIT) /sbin/ip link set $interface up;; BOUND|REBOOT) /sbin/ip addr replace $new_ip_address/$new_subnet_mask dev $interface; env > ${result};; esac\nexit 0\n`,
   );
   chmodSync(script, 0o755);
-  writeFileSync(join(directory, 'conf'), 'timeout 10;\nretry 1;\nreboot 3;\ninitial-interval 1;\n');
+  writeFileSync(join(directory, 'conf'), 'timeout 60;\nretry 1;\nreboot 30;\ninitial-interval 1;\n');
   const times = ['renew', 'rebind', 'expire'].map((name) => `  ${name} epoch ${Math.floor(Date.now() / 1000) + 40_000};`);
   const server = remembered?.server ?? '10.65.0.1';
   writeFileSync(
@@ -137,7 +144,7 @@ export async function dhclient4(
       : `lease {\n  interface "eth0";\n  fixed-address ${remembered.address};\n  option dhcp-lease-time 80000;\n  option dhcp-message-type 5;\n  option dhcp-server-identifier ${server};\n${times.join('\n')}\n}\n`,
   );
   const files = ['-sf', script, '-cf', join(directory, 'conf'), '-lf', leases, '-pf', join(directory, 'pid')];
-  const child = spawn('ip', ['netns', 'exec', guest.namespace, 'timeout', '20', 'dhclient', '-4', '-1', '-d', ...(release ? ['-r'] : []), ...files, 'eth0'], {
+  const child = spawn('ip', ['netns', 'exec', guest.namespace, 'timeout', '90', 'dhclient', '-4', '-1', '-d', ...(release ? ['-r'] : []), ...files, 'eth0'], {
     stdio: 'ignore',
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -165,7 +172,7 @@ export type Dhclient6Options = {
 /** Runs dhclient for DHCPv6. Resolves with the variables that it passes to its script when it has its lease, or has it again: `reason`, `new_ip6_address`, `new_dhcp6_name_servers` … */
 export async function dhclient6(
   guest: Guest,
-  { seconds = 20, duid, leaseFile, agedSeconds, stateless = false }: Dhclient6Options = {},
+  { seconds = 60, duid, leaseFile, agedSeconds, stateless = false }: Dhclient6Options = {},
 ): Promise<Udhcpc | undefined> {
   // dhclient gives up at once on an interface without a usable link-local address.
   while (!guest.run('ip', '-6', 'addr', 'show', 'dev', 'eth0', 'scope', 'link', '-tentative').includes('fe80'))

@@ -45,7 +45,7 @@ export async function dhcpUnderHostileValues({ values, batchValues, seed }: Stor
           expect([world.agent().exitCode, world.agent().signalCode], world.log().slice(-3000)).toEqual([null, null]);
           return world.host('find', `${world.directory}/state/dhcp`, '-name', `*${port('').tap}*`, '-exec', 'grep', '-h', address, '{}', ';') !== '';
         };
-        await world.until(`${address} is in Dnsmasq's files`, isServed, 60_000);
+        await world.until(`${address} is in Dnsmasq's files`, isServed);
         expect((await leaseOnce(guest))['ip']).toBe(address);
         expect(world.logged('a fault of the DHCP agent')).toBe(false);
       },

@@ -20,11 +20,20 @@ function runIn({ namespace }: Guest, mounts: Readonly<Record<string, string>>, c
   return spawn('ip', ['netns', 'exec', namespace, 'sh', '-c', script, 'sh', ...command], { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
+/** Sends a signal, again each second until `done` resolves: dhcpcd 9.4 loses a signal that reaches it while it waits for the end of its hook. */
+async function signalUntil<T>(child: ChildProcess, signal: NodeJS.Signals, done: Promise<T>): Promise<T> {
+  child.kill(signal);
+  const again = setInterval(() => child.kill(signal), 1000);
+  try {
+    return await done;
+  } finally {
+    clearInterval(again);
+  }
+}
+
 async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  child.kill(signal);
-  await ended;
+  await signalUntil(child, signal, new Promise((resolve) => child.once('exit', resolve)));
 }
 
 /** How dhcpcd is started: for one family or both, whether it asks by ARP if its address is taken, which takes seconds, and with more arguments. */
@@ -33,9 +42,10 @@ export type DhcpcdOptions = { readonly family?: 4 | 6; readonly probes?: boolean
 /** A guest's dhcpcd. What it remembers outlasts a stop. */
 export interface Dhcpcd {
   start(options?: DhcpcdOptions): void;
-  /** Resolves with the next event for one of these reasons: BOUND, REBOOT, RENEW, REBIND, NAK, BOUND6, INFORM … Rejects after a minute. */
+  /** Resolves with the next event for one of these reasons: BOUND, REBOOT, RENEW, REBIND, NAK, BOUND6, INFORM … Rejects after two minutes. */
   next(...reasons: readonly string[]): Promise<Variables>;
-  renew(): void;
+  /** Makes it renew its lease. Resolves with the event for this reason: RENEW or RENEW6. */
+  renew(reason: string): Promise<Variables>;
   /** Gives the addresses back; the client ends. */
   release(): Promise<void>;
   /** Ends the client, which keeps its lease for its next start. */
@@ -65,14 +75,23 @@ export function openDhcpcd(guest: Guest): Dhcpcd {
   const client: Dhcpcd = {
     leaseFile: join(state, 'eth0.lease'),
     start({ family, probes = false, arguments: more = [] } = {}) {
-      const lines = ['duid', 'ia_na', 'noipv6rs', 'nodelay', 'option domain_name_servers, classless_static_routes, domain_name', ...(probes ? [] : ['noarp'])];
+      // A busy server may answer a request for the former lease late.
+      const lines = [
+        'duid',
+        'ia_na',
+        'noipv6rs',
+        'nodelay',
+        'reboot 60',
+        'option domain_name_servers, classless_static_routes, domain_name',
+        ...(probes ? [] : ['noarp']),
+      ];
       writeFileSync(configuration, `${lines.join('\n')}\n`);
       const words = ['-B', ...(family === undefined ? [] : [`-${family}`]), '-f', configuration, '-c', hook, ...more, 'eth0'];
       child = runIn(guest, { '/var/lib/dhcpcd': state, '/run/dhcpcd': run }, ['dhcpcd', ...words]);
       child.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
     },
     async next(...reasons) {
-      const giveUpMs = performance.now() + 60_000;
+      const giveUpMs = performance.now() + 120_000;
       while (performance.now() < giveUpMs) {
         const fresh = readdirSync(directory).filter((name) => name.startsWith('events-') && name > lastTaken);
         for (const name of fresh.sort()) {
@@ -84,7 +103,7 @@ export function openDhcpcd(guest: Guest): Dhcpcd {
       }
       throw new Error(`dhcpcd did not report ${reasons.join(' or ')}\n${said}`);
     },
-    renew: () => void child?.kill('SIGUSR1'),
+    renew: (reason) => signalUntil(child!, 'SIGUSR1', client.next(reason)),
     release: async () => void (child && (await end(child, 'SIGALRM'))),
     stop: async () => void (child && (await end(child, 'SIGTERM'))),
     rememberLeaseOf: ({ leaseFile }) => copyFileSync(leaseFile, client.leaseFile),
@@ -132,7 +151,7 @@ export function startNetworkd(guest: Guest): Networkd {
   return {
     log: () => said,
     async lease() {
-      const giveUpMs = performance.now() + 60_000;
+      const giveUpMs = performance.now() + 120_000;
       while (performance.now() < giveUpMs) {
         const leases = join(state, 'leases');
         const [name] = existsSync(leases) ? readdirSync(leases) : [];

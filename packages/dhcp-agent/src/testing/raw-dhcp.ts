@@ -58,9 +58,11 @@ export type Answer6 = {
 export interface RawGuest {
   readonly mac: string;
   readonly duid: Bytes;
-  /** Sends a message and waits for the answer; undefined when there is none in time. */
+  /** Sends a message and waits for the answer; undefined when there is none in time. By default that is long, because a busy machine may take seconds. */
   ask4(message: Message4, waitMs?: number): Promise<Answer4 | undefined>;
   ask6(message: Message6, waitMs?: number): Promise<Answer6 | undefined>;
+  /** Sends a message that must get no answer, and then one of its own that gets one. Resolves with the answer to the former, which Dnsmasq would have given first; undefined when there is none. */
+  unanswered4(message: Message4): Promise<Answer4 | undefined>;
   /** Sends a message without waiting for an answer. */
   tell6(message: Message6): void;
   /** Sends a message again and again, as fast as possible, until stopped. */
@@ -71,7 +73,7 @@ export interface RawGuest {
 }
 
 /** How long an answer that has to come is waited for: a busy machine may take seconds. */
-const patientMs = 20_000;
+const patientMs = 60_000;
 
 let lastXid = 1;
 
@@ -143,15 +145,25 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
   const self: RawGuest = {
     mac,
     duid,
-    async ask4(message, waitMs = 500) {
+    async ask4(message, waitMs = patientMs) {
       const xid = nextXid();
       send4(xid, message);
       return answer(waitMs, (port, payload) => (port === 68 && readU16(payload, 6) === xid ? parse4(payload) : undefined));
     },
-    async ask6(message, waitMs = 1000) {
+    async ask6(message, waitMs = patientMs) {
       const xid = nextXid();
       wire.send(index, frame6(xid, message));
       return answer(waitMs, (port, payload) => (port === 546 && readU16(payload, 2) === xid ? parse6(payload) : undefined));
+    },
+    async unanswered4(message) {
+      const [xid, ownXid] = [nextXid(), nextXid()];
+      send4(xid, message);
+      send4(ownXid, { kind: 'discover' });
+      const first = await answer(patientMs, (port, payload) =>
+        port === 68 && [xid, ownXid].includes(readU16(payload, 6)) ? { xid: readU16(payload, 6), answer: parse4(payload) } : undefined,
+      );
+      if (first === undefined) throw new Error('a DISCOVER of its own was not answered either');
+      return first.xid === xid ? first.answer : undefined;
     },
     tell6: (message) => wire.send(index, frame6(nextXid(), message)),
     flood6(message) {
@@ -161,9 +173,9 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
       return { stop: () => child.kill('SIGKILL') };
     },
     async lease6(message = {}) {
-      const offered = await self.ask6({ ...message, type: 'solicit' }, patientMs);
+      const offered = await self.ask6({ ...message, type: 'solicit' });
       if (!offered || Object.keys(offered.addresses).length === 0) return offered;
-      return self.ask6({ ...message, type: 'request', addresses: Object.keys(offered.addresses), server: offered.server }, patientMs);
+      return self.ask6({ ...message, type: 'request', addresses: Object.keys(offered.addresses), server: offered.server });
     },
     close: () => wire.close(),
   };

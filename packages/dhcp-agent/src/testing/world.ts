@@ -1,7 +1,7 @@
 // A compute host for system tests: a network namespace with etcd and the agent, and guests as namespaces behind taps. `close` removes all of it.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Subnet } from '@calico-openstack/datamodel';
@@ -54,14 +54,18 @@ export interface World {
   dnsmasqsRunning(): readonly number[];
   /** Runs a command on the host. */
   host(...command: readonly string[]): string;
-  /** Resolves when the condition is true, which is checked often. Rejects after `limitMs`. */
-  until(what: string, condition: () => boolean, limitMs?: number): Promise<void>;
+  /** Resolves when the condition is true, which is checked often. Rejects after two minutes, or with what the last check has thrown. */
+  until(what: string, condition: () => boolean | Promise<boolean>): Promise<void>;
+  /** Resolves when the expectation holds, which is checked often: for what follows from an event a moment later. Rejects after two minutes with its last failure. */
+  untilHolds(expectation: () => void): Promise<void>;
+  /** Resolves when the port is served: its answers and the host's addresses on its tap are as etcd has them. */
+  served(port: TestPort): Promise<void>;
   /** The agent's log since the last `clear`. */
   log(): string;
   logged(text: string): boolean;
   /** Writes the subnets of net-a that most tests need. */
   putSubnets(): Promise<void>;
-  /** Removes all ports, subnets and guests, and starts a new log. */
+  /** Removes all ports, subnets and guests, and starts a new log when the agent has taken that in: no line in it is about a former port. */
   clear(): Promise<void>;
   close(): Promise<void>;
 }
@@ -106,6 +110,9 @@ const withSyslog = (socket: string): string[] => [
 
 let worlds = 0;
 
+/** How long a condition may take to come true: the machine that runs the test may be very busy. */
+const patientMs = 120_000;
+
 export async function openWorld(): Promise<World> {
   const name = `dhcp-${process.pid}-${worlds++}`;
   const inHost = ['ip', 'netns', 'exec', name];
@@ -122,12 +129,14 @@ export async function openWorld(): Promise<World> {
   const logFile = join(directory, 'agent.log');
   const pidFile = join(state, 'dhcp/dnsmasq-4/pid');
   let agent: ChildProcess | undefined;
+  /** The taps of which the agent keeps a file. */
+  const servedTaps = (): readonly string[] => ['dnsmasq-4/hosts', 'ipv6'].flatMap((name) => readdirSync(join(state, 'dhcp', name)));
   const says = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : '');
 
   let clearedAt = 0;
-  async function until(what: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
-    const giveUpMs = performance.now() + limitMs;
-    while (!condition()) {
+  async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+    const giveUpMs = performance.now() + patientMs;
+    while (!(await condition())) {
       if (performance.now() > giveUpMs) throw new Error(`waited in vain until ${what}\n${says().slice(-6000)}`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
@@ -226,6 +235,22 @@ export async function openWorld(): Promise<World> {
     dnsmasqsRunning: () => pidsIn(name).filter((pid) => commandOf(pid)[0]?.startsWith('dnsmasq')),
     host: (...command) => run(...inHost, ...command),
     until,
+    async untilHolds(expectation) {
+      let failure: unknown;
+      const holds = (): boolean => {
+        try {
+          expectation();
+          return true;
+        } catch (error) {
+          failure = error;
+          return false;
+        }
+      };
+      await until('an expectation holds', holds).catch((error: unknown) => {
+        throw failure ?? error;
+      });
+    },
+    served: ({ tap }) => until(`the port on ${tap} is served`, () => world.logged(`port served tap=${tap} `)),
     log: () => says().slice(clearedAt),
     logged: (text) => world.log().includes(text),
     async putSubnets() {
@@ -237,6 +262,7 @@ export async function openWorld(): Promise<World> {
     },
     async clear() {
       await etcd.etcdctl('del', '--prefix', '/calico/');
+      await until('the agent serves no port', () => servedTaps().length === 0);
       for (const guest of [...guests.values()]) guest.close();
       clearedAt = says().length;
     },
