@@ -1,7 +1,7 @@
 // Times of past events in BIRD's output.
 
-/** Shorter than a session needs to go down and come back (`connect delay time`), and longer than BIRD is usually interrupted for. */
-const sameMomentMs = 100;
+/** Shorter than a session needs to go down and come back (`connect delay time 1`), and longer than BIRD is interrupted for on a busy machine. */
+const sameMomentMs = 900;
 
 /**
  * BIRD computes the time of a past event anew for each output, from two clocks that it reads one after the other. The result varies by what lies between: a millisecond

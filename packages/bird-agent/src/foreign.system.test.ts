@@ -97,7 +97,7 @@ describe.each([
 
   test('what neither may have is not taken, no route and no session moves by it, and it is told', async () => {
     const before = await since(...sessionsOfRouter, 'mesh4-host-1', 'mesh6-host-1');
-    watched = watchRoutes(a.namespace);
+    watched = await watchRoutes(a.namespace);
     const stolen = {
       4: ['198.51.100.1/32', `${a.host4}/32`, `${a.router4}/32`, localVm[4], '0.0.0.0/0', '10.0.0.0/8', '169.254.169.254/32'],
       6: [`${a.host6}/128`, `${a.router6}/128`, localVm[6], '::/0', '2001:db8::/32'],
@@ -110,10 +110,7 @@ describe.each([
     await rogue.announce('10.65.0.13/32', { nextHop: member.host4 });
     await router.announce('203.0.113.128/25', { nextHop: a.router4 });
     await Promise.all([hasRoute(a, '10.65.0.13/32'), hasRoute(a, '203.0.113.128/25')]);
-    const moved = watched
-      .events()
-      .split('\n')
-      .flatMap((line) => line.split(' ')[line.startsWith('Deleted ') ? 1 : 0] || []);
+    const moved = (await watched.events()).split('\n').flatMap((line) => line.split(' ')[line.startsWith('Deleted ') ? 1 : 0] || []);
     watched.end();
     expect(moved.sort()).toEqual(['10.65.0.13', '203.0.113.128/25']);
     expect(await since(...sessionsOfRouter, 'mesh4-host-1', 'mesh6-host-1')).toEqual(before);
@@ -142,7 +139,7 @@ describe.each([
         for (const { to, announced } of wire.messages()) if (announced.some((prefix) => prefix === `${vm}/32`)) told.add(to);
         return (told.has(a.router4) && told.has(member.host4)) || undefined;
       });
-      [onHost, atRouter] = [watchRoutes(a.namespace), watchRoutes(world.router.namespace)];
+      [onHost, atRouter] = [await watchRoutes(a.namespace), await watchRoutes(world.router.namespace)];
     });
     afterAll(() => {
       onHost?.end();
@@ -150,9 +147,8 @@ describe.each([
     });
 
     /** The address or prefix in each line of `ip monitor`. */
-    const moved = (watched: Watched): readonly string[] =>
-      watched
-        .news()
+    const moved = async (watched: Watched): Promise<readonly string[]> =>
+      (await watched.news())
         .split('\n')
         .flatMap((line) => line.split(' ')[line.startsWith('Deleted ') ? 1 : 0] || [])
         .filter((destination) => !/^(multicast|broadcast|local|none)$/.test(destination));
@@ -182,7 +178,10 @@ describe.each([
       });
       // GoBGP does not program routes into the kernel.
       for (const watched of [onHost, ...(name === 'FRR' ? [atRouter] : [])])
-        await until('the new workloads in the kernels', () => marks.every((mark) => watched.events().includes(`${mark} `)));
+        await until('the new workloads in the kernels', async () => {
+          const events = await watched.events();
+          return marks.every((mark) => events.includes(`${mark} `)) || undefined;
+        });
       const isMark = (destination: string): boolean => /^10\.65\.9\.|^2001:db8:a:9::/.test(destination);
       return {
         wire: messages
@@ -193,8 +192,8 @@ describe.each([
           })
           .filter((said) => !marks.includes(said.slice(1).split('/')[0] as never))
           .sort(),
-        host: moved(onHost).filter((destination) => !isMark(destination)),
-        router: moved(atRouter).filter((destination) => !isMark(destination)),
+        host: (await moved(onHost)).filter((destination) => !isMark(destination)),
+        router: (await moved(atRouter)).filter((destination) => !isMark(destination)),
       };
     }
     const nothing: Moved = { wire: [], host: [], router: [] };
@@ -275,7 +274,7 @@ describe.each([
   });
 
   test('a BIRD that is killed and started again withdraws nothing from the router', async () => {
-    watched = watchRoutes(a.namespace);
+    watched = await watchRoutes(a.namespace);
     const pid = a.bird.pid();
     await a.bird.kill();
     await until('another BIRD', async () => (a.bird.pid() !== pid && (await a.bird.sessions()).length > 0 ? true : undefined));
@@ -289,9 +288,9 @@ describe.each([
     await until('a new workload at the router', () => router.learnt('10.65.0.6/32'));
     looking = false;
     await look;
-    watched.end();
     expect(lost).toEqual([]);
-    if (sendsRoutesFirst) expect(watched.events()).not.toMatch(/^Deleted/m);
+    if (sendsRoutesFirst) expect(await watched.events()).not.toMatch(/^Deleted/m);
+    watched.end();
     for (const family of families) await Promise.all([hasRoute(a, fromRouter[family]), hasRoute(a, farVm[family])]);
   });
 

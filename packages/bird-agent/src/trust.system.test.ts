@@ -120,15 +120,14 @@ test('a workload here is led to its tap, and announced, whatever LOCAL_PREF othe
 
 test('the address of a host that registers later is taken from whoever had announced it; nothing else moves', async () => {
   const before = await Promise.all([a.bird.session('mesh4-host-2'), a.bird.session('mesh4-host-1'), b.bird.session('mesh4-host-0')]);
-  const watched = watchRoutes(a.namespace);
+  const watched = await watchRoutes(a.namespace);
   await world.put('nodes', 'new', { bgp: { ipv4Address: `${newHost}/24` } });
   await until('no route to it', async () => ((await a.routesTo(`${newHost}/32`)).length === 0 ? true : undefined));
   expect(await Promise.all([a.bird.session('mesh4-host-2'), a.bird.session('mesh4-host-1'), b.bird.session('mesh4-host-0')])).toEqual(before);
   await world.remove('nodes', 'new');
   await hasRoute(a, `${newHost}/32`);
   expect(
-    watched
-      .events()
+    (await watched.events())
       .trim()
       .split('\n')
       .map((line) => line.replace(/via.*/, '').trim()),

@@ -63,7 +63,7 @@ afterAll(async () => {
 });
 
 /** The guest that a connection of the third host to the address reaches. */
-const answers = (address: string): Promise<string> => third.exec('timeout', '0.5', 'bash', '-c', `cat </dev/tcp/${address}/${port}`).catch(() => 'nobody');
+const answers = (address: string): Promise<string> => third.exec('timeout', '2', 'bash', '-c', `cat </dev/tcp/${address}/${port}`).catch(() => 'nobody');
 const untilAnswer = async (who: string): Promise<void> => {
   for (const address of [vip4, vip6]) await until(`${who} to answer at ${address}`, async () => (await answers(address)) === who || undefined);
 };
@@ -137,7 +137,7 @@ vrrp_instance shared {
   interface eth0
   virtual_router_id 7
   priority ${priority}
-  advert_int 0.1
+  advert_int 0.3
   unicast_src_ip ${guest.address4}
   unicast_peer {
     ${peer.address4}

@@ -241,9 +241,9 @@ test('guests who ask once, before their ports come, with addresses that other po
   for (const former of formers) await world.guestOf(former);
   for (const former of formers) await world.served(former);
   const guests = nexts.map((next) => rawGuest(world.guest(next.tap, next), next.mac));
-  const offers = guests.map((guest) => guest.ask4({ kind: 'discover' }));
   for (const former of formers) await world.deletePort(former);
-  for (const next of nexts) await world.putPort(next);
+  const offers = guests.map((guest) => guest.ask4({ kind: 'discover' }));
+  await Promise.all(nexts.map((next) => world.putPort(next))); // together, because the agent keeps a message for ten seconds only
   for (const [index, offer] of (await Promise.all(offers)).entries()) expect(offer).toMatchObject({ kind: 'offer', address: nexts[index]!.addresses[0] });
   for (const guest of guests) guest.close();
 });

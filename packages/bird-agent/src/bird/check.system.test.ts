@@ -235,7 +235,7 @@ describe('whatever operators write', () => {
       ...Object.fromEntries(Object.entries(peers).map(([peerName, spec]) => [`bgppeers/${peerName}`, spec])),
     }));
 
-  test('BIRD takes what comes of it', { timeout: 120_000 }, async () => {
+  test('BIRD takes what comes of it', async () => {
     asked = 0;
     await fc.assert(
       fc.asyncProperty(anything, async (specs) => {

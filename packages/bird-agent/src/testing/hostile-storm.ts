@@ -28,10 +28,8 @@ export async function birdUnderHostileValues({ values, batchValues, seed }: Stor
         await world.put('nodes', 'host-0', { bgp: { ipv4Address: `${host.host4}/30`, asNumber: 64512 } });
         const neighbor = `198.51.100.${2 + (batch % 200)}`;
         await world.put('bgppeers', 'probe', { peerIP: neighbor, asNumber: 64900 });
-        await until(
-          `a session with ${neighbor}\n${host.agentLog().slice(-3000)}`,
-          async () => ((await host.bird.ask('show protocols all')).includes(`Neighbor address: ${neighbor}\n`) ? true : undefined),
-          60,
+        await until(`a session with ${neighbor}\n${host.agentLog().slice(-3000)}`, async () =>
+          (await host.bird.ask('show protocols all')).includes(`Neighbor address: ${neighbor}\n`) ? true : undefined,
         );
         expect(host.agentLog()).not.toMatch(/FATAL|a fault of the BIRD agent/);
       },

@@ -58,7 +58,7 @@ export interface World {
   until(what: string, condition: () => boolean | Promise<boolean>): Promise<void>;
   /** Resolves when the expectation holds, which is checked often: for what follows from an event a moment later. Rejects after two minutes with its last failure. */
   untilHolds(expectation: () => void): Promise<void>;
-  /** Resolves when the port is served: its answers and the host's addresses on its tap are as etcd has them. */
+  /** Resolves when the agent has logged, since the last `clear`, that the port is served: its files and the host's addresses on its tap are as etcd had them. */
   served(port: TestPort): Promise<void>;
   /** The agent's log since the last `clear`. */
   log(): string;
