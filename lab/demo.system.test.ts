@@ -29,7 +29,7 @@ function demo(...options: readonly string[]): Demo {
 
 const says = (run: Demo, what: string): Promise<true> =>
   until(what, () => run.said().includes(what) || undefined, {
-    timeoutMs: 180_000,
+    timeoutMs: 500_000, // the first demo makes Neutron's tables
     hopeful: () => {
       if (run.process.exitCode !== null) throw new Error(run.said());
     },

@@ -77,7 +77,7 @@ async function endProcesses(prefix: string): Promise<void> {
       for (const identity of left) killIfAlive(identity);
       return left.length === 0 || undefined;
     },
-    { timeoutMs: 20_000, intervalMs: 10 },
+    { intervalMs: 10 },
   ).catch((cause: Error) => {
     if (left.length === 0) throw cause;
     throw new LabError('LEFT_OVER', `killed, but still there: ${left.map(({ pid }) => `${pid} (${commandOf(pid).join(' ')})`).join(', ')}`, { cause });

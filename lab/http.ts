@@ -1,5 +1,6 @@
 // HTTP over a UNIX socket. It reaches into a network namespace, which `fetch` cannot.
 import { request } from 'node:http';
+import { patienceMs } from './wait.ts';
 
 /** An answer. The names of its headers are in lower case. */
 export type HttpAnswer = { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string };
@@ -16,7 +17,7 @@ export type HttpRequest = {
 };
 
 /** Sends a request, with `body` as JSON, or as it is when it is bytes. Each request opens a new connection, because uWSGI closes it after the answer. Rejects when no answer arrives in time. */
-export function http({ socket, method = 'GET', path, headers = {}, body, timeoutMs = 60_000, signal }: HttpRequest): Promise<HttpAnswer> {
+export function http({ socket, method = 'GET', path, headers = {}, body, timeoutMs = patienceMs, signal }: HttpRequest): Promise<HttpAnswer> {
   const limit = AbortSignal.timeout(timeoutMs);
   const content = body === undefined || body instanceof Uint8Array ? body : JSON.stringify(body);
   const length = content === undefined ? {} : { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(content)) };

@@ -36,7 +36,7 @@ describe('two labs side by side', () => {
       machines.flatMap((to) => (from === to ? [] : [[from, to.link.machine4] as const, [from, to.link.machine6] as const])),
     );
     for (const [from, address] of pairs) {
-      expect.soft(await ping(first, from, address, { count: 1 }), `${from.name} to ${address}`).toMatchObject({ received: 1 });
+      expect.soft(await ping(first, from, address, { count: 1, timeoutMs: 5_000 }), `${from.name} to ${address}`).toMatchObject({ received: 1 });
     }
   });
 
@@ -44,7 +44,7 @@ describe('two labs side by side', () => {
     first.router.bird.kill('SIGKILL');
     await first.router.bird.ended();
     try {
-      expect(await ping(first, first.plan.hosts[0]!, first.plan.control.link.machine4, { count: 1 })).toMatchObject({ received: 1 });
+      expect(await ping(first, first.plan.hosts[0]!, first.plan.control.link.machine4, { count: 1, timeoutMs: 5_000 })).toMatchObject({ received: 1 });
     } finally {
       await first.router.bird.start();
     }
@@ -111,9 +111,9 @@ describe('two labs side by side', () => {
     const echo = await listen(first, host2, ['tcp:80', 'udp:53']);
     try {
       for (const address of [host2.link.machine4, host2.link.machine6]) {
-        expect.soft(await reach(first, host1, 'tcp', address, 80), `tcp 80 ${address}`).toBe('answered');
-        expect.soft(await reach(first, host1, 'udp', address, 53), `udp 53 ${address}`).toBe('answered');
-        expect.soft(await reach(first, host1, 'tcp', address, 81), `tcp 81 ${address}`).toBe('refused');
+        expect.soft(await reach(first, host1, 'tcp', address, 80, { timeoutMs: 5_000 }), `tcp 80 ${address}`).toBe('answered');
+        expect.soft(await reach(first, host1, 'udp', address, 53, { timeoutMs: 5_000 }), `udp 53 ${address}`).toBe('answered');
+        expect.soft(await reach(first, host1, 'tcp', address, 81, { timeoutMs: 5_000 }), `tcp 81 ${address}`).toBe('refused');
       }
       await first.processes.run('nft', ['-f', '-'], {
         on: host2,

@@ -271,7 +271,7 @@ async function startAll(lab: Lab, { step }: Progress, abort: AbortController): P
     );
   };
   await allDone([datastore, compute(), openStackServices()], abort);
-  if (!lab.without.has('neutron-driver') && !lab.without.has('felix')) await step('Felix of each host, alive in Neutron', () => agentsAlive(lab));
+  if (!lab.without.has('neutron-driver') && listedAgents(lab).length > 0) await step('the agents of each host, alive in Neutron', () => agentsAlive(lab));
   await lab.nova?.start(openstack, { step, together: (works) => allDone(works, abort) });
 }
 
@@ -316,16 +316,21 @@ async function bgpUp({ plan, processes, router, racks, hosts }: Lab): Promise<vo
   });
 }
 
-/** Waits until Neutron takes every Felix for alive: it binds ports to no other host. */
-async function agentsAlive({ processes, openstack, hosts }: Lab): Promise<void> {
-  await processes.until(
-    'Felix of each host in the list of agents',
-    async () => {
-      const alive = new Set((await openstack.list('agent')).flatMap((agent) => (agent.alive && agent.binary === 'calico-felix' ? [agent.host] : [])));
-      return hosts.every(({ name }) => alive.has(name)) || undefined;
-    },
-    { timeoutMs: 60_000, intervalMs: 200 },
-  );
+/** The programs on each host that Neutron lists as agents. Upstream's driver knows of Felix alone, and upstream's DHCP agent sends no heartbeat. */
+export function listedAgents({ without, foreign }: Pick<Lab, 'without' | 'foreign'>): readonly string[] {
+  const listed = (part: Part): boolean =>
+    !without.has(part) && (part === 'felix' || foreign.driver === undefined) && (part !== 'dhcp-agent' || foreign.dhcpAgent === undefined);
+  return (['felix', 'dhcp-agent', 'bird-agent'] as const).filter(listed).map((part) => `calico-${part}`);
+}
+
+/** Waits until Neutron takes every agent for alive: it binds ports to no host without a living Felix. */
+async function agentsAlive(lab: Lab): Promise<void> {
+  const wanted = lab.hosts.flatMap(({ name }) => listedAgents(lab).map((program) => `${program} on ${name}`));
+  const look = async (): Promise<true | undefined> => {
+    const alive = new Set((await lab.openstack.list('agent')).flatMap((agent) => (agent.alive ? [`${agent.binary} on ${agent.host}`] : [])));
+    return wanted.every((each) => alive.has(each)) || undefined;
+  };
+  await lab.processes.until('each host in the list of living agents', look, { timeoutMs: 300_000, intervalMs: 200 });
 }
 
 /**

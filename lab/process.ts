@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { isAlive, type ProcessIdentity, processFacts } from '@calico-openstack/kernel/processes/processes';
 import { isLabError, LabError } from './errors.ts';
 import type { Machine } from './plan.ts';
-import { tailOf, until, type WaitOptions } from './wait.ts';
+import { patienceMs, tailOf, until, type WaitOptions } from './wait.ts';
 
 /** Every process of a lab inherits this variable; its value is the lab's directory. */
 export const labMark = 'CALICO_LAB';
@@ -22,7 +22,7 @@ export type RunOptions = {
   readonly on?: Machine;
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** The command is killed with SIGKILL after this time. */
+  /** The command is killed with SIGKILL after this time. The default is `patienceMs`. */
   readonly timeoutMs?: number;
 };
 
@@ -105,7 +105,7 @@ export function createProcesses(directory: string, signal: AbortSignal): Process
   }
 
   async function attempt(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-    const { timeoutMs = 60_000 } = options;
+    const { timeoutMs = patienceMs } = options;
     const child = spawnChild(command, args, options);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
@@ -214,10 +214,10 @@ function makeService(
       const identity = recorded();
       if (identity !== undefined) process.kill(identity.pid, killer);
     },
-    async ended(timeoutMs = 30_000) {
+    async ended(timeoutMs = patienceMs) {
       await until(`the end of ${program.name}`, () => (recorded() === undefined ? true : undefined), { timeoutMs, intervalMs: 10 });
     },
-    async stop(timeoutMs = 30_000) {
+    async stop(timeoutMs = patienceMs) {
       service.kill('SIGTERM');
       await service.ended(timeoutMs);
     },

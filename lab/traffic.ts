@@ -164,7 +164,7 @@ export interface Capture {
   /** All frames so far. */
   readonly frames: readonly Captured[];
   /** Resolves with the first frame, past or future, for which `like` holds. NOT_READY when none arrives in time. */
-  seen(what: string, like: (frame: Captured) => boolean, timeoutMs?: number): Promise<Captured>;
+  seen(what: string, like: (frame: Captured) => boolean): Promise<Captured>;
   stop(): Promise<void>;
 }
 
@@ -191,7 +191,7 @@ export async function capture(lab: Lab, on: Machine, device: string): Promise<Ca
   await lab.processes.until(`a capture on ${device} of ${on.name}`, () => watching || undefined, { hopeful, intervalMs: 5 });
   return {
     frames,
-    seen: (what, like, timeoutMs = 30_000) => lab.processes.until(what, () => frames.find(like), { timeoutMs, intervalMs: 5, hopeful }),
+    seen: (what, like) => lab.processes.until(what, () => frames.find(like), { intervalMs: 5, hopeful }),
     async stop() {
       child.kill('SIGKILL');
       await ended;

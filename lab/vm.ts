@@ -11,6 +11,7 @@ import { addNamespace, ip, ipJson } from './namespace.ts';
 import type { Fields, Port } from './openstack.ts';
 import { type Host, type Machine, vmMachine } from './plan.ts';
 import type { Processes, Service } from './process.ts';
+import { patienceMs } from './wait.ts';
 
 /** The name of a guest's interface. */
 export const guestInterface = 'eth0';
@@ -161,7 +162,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
     rmSync(directory, { recursive: true });
   }
 
-  const lease = (family: 4 | 6, timeoutMs = 60_000): Promise<Lease> =>
+  const lease = (family: 4 | 6, timeoutMs = patienceMs): Promise<Lease> =>
     processes.until(
       `an IPv${family} lease of ${facts.name} (${facts.addresses.join(', ')})`,
       () => {
@@ -191,7 +192,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
       await Promise.all(clients.map((client) => client.start()));
     },
     lease,
-    async renew(timeoutMs = 60_000) {
+    async renew(timeoutMs = patienceMs) {
       const file = join(directory, 'lease4');
       const writtenMs = (): number => statSync(file).mtimeMs;
       const before = writtenMs();
@@ -202,7 +203,7 @@ function vmOf(lab: Lab, host: Host, { facts, hostMac }: RequestedPort): Namespac
       });
       return await lease(4);
     },
-    async online(family, timeoutMs = 60_000) {
+    async online(family, timeoutMs = patienceMs) {
       await lease(family, timeoutMs);
       const routes = (): Promise<unknown> => ipJson(processes, machine, `-${family}`, 'route', 'show', 'default');
       await processes.until(`an IPv${family} default route of ${facts.name}`, async () => ((await routes()) as unknown[]).length > 0 || undefined, {

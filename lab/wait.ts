@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from './errors.ts';
 
-/** How long to wait, and how often to look. */
+/** How long the lab waits by default for what should happen at once. It is only reached when something is wrong, so it is long enough for a machine on which everything takes a hundred times as long. */
+export const patienceMs = 180_000;
+
+/** How long to wait, and how often to look. The default of `timeoutMs` is `patienceMs`. */
 export type WaitOptions = {
   readonly timeoutMs?: number;
   readonly intervalMs?: number;
@@ -17,7 +20,7 @@ export type WaitOptions = {
  * A look that throws counts as having seen nothing. When the time is over, the wait rejects with NOT_READY and the last error.
  */
 export async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined, options: WaitOptions = {}): Promise<T> {
-  const { timeoutMs = 60_000, intervalMs = 20, signal, hopeful } = options;
+  const { timeoutMs = patienceMs, intervalMs = 20, signal, hopeful } = options;
   const deadlineMs = performance.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {

@@ -13,6 +13,11 @@ beforeAll(async () => {
   lab = await bringUp({ prefix });
   try {
     content = await liveThrough(lab);
+    // A project's name is written later when Keystone does not answer in time.
+    await lab.processes.until('the names of projects', async () => {
+      const endpoints = [...(await lab.etcd.all())].filter(([key]) => key.includes('/workloadendpoints/'));
+      return endpoints.every(([, value]) => value.includes('openstack-project-name')) || undefined;
+    });
     // The Felix of its host reports the end of the VM some time later.
     await lab.processes.until('all traces of client-2 to vanish', async () => ((await tracesOf(lab, content.vms.client2)).length === 0 ? true : undefined));
   } catch (error) {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, onTestFailed } from 'vitest';
 import { bringUp, type Lab, type LabOptions } from '../lab.ts';
 import type { Fields, Network, SecurityGroup, SecurityGroupRule, Subnet } from '../openstack.ts';
+import { ping } from '../traffic.ts';
 import { troubleOf } from '../trouble.ts';
 import { bootVm, type NamespaceVm, type Vm, type VmOptions } from '../vm.ts';
 
@@ -118,6 +119,20 @@ export async function vmOn(
   const vm = await bootVm(lab, { host, network: network.id, ...options });
   await Promise.all(wanted.map((family) => vm.online(family)));
   return vm;
+}
+
+/**
+ * Waits until each of these VMs, whose groups allow pings, is answered by each other one. A lease does not imply that: the routes to a VM, and its addresses in the rules of others, reach each
+ * host by ways of their own.
+ */
+export async function untilTheyTalk({ lab }: World, vms: readonly Vm[], wanted: readonly Family[] = families): Promise<void> {
+  for (const from of vms)
+    for (const to of vms)
+      for (const family of from === to ? [] : wanted)
+        await lab.processes.until(
+          `an answer of ${to.facts.name} to ${from.facts.name} by IPv${family}`,
+          async () => (await ping(lab, from, addressOf(to, family), { count: 1 })).received === 1 || undefined,
+        );
 }
 
 /** The VM's address of a family. Throws when it has none. */

@@ -28,6 +28,9 @@ export type EtcdAccess = {
   readonly users: boolean;
 };
 
+/** etcdctl's own limits, 2 and 5 s, are too short for a busy machine. */
+const patience = ['--dial-timeout', '60s', '--command-timeout', '60s'];
+
 /** The password of every user of a lab's etcd. */
 const password = 'lab';
 
@@ -50,7 +53,10 @@ export const clientPortOf = (member: number): number => 2279 + 100 * member;
 export function etcdService(processes: Processes, control: Joined, users: boolean, count = 1): Etcd {
   const endpoint = `http://${control.link.machine4}:${clientPortOf(1)}`;
   const once = (args: readonly string[]): Promise<string> =>
-    processes.run('etcdctl', ['--endpoints', endpoint, ...(users ? ['--user', `root:${password}`] : []), ...args], { on: control, env: { ETCDCTL_API: '3' } });
+    processes.run('etcdctl', ['--endpoints', endpoint, ...patience, ...(users ? ['--user', `root:${password}`] : []), ...args], {
+      on: control,
+      env: { ETCDCTL_API: '3' },
+    });
   /** While several members elect a leader, requests fail; they are repeated. */
   const ctl = async (...args: readonly string[]): Promise<string> => {
     for (let left = count === 1 ? 0 : 20; ; left -= 1) {

@@ -1,7 +1,7 @@
 // Tells the demo's story while it happens. Every claim is checked; the first one that does not hold ends the story.
-import type { Lab } from '../lab.ts';
+import { type Lab, listedAgents } from '../lab.ts';
 import { draw } from '../picture.ts';
-import { look } from '../scene.ts';
+import { look, type Route } from '../scene.ts';
 import { listen, ping, type Reach, reach } from '../traffic.ts';
 import { createVm, powerOn, type Vm } from '../vm.ts';
 import {
@@ -56,13 +56,10 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
   const isMachine = (role: Role): boolean => role === 'web1' && machine !== undefined;
   const create = (role: Role): Create => (isMachine(role) ? (machine ?? createVm) : createVm);
   const vms = await telling.step('a port in Neutron for each, bound to its host', () => createVms(lab, network, subnets, groups, create));
-  const after = await telling.step('plugged in on the hosts; addresses and routes by DHCP and router advertisement', async () => {
-    const [times] = await Promise.all([
-      Promise.all(roles.map((role) => online(lab, vms[role]))),
-      Promise.all(roles.map(async (role) => void (isMachine(role) || (await listen(lab, vms[role], ['tcp:80', 'tcp:22']))))),
-    ]);
-    return times;
-  });
+  const after = await telling.step('plugged in on the hosts; addresses and routes by DHCP and router advertisement', () =>
+    Promise.all(roles.map((role) => online(lab, vms[role], isMachine(role) ? [] : ['tcp:80', 'tcp:22']))),
+  );
+  await telling.step('their routes by BGP, on the router and on each host', () => routed(lab, Object.values(vms)));
   const cell = (seconds: number): string => `${seconds.toFixed(2)} s`;
   telling.table([
     ['VM', 'group', 'on', 'by DHCP', 'after', 'by DHCPv6', 'after', 'ACTIVE after'],
@@ -73,7 +70,7 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
     }),
   ]);
   if (machine !== undefined) await telling.check(hasItsOwnKernel(vms.web1, vms.web2));
-  const listed = agentsInNeutron(lab);
+  const listed = listedAgents(lab).map((program) => titles[program] ?? program);
   await typeCommands(
     lab,
     telling,
@@ -88,9 +85,7 @@ async function startVms(lab: Lab, telling: Telling, { network, subnets, groups }
   return vms;
 }
 
-/** The agents of a host that Neutron lists. Upstream's driver knows of Felix alone, and upstream's DHCP agent sends no heartbeat. */
-const agentsInNeutron = ({ foreign }: Lab): readonly string[] =>
-  foreign.driver !== undefined ? ['Felix'] : ['Felix', ...(foreign.dhcpAgent === undefined ? ['the DHCP agent'] : []), 'the BIRD agent'];
+const titles: Readonly<Record<string, string>> = { 'calico-felix': 'Felix', 'calico-dhcp-agent': 'the DHCP agent', 'calico-bird-agent': 'the BIRD agent' };
 const list = (names: readonly string[]): string => [names.slice(0, -1).join(', '), names.at(-1)].filter(Boolean).join(' and ');
 
 const hasItsOwnKernel = (vm: Vm, other: Vm): Claim => ({
@@ -101,16 +96,20 @@ const hasItsOwnKernel = (vm: Vm, other: Vm): Claim => ({
   },
 });
 
-/** Waits until the VM is online. Returns the seconds after which each lease came and the port became ACTIVE. Throws when a lease is not what the port says. */
-async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; readonly lease6: number; readonly active: number }> {
+/**
+ * Plugs the VM in, opens these ports in it, and waits until it is online. Returns the seconds after which each lease came and the port became ACTIVE. Throws when a lease is not what the port
+ * says.
+ */
+async function online(lab: Lab, vm: Vm, ports: readonly string[]): Promise<{ readonly lease4: number; readonly lease6: number; readonly active: number }> {
   const beginMs = performance.now();
   const after = async (what: Promise<unknown>): Promise<number> => {
     await what;
     return (performance.now() - beginMs) / 1000;
   };
   await powerOn(vm);
+  const opened = ports.length === 0 ? undefined : listen(lab, vm, ports);
   const active = lab.processes.until(`the port of ${vm.facts.name} to be ACTIVE`, async () => (await isActive(lab, vm)) || undefined, { intervalMs: 100 });
-  const [lease4, lease6, activeAfter] = await Promise.all([after(vm.lease(4)), after(vm.lease(6)), after(active)]);
+  const [lease4, lease6, activeAfter] = await Promise.all([after(vm.lease(4)), after(vm.lease(6)), after(active), opened]);
   for (const family of families) {
     const says = `${vm.facts.name} is given its port's address by DHCP`;
     const { address } = await vm.lease(family);
@@ -118,6 +117,15 @@ async function online(lab: Lab, vm: Vm): Promise<{ readonly lease4: number; read
   }
   await Promise.all(families.map((family) => vm.online(family)));
   return { lease4, lease6, active: activeAfter };
+}
+
+/** Waits until the router and each host have a route to each address of the VMs. A guest has its lease before the other hosts have learnt where it is. */
+async function routed(lab: Lab, vms: readonly Vm[]): Promise<void> {
+  await lab.processes.until('routes to all VMs', async () => {
+    const { router, hosts } = await look(lab);
+    const lacks = ({ routes }: { readonly routes: readonly Route[] }, address: string): boolean => !routes.some(({ destination }) => destination === address);
+    return !vms.some((vm) => families.some((family) => [router, ...hosts].some((machine) => lacks(machine, addressOf(vm, family))))) || undefined;
+  });
 }
 
 async function sendPackets(lab: Lab, telling: Telling, { web1, web2, client1, client2, batch1 }: Vms): Promise<void> {
@@ -185,7 +193,7 @@ async function deleteVm(lab: Lab, telling: Telling, { web1, client1, client2 }: 
         last = await left();
         return last.length === 0 || undefined;
       };
-      await lab.processes.until(says, none, { timeoutMs: 20_000 }).catch(() => lab.processes.signal.throwIfAborted());
+      await lab.processes.until(says, none).catch(() => lab.processes.signal.throwIfAborted());
       return { holds: last.length === 0, seen: last.length === 0 ? since() : `left: ${last.join('; ')}` };
     },
   });
@@ -217,7 +225,7 @@ const inBothFamilies = (says: string, look: (family: Family) => Promise<{ readon
 
 const pings = (lab: Lab, from: Vm, to: Vm, how: string): Claim =>
   inBothFamilies(`${from.facts.name} pings ${to.facts.name}, ${how}`, async (family) => {
-    const { sent, received, averageMs } = await ping(lab, from, addressOf(to, family));
+    const { sent, received, averageMs } = await ping(lab, from, addressOf(to, family), { timeoutMs: 5_000 });
     return { holds: received === sent, seen: received === sent ? `${averageMs?.toFixed(2)} ms` : `${received} of ${sent} answered` };
   });
 
