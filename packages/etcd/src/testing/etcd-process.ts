@@ -137,7 +137,7 @@ function etcdProcess(member: Member, members: readonly Member[], options: EtcdPr
   }
 
   async function etcdctl(...command: readonly string[]): Promise<string> {
-    const [program = '', ...rest] = [...prefix, 'etcdctl', '--endpoints', endpoint];
+    const [program = '', ...rest] = [...prefix, 'etcdctl', '--endpoints', endpoint, '--dial-timeout', '60s', '--command-timeout', '60s']; // for busy machines
     const certificates = tls ? ['--cacert', tls.caFile, '--cert', tls.clientCertFile, '--key', tls.clientKeyFile] : [];
     const user = enabled && rootPassword !== undefined ? ['--user', `root:${rootPassword}`] : [];
     const { stdout } = await run(program, [...rest, ...certificates, ...user, ...command], { env: { ...process.env, ETCDCTL_API: '3' } });
