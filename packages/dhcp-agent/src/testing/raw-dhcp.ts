@@ -138,8 +138,9 @@ export function rawGuest(guest: Guest, mac: string): RawGuest {
     return undefined;
   }
 
+  /** Answers are recognised by 16 bits of their transaction's number. */
   const nextXid = (): number => {
-    lastXid += 1;
+    lastXid = (lastXid % 0xffff) + 1;
     return lastXid;
   };
   const self: RawGuest = {
